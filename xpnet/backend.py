@@ -1,0 +1,362 @@
+"""The switch: where arrays are born, and the one way back to the host.
+
+This is the only file that knows one array library from another (`data/` reads files with NumPy).
+The switch decides the library, the device and the floating-point type of what xpnet *creates*:
+parameters, data, random numbers. What xpnet *computes* follows the arrays it is given.
+
+    xpnet.use("cupy")                  for the whole run
+    with xpnet.using("numpy"): ...     for a block
+    XPNET_BACKEND=torch:cpu            for a process, from outside
+
+A spec is `library[:device]`:
+
+    numpy                              the CPU; also "cpu"
+    cupy, cupy:1                       an NVIDIA GPU; also "gpu", "cuda", "cuda:1"
+    torch, torch:cuda:0, torch:mps     PyTorch
+    jax, jax:gpu, jax:cpu:0            JAX
+    array_api_strict:device1           the strict reference library and its pretended devices
+    auto                               the first of cupy, torch:cuda, torch:mps, numpy that works
+
+A backend that cannot be used raises BackendError, which says what is missing and what to install.
+Nothing falls back to another device.
+"""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import cache, singledispatch
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import array_api_compat as compat
+import numpy as np
+
+from xpnet.errors import BackendError
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+Array = Any  # an object of the array API standard; the libraries share no base class to name here
+
+ALIASES = {"cpu": "numpy", "gpu": "cupy", "cuda": "cupy"}
+AUTO = ("cupy", "torch:cuda", "torch:mps", "numpy")
+
+
+class Backend(NamedTuple):
+    """Where arrays are born: a library, one of its devices, a floating-point type. Immutable.
+
+    Attributes
+    ----------
+    name : str
+        The spec that names it, aliases resolved: "numpy", "cupy:0", "torch:cpu".
+    xp : namespace
+        The library's array API namespace.
+    device : object
+        The library's own device object.
+    dtype : object
+        The library's own floating-point type, for parameters, data and random numbers.
+    """
+
+    name: str
+    xp: Any
+    device: Any
+    dtype: Any
+
+    def asarray(self, x: object, dtype: Any = None) -> Array:
+        """`x` as an array of this library, on this device.
+
+        Parameters
+        ----------
+        x : array of any library, Variable, scalar or nested list
+            An array keeps its dtype (JAX narrows 64 bits unless told otherwise); bare Python
+            floats get the backend's own.
+        dtype : dtype of this library, or its name, optional
+
+        Notes
+        -----
+        The result may share memory with `x` where both lie on the CPU.
+        """
+        host = to_numpy(x)
+        if isinstance(dtype, str):
+            dtype = getattr(self.xp, dtype)
+        elif dtype is None and host.dtype.kind == "f" and not hasattr(x, "dtype"):
+            dtype = self.dtype
+        if self.name.startswith("torch") and not host.flags.writeable:
+            host = host.copy()  # PyTorch has no read-only memory, and warns of writes to come
+        with self.selected():
+            return self.xp.asarray(host, dtype=dtype, device=self.device)
+
+    def selected(self) -> AbstractContextManager[Any]:
+        """A block in which this device is the calling thread's current one.
+
+        CuPy puts new arrays on the current device, whatever `device=` says (array-api-compat,
+        issue 337); the other libraries have no such state.
+        """
+        return self.device if self.name.startswith("cupy") else nullcontext()
+
+
+# --- the switch -----------------------------------------------------------------------------
+
+_run: Backend | None = None  # use(): for every thread
+_block: ContextVar[Backend | None] = ContextVar("xpnet_backend", default=None)  # using()
+
+
+def use(spec: str | Backend, dtype: str = "float32") -> Backend:
+    """Make `spec` the backend of the whole run (or of the `using` block that this stands in).
+
+    Parameters
+    ----------
+    spec : str or Backend
+        `library[:device]`, see the head of this module.
+    dtype : {"float32", "float64"}
+        The type that parameters and data are born with. A `Backend` brings its own.
+
+    Raises
+    ------
+    BackendError
+        The spec is unknown, or cannot be used on this machine; the message says why.
+    """
+    global _run
+    backend = resolve(spec, dtype)
+    if _block.get() is None:
+        _run = backend
+    else:
+        _block.set(backend)
+    if backend.name.startswith("cupy"):
+        backend.device.use()
+    return backend
+
+
+@contextmanager
+def using(spec: str | Backend, dtype: str = "float32") -> Iterator[Backend]:
+    """`use` for a block, in this thread and task alone.
+
+    >>> with using("numpy", dtype="float64") as backend:
+    ...     backend.asarray([1.0]).dtype
+    dtype('float64')
+    """
+    backend = resolve(spec, dtype)
+    token = _block.set(backend)
+    try:
+        with backend.selected():
+            yield backend
+    finally:
+        _block.reset(token)
+
+
+def current() -> Backend:
+    """The backend in force: the block's, else the run's, else XPNET_BACKEND's, else NumPy."""
+    return _block.get() or _run or use(os.environ.get("XPNET_BACKEND") or "numpy")
+
+
+def resolve(spec: str | Backend, dtype: str = "float32") -> Backend:
+    """The `Backend` that a spec names, after it has run a small kernel and a small product.
+
+    Raises
+    ------
+    BackendError
+        The spec is unknown or unusable.
+    """
+    if isinstance(spec, Backend):
+        return spec
+    if dtype not in ("float32", "float64"):
+        raise BackendError(f"Expected dtype float32 or float64, got {dtype!r}.")
+    if spec == "auto":
+        return _first_usable(dtype)
+    library, _, device = spec.partition(":")
+    library = ALIASES.get(library, library)
+    if library not in _OPENERS:
+        known = ", ".join([*_OPENERS, *ALIASES, "auto"])
+        raise BackendError(
+            f"Unknown backend {spec!r}. Expected library[:device] with one of: {known}."
+        )
+    return _opened(library, device, dtype)
+
+
+def _first_usable(dtype: str) -> Backend:
+    for spec in AUTO[:-1]:
+        try:
+            return resolve(spec, dtype)
+        except BackendError:
+            continue  # "auto" asks for just this; `xpnet doctor` tells the reasons
+    return resolve(AUTO[-1], dtype)
+
+
+@cache
+def _opened(library: str, device: str, dtype: str) -> Backend:
+    spec = f"{library}:{device}" if device else library
+    package = INSTALL.get(library, library)
+    try:
+        xp, handle, name = _OPENERS[library](device, dtype)
+        backend = Backend(name, xp, handle, getattr(xp, dtype))
+        _probe(backend)
+    except ModuleNotFoundError as error:
+        reason = (
+            f"the package {error.name} is not installed. Install it with: pip install {package}"
+        )
+        if library == "cupy":
+            reason = _why_not_cupy(error)
+        raise BackendError(f"The backend {spec!r} cannot be used: {reason}") from error
+    except Exception as error:  # each library fails in its own way; the reason is passed on
+        reason = _why_not_cupy(error) if library == "cupy" else f"{error}"
+        raise BackendError(f"The backend {spec!r} cannot be used: {reason}") from error
+    return backend
+
+
+def _probe(backend: Backend) -> None:
+    """Run a kernel and a matrix product: a library that imports may still compute nothing."""
+    xp, x = backend.xp, backend.asarray([[1.0, 2.0], [3.0, 4.0]])
+    with backend.selected():
+        total = float(to_numpy(xp.sum(xp.exp(0.0 * x) + xp.matmul(x, x))))
+    if total != 58.0:
+        raise RuntimeError(f"a test computation gave {total}, not 58.0")
+
+
+# --- the libraries: each opener gives (namespace, device, resolved name) -----------------------
+
+INSTALL = {
+    "array_api_strict": "array-api-strict"
+}  # where the package is not called like the library
+
+
+def _open_numpy(device: str, dtype: str) -> tuple[Any, Any, str]:
+    if device not in ("", "cpu"):
+        raise ValueError(f"NumPy knows the device 'cpu' alone, got {device!r}.")
+    return import_module("array_api_compat.numpy"), "cpu", "numpy"
+
+
+def _open_cupy(device: str, dtype: str) -> tuple[Any, Any, str]:
+    cupy = import_module("cupy")
+    index, count = int(device or 0), cupy.cuda.runtime.getDeviceCount()
+    if not 0 <= index < count:
+        raise ValueError(f"there is no GPU {index}; this machine has {count}, numbered from 0.")
+    return import_module("array_api_compat.cupy"), cupy.cuda.Device(index), f"cupy:{index}"
+
+
+def _open_torch(device: str, dtype: str) -> tuple[Any, Any, str]:
+    handle = import_module("torch").device(device or "cpu")
+    return import_module("array_api_compat.torch"), handle, f"torch:{handle}"
+
+
+def _open_jax(device: str, dtype: str) -> tuple[Any, Any, str]:
+    jax = import_module("jax")
+    if dtype == "float64":  # JAX has no 64 bits until told; to ask for float64 is to tell it
+        jax.config.update("jax_enable_x64", True)
+    platform, _, index = device.partition(":")
+    handle = jax.devices(platform or None)[int(index or 0)]
+    return import_module("jax.numpy"), handle, f"jax:{handle.platform}:{handle.id}"
+
+
+def _open_strict(device: str, dtype: str) -> tuple[Any, Any, str]:
+    xp = import_module("array_api_strict")
+    return xp, xp.Device(device or "CPU_DEVICE"), f"array_api_strict:{device or 'CPU_DEVICE'}"
+
+
+_OPENERS = {
+    "numpy": _open_numpy,
+    "cupy": _open_cupy,
+    "torch": _open_torch,
+    "jax": _open_jax,
+    "array_api_strict": _open_strict,
+}
+
+
+def _why_not_cupy(error: Exception) -> str:
+    """What a GPU run lacks, from the driver upwards, and the command that mends it."""
+    from importlib.metadata import distributions
+
+    driver = cuda_driver_version()
+    wheel = "cupy-cuda12x[ctk]" if driver is not None and driver < 13000 else "cupy-cuda13x[ctk]"
+    install = f'pip install "{wheel}"'
+    names = {d.name.lower() for d in distributions() if d.name.lower().startswith("cupy")}
+    wheels = sorted(name for name in names if name == "cupy" or name.startswith("cupy-cuda"))
+    driverless = "no NVIDIA driver was found: a GPU and its driver (nvidia.com/drivers) are needed"
+    if isinstance(error, ModuleNotFoundError) and not wheels:
+        also = f" Also, {driverless}." if driver is None else ""
+        return f"the package cupy is not installed. Install it with: {install}.{also}"
+    if len(wheels) > 1:
+        return (
+            f"{' and '.join(wheels)} are installed and overwrite each other. Mend it with: "
+            f"pip uninstall -y {' '.join(wheels)} && {install}"
+        )
+    if driver is None:
+        return f"{driverless}; CuPy itself is installed ({', '.join(wheels)})."
+    major = f"CUDA {driver // 1000}.{driver % 1000 // 10}"
+    return (
+        f"{error}. The driver supports {major}; the CuPy that fits it, toolkit included: {install}"
+    )
+
+
+def cuda_driver_version() -> int | None:
+    """The newest CUDA that the NVIDIA driver supports, 13000 for 13.0; None without a driver."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return None
+    version = ctypes.c_int(0)
+    return version.value if driver.cuDriverGetVersion(ctypes.byref(version)) == 0 else None
+
+
+# --- to the host and back -------------------------------------------------------------------
+
+
+@singledispatch
+def to_numpy(x: Any) -> "np.ndarray[Any, Any]":
+    """`x` as a NumPy array: the one way from any device to the host.
+
+    Parameters
+    ----------
+    x : array of any library, Variable, scalar or nested list
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape and dtype. Without a copy where `x` is on the host, so do not write to it.
+    """
+    if compat.is_cupy_array(x):
+        return x.get()  # type: ignore[no-any-return]
+    if compat.is_torch_array(x):
+        return x.numpy(force=True)  # type: ignore[no-any-return]
+    if type(x).__module__.startswith("array_api_strict"):
+        x = x.to_device(import_module("array_api_strict").Device("CPU_DEVICE"))
+    return np.asarray(x)
+
+
+_generator: "Generator | None" = None
+
+
+def manual_seed(seed: int) -> None:
+    """Start xpnet's random numbers anew from `seed`.
+
+    All are drawn on the host by NumPy (PCG64), in float64, then cast and sent to the device: one
+    seed gives the same initial weights and the same shuffles, bit for bit, on every backend.
+    """
+    global _generator
+    _generator = np.random.default_rng(seed)
+
+
+def default_rng(rng: "int | Generator | None" = None) -> "Generator":
+    """`rng` itself, a generator seeded by it, or (None) the one that `manual_seed` started."""
+    global _generator
+    if rng is not None:
+        return np.random.default_rng(rng)
+    if _generator is None:
+        _generator = np.random.default_rng()
+    return _generator
+
+
+def with_item(x: Array, key: Any, value: Array) -> Array:
+    """`x` after x[key] = value: in place, or a new array where the library's cannot change."""
+    if compat.is_jax_array(x):
+        return x.at[key].set(value)
+    x[key] = value
+    return x
+
+
+def array_like(x: Any, model: Array) -> Array:
+    """A copy of `x`, an array of any library, with the library, device and dtype of `model`."""
+    xp, device = compat.array_namespace(model), compat.device(model)
+    with device if compat.is_cupy_array(model) else nullcontext():
+        return xp.asarray(to_numpy(x), dtype=model.dtype, device=device, copy=True)

@@ -1,0 +1,113 @@
+"""How parameters begin: random enough to differ, scaled so that signals keep their size.
+
+An initializer is a function `(shape, rng) -> array`. It draws on the host in float64 and sends the
+result, cast to the backend's dtype, to the backend's device: one seed gives the same numbers, bit
+for bit, on every library.
+
+For a weight of shape (in_features, out_features), fan_in = in_features, fan_out = out_features.
+
+    glorot_normal, glorot_uniform    variance 2 / (fan_in + fan_out)    sigmoid, tanh, softmax
+    he_normal, he_uniform            variance 2 / fan_in                ReLU
+    lecun_normal, lecun_uniform      variance 1 / fan_in                linear, SELU
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from xpnet.backend import Array, current, default_rng
+from xpnet.errors import ShapeError
+
+Shape = tuple[int, ...]
+Initializer = Callable[..., Array]
+
+
+def zeros(shape: Shape, rng: Any = None) -> Array:
+    """Zeros; for biases. A weight of zeros never learns: its hidden units stay alike."""
+    backend = current()
+    with backend.selected():
+        return backend.xp.zeros(shape, dtype=backend.dtype, device=backend.device)
+
+
+def normal(shape: Shape, rng: Any = None, *, std: float = 0.01) -> Array:
+    """Normal numbers, mean 0, standard deviation `std`."""
+    return _born(default_rng(rng).standard_normal(shape) * std)
+
+
+def glorot_normal(shape: Shape, rng: Any = None) -> Array:
+    """Normal, variance 2 / (fan_in + fan_out): Glorot and Bengio, AISTATS 2010, section 4.2.1."""
+    return normal(shape, rng, std=math.sqrt(2.0 / sum(_fans(shape))))
+
+
+def glorot_uniform(shape: Shape, rng: Any = None) -> Array:
+    """Uniform, variance 2 / (fan_in + fan_out): Glorot and Bengio, AISTATS 2010, eq. 16."""
+    return _uniform(shape, rng, 2.0 / sum(_fans(shape)))
+
+
+def he_normal(shape: Shape, rng: Any = None) -> Array:
+    """Normal, variance 2 / fan_in: He, Zhang, Ren and Sun, ICCV 2015, eq. 10."""
+    return normal(shape, rng, std=math.sqrt(2.0 / _fans(shape)[0]))
+
+
+def he_uniform(shape: Shape, rng: Any = None) -> Array:
+    """Uniform, variance 2 / fan_in: He, Zhang, Ren and Sun, ICCV 2015, eq. 10."""
+    return _uniform(shape, rng, 2.0 / _fans(shape)[0])
+
+
+def lecun_normal(shape: Shape, rng: Any = None) -> Array:
+    """Normal, variance 1 / fan_in: LeCun, Bottou, Orr and Mueller, "Efficient BackProp", 1998."""
+    return normal(shape, rng, std=math.sqrt(1.0 / _fans(shape)[0]))
+
+
+def lecun_uniform(shape: Shape, rng: Any = None) -> Array:
+    """Uniform, variance 1 / fan_in: LeCun, Bottou, Orr and Mueller, "Efficient BackProp", 1998."""
+    return _uniform(shape, rng, 1.0 / _fans(shape)[0])
+
+
+BY_NAME: dict[str, Initializer] = {
+    f.__name__: f
+    for f in (
+        zeros,
+        normal,
+        glorot_normal,
+        glorot_uniform,
+        he_normal,
+        he_uniform,
+        lecun_normal,
+        lecun_uniform,
+    )
+}
+
+
+def initializer(which: str | Initializer) -> Initializer:
+    """The initializer of that name; a function is its own.
+
+    Raises
+    ------
+    ValueError
+        No initializer has that name; the message lists those there are.
+    """
+    if callable(which):
+        return which
+    if which not in BY_NAME:
+        raise ValueError(f"Unknown initializer {which!r}. Expected one of: {', '.join(BY_NAME)}.")
+    return BY_NAME[which]
+
+
+def _uniform(shape: Shape, rng: Any, variance: float) -> Array:
+    bound = math.sqrt(3.0 * variance)  # U(-a, a) has variance a^2 / 3
+    return _born(default_rng(rng).uniform(-bound, bound, shape))
+
+
+def _born(host: Any) -> Array:
+    """From the host, in float64, to where the switch points."""
+    backend = current()
+    return backend.asarray(host, dtype=backend.dtype)
+
+
+def _fans(shape: Shape) -> tuple[int, int]:
+    if len(shape) != 2 or 0 in shape:
+        raise ShapeError(
+            f"Expected a weight of shape (in_features, out_features), none of them 0, got {shape}."
+        )
+    return shape

@@ -1,0 +1,56 @@
+"""Affine: the layer that learns a matrix."""
+
+from typing import Any
+
+from xpnet import functions as F
+from xpnet.autodiff import Parameter
+from xpnet.errors import ShapeError
+from xpnet.initializers import Initializer, initializer, zeros
+from xpnet.layers.base import Layer
+
+
+class Affine(Layer):
+    """y = x @ W + b: every output a weighted sum of all inputs. PyTorch's Linear, Keras's Dense.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+    bias : bool
+        Whether there is a b.
+    weight : str or callable
+        How W begins: a name or a function of `xpnet.initializers`. b begins with zeros.
+    rng : int, numpy.random.Generator or None
+        Where W's numbers come from; None: the generator of `xpnet.manual_seed`.
+
+    Attributes
+    ----------
+    W : Parameter, shape (in_features, out_features)
+        The transpose of PyTorch's weight.
+    b : Parameter, shape (out_features,), or None
+
+    Notes
+    -----
+    x : shape (..., in_features), at least two-dimensional; y : shape (..., out_features).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        weight: str | Initializer = "he_normal",
+        rng: Any = None,
+    ) -> None:
+        self.W = Parameter(initializer(weight)((in_features, out_features), rng))
+        self.b = Parameter(zeros((out_features,))) if bias else None
+
+    def forward(self, x: Any) -> Any:
+        if len(x.shape) < 2 or x.shape[-1] != self.W.shape[0]:
+            one = " For one sample use x[None, :]." if len(x.shape) == 1 else ""
+            raise ShapeError(
+                f"{self!r} expected x of shape (batch, {self.W.shape[0]}), got {tuple(x.shape)}.{one}"
+            )
+        return F.linear(x, self.W, self.b)
+
+    def __repr__(self) -> str:
+        return f"Affine({self.W.shape[0]} -> {self.W.shape[1]}{'' if self.b else ', bias=False'})"

@@ -1,0 +1,192 @@
+"""Layer: parameters, and a `forward` in terms of functions."""
+
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ClassVar, Self
+
+from xpnet.autodiff import Parameter, Variable, gradients
+from xpnet.backend import Array, Backend, array_like, resolve
+from xpnet.errors import GradientError, StateError
+
+_inside: ContextVar[bool] = ContextVar("xpnet_inside_a_layer", default=False)
+
+
+class Layer:
+    """The base of all layers. A subclass sets its parameters in `__init__` and writes `forward`.
+
+    There are two ways to use a layer, and they give the same numbers.
+
+    *Call it*, and let the tape remember: `loss = F.softmax_cross_entropy(model(x), t)`, then
+    `loss.backward()`. The result is a Variable wherever a parameter took part.
+
+    *Step by step*, as the lessons do: `y = layer.forward(x)` of arrays gives an array, and the
+    layer remembers; then `dx = layer.backward(dout)` gives the gradient of `x` and adds those of
+    the parameters to their `grad`.
+
+    Parameters, and layers with parameters of their own, may be attributes, or stand in lists,
+    tuples and dicts that are.
+
+    Examples
+    --------
+    >>> class Scale(Layer):
+    ...     def __init__(self):
+    ...         self.factor = Parameter(2.0)
+    ...
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> scale = Scale()
+    >>> y = scale.forward(Variable([1.0, 2.0]).data)
+    >>> dx = scale.backward(y)
+    >>> float(scale.factor.grad)
+    10.0
+    """
+
+    training: bool = True
+    _last: tuple[list[Variable], Variable]
+    compute: ClassVar[Callable[..., Any]]  # the subclass's own text of forward
+
+    def __init_subclass__(cls) -> None:
+        if "forward" in cls.__dict__:
+            cls.compute = cls.forward
+            cls.forward = _step_by_step(cls.compute)  # type: ignore[method-assign]
+
+    def forward(self, *xs: Any) -> Any:
+        """The layer's value. A subclass writes it; called by itself it remembers for `backward`."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward.")
+
+    def __call__(self, *xs: Any) -> Any:
+        token = _inside.set(True)
+        try:
+            return self.compute(*xs)
+        finally:
+            _inside.reset(token)
+
+    def backward(self, dout: Any) -> Any:
+        """The gradients of the last `forward`, which was given arrays.
+
+        Parameters
+        ----------
+        dout : array or scalar, of the shape of what `forward` returned
+            The gradient of the output.
+
+        Returns
+        -------
+        array, or tuple of arrays
+            The gradient of each input that has one (integers have none). Those of the parameters
+            are added to their `grad`.
+
+        Raises
+        ------
+        GradientError
+            There was no such `forward`.
+        """
+        if "_last" not in self.__dict__:
+            raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
+        inputs, y = self._last
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        found = gradients(y, [*inputs, *parameters], dout)
+        for p, g in zip(parameters, found[len(inputs) :], strict=True):
+            p.grad = g if p.grad is None else p.grad + g
+        return found[: len(inputs)] if len(inputs) > 1 else found[0] if inputs else None
+
+    # --- parameters -------------------------------------------------------------------------
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Each parameter once, with its name: the path of attributes to it, "hidden.0.W"."""
+        seen: set[int] = set()
+        for name, value in _inventory(vars(self), ""):
+            if isinstance(value, Parameter) and id(value) not in seen:
+                seen.add(id(value))
+                yield name, value
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Each parameter once."""
+        return (p for _, p in self.named_parameters())
+
+    def sublayers(self) -> Iterator["Layer"]:
+        """This layer and every layer in it; one that stands in two places, twice."""
+        yield self
+        yield from (v for _, v in _inventory(vars(self), "") if isinstance(v, Layer))
+
+    def cleargrads(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in self.parameters():
+            p.cleargrad()
+
+    def state_dict(self) -> dict[str, Array]:
+        """The parameters' arrays by name: the arrays themselves, not copies."""
+        return {name: p.data for name, p in self.named_parameters()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Set every parameter from arrays of any library; dtype and device stay the parameter's.
+
+        Raises
+        ------
+        StateError
+            A name is missing or unknown, or a shape differs. Then no parameter is changed.
+        """
+        parameters = dict(self.named_parameters())
+        if parameters.keys() != state.keys():
+            missing = sorted(parameters.keys() - state.keys())
+            unknown = sorted(state.keys() - parameters.keys())
+            raise StateError(f"{self!r}: the state lacks {missing} and has unknown {unknown}.")
+        for name, p in parameters.items():
+            if tuple(state[name].shape) != p.shape:
+                raise StateError(
+                    f"{self!r}: expected {name} of shape {p.shape}, got {tuple(state[name].shape)}."
+                )
+        for name, p in parameters.items():
+            p.data = array_like(state[name], p.data)
+
+    def to(self, backend: str | Backend) -> Self:
+        """Move the parameters to another library or device; gradients are forgotten."""
+        backend = resolve(backend)
+        for p in self.parameters():
+            p.data, p.grad = backend.asarray(p.data), None
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training: layers that behave differently in it (dropout) look at `training`."""
+        for layer in self.sublayers():
+            layer.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch to evaluation: `train(False)`."""
+        return self.train(False)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def _step_by_step(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """`forward` as the lessons use it, around the subclass's own text.
+
+    From outside, arrays in are arrays out, and what `backward` needs is remembered. Inside
+    another layer, or given Variables, it is the subclass's text and no more.
+    """
+
+    @wraps(compute)
+    def forward(self: Layer, *xs: Any) -> Any:
+        if _inside.get() or any(isinstance(x, Variable) for x in xs):
+            return compute(self, *xs)
+        variables = [Variable(float(x) if isinstance(x, int) else x) for x in xs]
+        y = self(*variables)
+        self._last = [v for v in variables if v.requires_grad], y
+        return y.data
+
+    return forward
+
+
+def _inventory(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every Parameter and Layer in attributes, lists, tuples and dicts, with the path to it."""
+    if isinstance(value, (Parameter, Layer)):
+        yield path, value
+    if isinstance(value, Layer):
+        value = vars(value)
+    if isinstance(value, (list, tuple)):
+        value = dict(enumerate(value))
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _inventory(item, f"{path}.{name}" if path else f"{name}")

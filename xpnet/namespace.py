@@ -1,0 +1,101 @@
+"""Arrays say what they can do: `xp = array_namespace(x)`.
+
+For an array that is its library's namespace. For a `Variable` it is the same functions,
+differentiable: so code written against the standard computes when it is given arrays, and
+computes *and remembers* when it is given Variables.
+
+>>> def softmax(x):
+...     xp = array_namespace(x)
+...     e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+...     return e / xp.sum(e, axis=-1, keepdims=True)
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import array_api_compat as compat
+
+differentiable: dict[str, Callable[..., Any]] = {}
+"""The standard's functions that accept Variables, by name; `xpnet.functions` fills it."""
+
+
+class Namespace:
+    """What `array_namespace` answers for a Variable: xpnet's functions over one library.
+
+    It is an allow-list. Dtypes and constants are the library's own; a function that xpnet does
+    not have is an AttributeError, never the library's function with its gradient lost.
+    """
+
+    def __init__(self, xp: Any) -> None:
+        self.__name__ = f"xpnet.functions over {xp.__name__}"
+        self._xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        value = differentiable.get(name) or getattr(self._xp, name, None)
+        if value is None or (
+            name not in differentiable and callable(value) and not isinstance(value, type)
+        ):
+            raise AttributeError(
+                f"xpnet has no differentiable {name!r} (asked of {self.__name__})."
+            )
+        setattr(self, name, value)  # found once, it is an ordinary attribute
+        return value
+
+    def __repr__(self) -> str:
+        return f"<namespace {self.__name__}>"
+
+
+namespace_over: Callable[[Any], Namespace] = cache(Namespace)
+
+_namespace_of: dict[type, Any] = dict.fromkeys((bool, int, float, complex, type(None)))
+
+
+def array_namespace(*xs: Any) -> Any:
+    """The namespace of the arrays among `xs`: differentiable if one of them is a Variable.
+
+    Python scalars (and None) belong to every namespace and do not count. For arrays this is
+    `array_api_compat.array_namespace`, remembered by type: a tenth of the time.
+
+    Raises
+    ------
+    TypeError
+        None of `xs` is an array, or they are of different libraries.
+    """
+    found = None
+    for x in xs:
+        try:
+            xp = _namespace_of[type(x)]
+        except KeyError:
+            xp = _ask(x)
+        if found is None or xp is found:
+            found = xp
+        elif xp is not None:
+            found = _stronger(found, xp)
+    if found is None:
+        raise TypeError(f"Expected an array or a Variable, got {_types(xs)}.")
+    return found
+
+
+def _ask(x: Any) -> Any:
+    """`x`'s own answer. It holds for all of its type, unless `x` is a Variable."""
+    if not compat.is_array_api_obj(x):
+        raise TypeError(f"Expected an array or a Variable, got {_types([x])}.")
+    xp = compat.array_namespace(x)
+    if not isinstance(xp, Namespace):
+        _namespace_of[type(x)] = xp
+    return xp
+
+
+def _stronger(a: Any, b: Any) -> Any:
+    """Of two namespaces the one that records; two libraries do not mix."""
+    if getattr(a, "_xp", a) is not getattr(b, "_xp", b):
+        raise TypeError(
+            f"Arrays of different libraries do not mix: {a.__name__} and {b.__name__}. "
+            "Move one of them with xpnet.current().asarray(x)."
+        )
+    return a if isinstance(a, Namespace) else b
+
+
+def _types(xs: Any) -> str:
+    return ", ".join(f"{type(x).__module__}.{type(x).__name__}" for x in xs) or "nothing"

@@ -1,0 +1,248 @@
+"""Optimizers: how a parameter moves, once its gradient is known.
+
+Each class's `update` is its formula. Arrays are changed in place where the library can (NumPy, CuPy,
+PyTorch) and replaced where it cannot (JAX), by one text: `a -= b` does either.
+
+Notation: p the parameter, g its gradient, lr the learning rate, t the number of the step from 1.
+"""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from xpnet.autodiff import Parameter, data_of
+from xpnet.backend import Array
+from xpnet.errors import GradientError
+from xpnet.namespace import array_namespace
+
+
+class Optimizer:
+    """The base: it holds the parameters and, for each, a dict of arrays that `update` keeps.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+    lr : float
+        The learning rate, greater than 0. It may be changed between steps.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()  # what update keeps for each parameter, zeros at first
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError(f"{type(self).__name__} was given no parameters.")
+        if not lr > 0:
+            raise ValueError(f"{type(self).__name__} expected lr > 0, got {lr}.")
+        self.lr = float(lr)  # a NumPy scalar would turn float32 into float64
+        self.t = 0
+        self.state: list[dict[str, Array]] = [
+            {slot: array_namespace(p.data).zeros_like(p.data) for slot in self.slots}
+            for p in self.parameters
+        ]
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient.
+
+        Raises
+        ------
+        GradientError
+            None has: `backward` was not called.
+        """
+        self.t += 1
+        moved = False
+        for p, state in zip(self.parameters, self.state, strict=True):
+            if p.grad is not None:
+                p.data = self.update(p.data, data_of(p.grad), state)
+                moved = True
+        if not moved:
+            raise GradientError("No parameter has a gradient: call loss.backward() before step().")
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters; call it before each `backward`."""
+        for p in self.parameters:
+            p.grad = None
+
+    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+        """The new value of `p`; it may be `p` itself, changed. `g` is not to be changed."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(lr={self.lr:g})"
+
+
+class SGD(Optimizer):
+    """p -= lr g. Robbins and Monro, "A stochastic approximation method", 1951."""
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float = 0.1) -> None:
+        super().__init__(parameters, lr)
+
+    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+        p -= self.lr * g
+        return p
+
+
+class Momentum(Optimizer):
+    """v = momentum v + g;  p -= lr v. Polyak, 1964; PyTorch's SGD with momentum.
+
+    Parameters
+    ----------
+    momentum : float
+        How much of the velocity v lasts to the next step, from 0 to below 1.
+    """
+
+    slots = ("v",)
+
+    def __init__(
+        self, parameters: Iterable[Parameter], lr: float = 0.01, momentum: float = 0.9
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.momentum = float(momentum)
+
+    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+        v = state["v"]
+        v *= self.momentum
+        v += g
+        p -= self.lr * v
+        state["v"] = v
+        return p
+
+
+class AdaGrad(Optimizer):
+    """s += g^2;  p -= lr g / (sqrt(s) + eps). Duchi, Hazan and Singer, JMLR 12, 2011."""
+
+    slots = ("s",)
+
+    def __init__(
+        self, parameters: Iterable[Parameter], lr: float = 0.01, eps: float = 1e-10
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.eps = float(eps)
+
+    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+        s = state["s"]
+        s += g * g
+        p -= self.lr * g / (array_namespace(s).sqrt(s) + self.eps)
+        state["s"] = s
+        return p
+
+
+class RMSProp(Optimizer):
+    """s = alpha s + (1 - alpha) g^2;  p -= lr g / (sqrt(s) + eps).
+
+    Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012.
+
+    Parameters
+    ----------
+    alpha : float
+        How much of the mean square s lasts to the next step.
+    """
+
+    slots = ("s",)
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.alpha, self.eps = float(alpha), float(eps)
+
+    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+        s = state["s"]
+        s *= self.alpha
+        s += (1.0 - self.alpha) * (g * g)
+        p -= self.lr * g / (array_namespace(s).sqrt(s) + self.eps)
+        state["s"] = s
+        return p
+
+
+class Adam(Optimizer):
+    """Momentum and RMSProp together, each corrected for its start from zero.
+
+        m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2
+        p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+
+    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+
+    Parameters
+    ----------
+    betas : (float, float)
+        b1 and b2: how much of m and of v lasts to the next step.
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.betas, self.eps = (float(betas[0]), float(betas[1])), float(eps)
+
+    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+        (b1, b2), m, v = self.betas, state["m"], state["v"]
+        m *= b1
+        m += (1.0 - b1) * g
+        v *= b2
+        v += (1.0 - b2) * (g * g)
+        scale = array_namespace(v).sqrt(v)
+        scale /= (1.0 - b2**self.t) ** 0.5
+        scale += self.eps
+        p -= (self.lr / (1.0 - b1**self.t)) * m / scale
+        state["m"], state["v"] = m, v
+        return p
+
+
+class AdamW(Adam):
+    """Adam after p -= lr weight_decay p: decay that the gradient's scale does not touch.
+
+    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
+
+    Parameters
+    ----------
+    weight_decay : float
+        The share of p, times lr, that is lost in each step.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps)
+        self.weight_decay = float(weight_decay)
+
+    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+        p *= 1.0 - self.lr * self.weight_decay
+        return super().update(p, g, state)
+
+
+BY_NAME: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "momentum": Momentum,
+    "adagrad": AdaGrad,
+    "rmsprop": RMSProp,
+    "adam": Adam,
+    "adamw": AdamW,
+}
+
+
+def optimizer(name: str, parameters: Iterable[Parameter], lr: float | None = None) -> Optimizer:
+    """The optimizer of that name, in lower case; with its own default learning rate if None.
+
+    Raises
+    ------
+    ValueError
+        No optimizer has that name; the message lists those there are.
+    """
+    if name not in BY_NAME:
+        raise ValueError(f"Unknown optimizer {name!r}. Expected one of: {', '.join(BY_NAME)}.")
+    return BY_NAME[name](parameters) if lr is None else BY_NAME[name](parameters, lr)
