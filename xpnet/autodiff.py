@@ -20,9 +20,11 @@ from typing import Any, ClassVar
 
 import array_api_compat as compat
 
+from xpnet.array_object import ArrayObject
 from xpnet.backend import Array, current, to_numpy
 from xpnet.errors import GradientError, ShapeError
-from xpnet.namespace import Namespace, array_namespace, differentiable, namespace_over
+from xpnet.namespace import array_namespace, array_types, as_array
+from xpnet.tape import Node, Output, walk
 
 _recording: ContextVar[bool] = ContextVar("xpnet_recording", default=True)
 
@@ -37,16 +39,7 @@ def no_grad() -> Iterator[None]:
         _recording.reset(token)
 
 
-def _unary(name: str) -> Callable[[Any], Any]:
-    return lambda x: differentiable[name](x)
-
-
-def _binary(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    """The operators `x op other` and `other op x`."""
-    return (lambda x, o: differentiable[name](x, o)), (lambda x, o: differentiable[name](o, x))
-
-
-class Variable:
+class Variable(ArrayObject):
     """An array that remembers how it was made.
 
     It has the attributes and operators of the array API standard, and no method that repeats a
@@ -78,23 +71,19 @@ class Variable:
     """
 
     __slots__ = ("__weakref__", "creator", "data", "grad", "requires_grad")
-    __array_ufunc__ = None  # numpy_array * variable is ours to answer, in __rmul__
-    __hash__ = object.__hash__  # == is elementwise; the tape needs identity
-
     parents: ClassVar[tuple[()]] = ()  # to the tape, a leaf is a node that nothing went into
     depth: ClassVar[int] = 0
 
     def __init__(self, data: Any, *, requires_grad: bool | None = None) -> None:
         if isinstance(data, Variable):
             raise TypeError("Expected an array, got a Variable. Use it as it is, or its .data.")
-        self.data: Array = _as_array(
-            data if compat.is_array_api_obj(data) else current().asarray(data)
-        )
+        if not compat.is_array_api_obj(data):
+            data = current().asarray(data)
+        self.data: Array = as_array(data)
         self.grad: Any = None
-        self.creator: Node | None = None
-        continuous = array_namespace(self.data).isdtype(
-            self.data.dtype, ("real floating", "complex floating")
-        )
+        self.creator: Any = None
+        isdtype = array_namespace(self.data).isdtype
+        continuous = isdtype(self.data.dtype, ("real floating", "complex floating"))
         if requires_grad and not continuous:
             raise GradientError(f"Only floating-point data have gradients, not {self.data.dtype}.")
         self.requires_grad: bool = continuous if requires_grad is None else requires_grad
@@ -124,40 +113,8 @@ class Variable:
         """Forget the gradient."""
         self.grad = None
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
-        return namespace_over(array_namespace(self.data))
-
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("A Variable may lie on a GPU; use xpnet.to_numpy(x) for a NumPy array.")
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.data!r})"
-
-    shape = property(lambda self: self.data.shape)
-    dtype = property(lambda self: self.data.dtype)
-    ndim = property(lambda self: self.data.ndim)
-    size = property(lambda self: compat.size(self.data))
-    device = property(lambda self: compat.device(self.data))
-    T = mT = property(_unary("matrix_transpose"))
-
-    __len__ = lambda self: len(self.data)  # noqa: E731 - a table of delegations
-    __bool__ = lambda self: bool(self.data)  # noqa: E731
-    __int__ = lambda self: int(self.data)  # noqa: E731
-    __float__ = lambda self: float(self.data)  # noqa: E731
-    __complex__ = lambda self: complex(self.data)  # noqa: E731
-    __index__ = lambda self: self.data.__index__()  # noqa: E731
-
-    __add__, __radd__ = _binary("add")
-    __sub__, __rsub__ = _binary("subtract")
-    __mul__, __rmul__ = _binary("multiply")
-    __truediv__, __rtruediv__ = _binary("divide")
-    __pow__, __rpow__ = _binary("pow")
-    __matmul__, __rmatmul__ = _binary("matmul")
-    __lt__, __gt__ = _binary("less")
-    __le__, __ge__ = _binary("less_equal")
-    __eq__, __ne__ = _binary("equal")[0], _binary("not_equal")[0]  # type: ignore[assignment]
-    __neg__, __pos__, __abs__ = _unary("negative"), _unary("positive"), _unary("abs")
-    __getitem__ = _binary("__getitem__")[0]
 
 
 class Parameter(Variable):
@@ -167,6 +124,7 @@ class Parameter(Variable):
 
 
 to_numpy.register(Variable, lambda x: to_numpy(x.data))
+array_types.update((Variable, Parameter))
 
 
 class Function:
@@ -200,17 +158,19 @@ class Function:
     takes_y: ClassVar[bool] = False
     takes: ClassVar[tuple[int, ...]] = ()  # the inputs that backward names
 
-    parents: tuple["Node | None", ...]  # for each input: what computed it, the leaf itself, or None
-    depth: int  # one more than the deepest parent's
+    parents: tuple[Node | None, ...]  # for each input: what computed it, the leaf itself, or None
+    depth: int = 0  # one more than the deepest parent's; 0 before the call
     needs: tuple[bool, ...]  # for each input: is its gradient asked for?
     shape: tuple[int, ...]
     dtype: Any
 
     def __init_subclass__(cls) -> None:
         if "backward" in cls.__dict__:
-            names = _arguments(cls.backward)[1:]
-            cls.takes_y = names[:1] == ("y",)
-            cls.takes = tuple(_arguments(cls.forward).index(name) for name in names[cls.takes_y :])
+            inputs, named = _arguments(cls.forward), _arguments(cls.backward)[1:]
+            cls.takes_y = named[:1] == ("y",)
+            if not set(named[cls.takes_y :]) <= set(inputs):
+                raise TypeError(f"{cls.__name__}.backward names {named}; forward has {inputs}.")
+            cls.takes = tuple(inputs.index(name) for name in named[cls.takes_y :])
 
     def forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} defines no forward.")
@@ -219,6 +179,8 @@ class Function:
         raise GradientError(f"{type(self).__name__} defines no backward: it has no derivative.")
 
     def __call__(self, *inputs: Any) -> Any:
+        if self.depth:
+            raise RuntimeError(f"This {type(self).__name__} was called before; make a new one.")
         arrays, parents, lifted, depth = [], [], False, 0
         for x in inputs:
             node = None
@@ -237,11 +199,9 @@ class Function:
             self.parents, self.depth = tuple(parents), depth
             self._inputs = [inputs[i] for i in self.takes]
         if isinstance(y, tuple):
-            self._y = y = tuple(_as_array(yi) for yi in y)
-            return tuple(
-                _made(yi, Output(self, i, yi) if recorded else None) for i, yi in enumerate(y)
-            )
-        y = _as_array(y)
+            self._y = y = tuple(as_array(part) for part in y)
+            return self._outputs() if recorded else tuple(_made(part, None) for part in y)
+        y = as_array(y)
         if not recorded:
             return _made(y, None)
         self.shape, self.dtype = y.shape, y.dtype
@@ -249,39 +209,29 @@ class Function:
             self._y = y
         return _made(y, self)
 
-    def gradients(self, gy: Any, create_graph: bool) -> tuple[Any, ...]:
+    def _outputs(self) -> Any:
+        """The output, or outputs, as Variables that this Function made."""
+        if isinstance(self._y, tuple):
+            return tuple(_made(y, Output(self, i, y)) for i, y in enumerate(self._y))
+        return _made(self._y, self)
+
+    def pullback(self, gy: Any, create_graph: bool) -> tuple[Any, ...]:
         """The rule's answer for each input, computed on arrays or, to record it, on Variables."""
-        lift = as_constant if create_graph else data_of
-        ys: Any = ()
-        if isinstance(gy, dict):  # several outputs; one that nothing was made of has gradient 0
-            xp = array_namespace(*self._y)
-            gy = tuple(gy[i] if i in gy else lift(xp.zeros_like(y)) for i, y in enumerate(self._y))
-            if self.takes_y:
-                made = create_graph and tuple(
-                    _made(y, Output(self, i, y)) for i, y in enumerate(self._y)
-                )
-                ys = (made or self._y,)
-        elif self.takes_y:
-            ys = (_made(self._y, self) if create_graph else self._y,)
-        gxs = self.backward(gy, *ys, *map(lift, self._inputs))
+        lift: Callable[[Any], Any] = as_constant if create_graph else data_of
+        if isinstance(gy, dict):  # several outputs: one that nothing was made of has gradient 0
+            zeros_like = array_namespace(*self._y).zeros_like
+            gy = tuple(gy[i] if i in gy else lift(zeros_like(y)) for i, y in enumerate(self._y))
+        kept = [lift(x) for x in self._inputs]
+        if self.takes_y:
+            kept.insert(0, self._outputs() if create_graph else self._y)
+        gxs = self.backward(gy, *kept)
         return gxs if isinstance(gxs, tuple) else (gxs,)
-
-
-class Output:
-    """A node for one of several outputs of a Function, which collects their gradients."""
-
-    def __init__(self, function: Function, index: int, y: Array) -> None:
-        self.parents, self.index, self.depth = (function,), index, function.depth + 1
-        self.shape, self.dtype = y.shape, y.dtype
-
-
-Node = Variable | Function | Output
 
 
 def gradients(
     y: Variable, xs: Sequence[Variable], gy: Any = None, *, create_graph: bool = False
 ) -> tuple[Any, ...]:
-    """The gradient of `y` with respect to each of `xs`; no `grad` is touched, nothing else computed.
+    """The gradient of `y` by each of `xs`; touches no `grad`, and computes nothing else.
 
     Parameters
     ----------
@@ -289,101 +239,44 @@ def gradients(
     xs : sequence of Variables
         Leaves, or Variables on the way to `y`.
     gy, create_graph
-        As for `Variable.backward`.
+        As for `Variable.backward`, which raises the same errors.
 
     Returns
     -------
     tuple of arrays (of Variables with `create_graph`)
         Each of the shape and dtype of its x; zeros where `y` does not depend on x.
     """
-    found = {id(node): g for node, g in _walk(y, [x.creator or x for x in xs], gy, create_graph)}
-    lift = as_constant if create_graph else data_of
-    return tuple(
-        found[id(x.creator or x)]
-        if id(x.creator or x) in found
-        else lift(array_namespace(x.data).zeros_like(x.data))
-        for x in xs
-    )
+    if not all(x.requires_grad for x in xs):
+        raise GradientError("A gradient was asked for by a Variable that requires none.")
+    nodes = [x.creator or x for x in xs]
+    found = {id(node): g for node, g in _walk(y, nodes, gy, create_graph)}
+    for x, node in zip(xs, nodes, strict=True):
+        if id(node) not in found:
+            zeros = array_namespace(x.data).zeros_like(x.data)
+            found[id(node)] = as_constant(zeros) if create_graph else zeros
+    return tuple(found[id(node)] for node in nodes)
 
 
 def _walk(
     y: Variable, wanted: Sequence[Node] | None, gy: Any, create_graph: bool
-) -> list[tuple[Any, Any]]:
-    """Go from `y` to the `wanted` nodes (None: to every leaf); give each with its gradient."""
+) -> list[tuple[Node, Any]]:
+    """`tape.walk` from a Variable, after a look at where it starts."""
     if not y.requires_grad:
         raise GradientError(
             "Nothing was recorded for this Variable: it was made under no_grad, or of nothing "
             "that requires a gradient."
         )
-    root = y.creator or y
-    nodes = _nodes_from(root)
-    leaves = [node for node in nodes if not node.parents]
-    useful = {id(node) for node in (leaves if wanted is None else wanted)}
-    ends = useful.copy()
-    for node in reversed(nodes):  # makers before consumers: what leads to an end?
-        if any(id(p) in useful for p in node.parents):
-            useful.add(id(node))
-    grads: dict[int, Any] = {id(root): _start(y, gy, create_graph)}
-    for node in nodes:
-        key = id(node)
-        g = grads.get(key) if key in ends else grads.pop(key, None)
-        if g is None or not node.parents:
-            continue
-        if isinstance(node, Output):
-            slots = grads.setdefault(id(node.parents[0]), {})
-            slots[node.index] = slots[node.index] + g if node.index in slots else g
-            continue
-        node.needs = tuple([id(p) in useful for p in node.parents])
-        if True not in node.needs:
-            continue
-        gxs = node.gradients(g, create_graph)
-        for p, needed, gx in zip(node.parents, node.needs, gxs, strict=True):
-            if needed:
-                if gx is None:
-                    raise GradientError(f"{type(node).__name__} lacks the derivative of an input.")
-                gx, key = _fit(gx, p), id(p)
-                grads[key] = grads[key] + gx if key in grads else gx
-    keep = (lambda g: g) if create_graph else _as_array
-    return [
-        (n, keep(grads[id(n)])) for n in (leaves if wanted is None else wanted) if id(n) in grads
-    ]
-
-
-def _nodes_from(root: Node) -> list[Any]:
-    """Every node that `root` came from, itself included, deepest first: consumers before makers."""
-    seen, stack = {id(root): root}, [root]
-    while stack:
-        for p in stack.pop().parents:
-            if p is not None and id(p) not in seen:
-                seen[id(p)] = p
-                stack.append(p)
-    return sorted(seen.values(), key=lambda node: -node.depth)
-
-
-def _start(y: Variable, gy: Any, create_graph: bool) -> Any:
-    xp = array_namespace(y.data)
     if gy is None and y.size != 1:
         raise GradientError(
-            f"backward() of shape {y.shape} needs the gradient to start from: pass gy of that "
-            "shape, or reduce to a number first, say with F.sum."
+            f"For a Variable of shape {y.shape}, pass gy of that shape, the gradient to start "
+            "from; or make one number of it first, say with F.sum."
         )
     if gy is None or isinstance(gy, (int, float, complex)):
-        gy = xp.full_like(y.data, 1 if gy is None else gy)
+        gy = array_namespace(y.data).full_like(y.data, 1 if gy is None else gy)
     if gy.shape != y.shape:
-        raise ShapeError(f"backward() expected gy of shape {y.shape}, got {gy.shape}.")
-    return as_constant(gy) if create_graph else data_of(gy)
-
-
-def _fit(g: Any, node: Any) -> Any:
-    """Undo broadcasting and promotion: give `g` the shape and dtype of what it is the gradient of."""
-    if g.shape != node.shape:
-        xp, lead = array_namespace(g), g.ndim - len(node.shape)
-        stretched = [
-            i + lead for i, n in enumerate(node.shape) if n == 1 and g.shape[i + lead] != 1
-        ]
-        g = xp.sum(g, axis=(*range(lead), *stretched), keepdims=bool(stretched))
-        g = xp.reshape(g, node.shape) if stretched and lead else g
-    return g if g.dtype == node.dtype else array_namespace(g).astype(g, node.dtype)
+        raise ShapeError(f"Expected gy of shape {tuple(y.shape)}, got {tuple(gy.shape)}.")
+    gy = as_constant(gy) if create_graph else data_of(gy)
+    return walk(y.creator or y, wanted, gy, create_graph)
 
 
 def _made(data: Array, creator: Node | None) -> Variable:
@@ -394,6 +287,7 @@ def _made(data: Array, creator: Node | None) -> Variable:
 
 
 def data_of(x: Any) -> Any:
+    """The array in a Variable; anything else as it is."""
     return x.data if isinstance(x, Variable) else x
 
 
@@ -401,19 +295,7 @@ def as_constant(x: Any) -> Any:
     """An array as a constant Variable; Variables and Python scalars as they are."""
     if isinstance(x, (Variable, int, float, complex)) or x is None:
         return x
-    return _made(_as_array(x), None)
-
-
-def _as_array(y: Any) -> Array:
-    """NumPy's scalars (what its reductions return) as 0-d arrays; an array as it is."""
-    if type(y) not in _array_types:
-        kind, y = type(y), array_namespace(y).asarray(y)
-        if type(y) is kind:
-            _array_types.add(kind)
-    return y
-
-
-_array_types: set[type] = set()
+    return _made(as_array(x), None)
 
 
 def _arguments(method: Callable[..., Any]) -> tuple[str, ...]:

@@ -303,7 +303,7 @@ def cuda_driver_version() -> int | None:
 
 
 @singledispatch
-def to_numpy(x: Any) -> "np.ndarray[Any, Any]":
+def to_numpy(x: Any) -> Any:
     """`x` as a NumPy array: the one way from any device to the host.
 
     Parameters
@@ -316,9 +316,9 @@ def to_numpy(x: Any) -> "np.ndarray[Any, Any]":
         Same shape and dtype. Without a copy where `x` is on the host, so do not write to it.
     """
     if compat.is_cupy_array(x):
-        return x.get()  # type: ignore[no-any-return]
+        return x.get()
     if compat.is_torch_array(x):
-        return x.numpy(force=True)  # type: ignore[no-any-return]
+        return x.numpy(force=True)
     if type(x).__module__.startswith("array_api_strict"):
         x = x.to_device(import_module("array_api_strict").Device("CPU_DEVICE"))
     return np.asarray(x)

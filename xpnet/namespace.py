@@ -19,12 +19,15 @@ import array_api_compat as compat
 differentiable: dict[str, Callable[..., Any]] = {}
 """The standard's functions that accept Variables, by name; `xpnet.functions` fills it."""
 
+_OF_DTYPES = ("isdtype", "finfo", "iinfo")
+
 
 class Namespace:
     """What `array_namespace` answers for a Variable: xpnet's functions over one library.
 
-    It is an allow-list. Dtypes and constants are the library's own; a function that xpnet does
-    not have is an AttributeError, never the library's function with its gradient lost.
+    It is an allow-list. Dtypes, constants and questions about dtypes are the library's own; a
+    function that xpnet does not have is an AttributeError, never the library's function with its
+    gradient lost.
     """
 
     def __init__(self, xp: Any) -> None:
@@ -33,12 +36,9 @@ class Namespace:
 
     def __getattr__(self, name: str) -> Any:
         value = differentiable.get(name) or getattr(self._xp, name, None)
-        if value is None or (
-            name not in differentiable and callable(value) and not isinstance(value, type)
-        ):
-            raise AttributeError(
-                f"xpnet has no differentiable {name!r} (asked of {self.__name__})."
-            )
+        known = name in differentiable or name in _OF_DTYPES or isinstance(value, type)
+        if value is None or not (known or not callable(value)):
+            raise AttributeError(f"{self.__name__} has no {name!r}.")
         setattr(self, name, value)  # found once, it is an ordinary attribute
         return value
 
@@ -99,3 +99,17 @@ def _stronger(a: Any, b: Any) -> Any:
 
 def _types(xs: Any) -> str:
     return ", ".join(f"{type(x).__module__}.{type(x).__name__}" for x in xs) or "nothing"
+
+
+array_types: set[type] = set()
+"""The types that `as_array` leaves alone; it finds them out."""
+
+
+def as_array(y: Any) -> Any:
+    """An array as it is; a NumPy scalar, which NumPy's functions give for 0-d arrays, as one."""
+    kind = type(y)
+    if kind not in array_types:
+        y = array_namespace(y).asarray(y)
+        if type(y) is kind:
+            array_types.add(kind)
+    return y

@@ -1,13 +1,13 @@
 """Optimizers: how a parameter moves, once its gradient is known.
 
-Each class's `update` is its formula. Arrays are changed in place where the library can (NumPy, CuPy,
-PyTorch) and replaced where it cannot (JAX), by one text: `a -= b` does either.
+Each class's `update` is its formula. Arrays are changed in place where the library can (NumPy,
+CuPy, PyTorch) and replaced where it cannot (JAX), by one text: `a -= b` does either.
 
 Notation: p the parameter, g its gradient, lr the learning rate, t the number of the step from 1.
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from xpnet.autodiff import Parameter, data_of
 from xpnet.backend import Array
@@ -245,4 +245,4 @@ def optimizer(name: str, parameters: Iterable[Parameter], lr: float | None = Non
     """
     if name not in BY_NAME:
         raise ValueError(f"Unknown optimizer {name!r}. Expected one of: {', '.join(BY_NAME)}.")
-    return BY_NAME[name](parameters) if lr is None else BY_NAME[name](parameters, lr)
+    return BY_NAME[name](parameters, **({} if lr is None else {"lr": lr}))

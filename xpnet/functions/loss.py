@@ -104,7 +104,7 @@ def softmax_cross_entropy(x: Any, t: Any) -> Any:
             )
         if not array_namespace(t).isdtype(t.dtype, "integral"):
             raise TypeError(f"softmax_cross_entropy expected integer class numbers, got {t.dtype}.")
-    elif not array_namespace(t).isdtype(t.dtype, ("real floating",)):
+    elif not array_namespace(t).isdtype(t.dtype, "real floating"):
         t = array_namespace(x, t).astype(t, x.dtype)  # integer or boolean one-hot rows
     return SoftmaxCrossEntropy()(x, t)
 

@@ -1,7 +1,7 @@
 """Functions that move numbers without changing them. Parameters are the standard's."""
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 from xpnet.autodiff import Function
@@ -67,9 +67,7 @@ class Concat(Function):
 
     def backward(self, gy: Any) -> Any:
         before = (slice(None),) * self.axis
-        return tuple(
-            gy[(*before, slice(a, b), ...)] for a, b in zip(self.ends, self.ends[1:], strict=False)
-        )
+        return tuple(gy[(*before, slice(a, b), ...)] for a, b in pairwise(self.ends))
 
 
 @standard

@@ -45,11 +45,10 @@ class Affine(Layer):
         self.b = Parameter(zeros((out_features,))) if bias else None
 
     def forward(self, x: Any) -> Any:
-        if len(x.shape) < 2 or x.shape[-1] != self.W.shape[0]:
-            one = " For one sample use x[None, :]." if len(x.shape) == 1 else ""
-            raise ShapeError(
-                f"{self!r} expected x of shape (batch, {self.W.shape[0]}), got {tuple(x.shape)}.{one}"
-            )
+        shape, features = tuple(x.shape), self.W.shape[0]
+        if len(shape) < 2 or shape[-1] != features:
+            one = " For one sample use x[None, :]." if len(shape) == 1 else ""
+            raise ShapeError(f"{self!r} expected x of shape (batch, {features}), got {shape}.{one}")
         return F.linear(x, self.W, self.b)
 
     def __repr__(self) -> str:

@@ -1,6 +1,7 @@
 """Layers made of layers."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from xpnet.backend import default_rng
@@ -90,6 +91,6 @@ class MLP(Sequential):
         rng = default_rng(rng)  # once: the layers draw in turn from one stream
         weight = weight or ("he_normal" if activation == "relu" else "glorot_normal")
         layers: list[Layer] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [Affine(before, after, weight=weight, rng=rng), activation_layer(activation)]
         super().__init__(*layers[:-1])

@@ -1,0 +1,92 @@
+"""One test, every backend.
+
+`backend` runs a test once on each array library, with its arrays born in float32 on
+
+* NumPy, whose arrays `array` makes read-only: writing into an input is an error;
+* array-api-strict, on pretended devices: mixing devices, a hidden transfer to the host, a call
+  that the standard does not have, or (on `no_float64`) a float64 that crept in is an error;
+* PyTorch and JAX on the CPU, and CuPy on a GPU, where they are.
+
+`backend64` is the same in float64, for comparisons with differences and formulas.
+
+XPNET_TEST_BACKENDS=numpy,torch chooses libraries; what is chosen must be there. Without it, what
+is missing is skipped, with the reason. XPNET_REQUIRE_GPU=1 makes a missing GPU an error.
+"""
+
+import os
+
+import pytest
+
+import xpnet
+from xpnet import backend as switch
+
+SPECS = {
+    "numpy": ["numpy"],
+    "array_api_strict": ["array_api_strict:device1", "array_api_strict:no_float64"],
+    "torch": ["torch"],
+    "jax": ["jax"],
+    "cupy": ["cupy"],
+}
+CHOSEN = [name for name in os.environ.get("XPNET_TEST_BACKENDS", "").split(",") if name]
+if unknown := set(CHOSEN) - set(SPECS):
+    raise pytest.UsageError(f"XPNET_TEST_BACKENDS: unknown {sorted(unknown)}; of {list(SPECS)}")
+
+
+def _specs(dtype):
+    """The specs to run on, those that cannot run here marked as skipped for what they lack."""
+    for library in CHOSEN or SPECS:
+        for spec in SPECS[library]:
+            if dtype == "float64" and spec.endswith("no_float64"):
+                continue
+            required = bool(CHOSEN) or (library == "cupy" and os.environ.get("XPNET_REQUIRE_GPU"))
+            marks = []
+            if not required:
+                try:
+                    switch.resolve(spec)
+                except xpnet.BackendError as error:
+                    marks = [pytest.mark.skip(reason=str(error))]
+            yield pytest.param(spec, marks=marks, id=spec)
+
+
+@pytest.fixture(params=_specs("float32"))
+def backend(request):
+    """The backend in force for the test, in float32."""
+    with xpnet.using(request.param) as backend:
+        yield backend
+
+
+@pytest.fixture(params=_specs("float64"))
+def backend64(request):
+    """The backend in force for the test, in float64."""
+    with xpnet.using(request.param, dtype="float64") as backend:
+        yield backend
+
+
+@pytest.fixture
+def xp(backend):
+    """The namespace of `backend`."""
+    return backend.xp
+
+
+def read_only(x):
+    """`x`, a NumPy array made read-only; other libraries' arrays as they are."""
+    if hasattr(x, "flags") and hasattr(x.flags, "writeable"):
+        x.flags.writeable = False
+    return x
+
+
+@pytest.fixture
+def array(request):
+    """A function that makes an array of the test's backend; on NumPy, a read-only one."""
+    name = "backend64" if "backend64" in request.fixturenames else "backend"
+    backend = request.getfixturevalue(name)
+    return lambda values, dtype=None: read_only(backend.asarray(values, dtype))
+
+
+@pytest.fixture(autouse=True)
+def no_state_leaks():
+    """A test that changes the switch for the run, or leaves recording off, fails."""
+    before = switch._run, switch._block.get()
+    yield
+    assert (switch._run, switch._block.get()) == before
+    assert xpnet.autodiff._recording.get()

@@ -1,0 +1,101 @@
+"""The walk back: from an output to what it was computed from, Function by Function.
+
+The tape is made of nodes. A node is a Function that was called, an Output of one that has several,
+or a leaf: a Variable that nothing was computed into. All the walk needs of them is this:
+
+    parents          the nodes that went in, None for a constant; () for a leaf
+    depth            0 for a leaf, else one more than the deepest parent's
+    shape, dtype     of what came out
+    pullback(gy)     of a Function: from the gradient of what came out, that of each parent
+"""
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from xpnet.errors import GradientError
+from xpnet.namespace import array_namespace, as_array
+
+Node = Any
+
+
+class Output:
+    """One of several outputs of a Function: it hands its gradient to its place among them."""
+
+    def __init__(self, function: Node, index: int, y: Any) -> None:
+        self.parents, self.depth, self.index = (function,), function.depth + 1, index
+        self.shape, self.dtype = y.shape, y.dtype
+
+
+def walk(
+    root: Node, wanted: Sequence[Node] | None, gy: Any, create_graph: bool
+) -> list[tuple[Node, Any]]:
+    """The gradients of `root` by the `wanted` nodes (None: by every leaf), and no others.
+
+    Parameters
+    ----------
+    root : node
+    wanted : sequence of nodes, or None
+    gy : array, or Variable to record the walk itself
+        The gradient of `root`.
+    create_graph : bool
+        Whether the rules are to run on Variables.
+
+    Returns
+    -------
+    list of (node, gradient)
+        In the order of `wanted`, without the nodes that `root` does not depend on.
+    """
+    nodes = _nodes_from(root)
+    if wanted is None:
+        wanted = [node for node in nodes if not node.parents]
+        useful = {id(node) for node in nodes}
+        ends = {id(node) for node in wanted}
+    else:
+        ends = {id(node) for node in wanted}
+        useful = ends.copy()
+        for node in reversed(nodes):  # makers before consumers
+            if any(id(p) in useful for p in node.parents):
+                useful.add(id(node))
+    grads: dict[int, Any] = {id(root): gy}
+    for node in nodes:
+        key, parents = id(node), node.parents
+        g = grads.get(key) if key in ends else grads.pop(key, None)
+        if g is None or not parents:
+            continue
+        if isinstance(node, Output):
+            slots = grads.setdefault(id(parents[0]), {})
+            slots[node.index] = slots[node.index] + g if node.index in slots else g
+            continue
+        node.needs = needs = tuple([id(p) in useful for p in parents])
+        if True not in needs:
+            continue
+        for p, needed, gx in zip(parents, needs, node.pullback(g, create_graph), strict=True):
+            if needed:
+                if gx is None:
+                    raise GradientError(f"{type(node).__name__} has no derivative by an input.")
+                gx, key = _fit(gx, p), id(p)
+                grads[key] = grads[key] + gx if key in grads else gx  # never +=: gx may be shared
+    return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
+
+
+def _nodes_from(root: Node) -> list[Node]:
+    """`root` and all that it came from, deepest first: consumers before makers."""
+    seen, stack = {id(root): root}, [root]
+    while stack:
+        for p in stack.pop().parents:
+            if p is not None and id(p) not in seen:
+                seen[id(p)] = p
+                stack.append(p)
+    return sorted(seen.values(), key=attrgetter("depth"), reverse=True)
+
+
+def _fit(g: Any, node: Node) -> Any:
+    """Undo broadcasting and promotion: give `g` the shape and dtype of the node's output."""
+    shape = node.shape
+    if g.shape != shape:
+        xp, lead = array_namespace(g), g.ndim - len(shape)
+        stretched = [i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1]
+        g = xp.sum(g, axis=(*range(lead), *stretched), keepdims=bool(stretched))
+        g = xp.reshape(g, shape) if lead and stretched else g
+    return g if g.dtype == node.dtype else array_namespace(g).astype(g, node.dtype)
