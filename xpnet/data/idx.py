@@ -1,0 +1,174 @@
+"""The IDX format, in which MNIST and its relatives are published.
+
+An IDX file is one array: a short header, then the elements in C order, all big endian.
+
+    bytes   0      1      2      3      4 ...                 4 + 4 ndim ...
+            0      0      code   ndim   ndim sizes, uint32    the elements
+
+The reader trusts no header. It takes bytes in small pieces and holds only what has arrived, so a
+file that promises terabytes, or unpacks to them, costs no more memory than it honestly contains.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import DataError
+
+_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_GZIP_MAGIC, _XZ_MAGIC = b"\x1f\x8b", b"\xfd7zXZ\0"
+_MAX_NDIM = 64  # NumPy's own limit
+_PIECE = 1 << 18  # bytes taken at a time
+_XZ_MEMORY = 1 << 28  # `xz -9` needs a quarter of it; a forged header may ask for 4 GiB
+
+
+def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Read the array in an IDX file, plain or compressed with gzip or xz.
+
+    The compression is told by the file's first bytes, not by its name, because browsers and
+    unpackers are known to change one without the other.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    ndarray
+        Writable, C-contiguous, in native byte order, of the shape in the header. Its dtype is
+        uint8, int8, int16, int32, float32 or float64.
+
+    Raises
+    ------
+    DataError
+        The file is missing, unreadable, corrupt, not IDX, or shorter or longer than its header
+        says. The message names the file, what was expected and what was found.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> read_idx(files("xpnet.data") / "mnist" / "train-labels-idx1-ubyte.xz")[:5]
+    array([5, 0, 4, 1, 9], dtype=uint8)
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return _parse(_unpacked(file), path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; expected an IDX file") from None
+    except EOFError:
+        raise DataError(
+            f"{path}: cut: its compressed stream ends too early; fetch or copy the file again"
+        ) from None
+    except (OSError, zlib.error) as error:  # gzip's BadGzipFile is an OSError
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: unreadable or corrupt: {reason}") from error
+    except MemoryError:
+        raise DataError(f"{path}: too large for this machine's memory") from None
+
+
+def _parse(source: _Source, path: Path) -> NDArray[Any]:
+    magic = _take(source, 4)
+    if len(magic) < 4:
+        raise DataError(f"{path}: cut: expected an IDX header, found {len(magic)} bytes in all")
+    if magic[:2] != b"\0\0":
+        raise DataError(
+            f"{path}: wrong magic number: an IDX file begins with two zero bytes, "
+            f"this one with {bytes(magic)!r}"
+        )
+    code, ndim = magic[2:]
+    if code not in _DTYPES:
+        known = ", ".join(f"{code:02x}" for code in _DTYPES)
+        raise DataError(f"{path}: unknown IDX type code {code:02x}; expected one of {known}")
+    if ndim > _MAX_NDIM:
+        raise DataError(f"{path}: {ndim} dimensions; NumPy's arrays have at most {_MAX_NDIM}")
+    sizes = _take(source, 4 * ndim)
+    if len(sizes) < 4 * ndim:
+        raise DataError(
+            f"{path}: cut: {ndim} dimensions need {4 * ndim} bytes of sizes, found {len(sizes)}"
+        )
+    shape = struct.unpack(f">{ndim}I", sizes)
+    dtype = np.dtype(_DTYPES[code])
+    promised = math.prod(shape) * dtype.itemsize
+    header = f"its header says {dtype.name} {shape}, which is {promised} bytes of data"
+    data = _take(source, promised)
+    if len(data) < promised:
+        raise DataError(f"{path}: cut: {header}, but only {len(data)} are there")
+    if source.read(1):  # reading to the end also makes gzip and xz verify their checksums
+        raise DataError(f"{path}: trailing bytes: {header}, but the file goes on after them")
+    try:
+        array = np.frombuffer(data, dtype).reshape(shape)
+    except ValueError as error:  # no element, yet sizes whose product NumPy cannot hold
+        raise DataError(f"{path}: {header}, which NumPy refuses: {error}") from None
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+class _Source(Protocol):
+    """Where bytes come from: at most `size` of them, and none only at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _take(source: _Source, size: int) -> bytearray:
+    """Return the next `size` bytes of `source`, or as many as there are."""
+    data = bytearray()
+    while len(data) < size and (piece := source.read(min(size - len(data), _PIECE))):
+        data += piece
+    return data
+
+
+def _unpacked(file: BufferedReader) -> _Source:
+    """Return the content of `file`, decompressed if it is compressed."""
+    start = file.peek(len(_XZ_MAGIC))
+    if start.startswith(_GZIP_MAGIC):
+        return gzip.GzipFile(fileobj=file)
+    if start.startswith(_XZ_MAGIC):
+        return _XzFile(file)
+    return file
+
+
+class _XzFile:
+    """``lzma.LZMAFile``, but strict about memory and about garbage after the stream."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        try:
+            import lzma  # here, because a Python built without liblzma lacks it
+        except ImportError:
+            raise OSError("this Python was built without lzma, which .xz files need") from None
+        self._lzma = lzma
+        self._file = file
+        self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY)
+
+    def read(self, size: int, /) -> bytes:
+        data = b""
+        while not data:
+            packed = b""
+            if self._decoder.eof:  # the file's end, or one more stream, perhaps after zero padding
+                packed = self._decoder.unused_data.lstrip(b"\0")
+                while not packed:
+                    if not (piece := self._file.read(_PIECE)):
+                        return b""
+                    packed = piece.lstrip(b"\0")
+                if not _XZ_MAGIC.startswith(packed[: len(_XZ_MAGIC)]):
+                    raise OSError("garbage after the compressed stream")
+                self._decoder = self._lzma.LZMADecompressor(self._lzma.FORMAT_XZ, _XZ_MEMORY)
+            elif self._decoder.needs_input:
+                packed = self._file.read(_PIECE)
+                if not packed:
+                    raise EOFError
+            try:
+                data = self._decoder.decompress(packed, size)
+            except self._lzma.LZMAError as error:
+                raise OSError(str(error)) from error
+        return data
