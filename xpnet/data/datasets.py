@@ -1,0 +1,179 @@
+"""Data sets of images and class numbers: MNIST, and every folder laid out like it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from xpnet.data.idx import read_idx
+from xpnet.errors import DataError
+
+Pair = tuple[NDArray[Any], NDArray[Any]]
+
+_BUILT_IN = Path(__file__).with_name("mnist")
+_DIGITS = 10
+
+
+def load_mnist(
+    normalize: bool = True,
+    flatten: bool = True,
+    one_hot: bool = False,
+    data_dir: str | os.PathLike[str] | None = None,
+    dtype: DTypeLike = "float32",
+) -> tuple[Pair, Pair]:
+    """Load MNIST, or a data set in its format, as NumPy arrays on the host.
+
+    Parameters
+    ----------
+    normalize : bool
+        Scale the grey levels from 0..255 to [0, 1]; otherwise they stay uint8.
+    flatten : bool
+        Give each image as one row of pixels; otherwise as (channels, height, width), one channel.
+    one_hot : bool
+        Give each label as a row with a single 1; otherwise as its class number.
+    data_dir : str or path-like, optional
+        A folder for `load_idx_folder`: Fashion-MNIST, KMNIST and so on. By default the MNIST that
+        comes with xpnet.
+    dtype : dtype-like
+        The floating dtype of normalized images and of one-hot rows.
+
+    Returns
+    -------
+    (x_train, t_train), (x_test, t_test) : tuple of pairs of ndarray
+        MNIST has N = 60000 and 10000, height = width = 28 and C = 10.
+
+        x : `dtype` or uint8, shape (N, height * width) or (N, 1, height, width).
+        t : int64, shape (N,); or `dtype`, shape (N, C). C is one more than the largest training
+        label, and at least 10, so that a sample of the digits in which some are absent has the
+        columns of the whole.
+
+    Raises
+    ------
+    DataError
+        As `load_idx_folder`; or a test label is no class of the training labels.
+    TypeError
+        `dtype` is not a floating dtype.
+
+    Examples
+    --------
+    >>> (x_train, t_train), (x_test, t_test) = load_mnist()
+    >>> x_train.shape, x_train.dtype, t_train[:5]
+    ((60000, 784), dtype('float32'), array([5, 0, 4, 1, 9]))
+    """
+    dtype = np.dtype(dtype)
+    if not np.issubdtype(dtype, np.floating):
+        raise TypeError(f"load_mnist expected a floating dtype such as 'float32', got {dtype}")
+    folder = _BUILT_IN if data_dir is None else Path(data_dir)
+    train, test = load_idx_folder(folder)
+    classes = max(_DIGITS, int(train[1].max()) + 1)
+    if (largest := int(test[1].max())) >= classes:
+        raise DataError(
+            f"{folder}: a test label is {largest}, but the training labels make "
+            f"{classes} classes, 0 to {classes - 1}"
+        )
+
+    def prepare(images: NDArray[Any], labels: NDArray[Any]) -> Pair:
+        n, height, width = images.shape
+        x = images.reshape((n, height * width) if flatten else (n, 1, height, width))
+        if normalize:  # one pass: the conversion happens inside the division, a buffer at a time
+            x = np.divide(x, 255, dtype=dtype)
+        t = np.eye(classes, dtype=dtype)[labels] if one_hot else labels.astype(np.int64)
+        return x, t
+
+    return prepare(*train), prepare(*test)
+
+
+def load_idx_folder(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
+    """Read the four IDX files of a data set in MNIST's layout, and check that they agree.
+
+    The files are ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
+    ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each plain, .gz or .xz, in this
+    order of preference. The spelling ``train-images.idx3-ubyte`` is accepted too.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where the files are.
+
+    Returns
+    -------
+    (train_images, train_labels), (test_images, test_labels) : tuple of pairs of ndarray
+        As stored: images uint8 (N, height, width), with N >= 1 and one size for both sets; labels
+        uint8 (N,).
+
+    Raises
+    ------
+    DataError
+        The folder or a file is missing, a file cannot be read (see `read_idx`), or their shapes,
+        dtypes or counts do not fit together. The message names the files and the numbers.
+
+    Examples
+    --------
+    >>> from importlib.resources import files
+    >>> (images, labels), test = load_idx_folder(files("xpnet.data") / "mnist")
+    >>> images.shape, labels.shape
+    ((60000, 28, 28), (60000,))
+    """
+    folder = Path(folder)
+    present = _files_in(folder)
+    train, train_file = _read_pair(folder, present, "train")
+    test, test_file = _read_pair(folder, present, "t10k")
+    if train[0].shape[1:] != test[0].shape[1:]:
+        raise DataError(
+            f"images of different sizes: {train[0].shape[1:]} in {train_file}, "
+            f"{test[0].shape[1:]} in {test_file}"
+        )
+    return train, test
+
+
+def _read_pair(folder: Path, present: list[str], split: str) -> tuple[Pair, Path]:
+    """Return the images and labels of one split, and the file of the images."""
+    image_file = _find(folder, present, f"{split}-images", "idx3-ubyte")
+    label_file = _find(folder, present, f"{split}-labels", "idx1-ubyte")
+    images = _read_ubyte(image_file, 3, "images of shape (N, height, width)")
+    labels = _read_ubyte(label_file, 1, "labels of shape (N,)")
+    if len(images) != len(labels):
+        raise DataError(
+            f"{len(images)} images in {image_file}, but {len(labels)} labels in {label_file}"
+        )
+    return (images, labels), image_file
+
+
+def _read_ubyte(path: Path, ndim: int, expected: str) -> NDArray[Any]:
+    array = read_idx(path)
+    if array.ndim != ndim or array.dtype != np.uint8 or not array.size:
+        raise DataError(
+            f"{path}: expected uint8 {expected}, none of them 0; "
+            f"found {array.dtype} of shape {array.shape}"
+        )
+    return array
+
+
+def _find(folder: Path, present: list[str], stem: str, kind: str) -> Path:
+    accepted = [f"{stem}{sep}{kind}{end}" for sep in "-." for end in ("", ".gz", ".xz")]
+    for name in accepted:
+        if name in present:
+            return folder / name
+    shown = ", ".join(present[:12]) + (", ..." if len(present) > 12 else "")
+    raise DataError(
+        f"{folder}: no {stem} file; expected one of {', '.join(accepted)}; "
+        f"the folder's {len(present)} file(s): {shown or 'none'}"
+    )
+
+
+def _files_in(folder: Path) -> list[str]:
+    """Return the sorted names of the files in `folder`.
+
+    Folders are left out: an archive in circulation unpacks to folders with the files' names.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_file())
+    except OSError as error:
+        raise DataError(
+            f"{folder}: expected a folder with four IDX files: {error.strerror}"
+        ) from error
