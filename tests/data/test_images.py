@@ -1,0 +1,371 @@
+"""Pictures of digits: all that people draw, scan and photograph ends in MNIST's form."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xpnet.data
+from xpnet.data import load_digit, read_idx
+from xpnet.errors import DataError
+
+Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Forty test digits of MNIST, uint8, (40, 28, 28)."""
+    built_in = Path(xpnet.data.__file__).with_name("mnist")
+    return read_idx(built_in / "t10k-images-idx3-ubyte.xz")[:40]
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return a function that saves a picture, or grey levels from 0 to 1, and loads it."""
+
+    def load(picture, name="picture.png", **options):
+        if isinstance(picture, np.ndarray):
+            picture = Image.fromarray(to_bytes(picture))
+        picture.save(tmp_path / name, **options)
+        return load_digit(tmp_path / name)
+
+    return load
+
+
+def to_bytes(grey):
+    """Return levels from 0 to 1 as bytes."""
+    return np.clip(np.rint(255 * grey), 0, 255).astype(np.uint8)
+
+
+def bar(height=100, width=25, field=(150, 200), at=(30, 90)):
+    """Return a white bar on black, of the shape `field`, with its upper left corner at `at`."""
+    grey = np.zeros(field)
+    grey[at[0] : at[0] + height, at[1] : at[1] + width] = 1
+    return grey
+
+
+def seven(field=(200, 160), at=(40, 50)):
+    """Return a white 7 of 100 x 60 on black, with straight strokes."""
+    grey = np.zeros(field)
+    y, x = at
+    grey[y : y + 15, x : x + 60] = 1
+    grey[y : y + 100, x + 45 : x + 60] = 1
+    return grey
+
+
+def box(image):
+    """Return the first and last row and column that hold ink."""
+    rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
+    return rows[0], rows[-1], columns[0], columns[-1]
+
+
+def centre_of_mass(image):
+    """Return the centre of mass, as (row, column)."""
+    return (np.indices(image.shape) * image).sum(axis=(1, 2)) / image.sum()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
+def test_prepared_digits_come_through_unchanged(load, digits, mode):
+    """MNIST's own images, saved as pictures, are the very arrays that `load_mnist` gives."""
+    for digit in digits[:10]:
+        found = load(Image.fromarray(digit).convert(mode))
+        assert np.array_equal(found, (digit / 255).astype(np.float32))
+
+
+def test_a_prepared_digit_of_16_bits_comes_through_unchanged(load, digits):
+    """The same holds for 16-bit grey, whose levels are 257 times those of 8 bits."""
+    found = load(Image.fromarray(digits[0].astype(np.uint16) * 257))
+    np.testing.assert_allclose(found, digits[0] / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize("paper", [0.0, 1.0])
+@pytest.mark.parametrize("side", [28, 84, 196])
+def test_real_digits_are_recovered(load, digits, side, paper):
+    """Digits of MNIST, moved and enlarged on a large sheet, light or dark, come back."""
+    found = []
+    for digit in digits:
+        sheet = Image.new("L", (400, 300))
+        sheet.paste(
+            Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC), (150, 20)
+        )
+        found.append(load(np.abs(paper - np.asarray(sheet) / 255)))
+    n = len(digits)
+    likeness = np.corrcoef(np.reshape(found, (n, -1)), digits.reshape(n, -1))[:n, n:]
+    assert np.median(np.diagonal(likeness)) > 0.95
+    # Not all: a 1 whose centre was all but half way between two pixels may end on the other.
+    assert np.count_nonzero(likeness.argmax(axis=1) == np.arange(n)) >= n - 2
+
+
+def test_shape_dtype_and_range(load):
+    """The result is float32 of shape (28, 28), from exactly 0 to exactly 1."""
+    found = load(seven())
+    assert (found.shape, found.dtype) == ((28, 28), np.float32)
+    assert (found.min(), found.max()) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (100, 25, (20, 5)),
+        (30, 120, (5, 20)),
+        (50, 50, (20, 20)),
+        (10, 5, (20, 10)),
+        (90, 2, (20, 1)),
+    ],
+)
+def test_fits_the_box_and_keeps_the_proportions(load, height, width, expected):
+    """The longer side becomes 20 pixels, the other one follows, and a bar stays a bar."""
+    found = load(bar(height, width, at=(20, 20)))
+    top, bottom, left, right = box(found)
+    assert (bottom - top + 1, right - left + 1) == expected
+    assert found.sum() == pytest.approx(expected[0] * expected[1], rel=0.02)
+
+
+def test_a_bar_is_centred(load):
+    """The middle of a 20 x 10 bar comes to pixel 14, as near as whole pixels allow."""
+    np.testing.assert_allclose(centre_of_mass(load(bar(100, 50))), 14, atol=0.5)
+
+
+def test_the_centre_of_mass_is_centred_not_the_box(load):
+    """A 7 hangs to the right of its mass's centre, so its box ends up left of the middle."""
+    found = load(seven())
+    np.testing.assert_allclose(centre_of_mass(found), 14, atol=0.5)
+    top, bottom, left, right = box(found)
+    assert (bottom - top, right - left) == (19, 11)
+    assert (top + bottom) / 2 > 14.5
+    assert (left + right) / 2 < 13.5
+
+
+@pytest.mark.parametrize(("flip", "rows"), [(1, (0, 19)), (-1, (8, 27))])
+def test_a_lopsided_drawing_stays_in_the_field(load, flip, rows):
+    """A drawing whose mass is near one end is moved to the field's edge, and not beyond it."""
+    grey = np.zeros((200, 200))
+    grey[50:150, 98:102] = 1  # a thin stem, 20 rows when scaled, ...
+    grey[130:150, 50:150] = 1  # ... on a heavy foot, which puts the centre of mass in row 16
+    assert box(load(grey[::flip]))[:2] == rows
+
+
+def test_margins_do_not_matter(load):
+    """The same drawing anywhere on a sheet of another size gives the same image."""
+    expected = load(seven((180, 180), (40, 60)))
+    assert np.array_equal(load(seven((190, 185), (80, 10))), expected)
+
+
+def test_edges_are_smooth(load):
+    """A disc of any size has the area of a disc of 20 pixels, because its edge is antialiased."""
+    y, x = np.indices((190, 190)) - 95
+    for radius in 37, 61, 90:
+        found = load((y**2 + x**2 < radius**2).astype(float))
+        assert found.sum() == pytest.approx(np.pi * 10**2, rel=0.03)
+        assert ((found > 0.05) & (found < 0.95)).sum() > 20
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(0, 1), (0.4, 0.55), (0.55, 0.4), (0.9, 1), (0.1, 0)])
+def test_polarity_and_contrast_do_not_matter(load, ink, paper):
+    """Dark on light and light on dark, strong or faint, are all white on black in the end."""
+    found = load(paper + (ink - paper) * seven())
+    np.testing.assert_allclose(found, load(seven()), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [((255, 0, 0), (0, 130, 0)), ((0, 0, 200), (255, 255, 255)), ((255, 255, 0), (255, 255, 255))],
+)
+def test_colours(load, ink, paper):
+    """Coloured ink counts by its colour, even if it is as bright as the paper."""
+    pixels = np.where(seven()[..., None] > 0, ink, paper).astype(np.uint8)
+    np.testing.assert_allclose(load(Image.fromarray(pixels)), load(seven()), atol=1e-6)
+
+
+@pytest.mark.parametrize("ink", [0, 90, 255])
+@pytest.mark.parametrize("behind", [0, 255])
+def test_transparent_paper(load, ink, behind):
+    """On transparent paper ink is what is opaque, whatever colour hides in the transparency."""
+    opaque = seven() > 0
+    pixels = np.stack([np.where(opaque, ink, behind), 255 * opaque], axis=2).astype(np.uint8)
+    assert np.array_equal(load(Image.fromarray(pixels, "LA")), load(seven()))
+
+
+def test_transparent_corners_are_paper(load):
+    """The rounded corners of a window's picture are no ink."""
+    pixels = np.dstack([to_bytes(1 - seven())] * 3 + [np.full((200, 160), 255, np.uint8)])
+    pixels[:8, :8] = pixels[-8:, -8:] = 0
+    np.testing.assert_allclose(load(Image.fromarray(pixels)), load(seven()), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "convert"),
+    [
+        ("palette.gif", lambda image: image.convert("P")),
+        ("palette.png", lambda image: image.convert("RGB").quantize(4)),
+        ("bits.png", lambda image: image.convert("1")),
+        ("print.tiff", lambda image: image.convert("RGB").convert("CMYK")),
+        ("exact.webp", lambda image: image.convert("RGB")),
+        ("picture.bmp", lambda image: image),
+        (
+            "levels.png",
+            lambda image: Image.fromarray(np.asarray(image).astype(np.uint16) * 99 + 700),
+        ),
+        ("levels.tiff", lambda image: Image.fromarray(np.asarray(image).astype(np.int32) * 1000)),
+        ("floats.tiff", lambda image: Image.fromarray(np.asarray(image) / np.float32(-7))),
+    ],
+)
+def test_formats(load, name, convert):
+    """The drawing is the same in every format and depth."""
+    options = {"lossless": True} if name.endswith("webp") else {}
+    found = load(convert(Image.fromarray(to_bytes(1 - seven()))), name, **options)
+    np.testing.assert_allclose(found, load(seven()), atol=1e-5)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(load, orientation):
+    """A camera's note on how it was held is obeyed."""
+    undo = {  # what must be done to the upright picture so that a viewer's correction restores it
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    image = Image.fromarray(to_bytes(1 - seven()))
+    if orientation in undo:
+        image = image.transpose(undo[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(load(image, exif=exif), load(1 - seven()))
+
+
+def test_a_photograph(load):
+    """Grain, uneven light, dust and JPEG's artefacts are not taken for ink."""
+    rng = np.random.default_rng(0)
+    grey = (1 - 0.8 * seven((400, 320), (140, 120))) * np.linspace(0.95, 0.6, 320)
+    grey += rng.normal(0, 0.04, grey.shape)
+    grey[rng.integers(0, 400, 5), rng.integers(0, 320, 5)] = 0
+    found = load(grey, "photo.jpg", quality=40)
+    clean = load(seven((400, 320), (140, 120)))
+    assert np.abs(found - clean).mean() < 0.02
+
+
+def test_a_large_picture(load):
+    """A photograph of twelve million pixels gives what a small one does."""
+    small = seven((150, 200))
+    large = small.repeat(20, axis=0).repeat(20, axis=1)
+    assert large.size == 12e6
+    np.testing.assert_allclose(load(large), load(small), atol=0.1)
+
+
+def test_a_small_digit_on_a_large_sheet(load):
+    """A digit that averaging the sheet would blur to a few pixels keeps its detail."""
+    grey = np.zeros((2000, 2000))
+    grey[100:200, 1700:1760] = seven((100, 60), (0, 0))
+    np.testing.assert_allclose(load(grey), load(seven()), atol=0.15)
+
+
+def test_a_hair_line_is_as_bright_as_a_pen(load):
+    """A line of one pixel would be averaged to a shadow; it is brought back to full strength."""
+    found = load(bar(100, 1) + bar(1, 60))
+    assert found.max() == 1
+    assert (found > 0.5).sum() >= 20
+
+
+@pytest.mark.parametrize("size", [(1, 1), (28, 28), (300, 200)])
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_blank(load, tmp_path, size, level):
+    """A picture of one colour holds no digit."""
+    with pytest.raises(DataError) as caught:
+        load(np.full(size, level))
+    assert str(caught.value).startswith(f"{tmp_path / 'picture.png'}: blank")
+    assert "more than 0.0%" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "I;16", "I", "F"])
+def test_blank_in_other_modes(load, tmp_path, mode):
+    """The same holds for a wholly transparent picture and for more than 8 bits."""
+    with pytest.raises(DataError, match="blank"):
+        load(Image.new(mode, (50, 50)), "picture.tiff")
+
+
+def test_almost_blank(load):
+    """The grain of an empty sheet is no digit."""
+    with pytest.raises(DataError, match="at least 5% is needed"):
+        load(0.9 + np.random.default_rng(0).normal(0, 0.005, (200, 200)))
+
+
+def test_not_finite(load):
+    """Floating-point pictures with holes are refused."""
+    grey = seven().astype(np.float32)
+    grey[0, 0] = np.nan
+    with pytest.raises(DataError, match="not all finite"):
+        load(Image.fromarray(grey), "floats.tiff")
+
+
+def refusal(path):
+    """Return the message with which `path` is refused, which must begin with it."""
+    with pytest.raises(DataError) as caught:
+        load_digit(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    return str(caught.value)
+
+
+def test_missing(tmp_path):
+    """A picture that is not there is named."""
+    assert "no such file; expected a picture" in refusal(tmp_path / "nowhere.png")
+
+
+def test_unreadable(tmp_path):
+    """A folder, an empty file, a text and a cut picture are named, and the reason given."""
+    assert "directory" in refusal(tmp_path).lower()
+    path = tmp_path / "picture.png"
+    for content in b"", b"not a picture":
+        path.write_bytes(content)
+        assert "cannot identify" in refusal(path)
+    Image.fromarray(to_bytes(seven())).save(path)
+    path.write_bytes(path.read_bytes()[:100])
+    assert "expected a picture that Pillow can read" in refusal(path)
+
+
+@pytest.mark.parametrize("limit", [200 * 160 - 1, 1000])
+def test_decompression_bomb(load, tmp_path, monkeypatch, limit):
+    """A picture beyond Pillow's limit, where it only warns too, is refused before it is decoded."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(DataError, match="decompression bomb"):
+        load(seven((200, 160)))
+
+
+def test_without_pillow(tmp_path, monkeypatch):
+    """Without Pillow the message gives the command that installs it."""
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert 'pip install "xpnet[plots]"' in refusal(tmp_path / "picture.png")
+
+
+def outcome(path):
+    """Return the image, or None and the message of the DataError."""
+    try:
+        return load_digit(path), ""
+    except DataError as error:
+        return None, str(error)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's remarks on the damage
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(["png", "gif", "jpeg", "bmp", "tiff", "webp"]))
+def test_fuzz(tmp_path_factory, data, kind):
+    """A damaged picture gives an image in MNIST's form or a DataError, and nothing else."""
+    path = tmp_path_factory.getbasetemp() / f"fuzz.{kind}"
+    Image.fromarray(to_bytes(bar(12, 6, (20, 20), (4, 7)))).save(path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+    found, message = outcome(path)
+    if found is None:
+        assert message.startswith(f"{path}: ")
+    else:
+        assert (found.shape, found.dtype) == ((28, 28), np.float32)
+        assert found.min() >= 0
+        assert found.max() <= 1

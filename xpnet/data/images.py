@@ -1,0 +1,182 @@
+"""Pictures of digits, brought into the form of MNIST's own.
+
+MNIST's digits are white on black, 28 x 28. Each was scaled with its aspect ratio kept until it
+fitted a 20 x 20 box, then placed so that its centre of mass is the field's centre. A network that
+has seen only such images wants the same of any other picture, whether scan, photograph or drawing:
+
+    picture -> ink, from 0 to 1 -> cut out -> scaled to 20 x 20 -> centred in 28 x 28
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+Float = NDArray[np.float32]
+
+_FIELD, _BOX, _CENTRE = 28, 20, 14  # MNIST's: its centres of mass round to pixel (14, 14)
+_BLACK, _WHITE = 0.1, 0.5  # a prepared picture's paper is darker, its ink brighter
+_SHEET = 128  # a picture is averaged down to about this, and its noise with it, ...
+_DIGIT = 40  # ... but not so far that its digit is left with less than this
+_BLANK = 0.05  # what stands out from the paper by less is no digit
+_FLOOR = 0.4  # of the strongest ink; what is weaker is shadow, noise or the paper's grain
+
+
+def load_digit(path: str | os.PathLike[str]) -> Float:
+    """Load a picture of one digit as an image like MNIST's.
+
+    Ink is whatever differs from the paper, and the paper is the colour of the picture's border. So
+    dark on light, light on dark, coloured and faint drawings all end as white on black. Where the
+    border is transparent, ink is whatever is opaque.
+
+    A picture of 28 x 28 pixels, light on black, is taken as prepared and comes through unchanged.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A picture in any format that Pillow reads, with one digit and some paper around it.
+
+    Returns
+    -------
+    ndarray
+        float32, shape (28, 28), from 0 (paper) to 1 (ink). A network on flat images, such as those
+        of `load_mnist`, takes ``load_digit(path).reshape(1, 784)``.
+
+    Raises
+    ------
+    DataError
+        The picture is missing, unreadable, far too large or blank, or Pillow is not installed. The
+        message names the file.
+
+    Examples
+    --------
+    >>> x = load_digit("seven.png")  # doctest: +SKIP
+    >>> x.shape, x.dtype  # doctest: +SKIP
+    ((28, 28), dtype('float32'))
+    """
+    picture = _open(Path(path))
+    if picture.size == (_FIELD, _FIELD):
+        grey: Float = _pixels(picture)[0].max(axis=2)
+        if np.median(_border(grey)) < _BLACK and grey.max() > _WHITE:
+            return grey
+    step = max(1, round(min(picture.size) / _SHEET))
+    ink, box = _look(picture.reduce(step), path)
+    longer = max(box[2:] - box[:2])
+    if step > 1 and longer < _DIGIT:  # a small digit on a large sheet: look again, closer
+        margin = longer // 2 * np.array([-1, -1, 1, 1])
+        near = np.clip(step * (box + margin), 0, 2 * picture.size)  # the size twice: w, h, w, h
+        picture = picture.crop(tuple(near.tolist()))
+        ink, box = _look(picture.reduce(max(1, int(step * longer // _DIGIT))), path)
+    left, top, right, bottom = box
+    return _centred(_fitted(ink[top:bottom, left:right]))
+
+
+def _open(path: Path) -> Picture:
+    """Return the picture, upright, in one of two modes: "RGBa" or, for more than 8 bits, "F".
+
+    The small a stands for colour times alpha. It is this product that may be averaged, since the
+    colour of a transparent pixel means nothing. "F" goes from 0 to 1.
+    """
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        raise DataError(
+            f'{path}: reading pictures needs Pillow, which is missing: pip install "xpnet[plots]"'
+        ) from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                picture = ImageOps.exif_transpose(file)
+        if picture.mode.startswith(("I", "F")):  # Pillow's own conversion would clip to 8 bits
+            grey = np.asarray(picture, np.float32)
+            return Image.fromarray(_unit_range(grey, picture.mode))
+        return picture.convert("RGBA").convert("RGBa")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; expected a picture") from None
+    except Exception as error:  # broken files raise whatever their format's decoder stumbles on
+        raise DataError(f"{path}: expected a picture that Pillow can read: {error}") from error
+
+
+def _unit_range(grey: Float, mode: str) -> Float:
+    """Return 16- and 32-bit grey levels from 0 to 1; only those of 16 bits have a known white."""
+    if mode.startswith("I;16"):
+        return grey / np.float32(65535)
+    if not np.isfinite(grey).all():
+        raise ValueError("its values are not all finite")
+    low, high = grey.min(), grey.max()
+    return np.asarray((grey - low) / (high - low or 1), np.float32)
+
+
+def _pixels(picture: Picture) -> tuple[Float, Float]:
+    """Return colour times alpha, (h, w, channels), and alpha, (h, w, 1), both from 0 to 1."""
+    pixels = np.asarray(picture, np.float32)
+    if pixels.ndim == 2:
+        return pixels[..., None], np.ones_like(pixels[..., None])
+    pixels = pixels / np.float32(255)
+    return pixels[..., :3], pixels[..., 3:]
+
+
+def _look(picture: Picture, path: str | os.PathLike[str]) -> tuple[Float, NDArray[Any]]:
+    """Return the ink, (h, w), and the box around it: left, top, right, bottom.
+
+    Ink is how far a pixel is from the paper in the channel that shows it best. Brightness would
+    not do: a red and a green can be equally bright.
+    """
+    colour, alpha = _pixels(picture)
+    paper, opacity = np.median(_border(colour), axis=0), np.median(_border(alpha))
+    # The paper, too, is weighed by alpha, so a transparent spot on an opaque sheet is no ink.
+    ink = alpha[..., 0] if opacity < 0.5 else np.abs(colour - paper / opacity * alpha).max(axis=2)
+    strongest = ink.max()
+    if strongest < _BLANK:
+        raise DataError(
+            f"{path}: blank: expected a digit, but nothing differs from the paper by more than "
+            f"{strongest:.1%} of the way from black to white; at least {_BLANK:.0%} is needed"
+        )
+    ink = np.where(ink < _FLOOR * strongest, np.float32(0), ink)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    return ink, np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+
+
+def _border(pixels: Float) -> Float:
+    """Return the pixels, (n, ...), of a narrow frame around the picture, (height, width, ...)."""
+    height, width = pixels.shape[:2]
+    thick = max(1, min(height, width) // 20)
+    frame = np.ones((height, width), bool)
+    frame[thick : height - thick, thick : width - thick] = False
+    return pixels[frame]
+
+
+def _fitted(ink: Float) -> Float:
+    """Return `ink` scaled so that its longer side is 20 pixels and its strongest pixel is 1."""
+    from PIL import Image
+
+    height, width = ink.shape
+    scale = _BOX / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # Pillow's bilinear filter widens as it shrinks a picture: each pixel is a weighted mean.
+    scaled = np.asarray(Image.fromarray(ink).resize(size, Image.Resampling.BILINEAR))
+    return np.asarray(scaled / scaled.max(), np.float32)  # the mean of a hair line is faint
+
+
+def _centred(ink: Float) -> Float:
+    """Return `ink` in a black 28 x 28 field, its centre of mass as near the middle as it fits."""
+    place = []
+    for axis, length in enumerate(ink.shape):
+        mass = ink.sum(axis=1 - axis)
+        centre = float(mass @ np.arange(length) / mass.sum())
+        start = min(max(round(_CENTRE - centre), 0), _FIELD - length)
+        place.append(slice(start, start + length))
+    field = np.zeros((_FIELD, _FIELD), np.float32)
+    field[tuple(place)] = ink
+    return field
