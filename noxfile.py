@@ -1,0 +1,202 @@
+"""What must hold before xpnet is released, one session a question.
+
+    nox                          all that needs no large download; cupy where there is a GPU
+    nox -s "tests(numpy)"        one session;  -- -k loss  hands the rest to pytest
+    nox -l                       the list, with what each session shows
+
+Every session makes an environment of its own, with what its question needs and no more.
+"""
+
+import ctypes
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "virtualenv"  # pip's settings hold in it: torch, below
+nox.options.sessions = [
+    "lint",
+    "types",
+    "tests(numpy)",
+    "tests(array_api_strict)",
+    "tests(cupy)",
+    "examples",
+    "build",
+]
+
+DEV = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["dev"]
+
+# Two cores suffice for tests, and the BLAS of a large machine would start a thread on each of its
+# own for matrices of 3 x 4. What is set outside stays.
+THREADS = str(min(os.cpu_count() or 1, 4))
+ENV = {
+    name: os.environ.get(name, THREADS)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+}
+
+
+def tools(*names: str) -> list[str]:
+    """The requirements of those names, as the extra `dev` in pyproject.toml states them."""
+    stated = {re.split(r"[^\w-]", requirement)[0]: requirement for requirement in DEV}
+    return [stated[name] for name in names]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """The text: rules and format (ruff), and imports that run one way (import-linter)."""
+    session.install(*tools("ruff", "import-linter"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The annotations of xpnet/ agree with each other: mypy, strict."""
+    session.install("-e", ".", *tools("mypy"))
+    session.run("mypy")
+
+
+# --- tests, a session for each library ------------------------------------------------------------
+
+BACKENDS = {  # what to install for each: xpnet's extras, then packages
+    "numpy": ("plots", []),
+    "array_api_strict": ("plots", []),
+    # One version, so that a failure is of our making. Where an index offers a CPU build (pip then
+    # prefers 2.13.0+cpu) this is 200 MB; the default build for Linux brings gigabytes of CUDA,
+    # which is why this session runs only when it is asked for by name.
+    "torch": ("plots,torch", ["torch==2.13.0"]),
+    "jax": ("plots,jax", []),
+    "cupy": ("plots,cuda{major}", []),
+}
+COVERED = ("numpy", "array_api_strict")  # what every machine can run
+
+
+@nox.session
+@nox.parametrize("backend", [nox.param(name, id=name) for name in BACKENDS])
+def tests(session: nox.Session, backend: str) -> None:
+    """The tests, on one library; doctests too. Those on the first two are to cover xpnet/."""
+    extras, packages = BACKENDS[backend]
+    env = ENV | {"XPNET_TEST_BACKENDS": backend}
+    if backend == "cupy":
+        cuda, reason = cuda_of_driver()
+        if reason and os.environ.get("XPNET_REQUIRE_GPU") == "1":
+            session.error(f"XPNET_REQUIRE_GPU=1, but {reason}.")
+        if reason:
+            session.skip(f"{reason}; with XPNET_REQUIRE_GPU=1 this is a failure")
+        extras = extras.format(major=min(cuda // 1000, 13))
+        env["XPNET_REQUIRE_GPU"] = "1"  # there is one: from here on a skip would hide something
+    # The strict library is small, and also stands in as "another library" in tests of mixing.
+    runner = tools("array-api-strict", "coverage", "hypothesis", "pytest")
+    session.install("-e", f".[{extras}]", *packages, *runner)
+    # The session `examples` and the build run what is slow; here it would run five times.
+    pytest = ["pytest", "-m", "not slow", *session.posargs]
+    if backend in COVERED and not session.posargs:
+        session.notify("coverage")  # before the tests, so that it clears up after a failure too
+        env["COVERAGE_FILE"] = f".coverage.{backend}"
+        session.run("coverage", "erase", env=env)
+        session.run("coverage", "run", "-m", *pytest, env=env)
+    else:
+        session.run("python", "-m", *pytest, env=env)
+
+
+def cuda_of_driver() -> tuple[int, str]:
+    """The newest CUDA of this machine's driver (13000 is 13.0), or the reason why there is none.
+
+    It asks the driver, not Python packages: nothing of CuPy's 2 GB is installed just to skip.
+    """
+    version, count = ctypes.c_int(0), ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return 0, "no NVIDIA driver is installed (libcuda cannot be loaded)"
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    code = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    if count.value == 0:
+        return 0, f"the NVIDIA driver finds no GPU (CUDA error {code})"
+    return version.value, ""
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of xpnet/: called by the tests on numpy and array_api_strict.
+
+    95 % is asked of the two together, since each has branches of its own (read-only arrays, fake
+    devices), so the figure is only known when both have run: this session stands at the end of the
+    queue, and uses the data up. After one of them alone it reports without judging.
+    """
+    session.install(*tools("coverage"))
+    complete = all(list(Path().glob(f".coverage.{name}.*")) for name in COVERED)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", *([] if complete else ["--fail-under=0"]))
+    if not complete:
+        session.log(f"Not judged: that takes the tests on both {' and '.join(COVERED)}.")
+
+
+# --- what a user does with it ---------------------------------------------------------------------
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Every program in examples/ runs and prints its tutorial's numbers, the slow ones too."""
+    session.install("-e", ".[examples]", *tools("hypothesis", "pytest"))
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy", "MPLBACKEND": "agg"}
+    session.run("python", "-m", "pytest", "tests/examples", *session.posargs, env=env)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """The wheel, alone in a clean environment outside the checkout, learns MNIST to 98 %.
+
+    The wheel is made from the sdist, so both are whole. The install is weighed as well.
+    """
+    session.install(*tools("build"))
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder)
+    session.run("python", "-m", "build", "--outdir", str(folder / "dist"))
+    session.run("python", "-m", "venv", str(folder / "clean"))
+    commands = folder / "clean" / ("Scripts" if os.name == "nt" else "bin")
+    (wheel,) = (folder / "dist").glob("*.whl")
+    session.run(str(commands / "python"), "-m", "pip", "install", "--quiet", str(wheel))
+    session.log(f"Wheel: {wheel.stat().st_size / 1e6:.1f} MB.")
+    weigh(session, folder / "clean")
+
+    env = ENV | {"PYTHONPATH": "", "XPNET_BACKEND": ""}
+    with session.chdir(folder):
+        xpnet = str(commands / "xpnet")
+        session.run(xpnet, "--version", env=env)
+        session.run(xpnet, "train", "mnist", "--out", "run", env=env)
+    accuracy = json.loads((folder / "run" / "config.json").read_text())["test_accuracy"]
+    session.log(f"Test accuracy: {accuracy:.2%}.")
+    if accuracy < 0.98:
+        session.error(f"xpnet train mnist reached {accuracy:.2%}, and should reach 98 %.")
+
+
+def weigh(session: nox.Session, environment: Path) -> None:
+    """The base install takes at most 85 MB (of 2^20 bytes), pip and MNIST left out."""
+    package = next(environment.rglob("xpnet/__init__.py")).parent
+    tools_of_venv = ("_distutils_hack", "distutils", "pip", "pkg_resources", "setuptools")
+    size = sum(
+        path.stat().st_size
+        for path in package.parent.rglob("*")
+        if path.is_file()
+        and not path.is_relative_to(package / "data" / "mnist")
+        and not path.relative_to(package.parent).parts[0].startswith(tools_of_venv)
+    )
+    session.log(f"The base install without MNIST: {size / 2**20:.1f} MB.")
+    if size > 85 * 2**20:
+        session.error("The base install is heavier than 85 MB; did a dependency gain one?")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The figures that we publish: speed of a training step, time of an import."""
+    session.install("-e", ".", *tools("pytest", "pytest-benchmark"))
+    # OPENBLAS_CORETYPE is set on some machines, to a kernel that halves NumPy's speed.
+    env = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": None}
+    for program in sorted(Path("benchmarks").glob("*.py")):
+        session.run("python", str(program), *session.posargs, env=env)
