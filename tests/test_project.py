@@ -1,0 +1,209 @@
+"""The project itself: what an import costs, who names whom, and how long a file may be."""
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+import pytest
+
+import xpnet
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "xpnet"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+LIBRARIES = {"array_api_strict", "cupy", "cupyx", "dask", "jax", "ndonnx", "numpy", "torch"}
+
+
+def name_of(path):
+    """A path as the name of a test."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imported(path):
+    """Every module that a file imports, at any depth, also by `import_module("...")`."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args:
+            called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if called in ("import_module", "__import__", "find_spec"):
+                yield from (a.value for a in node.args if isinstance(a, ast.Constant))
+
+
+def defined(path):
+    """The public functions of a file: by `def`, or `name = ...`; classes are CapWords."""
+    for node in parsed(path).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names = [node.name]
+        elif isinstance(node, ast.Assign):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        else:
+            continue
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def reexported(path):
+    """{module: {names}} of the `from module import name as name` of a file."""
+    names = {}
+    for node in parsed(path).body:
+        if isinstance(node, ast.ImportFrom):
+            assert all(a.asname == a.name for a in node.names), f"{path}: say `name as name`"
+            names.setdefault(node.module, set()).update(a.name for a in node.names)
+    return names
+
+
+# --- what an import brings ----------------------------------------------------------------------
+
+
+def test_import_brings_numpy_and_array_api_compat_alone():
+    """`import xpnet` loads no other package, and no part of these two that it can do without."""
+    program = (
+        "import sys, json, numpy, array_api_compat; before = set(sys.modules); import xpnet;"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    brought = json.loads(run.stdout)
+    assert "xpnet.autodiff" in brought
+    foreign = {
+        name
+        for name in brought
+        if name.partition(".")[0] not in ({"xpnet"} | sys.stdlib_module_names)
+    }
+    # array_api_compat.numpy would bring numpy.testing, half as much again as NumPy itself.
+    assert foreign == set()
+
+
+# --- who names whom ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_only_the_switch_and_the_readers_name_an_array_library(path):
+    """The third law: backend.py names them all, data/ reads files with NumPy, kernels/ is extra."""
+    inside = path.relative_to(PACKAGE)
+    named = {module.partition(".")[0] for module in imported(path)} & LIBRARIES
+    if inside.parts[0] == "data":
+        assert named <= {"numpy"}
+    elif inside.name != "backend.py" and inside.parts[0] != "kernels":
+        assert named == set()
+
+
+def test_the_switch_names_all_that_it_offers():
+    """What the test above looks for is found where it is allowed, so it can be found elsewhere."""
+    named = set(imported(PACKAGE / "backend.py"))
+    assert {"array_api_strict", "cupy", "jax", "numpy", "torch"} <= named
+
+
+# --- public names --------------------------------------------------------------------------------
+
+CHAPTERS = sorted(
+    path
+    for path in (PACKAGE / "functions").glob("*.py")
+    if path.name not in ("__init__.py", "declare.py")
+)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
+def test_every_function_of_a_chapter_is_reexported(path):
+    """What xpnet/functions/<chapter>.py defines is what functions/__init__.py offers of it."""
+    offered = reexported(PACKAGE / "functions" / "__init__.py")
+    assert offered.get(f"xpnet.functions.{path.stem}") == {n for n in defined(path) if n.islower()}
+
+
+def test_every_layer_is_reexported():
+    """layers/__init__.py offers every layer class, and xpnet offers what that offers."""
+    offered = reexported(PACKAGE / "layers" / "__init__.py")
+    for path in (PACKAGE / "layers").glob("*.py"):
+        if path.name != "__init__.py":
+            layers = {name for name in defined(path) if name[0].isupper()}
+            assert offered.get(f"xpnet.layers.{path.stem}", set()) >= layers
+    named = set().union(*offered.values())
+    assert reexported(PACKAGE / "__init__.py")["xpnet.layers"] == {
+        name for name in named if name[0].isupper()
+    }
+
+
+@pytest.mark.parametrize("module", ["errors", "optimizers"])
+def test_every_class_is_reexported(module):
+    """`xpnet.Adam`, `xpnet.DataError`: whoever uses them needs no second import."""
+    classes = {name for name in defined(PACKAGE / f"{module}.py") if name[0].isupper()}
+    offered = reexported(PACKAGE / "__init__.py")[f"xpnet.{module}"]
+    assert offered >= classes - {"Optimizer"}  # the family itself
+    assert offered <= classes
+
+
+def public_objects():
+    """(dotted name, object) of every public function and class of xpnet."""
+    for path in SOURCES:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts).removesuffix(".__init__")
+        if "__main__" in parts:
+            continue
+        module = importlib.import_module(name)
+        yield name, module
+        # A Function is told by the function that calls it.
+        for found in defined(path):
+            value = getattr(module, found)
+            if not (isinstance(value, type) and issubclass(value, xpnet.Function)):
+                yield f"{name}.{found}", value
+
+
+def test_every_public_function_and_class_has_a_docstring():
+    """Also those that a table makes, which no linter sees."""
+    undocumented = [
+        name
+        for name, value in public_objects()
+        if isinstance(value, (type, FunctionType, ModuleType))
+        # a class would answer with its parent's
+        and not (vars(value).get("__doc__") if isinstance(value, type) else value.__doc__)
+    ]
+    assert undocumented == []
+
+
+# --- how long a file may be ----------------------------------------------------------------------
+
+
+def lines(path):
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_a_file_is_short(path):
+    """Past 400 lines a file is two chapters; the heart of it all is to stay under 300."""
+    assert lines(path) <= (300 if path.name == "autodiff.py" else 400)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=name_of)
+def test_an_example_is_shorter(path):
+    """One idea a file, read in one sitting."""
+    assert lines(path) < 100
+
+
+# --- promises between files ----------------------------------------------------------------------
+
+
+def test_the_changelog_knows_this_version():
+    assert f"## [{xpnet.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_no_file_names_a_place_on_somebodys_machine():
+    """Paths of one machine mean nothing on the next."""
+    folders = ("xpnet", "tests", "examples", "benchmarks", "docs", ".ci")
+    texts = [*ROOT.glob("*.*"), *(p for f in folders for p in (ROOT / f).rglob("*"))]
+    texts = [p for p in texts if p.suffix in (".py", ".md", ".toml", ".yaml", "") and p.is_file()]
+    assert len(texts) > len(SOURCES)
+    marks = [f"/{place}/" for place in ("home", "root", "Users", "work")]
+    found = [f"{p}: {m}" for p in texts for m in marks if m in p.read_text(encoding="utf-8")]
+    assert found == []
