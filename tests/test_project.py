@@ -3,14 +3,18 @@
 import ast
 import importlib
 import json
+import math
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType, ModuleType, SimpleNamespace
 
 import pytest
 
 import xpnet
+from xpnet.testing import assert_close, check_gradients
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "xpnet"
@@ -194,8 +198,54 @@ def test_an_example_is_shorter(path):
 # --- promises between files ----------------------------------------------------------------------
 
 
+def text_of(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
 def test_the_changelog_knows_this_version():
-    assert f"## [{xpnet.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{xpnet.__version__}]" in text_of("CHANGELOG.md")
+
+
+def test_contributing_quotes_rules_as_they_stand():
+    """The two rules in step 2 are lines of elementwise.py."""
+    quoted, *_ = re.findall(r"```python\n(.*?)```", text_of("CONTRIBUTING.md"), re.DOTALL)
+    assert len(quoted.splitlines()) == 2
+    assert set(quoted.splitlines()) <= set(text_of("xpnet/functions/elementwise.py").splitlines())
+
+
+@pytest.fixture
+def worked_example():
+    """Steps 3, 4 and 6 of CONTRIBUTING.md, carried out: the functions, and the tests of them."""
+    _, *steps = re.findall(r"```python\n(.*?)```", text_of("CONTRIBUTING.md"), re.DOTALL)
+    composite, function, tests = steps
+    functions = dict(vars(importlib.import_module("xpnet.functions.activation")))
+    exec(composite + function, functions)
+    scope = {
+        "F": SimpleNamespace(softplus=functions["softplus"]),
+        "assert_close": assert_close,
+        "check_gradients": check_gradients,
+        "math": math,
+    }
+    exec(tests, scope)
+    return SimpleNamespace(**{k: v for k, v in (functions | scope).items() if "softplus" in k})
+
+
+def test_contributing_adds_a_function_with_the_right_value(backend, array, worked_example):
+    worked_example.test_softplus_value(backend, array)
+
+
+def test_contributing_adds_a_function_with_the_right_derivatives(backend64, worked_example):
+    worked_example.test_softplus_derivatives(backend64)
+    with pytest.raises(AssertionError, match="order 2"):  # why step 4 makes it a Function
+        check_gradients(worked_example.softplus_simple, [0.0])
+
+
+def test_the_hooks_run_the_tools_of_dev():
+    """pre-commit pins single versions, pyproject.toml ranges: the first are within the second."""
+    dev = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"]["dev"]
+    for tool in ("mypy", "ruff"):
+        (pinned,) = set(re.findall(rf'"{tool}==([\d.]+)"', text_of(".pre-commit-config.yaml")))
+        assert f"{tool}~={pinned}" in dev
 
 
 def test_no_file_names_a_place_on_somebodys_machine():
