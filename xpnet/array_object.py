@@ -49,7 +49,9 @@ class ArrayObject:
         raise TypeError(f"A {name} may lie on a GPU; use xpnet.to_numpy(x) for a NumPy array.")
 
     def __len__(self) -> int:
-        return len(self.data)
+        if not self.shape:
+            raise TypeError("An array of no dimensions has no length.")
+        return int(self.shape[0])
 
     def __bool__(self) -> bool:
         return bool(self.data)

@@ -66,7 +66,11 @@ class _PowerOfScalar(Function):
 @standard
 def pow(x1: Any, x2: Any, /) -> Any:
     """x1 to the power of x2; for a fractional x2, x1 must not be negative."""
-    return _PowerOfScalar(x2)(x1) if isinstance(x2, (int, float)) else _Power()(x1, x2)
+    if isinstance(x2, (int, float)):
+        return _PowerOfScalar(x2)(x1)
+    if isinstance(x1, (int, float)):
+        x1 = array_namespace(x2).full_like(x2, x1)
+    return _Power()(x1, x2)
 
 
 # --- exponentials and logarithms --------------------------------------------------------------

@@ -31,7 +31,9 @@ class PutItem(Function):
     def forward(self, x: Any) -> Any:
         xp = array_namespace(x)
         zeros = xp.zeros(self.to, dtype=x.dtype, device=compat.device(x))
-        return with_item(zeros, self.key, x)
+        keys = self.key if isinstance(self.key, tuple) else (self.key,)
+        place = tuple(k for k in keys if k is not None)  # to assign to new axes is not standard
+        return with_item(zeros, place, xp.reshape(x, zeros[place].shape))
 
     def backward(self, gy: Any) -> Any:
         return gy[self.key]

@@ -29,8 +29,7 @@ class PermuteDims(Function):
         return array_namespace(x).permute_dims(x, self.axes)
 
     def backward(self, gy: Any) -> Any:
-        axes = [axis % len(self.axes) for axis in self.axes]
-        inverse = tuple(axes.index(i) for i in range(len(axes)))
+        inverse = tuple(self.axes.index(i) for i in range(len(self.axes)))
         return array_namespace(gy).permute_dims(gy, inverse)
 
 
@@ -81,7 +80,7 @@ def reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> A
 @standard
 def permute_dims(x: Any, /, axes: tuple[int, ...]) -> Any:
     """The axes of x in another order: axis i of the result is axis axes[i] of x."""
-    return PermuteDims(tuple(axes))(x)
+    return PermuteDims(tuple(a + x.ndim if a < 0 else a for a in axes))(x)
 
 
 @standard

@@ -6,6 +6,8 @@ all axes; with `keepdims` the reduced axes stay, with length 1.
 
 from typing import Any
 
+import array_api_compat as compat
+
 from xpnet.autodiff import Function
 from xpnet.functions.declare import standard
 from xpnet.namespace import array_namespace
@@ -89,7 +91,7 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
     """The variance over `axis`: sum((x - mean)^2) / (n - correction)."""
     deviations = x - mean(x, axis=axis, keepdims=True)
     squares = sum(deviations * deviations, axis=axis, keepdims=keepdims)
-    count = x.size // squares.size if squares.size else 0
+    count = compat.size(x) // (compat.size(squares) or 1)
     return squares / (count - correction)
 
 

@@ -1,0 +1,91 @@
+"""Functions that move numbers: against NumPy, and their derivatives against differences."""
+
+import numpy as np
+import pytest
+
+from xpnet import Variable
+from xpnet import functions as F
+from xpnet.testing import assert_close, check_gradients
+
+X = np.arange(24.0).reshape(2, 3, 4) / 10.0
+ONE = [
+    ("reshape", lambda x: F.reshape(x, (4, -1)), X.reshape(4, -1)),
+    ("permute_dims", lambda x: F.permute_dims(x, (2, 0, 1)), X.transpose(2, 0, 1)),
+    ("permute_dims-negative", lambda x: F.permute_dims(x, (-1, 0, -2)), X.transpose(2, 0, 1)),
+    ("broadcast_to", lambda x: F.broadcast_to(x, (5, 2, 3, 4)), np.broadcast_to(X, (5, 2, 3, 4))),
+    ("expand_dims", lambda x: F.expand_dims(x, axis=1), X[:, None]),
+    ("expand_dims-last", lambda x: F.expand_dims(x, axis=-1), X[..., None]),
+    ("squeeze", lambda x: F.squeeze(F.reshape(x, (1, 24, 1)), (0, -1)), X.reshape(24)),
+    ("squeeze-one", lambda x: F.squeeze(x[:1, :, :], 0), X[0]),
+    ("flip", lambda x: F.flip(x), X[::-1, ::-1, ::-1]),
+    ("flip-axis", lambda x: F.flip(x, axis=-2), X[:, ::-1]),
+    ("matrix_transpose", lambda x: F.matrix_transpose(x), X.swapaxes(1, 2)),
+    ("concat-None", lambda x: F.concat([x, x], axis=None), np.concatenate([X, X], axis=None)),
+]
+
+
+@pytest.mark.parametrize(("f", "expected"), [row[1:] for row in ONE], ids=[row[0] for row in ONE])
+def test_of_one_array(backend64, array, f, expected):
+    """The same numbers in the same places as NumPy's, on arrays and Variables."""
+    x = array(X.tolist())
+    assert_close(f(x), expected)
+    assert_close(f(Variable(x)), expected)
+    check_gradients(lambda x: f(x) ** 3, x)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_concat_and_stack(backend64, array, axis):
+    """Each input gets the part of the gradient that it gave the numbers of."""
+    a, b = array(X.tolist()), array((2 * X[:, :, ::-1]).tolist())
+    host = [X, 2 * X[:, :, ::-1]]
+    assert_close(F.concat([Variable(a), b], axis=axis), np.concatenate(host, axis=axis))
+    assert_close(F.stack([Variable(a), b], axis=axis), np.stack(host, axis=axis))
+    check_gradients(lambda a, b: F.concat([a, b], axis=axis) ** 3, a, b)
+    check_gradients(lambda a, b: F.stack([a, b], axis=axis) ** 3, a, b)
+
+
+KEYS = [1, -1, slice(None, None, 2), (0, 2), (..., 1), (None, 1, slice(1, 3)), (slice(0, 0),)]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_getitem(backend64, array, key):
+    """Integers, slices, ... and None; what was not picked has gradient 0."""
+    x = array(X.tolist())
+    if isinstance(key, tuple) and None not in key and ... not in key:
+        key = (*key, ...)  # the standard wants an index for each axis, or `...`
+    elif not isinstance(key, tuple):
+        key = (key, ...)
+    elif None in key:
+        key = (*key, ...)
+    assert_close(Variable(x)[key], X[key])
+    check_gradients(lambda x: x[key] ** 3, x)
+
+
+def test_getitem_of_arrays_is_refused(backend, array):
+    """A whole array as key has no derivative yet, and says so."""
+    from xpnet import GradientError
+
+    with pytest.raises(GradientError, match="expected integers, slices"):
+        Variable(array([1.0, 2.0]))[array([0, 0])]
+
+
+def test_errors_of_shapes(backend, array):
+    """Axes out of range and axes that are not of length 1."""
+    x = Variable(array([[1.0, 2.0]]))
+    with pytest.raises(IndexError, match="axis 4 is out of range"):
+        F.expand_dims(x, axis=4)
+    with pytest.raises(ValueError, match="Only axes of length 1"):
+        F.squeeze(x, 1)
+    with pytest.raises(NotImplementedError, match="copy=None"):
+        F.reshape(x, (2,), copy=True)
+
+
+def test_astype(backend, array, xp):
+    """To a floating dtype the gradient comes back in the first one; to integers there is none."""
+    x = Variable(array([1.5, 2.5]))
+    y = F.astype(x, xp.int32)
+    assert y.dtype == xp.int32
+    assert not y.requires_grad
+    F.sum(F.astype(x, x.dtype) * 2.0).backward()
+    assert x.grad.dtype == x.dtype
+    assert_close(x.grad, [2.0, 2.0])

@@ -1,0 +1,71 @@
+"""array_namespace, and what it answers."""
+
+import pytest
+
+from xpnet import Variable, array_namespace, to_numpy, using
+from xpnet import functions as F
+
+
+def test_of_an_array_is_the_librarys(backend, xp, array):
+    """The answer of array-api-compat, for one array and for several."""
+    assert array_namespace(array([1.0])) is xp
+    assert array_namespace(array([1.0]), 2.0, None, array([3])) is xp
+
+
+def test_of_a_variable_records(backend, array):
+    """One Variable among arrays is enough, wherever it stands."""
+    x = array([1.0])
+    for arguments in ((Variable(x), x), (x, Variable(x)), (2.0, Variable(x))):
+        assert array_namespace(*arguments).exp is F.exp
+
+
+def test_namespace_has_dtypes_and_constants(backend, array):
+    """They are the library's own."""
+    ours, theirs = array_namespace(Variable(array([1.0]))), array_namespace(array([1.0]))
+    assert ours.float32 is theirs.float32
+    assert ours.pi == theirs.pi
+    assert ours.isdtype(theirs.int32, "integral")
+    assert ours.finfo(theirs.float32).bits == 32
+
+
+def test_unknown_function_is_an_attribute_error(backend, array):
+    """A function of the library without a rule here is missing, not passed through."""
+    xp = array_namespace(Variable(array([1.0])))
+    assert not hasattr(xp, "searchsorted")
+    assert not hasattr(xp, "no_such_function")
+    with pytest.raises(AttributeError, match=r"xpnet.functions over .* has no 'searchsorted'"):
+        xp.searchsorted
+    assert "xpnet.functions over" in repr(xp)
+
+
+@pytest.mark.parametrize("x", [1.0, "text", [1.0, 2.0]])
+def test_of_no_array_is_a_type_error(x):
+    """The message has the type that was given."""
+    with pytest.raises(TypeError, match=f"Expected an array or a Variable, got .*{type(x).__name__}"):
+        array_namespace(x)
+    with pytest.raises(TypeError, match="got nothing"):
+        array_namespace()
+
+
+def test_libraries_do_not_mix():
+    """Arrays of two libraries are refused, and so are their Variables."""
+    with using("numpy") as numpy, using("array_api_strict") as strict:
+        a, b = numpy.asarray([1.0]), strict.asarray([1.0])
+    for x, y in ((a, b), (Variable(a), b), (Variable(a), Variable(b))):
+        with pytest.raises(TypeError, match="different libraries do not mix"):
+            F.add(x, y)
+
+
+def test_third_party_text_runs_on_both(backend, array):
+    """A softmax written against the standard gives arrays of arrays and Variables of Variables."""
+
+    def softmax(x):
+        xp = array_namespace(x)
+        e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+        return e / xp.sum(e, axis=-1, keepdims=True)
+
+    x = array([[1.0, 2.0, 3.0]])
+    assert to_numpy(softmax(x)).sum() == pytest.approx(1.0)
+    y = softmax(Variable(x))
+    assert y.requires_grad
+    assert to_numpy(y).tolist() == to_numpy(softmax(x)).tolist()
