@@ -52,4 +52,5 @@ class Affine(Layer):
         return F.linear(x, self.W, self.b)
 
     def __repr__(self) -> str:
-        return f"Affine({self.W.shape[0]} -> {self.W.shape[1]}{'' if self.b else ', bias=False'})"
+        bias = ", bias=False" if self.b is None else ""
+        return f"Affine({self.W.shape[0]} -> {self.W.shape[1]}{bias})"
