@@ -1,0 +1,50 @@
+"""`xpnet doctor`: which backends can be used here, and what the others lack."""
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import typer
+
+LIBRARIES = ("numpy", "cupy", "torch", "jax", "array_api_strict")  # those that backend.py opens
+PICTURES = {  # what the extra "plots" brings, and what for
+    "matplotlib": "curves.png of xpnet train, and xpnet.plots",
+    "pillow": "xpnet predict",
+}
+
+
+def doctor() -> None:
+    """Tell what each backend needs, what is there, and what to install."""
+    from xpnet import __version__
+    from xpnet.backend import resolve
+    from xpnet.errors import BackendError
+
+    typer.echo(f"xpnet {__version__}, Python {sys.version.split()[0]}\n")
+    notes: list[str] = []
+    typer.echo("backend           usable  version       device")
+    for library in LIBRARIES:
+        try:
+            backend = resolve(library)
+        except BackendError as error:
+            _row(library, "no", _version_of(library), "-")
+            notes.append(str(error))
+        else:
+            _row(library, "yes", _version_of(library), str(backend.device))
+    typer.echo("\npackage           there   version       for")
+    for package, purpose in PICTURES.items():
+        try:
+            _row(package, "yes", version(package), purpose)
+        except PackageNotFoundError:
+            _row(package, "no", "-", purpose)
+            notes.append(f"{package} is not installed. Install it with: pip install {package}")
+    typer.echo(f"\n--backend auto takes {resolve('auto').name}.")
+    for note in notes:
+        typer.echo(f"\n{note}")
+
+
+def _row(name: str, answer: str, found: str, what: str) -> None:
+    typer.echo(f"{name:16}  {answer:6}  {found:12}  {what}")
+
+
+def _version_of(library: str) -> str:
+    """The version of a library that was imported, or that tried to be; "-" without one."""
+    return str(getattr(sys.modules.get(library), "__version__", "-"))

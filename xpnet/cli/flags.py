@@ -1,0 +1,51 @@
+"""Flags that several commands share, and what their values may be."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Backend = Annotated[
+    str,
+    typer.Option(
+        envvar="XPNET_BACKEND",
+        metavar="LIBRARY[:DEVICE]",
+        help="Where to compute: numpy, cupy, cupy:1, torch:cuda, jax, auto; see xpnet doctor.",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Four IDX files (plain, .gz or .xz) to take in place of the built-in MNIST.",
+    ),
+]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, as xpnet train makes.")
+]
+
+
+def one_of(flag: str, value: str, known: Iterable[str]) -> str:
+    """`value`, if it is among the known ones."""
+    names = list(known)
+    if value not in names:
+        raise typer.BadParameter(
+            f"expected one of {', '.join(names)}; got {value!r}.", param_hint=flag
+        )
+    return value
+
+
+def widths(text: str) -> list[int]:
+    """The widths of hidden layers: "80" is [80] and "256,128" is [256, 128]."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter(
+            f"expected a width, or widths with commas between them, as in 80 or 256,128; each at "
+            f"least 1; got {text!r}.",
+            param_hint="--hidden",
+        )
+    return numbers

@@ -1,0 +1,162 @@
+"""`xpnet train`: a network learns a data set, and leaves a run folder."""
+
+import math
+import time
+import warnings
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xpnet.cli.flags import Backend, DataDir, one_of, widths
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xpnet.training import History, Run
+
+LEARNING_RATES = {  # at which each learns MNIST well, at the other flags' defaults
+    "sgd": 0.5,
+    "momentum": 0.1,
+    "adagrad": 0.02,
+    "rmsprop": 0.001,
+    "adam": 0.001,
+    "adamw": 0.001,
+}
+
+
+def train(
+    dataset: Annotated[str, typer.Argument(help="mnist, which comes with xpnet.")] = "mnist",
+    backend: Backend = "numpy",
+    hidden: Annotated[
+        str, typer.Option(metavar="WIDTHS", help="Of the hidden layers: 80, or 256,128.")
+    ] = "400",
+    activation: Annotated[
+        str, typer.Option(metavar="NAME", help="relu, sigmoid or tanh.")
+    ] = "relu",
+    epochs: Annotated[int, typer.Option(min=1, help="Times through the data.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 100,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="The learning rate of the first epoch; it falls in equal steps to the last. "
+            "Unless given, one that suits the optimizer.",
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str, typer.Option(metavar="NAME", help=f"{', '.join(LEARNING_RATES)}.")
+    ] = "momentum",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the weights and of the order of the samples.")
+    ] = 0,
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="float32 or float64.")] = "float32",
+    data_dir: DataDir = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The run folder, new or empty; unless given, runs/mnist-<time>."
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the result alone.")] = False,
+) -> None:
+    """Train a network on MNIST, and write a run folder.
+
+    The folder holds the weights (model.safetensors), history.csv, curves.png and config.json.
+    Ctrl-C ends the training early and keeps what was learned so far.
+    """
+    from xpnet.backend import using
+    from xpnet.cli.screen import console
+    from xpnet.layers.activation import BY_NAME as ACTIVATIONS
+    from xpnet.optimizers import BY_NAME as OPTIMIZERS
+    from xpnet.training.run import free_path
+
+    one_of("DATASET", dataset, ["mnist"])
+    one_of("--activation", activation, ACTIVATIONS)
+    one_of("--optimizer", optimizer, OPTIMIZERS)
+    one_of("--dtype", dtype, ["float32", "float64"])
+    hidden_widths = widths(hidden)
+    lr = LEARNING_RATES[optimizer] if lr is None else lr
+    if not 0 < lr < math.inf:
+        raise typer.BadParameter(f"expected a number greater than 0, got {lr}.", param_hint="--lr")
+    begin, screen = time.perf_counter(), console()
+    with using(backend, dtype) as where, warnings.catch_warnings():
+        # Of numbers that overflow the Trainer speaks, once and in words.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        flags = {
+            "dataset": dataset,
+            "backend": where.name,
+            "hidden": hidden_widths,
+            "activation": activation,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "lr": lr,
+            "optimizer": optimizer,
+            "seed": seed,
+            "dtype": dtype,
+            "data_dir": str(data_dir.resolve()) if data_dir else None,
+            "out": str(free_path(out, dataset)),
+        }
+        run, history = _train(flags, screen, quiet)
+    _draw(history, run, screen)
+    if history.interrupted:
+        screen.print(
+            f"Interrupted in epoch {len(history) + 1} of {epochs}. "
+            f"What was learned so far is in {run.path}"
+        )
+        raise typer.Exit(130)
+    accuracy, seconds = history["test_accuracy"][-1], time.perf_counter() - begin
+    screen.print(f"Test accuracy {accuracy:.2%}, after {seconds:.1f} s. Run folder: {run.path}")
+
+
+def _train(flags: dict[str, Any], screen: "Console", quiet: bool) -> "tuple[Run, History]":
+    """The work itself, on the backend in force."""
+    from xpnet import functions as F
+    from xpnet.backend import default_rng
+    from xpnet.cli.screen import Screen
+    from xpnet.data import load_mnist
+    from xpnet.layers import MLP
+    from xpnet.metrics import accuracy
+    from xpnet.optimizers import optimizer
+    from xpnet.training import LinearDecay, Run, Trainer
+
+    train, test = load_mnist(data_dir=flags["data_dir"], dtype=flags["dtype"])
+    rng = default_rng(flags["seed"])
+    architecture = {
+        "in_features": train[0].shape[1],
+        "hidden": flags["hidden"],
+        "out_features": max(10, int(train[1].max()) + 1),  # a sample of the digits may lack some
+        "activation": flags["activation"],
+    }
+    model = MLP(**architecture, rng=rng)
+    run = Run(flags["out"], {**flags, "architecture": architecture})
+    with nullcontext() if quiet else Screen(screen) as looking_on:
+        if not quiet:
+            screen.print(
+                f"{len(train[1])} training and {len(test[1])} test images, on {flags['backend']} "
+                f"in {flags['dtype']}, {flags['optimizer']} from lr {flags['lr']:g}\n{model!r}\n"
+            )
+        trainer = Trainer(
+            model,
+            F.softmax_cross_entropy,
+            optimizer(flags["optimizer"], model.parameters(), flags["lr"]),
+            metrics=[accuracy],
+            callbacks=[LinearDecay(), run, *([looking_on] if looking_on else [])],
+            rng=rng,
+        )
+        history = trainer.fit(train, test, flags["epochs"], flags["batch_size"])
+    return run, history
+
+
+def _draw(history: "History", run: "Run", screen: "Console") -> None:
+    """The curves, where there is matplotlib; it is an extra, and the rest does without it."""
+    from xpnet import plots
+
+    try:
+        plots.curves(history, run.path / run.CURVES)
+    except ModuleNotFoundError as error:
+        screen.print(
+            f"{run.CURVES} was skipped: {error.name} is not installed. "
+            "To have it next time: pip install matplotlib"
+        )

@@ -1,0 +1,34 @@
+"""Training: a loop that is short enough to be read, and what looks on while it runs.
+
+>>> from xpnet.training import Trainer
+>>> import xpnet
+>>> from xpnet import functions as F, metrics
+>>> model = xpnet.MLP(2, 8, 2, rng=0)
+>>> trainer = Trainer(
+...     model, F.softmax_cross_entropy, xpnet.Adam(model.parameters(), lr=0.05), [metrics.accuracy], rng=0
+... )
+>>> x, t = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
+>>> history = trainer.fit((x, t), epochs=100, batch_size=4)
+>>> history["train_accuracy"][-1]
+1.0
+"""
+
+from xpnet.training.callback import Callback, LinearDecay, Progress
+from xpnet.training.evaluation import evaluate, predict
+from xpnet.training.history import History
+from xpnet.training.run import Run, TrainedModel, open_run
+from xpnet.training.trainer import Trainer, TrainingError
+
+__all__ = [
+    "Callback",
+    "History",
+    "LinearDecay",
+    "Progress",
+    "Run",
+    "TrainedModel",
+    "Trainer",
+    "TrainingError",
+    "evaluate",
+    "open_run",
+    "predict",
+]

@@ -1,0 +1,71 @@
+"""History: what a training went through, a row an epoch."""
+
+import csv
+import os
+from pathlib import Path
+
+from xpnet.serialization import replacing
+
+Row = dict[str, float]
+
+
+class History:
+    """One row an epoch, finished epochs alone.
+
+    The columns of a row, and of the file:
+
+        epoch            from 1
+        train_loss       the mean over the epoch's samples, each taken before the step that learned
+        train_accuracy   from it: so of weights that were still changing, on average half an
+                         epoch younger than those of the test. A column for each metric.
+        test_loss        the mean over the test data, with the weights at the epoch's end;
+        test_accuracy    absent where there are no test data
+        seconds          of the epoch, its test included
+        samples_per_s    training samples a second, the test left out
+
+    Attributes
+    ----------
+    rows : list of dict of str to float
+    interrupted : bool
+        Whether Ctrl-C ended the training before its last epoch did.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> history.append({"epoch": 1, "train_loss": 0.5})
+    >>> history.append({"epoch": 2, "train_loss": 0.25})
+    >>> history["train_loss"]
+    [0.5, 0.25]
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.interrupted = False
+
+    def append(self, row: Row) -> None:
+        """Add the row of an epoch that is over."""
+        self.rows.append(row)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.columns
+
+    def __getitem__(self, column: str) -> list[float]:
+        return [row[column] for row in self.rows]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, in order; none before the first row."""
+        return list(self.rows[0]) if self.rows else []
+
+    def write_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write all rows as comma-separated values, a line of names first, to six digits."""
+        with replacing(path) as temporary, Path(temporary).open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self.columns or ["epoch"])
+            writer.writerows([f"{value:.6g}" for value in row.values()] for row in self.rows)
+
+    def __repr__(self) -> str:
+        return f"History({len(self)} epochs{', interrupted' if self.interrupted else ''})"

@@ -1,0 +1,161 @@
+"""Run: the folder that a training leaves behind."""
+
+import json
+import os
+import platform
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xpnet.backend import current
+from xpnet.errors import StateError
+from xpnet.layers import MLP
+from xpnet.serialization import load_file, replacing, save
+from xpnet.training.callback import Callback
+
+if TYPE_CHECKING:
+    from xpnet.training.trainer import Trainer
+
+
+class Run(Callback):
+    """A folder, written while the training goes, so that whatever ends it leaves a whole one.
+
+        model.safetensors    the weights; in the metadata, what rebuilds the model
+        history.csv          a row an epoch: see `History`
+        config.json          every setting, the versions, and the result
+        curves.png           drawn by the caller at the end, since that needs matplotlib
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder; it is made when the training starts. One that is there must be empty.
+    config : dict
+        The settings to write down. Needed are "architecture", the arguments of the `MLP` to be
+        rebuilt (in_features, hidden, out_features, activation), "dtype", "dataset", "data_dir".
+
+    Raises
+    ------
+    StateError
+        There is a file of that name, or a folder that is not empty.
+    """
+
+    MODEL, HISTORY, CONFIG, CURVES = "model.safetensors", "history.csv", "config.json", "curves.png"
+
+    def __init__(self, path: str | os.PathLike[str], config: dict[str, Any]) -> None:
+        self.path, self.config = Path(path), config
+        require_free(self.path)
+
+    def on_start(self, trainer: "Trainer") -> None:
+        """Make the folder: a disk that is full or read-only is found out now."""
+        self._write(trainer, complete=False)
+
+    def on_epoch(self, trainer: "Trainer") -> None:
+        self._write(trainer, complete=False)
+
+    def on_end(self, trainer: "Trainer") -> None:
+        self._write(trainer, complete=True)
+
+    def _write(self, trainer: "Trainer", *, complete: bool) -> None:
+        history = trainer.history
+        self.path.mkdir(parents=True, exist_ok=True)
+        needed = ("architecture", "dtype", "dataset", "data_dir")
+        description = {key: self.config[key] for key in needed}
+        save(trainer.model, self.path / self.MODEL, {"xpnet": json.dumps(description)})
+        history.write_csv(self.path / self.HISTORY)
+        finished = complete and not history.interrupted
+        last = history.rows[-1] if finished else {}
+        result = {
+            "finished": finished,
+            "interrupted": history.interrupted,
+            "epochs_finished": len(history),
+            "seconds": round(sum(history["seconds"]), 3),
+            # Of the weights in the folder: an epoch that was broken off has not been tested.
+            "test_loss": last.get("test_loss"),
+            "test_accuracy": last.get("test_accuracy"),
+        }
+        with replacing(self.path / self.CONFIG) as temporary:
+            text = json.dumps({**self.config, **result, "versions": versions()}, indent=2)
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+
+class TrainedModel(NamedTuple):
+    """What `model.safetensors` of a run folder holds.
+
+    Attributes
+    ----------
+    architecture : dict
+        The arguments of its `MLP`.
+    dtype : str
+        The type that it was trained in.
+    dataset : str
+    data_dir : str or None
+        The data of its training: a built-in data set, unless a folder is named.
+    state : dict of str to numpy.ndarray
+        The weights.
+    """
+
+    architecture: dict[str, Any]
+    dtype: str
+    dataset: str
+    data_dir: str | None
+    state: dict[str, Any]
+
+    def build(self) -> MLP:
+        """The model with its weights, on the current backend."""
+        model = MLP(**self.architecture, weight="zeros")
+        model.load_state_dict(self.state)
+        return model
+
+
+def open_run(path: str | os.PathLike[str]) -> TrainedModel:
+    """Read the trained model of a run folder.
+
+    Raises
+    ------
+    StateError
+        The folder, its model or the model's description is missing or damaged.
+    """
+    file = Path(path) / Run.MODEL
+    if not file.is_file():
+        raise StateError(f"{path}: expected a run folder with {Run.MODEL}, as xpnet train makes.")
+    state, metadata = load_file(file)
+    try:
+        model = TrainedModel(**json.loads(metadata["xpnet"]), state=state)
+        model.build()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StateError(
+            f"{file}: its metadata do not describe the model: {error!r}. Was it written by "
+            "xpnet train?"
+        ) from error
+    return model
+
+
+def free_path(out: Path | None, dataset: str) -> Path:
+    """`out`, if nothing is there; or `runs/<dataset>-<local time>`, numbered if that is taken."""
+    if out is not None:
+        require_free(out)
+        return out
+    stem = Path("runs") / f"{dataset}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    path, number = stem, 1
+    while path.exists():
+        number += 1
+        path = stem.with_name(f"{stem.name}-{number}")
+    return path
+
+
+def require_free(path: Path) -> None:
+    """Refuse to write a run where something is: it may be another run."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        what = "a folder that is not empty" if path.is_dir() else "a file"
+        raise StateError(f"{path} is {what}. Name another folder, or remove it first.")
+
+
+def versions() -> dict[str, str]:
+    """The versions that a run depends on: xpnet, Python, NumPy and the backend's library."""
+    from xpnet import __version__
+
+    found = {"xpnet": __version__, "python": platform.python_version()}
+    for library in dict.fromkeys(["numpy", current().name.partition(":")[0]]):
+        found[library] = str(getattr(sys.modules.get(library), "__version__", "unknown"))
+    return found
