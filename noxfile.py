@@ -161,15 +161,16 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "venv", str(folder / "clean"))
     commands = folder / "clean" / ("Scripts" if os.name == "nt" else "bin")
     (wheel,) = (folder / "dist").glob("*.whl")
-    session.run(str(commands / "python"), "-m", "pip", "install", "--quiet", str(wheel))
+    pip = (str(commands / "python"), "-m", "pip")
+    session.run(*pip, "install", "--quiet", str(wheel), external=True)
     session.log(f"Wheel: {wheel.stat().st_size / 1e6:.1f} MB.")
     weigh(session, folder / "clean")
 
     env = ENV | {"PYTHONPATH": "", "XPNET_BACKEND": ""}
     with session.chdir(folder):
         xpnet = str(commands / "xpnet")
-        session.run(xpnet, "--version", env=env)
-        session.run(xpnet, "train", "mnist", "--out", "run", env=env)
+        session.run(xpnet, "--version", env=env, external=True)
+        session.run(xpnet, "train", "mnist", "--out", "run", env=env, external=True)
     accuracy = json.loads((folder / "run" / "config.json").read_text())["test_accuracy"]
     session.log(f"Test accuracy: {accuracy:.2%}.")
     if accuracy < 0.98:
