@@ -86,6 +86,7 @@ def array(request):
 @pytest.fixture(autouse=True)
 def no_state_leaks():
     """A test that changes the switch for the run, or leaves recording off, fails."""
+    switch.current()  # the first question sets the default
     before = switch._run, switch._block.get()
     yield
     assert (switch._run, switch._block.get()) == before

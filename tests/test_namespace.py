@@ -34,14 +34,16 @@ def test_unknown_function_is_an_attribute_error(backend, array):
     assert not hasattr(xp, "searchsorted")
     assert not hasattr(xp, "no_such_function")
     with pytest.raises(AttributeError, match=r"xpnet.functions over .* has no 'searchsorted'"):
-        xp.searchsorted
+        _ = xp.searchsorted
     assert "xpnet.functions over" in repr(xp)
 
 
 @pytest.mark.parametrize("x", [1.0, "text", [1.0, 2.0]])
 def test_of_no_array_is_a_type_error(x):
     """The message has the type that was given."""
-    with pytest.raises(TypeError, match=f"Expected an array or a Variable, got .*{type(x).__name__}"):
+    with pytest.raises(
+        TypeError, match=f"Expected an array or a Variable, got .*{type(x).__name__}"
+    ):
         array_namespace(x)
     with pytest.raises(TypeError, match="got nothing"):
         array_namespace()

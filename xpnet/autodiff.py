@@ -3,11 +3,10 @@
     x ───► Function ───► y        y.creator is the Function; its parents are where x came from
     gx ◄── backward ◄── gy        the walk goes from Function to Function, deepest first
 
-* `Variable` is an array (of any library) with a `grad` and a `creator`.
-* `Function` is one primitive: `forward` on arrays, and `backward`, written once. For a first
-  derivative `backward` is given arrays. With `create_graph=True` it is given Variables, so that
-  the same text records itself and can be differentiated again.
-* `no_grad` turns the memory off.
+`Variable` is an array, of any library, with a `grad` and a `creator`. `Function` is one primitive:
+`forward` on arrays, and `backward`, written once. For a first derivative `backward` is given
+arrays; with `create_graph=True` it is given Variables, so that the same text records itself and
+can be differentiated again.
 
 The tape links Functions to Functions, never to their outputs: so there are no reference cycles,
 and an intermediate array lives on only if some rule has named it.
@@ -42,8 +41,7 @@ def no_grad() -> Iterator[None]:
 class Variable(ArrayObject):
     """An array that remembers how it was made.
 
-    It has the attributes and operators of the array API standard, and no method that repeats a
-    function of `xpnet.functions`.
+    It has the standard's attributes and operators, and no method that repeats a function.
 
     Parameters
     ----------
@@ -51,13 +49,12 @@ class Variable(ArrayObject):
         An array is kept as it is, on its device. Anything else becomes an array of the current
         backend.
     requires_grad : bool, optional
-        Whether `backward` gives it a gradient; by default, if its dtype is floating or complex.
+        Whether `backward` gives it a gradient; by default, if its dtype is not integer.
 
     Attributes
     ----------
     grad : array, Variable or None
-        What `backward` added up, of the shape and dtype of `data`. It may share memory with
-        other gradients: rebind it, do not write into it.
+        What `backward` added up. It may share memory with others: do not write into it.
     creator : Function or None
         What computed it; None for a leaf.
 
@@ -260,7 +257,6 @@ def gradients(
 def _walk(
     y: Variable, wanted: Sequence[Node] | None, gy: Any, create_graph: bool
 ) -> list[tuple[Node, Any]]:
-    """`tape.walk` from a Variable, after a look at where it starts."""
     if not y.requires_grad:
         raise GradientError(
             "Nothing was recorded for this Variable: it was made under no_grad, or of nothing "

@@ -64,9 +64,9 @@ def assert_close(actual: Any, expected: Any, rtol: float = 1e-7, atol: float = 0
     a, b = to_numpy(actual), to_numpy(expected)
     if a.shape != b.shape:
         raise AssertionError(f"Expected shape {b.shape}, got {a.shape}.")
-    difference = abs(a - b)
-    both_inf = (a == b) | ((a != a) & (b != b))
-    if not ((difference <= atol + rtol * abs(b)) | both_inf).all():
+    differs = ~((a == b) | ((a != a) & (b != b)))  # equal infinities and nans are close
+    difference = abs(1.0 * a[differs] - b[differs])
+    if not (difference <= atol + rtol * abs(b[differs])).all():
         raise AssertionError(
             f"Not close (rtol={rtol:g}, atol={atol:g}; the largest difference is "
             f"{difference.max():g}).\nactual:   {a}\nexpected: {b}"

@@ -81,7 +81,7 @@ def test_softmax_cross_entropy_refuses_what_does_not_fit(backend, array):
     x = array(SCORES)
     with pytest.raises(ShapeError, match=r"shape \(4,\) \(class numbers\) or \(4, 3\) \(one-hot\)"):
         F.softmax_cross_entropy(x, array([[2], [1], [0], [2]]))
-    with pytest.raises(TypeError, match="expected integer class numbers, got .*float32"):
+    with pytest.raises(TypeError, match=r"expected integer class numbers, got .*float32"):
         F.softmax_cross_entropy(x, array([2.0, 1.0, 0.0, 2.0]))
 
 

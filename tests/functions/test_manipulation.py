@@ -17,9 +17,9 @@ ONE = [
     ("expand_dims-last", lambda x: F.expand_dims(x, axis=-1), X[..., None]),
     ("squeeze", lambda x: F.squeeze(F.reshape(x, (1, 24, 1)), (0, -1)), X.reshape(24)),
     ("squeeze-one", lambda x: F.squeeze(x[:1, :, :], 0), X[0]),
-    ("flip", lambda x: F.flip(x), X[::-1, ::-1, ::-1]),
+    ("flip", F.flip, X[::-1, ::-1, ::-1]),
     ("flip-axis", lambda x: F.flip(x, axis=-2), X[:, ::-1]),
-    ("matrix_transpose", lambda x: F.matrix_transpose(x), X.swapaxes(1, 2)),
+    ("matrix_transpose", F.matrix_transpose, X.swapaxes(1, 2)),
     ("concat-None", lambda x: F.concat([x, x], axis=None), np.concatenate([X, X], axis=None)),
 ]
 

@@ -105,7 +105,7 @@ class Layer:
         return (p for _, p in self.named_parameters())
 
     def sublayers(self) -> Iterator["Layer"]:
-        """This layer and every layer in it; one that stands in two places, twice."""
+        """The layer itself and every layer in it; one that stands in two places, twice."""
         yield self
         yield from (v for _, v in _inventory(vars(self), "") if isinstance(v, Layer))
 
@@ -132,10 +132,9 @@ class Layer:
             unknown = sorted(state.keys() - parameters.keys())
             raise StateError(f"{self!r}: the state lacks {missing} and has unknown {unknown}.")
         for name, p in parameters.items():
-            if tuple(state[name].shape) != p.shape:
-                raise StateError(
-                    f"{self!r}: expected {name} of shape {p.shape}, got {tuple(state[name].shape)}."
-                )
+            expected, given = tuple(p.shape), tuple(state[name].shape)
+            if expected != given:
+                raise StateError(f"{self!r}: expected {name} of shape {expected}, got {given}.")
         for name, p in parameters.items():
             p.data = array_like(state[name], p.data)
 

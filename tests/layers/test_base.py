@@ -1,0 +1,282 @@
+"""What every layer can do, whatever it computes."""
+
+import pytest
+
+import xpnet
+from xpnet import (
+    MLP,
+    Add,
+    Affine,
+    Flatten,
+    GradientError,
+    Layer,
+    Multiply,
+    Parameter,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    StateError,
+    Tanh,
+    Variable,
+    gradients,
+    no_grad,
+    to_numpy,
+    using,
+)
+from xpnet import functions as F
+from xpnet.testing import assert_close, numerical_gradient
+
+X = [[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]]
+LAYERS = {
+    "Affine": lambda: Affine(3, 2, rng=0),
+    "Affine without bias": lambda: Affine(3, 2, bias=False, rng=0),
+    "ReLU": ReLU,
+    "Sigmoid": Sigmoid,
+    "Tanh": Tanh,
+    "Softmax": Softmax,
+    "Softmax of axis 0": lambda: Softmax(axis=0),
+    "Flatten": Flatten,
+    "Sequential": lambda: Sequential(Affine(3, 4, rng=0), Tanh(), Affine(4, 2, rng=1)),
+    "MLP": lambda: MLP(3, [4, 3], 2, activation="sigmoid", rng=0),
+    "Add": Add,
+    "Multiply": Multiply,
+}
+
+
+def inputs_of(name):
+    """Most layers take one input; the graph's nodes take two."""
+    return [X, [[2.0, 0.5, -1.0], [3.0, 1.0, 0.25]]] if name in ("Add", "Multiply") else [X]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_called_and_step_by_step_agree(backend64, array, name):
+    """One contract for all: value, input gradients, parameter gradients, both ways of use."""
+    layer, xs = LAYERS[name](), [array(x) for x in inputs_of(name)]
+    y = layer.forward(*xs)
+    assert type(y) is type(xs[0])
+    dout = array((to_numpy(y) * 0 + 1.5).tolist())
+    dxs = layer.backward(dout)
+    dxs = dxs if isinstance(dxs, tuple) else (dxs,)
+    stepwise = [p.grad for p in layer.parameters()]
+
+    variables = [Variable(x) for x in xs]
+    called = layer(*variables)
+    assert_close(called, y, rtol=1e-15)
+    found = gradients(called, [*variables, *layer.parameters()], dout)
+    for g, expected in zip([*dxs, *stepwise], found, strict=True):
+        assert type(g) is type(xs[0])
+        assert_close(g, expected, rtol=1e-14, atol=1e-16)
+    for i, x in enumerate(xs):
+
+        def weighted(z, i=i):
+            return F.sum(layer(*(z if j == i else xs[j] for j in range(len(xs)))) * dout)
+
+        assert_close(dxs[i], numerical_gradient(weighted, x), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_float32_stays_float32(backend, array, name):
+    """Values and gradients have the dtype of the data; on `no_float64` anything else raises."""
+    layer = LAYERS[name]()
+    xs = [array(x) for x in inputs_of(name)]
+    y = layer.forward(*xs)
+    dx = layer.backward(1.0)
+    dx = dx[0] if isinstance(dx, tuple) else dx
+    assert y.dtype == dx.dtype == backend.dtype
+    assert all(p.grad.dtype == backend.dtype for p in layer.parameters())
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_state_round_trip(backend, array, name):
+    """A second layer of the same form, given the first one's state, computes the same."""
+    first, second = LAYERS[name](), LAYERS[name]()
+    for p in second.parameters():
+        p.data = p.data * 0.0
+    second.load_state_dict({k: to_numpy(v) for k, v in first.state_dict().items()})
+    xs = [array(x) for x in inputs_of(name)]
+    assert_close(second(*xs), first(*xs))
+
+
+def test_step_by_step_through_a_network(backend64, array):
+    """Forward through the layers, backward through them reversed: the tape's gradients."""
+    layers = [Affine(3, 4, rng=0), ReLU(), Affine(4, 2, rng=1), Softmax()]
+    x = array(X)
+    for layer in layers:
+        x = layer.forward(x)
+    dout = array([[1.0, 0.0], [0.0, 1.0]])
+    d = dout
+    for layer in reversed(layers):
+        d = layer.backward(d)
+    stepwise = [p.grad for layer in layers for p in layer.parameters()]
+    model = Sequential(*layers)
+    model.cleargrads()
+    v = Variable(array(X))
+    model(v).backward(dout)
+    assert_close(d, v.grad, rtol=1e-13)
+    for p, expected in zip(model.parameters(), stepwise, strict=True):
+        assert_close(p.grad, expected, rtol=1e-13, atol=1e-16)
+
+
+def test_backward_adds_up_and_cleargrads_forgets(backend, array):
+    """Parameter gradients are sums, as everywhere."""
+    layer = Affine(3, 2, rng=0)
+    for _ in range(2):
+        layer.forward(array(X))
+        layer.backward(1.0)
+    assert_close(layer.b.grad, [4.0, 4.0])
+    layer.cleargrads()
+    assert layer.W.grad is layer.b.grad is None
+
+
+def test_backward_without_forward_is_an_error(backend):
+    """The message says what to call first."""
+    with pytest.raises(GradientError, match=r"ReLU\(\).backward: call ReLU.forward\(x\) first"):
+        ReLU().backward(1.0)
+
+
+def test_calling_a_layer_leaves_no_memory_in_it(backend, array):
+    """Only step-by-step use makes a layer remember; a call keeps nothing alive."""
+    layer = ReLU()
+    layer(Variable(array(X)))
+    with pytest.raises(GradientError):
+        layer.backward(1.0)
+
+
+class Doubling(Layer):
+    """Calls its sublayers' forward, as some do, rather than the sublayers."""
+
+    def __init__(self):
+        self.first, self.last = Affine(3, 4, rng=0), Affine(4, 1, rng=1)
+
+    def forward(self, x):
+        return self.last.forward(self.first.forward(x))
+
+
+def test_forward_inside_a_layer_records(backend, array):
+    """No gradient is lost where a layer writes self.first.forward(x) for self.first(x)."""
+    layer = Doubling()
+    F.sum(layer(array(X))).backward()
+    expected = to_numpy(layer.first.W.grad)
+    assert (expected != 0).all()
+    layer.cleargrads()
+    layer.forward(array(X))
+    layer.backward(1.0)
+    assert_close(layer.first.W.grad, expected)
+
+
+def test_integers_have_no_gradient(backend, array):
+    """Of an array and class numbers, backward gives the array's gradient alone."""
+
+    class SoftmaxWithLoss(Layer):
+        def forward(self, x, t):
+            return F.softmax_cross_entropy(x, t)
+
+    loss = SoftmaxWithLoss()
+    loss.forward(array([[1.0, 1.0], [1.0, 1.0]]), array([0, 1]))
+    assert_close(loss.backward(1), [[-0.25, 0.25], [0.25, -0.25]])
+
+
+def test_recording_stops_under_no_grad(backend, array):
+    """A model under no_grad gives a constant."""
+    with no_grad():
+        y = Affine(3, 2, rng=0)(array(X))
+    assert not y.requires_grad
+
+
+class Nest(Layer):
+    """Parameters and layers in attributes, lists, tuples and dicts, one of them twice."""
+
+    def __init__(self):
+        self.scale = Parameter([1.0])
+        self.stack = [Affine(2, 2, rng=0), {"inner": Affine(2, 1, rng=1)}]
+        self.again = (self.stack[0],)
+        self.number = 3
+
+    def forward(self, x):
+        return x * self.scale
+
+
+def test_named_parameters(backend):
+    """Names are paths; a shared parameter counts once, under its first name."""
+    assert [name for name, _ in Nest().named_parameters()] == [
+        "scale",
+        "stack.0.W",
+        "stack.0.b",
+        "stack.1.inner.W",
+        "stack.1.inner.b",
+    ]
+
+
+def test_train_and_eval_reach_every_layer(backend):
+    """The switch is set on sublayers in containers too."""
+    nest = Nest()
+    assert nest.eval() is nest
+    assert not any(layer.training for layer in nest.sublayers())
+    nest.train()
+    assert all(layer.training for layer in nest.sublayers())
+    assert len(list(nest.sublayers())) == 4
+
+
+def test_load_state_dict_refuses_what_does_not_fit(backend):
+    """Missing and unknown names and wrong shapes; nothing is changed then."""
+    layer = Affine(3, 2, rng=0)
+    before = to_numpy(layer.W).tolist()
+    W, b = to_numpy(layer.W) * 0, to_numpy(layer.b)
+    with pytest.raises(StateError, match=r"lacks \['b'\] and has unknown \['c'\]"):
+        layer.load_state_dict({"W": W, "c": b})
+    with pytest.raises(
+        StateError, match=r"Affine\(3 -> 2\): expected b of shape \(2,\), got \(3,\)"
+    ):
+        layer.load_state_dict({"W": W, "b": to_numpy([1.0, 2.0, 3.0])})
+    assert to_numpy(layer.W).tolist() == before
+
+
+def test_load_state_dict_copies(backend):
+    """What is loaded is not shared with the source."""
+    source, layer = to_numpy([[1.0], [2.0], [3.0]]).copy(), Affine(3, 1, bias=False, rng=0)
+    layer.load_state_dict({"W": source})
+    source[:] = 0.0
+    assert_close(layer.W, [[1.0], [2.0], [3.0]])
+    assert layer.W.dtype == backend.dtype
+
+
+@pytest.mark.parametrize("target", ["numpy", "array_api_strict:device2"])
+def test_to_moves_the_parameters(backend, target):
+    """The numbers stay; the library and device change; training goes on there."""
+    layer = Affine(3, 2, rng=0)
+    before = to_numpy(layer.W).tolist()
+    assert layer.to(target) is layer
+    with using(target) as there:
+        y = layer(there.asarray(X))
+        F.sum(y).backward()
+    assert to_numpy(layer.W).tolist() == before
+    assert type(layer.W.grad) is type(there.asarray(0.0))
+
+
+def test_layer_without_forward_is_an_error(backend):
+    """The message names the class."""
+
+    class Empty(Layer):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Empty defines no forward"):
+        Empty().forward(1.0)
+
+
+def test_reprs():
+    """Layers show their shapes."""
+    model = MLP(784, [256, 128], 10, rng=0)
+    assert repr(model).splitlines() == [
+        "MLP(",
+        "  Affine(784 -> 256)",
+        "  ReLU()",
+        "  Affine(256 -> 128)",
+        "  ReLU()",
+        "  Affine(128 -> 10)",
+        ")",
+    ]
+    assert repr(Affine(2, 1, bias=False, rng=0)) == "Affine(2 -> 1, bias=False)"
+    assert repr(Softmax(axis=1)) == "Softmax(axis=1)"
+    assert repr(Nest()) == "Nest()"
+    assert xpnet.__version__.count(".") == 2

@@ -1,0 +1,71 @@
+"""Each layer's own shape, and its errors."""
+
+import pytest
+
+from xpnet import MLP, Affine, Flatten, Layer, ReLU, Sequential, ShapeError, to_numpy
+from xpnet.layers.activation import activation
+from xpnet.testing import assert_close
+
+
+def test_affine_formula(backend, array):
+    """y = x @ W + b."""
+    layer = Affine(2, 2, rng=0)
+    layer.load_state_dict({"W": to_numpy([[1.0, 2.0], [3.0, 4.0]]), "b": to_numpy([10.0, 20.0])})
+    assert_close(layer(array([[1.0, 1.0], [2.0, 0.0]])), [[14.0, 26.0], [12.0, 24.0]])
+    assert_close(layer(array([[[1.0, 1.0]], [[2.0, 0.0]]])), [[[14.0, 26.0]], [[12.0, 24.0]]])
+
+
+def test_affine_names_what_does_not_fit(backend, array):
+    """Expected, given, where, and what to try."""
+    layer = Affine(3, 2, rng=0)
+    with pytest.raises(ShapeError) as caught:
+        layer(array([1.0, 2.0, 3.0]))
+    assert str(caught.value) == (
+        "Affine(3 -> 2) expected x of shape (batch, 3), got (3,). For one sample use x[None, :]."
+    )
+    with pytest.raises(ShapeError, match=r"expected x of shape \(batch, 3\), got \(1, 2\)\.$"):
+        layer(array([[1.0, 2.0]]))
+
+
+def test_flatten(backend, array):
+    """The batch stays; an empty one too."""
+    layer = Flatten()
+    assert layer(array([[[1.0, 2.0], [3.0, 4.0]]])).shape == (1, 4)
+    assert layer(array([1.0, 2.0])).shape == (2, 1)
+    assert layer(array([[[1.0, 2.0]]])[:0, :, :]).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "widths"), [(5, [5]), ([5], [5]), ([5, 4], [5, 4]), ((6, 5, 4), [6, 5, 4]), ([], [])]
+)
+def test_mlp_takes_an_int_or_a_list(backend, array, hidden, widths):
+    """An int is one hidden layer, a list as many as it has numbers."""
+    model = MLP(3, hidden, 2, rng=0)
+    affine = [layer for layer in model if isinstance(layer, Affine)]
+    assert [layer.W.shape for layer in affine] == list(zip([3, *widths], [*widths, 2], strict=True))
+    assert len(model) == 2 * len(widths) + 1
+    assert model(array([[1.0, 2.0, 3.0]])).shape == (1, 2)
+
+
+def test_sequential_is_a_list_of_layers():
+    """It can be indexed and walked."""
+    first = ReLU()
+    model = Sequential(first, Flatten())
+    assert model[0] is first
+    assert [type(layer).__name__ for layer in model] == ["ReLU", "Flatten"]
+    assert all(isinstance(layer, Layer) for layer in model)
+
+
+def test_unknown_names_are_errors():
+    """The messages list what there is."""
+    with pytest.raises(ValueError, match=r"Unknown activation 'swosh'. Expected one of: relu, "):
+        activation("swosh")
+    with pytest.raises(ValueError, match=r"Unknown initializer 'huge'. Expected one of: zeros, "):
+        Affine(2, 2, weight="huge")
+
+
+@pytest.mark.parametrize("sizes", [(0, 3), (3, 0)])
+def test_affine_of_no_features_is_an_error(sizes):
+    """A width of 0 is a mistake."""
+    with pytest.raises(ShapeError, match="none of them 0"):
+        Affine(*sizes)

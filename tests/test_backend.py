@@ -1,0 +1,251 @@
+"""The switch: what it accepts, what it refuses, and how it says so."""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from xpnet import BackendError, Variable, current, to_numpy, use, using
+from xpnet import backend as switch
+from xpnet.backend import array_like, cuda_driver_version, resolve, with_item
+
+
+@pytest.fixture
+def fresh_switch(monkeypatch):
+    """The switch as it is before the first question, put back after the test."""
+    monkeypatch.setattr(switch, "_run", None)
+    monkeypatch.delenv("XPNET_BACKEND", raising=False)
+
+
+def test_numpy_is_the_default(fresh_switch):
+    """Nobody asked: NumPy, on the CPU, in float32."""
+    backend = current()
+    assert (backend.name, backend.device, backend.dtype) == ("numpy", "cpu", np.float32)
+
+
+def test_environment_names_the_backend(fresh_switch, monkeypatch):
+    """XPNET_BACKEND decides where nothing else does."""
+    monkeypatch.setenv("XPNET_BACKEND", "array_api_strict:device2")
+    assert current().name == "array_api_strict:device2"
+
+
+def test_wrong_environment_is_an_error(fresh_switch, monkeypatch):
+    """A misspelt variable is no NumPy."""
+    monkeypatch.setenv("XPNET_BACKEND", "nunpy")
+    with pytest.raises(BackendError, match="Unknown backend 'nunpy'"):
+        current()
+
+
+def test_use_is_for_every_thread(fresh_switch):
+    """use holds in threads that start later; using holds in its own thread alone."""
+    seen = []
+    use("array_api_strict")
+    with using("numpy"):
+        thread = threading.Thread(target=lambda: seen.append(current().name))
+        thread.start()
+        thread.join()
+        assert current().name == "numpy"
+    assert seen == ["array_api_strict:CPU_DEVICE"]
+
+
+def test_using_is_undone_after_an_error(fresh_switch):
+    """The block ends, the backend of before is back."""
+    use("numpy")
+    with pytest.raises(ZeroDivisionError), using("array_api_strict", dtype="float64"):
+        len(current().name) / 0
+    assert current().name == "numpy"
+
+
+def test_use_within_using_ends_with_it(fresh_switch):
+    """A `use` inside a block is for the rest of the block."""
+    use("numpy")
+    with using("numpy", dtype="float64"):
+        use("array_api_strict")
+        assert current().name == "array_api_strict:CPU_DEVICE"
+    assert current() == resolve("numpy")
+
+
+def test_aliases():
+    """cpu is numpy; gpu and cuda are cupy, with their device numbers."""
+    assert resolve("cpu") == resolve("numpy")
+    for spec in ("gpu", "cuda", "cuda:99"):
+        try:
+            name = resolve(spec).name
+        except BackendError as error:
+            name = str(error).split("'")[1]
+        assert name.startswith("cupy")
+
+
+def test_auto_is_the_first_that_works(monkeypatch):
+    """auto tries its list in order and takes what is usable; its last is NumPy."""
+    monkeypatch.setattr(switch, "AUTO", ("no_such_library", "array_api_strict", "numpy"))
+    assert resolve("auto").name == "array_api_strict:CPU_DEVICE"
+    monkeypatch.setattr(switch, "AUTO", ("no_such_library", "numpy"))
+    assert resolve("auto").name == "numpy"
+
+
+def test_a_backend_is_its_own_spec(backend):
+    """resolve, use and using take what they gave."""
+    assert resolve(backend) is backend
+    with using(backend) as again:
+        assert again is backend
+
+
+def test_backend_is_immutable(backend):
+    """A value, not a place to put state."""
+    with pytest.raises(AttributeError):
+        backend.device = "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            "tensorflow",
+            r"Unknown backend 'tensorflow'. Expected library\[:device\] with one of: numpy",
+        ),
+        ("", "Unknown backend ''"),
+        ("numpy:gpu", "'numpy:gpu' cannot be used: NumPy knows the device 'cpu' alone, got 'gpu'"),
+        ("array_api_strict:device9", "'array_api_strict:device9' cannot be used: .*device9"),
+    ],
+)
+def test_what_cannot_be_is_refused(spec, message):
+    """Unknown libraries and devices are errors that name them."""
+    with pytest.raises(BackendError, match=message):
+        resolve(spec)
+
+
+def test_other_dtypes_are_refused():
+    """Only the two that every library has."""
+    with pytest.raises(BackendError, match="Expected dtype float32 or float64, got 'int32'"):
+        resolve("numpy", "int32")
+
+
+@pytest.fixture
+def uncached():
+    """A switch that has opened no library yet."""
+    switch._opened.cache_clear()
+    yield
+    switch._opened.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("spec", "command"),
+    [
+        ("torch", "pip install torch"),
+        ("jax", "pip install jax"),
+        ("array_api_strict", "pip install array-api-strict"),
+    ],
+)
+def test_missing_package_names_its_install(uncached, monkeypatch, spec, command):
+    """A library that is not installed: its name, and the command that installs it."""
+    monkeypatch.setitem(sys.modules, spec, None)
+    with pytest.raises(BackendError, match=f"cannot be used: .* is not installed. .*{command}$"):
+        resolve(spec)
+
+
+class Distribution:
+    def __init__(self, name):
+        self.name = name
+
+
+@pytest.mark.parametrize(
+    ("driver", "wheels", "error", "message"),
+    [
+        (None, [], ModuleNotFoundError, r"not installed.*cupy-cuda13x\[ctk\].*no NVIDIA driver"),
+        (13000, [], ModuleNotFoundError, r'pip install "cupy-cuda13x\[ctk\]"\.$'),
+        (12080, [], ModuleNotFoundError, r'pip install "cupy-cuda12x\[ctk\]"\.$'),
+        (None, ["cupy-cuda13x"], RuntimeError, r"no NVIDIA driver was found.*is installed"),
+        (13000, ["cupy-cuda12x", "cupy-cuda13x"], RuntimeError, r"overwrite each other.*uninstall"),
+        (12080, ["cupy-cuda13x"], RuntimeError, r"boom. The driver supports CUDA 12.8.*cuda12x"),
+    ],
+)
+def test_why_cupy_cannot_be_used(monkeypatch, driver, wheels, error, message):
+    """From the driver upwards: what is missing, and the command that mends it."""
+    monkeypatch.setattr(switch, "cuda_driver_version", lambda: driver)
+    monkeypatch.setattr(
+        importlib.metadata, "distributions", lambda: [Distribution(name) for name in wheels]
+    )
+    assert re.search(message, switch._why_not_cupy(error("boom")))
+
+
+def test_cupy_without_a_gpu_never_falls_back(uncached):
+    """Either there is a GPU and the arrays are CuPy's, or there is an error."""
+    try:
+        kind = type(resolve("cupy").asarray(1.0)).__module__
+    except BackendError as error:
+        kind = str(error)
+    assert kind.startswith("cupy") or re.search("cannot be used.*(driver|pip install)", kind)
+
+
+def test_driver_version_is_none_or_a_number():
+    """12080 is CUDA 12.8."""
+    version = cuda_driver_version()
+    assert version is None or version >= 11000
+
+
+def test_a_library_that_computes_wrongly_is_unusable(uncached, monkeypatch):
+    """Usable means that a kernel and a product were run, and were right."""
+    strict = pytest.importorskip("array_api_strict")
+    monkeypatch.setattr(strict, "matmul", lambda a, _: a)
+    with pytest.raises(BackendError, match=r"a test computation gave .*, not 58\.0"):
+        resolve("array_api_strict")
+
+
+def test_asarray_keeps_dtypes_of_arrays(backend, xp):
+    """Arrays keep theirs; bare floats get the backend's; a dtype may be named."""
+    assert backend.asarray([1.0, 2.0]).dtype == backend.dtype
+    assert backend.asarray(np.asarray([1, 2], "int32")).dtype == xp.int32
+    assert backend.asarray([True]).dtype == xp.bool
+    assert backend.asarray([1, 2], dtype="float32").dtype == xp.float32
+    assert backend.asarray([1, 2], dtype=xp.float32).dtype == xp.float32
+    assert backend.asarray(Variable([1.0, 2.0])).dtype == backend.dtype
+
+
+def test_asarray_of_read_only_memory(backend):
+    """PyTorch warns of read-only arrays, and warnings are errors here."""
+    host = np.asarray([1.0, 2.0], "float32")
+    host.flags.writeable = False
+    assert to_numpy(backend.asarray(host)).tolist() == [1.0, 2.0]
+
+
+def test_to_numpy_round_trip(backend):
+    """There and back, for arrays, Variables, scalars and lists."""
+    x = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
+    for value in (x, Variable(x), [[1.0, 2.0], [3.0, 4.0]]):
+        host = to_numpy(value)
+        assert isinstance(host, np.ndarray)
+        assert host.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert to_numpy(2.5).shape == ()
+
+
+def test_array_like_follows_its_model(backend):
+    """Library, device and dtype of the model; always a copy."""
+    host = np.asarray([1.0, 2.0])
+    x = array_like(host, backend.asarray([0.0]))
+    host[:] = 0.0
+    assert x.dtype == backend.dtype
+    assert type(x) is type(backend.asarray(0.0))
+    assert to_numpy(x).tolist() == [1.0, 2.0]
+
+
+def test_with_item(backend):
+    """x[key] = value, in place or not."""
+    x = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
+    y = with_item(x, (slice(None), 1), backend.asarray([7.0, 8.0]))
+    assert to_numpy(y).tolist() == [[1.0, 7.0], [3.0, 8.0]]
+
+
+def test_command_line_of_python_sees_the_environment():
+    """A process of its own, told by XPNET_BACKEND."""
+    code = "import xpnet; print(xpnet.current().name, xpnet.Variable(1.0).dtype)"
+    environment = {**os.environ, "XPNET_BACKEND": "array_api_strict:device1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["array_api_strict:device1", "array_api_strict.float32"]
