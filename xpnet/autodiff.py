@@ -22,7 +22,7 @@ import array_api_compat as compat
 from xpnet.array_object import ArrayObject
 from xpnet.backend import Array, current, to_numpy
 from xpnet.errors import GradientError, ShapeError
-from xpnet.namespace import array_namespace, array_types, as_array
+from xpnet.namespace import array_namespace, array_types, as_array, has_dtype
 from xpnet.tape import Node, Output, walk
 
 _recording: ContextVar[bool] = ContextVar("xpnet_recording", default=True)
@@ -79,8 +79,7 @@ class Variable(ArrayObject):
         self.data: Array = as_array(data)
         self.grad: Any = None
         self.creator: Any = None
-        isdtype = array_namespace(self.data).isdtype
-        continuous = isdtype(self.data.dtype, ("real floating", "complex floating"))
+        continuous = not (has_dtype(data, "integral") or has_dtype(data, "bool"))
         if requires_grad and not continuous:
             raise GradientError(f"Only floating-point data have gradients, not {self.data.dtype}.")
         self.requires_grad: bool = continuous if requires_grad is None else requires_grad

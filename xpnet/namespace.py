@@ -101,6 +101,16 @@ def _types(xs: Any) -> str:
     return ", ".join(f"{type(x).__module__}.{type(x).__name__}" for x in xs) or "nothing"
 
 
+def has_dtype(x: Any, kind: str) -> bool:
+    """Whether the dtype of the array `x` is of a kind that the standard's `isdtype` knows."""
+    return _isdtype(array_namespace(x), x.dtype, kind)
+
+
+@cache
+def _isdtype(xp: Any, dtype: Any, kind: str) -> bool:
+    return bool(xp.isdtype(dtype, kind))
+
+
 array_types: set[type] = set()
 """The types that `as_array` leaves alone; it finds them out."""
 

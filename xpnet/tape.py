@@ -9,7 +9,7 @@ or a leaf: a Variable that nothing was computed into. All the walk needs of them
     pullback(gy)     of a Function: from the gradient of what came out, that of each parent
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -46,17 +46,17 @@ def walk(
     list of (node, gradient)
         In the order of `wanted`, without the nodes that `root` does not depend on.
     """
-    nodes = _nodes_from(root)
+    reached = _reached_from(root)
+    nodes = sorted(reached.values(), key=attrgetter("depth"), reverse=True)  # consumers first
+    useful: Collection[int] = reached
     if wanted is None:
         wanted = [node for node in nodes if not node.parents]
-        useful = {id(node) for node in nodes}
-        ends = {id(node) for node in wanted}
     else:
-        ends = {id(node) for node in wanted}
-        useful = ends.copy()
-        for node in reversed(nodes):  # makers before consumers
+        useful = {id(node) for node in wanted}
+        for node in reversed(nodes):  # makers first: what leads to a wanted node?
             if any(id(p) in useful for p in node.parents):
                 useful.add(id(node))
+    ends = {id(node) for node in wanted}
     grads: dict[int, Any] = {id(root): gy}
     for node in nodes:
         key, parents = id(node), node.parents
@@ -79,15 +79,15 @@ def walk(
     return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
 
 
-def _nodes_from(root: Node) -> list[Node]:
-    """`root` and all that it came from, deepest first: consumers before makers."""
+def _reached_from(root: Node) -> dict[int, Node]:
+    """`root` and all that it came from, by identity."""
     seen, stack = {id(root): root}, [root]
     while stack:
         for p in stack.pop().parents:
             if p is not None and id(p) not in seen:
                 seen[id(p)] = p
                 stack.append(p)
-    return sorted(seen.values(), key=attrgetter("depth"), reverse=True)
+    return seen
 
 
 def _fit(g: Any, node: Node) -> Any:

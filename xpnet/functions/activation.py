@@ -11,7 +11,7 @@ class ReLU(Function):
         return array_namespace(x).maximum(x, 0.0)
 
     def backward(self, gy: Any, y: Any) -> Any:
-        return gy * array_namespace(y).sign(y)  # y is never negative: its sign is 0 or 1
+        return gy * array_namespace(y).astype(y > 0.0, y.dtype)
 
 
 class Sigmoid(Function):

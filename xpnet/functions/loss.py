@@ -11,7 +11,7 @@ import array_api_compat as compat
 from xpnet.autodiff import Function
 from xpnet.errors import ShapeError
 from xpnet.functions.activation import log_softmax, softmax
-from xpnet.namespace import array_namespace
+from xpnet.namespace import array_namespace, has_dtype
 
 
 class SoftmaxCrossEntropy(Function):
@@ -102,9 +102,9 @@ def softmax_cross_entropy(x: Any, t: Any) -> Any:
                 f"or {tuple(x.shape)} (one-hot) for x of shape {tuple(x.shape)}, "
                 f"got {tuple(t.shape)}."
             )
-        if not array_namespace(t).isdtype(t.dtype, "integral"):
+        if not has_dtype(t, "integral"):
             raise TypeError(f"softmax_cross_entropy expected integer class numbers, got {t.dtype}.")
-    elif not array_namespace(t).isdtype(t.dtype, "real floating"):
+    elif not has_dtype(t, "real floating"):
         t = array_namespace(x, t).astype(t, x.dtype)  # integer or boolean one-hot rows
     return SoftmaxCrossEntropy()(x, t)
 
