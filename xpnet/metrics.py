@@ -54,4 +54,4 @@ def confusion_matrix(y: Any, t: Any) -> Any:
     actual = xp.astype(t[:, None] == every, y.dtype)
     chosen = xp.astype(xp.astype(xp.argmax(y, axis=-1), t.dtype)[:, None] == every, y.dtype)
     # Sums of ones, in float32 exact up to 2^24 a cell.
-    return xp.astype(xp.matmul(actual.T, chosen), xp.int64)
+    return xp.astype(xp.matmul(actual.T, chosen), xp.int32)

@@ -28,14 +28,15 @@ def predict(
     from xpnet.training import predict as predicted
 
     trained = open_run(run)
-    if trained.architecture["in_features"] != 28 * 28:
-        raise StateError(
-            f"{run}: expected a network on images of 28 x 28 = 784 pixels, as predict makes of "
-            f"pictures; this one is on {trained.architecture['in_features']} numbers."
-        )
     failed, width = False, max(len(str(path)) for path in images)
     with using(backend, trained.dtype):
         model = trained.build()
+        features = next(model.parameters()).shape[0]
+        if features != 28 * 28:
+            raise StateError(
+                f"{run}: expected a network on the 28 x 28 = 784 pixels that predict makes of a "
+                f"picture; this one takes {features} numbers."
+            )
         for path in images:
             try:
                 pixels = load_digit(path)

@@ -34,7 +34,7 @@ def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
     x = on_device(x)
     require_samples(x)
     with evaluating(model):
-        batches = [data_of(model(x[i : i + batch_size, ...])) for i in starts(x, batch_size)]
+        batches = [data_of(model(x[part, ...])) for part in slices(x.shape[0], batch_size)]
     return array_namespace(*batches).concat(batches, axis=0)
 
 
@@ -69,9 +69,9 @@ def measured(
     """`evaluate` of arrays that are on the device, and known to fit."""
     (x, t), meter = data, Meter(metrics)
     with evaluating(model):
-        for i in starts(x, batch_size):
-            y, ti = model(x[i : i + batch_size, ...]), t[i : i + batch_size, ...]
-            meter.add(loss(y, ti), y, ti)
+        for part in slices(x.shape[0], batch_size):
+            y, tb = model(x[part, ...]), t[part, ...]
+            meter.add(loss(y, tb), y, tb)
     return meter.read()
 
 
@@ -113,11 +113,12 @@ def require_samples(x: Array) -> None:
         raise ShapeError(f"Expected samples, x of shape (n, ...), got shape {tuple(x.shape)}.")
 
 
-def starts(x: Array, batch_size: int) -> range:
-    """Where each batch begins; the last may be short."""
+def slices(n: int, batch_size: int) -> Iterator[slice]:
+    """Of n samples, each batch; the last may be short."""
     if batch_size < 1:
         raise ValueError(f"Expected batch_size >= 1, got {batch_size}.")
-    return range(0, x.shape[0], batch_size)
+    # The standard has no slices that end outside an array.
+    return (slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size))
 
 
 @contextmanager

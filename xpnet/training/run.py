@@ -48,31 +48,30 @@ class Run(Callback):
 
     def on_start(self, trainer: "Trainer") -> None:
         """Make the folder: a disk that is full or read-only is found out now."""
-        self._write(trainer, complete=False)
+        self._write(trainer)
 
     def on_epoch(self, trainer: "Trainer") -> None:
-        self._write(trainer, complete=False)
+        self._write(trainer)
 
     def on_end(self, trainer: "Trainer") -> None:
-        self._write(trainer, complete=True)
+        self._write(trainer)
 
-    def _write(self, trainer: "Trainer", *, complete: bool) -> None:
+    def _write(self, trainer: "Trainer") -> None:
         history = trainer.history
         self.path.mkdir(parents=True, exist_ok=True)
         needed = ("architecture", "dtype", "dataset", "data_dir")
         description = {key: self.config[key] for key in needed}
         save(trainer.model, self.path / self.MODEL, {"xpnet": json.dumps(description)})
         history.write_csv(self.path / self.HISTORY)
-        finished = complete and not history.interrupted
-        last = history.rows[-1] if finished else {}
+        # The test is told of the weights in the folder: those of a broken-off epoch had none.
+        tested = history.rows[-1] if len(history) and not history.interrupted else {}
         result = {
-            "finished": finished,
+            "finished": len(history) == trainer.epochs,
             "interrupted": history.interrupted,
             "epochs_finished": len(history),
             "seconds": round(sum(history["seconds"]), 3),
-            # Of the weights in the folder: an epoch that was broken off has not been tested.
-            "test_loss": last.get("test_loss"),
-            "test_accuracy": last.get("test_accuracy"),
+            "test_loss": tested.get("test_loss"),
+            "test_accuracy": tested.get("test_accuracy"),
         }
         with replacing(self.path / self.CONFIG) as temporary:
             text = json.dumps({**self.config, **result, "versions": versions()}, indent=2)
@@ -84,26 +83,37 @@ class TrainedModel(NamedTuple):
 
     Attributes
     ----------
+    file : Path
+    state : dict of str to numpy.ndarray
+        The weights.
     architecture : dict
-        The arguments of its `MLP`.
+        The arguments of the `MLP` that they are of.
     dtype : str
         The type that it was trained in.
     dataset : str
     data_dir : str or None
         The data of its training: a built-in data set, unless a folder is named.
-    state : dict of str to numpy.ndarray
-        The weights.
     """
 
+    file: Path
+    state: dict[str, Any]
     architecture: dict[str, Any]
     dtype: str
     dataset: str
     data_dir: str | None
-    state: dict[str, Any]
 
     def build(self) -> MLP:
-        """The model with its weights, on the current backend."""
-        model = MLP(**self.architecture, weight="zeros")
+        """The model with its weights, on the current backend.
+
+        Raises
+        ------
+        StateError
+            The description is no `MLP`'s, or the weights are another model's.
+        """
+        try:
+            model = MLP(**self.architecture, weight="zeros")
+        except (TypeError, ValueError) as error:
+            raise _no_model(self.file, error) from error
         model.load_state_dict(self.state)
         return model
 
@@ -121,14 +131,15 @@ def open_run(path: str | os.PathLike[str]) -> TrainedModel:
         raise StateError(f"{path}: expected a run folder with {Run.MODEL}, as xpnet train makes.")
     state, metadata = load_file(file)
     try:
-        model = TrainedModel(**json.loads(metadata["xpnet"]), state=state)
-        model.build()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StateError(
-            f"{file}: its metadata do not describe the model: {error!r}. Was it written by "
-            "xpnet train?"
-        ) from error
-    return model
+        return TrainedModel(file, state, **json.loads(metadata["xpnet"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_model(file, error) from error
+
+
+def _no_model(file: Path, error: Exception) -> StateError:
+    return StateError(
+        f"{file}: its metadata do not describe the model: {error!r}. Was it written by xpnet train?"
+    )
 
 
 def free_path(out: Path | None, dataset: str) -> Path:

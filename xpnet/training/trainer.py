@@ -115,8 +115,8 @@ class Trainer:
         order = current().asarray(default_rng(self.rng).permutation(x.shape[0]))  # one transfer
         meter, progress = Meter(self.metrics), Progress(epoch, self.epochs, 0, x.shape[0], {}, 0.0)
         begin = logged = clock()
-        for i in evaluation.starts(x, batch_size):
-            batch = order[i : i + batch_size]
+        for part in evaluation.slices(x.shape[0], batch_size):
+            batch = order[part]
             xb, tb = xp.take(x, batch, axis=0), xp.take(t, batch, axis=0)
             y, loss = self.step(xb, tb)
             meter.add(loss, y, tb)

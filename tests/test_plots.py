@@ -1,0 +1,77 @@
+"""Pictures show the numbers that they were given."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from PIL import Image
+
+from xpnet import plots
+from xpnet.training import History
+
+
+@pytest.fixture
+def history():
+    """Two epochs."""
+    history = History()
+    for row in ((1, 0.5, 0.90, 0.4, 0.91), (2, 0.2, 0.97, 0.3, 0.95)):
+        names = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
+        history.append(dict(zip(names, row, strict=True)))
+    return history
+
+
+def test_curves_are_the_columns(history):
+    """A panel a figure, a line a column; accuracy in per cent; axes that say what they are."""
+    loss, accuracy = plots.curves(history).axes
+    assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "loss (mean over samples)")
+    assert accuracy.get_ylabel() == "accuracy (%)"
+    train, test = loss.lines
+    assert list(train.get_xdata()) == [1, 2]
+    assert list(train.get_ydata()) == [0.5, 0.2]
+    assert list(test.get_ydata()) == [0.4, 0.3]
+    assert list(accuracy.lines[1].get_ydata()) == [91.0, 95.0]
+    texts = [t.get_text() for t in accuracy.get_legend().get_texts()]
+    assert texts == ["train, 97.00 %", "test, 95.00 %"]
+
+
+def test_curves_without_a_test_or_an_epoch():
+    """One line where there was no test; words where there is nothing to draw."""
+    history = History()
+    assert "no epoch was finished" in [t.get_text() for t in plots.curves(history).axes[0].texts]
+    history.append({"epoch": 1, "train_loss": 0.5})
+    (axes,) = plots.curves(history).axes
+    assert len(axes.lines) == 1
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_the_suffix_is_the_format(history, tmp_path, suffix):
+    """And nothing else is left in the folder."""
+    path = tmp_path / f"curves{suffix}"
+    plots.curves(history, path)
+    sign = {".png": b"\x89PNG", ".svg": b"<svg", ".pdf": b"%PDF"}[suffix]
+    assert sign in path.read_bytes()[:1000]
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_picture_is_not_empty(history, tmp_path):
+    """It has the lines' red and grey, on white, in a size to be read."""
+    plots.curves(history, tmp_path / "c.png")
+    image = Image.open(tmp_path / "c.png").convert("RGB")
+    assert image.width > 1000
+    colours = {colour: n for n, colour in image.getcolors(image.width * image.height)}
+    for colour in ((0xC4, 0x31, 0x4B), (0x8A, 0x8A, 0x8A)):
+        assert colours[colour] > 500
+    assert colours[(255, 255, 255)] > image.width * image.height / 2
+
+
+def test_the_callers_matplotlib_is_left_alone(tmp_path):
+    """Drawing imports no pyplot, which is what chooses a backend and keeps figures open."""
+    code = (
+        "import sys, xpnet.plots as p, xpnet.training as t; p.curves(t.History(), sys.argv[1]);"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "c.png"], check=True)
+    assert (tmp_path / "c.png").stat().st_size > 1000

@@ -1,0 +1,52 @@
+"""Evaluation in batches says what one batch would, records nothing, and leaves modes alone."""
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import functions as F
+from xpnet.metrics import accuracy
+from xpnet.training import evaluate, predict
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 110, 1000])
+def test_the_size_of_the_batches_does_not_matter(backend, clusters, batch_size):
+    """Each sample counts once, in short batches too: the mean is that of one pass by NumPy."""
+    x, t = clusters
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    W1, b1, W2, b2 = (xpnet.to_numpy(p) for p in model.parameters())
+    y = np.maximum(x @ W1 + b1, 0) @ W2 + b2
+    logs = y - np.log(np.exp(y).sum(axis=1, keepdims=True))
+    figures = evaluate(model, F.softmax_cross_entropy, clusters, [accuracy], batch_size)
+    assert figures["loss"] == pytest.approx(-logs[range(110), t].mean(), rel=1e-5)
+    assert figures["accuracy"] == pytest.approx((y.argmax(axis=1) == t).mean())
+    predicted = predict(model, x, batch_size)
+    assert not isinstance(predicted, xpnet.Variable)
+    np.testing.assert_allclose(xpnet.to_numpy(predicted), y, rtol=1e-4, atol=1e-5)
+
+
+def test_one_hot_targets_serve_as_well(clusters):
+    """The same loss and accuracy as from class numbers."""
+    x, t = clusters
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    by_number = evaluate(model, F.softmax_cross_entropy, (x, t), [accuracy])
+    by_row = evaluate(model, F.softmax_cross_entropy, (x, np.eye(3)[t]), [accuracy])
+    assert by_number == pytest.approx(by_row)
+
+
+def test_the_model_is_in_evaluation_and_comes_back(clusters):
+    """`training` is off inside, and afterwards what it was; nothing is recorded."""
+    modes = []
+
+    class Spy(xpnet.Layer):
+        def forward(self, x):
+            modes.append(self.training)
+            return x * xpnet.Variable(2.0)
+
+    spy = xpnet.Sequential(Spy())
+    predict(spy, clusters[0], 50)
+    assert modes == [False] * 3
+    assert spy.layers[0].training
+    spy.eval()
+    predict(spy, clusters[0])
+    assert not spy.layers[0].training

@@ -1,0 +1,31 @@
+"""The table of a training, and its file."""
+
+import csv
+
+import pytest
+
+from xpnet.training import History
+
+
+def test_columns_and_file(tmp_path):
+    """What is appended is what a reader of the file finds, to six digits."""
+    history = History()
+    history.append({"epoch": 1, "train_loss": 0.123456789, "test_accuracy": 0.9812})
+    history.append({"epoch": 2, "train_loss": 1e-9, "test_accuracy": 1.0})
+    assert len(history) == 2
+    assert "train_loss" in history
+    assert "test_loss" not in history
+    assert history["test_accuracy"] == [0.9812, 1.0]
+    history.write_csv(tmp_path / "h.csv")
+    with (tmp_path / "h.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[0]["train_loss"]) == pytest.approx(0.123456789, rel=1e-5)
+    assert float(rows[1]["train_loss"]) == 1e-9
+
+
+def test_an_empty_history_has_a_file_too(tmp_path):
+    """A training that was interrupted at once."""
+    History().write_csv(tmp_path / "h.csv")
+    assert (tmp_path / "h.csv").read_text() == "epoch\n"
+    assert repr(History()) == "History(0 epochs)"

@@ -1,0 +1,272 @@
+"""The loop: what it computes, what it moves between host and device, and what ends it."""
+
+import math
+from itertools import chain
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import functions as F
+from xpnet.metrics import accuracy
+from xpnet.training import Callback, LinearDecay, Trainer, TrainingError
+
+
+def make(rng=0, callbacks=(), hidden=8, log_every=0.25, lr=0.1):
+    """A trainer of a small network; weights and order from one stream, as in the command line."""
+    rng = np.random.default_rng(rng)
+    model = xpnet.MLP(4, hidden, 3, rng=rng)
+    optimizer = xpnet.Momentum(model.parameters(), lr=lr)
+    return Trainer(model, F.softmax_cross_entropy, optimizer, [accuracy], callbacks, rng, log_every)
+
+
+def test_it_learns_and_says_so(backend, clusters):
+    """Clusters that a line parts are learned without a mistake."""
+    trainer = make()
+    history = trainer.fit(clusters, clusters, epochs=5, batch_size=20)
+    assert history["epoch"] == [1, 2, 3, 4, 5]
+    assert history["test_accuracy"][-1] == pytest.approx(1.0)  # a mean, in float32
+    assert history["test_loss"][-1] < 0.1 < history["train_loss"][0]
+    assert not history.interrupted
+    assert all(p.dtype == backend.dtype for p in trainer.model.parameters())
+
+
+def test_an_epoch_is_the_steps_one_would_write_by_hand(clusters):
+    """NumPy, no autodiff: the same permutation, batches of 20 and a last one of 10, plain SGD."""
+    x, t = clusters
+    rng = np.random.default_rng(3)
+    model = xpnet.MLP(4, [], 3, rng=rng)
+    trainer = Trainer(
+        model, F.softmax_cross_entropy, xpnet.SGD(model.parameters(), 0.5), [accuracy], rng=rng
+    )
+    by_hand = np.random.default_rng(3)
+    W = (by_hand.standard_normal((4, 3)) * math.sqrt(2 / 4)).astype("float32")
+    b = np.zeros(3, "float32")
+    losses, right = 0.0, 0
+    order = by_hand.permutation(110)
+    for batch in np.split(order, range(20, 110, 20)):
+        e = np.exp(x[batch] @ W + b)
+        p = e / e.sum(axis=1, keepdims=True)
+        losses -= np.log(p[range(len(batch)), t[batch]]).sum()
+        right += (p.argmax(axis=1) == t[batch]).sum()
+        g = (p - np.eye(3)[t[batch]]) / len(batch)
+        W, b = W - 0.5 * x[batch].T @ g, b - 0.5 * g.sum(axis=0)
+    history = trainer.fit(clusters, epochs=1, batch_size=20)
+    np.testing.assert_allclose(model[0].W.data, W, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model[0].b.data, b, rtol=1e-4, atol=1e-6)
+    assert history["train_loss"][0] == pytest.approx(losses / 110, rel=1e-5)
+    assert history["train_accuracy"][0] == pytest.approx(right / 110)
+    assert history.columns == [
+        "epoch", "train_loss", "train_accuracy", "seconds", "samples_per_s",
+    ]  # fmt: skip
+
+
+def test_one_seed_is_one_run_on_every_backend(backend, clusters):
+    """Initial weights bit for bit, batches index for index, losses to float32's precision."""
+
+    class Batches(Trainer):
+        def step(self, x, t):
+            seen.append(xpnet.to_numpy(t).tolist())
+            return super().step(x, t)
+
+    def run():
+        seen.clear()
+        rng = np.random.default_rng(5)
+        model = xpnet.MLP(4, 8, 3, rng=rng)
+        begin = {name: xpnet.to_numpy(x).copy() for name, x in model.state_dict().items()}
+        optimizer = xpnet.Adam(model.parameters())
+        trainer = Batches(model, F.softmax_cross_entropy, optimizer, rng=rng)
+        return begin, trainer.fit(clusters, epochs=3, batch_size=32)["train_loss"], list(seen)
+
+    seen = []
+    begin, losses, batches = run()
+    with xpnet.using("numpy"):
+        begin_numpy, losses_numpy, batches_numpy = run()
+    for name, x in begin.items():
+        assert x.tobytes() == begin_numpy[name].tobytes()
+    assert batches == batches_numpy
+    np.testing.assert_allclose(losses, losses_numpy, rtol=1e-4)
+
+
+def test_each_epoch_goes_through_all_samples_once_in_another_order(clusters):
+    """Two epochs: every label as often as it is there, the last short batch included."""
+    seen = []
+
+    class Batches(Trainer):
+        def step(self, x, t):
+            seen.append(xpnet.to_numpy(t).tolist())
+            return super().step(x, t)
+
+    model = xpnet.MLP(4, 2, 3, rng=0)
+    optimizer = xpnet.SGD(model.parameters())
+    Batches(model, F.softmax_cross_entropy, optimizer, rng=0).fit(clusters, None, 2, 30)
+    assert [len(batch) for batch in seen] == [30, 30, 30, 20] * 2
+    first, second = (list(chain(*part)) for part in (seen[:4], seen[4:]))
+    assert sorted(first) == sorted(second) == sorted(clusters[1].tolist())
+    assert first != second
+
+
+def _count_transfers(monkeypatch):
+    """Calls of to_numpy, wherever a module has imported it, by the function that asks."""
+    calls = []
+
+    def counted(x):
+        calls.append(np.shape(getattr(x, "data", x)))
+        return xpnet.backend.to_numpy(x)
+
+    for module in ("meter", "evaluation"):
+        monkeypatch.setattr(f"xpnet.training.{module}.to_numpy", counted)
+    return calls
+
+
+def test_the_loss_comes_to_the_host_once_a_log_line(monkeypatch, clusters):
+    """3 epochs of 11 steps, no time for a line within: 4 arrays go in, 2 figures out an epoch."""
+    calls = _count_transfers(monkeypatch)
+    make(log_every=1e9).fit(clusters, clusters, epochs=3, batch_size=10)
+    assert calls[:4] == [(110, 4), (110,)] * 2  # the data, once for the run
+    assert len(calls) == 4 + 3 * 2  # an epoch: its own figures, and its test's
+
+
+def test_a_log_line_a_step_if_asked(monkeypatch, clusters):
+    """The control of the test above: with no time between lines there is one a step."""
+    calls = _count_transfers(monkeypatch)
+    make(log_every=0.0).fit(clusters, epochs=1, batch_size=10)
+    assert len(calls) == 2 + 11
+
+
+def test_a_step_stays_on_the_device(clusters, monkeypatch):
+    """On a pretended device a transfer raises by itself; what xpnet does by to_numpy is counted."""
+    with xpnet.using("array_api_strict:device1") as backend:
+        trainer = make()
+        x, t = (backend.asarray(a) for a in clusters)
+        with pytest.raises(Exception, match="device"):
+            np.asarray(x)  # the trap is armed
+        monkeypatch.setattr("xpnet.backend.compat", None)  # now to_numpy and asarray fail
+        y, loss = trainer.step(x, t)
+    assert loss.device == y.device == backend.device
+
+
+def test_an_interrupted_fit_keeps_what_it_learned(backend, clusters):
+    """Ctrl-C in the third epoch: two rows, weights that have moved on, on_end told."""
+
+    class Impatient(Callback):
+        ended = 0
+
+        def on_log(self, trainer, progress):
+            if progress.epoch == 3:
+                raise KeyboardInterrupt
+
+        def on_end(self, trainer):
+            self.ended += 1
+            assert trainer.history.interrupted
+
+    impatient = Impatient()
+    trainer = make(callbacks=[impatient], log_every=0.0)
+    history = trainer.fit(clusters, clusters, epochs=9, batch_size=20)
+    assert history.interrupted
+    assert len(history) == 2
+    assert impatient.ended == 1
+    assert trainer.evaluate(clusters)["accuracy"] > 0.9
+
+
+def test_ctrl_c_after_the_last_epoch_interrupts_nothing(clusters):
+    """The work is done; only the looking on was cut short."""
+
+    class Late(Callback):
+        def on_epoch(self, trainer):
+            raise KeyboardInterrupt
+
+    history = make(callbacks=[Late()]).fit(clusters, epochs=1)
+    assert not history.interrupted
+    assert len(history) == 1
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_loss_that_is_no_number_stops_with_advice(clusters):
+    """At the next log line, with the epoch, the loss and the learning rate in the message."""
+    with pytest.raises(TrainingError, match=r"became (nan|inf) in epoch 1.* than 1e\+30"):
+        make(lr=1e30).fit(clusters, epochs=3, batch_size=10)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"), [(3, "from 0 to 3"), (-1, "from -1 to 2")], ids=["high", "negative"]
+)
+def test_labels_outside_the_classes_are_an_error_before_training(backend, clusters, bad, said):
+    """In the test labels too; no weight has moved and nobody was told of a start."""
+
+    class Nobody(Callback):
+        def on_start(self, trainer):
+            raise AssertionError("the training began")
+
+    x, t = clusters
+    wrong = t.copy()
+    wrong[17] = bad
+    trainer = make(callbacks=[Nobody()])
+    for train, test in (((x, wrong), None), ((x, t), (x, wrong))):
+        with pytest.raises(xpnet.DataError, match=f"{said}, but the model has 3 outputs"):
+            trainer.fit(train, test)
+
+
+def test_data_that_do_not_fit_are_refused(clusters):
+    """No samples, too few targets, the wrong width, no epochs, empty batches."""
+    x, t = clusters
+    trainer = make()
+    with pytest.raises(xpnet.ShapeError, match=r"got shape \(0, 4\)"):
+        trainer.fit((x[:0], t[:0]))
+    with pytest.raises(xpnet.ShapeError, match=r"each of the 110 samples.*\(109,\)"):
+        trainer.fit((x, t[1:]))
+    with pytest.raises(xpnet.ShapeError, match="Affine"):
+        trainer.fit((x[:, 1:], t))
+    with pytest.raises(ValueError, match="epochs >= 1, got 0"):
+        trainer.fit(clusters, epochs=0)
+    with pytest.raises(ValueError, match="batch_size >= 1, got 0"):
+        trainer.fit(clusters, batch_size=0)
+
+
+def test_a_regression_needs_no_metric_and_no_labels(backend):
+    """y = 2 x + 1, learned by least squares; float64 data become the backend's float32."""
+    x = np.linspace(-1, 1, 50)[:, None]
+    model = xpnet.MLP(1, [], 1, rng=0)
+    optimizer = xpnet.SGD(model.parameters(), 0.3)
+    trainer = Trainer(model, F.mean_squared_error, optimizer, rng=0)
+    history = trainer.fit((x, 2 * x + 1), epochs=30, batch_size=10)
+    assert history.columns == ["epoch", "train_loss", "seconds", "samples_per_s"]
+    assert model[0].W.dtype == backend.dtype
+    np.testing.assert_allclose(xpnet.to_numpy(trainer.predict([[3.0]])), [[7.0]], rtol=1e-3)
+
+
+def test_callbacks_are_told_in_order(clusters):
+    """Start, then log lines and an epoch's end, then the end; the figures of each are there."""
+    told = []
+
+    class Listener(Callback):
+        def on_start(self, trainer):
+            told.append("start")
+
+        def on_log(self, trainer, progress):
+            assert set(progress.figures) == {"loss", "accuracy"}
+            assert progress.samples_per_s > 0
+            told.append((progress.epoch, progress.epochs, progress.seen, progress.samples))
+
+        def on_epoch(self, trainer):
+            told.append(len(trainer.history))
+
+        def on_end(self, trainer):
+            told.append("end")
+
+    make(callbacks=[Listener()], log_every=1e9).fit(clusters, epochs=2)
+    assert told == ["start", (1, 2, 110, 110), 1, (2, 2, 110, 110), 2, "end"]
+
+
+def test_linear_decay_falls_in_equal_steps_and_gives_the_rate_back(clusters):
+    """Of 4 epochs: 0.8, 0.6, 0.4, 0.2."""
+    rates = []
+
+    class Rates(Callback):
+        def on_log(self, trainer, progress):
+            rates.append(trainer.optimizer.lr)
+
+    trainer = make(callbacks=[LinearDecay(), Rates()], log_every=1e9, lr=0.8)
+    trainer.fit(clusters, epochs=4)
+    assert rates == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    assert trainer.optimizer.lr == 0.8
