@@ -9,12 +9,17 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 LIMIT = 1.5
 ENV = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
 ENV.pop("OPENBLAS_CORETYPE", None)  # set on some machines; it changes what NumPy does at import
+# Both as pip leaves an installed package: compiled. Here, into a folder that is then removed.
+ENV.pop("PYTHONDONTWRITEBYTECODE", None)
+CACHE = tempfile.TemporaryDirectory()
+ENV["PYTHONPYCACHEPREFIX"] = CACHE.name
 
 
 def seconds(statement: str) -> float:
