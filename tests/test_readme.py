@@ -1,0 +1,76 @@
+"""What README.md says: its programs run, its links lead somewhere, its commands are those there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import xpnet
+from xpnet.cli import app
+from xpnet.testing import assert_close
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def program():
+    """The README's Python, from top to bottom in one scope, and what it printed."""
+    printed = []
+    # The switch is for the whole run, and this is not the whole run.
+    text = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+    text, n = re.subn(r"^xpnet\.use\(.*$", "", text, flags=re.MULTILINE)
+    assert n == 1
+    scope = {"print": printed.append}
+    with xpnet.using("numpy"):
+        exec(text, scope)
+        yield scope | {"printed": printed}
+
+
+def test_the_ten_line_example_prints_what_it_says(program):
+    (accuracies,) = program["printed"]
+    said = re.search(r'print\(.*\["test_accuracy"\]\)  # \[(.*)\]', README).group(1)
+    # Another BLAS rounds otherwise, and ten thousand images have a few that this decides.
+    assert accuracies == pytest.approx([float(a) for a in said.split(",")], abs=0.003)
+
+
+def test_the_ten_line_example_has_ten_lines():
+    lines = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1).splitlines()
+    assert len([line for line in lines if line.strip()]) == 10
+
+
+def test_the_loop_written_out_learns(program):
+    (x, t), _ = program["train"], program["test"]
+    losses = [float(program["step"](x[:500], t[:500])) for _ in range(20)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_code_that_knows_nothing_of_xpnet_is_differentiated_twice(program):
+    x = np.linspace(0.0, 1.0, 5)
+    assert_close(program["slope"], np.sin(2 * x), rtol=1e-12)
+    assert_close(program["bend"], 2 * np.cos(2 * x), rtol=1e-12)
+
+
+def test_a_layer_goes_forward_and_back_by_hand(program):
+    layer, x, y = program["layer"], program["train"][0][:200], program["y"]
+    assert_close(program["dx"], y @ layer.W.data.T, rtol=1e-4, atol=1e-5)
+    assert_close(layer.W.grad, x.T @ y, rtol=1e-4, atol=1e-4)
+    assert_close(layer.b.grad, y.sum(axis=0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "examples/README.md"])
+def test_links_lead_to_files(name):
+    file = ROOT / name
+    links = re.findall(r"\]\(([^)#]+)\)", file.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (file.parent / link).exists()] == []
+
+
+def test_its_commands_and_flags_are_those_of_the_command_line():
+    blocks = "".join(re.findall(r"```\n(.*?)```", README, re.DOTALL))
+    commands = re.findall(r"xpnet (train|evaluate|predict|doctor)\b(.*)", blocks)
+    assert {command for command, _ in commands} == {"train", "evaluate", "predict", "doctor"}
+    for command, rest in commands:
+        text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+        assert [flag for flag in re.findall(r"--[a-z-]+", rest) if flag not in text] == []
