@@ -67,7 +67,7 @@ def _panel(axes: Any, history: "History", name: str) -> None:
         values = [v * 100.0 if percent else v for v in history[f"{label}_{name}"]]
         text = f"{label}, {values[-1]:.2f} %" if percent else f"{label}, {values[-1]:.4f}"
         marker = "o" if len(values) <= 40 else ""
-        axes.plot(history["epoch"], values, marker, ls="-", ms=3.5, color=colour, label=text)
+        axes.plot(history["epoch"], values, ls="-", marker=marker, ms=3.5, color=colour, label=text)
     unit = {"accuracy": " (%)", "loss": " (mean over samples)"}.get(name, "")
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"{name}{unit}".replace("_", " "))

@@ -26,6 +26,9 @@ RunFolder = Annotated[
 ]
 
 
+WIDEST = 10**12  # a layer so wide fits into no memory; NumPy says that of it, but of no wider one
+
+
 def one_of(flag: str, value: str, known: Iterable[str]) -> str:
     """`value`, if it is among the known ones."""
     names = list(known)
@@ -42,10 +45,10 @@ def widths(text: str) -> list[int]:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 1:
+    if not numbers or not 1 <= min(numbers) <= max(numbers) <= WIDEST:
         raise typer.BadParameter(
-            f"expected a width, or widths with commas between them, as in 80 or 256,128; each at "
-            f"least 1; got {text!r}.",
+            f"expected a width, or widths with commas between them, as in 80 or 256,128; each "
+            f"from 1 to 10^12; got {text!r}.",
             param_hint="--hidden",
         )
     return numbers

@@ -160,3 +160,5 @@ def _draw(history: "History", run: "Run", screen: "Console") -> None:
             f"{run.CURVES} was skipped: {error.name} is not installed. "
             "To have it next time: pip install matplotlib"
         )
+    except KeyboardInterrupt:  # a second one, or a late one: the weights are safe
+        screen.print(f"{run.CURVES} was skipped: interrupted.")

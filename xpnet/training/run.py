@@ -114,7 +114,10 @@ class TrainedModel(NamedTuple):
             model = MLP(**self.architecture, weight="zeros")
         except (TypeError, ValueError) as error:
             raise _no_model(self.file, error) from error
-        model.load_state_dict(self.state)
+        try:
+            model.load_state_dict(self.state)
+        except StateError as error:
+            raise StateError(f"{self.file}: these are another model's weights. {error}") from None
         return model
 
 

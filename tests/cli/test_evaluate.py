@@ -1,0 +1,167 @@
+"""`xpnet evaluate`: its figures are those that NumPy finds from the files alone."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from xpnet.data import load_mnist
+
+
+def table_of(out):
+    """The rows by class: images, found and right when named (in per cent, or None), most often."""
+    rows = re.findall(r"^ +(\d+) +(\d+) +([\d.]+%|-) +([\d.]+%|-)  (.+)$", out, re.MULTILINE)
+    share = lambda text: None if text == "-" else float(text[:-1])  # noqa: E731 - used in one line
+    return {
+        int(c): (int(n), share(found), share(named), worst) for c, n, found, named, worst in rows
+    }
+
+
+def test_loss_and_accuracy_are_the_runs_and_numpys(backend, xpnet_, run_folder, scores, digits):
+    """On any backend; those of config.json, and of a forward written out."""
+    folder, _ = run_folder
+    answer = xpnet_("evaluate", folder, "--backend", backend.name)
+    assert (answer.code, answer.err) == (0, "")
+    loss, accuracy = re.search(
+        r"^Test loss (\S+), accuracy (\S+)%$", answer.out, re.MULTILINE
+    ).groups()
+    config = json.loads((folder / "config.json").read_text())
+    y, t = scores(folder, digits)
+    losses = np.log(np.exp(y).sum(axis=1)) - y[range(400), t]
+    assert float(loss) == pytest.approx(losses.mean(), abs=1e-4)
+    assert float(loss) == pytest.approx(config["test_loss"], abs=1e-4)
+    assert accuracy == f"{100 * (y.argmax(axis=1) == t).mean():.2f}"
+    assert accuracy == f"{100 * config['test_accuracy']:.2f}"
+    assert answer.out.startswith(f"400 test images of {digits}, on {backend.name}\n")
+
+
+def test_the_table_is_numpys_count(xpnet_, run_folder, scores, digits):
+    """How many images a class has, is found in, is right when named, and its worst mistake."""
+    y, t = scores(run_folder[0], digits)
+    p = y.argmax(axis=1)
+    table = table_of(xpnet_("evaluate", run_folder[0]).out)
+    assert list(table) == list(range(10))
+    assert sum(row[0] for row in table.values()) == 400
+    for c, (images, found, named, worst) in table.items():
+        assert images == (t == c).sum()
+        assert found == pytest.approx(100 * (p[t == c] == c).mean(), abs=0.006)
+        assert named == pytest.approx(100 * (t[p == c] == c).mean(), abs=0.006)
+        mistakes = np.bincount(p[(t == c) & (p != c)], minlength=10)
+        if mistakes.any():
+            other, times = re.fullmatch(r"(\d), (\d+) times?", worst).groups()
+            assert int(times) == mistakes.max() == mistakes[int(other)]
+        else:
+            assert worst == "-"
+
+
+def test_other_data_may_be_named(xpnet_, run_folder, write_digits, tmp_path):
+    """Ten images, all of a seven: the other classes have none, and so no share."""
+    (x, t), _ = load_mnist(normalize=False, flatten=False)
+    seven = x[t == 7][:10, 0]
+    data = write_digits(tmp_path / "sevens", (seven, np.full(10, 7)), (seven, np.full(10, 7)))
+    answer = xpnet_("evaluate", run_folder[0], "--data-dir", data)
+    assert answer.code == 0
+    assert answer.out.startswith(f"10 test images of {data}, on numpy\n")
+    table = table_of(answer.out)
+    assert [row[0] for row in table.values()] == [0] * 7 + [10, 0, 0]
+    assert table[7][1] >= 50
+    assert table[7][2] == 100
+    assert {row[1] for c, row in table.items() if c != 7} == {None}
+
+
+def test_the_built_in_data_are_those_of_a_run_on_them(xpnet_, run_folder, tmp_path):
+    """All 10,000 images, where the run's description names no folder."""
+    run = tmp_path / "run"
+    run.mkdir()
+    state, described = _read(run_folder[0])
+    _write(run, state, {**described, "data_dir": None})
+    answer = xpnet_("evaluate", run)
+    assert answer.out.startswith("10000 test images of the built-in MNIST, on numpy\n")
+    images = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]  # LeCun et al.'s test set
+    assert [row[0] for row in table_of(answer.out).values()] == images
+
+
+def _read(run):
+    with safetensors.safe_open(run / "model.safetensors", framework="numpy") as file:
+        described = json.loads(file.metadata()["xpnet"])
+    return safetensors.numpy.load_file(run / "model.safetensors"), described
+
+
+def _write(run, state, described):
+    metadata = {"xpnet": json.dumps(described)}
+    safetensors.numpy.save_file(state, run / "model.safetensors", metadata)
+
+
+def _no_file(run):
+    (run / "model.safetensors").unlink()
+
+
+def _foreign(run):
+    safetensors.numpy.save_file({"weight": np.zeros(3)}, run / "model.safetensors")
+
+
+def _cut(run):
+    data = (run / "model.safetensors").read_bytes()
+    (run / "model.safetensors").write_bytes(data[: len(data) // 2])
+
+
+def _half_described(run):
+    state, described = _read(run)
+    del described["architecture"]["out_features"]
+    _write(run, state, described)
+
+
+def _another_models(run):
+    state, described = _read(run)
+    described["architecture"]["hidden"] = [5]
+    _write(run, state, described)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (_no_file, "expected a run folder with model.safetensors"),
+        (_foreign, "its metadata do not describe the model"),
+        (_cut, "cannot be read as safetensors"),
+        (_half_described, "model.safetensors: its metadata do not describe the model"),
+        (_another_models, "model.safetensors: these are another model's weights"),
+    ],
+)
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_what_is_no_run_is_named(xpnet_, run_folder, tmp_path, command, harm, said):
+    run = shutil.copytree(run_folder[0], tmp_path / "run")
+    harm(run)
+    answer = xpnet_(command, run, *(["x.png"] if command == "predict" else []))
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.said.startswith("Error: ")
+    assert str(run) in answer.said
+    assert said in answer.said
+
+
+def test_data_that_are_gone_or_do_not_fit_are_named(xpnet_, run_folder, write_digits, tmp_path):
+    """A folder that is no more, and images of another size, which the first layer refuses."""
+    answer = xpnet_("evaluate", run_folder[0], "--data-dir", tmp_path / "none")
+    assert (answer.code, answer.out) == (2, "")
+    assert str(tmp_path / "none") in answer.said
+    small = (np.zeros((2, 14, 14)), np.zeros(2))
+    data = write_digits(tmp_path / "small", small, small)
+    answer = xpnet_("evaluate", run_folder[0], "--data-dir", data)
+    assert (answer.code, answer.out) == (2, "")
+    assert re.search(r"Affine\(784 -> 32\).* 196\)", answer.said)
+
+
+def test_labels_that_the_network_has_not_are_an_error(xpnet_, run_folder, write_digits, tmp_path):
+    letters = (np.zeros((2, 28, 28)), np.asarray([3, 11]))
+    data = write_digits(tmp_path / "letters", letters, letters)
+    answer = xpnet_("evaluate", run_folder[0], "--data-dir", data)
+    assert (answer.code, answer.out) == (2, "")
+    assert "The labels go from 3 to 11, but the model has 10 outputs" in answer.said
+
+
+def test_an_unknown_backend_is_an_error(xpnet_, run_folder):
+    answer = xpnet_("evaluate", run_folder[0], XPNET_BACKEND="numpi")
+    assert (answer.code, answer.out) == (2, "")
+    assert "Unknown backend 'numpi'" in answer.said

@@ -1,0 +1,84 @@
+"""`xpnet predict`: the digit in a picture, and how sure the network is."""
+
+import re
+
+import numpy as np
+import pytest
+
+from xpnet.data import load_mnist
+
+LABELS = "72104"  # MNIST's first five test images
+
+
+@pytest.fixture(scope="module")
+def good_run(start, tmp_path_factory):
+    """A run that knows the digits: one epoch of the whole MNIST."""
+    run = tmp_path_factory.mktemp("good") / "run"
+    process = start("train", "--hidden", 64, "--epochs", 1, "--quiet", "--out", run)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    return run
+
+
+def test_pictures_as_in_mnist_and_drawings_give_the_digit(backend, xpnet_, good_run, pictures):
+    """White on black as MNIST's own, and black on white, larger and in colour; on any backend."""
+    paths = [pictures / f"{d}{kind}.png" for d in LABELS for kind in ("", "-drawn")]
+    answer = xpnet_("predict", good_run, *paths, "--backend", backend.name)
+    assert (answer.code, answer.err) == (0, "")
+    lines = answer.out.splitlines()
+    assert len(lines) == len(paths)
+    for path, line in zip(paths, lines, strict=True):
+        digit, percent = re.fullmatch(rf"{re.escape(str(path))} +(\d) +(\d+\.\d\d)%", line).groups()
+        assert digit == path.name[0]
+        assert 50 < float(percent) <= 100
+
+
+def test_the_probability_is_numpys_softmax(xpnet_, run_folder, scores, digits, pictures):
+    """The pictures are the first test images, so their scores are the first rows."""
+    y, _ = scores(run_folder[0], digits)
+    e = np.exp(y[:5])
+    p = e / e.sum(axis=1, keepdims=True)
+    answer = xpnet_("predict", run_folder[0], *(pictures / f"{d}.png" for d in LABELS))
+    found = re.findall(r"\.png  (\d) +(\d+\.\d\d)%$", answer.out, re.MULTILINE)
+    assert [int(digit) for digit, _ in found] == p.argmax(axis=1).tolist()
+    np.testing.assert_allclose([float(s) for _, s in found], 100 * p.max(axis=1), atol=0.01)
+
+
+def test_what_is_no_picture_is_reported_and_the_others_are_answered(
+    xpnet_, run_folder, pictures, tmp_path
+):
+    (tmp_path / "text.png").write_text("no picture")
+    bad = [tmp_path / "none.png", tmp_path / "text.png", tmp_path]
+    answer = xpnet_(
+        "predict", run_folder[0], bad[0], pictures / "7.png", *bad[1:], pictures / "1.png"
+    )
+    assert answer.code == 2
+    assert [line.split()[0] for line in answer.out.splitlines()] == [
+        str(pictures / "7.png"), str(pictures / "1.png"),
+    ]  # fmt: skip
+    errors = answer.err.splitlines()
+    assert len(errors) == 3
+    for path, error in zip(bad, errors, strict=True):
+        assert error.startswith(f"Error: {path}: ")
+    assert "no such file" in errors[0]
+
+
+def test_without_pillow_it_says_what_to_install(xpnet_, run_folder, monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "PIL", None)
+    answer = xpnet_("predict", run_folder[0], tmp_path / "x.png")
+    assert (answer.code, answer.out) == (2, "")
+    assert "needs Pillow" in answer.said
+    assert "pip install" in answer.said
+
+
+def test_a_network_on_other_images_is_refused(xpnet_, write_digits, pictures, tmp_path):
+    """One that was trained on 14 x 14 pixels."""
+    (x, t), _ = load_mnist(normalize=False, flatten=False)
+    small = (x[:100, 0, ::2, ::2], t[:100])
+    data = write_digits(tmp_path / "small", small, small)
+    flags = ("--data-dir", data, "--epochs", 1, "--hidden", 8, "--out", tmp_path / "run")
+    assert xpnet_("train", *flags).code == 0
+    answer = xpnet_("predict", tmp_path / "run", pictures / "7.png")
+    assert (answer.code, answer.out) == (2, "")
+    assert "expected a network on the 28 x 28 = 784 pixels" in answer.said
+    assert "196" in answer.said

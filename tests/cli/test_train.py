@@ -1,0 +1,569 @@
+"""`xpnet train`, as its user meets it: the run folder, the output, each flag, and each way to fail."""
+
+import csv
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import struct
+import sys
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+import xpnet
+from xpnet import backend as switch
+
+FILES = ["config.json", "curves.png", "history.csv", "model.safetensors"]
+COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds",
+           "samples_per_s"]  # fmt: skip
+
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals, pty or FIFO")
+
+
+def config_of(run):
+    return json.loads((run / "config.json").read_text())
+
+
+def rows_of(run):
+    with (run / "history.csv").open(newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def weights_of(run):
+    return safetensors.numpy.load_file(run / "model.safetensors")
+
+
+def figures_of(run):
+    """The rows without what a clock says."""
+    return [[row[column] for column in COLUMNS[:5]] for row in rows_of(run)]
+
+
+# --- the run folder ---------------------------------------------------------------------------
+
+
+def test_config_holds_every_flag_and_the_result(xpnet_, digits, tmp_path):
+    flags = {
+        "backend": "numpy", "hidden": "8,6", "activation": "tanh", "epochs": 2, "batch_size": 400,
+        "lr": 0.01, "optimizer": "adam", "seed": 3, "dtype": "float64", "data_dir": str(digits),
+        "out": str(tmp_path / "run"),
+    }  # fmt: skip
+    words = [word for k, v in flags.items() for word in (f"--{k.replace('_', '-')}", v)]
+    assert xpnet_("train", "mnist", *words).code == 0
+    config, row = config_of(tmp_path / "run"), rows_of(tmp_path / "run")[-1]
+    assert {k: config[k] for k in flags} == flags | {"hidden": [8, 6]}
+    assert config["dataset"] == "mnist"
+    assert (config["finished"], config["interrupted"], config["epochs_finished"]) == (
+        True,
+        False,
+        2,
+    )
+    assert config["test_loss"] == pytest.approx(row["test_loss"], rel=1e-5)
+    assert config["test_accuracy"] == pytest.approx(row["test_accuracy"], rel=1e-5)
+    assert config["versions"]["xpnet"] == xpnet.__version__
+
+
+def test_history_has_a_row_an_epoch(run_folder):
+    rows = rows_of(run_folder[0])
+    assert list(rows[0]) == COLUMNS
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    losses = [row["train_loss"] for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    assert 0.8 < rows[-1]["test_accuracy"] <= 1
+    assert all(row["seconds"] > 0 and row["samples_per_s"] > 0 for row in rows)
+
+
+def test_the_weights_are_read_by_safetensors_alone(run_folder):
+    """Names, shapes and type; and in the metadata, the architecture that they are of."""
+    with safetensors.safe_open(run_folder[0] / "model.safetensors", framework="numpy") as file:
+        shapes = {name: file.get_tensor(name).shape for name in file.keys()}  # noqa: SIM118 - no dict
+        assert file.get_tensor("layers.0.W").dtype == np.float32
+        described = json.loads(file.metadata()["xpnet"])
+    assert shapes == {
+        "layers.0.W": (784, 32), "layers.0.b": (32,), "layers.2.W": (32, 16),
+        "layers.2.b": (16,), "layers.4.W": (16, 10), "layers.4.b": (10,),
+    }  # fmt: skip
+    assert described["architecture"] == {
+        "in_features": 784, "hidden": [32, 16], "out_features": 10, "activation": "relu",
+    }  # fmt: skip
+
+
+def test_there_are_four_files_and_the_curves_are_a_picture(run_folder):
+    pytest.importorskip("matplotlib")
+    assert sorted(path.name for path in run_folder[0].iterdir()) == FILES
+    data = (run_folder[0] / "curves.png").read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    assert data.endswith(b"IEND\xaeB`\x82")
+    width, height = struct.unpack(">II", data[16:24])
+    assert width > height > 300
+
+
+def test_the_curves_of_many_epochs_are_drawn_without_a_word(train, tmp_path):
+    """Above 40 a line has no points; a warning would be an error here."""
+    answer = train("--epochs", 41, "--batch-size", 2000, "--hidden", 2)
+    assert (answer.code, answer.err) == (0, "")
+    assert len(rows_of(tmp_path / "run")) == 41
+
+
+def test_unless_named_the_folder_is_below_runs(xpnet_, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = xpnet_("train", "--data-dir", digits, "--epochs", 1, "--hidden", 8)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"mnist-\d{8}-\d{6}", folder.name)
+    assert answer.out.endswith(f"Run folder: {folder.relative_to(tmp_path)}\n")
+
+
+def test_the_weights_are_those_of_two_steps_by_hand(train, digits, tmp_path):
+    """NumPy, no autodiff: He's weights, all samples in one step, and half the rate in the second."""
+    flags = ("--hidden", 6, "--epochs", 2, "--batch-size", 2000, "--dtype", "float64")
+    assert train(*flags, "--optimizer", "sgd", "--lr", 0.4, "--seed", 11).code == 0
+    x = np.fromfile(digits / "train-images-idx3-ubyte", "u1", offset=16).reshape(-1, 784) / 255
+    t = np.fromfile(digits / "train-labels-idx1-ubyte", "u1", offset=8)
+    rng = np.random.default_rng(11)
+    W1 = rng.standard_normal((784, 6)) * math.sqrt(2 / 784)
+    W2 = rng.standard_normal((6, 10)) * math.sqrt(2 / 6)
+    b1, b2 = np.zeros(6), np.zeros(10)
+    for lr in (0.4, 0.2):
+        h = np.maximum(x @ W1 + b1, 0)
+        e = np.exp(h @ W2 + b2)
+        gy = (e / e.sum(axis=1, keepdims=True) - np.eye(10)[t]) / len(t)
+        gh = gy @ W2.T * (h > 0)
+        W1, b1 = W1 - lr * x.T @ gh, b1 - lr * gh.sum(axis=0)
+        W2, b2 = W2 - lr * h.T @ gy, b2 - lr * gy.sum(axis=0)
+    expected = {"layers.0.W": W1, "layers.0.b": b1, "layers.2.W": W2, "layers.2.b": b2}
+    state = weights_of(tmp_path / "run")
+    assert state.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(state[name], value, rtol=1e-7, atol=1e-9)
+
+
+# --- what it prints ---------------------------------------------------------------------------
+
+
+def test_piped_output_is_a_table_in_plain_text(run_folder):
+    """No control characters, even where FORCE_COLOR asks for colours; a line an epoch."""
+    folder, out = run_folder
+    assert all(c == "\n" or c.isprintable() for c in out)
+    line = re.compile(
+        r" +(\d+) +(\d\.\d{4}) +(\d+\.\d\d)% +(\d\.\d{4}) +(\d+\.\d\d)% +\d+\.\d +[\d,]+"
+    )
+    table = [list(map(float, m.groups())) for m in map(line.fullmatch, out.splitlines()) if m]
+    rows = figures_of(folder)
+    assert len(table) == 4
+    np.testing.assert_allclose(np.asarray(table) / [1, 1, 100, 1, 100], rows, atol=6e-5)
+    assert "2000 training and 400 test images, on numpy in float32, momentum from lr 0.1\n" in out
+    assert "Affine(784 -> 32)" in out
+    end = f"Test accuracy {rows[-1][4]:.2%}, after "
+    assert re.fullmatch(re.escape(end) + r"\d+\.\d s\. Run folder: .*small", out.splitlines()[-1])
+
+
+def test_quiet_prints_the_result_alone(train, tmp_path):
+    answer = train("--quiet")
+    assert (answer.code, answer.err) == (0, "")
+    accuracy = rows_of(tmp_path / "run")[-1]["test_accuracy"]
+    path = re.escape(str(tmp_path / "run"))
+    line = rf"Test accuracy {accuracy:.2%}, after \d+\.\d s\. Run folder: {path}\n"
+    assert re.fullmatch(line, answer.out)
+
+
+FIGURES = r"loss (\d\.\d{4})  accuracy (\d+\.\d\d)%  [\d,]+ samples/s"
+
+
+def without_colours(text):
+    return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text)
+
+
+def on_terminal(start, *args, columns="100", **env):
+    """A command on a terminal: its process, and an iterator over what it shows."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = start(*args, stdout=theirs, COLUMNS=columns, **{"TERM": "xterm-256color", **env})
+    os.close(theirs)
+
+    def shown():
+        try:
+            while piece := os.read(ours, 65536):
+                yield piece.decode(errors="replace")
+        except OSError:  # Linux's end of a terminal
+            pass
+        finally:
+            os.close(ours)
+
+    return process, shown()
+
+
+@on_posix
+@pytest.mark.parametrize("columns", ["80", "140"])
+def test_on_a_terminal_a_bar_shows_how_it_goes(start, digits, tmp_path, columns):
+    """Loss, accuracy, speed, time left, unabridged; then it goes, and the cursor is there again."""
+    flags = ("--data-dir", digits, "--epochs", 3, "--hidden", 8, "--out", tmp_path / "run")
+    process, shown = on_terminal(start, "train", *flags, columns=columns)
+    text = "".join(shown)
+    assert process.wait() == 0
+    plain = without_colours(text)
+    for epoch in (1, 2, 3):
+        assert re.search(rf"\r {{4}}{epoch}  +\d\.\d{{4}}", plain)
+    loss, accuracy = map(float, re.search(rf"epoch 3/3 ━+ {FIGURES} 00:00 left", plain).groups())
+    row = rows_of(tmp_path / "run")[-1]
+    assert loss == pytest.approx(row["train_loss"], abs=6e-5)
+    assert accuracy == pytest.approx(100 * row["train_accuracy"], abs=6e-3)
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert "left" not in plain[plain.rindex("Test accuracy") :]
+
+
+@on_posix
+@pytest.mark.parametrize(("flags", "env"), [(["--quiet"], {}), ([], {"TERM": "dumb"})])
+def test_no_bar_where_nobody_could_see_it(start, digits, tmp_path, flags, env):
+    flags = [*flags, "--data-dir", digits, "--epochs", 1, "--hidden", 8, "--out", tmp_path / "run"]
+    process, shown = on_terminal(start, "train", *flags, **env)
+    text = "".join(shown)
+    assert process.wait() == 0
+    assert "Test accuracy" in text
+    assert "━" not in text
+    assert "\x1b[?25" not in text
+
+
+# --- the flags --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hidden", "widths"), [("80", [80]), ("32,16", [32, 16]), (" 7, 5", [7, 5])]
+)
+def test_hidden_is_a_width_or_several(train, tmp_path, hidden, widths):
+    assert train("--hidden", hidden).code == 0
+    state = weights_of(tmp_path / "run")
+    shapes = [x.shape for name, x in sorted(state.items()) if name.endswith("W")]
+    assert shapes == list(zip([784, *widths], [*widths, 10], strict=True))
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_each_activation_is_what_was_trained(train, scores, digits, tmp_path, activation):
+    """NumPy, with that function between the layers, finds the same accuracy and loss."""
+    assert train("--activation", activation, "--epochs", 3, "--hidden", "12,12").code == 0
+    y, t = scores(tmp_path / "run", digits)
+    config = config_of(tmp_path / "run")
+    assert config["test_accuracy"] == pytest.approx((y.argmax(axis=1) == t).mean())
+    losses = np.log(np.exp(y).sum(axis=1)) - y[range(len(t)), t]
+    assert config["test_loss"] == pytest.approx(losses.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw"])
+def test_each_optimizer_learns_at_its_own_rate(train, tmp_path, name):
+    """160 steps from chance, 10 %."""
+    flags = ("--optimizer", name, "--hidden", 16, "--epochs", 4, "--batch-size", 50)
+    answer = train(*flags)
+    config = config_of(tmp_path / "run")
+    assert config["test_accuracy"] > 0.6
+    assert f"{name} from lr {config['lr']:g}" in answer.out
+
+
+def test_no_two_optimizers_are_the_same(xpnet_, digits, tmp_path):
+    """Of one seed and one rate, three steps."""
+    found = set()
+    for name in ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw"):
+        flags = ("--batch-size", 1000, "--epochs", 2, "--hidden", 4, "--lr", 0.01, "--quiet")
+        place = ("--data-dir", digits, "--out", tmp_path / name, "--optimizer", name)
+        assert xpnet_("train", *place, *flags).code == 0
+        found.add(weights_of(tmp_path / name)["layers.0.W"].tobytes())
+    assert len(found) == 6
+
+
+def test_float64_is_float64_all_through(train, tmp_path):
+    assert train("--dtype", "float64").code == 0
+    assert {x.dtype.name for x in weights_of(tmp_path / "run").values()} == {"float64"}
+
+
+def test_the_seed_decides(xpnet_, digits, tmp_path):
+    """One seed, one run, to the last bit; another seed, another run."""
+    runs = [tmp_path / name for name in ("a", "b", "c")]
+    for run, seed in zip(runs, (5, 5, 6), strict=True):
+        flags = ("--hidden", 8, "--epochs", 2, "--seed", seed, "--quiet")
+        assert xpnet_("train", "--data-dir", digits, "--out", run, *flags).code == 0
+    a, b, c = map(figures_of, runs)
+    assert a == b != c
+    a, b, c = ({k: x.tobytes() for k, x in weights_of(run).items()} for run in runs)
+    assert a == b
+    assert all(a[name] != c[name] for name in a)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--hidden", "0"], "--hidden: expected a width, or widths with commas"),
+        (["--hidden", "-3"], "--hidden"),
+        (["--hidden", "80,x"], "--hidden: .* got '80,x'"),
+        (["--hidden", "80,"], "--hidden"),
+        (["--hidden", ""], "--hidden: .* got ''"),
+        (["--hidden", "9" * 20], "--hidden: .* got '9{20}'"),
+        (["--lr", "0"], "--lr: expected a number greater than 0, got 0"),
+        (["--lr", "-0.1"], "--lr: expected a number greater than 0, got -0.1"),
+        (["--lr", "nan"], "--lr: .* got nan"),
+        (["--lr", "inf"], "--lr: .* got inf"),
+        (["--lr", "fast"], "--lr"),
+        (["--optimizer", "foo"], "--optimizer: expected one of sgd, momentum, .* got 'foo'"),
+        (["--activation", "gelu"], "--activation: expected one of .*relu.*; got 'gelu'"),
+        (["--dtype", "float16"], "--dtype: expected one of float32, float64; got 'float16'"),
+        (["--epochs", "0"], "--epochs"),
+        (["--epochs", "1.5"], "--epochs"),
+        (["--batch-size", "0"], "--batch-size"),
+        (["--seed", "-1"], "--seed"),
+        (["cifar"], "DATASET: expected one of mnist; got 'cifar'"),
+        (["--backend", "numpi"], "Unknown backend 'numpi'. Expected library.* numpy, cupy, torch"),
+        (["--backend", "numpy:1"], "'numpy:1' cannot be used: NumPy knows the device 'cpu' alone"),
+    ],
+)
+def test_a_bad_flag_is_named_and_nothing_is_made(train, tmp_path, flags, said):
+    answer = train(*flags)
+    assert (answer.code, answer.out) == (2, "")
+    assert re.search(said, answer.said)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the backends -----------------------------------------------------------------------------
+
+
+def test_on_every_backend_it_learns_the_same(backend, train, tmp_path):
+    """Of one seed: NumPy's table to float32's precision, and the backend's name in config.json."""
+    assert train("--epochs", 2, "--out", tmp_path / "numpy").code == 0
+    assert train("--epochs", 2, "--backend", backend.name).code == 0
+    assert config_of(tmp_path / "run")["backend"] == backend.name
+    expected = np.asarray(figures_of(tmp_path / "numpy"))
+    np.testing.assert_allclose(figures_of(tmp_path / "run"), expected, rtol=2e-3, atol=5e-3)
+
+
+def test_the_environment_names_the_backend_unless_a_flag_does(train, tmp_path):
+    pytest.importorskip("array_api_strict")
+    strict = "array_api_strict:device1"
+    assert train(XPNET_BACKEND=strict).code == 0
+    assert config_of(tmp_path / "run")["backend"] == strict
+    assert train("--backend", "cpu", "--out", tmp_path / "b", XPNET_BACKEND=strict).code == 0
+    assert config_of(tmp_path / "b")["backend"] == "numpy"
+    answer = train("--out", tmp_path / "c", XPNET_BACKEND="numpi")
+    assert answer.code == 2
+    assert "Unknown backend 'numpi'" in answer.said
+    assert not (tmp_path / "c").exists()
+
+
+def _refuses_the_gpu(train, tmp_path, monkeypatch):
+    """Try to train on a GPU that is not there; what was said."""
+    monkeypatch.setattr(xpnet.training.Trainer, "fit", lambda *_, **__: pytest.fail("it trained"))
+    answer = train("--backend", "cupy")
+    assert (answer.code, answer.out) == (2, "")
+    assert list(tmp_path.iterdir()) == []
+    return answer.said
+
+
+def test_without_a_usable_gpu_it_says_why_and_trains_nothing(train, tmp_path, monkeypatch):
+    """As this machine is."""
+    try:
+        switch.resolve("cupy")
+    except xpnet.BackendError as error:
+        reason = str(error)
+    else:
+        pytest.skip("this machine has a GPU that can be used")
+    said = _refuses_the_gpu(train, tmp_path, monkeypatch)
+    assert said == "Error: " + " ".join(reason.split())
+    assert re.search("'cupy' cannot be used: .*(driver|not installed|overwrite each other)", said)
+
+
+def test_without_cupy_it_gives_the_command_that_installs_it(train, tmp_path, monkeypatch):
+    """As on a machine that never had it."""
+    monkeypatch.setattr(switch, "_opened", switch._opened.__wrapped__)
+    monkeypatch.setattr("importlib.metadata.distributions", list)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    said = _refuses_the_gpu(train, tmp_path, monkeypatch)
+    assert "the package cupy is not installed" in said
+    assert re.search(r'pip install "cupy-cuda1[23]x\[ctk\]"', said)
+
+
+# --- what may be missing or wrong -------------------------------------------------------------
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _other_magic(path):
+    path.write_bytes(b"PK\x03\x04" + path.read_bytes()[4:])
+
+
+def _fewer(path):
+    head, labels = path.read_bytes()[:4], path.read_bytes()[8:]
+    path.write_bytes(head + struct.pack(">I", len(labels) - 1) + labels[:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "said"),
+    [
+        ("train-images-idx3-ubyte", os.remove, "no train-images file"),
+        ("train-labels-idx1-ubyte", os.remove, "no train-labels file"),
+        ("t10k-images-idx3-ubyte", _cut, "cut"),
+        ("train-images-idx3-ubyte", _other_magic, "magic number"),
+        ("t10k-labels-idx1-ubyte", _fewer, "399"),
+    ],
+)
+def test_damaged_data_are_named_and_nothing_is_made(train, digits, tmp_path, name, harm, said):
+    data = shutil.copytree(digits, tmp_path / "data")
+    harm(data / name)
+    answer = train("--data-dir", data)
+    assert (answer.code, answer.out) == (2, "")
+    assert str(data) in answer.said
+    assert name.removesuffix("-idx3-ubyte").removesuffix("-idx1-ubyte") in answer.said
+    assert re.search(said, answer.said)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_data_folder_is_named(train, tmp_path):
+    answer = train("--data-dir", tmp_path / "none")
+    assert answer.code == 2
+    assert str(tmp_path / "none") in answer.said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["a folder that is not empty", "a file"])
+def test_what_is_at_out_is_not_touched(train, tmp_path, what):
+    out = tmp_path / "run"
+    if what == "a file":
+        out.write_text("mine")
+        kept = out
+    else:
+        out.mkdir()
+        kept = out / "config.json"
+        kept.write_text("mine")
+    answer = train()
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{out} is {what}" in answer.said
+    assert kept.read_text() == "mine"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(train, tmp_path):
+    (tmp_path / "file").touch()
+    answer = train("--out", tmp_path / "file" / "run")
+    assert answer.code == 2
+    assert answer.said.startswith("Error: ")
+    assert str(tmp_path / "file") in answer.said
+
+
+def test_too_much_for_the_memory_is_a_sentence(train, tmp_path):
+    """784 times 10^12 weights, more than a processor can address."""
+    answer = train("--hidden", 10**12)
+    assert (answer.code, answer.out) == (2, "")
+    assert re.match("Error: .*allocate", answer.said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rate_that_is_too_high_ends_it_with_advice(train):
+    answer = train("--lr", 1e30, "--optimizer", "sgd", "--epochs", 5)
+    assert answer.code == 2
+    assert re.fullmatch(
+        r"Error: The loss became (nan|inf) in epoch \d.* Try a smaller learning rate than .*",
+        answer.said,
+    )
+    assert "Test accuracy" not in answer.out
+
+
+def test_without_matplotlib_it_says_so_and_goes_on(train, tmp_path, monkeypatch):
+    class Hidden:
+        def find_spec(self, name, *_):
+            if name == "matplotlib":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Hidden(), *sys.meta_path])
+    answer = train()
+    assert (answer.code, answer.err) == (0, "")
+    assert "curves.png was skipped: matplotlib is not installed" in answer.out
+    assert "pip install matplotlib\n" in answer.out
+    assert "Test accuracy" in answer.out
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(
+        set(FILES) - {"curves.png"}
+    )
+
+
+# --- Ctrl-C -----------------------------------------------------------------------------------
+
+
+def _is_a_whole_interrupted_run(run, xpnet_, digits):
+    config, rows = config_of(run), rows_of(run)
+    assert (config["interrupted"], config["finished"]) == (True, False)
+    assert config["epochs_finished"] == len(rows) >= 1
+    assert all(np.isfinite(x).all() for x in weights_of(run).values())
+    assert [path.name for path in run.iterdir() if path.name not in FILES] == []
+    answer = xpnet_("evaluate", run, "--data-dir", digits)
+    assert answer.code == 0
+    assert float(re.search(r"accuracy (\d+\.\d\d)%", answer.out)[1]) > 30
+    return len(rows)
+
+
+@on_posix
+def test_ctrl_c_keeps_what_was_learned(start, xpnet_, digits, tmp_path):
+    """A whole run folder, which can be evaluated; a line that tells where it is; code 130."""
+    run = tmp_path / "run"
+    process = start("train", "--data-dir", digits, "--epochs", 100000, "--hidden", 8, "--out", run)
+    lines = iter(process.stdout.readline, "")
+    assert any(line.startswith("    1  ") for line in lines)
+    process.send_signal(signal.SIGINT)
+    last = list(lines)[-1]
+    assert process.wait() == 130
+    assert process.stderr.read() == ""
+    done = _is_a_whole_interrupted_run(run, xpnet_, digits)
+    assert last == (
+        f"Interrupted in epoch {done + 1} of 100000. What was learned so far is in {run}\n"
+    )
+
+
+@on_posix
+def test_ctrl_c_takes_the_bar_away(start, xpnet_, digits, tmp_path):
+    """In the middle of a run, which the bar shows; the last words stand below the table."""
+    run = tmp_path / "run"
+    flags = ("--data-dir", digits, "--epochs", 100000, "--hidden", 8, "--out", run)
+    process, shown = on_terminal(start, "train", *flags)
+    text = ""
+    for piece in shown:
+        text += piece
+        if re.search(rf"epoch \d+/100000 ━+ {FIGURES} [\d:-]+ left", without_colours(text)):
+            break
+    process.send_signal(signal.SIGINT)
+    text += "".join(shown)
+    assert process.wait() == 130
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert "Interrupted in epoch" in text[text.rindex("\x1b[?25h") :]
+    _is_a_whole_interrupted_run(run, xpnet_, digits)
+
+
+@on_posix
+def test_ctrl_c_before_the_training_leaves_nothing(start, tmp_path):
+    """It comes while the data are read."""
+    code = (
+        "import time, xpnet.cli, xpnet.data as data;"
+        "data.load_mnist = lambda **_: (print('reading', flush=True), time.sleep(60));"
+        "xpnet.cli.main()"
+    )
+    process = start("train", "--out", tmp_path / "run", program=("-c", code))
+    assert process.stdout.readline() == "reading\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (130, "", "Interrupted: nothing was saved.\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_while_the_curves_are_drawn_loses_only_these(train, tmp_path, monkeypatch):
+    """As of one who presses it twice."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xpnet.plots.curves", interrupted)
+    answer = train()
+    assert (answer.code, answer.err) == (0, "")
+    assert "curves.png was skipped: interrupted.\n" in answer.out
+    assert f"Run folder: {tmp_path / 'run'}\n" in answer.out
+    assert config_of(tmp_path / "run")["finished"]
+    assert math.isfinite(rows_of(tmp_path / "run")[-1]["test_loss"])
