@@ -144,7 +144,7 @@ def coverage(session: nox.Session) -> None:
 def examples(session: nox.Session) -> None:
     """Every program in examples/ runs and prints its tutorial's numbers, the slow ones too."""
     session.install("-e", ".[examples]", *tools("hypothesis", "pytest"))
-    env = ENV | {"XPNET_TEST_BACKENDS": "numpy", "MPLBACKEND": "agg"}
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
     session.run("python", "-m", "pytest", "tests/examples", *session.posargs, env=env)
 
 
