@@ -5,16 +5,15 @@
     python benchmarks/step.py --check    exit code 1 if xpnet is over its limit
 
 The step: gather a batch from MNIST, Affine, ReLU, Affine, softmax cross entropy, backward, SGD; in
-float32, on one thread. Each contender's step is timed in turn with the five matrix products that
-nobody can do without, written into arrays that are there (`np.matmul(out=)`), so that whatever else
-the machine does falls on all alike. The figure is the ratio of the medians.
+float32, on one thread. Round by round, each contender takes a step, right after the five matrix
+products that nobody can do without, written into arrays that are there (`np.matmul(out=)`); so
+whatever else the machine does falls on all alike. The figure is the ratio of the medians.
 """
 
 import os
 
-os.environ.pop(
-    "OPENBLAS_CORETYPE", None
-)  # set to Haswell on some machines, it halves NumPy's speed
+# Set to Haswell on some machines, it halves NumPy's speed.
+os.environ.pop("OPENBLAS_CORETYPE", None)
 for library in ("OPENBLAS", "OMP", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
@@ -144,20 +143,19 @@ def ratios(
 ) -> dict[str, tuple[float, float]]:
     """For each contender: microseconds a step, and how many times the products' that is."""
     (x, t), _ = load_mnist()
-    rng = np.random.default_rng(0)
-    floor, found = products(hidden, batch), {}
-    for name, make in contenders.items():
-        step, times = make(hidden, x, t), ([], [])
-        for i in range(rounds + 20):
-            rows = rng.integers(0, len(x), batch)
-            for run, into in zip((floor, step), times, strict=True):
+    rng, floor = np.random.default_rng(0), products(hidden, batch)
+    steps = {name: make(hidden, x, t) for name, make in contenders.items()}
+    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in steps}
+    for i in range(rounds + 20):
+        rows = rng.integers(0, len(x), batch)
+        for name, step in steps.items():
+            for run, into in zip((floor, step), times[name], strict=True):
                 start = time.perf_counter()
                 run(rows)
                 if i >= 20:  # warm by then
                     into.append(time.perf_counter() - start)
-        products_time, own = map(statistics.median, times)
-        found[name] = (1e6 * own, own / products_time)
-    return found
+    medians = {name: [statistics.median(part) for part in pair] for name, pair in times.items()}
+    return {name: (1e6 * own, own / floor) for name, (floor, own) in medians.items()}
 
 
 def main() -> int:
