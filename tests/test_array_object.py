@@ -93,3 +93,16 @@ def test_array_api_compat_finds_our_namespace(backend, array):
     assert xp is array_namespace(x)
     assert xp.tanh is F.tanh
     assert x.device == array_api_compat.device(x.data)
+
+
+def test_iteration_ends(backend, array):
+    """Not every library says when an index is past the end."""
+    x = Variable(array([[1.0, 2.0], [3.0, 4.0]]))
+    rows = list(x)
+    assert len(rows) == 2
+    assert_close(rows[1], [3.0, 4.0])
+    assert float(sum(Variable(array([1.0, 2.0])))) == 3.0
+    assert 2.0 in Variable(array([1.0, 2.0]))
+    assert 3.0 not in Variable(array([1.0, 2.0]))
+    with pytest.raises(TypeError, match="no dimensions"):
+        iter(Variable(array(1.0)))

@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 
+import xpnet
 from xpnet import (
     Function,
     GradientError,
@@ -355,7 +356,7 @@ def test_function_without_forward_is_an_error():
 
 def test_rule_that_names_no_input_is_an_error():
     """Misspelt names are found when the class is made."""
-    with pytest.raises(TypeError, match=r"Bad.backward names \('z',\)"):
+    with pytest.raises(TypeError, match=r"Bad: y is the output, \('x',\) go in; not \('z',\)"):
 
         class Bad(Function):
             def forward(self, x):
@@ -390,7 +391,7 @@ def test_variable_of_a_variable_is_an_error(backend):
 
 def test_integers_cannot_require_gradients(backend, array):
     """requires_grad=True of integers is refused."""
-    with pytest.raises(GradientError, match="Only floating-point"):
+    with pytest.raises(GradientError, match="Only real floating-point"):
         Variable(array([1, 2]), requires_grad=True)
 
 
@@ -417,3 +418,127 @@ def test_recording_is_on_the_arrays_library(backend, array):
     x = Variable(array([1.0]))
     assert array_namespace(x).exp is F.exp
     assert to_numpy(x).tolist() == [1.0]
+
+
+# --- what a careless rule, or a careless call, must not do unseen ---------------------------------
+
+
+def made_by(gradient_of):
+    """A Function that sums, with this as its rule."""
+
+    class Careless(Function):
+        def forward(self, x):
+            return array_namespace(x).sum(x)
+
+        def backward(self, gy, x):
+            return gradient_of(gy, x)
+
+    return Careless()
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (lambda gy, x: gy, r"Careless.backward gave the gradient of shape \(\) for .* \(3,\)"),
+        (lambda gy, x: x[:2], r"gave the gradient of shape \(2,\) for .* \(3,\)"),
+        (lambda gy, x: 0.0, r"gave the gradient 0.0 for"),
+        (lambda gy, x: (gy * x, gy), r"gave 2 gradients for 1 inputs"),
+    ],
+)
+def test_a_rule_of_the_wrong_shape_is_found_out(backend, array, rule, words):
+    y = made_by(rule)(Variable(array([1.0, 2.0, 3.0])))
+    with pytest.raises(GradientError, match=words):
+        y.backward()
+
+
+def test_an_input_called_like_the_output_is_refused():
+    with pytest.raises(TypeError, match="y is the output"):
+
+        class Product(Function):
+            def forward(self, x, y):
+                return x * y
+
+            def backward(self, gy, y, x):
+                return gy * y, gy * x
+
+
+def test_a_forward_alone_renames_what_the_rule_is_given(backend, array):
+    """A subclass that writes forward anew has its own order of inputs."""
+
+    class Scaled(Function):
+        def forward(self, x, factor):
+            return x * factor
+
+        def backward(self, gy, factor):
+            return gy * factor, None
+
+    class Swapped(Scaled):
+        def forward(self, factor, x):
+            return x * factor
+
+    assert Scaled.takes == (1,)
+    assert Swapped.takes == (0,)
+
+
+def test_broadcasting_is_undone_in_new_and_old_axes_at_once(backend, array):
+    """(3, 1) met (2, 3, 4): the gradient is summed over both, and has its shape again."""
+    x, wide = Variable(array([[1.0], [2.0], [3.0]])), array([[[1.0] * 4] * 3] * 2)
+    y = x * wide
+    array_namespace(y).sum(y).backward()
+    assert_close(x.grad, [[8.0], [8.0], [8.0]])
+
+
+def test_gradients_of_a_single_variable_without_its_list(backend, array):
+    x = Variable(array(2.0))
+    with pytest.raises(TypeError, match=r"write gradients\(y, \[x\]\)"):
+        gradients(x * x, x)
+
+
+def test_the_gradient_to_start_from_is_given_the_outputs_dtype(backend, array):
+    """A list will do; integers become the output's floating-point numbers."""
+    x = Variable(array([1.0, 2.0]))
+    x.backward([3, 4])
+    assert x.grad.dtype == backend.dtype
+    assert_close(x.grad, [3.0, 4.0])
+    (g,) = gradients(x, [x], array([3, 4]))
+    assert g.dtype == backend.dtype
+    with pytest.raises(ShapeError, match=r"Expected gy of shape \(2,\), got \(3,\)"):
+        x.backward([1.0, 1.0, 1.0])
+
+
+def test_functions_of_constants_alone_are_not_recorded(backend, array):
+    x = Variable(array([1.0]), requires_grad=False)
+    assert (x * x).creator is None
+    assert not (x * x).requires_grad
+
+
+def test_a_parameter_owns_a_copy(backend, array):
+    """What an optimizer changes in place is not the array that it was made of, nor read-only."""
+    x = array([1.0, 2.0])
+    p = Parameter(x)
+    p.grad = array([1.0, 1.0])
+    xpnet.SGD([p], lr=0.5).step()
+    assert_close(p, [0.5, 1.5])
+    assert_close(x, [1.0, 2.0])
+
+
+def test_integers_are_no_parameters(backend, array):
+    with pytest.raises(GradientError, match="real floating-point"):
+        Parameter(array([1, 2]))
+
+
+def test_complex_numbers_lose_no_part_unseen():
+    """They have no rules yet: a real parameter's gradient that came out complex is an error."""
+    with using("numpy", "float64") as backend:
+        x = Variable(backend.asarray([1.0, 2.0]))
+        y = x * 1j
+        with pytest.raises(GradientError, match="complex"):
+            y.backward(backend.asarray([1j, 1j]))
+        assert not Variable(backend.asarray([1j])).requires_grad
+
+
+def test_a_tensor_that_torch_records_is_refused():
+    """Two tapes side by side would each have half of the truth."""
+    torch = pytest.importorskip("torch", reason="its tensors alone record themselves")
+    with pytest.raises(TypeError, match=r"x\.detach\(\)"):
+        Variable(torch.ones(2, requires_grad=True))

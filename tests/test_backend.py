@@ -249,3 +249,32 @@ def test_command_line_of_python_sees_the_environment():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["array_api_strict:device1", "array_api_strict.float32"]
+
+
+def test_a_wrong_environment_is_named(monkeypatch):
+    monkeypatch.setattr(switch, "_run", None)
+    monkeypatch.setenv("XPNET_BACKEND", "abacus")
+    with pytest.raises(BackendError, match="XPNET_BACKEND=abacus: Unknown backend"):
+        switch.current()
+    monkeypatch.delenv("XPNET_BACKEND")
+
+
+def test_a_spec_is_a_string():
+    with pytest.raises(BackendError, match="Expected a backend such as 'numpy'"):
+        switch.resolve(None)
+
+
+@pytest.mark.parametrize("device", ["cpu:7", "cpu:-1"])
+def test_a_device_of_jax_that_is_not_there(device):
+    pytest.importorskip("jax", reason="its devices are numbered")
+    with pytest.raises(BackendError, match="there is no device .* JAX has 1, numbered from 0"):
+        switch.resolve(f"jax:{device}")
+
+
+@pytest.mark.parametrize(("library", "device"), [("torch", "cuda"), ("jax", "gpu")])
+def test_a_gpu_that_is_not_there_comes_with_what_to_install(library, device):
+    pytest.importorskip(library, reason="the package itself is to be there")
+    try:
+        switch.resolve(f"{library}:{device}")
+    except BackendError as error:
+        assert f"install: {switch.INSTALL_GPU[library]}" in str(error)

@@ -33,3 +33,18 @@ def test_confusion_matrix_has_the_truth_in_rows(backend, dtype):
         backend.asarray(Y), backend.asarray([0, 1, 2, 0], dtype=dtype)
     )
     assert xpnet.to_numpy(matrix).tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("y", "t"),
+    [
+        ([[0.9], [0.1]], [[0], [1]]),  # the highest of one score is always the first
+        ([[1.0, 0.0], [0.0, 1.0]], [[0], [1]]),
+        ([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [0]),
+        ([0.9, 0.1], [0, 1, 1]),
+    ],
+)
+def test_accuracy_refuses_targets_of_another_shape(backend, array, y, t):
+    """They would broadcast, and give a number."""
+    with pytest.raises(xpnet.ShapeError, match="accuracy expected scores of two classes or more"):
+        metrics.accuracy(array(y), array(t))

@@ -71,3 +71,16 @@ def test_third_party_text_runs_on_both(backend, array):
     y = softmax(Variable(x))
     assert y.requires_grad
     assert to_numpy(y).tolist() == to_numpy(softmax(x)).tolist()
+
+
+@pytest.mark.parametrize("name", ["linalg", "fft", "asarray", "vectorize", "take_along_axis", "T"])
+def test_what_it_does_not_know_is_no_attribute(backend, array, name):
+    """Also where the library has it: its function would lose the gradient."""
+    with pytest.raises(AttributeError, match=f"has no '{name}'"):
+        getattr(array_namespace(Variable(array(1.0))), name)
+
+
+def test_the_librarys_dtypes_and_constants_are_there(backend, array):
+    xp = array_namespace(Variable(array(1.0)))
+    assert (xp.float32, xp.int64, xp.pi) == (backend.xp.float32, backend.xp.int64, backend.xp.pi)
+    assert xp.isdtype(xp.float32, "real floating")

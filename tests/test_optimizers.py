@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+import xpnet
 from xpnet import (
     SGD,
     AdaGrad,
@@ -178,3 +179,50 @@ def test_base_has_no_update(backend):
     p.grad = p.data
     with pytest.raises(NotImplementedError):
         Optimizer([p], lr=0.1).step()
+
+
+def test_adam_counts_the_steps_of_each_parameter(backend, array):
+    """PyTorch's: the first step of a parameter is one of lr, however late it comes."""
+    early, late = Parameter(array([1.0])), Parameter(array([1.0]))
+    adam = xpnet.Adam([early, late], lr=0.01)
+    for _ in range(50):
+        early.grad = array([2.0])
+        adam.step()
+    late.grad = array([2.0])
+    adam.step()
+    assert_close(late, [0.99], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda p: [p.data],
+        lambda p: p,  # its rows
+        lambda p: [p * 2.0],
+        lambda p: xpnet.Sequential(xpnet.ReLU()),
+    ],
+)
+def test_what_is_no_parameter_is_refused(backend, array, given):
+    with pytest.raises(TypeError, match=r"SGD expected Parameters, as model\.parameters\(\) gives"):
+        xpnet.SGD(given(Parameter(array([[1.0, 2.0], [3.0, 4.0]]))))
+
+
+def test_a_parameter_given_twice_is_refused(backend, array):
+    p = Parameter(array([1.0]))
+    with pytest.raises(ValueError, match="given a parameter twice"):
+        xpnet.SGD([p, p])
+
+
+def test_an_optimizer_does_not_move_with_its_model():
+    """Its state would meet arrays of another library."""
+    pytest.importorskip("array_api_strict", reason="the other library")
+    with xpnet.using("numpy") as backend:
+        model = xpnet.Affine(2, 1, rng=0)
+        optimizer = xpnet.Momentum(model.parameters())
+        model.to("array_api_strict")
+        model.W.grad = xpnet.backend.resolve("array_api_strict").asarray([[1.0], [1.0]])
+        with pytest.raises(xpnet.StateError, match="make the optimizer after"):
+            optimizer.step()
+        model.to(backend)
+        model.W.grad = backend.asarray([[1.0], [1.0]])
+        optimizer.step()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xpnet import Function
+from xpnet import Function, using
 from xpnet import functions as F
 from xpnet.testing import assert_close, check_gradients, numerical_gradient
 
@@ -94,3 +94,16 @@ def test_assert_close_passes(backend, array):
     assert_close(array([1.0, float("inf"), float("nan")]), [1.0, float("inf"), float("nan")])
     with pytest.raises(AssertionError):
         assert_close(1.0, 1.0 + 1e-6)
+
+
+def test_numerical_gradient_of_integers_is_refused():
+    """They have no small steps: it would answer in millions."""
+    with using("numpy") as backend, pytest.raises(TypeError, match="floating-point numbers"):
+        numerical_gradient(lambda x: (x * x).sum(), backend.asarray([1, 2]))
+
+
+def test_numerical_gradient_chooses_its_step_by_the_dtype():
+    """In float32 a step of 1e-6 would be lost in rounding: (1 + 1e-6)^2 has one good digit."""
+    with using("numpy", "float32") as backend:
+        g = numerical_gradient(lambda x: (x * x).sum(), backend.asarray([1.0, 3.0]))
+        assert_close(g, [2.0, 6.0], rtol=1e-3)

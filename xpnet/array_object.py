@@ -1,6 +1,6 @@
 """The array object of the standard: its attributes and operators, for whatever has `data`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import array_api_compat as compat
@@ -52,6 +52,9 @@ class ArrayObject:
         if not self.shape:
             raise TypeError("An array of no dimensions has no length.")
         return int(self.shape[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i, ...] for i in range(len(self)))
 
     def __bool__(self) -> bool:
         return bool(self.data)

@@ -8,8 +8,8 @@
 arrays; with `create_graph=True` it is given Variables, so that the same text records itself and
 can be differentiated again.
 
-The tape links Functions to Functions, never to their outputs: so there are no reference cycles,
-and an intermediate array lives on only if some rule has named it.
+The tape links Functions to Functions, never to their outputs: so it makes no reference cycles, and
+an intermediate array lives on only if some rule has named it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 import array_api_compat as compat
 
 from xpnet.array_object import ArrayObject
-from xpnet.backend import Array, current, to_numpy
-from xpnet.errors import GradientError, ShapeError
+from xpnet.backend import Array, array_like, current, to_numpy
+from xpnet.errors import GradientError
 from xpnet.namespace import array_namespace, array_types, as_array, has_dtype
-from xpnet.tape import Node, Output, walk
+from xpnet.tape import Node, Output, seed, walk
 
 _recording: ContextVar[bool] = ContextVar("xpnet_recording", default=True)
 
@@ -49,7 +49,7 @@ class Variable(ArrayObject):
         An array is kept as it is, on its device. Anything else becomes an array of the current
         backend.
     requires_grad : bool, optional
-        Whether `backward` gives it a gradient; by default, if its dtype is not integer.
+        Whether `backward` gives it a gradient; by default, if its numbers are real and floating.
 
     Attributes
     ----------
@@ -74,14 +74,16 @@ class Variable(ArrayObject):
     def __init__(self, data: Any, *, requires_grad: bool | None = None) -> None:
         if isinstance(data, Variable):
             raise TypeError("Expected an array, got a Variable. Use it as it is, or its .data.")
+        if getattr(data, "requires_grad", False):
+            raise TypeError("This tensor is recorded by its own library; pass x.detach().")
         if not compat.is_array_api_obj(data):
             data = current().asarray(data)
         self.data: Array = as_array(data)
         self.grad: Any = None
         self.creator: Any = None
-        continuous = not (has_dtype(data, "integral") or has_dtype(data, "bool"))
+        continuous = has_dtype(self.data, "real floating")
         if requires_grad and not continuous:
-            raise GradientError(f"Only floating-point data have gradients, not {self.data.dtype}.")
+            raise GradientError(f"Only real floating-point data have gradients, not {data.dtype}.")
         self.requires_grad: bool = continuous if requires_grad is None else requires_grad
 
     def backward(self, gy: Any = None, *, create_graph: bool = False) -> None:
@@ -89,7 +91,7 @@ class Variable(ArrayObject):
 
         Parameters
         ----------
-        gy : array or Variable of this shape, or scalar, optional
+        gy : array or Variable of this shape, nested list or scalar, optional
             The gradient to start from: the vector of the vector-Jacobian product. It may be left
             out for a single number; then it is 1.
         create_graph : bool
@@ -114,9 +116,13 @@ class Variable(ArrayObject):
 
 
 class Parameter(Variable):
-    """A Variable that a layer owns and an optimizer updates."""
+    """A Variable that a layer owns and an optimizer updates: a copy of floating-point data."""
 
     __slots__ = ()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, requires_grad=True)
+        self.data = array_like(self.data, self.data)  # to be changed in place
 
 
 to_numpy.register(Variable, lambda x: to_numpy(x.data))
@@ -160,12 +166,13 @@ class Function:
     shape: tuple[int, ...]
     dtype: Any
 
-    def __init_subclass__(cls) -> None:
-        if "backward" in cls.__dict__:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__dict__.keys() & {"forward", "backward"}:
             inputs, named = _arguments(cls.forward), _arguments(cls.backward)[1:]
             cls.takes_y = named[:1] == ("y",)
-            if not set(named[cls.takes_y :]) <= set(inputs):
-                raise TypeError(f"{cls.__name__}.backward names {named}; forward has {inputs}.")
+            if (cls.takes_y and "y" in inputs) or not set(named[cls.takes_y :]) <= set(inputs):
+                raise TypeError(f"{cls.__name__}: y is the output, {inputs} go in; not {named}.")
             cls.takes = tuple(inputs.index(name) for name in named[cls.takes_y :])
 
     def forward(self, *inputs: Any) -> Any:
@@ -242,6 +249,8 @@ def gradients(
     tuple of arrays (of Variables with `create_graph`)
         Each of the shape and dtype of its x; zeros where `y` does not depend on x.
     """
+    if isinstance(xs, Variable):
+        raise TypeError("Expected a sequence of Variables; for one, write gradients(y, [x]).")
     if not all(x.requires_grad for x in xs):
         raise GradientError("A gradient was asked for by a Variable that requires none.")
     nodes = [x.creator or x for x in xs]
@@ -259,18 +268,9 @@ def _walk(
     if not y.requires_grad:
         raise GradientError(
             "Nothing was recorded for this Variable: it was made under no_grad, or of nothing "
-            "that requires a gradient."
+            "that requires a gradient, such as integers."
         )
-    if gy is None and y.size != 1:
-        raise GradientError(
-            f"For a Variable of shape {y.shape}, pass gy of that shape, the gradient to start "
-            "from; or make one number of it first, say with F.sum."
-        )
-    if gy is None or isinstance(gy, (int, float, complex)):
-        gy = array_namespace(y.data).full_like(y.data, 1 if gy is None else gy)
-    if gy.shape != y.shape:
-        raise ShapeError(f"Expected gy of shape {tuple(y.shape)}, got {tuple(gy.shape)}.")
-    gy = as_constant(gy) if create_graph else data_of(gy)
+    gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
     return walk(y.creator or y, wanted, gy, create_graph)
 
 

@@ -133,6 +133,8 @@ def use(spec: str | Backend, dtype: str = "float32") -> Backend:
 def using(spec: str | Backend, dtype: str = "float32") -> Iterator[Backend]:
     """`use` for a block, in this thread and task alone.
 
+    One thing outlasts it: JAX, once told of float64, keeps its 64 bits for the process.
+
     >>> with using("numpy", dtype="float64") as backend:
     ...     backend.asarray([1.0]).dtype
     dtype('float64')
@@ -148,7 +150,15 @@ def using(spec: str | Backend, dtype: str = "float32") -> Iterator[Backend]:
 
 def current() -> Backend:
     """The backend in force: the block's, else the run's, else XPNET_BACKEND's, else NumPy."""
-    return _block.get() or _run or use(os.environ.get("XPNET_BACKEND") or "numpy")
+    return _block.get() or _run or _from_environment()
+
+
+def _from_environment() -> Backend:
+    spec = os.environ.get("XPNET_BACKEND") or "numpy"
+    try:
+        return use(spec)
+    except BackendError as error:
+        raise BackendError(f"XPNET_BACKEND={spec}: {error}") from error
 
 
 def resolve(spec: str | Backend, dtype: str = "float32") -> Backend:
@@ -161,6 +171,8 @@ def resolve(spec: str | Backend, dtype: str = "float32") -> Backend:
     """
     if isinstance(spec, Backend):
         return spec
+    if not isinstance(spec, str):
+        raise BackendError(f"Expected a backend such as 'numpy' or 'cupy:0', got {spec!r}.")
     if dtype not in ("float32", "float64"):
         raise BackendError(f"Expected dtype float32 or float64, got {dtype!r}.")
     if spec == "auto":
@@ -201,6 +213,8 @@ def _opened(library: str, device: str, dtype: str) -> Backend:
         raise BackendError(f"The backend {spec!r} cannot be used: {reason}") from error
     except Exception as error:  # each library fails in its own way; the reason is passed on
         reason = _why_not_cupy(error) if library == "cupy" else f"{error}"
+        if library in INSTALL_GPU and device.startswith(("cuda", "gpu")):
+            reason += f". On a machine with an NVIDIA GPU, install: {INSTALL_GPU[library]}"
         raise BackendError(f"The backend {spec!r} cannot be used: {reason}") from error
     return backend
 
@@ -216,9 +230,8 @@ def _probe(backend: Backend) -> None:
 
 # --- the libraries: each opener gives (namespace, device, resolved name) -----------------------
 
-INSTALL = {
-    "array_api_strict": "array-api-strict"
-}  # where the package is not called like the library
+INSTALL = {"array_api_strict": "array-api-strict"}  # where it is not called like the library
+INSTALL_GPU = {"torch": "pip install torch", "jax": 'pip install "jax[cuda13]"'}
 
 
 def _open_numpy(device: str, dtype: str) -> tuple[Any, Any, str]:
@@ -245,7 +258,10 @@ def _open_jax(device: str, dtype: str) -> tuple[Any, Any, str]:
     if dtype == "float64":  # JAX has no 64 bits until told; to ask for float64 is to tell it
         jax.config.update("jax_enable_x64", True)
     platform, _, index = device.partition(":")
-    handle = jax.devices(platform or None)[int(index or 0)]
+    handles, number = jax.devices(platform or None), int(index or 0)
+    if not 0 <= number < len(handles):
+        raise ValueError(f"there is no device {number}; JAX has {len(handles)}, numbered from 0.")
+    handle = handles[number]
     return import_module("jax.numpy"), handle, f"jax:{handle.platform}:{handle.id}"
 
 

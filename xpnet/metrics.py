@@ -8,6 +8,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import data_of
+from xpnet.errors import ShapeError
 from xpnet.namespace import array_namespace
 
 
@@ -25,9 +26,19 @@ def accuracy(y: Any, t: Any) -> Any:
     -------
     array, shape ()
         From 0 to 1, of the dtype of `y`. The first of several equal scores counts as the highest.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit, or there is one column alone, whose highest score is always the same.
     """
     y, t = data_of(y), data_of(t)
-    xp = array_namespace(y, t)
+    xp, shape = array_namespace(y, t), tuple(y.shape)
+    if not shape or shape[-1] < 2 or tuple(t.shape) not in (shape, shape[:-1]):
+        raise ShapeError(
+            f"accuracy expected scores of two classes or more and t of shape {shape[:-1]} (class "
+            f"numbers) or {shape} (one-hot), got y of shape {shape}, t of shape {tuple(t.shape)}."
+        )
     if t.ndim == y.ndim:
         t = xp.argmax(t, axis=-1)
     return xp.mean(xp.astype(xp.argmax(y, axis=-1) == t, y.dtype))
@@ -50,8 +61,8 @@ def confusion_matrix(y: Any, t: Any) -> Any:
     """
     y, t = data_of(y), data_of(t)
     xp, classes = array_namespace(y, t), y.shape[-1]
-    every = xp.arange(classes, dtype=t.dtype, device=compat.device(t))
-    actual = xp.astype(t[:, None] == every, y.dtype)
-    chosen = xp.astype(xp.astype(xp.argmax(y, axis=-1), t.dtype)[:, None] == every, y.dtype)
+    every = xp.arange(classes, dtype=xp.int32, device=compat.device(t))
+    actual = xp.astype(xp.astype(t, xp.int32)[:, None] == every, y.dtype)
+    chosen = xp.astype(xp.astype(xp.argmax(y, axis=-1), xp.int32)[:, None] == every, y.dtype)
     # Sums of ones, in float32 exact up to 2^24 a cell.
     return xp.astype(xp.matmul(actual.T, chosen), xp.int32)

@@ -19,15 +19,18 @@ import array_api_compat as compat
 differentiable: dict[str, Callable[..., Any]] = {}
 """The standard's functions that accept Variables, by name; `xpnet.functions` fills it."""
 
-_OF_DTYPES = ("isdtype", "finfo", "iinfo")
+_THE_LIBRARYS = {  # dtypes, constants, and questions about dtypes
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "bfloat16", "float32", "float64", "complex64", "complex128",
+    "e", "inf", "nan", "newaxis", "pi", "isdtype", "finfo", "iinfo", "can_cast",
+}  # fmt: skip
 
 
 class Namespace:
     """What `array_namespace` answers for a Variable: xpnet's functions over one library.
 
-    It is an allow-list. Dtypes, constants and questions about dtypes are the library's own; a
-    function that xpnet does not have is an AttributeError, never the library's function with its
-    gradient lost.
+    Dtypes, constants and questions about dtypes are the library's own; any other name that xpnet
+    does not have is an AttributeError, never the library's function with its gradient lost.
     """
 
     def __init__(self, xp: Any) -> None:
@@ -35,9 +38,11 @@ class Namespace:
         self._xp = xp
 
     def __getattr__(self, name: str) -> Any:
-        value = differentiable.get(name) or getattr(self._xp, name, None)
-        known = name in differentiable or name in _OF_DTYPES or isinstance(value, type)
-        if value is None or not (known or not callable(value)):
+        if name in differentiable:
+            value = differentiable[name]
+        elif name in _THE_LIBRARYS:
+            value = getattr(self._xp, name)
+        else:
             raise AttributeError(f"{self.__name__} has no {name!r}.")
         setattr(self, name, value)  # found once, it is an ordinary attribute
         return value
@@ -79,11 +84,12 @@ def array_namespace(*xs: Any) -> Any:
 
 def _ask(x: Any) -> Any:
     """`x`'s own answer. It holds for all of its type, unless `x` is a Variable."""
+    answer = getattr(x, "__array_namespace__", None)
+    if answer and isinstance(xp := answer(), Namespace):
+        return xp
     if not compat.is_array_api_obj(x):
         raise TypeError(f"Expected an array or a Variable, got {_types([x])}.")
-    xp = compat.array_namespace(x)
-    if not isinstance(xp, Namespace):
-        _namespace_of[type(x)] = xp
+    xp = _namespace_of[type(x)] = compat.array_namespace(x)
     return xp
 
 
@@ -92,7 +98,7 @@ def _stronger(a: Any, b: Any) -> Any:
     if getattr(a, "_xp", a) is not getattr(b, "_xp", b):
         raise TypeError(
             f"Arrays of different libraries do not mix: {a.__name__} and {b.__name__}. "
-            "Move one of them with xpnet.current().asarray(x)."
+            "Move one of them with xpnet.current().asarray(x); of a NumPy scalar, take x.item()."
         )
     return a if isinstance(a, Namespace) else b
 

@@ -7,20 +7,21 @@ Notation: p the parameter, g its gradient, lr the learning rate, t the number of
 """
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from xpnet.autodiff import Parameter, data_of
+from xpnet.autodiff import Parameter, Variable, data_of
 from xpnet.backend import Array
-from xpnet.errors import GradientError
+from xpnet.errors import GradientError, StateError
 from xpnet.namespace import array_namespace
 
 
 class Optimizer:
-    """The base: it holds the parameters and, for each, a dict of arrays that `update` keeps.
+    """The base: it holds the parameters and, for each, a dict of what `update` keeps.
 
     Parameters
     ----------
     parameters : iterable of Parameter
+        Or of other Variables that require a gradient; each once.
     lr : float
         The learning rate, greater than 0. It may be changed between steps.
     """
@@ -31,12 +32,20 @@ class Optimizer:
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__} was given no parameters.")
+        leaves: list[Any] = self.parameters
+        if not all(isinstance(p, Variable) and p.creator is None for p in leaves):
+            given = ", ".join(sorted({type(p).__name__ for p in leaves}))
+            raise TypeError(
+                f"{type(self).__name__} expected Parameters, as model.parameters() gives them, got "
+                f"{given} that are none, or that were computed."
+            )
+        if len({id(p) for p in self.parameters}) < len(self.parameters):
+            raise ValueError(f"{type(self).__name__} was given a parameter twice.")
         if not lr > 0:
             raise ValueError(f"{type(self).__name__} expected lr > 0, got {lr}.")
         self.lr = float(lr)  # a NumPy scalar would turn float32 into float64
-        self.t = 0
-        self.state: list[dict[str, Array]] = [
-            {slot: array_namespace(p.data).zeros_like(p.data) for slot in self.slots}
+        self.state: list[dict[str, Any]] = [
+            {"t": 0} | {slot: array_namespace(p.data).zeros_like(p.data) for slot in self.slots}
             for p in self.parameters
         ]
 
@@ -47,11 +56,15 @@ class Optimizer:
         ------
         GradientError
             None has: `backward` was not called.
+        StateError
+            The parameters were moved to another library since this optimizer was made.
         """
-        self.t += 1
         moved = False
         for p, state in zip(self.parameters, self.state, strict=True):
             if p.grad is not None:
+                if self.slots and type(state[self.slots[0]]) is not type(p.data):
+                    raise StateError(f"{self!r}: make the optimizer after model.to(...).")
+                state["t"] += 1
                 p.data = self.update(p.data, data_of(p.grad), state)
                 moved = True
         if not moved:
@@ -62,8 +75,11 @@ class Optimizer:
         for p in self.parameters:
             p.grad = None
 
-    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
-        """The new value of `p`; it may be `p` itself, changed. `g` is not to be changed."""
+    def update(self, p: Array, g: Array, state: dict[str, Any]) -> Array:
+        """The new value of `p`; it may be `p` itself, changed. `g` is not to be changed.
+
+        `state` holds the parameter's arrays by name, and "t", the number of its step from 1.
+        """
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -76,7 +92,7 @@ class SGD(Optimizer):
     def __init__(self, parameters: Iterable[Parameter], lr: float = 0.1) -> None:
         super().__init__(parameters, lr)
 
-    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+    def update(self, p: Array, g: Array, state: dict[str, Any]) -> Array:
         p -= self.lr * g
         return p
 
@@ -98,7 +114,7 @@ class Momentum(Optimizer):
         super().__init__(parameters, lr)
         self.momentum = float(momentum)
 
-    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+    def update(self, p: Array, g: Array, state: dict[str, Any]) -> Array:
         v = state["v"]
         v *= self.momentum
         v += g
@@ -118,7 +134,7 @@ class AdaGrad(Optimizer):
         super().__init__(parameters, lr)
         self.eps = float(eps)
 
-    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+    def update(self, p: Array, g: Array, state: dict[str, Any]) -> Array:
         s = state["s"]
         s += g * g
         p -= self.lr * g / (array_namespace(s).sqrt(s) + self.eps)
@@ -149,7 +165,7 @@ class RMSProp(Optimizer):
         super().__init__(parameters, lr)
         self.alpha, self.eps = float(alpha), float(eps)
 
-    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+    def update(self, p: Array, g: Array, state: dict[str, Any]) -> Array:
         s = state["s"]
         s *= self.alpha
         s += (1.0 - self.alpha) * (g * g)
@@ -184,16 +200,16 @@ class Adam(Optimizer):
         super().__init__(parameters, lr)
         self.betas, self.eps = (float(betas[0]), float(betas[1])), float(eps)
 
-    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+    def update(self, p: Array, g: Array, state: dict[str, Any]) -> Array:
         (b1, b2), m, v = self.betas, state["m"], state["v"]
         m *= b1
         m += (1.0 - b1) * g
         v *= b2
         v += (1.0 - b2) * (g * g)
         scale = array_namespace(v).sqrt(v)
-        scale /= (1.0 - b2**self.t) ** 0.5
+        scale /= (1.0 - b2 ** state["t"]) ** 0.5
         scale += self.eps
-        p -= (self.lr / (1.0 - b1**self.t)) * m / scale
+        p -= (self.lr / (1.0 - b1 ** state["t"])) * m / scale
         state["m"], state["v"] = m, v
         return p
 
@@ -220,7 +236,7 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas, eps)
         self.weight_decay = float(weight_decay)
 
-    def update(self, p: Array, g: Array, state: dict[str, Array]) -> Array:
+    def update(self, p: Array, g: Array, state: dict[str, Any]) -> Array:
         p *= 1.0 - self.lr * self.weight_decay
         return super().update(p, g, state)
 

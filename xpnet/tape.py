@@ -13,8 +13,11 @@ from collections.abc import Collection, Sequence
 from operator import attrgetter
 from typing import Any
 
-from xpnet.errors import GradientError
-from xpnet.namespace import array_namespace, as_array
+import array_api_compat as compat
+
+from xpnet.backend import Array, array_like
+from xpnet.errors import GradientError, ShapeError
+from xpnet.namespace import array_namespace, as_array, has_dtype
 
 Node = Any
 
@@ -70,13 +73,34 @@ def walk(
         node.needs = needs = tuple([id(p) in useful for p in parents])
         if True not in needs:
             continue
-        for p, needed, gx in zip(parents, needs, node.pullback(g, create_graph), strict=True):
+        gxs = node.pullback(g, create_graph)
+        if len(gxs) != len(parents):
+            name, n = type(node).__name__, len(parents)
+            raise GradientError(f"{name}.backward gave {len(gxs)} gradients for {n} inputs.")
+        for p, needed, gx in zip(parents, needs, gxs, strict=True):
             if needed:
                 if gx is None:
                     raise GradientError(f"{type(node).__name__} has no derivative by an input.")
-                gx, key = _fit(gx, p), id(p)
+                gx, key = _fit(gx, p, node), id(p)
                 grads[key] = grads[key] + gx if key in grads else gx  # never +=: gx may be shared
     return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
+
+
+def seed(y: Array, gy: Any) -> Any:
+    """The gradient to start from: `gy`, found or made to fit `y`; 1 for a single number."""
+    xp = array_namespace(y)
+    if gy is None and compat.size(y) != 1:
+        raise GradientError(
+            f"For a Variable of shape {tuple(y.shape)}, pass gy of that shape, the gradient to "
+            "start from; or make one number of it first, say with F.sum."
+        )
+    if gy is None or isinstance(gy, (int, float)):
+        return xp.full_like(y, 1 if gy is None else gy)
+    if isinstance(gy, (list, tuple)):
+        gy = array_like(gy, y)
+    if gy.shape != y.shape:
+        raise ShapeError(f"Expected gy of shape {tuple(y.shape)}, got {tuple(gy.shape)}.")
+    return gy if gy.dtype == y.dtype else array_namespace(gy).astype(gy, y.dtype)
 
 
 def _reached_from(root: Node) -> dict[int, Node]:
@@ -90,12 +114,29 @@ def _reached_from(root: Node) -> dict[int, Node]:
     return seen
 
 
-def _fit(g: Any, node: Node) -> Any:
-    """Undo broadcasting and promotion: give `g` the shape and dtype of the node's output."""
-    shape = node.shape
-    if g.shape != shape:
-        xp, lead = array_namespace(g), g.ndim - len(shape)
-        stretched = [i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1]
-        g = xp.sum(g, axis=(*range(lead), *stretched), keepdims=bool(stretched))
-        g = xp.reshape(g, shape) if lead and stretched else g
-    return g if g.dtype == node.dtype else array_namespace(g).astype(g, node.dtype)
+def _fit(g: Any, node: Node, user: Node) -> Any:
+    """Undo broadcasting and promotion: give `g`, from `user`, the shape and dtype of the node."""
+    if getattr(g, "shape", None) != node.shape:
+        g = _summed(g, node.shape, user)
+    if g.dtype == node.dtype:
+        return g
+    if has_dtype(g, "complex floating"):
+        raise GradientError(f"{type(user).__name__}: complex numbers have no derivative here.")
+    return array_namespace(g).astype(g, node.dtype)
+
+
+def _summed(g: Any, shape: tuple[int, ...], user: Node) -> Any:
+    """`g` summed over the axes along which an array of that shape was repeated."""
+    lead = getattr(g, "ndim", -1) - len(shape)
+    if lead >= 0:
+        xp, rest = array_namespace(g), g.shape[lead:]
+        if rest == shape:
+            return xp.sum(g, axis=tuple(range(lead)))
+        if all(n in (1, m) for n, m in zip(shape, rest, strict=True)):
+            stretched = (i + lead for i, n in enumerate(shape) if n == 1)
+            return xp.reshape(xp.sum(g, axis=(*range(lead), *stretched)), shape)
+    given = f"of shape {tuple(g.shape)}" if hasattr(g, "shape") else f"{g!r}"
+    raise GradientError(
+        f"{type(user).__name__}.backward gave the gradient {given} for an input of shape "
+        f"{tuple(shape)}."
+    )

@@ -137,3 +137,19 @@ def test_logaddexp_does_not_overflow(backend64, array):
     y = F.logaddexp(a, b)
     ga, gb = gradients(y, [a, b])
     assert_close([float(y), float(ga), float(gb)], [1000.0, 1.0, 0.0])
+
+
+def test_mixed_second_derivatives_of_a_power_agree(backend64):
+    """d/dx d/dy x^y = x^(y-1) (1 + y log x), in either order; at y = 0 too."""
+    x, y = Variable(backend64.asarray(2.0)), Variable(backend64.asarray(0.0))
+    gx, gy = gradients(F.pow(x, y), [x, y], create_graph=True)
+    assert float(gradients(gx, [y])[0]) == pytest.approx(0.5)
+    assert float(gradients(gy, [x])[0]) == pytest.approx(0.5)
+
+
+def test_a_fraction_to_the_power_of_integers_is_refused(backend, array):
+    """Of the integers' dtype it would be 2 to that power."""
+    for x in (array([1, 2]), Variable(array([1, 2]))):
+        with pytest.raises(TypeError, match=r"2\.5 \*\* x needs an x of floating-point numbers"):
+            F.pow(2.5, x)
+    assert_close(F.pow(2.5, array([1.0, 2.0])), [2.5, 6.25])

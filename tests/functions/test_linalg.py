@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import xpnet
 from xpnet import Variable, gradients
 from xpnet import functions as F
 from xpnet.testing import assert_close, check_gradients
@@ -59,3 +60,12 @@ def test_linear_of_an_empty_batch(backend, array, xp):
     F.sum(y).backward()
     assert_close(W.grad, [[0.0], [0.0], [0.0]])
     assert_close(b.grad, [0.0])
+
+
+def test_linear_of_two_libraries_is_an_error():
+    """NumPy's matmul would take the other library's array for its own."""
+    strict = pytest.importorskip("array_api_strict", reason="the other library")
+    with xpnet.using("numpy") as backend:
+        x = backend.asarray([[1.0, 2.0]])
+        with pytest.raises(TypeError, match="Arrays of different libraries do not mix"):
+            F.linear(x, strict.asarray([[1.0], [2.0]]), None)

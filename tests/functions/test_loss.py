@@ -128,3 +128,40 @@ def test_binary_cross_entropy_with_logits_of_large_scores(backend, array):
     """No overflow: a wrong answer costs its score."""
     y = F.binary_cross_entropy_with_logits(array([1e4, -1e4]), array([0.0, 0.0]))
     assert_close(y, 5e3)
+
+
+def test_a_class_that_is_ruled_out_has_no_share(backend, array):
+    """A score of -inf: the loss is that of the others, log(1 + e), and so is the gradient."""
+    x = Variable(array([[0.0, 1.0, -math.inf]]))
+    for t in (array([0]), array([[1.0, 0.0, 0.0]])):
+        loss = F.softmax_cross_entropy(x, t)
+        assert float(loss) == pytest.approx(math.log(1.0 + math.e), rel=1e-6)
+        e = 1.0 / (1.0 + math.exp(-1.0))
+        assert_close(gradients(loss, [x])[0], [[-e, e, 0.0]], rtol=1e-5, atol=1e-7)
+
+
+def test_labels_in_bytes_of_more_classes_than_bytes_count(backend, array):
+    """Class 2 of 300, all scores equal: log 300."""
+    loss = F.softmax_cross_entropy(array([[0.0] * 300]), array([2], backend.xp.uint8))
+    assert float(loss) == pytest.approx(math.log(300.0), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [F.mean_squared_error, F.binary_cross_entropy, F.binary_cross_entropy_with_logits],
+)
+def test_targets_may_be_integers(backend, array, loss):
+    """The same number as of floats, and float32 stays float32."""
+    y = array([[0.25], [0.75]])
+    found, expected = loss(y, array([[0], [1]])), loss(y, array([[0.0], [1.0]]))
+    assert found.dtype == backend.dtype
+    assert_close(found, expected)
+
+
+def test_probabilities_of_one_in_half_precision(backend, array):
+    """1 - 1e-7 is 1 there, and its logarithm would be -inf."""
+    if not hasattr(backend.xp, "float16"):
+        pytest.skip("float16 is none of the standard's dtypes; this library keeps to those")
+    y, t = (array(v, backend.xp.float16) for v in ([1.0, 0.0], [1.0, 1.0]))
+    loss = float(F.binary_cross_entropy(y, t))
+    assert loss == pytest.approx(-math.log(2.0**-11) / 2.0, rel=2e-2)

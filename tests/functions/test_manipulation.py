@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import Variable
+from xpnet import GradientError, Variable
 from xpnet import functions as F
 from xpnet.testing import assert_close, check_gradients
 
@@ -89,3 +89,44 @@ def test_astype(backend, array, xp):
     F.sum(F.astype(x, x.dtype) * 2.0).backward()
     assert x.grad.dtype == x.dtype
     assert_close(x.grad, [2.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: F.concat([x, x], axis=2),
+        lambda x: F.concat([x, x], axis=-3),
+        lambda x: F.squeeze(x, axis=5),
+        lambda x: F.permute_dims(x, (0, 2)),
+        lambda x: F.expand_dims(x, axis=3),
+        lambda x: F.sum(x, axis=2),
+        lambda x: F.sum(F.sum(x), axis=0),
+        lambda x: F.concat([F.sum(x)]),
+    ],
+)
+def test_an_axis_that_is_not_there_is_an_error(backend, array, call):
+    for x in (array([[1.0], [2.0]]), Variable(array([[1.0], [2.0]]))):
+        with pytest.raises(IndexError, match="out of range"):
+            call(x)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        (3, "Index 3 is out of range for axis 0"),
+        ((..., -3), "Index -3 is out of range for axis 1"),
+        ((None, 0, 2), "Index 2 is out of range for axis 1"),
+        ((0, 0, 0), "Index 0 is out of range for axis 2"),
+    ],
+)
+def test_an_index_that_is_not_there_is_an_error(backend, array, key, words):
+    """JAX alone would take the nearest."""
+    with pytest.raises(IndexError, match=words):
+        Variable(array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))[key]
+
+
+def test_numpys_integers_are_indices_and_true_is_none(backend, array):
+    x = Variable(array([1.0, 2.0]))
+    assert float(x[np.int64(1)]) == 2.0
+    with pytest.raises(GradientError, match="got bool"):
+        x[True]

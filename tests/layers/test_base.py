@@ -280,3 +280,95 @@ def test_reprs():
     assert repr(Softmax(axis=1)) == "Softmax(axis=1)"
     assert repr(Nest()) == "Nest()"
     assert xpnet.__version__.count(".") == 2
+
+
+class Halves(Layer):
+    """Two outputs, and an option."""
+
+    def __init__(self):
+        self.factor = Parameter(2.0)
+
+    def forward(self, x, *, shift=0.0):
+        return x * self.factor, x + shift
+
+
+def test_several_outputs_go_forward_and_back(backend, array):
+    """d(3 * 2 x + 5 (x + 1)) by x is 11; by the factor, 3 * the sum of x."""
+    layer, x = Halves(), array([1.0, 2.0])
+    y, z = layer.forward(x, shift=1.0)
+    assert not isinstance(y, Variable)
+    assert_close(z, [2.0, 3.0])
+    dx = layer.backward((array([3.0, 3.0]), array([5.0, 5.0])))
+    assert_close(dx, [11.0, 11.0])
+    assert_close(layer.factor.grad, 9.0)
+
+
+def test_a_text_that_gives_arrays_is_handed_on(backend, array):
+    class Step(Layer):
+        def forward(self, x):
+            return F.floor(x).data
+
+    y = Step().forward(array([1.5]))
+    assert_close(y, [1.0])
+
+
+def test_backward_is_not_of_an_older_forward(backend, array):
+    layer = Affine(2, 1, rng=0)
+    layer.forward(array([[1.0, 2.0]]))
+    layer.forward(Variable(array([[1.0, 2.0]])))
+    with pytest.raises(GradientError, match="first"):
+        layer.backward(array([[1.0]]))
+
+
+def test_frozen_parameters_are_left_alone_by_backward(backend, array):
+    layer = Affine(2, 1, rng=0)
+    layer.b.requires_grad = False
+    layer.forward(array([[1.0, 2.0]]))
+    layer.backward(array([[1.0]]))
+    assert layer.b.grad is None
+    assert_close(layer.W.grad, [[1.0], [2.0]])
+
+
+def test_a_layer_without_forward_says_so(backend, array):
+    class Empty(Layer):
+        pass
+
+    for use in (Empty(), Empty().forward):
+        with pytest.raises(NotImplementedError, match="Empty defines no forward"):
+            use(array([1.0]))
+
+
+def test_an_error_tells_the_layer_it_came_from(backend, array):
+    """The innermost; the library's own words know nothing of layers."""
+
+    class Wrong(Layer):
+        def forward(self, x):
+            return F.reshape(x, (7, 7))
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - each library has its own
+        Sequential(Wrong())(array([[1.0]]))
+    assert caught.value.__notes__ == ["in Wrong()"]
+
+
+def test_a_moved_model_forgets_gradients_and_trains_on():
+    """Also where the library that it comes from shares read-only memory."""
+    for spec in ("array_api_strict", "jax"):
+        try:
+            with using(spec):
+                model = Affine(2, 1, rng=0)
+                model(Variable([[1.0, 2.0]])).backward()
+        except xpnet.BackendError:
+            continue
+        with using("numpy"):
+            model.to("numpy")
+            assert model.W.grad is None
+            optimizer = xpnet.SGD(model.parameters(), lr=1.0)
+            before = model.W.data.copy()
+            model(Variable([[1.0, 2.0]])).backward()
+            optimizer.step()
+            assert_close(model.W, before - [[1.0], [2.0]], rtol=1e-6)
+
+
+def test_sequential_takes_layers():
+    with pytest.raises(TypeError, match=r"got a list; of a list, write Sequential\(\*layers\)"):
+        Sequential([xpnet.ReLU()])

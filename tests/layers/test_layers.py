@@ -1,7 +1,9 @@
 """Each layer's own shape, and its errors."""
 
+import numpy as np
 import pytest
 
+import xpnet
 from xpnet import MLP, Affine, Flatten, Layer, ReLU, Sequential, ShapeError, to_numpy
 from xpnet.layers.activation import activation
 from xpnet.testing import assert_close
@@ -23,8 +25,15 @@ def test_affine_names_what_does_not_fit(backend, array):
     assert str(caught.value) == (
         "Affine(3 -> 2) expected x of shape (batch, 3), got (3,). For one sample use x[None, :]."
     )
-    with pytest.raises(ShapeError, match=r"expected x of shape \(batch, 3\), got \(1, 2\)\.$"):
+    with pytest.raises(ShapeError) as caught:
         layer(array([[1.0, 2.0]]))
+    assert str(caught.value) == "Affine(3 -> 2) expected x of shape (batch, 3), got (1, 2)."
+    with pytest.raises(
+        TypeError, match=r"\(3 -> 2\) expected x of shape \(batch, 3\), got a list; "
+    ):
+        layer([[1.0, 2.0, 3.0]])
+    with pytest.raises(TypeError, match=r"Affine\(3 -> 2\) expected .*float32, got .*int"):
+        layer(array([[1, 2, 3]]))
 
 
 def test_flatten(backend, array):
@@ -69,3 +78,26 @@ def test_affine_of_no_features_is_an_error(sizes):
     """A width of 0 is a mistake."""
     with pytest.raises(ShapeError, match="none of them 0"):
         Affine(*sizes)
+
+
+def test_the_layers_of_an_mlp_draw_from_one_stream(backend):
+    """Not each the same numbers anew: the second layer goes on where the first stopped."""
+    model = MLP(3, 3, 3, weight="normal", rng=5)
+    numbers = np.random.default_rng(5).standard_normal(18)
+    scale = float(model[0].W[0, 0]) / numbers[0]
+    assert_close(model[0].W, (scale * numbers[:9]).reshape(3, 3), rtol=1e-5)
+    assert_close(model[2].W, (scale * numbers[9:]).reshape(3, 3), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("activation", "variance"), [("relu", 2 / 300), ("tanh", 2 / 400), ("sigmoid", 2 / 400)]
+)
+def test_the_initializer_of_an_mlp_suits_its_activation(activation, variance):
+    """He for ReLU: 2 / in; Glorot for the others: 2 / (in + out)."""
+    with xpnet.using("numpy"):
+        W = MLP(300, 100, 10, activation=activation, rng=0)[0].W.data
+    assert float(W.var()) == pytest.approx(variance, rel=0.05)
+
+
+def test_an_mlps_width_may_be_numpys(backend):
+    assert MLP(3, np.int64(4), 2)[0].W.shape == (3, 4)

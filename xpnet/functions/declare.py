@@ -19,6 +19,13 @@ def standard(function: Callee) -> Callee:
     return function
 
 
+def from_front(axis: int, ndim: int) -> int:
+    """`axis` counted from the front; IndexError where there is none. Not every library looks."""
+    if not -ndim <= axis < ndim:
+        raise IndexError(f"axis {axis} is out of range for {ndim} dimensions.")
+    return axis % ndim
+
+
 def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[..., Any]:
     """A differentiable elementwise function of the standard, from one rule for each argument.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.functions.declare import constant, elementwise, standard
-from xpnet.namespace import array_namespace
+from xpnet.namespace import array_namespace, has_dtype
 
 
 def _fn(name: str, x: Any) -> Any:
@@ -44,7 +44,8 @@ class _Power(Function):
         xp = array_namespace(gy)
         gx1 = gx2 = None
         if self.needs[0]:
-            gx1 = gy * x2 * xp.pow(x1, xp.where(x2 == 0, 1.0, x2 - 1.0))
+            corner = xp.logical_and(x1 == 0, x2 == 0)  # 0 times infinity
+            gx1 = gy * x2 * xp.pow(x1, xp.where(corner, 1.0, x2 - 1.0))
         if self.needs[1]:
             gx2 = gy * y * xp.log(xp.where(x1 == 0, 1.0, x1))
         return gx1, gx2
@@ -69,6 +70,8 @@ def pow(x1: Any, x2: Any, /) -> Any:
     if isinstance(x2, (int, float)):
         return _PowerOfScalar(x2)(x1)
     if isinstance(x1, (int, float)):
+        if isinstance(x1, float) and has_dtype(x2, "integral"):
+            raise TypeError(f"{x1} ** x needs an x of floating-point numbers, got {x2.dtype}.")
         x1 = array_namespace(x2).full_like(x2, x1)
     return _Power()(x1, x2)
 

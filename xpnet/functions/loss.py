@@ -22,13 +22,16 @@ class SoftmaxCrossEntropy(Function):
         z = x - xp.max(x, axis=-1, keepdims=True)
         e = xp.exp(z)
         total = xp.sum(e, axis=-1, keepdims=True)
-        self.n = compat.size(total)
-        self.softmax, self.weights = e / total, _weights(t, x)
-        loss = xp.sum((xp.log(total) - z) * self.weights) / self.n
-        if t.ndim == x.ndim:
+        self.n = math.prod(total.shape)
+        self.softmax, soft = e / total, t.ndim == x.ndim
+        named = t != 0 if soft else _is_class(t, x)
+        self.weights = t if soft else xp.astype(named, x.dtype)
+        terms = xp.where(named, xp.log(total) - z, 0.0)  # z may be infinite where nothing is asked
+        loss = xp.sum(terms * t if soft else terms) / self.n
+        if soft:
             return loss
-        named = xp.sum(self.weights)  # one for each row, unless its number names no class
-        return xp.where(named == self.n, loss, math.inf)
+        count = xp.sum(self.weights)  # one for each row, unless its number names no class
+        return xp.where(count == self.n, loss, math.inf)
 
     def backward(self, gy: Any, x: Any, t: Any) -> Any:
         share = gy / self.n
@@ -59,13 +62,13 @@ class SoftmaxMinusTarget(Function):
         return gx, gt
 
 
-def _weights(t: Any, x: Any) -> Any:
-    """The target as rows of weights of the shape of x: class numbers become one-hot rows."""
-    if t.ndim == x.ndim:
-        return t
-    xp = array_namespace(t)
-    classes = xp.arange(x.shape[-1], dtype=t.dtype, device=compat.device(t))
-    return xp.astype(t[..., None] == classes, x.dtype)
+def _is_class(t: Any, x: Any) -> Any:
+    """Class numbers as rows of the shape of x: True at the class."""
+    xp, n = array_namespace(t), x.shape[-1]
+    if n > 128 and xp.iinfo(t.dtype).max < n:
+        t = xp.astype(t, xp.int32)  # bytes cannot count so far
+    classes = xp.arange(n, dtype=t.dtype, device=compat.device(t))
+    return t[..., None] == classes
 
 
 def softmax_cross_entropy(x: Any, t: Any) -> Any:
@@ -122,8 +125,7 @@ def mean_squared_error(y: Any, t: Any) -> Any:
     ShapeError
         The shapes differ.
     """
-    _check_same_shape("mean_squared_error", y, t)
-    difference = y - t
+    difference = y - _matching("mean_squared_error", y, t)
     return array_namespace(difference).mean(difference * difference)
 
 
@@ -134,7 +136,7 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
     ----------
     y, t : arrays or Variables of one shape
         Probabilities and targets, both from 0 to 1. Probabilities count as at least 1e-7 away
-        from both, and have no gradient beyond; from scores before the sigmoid,
+        from both (5e-4 in float16), and have no gradient beyond; from scores before the sigmoid,
         `binary_cross_entropy_with_logits` has no such limit.
 
     Raises
@@ -142,9 +144,10 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
     ShapeError
         The shapes differ.
     """
-    _check_same_shape("binary_cross_entropy", y, t)
+    t = _matching("binary_cross_entropy", y, t)
     xp = array_namespace(y, t)
-    y = xp.minimum(xp.maximum(y, 1e-7), 1.0 - 1e-7)
+    least = max(1e-7, float(xp.finfo(y.dtype).eps) / 2.0)
+    y = xp.minimum(xp.maximum(y, least), 1.0 - least)
     return -xp.mean(xp.log(y) * t + xp.log(1.0 - y) * (1.0 - t))
 
 
@@ -161,15 +164,17 @@ def binary_cross_entropy_with_logits(x: Any, t: Any) -> Any:
     ShapeError
         The shapes differ.
     """
-    _check_same_shape("binary_cross_entropy_with_logits", x, t)
+    t = _matching("binary_cross_entropy_with_logits", x, t)
     xp = array_namespace(x, t)
     return xp.mean(xp.logaddexp(x, xp.zeros_like(x)) - x * t)
 
 
-def _check_same_shape(name: str, y: Any, t: Any) -> None:
+def _matching(name: str, y: Any, t: Any) -> Any:
+    """The target, of the prediction's shape, or it is an error; integers in its dtype."""
     if y.shape != t.shape:
         hint = " Reshape one to the other." if math.prod(y.shape) == math.prod(t.shape) else ""
         raise ShapeError(
             f"{name} expected a target of the prediction's shape {tuple(y.shape)}, "
             f"got {tuple(t.shape)}.{hint}"
         )
+    return t if has_dtype(t, "real floating") else array_namespace(y, t).astype(t, y.dtype)

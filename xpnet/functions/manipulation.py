@@ -5,7 +5,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from xpnet.autodiff import Function
-from xpnet.functions.declare import standard
+from xpnet.functions.declare import from_front, standard
 from xpnet.namespace import array_namespace
 
 
@@ -60,7 +60,7 @@ class Concat(Function):
         self.axis = axis
 
     def forward(self, *xs: Any) -> Any:
-        self.axis %= xs[0].ndim
+        self.axis = from_front(self.axis, xs[0].ndim)
         self.ends = [0, *accumulate(x.shape[self.axis] for x in xs)]
         return array_namespace(*xs).concat(xs, axis=self.axis)
 
@@ -80,7 +80,7 @@ def reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> A
 @standard
 def permute_dims(x: Any, /, axes: tuple[int, ...]) -> Any:
     """The axes of x in another order: axis i of the result is axis axes[i] of x."""
-    return PermuteDims(tuple(a + x.ndim if a < 0 else a for a in axes))(x)
+    return PermuteDims(tuple(from_front(a, x.ndim) for a in axes))(x)
 
 
 @standard
@@ -92,16 +92,14 @@ def broadcast_to(x: Any, /, shape: tuple[int, ...]) -> Any:
 @standard
 def expand_dims(x: Any, /, *, axis: int = 0) -> Any:
     """x with a new axis of length 1 at `axis`."""
-    if not -x.ndim - 1 <= axis <= x.ndim:
-        raise IndexError(f"axis {axis} is out of range for {x.ndim} dimensions and a new one.")
-    axis %= x.ndim + 1
+    axis = from_front(axis, x.ndim + 1)
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
 @standard
 def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Any:
     """x without the axes `axis`, each of which must have length 1."""
-    axes = {a % x.ndim for a in ((axis,) if isinstance(axis, int) else axis)}
+    axes = {from_front(a, x.ndim) for a in ((axis,) if isinstance(axis, int) else axis)}
     if any(x.shape[a] != 1 for a in axes):
         raise ValueError(f"Only axes of length 1 can be squeezed; shape {x.shape}, axis {axis}.")
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))

@@ -9,7 +9,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import Function
-from xpnet.functions.declare import standard
+from xpnet.functions.declare import from_front, standard
 from xpnet.namespace import array_namespace
 
 Axis = int | tuple[int, ...] | None
@@ -24,7 +24,7 @@ class _Reduction(Function):
     def forward(self, x: Any) -> Any:
         axes = range(x.ndim) if self.axis is None else self.axis
         axes = (axes,) if isinstance(axes, int) else axes
-        self.reduced = {a % x.ndim for a in axes}
+        self.reduced = {from_front(a, x.ndim) for a in axes}
         self.full = x.shape
         self.kept = tuple(1 if i in self.reduced else n for i, n in enumerate(x.shape))
         reduce = getattr(array_namespace(x), type(self).__name__.lower())

@@ -5,8 +5,9 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ClassVar, Self
 
-from xpnet.autodiff import Parameter, Variable, gradients
-from xpnet.backend import Array, Backend, array_like, resolve
+from xpnet import functions as F
+from xpnet.autodiff import Parameter, Variable, as_constant, data_of, gradients
+from xpnet.backend import Array, Backend, array_like, resolve, to_numpy
 from xpnet.errors import GradientError, StateError
 
 _inside: ContextVar[bool] = ContextVar("xpnet_inside_a_layer", default=False)
@@ -43,22 +44,28 @@ class Layer:
     """
 
     training: bool = True
-    _last: tuple[list[Variable], Variable]
-    compute: ClassVar[Callable[..., Any]]  # the subclass's own text of forward
+    _last: tuple[list[Variable], Any]  # the inputs that have a gradient, and the output
 
-    def __init_subclass__(cls) -> None:
-        if "forward" in cls.__dict__:
-            cls.compute = cls.forward
-            cls.forward = _step_by_step(cls.compute)  # type: ignore[method-assign]
-
-    def forward(self, *xs: Any) -> Any:
+    def forward(self, *xs: Any, **options: Any) -> Any:
         """The layer's value. A subclass writes it; called by itself it remembers for `backward`."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward.")
 
-    def __call__(self, *xs: Any) -> Any:
+    _text: ClassVar[Callable[..., Any]] = forward  # as the subclass wrote it
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "forward" in cls.__dict__:
+            cls._text = cls.forward
+            cls.forward = _step_by_step(cls._text)  # type: ignore[method-assign]
+
+    def __call__(self, *xs: Any, **options: Any) -> Any:
         token = _inside.set(True)
         try:
-            return self.compute(*xs)
+            return self._text(*xs, **options)
+        except Exception as error:
+            if not hasattr(error, "__notes__"):  # else a layer within this one has told
+                error.add_note(f"in {self!r}")
+            raise
         finally:
             _inside.reset(token)
 
@@ -68,7 +75,7 @@ class Layer:
         Parameters
         ----------
         dout : array or scalar, of the shape of what `forward` returned
-            The gradient of the output.
+            The gradient of the output; of several outputs, a tuple.
 
         Returns
         -------
@@ -84,8 +91,10 @@ class Layer:
         if "_last" not in self.__dict__:
             raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
         inputs, y = self._last
+        if isinstance(y, tuple):  # the same gradients as those of one number
+            y, dout = sum(F.sum(yi * g) for yi, g in zip(y, dout, strict=True)), 1.0
         parameters = [p for p in self.parameters() if p.requires_grad]
-        found = gradients(y, [*inputs, *parameters], dout)
+        found = gradients(as_constant(y), [*inputs, *parameters], dout)
         for p, g in zip(parameters, found[len(inputs) :], strict=True):
             p.grad = g if p.grad is None else p.grad + g
         return found[: len(inputs)] if len(inputs) > 1 else found[0] if inputs else None
@@ -139,10 +148,13 @@ class Layer:
             p.data = array_like(state[name], p.data)
 
     def to(self, backend: str | Backend) -> Self:
-        """Move the parameters to another library or device; gradients are forgotten."""
+        """Move the parameters to another library or device; gradients are forgotten.
+
+        Make the optimizer afterwards: what it keeps does not move.
+        """
         backend = resolve(backend)
         for p in self.parameters():
-            p.data, p.grad = backend.asarray(p.data), None
+            p.data, p.grad = backend.asarray(to_numpy(p.data).copy()), None
         return self
 
     def train(self, mode: bool = True) -> Self:
@@ -159,21 +171,24 @@ class Layer:
         return f"{type(self).__name__}()"
 
 
-def _step_by_step(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """`forward` as the lessons use it, around the subclass's own text.
+def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
+    """`forward` as the lessons use it, around the text that the subclass wrote.
 
     From outside, arrays in are arrays out, and what `backward` needs is remembered. Inside
     another layer, or given Variables, it is the subclass's text and no more.
     """
 
-    @wraps(compute)
-    def forward(self: Layer, *xs: Any) -> Any:
-        if _inside.get() or any(isinstance(x, Variable) for x in xs):
-            return compute(self, *xs)
+    @wraps(text)
+    def forward(self: Layer, *xs: Any, **options: Any) -> Any:
+        if _inside.get():
+            return text(self, *xs, **options)
+        self.__dict__.pop("_last", None)
+        if any(isinstance(x, Variable) for x in xs):
+            return text(self, *xs, **options)
         variables = [Variable(float(x) if isinstance(x, int) else x) for x in xs]
-        y = self(*variables)
+        y = self(*variables, **options)
         self._last = [v for v in variables if v.requires_grad], y
-        return y.data
+        return tuple(map(data_of, y)) if isinstance(y, tuple) else data_of(y)
 
     return forward
 

@@ -1,6 +1,6 @@
 """Layers made of layers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +29,12 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer) -> None:
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(
+                    f"Sequential expected layers, got a {type(layer).__name__}; "
+                    "of a list, write Sequential(*layers)."
+                )
         self.layers = list(layers)
 
     def forward(self, x: Any) -> Any:
@@ -87,7 +93,8 @@ class MLP(Sequential):
         weight: str | Initializer | None = None,
         rng: Any = None,
     ) -> None:
-        widths = [in_features, *([hidden] if isinstance(hidden, int) else hidden), out_features]
+        inner = hidden if isinstance(hidden, Iterable) else [hidden]
+        widths = [in_features, *inner, out_features]
         rng = default_rng(rng)  # once: the layers draw in turn from one stream
         weight = weight or ("he_normal" if activation == "relu" else "glorot_normal")
         layers: list[Layer] = []
