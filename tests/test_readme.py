@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import xpnet
-from xpnet.cli import app
+from xpnet.cli.commands import app
 from xpnet.testing import assert_close
 
 ROOT = Path(__file__).parent.parent

@@ -1,6 +1,8 @@
 """Weights go to a file and come back, or the error says which file and why."""
 
+import errno
 import json
+import os
 import struct
 
 import numpy as np
@@ -149,6 +151,18 @@ def test_an_array_that_the_format_lacks_is_refused_before_a_file_is_touched(tmp_
         serialization.save_file({"x": np.asarray(["text"])}, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    """The system's own error names none, and that of a missing folder the temporary file."""
+    path = tmp_path / "x.csv"
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    match = rf"No space left on device: '{path}'"
+    with pytest.raises(OSError, match=match), serialization.replacing(path):
+        raise full
+    path = tmp_path / "none" / "x.csv"
+    with pytest.raises(FileNotFoundError, match=rf"No such file or directory: '{path}'"):
+        serialization.save_file({}, path)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):

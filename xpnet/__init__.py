@@ -36,6 +36,7 @@ from xpnet.errors import DataError as DataError
 from xpnet.errors import GradientError as GradientError
 from xpnet.errors import ShapeError as ShapeError
 from xpnet.errors import StateError as StateError
+from xpnet.errors import TrainingError as TrainingError
 from xpnet.errors import XpnetError as XpnetError
 from xpnet.layers import MLP as MLP
 from xpnet.layers import Add as Add

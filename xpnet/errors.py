@@ -5,7 +5,8 @@
     ├── DataError         a file of data is missing, cut or corrupt      (also a ValueError)
     ├── ShapeError        an array does not fit where it was given       (also a ValueError)
     ├── GradientError     a derivative is asked for that does not exist  (also a RuntimeError)
-    └── StateError        weights that do not fit their model or file    (also a ValueError)
+    ├── StateError        weights that do not fit their model or file    (also a ValueError)
+    └── TrainingError     the loss is no number any more                 (also an ArithmeticError)
 
 Each message says what was expected, what was given, where, and what to try. Each class is also
 the built-in error that a caller without knowledge of xpnet would catch.
@@ -34,3 +35,7 @@ class GradientError(XpnetError, RuntimeError):
 
 class StateError(XpnetError, ValueError):
     """Saved weights do not fit the model they are loaded into, or the file is not readable."""
+
+
+class TrainingError(XpnetError, ArithmeticError):
+    """A training's loss became infinite or NaN."""

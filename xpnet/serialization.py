@@ -41,11 +41,16 @@ def load(model: Layer, path: PathLike) -> dict[str, str]:
         changed.
     """
     state, metadata = load_file(path)
+    set_state(model, state, path)
+    return metadata
+
+
+def set_state(model: Layer, state: dict[str, Any], path: PathLike) -> None:
+    """`model.load_state_dict(state)`, whose error names the file that `state` was read from."""
     try:
         model.load_state_dict(state)
     except StateError as error:
         raise StateError(f"{path}: these are another model's weights. {error}") from None
-    return metadata
 
 
 def save_file(
@@ -117,15 +122,24 @@ def load_file(path: PathLike) -> tuple[dict[str, Any], dict[str, str]]:
 def replacing(path: PathLike) -> Iterator[Path]:
     """A block that writes a temporary file beside `path`, which then takes its place in one step.
 
-    A process that is killed, or a disk that is full, leaves the old file, or none.
+    A process that is killed, or a disk that is full, leaves the old file, or none. An OSError names
+    `path`.
 
-    >>> with replacing("/tmp/numbers.csv") as temporary:  # doctest: +SKIP
-    ...     temporary.write_text("1,2,3")
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with replacing(f"{folder}/numbers.csv") as temporary:
+    ...         n = temporary.write_text("1,2,3")
+    ...     print(Path(f"{folder}/numbers.csv").read_text())
+    1,2,3
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:  # a full disk gives no name, others that of the temporary file
+        if error.errno is not None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)

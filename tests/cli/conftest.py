@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 from typer.testing import CliRunner
 
-from xpnet.cli import app
+from xpnet.cli.commands import app
 from xpnet.data import load_mnist
 
 ROOT = Path(__file__).parents[2]

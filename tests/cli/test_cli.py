@@ -1,6 +1,7 @@
 """The command line as a whole: help, versions, wrong words, and what ends each command."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -23,6 +24,14 @@ def test_without_a_word_it_shows_the_help(xpnet_):
     answer = xpnet_()
     assert answer.code == 2
     assert "Begin with: xpnet train" in answer.out + answer.err
+
+
+def test_each_line_of_help_begins_with_what_it_is_about(xpnet_):
+    """With a noun or a verb, its capital letter or its article; not in the middle of a sentence."""
+    screens = [xpnet_(*words, "--help").out for words in ([], *([c] for c in COMMANDS))]
+    firsts = set(re.findall(r"  ([A-Z][a-z]+) .* +│$", "\n".join(screens), re.MULTILINE))
+    assert {"Show", "Widths", "Seed", "Run", "Folder"} <= firsts
+    assert not firsts & {"And", "Of", "Where", "In", "To", "As"}
 
 
 def test_the_version(xpnet_):
@@ -84,6 +93,70 @@ def test_a_reader_that_leaves_is_no_error(start, digits, tmp_path, command):
     assert process.wait() == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell, nor signal")
+class TestTheProcess:
+    """What `main` does before a command runs."""
+
+    def test_a_closed_output_is_no_error(self, start, digits, tmp_path):
+        """`xpnet train >&-`, as some services start programs."""
+        flags = f"--data-dir {digits} --epochs 1 --hidden 8 --out {tmp_path / 'run'}"
+        program = ("-c", f"import os; os.execl('/bin/sh', 'sh', '-c', {SHELL!r} + ' >&-')")
+        process = start(program=program, ARGS=f"train {flags}", PYTHON=sys.executable)
+        assert process.stderr.read() == ""
+        assert process.wait() == 0
+        assert (tmp_path / "run" / "config.json").exists()
+
+    def test_a_name_that_the_encoding_lacks_is_escaped(self, start, run_folder, pictures, tmp_path):
+        shutil.copy(pictures / "7.png", tmp_path / "日.png")
+        process = start("predict", run_folder[0], tmp_path / "日.png", PYTHONIOENCODING="cp1252")
+        out, err = process.communicate()
+        assert (process.returncode, err) == (0, "")
+        assert out.startswith(f"{tmp_path}/\\u65e5.png  ")
+
+    def test_so_is_that_of_a_run(self, start, digits, tmp_path):
+        """Through the table as well, which rich prints."""
+        flags = ("--data-dir", digits, "--epochs", 1, "--hidden", 8, "--out", tmp_path / "é")
+        process = start("train", *flags, PYTHONIOENCODING="ascii")
+        out, err = process.communicate()
+        assert (process.returncode, err) == (0, "")
+        assert out.endswith(f"Run folder: {tmp_path}/\\xe9\n")
+
+    @pytest.mark.parametrize("module", ["typer", "typer.core", "xpnet.training", "xpnet.data"])
+    def test_ctrl_c_while_something_is_imported(self, start, module):
+        """By the command line at its start, or by the command."""
+        code = (
+            "import os, signal, sys, xpnet.cli\n"
+            "class Slow:\n"
+            "    def find_spec(self, name, *_):\n"
+            f"        if name == {module!r}:\n"
+            "            os.kill(os.getpid(), signal.SIGINT)\n"
+            "sys.meta_path.insert(0, Slow())\n"
+            "sys.argv[1:] = ['evaluate', 'run']\n"
+            "xpnet.cli.main()"
+        )
+        process = start(program=("-c", code))
+        assert process.communicate() == ("", "Interrupted.\n")
+        assert process.returncode == 130
+
+    @pytest.mark.parametrize("command", ["evaluate", "predict"])
+    def test_ctrl_c_in_what_saves_nothing_says_no_more(self, start, run_folder, command):
+        """Nor does a second one, on the way out."""
+        code = (
+            "import atexit, os, signal, xpnet.cli, xpnet.training as t\n"
+            "press = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+            "t.open_run = press\n"
+            "atexit.register(press)\n"
+            "xpnet.cli.main()"
+        )
+        process = start(command, run_folder[0], *["x.png"][: command == "predict"],
+                        program=("-c", code))  # fmt: skip
+        assert process.communicate() == ("", "Interrupted.\n")
+        assert process.returncode == 130
+
+
+SHELL = "exec $PYTHON -m xpnet $ARGS"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
@@ -91,7 +164,7 @@ def test_a_reader_that_leaves_is_no_error(start, digits, tmp_path, command):
         (MemoryError("Unable to allocate\n 9 TiB"), 2, "Error: Unable to allocate 9 TiB"),
         (OSError(28, "No space left on device"), 2, "Error: [Errno 28] No space left on device"),
         (xpnet.DataError("a.idx: cut"), 2, "Error: a.idx: cut"),
-        (KeyboardInterrupt(), 130, "Interrupted: nothing was saved."),
+        (KeyboardInterrupt(), 130, "Interrupted. Nothing was saved."),
     ],
     ids=["memory", "so much memory", "disk", "ours", "Ctrl-C"],
 )

@@ -84,6 +84,29 @@ def test_the_built_in_data_are_those_of_a_run_on_them(xpnet_, run_folder, tmp_pa
     assert [row[0] for row in table_of(answer.out).values()] == images
 
 
+def test_a_run_that_was_not_finished_says_so(xpnet_, run_folder, tmp_path):
+    assert "not finished" not in xpnet_("evaluate", run_folder[0]).out
+    run = tmp_path / "run"
+    run.mkdir()
+    state, described = _read(run_folder[0])
+    _write(run, state, {**described, "epochs_finished": 3})
+    answer = xpnet_("evaluate", run)
+    assert answer.code == 0
+    assert answer.out.startswith("The training was not finished: 3 of 4 epochs.\n400 test images")
+
+
+def test_data_that_were_moved_are_told_by_the_run(xpnet_, run_folder, digits, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    state, described = _read(run_folder[0])
+    _write(run, state, {**described, "data_dir": str(tmp_path / "gone")})
+    answer = xpnet_("evaluate", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{run}: the run was trained on {tmp_path / 'gone'}, which is not there" in answer.said
+    assert answer.said.endswith("Name another with --data-dir.")
+    assert xpnet_("evaluate", run, "--data-dir", digits).code == 0
+
+
 def _read(run):
     with safetensors.safe_open(run / "model.safetensors", framework="numpy") as file:
         described = json.loads(file.metadata()["xpnet"])
@@ -108,6 +131,11 @@ def _cut(run):
     (run / "model.safetensors").write_bytes(data[: len(data) // 2])
 
 
+def _not_finite(run):
+    state, described = _read(run)
+    _write(run, {name: x * np.float32(np.inf) for name, x in state.items()}, described)
+
+
 def _half_described(run):
     state, described = _read(run)
     del described["architecture"]["out_features"]
@@ -128,13 +156,15 @@ def _another_models(run):
         (_cut, "cannot be read as safetensors"),
         (_half_described, "model.safetensors: its metadata do not describe the model"),
         (_another_models, "model.safetensors: these are another model's weights"),
+        (_not_finite, "model.safetensors: the network's scores are not finite"),
     ],
 )
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
-def test_what_is_no_run_is_named(xpnet_, run_folder, tmp_path, command, harm, said):
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of making the harm
+def test_what_is_no_run_is_named(xpnet_, run_folder, pictures, tmp_path, command, harm, said):
     run = shutil.copytree(run_folder[0], tmp_path / "run")
     harm(run)
-    answer = xpnet_(command, run, *(["x.png"] if command == "predict" else []))
+    answer = xpnet_(command, run, *([pictures / "7.png"] if command == "predict" else []))
     assert (answer.code, answer.out) == (2, "")
     assert answer.said.startswith("Error: ")
     assert str(run) in answer.said

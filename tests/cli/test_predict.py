@@ -68,7 +68,12 @@ def test_without_pillow_it_says_what_to_install(xpnet_, run_folder, monkeypatch,
     answer = xpnet_("predict", run_folder[0], tmp_path / "x.png")
     assert (answer.code, answer.out) == (2, "")
     assert "needs Pillow" in answer.said
-    assert "pip install" in answer.said
+    assert answer.said.endswith("pip install pillow")
+
+
+def test_its_help_states_the_limits(xpnet_):
+    out = " ".join(xpnet_("predict", "--help").out.split())
+    assert "One digit a picture, and no frame around it" in out
 
 
 def test_a_network_on_other_images_is_refused(xpnet_, write_digits, pictures, tmp_path):

@@ -9,6 +9,7 @@ import shutil
 import signal
 import struct
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_history_has_a_row_an_epoch(run_folder):
 
 
 def test_the_weights_are_read_by_safetensors_alone(run_folder):
-    """Names, shapes and type; and in the metadata, the architecture that they are of."""
+    """Names, shapes and type; and in the metadata, all that config.json says."""
     with safetensors.safe_open(run_folder[0] / "model.safetensors", framework="numpy") as file:
         shapes = {name: file.get_tensor(name).shape for name in file.keys()}  # noqa: SIM118 - no dict
         assert file.get_tensor("layers.0.W").dtype == np.float32
@@ -87,6 +88,7 @@ def test_the_weights_are_read_by_safetensors_alone(run_folder):
         "layers.0.W": (784, 32), "layers.0.b": (32,), "layers.2.W": (32, 16),
         "layers.2.b": (16,), "layers.4.W": (16, 10), "layers.4.b": (10,),
     }  # fmt: skip
+    assert described == config_of(run_folder[0])
     assert described["architecture"] == {
         "in_features": 784, "hidden": [32, 16], "out_features": 10, "activation": "relu",
     }  # fmt: skip
@@ -170,6 +172,7 @@ def test_quiet_prints_the_result_alone(train, tmp_path):
     assert re.fullmatch(line, answer.out)
 
 
+LEFT = r"\d+:\d\d:\d\d left"
 FIGURES = r"loss (\d\.\d{4})  accuracy (\d+\.\d\d)%  [\d,]+ samples/s"
 
 
@@ -200,7 +203,7 @@ def on_terminal(start, *args, columns="100", **env):
 @on_posix
 @pytest.mark.parametrize("columns", ["80", "140"])
 def test_on_a_terminal_a_bar_shows_how_it_goes(start, digits, tmp_path, columns):
-    """Loss, accuracy, speed, time left, unabridged; then it goes, and the cursor is there again."""
+    """Time left, loss, accuracy, speed; then it goes, and the cursor is there again."""
     flags = ("--data-dir", digits, "--epochs", 3, "--hidden", 8, "--out", tmp_path / "run")
     process, shown = on_terminal(start, "train", *flags, columns=columns)
     text = "".join(shown)
@@ -208,12 +211,35 @@ def test_on_a_terminal_a_bar_shows_how_it_goes(start, digits, tmp_path, columns)
     plain = without_colours(text)
     for epoch in (1, 2, 3):
         assert re.search(rf"\r {{4}}{epoch}  +\d\.\d{{4}}", plain)
-    loss, accuracy = map(float, re.search(rf"epoch 3/3 ━+ {FIGURES} 00:00 left", plain).groups())
+    loss, accuracy = map(float, re.search(rf"epoch 3/3 ━+ 0:00:00 left  {FIGURES}", plain).groups())
     row = rows_of(tmp_path / "run")[-1]
     assert loss == pytest.approx(row["train_loss"], abs=6e-5)
     assert accuracy == pytest.approx(100 * row["train_accuracy"], abs=6e-3)
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
     assert "left" not in plain[plain.rindex("Test accuracy") :]
+
+
+@on_posix
+@pytest.mark.parametrize(
+    ("columns", "figures"),
+    [
+        ("60", r"loss \d\.\d{4}  accuracy \d+\.\d\d%"),
+        ("45", r"loss \d\.\d{4}"),
+        ("30", ""),
+    ],
+)
+def test_a_narrow_terminal_shows_fewer_figures_and_these_whole(
+    start, digits, tmp_path, columns, figures
+):
+    """The time left is the last to go; it is not spoken of before it is known."""
+    flags = ("--data-dir", digits, "--epochs", 3, "--hidden", 8, "--out", tmp_path / "run")
+    process, shown = on_terminal(start, "train", *flags, columns=columns)
+    plain = without_colours("".join(shown))
+    assert process.wait() == 0
+    bars = [line.rstrip() for line in re.split(r"[\r\n]+", plain) if "━" in line]
+    assert re.fullmatch(rf"epoch 3/3 ━+ {LEFT}  {figures}".strip(), bars[-1])
+    assert all(len(line) <= int(columns) and "…" not in line for line in bars)
+    assert all(re.search(LEFT, line) for line in bars if "left" in line)
 
 
 @on_posix
@@ -312,7 +338,12 @@ def test_the_seed_decides(xpnet_, digits, tmp_path):
         (["--epochs", "1.5"], "--epochs"),
         (["--batch-size", "0"], "--batch-size"),
         (["--seed", "-1"], "--seed"),
-        (["cifar"], "DATASET: expected one of mnist; got 'cifar'"),
+        (
+            ["cifar"],
+            "DATASET: expected one of mnist; got 'cifar'. Other data, .* --data-dir FOLDER",
+        ),
+        (["--out", ""], "--out.*: expected a folder, got ''"),
+        (["--data-dir", ""], "--data-dir.*: expected a folder, got ''"),
         (["--backend", "numpi"], "Unknown backend 'numpi'. Expected library.* numpy, cupy, torch"),
         (["--backend", "numpy:1"], "'numpy:1' cannot be used: NumPy knows the device 'cpu' alone"),
     ],
@@ -322,6 +353,15 @@ def test_a_bad_flag_is_named_and_nothing_is_made(train, tmp_path, flags, said):
     assert (answer.code, answer.out) == (2, "")
     assert re.search(said, answer.said)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_may_have_capitals(train, tmp_path):
+    names = ("--optimizer", "Adam", "--activation", "ReLU", "--dtype", "Float32")
+    answer = train("MNIST", *names)
+    assert (answer.code, answer.err) == (0, "")
+    config = config_of(tmp_path / "run")
+    found = [config[name] for name in ("dataset", "optimizer", "activation", "dtype")]
+    assert found == ["mnist", "adam", "relu", "float32"]
 
 
 # --- the backends -----------------------------------------------------------------------------
@@ -444,10 +484,30 @@ def test_what_is_at_out_is_not_touched(train, tmp_path, what):
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(train, tmp_path):
     (tmp_path / "file").touch()
-    answer = train("--out", tmp_path / "file" / "run")
+    """Before the data are read and anything is printed."""
+    answer = train("--out", tmp_path / "file" / "run", "--data-dir", tmp_path / "none")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.said.startswith(f"Error: {tmp_path / 'file' / 'run'} cannot be made: ")
+    assert "--out" in answer.said
+
+
+def test_a_disk_that_is_full_names_the_file_and_the_folder(train, tmp_path, monkeypatch):
+    """It fills up in the second epoch."""
+    write_csv, written = xpnet.training.History.write_csv, []
+
+    def fills_up(self, path):
+        written.append(path)
+        if len(written) == 3:
+            with xpnet.serialization.replacing(path):
+                raise OSError(28, "No space left on device")
+        write_csv(self, path)
+
+    monkeypatch.setattr(xpnet.training.History, "write_csv", fills_up)
+    answer = train("--epochs", 2)
+    run = tmp_path / "run"
+    said = f"Error: [Errno 28] No space left on device: '{run / 'history.csv'}'. "
     assert answer.code == 2
-    assert answer.said.startswith("Error: ")
-    assert str(tmp_path / "file") in answer.said
+    assert answer.err == f"{said}The weights after epoch 2 are in {run}\n"
 
 
 def test_too_much_for_the_memory_is_a_sentence(train, tmp_path):
@@ -458,14 +518,21 @@ def test_too_much_for_the_memory_is_a_sentence(train, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_rate_that_is_too_high_ends_it_with_advice(train):
-    answer = train("--lr", 1e30, "--optimizer", "sgd", "--epochs", 5)
+@pytest.mark.parametrize("batch_size", [500, 2000], ids=["training", "test"])
+def test_a_rate_that_is_too_high_ends_it_with_advice(train, xpnet_, tmp_path, batch_size):
+    """With one step an epoch it is the test that finds it. The folder's weights are still good."""
+    answer = train("--lr", 1e30, "--optimizer", "sgd", "--epochs", 5, "--batch-size", batch_size)
     assert answer.code == 2
     assert re.fullmatch(
-        r"Error: The loss became (nan|inf) in epoch \d.* Try a smaller learning rate than .*",
+        r"Error: The (test )?loss became (nan|inf) (in|after) epoch 1.* Try a smaller learning rate than "
+        rf"1e\+30.* The weights of the start are in {tmp_path / 'run'}",
         answer.said,
     )
     assert "Test accuracy" not in answer.out
+    assert not config_of(tmp_path / "run")["finished"]
+    answer = xpnet_("evaluate", tmp_path / "run")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("The training was not finished: 0 of 5 epochs.\n")
 
 
 def test_without_matplotlib_it_says_so_and_goes_on(train, tmp_path, monkeypatch):
@@ -528,7 +595,7 @@ def test_ctrl_c_takes_the_bar_away(start, xpnet_, digits, tmp_path):
     text = ""
     for piece in shown:
         text += piece
-        if re.search(rf"epoch \d+/100000 ━+ {FIGURES} [\d:-]+ left", without_colours(text)):
+        if re.search(rf"epoch \d+/100000 ━+ .* left  {FIGURES}", without_colours(text)):
             break
     process.send_signal(signal.SIGINT)
     text += "".join(shown)
@@ -550,20 +617,45 @@ def test_ctrl_c_before_the_training_leaves_nothing(start, tmp_path):
     assert process.stdout.readline() == "reading\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
-    assert (process.returncode, out, err) == (130, "", "Interrupted: nothing was saved.\n")
+    assert (process.returncode, out, err) == (130, "", "Interrupted. Nothing was saved.\n")
     assert not (tmp_path / "run").exists()
 
 
-def test_ctrl_c_while_the_curves_are_drawn_loses_only_these(train, tmp_path, monkeypatch):
-    """As of one who presses it twice."""
+@on_posix
+@pytest.mark.parametrize("pause", [0.001, 0.01, 0.03, 0.1, 0.3])
+def test_ctrl_c_twice_is_ctrl_c_once(start, xpnet_, digits, tmp_path, pause):
+    """The second comes while the folder is written, the curves are drawn, or the process ends."""
+    run = tmp_path / "run"
+    process = start(
+        "train", "--data-dir", digits, "--epochs", 100000, "--hidden", 400, "--out", run
+    )
+    lines = iter(process.stdout.readline, "")
+    assert any(line.startswith("    1  ") for line in lines)
+    process.send_signal(signal.SIGINT)
+    time.sleep(pause)
+    process.send_signal(signal.SIGINT)
+    last = list(lines)[-1]
+    assert (process.wait(), process.stderr.read()) == (130, "")
+    assert last.endswith(f"What was learned so far is in {run}\n")
+    _is_a_whole_interrupted_run(run, xpnet_, digits)
 
-    def interrupted(*_):
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr("xpnet.plots.curves", interrupted)
-    answer = train()
-    assert (answer.code, answer.err) == (0, "")
-    assert "curves.png was skipped: interrupted.\n" in answer.out
-    assert f"Run folder: {tmp_path / 'run'}\n" in answer.out
-    assert config_of(tmp_path / "run")["finished"]
-    assert math.isfinite(rows_of(tmp_path / "run")[-1]["test_loss"])
+@on_posix
+def test_ctrl_c_after_the_last_epoch_comes_too_late(start, digits, tmp_path):
+    """While the curves of a whole run are drawn: they are drawn, and the run is no less whole."""
+    code = (
+        "import os, signal, xpnet.cli, xpnet.plots as plots\n"
+        "def pressed(*args, curves=plots.curves):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return curves(*args)\n"
+        "plots.curves = pressed\n"
+        "xpnet.cli.main()"
+    )
+    run = tmp_path / "run"
+    flags = ("--data-dir", digits, "--epochs", 1, "--hidden", 8, "--out", run)
+    process = start("train", *flags, program=("-c", code))
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert out.endswith(f"Run folder: {run}\n")
+    assert sorted(path.name for path in run.iterdir()) == FILES
+    assert config_of(run)["finished"]

@@ -278,7 +278,8 @@ def test_images_of_another_shape(folder, shape):
     place = folder(train_images=np.zeros(shape, np.uint8))
     message = refusal(place)
     assert message.startswith(f"{place / 'train-images-idx3-ubyte'}: expected uint8 images")
-    assert message.endswith(f"found uint8 of shape {shape}")
+    swapped = "; these look like labels" if len(shape) == 1 else ""
+    assert message.endswith(f"no size of which is 0; found uint8 of shape {shape}{swapped}")
 
 
 @pytest.mark.parametrize("shape", [(), (12, 1), (0,)])
@@ -288,6 +289,12 @@ def test_labels_of_another_shape(folder, shape):
     message = refusal(place)
     assert message.startswith(f"{place / 'train-labels-idx1-ubyte'}: expected uint8 labels")
     assert message.endswith(f"found uint8 of shape {shape}")
+
+
+def test_labels_that_are_images(folder):
+    """Files with each other's names are told to be so."""
+    message = refusal(folder(t10k_labels=np.zeros((3, 5, 4), np.uint8)))
+    assert message.endswith("found uint8 of shape (3, 5, 4); these look like images")
 
 
 @pytest.mark.parametrize("name", ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
@@ -313,5 +320,6 @@ def test_a_test_label_outside_the_classes(folder, one_hot):
     """A class that no training label announces is an error, whatever form labels take."""
     place = folder(t10k_labels=np.array([0, 10, 1], np.uint8))
     assert refusal(place, one_hot=one_hot) == (
-        f"{place}: a test label is 10, but the training labels make 10 classes, 0 to 9"
+        f"{place / 't10k-labels-idx1-ubyte'}: a test label is 10, but the training labels make "
+        "10 classes, 0 to 9"
     )

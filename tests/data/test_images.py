@@ -81,6 +81,28 @@ def test_a_prepared_digit_of_16_bits_comes_through_unchanged(load, digits):
     np.testing.assert_allclose(found, digits[0] / 255, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [((2, 26), (13, 15)), ((10, 18), (13, 15)), ((0, 20), (3, 5))],
+    ids=["too large", "too small", "in a corner"],
+)
+def test_a_drawing_of_28_pixels_is_prepared_like_any_other(load, rows, columns):
+    """Light on black, but of another size or place than MNIST's digits have."""
+    grey = np.zeros((28, 28))
+    grey[slice(*rows), slice(*columns)] = 1
+    found = load(grey)
+    top, bottom, _, _ = box(found)
+    assert bottom - top + 1 == 20
+    np.testing.assert_allclose(centre_of_mass(found), 14, atol=0.51)
+
+
+def test_all_of_mnist_counts_as_prepared():
+    """What is taken unchanged must include the originals: here all of the test images."""
+    built_in = Path(xpnet.data.__file__).with_name("mnist")
+    images = read_idx(built_in / "t10k-images-idx3-ubyte.xz") / np.float32(255)
+    assert all(map(xpnet.data.images._is_prepared, images))
+
+
 @pytest.mark.parametrize("paper", [0.0, 1.0])
 @pytest.mark.parametrize("side", [28, 84, 196])
 def test_real_digits_are_recovered(load, digits, side, paper):
@@ -187,6 +209,32 @@ def test_transparent_paper(load, ink, behind):
     opaque = seven() > 0
     pixels = np.stack([np.where(opaque, ink, behind), 255 * opaque], axis=2).astype(np.uint8)
     assert np.array_equal(load(Image.fromarray(pixels, "LA")), load(seven()))
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(0, 1), (1, 0), (0.9, 0.6)])
+@pytest.mark.parametrize("margin", [1, 40, 300])
+def test_a_sheet_with_transparent_margins(load, ink, paper, margin):
+    """An opaque card is the paper of what is drawn on it, whatever lies around it."""
+    grey = to_bytes(paper + (ink - paper) * seven())
+    card = np.pad(
+        np.dstack([grey, np.full_like(grey, 255)]), [(margin,) * 2, (margin,) * 2, (0, 0)]
+    )
+    np.testing.assert_allclose(load(Image.fromarray(card, "LA")), load(seven()), atol=1e-5)
+
+
+def test_a_card_of_28_pixels_is_no_prepared_digit(load):
+    """A white card with margins of black nothing is light on black, but not MNIST's digit."""
+    card = np.zeros((28, 28, 2), np.uint8)
+    card[4:24, 4:24] = 255
+    card[7:21, 10:12, 0] = 0
+    top, bottom, left, right = box(load(Image.fromarray(card, "LA")))
+    assert (bottom - top + 1, right - left + 1) == (20, 3)
+
+
+def test_a_coloured_bar_on_transparent_paper_is_ink(load):
+    """It fills its box as a sheet would, but nothing is on it."""
+    pixels = np.stack([bar() * 90, bar() * 255], axis=2).astype(np.uint8)
+    assert np.array_equal(load(Image.fromarray(pixels, "LA")), load(bar()))
 
 
 def test_transparent_corners_are_paper(load):
@@ -340,7 +388,7 @@ def test_decompression_bomb(load, tmp_path, monkeypatch, limit):
 def test_without_pillow(tmp_path, monkeypatch):
     """Without Pillow the message gives the command that installs it."""
     monkeypatch.setitem(sys.modules, "PIL", None)
-    assert 'pip install "xpnet[plots]"' in refusal(tmp_path / "picture.png")
+    assert refusal(tmp_path / "picture.png").endswith("missing: pip install pillow")
 
 
 def outcome(path):

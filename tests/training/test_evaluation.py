@@ -36,17 +36,31 @@ def test_one_hot_targets_serve_as_well(clusters):
 
 def test_the_model_is_in_evaluation_and_comes_back(clusters):
     """`training` is off inside, and afterwards what it was; nothing is recorded."""
-    modes = []
+    seen = []
 
     class Spy(xpnet.Layer):
         def forward(self, x):
-            modes.append(self.training)
-            return x * xpnet.Variable(2.0)
+            y = x * xpnet.Variable(2.0)
+            seen.append((self.training, y.requires_grad))
+            return y
 
-    spy = xpnet.Sequential(Spy())
-    predict(spy, clusters[0], 50)
-    assert modes == [False] * 3
-    assert spy.layers[0].training
-    spy.eval()
-    predict(spy, clusters[0])
-    assert not spy.layers[0].training
+    spies = xpnet.Sequential(Spy(), Spy())
+    spies[1].eval()  # one alone, as a frozen layer
+    predict(spies, clusters[0], 50)
+    assert seen == [(False, False)] * 6
+    assert [layer.training for layer in spies.sublayers()] == [True, True, False]
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError])
+def test_data_that_do_not_fit_on_the_device_are_a_dataerror(clusters, monkeypatch, error):
+    """NumPy and CuPy raise a MemoryError, PyTorch and JAX a RuntimeError: 110 x 4 float32."""
+
+    class Full(xpnet.backend.Backend):
+        def asarray(self, x, dtype=None):
+            raise error("out of memory, tried to allocate 1760 bytes")
+
+    model, full = xpnet.MLP(4, 5, 3, rng=0), Full(*xpnet.current())
+    monkeypatch.setattr("xpnet.training.evaluation.current", lambda: full)
+    x = np.tile(clusters[0], (1000, 1))
+    with pytest.raises(xpnet.DataError, match=r"^2 MB of data could not be placed on .*: out of"):
+        predict(model, x)

@@ -1,6 +1,8 @@
 """The run folder: whole after every epoch, and enough to rebuild the model."""
 
 import json
+import math
+import os
 
 import numpy as np
 import pytest
@@ -107,6 +109,19 @@ def test_nothing_is_overwritten(tmp_path):
     assert free_path(tmp_path / "empty", "mnist") == tmp_path / "empty"
 
 
+def test_where_no_folder_can_be_made_is_known_before(tmp_path, monkeypatch):
+    """Below a file, and in a folder that may not be written to."""
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(xpnet.StateError, match=r"file/a/b cannot be made: .*file is a file.*--out"):
+        free_path(file / "a" / "b", "mnist")
+    file.unlink()
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    for path in (tmp_path, tmp_path / "a", tmp_path / "a" / "b"):
+        with pytest.raises(xpnet.StateError, match=f"{tmp_path} cannot be written to.*--out"):
+            free_path(path, "mnist")
+
+
 def test_default_paths_differ(tmp_path, monkeypatch):
     """Two runs that start in the same second have folders of their own."""
     monkeypatch.chdir(tmp_path)
@@ -119,6 +134,11 @@ def test_default_paths_differ(tmp_path, monkeypatch):
     assert all(path.parent.name == "runs" and path.name.startswith("mnist-2") for path in paths)
 
 
+def described(**changed):
+    """The metadata of a run, with something wrong in it."""
+    return {"xpnet": json.dumps({**CONFIG, "epochs": 3, "epochs_finished": 3, **changed})}
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
@@ -126,20 +146,66 @@ def test_default_paths_differ(tmp_path, monkeypatch):
         {"xpnet": "not json"},
         {"xpnet": "[1]"},
         {"xpnet": "{}"},
-        {"xpnet": json.dumps({**CONFIG, "architecture": {"in_features": 4}})},
-        {"xpnet": json.dumps({k: v for k, v in CONFIG.items() if k != "seed"}).replace("4", "5")},
+        {"xpnet": "[" * 100_000},
+        described(architecture={"in_features": 4}),
+        described(architecture=[4, 8, 3]),
+        described(architecture={**ARCHITECTURE, "in_features": 5}),
+        described(architecture={**ARCHITECTURE, "hidden": 1.5}),
+        described(architecture={**ARCHITECTURE, "hidden": [[8]]}),
+        described(architecture={**ARCHITECTURE, "activation": ["relu"]}),
+        described(dtype="banana"),
+        described(data_dir=5),
+        described(data_dir=["a"]),
+        described(epochs_finished=None),
     ],
-    ids=["none", "text", "list", "empty", "half", "others"],
+    ids=range(15),
 )
 def test_weights_without_their_description_are_an_error(metadata, tmp_path):
-    """Whatever is wrong with it is a StateError, and names the file where that says something."""
+    """Whatever is wrong with it is a StateError, and names the file."""
     model = xpnet.MLP(**ARCHITECTURE, rng=0)
     serialization.save(model, tmp_path / "model.safetensors", metadata)
-    with pytest.raises(xpnet.StateError):
+    with pytest.raises(xpnet.StateError, match=r"model\.safetensors: (its metadata|these are)"):
         open_run(tmp_path).build()
+
+
+def test_the_metadata_are_the_whole_configuration(clusters, tmp_path):
+    """The weights alone tell how they came about: every setting, the versions and the result."""
+    fit(tmp_path, clusters)
+    _, metadata = serialization.load_file(tmp_path / "model.safetensors")
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert json.loads(metadata["xpnet"]) == config
+    assert CONFIG.items() <= config.items()
+
+
+def test_config_is_json_whatever_was_measured(clusters, tmp_path):
+    """JSON has no NaN: a figure that is none is an error, and not a file that none can read."""
+    run = Run(tmp_path, {**CONFIG, "lr": math.nan})
+    trainer = Trainer(xpnet.MLP(**ARCHITECTURE), F.softmax_cross_entropy, None)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        run.on_start(trainer)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_scores_that_are_not_finite_name_the_file(backend, value, clusters, tmp_path):
+    """As those of weights that are none, or that are too large."""
+    fit(tmp_path, clusters)
+    state, metadata = serialization.load_file(tmp_path / "model.safetensors")
+    state["layers.2.W"] = np.full_like(state["layers.2.W"], value)
+    serialization.save_file(state, tmp_path / "model.safetensors", metadata)
+    trained = open_run(tmp_path)
+    with pytest.raises(xpnet.StateError, match=r"model\.safetensors: .* not finite"):
+        trained.scores(trained.build(), np.full((1, 4), 9.0))
 
 
 def test_a_folder_that_is_no_run_is_an_error(tmp_path):
     """It says what makes one."""
     with pytest.raises(xpnet.StateError, match=r"expected a run folder with model\.safetensors"):
         open_run(tmp_path)
+
+
+def test_a_file_of_a_run_is_not_the_run(clusters, tmp_path):
+    fit(tmp_path / "r1", clusters)
+    with pytest.raises(xpnet.StateError, match=rf"Give its folder, {tmp_path / 'r1'}\."):
+        open_run(tmp_path / "r1" / "model.safetensors")

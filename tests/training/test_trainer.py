@@ -1,6 +1,8 @@
 """The loop: what it computes, what it moves between host and device, and what ends it."""
 
 import math
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import xpnet
 from xpnet import functions as F
 from xpnet.metrics import accuracy
-from xpnet.training import Callback, LinearDecay, Trainer, TrainingError
+from xpnet.training import Callback, Interrupts, LinearDecay, Trainer
 
 
 def make(rng=0, callbacks=(), hidden=8, log_every=0.25, lr=0.1):
@@ -181,10 +183,71 @@ def test_ctrl_c_after_the_last_epoch_interrupts_nothing(clusters):
     assert len(history) == 1
 
 
+@pytest.fixture
+def ctrl_c(monkeypatch):
+    """A function that presses Ctrl-C, answered as Python does, also where pytest's caller does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # whatever was held
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("epoch", [2, 99], ids=["interrupted", "complete"])
+def test_ctrl_c_does_not_break_the_end_off(clusters, ctrl_c, epoch):
+    """Pressed again while `on_end` writes, or then for the first time."""
+    ended = []
+
+    class Impatient(Callback):
+        def on_log(self, trainer, progress):
+            if progress.epoch == epoch:
+                ctrl_c()
+
+        def on_end(self, trainer):
+            ctrl_c()
+            ended.append(trainer.history.interrupted)
+
+    history = make(callbacks=[Impatient()]).fit(clusters, epochs=3)
+    assert ended == [history.interrupted] == [epoch == 2]
+    with pytest.raises(KeyboardInterrupt):
+        ctrl_c()
+
+
+def test_what_a_fit_holds_is_held_until_the_outermost_block_ends(clusters, ctrl_c):
+    with Interrupts():
+        make().fit(clusters, epochs=1)
+        ctrl_c()
+    with Interrupts(), pytest.raises(KeyboardInterrupt):
+        ctrl_c()
+
+
+def test_interrupts_of_another_thread_or_handler_are_left_alone(clusters, monkeypatch):
+    """Only the main thread may ask for signals; and a program may have its own answer."""
+    with ThreadPoolExecutor(1) as pool:
+        assert len(pool.submit(make().fit, clusters, None, 1).result()) == 1
+    mine = lambda *_: None  # noqa: E731 - it is compared
+    before = signal.signal(signal.SIGINT, mine)
+    try:
+        make().fit(clusters, epochs=1)
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_test_loss_that_is_no_number_is_as_bad(clusters):
+    """One step an epoch: its loss was taken before the step that ruined the weights."""
+    trainer = make(lr=1e30)
+    with pytest.raises(
+        xpnet.TrainingError, match=r"The test loss became (nan|inf) after epoch 1.* than 1e"
+    ):
+        trainer.fit(clusters, clusters, epochs=3, batch_size=110)
+    assert len(trainer.history) == 0
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_loss_that_is_no_number_stops_with_advice(clusters):
     """At the next log line, with the epoch, the loss and the learning rate in the message."""
-    with pytest.raises(TrainingError, match=r"became (nan|inf) in epoch 1.* than 1e\+30"):
+    with pytest.raises(xpnet.TrainingError, match=r"became (nan|inf) in epoch 1.* than 1e\+30"):
         make(lr=1e30).fit(clusters, epochs=3, batch_size=10)
 
 

@@ -1,5 +1,6 @@
 """`xpnet evaluate`: how good a trained network is, on all of the test images and on each class."""
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -15,20 +16,29 @@ def evaluate(run: RunFolder, backend: Backend = "numpy", data_dir: DataDir = Non
     from xpnet import functions as F
     from xpnet.backend import to_numpy, using
     from xpnet.data import load_mnist
+    from xpnet.errors import DataError
     from xpnet.metrics import accuracy, confusion_matrix
-    from xpnet.training import open_run, predict
+    from xpnet.training import open_run
     from xpnet.training.evaluation import prepared
 
     trained = open_run(run)
     folder = data_dir or trained.data_dir
+    if not data_dir and folder and not Path(folder).is_dir():
+        raise DataError(
+            f"{run}: the run was trained on {folder}, which is not there. Name another with --data-dir."
+        )
     with using(backend, trained.dtype) as where:
         model = trained.build()
         _, test = load_mnist(data_dir=folder, dtype=trained.dtype)
         x, t = prepared(model, test)
-        y = predict(model, x)
+        y = trained.scores(model, x)
         loss, share = float(F.softmax_cross_entropy(y, t)), float(accuracy(y, t))
         counts = to_numpy(confusion_matrix(y, t)).tolist()
     source = f"of {folder}" if folder else "of the built-in MNIST"
+    if trained.epochs_finished < trained.epochs:
+        typer.echo(
+            f"The training was not finished: {trained.epochs_finished} of {trained.epochs} epochs."
+        )
     typer.echo(f"{len(test[1])} test images {source}, on {where.name}")
     typer.echo(f"Test loss {loss:.4f}, accuracy {share:.2%}\n")
     typer.echo("class  images   found  right when named  most often taken for")

@@ -6,37 +6,47 @@ from typing import Annotated
 
 import typer
 
+
+def folder(text: str) -> Path:
+    """`text` as a path. An empty one, perhaps of an unset variable, would be the current folder."""
+    if not text:
+        raise typer.BadParameter("expected a folder, got ''.")
+    return Path(text)
+
+
 Backend = Annotated[
     str,
     typer.Option(
         envvar="XPNET_BACKEND",
         metavar="LIBRARY[:DEVICE]",
-        help="Where to compute: numpy, cupy, cupy:1, torch:cuda, jax, auto; see xpnet doctor.",
+        help="Library and device to compute on: numpy, cupy, cupy:1, torch:cuda, jax, auto; see "
+        "xpnet doctor.",
     ),
 ]
 DataDir = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Four IDX files (plain, .gz or .xz) to take in place of the built-in MNIST.",
+        parser=folder,
+        help="Folder of four IDX files (plain, .gz or .xz), in place of the built-in MNIST.",
     ),
 ]
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder, as xpnet train makes.")
+    Path, typer.Argument(metavar="RUN", parser=folder, help="Run folder, as xpnet train makes.")
 ]
 
 
 WIDEST = 10**12  # a layer so wide fits into no memory; NumPy says that of it, but of no wider one
 
 
-def one_of(flag: str, value: str, known: Iterable[str]) -> str:
-    """`value`, if it is among the known ones."""
+def one_of(flag: str, value: str, known: Iterable[str], hint: str = "") -> str:
+    """The known name that `value` is, in small or capital letters."""
     names = list(known)
-    if value not in names:
+    if value.lower() not in names:
         raise typer.BadParameter(
-            f"expected one of {', '.join(names)}; got {value!r}.", param_hint=flag
+            f"expected one of {', '.join(names)}; got {value!r}. {hint}".rstrip(), param_hint=flag
         )
-    return value
+    return value.lower()
 
 
 def widths(text: str) -> list[int]:

@@ -17,15 +17,18 @@ def predict(
 ) -> None:
     """Name the digit in each picture, and how sure the network is.
 
-    PNG, JPEG and whatever else Pillow reads; dark on light or light on dark. A picture that cannot
-    be read is reported, the others are answered all the same, and the exit code is 2.
+    PNG, JPEG and whatever else Pillow reads; dark on light or light on dark.
+    One digit a picture, and no frame around it: whatever differs from the
+    paper is taken for the digit's ink.
+
+    A picture that cannot be read is reported, the others are answered all the
+    same, and the exit code is 2.
     """
     from xpnet import functions as F
     from xpnet.backend import to_numpy, using
     from xpnet.data import load_digit
     from xpnet.errors import DataError, StateError
     from xpnet.training import open_run
-    from xpnet.training import predict as predicted
 
     trained = open_run(run)
     failed, width = False, max(len(str(path)) for path in images)
@@ -44,7 +47,7 @@ def predict(
                 typer.echo(f"Error: {error}", err=True)
                 failed = True
                 continue
-            scores = predicted(model, pixels.reshape(1, 28 * 28))
+            scores = trained.scores(model, pixels.reshape(1, 28 * 28))
             row = to_numpy(F.softmax(scores)).tolist()[0]
             digit = row.index(max(row))
             typer.echo(f"{path!s:{width}}  {digit}  {row[digit]:7.2%}")

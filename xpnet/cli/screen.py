@@ -1,6 +1,7 @@
 """What a command shows: lines, and on a terminal a bar that moves."""
 
 import sys
+from datetime import timedelta
 from typing import Any, Self
 
 from rich.console import Console
@@ -15,7 +16,9 @@ def console() -> Console:
 
 
 class Screen(Callback):
-    """A line an epoch and, on a terminal, a bar below them: loss, accuracy, speed, time left.
+    """A line an epoch and, on a terminal, a bar below them: time left, loss, accuracy, speed.
+
+    A terminal that is too narrow for all of these figures shows the first ones alone.
 
     Use it as a block, so that the bar is taken down whatever ends the training.
     """
@@ -34,8 +37,6 @@ class Screen(Callback):
                 progress.TextColumn("{task.description}"),
                 progress.BarColumn(bar_width=None),
                 progress.TextColumn("{task.fields[figures]}"),
-                progress.TimeRemainingColumn(compact=True),
-                progress.TextColumn("left"),
                 console=self.console,
                 transient=True,
                 expand=True,
@@ -55,15 +56,28 @@ class Screen(Callback):
 
     def on_log(self, trainer: Trainer, progress: Progress) -> None:
         if self.bar:
-            figures = progress.figures
             self.bar.update(
                 self.task,
                 description=f"epoch {progress.epoch}/{progress.epochs}",
                 total=progress.epochs * progress.samples,
                 completed=(progress.epoch - 1) * progress.samples + progress.seen,
-                figures=f"loss {figures['loss']:.4f}  accuracy {figures['accuracy']:.2%}  "
-                f"{progress.samples_per_s:,.0f} samples/s",
             )
+            self.bar.update(self.task, figures=self._figures(progress))
+
+    def _figures(self, progress: Progress) -> str:
+        """As many as the line has room for, beside what was done and a bar of four."""
+        task = self.bar.tasks[self.task]
+        left = task.time_remaining
+        figures = [
+            *([] if left is None else [f"{timedelta(seconds=round(left))} left"]),
+            f"loss {progress.figures['loss']:.4f}",
+            f"accuracy {progress.figures['accuracy']:.2%}",
+            f"{progress.samples_per_s:,.0f} samples/s",
+        ]
+        room = self.console.width - len(task.description) - len(" ━━━━ ")
+        while len("  ".join(figures)) > room:
+            figures.pop()
+        return "  ".join(figures)
 
     def on_epoch(self, trainer: Trainer) -> None:
         row = trainer.history.rows[-1]

@@ -3,8 +3,8 @@
 The arrays go to the device of a run in one step, by the caller.
 """
 
-from xpnet.data.datasets import load_idx_folder, load_mnist
+from xpnet.data.datasets import count_classes, load_idx_folder, load_mnist
 from xpnet.data.idx import read_idx
 from xpnet.data.images import load_digit
 
-__all__ = ["load_digit", "load_idx_folder", "load_mnist", "read_idx"]
+__all__ = ["count_classes", "load_digit", "load_idx_folder", "load_mnist", "read_idx"]

@@ -47,14 +47,13 @@ def load_mnist(
         MNIST has N = 60000 and 10000, height = width = 28 and C = 10.
 
         x : `dtype` or uint8, shape (N, height * width) or (N, 1, height, width).
-        t : int64, shape (N,); or `dtype`, shape (N, C). C is one more than the largest training
-        label, and at least 10, so that a sample of the digits in which some are absent has the
-        columns of the whole.
+        t : int64, shape (N,); or `dtype`, shape (N, C). C is `count_classes` of the training
+        labels.
 
     Raises
     ------
     DataError
-        As `load_idx_folder`; or a test label is no class of the training labels.
+        As `load_idx_folder`.
     TypeError
         `dtype` is not a floating dtype.
 
@@ -67,14 +66,8 @@ def load_mnist(
     dtype = np.dtype(dtype)
     if not np.issubdtype(dtype, np.floating):
         raise TypeError(f"load_mnist expected a floating dtype such as 'float32', got {dtype}")
-    folder = _BUILT_IN if data_dir is None else Path(data_dir)
-    train, test = load_idx_folder(folder)
-    classes = max(_DIGITS, int(train[1].max()) + 1)
-    if (largest := int(test[1].max())) >= classes:
-        raise DataError(
-            f"{folder}: a test label is {largest}, but the training labels make "
-            f"{classes} classes, 0 to {classes - 1}"
-        )
+    train, test = load_idx_folder(_BUILT_IN if data_dir is None else data_dir)
+    classes = count_classes(train[1])
 
     def prepare(images: NDArray[Any], labels: NDArray[Any]) -> Pair:
         n, height, width = images.shape
@@ -85,6 +78,14 @@ def load_mnist(
         return x, t
 
     return prepare(*train), prepare(*test)
+
+
+def count_classes(labels: NDArray[Any]) -> int:
+    """One more than the largest class number, and at least 10.
+
+    So a sample of the digits in which some are absent has as many classes as the whole.
+    """
+    return max(_DIGITS, int(labels.max()) + 1)
 
 
 def load_idx_folder(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
@@ -109,7 +110,8 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
     ------
     DataError
         The folder or a file is missing, a file cannot be read (see `read_idx`), or their shapes,
-        dtypes or counts do not fit together. The message names the files and the numbers.
+        dtypes or counts do not fit together, or a test label is no class of the training labels
+        (see `count_classes`). The message names the files and the numbers.
 
     Examples
     --------
@@ -120,35 +122,44 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
     """
     folder = Path(folder)
     present = _files_in(folder)
-    train, train_file = _read_pair(folder, present, "train")
-    test, test_file = _read_pair(folder, present, "t10k")
+    train, train_file, _ = _read_pair(folder, present, "train")
+    test, test_file, test_labels = _read_pair(folder, present, "t10k")
     if train[0].shape[1:] != test[0].shape[1:]:
         raise DataError(
             f"images of different sizes: {train[0].shape[1:]} in {train_file}, "
             f"{test[0].shape[1:]} in {test_file}"
         )
+    if (largest := int(test[1].max())) >= (classes := count_classes(train[1])):
+        raise DataError(
+            f"{test_labels}: a test label is {largest}, but the training labels make "
+            f"{classes} classes, 0 to {classes - 1}"
+        )
     return train, test
 
 
-def _read_pair(folder: Path, present: list[str], split: str) -> tuple[Pair, Path]:
-    """Return the images and labels of one split, and the file of the images."""
+def _read_pair(folder: Path, present: list[str], split: str) -> tuple[Pair, Path, Path]:
+    """Return the images and labels of one split, and the file of each."""
     image_file = _find(folder, present, f"{split}-images", "idx3-ubyte")
     label_file = _find(folder, present, f"{split}-labels", "idx1-ubyte")
-    images = _read_ubyte(image_file, 3, "images of shape (N, height, width)")
-    labels = _read_ubyte(label_file, 1, "labels of shape (N,)")
+    images = _read_ubyte(image_file, "images")
+    labels = _read_ubyte(label_file, "labels")
     if len(images) != len(labels):
         raise DataError(
             f"{len(images)} images in {image_file}, but {len(labels)} labels in {label_file}"
         )
-    return (images, labels), image_file
+    return (images, labels), image_file, label_file
 
 
-def _read_ubyte(path: Path, ndim: int, expected: str) -> NDArray[Any]:
+def _read_ubyte(path: Path, kind: str) -> NDArray[Any]:
+    """Return what is in a file, which must be of that kind: "images" or "labels"."""
     array = read_idx(path)
-    if array.ndim != ndim or array.dtype != np.uint8 or not array.size:
+    found = {3: "images", 1: "labels"}.get(array.ndim)
+    if found != kind or array.dtype != np.uint8 or not array.size:
+        shape = {"images": "(N, height, width)", "labels": "(N,)"}[kind]
+        swapped = f"; these look like {found}" if found not in (kind, None) else ""
         raise DataError(
-            f"{path}: expected uint8 {expected}, none of them 0; "
-            f"found {array.dtype} of shape {array.shape}"
+            f"{path}: expected uint8 {kind} of shape {shape}, no size of which is 0; found "
+            f"{array.dtype} of shape {array.shape}{swapped}"
         )
     return array
 

@@ -37,9 +37,11 @@ def load_digit(path: str | os.PathLike[str]) -> Float:
 
     Ink is whatever differs from the paper, and the paper is the colour of the picture's border. So
     dark on light, light on dark, coloured and faint drawings all end as white on black. Where the
-    border is transparent, ink is whatever is opaque.
+    border is transparent, ink is whatever is opaque; but where that is a sheet with something on
+    it, the sheet is the picture.
 
-    A picture of 28 x 28 pixels, light on black, is taken as prepared and comes through unchanged.
+    A picture of 28 x 28 pixels, light on black, with a digit of MNIST's size at MNIST's place, is
+    taken as prepared and comes through unchanged.
 
     Parameters
     ----------
@@ -57,17 +59,11 @@ def load_digit(path: str | os.PathLike[str]) -> Float:
     DataError
         The picture is missing, unreadable, far too large or blank, or Pillow is not installed. The
         message names the file.
-
-    Examples
-    --------
-    >>> x = load_digit("seven.png")  # doctest: +SKIP
-    >>> x.shape, x.dtype  # doctest: +SKIP
-    ((28, 28), dtype('float32'))
     """
-    picture = _open(Path(path))
+    picture = _sheet(_open(Path(path)))
     if picture.size == (_FIELD, _FIELD):
         grey: Float = _pixels(picture)[0].max(axis=2)
-        if np.median(_border(grey)) < _BLACK and grey.max() > _WHITE:
+        if _is_prepared(grey):
             return grey
     step = max(1, round(min(picture.size) / _SHEET))
     ink, box = _look(picture.reduce(step), path)
@@ -91,7 +87,7 @@ def _open(path: Path) -> Picture:
         from PIL import Image, ImageOps
     except ImportError:
         raise DataError(
-            f'{path}: reading pictures needs Pillow, which is missing: pip install "xpnet[plots]"'
+            f"{path}: reading pictures needs Pillow, which is missing: pip install pillow"
         ) from None
     try:
         with warnings.catch_warnings():
@@ -127,6 +123,29 @@ def _pixels(picture: Picture) -> tuple[Float, Float]:
     return pixels[..., :3], pixels[..., 3:]
 
 
+def _sheet(picture: Picture) -> Picture:
+    """Return the opaque part of a picture, if it is a sheet with something on it; else the picture.
+
+    A drawing on transparent paper is opaque too, but of one colour, or not to its box's edges.
+    """
+    if picture.mode == "RGBa":
+        sheet = picture.crop(picture.getchannel("a").point(lambda a: 255 * (a > 127)).getbbox())
+        colour, alpha = _pixels(sheet.reduce(max(1, round(min(sheet.size) / _SHEET))))
+        paint = (colour / np.maximum(alpha, 0.5))[alpha[..., 0] > 0.5]
+        if np.quantile(_border(alpha), 0.25) > 0.5 and np.ptp(paint, axis=0).max() > _BLANK:
+            return sheet
+    return picture
+
+
+def _is_prepared(grey: Float) -> bool:
+    """Tell whether a 28 x 28 picture is light on black, its digit of MNIST's size and place."""
+    if np.median(_border(grey)) > _BLACK or grey.max() < _WHITE:
+        return False
+    box = _box(grey > _BLACK)
+    off = max(abs(_centre(grey, axis) - _CENTRE) for axis in (0, 1))
+    return off <= 1 and _BOX - 2 <= int(max(box[2:] - box[:2])) <= _BOX
+
+
 def _look(picture: Picture, path: str | os.PathLike[str]) -> tuple[Float, NDArray[Any]]:
     """Return the ink, (h, w), and the box around it: left, top, right, bottom.
 
@@ -144,8 +163,19 @@ def _look(picture: Picture, path: str | os.PathLike[str]) -> tuple[Float, NDArra
             f"{strongest:.1%} of the way from black to white; at least {_BLANK:.0%} is needed"
         )
     ink = np.where(ink < _FLOOR * strongest, np.float32(0), ink)
+    return ink, _box(ink)
+
+
+def _box(ink: NDArray[Any]) -> NDArray[Any]:
+    """Return the box around what is not 0: left, top, right, bottom."""
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    return ink, np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+
+
+def _centre(ink: Float, axis: int) -> float:
+    """Return where the centre of mass lies along an axis."""
+    mass = ink.sum(axis=1 - axis)
+    return float(mass @ np.arange(len(mass)) / mass.sum())
 
 
 def _border(pixels: Float) -> Float:
@@ -173,9 +203,7 @@ def _centred(ink: Float) -> Float:
     """Return `ink` in a black 28 x 28 field, its centre of mass as near the middle as it fits."""
     place = []
     for axis, length in enumerate(ink.shape):
-        mass = ink.sum(axis=1 - axis)
-        centre = float(mass @ np.arange(length) / mass.sum())
-        start = min(max(round(_CENTRE - centre), 0), _FIELD - length)
+        start = min(max(round(_CENTRE - _centre(ink, axis)), 0), _FIELD - length)
         place.append(slice(start, start + length))
     field = np.zeros((_FIELD, _FIELD), np.float32)
     field[tuple(place)] = ink

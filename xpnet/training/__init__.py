@@ -16,18 +16,19 @@
 from xpnet.training.callback import Callback, LinearDecay, Progress
 from xpnet.training.evaluation import evaluate, predict
 from xpnet.training.history import History
+from xpnet.training.interrupt import Interrupts
 from xpnet.training.run import Run, TrainedModel, open_run
-from xpnet.training.trainer import Trainer, TrainingError
+from xpnet.training.trainer import Trainer
 
 __all__ = [
     "Callback",
     "History",
+    "Interrupts",
     "LinearDecay",
     "Progress",
     "Run",
     "TrainedModel",
     "Trainer",
-    "TrainingError",
     "evaluate",
     "open_run",
     "predict",

@@ -76,9 +76,21 @@ def measured(
 
 
 def on_device(x: Any) -> Array:
-    """`x`, of any library, on the current backend's device; floating numbers in its dtype."""
+    """`x`, of any library, on the current backend's device; floating numbers in its dtype.
+
+    Raises
+    ------
+    DataError
+        It does not fit there.
+    """
     host, backend = to_numpy(x), current()
-    return backend.asarray(host, dtype=backend.dtype if host.dtype.kind == "f" else None)
+    try:
+        return backend.asarray(host, dtype=backend.dtype if host.dtype.kind == "f" else None)
+    except (MemoryError, RuntimeError) as error:  # each library has an error of its own under these
+        raise DataError(
+            f"{host.nbytes / 1e6:,.0f} MB of data could not be placed on {backend.name}: {error}. "
+            "They stay there for the whole run. Take fewer samples, or a device with more memory."
+        ) from error
 
 
 def prepared(model: Layer, data: Data) -> Data:
@@ -124,10 +136,11 @@ def slices(n: int, batch_size: int) -> Iterator[slice]:
 @contextmanager
 def evaluating(model: Layer) -> Iterator[None]:
     """A block in which nothing is recorded and dropout and the like are off."""
-    was = model.training
+    was = [(layer, layer.training) for layer in model.sublayers()]
     model.eval()
     try:
         with no_grad():
             yield
     finally:
-        model.train(was)
+        for layer, training in was:  # one may have been frozen in evaluation
+            layer.training = training

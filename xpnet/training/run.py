@@ -8,11 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xpnet.backend import current
+from xpnet.backend import Array, current
 from xpnet.errors import StateError
 from xpnet.layers import MLP
-from xpnet.serialization import load_file, replacing, save
+from xpnet.namespace import array_namespace
+from xpnet.serialization import load_file, replacing, save, set_state
 from xpnet.training.callback import Callback
+from xpnet.training.evaluation import predict
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 class Run(Callback):
     """A folder, written while the training goes, so that whatever ends it leaves a whole one.
 
-        model.safetensors    the weights; in the metadata, what rebuilds the model
+        model.safetensors    the weights; in the metadata, all that config.json holds
         history.csv          a row an epoch: see `History`
         config.json          every setting, the versions, and the result
         curves.png           drawn by the caller at the end, since that needs matplotlib
@@ -37,7 +39,7 @@ class Run(Callback):
     Raises
     ------
     StateError
-        There is a file of that name, or a folder that is not empty.
+        There is a file of that name, or a folder that is not empty; or none can be made there.
     """
 
     MODEL, HISTORY, CONFIG, CURVES = "model.safetensors", "history.csv", "config.json", "curves.png"
@@ -58,23 +60,23 @@ class Run(Callback):
 
     def _write(self, trainer: "Trainer") -> None:
         history = trainer.history
-        self.path.mkdir(parents=True, exist_ok=True)
-        needed = ("architecture", "dtype", "dataset", "data_dir")
-        description = {key: self.config[key] for key in needed}
-        save(trainer.model, self.path / self.MODEL, {"xpnet": json.dumps(description)})
-        history.write_csv(self.path / self.HISTORY)
         # The test is told of the weights in the folder: those of a broken-off epoch had none.
         tested = history.rows[-1] if len(history) and not history.interrupted else {}
         result = {
             "finished": len(history) == trainer.epochs,
             "interrupted": history.interrupted,
+            "epochs": trainer.epochs,
             "epochs_finished": len(history),
             "seconds": round(sum(history["seconds"]), 3),
             "test_loss": tested.get("test_loss"),
             "test_accuracy": tested.get("test_accuracy"),
         }
+        everything = {**self.config, **result, "versions": versions()}
+        text = json.dumps(everything, indent=2, allow_nan=False)
+        self.path.mkdir(parents=True, exist_ok=True)
+        save(trainer.model, self.path / self.MODEL, {"xpnet": text})
+        history.write_csv(self.path / self.HISTORY)
         with replacing(self.path / self.CONFIG) as temporary:
-            text = json.dumps({**self.config, **result, "versions": versions()}, indent=2)
             temporary.write_text(text + "\n", encoding="utf-8")
 
 
@@ -93,6 +95,8 @@ class TrainedModel(NamedTuple):
     dataset : str
     data_dir : str or None
         The data of its training: a built-in data set, unless a folder is named.
+    epochs, epochs_finished : int
+        How many there were to be, and how many there were.
     """
 
     file: Path
@@ -101,6 +105,8 @@ class TrainedModel(NamedTuple):
     dtype: str
     dataset: str
     data_dir: str | None
+    epochs: int
+    epochs_finished: int
 
     def build(self) -> MLP:
         """The model with its weights, on the current backend.
@@ -113,12 +119,26 @@ class TrainedModel(NamedTuple):
         try:
             model = MLP(**self.architecture, weight="zeros")
         except (TypeError, ValueError) as error:
-            raise _no_model(self.file, error) from error
-        try:
-            model.load_state_dict(self.state)
-        except StateError as error:
-            raise StateError(f"{self.file}: these are another model's weights. {error}") from None
+            raise _no_model(self.file, repr(error)) from error
+        set_state(model, self.state, self.file)
         return model
+
+    def scores(self, model: MLP, x: Any) -> Array:
+        """`predict(model, x)`, of the model that `build` gave.
+
+        Raises
+        ------
+        StateError
+            The scores are not finite, as those of a training that diverged.
+        """
+        y = predict(model, x)
+        xp = array_namespace(y)
+        if not bool(xp.all(xp.isfinite(y))):
+            raise StateError(
+                f"{self.file}: the network's scores are not finite: its weights are not, or they "
+                "are too large. Train it again, with a smaller learning rate."
+            )
+        return y
 
 
 def open_run(path: str | os.PathLike[str]) -> TrainedModel:
@@ -131,38 +151,64 @@ def open_run(path: str | os.PathLike[str]) -> TrainedModel:
     """
     file = Path(path) / Run.MODEL
     if not file.is_file():
-        raise StateError(f"{path}: expected a run folder with {Run.MODEL}, as xpnet train makes.")
+        hint = f" Give its folder, {Path(path).parent}." if Path(path).is_file() else ""
+        raise StateError(
+            f"{path}: expected a run folder with {Run.MODEL}, as xpnet train makes.{hint}"
+        )
     state, metadata = load_file(file)
     try:
-        return TrainedModel(file, state, **json.loads(metadata["xpnet"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise _no_model(file, error) from error
+        config = json.loads(metadata["xpnet"])
+        found = {name: config[name] for name in _KINDS}
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _no_model(file, repr(error)) from error
+    for name, kind in _KINDS.items():
+        if not isinstance(found[name], kind):
+            raise _no_model(file, f"its {name} is of type {type(found[name]).__name__}")
+    if found["dtype"] not in ("float32", "float64"):
+        raise _no_model(file, f"its dtype is {found['dtype']!r}")
+    return TrainedModel(file, state, **found)
 
 
-def _no_model(file: Path, error: Exception) -> StateError:
+_KINDS = {  # what the metadata say of a model, and as what
+    "architecture": dict,
+    "dtype": str,
+    "dataset": str,
+    "data_dir": str | None,
+    "epochs": int,
+    "epochs_finished": int,
+}
+
+
+def _no_model(file: Path, reason: str) -> StateError:
     return StateError(
-        f"{file}: its metadata do not describe the model: {error!r}. Was it written by xpnet train?"
+        f"{file}: its metadata do not describe the model: {reason}. Was it written by xpnet train?"
     )
 
 
 def free_path(out: Path | None, dataset: str) -> Path:
     """`out`, if nothing is there; or `runs/<dataset>-<local time>`, numbered if that is taken."""
     if out is not None:
-        require_free(out)
-        return out
+        return require_free(out)
     stem = Path("runs") / f"{dataset}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     path, number = stem, 1
     while path.exists():
         number += 1
         path = stem.with_name(f"{stem.name}-{number}")
-    return path
+    return require_free(path)
 
 
-def require_free(path: Path) -> None:
-    """Refuse to write a run where something is: it may be another run."""
+def require_free(path: Path) -> Path:
+    """`path`, if a run can be written there, and nothing is there that may be another run."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         what = "a folder that is not empty" if path.is_dir() else "a file"
         raise StateError(f"{path} is {what}. Name another folder, or remove it first.")
+    above = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "cannot be written to" if above.is_dir() else "is a file"
+        raise StateError(
+            f"{path} cannot be made: {above} {what}. Name another folder, as with --out."
+        )
+    return path
 
 
 def versions() -> dict[str, str]:

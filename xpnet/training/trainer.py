@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnet.backend import Array, current, default_rng
-from xpnet.errors import XpnetError
+from xpnet.errors import TrainingError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
 from xpnet.optimizers import Optimizer
@@ -14,11 +14,8 @@ from xpnet.training import evaluation
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.evaluation import Data
 from xpnet.training.history import History, Row
+from xpnet.training.interrupt import Interrupts
 from xpnet.training.meter import Meter, Metric
-
-
-class TrainingError(XpnetError, ArithmeticError):
-    """The loss is no number any more."""
 
 
 class Trainer:
@@ -84,14 +81,16 @@ class Trainer:
         -------
         History
             With a row for each finished epoch. Ctrl-C ends `fit` early and raises nothing: the
-            model keeps what it has learned, and `history.interrupted` is True.
+            model keeps what it has learned, and `history.interrupted` is True. The callbacks'
+            `on_end` is not interrupted.
 
         Raises
         ------
         ShapeError, DataError
-            There are no data, they do not fit the model, or a label is no class of the model's.
+            There are no data, they do not fit the model or the device, or a label is no class of
+            the model's.
         TrainingError
-            The loss became infinite or NaN.
+            The loss, of the training or of the test, became infinite or NaN.
         """
         if epochs < 1:
             raise ValueError(f"Expected epochs >= 1, got {epochs}.")
@@ -99,14 +98,17 @@ class Trainer:
         test = evaluation.prepared(self.model, test) if test else None
         self.history, self.epochs = History(), epochs
         self.model.train()
-        try:
-            self._tell("on_start")
-            for epoch in range(1, epochs + 1):
-                self.history.append(self._epoch(epoch, train, test, batch_size))
-                self._tell("on_epoch")
-        except KeyboardInterrupt:
-            self.history.interrupted = len(self.history) < epochs
-        self._tell("on_end")
+        with Interrupts() as interrupts:
+            try:
+                self._tell("on_start")
+                for epoch in range(1, epochs + 1):
+                    self.history.append(self._epoch(epoch, train, test, batch_size))
+                    self._tell("on_epoch")
+                interrupts.hold()
+            except KeyboardInterrupt:
+                interrupts.hold()
+                self.history.interrupted = len(self.history) < epochs
+            self._tell("on_end")
         return self.history
 
     def _epoch(self, epoch: int, train: Data, test: Data | None, batch_size: int) -> Row:
@@ -124,10 +126,13 @@ class Trainer:
                 figures = meter.read()
                 logged, speed = clock(), meter.seen / (clock() - begin)
                 progress = progress._replace(seen=meter.seen, figures=figures, samples_per_s=speed)
-                self._log(progress)
+                when = f"in epoch {epoch}, within its first {meter.seen} samples"
+                self._require_finite("loss", figures["loss"], when)
+                self._tell("on_log", progress)
         row: Row = {"epoch": epoch, **_named("train", progress.figures)}
         if test is not None:
             figures = evaluation.measured(self.model, self.loss, test, self.metrics)
+            self._require_finite("test loss", figures["loss"], f"after epoch {epoch}")
             row |= _named("test", figures)
         return row | {"seconds": clock() - begin, "samples_per_s": progress.samples_per_s}
 
@@ -154,15 +159,12 @@ class Trainer:
         """The model's output for `x`: see `xpnet.training.predict`."""
         return evaluation.predict(self.model, x, batch_size)
 
-    def _log(self, progress: Progress) -> None:
-        loss = progress.figures["loss"]
+    def _require_finite(self, name: str, loss: float, when: str) -> None:
         if not math.isfinite(loss):
             raise TrainingError(
-                f"The loss became {loss} in epoch {progress.epoch}, within its first "
-                f"{progress.seen} samples. Try a smaller learning rate than "
+                f"The {name} became {loss} {when}. Try a smaller learning rate than "
                 f"{self.optimizer.lr:g}, or look for such numbers in the data."
             )
-        self._tell("on_log", progress)
 
     def _tell(self, event: str, *args: Any) -> None:
         for callback in self.callbacks:
