@@ -131,7 +131,7 @@ def _summed(g: Any, shape: tuple[int, ...], user: Node) -> Any:
     if lead >= 0:
         xp, rest = array_namespace(g), g.shape[lead:]
         if rest == shape:
-            return xp.sum(g, axis=tuple(range(lead)))
+            return xp.sum(g, axis=tuple(range(lead)) if lead > 1 else 0)
         if all(n in (1, m) for n, m in zip(shape, rest, strict=True)):
             stretched = (i + lead for i, n in enumerate(shape) if n == 1)
             return xp.reshape(xp.sum(g, axis=(*range(lead), *stretched)), shape)

@@ -30,8 +30,8 @@ class SoftmaxCrossEntropy(Function):
         loss = xp.sum(terms * t if soft else terms) / self.n
         if soft:
             return loss
-        count = xp.sum(self.weights)  # one for each row, unless its number names no class
-        return xp.where(count == self.n, loss, math.inf)
+        # One for each row, unless its number names no class.
+        return xp.where(xp.count_nonzero(named) == self.n, loss, math.inf)
 
     def backward(self, gy: Any, x: Any, t: Any) -> Any:
         share = gy / self.n

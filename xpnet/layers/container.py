@@ -20,7 +20,8 @@ class Sequential(Layer):
 
     Examples
     --------
-    >>> Sequential(Affine(784, 80), ReLU(), Affine(80, 10))  # doctest: +SKIP
+    >>> from xpnet import ReLU
+    >>> Sequential(Affine(784, 80), ReLU(), Affine(80, 10))
     Sequential(
       Affine(784 -> 80)
       ReLU()
