@@ -87,7 +87,11 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """p -= lr g. Robbins and Monro, "A stochastic approximation method", 1951."""
+    """p -= lr g;  g has the shape of p.
+
+    Robbins and Monro, "A stochastic approximation method", Annals of Mathematical Statistics 22,
+    1951.
+    """
 
     def __init__(self, parameters: Iterable[Parameter], lr: float = 0.1) -> None:
         super().__init__(parameters, lr)
@@ -98,7 +102,9 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """v = momentum v + g;  p -= lr v. Polyak, 1964; PyTorch's SGD with momentum.
+    """v = momentum v + g;  p -= lr v;  v has the shape of p, as in PyTorch's SGD with momentum.
+
+    Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
 
     Parameters
     ----------
@@ -124,7 +130,10 @@ class Momentum(Optimizer):
 
 
 class AdaGrad(Optimizer):
-    """s += g^2;  p -= lr g / (sqrt(s) + eps). Duchi, Hazan and Singer, JMLR 12, 2011."""
+    """s += g^2;  p -= lr g / (sqrt(s) + eps), elementwise;  s has the shape of p.
+
+    Duchi, Hazan and Singer, "Adaptive subgradient methods", JMLR 12, 2011.
+    """
 
     slots = ("s",)
 
@@ -143,7 +152,7 @@ class AdaGrad(Optimizer):
 
 
 class RMSProp(Optimizer):
-    """s = alpha s + (1 - alpha) g^2;  p -= lr g / (sqrt(s) + eps).
+    """s = alpha s + (1 - alpha) g^2;  p -= lr g / (sqrt(s) + eps), elementwise;  s is shaped like p.
 
     Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012.
 
@@ -179,6 +188,8 @@ class Adam(Optimizer):
 
         m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2
         p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+
+    Elementwise: m and v have the shape of p; t counts the steps of p.
 
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
 

@@ -97,6 +97,10 @@ def softmax_cross_entropy(x: Any, t: Any) -> Any:
     Notes
     -----
     Fused: the gradient is (softmax(x) - onehot(t)) / n, from the softmax of the forward pass.
+    A class of score -inf is ruled out: it has no share in the loss unless it is the target.
+
+    Source: Bridle, "Probabilistic interpretation of feedforward classification network outputs",
+    1990.
     """
     if t.shape != x.shape:
         if t.shape != x.shape[:-1]:
@@ -119,11 +123,16 @@ def mean_squared_error(y: Any, t: Any) -> Any:
     ----------
     y, t : arrays or Variables of one shape
         They do not broadcast: (n, 1) against (n,) is an error, not a mean of n * n numbers.
+        Integer targets count as numbers of y's dtype.
 
     Raises
     ------
     ShapeError
         The shapes differ.
+
+    Notes
+    -----
+    Least squares. Source: Gauss, "Theoria combinationis observationum", 1821.
     """
     difference = y - _matching("mean_squared_error", y, t)
     return array_namespace(difference).mean(difference * difference)
@@ -143,6 +152,11 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
     ------
     ShapeError
         The shapes differ.
+
+    Notes
+    -----
+    The negative log-likelihood of logistic regression. Source: Cox, "The regression analysis of
+    binary sequences", 1958.
     """
     t = _matching("binary_cross_entropy", y, t)
     xp = array_namespace(y, t)
@@ -163,6 +177,11 @@ def binary_cross_entropy_with_logits(x: Any, t: Any) -> Any:
     ------
     ShapeError
         The shapes differ.
+
+    Notes
+    -----
+    log(1 + exp(x)) is computed as logaddexp(x, 0), which does not overflow. Source: as of
+    `binary_cross_entropy`.
     """
     t = _matching("binary_cross_entropy_with_logits", x, t)
     xp = array_namespace(x, t)
