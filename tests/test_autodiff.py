@@ -542,3 +542,23 @@ def test_a_tensor_that_torch_records_is_refused():
     torch = pytest.importorskip("torch", reason="its tensors alone record themselves")
     with pytest.raises(TypeError, match=r"x\.detach\(\)"):
         Variable(torch.ones(2, requires_grad=True))
+
+
+def test_a_gradient_of_another_library_is_refused(backend, array):
+    """NumPy's would be accepted by JAX's rules, and the gradient come out as NumPy's."""
+    if backend.name == "numpy":
+        pytest.skip("the other library is NumPy")
+    x = Variable(array([1.0, 2.0]))
+    with pytest.raises(TypeError, match="Arrays of different libraries do not mix"):
+        (x + 1.0).backward(xpnet.to_numpy(array([1.0, 1.0])))
+
+
+def test_a_complex_gradient_is_refused(backend, array):
+    with pytest.raises(GradientError, match="Complex"):
+        Variable(array(1.0)).backward(1j)
+
+
+def test_a_parameter_of_a_type_that_numpy_lacks():
+    """Its copy stays in its own library."""
+    torch = pytest.importorskip("torch", reason="NumPy has no bfloat16")
+    assert Parameter(torch.ones(2, dtype=torch.bfloat16)).dtype == torch.bfloat16

@@ -48,3 +48,13 @@ def test_accuracy_refuses_targets_of_another_shape(backend, array, y, t):
     """They would broadcast, and give a number."""
     with pytest.raises(xpnet.ShapeError, match="accuracy expected scores of two classes or more"):
         metrics.accuracy(array(y), array(t))
+
+
+def test_counts_do_not_depend_on_the_scores_type(backend, array):
+    """300 of one class, scored in bytes that count to 255."""
+    y = array([[1, 0]] * 300, backend.xp.uint8)
+    t = array([0] * 300)
+    assert xpnet.to_numpy(metrics.confusion_matrix(y, t)).tolist() == [[300, 0], [0, 0]]
+    assert float(metrics.accuracy(y, t)) == 1.0
+    with pytest.raises(xpnet.ShapeError, match="confusion_matrix expected"):
+        metrics.confusion_matrix(y, array([[1, 0]] * 300))

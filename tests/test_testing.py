@@ -1,5 +1,7 @@
 """The checks themselves: they find what is wrong, and say where."""
 
+import math
+
 import pytest
 
 from xpnet import Function, using
@@ -107,3 +109,10 @@ def test_numerical_gradient_chooses_its_step_by_the_dtype():
     with using("numpy", "float32") as backend:
         g = numerical_gradient(lambda x: (x * x).sum(), backend.asarray([1.0, 3.0]))
         assert_close(g, [2.0, 6.0], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.0, math.inf), (-math.inf, math.inf), (math.inf, 1.0)])
+def test_only_infinity_is_close_to_infinity(a, b):
+    with pytest.raises(AssertionError, match="Not close"):
+        assert_close(a, b)
+    assert_close(math.inf, math.inf)

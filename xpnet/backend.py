@@ -374,5 +374,6 @@ def with_item(x: Array, key: Any, value: Array) -> Array:
 def array_like(x: Any, model: Array) -> Array:
     """A copy of `x`, an array of any library, with the library, device and dtype of `model`."""
     xp, device = compat.array_namespace(model), compat.device(model)
+    near = type(x) is type(model) and compat.device(x) == device  # no way round by the host
     with device if compat.is_cupy_array(model) else nullcontext():
-        return xp.asarray(to_numpy(x), dtype=model.dtype, device=device, copy=True)
+        return xp.asarray(x if near else to_numpy(x), dtype=model.dtype, device=device, copy=True)

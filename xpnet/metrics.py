@@ -9,7 +9,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import data_of
 from xpnet.errors import ShapeError
-from xpnet.namespace import array_namespace
+from xpnet.namespace import array_namespace, has_dtype
 
 
 def accuracy(y: Any, t: Any) -> Any:
@@ -25,7 +25,7 @@ def accuracy(y: Any, t: Any) -> Any:
     Returns
     -------
     array, shape ()
-        From 0 to 1, of the dtype of `y`. The first of several equal scores counts as the highest.
+        From 0 to 1, of the dtype of `y` (float32 for integer scores). The first of several equal scores counts as the highest.
 
     Raises
     ------
@@ -41,7 +41,8 @@ def accuracy(y: Any, t: Any) -> Any:
         )
     if t.ndim == y.ndim:
         t = xp.argmax(t, axis=-1)
-    return xp.mean(xp.astype(xp.argmax(y, axis=-1) == t, y.dtype))
+    dtype = y.dtype if has_dtype(y, "real floating") else xp.float32
+    return xp.mean(xp.astype(xp.argmax(y, axis=-1) == t, dtype))
 
 
 def confusion_matrix(y: Any, t: Any) -> Any:
@@ -57,12 +58,23 @@ def confusion_matrix(y: Any, t: Any) -> Any:
     Returns
     -------
     array of integers, shape (classes, classes)
-        At [i, j] the number of samples of class i whose highest score is at class j.
+        At [i, j] the number of samples of class i whose highest score is at class j. A number
+        that names no class is not counted.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit.
     """
     y, t = data_of(y), data_of(t)
+    if y.ndim != 2 or t.shape != y.shape[:1]:
+        raise ShapeError(
+            f"confusion_matrix expected y of shape (n, classes) and t of shape (n,), got "
+            f"{tuple(y.shape)} and {tuple(t.shape)}."
+        )
     xp, classes = array_namespace(y, t), y.shape[-1]
     every = xp.arange(classes, dtype=xp.int32, device=compat.device(t))
-    actual = xp.astype(xp.astype(t, xp.int32)[:, None] == every, y.dtype)
-    chosen = xp.astype(xp.astype(xp.argmax(y, axis=-1), xp.int32)[:, None] == every, y.dtype)
-    # Sums of ones, in float32 exact up to 2^24 a cell.
+    actual = xp.astype(xp.astype(t, xp.int32)[:, None] == every, xp.float32)
+    chosen = xp.astype(xp.astype(xp.argmax(y, axis=-1), xp.int32)[:, None] == every, xp.float32)
+    # Sums of ones, exact up to 2^24 a cell.
     return xp.astype(xp.matmul(actual.T, chosen), xp.int32)

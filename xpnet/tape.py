@@ -94,10 +94,13 @@ def seed(y: Array, gy: Any) -> Any:
             f"For a Variable of shape {tuple(y.shape)}, pass gy of that shape, the gradient to "
             "start from; or make one number of it first, say with F.sum."
         )
+    if isinstance(gy, complex):
+        raise GradientError("Complex numbers have no derivative here.")
     if gy is None or isinstance(gy, (int, float)):
         return xp.full_like(y, 1 if gy is None else gy)
     if isinstance(gy, (list, tuple)):
         gy = array_like(gy, y)
+    array_namespace(y, gy)  # of one library, or an error
     if gy.shape != y.shape:
         raise ShapeError(f"Expected gy of shape {tuple(y.shape)}, got {tuple(gy.shape)}.")
     return gy if gy.dtype == y.dtype else array_namespace(gy).astype(gy, y.dtype)

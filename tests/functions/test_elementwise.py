@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+import xpnet
 from xpnet import Variable, gradients, to_numpy
 from xpnet import functions as F
 from xpnet.testing import assert_close, check_gradients
@@ -153,3 +154,11 @@ def test_a_fraction_to_the_power_of_integers_is_refused(backend, array):
         with pytest.raises(TypeError, match=r"2\.5 \*\* x needs an x of floating-point numbers"):
             F.pow(2.5, x)
     assert_close(F.pow(2.5, array([1.0, 2.0])), [2.5, 6.25])
+
+
+def test_the_power_0_of_the_smallest_numbers_has_slope_0():
+    """x^-1 is infinite there, too, and 0 times that is no number."""
+    with xpnet.using("numpy") as backend:
+        x = Variable(backend.asarray([0.0, 1e-39]))
+        (g,) = gradients(F.sum(F.pow(x, backend.asarray([0.0, 0.0]))), [x])
+        assert_close(g, [0.0, 0.0])

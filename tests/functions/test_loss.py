@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import xpnet
 from xpnet import ShapeError, Variable, gradients, to_numpy
 from xpnet import functions as F
 from xpnet.testing import assert_close, check_gradients
@@ -165,3 +166,12 @@ def test_probabilities_of_one_in_half_precision(backend, array):
     y, t = (array(v, backend.xp.float16) for v in ([1.0, 0.0], [1.0, 1.0]))
     loss = float(F.binary_cross_entropy(y, t))
     assert loss == pytest.approx(-math.log(2.0**-11) / 2.0, rel=2e-2)
+
+
+def test_integer_predictions_are_not_squeezed_into_their_bytes():
+    """(0 - 300)^2 and (0 - 200)^2: 65000 on average."""
+    with xpnet.using("numpy") as backend:
+        y, t = backend.asarray([0, 0], "int8"), backend.asarray([300, 200])
+        assert float(F.mean_squared_error(y, t)) == 65000.0
+        with pytest.raises(TypeError, match="target of real numbers, got complex128"):
+            F.mean_squared_error(backend.asarray([1.0]), backend.asarray([1.0 + 5.0j]))

@@ -1,5 +1,7 @@
 """What every layer can do, whatever it computes."""
 
+import pickle
+
 import pytest
 
 import xpnet
@@ -372,3 +374,43 @@ def test_a_moved_model_forgets_gradients_and_trains_on():
 def test_sequential_takes_layers():
     with pytest.raises(TypeError, match=r"got a list; of a list, write Sequential\(\*layers\)"):
         Sequential([xpnet.ReLU()])
+
+
+def test_several_gradients_must_have_the_outputs_shapes(backend, array):
+    """They do not broadcast; None is for an output that does not count."""
+    layer = Halves()
+    layer.forward(array([1.0, 2.0]))
+    with pytest.raises(xpnet.ShapeError, match=r"Expected gy of shape \(2,\), got \(2, 1\)"):
+        layer.backward((array([[1.0], [1.0]]), array([1.0, 1.0])))
+    assert_close(layer.backward((array([1.0, 1.0]), None)), [2.0, 2.0])
+
+
+def test_an_array_by_name_would_lose_its_gradient(backend, array):
+    with pytest.raises(TypeError, match="pass x by position"):
+        Affine(2, 1, rng=0).forward(x=array([[1.0, 2.0]]))
+
+
+def test_a_layer_is_pickled_without_its_last_step(backend):
+    """A tape cannot be, and is not what the layer has learned."""
+    with using("numpy") as numpy:
+        layer = xpnet.Tanh()
+        layer.forward(numpy.asarray([1.0]))
+        with pytest.raises(GradientError, match="first"):
+            pickle.loads(pickle.dumps(layer)).backward(1.0)
+
+
+def test_layer_and_data_of_two_precisions(backend, array):
+    """The higher one, in every library: y = x W of float32 x and float64 W."""
+    if backend.name.endswith("no_float64"):
+        pytest.skip("this device has no float64, and refuses it")
+    if backend.name.startswith("jax"):
+        pytest.skip("JAX has no float64 until it is told, and then for the whole process")
+    with using(backend.name, "float64") as double:
+        layer = Affine(2, 1, rng=0)
+        x = Variable(array([[1.0, 2.0]]))
+        y = layer(x)
+        assert y.dtype == double.dtype
+        y.backward()
+    assert x.grad.dtype == backend.dtype
+    assert_close(x.grad, xpnet.to_numpy(layer.W).T, rtol=1e-6)
+    assert_close(layer.W.grad, [[1.0], [2.0]])

@@ -12,6 +12,7 @@ import xpnet
 from xpnet import functions as F
 from xpnet.metrics import accuracy
 from xpnet.training import Callback, Interrupts, LinearDecay, Trainer
+from xpnet.training.interrupt import hold
 
 
 def make(rng=0, callbacks=(), hidden=8, log_every=0.25, lr=0.1):
@@ -212,11 +213,15 @@ def test_ctrl_c_does_not_break_the_end_off(clusters, ctrl_c, epoch):
         ctrl_c()
 
 
-def test_what_a_fit_holds_is_held_until_the_outermost_block_ends(clusters, ctrl_c):
+def test_a_block_holds_for_itself_alone(clusters, ctrl_c):
+    """A training's end is the training's; who wants the same afterwards says so."""
     with Interrupts():
         make().fit(clusters, epochs=1)
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c()
+        hold()
         ctrl_c()
-    with Interrupts(), pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
         ctrl_c()
 
 
@@ -333,3 +338,27 @@ def test_linear_decay_falls_in_equal_steps_and_gives_the_rate_back(clusters):
     trainer.fit(clusters, epochs=4)
     assert rates == pytest.approx([0.8, 0.6, 0.4, 0.2])
     assert trainer.optimizer.lr == 0.8
+
+
+def test_a_training_within_a_training_leaves_ctrl_c_to_it(clusters, ctrl_c):
+    """The inner one holds Ctrl-C back for its own end, and not for longer."""
+
+    class Inner(Callback):
+        def on_epoch(self, trainer):
+            make().fit(clusters, epochs=1)
+            ctrl_c()
+
+    history = make(callbacks=[Inner()]).fit(clusters, epochs=3)
+    assert (len(history), history.interrupted) == (1, True)
+
+
+def test_a_handler_set_during_a_training_stays(clusters, ctrl_c):
+    mine = lambda *_: None  # noqa: E731 - it is compared
+
+    class Sets(Callback):
+        def on_start(self, trainer):
+            signal.signal(signal.SIGINT, mine)
+
+    make(callbacks=[Sets()]).fit(clusters, epochs=1)
+    assert signal.getsignal(signal.SIGINT) is mine
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -75,7 +75,7 @@ class Screen(Callback):
             f"{progress.samples_per_s:,.0f} samples/s",
         ]
         room = self.console.width - len(task.description) - len(" ━━━━ ")
-        while len("  ".join(figures)) > room:
+        while figures and len("  ".join(figures)) > room:
             figures.pop()
         return "  ".join(figures)
 

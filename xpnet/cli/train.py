@@ -77,6 +77,7 @@ def train(
     from xpnet.cli.screen import console
     from xpnet.layers.activation import BY_NAME as ACTIVATIONS
     from xpnet.optimizers import BY_NAME as OPTIMIZERS
+    from xpnet.training.interrupt import hold
     from xpnet.training.run import free_path
 
     others = "Other data, Fashion-MNIST say, are read from a folder: --data-dir FOLDER."
@@ -106,6 +107,7 @@ def train(
             "out": str(path),
         }
         history = _train(flags, screen, quiet)
+        hold()  # what is left is short, and another Ctrl-C would only spoil it
         _draw(history, path, screen)
     if history.interrupted:
         screen.print(

@@ -44,7 +44,8 @@ class _Power(Function):
         xp = array_namespace(gy)
         gx1 = gx2 = None
         if self.needs[0]:
-            corner = xp.logical_and(x1 == 0, x2 == 0)  # 0 times infinity
+            tiny = float(xp.finfo(x1.dtype).smallest_normal)
+            corner = xp.logical_and(xp.abs(x1) < tiny, x2 == 0)  # else 0 times infinity
             gx1 = gy * x2 * xp.pow(x1, xp.where(corner, 1.0, x2 - 1.0))
         if self.needs[1]:
             gx2 = gy * y * xp.log(xp.where(x1 == 0, 1.0, x1))

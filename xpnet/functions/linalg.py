@@ -48,12 +48,13 @@ class Linear(Function):
     """x @ W + b as one node: nothing is kept of the product, which no derivative needs."""
 
     def forward(self, x: Any, W: Any, b: Any) -> Any:
-        array_namespace(x, W, b)
-        return x @ W if b is None else x @ W + b
+        y = array_namespace(x, W, b).matmul(x, W)
+        return y if b is None else y + b
 
     def backward(self, gy: Any, x: Any, W: Any) -> Any:
-        gx = gy @ W.T if self.needs[0] else None
-        gW = _rows(x).T @ _rows(gy) if self.needs[1] else None
+        xp = array_namespace(gy)
+        gx = xp.matmul(gy, W.T) if self.needs[0] else None
+        gW = xp.matmul(_rows(x).T, _rows(gy)) if self.needs[1] else None
         return gx, gW, gy
 
 

@@ -196,4 +196,7 @@ def _matching(name: str, y: Any, t: Any) -> Any:
             f"{name} expected a target of the prediction's shape {tuple(y.shape)}, "
             f"got {tuple(t.shape)}.{hint}"
         )
-    return t if has_dtype(t, "real floating") else array_namespace(y, t).astype(t, y.dtype)
+    if has_dtype(t, "complex floating"):
+        raise TypeError(f"{name} expected a target of real numbers, got {t.dtype}.")
+    cast = has_dtype(y, "real floating") and not has_dtype(t, "real floating")
+    return array_namespace(y, t).astype(t, y.dtype) if cast else t

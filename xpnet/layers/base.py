@@ -5,10 +5,13 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ClassVar, Self
 
+import array_api_compat as compat
+
 from xpnet import functions as F
 from xpnet.autodiff import Parameter, Variable, as_constant, data_of, gradients
 from xpnet.backend import Array, Backend, array_like, resolve, to_numpy
 from xpnet.errors import GradientError, StateError
+from xpnet.tape import seed
 
 _inside: ContextVar[bool] = ContextVar("xpnet_inside_a_layer", default=False)
 
@@ -75,7 +78,8 @@ class Layer:
         Parameters
         ----------
         dout : array or scalar, of the shape of what `forward` returned
-            The gradient of the output; of several outputs, a tuple.
+            The gradient of the output; of several outputs, a tuple, with None for those that
+            do not count.
 
         Returns
         -------
@@ -92,7 +96,8 @@ class Layer:
             raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
         inputs, y = self._last
         if isinstance(y, tuple):  # the same gradients as those of one number
-            y, dout = sum(F.sum(yi * g) for yi, g in zip(y, dout, strict=True)), 1.0
+            pairs = [(yi, g) for yi, g in zip(y, dout, strict=True) if g is not None]
+            y, dout = sum(F.sum(yi * seed(data_of(yi), g)) for yi, g in pairs), 1.0
         parameters = [p for p in self.parameters() if p.requires_grad]
         found = gradients(as_constant(y), [*inputs, *parameters], dout)
         for p, g in zip(parameters, found[len(inputs) :], strict=True):
@@ -167,6 +172,10 @@ class Layer:
         """Switch to evaluation: `train(False)`."""
         return self.train(False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles are of what the layer has learned, not of the last step's tape.
+        return {name: value for name, value in vars(self).items() if name != "_last"}
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
@@ -183,6 +192,11 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
         if _inside.get():
             return text(self, *xs, **options)
         self.__dict__.pop("_last", None)
+        for name, option in options.items():
+            if isinstance(option, Variable) or compat.is_array_api_obj(option):
+                raise TypeError(
+                    f"{self!r}.forward: pass {name} by position; backward knows no array by name."
+                )
         if any(isinstance(x, Variable) for x in xs):
             return text(self, *xs, **options)
         variables = [Variable(float(x) if isinstance(x, int) else x) for x in xs]

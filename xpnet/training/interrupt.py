@@ -3,14 +3,14 @@
 import signal
 import threading
 from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 
 class Interrupts:
     """A block in which Ctrl-C raises KeyboardInterrupt, as ever, until `hold()`; then it does nothing.
 
     So what is written at the end of a training is written whole, however often the key is pressed.
-    Blocks may be nested: what one holds is held until the outermost ends.
+    Blocks may be nested; each ends as it found things.
 
     Outside the main thread, or where the program has a handler of its own, or ignores the signal,
     there is nothing to hold.
@@ -23,30 +23,38 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self.outermost = False
+        self.before: Any = None
+        self.held = False
 
     def listen(self) -> Self:
         """Begin the block; for good, if nothing ends it."""
-        if _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        now = signal.getsignal(signal.SIGINT)
+        ours = now is signal.default_int_handler or isinstance(now, Interrupts)
+        if ours and threading.current_thread() is threading.main_thread():
+            self.before = now
             signal.signal(signal.SIGINT, self)
-            self.outermost = True
         return self
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        # Not SIG_IGN for what is held: processes started meanwhile would inherit that.
+        if not self.held:
+            raise KeyboardInterrupt
 
     def hold(self) -> None:
-        """From here to the end of the outermost block, Ctrl-C does nothing."""
-        if _in_main_thread() and isinstance(signal.getsignal(signal.SIGINT), Interrupts):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        """From here to the end of the block, Ctrl-C does nothing."""
+        self.held = True
 
     def __enter__(self) -> Self:
         return self.listen()
 
     def __exit__(self, *error: object) -> None:
-        if self.outermost:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        before = self.before
+        if before is not None and signal.getsignal(signal.SIGINT) is self:
+            signal.signal(signal.SIGINT, before)
 
 
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
+def hold() -> None:
+    """`hold()` of the block that this is in, if there is one."""
+    handler = signal.getsignal(signal.SIGINT)
+    if isinstance(handler, Interrupts):
+        handler.hold()
