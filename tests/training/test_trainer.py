@@ -225,6 +225,17 @@ def test_a_block_holds_for_itself_alone(clusters, ctrl_c):
         ctrl_c()
 
 
+def test_a_second_press_at_once_is_the_first_still(ctrl_c):
+    """It comes while the first one's KeyboardInterrupt is on its way; a later one counts again."""
+    with Interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c()
+        ctrl_c()
+        interrupts.pressed -= 2.0  # seconds
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c()
+
+
 def test_interrupts_of_another_thread_or_handler_are_left_alone(clusters, monkeypatch):
     """Only the main thread may ask for signals; and a program may have its own answer."""
     with ThreadPoolExecutor(1) as pool:

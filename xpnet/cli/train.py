@@ -77,7 +77,6 @@ def train(
     from xpnet.cli.screen import console
     from xpnet.layers.activation import BY_NAME as ACTIVATIONS
     from xpnet.optimizers import BY_NAME as OPTIMIZERS
-    from xpnet.training.interrupt import hold
     from xpnet.training.run import free_path
 
     others = "Other data, Fashion-MNIST say, are read from a folder: --data-dir FOLDER."
@@ -107,7 +106,6 @@ def train(
             "out": str(path),
         }
         history = _train(flags, screen, quiet)
-        hold()  # what is left is short, and another Ctrl-C would only spoil it
         _draw(history, path, screen)
     if history.interrupted:
         screen.print(
@@ -148,7 +146,14 @@ def _train(flags: dict[str, Any], screen: "Console", quiet: bool) -> "History":
     from xpnet.layers import MLP
     from xpnet.metrics import accuracy
     from xpnet.optimizers import optimizer
-    from xpnet.training import LinearDecay, Run, Trainer
+    from xpnet.training import Callback, LinearDecay, Run, Trainer
+    from xpnet.training.interrupt import hold
+
+    class End(Callback):
+        """What is left to do is short, and another Ctrl-C would only spoil it."""
+
+        def on_end(self, trainer: Trainer) -> None:
+            hold()
 
     train, test = load_mnist(data_dir=flags["data_dir"], dtype=flags["dtype"])
     rng = default_rng(flags["seed"])
@@ -171,7 +176,7 @@ def _train(flags: dict[str, Any], screen: "Console", quiet: bool) -> "History":
             F.softmax_cross_entropy,
             optimizer(flags["optimizer"], model.parameters(), flags["lr"]),
             metrics=[accuracy],
-            callbacks=[LinearDecay(), run, *([looking_on] if looking_on else [])],
+            callbacks=[End(), LinearDecay(), run, *([looking_on] if looking_on else [])],
             rng=rng,
         )
         return trainer.fit(train, test, flags["epochs"], flags["batch_size"])

@@ -1,7 +1,9 @@
 """Interrupts: Ctrl-C, and when it comes too late."""
 
+import math
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any, Self
 
@@ -24,7 +26,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.before: Any = None
-        self.held = False
+        self.held, self.pressed = False, -math.inf
 
     def listen(self) -> Self:
         """Begin the block; for good, if nothing ends it."""
@@ -37,7 +39,8 @@ class Interrupts:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         # Not SIG_IGN for what is held: processes started meanwhile would inherit that.
-        if not self.held:
+        before, self.pressed = self.pressed, time.monotonic()
+        if not self.held and self.pressed - before > 1.0:  # an impatient second is the first still
             raise KeyboardInterrupt
 
     def hold(self) -> None:
@@ -54,7 +57,8 @@ class Interrupts:
 
 
 def hold() -> None:
-    """`hold()` of the block that this is in, if there is one."""
-    handler = signal.getsignal(signal.SIGINT)
-    if isinstance(handler, Interrupts):
+    """`hold()` of all blocks that this is in."""
+    handler: Any = signal.getsignal(signal.SIGINT)
+    while isinstance(handler, Interrupts):
         handler.hold()
+        handler = handler.before
