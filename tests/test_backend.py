@@ -277,4 +277,7 @@ def test_a_gpu_that_is_not_there_comes_with_what_to_install(library, device):
     try:
         switch.resolve(f"{library}:{device}")
     except BackendError as error:
-        assert f"install: {switch.INSTALL_GPU[library]}" in str(error)
+        said = str(error)
+    else:
+        pytest.skip("this machine has such a GPU")
+    assert f"install: {switch.INSTALL_GPU[library]}" in said

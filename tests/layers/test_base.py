@@ -352,23 +352,18 @@ def test_an_error_tells_the_layer_it_came_from(backend, array):
     assert caught.value.__notes__ == ["in Wrong()"]
 
 
-def test_a_moved_model_forgets_gradients_and_trains_on():
-    """Also where the library that it comes from shares read-only memory."""
-    for spec in ("array_api_strict", "jax"):
-        try:
-            with using(spec):
-                model = Affine(2, 1, rng=0)
-                model(Variable([[1.0, 2.0]])).backward()
-        except xpnet.BackendError:
-            continue
-        with using("numpy"):
-            model.to("numpy")
-            assert model.W.grad is None
-            optimizer = xpnet.SGD(model.parameters(), lr=1.0)
-            before = model.W.data.copy()
-            model(Variable([[1.0, 2.0]])).backward()
-            optimizer.step()
-            assert_close(model.W, before - [[1.0], [2.0]], rtol=1e-6)
+def test_a_moved_model_forgets_gradients_and_trains_on(backend):
+    """Also where the library that it comes from shares read-only memory, as JAX does."""
+    model = Affine(2, 1, rng=0)
+    model(Variable([[1.0, 2.0]])).backward()
+    with using("numpy"):
+        model.to("numpy")
+        assert model.W.grad is None
+        optimizer = xpnet.SGD(model.parameters(), lr=1.0)
+        before = model.W.data.copy()
+        model(Variable([[1.0, 2.0]])).backward()
+        optimizer.step()
+        assert_close(model.W, before - [[1.0], [2.0]], rtol=1e-6)
 
 
 def test_sequential_takes_layers():
