@@ -91,7 +91,9 @@ def tests(session: nox.Session, backend: str) -> None:
         extras = extras.format(major=min(cuda // 1000, 13))
         env["XPNET_REQUIRE_GPU"] = "1"  # there is one: from here on a skip would hide something
     # The strict library is small, and also stands in as "another library" in tests of mixing.
-    runner = tools("array-api-strict", "coverage", "hypothesis", "pytest")
+    runner = tools(
+        "array-api-extra", "array-api-strict", "coverage", "einops", "hypothesis", "pytest", "scipy"
+    )
     session.install("-e", f".[{extras}]", *packages, *runner)
     # The session `examples` and the build run what is slow; here it would run five times.
     pytest = ["pytest", "-m", "not slow", *session.posargs]
@@ -121,6 +123,27 @@ def cuda_of_driver() -> tuple[int, str]:
     if version.value < 12000:
         return 0, f"the NVIDIA driver knows CUDA up to {version.value / 1000:.1f}; CuPy 14 needs 12"
     return version.value, ""
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """The standard's own suite on xpnet.functions: no failure that NumPy beneath it has not.
+
+    The suite is not on PyPI. ARRAY_API_TESTS names a checkout of data-apis/array-api-tests with
+    its submodule; without one the session skips. `-- --library numpy array_api_strict torch`
+    runs it on these as well; their packages must be added: `-- --library torch`.
+    """
+    checkout = os.environ.get("ARRAY_API_TESTS")
+    if not checkout:
+        session.skip(
+            "ARRAY_API_TESTS is not set. The suite is no package: clone data-apis/array-api-tests "
+            "with --recurse-submodules, and set ARRAY_API_TESTS to its folder."
+        )
+    session.install("-e", ".", "-r", str(Path(checkout) / "requirements.txt"))
+    wanted = [name for name in ("array_api_strict", "torch") if name in session.posargs]
+    packages = [*tools("array-api-strict"), *BACKENDS["torch"][1]]
+    session.install(*[p for name, p in zip(wanted, packages, strict=False)]) if wanted else None
+    session.run("python", "tests/conformance.py", checkout, *session.posargs, env=ENV)
 
 
 @nox.session

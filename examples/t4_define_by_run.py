@@ -15,8 +15,7 @@ import numpy as np
 from common import begin, canvas, positive, save
 
 import xpnet
-from xpnet import Variable
-from xpnet import functions as F
+from xpnet import Variable, functions as F
 
 args, backend, _ = begin(
     __doc__, dtype="float64", iterations=(positive, 10_000, "steps of training")

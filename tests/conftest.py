@@ -90,4 +90,4 @@ def no_state_leaks():
     before = switch._run, switch._block.get()
     yield
     assert (switch._run, switch._block.get()) == before
-    assert xpnet.autodiff._recording.get()
+    assert xpnet.autodiff.recording.get()

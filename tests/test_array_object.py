@@ -5,8 +5,7 @@ import operator
 import array_api_compat
 import pytest
 
-from xpnet import Variable, array_namespace, to_numpy
-from xpnet import functions as F
+from xpnet import Variable, array_namespace, functions as F, to_numpy
 from xpnet.testing import assert_close, check_gradients
 
 ARITHMETIC = [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow]

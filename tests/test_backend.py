@@ -10,8 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from xpnet import BackendError, Variable, current, to_numpy, use, using
-from xpnet import backend as switch
+from xpnet import BackendError, Variable, backend as switch, current, to_numpy, use, using
 from xpnet.backend import array_like, cuda_driver_version, resolve, with_item
 
 

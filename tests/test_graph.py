@@ -15,8 +15,7 @@ from matplotlib.path import Path
 from PIL import Image
 
 import xpnet
-from xpnet import GradientError, Variable
-from xpnet import functions as F
+from xpnet import GradientError, Variable, functions as F
 from xpnet.autodiff import Function, gradients
 from xpnet.graph import BLUE, GREY, INK, RED, ROW, _apart, computational_graph
 

@@ -5,8 +5,7 @@ import math
 
 import pytest
 
-from xpnet import MLP, ShapeError, manual_seed, to_numpy, using
-from xpnet import initializers as init
+from xpnet import MLP, ShapeError, initializers as init, manual_seed, to_numpy, using
 from xpnet.backend import default_rng
 
 SHAPE = (300, 200)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from xpnet import Variable, array_namespace, to_numpy, using
-from xpnet import functions as F
+from xpnet import Variable, array_namespace, functions as F, to_numpy, using
 
 
 def test_of_an_array_is_the_librarys(backend, xp, array):
@@ -31,10 +30,9 @@ def test_namespace_has_dtypes_and_constants(backend, array):
 def test_unknown_function_is_an_attribute_error(backend, array):
     """A function of the library without a rule here is missing, not passed through."""
     xp = array_namespace(Variable(array([1.0])))
-    assert not hasattr(xp, "searchsorted")
     assert not hasattr(xp, "no_such_function")
-    with pytest.raises(AttributeError, match=r"xpnet.functions over .* has no 'searchsorted'"):
-        _ = xp.searchsorted
+    with pytest.raises(AttributeError, match=r"xpnet.functions over .* has no 'from_numpy'"):
+        _ = xp.from_numpy
     assert "xpnet.functions over" in repr(xp)
 
 
@@ -73,7 +71,7 @@ def test_third_party_text_runs_on_both(backend, array):
     assert to_numpy(y).tolist() == to_numpy(softmax(x)).tolist()
 
 
-@pytest.mark.parametrize("name", ["linalg", "fft", "asarray", "vectorize", "take_along_axis", "T"])
+@pytest.mark.parametrize("name", ["vectorize", "array", "ndarray", "T"])
 def test_what_it_does_not_know_is_no_attribute(backend, array, name):
     """Also where the library has it: its function would lose the gradient."""
     with pytest.raises(AttributeError, match=f"has no '{name}'"):

@@ -14,9 +14,9 @@ from xpnet import (
     Momentum,
     Parameter,
     RMSProp,
+    functions as F,
     to_numpy,
 )
-from xpnet import functions as F
 from xpnet.optimizers import BY_NAME, optimizer
 from xpnet.testing import assert_close
 

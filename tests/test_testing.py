@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from xpnet import Function, using
-from xpnet import functions as F
+from xpnet import Function, functions as F, using
 from xpnet.testing import assert_close, check_gradients, numerical_gradient
 
 

@@ -5,27 +5,33 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.namespace import Namespace, array_namespace, differentiable, namespace_over
+from xpnet.errors import ShapeError
+from xpnet.namespace import Namespace, array_namespace, functions, methods, namespace_over
 
 
 def _unary(name: str) -> Callable[[Any], Any]:
-    return lambda x: differentiable[name](x)
+    return lambda x: functions[name](x)
 
 
 def _binary(name: str) -> Callable[[Any, Any], Any]:
-    return lambda x1, x2: differentiable[name](x1, x2)
+    return lambda x1, x2: functions[name](x1, x2)
 
 
 def _reflected(name: str) -> Callable[[Any, Any], Any]:
     """`other op x`, which Python asks of x when `other` knows no answer."""
-    return lambda x, other: differentiable[name](other, x)
+    return lambda x, other: functions[name](other, x)
+
+
+def _both(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    return _binary(name), _reflected(name)
 
 
 class ArrayObject:
     """The standard's array object, around an array called `data`.
 
     Attributes are those of `data`. Operators are the differentiable functions, by name; there are
-    no methods that repeat them. `float(x)` and its kind fetch the number to the host.
+    no methods that repeat them. `float(x)` and its kind fetch the number to the host. DLPack hands
+    out the data alone: what another library does with them is not recorded.
     """
 
     __slots__ = ()
@@ -39,14 +45,37 @@ class ArrayObject:
     ndim = property(lambda x: x.data.ndim)
     size = property(lambda x: compat.size(x.data))
     device = property(lambda x: compat.device(x.data))
-    T = mT = property(_unary("matrix_transpose"))
+    mT = property(_unary("matrix_transpose"))
+
+    @property
+    def T(self) -> Any:  # noqa: N802 - the standard's name
+        if self.ndim != 2:
+            raise ShapeError(f"x.T expected two dimensions, got shape {self.shape}; see x.mT.")
+        return self.mT
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
-        return namespace_over(array_namespace(self.data))
+        data = self.data
+        return namespace_over(array_namespace(data), compat.device(data))
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         name = type(self).__name__
         raise TypeError(f"A {name} may lie on a GPU; use xpnet.to_numpy(x) for a NumPy array.")
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        options = {"max_version": max_version, "dl_device": dl_device, "copy": copy}
+        asked = {name: value for name, value in options.items() if value is not None}
+        return self.data.__dlpack__(stream=stream, **asked)
+
+    def __dlpack_device__(self) -> tuple[Any, int]:
+        device: tuple[Any, int] = self.data.__dlpack_device__()
+        return device
 
     def __len__(self) -> int:
         if not self.shape:
@@ -71,15 +100,32 @@ class ArrayObject:
     def __index__(self) -> int:
         return int(self.data.__index__())
 
-    __add__, __radd__ = _binary("add"), _reflected("add")
-    __sub__, __rsub__ = _binary("subtract"), _reflected("subtract")
-    __mul__, __rmul__ = _binary("multiply"), _reflected("multiply")
-    __truediv__, __rtruediv__ = _binary("divide"), _reflected("divide")
-    __pow__, __rpow__ = _binary("pow"), _reflected("pow")
-    __matmul__, __rmatmul__ = _binary("matmul"), _reflected("matmul")
+    __add__, __radd__ = _both("add")
+    __sub__, __rsub__ = _both("subtract")
+    __mul__, __rmul__ = _both("multiply")
+    __truediv__, __rtruediv__ = _both("divide")
+    __floordiv__, __rfloordiv__ = _both("floor_divide")
+    __mod__, __rmod__ = _both("remainder")
+    __pow__, __rpow__ = _both("pow")
+    __matmul__, __rmatmul__ = _both("matmul")
+    __and__, __rand__ = _both("bitwise_and")
+    __or__, __ror__ = _both("bitwise_or")
+    __xor__, __rxor__ = _both("bitwise_xor")
+    __lshift__, __rlshift__ = _both("bitwise_left_shift")
+    __rshift__, __rrshift__ = _both("bitwise_right_shift")
     __neg__, __pos__, __abs__ = _unary("negative"), _unary("positive"), _unary("abs")
+    __invert__ = _unary("bitwise_invert")
     __lt__, __le__ = _binary("less"), _binary("less_equal")
     __gt__, __ge__ = _binary("greater"), _binary("greater_equal")
     __eq__ = _binary("equal")
     __ne__ = _binary("not_equal")
-    __getitem__ = _binary("__getitem__")
+
+    def __getitem__(self, key: Any) -> Any:
+        return methods["__getitem__"](self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        methods["__setitem__"](self, key, value)
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """The same numbers on another device of this library; gradients find their way back."""
+        return methods["to_device"](self, device, stream=stream)

@@ -12,30 +12,20 @@ The tape links Functions to Functions, never to their outputs: so it makes no re
 an intermediate array lives on only if some rule has named it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 import array_api_compat as compat
 
 from xpnet.array_object import ArrayObject
 from xpnet.backend import Array, array_like, current, to_numpy
 from xpnet.errors import GradientError
+from xpnet.explain import explain
 from xpnet.namespace import array_namespace, array_types, as_array, has_dtype
-from xpnet.tape import Node, Output, seed, walk
+from xpnet.tape import Node, Output, completed, recording, seed, walk
 
-_recording: ContextVar[bool] = ContextVar("xpnet_recording", default=True)
-
-
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """A block, or a decorated function, in which nothing is recorded: `with no_grad(): ...`."""
-    token = _recording.set(False)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
+FLOATING = ("real floating", "complex floating")  # what has derivatives, as `isdtype` calls it
 
 
 class Variable(ArrayObject):
@@ -46,10 +36,9 @@ class Variable(ArrayObject):
     Parameters
     ----------
     data : array of any library, scalar or nested list
-        An array is kept as it is, on its device. Anything else becomes an array of the current
-        backend.
+        An array is kept as it is, on its device; anything else goes to the current backend.
     requires_grad : bool, optional
-        Whether `backward` gives it a gradient; by default, if its numbers are real and floating.
+        Whether `backward` gives it a gradient; by default, if its dtype is a floating-point one.
 
     Attributes
     ----------
@@ -61,8 +50,7 @@ class Variable(ArrayObject):
     Examples
     --------
     >>> x = Variable(3.0)
-    >>> y = x * x + 1.0
-    >>> y.backward()
+    >>> (x * x + 1.0).backward()
     >>> float(x.grad)
     6.0
     """
@@ -81,10 +69,10 @@ class Variable(ArrayObject):
         self.data: Array = as_array(data)
         self.grad: Any = None
         self.creator: Any = None
-        continuous = has_dtype(self.data, "real floating")
-        if requires_grad and not continuous:
-            raise GradientError(f"Only real floating-point data have gradients, not {data.dtype}.")
-        self.requires_grad: bool = continuous if requires_grad is None else requires_grad
+        floating = has_dtype(self.data, *FLOATING)
+        if requires_grad and not floating:
+            raise GradientError(f"Only floating-point data have gradients, not {self.dtype}.")
+        self.requires_grad: bool = floating if requires_grad is None else requires_grad
 
     def backward(self, gy: Any = None, *, create_graph: bool = False) -> None:
         """Add the derivative of this Variable to the `grad` of every leaf it was computed from.
@@ -122,6 +110,8 @@ class Parameter(Variable):
 
     def __init__(self, data: Any) -> None:
         super().__init__(data, requires_grad=True)
+        if has_dtype(self.data, "complex floating"):
+            raise GradientError("A Parameter is real; make two, and of them 1j * b + a.")
         self.data = array_like(self.data, self.data)  # to be changed in place
 
 
@@ -148,7 +138,6 @@ class Function:
     >>> class Tanh(Function):
     ...     def forward(self, x):
     ...         return array_namespace(x).tanh(x)
-    ...
     ...     def backward(self, gy, y):
     ...         return gy * (1.0 - y * y)
     >>> x = Variable(0.0)
@@ -157,12 +146,14 @@ class Function:
     1.0
     """
 
+    broadcasts: ClassVar[bool] = False  # whether the inputs must have shapes that broadcast
     takes_y: ClassVar[bool] = False
     takes: ClassVar[tuple[int, ...]] = ()  # the inputs that backward names
 
     parents: tuple[Node | None, ...]  # for each input: what computed it, the leaf itself, or None
     depth: int = 0  # one more than the deepest parent's; 0 before the call
     needs: tuple[bool, ...]  # for each input: is its gradient asked for?
+    used: tuple[bool, ...]  # for each of several outputs: has it a gradient, or only zeros?
     shape: tuple[int, ...]
     dtype: Any
 
@@ -194,39 +185,49 @@ class Function:
                 x = x.data
             arrays.append(x)
             parents.append(node)
-        y = self.forward(*arrays)
+        try:
+            y = self.forward(*arrays)
+        except Exception as error:
+            explain(error, self, arrays)
+            raise
         if not lifted:
             return y  # arrays in, arrays out
-        recorded = depth > 0 and _recording.get()
+        recorded = depth > 0 and recording.get()
         if recorded:
             self.parents, self.depth = tuple(parents), depth
             self._inputs = [inputs[i] for i in self.takes]
         if isinstance(y, tuple):
-            self._y = y = tuple(as_array(part) for part in y)
-            return self._outputs() if recorded else tuple(_made(part, None) for part in y)
-        y = as_array(y)
-        if not recorded:
-            return _made(y, None)
-        self.shape, self.dtype = y.shape, y.dtype
+            y = tuple(map(as_array, y))
+            if not recorded:
+                return tuple(_made(part, None) for part in y)
+            self._several = [(part.shape, part.dtype) for part in y]
+            self._nodes: Any = WeakValueDictionary()
+        else:
+            y = as_array(y)
+            if not recorded:
+                return _made(y, None)
+            self.shape, self.dtype = y.shape, y.dtype
         if self.takes_y:
             self._y = y
-        return _made(y, self)
+        return self._outputs(y)
 
-    def _outputs(self) -> Any:
-        """The output, or outputs, as Variables that this Function made."""
-        if isinstance(self._y, tuple):
-            return tuple(_made(y, Output(self, i, y)) for i, y in enumerate(self._y))
-        return _made(self._y, self)
+    def _outputs(self, y: Any) -> Any:
+        """y as Variables that this Function made: one of several by an Output, integers by none."""
+        if not isinstance(y, tuple):
+            return _made(y, self)
+        outputs = [Output(self, i, part) for i, part in enumerate(y) if has_dtype(part, *FLOATING)]
+        made_by = {node.index: self._nodes.setdefault(node.index, node) for node in outputs}
+        return tuple(_made(part, made_by.get(i)) for i, part in enumerate(y))
 
     def pullback(self, gy: Any, create_graph: bool) -> tuple[Any, ...]:
         """The rule's answer for each input, computed on arrays or, to record it, on Variables."""
         lift: Callable[[Any], Any] = as_constant if create_graph else data_of
-        if isinstance(gy, dict):  # several outputs: one that nothing was made of has gradient 0
-            zeros_like = array_namespace(*self._y).zeros_like
-            gy = tuple(gy[i] if i in gy else lift(zeros_like(y)) for i, y in enumerate(self._y))
+        if isinstance(gy, dict):
+            self.used = tuple([i in gy for i in range(len(self._several))])
+            gy = completed(gy, self._several)
         kept = [lift(x) for x in self._inputs]
         if self.takes_y:
-            kept.insert(0, self._outputs() if create_graph else self._y)
+            kept.insert(0, self._outputs(self._y) if create_graph else self._y)
         gxs = self.backward(gy, *kept)
         return gxs if isinstance(gxs, tuple) else (gxs,)
 

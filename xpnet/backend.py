@@ -55,8 +55,9 @@ class Backend(NamedTuple):
         The library's array API namespace.
     device : object
         The library's own device object.
-    dtype : object
-        The library's own floating-point type, for parameters, data and random numbers.
+    dtype : object or None
+        The library's own floating-point type, for parameters, data and random numbers; None is
+        the one that the library itself prefers.
     """
 
     name: str
@@ -377,3 +378,20 @@ def array_like(x: Any, model: Array) -> Array:
     near = type(x) is type(model) and compat.device(x) == device  # no way round by the host
     with device if compat.is_cupy_array(model) else nullcontext():
         return xp.asarray(x if near else to_numpy(x), dtype=model.dtype, device=device, copy=True)
+
+
+def scatter_add(x: Array, indices: Array, values: Array) -> Array:
+    """`x` after x[indices[i], ...] += values[i, ...] for each i: equal indices add up."""
+    if compat.is_jax_array(x):
+        return x.at[indices].add(values)
+    if compat.is_torch_array(x):
+        return x.index_add(0, indices, values)
+    if compat.is_cupy_array(x):
+        import_module("cupyx").scatter_add(x, indices, values)
+    elif compat.is_numpy_array(x):
+        np.add.at(x, indices, values)
+    else:  # the standard has no such function: one after another
+        for i in range(indices.shape[0]):
+            k = int(indices[i])
+            x[k, ...] = x[k, ...] + values[i, ...]
+    return x

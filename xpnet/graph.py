@@ -132,7 +132,7 @@ class _Graph:
         """What went into `node`, constants too; notes every value that the tape has kept."""
         y, kept = getattr(node, "data", None), {}
         if isinstance(node, Output):
-            y = vars(node.parents[0])["_y"][node.index]
+            y = vars(node.parents[0]).get("_y", {node.index: None})[node.index]
         elif isinstance(node, Function):
             y, inputs = vars(node).get("_y"), vars(node)["_inputs"]
             kept = dict(zip(node.takes, inputs, strict=True))

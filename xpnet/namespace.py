@@ -11,47 +11,81 @@ computes *and remembers* when it is given Variables.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import array_api_compat as compat
 
-differentiable: dict[str, Callable[..., Any]] = {}
-"""The standard's functions that accept Variables, by name; `xpnet.functions` fills it."""
+from xpnet.backend import Backend, using
 
-_THE_LIBRARYS = {  # dtypes, constants, and questions about dtypes
+functions: dict[str, Callable[..., Any]] = {}
+"""The standard's functions that accept Variables, by name; `xpnet.functions` fills it.
+
+Those of its extensions are there as "linalg.inv" and "fft.rfft".
+"""
+
+methods: dict[str, Callable[..., Any]] = {}
+"""What the array object has and the namespace has not: indexing, `to_device`."""
+
+kinds: dict[str, str] = {}
+"""What became of each function's derivative: "differentiable", "constant" or "structural"."""
+
+EXTENSIONS = ("linalg", "fft")
+DTYPES = {
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "float16", "bfloat16", "float32", "float64", "complex64", "complex128",
-    "e", "inf", "nan", "newaxis", "pi", "isdtype", "finfo", "iinfo", "can_cast",
 }  # fmt: skip
+CONSTANTS = {"e", "inf", "nan", "newaxis", "pi"}
+API_VERSION = "2025.12"
 
 
 class Namespace:
-    """What `array_namespace` answers for a Variable: xpnet's functions over one library.
+    """What `array_namespace` answers for a Variable: xpnet's functions, at home where it lies.
 
-    Dtypes, constants and questions about dtypes are the library's own; any other name that xpnet
+    Functions that create arrays create Variables of this library, on this device, with the
+    library's own default dtypes. Dtypes and constants are the library's. Any other name that xpnet
     does not have is an AttributeError, never the library's function with its gradient lost.
     """
 
-    def __init__(self, xp: Any) -> None:
-        self.__name__ = f"xpnet.functions over {xp.__name__}"
-        self._xp = xp
+    __array_api_version__ = API_VERSION
+
+    def __init__(self, xp: Any, device: Any, extension: str = "") -> None:
+        library = xp.__name__.removeprefix("array_api_compat.")
+        self.__name__ = ".".join(filter(None, ("xpnet.functions", extension))) + f" over {library}"
+        self._xp, self._extension = xp, extension
+        self._home = Backend(library, xp, device, None)
 
     def __getattr__(self, name: str) -> Any:
-        if name in differentiable:
-            value = differentiable[name]
-        elif name in _THE_LIBRARYS:
+        full = f"{self._extension}.{name}" if self._extension else name
+        if full in functions:
+            value: Any = functions[full]
+            if kinds[full] == "structural":  # these ask the switch where no array tells them
+                value = wraps(value)(using(self._home)(value))
+        elif full in EXTENSIONS:
+            value = Namespace(self._xp, self._home.device, extension=full)
+        elif full in DTYPES or full in CONSTANTS:
             value = getattr(self._xp, name)
         else:
             raise AttributeError(f"{self.__name__} has no {name!r}.")
         setattr(self, name, value)  # found once, it is an ordinary attribute
         return value
 
+    def __dir__(self) -> list[str]:
+        return dir_of(self._extension)
+
     def __repr__(self) -> str:
         return f"<namespace {self.__name__}>"
 
 
-namespace_over: Callable[[Any], Namespace] = cache(Namespace)
+def dir_of(extension: str = "") -> list[str]:
+    """The names of the standard that are here, in one of its extensions or outside of them."""
+    if extension:
+        start = f"{extension}."
+        return sorted(n.removeprefix(start) for n in functions if n.startswith(start))
+    return sorted({n for n in functions if "." not in n} | {*DTYPES, *CONSTANTS, *EXTENSIONS})
+
+
+namespace_over: Callable[[Any, Any], Namespace] = cache(Namespace)
 
 _namespace_of: dict[type, Any] = dict.fromkeys((bool, int, float, complex, type(None)))
 
@@ -107,14 +141,14 @@ def _types(xs: Any) -> str:
     return ", ".join(f"{type(x).__module__}.{type(x).__name__}" for x in xs) or "nothing"
 
 
-def has_dtype(x: Any, kind: str) -> bool:
-    """Whether the dtype of the array `x` is of a kind that the standard's `isdtype` knows."""
-    return _isdtype(array_namespace(x), x.dtype, kind)
+def has_dtype(x: Any, *kinds: str) -> bool:
+    """Whether the dtype of the array `x` is of one of the kinds that `isdtype` knows."""
+    return _isdtype(array_namespace(x), x.dtype, kinds)
 
 
 @cache
-def _isdtype(xp: Any, dtype: Any, kind: str) -> bool:
-    return bool(xp.isdtype(dtype, kind))
+def _isdtype(xp: Any, dtype: Any, kinds: tuple[str, ...]) -> bool:
+    return bool(xp.isdtype(dtype, kinds))
 
 
 array_types: set[type] = set()

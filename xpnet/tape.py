@@ -9,7 +9,9 @@ or a leaf: a Variable that nothing was computed into. All the walk needs of them
     pullback(gy)     of a Function: from the gradient of what came out, that of each parent
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from operator import attrgetter
 from typing import Any
 
@@ -21,6 +23,25 @@ from xpnet.namespace import array_namespace, as_array, has_dtype
 
 Node = Any
 
+recording: ContextVar[bool] = ContextVar("xpnet_recording", default=True)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """A block, or a decorated function, in which nothing is recorded: `with no_grad(): ...`."""
+    with recorded(on=False):
+        yield
+
+
+@contextmanager
+def recorded(on: bool = True) -> Iterator[None]:
+    """A block that is recorded, whatever surrounds it; or, `on=False`, is not."""
+    token = recording.set(on)
+    try:
+        yield
+    finally:
+        recording.reset(token)
+
 
 class Output:
     """One of several outputs of a Function: it hands its gradient to its place among them."""
@@ -28,6 +49,16 @@ class Output:
     def __init__(self, function: Node, index: int, y: Any) -> None:
         self.parents, self.depth, self.index = (function,), function.depth + 1, index
         self.shape, self.dtype = y.shape, y.dtype
+
+
+def completed(gy: dict[int, Any], several: Sequence[tuple[Any, Any]]) -> tuple[Any, ...]:
+    """The gradients of all outputs, of these shapes and dtypes: 0 where nothing was made of one."""
+    (g, *_) = gy.values()
+    zeros, device = array_namespace(g).zeros, compat.device(g)
+    return tuple(
+        gy[i] if i in gy else zeros(shape, dtype=dtype, device=device)
+        for i, (shape, dtype) in enumerate(several)
+    )
 
 
 def walk(
@@ -49,7 +80,7 @@ def walk(
     list of (node, gradient)
         In the order of `wanted`, without the nodes that `root` does not depend on.
     """
-    reached = _reached_from(root)
+    reached = reached_from([root])
     nodes = sorted(reached.values(), key=attrgetter("depth"), reverse=True)  # consumers first
     useful: Collection[int] = reached
     if wanted is None:
@@ -94,26 +125,35 @@ def seed(y: Array, gy: Any) -> Any:
             f"For a Variable of shape {tuple(y.shape)}, pass gy of that shape, the gradient to "
             "start from; or make one number of it first, say with F.sum."
         )
-    if isinstance(gy, complex):
-        raise GradientError("Complex numbers have no derivative here.")
+    if gy is None and has_dtype(y, "complex floating"):
+        raise GradientError(
+            "A complex number is not to be made small; pass gy=1.0 for the derivative of a "
+            "holomorphic function, or make a real number of it first, say with F.abs."
+        )
     if gy is None or isinstance(gy, (int, float)):
         return xp.full_like(y, 1 if gy is None else gy)
+    if isinstance(gy, complex):
+        gy = xp.full(y.shape, gy, dtype=xp.result_type(y, xp.complex64), device=compat.device(y))
     if isinstance(gy, (list, tuple)):
         gy = array_like(gy, y)
     array_namespace(y, gy)  # of one library, or an error
     if gy.shape != y.shape:
         raise ShapeError(f"Expected gy of shape {tuple(y.shape)}, got {tuple(gy.shape)}.")
+    if has_dtype(gy, "complex floating") and not has_dtype(y, "complex floating"):
+        raise GradientError(f"Expected a real gy, for a Variable of {y.dtype}, got {gy.dtype}.")
     return gy if gy.dtype == y.dtype else array_namespace(gy).astype(gy, y.dtype)
 
 
-def _reached_from(root: Node) -> dict[int, Node]:
-    """`root` and all that it came from, by identity."""
-    seen, stack = {id(root): root}, [root]
+def reached_from(roots: Iterable[Node], stop: Collection[int] = ()) -> dict[int, Node]:
+    """The roots and all that they came from, by identity; the walk ends at the ids in `stop`."""
+    seen = {id(root): root for root in roots}
+    stack = [root for key, root in seen.items() if key not in stop]
     while stack:
         for p in stack.pop().parents:
             if p is not None and id(p) not in seen:
                 seen[id(p)] = p
-                stack.append(p)
+                if id(p) not in stop:
+                    stack.append(p)
     return seen
 
 
@@ -123,9 +163,10 @@ def _fit(g: Any, node: Node, user: Node) -> Any:
         g = _summed(g, node.shape, user)
     if g.dtype == node.dtype:
         return g
-    if has_dtype(g, "complex floating"):
-        raise GradientError(f"{type(user).__name__}: complex numbers have no derivative here.")
-    return array_namespace(g).astype(g, node.dtype)
+    xp = array_namespace(g)
+    if has_dtype(g, "complex floating") and not xp.isdtype(node.dtype, "complex floating"):
+        g = xp.real(g)  # a real number met complex ones: it has no imaginary part to move
+    return g if g.dtype == node.dtype else xp.astype(g, node.dtype)
 
 
 def _summed(g: Any, shape: tuple[int, ...], user: Node) -> Any:

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from xpnet import Variable, gradients
-from xpnet import functions as F
+from xpnet import Variable, functions as F, gradients
 from xpnet.testing import assert_close, check_gradients
 
 X = [[-2.0, -0.5, 0.25], [3.0, 1.0, -1.0]]

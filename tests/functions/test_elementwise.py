@@ -5,8 +5,7 @@ import math
 import pytest
 
 import xpnet
-from xpnet import Variable, gradients, to_numpy
-from xpnet import functions as F
+from xpnet import Variable, functions as F, gradients, to_numpy
 from xpnet.testing import assert_close, check_gradients
 
 # name, what Python computes, where to look (inside the domain, away from corners)

@@ -1,71 +1,214 @@
-"""Matrix products: against NumPy, and their derivatives against differences."""
+"""The extension `linalg` as a whole, and what linalg.py itself defines."""
+
+import inspect
+import math
 
 import numpy as np
 import pytest
 
-import xpnet
-from xpnet import Variable, gradients
-from xpnet import functions as F
+from xpnet import (
+    GradientError,
+    ShapeError,
+    Variable,
+    array_namespace,
+    functions as F,
+    gradients,
+    to_numpy,
+    using,
+)
+from xpnet.functions import linalg
 from xpnet.testing import assert_close, check_gradients
 
-SHAPES = [
-    ((2, 3), (3, 4)),
-    ((3,), (3, 4)),
-    ((2, 3), (3,)),
-    ((3,), (3,)),
-    ((5, 2, 3), (3, 4)),
-    ((2, 3), (5, 3, 4)),
-    ((5, 2, 3), (5, 3, 4)),
-    ((5, 1, 2, 3), (6, 3, 4)),
-    ((3,), (5, 3, 4)),
-    ((5, 2, 3), (3,)),
-]
+KINDS = ["float64", "complex128"]
+SIGNATURES = {
+    "cholesky": "(x, /, *, upper=False)",
+    "cross": "(x1, x2, /, *, axis=-1)",
+    "det": "(x, /)",
+    "diagonal": "(x, /, *, offset=0)",
+    "eig": "(x, /)",
+    "eigh": "(x, /)",
+    "eigvals": "(x, /)",
+    "eigvalsh": "(x, /)",
+    "inv": "(x, /)",
+    "matmul": "(x1, x2, /)",
+    "matrix_norm": "(x, /, *, keepdims=False, ord='fro')",
+    "matrix_power": "(x, n, /)",
+    "matrix_rank": "(x, /, *, rtol=None)",
+    "matrix_transpose": "(x, /)",
+    "outer": "(x1, x2, /)",
+    "pinv": "(x, /, *, rtol=None)",
+    "qr": "(x, /, *, mode='reduced')",
+    "slogdet": "(x, /)",
+    "solve": "(x1, x2, /)",
+    "svd": "(x, /, *, full_matrices=True)",
+    "svdvals": "(x, /)",
+    "tensordot": "(x1, x2, /, *, axes=2)",
+    "trace": "(x, /, *, offset=0, dtype=None)",
+    "vecdot": "(x1, x2, /, *, axis=-1)",
+    "vector_norm": "(x, /, *, axis=None, keepdims=False, ord=2)",
+}
 
 
-@pytest.mark.parametrize(("left", "right"), SHAPES, ids=str)
-def test_matmul(backend64, array, left, right):
-    """Matrices, vectors on either side, and stacks that broadcast."""
+def draw(shape, dtype="float64"):
     rng = np.random.default_rng(0)
-    a, b = rng.normal(size=left), rng.normal(size=right)
-    x1, x2 = array(a.tolist()), array(b.tolist())
-    assert_close(F.matmul(x1, Variable(x2)), a @ b, rtol=1e-12, atol=1e-14)
-    check_gradients(F.matmul, x1, x2)
+    x = rng.normal(size=shape)
+    return x + 1j * rng.normal(size=shape) if dtype == "complex128" else x
 
 
-@pytest.mark.parametrize("batch", [(4,), (2, 3), (2, 1, 3)], ids=str)
-@pytest.mark.parametrize("bias", [True, False])
-def test_linear_equals_its_composite(backend64, array, batch, bias):
-    """The fused node has the value, gradients and second derivatives of matmul and add."""
-    rng = np.random.default_rng(1)
-    arrays = [rng.normal(size=(*batch, 3)), rng.normal(size=(3, 2))]
-    arrays += [rng.normal(size=2)] if bias else []
-    xs = [Variable(array(a.tolist())) for a in arrays]
-    fused, composed = F.linear(*xs), F.linear_simple(*xs)
-    assert_close(fused, arrays[0] @ arrays[1] + (arrays[2] if bias else 0.0), rtol=1e-12)
-    assert_close(fused, composed, rtol=1e-15)
-    weights = array(rng.normal(size=fused.shape).tolist())
-    for g, expected in zip(
-        gradients(fused, xs, weights), gradients(composed, xs, weights), strict=True
-    ):
-        assert_close(g, expected, rtol=1e-12, atol=1e-14)
-    check_gradients(F.linear, *(x.data for x in xs))
+def signature(function):
+    """Its parameters as the standard writes them, without types."""
+    plain = inspect.Parameter.empty
+    parameters = inspect.signature(function).parameters.values()
+    return str(inspect.Signature([p.replace(annotation=plain) for p in parameters]))
 
 
-def test_linear_of_an_empty_batch(backend, array, xp):
-    """No samples: no outputs, and gradients of zero."""
-    x = xp.zeros((0, 3), dtype=backend.dtype, device=backend.device)
-    W, b = Variable(array([[1.0], [2.0], [3.0]])), Variable(array([1.0]))
-    y = F.linear(x, W, b)
-    assert y.shape == (0, 1)
-    F.sum(y).backward()
-    assert_close(W.grad, [[0.0], [0.0], [0.0]])
-    assert_close(b.grad, [0.0])
+def test_the_extension_is_whole(backend, array):
+    """Every function of the standard, with its parameters, in the module and of a Variable."""
+    xp = array_namespace(Variable(array([1.0])))
+    assert sorted(SIGNATURES) == linalg.__all__ == dir(xp.linalg)
+    for name, expected in SIGNATURES.items():
+        assert signature(getattr(linalg, name)) == expected, name
+        assert getattr(xp.linalg, name) is getattr(linalg, name)
 
 
-def test_linear_of_two_libraries_is_an_error():
-    """NumPy's matmul would take the other library's array for its own."""
-    strict = pytest.importorskip("array_api_strict", reason="the other library")
-    with xpnet.using("numpy") as backend:
-        x = backend.asarray([[1.0, 2.0]])
-        with pytest.raises(TypeError, match="Arrays of different libraries do not mix"):
-            F.linear(x, strict.asarray([[1.0], [2.0]]), None)
+def test_what_is_in_both_namespaces_is_one(backend, array):
+    xp = array_namespace(Variable(array([1.0])))
+    for name in ("matmul", "matrix_transpose", "tensordot", "vecdot"):
+        assert getattr(xp, name) is getattr(xp.linalg, name)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("n", [-3, -1, 0, 1, 2, 3, 6])
+def test_matrix_power(backend64, array, n, dtype):
+    a = draw((2, 2, 2), dtype)
+    x = array(a, dtype)
+    for given in (x, Variable(x)):
+        assert_close(linalg.matrix_power(given, n), np.linalg.matrix_power(a, n), 1e-10, 1e-13)
+    check_gradients(lambda x: linalg.matrix_power(x, n), x)
+
+
+def test_matrix_power_0_has_a_derivative_and_it_is_0(backend64, array):
+    """Of any numbers."""
+    x = Variable(array([[math.inf, 2.0], [math.nan, 0.0]]))
+    y = linalg.matrix_power(x, 0)
+    assert_close(y, [[1.0, 0.0], [0.0, 1.0]])
+    x = Variable(array([[1.0, 2.0], [3.0, 0.0]]))
+    (g,) = gradients(F.sum(linalg.matrix_power(x, 0)), [x])
+    assert_close(g, [[0.0, 0.0], [0.0, 0.0]])
+
+
+def test_matrix_power_of_what_has_none(backend, array):
+    x = array([[1.0, 2.0]])
+    for n in (0, 1, 2):
+        with pytest.raises(ShapeError, match=r"square matrices, got shape \(1, 2\)"):
+            linalg.matrix_power(x, n)
+    with pytest.raises(TypeError, match="integer"):
+        linalg.matrix_power(array([[1.0]]), 2.0)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 2, 4), (4, 2), (0, 3)], ids=str)
+def test_diagonal_and_trace(backend64, array, shape):
+    """Above and below, and beyond the matrix, where there is nothing."""
+    a = draw(shape)
+    x = array(a)
+    for k in range(-5, 6):
+        expected = np.diagonal(a, k, -2, -1)
+        for given in (x, Variable(x)):
+            assert_close(linalg.diagonal(given, offset=k), expected)
+            assert_close(linalg.trace(given, offset=k), expected.sum(-1), 1e-12, 1e-14)
+    if x.shape[0]:
+        check_gradients(lambda x: linalg.diagonal(x, offset=1), x)
+        check_gradients(lambda x: linalg.trace(x, offset=-1), x)
+
+
+def test_a_diagonal_is_of_a_matrix(backend, array):
+    with pytest.raises(ShapeError, match=r"expected matrices, got shape \(2,\)"):
+        linalg.diagonal(array([1.0, 2.0]))
+
+
+def test_trace_adds_up_as_sum_does(backend, array):
+    """Small integers in the default integer dtype; in `dtype`, if one is given."""
+    x = Variable(array([[100, 0], [0, 100]], "int8"))
+    assert to_numpy(linalg.trace(x)) == 200
+    assert linalg.trace(x).dtype == F.sum(x).dtype
+    assert linalg.trace(x, dtype=backend.dtype).dtype == backend.dtype
+    x = Variable(array([[1.5, 0.0], [0.0, 2.5]]))
+    assert linalg.trace(x).dtype == x.dtype
+
+
+def test_matrix_rank(backend, array):
+    """It counts, and has no derivative."""
+    x = Variable(array([[[1.0, 0.0], [0.0, 0.1]], [[1.0, 2.0], [2.0, 4.0]]]))
+    assert to_numpy(linalg.matrix_rank(x)).tolist() == [2, 1]
+    assert to_numpy(linalg.matrix_rank(x, rtol=0.5)).tolist() == [1, 1]
+    assert to_numpy(linalg.matrix_rank(x.data)).tolist() == [2, 1]
+    with pytest.raises(GradientError, match="Nothing was recorded"):
+        F.sum(linalg.matrix_rank(x)).backward()
+
+
+def test_real_and_complex_numbers_meet(backend64, array):
+    """A real factor has a real gradient."""
+    a, z = array(draw((2, 2)) + 2.0 * np.eye(2)), array(draw((2, 2), "complex128"), "complex128")
+    for f in (linalg.solve, linalg.matmul, linalg.tensordot, linalg.vecdot):
+        check_gradients(f, a, z, order=1)
+        check_gradients(f, z, a, order=1)
+
+
+def _hermitian(xp, x):
+    return 0.5 * (x + xp.conj(xp.matrix_transpose(x)))
+
+
+def _positive(xp, x):
+    return xp.matmul(x, xp.conj(xp.matrix_transpose(x))) + 2.0 * xp.eye(3, dtype=x.dtype)
+
+
+def _of_factors(xp, a, values, b):
+    return xp.matmul(a * xp.sin(values)[..., None, :], b)
+
+
+def _of_pair(xp, values, vectors):
+    return _of_factors(xp, vectors, values, xp.conj(xp.matrix_transpose(vectors)))
+
+
+AGAINST_JAX = {
+    "cholesky": lambda xp, x: xp.linalg.cholesky(_positive(xp, x)),
+    "cross": lambda xp, x: xp.linalg.cross(x, x[:1, :]),
+    "det": lambda xp, x: xp.linalg.det(x),
+    "diagonal": lambda xp, x: xp.linalg.diagonal(x, offset=-1),
+    "eigh": lambda xp, x: _of_pair(xp, *xp.linalg.eigh(_hermitian(xp, x))),
+    "eigvals": lambda xp, x: xp.linalg.eigvals(x),
+    "eigvalsh": lambda xp, x: xp.linalg.eigvalsh(_hermitian(xp, x)),
+    "inv": lambda xp, x: xp.linalg.inv(x),
+    "matrix_norm": lambda xp, x: xp.linalg.matrix_norm(x, ord="nuc"),
+    "matrix_power": lambda xp, x: xp.linalg.matrix_power(x, -2),
+    "outer": lambda xp, x: xp.linalg.outer(x[0, :], x[:, 1]),
+    "pinv": lambda xp, x: xp.linalg.pinv(x[:, :2]),
+    "qr": lambda xp, x: xp.linalg.qr(x).R,
+    "slogdet": lambda xp, x: xp.linalg.slogdet(x).logabsdet,
+    "solve": lambda xp, x: xp.linalg.solve(x, x[0, :]),
+    "svd": lambda xp, x: _of_factors(xp, *xp.linalg.svd(x[:, :2], full_matrices=False)),
+    "svdvals": lambda xp, x: xp.linalg.svdvals(x[:2, :]),
+    "tensordot": lambda xp, x: xp.tensordot(x, x, axes=((0,), (1,))),
+    "trace": lambda xp, x: xp.linalg.trace(x),
+    "vecdot": lambda xp, x: xp.vecdot(x, x[0, :]),
+    "vector_norm": lambda xp, x: xp.linalg.vector_norm(x, axis=0, ord=3.5),
+}
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("name", AGAINST_JAX)
+def test_gradients_agree_with_jax(name, dtype):
+    """An oracle that shares no rule with xpnet, of one text: to 1e-9 in float64."""
+    jax = pytest.importorskip("jax", reason="JAX is the oracle")
+    f, host = AGAINST_JAX[name], draw((3, 3), dtype)
+
+    def loss(x):
+        xp = array_namespace(x)
+        y = f(xp, x)
+        return xp.sum(xp.real(y * xp.conj(y)) + xp.real(y))
+
+    with using("jax", dtype="float64") as there:
+        g = jax.grad(loss)(there.asarray(host, dtype))
+    with using("numpy", dtype="float64") as here:
+        x = Variable(here.asarray(host, dtype))
+        assert_close(gradients(loss(x), [x])[0], g, rtol=1e-9, atol=1e-11)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import ShapeError, Variable, gradients, to_numpy
-from xpnet import functions as F
+from xpnet import ShapeError, Variable, functions as F, gradients, to_numpy
 from xpnet.testing import assert_close, check_gradients
 
 SCORES = [[1.0, -2.0, 0.5], [0.0, 3.0, -1.0], [2.0, 2.0, 2.0], [-1.0, 0.25, 0.75]]

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import GradientError, Variable
-from xpnet import functions as F
+from xpnet import Variable, functions as F
 from xpnet.testing import assert_close, check_gradients
 
 X = np.arange(24.0).reshape(2, 3, 4) / 10.0
@@ -61,23 +60,13 @@ def test_getitem(backend64, array, key):
     check_gradients(lambda x: x[key] ** 3, x)
 
 
-def test_getitem_of_arrays_is_refused(backend, array):
-    """A whole array as key has no derivative yet, and says so."""
-    from xpnet import GradientError
-
-    with pytest.raises(GradientError, match="expected integers, slices"):
-        Variable(array([1.0, 2.0]))[array([0, 0])]
-
-
 def test_errors_of_shapes(backend, array):
     """Axes out of range and axes that are not of length 1."""
     x = Variable(array([[1.0, 2.0]]))
-    with pytest.raises(IndexError, match="axis 4 is out of range"):
+    with pytest.raises(IndexError, match="axis 4 is out of range: expected -3 to 2"):
         F.expand_dims(x, axis=4)
     with pytest.raises(ValueError, match="Only axes of length 1"):
         F.squeeze(x, 1)
-    with pytest.raises(NotImplementedError, match="copy=None"):
-        F.reshape(x, (2,), copy=True)
 
 
 def test_astype(backend, array, xp):
@@ -128,5 +117,5 @@ def test_an_index_that_is_not_there_is_an_error(backend, array, key, words):
 def test_numpys_integers_are_indices_and_true_is_none(backend, array):
     x = Variable(array([1.0, 2.0]))
     assert float(x[np.int64(1)]) == 2.0
-    with pytest.raises(GradientError, match="got bool"):
+    with pytest.raises(IndexError, match="got bool"):
         x[True]

@@ -2,8 +2,7 @@
 
 import pytest
 
-from xpnet import Variable, to_numpy
-from xpnet import functions as F
+from xpnet import Variable, functions as F, to_numpy
 from xpnet.testing import assert_close, check_gradients
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import Variable, gradients
-from xpnet import functions as F
+from xpnet import Variable, functions as F, gradients
 from xpnet.testing import assert_close, check_gradients
 
 X = [[[1.0, -2.0, 3.0], [0.5, 4.0, -1.5]], [[2.5, 0.25, -3.0], [6.0, -0.75, 1.25]]]  # (2, 2, 3)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import functions as F
-from xpnet import serialization
+from xpnet import functions as F, serialization
 from xpnet.metrics import accuracy
 from xpnet.training import Callback, Run, Trainer, open_run
 from xpnet.training.run import free_path

@@ -2,271 +2,200 @@
 
     from xpnet import functions as F
 
-Given arrays they compute, on the arrays' own library and device; given Variables they compute and
-remember. Names and parameters are the standard's where the standard has the function.
+This module is itself a namespace of the standard, version 2025.12. Given arrays its functions
+compute, on the arrays' own library and device; given Variables they compute and remember. Names
+and parameters are the standard's where the standard has the function. What makes arrays asks the
+switch where, and makes Variables without history.
 """
 
+from typing import Any
+
+from xpnet.backend import current
+from xpnet.functions import fft as fft, linalg as linalg
 from xpnet.functions.activation import (
     log_softmax as log_softmax,
-)
-from xpnet.functions.activation import (
     relu as relu,
-)
-from xpnet.functions.activation import (
     sigmoid as sigmoid,
-)
-from xpnet.functions.activation import (
     softmax as softmax,
 )
 from xpnet.functions.creation import (
+    arange as arange,
+    asarray as asarray,
+    empty as empty,
+    empty_like as empty_like,
+    eye as eye,
+    from_dlpack as from_dlpack,
+    full as full,
     full_like as full_like,
-)
-from xpnet.functions.creation import (
+    linspace as linspace,
+    ones as ones,
     ones_like as ones_like,
-)
-from xpnet.functions.creation import (
+    zeros as zeros,
     zeros_like as zeros_like,
 )
 from xpnet.functions.data_type import (
     astype as astype,
+    can_cast as can_cast,
+    finfo as finfo,
+    iinfo as iinfo,
+    isdtype as isdtype,
+    result_type as result_type,
 )
 from xpnet.functions.elementwise import (
     abs as abs,
-)
-from xpnet.functions.elementwise import (
     acos as acos,
-)
-from xpnet.functions.elementwise import (
     acosh as acosh,
-)
-from xpnet.functions.elementwise import (
     add as add,
-)
-from xpnet.functions.elementwise import (
     asin as asin,
-)
-from xpnet.functions.elementwise import (
     asinh as asinh,
-)
-from xpnet.functions.elementwise import (
     atan as atan,
-)
-from xpnet.functions.elementwise import (
     atan2 as atan2,
-)
-from xpnet.functions.elementwise import (
     atanh as atanh,
-)
-from xpnet.functions.elementwise import (
+    bitwise_and as bitwise_and,
+    bitwise_invert as bitwise_invert,
+    bitwise_left_shift as bitwise_left_shift,
+    bitwise_or as bitwise_or,
+    bitwise_right_shift as bitwise_right_shift,
+    bitwise_xor as bitwise_xor,
     ceil as ceil,
-)
-from xpnet.functions.elementwise import (
+    clip as clip,
+    conj as conj,
+    copysign as copysign,
     cos as cos,
-)
-from xpnet.functions.elementwise import (
     cosh as cosh,
-)
-from xpnet.functions.elementwise import (
     divide as divide,
-)
-from xpnet.functions.elementwise import (
     equal as equal,
-)
-from xpnet.functions.elementwise import (
     exp as exp,
-)
-from xpnet.functions.elementwise import (
     expm1 as expm1,
-)
-from xpnet.functions.elementwise import (
     floor as floor,
-)
-from xpnet.functions.elementwise import (
+    floor_divide as floor_divide,
     greater as greater,
-)
-from xpnet.functions.elementwise import (
     greater_equal as greater_equal,
-)
-from xpnet.functions.elementwise import (
     hypot as hypot,
-)
-from xpnet.functions.elementwise import (
+    imag as imag,
     isfinite as isfinite,
-)
-from xpnet.functions.elementwise import (
     isinf as isinf,
-)
-from xpnet.functions.elementwise import (
     isnan as isnan,
-)
-from xpnet.functions.elementwise import (
     less as less,
-)
-from xpnet.functions.elementwise import (
     less_equal as less_equal,
-)
-from xpnet.functions.elementwise import (
     log as log,
-)
-from xpnet.functions.elementwise import (
     log1p as log1p,
-)
-from xpnet.functions.elementwise import (
     log2 as log2,
-)
-from xpnet.functions.elementwise import (
     log10 as log10,
-)
-from xpnet.functions.elementwise import (
     logaddexp as logaddexp,
-)
-from xpnet.functions.elementwise import (
     logical_and as logical_and,
-)
-from xpnet.functions.elementwise import (
     logical_not as logical_not,
-)
-from xpnet.functions.elementwise import (
     logical_or as logical_or,
-)
-from xpnet.functions.elementwise import (
     logical_xor as logical_xor,
-)
-from xpnet.functions.elementwise import (
     maximum as maximum,
-)
-from xpnet.functions.elementwise import (
     minimum as minimum,
-)
-from xpnet.functions.elementwise import (
     multiply as multiply,
-)
-from xpnet.functions.elementwise import (
     negative as negative,
-)
-from xpnet.functions.elementwise import (
+    nextafter as nextafter,
     not_equal as not_equal,
-)
-from xpnet.functions.elementwise import (
     positive as positive,
-)
-from xpnet.functions.elementwise import (
     pow as pow,
-)
-from xpnet.functions.elementwise import (
+    real as real,
     reciprocal as reciprocal,
-)
-from xpnet.functions.elementwise import (
+    remainder as remainder,
     round as round,
-)
-from xpnet.functions.elementwise import (
     sign as sign,
-)
-from xpnet.functions.elementwise import (
+    signbit as signbit,
     sin as sin,
-)
-from xpnet.functions.elementwise import (
     sinh as sinh,
-)
-from xpnet.functions.elementwise import (
     sqrt as sqrt,
-)
-from xpnet.functions.elementwise import (
     square as square,
-)
-from xpnet.functions.elementwise import (
     subtract as subtract,
-)
-from xpnet.functions.elementwise import (
     tan as tan,
-)
-from xpnet.functions.elementwise import (
     tanh as tanh,
-)
-from xpnet.functions.elementwise import (
     trunc as trunc,
 )
 from xpnet.functions.indexing import (
     getitem as getitem,
+    take as take,
+    take_along_axis as take_along_axis,
 )
-from xpnet.functions.linalg import (
+from xpnet.functions.inspection import (
+    __array_namespace_info__ as __array_namespace_info__,
+)
+from xpnet.functions.linear import (
     linear as linear,
-)
-from xpnet.functions.linalg import (
     linear_simple as linear_simple,
-)
-from xpnet.functions.linalg import (
-    matmul as matmul,
-)
-from xpnet.functions.linalg import (
-    matrix_transpose as matrix_transpose,
 )
 from xpnet.functions.loss import (
     binary_cross_entropy as binary_cross_entropy,
-)
-from xpnet.functions.loss import (
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
-)
-from xpnet.functions.loss import (
     mean_squared_error as mean_squared_error,
-)
-from xpnet.functions.loss import (
     softmax_cross_entropy as softmax_cross_entropy,
 )
 from xpnet.functions.manipulation import (
+    broadcast_arrays as broadcast_arrays,
+    broadcast_shapes as broadcast_shapes,
     broadcast_to as broadcast_to,
-)
-from xpnet.functions.manipulation import (
     concat as concat,
-)
-from xpnet.functions.manipulation import (
+    diff as diff,
     expand_dims as expand_dims,
-)
-from xpnet.functions.manipulation import (
     flip as flip,
-)
-from xpnet.functions.manipulation import (
+    meshgrid as meshgrid,
+    moveaxis as moveaxis,
     permute_dims as permute_dims,
-)
-from xpnet.functions.manipulation import (
+    repeat as repeat,
     reshape as reshape,
-)
-from xpnet.functions.manipulation import (
+    roll as roll,
     squeeze as squeeze,
-)
-from xpnet.functions.manipulation import (
     stack as stack,
+    tile as tile,
+    tril as tril,
+    triu as triu,
+    unstack as unstack,
+)
+from xpnet.functions.products import (
+    matmul as matmul,
+    matrix_transpose as matrix_transpose,
+    tensordot as tensordot,
+    vecdot as vecdot,
 )
 from xpnet.functions.searching import (
     all as all,
-)
-from xpnet.functions.searching import (
     any as any,
-)
-from xpnet.functions.searching import (
     argmax as argmax,
-)
-from xpnet.functions.searching import (
     argmin as argmin,
-)
-from xpnet.functions.searching import (
+    count_nonzero as count_nonzero,
+    nonzero as nonzero,
+    searchsorted as searchsorted,
     where as where,
 )
+from xpnet.functions.sorting import (
+    argsort as argsort,
+    isin as isin,
+    sort as sort,
+    unique_all as unique_all,
+    unique_counts as unique_counts,
+    unique_inverse as unique_inverse,
+    unique_values as unique_values,
+)
 from xpnet.functions.statistical import (
+    cumulative_prod as cumulative_prod,
+    cumulative_sum as cumulative_sum,
     max as max,
-)
-from xpnet.functions.statistical import (
     mean as mean,
-)
-from xpnet.functions.statistical import (
     min as min,
-)
-from xpnet.functions.statistical import (
+    prod as prod,
     std as std,
-)
-from xpnet.functions.statistical import (
     sum as sum,
-)
-from xpnet.functions.statistical import (
     var as var,
 )
+from xpnet.namespace import API_VERSION, CONSTANTS, DTYPES, dir_of
+
+__array_api_version__ = API_VERSION
+
+
+def __getattr__(name: str) -> Any:
+    """Dtypes and constants are those of the current backend's library."""
+    if name in DTYPES or name in CONSTANTS:
+        return getattr(current().xp, name)
+    raise AttributeError(f"{__name__} has no {name!r}.")
+
+
+def __dir__() -> list[str]:
+    return sorted({*dir_of(), *globals()})

@@ -1,7 +1,188 @@
-"""Arrays like another one: its library, its device, its shape and dtype. They have no history."""
+"""New arrays, where the switch says: Variables without history, for code that computes with them.
 
-from xpnet.functions.declare import constant
+    F.zeros((2, 3))                           on the current backend, in its dtype
+    array_namespace(v).zeros((2, 3))          on the library and device of v, in the library's dtype
 
-zeros_like = constant("zeros_like", "Zeros of the shape and dtype of x.")
-ones_like = constant("ones_like", "Ones of the shape and dtype of x.")
-full_like = constant("full_like", "`full_like(x, fill_value)`: one number everywhere.")
+A function that makes an array like another one follows that one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat as compat
+
+from xpnet.autodiff import FLOATING, Variable, as_constant, data_of
+from xpnet.backend import current
+from xpnet.functions.data_type import astype
+from xpnet.functions.declare import structural
+from xpnet.functions.manipulation import stack
+from xpnet.namespace import array_namespace, has_dtype
+
+Shape = int | tuple[int, ...]
+
+
+def born(make: Callable[..., Any], dtype: Any, device: Any) -> Any:
+    """What make(dtype, device) gives on the current backend, as a constant Variable.
+
+    Without a dtype the library chooses the kind, from what it is given; of floating-point numbers
+    the width is the switch's.
+    """
+    home = current()
+    device = home.device if device is None else device
+    with home.selected():
+        y = make(dtype=dtype, device=device)
+        if dtype is None and home.dtype is not None and has_dtype(y, *FLOATING):
+            wanted = home.dtype
+            if has_dtype(y, "complex floating"):
+                wanted = home.xp.result_type(home.dtype, home.xp.complex64)
+            if y.dtype != wanted:
+                y = make(dtype=wanted, device=device)
+    return as_constant(y)
+
+
+@structural
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
+    """`obj` as a Variable.
+
+    Parameters
+    ----------
+    obj : Variable, array, scalar, or nested sequence of Variables or of scalars
+        A Variable keeps its history; an array its dtype, and in its own library its device.
+    dtype, device : of the library, optional
+    copy : bool, optional
+        Ask for new memory (True), or for an error where that is needed (False).
+    """
+    if isinstance(obj, Variable):
+        return _converted(obj, dtype, device, copy)
+    if _holds_variables(obj):
+        return _converted(stack([asarray(x) for x in obj]), dtype, device, copy or None)
+    home = current()
+    if compat.is_array_api_obj(obj):
+        at_home = array_namespace(obj) is home.xp
+        if device is None:
+            device = compat.device(obj) if at_home else home.device
+        return as_constant(home.xp.asarray(obj, dtype=dtype, device=device, copy=copy))
+    return born(lambda **where: home.xp.asarray(obj, copy=copy, **where), dtype, device)
+
+
+def _holds_variables(obj: Any) -> bool:
+    """Whether Variables are among what a nested sequence holds: then it is a `stack` of them."""
+    return isinstance(obj, (list, tuple)) and any(
+        isinstance(x, Variable) or _holds_variables(x) for x in obj
+    )
+
+
+def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
+    """A Variable in another dtype, on another device, or in new memory."""
+    dtype = x.dtype if dtype is None else dtype
+    device = x.device if device is None else device
+    if x.dtype == dtype and x.device == device and not copy:
+        return x
+    if copy is False:
+        raise ValueError(f"asarray of {x.dtype} on {x.device} as {dtype} on {device} is a copy.")
+    return astype(x, dtype, device=device)
+
+
+@structural
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
+    """The array of another library, by DLPack; its history there, if any, does not come along."""
+    options = {"device": device, "copy": copy}
+    given = {name: value for name, value in options.items() if value is not None}
+    return as_constant(current().xp.from_dlpack(data_of(x), **given))
+
+
+@structural
+def arange(
+    start: float,
+    /,
+    stop: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+) -> Any:
+    """start, start + step, ... up to `stop`, which is not among them; arange(n) starts at 0."""
+    if stop is None:
+        start, stop = 0, start
+    xp = current().xp
+    return born(lambda **where: xp.arange(start, stop, step, **where), dtype, device)
+
+
+@structural
+def linspace(
+    start: complex,
+    stop: complex,
+    /,
+    num: int,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    endpoint: bool = True,
+) -> Any:
+    """`num` numbers at equal distances from `start` to `stop`, which is left out on request."""
+    xp = current().xp
+    return born(
+        lambda **where: xp.linspace(start, stop, num, endpoint=endpoint, **where), dtype, device
+    )
+
+
+@structural
+def empty(shape: Shape, *, dtype: Any = None, device: Any = None) -> Any:
+    """An array whose numbers are not set yet."""
+    return born(lambda **where: current().xp.empty(shape, **where), dtype, device)
+
+
+@structural
+def zeros(shape: Shape, *, dtype: Any = None, device: Any = None) -> Any:
+    """0 everywhere."""
+    return born(lambda **where: current().xp.zeros(shape, **where), dtype, device)
+
+
+@structural
+def ones(shape: Shape, *, dtype: Any = None, device: Any = None) -> Any:
+    """1 everywhere."""
+    return born(lambda **where: current().xp.ones(shape, **where), dtype, device)
+
+
+@structural
+def full(shape: Shape, fill_value: complex, *, dtype: Any = None, device: Any = None) -> Any:
+    """`fill_value` everywhere; without a dtype it decides the kind."""
+    return born(lambda **where: current().xp.full(shape, fill_value, **where), dtype, device)
+
+
+@structural
+def eye(
+    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None
+) -> Any:
+    """1 on the k-th diagonal, 0 elsewhere."""
+    return born(lambda **where: current().xp.eye(n_rows, n_cols, k=k, **where), dtype, device)
+
+
+def _like(name: str, x: Any, *args: Any, **given: Any) -> Any:
+    options = {key: value for key, value in given.items() if value is not None}
+    y = getattr(array_namespace(data_of(x)), name)(data_of(x), *args, **options)
+    return as_constant(y) if isinstance(x, Variable) else y
+
+
+@structural
+def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """An array like x whose numbers are not set yet."""
+    return _like("empty_like", x, dtype=dtype, device=device)
+
+
+@structural
+def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """Zeros of the shape and dtype of x, where x is."""
+    return _like("zeros_like", x, dtype=dtype, device=device)
+
+
+@structural
+def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+    """Ones of the shape and dtype of x, where x is."""
+    return _like("ones_like", x, dtype=dtype, device=device)
+
+
+@structural
+def full_like(x: Any, /, fill_value: complex, *, dtype: Any = None, device: Any = None) -> Any:
+    """One number everywhere, in the shape and dtype of x, where x is."""
+    return _like("full_like", x, data_of(fill_value), dtype=dtype, device=device)

@@ -1,29 +1,93 @@
-"""How a function joins the differentiable namespace: `standard`, `elementwise`, `constant`.
+"""How a function joins the differentiable namespace, and what becomes of its derivative.
 
-Whatever is declared here under a name of the array API standard is what `array_namespace(v)`
-offers for a Variable `v`, and what the operators of `v` call.
+    standard       differentiable: a Function of its own, or composed of others that are
+    elementwise    differentiable: one line in a table, a rule for each argument
+    constant       its result has no derivative (booleans, indices, steps): no history
+    structural     it makes arrays, or answers questions about dtypes and shapes: no history
+
+Whatever is declared here is what `array_namespace(v)` offers for a Variable `v`, what the operators
+of `v` call, and a row of the capability table. A name that is not declared is not there.
 """
 
+import inspect
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar
 
 from xpnet.autodiff import Function, Variable, as_constant, data_of
-from xpnet.namespace import array_namespace, differentiable
+from xpnet.namespace import array_namespace, functions, kinds, methods
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 
+def _declare(name: str, function: Callable[..., Any], kind: str) -> None:
+    functions[name], kinds[name] = function, kind
+
+
 def standard(function: Callee) -> Callee:
     """Decorator: offer `function` to Variables as the standard's function of that name."""
-    differentiable[function.__name__] = function
+    _declare(function.__name__, function, "differentiable")
     return function
 
 
-def from_front(axis: int, ndim: int) -> int:
-    """`axis` counted from the front; IndexError where there is none. Not every library looks."""
-    if not -ndim <= axis < ndim:
-        raise IndexError(f"axis {axis} is out of range for {ndim} dimensions.")
-    return axis % ndim
+def extension(name: str, kind: str = "differentiable") -> Callable[[Callee], Callee]:
+    """Decorator: the same, for a function of the standard's extension "linalg" or "fft"."""
+
+    def declare(function: Callee) -> Callee:
+        _declare(f"{name}.{function.__name__}", function, kind)
+        return function
+
+    return declare
+
+
+def structural(function: Callee) -> Callee:
+    """Decorator: offer a function that asks the switch where no array tells it what to make."""
+    _declare(function.__name__, function, "structural")
+    return function
+
+
+def method(name: str) -> Callable[[Callee], Callee]:
+    """Decorator: offer a function as the array object's own, not as one of the namespace."""
+
+    def declare(function: Callee) -> Callee:
+        methods[name] = function
+        return function
+
+    return declare
+
+
+def constant(function: Callable[..., Any], within: str = "") -> Any:
+    """Decorator: the library's own function of this name, on the arrays that Variables hold.
+
+    The decorated function gives the signature and the docstring; its body is not run. Of Variables
+    the result is a Variable without history, or a tuple of them, so that nobody can take it for
+    something that has a derivative.
+    """
+    name = function.__name__
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def on_arrays(*args: Any, **kwargs: Any) -> Any:
+        arrays = [data_of(x) for x in args]
+        options = {key: data_of(x) for key, x in kwargs.items()} if kwargs else kwargs
+        try:
+            xp = array_namespace(*arrays)
+        except TypeError:
+            signature.bind(*args, **kwargs)  # too few arguments, or an unknown one?
+            raise
+        y = getattr(getattr(xp, within) if within else xp, name)(*arrays, **options)
+        if not any(isinstance(x, Variable) for x in (*args, *kwargs.values())):
+            return y
+        return as_constants(y) if isinstance(y, tuple) else as_constant(y)
+
+    _declare(f"{within}.{name}" if within else name, on_arrays, "constant")
+    return on_arrays
+
+
+def as_constants(ys: Any) -> Any:
+    """A tuple of arrays, named or not, as the same tuple of constant Variables."""
+    constants = [as_constant(y) for y in ys]
+    return type(ys)(*constants) if hasattr(ys, "_fields") else tuple(constants)
 
 
 def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,6 +115,8 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
     places = [tuple(kept.index(n) for n in names) for names in wanted]
 
     class Elementwise(Function):
+        broadcasts = True
+
         def forward(self, *xs: Any) -> Any:
             return getattr(array_namespace(*xs), name)(*xs)
 
@@ -70,22 +136,31 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
     Elementwise.takes = tuple(inputs.index(n) for n in kept if n != "y")
     function = unary if len(rules) == 1 else binary
     Elementwise.__name__ = function.__name__ = function.__qualname__ = name
+    function.__module__ = "xpnet.functions.elementwise"
     function.__doc__ = doc
     return standard(function)
 
 
-def constant(name: str, doc: str) -> Callable[..., Any]:
-    """A function of the standard whose result has no derivative: booleans, indices, steps.
+def step(name: str, doc: str, arguments: int = 1) -> Callable[..., Any]:
+    """An elementwise `constant` of the standard, of one or two arguments, in one line of a table."""
 
-    Of Variables it makes a Variable without history, so that no gradient can be lost unseen.
-    """
+    def unary(x: Any, /) -> Any:
+        raise NotImplementedError
 
-    def function(*args: Any, **kwargs: Any) -> Any:
-        arrays = [data_of(x) for x in args]
-        xp = array_namespace(*(x for x in arrays if not isinstance(x, (tuple, str))))
-        y = getattr(xp, name)(*arrays, **kwargs)
-        return as_constant(y) if any(isinstance(x, Variable) for x in args) else y
+    def binary(x1: Any, x2: Any, /) -> Any:
+        raise NotImplementedError
 
+    function = unary if arguments == 1 else binary
     function.__name__ = function.__qualname__ = name
+    function.__module__ = "xpnet.functions.elementwise"
     function.__doc__ = doc
-    return standard(function)
+    result: Callable[..., Any] = constant(function)
+    return result
+
+
+def from_front(axis: int, ndim: int) -> int:
+    """`axis` counted from the front; IndexError where there is none. Not every library looks."""
+    if not -ndim <= axis < ndim:
+        expected = f"expected {-ndim} to {ndim - 1}" if ndim else "a single number has none"
+        raise IndexError(f"axis {axis} is out of range: {expected}.")
+    return axis % ndim

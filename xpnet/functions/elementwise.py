@@ -1,16 +1,26 @@
 """Elementwise functions: the standard's name, what it computes, and its derivative, side by side.
 
 How to read a rule: `gy` is the gradient of the output, `y` the output, and `x` (or `x1`, `x2`) the
-input; a function of two inputs has a rule for each. Corners follow JAX: `maximum` and `minimum`
-give equal numbers a half each, and `abs` has slope 0 at 0.
+input; a function of two inputs has a rule for each. Corners follow JAX: `maximum`, `minimum` and
+`clip` give equal numbers a half each, and `abs` has slope 0 at 0.
+
+Complex numbers: the gradient of a real L by z = x + iy is dL/dx - i dL/dy, twice the Wirtinger
+derivative dL/dz, as in JAX. (PyTorch's is its conjugate, and that is the direction to climb.) In
+this convention the rule of a holomorphic function reads as for real numbers, gy * f'(z), with
+nothing conjugated; only `abs`, `conj`, `imag`, `real` and `sign` are not holomorphic.
 """
 
 import math
 from typing import Any
 
 from xpnet.autodiff import Function
-from xpnet.functions.declare import constant, elementwise, standard
+from xpnet.functions.declare import elementwise, standard, step
 from xpnet.namespace import array_namespace, has_dtype
+
+
+def _or_one(y: Any) -> Any:
+    """y, but 1 for 0: a divisor of what is then 0 itself."""
+    return array_namespace(y).where(y == 0.0, 1.0, y)
 
 
 def _fn(name: str, x: Any) -> Any:
@@ -30,7 +40,10 @@ reciprocal = elementwise("reciprocal", "1 / x.", lambda gy, y: -(gy * y * y))
 square = elementwise("square", "x * x.", lambda gy, x: 2.0 * (gy * x))
 sqrt = elementwise("sqrt", "The square root.", lambda gy, y: 0.5 * gy / y)
 hypot = elementwise(
-    "hypot", "sqrt(x1^2 + x2^2).", lambda gy, x1, y: gy * x1 / y, lambda gy, x2, y: gy * x2 / y
+    "hypot",
+    "sqrt(x1^2 + x2^2).",
+    lambda gy, x1, y: gy * x1 / _or_one(y),
+    lambda gy, x2, y: gy * x2 / _or_one(y),
 )
 
 
@@ -68,12 +81,12 @@ class _PowerOfScalar(Function):
 @standard
 def pow(x1: Any, x2: Any, /) -> Any:
     """x1 to the power of x2; for a fractional x2, x1 must not be negative."""
-    if isinstance(x2, (int, float)):
+    if isinstance(x2, (int, float, complex)):
         return _PowerOfScalar(x2)(x1)
-    if isinstance(x1, (int, float)):
-        if isinstance(x1, float) and has_dtype(x2, "integral"):
+    if isinstance(x1, (int, float, complex)):
+        if not isinstance(x1, int) and has_dtype(x2, "integral"):
             raise TypeError(f"{x1} ** x needs an x of floating-point numbers, got {x2.dtype}.")
-        x1 = array_namespace(x2).full_like(x2, x1)
+        x1 = array_namespace(x2).full_like(x2 * 1j if isinstance(x1, complex) else x2, x1)
     return _Power()(x1, x2)
 
 
@@ -110,10 +123,78 @@ sinh = elementwise("sinh", "The hyperbolic sine.", lambda gy, x: gy * _fn("cosh"
 cosh = elementwise("cosh", "The hyperbolic cosine.", lambda gy, x: gy * _fn("sinh", x))
 tanh = elementwise("tanh", "The hyperbolic tangent.", lambda gy, y: gy * (1.0 - y * y))
 asinh = elementwise("asinh", "The inverse of sinh.", lambda gy, x: gy / _fn("sqrt", x * x + 1.0))
-acosh = elementwise("acosh", "The inverse of cosh.", lambda gy, x: gy / _fn("sqrt", x * x - 1.0))
+acosh = elementwise(
+    "acosh",
+    "The inverse of cosh.",
+    lambda gy, x: gy / (_fn("sqrt", x - 1.0) * _fn("sqrt", x + 1.0)),  # one root, for complex x too
+)
 atanh = elementwise("atanh", "The inverse of tanh.", lambda gy, x: gy / (1.0 - x * x))
 
-# --- picking one of two ------------------------------------------------------------------------
+# --- complex numbers and signs ------------------------------------------------------------------
+
+conj = elementwise("conj", "The complex conjugate; a real x as it is.", lambda gy: _fn("conj", gy))
+real = elementwise("real", "The real part; a real x as it is.", lambda gy: gy)
+imag = elementwise("imag", "The imaginary part.", lambda gy: gy * -1j)
+copysign = elementwise(
+    "copysign",
+    "|x1| with the sign of x2, that of a zero too.",
+    lambda gy, x1, y: gy * (_fn("sign", x1) * _fn("sign", y)),
+    lambda gy: 0.0 * gy,
+)
+nextafter = elementwise(
+    "nextafter", "The next number after x1 towards x2.", lambda gy: gy, lambda gy: 0.0 * gy
+)
+_sign_of_real = step("sign", "-1, 0 or 1.")
+
+
+class _Abs(Function):
+    def forward(self, x: Any) -> Any:
+        return array_namespace(x).abs(x)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return (
+            gy * _fn("conj", _fn("sign", x))
+            if has_dtype(x, "complex floating")
+            else gy * _fn("sign", x)
+        )
+
+
+class _Sign(Function):
+    """Of complex numbers: x / |x|. What moves x outwards changes nothing; what turns it, y."""
+
+    def forward(self, x: Any) -> Any:
+        return array_namespace(x).sign(x)
+
+    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+        xp = array_namespace(gy)
+        turn = xp.imag(gy * y) / _or_one(xp.abs(x))
+        return turn * (1j * xp.conj(y))
+
+
+@standard
+def abs(x: Any, /) -> Any:
+    """The absolute value; its slope at 0 is 0."""
+    return _Abs()(x)
+
+
+@standard
+def sign(x: Any, /) -> Any:
+    """-1, 0 or 1: a step, without history; of a complex x the number x / |x|, or 0."""
+    return _Sign()(x) if has_dtype(x, "complex floating") else _sign_of_real(x)
+
+
+# --- division with remainder, and picking one of two ---------------------------------------------
+
+remainder = elementwise(
+    "remainder",
+    "x1 - x2 floor(x1 / x2), which has the sign of x2.",
+    lambda gy: gy,
+    lambda gy, x1, x2: -(gy * _floor_divide(x1, x2)),
+)
+
+
+def _floor_divide(x1: Any, x2: Any) -> Any:
+    return array_namespace(x1, x2).floor_divide(x1, x2)
 
 
 def _share(gy: Any, wins: Any, ties: Any) -> Any:
@@ -122,7 +203,6 @@ def _share(gy: Any, wins: Any, ties: Any) -> Any:
     return xp.where(wins, gy, 0.0) + xp.where(ties, 0.5 * gy, 0.0)
 
 
-abs = elementwise("abs", "The absolute value.", lambda gy, x: gy * _fn("sign", x))
 maximum = elementwise(
     "maximum",
     "The larger of x1 and x2.",
@@ -136,23 +216,61 @@ minimum = elementwise(
     lambda gy, x1, x2: _share(gy, x2 < x1, x1 == x2),
 )
 
+
+class _Clip(Function):
+    """minimum(maximum(x, min), max), and its corners: each tie shares."""
+
+    broadcasts = True
+
+    def forward(self, x: Any, min: Any, max: Any) -> Any:
+        return array_namespace(x, min, max).clip(x, min, max)
+
+    def backward(self, gy: Any, x: Any, min: Any, max: Any) -> Any:
+        xp = array_namespace(gy)
+        gx = glow = ghigh = None
+        if max is not None:
+            y = x if min is None else xp.maximum(x, min)
+            gy, ghigh = _share(gy, y < max, y == max), _share(gy, y > max, y == max)
+        if min is not None:
+            gx, glow = _share(gy, x > min, x == min), _share(gy, x < min, x == min)
+        else:
+            gx = gy
+        return gx, glow, ghigh
+
+
+@standard
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+    """The nearest number to x in the interval from `min` to `max`, each of which may be None.
+
+    Its derivative is 1 within, 0 outside, and 1/2 where x is at a bound.
+    """
+    return _Clip()(x, min, max)
+
+
 # --- no derivative -------------------------------------------------------------------------------
 
-sign = constant("sign", "-1, 0 or 1.")
-floor = constant("floor", "The largest integer that is not above x.")
-ceil = constant("ceil", "The smallest integer that is not below x.")
-round = constant("round", "The nearest integer; halves go to the even one.")
-trunc = constant("trunc", "x without its fraction.")
-isfinite = constant("isfinite", "Whether x is neither infinite nor nan.")
-isinf = constant("isinf", "Whether x is infinite.")
-isnan = constant("isnan", "Whether x is nan.")
-equal = constant("equal", "x1 == x2.")
-not_equal = constant("not_equal", "x1 != x2.")
-less = constant("less", "x1 < x2.")
-less_equal = constant("less_equal", "x1 <= x2.")
-greater = constant("greater", "x1 > x2.")
-greater_equal = constant("greater_equal", "x1 >= x2.")
-logical_and = constant("logical_and", "x1 and x2.")
-logical_or = constant("logical_or", "x1 or x2.")
-logical_not = constant("logical_not", "not x.")
-logical_xor = constant("logical_xor", "x1 or x2, but not both.")
+floor = step("floor", "The largest integer that is not above x.")
+ceil = step("ceil", "The smallest integer that is not below x.")
+round = step("round", "The nearest integer; halves go to the even one.")
+trunc = step("trunc", "x without its fraction.")
+floor_divide = step("floor_divide", "floor(x1 / x2).", 2)
+isfinite = step("isfinite", "Whether x is neither infinite nor nan.")
+isinf = step("isinf", "Whether x is infinite.")
+isnan = step("isnan", "Whether x is nan.")
+signbit = step("signbit", "Whether the sign of x is minus, that of a zero too.")
+equal = step("equal", "x1 == x2.", 2)
+not_equal = step("not_equal", "x1 != x2.", 2)
+less = step("less", "x1 < x2.", 2)
+less_equal = step("less_equal", "x1 <= x2.", 2)
+greater = step("greater", "x1 > x2.", 2)
+greater_equal = step("greater_equal", "x1 >= x2.", 2)
+logical_and = step("logical_and", "x1 and x2.", 2)
+logical_or = step("logical_or", "x1 or x2.", 2)
+logical_not = step("logical_not", "not x.")
+logical_xor = step("logical_xor", "x1 or x2, but not both.", 2)
+bitwise_and = step("bitwise_and", "x1 & x2: the bits that both have.", 2)
+bitwise_or = step("bitwise_or", "x1 | x2: the bits that either has.", 2)
+bitwise_xor = step("bitwise_xor", "x1 ^ x2: the bits that one alone has.", 2)
+bitwise_invert = step("bitwise_invert", "~x: the bits that x lacks.")
+bitwise_left_shift = step("bitwise_left_shift", "x1 << x2: the bits of x1, x2 places up.", 2)
+bitwise_right_shift = step("bitwise_right_shift", "x1 >> x2: the bits of x1, x2 places down.", 2)

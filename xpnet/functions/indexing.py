@@ -1,17 +1,26 @@
-"""x[key], for keys of integers, slices, `...` and None."""
+"""Picking: x[key], `take` and `take_along_axis`; and assignment, for Variables without history.
 
+A number may be picked more than once. Its gradient is then the sum over all its places, so the
+derivative of picking is to add up: `ScatterAdd`, whose own derivative is to pick again.
+"""
+
+import math
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Function
-from xpnet.backend import with_item
+from xpnet.autodiff import Function, data_of
+from xpnet.backend import scatter_add, with_item
 from xpnet.errors import GradientError
-from xpnet.namespace import array_namespace, differentiable
+from xpnet.functions.declare import from_front, method, standard
+from xpnet.namespace import array_namespace, has_dtype
 
 
 class GetItem(Function):
+    """x[key] for integers, slices, `...` and None: each number is picked at most once."""
+
     def __init__(self, key: tuple[Any, ...]) -> None:
         self.key = key
 
@@ -39,21 +48,133 @@ class PutItem(Function):
         return gy[self.key]
 
 
-def getitem(x: Any, key: Any) -> Any:
-    """x[key]; a key must be an int, a slice, `...`, None, or a tuple of them.
+class Pick(Function):
+    """Any choice of numbers from x that `choose` makes, by place: some of them twice, some never.
 
-    An array as key picks a number more than once, or as many as it pleases; its derivative is
-    not written yet, and a Variable refuses it.
+    Where each came from is found by the same choice, made in an array that numbers the places.
     """
-    keys = tuple(int(k) if _is_integer(k) else k for k in _as_tuple(key))
-    for k in keys:
-        if not (k is None or k is ... or isinstance(k, slice) or _is_integer(k)):
-            raise GradientError(
-                f"x[key] of a Variable expected integers, slices, ... and None, got "
-                f"{type(k).__name__}. To pick by condition, use F.where."
-            )
+
+    def __init__(self, choose: Callable[[Any], Any]) -> None:
+        self.choose = choose
+
+    def forward(self, x: Any) -> Any:
+        self.was = x.shape
+        return self.choose(x)
+
+    def backward(self, gy: Any) -> Any:
+        xp, size = array_namespace(gy), math.prod(self.was)
+        numbered = data_of(xp.reshape(xp.arange(size, device=compat.device(data_of(gy))), self.was))
+        places = array_namespace(numbered).reshape(self.choose(numbered), (-1,))
+        return xp.reshape(ScatterAdd(places, size)(xp.reshape(gy, (-1,))), self.was)
+
+
+class Take(Function):
+    """Rows of x, by an array of one dimension: the first axis of x is the one to pick from."""
+
+    def __init__(self, indices: Any) -> None:
+        self.indices = indices
+
+    def forward(self, x: Any) -> Any:
+        self.length = x.shape[0]
+        return array_namespace(x).take(x, self.indices, axis=0)
+
+    def backward(self, gy: Any) -> Any:
+        return ScatterAdd(self.indices, self.length)(gy)
+
+
+class ScatterAdd(Function):
+    """Rows of zeros, as many as `length`, with the rows of x added at the places `indices`."""
+
+    def __init__(self, indices: Any, length: int) -> None:
+        self.indices, self.length = indices, length
+
+    def forward(self, x: Any) -> Any:
+        xp = array_namespace(x)
+        zeros = xp.zeros((self.length, *x.shape[1:]), dtype=x.dtype, device=compat.device(x))
+        return scatter_add(zeros, self.indices, x)
+
+    def backward(self, gy: Any) -> Any:
+        return Take(self.indices)(gy)
+
+
+@method("__getitem__")
+def getitem(x: Any, key: Any) -> Any:
+    """x[key]: integers, slices, `...`, None, a mask, arrays of integers, or a tuple of these."""
+    keys = tuple(int(k) if _is_integer(k) else data_of(k) for k in _as_tuple(key))
+    plain = (type(None), type(...), slice)
+    if not all(isinstance(k, plain) or _is_integer(k) or hasattr(k, "shape") for k in keys):
+        given = ", ".join(type(k).__name__ for k in keys)
+        raise IndexError(
+            f"x[key] expected integers, slices, ..., None and arrays of integers or booleans, "
+            f"got {given}."
+        )
+    if any(hasattr(k, "shape") for k in keys):
+        chosen = keys if isinstance(key, tuple) else keys[0]
+        return Pick(lambda x: x[chosen])(x)
     _check_bounds(keys, x.shape)
     return GetItem(keys)(x)
+
+
+@method("__setitem__")
+def setitem(x: Any, key: Any, value: Any) -> None:
+    """x[key] = value, in place; for a Variable that nobody has to differentiate."""
+    if x.requires_grad or getattr(value, "requires_grad", False):
+        raise GradientError(
+            "x[key] = value would change what is recorded: "
+            f"{'x' if x.requires_grad else 'value'} requires a gradient. "
+            "Write a new array instead: F.where(mask, value, x), or F.concat of its parts."
+        )
+    key = tuple(map(data_of, key)) if isinstance(key, tuple) else data_of(key)
+    x.data = with_item(x.data, key, data_of(value))
+
+
+@standard
+def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
+    """The numbers of x at `indices` along `axis`.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., n, ...)
+    indices : array of integers, shape (m,) or any other
+        From 0 to n - 1; they may repeat.
+    axis : int, optional
+        May be left out for an x of one dimension.
+
+    Returns
+    -------
+    array or Variable
+        Shape of x with the axis replaced by the shape of `indices`.
+    """
+    xp = array_namespace(x)
+    if axis is None and x.ndim != 1:
+        raise ValueError(f"take expected an axis, for x of shape {tuple(x.shape)}, got None.")
+    if not has_dtype(indices, "integral"):
+        raise TypeError(f"take expected indices of integers, got {indices.dtype}.")
+    axis, indices = from_front(axis or 0, x.ndim), data_of(indices)
+    flat = array_namespace(indices).reshape(indices, (-1,))
+    rows = Take(flat)(xp.moveaxis(x, axis, 0) if axis else x)
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    rows = xp.moveaxis(rows, 0, axis) if axis else rows
+    return xp.reshape(rows, (*before, *indices.shape, *after))
+
+
+@standard
+def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+    """For each place of `indices` the number of x there, but at that index along `axis`.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., n, ...)
+    indices : array of integers, shape (..., m, ...)
+        Of as many dimensions as x; the others broadcast against those of x.
+    axis : int
+    """
+    if indices.ndim != x.ndim:
+        raise ValueError(
+            f"take_along_axis expected indices of {x.ndim} dimensions, got {indices.ndim}."
+        )
+    indices, axis = data_of(indices), from_front(axis, x.ndim)
+    return Pick(lambda x: array_namespace(x).take_along_axis(x, indices, axis=axis))(x)
 
 
 def _as_tuple(key: Any) -> tuple[Any, ...]:
@@ -61,7 +182,7 @@ def _as_tuple(key: Any) -> tuple[Any, ...]:
 
 
 def _is_integer(k: Any) -> bool:
-    """NumPy's integers too; True is a mask."""
+    """NumPy's integers too; True is none."""
     return isinstance(k, Integral) and not isinstance(k, bool)
 
 
@@ -73,6 +194,3 @@ def _check_bounds(keys: tuple[Any, ...], shape: tuple[int, ...]) -> None:
         axis = i if i < before else i + len(shape) - len(axes)
         if isinstance(k, int) and not (axis < len(shape) and -shape[axis] <= k < shape[axis]):
             raise IndexError(f"Index {k} is out of range for axis {axis} of shape {tuple(shape)}.")
-
-
-differentiable["__getitem__"] = getitem

@@ -1,109 +1,137 @@
-"""Matrix products, and `linear`, the one that networks are made of."""
+"""Linear algebra: the standard's extension `linalg`, whole, and differentiable to any order.
 
-import math
+    from xpnet.functions import linalg       linalg.inv(x), of arrays and of Variables
+    xp = array_namespace(x)                  xp.linalg.inv(x), of whatever x is
+
+Functions take a matrix, or a stack of them in the last two axes.
+"""
+
+import operator
+from functools import partial
 from typing import Any
 
-from xpnet.autodiff import Function
-from xpnet.functions.declare import standard
+import array_api_compat as compat
+
+from xpnet.errors import ShapeError
+from xpnet.functions.declare import constant, extension
+from xpnet.functions.decompositions import cholesky, qr, svd, svdvals
+from xpnet.functions.eigenvalues import eig, eigh, eigvals, eigvalsh
+from xpnet.functions.inverses import det, inv, pinv, slogdet, solve
+from xpnet.functions.norms import matrix_norm, vector_norm
+from xpnet.functions.products import cross, matmul, matrix_transpose, outer, tensordot, vecdot
+from xpnet.functions.statistical import sum as sum_of
 from xpnet.namespace import array_namespace
 
-
-class MatrixTranspose(Function):
-    def forward(self, x: Any) -> Any:
-        return array_namespace(x).matrix_transpose(x)
-
-    def backward(self, gy: Any) -> Any:
-        return array_namespace(gy).matrix_transpose(gy)
-
-
-class Matmul(Function):
-    """Stacks of matrices too; a vector on either side is a matrix of one row, or one column."""
-
-    def forward(self, x1: Any, x2: Any) -> Any:
-        return array_namespace(x1, x2).matmul(x1, x2)
-
-    def backward(self, gy: Any, x1: Any, x2: Any) -> Any:
-        xp = array_namespace(gy)
-        gx1 = gx2 = None
-        row, column = x1.ndim == 1, x2.ndim == 1
-        if column:
-            gy, x2 = xp.expand_dims(gy, axis=-1), xp.expand_dims(x2, axis=-1)
-        if row:
-            gy, x1 = xp.expand_dims(gy, axis=-2), xp.expand_dims(x1, axis=-2)
-        if self.needs[0]:
-            gx1 = xp.matmul(gy, xp.matrix_transpose(x2))
-            gx1 = _sum_stack(gx1)[0, :] if row else gx1
-        if self.needs[1]:
-            gx2 = xp.matmul(xp.matrix_transpose(x1), gy)
-            gx2 = _sum_stack(gx2)[:, 0] if column else gx2
-        return gx1, gx2
+__all__ = [
+    "cholesky",
+    "cross",
+    "det",
+    "diagonal",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "inv",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_rank",
+    "matrix_transpose",
+    "outer",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "svdvals",
+    "tensordot",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]
 
 
-def _sum_stack(x: Any) -> Any:
-    """The sum of a stack of matrices: a vector that met each of them had its share in each."""
-    return array_namespace(x).sum(x, axis=tuple(range(x.ndim - 2))) if x.ndim > 2 else x
-
-
-class Linear(Function):
-    """x @ W + b as one node: nothing is kept of the product, which no derivative needs."""
-
-    def forward(self, x: Any, W: Any, b: Any) -> Any:
-        y = array_namespace(x, W, b).matmul(x, W)
-        return y if b is None else y + b
-
-    def backward(self, gy: Any, x: Any, W: Any) -> Any:
-        xp = array_namespace(gy)
-        gx = xp.matmul(gy, W.T) if self.needs[0] else None
-        gW = xp.matmul(_rows(x).T, _rows(gy)) if self.needs[1] else None
-        return gx, gW, gy
-
-
-def _rows(x: Any) -> Any:
-    """x of any number of dimensions as a matrix, its last axis kept."""
-    return (
-        x if x.ndim == 2 else array_namespace(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-    )
-
-
-@standard
-def matrix_transpose(x: Any, /) -> Any:
-    """The last two axes of x exchanged."""
-    return MatrixTranspose()(x)
-
-
-@standard
-def matmul(x1: Any, x2: Any, /) -> Any:
-    """The matrix product x1 @ x2.
+@extension("linalg")
+def matrix_power(x: Any, n: int, /) -> Any:
+    """x @ x @ ... @ x, n of them, by squaring; for a negative n those of the inverse.
 
     Parameters
     ----------
-    x1 : array or Variable, shape (..., m, k) or (k,)
-    x2 : array or Variable, shape (..., k, n) or (k,)
-    """
-    return Matmul()(x1, x2)
-
-
-def linear(x: Any, W: Any, b: Any = None) -> Any:
-    """The affine map y = x @ W + b: `matmul` and `add` fused into one node of the tape.
-
-    Parameters
-    ----------
-    x : array or Variable, shape (..., in_features)
-    W : array or Variable, shape (in_features, out_features)
-    b : array or Variable, shape (out_features,), optional
+    x : array or Variable, shape (..., m, m)
+    n : int
+        0 makes the identity.
 
     Returns
     -------
-    array or Variable, shape (..., out_features)
-
-    Notes
-    -----
-    gx = gy @ W.T,  gW = x.T @ gy,  gb = the sum of gy over the batch.
+    array or Variable, shape (..., m, m)
     """
-    return Linear()(x, W, b)
+    xp, n = array_namespace(x), operator.index(n)
+    if x.ndim < 2 or x.shape[-2] != x.shape[-1]:
+        raise ShapeError(f"matrix_power expected square matrices, got shape {tuple(x.shape)}.")
+    if n == 0:
+        return xp.eye(x.shape[-1], dtype=x.dtype, device=compat.device(x)) * x**0
+    x, n = (x, n) if n > 0 else (xp.linalg.inv(x), -n)
+    y = None
+    while n:
+        if n % 2:
+            y = x if y is None else y @ x
+        x, n = x @ x if n > 1 else x, n // 2
+    return y
 
 
-def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
-    """`linear`, composed: the text that teaches the fused one, and that tests it."""
-    y = matmul(x, W)
-    return y if b is None else y + b
+@partial(constant, within="linalg")
+def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
+    """How many singular values of each matrix are above rtol times the largest: no derivative.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., m, n)
+    rtol : float or array, shape (...), optional
+        By default, max(m, n) times the dtype's precision.
+
+    Returns
+    -------
+    array or Variable of integers, shape (...)
+    """
+
+
+@extension("linalg")
+def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """The numbers x[..., i, i + offset] of each matrix.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., m, n)
+    offset : int
+        Above the main diagonal, or below it if negative.
+
+    Returns
+    -------
+    array or Variable, shape (..., k)
+    """
+    if x.ndim < 2:
+        raise ShapeError(f"diagonal expected matrices, got shape {tuple(x.shape)}.")
+    *stack, m, n = x.shape
+    k = max(0, min(m, n - offset) if offset >= 0 else min(m + offset, n))
+    flat = array_namespace(x).reshape(x, (*stack, m * n))
+    first = (offset if offset >= 0 else -offset * n) if k else 0
+    return flat[..., first : first + (k - 1) * (n + 1) + 1 if k else 0 : n + 1]
+
+
+@extension("linalg")
+def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """The sum of a diagonal of each matrix.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., m, n)
+    offset : int
+        As for `diagonal`.
+    dtype : of the library, optional
+        That of the sum.
+
+    Returns
+    -------
+    array or Variable, shape (...)
+    """
+    return sum_of(diagonal(x, offset=offset), axis=-1, dtype=dtype)

@@ -1,21 +1,24 @@
 """Functions that move numbers without changing them. Parameters are the standard's."""
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, zip_longest
 from typing import Any
 
-from xpnet.autodiff import Function
-from xpnet.functions.declare import from_front, standard
-from xpnet.namespace import array_namespace
+from xpnet.autodiff import Function, data_of
+from xpnet.errors import ShapeError
+from xpnet.functions.declare import from_front, standard, structural
+from xpnet.functions.elementwise import not_equal, subtract
+from xpnet.functions.indexing import Pick
+from xpnet.namespace import array_namespace, has_dtype
 
 
 class Reshape(Function):
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.to = shape
+    def __init__(self, shape: tuple[int, ...], copy: bool | None) -> None:
+        self.to, self.options = shape, {} if copy is None else {"copy": copy}
 
     def forward(self, x: Any) -> Any:
         self.was = x.shape
-        return array_namespace(x).reshape(x, self.to)
+        return array_namespace(x).reshape(x, self.to, **self.options)
 
     def backward(self, gy: Any) -> Any:
         return array_namespace(gy).reshape(gy, self.was)
@@ -69,12 +72,36 @@ class Concat(Function):
         return tuple(gy[(*before, slice(a, b), ...)] for a, b in pairwise(self.ends))
 
 
+class Roll(Function):
+    def __init__(self, shift: Any, axis: Any) -> None:
+        self.shift, self.axis = shift, axis
+
+    def forward(self, x: Any) -> Any:
+        return array_namespace(x).roll(x, self.shift, axis=self.axis)
+
+    def backward(self, gy: Any) -> Any:
+        back = -self.shift if isinstance(self.shift, int) else tuple(-s for s in self.shift)
+        return array_namespace(gy).roll(gy, back, axis=self.axis)
+
+
+class Triangle(Function):
+    def __init__(self, name: str, k: int) -> None:
+        self.name, self.k = name, k
+
+    def forward(self, x: Any) -> Any:
+        return getattr(array_namespace(x), self.name)(x, k=self.k)
+
+    def backward(self, gy: Any) -> Any:
+        return getattr(array_namespace(gy), self.name)(gy, k=self.k)
+
+
 @standard
 def reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Any:
-    """The same numbers in another shape; one length may be -1, and is then computed."""
-    if copy is not None:
-        raise NotImplementedError("reshape of a Variable knows copy=None alone.")
-    return Reshape(shape)(x)
+    """The same numbers in another shape; one length may be -1, and is then computed.
+
+    `copy` asks for new memory (True), or for an error where that is needed (False).
+    """
+    return Reshape(shape, copy)(x)
 
 
 @standard
@@ -90,10 +117,40 @@ def broadcast_to(x: Any, /, shape: tuple[int, ...]) -> Any:
 
 
 @standard
-def expand_dims(x: Any, /, *, axis: int = 0) -> Any:
-    """x with a new axis of length 1 at `axis`."""
-    axis = from_front(axis, x.ndim + 1)
-    return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
+def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
+    """The arrays, each repeated up to the shape that they have in common."""
+    shape = broadcast_shapes(*(x.shape for x in arrays))
+    return tuple(broadcast_to(x, shape) for x in arrays)
+
+
+@structural
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that arrays of these shapes broadcast to.
+
+    Counted from the end, the lengths of an axis are equal, 1, or not there.
+
+    Raises
+    ------
+    ShapeError
+        They do not broadcast.
+    """
+    lengths = list(zip_longest(*(shape[::-1] for shape in shapes), fillvalue=1))
+    if any(len({n for n in axis if n != 1}) > 1 for axis in lengths):
+        given = " and ".join(str(tuple(shape)) for shape in shapes)
+        raise ShapeError(f"broadcast_shapes expected shapes that broadcast, got {given}.")
+    return tuple(next((n for n in axis if n != 1), 1) for axis in reversed(lengths))
+
+
+@standard
+def expand_dims(x: Any, /, axis: int | tuple[int, ...]) -> Any:
+    """x with new axes of length 1 at `axis`, counted in the result."""
+    axes = (axis,) if isinstance(axis, int) else axis
+    new = [from_front(a, x.ndim + len(axes)) for a in axes]
+    if len(set(new)) < len(new):
+        raise ValueError(f"expand_dims expected different axes, got {tuple(axes)}.")
+    lengths = iter(x.shape)
+    shape = (1 if i in new else next(lengths) for i in range(x.ndim + len(new)))
+    return reshape(x, tuple(shape))
 
 
 @standard
@@ -103,6 +160,18 @@ def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Any:
     if any(x.shape[a] != 1 for a in axes):
         raise ValueError(f"Only axes of length 1 can be squeezed; shape {x.shape}, axis {axis}.")
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
+
+
+@standard
+def moveaxis(x: Any, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> Any:
+    """x with the axes `source` at the places `destination`; the others keep their order."""
+    pairs = [(a,) if isinstance(a, int) else a for a in (source, destination)]
+    sources, places = ([from_front(a, x.ndim) for a in axes] for axes in pairs)
+    if len(sources) != len(places) or len(set(sources)) < len(sources):
+        raise ValueError(f"moveaxis expected as many axes as places, got {source}, {destination}.")
+    moved = dict(zip(places, sources, strict=True))
+    others = (a for a in range(x.ndim) if a not in sources)
+    return permute_dims(x, tuple(moved[i] if i in moved else next(others) for i in range(x.ndim)))
 
 
 @standard
@@ -116,10 +185,90 @@ def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
 @standard
 def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
     """Arrays of one shape side by side along a new axis."""
+    if len({tuple(x.shape) for x in arrays}) > 1:
+        given = " and ".join(str(tuple(x.shape)) for x in arrays)
+        raise ShapeError(f"stack expected arrays of one shape, got {given}.")
     return concat([expand_dims(x, axis=axis) for x in arrays], axis=axis)
+
+
+@standard
+def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+    """The parts of x along `axis`, without that axis: what `stack` puts together."""
+    axis = from_front(axis, x.ndim)
+    before = (slice(None),) * axis
+    return tuple(x[(*before, i, ...)] for i in range(x.shape[axis]))
 
 
 @standard
 def flip(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
     """x with the order of the numbers reversed along `axis`, or along all axes."""
     return Flip(axis)(x)
+
+
+@standard
+def roll(
+    x: Any, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None
+) -> Any:
+    """x with the numbers moved up by `shift` places along `axis`, and round the end.
+
+    With axis None they are moved in the order of the flattened array.
+    """
+    return Roll(shift, axis)(x)
+
+
+@standard
+def tile(x: Any, repetitions: tuple[int, ...], /) -> Any:
+    """x as a tile, laid repetitions[i] times along axis i; new axes come first."""
+    return Pick(lambda x: array_namespace(x).tile(x, repetitions))(x)
+
+
+@standard
+def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
+    """Each number of x `repeats` times in a row along `axis`, or of the flattened x.
+
+    `repeats` is an int, or an array of integers: how often for each place along the axis.
+    """
+    times = data_of(repeats)
+    return Pick(lambda x: array_namespace(x).repeat(x, times, axis=axis))(x)
+
+
+@standard
+def tril(x: Any, /, *, k: int = 0) -> Any:
+    """The numbers of each matrix on and below its k-th diagonal; above it 0."""
+    return Triangle("tril", k)(x)
+
+
+@standard
+def triu(x: Any, /, *, k: int = 0) -> Any:
+    """The numbers of each matrix on and above its k-th diagonal; below it 0."""
+    return Triangle("triu", k)(x)
+
+
+@standard
+def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
+    """Coordinates of a grid: for n vectors n arrays of n dimensions, each constant along the rest.
+
+    With "xy" the first two axes are exchanged: rows are y.
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f'meshgrid expected indexing "xy" or "ij", got {indexing!r}.')
+    order = list(range(len(arrays)))
+    if indexing == "xy" and len(arrays) > 1:
+        order[:2] = 1, 0
+    shapes = [tuple(-1 if axis == i else 1 for axis in range(len(arrays))) for i in order]
+    return broadcast_arrays(*(reshape(x, s) for x, s in zip(arrays, shapes, strict=True)))
+
+
+@standard
+def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
+    """The differences of neighbours along `axis`, taken `n` times: x[1:] - x[:-1].
+
+    `prepend` and `append` are put before and after x first.
+    """
+    axis = from_front(axis, x.ndim)
+    parts = [part for part in (prepend, x, append) if part is not None]
+    x, before = concat(parts, axis=axis) if len(parts) > 1 else x, (slice(None),) * axis
+    minus = not_equal if has_dtype(x, "bool") else subtract
+    for _ in range(n):
+        x = minus(x[(*before, slice(1, None), ...)], x[(*before, slice(None, -1), ...)])
+    return x

@@ -4,10 +4,13 @@ from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.functions.declare import constant, standard
+from xpnet.functions.statistical import Axis
 from xpnet.namespace import array_namespace
 
 
 class Where(Function):
+    broadcasts = True
+
     def forward(self, condition: Any, x1: Any, x2: Any) -> Any:
         return array_namespace(condition, x1, x2).where(condition, x1, x2)
 
@@ -28,7 +31,36 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
     return Where()(condition, x1, x2)
 
 
-argmax = constant("argmax", "The index of the largest number along an axis.")
-argmin = constant("argmin", "The index of the smallest number along an axis.")
-any = constant("any", "Whether any number along an axis is not 0.")
-all = constant("all", "Whether all numbers along an axis are not 0.")
+@constant
+def argmax(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index of the largest number along an axis, or in the flattened x."""
+
+
+@constant
+def argmin(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The index of the smallest number along an axis, or in the flattened x."""
+
+
+@constant
+def nonzero(x: Any, /) -> Any:
+    """The places of the numbers that are not 0: an array of indices for each axis."""
+
+
+@constant
+def count_nonzero(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    """How many numbers along the axes are not 0."""
+
+
+@constant
+def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
+    """Where to insert each number of x2 into the sorted x1, before its equals or after them."""
+
+
+@constant
+def any(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Whether any number along the axes is not 0."""
+
+
+@constant
+def all(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Whether all numbers along the axes are not 0."""

@@ -1,9 +1,10 @@
-"""Reductions: many numbers to one, over some axes or all.
+"""Reductions: many numbers to one, over some axes or all; and running ones, along one axis.
 
 Parameters are the standard's. `x` has any shape; `axis` is an int, a tuple of ints, or None for
-all axes; with `keepdims` the reduced axes stay, with length 1.
+all axes; with `keepdims` the reduced axes stay, with length 1. `dtype` is that of the result.
 """
 
+import math
 from typing import Any
 
 import array_api_compat as compat
@@ -18,8 +19,8 @@ Axis = int | tuple[int, ...] | None
 class _Reduction(Function):
     """A reduction over `axis`, which remembers the shape that its gradient must get back to."""
 
-    def __init__(self, axis: Axis, keepdims: bool) -> None:
-        self.axis, self.keepdims = axis, keepdims
+    def __init__(self, axis: Axis, keepdims: bool, **options: Any) -> None:
+        self.axis, self.keepdims, self.options = axis, keepdims, options
 
     def forward(self, x: Any) -> Any:
         axes = range(x.ndim) if self.axis is None else self.axis
@@ -28,7 +29,7 @@ class _Reduction(Function):
         self.full = x.shape
         self.kept = tuple(1 if i in self.reduced else n for i, n in enumerate(x.shape))
         reduce = getattr(array_namespace(x), type(self).__name__.lower())
-        return reduce(x, axis=self.axis, keepdims=self.keepdims)
+        return reduce(x, axis=self.axis, keepdims=self.keepdims, **self.options)
 
     def spread(self, gy: Any) -> Any:
         """`gy`, one number for each reduced group, copied to all the group's places."""
@@ -43,10 +44,29 @@ class Sum(_Reduction):
 
 class Mean(_Reduction):
     def backward(self, gy: Any) -> Any:
-        count = 1
-        for i in self.reduced:
-            count *= self.full[i]
-        return self.spread(gy / count)
+        return self.spread(gy / math.prod(self.full[i] for i in self.reduced))
+
+
+class Prod(_Reduction):
+    """The derivative by one factor is the product of all others: those before, times those after.
+
+    No division: a factor may be 0.
+    """
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        xp = array_namespace(gy)
+        kept = [i for i in range(len(self.full)) if i not in self.reduced]
+        order = (*kept, *self.reduced)
+        rows = xp.reshape(xp.permute_dims(x, order), (*(self.full[i] for i in kept), -1))
+        others = _before(rows) * xp.flip(_before(xp.flip(rows, axis=-1)), axis=-1)
+        others = xp.reshape(others, tuple(self.full[i] for i in order))
+        inverse = tuple(order.index(i) for i in range(len(order)))
+        return self.spread(gy) * xp.permute_dims(others, inverse)
+
+
+def _before(rows: Any) -> Any:
+    """For each number of a row, the product of those before it."""
+    return array_namespace(rows).cumulative_prod(rows, axis=-1, include_initial=True)[..., :-1]
 
 
 class Max(_Reduction):
@@ -62,10 +82,76 @@ class Min(Max):
     """As Max, of the smallest."""
 
 
+class _Running(Function):
+    """A running reduction along one axis."""
+
+    name: str
+
+    def __init__(self, axis: int, dtype: Any, include_initial: bool) -> None:
+        self.axis, self.options = axis, {"dtype": dtype, "include_initial": include_initial}
+
+    def forward(self, x: Any) -> Any:
+        self.axis = from_front(self.axis, x.ndim)
+        return getattr(array_namespace(x), self.name)(x, axis=self.axis, **self.options)
+
+    def without_initial(self, gy: Any) -> Any:
+        """`gy` without that of the neutral element that came first; it depends on nothing."""
+        return self.part(gy, 1, None) if self.options["include_initial"] else gy
+
+    def part(self, x: Any, start: int | None, stop: int | None) -> Any:
+        """x[start:stop] along the axis."""
+        return x[(*(slice(None),) * self.axis, slice(start, stop), ...)]
+
+
+class CumulativeSum(_Running):
+    name = "cumulative_sum"
+
+    def backward(self, gy: Any) -> Any:
+        xp, gy = array_namespace(gy), self.without_initial(gy)
+        backwards = xp.cumulative_sum(xp.flip(gy, axis=self.axis), axis=self.axis)
+        return xp.flip(backwards, axis=self.axis)
+
+
+class CumulativeProd(_Running):
+    """y[k] = x[0] ... x[k]; no division in its derivative, for a factor may be 0.
+
+    The derivative by x[k] is y[k-1] s[k], where s[k] = gy[k] + x[k+1] s[k+1] counts what comes
+    after. That recurrence is solved in log2(n) steps, each of which joins spans to spans twice as
+    long (Hillis and Steele, "Data parallel algorithms", 1986).
+    """
+
+    name = "cumulative_prod"
+
+    def shifted(self, x: Any, by: int, fill: Any) -> Any:
+        """x moved to the front of its axis, the place that it left at the end filled."""
+        xp = array_namespace(x)
+        left = xp.broadcast_to(fill, (*x.shape[: self.axis], by, *x.shape[self.axis + 1 :]))
+        return xp.concat([self.part(x, by, None), left], axis=self.axis)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        xp, s = array_namespace(gy), self.without_initial(gy)
+        n = x.shape[self.axis]
+        if n == 0:
+            return s
+        ones, zeros = xp.ones_like(self.part(x, 0, 1)), xp.zeros_like(self.part(s, 0, 1))
+        before = xp.cumulative_prod(x, axis=self.axis, include_initial=True)
+        factors, span = xp.concat([self.part(x, 1, None), ones], axis=self.axis), 1
+        while span < n:
+            s = s + factors * self.shifted(s, span, zeros)
+            factors, span = factors * self.shifted(factors, span, ones), 2 * span
+        return self.part(before, None, -1) * s
+
+
 @standard
-def sum(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum over `axis`."""
-    return Sum(axis, keepdims)(x)
+    return Sum(axis, keepdims, dtype=dtype)(x) if dtype is not None else Sum(axis, keepdims)(x)
+
+
+@standard
+def prod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The product over `axis`."""
+    return Prod(axis, keepdims, dtype=dtype)(x)
 
 
 @standard
@@ -97,6 +183,34 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
 
 @standard
 def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The standard deviation over `axis`: the square root of `var`."""
+    """The standard deviation over `axis`: the square root of `var`, with its slope inf at 0."""
     variance = var(x, axis=axis, correction=correction, keepdims=keepdims)
     return array_namespace(variance).sqrt(variance)
+
+
+@standard
+def cumulative_sum(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
+    """The sums of the first 1, 2, ... numbers along `axis`; of none too with `include_initial`.
+
+    `axis` may be None for an x of one dimension.
+    """
+    return CumulativeSum(_only_axis(x, axis), dtype, include_initial)(x)
+
+
+@standard
+def cumulative_prod(
+    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+) -> Any:
+    """The products of the first 1, 2, ... numbers along `axis`; of none with `include_initial`.
+
+    `axis` may be None for an x of one dimension.
+    """
+    return CumulativeProd(_only_axis(x, axis), dtype, include_initial)(x)
+
+
+def _only_axis(x: Any, axis: int | None) -> int:
+    if axis is None and x.ndim != 1:
+        raise ValueError(f"Expected an axis, for x of shape {tuple(x.shape)}, got None.")
+    return 0 if axis is None else axis

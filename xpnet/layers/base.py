@@ -66,7 +66,8 @@ class Layer:
         try:
             return self._text(*xs, **options)
         except Exception as error:
-            if not hasattr(error, "__notes__"):  # else a layer within this one has told
+            notes = getattr(error, "__notes__", ())
+            if not any(note.startswith("in ") for note in notes):  # else a layer within has told
                 error.add_note(f"in {self!r}")
             raise
         finally:

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from xpnet.autodiff import data_of, no_grad
+from xpnet.autodiff import data_of
 from xpnet.backend import Array, current, to_numpy
 from xpnet.errors import DataError, ShapeError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
+from xpnet.tape import no_grad
 from xpnet.training.meter import Meter, Metric
 
 Data = tuple[Any, Any]  # x and t: samples and their targets

@@ -1,0 +1,105 @@
+"""The array API's own conformance suite, on xpnet.functions and on the library beneath it.
+
+    python tests/conformance.py CHECKOUT [--library numpy ...] [--examples 10]
+
+CHECKOUT is a clone of data-apis/array-api-tests, with its submodule: the suite is not on PyPI, and
+nothing of it is copied here. For each library and each version of the standard both are run with
+the same seeds. xpnet may fail no test that the library beneath it passes. Some of the suite's tests
+draw numbers, and find a library's defect only if they draw the right ones: what xpnet alone
+failed is run again on both, with fifty times as many.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+
+ROOT = Path(__file__).parent.parent
+LIBRARIES = {
+    "numpy": "array_api_compat.numpy",
+    "array_api_strict": "array_api_strict",
+    "torch": "array_api_compat.torch",
+}
+VERSIONS = ("2024.12", "2025.12")
+
+
+class Result(NamedTuple):
+    """What became of the suite's tests."""
+
+    passed: int
+    failed: set
+    skipped: int
+
+    def __str__(self):
+        return f"{self.passed:,} passed, {len(self.failed)} failed, {self.skipped} skipped"
+
+
+def run(checkout, module, library, version, examples, only=""):
+    """The suite, or the tests named `only`, on a module; xpnet's is switched to `library`."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [
+            *(sys.executable, "-m", "pytest", "array_api_tests", "-q", "-p", "no:cacheprovider"),
+            *("--max-examples", str(examples), "--hypothesis-disable-deadline", "--derandomize"),
+            *("--junitxml", str(report), *(["-k", only] if only else [])),
+        ]
+        environment = os.environ | {
+            "ARRAY_API_TESTS_MODULE": module,
+            "ARRAY_API_TESTS_VERSION": version,
+            "PYTHONPATH": str(ROOT),
+            "XPNET_BACKEND": library,
+        }
+        output = subprocess.run(
+            command, cwd=checkout, env=environment, check=False, capture_output=True, text=True
+        )
+        if not report.exists():
+            sys.exit(f"The suite did not run on {module}:\n{output.stdout}{output.stderr}")
+        tests = list(ET.parse(report).iter("testcase"))
+    if not tests:
+        sys.exit(f"The suite found no tests for {module}:\n{output.stdout}")
+
+    def named(tag):
+        return {f"{t.get('classname')}::{t.get('name')}" for t in tests if t.find(tag) is not None}
+
+    failed, skipped = named("failure") | named("error"), named("skipped")
+    return Result(len(tests) - len(failed) - len(skipped), failed, len(skipped))
+
+
+def new_failures(checkout, library, version, examples):
+    """The failures of xpnet that the library beneath it does not have; prints both counts."""
+    pair = (LIBRARIES[library], "xpnet.functions")
+    beneath, ours = (run(checkout, m, library, version, examples) for m in pair)
+    print(f"{version}  {pair[0]:24} {beneath}")
+    print(f"{version}  {pair[1] + ' on ' + library:24} {ours}", flush=True)
+    new = ours.failed - beneath.failed
+    if new:
+        only = " or ".join({name.rpartition("::")[2].partition("[")[0] for name in new})
+        again = [run(checkout, m, library, version, 50 * examples, only) for m in pair]
+        new = new & again[1].failed - again[0].failed
+    return new
+
+
+def main():
+    """Exit with 1 if xpnet fails what a library passes."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("--library", nargs="+", choices=LIBRARIES, default=["numpy"])
+    parser.add_argument("--examples", type=int, default=10)
+    arguments = parser.parse_args()
+    if not (arguments.checkout / "array_api_tests").is_dir():
+        sys.exit(f"{arguments.checkout} is no checkout of data-apis/array-api-tests.")
+    failures = []
+    for library in arguments.library:
+        for version in VERSIONS:
+            new = new_failures(arguments.checkout, library, version, arguments.examples)
+            failures += [f"{library}, {version}: {name}" for name in sorted(new)]
+    print("\n".join(failures) or "xpnet fails nothing that the library beneath it passes.")
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The capability table, docs/capabilities.md, from what is declared and what is tested.
+
+    python tests/functions/capabilities.py > docs/capabilities.md
+
+Nothing here is a claim of its own. What a function's derivative is, it says where it is declared; a
+library's column says whether test_rules.py and test_constant.py run it there, or skip it.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.functions.cases import AGAINST_JAX, COMPLEX, LACKS
+from xpnet import functions as F
+from xpnet.namespace import API_VERSION, functions, kinds
+
+LIBRARIES = ("numpy", "array_api_strict", "torch", "jax", "cupy")
+HEAD = f"""\
+# What the namespace can do
+
+Every function of the array API standard {API_VERSION} that `xpnet.functions` has, and what becomes of
+its derivative. This page is made from the declarations in `xpnet/functions/` and from the cases that
+the tests run (`python tests/functions/capabilities.py`); a test fails when it is out of date.
+
+**Derivative.** *differentiable*: there is a rule, or the function is composed of others that have
+one. *constant*: booleans, indices, steps; the result is a Variable without history. *structural*: it
+makes arrays, or answers questions about dtypes and shapes. A name that is not here is an
+`AttributeError` for a Variable, never the library's function with its gradient lost.
+
+**Order.** Up to which order the derivative is compared with central differences in float64, by rules
+that run on arrays (read-only ones on NumPy) and by the same rules recorded on Variables. Rules are
+written in the namespace itself, so higher orders need no other code.
+*and complex*: with complex input too; the gradient of a real L by z = x + iy is dL/dx - i dL/dy.
+
+**JAX agrees.** First order against `jax.grad` of the same call, to 1e-5 relative in float64, over
+shapes, broadcasting, axes and keepdims that hypothesis draws (`tests/functions/test_against_jax.py`).
+
+**Libraries.** Where the tests run it. CuPy's column stands for machines that have an NVIDIA GPU
+(`XPNET_REQUIRE_GPU=1 nox -s "tests(cupy)"`): the same tests, which skip without one.
+"""
+
+
+def rows():
+    """(chapter, cells) of each function, in the order of the chapters."""
+    notes = {}
+
+    def note(reason):
+        return f"[^{notes.setdefault(reason, len(notes) + 1)}]"
+
+    table = {}
+    for name, function in functions.items():
+        derivative = kinds[name]
+        differentiable = derivative == "differentiable"
+        order = "1, 2" + (" and complex" if name in COMPLEX else "") if differentiable else ""
+        jax = ""
+        if differentiable:
+            jax = note(AGAINST_JAX[name]) if name in AGAINST_JAX else "yes"
+        columns = [note(LACKS[name, lib]) if (name, lib) in LACKS else "yes" for lib in LIBRARIES]
+        extension, _, _ = name.rpartition(".")
+        chapter = extension or function.__module__.rpartition(".")[2]
+        cells = [f"`{name}`", derivative, order, jax, *columns]
+        table.setdefault(chapter, []).append(cells)
+    return table, notes
+
+
+def page():
+    """The whole page."""
+    table, notes = rows()
+    head = ["function", "derivative", "order", "JAX agrees", *LIBRARIES]
+    lines = [HEAD]
+    for chapter, found in table.items():
+        lines += [f"## {chapter.replace('_', ' ').capitalize()}", ""]
+        lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        lines += ["| " + " | ".join(cells) + " |" for cells in sorted(found)]
+        lines += [""]
+    lines += [f"[^{number}]: {reason}." for reason, number in notes.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    assert F  # importing it fills the table
+    sys.stdout.write(page())

@@ -1,0 +1,25 @@
+"""docs/capabilities.md says what is declared and tested, and no more."""
+
+from pathlib import Path
+
+from tests.functions.capabilities import page, rows
+from tests.functions.cases import AGAINST_JAX, CASES, LACKS
+from xpnet.namespace import functions
+
+
+def test_the_page_is_up_to_date():
+    written = Path(__file__).parents[2] / "docs" / "capabilities.md"
+    assert written.read_text(encoding="utf-8") == page(), (
+        "make it anew: python tests/functions/capabilities.py > docs/capabilities.md"
+    )
+
+
+def test_every_function_has_a_row():
+    table, _ = rows()
+    assert sum(len(found) for found in table.values()) == len(functions)
+
+
+def test_what_is_excused_is_there():
+    """An excuse for a function that is gone, or was renamed, would hide the next one."""
+    assert set(AGAINST_JAX) <= set(CASES)
+    assert {name for name, _ in LACKS} <= set(functions)

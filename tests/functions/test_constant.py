@@ -1,0 +1,64 @@
+"""What has no derivative: it is the library's own result, as a Variable without history."""
+
+import array_api_compat as compat
+import pytest
+
+from tests.functions.cases import CONSTANT, LACKS, STRUCTURAL, X, of
+from xpnet import Variable, array_namespace, to_numpy
+from xpnet.namespace import kinds
+
+
+def declared(kind):
+    return sorted(name for name, k in kinds.items() if k == kind)
+
+
+def test_every_constant_and_structural_function_has_a_case():
+    assert sorted(CONSTANT) == declared("constant")
+    assert sorted(STRUCTURAL) == declared("structural")
+
+
+def parts(y):
+    return y if isinstance(y, tuple) else (y,)
+
+
+@pytest.fixture
+def skip_what_lacks(backend):
+    def skip(name):
+        library = backend.name.partition(":")[0]
+        if (name, library) in LACKS:
+            pytest.skip(LACKS[name, library])
+
+    return skip
+
+
+@pytest.mark.parametrize("name", sorted(CONSTANT))
+def test_constant(backend, array, skip_what_lacks, name):
+    """Of Variables that require a gradient, where their dtype allows it."""
+    skip_what_lacks(name)
+    hosts, options = CONSTANT[name]
+    dtypes = {"f": "float32", "i": "int32", "b": "bool"}
+    arrays = [array(host.tolist(), dtypes[host.dtype.kind]) for host in hosts]
+    variables = [Variable(x) for x in arrays]
+    ys = parts(of(name)(array_namespace(*variables), *variables, **options))
+    expected = parts(of(name)(array_namespace(*arrays), *arrays, **options))
+    for y, theirs in zip(ys, expected, strict=True):
+        assert isinstance(y, Variable)
+        assert not y.requires_grad
+        assert y.creator is None
+        assert y.dtype == theirs.dtype
+        assert to_numpy(y).tolist() == to_numpy(theirs).tolist()
+
+
+@pytest.mark.parametrize("name", sorted(STRUCTURAL))
+def test_structural(backend, array, skip_what_lacks, name):
+    """The library's own answer, on the device of the Variable that was asked."""
+    skip_what_lacks(name)
+    x = array(X.tolist())
+    v = Variable(x)
+    y, theirs = (STRUCTURAL[name](array_namespace(a), a) for a in (v, x))
+    if not isinstance(y, Variable):
+        assert y == theirs
+        return
+    assert not y.requires_grad
+    assert (y.dtype, y.shape, y.device) == (theirs.dtype, theirs.shape, compat.device(theirs))
+    assert to_numpy(y).tolist() == to_numpy(theirs).tolist()

@@ -1,0 +1,168 @@
+"""Products: against NumPy, and their derivatives against differences."""
+
+import numpy as np
+import pytest
+
+from xpnet import ShapeError, Variable, functions as F, gradients, to_numpy
+from xpnet.functions import linalg
+from xpnet.testing import assert_close, check_gradients
+
+KINDS = ["float64", "complex128"]
+
+
+def draw(shape, dtype="float64"):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=shape)
+    return x + 1j * rng.normal(size=shape) if dtype == "complex128" else x
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((2, 3), (3, 4)),
+        ((3,), (3, 4)),
+        ((2, 3), (3,)),
+        ((3,), (3,)),
+        ((5, 2, 3), (3, 4)),
+        ((2, 3), (5, 3, 4)),
+        ((5, 2, 3), (5, 3, 4)),
+        ((5, 1, 2, 3), (6, 3, 4)),
+        ((3,), (5, 3, 4)),
+        ((5, 2, 3), (3,)),
+    ],
+    ids=str,
+)
+def test_matmul(backend64, array, left, right, dtype):
+    """Matrices, vectors on either side, and stacks that broadcast; nothing is conjugated."""
+    a, b = draw(left, dtype), draw(right, dtype)
+    x1, x2 = array(a, dtype), array(b, dtype)
+    assert_close(linalg.matmul(x1, Variable(x2)), a @ b, rtol=1e-12, atol=1e-14)
+    check_gradients(F.matmul, x1, x2, order=2 if a.size + b.size < 40 else 1)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize(
+    ("left", "right", "axis"),
+    [
+        ((3,), (3,), -1),
+        ((2, 3), (3,), -1),
+        ((2, 1, 3), (4, 3), -1),
+        ((3, 2), (4, 3, 1), -2),
+        ((3, 2), (3, 2), 0),
+    ],
+    ids=str,
+)
+def test_vecdot(backend64, array, left, right, axis, dtype):
+    """The first argument is conjugated; axes other than `axis` broadcast."""
+    a, b = draw(left, dtype), draw(right, dtype)
+    x1, x2 = array(a, dtype), array(b, dtype)
+    from_end = axis if axis < 0 else axis - a.ndim
+    assert_close(
+        linalg.vecdot(Variable(x1), x2, axis=axis), np.sum(np.conj(a) * b, axis=from_end), 1e-12
+    )
+    check_gradients(lambda a, b: linalg.vecdot(a, b, axis=axis), x1, x2)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "axes"),
+    [
+        ((2, 3, 4), (3, 4, 2), 2),
+        ((2, 3), (3, 2), 1),
+        ((2,), (3, 2), 0),
+        ((), (2,), 0),
+        ((2, 3, 4), (4, 2), ((0, -1), (1, 0))),
+        ((2, 3, 4), (4, 2), ([2, 0], [-2, -1])),
+        ((2, 3, 4), (3, 5), ((1,), (0,))),
+        ((2, 3), (2, 3), ((0, 1), (0, 1))),
+        ((2, 0), (0, 3), 1),
+    ],
+    ids=str,
+)
+def test_tensordot(backend64, array, left, right, axes):
+    a, b = draw(left), draw(right)
+    x1, x2 = array(a), array(b)
+    expected = np.tensordot(a, b, axes=axes)
+    for one, two in ((x1, x2), (Variable(x1), x2)):
+        assert_close(linalg.tensordot(one, two, axes=axes), expected, rtol=1e-12, atol=1e-14)
+    check_gradients(lambda a, b: linalg.tensordot(a, b, axes=axes), x1, x2)
+    complex_x1 = array(draw(left, "complex128"), "complex128")
+    check_gradients(lambda a, b: linalg.tensordot(a, b, axes=axes), complex_x1, x2, order=1)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_outer(backend64, array, dtype):
+    a, b = draw((2,), dtype), draw((3,), dtype)
+    assert_close(linalg.outer(Variable(array(a, dtype)), array(b, dtype)), np.outer(a, b), 1e-12)
+    check_gradients(linalg.outer, array(a, dtype), array(b, dtype))
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize(
+    ("left", "right", "axis"),
+    [((3,), (3,), -1), ((2, 3), (3,), -1), ((3, 2), (4, 3, 1), -2), ((3, 2), (3, 1), 0)],
+    ids=str,
+)
+def test_cross(backend64, array, left, right, axis, dtype):
+    """a x b has a2 b3 - a3 b2 first, and so on around; other axes broadcast."""
+    a, b = draw(left, dtype), draw(right, dtype)
+    x1, x2 = array(a, dtype), array(b, dtype)
+    from_end = axis if axis < 0 else axis - a.ndim
+    (a1, a2, a3), (b1, b2, b3) = (np.moveaxis(x, from_end, 0) for x in (a, b))
+    expected = np.stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], axis=from_end)
+    assert_close(linalg.cross(x1, Variable(x2), axis=axis), expected, rtol=1e-12, atol=1e-14)
+    check_gradients(lambda a, b: linalg.cross(a, b, axis=axis), x1, x2)
+
+
+def test_matrix_transpose(backend64, array):
+    x = draw((2, 3, 4), "complex128")
+    v = Variable(array(x, "complex128"))
+    assert_close(linalg.matrix_transpose(v), np.swapaxes(x, -1, -2))
+    check_gradients(linalg.matrix_transpose, v.data)
+
+
+def test_integers_stay_integers(backend, array):
+    """As in the library; they have no history."""
+    a, b = array([[1, 2, 3], [4, 5, 6]], "int32"), array([7, 8, 9], "int32")
+    for y, expected in [
+        (linalg.vecdot(Variable(a), b), [50, 122]),
+        (linalg.cross(Variable(a), b), [[-6, 12, -6], [-3, 6, -3]]),
+        (linalg.tensordot(Variable(a), b, axes=1), [50, 122]),
+        (linalg.outer(Variable(b), b)[0, :], [49, 56, 63]),
+        (linalg.matmul(Variable(a), b), [50, 122]),
+    ]:
+        assert y.dtype == a.dtype
+        assert not y.requires_grad
+        assert to_numpy(y).tolist() == expected
+
+
+def test_only_what_is_asked_for(backend64, array):
+    """A constant among the factors has no gradient computed."""
+    x1, x2 = Variable(array([1.0, 2.0, 3.0])), array([4.0, 5.0, 6.0])
+    for product in (linalg.vecdot, linalg.cross, linalg.matmul):
+        for y in (product(x1, x2), product(x2, x1)):
+            (g,) = gradients(F.sum(y), [x1])
+            assert g.shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (linalg.outer, ShapeError, r"two vectors, got shapes \(2, 3\) and"),
+        (lambda x, v: linalg.cross(x[:, :2], v[:2]), ShapeError, "3 components along axis -1"),
+        (lambda x, v: linalg.cross(x, v[:1]), ShapeError, "3 components along axis -1"),
+        (lambda x, v: linalg.vecdot(x, v[:1]), ShapeError, "of one length along axis -1"),
+        (lambda x, v: linalg.vecdot(x, v, axis=0), IndexError, "from the end, from -1 to -1"),
+        (linalg.tensordot, ValueError, "0 to 1 axes, got 2"),
+        (lambda x, v: linalg.tensordot(x, x, axes=1), ShapeError, "equal lengths"),
+        (lambda x, v: linalg.tensordot(x, x, axes=((0,), (0, 1))), ValueError, "as many"),
+        (lambda x, v: linalg.tensordot(x, x, axes=((0, 0), (0, 0))), ValueError, "different"),
+        (lambda x, v: linalg.tensordot(x, x, axes=((2,), (0,))), IndexError, "axis 2"),
+    ],
+)
+def test_what_does_not_fit_is_told(backend, array, call, error, message):
+    """No library's broadcasting of an axis that is summed over, and no other axis than asked for."""
+    x, v = array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), array([1.0, 2.0, 3.0])
+    for arrays in ((x, v), (Variable(x), Variable(v))):
+        with pytest.raises(error, match=message):
+            call(*arrays)

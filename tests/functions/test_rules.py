@@ -1,0 +1,43 @@
+"""Every differentiable function: its derivatives of order 1 and 2, on every backend.
+
+What is tested is what is declared. A function without a case fails here.
+"""
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from tests.functions.cases import CASES, LACKS
+from xpnet import array_namespace
+from xpnet.namespace import kinds
+from xpnet.testing import check_gradients
+
+DIFFERENTIABLE = sorted(name for name, kind in kinds.items() if kind == "differentiable")
+
+
+def test_every_differentiable_function_has_a_case():
+    assert sorted(CASES) == DIFFERENTIABLE
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [(name, i) for name in sorted(CASES) for i in range(len(CASES[name]))]
+)
+@settings(
+    max_examples=3,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_derivatives_of_order_1_and_2(backend64, array, name, number, data):
+    """Rules that run on arrays, and on Variables, agree with central differences."""
+    library = backend64.name.partition(":")[0]
+    if (name, library) in LACKS:
+        pytest.skip(LACKS[name, library])
+    call, hosts = data.draw(CASES[name][number])
+    arrays = [array(host, "complex128" if host.dtype.kind == "c" else "float64") for host in hosts]
+
+    def f(*xs):
+        return call(array_namespace(*xs), *xs)
+
+    check_gradients(f, *arrays)

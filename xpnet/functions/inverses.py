@@ -1,0 +1,199 @@
+"""Inverses and determinants: `inv`, `solve`, `pinv`, `det`, `slogdet`.
+
+All but `pinv` are holomorphic, so for complex numbers too their rules are those of real matrices,
+with transposes that do not conjugate: gradients are dL/dx - i dL/dy, as everywhere here.
+"""
+
+from typing import Any, NamedTuple
+
+from xpnet.autodiff import Function, data_of
+from xpnet.functions.declare import extension
+from xpnet.functions.manipulation import broadcast_shapes
+from xpnet.functions.products import adjoint
+from xpnet.namespace import array_namespace
+
+
+class SlogdetResult(NamedTuple):
+    """What `slogdet` gives."""
+
+    sign: Any
+    logabsdet: Any
+
+
+class Inv(Function):
+    def forward(self, x: Any) -> Any:
+        return array_namespace(x).linalg.inv(x)
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        yt = array_namespace(gy).matrix_transpose(y)
+        return -(yt @ gy @ yt)
+
+
+class Solve(Function):
+    def forward(self, x1: Any, x2: Any) -> Any:
+        xp = array_namespace(x1, x2)
+        self.of_vector = x2.ndim == 1
+        if not self.of_vector:  # not every library broadcasts here
+            stack = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
+            x1, x2 = (xp.broadcast_to(x, (*stack, *x.shape[-2:])) for x in (x1, x2))
+        return xp.linalg.solve(x1, x2)
+
+    def backward(self, gy: Any, y: Any, x1: Any) -> Any:
+        xp = array_namespace(gy)
+        if self.of_vector:
+            gy, y = gy[..., None], y[..., None]
+        gx2 = xp.linalg.solve(xp.matrix_transpose(x1), gy)
+        gx1 = -(gx2 @ xp.matrix_transpose(y)) if self.needs[0] else None
+        return gx1, gx2[..., 0] if self.of_vector else gx2
+
+
+class Det(Function):
+    def forward(self, x: Any) -> Any:
+        return array_namespace(x).linalg.det(x)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy[..., None, None] * Cofactors()(x)
+
+
+class Cofactors(Function):
+    """The derivative of det(x): det(x) x^-T if x has an inverse, but defined without it.
+
+    The cofactors of a product are the product of the cofactors. So of x = U diag(S) Vh they are
+
+        det(U) conj(U) diag(the product of all S but S[i]) det(Vh) conj(Vh)
+
+    Their own derivative is written with the inverse: a second derivative needs one.
+    """
+
+    def forward(self, x: Any) -> Any:
+        xp = array_namespace(x)
+        U, S, Vh = xp.linalg.svd(x)
+        before = xp.cumulative_prod(S, axis=-1, include_initial=True)[..., :-1]
+        after = xp.cumulative_prod(xp.flip(S, axis=-1), axis=-1, include_initial=True)[..., :-1]
+        others = before * xp.flip(after, axis=-1)
+        turn = xp.linalg.det(U) * xp.linalg.det(Vh)
+        return turn[..., None, None] * (xp.conj(U) * others[..., None, :]) @ xp.conj(Vh)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        xp = array_namespace(gy)
+        B = xp.matrix_transpose(xp.linalg.inv(x))
+        inner = xp.sum(gy * B, axis=(-2, -1), keepdims=True)
+        det = xp.linalg.det(x)[..., None, None]
+        return det * (inner * B - B @ xp.matrix_transpose(gy) @ B)
+
+
+class Slogdet(Function):
+    """d log(det x) = tr(x^-1 dx): its real part moves logabsdet, its imaginary part turns sign."""
+
+    def forward(self, x: Any) -> Any:
+        return tuple(array_namespace(x).linalg.slogdet(x))
+
+    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+        (gsign, glog), (sign, _) = gy, y
+        xp = array_namespace(glog)
+        turn = gsign * sign
+        g = glog + (turn - xp.conj(turn)) / 2  # + i Im(turn), which is 0 for real numbers
+        return g[..., None, None] * xp.matrix_transpose(xp.linalg.inv(x))
+
+
+class Pinv(Function):
+    """gA = (1 - A P) G P P^H + P^H P G (1 - P A) - (P G P)^H, where P = pinv(A) and G = gP^H.
+
+    It holds where the rank does not change. Golub and Pereyra, "The differentiation of
+    pseudo-inverses and nonlinear least squares problems whose variables separate", 1973.
+    """
+
+    def __init__(self, rtol: Any) -> None:
+        self.options = {} if rtol is None else {"rtol": rtol}
+
+    def forward(self, x: Any) -> Any:
+        return array_namespace(x).linalg.pinv(x, **self.options)
+
+    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+        xp, G = array_namespace(gy), adjoint(gy)
+        A, P = xp.conj(x), xp.conj(y)  # that formula is for conjugated gradients
+        Ph = adjoint(P)
+        left, right = G @ (P @ Ph), (Ph @ P) @ G
+        return left - A @ (P @ left) + right - (right @ P) @ A - adjoint(P @ G @ P)
+
+
+@extension("linalg")
+def inv(x: Any, /) -> Any:
+    """The inverse of each matrix.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., n, n)
+
+    Returns
+    -------
+    array or Variable, shape (..., n, n)
+    """
+    return Inv()(x)
+
+
+@extension("linalg")
+def solve(x1: Any, x2: Any, /) -> Any:
+    """The solution y of x1 @ y = x2.
+
+    Parameters
+    ----------
+    x1 : array or Variable, shape (..., n, n)
+    x2 : array or Variable, shape (n,) or (..., n, k)
+        Stacks of matrices broadcast; of vectors there are none.
+
+    Returns
+    -------
+    array or Variable, shape (..., n) for a vector x2, else (..., n, k)
+    """
+    return Solve()(x1, x2)
+
+
+@extension("linalg")
+def det(x: Any, /) -> Any:
+    """The determinant of each matrix. Its derivative is defined for singular ones too.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., n, n)
+
+    Returns
+    -------
+    array or Variable, shape (...)
+    """
+    return Det()(x)
+
+
+@extension("linalg")
+def slogdet(x: Any, /) -> SlogdetResult:
+    """The sign of the determinant of each matrix, and the logarithm of its absolute value.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., n, n)
+
+    Returns
+    -------
+    sign : array or Variable, shape (...)
+        A complex one has length 1. The derivative of a real one is 0.
+    logabsdet : array or Variable, shape (...), real
+    """
+    return SlogdetResult(*Slogdet()(x))
+
+
+@extension("linalg")
+def pinv(x: Any, /, *, rtol: Any = None) -> Any:
+    """The pseudo-inverse of Moore and Penrose of each matrix.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., m, n)
+    rtol : float or array, shape (...), optional
+        Singular values up to rtol times the largest are taken for 0; by default, max(m, n) times
+        the dtype's precision.
+
+    Returns
+    -------
+    array or Variable, shape (..., n, m)
+    """
+    return Pinv(data_of(rtol))(x)

@@ -1,0 +1,55 @@
+"""`linear`, the product that networks are made of, fused into one node of the tape."""
+
+import math
+from typing import Any
+
+from xpnet.autodiff import Function
+from xpnet.functions.products import matmul
+from xpnet.namespace import array_namespace
+
+
+class Linear(Function):
+    """x @ W + b as one node: nothing is kept of the product, which no derivative needs."""
+
+    def forward(self, x: Any, W: Any, b: Any) -> Any:
+        y = array_namespace(x, W, b).matmul(x, W)
+        return y if b is None else y + b
+
+    def backward(self, gy: Any, x: Any, W: Any) -> Any:
+        xp = array_namespace(gy)
+        gx = xp.matmul(gy, W.T) if self.needs[0] else None
+        gW = xp.matmul(_rows(x).T, _rows(gy)) if self.needs[1] else None
+        return gx, gW, gy
+
+
+def _rows(x: Any) -> Any:
+    """x of any number of dimensions as a matrix, its last axis kept."""
+    return (
+        x if x.ndim == 2 else array_namespace(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    )
+
+
+def linear(x: Any, W: Any, b: Any = None) -> Any:
+    """The affine map y = x @ W + b: `matmul` and `add` fused into one node of the tape.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., in_features)
+    W : array or Variable, shape (in_features, out_features)
+    b : array or Variable, shape (out_features,), optional
+
+    Returns
+    -------
+    array or Variable, shape (..., out_features)
+
+    Notes
+    -----
+    gx = gy @ W.T,  gW = x.T @ gy,  gb = the sum of gy over the batch.
+    """
+    return Linear()(x, W, b)
+
+
+def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
+    """`linear`, composed: the text that teaches the fused one, and that tests it."""
+    y = matmul(x, W)
+    return y if b is None else y + b

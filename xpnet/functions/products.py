@@ -1,0 +1,235 @@
+"""Products of vectors, of matrices, and of arrays with any number of axes.
+
+Parameters are the standard's. Nothing is conjugated, except by `vecdot` its first argument. So the
+rules are those of real numbers for complex ones too: gradients are dL/dx - i dL/dy, as everywhere
+here, and matrices in them are transposed, not conjugated.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from xpnet.autodiff import Function
+from xpnet.errors import ShapeError
+from xpnet.functions.declare import extension, from_front, standard
+from xpnet.namespace import array_namespace
+
+
+class MatrixTranspose(Function):
+    def forward(self, x: Any) -> Any:
+        return array_namespace(x).matrix_transpose(x)
+
+    def backward(self, gy: Any) -> Any:
+        return array_namespace(gy).matrix_transpose(gy)
+
+
+class Matmul(Function):
+    """Stacks of matrices too; a vector on either side is a matrix of one row, or one column."""
+
+    def forward(self, x1: Any, x2: Any) -> Any:
+        return array_namespace(x1, x2).matmul(x1, x2)
+
+    def backward(self, gy: Any, x1: Any, x2: Any) -> Any:
+        xp = array_namespace(gy)
+        gx1 = gx2 = None
+        row, column = x1.ndim == 1, x2.ndim == 1
+        if column:
+            gy, x2 = xp.expand_dims(gy, axis=-1), xp.expand_dims(x2, axis=-1)
+        if row:
+            gy, x1 = xp.expand_dims(gy, axis=-2), xp.expand_dims(x1, axis=-2)
+        if self.needs[0]:
+            gx1 = xp.matmul(gy, xp.matrix_transpose(x2))
+            gx1 = gx1[..., 0, :] if row else gx1
+        if self.needs[1]:
+            gx2 = xp.matmul(xp.matrix_transpose(x1), gy)
+            gx2 = gx2[..., :, 0] if column else gx2
+        return gx1, gx2
+
+
+class Vecdot(Function):
+    broadcasts = True
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, x1: Any, x2: Any) -> Any:
+        return array_namespace(x1, x2).vecdot(x1, x2, axis=self.axis)
+
+    def backward(self, gy: Any, x1: Any, x2: Any) -> Any:
+        xp = array_namespace(gy)
+        gy = xp.expand_dims(gy, axis=self.axis)
+        gx1 = xp.conj(gy * x2) if self.needs[0] else None
+        gx2 = gy * xp.conj(x1) if self.needs[1] else None
+        return gx1, gx2
+
+
+class Cross(Function):
+    """g . (a x b) = a . (b x g) = b . (g x a): the derivatives are cross products again."""
+
+    broadcasts = True
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, x1: Any, x2: Any) -> Any:
+        return array_namespace(x1, x2).linalg.cross(x1, x2, axis=self.axis)
+
+    def backward(self, gy: Any, x1: Any, x2: Any) -> Any:
+        cross = array_namespace(gy).linalg.cross
+        gx1 = cross(x2, gy, axis=self.axis) if self.needs[0] else None
+        gx2 = cross(gy, x1, axis=self.axis) if self.needs[1] else None
+        return gx1, gx2
+
+
+def adjoint(x: Any) -> Any:
+    """The conjugate transpose of each matrix."""
+    xp = array_namespace(x)
+    return xp.conj(xp.matrix_transpose(x))
+
+
+@extension("linalg")
+@standard
+def matrix_transpose(x: Any, /) -> Any:
+    """The last two axes of x exchanged."""
+    return MatrixTranspose()(x)
+
+
+@extension("linalg")
+@standard
+def matmul(x1: Any, x2: Any, /) -> Any:
+    """The matrix product x1 @ x2.
+
+    Parameters
+    ----------
+    x1 : array or Variable, shape (..., m, k) or (k,)
+    x2 : array or Variable, shape (..., k, n) or (k,)
+        Stacks of matrices broadcast.
+
+    Returns
+    -------
+    array or Variable, shape (..., m, n)
+        Without m, or n, where a vector was given.
+    """
+    return Matmul()(x1, x2)
+
+
+@extension("linalg")
+@standard
+def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """The sum of conj(x1) * x2 along `axis`.
+
+    Parameters
+    ----------
+    x1, x2 : arrays or Variables, shapes (..., k, ...)
+        Of one length along `axis`; the other axes broadcast.
+    axis : int
+        Counted from the end; from the front it may be if both have as many axes.
+    """
+    axis = _from_end(axis, x1, x2)
+    if x1.shape[axis] != x2.shape[axis]:
+        raise ShapeError(
+            f"vecdot expected vectors of one length along axis {axis}, got shapes "
+            f"{tuple(x1.shape)} and {tuple(x2.shape)}."
+        )
+    return Vecdot(axis)(x1, x2)
+
+
+@extension("linalg")
+@standard
+def tensordot(x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Any:
+    """The sum of products over some axes of x1 and as many of x2.
+
+    Parameters
+    ----------
+    x1, x2 : arrays or Variables
+    axes : int or two sequences of ints
+        The axes of x1 and those of x2 to sum over, pair by pair; n stands for the last n of x1
+        and the first n of x2.
+
+    Returns
+    -------
+    array or Variable
+        Of the other axes of x1, then those of x2.
+
+    Notes
+    -----
+    It is one product of matrices: the axes that stay are the rows of x1 and the columns of x2.
+    """
+    xp, axes1, axes2 = array_namespace(x1, x2), *_summed(axes, x1.ndim, x2.ndim)
+    lengths = tuple(x1.shape[a] for a in axes1)
+    if lengths != tuple(x2.shape[a] for a in axes2):
+        raise ShapeError(
+            f"tensordot expected axes of equal lengths, got {axes1} of shape {tuple(x1.shape)} "
+            f"and {axes2} of shape {tuple(x2.shape)}."
+        )
+    free1, free2 = ([i for i in range(x.ndim) if i not in a] for x, a in ((x1, axes1), (x2, axes2)))
+    shape1, shape2 = (tuple(x.shape[i] for i in free) for x, free in ((x1, free1), (x2, free2)))
+    k = math.prod(lengths)
+    rows = xp.reshape(xp.permute_dims(x1, (*free1, *axes1)), (math.prod(shape1), k))
+    columns = xp.reshape(xp.permute_dims(x2, (*axes2, *free2)), (k, math.prod(shape2)))
+    return xp.reshape(xp.matmul(rows, columns), shape1 + shape2)
+
+
+def _summed(axes: Any, ndim1: int, ndim2: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes of both arrays that `tensordot` sums over, counted from the front."""
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(ndim1, ndim2):
+            raise ValueError(f"tensordot expected 0 to {min(ndim1, ndim2)} axes, got {axes}.")
+        return tuple(range(ndim1 - axes, ndim1)), tuple(range(axes))
+    first, second = (
+        tuple(from_front(a, n) for a in given)
+        for given, n in zip(axes, (ndim1, ndim2), strict=True)
+    )
+    if not len(first) == len(second) == len(set(first)) == len(set(second)):
+        raise ValueError(f"tensordot expected as many different axes of each, got {axes}.")
+    return first, second
+
+
+@extension("linalg")
+def outer(x1: Any, x2: Any, /) -> Any:
+    """The products of each number of the vector x1 with each of the vector x2.
+
+    Parameters
+    ----------
+    x1 : array or Variable, shape (n,)
+    x2 : array or Variable, shape (m,)
+
+    Returns
+    -------
+    array or Variable, shape (n, m)
+    """
+    if x1.ndim != 1 or x2.ndim != 1:
+        raise ShapeError(
+            f"outer expected two vectors, got shapes {tuple(x1.shape)} and {tuple(x2.shape)}."
+        )
+    return array_namespace(x1, x2).multiply(x1[:, None], x2[None, :])
+
+
+@extension("linalg")
+def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """The cross product of vectors of three components.
+
+    Parameters
+    ----------
+    x1, x2 : arrays or Variables, shapes (..., 3, ...)
+        The axes other than `axis` broadcast.
+    axis : int
+        Counted from the end; from the front it may be if both have as many axes.
+    """
+    axis = _from_end(axis, x1, x2)
+    if not x1.shape[axis] == x2.shape[axis] == 3:
+        raise ShapeError(
+            f"cross expected vectors of 3 components along axis {axis}, got shapes "
+            f"{tuple(x1.shape)} and {tuple(x2.shape)}."
+        )
+    return Cross(axis)(x1, x2)
+
+
+def _from_end(axis: int, x1: Any, x2: Any) -> int:
+    """`axis` counted from the end, of arrays that broadcast: new axes come first."""
+    n: int = min(x1.ndim, x2.ndim)
+    if x1.ndim == x2.ndim and 0 <= axis < n:
+        return axis - n
+    if not -n <= axis < 0:
+        raise IndexError(f"Expected an axis counted from the end, from {-n} to -1, got {axis}.")
+    return axis
