@@ -9,7 +9,11 @@ from typing import Any
 
 import xpnet
 
-PACKAGES = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}  # import name: pip name
+PACKAGES = {
+    "matplotlib": "matplotlib",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+}  # import name: pip name
 
 
 def begin(

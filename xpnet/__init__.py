@@ -66,5 +66,16 @@ from xpnet.optimizers import (
     RMSProp as RMSProp,
 )
 from xpnet.tape import no_grad as no_grad
+from xpnet.transforms import (
+    checkpoint as checkpoint,
+    custom_rule as custom_rule,
+    grad as grad,
+    hessian as hessian,
+    hvp as hvp,
+    jacobian as jacobian,
+    jvp as jvp,
+    value_and_grad as value_and_grad,
+    vjp as vjp,
+)
 
 __version__ = "0.1.0"

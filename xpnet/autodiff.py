@@ -23,7 +23,7 @@ from xpnet.backend import Array, array_like, current, to_numpy
 from xpnet.errors import GradientError
 from xpnet.explain import explain
 from xpnet.namespace import array_namespace, array_types, as_array, has_dtype
-from xpnet.tape import Node, Output, completed, recording, seed, walk
+from xpnet.tape import Node, Output, clock, completed, recording, seed, walk
 
 FLOATING = ("real floating", "complex floating")  # what has derivatives, as `isdtype` calls it
 
@@ -55,9 +55,8 @@ class Variable(ArrayObject):
     6.0
     """
 
-    __slots__ = ("__weakref__", "creator", "data", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "born", "creator", "data", "grad", "requires_grad")
     parents: ClassVar[tuple[()]] = ()  # to the tape, a leaf is a node that nothing went into
-    depth: ClassVar[int] = 0
 
     def __init__(self, data: Any, *, requires_grad: bool | None = None) -> None:
         if isinstance(data, Variable):
@@ -69,6 +68,7 @@ class Variable(ArrayObject):
         self.data: Array = as_array(data)
         self.grad: Any = None
         self.creator: Any = None
+        self.born = next(clock)
         floating = has_dtype(self.data, *FLOATING)
         if requires_grad and not floating:
             raise GradientError(f"Only floating-point data have gradients, not {self.dtype}.")
@@ -135,23 +135,21 @@ class Function:
 
     Examples
     --------
-    >>> class Tanh(Function):
+    >>> class Square(Function):
     ...     def forward(self, x):
-    ...         return array_namespace(x).tanh(x)
-    ...     def backward(self, gy, y):
-    ...         return gy * (1.0 - y * y)
-    >>> x = Variable(0.0)
-    >>> Tanh()(x).backward()
-    >>> float(x.grad)
-    1.0
+    ...         return x * x
+    ...     def backward(self, gy, x):
+    ...         return gy * (2.0 * x)
+    >>> Square()(Square()(Variable(3.0)))
+    Variable(array(81., dtype=float32))
     """
 
     broadcasts: ClassVar[bool] = False  # whether the inputs must have shapes that broadcast
     takes_y: ClassVar[bool] = False
-    takes: ClassVar[tuple[int, ...]] = ()  # the inputs that backward names
+    takes: tuple[int, ...] = ()  # the inputs that backward names
 
     parents: tuple[Node | None, ...]  # for each input: what computed it, the leaf itself, or None
-    depth: int = 0  # one more than the deepest parent's; 0 before the call
+    born: int = 0  # when it was recorded: after all its parents
     needs: tuple[bool, ...]  # for each input: is its gradient asked for?
     used: tuple[bool, ...]  # for each of several outputs: has it a gradient, or only zeros?
     shape: tuple[int, ...]
@@ -173,15 +171,14 @@ class Function:
         raise GradientError(f"{type(self).__name__} defines no backward: it has no derivative.")
 
     def __call__(self, *inputs: Any) -> Any:
-        if self.depth:
+        if self.born:
             raise RuntimeError(f"This {type(self).__name__} was called before; make a new one.")
-        arrays, parents, lifted, depth = [], [], False, 0
+        arrays, parents, lifted, recorded = [], [], False, False
         for x in inputs:
             node = None
             if isinstance(x, Variable):
                 lifted, node = True, x.creator or (x if x.requires_grad else None)
-                if node is not None and node.depth >= depth:
-                    depth = node.depth + 1
+                recorded = recorded or node is not None
                 x = x.data
             arrays.append(x)
             parents.append(node)
@@ -192,39 +189,39 @@ class Function:
             raise
         if not lifted:
             return y  # arrays in, arrays out
-        recorded = depth > 0 and recording.get()
+        recorded = recorded and recording.get()
         if recorded:
-            self.parents, self.depth = tuple(parents), depth
+            self.parents, self.born = tuple(parents), next(clock)
             self._inputs = [inputs[i] for i in self.takes]
         if isinstance(y, tuple):
-            y = tuple(map(as_array, y))
-            if not recorded:
-                return tuple(_made(part, None) for part in y)
-            self._several = [(part.shape, part.dtype) for part in y]
-            self._nodes: Any = WeakValueDictionary()
-        else:
-            y = as_array(y)
-            if not recorded:
-                return _made(y, None)
-            self.shape, self.dtype = y.shape, y.dtype
+            return self._outputs(tuple(map(as_array, y)), recorded)
+        y = as_array(y)
+        if not recorded:
+            return _made(y, None)
+        self.shape, self.dtype = y.shape, y.dtype
         if self.takes_y:
             self._y = y
-        return self._outputs(y)
+        return _made(y, self)
 
-    def _outputs(self, y: Any) -> Any:
+    def _outputs(self, y: Any, recorded: bool = True) -> Any:
         """y as Variables that this Function made: one of several by an Output, integers by none."""
         if not isinstance(y, tuple):
             return _made(y, self)
-        outputs = [Output(self, i, part) for i, part in enumerate(y) if has_dtype(part, *FLOATING)]
+        if recorded and not hasattr(self, "_like"):
+            self._y, self._like = y if self.takes_y else None, [(a.shape, a.dtype) for a in y]
+            self._nodes: Any = WeakValueDictionary()
+        outputs = [
+            Output(self, i, a) for i, a in enumerate(y) if recorded and has_dtype(a, *FLOATING)
+        ]
         made_by = {node.index: self._nodes.setdefault(node.index, node) for node in outputs}
-        return tuple(_made(part, made_by.get(i)) for i, part in enumerate(y))
+        return tuple(_made(a, made_by.get(i)) for i, a in enumerate(y))
 
     def pullback(self, gy: Any, create_graph: bool) -> tuple[Any, ...]:
         """The rule's answer for each input, computed on arrays or, to record it, on Variables."""
         lift: Callable[[Any], Any] = as_constant if create_graph else data_of
         if isinstance(gy, dict):
-            self.used = tuple([i in gy for i in range(len(self._several))])
-            gy = completed(gy, self._several)
+            self.used = tuple([i in gy for i in range(len(self._like))])
+            gy = completed(gy, self._like)
         kept = [lift(x) for x in self._inputs]
         if self.takes_y:
             kept.insert(0, self._outputs(self._y) if create_graph else self._y)
@@ -272,13 +269,14 @@ def _walk(
             "that requires a gradient, such as integers."
         )
     gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
-    return walk(y.creator or y, wanted, gy, create_graph)
+    return walk([(y.creator or y, gy)], wanted, create_graph)
 
 
 def _made(data: Array, creator: Node | None) -> Variable:
     """A Variable without `Variable.__init__`'s questions; a constant if there is no creator."""
     v = Variable.__new__(Variable)
     v.data, v.grad, v.creator, v.requires_grad = data, None, creator, creator is not None
+    v.born = 0
     return v
 
 

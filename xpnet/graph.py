@@ -90,7 +90,7 @@ def computational_graph(
 class _Constant:
     """A number or an array that stood in a formula and has no gradient."""
 
-    parents, depth = (), 0
+    parents = ()
 
 
 class _Graph:
@@ -108,7 +108,7 @@ class _Graph:
         self._visit()
         arrays = [n for n in self.nodes if hasattr(n, "shape")]
         one = array_namespace(output.data).ones_like(output.data)
-        self.grads: dict[Any, Any] = dict(walk(self.root, arrays, one, False))
+        self.grads: dict[Any, Any] = dict(walk([(self.root, one)], arrays, False))
 
     def _visit(self) -> None:
         """Collect the nodes, in the order in which a reader would: inputs first, left to right."""
@@ -132,7 +132,7 @@ class _Graph:
         """What went into `node`, constants too; notes every value that the tape has kept."""
         y, kept = getattr(node, "data", None), {}
         if isinstance(node, Output):
-            y = vars(node.parents[0]).get("_y", {node.index: None})[node.index]
+            y = (vars(node.parents[0])["_y"] or {node.index: None})[node.index]
         elif isinstance(node, Function):
             y, inputs = vars(node).get("_y"), vars(node)["_inputs"]
             kept = dict(zip(node.takes, inputs, strict=True))
@@ -192,9 +192,11 @@ class _Graph:
         for node, inputs in self.inputs.items():
             for p in inputs:
                 self.users[p].append(node)
-        self.column = {n: n.depth for n in self.nodes}
+        self.column: dict[Any, int] = {}
+        for n in self.nodes:  # inputs come first
+            self.column[n] = 1 + max((self.column[p] for p in self.inputs[n]), default=-1)
         rows = {n: -i * ROW for i, n in enumerate(n for n in self.nodes if not n.parents)}
-        self.column |= {n: min([u.depth for u in self.users[n]] or [1]) - 1 for n in rows}
+        self.column |= {n: min([self.column[u] for u in self.users[n]] or [1]) - 1 for n in rows}
         last = {n: max((self.column[u] for u in self.users[n]), default=0) for n in self.nodes}
         self.y: dict[tuple[Any, int], float] = {}  # of a node in its column, of its wire beyond
         self.left, self.right, self.labelled, x = [], [], [], 0.0

@@ -4,7 +4,7 @@ The tape is made of nodes. A node is a Function that was called, an Output of on
 or a leaf: a Variable that nothing was computed into. All the walk needs of them is this:
 
     parents          the nodes that went in, None for a constant; () for a leaf
-    depth            0 for a leaf, else one more than the deepest parent's
+    born             when it was made: after all its parents
     shape, dtype     of what came out
     pullback(gy)     of a Function: from the gradient of what came out, that of each parent
 """
@@ -12,6 +12,7 @@ or a leaf: a Variable that nothing was computed into. All the walk needs of them
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import count
 from operator import attrgetter
 from typing import Any
 
@@ -19,9 +20,10 @@ import array_api_compat as compat
 
 from xpnet.backend import Array, array_like
 from xpnet.errors import GradientError, ShapeError
-from xpnet.namespace import array_namespace, as_array, has_dtype
+from xpnet.namespace import Namespace, array_namespace, as_array, has_dtype
 
 Node = Any
+clock = count(1)
 
 recording: ContextVar[bool] = ContextVar("xpnet_recording", default=True)
 
@@ -47,7 +49,7 @@ class Output:
     """One of several outputs of a Function: it hands its gradient to its place among them."""
 
     def __init__(self, function: Node, index: int, y: Any) -> None:
-        self.parents, self.depth, self.index = (function,), function.depth + 1, index
+        self.parents, self.born, self.index = (function,), next(clock), index
         self.shape, self.dtype = y.shape, y.dtype
 
 
@@ -62,26 +64,32 @@ def completed(gy: dict[int, Any], several: Sequence[tuple[Any, Any]]) -> tuple[A
 
 
 def walk(
-    root: Node, wanted: Sequence[Node] | None, gy: Any, create_graph: bool
+    starts: Sequence[tuple[Node, Any]],
+    wanted: Sequence[Node] | None,
+    create_graph: bool,
+    through: bool = True,
 ) -> list[tuple[Node, Any]]:
-    """The gradients of `root` by the `wanted` nodes (None: by every leaf), and no others.
+    """The gradients of some nodes by the `wanted` ones (None: by every leaf), and no others.
 
     Parameters
     ----------
-    root : node
+    starts : sequence of (node, gradient)
+        The gradients are arrays, or Variables to record the walk itself.
     wanted : sequence of nodes, or None
-    gy : array, or Variable to record the walk itself
-        The gradient of `root`.
     create_graph : bool
         Whether the rules are to run on Variables.
+    through : bool
+        Whether ways may lead on from one wanted node to another; else they end at the first.
 
     Returns
     -------
     list of (node, gradient)
-        In the order of `wanted`, without the nodes that `root` does not depend on.
+        In the order of `wanted`, without the nodes that no start depends on.
     """
-    reached = reached_from([root])
-    nodes = sorted(reached.values(), key=attrgetter("depth"), reverse=True)  # consumers first
+    reached = _reached_from(
+        [s for s, _ in starts], () if through else {id(n) for n in wanted or ()}
+    )
+    nodes = sorted(reached.values(), key=attrgetter("born"), reverse=True)  # consumers first
     useful: Collection[int] = reached
     if wanted is None:
         wanted = [node for node in nodes if not node.parents]
@@ -91,30 +99,39 @@ def walk(
             if any(id(p) in useful for p in node.parents):
                 useful.add(id(node))
     ends = {id(node) for node in wanted}
-    grads: dict[int, Any] = {id(root): gy}
+    grads: dict[int, Any] = {}
+
+    def add(key: int, g: Any) -> None:
+        grads[key] = grads[key] + g if key in grads else g  # never +=: g may be shared
+
+    for node, gy in starts:
+        add(id(node), gy)
     for node in nodes:
         key, parents = id(node), node.parents
         g = grads.get(key) if key in ends else grads.pop(key, None)
-        if g is None or not parents:
+        if g is None or not parents or (key in ends and not through):
             continue
         if isinstance(node, Output):
             slots = grads.setdefault(id(parents[0]), {})
             slots[node.index] = slots[node.index] + g if node.index in slots else g
             continue
-        node.needs = needs = tuple([id(p) in useful for p in parents])
-        if True not in needs:
-            continue
-        gxs = node.pullback(g, create_graph)
-        if len(gxs) != len(parents):
-            name, n = type(node).__name__, len(parents)
-            raise GradientError(f"{name}.backward gave {len(gxs)} gradients for {n} inputs.")
-        for p, needed, gx in zip(parents, needs, gxs, strict=True):
-            if needed:
-                if gx is None:
-                    raise GradientError(f"{type(node).__name__} has no derivative by an input.")
-                gx, key = _fit(gx, p, node), id(p)
-                grads[key] = grads[key] + gx if key in grads else gx  # never +=: gx may be shared
+        node.needs = tuple([id(p) in useful for p in parents])
+        if True in node.needs:
+            for p, gx in _answers(node, g, create_graph):
+                add(id(p), gx)
     return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
+
+
+def _answers(node: Node, g: Any, create_graph: bool) -> Iterator[tuple[Node, Any]]:
+    """What a rule answers for each parent that is asked for, made to fit it."""
+    gxs, parents, name = node.pullback(g, create_graph), node.parents, type(node).__name__
+    if len(gxs) != len(parents):
+        raise GradientError(f"{name}.backward gave {len(gxs)} gradients for {len(parents)} inputs.")
+    for p, needed, gx in zip(parents, node.needs, gxs, strict=True):
+        if needed:
+            if gx is None:
+                raise GradientError(f"{name} has no derivative by an input.")
+            yield p, _fit(gx, p, node, create_graph)
 
 
 def seed(y: Array, gy: Any) -> Any:
@@ -144,23 +161,42 @@ def seed(y: Array, gy: Any) -> Any:
     return gy if gy.dtype == y.dtype else array_namespace(gy).astype(gy, y.dtype)
 
 
-def reached_from(roots: Iterable[Node], stop: Collection[int] = ()) -> dict[int, Node]:
-    """The roots and all that they came from, by identity; the walk ends at the ids in `stop`."""
-    seen = {id(root): root for root in roots}
-    stack = [root for key, root in seen.items() if key not in stop]
+def _reached_from(roots: Sequence[Node], ends: Collection[int]) -> dict[int, Node]:
+    """The roots and all that they came from, by identity; no way leads on from the `ends`."""
+    seen, stack = {id(root): root for root in roots}, list(roots)
     while stack:
-        for p in stack.pop().parents:
+        node = stack.pop()
+        if id(node) in ends:
+            continue
+        for p in node.parents:
             if p is not None and id(p) not in seen:
                 seen[id(p)] = p
-                if id(p) not in stop:
-                    stack.append(p)
+                stack.append(p)
     return seen
 
 
-def _fit(g: Any, node: Node, user: Node) -> Any:
+def edge(roots: Iterable[Node], start: int) -> list[Node]:
+    """The first nodes, on the ways back from `roots`, that were born before `start`."""
+    found, seen, stack = [], set(), list(roots)
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.born < start:
+            found.append(node)
+        else:
+            stack += [p for p in node.parents if p is not None]
+    return found
+
+
+def _fit(g: Any, node: Node, user: Node, create_graph: bool) -> Any:
     """Undo broadcasting and promotion: give `g`, from `user`, the shape and dtype of the node."""
     if getattr(g, "shape", None) != node.shape:
         g = _summed(g, node.shape, user)
+    if create_graph and not isinstance(array_namespace(g), Namespace):
+        name = type(user).__name__
+        raise GradientError(f"{name}.backward gave an array for a Variable: its graph is lost.")
     if g.dtype == node.dtype:
         return g
     xp = array_namespace(g)

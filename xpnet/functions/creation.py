@@ -15,7 +15,7 @@ from xpnet.autodiff import FLOATING, Variable, as_constant, data_of
 from xpnet.backend import current
 from xpnet.functions.data_type import astype
 from xpnet.functions.declare import structural
-from xpnet.functions.manipulation import stack
+from xpnet.functions.manipulation import broadcast_to, stack
 from xpnet.namespace import array_namespace, has_dtype
 
 Shape = int | tuple[int, ...]
@@ -146,7 +146,10 @@ def ones(shape: Shape, *, dtype: Any = None, device: Any = None) -> Any:
 
 @structural
 def full(shape: Shape, fill_value: complex, *, dtype: Any = None, device: Any = None) -> Any:
-    """`fill_value` everywhere; without a dtype it decides the kind."""
+    """`fill_value` everywhere; without a dtype it decides the kind. A Variable is repeated."""
+    if isinstance(fill_value, Variable):
+        shape = (shape,) if isinstance(shape, int) else shape
+        return broadcast_to(_converted(fill_value, dtype, device, None), shape)
     return born(lambda **where: current().xp.full(shape, fill_value, **where), dtype, device)
 
 
@@ -184,5 +187,7 @@ def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
 
 @structural
 def full_like(x: Any, /, fill_value: complex, *, dtype: Any = None, device: Any = None) -> Any:
-    """One number everywhere, in the shape and dtype of x, where x is."""
-    return _like("full_like", x, data_of(fill_value), dtype=dtype, device=device)
+    """One number everywhere, in the shape and dtype of x, where x is. A Variable is repeated."""
+    if isinstance(fill_value, Variable):
+        return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device)
+    return _like("full_like", x, fill_value, dtype=dtype, device=device)

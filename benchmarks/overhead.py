@@ -1,0 +1,54 @@
+"""What it costs to remember: an elementwise function of a small Variable, and of its array.
+
+    python benchmarks/overhead.py [--check]
+
+Time of one call, in microseconds, the best of many rounds, on NumPy. The array's is that of NumPy's
+own function; the Variable's has the same call in it, and the node of the tape that it makes.
+`--check` exits with 1 if a Variable costs over 3 microseconds more.
+"""
+
+import argparse
+import sys
+import timeit
+from collections.abc import Callable
+
+import numpy as np
+
+from xpnet import Variable, functions as F, using
+
+LIMIT = 3.0  # microseconds
+ROUNDS, CALLS = 15, 5_000
+CONTENDERS = {  # what to call: on the array, on the Variable
+    "tanh": (np.tanh, F.tanh, 1),
+    "exp": (np.exp, F.exp, 1),
+    "add": (np.add, F.add, 2),
+    "multiply": (np.multiply, F.multiply, 2),
+    "maximum": (np.maximum, F.maximum, 2),
+}
+
+
+def microseconds(function: Callable[..., object], arguments: list[object]) -> float:
+    """The time of one call."""
+    timer = timeit.Timer(lambda: function(*arguments))
+    return min(timer.repeat(ROUNDS, CALLS)) / CALLS * 1e6
+
+
+def main() -> None:
+    """Print a row for each function."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help=f"fail above {LIMIT} microseconds")
+    check = parser.parse_args().check
+    worst = 0.0
+    print(f"{'of 3 numbers':12} {'array':>7} {'Variable':>9} {'more':>6}")
+    with using("numpy", dtype="float64") as backend:
+        x = backend.asarray([0.1, -0.2, 0.3])
+        for name, (plain, ours, arity) in CONTENDERS.items():
+            array = microseconds(plain, [x] * arity)
+            variable = microseconds(ours, [Variable(x)] * arity)
+            worst = max(worst, variable - array)
+            print(f"{name:12} {array:7.2f} {variable:9.2f} {variable - array:6.2f}")
+    sys.exit(check and worst > LIMIT)
+
+
+if __name__ == "__main__":
+    main()

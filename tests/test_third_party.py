@@ -1,0 +1,315 @@
+"""The code of others, unmodified, differentiated: it asks its arrays for their namespace.
+
+Each row of the tables is a function of SciPy, array-api-extra or einops, or one as users write
+them. None of them knows of xpnet. Given Variables it answers with a Variable, of the value that it
+has for NumPy's arrays; its first and second derivatives agree with central differences.
+
+SciPy asks its arrays only if SCIPY_ARRAY_API=1 was in the environment before its first import, and
+in a run of all tests that was long ago. So a process of its own runs SciPy's table; or this one:
+
+    SCIPY_ARRAY_API=1 python -m pytest tests/test_third_party.py
+"""
+
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+
+import array_api_compat as compat
+import numpy as np
+import pytest
+
+from xpnet import GradientError, Variable, functions as F
+from xpnet.namespace import array_namespace
+from xpnet.testing import assert_close, check_gradients
+
+SCIPY_ASKS = os.environ.get("SCIPY_ARRAY_API") == "1"
+
+rng = np.random.default_rng(0)
+X, Y = rng.normal(size=(2, 2, 4))
+V, W = rng.normal(size=(2, 5))
+POSITIVE, WEIGHTS = rng.uniform(0.3, 2.0, (2, 2, 4))
+VECTORS = rng.normal(size=(2, 3))
+QUATERNIONS = rng.normal(size=(5, 4))
+TIMES = np.asarray([0.0, 0.3, 1.0, 1.4, 2.0])
+
+# --- SciPy, in its array-API mode: name -> (how it is called, its arguments) ----------------------
+# What follows a blank tells two rows of one function apart.
+
+SCIPY = {
+    "scipy.special.softmax": (lambda f, x: f(x, axis=1), X),
+    "scipy.special.xlogy": (lambda f, x, y: f(x, y), POSITIVE, WEIGHTS),
+    "scipy.stats.gmean": (lambda f, x: f(x, axis=1), POSITIVE),
+    "scipy.stats.gmean weighted": (lambda f, x, w: f(x, axis=1, weights=w), POSITIVE, WEIGHTS),
+    "scipy.stats.hmean": (lambda f, x: f(x, axis=1), POSITIVE),
+    "scipy.stats.pmean": (lambda f, x, w: f(x, 3, axis=1, weights=w), POSITIVE, WEIGHTS),
+    "scipy.stats.moment": (lambda f, x: f(x, order=3, axis=1), X),
+    "scipy.stats.skew": (lambda f, x: f(x, axis=1), X),
+    "scipy.stats.kurtosis": (lambda f, x: f(x, axis=1), X),
+    "scipy.stats.sem": (lambda f, x: f(x, axis=1), X),
+    "scipy.stats.tvar": (lambda f, x: f(x, axis=1), X),
+    "scipy.stats.tstd": (lambda f, x: f(x, axis=1), X),
+    "scipy.stats.tmax": (lambda f, x: f(x, axis=1), X),
+    "scipy.stats.gstd": (lambda f, x: f(x, axis=1), POSITIVE),
+    "scipy.stats.kstat": (lambda f, x: f(x, 3, axis=1), X),
+    "scipy.stats.kstatvar": (lambda f, x: f(x, 2, axis=1), X),
+    "scipy.stats.trim_mean": (lambda f, x: f(x, 0.3, axis=1), X),
+    "scipy.stats.describe": (lambda f, x: f(x, axis=1).kurtosis, X),
+    "scipy.stats.zmap": (lambda f, x, y: f(x, y, axis=1), X, Y),
+    "scipy.stats.circmean": (lambda f, x: f(x, axis=1), POSITIVE),
+    "scipy.stats.circvar": (lambda f, x: f(x, axis=1), X),
+    "scipy.stats.circstd": (lambda f, x: f(x, axis=1), X),
+    "scipy.stats.directional_stats": (lambda f, x: f(x).mean_direction, VECTORS),
+    "scipy.integrate.trapezoid": (lambda f, y, x: f(y, x=x), V, TIMES),
+    "scipy.integrate.cumulative_trapezoid": (lambda f, y, x: f(y, x=x), V, TIMES),
+    "scipy.integrate.romb": (lambda f, y: f(y, dx=0.5), V),
+    "scipy.integrate.cubature": (
+        lambda f, a, b: f(lambda x: x[:, 0] ** 3, a, b).estimate,
+        V[:1],
+        W[:1],
+    ),
+    "scipy.optimize.rosen": (lambda f, x: f(x), V),
+    "scipy.signal.fftconvolve": (lambda f, x, y: f(x, y), V, W),
+    "scipy.signal.resample": (lambda f, x: f(x, 3), V),
+    "scipy.signal.freqz": (lambda f, x: f(x, worN=4)[1], V),
+    "scipy.linalg.fiedler": (lambda f, x: f(x), V),
+    "scipy.fft.rfft": (lambda f, x: f(x), V),
+    "scipy.fft.fht": (lambda f, x: f(x, 0.1, 0.2), V),
+    "scipy.spatial.transform.Rotation.from_rotvec": (lambda f, v: f(v).as_matrix(), VECTORS),
+    "scipy.spatial.transform.Rotation.from_quat": (lambda f, q: f(q).as_rotvec(), QUATERNIONS[:2]),
+    "scipy.spatial.transform.Rotation apply": (
+        lambda R, q, v: R.from_quat(q).apply(v),
+        QUATERNIONS[:2],
+        VECTORS,
+    ),
+    "scipy.spatial.transform.Rotation power": (
+        lambda R, q: (R.from_quat(q) ** 0.5).as_mrp(),
+        QUATERNIONS[:2],
+    ),
+    "scipy.spatial.transform.Rotation mean": (
+        lambda R, q: R.from_quat(q).mean().as_quat(),
+        QUATERNIONS,
+    ),
+    "scipy.constants.convert_temperature": (lambda f, t: f(t, "C", "K"), V),
+    "scipy.constants.lambda2nu": (lambda f, x: f(1e4 * x), POSITIVE),
+}
+
+# --- array-api-extra and einops -------------------------------------------------------------------
+
+OTHERS = {
+    "array_api_extra.sinc": (lambda f, x: f(x), V),
+    "array_api_extra.kron": (lambda f, x, y: f(x, y), X, VECTORS),
+    "array_api_extra.cov": (lambda f, x: f(x), X),
+    "array_api_extra.atleast_nd": (lambda f, x: f(x, ndim=3), X),
+    "array_api_extra.one_hot": (
+        lambda f, x: f(compat.array_namespace(x).asarray([1, 0, 1]), 2, dtype=x.dtype) @ x,
+        X,
+    ),
+    "array_api_extra.isclose": (
+        lambda f, x, y: compat.array_namespace(x).where(f(x, y, atol=0.5), x * y, x),
+        X,
+        Y,
+    ),
+    "array_api_extra.nan_to_num": (lambda f, x: f(x), X),
+    "array_api_extra.angle": (lambda f, x, y: f(x + 1j * y), V, W),
+    "array_api_extra.partition": (lambda f, x: f(x, 2), V),
+    "array_api_extra.argpartition": (lambda f, x: x[f(x, 2)], V),
+    "array_api_extra.union1d": (lambda f, x, y: f(x, y), V, W),
+    "array_api_extra.isin": (
+        lambda f, x: compat.array_namespace(x).where(f(x, x[:2]), x**2, x),
+        V,
+    ),
+    "array_api_extra.lazy_apply": (lambda f, x: f(lambda x: x**3, x), V),
+    "einops.array_api.rearrange": (lambda f, x: f(x, "a b -> b a"), X),
+    "einops.array_api.rearrange regroups": (lambda f, x: f(x, "a (b c) -> c (b a)", b=2), X),
+    "einops.array_api.reduce sum": (lambda f, x: f(x, "a b -> b", "sum"), X),
+    "einops.array_api.reduce mean": (lambda f, x: f(x, "a b -> a", "mean"), X),
+    "einops.array_api.reduce max": (lambda f, x: f(x, "a b -> a", "max"), X),
+    "einops.array_api.reduce prod": (lambda f, x: f(x, "a b -> a", "prod"), X),
+    "einops.array_api.repeat": (lambda f, x: f(x, "a b -> b k a", k=2), X),
+    "einops.array_api.pack": (lambda f, x, y: f([x, y], "a *")[0], X, VECTORS),
+    "einops.array_api.unpack": (lambda f, x: f(x, [(1,), (3,)], "a *")[1], X),
+}
+
+
+# --- as users write them --------------------------------------------------------------------------
+
+
+def rosenbrock(x):
+    """A narrow, curved valley, after `scipy.optimize.rosen`."""
+    xp = compat.array_namespace(x)
+    return xp.sum(100.0 * (x[1:] - x[:-1] ** 2.0) ** 2.0 + (1.0 - x[:-1]) ** 2.0)
+
+
+def lennard_jones(positions):
+    """The energy of atoms, pair by pair: 4 (r^-12 - r^-6)."""
+    xp = compat.array_namespace(positions)
+    n = positions.shape[0]
+    apart = positions[:, None, :] - positions[None, :, :]
+    alone = xp.eye(n, dtype=positions.dtype, device=compat.device(positions))  # 1 - 1 = 0
+    r6 = (xp.sum(apart * apart, axis=-1) + alone) ** 3
+    return 0.5 * xp.sum(4.0 * (r6**-2 - 1.0 / r6))
+
+
+def heat(u, conductivity):
+    """Two steps of the heat equation on a ring that radiates."""
+    xp = compat.array_namespace(u, conductivity)
+    for _ in range(2):
+        laplacian = xp.roll(u, 1) - 2.0 * u + xp.roll(u, -1)
+        u = u + 0.1 * (conductivity * laplacian - u**4)
+    return u
+
+
+def pendulum(start):
+    """The angle and velocity of a pendulum after three steps of the leapfrog method."""
+    xp = compat.array_namespace(start)
+    angle, velocity = start[0], start[1]
+    for _ in range(3):
+        velocity = velocity - 0.05 * xp.sin(angle)
+        angle = angle + 0.1 * velocity
+        velocity = velocity - 0.05 * xp.sin(angle)
+    return xp.stack([angle, velocity])
+
+
+def softmax_cross_entropy(logits):
+    """The loss of a classifier, for the classes 2 and 0."""
+    xp = compat.array_namespace(logits)
+    labels = xp.asarray([[2], [0]], device=compat.device(logits))
+    z = logits - xp.max(logits, axis=1, keepdims=True)
+    log_p = z - xp.log(xp.sum(xp.exp(z), axis=1, keepdims=True))
+    return -xp.mean(xp.take_along_axis(log_p, labels, axis=1))
+
+
+def gaussian_likelihood(x, factor):
+    """The logarithm of a normal density, of covariance 1 + factor factor^T; up to a constant."""
+    xp = compat.array_namespace(x, factor)
+    one = xp.eye(x.shape[0], dtype=x.dtype, device=compat.device(x))
+    covariance = one + factor @ factor.T
+    logdet = xp.linalg.slogdet(covariance).logabsdet
+    return -0.5 * (x @ xp.linalg.solve(covariance, x) + logdet)
+
+
+def spectral_energy(x):
+    """How much of a signal lies at high frequencies: the sum of |f X(f)|^2."""
+    xp = compat.array_namespace(x)
+    f = xp.fft.rfftfreq(x.shape[0], dtype=x.dtype, device=compat.device(x))
+    return xp.sum((f * xp.abs(xp.fft.rfft(x))) ** 2)
+
+
+USERS = {
+    "rosenbrock": (rosenbrock, V),
+    "lennard_jones": (lennard_jones, [[0.0, 0.1, 0.0], [1.1, 0.0, 0.2], [0.3, 1.2, -0.1]]),
+    "heat": (heat, V, WEIGHTS[0, :1]),
+    "pendulum": (pendulum, [1.0, 0.5]),
+    "softmax_cross_entropy": (softmax_cross_entropy, X),
+    "gaussian_likelihood": (gaussian_likelihood, V[:2], X[:, :3]),
+    "spectral_energy": (spectral_energy, V),
+}
+
+LACKS = {
+    ("array_api_strict", "einops.array_api.rearrange regroups"): (
+        "einops gives reshape a list of sizes; the standard, to the letter, has a tuple"
+    ),
+}
+
+
+def as_differentiated(f, array, inputs):
+    """The test of one row: a Variable comes out, of NumPy's value, with the right derivatives."""
+    inputs = [np.array(x) for x in inputs]
+    arrays = [array(x.copy()) for x in inputs]
+    y = f(*map(Variable, arrays))
+    assert isinstance(y, Variable)
+    assert y.requires_grad
+    assert_close(y, f(*inputs), rtol=1e-10, atol=1e-12)
+    check_gradients(f, *arrays)
+
+
+def test_as_many_as_promised():
+    """At least 20 functions of other packages, by name; rows that call one twice count once."""
+    assert len({name.partition(" ")[0] for name in (*SCIPY, *OTHERS)}) >= 20
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *(SCIPY if SCIPY_ASKS else ())])
+def test_a_function_of_another_package(backend64, array, name):
+    """Found under its own name, and called as it is."""
+    path = name.partition(" ")[0]
+    package = path.partition(".")[0]
+    pytest.importorskip(package, reason=f"{package}'s functions are to be differentiated")
+    if reason := LACKS.get((backend64.name.partition(":")[0], name)):
+        pytest.skip(reason)
+    theirs = pkgutil.resolve_name(path)
+    call, *inputs = (OTHERS | SCIPY)[name]
+    as_differentiated(lambda *xs: call(theirs, *xs), array, inputs)
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_a_function_as_users_write_it(backend64, array, name):
+    """It is written against the standard, and found its namespace with array_api_compat."""
+    f, *inputs = USERS[name]
+    as_differentiated(f, array, inputs)
+
+
+@pytest.mark.skipif(SCIPY_ASKS, reason="SciPy asks its arrays in this process already")
+def test_scipys_table_in_a_process_where_scipy_asks():
+    """The same backends, the same settings, and SCIPY_ARRAY_API=1."""
+    pytest.importorskip("scipy", reason="SciPy's functions are to be differentiated")
+    test = test_a_function_of_another_package.__name__
+    options = ("-k", f"{test} and scipy", "-q", "-p", "no:cacheprovider")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", __file__, *options],
+        env=os.environ | {"SCIPY_ARRAY_API": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = int(re.search(r"(\d+) passed", done.stdout)[1])
+    assert passed >= len(SCIPY), done.stdout
+
+
+# --- what is not differentiated says so -----------------------------------------------------------
+
+ASSIGNS = {
+    "create_diagonal": lambda xpx, v: xpx.create_diagonal(v),
+    "pad": lambda xpx, v: xpx.pad(v, 1),
+    "at": lambda xpx, v: xpx.at(v)[0].set(0.0),
+}
+
+
+@pytest.mark.parametrize("name", ASSIGNS)
+def test_a_function_that_assigns_to_items_is_an_error_that_names_where(backend64, array, name):
+    """x[key] = value is not recorded, so it may not happen to what is."""
+    xpx = pytest.importorskip("array_api_extra", reason="its functions assign to items")
+    with pytest.raises(GradientError, match="F.where"):
+        ASSIGNS[name](xpx, Variable(array(V)))
+
+
+def test_a_function_that_assigns_to_items_may_do_so_without_gradients(backend64, array):
+    xpx = pytest.importorskip("array_api_extra", reason="its functions assign to items")
+    y = xpx.create_diagonal(Variable(array([1.0, 2.0]), requires_grad=False))
+    assert not y.requires_grad
+    assert_close(y, [[1.0, 0.0], [0.0, 2.0]])
+
+
+# --- array_api_compat, unpatched ------------------------------------------------------------------
+
+
+def test_array_api_compat_finds_the_namespace(backend64, array):
+    v = Variable(array(X))
+    xp = compat.array_namespace(v)
+    assert xp is compat.array_namespace(v, v * v, 1.0, None) is array_namespace(v)
+    assert xp.tanh is F.tanh
+    assert xp.float64 == v.dtype
+
+
+def test_the_helpers_of_array_api_compat_take_variables(backend64, array):
+    v = Variable(array(X))
+    assert compat.is_array_api_obj(v)
+    assert compat.device(v) == compat.device(v.data)
+    assert compat.size(v) == X.size
+    moved = compat.to_device(v, compat.device(v))
+    assert isinstance(moved, Variable)
+    assert compat.device(moved) == compat.device(v)
+    F.sum(moved * moved).backward()
+    assert_close(v.grad, 2.0 * X)
