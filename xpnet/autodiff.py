@@ -185,7 +185,7 @@ class Function:
         try:
             y = self.forward(*arrays)
         except Exception as error:
-            explain(error, self, arrays)
+            explain(error, type(self).__name__, arrays, self.broadcasts)
             raise
         if not lifted:
             return y  # arrays in, arrays out

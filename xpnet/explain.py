@@ -13,16 +13,18 @@ import array_api_compat as compat
 from xpnet.errors import BackendError, ShapeError
 
 
-def explain(error: Exception, function: Any, inputs: Sequence[Any]) -> None:
+def explain(error: Exception, name: str, inputs: Sequence[Any], broadcasts: bool) -> None:
     """Raise what explains `error` better, or add to it a note of what the function was given.
 
     Parameters
     ----------
     error : Exception
-        What the function's `forward` raised.
-    function : Function
-        Its `broadcasts` tells whether its inputs were to have shapes that broadcast.
+        What a library's function raised.
+    name : str
+        Of the function.
     inputs : sequence of arrays and scalars
+    broadcasts : bool
+        Whether the inputs were to have shapes that broadcast.
 
     Raises
     ------
@@ -31,7 +33,7 @@ def explain(error: Exception, function: Any, inputs: Sequence[Any]) -> None:
     ShapeError
         Their shapes do not broadcast.
     """
-    name, arrays = type(function).__name__, [x for x in inputs if hasattr(x, "shape")]
+    arrays = [x for x in inputs if hasattr(x, "shape")]
     devices = list(dict.fromkeys(str(compat.device(x)) for x in arrays))
     if len(devices) > 1 and len(set(map(type, arrays))) == 1:
         raise BackendError(
@@ -39,7 +41,7 @@ def explain(error: Exception, function: Any, inputs: Sequence[Any]) -> None:
             "Move one of them with x.to_device(device)."
         ) from error
     shapes = [tuple(x.shape) for x in arrays]
-    if function.broadcasts and (clash := _clash(shapes)):
+    if broadcasts and (clash := _clash(shapes)):
         given = " and ".join(map(str, shapes))
         raise ShapeError(
             f"{name} expected shapes that broadcast, got {given}: counted from the end, axis "

@@ -79,7 +79,8 @@ def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
     if x.dtype == dtype and x.device == device and not copy:
         return x
     if copy is False:
-        raise ValueError(f"asarray of {x.dtype} on {x.device} as {dtype} on {device} is a copy.")
+        name = getattr(dtype, "__name__", dtype)  # NumPy's and JAX's are classes
+        raise ValueError(f"asarray of {x.dtype} on {x.device} as {name} on {device} is a copy.")
     return astype(x, dtype, device=device)
 
 

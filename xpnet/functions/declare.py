@@ -15,6 +15,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from xpnet.autodiff import Function, Variable, as_constant, data_of
+from xpnet.explain import explain
 from xpnet.namespace import array_namespace, functions, kinds, methods
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
@@ -56,7 +57,7 @@ def method(name: str) -> Callable[[Callee], Callee]:
     return declare
 
 
-def constant(function: Callable[..., Any], within: str = "") -> Any:
+def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = False) -> Any:
     """Decorator: the library's own function of this name, on the arrays that Variables hold.
 
     The decorated function gives the signature and the docstring; its body is not run. Of Variables
@@ -75,7 +76,11 @@ def constant(function: Callable[..., Any], within: str = "") -> Any:
         except TypeError:
             signature.bind(*args, **kwargs)  # too few arguments, or an unknown one?
             raise
-        y = getattr(getattr(xp, within) if within else xp, name)(*arrays, **options)
+        try:
+            y = getattr(getattr(xp, within) if within else xp, name)(*arrays, **options)
+        except Exception as error:
+            explain(error, name, arrays, broadcasts)
+            raise
         if not any(isinstance(x, Variable) for x in (*args, *kwargs.values())):
             return y
         return as_constants(y) if isinstance(y, tuple) else as_constant(y)
@@ -154,7 +159,7 @@ def step(name: str, doc: str, arguments: int = 1) -> Callable[..., Any]:
     function.__name__ = function.__qualname__ = name
     function.__module__ = "xpnet.functions.elementwise"
     function.__doc__ = doc
-    result: Callable[..., Any] = constant(function)
+    result: Callable[..., Any] = constant(function, broadcasts=arguments == 2)
     return result
 
 

@@ -47,8 +47,10 @@ hypot = elementwise(
 )
 
 
-class _Power(Function):
+class Pow(Function):
     """x1 ** x2 with two arrays; at x1 = 0 the derivative by x2 is 0, as in JAX."""
+
+    broadcasts = True
 
     def forward(self, x1: Any, x2: Any) -> Any:
         return array_namespace(x1, x2).pow(x1, x2)
@@ -65,7 +67,7 @@ class _Power(Function):
         return gx1, gx2
 
 
-class _PowerOfScalar(Function):
+class PowScalar(Function):
     """x ** n with a Python number n: no array of exponents, and nothing to decide at n = 0."""
 
     def __init__(self, n: Any) -> None:
@@ -82,12 +84,12 @@ class _PowerOfScalar(Function):
 def pow(x1: Any, x2: Any, /) -> Any:
     """x1 to the power of x2; for a fractional x2, x1 must not be negative."""
     if isinstance(x2, (int, float, complex)):
-        return _PowerOfScalar(x2)(x1)
+        return PowScalar(x2)(x1)
     if isinstance(x1, (int, float, complex)):
         if not isinstance(x1, int) and has_dtype(x2, "integral"):
             raise TypeError(f"{x1} ** x needs an x of floating-point numbers, got {x2.dtype}.")
         x1 = array_namespace(x2).full_like(x2 * 1j if isinstance(x1, complex) else x2, x1)
-    return _Power()(x1, x2)
+    return Pow()(x1, x2)
 
 
 # --- exponentials and logarithms --------------------------------------------------------------
@@ -147,7 +149,7 @@ nextafter = elementwise(
 _sign_of_real = step("sign", "-1, 0 or 1.")
 
 
-class _Abs(Function):
+class Abs(Function):
     def forward(self, x: Any) -> Any:
         return array_namespace(x).abs(x)
 
@@ -159,7 +161,7 @@ class _Abs(Function):
         )
 
 
-class _Sign(Function):
+class Sign(Function):
     """Of complex numbers: x / |x|. What moves x outwards changes nothing; what turns it, y."""
 
     def forward(self, x: Any) -> Any:
@@ -174,13 +176,13 @@ class _Sign(Function):
 @standard
 def abs(x: Any, /) -> Any:
     """The absolute value; its slope at 0 is 0."""
-    return _Abs()(x)
+    return Abs()(x)
 
 
 @standard
 def sign(x: Any, /) -> Any:
     """-1, 0 or 1: a step, without history; of a complex x the number x / |x|, or 0."""
-    return _Sign()(x) if has_dtype(x, "complex floating") else _sign_of_real(x)
+    return Sign()(x) if has_dtype(x, "complex floating") else _sign_of_real(x)
 
 
 # --- division with remainder, and picking one of two ---------------------------------------------
@@ -217,7 +219,7 @@ minimum = elementwise(
 )
 
 
-class _Clip(Function):
+class Clip(Function):
     """minimum(maximum(x, min), max), and its corners: each tie shares."""
 
     broadcasts = True
@@ -244,7 +246,7 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 
     Its derivative is 1 within, 0 outside, and 1/2 where x is at a bound.
     """
-    return _Clip()(x, min, max)
+    return Clip()(x, min, max)
 
 
 # --- no derivative -------------------------------------------------------------------------------

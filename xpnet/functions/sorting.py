@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import array_api_compat as compat
 
 from xpnet.autodiff import Variable, as_constant, data_of
-from xpnet.functions.declare import constant, standard
+from xpnet.functions.declare import constant, from_front, standard
 from xpnet.functions.indexing import take, take_along_axis
 from xpnet.functions.manipulation import reshape
 from xpnet.namespace import array_namespace
@@ -40,6 +40,7 @@ def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool
 @standard
 def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """x with the numbers along `axis` in order."""
+    axis = from_front(axis, x.ndim)
     order = argsort(x, axis=axis, descending=descending, stable=stable)
     return take_along_axis(x, order, axis=axis)
 

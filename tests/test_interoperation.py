@@ -1,0 +1,146 @@
+"""Variables among other arrays: DLPack, NumPy, array-api-compat, item assignment, raw arrays."""
+
+import array_api_compat as compat
+import numpy as np
+import pytest
+
+from xpnet import (
+    GradientError,
+    Variable,
+    array_namespace,
+    functions as F,
+    gradients,
+    to_numpy,
+    using,
+)
+from xpnet.testing import assert_close, check_gradients
+
+
+def test_array_api_compat_finds_the_namespace(backend, array):
+    v = Variable(array([1.0, 2.0]))
+    assert compat.array_namespace(v) is v.__array_namespace__()
+    assert compat.is_array_api_obj(v)
+    assert compat.device(v) == compat.device(v.data)
+    assert compat.size(v) == 2
+    assert not compat.is_numpy_array(v)
+
+
+def test_creation_is_where_the_variable_is(backend, array):
+    """Its library and its device, in the library's own default dtype; F's ask the switch."""
+    v = Variable(array([1.0, 2.0]))
+    with using("numpy", dtype="float64"):
+        zeros, plain = v.__array_namespace__().zeros(3), F.zeros(3)
+    assert type(zeros.data) is type(v.data)
+    assert zeros.device == v.device
+    assert zeros.dtype == array_namespace(v.data).zeros(3, device=v.device).dtype
+    assert isinstance(plain.data, np.ndarray)
+    assert plain.dtype == np.float64
+
+
+def test_dlpack_out_is_the_data_alone():
+    """NumPy takes a Variable by DLPack: its numbers, without a copy, untracked."""
+    with using("numpy") as backend:
+        v = Variable(backend.asarray([1.0, 2.0]))
+        out = np.from_dlpack(v)
+        assert type(out) is np.ndarray
+        assert np.shares_memory(out, v.data)
+        assert v.__dlpack_device__() == v.data.__dlpack_device__()
+
+
+def test_dlpack_in_has_no_history():
+    """From another library, and from a Variable that has one."""
+    torch = pytest.importorskip("torch", reason="another library that speaks DLPack")
+    with using("numpy"):
+        v = F.from_dlpack(torch.asarray([1.0, 2.0]))
+        assert isinstance(v, Variable)
+        assert isinstance(v.data, np.ndarray)
+        assert not v.requires_grad
+        w = F.from_dlpack(Variable(np.asarray([1.0])) * 2.0)
+        assert not w.requires_grad
+
+
+@pytest.mark.parametrize("convert", [np.asarray, np.array, np.sin, lambda x: np.add(x, 1.0)])
+def test_numpy_is_refused(convert):
+    """A Variable may lie on a GPU, and NumPy forgets where numbers came from."""
+    with using("numpy") as backend, pytest.raises(TypeError, match=r"to_numpy|__array_ufunc__"):
+        convert(Variable(backend.asarray([1.0])))
+
+
+@pytest.mark.parametrize("f", [F.add, F.subtract, F.multiply, F.divide, F.pow, F.maximum, F.hypot])
+def test_raw_arrays_of_the_same_library_in_both_orders(backend64, array, f):
+    a, b = array([1.5, 2.0]), array([0.5, 3.0])
+    for call in (lambda x: f(x, b), lambda x: f(b, x)):
+        y = call(Variable(a))
+        assert isinstance(y, Variable)
+        assert y.requires_grad
+        assert_close(y, call(a))
+        check_gradients(call, a)
+
+
+# --- item assignment ------------------------------------------------------------------------------
+
+
+def test_item_assignment_without_history(backend):
+    """Of numbers, arrays and other constants; by integers, slices, masks and Variables."""
+    x = F.zeros((2, 3))
+    x[0, 1] = 5.0
+    x[1, :] = F.asarray([1.0, 2.0, 3.0])
+    x[x > 2.5] = 7.0
+    assert to_numpy(x).tolist() == [[0.0, 7.0, 0.0], [1.0, 2.0, 7.0]]
+    assert not x.requires_grad
+
+
+def test_item_assignment_with_history_names_where(backend, array):
+    v = Variable(array([1.0, 2.0]))
+    words = r"x requires a gradient\. Write a new array instead: F\.where\(mask, value, x\)"
+    for x in (v, v * 2.0):
+        with pytest.raises(GradientError, match=words):
+            x[0] = 3.0
+    with pytest.raises(GradientError, match=r"value requires a gradient.*F\.where"):
+        F.zeros(2)[0] = F.sum(v)
+    assert to_numpy(v).tolist() == [1.0, 2.0]
+
+
+def test_what_where_does_instead(backend64, array):
+    def assigned(x):
+        xp = array_namespace(x)
+        return xp.where(xp.asarray([True, False]), xp.sum(x) ** 2, x)
+
+    check_gradients(assigned, array([1.0, 2.0]))
+
+
+# --- lists of Variables ---------------------------------------------------------------------------
+
+
+def test_asarray_of_variables_is_a_stack_of_them(backend64, array):
+    def matrix(x):
+        xp = array_namespace(x)
+        return xp.asarray([[x[0], x[1] ** 2], [xp.sum(x), 3.0]])
+
+    x = array([2.0, 5.0])
+    assert_close(matrix(Variable(x)), [[2.0, 25.0], [7.0, 3.0]])
+    v = Variable(x)
+    (g,) = gradients(F.sum(matrix(v)), [v])
+    assert_close(g, [2.0, 11.0])
+
+
+def test_asarray_keeps_history_and_copies_on_request(backend64, array):
+    v = Variable(array([1.0, 2.0]))
+    xp = array_namespace(v)
+    assert xp.asarray(v) is v
+    for w in (xp.asarray(v, copy=True), xp.asarray(v, dtype=xp.float32), xp.full((2,), v[0])):
+        assert w is not v
+        assert w.requires_grad
+    with pytest.raises(ValueError, match="asarray of .*float64 .* as .*float32 .* is a copy"):
+        xp.asarray(v, dtype=xp.float32, copy=False)
+    (g,) = gradients(F.sum(xp.full_like(v, xp.sum(v))), [v])
+    assert_close(g, [2.0, 2.0])
+
+
+def test_finfo_and_result_type_take_variables(backend, array):
+    v = Variable(array([1.0]))
+    xp = array_namespace(v)
+    assert xp.finfo(v).bits == 32
+    assert isinstance(xp.finfo(v.dtype).eps, float)
+    assert xp.result_type(v, 2.0) == v.dtype
+    assert xp.iinfo(xp.asarray([1], dtype=xp.int16)).max == 2**15 - 1
