@@ -54,9 +54,9 @@ def test_shapes_of_operators(backend, array):
     ],
 )
 def test_an_axis_that_is_not_there(backend, array, call, given):
-    with pytest.raises(Exception, match="axis|Axis|dimension") as caught:
+    words = r"axis -?\d is out of range: expected -\d to \d"
+    with pytest.raises(IndexError, match=words) as caught:
         call(Variable(array([[1.0], [2.0]])))
-    assert isinstance(caught.value, (IndexError, ValueError))
     assert given in message(caught.value)
 
 

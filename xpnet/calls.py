@@ -100,23 +100,28 @@ class Call:
         self.aux: Any
         self.y, self.aux = y if has_aux else (y, None)
         self.ys, self.nodes = tree.leaves(self.y), [node_of(x) for x in self.xs]
-        for leaf in self.ys or [self.y]:
-            if not isinstance(leaf, Variable):
-                raise GradientError(
-                    f"{name_of(f)} returned {_said(leaf)}, which remembers nothing of the arguments. "
-                    "Compute it by operators and by functions of array_namespace(x) or of xpnet; "
-                    "x.data, float(x) and other libraries' functions forget."
-                )
-        roots, mine = [node_of(y) for y in self.ys if tracked(y)], {id(n) for n in self.nodes}
-        if not roots:
-            raise GradientError(
-                f"{name_of(f)} returned what nothing was recorded for: it was made under no_grad, "
-                "of a function without a derivative (such as floor or argmax), or of none of the "
-                "arguments. If it is meant to be constant, add 0.0 * x."
-            )
+        roots, mine = self._roots(), {id(node) for node in self.nodes}
         ends = [node for node in edge(roots, start) if id(node) not in mine]
         self.others = [*filter(tracked, given), *map(standing_for, ends)]
         self.recorded = recording.get() and bool(self.others)
+
+    def _roots(self) -> list[Node]:
+        """The nodes of the ys; GradientError if the graph was lost: no zero is to hide that."""
+        for y in self.ys or [self.y]:
+            if not isinstance(y, Variable):
+                raise GradientError(
+                    f"{name_of(self.f)} returned {_said(y)}, which remembers nothing of the "
+                    "arguments. Compute it by operators and by functions of array_namespace(x) or "
+                    "of xpnet; x.data, float(x) and other libraries' functions forget."
+                )
+        roots = [node_of(y) for y in self.ys if tracked(y)]
+        if not roots:
+            raise GradientError(
+                f"{name_of(self.f)} returned what nothing was recorded for: it was made under "
+                "no_grad, of a function without a derivative (such as floor or argmax), or of "
+                "none of the arguments. If it is meant to be constant, add 0.0 * x."
+            )
+        return roots
 
     def number(self) -> Variable:
         """The output, which must be a single real number."""

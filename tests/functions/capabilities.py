@@ -15,7 +15,7 @@ from tests.functions.cases import AGAINST_JAX, COMPLEX, LACKS
 from xpnet import functions as F
 from xpnet.namespace import API_VERSION, functions, kinds
 
-LIBRARIES = ("numpy", "array_api_strict", "torch", "jax", "cupy")
+LIBRARIES = ("numpy", "array_api_strict", "torch", "jax")
 HEAD = f"""\
 # What the namespace can do
 
@@ -36,8 +36,17 @@ written in the namespace itself, so higher orders need no other code.
 **JAX agrees.** First order against `jax.grad` of the same call, to 1e-5 relative in float64, over
 shapes, broadcasting, axes and keepdims that hypothesis draws (`tests/functions/test_against_jax.py`).
 
-**Libraries.** Where the tests run it. CuPy's column stands for machines that have an NVIDIA GPU
-(`XPNET_REQUIRE_GPU=1 nox -s "tests(cupy)"`): the same tests, which skip without one.
+**Corners**, where a derivative does not exist or is not unique, are those of JAX
+(`test_corners_are_those_of_jax`): `abs` has slope 0 at 0 and `sqrt` inf, so that `std` of equal numbers is nan;
+equal numbers share in `maximum`, `minimum`, `max` and `min`, and `clip` passes a half at its bounds;
+`prod` and `cumulative_prod` are exact where factors are 0, and `det` where a matrix is singular; `hypot` has
+gradient 0 at 0. The vectors of equal eigenvalues or singular values have no derivative, inf or nan as in
+JAX; the values themselves have one, if nothing is made of the vectors. One departure: a norm that is
+0 has gradient 0, the shortest of its subgradients, where JAX has nan, which is no convention.
+
+**Libraries.** Where the tests run it: on NumPy with read-only arrays, on array-api-strict on a pretended
+device. CuPy has no column: the same tests run on it where a GPU is (`XPNET_REQUIRE_GPU=1 nox -s
+"tests(cupy)"`), and no such run stands behind this page.
 """
 
 
