@@ -168,7 +168,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Every program in examples/ runs and prints its tutorial's numbers, the slow ones too."""
+    """Every program in examples/ runs and prints its numbers, the slow ones too."""
     session.install("-e", ".[examples]", *tools("hypothesis", "pytest"))
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
     session.run("python", "-m", "pytest", "tests/examples", *session.posargs, env=env)
@@ -222,7 +222,7 @@ def weigh(session: nox.Session, environment: Path) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The figures that we publish are within their limits: a training step, an import.
+    """The figures that we publish are within their limits: a training step, an import, a node.
 
     Not among those of plain nox: what else a machine does would decide.
     """

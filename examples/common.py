@@ -1,4 +1,4 @@
-"""What the five lessons share: their flags, words for what is missing, and where pictures go."""
+"""What the examples share: their flags, words for what is missing, and where pictures go."""
 
 import os
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -24,9 +24,9 @@ def begin(
     Parameters
     ----------
     doc : str
-        The lesson's docstring, for --help.
+        The example's docstring, for --help.
     dtype : str
-        The floating-point type of the lesson.
+        The floating-point type of the example.
     needs : tuple of str
         The packages beyond xpnet that it imports.
     **flags : (type, default, help)

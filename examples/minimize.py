@@ -10,6 +10,7 @@ API standard. Rosenbrock's, a narrow bent valley that ends at 1, 1, ..., is SciP
 """
 
 import os
+from argparse import ArgumentTypeError
 
 os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported: its functions follow their arrays
 
@@ -20,11 +21,19 @@ import xpnet
 from xpnet import functions as F, tree
 from xpnet.transforms import hvp, value_and_grad
 
+
+def several(text):
+    """A number of variables: Rosenbrock's function has a valley from two on."""
+    if positive(text) < 2:
+        raise ArgumentTypeError(f"expected at least 2, got {text!r}")
+    return positive(text)
+
+
 args, backend, rng = begin(
     __doc__,
     dtype="float64",
     needs=("matplotlib", "scipy"),
-    size=(positive, 20, "variables of Rosenbrock's function"),
+    size=(several, 20, "variables of Rosenbrock's function"),
 )
 
 from scipy.optimize import minimize, rosen  # noqa: E402 - begin() looks for it
@@ -55,7 +64,7 @@ def minimized(start, **given):
     return minimize(x0=start, callback=note, options={"gtol": 1e-8}, **given), path
 
 
-print("Each starts at 0, and ends where no slope is above 1e-8, or where rounding ends it.")
+print("Each starts at 0, and ends where no slope is above 1e-8, or where rounding stops it.")
 row = "{:16}{:>12}{:>12}{:>8}{:>11}{:>10}   {}".format
 figure, axes = canvas(columns=2, width=9.0)
 problems = {"Rosenbrock": (rosen, args.size), "logistic regression": (logistic, 10)}
@@ -67,13 +76,16 @@ for ax, (problem, (f, size)) in zip(axes, problems.items(), strict=True):
         "and products": {"method": "trust-ncg", "fun": both, "jac": True, "hessp": product},
     }
     print(f"\n{problem}")
-    print(row("", "method", "iterations", "values", "gradients", "products", "slope at the end"))
+    print(
+        row("", "method", "iterations", "values", "gradients", "products", "length of the gradient")
+    )
     ends = {}
     for way, given in ways.items():
         r, path = minimized(np.zeros(size), **given)
         counts = r.nit, r.nfev, r.njev if "jac" in given else 0, r.get("nhev", 0)
         print(row(way, given["method"], *counts, f"{np.linalg.norm(both(r.x)[1]):.1e}"))
-        ax.semilogy(np.array(path) - min(path) + 1e-16, label=way)
+        style = "--" if way == "and gradients" else "-"  # else it hides the first for a while
+        ax.semilogy(np.array(path) - min(path) + 1e-16, style, label=way)
         ends[way] = r.x
     if f is rosen:
         for way, x in ends.items():

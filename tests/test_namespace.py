@@ -82,3 +82,37 @@ def test_the_librarys_dtypes_and_constants_are_there(backend, array):
     xp = array_namespace(Variable(array(1.0)))
     assert (xp.float32, xp.int64, xp.pi) == (backend.xp.float32, backend.xp.int64, backend.xp.pi)
     assert xp.isdtype(xp.float32, "real floating")
+
+
+def test_every_name_of_the_standard_is_there():
+    """array-api-strict has the standard's names and few others."""
+    strict = pytest.importorskip("array_api_strict", reason="it lists the standard's names")
+    own = {"ArrayAPIStrictFlags", "Device", "__version__", "get_array_api_strict_flags"} | {
+        name for name in strict.__all__ if name.startswith(("set_array", "reset_array"))
+    }
+    missing = {name for name in strict.__all__ if not hasattr(F, name)} - own
+    assert missing == set()
+    with using("array_api_strict"):
+        over = array_namespace(F.zeros(1))
+        assert {name for name in strict.__all__ if not hasattr(over, name)} - own == set()
+    for extension in ("linalg", "fft"):
+        names = {n for n in getattr(strict, extension).__all__ if not n.startswith("_")}
+        assert len(names) > 10
+        for room in (F, over):
+            assert {n for n in names if not hasattr(getattr(room, extension), n)} == set()
+
+
+def test_the_array_object_has_the_standards_attributes(backend, array):
+    """Those of array-api-strict's Array, its in-place operators apart, which Python makes of others."""
+    strict = pytest.importorskip("array_api_strict", reason="its Array has the standard's methods")
+    theirs = {
+        n for n in dir(type(strict.asarray(1.0))) if not n.startswith("_") or n.endswith("__")
+    }
+    theirs -= {f"__i{n}__" for n in ("add", "and", "floordiv", "lshift", "matmul", "mod", "mul")}
+    theirs -= {f"__i{n}__" for n in ("or", "pow", "rshift", "sub", "truediv", "xor")}
+    v = Variable(array([[1.0]]))
+    assert {n for n in theirs if not hasattr(v, n)} - {
+        "__buffer__",
+        "__dict__",
+        "__module__",
+    } == set()

@@ -6,7 +6,15 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.errors import ShapeError
-from xpnet.namespace import Namespace, array_namespace, functions, methods, namespace_over
+from xpnet.namespace import (
+    API_VERSIONS,
+    Namespace,
+    NoArrayError,
+    array_namespace,
+    functions,
+    methods,
+    namespace_over,
+)
 
 
 def _unary(name: str) -> Callable[[Any], Any]:
@@ -14,12 +22,27 @@ def _unary(name: str) -> Callable[[Any], Any]:
 
 
 def _binary(name: str) -> Callable[[Any, Any], Any]:
-    return lambda x1, x2: functions[name](x1, x2)
+    """`x op other`; of no array and no number, `other` may know the answer."""
+
+    def operate(x: Any, other: Any) -> Any:
+        try:
+            return functions[name](x, other)
+        except NoArrayError:
+            return NotImplemented
+
+    return operate
 
 
 def _reflected(name: str) -> Callable[[Any, Any], Any]:
     """`other op x`, which Python asks of x when `other` knows no answer."""
-    return lambda x, other: functions[name](other, x)
+
+    def operate(x: Any, other: Any) -> Any:
+        try:
+            return functions[name](other, x)
+        except NoArrayError:
+            return NotImplemented
+
+    return operate
 
 
 def _both(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
@@ -45,7 +68,12 @@ class ArrayObject:
     ndim = property(lambda x: x.data.ndim)
     size = property(lambda x: compat.size(x.data))
     device = property(lambda x: compat.device(x.data))
-    mT = property(_unary("matrix_transpose"))
+
+    @property
+    def mT(self) -> Any:  # noqa: N802 - the standard's name
+        if self.ndim < 2:
+            raise ShapeError(f"x.mT expected two dimensions or more, got shape {self.shape}.")
+        return functions["matrix_transpose"](self)
 
     @property
     def T(self) -> Any:  # noqa: N802 - the standard's name
@@ -54,6 +82,8 @@ class ArrayObject:
         return self.mT
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
+        if api_version is not None and api_version not in API_VERSIONS:
+            raise ValueError(f"Expected one of the standard's {API_VERSIONS}, got {api_version!r}.")
         data = self.data
         return namespace_over(array_namespace(data), compat.device(data))
 
@@ -93,6 +123,9 @@ class ArrayObject:
 
     def __float__(self) -> float:
         return float(self.data)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.data, spec) if spec else str(self)
 
     def __complex__(self) -> complex:
         return complex(self.data)

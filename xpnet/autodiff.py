@@ -1,7 +1,7 @@
 """Define-by-run differentiation: Variables remember the Functions that made them.
 
     x ───► Function ───► y        y.creator is the Function; its parents are where x came from
-    gx ◄── backward ◄── gy        the walk goes from Function to Function, deepest first
+    gx ◄── backward ◄── gy        the walk goes from Function to Function, youngest first
 
 `Variable` is an array, of any library, with a `grad` and a `creator`. `Function` is one primitive:
 `forward` on arrays, and `backward`, written once. For a first derivative `backward` is given
@@ -21,7 +21,7 @@ import array_api_compat as compat
 from xpnet.array_object import ArrayObject
 from xpnet.backend import Array, array_like, current, to_numpy
 from xpnet.errors import GradientError
-from xpnet.explain import explain
+from xpnet.explain import explain, outdated
 from xpnet.namespace import array_namespace, array_types, as_array, has_dtype
 from xpnet.tape import Node, Output, clock, completed, recording, seed, walk
 
@@ -106,10 +106,11 @@ class Variable(ArrayObject):
 class Parameter(Variable):
     """A Variable that a layer owns and an optimizer updates: a copy of floating-point data."""
 
-    __slots__ = ()
+    __slots__ = ("changed",)
 
     def __init__(self, data: Any) -> None:
         super().__init__(data, requires_grad=True)
+        self.born = self.changed = 0  # it counts as older than whatever made it, see `edge`
         if has_dtype(self.data, "complex floating"):
             raise GradientError("A Parameter is real; make two, and of them 1j * b + a.")
         self.data = array_like(self.data, self.data)  # to be changed in place
@@ -173,13 +174,13 @@ class Function:
     def __call__(self, *inputs: Any) -> Any:
         if self.born:
             raise RuntimeError(f"This {type(self).__name__} was called before; make a new one.")
-        arrays, parents, lifted, recorded = [], [], False, False
+        arrays, parents, lifted, dtype = [], [], False, None
         for x in inputs:
             node = None
             if isinstance(x, Variable):
-                lifted, node = True, x.creator or (x if x.requires_grad else None)
-                recorded = recorded or node is not None
+                lifted, node = True, (x.creator or x) if x.requires_grad else None
                 x = x.data
+                dtype = x.dtype if node is not None else dtype
             arrays.append(x)
             parents.append(node)
         try:
@@ -189,14 +190,14 @@ class Function:
             raise
         if not lifted:
             return y  # arrays in, arrays out
-        recorded = recorded and recording.get()
-        if recorded:
+        recorded = dtype is not None and recording.get()
+        if recorded:  # constants as they are now: x[key] = value makes another array
             self.parents, self.born = tuple(parents), next(clock)
-            self._inputs = [inputs[i] for i in self.takes]
+            self._inputs = [arrays[i] if parents[i] is None else inputs[i] for i in self.takes]
         if isinstance(y, tuple):
             return self._outputs(tuple(map(as_array, y)), recorded)
         y = as_array(y)
-        if not recorded:
+        if not recorded or (y.dtype is not dtype and not has_dtype(y, *FLOATING)):
             return _made(y, None)
         self.shape, self.dtype = y.shape, y.dtype
         if self.takes_y:
@@ -222,6 +223,9 @@ class Function:
         if isinstance(gy, dict):
             self.used = tuple([i in gy for i in range(len(self._like))])
             gy = completed(gy, self._like)
+        for x in self._inputs:
+            if type(x) is Parameter and x.changed > self.born:
+                raise outdated(self, x)
         kept = [lift(x) for x in self._inputs]
         if self.takes_y:
             kept.insert(0, self._outputs(self._y) if create_graph else self._y)
@@ -265,8 +269,7 @@ def _walk(
 ) -> list[tuple[Node, Any]]:
     if not y.requires_grad:
         raise GradientError(
-            "Nothing was recorded for this Variable: it was made under no_grad, or of nothing "
-            "that requires a gradient, such as integers."
+            "Nothing was recorded: it was made under no_grad, or of constants alone."
         )
     gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
     return walk([(y.creator or y, gy)], wanted, create_graph)
@@ -287,9 +290,8 @@ def data_of(x: Any) -> Any:
 
 def as_constant(x: Any) -> Any:
     """An array as a constant Variable; Variables and Python scalars as they are."""
-    if isinstance(x, (Variable, int, float, complex)) or x is None:
-        return x
-    return _made(as_array(x), None)
+    scalar = x is None or isinstance(x, (int, float, complex))
+    return x if scalar or isinstance(x, Variable) else _made(as_array(x), None)
 
 
 def _arguments(method: Callable[..., Any]) -> tuple[str, ...]:

@@ -385,7 +385,7 @@ def scatter_add(x: Array, indices: Array, values: Array) -> Array:
     if compat.is_jax_array(x):
         return x.at[indices].add(values)
     if compat.is_torch_array(x):
-        return x.index_add(0, indices, values)
+        return x.index_add(0, indices % max(x.shape[0], 1), values)  # negative ones too
     if compat.is_cupy_array(x):
         import_module("cupyx").scatter_add(x, indices, values)
     elif compat.is_numpy_array(x):

@@ -212,7 +212,10 @@ def _places(f: Callee, argnums: Sequence[int], count: int) -> list[int]:
                 f"argnums: there is no positional argument {i}; {name_of(f)} was given {count}. "
                 "Arguments given by name are not differentiated."
             )
-    return [i % count for i in argnums]
+    places = [i % count for i in argnums]
+    if len(set(places)) < len(places):
+        raise TypeError(f"argnums: {tuple(argnums)} names an argument of {name_of(f)} twice.")
+    return places
 
 
 def _model(leaves: Sequence[Any]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.errors import BackendError, ShapeError
+from xpnet.errors import BackendError, GradientError, ShapeError
 
 
 def explain(error: Exception, name: str, inputs: Sequence[Any], broadcasts: bool) -> None:
@@ -48,6 +48,14 @@ def explain(error: Exception, name: str, inputs: Sequence[Any], broadcasts: bool
             f"{clash[0]} has lengths {' and '.join(map(str, clash[1:]))}."
         ) from error
     error.add_note(f"{name} was given {', '.join(map(_said, inputs))}")
+
+
+def outdated(function: Any, x: Any) -> GradientError:
+    """The error for a Parameter that was changed after a function has kept it for its rule."""
+    return GradientError(
+        f"{type(function).__name__} has kept a Parameter of shape {tuple(x.shape)} for its "
+        "derivative, and an optimizer's step changed it since: compute the loss anew."
+    )
 
 
 def _clash(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:

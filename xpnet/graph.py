@@ -27,7 +27,7 @@ SIGNS = {  # of the functions that have one; the others show their name
     "multiply": "\N{MULTIPLICATION SIGN}",
     "divide": "÷",
     "Matmul": "@",
-    "_Power": "^",
+    "Pow": "^",
     "sqrt": "√",
     "Sum": "Σ",
 }
@@ -103,6 +103,7 @@ class _Graph:
             raise GradientError(f"Expected one number, got shape {tuple(output.shape)}; see F.sum.")
         self.root: Any = output.creator or output
         self.names: dict[Any, str] = {v.creator or v: name for name, v in names.items()}
+        self.named_data = {id(v.data): name for name, v in names.items()}  # of constants
         self.values: dict[Any, Any] = {v.creator or v: v.data for v in (output, *names.values())}
         self.inputs: dict[Any, list[Any]] = {}
         self._visit()
@@ -144,8 +145,8 @@ class _Graph:
                 continue  # an argument that was left out, as the bias of `linear` may be
             if p is None:
                 p = _Constant()
-                if isinstance(value, Variable) and value in self.names:
-                    self.names[p] = self.names[value]
+                if id(value) in self.named_data:
+                    self.names[p] = self.named_data[id(value)]
             if value is not None:
                 self.values.setdefault(p, data_of(value))
             yield p
@@ -159,7 +160,7 @@ class _Graph:
         if isinstance(node, Output):
             return f"[{node.index}]"
         kind = type(node).__name__
-        if kind == "_PowerOfScalar":  # the exponent is no input, but a part of the function
+        if kind == "PowScalar":  # the exponent is no input, but a part of the function
             return f"^{node.n:g}"
         return SIGNS.get(kind, kind.strip("_"))
 

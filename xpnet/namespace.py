@@ -36,7 +36,12 @@ DTYPES = {
     "float16", "bfloat16", "float32", "float64", "complex64", "complex128",
 }  # fmt: skip
 CONSTANTS = {"e", "inf", "nan", "newaxis", "pi"}
-API_VERSION = "2025.12"
+API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
+API_VERSION = API_VERSIONS[-1]
+
+
+class NoArrayError(TypeError):
+    """An array was expected, and something else given: an operator lets that answer."""
 
 
 class Namespace:
@@ -122,7 +127,7 @@ def _ask(x: Any) -> Any:
     if answer and isinstance(xp := answer(), Namespace):
         return xp
     if not compat.is_array_api_obj(x):
-        raise TypeError(f"Expected an array or a Variable, got {_types([x])}.")
+        raise NoArrayError(f"Expected an array or a Variable, got {_types([x])}.")
     xp = _namespace_of[type(x)] = compat.array_namespace(x)
     return xp
 

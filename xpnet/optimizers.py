@@ -13,6 +13,7 @@ from xpnet.autodiff import Parameter, Variable, data_of
 from xpnet.backend import Array
 from xpnet.errors import GradientError, StateError
 from xpnet.namespace import array_namespace
+from xpnet.tape import clock
 
 
 class Optimizer:
@@ -66,6 +67,7 @@ class Optimizer:
                     raise StateError(f"{self!r}: make the optimizer after model.to(...).")
                 state["t"] += 1
                 p.data = self.update(p.data, data_of(p.grad), state)
+                p.changed = next(clock)  # a graph that has kept it as it was is out of date
                 moved = True
         if not moved:
             raise GradientError("No parameter has a gradient: call loss.backward() before step().")

@@ -59,7 +59,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         y, closure = run([x.data for x in run.given])
         leaves = tree.leaves(y)
         arrays = [leaf.data for leaf in leaves if tracked(leaf)]
-        if not run.given and not closure:
+        if not arrays or not (run.given or closure):
             return y  # of nothing that would ask for its gradient again
         outputs = Checkpoint(run, arrays)(*run.given, *map(standing_for, closure))
         rest = iter(outputs if isinstance(outputs, tuple) else (outputs,))

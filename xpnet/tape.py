@@ -100,12 +100,8 @@ def walk(
                 useful.add(id(node))
     ends = {id(node) for node in wanted}
     grads: dict[int, Any] = {}
-
-    def add(key: int, g: Any) -> None:
-        grads[key] = grads[key] + g if key in grads else g  # never +=: g may be shared
-
     for node, gy in starts:
-        add(id(node), gy)
+        grads[id(node)] = grads[id(node)] + gy if id(node) in grads else gy
     for node in nodes:
         key, parents = id(node), node.parents
         g = grads.get(key) if key in ends else grads.pop(key, None)
@@ -115,23 +111,21 @@ def walk(
             slots = grads.setdefault(id(parents[0]), {})
             slots[node.index] = slots[node.index] + g if node.index in slots else g
             continue
-        node.needs = tuple([id(p) in useful for p in parents])
-        if True in node.needs:
-            for p, gx in _answers(node, g, create_graph):
-                add(id(p), gx)
+        node.needs = needs = tuple([id(p) in useful for p in parents])
+        if True in needs:
+            for p, gx in _answers(node, needs, node.pullback(g, create_graph)):
+                key, gx = id(p), _fit(gx, p, node, create_graph)
+                grads[key] = grads[key] + gx if key in grads else gx  # never +=: gx may be shared
     return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
 
 
-def _answers(node: Node, g: Any, create_graph: bool) -> Iterator[tuple[Node, Any]]:
-    """What a rule answers for each parent that is asked for, made to fit it."""
-    gxs, parents, name = node.pullback(g, create_graph), node.parents, type(node).__name__
+def _answers(node: Node, needs: tuple[bool, ...], gxs: tuple[Any, ...]) -> list[tuple[Node, Any]]:
+    """A rule's answers, each with the parent that it is for, where it was asked for."""
+    parents = node.parents
     if len(gxs) != len(parents):
-        raise GradientError(f"{name}.backward gave {len(gxs)} gradients for {len(parents)} inputs.")
-    for p, needed, gx in zip(parents, node.needs, gxs, strict=True):
-        if needed:
-            if gx is None:
-                raise GradientError(f"{name} has no derivative by an input.")
-            yield p, _fit(gx, p, node, create_graph)
+        name, n = type(node).__name__, len(parents)
+        raise GradientError(f"{name}.backward gave {len(gxs)} gradients for {n} inputs.")
+    return [(parents[i], gxs[i]) for i, needed in enumerate(needs) if needed]
 
 
 def seed(y: Array, gy: Any) -> Any:
@@ -192,11 +186,15 @@ def edge(roots: Iterable[Node], start: int) -> list[Node]:
 
 def _fit(g: Any, node: Node, user: Node, create_graph: bool) -> Any:
     """Undo broadcasting and promotion: give `g`, from `user`, the shape and dtype of the node."""
+    if g is None:
+        raise GradientError(f"{type(user).__name__} has no derivative by an input.")
     if getattr(g, "shape", None) != node.shape:
         g = _summed(g, node.shape, user)
     if create_graph and not isinstance(array_namespace(g), Namespace):
         name = type(user).__name__
         raise GradientError(f"{name}.backward gave an array for a Variable: its graph is lost.")
+    if g.dtype == node.dtype:
+        return g
     if g.dtype == node.dtype:
         return g
     xp = array_namespace(g)

@@ -215,12 +215,14 @@ def jvp(f: Callee, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     moving = tree.matched(tuple(call.trees), tuple(tangents))
     pairs = zip(call.xs, moving, strict=True)
     x_dots = [fitting(x, t, f"the tangent of primals{path}") for x, (path, t) in pairs]
-    us = [fresh(array_namespace(y.data).ones_like(y.data)) for y in call.ys]
+    floating = [y for y in call.ys if tracked(y)]
+    us = [fresh(array_namespace(y.data).ones_like(y.data)) for y in floating]
     with recorded():
-        speed = as_constant(dot(call.pull(call.ys, us), x_dots))
+        speed = as_constant(dot(call.pull(floating, us), x_dots))
     graph = recording.get() and (call.recorded or any(map(tracked, x_dots)))
     found = slopes([speed], [1.0], [node_of(u) for u in us], graph)
-    y_dots = [call.given(g, u) for g, u in zip(found, us, strict=True)]
+    speeds = iter([call.given(g, u) for g, u in zip(found, us, strict=True)])
+    y_dots = [next(speeds) if tracked(y) else call.given(None, y) for y in call.ys]
     return tree.map(call.value, call.y), tree.rebuild(call.y, y_dots)
 
 

@@ -8,6 +8,7 @@ Tuples may be named. None has no leaves; anything else is one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from typing import Any
 
 
@@ -76,7 +77,9 @@ def _rebuilt(tree: Any, values: Iterator[Any]) -> Any:
         return None if tree is None else next(values)
     parts = [_rebuilt(child, values) for child in children.values()]
     if isinstance(tree, dict):
-        return dict(zip(children, parts, strict=True))
+        new = copy(tree)  # of a class of its own, perhaps
+        new.update(zip(children, parts, strict=True))
+        return new
     if isinstance(tree, list):
         return parts
     return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)

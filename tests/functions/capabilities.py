@@ -11,15 +11,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.functions.cases import AGAINST_JAX, COMPLEX, LACKS
+from tests.functions.cases import AGAINST_JAX, COMPLEX, DEPARTURES, LACKS
 from xpnet import functions as F
 from xpnet.namespace import API_VERSION, functions, kinds
 
 LIBRARIES = ("numpy", "array_api_strict", "torch", "jax")
-HEAD = f"""\
+HEAD = """\
 # What the namespace can do
 
-Every function of the array API standard {API_VERSION} that `xpnet.functions` has, and what becomes of
+Every function of the array API standard {VERSION} that `xpnet.functions` has, and what becomes of
 its derivative. This page is made from the declarations in `xpnet/functions/` and from the cases that
 the tests run (`python tests/functions/capabilities.py`); a test fails when it is out of date.
 
@@ -37,17 +37,26 @@ written in the namespace itself, so higher orders need no other code.
 shapes, broadcasting, axes and keepdims that hypothesis draws (`tests/functions/test_against_jax.py`).
 
 **Corners**, where a derivative does not exist or is not unique, are those of JAX
-(`test_corners_are_those_of_jax`): `abs` has slope 0 at 0 and `sqrt` inf, so that `std` of equal numbers is nan;
-equal numbers share in `maximum`, `minimum`, `max` and `min`, and `clip` passes a half at its bounds;
-`prod` and `cumulative_prod` are exact where factors are 0, and `det` where a matrix is singular; `hypot` has
-gradient 0 at 0. The vectors of equal eigenvalues or singular values have no derivative, inf or nan as in
-JAX; the values themselves have one, if nothing is made of the vectors. One departure: a norm that is
-0 has gradient 0, the shortest of its subgradients, where JAX has nan, which is no convention.
+(`test_corners_are_those_of_jax`): equal numbers share in `maximum`, `minimum`, `max` and `min`, and `clip` passes a
+half at its bounds; `sqrt` has slope inf at 0, so that of `std` of equal numbers is nan; `prod` and
+`cumulative_prod` are exact where factors are 0, and the first derivative of `det` where a matrix is singular
+(the second takes an inverse). The vectors of equal eigenvalues or singular values have no derivative,
+inf or nan; the values themselves have a first one, if nothing is made of the vectors. Of the equal numbers in `unique_values` the first has all. The departures:
+
+| at | xpnet | JAX | why |
+|---|---|---|---|
+{DEPARTED}
 
 **Libraries.** Where the tests run it: on NumPy with read-only arrays, on array-api-strict on a pretended
 device. CuPy has no column: the same tests run on it where a GPU is (`XPNET_REQUIRE_GPU=1 nox -s
 "tests(cupy)"`), and no such run stands behind this page.
 """
+
+
+def departed():
+    """The rows of what differs from JAX: tested, both sides, by test_against_jax.py."""
+    cells = [(name, ours, theirs, why) for name, (_, _, ours, theirs, why) in DEPARTURES.items()]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in cells)
 
 
 def rows():
@@ -77,9 +86,10 @@ def page():
     """The whole page."""
     table, notes = rows()
     head = ["function", "derivative", "order", "JAX agrees", *LIBRARIES]
-    lines = [HEAD]
+    lines = [HEAD.format(VERSION=API_VERSION, DEPARTED=departed())]
     for chapter, found in table.items():
-        lines += [f"## {chapter.replace('_', ' ').capitalize()}", ""]
+        title = {"fft": "Fourier transforms", "linalg": "Linear algebra"}.get(chapter, chapter)
+        lines += [f"## {title.replace('_', ' ').capitalize()}", ""]
         lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
         lines += ["| " + " | ".join(cells) + " |" for cells in sorted(found)]
         lines += [""]

@@ -54,22 +54,22 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     """
     if isinstance(obj, Variable):
         return _converted(obj, dtype, device, copy)
-    if _holds_variables(obj):
-        return _converted(stack([asarray(x) for x in obj]), dtype, device, copy or None)
+    if _holds(obj, lambda x: isinstance(x, Variable)):
+        if copy is False:
+            raise ValueError("asarray of several Variables is a copy.")
+        return _converted(stack([asarray(x) for x in obj]), dtype, device, None)
     home = current()
-    if compat.is_array_api_obj(obj):
-        at_home = array_namespace(obj) is home.xp
+    if compat.is_array_api_obj(obj) or _holds(obj, compat.is_array_api_obj):
+        at_home = compat.is_array_api_obj(obj) and array_namespace(obj) is home.xp
         if device is None:
             device = compat.device(obj) if at_home else home.device
         return as_constant(home.xp.asarray(obj, dtype=dtype, device=device, copy=copy))
     return born(lambda **where: home.xp.asarray(obj, copy=copy, **where), dtype, device)
 
 
-def _holds_variables(obj: Any) -> bool:
-    """Whether Variables are among what a nested sequence holds: then it is a `stack` of them."""
-    return isinstance(obj, (list, tuple)) and any(
-        isinstance(x, Variable) or _holds_variables(x) for x in obj
-    )
+def _holds(obj: Any, one: Callable[[Any], bool]) -> bool:
+    """Whether a nested sequence holds one of a kind."""
+    return isinstance(obj, (list, tuple)) and any(one(x) or _holds(x, one) for x in obj)
 
 
 def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
@@ -92,6 +92,13 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     return as_constant(current().xp.from_dlpack(data_of(x), **given))
 
 
+def _numbers(name: str, *given: Any) -> None:
+    if any(isinstance(x, Variable) for x in given):
+        raise TypeError(
+            f"{name} expected Python numbers, got a Variable; compute it from one of 0 to 1."
+        )
+
+
 @structural
 def arange(
     start: float,
@@ -103,6 +110,7 @@ def arange(
     device: Any = None,
 ) -> Any:
     """start, start + step, ... up to `stop`, which is not among them; arange(n) starts at 0."""
+    _numbers("arange", start, stop, step)
     if stop is None:
         start, stop = 0, start
     xp = current().xp
@@ -121,6 +129,7 @@ def linspace(
     endpoint: bool = True,
 ) -> Any:
     """`num` numbers at equal distances from `start` to `stop`, which is left out on request."""
+    _numbers("linspace", start, stop)
     xp = current().xp
     return born(
         lambda **where: xp.linspace(start, stop, num, endpoint=endpoint, **where), dtype, device

@@ -10,6 +10,7 @@ of `v` call, and a row of the capability table. A name that is not declared is n
 """
 
 import inspect
+import operator
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -163,9 +164,21 @@ def step(name: str, doc: str, arguments: int = 1) -> Callable[..., Any]:
     return result
 
 
-def from_front(axis: int, ndim: int) -> int:
-    """`axis` counted from the front; IndexError where there is none. Not every library looks."""
+def axes_of(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
+    """One axis, several, or None for all, as a tuple counted from the front."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    return tuple(from_front(a, ndim, name) for a in axes)
+
+
+def from_front(axis: int, ndim: int, name: str) -> int:
+    """`axis` counted from the front; IndexError where there is none. Not every library looks.
+
+    `name` is that of the function which was given the axis.
+    """
+    axis = operator.index(axis)  # NumPy's integers too
     if not -ndim <= axis < ndim:
-        expected = f"expected {-ndim} to {ndim - 1}" if ndim else "a single number has none"
-        raise IndexError(f"axis {axis} is out of range: {expected}.")
+        expected = f"an axis from {-ndim} to {ndim - 1}" if ndim else "no axis, for a single number"
+        raise IndexError(f"{name} expected {expected}, got axis {axis}: it is out of range.")
     return axis % ndim

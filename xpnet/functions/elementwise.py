@@ -1,8 +1,8 @@
 """Elementwise functions: the standard's name, what it computes, and its derivative, side by side.
 
 How to read a rule: `gy` is the gradient of the output, `y` the output, and `x` (or `x1`, `x2`) the
-input; a function of two inputs has a rule for each. Corners follow JAX: `maximum`, `minimum` and
-`clip` give equal numbers a half each, and `abs` has slope 0 at 0.
+input; a function of two inputs has a rule for each. At corners `maximum`, `minimum` and `clip` give
+equal numbers a half each, as in JAX, and `abs` has slope 0 at 0.
 
 Complex numbers: the gradient of a real L by z = x + iy is dL/dx - i dL/dy, twice the Wirtinger
 derivative dL/dz, as in JAX. (PyTorch's is its conjugate, and that is the direction to climb.) In
@@ -21,6 +21,12 @@ from xpnet.namespace import array_namespace, has_dtype
 def _or_one(y: Any) -> Any:
     """y, but 1 for 0: a divisor of what is then 0 itself."""
     return array_namespace(y).where(y == 0.0, 1.0, y)
+
+
+def _below(x: Any, y: Any) -> Any:
+    """x - y, which is 0 where both are infinite."""
+    xp, same = array_namespace(y), x == y
+    return xp.where(same, 0.0, x) - xp.where(same, 0.0, y)
 
 
 def _fn(name: str, x: Any) -> Any:
@@ -103,8 +109,8 @@ log10 = elementwise("log10", "The logarithm to base 10.", lambda gy, x: gy / (x 
 logaddexp = elementwise(
     "logaddexp",
     "log(exp(x1) + exp(x2)), without overflow.",
-    lambda gy, y, x1: gy * _fn("exp", x1 - y),
-    lambda gy, y, x2: gy * _fn("exp", x2 - y),
+    lambda gy, y, x1: gy * _fn("exp", _below(x1, y)),
+    lambda gy, y, x2: gy * _fn("exp", _below(x2, y)),
 )
 
 # --- trigonometric and hyperbolic functions; angles in radians --------------------------------

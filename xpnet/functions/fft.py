@@ -117,7 +117,7 @@ def _lengths(
     """Of a transform over several axes: their lengths, and the axes, counted from the front."""
     if axes is None and s is not None:
         raise ValueError(f"Expected axes for the lengths s={tuple(s)}, got None.")
-    axes = [from_front(a, x.ndim) for a in (range(x.ndim) if axes is None else axes)]
+    axes = [from_front(a, x.ndim, "fft") for a in (range(x.ndim) if axes is None else axes)]
     s = [-1] * len(axes) if s is None else list(s)
     if len(axes) < at_least:
         raise ValueError(f"Expected {at_least} axis or more, for x of {x.ndim}, got none.")
@@ -151,7 +151,7 @@ def fft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwar
     array or Variable, complex
         Of the shape of x, but n along `axis`.
     """
-    axis = from_front(axis, x.ndim)
+    axis = from_front(axis, x.ndim, "fft")
     return Transform("fftn", [x.shape[axis] if n is None else n], [axis], norm)(x)
 
 
@@ -161,7 +161,7 @@ def ifft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwa
 
     Parameters are those of `fft`; `norm` divides by n, sqrt(n) or 1.
     """
-    axis = from_front(axis, x.ndim)
+    axis = from_front(axis, x.ndim, "ifft")
     return Transform("ifftn", [x.shape[axis] if n is None else n], [axis], norm)(x)
 
 
@@ -213,7 +213,7 @@ def rfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwa
 
     Parameters are those of `fft`, with a real x.
     """
-    axis = from_front(axis, x.ndim)
+    axis = from_front(axis, x.ndim, "rfft")
     return RFFT(x.shape[axis] if n is None else n, axis, norm)(x)
 
 
@@ -235,7 +235,7 @@ def irfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
     -------
     array or Variable, real
     """
-    axis = from_front(axis, x.ndim)
+    axis = from_front(axis, x.ndim, "irfft")
     return IRFFT(2 * (x.shape[axis] - 1) if n is None else n, axis, norm)(x)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import Function, data_of
-from xpnet.backend import scatter_add, with_item
+from xpnet.backend import array_like, scatter_add, with_item
 from xpnet.errors import GradientError
 from xpnet.functions.declare import from_front, method, standard
 from xpnet.namespace import array_namespace, has_dtype
@@ -117,7 +117,10 @@ def getitem(x: Any, key: Any) -> Any:
 
 @method("__setitem__")
 def setitem(x: Any, key: Any, value: Any) -> None:
-    """x[key] = value, in place; for a Variable that nobody has to differentiate."""
+    """x[key] = value, for a Variable that nobody has to differentiate.
+
+    x gets a new array: what was computed from the old one, or shares memory with it, stays.
+    """
     if x.requires_grad or getattr(value, "requires_grad", False):
         raise GradientError(
             "x[key] = value would change what is recorded: "
@@ -125,7 +128,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
             "Write a new array instead: F.where(mask, value, x), or F.concat of its parts."
         )
     key = tuple(map(data_of, key)) if isinstance(key, tuple) else data_of(key)
-    x.data = with_item(x.data, key, data_of(value))
+    x.data = with_item(array_like(x.data, x.data), key, data_of(value))
 
 
 @standard
@@ -150,7 +153,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
         raise ValueError(f"take expected an axis, for x of shape {tuple(x.shape)}, got None.")
     if not has_dtype(indices, "integral"):
         raise TypeError(f"take expected indices of integers, got {indices.dtype}.")
-    axis, indices = from_front(axis or 0, x.ndim), data_of(indices)
+    axis, indices = from_front(axis or 0, x.ndim, "take"), data_of(indices)
     flat = array_namespace(indices).reshape(indices, (-1,))
     rows = Take(flat)(xp.moveaxis(x, axis, 0) if axis else x)
     before, after = x.shape[:axis], x.shape[axis + 1 :]
@@ -173,7 +176,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
         raise ValueError(
             f"take_along_axis expected indices of {x.ndim} dimensions, got {indices.ndim}."
         )
-    indices, axis = data_of(indices), from_front(axis, x.ndim)
+    indices, axis = data_of(indices), from_front(axis, x.ndim, "take_along_axis")
     return Pick(lambda x: array_namespace(x).take_along_axis(x, indices, axis=axis))(x)
 
 

@@ -1,12 +1,13 @@
 """Functions that move numbers without changing them. Parameters are the standard's."""
 
+import operator
 from collections.abc import Sequence
 from itertools import accumulate, pairwise, zip_longest
 from typing import Any
 
 from xpnet.autodiff import Function, data_of
 from xpnet.errors import ShapeError
-from xpnet.functions.declare import from_front, standard, structural
+from xpnet.functions.declare import axes_of, from_front, standard, structural
 from xpnet.functions.elementwise import not_equal, subtract
 from xpnet.functions.indexing import Pick
 from xpnet.namespace import array_namespace, has_dtype
@@ -63,7 +64,7 @@ class Concat(Function):
         self.axis = axis
 
     def forward(self, *xs: Any) -> Any:
-        self.axis = from_front(self.axis, xs[0].ndim)
+        self.axis = from_front(self.axis, xs[0].ndim, "concat")
         self.ends = [0, *accumulate(x.shape[self.axis] for x in xs)]
         return array_namespace(*xs).concat(xs, axis=self.axis)
 
@@ -80,7 +81,7 @@ class Roll(Function):
         return array_namespace(x).roll(x, self.shift, axis=self.axis)
 
     def backward(self, gy: Any) -> Any:
-        back = -self.shift if isinstance(self.shift, int) else tuple(-s for s in self.shift)
+        back = tuple(-s for s in self.shift)
         return array_namespace(gy).roll(gy, back, axis=self.axis)
 
 
@@ -107,7 +108,7 @@ def reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> A
 @standard
 def permute_dims(x: Any, /, axes: tuple[int, ...]) -> Any:
     """The axes of x in another order: axis i of the result is axis axes[i] of x."""
-    return PermuteDims(tuple(from_front(a, x.ndim) for a in axes))(x)
+    return PermuteDims(tuple(from_front(a, x.ndim, "permute_dims") for a in axes))(x)
 
 
 @standard
@@ -144,10 +145,10 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 @standard
 def expand_dims(x: Any, /, axis: int | tuple[int, ...]) -> Any:
     """x with new axes of length 1 at `axis`, counted in the result."""
-    axes = (axis,) if isinstance(axis, int) else axis
-    new = [from_front(a, x.ndim + len(axes)) for a in axes]
+    more = len(axis) if isinstance(axis, (tuple, list)) else 1
+    new = axes_of(axis, x.ndim + more, "expand_dims")
     if len(set(new)) < len(new):
-        raise ValueError(f"expand_dims expected different axes, got {tuple(axes)}.")
+        raise ValueError(f"expand_dims expected different axes, got {axis}.")
     lengths = iter(x.shape)
     shape = (1 if i in new else next(lengths) for i in range(x.ndim + len(new)))
     return reshape(x, tuple(shape))
@@ -156,7 +157,7 @@ def expand_dims(x: Any, /, axis: int | tuple[int, ...]) -> Any:
 @standard
 def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Any:
     """x without the axes `axis`, each of which must have length 1."""
-    axes = {from_front(a, x.ndim) for a in ((axis,) if isinstance(axis, int) else axis)}
+    axes = set(axes_of(axis, x.ndim, "squeeze"))
     if any(x.shape[a] != 1 for a in axes):
         raise ValueError(f"Only axes of length 1 can be squeezed; shape {x.shape}, axis {axis}.")
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
@@ -165,8 +166,7 @@ def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Any:
 @standard
 def moveaxis(x: Any, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> Any:
     """x with the axes `source` at the places `destination`; the others keep their order."""
-    pairs = [(a,) if isinstance(a, int) else a for a in (source, destination)]
-    sources, places = ([from_front(a, x.ndim) for a in axes] for axes in pairs)
+    sources, places = (axes_of(axes, x.ndim, "moveaxis") for axes in (source, destination))
     if len(sources) != len(places) or len(set(sources)) < len(sources):
         raise ValueError(f"moveaxis expected as many axes as places, got {source}, {destination}.")
     moved = dict(zip(places, sources, strict=True))
@@ -177,6 +177,8 @@ def moveaxis(x: Any, source: int | tuple[int, ...], destination: int | tuple[int
 @standard
 def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
     """The arrays one after another along `axis`; with None, all flattened first."""
+    if not arrays:
+        raise ValueError("concat expected one array or more, got none.")
     if axis is None:
         return concat([reshape(x, (-1,)) for x in arrays], axis=0)
     return Concat(axis)(*arrays)
@@ -194,7 +196,7 @@ def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
 @standard
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The parts of x along `axis`, without that axis: what `stack` puts together."""
-    axis = from_front(axis, x.ndim)
+    axis = from_front(axis, x.ndim, "unstack")
     before = (slice(None),) * axis
     return tuple(x[(*before, i, ...)] for i in range(x.shape[axis]))
 
@@ -202,7 +204,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 @standard
 def flip(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
     """x with the order of the numbers reversed along `axis`, or along all axes."""
-    return Flip(axis)(x)
+    return Flip(axes_of(axis, x.ndim, "flip"))(x)
 
 
 @standard
@@ -213,7 +215,12 @@ def roll(
 
     With axis None they are moved in the order of the flattened array.
     """
-    return Roll(shift, axis)(x)
+    shifts = shift if isinstance(shift, (tuple, list)) else (shift,)
+    shifts = tuple(operator.index(s) for s in shifts)
+    if axis is None:
+        return reshape(Roll(shifts, (0,))(reshape(x, (-1,))), x.shape)
+    axes = axes_of(axis, x.ndim, "roll")
+    return Roll(shifts if len(shifts) == len(axes) else shifts * len(axes), axes)(x)
 
 
 @standard
@@ -265,7 +272,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
 
     `prepend` and `append` are put before and after x first.
     """
-    axis = from_front(axis, x.ndim)
+    axis = from_front(axis, x.ndim, "diff")
     parts = [part for part in (prepend, x, append) if part is not None]
     x, before = concat(parts, axis=axis) if len(parts) > 1 else x, (slice(None),) * axis
     minus = not_equal if has_dtype(x, "bool") else subtract

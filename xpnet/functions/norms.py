@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from xpnet.autodiff import Function
-from xpnet.functions.declare import extension, from_front
+from xpnet.functions.declare import axes_of, extension
 from xpnet.functions.statistical import Axis
 from xpnet.namespace import array_namespace
 
@@ -66,8 +66,9 @@ def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: fl
     if ord == 0:
         counted = xp.astype(x != 0, xp.abs(x).dtype)
         return xp.sum(counted, axis=axis, keepdims=keepdims)
-    axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
-    axes = tuple(from_front(a, x.ndim) for a in axes)
+    axes = axes_of(axis, x.ndim, "vector_norm")
+    if not axes:
+        return xp.abs(x)
     y = VectorNorm(axes, ord)(x)
     return y if keepdims else xp.squeeze(y, axis=axes)
 

@@ -177,7 +177,7 @@ def _summed(axes: Any, ndim1: int, ndim2: int) -> tuple[tuple[int, ...], tuple[i
             raise ValueError(f"tensordot expected 0 to {min(ndim1, ndim2)} axes, got {axes}.")
         return tuple(range(ndim1 - axes, ndim1)), tuple(range(axes))
     first, second = (
-        tuple(from_front(a, n) for a in given)
+        tuple(from_front(a, n, "tensordot") for a in given)
         for given, n in zip(axes, (ndim1, ndim2), strict=True)
     )
     if not len(first) == len(second) == len(set(first)) == len(set(second)):

@@ -40,7 +40,7 @@ def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool
 @standard
 def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """x with the numbers along `axis` in order."""
-    axis = from_front(axis, x.ndim)
+    axis = from_front(axis, x.ndim, "sort")
     order = argsort(x, axis=axis, descending=descending, stable=stable)
     return take_along_axis(x, order, axis=axis)
 

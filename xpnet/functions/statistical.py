@@ -10,8 +10,8 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import Function
-from xpnet.functions.declare import from_front, standard
-from xpnet.namespace import array_namespace
+from xpnet.functions.declare import axes_of, from_front, standard
+from xpnet.namespace import array_namespace, has_dtype
 
 Axis = int | tuple[int, ...] | None
 
@@ -23,13 +23,14 @@ class _Reduction(Function):
         self.axis, self.keepdims, self.options = axis, keepdims, options
 
     def forward(self, x: Any) -> Any:
-        axes = range(x.ndim) if self.axis is None else self.axis
-        axes = (axes,) if isinstance(axes, int) else axes
-        self.reduced = {from_front(a, x.ndim) for a in axes}
+        name = type(self).__name__.lower()
+        axes = axes_of(self.axis, x.ndim, name)
+        self.reduced = set(axes)
         self.full = x.shape
         self.kept = tuple(1 if i in self.reduced else n for i, n in enumerate(x.shape))
-        reduce = getattr(array_namespace(x), type(self).__name__.lower())
-        return reduce(x, axis=self.axis, keepdims=self.keepdims, **self.options)
+        axis = None if self.axis is None else axes
+        reduce = getattr(array_namespace(x), name)
+        return reduce(x, axis=axis, keepdims=self.keepdims, **self.options)
 
     def spread(self, gy: Any) -> Any:
         """`gy`, one number for each reduced group, copied to all the group's places."""
@@ -57,7 +58,8 @@ class Prod(_Reduction):
         xp = array_namespace(gy)
         kept = [i for i in range(len(self.full)) if i not in self.reduced]
         order = (*kept, *self.reduced)
-        rows = xp.reshape(xp.permute_dims(x, order), (*(self.full[i] for i in kept), -1))
+        count = math.prod(self.full[i] for i in self.reduced)
+        rows = xp.reshape(xp.permute_dims(x, order), (*(self.full[i] for i in kept), count))
         others = _before(rows) * xp.flip(_before(xp.flip(rows, axis=-1)), axis=-1)
         others = xp.reshape(others, tuple(self.full[i] for i in order))
         inverse = tuple(order.index(i) for i in range(len(order)))
@@ -91,7 +93,7 @@ class _Running(Function):
         self.axis, self.options = axis, {"dtype": dtype, "include_initial": include_initial}
 
     def forward(self, x: Any) -> Any:
-        self.axis = from_front(self.axis, x.ndim)
+        self.axis = from_front(self.axis, x.ndim, self.name)
         return getattr(array_namespace(x), self.name)(x, axis=self.axis, **self.options)
 
     def without_initial(self, gy: Any) -> Any:
@@ -175,10 +177,12 @@ def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
 @standard
 def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The variance over `axis`: sum((x - mean)^2) / (n - correction)."""
+    if has_dtype(x, "complex floating"):
+        raise TypeError(f"var expected real numbers, got {x.dtype}; for |x - mean|^2 see abs.")
     deviations = x - mean(x, axis=axis, keepdims=True)
     squares = sum(deviations * deviations, axis=axis, keepdims=keepdims)
     count = compat.size(x) // (compat.size(squares) or 1)
-    return squares / (count - correction)
+    return squares / (count - correction if count > correction else 0.0)
 
 
 @standard

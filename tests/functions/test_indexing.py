@@ -1,0 +1,123 @@
+"""x[key] by arrays and masks: what is picked twice counts twice; what is not has gradient 0."""
+
+import numpy as np
+import pytest
+
+from xpnet import GradientError, Variable, array_namespace, functions as F, gradients
+from xpnet.testing import assert_close, check_gradients
+
+X = np.arange(1.0, 13.0).reshape(3, 4) / 4.0
+KEYS = {  # made of NumPy's arrays; array-api-strict knows those of the standard alone
+    "repeated integers": [0, 2, 2, 0, 0],
+    "negative integers": [-1, 0, -1],
+    "a matrix of integers": [[0, 1], [2, 2]],
+    "a mask of rows": [True, False, True],
+    "a mask of all": X > 1.0,
+    "a mask of nothing": X > 99.0,
+    "no integers": np.zeros((0,), dtype=np.int64),
+    "two arrays": ([0, 0, 2], [1, 1, 3]),
+    "an array and a slice": ([0, 2, 2], slice(1, 3)),
+    "an array and an integer": ([0, 2, 2], 1),
+}
+BEYOND_THE_STANDARD = {  # which knows an array for every axis, or one mask of all
+    "repeated integers",
+    "negative integers",
+    "a matrix of integers",
+    "a mask of rows",
+    "no integers",
+    "an array and a slice",
+}
+
+
+def of(array, key):
+    """The key with arrays of the backend."""
+    if isinstance(key, tuple):
+        return tuple(k if isinstance(k, (slice, int)) else of(array, k) for k in key)
+    host = np.asarray(key)
+    return array(host.tolist(), "bool" if host.dtype == bool else "int64")
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("wrapped", [False, True], ids=["arrays", "Variables"])
+def test_getitem_by_arrays(backend64, array, name, wrapped):
+    """The value is NumPy's; the derivatives agree with differences."""
+    if backend64.name.startswith("array_api_strict") and name in BEYOND_THE_STANDARD:
+        pytest.skip("the standard does not have such a key, and array-api-strict refuses it")
+    host = tuple(
+        k if isinstance(k, (slice, int)) else np.asarray(k)
+        for k in (KEYS[name] if isinstance(KEYS[name], tuple) else (KEYS[name],))
+    )
+    key = of(array, KEYS[name])
+    if name == "no integers":
+        key = F.zeros(0, dtype=backend64.xp.int64).data
+    if wrapped:
+        key = (
+            tuple(k if isinstance(k, (slice, int)) else Variable(k) for k in key)
+            if isinstance(key, tuple)
+            else Variable(key)
+        )
+    x = array(X.tolist())
+    assert_close(Variable(x)[key], X[host])
+    if X[host].size:
+        check_gradients(lambda x: x[key] ** 3, x)
+    else:
+        v = Variable(x)
+        (g,) = gradients(F.sum(v[key]), [v])
+        assert_close(g, np.zeros(X.shape))
+
+
+def test_each_time_counts(backend64, array):
+    """Row 2 was picked three times, row 1 never."""
+    v = Variable(array(X.tolist()))
+    (g,) = gradients(F.sum(F.take(v, array([2, 0, 2, 2], "int64"), axis=0)), [v])
+    assert_close(g, np.asarray([[1.0] * 4, [0.0] * 4, [3.0] * 4]))
+
+
+def test_equal_numbers_of_unique_values(backend64, array):
+    """The first of them has all of the gradient: of 1, 2, 1, 3 the values are 1, 2, 3."""
+    v = Variable(array([1.0, 2.0, 1.0, 3.0]))
+    values, indices, inverse, counts = F.unique_all(v)
+    assert_close(values, [1.0, 2.0, 3.0])
+    assert_close(indices, [0, 1, 3])
+    assert_close(inverse, [0, 1, 0, 2])
+    assert_close(counts, [2, 1, 1])
+    (g,) = gradients(F.sum(values * values), [v])
+    assert_close(g, [2.0, 4.0, 0.0, 6.0])
+
+
+# --- assignment after use -------------------------------------------------------------------------
+
+
+def test_a_constant_that_is_assigned_to_after_it_was_used(backend, array):
+    """The graph has kept what it was: by itself, by a view of it, as indices, mask or times."""
+    v, c = Variable(array([1.0, 2.0, 3.0])), F.ones(3)
+    i, m, r = F.asarray([0, 1]), F.asarray([True, False, True]), F.asarray([1, 2, 0])
+    uses = {
+        "a factor": (v * c, [1.0, 1.0, 1.0]),
+        "a view": (v[:2] * c[:2], [1.0, 1.0, 0.0]),
+        "a condition": (F.where(m, v, 0.0), [1.0, 0.0, 1.0]),
+        "a key": (v[i], [1.0, 1.0, 0.0]),
+        "a mask": (v[m], [1.0, 0.0, 1.0]),
+        "take": (F.take(v, i), [1.0, 1.0, 0.0]),
+        "take_along_axis": (F.take_along_axis(v, i, axis=0), [1.0, 1.0, 0.0]),
+    }
+    if not backend.name.startswith("jax"):  # whose repeats must be known before it runs
+        uses["repeat"] = (F.repeat(v, r), [1.0, 2.0, 0.0])
+    c[0], i[0], m[1], r[0] = 5.0, 2, True, 7
+    for y, expected in uses.values():
+        assert_close(gradients(F.sum(y), [v])[0], array(expected))
+
+
+def test_a_parameter_that_was_stepped_after_it_was_used(backend, array):
+    """A graph from before the step does not go back through the new weights."""
+    from xpnet import SGD, Parameter
+
+    w = Parameter(array([1.0, 2.0]))
+    y = F.sum(w * w)
+    y.backward()
+    SGD([w], lr=0.1).step()
+    with pytest.raises(
+        GradientError, match="an optimizer's step changed it since: compute the loss anew"
+    ):
+        y.backward()
+    assert array_namespace(w) is w.__array_namespace__()
