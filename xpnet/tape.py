@@ -7,6 +7,10 @@ or a leaf: a Variable that nothing was computed into. All the walk needs of them
     born             when it was made: after all its parents
     shape, dtype     of what came out
     pullback(gy)     of a Function: from the gradient of what came out, that of each parent
+
+One thread walks a graph at a time. Arrays that a graph was computed from stay as they are until the
+walk back: Variables see to that themselves, and an optimizer's step is noticed where a Parameter
+itself was kept; what else changes an array in place is not.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

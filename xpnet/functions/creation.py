@@ -19,6 +19,7 @@ from xpnet.functions.manipulation import broadcast_to, stack
 from xpnet.namespace import array_namespace, has_dtype
 
 Shape = int | tuple[int, ...]
+SCALARS = (bool, int, float, complex)
 
 
 def born(make: Callable[..., Any], dtype: Any, device: Any) -> Any:
@@ -68,8 +69,10 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
 
 
 def _holds(obj: Any, one: Callable[[Any], bool]) -> bool:
-    """Whether a nested sequence holds one of a kind."""
-    return isinstance(obj, (list, tuple)) and any(one(x) or _holds(x, one) for x in obj)
+    """Whether a nested sequence holds one of a kind, which is no scalar's."""
+    return isinstance(obj, (list, tuple)) and any(
+        type(x) not in SCALARS and (one(x) or _holds(x, one)) for x in obj
+    )
 
 
 def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
