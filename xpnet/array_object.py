@@ -22,23 +22,11 @@ def _unary(name: str) -> Callable[[Any], Any]:
 
 
 def _binary(name: str) -> Callable[[Any, Any], Any]:
-    """`x op other`; of no array and no number, `other` may know the answer."""
+    """`x1 op x2`; where one of them is no array and no number, it may know the answer itself."""
 
-    def operate(x: Any, other: Any) -> Any:
+    def operate(x1: Any, x2: Any) -> Any:
         try:
-            return functions[name](x, other)
-        except NoArrayError:
-            return NotImplemented
-
-    return operate
-
-
-def _reflected(name: str) -> Callable[[Any, Any], Any]:
-    """`other op x`, which Python asks of x when `other` knows no answer."""
-
-    def operate(x: Any, other: Any) -> Any:
-        try:
-            return functions[name](other, x)
+            return functions[name](x1, x2)
         except NoArrayError:
             return NotImplemented
 
@@ -46,7 +34,9 @@ def _reflected(name: str) -> Callable[[Any, Any], Any]:
 
 
 def _both(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    return _binary(name), _reflected(name)
+    """`x op other`, and `other op x`, which Python asks of x when `other` knows no answer."""
+    operate = _binary(name)
+    return operate, lambda x, other: operate(other, x)
 
 
 class ArrayObject:
