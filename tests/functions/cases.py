@@ -638,7 +638,7 @@ def _(draw):
     return lambda xp, x: xp.linalg.matrix_norm(x, **options), [x]
 
 
-@case("linalg.qr")
+@case("linalg.qr", complex_too=True)
 def _(draw):
     def call(xp, x):
         q, r = xp.linalg.qr(x)
