@@ -30,6 +30,11 @@ def draw(shape, name):
     return x + 1j * rng.normal(size=shape), "complex128"
 
 
+def few(backend, lengths):
+    """On JAX every third: it compiles each of them, and NumPy has seen them all."""
+    return lengths[::3] if backend.name.startswith("jax") else lengths
+
+
 def test_the_extension_is_whole(backend, array):
     xp = array_namespace(Variable(array([1.0])))
     assert dir(xp.fft) == sorted(SIGNATURES)
@@ -44,7 +49,8 @@ def test_the_extension_is_whole(backend, array):
 def test_one_axis(backend64, array, name, norm):
     """Cut to a length, filled up to one, or as it is; on arrays and on Variables."""
     a, dtype = draw((2, 5), name)
-    for axis, n in [(-1, None), (1, 5), (0, 1), (0, 2), (-1, 3), (1, 4), (0, 5), (-1, 8)]:
+    lengths = [(-1, None), (1, 5), (0, 1), (0, 2), (-1, 3), (1, 4), (0, 5), (-1, 8)]
+    for axis, n in few(backend64, lengths):
         options = {"n": n, "axis": axis, "norm": norm}
         expected = getattr(np.fft, name)(a, **options)
         for given in (array(a, dtype), Variable(array(a, dtype))):
@@ -56,7 +62,7 @@ def test_one_axis(backend64, array, name, norm):
 def test_derivatives_of_one_axis(backend64, array, name, norm):
     """Of even and odd lengths, shorter and longer than the array."""
     a, dtype = draw((4, 2), name)
-    for n in (None, 1, 3, 6):
+    for n in few(backend64, [None, 1, 3, 6]):
         check_gradients(
             lambda x, n=n: getattr(fft, name)(x, n=n, axis=0, norm=norm), array(a, dtype), order=1
         )
