@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.functions.cases import CASES, LACKS
-from xpnet import array_namespace
-from xpnet.namespace import kinds
+from xpnet import Variable, array_namespace, using
+from xpnet.namespace import EXTENSIONS, kinds
 from xpnet.testing import check_gradients
 
 DIFFERENTIABLE = sorted(name for name, kind in kinds.items() if kind == "differentiable")
@@ -18,6 +18,35 @@ DIFFERENTIABLE = sorted(name for name, kind in kinds.items() if kind == "differe
 
 def test_every_differentiable_function_has_a_case():
     assert sorted(CASES) == DIFFERENTIABLE
+
+
+class Spy:
+    """A namespace that notes, by name, what is taken from it."""
+
+    def __init__(self, xp, taken, extension=""):
+        self.xp, self.taken, self.extension = xp, taken, extension
+
+    def __getattr__(self, name):
+        full = f"{self.extension}.{name}" if self.extension else name
+        found = getattr(self.xp, name)
+        if full in EXTENSIONS:
+            return Spy(found, self.taken, full)
+        self.taken.add(full)
+        return found
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+@settings(max_examples=3, deadline=None, derandomize=True, database=None)
+@given(data=st.data())
+def test_a_case_calls_the_function_that_it_stands_for(name, data):
+    """And what comes of it is recorded: else the table would claim what nothing tests."""
+    with using("numpy", dtype="float64") as backend:
+        for case in CASES[name]:
+            call, hosts = data.draw(case)
+            xs, taken = [Variable(backend.asarray(host)) for host in hosts], set()
+            y = call(Spy(array_namespace(*xs), taken), *xs)
+            assert name in taken
+            assert y.requires_grad
 
 
 @pytest.mark.parametrize(
