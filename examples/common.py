@@ -54,7 +54,7 @@ def begin(
     except (xpnet.BackendError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     xpnet.manual_seed(0)
-    return args, backend, xpnet.backend.default_rng()
+    return args, backend, xpnet.random.default_rng()
 
 
 def positive(text: str) -> int:

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from xpnet import MLP, ShapeError, initializers as init, manual_seed, to_numpy, using
-from xpnet.backend import default_rng
+from xpnet.random import default_rng
 
 SHAPE = (300, 200)
 VARIANCES = {

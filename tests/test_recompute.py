@@ -24,7 +24,7 @@ from xpnet import (
     to_numpy,
     using,
 )
-from xpnet.backend import default_rng
+from xpnet.random import default_rng
 from xpnet.testing import assert_close, check_gradients
 from xpnet.transforms import checkpoint, grad, hessian, hvp, jvp, value_and_grad
 

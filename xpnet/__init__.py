@@ -29,7 +29,6 @@ from xpnet.autodiff import (
 from xpnet.backend import (
     Backend as Backend,
     current as current,
-    manual_seed as manual_seed,
     to_numpy as to_numpy,
     use as use,
     using as using,
@@ -65,6 +64,7 @@ from xpnet.optimizers import (
     Momentum as Momentum,
     RMSProp as RMSProp,
 )
+from xpnet.random import manual_seed as manual_seed
 from xpnet.tape import no_grad as no_grad
 from xpnet.transforms import (
     checkpoint as checkpoint,

@@ -28,15 +28,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, singledispatch
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import array_api_compat as compat
 import numpy as np
 
 from xpnet.errors import BackendError
-
-if TYPE_CHECKING:
-    from numpy.random import Generator
 
 Array = Any  # an object of the array API standard; the libraries share no base class to name here
 
@@ -339,29 +336,6 @@ def to_numpy(x: Any) -> Any:
     if type(x).__module__.startswith("array_api_strict"):
         x = x.to_device(import_module("array_api_strict").Device("CPU_DEVICE"))
     return np.asarray(x)
-
-
-_generator: "Generator | None" = None
-
-
-def manual_seed(seed: int) -> None:
-    """Start xpnet's random numbers anew from `seed`.
-
-    All are drawn on the host by NumPy (PCG64), in float64, then cast and sent to the device: one
-    seed gives the same initial weights and the same shuffles, bit for bit, on every backend.
-    """
-    global _generator
-    _generator = np.random.default_rng(seed)
-
-
-def default_rng(rng: "int | Generator | None" = None) -> "Generator":
-    """`rng` itself, a generator seeded by it, or (None) the one that `manual_seed` started."""
-    global _generator
-    if rng is not None:
-        return np.random.default_rng(rng)
-    if _generator is None:
-        _generator = np.random.default_rng()
-    return _generator
 
 
 def with_item(x: Array, key: Any, value: Array) -> Array:

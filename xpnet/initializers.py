@@ -15,8 +15,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from xpnet.backend import Array, current, default_rng
+from xpnet.backend import Array, current
 from xpnet.errors import ShapeError
+from xpnet.random import default_rng
 
 Shape = tuple[int, ...]
 Initializer = Callable[..., Array]

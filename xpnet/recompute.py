@@ -8,10 +8,11 @@ from typing import Any
 
 from xpnet import tree
 from xpnet.autodiff import Function, Variable
-from xpnet.backend import Array, default_rng
+from xpnet.backend import Array
 from xpnet.calls import fresh, name_of, node_of, slopes, standing_for, tracked
 from xpnet.errors import GradientError
 from xpnet.namespace import array_namespace
+from xpnet.random import default_rng
 from xpnet.tape import Node, clock, edge, recording
 
 

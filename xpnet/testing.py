@@ -12,8 +12,9 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import FLOATING, Variable, as_constant, data_of, gradients
-from xpnet.backend import Array, array_like, current, default_rng, to_numpy
+from xpnet.backend import Array, array_like, current, to_numpy
 from xpnet.namespace import array_namespace, has_dtype
+from xpnet.random import default_rng
 
 
 def numerical_gradient(f: Callable[[Any], Any], x: Array, eps: float | None = None) -> Array:

@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import pytest
 
 import xpnet
@@ -27,6 +28,7 @@ from xpnet import (
     to_numpy,
     using,
 )
+from xpnet.layers import Buffer
 from xpnet.testing import assert_close, numerical_gradient
 
 X = [[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]]
@@ -411,3 +413,41 @@ def test_layer_and_data_of_two_precisions(backend, array):
     assert x.grad.dtype == backend.dtype
     assert_close(x.grad, xpnet.to_numpy(layer.W).T, rtol=1e-6)
     assert_close(layer.W.grad, [[1.0], [2.0]])
+
+
+class Counter(xpnet.Layer):
+    """It counts what it has seen, and draws."""
+
+    def __init__(self):
+        self.weight = Parameter([2.0])
+        self.seen = Buffer(xpnet.current().asarray([0.0]))
+        self.rng = np.random.default_rng(0)
+
+    def forward(self, x):
+        self.seen.data = self.seen.data + 1.0
+        return self.weight * x
+
+
+def test_buffers_are_saved_and_moved_but_never_learn(backend, array):
+    """They are in state_dict under their names; parameters() has them not."""
+    model = xpnet.Sequential(Counter(), Counter())
+    model(array([1.0]))
+    assert [name for name, _ in model.named_buffers()] == ["layers.0.seen", "layers.1.seen"]
+    assert len(list(model.parameters())) == 2
+    state = {name: to_numpy(x).copy() for name, x in model.state_dict().items()}
+    assert state["layers.1.seen"].tolist() == [1.0]
+    other = xpnet.Sequential(Counter(), Counter())
+    other.load_state_dict(state)
+    assert_close(other[1].seen.data, [1.0])
+    with pytest.raises(StateError, match="layers.1.seen"):
+        other.load_state_dict({k: v for k, v in state.items() if k != "layers.1.seen"})
+    model.to("numpy")
+    assert isinstance(model[0].seen.data, np.ndarray)
+
+
+def test_generators_of_a_layers_own_are_found(backend):
+    """By name, one that two layers share once: a checkpoint keeps where they are."""
+    model = xpnet.Sequential(Counter(), Counter())
+    assert [n for n, _ in model.named_generators()] == ["layers.0.rng", "layers.1.rng"]
+    model[1].rng = model[0].rng
+    assert [n for n, _ in model.named_generators()] == ["layers.0.rng"]

@@ -140,12 +140,12 @@ def _what_is_left_told(path: Path) -> Iterator[None]:
 def _train(flags: dict[str, Any], screen: "Console", quiet: bool) -> "History":
     """The work itself, on the backend in force."""
     from xpnet import functions as F
-    from xpnet.backend import default_rng
     from xpnet.cli.screen import Screen
     from xpnet.data import count_classes, load_mnist
     from xpnet.layers import MLP
     from xpnet.metrics import accuracy
     from xpnet.optimizers import optimizer
+    from xpnet.random import default_rng
     from xpnet.training import Callback, LinearDecay, Run, Trainer
     from xpnet.training.interrupt import hold
 

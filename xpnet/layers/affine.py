@@ -4,9 +4,9 @@ from typing import Any
 
 from xpnet import functions as F
 from xpnet.autodiff import Parameter
-from xpnet.errors import ShapeError
 from xpnet.initializers import Initializer, initializer, zeros
 from xpnet.layers.base import Layer
+from xpnet.layers.expected import misfit
 from xpnet.namespace import has_dtype
 
 
@@ -48,22 +48,10 @@ class Affine(Layer):
     def forward(self, x: Any) -> Any:
         shape: tuple[int, ...] = getattr(x, "shape", ())
         if len(shape) < 2 or shape[-1] != self.W.shape[0]:
-            raise self._misfit(x)
+            raise misfit(self, x, ("batch", self.W.shape[0]))
         if x.dtype != self.W.dtype and not has_dtype(x, "real floating"):
-            raise self._misfit(x)
+            raise misfit(self, x, ("batch", self.W.shape[0]), self.W.dtype)
         return F.linear(x, self.W, self.b)
-
-    def _misfit(self, x: Any) -> Exception:
-        """What is wrong with x, and what to do."""
-        wanted = f"{self!r} expected x of shape (batch, {self.W.shape[0]})"
-        if not hasattr(x, "shape"):
-            hint = "xpnet.current().asarray(x) makes an array"
-            return TypeError(f"{wanted}, got a {type(x).__name__}; {hint}.")
-        shape, dtype = tuple(x.shape), self.W.dtype
-        if len(shape) > 1 and shape[-1] == self.W.shape[0]:
-            return TypeError(f"{wanted} and dtype {dtype}, got {x.dtype}. Use F.astype(x, dtype).")
-        one = " For one sample use x[None, :]." if len(shape) == 1 else ""
-        return ShapeError(f"{wanted}, got {shape}.{one}")
 
     def __repr__(self) -> str:
         bias = ", bias=False" if self.b is None else ""

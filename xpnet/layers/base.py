@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import array_api_compat as compat
 
@@ -12,6 +12,25 @@ from xpnet.autodiff import Parameter, Variable, as_constant, data_of, gradients
 from xpnet.backend import Array, Backend, array_like, resolve, to_numpy
 from xpnet.errors import GradientError, StateError
 from xpnet.tape import seed
+
+if TYPE_CHECKING:
+    from xpnet.random import Generator
+
+
+class Buffer:
+    """An array that is a layer's state but no parameter: it is saved and moved, and never learns.
+
+    Such as the running mean of a `BatchNorm2d`. The layer sets `data` anew, or changes it.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Array) -> None:
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"Buffer({self.data!r})"
+
 
 _inside: ContextVar[bool] = ContextVar("xpnet_inside_a_layer", default=False)
 
@@ -109,15 +128,26 @@ class Layer:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Each parameter once, with its name: the path of attributes to it, "hidden.0.W"."""
-        seen: set[int] = set()
-        for name, value in _inventory(vars(self), ""):
-            if isinstance(value, Parameter) and id(value) not in seen:
-                seen.add(id(value))
-                yield name, value
+        return self._named(lambda value: isinstance(value, Parameter))
 
     def parameters(self) -> Iterator[Parameter]:
         """Each parameter once."""
         return (p for _, p in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Each buffer once, with its name: "hidden.1.running_mean"."""
+        return self._named(lambda value: isinstance(value, Buffer))
+
+    def named_generators(self) -> Iterator[tuple[str, "Generator"]]:
+        """Each random number generator of a layer's own once, with its name: "hidden.2.rng"."""
+        return self._named(_is_generator)
+
+    def _named(self, wanted: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        for name, value in _inventory(vars(self), ""):
+            if wanted(value) and id(value) not in seen:
+                seen.add(id(value))
+                yield name, value
 
     def sublayers(self) -> Iterator["Layer"]:
         """The layer itself and every layer in it; one that stands in two places, twice."""
@@ -130,37 +160,43 @@ class Layer:
             p.cleargrad()
 
     def state_dict(self) -> dict[str, Array]:
-        """The parameters' arrays by name: the arrays themselves, not copies."""
-        return {name: p.data for name, p in self.named_parameters()}
+        """The arrays of parameters and buffers by name: the arrays themselves, not copies."""
+        return {name: p.data for name, p in self._state()}
+
+    def _state(self) -> Iterator[tuple[str, Any]]:
+        yield from self.named_parameters()
+        yield from self.named_buffers()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set every parameter from arrays of any library; dtype and device stay the parameter's.
+        """Set parameters and buffers from arrays of any library; they keep dtype and device.
 
         Raises
         ------
         StateError
-            A name is missing or unknown, or a shape differs. Then no parameter is changed.
+            A name is missing or unknown, or a shape differs. Then nothing is changed.
         """
-        parameters = dict(self.named_parameters())
+        parameters = dict(self._state())
         if parameters.keys() != state.keys():
             missing = sorted(parameters.keys() - state.keys())
             unknown = sorted(state.keys() - parameters.keys())
             raise StateError(f"{self!r}: the state lacks {missing} and has unknown {unknown}.")
         for name, p in parameters.items():
-            expected, given = tuple(p.shape), tuple(state[name].shape)
+            expected, given = tuple(p.data.shape), tuple(state[name].shape)
             if expected != given:
                 raise StateError(f"{self!r}: expected {name} of shape {expected}, got {given}.")
         for name, p in parameters.items():
             p.data = array_like(state[name], p.data)
 
     def to(self, backend: str | Backend) -> Self:
-        """Move the parameters to another library or device; gradients are forgotten.
+        """Move parameters and buffers to another library or device; gradients are forgotten.
 
         Make the optimizer afterwards: what it keeps does not move.
         """
         backend = resolve(backend)
         for p in self.parameters():
             p.data, p.grad = backend.asarray(to_numpy(p.data).copy()), None
+        for _, b in self.named_buffers():
+            b.data = backend.asarray(to_numpy(b.data).copy())
         return self
 
     def train(self, mode: bool = True) -> Self:
@@ -208,9 +244,13 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
     return forward
 
 
+def _is_generator(value: Any) -> bool:
+    return hasattr(value, "bit_generator")  # not by its class: to name that is to load numpy.random
+
+
 def _inventory(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every Parameter and Layer in attributes, lists, tuples and dicts, with the path to it."""
-    if isinstance(value, (Parameter, Layer)):
+    """What a state is made of, in attributes, lists, tuples and dicts, with the path to it."""
+    if isinstance(value, (Parameter, Buffer, Layer)) or _is_generator(value):
         yield path, value
     if isinstance(value, Layer):
         value = vars(value)

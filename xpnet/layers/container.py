@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from xpnet.backend import default_rng
 from xpnet.initializers import Initializer
 from xpnet.layers.activation import activation as activation_layer
 from xpnet.layers.affine import Affine
 from xpnet.layers.base import Layer
+from xpnet.random import default_rng
 
 
 class Sequential(Layer):

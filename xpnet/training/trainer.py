@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xpnet.backend import Array, current, default_rng
+from xpnet.backend import Array, current
 from xpnet.errors import TrainingError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
 from xpnet.optimizers import Optimizer
+from xpnet.random import default_rng
 from xpnet.training import evaluation
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.evaluation import Data

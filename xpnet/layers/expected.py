@@ -1,0 +1,49 @@
+"""What a layer expects of its input, and the error that says so."""
+
+from typing import Any
+
+from xpnet.errors import ShapeError
+from xpnet.namespace import has_dtype
+
+Sizes = tuple[int | str, ...]  # a number is asked for; a name stands for any size
+
+
+def require(layer: object, x: Any, sizes: Sizes, dtype: Any = None) -> None:
+    """Raise `misfit` unless x has these sizes and, where a dtype is given, floating-point numbers.
+
+    >>> import xpnet
+    >>> require(xpnet.ReLU(), xpnet.Variable([[1.0, 2.0]]), ("batch", 3))
+    Traceback (most recent call last):
+        ...
+    xpnet.errors.ShapeError: ReLU() expected x of shape (batch, 3), got (1, 2).
+    """
+    if not _fits(getattr(x, "shape", None), sizes):
+        raise misfit(layer, x, sizes)
+    if dtype is not None and x.dtype != dtype and not has_dtype(x, "real floating"):
+        raise misfit(layer, x, sizes, dtype)
+
+
+def misfit(layer: object, x: Any, sizes: Sizes, dtype: Any = None) -> Exception:
+    """The error: what was expected and given, where, and what to try.
+
+    With a dtype, that is what does not fit; else it is the shape, or that x is no array.
+    """
+    wanted = f"{layer!r} expected x of shape ({', '.join(map(str, sizes))})"
+    if not hasattr(x, "shape"):
+        hint = "xpnet.current().asarray(x) makes an array"
+        return TypeError(f"{wanted}, got a {type(x).__name__}; {hint}.")
+    shape = tuple(x.shape)
+    if dtype is not None:
+        return TypeError(f"{wanted} and dtype {dtype}, got {x.dtype}. Use F.astype(x, dtype).")
+    one = ""
+    if len(shape) == len(sizes) - 1:
+        one = f" For one sample use x[None, {':' if len(shape) == 1 else '...'}]."
+    return ShapeError(f"{wanted}, got {shape}.{one}")
+
+
+def _fits(shape: tuple[int, ...] | None, sizes: Sizes) -> bool:
+    if shape is None or len(shape) != len(sizes):
+        return False
+    return all(
+        size == given or isinstance(size, str) for size, given in zip(sizes, shape, strict=True)
+    )
