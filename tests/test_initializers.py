@@ -32,6 +32,18 @@ def test_variance(backend, name):
         assert abs(host).max() <= math.sqrt(3) * std
 
 
+KERNEL = (50, 20, 5, 3)
+OF_KERNELS = {"glorot_normal": 2 / 1050, "he_uniform": 2 / 300, "lecun_normal": 1 / 300}
+
+
+@pytest.mark.parametrize("name", OF_KERNELS)
+def test_variance_of_a_kernel(backend, name):
+    """(outputs, channels, *lengths): 20 * 5 * 3 numbers go in, 50 * 5 * 3 outputs come of one."""
+    host = to_numpy(init.initializer(name)(KERNEL, 0)).astype("float64")
+    assert host.shape == KERNEL
+    assert abs(host.var() / OF_KERNELS[name] - 1) < 4 * math.sqrt(2 / 15_000)
+
+
 def test_zeros(backend):
     """Zeros, for biases."""
     b = init.zeros((3,))
@@ -40,7 +52,7 @@ def test_zeros(backend):
 
 
 def test_a_function_is_its_own_initializer(backend):
-    """initializer(f) is f; fans need two dimensions."""
+    """initializer(f) is f; fans need two dimensions or more."""
     assert init.initializer(init.zeros) is init.zeros
     with pytest.raises(ShapeError, match=r"got \(3,\)"):
         init.he_normal((3,))

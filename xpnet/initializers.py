@@ -5,6 +5,8 @@ result, cast to the backend's dtype, to the backend's device: one seed gives the
 for bit, on every library.
 
 For a weight of shape (in_features, out_features), fan_in = in_features, fan_out = out_features.
+For the kernel of a convolution, of shape (outputs, channels, *lengths), fan_in is the product of
+channels and lengths, and fan_out that of outputs and lengths.
 
     glorot_normal, glorot_uniform    variance 2 / (fan_in + fan_out)    sigmoid, tanh, softmax
     he_normal, he_uniform            variance 2 / fan_in                ReLU
@@ -107,8 +109,13 @@ def _born(host: Any) -> Array:
 
 
 def _fans(shape: Shape) -> tuple[int, int]:
-    if len(shape) != 2 or 0 in shape:
+    """How many numbers go into an output, and how many outputs an input goes into."""
+    if len(shape) < 2 or 0 in shape:
         raise ShapeError(
-            f"Expected a weight of shape (in_features, out_features), none of them 0, got {shape}."
+            f"Expected a weight of shape (in_features, out_features), or a kernel of shape "
+            f"(outputs, channels, *lengths), none of them 0, got {shape}."
         )
-    return shape
+    if len(shape) == 2:
+        return shape
+    lengths = math.prod(shape[2:])
+    return shape[1] * lengths, shape[0] * lengths

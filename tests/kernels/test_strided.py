@@ -1,0 +1,123 @@
+"""The kernels for NumPy give what the text in the standard gives."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from xpnet.functions import windows
+from xpnet.kernels import kernels, strided
+from xpnet.kernels.window import Window
+from xpnet.testing import assert_close
+
+DRAWN = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+
+
+@st.composite
+def arrays_and_windows(draw):
+    """A window over one to three axes, groups, and the arrays x, W, gy and b that meet it."""
+    d = draw(st.integers(1, 3))
+
+    def axes(low, high):
+        return tuple(draw(st.integers(low, high)) for _ in range(d))
+
+    kernel, stride, dilation, padding = axes(1, 3), axes(1, 3), axes(1, 2), axes(0, 2)
+    reach = [g * (k - 1) + 1 for k, g in zip(kernel, dilation, strict=True)]
+    least = [max(1, r - 2 * p) for r, p in zip(reach, padding, strict=True)]
+    window = Window.over(
+        tuple(n + draw(st.integers(0, 3)) for n in least), kernel, stride, padding, dilation
+    )
+    n, groups, cin, cout = (draw(st.integers(low, 3)) for low in (0, 1, 1, 1))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    x = rng.integers(-3, 4, (n, groups * cin, *window.size)).astype("float64")
+    W = rng.normal(size=(groups * cout, cin, *kernel))
+    gy = rng.normal(size=(n, groups * cout, *window.out))
+    return window, groups, x, W, gy, rng.normal(size=groups * cout), rng.normal(size=groups * cin)
+
+
+@pytest.mark.parametrize("block", ["whole", "small"])
+@DRAWN
+@given(drawn=arrays_and_windows())
+def test_convolution(drawn, block):
+    """Forward, transposed and by the weights, whatever the size of a block."""
+    window, groups, x, W, gy, b, c = drawn
+    plain = windows
+    with pytest.MonkeyPatch.context() as patch:
+        if block == "small":
+            patch.setattr(strided, "COLUMNS", 5)
+        for bias in (b, None):
+            expected = plain.correlate(x, W, bias, window, groups)
+            actual = strided.correlate(x, W, bias, window, groups)
+            assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+        for bias in (c, None):
+            expected = plain.spread(gy, W, bias, window, groups)
+            actual = strided.spread(gy, W, bias, window, groups)
+            assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+        expected = plain.weigh(x, gy, window, groups)
+        assert_close(strided.weigh(x, gy, window, groups), expected, rtol=1e-12, atol=1e-12)
+
+
+@DRAWN
+@given(drawn=arrays_and_windows())
+def test_pooling(drawn):
+    """Maxima with equals among them, sums, and the transposes of both."""
+    window, _, x, _, _, _, _ = drawn
+    gy = np.random.default_rng(1).normal(size=(*x.shape[:2], *window.out))
+    z = np.random.default_rng(2).normal(size=x.shape)
+    y = strided.maxima(x, window)
+    assert_close(y, windows.maxima(x, window))
+    for name, arrays in {
+        "place": (gy, x, y),
+        "choose": (z, x, y),
+        "sums": (x,),
+        "shares": (gy,),
+    }.items():
+        actual, expected = (getattr(text, name)(*arrays, window) for text in (strided, windows))
+        assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_sums_of_float16():
+    """They are float32's, rounded once: 5,000 ones are 5,000, where float16 counts to 2,048."""
+    x, W = np.ones((1, 50, 10, 10), "float16"), np.ones((1, 50, 10, 10), "float16")
+    window = Window.over((10, 10), (10, 10), (1, 1), (0, 0), (1, 1))
+    y = strided.correlate(x, W, np.ones(1, "float16"), window, 1)
+    assert (y.dtype, y.item()) == ("float16", 5000.0)  # 5,001, to the four digits there are
+    x, gy = np.ones((5000, 1, 1, 1), "float16"), np.ones((5000, 1, 1, 1), "float16")
+    window = Window.over((1, 1), (1, 1), (1, 1), (0, 0), (1, 1))
+    W = strided.weigh(x, gy, window, 1)
+    assert (W.dtype, W.item()) == ("float16", 5000.0)
+
+
+def test_inputs_stay_as_they_are():
+    """Read-only arrays, and results that share no memory with them."""
+    window = Window.over((4, 4), (1, 1), (1, 1), (0, 0), (1, 1))
+    x, W = np.ones((2, 3, 4, 4)), np.ones((2, 3, 1, 1))
+    x.flags.writeable = W.flags.writeable = False
+    for y in (
+        strided.correlate(x, W, None, window, 1),
+        strided.spread(strided.correlate(x, W, None, window, 1), W, None, window, 1),
+        strided.maxima(x, window),
+        strided.sums(x, window),
+        strided.shares(x, window),
+        strided.place(x, x, x, window),
+    ):
+        assert not np.shares_memory(y, x)
+        assert y.flags.writeable
+
+
+def test_the_batch_is_innermost():
+    """What a kernel gives, the next takes without a copy."""
+    window = Window.over((5, 5), (2, 2), (1, 1), (0, 0), (1, 1))
+    x = np.random.default_rng(0).normal(size=(8, 3, 5, 5)).astype("float32")
+    y = strided.correlate(x, np.ones((4, 3, 2, 2), "float32"), None, window, 1)
+    assert y.dtype == "float32"
+    assert np.moveaxis(np.maximum(y, 0.0), 0, -1).flags.c_contiguous
+    pool = Window.over((4, 4), (2, 2), (2, 2), (0, 0), (1, 1))
+    assert np.moveaxis(strided.maxima(y, pool), 0, -1).flags.c_contiguous
+
+
+def test_the_arrays_choose():
+    """NumPy's have kernels; the strict library's have not."""
+    assert kernels(np.zeros(3)) is strided
+    strict = pytest.importorskip("array_api_strict", reason="a library without kernels")
+    assert kernels(strict.zeros(3)) is None
+    assert kernels(np.zeros(3), strict.zeros(3)) is None

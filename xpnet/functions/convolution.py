@@ -1,0 +1,258 @@
+"""Convolution in any number of dimensions, as deep learning has it: without turning the kernel.
+
+It is one form in three arrays, linear in each: the sum over all n, o, c, p, k of
+
+    x[n, c, p s + k d] W[o, c, k] u[n, o, p]            (stride s, dilation d, places p, kernel k)
+
+Leave out one of the three, and the sum over the others is a function of them:
+
+    Correlate(x, W)     without u: the convolution
+    Spread(u, W)        without x: the transposed convolution, each number spread by the kernel
+    Weigh(x, u)         without W: how much each weight takes part
+
+The derivatives of each are the other two: three functions, closed under differentiation.
+"""
+
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
+
+from xpnet.autodiff import Function
+from xpnet.errors import ShapeError
+from xpnet.functions import windows
+from xpnet.kernels import kernels
+from xpnet.kernels.window import Window
+from xpnet.namespace import array_namespace
+
+Lengths = int | tuple[int, ...]
+
+
+class Correlate(Function):
+    """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p s + k d] W[o, c, k]."""
+
+    def __init__(self, window: Window, groups: int) -> None:
+        self.window, self.groups = window, groups
+
+    def forward(self, x: Any, W: Any, b: Any) -> Any:
+        array_namespace(x, W, b)  # of one library, or an error
+        text = kernels(x, W) or windows
+        return text.correlate(x, W, b, self.window, self.groups)
+
+    def backward(self, gy: Any, x: Any, W: Any) -> Any:
+        gx = Spread(self.window, self.groups)(gy, W, None) if self.needs[0] else None
+        gW = Weigh(self.window, self.groups)(x, gy) if self.needs[1] else None
+        return gx, gW, _of_bias(gy) if self.needs[2] else None
+
+
+class Spread(Function):
+    """x[n, c, p s + k d] = b[c] + the sum over o of u[n, o, p] W[o, c, k]."""
+
+    def __init__(self, window: Window, groups: int) -> None:
+        self.window, self.groups = window, groups
+
+    def forward(self, u: Any, W: Any, b: Any) -> Any:
+        array_namespace(u, W, b)
+        text = kernels(u, W) or windows
+        return text.spread(u, W, b, self.window, self.groups)
+
+    def backward(self, gy: Any, u: Any, W: Any) -> Any:
+        gu = Correlate(self.window, self.groups)(gy, W, None) if self.needs[0] else None
+        gW = Weigh(self.window, self.groups)(gy, u) if self.needs[1] else None
+        return gu, gW, _of_bias(gy) if self.needs[2] else None
+
+
+class Weigh(Function):
+    """W[o, c, k] = the sum over n, p of x[n, c, p s + k d] u[n, o, p]."""
+
+    def __init__(self, window: Window, groups: int) -> None:
+        self.window, self.groups = window, groups
+
+    def forward(self, x: Any, u: Any) -> Any:
+        text = kernels(x, u) or windows
+        return text.weigh(x, u, self.window, self.groups)
+
+    def backward(self, gW: Any, x: Any, u: Any) -> Any:
+        gx = Spread(self.window, self.groups)(u, gW, None) if self.needs[0] else None
+        gu = Correlate(self.window, self.groups)(x, gW, None) if self.needs[1] else None
+        return gx, gu
+
+
+def _of_bias(gy: Any) -> Any:
+    """The gradient of the bias: gy summed over the batch and the places."""
+    return array_namespace(gy).sum(gy, axis=(0, *range(2, gy.ndim)))
+
+
+def conv(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: Lengths = 1,
+    padding: Lengths | str = 0,
+    dilation: Lengths = 1,
+    groups: int = 1,
+) -> Any:
+    """The convolution of images (signals, volumes) with a kernel, as deep learning has it.
+
+    y[n, o, p] = bias[o] + the sum over c, k of x[n, c, p stride + k dilation] weight[o, c, k]
+
+    Parameters
+    ----------
+    x : array or Variable, shape (batch, channels, *spatial)
+        Any number of spatial axes, at least one.
+    weight : array or Variable, shape (outputs, channels / groups, *kernel)
+    bias : array or Variable, shape (outputs,), optional
+    stride : int, or one for each axis
+        How far the kernel moves from one output to the next.
+    padding : int, one for each axis, "same" or "valid"
+        Zeros before and after each axis. "same": as many as keep its length, which needs a stride
+        of 1, the odd one after it; "valid": none.
+    dilation : int, or one for each axis
+        How far apart the kernel's numbers lie.
+    groups : int
+        Channels and outputs are split in so many parts, and each part of the outputs sees but its
+        own part of the channels.
+
+    Returns
+    -------
+    array or Variable, shape (batch, outputs, *places)
+        (length + padding before and after - dilation (kernel - 1) - 1) // stride + 1 places an
+        axis. On NumPy and CuPy a view: the batch is innermost in memory.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit, the groups do not divide, or the kernel does not fit into x.
+
+    Notes
+    -----
+    Differentiable to any order. It is a cross-correlation: the kernel is not turned round. Source:
+    LeCun et al., "Gradient-based learning applied to document recognition", 1998; dilation: Yu and
+    Koltun, 2016; groups: Krizhevsky, Sutskever and Hinton, 2012.
+    """
+    d = _check("conv", x, weight, bias, groups, weight.shape[0])
+    if x.shape[1] != weight.shape[1] * groups:
+        raise ShapeError(
+            f"conv expected x of {weight.shape[1] * groups} channels for weight of shape "
+            f"{tuple(weight.shape)} in {groups} groups, got {tuple(x.shape)}."
+        )
+    kernel, steps, gaps = tuple(weight.shape[2:]), lengths(stride, d), lengths(dilation, d)
+    around = padded(padding, kernel, steps, gaps)
+    return Correlate(Window(tuple(x.shape[2:]), kernel, steps, around, gaps), groups)(
+        x, weight, bias
+    )
+
+
+def conv_transpose(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    stride: Lengths = 1,
+    padding: Lengths = 0,
+    output_padding: Lengths = 0,
+    groups: int = 1,
+    dilation: Lengths = 1,
+) -> Any:
+    """The transpose of `conv`, its gradient by x: each number is spread by the kernel.
+
+    y[n, o, p stride + k dilation] += the sum over c of x[n, c, p] weight[c, o, k]
+
+    Parameters
+    ----------
+    x : array or Variable, shape (batch, channels, *spatial)
+    weight : array or Variable, shape (channels, outputs / groups, *kernel)
+    bias : array or Variable, shape (outputs,), optional
+    stride, dilation : int, or one for each axis
+    padding : int, or one for each axis
+        So many numbers are cut off on both sides: `conv` with this padding undoes the shape.
+    output_padding : int, or one for each axis
+        So many numbers more at the end. With a stride, `conv` makes one length of several; this
+        chooses among them. Smaller than the stride or the dilation.
+    groups : int
+
+    Returns
+    -------
+    array or Variable, shape (batch, outputs, *places)
+        (length - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1 places an axis.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit, the groups do not divide, or nothing would be left.
+
+    Notes
+    -----
+    Differentiable to any order. Source: Zeiler, Krishnan, Taylor and Fergus, "Deconvolutional
+    networks", 2010.
+    """
+    d = _check("conv_transpose", x, weight, bias, groups, weight.shape[1] * groups)
+    if x.shape[1] != weight.shape[0]:
+        raise ShapeError(
+            f"conv_transpose expected x of {weight.shape[0]} channels for weight of shape "
+            f"{tuple(weight.shape)}, got {tuple(x.shape)}."
+        )
+    kernel, steps, gaps = tuple(weight.shape[2:]), lengths(stride, d), lengths(dilation, d)
+    cut, more = lengths(padding, d, least=0), lengths(output_padding, d, least=0)
+    if any(m >= max(s, g) for m, s, g in zip(more, steps, gaps, strict=True)):
+        raise ValueError(
+            f"conv_transpose expected an output_padding smaller than the stride {steps} or the "
+            f"dilation {gaps}, got {more}."
+        )
+    axes = zip(x.shape[2:], kernel, steps, gaps, cut, more, strict=True)
+    size = tuple((n - 1) * s - 2 * c + g * (k - 1) + m + 1 for n, k, s, g, c, m in axes)
+    if min(size) < 1 or 0 in x.shape[2:]:
+        raise ShapeError(
+            f"conv_transpose would make images of {size} of x of shape {tuple(x.shape)}. "
+            "Take less padding or a larger kernel."
+        )
+    window = Window(size, kernel, steps, tuple((c, c) for c in cut), gaps, tuple(x.shape[2:]))
+    return Spread(window, groups)(x, weight, bias)
+
+
+def lengths(value: Lengths, d: int, least: int = 1) -> tuple[int, ...]:
+    """One whole number, or one for each of d axes, as a tuple."""
+    several: tuple[Any, ...] = tuple(value) if isinstance(value, Iterable) else (value,) * d
+    if len(several) != d or not all(isinstance(n, Integral) and int(n) >= least for n in several):
+        raise ValueError(
+            f"Expected a whole number from {least}, or {d} of them, one for each axis, "
+            f"got {value!r}."
+        )
+    return tuple(map(int, several))
+
+
+def padded(
+    padding: Lengths | str,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> tuple[tuple[int, int], ...]:
+    """How many zeros before and after each axis: numbers, "same" or "valid"."""
+    if padding == "same":
+        if stride != (1,) * len(stride):
+            raise ValueError(f'padding="same" expected a stride of 1, got {stride}.')
+        more = [g * (k - 1) for k, g in zip(kernel, dilation, strict=True)]
+        return tuple((m // 2, m - m // 2) for m in more)
+    if isinstance(padding, str) and padding != "valid":
+        raise ValueError(f'Expected padding as numbers, "same" or "valid", got {padding!r}.')
+    around = (0,) * len(kernel) if isinstance(padding, str) else lengths(padding, len(kernel), 0)
+    return tuple((p, p) for p in around)
+
+
+def _check(name: str, x: Any, weight: Any, bias: Any, groups: int, outputs: int) -> int:
+    """The number of spatial axes; an error if the arrays do not fit."""
+    d: int = weight.ndim - 2
+    if d < 1 or x.ndim != d + 2:
+        one = " For one sample use x[None, ...]." if x.ndim == d + 1 else ""
+        raise ShapeError(
+            f"{name} expected x of shape (batch, channels, *spatial) and weight of as many axes, "
+            f"got {tuple(x.shape)} and {tuple(weight.shape)}.{one}"
+        )
+    if groups < 1 or weight.shape[0] % groups or 0 in weight.shape:
+        raise ShapeError(
+            f"{name} expected groups that divide the {weight.shape[0]} of weight of shape "
+            f"{tuple(weight.shape)}, none of which is 0, got {groups}."
+        )
+    if bias is not None and tuple(bias.shape) != (outputs,):
+        raise ShapeError(f"{name} expected bias of shape ({outputs},), got {tuple(bias.shape)}.")
+    return d

@@ -1,0 +1,235 @@
+"""Pooling: the largest, or the mean, of the numbers under a sliding window, channel by channel."""
+
+import math
+from typing import Any
+
+import array_api_compat as compat
+
+from xpnet.autodiff import Function, data_of
+from xpnet.errors import ShapeError
+from xpnet.functions import windows
+from xpnet.functions.convolution import Lengths, lengths
+from xpnet.kernels import kernels
+from xpnet.kernels.window import Window
+from xpnet.namespace import array_namespace
+
+
+class MaxPool(Function):
+    """The largest number under the window; its gradient goes to the first of equal ones."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+
+    def forward(self, x: Any) -> Any:
+        return (kernels(x) or windows).maxima(x, self.window)
+
+    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+        return Place(self.window, data_of(x), data_of(y))(gy)
+
+
+class Place(Function):
+    """Zeros, but gy added where the maxima lie: linear, and transposed it is `Choose`."""
+
+    def __init__(self, window: Window, x: Any, y: Any) -> None:
+        self.window, self.x, self.y = window, x, y
+
+    def forward(self, gy: Any) -> Any:
+        return (kernels(gy) or windows).place(gy, self.x, self.y, self.window)
+
+    def backward(self, gy: Any) -> Any:
+        return Choose(self.window, self.x, self.y)(gy)
+
+
+class Choose(Function):
+    """What lies where the maxima lie, for each place of the window."""
+
+    def __init__(self, window: Window, x: Any, y: Any) -> None:
+        self.window, self.x, self.y = window, x, y
+
+    def forward(self, z: Any) -> Any:
+        return (kernels(z) or windows).choose(z, self.x, self.y, self.window)
+
+    def backward(self, gy: Any) -> Any:
+        return Place(self.window, self.x, self.y)(gy)
+
+
+class WindowSum(Function):
+    """The sum of the numbers under the window: linear, and transposed it is `WindowShare`."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+
+    def forward(self, x: Any) -> Any:
+        return (kernels(x) or windows).sums(x, self.window)
+
+    def backward(self, gy: Any) -> Any:
+        return WindowShare(self.window)(gy)
+
+
+class WindowShare(Function):
+    """Every number of gy, added to all that lay under the window at its place."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+
+    def forward(self, gy: Any) -> Any:
+        return (kernels(gy) or windows).shares(gy, self.window)
+
+    def backward(self, gy: Any) -> Any:
+        return WindowSum(self.window)(gy)
+
+
+def max_pool(
+    x: Any,
+    kernel: Lengths,
+    *,
+    stride: Lengths | None = None,
+    padding: Lengths = 0,
+    dilation: Lengths = 1,
+    ceil_mode: bool = False,
+) -> Any:
+    """The largest number under a window that slides over each channel.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (batch, channels, *spatial)
+        Any number of spatial axes, at least one.
+    kernel : int, or one for each axis
+        The lengths of the window.
+    stride : int, or one for each axis, optional
+        How far it moves; unless given, by its own length, so that windows do not overlap.
+    padding : int, or one for each axis
+        How far it may reach beyond each end, where there is nothing: at most half the kernel.
+    dilation : int, or one for each axis
+        How far apart the window's numbers lie.
+    ceil_mode : bool
+        Whether a window that begins inside, and reaches beyond the end, counts.
+
+    Returns
+    -------
+    array or Variable, shape (batch, channels, *places)
+
+    Raises
+    ------
+    ShapeError
+        The window does not fit into x.
+
+    Notes
+    -----
+    The gradient goes to the first of equal maxima, row by row, as in PyTorch; of a window with a
+    nan, whose maximum is nan, to its first number. Source: Riesenhuber and Poggio, "Hierarchical
+    models of object recognition in cortex", 1999.
+    """
+    return MaxPool(_window("max_pool", x, kernel, stride, padding, dilation, ceil_mode)[0])(x)
+
+
+def avg_pool(
+    x: Any,
+    kernel: Lengths,
+    *,
+    stride: Lengths | None = None,
+    padding: Lengths = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """The mean of the numbers under a window that slides over each channel.
+
+    Parameters
+    ----------
+    x, kernel, stride, padding, ceil_mode
+        As of `max_pool`.
+    count_include_pad : bool
+        Whether padding counts as zeros, or not at all.
+
+    Returns
+    -------
+    array or Variable, shape (batch, channels, *places)
+
+    Raises
+    ------
+    ShapeError
+        The window does not fit into x.
+
+    Notes
+    -----
+    What a window reaches beyond the padding, with `ceil_mode`, never counts. Source: LeCun et al.,
+    "Gradient-based learning applied to document recognition", 1998.
+    """
+    window, around = _window("avg_pool", x, kernel, stride, padding, 1, ceil_mode)
+    y, counts = WindowSum(window)(x), _counts(window, around if count_include_pad else 0)
+    if all(len(set(n)) == 1 for n in counts):
+        return y / float(math.prod(n[0] for n in counts))
+    xp = array_namespace(data_of(x))
+    for axis, n in enumerate(counts):
+        shape = (-1, *[1] * (len(counts) - axis - 1))
+        divisors = xp.asarray(
+            [float(k) for k in n], dtype=x.dtype, device=compat.device(data_of(x))
+        )
+        y = y / xp.reshape(divisors, shape)
+    return y
+
+
+def global_avg_pool(x: Any) -> Any:
+    """The mean of each channel: (batch, channels, *spatial) to (batch, channels).
+
+    Source: Lin, Chen and Yan, "Network in network", 2014.
+    """
+    return array_namespace(x).mean(x, axis=tuple(range(2, _spatial("global_avg_pool", x) + 2)))
+
+
+def global_max_pool(x: Any) -> Any:
+    """The largest number of each channel: (batch, channels, *spatial) to (batch, channels).
+
+    The gradient goes to the first of equal ones.
+    """
+    xp = array_namespace(x)
+    _spatial("global_max_pool", x)
+    rows = xp.reshape(x, (*x.shape[:2], math.prod(x.shape[2:])))
+    return xp.take_along_axis(rows, xp.argmax(rows, axis=2, keepdims=True), axis=2)[:, :, 0]
+
+
+def _spatial(name: str, x: Any) -> int:
+    """The number of spatial axes of x, which has some."""
+    if x.ndim < 3 or 0 in x.shape[2:]:
+        raise ShapeError(
+            f"{name} expected x of shape (batch, channels, *spatial), got {tuple(x.shape)}."
+        )
+    d: int = x.ndim - 2
+    return d
+
+
+def _window(
+    name: str, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
+) -> tuple[Window, tuple[int, ...]]:
+    """The window, and the padding that was asked for: `ceil` adds to it at the end."""
+    d = _spatial(name, x)
+    kernel = lengths(kernel, d)
+    stride = kernel if stride is None else lengths(stride, d)
+    around, gaps = lengths(padding, d, least=0), lengths(dilation, d)
+    if any(2 * p > k for p, k in zip(around, kernel, strict=True)):
+        raise ValueError(
+            f"{name} expected a padding of at most half the kernel {kernel}, got {around}."
+        )
+    window = Window.over(tuple(x.shape[2:]), kernel, stride, around, gaps)
+    if ceil:
+        more = []
+        for n, r, s, p, size in zip(
+            window.padded, window.reach, stride, around, window.size, strict=True
+        ):
+            places = -((r - n) // s) + 1
+            if (places - 1) * s >= size + p:
+                places -= 1  # the last would begin in the padding
+            more.append((p, p + max(0, (places - 1) * s + r - n)))
+        window = Window(window.size, kernel, stride, tuple(more), gaps)
+    return window, around
+
+
+def _counts(window: Window, around: Any) -> list[list[int]]:
+    """How many numbers lie under the window at each place of each axis."""
+    axes = zip(window.size, window.kernel, window.stride, window.padding, window.out, strict=True)
+    counts = []
+    for i, (n, k, s, (before, _), out) in enumerate(axes):
+        p = around[i] if around else 0
+        starts = [place * s - before for place in range(out)]
+        counts.append([min(start + k, n + p) - max(start, -p) for start in starts])
+    return counts
