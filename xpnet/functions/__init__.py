@@ -13,11 +13,21 @@ from typing import Any
 from xpnet.backend import current
 from xpnet.functions import fft as fft, linalg as linalg
 from xpnet.functions.activation import (
+    elu as elu,
+    gelu as gelu,
+    leaky_relu as leaky_relu,
     log_softmax as log_softmax,
     relu as relu,
     sigmoid as sigmoid,
+    silu as silu,
     softmax as softmax,
+    softplus as softplus,
 )
+from xpnet.functions.attention import (
+    attention_weights as attention_weights,
+    scaled_dot_product_attention as scaled_dot_product_attention,
+)
+from xpnet.functions.convolution import conv as conv, conv_transpose as conv_transpose
 from xpnet.functions.creation import (
     arange as arange,
     asarray as asarray,
@@ -33,6 +43,12 @@ from xpnet.functions.creation import (
     zeros as zeros,
     zeros_like as zeros_like,
 )
+from xpnet.functions.cross_entropy import (
+    binary_cross_entropy as binary_cross_entropy,
+    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+    kl_divergence as kl_divergence,
+    softmax_cross_entropy as softmax_cross_entropy,
+)
 from xpnet.functions.data_type import (
     astype as astype,
     can_cast as can_cast,
@@ -41,6 +57,7 @@ from xpnet.functions.data_type import (
     isdtype as isdtype,
     result_type as result_type,
 )
+from xpnet.functions.dropout import dropout as dropout
 from xpnet.functions.elementwise import (
     abs as abs,
     acos as acos,
@@ -110,6 +127,7 @@ from xpnet.functions.elementwise import (
     tanh as tanh,
     trunc as trunc,
 )
+from xpnet.functions.embedding import embedding as embedding
 from xpnet.functions.indexing import (
     getitem as getitem,
     take as take,
@@ -123,10 +141,10 @@ from xpnet.functions.linear import (
     linear_simple as linear_simple,
 )
 from xpnet.functions.loss import (
-    binary_cross_entropy as binary_cross_entropy,
-    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+    hinge_loss as hinge_loss,
+    huber_loss as huber_loss,
+    l1_loss as l1_loss,
     mean_squared_error as mean_squared_error,
-    softmax_cross_entropy as softmax_cross_entropy,
 )
 from xpnet.functions.manipulation import (
     broadcast_arrays as broadcast_arrays,
@@ -149,11 +167,31 @@ from xpnet.functions.manipulation import (
     triu as triu,
     unstack as unstack,
 )
+from xpnet.functions.normal import normal_cdf as normal_cdf
+from xpnet.functions.normalization import (
+    batch_norm as batch_norm,
+    group_norm as group_norm,
+    layer_norm as layer_norm,
+)
+from xpnet.functions.pooling import (
+    avg_pool as avg_pool,
+    global_avg_pool as global_avg_pool,
+    global_max_pool as global_max_pool,
+    max_pool as max_pool,
+)
 from xpnet.functions.products import (
     matmul as matmul,
     matrix_transpose as matrix_transpose,
     tensordot as tensordot,
     vecdot as vecdot,
+)
+from xpnet.functions.recurrent import (
+    gru as gru,
+    gru_simple as gru_simple,
+    lstm as lstm,
+    lstm_simple as lstm_simple,
+    rnn as rnn,
+    rnn_simple as rnn_simple,
 )
 from xpnet.functions.searching import (
     all as all,

@@ -1,8 +1,10 @@
 """The functions between a network's layers, and the probabilities at its end."""
 
+import math
 from typing import Any
 
 from xpnet.autodiff import Function
+from xpnet.functions.normal import normal_cdf
 from xpnet.namespace import array_namespace
 
 
@@ -21,6 +23,45 @@ class Sigmoid(Function):
 
     def backward(self, gy: Any, y: Any) -> Any:
         return gy * (y * (1.0 - y))
+
+
+class LeakyReLU(Function):
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def forward(self, x: Any) -> Any:
+        return array_namespace(x).where(x > 0.0, x, self.slope * x)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return array_namespace(gy, x).where(x > 0.0, gy, self.slope * gy)
+
+
+class ELU(Function):
+    def __init__(self, alpha: float) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Any) -> Any:
+        xp = array_namespace(x)
+        return xp.where(x > 0.0, x, self.alpha * xp.expm1(xp.minimum(x, 0.0)))
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        xp = array_namespace(gy, x)
+        low = xp.where(x > 0.0, 0.0, x)  # at 0 too: `minimum` would share its derivative there
+        return gy * xp.where(x > 0.0, 1.0, self.alpha * xp.exp(low))
+
+
+class Softplus(Function):
+    def __init__(self, beta: float, threshold: float) -> None:
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x: Any) -> Any:
+        xp, z = array_namespace(x), self.beta * x
+        soft = xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
+        return xp.where(z > self.threshold, x, soft / self.beta)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        z = self.beta * x
+        return gy * array_namespace(gy, x).where(z > self.threshold, 1.0, sigmoid(z))
 
 
 class LogSoftmax(Function):
@@ -62,6 +103,74 @@ def relu(x: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)), elementwise, without overflow for any x; its derivative is y (1 - y)."""
     return Sigmoid()(x)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """x where x > 0, else `negative_slope` * x, elementwise; at 0 the derivative is the slope.
+
+    Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models",
+    2013.
+    """
+    return LeakyReLU(negative_slope)(x)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, else `alpha` * (exp(x) - 1), elementwise: it levels off at -alpha.
+
+    Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by
+    exponential linear units (ELUs)", 2016.
+    """
+    return ELU(alpha)(x)
+
+
+def gelu(x: Any, approximate: str = "none") -> Any:
+    """x Phi(x), elementwise, where Phi(x) is the probability that a normal number is below x.
+
+    Parameters
+    ----------
+    x : array or Variable
+    approximate : {"none", "tanh"}
+        "tanh": x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which differs by up to 5e-4; the
+        first GPT and BERT models were trained with it.
+
+    Raises
+    ------
+    ValueError
+        `approximate` is neither.
+
+    Notes
+    -----
+    Phi is precise relative to itself, in the far negative tail too: see `xpnet.functions.normal`.
+    Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016.
+    """
+    if approximate == "none":
+        return x * normal_cdf(x)
+    if approximate != "tanh":
+        raise ValueError(f"gelu expected approximate='none' or 'tanh', got {approximate!r}.")
+    xp = array_namespace(x)
+    c = xp.clip(x, -20.0, 20.0)  # tanh is 1 long before: so that the cube does not overflow
+    inner = c * (1.0 + 0.044715 * (c * c))
+    return 0.5 * x * (1.0 + xp.tanh(math.sqrt(2.0 / math.pi) * inner))
+
+
+def silu(x: Any) -> Any:
+    """x sigmoid(x), elementwise; also called swish.
+
+    Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
+    approximation in reinforcement learning", 2018.
+    """
+    return x * sigmoid(x)
+
+
+def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """log(1 + exp(beta x)) / beta, elementwise: a smooth `relu`, whose derivative is the sigmoid.
+
+    Where beta x > `threshold` it is x itself, and its derivative 1, as in PyTorch: off by 2e-9.
+
+    Source: Dugas, Bengio, Belisle, Nadeau and Garcia, "Incorporating second-order functional
+    knowledge for better option pricing", 2001.
+    """
+    return Softplus(beta, threshold)(x)
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

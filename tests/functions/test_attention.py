@@ -1,0 +1,160 @@
+"""Attention: the formula, masks of both kinds, queries with nothing to look at, PyTorch's answers."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import xpnet
+from xpnet import ShapeError, Variable, functions as F, gradients, to_numpy, using
+from xpnet.testing import assert_close, check_gradients
+
+Q = [[1.0, 0.5], [-0.3, 2.0], [0.0, -1.0]]
+K = [[0.2, 1.0], [1.5, -0.7]]
+V = [[1.0, 2.0, 3.0], [-4.0, 5.0, 0.5]]
+
+
+def by_hand(q, k, v, scale, allowed=lambda i, j: True):
+    """softmax(scale q k^T) v in plain Python."""
+    rows = []
+    for i, a in enumerate(q):
+        shares = [
+            math.exp(scale * math.fsum(x * y for x, y in zip(a, b, strict=True))) * allowed(i, j)
+            for j, b in enumerate(k)
+        ]
+        total = math.fsum(shares) or 1.0
+        columns = zip(*v, strict=True)
+        rows.append(
+            [math.fsum(s * x for s, x in zip(shares, c, strict=True)) / total for c in columns]
+        )
+    return rows
+
+
+def test_formula(backend64, array):
+    """Every query's mean of the values; the scale is 1 / sqrt(E) unless given."""
+    q, k, v = array(Q), array(K), array(V)
+    attention = F.scaled_dot_product_attention
+    assert_close(attention(q, k, v), by_hand(Q, K, V, 1 / math.sqrt(2)), rtol=1e-13)
+    assert_close(attention(q, k, v, scale=0.3), by_hand(Q, K, V, 0.3), rtol=1e-13)
+    assert_close(F.sum(F.attention_weights(q, k), axis=1), [1.0, 1.0, 1.0], rtol=1e-14)
+    check_gradients(attention, q, k, v)
+
+
+def test_causal(backend64, array):
+    """Query i may look at keys 0 to i."""
+    q, k, v = array(Q), array(K), array(V)
+    expected = by_hand(Q, K, V, 1 / math.sqrt(2), lambda i, j: j <= i)
+    got = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    assert_close(got, expected, rtol=1e-13)
+    mask = array([[True, True], [False, True], [True, True]])  # with a mask, both must allow it
+    expected = by_hand(Q, K, V, 1 / math.sqrt(2), lambda i, j: j <= i and (i, j) != (1, 0))
+    got = F.scaled_dot_product_attention(q, k, v, mask, is_causal=True)
+    assert_close(got, expected, rtol=1e-13)
+
+
+def test_masks(backend64, array):
+    """Booleans say where to look; numbers are added to the scores, and have gradients."""
+    q, k, v = array(Q), array(K), array(V)
+    allowed = [[True, False], [True, True], [False, True]]
+    added = array([[0.0 if a else -math.inf for a in row] for row in allowed])
+    expected = by_hand(Q, K, V, 1 / math.sqrt(2), lambda i, j: allowed[i][j])
+    attention = F.scaled_dot_product_attention
+    assert_close(attention(q, k, v, array(allowed)), expected, rtol=1e-13)
+    assert_close(attention(q, k, v, added), expected, rtol=1e-13)
+    check_gradients(lambda *xs: attention(*xs, array(allowed)), q, k, v)
+    check_gradients(attention, q, k, v, array([[0.5, -1.0], [0.0, 2.0], [1.0, 1.0]]))
+
+
+@pytest.mark.parametrize("kind", ["bool", "float"])
+def test_a_query_with_nothing_to_look_at(backend, array, kind):
+    """It gets zeros and a gradient of zeros, and harms no other."""
+    allowed = [[False, False], [True, True], [True, False]]
+    added = [[0.0 if a else -math.inf for a in row] for row in allowed]
+    mask = array(allowed if kind == "bool" else added)
+    q, k, v = (Variable(array(x)) for x in (Q, K, V))
+    y = F.scaled_dot_product_attention(q, k, v, mask)
+    expected = by_hand(Q, K, V, 1 / math.sqrt(2), lambda i, j: allowed[i][j])
+    assert_close(y, expected, rtol=1e-5)
+    gq, gk, gv = gradients(F.sum(y * y), [q, k, v])
+    assert not to_numpy(gq)[0].any()
+    assert all(np.isfinite(to_numpy(g)).all() for g in (gq, gk, gv))
+    assert all(a.dtype == backend.dtype for a in (y, gq, gk, gv))
+
+
+def test_no_keys_and_no_queries(backend, array):
+    """Nothing to look at at all: zeros. Nobody who looks: nothing."""
+    q, k, v = array(Q), array(K), array(V)
+    none = F.scaled_dot_product_attention(q, k[:0, :], v[:0, :])
+    assert_close(none, [[0.0] * 3] * 3)
+    assert F.scaled_dot_product_attention(q[:0, :], k, v).shape == (0, 3)
+
+
+def test_large_scores(backend, array):
+    """No overflow: the best key takes all."""
+    q, k, v = array([[1e4, 0.0]]), array([[1e4, 0.0], [-1e4, 1.0]]), array([[1.0], [2.0]])
+    assert_close(F.scaled_dot_product_attention(q, k, v), [[1.0]])
+
+
+def test_dropout(backend, array):
+    """Weights are left out, the others grow: on average the same; one seed, one answer."""
+    q, k, v = array(Q), array(K), array(V)
+    attention, expected = F.scaled_dot_product_attention, by_hand(Q, K, V, 1 / math.sqrt(2))
+    once, again = (attention(q, k, v, dropout_p=0.5, rng=3) for _ in range(2))
+    assert_close(once, again)
+    rng = np.random.default_rng(0)
+    runs = [to_numpy(attention(q, k, v, dropout_p=0.5, rng=rng)) for _ in range(400)]
+    assert_close(np.mean(runs, axis=0), expected, atol=0.7)
+    assert np.std(runs, axis=0).min() > 0.1
+
+
+def test_what_does_not_fit(backend, array):
+    """Both shapes are in the message."""
+    q, k, v = array(Q), array(K), array(V)
+    with pytest.raises(ShapeError, match=r"\(\.\.\., L, E\) .*, got \(3, 2\) and \(2, 3\)\."):
+        F.scaled_dot_product_attention(q, v, v)
+    with pytest.raises(ShapeError, match=r"as many values as keys.*\(3, 2\) and \(2, 2\)\."):
+        F.scaled_dot_product_attention(q, k, q)
+    with pytest.raises(ShapeError, match=r"the scores, of shape .* = \(3, 2\), got \(2, 3\)\."):
+        F.scaled_dot_product_attention(q, k, v, array([[True] * 3] * 2))
+    with pytest.raises(TypeError, match=r"a mask of booleans .*, got .*int"):
+        F.scaled_dot_product_attention(q, k, v, array([[1, 0]]))
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, database=None)
+@given(
+    lead=st.sampled_from([(), (2,), (2, 3), (0,)]),
+    length=st.integers(1, 5),
+    size=st.integers(1, 5),
+    widths=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    masked=st.sampled_from(["no", "bool", "float", "causal"]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    seed=st.integers(0, 99),
+)
+def test_agrees_with_pytorch(lead, length, size, widths, masked, dtype, seed):
+    """Value and gradients."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
+    rng, (E, width) = np.random.default_rng(seed), widths
+    shapes = [(*lead, length, E), (*lead, size, E), (*lead, size, width)]
+    hosts = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    options, theirs = {}, {}
+    if masked == "causal":
+        options = theirs = {"is_causal": True}
+    elif masked != "no":
+        mask = rng.random((length, size)) < 0.7
+        mask[:, 0] = True  # PyTorch has nan where nothing is allowed
+        mask = mask if masked == "bool" else rng.standard_normal((length, size)).astype(dtype)
+        options, theirs = {"attn_mask": mask}, {"attn_mask": torch.tensor(mask)}
+    tensors = [torch.tensor(host, requires_grad=True) for host in hosts]
+    expected = torch.nn.functional.scaled_dot_product_attention(*tensors, **theirs)
+    weights = rng.standard_normal(expected.shape).astype(dtype)
+    (expected * torch.tensor(weights)).sum().backward()
+    with using("numpy", dtype=dtype):
+        xs = [Variable(host) for host in hosts]
+        y = F.scaled_dot_product_attention(*xs, **options)
+        grads = gradients(F.sum(y * weights), xs)
+    near = {"rtol": 1e-5, "atol": 2e-6} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-13}
+    assert_close(y, expected, **near)
+    for g, x in zip(grads, tensors, strict=True):
+        assert_close(g, x.grad, **near)
+    assert xpnet.to_numpy(y).dtype == dtype

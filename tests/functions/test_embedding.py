@@ -1,0 +1,59 @@
+"""Embedding: rows of a table, and sums of gradients where rows repeat."""
+
+import math
+
+import pytest
+
+from xpnet import Variable, functions as F, gradients
+from xpnet.testing import assert_close, check_gradients
+
+TABLE = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+
+
+def test_rows_of_the_table(backend64, array):
+    """For each number its row; equal numbers add up their gradients."""
+    W, x = Variable(array(TABLE)), array([[2, 0], [2, 2]])
+    y = F.embedding(x, W)
+    assert_close(y, [[TABLE[2], TABLE[0]], [TABLE[2], TABLE[2]]])
+    dout = array([[[1.0, 10.0], [2.0, 20.0]], [[3.0, 30.0], [4.0, 40.0]]])
+    assert_close(gradients(y, [W], dout)[0], [[2.0, 20.0], [0.0, 0.0], [8.0, 80.0]])
+    check_gradients(lambda W: F.embedding(x, W * W), W.data)
+
+
+@pytest.mark.parametrize("padding", [1, -2])
+def test_padding_does_not_learn(backend64, array, padding):
+    """Its row is there, its gradient is not."""
+    W, x = Variable(array(TABLE)), array([1, 0, 1])
+    y = F.embedding(x, W, padding_idx=padding)
+    assert_close(y, [TABLE[1], TABLE[0], TABLE[1]])
+    (g,) = gradients(F.sum(y), [W])
+    assert_close(g, [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+
+
+def test_a_number_without_a_row_is_nan(backend, array):
+    """Too large or negative: never another row; and the others' gradients are as they were."""
+    W = Variable(array(TABLE))
+    y = F.embedding(array([0, 3, -1]), W)
+    assert_close(y, [TABLE[0], [math.nan] * 2, [math.nan] * 2])
+    (g,) = gradients(y, [W], array([[1.0, 1.0]] * 3))
+    assert_close(g, [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])
+def test_integers_of_any_size(backend, array, dtype):
+    """Bytes, as labels are often stored."""
+    x = array([2, 1], getattr(backend.xp, dtype))
+    assert_close(F.embedding(x, array(TABLE)), [TABLE[2], TABLE[1]])
+
+
+def test_one_number_and_none(backend, array):
+    """0-d and empty x."""
+    assert_close(F.embedding(array(1), array(TABLE)), TABLE[1])
+    assert F.embedding(array([[1]])[:0, :], array(TABLE)).shape == (0, 1, 2)
+
+
+def test_what_is_no_index_is_an_error(backend, array):
+    with pytest.raises(TypeError, match="expected integers, got .*float32"):
+        F.embedding(array([1.0]), array(TABLE))
+    with pytest.raises(ValueError, match="padding_idx below 3, got 3"):
+        F.embedding(array([1]), array(TABLE), padding_idx=3)

@@ -1,0 +1,209 @@
+"""Recurrences: the formulas step by step, rules against differences, padding that is not there."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from xpnet import ShapeError, Variable, functions as F, gradients, to_numpy, using
+from xpnet.testing import assert_close, check_gradients
+
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+HURRIED = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+
+
+def drawn(name, length=3, batch=2, n=2, seed=0):
+    """z, the first states, W (and b): the arguments of the function of that name, on the host."""
+    rng, rows = np.random.default_rng(seed), GATES[name] * n
+    arrays = [rng.standard_normal((length, batch, rows)), rng.standard_normal((batch, n))]
+    if name == "lstm":
+        arrays.append(rng.standard_normal((batch, n)))
+    arrays.append(rng.standard_normal((rows, n)))
+    return [*arrays, rng.standard_normal(rows)] if name == "gru" else arrays
+
+
+def called(name, arrays, mask=None, simple=False, **options):
+    """All outputs as one array."""
+    function = getattr(F, f"{name}_simple" if simple else name)
+    if mask is not None:
+        options["mask"] = mask
+    y = function(*arrays, **options)
+    return F.concat(y, axis=2) if isinstance(y, tuple) else y
+
+
+def order_on(backend):
+    """JAX compiles each function anew for each shape: the second order takes it a quarter minute."""
+    return 1 if backend.name.startswith("jax") else 2
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+def test_lstm_formula(backend64, array):
+    """One unit, one sample, two steps, in plain Python."""
+    z = [[0.5, -1.0, 0.25, 2.0], [-0.5, 1.5, -2.0, 0.1]]
+    W, h, c, states, cells = [0.3, -0.2, 0.7, 0.4], 0.1, -0.6, [], []
+    for step in z:
+        i, f, g, o = (a + w * h for a, w in zip(step, W, strict=True))
+        c = sigmoid(f) * c + sigmoid(i) * math.tanh(g)
+        h = sigmoid(o) * math.tanh(c)
+        states.append([[h]])
+        cells.append([[c]])
+    arrays = [[[step] for step in z], [[0.1]], [[-0.6]], [[w] for w in W]]
+    got = F.lstm(*map(array, arrays))
+    assert_close(got[0], states, rtol=1e-14)
+    assert_close(got[1], cells, rtol=1e-14)
+
+
+def test_gru_formula(backend64, array):
+    """One unit, one sample, two steps, in plain Python."""
+    z, W, b, h = [[0.5, -1.0, 0.25], [-0.5, 1.5, -2.0]], [0.3, -0.2, 0.7], [0.1, 0.2, 0.3], 0.1
+    states = []
+    for step in z:
+        a = [w * h + bias for w, bias in zip(W, b, strict=True)]
+        r, u = sigmoid(step[0] + a[0]), sigmoid(step[1] + a[1])
+        h = (1.0 - u) * math.tanh(step[2] + r * a[2]) + u * h
+        states.append([[h]])
+    arrays = [[[step] for step in z], [[0.1]], [[w] for w in W], b]
+    assert_close(F.gru(*map(array, arrays)), states, rtol=1e-14)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_rnn_formula(backend64, array, nonlinearity):
+    """One unit, one sample, three steps, in plain Python."""
+    h, states = 0.1, []
+    for z in (0.5, -2.0, 1.0):
+        h = z + 0.7 * h
+        h = math.tanh(h) if nonlinearity == "tanh" else max(h, 0.0)
+        states.append([[h]])
+    z = array([[[0.5]], [[-2.0]], [[1.0]]])
+    got = F.rnn(z, array([[0.1]]), array([[0.7]]), nonlinearity=nonlinearity)
+    assert_close(got, states, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_fused_is_the_composite(backend64, array, name):
+    """In value and in every gradient."""
+    arrays, got = [array(a.tolist()) for a in drawn(name)], []
+    for simple in (False, True):
+        xs = [Variable(a) for a in arrays]
+        y = called(name, xs, simple=simple)
+        got.append([y, *gradients(F.sum(y * y), xs)])
+    for fused, composite in zip(*got, strict=True):
+        assert_close(fused, composite, rtol=1e-11, atol=1e-14)
+    assert_close(called(name, arrays), got[0][0], rtol=1e-14)  # of arrays, an array
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("name", GATES)
+def test_rules(backend64, array, name, padded):
+    """First and second derivatives by all arguments, against differences."""
+    mask = array([[True, True], [False, True]]) if padded else None
+    arrays = [array(a.tolist()) for a in drawn(name, length=2)]
+    check_gradients(lambda *xs: called(name, xs, mask), *arrays, order=order_on(backend64))
+
+
+def test_rules_of_relu(backend64, array):
+    """ReLU's slopes are steps, away from its corner; and of the cells alone."""
+    arrays = [array(a.tolist()) for a in drawn("rnn")]
+    check_gradients(lambda *xs: F.rnn(*xs, nonlinearity="relu"), *arrays, order=1)
+    arrays = [array(a.tolist()) for a in drawn("lstm", length=2)]
+    check_gradients(lambda *xs: F.lstm(*xs)[1], *arrays, order=order_on(backend64))
+
+
+def test_third_derivative():
+    """The rules are their own text: nothing is lost on the way to higher orders."""
+    with using("numpy", dtype="float64"):
+        for name in GATES:
+            z, *rest = drawn(name, length=2, batch=1, n=1)
+            check_gradients(lambda z, name=name, rest=rest: called(name, [z, *rest]), z, order=3)
+
+
+def test_gru_without_bias(backend64, array):
+    """None is a bias of zeros."""
+    z, h, W, b = (array(a.tolist()) for a in drawn("gru"))
+    assert_close(F.gru(z, h, W), F.gru(z, h, W, 0.0 * b), rtol=1e-14)
+    check_gradients(F.gru, z, h, W, order=1)
+
+
+@HURRIED
+@given(
+    name=st.sampled_from(sorted(GATES)),
+    length=st.integers(1, 5),
+    batch=st.integers(0, 3),
+    n=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
+def test_fused_is_the_composite_in_any_shape(name, length, batch, n, seed):
+    """An empty batch too."""
+    with using("numpy", dtype="float64"):
+        hosts, got = drawn(name, length, batch, n, seed), []
+        for simple in (False, True):
+            xs = [Variable(a) for a in hosts]
+            y = called(name, xs, simple=simple)
+            got.append([y, *gradients(F.sum(y * y), xs)])
+        for fused, composite in zip(*got, strict=True):
+            assert_close(fused, composite, rtol=1e-10, atol=1e-13)
+
+
+@HURRIED
+@given(
+    name=st.sampled_from(sorted(GATES)),
+    lengths=st.lists(st.integers(0, 4), min_size=1, max_size=3),
+    seed=st.integers(0, 99),
+)
+def test_padding_leaves_state_and_gradients(name, lengths, seed):
+    """Each sequence as if it were alone and cut; what stands at padding has no gradient."""
+    length = 4
+    mask = np.arange(length)[:, None] < np.asarray(lengths)
+    z, *states, W = drawn(name, length, len(lengths), 2, seed)[: 4 if name == "lstm" else 3]
+    with using("numpy", dtype="float64"):
+        v = Variable(z)
+        y = called(name, [v, *states, W], mask)
+        (gz,) = gradients(F.sum(y * y), [v])
+        start = np.concatenate(states, axis=1)
+        for k, n in enumerate(lengths):
+            row = slice(k, k + 1)
+            if n:
+                alone = called(name, [z[:n, row], *(s[row] for s in states), W])
+                assert_close(to_numpy(y)[:n, row], alone, rtol=1e-13)
+            last = to_numpy(y)[n - 1, k] if n else start[k]
+            assert_close(to_numpy(y)[n:, k], np.broadcast_to(last, (length - n, last.size)))
+            assert not to_numpy(gz)[n:, k].any()
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_float32_stays_and_saturates(backend, array, name):
+    """No float64 creeps in; scores of any size are finite, and so are gradients."""
+    z, *rest = (Variable(array(a.astype("float32").tolist())) for a in drawn(name))
+    for scores in (z, z * 1e4):
+        y = called(name, [scores, *rest])
+        grads = gradients(F.sum(y), [z, *rest])
+        assert all(a.dtype == backend.dtype for a in (y, *grads))
+        assert all(np.isfinite(to_numpy(a)).all() for a in (y, *grads))
+
+
+def test_what_does_not_fit(backend, array):
+    """All shapes are in the message."""
+    z, h, c, W = (array(a.astype("float32").tolist()) for a in drawn("lstm"))
+    with pytest.raises(ShapeError) as caught:
+        F.lstm(z, h[:1, :], c, W)
+    assert str(caught.value) == (
+        "lstm expected z of shape (length, batch, 4 n) with a length of 1 or more, states of shape "
+        "(batch, n) and W of shape (4 n, n), got (3, 2, 8), (1, 2), (2, 2), (8, 2)."
+    )
+    for wrong in ((z[:0, ...], h, c, W), (z[0, ...], h, c, W), (z, h, c, W[:4, :])):
+        with pytest.raises(ShapeError, match="lstm expected z of shape"):
+            F.lstm(*wrong)
+    with pytest.raises(ShapeError, match="rnn expected z .* W of shape .n, n., got"):
+        F.rnn(z, h, W)
+    with pytest.raises(ShapeError, match="gru expected z of shape"):
+        F.gru(z, h, W)
+    with pytest.raises(ShapeError, match=r"lstm expected a mask of shape \(3, 2\), got \(3,\)\."):
+        F.lstm(z, h, c, W, array([True, True, False]))
+    with pytest.raises(TypeError, match=r"lstm expected a mask of booleans, got .*int"):
+        F.lstm(z, h, c, W, array([[1, 1]] * 3))
+    with pytest.raises(ValueError, match="Unknown nonlinearity 'sin'"):
+        F.rnn(z[..., :2], h, W[:2, :], nonlinearity="sin")

@@ -1,0 +1,150 @@
+"""Attention: every query takes a weighted mean of the values, with weights by likeness to the keys."""
+
+import math
+from typing import Any
+
+import array_api_compat as compat
+
+from xpnet.autodiff import Function
+from xpnet.errors import ShapeError
+from xpnet.functions.dropout import dropout
+from xpnet.namespace import array_namespace, has_dtype
+
+
+class Shares(Function):
+    """Softmax over the last axis; where all scores are -inf, or there are none, all shares are 0.
+
+    The rule is softmax's: what has no share has no gradient.
+    """
+
+    def forward(self, x: Any) -> Any:
+        if x.shape[-1] == 0:
+            return x
+        xp = array_namespace(x)
+        highest = xp.max(x, axis=-1, keepdims=True)
+        e = xp.exp(x - xp.where(highest == -math.inf, 0.0, highest))
+        return e / xp.maximum(xp.sum(e, axis=-1, keepdims=True), 1.0)  # 1 or more, or 0
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        gy_y = gy * y
+        return gy_y - y * array_namespace(gy).sum(gy_y, axis=-1, keepdims=True)
+
+
+def attention_weights(
+    query: Any, key: Any, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None
+) -> Any:
+    """softmax(scale q k^T) over the keys: how much each query takes of each.
+
+    Parameters
+    ----------
+    query : array or Variable, shape (..., L, E)
+    key : array or Variable, shape (..., S, E)
+    attn_mask, is_causal, scale
+        As of `scaled_dot_product_attention`.
+
+    Returns
+    -------
+    array or Variable, shape (..., L, S)
+        Rows that sum to 1; of a query that may look at no key, to 0.
+
+    Raises
+    ------
+    ShapeError
+        Queries and keys differ in E, or are no matrices; or the mask does not fit.
+    TypeError
+        The mask is neither of booleans nor of floating-point numbers.
+    """
+    if min(query.ndim, key.ndim) < 2 or query.shape[-1] != key.shape[-1]:
+        raise ShapeError(
+            "Attention expected a query of shape (..., L, E) and a key of shape (..., S, E), got "
+            f"{tuple(query.shape)} and {tuple(key.shape)}."
+        )
+    xp, (length, size) = array_namespace(query, key), (query.shape[-2], key.shape[-2])
+    scale = 1.0 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
+    scores = xp.matmul(query * scale, xp.matrix_transpose(key))
+    if attn_mask is not None:
+        scores = _masked(scores, attn_mask)
+    if is_causal:
+        ones = xp.ones((length, size), dtype=xp.bool, device=compat.device(query))
+        scores = xp.where(xp.tril(ones), scores, -math.inf)
+    return Shares()(scores)
+
+
+def _masked(scores: Any, mask: Any) -> Any:
+    lengths = zip(reversed(mask.shape), reversed(scores.shape), strict=False)
+    if mask.ndim > scores.ndim or any(m not in (1, n) for m, n in lengths):
+        raise ShapeError(
+            "Attention expected a mask that broadcasts to the scores, of shape (..., L, S) = "
+            f"{tuple(scores.shape)}, got {tuple(mask.shape)}."
+        )
+    if has_dtype(mask, "bool"):
+        return array_namespace(scores, mask).where(mask, scores, -math.inf)
+    if not has_dtype(mask, "real floating"):
+        raise TypeError(
+            "Attention expected a mask of booleans (True: look) or of floating-point numbers (to "
+            f"be added to the scores), got {mask.dtype}."
+        )
+    return scores + array_namespace(scores, mask).astype(mask, scores.dtype)
+
+
+def scaled_dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    rng: Any = None,
+) -> Any:
+    """softmax(q k^T / sqrt(E)) v: each query's mean of the values, weighted by likeness to the keys.
+
+    Parameters
+    ----------
+    query : array or Variable, shape (..., L, E)
+    key : array or Variable, shape (..., S, E)
+    value : array or Variable, shape (..., S, V)
+        What stands before the last two axes (batch, heads) broadcasts.
+    attn_mask : array or Variable that broadcasts to (..., L, S), optional
+        Booleans: True where the query may look at the key. Or numbers to be added to the scores:
+        0 where it may, -inf where it may not.
+    dropout_p : float
+        The probability that a weight is left out. For training: the function does not know when
+        that is, so pass 0 in evaluation.
+    is_causal : bool
+        Query i may look at keys 0 to i alone; with a mask, only where the mask allows it too.
+    scale : float, optional
+        What scores are multiplied by; unless given, 1 / sqrt(E).
+    rng : int, numpy.random.Generator or None
+        Where dropout's numbers come from; None: the generator of `xpnet.manual_seed`.
+
+    Returns
+    -------
+    array or Variable, shape (..., L, V)
+        A query that may look at no key gets zeros, and a gradient of zeros; PyTorch's function
+        of this name gives nan there on some of its paths.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit; the message says which.
+    TypeError
+        The mask is neither of booleans nor of floating-point numbers.
+
+    Notes
+    -----
+    Parameters are PyTorch's; there, a mask and `is_causal` exclude each other. What is masked has
+    no influence as long as it is finite: 0 times nan is nan.
+
+    Source: Vaswani et al., "Attention is all you need", 2017, eq. 1.
+    """
+    if value.ndim < 2 or value.shape[-2] != key.shape[-2]:
+        raise ShapeError(
+            "Attention expected as many values as keys, of shapes (..., S, V) and (..., S, E), got "
+            f"{tuple(value.shape)} and {tuple(key.shape)}."
+        )
+    weights = attention_weights(query, key, attn_mask, is_causal, scale)
+    if dropout_p:
+        weights = dropout(weights, dropout_p, rng=rng)
+    return array_namespace(weights, value).matmul(weights, value)

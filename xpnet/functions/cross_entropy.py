@@ -1,0 +1,250 @@
+"""How wrong a probability is: cross entropies and their kin, in nats, the mean over the batch.
+
+Each takes the prediction first and the target second, as in PyTorch.
+"""
+
+import math
+from typing import Any
+
+from xpnet.autodiff import Function, data_of
+from xpnet.errors import ShapeError
+from xpnet.functions.activation import log_softmax, softmax
+from xpnet.functions.target import class_numbers, is_class, matching
+from xpnet.namespace import array_namespace, has_dtype
+
+
+class SoftmaxCrossEntropy(Function):
+    """Softmax, logarithm, choice and mean in one node. `t` holds class numbers or weights."""
+
+    def forward(self, x: Any, t: Any) -> Any:
+        xp = array_namespace(x, t)
+        z = x - xp.max(x, axis=-1, keepdims=True)
+        e = xp.exp(z)
+        total = xp.sum(e, axis=-1, keepdims=True)
+        self.n = math.prod(total.shape)
+        self.softmax, soft = e / total, t.ndim == x.ndim
+        named = t != 0 if soft else is_class(t, x)
+        self.weights = t if soft else xp.astype(named, x.dtype)
+        terms = xp.where(named, xp.log(total) - z, 0.0)  # z may be infinite where nothing is asked
+        loss = xp.sum(terms * t if soft else terms) / self.n
+        if soft:
+            return loss
+        # One for each row, unless its number names no class.
+        return xp.where(xp.count_nonzero(named) == self.n, loss, math.inf)
+
+    def backward(self, gy: Any, x: Any, t: Any) -> Any:
+        share = gy / self.n
+        gx = gt = None
+        if self.needs[0]:
+            gx = SoftmaxMinusTarget(self.softmax, self.weights)(x, t) * share
+        if self.needs[1]:
+            gt = log_softmax(x) * -share
+        return gx, gt
+
+
+class SoftmaxMinusTarget(Function):
+    """The gradient of the cross entropy, itself a function of x: it reuses the known softmax."""
+
+    def __init__(self, softmax: Any, weights: Any) -> None:
+        self.softmax, self.weights = softmax, weights
+
+    def forward(self, x: Any, t: Any) -> Any:
+        if t.ndim < x.ndim:
+            return self.softmax - self.weights
+        return self.softmax * array_namespace(t).sum(t, axis=-1, keepdims=True) - t
+
+    def backward(self, gy: Any, x: Any, t: Any) -> Any:
+        xp, p = array_namespace(gy), softmax(x)
+        gp = gy * xp.sum(t, axis=-1, keepdims=True) if t.ndim == x.ndim else gy
+        gx = (gp - xp.sum(gp * p, axis=-1, keepdims=True)) * p
+        gt = xp.sum(gy * p, axis=-1, keepdims=True) - gy if self.needs[1] else None
+        return gx, gt
+
+
+def softmax_cross_entropy(x: Any, t: Any, weight: Any = None, label_smoothing: float = 0.0) -> Any:
+    """-log softmax(x)[t], the mean over the batch, in nats.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., classes)
+        Scores before the softmax ("logits").
+    t : array or Variable, shape (...) or (..., classes)
+        Class numbers, of an integer dtype; or one-hot rows, or any weights or probabilities.
+    weight : array or Variable, shape (classes,), optional
+        How much each class counts. Of class numbers the mean is the weighted one: the sum is
+        divided by the sum of the weights of the targets, as in PyTorch; of rows, by the batch.
+    label_smoothing : float
+        From 0 to 1: this share of each target is spread evenly over all classes.
+
+    Returns
+    -------
+    array or Variable, shape ()
+        The loss is inf, not an error, for a class number outside 0 .. classes - 1: to look at
+        the numbers would stop a GPU in every step.
+
+    Raises
+    ------
+    ShapeError
+        `t` has neither shape.
+    TypeError
+        `t` has the shape of class numbers, but no integer dtype.
+    ValueError
+        `label_smoothing` is not from 0 to 1.
+
+    Notes
+    -----
+    Fused: the gradient is (softmax(x) - onehot(t)) / n, from the softmax of the forward pass.
+    A class of score -inf is ruled out: it has no share in the loss unless it is the target.
+
+    Sources: Bridle, "Probabilistic interpretation of feedforward classification network outputs",
+    1990; label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception
+    architecture for computer vision", 2016.
+    """
+    if t.shape != x.shape:
+        t = class_numbers("softmax_cross_entropy", x, t, "one-hot")
+    elif not has_dtype(t, "real floating"):
+        t = array_namespace(x, t).astype(t, x.dtype)  # integer or boolean one-hot rows
+    if weight is None and label_smoothing == 0.0:
+        return SoftmaxCrossEntropy()(x, t)
+    return _weighted(x, t, weight, label_smoothing)
+
+
+def _weighted(x: Any, t: Any, weight: Any, smoothing: float) -> Any:
+    """The cross entropy of rows that are smoothed, then weighted."""
+    if not 0.0 <= smoothing <= 1.0:
+        raise ValueError(
+            f"softmax_cross_entropy expected a label_smoothing from 0 to 1, got {smoothing}."
+        )
+    if weight is not None and tuple(weight.shape) != tuple(x.shape[-1:]):
+        raise ShapeError(
+            f"softmax_cross_entropy expected a weight of shape {tuple(x.shape[-1:])}, one for each "
+            f"class, got {tuple(weight.shape)}."
+        )
+    numbers, n = t.ndim < x.ndim, math.prod(x.shape[:-1])
+    named = is_class(data_of(t), x) if numbers else None
+    xp = array_namespace(x, t, weight)
+    rows = xp.astype(named, x.dtype) if numbers else t
+    w = None if weight is None else _like(weight, x)
+    whole = rows if w is None else xp.multiply(rows, w)
+    if smoothing:
+        even = smoothing / x.shape[-1]
+        rows = rows * (1.0 - smoothing) + even
+    loss = SoftmaxCrossEntropy()(x, rows if w is None else xp.multiply(rows, w))
+    if not numbers:
+        return loss
+    if w is not None:
+        loss = loss * n / xp.sum(whole)
+    return xp.where(xp.count_nonzero(named) == n, loss, math.inf)
+
+
+def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
+    """sum(t (log(t) - y)) over the classes, in nats: how far log-probabilities y are from t.
+
+    The mean over the batch: PyTorch's F.kl_div with reduction="batchmean", for one batch axis.
+
+    Parameters
+    ----------
+    y : array or Variable, shape (..., classes)
+        Logarithms of probabilities, as `log_softmax` gives them.
+    t : array or Variable, of the shape of y
+        Probabilities.
+    log_target : bool
+        Whether t too is of logarithms.
+
+    Raises
+    ------
+    ShapeError
+        The shapes differ.
+
+    Notes
+    -----
+    A class of probability 0 in t has no share, whatever y is there: 0 log 0 = 0. Source: Kullback
+    and Leibler, "On information and sufficiency", 1951.
+    """
+    t = matching("kl_divergence", y, t)
+    xp = array_namespace(y, t)
+    there = t > -math.inf if log_target else t > 0.0
+    harmless = xp.where(there, t, 0.0 if log_target else 1.0)
+    log_t, p = (harmless, xp.exp(t)) if log_target else (xp.log(harmless), t)
+    distance = xp.where(there, xp.subtract(log_t, y), 0.0)
+    return xp.sum(xp.multiply(p, distance)) / math.prod(y.shape[:-1])
+
+
+def binary_cross_entropy(y: Any, t: Any) -> Any:
+    """-mean(t log(y) + (1 - t) log(1 - y)), in nats, of probabilities y.
+
+    Parameters
+    ----------
+    y, t : arrays or Variables of one shape
+        Probabilities and targets, both from 0 to 1. Probabilities count as at least 1e-7 away
+        from both (5e-4 in float16), and have no gradient beyond; from scores before the sigmoid,
+        `binary_cross_entropy_with_logits` has no such limit.
+
+    Raises
+    ------
+    ShapeError
+        The shapes differ.
+
+    Notes
+    -----
+    The negative log-likelihood of logistic regression. Source: Cox, "The regression analysis of
+    binary sequences", 1958.
+    """
+    t = matching("binary_cross_entropy", y, t)
+    xp = array_namespace(y, t)
+    least = max(1e-7, float(xp.finfo(y.dtype).eps) / 2.0)
+    y = xp.minimum(xp.maximum(y, least), 1.0 - least)
+    return -xp.mean(xp.log(y) * t + xp.log(1.0 - y) * (1.0 - t))
+
+
+def binary_cross_entropy_with_logits(
+    x: Any, t: Any, weight: Any = None, pos_weight: Any = None
+) -> Any:
+    """mean(log(1 + exp(x)) - x t), in nats: `binary_cross_entropy` of sigmoid(x), exact for any x.
+
+    Parameters
+    ----------
+    x, t : arrays or Variables of one shape
+        Scores before the sigmoid, and targets from 0 to 1.
+    weight : array or Variable that broadcasts to the shape of x, optional
+        How much each number counts. The mean is over all numbers, as in PyTorch, not by weight.
+    pos_weight : array or Variable that broadcasts to the shape of x, optional
+        How much t = 1 counts more than t = 0: above 1 for classes that are rare.
+
+    Raises
+    ------
+    ShapeError
+        The shapes differ, or a weight does not broadcast to them.
+
+    Notes
+    -----
+    log(1 + exp(x)) is computed as logaddexp(x, 0), which does not overflow. Source: as of
+    `binary_cross_entropy`.
+    """
+    t = matching("binary_cross_entropy_with_logits", x, t)
+    xp = array_namespace(x, t, weight, pos_weight)
+    if weight is None and pos_weight is None:
+        return xp.mean(xp.logaddexp(x, xp.zeros_like(x)) - x * t)
+    for w in (weight, pos_weight):
+        if w is not None and not _spreads(w, x):
+            raise ShapeError(
+                "binary_cross_entropy_with_logits expected weights that broadcast to the shape of "
+                f"x, {tuple(x.shape)}, got {tuple(w.shape)}."
+            )
+    zeros = xp.zeros_like(x)
+    missed, wrong = xp.logaddexp(-x, zeros), xp.logaddexp(x, zeros)  # -log y, -log(1 - y)
+    if pos_weight is not None:
+        missed = xp.multiply(missed, _like(pos_weight, x))
+    terms = xp.multiply(t, missed) + xp.multiply(1.0 - t, wrong)
+    return xp.mean(terms if weight is None else xp.multiply(terms, _like(weight, x)))
+
+
+def _spreads(w: Any, x: Any) -> bool:
+    """Whether w broadcasts to the shape of x, and x need not broadcast to that of w."""
+    pairs = zip(reversed(w.shape), reversed(x.shape), strict=False)
+    return w.ndim <= x.ndim and all(m in (1, n) for m, n in pairs)
+
+
+def _like(weight: Any, x: Any) -> Any:
+    """A weight in the dtype of x: it is no reason for a wider loss."""
+    return weight if weight.dtype == x.dtype else array_namespace(weight).astype(weight, x.dtype)

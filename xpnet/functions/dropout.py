@@ -1,0 +1,75 @@
+"""Dropout: numbers left out at random while a network learns."""
+
+from typing import Any
+
+from xpnet.autodiff import Function, data_of
+from xpnet.backend import array_like
+from xpnet.errors import ShapeError
+from xpnet.namespace import array_namespace
+from xpnet.random import default_rng
+
+
+class Masked(Function):
+    """x times a factor for each number, or for each group of them; no input is kept."""
+
+    def __init__(self, factor: Any) -> None:
+        self.factor = factor
+
+    def forward(self, x: Any) -> Any:
+        return x * self.factor
+
+    def backward(self, gy: Any) -> Any:
+        return gy * self.factor
+
+
+def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
+    """x * mask / (1 - p): each number is left out with probability p, the others grow to match.
+
+    So the expected value of what comes out is x, and nothing is to be done in evaluation.
+
+    Parameters
+    ----------
+    x : array or Variable, of floating-point numbers
+    p : float
+        From 0 (nothing is left out) to 1 (everything).
+    mask : array of booleans or numbers, of x's shape or one that broadcasts to it, optional
+        True, or 1, where a number stays. Of shape (batch, channels, 1, 1) it leaves out whole
+        channels. Unless given it is drawn: on the host, so that one seed gives one mask on every
+        backend, then sent to x's device.
+    rng : int, numpy.random.Generator or None
+        Where the mask comes from; None: the generator of `xpnet.manual_seed`.
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of `x`
+
+    Raises
+    ------
+    ValueError
+        `p` is no probability.
+    ShapeError
+        `mask` does not broadcast to the shape of `x`.
+
+    Notes
+    -----
+    The gradient is gy * mask / (1 - p). Source: Srivastava, Hinton, Krizhevsky, Sutskever and
+    Salakhutdinov, "Dropout: a simple way to prevent neural networks from overfitting", 2014; the
+    scaling in training ("inverted") is that of all libraries today.
+    """
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"dropout expected a probability p from 0 to 1, got {p}.")
+    if mask is None:
+        if p == 0.0:
+            return x
+        kept = default_rng(rng).random(x.shape, dtype="float32") >= p
+        mask = array_like(kept, data_of(x))
+    else:
+        mask, shape = data_of(mask), tuple(x.shape)
+        pairs = zip(reversed(mask.shape), reversed(shape), strict=False)
+        if mask.ndim > len(shape) or any(m not in (1, n) for m, n in pairs):
+            raise ShapeError(
+                f"dropout expected a mask that broadcasts to the shape of x, {shape}, "
+                f"got {tuple(mask.shape)}."
+            )
+        mask = array_namespace(mask).astype(mask, x.dtype)
+    return Masked(mask if p == 1.0 else mask * (1.0 / (1.0 - p)))(x)

@@ -1,0 +1,66 @@
+"""Embedding: a row of a table for each number."""
+
+from typing import Any
+
+from xpnet.autodiff import Function, data_of
+from xpnet.functions.indexing import ScatterAdd
+from xpnet.namespace import array_namespace, has_dtype
+
+
+class Embedding(Function):
+    """Rows of W, nan where there is none; the derivative adds up equal rows, but for padding."""
+
+    def __init__(self, indices: Any, padding_idx: int | None) -> None:
+        self.indices, self.padding_idx = indices, padding_idx
+
+    def forward(self, W: Any) -> Any:
+        i, xp, self.rows = self.indices, array_namespace(self.indices, W), W.shape[0]
+        there = (i >= 0) & (i < self.rows)
+        places = xp.reshape(xp.where(there, i, 0), (-1,))
+        narrow = xp.iinfo(i.dtype).bits < 32  # not every library picks by bytes
+        self.places = xp.astype(places, xp.int32) if narrow else places
+        self.learns = there if self.padding_idx is None else there & (i != self.padding_idx)
+        y = xp.reshape(xp.take(W, self.places, axis=0), (*i.shape, W.shape[1]))
+        return xp.where(there[..., None], y, xp.nan)
+
+    def backward(self, gy: Any) -> Any:
+        xp = array_namespace(gy)
+        gy = xp.where(self.learns[..., None], gy, 0.0)
+        rows = xp.reshape(gy, (self.places.shape[0], gy.shape[-1]))
+        return ScatterAdd(self.places, self.rows)(rows)
+
+
+def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
+    """weight[x]: for each number of x, that row of the table.
+
+    Parameters
+    ----------
+    x : array of integers, of any shape
+        From 0 to rows - 1.
+    weight : array or Variable, shape (rows, columns)
+    padding_idx : int, optional
+        A row that does not learn: its gradient is 0. Negative ones count from the end.
+
+    Returns
+    -------
+    array or Variable, shape (*x.shape, columns)
+        nan, not an error, for a number outside 0 .. rows - 1, negative ones too: to look at the
+        numbers would stop a GPU in every step.
+
+    Raises
+    ------
+    TypeError
+        x is not of an integer dtype.
+    ValueError
+        There is no row `padding_idx`.
+
+    Notes
+    -----
+    The gradient of a row is the sum over all its places: a scatter-add.
+    """
+    if not has_dtype(x, "integral"):
+        raise TypeError(f"embedding expected integers, got {x.dtype}.")
+    rows = weight.shape[0]
+    if padding_idx is not None and not -rows <= padding_idx < rows:
+        raise ValueError(f"embedding expected a padding_idx below {rows}, got {padding_idx}.")
+    return Embedding(data_of(x), None if padding_idx is None else padding_idx % rows)(weight)

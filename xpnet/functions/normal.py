@@ -1,0 +1,65 @@
+"""The normal distribution, which the standard has no function of: no erf, and none of its kin."""
+
+import math
+from typing import Any
+
+from xpnet.autodiff import Function
+from xpnet.namespace import array_namespace
+
+# (1 + a / 4) exp(a^2 / 2) Phi(-a) for a >= 0, a polynomial in u = (4 - a) / (4 + a): the Chebyshev
+# series over -1 < u <= 1, cut where its terms are below the precision, written out in powers of u.
+DOUBLE = (
+    0.18882128260393785, 0.15197416049297308, 0.09678435018555664, 0.04663046448990915,
+    0.01509914372259023, 0.001885047241846578, -0.0008699230891628756, -0.00040770461685247714,
+    3.3336052290036945e-05, 5.7773754340693565e-05, -4.769190076797745e-07, -8.786277975709413e-06,
+    1.7865053828168654e-07, 1.4804027614809944e-06, -1.5623877693912945e-07, -2.5619627541381934e-07,
+    6.61834320494967e-08, 3.994349035559805e-08, -1.9695900856734096e-08, -4.461231943245354e-09,
+    4.01684673933235e-09, 1.4684066912467977e-10, -4.221644241696684e-10, 2.999445507813274e-11,
+)  # fmt: skip
+SINGLE = (
+    0.1888212826, 0.1519741578, 0.09678434846, 0.04663053996,
+    0.01509916207, 0.00188442929, -0.0008699886594, -0.0004055100264,
+    3.341334677e-05, 5.389344407e-05, -4.327705754e-07, -5.295746064e-06,
+)  # fmt: skip
+FAR = 40.0  # Phi(-40) and the density there are 0 in float64, and squares do not overflow
+
+
+class NormalCdf(Function):
+    def forward(self, x: Any) -> Any:
+        xp = array_namespace(x)
+        a = xp.minimum(xp.abs(x), FAR)
+        u = (4.0 - a) / (4.0 + a)
+        series = DOUBLE if xp.finfo(x.dtype).eps < 1e-10 else SINGLE
+        p = series[-1] * u + series[-2]
+        for c in series[-3::-1]:
+            p = p * u + c
+        tail = xp.exp(-0.5 * (a * a)) * (p * (0.5 * (1.0 + u)))  # 1 / (1 + a / 4) = (1 + u) / 2
+        return xp.where(x < 0.0, tail, 1.0 - tail)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        xp = array_namespace(x)
+        near = xp.clip(x, -FAR, FAR)
+        return gy * (xp.exp(-0.5 * (near * near)) * (1.0 / math.sqrt(2.0 * math.pi)))
+
+
+def normal_cdf(x: Any) -> Any:
+    """Phi(x) = (1 + erf(x / sqrt(2))) / 2: the probability that a normal number is below x.
+
+    Parameters
+    ----------
+    x : array or Variable, of real floating-point numbers
+
+    Returns
+    -------
+    array or Variable
+        Precise to 3e-16 in float64 and 2e-7 in float32; for negative x also relative to Phi(x)
+        itself, which `(1 + erf) / 2` is not, to 1e-14 and 2e-6 down to -6 (2e-13 and 1e-5 down to
+        -30 and -12, where x^2 / 2 is rounded).
+
+    Notes
+    -----
+    Its derivative is the density exp(-x^2 / 2) / sqrt(2 pi). One polynomial serves all x. Source:
+    Shepherd and Laframboise, "Chebyshev approximation of (1 + 2 x) exp(x^2) erfc x in
+    0 <= x < infinity", Mathematics of Computation, 1981.
+    """
+    return NormalCdf()(x)

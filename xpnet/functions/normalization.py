@@ -1,0 +1,252 @@
+"""Normalization: shift and scale to mean 0 and variance 1, over one choice of axes or another.
+
+    batch_norm     over the batch and all places, for each channel
+    layer_norm     over the last axes, for each sample
+    group_norm     over a group of channels and all places, for each sample
+
+Statistics of float16 and bfloat16 are computed in float32.
+"""
+
+import math
+from typing import Any
+
+from xpnet.autodiff import Function
+from xpnet.errors import ShapeError
+from xpnet.namespace import array_namespace
+
+
+class Moments(Function):
+    """The mean and 1 / sqrt(variance + eps) of x over axes, which are kept with size 1.
+
+    What is `known` already is not computed again: this only says what it was computed from.
+    """
+
+    def __init__(self, axes: tuple[int, ...], eps: float, known: Any = None) -> None:
+        self.axes, self.eps, self.known = axes, eps, known
+
+    def forward(self, x: Any) -> Any:
+        if self.known is not None:
+            return self.known
+        xp = array_namespace(x)
+        mean = xp.mean(x, axis=self.axes, keepdims=True)
+        c = x - mean
+        return mean, 1.0 / xp.sqrt(xp.mean(c * c, axis=self.axes, keepdims=True) + self.eps)
+
+    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+        (gmean, gr), (mean, r), n = gy, y, _count(x, self.axes)
+        return gmean / n - (x - mean) * (gr * (r * r * r) / n)
+
+
+class Normalize(Function):
+    """(x - mean) r w + b in one node, where r = 1 / sqrt(variance + eps); w and b may be None.
+
+    Kept of x's size is x alone: what is normalized is found again from it.
+    """
+
+    def __init__(self, axes: tuple[int, ...], eps: float) -> None:
+        self.axes, self.eps = axes, eps
+
+    def forward(self, x: Any, w: Any, b: Any) -> Any:
+        xp = array_namespace(x)
+        self.mean = xp.mean(x, axis=self.axes, keepdims=True)
+        c = x - self.mean
+        self.var = xp.mean(c * c, axis=self.axes, keepdims=True)
+        self.r = 1.0 / xp.sqrt(self.var + self.eps)
+        self.even = _one_each(w, self.axes) and _one_each(b, self.axes)
+        y = c * self.r if w is None else c * (self.r * w) if self.even else c * self.r * w
+        return y if b is None else y + b
+
+    def backward(self, gy: Any, x: Any, w: Any) -> Any:
+        xp, n = array_namespace(gy), _count(x, self.axes)
+        mean, r = Moments(self.axes, self.eps, (self.mean, self.r))(x)
+        c = x - mean
+        g, scale = (gy, r) if w is None else (gy, r * w) if self.even else (gy * w, r)
+        g_mean = xp.mean(g, axis=self.axes, keepdims=True)
+        gc_mean = xp.mean(g * c, axis=self.axes, keepdims=True)
+        gx = gw = None
+        if self.needs[0]:
+            gx = (g - g_mean - c * (gc_mean * (r * r))) * scale
+        if self.even:  # the sums by w and b are known already
+            return gx, gc_mean * (n * r), g_mean * n
+        if self.needs[1]:
+            gw = gy * (c * r)
+        return gx, gw, gy
+
+
+def _one_each(w: Any, axes: tuple[int, ...]) -> bool:
+    """Whether w has but one number wherever there is but one mean."""
+    return w is None or all(w.shape[a] == 1 for a in axes)
+
+
+def _count(x: Any, axes: tuple[int, ...]) -> int:
+    """How many numbers each mean is of."""
+    return math.prod(x.shape[a] for a in axes)
+
+
+def _precise(x: Any) -> Any:
+    """x, or its like in float32 where x is of less: means of many numbers need the bits."""
+    xp = array_namespace(x)
+    return x if xp.finfo(x.dtype).bits >= 32 else xp.astype(x, xp.float32)
+
+
+def _like(y: Any, x: Any) -> Any:
+    return y if y.dtype == x.dtype else array_namespace(y).astype(y, x.dtype)
+
+
+def _shaped(w: Any, shape: tuple[int, ...]) -> Any:
+    return None if w is None else array_namespace(w).reshape(w, shape)
+
+
+def batch_norm(
+    x: Any,
+    mean: Any = None,
+    var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+) -> tuple[Any, Any, Any]:
+    """(x - mean) / sqrt(var + eps) * weight + bias, for each channel: the second axis of x.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (batch, channels, ...)
+    mean, var : arrays, shape (channels,), optional
+        Unless both are given they are the batch's own, over all axes but the second, and what
+        depends on them is differentiated.
+    weight, bias : arrays or Variables, shape (channels,), optional
+    eps : float
+
+    Returns
+    -------
+    y : array or Variable, of the shape and dtype of `x`
+    mean, var : arrays, shape (channels,)
+        The statistics that were used, without history; of the batch, the variance is over n, not
+        n - 1. For running means: they lie where x lies, and nothing has gone to the host.
+
+    Raises
+    ------
+    ShapeError
+        x has less than two axes; or the batch's own statistics are asked for, and there is but one
+        number a channel: the result would be `bias`, whatever x is.
+
+    Notes
+    -----
+    One fused node. With c = x - mean, r = 1 / sqrt(var + eps) and means over a channel,
+    gx = weight r (gy - mean(gy) - c r^2 mean(gy c)). Source: Ioffe and Szegedy, "Batch
+    normalization: accelerating deep network training by reducing internal covariate shift", 2015.
+    """
+    if x.ndim < 2:
+        raise ShapeError(
+            f"batch_norm expected x of shape (batch, channels, ...), got {tuple(x.shape)}."
+        )
+    one = (1, x.shape[1], *(1,) * (x.ndim - 2))
+    full, w, b = _precise(x), _shaped(weight, one), _shaped(bias, one)
+    xp = array_namespace(full, w, b)
+    if mean is not None and var is not None:
+        r = 1.0 / xp.sqrt(_shaped(var, one) + eps)
+        c = full - _shaped(mean, one)
+        y = c * r if w is None else (w * r) * c  # Variables first: not every array takes them
+        return _like(y if b is None else b + y, x), mean, var
+    axes = (0, *range(2, x.ndim))
+    if _count(x, axes) < 2:
+        raise ShapeError(
+            "batch_norm expected more than one number a channel, to have a variance, got x of "
+            f"shape {tuple(x.shape)}. Use a larger batch, or give mean and var."
+        )
+    node = Normalize(axes, eps)
+    y = node(full, w, b)
+    return _like(y, x), _shaped(node.mean, (x.shape[1],)), _shaped(node.var, (x.shape[1],))
+
+
+def layer_norm(
+    x: Any,
+    normalized_shape: int | tuple[int, ...],
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+) -> Any:
+    """(x - mean) / sqrt(var + eps) * weight + bias, with mean and variance over the last axes.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (..., *normalized_shape)
+    normalized_shape : int or tuple of int
+        The sizes of the axes that are normalized together.
+    weight, bias : arrays or Variables, shape normalized_shape, optional
+    eps : float
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of `x`
+
+    Raises
+    ------
+    ShapeError
+        x does not end in `normalized_shape`.
+
+    Notes
+    -----
+    One fused node; the gradient by x as in `batch_norm`, of gy * weight. Source: Ba, Kiros and
+    Hinton, "Layer normalization", 2016.
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    first = x.ndim - len(shape)
+    if not shape or first < 0 or tuple(x.shape[first:]) != shape:
+        sizes = ", ".join(map(str, shape))
+        raise ShapeError(f"layer_norm expected x of shape (..., {sizes}), got {tuple(x.shape)}.")
+    return _like(_normalized(_precise(x), tuple(range(first, x.ndim)), weight, bias, eps), x)
+
+
+def group_norm(
+    x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """(x - mean) / sqrt(var + eps) * weight + bias, over each group of channels of each sample.
+
+    Parameters
+    ----------
+    x : array or Variable, shape (batch, channels, ...)
+    num_groups : int
+        It divides the channels. With 1 it is a `layer_norm` of all; with as many as channels it is
+        called instance normalization.
+    weight, bias : arrays or Variables, shape (channels,), optional
+    eps : float
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of `x`
+
+    Raises
+    ------
+    ShapeError
+        x has less than two axes, or its channels do not make groups.
+
+    Notes
+    -----
+    One fused node between two reshapes. Source: Wu and He, "Group normalization", 2018.
+    """
+    shape = tuple(x.shape)
+    if len(shape) < 2 or num_groups < 1 or shape[1] % num_groups:
+        raise ShapeError(
+            f"group_norm expected x of shape (batch, channels, ...), with channels to be divided "
+            f"into {num_groups} groups, got {shape}."
+        )
+    per, places = shape[1] // num_groups, math.prod(shape[2:])
+    xp, full = array_namespace(x), _precise(x)
+    one = (num_groups, per, 1)
+    y = _normalized(
+        xp.reshape(full, (shape[0], num_groups, per, places)),
+        (2, 3),
+        _shaped(weight, one),
+        _shaped(bias, one),
+        eps,
+    )
+    return _like(array_namespace(y).reshape(y, shape), x)
+
+
+def _normalized(x: Any, axes: tuple[int, ...], weight: Any, bias: Any, eps: float) -> Any:
+    """`Normalize`, where weight and bias have fewer axes than x."""
+    w, b = (
+        None if v is None else _shaped(v, (*(1,) * (x.ndim - v.ndim), *v.shape))
+        for v in (weight, bias)
+    )
+    return Normalize(axes, eps)(x, w, b)

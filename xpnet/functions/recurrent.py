@@ -1,0 +1,189 @@
+"""Recurrences: a state that goes from step to step through a sequence, whole sequences at a time.
+
+Time is the first axis. `z` is the input's share of every step, all of them computed in one product
+beforehand; what is left for a step is the product with the state. Each has a text of single steps
+beside it, `rnn_simple` and so on.
+"""
+
+from typing import Any
+
+from xpnet.errors import ShapeError
+from xpnet.functions.activation import relu, sigmoid
+from xpnet.functions.recurrence import GRU, LSTM, RNN
+from xpnet.namespace import array_namespace, has_dtype
+
+
+def rnn(z: Any, h: Any, W: Any, mask: Any = None, nonlinearity: str = "tanh") -> Any:
+    """h_t = tanh(z_t + W h_(t-1)), the simple recurrent network.
+
+    Parameters
+    ----------
+    z : array or Variable, shape (length, batch, n)
+        The input's share of each step, at least one: x_t @ W_in + b.
+    h : array or Variable, shape (batch, n)
+        The state before the first step.
+    W : array or Variable, shape (n, n)
+        Multiplied as h @ W.T: PyTorch's `weight_hh`.
+    mask : array of booleans, shape (length, batch), optional
+        Where it is False, the step is padding: the state goes past it, unchanged.
+    nonlinearity : {"tanh", "relu"}
+
+    Returns
+    -------
+    array or Variable, shape (length, batch, n)
+        The state after each step.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit, or there is no step.
+    TypeError
+        The mask is not of booleans.
+
+    Notes
+    -----
+    Source: Elman, "Finding structure in time", 1990.
+    """
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'.")
+    return RNN(nonlinearity)(z, h, W, _column("rnn", 1, mask, z, W, h))
+
+
+def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any = None) -> tuple[Any, Any]:
+    """Long short-term memory: a cell that gates write to, erase and read.
+
+        i, f, g, o = the quarters of z_t + W h_(t-1)
+        c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g)
+        h_t = sigmoid(o) tanh(c_t)
+
+    Parameters
+    ----------
+    z : array or Variable, shape (length, batch, 4 n)
+        The input's share of each step, at least one: x_t @ W_in + b.
+    h, c : arrays or Variables, shape (batch, n)
+        The state and the cell before the first step.
+    W : array or Variable, shape (4 n, n)
+        Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
+    mask : array of booleans, shape (length, batch), optional
+        Where it is False, the step is padding: state and cell go past it, unchanged.
+
+    Returns
+    -------
+    states, cells : arrays or Variables, shape (length, batch, n)
+        After each step.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit, or there is no step.
+    TypeError
+        The mask is not of booleans.
+
+    Notes
+    -----
+    Sigmoids are computed as (1 + tanh(x / 2)) / 2: all gates of a step by one tanh.
+
+    Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; the gate f: Gers,
+    Schmidhuber and Cummins, "Learning to forget", 2000.
+    """
+    states, cells, _ = LSTM()(z, h, c, W, _column("lstm", 4, mask, z, W, h, c))
+    return states, cells
+
+
+def gru(z: Any, h: Any, W: Any, b: Any = None, mask: Any = None) -> Any:
+    """Gated recurrent unit: one state, of which a gate keeps a part.
+
+        z_r, z_u, z_n = the thirds of z_t;  a_r, a_u, a_n = those of W h_(t-1) + b
+        r = sigmoid(z_r + a_r),  u = sigmoid(z_u + a_u),  n = tanh(z_n + r a_n)
+        h_t = (1 - u) n + u h_(t-1)
+
+    Parameters
+    ----------
+    z : array or Variable, shape (length, batch, 3 n)
+        The input's share of each step, at least one: x_t @ W_in + b_in.
+    h : array or Variable, shape (batch, n)
+        The state before the first step.
+    W : array or Variable, shape (3 n, n)
+        Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
+    b : array or Variable, shape (3 n,), optional
+        PyTorch's `bias_hh`. It has a place of its own, for r also weighs the bias.
+    mask : array of booleans, shape (length, batch), optional
+        Where it is False, the step is padding: the state goes past it, unchanged.
+
+    Returns
+    -------
+    array or Variable, shape (length, batch, n)
+        The state after each step.
+
+    Raises
+    ------
+    ShapeError
+        The shapes do not fit, or there is no step.
+    TypeError
+        The mask is not of booleans.
+
+    Notes
+    -----
+    The gate r stands after the product, as in cuDNN and PyTorch; in the paper it stands before.
+
+    Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
+    """
+    states, _, _ = GRU()(z, h, W, b, _column("gru", 3, mask, z, W, h))
+    return states
+
+
+def _column(name: str, gates: int, mask: Any, z: Any, W: Any, *states: Any) -> Any:
+    """The mask as a column for each step, once all shapes have been found to fit."""
+    n = W.shape[-1]
+    steps, fits = tuple(z.shape[:2]), z.ndim == 3 and z.shape[0] > 0
+    fits = fits and (z.shape[2], tuple(W.shape)) == (gates * n, (gates * n, n))
+    if not fits or any(tuple(s.shape) != (steps[1], n) for s in states):
+        rows = f"{gates} n" if gates > 1 else "n"
+        given = ", ".join(str(tuple(a.shape)) for a in (z, *states, W))
+        raise ShapeError(
+            f"{name} expected z of shape (length, batch, {rows}) with a length of 1 or more, states "
+            f"of shape (batch, n) and W of shape ({rows}, n), got {given}."
+        )
+    if mask is None:
+        return None
+    if tuple(mask.shape) != steps:
+        raise ShapeError(f"{name} expected a mask of shape {steps}, got {tuple(mask.shape)}.")
+    if not has_dtype(mask, "bool"):
+        raise TypeError(f"{name} expected a mask of booleans, got {mask.dtype}.")
+    return mask[..., None]
+
+
+def rnn_simple(z: Any, h: Any, W: Any, nonlinearity: str = "tanh") -> Any:
+    """`rnn`, step by step: the text that teaches the fused one, and that tests it."""
+    xp, hs = array_namespace(z, h, W), []
+    for t in range(z.shape[0]):
+        a = z[t, ...] + xp.matmul(h, xp.matrix_transpose(W))
+        h = xp.tanh(a) if nonlinearity == "tanh" else relu(a)
+        hs.append(h)
+    return xp.stack(hs)
+
+
+def lstm_simple(z: Any, h: Any, c: Any, W: Any) -> tuple[Any, Any]:
+    """`lstm`, step by step: the text that teaches the fused one, and that tests it."""
+    xp, n, hs, cs = array_namespace(z, h, c, W), h.shape[-1], [], []
+    for t in range(z.shape[0]):
+        a = z[t, ...] + xp.matmul(h, xp.matrix_transpose(W))
+        i, f, g, o = (a[:, k * n : (k + 1) * n] for k in range(4))
+        c = sigmoid(f) * c + sigmoid(i) * xp.tanh(g)
+        h = sigmoid(o) * xp.tanh(c)
+        hs.append(h)
+        cs.append(c)
+    return xp.stack(hs), xp.stack(cs)
+
+
+def gru_simple(z: Any, h: Any, W: Any, b: Any = 0.0) -> Any:
+    """`gru`, step by step: the text that teaches the fused one, and that tests it."""
+    xp, n, hs = array_namespace(z, h, W), h.shape[-1], []
+    for t in range(z.shape[0]):
+        a = xp.matmul(h, xp.matrix_transpose(W)) + b
+        r = sigmoid(z[t, :, :n] + a[:, :n])
+        u = sigmoid(z[t, :, n : 2 * n] + a[:, n : 2 * n])
+        new = xp.tanh(z[t, :, 2 * n :] + r * a[:, 2 * n :])
+        h = (1.0 - u) * new + u * h
+        hs.append(h)
+    return xp.stack(hs)

@@ -1,0 +1,48 @@
+"""What a loss expects of its target: numbers like the prediction's, or the numbers of classes."""
+
+import math
+from typing import Any
+
+import array_api_compat as compat
+
+from xpnet.errors import ShapeError
+from xpnet.namespace import array_namespace, has_dtype
+
+
+def matching(name: str, y: Any, t: Any) -> Any:
+    """The target, of the prediction's shape, or it is an error; integers in its dtype."""
+    if y.shape != t.shape:
+        hint = " Reshape one to the other." if math.prod(y.shape) == math.prod(t.shape) else ""
+        raise ShapeError(
+            f"{name} expected a target of the prediction's shape {tuple(y.shape)}, "
+            f"got {tuple(t.shape)}.{hint}"
+        )
+    if has_dtype(t, "complex floating"):
+        raise TypeError(f"{name} expected a target of real numbers, got {t.dtype}.")
+    cast = has_dtype(y, "real floating") and not has_dtype(t, "real floating")
+    return array_namespace(y, t).astype(t, y.dtype) if cast else t
+
+
+def class_numbers(name: str, x: Any, t: Any, otherwise: str) -> Any:
+    """The target as class numbers, one for each row of x, or it is an error.
+
+    `otherwise` says what else the loss takes, of the shape of x.
+    """
+    if t.shape != x.shape[:-1]:
+        raise ShapeError(
+            f"{name} expected t of shape {tuple(x.shape[:-1])} (class numbers) "
+            f"or {tuple(x.shape)} ({otherwise}) for x of shape {tuple(x.shape)}, "
+            f"got {tuple(t.shape)}."
+        )
+    if not has_dtype(t, "integral"):
+        raise TypeError(f"{name} expected integer class numbers, got {t.dtype}.")
+    return t
+
+
+def is_class(t: Any, x: Any) -> Any:
+    """Class numbers as rows of the shape of x: True at the class."""
+    xp, n = array_namespace(t), x.shape[-1]
+    if n > 128 and xp.iinfo(t.dtype).max < n:
+        t = xp.astype(t, xp.int32)  # bytes cannot count so far
+    classes = xp.arange(n, dtype=t.dtype, device=compat.device(t))
+    return t[..., None] == classes
