@@ -451,3 +451,20 @@ def test_generators_of_a_layers_own_are_found(backend):
     assert [n for n, _ in model.named_generators()] == ["layers.0.rng", "layers.1.rng"]
     model[1].rng = model[0].rng
     assert [n for n, _ in model.named_generators()] == ["layers.0.rng"]
+
+
+class Scaled(xpnet.Layer):
+    """An input that may be left out."""
+
+    def forward(self, x, factor=None, shift=None):
+        x = x if factor is None else F.multiply(x, factor)
+        return x if shift is None else F.add(x, shift)
+
+
+def test_none_stands_for_an_input_that_is_left_out(backend, array):
+    """Step by step as in a call; the gradients are of those that are there."""
+    layer, x, shift = Scaled(), array([1.0, 2.0]), array([3.0, 5.0])
+    assert_close(layer.forward(x, None, shift), [4.0, 7.0])
+    dx, dshift = layer.backward(array([1.0, 10.0]))
+    assert_close(dx, [1.0, 10.0])
+    assert_close(dshift, [1.0, 10.0])

@@ -1,13 +1,48 @@
 """Layers: what has parameters, or stands between layers that do."""
 
 from xpnet.layers.activation import (
+    ELU as ELU,
+    GELU as GELU,
+    LeakyReLU as LeakyReLU,
+    LogSoftmax as LogSoftmax,
     ReLU as ReLU,
     Sigmoid as Sigmoid,
+    SiLU as SiLU,
     Softmax as Softmax,
+    Softplus as Softplus,
     Tanh as Tanh,
 )
 from xpnet.layers.affine import Affine as Affine
 from xpnet.layers.arithmetic import Add as Add, Multiply as Multiply
+from xpnet.layers.attention import MultiheadAttention as MultiheadAttention
 from xpnet.layers.base import Buffer as Buffer, Layer as Layer
-from xpnet.layers.container import MLP as MLP, Sequential as Sequential
-from xpnet.layers.reshaping import Flatten as Flatten
+from xpnet.layers.container import MLP as MLP, Residual as Residual, Sequential as Sequential
+from xpnet.layers.convolution import (
+    Conv1d as Conv1d,
+    Conv2d as Conv2d,
+    ConvTranspose1d as ConvTranspose1d,
+    ConvTranspose2d as ConvTranspose2d,
+)
+from xpnet.layers.dropout import Dropout as Dropout
+from xpnet.layers.embedding import Embedding as Embedding
+from xpnet.layers.normalization import (
+    BatchNorm1d as BatchNorm1d,
+    BatchNorm2d as BatchNorm2d,
+    GroupNorm as GroupNorm,
+    LayerNorm as LayerNorm,
+)
+from xpnet.layers.pooling import (
+    AvgPool1d as AvgPool1d,
+    AvgPool2d as AvgPool2d,
+    GlobalAvgPool2d as GlobalAvgPool2d,
+    GlobalMaxPool2d as GlobalMaxPool2d,
+    MaxPool1d as MaxPool1d,
+    MaxPool2d as MaxPool2d,
+)
+from xpnet.layers.recurrent import GRU as GRU, LSTM as LSTM, RNN as RNN
+from xpnet.layers.reshaping import Flatten as Flatten, Reshape as Reshape
+from xpnet.layers.transformer import (
+    PositionalEncoding as PositionalEncoding,
+    TransformerEncoder as TransformerEncoder,
+    TransformerEncoderLayer as TransformerEncoderLayer,
+)

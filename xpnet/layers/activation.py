@@ -13,6 +13,89 @@ class ReLU(Layer):
         return F.relu(x)
 
 
+class LeakyReLU(Layer):
+    """x where x > 0, else `negative_slope` * x, elementwise. Any shape. See `F.leaky_relu`.
+
+    Parameters
+    ----------
+    negative_slope : float
+    """
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Any) -> Any:
+        return F.leaky_relu(x, self.negative_slope)
+
+    def __repr__(self) -> str:
+        return f"LeakyReLU({self.negative_slope})"
+
+
+class ELU(Layer):
+    """x where x > 0, else `alpha` * (exp(x) - 1), elementwise. Any shape. See `F.elu`.
+
+    Parameters
+    ----------
+    alpha : float
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Any) -> Any:
+        return F.elu(x, self.alpha)
+
+    def __repr__(self) -> str:
+        return f"ELU(alpha={self.alpha})"
+
+
+class GELU(Layer):
+    """x Phi(x), elementwise, with the normal distribution's Phi. Any shape. See `F.gelu`.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"GELU expected approximate='none' or 'tanh', got {approximate!r}.")
+        self.approximate = approximate
+
+    def forward(self, x: Any) -> Any:
+        return F.gelu(x, self.approximate)
+
+    def __repr__(self) -> str:
+        return f"GELU({'' if self.approximate == 'none' else repr(self.approximate)})"
+
+
+class SiLU(Layer):
+    """x sigmoid(x), elementwise; also called swish. Any shape. See `F.silu`."""
+
+    def forward(self, x: Any) -> Any:
+        return F.silu(x)
+
+
+class Softplus(Layer):
+    """log(1 + exp(beta x)) / beta, elementwise: a smooth ReLU. Any shape. See `F.softplus`.
+
+    Parameters
+    ----------
+    beta : float
+    threshold : float
+        Where beta x is greater, y is x.
+    """
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x: Any) -> Any:
+        return F.softplus(x, self.beta, self.threshold)
+
+    def __repr__(self) -> str:
+        return f"Softplus(beta={self.beta}, threshold={self.threshold})"
+
+
 class Sigmoid(Layer):
     """1 / (1 + exp(-x)), elementwise. Any shape."""
 
@@ -48,7 +131,35 @@ class Softmax(Layer):
         return f"Softmax(axis={self.axis})"
 
 
-BY_NAME: dict[str, type[Layer]] = {"relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}
+class LogSoftmax(Layer):
+    """log(softmax(x)) along `axis`, finite where the softmax itself would underflow to 0.
+
+    Parameters
+    ----------
+    axis : int
+        The axis of the classes.
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        return F.log_softmax(x, axis=self.axis)
+
+    def __repr__(self) -> str:
+        return f"LogSoftmax(axis={self.axis})"
+
+
+BY_NAME: dict[str, type[Layer]] = {  # what may stand between hidden layers
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "elu": ELU,
+    "gelu": GELU,
+    "silu": SiLU,
+    "softplus": Softplus,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+}
 
 
 def activation(name: str) -> Layer:

@@ -236,9 +236,11 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
                 )
         if any(isinstance(x, Variable) for x in xs):
             return text(self, *xs, **options)
-        variables = [Variable(float(x) if isinstance(x, int) else x) for x in xs]
+        variables = [
+            x if x is None else Variable(float(x) if isinstance(x, int) else x) for x in xs
+        ]
         y = self(*variables, **options)
-        self._last = [v for v in variables if v.requires_grad], y
+        self._last = [v for v in variables if v is not None and v.requires_grad], y
         return tuple(map(data_of, y)) if isinstance(y, tuple) else data_of(y)
 
     return forward

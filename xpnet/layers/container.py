@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from xpnet import functions as F
+from xpnet.errors import ShapeError
 from xpnet.initializers import Initializer
 from xpnet.layers.activation import activation as activation_layer
 from xpnet.layers.affine import Affine
@@ -33,8 +35,8 @@ class Sequential(Layer):
         for layer in layers:
             if not isinstance(layer, Layer):
                 raise TypeError(
-                    f"Sequential expected layers, got a {type(layer).__name__}; "
-                    "of a list, write Sequential(*layers)."
+                    f"{type(self).__name__} expected layers, got a {type(layer).__name__}; "
+                    f"of a list, write {type(self).__name__}(*layers)."
                 )
         self.layers = list(layers)
 
@@ -53,8 +55,67 @@ class Sequential(Layer):
         return iter(self.layers)
 
     def __repr__(self) -> str:
-        lines = "".join(f"\n{layer!r}" for layer in self.layers).replace("\n", "\n  ")
+        lines = "".join(f"\n{line}" for line in self._lines()).replace("\n", "\n  ")
         return f"{type(self).__name__}({lines}\n)"
+
+    def _lines(self) -> list[str]:
+        return [repr(layer) for layer in self.layers]
+
+
+class Residual(Sequential):
+    """y = f(x) + shortcut(x): what is learned is the difference to what went in.
+
+    Parameters
+    ----------
+    *layers : Layer
+        f: one after another.
+    shortcut : Layer, optional
+        What makes x of the shape of f(x); unless given, x goes by as it is.
+
+    Raises
+    ------
+    ShapeError
+        f(x) and shortcut(x) have different shapes: nothing broadcasts.
+
+    Notes
+    -----
+    Source: He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016.
+
+    Examples
+    --------
+    >>> from xpnet import ReLU
+    >>> Residual(Affine(8, 8), ReLU(), Affine(8, 4), shortcut=Affine(8, 4, bias=False))
+    Residual(
+      Affine(8 -> 8)
+      ReLU()
+      Affine(8 -> 4)
+      shortcut=Affine(8 -> 4, bias=False)
+    )
+    """
+
+    def __init__(self, *layers: Layer, shortcut: Layer | None = None) -> None:
+        super().__init__(*layers)
+        if shortcut is not None and not isinstance(shortcut, Layer):
+            raise TypeError(f"Residual expected a layer as shortcut, got {shortcut!r}.")
+        self.shortcut = shortcut
+
+    def forward(self, x: Any) -> Any:
+        y = x
+        for layer in self.layers:
+            y = layer(y)
+        by = x if self.shortcut is None else self.shortcut(x)
+        if y.shape != by.shape:
+            what = "shortcut=" if self.shortcut is None else "another shortcut="
+            raise ShapeError(
+                f"Residual expected its layers and its shortcut to give one shape, got "
+                f"{tuple(y.shape)} and {tuple(by.shape)} of x of shape {tuple(x.shape)}. Give it "
+                f"{what}, a layer that makes {tuple(y.shape)} of x.\n{self!r}"
+            )
+        return F.add(y, by)
+
+    def _lines(self) -> list[str]:
+        by = [] if self.shortcut is None else [f"shortcut={self.shortcut!r}"]
+        return [*super()._lines(), *by]
 
 
 class MLP(Sequential):
@@ -67,9 +128,10 @@ class MLP(Sequential):
         The width of the one hidden layer, or the width of each. Empty: no hidden layer.
     out_features : int
         The last layer is affine; its scores go into the loss.
-    activation : {"relu", "sigmoid", "tanh"}
+    activation : {"relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh"}
     weight : str or callable, optional
-        The initializer of the weights; unless given, He for ReLU and Glorot for the others.
+        The initializer of the weights; unless given, Glorot for sigmoid and tanh, which are steepest
+        in the middle, and He for the others, which are kin of ReLU.
     rng : int, numpy.random.Generator or None
         Where the weights' numbers come from; None: the generator of `xpnet.manual_seed`.
 
@@ -97,7 +159,7 @@ class MLP(Sequential):
         inner = hidden if isinstance(hidden, Iterable) else [hidden]
         widths = [in_features, *inner, out_features]
         rng = default_rng(rng)  # once: the layers draw in turn from one stream
-        weight = weight or ("he_normal" if activation == "relu" else "glorot_normal")
+        weight = weight or ("glorot_normal" if activation in ("sigmoid", "tanh") else "he_normal")
         layers: list[Layer] = []
         for before, after in pairwise(widths):
             layers += [Affine(before, after, weight=weight, rng=rng), activation_layer(activation)]

@@ -5,10 +5,10 @@ from typing import Any
 from xpnet.errors import ShapeError
 from xpnet.namespace import has_dtype
 
-Sizes = tuple[int | str, ...]  # a number is asked for; a name stands for any size
+_Sizes = tuple[int | str, ...]  # a number is asked for; a name stands for any size
 
 
-def require(layer: object, x: Any, sizes: Sizes, dtype: Any = None) -> None:
+def require(layer: object, x: Any, sizes: _Sizes, dtype: Any = None) -> None:
     """Raise `misfit` unless x has these sizes and, where a dtype is given, floating-point numbers.
 
     >>> import xpnet
@@ -23,7 +23,7 @@ def require(layer: object, x: Any, sizes: Sizes, dtype: Any = None) -> None:
         raise misfit(layer, x, sizes, dtype)
 
 
-def misfit(layer: object, x: Any, sizes: Sizes, dtype: Any = None) -> Exception:
+def misfit(layer: object, x: Any, sizes: _Sizes, dtype: Any = None) -> Exception:
     """The error: what was expected and given, where, and what to try.
 
     With a dtype, that is what does not fit; else it is the shape, or that x is no array.
@@ -41,7 +41,7 @@ def misfit(layer: object, x: Any, sizes: Sizes, dtype: Any = None) -> Exception:
     return ShapeError(f"{wanted}, got {shape}.{one}")
 
 
-def _fits(shape: tuple[int, ...] | None, sizes: Sizes) -> bool:
+def _fits(shape: tuple[int, ...] | None, sizes: _Sizes) -> bool:
     if shape is None or len(shape) != len(sizes):
         return False
     return all(

@@ -4,11 +4,86 @@ import math
 from typing import Any
 
 from xpnet import functions as F
+from xpnet.errors import ShapeError
 from xpnet.layers.base import Layer
+from xpnet.layers.expected import misfit
 
 
 class Flatten(Layer):
-    """(batch, ...) to (batch, product of the rest): images to rows of numbers."""
+    """The axes from `start_dim` to `end_dim` made one: images to rows of numbers.
+
+    Parameters
+    ----------
+    start_dim, end_dim : int
+        The first axis and the last. Negative ones count from the end. Unless given, all but the
+        batch.
+
+    Notes
+    -----
+    x : shape (batch, ...); y : shape (batch, product of the rest). An x of the batch alone becomes
+    (batch, 1).
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Any) -> Any:
-        return F.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+        if not hasattr(x, "shape"):
+            raise misfit(self, x, ("batch", "..."))
+        shape = tuple(x.shape)
+        first, last = (d if d >= 0 else len(shape) + d for d in (self.start_dim, self.end_dim))
+        bare = first == len(shape) == last + 1  # nothing after the batch: an axis of size 1
+        if not (0 <= first <= last < len(shape) or bare):
+            raise ShapeError(
+                f"{self!r} expected x of more axes, to join those from {self.start_dim} to "
+                f"{self.end_dim}, got {shape}."
+            )
+        joined = math.prod(shape[first : last + 1])
+        return F.reshape(x, (*shape[:first], joined, *shape[last + 1 :]))
+
+    def __repr__(self) -> str:
+        default = (self.start_dim, self.end_dim) == (1, -1)
+        return "Flatten()" if default else f"Flatten({self.start_dim}, {self.end_dim})"
+
+
+class Reshape(Layer):
+    """Each sample in another shape: rows of numbers to images. The batch stays, as in Keras.
+
+    Parameters
+    ----------
+    *shape : int
+        The shape of a sample. One of them may be -1: as large as it has to be.
+
+    Notes
+    -----
+    x : shape (batch, ...); y : shape (batch, *shape).
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> Reshape(2, -1)(xpnet.functions.zeros((5, 6))).shape
+    (5, 2, 3)
+    """
+
+    def __init__(self, *shape: int) -> None:
+        if sum(n == -1 for n in shape) > 1 or any(n < -1 for n in shape):
+            raise ShapeError(f"Reshape expected sizes, and at most one of them -1, got {shape}.")
+        self.shape = shape
+
+    def forward(self, x: Any) -> Any:
+        if not hasattr(x, "shape"):
+            raise misfit(self, x, ("batch", "..."))
+        given = tuple(x.shape)
+        size, known = math.prod(given[1:]), math.prod(n for n in self.shape if n != -1)
+        free = -1 in self.shape and known and size % known == 0
+        if not given or not (free or size == known):
+            many = f"a multiple of {known}" if -1 in self.shape else f"{known}"
+            raise ShapeError(
+                f"{self!r} expected x of shape (batch, ...), with {many} numbers a sample, "
+                f"got {given}."
+            )
+        shape = (size // known if n == -1 else n for n in self.shape)
+        return F.reshape(x, (given[0], *shape))
+
+    def __repr__(self) -> str:
+        return f"Reshape({', '.join(map(str, self.shape))})"

@@ -1,0 +1,104 @@
+"""Each layer against PyTorch's layer of that name, weights copied over: the rows of cases.py."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from tests.layers.cases import LAYERS
+from xpnet import Layer, Variable, functions as F, using
+from xpnet.testing import assert_close
+
+torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
+
+TOLERANCES = {"float32": (1e-5, 2e-6), "float64": (1e-10, 1e-12)}  # relative, and near 0
+COMPARED = [
+    (name, mode) for name, case in LAYERS.items() if case.torch is not None for mode in case.modes
+]
+HURRIED = settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+NO_COUNTERPART = {"Add", "Multiply", "PositionalEncoding"}
+
+
+def test_what_has_no_counterpart_is_known():
+    """All others are compared."""
+    compared = {type(LAYERS[name].layer()).__name__ for name, _ in COMPARED}
+    assert {type(case.layer()).__name__ for case in LAYERS.values()} - compared == NO_COUNTERPART
+
+
+def randomized(layer, rng):
+    """The layer with other numbers in its parameters than those it begins with: ones tell little."""
+    for p in layer.parameters():
+        p.data = p.data + rng.normal(size=p.shape).astype(p.data.dtype) * 0.3
+    return layer
+
+
+def in_torch(layer, case, s, dtype):
+    """PyTorch's layer with the same state: names and shapes are part of what is compared."""
+    module = case.torch(torch.nn, s).to(getattr(torch, dtype))
+    state = {
+        name: torch.from_numpy(x.copy()) for name, x in case.rename(layer.state_dict()).items()
+    }
+    module.load_state_dict(state)
+    return module.train(layer.training)
+
+
+def flat(y):
+    """The outputs in a row: PyTorch nests those of an LSTM."""
+    return [z for part in y for z in flat(part)] if isinstance(y, tuple) else [y]
+
+
+def largest(x):
+    return float(np.max(np.abs(x), initial=0.0))
+
+
+def compare(ours, theirs, dtype):
+    """Relative to the largest number: what cancels within an array cannot be better."""
+    rtol, atol = TOLERANCES[dtype]
+    theirs = theirs.detach().numpy()
+    assert ours.dtype == theirs.dtype
+    assert_close(ours, theirs, rtol=rtol, atol=max(atol, rtol * largest(theirs)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "mode"), COMPARED)
+@HURRIED
+@given(data=st.data())
+def test_layer_agrees_with_torch(name, mode, dtype, data):
+    """Value, input gradients, parameter gradients, and the buffers afterwards."""
+    case = LAYERS[name]
+    drawn = {key: data.draw(st.integers(*bounds), key) for key, bounds in case.sizes.items()}
+    s, seed = case.at(**drawn), data.draw(st.integers(0, 2**16), "seed")
+    rng = np.random.default_rng(seed)
+    with using("numpy", dtype=dtype) as backend:
+        layer: Layer = randomized(case.build(s), rng).train(mode == "train")
+        if mode == "eval" and list(layer.named_buffers()):
+            layer.train()(*(backend.asarray(x.tolist()) for x in case.hosts(seed + 1, s)))
+            layer.eval()
+        module = in_torch(layer, case, s, dtype)
+        xs = [Variable(backend.asarray(x.tolist())) for x in case.hosts(seed, s)]
+        tensors = [torch.tensor(x.data, requires_grad=x.requires_grad) for x in xs]
+
+        ours, call = flat(layer(*xs)), case.call or (lambda module, *xs: module(*xs))
+        theirs = flat(call(module, *tensors))
+        weights = [rng.uniform(0.5, 1.5, y.shape).astype(dtype) for y in ours]
+        sum(F.sum(y * w) for y, w in zip(ours, weights, strict=True)).backward()
+        sum(
+            (y * torch.from_numpy(w)).sum() for y, w in zip(theirs, weights, strict=True)
+        ).backward()
+        for y, expected in zip(ours, theirs, strict=True):
+            compare(y.data, expected, dtype)
+        for x, tensor in zip(xs, tensors, strict=True):
+            if x.requires_grad:
+                compare(x.grad, tensor.grad, dtype)
+        gradients = case.rename({key: p.grad for key, p in layer.named_parameters()})
+        for key, p in module.named_parameters():
+            compare(gradients[key], p.grad, dtype)
+        buffers = case.rename({key: b.data for key, b in layer.named_buffers()})
+        assert buffers.keys() == dict(module.named_buffers()).keys()
+        for key, buffer in module.named_buffers():
+            compare(buffers[key], buffer, dtype)

@@ -1,0 +1,55 @@
+"""Residual: the sum of two ways, and the error where they do not meet."""
+
+import pytest
+
+from xpnet import MLP, Affine, ReLU, Residual, Sequential, ShapeError, functions as F
+from xpnet.testing import assert_close
+
+
+def test_residual_adds_what_went_in(backend, array):
+    """f(x) + x; and with a shortcut f(x) + g(x)."""
+    x = array([[1.0, -2.0]])
+    assert_close(Residual(ReLU())(x), [[2.0, -2.0]])
+    assert_close(Residual(ReLU(), shortcut=ReLU())(x), [[2.0, 0.0]])
+    assert_close(Residual()(x), [[2.0, -4.0]])
+
+
+def test_residual_does_not_broadcast(backend):
+    """(batch, 1) and (batch, 3) are a mistake, not a sum."""
+    x = F.zeros((2, 3)).data
+    with pytest.raises(ShapeError, match=r"got \(2, 1\) and \(2, 3\) of x .* Give it shortcut="):
+        Residual(Affine(3, 1))(x)
+    with pytest.raises(ShapeError, match=r"got \(2, 1\) and \(2, 2\) .* Give it another shortcut="):
+        Residual(Affine(3, 1), shortcut=Affine(3, 2))(x)
+
+
+def test_residual_takes_layers_alone():
+    with pytest.raises(TypeError, match="Residual expected layers, got a list"):
+        Residual([ReLU()])
+    with pytest.raises(TypeError, match="layer as shortcut, got 'same'"):
+        Residual(ReLU(), shortcut="same")
+
+
+def test_residual_names_and_shows_its_shortcut(backend):
+    """Parameters of both ways; lines of both."""
+    layer = Residual(Affine(2, 3), shortcut=Affine(2, 3, bias=False))
+    assert [name for name, _ in layer.named_parameters()] == [
+        "layers.0.W",
+        "layers.0.b",
+        "shortcut.W",
+    ]
+    assert repr(Sequential(layer)).splitlines() == [
+        "Sequential(",
+        "  Residual(",
+        "    Affine(2 -> 3)",
+        "    shortcut=Affine(2 -> 3, bias=False)",
+        "  )",
+        ")",
+    ]
+
+
+@pytest.mark.parametrize("name", ["leaky_relu", "elu", "gelu", "silu", "softplus"])
+def test_mlp_takes_every_activation(backend, array, name):
+    """By its name in lower case."""
+    model = MLP(2, 3, 1, activation=name, rng=0)
+    assert model(array([[1.0, 2.0]])).shape == (1, 1)

@@ -1,0 +1,304 @@
+"""One contract for all layers: each row of cases.py, on every backend."""
+
+import copy
+import pickle
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import xpnet
+from tests.layers.cases import LAYERS, Integers
+from xpnet import Layer, ShapeError, Variable, functions as F, gradients, to_numpy, using
+from xpnet.layers import Buffer
+from xpnet.serialization import load, save
+from xpnet.testing import assert_close
+
+each_layer = pytest.mark.parametrize("name", LAYERS)
+WITH_STATE = [name for name, case in LAYERS.items() if list(case.layer()._state())]
+WITH_WRONG = [name for name, case in LAYERS.items() if case.wrong]
+
+
+def inputs(case, array, seed=0, **sizes):
+    """The case's inputs on the backend: floating-point ones in its dtype."""
+    return [array(host.tolist()) for host in case.hosts(seed, **sizes)]
+
+
+def as_tuple(y):
+    return y if isinstance(y, tuple) else (y,)
+
+
+def weights_for(ys, array):
+    """For each output different numbers, as `dout`."""
+    rng = np.random.default_rng(1)
+    return tuple(array(rng.uniform(0.5, 1.5, tuple(y.shape)).tolist()) for y in ys)
+
+
+def trained(case, array):
+    """A layer after a step: its buffers are no longer what they began with."""
+    layer = case.layer()
+    layer(*inputs(case, array, seed=5))
+    return layer
+
+
+def state_of(layer):
+    """Copies on the host: libraries may change arrays in place."""
+    return {name: to_numpy(x).copy() for name, x in layer.state_dict().items()}
+
+
+def test_every_layer_is_in_the_table():
+    """What xpnet.layers exports, without the base and without what is no layer."""
+    exported = {
+        value
+        for value in vars(xpnet.layers).values()
+        if isinstance(value, type) and issubclass(value, Layer) and value is not Layer
+    }
+    assert {type(case.layer()) for case in LAYERS.values()} == exported
+
+
+def test_every_layer_with_sizes_names_wrong_shapes():
+    """Without any are those that take all shapes, and containers, whose layers tell."""
+    silent = {type(c.layer()).__name__ for n, c in LAYERS.items() if n not in WITH_WRONG}
+    silent -= {type(LAYERS[n].layer()).__name__ for n in WITH_WRONG}
+    anything = {"Add", "Multiply", "Embedding", "Dropout"}
+    activations = {f.__name__ for f in xpnet.layers.activation.BY_NAME.values()}
+    containers = {"Sequential", "MLP", "Residual", "TransformerEncoder"}
+    assert silent == anything | activations | containers | {"Softmax", "LogSoftmax"}
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@each_layer
+def test_the_lessons_style_equals_the_tape(backend64, array, name, mode):
+    """Value, input gradients and parameter gradients, both ways of use; float64 stays float64."""
+    case = LAYERS[name]
+    layer, twin = case.layer(), case.layer()  # two: dropout draws, and statistics move
+    getattr(layer, mode)(), getattr(twin, mode)()
+    xs = inputs(case, array)
+    ys = layer.forward(*xs)
+    douts = weights_for(as_tuple(ys), array)
+    dxs = layer.backward(douts if isinstance(ys, tuple) else douts[0])
+    dxs = () if dxs is None else as_tuple(dxs)
+
+    variables = [Variable(x) for x in xs]
+    called = as_tuple(twin(*variables))
+    leaves = [v for v in variables if v.requires_grad]
+    total = sum(F.sum(y * dout) for y, dout in zip(called, douts, strict=True))
+    found = gradients(total, [*leaves, *twin.parameters()])
+    assert len(dxs) == len(leaves)
+    for y, expected in zip(as_tuple(ys), called, strict=True):
+        assert type(y) is type(xs[0])
+        assert y.dtype == backend64.dtype
+        assert_close(y, expected, rtol=1e-13, atol=1e-15)
+    stepwise = [*dxs, *(p.grad for p in layer.parameters())]
+    for g, expected in zip(stepwise, found, strict=True):
+        assert type(g) is type(xs[0])
+        assert g.dtype == backend64.dtype
+        assert_close(g, expected, rtol=1e-12, atol=1e-14)
+
+
+@each_layer
+def test_float32_stays_float32(backend, array, name):
+    """Values, gradients and buffers; on `no_float64` anything else raises."""
+    layer = LAYERS[name].layer()
+    ys = layer.forward(*inputs(LAYERS[name], array))
+    douts = weights_for(as_tuple(ys), array)
+    dxs = layer.backward(douts if isinstance(ys, tuple) else douts[0])
+    dxs = () if dxs is None else as_tuple(dxs)
+    numbers = [b.data for _, b in layer.named_buffers() if b.data.ndim]
+    for x in (*as_tuple(ys), *dxs, *(p.grad for p in layer.parameters()), *numbers):
+        assert x.dtype == backend.dtype
+
+
+@pytest.fixture
+def no_way_to_the_host(backend, monkeypatch):
+    """From here on, an array that leaves its device is an error."""
+    once = to_numpy
+
+    def refuse(x, *args, **kwargs):
+        if isinstance(x, np.ndarray) and "numpy" not in backend.name:
+            return once(x)  # it is there: a mask on its way to the device
+        raise AssertionError(f"{type(x).__name__} on its way to the host")
+
+    def close():
+        for module in [m for n, m in sys.modules.items() if n.partition(".")[0] == "xpnet"]:
+            if getattr(module, "to_numpy", None) is once:
+                monkeypatch.setattr(module, "to_numpy", refuse)
+        if backend.name.startswith("torch"):
+            import torch
+
+            for method in ("__array__", "__bool__", "__float__", "__int__", "item", "numpy"):
+                monkeypatch.setattr(torch.Tensor, method, refuse)
+
+    return close
+
+
+@each_layer
+def test_a_step_goes_by_without_the_host(backend, array, no_way_to_the_host, name):
+    """On array-api-strict's devices a hidden transfer raises of itself."""
+    case = LAYERS[name]
+    layer, xs = case.layer(), inputs(case, array)
+    layer(*xs)  # what is made once, is made
+    no_way_to_the_host()
+    ys = as_tuple(layer(*(Variable(x) for x in xs)))
+    total = sum(F.sum(y * y) for y in ys)
+    if total.requires_grad:
+        total.backward()
+    layer.eval()
+    layer(*xs)
+
+
+@each_layer
+def test_evaluation_is_repeatable(backend, array, name):
+    """The same twice, and no state changes; `train()` goes back."""
+    case = LAYERS[name]
+    layer, xs = trained(case, array), inputs(case, array)
+    assert layer.eval() is layer
+    assert not any(inner.training for inner in layer.sublayers())
+    before = state_of(layer)
+    first, second = as_tuple(layer(*xs)), as_tuple(layer(*xs))
+    for a, b in zip(first, second, strict=True):
+        assert to_numpy(a).tolist() == to_numpy(b).tolist()
+    for key, value in state_of(layer).items():
+        assert (value == before[key]).all()
+    layer.train()
+    assert all(inner.training for inner in layer.sublayers())
+
+
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_state_goes_round(backend, array, tmp_path, name):
+    """Into another layer of the same form, as arrays and through a file: it computes the same."""
+    case = LAYERS[name]
+    first, xs = trained(case, array).eval(), inputs(case, array)
+    expected = as_tuple(first(*xs))
+    save(first, tmp_path / "layer.safetensors")
+    by_state, by_file = case.layer().eval(), case.layer().eval()
+    for other in (by_state, by_file):
+        for _, holder in other._state():
+            holder.data = holder.data * 0
+    by_state.load_state_dict(first.state_dict())
+    load(by_file, tmp_path / "layer.safetensors")
+    for other in (by_state, by_file):
+        for y, wanted in zip(as_tuple(other(*xs)), expected, strict=True):
+            assert to_numpy(y).tolist() == to_numpy(wanted).tolist()
+        for key, value in state_of(first).items():
+            assert (to_numpy(other.state_dict()[key]) == value).all()
+            assert other.state_dict()[key].dtype == first.state_dict()[key].dtype
+
+
+@each_layer
+def test_repr_names_class_and_sizes(backend, array, name):
+    """Never an address; and no state, which would be pages."""
+    case = LAYERS[name]
+    layer = case.layer()
+    text = repr(layer)
+    assert text.startswith(f"{type(layer).__name__}(")
+    assert text.endswith(")")
+    assert not re.search(r"0x[0-9a-f]{6}| object at |array\(|tensor\(|Parameter", text)
+    if name in WITH_STATE:
+        assert re.search(r"\d", text)
+    trained(case, array)
+    assert repr(layer) == text
+
+
+@pytest.mark.parametrize("name", WITH_WRONG)
+def test_wrong_shapes_are_told(backend, array, name):
+    """Where, what was expected, and what was given."""
+    layer = LAYERS[name].layer()
+    for shape, expected in LAYERS[name].wrong:
+        with pytest.raises(ShapeError) as caught:
+            layer(zeros(shape))
+        message = str(caught.value)
+        assert message.startswith(f"{layer!r} expected ")
+        assert expected in message
+        assert f"got {shape}" in message
+
+
+def zeros(shape):
+    """On the backend in force."""
+    return F.zeros(shape).data
+
+
+@pytest.mark.parametrize("name", WITH_WRONG)
+def test_no_array_is_told(backend, name):
+    """A list is an error that says how to make an array of it, not an AttributeError."""
+    with pytest.raises((TypeError, ShapeError), match="expected x of .*got "):
+        LAYERS[name].layer()([[1.0, 2.0]])
+
+
+@pytest.mark.parametrize("target", ["numpy", "array_api_strict:device2"])
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_to_moves_all_state(backend, array, name, target):
+    """Parameters and buffers; there it computes what it did here."""
+    case = LAYERS[name]
+    layer = trained(case, array).eval()
+    expected = as_tuple(layer(*inputs(case, array)))
+    assert layer.to(target) is layer
+    with using(target) as there:
+        home = type(there.asarray(0.0))
+        assert all(type(x) is home for x in layer.state_dict().values())
+        xs = [there.asarray(host.tolist()) for host in case.hosts()]
+        for y, wanted in zip(as_tuple(layer(*xs)), expected, strict=True):
+            assert_close(y, to_numpy(wanted), rtol=1e-5, atol=1e-6)
+        ys = as_tuple(layer.train()(*xs))
+        sum(F.sum(y * y) for y in ys).backward()
+        assert all(type(p.grad) is home for p in layer.parameters())
+
+
+@pytest.mark.parametrize(
+    "again",
+    [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))],
+    ids=["deepcopy", "pickle"],
+)
+@each_layer
+def test_copies_are_whole_and_their_own(backend, array, name, again):
+    """A copy computes the same, draws the same, and learns for itself."""
+    case = LAYERS[name]
+    layer, xs = trained(case, array), inputs(case, array)
+    layer.forward(*xs)
+    other = again(layer)
+    assert repr(other) == repr(layer)
+    before = state_of(layer)
+    for a, b in zip(as_tuple(other(*xs)), as_tuple(layer(*xs)), strict=True):
+        assert to_numpy(a).tolist() == to_numpy(b).tolist()
+    before = state_of(layer)
+    for p in other.parameters():
+        p.data = p.data + 1.0
+    other(*xs)
+    for key, value in state_of(layer).items():
+        assert (value == before[key]).all()
+    for a, b in zip(layer.sublayers(), other.sublayers(), strict=True):
+        assert a is not b
+
+
+@pytest.mark.parametrize("name", [name for name, case in LAYERS.items() if case.batch is not None])
+def test_a_batch_of_none(backend, array, name):
+    """Comes out as a batch of none, and the gradients of the parameters are zeros."""
+    case = LAYERS[name]
+    layer = case.layer().eval()
+    specs = case.inputs(case.at(n=0))
+    xs = [
+        backend.asarray(np.zeros(s.shape, int)) if isinstance(s, Integers) else zeros(s)
+        for s in specs
+    ]
+    ys = as_tuple(layer(*(Variable(x) for x in xs)))
+    full = as_tuple(layer(*inputs(case, array)))
+    for y, whole in zip(ys, full, strict=True):
+        shape = list(whole.shape)
+        shape[case.batch] = 0
+        assert list(y.shape) == shape
+    total = sum(F.sum(y * y) for y in ys)
+    if total.requires_grad:
+        total.backward()
+    for p in layer.parameters():
+        assert p.grad is None or (to_numpy(p.grad) == 0.0).all()
+
+
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_buffers_are_not_learned(backend, array, name):
+    """A training step records nothing through them: they are plain arrays before and after."""
+    layer = trained(LAYERS[name], array)
+    layer(*(Variable(x) for x in inputs(LAYERS[name], array)))
+    for _, buffer in layer.named_buffers():
+        assert isinstance(buffer, Buffer)
+        assert not isinstance(buffer.data, Variable)

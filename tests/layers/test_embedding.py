@@ -1,0 +1,51 @@
+"""Embedding: how it begins, what does not learn, and numbers that have no row."""
+
+import numpy as np
+import pytest
+
+from xpnet import SGD, Embedding, functions as F, to_numpy
+from xpnet.testing import assert_close
+
+
+def test_it_begins_with_normal_numbers(backend):
+    """Of mean 0 and deviation 1; those of the seed."""
+    W = to_numpy(Embedding(200, 50, rng=0).weight)
+    assert abs(float(W.mean())) < 0.05
+    assert abs(float(W.std()) - 1.0) < 0.05
+    assert_close(W, np.random.default_rng(0).standard_normal((200, 50)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("padding", [1, -3])
+def test_padding_is_zero_and_stays(backend, array, padding):
+    """After a step too."""
+    layer = Embedding(4, 2, padding_idx=padding, rng=0)
+    x = array([[0, 1], [1, 3]])
+    assert_close(layer(x)[0, 1, :], [0.0, 0.0])
+    before = to_numpy(layer.weight).copy()
+    F.sum(layer(x)).backward()
+    SGD(layer.parameters(), lr=0.5).step()
+    moved = np.asarray([[0.5, 0.5], [0.0, 0.0], [0.0, 0.0], [0.5, 0.5]])
+    assert_close(layer.weight, before - moved, rtol=1e-6)
+    assert repr(layer) == "Embedding(4 -> 2, padding_idx=1)"
+
+
+@pytest.mark.parametrize("wrong", [4, -1])
+def test_a_number_without_a_row(backend, array, wrong):
+    """On NumPy an error that says what there is; elsewhere nan, never another row."""
+    layer, x = Embedding(4, 2, rng=0), array([0, wrong])
+    if backend.name == "numpy":
+        with pytest.raises(IndexError, match=r"Embedding\(4 -> 2\) expected numbers from 0 to 3"):
+            layer(x)
+    else:
+        y = to_numpy(layer(x))
+        assert np.isnan(y[1]).all()
+        assert not np.isnan(y[0]).any()
+
+
+def test_what_is_no_index_is_an_error(backend, array):
+    with pytest.raises(TypeError, match=r"Embedding\(4 -> 2\) expected .*int64, got .*float32"):
+        Embedding(4, 2)(array([1.0]))
+    with pytest.raises(TypeError, match="got a list"):
+        Embedding(4, 2)([1])
+    with pytest.raises(ValueError, match="padding_idx below 4, got 4"):
+        Embedding(4, 2, padding_idx=4)

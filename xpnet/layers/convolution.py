@@ -1,0 +1,241 @@
+"""Convolutions: layers that learn a small kernel and look for it everywhere."""
+
+from typing import Any, ClassVar
+
+from xpnet import functions as F
+from xpnet.autodiff import Parameter
+from xpnet.errors import ShapeError
+from xpnet.functions.convolution import Lengths, lengths
+from xpnet.initializers import Initializer, initializer, zeros
+from xpnet.layers.base import Layer
+from xpnet.layers.expected import require
+
+
+class _Convolution(Layer):
+    """What the layers of this file have in common: their parameters, names and checks."""
+
+    axes: ClassVar[tuple[str, ...]]
+    transposed: ClassVar[bool] = False
+    names: ClassVar[tuple[str, ...]] = ("stride", "padding", "dilation", "groups")
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Lengths,
+        groups: int,
+        bias: bool,
+        weight: str | Initializer,
+        rng: Any,
+    ) -> None:
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ShapeError(
+                f"{type(self).__name__} expected groups that divide the channels, "
+                f"{in_channels} -> {out_channels}, got groups={groups}."
+            )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.groups = lengths(kernel_size, len(self.axes)), groups
+        channels = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        shape = (channels[0], channels[1] // groups, *self.kernel_size)
+        self.weight = Parameter(initializer(weight)(shape, rng))
+        self.bias = Parameter(zeros((out_channels,))) if bias else None
+
+    def forward(self, x: Any) -> Any:
+        require(self, x, ("batch", self.in_channels, *self.axes), self.weight.dtype)
+        function = F.conv_transpose if self.transposed else F.conv
+        options = {name: getattr(self, name) for name in self.names}
+        return function(x, self.weight, self.bias, **options)
+
+    def __repr__(self) -> str:
+        values = {name: getattr(self, name) for name in ("kernel_size", *self.names)}
+        usual = {"kernel_size": None, "stride": 1, "dilation": 1, "groups": 1}
+        told = [f"{n}={_short(v)}" for n, v in values.items() if _short(v) != usual.get(n, 0)]
+        told += ["bias=False"] if self.bias is None else []
+        sizes = f"{self.in_channels} -> {self.out_channels}"
+        return f"{type(self).__name__}({', '.join([sizes, *told])})"
+
+
+def _short(value: Any) -> Any:
+    """(3, 3) as 3, since that is how it may be given."""
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+
+
+class Conv1d(_Convolution):
+    """A convolution of signals: `F.conv` with a kernel and a bias that learn.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size, stride, padding, dilation : int, or a tuple of one
+        `padding` may also be "same" (with a stride of 1) or "valid".
+    groups : int
+        Divides both numbers of channels; each group of outputs sees its own group of inputs.
+    bias : bool
+        Whether there is a bias.
+    weight : str or callable
+        How the kernel begins: a name or a function of `xpnet.initializers`. The bias begins with
+        zeros.
+    rng : int, numpy.random.Generator or None
+        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_channels, in_channels / groups, kernel_size)
+    bias : Parameter, shape (out_channels,), or None
+
+    Notes
+    -----
+    x : shape (batch, in_channels, length); y : shape (batch, out_channels, places), with
+    (length + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 places. Source: Waibel et
+    al., "Phoneme recognition using time-delay neural networks", 1989.
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ("length",)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Lengths,
+        stride: Lengths = 1,
+        padding: Lengths | str = 0,
+        dilation: Lengths = 1,
+        groups: int = 1,
+        bias: bool = True,
+        weight: str | Initializer = "he_normal",
+        rng: Any = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, groups, bias, weight, rng)
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+
+
+class Conv2d(Conv1d):
+    """A convolution of images: `F.conv` with a kernel and a bias that learn.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size, stride, padding, dilation : int, or (vertical, horizontal)
+        `padding` may also be "same" (with a stride of 1) or "valid".
+    groups : int
+        Divides both numbers of channels; each group of outputs sees its own group of inputs.
+    bias : bool
+        Whether there is a bias.
+    weight : str or callable
+        How the kernel begins: a name or a function of `xpnet.initializers`. The bias begins with
+        zeros.
+    rng : int, numpy.random.Generator or None
+        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_channels, in_channels / groups, *kernel_size)
+    bias : Parameter, shape (out_channels,), or None
+
+    Notes
+    -----
+    x : shape (batch, in_channels, height, width); y : shape (batch, out_channels, rows, columns),
+    with (height + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 rows, and columns
+    likewise. Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+
+    Examples
+    --------
+    >>> Conv2d(1, 32, 3, padding=1)
+    Conv2d(1 -> 32, kernel_size=3, padding=1)
+    """
+
+    axes = ("height", "width")
+
+
+class ConvTranspose1d(_Convolution):
+    """The transpose of a `Conv1d`: signals become longer. `F.conv_transpose`, with parameters.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size, stride, padding, output_padding : int, or a tuple of one
+        `padding` is cut off on both sides; `output_padding` numbers are added at the end.
+    groups : int
+        Divides both numbers of channels; each group of outputs sees its own group of inputs.
+    bias : bool
+        Whether there is a bias.
+    dilation : int, or a tuple of one
+    weight : str or callable
+        How the kernel begins: a name or a function of `xpnet.initializers`. The bias begins with
+        zeros.
+    rng : int, numpy.random.Generator or None
+        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (in_channels, out_channels / groups, kernel_size)
+    bias : Parameter, shape (out_channels,), or None
+
+    Notes
+    -----
+    x : shape (batch, in_channels, length); y : shape (batch, out_channels, places), with
+    (length - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1 places.
+    Source: Zeiler, Krishnan, Taylor and Fergus, "Deconvolutional networks", 2010.
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ("length",)
+    transposed = True
+    names = ("stride", "padding", "output_padding", "groups", "dilation")
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Lengths,
+        stride: Lengths = 1,
+        padding: Lengths = 0,
+        output_padding: Lengths = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Lengths = 1,
+        weight: str | Initializer = "he_normal",
+        rng: Any = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, groups, bias, weight, rng)
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.output_padding = output_padding
+
+
+class ConvTranspose2d(ConvTranspose1d):
+    """The transpose of a `Conv2d`: images become larger. `F.conv_transpose`, with parameters.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size, stride, padding, output_padding : int, or (vertical, horizontal)
+        `padding` is cut off on all sides; `output_padding` numbers are added below and right.
+    groups : int
+        Divides both numbers of channels; each group of outputs sees its own group of inputs.
+    bias : bool
+        Whether there is a bias.
+    dilation : int, or (vertical, horizontal)
+    weight : str or callable
+        How the kernel begins: a name or a function of `xpnet.initializers`. The bias begins with
+        zeros.
+    rng : int, numpy.random.Generator or None
+        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (in_channels, out_channels / groups, *kernel_size)
+    bias : Parameter, shape (out_channels,), or None
+
+    Notes
+    -----
+    x : shape (batch, in_channels, height, width); y : shape (batch, out_channels, rows, columns),
+    with (height - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1 rows,
+    and columns likewise. Source: Zeiler, Krishnan, Taylor and Fergus, "Deconvolutional networks",
+    2010.
+
+    Examples
+    --------
+    >>> ConvTranspose2d(8, 4, 2, stride=2)
+    ConvTranspose2d(8 -> 4, kernel_size=2, stride=2)
+    """
+
+    axes = ("height", "width")

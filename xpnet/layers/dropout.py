@@ -1,0 +1,43 @@
+"""Dropout: the layer that forgets a little, so that the others learn not to rely on it."""
+
+from typing import Any
+
+from xpnet import functions as F
+from xpnet.layers.base import Layer
+from xpnet.layers.expected import misfit
+from xpnet.namespace import has_dtype
+from xpnet.random import default_rng
+
+
+class Dropout(Layer):
+    """In training each number is 0 with probability p, else divided by 1 - p. Any shape.
+
+    In evaluation (`model.eval()`) it hands x on.
+
+    Parameters
+    ----------
+    p : float
+        How many are left out: from 0 to 1.
+    rng : int, numpy.random.Generator or None
+        Where the masks come from; None: the generator of `xpnet.manual_seed`. A generator of the
+        layer's own is part of `named_generators`, so that checkpoints know it.
+
+    Notes
+    -----
+    Masks are drawn on the host: one seed gives the same masks on every backend. Source: see
+    `xpnet.functions.dropout`.
+    """
+
+    def __init__(self, p: float = 0.5, rng: Any = None) -> None:
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"Dropout expected a probability p from 0 to 1, got {p}.")
+        self.p = p
+        self.rng = None if rng is None else default_rng(rng)
+
+    def forward(self, x: Any) -> Any:
+        if not hasattr(x, "shape") or not has_dtype(x, "real floating"):
+            raise misfit(self, x, ("...",), "real floating")
+        return F.dropout(x, self.p, rng=self.rng) if self.training else x
+
+    def __repr__(self) -> str:
+        return f"Dropout(p={self.p})"

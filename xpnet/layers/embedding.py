@@ -1,0 +1,77 @@
+"""Embedding: the layer that learns a vector for each word, item or class."""
+
+from typing import Any
+
+import array_api_compat as compat
+
+from xpnet import functions as F
+from xpnet.autodiff import Parameter, data_of
+from xpnet.backend import current
+from xpnet.layers.base import Layer
+from xpnet.layers.expected import misfit
+from xpnet.namespace import has_dtype
+from xpnet.random import default_rng
+
+
+class Embedding(Layer):
+    """y = weight[x]: a row of learned numbers for each integer.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim : int
+        How many rows there are, and how long they are.
+    padding_idx : int, optional
+        A row that begins with zeros and does not learn, for the places after the end of a short
+        sequence. Negative ones count from the end.
+    rng : int, numpy.random.Generator or None
+        Where the weight's numbers come from; None: the generator of `xpnet.manual_seed`.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (num_embeddings, embedding_dim)
+        Begins with normal numbers of mean 0 and standard deviation 1.
+
+    Raises
+    ------
+    IndexError
+        A number of x is outside 0 .. num_embeddings - 1 and x is a NumPy array, where to look costs
+        little. On other libraries its row is nan, and the loss is: to look would stop a GPU in
+        every step.
+
+    Notes
+    -----
+    x : integers of any shape; y : shape (*x.shape, embedding_dim). Source: Bengio, Ducharme,
+    Vincent and Jauvin, "A neural probabilistic language model", 2003.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        rng: Any = None,
+    ) -> None:
+        n = num_embeddings
+        if padding_idx is not None and not -n <= padding_idx < n:
+            raise ValueError(f"Embedding expected a padding_idx below {n}, got {padding_idx}.")
+        self.padding_idx = None if padding_idx is None else padding_idx % n
+        numbers, backend = default_rng(rng).standard_normal((n, embedding_dim)), current()
+        if self.padding_idx is not None:
+            numbers[self.padding_idx] = 0.0
+        self.weight = Parameter(backend.asarray(numbers, dtype=backend.dtype))
+
+    def forward(self, x: Any) -> Any:
+        if not hasattr(x, "shape") or not has_dtype(x, "integral"):
+            raise misfit(self, x, ("...",), "int64")
+        host, rows = data_of(x), self.weight.shape[0]
+        if compat.is_numpy_array(host) and host.size and not 0 <= host.min() <= host.max() < rows:
+            raise IndexError(
+                f"{self!r} expected numbers from 0 to {rows - 1}, got some from {host.min()} to "
+                f"{host.max()}."
+            )
+        return F.embedding(x, self.weight, self.padding_idx)
+
+    def __repr__(self) -> str:
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        rows, columns = self.weight.shape
+        return f"Embedding({rows} -> {columns}{padding})"

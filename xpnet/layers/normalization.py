@@ -1,0 +1,252 @@
+"""Layers that normalize: what comes out has mean 0 and variance 1, then a learned scale and shift.
+
+BatchNorm remembers, in buffers, what the mean and the variance of its inputs usually are, and uses
+that in evaluation. LayerNorm and GroupNorm treat each sample by itself, in both.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from xpnet import functions as F
+from xpnet.autodiff import Parameter
+from xpnet.backend import current
+from xpnet.errors import ShapeError
+from xpnet.initializers import zeros
+from xpnet.layers.base import Buffer, Layer
+from xpnet.layers.expected import misfit, require
+from xpnet.namespace import array_namespace, as_array
+
+
+class _BatchNorm(Layer):
+    """What BatchNorm1d and BatchNorm2d share: all but the shapes that they take."""
+
+    places: ClassVar[tuple[tuple[str, ...], ...]]  # the axes after batch and channels
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+    ) -> None:
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        shape = (num_features,)
+        self.weight = Parameter(_ones(shape)) if affine else None
+        self.bias = Parameter(zeros(shape)) if affine else None
+        self.running_mean = Buffer(zeros(shape)) if track_running_stats else None
+        self.running_var = Buffer(_ones(shape)) if track_running_stats else None
+        self.num_batches_tracked = Buffer(current().asarray(0)) if track_running_stats else None
+
+    def forward(self, x: Any) -> Any:
+        ndim = len(getattr(x, "shape", ()))
+        rest = next((p for p in self.places if len(p) + 2 == ndim), self.places[0])
+        require(self, x, ("batch", self.num_features, *rest), self._dtype())
+        running = None if self.training else (self.running_mean, self.running_var)
+        mean, var = (b and b.data for b in running or (None, None))
+        count = math.prod(x.shape) // max(self.num_features, 1)
+        if mean is None and count < 2:
+            raise ShapeError(
+                f"{self!r} expected more than one number a channel, to take their variance, got x "
+                f"of shape {tuple(x.shape)}. Use a larger batch, or model.eval()."
+            )
+        y, mean, var = F.batch_norm(x, mean, var, self.weight, self.bias, self.eps)
+        if self.training:
+            self._remember(mean, var * (count / max(count - 1, 1)))
+        return y
+
+    def _remember(self, mean: Any, var: Any) -> None:
+        """Move the running statistics towards the batch's: where they lie, and unrecorded."""
+        seen, factor = self.num_batches_tracked, self.momentum
+        if seen is None or self.running_mean is None or self.running_var is None:
+            return
+        seen.data = as_array(seen.data + 1)
+        for running, batch in ((self.running_mean, mean), (self.running_var, var)):
+            was, xp = running.data, array_namespace(running.data)
+            share = 1.0 / xp.astype(seen.data, was.dtype) if factor is None else factor
+            running.data = was + (xp.astype(batch, was.dtype) - was) * share
+
+    def _dtype(self) -> Any:
+        state = self.running_mean if self.weight is None else self.weight
+        return None if state is None else state.data.dtype
+
+    def __repr__(self) -> str:
+        options = _unless(1e-5, eps=self.eps) + _unless(0.1, momentum=self.momentum)
+        options += _unless(True, affine=self.weight is not None)
+        options += _unless(True, track_running_stats=self.running_mean is not None)
+        return f"{type(self).__name__}({self.num_features}{options})"
+
+
+class BatchNorm1d(_BatchNorm):
+    """Each feature normalized over the batch (and over the places of a sequence).
+
+    y = (x - mean) / sqrt(var + eps) * weight + bias. In training mean and variance are the batch's
+    own, in evaluation (`model.eval()`) their running averages.
+
+    Parameters
+    ----------
+    num_features : int
+    eps : float
+        Added to the variance: nothing is divided by 0.
+    momentum : float or None
+        How far each batch moves the running averages; None: they are the plain averages of all
+        batches so far.
+    affine : bool
+        Whether there are `weight` and `bias`.
+    track_running_stats : bool
+        Whether there are running averages; without them the batch's own statistics are used in
+        evaluation too.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (num_features,), or None
+        Begin with ones and zeros.
+    running_mean, running_var : Buffer, shape (num_features,), or None
+        Begin with zeros and ones. The running variance is of the unbiased one, over n - 1.
+    num_batches_tracked : Buffer, shape (), or None
+        How many batches there were.
+
+    Raises
+    ------
+    ShapeError
+        In training, for one number a feature: the variance of one number is 0, and y is `bias`.
+
+    Notes
+    -----
+    x and y : shape (batch, num_features) or (batch, num_features, length). The running averages
+    stay on the device, and are not recorded. A `checkpoint` runs a layer twice, and counts a batch
+    twice. Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
+    reducing internal covariate shift", 2015.
+    """
+
+    places = ((), ("length",))
+
+
+class BatchNorm2d(_BatchNorm):
+    """Each channel of images normalized over the batch and all pixels.
+
+    Parameters, attributes and errors are those of `BatchNorm1d`.
+
+    Notes
+    -----
+    x and y : shape (batch, num_features, height, width).
+    """
+
+    places = (("height", "width"),)
+
+
+class LayerNorm(Layer):
+    """Each sample normalized over its last axes: y = (x - mean) / sqrt(var + eps) * weight + bias.
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        The sizes of the axes that are normalized together: of a sequence of vectors, the vector's.
+    eps : float
+        Added to the variance: nothing is divided by 0.
+    elementwise_affine : bool
+        Whether there are `weight` and `bias`.
+    bias : bool
+        Whether there is a `bias`, where there is a `weight`.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape normalized_shape, or None
+        Begin with ones and zeros.
+
+    Notes
+    -----
+    x and y : shape (..., *normalized_shape). Source: Ba, Kiros and Hinton, "Layer normalization",
+    2016.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ) -> None:
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
+        self.normalized_shape, self.eps = tuple(shape), eps
+        if not self.normalized_shape:
+            raise ShapeError(f"LayerNorm expected the size of an axis, got {normalized_shape}.")
+        self.weight = Parameter(_ones(self.normalized_shape)) if elementwise_affine else None
+        self.bias = Parameter(zeros(self.normalized_shape)) if elementwise_affine and bias else None
+
+    def forward(self, x: Any) -> Any:
+        shape, given = self.normalized_shape, tuple(getattr(x, "shape", ()))
+        if given[-len(shape) :] != shape:
+            raise misfit(self, x, ("...", *shape))
+        if self.weight is not None:
+            require(self, x, given, self.weight.data.dtype)
+        return F.layer_norm(x, shape, self.weight, self.bias, self.eps)
+
+    def __repr__(self) -> str:
+        options = _unless(1e-5, eps=self.eps)
+        options += _unless(True, elementwise_affine=self.weight is not None)
+        if self.weight is not None:
+            options += _unless(True, bias=self.bias is not None)
+        shape = self.normalized_shape
+        return f"LayerNorm({shape[0] if len(shape) == 1 else shape}{options})"
+
+
+class GroupNorm(Layer):
+    """Each group of channels of each sample normalized, over all its places.
+
+    y = (x - mean) / sqrt(var + eps) * weight + bias; as good for one sample as for many.
+
+    Parameters
+    ----------
+    num_groups, num_channels : int
+        The groups divide the channels. One group: LayerNorm of the whole sample; as many as
+        channels: instance normalization.
+    eps : float
+        Added to the variance: nothing is divided by 0.
+    affine : bool
+        Whether there are `weight` and `bias`.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (num_channels,), or None
+        Begin with ones and zeros.
+
+    Notes
+    -----
+    x and y : shape (batch, num_channels, ...). Source: Wu and He, "Group normalization", 2018.
+    """
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True
+    ) -> None:
+        if num_groups < 1 or num_channels % num_groups:
+            raise ShapeError(
+                f"GroupNorm expected groups that divide the channels, got {num_groups} groups of "
+                f"{num_channels} channels."
+            )
+        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.weight = Parameter(_ones((num_channels,))) if affine else None
+        self.bias = Parameter(zeros((num_channels,))) if affine else None
+
+    def forward(self, x: Any) -> Any:
+        given = tuple(getattr(x, "shape", ()))
+        if len(given) < 2 or given[1] != self.num_channels:
+            raise misfit(self, x, ("batch", self.num_channels, "..."))
+        if self.weight is not None:
+            require(self, x, given, self.weight.data.dtype)
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def __repr__(self) -> str:
+        options = _unless(1e-5, eps=self.eps) + _unless(True, affine=self.weight is not None)
+        return f"GroupNorm({self.num_groups}, {self.num_channels}{options})"
+
+
+def _ones(shape: tuple[int, ...]) -> Any:
+    return zeros(shape) + 1.0
+
+
+def _unless(default: Any, **option: Any) -> str:
+    """An option as a `repr` shows it: unless it has its default value."""
+    ((name, value),) = option.items()
+    return "" if value == default else f", {name}={value}"

@@ -1,0 +1,181 @@
+"""Pooling: layers that make images smaller. They have no parameters."""
+
+from typing import Any, ClassVar
+
+from xpnet import functions as F
+from xpnet.functions.convolution import Lengths
+from xpnet.layers.base import Layer
+from xpnet.layers.expected import require
+
+
+class _Pooling(Layer):
+    """What the layers of this file have in common: the number of axes, and the check of x."""
+
+    axes: ClassVar[tuple[str, ...]]
+
+    def checked(self, x: Any) -> Any:
+        require(self, x, ("batch", "channels", *self.axes))
+        return x
+
+
+class _Sliding(_Pooling):
+    """A window that slides: its options, and how they are written."""
+
+    kernel_size: Lengths
+    names: ClassVar[tuple[str, ...]]
+
+    def options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.names}
+
+    def __repr__(self) -> str:
+        usual = {"stride": None, "dilation": 1, "ceil_mode": False, "count_include_pad": True}
+        told = [f"{n}={v}" for n, v in self.options().items() if v != usual.get(n, 0)]
+        return f"{type(self).__name__}({', '.join([f'kernel_size={self.kernel_size}', *told])})"
+
+
+class MaxPool1d(_Sliding):
+    """The largest number under a sliding window: `F.max_pool` of signals.
+
+    Parameters
+    ----------
+    kernel_size : int, or a tuple of one
+    stride : int, or a tuple of one, optional
+        How far the window moves; unless given, by its own length.
+    padding, dilation : int, or a tuple of one
+    ceil_mode : bool
+        Whether a window that begins inside, and reaches beyond the end, counts.
+
+    Notes
+    -----
+    x : shape (batch, channels, length); y : shape (batch, channels, places). The gradient goes to
+    the first of equal maxima. Source: Riesenhuber and Poggio, 1999.
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ("length",)
+    names = ("stride", "padding", "dilation", "ceil_mode")
+
+    def __init__(
+        self,
+        kernel_size: Lengths,
+        stride: Lengths | None = None,
+        padding: Lengths = 0,
+        dilation: Lengths = 1,
+        *,
+        ceil_mode: bool = False,
+    ) -> None:
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.dilation, self.ceil_mode = dilation, ceil_mode
+
+    def forward(self, x: Any) -> Any:
+        return F.max_pool(self.checked(x), self.kernel_size, **self.options())
+
+
+class MaxPool2d(MaxPool1d):
+    """The largest number under a sliding window: `F.max_pool` of images.
+
+    Parameters
+    ----------
+    kernel_size : int, or (vertical, horizontal)
+    stride : int, or (vertical, horizontal), optional
+        How far the window moves; unless given, by its own lengths.
+    padding, dilation : int, or (vertical, horizontal)
+    ceil_mode : bool
+        Whether a window that begins inside, and reaches beyond the end, counts.
+
+    Notes
+    -----
+    x : shape (batch, channels, height, width); y : shape (batch, channels, rows, columns). The
+    gradient goes to the first of equal maxima. Source: Riesenhuber and Poggio, 1999.
+
+    Examples
+    --------
+    >>> MaxPool2d(3, stride=2, padding=1)
+    MaxPool2d(kernel_size=3, stride=2, padding=1)
+    """
+
+    axes = ("height", "width")
+
+
+class AvgPool1d(_Sliding):
+    """The mean of the numbers under a sliding window: `F.avg_pool` of signals.
+
+    Parameters
+    ----------
+    kernel_size : int, or a tuple of one
+    stride : int, or a tuple of one, optional
+        How far the window moves; unless given, by its own length.
+    padding : int, or a tuple of one
+    ceil_mode : bool
+        Whether a window that begins inside, and reaches beyond the end, counts.
+    count_include_pad : bool
+        Whether padding counts as zeros, or not at all.
+
+    Notes
+    -----
+    x : shape (batch, channels, length); y : shape (batch, channels, places). Source: LeCun et al.,
+    1998.
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ("length",)
+    names = ("stride", "padding", "ceil_mode", "count_include_pad")
+
+    def __init__(
+        self,
+        kernel_size: Lengths,
+        stride: Lengths | None = None,
+        padding: Lengths = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+    def forward(self, x: Any) -> Any:
+        return F.avg_pool(self.checked(x), self.kernel_size, **self.options())
+
+
+class AvgPool2d(AvgPool1d):
+    """The mean of the numbers under a sliding window: `F.avg_pool` of images.
+
+    Parameters
+    ----------
+    kernel_size : int, or (vertical, horizontal)
+    stride : int, or (vertical, horizontal), optional
+        How far the window moves; unless given, by its own lengths.
+    padding : int, or (vertical, horizontal)
+    ceil_mode : bool
+        Whether a window that begins inside, and reaches beyond the end, counts.
+    count_include_pad : bool
+        Whether padding counts as zeros, or not at all.
+
+    Notes
+    -----
+    x : shape (batch, channels, height, width); y : shape (batch, channels, rows, columns). Source:
+    LeCun et al., 1998.
+    """
+
+    axes = ("height", "width")
+
+
+class GlobalAvgPool2d(_Pooling):
+    """The mean of each channel: (batch, channels, height, width) to (batch, channels).
+
+    PyTorch's AdaptiveAvgPool2d(1), flattened. Source: Lin, Chen and Yan, "Network in network", 2014.
+    """
+
+    axes = ("height", "width")
+
+    def forward(self, x: Any) -> Any:
+        return F.global_avg_pool(self.checked(x))
+
+
+class GlobalMaxPool2d(_Pooling):
+    """The largest number of each channel: (batch, channels, height, width) to (batch, channels).
+
+    PyTorch's AdaptiveMaxPool2d(1), flattened. The gradient goes to the first of equal ones.
+    """
+
+    axes = ("height", "width")
+
+    def forward(self, x: Any) -> Any:
+        return F.global_max_pool(self.checked(x))
