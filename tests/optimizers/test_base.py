@@ -1,0 +1,332 @@
+"""What all optimizers have in common: the step, groups and options, states, errors."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import xpnet
+from tests.optimizers.cases import CASES, SHAPES, go, parameters
+from xpnet import SGD, Adam, GradientError, Parameter, StateError, functions as F, to_numpy
+from xpnet.optimizers import BY_NAME, Optimizer, optimizer
+from xpnet.testing import assert_close
+
+START = [1.0, -2.0, 0.5]
+SLOPE = [3.0, 0.5, 1.0]
+KINDS = list(BY_NAME.values())
+
+
+# --- the step -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_update_is_in_place_where_the_library_can(case):
+    """On NumPy the array stays the same object: views of it follow."""
+    with xpnet.using("numpy"):
+        ps = parameters()
+        arrays = [p.data for p in ps]
+        go(case.kind(ps, **case.options), range(3))
+        assert all(p.data is x for p, x in zip(ps, arrays, strict=True))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_gradients_are_not_changed(backend, array, case):
+    """step reads gradients; it does not write them. Nor does it, on NumPy, if it could."""
+    p = Parameter(backend.asarray(START))
+    p.grad = array(SLOPE)
+    moving = case.kind([p], **case.options)
+    moving.step()
+    moving.step()
+    assert to_numpy(p.grad).tolist() == SLOPE
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_numpy_scalars_do_not_leak_in(backend, kind):
+    """NumPy's float64 among the options would make float64 of float32."""
+    p = Parameter(backend.asarray(START))
+    moving = kind([{"params": [p], "weight_decay": np.float64(0.1)}], lr=np.float64(0.01))
+    for _ in range(2):
+        p.grad = backend.asarray(SLOPE)
+        moving.lr, moving.factor = np.float64(0.02), np.float64(0.5)
+        moving.step()
+    assert p.dtype == backend.dtype
+    slots = [x for x in moving.state[0].values() if hasattr(x, "dtype")]
+    assert all(x.dtype == backend.dtype for x in slots)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_empty_and_single_numbers(backend, kind):
+    """Parameters of no numbers, and of one without axes."""
+    empty, one = Parameter(backend.asarray(np.zeros((0, 3), "float32"))), Parameter(2.0)
+    empty.grad, one.grad = backend.asarray(np.zeros((0, 3), "float32")), backend.asarray(1.0)
+    kind([empty, one], lr=0.1).step()
+    assert tuple(empty.shape) == (0, 3)
+    assert tuple(one.shape) == ()
+    assert float(one) < 2.0
+
+
+def test_parameters_without_gradient_stay(backend, array):
+    """As in PyTorch; but if no parameter has one, backward was forgotten: an error."""
+    a, b = Parameter(array(START)), Parameter(backend.asarray(START))
+    moving = SGD([a, b])
+    with pytest.raises(GradientError, match=r"call loss\.backward"):
+        moving.step()
+    b.grad = array(SLOPE)
+    moving.step()
+    assert to_numpy(a).tolist() == START
+    assert_close(b, [0.7, -2.05, 0.4], rtol=1e-6)
+    moving.zero_grad()
+    assert b.grad is None
+
+
+def test_gradients_add_up_until_they_are_forgotten(backend):
+    """Four small batches, their losses divided by four, and one step: that of the large batch."""
+    rng = np.random.default_rng(0)
+    x, t = (backend.asarray(rng.standard_normal((8, n)).astype("float32")) for n in (3, 2))
+    large, small = xpnet.Affine(3, 2, rng=0), xpnet.Affine(3, 2, rng=0)
+    F.mean_squared_error(large(x), t).backward()
+    xpnet.Momentum(large.parameters()).step()
+    moving = xpnet.Momentum(small.parameters())
+    moving.zero_grad()
+    for i in range(0, 8, 2):
+        (F.mean_squared_error(small(x[i : i + 2, :]), t[i : i + 2, :]) / 4.0).backward()
+    moving.step()
+    assert_close(small.W, large.W, rtol=1e-5)
+    assert_close(small.b, large.b, rtol=1e-5)
+
+
+def test_a_graph_older_than_the_step_is_out_of_date(backend):
+    """What a Parameter was when the graph was recorded is gone: the walk back says so."""
+    p = Parameter(backend.asarray(START))
+    loss = F.sum(p * p)
+    p.grad = backend.asarray(SLOPE)
+    SGD([p]).step()
+    with pytest.raises(GradientError):
+        loss.backward()
+
+
+def test_adam_counts_the_steps_of_each_parameter(backend, array):
+    """PyTorch's: the first step of a parameter is one of lr, however late it comes."""
+    early, late = Parameter(array([1.0])), Parameter(array([1.0]))
+    adam = Adam([early, late], lr=0.01)
+    for _ in range(50):
+        early.grad = array([2.0])
+        adam.step()
+    late.grad = array([2.0])
+    adam.step()
+    assert_close(late, [0.99], rtol=1e-5)
+
+
+def test_recorded_gradients_will_do(backend):
+    """After backward(create_graph=True) a gradient is a Variable."""
+    p = Parameter(backend.asarray(START))
+    F.sum(p * p).backward(create_graph=True)
+    SGD([p], lr=0.25).step()
+    assert to_numpy(p).tolist() == [0.5, -1.0, 0.25]
+
+
+# --- groups and options --------------------------------------------------------------------------
+
+
+def test_groups_have_options_of_their_own(backend, array):
+    """A group's own rate stays its own when the optimizer's changes; a factor is for all."""
+    a, b, c = (Parameter(backend.asarray([0.0])) for _ in range(3))
+    moving = SGD([{"params": [a]}, {"params": iter([b, c]), "lr": 0.5}], lr=1.0)
+    moving.lr, moving.factor = 2.0, 0.25
+    assert moving.lr == 2.0
+    assert moving.parameters == [a, b, c]
+    for p in (a, b, c):
+        p.grad = array([-1.0])
+    moving.step()
+    assert [float(p[0]) for p in (a, b, c)] == [0.5, 0.125, 0.125]
+    moving.groups[1]["lr"] = 4.0
+    moving.step()
+    assert [float(p[0]) for p in (a, b, c)] == [1.0, 1.125, 1.125]
+
+
+def test_a_group_may_come_later(backend, array):
+    """What was frozen begins to move."""
+    a, b = Parameter(backend.asarray([1.0])), Parameter(backend.asarray([1.0]))
+    moving = xpnet.Momentum([a], lr=0.5, momentum=0.0)
+    a.grad = b.grad = array([1.0])
+    moving.step()
+    moving.add_group({"params": b, "lr": 0.25})
+    moving.step()
+    assert (float(a[0]), float(b[0])) == (0.0, 0.75)
+    assert [s["t"] for s in moving.state] == [2, 1]
+
+
+def test_decoupled_decay_is_of_the_parameter_alone(backend, array):
+    """SGD's two decays are one; those of an optimizer that scales gradients are not."""
+    ends = {}
+    for kind in (SGD, xpnet.RMSProp):
+        for decoupled in (False, True):
+            p = Parameter(backend.asarray([2.0]))
+            p.grad = array([0.0])
+            options = {"weight_decay": 0.5, "decoupled_weight_decay": decoupled}
+            kind([p], lr=0.1, **options).step()
+            ends[kind, decoupled] = p
+    assert_close(ends[SGD, False], [1.9], rtol=1e-6)
+    assert_close(ends[SGD, True], [1.9], rtol=1e-6)
+    assert_close(ends[xpnet.RMSProp, True], [1.9], rtol=1e-6)
+    assert_close(ends[xpnet.RMSProp, False], [1.0], rtol=1e-5)  # 0.1 g / sqrt(0.01 g^2) = 1
+
+
+def test_by_name(backend):
+    """The command line's names; unknown ones are errors that list them."""
+    p = Parameter([1.0])
+    assert [type(optimizer(name, [p])) for name in BY_NAME] == KINDS
+    assert optimizer("adam", [p], 0.5).lr == 0.5
+    assert optimizer("momentum", [p], weight_decay=0.1).defaults["weight_decay"] == 0.1
+    with pytest.raises(ValueError, match=r"Unknown optimizer 'sdg'. Expected one of: sgd, "):
+        optimizer("sdg", [p])
+
+
+def test_wrong_options_are_errors(backend):
+    """No parameters; a learning rate that is not positive, or not a number; others likewise."""
+    p = Parameter([1.0])
+    with pytest.raises(ValueError, match="no parameters"):
+        SGD([])
+    with pytest.raises(ValueError, match="no parameters in a group"):
+        SGD([{"params": []}])
+    for lr in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="expected lr > 0"):
+            Adam([p], lr=lr)
+    with pytest.raises(ValueError, match=r"Adam expected 0 <= betas < 1, got \(0.9, 1.0\)"):
+        Adam([p], betas=(0.9, 1.0))
+    with pytest.raises(ValueError, match="SGD expected weight_decay >= 0, got -0.1"):
+        SGD([{"params": [p], "weight_decay": -0.1}])
+    with pytest.raises(TypeError, match=r"SGD has no option \['momentum'\], but \['decoupled"):
+        SGD([{"params": [p], "momentum": 0.9}])
+    with pytest.raises(TypeError, match="expected a group"):
+        SGD([{"params": [p]}, p])
+    assert repr(SGD([p], lr=0.5)) == "SGD(lr=0.5)"
+
+
+def test_base_has_no_update(backend):
+    """A subclass without a formula says so."""
+    p = Parameter([1.0])
+    p.grad = p.data
+    with pytest.raises(NotImplementedError):
+        Optimizer([p], lr=0.1).step()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda p: [p.data],
+        lambda p: p,  # its rows
+        lambda p: [p * 2.0],
+        lambda p: xpnet.Sequential(xpnet.ReLU()),
+    ],
+)
+def test_what_is_no_parameter_is_refused(backend, array, given):
+    with pytest.raises(TypeError, match=r"SGD expected Parameters, as model\.parameters\(\) gives"):
+        xpnet.SGD(given(Parameter(array([[1.0, 2.0], [3.0, 4.0]]))))
+
+
+def test_a_parameter_given_twice_is_refused(backend, array):
+    p = Parameter(array([1.0]))
+    with pytest.raises(ValueError, match="given a parameter twice"):
+        xpnet.SGD([p, p])
+    with pytest.raises(ValueError, match="given a parameter twice"):
+        xpnet.SGD([{"params": [p]}, {"params": [p]}])
+
+
+def test_an_optimizer_does_not_move_with_its_model():
+    """Its state would meet arrays of another library."""
+    pytest.importorskip("array_api_strict", reason="the other library")
+    with xpnet.using("numpy") as backend:
+        model = xpnet.Affine(2, 1, rng=0)
+        optimizer = xpnet.Momentum(model.parameters())
+        model.to("array_api_strict")
+        model.W.grad = xpnet.backend.resolve("array_api_strict").asarray([[1.0], [1.0]])
+        with pytest.raises(xpnet.StateError, match="make the optimizer after"):
+            optimizer.step()
+        model.to(backend)
+        model.W.grad = backend.asarray([[1.0], [1.0]])
+        optimizer.step()
+
+
+# --- states -------------------------------------------------------------------------------------
+
+
+def saved(moving):
+    """A state as a file would keep it: arrays on the host, and numbers as text."""
+    state = moving.state_dict()
+    arrays = {name: to_numpy(x).copy() for name, x in state.items() if hasattr(x, "dtype")}
+    numbers = {name: x for name, x in state.items() if name not in arrays}
+    return {**arrays, **json.loads(json.dumps(numbers))}, [
+        to_numpy(p).copy() for p in moving.parameters
+    ]
+
+
+def made(case, lr=0.02):
+    a, b, c = parameters()
+    groups = [{"params": [a]}, {"params": [b, c], "weight_decay": 0.2}]
+    return case.kind(groups, **{**case.options, "lr": lr})
+
+
+def taken_up(case, state, arrays):
+    """Another optimizer, made with another rate, goes on from a state."""
+    moving = made(case, lr=0.3)
+    for p, x in zip(moving.parameters, arrays, strict=True):
+        p.data = xpnet.current().asarray(x.copy())
+    moving.load_state_dict(state)
+    return moving
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_taken_up_it_goes_on_bit_for_bit(backend, case):
+    """Saved after seven steps, and loaded into an optimizer that was made anew."""
+    moving = made(case)
+    moving.factor = 0.7
+    go(moving, range(7))
+    state, arrays = saved(moving)
+    go(moving, range(7, 14))
+    again = taken_up(case, state, arrays)
+    assert (again.lr, again.factor) == (0.02, 0.7)
+    go(again, range(7, 14))
+    for p, q in zip(moving.parameters, again.parameters, strict=True):
+        assert to_numpy(p).tobytes() == to_numpy(q).tobytes()
+    for s, r in zip(moving.state, again.state, strict=True):
+        assert {k: type(v) for k, v in s.items()} == {k: type(v) for k, v in r.items()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_taken_up_on_another_library_it_goes_on(backend, case):
+    """What NumPy began."""
+    with xpnet.using("numpy"):
+        moving = made(case)
+        go(moving, range(7))
+        state, arrays = saved(moving)
+        go(moving, range(7, 14))
+    again = taken_up(case, state, arrays)
+    go(again, range(7, 14))
+    for p, q in zip(moving.parameters, again.parameters, strict=True):
+        assert_close(q, p, rtol=1e-4, atol=1e-6)
+
+
+def test_a_state_that_does_not_fit_is_told_and_changes_nothing(backend):
+    """Another optimizer's; of other parameters, other shapes, other options."""
+    adam = Adam(parameters())
+    go(adam, range(2))
+    before, _ = saved(adam)
+
+    def refused(state, message):
+        with pytest.raises(StateError, match=message):
+            adam.load_state_dict(state)
+        after, _ = saved(adam)
+        assert before.keys() == after.keys()
+        assert all(np.array_equal(after[name], x) for name, x in before.items())
+
+    refused(xpnet.RAdam(parameters()).state_dict(), r"Adam\(lr=0.001\): the state is of RAdam")
+    refused({}, "the state is of no optimizer")
+    refused(Adam(parameters()[:1]).state_dict(), r"has 3 parameters, the state 1\.")
+    refused(Adam(parameters(), amsgrad=True).state_dict(), r"has unknown \['0.largest'")
+    wrong = Adam([Parameter(np.zeros((5, *shape), "float32")) for shape in SHAPES])
+    refused(wrong.state_dict(), r"expected 0.m of shape \(3, 2\), got \(5, 3, 2\)")
+    state = adam.state_dict()
+    del state["betas.0"]
+    refused(state, r"lacks \['betas.0'\]")

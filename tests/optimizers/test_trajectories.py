@@ -1,0 +1,119 @@
+"""A hundred steps of each optimizer end where PyTorch's end, or those of the paper in NumPy."""
+
+import numpy as np
+import pytest
+
+import xpnet
+from tests.optimizers.cases import CASES, go, parameters, slope, start
+from xpnet.optimizers import BY_NAME
+from xpnet.testing import assert_close
+
+STEPS = 100
+
+
+def factor(t):
+    """What a schedule might give."""
+    return 1.0 - 0.6 * t / STEPS
+
+
+def by_xpnet(case, dtype=None):
+    """Two groups, the second with a rate and a decay of its own; a schedule, and a new rate."""
+    a, b, c = parameters(dtype)
+    groups = [{"params": [a]}, {"params": [b, c], "lr": 0.005, "weight_decay": 0.2}]
+    moving = case.kind(groups, **case.options)
+
+    def rate(t):
+        moving.factor = factor(t)
+        if t == 50:
+            moving.lr = 2.0 * moving.lr
+
+    go(moving, range(STEPS), rate)
+    return [a, b, c]
+
+
+def by_torch(case, dtype):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
+    ps = [torch.tensor(x, requires_grad=True) for x in start(dtype)]
+    own = case.kind([xpnet.Parameter([1.0])], **case.options).defaults
+    own = {"lr": own["lr"], "weight_decay": own["weight_decay"]}
+    groups = [{"params": ps[:1], **own}, {"params": ps[1:], "lr": 0.005, "weight_decay": 0.2}]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # or NAdam would keep its product in float32
+    try:
+        moving = getattr(torch.optim, case.theirs)(groups, **case.options, **case.more)
+        for t in range(STEPS):
+            base = own["lr"] * (2.0 if t >= 50 else 1.0)
+            for group, lr in zip(moving.param_groups, (base, 0.005), strict=True):
+                group["lr"] = lr * factor(t)
+            for i, p in enumerate(ps):
+                p.grad = torch.tensor(slope(i, t, p.detach().numpy()))
+            moving.step()
+    finally:
+        torch.set_default_dtype(before)
+    return [p.detach().numpy() for p in ps]
+
+
+def lion(x, g, s, t, lr, decay):
+    """Program 1 of Chen et al."""
+    m = s.setdefault("m", np.zeros_like(x))
+    direction = np.sign(0.9 * m + 0.1 * g) + decay * x
+    s["m"] = 0.99 * m + 0.01 * g
+    return x - lr * direction
+
+
+def lamb(x, g, s, t, lr, decay):
+    """Algorithm 2 of You et al., its phi the identity."""
+    m, v = s.get("m", 0.0 * x), s.get("v", 0.0 * x)
+    s["m"], s["v"] = m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    r = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6) + decay * x
+    size, length = np.sqrt(np.sum(x * x)), np.sqrt(np.sum(r * r))
+    return x - lr * (size / length) * r
+
+
+def by_paper(case, dtype):
+    formula = {"Lion": lion, "LAMB": lamb}[case.kind.__name__]
+    xs, states = start(dtype), [{}, {}, {}]
+    for t in range(STEPS):
+        base = case.options["lr"] * (2.0 if t >= 50 else 1.0)
+        for i, x in enumerate(xs):
+            lr, decay = (base, case.options["weight_decay"]) if i == 0 else (0.005, 0.2)
+            g = slope(i, t, x)
+            xs[i] = np.asarray(formula(x, g, states[i], t + 1, lr * factor(t), decay), dtype)
+    return xs
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_in_float64(backend64, case):
+    """With groups, weight decay, and rates that change."""
+    expected = (by_torch if case.theirs else by_paper)(case, np.float64)
+    for p, x in zip(by_xpnet(case), expected, strict=True):
+        assert_close(p, x, rtol=1e-10)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_in_float32(backend, case):
+    """The same, and float32 stays float32, of parameters and of what the optimizer keeps."""
+    expected = (by_torch if case.theirs else by_paper)(case, np.float32)
+    for p, x in zip(by_xpnet(case), expected, strict=True):
+        assert p.dtype == backend.xp.float32
+        assert_close(p, x, rtol=1e-5, atol=1e-6)
+
+
+def test_every_optimizer_has_a_case():
+    assert {case.kind for case in CASES} == set(BY_NAME.values())
+
+
+def test_defaults_are_pytorchs():
+    """Names and values of all options that PyTorch has too; but for SGD's rate, which is 0.1."""
+    import inspect
+
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
+    for case in CASES:
+        if case.theirs is None or case.theirs == "SGD":
+            continue
+        theirs = inspect.signature(getattr(torch.optim, case.theirs)).parameters
+        ours = inspect.signature(case.kind).parameters
+        for name in ours.keys() & theirs.keys():
+            assert ours[name].default == theirs[name].default, (case.kind, name)
+        shared = set(theirs) - {"params", "foreach", "capturable", "maximize", "differentiable"}
+        assert shared - {"fused"} <= set(ours) | {"decoupled_weight_decay"}

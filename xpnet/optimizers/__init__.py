@@ -1,0 +1,71 @@
+"""Optimizers: how a parameter moves, once its gradient is known.
+
+Each class's `update` is its formula. Arrays are changed in place where the library can (NumPy,
+CuPy, PyTorch) and replaced where it cannot (JAX), by one text: `a -= b` does either.
+
+Notation: p the parameter, g its gradient, lr the learning rate, t the number of the step from 1;
+what is computed of them is elementwise, and has the shape of p. Options have PyTorch's names and
+defaults where PyTorch has them. Its SGD with momentum is `Momentum`, with nesterov=True `Nesterov`.
+"""
+
+from typing import Any
+
+from xpnet.optimizers.adam import (
+    Adam as Adam,
+    AdamW as AdamW,
+    NAdam as NAdam,
+    RAdam as RAdam,
+)
+from xpnet.optimizers.averaging import ExponentialMovingAverage as ExponentialMovingAverage
+from xpnet.optimizers.base import (
+    Optimizer as Optimizer,
+    Parameters,
+)
+from xpnet.optimizers.clipping import (
+    clip_grad_norm as clip_grad_norm,
+    clip_grad_value as clip_grad_value,
+)
+from xpnet.optimizers.descent import (
+    SGD as SGD,
+    Momentum as Momentum,
+    Nesterov as Nesterov,
+)
+from xpnet.optimizers.lamb import LAMB as LAMB
+from xpnet.optimizers.lion import Lion as Lion
+from xpnet.optimizers.scaled import (
+    Adadelta as Adadelta,
+    AdaGrad as AdaGrad,
+    RMSProp as RMSProp,
+)
+
+BY_NAME: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "adagrad": AdaGrad,
+    "adadelta": Adadelta,
+    "rmsprop": RMSProp,
+    "adam": Adam,
+    "adamw": AdamW,
+    "nadam": NAdam,
+    "radam": RAdam,
+    "lion": Lion,
+    "lamb": LAMB,
+}
+
+
+def optimizer(
+    name: str, parameters: Parameters, lr: float | None = None, **options: Any
+) -> Optimizer:
+    """The optimizer of that name, in lower case; with its own default learning rate if None.
+
+    Raises
+    ------
+    ValueError
+        No optimizer has that name; the message lists those there are.
+    """
+    if name not in BY_NAME:
+        raise ValueError(f"Unknown optimizer {name!r}. Expected one of: {', '.join(BY_NAME)}.")
+    kind: Any = BY_NAME[name]
+    made: Optimizer = kind(parameters, **({} if lr is None else {"lr": lr}), **options)
+    return made

@@ -1,0 +1,208 @@
+"""Adam and its relatives: Adam, AdamW, NAdam, RAdam."""
+
+from typing import Any
+
+from xpnet.backend import Array
+from xpnet.namespace import array_namespace
+from xpnet.optimizers.base import Optimizer, Options, Parameters, State
+
+
+class Adam(Optimizer):
+    """Momentum and RMSProp together, each corrected for its start from zero.
+
+        m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2
+        p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+
+    t counts the steps of p. With `amsgrad`, the largest v so far stands in place of v.
+
+    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1; amsgrad:
+    Reddi, Kale and Kumar, "On the convergence of Adam and beyond", ICLR 2018.
+
+    Parameters
+    ----------
+    betas : (float, float)
+        b1 and b2: how much of m and of v lasts to the next step.
+    amsgrad : bool
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            amsgrad=amsgrad,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def initial(self, p: Array, o: Options) -> State:
+        slots = (*self.slots, "largest") if o["amsgrad"] else self.slots
+        return {slot: array_namespace(p).zeros_like(p) for slot in slots}
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        m, v = moments(g, s, o)
+        if o["amsgrad"]:
+            s["largest"] = v = array_namespace(v).maximum(s["largest"], v)
+        scale = array_namespace(v).sqrt(v)
+        scale /= (1.0 - o["betas"][1] ** s["t"]) ** 0.5
+        scale += o["eps"]
+        p -= (o["lr"] / (1.0 - o["betas"][0] ** s["t"])) * m / scale
+        return p
+
+
+class AdamW(Adam):
+    """Adam after p -= lr weight_decay p: decay that the gradient's scale does not touch.
+
+    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
+
+    Parameters
+    ----------
+    weight_decay : float
+        The share of p, times lr, that is lost in each step.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+    ) -> None:
+        options: Any = {"decoupled_weight_decay": True}
+        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, **options)
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum: part of the step is that of the gradient itself.
+
+        c(t) = b1 (1 - 0.96^(t momentum_decay) / 2)        C = c(1) c(2) ... c(t)
+        p -= lr ((1 - c(t)) / (1 - C) g + c(t+1) / (1 - C c(t+1)) m) / (sqrt(v / (1 - b2^t)) + eps)
+
+    m and v are those of `Adam`.
+
+    Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
+
+    Parameters
+    ----------
+    betas : (float, float)
+        b1 and b2: how much of m and of v lasts to the next step.
+    momentum_decay : float
+        How fast c grows from b1 / 2 to b1.
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.002,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 0.004,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum_decay=momentum_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def initial(self, p: Array, o: Options) -> State:
+        return super().initial(p, o) | {"product": 1.0}
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        (b1, b2), t, lr = o["betas"], s["t"], o["lr"]
+        m, v = moments(g, s, o)
+        now, after = (b1 * (1.0 - 0.5 * 0.96 ** (n * o["momentum_decay"])) for n in (t, t + 1))
+        s["product"] = product = s["product"] * now
+        scale = array_namespace(v).sqrt(v)
+        scale /= (1.0 - b2**t) ** 0.5
+        scale += o["eps"]
+        step = (lr * (1.0 - now) / (1.0 - product)) * g
+        step += (lr * after / (1.0 - product * after)) * m
+        p -= step / scale
+        return p
+
+
+class RAdam(Optimizer):
+    """Adam that scales its steps only when it has seen enough to know their scale.
+
+        r = 2 / (1 - b2) - 1        r(t) = r - 2 t b2^t / (1 - b2^t)
+        p -= lr k m / (1 - b1^t)
+
+    with k = 1 while r(t) <= 5, and from then on
+
+        k = sqrt((r(t) - 4) (r(t) - 2) r / ((r - 4) (r - 2) r(t))) sqrt(1 - b2^t) / (sqrt(v) + eps)
+
+    m and v are those of `Adam`.
+
+    Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
+
+    Parameters
+    ----------
+    betas : (float, float)
+        b1 and b2: how much of m and of v lasts to the next step.
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        (b1, b2), t = o["betas"], s["t"]
+        m, v = moments(g, s, o)
+        lr, left = o["lr"] / (1.0 - b1**t), 1.0 - b2**t
+        most = 2.0 / (1.0 - b2) - 1.0
+        seen = most - 2.0 * t * b2**t / left
+        if seen <= 5.0:
+            p -= lr * m
+            return p
+        k = (seen - 4.0) * (seen - 2.0) * most / ((most - 4.0) * (most - 2.0) * seen)
+        p -= (lr * (k * left) ** 0.5) * m / (array_namespace(v).sqrt(v) + o["eps"])
+        return p
+
+
+def moments(g: Array, s: State, o: Options) -> tuple[Array, Array]:
+    """m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2: the means of g and of g^2, so far."""
+    (b1, b2), m, v = o["betas"], s["m"], s["v"]
+    m *= b1
+    m += (1.0 - b1) * g
+    v *= b2
+    v += (1.0 - b2) * (g * g)
+    s["m"], s["v"] = m, v
+    return m, v

@@ -1,0 +1,279 @@
+"""Optimizer: what all optimizers have in common; each adds its formula, `update`."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+from xpnet.autodiff import Parameter, Variable
+from xpnet.backend import Array, array_like
+from xpnet.errors import GradientError, StateError
+from xpnet.namespace import array_namespace
+from xpnet.tape import clock
+
+Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
+Options = dict[str, Any]
+State = dict[str, Any]
+
+BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # the shares that last; other numbers are >= 0
+
+
+class Optimizer:
+    """The base: parameters in groups, the options of each group, and for each parameter its state.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter, or of dicts
+        Parameters, or other Variables that require a gradient; each once. Or groups of them, as in
+        PyTorch: `[{"params": body.parameters()}, {"params": head.parameters(), "lr": 0.1}]`. A
+        group may have any option for its own; for the others the optimizer's hold.
+    lr : float
+        The learning rate, greater than 0. It may be changed between steps.
+    weight_decay : float
+        The pull towards zero. It adds weight_decay * p to the gradient, which is the derivative of
+        a penalty weight_decay / 2 * sum(p^2), as in PyTorch.
+    decoupled_weight_decay : bool
+        Take p -= lr * weight_decay * p before the step instead: a pull that momentum and scaling
+        by the gradient's size do not touch. Loshchilov and Hutter, "Decoupled weight decay
+        regularization", ICLR 2019.
+
+    Attributes
+    ----------
+    factor : float
+        What a schedule multiplies the rates of all groups by, 1 at first.
+    defaults : dict
+        The options of every group that has none of its own. They may be changed between steps.
+    groups : list of dict
+        "params", a list, and the options that are the group's own; those may be changed too.
+    parameters : list of Parameter
+        Of all groups.
+
+    Raises
+    ------
+    TypeError
+        What is to be moved is no parameter, or an option is unknown.
+    ValueError
+        There are no parameters, one is there twice, or an option is out of its range.
+
+    Examples
+    --------
+    >>> from xpnet import SGD
+    >>> slow, fast = Parameter([1.0]), Parameter([1.0])
+    >>> optimizer = SGD([{"params": [slow]}, {"params": [fast], "lr": 1.0}], lr=0.25)
+    >>> optimizer.factor = 0.5  # what a schedule gives
+    >>> (slow + fast).backward([1.0])
+    >>> optimizer.step()
+    >>> float(slow[0]), float(fast[0])
+    (0.875, 0.500)
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()  # the arrays that update keeps for each parameter
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float,
+        *,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        **options: Any,
+    ) -> None:
+        decay = {"weight_decay": weight_decay, "decoupled_weight_decay": decoupled_weight_decay}
+        self.defaults = self._checked({"lr": lr, **decay, **options})
+        self.factor = 1.0
+        self.groups: list[Options] = []
+        self.parameters: list[Parameter] = []
+        self.state: list[State] = []
+        given: list[Any] = list(parameters)
+        if not given:
+            raise ValueError(f"{type(self).__name__} was given no parameters.")
+        for group in given if isinstance(given[0], dict) else [{"params": given}]:
+            self.add_group(group)
+
+    def add_group(self, group: Options) -> None:
+        """Let another group of parameters move: `{"params": layer.parameters(), "lr": 0.001}`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for the optimizer itself.
+        """
+        name = type(self).__name__
+        given: Any = group
+        if not (isinstance(given, dict) and "params" in given):
+            raise TypeError(f"{name} expected a group {{'params': [...], ...}}, got {group!r}.")
+        options = dict(group)
+        params: Any = options.pop("params")
+        params = [params] if type(params) is Parameter else list(params)
+        if not params:
+            raise ValueError(f"{name} was given no parameters in a group.")
+        if not all(isinstance(p, Variable) and p.creator is None for p in params):
+            kinds = ", ".join(sorted({type(p).__name__ for p in params}))
+            raise TypeError(
+                f"{name} expected Parameters, as model.parameters() gives them, got "
+                f"{kinds} that are none, or that were computed."
+            )
+        if len({id(p) for p in [*self.parameters, *params]}) < len(self.parameters) + len(params):
+            raise ValueError(f"{name} was given a parameter twice.")
+        if unknown := sorted(options.keys() - self.defaults.keys()):
+            raise TypeError(f"{name} has no option {unknown}, but {sorted(self.defaults)}.")
+        options = self._checked(options)
+        self.groups.append({"params": params, **options})
+        self.parameters += params
+        self.state += [{"t": 0} | self.initial(p.data, self.defaults | options) for p in params]
+        states = iter(self.state)  # who moves by which options, found once and not in every step
+        self._members = [(g, [(p, next(states)) for p in g["params"]]) for g in self.groups]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate, of all groups that have none of their own."""
+        return float(self.defaults["lr"])
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        self.defaults["lr"] = float(lr)  # a NumPy scalar would turn float32 into float64
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient.
+
+        Raises
+        ------
+        GradientError
+            None has: `backward` was not called.
+        StateError
+            The parameters were moved to another library since this optimizer was made.
+        """
+        moved, slot, update = False, self.slots[0] if self.slots else None, self.update
+        for group, members in self._members:
+            o = self.defaults | group
+            o["lr"] = float(o["lr"] * self.factor)
+            decay = o["weight_decay"]
+            for p, s in members:
+                g = p.grad
+                if g is None:
+                    continue
+                if isinstance(g, Variable):
+                    g = g.data
+                x = p.data
+                if slot is not None and type(s[slot]) is not type(x):
+                    raise StateError(f"{self!r}: make the optimizer after model.to(...).")
+                s["t"] += 1
+                if decay:
+                    x, g = self.decayed(x, g, o)
+                p.data = update(x, g, s, o)
+                p.changed = next(clock)  # a graph that has kept it as it was is out of date
+                moved = True
+        if not moved:
+            raise GradientError("No parameter has a gradient: call loss.backward() before step().")
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters; call it before each `backward`.
+
+        Without it gradients add up: `backward` of several batches, each loss divided by their
+        number, and then one `step` is a step on one batch as large as all of them.
+        """
+        for p in self.parameters:
+            p.grad = None
+
+    # --- what a formula is made of ----------------------------------------------------------
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        """The new value of `p`; it may be `p` itself, changed. `g` is not to be changed.
+
+        `s` holds the parameter's arrays by name, and "t", the number of its step from 1; `o` the
+        options of its group, with `lr` as the schedule has it.
+        """
+        raise NotImplementedError
+
+    def initial(self, p: Array, o: Options) -> State:
+        """What `update` keeps for a parameter, before its first step: zeros in each of `slots`."""
+        return {slot: array_namespace(p).zeros_like(p) for slot in self.slots}
+
+    def decayed(self, p: Array, g: Array, o: Options) -> tuple[Array, Array]:
+        """The parameter and its gradient, after weight decay."""
+        if o["decoupled_weight_decay"]:
+            p *= 1.0 - o["lr"] * o["weight_decay"]
+            return p, g
+        return p, g + o["weight_decay"] * p
+
+    def _checked(self, options: Options) -> Options:
+        """Options as Python's numbers, within their ranges."""
+        checked: Options = {}
+        for name, value in options.items():
+            several = isinstance(value, (tuple, list))
+            xs = [x if isinstance(x, bool) else float(x) for x in (value if several else [value])]
+            least, most = 0.0, 1.0 if name in BELOW_ONE else math.inf
+            if not all(least <= x < most for x in xs) or (name == "lr" and xs == [0.0]):
+                range_ = f"0 <= {name} < 1" if name in BELOW_ONE else f"{name} >= 0"
+                range_ = "lr > 0" if name == "lr" else range_
+                raise ValueError(f"{type(self).__name__} expected {range_}, got {value}.")
+            checked[name] = tuple(xs) if several else xs[0]
+        return checked
+
+    # --- to be saved, and to go on ----------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on, by flat names: arrays, and numbers that JSON can hold.
+
+        "0.m" and "0.t" are of the first parameter, "lr" and "betas.0" are options, "groups.1.lr" is
+        a group's own, "Adam.parameters" is how many there are. The arrays are the optimizer's, not
+        copies.
+        """
+        mine: dict[str, Any] = {
+            f"{type(self).__name__}.parameters": len(self.parameters),
+            "factor": self.factor,
+        }
+        for options, name, path in self._options():
+            value = options[name]
+            if isinstance(value, tuple):
+                mine |= {f"{path}.{i}": x for i, x in enumerate(value)}
+            else:
+                mine[path] = value
+        for i, s in enumerate(self.state):
+            mine |= {f"{i}.{name}": x for name, x in s.items()}
+        return mine
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state: with its arrays, of any library, its counts and its options.
+
+        Raises
+        ------
+        StateError
+            It is of another optimizer, or of other parameters. Then nothing is changed.
+        """
+        mine, name = self.state_dict(), f"{type(self).__name__}.parameters"
+        if name not in state:
+            others = [key.removesuffix(".parameters") for key in state if "parameters" in key]
+            raise StateError(f"{self!r}: the state is of {', '.join(others) or 'no optimizer'}.")
+        if state[name] != mine[name]:
+            raise StateError(f"{self!r} has {mine[name]} parameters, the state {state[name]}.")
+        if mine.keys() != state.keys():
+            lacking, unknown = (
+                sorted(mine.keys() - state.keys()),
+                sorted(state.keys() - mine.keys()),
+            )
+            raise StateError(f"{self!r}: the state lacks {lacking} and has unknown {unknown}.")
+        for key, x in mine.items():
+            expected, given = (tuple(getattr(v, "shape", ())) for v in (x, state[key]))
+            if expected != given:
+                raise StateError(f"{self!r}: expected {key} of shape {expected}, got {given}.")
+        self.factor = float(state["factor"])
+        for options, name, path in self._options():
+            value = options[name]
+            if isinstance(value, tuple):
+                options[name] = tuple(float(state[f"{path}.{i}"]) for i in range(len(value)))
+            else:
+                options[name] = type(value)(state[path])
+        for i, s in enumerate(self.state):
+            for name, x in s.items():
+                value = state[f"{i}.{name}"]
+                number = isinstance(x, (int, float))
+                s[name] = type(x)(value) if number else array_like(value, self.parameters[i].data)
+
+    def _options(self) -> Iterator[tuple[Options, str, str]]:
+        """Each option: the dict that it stands in, its name there, and its name in a state."""
+        prefixes = [("", self.defaults), *((f"groups.{i}.", g) for i, g in enumerate(self.groups))]
+        for prefix, options in prefixes:
+            yield from ((options, name, prefix + name) for name in options if name != "params")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(lr={self.lr:g})"

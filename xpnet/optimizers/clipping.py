@@ -1,0 +1,94 @@
+"""Gradients made smaller before a step, where they are too large. Nothing goes to the host.
+
+loss.backward()
+norm = clip_grad_norm(model.parameters(), 1.0)
+optimizer.step()
+"""
+
+from collections.abc import Iterable
+
+from xpnet.autodiff import Parameter, data_of
+from xpnet.backend import Array
+from xpnet.errors import GradientError
+from xpnet.namespace import array_namespace
+
+
+def clip_grad_norm(
+    parameters: Iterable[Parameter] | Parameter, max_norm: float, norm_type: float = 2.0
+) -> Array:
+    """Scale all gradients by one number, so that together they are no longer than `max_norm`.
+
+    g *= min(1, max_norm / (norm + 1e-6)) for each gradient g, where norm is that of all of them as
+    one vector: PyTorch's `clip_grad_norm_`.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter, or one
+        Those without a gradient are left out.
+    max_norm : float
+        Above 0.
+    norm_type : float
+        p of the norm sum(|g|^p)^(1/p), above 0; `math.inf` for the largest |g|.
+
+    Returns
+    -------
+    array, shape ()
+        The norm before, on the device. It is infinite or NaN where a gradient is; then no clipping
+        helps.
+
+    Raises
+    ------
+    GradientError
+        No parameter has a gradient.
+    ValueError
+        A limit or a norm that is not above 0.
+
+    Notes
+    -----
+    Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML
+    2013.
+    """
+    if not (max_norm > 0.0 and norm_type > 0.0):
+        raise ValueError(f"Expected max_norm and norm_type > 0, got {max_norm} and {norm_type}.")
+    moved = _with_gradient(parameters)
+    xp = array_namespace(*(p.data for p in moved))
+    grads = [data_of(p.grad) for p in moved]
+    norms = [xp.linalg.vector_norm(g, ord=norm_type) for g in grads]
+    norm = xp.linalg.vector_norm(xp.stack(norms), ord=norm_type)
+    factor = xp.minimum(float(max_norm) / (norm + 1e-6), 1.0)
+    for p, g in zip(moved, grads, strict=True):
+        p.grad = g * factor  # a new array: gradients may share memory
+    return norm
+
+
+def clip_grad_value(parameters: Iterable[Parameter] | Parameter, clip_value: float) -> None:
+    """Bring every number of every gradient into -clip_value ... clip_value.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter, or one
+        Those without a gradient are left out.
+    clip_value : float
+        Above 0.
+
+    Raises
+    ------
+    GradientError
+        No parameter has a gradient.
+    ValueError
+        The limit is not above 0.
+    """
+    if not clip_value > 0.0:
+        raise ValueError(f"Expected clip_value > 0, got {clip_value}.")
+    limit = float(clip_value)
+    for p in _with_gradient(parameters):
+        g = data_of(p.grad)
+        p.grad = array_namespace(g).clip(g, -limit, limit)
+
+
+def _with_gradient(parameters: Iterable[Parameter] | Parameter) -> list[Parameter]:
+    given = [parameters] if isinstance(parameters, Parameter) else parameters
+    moved = [p for p in given if p.grad is not None]
+    if not moved:
+        raise GradientError("No parameter has a gradient to clip: call loss.backward() before.")
+    return moved

@@ -1,0 +1,108 @@
+"""Along the gradient, at once or with momentum: SGD, Momentum, Nesterov."""
+
+from typing import Any
+
+from xpnet.backend import Array
+from xpnet.optimizers.base import Optimizer, Options, Parameters, State
+
+
+class SGD(Optimizer):
+    """p -= lr g.
+
+    Robbins and Monro, "A stochastic approximation method", Annals of Mathematical Statistics 22,
+    1951.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.1,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters, lr, weight_decay=weight_decay, decoupled_weight_decay=decoupled_weight_decay
+        )
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        p -= o["lr"] * g
+        return p
+
+
+class Momentum(Optimizer):
+    """v = momentum v + (1 - dampening) g;  p -= lr v, as PyTorch's SGD with momentum.
+
+    In the first step v = g, as there.
+
+    Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
+
+    Parameters
+    ----------
+    momentum : float
+        How much of the velocity v lasts to the next step, from 0 to below 1.
+    dampening : float
+        How much of the gradient is left out of the velocity.
+    """
+
+    slots = ("v",)
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.01,
+        momentum: float = 0.9,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        v = s["v"]
+        v *= o["momentum"]
+        v += (1.0 - o["dampening"]) * g if o["dampening"] and s["t"] > 1 else g
+        p -= o["lr"] * v
+        s["v"] = v
+        return p
+
+
+class Nesterov(Momentum):
+    """v = momentum v + g;  p -= lr (g + momentum v): the velocity of one step ahead.
+
+    As PyTorch's SGD with nesterov=True.
+
+    Nesterov, "A method for solving the convex programming problem with convergence rate O(1/k^2)",
+    1983; in this form Sutskever et al., "On the importance of initialization and momentum in deep
+    learning", ICML 2013.
+
+    Parameters
+    ----------
+    momentum : float
+        How much of the velocity v lasts to the next step, from 0 to below 1.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.01,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        options: Any = {"decoupled_weight_decay": decoupled_weight_decay}
+        super().__init__(parameters, lr, momentum, 0.0, weight_decay, **options)
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        v = s["v"]
+        v *= o["momentum"]
+        v += g
+        p -= o["lr"] * (g + o["momentum"] * v)
+        s["v"] = v
+        return p

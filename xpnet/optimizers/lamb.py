@@ -1,0 +1,59 @@
+"""LAMB: Adam's direction, and steps in proportion to the parameter's size."""
+
+from xpnet.backend import Array
+from xpnet.namespace import array_namespace
+from xpnet.optimizers.adam import moments
+from xpnet.optimizers.base import Optimizer, Options, Parameters, State
+
+
+class LAMB(Optimizer):
+    """Adam's direction, and steps in proportion to the parameter's size, for large batches.
+
+        d = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps) + weight_decay p
+        p -= lr |p| / |d| d
+
+    m and v are those of `Adam`; |p| is the square root of the sum of p^2 over the whole parameter.
+    Where |p| or |d| is 0, p -= lr d.
+
+    You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", ICLR
+    2020, algorithm 2.
+
+    Parameters
+    ----------
+    betas : (float, float)
+        b1 and b2: how much of m and of v lasts to the next step.
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=False,
+        )
+
+    def decayed(self, p: Array, g: Array, o: Options) -> tuple[Array, Array]:
+        return p, g  # the decay is part of the direction
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        xp, (b1, b2), t = array_namespace(p), o["betas"], s["t"]
+        m, v = moments(g, s, o)
+        d = m / (1.0 - b1**t) / (xp.sqrt(v / (1.0 - b2**t)) + o["eps"])
+        if o["weight_decay"]:
+            d += o["weight_decay"] * p
+        size, length = xp.sqrt(xp.sum(p * p)), xp.sqrt(xp.sum(d * d))
+        none = (size == 0.0) | (length == 0.0)
+        trust = xp.where(none, 1.0, size / xp.where(none, 1.0, length))
+        p -= o["lr"] * (trust * d)
+        return p

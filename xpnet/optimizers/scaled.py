@@ -1,0 +1,164 @@
+"""Steps scaled by the size of past gradients: AdaGrad, RMSProp, Adadelta."""
+
+from xpnet.backend import Array
+from xpnet.namespace import array_namespace
+from xpnet.optimizers.base import Optimizer, Options, Parameters, State
+
+
+class AdaGrad(Optimizer):
+    """s += g^2;  p -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps).
+
+    Duchi, Hazan and Singer, "Adaptive subgradient methods", JMLR 12, 2011.
+
+    Parameters
+    ----------
+    lr_decay : float
+        How fast the learning rate falls by itself.
+    initial_accumulator_value : float
+        What s begins with.
+    """
+
+    slots = ("s",)
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.01,
+        eps: float = 1e-10,
+        lr_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr,
+            eps=eps,
+            lr_decay=lr_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def initial(self, p: Array, o: Options) -> State:
+        return {"s": array_namespace(p).full_like(p, o["initial_accumulator_value"])}
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        squares, lr = s["s"], o["lr"] / (1.0 + (s["t"] - 1) * o["lr_decay"])
+        squares += g * g
+        p -= lr * g / (array_namespace(squares).sqrt(squares) + o["eps"])
+        s["s"] = squares
+        return p
+
+
+class RMSProp(Optimizer):
+    """s = alpha s + (1 - alpha) g^2;  p -= lr g / (sqrt(s) + eps).
+
+    With `centered`, m = alpha m + (1 - alpha) g, and s - m^2, the variance, in place of s. With
+    `momentum`, v = momentum v + g / (sqrt(s) + eps), and p -= lr v.
+
+    Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012; centered: Graves, "Generating
+    sequences with recurrent neural networks", 2013.
+
+    Parameters
+    ----------
+    alpha : float
+        How much of the mean square s lasts to the next step.
+    momentum : float
+        How much of the velocity v lasts to the next step.
+    centered : bool
+    """
+
+    slots = ("s",)
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr,
+            alpha=alpha,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            centered=centered,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def initial(self, p: Array, o: Options) -> State:
+        slots = ("s", *(["m"] if o["centered"] else []), *(["v"] if o["momentum"] else []))
+        return {slot: array_namespace(p).zeros_like(p) for slot in slots}
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        xp, alpha, square = array_namespace(p), o["alpha"], s["s"]
+        square *= alpha
+        square += (1.0 - alpha) * (g * g)
+        s["s"] = variance = square
+        if o["centered"]:
+            mean = s["m"]
+            mean *= alpha
+            mean += (1.0 - alpha) * g
+            s["m"], variance = mean, xp.maximum(square - mean * mean, 0.0)
+        if not o["momentum"]:
+            p -= o["lr"] * g / (xp.sqrt(variance) + o["eps"])
+            return p
+        v = s["v"]
+        v *= o["momentum"]
+        v += g / (xp.sqrt(variance) + o["eps"])
+        p -= o["lr"] * v
+        s["v"] = v
+        return p
+
+
+class Adadelta(Optimizer):
+    """Steps measured in steps: no learning rate has to be found, it is 1.
+
+        s = rho s + (1 - rho) g^2        d = g sqrt(u + eps) / sqrt(s + eps)
+        u = rho u + (1 - rho) d^2        p -= lr d
+
+    Zeiler, "ADADELTA: an adaptive learning rate method", 2012, algorithm 1.
+
+    Parameters
+    ----------
+    rho : float
+        How much of the mean squares, s of gradients and u of steps, lasts to the next step.
+    """
+
+    slots = ("s", "u")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr,
+            rho=rho,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )
+
+    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+        sqrt, rho, eps, square, u = array_namespace(p).sqrt, o["rho"], o["eps"], s["s"], s["u"]
+        square *= rho
+        square += (1.0 - rho) * (g * g)
+        d = sqrt(u + eps) / sqrt(square + eps) * g
+        u *= rho
+        u += (1.0 - rho) * (d * d)
+        p -= o["lr"] * d
+        s["s"], s["u"] = square, u
+        return p

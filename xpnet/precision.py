@@ -1,0 +1,259 @@
+"""Mixed precision: compute in 16 bits, learn in 32.
+
+    precision = MixedPrecision(model, "float16")
+    loss = F.softmax_cross_entropy(precision(x), t)
+    optimizer.zero_grad()
+    precision.backward(loss)
+    if precision.unscale():
+        optimizer.step()
+
+The weights stay float32; the model sees a cast of each, by way of which the gradients arrive at the
+weights, in float32. Inputs are cast too, and outputs cast back, so that losses are of float32;
+normalization takes its means in float32 of its own accord.
+
+What is small in float32 is 0 in float16: gradients below 6e-8. So the loss is scaled up before the
+walk back, and the gradients down after it. Is one infinite or NaN then, the step is left out and the
+scale halved; after many good steps it is doubled. bfloat16 has float32's range, and needs no scale.
+
+Micikevicius et al., "Mixed precision training", ICLR 2018.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Self
+
+import array_api_compat as compat
+
+from xpnet import functions as F, tree
+from xpnet.autodiff import Parameter, Variable, data_of
+from xpnet.errors import BackendError, StateError, TrainingError
+from xpnet.layers import Layer
+from xpnet.namespace import array_namespace, has_dtype
+
+DTYPES = ("float16", "bfloat16")
+LEAST = 2.0**-24  # a scale of less is no matter of scale any more
+
+
+class MixedPrecision:
+    """A model that computes in 16 bits, and the scale of its loss.
+
+    Parameters
+    ----------
+    model : Layer
+        With weights of float32, say; they are its own, and stay as they are.
+    dtype : {"float16", "bfloat16"}
+    scale : float, optional
+        What the loss is multiplied by at first. Unless given, 65536 for float16; 1 for bfloat16,
+        and there it does not grow.
+    growth_interval : int
+        After so many good steps in a row the scale is doubled.
+
+    Attributes
+    ----------
+    scale : float
+    good : int
+        Steps since the scale last changed.
+
+    Raises
+    ------
+    BackendError
+        The library that the model's weights are of has no such dtype, or cannot compute in it.
+    ValueError
+        The dtype is another, the scale not above 0, or the model has no parameters.
+
+    Notes
+    -----
+    `with precision:` is a block in which the model computes so when it is called, `model(x)`;
+    `precision(x)` is that for one call. The casts are part of the graph, so `backward` may come
+    after the block. Only what the model holds is cast, and only while it is called: layers within
+    it, called by themselves, compute in float32. A `checkpoint` within the model does not find the
+    casts again, and raises GradientError.
+
+    It is for devices that compute faster in 16 bits, as GPUs do. Of CPUs, PyTorch is about as fast
+    in bfloat16 as in float32; NumPy computes float16 number by number, some fifty times slower.
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        dtype: str = "float16",
+        *,
+        scale: float | None = None,
+        growth_interval: int = 2000,
+    ) -> None:
+        if dtype not in DTYPES:
+            raise ValueError(f"Expected dtype {' or '.join(DTYPES)}, got {dtype!r}.")
+        if scale is None:
+            scale = 2.0**16 if dtype == "float16" else 1.0
+        if not 0.0 < scale < math.inf:
+            raise ValueError(f"Expected scale > 0, got {scale}.")
+        if growth_interval < 1:
+            raise ValueError(f"Expected growth_interval >= 1, got {growth_interval}.")
+        weights = next(model.parameters(), None)
+        if weights is None:
+            raise ValueError(f"{model!r} has no parameters to compute with.")
+        require_dtype(weights.data, dtype)
+        self.model, self.dtype, self.growth_interval = model, dtype, growth_interval
+        self.scale, self.good = float(scale), 0
+        self._most = math.inf if dtype == "float16" else self.scale
+        self._depth, self._before = 0, None  # of blocks within blocks; the text before the first
+
+    def __call__(self, *xs: Any, **options: Any) -> Any:
+        """The model's output, computed in 16 bits and given in the dtype of the weights."""
+        with self:
+            return self.model(*xs, **options)
+
+    def __enter__(self) -> Self:
+        if self._depth == 0:
+            attributes = vars(self.model)
+            self._before = attributes.get("_text")
+            text = self.model._text  # noqa: SLF001 - what a call of this one model runs
+            attributes["_text"] = lambda *xs, **options: self._low(text, xs, options)
+        self._depth += 1
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            vars(self.model).pop("_text", None)
+            if self._before is not None:
+                vars(self.model)["_text"] = self._before
+
+    def _low(self, text: Callable[..., Any], xs: Any, options: Any) -> Any:
+        """text(*xs, **options), computed in 16 bits: in with casts, out in the weights' dtype."""
+        weights = next(self.model.parameters()).data
+        low, full = require_dtype(weights, self.dtype), weights.dtype
+        with _quiet(weights), casts_of(self.model, low):
+            xs, options = tree.map(lambda x: _cast(x, low), (xs, options))
+            return tree.map(lambda y: _cast(y, full), text(*xs, **options))
+
+    # --- the scale --------------------------------------------------------------------------
+
+    def scaled(self, loss: Variable) -> Variable:
+        """The loss to start `backward` from, where `self.backward(loss)` will not do."""
+        scaled: Variable = loss * self.scale
+        return scaled
+
+    def backward(self, loss: Variable) -> None:
+        """Add the gradients of the loss, times the scale, to the `grad` of what it came from.
+
+        Several times before `unscale`, where gradients are to add up.
+        """
+        with _quiet(loss.data):
+            self.scaled(loss).backward()
+
+    def unscale(self, parameters: Iterable[Parameter] | None = None) -> bool:
+        """Bring the gradients to their own size, and tell whether all of them are finite.
+
+        If not, the step is to be left out; the scale is halved. This brings one truth value to the
+        host: the only one that a step needs.
+
+        Parameters
+        ----------
+        parameters : iterable of Parameter, optional
+            What the optimizer moves; unless given, the model's.
+
+        Raises
+        ------
+        TrainingError
+            The scale has become so small that it cannot be what makes the gradients infinite.
+        """
+        given = self.model.parameters() if parameters is None else parameters
+        moved, checks = [p for p in given if p.grad is not None], []
+        if not moved:
+            return True  # the optimizer has words for that
+        xp = array_namespace(*(p.data for p in moved))
+        for p in moved:
+            p.grad = g = data_of(p.grad) * (1.0 / self.scale)
+            checks.append(xp.all(xp.isfinite(g)))
+        if not bool(xp.all(xp.stack(checks))):
+            self.scale, self.good = self.scale / 2.0, 0
+            if self.scale < LEAST:
+                raise TrainingError(
+                    f"Gradients are infinite or NaN in {self.dtype}, however small the loss is "
+                    f"scaled. Try bfloat16, a smaller learning rate, or float32."
+                )
+            return False
+        self.good += 1
+        if self.good >= self.growth_interval:
+            self.scale, self.good = min(2.0 * self.scale, self._most), 0
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """The scale, and the count of good steps: numbers, which JSON can hold."""
+        return {"scale": self.scale, "good": self.good}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the scale of a state; StateError if it is none."""
+        if state.keys() != self.state_dict().keys() or not 0.0 < float(state["scale"]) < math.inf:
+            raise StateError(f"{self!r} expected a scale and a count of good steps, got {state}.")
+        self.scale, self.good = float(state["scale"]), int(state["good"])
+
+    def __repr__(self) -> str:
+        return f"MixedPrecision({self.model!r}, {self.dtype}, scale={self.scale:g})"
+
+
+def require_dtype(x: Any, name: str) -> Any:
+    """The dtype of that name of x's library, which has to compute in it; or BackendError."""
+    xp = array_namespace(x)
+    library = xp.__name__.rpartition(".")[2]
+    dtype = getattr(xp, name, None)
+    if dtype is None:
+        other = " It has float16." if name == "bfloat16" and hasattr(xp, "float16") else ""
+        raise BackendError(f"{library} has no {name}; torch and jax have it.{other}")
+    if (xp, name) not in _usable:
+        try:
+            one = xp.ones((2, 2), dtype=dtype, device=compat.device(x))
+            float(xp.sum(xp.matmul(one, one)))
+        except Exception as error:  # each library fails in its own way
+            raise BackendError(f"{library} cannot compute in {name} here: {error}") from error
+        _usable.add((xp, name))
+    return dtype
+
+
+_usable: set[tuple[Any, str]] = set()
+
+
+@contextmanager
+def casts_of(model: Layer, dtype: Any) -> Iterator[None]:
+    """A block in which the model's layers hold casts of their parameters instead of these."""
+    casts: dict[int, Any] = {}
+
+    def seen(value: Any) -> Any:
+        if not isinstance(value, Parameter):
+            return value
+        if id(value) not in casts:  # one that stands in two places is cast once
+            casts[id(value)] = F.astype(value, dtype)
+        return casts[id(value)]
+
+    replaced = []
+    layers = {id(layer): layer for layer in model.sublayers()}
+    try:
+        for layer in layers.values():
+            for name, value in list(vars(layer).items()):
+                direct = isinstance(value, Parameter)
+                if direct or (isinstance(value, (list, tuple, dict)) and _has_parameter(value)):
+                    replaced.append((vars(layer), name, value))
+                    vars(layer)[name] = seen(value) if direct else tree.map(seen, value)
+        yield
+    finally:
+        for attributes, name, value in replaced:
+            attributes[name] = value
+
+
+def _has_parameter(value: Any) -> bool:
+    return any(isinstance(leaf, Parameter) for leaf in tree.leaves(value))
+
+
+def _cast(x: Any, dtype: Any) -> Any:
+    """An array or Variable of real floating-point numbers in `dtype`; anything else as it is."""
+    if not (isinstance(x, Variable) or compat.is_array_api_obj(x)):
+        return x
+    return F.astype(x, dtype, copy=False) if has_dtype(x, "real floating") else x
+
+
+def _quiet(x: Any) -> AbstractContextManager[Any]:
+    """A block without NumPy's warnings of overflow: here they are looked for, and dealt with."""
+    errstate = getattr(array_namespace(x), "errstate", None)
+    return nullcontext() if errstate is None else errstate(over="ignore", invalid="ignore")

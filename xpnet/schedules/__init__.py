@@ -1,0 +1,32 @@
+"""Schedules: how the learning rate changes, as pure functions of the step.
+
+A schedule takes the number of a step, from 0, and gives the factor by which the optimizer's rates
+are multiplied in it: `optimizer.factor = schedule(n)`. It remembers nothing, so a training that is
+taken up again needs to know no more than n. The values are those of PyTorch's schedulers.
+
+>>> rate = warmup(cosine(100), steps=10)
+>>> [round(rate(n), 3) for n in (0, 5, 10, 60, 110)]
+[0.091, 0.545, 1.0, 0.5, 0.0]
+
+Where n is to count epochs, not steps: `per_epoch(schedule, steps_per_epoch)`. `reduce_on_plateau` is
+a function of the losses so far.
+"""
+
+from xpnet.schedules.curves import (
+    Schedule as Schedule,
+    constant as constant,
+    cosine as cosine,
+    cosine_restarts as cosine_restarts,
+    exponential as exponential,
+    linear as linear,
+    multi_step as multi_step,
+    one_cycle as one_cycle,
+    per_epoch as per_epoch,
+    step_decay as step_decay,
+    warmup as warmup,
+)
+from xpnet.schedules.named import (
+    BY_NAME as BY_NAME,
+    schedule as schedule,
+)
+from xpnet.schedules.plateau import reduce_on_plateau as reduce_on_plateau

@@ -1,0 +1,186 @@
+"""Curves: from the number of a step to the factor in it."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+Schedule = Callable[[int], float]
+
+
+def constant() -> Schedule:
+    """1 in every step."""
+    return lambda _: 1.0
+
+
+def step_decay(step_size: int, gamma: float = 0.1) -> Schedule:
+    """gamma^(n // step_size): a fall by one ratio, every `step_size` steps. PyTorch's StepLR."""
+    at_least(1, step_size=step_size)
+    _not_negative(gamma=gamma)
+    return lambda n: gamma ** (n // step_size)
+
+
+def multi_step(milestones: Iterable[int], gamma: float = 0.1) -> Schedule:
+    """gamma^k after k of the milestones: a fall at each of these steps. PyTorch's MultiStepLR."""
+    falls = sorted(milestones)
+    _not_negative(gamma=gamma)
+    return lambda n: gamma ** bisect_right(falls, n)
+
+
+def exponential(gamma: float) -> Schedule:
+    """gamma^n. PyTorch's ExponentialLR."""
+    _not_negative(gamma=gamma)
+    return lambda n: gamma**n
+
+
+def linear(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
+    """From `start` to `end` on a line, in `steps` steps; then it stays. PyTorch's LinearLR."""
+    at_least(1, steps=steps)
+    return lambda n: start + (end - start) * (min(n, steps) / steps)
+
+
+def cosine(steps: int, end: float = 0.0) -> Schedule:
+    """From 1 to `end` on half a wave, in `steps` steps; then it stays. PyTorch's CosineAnnealingLR.
+
+    end + (1 - end) (1 + cos(pi n / steps)) / 2.
+
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+    """
+    at_least(1, steps=steps)
+    return lambda n: _wave(1.0, end, min(n, steps) / steps)
+
+
+def cosine_restarts(steps: int, mult: int = 1, end: float = 0.0) -> Schedule:
+    """`cosine`, again and again: PyTorch's CosineAnnealingWarmRestarts.
+
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+
+    Parameters
+    ----------
+    steps : int
+        Length of the first wave (T_0).
+    mult : int
+        Each is so many times as long as the one before (T_mult).
+    end : float
+        What each comes near; the step after its last is 1 again.
+    """
+    at_least(1, steps=steps, mult=mult)
+
+    def schedule(n: int) -> float:
+        length = steps
+        if mult == 1:
+            n %= length
+        while n >= length:
+            n, length = n - length, length * mult
+        return _wave(1.0, end, n / length)
+
+    return schedule
+
+
+def one_cycle(
+    steps: int,
+    pct_start: float = 0.3,
+    anneal_strategy: str = "cos",
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    three_phase: bool = False,
+) -> Schedule:
+    """From 1 / div_factor up to 1, and down to almost nothing at step steps - 1. Then it stays.
+
+    PyTorch's OneCycleLR, without its cycle of the momentum; the optimizer's lr is the `max_lr`.
+
+    Smith and Topin, "Super-convergence: very fast training of neural networks using large learning
+    rates", 2018.
+
+    Parameters
+    ----------
+    steps : int
+        At least 2.
+    pct_start : float
+        The share of the steps that go up, from 0 to 1.
+    anneal_strategy : {"cos", "linear"}
+    div_factor, final_div_factor : float
+        It begins at 1 / div_factor, and ends at 1 / (div_factor final_div_factor).
+    three_phase : bool
+        Go down as fast as up, to the beginning's rate, and only then to the end's.
+    """
+    at_least(2, steps=steps)
+    if not (div_factor > 0.0 and final_div_factor > 0.0):
+        given = f"{div_factor} and {final_div_factor}"
+        raise ValueError(f"Expected div_factor and final_div_factor above 0, got {given}.")
+    if not 0.0 <= pct_start <= 1.0:
+        raise ValueError(f"Expected pct_start from 0 to 1, got {pct_start}.")
+    if anneal_strategy not in ("cos", "linear"):
+        raise ValueError(f"Expected anneal_strategy 'cos' or 'linear', got {anneal_strategy!r}.")
+    between = _wave if anneal_strategy == "cos" else _line
+    first, last, top = (
+        1.0 / div_factor,
+        1.0 / (div_factor * final_div_factor),
+        pct_start * steps - 1,
+    )
+    points = [(0.0, first), (top, 1.0), (steps - 1.0, last)]
+    if three_phase:
+        points.insert(2, (2.0 * top, first))
+
+    def schedule(n: int) -> float:
+        if n >= steps - 1:
+            return last
+        for (begin, a), (end, b) in pairwise(points):
+            if n <= end:
+                return between(a, b, (n - begin) / (end - begin) if end > begin else 1.0)
+        return last
+
+    return schedule
+
+
+def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedule:
+    """In the first `steps` steps up a line from `start`; then `schedule`, from its beginning.
+
+    PyTorch's SequentialLR of a LinearLR and another. Goyal et al., "Accurate, large minibatch SGD:
+    training ImageNet in 1 hour", 2017.
+
+    Parameters
+    ----------
+    schedule : function of the step
+    steps : int
+        0: no warm-up.
+    start : float, optional
+        The share of schedule(0) to begin with; unless given, 1 / (steps + 1), so that no step is
+        lost.
+    """
+    at_least(0, steps=steps)
+    first = 1.0 / (steps + 1) if start is None else start
+
+    def warmed(n: int) -> float:
+        if n < steps:
+            return schedule(0) * _line(first, 1.0, n / steps)
+        return schedule(n - steps)
+
+    return warmed
+
+
+def per_epoch(schedule: Schedule, steps_per_epoch: int) -> Schedule:
+    """A schedule whose steps are epochs: all steps of an epoch have one factor."""
+    at_least(1, steps_per_epoch=steps_per_epoch)
+    return lambda n: schedule(n // steps_per_epoch)
+
+
+def _line(a: float, b: float, share: float) -> float:
+    return a + (b - a) * share
+
+
+def _wave(a: float, b: float, share: float) -> float:
+    return b + (a - b) * (1.0 + math.cos(math.pi * share)) / 2.0
+
+
+def at_least(least: int, **given: int) -> None:
+    """ValueError unless these are whole numbers of that size."""
+    for name, value in given.items():
+        if int(value) != value or value < least:
+            raise ValueError(f"Expected {name} to be a whole number from {least}, got {value}.")
+
+
+def _not_negative(**given: float) -> None:
+    for name, value in given.items():
+        if not 0.0 <= value < math.inf:
+            raise ValueError(f"Expected {name} to be a number from 0, got {value}.")

@@ -1,0 +1,155 @@
+"""Schedules by name, for the command line: "cosine", "step:size=10,gamma=0.5"."""
+
+import math
+from typing import Any, NamedTuple
+
+from xpnet.schedules.curves import (
+    Schedule,
+    at_least,
+    constant,
+    cosine,
+    cosine_restarts,
+    exponential,
+    linear,
+    multi_step,
+    one_cycle,
+    per_epoch,
+    step_decay,
+    warmup,
+)
+
+
+def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
+    """The schedule of a whole training, by name, perhaps with options: "cosine:warmup=2,end=0.1".
+
+        constant
+        linear              end=0
+        cosine              end=0
+        cosine-restarts     size=1 (epochs of the first wave), mult=2, end=0
+        one-cycle           pct_start=0.3, anneal_strategy=cos, div_factor=25, final_div_factor=1e4
+        step                size (epochs; a third of the training), gamma=0.1
+        multi-step          milestones=30/60 (epochs; a half and three quarters), gamma=0.1
+        exponential         gamma=0.95 (an epoch)
+
+    Each also has warmup=0: for so many epochs, perhaps a fraction of one, the rate goes up a line,
+    and the schedule has the rest.
+
+    Parameters
+    ----------
+    text : str
+    steps : int
+        Of the whole training.
+    epochs : int
+        How many epochs those are.
+
+    Returns
+    -------
+    function of the step
+
+    Raises
+    ------
+    ValueError
+        A name, an option or a number is not known; the message lists those there are.
+    """
+    at_least(1, steps=steps, epochs=epochs)
+    name, _, rest = text.strip().partition(":")
+    if name not in BY_NAME:
+        raise ValueError(f"Unknown schedule {name!r}. Expected one of: {', '.join(BY_NAME)}.")
+    build = BY_NAME[name]
+    try:
+        options = _options(rest, {**(build.__kwdefaults__ or {}), "warmup": 0.0}, name)
+        before = round(options.pop("warmup", 0.0) * steps / epochs)
+        if not 0 <= before < steps:
+            raise ValueError(f"Expected a warm-up shorter than {epochs} epochs.")  # noqa: TRY301
+        made: Schedule = build(
+            _Training(steps - before, max(steps // epochs, 1), epochs), **options
+        )
+    except ValueError as error:
+        said = str(error)
+        raise ValueError(f"Schedule {text!r}: {said[0].lower()}{said[1:]}") from None
+    return warmup(made, before) if before else made
+
+
+def _options(text: str, known: dict[str, Any], name: str) -> dict[str, Any]:
+    """What "end=0.1,warmup=2" says, each of the kind of its default."""
+    options = {}
+    for item in filter(None, text.split(",")):
+        key, _, value = (part.strip() for part in item.partition("="))
+        if key not in known:
+            raise ValueError(f"Unknown option {key!r}. {name} has: {', '.join(known)}.")
+        options[key] = _read(key, value, type(known[key]))
+    return options
+
+
+class _Training(NamedTuple):
+    """What a schedule by name is made for: its length in steps, and what an epoch has of them."""
+
+    steps: int
+    per_epoch: int
+    epochs: int
+
+
+def _constant(run: _Training) -> Schedule:
+    return constant()
+
+
+def _linear(run: _Training, *, end: float = 0.0) -> Schedule:
+    return linear(run.steps, end=end)
+
+
+def _cosine(run: _Training, *, end: float = 0.0) -> Schedule:
+    return cosine(run.steps, end)
+
+
+def _restarts(run: _Training, *, size: int = 1, mult: int = 2, end: float = 0.0) -> Schedule:
+    return cosine_restarts(size * run.per_epoch, mult, end)
+
+
+def _one_cycle(
+    run: _Training,
+    *,
+    pct_start: float = 0.3,
+    anneal_strategy: str = "cos",
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+) -> Schedule:
+    return one_cycle(run.steps, pct_start, anneal_strategy, div_factor, final_div_factor)
+
+
+def _step(run: _Training, *, size: int = 0, gamma: float = 0.1) -> Schedule:
+    return per_epoch(step_decay(size or math.ceil(run.epochs / 3), gamma), run.per_epoch)
+
+
+def _multi_step(
+    run: _Training, *, milestones: tuple[int, ...] = (), gamma: float = 0.1
+) -> Schedule:
+    falls = milestones or (math.ceil(run.epochs / 2), math.ceil(run.epochs * 3 / 4))
+    return per_epoch(multi_step(falls, gamma), run.per_epoch)
+
+
+def _exponential(run: _Training, *, gamma: float = 0.95) -> Schedule:
+    return per_epoch(exponential(gamma), run.per_epoch)
+
+
+BY_NAME: dict[str, Any] = {
+    "constant": _constant,
+    "linear": _linear,
+    "cosine": _cosine,
+    "cosine-restarts": _restarts,
+    "one-cycle": _one_cycle,
+    "step": _step,
+    "multi-step": _multi_step,
+    "exponential": _exponential,
+}
+
+
+def _read(key: str, value: str, kind: type) -> Any:
+    """An option's value, of the kind of its default."""
+    what = {int: "a whole number", tuple: "whole numbers as in 30/60"}.get(kind, "a number")
+    try:
+        x = tuple(map(int, value.split("/"))) if kind is tuple else kind(value)
+    except ValueError:
+        x = None
+    if x is None or (isinstance(x, float) and not math.isfinite(x)):
+        raise ValueError(f"Expected {key} to be {what}, got {value!r}.")
+    return x
