@@ -104,7 +104,11 @@ def load_file(path: PathLike) -> tuple[dict[str, Any], dict[str, str]]:
     from safetensors import safe_open
 
     path = Path(path)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise StateError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    if not there:
         what = "that is a folder" if path.is_dir() else "there is no such file"
         raise StateError(f"{path}: expected a safetensors file, but {what}.")
     try:

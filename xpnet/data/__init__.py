@@ -1,10 +1,42 @@
-"""Data on the host: files and data sets in, NumPy arrays out.
+"""Data on the host: files and data sets in, batches out.
 
-The arrays go to the device of a run in one step, by the caller.
+load_dataset, load_mnist       images by name: MNIST, Fashion-MNIST, KMNIST, CIFAR-10
+load_table, load_archive       CSV and NPZ files, split and checked
+DataLoader                     batches on the device, in an order that a seed tells
+transforms                     what is done to a batch of images on its way
 """
 
-from xpnet.data.datasets import count_classes, load_idx_folder, load_mnist
+from xpnet.data import transforms
+from xpnet.data.archives import load_archive, read_npz
+from xpnet.data.datasets import (
+    DATASETS,
+    class_names,
+    count_classes,
+    load_dataset,
+    load_idx_folder,
+    load_mnist,
+)
 from xpnet.data.idx import read_idx
 from xpnet.data.images import load_digit
+from xpnet.data.loader import DataLoader
+from xpnet.data.splitting import Standardizer, split
+from xpnet.data.tables import Schema, load_table
 
-__all__ = ["count_classes", "load_digit", "load_idx_folder", "load_mnist", "read_idx"]
+__all__ = [
+    "DATASETS",
+    "DataLoader",
+    "Schema",
+    "Standardizer",
+    "class_names",
+    "count_classes",
+    "load_archive",
+    "load_dataset",
+    "load_digit",
+    "load_idx_folder",
+    "load_mnist",
+    "load_table",
+    "read_idx",
+    "read_npz",
+    "split",
+    "transforms",
+]

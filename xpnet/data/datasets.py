@@ -1,4 +1,9 @@
-"""Data sets of images and class numbers: MNIST, and every folder laid out like it."""
+"""Data sets of images and class numbers, by name or from a folder.
+
+load_dataset("cifar10")    of `DATASETS`: MNIST comes with xpnet, others are fetched once
+load_mnist()               MNIST, or a folder laid out like it
+load_idx_folder(folder)    the same as it is stored
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,74 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from xpnet.data.cifar import load_cifar_folder
 from xpnet.data.idx import read_idx
+from xpnet.data.remote import REMOTES, fetch
 from xpnet.errors import DataError
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
 _BUILT_IN = Path(__file__).with_name("mnist")
 _DIGITS = 10
+
+DATASETS = ("mnist", *REMOTES)
+
+
+def load_dataset(
+    name: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    normalize: bool = True,
+    flatten: bool = False,
+    one_hot: bool = False,
+    dtype: DTypeLike = "float32",
+) -> tuple[Pair, Pair]:
+    """Load a data set of images by its name, as NumPy arrays on the host.
+
+    Parameters
+    ----------
+    name : {"mnist", "fashion-mnist", "kmnist", "cifar10"}
+        MNIST comes with xpnet. The others are fetched when they are first asked for, checked, and
+        kept: see `xpnet.data.remote`.
+    data_dir : str or path-like, optional
+        A folder that has the files already; nothing is fetched then. For CIFAR-10 that is
+        ``cifar-10-binary.tar.gz`` or what it unpacks to, for the others see `load_idx_folder`.
+    normalize, flatten, one_hot, dtype
+        As for `load_mnist`, but images stay images by default.
+
+    Returns
+    -------
+    (x_train, t_train), (x_test, t_test) : tuple of pairs of ndarray
+        x : `dtype` or uint8, shape (N, channels, height, width) or flat; MNIST and its relatives
+        have 60000 and 10000 images (1, 28, 28), CIFAR-10 50000 and 10000 of (3, 32, 32).
+        t : int64, shape (N,); or `dtype`, shape (N, 10).
+
+    Raises
+    ------
+    DataError
+        There is no data set of that name; it can neither be found nor fetched; or a file is cut
+        or corrupt.
+
+    Examples
+    --------
+    >>> (x_train, t_train), (x_test, t_test) = load_dataset("mnist")
+    >>> x_test.shape
+    (10000, 1, 28, 28)
+    """
+    if name not in DATASETS:
+        raise DataError(f"Unknown data set {name!r}. Expected one of {', '.join(DATASETS)}.")
+    if data_dir is None:
+        data_dir = fetch(REMOTES[name]) if name in REMOTES else _BUILT_IN
+    read = load_cifar_folder if name == "cifar10" else load_idx_folder
+    return _prepared(*read(Path(data_dir)), normalize, flatten, one_hot, dtype)
+
+
+def class_names(name: str) -> list[str]:
+    """The names of a data set's classes, by number; for MNIST, the digits.
+
+    >>> class_names("cifar10")[:3]
+    ['airplane', 'automobile', 'bird']
+    """
+    return list(REMOTES[name].classes) if name in REMOTES else [str(i) for i in range(_DIGITS)]
 
 
 def load_mnist(
@@ -63,15 +129,23 @@ def load_mnist(
     >>> x_train.shape, x_train.dtype, t_train[:5]
     ((60000, 784), dtype('float32'), array([5, 0, 4, 1, 9]))
     """
+    data = load_idx_folder(_BUILT_IN if data_dir is None else data_dir)
+    return _prepared(*data, normalize, flatten, one_hot, dtype)
+
+
+def _prepared(
+    train: Pair, test: Pair, normalize: bool, flatten: bool, one_hot: bool, dtype: DTypeLike
+) -> tuple[Pair, Pair]:
+    """Images and labels as stored, in the form that was asked for."""
     dtype = np.dtype(dtype)
     if not np.issubdtype(dtype, np.floating):
-        raise TypeError(f"load_mnist expected a floating dtype such as 'float32', got {dtype}")
-    train, test = load_idx_folder(_BUILT_IN if data_dir is None else data_dir)
+        raise TypeError(f"Expected a floating dtype such as 'float32', got {dtype}")
     classes = count_classes(train[1])
 
     def prepare(images: NDArray[Any], labels: NDArray[Any]) -> Pair:
-        n, height, width = images.shape
-        x = images.reshape((n, height * width) if flatten else (n, 1, height, width))
+        n, *channels, height, width = images.shape
+        c = channels[0] if channels else 1
+        x = images.reshape((n, c * height * width) if flatten else (n, c, height, width))
         if normalize:  # one pass: the conversion happens inside the division, a buffer at a time
             x = np.divide(x, 255, dtype=dtype)
         t = np.eye(classes, dtype=dtype)[labels] if one_hot else labels.astype(np.int64)

@@ -1,0 +1,180 @@
+"""The CSV reader: what it understands, and what it refuses, by line and column."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from xpnet import DataError
+from xpnet.data.csv_reader import read_csv
+
+TABLE = "length,width,kind\n1,2.5,a\n-3e-2,4,b\n.5,6.,a\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, encoding="utf-8"):
+        path = tmp_path / "table.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
+        return path
+
+    return write
+
+
+def refusal(path, **options):
+    with pytest.raises(DataError) as caught:
+        read_csv(path, **options)
+    assert str(caught.value).startswith(str(path))
+    return str(caught.value).removeprefix(str(path))
+
+
+def require_table(cells):
+    assert cells.names == ["length", "width"]
+    assert cells.target == "kind"
+    assert cells.x.dtype == np.float64
+    assert cells.x.tolist() == [[1, 2.5], [-0.03, 4], [0.5, 6]]
+    assert cells.t == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_delimiters_and_ends_of_lines(write, delimiter, end):
+    """Found by themselves."""
+    require_table(read_csv(write(TABLE.replace(",", delimiter).replace("\n", end))))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TABLE.rstrip(),
+        "\n\n" + TABLE.replace("\n", "\n\n"),
+        TABLE.replace("1,2.5", ' 1 , "2.5"'.replace(' "', '"')),
+        TABLE.replace("length", '"length"'),
+        TABLE.replace("kind", " kind "),
+    ],
+)
+def test_spaces_quotes_and_empty_lines_mean_nothing(write, text):
+    require_table(read_csv(write(text)))
+
+
+def test_a_byte_order_mark_is_no_name(write):
+    """As spreadsheets write it."""
+    require_table(read_csv(write(TABLE, "utf-8-sig")))
+
+
+def test_the_target_by_name(write):
+    cells = read_csv(write("a,b,c\n1,x,3\n4,y,6\n"), target="b")
+    assert (cells.names, cells.target, cells.t) == (["a", "c"], "b", ["x", "y"])
+    assert cells.x.tolist() == [[1, 3], [4, 6]]
+    assert list(cells.lines) == [2, 3]
+    assert cells.at(1).endswith("table.csv, line 3, column 'b'")
+
+
+def test_lines_are_counted_in_the_file(write):
+    """Quoted text may have lines in it."""
+    path = write('a,t\n1,"x\ny"\n\nbad,z\n')
+    assert refusal(path).startswith(", line 5, column 'a'")
+
+
+def test_without_a_header(write):
+    """A first line of numbers alone is a row."""
+    cells = read_csv(write("1,2,3\n4,5,6\n"))
+    assert (cells.names, cells.target) == (["column 1", "column 2"], "column 3")
+    assert cells.x.tolist() == [[1, 2], [4, 5]]
+    assert list(cells.lines) == [1, 2]
+    cells = read_csv(write("1,2,a\n4,5,b\n"), header=False)
+    assert cells.t == ["a", "b"]
+    cells = read_csv(write("2001,2002\n4,5\n"), header=True)
+    assert cells.names == ["2001"]
+    assert "both names and numbers: header or row?" in refusal(write("1,2,a\n4,5,b\n"))
+
+
+def test_names_that_are_missing_or_there_twice(write):
+    assert read_csv(write(",b,t\n1,2,3\n")).names == ["column 1", "b"]
+    assert "line 1: two columns are called 'a'" in refusal(write("a,b,a\n1,2,3\n"))
+
+
+def test_all_white_space_is_white_space(write):
+    """Also the kinds that Python's `float` does not pass over and `str.strip` does."""
+    assert read_csv(write("a,b,t\n1,\x1c.5,x\n\xa02,3\u2003,y\n")).x.tolist() == [[1, 0.5], [2, 3]]
+
+
+@pytest.mark.parametrize("value", ["", " ", "NA", "n/a", "NaN", "nan", "null", "?", "None", "-"])
+def test_missing_values(write, value):
+    """Named by line and column, whatever they are called."""
+    message = refusal(write(f"a,b,t\n1,2,x\n1,{value},y\n"))
+    assert message.startswith(", line 3, column 'b': the value is missing")
+
+
+@pytest.mark.parametrize("value", ["inf", "-Infinity", "1e999", "1e39", "-4e38"])
+def test_infinite_values(write, value):
+    """float32 holds numbers up to 3.4e38."""
+    message = refusal(write(f"a,b,t\n1,2,x\n{value},2,y\n"))
+    assert message.startswith(f", line 3, column 'a': {value} is infinite")
+
+
+@pytest.mark.parametrize("value", ["red", "1_000", "1 000", "0x10", "1.2.3", "1e", "true", "12:30"])
+def test_text(write, value):
+    """The column of targets alone may have it."""
+    message = refusal(write(f"a,b,t\n1,2,x\n1,{value},y\n"))
+    assert message.startswith(f", line 3, column 'b': expected a number, found the text {value!r}")
+
+
+def test_long_text_is_not_shown_whole(write):
+    assert len(refusal(write("a,t\n" + "x" * 10_000 + ",1\n"))) < 300
+
+
+@pytest.mark.parametrize(("row", "found"), [("1,2", 2), ("1,2,3,4", 4)])
+def test_rows_of_other_lengths(write, row, found):
+    message = refusal(write(f"a,b,t\n1,2,3\n{row}\n"))
+    assert message == f", line 3: expected 3 cells, as in the first line; found {found}"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (b"", "empty|none of which"),
+        (b"\n\n", "none of which"),
+        (b"a,b\n", "a header, but no rows"),
+        (b"one\n1\n2\n", "two columns or more"),
+        (b"1,5;2,5\n3,5;4,5\n", "of which several fit"),
+        (b"a,b\n1,\xff\xfe\n", "expected UTF-8 text"),
+        (b'a,b\n1,"x\n', "damaged: unexpected end of data"),
+        (b'a,b\n1,"x"y\n', "damaged"),
+        (b"a,b\n1," + b"x" * 200_000 + b"\n", "damaged: field larger than field limit"),
+    ],
+)
+def test_what_is_no_table(write, text, match):
+    path = write(text)
+    with pytest.raises(DataError, match=match):
+        read_csv(path)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    assert refusal(tmp_path / "none.csv") == ": no such file; expected a CSV table"
+    assert "unreadable: Is a directory" in refusal(tmp_path)
+
+
+def test_a_column_that_is_not_there(write):
+    message = refusal(write(TABLE), target="colour")
+    assert message == ": no column 'colour'; its columns are length, width, kind"
+    cells = read_csv(write("length,width\n1,2\n"), target="kind", optional_target=True)
+    assert (cells.target, cells.t, cells.x.tolist()) == (None, [], [[1, 2]])
+
+
+def test_a_delimiter_that_is_given(write):
+    cells = read_csv(write("1,5;2,5\n3,5;4,5\n".replace(",", ".")), delimiter=";")
+    assert cells.x.tolist() == [[1.5], [3.5]]
+    with pytest.raises(ValueError, match="one character"):
+        read_csv(write(TABLE), delimiter=", ")
+
+
+def test_a_table_takes_the_memory_of_its_numbers(write):
+    """200,000 cells of two bytes: 8 bytes each, and as much again while they are converted."""
+    path = write("a,b,c,t\n" + "1,2,3,4\n" * 50_000)
+    tracemalloc.start()
+    try:
+        read_csv(path)
+        assert tracemalloc.get_traced_memory()[1] < 6e6
+    finally:
+        tracemalloc.stop()

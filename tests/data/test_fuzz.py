@@ -1,0 +1,183 @@
+"""Broken files by the thousand: the readers raise xpnet's own errors, and stay small.
+
+    python -m pytest tests/data/test_fuzz.py
+
+feeds 10,000 broken inputs, 2,500 to each reader: valid files, damaged in ways that bytes get damaged
+and headers forged, the same ones in every run. Hypothesis then tries what it can think of itself.
+"""
+
+import gzip
+import io
+import lzma
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given, settings, strategies as st
+
+from xpnet.data import load_archive, load_table, read_idx
+from xpnet.errors import DataError, StateError
+from xpnet.serialization import load_file
+
+INPUTS = 2500  # for each of the four readers: 10,000
+LITTLE = 4e6  # bytes of memory for files of a few hundred: more would be what a header promised
+XZ = 3.5e8  # a forged xz header may ask for a dictionary of 256 MiB, as `xz -9` does a quarter of
+
+
+def packed_idx():
+    head = struct.pack(">BBBB3I", 0, 0, 0x0C, 3, 2, 3, 4)
+    plain = head + np.arange(24, dtype=">i4").tobytes()
+    return [plain, gzip.compress(plain), lzma.compress(plain)]
+
+
+def archive(pack, **arrays):
+    file = io.BytesIO()
+    pack(file, **arrays)
+    return file.getvalue()
+
+
+def archives():
+    x = np.arange(24.0).reshape(12, 2)
+    t = np.arange(12) % 2
+    return [
+        archive(np.savez, x=x, t=t),
+        archive(np.savez_compressed, x=np.asfortranarray(x), y=t.astype("u1")),
+        archive(np.savez, x_train=x, t_train=t, x_test=x[:2], t_test=t[:2]),
+        archive(np.savez, x=np.asarray([None, "pickle"]), t=t[:2]),
+    ]
+
+
+def tables():
+    rows = [f"{i}.5,{i * i},{'ab'[i % 2]}" for i in range(12)]
+    text = "\n".join(["length,width,kind", *rows]) + "\n"
+    quoted = text.replace("kind", '"the, ""kind"""').replace(",a", ',"a\nb"')
+    return [text.encode(), quoted.encode("utf-8-sig"), text.replace(",", ";\t").encode(),
+            text.replace(",", "\t").replace("\n", "\r\n").encode()]  # fmt: skip
+
+
+def weights():
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    arrays = {"0.W": x, "0.b": x[0].copy(), "n": np.asarray(3), "none": x[:0].copy()}
+    return [safetensors.numpy.save(arrays, {"epoch": "3"}), safetensors.numpy.save({"x": x})]
+
+
+READERS = {
+    "idx": (packed_idx, read_idx, DataError),
+    "csv": (tables, load_table, DataError),
+    "npz": (archives, load_archive, DataError),
+    "safetensors": (weights, load_file, StateError),
+}
+FORGED = [b"\0" * 8, b"\xff" * 8, b"\x7f" + b"\xff" * 7, struct.pack("<Q", 1 << 40), b"\x80"]
+FORGED += [b"9" * 18, b"(" * 50, b'"', b",", b"\n", b"\r", b"nan", b"1e999", b"|O", b"-1", b"\xef"]
+
+
+def damaged(content, rng):
+    """`content` after one to four accidents."""
+    data = bytearray(content)
+    for _ in range(rng.integers(1, 5)):
+        at = int(rng.integers(0, len(data) + 1))
+        size = int(rng.integers(1, 9))
+        match rng.integers(0, 7):
+            case 0:  # a bit
+                data[at : at + 1] = bytes(
+                    b ^ (1 << int(rng.integers(0, 8))) for b in data[at : at + 1]
+                )
+            case 1:  # some bytes
+                data[at : at + size] = rng.bytes(len(data[at : at + size]))
+            case 2:  # the end
+                del data[at:]
+            case 3:  # a piece from the middle
+                del data[at : at + size]
+            case 4:  # a piece twice
+                data[at:at] = data[at : at + 16 * size]
+            case 5:  # something that a forger would write over it
+                new = FORGED[rng.integers(0, len(FORGED))]
+                data[at : at + len(new)] = new
+            case _:  # or put between
+                data[at:at] = FORGED[rng.integers(0, len(FORGED))]
+    return bytes(data)
+
+
+def require_own_error(read, error, path, content):
+    """True if the content was refused, in xpnet's words, which name the file."""
+    path.write_bytes(content)
+    try:
+        read(path)
+    except error as caught:
+        assert str(path) in str(caught)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_ten_thousand_broken_inputs(name, tmp_path):
+    """2,500 for each reader: only its own error comes out, and no header is believed."""
+    make, read, error = READERS[name]
+    valid, path = make(), tmp_path / f"broken.{name}"
+    rng = np.random.default_rng(0)
+    for content in valid:  # the first is valid indeed, and reading brings in what it imports
+        require_own_error(read, error, path, content)
+    refused = largest = largest_xz = 0
+    tracemalloc.start()
+    try:
+        for i in range(INPUTS):
+            content = damaged(valid[i % len(valid)], rng)
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            refused += require_own_error(read, error, path, content)
+            peak = tracemalloc.get_traced_memory()[1] - before
+            if content.startswith(b"\xfd7zXZ"):
+                largest_xz = max(largest_xz, peak)
+            else:
+                largest = max(largest, peak)
+    finally:
+        tracemalloc.stop()
+    assert largest < LITTLE
+    assert largest_xz < XZ
+    assert refused > INPUTS / 3  # the damage is damage
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_valid_files_are_valid(name, tmp_path):
+    """What is damaged above can be read before: all but the pickle and the two delimiters."""
+    make, read, error = READERS[name]
+    path = tmp_path / "valid"
+    refused = [require_own_error(read, error, path, content) for content in make()]
+    expected = {"csv": [False, False, True, False], "npz": [False, False, False, True]}
+    assert refused == expected.get(name, [False] * len(refused))
+
+
+@settings(max_examples=100, deadline=None)
+@given(name=st.sampled_from(sorted(READERS)), data=st.data())
+def test_whatever_hypothesis_thinks_of(tmp_path_factory, name, data):
+    """Bytes alone, text alone, or a valid file with a piece replaced."""
+    make, read, error = READERS[name]
+    content = data.draw(
+        st.one_of(
+            st.binary(max_size=300),
+            st.text(max_size=200).map(str.encode),
+            st.lists(st.lists(st.sampled_from(["1", "2.5", "a", "", "nan", '"', "é"]), max_size=4))
+            .map(lambda rows: "\n".join(map(",".join, rows)).encode()),
+            st.tuples(st.sampled_from(make()), st.integers(0, 400), st.binary(max_size=12))
+            .map(lambda t: t[0][: t[1]] + t[2] + t[0][t[1] + len(t[2]) :]),
+        )
+    )  # fmt: skip
+    require_own_error(read, error, tmp_path_factory.getbasetemp() / f"drawn.{name}", content)
+
+
+def test_safetensors_outside_tracemalloc_stays_small_too(tmp_path):
+    """Its reader is written in Rust, which tracemalloc does not see: ask the system."""
+    resource = pytest.importorskip("resource")  # not on Windows
+    path, rng, valid = tmp_path / "broken", np.random.default_rng(1), weights()
+    require_own_error(load_file, StateError, path, valid[0])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for i in range(500):
+        content = damaged(valid[i % 2], rng)
+        if i % 5 == 0:  # an honest header, whose array is said to be large
+            head = b'{"x":{"dtype":"F64","shape":[%d],"data_offsets":[0,%d]}}' % (1 << 34, 1 << 37)
+            content = struct.pack("<Q", len(head)) + head + bytes(64)
+        require_own_error(load_file, StateError, path, content)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 50_000  # kB on Linux; bytes on macOS, where it cannot fail

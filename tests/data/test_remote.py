@@ -1,0 +1,212 @@
+"""Fetching data sets, from servers on this machine: whole, cut, wrong, dead and none at all."""
+
+import gzip
+import hashlib
+import logging
+import re
+import sys
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xpnet.data.datasets
+from xpnet import DataError
+from xpnet.data import DATASETS, class_names, load_dataset, read_idx
+from xpnet.data.remote import CIFAR10, FASHION_MNIST, KMNIST, REMOTES, Remote, fetch
+
+pooch = pytest.importorskip("pooch")
+
+FILES = {"a.bin": b"all of a" * 1000, "b.bin": b"b"}
+SMALL = Remote(
+    "small", {n: hashlib.sha256(c).hexdigest() for n, c in FILES.items()}, [], ["x", "y"]
+)
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Pooch tells of each download."""
+    pooch.get_logger().setLevel(logging.CRITICAL)
+    yield
+    pooch.get_logger().setLevel(logging.INFO)
+
+
+@pytest.fixture
+def serve():
+    """A function that starts a server of some files, and gives its address and what it was asked."""
+    servers = []
+
+    def start(files, promised=0):
+        asked = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                name = self.path[1:]
+                asked.append(name)
+                if name not in files:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(files[name]) + promised))
+                self.end_headers()
+                self.wfile.write(files[name])
+
+            def log_message(self, *args):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}/", asked
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def refusal(mirrors, cache):
+    with pytest.raises(DataError) as caught:
+        fetch(SMALL, mirrors, cache)
+    return str(caught.value)
+
+
+def test_files_are_fetched_once(serve, tmp_path):
+    """Into a folder of the data set's name; the second time nobody is asked."""
+    mirror, asked = serve(FILES)
+    for _ in range(2):
+        folder = fetch(SMALL, [mirror], tmp_path)
+        assert folder == tmp_path / "small"
+        assert {p.name: p.read_bytes() for p in folder.iterdir()} == FILES
+    assert asked == ["a.bin", "b.bin"]
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(serve, tmp_path):
+    mirror, asked = serve(FILES)
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "a.bin").write_bytes(b"half of it")
+    assert (fetch(SMALL, [mirror], tmp_path) / "a.bin").read_bytes() == FILES["a.bin"]
+    assert asked == ["a.bin", "b.bin"]
+
+
+def test_a_dead_mirror_is_passed_over(serve, tmp_path):
+    """One that is not there, one without the files, one with others: then one that has them."""
+    missing, _ = serve({})
+    wrong, _ = serve({"a.bin": b"an advertisement", "b.bin": b"b"})
+    good, asked = serve(FILES)
+    folder = fetch(SMALL, ["http://127.0.0.1:9/", missing, wrong, good], tmp_path)
+    assert (folder / "a.bin").read_bytes() == FILES["a.bin"]
+    assert asked == ["a.bin"]  # b.bin came from the mirror before
+
+
+def test_a_cut_download_is_no_file(serve, tmp_path):
+    """Whether the connection broke or the mirror's file is short."""
+    broken, _ = serve({name: content[:1] for name, content in FILES.items()}, promised=100)
+    short, _ = serve({name: content[:-1] for name, content in FILES.items()})
+    message = refusal([broken, short], tmp_path)
+    assert re.search(rf"{broken}a\.bin: .*(IncompleteRead|ended prematurely)", message)
+    assert re.search(rf"{short}a\.bin: .*hash", message)
+    assert not list((tmp_path / "small").glob("*.bin"))
+
+
+def test_a_wrong_checksum_leaves_no_file(serve, tmp_path):
+    mirror, _ = serve({"a.bin": b"something else", "b.bin": b"b"})
+    message = refusal([mirror], tmp_path)
+    assert SMALL.files["a.bin"] in message
+    assert not (tmp_path / "small" / "a.bin").exists()
+
+
+def test_no_network(tmp_path):
+    """Each address with its reason, and what can be done without."""
+    message = refusal(["http://127.0.0.1:9/", "http://nowhere.invalid/"], tmp_path)
+    assert message.startswith(f"small: a.bin could not be fetched to {tmp_path / 'small'}:\n")
+    assert "\n    http://127.0.0.1:9/a.bin: " in message
+    assert "\n    http://nowhere.invalid/a.bin: " in message
+    assert "bring a.bin, b.bin from http://127.0.0.1:9/ to a folder" in message
+    assert "--data-dir FOLDER" in message
+
+
+def test_a_cache_that_cannot_be_written(serve, tmp_path):
+    mirror, _ = serve(FILES)
+    (tmp_path / "small").write_text("a file where the folder should be")
+    assert "small: a.bin could not be fetched" in refusal([mirror], tmp_path)
+
+
+def test_the_cache_may_be_named_in_the_environment(serve, tmp_path, monkeypatch):
+    mirror, _ = serve(FILES)
+    monkeypatch.setenv("XPNET_CACHE", str(tmp_path / "elsewhere"))
+    assert fetch(SMALL, [mirror]) == tmp_path / "elsewhere" / "small"
+
+
+def test_without_pooch(monkeypatch):
+    """The message has the command that installs it, and the way without."""
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(DataError, match=r'pip install "xpnet\[data\]".*--data-dir FOLDER'):
+        fetch(KMNIST)
+
+
+@pytest.mark.parametrize("remote", REMOTES.values(), ids=lambda remote: remote.name)
+def test_what_is_published(remote):
+    """Checksums are SHA-256, addresses end in a slash, there are ten classes."""
+    assert all(re.fullmatch("[0-9a-f]{64}", checksum) for checksum in remote.files.values())
+    assert len(remote.mirrors) >= 2
+    assert all(re.fullmatch(r"https?://\S+/", mirror) for mirror in remote.mirrors)
+    assert len(set(remote.classes)) == 10
+
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_fashion_mnist_of_debian():
+    """`data_dir` reads it: 6,000 and 1,000 images of each class, of the published mean."""
+    (x, t), (x_test, t_test) = load_dataset("fashion-mnist", data_dir=DEBIAN)
+    assert x.shape == (60000, 1, 28, 28)
+    assert x_test.shape == (10000, 1, 28, 28)
+    assert np.bincount(t).tolist() == [6000] * 10
+    assert np.bincount(t_test).tolist() == [1000] * 10
+    assert x.mean(dtype=np.float64) == pytest.approx(0.2860, abs=5e-5)
+    assert x.std(dtype=np.float64) == pytest.approx(0.3530, abs=5e-5)
+    assert [class_names("fashion-mnist")[i] for i in t[:3]] == [
+        "Ankle boot",
+        "T-shirt/top",
+        "T-shirt/top",
+    ]
+
+
+def test_load_dataset_fetches(serve, tmp_path, monkeypatch):
+    """By name, from the mirrors, into the cache, as images."""
+    images = np.arange(12 * 4, dtype=np.uint8).reshape(12, 2, 2)
+
+    def idx(a):
+        return bytes([0, 0, 8, a.ndim]) + np.asarray(a.shape, ">u4").tobytes() + a.tobytes()
+
+    labels = np.arange(12, dtype=np.uint8) % 10
+    files = {
+        name: gzip.compress(idx(images if "images" in name else labels), mtime=0)
+        for name in KMNIST.files
+    }
+    mirror, _ = serve(files)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    monkeypatch.setitem(xpnet.data.datasets.REMOTES, "kmnist",
+                        replace(KMNIST, files=sums, mirrors=[mirror]))  # fmt: skip
+    monkeypatch.setenv("XPNET_CACHE", str(tmp_path))
+    (x, t), (x_test, _) = load_dataset("kmnist", normalize=False)
+    assert x.tolist() == images[:, None].tolist()
+    assert t.tolist() == labels.tolist()
+    assert x_test.shape == (12, 1, 2, 2)
+    assert read_idx(tmp_path / "kmnist" / "train-labels-idx1-ubyte.gz").tolist() == labels.tolist()
+
+
+def test_names():
+    assert DATASETS == ("mnist", "fashion-mnist", "kmnist", "cifar10")
+    assert class_names("mnist") == list("0123456789")
+    assert class_names("cifar10") == list(CIFAR10.classes)
+    assert FASHION_MNIST.classes[9] == "Ankle boot"
+    with pytest.raises(DataError, match="Unknown data set 'imagenet'. Expected one of mnist, fash"):
+        load_dataset("imagenet")

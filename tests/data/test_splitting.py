@@ -1,0 +1,72 @@
+"""Splitting by a seed, class by class; and standardisation."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from xpnet import DataError, ShapeError
+from xpnet.data import Standardizer, split
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    t=st.lists(st.integers(0, 4), min_size=8, max_size=60),
+    fraction=st.sampled_from([0.1, 0.2, 0.5, 0.9]),
+    seed=st.integers(0, 2**32),
+)
+def test_each_row_is_in_one_part_and_no_class_is_unseen(t, fraction, seed):
+    """Whatever the classes; and each class keeps its share to within one sample."""
+    t = np.asarray(t)
+    try:
+        train, test = split(t, fraction, seed)
+    except DataError as error:  # eight classes of one sample leave nothing for the test
+        assert "too few" in str(error)
+        return
+    assert sorted([*train, *test]) == list(range(len(t)))
+    assert set(t[test]) <= set(t[train])
+    for c in np.unique(t):
+        n, tested = np.sum(t == c), np.sum(t[test] == c)
+        assert tested <= n - 1
+        assert abs(tested - fraction * n) <= 1 or tested == n - 1
+
+
+def test_the_whole_has_its_share_too():
+    """Rounding class by class does not add up."""
+    t = np.repeat(np.arange(100), 3)  # 0.6 of a sample each
+    train, test = split(t, 0.2, seed=0)
+    assert (len(train), len(test)) == (240, 60)
+
+
+def test_a_seed_gives_the_same_rows():
+    t = np.arange(1000) % 7
+    assert np.array_equal(split(t, 0.3, 1)[1], split(t, 0.3, 1)[1])
+    assert not np.array_equal(split(t, 0.3, 1)[1], split(t, 0.3, 2)[1])
+    numbers = np.linspace(0, 1, 50)
+    assert len(split(numbers, 0.2)[1]) == 10
+
+
+def test_what_cannot_be_split():
+    with pytest.raises(DataError, match="1 samples are too few"):
+        split(np.zeros(1))
+    with pytest.raises(DataError, match="too few"):
+        split(np.arange(5))
+    for fraction in 0, 1, -0.5:
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            split(np.zeros(10), fraction)
+
+
+def test_standardizer_is_sklearns():
+    """StandardScaler's figures, a constant feature included."""
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    x = np.random.default_rng(0).normal(3, 2, (50, 4))
+    x[:, 1] = 0.1
+    expected = preprocessing.StandardScaler().fit(x)
+    found = Standardizer.of(x)
+    np.testing.assert_allclose(found.mean, expected.mean_, rtol=1e-12)
+    np.testing.assert_allclose(found.scale, expected.scale_, rtol=1e-12)
+    np.testing.assert_allclose(found(x), expected.transform(x), rtol=1e-9, atol=1e-12)
+
+
+def test_standardizer_asks_for_its_features():
+    with pytest.raises(ShapeError, match=r"\(n, 2\), got \(3,\)"):
+        Standardizer((0.0, 0.0), (1.0, 1.0))(np.zeros(3))

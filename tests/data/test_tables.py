@@ -1,0 +1,196 @@
+"""Tables for training and test: classes, units, and the schema that repeats them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from xpnet import DataError, StateError
+from xpnet.data import Schema, Standardizer, load_table
+
+ROWS = [(i, 10 - 3 * i, ["cat", "dog", "eel"][i % 3]) for i in range(30)]
+
+
+def table(rows=ROWS, head="a,b,kind"):
+    return "\n".join([head, *(",".join(map(str, row)) for row in rows)]) + "\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="table.csv"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return tmp_path / name
+
+    return write
+
+
+def refusal(*arguments, **options):
+    with pytest.raises(DataError) as caught:
+        load_table(*arguments, **options)
+    return str(caught.value)
+
+
+def test_classes(write):
+    """Texts become numbers in alphabetical order; each class is in both parts."""
+    (x, t), (x_test, t_test), schema = load_table(write(table()), test=0.2, seed=1)
+    assert (x.shape, x.dtype, t.shape, t.dtype) == ((24, 2), np.float32, (24,), np.int64)
+    assert (x_test.shape, t_test.shape) == ((6, 2), (6,))
+    assert schema.classes == ("cat", "dog", "eel")
+    assert schema.features == ("a", "b")
+    assert schema.target == "kind"
+    assert np.bincount(t_test).tolist() == [2, 2, 2]
+    # Units of the training rows: undone, they are the file's numbers and their classes.
+    mean, scale = map(np.asarray, schema.standardizer)
+    a = np.rint(x * scale + mean)[:, 0]
+    assert np.array_equal(a.astype(int) % 3, t)
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(x.std(axis=0), 1, atol=1e-6)
+
+
+def test_the_split_is_the_seeds(write):
+    path = write(table())
+    first, again = load_table(path, seed=1), load_table(path, seed=1)
+    assert np.array_equal(first[1][0], again[1][0])
+    assert not np.array_equal(first[1][0], load_table(path, seed=2)[1][0])
+
+
+def test_classes_that_are_numbers(write):
+    """In ascending order; 1, 01 and 1.0 are one."""
+    rows = [(i, ["10", "9", "-1", "09", "9.0", "1e1"][i % 6]) for i in range(60)]
+    _, _, schema = load_table(write(table(rows, "a,t")))
+    assert schema.classes == ("-1", "9", "10")
+
+
+def test_regression(write):
+    """Targets are numbers of shape (n, 1), in their own units."""
+    rows = [(i, i * i, i / 4) for i in range(20)]
+    (x, t), (_, t_test), schema = load_table(write(table(rows)), task="regress", dtype="float64")
+    assert (t.shape, t.dtype, x.dtype) == ((16, 1), np.float64, np.float64)
+    assert sorted([*t[:, 0], *t_test[:, 0]]) == [i / 4 for i in range(20)]
+    assert schema.classes == ()
+
+
+def test_a_test_file_of_its_own(write):
+    """All rows of the first train; the second is in their units."""
+    path = write(table())
+    other = write(table([(100, 1, "eel"), (1, 2, "cat")]), "test.csv")
+    (x, t), (x_test, t_test), schema = load_table(path, test=other)
+    assert (len(x), len(t)) == (30, 30)
+    assert t_test.tolist() == [2, 0]
+    expected = (np.asarray([[100, 1], [1, 2]]) - schema.standardizer.mean) / np.asarray(
+        schema.standardizer.scale
+    )
+    np.testing.assert_allclose(x_test, expected, rtol=1e-6)
+
+
+def test_a_class_that_was_never_seen(write):
+    """In a test file or a new one: named with its line, and those that were."""
+    path = write(table())
+    other = write(table([(1, 1, "cat"), (100, 1, "fox")]), "test.csv")
+    message = refusal(path, test=other)
+    assert message.startswith(f"{other}, line 3, column 'kind': the class 'fox' was not seen")
+    assert message.endswith("which had cat, dog, eel")
+
+
+def test_a_schema_repeats_it(write):
+    """By way of JSON, on another file, whatever the order of its columns; the target is optional."""
+    (_, _), (x_test, _t_test), schema = load_table(write(table()))
+    schema = Schema.from_dict(json.loads(json.dumps(schema.to_dict())))
+    assert isinstance(schema.standardizer, Standardizer)
+    swapped = write(table([(k, b, a) for a, b, k in ROWS], "kind,b,a"), "other.csv")
+    x, t = schema.read(swapped)
+    assert t.tolist() == [i % 3 for i in range(30)]
+    expected, _ = schema.read(write(table()))
+    assert np.array_equal(x, expected)
+    assert all(row in x.tolist() for row in x_test.tolist())
+    x, t = schema.read(write("b,extra,a\n10,5,0\n", "features.csv"))
+    assert t is None
+    assert np.array_equal(x, expected[:1])
+    with pytest.raises(DataError, match="no column 'b', which the model needs: .* 2 features, 1"):
+        schema.read(write("a,kind\n1,cat\n", "few.csv"))
+
+
+def test_a_table_without_names(write):
+    """Its schema reads others without names."""
+    rows = [(i, i % 2) for i in range(20)]
+    path = write("\n".join(f"{a},{t}" for a, t in rows))
+    _, _, schema = load_table(path)
+    assert schema.features == ("column 1",)
+    x, t = schema.read(path)
+    assert t.tolist() == [i % 2 for i in range(20)]
+    x, t = schema.read(write("3\n4\n", "new.csv"), delimiter=",")
+    assert t is None
+    assert x.shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "match"),
+    [
+        ([(1, 2, "a"), (3, 4, "")], {}, "line 3, column 'kind': the value is missing"),
+        ([(1, 2, "a"), (3, 4, "?")], {}, "line 3, column 'kind': the value is missing"),
+        ([(1, 2, "a"), (3, 4, "a")], {}, "column 'kind': the only class is 'a'"),
+        ([(1, 2, 0.5), (3, 4, 2)], {}, "line 2, column 'kind': 0.5 is no class.*'regress'"),
+        ([(1, 2, "a"), (3, 4, "b")], {}, "table.csv: 2 samples are too few"),
+        ([(1, 2, 5), (3, 4, "b")], {"task": "regress"}, "line 3, column 'kind': expected a number"),
+        (
+            [(1, 2, 5), (3, 4, "nan")],
+            {"task": "regress"},
+            "line 3, column 'kind': the value is mis",
+        ),
+        ([(1, "", 5), (3, 4, 1)], {}, "line 2, column 'b': the value is missing"),
+    ],
+)
+def test_what_cannot_be_learned(write, rows, options, match):
+    with pytest.raises(DataError, match=match):
+        load_table(write(table(rows)), **options)
+
+
+def test_a_test_file_without_targets(write):
+    assert "no column 'kind', the target" in refusal(
+        write(table()), test=write("a,b\n1,2\n", "test.csv")
+    )
+
+
+def test_arguments_that_mean_nothing(write):
+    with pytest.raises(ValueError, match="'classify' or 'regress', got 'cluster'"):
+        load_table(write(table()), task="cluster")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        load_table(write(table()), test=1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "cluster"},
+        {"features": ["a"]},
+        {"features": None},
+        {"standardizer": {"mean": [0, "x"], "scale": [1, 1]}},
+        {"standardizer": {"mean": [0, 0], "scale": [1]}},
+        {"dtype": "floaty"},
+    ],
+)
+def test_a_schema_that_is_none(write, change):
+    """As of a run folder that somebody edited."""
+    _, _, schema = load_table(write(table()))
+    with pytest.raises(StateError, match="schema of a table"):
+        Schema.from_dict(schema.to_dict() | change)
+    numbers = schema.to_dict()
+    del numbers["target"]
+    with pytest.raises(StateError, match="target"):
+        Schema.from_dict(numbers)
+
+
+def test_a_real_table(tmp_path):
+    """The wine of scikit-learn, written by hand: its rows come back, standardised as its own."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    wine = datasets.load_wine()
+    rows = [(*x, wine.target_names[t]) for x, t in zip(wine.data, wine.target, strict=True)]
+    path = tmp_path / "wine.csv"
+    path.write_text(table(rows, ",".join([*wine.feature_names, "cultivar"])), encoding="utf-8")
+    (x, t), (x_test, t_test), schema = load_table(path, target="cultivar", dtype="float64")
+    assert len(t) + len(t_test) == 178
+    mean, scale = map(np.asarray, schema.standardizer)
+    both = np.concatenate([x, x_test]) * scale + mean
+    assert sorted(both[:, 0].round(6)) == sorted(wine.data[:, 0].round(6))
+    assert list(schema.classes) == list(wine.target_names)
+    assert abs(np.bincount(t_test) / np.bincount(wine.target) - 0.2).max() < 0.02

@@ -1,0 +1,241 @@
+"""NPZ archives: NumPy arrays by name, as `numpy.savez(path, x=x, t=t)` writes them.
+
+The reader trusts no header: it reads the few that NumPy writes, executes nothing (no pickle, no
+literal), takes bytes in small pieces, and no more of them than a limit.
+"""
+
+import math
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.data.splitting import split
+from xpnet.errors import DataError
+
+Pair = tuple[NDArray[Any], NDArray[Any]]
+PathLike = str | os.PathLike[str]
+
+LIMIT = 1 << 34  # bytes that an archive may unpack to: 16 GiB
+_PIECE = 1 << 18
+_HEADER = re.compile(
+    r"\{'descr': '([<>|=]?)(\w+)', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\),? ?\}\s*",
+    re.ASCII,
+)
+_DTYPES = {"b1", *(f"{kind}{size}" for kind in "iu" for size in "1248"), "f2", "f4", "f8"}
+
+
+def load_archive(
+    path: PathLike,
+    test: float = 0.2,
+    seed: int = 0,
+    limit: int = LIMIT,
+    task: Literal["classify", "regress"] = "classify",
+) -> tuple[Pair, Pair]:
+    """Load samples and targets for training and test from an NPZ file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        It has arrays x_train, t_train, x_test, t_test; or x and t, which are split. A y stands for
+        a t, too.
+    test : float
+        The share of x and t that is put aside for the test: see `split`.
+    seed : int
+        Of the split.
+    limit : int
+        So many bytes the arrays may have.
+    task : {"classify", "regress"}
+        Whether targets that are integers of shape (n,) are classes, or numbers as any others.
+
+    Returns
+    -------
+    (x_train, t_train), (x_test, t_test) : tuple of pairs of ndarray
+        As stored: x of shape (n, ...); t of shape (n,) or (n, ...).
+
+    Raises
+    ------
+    DataError
+        As `read_npz`; an array is missing; samples and targets are not equally many; a value is NaN
+        or infinite; a class is negative, or in the test but not in the training.
+    """
+    if task not in ("classify", "regress"):
+        raise ValueError(f"Expected task 'classify' or 'regress', got {task!r}.")
+    path = Path(path)
+    arrays = read_npz(path, limit=limit)
+    both = [_pair(path, arrays, part, task) for part in ("_train", "_test")]
+    if both[0] and both[1]:
+        train, tested = both[0], both[1]
+    elif both[0] or both[1]:
+        there = "_train" if both[0] else "_test"
+        raise DataError(f"{path}: it has x{there}, but not the other part: {_listed(arrays)}")
+    else:
+        pair = _pair(path, arrays, "", task)
+        if pair is None:
+            raise DataError(
+                f"{path}: expected arrays x and t, or x_train, t_train, x_test and t_test; "
+                f"found {_listed(arrays)}"
+            )
+        try:
+            grouped = pair[1] if task == "classify" else pair[1].astype(np.float64)
+            first, rest = split(grouped, test, seed)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+        train, tested = (pair[0][first], pair[1][first]), (pair[0][rest], pair[1][rest])
+    if train[0].shape[1:] != tested[0].shape[1:] or train[1].shape[1:] != tested[1].shape[1:]:
+        raise DataError(
+            f"{path}: samples of shapes {train[0].shape[1:]} and {train[1].shape[1:]} for "
+            f"training, but {tested[0].shape[1:]} and {tested[1].shape[1:]} for the test"
+        )
+    if task == "classify" and train[1].ndim == 1 and train[1].dtype.kind in "iu":
+        unseen = np.flatnonzero(~np.isin(tested[1], train[1]))
+        if unseen.size:
+            raise DataError(
+                f"{path}: the test's target {unseen[0]} is the class {tested[1][unseen[0]]}, "
+                "which is not among the training's"
+            )
+    return train, tested
+
+
+def _pair(path: Path, arrays: dict[str, NDArray[Any]], part: str, task: str) -> Pair | None:
+    """x and t of one part, checked; None if neither is there."""
+    x_name = f"x{part}"
+    t_name = next((n for n in (f"t{part}", f"y{part}") if n in arrays), None)
+    if x_name not in arrays and t_name is None:
+        return None
+    if x_name not in arrays or t_name is None:
+        raise DataError(f"{path}: no {x_name} with its t{part}: it has {_listed(arrays)}")
+    x, t = arrays[x_name], arrays[t_name]
+    if not x.ndim or not t.ndim or len(x) != len(t) or not x.size or not t.size:
+        raise DataError(
+            f"{path}: expected as many targets as samples, one or more; found {x_name} of shape "
+            f"{x.shape}, {t_name} of shape {t.shape}"
+        )
+    for name, array in ((x_name, x), (t_name, t)):
+        finite = np.isfinite(array)
+        if not finite.all():
+            at = tuple(int(i) for i in np.argwhere(~finite)[0])
+            raise DataError(f"{path}: {name}{list(at)} is {array[at]}; expected numbers")
+    if task == "classify" and t.ndim == 1 and t.dtype.kind == "i" and t.min() < 0:
+        row = int(np.argmin(t))
+        raise DataError(f"{path}: {t_name}[{row}] is {t[row]}; expected classes, from 0 on")
+    return x, t
+
+
+def _listed(names: Iterable[str]) -> str:
+    some = sorted(names)
+    return (", ".join(some[:12]) + (", ..." if len(some) > 12 else "")) or "no array"
+
+
+def read_npz(path: PathLike, limit: int = LIMIT) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an NPZ file.
+
+    Parameters
+    ----------
+    path : str or path-like
+    limit : int
+        So many bytes the arrays may have, together; what would have more is an error before it is
+        in memory.
+
+    Returns
+    -------
+    dict of str to ndarray
+        C-contiguous, in native byte order: bool, integers, floats of 16 to 64 bits.
+
+    Raises
+    ------
+    DataError
+        The file is missing, unreadable, corrupt, too large or no such archive; or an array is of
+        Python objects (a pickle, which could execute anything), of text, or of another type.
+        The message names the file and the array.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _arrays(path, archive, limit)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; expected an NPZ archive") from None
+    except DataError:
+        raise
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path}: no NPZ archive, cut or corrupt: {error}") from error
+    except EOFError:
+        raise DataError(f"{path}: cut: its compressed data end too early") from None
+    # What zipfile lets through, of forged lengths, versions, flags and names.
+    except (OSError, ValueError, RuntimeError, zlib.error, OverflowError, LookupError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: unreadable or corrupt: {reason}") from error
+    except MemoryError:
+        raise DataError(f"{path}: too large for this machine's memory") from None
+
+
+def _arrays(path: Path, archive: zipfile.ZipFile, limit: int) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for info in archive.infolist():
+        name = info.filename.removesuffix(".npy")
+        where = f"{path}: {name!r}"
+        if name in arrays or name == info.filename:
+            raise DataError(f"{where} is there twice, or no .npy array")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError(f"{where} is packed in a way that NumPy never uses")
+        with archive.open(info) as file:
+            arrays[name] = _array(where, file, limit)
+        limit -= arrays[name].nbytes
+    return arrays
+
+
+def _array(where: str, file: IO[bytes], limit: int) -> NDArray[Any]:
+    """One array in the NPY format: a magic number, the length of a header, the header, the data."""
+    start = _take(file, 8)
+    if len(start) < 8 or start[:6] != b"\x93NUMPY" or start[6] not in (1, 2, 3):
+        raise DataError(f"{where}: expected an array in NumPy's format, found {bytes(start)!r}")
+    length = int.from_bytes(_take(file, 2 if start[6] == 1 else 4), "little")
+    if length > 1 << 16:
+        raise DataError(f"{where}: a header of {length} bytes; NumPy's are far shorter")
+    text = bytes(_take(file, length)).decode("latin-1")
+    header = _HEADER.fullmatch(text)
+    if header is None or (dtype := header[2]) not in _DTYPES:
+        if "'|O'" in text:
+            raise DataError(
+                f"{where} is an array of Python objects, a pickle, which could execute anything: it "
+                "is not read. Save numbers, as with x.astype(float)"
+            )
+        raise DataError(f"{where}: expected an array of numbers, found the header {text[:80]!r}")
+    sizes = [size.strip() for size in header[4].split(",") if size.strip()]
+    if len(sizes) > 64 or any(len(size) > 18 for size in sizes):
+        raise DataError(f"{where}: no array can have the shape ({header[4][:80]})")
+    shape = tuple(map(int, sizes))
+    order = np.dtype(header[1] + dtype)
+    promised = math.prod(shape) * order.itemsize
+    says = f"its header says {order.name} {shape}, which is {promised} bytes"
+    if promised > limit:
+        raise DataError(f"{where}: {says}, more than the limit for the archive allows: {limit}")
+    data = _take(file, promised)
+    if len(data) < promised or file.read(1):  # reading to the end also verifies the checksum
+        more = "fewer" if len(data) < promised else "more"
+        raise DataError(f"{where}: {says}, but there are {more}")
+    array: NDArray[Any]
+    if order.kind == "b":  # of any byte that is not 0, and so the byte 1
+        array = np.frombuffer(data, np.uint8) != 0
+    else:
+        array = np.frombuffer(data, order).astype(order.newbyteorder("="), copy=False)
+    if header[3] == "True":
+        array = np.ascontiguousarray(array.reshape(shape[::-1]).T)
+    return array.reshape(shape)
+
+
+def _take(file: IO[bytes], size: int) -> bytearray:
+    """Up to `size` bytes, in pieces: never more memory than has arrived."""
+    data = bytearray()
+    while len(data) < size:
+        piece = file.read(min(_PIECE, size - len(data)))
+        if not piece:
+            break
+        data += piece
+    return data

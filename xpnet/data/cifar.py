@@ -1,0 +1,135 @@
+"""CIFAR-10 in its binary version: records of one label and 3 x 32 x 32 colour levels.
+
+    byte 0    1 ...                                                3073
+    label     1024 of red, row by row;  1024 of green;  1024 of blue
+
+Five files of 10,000 records are for training, one is for the test. The archive is read as it streams,
+and nothing of it is written to disk: neither paths nor links in it have any effect. The other
+version, of Python pickles, is not read: a pickle may execute anything.
+"""
+
+import tarfile
+import zlib
+from collections.abc import Iterator
+from gzip import GzipFile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import DataError
+
+Pair = tuple[NDArray[Any], NDArray[Any]]
+
+ARCHIVE = "cifar-10-binary.tar.gz"
+FOLDER = "cifar-10-batches-bin"
+TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
+TEST = "test_batch.bin"
+RECORD = 1 + 3 * 32 * 32
+MOST = 10_000 * RECORD  # bytes of one file
+_PIECE = 1 << 18
+
+
+def load_cifar_folder(folder: Path) -> tuple[Pair, Pair]:
+    """Read CIFAR-10 from a folder: its archive, or what that unpacks to.
+
+    Returns
+    -------
+    (train_images, train_labels), (test_images, test_labels) : tuple of pairs of ndarray
+        Images uint8 (N, 3, 32, 32), labels uint8 (N,).
+
+    Raises
+    ------
+    DataError
+        A file is missing, cut, corrupt or too long, or a label is above 9. The message names it.
+    """
+    for place in (folder, folder / FOLDER):
+        if (place / TEST).is_file():
+            files = [place / name for name in (*TRAIN, TEST)]
+            *train, test = [_batch(_content(path), path) for path in files]
+            break
+    else:
+        path = folder / ARCHIVE
+        if not path.is_file():
+            raise _missing(folder)
+        found = {name: _batch(data, f"{path}: {name}") for name, data in _unpacked(path)}
+        if missing := [name for name in (*TRAIN, TEST) if name not in found]:
+            raise DataError(f"{path}: cut or another archive: no {', '.join(missing)} in it")
+        *train, test = [found[name] for name in (*TRAIN, TEST)]
+    images, labels = zip(*train, strict=True)
+    return (np.concatenate(images), np.concatenate(labels)), test
+
+
+def _missing(folder: Path) -> DataError:
+    pickled = [
+        p for p in ("cifar-10-python.tar.gz", "cifar-10-batches-py") if (folder / p).exists()
+    ]
+    hint = f" {pickled[0]} holds pickles, which could execute anything." if pickled else ""
+    return DataError(f"{folder}: expected {ARCHIVE}, or the files {TRAIN[0]} to {TEST}.{hint}")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST + 1)
+    except OSError as error:
+        raise DataError(f"{path}: unreadable: {error.strerror}") from error
+
+
+def _batch(data: bytes, where: object) -> Pair:
+    """The images and labels of one file."""
+    if not data or len(data) % RECORD or len(data) > MOST:
+        raise DataError(
+            f"{where}: expected 1 to 10000 records of {RECORD} bytes, found {len(data)} bytes"
+            + (" or more" if len(data) > MOST else "")
+        )
+    records = np.frombuffer(data, np.uint8).reshape(-1, RECORD)
+    labels = records[:, 0].copy()
+    if (wrong := np.flatnonzero(labels > 9)).size:
+        raise DataError(
+            f"{where}: record {wrong[0]} has the label {labels[wrong[0]]}; expected 0 to 9"
+        )
+    return records[:, 1:].reshape(-1, 3, 32, 32).copy(), labels
+
+
+def _unpacked(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The six files in the archive, each once, by name."""
+    seen: set[str] = set()
+    try:
+        with path.open("rb") as file:
+            stream: Any = _Bounded(GzipFile(fileobj=file))
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                for member in archive:
+                    place, _, name = member.name.rpartition("/")
+                    if place != FOLDER or name not in (*TRAIN, TEST):
+                        continue
+                    plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+                    if not plain or member.issparse() or name in seen or member.size > MOST:
+                        raise DataError(f"{path}: {name} in it is no plain file, or there twice")
+                    seen.add(name)
+                    content = archive.extractfile(member)
+                    data = content.read() if content else b""
+                    if len(data) != member.size:
+                        raise DataError(f"{path}: cut within {name}")
+                    yield name, data
+            while stream.read(_PIECE):  # to the end, where gzip verifies its checksum
+                pass
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: cut, corrupt or no archive: {error}") from error
+
+
+class _Bounded:
+    """A stream of at most what the archive honestly has: a bomb ends with an error."""
+
+    def __init__(self, stream: GzipFile) -> None:
+        self._stream, self._left = stream, 7 * MOST
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(min(size, _PIECE))
+        self._left -= len(data)
+        if self._left < 0:
+            raise OSError("it unpacks to far more than CIFAR-10")
+        return data

@@ -1,0 +1,93 @@
+"""Splitting and scaling: what is learned from, what is tested on, and in which units.
+
+>>> train, test = split(np.asarray([0, 0, 0, 0, 1, 1]), 0.5, seed=0)
+>>> len(train), len(test)
+(3, 3)
+>>> scale = Standardizer.of(np.asarray([[1.0, 5.0], [3.0, 5.0]]))
+>>> scale(np.asarray([[2.0, 6.0]]))
+array([[0., 1.]])
+"""
+
+import math
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import DataError, ShapeError
+
+Rows = NDArray[np.int64]
+
+
+def split(t: NDArray[Any], fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Rows]:
+    """The rows for training and those for the test, drawn by a seed, each in ascending order.
+
+    Parameters
+    ----------
+    t : array, shape (n,) or (n, ...)
+        The targets. Integers of shape (n,) are classes: each gives the test the same share, as
+        nearly as can be, and always keeps one sample for training.
+    fraction : float
+        The test's share, above 0 and below 1.
+    seed : int
+
+    Raises
+    ------
+    DataError
+        There are too few samples: one of the two parts would be empty.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"Expected a fraction between 0 and 1, got {fraction}.")
+    rng = np.random.default_rng(seed)
+    if t.ndim == 1 and t.dtype.kind in "iu":
+        classes, label = np.unique(t, return_inverse=True)
+        groups = [np.flatnonzero(label == c) for c in range(len(classes))]
+    else:
+        groups = [np.arange(len(t))]
+    tested = []
+    owed = 0.0  # what rounding has kept from the test so far: small classes take turns
+    for rows in groups:
+        share = fraction * len(rows)
+        owed += share
+        count = min(max(round(owed), 0), math.ceil(share), len(rows) - 1)
+        owed -= count
+        tested.append(rng.permutation(rows)[:count])
+    test = np.sort(np.concatenate(tested)) if tested else np.zeros(0, np.int64)
+    train = np.setdiff1d(np.arange(len(t)), test, assume_unique=True)
+    if not len(test) or not len(train):
+        raise DataError(
+            f"{len(t)} samples are too few to put {fraction:g} of them aside for the test. "
+            "Give more, or test data of their own. (Of each class, one stays for training.)"
+        )
+    return train, test
+
+
+class Standardizer(NamedTuple):
+    """(x - mean) / scale, feature by feature, with figures that training data gave.
+
+    Attributes
+    ----------
+    mean, scale : tuple of float
+        One for each feature. JSON keeps every bit of them.
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @classmethod
+    def of(cls, x: NDArray[Any]) -> Self:
+        """The mean and the standard deviation of the training data, shape (n, features).
+
+        A feature that is the same everywhere has the scale 1, so that it becomes 0.
+        """
+        x = x.astype(np.float64)
+        mean, scale = x.mean(axis=0), x.std(axis=0)
+        # Rounding gives equal numbers a mean beside them, and so a deviation that is not quite 0.
+        scale = np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)
+        return cls(tuple(mean.tolist()), tuple(scale.tolist()))
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        if x.ndim != 2 or x.shape[1] != len(self.mean):
+            raise ShapeError(f"Expected x of shape (n, {len(self.mean)}), got {x.shape}.")
+        y: NDArray[Any] = (x - np.asarray(self.mean)) / np.asarray(self.scale)
+        return y
