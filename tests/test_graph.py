@@ -17,7 +17,7 @@ from PIL import Image
 import xpnet
 from xpnet import GradientError, Variable, functions as F
 from xpnet.autodiff import Function, gradients
-from xpnet.graph import BLUE, GREY, INK, RED, ROW, _apart, computational_graph
+from xpnet.graph import BLUE, GREY, INK, RED, ROW, _apart, computational_graph, dot
 
 
 class Wire(NamedTuple):
@@ -436,3 +436,33 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "xpnet\[plots\]"'):
         computational_graph(*leaf())
+
+
+def test_dot_has_each_node_and_each_wire(tmp_path):
+    """Of (x + 1) x at 2: two wires out of x; 3 and 6 with their gradients; no matplotlib."""
+    x = Variable(2.0)
+    text = dot((x + 1.0) * x, {"x": x, 'a "name" & more': Variable(0.0)}, tmp_path / "g.dot")
+    lines = [line.strip() for line in text.splitlines()]
+    titles = [line.split('"')[1] for line in lines if line.startswith("n") and "shape" in line]
+    assert sorted(titles) == ["+", "constant", "x", "\N{MULTIPLICATION SIGN}"]
+    wires = [line for line in lines if "->" in line]
+    assert len(wires) == 5
+    red = f'<br/><font color="{RED}">{{}}</font>'
+    assert sum(f"<2{red.format(5)}>" in wire for wire in wires) == 2
+    assert sum(f"<3{red.format(2)}>" in wire for wire in wires) == 1
+    assert sum(f"<6{red.format(1)}>" in wire for wire in wires) == 1
+    assert "label=<>" not in text
+    assert (tmp_path / "g.dot").read_text(encoding="utf-8") == text
+
+
+def test_dot_escapes_names():
+    x = Variable(2.0)
+    text = dot(x * x, {'a "b" \\ <c> & d': x})
+    assert r'label="a \"b\" \\ <c> & d"' in text
+
+
+@pytest.mark.parametrize(("suffix", "sign"), [(".svg", b"<svg"), (".png", b"\x89PNG")])
+def test_the_suffix_is_the_format(tmp_path, suffix, sign):
+    x = Variable(2.0)
+    computational_graph(x * x, {"x": x}, tmp_path / f"g{suffix}")
+    assert sign in (tmp_path / f"g{suffix}").read_bytes()[:1000]

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from copy import copy
 from functools import cache, partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def computational_graph(
         name, that no rule has kept, and that is no number made of known ones, is not known any
         more: its wire has only the gradient.
     path : str or Path, optional
-        Where to write the picture; the ending says how: .png, .svg, .pdf.
+        Where to write the picture; the ending says how: .png, .svg, .pdf. (DOT: see `dot`.)
 
     Returns
     -------
@@ -85,6 +86,61 @@ def computational_graph(
     if path is not None:
         figure.savefig(path)
     return figure
+
+
+def dot(output: Variable, names: Mapping[str, Variable], path: str | Path | None = None) -> str:
+    """The same graph in the language of Graphviz, which lays it out by itself. It needs no library.
+
+    Parameters
+    ----------
+    output : Variable, a single number
+    names : mapping of str to Variable
+    path : str or Path, optional
+        Where to write the text; `dot -Tsvg graph.dot -o graph.svg` draws it.
+
+    Returns
+    -------
+    str
+        Values are black, gradients red, as in `computational_graph`.
+
+    Raises
+    ------
+    GradientError
+        `output` is not a single number, or was not recorded.
+
+    Examples
+    --------
+    >>> x = Variable(3.0)
+    >>> print(dot(x * x, {"x": x}))
+    digraph {
+      rankdir=LR; node [fontname="Helvetica"]; edge [fontname="Helvetica"];
+      n0 [label="x", shape=box, color="#2f6db3"];
+      n1 [label="×", shape=circle, color="#2f6db3"];
+      end [label="", shape=none];
+      n0 -> n1 [label=<3<br/><font color="#c4314b">6</font>>];
+      n0 -> n1 [label=<3<br/><font color="#c4314b">6</font>>];
+      n1 -> end [label=<9<br/><font color="#c4314b">1</font>>];
+    }
+    """
+    graph = _Graph(output, names)
+    number = {node: f"n{i}" for i, node in enumerate(graph.nodes)}
+    lines = ['rankdir=LR; node [fontname="Helvetica"]; edge [fontname="Helvetica"];']
+    for node, name in number.items():
+        title = graph.title(node).replace("\\", r"\\").replace('"', r"\"")
+        leaf, color = not node.parents, GREY if isinstance(node, _Constant) else BLUE
+        shape = "box" if leaf else "circle" if len(title) <= 3 else "ellipse"
+        lines.append(f'{name} [label="{title}", shape={shape}, color="{color}"];')
+    lines.append('end [label="", shape=none];')
+    wires = [(p, number[n]) for n in graph.nodes for p in graph.inputs[n]]
+    for node, end in [*wires, (graph.root, "end")]:
+        colors = {INK: "{}", RED: f'<font color="{RED}">{{}}</font>', BLUE: "<b>{}</b>"}
+        texts = [colors[c].format(escape(text)) for text, *_, c in graph.labels(node)]
+        label = f" [label=<{'<br/>'.join(texts)}>]" if texts else ""  # empty, it were an error
+        lines.append(f"{number[node]} -> {end}{label};")
+    text = "digraph {\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text
 
 
 class _Constant:

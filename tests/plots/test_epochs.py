@@ -75,3 +75,22 @@ def test_the_callers_matplotlib_is_left_alone(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "c.png"], check=True)
     assert (tmp_path / "c.png").stat().st_size > 1000
+
+
+def test_some_of_the_figures(history):
+    """And more than three take a second row."""
+    (axes,) = plots.curves(history, names=["accuracy"]).axes
+    assert axes.get_ylabel() == "accuracy (%)"
+    for row in history.rows:
+        row |= {f"train_{name}": 0.5 for name in ("f1", "recall")}
+    figure = plots.curves(history)
+    assert [a.get_ylabel() for a in figure.axes if a.axison] == [
+        "loss (mean over samples)", "accuracy (%)", "f1", "recall",
+    ]  # fmt: skip
+    assert tuple(figure.get_size_inches()) == (pytest.approx(13.8), pytest.approx(7.2))
+
+
+def test_without_matplotlib_the_error_says_what_to_install(history, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "xpnet\[plots\]"'):
+        plots.curves(history)

@@ -1,0 +1,72 @@
+"""Weights and outputs as pictures."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+import xpnet
+from xpnet import Affine, layers as L, plots
+
+
+def shown(figure):
+    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+
+
+def pictures_of(figure):
+    """Without the colour bar."""
+    return shown(figure)[: len([a for a in figure.axes if not a.axison and a.images])]
+
+
+def test_columns_of_an_affine(backend):
+    """A column is a picture, row by row."""
+    layer = Affine(6, 3, rng=0)
+    figure = plots.filters(layer, shape=(2, 3))
+    w = xpnet.to_numpy(layer.W.data)
+    for j, picture in enumerate(pictures_of(figure)):
+        assert picture.tolist() == w[:, j].reshape(2, 3).tolist()
+    low, high = figure.axes[0].images[0].get_clim()
+    assert high == -low == pytest.approx(float(abs(w).max()))
+    with pytest.raises(xpnet.ShapeError, match="the 6 inputs are no picture of shape None"):
+        plots.filters(layer)
+    with pytest.raises(xpnet.ShapeError, match=r"with kernels or a matrix W, got ReLU\(\)"):
+        plots.filters(xpnet.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("channels", "limit", "count", "size"),
+    [(1, 64, 5, (3, 3)), (3, 4, 4, (3, 3, 3)), (2, 64, 10, (3, 3)), (2, 7, 6, (3, 3))],
+)
+def test_kernels(channels, limit, count, size):
+    """One channel in blue and red, three in colours, others each by itself."""
+    layer = L.Conv2d(channels, 5, 3, rng=0)
+    found = pictures_of(plots.filters(layer, limit=limit))
+    assert [p.shape for p in found] == [size] * count
+    w = xpnet.to_numpy(layer.weight.data)
+    if channels == 2:
+        assert found[3].tolist() == w[1, 1].tolist()
+    if channels == 3:
+        assert (min(p.min() for p in found), max(p.max() for p in found)) == (0.0, 1.0)
+
+
+def test_feature_maps_are_the_layers_output(backend, array):
+    """Of a convolution within a model, which is left in training."""
+    conv = L.Conv2d(1, 4, 3, rng=0)
+    model = xpnet.Sequential(conv, xpnet.ReLU(), xpnet.Flatten())
+    x = array(np.random.default_rng(0).normal(size=(1, 1, 6, 5)).astype("float32"))
+    found = pictures_of(plots.feature_maps(model, conv, x))
+    np.testing.assert_allclose(np.stack(found), xpnet.to_numpy(conv(x).data)[0], rtol=1e-6)
+    assert model.training
+    assert len(pictures_of(plots.feature_maps(model, conv, x, limit=3))) == 3
+    for layer, sample, message in (
+        (conv, array(np.zeros((2, 1, 6, 5), "float32")), r"one sample, .*, got \(2, 1, 6, 5\)"),
+        (xpnet.Tanh(), x, r"Tanh\(\) was not called"),
+        (model[2], x, r"got \(1, 48\) of Flatten\(\)"),
+    ):
+        with pytest.raises(xpnet.ShapeError, match=message):
+            plots.feature_maps(model, layer, sample)
+
+
+def test_what_is_no_picture():
+    with pytest.raises(xpnet.ShapeError, match=r"got \(2, 7\)"):
+        plots.pictures(np.zeros((2, 7)))

@@ -1,0 +1,68 @@
+"""What was taken for what, and drawn."""
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+import xpnet
+from xpnet import plots
+
+SCORES = [[2.0, 0.0], [0.0, 3.0], [5.0, 0.0], [0.0, 1.0]]
+TARGETS = [0, 0, 1, 0]
+
+
+def test_mistakes_are_sorted_by_the_probability_of_the_truth(backend, array):
+    """Three are wrong; sigmoid(-5) is less than sigmoid(-3), and that than sigmoid(-1)."""
+    found = plots.mistakes(array(SCORES), array(TARGETS))
+    assert [(m.sample, m.predicted, m.actual) for m in found] == [(2, 0, 1), (1, 1, 0), (3, 1, 0)]
+    assert [m.right for m in found] == pytest.approx([1 / (1 + math.exp(z)) for z in (5, 3, 1)])
+    assert [m.probability for m in found] == pytest.approx([1 - m.right for m in found])
+    assert len(plots.mistakes(array(SCORES), array(TARGETS), count=1)) == 1
+    with pytest.raises(xpnet.ShapeError, match=r"got \(4, 2\) and \(3,\)"):
+        plots.mistakes(array(SCORES), array([0, 0, 1]))
+    with pytest.raises(xpnet.DataError, match="target 2 of sample 1 is none of the 2 classes"):
+        plots.mistakes(array(SCORES), array([0, 2, 1, -1]))
+
+
+def texts(axes):
+    return [t.get_text() for t in axes.texts]
+
+
+def test_confusion_matrix_has_numbers_and_names(tmp_path):
+    """An empty cell for none; the colour is the share of the row."""
+    figure = plots.confusion_matrix(
+        np.asarray([[3, 1], [0, 4]]), ["cat", "dog"], tmp_path / "c.png"
+    )
+    axes, bar = figure.axes
+    assert texts(axes) == ["3", "1", "4"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["cat", "dog"]
+    assert np.asarray(axes.images[0].get_array()).tolist() == [[75.0, 25.0], [0.0, 100.0]]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "actual class")
+    assert bar.get_ylabel() == "share of the actual class (%)"
+    assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+    assert texts(plots.confusion_matrix(np.eye(31, dtype="int64")).axes[0]) == []
+    with pytest.raises(xpnet.ShapeError, match=r"got shape \(2, 2\) and 3 names"):
+        plots.confusion_matrix(np.eye(2), ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("shape", [(16,), (4, 4), (1, 4, 4), (4, 4, 1), (3, 4, 4), (4, 4, 3)])
+def test_worst_mistakes_show_their_pictures(array, backend, shape):
+    """Each with what it was taken for, how surely, and what it is."""
+    images = np.arange(4 * np.prod(shape), dtype="float32").reshape(4, *shape)
+    figure = plots.worst_mistakes(array(images), array(SCORES), array(TARGETS), ["cat", "dog"])
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in shown] == [
+        "cat, 99 %\nis dog", "dog, 95 %\nis cat", "dog, 73 %\nis cat",
+    ]  # fmt: skip
+    picture = np.asarray(shown[0].images[0].get_array())
+    assert picture.shape == ((4, 4, 3) if 3 in shape else (4, 4))
+    if shape == (4, 4):  # scaled from the least of the shown, 16, to the greatest, 63
+        np.testing.assert_allclose(picture, (images[2] - 16) / 47, rtol=1e-5)
+
+
+def test_no_mistakes():
+    figure = plots.worst_mistakes(np.zeros((1, 4)), [[1.0, 0.0]], [0])
+    assert texts(figure.axes[0]) == ["no sample was mistaken"]

@@ -1,0 +1,188 @@
+"""The page says what is so, as text, to every reader, and needs nothing else."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+import xpnet
+from xpnet.report import report
+from xpnet.training import History
+
+RNG = np.random.default_rng(0)
+TARGETS = np.asarray([0, 0, 0, 1, 1, 2])
+SCORES = np.eye(4, dtype="float32")[[0, 0, 1, 1, 1, 0]] * 3.0  # class 3 neither is nor is named
+IMAGES = RNG.uniform(size=(6, 5, 4)).astype("float32")
+HISTORY = [
+    {"epoch": i, "train_loss": 1.0 / i, "test_loss": 1.5 / i, "train_accuracy": 0.5, "seconds": 1.0}
+    for i in (1, 2, 3)
+]
+EVIL = "<script>alert(\"x\")</script> & 'co'"
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the text of its cells by table; tags are closed in order."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.tables, self.text = [], [], [], ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" in self.open:
+            return
+        self.text += data
+        if self.open and {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] += data
+
+    def of(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def page(path, *args, **options):
+    return Page(report(path, *args, **options).read_text(encoding="utf-8"))
+
+
+def test_classes(tmp_path, backend, array):
+    """Four of six are right; the numbers are those that a hand counts."""
+    found = page(
+        tmp_path / "r.html",
+        array(SCORES),
+        array(TARGETS),
+        images=array(IMAGES),
+        classes=["a", "b", "c", "d"],
+        history=HISTORY,
+        config={"lr": 0.1, "hidden": [8, 4], "data_dir": None},
+        versions={"xpnet": "0"},
+        title="Six letters",
+    )
+    counts, of_each, epochs, settings, versions = found.tables
+    assert counts[1:] == [
+        ["a", "2", "1", "", ""], ["b", "", "2", "", ""], ["c", "1", "", "", ""], ["d", "", "", "", ""],
+    ]  # fmt: skip
+    assert of_each == [
+        ["Class", "Precision", "Recall", "F1", "Samples", "Most often taken for"],
+        ["a", "66.67 %", "66.67 %", "66.67 %", "3", "b (1)"],
+        ["b", "66.67 %", "100.00 %", "80.00 %", "2", "-"],
+        ["c", "-", "0.00 %", "0.00 %", "1", "a (1)"],
+        ["d", "-", "-", "-", "0", "-"],
+    ]
+    assert epochs[0] == ["epoch", "train loss", "test loss", "train accuracy", "seconds"]
+    assert epochs[3][:3] == ["3", "0.333333", "0.5"]
+    assert settings[1:] == [["lr", "0.1"], ["hidden", "[8, 4]"], ["data_dir", "-"]]
+    assert versions[1:] == [["xpnet", "0"]]
+    for text in ("Six letters", "66.67 %", "Wrong of 6"):
+        assert text in found.text
+    pictures = [attrs for attrs in found.of("img") if attrs["src"].startswith("data:image/png")]
+    assert [attrs["alt"] for attrs in pictures] == [
+        "Sample 2: a, taken for b", "Sample 5: c, taken for a",
+    ]  # fmt: skip
+    curves = [a["alt"] for a in found.of("img") if a["src"].startswith("data:image/svg+xml")]
+    assert curves == [
+        "Line chart of loss over 3 epochs: train from 1 to 0.3333, test from 1.5 to 0.5.",
+        "Line chart of accuracy over 3 epochs: train from 0.5 to 0.5.",
+    ]
+
+
+def test_it_is_accessible_and_alone(tmp_path):
+    """Language, title, texts for pictures, headers of tables; no address of anything else."""
+    path = report(tmp_path / "r.html", SCORES, TARGETS, images=IMAGES, history=HISTORY)
+    text = path.read_text(encoding="utf-8")
+    found = Page(text)
+    assert text.startswith('<!DOCTYPE html>\n<html lang="en">')
+    assert found.of("html") == [{"lang": "en"}]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in found.of(
+        "meta"
+    )
+    assert all(attrs["alt"] for attrs in found.of("img"))
+    assert all(attrs.get("scope") in ("row", "col") for attrs in found.of("th"))
+    assert len(found.of("caption")) == len(found.tables)
+    assert len(found.of("h1")) == len(found.of("main")) == 1
+    ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {tag for tag, _ in found.tags} & {"script", "link", "iframe", "object"} == set()
+    assert all(a["src"].startswith("data:image/") for _, a in found.tags if "src" in a)
+    assert re.findall(r"(?:href|url\(|@import|https?:)", text) == []
+
+
+def test_text_is_escaped(tmp_path):
+    """Names, titles, settings: whatever is in them is text."""
+    found = page(
+        tmp_path / "r.html", SCORES, TARGETS, images=IMAGES, title=EVIL,
+        classes=[EVIL, "b", "c", "d"], config={EVIL: EVIL, "more": {EVIL: 1}}, versions={EVIL: EVIL},
+    )  # fmt: skip
+    assert found.of("script") == []
+    assert found.tables[0][1][0] == EVIL
+    assert found.of("img")[0]["alt"] == f"Sample 2: {EVIL}, taken for b"
+    assert found.tables[2][1] == [EVIL, EVIL]
+
+
+def test_without_pictures_history_or_mistakes(tmp_path):
+    """A table of the mistakes; words where there are none, and where no epoch was finished."""
+    found = page(tmp_path / "r.html", SCORES, TARGETS)
+    assert found.tables[2][1:] == [
+        ["2", "1", "87.00 %", "0", "4.33 %"],
+        ["5", "0", "87.00 %", "2", "4.33 %"],
+    ]
+    assert found.tables[3][1][:1] == ["xpnet"]
+    assert found.of("img") == []
+    found = page(tmp_path / "r.html", SCORES[:2], TARGETS[:2], history=History())
+    assert "No sample was mistaken." in found.text
+    assert "No epoch was finished." in found.text
+
+
+def test_two_classes_and_many(tmp_path):
+    """The area under the curve of the scores; beyond forty classes a picture for the table."""
+    found = page(tmp_path / "r.html", [[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]], [1, 0, 1])
+    assert "ROC AUC0.5000" in found.text
+    found = page(tmp_path / "r.html", np.eye(41)[[0, 1, 2]], [0, 1, 1])
+    assert "Confusion matrix of 41 classes" in found.of("img")[0]["alt"]
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 1), (25, 2)])
+def test_numbers(tmp_path, shape):
+    """Every error is 0.5, by turns above and below."""
+    t = np.arange(50.0).reshape(shape)
+    y = t + 0.5 * (-1.0) ** np.arange(50).reshape(shape)
+    if shape == (50,):
+        y = y[:, None]
+    found = page(tmp_path / "r.html", y, t, history=HISTORY)
+    assert "Mean absolute error0.5" in found.text
+    assert "Root mean squared error0.5" in found.text
+    score = 1.0 - 0.25 * 50 / (50 * (50**2 - 1) / 12)
+    if shape[-1] != 2:
+        assert f"R²{score:.4g}" in found.text
+    assert found.of("img")[0]["alt"].startswith("Two scatter plots")
+
+
+def test_what_does_not_fit(tmp_path):
+    """And then there is no file."""
+    path = tmp_path / "r.html"
+    for scores, targets, options, message in (
+        (SCORES, TARGETS[:3], {}, r"got shapes \(6, 4\) and \(3,\)"),
+        (SCORES[:0], TARGETS[:0], {}, "of the same samples"),
+        (SCORES, TARGETS, {"classes": ["a"]}, "a name for each of 4 classes, got 1"),
+    ):
+        with pytest.raises(xpnet.ShapeError, match=message):
+            report(path, scores, targets, **options)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,33 @@
+"""A layer that is watched computes the same, and forgets that it was."""
+
+import pytest
+
+import xpnet
+from xpnet.watch import untouched, watching
+
+
+def test_each_call_is_told_and_gradients_flow(backend, array):
+    """By call and by forward, on arrays and Variables."""
+    model, seen = xpnet.MLP(2, 3, 1, rng=0), []
+    plain = model(array([[1.0, 2.0]]))
+    with watching(
+        model.sublayers(), lambda layer, xs, y: seen.append((layer, xs[0].shape, y.shape))
+    ):
+        y = model(array([[1.0, 2.0]]))
+        model.layers[0].forward(array([[3.0, 4.0]]))
+    assert [layer for layer, _, _ in seen] == [*model.layers, model, model.layers[0]]
+    assert seen[0][1:] == ((1, 2), (1, 3))
+    assert xpnet.to_numpy(y.data).tolist() == xpnet.to_numpy(plain.data).tolist()
+    y.backward()
+    assert all(p.grad is not None for p in model.parameters())
+    model(array([[1.0, 2.0]]))
+    assert len(seen) == 5
+    assert all("_text" not in vars(layer) for layer in model.sublayers())
+
+
+def test_an_error_leaves_no_watcher(array, backend):
+    model = xpnet.Sequential(xpnet.Affine(2, 2))
+    with pytest.raises(xpnet.ShapeError), untouched(model), watching(model, print):
+        model(array([[1.0]]))
+    assert vars(model[0]).keys() == {"W", "b"}
+    assert model.training

@@ -1,0 +1,57 @@
+"""What the pictures have in common: colours, axes, and how they are written.
+
+The colours are told apart with every kind of colour vision, and in print: Okabe and Ito (2008) for
+categories, viridis and cividis for amounts.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xpnet.serialization import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TRAIN, TEST, GRID, INK = "#8a8a8a", "#c4314b", "#e6e6e6", "#222222"
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+
+
+def figure_of(width: float, height: float) -> "Figure":
+    """An empty figure, in inches, of nobody's pyplot.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        message = 'Pictures need matplotlib: pip install "xpnet[plots]"'
+        raise ModuleNotFoundError(message, name=error.name) from error
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
+    """Write `figure` whole or not at all; the format is told by the suffix of `path`."""
+    suffix = Path(path).suffix.removeprefix(".") or "png"
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=suffix, dpi=150)
+
+
+def finished(figure: "Figure", path: str | os.PathLike[str] | None) -> "Figure":
+    """The figure, written where a path is given."""
+    if path is not None:
+        save(figure, path)
+    return figure
+
+
+def plain(axes: Any, xlabel: str = "", ylabel: str = "", grid: str = "both") -> None:
+    """Axes with a light grid behind the data, no frame on the right and above."""
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    if grid:
+        axes.grid(axis=grid, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
