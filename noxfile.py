@@ -65,7 +65,8 @@ def types(session: nox.Session) -> None:
 # --- tests, a session for each library ------------------------------------------------------------
 
 BACKENDS = {  # what to install for each: xpnet's extras, then packages
-    "numpy": ("plots", []),
+    # Here alone what is the same for all: scikit-learn as the judge of metrics, downloads, logs.
+    "numpy": ("data,plots,tensorboard", tools("scikit-learn")),
     "array_api_strict": ("plots", []),
     # One version, so that a failure is of our making. Where an index offers a CPU build (pip then
     # prefers 2.13.0+cpu) this is 200 MB; the default build for Linux brings gigabytes of CUDA,
