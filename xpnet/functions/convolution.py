@@ -13,18 +13,14 @@ Leave out one of the three, and the sum over the others is a function of them:
 The derivatives of each are the other two: three functions, closed under differentiation.
 """
 
-from collections.abc import Iterable
-from numbers import Integral
 from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.errors import ShapeError
 from xpnet.functions import windows
 from xpnet.kernels import kernels
-from xpnet.kernels.window import Window
+from xpnet.kernels.window import Lengths, Window, lengths, padded
 from xpnet.namespace import array_namespace
-
-Lengths = int | tuple[int, ...]
 
 
 class Correlate(Function):
@@ -208,35 +204,6 @@ def conv_transpose(
         )
     window = Window(size, kernel, steps, tuple((c, c) for c in cut), gaps, tuple(x.shape[2:]))
     return Spread(window, groups)(x, weight, bias)
-
-
-def lengths(value: Lengths, d: int, least: int = 1) -> tuple[int, ...]:
-    """One whole number, or one for each of d axes, as a tuple."""
-    several: tuple[Any, ...] = tuple(value) if isinstance(value, Iterable) else (value,) * d
-    if len(several) != d or not all(isinstance(n, Integral) and int(n) >= least for n in several):
-        raise ValueError(
-            f"Expected a whole number from {least}, or {d} of them, one for each axis, "
-            f"got {value!r}."
-        )
-    return tuple(map(int, several))
-
-
-def padded(
-    padding: Lengths | str,
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-) -> tuple[tuple[int, int], ...]:
-    """How many zeros before and after each axis: numbers, "same" or "valid"."""
-    if padding == "same":
-        if stride != (1,) * len(stride):
-            raise ValueError(f'padding="same" expected a stride of 1, got {stride}.')
-        more = [g * (k - 1) for k, g in zip(kernel, dilation, strict=True)]
-        return tuple((m // 2, m - m // 2) for m in more)
-    if isinstance(padding, str) and padding != "valid":
-        raise ValueError(f'Expected padding as numbers, "same" or "valid", got {padding!r}.')
-    around = (0,) * len(kernel) if isinstance(padding, str) else lengths(padding, len(kernel), 0)
-    return tuple((p, p) for p in around)
 
 
 def _check(name: str, x: Any, weight: Any, bias: Any, groups: int, outputs: int) -> int:

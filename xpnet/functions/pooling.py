@@ -8,9 +8,8 @@ import array_api_compat as compat
 from xpnet.autodiff import Function, data_of
 from xpnet.errors import ShapeError
 from xpnet.functions import windows
-from xpnet.functions.convolution import Lengths, lengths
 from xpnet.kernels import kernels
-from xpnet.kernels.window import Window
+from xpnet.kernels.window import Lengths, Window, lengths
 from xpnet.namespace import array_namespace
 
 

@@ -1,14 +1,16 @@
 """How a window slides over the spatial axes of an array: the numbers, without the arrays."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Self
+from numbers import Integral
+from typing import Any, Self
 
 from xpnet.errors import ShapeError
 
 Sizes = tuple[int, ...]
+Lengths = int | tuple[int, ...]  # one for all axes, or one for each
 Key = tuple[slice, ...]
 
 
@@ -138,3 +140,32 @@ class Window:
     ) -> Self:
         """A window with as much padding before an axis as after it."""
         return cls(size, kernel, stride, tuple((p, p) for p in padding), dilation)
+
+
+def lengths(value: Lengths, d: int, least: int = 1) -> tuple[int, ...]:
+    """One whole number, or one for each of d axes, as a tuple."""
+    several: tuple[Any, ...] = tuple(value) if isinstance(value, Iterable) else (value,) * d
+    if len(several) != d or not all(isinstance(n, Integral) and int(n) >= least for n in several):
+        raise ValueError(
+            f"Expected a whole number from {least}, or {d} of them, one for each axis, "
+            f"got {value!r}."
+        )
+    return tuple(map(int, several))
+
+
+def padded(
+    padding: Lengths | str,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> tuple[tuple[int, int], ...]:
+    """How many zeros before and after each axis: numbers, "same" or "valid"."""
+    if padding == "same":
+        if stride != (1,) * len(stride):
+            raise ValueError(f'padding="same" expected a stride of 1, got {stride}.')
+        more = [g * (k - 1) for k, g in zip(kernel, dilation, strict=True)]
+        return tuple((m // 2, m - m // 2) for m in more)
+    if isinstance(padding, str) and padding != "valid":
+        raise ValueError(f'Expected padding as numbers, "same" or "valid", got {padding!r}.')
+    around = (0,) * len(kernel) if isinstance(padding, str) else lengths(padding, len(kernel), 0)
+    return tuple((p, p) for p in around)

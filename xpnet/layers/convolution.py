@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 from xpnet import functions as F
 from xpnet.autodiff import Parameter
 from xpnet.errors import ShapeError
-from xpnet.functions.convolution import Lengths, lengths
 from xpnet.initializers import Initializer, initializer, zeros
+from xpnet.kernels.window import Lengths, lengths
 from xpnet.layers.base import Layer
 from xpnet.layers.expected import require
 

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from xpnet import functions as F
-from xpnet.functions.convolution import Lengths
+from xpnet.kernels.window import Lengths
 from xpnet.layers.base import Layer
 from xpnet.layers.expected import require
 
