@@ -1,6 +1,7 @@
 """The table of a training, and its file."""
 
 import csv
+import math
 
 import pytest
 
@@ -29,3 +30,16 @@ def test_an_empty_history_has_a_file_too(tmp_path):
     History().write_csv(tmp_path / "h.csv")
     assert (tmp_path / "h.csv").read_text() == "epoch\n"
     assert repr(History()) == "History(0 epochs)"
+
+
+def test_rows_need_not_have_the_same_columns(tmp_path):
+    """As when a callback adds a figure now and then: a place stays empty."""
+    history = History()
+    history.append({"epoch": 1, "train_loss": 0.5})
+    history.append({"epoch": 2, "train_loss": 0.25, "norm": 3.0})
+    assert history.columns == ["epoch", "train_loss", "norm"]
+    assert math.isnan(history["norm"][0])
+    with pytest.raises(KeyError, match="'test_loss'; there are epoch, train_loss, norm"):
+        history["test_loss"]
+    history.write_csv(tmp_path / "h.csv")
+    assert (tmp_path / "h.csv").read_text() == "epoch,train_loss,norm\n1,0.5,\n2,0.25,3\n"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import functions as F, serialization
+from xpnet import functions as F, models, serialization
 from xpnet.metrics import accuracy
-from xpnet.training import Callback, Run, Trainer, open_run
+from xpnet.training import Callback, Checkpoint, EarlyStopping, Run, Trainer, open_run
 from xpnet.training.run import free_path
 
 ARCHITECTURE = {"in_features": 4, "hidden": [8], "out_features": 3, "activation": "tanh"}
@@ -208,3 +208,122 @@ def test_a_file_of_a_run_is_not_the_run(clusters, tmp_path):
     fit(tmp_path / "r1", clusters)
     with pytest.raises(xpnet.StateError, match=rf"Give its folder, {tmp_path / 'r1'}\."):
         open_run(tmp_path / "r1" / "model.safetensors")
+
+
+def test_any_model_is_built_again(clusters, tmp_path, monkeypatch):
+    """What has a name in `xpnet.models`, by that name, with its options; its weights are the run's."""
+    asked = []
+
+    def build(name, input_shape, outputs, **options):
+        asked.append((name, input_shape, outputs, options))
+        return xpnet.MLP(*input_shape, options["width"], outputs, rng=options["rng"])
+
+    monkeypatch.setattr("xpnet.models.build", build)
+    architecture = {"model": "mine", "input_shape": [4], "outputs": 3, "width": 6}
+    model = xpnet.MLP(4, 6, 3, rng=5)
+    trainer = Trainer(
+        model, F.softmax_cross_entropy, xpnet.SGD(model.parameters(), 0.1), [accuracy],
+        [Run(tmp_path, {**CONFIG, "architecture": architecture})], 0,
+    )  # fmt: skip
+    trainer.fit(clusters, clusters, 1, 20)
+    built = open_run(tmp_path).build()
+    assert asked == [("mine", (4,), 3, {"width": 6, "rng": 0})]
+    np.testing.assert_array_equal(built[0].W.data, model[0].W.data)
+
+
+def test_a_model_of_xpnets_is_built_again(clusters, tmp_path):
+    """By its own name: the same scores, on the same backend."""
+    architecture = {"model": "mlp", "input_shape": [4], "outputs": 3, "hidden": [5]}
+    model = models.build("mlp", (4,), 3, hidden=[5], rng=1)
+    trainer = Trainer(
+        model, F.softmax_cross_entropy, xpnet.SGD(model.parameters(), 0.1), [accuracy],
+        [Run(tmp_path, {**CONFIG, "architecture": architecture})], 0,
+    )  # fmt: skip
+    trainer.fit(clusters, clusters, 1, 20)
+    trained = open_run(tmp_path)
+    np.testing.assert_array_equal(
+        trained.scores(trained.build(), clusters[0]), trainer.predict(clusters[0])
+    )
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"model": "nobody", "input_shape": [4], "outputs": 3},
+        {"model": "mlp", "outputs": 3},
+        {"model": "mlp", "input_shape": 4, "outputs": 3},
+        {"model": ["mlp"], "input_shape": [4], "outputs": 3},
+        {"model": "mlp", "input_shape": [4], "outputs": 3, "nonsense": 1},
+    ],
+)
+def test_a_model_that_cannot_be_built_is_named(tmp_path, architecture):
+    model = xpnet.MLP(**ARCHITECTURE, rng=0)
+    serialization.save(model, tmp_path / "model.safetensors", described(architecture=architecture))
+    with pytest.raises(xpnet.StateError, match=r"model\.safetensors: its metadata"):
+        open_run(tmp_path).build()
+
+
+def train(folder, clusters, *callbacks, resume=None, again=False, average=None):
+    """Four epochs into `folder`, from the beginning or from a checkpoint."""
+    model = xpnet.MLP(**ARCHITECTURE, rng=0)
+    run = Run(folder, CONFIG, again=again)
+    trainer = Trainer(
+        model, F.softmax_cross_entropy, xpnet.Adam(model.parameters(), 0.05), [accuracy],
+        [*callbacks, run, Checkpoint(folder)], 0, average=average,
+    )  # fmt: skip
+    trainer.fit(clusters, clusters, 4, 20, resume=resume)
+    return trainer
+
+
+def test_a_run_goes_on_in_its_folder(clusters, tmp_path):
+    """Ctrl-C in the third epoch, then to the end: the files of a run that was not broken off."""
+
+    class Stop(Callback):
+        def on_step(self, trainer):
+            if trainer.steps == 15:
+                raise KeyboardInterrupt
+
+    train(tmp_path / "whole", clusters)
+    train(tmp_path / "run", clusters, Stop())
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["epochs_finished"] == 2
+    with pytest.raises(xpnet.StateError, match="not empty"):
+        train(tmp_path / "run", clusters)
+    (tmp_path / "run" / ".history.csv.4711.part").touch()  # of a process that was killed
+    train(tmp_path / "run", clusters, resume=tmp_path / "run" / Checkpoint.LAST, again=True)
+    for name in ("whole", "run"):
+        assert sorted(path.name for path in (tmp_path / name).iterdir()) == [
+            "best.safetensors", "config.json", "history.csv", "last.safetensors", "model.safetensors",
+        ]  # fmt: skip
+    whole, run = (open_run(tmp_path / name) for name in ("whole", "run"))
+    assert run.epochs_finished == 4
+    for name, x in whole.state.items():
+        np.testing.assert_array_equal(run.state[name], x)
+    tables = (
+        (tmp_path / name / "history.csv").read_text().splitlines() for name in ("whole", "run")
+    )
+    for a, b in zip(*tables, strict=True):
+        assert a.split(",")[:6] == b.split(",")[:6]
+
+
+def test_only_a_run_goes_on(tmp_path):
+    with pytest.raises(xpnet.StateError, match=r"folder of a run, with model\.safetensors"):
+        Run(tmp_path, CONFIG, again=True)
+
+
+def test_the_weights_in_the_folder_are_those_that_were_tested(clusters, tmp_path):
+    """The averaged ones; and of the best epoch, where these were given back."""
+
+    class Worse(Callback):
+        order = -2
+
+        def on_epoch(self, trainer):
+            trainer.history.rows[-1]["test_loss"] = float(len(trainer.history))
+
+    trainer = train(tmp_path, clusters, Worse(), EarlyStopping(patience=2), average=0.5)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["finished"], config["epochs_finished"], config["test_loss"]) == (True, 3, 1.0)
+    assert config["test_accuracy"] == trainer.history["test_accuracy"][0]
+    trained = open_run(tmp_path)
+    y = trained.scores(trained.build(), clusters[0])
+    np.testing.assert_array_equal(y, trainer.predict(clusters[0]))
+    assert float(accuracy(y, clusters[1])) == pytest.approx(config["test_accuracy"])

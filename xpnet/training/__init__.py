@@ -13,7 +13,18 @@
 1.0
 """
 
-from xpnet.training.callback import Callback, LinearDecay, Progress
+from xpnet.training.callback import Callback, Progress
+from xpnet.training.callbacks import (
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    LinearDecay,
+    ProgressBar,
+    ReduceOnPlateau,
+    Statistics,
+    StopOnNaN,
+    TensorBoard,
+)
 from xpnet.training.evaluation import evaluate, predict
 from xpnet.training.history import History
 from xpnet.training.interrupt import Interrupts
@@ -21,12 +32,20 @@ from xpnet.training.run import Run, TrainedModel, open_run
 from xpnet.training.trainer import Trainer
 
 __all__ = [
+    "CSVLogger",
     "Callback",
+    "Checkpoint",
+    "EarlyStopping",
     "History",
     "Interrupts",
     "LinearDecay",
     "Progress",
+    "ProgressBar",
+    "ReduceOnPlateau",
     "Run",
+    "Statistics",
+    "StopOnNaN",
+    "TensorBoard",
     "TrainedModel",
     "Trainer",
     "evaluate",

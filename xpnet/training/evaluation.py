@@ -1,18 +1,18 @@
 """What a model says of data, in batches, nothing recorded, nothing learned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from xpnet import tree
 from xpnet.autodiff import data_of
 from xpnet.backend import Array, current, to_numpy
 from xpnet.errors import DataError, ShapeError
 from xpnet.layers import Layer
-from xpnet.namespace import array_namespace
+from xpnet.namespace import array_namespace, has_dtype
 from xpnet.tape import no_grad
-from xpnet.training.meter import Meter, Metric
-
-Data = tuple[Any, Any]  # x and t: samples and their targets
+from xpnet.training.batches import Data, loader_of, pair, placed
+from xpnet.training.meter import Meter, Metric, samples
 
 BATCH = 1000  # samples: large enough to be fast, small enough that no layer's output is large
 
@@ -24,7 +24,8 @@ def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
     ----------
     model : Layer
     x : array of any library, or nested list; shape (n, ...), n at least 1
-        It is sent to the current backend's device in one piece.
+        It is sent to the current backend's device in one piece. A tuple of arrays is for a model
+        of several inputs.
     batch_size : int
 
     Returns
@@ -33,16 +34,16 @@ def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
         On that device.
     """
     x = on_device(x)
-    require_samples(x)
+    n = require_samples(x)
     with evaluating(model):
-        batches = [data_of(model(x[part, ...])) for part in slices(x.shape[0], batch_size)]
+        batches = [data_of(output(model, part_of(x, part))) for part in slices(n, batch_size)]
     return array_namespace(*batches).concat(batches, axis=0)
 
 
 def evaluate(
     model: Layer,
     loss: Metric,
-    data: Data,
+    data: Any,
     metrics: Sequence[Metric] = (),
     batch_size: int = BATCH,
 ) -> dict[str, float]:
@@ -50,30 +51,64 @@ def evaluate(
 
     Parameters
     ----------
-    data : (x, t)
-        Of any library, shapes (n, ...), n at least 1; sent to the current backend's device.
-    metrics : sequence of functions `(y, t) -> mean over the batch`
+    data : (x, t), DataLoader, or iterable of batches (x, t)
+        Arrays of any library, shapes (n, ...), n at least 1; sent to the current backend's device.
+    metrics : sequence of metrics
+        As for `Trainer`.
 
     Raises
     ------
     ShapeError
         There are no samples, or the lengths of x and t differ.
     DataError
-        A label is no class of the model's.
+        A label is no class of the model's, or a number is none.
     """
-    return measured(model, loss, prepared(model, data), metrics, batch_size)
+    return measured(model, loss, opened(model, data), metrics, batch_size)
+
+
+def opened(model: Layer, data: Any) -> Any:
+    """Data that are to be gone through often: arrays on the device, or a loader as it is."""
+    return prepared(model, data) if isinstance(data, tuple) else loader_of(data)
 
 
 def measured(
-    model: Layer, loss: Metric, data: Data, metrics: Sequence[Metric], batch_size: int = BATCH
+    model: Layer, loss: Metric, data: Any, metrics: Sequence[Metric], batch_size: int = BATCH
 ) -> dict[str, float]:
-    """`evaluate` of arrays that are on the device, and known to fit."""
-    (x, t), meter = data, Meter(metrics)
+    """`evaluate` of what `opened` gave."""
+    meter = Meter(metrics)
     with evaluating(model):
-        for part in slices(x.shape[0], batch_size):
-            y, tb = model(x[part, ...]), t[part, ...]
-            meter.add(loss(y, tb), y, tb)
-    return meter.read()
+        for x, t in _batches(data, batch_size):
+            y = output(model, x)
+            meter.add(loss(y, t), y, t)
+    if not meter.seen:
+        raise DataError("The data to be measured have no batches.")
+    return meter.result()
+
+
+def _batches(data: Any, batch_size: int) -> Iterable[Data]:
+    if not isinstance(data, tuple):
+        return (pair(batch, "the data") for batch in data.epoch(1))
+    parts = slices(samples(data[1]), batch_size)
+    return (part_of(data, part) for part in parts)
+
+
+def output(model: Layer, x: Any) -> Any:
+    """The model's output: of a tuple of arrays by position, of a dict by name."""
+    if isinstance(x, tuple):
+        return model(*x)
+    return model(**x) if isinstance(x, dict) else model(x)
+
+
+def part_of(data: Any, part: slice) -> Any:
+    """Those samples, of an array or of each in a tuple or dict."""
+    return tree.map(lambda x: x[part, ...], data)
+
+
+def on_host(x: Any) -> Any:
+    """`x`, of any library, as NumPy's; a tuple or dict of arrays, each of them."""
+    if isinstance(x, dict) or (isinstance(x, tuple) and all(hasattr(a, "shape") for a in x)):
+        return tree.map(to_numpy, x)
+    return to_numpy(x)
 
 
 def on_device(x: Any) -> Array:
@@ -84,46 +119,109 @@ def on_device(x: Any) -> Array:
     DataError
         It does not fit there.
     """
-    host, backend = to_numpy(x), current()
-    try:
-        return backend.asarray(host, dtype=backend.dtype if host.dtype.kind == "f" else None)
-    except (MemoryError, RuntimeError) as error:  # each library has an error of its own under these
-        raise DataError(
-            f"{host.nbytes / 1e6:,.0f} MB of data could not be placed on {backend.name}: {error}. "
-            "They stay there for the whole run. Take fewer samples, or a device with more memory."
-        ) from error
+    there = current()
+    return tree.map(lambda host: placed(host, there), on_host(x))
 
 
 def prepared(model: Layer, data: Data) -> Data:
-    """`data` on the device, found to fit the model before hours are spent on them.
+    """`data` on the device, found to fit the model before hours are spent on them."""
+    there = current()
+    found = tree.map(lambda host: placed(host, there), checked(model, data))
+    return found[0], found[1]
 
-    Class numbers outside the model's classes would make an infinite loss, and no error: to look
-    at them in every step would stop a GPU.
+
+def checked(model: Layer, data: Data) -> Data:
+    """`data` on the host, found to fit the model.
+
+    Numbers that are none, and class numbers outside the model's classes, would make a loss that
+    is none, and no error: to look at them in every step would stop a GPU.
+
+    Raises
+    ------
+    ShapeError, DataError
+        They do not fit; the message says where.
     """
-    x, t = on_device(data[0]), on_device(data[1])
-    require_samples(x)
-    if t.ndim == 0 or x.shape[0] != t.shape[0]:
-        raise ShapeError(
-            f"Expected a target for each of the {x.shape[0]} samples, got targets of shape "
-            f"{tuple(t.shape)}."
-        )
-    xp = array_namespace(t)
-    with evaluating(model):
-        y = model(x[:1, ...])  # the model's own error, if x does not fit
-    if t.ndim == y.ndim - 1 and xp.isdtype(t.dtype, "integral"):
-        low, high, classes = int(xp.min(t)), int(xp.max(t)), y.shape[-1]
-        if low < 0 or high >= classes:
-            raise DataError(
-                f"The labels go from {low} to {high}, but the model has {classes} outputs, for "
-                f"the classes 0 to {classes - 1}."
+    x, t = pair(data, "the data")
+    x, t = on_host(x), on_host(t)
+    n = require_samples(x)
+    for a in tree.leaves(t):
+        if a.ndim == 0 or a.shape[0] != n:
+            raise ShapeError(
+                f"Expected a target for each of the {n} samples, got targets of shape "
+                f"{tuple(a.shape)}."
             )
+    require_numbers("x", x)
+    require_numbers("t", t)
+    there = current()
+    first = tree.map(lambda a: placed(a[:1, ...], there), x)
+    with evaluating(model):
+        y = output(model, first)  # the model's own error, if x does not fit
+    if hasattr(y, "ndim") and hasattr(t, "ndim") and t.ndim == y.ndim - 1:
+        require_classes(t, y.shape[-1])
     return x, t
 
 
-def require_samples(x: Array) -> None:
-    """Refuse what is no batch of samples, or an empty one."""
-    if x.ndim == 0 or x.shape[0] == 0:
-        raise ShapeError(f"Expected samples, x of shape (n, ...), got shape {tuple(x.shape)}.")
+def require_classes(t: Array, classes: int) -> None:
+    """Refuse integer targets that name no class.
+
+    Raises
+    ------
+    DataError
+        With the range of the labels, and the first row that has such a one.
+    """
+    xp = array_namespace(t)
+    if not has_dtype(t, "integral"):
+        return
+    low, high = int(xp.min(t)), int(xp.max(t))
+    if low < 0 or high >= classes:
+        row = int(xp.argmax(xp.astype(xp.reshape((t < 0) | (t >= classes), (-1,)), xp.int32)))
+        row //= max(t.size // t.shape[0], 1)
+        raise DataError(
+            f"The labels go from {low} to {high}, but the model has {classes} outputs, for "
+            f"the classes 0 to {classes - 1}. The first that is outside is that of sample {row}."
+        )
+
+
+def require_numbers(name: str, data: Any) -> None:
+    """Refuse NaN and infinity: of one such number in x, all weights would soon be none.
+
+    Raises
+    ------
+    DataError
+        With the first place that has one.
+    """
+    for path, x in tree.matched(data, data):
+        if x.dtype.kind in "USOMm":
+            raise DataError(
+                f"Expected numbers in {name}{path}, got {x.dtype}: of texts, give each a number."
+            )
+        xp = array_namespace(x)
+        # The sum tells of NaN in one quick pass; it may also overflow: then the long way.
+        if not has_dtype(x, "real floating") or bool(xp.isfinite(xp.sum(x))):
+            continue
+        bad = ~xp.isfinite(x)
+        if not bool(xp.any(bad)):
+            continue
+        flat = int(xp.argmax(xp.astype(xp.reshape(bad, (-1,)), xp.int32)))
+        place: list[int] = []
+        for length in reversed(x.shape):
+            flat, i = divmod(flat, length)
+            place.insert(0, i)
+        value = float(x[tuple(place)])
+        count = int(xp.sum(xp.astype(bad, xp.int64)))
+        raise DataError(
+            f"Expected numbers in {name}{path}, got {value} at {place}, of sample {place[0]}"
+            f"{f', and {count - 1} more' if count > 1 else ''}. Leave such samples out, or fill "
+            "them with the column's mean."
+        )
+
+
+def require_samples(x: Any) -> int:
+    """How many samples there are; refuse what is no batch of samples, or an empty one."""
+    for a in tree.leaves(x):
+        if a.ndim == 0 or a.shape[0] == 0:
+            raise ShapeError(f"Expected samples, x of shape (n, ...), got shape {tuple(a.shape)}.")
+    return samples(x)
 
 
 def slices(n: int, batch_size: int) -> Iterator[slice]:

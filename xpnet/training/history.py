@@ -1,6 +1,7 @@
 """History: what a training went through, a row an epoch."""
 
 import csv
+import math
 import os
 from pathlib import Path
 
@@ -20,6 +21,7 @@ class History:
                          epoch younger than those of the test. A column for each metric.
         test_loss        the mean over the test data, with the weights at the epoch's end;
         test_accuracy    absent where there are no test data
+        lr               the learning rate of the epoch's last step
         seconds          of the epoch, its test included
         samples_per_s    training samples a second, the test left out
 
@@ -28,6 +30,9 @@ class History:
     rows : list of dict of str to float
     interrupted : bool
         Whether Ctrl-C ended the training before its last epoch did.
+    kept : int or None
+        The epoch whose weights the model was given back at the end (`EarlyStopping`); None: it
+        has the last ones.
 
     Examples
     --------
@@ -41,6 +46,7 @@ class History:
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.interrupted = False
+        self.kept: int | None = None
 
     def append(self, row: Row) -> None:
         """Add the row of an epoch that is over."""
@@ -53,19 +59,23 @@ class History:
         return column in self.columns
 
     def __getitem__(self, column: str) -> list[float]:
-        return [row[column] for row in self.rows]
+        if self.rows and column not in self.columns:
+            raise KeyError(f"{column!r}; there are {', '.join(self.columns)}")
+        return [row.get(column, math.nan) for row in self.rows]
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns, in order; none before the first row."""
-        return list(self.rows[0]) if self.rows else []
+        return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write all rows as comma-separated values, a line of names first, to six digits."""
         with replacing(path) as temporary, Path(temporary).open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.columns or ["epoch"])
-            writer.writerows([f"{value:.6g}" for value in row.values()] for row in self.rows)
+            for row in self.rows:  # a place stays empty where a row lacks what another has
+                cells = (row.get(column) for column in self.columns)
+                writer.writerow(["" if cell is None else f"{cell:.6g}" for cell in cells])
 
     def __repr__(self) -> str:
         return f"History({len(self)} epochs{', interrupted' if self.interrupted else ''})"

@@ -27,6 +27,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.before: Any = None
         self.held, self.pressed = False, -math.inf
+        self.busy, self.came = False, False
 
     def listen(self) -> Self:
         """Begin the block; for good, if nothing ends it."""
@@ -40,8 +41,19 @@ class Interrupts:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         # Not SIG_IGN for what is held: processes started meanwhile would inherit that.
         before, self.pressed = self.pressed, time.monotonic()
-        if not self.held and self.pressed - before > 1.0:  # an impatient second is the first still
-            raise KeyboardInterrupt
+        if self.held or self.pressed - before <= 1.0:  # an impatient second is the first still
+            return
+        if self.busy and not self.came:
+            self.came = True
+            return
+        raise KeyboardInterrupt
+
+    def later(self) -> "_Later":
+        """A block within this one that Ctrl-C does not break off: it comes at the block's end.
+
+        So a step is done whole or not at all. Whoever presses again, a second later, breaks it off.
+        """
+        return _Later(self)
 
     def hold(self) -> None:
         """From here to the end of the block, Ctrl-C does nothing."""
@@ -54,6 +66,23 @@ class Interrupts:
         before = self.before
         if before is not None and signal.getsignal(signal.SIGINT) is self:
             signal.signal(signal.SIGINT, before)
+
+
+class _Later:
+    """What `later` gives: no generator, since there is one a step."""
+
+    __slots__ = ("interrupts",)
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self.interrupts = interrupts
+
+    def __enter__(self) -> None:
+        self.interrupts.busy, self.interrupts.came = True, False
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        self.interrupts.busy = False
+        if self.interrupts.came and kind is None:
+            raise KeyboardInterrupt
 
 
 def hold() -> None:

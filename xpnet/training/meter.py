@@ -1,14 +1,17 @@
 """Meter: means over many batches, added up where the batches are."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
+from xpnet import tree
 from xpnet.autodiff import data_of
-from xpnet.backend import to_numpy
+from xpnet.backend import current, to_numpy
+from xpnet.errors import ShapeError
 from xpnet.namespace import array_namespace
 
-Metric = Callable[[Any, Any], Any]
+Metric = Any  # a function (y, t) -> mean, or an object with update, compute, reset and name
 
 
 class Meter:
@@ -19,23 +22,32 @@ class Meter:
 
     Parameters
     ----------
-    metrics : sequence of functions `(y, t) -> mean over the batch`
-        Each figure is called like its function.
+    metrics : sequence of metrics
+        Functions `(y, t) -> mean over the batch`, each figure called like its function; and objects
+        with `update(y, t)`, `compute()`, `reset()` and `name`, as those of `xpnet.metrics` that
+        are no means. The meter has objects of its own, copies of these.
     """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
-        self.metrics = metrics
-        self.names = ["loss", *(metric.__name__ for metric in metrics)]
+        self.means = [metric for metric in metrics if not hasattr(metric, "compute")]
+        self.wholes = [deepcopy(metric) for metric in metrics if hasattr(metric, "compute")]
+        for metric in self.wholes:
+            metric.reset()
+        self.order = ["loss", *map(name_of, metrics)]
+        self.names = ["loss", *map(name_of, self.means)]
         self.sums: list[Any] = []
         self.seen = 0
 
     def add(self, loss: Any, y: Any, t: Any) -> None:
         """Count a batch: its loss, a mean over its samples, and its metrics."""
-        n, y = t.shape[0], data_of(y)
-        means = [data_of(loss), *(metric(y, t) for metric in self.metrics)]
+        n = samples(t)
+        y = tree.map(data_of, y) if isinstance(y, (tuple, list, dict)) else data_of(y)
+        means = [data_of(loss), *(metric(y, t) for metric in self.means)]
         news = [mean * float(n) for mean in means]
         old = self.sums
         self.sums = [a + b for a, b in zip(old, news, strict=True)] if old else news
+        for metric in self.wholes:
+            metric.update(y, t)
         self.seen += n
 
     def read(self) -> dict[str, float]:
@@ -45,3 +57,53 @@ class Meter:
         xp = array_namespace(*self.sums)
         sums = to_numpy(xp.stack(self.sums)).tolist()
         return {name: s / self.seen for name, s in zip(self.names, sums, strict=True)}
+
+    def result(self, means: dict[str, float] | None = None) -> dict[str, float]:
+        """The means, and what is no mean: a transfer for each of these. For an epoch's end.
+
+        `means` is what `read` just gave, if it was asked.
+
+        Raises
+        ------
+        ShapeError
+            A metric is no number.
+        """
+        figures = dict(means or self.read())
+        for metric in self.wholes:
+            value = to_numpy(metric.compute())
+            if value.shape != ():
+                raise ShapeError(
+                    f"The metric {name_of(metric)} is no number, but an array of shape "
+                    f"{value.shape}: a history has no place for it. Compute it after the training, "
+                    'or take a mean, as average="macro".'
+                )
+            figures[name_of(metric)] = float(value)
+        return {name: figures[name] for name in self.order}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added up so far: the arrays themselves."""
+        return {
+            "seen": self.seen,
+            "sums": dict(zip(self.names, self.sums, strict=False)),
+            "metrics": {name_of(metric): metric.state_dict() for metric in self.wholes},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, with arrays of any library."""
+        there, own = current(), dict(state["metrics"])
+        sums = [there.asarray(state["sums"][name]) for name in self.names if state["sums"]]
+        for metric in self.wholes:
+            metric.load_state_dict(tree.map(there.asarray, own[name_of(metric)]))
+        self.seen, self.sums = int(state["seen"]), sums
+
+
+def name_of(metric: Metric) -> str:
+    """What a metric's column is called."""
+    name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
+    return str(name or type(metric).__name__)
+
+
+def samples(batch: Any) -> int:
+    """How many samples a batch has: an array, or a tuple or dict of these."""
+    array = batch if hasattr(batch, "shape") else tree.leaves(batch)[0]
+    return int(array.shape[0])

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet.backend import Array, current
 from xpnet.errors import StateError
-from xpnet.layers import MLP
+from xpnet.layers import MLP, Layer
 from xpnet.namespace import array_namespace
 from xpnet.serialization import load_file, replacing, save, set_state
 from xpnet.training.callback import Callback
+from xpnet.training.checkpoint import sweep
 from xpnet.training.evaluation import predict
 
 if TYPE_CHECKING:
@@ -28,13 +29,25 @@ class Run(Callback):
         config.json          every setting, the versions, and the result
         curves.png           drawn by the caller at the end, since that needs matplotlib
 
+    and, of a training that has a callback `Checkpoint(path)`,
+
+        last.safetensors     the training itself, to go on from
+        best.safetensors     and as it was after its best epoch
+
+    The weights are those that were tested: the averaged ones, if there is an average; and those of
+    the best epoch, once `EarlyStopping` has given them back.
+
     Parameters
     ----------
     path : str or path-like
         The folder; it is made when the training starts. One that is there must be empty.
     config : dict
-        The settings to write down. Needed are "architecture", the arguments of the `MLP` to be
-        rebuilt (in_features, hidden, out_features, activation), "dtype", "dataset", "data_dir".
+        The settings to write down. Needed are "architecture", what the model is built from again,
+        "dtype", "dataset", "data_dir". An architecture is {"model": name, ...} with the arguments
+        of `xpnet.models.build` (input_shape, outputs, and the model's own options); or, without
+        "model", the arguments of an `MLP` (in_features, hidden, out_features, activation).
+    again : bool
+        Whether the folder is that of a training that goes on, with its files; they are replaced.
 
     Raises
     ------
@@ -44,12 +57,18 @@ class Run(Callback):
 
     MODEL, HISTORY, CONFIG, CURVES = "model.safetensors", "history.csv", "config.json", "curves.png"
 
-    def __init__(self, path: str | os.PathLike[str], config: dict[str, Any]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], config: dict[str, Any], again: bool = False
+    ) -> None:
         self.path, self.config = Path(path), config
-        require_free(self.path)
+        if not again:
+            require_free(self.path)
+        elif not (self.path / self.MODEL).is_file():
+            raise StateError(f"{self.path}: expected the folder of a run, with {self.MODEL}.")
 
     def on_start(self, trainer: "Trainer") -> None:
         """Make the folder: a disk that is full or read-only is found out now."""
+        sweep(self.path, self.MODEL, self.HISTORY, self.CONFIG)
         self._write(trainer)
 
     def on_epoch(self, trainer: "Trainer") -> None:
@@ -61,9 +80,10 @@ class Run(Callback):
     def _write(self, trainer: "Trainer") -> None:
         history = trainer.history
         # The test is told of the weights in the folder: those of a broken-off epoch had none.
-        tested = history.rows[-1] if len(history) and not history.interrupted else {}
+        tested = history.rows[(history.kept or 0) - 1] if len(history) else {}
+        tested = {} if history.interrupted else tested
         result = {
-            "finished": len(history) == trainer.epochs,
+            "finished": len(history) == trainer.epochs or trainer.stopped,
             "interrupted": history.interrupted,
             "epochs": trainer.epochs,
             "epochs_finished": len(history),
@@ -74,7 +94,8 @@ class Run(Callback):
         everything = {**self.config, **result, "versions": versions()}
         text = json.dumps(everything, indent=2, allow_nan=False)
         self.path.mkdir(parents=True, exist_ok=True)
-        save(trainer.model, self.path / self.MODEL, {"xpnet": text})
+        with trainer.averaged():
+            save(trainer.model, self.path / self.MODEL, {"xpnet": text})
         history.write_csv(self.path / self.HISTORY)
         with replacing(self.path / self.CONFIG) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
@@ -89,7 +110,7 @@ class TrainedModel(NamedTuple):
     state : dict of str to numpy.ndarray
         The weights.
     architecture : dict
-        The arguments of the `MLP` that they are of.
+        What they are the weights of: see `Run`.
     dtype : str
         The type that it was trained in.
     dataset : str
@@ -108,22 +129,22 @@ class TrainedModel(NamedTuple):
     epochs: int
     epochs_finished: int
 
-    def build(self) -> MLP:
+    def build(self) -> Layer:
         """The model with its weights, on the current backend.
 
         Raises
         ------
         StateError
-            The description is no `MLP`'s, or the weights are another model's.
+            The description is no model's, or the weights are another model's.
         """
         try:
-            model = MLP(**self.architecture, weight="zeros")
-        except (TypeError, ValueError) as error:
+            model = _built(self.architecture)
+        except (KeyError, TypeError, ValueError) as error:
             raise _no_model(self.file, repr(error)) from error
         set_state(model, self.state, self.file)
         return model
 
-    def scores(self, model: MLP, x: Any) -> Array:
+    def scores(self, model: Layer, x: Any) -> Array:
         """`predict(model, x)`, of the model that `build` gave.
 
         Raises
@@ -177,6 +198,17 @@ _KINDS = {  # what the metadata say of a model, and as what
     "epochs": int,
     "epochs_finished": int,
 }
+
+
+def _built(architecture: dict[str, Any]) -> Layer:
+    """The model that an architecture describes; its weights are to be replaced."""
+    if "model" not in architecture:
+        return MLP(**architecture, weight="zeros")
+    from xpnet import models
+
+    options = {"rng": 0} | architecture
+    name, shape = options.pop("model"), options.pop("input_shape")
+    return models.build(name, tuple(shape), options.pop("outputs"), **options)
 
 
 def _no_model(file: Path, reason: str) -> StateError:

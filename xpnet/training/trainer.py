@@ -1,25 +1,33 @@
 """Trainer: the loop of every training, once."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xpnet.backend import Array, current
-from xpnet.errors import TrainingError
+from xpnet.backend import Array, to_numpy
+from xpnet.data.loader import DataLoader
+from xpnet.errors import DataError, TrainingError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
-from xpnet.optimizers import Optimizer
+from xpnet.optimizers import ExponentialMovingAverage, Optimizer
 from xpnet.random import default_rng
-from xpnet.training import evaluation
+from xpnet.training import checkpoint, evaluation
+from xpnet.training.batches import Loader, loader_of, pair
 from xpnet.training.callback import Callback, Progress
-from xpnet.training.evaluation import Data
 from xpnet.training.history import History, Row
 from xpnet.training.interrupt import Interrupts
-from xpnet.training.meter import Meter, Metric
+from xpnet.training.learner import Learner
+from xpnet.training.meter import Meter, Metric, samples
+
+if TYPE_CHECKING:
+    from xpnet.precision import MixedPrecision
+
+clock = time.perf_counter
 
 
-class Trainer:
+class Trainer(Learner):
     """Fits a model to data.
 
     Parameters
@@ -30,16 +38,31 @@ class Trainer:
         One of `xpnet.functions`, say `softmax_cross_entropy`.
     optimizer : Optimizer
         Of the model's parameters.
-    metrics : sequence of functions `(y, t) -> mean over the batch`
-        What else to measure; each gives a column called like the function. See `xpnet.metrics`.
+    metrics : sequence of metrics
+        What else to measure; each gives a column called like it. See `xpnet.metrics`: functions
+        `(y, t) -> mean over the batch`, and objects for what is no mean, as `F1()`.
     callbacks : sequence of Callback
         Who looks on.
-    rng : int, numpy.random.Generator or None
-        Where the order of the samples comes from; None: the generator of `xpnet.manual_seed`. It
-        is drawn on the host, so one seed gives the same batches on every backend.
+    rng, seed : int, numpy.random.Generator or None
+        Two names of one thing: where the order of the samples comes from. None: the generator of
+        `xpnet.manual_seed`. It is drawn on the host, so one seed gives the same batches on every
+        backend.
     log_every : float
         Seconds between two log lines: only then, and at an epoch's end, is a number brought from
         the device to the host.
+    schedule : function `step -> factor`, optional
+        What the learning rate is multiplied by in each step, from 0; see `xpnet.schedules`.
+    clip : float or function of the parameters, optional
+        The norm that the gradients, all together, are cut to; or what else is done to them, say
+        `lambda parameters: clip_grad_value(parameters, 0.5)`.
+    accumulate : int
+        So many batches make a step: one on the mean over all their samples. The last step of an
+        epoch is one on the batches that are left.
+    precision : {"float16", "bfloat16"} or MixedPrecision, optional
+        The type to compute in, where weights stay float32: see `xpnet.precision`.
+    average : float or ExponentialMovingAverage, optional
+        The decay of a moving average of the weights, say 0.999. `evaluate`, `predict` and the test
+        are of the averaged weights.
 
     Attributes
     ----------
@@ -47,6 +70,10 @@ class Trainer:
         Of the last `fit`.
     epochs : int
         How many the last `fit` was asked for.
+    batch, steps : int
+        The batches that the running epoch has learned, and the steps of the whole training.
+    resumed, tested : bool
+        Whether the last `fit` went on from a checkpoint, and whether it had test data.
     """
 
     def __init__(
@@ -58,117 +85,226 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         rng: Any = None,
         log_every: float = 0.25,
+        *,
+        seed: Any = None,
+        schedule: Callable[[int], float] | None = None,
+        clip: float | Callable[[Any], Any] | None = None,
+        accumulate: int = 1,
+        precision: "str | MixedPrecision | None" = None,
+        average: float | ExponentialMovingAverage | None = None,
     ) -> None:
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+        super().__init__(
+            model, loss, optimizer,
+            schedule=schedule, clip=clip, accumulate=accumulate, precision=precision, average=average,
+        )  # fmt: skip
         self.metrics, self.callbacks, self.log_every = metrics, callbacks, log_every
+        rng = seed if rng is None else rng
         self.rng = rng if rng is None else default_rng(rng)
-        self.history, self.epochs = History(), 0
+        self.loader: Loader | None = None
+        self._begin(0)
+
+    def _begin(self, epochs: int) -> None:
+        self.history, self.epochs, self.meter = History(), epochs, Meter(self.metrics)
+        self.begin()
+        self.batch, self.seconds = 0, 0.0
+        self.resumed = self.tested = self.stopped = False
+        self.interrupts = Interrupts()
+
+    # --- the loop ---------------------------------------------------------------------------
 
     def fit(
-        self, train: Data, test: Data | None = None, epochs: int = 10, batch_size: int = 100
+        self,
+        train: Any,
+        test: Any = None,
+        epochs: int = 10,
+        batch_size: int = 100,
+        resume: str | os.PathLike[str] | None = None,
     ) -> History:
         """Go through the training data `epochs` times, in a new order each time.
 
         Parameters
         ----------
-        train, test : (x, t)
+        train, test : (x, t), DataLoader, or iterable of batches (x, t)
             Arrays of any library, or nested lists, of shapes (n, ...) and (n, ...). They are sent
-            to the device once, for the whole run, and must fit there. `test`, if given, is
-            measured after each epoch.
+            to the device once, for the whole run, and must fit there; of a model of several
+            inputs, x is a tuple of arrays. A loader or iterable has batches of its own, in an
+            order of its own. `test`, if given, is measured after each epoch.
         epochs, batch_size : int
-            1 or more. The last batch of an epoch may be smaller.
+            1 or more, `batch_size` not above the number of samples. The last batch of an epoch may
+            be smaller.
+        resume : path, optional
+            A checkpoint to go on from, of a training that was made in the same way. What it had
+            done is done: `epochs` counts from its beginning.
 
         Returns
         -------
         History
-            With a row for each finished epoch. Ctrl-C ends `fit` early and raises nothing: the
-            model keeps what it has learned, and `history.interrupted` is True. The callbacks'
-            `on_end` is not interrupted.
+            With a row for each finished epoch. Ctrl-C ends `fit` early, after the step that runs,
+            and raises nothing: the model keeps what it has learned, and `history.interrupted` is
+            True. The callbacks' `on_end` is not interrupted.
 
         Raises
         ------
         ShapeError, DataError
             There are no data, they do not fit the model or the device, or a label is no class of
             the model's.
+        StateError
+            The checkpoint is damaged, or another training's. The trainer is as it was.
         TrainingError
             The loss, of the training or of the test, became infinite or NaN.
         """
         if epochs < 1:
             raise ValueError(f"Expected epochs >= 1, got {epochs}.")
-        train = evaluation.prepared(self.model, train)
-        test = evaluation.prepared(self.model, test) if test else None
-        self.history, self.epochs = History(), epochs
+        loader = self._loader(train, batch_size, drawn=resume is None)
+        test = None if test is None else evaluation.opened(self.model, test)
+        self._start(epochs, loader, resume)
+        self.tested = test is not None
         self.model.train()
-        with Interrupts() as interrupts:
+        with self.interrupts as interrupts:
             try:
                 self._tell("on_start")
-                for epoch in range(1, epochs + 1):
-                    self.history.append(self._epoch(epoch, train, test, batch_size))
-                    self._tell("on_epoch")
+                while len(self.history) < epochs and not self.stopped:
+                    row = self._epoch(loader, test)
+                    with interrupts.later():
+                        self._turn(row)
                 interrupts.hold()
             except KeyboardInterrupt:
                 interrupts.hold()
-                self.history.interrupted = len(self.history) < epochs
+                self.history.interrupted = len(self.history) < epochs and not self.stopped
+            except BaseException as error:
+                self._tell("on_error", error)
+                raise
             self._tell("on_end")
         return self.history
 
-    def _epoch(self, epoch: int, train: Data, test: Data | None, batch_size: int) -> Row:
+    def _epoch(self, loader: Loader, test: Any) -> Row:
         """All samples once, then the test: a row of the history."""
-        (x, t), xp, clock = train, array_namespace(train[0]), time.perf_counter
-        order = current().asarray(default_rng(self.rng).permutation(x.shape[0]))  # one transfer
-        meter, progress = Meter(self.metrics), Progress(epoch, self.epochs, 0, x.shape[0], {}, 0.0)
-        begin = logged = clock()
-        for part in evaluation.slices(x.shape[0], batch_size):
-            batch = order[part]
-            xb, tb = xp.take(x, batch, axis=0), xp.take(t, batch, axis=0)
-            y, loss = self.step(xb, tb)
-            meter.add(loss, y, tb)
-            if clock() - logged >= self.log_every or meter.seen == progress.samples:
-                figures = meter.read()
-                logged, speed = clock(), meter.seen / (clock() - begin)
-                progress = progress._replace(seen=meter.seen, figures=figures, samples_per_s=speed)
-                when = f"in epoch {epoch}, within its first {meter.seen} samples"
-                self._require_finite("loss", figures["loss"], when)
-                self._tell("on_log", progress)
-        row: Row = {"epoch": epoch, **_named("train", progress.figures)}
+        epoch, watching = len(self.history) + 1, self._watching()
+        self._before, self._begun, self._seen = self.seconds, clock(), self.meter.seen
+        logged, line, means = clock(), -1, None
+        for batch in loader.epoch(epoch, self.batch):
+            x, t = pair(batch, f"batch {self.batch} of epoch {epoch}")
+            with self.interrupts.later():
+                self.whole = False
+                y, loss = self.step(x, t)
+                self.meter.add(loss, y, t)
+                self.batch += 1
+                self.seconds = self._before + clock() - self._begun
+                self.whole = not self.gathered
+            if clock() - logged >= self.log_every:
+                means = self._log(epoch, self.meter.read())
+                logged, line = clock(), self.batch
+            for callback in watching:
+                callback.on_step(self)
+        if self.gathered:  # of several that make a step
+            with self.interrupts.later():
+                self.update()
+        if not self.batch:
+            raise DataError(
+                f"Epoch {epoch} has no batches: expected data that can be gone through."
+            )
+        if line != self.batch:
+            means = self._log(epoch, self.meter.read())
+        figures = self.meter.result(means)
+        row: Row = {"epoch": epoch, **_named("train", figures)}
+        speed = (self.meter.seen - self._seen) / (clock() - self._begun)
         if test is not None:
-            figures = evaluation.measured(self.model, self.loss, test, self.metrics)
+            with self.averaged():
+                figures = evaluation.measured(self.model, self.loss, test, self.metrics)
             self._require_finite("test loss", figures["loss"], f"after epoch {epoch}")
             row |= _named("test", figures)
-        return row | {"seconds": clock() - begin, "samples_per_s": progress.samples_per_s}
+        self.seconds = self._before + clock() - self._begun
+        return row | {"lr": self.lr, "seconds": self.seconds, "samples_per_s": speed}
 
-    def step(self, x: Array, t: Array) -> tuple[Any, Any]:
-        """Learn from one batch: forward, backward, update. Nothing comes to the host.
+    # --- the model ----------------------------------------------------------------------------
 
-        Returns
-        -------
-        y, loss : Variables
-            The model's output and its loss, before the update.
-        """
-        y = self.model(x)
-        loss = self.loss(y, t)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return y, loss
-
-    def evaluate(self, data: Data, batch_size: int = evaluation.BATCH) -> dict[str, float]:
+    def evaluate(self, data: Any, batch_size: int = evaluation.BATCH) -> dict[str, float]:
         """The mean loss and metrics over `data`, by name: see `xpnet.training.evaluate`."""
-        return evaluation.evaluate(self.model, self.loss, data, self.metrics, batch_size)
+        with self.averaged():
+            return evaluation.evaluate(self.model, self.loss, data, self.metrics, batch_size)
 
     def predict(self, x: Any, batch_size: int = evaluation.BATCH) -> Array:
         """The model's output for `x`: see `xpnet.training.predict`."""
-        return evaluation.predict(self.model, x, batch_size)
+        with self.averaged():
+            return evaluation.predict(self.model, x, batch_size)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint, for `fit(resume=path)`: see `xpnet.training.checkpoint`."""
+        checkpoint.save(self, path)
+
+    def stop(self) -> None:
+        """End the training after the epoch that runs; for callbacks."""
+        self.stopped = True
+
+    # --- within -------------------------------------------------------------------------------
+
+    def _loader(self, data: Any, batch_size: int, drawn: bool) -> Loader:
+        """The data of a training as epochs of batches; arrays are checked, and go to the device."""
+        if not isinstance(data, tuple):
+            return loader_of(data)
+        x, t = evaluation.checked(self.model, data)
+        n = samples(t)
+        if batch_size > n:
+            raise DataError(
+                f"A batch of {batch_size} is larger than the data, {n} samples. Take a batch_size "
+                f"of {n} or less."
+            )
+        seed = int(default_rng(self.rng).integers(2**63)) if drawn else 0  # or the checkpoint's
+        return DataLoader(x, t, batch_size=batch_size, shuffle=True, seed=seed, resident=True)
+
+    def _start(self, epochs: int, loader: Loader, resume: str | os.PathLike[str] | None) -> None:
+        """Begin a new history; or go on with that of a checkpoint, if it fits."""
+        before = dict(vars(self))
+        self._begin(epochs)
+        self.loader = loader
+        if resume is not None:
+            try:
+                checkpoint.load(self, resume)
+            except BaseException:
+                vars(self).update(before)
+                raise
+            self.resumed = True
+
+    def _turn(self, row: Row) -> None:
+        """An epoch is over: its row, and nothing of the next one yet."""
+        self.whole = False
+        self.history.append(row)
+        self.batch, self.seconds, self.meter = 0, 0.0, Meter(self.metrics)
+        self.whole = True
+        self._tell("on_epoch")
+
+    def _log(self, epoch: int, figures: dict[str, float]) -> dict[str, float]:
+        """Tell of the means so far; refuse to go on if the loss is none."""
+        seen, total = self.meter.seen, self.loader and self.loader.samples
+        speed = (seen - self._seen) / (clock() - self._begun)
+        self._tell("on_log", Progress(epoch, self.epochs, seen, total or 0, figures, speed))
+        when = f"in epoch {epoch}, within its first {seen} samples"
+        self._require_finite("loss", figures["loss"], when)
+        return figures
 
     def _require_finite(self, name: str, loss: float, when: str) -> None:
         if not math.isfinite(loss):
             raise TrainingError(
-                f"The {name} became {loss} {when}. Try a smaller learning rate than "
-                f"{self.optimizer.lr:g}, or look for such numbers in the data."
+                f"The {name} became {loss} {when}. {self._first_that_is_not_finite()}Try a smaller "
+                f"learning rate than {self.lr:g}, or look for such numbers in the data."
             )
 
+    def _first_that_is_not_finite(self) -> str:
+        for name, x in self.model.state_dict().items():
+            xp = array_namespace(x)
+            if not bool(to_numpy(xp.all(xp.isfinite(x)))):
+                return f"By then {name} was not finite: StopOnNaN tells where it began. "
+        return ""
+
+    def _told(self) -> list[Callback]:
+        return sorted(self.callbacks, key=lambda callback: callback.order)
+
+    def _watching(self) -> list[Callback]:
+        """The callbacks that want to be told of each step."""
+        return [c for c in self._told() if type(c).on_step is not Callback.on_step]
+
     def _tell(self, event: str, *args: Any) -> None:
-        for callback in self.callbacks:
+        for callback in self._told():
             getattr(callback, event)(self, *args)
 
 

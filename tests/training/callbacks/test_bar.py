@@ -1,0 +1,102 @@
+"""What a training shows: lines anywhere, a bar on a terminal alone."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+import xpnet
+from xpnet import functions as F
+from xpnet.metrics import accuracy
+from xpnet.training import Callback, Checkpoint, ProgressBar, Trainer
+
+
+def make(bar, *callbacks, lr=0.1, metrics=(accuracy,)):
+    model = xpnet.MLP(4, 8, 3, rng=0)
+    optimizer = xpnet.SGD(model.parameters(), lr)
+    return Trainer(
+        model, F.softmax_cross_entropy, optimizer, metrics, [bar, *callbacks], 0, log_every=0.0
+    )
+
+
+def screen(width=100, **options):
+    return Console(file=io.StringIO(), width=width, highlight=False, soft_wrap=True, **options)
+
+
+def shown(console):
+    return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", console.file.getvalue())
+
+
+def test_where_there_is_no_terminal_there_are_lines(clusters, capsys):
+    """On standard output, as it is when the bar is made."""
+    history = make(ProgressBar()).fit(clusters, clusters, 2, 20)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    head, *lines = out.splitlines()
+    assert head == "epoch  train loss  accuracy   test loss  accuracy   seconds  samples/s"
+    for row, line in zip(history.rows, lines, strict=True):
+        epoch, loss, share, test_loss, test_share, _seconds, _speed = line.split()
+        assert (int(epoch), len(line)) == (row["epoch"], len(head))
+        assert (loss, test_loss) == (f"{row['train_loss']:.4f}", f"{row['test_loss']:.4f}")
+        assert (share, test_share) == (
+            f"{row['train_accuracy']:.2%}",
+            f"{row['test_accuracy']:.2%}",
+        )
+
+
+def test_columns_are_those_of_the_training(clusters):
+    """No test data, other metrics: an error is no share."""
+
+    def mean_absolute_error(y, t):
+        return xpnet.current().asarray(0.25)
+
+    console = screen()
+    make(ProgressBar(console), metrics=[mean_absolute_error]).fit(clusters, None, 1, 20)
+    head, line = console.file.getvalue().splitlines()
+    assert head == "epoch  train loss  mean absolute error   seconds  samples/s"
+    assert line.split()[2] == "0.2500"
+
+
+def test_on_a_terminal_a_bar_moves_and_goes(clusters):
+    console = screen(force_terminal=True)
+    bar = ProgressBar(console)
+    make(bar).fit(clusters, clusters, 2, 20)
+    text = shown(console)
+    assert re.search(
+        r"epoch 2/2 ━+ 0:00:00 left  loss \d\.\d{4}  accuracy \d+\.\d\d%  [\d,]+ sam", text
+    )
+    assert bar.bar is None
+    assert console.file.getvalue().rindex("\x1b[?25h") > console.file.getvalue().rindex("\x1b[?25l")
+
+
+def test_a_stream_has_a_bar_of_epochs(clusters):
+    console = screen(force_terminal=True)
+    make(ProgressBar(console)).fit([clusters], None, 3)
+    assert "epoch 3/3 ━" in shown(console)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_error_takes_the_bar_down(clusters):
+    """The cursor is there again."""
+    console = screen(force_terminal=True)
+    bar = ProgressBar(console)
+    with pytest.raises(xpnet.TrainingError):
+        make(bar, lr=1e30).fit(clusters, None, 2, 20)
+    assert bar.bar is None
+    assert console.file.getvalue().rindex("\x1b[?25h") > console.file.getvalue().rindex("\x1b[?25l")
+
+
+def test_a_training_that_goes_on_shows_what_was(clusters, tmp_path):
+    """The table is whole."""
+
+    class Stop(Callback):
+        def on_log(self, trainer, progress):
+            if progress.epoch == 3:
+                raise KeyboardInterrupt
+
+    make(Checkpoint(tmp_path), Stop()).fit(clusters, clusters, 4, 20)
+    console = screen()
+    trainer = make(ProgressBar(console))
+    trainer.fit(clusters, clusters, 4, 20, resume=tmp_path / Checkpoint.LAST)
+    assert [line.split()[0] for line in console.file.getvalue().splitlines()[1:]] == list("1234")

@@ -1,0 +1,178 @@
+"""Where the first number that is none arose: data, layer, gradient, loss or step."""
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import functions as F
+from xpnet.training import Callback, Checkpoint, StopOnNaN, Trainer, checkpoint
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+class Bad(xpnet.Layer):
+    """Hands x on, until so many calls in training were made; then f(x)."""
+
+    def __init__(self, calls, f):
+        self.calls, self.f, self.seen = calls, f, 0
+
+    def forward(self, x):
+        self.seen += self.training
+        return self.f(x) if self.seen > self.calls else x
+
+
+def make(*callbacks, calls=8, f=lambda x: F.log(0.0 * x), loss=F.softmax_cross_entropy, **options):
+    model = xpnet.Sequential(
+        xpnet.Affine(4, 8, rng=0), xpnet.Sequential(xpnet.ReLU(), Bad(calls, f)), xpnet.Affine(8, 3, rng=1)
+    )  # fmt: skip
+    optimizer = xpnet.SGD(model.parameters(), options.pop("lr", 0.1))
+    return Trainer(model, loss, optimizer, (), [StopOnNaN(), *callbacks], 0, **options)
+
+
+def test_the_layer_is_named(backend, clusters):
+    """In the ninth step, of which the log line comes to know after the eleventh.
+
+    `Bad` counts its calls, so it is bad from the beginning when the epoch is done again: what
+    matters is its name.
+    """
+    trainer = make(log_every=1e9)
+    start = {name: xpnet.to_numpy(x).copy() for name, x in trainer.model.state_dict().items()}
+    said = (
+        r"loss became (nan|-?inf|inf): in epoch 1, batch 0, layers\.1\.layers\.1 = Bad\(\) was the"
+    )
+    with pytest.raises(
+        xpnet.TrainingError, match=said + r" first layer whose output was not finite"
+    ):
+        trainer.fit(clusters, None, 1, 10)
+    for name, x in trainer.model.state_dict().items():
+        np.testing.assert_array_equal(xpnet.to_numpy(x), start[name])
+
+
+def test_the_step_is_found(clusters):
+    """What goes wrong by weights goes wrong again in the same batch, of the second epoch."""
+    grown = []
+
+    class Grow(Callback):
+        def on_step(self, trainer):
+            grown.append(trainer.batch)
+
+    model = xpnet.MLP(4, 8, 3, rng=0)
+    optimizer = xpnet.SGD(model.parameters(), 0.1)
+    schedule = lambda step: 1e25 if step == 14 else 1.0  # noqa: E731 - one step is too far
+    trainer = Trainer(
+        model,
+        F.softmax_cross_entropy,
+        optimizer,
+        (),
+        [StopOnNaN(), Grow()],
+        0,
+        1e9,
+        schedule=schedule,
+    )
+    with pytest.raises(
+        xpnet.TrainingError, match=r"epoch 2, batch 4, (layers\.\d|model)"
+    ) as caught:
+        trainer.fit(clusters, None, 3, 10)
+    assert "weights of batch 0 again" in str(caught.value)
+    assert len(grown) == 22
+    assert all(np.isfinite(x).all() for x in trainer.model.state_dict().values())
+
+
+def test_a_gradient_alone_can_be_bad(clusters):
+    """sqrt(0) is a number, its slope is none: the ReLU before it is given it."""
+    trainer = make(calls=0, f=lambda x: x + F.sqrt(0.0 * x))
+    said = r"layers\.1\.layers\.0 = ReLU\(\) was the first layer whose output's gradient was not"
+    with pytest.raises(xpnet.TrainingError, match=said):
+        trainer.fit(clusters, None, 2, 10)
+
+
+def test_a_loss_alone_can_be_bad(clusters):
+    trainer = make(calls=9**9, loss=lambda y, t: F.mean(y * 0.0) / 0.0)
+    with pytest.raises(
+        xpnet.TrainingError, match="layers gave numbers, and the loss of these was none"
+    ):
+        trainer.fit(clusters, None, 2, 10)
+
+
+def test_data_that_are_none_are_told_from_layers(clusters):
+    """Of a list of batches nobody has looked at before."""
+    x, t = clusters
+    wrong = x.copy()
+    wrong[70, 1] = np.nan
+    batches = [(a[i : i + 55], t[i : i + 55]) for a in (wrong,) for i in (0, 55)]
+    with pytest.raises(xpnet.TrainingError, match="epoch 1, batch 1, the data had NaN .* in x"):
+        make(calls=9**9).fit(batches, None, 2)
+
+
+def test_a_parameters_gradient_alone(clusters):
+    """A parameter that no layer's output goes through with a slope: the loss has it to itself."""
+
+    class Own(xpnet.Layer):
+        def __init__(self):
+            self.linear, self.scale = xpnet.Affine(4, 3, rng=0), xpnet.layers.base.Parameter([0.0])
+
+        def forward(self, x):
+            return self.linear(x)
+
+    model = Own()
+    trainer = Trainer(
+        model,
+        lambda y, t: F.softmax_cross_entropy(y, t) + F.sum(F.sqrt(model.scale)),
+        xpnet.SGD(model.parameters(), 0.1), (), [StopOnNaN()], 0, 1e9,
+    )  # fmt: skip
+    with pytest.raises(xpnet.TrainingError, match="scale was the first parameter whose gradient"):
+        trainer.fit(clusters, None, 2, 10)
+
+
+def test_a_step_alone(clusters):
+    """All gradients are numbers, and the rate is not: found where the weights are."""
+    model = xpnet.MLP(4, [], 3, rng=0)
+    optimizer = xpnet.SGD(model.parameters(), 0.1)
+    trainer = Trainer(
+        model, F.softmax_cross_entropy, optimizer, (), [StopOnNaN()], 0, 1e9,
+        schedule=lambda step: 1e45,
+    )  # fmt: skip
+    with pytest.raises(
+        xpnet.TrainingError, match=r"layers\.0\.[Wb] was the first parameter that the step"
+    ):
+        trainer.fit(clusters, None, 2, 10)
+
+
+def test_what_does_not_come_again_is_said_to_be_so(clusters):
+    """Numbers from outside xpnet's streams: the second time they were others."""
+    trainer = make(f=lambda x: F.log(0.0 * x), log_every=1e9)
+    bad = trainer.model[1][1]
+
+    class Heal(Callback):
+        order = -2
+
+        def on_log(self, trainer, progress):
+            bad.calls = 9**9
+
+    trainer.callbacks = [*trainer.callbacks, Heal()]
+    with pytest.raises(xpnet.TrainingError, match="but not when the steps .* were done again"):
+        trainer.fit(clusters, None, 1, 10)
+
+
+def test_all_is_well_and_nothing_changes(clusters):
+    """Not a bit, with a copy at each log line."""
+    with_, without = make(calls=9**9, log_every=0.0), make(calls=9**9)
+    without.callbacks = []
+    a, b = with_.fit(clusters, clusters, 2, 10), without.fit(clusters, clusters, 2, 10)
+    assert (a["train_loss"], a["test_loss"]) == (b["train_loss"], b["test_loss"])
+
+
+def test_sixteen_bits_may_overflow_in_their_gradients(clusters):
+    """That is what the scale is for; outputs may not."""
+    trainer = make(calls=9**9, precision="float16", lr=1e6, log_every=0.0, accumulate=2)
+    with pytest.raises(xpnet.TrainingError, match="whose output was not finite|not when the steps"):
+        trainer.fit(clusters, None, 40, 10)
+
+
+def test_the_trainers_own_error_names_what_is_left(clusters, tmp_path):
+    """Without the callback: the first of the parameters, and who would tell more."""
+    trainer = make(Checkpoint(tmp_path), calls=3, log_every=1e9)
+    trainer.callbacks = trainer.callbacks[1:]
+    with pytest.raises(xpnet.TrainingError, match=r"then layers\.0\.W was not finite: StopOnNaN"):
+        trainer.fit(clusters, None, 1, 10)
+    assert checkpoint.read(tmp_path / Checkpoint.LAST)["position"]["steps"] == 0

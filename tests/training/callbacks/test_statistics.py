@@ -1,0 +1,169 @@
+"""Figures layer by layer: what they are, what they cost, and where they go."""
+
+import csv
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import functions as F
+from xpnet.autodiff import data_of
+from xpnet.training import Callback, Checkpoint, Statistics, Trainer
+from xpnet.training.callbacks.probe import named_layers, watching
+
+
+def make(*callbacks, log_every=1e9, **options):
+    model = xpnet.MLP(4, 8, 3, rng=0)
+    optimizer = xpnet.SGD(model.parameters(), 0.1)
+    return Trainer(
+        model, F.softmax_cross_entropy, optimizer, (), callbacks, 0, log_every, **options
+    )
+
+
+def test_the_figures_are_those_of_the_step(backend, clusters):
+    """One batch of all samples, by NumPy: outputs, slopes, weights after the step."""
+    statistics = Statistics()
+    trainer = make(statistics)
+    W1, b1, W2, b2 = (xpnet.to_numpy(p).copy() for p in trainer.model.parameters())
+    trainer.fit(clusters, None, 1, 110)
+    (row,) = statistics.rows
+    x, t = clusters
+    h = x @ W1 + b1
+    a = np.maximum(h, 0)
+    e = np.exp(a @ W2 + b2)
+    gy = (e / e.sum(axis=1, keepdims=True) - np.eye(3)[t]) / 110
+    ga = gy @ W2.T
+    expected = {
+        "epoch": 1, "step": 1,
+        "layers.0/output_mean": h.mean(), "layers.0/output_std": h.std(),
+        "layers.0/output_zeros": 0, "layers.1/output_zeros": (a == 0).mean(),
+        "layers.1/gradient_std": np.sqrt((ga**2).mean()),
+        "layers.0/gradient_std": np.sqrt(((ga * (h > 0)) ** 2).mean()),
+        "model/gradient_std": np.sqrt((gy**2).mean()),
+        "layers.2.W/grad_norm": np.linalg.norm(a.T @ gy),
+        "layers.2.W/norm": np.linalg.norm(W2 - 0.1 * a.T @ gy),
+    }  # fmt: skip
+    assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    assert len(row) == 2 + 4 * 4 + 4 * 2
+
+
+def test_a_row_a_log_line_and_a_transfer_a_row(clusters, monkeypatch):
+    """Of 11 steps an epoch the first one alone is looked at, where there is no time for a line."""
+    calls = []
+
+    def counted(x):
+        calls.append(np.shape(x))
+        return xpnet.backend.to_numpy(x)
+
+    monkeypatch.setattr("xpnet.training.callbacks.statistics.to_numpy", counted)
+    statistics = Statistics()
+    make(statistics).fit(clusters, None, 3, 10)
+    assert [row["step"] for row in statistics.rows] == [1, 12, 23]
+    assert calls == [(24,)] * 3
+    make(statistics, log_every=0.0).fit(clusters, None, 1, 10)
+    assert [row["step"] for row in statistics.rows] == list(range(1, 12))
+
+
+def test_they_change_nothing(clusters):
+    """Not a bit of the weights, and no layer has anything of its own afterwards."""
+    with_, without = make(Statistics(), log_every=0.0), make()
+    with_.fit(clusters, clusters, 2, 10)
+    without.fit(clusters, clusters, 2, 10)
+    for name, x in without.model.state_dict().items():
+        np.testing.assert_array_equal(with_.model.state_dict()[name], x)
+    assert all("_text" not in vars(layer) for layer in with_.model.sublayers())
+
+
+def test_they_go_to_a_file_and_to_the_history(clusters, tmp_path):
+    statistics = Statistics(tmp_path / "new" / "s.csv", history=True)
+    history = make(statistics, log_every=0.0).fit(clusters, None, 2, 55)
+    with (tmp_path / "new" / "s.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert float(rows[3]["layers.0.W/norm"]) == pytest.approx(
+        history["layers.0.W/norm"][1], rel=1e-5
+    )
+    assert history["layers.0.W/norm"] == [statistics.rows[i]["layers.0.W/norm"] for i in (1, 3)]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_after_an_error_what_was_seen_is_there(clusters, tmp_path):
+    """It tells why."""
+    trainer = make(Statistics(tmp_path / "s.csv"), log_every=0.0)
+    trainer.optimizer.lr = 1e30
+    with pytest.raises(xpnet.TrainingError):
+        trainer.fit(clusters, None, 2, 10)
+    assert len((tmp_path / "s.csv").read_text().splitlines()) > 1
+    assert all("_text" not in vars(layer) for layer in trainer.model.sublayers())
+
+
+def test_rows_are_kept_by_a_checkpoint(clusters, tmp_path):
+    first, then = Statistics(), Statistics()
+    make(first, Checkpoint(tmp_path)).fit(clusters, None, 2, 10)
+    make(then).fit(clusters, None, 3, 10, resume=tmp_path / Checkpoint.LAST)
+    assert then.rows[:2] == first.rows
+    assert then.rows[2]["step"] == 23
+
+
+def test_parameters_without_a_gradient_have_a_norm_alone(clusters):
+    statistics = Statistics()
+    trainer = make(statistics)
+    trainer.model[0].b.requires_grad = False
+    trainer.fit(clusters, None, 1, 110)
+    assert "layers.0.b/norm" in statistics.rows[0]
+    assert "layers.0.b/grad_norm" not in statistics.rows[0]
+
+
+def test_layers_have_the_names_of_their_parameters():
+    """Each once, also one that stands in two places."""
+    shared = xpnet.ReLU()
+    model = xpnet.Sequential(xpnet.MLP(2, 3, 2), shared, shared)
+    assert list(named_layers(model)) == [
+        "model", "layers.0", "layers.0.layers.0", "layers.0.layers.1", "layers.0.layers.2", "layers.1",
+    ]  # fmt: skip
+
+
+def test_outputs_of_many_kinds_are_seen(backend):
+    """Tuples and integers; the values and the gradients stay what they were."""
+
+    class Two(xpnet.Layer):
+        def forward(self, x):
+            return x * 2.0, [F.argmax(x), None]
+
+    seen = []
+    layer, x = Two(), xpnet.Variable(backend.asarray([1.0, 3.0]))
+    with watching(layer, lambda *found: seen.append(found), lambda *found: seen.append(found)):
+        y, (index, nothing) = layer(x)
+        F.sum(y * y).backward()
+    assert int(index) == 1
+    assert nothing is None
+    assert [name for name, _, _ in seen] == ["model", "model"]
+    for (_, _, found), expected in zip(seen, ([2.0, 6.0], [4.0, 12.0]), strict=True):
+        np.testing.assert_array_equal(xpnet.to_numpy(found), expected)
+    np.testing.assert_array_equal(xpnet.to_numpy(data_of(x.grad)), [8.0, 24.0])
+
+
+class Quiet(Callback):
+    """Looks on."""
+
+
+def test_empty_outputs_have_no_mean(clusters):
+    class Empty(xpnet.Layer):
+        def forward(self, x):
+            return x[:, :0]
+
+    class Net(xpnet.MLP):
+        def __init__(self):
+            super().__init__(4, [], 3, rng=0)
+            self.nothing = Empty()
+
+        def forward(self, x):
+            self.nothing(x * 1.0)
+            return super().forward(x)
+
+    model, statistics = Net(), Statistics()
+    optimizer = xpnet.SGD(model.parameters(), 0.1)
+    Trainer(model, F.softmax_cross_entropy, optimizer, (), [statistics, Quiet()], 0).fit(
+        clusters, None, 1, 110
+    )
+    assert not any(name.startswith("nothing") for name in statistics.rows[0])

@@ -1,0 +1,88 @@
+"""Event files, read back by TensorBoard's own reader."""
+
+import sys
+
+import pytest
+
+import xpnet
+from xpnet import functions as F
+from xpnet.metrics import accuracy
+from xpnet.training import Callback, Checkpoint, Statistics, TensorBoard, Trainer
+
+pytest.importorskip("tensorboard")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def make(*callbacks, lr=0.1):
+    model = xpnet.MLP(4, 8, 3, rng=0)
+    optimizer = xpnet.SGD(model.parameters(), lr)
+    return Trainer(
+        model, F.softmax_cross_entropy, optimizer, [accuracy], callbacks, 0, log_every=1e9
+    )
+
+
+def read(folder):
+    """{tag: [(step, value), ...]} of all files in the folder."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return {
+        tag: [(event.step, event.value) for event in found.Scalars(tag)]
+        for tag in found.Tags()["scalars"]
+    }
+
+
+def test_the_figures_are_those_of_the_history(clusters, tmp_path):
+    """An epoch a point, at the number of its last step."""
+    history = make(TensorBoard(tmp_path)).fit(clusters, clusters, 3, 20)
+    found = read(tmp_path)
+    for tag, column in {
+        "train/loss": "train_loss", "test/loss": "test_loss", "train/accuracy": "train_accuracy",
+        "test/accuracy": "test_accuracy", "lr": "lr", "running/loss": "train_loss",
+    }.items():  # fmt: skip
+        assert [step for step, _ in found[tag]] == [6, 12, 18]
+        assert [value for _, value in found[tag]] == pytest.approx(history[column], rel=1e-6)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_statistics_are_there_too(clusters, tmp_path, first):
+    statistics, board = Statistics(), TensorBoard(tmp_path)
+    make(*([board, statistics] if first else [statistics, board])).fit(clusters, None, 3, 20)
+    found = read(tmp_path)["layers.0.W/grad_norm"]
+    expected = [(row["step"], row["layers.0.W/grad_norm"]) for row in statistics.rows]
+    assert [step for step, _ in found] == [step for step, _ in expected]
+    assert [v for _, v in found] == pytest.approx([v for _, v in expected])
+
+
+def test_a_training_that_goes_on_takes_back_what_was_after_its_checkpoint(clusters, tmp_path):
+    """Three epochs and a bit of which two are in the checkpoint, then three: three points."""
+    first = make(TensorBoard(tmp_path / "board"), Statistics(), Checkpoint(tmp_path / "all"))
+
+    class Keep(Callback):
+        order = 2
+
+        def on_epoch(self, trainer):
+            if len(trainer.history) == 2:
+                trainer.save(tmp_path / "two.safetensors")
+
+    first.callbacks = [*first.callbacks, Keep()]
+    first.fit(clusters, clusters, 3, 20)
+    again = make(TensorBoard(tmp_path / "board"), Statistics())
+    again.fit(clusters, clusters, 4, 20, resume=tmp_path / "two.safetensors")
+    found = read(tmp_path / "board")
+    assert [step for step, _ in found["train/loss"]] == [6, 12, 18, 24]
+    assert [value for _, value in found["train/loss"]] == pytest.approx(again.history["train_loss"])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_error_closes_the_file(clusters, tmp_path):
+    with pytest.raises(xpnet.TrainingError):
+        make(TensorBoard(tmp_path), lr=1e30).fit(clusters, None, 3, 20)
+    assert "running/loss" in read(tmp_path)
+
+
+def test_without_the_package_it_says_so_at_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.event_file_writer", None)
+    with pytest.raises(ModuleNotFoundError, match="tensorboard"):
+        TensorBoard(tmp_path)

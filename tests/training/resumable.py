@@ -1,0 +1,82 @@
+"""A training that can be killed and taken up again, and a process that starts it at once.
+
+The process imports xpnet, and then for each line "FOLDER" that it reads it forks a child that
+trains in that folder; it prints the child's number, and, when it has ended, how.
+"""
+
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+import xpnet
+from xpnet import functions as F, layers
+from xpnet.metrics import accuracy
+from xpnet.optimizers import optimizer
+from xpnet.schedules import cosine
+from xpnet.training import Checkpoint, EarlyStopping, ReduceOnPlateau, Trainer
+
+EPOCHS, CLOCKS = 8, ("seconds", "samples_per_s")
+
+
+def data():
+    """Three clouds in four dimensions, in part the one in the other."""
+    rng = np.random.default_rng(7)
+    t = np.arange(130) % 3
+    return (np.eye(3, 4)[t] + rng.normal(0, 0.6, (130, 4))).astype("float32"), t
+
+
+def make(folder, seed=1, every_steps=1, rule="adam"):
+    """A trainer with everything that has a state; `seed` is not the same after a restart."""
+    xpnet.manual_seed(seed)
+    model = layers.Sequential(
+        layers.Affine(4, 8, rng=seed), layers.BatchNorm1d(8), layers.ReLU(),
+        layers.Dropout(0.2, rng=seed + 1), layers.Affine(8, 3, rng=seed + 2),
+    )  # fmt: skip
+    return Trainer(
+        model, F.softmax_cross_entropy, optimizer(rule, model.parameters(), 0.01), [accuracy],
+        [
+            Checkpoint(folder, every_steps=every_steps), EarlyStopping(patience=6),
+            ReduceOnPlateau(patience=1, factor=0.7),
+        ],
+        rng=seed + 3, schedule=cosine(EPOCHS * 7), clip=1.0, average=0.9, log_every=0.01,
+    )  # fmt: skip
+
+
+def fit(folder, seed=1, epochs=EPOCHS, **options):
+    """Train from the beginning, or from where a process before was killed."""
+    last = Path(folder) / Checkpoint.LAST
+    trainer = make(folder, seed if last.exists() else 1, **options)
+    trainer.fit(data(), data(), epochs, 20, resume=last if last.exists() else None)
+    return trainer
+
+
+def without_clocks(state):
+    """What a checkpoint holds, but for what a clock said."""
+    position = {**state["position"], "seconds": None}
+    rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in state["history"]]
+    return {**state, "position": position, "history": rows}
+
+
+def serve():
+    """Fork a training for each folder that is read; what they import is here before."""
+    with TemporaryDirectory() as folder:
+        fit(folder, epochs=1)
+    for number, line in enumerate(sys.stdin, 1):
+        if child := os.fork():
+            _say(child)
+            _say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            continue
+        fit(line.strip(), seed=number)
+        os._exit(0)
+
+
+def _say(number):
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,283 @@
+"""Checkpoints: what is in the file, and what is no checkpoint of this training."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import xpnet
+from tests.training import resumable
+from xpnet import functions as F
+from xpnet.metrics import F1, accuracy
+from xpnet.training import Callback, Checkpoint, LinearDecay, Trainer, checkpoint
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A training of two epochs, and its checkpoint."""
+    trainer = resumable.fit(tmp_path, epochs=2)
+    return trainer, tmp_path / Checkpoint.LAST
+
+
+def everything(trainer):
+    """What the trainer is, as a text that shows every bit."""
+    state = checkpoint.capture(trainer)
+    arrays = {}
+    text = json.dumps(checkpoint._flat(state, "", arrays))
+    return text, {name: x.tobytes() for name, x in arrays.items()}
+
+
+def test_the_file_is_safetensors_and_json(saved):
+    """Tensors under the names of the parts; all else is a text that json reads."""
+    path = saved[1]
+    with safetensors.safe_open(path, framework="numpy") as file:
+        names, metadata = set(file.keys()), file.metadata()
+    assert {
+        "model.layers.0.W",
+        "model.layers.1.running_mean",
+        "optimizer.0.m",
+        "average.0",
+    } <= names
+    state = json.loads(metadata["state"])
+    assert state["position"]["epoch"] == 2
+    assert state["position"]["steps"] == 14
+    assert [row["epoch"] for row in state["history"]] == [1, 2]
+    assert set(state["random"]["layers"]) == {"layers.3.rng"}
+    assert [p.name for p in path.parent.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_round_trip_keeps_every_bit(saved):
+    trainer, path = saved
+    fresh = resumable.make(path.parent, seed=8)
+    fresh.loader = trainer.loader
+    checkpoint.load(fresh, path)
+    trainer.model.load_state_dict(checkpoint.read(path)["model"])  # it had its best ones
+    trainer.average.load_state_dict(checkpoint.read(path)["average"])
+    assert everything(fresh) == everything(trainer)
+
+
+def damaged(path, change):
+    """The file, with something changed in its tensors or its text."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    change(tensors, metadata)
+    path.write_bytes(safetensors.numpy.save(tensors, metadata))
+
+
+def _flip(tensors, metadata):
+    tensors["model.layers.0.W"].view("u1")[0, 0] ^= 1
+
+
+def _lose(tensors, metadata):
+    del tensors["optimizer.1.v"]
+
+
+def _text(tensors, metadata):
+    metadata["state"] = metadata["state"].replace('"steps": 14', '"steps": 15')
+
+
+def _sealed(text):
+    """A text with a checksum that fits: not damaged, but wrong."""
+
+    def change(tensors, metadata):
+        metadata["state"] = text(metadata["state"])
+        metadata["check"] = checkpoint._check(metadata["state"], metadata["crc32"])
+
+    return change
+
+
+HARMS = {
+    "flipped": (_flip, r"the array model\.layers\.0\.W is damaged"),
+    "lost": (_lose, r"the array optimizer\.1\.v is missing"),
+    "text": (_text, "its text is damaged"),
+    "no text": (lambda _, m: m.pop("state"), "does not describe a checkpoint"),
+    "no list": (_sealed(lambda _: "[" * 100000), "does not describe a checkpoint"),
+    "foreign": (lambda _, m: m.clear(), "another safetensors file"),
+    "empty": (_sealed(lambda _: "{}"), "of another training"),
+    "name": (_sealed(lambda s: s.replace('"model.layers.0.W"}', '"gone"}')), "not describe"),
+    "rows": (_sealed(lambda s: s.replace('"epoch": 2, "batch"', '"epoch": 3, "batch"')), "3 epochs"),
+    "random": (_sealed(lambda s: s.replace('"PCG64"', '"MT"')), "generator"),
+    "layers": (_sealed(lambda s: s.replace('"layers.3.rng"', '"layers.4.rng"')), "generators"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_damaged_file_is_named_and_nothing_changes(saved, harm):
+    """Neither in the trainer, nor in its history, nor in any stream of random numbers."""
+    trainer, path = saved
+    change, said = HARMS[harm]
+    damaged(path, change)
+    before, vars_before = everything(trainer), dict(vars(trainer))
+    with pytest.raises(xpnet.StateError, match=rf"last\.safetensors: .*{said}"):
+        trainer.fit(resumable.data(), resumable.data(), 3, 20, resume=path)
+    assert everything(trainer) == before
+    assert vars(trainer) == vars_before
+
+
+@pytest.mark.parametrize("length", [0, 7, 100, 5000, -1])
+def test_a_cut_file_is_named(saved, length):
+    trainer, path = saved
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(xpnet.StateError, match=r"last\.safetensors: .*(cut|cannot be read)"):
+        trainer.fit(resumable.data(), None, 3, 20, resume=path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(xpnet.StateError, match="no such file"):
+        resumable.make(tmp_path).fit(resumable.data(), resume=tmp_path / "none", batch_size=20)
+
+
+def small(optimizer=xpnet.Momentum, hidden=8, dtype="float32", **options):
+    with xpnet.using("numpy", dtype):
+        model = xpnet.MLP(4, hidden, 3, rng=0)
+        return Trainer(
+            model, F.softmax_cross_entropy, optimizer(model.parameters()), rng=0, **options
+        )
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (lambda: small(xpnet.Adam), "Adam"),
+        (lambda: small(hidden=9), r"layers\.0\.W of shape \(4, 9\), got \(4, 8\)"),
+        (lambda: small(hidden=[8, 8]), r"lacks .*layers\.4\.W"),
+        (lambda: small(average=0.9), "lacks an entry 'average', and it has one"),
+        (
+            lambda: small(dtype="float64"),
+            r"layers\.0\.W is of dtype float32; the model's is float64",
+        ),
+    ],
+    ids=["optimizer", "width", "depth", "average", "dtype"],
+)
+def test_another_trainings_checkpoint_is_refused(clusters, tmp_path, other, said):
+    """Each with the name of what does not fit; and the model is what it was."""
+    path = tmp_path / "c.safetensors"
+    trainer = small()
+    trainer.fit(clusters, None, 1, 20)
+    trainer.save(path)
+    other = other()
+    before = everything(other)
+    with pytest.raises(xpnet.StateError, match=rf"(?s)c\.safetensors: .*another training.*{said}"):
+        other.fit(clusters, None, 2, 20, resume=path)
+    assert everything(other) == before
+
+
+def test_an_average_that_the_trainer_lacks_is_refused(clusters, tmp_path):
+    small(average=0.9).save(tmp_path / "c.safetensors")
+    with pytest.raises(xpnet.StateError, match="has an entry 'average', and the trainer none"):
+        small().fit(clusters, None, 2, 20, resume=tmp_path / "c.safetensors")
+
+
+class Stop(Callback):
+    """Ctrl-C after so many batches."""
+
+    def __init__(self, batches):
+        self.left = batches
+
+    def on_step(self, trainer):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "said"),
+    [
+        (lambda x, t: (x, t), 10, "batch_size=20; now it is 10"),
+        (lambda x, t: (x[1:], t[1:]), 20, "samples=110; now it is 109"),
+    ],
+    ids=["batches", "samples"],
+)
+def test_within_an_epoch_the_batches_must_be_the_same(clusters, tmp_path, data, size, said):
+    trainer = small(callbacks=[Stop(3)])
+    trainer.fit(clusters, None, 2, 20)
+    trainer.save(tmp_path / "c.safetensors")
+    with pytest.raises(xpnet.StateError, match=said):
+        small().fit(data(*clusters), None, 2, size, resume=tmp_path / "c.safetensors")
+
+
+def test_what_callbacks_and_metrics_know_is_kept(clusters, tmp_path):
+    """A metric that is no mean, in the middle of an epoch; a rate that falls by epochs."""
+
+    def make(*callbacks):
+        measures, all_callbacks = [accuracy, F1(average="macro")], [LinearDecay(), *callbacks]
+        return small(metrics=measures, callbacks=all_callbacks, accumulate=2)
+
+    whole = make()
+    whole.fit(clusters, clusters, 4, 20)
+    broken = make(Checkpoint(tmp_path), Stop(16))  # of 6 batches an epoch: within the third
+    broken.fit(clusters, clusters, 4, 20)
+    assert (len(broken.history), broken.batch, broken.optimizer.lr) == (2, 4, 0.01)
+    fresh = make()
+    history = fresh.fit(clusters, clusters, 4, 20, resume=tmp_path / Checkpoint.LAST)
+    assert fresh.resumed
+    for column in ("train_loss", "train_f1", "train_accuracy", "test_f1", "lr"):
+        assert history[column] == whole.history[column]
+    for name, x in whole.model.state_dict().items():
+        np.testing.assert_array_equal(fresh.model.state_dict()[name], x)
+    assert fresh.optimizer.lr == 0.01
+
+
+def test_half_a_step_of_several_batches_is_not_saved(clusters, tmp_path):
+    """Of 5 batches a step: those before it are."""
+    trainer = small(callbacks=[Checkpoint(tmp_path, every_steps=1), Stop(8)], accumulate=5)
+    trainer.fit(clusters, None, 4, 10)
+    assert checkpoint.read(tmp_path / Checkpoint.LAST)["position"]["batch"] == 5
+
+
+def test_a_finished_training_goes_on_for_more_epochs(clusters, tmp_path):
+    """Three and then two are five."""
+    whole, first, then = small(), small(), small()
+    whole.fit(clusters, None, 5, 20)
+    first.fit(clusters, None, 3, 20)
+    first.save(tmp_path / "c.safetensors")
+    again = then.fit(clusters, None, 3, 20, resume=tmp_path / "c.safetensors")
+    assert again["train_loss"] == first.history["train_loss"]  # nothing was left to do
+    history = then.fit(clusters, None, 5, 20, resume=tmp_path / "c.safetensors")
+    assert history["train_loss"] == whole.history["train_loss"]
+
+
+def test_a_disk_that_is_full_leaves_the_old_file(saved, monkeypatch):
+    trainer, path = saved
+    before = path.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space left") as caught:
+        trainer.save(path)
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == before
+    assert len(list(path.parent.iterdir())) == 2
+
+
+def test_what_a_killed_process_left_half_written_goes(tmp_path):
+    (tmp_path / ".last.safetensors.4711.part").write_bytes(b"half")
+    (tmp_path / ".mine.part").write_bytes(b"")
+    resumable.fit(tmp_path, epochs=1)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".mine.part", "best.safetensors", "last.safetensors"]
+
+
+@pytest.mark.parametrize("options", [{"every_steps": 0}, {"every_seconds": -1.0}])
+def test_times_between_checkpoints_are_positive(tmp_path, options):
+    with pytest.raises(ValueError, match="> 0, got"):
+        Checkpoint(tmp_path, **options)
+
+
+def test_every_so_many_seconds(clusters, tmp_path):
+    """With a second at once over, after each batch; with a day, at the epochs' ends."""
+    for seconds, batch in ((1e-9, 3), (86400.0, 0)):
+        folder = tmp_path / f"{batch}"
+
+        class Look(Callback):
+            order = 2
+
+            def on_step(self, trainer, folder=folder, batch=batch):
+                if trainer.batch == 3:
+                    state = checkpoint.read(folder / Checkpoint.LAST)
+                    assert state["position"]["batch"] == batch
+                    raise KeyboardInterrupt
+
+        small(callbacks=[Checkpoint(folder, every_seconds=seconds), Look()]).fit(
+            clusters, None, 1, 20
+        )

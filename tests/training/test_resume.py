@@ -1,0 +1,200 @@
+"""A training that was broken off, at any moment and in any way, goes on as if it had not been."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xpnet
+from tests.training import resumable
+from xpnet.training import Callback, Checkpoint, checkpoint
+
+ROOT = Path(__file__).parents[2]
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork, no SIGKILL")
+
+
+def assert_same(a, b, path=""):
+    """Two trees with the same numbers, to the last bit."""
+    assert type(a) is type(b), path
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), path
+        for name in a:
+            assert_same(a[name], b[name], f"{path}.{name}")
+    elif isinstance(a, list):
+        assert len(a) == len(b), path
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{path}.{i}")
+    elif isinstance(a, np.ndarray):
+        assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()), path
+    else:
+        assert a == b, path
+
+
+def assert_same_end(folder, expected):
+    """The last checkpoints, and the best ones, hold the same but for the clocks."""
+    for name in (Checkpoint.LAST, Checkpoint.BEST):
+        found, wanted = (checkpoint.read(Path(f) / name) for f in (folder, expected))
+        assert_same(resumable.without_clocks(found), resumable.without_clocks(wanted), name)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of the training that nothing breaks off."""
+    folder = tmp_path_factory.mktemp("whole")
+    with xpnet.using("numpy"):
+        trainer = resumable.fit(folder)
+    assert len(trainer.history) == resumable.EPOCHS
+    assert trainer.history["train_loss"][-1] < 0.7 * trainer.history["train_loss"][0]
+    return folder
+
+
+class Server:
+    """A process that forks a training for each folder: none of them has to import anything."""
+
+    def __init__(self, server):
+        self.server = server
+
+    def start(self, folder):
+        """Begin, or go on, in `folder`; the number of the process."""
+        self.server.stdin.write(f"{folder}\n")
+        self.server.stdin.flush()
+        return int(self.server.stdout.readline())
+
+    def wait(self):
+        """The exit code of the training that was started last."""
+        return int(self.server.stdout.readline())
+
+
+@pytest.fixture
+def server():
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    env.pop("XPNET_BACKEND", None)
+    command, pipe = [sys.executable, resumable.__file__], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env) as process:
+        yield Server(process)
+        process.stdin.close()
+
+
+@on_posix
+def test_killed_at_50_random_moments_it_ends_bit_for_bit_the_same(server, whole, tmp_path):
+    """A life lasts up to a tenth of what the training takes; after each, all checkpoints load.
+
+    Where a training has come to its end before, the next one begins in a new folder.
+    """
+    (tmp_path / "0").mkdir()
+    server.start(tmp_path / "0")
+    begin = time.perf_counter()
+    assert server.wait() == 0
+    assert_same_end(tmp_path / "0", whole)
+    rng, length = random.Random(0), (time.perf_counter() - begin) / 10
+    kills, folder, steps = 0, tmp_path / "1", set()
+    while kills < 50:
+        folder.mkdir(exist_ok=True)
+        child = server.start(folder)
+        time.sleep(rng.uniform(0.0, length))
+        with suppress(ProcessLookupError):  # it has come to its end
+            os.kill(child, signal.SIGKILL)
+        if server.wait() == 0:
+            assert_same_end(folder, whole)
+            folder = folder.with_name(f"{int(folder.name) + 1}")
+            continue
+        kills += 1
+        for file in folder.glob("*.safetensors"):
+            steps.add(checkpoint.read(file)["position"]["steps"])
+    assert len(steps) > 5  # it was not killed at its start each time
+    server.start(folder)
+    assert server.wait() == 0
+    assert_same_end(folder, whole)
+
+
+@pytest.mark.parametrize("step", [1, 7, 10, 55])
+def test_ctrl_c_within_an_epoch_loses_no_step(whole, tmp_path, step):
+    """It comes in the middle of a step, and is answered at its end."""
+
+    class Press(Callback):
+        def on_step(self, trainer):
+            if trainer.steps == step:
+                raise KeyboardInterrupt
+
+    trainer = resumable.make(tmp_path, every_steps=None)
+    trainer.callbacks = [*trainer.callbacks, Press()]
+    assert trainer.fit(*[resumable.data()] * 2, resumable.EPOCHS, 20).interrupted
+    resumable.fit(tmp_path, seed=99)
+    assert_same_end(tmp_path, whole)
+
+
+def test_ctrl_c_within_a_step_is_answered_at_its_end(whole, tmp_path, monkeypatch):
+    """Half of the parameters have moved when the key is pressed."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    trainer = resumable.make(tmp_path)
+    update, calls = trainer.optimizer.update, []
+
+    def pressed(*args):
+        calls.append(0)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return update(*args)
+
+    monkeypatch.setattr(trainer.optimizer, "update", pressed)
+    try:
+        assert trainer.fit(*[resumable.data()] * 2, resumable.EPOCHS, 20).interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (trainer.steps, len(calls), trainer.whole) == (1, 6, True)
+    resumable.fit(tmp_path, seed=99)
+    assert_same_end(tmp_path, whole)
+
+
+def test_a_step_that_was_broken_off_is_not_saved(tmp_path, monkeypatch):
+    """The one before it holds."""
+    trainer = resumable.make(tmp_path)
+    update, calls = trainer.optimizer.update, []
+
+    def broken(*args):
+        calls.append(0)
+        if len(calls) == 9:  # six parameters: in the second step
+            raise KeyboardInterrupt
+        return update(*args)
+
+    monkeypatch.setattr(trainer.optimizer, "update", broken)
+    trainer.fit(resumable.data(), None, 2, 20)
+    assert checkpoint.read(tmp_path / Checkpoint.LAST)["position"]["steps"] == 1
+    with pytest.raises(xpnet.StateError, match="half done"):
+        trainer.save(tmp_path / "mine.safetensors")
+
+
+def test_it_goes_on_on_another_backend(backend, tmp_path):
+    """From NumPy's checkpoint in the middle of an epoch, to float32's precision.
+
+    With momentum: Adam makes much of a slope that is nothing but rounding, as that of a bias which
+    BatchNorm subtracts again.
+    """
+
+    class Stop(Callback):
+        def on_step(self, trainer):
+            if trainer.steps == 31:
+                raise KeyboardInterrupt
+
+    options = {"every_steps": None, "rule": "momentum"}
+    with xpnet.using("numpy"):
+        resumable.fit(tmp_path / "whole", **options)
+        trainer = resumable.make(tmp_path, **options)
+        trainer.callbacks = [*trainer.callbacks, Stop()]
+        trainer.fit(*[resumable.data()] * 2, resumable.EPOCHS, 20)
+    trainer = resumable.fit(tmp_path, seed=5, **options)
+    assert all(type(p.data) is type(backend.asarray([1.0])) for p in trainer.model.parameters())
+    expected = checkpoint.read(tmp_path / "whole" / Checkpoint.LAST)
+    for column in ("train_loss", "test_loss", "train_accuracy"):
+        np.testing.assert_allclose(
+            trainer.history[column], [row[column] for row in expected["history"]], rtol=1e-4
+        )
+    found = checkpoint.read(tmp_path / Checkpoint.LAST)  # `trainer.model` is the best one
+    for name, x in found["model"].items():
+        np.testing.assert_allclose(x, expected["model"][name], rtol=1e-3, atol=1e-5, err_msg=name)

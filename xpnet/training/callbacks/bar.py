@@ -1,0 +1,146 @@
+"""ProgressBar: what a training shows while it goes."""
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from xpnet.training.callback import Callback, Progress
+from xpnet.training.meter import name_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xpnet.training.trainer import Trainer
+
+SHARES = ("accuracy", "precision", "recall", "f1")  # what is read in per cent
+
+
+class ProgressBar(Callback):
+    """A line an epoch and, on a terminal, a bar below them: time left, loss, metrics, speed.
+
+    A terminal that is too narrow for all of these figures shows the first ones alone. Where there
+    is no terminal (a file, a pipe, a notebook) there are the lines, without control characters.
+
+    It is taken down whatever ends the training. As a block it is also there before and after.
+
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+        Where to show it; unless given, on standard output.
+    """
+
+    def __init__(self, console: "Console | None" = None) -> None:
+        self.console = console or _standard()
+        self.bar: Any = None
+        self.columns: list[tuple[str, str, int]] = []
+
+    def __enter__(self) -> Self:
+        if self.bar is None and self.console.is_terminal and not self.console.is_dumb_terminal:
+            from rich import progress
+
+            self.bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(bar_width=None),
+                progress.TextColumn("{task.fields[figures]}"),
+                console=self.console,
+                transient=True,
+                expand=True,
+                refresh_per_second=5,
+            )
+            self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def on_start(self, trainer: "Trainer") -> None:
+        self.__enter__()
+        self.columns = _columns(trainer)
+        self.console.print(
+            "  ".join(head.rjust(width) for _, head, width in self.columns), style="bold"
+        )
+        for row in trainer.history.rows:  # of a training that goes on
+            self._line(row)
+        if self.bar is not None:
+            epoch = min(len(trainer.history) + 1, trainer.epochs)
+            self.task = self.bar.add_task(f"epoch {epoch}/{trainer.epochs}", total=None, figures="")
+
+    def on_log(self, trainer: "Trainer", progress: Progress) -> None:
+        if self.bar is None:
+            return
+        known = progress.samples > 0
+        self.bar.update(
+            self.task,
+            description=f"epoch {progress.epoch}/{progress.epochs}",
+            total=progress.epochs * progress.samples if known else progress.epochs,
+            completed=(progress.epoch - 1) * progress.samples + progress.seen
+            if known
+            else progress.epoch - 1,
+        )
+        self.bar.update(self.task, figures=self._figures(progress))
+
+    def _figures(self, progress: Progress) -> str:
+        """As many as the line has room for, beside what was done and a bar of four."""
+        task = self.bar.tasks[self.task]
+        left = task.time_remaining
+        figures = [
+            *([] if left is None else [f"{timedelta(seconds=round(left))} left"]),
+            *(f"{_head(name)} {_text(name, value)}" for name, value in progress.figures.items()),
+            f"{progress.samples_per_s:,.0f} samples/s",
+        ]
+        room = self.console.width - len(task.description) - len(" ━━━━ ")
+        while figures and len("  ".join(figures)) > room:
+            figures.pop()
+        return "  ".join(figures)
+
+    def on_epoch(self, trainer: "Trainer") -> None:
+        self._line(trainer.history.rows[-1])
+
+    def _line(self, row: dict[str, float]) -> None:
+        texts = (
+            (_text(name, row[name]) if name in row else "").rjust(width)
+            for name, _, width in self.columns
+        )
+        self.console.print("  ".join(texts))
+
+    def on_end(self, trainer: "Trainer") -> None:
+        self.__exit__()
+
+    def on_error(self, trainer: "Trainer", error: BaseException) -> None:
+        self.__exit__()
+
+
+def _standard() -> "Console":
+    """Lines to standard output; no control characters in them unless it is a terminal."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    return Console(
+        force_terminal=terminal, force_jupyter=False, highlight=False, markup=False, soft_wrap=True
+    )
+
+
+def _columns(trainer: "Trainer") -> list[tuple[str, str, int]]:
+    """Name, head and width of each."""
+    metrics = [name_of(metric) for metric in trainer.metrics]
+    columns = [("epoch", "epoch", 5)]
+    for part in ("train", "test") if trainer.tested else ("train",):
+        columns.append((f"{part}_loss", f"{part} loss", 10))
+        columns += [(f"{part}_{name}", _head(name), max(len(_head(name)), 8)) for name in metrics]
+    return [*columns, ("seconds", "seconds", 8), ("samples_per_s", "samples/s", 9)]
+
+
+def _head(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _text(column: str, value: float) -> str:
+    if column == "epoch":
+        return f"{value:.0f}"
+    if column == "seconds":
+        return f"{value:.1f}"
+    if column == "samples_per_s":
+        return f"{value:,.0f}"
+    return f"{value:.2%}" if column.endswith(SHARES) else f"{value:.4f}"

@@ -1,0 +1,254 @@
+"""Checkpoints: all that a training is, in one file, from which it goes on as if nothing had been.
+
+    save(trainer, path)       what `trainer` is now, written whole or not at all
+    load(trainer, path)       a trainer that was made in the same way, brought to where that one was
+    read(path)                what a file holds, as nested dicts with NumPy's arrays
+
+The file is safetensors: the arrays by name ("model.layers.0.W", "optimizer.0.m", "average...."),
+and in its metadata a JSON text, which holds the same tree with names in place of arrays: epoch,
+batch and step, the history, the sums of the epoch so far, the state of every random number
+generator, the seed of the batches' order, and what the callbacks remember. A checksum for each
+array, and one of the text, find what the format cannot: a byte that was changed.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from xpnet import random, tree
+from xpnet.backend import array_like, to_numpy
+from xpnet.errors import StateError
+from xpnet.serialization import load_file, replacing
+from xpnet.training.meter import Meter
+
+if TYPE_CHECKING:
+    from xpnet.training.trainer import Trainer
+
+PathLike = str | os.PathLike[str]
+FORMAT = "xpnet checkpoint 1"
+ARRAY = "$array"  # {"$array": name} stands for an array in the text
+
+
+def save(trainer: "Trainer", path: PathLike) -> None:
+    """Write a checkpoint: to a temporary file that, once the disk has it, takes the name.
+
+    A process that is killed at any moment leaves the old file or the new one.
+
+    Raises
+    ------
+    StateError
+        The trainer is in the middle of a step, or has batches that wait for others to make one.
+    OSError
+        The file cannot be written.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    if trainer.gathered or not trainer.whole:
+        raise StateError(f"{path}: a step is half done; a training that goes on begins with whole.")
+    arrays: dict[str, Any] = {}
+    text = json.dumps(_flat(capture(trainer), "", arrays))
+    sums = json.dumps({name: crc32(x.tobytes()) for name, x in arrays.items()})
+    metadata = {"format": FORMAT, "state": text, "crc32": sums, "check": _check(text, sums)}
+    data = to_bytes(arrays, metadata)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    _sync(Path(path).parent)
+
+
+def load(trainer: "Trainer", path: PathLike) -> None:
+    """Bring a trainer to where the one was that wrote the file; of any backend.
+
+    Raises
+    ------
+    StateError
+        The file is missing, cut, corrupt, or no checkpoint of such a training; the message names
+        the file, and the array if it is one. Then nothing is changed.
+    """
+    restore(trainer, read(path), f"{path}: ")
+
+
+def read(path: PathLike) -> dict[str, Any]:
+    """What a checkpoint holds; StateError, with the file's name, if it is none."""
+    arrays, metadata = load_file(path)
+    if metadata.get("format") != FORMAT:
+        raise StateError(f"{path}: expected a checkpoint ({FORMAT}), got another safetensors file.")
+    try:
+        text, sums = metadata["state"], metadata["crc32"]
+        if metadata["check"] != _check(text, sums):
+            raise StateError(f"{path}: its text is damaged: the checksum is another.")
+        for name, checksum in json.loads(sums).items():
+            if name not in arrays:
+                raise StateError(f"{path}: the array {name} is missing.")
+            if crc32(arrays[name].tobytes()) != checksum:
+                raise StateError(f"{path}: the array {name} is damaged: its checksum is another.")
+        found: dict[str, Any] = _deep(json.loads(text), arrays)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        if isinstance(error, StateError):
+            raise
+        raise StateError(f"{path}: its text does not describe a checkpoint: {error!r}.") from error
+    return found
+
+
+def sweep(folder: Path, *names: str) -> None:
+    """Remove what a process that was killed left of these files, half written."""
+    for name in names:
+        for part in folder.glob(f".{name}.*.part"):
+            part.unlink(missing_ok=True)
+
+
+def capture(trainer: "Trainer") -> dict[str, Any]:
+    """All that a training is, as nested dicts; the arrays themselves, where they are."""
+    return {
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "average": trainer.average.state_dict() if trainer.average else None,
+        "precision": trainer.precision.state_dict() if trainer.precision else None,
+        "position": {
+            "epoch": len(trainer.history),
+            "batch": trainer.batch,
+            "steps": trainer.steps,
+            "seconds": trainer.seconds,
+            "damping": trainer.damping,
+        },
+        "history": trainer.history.rows,
+        "meter": trainer.meter.state_dict() if trainer.batch else None,
+        "loader": _loader(trainer),
+        "random": {
+            "global": random.state(),
+            "trainer": None if trainer.rng is None else random.state(trainer.rng),
+            "layers": {name: random.state(g) for name, g in trainer.model.named_generators()},
+        },
+        "callbacks": {name: callback.state_dict() for name, callback in _callbacks(trainer)},
+    }
+
+
+def restore(trainer: "Trainer", state: dict[str, Any], where: str = "") -> None:
+    """Bring a trainer to what `capture` gave; StateError if that is another training's.
+
+    Then nothing is changed: what was loaded before the misfit was found is taken back.
+    """
+    before = copied(capture(trainer))
+    try:
+        _apply(trainer, state)
+    except (StateError, KeyError, TypeError, ValueError, AttributeError) as error:
+        _apply(trainer, before)
+        said = str(error) if isinstance(error, StateError) else repr(error)
+        raise StateError(f"{where}it is a checkpoint of another training. {said}") from error
+
+
+def copied(state: Any) -> Any:
+    """The tree with copies of the arrays, where they are: what happens to these is nothing to it."""
+    return tree.map(lambda x: array_like(x, x) if hasattr(x, "dtype") else x, state)
+
+
+def _apply(trainer: "Trainer", state: dict[str, Any]) -> None:
+    for name, x in trainer.model.state_dict().items():
+        mine, given = (str(a.dtype).rpartition(".")[2] for a in (x, state["model"].get(name, x)))
+        if mine != given and "int" not in mine:  # JAX has no int64 until told
+            raise StateError(f"{name} is of dtype {given}; the model's is {mine}.")
+    trainer.model.load_state_dict(state["model"])
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    for name, own in (("average", trainer.average), ("precision", trainer.precision)):
+        if (own is None) != (state[name] is None):
+            has, lacks = ("has", "the trainer none") if own is None else ("lacks", "it has one")
+            raise StateError(f"The checkpoint {has} an entry {name!r}, and {lacks}.")
+        if own is not None:
+            own.load_state_dict(state[name])
+    _apply_position(trainer, state)
+    random.set_state(state["random"]["global"])
+    if trainer.rng is not None and state["random"]["trainer"] is not None:
+        random.set_state(state["random"]["trainer"], trainer.rng)
+    generators, given = dict(trainer.model.named_generators()), state["random"]["layers"]
+    if generators.keys() != given.keys():
+        raise StateError(f"Expected generators {sorted(generators)}, got {sorted(given)}.")
+    for name, generator in generators.items():
+        random.set_state(given[name], generator)
+    for name, callback in _callbacks(trainer):
+        if name in state["callbacks"]:
+            callback.load_state_dict(state["callbacks"][name])
+
+
+def _apply_position(trainer: "Trainer", state: dict[str, Any]) -> None:
+    position, loader, mine = state["position"], state["loader"], _loader(trainer)
+    if position["batch"] and loader is not None and mine is not None:
+        for what in ("samples", "batch_size"):
+            if mine[what] != loader[what]:
+                raise StateError(
+                    f"It stands within an epoch of {what}={loader[what]}; now it is {mine[what]}."
+                )
+    if loader is not None and trainer.loader is not None:
+        trainer.loader.seed = loader["seed"]
+    rows = [dict(row) for row in state["history"]]
+    if len(rows) != position["epoch"]:
+        raise StateError(f"It has {len(rows)} rows of {position['epoch']} epochs.")
+    meter = Meter(trainer.metrics)
+    if state["meter"] is not None:
+        meter.load_state_dict(state["meter"])
+    trainer.history.rows, trainer.meter = rows, meter
+    trainer.batch, trainer.steps = int(position["batch"]), int(position["steps"])
+    trainer.seconds, trainer.damping = float(position["seconds"]), position["damping"]
+
+
+def _loader(trainer: "Trainer") -> dict[str, Any] | None:
+    loader = trainer.loader
+    if loader is None:
+        return None
+    size = getattr(loader, "batch_size", None)
+    return {"seed": loader.seed, "samples": loader.samples, "batch_size": size}
+
+
+def _callbacks(trainer: "Trainer") -> list[tuple[str, Any]]:
+    """Each callback with a name that it has again when the training goes on."""
+    named: dict[str, Any] = {}
+    for callback in trainer.callbacks:
+        kind = type(callback).__name__
+        same = sum(name.partition(".")[0] == kind for name in named)
+        named[f"{kind}.{same}"] = callback
+    return list(named.items())
+
+
+# --- a tree of arrays and numbers, and its text ---------------------------------------------
+
+
+def _flat(value: Any, path: str, arrays: dict[str, Any]) -> Any:
+    """What JSON can hold of a tree; the arrays go to `arrays`, under their path."""
+    if isinstance(value, dict):
+        return {
+            name: _flat(v, f"{path}.{name}" if path else name, arrays) for name, v in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_flat(v, f"{path}.{i}", arrays) for i, v in enumerate(value)]
+    if hasattr(value, "dtype"):
+        arrays[path] = to_numpy(value).copy(order="C")
+        return {ARRAY: path}
+    return value
+
+
+def _deep(value: Any, arrays: dict[str, Any]) -> Any:
+    """The tree again."""
+    if isinstance(value, dict):
+        if value.keys() == {ARRAY}:
+            return arrays[value[ARRAY]]
+        return {name: _deep(v, arrays) for name, v in value.items()}
+    return [_deep(v, arrays) for v in value] if isinstance(value, list) else value
+
+
+def _check(*texts: str) -> str:
+    return f"{crc32(''.join(texts).encode()):08x}"
+
+
+def _sync(folder: Path) -> None:
+    """Have the disk know the file's name too; Windows has no such call."""
+    opening: Callable[..., int] = os.open
+    if os.name != "posix":
+        return
+    handle = opening(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
