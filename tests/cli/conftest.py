@@ -51,6 +51,39 @@ def digits(write_digits, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def few(write_digits, tmp_path_factory):
+    """Likewise with 200 and 50, for models that take longer."""
+    sets = load_mnist(normalize=False, flatten=False)
+    first = [(x[:n, 0], t[:n]) for (x, t), n in zip(sets, (200, 50), strict=True)]
+    return write_digits(tmp_path_factory.mktemp("few"), *first)
+
+
+@pytest.fixture(scope="session")
+def flowers(tmp_path_factory):
+    """A CSV table of 60 rows: three kinds, each around a place of its own, and far apart."""
+    rng = np.random.default_rng(0)
+    kinds = ["crocus", "iris", "rose"]
+    lines = ["length,width,kind"]
+    for i in range(60):
+        x, y = 10.0 * np.asarray([(0, 0), (1, 0), (0, 1)][i % 3]) + rng.standard_normal(2)
+        lines.append(f"{x:.4f},{y:.4f},{kinds[i % 3]}")
+    path = tmp_path_factory.mktemp("tables") / "flowers.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory):
+    """A CSV table of 80 rows: price = 3000 + 50 a - 20 b, which stands between the two."""
+    rng = np.random.default_rng(1)
+    rows = [(a, 3000 + 50 * a - 20 * b, b) for a, b in rng.uniform(-2, 2, (80, 2))]
+    path = tmp_path_factory.mktemp("tables") / "plane.csv"
+    text = "\n".join(",".join(f"{v:.6f}" for v in row) for row in rows)
+    path.write_text(f"a,price,b\n{text}\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
 def scores():
     """A function: what NumPy alone makes of a run's weights and a folder's test images."""
     activations = {

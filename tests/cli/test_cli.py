@@ -48,8 +48,10 @@ def test_each_command_explains_itself(xpnet_, command):
 
 def test_the_help_of_train_names_every_flag(xpnet_):
     out = xpnet_("train", "--help").out
-    for flag in ("backend", "hidden", "activation", "epochs", "batch-size", "lr", "optimizer",
-                 "seed", "dtype", "data-dir", "out", "quiet"):  # fmt: skip
+    for flag in ("dataset", "data-dir", "target", "test", "task", "augment",
+                 "model", "hidden", "activation", "epochs", "batch-size", "optimizer", "lr",
+                 "schedule", "weight-decay", "clip", "seed", "backend", "dtype", "precision",
+                 "out", "resume", "config", "tensorboard", "quiet"):  # fmt: skip
         assert f"--{flag} " in out, flag
 
 
@@ -62,7 +64,7 @@ def test_the_help_of_train_names_every_flag(xpnet_):
         (["train", "mnist", "mnist"], "unexpected extra argument"),
         (["train", "--epochs"], "--epochs"),
         (["evaluate"], "Missing argument 'RUN'"),
-        (["predict", "run"], "Missing argument 'IMAGE...'"),
+        (["predict", "run"], "Missing argument 'FILE...'"),
         (["doctor", "numpy"], "unexpected extra argument"),
     ],
 )
@@ -169,10 +171,10 @@ SHELL = "exec $PYTHON -m xpnet $ARGS"
     ids=["memory", "so much memory", "disk", "ours", "Ctrl-C"],
 )
 def test_what_is_no_bug_is_a_sentence(train, tmp_path, monkeypatch, error, code, said):
-    def fails(**_):
+    def fails(*_, **__):
         raise error
 
-    monkeypatch.setattr("xpnet.data.load_mnist", fails)
+    monkeypatch.setattr("xpnet.data.load_dataset", fails)
     answer = train()
     assert (answer.code, answer.out, answer.err) == (code, "", said + "\n")
     assert list(tmp_path.iterdir()) == []
@@ -181,10 +183,10 @@ def test_what_is_no_bug_is_a_sentence(train, tmp_path, monkeypatch, error, code,
 def test_a_bug_keeps_its_traceback(train, monkeypatch):
     """Whatever else is raised is ours to mend, and is shown whole."""
 
-    def fails(**_):
+    def fails(*_, **__):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("xpnet.data.load_mnist", fails)
+    monkeypatch.setattr("xpnet.data.load_dataset", fails)
     with pytest.raises(AssertionError, match="a bug"):
         train()
 

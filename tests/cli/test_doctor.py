@@ -53,7 +53,15 @@ def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
     rows = rows_of(answer.out)
     assert [rows[library][:2] for library in LIBRARIES[1:]] == [["no", "-"]] * 4
     assert rows["matplotlib"][:2] == rows["pillow"][:2] == ["no", "-"]
-    for package in ("torch", "jax", "array-api-strict", "matplotlib", "pillow"):
+    for package in (
+        "torch",
+        "jax",
+        "array-api-strict",
+        "matplotlib",
+        "pillow",
+        "pooch",
+        "tensorboard",
+    ):
         assert re.search(rf"pip install {package}\.?$", answer.out, re.MULTILINE), package
     assert re.search(r'pip install "cupy-cuda1[23]x\[ctk\]"', answer.out)
     assert "--backend auto takes numpy." in answer.out
@@ -72,6 +80,6 @@ def test_the_tools_for_pictures_are_listed_with_their_purpose(xpnet_, monkeypatc
     monkeypatch.setattr(sys.modules["xpnet.cli.doctor"], "version", version)
     rows = rows_of(xpnet_("doctor").out)
     answer = "yes" if there else "no"
-    assert rows["matplotlib"] == [answer, versions.get("matplotlib", "-"),
-                                  "curves.png of xpnet train, and xpnet.plots"]  # fmt: skip
+    purpose = "curves.png of xpnet train, the page of xpnet evaluate, and xpnet.plots"
+    assert rows["matplotlib"] == [answer, versions.get("matplotlib", "-"), purpose]
     assert rows["pillow"] == [answer, versions.get("pillow", "-"), "xpnet predict"]

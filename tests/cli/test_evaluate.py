@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -195,3 +196,83 @@ def test_an_unknown_backend_is_an_error(xpnet_, run_folder):
     answer = xpnet_("evaluate", run_folder[0], XPNET_BACKEND="numpi")
     assert (answer.code, answer.out) == (2, "")
     assert "Unknown backend 'numpi'" in answer.said
+
+
+# --- the report page ------------------------------------------------------------------------------
+
+
+def text_of(page):
+    return " ".join(
+        re.sub(
+            r"<style.*?</style>|<[^>]+>", " ", page.read_text(encoding="utf-8"), flags=re.DOTALL
+        ).split()
+    )
+
+
+def test_a_report_page_is_written(xpnet_, run_folder, tmp_path):
+    """In the run folder, or where --report says; one file, with the figures that are printed."""
+    pytest.importorskip("matplotlib")
+    run = shutil.copytree(run_folder[0], tmp_path / "run")
+    answer = xpnet_("evaluate", run)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.endswith(f"\n\nReport page: {run / 'report.html'}\n")
+    accuracy = re.search(r"accuracy (\S+)%", answer.out)[1]
+    text = text_of(run / "report.html")
+    assert f"Accuracy {accuracy} %" in text
+    for heading in ("Confusion matrix", "Each class", "Worst mistakes", "Training", "Versions"):
+        assert heading in text
+    assert "run: mnist" in text
+    assert "32, 16" in text  # the widths, among the settings
+    assert (run / "report.html").read_text().count('src="data:image/png') >= 5  # mistaken digits
+    other = tmp_path / "page.html"
+    answer = xpnet_("evaluate", run, "--report", other)
+    assert answer.out.endswith(f"Report page: {other}\n")
+    assert text_of(other) == text
+
+
+def test_the_page_of_numbers_is_in_their_units(xpnet_, plane, tmp_path):
+    pytest.importorskip("matplotlib")
+    run = tmp_path / "run"
+    flags = ("--dataset", plane, "--target", "price", "--task", "regress", "--epochs", 60)
+    assert xpnet_("train", *flags, "--out", run, "--quiet").code == 0
+    answer = xpnet_("evaluate", run)
+    error = re.search(r"mean absolute error (\S+)\n", answer.out)[1]
+    text = text_of(run / "report.html")
+    assert f"Mean absolute error {error}" in text
+    assert "run: plane.csv" in text
+    assert "Predictions and errors" in text
+
+
+def test_the_page_has_the_names_of_classes(xpnet_, flowers, tmp_path):
+    pytest.importorskip("matplotlib")
+    flags = ("--dataset", flowers, "--epochs", 2, "--out", tmp_path / "run", "--quiet")
+    assert xpnet_("train", *flags).code == 0
+    assert xpnet_("evaluate", tmp_path / "run").code == 0
+    text = text_of(tmp_path / "run" / "report.html")
+    assert all(name in text for name in ("crocus", "iris", "rose"))
+
+
+def test_without_matplotlib_the_figures_are_printed_all_the_same(
+    xpnet_, run_folder, tmp_path, monkeypatch
+):
+    run = shutil.copytree(run_folder[0], tmp_path / "run")
+    (run / "report.html").unlink(missing_ok=True)  # another test's
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    answer = xpnet_("evaluate", run)
+    assert (answer.code, answer.err) == (0, "")
+    assert "Test loss" in answer.out
+    assert "report.html was skipped: matplotlib" in answer.out
+    assert answer.out.endswith("To have it next time: pip install matplotlib\n")
+    assert not (run / "report.html").exists()
+
+
+def test_a_history_that_is_damaged_is_named(xpnet_, run_folder, tmp_path):
+    run = shutil.copytree(run_folder[0], tmp_path / "run")
+    (run / "history.csv").write_text("epoch,train_loss\n1,low\n")
+    answer = xpnet_("evaluate", run)
+    assert answer.code == 2
+    assert f"Error: {run / 'history.csv'}: expected the table of a training" in answer.said
+    assert "Test loss" in answer.out  # what is known is told
+    (run / "history.csv").unlink()
+    assert xpnet_("evaluate", run).code == 0

@@ -19,8 +19,9 @@ import safetensors.numpy
 import xpnet
 from xpnet import backend as switch
 
-FILES = ["config.json", "curves.png", "history.csv", "model.safetensors"]
-COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds",
+FILES = ["config.json", "config.toml", "curves.png", "history.csv", "last.safetensors",
+         "model.safetensors"]  # fmt: skip
+COLUMNS = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "lr", "seconds",
            "samples_per_s"]  # fmt: skip
 
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals, pty or FIFO")
@@ -94,10 +95,12 @@ def test_the_weights_are_read_by_safetensors_alone(run_folder):
     }  # fmt: skip
 
 
-def test_there_are_four_files_and_the_curves_are_a_picture(run_folder):
+def test_there_are_six_files_and_the_curves_are_a_picture(train, tmp_path):
     pytest.importorskip("matplotlib")
-    assert sorted(path.name for path in run_folder[0].iterdir()) == FILES
-    data = (run_folder[0] / "curves.png").read_bytes()
+    assert train().code == 0
+    run = tmp_path / "run"
+    assert sorted(path.name for path in run.iterdir()) == FILES
+    data = (run / "curves.png").read_bytes()
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
     assert data.endswith(b"IEND\xaeB`\x82")
     width, height = struct.unpack(">II", data[16:24])
@@ -320,27 +323,27 @@ def test_the_seed_decides(xpnet_, digits, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--hidden", "0"], "--hidden: expected a width, or widths with commas"),
+        (["--hidden", "0"], "--hidden.*: expected a width, or widths with commas"),
         (["--hidden", "-3"], "--hidden"),
-        (["--hidden", "80,x"], "--hidden: .* got '80,x'"),
+        (["--hidden", "80,x"], "--hidden.*: .* got '80,x'"),
         (["--hidden", "80,"], "--hidden"),
-        (["--hidden", ""], "--hidden: .* got ''"),
-        (["--hidden", "9" * 20], "--hidden: .* got '9{20}'"),
-        (["--lr", "0"], "--lr: expected a number greater than 0, got 0"),
-        (["--lr", "-0.1"], "--lr: expected a number greater than 0, got -0.1"),
-        (["--lr", "nan"], "--lr: .* got nan"),
-        (["--lr", "inf"], "--lr: .* got inf"),
+        (["--hidden", ""], "--hidden.*: .* got ''"),
+        (["--hidden", "9" * 20], "--hidden.*: .* got '9{20}'"),
+        (["--lr", "0"], "--lr.*: expected a number greater than 0, got 0"),
+        (["--lr", "-0.1"], "--lr.*: expected a number greater than 0, got -0.1"),
+        (["--lr", "nan"], "--lr.*: .* got nan"),
+        (["--lr", "inf"], "--lr.*: .* got inf"),
         (["--lr", "fast"], "--lr"),
-        (["--optimizer", "foo"], "--optimizer: expected one of sgd, momentum, .* got 'foo'"),
-        (["--activation", "gelu"], "--activation: expected one of .*relu.*; got 'gelu'"),
-        (["--dtype", "float16"], "--dtype: expected one of float32, float64; got 'float16'"),
+        (["--optimizer", "foo"], "--optimizer.*: expected one of sgd, momentum, .* got 'foo'"),
+        (["--activation", "foo"], "--activation.*: expected one of .*relu.*; got 'foo'"),
+        (["--dtype", "float16"], "--dtype.*: expected one of float32, float64; got 'float16'"),
         (["--epochs", "0"], "--epochs"),
         (["--epochs", "1.5"], "--epochs"),
         (["--batch-size", "0"], "--batch-size"),
         (["--seed", "-1"], "--seed"),
         (
             ["cifar"],
-            "DATASET: expected one of mnist; got 'cifar'. Other data, .* --data-dir FOLDER",
+            "'DATASET': expected one of mnist, fashion-mnist, .*got 'cifar'. .* --data-dir FOLDER",
         ),
         (["--out", ""], "--out.*: expected a folder, got ''"),
         (["--data-dir", ""], "--data-dir.*: expected a folder, got ''"),
@@ -465,6 +468,32 @@ def test_a_missing_data_folder_is_named(train, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_network_it_says_what_to_bring(xpnet_, tmp_path, monkeypatch):
+    """The files by name, and the flag for their folder; with it no network is needed."""
+    pooch = pytest.importorskip("pooch")
+
+    def retrieve(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    monkeypatch.setenv("XPNET_CACHE", str(tmp_path / "cache"))
+    answer = xpnet_("train", "--dataset", "kmnist", "--out", tmp_path / "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.said.startswith("Error: kmnist: train-images-idx3-ubyte.gz could not be fetched")
+    assert "--data-dir FOLDER" in answer.said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_may_stand_for_any_of_them(xpnet_, few, tmp_path):
+    """Classes have the data set's names."""
+    run = tmp_path / "run"
+    flags = ("--data-dir", few, "--epochs", 1, "--hidden", 4, "--out", run, "--quiet")
+    assert xpnet_("train", "fashion-mnist", *flags).code == 0
+    answer = xpnet_("evaluate", run)
+    assert answer.out.startswith(f"50 test images of {few}, on numpy\n")
+    assert re.search(r"^ Ankle boot +\d+ ", answer.out, re.MULTILINE)
+
+
 @pytest.mark.parametrize("what", ["a folder that is not empty", "a file"])
 def test_what_is_at_out_is_not_touched(train, tmp_path, what):
     out = tmp_path / "run"
@@ -493,11 +522,10 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(train, tmp_path):
 
 def test_a_disk_that_is_full_names_the_file_and_the_folder(train, tmp_path, monkeypatch):
     """It fills up in the second epoch."""
-    write_csv, written = xpnet.training.History.write_csv, []
+    write_csv = xpnet.training.History.write_csv
 
     def fills_up(self, path):
-        written.append(path)
-        if len(written) == 3:
+        if len(self) == 2:
             with xpnet.serialization.replacing(path):
                 raise OSError(28, "No space left on device")
         write_csv(self, path)
@@ -524,8 +552,8 @@ def test_a_rate_that_is_too_high_ends_it_with_advice(train, xpnet_, tmp_path, ba
     answer = train("--lr", 1e30, "--optimizer", "sgd", "--epochs", 5, "--batch-size", batch_size)
     assert answer.code == 2
     assert re.fullmatch(
-        r"Error: The (test )?loss became (nan|inf) (in|after) epoch 1.* Try a smaller learning rate than "
-        rf"1e\+30.* The weights of the start are in {tmp_path / 'run'}",
+        r"Error: The (test )?loss became (nan|inf).* epoch 1.* (smaller learning rate than 1e\+30"
+        rf"|rate was 1e\+30: try a smaller one).* The weights of the start are in {tmp_path / 'run'}",
         answer.said,
     )
     assert "Test accuracy" not in answer.out
@@ -563,7 +591,7 @@ def _is_a_whole_interrupted_run(run, xpnet_, digits):
     assert config["epochs_finished"] == len(rows) >= 1
     assert all(np.isfinite(x).all() for x in weights_of(run).values())
     assert [path.name for path in run.iterdir() if path.name not in FILES] == []
-    answer = xpnet_("evaluate", run, "--data-dir", digits)
+    answer = xpnet_("evaluate", run, "--data-dir", digits, "--report", run.parent / "page.html")
     assert answer.code == 0
     assert float(re.search(r"accuracy (\d+\.\d\d)%", answer.out)[1]) > 30
     return len(rows)
@@ -577,13 +605,14 @@ def test_ctrl_c_keeps_what_was_learned(start, xpnet_, digits, tmp_path):
     lines = iter(process.stdout.readline, "")
     assert any(line.startswith("    1  ") for line in lines)
     process.send_signal(signal.SIGINT)
-    last = list(lines)[-1]
+    *_, learned, further = lines
     assert process.wait() == 130
     assert process.stderr.read() == ""
     done = _is_a_whole_interrupted_run(run, xpnet_, digits)
-    assert last == (
+    assert learned == (
         f"Interrupted in epoch {done + 1} of 100000. What was learned so far is in {run}\n"
     )
+    assert further == f"To go on: xpnet train --resume {run}\n"
 
 
 @on_posix
@@ -610,7 +639,7 @@ def test_ctrl_c_before_the_training_leaves_nothing(start, tmp_path):
     """It comes while the data are read."""
     code = (
         "import time, xpnet.cli, xpnet.data as data;"
-        "data.load_mnist = lambda **_: (print('reading', flush=True), time.sleep(60));"
+        "data.load_dataset = lambda *_, **__: (print('reading', flush=True), time.sleep(60));"
         "xpnet.cli.main()"
     )
     process = start("train", "--out", tmp_path / "run", program=("-c", code))
@@ -634,9 +663,10 @@ def test_ctrl_c_twice_is_ctrl_c_once(start, xpnet_, digits, tmp_path, pause):
     process.send_signal(signal.SIGINT)
     time.sleep(pause)
     process.send_signal(signal.SIGINT)
-    last = list(lines)[-1]
+    *_, learned, further = lines
     assert (process.wait(), process.stderr.read()) == (130, "")
-    assert last.endswith(f"What was learned so far is in {run}\n")
+    assert learned.endswith(f"What was learned so far is in {run}\n")
+    assert further == f"To go on: xpnet train --resume {run}\n"
     _is_a_whole_interrupted_run(run, xpnet_, digits)
 
 

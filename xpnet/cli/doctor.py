@@ -6,9 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 import typer
 
 LIBRARIES = ("numpy", "cupy", "torch", "jax", "array_api_strict")  # those that backend.py opens
-PICTURES = {  # what the extra "plots" brings, and what for
-    "matplotlib": "curves.png of xpnet train, and xpnet.plots",
+PACKAGES = {  # what the extras bring, and what for
+    "matplotlib": "curves.png of xpnet train, the page of xpnet evaluate, and xpnet.plots",
     "pillow": "xpnet predict",
+    "pooch": "fashion-mnist, kmnist and cifar10, when they are fetched",
+    "tensorboard": "xpnet train --tensorboard",
 }
 
 
@@ -30,7 +32,7 @@ def doctor() -> None:
         else:
             _row(library, "yes", _version_of(library), str(backend.device))
     typer.echo("\npackage           there   version       for")
-    for package, purpose in PICTURES.items():
+    for package, purpose in PACKAGES.items():
         try:
             _row(package, "yes", version(package), purpose)
         except PackageNotFoundError:

@@ -1,58 +1,131 @@
-"""`xpnet evaluate`: how good a trained network is, on all of the test images and on each class."""
+"""`xpnet evaluate`: how good a trained network is, in figures, by class, and as a page."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpnet.cli.flags import Backend, DataDir, RunFolder
+from xpnet.cli.flags import Backend, DataDir, RunFolder, file, option, table
+
+if TYPE_CHECKING:
+    from xpnet.cli.trained import Trained
+
+Report = Annotated[Path | None, option(
+    file, "FILE.html", "The report page; unless given, RUN/report.html.",
+)]  # fmt: skip
+Other = Annotated[str | None, option(
+    table, "FILE", "Another table, FILE.csv or FILE.npz, all of whose samples are the test.",
+    "--dataset",
+)]  # fmt: skip
+
+REPORT = "report.html"  # in a run folder
 
 
-def evaluate(run: RunFolder, backend: Backend = "numpy", data_dir: DataDir = None) -> None:
-    """Test a trained network: loss, accuracy, and a table by class.
+def evaluate(
+    run: RunFolder,
+    backend: Backend = "numpy",
+    data_dir: DataDir = None,
+    other: Other = None,
+    report: Report = None,
+) -> None:
+    """Test a trained network: loss, accuracy, a table by class, and a report page.
 
-    The test images are those of the training's data, unless --data-dir names others.
+    The test data are those of the training, unless --data-dir or --dataset
+    names others. The page is one HTML file: curves, mistakes, and the tables.
     """
-    from xpnet import functions as F
     from xpnet.backend import to_numpy, using
-    from xpnet.data import load_mnist
-    from xpnet.errors import DataError
-    from xpnet.metrics import accuracy, confusion_matrix
-    from xpnet.training import open_run
-    from xpnet.training.evaluation import prepared
+    from xpnet.cli.task import loss_of, metrics_of, told
+    from xpnet.cli.trained import open_trained
+    from xpnet.training.evaluation import measured, prepared
 
-    trained = open_run(run)
-    folder = data_dir or trained.data_dir
+    trained = open_trained(run)
+    (x, t), source = _test_data(trained, run, data_dir, other)
+    with using(backend, trained.model.dtype) as where:
+        model = trained.build()
+        data = prepared(model, (trained.fitting(x), t))
+        y = trained.model.scores(model, data[0])
+        metrics = metrics_of(trained.task, trained.reading)
+        figures = measured(model, loss_of(trained.task), data, metrics)
+        counts = _counts(y, data[1]) if trained.classes else []
+        y = to_numpy(y)
+    if trained.model.epochs_finished < trained.model.epochs:
+        typer.echo(
+            f"The training was not finished: {trained.model.epochs_finished} of "
+            f"{trained.model.epochs} epochs."
+        )
+    what = "images" if trained.reading["kind"] == "images" else "samples"
+    typer.echo(f"{len(t)} test {what} {source}, on {where.name}")
+    typer.echo(f"Test loss {figures['loss']:.4f}, {told(trained.task, figures)}")
+    for line in _by_class(trained.classes, counts, what):
+        typer.echo(line)
+    typer.echo(_page(trained, report or run / REPORT, x, y, t))
+
+
+def _page(trained: "Trained", path: Path, x: Any, y: Any, t: Any) -> str:
+    """Write the report page, and tell where it is; or, without matplotlib, that there is none."""
+    from xpnet.cli.tables import standardizer
+    from xpnet.report import report
+
+    if not trained.classes:
+        units = standardizer(trained.reading["targets"])
+        y, t = (numbers * units.scale + units.mean for numbers in (y, t))
+    pictures = x.ndim == 3 or (x.ndim == 4 and x.shape[1] in (1, 3))
+    settings = {k: v for k, v in trained.config.items() if k not in ("reading", "versions")}
+    try:
+        report(
+            path, y, t,
+            images=x if pictures else None,
+            classes=trained.classes or None,
+            history=trained.history(),
+            config=settings,
+            title=f"{trained.model.file.parent.name}: {Path(trained.config['dataset']).name}",
+        )  # fmt: skip
+    except ModuleNotFoundError as error:
+        return (
+            f"\n{path} was skipped: {error.name} is not installed. "
+            "To have it next time: pip install matplotlib"
+        )
+    return f"\nReport page: {path}"
+
+
+def _test_data(trained: "Trained", run: Path, data_dir: Path | None, other: str | None) -> Any:
+    """What the run is tested on, and where that is from."""
+    from xpnet.cli.dataset import tested
+    from xpnet.errors import DataError
+
+    images = trained.reading["kind"] == "images"
+    for flag, given, fits in (("--data-dir", data_dir, images), ("--dataset", other, not images)):
+        if given and not fits:
+            what = "images" if images else "a table"
+            raise typer.BadParameter(f"the run was trained on {what}.", param_hint=f"'{flag}'")
+    folder = data_dir or trained.model.data_dir
     if not data_dir and folder and not Path(folder).is_dir():
         raise DataError(
             f"{run}: the run was trained on {folder}, which is not there. Name another with --data-dir."
         )
-    with using(backend, trained.dtype) as where:
-        model = trained.build()
-        _, test = load_mnist(data_dir=folder, dtype=trained.dtype)
-        x, t = prepared(model, test)
-        y = trained.scores(model, x)
-        loss, share = float(F.softmax_cross_entropy(y, t)), float(accuracy(y, t))
-        counts = to_numpy(confusion_matrix(y, t)).tolist()
-    source = f"of {folder}" if folder else "of the built-in MNIST"
-    if trained.epochs_finished < trained.epochs:
-        typer.echo(
-            f"The training was not finished: {trained.epochs_finished} of {trained.epochs} epochs."
-        )
-    typer.echo(f"{len(test[1])} test images {source}, on {where.name}")
-    typer.echo(f"Test loss {loss:.4f}, accuracy {share:.2%}\n")
-    typer.echo("class  images   found  right when named  most often taken for")
-    for line in _by_class(counts):
-        typer.echo(line)
+    return tested({**trained.config, "data_dir": folder}, trained.reading, other)
 
 
-def _by_class(counts: list[list[int]]) -> Any:
+def _counts(y: Any, t: Any) -> list[list[int]]:
+    from xpnet.backend import to_numpy
+    from xpnet.metrics import confusion_matrix
+
+    counts: list[list[int]] = to_numpy(confusion_matrix(y, t)).tolist()
+    return counts
+
+
+def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterator[str]:
     """A line a class, from the confusion matrix: recall, precision, and its worst mistake."""
+    if not classes:
+        return
+    wide = max(5, *map(len, classes))
+    yield f"\n{'class':>{wide}}  {what:>7}   found  right when named  most often taken for"
     for c, row in enumerate(counts):
-        images, right, named = sum(row), row[c], sum(other[c] for other in counts)
+        samples, right, named = sum(row), row[c], sum(other[c] for other in counts)
         mistakes = [(n, j) for j, n in enumerate(row) if j != c and n]
         n, j = max(mistakes, key=lambda m: m[0], default=(0, 0))
-        worst = f"{j}, {n} {'time' if n == 1 else 'times'}" if n else "-"
-        found = f"{right / images:.2%}" if images else "-"
+        worst = f"{classes[j]}, {n} {'time' if n == 1 else 'times'}" if n else "-"
+        found = f"{right / samples:.2%}" if samples else "-"
         precision = f"{right / named:.2%}" if named else "-"
-        yield f"{c:5}  {images:6}  {found:>6}  {precision:>16}  {worst}"
+        yield f"{classes[c]:>{wide}}  {samples:7}  {found:>6}  {precision:>16}  {worst}"

@@ -1,10 +1,39 @@
-"""Flags that several commands share, and what their values may be."""
+"""Flags: what each is called, what its values may be, and what its help says.
 
-from collections.abc import Iterable
+Those of `xpnet train` stand together in panels, since there are many. A value that is none of a
+flag's is refused here, so that it is refused alike on the command line and in a file.
+"""
+
+import math
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from xpnet.cli import config
+
+DATA, MODEL, LEARNING, MACHINE, RUN = "Data", "Model", "Learning", "Numbers", "Run folder"
+
+RATES = {  # at which each learns MNIST well, at the other flags' defaults
+    "sgd": 0.5,
+    "momentum": 0.1,
+    "nesterov": 0.1,
+    "adagrad": 0.02,
+    "adadelta": 1.0,
+    "rmsprop": 0.001,
+    "adam": 0.001,
+    "adamw": 0.001,
+    "nadam": 0.001,
+    "radam": 0.001,
+    "lion": 0.0001,
+    "lamb": 0.01,
+}
+MODELS = ("mlp", "lenet", "resnet", "lstm", "transformer")
+WIDEST = 10**12  # a layer so wide fits into no memory; NumPy says that of it, but of no wider one
+
+
+# --- what the values may be -----------------------------------------------------------------------
 
 
 def folder(text: str) -> Path:
@@ -14,39 +43,62 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
-Backend = Annotated[
-    str,
-    typer.Option(
-        envvar="XPNET_BACKEND",
-        metavar="LIBRARY[:DEVICE]",
-        help="Library and device to compute on: numpy, cupy, cupy:1, torch:cuda, jax, auto; see "
-        "xpnet doctor.",
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        parser=folder,
-        help="Folder of four IDX files (plain, .gz or .xz), in place of the built-in MNIST.",
-    ),
-]
-RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", parser=folder, help="Run folder, as xpnet train makes.")
-]
+def file(text: str) -> Path:
+    """Likewise."""
+    if not text:
+        raise typer.BadParameter("expected a file, got ''.")
+    return Path(text)
 
 
-WIDEST = 10**12  # a layer so wide fits into no memory; NumPy says that of it, but of no wider one
+def one_of(known: Callable[[], Iterable[str]]) -> Callable[[str], str]:
+    """A reader of names, in small or capital letters; `known` is asked when one is read."""
+
+    def name(text: str) -> str:
+        names = list(known())
+        if text.lower() not in names:
+            raise typer.BadParameter(f"expected one of {', '.join(names)}; got {text!r}.")
+        return text.lower()
+
+    return name
 
 
-def one_of(flag: str, value: str, known: Iterable[str], hint: str = "") -> str:
-    """The known name that `value` is, in small or capital letters."""
-    names = list(known)
-    if value.lower() not in names:
+def _activations() -> Iterable[str]:
+    from xpnet.layers.activation import BY_NAME
+
+    return BY_NAME
+
+
+def dataset(text: str) -> str:
+    """The name of a data set, or the path of a table."""
+    from xpnet.data import DATASETS
+
+    if config.is_file_name(text):
+        return text
+    if text.lower() not in DATASETS:
         raise typer.BadParameter(
-            f"expected one of {', '.join(names)}; got {value!r}. {hint}".rstrip(), param_hint=flag
+            f"expected one of {', '.join(DATASETS)}, or a FILE.csv or FILE.npz; got {text!r}. Other "
+            "images, in files like MNIST's, are read from a folder: --data-dir FOLDER."
         )
-    return value.lower()
+    return text.lower()
+
+
+def table(text: str) -> str:
+    """The path of a table."""
+    if not config.is_file_name(text):
+        raise typer.BadParameter(f"expected a FILE.csv or FILE.npz, got {text!r}.")
+    return text
+
+
+def model(text: str) -> str:
+    """The name of a model, or where there is a function that makes one."""
+    path, colon, function = text.rpartition(":")
+    if colon and path and function:
+        return text
+    if text.lower() not in MODELS:
+        raise typer.BadParameter(
+            f"expected one of {', '.join(MODELS)}, or path/to/file.py:function; got {text!r}."
+        )
+    return text.lower()
 
 
 def widths(text: str) -> list[int]:
@@ -58,7 +110,178 @@ def widths(text: str) -> list[int]:
     if not numbers or not 1 <= min(numbers) <= max(numbers) <= WIDEST:
         raise typer.BadParameter(
             f"expected a width, or widths with commas between them, as in 80 or 256,128; each "
-            f"from 1 to 10^12; got {text!r}.",
-            param_hint="--hidden",
+            f"from 1 to 10^12; got {text!r}."
         )
     return numbers
+
+
+def positive(text: str) -> float:
+    """A number greater than 0, and finite."""
+    number = _number(text, "a number greater than 0")
+    if not 0 < number < math.inf:
+        raise typer.BadParameter(f"expected a number greater than 0, got {number:g}.")
+    return number
+
+
+def not_negative(text: str) -> float:
+    """A number from 0 on, and finite."""
+    number = _number(text, "a number, 0 or more")
+    if not 0 <= number < math.inf:
+        raise typer.BadParameter(f"expected a number, 0 or more, got {number:g}.")
+    return number
+
+
+def test(text: str | float) -> float | str:
+    """A number between 0 and 1, or the path of a table."""
+    if config.is_file_name(str(text)):
+        return str(text)
+    number = _number(text, what := "a number between 0 and 1, or a file that ends in .csv")
+    if not 0 < number < 1:
+        raise typer.BadParameter(f"expected {what}; got {number:g}.")
+    return number
+
+
+def _number(text: str | float, what: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"expected {what}, got {text!r}.") from None
+
+
+def schedule(text: str) -> str:
+    """The name of a schedule, perhaps with options."""
+    from xpnet.schedules import schedule as parsed
+
+    try:
+        parsed(text.lower(), steps=1000, epochs=10)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text.lower()
+
+
+# --- flags of several commands --------------------------------------------------------------------
+
+
+def option(
+    parser: Callable[[str], Any] | None, metavar: str, text: str, *names: str, **more: Any
+) -> Any:
+    """A flag whose values `parser` reads."""
+    return typer.Option(*names, parser=parser, metavar=metavar, help=text, **more)
+
+
+BACKEND = "Library and device to compute on: numpy, cupy, cupy:1, torch:cuda, jax, auto; see xpnet doctor."
+Backend = Annotated[str, typer.Option(
+    envvar="XPNET_BACKEND", metavar="LIBRARY[:DEVICE]", help=BACKEND,
+)]  # fmt: skip
+IMAGES = "Folder that has the data set's files; other images too, in files like MNIST's."
+DataDir = Annotated[Path | None, option(folder, "FOLDER", IMAGES)]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", parser=folder, help="Run folder, as xpnet train makes.")
+]
+
+# --- flags of `xpnet train` -----------------------------------------------------------------------
+
+
+def _train(panel: str) -> Callable[..., Any]:
+    """A maker of flags that stand in that panel of the help."""
+
+    def make(*words: Any, **more: Any) -> Any:
+        return option(*words, rich_help_panel=panel, **more)
+
+    return make
+
+
+_data, _model, _learning = _train(DATA), _train(MODEL), _train(LEARNING)
+_machine, _run = _train(MACHINE), _train(RUN)
+
+DatasetArgument = Annotated[str | None, typer.Argument(
+    parser=dataset, metavar="DATASET", show_default=False,
+    help="The data, as --dataset; unless given, mnist, which comes with xpnet.",
+)]  # fmt: skip
+Dataset = Annotated[str | None, _data(
+    dataset, "NAME|FILE", "mnist, fashion-mnist, kmnist, cifar10; or a table, FILE.csv or FILE.npz.",
+    "--dataset",
+)]  # fmt: skip
+TrainDataDir = Annotated[Path | None, _data(folder, "FOLDER", IMAGES)]
+Target = Annotated[str | None, _data(
+    None, "COLUMN", "Column of the CSV table to be learned; unless given, the last.",
+)]  # fmt: skip
+Test = Annotated[Any, _data(
+    test, "SHARE|FILE", "Share of the table kept for the test, or a CSV file of its own; unless "
+    "given, 0.2.",
+)]  # fmt: skip
+Task = Annotated[str, _data(
+    one_of(lambda: ("classify", "regress")), "NAME",
+    "classify: which class it is; regress: a number, or several.",
+)]  # fmt: skip
+Augment = Annotated[bool, typer.Option(
+    "--augment", rich_help_panel=DATA,
+    help="Shift the training images at random, and mirror those that may be mirrored.",
+)]  # fmt: skip
+Model = Annotated[str, _model(
+    model, "NAME|FILE:FUNCTION",
+    f"{', '.join(MODELS)}; or path/to/file.py:function, function(input_shape, outputs) -> Layer.",
+)]  # fmt: skip
+Hidden = Annotated[Any, _model(
+    widths, "WIDTHS", "Widths of the mlp's hidden layers, as 256,128; unless given, 400.",
+)]  # fmt: skip
+Activation = Annotated[str | None, _model(
+    one_of(_activations), "NAME", "The mlp's function between layers; unless given, relu.",
+)]  # fmt: skip
+Epochs = Annotated[int, typer.Option(
+    metavar="NUMBER", min=1, help="Times through the data.", rich_help_panel=LEARNING,
+)]  # fmt: skip
+BatchSize = Annotated[int | None, typer.Option(
+    metavar="NUMBER", min=1, rich_help_panel=LEARNING,
+    help="Samples a step; unless given, 100, or all if there are fewer.",
+)]  # fmt: skip
+Optimizer = Annotated[str | None, _learning(
+    one_of(lambda: RATES), "NAME",
+    f"{', '.join(RATES)}; unless given, one that suits the model.",
+)]  # fmt: skip
+Lr = Annotated[float | None, _learning(
+    positive, "NUMBER", "Learning rate; unless given, one that suits the optimizer.",
+)]  # fmt: skip
+Schedule = Annotated[str, _learning(
+    schedule, "NAME",
+    "How the rate changes: constant, linear (it falls to 0), cosine, cosine-restarts, one-cycle, "
+    "step, multi-step, exponential; with options, as step:size=5,gamma=0.5.",
+)]  # fmt: skip
+WeightDecay = Annotated[float | None, _learning(
+    not_negative, "NUMBER",
+    "Pull of the weights towards 0; unless given, the optimizer's own: 0.01 of adamw, else 0.",
+)]  # fmt: skip
+Clip = Annotated[float | None, _learning(
+    positive, "NORM", "Cut the gradients, all together, to this norm.",
+)]  # fmt: skip
+Seed = Annotated[int, typer.Option(
+    metavar="NUMBER", min=0, rich_help_panel=LEARNING, help="Seed of the first weights, of the batches, of the split.",
+)]  # fmt: skip
+TrainBackend = Annotated[str, typer.Option(
+    envvar="XPNET_BACKEND", metavar="LIBRARY[:DEVICE]", help=BACKEND, rich_help_panel=MACHINE,
+)]  # fmt: skip
+Dtype = Annotated[str, _machine(
+    one_of(lambda: ("float32", "float64")), "NAME", "Type of the weights: float32 or float64.",
+)]  # fmt: skip
+Precision = Annotated[str | None, _machine(
+    one_of(lambda: ("float32", "float16", "bfloat16")), "NAME",
+    "Type to compute in, where weights stay float32: float32, float16 or bfloat16.",
+)]  # fmt: skip
+Out = Annotated[Path | None, _run(
+    folder, "FOLDER", "New or empty; unless given, runs/<data>-<time>.",
+)]  # fmt: skip
+Resume = Annotated[Path | None, _run(
+    folder, "RUN",
+    "Go on with this run, as if it had not been broken off; with --epochs, further.",
+    is_eager=True, callback=config.from_run,
+)]  # fmt: skip
+Config = Annotated[Path | None, _run(
+    file, "FILE.toml", "Take flags from this file; those on the command line win.",
+    is_eager=True, callback=config.from_file,
+)]  # fmt: skip
+TensorBoard = Annotated[bool, typer.Option(
+    "--tensorboard", help="Write event files for TensorBoard as well.", rich_help_panel=RUN,
+)]  # fmt: skip
+Quiet = Annotated[bool, typer.Option(
+    "--quiet", help="Print the result alone.", rich_help_panel=RUN,
+)]  # fmt: skip

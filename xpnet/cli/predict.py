@@ -1,55 +1,110 @@
-"""`xpnet predict`: which digit is in a picture."""
+"""`xpnet predict`: what a trained network says of pictures, or of the rows of a table."""
 
+import csv
+import io
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xpnet.cli.flags import Backend, RunFolder
 
+if TYPE_CHECKING:
+    from xpnet.cli.trained import Trained
+
 
 def predict(
     run: RunFolder,
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures of one digit each.")
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Pictures of one digit each; or tables."),
     ],
     backend: Backend = "numpy",
 ) -> None:
-    """Name the digit in each picture, and how sure the network is.
+    """Name what is in each picture, and how sure the network is.
 
     PNG, JPEG and whatever else Pillow reads; dark on light or light on dark.
     One digit a picture, and no frame around it: whatever differs from the
     paper is taken for the digit's ink.
 
-    A picture that cannot be read is reported, the others are answered all the
+    Of a run on a table, FILE.csv has the columns that the run was trained on;
+    out comes a table as well, a line a row.
+
+    A file that cannot be read is reported, the others are answered all the
     same, and the exit code is 2.
     """
-    from xpnet import functions as F
-    from xpnet.backend import to_numpy, using
-    from xpnet.data import load_digit
-    from xpnet.errors import DataError, StateError
-    from xpnet.training import open_run
+    from xpnet.backend import using
+    from xpnet.cli.trained import open_trained
+    from xpnet.errors import DataError
 
-    trained = open_run(run)
-    failed, width = False, max(len(str(path)) for path in images)
-    with using(backend, trained.dtype):
+    trained = open_trained(run)
+    images = trained.reading["kind"] == "images"
+    failed, begun = False, False
+    with using(backend, trained.model.dtype):
         model = trained.build()
-        features = next(model.parameters()).shape[0]
-        if features != 28 * 28:
-            raise StateError(
-                f"{run}: expected a network on the 28 x 28 = 784 pixels that predict makes of a "
-                f"picture; this one takes {features} numbers."
-            )
-        for path in images:
+        if images:
+            _require_pictures(run, trained)
+        for path in files:
             try:
-                pixels = load_digit(path)
+                if images:
+                    typer.echo(_picture(trained, model, path, max(len(str(f)) for f in files)))
+                else:
+                    typer.echo(_table(trained, model, path, head=not begun), nl=False)
             except DataError as error:
                 typer.echo(f"Error: {error}", err=True)
                 failed = True
-                continue
-            scores = trained.scores(model, pixels.reshape(1, 28 * 28))
-            row = to_numpy(F.softmax(scores)).tolist()[0]
-            digit = row.index(max(row))
-            typer.echo(f"{path!s:{width}}  {digit}  {row[digit]:7.2%}")
+            else:
+                begun = True
     if failed:
         raise typer.Exit(2)
+
+
+def _require_pictures(run: Path, trained: "Trained") -> None:
+    """Refuse a network that pictures cannot be made for."""
+    from xpnet.errors import StateError
+
+    shape = [n for n in trained.input_shape if n != 1]
+    if shape not in ([28 * 28], [28, 28]):
+        takes = " x ".join(map(str, shape))
+        raise StateError(
+            f"{run}: expected a network on the 28 x 28 = 784 pixels that predict makes of a "
+            f"picture; this one takes {takes} numbers."
+        )
+
+
+def _picture(trained: "Trained", model: Any, path: Path, width: int) -> str:
+    """A line: the file, its class, and the share of the probability."""
+    from xpnet import functions as F
+    from xpnet.backend import to_numpy
+    from xpnet.data import load_digit
+
+    scores = trained.model.scores(model, load_digit(path).reshape(1, *trained.input_shape))
+    row = to_numpy(F.softmax(scores)).tolist()[0]
+    c = row.index(max(row))
+    wide = max(map(len, trained.classes))
+    return f"{path!s:{width}}  {trained.classes[c]:{wide}}  {row[c]:7.2%}"
+
+
+def _table(trained: "Trained", model: Any, path: Path, head: bool) -> str:
+    """Lines of a CSV table: the class and its probability; or the number, or numbers."""
+    from xpnet import functions as F
+    from xpnet.backend import to_numpy
+    from xpnet.cli.tables import rows, standardizer
+
+    x = rows(path, trained.config, trained.reading)
+    y = trained.model.scores(model, trained.fitting(x))
+    name = trained.reading["schema"]["target"] if "schema" in trained.reading else "t"
+    lines: list[list[str]]
+    if trained.classes:
+        names = [name, "probability"]
+        found = ((max(p), p.index(max(p))) for p in to_numpy(F.softmax(y)).tolist())
+        lines = [[trained.classes[c], f"{share:.4f}"] for share, c in found]
+    else:
+        units = standardizer(trained.reading["targets"])
+        numbers = (to_numpy(y) * units.scale + units.mean).tolist()
+        several = len(units.mean) > 1
+        names = [f"{name} {i}" for i in range(1, len(units.mean) + 1)] if several else [name]
+        lines = [[f"{number:.7g}" for number in row] for row in numbers]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([names, *lines] if head else lines)
+    return text.getvalue()

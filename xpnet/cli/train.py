@@ -1,120 +1,95 @@
 """`xpnet train`: a network learns a data set, and leaves a run folder."""
 
-import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from xpnet.cli.flags import Backend, DataDir, folder, one_of, widths
+from xpnet.cli import flags as f
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from xpnet.training import History
 
-LEARNING_RATES = {  # at which each learns MNIST well, at the other flags' defaults
-    "sgd": 0.5,
-    "momentum": 0.1,
-    "adagrad": 0.02,
-    "rmsprop": 0.001,
-    "adam": 0.001,
-    "adamw": 0.001,
-}
-
 
 def train(
-    dataset: Annotated[
-        str, typer.Argument(help="The data: mnist, which comes with xpnet.")
-    ] = "mnist",
-    backend: Backend = "numpy",
-    hidden: Annotated[
-        str, typer.Option(metavar="WIDTHS", help="Widths of the hidden layers: 80, or 256,128.")
-    ] = "400",
-    activation: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Function between the layers: relu, sigmoid or tanh."),
-    ] = "relu",
-    epochs: Annotated[int, typer.Option(min=1, help="Times through the data.")] = 10,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 100,
-    lr: Annotated[
-        float | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="The learning rate of the first epoch; it falls in equal steps to the last. "
-            "Unless given, one that suits the optimizer.",
-        ),
-    ] = None,
-    optimizer: Annotated[
-        str, typer.Option(metavar="NAME", help=f"Rule of learning: {', '.join(LEARNING_RATES)}.")
-    ] = "momentum",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the first weights and of the order of the samples.")
-    ] = 0,
-    dtype: Annotated[
-        str, typer.Option(metavar="NAME", help="Type of the numbers: float32 or float64.")
-    ] = "float32",
-    data_dir: DataDir = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            parser=folder,
-            help="Run folder, new or empty; unless given, runs/mnist-<time>.",
-        ),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print the result alone.")] = False,
+    ctx: typer.Context,
+    dataset: f.DatasetArgument = None,
+    named: f.Dataset = None,
+    data_dir: f.TrainDataDir = None,
+    target: f.Target = None,
+    test: f.Test = None,
+    task: f.Task = "classify",
+    augment: f.Augment = False,
+    model: f.Model = "mlp",
+    hidden: f.Hidden = None,
+    activation: f.Activation = None,
+    epochs: f.Epochs = 10,
+    batch_size: f.BatchSize = None,
+    optimizer: f.Optimizer = None,
+    lr: f.Lr = None,
+    schedule: f.Schedule = "linear",
+    weight_decay: f.WeightDecay = None,
+    clip: f.Clip = None,
+    seed: f.Seed = 0,
+    backend: f.TrainBackend = "numpy",
+    dtype: f.Dtype = "float32",
+    precision: f.Precision = None,
+    out: f.Out = None,
+    resume: f.Resume = None,
+    config: f.Config = None,
+    tensorboard: f.TensorBoard = False,
+    quiet: f.Quiet = False,
 ) -> None:
-    """Train a network on MNIST, and write a run folder.
+    """Train a network on images or a table, and write a run folder.
 
-    The folder holds the weights (model.safetensors), history.csv, curves.png
-    and config.json. Ctrl-C ends the training early and keeps what was learned.
+    The folder holds the weights (model.safetensors), history.csv, curves.png,
+    config.json, and config.toml, which repeats the run. Ctrl-C ends the
+    training early and keeps what was learned; --resume RUN goes on.
     """
     from xpnet.backend import using
     from xpnet.cli.screen import console
-    from xpnet.layers.activation import BY_NAME as ACTIVATIONS
-    from xpnet.optimizers import BY_NAME as OPTIMIZERS
+    from xpnet.cli.settings import settled
+    from xpnet.cli.task import told
     from xpnet.training.run import free_path
 
-    others = "Other data, Fashion-MNIST say, are read from a folder: --data-dir FOLDER."
-    dataset = one_of("DATASET", dataset, ["mnist"], others)
-    activation = one_of("--activation", activation, ACTIVATIONS)
-    optimizer = one_of("--optimizer", optimizer, OPTIMIZERS)
-    dtype = one_of("--dtype", dtype, ["float32", "float64"])
-    hidden_widths = widths(hidden)
-    lr = LEARNING_RATES[optimizer] if lr is None else lr
-    if not 0 < lr < math.inf:
-        raise typer.BadParameter(f"expected a number greater than 0, got {lr}.", param_hint="--lr")
+    settings = settled(ctx)
     begin, screen = time.perf_counter(), console()
-    path = free_path(out, dataset)
-    with using(backend, dtype) as where, _what_is_left_told(path):
-        flags = {
-            "dataset": dataset,
-            "backend": where.name,
-            "hidden": hidden_widths,
-            "activation": activation,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "lr": lr,
-            "optimizer": optimizer,
-            "seed": seed,
-            "dtype": dtype,
-            "data_dir": str(data_dir.resolve()) if data_dir else None,
-            "out": str(path),
-        }
-        history = _train(flags, screen, quiet)
+    path = settings["resume"] or free_path(settings["out"], Path(settings["dataset"]).stem)
+    settings["out"], epochs = str(path), settings["epochs"]
+    if settings["resume"] and _is_done(path, epochs, screen):
+        return
+    with using(settings["backend"], settings["dtype"]) as where, _what_is_left_told(path):
+        settings["backend"] = where.name
+        history = _train(settings, screen)
         _draw(history, path, screen)
     if history.interrupted:
         screen.print(
-            f"Interrupted in epoch {len(history) + 1} of {epochs}. "
-            f"What was learned so far is in {path}"
+            f"Interrupted in epoch {len(history) + 1} of {epochs}. What was learned so far is in "
+            f"{path}\nTo go on: xpnet train --resume {path}"
         )
         raise typer.Exit(130)
-    accuracy, seconds = history["test_accuracy"][-1], time.perf_counter() - begin
-    screen.print(f"Test accuracy {accuracy:.2%}, after {seconds:.1f} s. Run folder: {path}")
+    figures = {name.removeprefix("test_"): value for name, value in history.rows[-1].items()}
+    seconds = time.perf_counter() - begin
+    said = told(settings["task"], figures)
+    screen.print(f"Test {said}, after {seconds:.1f} s. Run folder: {path}")
+
+
+def _is_done(path: Path, epochs: int, screen: "Console") -> bool:
+    """Whether a run has nothing left to do; it says so."""
+    from xpnet.training.checkpoint import read
+
+    done = read(path / "last.safetensors")["position"]["epoch"]
+    if done >= epochs:
+        screen.print(
+            f"{path} is finished: {done} epoch{'s are' if done > 1 else ' is'} done. To go further, "
+            f"ask for more of them: --epochs {2 * done}"
+        )
+    return bool(done >= epochs)
 
 
 @contextmanager
@@ -137,49 +112,74 @@ def _what_is_left_told(path: Path) -> Iterator[None]:
         raise
 
 
-def _train(flags: dict[str, Any], screen: "Console", quiet: bool) -> "History":
+def _train(settings: dict[str, Any], screen: "Console") -> "History":
     """The work itself, on the backend in force."""
-    from xpnet import functions as F
+    from xpnet import schedules
+    from xpnet.cli import learner
+    from xpnet.cli.dataset import learned
     from xpnet.cli.screen import Screen
-    from xpnet.data import count_classes, load_mnist
-    from xpnet.layers import MLP
-    from xpnet.metrics import accuracy
+    from xpnet.cli.task import loss_of, metrics_of
     from xpnet.optimizers import optimizer
-    from xpnet.random import default_rng
-    from xpnet.training import Callback, LinearDecay, Run, Trainer
-    from xpnet.training.interrupt import hold
+    from xpnet.random import default_rng, manual_seed
+    from xpnet.training import StopOnNaN, Trainer
 
-    class End(Callback):
-        """What is left to do is short, and another Ctrl-C would only spoil it."""
+    samples = learned(settings)
+    images = samples.input_shape
+    manual_seed(settings["seed"])  # of whatever draws by itself: dropout, a model of one's own
+    rng = default_rng(settings["seed"])
+    architecture, samples = learner.described(settings, samples)
+    model = learner.built(architecture, settings["model"], rng)
+    learner.require_outputs(model, samples)
+    learner.settle_batch(settings, len(samples.train[0]))
+    resume, path, epochs = settings["resume"], Path(settings["out"]), settings["epochs"]
+    kept = {name: value for name, value in settings.items() if name not in _NOT_KEPT}
+    if resume:
+        learner.require_same(path, samples)
+    run = learner.SeldomRun(
+        path,
+        {**kept, "architecture": architecture, "reading": samples.reading},
+        again=bool(resume),
+    )
+    checkpoint = learner.SeldomCheckpoint(path, every_seconds=30.0, best=False)
+    size = settings["batch_size"]
+    steps = epochs * -(-len(samples.train[0]) // size)
+    callbacks = [learner.End(), learner.Papers(path, settings), StopOnNaN(), run, checkpoint]
+    if settings["tensorboard"]:
+        callbacks.append(learner.tensorboard(path))
+    if not settings["quiet"]:
+        callbacks.append(Screen(screen))
+    decay = settings["weight_decay"]
+    options = {} if decay is None else {"weight_decay": decay}
+    trainer = Trainer(
+        model,
+        loss_of(settings["task"]),
+        optimizer(settings["optimizer"], model.parameters(), settings["lr"], **options),
+        metrics=metrics_of(settings["task"], samples.reading),
+        callbacks=callbacks,
+        rng=rng,
+        schedule=schedules.schedule(settings["schedule"], steps, epochs),
+        clip=settings["clip"],
+        precision=None if settings["precision"] in (None, "float32") else settings["precision"],
+    )
+    data = learner.fed(settings, samples, images, model, rng)
+    if not settings["quiet"]:
+        screen.print(_begun(settings, samples, model))
+    last = checkpoint.last if resume else None
+    return trainer.fit(data, samples.test, epochs, size, resume=last)
 
-        def on_end(self, trainer: Trainer) -> None:
-            hold()
 
-    train, test = load_mnist(data_dir=flags["data_dir"], dtype=flags["dtype"])
-    rng = default_rng(flags["seed"])
-    architecture = {
-        "in_features": train[0].shape[1],
-        "hidden": flags["hidden"],
-        "out_features": count_classes(train[1]),
-        "activation": flags["activation"],
-    }
-    model = MLP(**architecture, rng=rng)
-    run = Run(flags["out"], {**flags, "architecture": architecture})
-    with nullcontext() if quiet else Screen(screen) as looking_on:
-        if not quiet:
-            screen.print(
-                f"{len(train[1])} training and {len(test[1])} test images, on {flags['backend']} "
-                f"in {flags['dtype']}, {flags['optimizer']} from lr {flags['lr']:g}\n{model!r}\n"
-            )
-        trainer = Trainer(
-            model,
-            F.softmax_cross_entropy,
-            optimizer(flags["optimizer"], model.parameters(), flags["lr"]),
-            metrics=[accuracy],
-            callbacks=[End(), LinearDecay(), run, *([looking_on] if looking_on else [])],
-            rng=rng,
-        )
-        return trainer.fit(train, test, flags["epochs"], flags["batch_size"])
+_NOT_KEPT = ("resume", "config", "quiet")
+
+
+def _begun(settings: dict[str, Any], samples: Any, model: Any) -> str:
+    """What is about to happen: the data, the numbers, the network."""
+    what = "images" if samples.reading["kind"] == "images" else "samples"
+    precision = settings["precision"] or settings["dtype"]
+    return (
+        f"{len(samples.train[0])} training and {len(samples.test[0])} test {what}, on "
+        f"{settings['backend']} in {precision}, {settings['optimizer']} from lr "
+        f"{settings['lr']:g}\n{model!r}\n"
+    )
 
 
 def _draw(history: "History", folder: Path, screen: "Console") -> None:
@@ -187,6 +187,8 @@ def _draw(history: "History", folder: Path, screen: "Console") -> None:
     from xpnet import plots
     from xpnet.training import Run
 
+    if not len(history):
+        return
     try:
         plots.curves(history, folder / Run.CURVES)
     except ModuleNotFoundError as error:

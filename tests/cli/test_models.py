@@ -1,0 +1,248 @@
+"""`--model`, and the other flags of how it learns: by name, and of a file of one's own."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from xpnet import models, optimizers, schedules
+from xpnet.cli.flags import MODELS, RATES
+
+NET = """
+import math
+import xpnet
+from xpnet import functions as F
+
+class Net(xpnet.Layer):
+    def __init__(self, n, outputs):
+        self.first, self.last = xpnet.Affine(n, 12), xpnet.Affine(12, outputs)
+
+    def forward(self, x):
+        return self.last(F.relu(self.first(F.reshape(x, (x.shape[0], -1)))))
+
+def net(input_shape, outputs):
+    return Net(math.prod(input_shape), outputs)
+"""
+
+
+def config_of(run):
+    return json.loads((run / "config.json").read_text())
+
+
+@pytest.fixture
+def learn(xpnet_, few, tmp_path):
+    """A function that trains on a few images for a moment."""
+
+    def run(*flags, **env):
+        place = ("--data-dir", few, "--out", tmp_path / "run", "--epochs", 1)
+        return xpnet_("train", *place, "--batch-size", 50, *flags, **env)
+
+    return run
+
+
+def test_the_names_are_those_of_the_library():
+    """The help has them written out, since it is not to import the library."""
+    assert set(MODELS) == set(models.BUILDERS)
+    assert list(RATES) == list(optimizers.BY_NAME)
+
+
+def test_the_help_names_every_schedule(xpnet_):
+    out = " ".join(re.sub(r"[│\s]+", " ", xpnet_("train", "--help").out).split())
+    for name in schedules.BY_NAME:
+        assert re.search(rf"[ ,:]{name}[ ,;]", out), name
+
+
+# --- models by name -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_model_is_trained_tested_and_asked(learn, xpnet_, pictures, tmp_path, name):
+    """Its run folder is enough to build it again."""
+    answer = learn("--model", name)
+    assert (answer.code, answer.err) == (0, "")
+    run = tmp_path / "run"
+    said = re.search(r"accuracy (\S+)%", xpnet_("evaluate", run).out)[1]
+    assert said == f"{100 * config_of(run)['test_accuracy']:.2f}"
+    answer = xpnet_("predict", run, pictures / "7.png")
+    assert answer.code == 0
+    assert re.fullmatch(r".*7\.png +\d +\d+\.\d\d%\n", answer.out)
+
+
+@pytest.mark.parametrize("name", ["lenet", "transformer"])
+def test_a_model_on_every_backend(backend, learn, xpnet_, tmp_path, name):
+    """It learns the same from one seed; dropout is drawn on the host."""
+    assert learn("--model", name, "--out", tmp_path / "numpy").code == 0
+    answer = learn("--model", name, "--backend", backend.name)
+    assert (answer.code, answer.err) == (0, "")
+    losses = [config_of(tmp_path / run)["test_loss"] for run in ("numpy", "run")]
+    assert losses[1] == pytest.approx(losses[0], rel=5e-3)
+    answer = xpnet_("evaluate", tmp_path / "run", "--backend", backend.name)
+    assert (answer.code, answer.err) == (0, "")
+
+
+@pytest.mark.parametrize("flags", [["--hidden", "8"], ["--activation", "relu"]])
+def test_the_mlps_flags_are_not_ignored_elsewhere(learn, tmp_path, flags):
+    answer = learn("--model", "lenet", *flags)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"'{flags[0]}': it is for the model mlp; the model is lenet." in answer.said
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- models of one's own --------------------------------------------------------------------------
+
+
+def test_a_function_in_a_file_makes_the_model(learn, xpnet_, few, pictures, tmp_path):
+    """The run keeps a copy: what becomes of the file is nothing to it."""
+    path = tmp_path / "my nets.py"
+    path.write_text(NET)
+    answer = learn("--model", f"{path}:net", "--epochs", 3)
+    assert (answer.code, answer.err) == (0, "")
+    run = tmp_path / "run"
+    assert (run / "model.py").read_text() == NET
+    state = safetensors.numpy.load_file(run / "model.safetensors")
+    assert {n: x.shape for n, x in state.items()} == {
+        "first.W": (784, 12), "first.b": (12,), "last.W": (12, 10), "last.b": (10,),
+    }  # fmt: skip
+    path.unlink()
+    said = re.search(r"accuracy (\S+)%", xpnet_("evaluate", run).out)[1]
+    x = np.fromfile(few / "t10k-images-idx3-ubyte", "u1", offset=16).reshape(-1, 784) / 255
+    t = np.fromfile(few / "t10k-labels-idx1-ubyte", "u1", offset=8)
+    h = np.maximum(x @ state["first.W"].astype("f8") + state["first.b"], 0)
+    y = h @ state["last.W"].astype("f8") + state["last.b"]
+    assert said == f"{100 * (y.argmax(axis=1) == t).mean():.2f}"
+    assert xpnet_("predict", run, pictures / "7.png").code == 0
+    assert not (run / "__pycache__").exists()
+    answer = xpnet_("train", "--resume", run, "--epochs", 4, "--quiet")
+    assert (answer.code, answer.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "expected a Python file with the function net; there is no such file"),
+        ("", "there is no function net in it; there is none."),
+        ("def other(s, n): pass\nnet = 3", "there is no function net in it; there is other."),
+        ("def net(s, n): return", ":net: expected it to return a Layer, .*returned a NoneType"),
+        ("def net(s): pass", ":net: called as .*fails: TypeError: net.* 1 positional"),
+        (
+            "def net(s, n):\n    return 1 / 0",
+            ":net: .* line 2: ZeroDivisionError: division by zero",
+        ),
+        ("x = [1\ny = 2", "it cannot be run: line 1: SyntaxError"),
+        ("\nraise ValueError('no')", "it cannot be run: line 2: ValueError: no"),
+        ("import neighbour", "No module named 'neighbour'.* The file must stand alone"),
+        (
+            "import xpnet\nnet = lambda s, n: xpnet.Sequential(xpnet.Flatten(), xpnet.Affine(784, 3))",
+            r"expected to give an output of shape \(batch, 10\), gave \(2, 3\)",
+        ),
+        (
+            "import xpnet\nnet = lambda s, n: xpnet.Affine(3, n)",
+            r"Affine\(3 -> 10\) expected x of shape \(batch, 3\)",
+        ),
+    ],
+)
+def test_what_is_wrong_with_it_is_a_sentence(learn, tmp_path, text, said):
+    path = tmp_path / "net.py"
+    if text is not None:
+        path.write_text(text)
+    (tmp_path / "neighbour.py").write_text("")
+    answer = learn("--model", f"{path}:net")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.said.startswith("Error: ")
+    assert re.search(said, answer.said), answer.said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_whose_copy_is_gone_says_so(learn, xpnet_, tmp_path):
+    (tmp_path / "net.py").write_text(NET)
+    assert learn("--model", f"{tmp_path / 'net.py'}:net").code == 0
+    copy = tmp_path / "run" / "model.py"
+    copy.unlink()
+    answer = xpnet_("evaluate", tmp_path / "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"Error: {copy}: expected a Python file with the function net" in answer.said
+
+
+# --- how it learns --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", schedules.BY_NAME)
+def test_each_schedule_is_the_librarys(learn, tmp_path, name):
+    """The column lr has the rate of each epoch's last step."""
+    assert learn("--schedule", name, "--lr", 0.01, "--epochs", 4, "--hidden", 4).code == 0
+    lines = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    column = lines[0].split(",").index("lr")
+    found = [float(line.split(",")[column]) for line in lines[1:]]
+    schedule = schedules.schedule(name, steps=16, epochs=4)
+    expected = [0.01 * schedule(4 * epoch + 3) for epoch in range(4)]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_weight_decay_and_clipping_change_the_weights(learn, tmp_path):
+    """And adamw's own decay is not taken away by leaving the flag out."""
+
+    def weights(*flags):
+        run = tmp_path / re.sub(r"\W", "", "".join(map(str, flags)) or "plain")
+        assert learn("--hidden", 4, "--quiet", "--out", run, *flags).code == 0
+        return safetensors.numpy.load_file(run / "model.safetensors")["layers.0.W"].tobytes()
+
+    runs = [(), ("--weight-decay", 0.1), ("--clip", 0.01), ("--weight-decay", 0.1, "--clip", 0.01)]
+    assert len({weights(*flags) for flags in runs}) == 4
+    own = weights("--optimizer", "adamw")
+    assert own == weights("--optimizer", "adamw", "--weight-decay", 0.01)
+    assert own != weights("--optimizer", "adamw", "--weight-decay", 0)
+
+
+@pytest.mark.parametrize("model", ["mlp", "lenet"])
+def test_augmented_images_are_others_in_each_epoch(learn, tmp_path, model):
+    """So they are harder to learn; the test images are as they were."""
+    losses = []
+    for flags in ([], ["--augment"]):
+        run = tmp_path / f"run{len(flags)}"
+        assert learn("--model", model, "--epochs", 6, "--out", run, "--quiet", *flags).code == 0
+        rows = (run / "history.csv").read_text().splitlines()
+        losses.append(float(rows[-1].split(",")[1]))
+    assert losses[1] > losses[0]
+
+
+def test_float16_computes_where_the_library_can(backend, learn, tmp_path):
+    """The weights are float32 all the same; or the error names what there is not."""
+    answer = learn("--precision", "float16", "--backend", backend.name, "--hidden", 8)
+    if backend.name.startswith("array_api_strict"):
+        assert (answer.code, answer.out) == (2, "")
+        assert "has no float16" in answer.said
+        return
+    assert (answer.code, answer.err) == (0, "")
+    assert "in float16, momentum" in answer.out
+    state = safetensors.numpy.load_file(tmp_path / "run" / "model.safetensors")
+    assert {x.dtype.name for x in state.values()} == {"float32"}
+
+
+def test_a_precision_that_does_not_go_is_named(learn, tmp_path):
+    answer = learn("--precision", "bfloat16", "--backend", "numpy")
+    assert (answer.code, answer.out) == (2, "")
+    assert "numpy has no bfloat16" in answer.said
+    answer = learn("--precision", "float16", "--dtype", "float64")
+    assert "'--precision': float16 goes with --dtype float32" in answer.said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_writes_event_files(learn, xpnet_, tmp_path):
+    """Another one when the run goes on; and they are no obstacle to that."""
+    pytest.importorskip("tensorboard")
+    assert learn("--tensorboard", "--hidden", 4).code == 0
+    run = tmp_path / "run"
+    assert len(list((run / "tensorboard").glob("events.out.tfevents.*"))) == 1
+    assert xpnet_("train", "--resume", run, "--epochs", 2).code == 0
+    assert sum(path.stat().st_size for path in (run / "tensorboard").iterdir()) > 500
+
+
+def test_without_tensorboard_it_says_what_to_install(learn, tmp_path, monkeypatch):
+    for module in ("tensorboard", "tensorboard.summary.writer.event_file_writer"):
+        monkeypatch.setitem(__import__("sys").modules, module, None)
+    answer = learn("--tensorboard")
+    assert (answer.code, answer.out) == (2, "")
+    assert "is not installed. Install it with: pip install tensorboard" in answer.said
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,235 @@
+"""`xpnet train --resume RUN`: a run goes on as if nothing had been."""
+
+import json
+import shutil
+import signal
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+def config_of(run):
+    return json.loads((run / "config.json").read_text())
+
+
+def weights_of(run):
+    state = safetensors.numpy.load_file(run / "model.safetensors")
+    return {name: x.tobytes() for name, x in state.items()}
+
+
+def figures_of(run):
+    """history.csv without what a clock says."""
+    lines = (run / "history.csv").read_text().splitlines()
+    return [line.rsplit(",", 2)[0] for line in lines]
+
+
+FLAGS = ("--batch-size", 20, "--hidden", 16, "--optimizer", "adam", "--schedule", "cosine")
+
+
+@pytest.fixture(scope="module")
+def whole(start, few, tmp_path_factory):
+    """A run of 150 epochs that nothing broke off."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    flags = ("--data-dir", few, *FLAGS, "--epochs", 150, "--augment", "--quiet")
+    process = start("train", *flags, "--out", run)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    return run
+
+
+def started(start, few, run, epoch):
+    """The same run: its process, when the line of that epoch was printed."""
+    flags = ("--data-dir", few, *FLAGS, "--epochs", 150, "--augment")
+    process = start("train", *flags, "--out", run)
+    assert any(line.startswith(f"{epoch:5}  ") for line in iter(process.stdout.readline, ""))
+    return process
+
+
+@on_posix
+@pytest.mark.parametrize("epoch", [1, 30, 100])
+def test_a_killed_run_ends_like_the_one_that_was_not(start, xpnet_, whole, few, tmp_path, epoch):
+    """SIGKILL, then --resume: the same weights and the same table, to the last bit."""
+    run = tmp_path / "run"
+    process = started(start, few, run, epoch)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not config_of(run)["finished"]
+    answer = xpnet_("train", "--resume", run)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.count("\n    1  ") == 1  # the epochs before are shown as well
+    assert weights_of(run) == weights_of(whole)
+    assert figures_of(run) == figures_of(whole)
+    assert config_of(run)["finished"]
+
+
+@on_posix
+def test_so_does_one_that_was_interrupted(start, xpnet_, whole, few, tmp_path):
+    """Ctrl-C, twice over."""
+    run = tmp_path / "run"
+    process = started(start, few, run, 5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (130, "")
+    assert out.endswith(f"To go on: xpnet train --resume {run}\n")
+    done = config_of(run)["epochs_finished"]
+    process = start("train", "--resume", run)
+    lines = iter(process.stdout.readline, "")
+    assert any(line.startswith(f"{done + 1:5}  ") for line in lines)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() in (0, 130)
+    answer = xpnet_("train", "--resume", run, "--quiet")
+    assert (answer.code, answer.err) == (0, "")
+    assert weights_of(run) == weights_of(whole)
+
+
+def test_a_finished_run_says_so(xpnet_, run_folder, tmp_path):
+    run = shutil.copytree(run_folder[0], tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    for epochs in ([], ["--epochs", 4], ["--epochs", 2]):
+        answer = xpnet_("train", "--resume", run, *epochs)
+        assert (answer.code, answer.err) == (0, "")
+        assert answer.out == (
+            f"{run} is finished: 4 epochs are done. To go further, ask for more of them: "
+            "--epochs 8\n"
+        )
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_more_epochs_go_further(xpnet_, train, tmp_path):
+    """With a rate that does not fall it is as if they had been asked for at once."""
+    flags = ("--schedule", "constant", "--optimizer", "adam")
+    assert train(*flags, "--epochs", 2).code == 0
+    run = tmp_path / "run"
+    answer = xpnet_("train", "--resume", run, "--epochs", 5)
+    assert (answer.code, answer.err) == (0, "")
+    assert config_of(run)["epochs_finished"] == config_of(run)["epochs"] == 5
+    assert "epochs = 5\n" in (run / "config.toml").read_text()
+    assert train(*flags, "--epochs", 5, "--out", tmp_path / "whole").code == 0
+    assert weights_of(run) == weights_of(tmp_path / "whole")
+
+
+def test_another_backend_goes_on_to_tolerance(backend, xpnet_, train, tmp_path):
+    """On NumPy for an epoch, then on that one; NumPy's own goes on from a copy."""
+    run = tmp_path / "run"
+    assert train("--schedule", "constant").code == 0
+    own = shutil.copytree(run, tmp_path / "own")
+    for folder, name in ((own, "numpy"), (run, backend.name)):
+        answer = xpnet_("train", "--resume", folder, "--epochs", 2, "--backend", name)
+        assert (answer.code, answer.err) == (0, "")
+        assert config_of(folder)["backend"] == name
+    a, b = (safetensors.numpy.load_file(r / "model.safetensors") for r in (own, run))
+    for name in a:
+        np.testing.assert_allclose(b[name], a[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_on_a_table_goes_on(xpnet_, plane, tmp_path):
+    flags = ("--dataset", plane, "--target", "price", "--task", "regress", "--hidden", 4)
+    for run, epochs in (("run", 2), ("whole", 4)):
+        place = ("--out", tmp_path / run, "--schedule", "constant", "--quiet")
+        assert xpnet_("train", *flags, *place, "--epochs", epochs).code == 0
+    assert xpnet_("train", "--resume", tmp_path / "run", "--epochs", 4, "--quiet").code == 0
+    assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--lr", 0.1], "'--lr'"),
+        (["--hidden", 8], "'--hidden'"),
+        (["--out", "elsewhere"], "'--out'"),
+        (["--seed", 0], "'--seed'"),
+        (["--tensorboard"], "'--tensorboard'"),
+        (["mnist"], "'DATASET'"),
+        (["--dataset", "mnist"], "'--dataset'"),
+    ],
+)
+def test_the_settings_are_the_runs(xpnet_, run_folder, flags, named):
+    answer = xpnet_("train", "--resume", run_folder[0], *flags)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{named}: a run that goes on keeps its settings" in answer.said
+    assert "only --epochs, --backend, --data-dir and --quiet may be given" in answer.said
+
+
+def test_a_file_of_flags_does_not_go_with_it(xpnet_, run_folder):
+    config = run_folder[0] / "config.toml"
+    answer = xpnet_("train", "--resume", run_folder[0], "--config", config)
+    assert (answer.code, answer.out) == (2, "")
+    assert "'--config': a run that goes on keeps its settings" in answer.said
+
+
+# --- what may be wrong with it --------------------------------------------------------------------
+
+
+def _cut(run):
+    data = (run / "last.safetensors").read_bytes()
+    (run / "last.safetensors").write_bytes(data[: len(data) // 2])
+
+
+def _flipped(run):
+    data = bytearray((run / "last.safetensors").read_bytes())
+    data[-100] ^= 1
+    (run / "last.safetensors").write_bytes(data)
+
+
+def _foreign(run):
+    safetensors.numpy.save_file({"weight": np.zeros(3)}, run / "last.safetensors")
+
+
+def _gone(run):
+    (run / "last.safetensors").unlink()
+
+
+def _of_another(run):
+    text = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(text.replace('hidden = "32,16"', 'hidden = "32,8"'))
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (_cut, "cannot be read as safetensors"),
+        (_flipped, "is damaged: its checksum is another"),
+        (_foreign, "expected a checkpoint"),
+        (_gone, "expected a safetensors file, but there is no such file"),
+        (_of_another, "it is a checkpoint of another training"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(
+    xpnet_, run_folder, tmp_path, harm, said
+):
+    run = shutil.copytree(run_folder[0], tmp_path / "run")
+    harm(run)
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    answer = xpnet_("train", "--resume", run, "--epochs", 9, "--quiet")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.said.startswith(f"Error: {run / 'last.safetensors'}: ")
+    assert said in answer.said
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder"])
+def test_what_is_no_run_is_named(xpnet_, tmp_path, what):
+    run = tmp_path / "run"
+    if what == "a file":
+        run.write_text("mine")
+    elif what == "an empty folder":
+        run.mkdir()
+    answer = xpnet_("train", "--resume", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{run}: expected a run folder" in answer.said
+
+
+def test_a_table_that_was_changed_is_named(xpnet_, plane, tmp_path):
+    """What was learned would be of other units."""
+    table = tmp_path / "table.csv"
+    shutil.copy(plane, table)
+    flags = ("--dataset", table, "--target", "price", "--task", "regress", "--epochs", 1)
+    assert xpnet_("train", *flags, "--out", tmp_path / "run").code == 0
+    table.write_text(table.read_text() + "9,9,9\n")
+    answer = xpnet_("train", "--resume", tmp_path / "run", "--epochs", 2)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"Error: {table}: it is not what the run was trained on" in answer.said

@@ -1,0 +1,335 @@
+"""Tables: `xpnet train --dataset FILE.csv` or `FILE.npz`, and what the other commands make of it."""
+
+import csv
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+
+def config_of(run):
+    return json.loads((run / "config.json").read_text())
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def forward(run, x):
+    """What NumPy alone makes of a run's weights: an mlp with ReLU."""
+    state = safetensors.numpy.load_file(run / "model.safetensors")
+    layers = sorted({int(name.split(".")[1]) for name in state})
+    for i in layers:
+        x = x @ state[f"layers.{i}.W"].astype("f8") + state[f"layers.{i}.b"]
+        x = x if i == layers[-1] else np.maximum(x, 0)
+    return x
+
+
+@pytest.fixture
+def learn(xpnet_, tmp_path):
+    """A function that trains on a table for a moment."""
+
+    def run(table, *flags):
+        few = ("--hidden", 16, "--epochs", 100, "--lr", 0.01, "--optimizer", "adam")
+        return xpnet_("train", "--dataset", table, "--out", tmp_path / "run", *few, *flags)
+
+    return run
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+def test_a_table_of_kinds_is_learned(learn, xpnet_, flowers, tmp_path):
+    """By the names of the kinds, in the table by class and in what is predicted."""
+    answer = learn(flowers)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("48 training and 12 test samples, on numpy in float32, adam")
+    assert "Affine(2 -> 16)" in answer.out
+    assert "Affine(16 -> 3)" in answer.out
+    assert "Test accuracy 100.00%" in answer.out
+    run = tmp_path / "run"
+    answer = xpnet_("evaluate", run)
+    assert answer.out.startswith(f"12 test samples of {flowers}, on numpy\nTest loss ")
+    for kind in ("crocus", "iris", "rose"):
+        assert re.search(rf"^ *{kind} +4 +100.00% +100.00%  -$", answer.out, re.MULTILINE)
+    answer = xpnet_("predict", run, flowers)
+    assert (answer.code, answer.err) == (0, "")
+    head, *lines = answer.out.splitlines()
+    assert head == "kind,probability"
+    assert [line.split(",")[0] for line in lines] == [row["kind"] for row in rows_of(flowers)]
+    assert all(0.5 < float(line.split(",")[1]) <= 1 for line in lines)
+
+
+def test_without_the_target_and_in_another_order_too(learn, xpnet_, flowers, tmp_path):
+    """What is to be predicted has no target; its columns go by their names."""
+    assert learn(flowers).code == 0
+    rows = rows_of(flowers)
+    lines = [f"{row['width']},{i},{row['length']}" for i, row in enumerate(rows)]
+    other = tmp_path / "new.csv"
+    other.write_text("\n".join(["width,number,length", *lines]))
+    expected = xpnet_("predict", tmp_path / "run", flowers).out
+    assert xpnet_("predict", tmp_path / "run", other).out == expected
+    twice = xpnet_("predict", tmp_path / "run", other, flowers).out  # one head
+    assert twice == expected + expected.partition("\n")[2]
+
+
+def test_the_test_may_have_a_file_of_its_own(learn, xpnet_, flowers, tmp_path):
+    head, *lines = flowers.read_text().splitlines()
+    for name, part in (("train", lines[:45]), ("test", lines[45:])):
+        (tmp_path / f"{name}.csv").write_text("\n".join([head, *part]))
+    answer = learn(tmp_path / "train.csv", "--test", tmp_path / "test.csv")
+    assert answer.out.startswith("45 training and 15 test samples, ")
+    answer = xpnet_("evaluate", tmp_path / "run")
+    assert answer.out.startswith(f"15 test samples of {tmp_path / 'test.csv'}, on numpy\n")
+
+
+def test_the_share_and_the_seed_decide_the_split(learn, flowers):
+    answer = learn(flowers, "--test", 0.5, "--epochs", 1)
+    assert answer.out.startswith("30 training and 30 test samples")
+
+
+def test_a_table_that_moved_is_told(learn, xpnet_, flowers, tmp_path):
+    table = tmp_path / "flowers.csv"
+    shutil.copy(flowers, table)
+    assert learn(table).code == 0
+    figures = xpnet_("evaluate", tmp_path / "run").out.partition("\n")[2]
+    table.unlink()
+    answer = xpnet_("evaluate", tmp_path / "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert (
+        f"{table}: the run's data are not there. Name another table with --dataset" in answer.said
+    )
+    answer = xpnet_("evaluate", tmp_path / "run", "--dataset", flowers)  # all of its rows
+    assert answer.out.startswith(f"60 test samples of {flowers}, on numpy\n")
+    assert figures
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def test_numbers_are_learned_in_their_own_units(learn, xpnet_, plane, tmp_path):
+    """The error and what is predicted are in those of the file; NumPy finds the same."""
+    answer = learn(plane, "--target", "price", "--task", "regress", "--epochs", 300)
+    assert (answer.code, answer.err) == (0, "")
+    run = tmp_path / "run"
+    r2, error = map(float, re.search(r"R2 (\S+), mean absolute error (\S+),", answer.out).groups())
+    assert r2 > 0.99
+    answer = xpnet_("predict", run, plane)
+    head, *lines = answer.out.splitlines()
+    assert head == "price"
+    predicted = np.asarray(lines, float)
+    rows = rows_of(plane)
+    price = np.asarray([float(row["price"]) for row in rows])
+    assert np.abs(predicted - price).mean() < 10  # of prices from 2860 to 3140
+    reading = config_of(run)["reading"]
+    x = np.asarray([[float(row["a"]), float(row["b"])] for row in rows])
+    units = reading["schema"]["standardizer"]
+    y = forward(run, (x - units["mean"]) / units["scale"])[:, 0]
+    y = y * reading["targets"]["scale"][0] + reading["targets"]["mean"][0]
+    np.testing.assert_allclose(predicted, y, rtol=1e-5)
+    answer = xpnet_("evaluate", run)
+    assert f"R2 {r2:.4f}, mean absolute error {error:.4g}\n" in answer.out
+    answer = xpnet_("evaluate", run, "--dataset", plane)
+    found = re.search(r"R2 (\S+), mean absolute error (\S+)\n", answer.out).groups()
+    expected = 1 - ((y - price) ** 2).sum() / ((price - price.mean()) ** 2).sum()
+    assert float(found[0]) == pytest.approx(expected, abs=1e-4)
+    assert float(found[1]) == pytest.approx(np.abs(y - price).mean(), rel=1e-3)
+
+
+# --- archives -------------------------------------------------------------------------------------
+
+
+def test_an_archive_of_images_is_learned(xpnet_, tmp_path):
+    """Arrays (n, height, width): of one colour. The third is the class."""
+    rng = np.random.default_rng(0)
+    t = np.arange(80) % 2
+    x = rng.integers(0, 100, (80, 14, 14)) + 100 * t[:, None, None]
+    np.savez(tmp_path / "images.npz", x=x.astype("u1"), t=t)
+    run = tmp_path / "run"
+    flags = ("--model", "lenet", "--epochs", 5, "--batch-size", 20, "--out", run)
+    answer = xpnet_("train", "--dataset", tmp_path / "images.npz", *flags)
+    assert (answer.code, answer.err) == (0, "")
+    assert "Test accuracy 100.00%" in answer.out
+    answer = xpnet_("evaluate", run)
+    assert f"16 test samples of {tmp_path / 'images.npz'}" in answer.out
+    answer = xpnet_("predict", run, tmp_path / "images.npz")
+    head, *lines = answer.out.splitlines()
+    assert head == "t,probability"
+    assert [int(line.split(",")[0]) for line in lines] == t.tolist()
+
+
+def test_several_numbers_are_learned_at_once(xpnet_, tmp_path):
+    """An archive of (n, 3) and (n, 2), with test arrays of its own."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((120, 3))
+    t = x @ np.asarray([[1.0, 100.0], [2.0, 0.0], [0.0, -300.0]]) + [5.0, 1000.0]
+    np.savez(tmp_path / "a.npz", x_train=x[:100], t_train=t[:100], x_test=x[100:], t_test=t[100:])
+    flags = ("--task", "regress", "--hidden", 32, "--epochs", 150, "--lr", 0.01)
+    run = tmp_path / "run"
+    answer = xpnet_("train", "--dataset", tmp_path / "a.npz", *flags, "--out", run)
+    assert answer.code == 0
+    assert float(re.search(r"Test R2 (\S+),", answer.out)[1]) > 0.98
+    np.savez(tmp_path / "new.npz", x=x[:4])
+    answer = xpnet_("predict", run, tmp_path / "new.npz")
+    head, *lines = answer.out.splitlines()
+    assert head == "t 1,t 2"
+    found = np.asarray([line.split(",") for line in lines], float)
+    np.testing.assert_allclose(found, t[:4], atol=0.3 * t.std(axis=0).max())
+    for answer in (
+        xpnet_("evaluate", run),
+        xpnet_("evaluate", run, "--dataset", tmp_path / "a.npz"),
+    ):
+        assert answer.out.startswith("20 test samples of ")
+
+
+# --- what may be wrong ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("crocus", "", "line 2, column 'kind': the value is missing"),
+        ("{length}", "", "line 2, column 'length': the value is missing"),
+        ("{length}", "long", "line 2, column 'length': expected a number, found the text 'long'"),
+        ("{length}", "nan", "line 2, column 'length': the value is missing"),
+        ("{length}", "inf", "line 2, column 'length': inf"),
+        ("crocus", "crocus,1", "line 2: expected 3 cells"),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named(learn, flowers, tmp_path, old, new, said):
+    """The file, the line and the column; and nothing is made."""
+    lines = flowers.read_text().splitlines()
+    lines[1] = lines[1].replace(old.format(length=lines[1].split(",")[0]), new)
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(lines))
+    answer = learn(table)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.said.startswith(f"Error: {table}, line 2")
+    assert said in answer.said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--target", "colour"], "no column 'colour'; its columns are length, width, kind"),
+        (["--task", "regress"], "column 'kind': expected a number, found the text 'crocus'"),
+        (["--batch-size", 49], "A batch of 49 is larger than the data, 48 samples"),
+        (["--data-dir", "."], "'--data-dir': it is for data sets of images; .* flowers.csv"),
+        (["--augment"], "'--augment': it is for data sets of images; the data are flowers.csv"),
+        (["--test", "0"], "--test.*: expected a number between 0 and 1"),
+        (["--test", "none.csv"], "none.csv: no such file"),
+        (["mnist"], "'--dataset': .*flowers.csv, but DATASET is mnist: give one of them"),
+    ],
+)
+def test_a_flag_that_does_not_go_with_it_is_named(learn, flowers, tmp_path, flags, said):
+    answer = learn(flowers, *flags)
+    assert (answer.code, answer.out) == (2, "")
+    assert re.search(said, answer.said), answer.said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--target", "x"], "'--target': it is for CSV tables; the data are mnist"),
+        (["--test", 0.5], "'--test': it is for tables; mnist has test images of its own"),
+        (["--task", "regress"], "'--task': regress is for numbers, of a table; mnist has classes"),
+        (["--task", "guess"], "'--task': expected one of classify, regress; got 'guess'"),
+    ],
+)
+def test_flags_of_tables_are_not_for_images(train, tmp_path, flags, said):
+    answer = train(*flags)
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("prices", "said"),
+    [
+        (100, "numbers to predict: --task regress"),
+        (45, "make 45 classes, of 80 training samples. .* numbers to predict: --task regress"),
+    ],
+)
+def test_numbers_that_look_like_classes_are_asked_about(learn, tmp_path, prices, said):
+    """Whole prices, each of which would be a class of its own."""
+    lines = [f"{i},{1000 + i % prices}" for i in range(100)]
+    (tmp_path / "prices.csv").write_text("\n".join(["area,price", *lines]))
+    answer = learn(tmp_path / "prices.csv")
+    assert (answer.code, answer.out) == (2, "")
+    assert re.search(said, answer.said), answer.said
+
+
+def test_archives_of_other_targets_are_named(learn, tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((9, 2)), t=np.linspace(0, 1, 9))
+    answer = learn(tmp_path / "a.npz")
+    assert answer.code == 2
+    assert (
+        "expected classes, integers of shape (n,). To predict numbers: --task regress"
+        in answer.said
+    )
+    np.savez(tmp_path / "a.npz", x=np.zeros((9, 2)))
+    assert f"{tmp_path / 'a.npz'}: no x with its t: it has x" in learn(tmp_path / "a.npz").said
+    x = np.zeros((9, 2))
+    x[4, 1] = np.nan
+    np.savez(tmp_path / "a.npz", x=x, t=np.arange(9) % 2)
+    answer = learn(tmp_path / "a.npz")
+    assert answer.code == 2
+    assert f"{tmp_path / 'a.npz'}: x[4, 1] is nan" in answer.said
+    assert not (tmp_path / "run").exists()
+
+
+def test_fractions_are_no_classes(learn, plane):
+    answer = learn(plane, "--target", "price")
+    assert (answer.code, answer.out) == (2, "")
+    assert re.search(r"plane.csv, line \d+, column 'price': \S+ is no class: ", answer.said)
+    assert "take the task 'regress'" in answer.said
+
+
+def test_a_model_of_images_refuses_a_table(xpnet_, flowers, tmp_path):
+    answer = xpnet_("train", "--dataset", flowers, "--model", "lenet", "--out", tmp_path / "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert "lenet expected images of shape (channels, height, width)" in answer.said
+
+
+def test_a_class_never_seen_is_named_where_it_stands(learn, xpnet_, flowers, tmp_path):
+    """In the test's file, at the training and later."""
+    other = tmp_path / "other.csv"
+    other.write_text("length,width,kind\n1,2,iris\n3,4,tulip\n")
+    said = f"{other}, line 3, column 'kind': the class 'tulip' was not seen in training"
+    answer = learn(flowers, "--test", other)
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.said
+    assert learn(flowers, "--epochs", 1).code == 0
+    answer = xpnet_("evaluate", tmp_path / "run", "--dataset", other)
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.said
+
+
+def test_a_file_that_cannot_be_predicted_is_reported_and_the_others_are(
+    learn, xpnet_, flowers, tmp_path
+):
+    assert learn(flowers, "--epochs", 1).code == 0
+    bad = tmp_path / "bad.csv"
+    bad.write_text("length,kind\n1,iris\n")
+    answer = xpnet_("predict", tmp_path / "run", bad, flowers, tmp_path / "none.csv")
+    assert answer.code == 2
+    assert len(answer.out.splitlines()) == 61
+    first, second = answer.err.splitlines()
+    assert first.startswith(f"Error: {bad}: no column 'width', which the model needs")
+    assert second.startswith(f"Error: {tmp_path / 'none.csv'}: no such file")
+
+
+def test_evaluate_refuses_data_of_the_other_kind(learn, xpnet_, run_folder, flowers, tmp_path):
+    assert learn(flowers, "--epochs", 1).code == 0
+    answer = xpnet_("evaluate", tmp_path / "run", "--data-dir", tmp_path)
+    assert (answer.code, answer.out) == (2, "")
+    assert "'--data-dir': the run was trained on a table." in answer.said
+    answer = xpnet_("evaluate", run_folder[0], "--dataset", flowers)
+    assert (answer.code, answer.out) == (2, "")
+    assert "'--dataset': the run was trained on images." in answer.said

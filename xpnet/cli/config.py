@@ -1,0 +1,141 @@
+"""Flags from a file: `xpnet train --config FILE.toml`, and the file that repeats a run.
+
+A key is a flag's name without its dashes, and its value what the flag takes. Paths in the file are
+relative to the file's folder, so that a folder with a configuration and its data can be moved; and
+the file that a run folder holds can name the model's source, which lies beside it.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from xpnet.serialization import replacing
+
+FILE = "config.toml"  # in a run folder
+PATHS = ("dataset", "test", "data-dir", "model", "out")  # where they are no names or numbers
+NOT_THERE = ("config", "resume", "help")  # flags that make no sense in a file
+
+
+def from_file(ctx: typer.Context, path: Path | None) -> Path | None:
+    """`--config`: the file's values become the flags' defaults, so the command line wins."""
+    if path is not None and not ctx.resilient_parsing:
+        ctx.default_map = {**(ctx.default_map or {}), **defaults(ctx, path, "--config")}
+    return path
+
+
+def from_run(ctx: typer.Context, path: Path | None) -> Path | None:
+    """`--resume`: likewise, from the file that the run folder holds."""
+    if path is not None and not ctx.resilient_parsing:
+        if not path.is_dir():
+            raise _bad("--resume", f"{path}: expected a run folder, as xpnet train makes.")
+        if not (path / FILE).is_file():
+            raise _bad("--resume", f"{path}: expected a run folder; {FILE} is missing in it.")
+        ctx.default_map = defaults(ctx, path / FILE, "--resume")
+    return path
+
+
+def defaults(ctx: typer.Context, path: Path, flag: str) -> dict[str, Any]:
+    """The values of a file, by the names of the command's parameters.
+
+    Raises
+    ------
+    typer.BadParameter
+        The file is missing or no TOML, or a key or a value is none of the command's. The message
+        names the file and the key.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _bad(flag, f"{path}: cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # of TOML, or of UTF-8
+        raise _bad(flag, f"{path}: is no TOML: {error}.") from error
+    parameters = {name: p for p in ctx.command.params for name in _keys(p)}
+    found = {}
+    for key, value in given.items():
+        if key not in parameters:
+            raise _bad(flag, f"{path}: unknown key {key!r}.{_hint(key, parameters)}")
+        parameter: Any = parameters[key]
+        try:
+            value = _read(parameter, key, value, path.parent)
+            parameter.process_value(ctx, value)
+        except typer.BadParameter as error:
+            raise _bad(flag, f"{path}: {key}: {error.message}") from error
+        found[parameter.name] = value
+    return found
+
+
+def write(path: Path, settings: Mapping[str, Any]) -> None:
+    """The file that repeats a run: each flag that is not None, by its name.
+
+    Paths that lie in the file's folder are written relative to it.
+    """
+    from tomli_w import dumps
+
+    lines = {key: _short(key, value, path.parent) for key, value in settings.items()}
+    text = dumps({key: value for key, value in lines.items() if value is not None})
+    with replacing(path) as temporary:
+        temporary.write_text(f"{_HEAD}\n{text}", encoding="utf-8")
+
+
+_HEAD = f"# To repeat this run: xpnet train --config {FILE} --out FOLDER"
+
+
+def _keys(parameter: Any) -> list[str]:
+    """The names that a flag has in a file; none for an argument."""
+    names = [name[2:] for name in parameter.opts if name.startswith("--")]
+    return [name for name in names if name not in NOT_THERE]
+
+
+def _hint(key: str, known: Mapping[str, Any]) -> str:
+    if key in NOT_THERE:
+        return " It can be given on the command line alone."
+    close = get_close_matches(key.replace("_", "-").lower(), known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else f" There are: {', '.join(known)}."
+
+
+def _read(parameter: Any, key: str, value: Any, folder: Path) -> Any:
+    """A value of TOML as the flag takes it; BadParameter where it is of another type."""
+    if key == "hidden" and type(value) in (int, list):  # 400, or [256, 128]
+        numbers = value if isinstance(value, list) else [value]
+        if any(type(n) is not int for n in numbers):
+            raise typer.BadParameter(f"expected widths, as 80 or [256, 128], got {value!r}.")
+        return ",".join(map(str, numbers))
+    kind: Any = bool if parameter.is_flag else _KINDS.get(key, str)
+    fits = type(value) is kind or (kind is float and type(value) is int)
+    if not fits and not (key == "test" and type(value) is float):
+        raise typer.BadParameter(f"expected {_WORDS[kind]}, got {value!r}.")
+    if key not in PATHS or (key == "model" and ":" not in value):
+        return value
+    if key in ("dataset", "test") and not is_file_name(str(value)):
+        return value
+    return os.path.normpath(folder / value) if value else value
+
+
+_KINDS = {
+    **dict.fromkeys(("epochs", "batch-size", "seed"), int),
+    **dict.fromkeys(("lr", "weight-decay", "clip"), float),
+}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def is_file_name(dataset: str) -> bool:
+    """Whether a data set is told by its file, and not by its name."""
+    return Path(dataset).suffix.lower() in (".csv", ".npz")
+
+
+def _short(key: str, value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    if key in PATHS and isinstance(value, str) and Path(value).is_absolute():
+        path = Path(value)
+        return path.name if path.parent == folder.resolve() else value
+    return value
+
+
+def _bad(flag: str, message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint=f"'{flag}'")

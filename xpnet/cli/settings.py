@@ -1,0 +1,119 @@
+"""Settings: what the flags of `xpnet train` come to, once each that was left out has its value.
+
+A flag that means nothing beside another one is an error: it would have been meant to do something.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from xpnet.cli import source
+from xpnet.cli.dataset import kind_of
+from xpnet.cli.flags import RATES
+
+WITH_RESUME = ("resume", "epochs", "backend", "quiet", "data_dir")
+FILE_KEYS = (  # of the file that repeats a run, in its order
+    "dataset", "data_dir", "target", "test", "task", "augment",
+    "model", "hidden", "activation",
+    "epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",
+    "backend", "dtype", "precision", "tensorboard",
+)  # fmt: skip
+
+
+def settled(ctx: typer.Context) -> dict[str, Any]:
+    """Every flag's value, by name; the data set in absolute terms.
+
+    Raises
+    ------
+    typer.BadParameter
+        Two flags do not go together.
+    """
+    flags = dict(ctx.params)
+    if flags["resume"]:
+        _require_few(ctx)
+    file = ctx.default_map or {}
+    if _source(ctx, "backend") == "ENVIRONMENT" and "backend" in file:
+        flags["backend"] = file["backend"]  # what a file says is said of this run; that, of all
+    flags["dataset"] = _dataset(ctx, flags)
+    _require_its_data(flags)
+    _settle_model(flags)
+    _settle_learning(flags)
+    for name in ("data_dir", "out", "resume"):
+        flags[name] = Path(flags[name]) if flags[name] else None
+    if flags["data_dir"]:
+        flags["data_dir"] = str(flags["data_dir"].resolve())
+    return flags
+
+
+def _source(ctx: typer.Context, name: str) -> str:
+    found = ctx.get_parameter_source(name)
+    return found.name if found else ""
+
+
+def _require_few(ctx: typer.Context) -> None:
+    """With --resume the run's own settings hold, but for a few."""
+    for parameter in ctx.command.params:
+        name = str(parameter.name)
+        if name not in WITH_RESUME and _source(ctx, name) == "COMMANDLINE":
+            flag = parameter.opts[0] if parameter.opts[0].startswith("--") else "DATASET"
+            raise _bad(
+                flag,
+                "a run that goes on keeps its settings; with --resume only --epochs, --backend, "
+                "--data-dir and --quiet may be given.",
+            )
+
+
+def _dataset(ctx: typer.Context, flags: dict[str, Any]) -> str:
+    """The data set: the argument's, or the flag's, which may be a file's."""
+    argument, flag = flags["dataset"], flags.pop("named")
+    if argument and flag and argument != flag and _source(ctx, "named") == "COMMANDLINE":
+        raise _bad("--dataset", f"{flag}, but DATASET is {argument}: give one of them.")
+    chosen: str = argument or flag or "mnist"
+    return chosen if kind_of(chosen) == "images" else str(Path(chosen).resolve())
+
+
+def _require_its_data(flags: dict[str, Any]) -> None:
+    """Flags for data of another kind are errors."""
+    name, kind = Path(flags["dataset"]).name, kind_of(flags["dataset"])
+    only = {"data_dir": "images", "augment": "images", "target": "csv"}
+    for flag, its in only.items():
+        if flags[flag] and kind != its:
+            what = {"images": "data sets of images", "csv": "CSV tables"}[its]
+            raise _bad(_flag(flag), f"it is for {what}; the data are {name}.")
+    if flags["test"] is not None and kind == "images":
+        raise _bad("--test", f"it is for tables; {name} has test images of its own.")
+    if isinstance(flags["test"], str):
+        if kind != "csv":
+            raise _bad("--test", f"a file is for CSV tables; give {name} a share, 0.2 say.")
+        flags["test"] = str(Path(flags["test"]).resolve())
+    if flags["task"] == "regress" and kind == "images":
+        raise _bad("--task", f"regress is for numbers, of a table; {name} has classes.")
+
+
+def _settle_model(flags: dict[str, Any]) -> None:
+    """The flags of the mlp are its own; a file becomes an absolute path."""
+    for name, default in (("hidden", [400]), ("activation", "relu")):
+        if flags["model"] == "mlp":
+            flags[name] = default if flags[name] is None else flags[name]
+        elif flags[name] is not None:
+            raise _bad(_flag(name), f"it is for the model mlp; the model is {flags['model']}.")
+    if own := source.split(flags["model"]):
+        flags["model"] = f"{own[0].resolve()}:{own[1]}"
+
+
+def _settle_learning(flags: dict[str, Any]) -> None:
+    """The optimizer that suits the model, and its rate."""
+    robust = flags["task"] == "classify" and flags["model"] in ("mlp", "resnet")
+    flags["optimizer"] = flags["optimizer"] or ("momentum" if robust else "adam")
+    flags["lr"] = RATES[flags["optimizer"]] if flags["lr"] is None else flags["lr"]
+    if flags["precision"] and flags["dtype"] != "float32":
+        raise _bad("--precision", f"{flags['precision']} goes with --dtype float32.")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _bad(flag: str, message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint=f"'{flag}'")

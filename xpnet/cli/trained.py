@@ -1,0 +1,103 @@
+"""A run that is read again: its model, how it read its data, and what its outputs are called."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from xpnet.cli import learner
+from xpnet.errors import StateError
+from xpnet.training import Run, TrainedModel, open_run
+
+
+class Trained(NamedTuple):
+    """What `xpnet train` left in a run folder.
+
+    Attributes
+    ----------
+    model : TrainedModel
+    config : dict
+        All that config.json holds.
+    reading : dict
+        How its data are read: see `xpnet.cli.dataset`.
+    input_shape : tuple of int
+        Of a sample, as the model takes it.
+    """
+
+    model: TrainedModel
+    config: dict[str, Any]
+    reading: dict[str, Any]
+    input_shape: tuple[int, ...]
+
+    @property
+    def task(self) -> str:
+        """What the network was trained for: classify or regress."""
+        return str(self.config["task"])
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, by number; none in a regression."""
+        return list(self.reading["classes"])
+
+    def build(self) -> Any:
+        """The model with its weights, on the current backend."""
+        return learner.rebuilt(self.model)
+
+    def history(self) -> list[dict[str, float]]:
+        """The rows of history.csv; none where it is gone, since what else is there is as good.
+
+        Raises
+        ------
+        StateError
+            It is no such table.
+        """
+        path = self.model.file.with_name(Run.HISTORY)
+        if not path.is_file():
+            return []
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+        except (ValueError, TypeError, csv.Error) as error:
+            raise StateError(f"{path}: expected the table of a training: {error}.") from error
+
+    def fitting(self, x: Any) -> Any:
+        """Samples in the shape that the model takes; as they are, if they are of another size."""
+        if math.prod(x.shape[1:]) == math.prod(self.input_shape):
+            return x.reshape(-1, *self.input_shape)
+        return x.reshape(len(x), -1) if len(self.input_shape) == 1 else x
+
+
+def open_trained(run: Path) -> Trained:
+    """Read a run folder.
+
+    Raises
+    ------
+    StateError
+        It is none, or damaged.
+    """
+    from safetensors import safe_open
+
+    trained = open_run(run)
+    with safe_open(trained.file, framework="numpy") as file:
+        config: dict[str, Any] = json.loads(file.metadata()["xpnet"])
+    a = trained.architecture
+    try:
+        flat = "model" not in a
+        shape = (a["in_features"],) if flat else tuple(map(int, a["input_shape"]))
+        int(a["out_features"] if flat else a["outputs"])
+        reading = config["reading"]
+        known = [config["task"] in ("classify", "regress"), isinstance(reading["classes"], list),
+                 reading["kind"] in ("images", "csv", "npz")]  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_run(trained.file, repr(error)) from error
+    if not all(known):
+        raise _no_run(trained.file, "its task or reading is none")
+    return Trained(trained, config, reading, shape)
+
+
+def _no_run(file: Path, reason: str) -> StateError:
+    return StateError(
+        f"{file}: its metadata do not describe the model: {reason}. Was it written by xpnet train?"
+    )
