@@ -27,6 +27,7 @@ SPECS = {
     "jax": ["jax"],
     "cupy": ["cupy"],
 }
+ORDERS = {library: (1,) if library == "jax" else (1, 2) for library in SPECS}
 CHOSEN = [name for name in os.environ.get("XPNET_TEST_BACKENDS", "").split(",") if name]
 if unknown := set(CHOSEN) - set(SPECS):
     raise pytest.UsageError(f"XPNET_TEST_BACKENDS: unknown {sorted(unknown)}; of {list(SPECS)}")
@@ -81,6 +82,20 @@ def array(request):
     name = "backend64" if "backend64" in request.fixturenames else "backend"
     backend = request.getfixturevalue(name)
     return lambda values, dtype=None: read_only(backend.asarray(values, dtype))
+
+
+@pytest.fixture
+def eager(request):
+    """For what has nothing to do with the library: not again on JAX, which compiles each shape."""
+    name = "backend64" if "backend64" in request.fixturenames else "backend"
+    if request.getfixturevalue(name).name.startswith("jax"):
+        pytest.skip("JAX compiles each function for each shape; this is shown on other libraries")
+
+
+@pytest.fixture
+def order(request):
+    """Of the derivatives to check: 2, but 1 on JAX, which compiles each function for each shape."""
+    return max(ORDERS[request.getfixturevalue("backend64").name.partition(":")[0]])
 
 
 @pytest.fixture(autouse=True)

@@ -207,12 +207,17 @@ def test_other_layers(backend, low):
     words = xpnet.Sequential(
         L.Embedding(9, 4, rng=0), L.LayerNorm(4), L.GELU(), L.Flatten(), L.Affine(12, 3, rng=0)
     )
+    sequences = xpnet.Sequential(
+        L.PositionalEncoding(4), L.TransformerEncoderLayer(4, 2, 8, batch_first=True, rng=0),
+        L.Flatten(), L.Affine(12, 3, rng=0),
+    )  # fmt: skip
     inputs = {
         images: rng.standard_normal((3, 2, 6, 6)).astype("float32"),
+        sequences: rng.standard_normal((3, 3, 4)).astype("float32"),
         words: rng.integers(0, 9, (3, 3)),
     }
-    if backend.name.startswith("jax") and low == "bfloat16":
-        del inputs[images]  # JAX has compiled the convolutions once: that takes long enough
+    if backend.name.startswith("jax"):  # which compiles long: one that is large, once
+        del inputs[images if low == "bfloat16" else sequences], inputs[words]
     for model, x in inputs.items():
         precision = MixedPrecision(model, low, scale=64.0)
         y = precision(backend.asarray(x))

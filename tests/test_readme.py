@@ -1,5 +1,6 @@
 """What README.md says: its programs run, its links lead somewhere, its commands are those there."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -16,16 +17,20 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def program():
-    """The README's Python, from top to bottom in one scope, and what it printed."""
+def program(tmp_path_factory):
+    """The README's Python, from top to bottom in one scope, in a folder, and what it printed."""
+    pytest.importorskip("matplotlib", reason="the README draws: the extra `plots`")
     printed = []
     # The switch is for the whole run, and this is not the whole run.
     text = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     text, n = re.subn(r"^xpnet\.use\(.*$", "", text, flags=re.MULTILINE)
     assert n == 1
     scope = {"print": printed.append}
+    folder = tmp_path_factory.mktemp("readme")
     with xpnet.using("numpy"):
-        exec(text, scope)
+        with contextlib.chdir(folder):
+            exec(text, scope)
+        scope["folder"] = folder
         yield scope | {"printed": printed}
 
 
@@ -45,6 +50,17 @@ def test_the_loop_written_out_learns(program):
     (x, t), _ = program["train"], program["test"]
     losses = [float(program["step"](x[:500], t[:500])) for _ in range(20)]
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_the_network_of_ones_own_learns_and_leaves_its_papers(program):
+    assert len(program["history"]["test_accuracy"]) == 3
+    assert program["history"]["test_accuracy"][-1] > 0.8
+    assert "Conv2d(1 -> 8, kernel_size=5, stride=2)" in program["table"]
+    folder = program["folder"]
+    assert (folder / "digits.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert {path.name for path in (folder / "digits").iterdir()} == {
+        "last.safetensors", "best.safetensors",
+    }  # fmt: skip
 
 
 def test_code_that_knows_nothing_of_xpnet_is_differentiated_twice(program):

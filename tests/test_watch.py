@@ -31,3 +31,20 @@ def test_an_error_leaves_no_watcher(array, backend):
         model(array([[1.0]]))
     assert vars(model[0]).keys() == {"W", "b"}
     assert model.training
+
+
+def test_watchers_within_watchers(array, backend):
+    """The inner one sees what the outer one hands on, may change it, and leaves that one there."""
+    layer, seen = xpnet.ReLU(), []
+
+    def doubled(layer, xs, y):
+        seen.append("inner")
+        return 2.0 * y
+
+    x = array([[3.0]])
+    with watching([layer], lambda layer, xs, y: seen.append(float(y[0, 0]))):
+        with watching([layer], doubled):
+            assert float(layer(x)[0, 0]) == 6.0
+        assert float(layer(x)[0, 0]) == 3.0
+    assert float(layer(x)[0, 0]) == 3.0
+    assert seen == [3.0, "inner", 3.0]

@@ -136,14 +136,14 @@ def summary(
     shapes: list[Any] = input_shape if isinstance(input_shape, list) else [input_shape]
     inputs = [_zeros(model, tuple(shape), dtype, batch_axis) for shape in shapes]
     seen: set[int] = set()
-    rows = {}  # by layer: one that stands in two places has the first
-    for depth, name, layer in _tree(model):
-        if id(layer) not in rows:
-            inner = next(_tree(layer, children=True), None)
-            row = rows[id(layer)] = Row(depth, name, type(layer).__name__ if inner else repr(layer))
-            for p in _own(layer):
-                row.parameters += 0 if id(p) in seen else p.size
-                seen.add(id(p))
+    rows: dict[int, Row] = {}  # by layer
+    for name, layer in model.named_layers():
+        depth = sum(f"{name}.".startswith(f"{r.name}." if r.name else "") for r in rows.values())
+        plain = all(layer is other for other in layer.sublayers())
+        row = rows[id(layer)] = Row(depth, name, repr(layer) if plain else type(layer).__name__)
+        for p in _own(layer):
+            row.parameters += 0 if id(p) in seen else p.size
+            seen.add(id(p))
     arrays = list(inputs)  # kept till the end, so that no two have one id
 
     def record(layer: Layer, xs: tuple[Any, ...], y: Any) -> None:
@@ -218,20 +218,6 @@ def _multiply_adds(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
 
 
 # --- the model's insides --------------------------------------------------------------------------
-
-
-def _tree(value: Any, name: str = "", depth: int = 0, children: bool = False) -> Iterator[Any]:
-    """(depth, path, layer) of each layer, those that hold others first."""
-    if isinstance(value, Layer):
-        if not children:
-            yield depth, name, value
-            depth += 1
-        value = vars(value)
-    if isinstance(value, (list, tuple)):
-        value = dict(enumerate(value))
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _tree(item, f"{name}.{key}" if name else f"{key}", depth)
 
 
 def _own(value: Any, root: bool = True) -> Iterator[Parameter]:

@@ -23,7 +23,8 @@ def rebuild(tree: Any, values: Iterable[Any]) -> Any:
     >>> rebuild({"W": [0, 0], "b": None}, [1, 2])
     {'W': [1, 2], 'b': None}
     """
-    return _rebuilt(tree, iter(values))
+    rest = iter(values)
+    return _mapped(lambda _: next(rest), tree)
 
 
 def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
@@ -40,6 +41,8 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     >>> map(lambda p, g: p - 0.1 * g, parameters, slopes)
     {'w': -1.0, 'b': 1.0}
     """
+    if not rest:  # a loader's batch, in each step
+        return _mapped(f, tree)
     columns = [[leaf for _, leaf in matched(tree, other)] for other in (tree, *rest)]
     return rebuild(tree, (f(*row) for row in zip(*columns, strict=True)))
 
@@ -71,18 +74,19 @@ def _children(tree: Any) -> Mapping[Any, Any] | None:
     return {} if tree is None else None
 
 
-def _rebuilt(tree: Any, values: Iterator[Any]) -> Any:
-    children = _children(tree)
-    if tree is None or children is None:
-        return None if tree is None else next(values)
-    parts = [_rebuilt(child, values) for child in children.values()]
+def _mapped(f: Callable[[Any], Any], tree: Any) -> Any:
+    if tree is None:
+        return None
     if isinstance(tree, dict):
         new = copy(tree)  # of a class of its own, perhaps
-        new.update(zip(children, parts, strict=True))
+        new.update({key: _mapped(f, child) for key, child in tree.items()})
         return new
-    if isinstance(tree, list):
-        return parts
-    return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    if isinstance(tree, (list, tuple)):
+        parts = [_mapped(f, child) for child in tree]
+        if isinstance(tree, list):
+            return parts
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    return f(tree)
 
 
 def _shape_of(tree: Any, children: Mapping[Any, Any] | None) -> str:

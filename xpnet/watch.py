@@ -10,12 +10,15 @@ from xpnet.backend import array_like
 from xpnet.layers import Layer
 from xpnet.tape import no_grad
 
-Record = Callable[[Layer, tuple[Any, ...], Any], None]
+Look = Callable[[Layer, tuple[Any, ...], Any], Any]
+OWN = ("_text", "forward")  # what a watched layer has of its own: what a call of it runs
 
 
 @contextmanager
-def watching(layers: Iterable[Layer], record: Record) -> Iterator[None]:
-    """A block in which `record(layer, inputs, output)` is told of each call of these layers.
+def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
+    """A block in which `look(layer, inputs, output)` is told of each call of these layers.
+
+    What it returns, if that is not None, is handed on instead of the output.
 
     The layers get attributes of their own for it, and lose them afterwards: a layer that nobody
     watches takes no time for it.
@@ -31,20 +34,24 @@ def watching(layers: Iterable[Layer], record: Record) -> Iterator[None]:
     Affine(3 -> 2) (1, 2)
     """
 
-    def call(layer: Layer, *xs: Any, **options: Any) -> Any:
-        y = type(layer)._text(layer, *xs, **options)  # noqa: SLF001 - what a call of it runs
-        record(layer, xs, y)
-        return y
+    def call(layer: Layer, text: Callable[..., Any], *xs: Any, **options: Any) -> Any:
+        y = text(*xs, **options)
+        seen = look(layer, xs, y)
+        return y if seen is None else seen
 
     watched = list({id(layer): layer for layer in layers}.values())
+    before = [{name: vars(layer).get(name) for name in OWN} for layer in watched]
     try:
         for layer in watched:
-            vars(layer).update(_text=partial(call, layer), forward=partial(call, layer))
+            text = layer._text  # noqa: SLF001 - what a call of it runs
+            vars(layer).update(dict.fromkeys(OWN, partial(call, layer, text)))
         yield
     finally:
-        for layer in watched:
-            vars(layer).pop("_text", None)
-            vars(layer).pop("forward", None)
+        for layer, own in zip(watched, before, strict=True):
+            for name, was in own.items():
+                vars(layer).pop(name, None)
+                if was is not None:  # one who watches already
+                    vars(layer)[name] = was
 
 
 @contextmanager

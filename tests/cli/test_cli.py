@@ -159,6 +159,13 @@ class TestTheProcess:
 SHELL = "exec $PYTHON -m xpnet $ARGS"
 
 
+def noted(said):
+    """An error with a note."""
+    error = xpnet.DataError(said)
+    error.add_note("Do this")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
@@ -166,9 +173,11 @@ SHELL = "exec $PYTHON -m xpnet $ARGS"
         (MemoryError("Unable to allocate\n 9 TiB"), 2, "Error: Unable to allocate 9 TiB"),
         (OSError(28, "No space left on device"), 2, "Error: [Errno 28] No space left on device"),
         (xpnet.DataError("a.idx: cut"), 2, "Error: a.idx: cut"),
+        (noted("few. (A reason.)"), 2, "Error: few. (A reason.) Do this"),
+        (noted("few"), 2, "Error: few. Do this"),
         (KeyboardInterrupt(), 130, "Interrupted. Nothing was saved."),
     ],
-    ids=["memory", "so much memory", "disk", "ours", "Ctrl-C"],
+    ids=["memory", "so much memory", "disk", "ours", "a note", "another", "Ctrl-C"],
 )
 def test_what_is_no_bug_is_a_sentence(train, tmp_path, monkeypatch, error, code, said):
     def fails(*_, **__):

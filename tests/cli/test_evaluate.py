@@ -96,6 +96,18 @@ def test_a_run_that_was_not_finished_says_so(xpnet_, run_folder, tmp_path):
     assert answer.out.startswith("The training was not finished: 3 of 4 epochs.\n400 test images")
 
 
+def test_a_report_that_cannot_be_written_is_told_at_once(xpnet_, run_folder, tmp_path):
+    for page, said in (
+        (tmp_path, "that is a folder"),
+        (tmp_path / "no" / "r.html", "no such folder"),
+    ):
+        answer = xpnet_("evaluate", run_folder[0], "--report", page)
+        assert (answer.code, answer.out) == (2, "")
+        assert "Invalid value for '--report'" in answer.said
+        assert str(page) in answer.said
+        assert said in answer.said
+
+
 def test_data_that_were_moved_are_told_by_the_run(xpnet_, run_folder, digits, tmp_path):
     run = tmp_path / "run"
     run.mkdir()

@@ -130,16 +130,22 @@ def test_a_function_in_a_file_makes_the_model(learn, xpnet_, few, pictures, tmp_
             "def net(s, n):\n    return 1 / 0",
             ":net: .* line 2: ZeroDivisionError: division by zero",
         ),
+        ("def net(s, n):\n    raise SystemExit(3)", ":net: .* line 2: SystemExit: 3"),
+        ("raise SystemExit(3)", "it cannot be run: line 1: SystemExit: 3"),
         ("x = [1\ny = 2", "it cannot be run: line 1: SyntaxError"),
         ("\nraise ValueError('no')", "it cannot be run: line 2: ValueError: no"),
         ("import neighbour", "No module named 'neighbour'.* The file must stand alone"),
         (
             "import xpnet\nnet = lambda s, n: xpnet.Sequential(xpnet.Flatten(), xpnet.Affine(784, 3))",
-            r"expected to give an output of shape \(batch, 10\), gave \(2, 3\)",
+            r"net.py:net: Sequential expected to give .* shape \(batch, 10\), gave \(2, 3\)",
         ),
         (
             "import xpnet\nnet = lambda s, n: xpnet.Affine(3, n)",
-            r"Affine\(3 -> 10\) expected x of shape \(batch, 3\)",
+            r"net.py:net: the model fails on 2 .*Affine\(3 -> 10\) expected x of shape \(batch, 3\)",
+        ),
+        (
+            "import xpnet\nclass net(xpnet.Layer):\n  def __init__(*a): pass\n  forward = lambda s, x: x.y",
+            r"net.py:net: the model fails on 2 samples of shape .*: line 4: AttributeError",
         ),
     ],
 )

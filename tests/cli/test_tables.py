@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import tomllib
 
 import numpy as np
 import pytest
@@ -282,6 +283,73 @@ def test_archives_of_other_targets_are_named(learn, tmp_path):
     assert answer.code == 2
     assert f"{tmp_path / 'a.npz'}: x[4, 1] is nan" in answer.said
     assert not (tmp_path / "run").exists()
+
+
+def test_numbers_that_are_no_classes_take_no_memory(learn, tmp_path):
+    """As many classes as the largest number says would be two thousand million names."""
+    np.savez(tmp_path / "a.npz", x=np.zeros((30, 2)), t=np.arange(30) % 3 * 10**9)
+    answer = learn(tmp_path / "a.npz")
+    assert (answer.code, answer.out) == (2, "")
+    assert "make 2000000001 classes" in answer.said
+    assert "--task regress" in answer.said
+    kinds = ["low"] * 3 + [str(i) for i in range(57)]
+    (tmp_path / "b.csv").write_text(
+        "\n".join(["a,kind", *(f"{i},{k}" for i, k in enumerate(kinds))])
+    )
+    assert "If they are numbers to predict: --task regress" in learn(tmp_path / "b.csv").said
+
+
+@pytest.fixture
+def archive_run(learn, tmp_path):
+    """A run on an archive whose targets, three classes, are called y; and its samples."""
+    x, y = np.random.default_rng(0).standard_normal((60, 2)), np.arange(60) % 3
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    assert learn(tmp_path / "a.npz", "--epochs", 2).code == 0
+    return x, y
+
+
+def test_another_archive_is_read_as_the_first(archive_run, xpnet_, tmp_path):
+    """And what is wrong in it is told of it, not of the network."""
+    x, y = archive_run
+    other, run = tmp_path / "other.npz", tmp_path / "run"
+    np.savez(other, x=x[:9], y=y[:9])
+    answer = xpnet_("evaluate", run, "--dataset", other)
+    assert answer.out.startswith(f"9 test samples of {other}")
+    np.savez(other, x=x[:9], t=y[:9] + 1)
+    answer = xpnet_("evaluate", run, "--dataset", other)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{other}: t[2] is the class 3, not seen in training" in answer.said
+    np.savez(other, x=np.where(np.arange(60)[:, None] == 7, np.nan, x), t=y)
+    for command in (("evaluate", run, "--dataset", other), ("predict", run, other)):
+        answer = xpnet_(*command)
+        assert (answer.code, answer.out) == (2, "")
+        assert f"{other}: x[7, 0] is nan; expected numbers" in answer.said
+    np.savez(other, z=x)
+    assert "expected an array x; found z" in xpnet_("predict", run, other).said
+    np.savez(other, x=np.float64(1))
+    assert "expected one sample or more" in xpnet_("predict", run, other).said
+
+
+def test_whole_numbers_below_zero_can_be_predicted(learn, tmp_path):
+    x = np.random.default_rng(0).standard_normal((60, 2))
+    np.savez(tmp_path / "a.npz", x=x, t=np.rint(9 * x[:, 0]).astype(int))
+    assert learn(tmp_path / "a.npz", "--task", "regress", "--epochs", 2).code == 0
+
+
+@pytest.mark.parametrize(("task", "rate"), [("classify", 0.003), ("regress", 0.001)])
+def test_a_table_is_learned_by_many_small_steps(xpnet_, flowers, plane, tmp_path, task, rate):
+    """Those that suit images, ten times through in hundreds, would be ten steps here."""
+    table = (
+        ["--dataset", flowers] if task == "classify" else ["--dataset", plane, "--target", "price"]
+    )
+    run = tmp_path / "run"
+    answer = xpnet_("train", *table, "--task", task, "--quiet", "--out", run)
+    assert answer.code == 0
+    found = tomllib.loads((run / "config.toml").read_text())
+    keys = ("epochs", "batch-size", "optimizer", "lr")
+    assert [found[key] for key in keys] == [100, 32, "adam", rate]
+    said = re.search(r"Test (?:accuracy (\S+)%|R2 (\S+),)", answer.out).groups()
+    assert float(said[0] or 0) == 100 if task == "classify" else float(said[1]) > 0.98
 
 
 def test_fractions_are_no_classes(learn, plane):

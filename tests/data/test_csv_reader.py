@@ -86,7 +86,9 @@ def test_without_a_header(write):
     assert cells.t == ["a", "b"]
     cells = read_csv(write("2001,2002\n4,5\n"), header=True)
     assert cells.names == ["2001"]
-    assert "both names and numbers: header or row?" in refusal(write("1,2,a\n4,5,b\n"))
+    assert "both names and numbers: is it a header, or the first row?" in refusal(
+        write("1,2,a\n4,5,b\n")
+    )
 
 
 def test_names_that_are_missing_or_there_twice(write):

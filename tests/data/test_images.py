@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import xpnet.data
-from xpnet.data import load_digit, read_idx
+from xpnet.data import load_digit, load_picture, read_idx
 from xpnet.errors import DataError
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
@@ -416,3 +416,69 @@ def test_fuzz(tmp_path_factory, data, kind):
         assert (found.shape, found.dtype) == ((28, 28), np.float32)
         assert found.min() >= 0
         assert found.max() <= 1
+
+
+# --- pictures of other things ---------------------------------------------------------------------
+
+
+def test_a_picture_of_that_size_comes_through_as_it_is(tmp_path):
+    rng = np.random.default_rng(0)
+    for shape in ((1, 28, 28), (3, 32, 32), (1, 10, 20), (3, 10, 20)):
+        pixels = rng.integers(0, 256, shape).astype("u1")
+        picture = Image.fromarray(pixels[0] if shape[0] == 1 else np.moveaxis(pixels, 0, -1).copy())
+        picture.save(tmp_path / "picture.png")
+        found = load_picture(tmp_path / "picture.png", shape)
+        assert (found.dtype, found.shape) == (np.float32, shape)
+        np.testing.assert_array_equal(found, pixels.astype(np.float32) / np.float32(255))
+
+
+def test_a_photograph_on_light_paper_is_negated(tmp_path):
+    """And one that is wider than high gets paper above and below."""
+    grey = np.full((100, 200), 230, "u1")
+    grey[20:80, 50:150] = 30
+    Image.fromarray(grey).convert("RGB").save(tmp_path / "picture.png")
+    (found,) = load_picture(tmp_path / "picture.png", (1, 28, 28))
+    assert found[0, 0] == found[-1, -1] == pytest.approx(25 / 255, abs=1e-6)
+    assert found[14, 14] == pytest.approx(225 / 255, abs=1e-6)
+    rows = np.flatnonzero((found > 0.5).any(axis=1))
+    columns = np.flatnonzero((found > 0.5).any(axis=0))
+    assert (rows[0], rows[-1], columns[0], columns[-1]) == (10, 17, 7, 20)
+
+
+def test_of_a_colour_picture_the_middle_is_taken(tmp_path):
+    """With the colours where they were, and white where it is transparent."""
+    colour = np.zeros((40, 100, 4), "u1")
+    colour[:, 30:70] = [200, 100, 50, 255]
+    colour[:, 50:70] = 0  # transparent
+    Image.fromarray(colour).save(tmp_path / "picture.png")
+    found = load_picture(tmp_path / "picture.png", (3, 8, 8))
+    np.testing.assert_allclose(found[:, 4, 1], np.array([200, 100, 50]) / 255, atol=1e-6)
+    np.testing.assert_allclose(found[:, 4, 6], 1.0, atol=1e-6)
+
+
+def test_grey_pictures_have_three_equal_colours(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 65536, (8, 8)).astype("u2")
+    Image.fromarray(grey).save(tmp_path / "picture.png")
+    found = load_picture(tmp_path / "picture.png", (3, 8, 8))
+    np.testing.assert_allclose(found, np.broadcast_to(grey / 65535, (3, 8, 8)), atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    height=st.integers(1, 60), width=st.integers(1, 60), channels=st.sampled_from([1, 3]),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+)  # fmt: skip
+def test_any_picture_fits_any_shape(tmp_path_factory, height, width, channels, size):
+    path = tmp_path_factory.getbasetemp() / "any.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype("u1")
+    Image.fromarray(pixels).save(path)
+    found = load_picture(path, (channels, *size))
+    assert (found.dtype, found.shape) == (np.float32, (channels, *size))
+    assert 0 <= found.min() <= found.max() <= 1
+
+
+def test_a_picture_that_is_none_is_named(tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    for name, said in (("none.png", "no such file"), ("text.png", "that Pillow can read")):
+        with pytest.raises(DataError, match=f"{name}: .*{said}"):
+            load_picture(tmp_path / name, (1, 28, 28))

@@ -417,6 +417,17 @@ def test_what_makes_no_loader(arguments, options, error, match):
         DataLoader(*arguments, **options)
 
 
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"shuffle": True, "last": "fill"}])
+def test_the_rows_of_a_batch(options):
+    """Those whose samples it has."""
+    loader = DataLoader(np.arange(10), batch_size=4, seed=3, **options)
+    for number, batch in enumerate(loader.epoch(2)):
+        np.testing.assert_array_equal(loader.rows(2, number), batch)
+    stream = DataLoader(lambda: iter(range(10)), batch_size=4)
+    np.testing.assert_array_equal(stream.rows(1, 1), [4, 5, 6, 7])
+    assert DataLoader(lambda: iter([np.arange(4)]), batch_size=None).rows(1, 0) is None
+
+
 def test_positions_that_are_not_there():
     """An epoch counts from 1, a batch from 0 to their number."""
     loader = DataLoader(X, T, batch_size=4)

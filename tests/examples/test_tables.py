@@ -1,8 +1,15 @@
 """`xpnet train --dataset FILE.csv` on real tables: as good as scikit-learn's own MLP of that shape.
 
-Three splits of each table, the same for both; the figures are the means of the tests' scores. When
-this was written: digits 97.8 % (scikit-learn 97.3 %), diabetes R2 0.40 (0.31). scikit-learn's has its
-defaults but for the shape; ours a schedule and weight decay, which is what these flags are for.
+Both see the same splits and have hidden layers of the same widths; scikit-learn's MLP has its defaults,
+its inputs standardised, as ours does by itself, and a regression's targets too. Twice: `alike` is
+ours with what scikit-learn's does (Adam at a constant 0.001, batches of 200, that little weight
+decay, as many epochs as it took); `plain` is ours with no flag but the widths. The mean score over the
+splits may fall below scikit-learn's by the noise alone: one standard error of the mean of the differences,
+split by split.
+
+When this was written: digits, scikit-learn 97.50 %, alike 0.16 % more (standard error 0.11), plain
+0.22 % more (0.09); diabetes, scikit-learn R2 0.390, alike 0.017 more (0.010), plain 0.027 more (0.011).
+With He's numbers to begin with, in place of Glorot's, diabetes was 0.023 less (0.010).
 """
 
 import csv
@@ -21,8 +28,6 @@ from typer.testing import CliRunner
 
 from xpnet.cli.commands import app
 
-SEEDS = (0, 1, 2)
-
 
 def write(path, x, t):
     """A table with a line of names, the target last."""
@@ -35,6 +40,7 @@ def write(path, x, t):
 def score(folder, data, flags):
     """The test score of a run of the command, as it prints it."""
     (x, t), (x_test, t_test) = data
+    folder.mkdir()
     write(folder / "train.csv", x, t)
     write(folder / "test.csv", x_test, t_test)
     words = ["train", "--dataset", folder / "train.csv", "--test", folder / "test.csv", *flags]
@@ -45,48 +51,53 @@ def score(folder, data, flags):
     return float(percent) / 100 if percent else float(r2)
 
 
-def splits(x, t, stratify):
-    """(seed, ((x, t), (x, t))) of each."""
-    for seed in SEEDS:
+def as_scikit_learn_does(model):
+    """The flags for what a fitted MLP of scikit-learn does; its alpha is of a batch, not of a sample."""
+    decay = model.alpha / 200
+    return ("--optimizer", "adam", "--lr", 0.001, "--schedule", "constant", "--batch-size", 200,
+            "--weight-decay", decay, "--epochs", model.n_iter_)  # fmt: skip
+
+
+def differences(folder, data, new, width, seeds, flags, stratify=None):
+    """{"alike", "plain": our score less scikit-learn's, by split}, and scikit-learn's scores."""
+    x, t = data
+    found, theirs = {"alike": [], "plain": []}, []
+    for seed in seeds:
         x1, x2, t1, t2 = train_test_split(
-            x, t, test_size=0.25, random_state=seed, stratify=t if stratify else None
+            x, t, test_size=0.25, random_state=seed, stratify=stratify
         )
-        yield seed, ((x1, t1), (x2, t2))
+        scale = StandardScaler().fit(x1)
+        a, b = (t1, t2) if stratify is not None else ((t - t1.mean()) / t1.std() for t in (t1, t2))
+        model = new(hidden_layer_sizes=(width,), random_state=seed).fit(scale.transform(x1), a)
+        theirs.append(model.score(scale.transform(x2), b))
+        for name, more in (("alike", as_scikit_learn_does(model)), ("plain", ())):
+            words = (*flags, "--hidden", width, "--seed", seed, *more)
+            place = folder / f"{name}{seed}"
+            found[name].append(score(place, ((x1, t1), (x2, t2)), words) - theirs[-1])
+    return found, theirs
+
+
+def require_as_good(found):
+    """No less than scikit-learn's, but for a standard error of the mean."""
+    for name, less in found.items():
+        error = np.std(less, ddof=1) / len(less) ** 0.5
+        assert np.mean(less) >= -error, (name, np.mean(less), error)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_digits_of_scikit_learn(tmp_path):
-    """1,797 images of 8 x 8 pixels, as rows of a table."""
-    ours, theirs = [], []
-    for seed, data in splits(*load_digits(return_X_y=True), stratify=True):
-        flags = ("--hidden", 64, "--epochs", 200, "--optimizer", "adam", "--lr", 0.01,
-                 "--schedule", "one-cycle", "--weight-decay", 0.003, "--seed", seed)  # fmt: skip
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        ours.append(score(folder, data, flags))
-        (x, t), (x_test, t_test) = data
-        scale = StandardScaler().fit(x)
-        model = MLPClassifier(hidden_layer_sizes=(64,), random_state=seed)
-        theirs.append(model.fit(scale.transform(x), t).score(scale.transform(x_test), t_test))
-    assert np.mean(ours) >= np.mean(theirs)
-    assert min(ours) > 0.96
+    """1,797 images of 8 x 8 pixels, as rows of a table: which digit it is."""
+    data = load_digits(return_X_y=True)
+    found, theirs = differences(tmp_path, data, MLPClassifier, 64, range(4), (), stratify=data[1])
+    require_as_good(found)
+    assert np.mean(theirs) > 0.97
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_diabetes_of_scikit_learn(tmp_path):
     """442 patients, ten figures of each: how far the disease is a year later."""
-    ours, theirs = [], []
-    x, t = load_diabetes(return_X_y=True, scaled=False)
-    for seed, data in splits(x, t, stratify=False):
-        flags = ("--task", "regress", "--hidden", 100, "--epochs", 200, "--lr", 0.002,
-                 "--optimizer", "adam", "--weight-decay", 0.1, "--seed", seed)  # fmt: skip
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        ours.append(score(folder, data, flags))
-        (x1, t1), (x2, t2) = data
-        scale, mean, deviation = StandardScaler().fit(x1), t1.mean(), t1.std()
-        model = MLPRegressor(hidden_layer_sizes=(100,), random_state=seed)
-        model.fit(scale.transform(x1), (t1 - mean) / deviation)
-        theirs.append(model.score(scale.transform(x2), (t2 - mean) / deviation))
-    assert np.mean(ours) >= np.mean(theirs)
-    assert min(ours) > 0.25
+    data = load_diabetes(return_X_y=True, scaled=False)
+    flags = ("--task", "regress")
+    found, theirs = differences(tmp_path, data, MLPRegressor, 100, range(6), flags)
+    require_as_good(found)
+    assert np.mean(theirs) > 0.35

@@ -11,11 +11,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.conftest import ORDERS
 from tests.functions.cases import AGAINST_JAX, COMPLEX, DEPARTURES, LACKS
+from tests.functions.networks import ROWS
+from tests.layers.cases import LAYERS, NO_COUNTERPART
+from tests.layers.limits import LIMITS
 from xpnet import functions as F
 from xpnet.namespace import API_VERSION, functions, kinds
 
 LIBRARIES = ("numpy", "array_api_strict", "torch", "jax")
+CHECKED = [", ".join(map(str, ORDERS[library])) for library in LIBRARIES]
 HEAD = """\
 # What the namespace can do
 
@@ -52,6 +57,39 @@ device. CuPy has no column: the same tests run on it where a GPU is (`XPNET_REQU
 "tests(cupy)"`), and no such run stands behind this page.
 """
 
+NETWORKS = """\
+# What networks are made of
+
+A library's column says which orders of derivatives are checked there. On JAX it is the first alone:
+JAX compiles each function for each shape, and the rules are the same text.
+
+## Functions beyond the standard
+
+The rows of `tests/functions/networks.py`. *Compared with*: value and gradients, to 1e-10 relative in
+float64; and in each function's own test, over shapes and options that hypothesis draws, in float32
+too, to 1e-5. Derivatives are compared with central differences.
+"""
+
+OF_LAYERS = """\
+## Layers
+
+The rows of `tests/layers/cases.py`; of some layers there are two, with other options. *Compared with
+PyTorch's* layer of that name, weights copied over: value, gradients of inputs and parameters, and running
+statistics, to 1e-5 relative in float32 and 1e-10 in float64, over sizes and options that hypothesis
+draws (`tests/layers/test_against_torch.py`). Dropout is compared in evaluation, and in training where it leaves out
+nothing: its random numbers are NumPy's.
+
+Orders (`tests/layers/test_contract.py`): *1*, values and gradients are what NumPy has, to 1e-10 in
+float64; float32 stays float32, and no step goes by way of the host. *2*, second derivatives by inputs and
+parameters agree with differences.
+"""
+
+OF_LIMITS = """\
+## What a library cannot do
+
+Each cell is tested there (`tests/layers/test_limits.py`).
+"""
+
 
 def departed():
     """The rows of what differs from JAX: tested, both sides, by test_against_jax.py."""
@@ -82,17 +120,54 @@ def rows():
     return table, notes
 
 
+def network_functions():
+    """The cells of each function that is the networks' own."""
+    for name, row in sorted(ROWS.items()):
+        judge = "PyTorch's" if row.torch else row.oracle
+        yield [f"`{name}`", judge, *CHECKED]
+
+
+def layers():
+    """The cells of each layer: all rows of it in one."""
+    kinds = {}
+    for case in LAYERS.values():
+        kinds.setdefault(type(case.layer()).__name__, []).append(case)
+    for kind, cases in sorted(kinds.items()):
+        judge = NO_COUNTERPART.get(kind, "PyTorch's")
+        yield [f"`{kind}`", judge, f"{len(cases)}", *CHECKED]
+
+
+def limits(note):
+    """The cells of what not every library can do."""
+    for name, limit in LIMITS.items():
+        yield [
+            name,
+            *(note(limit.lacks[lib]) if lib in limit.lacks else "yes" for lib in LIBRARIES),
+        ]
+
+
+def tabled(head, cells):
+    """A table, as lines."""
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in cells), ""]
+
+
 def page():
     """The whole page."""
     table, notes = rows()
+
+    def note(reason):
+        return f"[^{notes.setdefault(reason, len(notes) + 1)}]"
+
     head = ["function", "derivative", "order", "JAX agrees", *LIBRARIES]
     lines = [HEAD.format(VERSION=API_VERSION, DEPARTED=departed())]
     for chapter, found in table.items():
         title = {"fft": "Fourier transforms", "linalg": "Linear algebra"}.get(chapter, chapter)
         lines += [f"## {title.replace('_', ' ').capitalize()}", ""]
-        lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-        lines += ["| " + " | ".join(cells) + " |" for cells in sorted(found)]
-        lines += [""]
+        lines += tabled(head, sorted(found))
+    lines += [NETWORKS, *tabled(["function", "compared with", *LIBRARIES], network_functions())]
+    lines += [OF_LAYERS, *tabled(["layer", "compared with", "rows", *LIBRARIES], layers())]
+    lines += [OF_LIMITS, *tabled(["", *LIBRARIES], limits(note))]
     lines += [f"[^{number}]: {reason}." for reason, number in notes.items()]
     return "\n".join(lines) + "\n"
 

@@ -43,20 +43,20 @@ ACTIVATIONS = {
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation(backend64, array, name):
+def test_activation(backend64, array, order, name):
     """The formula, and its derivatives to the third order."""
     f = getattr(F, name)
     assert_close(f(array(X)), ACTIVATIONS[name](X), rtol=1e-14)
-    check_gradients(f, array(X), order=3)
+    check_gradients(f, array(X), order=3 if order > 1 else 1)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
-def test_softmax_along_the_first_axis(backend64, array, name):
+def test_softmax_along_the_first_axis(backend64, array, order, name):
     """axis=0 is the transpose of axis=-1 of the transpose."""
     columns = [list(column) for column in zip(*X, strict=True)]
     expected = list(zip(*ACTIVATIONS[name](columns), strict=True))
     assert_close(getattr(F, name)(array(X), axis=0), expected, rtol=1e-13)
-    check_gradients(lambda x: getattr(F, name)(x, axis=0), array(X))
+    check_gradients(lambda x: getattr(F, name)(x, axis=0), array(X), order=order)
 
 
 def test_relu_has_slope_zero_at_zero(backend64, array):
@@ -98,7 +98,7 @@ def test_derivatives_at_extremes(backend, array, largest):
             assert_close(gradients(F.sum(g), [x])[0], [0.0, 0.0])
 
 
-def test_options_of_activations(backend64, array):
+def test_options_of_activations(backend64, array, order):
     """Slope, alpha, beta and threshold, the tanh; with derivatives."""
     x = array(X)
     for f, expected in [
@@ -108,7 +108,7 @@ def test_options_of_activations(backend64, array):
         (lambda x: F.softplus(x, beta=2.0), lambda x: 0.5 * math.log1p(math.exp(2.0 * x))),
     ]:
         assert_close(f(x), by_number(expected)(X), rtol=1e-14)
-        check_gradients(f, x, order=3)
+        check_gradients(f, x, order=3 if order > 1 else 1)
     y = F.softplus(array([0.9, 1.1]), beta=2.0, threshold=2.0)
     assert_close(y, [0.5 * math.log1p(math.exp(1.8)), 1.1], rtol=1e-14)
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from tests.functions.capabilities import page, rows
 from tests.functions.cases import AGAINST_JAX, CASES, LACKS
+from tests.functions.networks import BESIDES, owned
+from xpnet import Layer, layers
 from xpnet.namespace import functions
 
 
@@ -17,6 +19,14 @@ def test_the_page_is_up_to_date():
 def test_every_function_has_a_row():
     table, _ = rows()
     assert sum(len(found) for found in table.values()) == len(functions)
+
+
+def test_every_function_and_layer_of_networks_has_a_row():
+    """Those that are exported, whatever the tables of the tests have."""
+    kinds = {v for v in vars(layers).values() if isinstance(v, type) and issubclass(v, Layer)}
+    names = {kind.__name__ for kind in kinds - {Layer}} | (owned().keys() - BESIDES)
+    written = page()
+    assert not [name for name in names if f"| `{name}` |" not in written]
 
 
 def test_what_is_excused_is_there():

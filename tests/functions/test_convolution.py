@@ -109,17 +109,18 @@ def test_conv_transpose_is_its_formula(backend64, array, case):
 
 
 @pytest.mark.parametrize("case", [None, "padded", "groups"])
-def test_derivatives(backend64, array, case):
+def test_derivatives(backend64, array, order, case):
     """First and second order by x, weight and bias, against differences, on every library."""
     groups = 2 if case == "groups" else 1
     options = {"groups": groups, "stride": (2, 1), "padding": (1, 0) if case == "padded" else 0}
     x, W, b = drawn_arrays((1, 2, 2, 3), (2, 2 // groups, 2, 2), 2)
-    check_gradients(lambda *xs: F.conv(*xs, **options), array(x), array(W), array(b))
+    check_gradients(lambda *xs: F.conv(*xs, **options), array(x), array(W), array(b), order=order)
     x, W = drawn_arrays((1, 2, 2, 1), (2, 2 // groups, 2, 2))
-    b = drawn_arrays(W.shape[1] * groups)[0]
-    check_gradients(lambda *xs: F.conv_transpose(*xs, **options), array(x), array(W), array(b))
+    xs = (array(a) for a in (x, W, *drawn_arrays(W.shape[1] * groups)))
+    check_gradients(lambda *xs: F.conv_transpose(*xs, **options), *xs, order=order)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("case", ["groups", "same", "a signal"])
 def test_the_rules_equal_the_texts_own_derivatives(backend64, array, case):
     """The text in the standard, differentiated as any other, gives what the three rules give."""
@@ -134,6 +135,7 @@ def test_the_rules_equal_the_texts_own_derivatives(backend64, array, case):
         assert_close(g, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.usefixtures("eager")
 def test_third_order(backend64, array):
     """The three functions are closed: derivatives of derivatives of derivatives are right."""
     x, W = drawn_arrays((1, 1, 4), (1, 1, 2))
@@ -148,6 +150,7 @@ def test_float32_stays_float32(backend, array):
     assert [a.dtype for a in (y.data, *gs)] == [backend.dtype] * 4
 
 
+@pytest.mark.usefixtures("eager")
 def test_no_samples_have_gradients_of_zero(backend, array):
     """An empty batch: the weights' gradients are zeros of their shapes."""
     x, W, b = (Variable(array(a, "float32")) for a in drawn_arrays((0, 2, 5, 5), (3, 2, 3, 3), 3))

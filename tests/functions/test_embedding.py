@@ -4,20 +4,20 @@ import math
 
 import pytest
 
-from xpnet import Variable, functions as F, gradients
+from xpnet import ShapeError, Variable, functions as F, gradients
 from xpnet.testing import assert_close, check_gradients
 
 TABLE = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 
 
-def test_rows_of_the_table(backend64, array):
+def test_rows_of_the_table(backend64, array, order):
     """For each number its row; equal numbers add up their gradients."""
     W, x = Variable(array(TABLE)), array([[2, 0], [2, 2]])
     y = F.embedding(x, W)
     assert_close(y, [[TABLE[2], TABLE[0]], [TABLE[2], TABLE[2]]])
     dout = array([[[1.0, 10.0], [2.0, 20.0]], [[3.0, 30.0], [4.0, 40.0]]])
     assert_close(gradients(y, [W], dout)[0], [[2.0, 20.0], [0.0, 0.0], [8.0, 80.0]])
-    check_gradients(lambda W: F.embedding(x, W * W), W.data)
+    check_gradients(lambda W: F.embedding(x, W * W), W.data, order=order)
 
 
 @pytest.mark.parametrize("padding", [1, -2])
@@ -57,3 +57,5 @@ def test_what_is_no_index_is_an_error(backend, array):
         F.embedding(array([1.0]), array(TABLE))
     with pytest.raises(ValueError, match="padding_idx below 3, got 3"):
         F.embedding(array([1]), array(TABLE), padding_idx=3)
+    with pytest.raises(ShapeError, match=r"weight of shape \(rows, columns\), got \(2,\)"):
+        F.embedding(array([1]), array([1.0, 2.0]))

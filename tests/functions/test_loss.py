@@ -11,11 +11,11 @@ from xpnet import ShapeError, Variable, functions as F, gradients, to_numpy, usi
 from xpnet.testing import assert_close, check_gradients
 
 
-def test_mean_squared_error(backend64, array):
+def test_mean_squared_error(backend64, array, order):
     """mean((y - t)^2) over all numbers: (1 + 0 + 4 + 9) / 4."""
     y, t = array([[1.0, 2.0], [3.0, 4.0]]), array([[0.0, 2.0], [1.0, 7.0]])
     assert_close(F.mean_squared_error(y, t), 3.5)
-    check_gradients(F.mean_squared_error, y, t)
+    check_gradients(F.mean_squared_error, y, t, order=order)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,8 @@ def test_targets_do_not_broadcast(backend, array, loss):
     """(3, 1) against (3,) is an error that names both shapes."""
     with pytest.raises(ShapeError, match=rf"{loss} expected .* \(3, 1\), got \(3,\). Reshape"):
         getattr(F, loss)(array([[0.5], [0.5], [0.5]]), array([1.0, 0.0, 1.0]))
+    with pytest.raises(TypeError, match="Expected an array or a Variable, got builtins.list"):
+        getattr(F, loss)(array([0.5]), [1.0])
 
 
 @pytest.mark.parametrize(
@@ -62,22 +64,22 @@ def test_integer_predictions_are_not_squeezed_into_their_bytes():
             F.mean_squared_error(backend.asarray([1.0]), backend.asarray([1.0 + 5.0j]))
 
 
-def test_l1_loss(backend64, array):
+def test_l1_loss(backend64, array, order):
     """mean(|y - t|): (1 + 0 + 2 + 3) / 4; where they are equal the derivative is 0."""
     y, t = array([[1.0, 2.0], [3.0, 4.0]]), array([[0.0, 2.0], [1.0, 7.0]])
     assert_close(F.l1_loss(y, t), 1.5)
     v = Variable(y)
     (g,) = gradients(F.l1_loss(v, t), [v])
     assert_close(g, [[0.25, 0.0], [0.25, -0.25]])
-    check_gradients(F.l1_loss, y, t + 0.5)
+    check_gradients(F.l1_loss, y, t + 0.5, order=order)
 
 
-def test_huber_loss(backend64, array):
+def test_huber_loss(backend64, array, order):
     """A parabola within delta, straight lines beyond: (0.5 * 0.25 + 0 + 0.5 * 1.5 + 0.5 * 2.75) / 4."""
     y, t = array([[0.5, 2.0], [3.0, 4.0]]), array([[0.0, 2.0], [1.25, 7.0]])
     assert_close(F.huber_loss(y, t, delta=0.5), (0.125 + 0.0 + 0.75 + 1.375) / 4.0)
     for delta in (0.4, 1.0, 2.0):
-        check_gradients(lambda y, t: F.huber_loss(y, t, delta), y, t)  # noqa: B023 - called at once
+        check_gradients(lambda y, t: F.huber_loss(y, t, delta), y, t, order=order)  # noqa: B023
     v = Variable(array([0.0, 1.0, -1.0]))
     (g,) = gradients(F.huber_loss(v, array([0.0, 0.0, 0.0])), [v], create_graph=True)
     assert_close(g, [0.0, 1.0 / 3.0, -1.0 / 3.0])
@@ -93,22 +95,22 @@ def test_huber_loss_of_large_errors(backend, array):
         F.huber_loss(array([1.0]), array([0.0]), delta=0.0)
 
 
-def test_hinge_loss_of_two_classes(backend64, array):
+def test_hinge_loss_of_two_classes(backend64, array, order):
     """mean(max(0, 1 - x t)): (0 + 1.5 + 0.5 + 4) / 4; the slope at the margin itself is 0."""
     x, t = array([[2.0, -0.5], [-0.5, 3.0]]), array([[1.0, 1.0], [-1.0, -1.0]])
     assert_close(F.hinge_loss(x, t), 1.5)
     assert_close(F.hinge_loss(x, array([[1, 1], [-1, -1]])), 1.5)
     assert_close(F.hinge_loss(x, t, margin=0.0), (0.0 + 0.5 + 0.0 + 3.0) / 4.0)
-    check_gradients(lambda x: F.hinge_loss(x, t), x)
+    check_gradients(lambda x: F.hinge_loss(x, t), x, order=order)
     v = Variable(array([1.0]))
     assert_close(gradients(F.hinge_loss(v, array([1.0])), [v])[0], [0.0])
 
 
-def test_hinge_loss_of_class_numbers(backend64, array):
+def test_hinge_loss_of_class_numbers(backend64, array, order):
     """Rows (1, 3, 2.5) of class 1, and (0, 1, 0) of class 0: 0.5 / 3 and (2 + 1) / 3."""
     x, t = array([[1.0, 3.0, 2.5], [0.0, 1.0, 0.0]]), array([1, 0])
     assert_close(F.hinge_loss(x, t), (0.5 / 3.0 + 3.0 / 3.0) / 2.0, rtol=1e-14)
-    check_gradients(lambda x: F.hinge_loss(x, t, margin=0.9), x)
+    check_gradients(lambda x: F.hinge_loss(x, t, margin=0.9), x, order=order)
 
 
 @pytest.mark.parametrize("t", [[0, 3], [-1, 0]])
@@ -128,6 +130,8 @@ def test_hinge_loss_refuses_what_does_not_fit(backend, array):
         F.hinge_loss(x, array([[1], [0]]))
     with pytest.raises(TypeError, match="integer class numbers, got .*float32"):
         F.hinge_loss(x, array([1.0, 0.0]))
+    with pytest.raises(TypeError, match="Expected an array or a Variable, got builtins.list"):
+        F.hinge_loss(x, [1, 0])
 
 
 TOLERANCES = {"float32": (1e-5, 1e-6), "float64": (1e-10, 1e-13)}

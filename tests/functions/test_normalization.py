@@ -52,6 +52,7 @@ FUSED = {
 }
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("affine", ["", "w", "b", "wb"])
 @pytest.mark.parametrize("name", FUSED)
 def test_fused_equals_composite(backend64, array, name, affine):
@@ -73,12 +74,12 @@ def test_fused_equals_composite(backend64, array, name, affine):
 
 
 @pytest.mark.parametrize("name", FUSED)
-def test_derivatives_against_differences(backend64, array, name):
+def test_derivatives_against_differences(backend64, array, order, name):
     fused, _, shape = FUSED[name]
     x, w, b = X[:2, :, :, :2], *np.random.default_rng(2).normal(size=(2, *shape))
     if name == "layer":
         fused, w, b = lambda x, w, b: F.layer_norm(x, 2, w, b), w[0, :2], b[0, :2]
-    check_gradients(fused, *(array(v.tolist()) for v in (x, w, b)))
+    check_gradients(fused, *(array(v.tolist()) for v in (x, w, b)), order=order)
 
 
 def test_batch_norm_gives_its_statistics(backend64, array):
@@ -133,6 +134,26 @@ def test_what_does_not_fit(backend, array):
         F.layer_norm(x, (2, 3))
     with pytest.raises(ShapeError, match=r"into 2 groups, got \(1, 3\)"):
         F.group_norm(x, 2)
+
+
+def test_integers_are_told(backend, array):
+    """Not a word of dtypes inside: whose input, and what it was."""
+    x = array([[1, 2], [3, 4]])
+    for name, f in {
+        "batch_norm": F.batch_norm,
+        "layer_norm": lambda x: F.layer_norm(x, 2),
+        "group_norm": lambda x: F.group_norm(x, 1),
+        "normal_cdf": F.gelu,
+    }.items():
+        with pytest.raises(TypeError, match=f"^{name} expected floating-point numbers, got .*int"):
+            f(x)
+
+
+def test_sizes_are_any_whole_numbers(backend, array):
+    """Those of NumPy too, and lists."""
+    x = array([[1.0, 2.0, 4.0]])
+    for shape in (np.int64(3), [3], (np.int32(3),)):
+        assert_close(F.layer_norm(x, shape), F.layer_norm(x, 3))
 
 
 def test_equal_numbers_become_zero(backend, array):

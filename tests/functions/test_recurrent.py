@@ -32,11 +32,6 @@ def called(name, arrays, mask=None, simple=False, **options):
     return F.concat(y, axis=2) if isinstance(y, tuple) else y
 
 
-def order_on(backend):
-    """JAX compiles each function anew for each shape: the second order takes it a quarter minute."""
-    return 1 if backend.name.startswith("jax") else 2
-
-
 def sigmoid(x):
     return 1.0 / (1.0 + math.exp(-x))
 
@@ -98,19 +93,19 @@ def test_fused_is_the_composite(backend64, array, name):
 
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("name", GATES)
-def test_rules(backend64, array, name, padded):
+def test_rules(backend64, array, order, name, padded):
     """First and second derivatives by all arguments, against differences."""
     mask = array([[True, True], [False, True]]) if padded else None
     arrays = [array(a.tolist()) for a in drawn(name, length=2)]
-    check_gradients(lambda *xs: called(name, xs, mask), *arrays, order=order_on(backend64))
+    check_gradients(lambda *xs: called(name, xs, mask), *arrays, order=order)
 
 
-def test_rules_of_relu(backend64, array):
+def test_rules_of_relu(backend64, array, order):
     """ReLU's slopes are steps, away from its corner; and of the cells alone."""
     arrays = [array(a.tolist()) for a in drawn("rnn")]
     check_gradients(lambda *xs: F.rnn(*xs, nonlinearity="relu"), *arrays, order=1)
     arrays = [array(a.tolist()) for a in drawn("lstm", length=2)]
-    check_gradients(lambda *xs: F.lstm(*xs)[1], *arrays, order=order_on(backend64))
+    check_gradients(lambda *xs: F.lstm(*xs)[1], *arrays, order=order)
 
 
 def test_third_derivative():
@@ -121,6 +116,7 @@ def test_third_derivative():
             check_gradients(lambda z, name=name, rest=rest: called(name, [z, *rest]), z, order=3)
 
 
+@pytest.mark.usefixtures("eager")
 def test_gru_without_bias(backend64, array):
     """None is a bias of zeros."""
     z, h, W, b = (array(a.tolist()) for a in drawn("gru"))

@@ -76,13 +76,17 @@ def without_layers(state: dict[str, Any]) -> dict[str, Any]:
 
 
 ROWS = {"n": (1, 4), "d": (1, 5)}
-# What is normalized to mean 0 and variance 1 is of three numbers or more: of two the gradient is 0
-# but for rounding, and there is nothing to compare.
-IMAGES = {"n": (3, 4), "c": (1, 4), "h": (1, 5), "w": (1, 4)}
-SERIES = {"n": (3, 4), "c": (1, 4), "l": (1, 6)}
+# What is normalized to mean 0 and variance 1 is of six numbers or more: of two the gradient is 0
+# but for rounding, and of few that happen to be near each other it is a small difference of large
+# numbers, in float32 not good to 1e-5 in PyTorch either.
+IMAGES = {"n": (6, 7), "c": (1, 4), "h": (1, 5), "w": (1, 4)}
+SERIES = {"n": (6, 7), "c": (1, 4), "l": (1, 6)}
 WIDE = {"n": (1, 3), "c": (1, 2), "h": (5, 7), "w": (5, 6)}
 STEPS = {"l": (1, 4), "n": (1, 2), "d": (1, 3), "m": (1, 3)}
 LONG = {"n": (1, 3), "c": (1, 2), "l": (5, 8)}
+KERNELS = {"k": (1, 3), "stride": (1, 3), "g": (1, 2), "m": (1, 2)}
+POOLS = {"k": (1, 3), "stride": (1, 3), "pad": (0, 1), "ceil": (0, 1)}
+DEEP = {"layers": (1, 2), "both": (0, 1), "bias": (0, 1)}
 
 
 def rows(s):
@@ -106,6 +110,35 @@ def elementwise(ours, theirs=None):
     return Case(lambda s: ours(), rows, ROWS, torch=theirs and (lambda nn, s: theirs(nn)))
 
 
+def windowed(name, given, inputs, sizes, **others):
+    """A layer with PyTorch's arguments, of the names that they have there."""
+    own = {"rng": 0} if name.startswith("Conv") else {}
+    return Case(
+        lambda s: getattr(L, name)(**given(s), **own),
+        inputs,
+        sizes,
+        torch=lambda nn, s: getattr(nn, name)(**given(s)),
+        **others,
+    )
+
+
+def kernels(s, size):
+    """What all convolutions take."""
+    channels = {"in_channels": s.g * s.c, "out_channels": s.g * s.m}
+    return channels | {"kernel_size": size, "stride": s.stride, "groups": s.g}
+
+
+def pools(s, size):
+    """What all poolings take: padding of half the kernel at most."""
+    around = {"padding": min(s.pad, s.k // 2), "ceil_mode": bool(s.ceil)}
+    return around | {"kernel_size": size, "stride": s.stride}
+
+
+def deep(s):
+    """What all recurrent layers take."""
+    return {"num_layers": s.layers, "bidirectional": bool(s.both), "bias": bool(s.bias)}
+
+
 def residual(nn):
     """What PyTorch has no layer for, in PyTorch."""
 
@@ -124,6 +157,13 @@ def residual_names(state):
     """The shortcut comes last there, after three layers."""
     return without_layers({k.replace("shortcut", "layers.3"): v for k, v in state.items()})
 
+
+NO_COUNTERPART = {
+    "Add": "numbers by hand",
+    "Multiply": "numbers by hand",
+    "PositionalEncoding": "its formula in Python",
+}
+"""Layers that PyTorch has not, and what they are compared with instead."""
 
 LAYERS: dict[str, Case] = {
     # --- of the computational graph -------------------------------------------------------------
@@ -212,28 +252,28 @@ LAYERS: dict[str, Case] = {
     "LayerNorm": Case(
         lambda s: L.LayerNorm(s.c),
         lambda s: ((s.n, s.l, s.c),),
-        SERIES | {"c": (3, 4)},
+        SERIES | {"c": (6, 7)},
         torch=lambda nn, s: nn.LayerNorm(s.c),
-        wrong=(((3, 5), "(..., 4)"), ((), "(..., 4)")),
+        wrong=(((3, 5), "(..., 7)"), ((), "(..., 7)")),
     ),
     "LayerNorm, of two axes": Case(
         lambda s: L.LayerNorm((s.h, s.w), eps=1e-3, bias=False),
         images,
-        IMAGES | {"h": (3, 5)},
+        IMAGES | {"h": (3, 5), "w": (2, 4)},
         torch=lambda nn, s: nn.LayerNorm((s.h, s.w), eps=1e-3, bias=False),
         wrong=(((3, 4), "(..., 5, 4)"), ((4,), "(..., 5, 4)")),
     ),
     "GroupNorm": Case(
-        lambda s: L.GroupNorm(s.g, 2 * s.g),
-        lambda s: ((s.n, 2 * s.g, s.l),),
-        SERIES | {"g": (1, 3), "l": (2, 6)},
-        torch=lambda nn, s: nn.GroupNorm(s.g, 2 * s.g),
+        lambda s: L.GroupNorm(s.g, s.c * s.g),
+        lambda s: ((s.n, s.c * s.g, s.l),),
+        SERIES | {"g": (1, 3), "c": (1, 2), "l": (6, 7)},
+        torch=lambda nn, s: nn.GroupNorm(s.g, s.c * s.g),
         wrong=(((6,), "(batch, 6, ...)"), ((2, 4, 5), "(batch, 6, ...)")),
     ),
     "GroupNorm, plain": Case(
         lambda s: L.GroupNorm(s.c, s.c, affine=False),
         images,
-        IMAGES | {"h": (3, 5)},
+        IMAGES | {"h": (3, 5), "w": (2, 4)},
         torch=lambda nn, s: nn.GroupNorm(s.c, s.c, affine=False),
         wrong=(((2, 5, 3, 3), "(batch, 4, ...)"),),
     ),
@@ -266,12 +306,13 @@ LAYERS: dict[str, Case] = {
     # --- containers -----------------------------------------------------------------------------
     "Sequential": Case(
         lambda s: L.Sequential(
-            L.Affine(s.d, 4, rng=0), L.BatchNorm1d(4), L.ReLU(), L.Affine(4, s.m, rng=1)
+            L.Affine(s.d, 4, bias=False, rng=0), L.BatchNorm1d(4), L.ReLU(), L.Affine(4, s.m, rng=1)
         ),
         rows,
-        ROWS | {"n": (3, 4), "m": (1, 3)},
+        # No bias, and two features or more: normalizing undoes it, and the scale of one feature.
+        ROWS | {"n": (6, 7), "d": (2, 5), "m": (1, 3)},
         torch=lambda nn, s: nn.Sequential(
-            nn.Linear(s.d, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, s.m)
+            nn.Linear(s.d, 4, bias=False), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, s.m)
         ),
         rename=without_layers,
     ),
@@ -308,70 +349,70 @@ LAYERS: dict[str, Case] = {
         rename=without_layers,
     ),
     # --- convolution and pooling ----------------------------------------------------------------
-    "Conv1d": Case(
-        lambda s: L.Conv1d(s.c, s.m, 3, stride=2, padding=1, rng=0),
-        series,
-        LONG | {"m": (1, 3)},
-        torch=lambda nn, s: nn.Conv1d(s.c, s.m, 3, stride=2, padding=1),
-        wrong=(((2, 8), "(batch, 2, length)"), ((3, 3, 8), "(batch, 2, length)")),
+    "Conv1d": windowed(
+        "Conv1d",
+        lambda s: kernels(s, s.k) | {"padding": s.pad, "dilation": s.dil},
+        lambda s: ((s.n, s.g * s.c, s.l),),
+        LONG | KERNELS | {"pad": (0, 2), "dil": (1, 2)},
+        wrong=(((4, 8), "(batch, 4, length)"), ((3, 3, 8), "(batch, 4, length)")),
     ),
-    "Conv2d": Case(
-        lambda s: L.Conv2d(2 * s.c, 4, (3, 2), padding=1, dilation=2, groups=2, rng=0),
-        lambda s: ((s.n, 2 * s.c, s.h, s.w),),
-        WIDE,
-        torch=lambda nn, s: nn.Conv2d(2 * s.c, 4, (3, 2), padding=1, dilation=2, groups=2),
+    "Conv2d": windowed(
+        "Conv2d",
+        lambda s: kernels(s, (s.k, 2)) | {"padding": (s.pad, 1), "dilation": (s.dil, 2)},
+        lambda s: ((s.n, s.g * s.c, s.h, s.w),),
+        WIDE | KERNELS | {"pad": (0, 2), "dil": (1, 2)},
         wrong=(
             ((4, 7, 6), "(batch, 4, height, width)"),
             ((2, 3, 7, 6), "(batch, 4, height, width)"),
         ),
     ),
-    "Conv2d, same": Case(
-        lambda s: L.Conv2d(s.c, 3, 3, padding="same", bias=False, rng=0),
-        images,
-        WIDE,
-        torch=lambda nn, s: nn.Conv2d(s.c, 3, 3, padding="same", bias=False),
-        wrong=(((2, 7, 6), "(batch, 2, height, width)"),),
+    "Conv2d, same": windowed(
+        "Conv2d",
+        lambda s: kernels(s, (s.k, 3)) | {"stride": 1, "padding": "same", "bias": False},
+        lambda s: ((s.n, s.g * s.c, s.h, s.w),),
+        WIDE | KERNELS | {"k": (1, 4)},
+        wrong=(((2, 7, 6), "(batch, 4, height, width)"),),
     ),
-    "ConvTranspose1d": Case(
-        lambda s: L.ConvTranspose1d(s.c, s.m, 3, stride=2, output_padding=1, rng=0),
+    "ConvTranspose1d": windowed(
+        "ConvTranspose1d",
+        lambda s: kernels(s, s.k) | {"dilation": s.dil, "output_padding": max(s.dil, s.stride) - 1},
+        lambda s: ((s.n, s.g * s.c, s.l),),
+        LONG | KERNELS | {"dil": (1, 2)},
+        wrong=(((2, 8), "(batch, 4, length)"),),
+    ),
+    "ConvTranspose2d": windowed(
+        "ConvTranspose2d",
+        lambda s: kernels(s, (s.k, 3)) | {"padding": (s.pad, 1), "bias": False},
+        lambda s: ((s.n, s.g * s.c, s.h, s.w),),
+        WIDE | KERNELS | {"pad": (0, 2)},
+        wrong=(((2, 7, 6), "(batch, 4, height, width)"),),
+    ),
+    "MaxPool1d": windowed(
+        "MaxPool1d",
+        lambda s: pools(s, s.k) | {"dilation": s.dil},
         series,
-        LONG | {"m": (1, 3)},
-        torch=lambda nn, s: nn.ConvTranspose1d(s.c, s.m, 3, stride=2, output_padding=1),
-        wrong=(((2, 8), "(batch, 2, length)"),),
-    ),
-    "ConvTranspose2d": Case(
-        lambda s: L.ConvTranspose2d(s.c, s.m, (2, 3), stride=(2, 1), padding=1, rng=0),
-        images,
-        WIDE | {"m": (1, 3)},
-        torch=lambda nn, s: nn.ConvTranspose2d(s.c, s.m, (2, 3), stride=(2, 1), padding=1),
-        wrong=(((2, 7, 6), "(batch, 2, height, width)"),),
-    ),
-    "MaxPool1d": Case(
-        lambda s: L.MaxPool1d(3, stride=2, padding=1),
-        series,
-        LONG,
-        torch=lambda nn, s: nn.MaxPool1d(3, stride=2, padding=1),
+        LONG | POOLS | {"dil": (1, 2)},
         wrong=(((2, 8), "(batch, channels, length)"),),
     ),
-    "MaxPool2d": Case(
-        lambda s: L.MaxPool2d(2, ceil_mode=True),
+    "MaxPool2d": windowed(
+        "MaxPool2d",
+        lambda s: pools(s, (s.k, 2)) | {"stride": None},
         images,
-        WIDE,
-        torch=lambda nn, s: nn.MaxPool2d(2, ceil_mode=True),
+        WIDE | POOLS,
         wrong=(((2, 7, 6), "(batch, channels, height, width)"),),
     ),
-    "AvgPool1d": Case(
-        lambda s: L.AvgPool1d(3, padding=1, count_include_pad=False),
+    "AvgPool1d": windowed(
+        "AvgPool1d",
+        lambda s: pools(s, s.k) | {"count_include_pad": bool(s.counts)},
         series,
-        LONG,
-        torch=lambda nn, s: nn.AvgPool1d(3, padding=1, count_include_pad=False),
+        LONG | POOLS | {"counts": (0, 1)},
         wrong=(((2, 8), "(batch, channels, length)"),),
     ),
-    "AvgPool2d": Case(
-        lambda s: L.AvgPool2d((2, 3), stride=1),
+    "AvgPool2d": windowed(
+        "AvgPool2d",
+        lambda s: pools(s, (s.k, 3)) | {"count_include_pad": bool(s.counts)},
         images,
-        WIDE,
-        torch=lambda nn, s: nn.AvgPool2d((2, 3), stride=1),
+        WIDE | POOLS | {"counts": (0, 1)},
         wrong=(((2, 7, 6), "(batch, channels, height, width)"),),
     ),
     "GlobalAvgPool2d": Case(
@@ -398,80 +439,80 @@ LAYERS: dict[str, Case] = {
         batch=1,
     ),
     "RNN, relu": Case(
-        lambda s: L.RNN(s.d, s.m, 2, "relu", bias=False, bidirectional=True, rng=0),
+        lambda s: L.RNN(s.d, s.m, nonlinearity="relu", **deep(s), rng=0),
         steps,
-        STEPS,
-        torch=lambda nn, s: nn.RNN(s.d, s.m, 2, "relu", bias=False, bidirectional=True),
+        STEPS | DEEP,
+        torch=lambda nn, s: nn.RNN(s.d, s.m, nonlinearity="relu", **deep(s)),
         wrong=(((4, 2, 5), "(length, batch, 3)"),),
         batch=1,
     ),
     "LSTM": Case(
-        lambda s: L.LSTM(s.d, s.m, 2, bidirectional=True, rng=0),
+        lambda s: L.LSTM(s.d, s.m, **deep(s), rng=0),
         steps,
-        STEPS,
-        torch=lambda nn, s: nn.LSTM(s.d, s.m, 2, bidirectional=True),
+        STEPS | DEEP,
+        torch=lambda nn, s: nn.LSTM(s.d, s.m, **deep(s)),
         wrong=(((4, 3), "(length, batch, 3)"), ((4, 2, 5), "(length, batch, 3)")),
         batch=1,
     ),
     "GRU": Case(
-        lambda s: L.GRU(s.d, s.m, batch_first=True, rng=0),
+        lambda s: L.GRU(s.d, s.m, batch_first=True, **deep(s), rng=0),
         steps,
-        STEPS,
-        torch=lambda nn, s: nn.GRU(s.d, s.m, batch_first=True),
+        STEPS | DEEP | {"layers": (1, 1)},
+        torch=lambda nn, s: nn.GRU(s.d, s.m, batch_first=True, **deep(s)),
         wrong=(((4, 3), "(batch, length, 3)"), ((4, 2, 5), "(batch, length, 3)")),
         batch=None,  # the first axis of the output, the second of the state
     ),
     "MultiheadAttention": Case(
-        lambda s: L.MultiheadAttention(2 * s.m, 2, rng=0),
-        lambda s: ((s.l, s.n, 2 * s.m),),
-        STEPS,
-        torch=lambda nn, s: nn.MultiheadAttention(2 * s.m, 2),
+        lambda s: L.MultiheadAttention(s.heads * s.m, s.heads, rng=0),
+        lambda s: ((s.l, s.n, s.heads * s.m),),
+        STEPS | {"heads": (1, 2)},
+        torch=lambda nn, s: nn.MultiheadAttention(s.heads * s.m, s.heads),
         call=lambda module, x: module(x, x, x, need_weights=False)[0],
         rename=affine_names,
         wrong=(((4, 6), "(length, batch, 6)"), ((4, 2, 5), "(length, batch, 6)")),
         batch=1,
     ),
     "MultiheadAttention, of keys and values": Case(
-        lambda s: L.MultiheadAttention(2, 1, kdim=s.d, vdim=s.m, batch_first=True, rng=0),
-        lambda s: ((s.n, s.l, 2), (s.n, 3, s.d), (s.n, 3, s.m)),
-        STEPS,
-        torch=lambda nn, s: nn.MultiheadAttention(2, 1, kdim=s.d, vdim=s.m, batch_first=True),
+        lambda s: L.MultiheadAttention(s.e, 1, kdim=s.d, vdim=s.m, batch_first=True, rng=0),
+        lambda s: ((s.n, s.l, s.e), (s.n, s.k, s.d), (s.n, s.k, s.m)),
+        STEPS | {"e": (1, 2), "k": (1, 3)},
+        torch=lambda nn, s: nn.MultiheadAttention(s.e, 1, kdim=s.d, vdim=s.m, batch_first=True),
         call=lambda module, *xs: module(*xs, need_weights=False)[0],
         rename=affine_names,
     ),
     "TransformerEncoderLayer": Case(
-        lambda s: L.TransformerEncoderLayer(2 * s.m, 2, 5, dropout=0.0, rng=0),
+        lambda s: L.TransformerEncoderLayer(2 * s.m, 2, s.f, dropout=0.0, rng=0),
         lambda s: ((s.l, s.n, 2 * s.m),),
-        STEPS | {"m": (2, 3)},
-        torch=lambda nn, s: nn.TransformerEncoderLayer(2 * s.m, 2, 5, dropout=0.0),
+        STEPS | {"m": (3, 4), "f": (1, 5)},
+        torch=lambda nn, s: nn.TransformerEncoderLayer(2 * s.m, 2, s.f, dropout=0.0),
         rename=affine_names,
-        wrong=(((4, 6), "(length, batch, 6)"), ((4, 2, 5), "(length, batch, 6)")),
+        wrong=(((4, 8), "(length, batch, 8)"), ((4, 2, 5), "(length, batch, 8)")),
         batch=1,
     ),
     "TransformerEncoderLayer, dropout": Case(
         lambda s: L.TransformerEncoderLayer(
-            4, 1, 5, 0.5, "gelu", batch_first=True, norm_first=True, rng=0
+            5 + s.d, 1, s.f, 0.5, "gelu", batch_first=True, norm_first=True, rng=0
         ),
-        lambda s: ((s.n, s.l, 4),),
-        STEPS,
+        lambda s: ((s.n, s.l, 5 + s.d),),
+        STEPS | {"f": (1, 5)},
         torch=lambda nn, s: nn.TransformerEncoderLayer(
-            4, 1, 5, 0.5, "gelu", batch_first=True, norm_first=True
+            5 + s.d, 1, s.f, 0.5, "gelu", batch_first=True, norm_first=True
         ),
         rename=affine_names,
-        wrong=(((3, 4), "(batch, length, 4)"),),
+        wrong=(((3, 5), "(batch, length, 8)"),),
         modes=("eval",),
     ),
     "TransformerEncoder": Case(
         lambda s: L.TransformerEncoder(
-            [L.TransformerEncoderLayer(4, 2, 3, dropout=0.0, rng=i) for i in range(2)],
-            norm=L.LayerNorm(4),
+            [L.TransformerEncoderLayer(6, 2, s.f, dropout=0.0, rng=i) for i in range(s.m)],
+            norm=L.LayerNorm(6),
         ),
-        lambda s: ((s.l, s.n, 4),),
-        STEPS,
+        lambda s: ((s.l, s.n, 6),),
+        STEPS | {"m": (1, 2), "f": (1, 3)},
         torch=lambda nn, s: nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(4, 2, 3, dropout=0.0),
-            num_layers=2,
-            norm=nn.LayerNorm(4),
+            nn.TransformerEncoderLayer(6, 2, s.f, dropout=0.0),
+            num_layers=s.m,
+            norm=nn.LayerNorm(6),
             enable_nested_tensor=False,
         ),
         rename=affine_names,

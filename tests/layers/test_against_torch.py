@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tests.layers.cases import LAYERS
+from tests.layers.cases import LAYERS, NO_COUNTERPART
 from xpnet import Layer, Variable, functions as F, using
 from xpnet.testing import assert_close
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
-TOLERANCES = {"float32": (1e-5, 2e-6), "float64": (1e-10, 1e-12)}  # relative, and near 0
+TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
 COMPARED = [
     (name, mode) for name, case in LAYERS.items() if case.torch is not None for mode in case.modes
 ]
@@ -21,13 +21,14 @@ HURRIED = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-NO_COUNTERPART = {"Add", "Multiply", "PositionalEncoding"}
 
 
 def test_what_has_no_counterpart_is_known():
     """All others are compared."""
     compared = {type(LAYERS[name].layer()).__name__ for name, _ in COMPARED}
-    assert {type(case.layer()).__name__ for case in LAYERS.values()} - compared == NO_COUNTERPART
+    assert {type(case.layer()).__name__ for case in LAYERS.values()} - compared == set(
+        NO_COUNTERPART
+    )
 
 
 def randomized(layer, rng):
@@ -57,19 +58,27 @@ def largest(x):
 
 
 def compare(ours, theirs, dtype):
-    """Relative to the largest number: what cancels within an array cannot be better."""
-    rtol, atol = TOLERANCES[dtype]
+    """Relative to the largest number: what cancels within an array cannot be better.
+
+    Nor can an array of which all cancels, such as the gradient of a sum to 1: the numbers that go
+    in are about 1, and what is smaller than a fifth of them is held to that.
+    """
     theirs = theirs.detach().numpy()
     assert ours.dtype == theirs.dtype
-    assert_close(ours, theirs, rtol=rtol, atol=max(atol, rtol * largest(theirs)))
+    assert_close(ours, theirs, rtol=0.0, atol=TOLERANCES[dtype] * max(0.2, largest(theirs)))
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("name", "mode"), COMPARED)
 @HURRIED
 @given(data=st.data())
 def test_layer_agrees_with_torch(name, mode, dtype, data):
-    """Value, input gradients, parameter gradients, and the buffers afterwards."""
+    """Value, input gradients, parameter gradients, and the buffers afterwards.
+
+    Drawn are the sizes of inputs and layers, and of windows their kernels, strides, paddings,
+    dilations and groups.
+    """
     case = LAYERS[name]
     drawn = {key: data.draw(st.integers(*bounds), key) for key, bounds in case.sizes.items()}
     s, seed = case.at(**drawn), data.draw(st.integers(0, 2**16), "seed")

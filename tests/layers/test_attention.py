@@ -177,6 +177,7 @@ def test_padding_has_no_influence(lengths, seed):
             assert_close(dirty, clean, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.usefixtures("eager")
 def test_both_styles_and_second_derivatives(backend64, array):
     """forward and backward, of three inputs and a mask; differences."""
     layer = MultiheadAttention(2, 1, batch_first=True, rng=0)
@@ -193,6 +194,7 @@ def test_both_styles_and_second_derivatives(backend64, array):
     check_gradients(layer, inputs[0][:, :1, :])
 
 
+@pytest.mark.usefixtures("eager")
 def test_dropout_and_weights(backend, array):
     """Weights are asked for by name; dropout is for training."""
     layer = MultiheadAttention(4, 2, dropout=0.5, rng=0)
@@ -226,6 +228,7 @@ def test_state_and_repr():
     )
 
 
+@pytest.mark.usefixtures("eager")
 def test_what_does_not_fit(backend, array):
     """Expected, given, where, and what to try."""
     layer = MultiheadAttention(4, 2, batch_first=True, rng=0)

@@ -212,6 +212,19 @@ def test_named_parameters(backend):
     ]
 
 
+def test_layers_have_the_names_of_their_parameters():
+    """Each once, also one that stands in two places."""
+    shared = xpnet.ReLU()
+    model = xpnet.Sequential(xpnet.MLP(2, 3, 2), shared, shared)
+    shared.model = [model.layers[0]]
+    found = dict(model.named_layers())
+    assert list(found) == [
+        "", "layers.0", "layers.0.layers.0", "layers.0.layers.1", "layers.0.layers.2", "layers.1",
+    ]  # fmt: skip
+    assert found[""] is model
+    assert found["layers.1"] is shared
+
+
 def test_train_and_eval_reach_every_layer(backend):
     """The switch is set on sublayers in containers too."""
     nest = Nest()

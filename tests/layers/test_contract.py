@@ -20,6 +20,15 @@ WITH_STATE = [name for name, case in LAYERS.items() if list(case.layer()._state(
 WITH_WRONG = [name for name, case in LAYERS.items() if case.wrong]
 
 
+@pytest.fixture(autouse=True)
+def one_row_a_layer_in_float32_on_jax(request):
+    """JAX compiles each function for each shape and dtype: a layer's other options in float64."""
+    call = getattr(request.node, "callspec", None)
+    given = {} if call is None else call.params
+    if str(given.get("backend", "")).startswith("jax") and ", " in given.get("name", ""):
+        pytest.skip("JAX compiles each function for each dtype; these options run in float64")
+
+
 def inputs(case, array, seed=0, **sizes):
     """The case's inputs on the backend: floating-point ones in its dtype."""
     return [array(host.tolist()) for host in case.hosts(seed, **sizes)]
@@ -67,34 +76,97 @@ def test_every_layer_with_sizes_names_wrong_shapes():
     assert silent == anything | activations | containers | {"Softmax", "LogSoftmax"}
 
 
+def by_steps(case, mode, array):
+    """The lessons' style: the outputs, and the gradients of inputs and parameters in a row."""
+    layer = getattr(case.layer(), mode)()
+    ys = layer.forward(*inputs(case, array))
+    douts = weights_for(as_tuple(ys), array)
+    dxs = layer.backward(douts if isinstance(ys, tuple) else douts[0])
+    dxs = () if dxs is None else as_tuple(dxs)
+    return as_tuple(ys), [*dxs, *(p.grad for p in layer.parameters())]
+
+
+def in_training_on_jax(backend, mode):
+    """Most layers do the same in both modes, and JAX compiles each function for each shape."""
+    if mode == "eval" and backend.name.startswith("jax"):
+        pytest.skip("on JAX evaluation is asked for in float32 alone")
+
+
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @each_layer
 def test_the_lessons_style_equals_the_tape(backend64, array, name, mode):
     """Value, input gradients and parameter gradients, both ways of use; float64 stays float64."""
+    in_training_on_jax(backend64, mode)
     case = LAYERS[name]
-    layer, twin = case.layer(), case.layer()  # two: dropout draws, and statistics move
-    getattr(layer, mode)(), getattr(twin, mode)()
-    xs = inputs(case, array)
-    ys = layer.forward(*xs)
-    douts = weights_for(as_tuple(ys), array)
-    dxs = layer.backward(douts if isinstance(ys, tuple) else douts[0])
-    dxs = () if dxs is None else as_tuple(dxs)
-
-    variables = [Variable(x) for x in xs]
-    called = as_tuple(twin(*variables))
+    ys, grads = by_steps(case, mode, array)
+    layer = getattr(case.layer(), mode)()
+    variables = [Variable(x) for x in inputs(case, array)]
+    called = as_tuple(layer(*variables))
     leaves = [v for v in variables if v.requires_grad]
+    douts = weights_for(called, array)
     total = sum(F.sum(y * dout) for y, dout in zip(called, douts, strict=True))
-    found = gradients(total, [*leaves, *twin.parameters()])
-    assert len(dxs) == len(leaves)
-    for y, expected in zip(as_tuple(ys), called, strict=True):
-        assert type(y) is type(xs[0])
+    found = gradients(total, [*leaves, *layer.parameters()])
+    for y, expected in zip(ys, called, strict=True):
+        assert type(y) is type(variables[0].data)
         assert y.dtype == backend64.dtype
         assert_close(y, expected, rtol=1e-13, atol=1e-15)
-    stepwise = [*dxs, *(p.grad for p in layer.parameters())]
-    for g, expected in zip(stepwise, found, strict=True):
-        assert type(g) is type(xs[0])
+    for g, expected in zip(grads, found, strict=True):
+        assert type(g) is type(variables[0].data)
         assert g.dtype == backend64.dtype
         assert_close(g, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@each_layer
+def test_every_library_computes_what_numpy_does(backend64, array, name, mode):
+    """One seed, one network: NumPy's numbers, which test_against_torch.py compares with PyTorch's.
+
+    Relative to the largest; what cancels altogether is held to what goes in, which is about 1.
+    """
+    if backend64.name.startswith("numpy"):
+        pytest.skip("NumPy is what the others are compared with")
+    in_training_on_jax(backend64, mode)
+    ys, grads = by_steps(LAYERS[name], mode, array)
+    with using("numpy", dtype="float64") as host:
+        plain_ys, plain_grads = by_steps(LAYERS[name], mode, host.asarray)
+    for found, expected in zip([*ys, *grads], [*plain_ys, *plain_grads], strict=True):
+        largest = float(np.max(np.abs(expected), initial=1.0))
+        assert_close(found, expected, rtol=0.0, atol=1e-10 * largest)
+
+
+@pytest.mark.usefixtures("eager")
+@each_layer
+def test_second_derivatives(backend64, array, name):
+    """Of all inputs and parameters at once: along one direction, against differences.
+
+    What is differentiated again is the squared length of the gradient.
+    """
+    case, rng = LAYERS[name], np.random.default_rng(7)
+    layer = case.layer().train("train" in case.modes)
+    hosts = case.hosts(3)
+    numbers = [h for h in hosts if h.dtype.kind == "f"] + [
+        to_numpy(p.data) + 0.3 * rng.normal(size=p.shape) for p in layer.parameters()
+    ]
+    direction = [rng.normal(size=x.shape) for x in numbers]
+
+    def squared_length(step):
+        moved = iter(
+            [array((x + step * v).tolist()) for x, v in zip(numbers, direction, strict=True)]
+        )
+        xs = [Variable(next(moved) if h.dtype.kind == "f" else array(h.tolist())) for h in hosts]
+        for p in layer.parameters():
+            p.data = next(moved)
+        leaves = [*(x for x in xs if x.requires_grad), *layer.parameters()]
+        total = sum(F.sum(F.sin(y)) for y in as_tuple(layer(*xs)))
+        found = gradients(total, leaves, create_graph=True)
+        return sum(F.sum(g * g) for g in found), leaves
+
+    value, leaves = squared_length(0.0)
+    found = gradients(value, leaves)
+    shares = [(to_numpy(g) * v).sum() for g, v in zip(found, direction, strict=True)]
+    up, down = (to_numpy(squared_length(step)[0]) for step in (1e-5, -1e-5))
+    scale = sum(np.abs(to_numpy(g) * v).sum() for g, v in zip(found, direction, strict=True))
+    assert_close((up - down) / 2e-5, sum(shares), rtol=0.0, atol=1e-7 * max(1.0, scale))
 
 
 @each_layer
@@ -165,6 +237,7 @@ def test_evaluation_is_repeatable(backend, array, name):
     assert all(inner.training for inner in layer.sublayers())
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", WITH_STATE)
 def test_state_goes_round(backend, array, tmp_path, name):
     """Into another layer of the same form, as arrays and through a file: it computes the same."""
@@ -186,6 +259,7 @@ def test_state_goes_round(backend, array, tmp_path, name):
             assert other.state_dict()[key].dtype == first.state_dict()[key].dtype
 
 
+@pytest.mark.usefixtures("eager")
 @each_layer
 def test_repr_names_class_and_sizes(backend, array, name):
     """Never an address; and no state, which would be pages."""
@@ -201,6 +275,7 @@ def test_repr_names_class_and_sizes(backend, array, name):
     assert repr(layer) == text
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", WITH_WRONG)
 def test_wrong_shapes_are_told(backend, array, name):
     """Where, what was expected, and what was given."""
@@ -219,6 +294,7 @@ def zeros(shape):
     return F.zeros(shape).data
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", WITH_WRONG)
 def test_no_array_is_told(backend, name):
     """A list is an error that says how to make an array of it, not an AttributeError."""
@@ -245,6 +321,7 @@ def test_to_moves_all_state(backend, array, name, target):
         assert all(type(p.grad) is home for p in layer.parameters())
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(
     "again",
     [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))],
@@ -271,6 +348,7 @@ def test_copies_are_whole_and_their_own(backend, array, name, again):
         assert a is not b
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", [name for name, case in LAYERS.items() if case.batch is not None])
 def test_a_batch_of_none(backend, array, name):
     """Comes out as a batch of none, and the gradients of the parameters are zeros."""
@@ -294,6 +372,7 @@ def test_a_batch_of_none(backend, array, name):
         assert p.grad is None or (to_numpy(p.grad) == 0.0).all()
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", WITH_STATE)
 def test_buffers_are_not_learned(backend, array, name):
     """A training step records nothing through them: they are plain arrays before and after."""

@@ -68,6 +68,7 @@ def test_texts():
     assert repr(Conv2d(1, 32, 3, padding=(1, 1))) == "Conv2d(1 -> 32, kernel_size=3, padding=1)"
     told = "Conv2d(1 -> 2, kernel_size=(1, 3), padding=same)"
     assert repr(Conv2d(1, 2, (1, 3), padding="same")) == told
+    assert repr(Conv2d(1, 2, [3, 3], stride=[2, 2])) == "Conv2d(1 -> 2, kernel_size=3, stride=2)"
     assert repr(ConvTranspose1d(1, 2, 4, stride=2)) == (
         "ConvTranspose1d(1 -> 2, kernel_size=4, stride=2)"
     )

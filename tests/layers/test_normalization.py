@@ -111,6 +111,7 @@ def test_low_precision_input(backend, array):
     assert_close(layer.running_mean.data, 0.1 * BATCHES[0].mean(0), rtol=1e-2)
 
 
+@pytest.mark.usefixtures("eager")
 def test_layer_norm_is_of_each_sample(backend64, array):
     """A sample alone gives what it gives among others; so does GroupNorm."""
     x = array(BATCHES.tolist())
@@ -131,6 +132,9 @@ def test_groups_that_do_not_divide_are_an_error(backend):
         GroupNorm(3, 4)
     with pytest.raises(ShapeError, match="size of an axis"):
         LayerNorm(())
+    with pytest.raises(ShapeError, match=r"of shape \(..., 4\), got \(3,\)\.") as caught:
+        LayerNorm(np.int64(4))(F.zeros((3,)))
+    assert "For one sample" not in str(caught.value)  # no axis is missing
 
 
 def test_reprs():

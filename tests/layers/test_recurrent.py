@@ -120,6 +120,7 @@ def test_lengths_cut_each_sequence(backend, array, name):
         assert_close(got, expected)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_sequence_in_two_parts(backend, array, name):
     """The states of the first part begin the second."""
@@ -134,6 +135,7 @@ def test_a_sequence_in_two_parts(backend, array, name):
         assert_close(got, expected, **near)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", LAYERS)
 def test_both_styles(backend64, array, name):
     """forward and backward give what the tape gives; lengths have no gradient."""
@@ -189,6 +191,7 @@ def test_the_state_travels():
     assert_close(copy.deepcopy(a).forward(x)[0], a.forward(x)[0], rtol=0.0)
 
 
+@pytest.mark.usefixtures("eager")
 def test_dropout_is_between_layers(backend, array):
     """In training, by the layer's own seed; not in evaluation; not after the last."""
     x = array(np.random.default_rng(0).standard_normal((3, 2, 4)).tolist())
@@ -214,6 +217,7 @@ def test_repr():
     )
 
 
+@pytest.mark.usefixtures("eager")
 def test_what_does_not_fit(backend, array):
     """Expected, given, where, and what to try."""
     layer = LSTM(3, 4, rng=0)
@@ -222,7 +226,7 @@ def test_what_does_not_fit(backend, array):
         layer(array([[1.0, 2.0, 3.0]]))
     assert str(caught.value) == (
         "LSTM(3 -> 4) expected x of shape (length, batch, 3), got (1, 3). "
-        "For one sample use x[None, ...]."
+        "For one sample use x[:, None, ...]."
     )
     with pytest.raises(ShapeError, match=r"^GRU.* expected x of shape \(batch, length, 3\), got"):
         GRU(3, 4, batch_first=True)(array([[[1.0, 2.0]]]))
@@ -230,6 +234,7 @@ def test_what_does_not_fit(backend, array):
         layer(x[:0, ...])
     with pytest.raises(TypeError, match=r"^LSTM\(3 -> 4\) expected x .* and dtype .*float32, got"):
         layer(array(np.zeros((5, 2, 3), int)))
+    assert_close(layer(x, [np.int64(1), np.int32(5)])[0], layer(x, array([1, 5]))[0])
     with pytest.raises(ShapeError, match=r"expected lengths of shape \(2,\), got \(3,\)\."):
         layer(x, array([1, 2, 3]))
     with pytest.raises(ShapeError, match=r"expected lengths of shape \(2,\), got tuple\."):
@@ -246,6 +251,7 @@ def test_what_does_not_fit(backend, array):
         GRU(3, 0)
 
 
+@pytest.mark.usefixtures("eager")
 def test_an_empty_batch(backend, array):
     """Nothing in, nothing out."""
     for layer in (RNN(3, 4, rng=0), LSTM(3, 4, rng=0), GRU(3, 4, bidirectional=True, rng=0)):

@@ -94,6 +94,7 @@ def test_formula(backend, array, norm_first):
     assert np.abs(to_numpy(y)[2] - to_numpy(other)[2]).max() > 1e-2
 
 
+@pytest.mark.usefixtures("eager")
 def test_gradients_and_both_styles(backend64, array):
     """Differences; forward and backward."""
     layer = TransformerEncoderLayer(2, 1, 3, 0.0, activation="gelu", batch_first=True, rng=0)
@@ -122,6 +123,7 @@ def test_encoder(backend, array):
     )
 
 
+@pytest.mark.usefixtures("eager")
 def test_dropout_is_for_training(backend, array):
     """One seed, one answer; none in evaluation."""
     x = array(np.random.default_rng(0).standard_normal((3, 2, 4)).tolist())
@@ -151,6 +153,14 @@ def test_positions(backend, array, width):
     assert not PositionalEncoding(width).state_dict()
 
 
+def test_positions_are_as_precise_as_x():
+    """In float64 of either order of bytes, as read from a file."""
+    x = np.zeros((3, 1, 4))
+    y, other = (PositionalEncoding(4).forward(a) for a in (x, x.astype(">f8")))
+    assert_close(other, y, rtol=0.0)
+
+
+@pytest.mark.usefixtures("eager")
 def test_positions_pass_gradients_on(backend64, array):
     """What is added is a constant."""
     check_gradients(PositionalEncoding(3), array(np.zeros((2, 1, 3)).tolist()))
@@ -158,6 +168,7 @@ def test_positions_pass_gradients_on(backend64, array):
     assert 0.3 < np.mean(to_numpy(y) == 0.0) < 0.7
 
 
+@pytest.mark.usefixtures("eager")
 def test_what_does_not_fit(backend, array):
     """Expected, given, where, and what to try."""
     layer = TransformerEncoderLayer(4, 2, 8, rng=0)
@@ -165,7 +176,7 @@ def test_what_does_not_fit(backend, array):
         layer(array([[1.0] * 4]))
     assert str(caught.value) == (
         "TransformerEncoderLayer(4, nhead=2, dim_feedforward=8) expected x of shape "
-        "(length, batch, 4), got (1, 4). For one sample use x[None, ...]."
+        "(length, batch, 4), got (1, 4). For one sample use x[:, None, ...]."
     )
     with pytest.raises(ShapeError, match=r"^PositionalEncoding\(4, batch_first=True\) expected x"):
         PositionalEncoding(4, batch_first=True)(array([[[1.0]]]))

@@ -13,7 +13,8 @@ import numpy as np
 
 import xpnet
 from xpnet import functions as F, layers
-from xpnet.metrics import accuracy
+from xpnet.data import DataLoader
+from xpnet.metrics import F1, accuracy
 from xpnet.optimizers import optimizer
 from xpnet.schedules import cosine
 from xpnet.training import Checkpoint, EarlyStopping, ReduceOnPlateau, Trainer
@@ -28,28 +29,41 @@ def data():
     return (np.eye(3, 4)[t] + rng.normal(0, 0.6, (130, 4))).astype("float32"), t
 
 
-def make(folder, seed=1, every_steps=1, rule="adam"):
+def loader(seed=1):
+    """The same in batches, in an order and with noise of the seed, by a thread."""
+
+    def noisy(x, rng):
+        return x + rng.normal(0, 0.1, x.shape).astype("float32")
+
+    options = {"batch_size": 20, "shuffle": True, "last": "fill", "prefetch": 2}
+    return DataLoader(*data(), seed=seed, transform=noisy, **options)
+
+
+def make(folder, seed=1, every_steps=1, rule="adam", precision="float16"):
     """A trainer with everything that has a state; `seed` is not the same after a restart."""
     xpnet.manual_seed(seed)
     model = layers.Sequential(
         layers.Affine(4, 8, rng=seed), layers.BatchNorm1d(8), layers.ReLU(),
-        layers.Dropout(0.2, rng=seed + 1), layers.Affine(8, 3, rng=seed + 2),
+        layers.Dropout(0.2, rng=seed + 1), layers.Dropout(0.1), layers.Affine(8, 3, rng=seed + 2),
     )  # fmt: skip
     return Trainer(
-        model, F.softmax_cross_entropy, optimizer(rule, model.parameters(), 0.01), [accuracy],
+        model, F.softmax_cross_entropy, optimizer(rule, model.parameters(), 0.02),
+        [accuracy, F1(average="macro")],
         [
             Checkpoint(folder, every_steps=every_steps), EarlyStopping(patience=6),
             ReduceOnPlateau(patience=1, factor=0.7),
         ],
-        rng=seed + 3, schedule=cosine(EPOCHS * 7), clip=1.0, average=0.9, log_every=0.01,
+        rng=seed + 3, schedule=cosine(EPOCHS * 4), clip=1.0, average=0.9, log_every=0.01,
+        accumulate=2, precision=precision,
     )  # fmt: skip
 
 
-def fit(folder, seed=1, epochs=EPOCHS, **options):
+def fit(folder, seed=1, epochs=EPOCHS, train=None, **options):
     """Train from the beginning, or from where a process before was killed."""
     last = Path(folder) / Checkpoint.LAST
-    trainer = make(folder, seed if last.exists() else 1, **options)
-    trainer.fit(data(), data(), epochs, 20, resume=last if last.exists() else None)
+    seed = seed if last.exists() else 1
+    trainer, train = make(folder, seed, **options), train or loader(seed)
+    trainer.fit(train, data(), epochs, 20, resume=last if last.exists() else None)
     return trainer
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import xpnet
+from tests.conftest import CHOSEN
 from tests.training import resumable
-from xpnet.training import Callback, Checkpoint, checkpoint
+from xpnet.training import Callback, Checkpoint, checkpoint, evaluation
 
 ROOT = Path(__file__).parents[2]
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork, no SIGKILL")
@@ -83,6 +84,9 @@ def server():
 
 
 @on_posix
+@pytest.mark.skipif(
+    bool(CHOSEN) and "numpy" not in CHOSEN, reason="on NumPy, and once: in the session for it"
+)
 def test_killed_at_50_random_moments_it_ends_bit_for_bit_the_same(server, whole, tmp_path):
     """A life lasts up to a tenth of what the training takes; after each, all checkpoints load.
 
@@ -114,18 +118,41 @@ def test_killed_at_50_random_moments_it_ends_bit_for_bit_the_same(server, whole,
     assert_same_end(folder, whole)
 
 
-@pytest.mark.parametrize("step", [1, 7, 10, 55])
-def test_ctrl_c_within_an_epoch_loses_no_step(whole, tmp_path, step):
-    """It comes in the middle of a step, and is answered at its end."""
+@pytest.mark.parametrize("batch", [1, 2, 7, 9, 11, 55])
+def test_ctrl_c_within_an_epoch_loses_no_step(whole, tmp_path, batch):
+    """After so many batches, of which two make a step: that of half a step is learned again."""
+    left = iter(range(batch - 1, -1, -1))
 
     class Press(Callback):
         def on_step(self, trainer):
-            if trainer.steps == step:
+            if not next(left):
                 raise KeyboardInterrupt
 
-    trainer = resumable.make(tmp_path, every_steps=None)
+    trainer = resumable.make(tmp_path)
     trainer.callbacks = [*trainer.callbacks, Press()]
-    assert trainer.fit(*[resumable.data()] * 2, resumable.EPOCHS, 20).interrupted
+    data = resumable.loader(), resumable.data()
+    assert trainer.fit(*data, resumable.EPOCHS).interrupted
+    saved = checkpoint.read(tmp_path / Checkpoint.LAST)["position"]
+    of_epoch = (batch - 1) % 7 + 1
+    assert saved["epoch"] * 7 + saved["batch"] == batch - of_epoch % 2
+    resumable.fit(tmp_path, seed=99)
+    assert_same_end(tmp_path, whole)
+
+
+def test_ctrl_c_within_an_evaluation_loses_no_step(whole, tmp_path, monkeypatch):
+    """Of the second epoch: all its steps are done, its test is made when the training goes on."""
+    measured, calls = evaluation.measured, []
+
+    def pressed(*args):
+        calls.append(0)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return measured(*args)
+
+    monkeypatch.setattr(evaluation, "measured", pressed)
+    trainer = resumable.make(tmp_path, every_steps=None)
+    history = trainer.fit(resumable.loader(), resumable.data(), resumable.EPOCHS)
+    assert (history.interrupted, len(history), trainer.batch) == (True, 1, 7)
     resumable.fit(tmp_path, seed=99)
     assert_same_end(tmp_path, whole)
 
@@ -143,8 +170,9 @@ def test_ctrl_c_within_a_step_is_answered_at_its_end(whole, tmp_path, monkeypatc
         return update(*args)
 
     monkeypatch.setattr(trainer.optimizer, "update", pressed)
+    data = resumable.loader(), resumable.data()
     try:
-        assert trainer.fit(*[resumable.data()] * 2, resumable.EPOCHS, 20).interrupted
+        assert trainer.fit(*data, resumable.EPOCHS).interrupted
     finally:
         signal.signal(signal.SIGINT, before)
     assert (trainer.steps, len(calls), trainer.whole) == (1, 6, True)
@@ -179,16 +207,16 @@ def test_it_goes_on_on_another_backend(backend, tmp_path):
 
     class Stop(Callback):
         def on_step(self, trainer):
-            if trainer.steps == 31:
+            if trainer.steps == 17:
                 raise KeyboardInterrupt
 
-    options = {"every_steps": None, "rule": "momentum"}
+    options = {"every_steps": None, "rule": "momentum", "precision": None}
     with xpnet.using("numpy"):
-        resumable.fit(tmp_path / "whole", **options)
+        resumable.fit(tmp_path / "whole", train=resumable.data(), **options)
         trainer = resumable.make(tmp_path, **options)
         trainer.callbacks = [*trainer.callbacks, Stop()]
         trainer.fit(*[resumable.data()] * 2, resumable.EPOCHS, 20)
-    trainer = resumable.fit(tmp_path, seed=5, **options)
+    trainer = resumable.fit(tmp_path, seed=5, train=resumable.data(), **options)
     assert all(type(p.data) is type(backend.asarray([1.0])) for p in trainer.model.parameters())
     expected = checkpoint.read(tmp_path / "whole" / Checkpoint.LAST)
     for column in ("train_loss", "test_loss", "train_accuracy"):

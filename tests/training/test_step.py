@@ -202,6 +202,71 @@ def test_any_iterable_of_batches_will_do(backend, clusters):
     assert again.fit(there, None, 3)["train_loss"] == history["train_loss"]
 
 
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_function_gives_the_samples(backend, clusters, prefetch):
+    """Of which nobody knows how many: the same as from the arrays in their order."""
+    seen = []
+
+    class Listener(Callback):
+        def on_log(self, trainer, progress):
+            seen.append((progress.seen, progress.samples))
+
+    def samples():
+        yield from zip(*clusters, strict=True)
+
+    stream = DataLoader(samples, batch_size=20, prefetch=prefetch)
+    trainer = make(callbacks=[Listener()], log_every=1e9)
+    history = trainer.fit(stream, DataLoader(samples, batch_size=20), 2)
+    expected = make().fit(DataLoader(*clusters, batch_size=20), None, 2)
+    assert history["train_loss"] == expected["train_loss"]
+    assert history["test_loss"][-1] == pytest.approx(trainer.evaluate(clusters)["loss"], rel=1e-5)
+    assert seen == [(110, 0)] * 2
+
+
+def test_a_stream_that_has_come_to_its_end_is_an_error(clusters):
+    epochs = iter([zip(*clusters, strict=True), ()])
+    with pytest.raises(xpnet.DataError, match="Epoch 2 has no batches"):
+        make().fit(DataLoader(lambda: iter(next(epochs)), batch_size=20), None, 2)
+
+
+def bad_data(clusters, fault):
+    """Sample 70 is at fault; and what is said of it."""
+    x, t = clusters
+    if fault == "number":
+        x = x.copy()
+        x[70, 2] = np.nan
+        return x, t, r"Expected numbers in x, got nan at \[{}, 2\], of sample {}\. Leave"
+    t = np.where(np.arange(110) == 70, 7, t)
+    return x, t, "labels go from 0 to 7, .* 3 outputs, .* outside is that of sample {1}"
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("fault", ["number", "label"])
+def test_a_loaders_sample_that_is_at_fault_is_named(backend, clusters, fault):
+    """By its row in the data, in whatever order; of a function, by its place in the stream."""
+    x, t, said = bad_data(clusters, fault)
+
+    def samples():
+        yield from zip(x, t, strict=True)
+
+    good = DataLoader(*clusters, batch_size=20)
+    for bad in (
+        DataLoader(x, t, batch_size=20, shuffle=True, seed=5, transform=lambda x, rng: x + 1.0),
+        DataLoader(x, t, batch_size=20, last="fill"),
+        DataLoader(samples, batch_size=20),
+    ):
+        for run in (
+            lambda bad=bad: make().fit(bad, None, 1),
+            lambda bad=bad: make().fit(good, bad, 1),
+            lambda bad=bad: make().evaluate(bad),
+        ):
+            with pytest.raises(xpnet.DataError, match=said.format(70, 70)):
+                run()
+    batches = [(x[i : i + 55], t[i : i + 55]) for i in (0, 55)]
+    with pytest.raises(xpnet.DataError, match="In batch 1 of epoch 1: .*" + said.format(15, 15)):
+        make().fit(batches, None, 1)
+
+
 def test_what_is_no_data_is_refused(clusters):
     """Each with what was expected."""
     x, t = clusters
@@ -300,6 +365,16 @@ def test_a_metric_that_is_no_number_is_refused(clusters):
     trainer = make()
     trainer.metrics = [ConfusionMatrix()]
     with pytest.raises(xpnet.ShapeError, match=r"confusion_matrix is no number.*\(3, 3\)"):
+        trainer.fit(clusters, None, 1, 20)
+
+
+@pytest.mark.parametrize(
+    "metrics", [[accuracy, accuracy], [F1(average="macro"), F1(average="micro")], [F1(name="loss")]]
+)
+def test_two_columns_of_one_name_are_refused(clusters, metrics):
+    trainer = make()
+    trainer.metrics = metrics
+    with pytest.raises(ValueError, match="different names.* twice"):
         trainer.fit(clusters, None, 1, 20)
 
 

@@ -53,7 +53,8 @@ def _answered() -> Iterator[None]:
 def _say(sentence: str, error: BaseException) -> None:
     """Print a sentence and the error's notes (`BaseException.add_note`) in one line."""
     if notes := getattr(error, "__notes__", []):
-        sentence = ". ".join([sentence.rstrip("."), *notes])
+        end = "" if sentence.endswith((".", ".)")) else "."
+        sentence = " ".join([sentence + end, ". ".join(notes)])
     typer.echo(" ".join(sentence.split()), err=True)
 
 

@@ -24,8 +24,8 @@ class Samples(NamedTuple):
         Classes, or numbers.
     reading : dict
         How other data are read in the same way, as JSON has it. "kind": images, csv or npz;
-        "classes": their names, none in a regression; of tables, "schema" or "features", and
-        "targets": the units of a regression.
+        "classes": their names, none in a regression; of images, "shape": (channels, height, width);
+        of tables, "schema" or "features", and "targets": the units of a regression.
     """
 
     train: Pair
@@ -83,4 +83,4 @@ def _images(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     names, count = class_names(name), count_classes(train[1])
     if len(names) != count:  # a folder of other images
         names = [str(i) for i in range(count)]
-    return train, test, {"classes": names}
+    return train, test, {"classes": names, "shape": train[0].shape[1:]}

@@ -40,6 +40,13 @@ def evaluate(
     from xpnet.training.evaluation import measured, prepared
 
     trained = open_trained(run)
+    page = report or run / REPORT
+    if page.is_dir() or not page.parent.is_dir():
+        what = "that is a folder" if page.is_dir() else "there is no such folder"
+        raise typer.BadParameter(
+            f"{page}: expected a file to write, in a folder that is there; {what}.",
+            param_hint="'--report'",
+        )
     (x, t), source = _test_data(trained, run, data_dir, other)
     with using(backend, trained.model.dtype) as where:
         model = trained.build()
@@ -59,7 +66,7 @@ def evaluate(
     typer.echo(f"Test loss {figures['loss']:.4f}, {told(trained.task, figures)}")
     for line in _by_class(trained.classes, counts, what):
         typer.echo(line)
-    typer.echo(_page(trained, report or run / REPORT, x, y, t))
+    typer.echo(_page(trained, page, x, y, t))
 
 
 def _page(trained: "Trained", path: Path, x: Any, y: Any, t: Any) -> str:

@@ -29,6 +29,7 @@ RATES = {  # at which each learns MNIST well, at the other flags' defaults
     "lion": 0.0001,
     "lamb": 0.01,
 }
+TABLE_RATE = 0.003  # of adam and the mlp, for the classes of a table, whose steps are few
 MODELS = ("mlp", "lenet", "resnet", "lstm", "transformer")
 WIDEST = 10**12  # a layer so wide fits into no memory; NumPy says that of it, but of no wider one
 
@@ -228,16 +229,17 @@ Hidden = Annotated[Any, _model(
 Activation = Annotated[str | None, _model(
     one_of(_activations), "NAME", "The mlp's function between layers; unless given, relu.",
 )]  # fmt: skip
-Epochs = Annotated[int, typer.Option(
-    metavar="NUMBER", min=1, help="Times through the data.", rich_help_panel=LEARNING,
+Epochs = Annotated[int | None, typer.Option(
+    metavar="NUMBER", min=1, rich_help_panel=LEARNING,
+    help="Times through the data; unless given, 10 for images and 100 for rows of a table.",
 )]  # fmt: skip
 BatchSize = Annotated[int | None, typer.Option(
     metavar="NUMBER", min=1, rich_help_panel=LEARNING,
-    help="Samples a step; unless given, 100, or all if there are fewer.",
+    help="Samples a step; unless given, 100 images or 32 rows, or all if there are fewer.",
 )]  # fmt: skip
 Optimizer = Annotated[str | None, _learning(
     one_of(lambda: RATES), "NAME",
-    f"{', '.join(RATES)}; unless given, one that suits the model.",
+    f"{', '.join(RATES)}; unless given, one that suits model and data.",
 )]  # fmt: skip
 Lr = Annotated[float | None, _learning(
     positive, "NUMBER", "Learning rate; unless given, one that suits the optimizer.",

@@ -55,7 +55,7 @@ def shaped(samples: Samples, shape: tuple[int, ...]) -> Samples:
     )  # fmt: skip
 
 
-def built(architecture: dict[str, Any], model: str, rng: Any) -> "Layer":
+def built(architecture: dict[str, Any], model: str, rng: Any, rows: bool = False) -> "Layer":
     """The model, with new weights.
 
     Parameters
@@ -64,11 +64,15 @@ def built(architecture: dict[str, Any], model: str, rng: Any) -> "Layer":
         What `described` gave.
     model : str
         Its name, or the file that it is from and the function.
+    rows : bool
+        Whether the samples are rows of a table. An mlp then begins with Glorot's numbers, which
+        are smaller than He's: a table has few rows, and a network that begins with outputs as large
+        as the targets learns to undo them, and the noise with it.
     """
     if "model" not in architecture:
         from xpnet.layers import MLP
 
-        return MLP(**architecture, rng=rng)
+        return MLP(**architecture, weight="glorot_uniform" if rows else None, rng=rng)
     shape, outputs = tuple(architecture["input_shape"]), architecture["outputs"]
     if own := source.split(model):
         return source.build(*own, shape, outputs)
@@ -94,14 +98,29 @@ def rebuilt(trained: "TrainedModel") -> "Layer":
     return model
 
 
-def require_outputs(model: "Layer", samples: Samples) -> None:
-    """Refuse a model whose output is none for these targets: most of all, one of a file."""
+def require_outputs(model: "Layer", name: str, samples: Samples) -> None:
+    """Refuse a model whose output is none for these targets: most of all, one of a file.
+
+    Parameters
+    ----------
+    name : str
+        What the model is called: a file and its function, perhaps.
+    """
     from xpnet.training import predict
 
-    y = predict(model, samples.train[0][:2])
+    own = source.split(name)
+    try:
+        y = predict(model, samples.train[0][:2])
+    except Exception as error:
+        if own is None:
+            raise
+        raise StateError(
+            f"{name}: the model fails on 2 samples of shape {samples.input_shape}: "
+            f"{source.told(error, own[0])}"
+        ) from error
     if tuple(y.shape) != (min(2, len(samples.train[0])), samples.outputs):
         raise ShapeError(
-            f"{type(model).__name__} expected to give an output of shape (batch, "
+            f"{f'{name}: ' if own else ''}{type(model).__name__} expected to give an output of shape (batch, "
             f"{samples.outputs}), gave {tuple(y.shape)} for a batch of 2 samples of shape "
             f"{samples.input_shape}."
         )
@@ -135,9 +154,10 @@ def fed(
     )  # fmt: skip
 
 
-def settle_batch(settings: dict[str, Any], samples: int) -> None:
-    """Samples a step: 100 unless given, and no more than there are."""
-    size = settings["batch_size"] or min(100, samples)
+def settle_steps(settings: dict[str, Any], samples: int, rows: bool) -> None:
+    """Epochs and samples a step, unless given: a table has few rows, and each is soon computed."""
+    settings["epochs"] = settings["epochs"] or (100 if rows else 10)
+    size = settings["batch_size"] or min(32 if rows else 100, samples)
     if size > samples:
         raise DataError(
             f"A batch of {size} is larger than the data, {samples} samples. Take --batch-size "

@@ -17,15 +17,16 @@ def predict(
     run: RunFolder,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Pictures of one digit each; or tables."),
+        typer.Argument(metavar="FILE...", help="Pictures of one thing each; or tables."),
     ],
     backend: Backend = "numpy",
 ) -> None:
     """Name what is in each picture, and how sure the network is.
 
     PNG, JPEG and whatever else Pillow reads; dark on light or light on dark.
-    One digit a picture, and no frame around it: whatever differs from the
-    paper is taken for the digit's ink.
+    Of a run on MNIST: one digit a picture, and no frame around it: whatever
+    differs from the paper is taken for the digit's ink. Of a run on other
+    images: one thing that fills the picture; it is brought to their size.
 
     Of a run on a table, FILE.csv has the columns that the run was trained on;
     out comes a table as well, a line a row.
@@ -42,8 +43,6 @@ def predict(
     failed, begun = False, False
     with using(backend, trained.model.dtype):
         model = trained.build()
-        if images:
-            _require_pictures(run, trained)
         for path in files:
             try:
                 if images:
@@ -59,26 +58,16 @@ def predict(
         raise typer.Exit(2)
 
 
-def _require_pictures(run: Path, trained: "Trained") -> None:
-    """Refuse a network that pictures cannot be made for."""
-    from xpnet.errors import StateError
-
-    shape = [n for n in trained.input_shape if n != 1]
-    if shape not in ([28 * 28], [28, 28]):
-        takes = " x ".join(map(str, shape))
-        raise StateError(
-            f"{run}: expected a network on the 28 x 28 = 784 pixels that predict makes of a "
-            f"picture; this one takes {takes} numbers."
-        )
-
-
 def _picture(trained: "Trained", model: Any, path: Path, width: int) -> str:
     """A line: the file, its class, and the share of the probability."""
     from xpnet import functions as F
     from xpnet.backend import to_numpy
-    from xpnet.data import load_digit
+    from xpnet.data import load_digit, load_picture
 
-    scores = trained.model.scores(model, load_digit(path).reshape(1, *trained.input_shape))
+    shape = trained.reading["shape"]
+    digits = trained.config["dataset"] == "mnist" and shape == [1, 28, 28]
+    x = load_digit(path) if digits else load_picture(path, shape)
+    scores = trained.model.scores(model, x.reshape(1, *trained.input_shape))
     row = to_numpy(F.softmax(scores)).tolist()[0]
     c = row.index(max(row))
     wide = max(map(len, trained.classes))

@@ -10,7 +10,7 @@ import typer
 
 from xpnet.cli import source
 from xpnet.cli.dataset import kind_of
-from xpnet.cli.flags import RATES
+from xpnet.cli.flags import RATES, TABLE_RATE
 
 WITH_RESUME = ("resume", "epochs", "backend", "quiet", "data_dir")
 FILE_KEYS = (  # of the file that repeats a run, in its order
@@ -103,10 +103,13 @@ def _settle_model(flags: dict[str, Any]) -> None:
 
 
 def _settle_learning(flags: dict[str, Any]) -> None:
-    """The optimizer that suits the model, and its rate."""
-    robust = flags["task"] == "classify" and flags["model"] in ("mlp", "resnet")
-    flags["optimizer"] = flags["optimizer"] or ("momentum" if robust else "adam")
-    flags["lr"] = RATES[flags["optimizer"]] if flags["lr"] is None else flags["lr"]
+    """The optimizer that suits the model and the data, and its rate."""
+    images = kind_of(flags["dataset"]) == "images"
+    robust = images and flags["model"] in ("mlp", "resnet")
+    chosen = flags["optimizer"] or ("momentum" if robust else "adam")
+    plain = flags["optimizer"] is None and flags["model"] == "mlp" and flags["task"] == "classify"
+    rate = TABLE_RATE if plain and not images else RATES[chosen]
+    flags["optimizer"], flags["lr"] = chosen, rate if flags["lr"] is None else flags["lr"]
     if flags["precision"] and flags["dtype"] != "float32":
         raise _bad("--precision", f"{flags['precision']} goes with --dtype float32.")
 

@@ -38,10 +38,10 @@ def build(path: Path, function: str, input_shape: tuple[int, ...], outputs: int)
     where = f"{path}:{function}"
     try:
         model = made(input_shape, outputs)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StateError(
             f"{where}: called as {function}({input_shape}, {outputs}), it fails: "
-            f"{_told(error, path)}"
+            f"{told(error, path)}"
         ) from error
     if not isinstance(model, Layer):
         raise StateError(
@@ -63,13 +63,13 @@ def _loaded(path: Path, function: str) -> Callable[..., Any]:
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # no __pycache__ in a run
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         alone = (
             " The file must stand alone: the run folder keeps a copy of it."
             if isinstance(error, ImportError)
             else ""
         )
-        raise StateError(f"{path}: it cannot be run: {_told(error, path)}{alone}") from error
+        raise StateError(f"{path}: it cannot be run: {told(error, path)}{alone}") from error
     finally:
         sys.dont_write_bytecode = writes
     found: Any = getattr(module, function, None)
@@ -84,7 +84,7 @@ def _loaded(path: Path, function: str) -> Callable[..., Any]:
     return chosen
 
 
-def _told(error: Exception, path: Path) -> str:
+def told(error: BaseException, path: Path) -> str:
     """An error as a sentence, with the last line of the file that it passed."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     if isinstance(error, SyntaxError):

@@ -46,12 +46,9 @@ def rows(path: Path, flags: Flags, reading: Reading) -> Any:
     """The samples of a file without targets, or with targets that are left aside."""
     if "schema" in reading:
         return schema(reading).read(path)[0]
-    from xpnet.data import read_npz
+    from xpnet.data import load_samples
 
-    arrays = read_npz(path)
-    if "x" not in arrays:
-        raise DataError(f"{path}: expected an array x; found {', '.join(arrays) or 'none'}.")
-    return _features(arrays["x"], flags, reading)
+    return _features(load_samples(path), flags, reading)
 
 
 def schema(reading: Reading) -> Any:
@@ -127,12 +124,13 @@ def _npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     from xpnet.data import Standardizer, load_archive
 
     path = flags["dataset"]
-    (x, t), (x_test, t_test) = load_archive(path, _share(flags), flags["seed"])
+    (x, t), (x_test, t_test) = load_archive(path, _share(flags), flags["seed"], task=flags["task"])
     t, t_test = (_targets(a, path, flags) for a in (t, t_test))
     reading: dict[str, Any] = {"classes": []}
     if flags["task"] == "classify":
-        reading["classes"] = [str(i) for i in range(int(t.max()) + 1)]
-        _require_classes(flags, len(t), reading["classes"])
+        count = int(t.max()) + 1
+        _require_count(flags, len(t), count)  # before a list of so many is made
+        reading["classes"] = [str(i) for i in range(count)]
     if x.ndim <= 2:
         reading["features"] = Standardizer.of(x.reshape(len(x), -1))._asdict()
     x, x_test = (_features(a, flags, reading) for a in (x, x_test))
@@ -140,19 +138,20 @@ def _npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
 
 
 def _npz_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Pair:
-    from xpnet.data import load_archive, read_npz
+    from xpnet.data import load_archive, load_samples
 
     if apart:
-        _, (x, t) = load_archive(source, _share(flags), flags["seed"])
+        _, (x, t) = load_archive(source, _share(flags), flags["seed"], task=flags["task"])
     else:
-        arrays = read_npz(source)
-        names = [next((n for n in (a, f"{a}_test") if n in arrays), "") for a in ("x", "t")]
-        if not all(names):
-            raise DataError(
-                f"{source}: expected arrays x and t; found {', '.join(arrays) or 'none'}."
-            )
-        x, t = (arrays[name] for name in names)
-    return _features(x, flags, reading), _targets(t, source, flags)
+        x, t = load_samples(source, flags["task"])
+    t, classes = _targets(t, source, flags), reading["classes"]
+    if classes and int(t.max()) >= len(classes):
+        row = int(t.argmax())
+        raise DataError(
+            f"{source}: t[{row}] is the class {t[row]}, not seen in training, which had the classes "
+            f"0 to {len(classes) - 1}."
+        )
+    return _features(x, flags, reading), t
 
 
 def _targets(t: Any, path: str, flags: Flags) -> Any:
@@ -176,11 +175,17 @@ def _features(x: Any, flags: Flags, reading: Reading) -> Any:
 
 
 def _require_classes(flags: Flags, samples: int, classes: list[str]) -> None:
-    """Refuse targets that make no classes: one alone, or so many that they are numbers."""
-    if len(classes) < 2:
+    """Refuse names of classes that are numbers for the most part, and too many."""
+    if sum(name.lstrip("-").isdigit() for name in classes) > len(classes) // 2:
+        _require_count(flags, samples, len(classes))
+
+
+def _require_count(flags: Flags, samples: int, count: int) -> None:
+    """Likewise, of classes that are numbers."""
+    if count < 2:
         raise DataError(f"{flags['dataset']}: the only class is 0; to learn, two are needed.")
-    if len(classes) > max(20, samples // 2) and all(name.lstrip("-").isdigit() for name in classes):
+    if count > max(20, samples // 2):
         raise DataError(
-            f"{flags['dataset']}: its targets make {len(classes)} classes, of {samples} training "
+            f"{flags['dataset']}: its targets make {count} classes, of {samples} training "
             "samples. If they are numbers to predict: --task regress."
         )

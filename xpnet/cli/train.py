@@ -28,7 +28,7 @@ def train(
     model: f.Model = "mlp",
     hidden: f.Hidden = None,
     activation: f.Activation = None,
-    epochs: f.Epochs = 10,
+    epochs: f.Epochs = None,
     batch_size: f.BatchSize = None,
     optimizer: f.Optimizer = None,
     lr: f.Lr = None,
@@ -60,8 +60,8 @@ def train(
     settings = settled(ctx)
     begin, screen = time.perf_counter(), console()
     path = settings["resume"] or free_path(settings["out"], Path(settings["dataset"]).stem)
-    settings["out"], epochs = str(path), settings["epochs"]
-    if settings["resume"] and _is_done(path, epochs, screen):
+    settings["out"] = str(path)
+    if settings["resume"] and _is_done(path, settings["epochs"], screen):
         return
     with using(settings["backend"], settings["dtype"]) as where, _what_is_left_told(path):
         settings["backend"] = where.name
@@ -69,7 +69,7 @@ def train(
         _draw(history, path, screen)
     if history.interrupted:
         screen.print(
-            f"Interrupted in epoch {len(history) + 1} of {epochs}. What was learned so far is in "
+            f"Interrupted in epoch {len(history) + 1} of {settings['epochs']}. What was learned so far is in "
             f"{path}\nTo go on: xpnet train --resume {path}"
         )
         raise typer.Exit(130)
@@ -128,9 +128,9 @@ def _train(settings: dict[str, Any], screen: "Console") -> "History":
     manual_seed(settings["seed"])  # of whatever draws by itself: dropout, a model of one's own
     rng = default_rng(settings["seed"])
     architecture, samples = learner.described(settings, samples)
-    model = learner.built(architecture, settings["model"], rng)
-    learner.require_outputs(model, samples)
-    learner.settle_batch(settings, len(samples.train[0]))
+    model = learner.built(architecture, settings["model"], rng, rows=len(images) == 1)
+    learner.require_outputs(model, settings["model"], samples)
+    learner.settle_steps(settings, len(samples.train[0]), rows=len(images) == 1)
     resume, path, epochs = settings["resume"], Path(settings["out"]), settings["epochs"]
     kept = {name: value for name, value in settings.items() if name not in _NOT_KEPT}
     if resume:

@@ -89,12 +89,21 @@ def open_trained(run: Path) -> Trained:
         int(a["out_features"] if flat else a["outputs"])
         reading = config["reading"]
         known = [config["task"] in ("classify", "regress"), isinstance(reading["classes"], list),
-                 reading["kind"] in ("images", "csv", "npz")]  # fmt: skip
+                 reading["kind"] in ("images", "csv", "npz"),
+                 reading["kind"] != "images" or _is_shape(reading["shape"], shape)]  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise _no_run(trained.file, repr(error)) from error
     if not all(known):
         raise _no_run(trained.file, "its task or reading is none")
     return Trained(trained, config, reading, shape)
+
+
+def _is_shape(image: Any, sample: tuple[int, ...]) -> bool:
+    """Whether that is the shape of an image, of as many numbers as a sample has."""
+    whole = isinstance(image, list) and all(type(n) is int for n in image)
+    return (
+        whole and len(image) == 3 and image[0] in (1, 3) and math.prod(image) == math.prod(sample)
+    )
 
 
 def _no_run(file: Path, reason: str) -> StateError:

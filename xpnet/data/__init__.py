@@ -7,7 +7,7 @@ transforms                     what is done to a batch of images on its way
 """
 
 from xpnet.data import transforms
-from xpnet.data.archives import load_archive, read_npz
+from xpnet.data.archives import load_archive, load_samples, read_npz
 from xpnet.data.datasets import (
     DATASETS,
     class_names,
@@ -17,7 +17,7 @@ from xpnet.data.datasets import (
     load_mnist,
 )
 from xpnet.data.idx import read_idx
-from xpnet.data.images import load_digit
+from xpnet.data.images import load_digit, load_picture
 from xpnet.data.loader import DataLoader
 from xpnet.data.splitting import Standardizer, split
 from xpnet.data.tables import Schema, load_table
@@ -34,6 +34,8 @@ __all__ = [
     "load_digit",
     "load_idx_folder",
     "load_mnist",
+    "load_picture",
+    "load_samples",
     "load_table",
     "read_idx",
     "read_npz",

@@ -103,6 +103,47 @@ def load_archive(
     return train, tested
 
 
+def load_samples(path: PathLike, targets: Literal["classify", "regress"] | None = None) -> Any:
+    """Load all samples of an NPZ file, and their targets: of data that nothing is learned from.
+
+    Parameters
+    ----------
+    path : str or path-like
+        It has x, or x_test; and t or y of that kind.
+    targets : {"classify", "regress"}, optional
+        The task that targets are for. Unless given, they are left aside, and need not be there.
+
+    Returns
+    -------
+    x, or (x, t)
+
+    Raises
+    ------
+    DataError
+        As `load_archive`.
+    """
+    path = Path(path)
+    arrays = read_npz(path)
+    part = next((part for part in ("", "_test") if f"x{part}" in arrays), None)
+    if part is None:
+        what = "an array x" if targets is None else "arrays x and t"
+        raise DataError(f"{path}: expected {what}; found {_listed(arrays)}")
+    if targets is not None:
+        return _pair(path, arrays, part, targets)
+    x = arrays[f"x{part}"]
+    if not x.ndim or not x.size:
+        raise DataError(f"{path}: expected one sample or more; found x{part} of shape {x.shape}")
+    _require_finite(path, f"x{part}", x)
+    return x
+
+
+def _require_finite(path: Path, name: str, array: NDArray[Any]) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        at = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise DataError(f"{path}: {name}{list(at)} is {array[at]}; expected numbers")
+
+
 def _pair(path: Path, arrays: dict[str, NDArray[Any]], part: str, task: str) -> Pair | None:
     """x and t of one part, checked; None if neither is there."""
     x_name = f"x{part}"
@@ -117,11 +158,8 @@ def _pair(path: Path, arrays: dict[str, NDArray[Any]], part: str, task: str) -> 
             f"{path}: expected as many targets as samples, one or more; found {x_name} of shape "
             f"{x.shape}, {t_name} of shape {t.shape}"
         )
-    for name, array in ((x_name, x), (t_name, t)):
-        finite = np.isfinite(array)
-        if not finite.all():
-            at = tuple(int(i) for i in np.argwhere(~finite)[0])
-            raise DataError(f"{path}: {name}{list(at)} is {array[at]}; expected numbers")
+    _require_finite(path, x_name, x)
+    _require_finite(path, t_name, t)
     if task == "classify" and t.ndim == 1 and t.dtype.kind == "i" and t.min() < 0:
         row = int(np.argmin(t))
         raise DataError(f"{path}: {t_name}[{row}] is {t[row]}; expected classes, from 0 on")

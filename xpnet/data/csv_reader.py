@@ -124,7 +124,7 @@ def _sniffed(path: Path, lines: list[str]) -> str:
     what = "of which several fit" if widths else "none of which is there"
     raise DataError(
         f"{path}: expected two columns or more, separated by a comma, semicolon, tab or |, {what}. "
-        "If it is a table, give its delimiter."
+        "If it is a table, write it with one of them; or, in Python, give its delimiter."
     )
 
 
@@ -166,8 +166,8 @@ def _names(
         numbers = [bool(_NUMBER.fullmatch(cell.strip())) for cell in row]
         if any(numbers) and not all(numbers):
             raise DataError(
-                f"{path}, line {line}: both names and numbers: header or row? Say it with "
-                "header=True or header=False"
+                f"{path}, line {line}: both names and numbers: is it a header, or the first row? "
+                "Put a line of names above the rows; or, in Python, say header=True or header=False"
             )
         header = not any(numbers)
     if not header:

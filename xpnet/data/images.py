@@ -1,4 +1,7 @@
-"""Pictures of digits, brought into the form of MNIST's own.
+"""Pictures brought into the form that a network has learned.
+
+load_digit(path)             a digit, as MNIST's own
+load_picture(path, shape)    whatever else, as images of that shape
 
 MNIST's digits are white on black, 28 x 28. Each was scaled with its aspect ratio kept until it
 fitted a 20 x 20 box, then placed so that its centre of mass is the field's centre. A network that
@@ -29,6 +32,7 @@ _BLACK, _WHITE = 0.1, 0.5  # a prepared picture's paper is darker, its ink brigh
 _SHEET = 128  # a picture is averaged down to about this, and its noise with it, ...
 _DIGIT = 40  # ... but not so far that its digit is left with less than this
 _BLANK = 0.05  # what stands out from the paper by less is no digit
+_LUMA = np.asarray([299.0, 587.0, 114.0])  # of red, green, blue: ITU-R BT.601
 _FLOOR = 0.4  # of the strongest ink; what is weaker is shadow, noise or the paper's grain
 
 
@@ -75,6 +79,74 @@ def load_digit(path: str | os.PathLike[str]) -> Float:
         ink, box = _look(picture.reduce(max(1, int(step * longer // _DIGIT))), path)
     left, top, right, bottom = box
     return _centred(_fitted(ink[top:bottom, left:right]))
+
+
+def load_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> Float:
+    """Load a picture as an image of a given shape.
+
+    A picture of that very size comes through as it is. Of another one, a colour image is cut out of
+    the middle, as large as its proportions allow; a grey one is the whole picture with paper on
+    two sides, and light on black: where the border is light, it is negated, as the photographs were
+    of which Fashion-MNIST is made (Xiao, Rasul and Vollgraf, 2017). What is transparent is white.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A picture in any format that Pillow reads.
+    shape : (channels, height, width)
+        One channel is grey, three are red, green and blue.
+
+    Returns
+    -------
+    ndarray
+        float32, of that shape, from 0 to 1.
+
+    Raises
+    ------
+    DataError
+        The picture is missing, unreadable or far too large, or Pillow is not installed.
+    """
+    channels, *size = shape
+    colour, alpha = _pixels(_open(Path(path)))
+    pixels = colour + (1 - alpha)  # colour times alpha, over white
+    if channels == 1:
+        pixels = (
+            (pixels @ _LUMA / 1000).astype(np.float32) if pixels.shape[2] == 3 else pixels[..., 0]
+        )
+        if pixels.shape != tuple(size):
+            pixels = _on_paper(pixels, size[0] / size[1])
+        return np.clip(_resized(pixels, size), 0, 1)[None]
+    pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    pixels = _middle(pixels, size[0] / size[1])
+    return np.clip(np.stack([_resized(pixels[..., c], size) for c in range(3)]), 0, 1)
+
+
+def _on_paper(grey: Float, ratio: float) -> Float:
+    """Return light on black, with as much paper added as makes height / width the ratio."""
+    paper = np.median(_border(grey))
+    if paper > 0.5:
+        grey, paper = 1 - grey, 1 - paper
+    height, width = grey.shape
+    more = (max(0, round(width * ratio) - height), max(0, round(height / ratio) - width))
+    sides = [(n // 2, n - n // 2) for n in more]
+    return np.pad(grey, sides, constant_values=paper)
+
+
+def _middle(pixels: Float, ratio: float) -> Float:
+    """Return the largest part in the middle whose height / width is the ratio."""
+    height, width = pixels.shape[:2]
+    h, w = max(1, min(height, round(width * ratio))), max(1, min(width, round(height / ratio)))
+    top, left = (height - h) // 2, (width - w) // 2
+    return pixels[top : top + h, left : left + w]
+
+
+def _resized(grey: Float, size: list[int]) -> Float:
+    """Return a channel in another height and width; each pixel is a weighted mean."""
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(grey, np.float32))
+    found = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(found, np.float32)
 
 
 def _open(path: Path) -> Picture:

@@ -215,6 +215,17 @@ class DataLoader:
             rows = np.resize(rows, len(self) * self.batch_size)  # again from the beginning
         return rows
 
+    def rows(self, epoch: int, batch: int) -> NDArray[np.int64] | None:
+        """The numbers that a batch's samples have in the data; None of a function's batches.
+
+        Of a function's samples, those that they have in the epoch's stream.
+        """
+        if self.samples is None:
+            size = self.batch_size
+            return None if size is None else np.arange(batch * size, (batch + 1) * size)
+        part, order = next(self._slices(batch)), self.order(epoch)
+        return np.arange(part.start, part.stop) if order is None else order[part]
+
     def _slices(self, start: int) -> Iterator[slice]:
         """The places of each batch in the order."""
         size, n = self.batch_size or 1, self.samples or 0

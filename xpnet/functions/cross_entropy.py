@@ -10,6 +10,7 @@ from xpnet.autodiff import Function, data_of
 from xpnet.errors import ShapeError
 from xpnet.functions.activation import log_softmax, softmax
 from xpnet.functions.target import class_numbers, is_class, matching
+from xpnet.functions.wide import like, widened
 from xpnet.namespace import array_namespace, has_dtype
 
 
@@ -87,14 +88,16 @@ def softmax_cross_entropy(x: Any, t: Any, weight: Any = None, label_smoothing: f
     ShapeError
         `t` has neither shape.
     TypeError
-        `t` has the shape of class numbers, but no integer dtype.
+        `t` has the shape of class numbers, but no integer dtype; or x is not of floating-point
+        numbers.
     ValueError
         `label_smoothing` is not from 0 to 1.
 
     Notes
     -----
     Fused: the gradient is (softmax(x) - onehot(t)) / n, from the softmax of the forward pass.
-    A class of score -inf is ruled out: it has no share in the loss unless it is the target.
+    A class of score -inf is ruled out: it has no share in the loss unless it is the target. Of
+    float16 and bfloat16 it is computed in float32: a sum over many would be infinite.
 
     Sources: Bridle, "Probabilistic interpretation of feedforward classification network outputs",
     1990; label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception
@@ -104,9 +107,12 @@ def softmax_cross_entropy(x: Any, t: Any, weight: Any = None, label_smoothing: f
         t = class_numbers("softmax_cross_entropy", x, t, "one-hot")
     elif not has_dtype(t, "real floating"):
         t = array_namespace(x, t).astype(t, x.dtype)  # integer or boolean one-hot rows
+    wide = widened("softmax_cross_entropy", x)
     if weight is None and label_smoothing == 0.0:
-        return SoftmaxCrossEntropy()(x, t)
-    return _weighted(x, t, weight, label_smoothing)
+        loss = SoftmaxCrossEntropy()(wide, t)
+    else:
+        loss = _weighted(wide, t, weight, label_smoothing)
+    return loss if wide is x else like(loss, x)
 
 
 def _weighted(x: Any, t: Any, weight: Any, smoothing: float) -> Any:
@@ -124,7 +130,7 @@ def _weighted(x: Any, t: Any, weight: Any, smoothing: float) -> Any:
     named = is_class(data_of(t), x) if numbers else None
     xp = array_namespace(x, t, weight)
     rows = xp.astype(named, x.dtype) if numbers else t
-    w = None if weight is None else _like(weight, x)
+    w = None if weight is None else like(weight, x)  # it is no reason for a wider loss
     whole = rows if w is None else xp.multiply(rows, w)
     if smoothing:
         even = smoothing / x.shape[-1]
@@ -234,17 +240,12 @@ def binary_cross_entropy_with_logits(
     zeros = xp.zeros_like(x)
     missed, wrong = xp.logaddexp(-x, zeros), xp.logaddexp(x, zeros)  # -log y, -log(1 - y)
     if pos_weight is not None:
-        missed = xp.multiply(missed, _like(pos_weight, x))
+        missed = xp.multiply(missed, like(pos_weight, x))
     terms = xp.multiply(t, missed) + xp.multiply(1.0 - t, wrong)
-    return xp.mean(terms if weight is None else xp.multiply(terms, _like(weight, x)))
+    return xp.mean(terms if weight is None else xp.multiply(terms, like(weight, x)))
 
 
 def _spreads(w: Any, x: Any) -> bool:
     """Whether w broadcasts to the shape of x, and x need not broadcast to that of w."""
     pairs = zip(reversed(w.shape), reversed(x.shape), strict=False)
     return w.ndim <= x.ndim and all(m in (1, n) for m, n in pairs)
-
-
-def _like(weight: Any, x: Any) -> Any:
-    """A weight in the dtype of x: it is no reason for a wider loss."""
-    return weight if weight.dtype == x.dtype else array_namespace(weight).astype(weight, x.dtype)

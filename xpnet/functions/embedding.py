@@ -3,6 +3,7 @@
 from typing import Any
 
 from xpnet.autodiff import Function, data_of
+from xpnet.errors import ShapeError
 from xpnet.functions.indexing import ScatterAdd
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -51,6 +52,8 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     ------
     TypeError
         x is not of an integer dtype.
+    ShapeError
+        `weight` is no table.
     ValueError
         There is no row `padding_idx`.
 
@@ -60,6 +63,10 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """
     if not has_dtype(x, "integral"):
         raise TypeError(f"embedding expected integers, got {x.dtype}.")
+    if weight.ndim != 2:
+        raise ShapeError(
+            f"embedding expected weight of shape (rows, columns), got {tuple(weight.shape)}."
+        )
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise ValueError(f"embedding expected a padding_idx below {rows}, got {padding_idx}.")

@@ -120,9 +120,9 @@ def hinge_loss(x: Any, t: Any, margin: float = 1.0) -> Any:
     Cortes and Vapnik, "Support-vector networks", 1995; Weston and Watkins, "Support vector machines
     for multi-class pattern recognition", 1999.
     """
+    xp = array_namespace(x, t)
     if t.shape == x.shape:
         t = matching("hinge_loss", x, t)
-        xp = array_namespace(x, t)
         loss = xp.mean(relu(margin - x * t))
         return xp.where(xp.all((t == 1.0) | (t == -1.0)), loss, math.inf)
     named = is_class(data_of(class_numbers("hinge_loss", x, t, "-1 or 1")), x)

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from xpnet.autodiff import Function
-from xpnet.namespace import array_namespace
+from xpnet.namespace import array_namespace, has_dtype
 
 # (1 + a / 4) exp(a^2 / 2) Phi(-a) for a >= 0, a polynomial in u = (4 - a) / (4 + a): the Chebyshev
 # series over -1 < u <= 1, cut where its terms are below the precision, written out in powers of u.
@@ -56,10 +56,17 @@ def normal_cdf(x: Any) -> Any:
         itself, which `(1 + erf) / 2` is not, to 1e-14 and 2e-6 down to -6 (2e-13 and 1e-5 down to
         -30 and -12, where x^2 / 2 is rounded).
 
+    Raises
+    ------
+    TypeError
+        x is of other numbers.
+
     Notes
     -----
     Its derivative is the density exp(-x^2 / 2) / sqrt(2 pi). One polynomial serves all x. Source:
     Shepherd and Laframboise, "Chebyshev approximation of (1 + 2 x) exp(x^2) erfc x in
     0 <= x < infinity", Mathematics of Computation, 1981.
     """
+    if not has_dtype(x, "real floating"):
+        raise TypeError(f"normal_cdf expected floating-point numbers, got {x.dtype}.")
     return NormalCdf()(x)

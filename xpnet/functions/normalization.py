@@ -8,10 +8,12 @@ Statistics of float16 and bfloat16 are computed in float32.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.errors import ShapeError
+from xpnet.functions.wide import like, widened
 from xpnet.namespace import array_namespace
 
 
@@ -83,16 +85,6 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
     return math.prod(x.shape[a] for a in axes)
 
 
-def _precise(x: Any) -> Any:
-    """x, or its like in float32 where x is of less: means of many numbers need the bits."""
-    xp = array_namespace(x)
-    return x if xp.finfo(x.dtype).bits >= 32 else xp.astype(x, xp.float32)
-
-
-def _like(y: Any, x: Any) -> Any:
-    return y if y.dtype == x.dtype else array_namespace(y).astype(y, x.dtype)
-
-
 def _shaped(w: Any, shape: tuple[int, ...]) -> Any:
     return None if w is None else array_namespace(w).reshape(w, shape)
 
@@ -128,6 +120,8 @@ def batch_norm(
     ShapeError
         x has less than two axes; or the batch's own statistics are asked for, and there is but one
         number a channel: the result would be `bias`, whatever x is.
+    TypeError
+        x is not of floating-point numbers.
 
     Notes
     -----
@@ -140,13 +134,13 @@ def batch_norm(
             f"batch_norm expected x of shape (batch, channels, ...), got {tuple(x.shape)}."
         )
     one = (1, x.shape[1], *(1,) * (x.ndim - 2))
-    full, w, b = _precise(x), _shaped(weight, one), _shaped(bias, one)
+    full, w, b = widened("batch_norm", x), _shaped(weight, one), _shaped(bias, one)
     xp = array_namespace(full, w, b)
     if mean is not None and var is not None:
         r = 1.0 / xp.sqrt(_shaped(var, one) + eps)
         c = full - _shaped(mean, one)
         y = c * r if w is None else (w * r) * c  # Variables first: not every array takes them
-        return _like(y if b is None else b + y, x), mean, var
+        return like(y if b is None else b + y, x), mean, var
     axes = (0, *range(2, x.ndim))
     if _count(x, axes) < 2:
         raise ShapeError(
@@ -155,12 +149,12 @@ def batch_norm(
         )
     node = Normalize(axes, eps)
     y = node(full, w, b)
-    return _like(y, x), _shaped(node.mean, (x.shape[1],)), _shaped(node.var, (x.shape[1],))
+    return like(y, x), _shaped(node.mean, (x.shape[1],)), _shaped(node.var, (x.shape[1],))
 
 
 def layer_norm(
     x: Any,
-    normalized_shape: int | tuple[int, ...],
+    normalized_shape: int | Sequence[int],
     weight: Any = None,
     bias: Any = None,
     eps: float = 1e-5,
@@ -170,7 +164,7 @@ def layer_norm(
     Parameters
     ----------
     x : array or Variable, shape (..., *normalized_shape)
-    normalized_shape : int or tuple of int
+    normalized_shape : int or sequence of int
         The sizes of the axes that are normalized together.
     weight, bias : arrays or Variables, shape normalized_shape, optional
     eps : float
@@ -183,18 +177,22 @@ def layer_norm(
     ------
     ShapeError
         x does not end in `normalized_shape`.
+    TypeError
+        x is not of floating-point numbers.
 
     Notes
     -----
     One fused node; the gradient by x as in `batch_norm`, of gy * weight. Source: Ba, Kiros and
     Hinton, "Layer normalization", 2016.
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    sizes = normalized_shape if isinstance(normalized_shape, Iterable) else [normalized_shape]
+    shape = tuple(map(int, sizes))
     first = x.ndim - len(shape)
     if not shape or first < 0 or tuple(x.shape[first:]) != shape:
-        sizes = ", ".join(map(str, shape))
-        raise ShapeError(f"layer_norm expected x of shape (..., {sizes}), got {tuple(x.shape)}.")
-    return _like(_normalized(_precise(x), tuple(range(first, x.ndim)), weight, bias, eps), x)
+        wanted = ", ".join(map(str, shape))
+        raise ShapeError(f"layer_norm expected x of shape (..., {wanted}), got {tuple(x.shape)}.")
+    full = widened("layer_norm", x)
+    return like(_normalized(full, tuple(range(first, x.ndim)), weight, bias, eps), x)
 
 
 def group_norm(
@@ -219,6 +217,8 @@ def group_norm(
     ------
     ShapeError
         x has less than two axes, or its channels do not make groups.
+    TypeError
+        x is not of floating-point numbers.
 
     Notes
     -----
@@ -231,7 +231,7 @@ def group_norm(
             f"into {num_groups} groups, got {shape}."
         )
     per, places = shape[1] // num_groups, math.prod(shape[2:])
-    xp, full = array_namespace(x), _precise(x)
+    xp, full = array_namespace(x), widened("group_norm", x)
     one = (num_groups, per, 1)
     y = _normalized(
         xp.reshape(full, (shape[0], num_groups, per, places)),
@@ -240,7 +240,7 @@ def group_norm(
         _shaped(bias, one),
         eps,
     )
-    return _like(array_namespace(y).reshape(y, shape), x)
+    return like(array_namespace(y).reshape(y, shape), x)
 
 
 def _normalized(x: Any, axes: tuple[int, ...], weight: Any, bias: Any, eps: float) -> Any:

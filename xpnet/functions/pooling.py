@@ -8,6 +8,7 @@ import array_api_compat as compat
 from xpnet.autodiff import Function, data_of
 from xpnet.errors import ShapeError
 from xpnet.functions import windows
+from xpnet.functions.wide import like, widened
 from xpnet.kernels import kernels
 from xpnet.kernels.window import Lengths, Window, lengths
 from xpnet.namespace import array_namespace
@@ -148,24 +149,28 @@ def avg_pool(
     ------
     ShapeError
         The window does not fit into x.
+    TypeError
+        x is not of floating-point numbers.
 
     Notes
     -----
-    What a window reaches beyond the padding, with `ceil_mode`, never counts. Source: LeCun et al.,
-    "Gradient-based learning applied to document recognition", 1998.
+    Sums of float16 and bfloat16 are taken in float32. What a window reaches beyond the padding,
+    with `ceil_mode`, never counts. Source: LeCun et al., "Gradient-based learning applied to
+    document recognition", 1998.
     """
     window, around = _window("avg_pool", x, kernel, stride, padding, 1, ceil_mode)
-    y, counts = WindowSum(window)(x), _counts(window, around if count_include_pad else 0)
+    y = WindowSum(window)(widened("avg_pool", x))
+    counts = _counts(window, around if count_include_pad else 0)
     if all(len(set(n)) == 1 for n in counts):
-        return y / float(math.prod(n[0] for n in counts))
-    xp = array_namespace(data_of(x))
+        return like(y / float(math.prod(n[0] for n in counts)), x)
+    xp = array_namespace(data_of(y))
     for axis, n in enumerate(counts):
         shape = (-1, *[1] * (len(counts) - axis - 1))
         divisors = xp.asarray(
-            [float(k) for k in n], dtype=x.dtype, device=compat.device(data_of(x))
+            [float(k) for k in n], dtype=y.dtype, device=compat.device(data_of(y))
         )
         y = y / xp.reshape(divisors, shape)
-    return y
+    return like(y, x)
 
 
 def global_avg_pool(x: Any) -> Any:
@@ -173,7 +178,8 @@ def global_avg_pool(x: Any) -> Any:
 
     Source: Lin, Chen and Yan, "Network in network", 2014.
     """
-    return array_namespace(x).mean(x, axis=tuple(range(2, _spatial("global_avg_pool", x) + 2)))
+    axes = tuple(range(2, _spatial("global_avg_pool", x) + 2))
+    return like(array_namespace(x).mean(widened("global_avg_pool", x), axis=axes), x)
 
 
 def global_max_pool(x: Any) -> Any:

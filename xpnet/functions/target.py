@@ -11,6 +11,7 @@ from xpnet.namespace import array_namespace, has_dtype
 
 def matching(name: str, y: Any, t: Any) -> Any:
     """The target, of the prediction's shape, or it is an error; integers in its dtype."""
+    xp = array_namespace(y, t)
     if y.shape != t.shape:
         hint = " Reshape one to the other." if math.prod(y.shape) == math.prod(t.shape) else ""
         raise ShapeError(
@@ -20,7 +21,7 @@ def matching(name: str, y: Any, t: Any) -> Any:
     if has_dtype(t, "complex floating"):
         raise TypeError(f"{name} expected a target of real numbers, got {t.dtype}.")
     cast = has_dtype(y, "real floating") and not has_dtype(t, "real floating")
-    return array_namespace(y, t).astype(t, y.dtype) if cast else t
+    return xp.astype(t, y.dtype) if cast else t
 
 
 def class_numbers(name: str, x: Any, t: Any, otherwise: str) -> Any:

@@ -154,6 +154,11 @@ class Layer:
         yield self
         yield from (v for _, v in _inventory(vars(self), "") if isinstance(v, Layer))
 
+    def named_layers(self) -> Iterator[tuple[str, "Layer"]]:
+        """The layer itself, named "", and each layer in it once: "hidden", "hidden.0"."""
+        yield "", self
+        yield from self._named(lambda value: isinstance(value, Layer) and value is not self)
+
     def cleargrads(self) -> None:
         """Forget the gradients of all parameters."""
         for p in self.parameters():

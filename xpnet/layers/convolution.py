@@ -57,7 +57,7 @@ class _Convolution(Layer):
 
 def _short(value: Any) -> Any:
     """(3, 3) as 3, since that is how it may be given."""
-    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+    return value[0] if isinstance(value, (tuple, list)) and len(set(value)) == 1 else value
 
 
 class Conv1d(_Convolution):

@@ -35,10 +35,18 @@ def misfit(layer: object, x: Any, sizes: _Sizes, dtype: Any = None) -> Exception
     shape = tuple(x.shape)
     if dtype is not None:
         return TypeError(f"{wanted} and dtype {dtype}, got {x.dtype}. Use F.astype(x, dtype).")
-    one = ""
-    if len(shape) == len(sizes) - 1:
-        one = f" For one sample use x[None, {':' if len(shape) == 1 else '...'}]."
-    return ShapeError(f"{wanted}, got {shape}.{one}")
+    return ShapeError(f"{wanted}, got {shape}.{_one_sample(shape, sizes)}")
+
+
+def _one_sample(shape: tuple[int, ...], sizes: _Sizes) -> str:
+    """Where the axis of the batch is all that lacks: how to make a batch of one."""
+    if "batch" not in sizes:
+        return ""
+    at = sizes.index("batch")
+    if not _fits((*shape[:at], 1, *shape[at:]), sizes):
+        return ""
+    rest = ":" if len(shape) == 1 else "..."
+    return f" For one sample use x[{':, ' * at}None, {rest}]."
 
 
 def _fits(shape: tuple[int, ...] | None, sizes: _Sizes) -> bool:

@@ -5,7 +5,7 @@ that in evaluation. LayerNorm and GroupNorm treat each sample by itself, in both
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from xpnet import functions as F
@@ -168,8 +168,8 @@ class LayerNorm(Layer):
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape, self.eps = tuple(shape), eps
+        shape = normalized_shape if isinstance(normalized_shape, Iterable) else [normalized_shape]
+        self.normalized_shape, self.eps = tuple(map(int, shape)), eps
         if not self.normalized_shape:
             raise ShapeError(f"LayerNorm expected the size of an axis, got {normalized_shape}.")
         self.weight = Parameter(_ones(self.normalized_shape)) if elementwise_affine else None

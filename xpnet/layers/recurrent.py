@@ -1,6 +1,7 @@
 """RNN, LSTM and GRU: layers that read a sequence step by step, and carry a state along."""
 
 import math
+from numbers import Integral
 from typing import Any, ClassVar
 
 import array_api_compat as compat
@@ -122,8 +123,8 @@ class _Recurrent(Layer):
         """True at the steps that are no padding, (length, batch)."""
         x, lengths = data_of(x), data_of(lengths)  # it has no gradient
         xp = array_namespace(x)
-        if isinstance(lengths, (list, tuple)) and all(isinstance(n, int) for n in lengths):
-            lengths = xp.asarray(lengths, device=compat.device(x))
+        if isinstance(lengths, (list, tuple)) and all(isinstance(n, Integral) for n in lengths):
+            lengths = xp.asarray([int(n) for n in lengths], device=compat.device(x))
         given = tuple(getattr(lengths, "shape", ())) or type(lengths).__name__
         if given != (x.shape[1],):
             raise ShapeError(f"{self!r} expected lengths of shape ({x.shape[1]},), got {given}.")

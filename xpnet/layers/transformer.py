@@ -199,7 +199,7 @@ class PositionalEncoding(Layer):
     def _pattern(self, x: Any) -> Any:
         """Shape (length, d_model), of the dtype of x; computed in float32 at least."""
         xp, device = array_namespace(x), compat.device(x)
-        dtype = xp.float64 if x.dtype == xp.float64 else xp.float32
+        dtype = xp.float64 if xp.finfo(x.dtype).bits > 32 else xp.float32
         length = x.shape[1 if self.batch_first else 0]
         places = xp.arange(length, dtype=dtype, device=device)
         even = xp.arange(0, self.d_model, 2, dtype=dtype, device=device)

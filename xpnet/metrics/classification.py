@@ -36,7 +36,9 @@ def accuracy(y: Any, t: Any) -> Any:
     """
     y, t = _scores("accuracy", y, t)
     xp = array_namespace(y, t)
-    return xp.mean(xp.astype(integers(xp.argmax(y, axis=-1)) == t, real_dtype(y)))
+    best = xp.argmax(y, axis=-1)
+    t = t if t.dtype == best.dtype else xp.astype(t, best.dtype)
+    return xp.mean(xp.astype(best == t, real_dtype(y)))
 
 
 def top_k_accuracy(y: Any, t: Any, k: int = 5) -> Any:
@@ -68,7 +70,7 @@ def top_k_accuracy(y: Any, t: Any, k: int = 5) -> Any:
     if k < 1:
         raise ValueError(f"Expected k >= 1, got {k}.")
     y, t = _scores("top_k_accuracy", y, t)
-    xp, classes = array_namespace(y, t), y.shape[-1]
+    xp, classes, t = array_namespace(y, t), y.shape[-1], integers(t)
     every = xp.arange(classes, dtype=xp.int32, device=compat.device(t))
     own = t[..., None] == every
     score = xp.sum(xp.where(own, y, xp.zeros_like(y)), axis=-1, keepdims=True, dtype=y.dtype)
@@ -241,7 +243,7 @@ def _mean(x: Any, weight: Any, otherwise: float) -> Any:
 
 
 def _scores(name: str, y: Any, t: Any) -> tuple[Any, Any]:
-    """Scores, and class numbers as int32, of shapes that fit."""
+    """Scores, and class numbers, of shapes that fit."""
     y, t = data_of(y), data_of(t)
     xp, shape = array_namespace(y, t), tuple(y.shape)
     if not shape or shape[-1] < 2 or tuple(t.shape) not in (shape, shape[:-1]):
@@ -249,4 +251,4 @@ def _scores(name: str, y: Any, t: Any) -> tuple[Any, Any]:
             f"{name} expected scores of two classes or more and t of shape {shape[:-1]} (class "
             f"numbers) or {shape} (one-hot), got y of shape {shape}, t of shape {tuple(t.shape)}."
         )
-    return y, integers(xp.argmax(t, axis=-1) if t.ndim == y.ndim else t)
+    return y, xp.argmax(t, axis=-1) if t.ndim == y.ndim else t

@@ -65,6 +65,11 @@ def loader_of(data: Any) -> Loader:
     return data if hasattr(data, "epoch") and hasattr(data, "seed") else Batches(data)
 
 
+def rows_of(loader: Loader, epoch: int, batch: int) -> Any:
+    """The numbers that a batch's samples have in the data; None if the loader does not know."""
+    return loader.rows(epoch, batch) if hasattr(loader, "rows") else None
+
+
 def pair(batch: Any, where: str) -> Data:
     """A batch as x and t.
 

@@ -1,7 +1,9 @@
 """What a model says of data, in batches, nothing recorded, nothing learned."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from xpnet import tree
@@ -9,9 +11,10 @@ from xpnet.autodiff import data_of
 from xpnet.backend import Array, current, to_numpy
 from xpnet.errors import DataError, ShapeError
 from xpnet.layers import Layer
-from xpnet.namespace import array_namespace, has_dtype
+from xpnet.namespace import array_namespace
 from xpnet.tape import no_grad
-from xpnet.training.batches import Data, loader_of, pair, placed
+from xpnet.training.batches import Data, Loader, loader_of, pair, placed, rows_of
+from xpnet.training.checks import Rows, require_classes, require_numbers, require_samples
 from xpnet.training.meter import Meter, Metric, samples
 
 BATCH = 1000  # samples: large enough to be fast, small enough that no layer's output is large
@@ -82,7 +85,10 @@ def measured(
             meter.add(loss(y, t), y, t)
     if not meter.seen:
         raise DataError("The data to be measured have no batches.")
-    return meter.result()
+    figures = meter.result()
+    if not math.isfinite(figures["loss"]) and not isinstance(data, tuple):
+        blame(model, data, 1)
+    return figures
 
 
 def _batches(data: Any, batch_size: int) -> Iterable[Data]:
@@ -150,78 +156,49 @@ def checked(model: Layer, data: Data) -> Data:
                 f"Expected a target for each of the {n} samples, got targets of shape "
                 f"{tuple(a.shape)}."
             )
-    require_numbers("x", x)
-    require_numbers("t", t)
+    inspect(model, x, t)
+    return x, t
+
+
+def inspect(model: Layer, x: Any, t: Any, rows: Rows | None = None) -> None:
+    """Refuse samples on the host that are no numbers, and labels that are no class of the model's.
+
+    `rows` tells what their numbers are in the data, where they are a batch of these.
+
+    Raises
+    ------
+    DataError
+        With the first that is at fault.
+    """
+    require_numbers("x", x, rows)
+    require_numbers("t", t, rows)
     there = current()
     first = tree.map(lambda a: placed(a[:1, ...], there), x)
     with evaluating(model):
         y = output(model, first)  # the model's own error, if x does not fit
     if hasattr(y, "ndim") and hasattr(t, "ndim") and t.ndim == y.ndim - 1:
-        require_classes(t, y.shape[-1])
-    return x, t
+        require_classes(t, y.shape[-1], rows)
 
 
-def require_classes(t: Array, classes: int) -> None:
-    """Refuse integer targets that name no class.
+def blame(model: Layer, loader: Loader, epoch: int, batches: int | None = None) -> None:
+    """Look through batches whose loss is no number for one that made it so.
 
-    Raises
-    ------
-    DataError
-        With the range of the labels, and the first row that has such a one.
-    """
-    xp = array_namespace(t)
-    if not has_dtype(t, "integral"):
-        return
-    low, high = int(xp.min(t)), int(xp.max(t))
-    if low < 0 or high >= classes:
-        row = int(xp.argmax(xp.astype(xp.reshape((t < 0) | (t >= classes), (-1,)), xp.int32)))
-        row //= max(t.size // t.shape[0], 1)
-        raise DataError(
-            f"The labels go from {low} to {high}, but the model has {classes} outputs, for "
-            f"the classes 0 to {classes - 1}. The first that is outside is that of sample {row}."
-        )
-
-
-def require_numbers(name: str, data: Any) -> None:
-    """Refuse NaN and infinity: of one such number in x, all weights would soon be none.
+    Afterwards, for to look at each batch in its step would stop a GPU.
 
     Raises
     ------
     DataError
-        With the first place that has one.
+        One has NaN or infinity, or a label that is no class: with its row in the data, if the
+        loader knows that, or its place in the batch.
     """
-    for path, x in tree.matched(data, data):
-        if x.dtype.kind in "USOMm":
-            raise DataError(
-                f"Expected numbers in {name}{path}, got {x.dtype}: of texts, give each a number."
-            )
-        xp = array_namespace(x)
-        # The sum tells of NaN in one quick pass; it may also overflow: then the long way.
-        if not has_dtype(x, "real floating") or bool(xp.isfinite(xp.sum(x))):
-            continue
-        bad = ~xp.isfinite(x)
-        if not bool(xp.any(bad)):
-            continue
-        flat = int(xp.argmax(xp.astype(xp.reshape(bad, (-1,)), xp.int32)))
-        place: list[int] = []
-        for length in reversed(x.shape):
-            flat, i = divmod(flat, length)
-            place.insert(0, i)
-        value = float(x[tuple(place)])
-        count = int(xp.sum(xp.astype(bad, xp.int64)))
-        raise DataError(
-            f"Expected numbers in {name}{path}, got {value} at {place}, of sample {place[0]}"
-            f"{f', and {count - 1} more' if count > 1 else ''}. Leave such samples out, or fill "
-            "them with the column's mean."
-        )
-
-
-def require_samples(x: Any) -> int:
-    """How many samples there are; refuse what is no batch of samples, or an empty one."""
-    for a in tree.leaves(x):
-        if a.ndim == 0 or a.shape[0] == 0:
-            raise ShapeError(f"Expected samples, x of shape (n, ...), got shape {tuple(a.shape)}.")
-    return samples(x)
+    for number, batch in enumerate(islice(loader.epoch(epoch), batches)):
+        rows = rows_of(loader, epoch, number)
+        where = f"batch {number} of epoch {epoch}"
+        x, t = pair(batch, where)
+        try:
+            inspect(model, on_host(x), on_host(t), rows)
+        except DataError as error:
+            raise DataError(f"{error}" if rows is not None else f"In {where}: {error}") from None
 
 
 def slices(n: int, batch_size: int) -> Iterator[slice]:

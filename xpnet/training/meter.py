@@ -34,6 +34,11 @@ class Meter:
         for metric in self.wholes:
             metric.reset()
         self.order = ["loss", *map(name_of, metrics)]
+        if twice := {name for name in self.order if self.order.count(name) > 1}:
+            raise ValueError(
+                f"Expected metrics of different names, none of them 'loss'; got {sorted(twice)} "
+                'twice. Objects can be named: F1(average="macro", name="macro_f1").'
+            )
         self.names = ["loss", *map(name_of, self.means)]
         self.sums: list[Any] = []
         self.seen = 0
@@ -41,7 +46,7 @@ class Meter:
     def add(self, loss: Any, y: Any, t: Any) -> None:
         """Count a batch: its loss, a mean over its samples, and its metrics."""
         n = samples(t)
-        y = tree.map(data_of, y) if isinstance(y, (tuple, list, dict)) else data_of(y)
+        y = tree.map(data_of, y)
         means = [data_of(loss), *(metric(y, t) for metric in self.means)]
         news = [mean * float(n) for mean in means]
         old = self.sums

@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from xpnet.backend import Array, to_numpy
@@ -151,9 +152,10 @@ class Trainer(Learner):
         StateError
             The checkpoint is damaged, or another training's. The trainer is as it was.
         TrainingError
-            The loss, of the training or of the test, became infinite or NaN.
+            The loss, of the training or of the test, became infinite or NaN. If it is a loader's
+            data that made it so, a DataError, with their row.
         """
-        if epochs < 1:
+        if index(epochs) < 1:
             raise ValueError(f"Expected epochs >= 1, got {epochs}.")
         loader = self._loader(train, batch_size, drawn=resume is None)
         test = None if test is None else evaluation.opened(self.model, test)
@@ -162,59 +164,55 @@ class Trainer(Learner):
         self.model.train()
         with self.interrupts as interrupts:
             try:
-                self._tell("on_start")
-                while len(self.history) < epochs and not self.stopped:
-                    row = self._epoch(loader, test)
-                    with interrupts.later():
-                        self._turn(row)
-                interrupts.hold()
-            except KeyboardInterrupt:
-                interrupts.hold()
-                self.history.interrupted = len(self.history) < epochs and not self.stopped
+                try:
+                    self._tell("on_start")
+                    while len(self.history) < epochs and not self.stopped:
+                        row = self._epoch(loader, test)
+                        with interrupts.later():
+                            self._turn(row)
+                    interrupts.hold()
+                except KeyboardInterrupt:
+                    interrupts.hold()
+                    self.history.interrupted = len(self.history) < epochs and not self.stopped
+                self._tell("on_end")
             except BaseException as error:
-                self._tell("on_error", error)
+                self._tell_of(error)
                 raise
-            self._tell("on_end")
         return self.history
 
     def _epoch(self, loader: Loader, test: Any) -> Row:
         """All samples once, then the test: a row of the history."""
         epoch, watching = len(self.history) + 1, self._watching()
-        self._before, self._begun, self._seen = self.seconds, clock(), self.meter.seen
-        logged, line, means = clock(), -1, None
+        began, logged, line, means = clock() - self.seconds, clock(), -1, None
         for batch in loader.epoch(epoch, self.batch):
             x, t = pair(batch, f"batch {self.batch} of epoch {epoch}")
             with self.interrupts.later():
                 self.whole = False
                 y, loss = self.step(x, t)
                 self.meter.add(loss, y, t)
-                self.batch += 1
-                self.seconds = self._before + clock() - self._begun
+                self.batch, self.seconds = self.batch + 1, clock() - began
                 self.whole = not self.gathered
             if clock() - logged >= self.log_every:
-                means = self._log(epoch, self.meter.read())
-                logged, line = clock(), self.batch
+                means, logged, line = self._log(epoch, loader), clock(), self.batch
             for callback in watching:
                 callback.on_step(self)
-        if self.gathered:  # of several that make a step
-            with self.interrupts.later():
-                self.update()
         if not self.batch:
             raise DataError(
                 f"Epoch {epoch} has no batches: expected data that can be gone through."
             )
+        if self.gathered:  # of several that make a step
+            with self.interrupts.later():
+                self.update()
         if line != self.batch:
-            means = self._log(epoch, self.meter.read())
-        figures = self.meter.result(means)
-        row: Row = {"epoch": epoch, **_named("train", figures)}
-        speed = (self.meter.seen - self._seen) / (clock() - self._begun)
+            means = self._log(epoch, loader)
+        row: Row = {"epoch": epoch, **_named("train", self.meter.result(means))}
+        speed = self.meter.seen / (clock() - began)
         if test is not None:
             with self.averaged():
                 figures = evaluation.measured(self.model, self.loss, test, self.metrics)
             self._require_finite("test loss", figures["loss"], f"after epoch {epoch}")
             row |= _named("test", figures)
-        self.seconds = self._before + clock() - self._begun
-        return row | {"lr": self.lr, "seconds": self.seconds, "samples_per_s": speed}
+        return row | {"lr": self.lr, "seconds": clock() - began, "samples_per_s": speed}
 
     # --- the model ----------------------------------------------------------------------------
 
@@ -273,14 +271,17 @@ class Trainer(Learner):
         self.whole = True
         self._tell("on_epoch")
 
-    def _log(self, epoch: int, figures: dict[str, float]) -> dict[str, float]:
+    def _log(self, epoch: int, loader: Loader) -> dict[str, float]:
         """Tell of the means so far; refuse to go on if the loss is none."""
-        seen, total = self.meter.seen, self.loader and self.loader.samples
-        speed = (seen - self._seen) / (clock() - self._begun)
-        self._tell("on_log", Progress(epoch, self.epochs, seen, total or 0, figures, speed))
+        means, seen = self.meter.read(), self.meter.seen
+        speed = seen / self.seconds
+        progress = Progress(epoch, self.epochs, seen, loader.samples or 0, means, speed)
+        self._tell("on_log", progress)
+        if not math.isfinite(means["loss"]):
+            evaluation.blame(self.model, loader, epoch, self.batch)
         when = f"in epoch {epoch}, within its first {seen} samples"
-        self._require_finite("loss", figures["loss"], when)
-        return figures
+        self._require_finite("loss", means["loss"], when)
+        return means
 
     def _require_finite(self, name: str, loss: float, when: str) -> None:
         if not math.isfinite(loss):
@@ -306,6 +307,14 @@ class Trainer(Learner):
     def _tell(self, event: str, *args: Any) -> None:
         for callback in self._told():
             getattr(callback, event)(self, *args)
+
+    def _tell_of(self, error: BaseException) -> None:
+        """Tell all callbacks, even if one of them fails at that too."""
+        for callback in self._told():
+            try:
+                callback.on_error(self, error)
+            except Exception as another:  # noqa: BLE001 - the first error is the one to raise
+                error.add_note(f"{type(callback).__name__}.on_error raised {another!r}.")
 
 
 def _named(prefix: str, figures: dict[str, float]) -> Row:

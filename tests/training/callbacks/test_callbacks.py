@@ -162,17 +162,24 @@ def test_the_best_is_kept_beside_the_last(clusters, tmp_path):
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["last.safetensors"]
 
 
-def test_an_error_is_told_to_all(clusters):
-    """And goes on its way."""
+@pytest.mark.parametrize("event", ["on_start", "on_step", "on_log", "on_epoch", "on_end"])
+def test_an_error_is_told_to_all(clusters, event):
+    """And goes on its way; even if one of them fails at that too."""
     told = []
 
     class Bad(Callback):
-        def on_epoch(self, trainer):
-            raise LookupError("mine")
+        def on_error(self, trainer, error):
+            raise OSError("full")
 
+    def fail(self, trainer, *args):
+        raise LookupError("mine")
+
+    class Good(Callback):
         def on_error(self, trainer, error):
             told.append(str(error))
 
-    with pytest.raises(LookupError, match="mine"):
-        make(Bad(), Callback()).fit(clusters, None, 2, 20)
+    setattr(Bad, event, fail)
+    with pytest.raises(LookupError, match="mine") as caught:
+        make(Bad(), Good()).fit(clusters, None, 2, 20)
     assert told == ["mine"]
+    assert caught.value.__notes__ == ["Bad.on_error raised OSError('full')."]

@@ -5,6 +5,7 @@ import pytest
 
 import xpnet
 from xpnet import functions as F
+from xpnet.data import DataLoader
 from xpnet.training import Callback, Checkpoint, StopOnNaN, Trainer, checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -100,8 +101,21 @@ def test_data_that_are_none_are_told_from_layers(clusters):
     wrong = x.copy()
     wrong[70, 1] = np.nan
     batches = [(a[i : i + 55], t[i : i + 55]) for a in (wrong,) for i in (0, 55)]
-    with pytest.raises(xpnet.TrainingError, match="epoch 1, batch 1, the data had NaN .* in x"):
+    with pytest.raises(
+        xpnet.TrainingError, match=r"epoch 1, batch 1, .* in x, got nan at \[15, 1\]"
+    ):
         make(calls=9**9).fit(batches, None, 2)
+    loader = DataLoader(wrong, t, batch_size=20, shuffle=True, seed=1)
+    with pytest.raises(xpnet.TrainingError, match=r"in x, got nan at \[70, 1\], of sample 70"):
+        make(calls=9**9).fit(loader, None, 2)
+
+
+def test_labels_that_are_no_class_are_told_from_layers(clusters):
+    x, t = clusters
+    wrong = np.where(np.arange(110) == 70, 3, t)
+    loader = DataLoader(x, wrong, batch_size=20, shuffle=True, seed=1)
+    with pytest.raises(xpnet.TrainingError, match=r"the data are at fault.* that of sample 70"):
+        make(calls=9**9).fit(loader, None, 2)
 
 
 def test_a_parameters_gradient_alone(clusters):

@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 
 import xpnet
@@ -21,12 +22,18 @@ def make(*callbacks, lr=0.1):
     )
 
 
-def read(folder):
-    """{tag: [(step, value), ...]} of all files in the folder."""
+def events(folder):
+    """What TensorBoard finds there."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found = EventAccumulator(str(folder))
     found.Reload()
+    return found
+
+
+def read(folder):
+    """{tag: [(step, value), ...]} of all files in the folder."""
+    found = events(folder)
     return {
         tag: [(event.step, event.value) for event in found.Scalars(tag)]
         for tag in found.Tags()["scalars"]
@@ -55,8 +62,48 @@ def test_statistics_are_there_too(clusters, tmp_path, first):
     assert [v for _, v in found] == pytest.approx([v for _, v in expected])
 
 
-def test_a_training_that_goes_on_takes_back_what_was_after_its_checkpoint(clusters, tmp_path):
-    """Three epochs and a bit of which two are in the checkpoint, then three: three points."""
+def test_histograms_of_weights_and_gradients(backend, clusters, tmp_path):
+    """As NumPy counts them; a frozen parameter has weights alone, one that is not finite neither."""
+    trainer = make(TensorBoard(tmp_path))
+    model = trainer.model
+    model[0].b.requires_grad = False
+    model.idle = xpnet.Parameter([float("inf")])
+    trainer.fit(clusters, None, 2, 20)
+    found = events(tmp_path)
+    assert set(found.Tags()["histograms"]) == {
+        "weights/layers.0.W", "weights/layers.0.b", "weights/layers.2.W", "weights/layers.2.b",
+        "gradients/layers.0.W", "gradients/layers.2.W", "gradients/layers.2.b",
+    }  # fmt: skip
+    for tag, x in (
+        ("weights/layers.0.W", model[0].W.data),
+        ("gradients/layers.0.W", model[0].W.grad),
+    ):
+        x = xpnet.to_numpy(x).ravel()
+        last = found.Histograms(tag)[-1]
+        assert last.step == 12
+        histogram = last.histogram_value
+        counts, edges = np.histogram(x, len(histogram.bucket))
+        assert histogram.num == sum(histogram.bucket) == x.size
+        assert np.abs(np.cumsum(histogram.bucket) - np.cumsum(counts)).max() <= 1  # on an edge
+        np.testing.assert_allclose(histogram.bucket_limit, edges[1:], rtol=1e-5, atol=1e-7)
+        assert (histogram.min, histogram.max) == (x.min(), x.max())
+        assert histogram.sum == pytest.approx(x.sum(), abs=1e-4)
+        assert histogram.sum_squares == pytest.approx((x * x).sum(), rel=1e-5)
+    make(TensorBoard(tmp_path / "none", histograms=False)).fit(clusters, None, 1, 20)
+    assert not events(tmp_path / "none").Tags()["histograms"]
+
+
+def test_a_training_that_goes_on_takes_back_what_was_after_its_checkpoint(
+    clusters, tmp_path, monkeypatch
+):
+    """Three epochs and a bit of which two are in the checkpoint, then three: three points.
+
+    TensorBoard reads a folder's files in the order of their names: a second, and the number of the
+    file in its process. Of one second, number 10 would come before number 9.
+    """
+    from tensorboard.summary.writer import event_file_writer
+
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
     first = make(TensorBoard(tmp_path / "board"), Statistics(), Checkpoint(tmp_path / "all"))
 
     class Keep(Callback):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from xpnet import tree
 from xpnet.autodiff import data_of
 from xpnet.backend import Array
-from xpnet.errors import TrainingError
+from xpnet.errors import DataError, TrainingError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace, has_dtype
-from xpnet.training import checkpoint
-from xpnet.training.batches import pair
+from xpnet.training import checkpoint, evaluation
+from xpnet.training.batches import pair, rows_of
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.callbacks.probe import Look, watching
 
@@ -62,9 +62,11 @@ class StopOnNaN(Callback):
         end = trainer.batch
         checkpoint.restore(trainer, self.kept)
         begin, place = trainer.batch, ""
+        epoch = len(trainer.history) + 1
         for number, (x, t) in enumerate(self._again(trainer, begin, end), begin):
-            if place := self._first(trainer, x, t):
-                place = f": in epoch {len(trainer.history) + 1}, batch {number}, {place}"
+            rows = None if trainer.loader is None else rows_of(trainer.loader, epoch, number)
+            if place := self._first(trainer, x, t, rows):
+                place = f": in epoch {epoch}, batch {number}, {place}"
                 break
         checkpoint.restore(trainer, self.kept)
         lost = place or ", but not when the steps since the last log line were done again"
@@ -79,11 +81,10 @@ class StopOnNaN(Callback):
             for _, batch in zip(range(begin, end), batches, strict=False):
                 yield pair(batch, "the data")
 
-    def _first(self, trainer: "Trainer", x: Any, t: Any) -> str:
+    def _first(self, trainer: "Trainer", x: Any, t: Any, rows: Any) -> str:
         """Do a step; what in it was the first that is not finite, or nothing."""
-        for name, data in (("x", x), ("t", t)):
-            if not all(_finite(a) for a in tree.leaves(data)):
-                return f"the data had NaN or infinity in {name}"
+        if not all(_finite(a) for a in tree.leaves((x, t))):
+            return _of_data(trainer, x, t, rows)
         outputs: list[str] = []
         gradients: list[str] = []
 
@@ -100,7 +101,8 @@ class StopOnNaN(Callback):
         with watching(trainer.model, into(outputs, "output"), back):
             _, loss = trainer.step(x, t)
         if not outputs and not _finite(data_of(loss)):
-            return "all layers gave numbers, and the loss of these was none: look at the targets"
+            none = "all layers gave numbers, and the loss of these was none: look at the targets"
+            return _of_data(trainer, x, t, rows) or none
         if outputs or gradients:
             return (outputs or gradients)[0]
         for name, p in trainer.model.named_parameters():
@@ -110,6 +112,15 @@ class StopOnNaN(Callback):
             if not _finite(p.data):
                 return f"{name} was the first parameter that the step made infinite"
         return ""
+
+
+def _of_data(trainer: "Trainer", x: Any, t: Any, rows: Any) -> str:
+    """What is wrong with the samples of a batch, or nothing."""
+    try:
+        evaluation.inspect(trainer.model, evaluation.on_host(x), evaluation.on_host(t), rows)
+    except DataError as error:
+        return f"the data are at fault. {error}".rstrip(".")
+    return ""
 
 
 def _finite(x: Array) -> bool:

@@ -1,15 +1,24 @@
 """TensorBoard: event files, as TensorBoard reads them."""
 
+import math
 import os
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import array_api_compat as compat
+
+from xpnet.autodiff import data_of
+from xpnet.backend import Array, to_numpy
+from xpnet.namespace import array_namespace
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.callbacks.statistics import Statistics
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
+
+BINS = 30  # of a histogram
 
 
 class TensorBoard(Callback):
@@ -19,6 +28,8 @@ class TensorBoard(Callback):
         running/loss               the mean of the epoch so far, a log line a point
         lr, samples_per_s
         layers.0.W/grad_norm       whatever `Statistics` found, if the trainer has such a callback
+        weights/layers.0.W         histograms of each parameter at an epoch's end,
+        gradients/layers.0.W       and of its gradient in the last step
 
     It needs the package tensorboard, and no TensorFlow: `pip install "xpnet[tensorboard]"`.
 
@@ -27,6 +38,8 @@ class TensorBoard(Callback):
     folder : str or path-like
         Of this run alone. A training that goes on adds a file, and TensorBoard forgets the points
         that lie after the checkpoint.
+    histograms : bool
+        Whether to write these; an epoch's cost a sort of all parameters.
 
     Raises
     ------
@@ -34,11 +47,12 @@ class TensorBoard(Callback):
         tensorboard is not installed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], histograms: bool = True) -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self.folder, self._writer_of = Path(folder), EventFileWriter
         self.writer: Any = None
+        self.histograms = histograms
         self.shown = 0  # rows of the Statistics
 
     def on_start(self, trainer: "Trainer") -> None:
@@ -66,21 +80,53 @@ class TensorBoard(Callback):
                 own = {k: v for k, v in found.items() if k not in ("epoch", "step")}
                 self._write(int(found["step"]), own)
             self.shown = len(statistics.rows)
+        if self.histograms:
+            self._write_histograms(trainer)
         self.writer.flush()
 
     def _statistics(self, trainer: "Trainer") -> list[Statistics]:
         return [c for c in trainer.callbacks if isinstance(c, Statistics)][:1]
 
     def _write(self, step: int, figures: dict[str, float]) -> None:
+        self._event(step, [{"tag": tag, "simple_value": value} for tag, value in figures.items()])
+
+    def _write_histograms(self, trainer: "Trainer") -> None:
+        found = []
+        for name, p in trainer.model.named_parameters():
+            for part, x in (("weights", p.data), ("gradients", p.grad)):
+                if x is not None and (histogram := _histogram(data_of(x))) is not None:
+                    found.append({"tag": f"{part}/{name}", "histo": histogram})
+        self._event(trainer.steps, found)
+
+    def _event(self, step: int, values: list[dict[str, Any]]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in figures.items()]
-        event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
-        self.writer.add_event(event)
+        summary = Summary(value=[Summary.Value(**value) for value in values])
+        self.writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
     def on_end(self, trainer: "Trainer") -> None:
         self.writer.close()
 
     def on_error(self, trainer: "Trainer", error: BaseException) -> None:
         self.writer.close()
+
+
+def _histogram(x: Array) -> Any:
+    """How many numbers of x lie in each of 30 parts of their range; None where that is none."""
+    from tensorboard.compat.proto.histogram_pb2 import HistogramProto
+
+    if 0 in x.shape:
+        return None
+    xp = array_namespace(x)
+    x = xp.sort(xp.reshape(x, (-1,)))
+    low, high, total, squares = (float(v) for v in (x[0], x[-1], xp.sum(x), xp.sum(x * x)))
+    if not math.isfinite(squares):
+        return None
+    ends = [low + (high - low) * (i / BINS) for i in range(1, BINS)] + [high]
+    limits = xp.asarray(ends, dtype=x.dtype, device=compat.device(x))
+    below = to_numpy(xp.searchsorted(x, limits, side="right")).tolist()
+    return HistogramProto(
+        min=low, max=high, num=x.shape[0], sum=total, sum_squares=squares,
+        bucket_limit=ends, bucket=[b - a for a, b in pairwise([0, *below])],
+    )  # fmt: skip

@@ -1,0 +1,34 @@
+"""Numbers of 16 bits in 32: sums of many need the bits, and the range."""
+
+from typing import Any
+
+from xpnet.autodiff import data_of
+from xpnet.namespace import array_namespace, has_dtype
+
+_bits: dict[tuple[type, Any], int] = {}  # of a library's floating-point dtype; 0 of another
+
+
+def widened(name: str, x: Any) -> Any:
+    """x, or its like in float32 where x is of less, for the function of that name.
+
+    Raises
+    ------
+    TypeError
+        x is not of floating-point numbers.
+    """
+    kind = type(data_of(x)), x.dtype
+    bits = _bits.get(kind)
+    if bits is None:
+        floating = has_dtype(x, "real floating")
+        bits = _bits[kind] = int(array_namespace(x).finfo(x.dtype).bits) if floating else 0
+    if not bits:
+        raise TypeError(f"{name} expected floating-point numbers, got {x.dtype}.")
+    if bits >= 32:
+        return x
+    xp = array_namespace(x)
+    return xp.astype(x, xp.float32)
+
+
+def like(y: Any, x: Any) -> Any:
+    """y in the dtype of x."""
+    return y if y.dtype == x.dtype else array_namespace(y).astype(y, x.dtype)
