@@ -103,6 +103,8 @@ def softmax_cross_entropy(x: Any, t: Any, weight: Any = None, label_smoothing: f
     1990; label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception
     architecture for computer vision", 2016.
     """
+    if not hasattr(t, "shape"):
+        array_namespace(x, t)  # the error for a list
     if t.shape != x.shape:
         t = class_numbers("softmax_cross_entropy", x, t, "one-hot")
     elif not has_dtype(t, "real floating"):
