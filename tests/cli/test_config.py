@@ -7,6 +7,8 @@ import tomllib
 import pytest
 import safetensors.numpy
 
+from xpnet.cli import config
+
 
 def weights_of(run):
     state = safetensors.numpy.load_file(run / "model.safetensors")
@@ -182,3 +184,16 @@ def test_a_file_that_cannot_be_read_is_named(xpnet_, tmp_path):
     answer = xpnet_("train", "--config", tmp_path / "bytes.toml")
     assert answer.code == 2
     assert f"{tmp_path / 'bytes.toml'}: is no TOML" in answer.said
+
+
+VALUES = [
+    *("plain", 'quotes " and \\ strokes', "tab\t line\n", "\x00\x1b\x7f", "naïve 数 🙂", "a/b", ""),
+    *(True, False, 0, -3, 10**12, 0.1, 1e-5, 1e22, 5e-324, 3.0),
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_what_is_written_is_read_as_it_was(value):
+    """TOML's own reader is the judge."""
+    read = tomllib.loads(f"key = {config._toml(value)}\n")["key"]
+    assert (read, type(read)) == (value, type(value))

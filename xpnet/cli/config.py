@@ -5,6 +5,7 @@ relative to the file's folder, so that a folder with a configuration and its dat
 the file that a run folder holds can name the model's source, which lies beside it.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -74,15 +75,19 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
 
     Paths that lie in the file's folder are written relative to it.
     """
-    from tomli_w import dumps
-
-    lines = {key: _short(key, value, path.parent) for key, value in settings.items()}
-    text = dumps({key: value for key, value in lines.items() if value is not None})
+    shorts = {key: _short(key, value, path.parent) for key, value in settings.items()}
+    lines = [f"{key} = {_toml(value)}\n" for key, value in shorts.items() if value is not None]
     with replacing(path) as temporary:
-        temporary.write_text(f"{_HEAD}\n{text}", encoding="utf-8")
+        temporary.write_text(f"{_HEAD}\n{''.join(lines)}", encoding="utf-8")
 
 
 _HEAD = f"# To repeat this run: xpnet train --config {FILE} --out FOLDER"
+
+
+def _toml(value: str | float) -> str:
+    """A text, a number, true or false, as TOML has it: Python itself reads TOML, and writes none."""
+    text = json.dumps(value, ensure_ascii=False)  # JSON's texts and numbers are TOML's, but for one
+    return text.replace("\x7f", "\\u007f")
 
 
 def _keys(parameter: Any) -> list[str]:

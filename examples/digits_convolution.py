@@ -1,0 +1,70 @@
+"""A convolutional network learns MNIST: the training toolkit in one sitting.
+
+The loader shifts images at random, in a thread of its own, while the last batch is learned; the
+learning rate goes up and down once, and gradients are cut to a norm. Callbacks look on: one shows
+how far it is, one stops at NaN and names the layer, one stops when nothing gets better, one keeps
+the best weights and all that is needed to go on: after Ctrl-C, --resume ends as if nothing had
+been. At the end there is a page to open in a browser, with curves, confusion matrix and mistakes.
+
+    python examples/digits_convolution.py
+    python examples/digits_convolution.py --samples 5000 --epochs 2
+    python examples/digits_convolution.py --resume examples/out/last.safetensors
+"""
+
+from pathlib import Path
+
+from common import begin, positive
+
+import xpnet
+from xpnet import functions as F, schedules
+from xpnet.data import DataLoader, load_dataset, transforms
+from xpnet.metrics import accuracy
+from xpnet.report import report
+from xpnet.summary import summary
+from xpnet.training import Checkpoint, EarlyStopping, ProgressBar, StopOnNaN, Trainer
+
+args, backend, rng = begin(
+    __doc__,
+    samples=(positive, 60000, "images to learn from"),
+    epochs=(positive, 4, "times through them"),
+    resume=(Path, None, "a checkpoint to go on from"),
+)
+(x, t), (x_test, t_test) = load_dataset("mnist")
+x, t = x[: args.samples], t[: args.samples]
+
+model = xpnet.Sequential(
+    xpnet.Conv2d(1, 16, 5, padding=2, rng=rng), xpnet.BatchNorm2d(16), xpnet.ReLU(),
+    xpnet.MaxPool2d(2),
+    xpnet.Conv2d(16, 32, 5, rng=rng), xpnet.BatchNorm2d(32), xpnet.ReLU(),
+    xpnet.MaxPool2d(2),
+    xpnet.Flatten(), xpnet.Dropout(0.25), xpnet.Affine(32 * 5 * 5, 10, rng=rng),
+)  # fmt: skip
+print(summary(model, (1, 28, 28)), "\n")
+
+batches = DataLoader(
+    x, t, batch_size=min(100, len(x)), shuffle=True, seed=0,
+    transform=transforms.RandomShift(2), prefetch=2,
+)  # fmt: skip
+trainer = Trainer(
+    model,
+    F.softmax_cross_entropy,
+    xpnet.AdamW(model.parameters(), lr=0.004, weight_decay=0.01),
+    metrics=[accuracy],
+    callbacks=[
+        ProgressBar(),
+        StopOnNaN(),
+        EarlyStopping("test_accuracy", patience=3),
+        Checkpoint(args.out, monitor="test_accuracy"),
+    ],
+    rng=rng,
+    schedule=schedules.one_cycle(args.epochs * len(batches)),
+    clip=5.0,
+)
+history = trainer.fit(batches, (x_test, t_test), args.epochs, resume=args.resume)
+print(f"\ntest accuracy {history['test_accuracy'][-1]:.2%}")
+
+page = args.out / "digits_convolution.html"
+report(
+    page, trainer.predict(x_test), t_test, images=x_test, history=history, title="A convolution"
+)  # fmt: skip
+print(f"page: {page}")
