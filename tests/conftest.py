@@ -14,6 +14,7 @@ is missing is skipped, with the reason. XPNET_REQUIRE_GPU=1 makes a missing GPU 
 """
 
 import os
+import signal
 
 import pytest
 
@@ -96,6 +97,17 @@ def eager(request):
 def order(request):
     """Of the derivatives to check: 2, but 1 on JAX, which compiles each function for each shape."""
     return max(ORDERS[request.getfixturevalue("backend64").name.partition(":")[0]])
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible():
+    """Ctrl-C works in the programs that tests start, even if these run in a shell's background.
+
+    Such a shell has its jobs ignore it, and what is ignored is inherited.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
