@@ -99,6 +99,8 @@ def tests(session: nox.Session, backend: str) -> None:
     session.install("-e", f".[{extras}]", *packages, *runner)
     # The session `examples` and the build run what is slow; here it would run five times.
     pytest = ["pytest", "-m", "not slow", *session.posargs]
+    if backend == "numpy":
+        pytest.append("--ignore=tests/examples")  # the session `examples` is on NumPy
     if backend in COVERED and not session.posargs:
         session.notify("coverage")  # before the tests, so that it clears up after a failure too
         env["COVERAGE_FILE"] = f".coverage.{backend}"
