@@ -97,6 +97,8 @@ def tests(session: nox.Session, backend: str) -> None:
         "array-api-extra", "array-api-strict", "coverage", "einops", "hypothesis", "pytest", "scipy"
     )
     session.install("-e", f".[{extras}]", *packages, *runner)
+    if backend == "jax":
+        env |= hurried(session)
     # The session `examples` and the build run what is slow; here it would run five times.
     pytest = ["pytest", "-m", "not slow", *session.posargs]
     if backend == "numpy":
@@ -108,6 +110,22 @@ def tests(session: nox.Session, backend: str) -> None:
         session.run("coverage", "run", "-m", *pytest, env=env)
     else:
         session.run("python", "-m", *pytest, env=env)
+
+
+def hurried(session: nox.Session) -> dict[str, str]:
+    """XLA's flags not to improve what it compiles, most of which runs once: half of JAX's time.
+
+    None of them where this JAX does not know one: it would end the process.
+    """
+    flags = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    env = {"XLA_FLAGS": flags}
+    said = session.run(
+        *("python", "-c", "import jax; print(jax.numpy.zeros(1).shape)"),
+        env=env,
+        silent=True,
+        success_codes=range(-64, 256),
+    )
+    return env if "(1,)" in said else {}
 
 
 def cuda_of_driver() -> tuple[int, str]:

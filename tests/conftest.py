@@ -94,9 +94,46 @@ def eager(request):
 
 
 @pytest.fixture
+def traced(backend):
+    """A function `(f, *arrays) -> f(*arrays)`, for tests of dtypes and of what stays on a device.
+
+    On JAX it goes by shapes and dtypes alone: nothing is compiled, and what asks for a number is an
+    error.
+    """
+    if not backend.name.startswith("jax"):
+        return lambda f, *arrays: f(*arrays)
+    import jax
+
+    return jax.eval_shape
+
+
+@pytest.fixture
 def order(request):
     """Of the derivatives to check: 2, but 1 on JAX, which compiles each function for each shape."""
     return max(ORDERS[request.getfixturevalue("backend64").name.partition(":")[0]])
+
+
+def pytest_collection_modifyitems(config, items):
+    """What is the same whatever the library runs once: in the session of NumPy.
+
+    Elsewhere there run the tests that take a `backend`, and files that name the library: tests
+    that ask it by itself, or take it for the oracle.
+    """
+    if not CHOSEN or "numpy" in CHOSEN:
+        return
+    texts = {path: path.read_text("utf-8") for path in {item.path for item in items}}
+    named = {
+        path
+        for path, text in texts.items()
+        if any(name in text or name.replace("_", "-") in text for name in CHOSEN)
+    }
+    left = {
+        item: None
+        for item in items
+        if "backend" not in str(getattr(item, "fixturenames", "")) and item.path not in named
+    }
+    config.hook.pytest_deselected(items=list(left))
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -15,25 +15,12 @@ import pytest
 import safetensors.numpy
 from typer.testing import CliRunner
 
-from tests.conftest import CHOSEN
 from xpnet.cli.commands import app
 from xpnet.data import load_mnist
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",
          "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")  # fmt: skip
-
-
-def pytest_collection_modifyitems(config, items):
-    """What a command reads, writes and refuses, whatever the library: once, in NumPy's session."""
-    if not CHOSEN or "numpy" in CHOSEN:
-        return
-    here = Path(__file__).parent
-    left = [
-        x for x in items if x.path.is_relative_to(here) and "backend" not in str(x.fixturenames)
-    ]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [x for x in items if x not in set(left)]
 
 
 def write_idx(path, array):

@@ -28,7 +28,7 @@ def by_jax(call, hosts, weights):
         def number(*xs):
             return jnp.sum(jnp.real(w * call(jnp, *xs)))
 
-        return jax.grad(number, argnums=tuple(range(len(arrays))))(*arrays)
+        return jax.jit(jax.grad(number, argnums=tuple(range(len(arrays)))))(*arrays)
 
 
 def by_xpnet(call, hosts, weights):
@@ -91,8 +91,8 @@ def test_gradients_of_texts_agree_with_jax(name, shape, seed):
 
     with using("jax", dtype="float64") as there, using("numpy", dtype="float64") as here:
         x = there.asarray(host)
-        g = jax.grad(first)(x)
-        gg = jax.grad(lambda x: F.sum(jax.grad(first)(x) ** 2))(x)
+        g = jax.jit(jax.grad(first))(x)
+        gg = jax.jit(jax.grad(lambda x: F.sum(jax.grad(first)(x) ** 2)))(x)
         v = Variable(here.asarray(host))
         (ours,) = gradients(first(v), [v], create_graph=True)
         assert_close(ours, g, rtol=1e-9, atol=1e-11)

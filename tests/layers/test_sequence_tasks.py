@@ -5,9 +5,7 @@ heart. The accuracies were reached with every seed from 0 to 4; the tests run on
 """
 
 import numpy as np
-import pytest
 
-from tests.conftest import CHOSEN
 from xpnet import (
     LSTM,
     Adam,
@@ -17,10 +15,6 @@ from xpnet import (
     TransformerEncoderLayer,
     functions as F,
     using,
-)
-
-pytestmark = pytest.mark.skipif(
-    bool(CHOSEN) and "numpy" not in CHOSEN, reason="on NumPy, and once: in the session for it"
 )
 
 

@@ -12,19 +12,13 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from tests.conftest import CHOSEN
 from xpnet.report import page, report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 BROWSER = os.environ.get("XPNET_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
-pytestmark = [
-    pytest.mark.skipif(
-        BROWSER is None, reason="no Chromium or Chrome was found; XPNET_BROWSER names one"
-    ),
-    pytest.mark.skipif(
-        bool(CHOSEN) and "numpy" not in CHOSEN, reason="on NumPy, and once: in the session for it"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium or Chrome was found; XPNET_BROWSER names one"
+)
 
 FLAGS = (
     "--headless",

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import xpnet
-from tests.conftest import CHOSEN
 from tests.training import resumable
 from xpnet.training import Callback, Checkpoint, checkpoint, evaluation
 
@@ -84,12 +83,10 @@ def server():
 
 
 @on_posix
-@pytest.mark.skipif(
-    bool(CHOSEN) and "numpy" not in CHOSEN, reason="on NumPy, and once: in the session for it"
-)
 def test_killed_at_50_random_moments_it_ends_bit_for_bit_the_same(server, whole, tmp_path):
     """A life lasts up to a tenth of what the training takes; after each, all checkpoints load.
 
+    Longer where it came to nothing, so that a machine that becomes slower does not stop it for good.
     Where a training has come to its end before, the next one begins in a new folder.
     """
     (tmp_path / "0").mkdir()
@@ -98,7 +95,7 @@ def test_killed_at_50_random_moments_it_ends_bit_for_bit_the_same(server, whole,
     assert server.wait() == 0
     assert_same_end(tmp_path / "0", whole)
     rng, length = random.Random(0), (time.perf_counter() - begin) / 10
-    kills, folder, steps = 0, tmp_path / "1", set()
+    kills, folder, steps, last = 0, tmp_path / "1", set(), set()
     while kills < 50:
         folder.mkdir(exist_ok=True)
         child = server.start(folder)
@@ -110,8 +107,10 @@ def test_killed_at_50_random_moments_it_ends_bit_for_bit_the_same(server, whole,
             folder = folder.with_name(f"{int(folder.name) + 1}")
             continue
         kills += 1
-        for file in folder.glob("*.safetensors"):
-            steps.add(checkpoint.read(file)["position"]["steps"])
+        files = list(folder.glob("*.safetensors"))
+        found = {checkpoint.read(file)["position"]["steps"] for file in files}
+        length *= 1.1 if found == last else 1.0  # it stood still: the machine has become slower
+        steps, last = steps | found, found
     assert len(steps) > 5  # it was not killed at its start each time
     server.start(folder)
     assert server.wait() == 0
