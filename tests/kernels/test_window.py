@@ -36,17 +36,25 @@ def test_the_way_back():
 
 
 @pytest.mark.parametrize(
-    ("room", "expected"),
+    ("rows", "room", "expected"),
     [
-        (0, [((i, j), (i + 1, j + 1)) for i in range(3) for j in range(2)]),
-        (2, [((i, 0), (i + 1, 2)) for i in range(3)]),
-        (5, [((0, 0), (2, 2)), ((2, 0), (3, 2))]),
-        (99, [((0, 0), (3, 2))]),
+        (1, 0, [((i, j), (i + 1, j + 1)) for i in range(3) for j in range(2)]),
+        (2, 1, [((i, j), (k, j + 1)) for i, k in ((0, 1), (1, 3)) for j in range(2)]),
+        (2, 5, [((0, 0), (1, 2)), ((1, 0), (3, 2))]),
+        (99, 99, [((0, 0), (3, 2))]),
     ],
 )
-def test_blocks_are_neighbours_in_memory(room, expected):
-    """Whole rows where there is room for one; parts of one row otherwise."""
-    assert list(Window.over((3, 2), (1, 1), (1, 1), (0, 0), (1, 1)).blocks(room)) == expected
+def test_blocks(rows, room, expected):
+    """Of so many rows at most, and of each what there is room for: about equal."""
+    window = Window.over((3, 2), (1, 1), (1, 1), (0, 0), (1, 1))
+    assert list(window.blocks(rows, room)) == expected
+
+
+def test_in_one_row():
+    """A first axis of length 1, over which nothing moves."""
+    window = Window((6,), (3,), (2,), ((1, 0),), (2,), (2,)).lifted
+    assert (window.size, window.kernel, window.stride) == ((1, 6), (1, 3), (1, 2))
+    assert (window.padding, window.dilation, window.out) == (((0, 0), (1, 0)), (1, 2), (1, 2))
 
 
 def test_a_window_that_does_not_fit():

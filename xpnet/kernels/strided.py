@@ -2,20 +2,25 @@
 
 Inside, images lie as (channels, *spatial, batch), the batch innermost (cuda-convnet's layout). A
 window's number then meets runs of stride-1 memory as long as a row of outputs times the batch: so
-columns are gathered, gradients scattered and maxima taken at the speed of memory, and each product
-is one large GEMM. Results are views of that layout with the axes in their usual order, and NumPy's
-elementwise functions keep it: what lies so already is not copied again.
+columns are gathered, gradients scattered and maxima taken at the speed of memory. Results are views
+of that layout with the axes in their usual order, and NumPy's elementwise functions keep it: what
+lies so already is not copied again.
+
+Columns lie as (rows, channels, kernel but for its rows, places in a row, batch). A window that moves
+on by a row meets the same memory, one row on: so a 3 x 3 kernel's columns are 3 times the image, not
+9 times, and the matrices for two rows of outputs overlap.
 
 On NumPy the columns are made for a block of outputs at a time, as much as a core's cache holds,
 and are used while they are there; they are made again for the derivative rather than kept.
 
 Source of im2col: Chellapilla, Puri and Simard, "High performance convolutional neural networks for
-document processing", 2006.
+document processing", 2006; of a window's rows as views: Cho and Brand, "MEC: memory-efficient
+convolution for deep neural network", 2017.
 """
 
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -25,33 +30,43 @@ import array_api_compat as compat
 from xpnet.kernels.window import Window
 
 BLOCK = 1 << 21  # bytes of columns at a time, on NumPy: what a core's second cache holds
-COLUMNS = 1 << 12  # and so many columns: BLAS is fastest where the product stays in cache too
+COLUMNS = 1 << 9  # and so many side by side: BLAS is fastest where the product stays in cache too
+SMALL = 10**6  # multiplications up to which OpenBLAS has a way of its own, without packing
+NARROW = 16  # columns of a row of places, below which it makes no matrix
 APART = 16  # numbers between rows of columns: power-of-two distances share one place in a cache
 
 
-def _wide(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """A kernel whose sums of float16 numbers are taken in float32: on NumPy, that is faster too."""
+def _prepared(kernel: Callable[..., Any], least: int = 1) -> Callable[..., Any]:
+    """A kernel of two arrays, given what it is made for: numbers and windows.
+
+    Sums of float16 numbers are taken in float32: on NumPy, that is faster too. Where rows do not
+    follow each other in a window, or make no matrix, all images are thought to lie in one row.
+    """
 
     @wraps(kernel)
     def computed(first: Any, second: Any, *rest: Any) -> Any:
-        np = _library(first)
+        np, (*bias, window, groups) = _library(first), rest
         dtype = np.result_type(first, second)
-        if dtype != "float16" or np.__name__ != "numpy":  # a GPU has its own way with them
-            return kernel(first, second, *rest)
-        y = kernel(first.astype("float32"), second.astype("float32"), *rest)
-        return y.astype(dtype)
+        if dtype == "float16" and np.__name__ == "numpy":  # a GPU has its own way with them
+            first, second = first.astype("float32"), second.astype("float32")
+        narrow = math.prod(window.out[1:]) * first.shape[0] < NARROW * least
+        lifted = window.padded[0] > 1 and (narrow or window.dilation[0] > 1)
+        if lifted:
+            first, second, window = first[:, :, None], second[:, :, None], window.lifted
+        y = kernel(first, second, *bias, window, groups)
+        return (y[:, :, 0] if lifted else y).astype(dtype, copy=False)
 
     return computed
 
 
-@_wide
+@_prepared
 def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
     np = _library(x)
     flat, columns = _flat(W, groups), _Columns(np, x, window, groups)
-    y = np.empty((*flat.shape[:2], *window.out, x.shape[0]), np.result_type(x, W))
-    bias = None if b is None else b.reshape(groups, -1, 1)
-    for start, stop in columns.blocks():
+    y = np.empty((groups, flat.shape[2], *window.out, x.shape[0]), np.result_type(x, W))
+    bias = None if b is None else b.reshape(groups, 1, -1, 1)
+    for start, stop in columns.blocks(SMALL // math.prod(flat.shape[2:])):
         part = _part(y, start, stop)
         np.matmul(flat, columns(start, stop), out=part)
         if bias is not None:
@@ -59,33 +74,36 @@ def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     return _outward(y)
 
 
-@_wide
+@_prepared
 def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed.
 
-    Where the window moves by 1 and there are no more outputs than channels, that is to correlate
-    with the kernel turned round; else the columns of the product are added where they lay.
+    Where the window moves by 1, that is to correlate with the kernel turned round, which is faster
+    unless there are many more outputs than channels; else columns are added where they lay.
     """
     np = _library(gy)
-    turned = window.turned if W.shape[0] <= W.shape[1] * groups else None
-    if turned is not None:
+    channels = W.shape[1] * groups
+    many = W.shape[0] * math.prod(window.size) > 3 * channels * math.prod(window.out)
+    turned = window.turned
+    if turned is not None and not many:
         W = W.reshape(groups, W.shape[0] // groups, *W.shape[1:]).swapaxes(1, 2)
         W = np.flip(W, tuple(range(3, W.ndim))).reshape(-1, *W.shape[2:])
         return correlate(gy, W, b, turned, groups)
-    flat = _flat(W, groups).transpose(0, 2, 1)
-    g = _inward(np, gy, groups)
-    inner, n = W.shape[1:], gy.shape[0]
-    x = np.zeros((groups, inner[0], *window.padded, n), np.result_type(gy, W))
-    room, memory = _room(np, flat.shape[1], n, x.itemsize), None
-    for start, stop in window.blocks(room):
+    flat, g = _flat(W, groups).swapaxes(2, 3), _inward(np, gy, groups)
+    n, after = gy.shape[0], (slice(None),) * len(window.kernel)
+    x = np.zeros((groups, W.shape[1], *window.padded, n), np.result_type(gy, W))
+    memory = None
+    for start, stop in window.blocks(*_room(np, flat.shape[2], n, x.itemsize)):
         part = _part(g, start, stop)
-        columns = memory = _rows(np, (*flat.shape[:2], part.shape[2]), x.dtype, memory)
-        np.matmul(flat, part, out=columns)
         lengths = [j - i for i, j in zip(start, stop, strict=True)]
-        columns = columns.reshape(groups, *inner, *lengths, n)
+        shape = (*part.shape[:2], flat.shape[2], part.shape[3])
+        memory = _memory(np, shape, x.dtype, memory)
+        columns = np.matmul(flat, part, out=memory)
+        rows, *aside = window.kernel
+        columns = columns.reshape(groups, lengths[0], rows, W.shape[1], *aside, *lengths[1:], n)
         for offset in window.offsets:
             place = x[(..., *window.under(offset, start, stop), slice(None))]
-            place += columns[(slice(None), slice(None), *offset)]
+            place += columns[(..., offset[0], slice(None), *offset[1:], *after)].swapaxes(1, 2)
     if window.pads:
         x = x[(..., *window.inner, slice(None))]
     if b is not None:
@@ -93,7 +111,7 @@ def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     return _outward(x)
 
 
-@_wide
+@partial(_prepared, least=16)  # here the columns are what is summed over
 def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
     """W[o, c, k] = the sum over n, p of x[n, c, p under k] gy[n, o, p]."""
     np = _library(x)
@@ -101,48 +119,59 @@ def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
     channels = x.shape[1] // groups
     rows = channels * math.prod(window.kernel)
     W = np.zeros((groups, rows, g.shape[1]), np.result_type(x, gy))
-    for start, stop in columns.blocks():  # the long matrix first: up to twice as fast
-        W += np.matmul(columns(start, stop), _part(g, start, stop).transpose(0, 2, 1))
-    return W.transpose(0, 2, 1).reshape(gy.shape[1], channels, *window.kernel)
+    for start, stop in columns.blocks(8 * COLUMNS):  # the long matrix first: up to twice as fast
+        parts = np.matmul(columns(start, stop), _part(g, start, stop).swapaxes(2, 3))
+        W += parts.sum(axis=1) if parts.shape[1] > 1 else parts[:, 0]
+    high, *aside = window.kernel
+    W = W.swapaxes(1, 2).reshape(gy.shape[1], high, channels, *aside)
+    return np.ascontiguousarray(W.swapaxes(1, 2))
 
 
 class _Columns:
-    """The columns that meet the window at the places of a block, one memory for all blocks."""
+    """The columns that meet the window at the places of a block, one memory for all blocks.
+
+    A block's are of shape (groups, rows, kernel times channels, places in a row times batch): a
+    matrix for each row of places, which shares memory with that of the next.
+    """
 
     def __init__(self, np: ModuleType, x: Any, window: Window, groups: int) -> None:
         x = _inward(np, x, groups, window)
-        channels, spatial, batch = x.strides[:2], x.strides[2:-1], x.strides[-1:]
-        spaced = [s * d for s, d in zip(spatial, window.dilation, strict=True)]
-        moved = [s * m for s, m in zip(spatial, window.stride, strict=True)]
-        shape = (*x.shape[:2], *window.kernel, *window.out, x.shape[-1])
-        strides = (*channels, *spaced, *moved, *batch)
-        self.np, self.window, self.at = np, window, 2 + len(window.kernel)
+        group, channel, row, *spatial, batch = x.strides
+        spaced = [s * d for s, d in zip(spatial, window.dilation[1:], strict=True)]
+        moved = [s * m for s, m in zip(spatial, window.stride[1:], strict=True)]
+        sides = (groups, x.shape[2], x.shape[1], *window.kernel[1:])
+        shape = (*sides, *window.out[1:], x.shape[-1])
+        strides = (group, row, channel, *spaced, *moved, batch)
         self.view = np.lib.stride_tricks.as_strided(x, shape, strides)
-        self.rows = x.shape[1] * math.prod(window.kernel)
-        self.free = window.reach == window.stride == (1,) * len(window.kernel)
+        self.np, self.window, self.rows = np, window, math.prod(sides[2:])
+        self.image = x if window.reach == window.stride == (1,) * len(window.kernel) else None
         self.memory: Any = None
 
-    def blocks(self) -> Any:
-        n = self.view.shape[-1]
-        if self.free:
-            return self.window.blocks(math.prod(self.window.out))
-        return self.window.blocks(_room(self.np, self.rows, n, self.view.itemsize))
+    def blocks(self, most: int = COLUMNS) -> Any:
+        """Blocks of `most` columns, or as many as are common if that is few."""
+        return self.window.blocks(
+            *_room(self.np, self.rows, self.view.shape[-1], self.view.itemsize, most)
+        )
 
     def __call__(self, start: Any, stop: Any) -> Any:
-        part = self.view[_block(self.at, start, stop)]
-        shape = (part.shape[0], self.rows, math.prod(part.shape[self.at :]))
-        if self.free:  # a number's columns are the image itself
-            return part.reshape(shape)
-        columns = self.memory = _rows(self.np, shape, part.dtype, self.memory)
+        if self.image is not None:  # a number's columns are the image itself
+            return _part(self.image, start, stop)
+        step, kernel = self.window.stride[0], self.window.kernel
+        met = slice(start[0] * step, (stop[0] - 1) * step + kernel[0])
+        part = self.view[(slice(None), met, ..., *map(slice, start[1:], stop[1:]), slice(None))]
+        shape = (*part.shape[:2], self.rows, math.prod(part.shape[2 + len(kernel) :]))
+        columns = self.memory = _memory(self.np, shape, part.dtype, self.memory)
         self.np.copyto(columns.reshape(part.shape), part)
-        return columns
+        group, row, *rest = columns.strides
+        shape = (shape[0], stop[0] - start[0], kernel[0] * self.rows, shape[3])
+        return self.np.lib.stride_tricks.as_strided(columns, shape, (group, row * step, *rest))
 
 
-def _rows(np: ModuleType, shape: tuple[int, int, int], dtype: Any, memory: Any) -> Any:
+def _memory(np: ModuleType, shape: tuple[int, ...], dtype: Any, memory: Any) -> Any:
     """Memory for columns: that of the block before, if it has the same shape."""
     if memory is not None and memory.shape == shape:
         return memory
-    return np.empty((*shape[:2], shape[2] + APART), dtype)[:, :, : shape[2]]
+    return np.empty((*shape[:-1], shape[-1] + APART), dtype)[..., : shape[-1]]
 
 
 def maxima(x: Any, window: Window) -> Any:
@@ -262,26 +291,25 @@ def _outward(y: Any) -> Any:
 
 
 def _flat(W: Any, groups: int) -> Any:
-    """The weights as one matrix for each group: (groups, outputs, channels times kernel)."""
-    return W.reshape(groups, W.shape[0] // groups, math.prod(W.shape[1:]))
+    """The weights as one matrix for each group: (groups, 1, outputs, columns' channels)."""
+    return W.swapaxes(1, 2).reshape(groups, 1, W.shape[0] // groups, math.prod(W.shape[1:]))
 
 
 def _within(key: Any) -> Any:
     return (slice(None), *key, slice(None))
 
 
-def _block(before: int, start: Any, stop: Any) -> Any:
-    return (slice(None),) * before + tuple(map(slice, start, stop))
-
-
 def _part(y: Any, start: Any, stop: Any) -> Any:
-    """A block of places of y, (groups, channels, ..., batch), with its places as one axis."""
-    part = y[_block(2, start, stop)]
-    return part.reshape(*part.shape[:2], math.prod(part.shape[2:]))
+    """A block of places of y as matrices: (groups, rows, channels, places in a row times batch)."""
+    part = y[(..., *map(slice, start, stop), slice(None))]
+    return part.reshape(*part.shape[:3], math.prod(part.shape[3:])).swapaxes(1, 2)
 
 
-def _room(np: ModuleType, rows: int, batch: int, itemsize: int) -> int:
-    """How many places a block has; a GPU takes all at once."""
+def _room(
+    np: ModuleType, rows: int, batch: int, itemsize: int, most: int = COLUMNS
+) -> tuple[int, int]:
+    """How many rows of places a block has, and how many places in each; a GPU takes all at once."""
     if np.__name__ != "numpy":
-        return 1 << 62
-    return min(BLOCK // max(rows * batch * itemsize, 1), COLUMNS // max(batch, 1))
+        return 1 << 62, 1 << 62
+    places = max((most if most >= 64 else COLUMNS) // max(batch, 1), 1)
+    return max(BLOCK // max(rows * places * batch * itemsize, 1), 1), places

@@ -123,13 +123,23 @@ class Window:
             padding.append((first, last))
         return Window(self.out, self.kernel, self.stride, tuple(padding), self.dilation)
 
-    def blocks(self, room: int) -> Iterator[tuple[Sizes, Sizes]]:
-        """The places in blocks of about `room`, as (start, stop): neighbours in memory."""
+    @cached_property
+    def lifted(self) -> "Window":
+        """The same over images that all lie in one row."""
+        size, kernel, stride = (1, *self.size), (1, *self.kernel), (1, *self.stride)
+        padding, dilation = ((0, 0), *self.padding), (1, *self.dilation)
+        return Window(size, kernel, stride, padding, dilation, (1, *self.out))
+
+    def blocks(self, rows: int, room: int) -> Iterator[tuple[Sizes, Sizes]]:
+        """The places in blocks, as (start, stop): so many rows, and about `room` places in each.
+
+        A row is what lies at one place of the first axis; its places are neighbours in memory.
+        """
         ranges = []
-        for n in reversed(self.out):
-            step = max(1, min(n, room))
-            ranges.append([(i, min(i + step, n)) for i in range(0, n, step)])
+        for n in reversed(self.out[1:]):
+            ranges.append(_split(n, room))
             room //= n
+        ranges.append(_split(self.out[0], rows))
         for block in product(*reversed(ranges)):
             start, stop = zip(*block, strict=True)
             yield start, stop
@@ -140,6 +150,12 @@ class Window:
     ) -> Self:
         """A window with as much padding before an axis as after it."""
         return cls(size, kernel, stride, tuple((p, p) for p in padding), dilation)
+
+
+def _split(n: int, most: int) -> list[tuple[int, int]]:
+    """0 to n in as few parts as can be, of at most so many, and about equal."""
+    parts = -(-n // max(most, 1))
+    return [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
 def lengths(value: Lengths, d: int, least: int = 1) -> tuple[int, ...]:
