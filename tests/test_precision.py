@@ -12,11 +12,13 @@ from xpnet import (
     Parameter,
     StateError,
     TrainingError,
+    Variable,
     functions as F,
     to_numpy,
 )
 from xpnet.precision import MixedPrecision
 from xpnet.testing import assert_close
+from xpnet.transforms import checkpoint
 
 X = np.random.default_rng(0).standard_normal((40, 6)).astype("float32")
 T = np.argmax(np.tanh(X) @ np.random.default_rng(1).standard_normal((6, 3)), axis=1)
@@ -226,6 +228,79 @@ def test_other_layers(backend, low):
         assert all(p.grad.dtype == backend.dtype for p in model.parameters())
         model.eval()
         assert precision(backend.asarray(x)).dtype == backend.dtype
+
+
+class Stack(Layer):
+    """Blocks with a weight in common and dropout of their own, with or without checkpoints."""
+
+    def __init__(self, light):
+        L = xpnet.layers
+        self.blocks = [
+            xpnet.Sequential(L.Affine(6, 6, rng=i), L.Dropout(0.3, rng=i), L.Tanh())
+            for i in range(2)
+        ]
+        self.blocks[1].layers[0].W = self.blocks[0].layers[0].W
+        self.light = light
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = x + (checkpoint(block) if self.light else block)(x)
+        return x
+
+
+def test_a_checkpoint_computes_again_what_it_did(backend, low):
+    """Within the model, around it, and around the block: bit for bit as without, also scaled."""
+    x, t, found = backend.asarray(X[:5]), backend.asarray(T[:5]), []
+    for how in ("plain", "within", "around", "outside"):
+        model = Stack(light=how == "within")
+        precision = MixedPrecision(model, low, scale=64.0)
+        if how == "around":
+            with precision:
+                y = checkpoint(model)(x)
+        else:
+            y = (checkpoint(precision) if how == "outside" else precision)(x)
+        precision.backward(F.softmax_cross_entropy(y, t))
+        assert precision.unscale()
+        assert all(p.grad.dtype == p.dtype == backend.dtype for p in model.parameters())
+        found.append([to_numpy(y), *(to_numpy(p.grad) for p in model.parameters())])
+    assert len(found[0]) == 4
+    assert all(np.max(np.abs(g)) > 0.01 for g in found[0])
+    for others in found[1:]:
+        assert [g.tobytes() for g in others] == [g.tobytes() for g in found[0]]
+
+
+def test_a_checkpoint_after_the_step_is_of_the_weights_before_it(backend, low):
+    """The casts are kept: w x has the slope w by x, as it was."""
+    model = xpnet.Affine(1, 1, bias=False, rng=0)
+    model.W.data = backend.asarray([[2.0]])
+    x = Variable(backend.asarray([[3.0]]))
+
+    class Light(Layer):
+        def __init__(self):
+            self.inner = model
+
+        def forward(self, x):
+            return checkpoint(self.inner)(x)
+
+    y = MixedPrecision(Light(), low)(x)
+    model.W.grad = backend.asarray([[1.0]])
+    xpnet.SGD([model.W], lr=1.0).step()
+    y.backward()
+    assert float(x.grad[0, 0]) == 2.0
+    assert float(model.W.grad[0, 0]) == 4.0
+
+
+def test_blocks_of_a_model_and_of_a_part_of_it(backend, low):
+    """The part finds casts in its places, and computes with these."""
+    witness = Witness()
+    part = xpnet.Sequential(xpnet.Affine(6, 4, rng=0), witness)
+    whole = xpnet.Sequential(part, xpnet.Affine(4, 3, rng=0))
+    x, inner, outer = backend.asarray(X), MixedPrecision(part, low), MixedPrecision(whole, low)
+    expected = to_numpy(outer(x))
+    with inner, outer:
+        assert to_numpy(whole(x)).tobytes() == expected.tobytes()
+        assert part(x).dtype == backend.dtype
+    assert witness.seen == [low] * 6
 
 
 # --- the scale ----------------------------------------------------------------------------------

@@ -20,6 +20,17 @@ def test_a_stream_goes_on_from_its_state_even_through_json():
     assert default_rng().random(9).tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("name", ["MT19937", "Philox", "SFC64", "PCG64DXSM"])
+def test_generators_of_other_kinds(name):
+    """Those whose state is of arrays, too."""
+    mine = default_rng(np.random.Generator(getattr(np.random, name)(0)))
+    mine.standard_normal(7)
+    kept = json.loads(json.dumps(random.state(mine)))
+    expected = mine.random(9)
+    random.set_state(kept, mine)
+    assert mine.random(9).tolist() == expected.tolist()
+
+
 def test_a_generator_of_ones_own_is_set_in_place():
     """Whoever holds it goes on from there; xpnet's own stream is not touched."""
     manual_seed(1)

@@ -11,6 +11,8 @@ import pytest
 
 from xpnet import (
     MLP,
+    SGD,
+    Affine,
     GradientError,
     Layer,
     Parameter,
@@ -214,6 +216,43 @@ def test_random_numbers_are_drawn_again(backend64, array):
     assert (after == rng.random(4)).all()
 
 
+def test_generators_of_ones_own_are_wound_back_too(backend64, array):
+    """Two that are drawn from in turn, one of them in a checkpoint within; both then go on."""
+    x, mine, other = Variable(array([1.0] * 50)), default_rng(3), default_rng(4)
+
+    def half(x, rng):
+        return F.dropout(x * x, 0.5, rng=rng)
+
+    def f(x):
+        return half(checkpoint(half)(half(x, mine), other), mine)
+
+    y = checkpoint(f)(x)
+    drawn = mine.random(3)
+    F.sum(y).backward()
+    mask, more = np.random.default_rng(3), np.random.default_rng(4)
+    kept = 1.0 * (mask.random(50, dtype="float32") >= 0.5)
+    kept *= more.random(50, dtype="float32") >= 0.5
+    kept *= mask.random(50, dtype="float32") >= 0.5
+    assert_close(y, 2.0**7 * kept)
+    assert_close(x.grad, 2.0**10 * kept)
+    assert (drawn == mask.random(3)).all()
+    assert (mine.random(3) == mask.random(3)).all()
+    assert (other.random(3) == more.random(3)).all()
+
+
+def test_one_stream_by_two_names(backend64, array):
+    """xpnet's own generator, drawn from as such and as what default_rng() gave."""
+    manual_seed(3)
+    x, rng = Variable(array([1.0] * 50)), default_rng()
+    y = checkpoint(lambda x: F.dropout(F.dropout(x * x, 0.5), 0.5, rng=rng))(x)
+    F.sum(y).backward()
+    drawn = np.random.default_rng(3)
+    kept = 1.0 * (drawn.random(50, dtype="float32") >= 0.5) * (drawn.random(50, "float32") >= 0.5)
+    assert_close(y, 4.0 * kept)
+    assert_close(x.grad, 8.0 * kept)
+    assert rng.random() == drawn.random()
+
+
 def test_a_new_seed_between_the_runs(backend64, array):
     """What manual_seed starts anew stays as it is."""
     x = Variable(array([1.0] * 8))
@@ -334,6 +373,18 @@ def test_a_parameter_that_the_first_run_makes(backend64, array):
     checkpoint(layer)(x).backward()
     assert_close(layer.w.grad, 3.0)
     assert_close(x.grad, 2.0)
+
+
+def test_a_step_between_the_runs_is_an_error(backend, array):
+    """The second run would be of other weights: found out as without a checkpoint."""
+    layer = Affine(2, 1, rng=0)
+    y = checkpoint(lambda x: F.tanh(layer(x)))(array([[0.5, 1.0]]))
+    layer.b.grad = array([1.0])
+    SGD([layer.b]).step()
+    with pytest.raises(
+        GradientError, match=r"kept a Parameter of shape \(1,\) .* compute the loss"
+    ):
+        y.backward()
 
 
 def test_what_is_kept_of_the_first_run(backend64, array):

@@ -30,6 +30,7 @@ from xpnet.autodiff import Parameter, Variable, data_of
 from xpnet.errors import BackendError, StateError, TrainingError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace, has_dtype
+from xpnet.recompute import blocks, repeated
 
 DTYPES = ("float16", "bfloat16")
 LEAST = 2.0**-24  # a scale of less is no matter of scale any more
@@ -67,8 +68,9 @@ class MixedPrecision:
     `with precision:` is a block in which the model computes so when it is called, `model(x)`;
     `precision(x)` is that for one call. The casts are part of the graph, so `backward` may come
     after the block. Only what the model holds is cast, and only while it is called: layers within
-    it, called by themselves, compute in float32. A `checkpoint` within the model does not find the
-    casts again, and raises GradientError.
+    it, called by themselves, compute in float32. What a layer brings in of its own, say a `Buffer`,
+    it casts itself: `F.astype(b, x.dtype)`. A `checkpoint` within the model, or around it, computes
+    the second time as it did the first.
 
     It is for devices that compute faster in 16 bits, as GPUs do. Of CPUs, PyTorch is about as fast
     in bfloat16 as in float32; NumPy computes float16 number by number, some fifty times slower.
@@ -97,7 +99,7 @@ class MixedPrecision:
         self.model, self.dtype, self.growth_interval = model, dtype, growth_interval
         self.scale, self.good = float(scale), 0
         self._most = math.inf if dtype == "float16" else self.scale
-        self._depth, self._before = 0, None  # of blocks within blocks; the text before the first
+        self._before: list[Any] = []  # of the blocks that it is in
 
     def __call__(self, *xs: Any, **options: Any) -> Any:
         """The model's output, computed in 16 bits and given in the dtype of the weights."""
@@ -105,26 +107,26 @@ class MixedPrecision:
             return self.model(*xs, **options)
 
     def __enter__(self) -> Self:
-        if self._depth == 0:
-            attributes = vars(self.model)
-            self._before = attributes.get("_text")
-            text = self.model._text  # noqa: SLF001 - what a call of this one model runs
-            attributes["_text"] = lambda *xs, **options: self._low(text, xs, options)
-        self._depth += 1
+        attributes = vars(self.model)
+        text = self.model._text  # noqa: SLF001 - what a call of this one model runs
+        self._before.append((attributes.get("_text"), blocks.set((*blocks.get(), lambda: self))))
+        attributes["_text"] = lambda *xs, **options: self._low(text, xs, options)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            vars(self.model).pop("_text", None)
-            if self._before is not None:
-                vars(self.model)["_text"] = self._before
+        text, token = self._before.pop()
+        blocks.reset(token)
+        vars(self.model).pop("_text")
+        if text is not None:
+            vars(self.model)["_text"] = text
 
     def _low(self, text: Callable[..., Any], xs: Any, options: Any) -> Any:
         """text(*xs, **options), computed in 16 bits: in with casts, out in the weights' dtype."""
-        weights = next(self.model.parameters()).data
-        low, full = require_dtype(weights, self.dtype), weights.dtype
-        with _quiet(weights), casts_of(self.model, low):
+        weights = next(self.model.parameters(), None)
+        if weights is None:  # a block around this one has put casts in their places
+            return text(*xs, **options)
+        low, full = require_dtype(weights.data, self.dtype), weights.dtype
+        with _quiet(weights.data), casts_of(self.model, low):
             xs, options = tree.map(lambda x: _cast(x, low), (xs, options))
             return tree.map(lambda y: _cast(y, full), text(*xs, **options))
 
@@ -217,7 +219,10 @@ _usable: set[tuple[Any, str]] = set()
 
 @contextmanager
 def casts_of(model: Layer, dtype: Any) -> Iterator[None]:
-    """A block in which the model's layers hold casts of their parameters instead of these."""
+    """A block in which the model's layers hold casts of their parameters instead of these.
+
+    In a second run of a checkpoint they hold the same casts again: these are where it came from.
+    """
     casts: dict[int, Any] = {}
 
     def seen(value: Any) -> Any:
@@ -228,17 +233,26 @@ def casts_of(model: Layer, dtype: Any) -> Iterator[None]:
         return casts[id(value)]
 
     replaced = []
-    layers = {id(layer): layer for layer in model.sublayers()}
+    for layer in {id(layer): layer for layer in model.sublayers()}.values():
+        for name, value in vars(layer).items():
+            direct = isinstance(value, Parameter)
+            if direct or (isinstance(value, (list, tuple, dict)) and _has_parameter(value)):
+                cast = seen(value) if direct else tree.map(seen, value)
+                replaced.append((vars(layer), name, cast))
+    with repeated(lambda: _instead(replaced)):
+        yield
+
+
+@contextmanager
+def _instead(replaced: list[tuple[dict[str, Any], str, Any]]) -> Iterator[None]:
+    """A block in which these attributes have these values."""
+    before = [(attributes, name, attributes[name]) for attributes, name, _ in replaced]
     try:
-        for layer in layers.values():
-            for name, value in list(vars(layer).items()):
-                direct = isinstance(value, Parameter)
-                if direct or (isinstance(value, (list, tuple, dict)) and _has_parameter(value)):
-                    replaced.append((vars(layer), name, value))
-                    vars(layer)[name] = seen(value) if direct else tree.map(seen, value)
+        for attributes, name, value in replaced:
+            attributes[name] = value
         yield
     finally:
-        for attributes, name, value in replaced:
+        for attributes, name, value in before:
             attributes[name] = value
 
 

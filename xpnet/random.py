@@ -8,16 +8,21 @@ device: the same initial weights, shuffles and dropout masks, bit for bit, on ev
     state(); set_state(numbers)       where the stream is, as JSON can hold it
 """
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet import tree
 from xpnet.errors import StateError
 
 if TYPE_CHECKING:  # NumPy itself loads numpy.random when it is first asked for
     Generator = np.random.Generator
 
 _generator: "Generator | None" = None
+
+notes: ContextVar[tuple[dict[Any, Any], ...]] = ContextVar("xpnet_notes", default=())
+"""Where each generator stood (None: xpnet's own) when `default_rng` was first asked for it."""
 
 
 def manual_seed(seed: int) -> None:
@@ -29,11 +34,13 @@ def manual_seed(seed: int) -> None:
 def default_rng(rng: "int | Generator | None" = None) -> "Generator":
     """`rng` itself, a generator seeded by it, or (None) the one that `manual_seed` started."""
     global _generator
-    if rng is not None:
-        return np.random.default_rng(rng)
-    if _generator is None:
+    if rng is None and _generator is None:
         _generator = np.random.default_rng()
-    return _generator
+    generator = np.random.default_rng(_generator if rng is None else rng)
+    if rng is None or rng is generator:
+        for noted in notes.get():
+            noted.setdefault(rng, generator.bit_generator.state)
+    return generator
 
 
 def state(rng: "Generator | None" = None) -> dict[str, Any]:
@@ -46,7 +53,8 @@ def state(rng: "Generator | None" = None) -> dict[str, Any]:
     >>> default_rng().random() == first
     True
     """
-    return dict(default_rng(rng).bit_generator.state)
+    numbers = default_rng(rng).bit_generator.state
+    return dict(tree.map(lambda x: x.tolist() if hasattr(x, "tolist") else x, numbers))
 
 
 def set_state(numbers: dict[str, Any], rng: "Generator | None" = None) -> None:

@@ -1,19 +1,34 @@
 """Recompute instead of keep: less memory for a graph, against a second run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import copy_context
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar, copy_context
 from functools import wraps
 from typing import Any
 
 from xpnet import tree
-from xpnet.autodiff import Function, Variable
+from xpnet.autodiff import Function, Parameter, Variable
 from xpnet.backend import Array
 from xpnet.calls import fresh, name_of, node_of, slopes, standing_for, tracked
 from xpnet.errors import GradientError
+from xpnet.explain import outdated
 from xpnet.namespace import array_namespace
-from xpnet.random import default_rng
+from xpnet.random import default_rng, notes
 from xpnet.tape import Node, clock, edge, recording
+
+Block = Callable[[], AbstractContextManager[Any]]
+blocks: ContextVar[tuple[Block, ...]] = ContextVar("xpnet_blocks", default=())
+
+
+@contextmanager
+def repeated(block: Block) -> Iterator[None]:
+    """`with block():`, and each second run of a checkpoint that is called in it stands in it too."""
+    token = blocks.set((*blocks.get(), block))
+    try:
+        with block():
+            yield
+    finally:
+        blocks.reset(token)
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,8 +45,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     f : callable
         Of arrays, Variables and anything else; it may use Parameters and other Variables from
         outside. It is run twice and must compute the same: what it draws from xpnet's generator
-        (`manual_seed`) it draws again, other generators are not wound back; what it changes
-        outside of itself, it changes twice.
+        (`manual_seed`), or from one by way of `default_rng`, as layers do, it draws again; what it
+        changes outside of itself, it changes twice. In mixed precision both runs are.
 
     Returns
     -------
@@ -41,7 +56,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     Raises
     ------
     GradientError
-        From the walk back: the second run did not use what the first one did.
+        From the walk back: the second run would not use what the first one did, or did not.
 
     Examples
     --------
@@ -80,10 +95,13 @@ class Checkpoint(Function):
         return arrays if len(arrays) > 1 else arrays[0]
 
     def backward(self, gy: Any, *given: Any) -> Any:
-        gys = gy if isinstance(gy, tuple) else (gy,)
-        with self.run.drawing_again():
+        gys, known = gy if isinstance(gy, tuple) else (gy,), self.parents[len(given) :]
+        for x in known:
+            if isinstance(x, Parameter) and x.changed > self.born:
+                raise outdated(self, x)
+        with self.run.as_before():
             y, closure = self.run(given)
-        ys, known = [v for v in tree.leaves(y) if tracked(v)], self.parents[len(given) :]
+        ys = [v for v in tree.leaves(y) if tracked(v)]
         if {id(node) for node in closure} != {id(node) for node in known} or len(ys) != len(gys):
             raise GradientError(
                 f"checkpoint({name_of(self.run.f)}): the second run did not use what the first "
@@ -103,7 +121,9 @@ class _Run:
     def __init__(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self.f, self.tree = f, [args, kwargs]
         self.given = [x for x in tree.leaves(self.tree) if tracked(x)]
-        self.context, self.drawn = copy_context(), default_rng().bit_generator.state
+        self.context, self.blocks = copy_context(), blocks.get()
+        self.drawn = {None: default_rng().bit_generator.state}
+        self.context.run(notes.set, (*notes.get(), self.drawn))
 
     def __call__(self, given: Sequence[Any]) -> tuple[Any, list[Node]]:
         """What f returns for these numbers, and the nodes outside of f that it was computed from."""
@@ -116,11 +136,13 @@ class _Run:
         return y, [node for node in ends if id(node) not in mine]
 
     @contextmanager
-    def drawing_again(self) -> Iterator[None]:
-        """A block in which xpnet's generator stands where it stood before the first run."""
-        generator = default_rng().bit_generator
-        now, generator.state = generator.state, self.drawn
-        try:
+    def as_before(self) -> Iterator[None]:
+        """A block in the blocks of the first run, with generators where they stood before it."""
+        with ExitStack() as stack:
+            for rng, state in reversed(self.drawn.items()):  # of one stream, the first note counts
+                generator = default_rng(rng).bit_generator
+                stack.callback(setattr, generator, "state", generator.state)
+                generator.state = state
+            for block in self.blocks:
+                stack.enter_context(block())
             yield
-        finally:
-            generator.state = now

@@ -35,6 +35,20 @@ def test_vector_norm(backend64, array, ord, dtype):
                 assert F.isdtype(y.dtype, "real floating")
 
 
+@pytest.mark.parametrize("ord", [1.5, 2, 3])
+def test_of_float16_the_sum_does_not_overflow(backend, ord):
+    """Nor is it 0: its powers are of float32; as PyTorch's."""
+    if not hasattr(backend.xp, "float16"):
+        pytest.skip(f"{backend.name} has no float16")
+    for size in (3000.0, 3e-4):
+        x = Variable(backend.asarray([size] * 4, "float16"))
+        y = linalg.vector_norm(x, ord=ord)
+        (g,) = gradients(y, [x])
+        assert y.dtype == g.dtype == x.dtype
+        assert_close(y, np.asarray(size * 4 ** (1 / ord), "float16"), rtol=2e-3)
+        assert_close(g, np.asarray([4 ** (1 / ord - 1)] * 4, "float16"), rtol=2e-3)
+
+
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("ord", ORDERS)
 def test_derivatives_of_vector_norm(backend64, array, ord, dtype):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import Variable, functions as F, gradients
+from xpnet import Variable, functions as F, gradients, to_numpy
 from xpnet.testing import assert_close, check_gradients
 
 X = [[[1.0, -2.0, 3.0], [0.5, 4.0, -1.5]], [[2.5, 0.25, -3.0], [6.0, -0.75, 1.25]]]  # (2, 2, 3)
@@ -24,12 +24,44 @@ def test_reduction(backend64, array, name, axis, keepdims):
     check_gradients(f, array(X))
 
 
+@pytest.mark.parametrize("name", ["sum", "mean", "prod", "max", "min", "var", "std"])
+def test_of_no_array(name):
+    """As all functions: a list is none."""
+    with pytest.raises(TypeError, match="Expected an array or a Variable, got builtins.list"):
+        getattr(F, name)([1.0, 2.0])
+
+
 @pytest.mark.parametrize("name", ["var", "std"])
 def test_correction(backend64, array, name):
     """correction=1 divides by n - 1."""
     f = getattr(F, name)
     expected = getattr(np, name)(np.asarray(X), axis=(0, 2), ddof=1)
     assert_close(f(Variable(array(X)), axis=(0, 2), correction=1), expected, rtol=1e-14)
+
+
+MANY = (0.25, -0.5, 1.0, 3.25)  # their mean is 1, their variance 63/32
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_of_more_numbers_than_float16_can_count(backend, dtype):
+    """100,000: mean, var and std, and their slopes, are rounded formulas; none overflows."""
+    if not hasattr(backend.xp, dtype):
+        pytest.skip(f"{backend.name} has no {dtype}")
+    numbers = np.tile(np.asarray(MANY), 25_000)
+    mean, var, n = 1.0, 63.0 / 32.0, numbers.size
+    slopes = {
+        "mean": (mean, 1.0 + 0.0 * numbers),
+        "var": (var, 2.0 * (numbers - mean)),
+        "std": (var**0.5, (numbers - mean) / var**0.5),
+    }
+    for name, (value, slope) in slopes.items():
+        x = Variable(backend.asarray(numbers, dtype))
+        y = getattr(F, name)(x)
+        (g,) = gradients(y, [x], gy=1024.0)
+        assert y.dtype == g.dtype == x.dtype
+        assert float(y) == pytest.approx(value, rel=0.01)
+        g = to_numpy(backend.xp.astype(g, backend.dtype))
+        assert_close(g, 1024.0 / n * slope, rtol=0.01, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["max", "min"])

@@ -6,6 +6,7 @@ from typing import Any
 from xpnet.autodiff import Function
 from xpnet.functions.declare import axes_of, extension
 from xpnet.functions.statistical import Axis
+from xpnet.functions.wide import in_float32
 from xpnet.namespace import array_namespace
 
 
@@ -33,6 +34,7 @@ class VectorNorm(Function):
 
 
 @extension("linalg")
+@in_float32
 def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Any:
     """The norm of the numbers along `axis`: (sum |x|^ord)^(1/ord).
 

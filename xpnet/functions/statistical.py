@@ -11,6 +11,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import Function
 from xpnet.functions.declare import axes_of, from_front, standard
+from xpnet.functions.wide import in_float32
 from xpnet.namespace import array_namespace, has_dtype
 
 Axis = int | tuple[int, ...] | None
@@ -23,14 +24,13 @@ class _Reduction(Function):
         self.axis, self.keepdims, self.options = axis, keepdims, options
 
     def forward(self, x: Any) -> Any:
-        name = type(self).__name__.lower()
+        name, xp = type(self).__name__.lower(), array_namespace(x)
         axes = axes_of(self.axis, x.ndim, name)
         self.reduced = set(axes)
         self.full = x.shape
         self.kept = tuple(1 if i in self.reduced else n for i, n in enumerate(x.shape))
         axis = None if self.axis is None else axes
-        reduce = getattr(array_namespace(x), name)
-        return reduce(x, axis=axis, keepdims=self.keepdims, **self.options)
+        return getattr(xp, name)(x, axis=axis, keepdims=self.keepdims, **self.options)
 
     def spread(self, gy: Any) -> Any:
         """`gy`, one number for each reduced group, copied to all the group's places."""
@@ -45,7 +45,9 @@ class Sum(_Reduction):
 
 class Mean(_Reduction):
     def backward(self, gy: Any) -> Any:
-        return self.spread(gy / math.prod(self.full[i] for i in self.reduced))
+        n = math.prod(self.full[i] for i in self.reduced)
+        root = 2.0 ** (n.bit_length() // 2)  # exact; and to float16, n itself may be infinite
+        return self.spread(gy / root / (n / root))
 
 
 class Prod(_Reduction):
@@ -175,6 +177,7 @@ def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 @standard
+@in_float32
 def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The variance over `axis`: sum((x - mean)^2) / (n - correction)."""
     if has_dtype(x, "complex floating"):
@@ -186,6 +189,7 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
 
 
 @standard
+@in_float32
 def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The standard deviation over `axis`: the square root of `var`, with its slope inf at 0."""
     variance = var(x, axis=axis, correction=correction, keepdims=keepdims)

@@ -1,9 +1,13 @@
 """Numbers of 16 bits in 32: sums of many need the bits, and the range."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 from xpnet.autodiff import data_of
 from xpnet.namespace import array_namespace, has_dtype
+
+Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 _bits: dict[tuple[type, Any], int] = {}  # of a library's floating-point dtype; 0 of another
 
@@ -27,6 +31,19 @@ def widened(name: str, x: Any) -> Any:
         return x
     xp = array_namespace(x)
     return xp.astype(x, xp.float32)
+
+
+def in_float32(function: Callee) -> Callee:
+    """Decorator: of real numbers of less, the function is computed in float32, and then rounded."""
+    name = function.__name__
+
+    @wraps(function)
+    def wide(x: Any, /, **options: Any) -> Any:
+        full = widened(name, x) if has_dtype(x, "real floating") else x
+        y = function(full, **options)
+        return y if full is x else like(y, x)
+
+    return wide  # type: ignore[return-value]
 
 
 def like(y: Any, x: Any) -> Any:
