@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import GradientError, Parameter, StateError, functions as F, to_numpy
+from xpnet import GradientError, Parameter, StateError, Variable, functions as F, to_numpy
 from xpnet.optimizers import ExponentialMovingAverage
 from xpnet.testing import assert_close
 
@@ -72,6 +72,17 @@ def test_training_goes_on_after_an_evaluation(backend):
     assert to_numpy(model(x)).tobytes() == after.tobytes()
     with average.applied():
         assert_close(model(x), (before + after) / 2, rtol=1e-6)
+
+
+def test_of_a_variable(backend):
+    """As an optimizer, it takes other Variables than Parameters."""
+    x = Variable(backend.asarray(WAY[0]))
+    average = ExponentialMovingAverage([x], 0.5)
+    x.data = backend.asarray(WAY[1])
+    average.update()
+    with average.applied():
+        assert to_numpy(x).tolist() == [2.0, 0.5]
+    assert to_numpy(x).tolist() == WAY[1]
 
 
 def test_a_graph_does_not_outlast_the_exchange(backend):

@@ -8,7 +8,16 @@ import pytest
 
 import xpnet
 from tests.optimizers.cases import CASES, SHAPES, go, parameters
-from xpnet import SGD, Adam, GradientError, Parameter, StateError, functions as F, to_numpy
+from xpnet import (
+    SGD,
+    Adam,
+    GradientError,
+    Parameter,
+    StateError,
+    Variable,
+    functions as F,
+    to_numpy,
+)
 from xpnet.optimizers import BY_NAME, Optimizer, optimizer
 from xpnet.testing import assert_close
 
@@ -64,6 +73,53 @@ def test_empty_and_single_numbers(backend, kind):
     assert tuple(empty.shape) == (0, 3)
     assert tuple(one.shape) == ()
     assert float(one) < 2.0
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_of_16_bits_it_is_the_step_of_float32_rounded(backend, eager, case):
+    """Also where a gradient is 0, and Adam's eps would be; the state is of float32, and loads."""
+    if not hasattr(backend.xp, "float16"):
+        pytest.skip(f"{backend.name} has no float16")
+    full, half = (Parameter(backend.asarray(START, dtype)) for dtype in ("float32", "float16"))
+    made = [case.kind([p], **case.options) for p in (full, half)]
+    for slope in ([0.0, 0.5, 1e-3], [0.0, -0.25, 300.0], [0.0, 1.0, 0.0]):
+        for p, moving in zip((full, half), made, strict=True):
+            p.grad = backend.asarray(slope, "float32" if p is full else "float16")
+            moving.step()
+    assert half.dtype == backend.xp.float16
+    assert_close(half, full, rtol=4e-3, atol=4e-3)
+    again = case.kind([half], **case.options)
+    again.load_state_dict(made[1].state_dict())
+    for moving in (made[1], again):
+        slots = [x for x in moving.state[0].values() if hasattr(x, "dtype")]
+        assert all(x.dtype == backend.dtype for x in slots)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_variables_move_as_parameters_do(case):
+    """An image, say; the array that it was made of stays as it is."""
+    with xpnet.using("numpy") as backend:
+        given = backend.asarray(START)
+        image, p = Variable(given), Parameter(given)
+        for x in (image, p):
+            moving = case.kind([{"params": x}], **case.options)
+            for _ in range(2):
+                moving.zero_grad()
+                F.sum(x * x).backward()
+                moving.step()
+        assert to_numpy(image).tobytes() == to_numpy(p).tobytes()
+        assert given.tolist() == START != to_numpy(p).tolist()
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 3), (2, 3), ()])
+def test_a_gradient_of_another_shape_is_an_error(backend, shape):
+    """Not one that is repeated until it fits."""
+    p = Parameter(backend.asarray(START))
+    p.grad = backend.asarray(np.ones(shape, "float32"))
+    for moving in (SGD([p]), Adam([p])):
+        with pytest.raises(xpnet.ShapeError, match=r"expected a gradient of shape \(3,\), got"):
+            moving.step()
+    assert to_numpy(p).tolist() == START
 
 
 def test_parameters_without_gradient_stay(backend, array):
@@ -195,6 +251,9 @@ def test_wrong_options_are_errors(backend):
             Adam([p], lr=lr)
     with pytest.raises(ValueError, match=r"Adam expected 0 <= betas < 1, got \(0.9, 1.0\)"):
         Adam([p], betas=(0.9, 1.0))
+    for betas in (0.9, (0.9,), (0.9, 0.99, 0.999)):
+        with pytest.raises(ValueError, match="Lion expected two betas, got"):
+            xpnet.Lion([{"params": [p], "betas": betas}])
     with pytest.raises(ValueError, match="SGD expected weight_decay >= 0, got -0.1"):
         SGD([{"params": [p], "weight_decay": -0.1}])
     with pytest.raises(TypeError, match=r"SGD has no option \['momentum'\], but \['decoupled"):
@@ -218,7 +277,10 @@ def test_base_has_no_update(backend):
         lambda p: [p.data],
         lambda p: p,  # its rows
         lambda p: [p * 2.0],
+        lambda p: [Variable(p.data + 1j)],
+        lambda p: [{"params": p * 2.0}],
         lambda p: xpnet.Sequential(xpnet.ReLU()),
+        lambda p: xpnet.Affine(2, 1),
     ],
 )
 def test_what_is_no_parameter_is_refused(backend, array, given):
@@ -306,6 +368,16 @@ def test_taken_up_on_another_library_it_goes_on(backend, case):
     go(again, range(7, 14))
     for p, q in zip(moving.parameters, again.parameters, strict=True):
         assert_close(q, p, rtol=1e-4, atol=1e-6)
+
+
+def test_options_set_to_whole_numbers_take_up_fractions(backend):
+    """What was loaded holds: 0 is not to make 0 of 0.5."""
+    p = Parameter([1.0])
+    state = xpnet.Momentum([{"params": [p], "lr": 0.5}], momentum=0.25).state_dict()
+    moving = xpnet.Momentum([{"params": [p], "lr": 1.0}])
+    moving.defaults["momentum"], moving.groups[0]["lr"] = 0, 1
+    moving.load_state_dict(state)
+    assert (moving.defaults["momentum"], moving.groups[0]["lr"]) == (0.25, 0.5)
 
 
 def test_a_state_that_does_not_fit_is_told_and_changes_nothing(backend):

@@ -68,6 +68,22 @@ def test_gradients_that_share_memory_are_cut_once(backend):
     assert to_numpy(shared).tolist() == [3.0, 4.0]
 
 
+def test_each_gradient_keeps_its_dtype(backend):
+    """The norm of those of 16 bits is taken in float32, where the square of 40,000 is finite."""
+    if not hasattr(backend.xp, "float16"):
+        pytest.skip(f"{backend.name} has no float16")
+    a, b = Parameter(backend.asarray([1.0], "float16")), Parameter(backend.asarray([1.0]))
+    a.grad, b.grad = backend.asarray([4e4], "float16"), backend.asarray([3e4])
+    norm = clip_grad_norm([a, b], 1.0)
+    assert norm.dtype == b.grad.dtype == backend.dtype
+    assert a.grad.dtype == backend.xp.float16
+    assert_close(norm, 5e4, rtol=1e-3)
+    assert_close(a.grad, np.asarray([0.8], "float16"), rtol=1e-3)
+    assert_close(b.grad, [0.6], rtol=1e-3)
+    a.grad = backend.asarray([0.0], "float16")
+    assert float(clip_grad_norm(a, 1.0)) == float(a.grad[0]) == 0.0
+
+
 def test_value(backend, array):
     """Each number for itself; a single parameter will do, as in PyTorch."""
     p = Parameter(backend.asarray([1.0, 1.0, 1.0]))

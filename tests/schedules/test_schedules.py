@@ -107,6 +107,20 @@ def test_by_formula():
     assert [S.per_epoch(S.linear(2), 3)(n) for n in range(7)] == [1.0] * 3 + [0.5] * 3 + [0.0]
 
 
+@pytest.mark.parametrize("options", [{}, {"anneal_strategy": "linear"}, {"three_phase": True}])
+def test_momentum_in_one_cycle_is_pytorchs(options):
+    """One curve more, turned over: of the optimizer's momentum."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
+    moving = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(moving, 1.0, STEPS, **options)
+    bump = S.one_cycle(STEPS, div_factor=math.inf, final_div_factor=1.0, **options)
+    for n in range(STEPS):
+        assert 0.95 - 0.1 * bump(n) == pytest.approx(moving.param_groups[0]["momentum"], rel=1e-9)
+        moving.step()
+        if n < STEPS - 1:
+            scheduler.step()
+
+
 def test_one_cycle_ends_low_and_stays():
     """1 / 25 at first, 1 at the top, 1 / 250000 at the last step and after it."""
     for steps in (2, 3, 10, 100):
@@ -160,7 +174,12 @@ def test_wrong_numbers_are_errors():
         lambda: S.exponential(-1.0),
         lambda: S.one_cycle(10, div_factor=0.0),
         lambda: S.linear(0),
+        lambda: S.linear(5, end=-0.1),
+        lambda: S.linear(5, start=math.nan),
         lambda: S.cosine(-1),
+        lambda: S.cosine(5, end=-1.0),
+        lambda: S.cosine_restarts(5, end=math.inf),
+        lambda: S.warmup(S.constant(), 5, start=-0.5),
         lambda: S.cosine(1.5),
         lambda: S.cosine_restarts(5, mult=0),
         lambda: S.one_cycle(1),
@@ -233,6 +252,7 @@ def test_warmup_by_name():
         ("linear:warmup=-1", r"expected a warm-up shorter than 6 epochs"),
         ("linear:warmup=nan", r"Schedule 'linear:warmup=nan': "),
         ("linear:end=inf", r"expected end to be a number, got 'inf'"),
+        ("linear:end=-1", r"expected end to be a number from 0, got -1.0"),
         ("one-cycle:pct_start=2", r"expected pct_start from 0 to 1, got 2.0"),
     ],
 )

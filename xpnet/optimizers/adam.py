@@ -38,14 +38,9 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
-            parameters,
-            lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            amsgrad=amsgrad,
+            parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad,
             decoupled_weight_decay=decoupled_weight_decay,
-        )
+        )  # fmt: skip
 
     def initial(self, p: Array, o: Options) -> State:
         slots = (*self.slots, "largest") if o["amsgrad"] else self.slots
@@ -117,14 +112,9 @@ class NAdam(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
-            parameters,
-            lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum_decay=momentum_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-        )
+            parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay,
+            momentum_decay=momentum_decay, decoupled_weight_decay=decoupled_weight_decay,
+        )  # fmt: skip
 
     def initial(self, p: Array, o: Options) -> State:
         return super().initial(p, o) | {"product": 1.0}
@@ -175,13 +165,9 @@ class RAdam(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
-            parameters,
-            lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
+            parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay,
             decoupled_weight_decay=decoupled_weight_decay,
-        )
+        )  # fmt: skip
 
     def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
         (b1, b2), t = o["betas"], s["t"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from xpnet.autodiff import Parameter
 from xpnet.backend import array_like
-from xpnet.errors import StateError
+from xpnet.optimizers.base import require_like
 from xpnet.tape import clock
 
 
@@ -85,7 +85,9 @@ class ExponentialMovingAverage:
 
     def _set(self, arrays: list[Any]) -> None:
         for p, x in zip(self.parameters, arrays, strict=True):
-            p.data, p.changed = x, next(clock)  # a graph that has kept p is out of date
+            p.data = x
+            if isinstance(p, Parameter):
+                p.changed = next(clock)  # a graph that has kept p is out of date
 
     def state_dict(self) -> dict[str, Any]:
         """The averages, as "0", "1" and so on, in the order of the parameters, and "updates"."""
@@ -99,17 +101,7 @@ class ExponentialMovingAverage:
         StateError
             It is of other parameters. Then nothing is changed.
         """
-        mine = self.state_dict()
-        if mine.keys() != state.keys():
-            lacking, unknown = (
-                sorted(mine.keys() - state.keys()),
-                sorted(state.keys() - mine.keys()),
-            )
-            raise StateError(f"{self!r}: the state lacks {lacking} and has unknown {unknown}.")
-        for i, a in enumerate(self.averages):
-            expected, given = tuple(a.shape), tuple(state[f"{i}"].shape)
-            if expected != given:
-                raise StateError(f"{self!r}: expected {i} of shape {expected}, got {given}.")
+        require_like(self, self.state_dict(), state)
         self.updates = int(state["updates"])
         self.averages = [array_like(state[f"{i}"], a) for i, a in enumerate(self.averages)]
 

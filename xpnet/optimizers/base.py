@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from xpnet.autodiff import Parameter, Variable
 from xpnet.backend import Array, array_like
-from xpnet.errors import GradientError, StateError
-from xpnet.namespace import array_namespace
+from xpnet.errors import GradientError, ShapeError, StateError
+from xpnet.functions.wide import like, widened
+from xpnet.namespace import array_namespace, has_dtype
 from xpnet.tape import clock
 
 Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
@@ -23,9 +24,11 @@ class Optimizer:
     Parameters
     ----------
     parameters : iterable of Parameter, or of dicts
-        Parameters, or other Variables that require a gradient; each once. Or groups of them, as in
-        PyTorch: `[{"params": body.parameters()}, {"params": head.parameters(), "lr": 0.1}]`. A
-        group may have any option for its own; for the others the optimizer's hold.
+        Parameters, or other Variables that require a gradient (they get copies of their arrays, to
+        be changed in place); each once. Or groups of them, as in PyTorch:
+        `[{"params": body.parameters()}, {"params": head.parameters(), "lr": 0.1}]`. A group may
+        have any option for its own; for the others the optimizer's hold. Those of 16 bits are
+        moved, and their state is kept, in float32.
     lr : float
         The learning rate, greater than 0. It may be changed between steps.
     weight_decay : float
@@ -83,7 +86,8 @@ class Optimizer:
         self.groups: list[Options] = []
         self.parameters: list[Parameter] = []
         self.state: list[State] = []
-        given: list[Any] = list(parameters)
+        self._members: list[tuple[Options, list[tuple[Any, State, bool]]]] = []
+        given: list[Any] = list(parameters) if hasattr(parameters, "__iter__") else [parameters]
         if not given:
             raise ValueError(f"{type(self).__name__} was given no parameters.")
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
@@ -103,14 +107,17 @@ class Optimizer:
             raise TypeError(f"{name} expected a group {{'params': [...], ...}}, got {group!r}.")
         options = dict(group)
         params: Any = options.pop("params")
-        params = [params] if type(params) is Parameter else list(params)
+        params = [params] if isinstance(params, Variable) else list(params)
         if not params:
             raise ValueError(f"{name} was given no parameters in a group.")
-        if not all(isinstance(p, Variable) and p.creator is None for p in params):
+        if not all(
+            isinstance(p, Variable) and p.creator is None and has_dtype(p, "real floating")
+            for p in params
+        ):
             kinds = ", ".join(sorted({type(p).__name__ for p in params}))
             raise TypeError(
                 f"{name} expected Parameters, as model.parameters() gives them, got "
-                f"{kinds} that are none, or that were computed."
+                f"{kinds} that are none, that were computed, or that are not real."
             )
         if len({id(p) for p in [*self.parameters, *params]}) < len(self.parameters) + len(params):
             raise ValueError(f"{name} was given a parameter twice.")
@@ -119,9 +126,15 @@ class Optimizer:
         options = self._checked(options)
         self.groups.append({"params": params, **options})
         self.parameters += params
-        self.state += [{"t": 0} | self.initial(p.data, self.defaults | options) for p in params]
-        states = iter(self.state)  # who moves by which options, found once and not in every step
-        self._members = [(g, [(p, next(states)) for p in g["params"]]) for g in self.groups]
+        members = []  # who moves by which options, found once and not in every step
+        for p in params:
+            if not isinstance(p, Parameter):
+                p.data = array_like(p.data, p.data)
+            x = widened(name, p.data)
+            s = {"t": 0, **self.initial(x, self.defaults | options)}
+            members.append((p, s, x is not p.data))
+        self.state += [s for _, s, _ in members]
+        self._members.append((self.groups[-1], members))
 
     @property
     def lr(self) -> float:
@@ -139,6 +152,8 @@ class Optimizer:
         ------
         GradientError
             None has: `backward` was not called.
+        ShapeError
+            A gradient has another shape than its parameter.
         StateError
             The parameters were moved to another library since this optimizer was made.
         """
@@ -147,20 +162,27 @@ class Optimizer:
             o = self.defaults | group
             o["lr"] = float(o["lr"] * self.factor)
             decay = o["weight_decay"]
-            for p, s in members:
+            for p, s, narrow in members:
                 g = p.grad
                 if g is None:
                     continue
                 if isinstance(g, Variable):
                     g = g.data
-                x = p.data
+                x = own = p.data
                 if slot is not None and type(s[slot]) is not type(x):
                     raise StateError(f"{self!r}: make the optimizer after model.to(...).")
+                if g.shape != x.shape:
+                    shapes = f"{tuple(x.shape)}, got {tuple(g.shape)}"
+                    raise ShapeError(f"{self!r}: expected a gradient of shape {shapes}.")
                 s["t"] += 1
+                if narrow:
+                    x, g = widened("step", x), widened("step", g)
                 if decay:
                     x, g = self.decayed(x, g, o)
-                p.data = update(x, g, s, o)
-                p.changed = next(clock)  # a graph that has kept it as it was is out of date
+                x = update(x, g, s, o)
+                p.data = like(x, own) if narrow else x
+                if isinstance(p, Parameter):
+                    p.changed = next(clock)  # a graph that has kept it as it was is out of date
                 moved = True
         if not moved:
             raise GradientError("No parameter has a gradient: call loss.backward() before step().")
@@ -201,6 +223,8 @@ class Optimizer:
         for name, value in options.items():
             several = isinstance(value, (tuple, list))
             xs = [x if isinstance(x, bool) else float(x) for x in (value if several else [value])]
+            if name == "betas" and len(xs) != 2:
+                raise ValueError(f"{type(self).__name__} expected two betas, got {value}.")
             least, most = 0.0, 1.0 if name in BELOW_ONE else math.inf
             if not all(least <= x < most for x in xs) or (name == "lr" and xs == [0.0]):
                 range_ = f"0 <= {name} < 1" if name in BELOW_ONE else f"{name} >= 0"
@@ -246,28 +270,19 @@ class Optimizer:
             raise StateError(f"{self!r}: the state is of {', '.join(others) or 'no optimizer'}.")
         if state[name] != mine[name]:
             raise StateError(f"{self!r} has {mine[name]} parameters, the state {state[name]}.")
-        if mine.keys() != state.keys():
-            lacking, unknown = (
-                sorted(mine.keys() - state.keys()),
-                sorted(state.keys() - mine.keys()),
-            )
-            raise StateError(f"{self!r}: the state lacks {lacking} and has unknown {unknown}.")
-        for key, x in mine.items():
-            expected, given = (tuple(getattr(v, "shape", ())) for v in (x, state[key]))
-            if expected != given:
-                raise StateError(f"{self!r}: expected {key} of shape {expected}, got {given}.")
+        require_like(self, mine, state)
         self.factor = float(state["factor"])
         for options, name, path in self._options():
             value = options[name]
             if isinstance(value, tuple):
                 options[name] = tuple(float(state[f"{path}.{i}"]) for i in range(len(value)))
             else:
-                options[name] = type(value)(state[path])
+                options[name] = (bool if isinstance(value, bool) else float)(state[path])
         for i, s in enumerate(self.state):
             for name, x in s.items():
                 value = state[f"{i}.{name}"]
-                number = isinstance(x, (int, float))
-                s[name] = type(x)(value) if number else array_like(value, self.parameters[i].data)
+                number, p = isinstance(x, (int, float)), self.parameters[i].data
+                s[name] = type(x)(value) if number else array_like(value, widened(name, p))
 
     def _options(self) -> Iterator[tuple[Options, str, str]]:
         """Each option: the dict that it stands in, its name there, and its name in a state."""
@@ -277,3 +292,14 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr:g})"
+
+
+def require_like(owner: Any, mine: dict[str, Any], state: dict[str, Any]) -> None:
+    """StateError unless the state has the names of the owner's, and arrays of the same shapes."""
+    if mine.keys() != state.keys():
+        lacking, unknown = sorted(mine.keys() - state.keys()), sorted(state.keys() - mine.keys())
+        raise StateError(f"{owner!r}: the state lacks {lacking} and has unknown {unknown}.")
+    for key, x in mine.items():
+        expected, given = (tuple(getattr(v, "shape", ())) for v in (x, state[key]))
+        if expected != given:
+            raise StateError(f"{owner!r}: expected {key} of shape {expected}, got {given}.")

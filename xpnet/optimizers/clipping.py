@@ -7,14 +7,15 @@ optimizer.step()
 
 from collections.abc import Iterable
 
-from xpnet.autodiff import Parameter, data_of
+from xpnet.autodiff import Variable, data_of
 from xpnet.backend import Array
 from xpnet.errors import GradientError
+from xpnet.functions.wide import like
 from xpnet.namespace import array_namespace
 
 
 def clip_grad_norm(
-    parameters: Iterable[Parameter] | Parameter, max_norm: float, norm_type: float = 2.0
+    parameters: Iterable[Variable] | Variable, max_norm: float, norm_type: float = 2.0
 ) -> Array:
     """Scale all gradients by one number, so that together they are no longer than `max_norm`.
 
@@ -33,8 +34,8 @@ def clip_grad_norm(
     Returns
     -------
     array, shape ()
-        The norm before, on the device. It is infinite or NaN where a gradient is; then no clipping
-        helps.
+        The norm before, on the device; of 16 bits, in float32. It is infinite or NaN where a
+        gradient is; then no clipping helps.
 
     Raises
     ------
@@ -53,15 +54,16 @@ def clip_grad_norm(
     moved = _with_gradient(parameters)
     xp = array_namespace(*(p.data for p in moved))
     grads = [data_of(p.grad) for p in moved]
-    norms = [xp.linalg.vector_norm(g, ord=norm_type) for g in grads]
+    wide = [xp.astype(g, xp.result_type(g, xp.float32), copy=False) for g in grads]
+    norms = [xp.linalg.vector_norm(g, ord=norm_type) for g in wide]
     norm = xp.linalg.vector_norm(xp.stack(norms), ord=norm_type)
     factor = xp.minimum(float(max_norm) / (norm + 1e-6), 1.0)
     for p, g in zip(moved, grads, strict=True):
-        p.grad = g * factor  # a new array: gradients may share memory
+        p.grad = like(g * factor, g)  # a new array: gradients may share memory
     return norm
 
 
-def clip_grad_value(parameters: Iterable[Parameter] | Parameter, clip_value: float) -> None:
+def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float) -> None:
     """Bring every number of every gradient into -clip_value ... clip_value.
 
     Parameters
@@ -86,8 +88,8 @@ def clip_grad_value(parameters: Iterable[Parameter] | Parameter, clip_value: flo
         p.grad = array_namespace(g).clip(g, -limit, limit)
 
 
-def _with_gradient(parameters: Iterable[Parameter] | Parameter) -> list[Parameter]:
-    given = [parameters] if isinstance(parameters, Parameter) else parameters
+def _with_gradient(parameters: Iterable[Variable] | Variable) -> list[Variable]:
+    given = [parameters] if isinstance(parameters, Variable) else parameters
     moved = [p for p in given if p.grad is not None]
     if not moved:
         raise GradientError("No parameter has a gradient to clip: call loss.backward() before.")

@@ -56,13 +56,9 @@ class Momentum(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
-            parameters,
-            lr,
-            momentum=momentum,
-            dampening=dampening,
-            weight_decay=weight_decay,
+            parameters, lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
             decoupled_weight_decay=decoupled_weight_decay,
-        )
+        )  # fmt: skip
 
     def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
         v = s["v"]

@@ -35,13 +35,9 @@ class LAMB(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(
-            parameters,
-            lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
+            parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay,
             decoupled_weight_decay=False,
-        )
+        )  # fmt: skip
 
     def decayed(self, p: Array, g: Array, o: Options) -> tuple[Array, Array]:
         return p, g  # the decay is part of the direction

@@ -31,14 +31,10 @@ class AdaGrad(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
-            parameters,
-            lr,
-            eps=eps,
-            lr_decay=lr_decay,
-            initial_accumulator_value=initial_accumulator_value,
-            weight_decay=weight_decay,
+            parameters, lr, eps=eps, lr_decay=lr_decay,
+            initial_accumulator_value=initial_accumulator_value, weight_decay=weight_decay,
             decoupled_weight_decay=decoupled_weight_decay,
-        )
+        )  # fmt: skip
 
     def initial(self, p: Array, o: Options) -> State:
         return {"s": array_namespace(p).full_like(p, o["initial_accumulator_value"])}
@@ -83,15 +79,9 @@ class RMSProp(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
-            parameters,
-            lr,
-            alpha=alpha,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            centered=centered,
-            decoupled_weight_decay=decoupled_weight_decay,
-        )
+            parameters, lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum,
+            centered=centered, decoupled_weight_decay=decoupled_weight_decay,
+        )  # fmt: skip
 
     def initial(self, p: Array, o: Options) -> State:
         slots = ("s", *(["m"] if o["centered"] else []), *(["v"] if o["momentum"] else []))
@@ -144,13 +134,9 @@ class Adadelta(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
-            parameters,
-            lr,
-            rho=rho,
-            eps=eps,
-            weight_decay=weight_decay,
+            parameters, lr, rho=rho, eps=eps, weight_decay=weight_decay,
             decoupled_weight_decay=decoupled_weight_decay,
-        )
+        )  # fmt: skip
 
     def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
         sqrt, rho, eps, square, u = array_namespace(p).sqrt, o["rho"], o["eps"], s["s"], s["u"]

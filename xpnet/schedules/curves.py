@@ -36,6 +36,7 @@ def exponential(gamma: float) -> Schedule:
 def linear(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
     """From `start` to `end` on a line, in `steps` steps; then it stays. PyTorch's LinearLR."""
     at_least(1, steps=steps)
+    _not_negative(start=start, end=end)
     return lambda n: start + (end - start) * (min(n, steps) / steps)
 
 
@@ -47,6 +48,7 @@ def cosine(steps: int, end: float = 0.0) -> Schedule:
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
     """
     at_least(1, steps=steps)
+    _not_negative(end=end)
     return lambda n: _wave(1.0, end, min(n, steps) / steps)
 
 
@@ -65,6 +67,7 @@ def cosine_restarts(steps: int, mult: int = 1, end: float = 0.0) -> Schedule:
         What each comes near; the step after its last is 1 again.
     """
     at_least(1, steps=steps, mult=mult)
+    _not_negative(end=end)
 
     def schedule(n: int) -> float:
         length = steps
@@ -87,7 +90,12 @@ def one_cycle(
 ) -> Schedule:
     """From 1 / div_factor up to 1, and down to almost nothing at step steps - 1. Then it stays.
 
-    PyTorch's OneCycleLR, without its cycle of the momentum; the optimizer's lr is the `max_lr`.
+    PyTorch's OneCycleLR; the optimizer's lr is the `max_lr`. That of the momentum, as there, is
+    another curve: from 0.95 down to 0.85 where the rate is highest, and up again. To be set before
+    step n (for Adam, in betas), by a callback's `on_step` say, with n the trainer's `steps`:
+
+        bump = one_cycle(steps, div_factor=math.inf, final_div_factor=1.0)  # 0, up to 1, and to 0
+        optimizer.defaults["momentum"] = 0.95 - 0.1 * bump(n)
 
     Smith and Topin, "Super-convergence: very fast training of neural networks using large learning
     rates", 2018.
@@ -150,6 +158,7 @@ def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedu
     """
     at_least(0, steps=steps)
     first = 1.0 / (steps + 1) if start is None else start
+    _not_negative(start=first)
 
     def warmed(n: int) -> float:
         if n < steps:
