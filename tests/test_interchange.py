@@ -49,6 +49,22 @@ def test_names_and_shapes_are_pytorchs(backend):
     assert {name: tuple(x.shape) for name, x in state.items()} == NAMES
 
 
+def test_what_a_subclass_adds_is_there_too(backend):
+    """An Affine's own parameters are renamed, others are as they are called."""
+
+    class LowRank(Affine):
+        def __init__(self):
+            super().__init__(4, 3, bias=False)
+            self.down, self.up = Affine(4, 1, bias=False), Parameter(self.W[:1, :].data)
+
+    state = torch_state_dict(LowRank())
+    shapes = {name: tuple(x.shape) for name, x in state.items()}
+    assert shapes == {"weight": (3, 4), "down.weight": (1, 4), "up": (1, 3)}
+    other = LowRank()
+    load_torch_state_dict(other, {name: 0.0 * x + 2.0 for name, x in state.items()})
+    assert all((xpnet.to_numpy(p) == 2.0).all() for p in other.parameters())
+
+
 def test_there_and_back_is_bit_for_bit(backend):
     """Copies, so that later steps of the one do not move the other."""
     ours, other = Net(), Net()

@@ -1,5 +1,7 @@
 """A layer that is watched computes the same, and forgets that it was."""
 
+import copy
+
 import pytest
 
 import xpnet
@@ -23,6 +25,25 @@ def test_each_call_is_told_and_gradients_flow(backend, array):
     model(array([[1.0, 2.0]]))
     assert len(seen) == 5
     assert all("_text" not in vars(layer) for layer in model.sublayers())
+
+
+def test_gradients_flow_through_the_forward_of_a_watched_layer(backend, array):
+    """Also where its text asks that of the class above."""
+    model = xpnet.Residual(xpnet.Affine(2, 2, rng=0))
+    with watching(model.sublayers(), lambda *_: None):
+        y = model.forward(array([[1.0, 2.0]]))
+    xpnet.functions.sum(y).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_a_copy_of_a_watched_layer_is_not_watched(backend, array):
+    """What a callback copies is what was learned."""
+    model, seen = xpnet.MLP(2, 3, 1, rng=0), []
+    with watching(model.sublayers(), lambda *_: seen.append(1)):
+        again = copy.deepcopy(model)
+    assert again(array([[1.0, 2.0]])).shape == (1, 1)
+    assert again.forward(array([[1.0, 2.0]])).shape == (1, 1)
+    assert not seen
 
 
 def test_an_error_leaves_no_watcher(array, backend):

@@ -351,7 +351,10 @@ def array_like(x: Any, model: Array) -> Array:
     xp, device = compat.array_namespace(model), compat.device(model)
     near = type(x) is type(model) and compat.device(x) == device  # no way round by the host
     with device if compat.is_cupy_array(model) else nullcontext():
-        return xp.asarray(x if near else to_numpy(x), dtype=model.dtype, device=device, copy=True)
+        if near:
+            return xp.asarray(x, dtype=model.dtype, device=device, copy=True)
+        # Copied on the host: PyTorch will not copy and cast an array of no dimensions at once.
+        return xp.asarray(to_numpy(x).copy(), dtype=model.dtype, device=device)
 
 
 def scatter_add(x: Array, indices: Array, values: Array) -> Array:

@@ -110,10 +110,10 @@ def _born(host: Any) -> Array:
 
 def _fans(shape: Shape) -> tuple[int, int]:
     """How many numbers go into an output, and how many outputs an input goes into."""
-    if len(shape) < 2 or 0 in shape:
+    if len(shape) < 2 or min(shape) < 1:
         raise ShapeError(
             f"Expected a weight of shape (in_features, out_features), or a kernel of shape "
-            f"(outputs, channels, *lengths), none of them 0, got {shape}."
+            f"(outputs, channels, *lengths), all of them 1 or more, got {shape}."
         )
     if len(shape) == 2:
         return shape

@@ -120,16 +120,15 @@ def _entries(value: Any, name: str = "", theirs: str = "") -> Iterator[Entry]:
     """Each tensor under its names, parameters before buffers within a layer, as in PyTorch."""
     if isinstance(value, (Parameter, Buffer)):
         yield Entry(name, theirs, value, False)
-    elif isinstance(value, Affine):
-        for own, other in AFFINE.items():
-            if (tensor := getattr(value, own)) is not None:
-                yield Entry(_join(name, own), _join(theirs, other), tensor, own == "W")
     elif isinstance(value, (Layer, dict, list, tuple)):
         items = vars(value) if isinstance(value, Layer) else value
         items = items if isinstance(items, dict) else dict(enumerate(items))
+        renamed = AFFINE if isinstance(value, Affine) else {}
         for key, item in items.items():
             plain = isinstance(value, Sequential) and key == "layers"
-            yield from _entries(item, _join(name, key), theirs if plain else _join(theirs, key))
+            other = theirs if plain else _join(theirs, renamed.get(key, key))
+            for entry in _entries(item, _join(name, key), other):
+                yield entry._replace(transposed=True) if renamed and key == "W" else entry
 
 
 def _join(path: str, key: Any) -> str:

@@ -44,7 +44,7 @@ def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
     try:
         for layer in watched:
             text = layer._text  # noqa: SLF001 - what a call of it runs
-            vars(layer).update(dict.fromkeys(OWN, partial(call, layer, text)))
+            vars(layer).update(_text=partial(call, layer, text), forward=layer.__call__)
         yield
     finally:
         for layer, own in zip(watched, before, strict=True):

@@ -83,8 +83,14 @@ def test_softmax_cross_entropy_refuses_what_does_not_fit(backend, array):
         F.softmax_cross_entropy(x, array([[2], [1], [0], [2]]))
     with pytest.raises(TypeError, match=r"expected integer class numbers, got .*float32"):
         F.softmax_cross_entropy(x, array([2.0, 1.0, 0.0, 2.0]))
-    with pytest.raises(TypeError, match="Expected an array or a Variable, got builtins.list"):
-        F.softmax_cross_entropy(x, [2, 1, 0, 2])
+    images = array([[[1.0, 2.0]] * 3])
+    with pytest.raises(ShapeError, match=r"got \(1, 2\). The classes are the last axis of x: F.m"):
+        F.softmax_cross_entropy(images, array([[0, 1]]))
+    for x_given, t in ((x, [2, 1, 0, 2]), ([[1.0, 2.0]], array([0])), (x, 1)):
+        with pytest.raises(TypeError, match="Expected an array or a Variable, got builtins"):
+            F.softmax_cross_entropy(x_given, t)
+    with pytest.raises(TypeError, match="binary_cross_entropy expected floating-point numbers"):
+        F.binary_cross_entropy(array([0, 1]), array([0, 1]))
     with pytest.raises(TypeError, match="expected floating-point numbers, got .*int"):
         F.softmax_cross_entropy(array([[1, 2]]), array([0]))
 
@@ -192,6 +198,46 @@ def test_weighted_class_number_out_of_range_is_infinite(backend, array, label):
         assert to_numpy(F.softmax_cross_entropy(array(SCORES), t, **options)) == math.inf
 
 
+@pytest.mark.parametrize("options", [{}, {"weight": WEIGHT}, {"label_smoothing": 0.1}])
+def test_rows_that_are_ignored_do_not_count(backend64, array, order, options):
+    """The loss is that of the others alone, in any shape, and of bytes too; theirs is the gradient."""
+    options = {k: array(v) if k == "weight" else v for k, v in options.items()}
+    x = array([SCORES, SCORES])
+    t = array([[-100, *CLASSES[1:]], [-100] * 4])
+    loss = F.softmax_cross_entropy(x, t, **options, ignore_index=-100)
+    of_others = F.softmax_cross_entropy(x[0, 1:, :], array(CLASSES[1:]), **options)
+    assert_close(loss, of_others, rtol=1e-13)
+    check_gradients(
+        lambda x: F.softmax_cross_entropy(x, t, **options, ignore_index=-100), x, order=order
+    )
+    signed = array([-100, *CLASSES[1:]], backend64.xp.int8)
+    loss = F.softmax_cross_entropy(x[0, ...], signed, **options, ignore_index=-100)
+    assert_close(loss, of_others, rtol=1e-13)
+    unsigned = array(CLASSES, backend64.xp.uint8)  # of which none is -100, nor 156
+    loss = F.softmax_cross_entropy(x[0, ...], unsigned, **options, ignore_index=-100)
+    assert_close(loss, F.softmax_cross_entropy(x[0, ...], unsigned, **options), rtol=1e-13)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": WEIGHT}, {"label_smoothing": 0.1}])
+def test_a_batch_of_ignored_rows_teaches_nothing(backend, array, options):
+    """It costs nothing, and its gradient is 0, not nan, which would end a training."""
+    options = {k: array(v) if k == "weight" else v for k, v in options.items()}
+    x = Variable(array(SCORES))
+    loss = F.softmax_cross_entropy(x, array([-1] * 4), **options, ignore_index=-1)
+    loss.backward()
+    assert to_numpy(loss) == 0.0
+    assert (to_numpy(x.grad) == 0.0).all()
+
+
+def test_ignored_rows_hide_no_other_mistake(backend, array):
+    """A number outside is inf, not ignored; rows have no index."""
+    x = array(SCORES)
+    loss = F.softmax_cross_entropy(x, array([0, -1, 3, 1]), ignore_index=-1)
+    assert to_numpy(loss) == math.inf
+    with pytest.raises(TypeError, match="expected class numbers with an ignore_index"):
+        F.softmax_cross_entropy(x, x, ignore_index=1)
+
+
 def test_weights_do_not_widen_the_loss(backend, array):
     """float32 stays float32; integer weights count as numbers."""
     x, t = array(SCORES), array(CLASSES)
@@ -297,6 +343,7 @@ def test_cross_entropies_agree_with_torch(dtype, n, classes, smoothing, weighted
     rows = rng.dirichlet(np.ones(classes), n).astype(dtype)
     t, q = rng.integers(0, classes, n), rng.uniform(size=(n, classes)).astype(dtype)
     w, v = rng.uniform(0.5, 2.0, (2, classes)).astype(dtype)
+    some = int(t[0]) - 1  # never all
 
     def given(value):
         return value if weighted else None
@@ -308,6 +355,12 @@ def test_cross_entropies_agree_with_torch(dtype, n, classes, smoothing, weighted
         (
             lambda x, s: F.softmax_cross_entropy(x, t, given(w), smoothing),
             lambda x, s: T.cross_entropy(x, torch.tensor(t), tensor(w), label_smoothing=smoothing),
+        ),
+        (
+            lambda x, s: F.softmax_cross_entropy(x, t, given(w), smoothing, some),
+            lambda x, s: T.cross_entropy(
+                x, torch.tensor(t), tensor(w), label_smoothing=smoothing, ignore_index=some
+            ),
         ),
         (
             lambda x, s: F.softmax_cross_entropy(x, rows, given(w), smoothing),

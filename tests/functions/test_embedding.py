@@ -44,6 +44,8 @@ def test_integers_of_any_size(backend, array, dtype):
     """Bytes, as labels are often stored."""
     x = array([2, 1], getattr(backend.xp, dtype))
     assert_close(F.embedding(x, array(TABLE)), [TABLE[2], TABLE[1]])
+    table = [[float(i)] for i in range(300)]  # more rows than a byte can count
+    assert_close(F.embedding(x, array(table), padding_idx=299), [[2.0], [1.0]])
 
 
 def test_one_number_and_none(backend, array):

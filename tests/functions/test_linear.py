@@ -38,6 +38,14 @@ def test_linear_of_an_empty_batch(backend, array, xp):
     assert_close(b.grad, [0.0])
 
 
+@pytest.mark.parametrize("shape", [(2,), (2, 2, 2)])
+def test_weights_that_are_no_matrix_are_an_error(backend, array, shape):
+    """Not a product whose derivative would be another's; that is `matmul`."""
+    W = array(np.ones(shape).tolist())
+    with pytest.raises(xpnet.ShapeError, match=r"linear expected W of shape \(in_.* got \(2,"):
+        F.linear(Variable(array([[1.0, 2.0], [3.0, 4.0]])), W)
+
+
 def test_linear_of_two_libraries_is_an_error():
     """NumPy's matmul would take the other library's array for its own."""
     strict = pytest.importorskip("array_api_strict", reason="the other library")

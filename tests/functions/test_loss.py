@@ -35,6 +35,8 @@ def test_targets_do_not_broadcast(backend, array, loss):
         getattr(F, loss)(array([[0.5], [0.5], [0.5]]), array([1.0, 0.0, 1.0]))
     with pytest.raises(TypeError, match="Expected an array or a Variable, got builtins.list"):
         getattr(F, loss)(array([0.5]), [1.0])
+    with pytest.raises(ShapeError, match=rf"{loss} expected .* \(1,\), got \(\)\. Reshape"):
+        getattr(F, loss)(array([0.5]), 1.0)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from xpnet import (
     gradients,
     no_grad,
     to_numpy,
+    tree,
     using,
 )
 from xpnet.layers import Buffer
@@ -80,15 +81,15 @@ def test_called_and_step_by_step_agree(backend64, array, name):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_float32_stays_float32(backend, array, name):
+def test_float32_stays_float32(backend, array, traced, name):
     """Values and gradients have the dtype of the data; on `no_float64` anything else raises."""
     layer = LAYERS[name]()
-    xs = [array(x) for x in inputs_of(name)]
-    y = layer.forward(*xs)
-    dx = layer.backward(1.0)
-    dx = dx[0] if isinstance(dx, tuple) else dx
-    assert y.dtype == dx.dtype == backend.dtype
-    assert all(p.grad.dtype == backend.dtype for p in layer.parameters())
+
+    def step(*xs):
+        return layer.forward(*xs), layer.backward(1.0), [p.grad for p in layer.parameters()]
+
+    for x in tree.leaves(traced(step, *(array(x) for x in inputs_of(name)))):
+        assert x.dtype == backend.dtype
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -169,6 +170,23 @@ def test_forward_inside_a_layer_records(backend, array):
     assert_close(layer.first.W.grad, expected)
 
 
+class Sum(Layer):
+    """Of two inputs, each through a sublayer's forward."""
+
+    def __init__(self):
+        self.first, self.second = Affine(3, 1, rng=0), Affine(3, 1, rng=1)
+
+    def forward(self, x, z):
+        return self.first.forward(x) + self.second.forward(z)
+
+
+def test_forward_of_a_variable_and_an_array_records_both(backend, array):
+    """The array's way through the sublayer is no lesson of its own."""
+    layer = Sum()
+    F.sum(layer.forward(Variable(array(X)), array(X))).backward()
+    assert_close(layer.second.W.grad, layer.first.W.grad)
+
+
 def test_integers_have_no_gradient(backend, array):
     """Of an array and class numbers, backward gives the array's gradient alone."""
 
@@ -242,6 +260,8 @@ def test_load_state_dict_refuses_what_does_not_fit(backend):
     W, b = to_numpy(layer.W) * 0, to_numpy(layer.b)
     with pytest.raises(StateError, match=r"lacks \['b'\] and has unknown \['c'\]"):
         layer.load_state_dict({"W": W, "c": b})
+    with pytest.raises(StateError, match=r"unknown \['bias', 'weight'\]. .* see xpnet.interchange"):
+        layer.load_state_dict({"weight": W, "bias": b})
     with pytest.raises(
         StateError, match=r"Affine\(3 -> 2\): expected b of shape \(2,\), got \(3,\)"
     ):
@@ -256,6 +276,15 @@ def test_load_state_dict_copies(backend):
     source[:] = 0.0
     assert_close(layer.W, [[1.0], [2.0], [3.0]])
     assert layer.W.dtype == backend.dtype
+
+
+def test_load_state_dict_casts_single_numbers_too(backend):
+    """As the count of a BatchNorm that learned on JAX, in 32 bits."""
+    layer = xpnet.BatchNorm1d(2)
+    for count in (np.asarray(3, "int32"), np.asarray(3.0)):
+        layer.load_state_dict(layer.state_dict() | {"num_batches_tracked": count})
+        assert int(layer.num_batches_tracked.data) == 3
+        assert "int" in str(layer.num_batches_tracked.data.dtype)
 
 
 @pytest.mark.parametrize("target", ["numpy", "array_api_strict:device2"])
@@ -295,8 +324,25 @@ def test_reprs():
     ]
     assert repr(Affine(2, 1, bias=False, rng=0)) == "Affine(2 -> 1, bias=False)"
     assert repr(Softmax(axis=1)) == "Softmax(axis=1)"
-    assert repr(Nest()) == "Nest()"
+    assert repr(Sequential()) == "Sequential()"
     assert xpnet.__version__.count(".") == 2
+
+
+def test_the_repr_of_a_layer_of_ones_own_shows_the_layers_in_it(backend):
+    """By name, those of lists and dicts too; what is within those is theirs to show."""
+    nest = Nest()
+    nest.last = Sequential(ReLU(), Sequential())
+    assert repr(nest).splitlines() == [
+        "Nest(",
+        "  stack.0=Affine(2 -> 2)",
+        "  stack.1.inner=Affine(2 -> 1)",
+        "  again.0=Affine(2 -> 2)",
+        "  last=Sequential(",
+        "    ReLU()",
+        "    Sequential()",
+        "  )",
+        ")",
+    ]
 
 
 class Halves(Layer):
@@ -307,6 +353,33 @@ class Halves(Layer):
 
     def forward(self, x, *, shift=0.0):
         return x * self.factor, x + shift
+
+
+def test_forward_may_come_from_a_class_that_is_no_layer(backend, array):
+    """Called and step by step; a Layer without a forward stands in no other's way."""
+
+    class Doubles:
+        def forward(self, x):
+            return 2.0 * x
+
+    class Named(Layer):
+        pass
+
+    class Mixed(Doubles, Named):
+        pass
+
+    class Below(Named, ReLU):
+        pass
+
+    x = array([3.0])
+    with pytest.raises(NotImplementedError, match="Named defines no forward"):
+        Named()(x)
+    for layer, slope in ((Mixed(), 2.0), (Below(), 1.0)):
+        y = layer.forward(x)
+        assert not isinstance(y, Variable)
+        assert_close(y, [3.0 * slope])
+        assert_close(layer.backward(array([1.0])), [slope])
+        assert_close(layer(Variable(x)), y)
 
 
 def test_several_outputs_go_forward_and_back(backend, array):
@@ -395,11 +468,17 @@ def test_several_gradients_must_have_the_outputs_shapes(backend, array):
     with pytest.raises(xpnet.ShapeError, match=r"Expected gy of shape \(2,\), got \(2, 1\)"):
         layer.backward((array([[1.0], [1.0]]), array([1.0, 1.0])))
     assert_close(layer.backward((array([1.0, 1.0]), None)), [2.0, 2.0])
+    for dout in (array([1.0, 1.0]), 1.0, (array([1.0, 1.0]),), (None, None)):
+        with pytest.raises(GradientError, match=r"Halves\(\).backward expected a tuple of 2 grad"):
+            layer.backward(dout)
 
 
 def test_an_array_by_name_would_lose_its_gradient(backend, array):
     with pytest.raises(TypeError, match="pass x by position"):
         Affine(2, 1, rng=0).forward(x=array([[1.0, 2.0]]))
+    x, shift = Variable(array([1.0, 2.0])), Variable(array([3.0, 5.0]))
+    F.sum(Scaled().forward(x, shift=shift)).backward()  # the tape does
+    assert_close(shift.grad, [1.0, 1.0])
 
 
 def test_a_layer_is_pickled_without_its_last_step(backend):

@@ -1,9 +1,43 @@
-"""Residual: the sum of two ways, and the error where they do not meet."""
+"""Sequential as a list of layers; Residual: two ways that meet, and the error where not."""
 
 import pytest
 
 from xpnet import MLP, Affine, ReLU, Residual, Sequential, ShapeError, functions as F
 from xpnet.testing import assert_close
+
+
+def test_sequential_is_a_list_of_its_layers(backend, array):
+    """Slices are networks, as in PyTorch; what was trained is in both."""
+    model = MLP(2, [3, 4], 1, rng=0)
+    features = model[:-1]
+    assert type(features) is Sequential
+    assert features(array([[1.0, 2.0]])).shape == (1, 4)
+    assert features[0] is model[0]
+    features.append(Affine(4, 2))
+    features.insert(0, ReLU())
+    features[1] = Affine(2, 3)
+    del features[2]
+    features += [ReLU()]
+    assert [type(layer).__name__ for layer in features] == [
+        "ReLU", "Affine", "Affine", "ReLU", "Affine", "ReLU",
+    ]  # fmt: skip
+    assert len(model) == 5
+    assert features.pop() not in model
+    features[-2:] = [ReLU(), ReLU(), model[-1]]
+    assert features[-1] in model
+    assert len(features) == 6
+    assert len(Residual(ReLU(), ReLU(), shortcut=ReLU())[:1]) == 1
+
+
+def test_what_is_put_into_a_sequential_must_be_a_layer(backend):
+    model = Sequential(ReLU())
+    with pytest.raises(TypeError, match="Sequential expected layers, got a function"):
+        model.append(F.relu)
+    with pytest.raises(TypeError, match="Sequential expected layers, got a type"):
+        model[0] = ReLU
+    with pytest.raises(TypeError, match="Sequential expected layers, got a str"):
+        model[:] = "ab"
+    assert len(model) == 1
 
 
 def test_residual_adds_what_went_in(backend, array):

@@ -32,6 +32,8 @@ def test_affine_names_what_does_not_fit(backend, array):
         TypeError, match=r"\(3 -> 2\) expected x of shape \(batch, 3\), got a list; "
     ):
         layer([[1.0, 2.0, 3.0]])
+    with pytest.raises(TypeError, match=r"got a tuple; of the outputs of a layer .*, take one"):
+        Sequential(xpnet.LSTM(2, 3), layer)(array([[[1.0, 2.0]]]))
     with pytest.raises(TypeError, match=r"Affine\(3 -> 2\) expected .*float32, got .*int"):
         layer(array([[1, 2, 3]]))
 
@@ -73,10 +75,10 @@ def test_unknown_names_are_errors():
         Affine(2, 2, weight="huge")
 
 
-@pytest.mark.parametrize("sizes", [(0, 3), (3, 0)])
+@pytest.mark.parametrize("sizes", [(0, 3), (3, 0), (-1, 2)])
 def test_affine_of_no_features_is_an_error(sizes):
-    """A width of 0 is a mistake."""
-    with pytest.raises(ShapeError, match="none of them 0"):
+    """A width of 0 is a mistake, and one below it."""
+    with pytest.raises(ShapeError, match="all of them 1 or more"):
         Affine(*sizes)
 
 
@@ -101,3 +103,35 @@ def test_the_initializer_of_an_mlp_suits_its_activation(activation, variance):
 
 def test_an_mlps_width_may_be_numpys(backend):
     assert MLP(3, np.int64(4), 2)[0].W.shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, half: xpnet.Dropout(half)(x),
+        lambda x, half: xpnet.LeakyReLU(half)(x),
+        lambda x, half: xpnet.ELU(half)(x),
+        lambda x, half: xpnet.Softplus(half, half)(x),
+        lambda x, half: xpnet.functions.hinge_loss(x, 0.0 * x + 1.0, half),
+        lambda x, half: xpnet.functions.huber_loss(x, 2.0 * x, half),
+        lambda x, half: xpnet.functions.softmax_cross_entropy(x, x, label_smoothing=half),
+    ],
+    ids=["dropout", "leaky", "elu", "softplus", "hinge", "huber", "smoothing"],
+)
+def test_options_may_be_numpys_numbers(use):
+    """As np.linspace gives them: float32 stays float32, and the values are those of a float."""
+    with xpnet.using("numpy") as backend:
+        x = backend.asarray([[1.0, -2.0], [3.0, 0.5]])
+        xpnet.manual_seed(0)
+        y = use(xpnet.Variable(x), np.float64(0.5))
+        xpnet.manual_seed(0)
+        assert y.dtype == backend.dtype
+        assert_close(y, use(x, 0.5), rtol=1e-6)
+
+
+def test_running_averages_of_numpys_momentum_stay_float32():
+    with xpnet.using("numpy") as backend:
+        layer = xpnet.BatchNorm1d(2, momentum=np.float64(0.5))
+        layer(backend.asarray([[1.0, 2.0], [3.0, 4.0]]))
+        assert layer.running_mean.data.dtype == layer.running_var.data.dtype == backend.dtype
+        assert_close(layer.running_mean.data, [1.0, 1.5])

@@ -21,6 +21,8 @@ from xpnet.testing import assert_close
         (Reshape(2, -1, 3), (5, 12), (5, 2, 2, 3)),
         (Reshape(2, -1), (0, 6), (0, 2, 3)),
         (Reshape(), (3, 1), (3,)),
+        (Reshape((3, 4)), (2, 12), (2, 3, 4)),  # as Keras writes it
+        (Reshape([-1]), (2, 3, 4), (2, 12)),
     ],
     ids=str,
 )

@@ -27,7 +27,7 @@ class Sigmoid(Function):
 
 class LeakyReLU(Function):
     def __init__(self, slope: float) -> None:
-        self.slope = slope
+        self.slope = float(slope)  # a NumPy scalar would turn float32 into float64
 
     def forward(self, x: Any) -> Any:
         return array_namespace(x).where(x > 0.0, x, self.slope * x)
@@ -38,7 +38,7 @@ class LeakyReLU(Function):
 
 class ELU(Function):
     def __init__(self, alpha: float) -> None:
-        self.alpha = alpha
+        self.alpha = float(alpha)
 
     def forward(self, x: Any) -> Any:
         xp = array_namespace(x)
@@ -52,7 +52,7 @@ class ELU(Function):
 
 class Softplus(Function):
     def __init__(self, beta: float, threshold: float) -> None:
-        self.beta, self.threshold = beta, threshold
+        self.beta, self.threshold = float(beta), float(threshold)
 
     def forward(self, x: Any) -> Any:
         xp, z = array_namespace(x), self.beta * x

@@ -62,7 +62,13 @@ class SoftmaxMinusTarget(Function):
         return gx, gt
 
 
-def softmax_cross_entropy(x: Any, t: Any, weight: Any = None, label_smoothing: float = 0.0) -> Any:
+def softmax_cross_entropy(
+    x: Any,
+    t: Any,
+    weight: Any = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+) -> Any:
     """-log softmax(x)[t], the mean over the batch, in nats.
 
     Parameters
@@ -76,6 +82,9 @@ def softmax_cross_entropy(x: Any, t: Any, weight: Any = None, label_smoothing: f
         divided by the sum of the weights of the targets, as in PyTorch; of rows, by the batch.
     label_smoothing : float
         From 0 to 1: this share of each target is spread evenly over all classes.
+    ignore_index : int, optional
+        The class number of rows that do not count, such as the padding of sequences: the mean is
+        over the others, and 0 where there are none. (PyTorch's is -100 unless given.)
 
     Returns
     -------
@@ -88,8 +97,8 @@ def softmax_cross_entropy(x: Any, t: Any, weight: Any = None, label_smoothing: f
     ShapeError
         `t` has neither shape.
     TypeError
-        `t` has the shape of class numbers, but no integer dtype; or x is not of floating-point
-        numbers.
+        `t` has the shape of class numbers, but no integer dtype; or the shape of x, with an
+        `ignore_index`; or x is not of floating-point numbers.
     ValueError
         `label_smoothing` is not from 0 to 1.
 
@@ -103,22 +112,23 @@ def softmax_cross_entropy(x: Any, t: Any, weight: Any = None, label_smoothing: f
     1990; label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception
     architecture for computer vision", 2016.
     """
-    if not hasattr(t, "shape"):
-        array_namespace(x, t)  # the error for a list
+    if not (hasattr(x, "shape") and hasattr(t, "shape")):
+        array_namespace(x)  # the error for a list or a number
+        array_namespace(t)
     if t.shape != x.shape:
         t = class_numbers("softmax_cross_entropy", x, t, "one-hot")
     elif not has_dtype(t, "real floating"):
         t = array_namespace(x, t).astype(t, x.dtype)  # integer or boolean one-hot rows
     wide = widened("softmax_cross_entropy", x)
-    if weight is None and label_smoothing == 0.0:
+    if weight is None and label_smoothing == 0.0 and ignore_index is None:
         loss = SoftmaxCrossEntropy()(wide, t)
     else:
-        loss = _weighted(wide, t, weight, label_smoothing)
+        loss = _weighted(wide, t, weight, label_smoothing, ignore_index)
     return loss if wide is x else like(loss, x)
 
 
-def _weighted(x: Any, t: Any, weight: Any, smoothing: float) -> Any:
-    """The cross entropy of rows that are smoothed, then weighted."""
+def _weighted(x: Any, t: Any, weight: Any, smoothing: float, ignored: int | None) -> Any:
+    """The cross entropy of rows that are smoothed, then weighted; some of them do not count."""
     if not 0.0 <= smoothing <= 1.0:
         raise ValueError(
             f"softmax_cross_entropy expected a label_smoothing from 0 to 1, got {smoothing}."
@@ -128,21 +138,31 @@ def _weighted(x: Any, t: Any, weight: Any, smoothing: float) -> Any:
             f"softmax_cross_entropy expected a weight of shape {tuple(x.shape[-1:])}, one for each "
             f"class, got {tuple(weight.shape)}."
         )
-    numbers, n = t.ndim < x.ndim, math.prod(x.shape[:-1])
+    numbers, n, counts = t.ndim < x.ndim, math.prod(x.shape[:-1]), None
+    if ignored is not None and not numbers:
+        raise TypeError("softmax_cross_entropy expected class numbers with an ignore_index.")
     named = is_class(data_of(t), x) if numbers else None
+    if ignored is not None:
+        t, xp = data_of(t), array_namespace(data_of(t))
+        t = xp.astype(t, xp.int32) if xp.iinfo(t.dtype).bits < 32 else t  # bytes know no -100
+        counts = t[..., None] != ignored
+        named = named & counts
     xp = array_namespace(x, t, weight)
     rows = xp.astype(named, x.dtype) if numbers else t
     w = None if weight is None else like(weight, x)  # it is no reason for a wider loss
     whole = rows if w is None else xp.multiply(rows, w)
     if smoothing:
-        even = smoothing / x.shape[-1]
-        rows = rows * (1.0 - smoothing) + even
+        share = float(smoothing)  # a NumPy scalar would turn float32 into float64
+        rows = rows * (1.0 - share) + share / x.shape[-1]
+        rows = rows if counts is None else xp.where(counts, rows, 0.0)
     loss = SoftmaxCrossEntropy()(x, rows if w is None else xp.multiply(rows, w))
     if not numbers:
         return loss
-    if w is not None:
-        loss = loss * n / xp.sum(whole)
-    return xp.where(xp.count_nonzero(named) == n, loss, math.inf)
+    asked = n if counts is None else xp.count_nonzero(counts)
+    if w is not None or counts is not None:
+        total = xp.sum(whole)
+        loss = loss * n / (total if counts is None else xp.where(asked == 0, 1.0, total))
+    return xp.where(xp.count_nonzero(named) == asked, loss, math.inf)
 
 
 def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
@@ -199,6 +219,8 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
     binary sequences", 1958.
     """
     t = matching("binary_cross_entropy", y, t)
+    if not has_dtype(y, "real floating"):
+        raise TypeError(f"binary_cross_entropy expected floating-point numbers, got {y.dtype}.")
     xp = array_namespace(y, t)
     least = max(1e-7, float(xp.finfo(y.dtype).eps) / 2.0)
     y = xp.minimum(xp.maximum(y, least), 1.0 - least)

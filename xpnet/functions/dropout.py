@@ -56,6 +56,7 @@ def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
     Salakhutdinov, "Dropout: a simple way to prevent neural networks from overfitting", 2014; the
     scaling in training ("inverted") is that of all libraries today.
     """
+    p = float(p)  # a NumPy scalar would turn float32 into float64
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout expected a probability p from 0 to 1, got {p}.")
     if mask is None:

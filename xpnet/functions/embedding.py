@@ -16,10 +16,10 @@ class Embedding(Function):
 
     def forward(self, W: Any) -> Any:
         i, xp, self.rows = self.indices, array_namespace(self.indices, W), W.shape[0]
+        if xp.iinfo(i.dtype).bits < 32:  # bytes cannot count the rows, nor pick in every library
+            i = xp.astype(i, xp.int32)
         there = (i >= 0) & (i < self.rows)
-        places = xp.reshape(xp.where(there, i, 0), (-1,))
-        narrow = xp.iinfo(i.dtype).bits < 32  # not every library picks by bytes
-        self.places = xp.astype(places, xp.int32) if narrow else places
+        self.places = xp.reshape(xp.where(there, i, 0), (-1,))
         self.learns = there if self.padding_idx is None else there & (i != self.padding_idx)
         y = xp.reshape(xp.take(W, self.places, axis=0), (*i.shape, W.shape[1]))
         return xp.where(there[..., None], y, xp.nan)

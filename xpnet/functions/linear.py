@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from xpnet.autodiff import Function
+from xpnet.errors import ShapeError
 from xpnet.functions.products import matmul
 from xpnet.namespace import array_namespace
 
@@ -12,6 +13,10 @@ class Linear(Function):
     """x @ W + b as one node: nothing is kept of the product, which no derivative needs."""
 
     def forward(self, x: Any, W: Any, b: Any) -> Any:
+        if W.ndim != 2:
+            raise ShapeError(
+                f"linear expected W of shape (in_features, out_features), got {tuple(W.shape)}."
+            )
         y = array_namespace(x, W, b).matmul(x, W)
         return y if b is None else y + b
 

@@ -82,7 +82,7 @@ def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
         raise ValueError(f"huber_loss expected a positive delta, got {delta}.")
     difference = y - matching("huber_loss", y, t)
     xp = array_namespace(difference)
-    near = xp.clip(difference, -delta, delta)
+    near = xp.clip(difference, -float(delta), float(delta))
     return xp.mean(near * (difference - 0.5 * near))
 
 
@@ -120,7 +120,7 @@ def hinge_loss(x: Any, t: Any, margin: float = 1.0) -> Any:
     Cortes and Vapnik, "Support-vector networks", 1995; Weston and Watkins, "Support vector machines
     for multi-class pattern recognition", 1999.
     """
-    xp = array_namespace(x, t)
+    xp, margin = array_namespace(x, t), float(margin)  # of NumPy's scalars too
     if t.shape == x.shape:
         t = matching("hinge_loss", x, t)
         loss = xp.mean(relu(margin - x * t))

@@ -11,12 +11,12 @@ from xpnet.namespace import array_namespace, has_dtype
 
 def matching(name: str, y: Any, t: Any) -> Any:
     """The target, of the prediction's shape, or it is an error; integers in its dtype."""
-    xp = array_namespace(y, t)
-    if y.shape != t.shape:
-        hint = " Reshape one to the other." if math.prod(y.shape) == math.prod(t.shape) else ""
+    xp, given = array_namespace(y, t), tuple(getattr(t, "shape", ()))
+    if tuple(y.shape) != given:
+        hint = " Reshape one to the other." if math.prod(y.shape) == math.prod(given) else ""
         raise ShapeError(
             f"{name} expected a target of the prediction's shape {tuple(y.shape)}, "
-            f"got {tuple(t.shape)}.{hint}"
+            f"got {given}.{hint}"
         )
     if has_dtype(t, "complex floating"):
         raise TypeError(f"{name} expected a target of real numbers, got {t.dtype}.")
@@ -30,10 +30,12 @@ def class_numbers(name: str, x: Any, t: Any, otherwise: str) -> Any:
     `otherwise` says what else the loss takes, of the shape of x.
     """
     if t.shape != x.shape[:-1]:
+        second = x.ndim > 2 and t.shape == (x.shape[0], *x.shape[2:])
+        hint = " The classes are the last axis of x: F.moveaxis(x, 1, -1)." if second else ""
         raise ShapeError(
             f"{name} expected t of shape {tuple(x.shape[:-1])} (class numbers) "
             f"or {tuple(x.shape)} ({otherwise}) for x of shape {tuple(x.shape)}, "
-            f"got {tuple(t.shape)}."
+            f"got {tuple(t.shape)}.{hint}"
         )
     if not has_dtype(t, "integral"):
         raise TypeError(f"{name} expected integer class numbers, got {t.dtype}.")

@@ -5,7 +5,7 @@ from typing import Any
 from xpnet import functions as F
 from xpnet.autodiff import Parameter
 from xpnet.initializers import Initializer, initializer, zeros
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, unusual
 from xpnet.layers.expected import misfit
 from xpnet.namespace import has_dtype
 
@@ -54,5 +54,5 @@ class Affine(Layer):
         return F.linear(x, self.W, self.b)
 
     def __repr__(self) -> str:
-        bias = ", bias=False" if self.b is None else ""
+        bias = unusual(bias=(self.b is not None, True))
         return f"Affine({self.W.shape[0]} -> {self.W.shape[1]}{bias})"

@@ -7,7 +7,7 @@ from xpnet.autodiff import Parameter
 from xpnet.errors import ShapeError
 from xpnet.initializers import glorot_uniform, zeros
 from xpnet.layers.affine import Affine
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.expected import require
 from xpnet.namespace import array_namespace
@@ -157,11 +157,14 @@ class MultiheadAttention(Layer):
         return array_namespace(mask).expand_dims(mask, axis=1)
 
     def __repr__(self) -> str:
-        names = {"dropout": self.dropout.p, "bias": self.in_proj_bias is not None}
-        names |= {"kdim": self.kdim, "vdim": self.vdim, "batch_first": self.batch_first}
-        usual = (0.0, True, self.embed_dim, self.embed_dim, False)
-        changed = [f", {k}={v}" for (k, v), u in zip(names.items(), usual, strict=True) if v != u]
-        return f"MultiheadAttention({self.embed_dim}, num_heads={self.num_heads}{''.join(changed)})"
+        options = unusual(
+            dropout=(self.dropout.p, 0.0),
+            bias=(self.in_proj_bias is not None, True),
+            kdim=(self.kdim, self.embed_dim),
+            vdim=(self.vdim, self.embed_dim),
+            batch_first=(self.batch_first, False),
+        )
+        return f"MultiheadAttention({self.embed_dim}, num_heads={self.num_heads}{options})"
 
 
 def _linear(x: Any, W: Any, b: Any) -> Any:

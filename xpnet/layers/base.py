@@ -76,9 +76,10 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "forward" in cls.__dict__:
-            cls._text = cls.forward
-            cls.forward = _step_by_step(cls._text)  # type: ignore[method-assign]
+        text = cls.forward  # its own or, of several bases, that of one which is no Layer
+        if text is not Layer.forward and getattr(text, "__wrapped__", None) is not cls._text:
+            cls._text = text
+            cls.forward = _step_by_step(text)  # type: ignore[method-assign]
 
     def __call__(self, *xs: Any, **options: Any) -> Any:
         token = _inside.set(True)
@@ -116,7 +117,13 @@ class Layer:
             raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
         inputs, y = self._last
         if isinstance(y, tuple):  # the same gradients as those of one number
-            pairs = [(yi, g) for yi, g in zip(y, dout, strict=True) if g is not None]
+            several = dout if isinstance(dout, (tuple, list)) else ()
+            pairs = [(yi, g) for yi, g in zip(y, several, strict=False) if g is not None]
+            if len(several) != len(y) or not pairs:
+                raise GradientError(
+                    f"{self!r}.backward expected a tuple of {len(y)} gradients, one for each "
+                    "output; None for those that do not count."
+                )
             y, dout = sum(F.sum(yi * seed(data_of(yi), g)) for yi, g in pairs), 1.0
         parameters = [p for p in self.parameters() if p.requires_grad]
         found = gradients(as_constant(y), [*inputs, *parameters], dout)
@@ -184,7 +191,11 @@ class Layer:
         if parameters.keys() != state.keys():
             missing = sorted(parameters.keys() - state.keys())
             unknown = sorted(state.keys() - parameters.keys())
-            raise StateError(f"{self!r}: the state lacks {missing} and has unknown {unknown}.")
+            theirs = any(name.rpartition(".")[2] in ("weight", "bias") for name in unknown)
+            hint = " Of PyTorch's names see xpnet.interchange." if theirs else ""
+            raise StateError(
+                f"{self!r}: the state lacks {missing} and has unknown {unknown}.{hint}"
+            )
         for name, p in parameters.items():
             expected, given = tuple(p.data.shape), tuple(state[name].shape)
             if expected != given:
@@ -215,11 +226,32 @@ class Layer:
         return self.train(False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles are of what the layer has learned, not of the last step's tape.
-        return {name: value for name, value in vars(self).items() if name != "_last"}
+        # Copies and pickles are of what the layer has learned: not of the last step's tape, and
+        # not of what watches the layer, see `watching`.
+        passing = ("_last", "_text", "forward")
+        return {name: value for name, value in vars(self).items() if name not in passing}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        lines = "".join(f"\n{line}" for line in self._lines()).replace("\n", "\n  ")
+        end = "\n" if lines else ""
+        return f"{type(self).__name__}({lines}{end})"
+
+    def _lines(self) -> list[str]:
+        """What a `repr` shows of the layers within; theirs show what is within them."""
+        found: dict[str, str] = {}
+        for name, value in _inventory(vars(self), ""):
+            if isinstance(value, Layer) and not any(name.startswith(f"{at}.") for at in found):
+                found[name] = f"{name}={value!r}"
+        return list(found.values())
+
+
+def unusual(**options: tuple[Any, Any]) -> str:
+    """Options as a `repr` shows them: name=(value, usual value), those that are not as usual.
+
+    >>> unusual(bias=(True, True), groups=(2, 1))
+    ', groups=2'
+    """
+    return "".join(f", {n}={value}" for n, (value, usual) in options.items() if value != usual)
 
 
 def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
@@ -234,13 +266,13 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
         if _inside.get():
             return text(self, *xs, **options)
         self.__dict__.pop("_last", None)
+        if any(isinstance(x, Variable) for x in xs):
+            return self(*xs, **options)
         for name, option in options.items():
             if isinstance(option, Variable) or compat.is_array_api_obj(option):
                 raise TypeError(
                     f"{self!r}.forward: pass {name} by position; backward knows no array by name."
                 )
-        if any(isinstance(x, Variable) for x in xs):
-            return text(self, *xs, **options)
         variables = [
             x if x is None else Variable(float(x) if isinstance(x, int) else x) for x in xs
         ]

@@ -1,6 +1,6 @@
 """Layers made of layers."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, MutableSequence, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,12 +13,17 @@ from xpnet.layers.base import Layer
 from xpnet.random import default_rng
 
 
-class Sequential(Layer):
+class Sequential(Layer, MutableSequence[Any]):
     """One layer after another.
 
     Parameters
     ----------
     *layers : Layer
+
+    Notes
+    -----
+    It is a list of its layers too: `model[0]`, `model.append(layer)`, `model.insert(0, layer)`;
+    `model[:-1]` is a `Sequential` of the same layers, all but the last.
 
     Examples
     --------
@@ -32,13 +37,7 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer) -> None:
-        for layer in layers:
-            if not isinstance(layer, Layer):
-                raise TypeError(
-                    f"{type(self).__name__} expected layers, got a {type(layer).__name__}; "
-                    f"of a list, write {type(self).__name__}(*layers)."
-                )
-        self.layers = list(layers)
+        self.layers = self._checked(*layers)
 
     def forward(self, x: Any) -> Any:
         for layer in self.layers:
@@ -48,15 +47,29 @@ class Sequential(Layer):
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, index: int) -> Layer:
-        return self.layers[index]
+    def __getitem__(self, index: Any) -> Any:
+        found = self.layers[index]
+        return Sequential(*found) if isinstance(found, list) else found
 
-    def __iter__(self) -> Iterator[Layer]:
-        return iter(self.layers)
+    def __setitem__(self, index: Any, value: Any) -> None:
+        new = self._checked(*value if isinstance(index, slice) else (value,))
+        self.layers[index] = new if isinstance(index, slice) else new[0]
 
-    def __repr__(self) -> str:
-        lines = "".join(f"\n{line}" for line in self._lines()).replace("\n", "\n  ")
-        return f"{type(self).__name__}({lines}\n)"
+    def __delitem__(self, index: Any) -> None:
+        del self.layers[index]
+
+    def insert(self, index: int, value: Layer) -> None:
+        """Put a layer before the one at `index`."""
+        self.layers[index:index] = self._checked(value)
+
+    def _checked(self, *layers: Layer) -> list[Layer]:
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(
+                    f"{type(self).__name__} expected layers, got a {type(layer).__name__}; "
+                    f"of a list, write {type(self).__name__}(*layers)."
+                )
+        return list(layers)
 
     def _lines(self) -> list[str]:
         return [repr(layer) for layer in self.layers]
@@ -100,9 +113,7 @@ class Residual(Sequential):
         self.shortcut = shortcut
 
     def forward(self, x: Any) -> Any:
-        y = x
-        for layer in self.layers:
-            y = layer(y)
+        y = super().forward(x)
         by = x if self.shortcut is None else self.shortcut(x)
         if y.shape != by.shape:
             what = "shortcut=" if self.shortcut is None else "another shortcut="

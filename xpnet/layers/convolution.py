@@ -204,26 +204,8 @@ class ConvTranspose1d(_Convolution):
 class ConvTranspose2d(ConvTranspose1d):
     """The transpose of a `Conv2d`: images become larger. `F.conv_transpose`, with parameters.
 
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    kernel_size, stride, padding, output_padding : int, or (vertical, horizontal)
-        `padding` is cut off on all sides; `output_padding` numbers are added below and right.
-    groups : int
-        Divides both numbers of channels; each group of outputs sees its own group of inputs.
-    bias : bool
-        Whether there is a bias.
-    dilation : int, or (vertical, horizontal)
-    weight : str or callable
-        How the kernel begins: a name or a function of `xpnet.initializers`. The bias begins with
-        zeros.
-    rng : int, numpy.random.Generator or None
-        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
-
-    Attributes
-    ----------
-    weight : Parameter, shape (in_channels, out_channels / groups, *kernel_size)
-    bias : Parameter, shape (out_channels,), or None
+    Parameters and attributes are those of `ConvTranspose1d`; lengths may be (vertical, horizontal).
+    `padding` is cut off on all sides; `output_padding` numbers are added below and right.
 
     Notes
     -----

@@ -7,7 +7,7 @@ import array_api_compat as compat
 from xpnet import functions as F
 from xpnet.autodiff import Parameter, data_of
 from xpnet.backend import current
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, unusual
 from xpnet.layers.expected import misfit
 from xpnet.namespace import has_dtype
 from xpnet.random import default_rng
@@ -72,6 +72,5 @@ class Embedding(Layer):
         return F.embedding(x, self.weight, self.padding_idx)
 
     def __repr__(self) -> str:
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         rows, columns = self.weight.shape
-        return f"Embedding({rows} -> {columns}{padding})"
+        return f"Embedding({rows} -> {columns}{unusual(padding_idx=(self.padding_idx, None))})"

@@ -31,6 +31,8 @@ def misfit(layer: object, x: Any, sizes: _Sizes, dtype: Any = None) -> Exception
     wanted = f"{layer!r} expected x of shape ({', '.join(map(str, sizes))})"
     if not hasattr(x, "shape"):
         hint = "xpnet.current().asarray(x) makes an array"
+        if isinstance(x, tuple):  # as an LSTM gives them
+            hint = "of the outputs of a layer that has several, take one: y, *_ = layer(x)"
         return TypeError(f"{wanted}, got a {type(x).__name__}; {hint}.")
     shape = tuple(x.shape)
     if dtype is not None:

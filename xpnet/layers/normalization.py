@@ -13,7 +13,7 @@ from xpnet.autodiff import Parameter
 from xpnet.backend import current
 from xpnet.errors import ShapeError
 from xpnet.initializers import zeros
-from xpnet.layers.base import Buffer, Layer
+from xpnet.layers.base import Buffer, Layer, unusual
 from xpnet.layers.expected import misfit, require
 from xpnet.namespace import array_namespace, as_array
 
@@ -31,7 +31,8 @@ class _BatchNorm(Layer):
         affine: bool = True,
         track_running_stats: bool = True,
     ) -> None:
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.num_features, self.eps = num_features, eps
+        self.momentum = None if momentum is None else float(momentum)
         shape = (num_features,)
         self.weight = Parameter(_ones(shape)) if affine else None
         self.bias = Parameter(zeros(shape)) if affine else None
@@ -72,9 +73,12 @@ class _BatchNorm(Layer):
         return None if state is None else state.data.dtype
 
     def __repr__(self) -> str:
-        options = _unless(1e-5, eps=self.eps) + _unless(0.1, momentum=self.momentum)
-        options += _unless(True, affine=self.weight is not None)
-        options += _unless(True, track_running_stats=self.running_mean is not None)
+        options = unusual(
+            eps=(self.eps, 1e-5),
+            momentum=(self.momentum, 0.1),
+            affine=(self.weight is not None, True),
+            track_running_stats=(self.running_mean is not None, True),
+        )
         return f"{type(self).__name__}({self.num_features}{options})"
 
 
@@ -184,10 +188,10 @@ class LayerNorm(Layer):
         return F.layer_norm(x, shape, self.weight, self.bias, self.eps)
 
     def __repr__(self) -> str:
-        options = _unless(1e-5, eps=self.eps)
-        options += _unless(True, elementwise_affine=self.weight is not None)
-        if self.weight is not None:
-            options += _unless(True, bias=self.bias is not None)
+        affine, bias = self.weight is not None, self.bias is not None
+        options = unusual(
+            eps=(self.eps, 1e-5), elementwise_affine=(affine, True), bias=(bias, affine)
+        )
         shape = self.normalized_shape
         return f"LayerNorm({shape[0] if len(shape) == 1 else shape}{options})"
 
@@ -238,15 +242,9 @@ class GroupNorm(Layer):
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def __repr__(self) -> str:
-        options = _unless(1e-5, eps=self.eps) + _unless(True, affine=self.weight is not None)
+        options = unusual(eps=(self.eps, 1e-5), affine=(self.weight is not None, True))
         return f"GroupNorm({self.num_groups}, {self.num_channels}{options})"
 
 
 def _ones(shape: tuple[int, ...]) -> Any:
     return zeros(shape) + 1.0
-
-
-def _unless(default: Any, **option: Any) -> str:
-    """An option as a `repr` shows it: unless it has its default value."""
-    ((name, value),) = option.items()
-    return "" if value == default else f", {name}={value}"

@@ -10,7 +10,7 @@ from xpnet import functions as F
 from xpnet.autodiff import Parameter, data_of
 from xpnet.backend import current
 from xpnet.errors import ShapeError
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.expected import require
 from xpnet.namespace import array_namespace, has_dtype
@@ -127,7 +127,10 @@ class _Recurrent(Layer):
             lengths = xp.asarray([int(n) for n in lengths], device=compat.device(x))
         given = tuple(getattr(lengths, "shape", ())) or type(lengths).__name__
         if given != (x.shape[1],):
-            raise ShapeError(f"{self!r} expected lengths of shape ({x.shape[1]},), got {given}.")
+            raise ShapeError(
+                f"{self!r} expected lengths of shape ({x.shape[1]},), got {given}. States come after "
+                f"them, each by itself: layer(x, None, {', '.join(self.states)})."
+            )
         if not has_dtype(lengths, "integral"):
             raise TypeError(f"{self!r} expected lengths of integers, got {lengths.dtype}.")
         steps = xp.arange(x.shape[0], device=compat.device(x))
@@ -144,18 +147,15 @@ class _Recurrent(Layer):
         return [z, *(zeros if s is None else s for s in states)]
 
     def __repr__(self) -> str:
-        settings = {
-            "num_layers": self.num_layers,
-            "bias": self.bias,
-            "batch_first": self.batch_first,
-            "dropout": self.dropout.p,
-            "bidirectional": self.bidirectional,
-        }
-        usual = (1, True, False, 0.0, False)
-        changed = [
-            f", {k}={v}" for (k, v), u in zip(settings.items(), usual, strict=True) if v != u
-        ]
-        return f"{type(self).__name__}({self.input_size} -> {self.hidden_size}{''.join(changed)})"
+        options = unusual(
+            num_layers=(self.num_layers, 1),
+            bias=(self.bias, True),
+            batch_first=(self.batch_first, False),
+            dropout=(self.dropout.p, 0.0),
+            bidirectional=(self.bidirectional, False),
+            nonlinearity=(getattr(self, "nonlinearity", "tanh"), "tanh"),
+        )
+        return f"{type(self).__name__}({self.input_size} -> {self.hidden_size}{options})"
 
 
 class RNN(_Recurrent):
@@ -231,12 +231,6 @@ class RNN(_Recurrent):
     def _run(self, x: Any, states: Any, mask: Any, W: Any, U: Any, *b: Any) -> tuple[Any, ...]:
         z, h = self._started(x, states, W, b[0] + b[1] if b else None)
         return (F.rnn(z, h, U, mask, self.nonlinearity),)
-
-    def __repr__(self) -> str:
-        usual = self.nonlinearity == "tanh"
-        return (
-            super().__repr__()[:-1] + ("" if usual else f", nonlinearity={self.nonlinearity}") + ")"
-        )
 
 
 class LSTM(_Recurrent):

@@ -1,6 +1,7 @@
 """Layers that change shapes and nothing else."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from xpnet import functions as F
@@ -51,7 +52,7 @@ class Reshape(Layer):
 
     Parameters
     ----------
-    *shape : int
+    *sizes : int, or one sequence of int
         The shape of a sample. One of them may be -1: as large as it has to be.
 
     Notes
@@ -65,10 +66,11 @@ class Reshape(Layer):
     (5, 2, 3)
     """
 
-    def __init__(self, *shape: int) -> None:
+    def __init__(self, *sizes: int | Sequence[int]) -> None:
+        shape: Any = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
         if sum(n == -1 for n in shape) > 1 or any(n < -1 for n in shape):
             raise ShapeError(f"Reshape expected sizes, and at most one of them -1, got {shape}.")
-        self.shape = shape
+        self.shape = tuple(shape)
 
     def forward(self, x: Any) -> Any:
         if not hasattr(x, "shape"):

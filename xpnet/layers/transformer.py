@@ -10,7 +10,7 @@ from xpnet import functions as F
 from xpnet.autodiff import data_of
 from xpnet.layers.affine import Affine
 from xpnet.layers.attention import MultiheadAttention
-from xpnet.layers.base import Layer
+from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.expected import misfit, require
 from xpnet.layers.normalization import LayerNorm
@@ -112,13 +112,15 @@ class TransformerEncoderLayer(Layer):
 
     def __repr__(self) -> str:
         attention = self.self_attn
-        names = {"dropout": self.dropout.p, "activation": self.activation}
-        names |= {"batch_first": attention.batch_first, "norm_first": self.norm_first}
-        usual = (0.1, "relu", False, False)
-        changed = [f", {k}={v}" for (k, v), u in zip(names.items(), usual, strict=True) if v != u]
+        options = unusual(
+            dropout=(self.dropout.p, 0.1),
+            activation=(self.activation, "relu"),
+            batch_first=(attention.batch_first, False),
+            norm_first=(self.norm_first, False),
+        )
         sizes = f"{attention.embed_dim}, nhead={attention.num_heads}"
         hidden = self.linear1.W.shape[1]
-        return f"TransformerEncoderLayer({sizes}, dim_feedforward={hidden}{''.join(changed)})"
+        return f"TransformerEncoderLayer({sizes}, dim_feedforward={hidden}{options})"
 
 
 class TransformerEncoder(Layer):
@@ -150,10 +152,8 @@ class TransformerEncoder(Layer):
             x = layer(x, mask, is_causal=is_causal)
         return x if self.norm is None else self.norm(x)
 
-    def __repr__(self) -> str:
-        inner = [*self.layers, *([] if self.norm is None else [self.norm])]
-        lines = "".join(f"\n{layer!r}" for layer in inner).replace("\n", "\n  ")
-        return f"TransformerEncoder({lines}\n)"
+    def _lines(self) -> list[str]:
+        return [repr(layer) for layer in (*self.layers, self.norm) if layer is not None]
 
 
 class PositionalEncoding(Layer):
