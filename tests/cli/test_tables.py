@@ -219,6 +219,7 @@ def test_what_is_wrong_in_a_table_is_named(learn, flowers, tmp_path, old, new, s
     [
         (["--target", "colour"], "no column 'colour'; its columns are length, width, kind"),
         (["--task", "regress"], "column 'kind': expected a number, found the text 'crocus'"),
+        (["--task", "regress"], "classes to be learned: --task classify"),
         (["--batch-size", 49], "A batch of 49 is larger than the data, 48 samples"),
         (["--data-dir", "."], "'--data-dir': it is for data sets of images; .* flowers.csv"),
         (["--augment"], "'--augment': it is for data sets of images; the data are flowers.csv"),
@@ -275,7 +276,9 @@ def test_archives_of_other_targets_are_named(learn, tmp_path):
         in answer.said
     )
     np.savez(tmp_path / "a.npz", x=np.zeros((9, 2)))
-    assert f"{tmp_path / 'a.npz'}: no x with its t: it has x" in learn(tmp_path / "a.npz").said
+    assert (
+        f"{tmp_path / 'a.npz'}: expected x and t (or y); found x" in learn(tmp_path / "a.npz").said
+    )
     x = np.zeros((9, 2))
     x[4, 1] = np.nan
     np.savez(tmp_path / "a.npz", x=x, t=np.arange(9) % 2)

@@ -263,10 +263,10 @@ def test_whole_numbers_to_predict(save):
     ("arrays", "match"),
     [
         ({"a": X, "b": T}, "expected arrays x and t, or x_train.*; found a, b"),
-        ({"x": X}, "no x with its t: it has x"),
-        ({"t": T}, "no x with its t: it has t"),
+        ({"x": X}, r"expected x and t \(or y\); found x"),
+        ({"t": T}, r"expected x and t \(or y\); found t"),
         ({"x_train": X, "t_train": T}, "has x_train, but not the other part: t_train, x_train"),
-        ({"x_train": X, "t_train": T, "x_test": X}, "no x_test with its t_test"),
+        ({"x_train": X, "t_train": T, "x_test": X}, "expected x_test and t_test"),
         ({"x": X, "t": T[:19]}, r"x of shape \(20, 3\), t of shape \(19,\)"),
         ({"x": X[:0], "t": T[:0]}, "one or more"),
         ({"x": 1.0, "t": 1}, "one or more"),

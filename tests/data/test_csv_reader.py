@@ -48,6 +48,7 @@ def test_delimiters_and_ends_of_lines(write, delimiter, end):
     [
         TABLE.rstrip(),
         "\n\n" + TABLE.replace("\n", "\n\n"),
+        " \n" + TABLE.replace("\n", "\n  \t\n"),
         TABLE.replace("1,2.5", ' 1 , "2.5"'.replace(' "', '"')),
         TABLE.replace("length", '"length"'),
         TABLE.replace("kind", " kind "),
@@ -94,6 +95,8 @@ def test_without_a_header(write):
 def test_names_that_are_missing_or_there_twice(write):
     assert read_csv(write(",b,t\n1,2,3\n")).names == ["column 1", "b"]
     assert "line 1: two columns are called 'a'" in refusal(write("a,b,a\n1,2,3\n"))
+    message = refusal(write("a,b,t,\n1,2,x,\n3,4,y,\n"))  # with a comma too many
+    assert message.startswith(", line 1: the last column has no name")
 
 
 def test_all_white_space_is_white_space(write):
@@ -115,11 +118,27 @@ def test_infinite_values(write, value):
     assert message.startswith(f", line 3, column 'a': {value} is infinite")
 
 
-@pytest.mark.parametrize("value", ["red", "1_000", "1 000", "0x10", "1.2.3", "1e", "true", "12:30"])
+@pytest.mark.parametrize(
+    "value", ["red", "1_000", "1 000", "0x10", "1.2.3", "1e", "true", "12:30", "\u0661", "\uff11"]
+)
 def test_text(write, value):
     """The column of targets alone may have it."""
     message = refusal(write(f"a,b,t\n1,2,x\n1,{value},y\n"))
     assert message.startswith(f", line 3, column 'b': expected a number, found the text {value!r}")
+
+
+@pytest.mark.parametrize("text", ["a;t\n1;x\n2,5;y\n", 'a,t\n1,x\n"2,000.5",y\n'])
+def test_commas_in_numbers(write, text):
+    """As Europe writes them, and as spreadsheets group them."""
+    message = refusal(write(text))
+    assert message.startswith(", line 3, column 'a': expected a number, found the text '2,")
+    assert message.endswith("Numbers have a point, and nothing between their thousands: 1234.5")
+
+
+def test_a_missing_cell_of_a_single_column_is_no_empty_line(write):
+    """Rows of predictions would not be those of the file."""
+    message = refusal(write('a\n1\n\n""\n2\n'), target="t", delimiter=",", optional_target=True)
+    assert message.startswith(", line 4, column 'a': the value is missing")
 
 
 def test_long_text_is_not_shown_whole(write):
@@ -135,14 +154,14 @@ def test_rows_of_other_lengths(write, row, found):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        (b"", "empty|none of which"),
-        (b"\n\n", "none of which"),
+        (b"", "empty; expected a CSV table"),
+        (b"\n\n", "empty; expected a CSV table"),
         (b"a,b\n", "a header, but no rows"),
         (b"one\n1\n2\n", "two columns or more"),
         (b"1,5;2,5\n3,5;4,5\n", "of which several fit"),
         (b"a,b\n1,\xff\xfe\n", "expected UTF-8 text"),
         (b'a,b\n1,"x\n', "damaged: unexpected end of data"),
-        (b'a,b\n1,"x"y\n', "damaged"),
+        (b'a,b\n1,"x"y\n', "line 2: damaged"),
         (b"a,b\n1," + b"x" * 200_000 + b"\n", "damaged: field larger than field limit"),
     ],
 )
@@ -162,6 +181,8 @@ def test_a_column_that_is_not_there(write):
     assert message == ": no column 'colour'; its columns are length, width, kind"
     cells = read_csv(write("length,width\n1,2\n"), target="kind", optional_target=True)
     assert (cells.target, cells.t, cells.x.tolist()) == (None, [], [[1, 2]])
+    cells = read_csv(write("length\n1\n2\n"), target="kind", optional_target=True)
+    assert (cells.names, cells.t, cells.x.tolist()) == (["length"], [], [[1], [2]])
 
 
 def test_a_delimiter_that_is_given(write):

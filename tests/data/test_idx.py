@@ -219,7 +219,7 @@ def test_too_little_memory(write, monkeypatch):
     def exhausted(*_):
         raise MemoryError
 
-    monkeypatch.setattr("xpnet.data.idx._take", exhausted)
+    monkeypatch.setattr("xpnet.data.idx.take", exhausted)
     assert "too large for this machine's memory" in refusal(write(idx(SMALL)))
 
 

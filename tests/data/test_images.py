@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 import xpnet.data
 from xpnet.data import load_digit, load_picture, read_idx
-from xpnet.errors import DataError
+from xpnet.errors import DataError, ShapeError
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 
@@ -475,6 +475,12 @@ def test_any_picture_fits_any_shape(tmp_path_factory, height, width, channels, s
     found = load_picture(path, (channels, *size))
     assert (found.dtype, found.shape) == (np.float32, (channels, *size))
     assert 0 <= found.min() <= found.max() <= 1
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_other_channels_than_a_pictures(tmp_path, channels):
+    with pytest.raises(ShapeError, match=f"one channel or three; .* \\({channels}, 8, 8\\)"):
+        load_picture(tmp_path / "picture.png", (channels, 8, 8))
 
 
 def test_a_picture_that_is_none_is_named(tmp_path):

@@ -1,5 +1,6 @@
 """DataLoader: which batches, in which order, on every backend; and where it says no."""
 
+import mmap
 import threading
 import tracemalloc
 
@@ -9,6 +10,7 @@ import pytest
 import xpnet
 from xpnet import DataError, ShapeError
 from xpnet.data import DataLoader
+from xpnet.data.sources import Arrays
 
 X = np.arange(20.0).reshape(10, 2)
 T = np.arange(10)
@@ -218,6 +220,8 @@ def test_a_function_that_gives_batches():
     loader = DataLoader(batches, batch_size=None)
     assert targets(loader) == [[0, 1, 2], list(range(3, 10))]
     assert targets(loader.epoch(1, start=1)) == [list(range(3, 10))]
+    with pytest.raises(DataError, match="Batch 1 of the stream has no samples"):
+        list(DataLoader(lambda: iter([(X, T), (X[:0], T[:0])]), batch_size=None))
 
 
 def test_a_function_that_shuffles():
@@ -292,6 +296,14 @@ def mapped(tmp_path):
     return np.load(tmp_path / "x.npy", mmap_mode="r")
 
 
+def test_single_numbers_of_a_mapped_file(mapped):
+    """Samples of a stream that have no axis."""
+    (batch,) = DataLoader(lambda: (mapped[i, 0, ...] for i in range(3)))
+    np.testing.assert_array_equal(batch, [0, 2, 4])
+    with pytest.raises(ShapeError, match=r"got shape \(\)"):
+        DataLoader(mapped[0, 0, ...])
+
+
 @pytest.mark.parametrize("last", ["keep", "fill"])
 def test_memory_mapped_files(mapped, last):
     """The same batches as of the array in memory."""
@@ -301,6 +313,33 @@ def test_memory_mapped_files(mapped, last):
     ):
         np.testing.assert_array_equal(x, expected)
         assert not isinstance(x, np.memmap)
+
+
+class Told(mmap.mmap):
+    """A mapped file that notes which bytes it was told of, and then refuses."""
+
+    def madvise(self, advice, start, length):
+        assert advice == mmap.MADV_WILLNEED
+        self.bytes = [*getattr(self, "bytes", []), range(start, start + length)]
+        if len(self.bytes) > 1:
+            raise OSError("never mind")
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="this system takes no advice")
+@pytest.mark.parametrize(
+    "view", [np.s_[:], np.s_[::-1], np.s_[5::3, 100:1900], np.s_[:, 7], np.s_[:, ::2]], ids=str
+)
+def test_the_system_is_told_which_rows_are_read_next(tmp_path, view):
+    """Each from the beginning of its page to its end; none with gaps. It need not listen."""
+    np.arange(200_000, dtype=np.float32).tofile(tmp_path / "x")  # number i is at byte 4 i
+    with (tmp_path / "x").open("rb") as file:
+        told = Told(file.fileno(), 0, access=mmap.ACCESS_READ)
+    x = np.ndarray((100, 2000), np.float32, buffer=told)[view]
+    rows = np.asarray([7, 2, 7])
+    np.testing.assert_array_equal(Arrays(x).take(rows), np.array(x)[rows])
+    ends = [(4 * int(x[i].min()), 4 * int(x[i].max()) + 4) for i in (2, 7)]
+    expected = [range(start - start % mmap.PAGESIZE, stop) for start, stop in ends]
+    assert getattr(told, "bytes", []) == ([] if view == np.s_[:, ::2] else expected)
 
 
 def test_a_file_much_larger_than_memory(tmp_path):
@@ -339,7 +378,7 @@ class OnDisk:
 
     def __getitem__(self, rows):
         if isinstance(rows, slice):
-            self.asked.append(rows.stop - rows.start)
+            self.asked.append(len(self.x[rows]))
         else:
             assert np.all(np.diff(rows) > 0)
             self.asked.append(len(rows))
@@ -355,6 +394,9 @@ def test_what_only_looks_like_an_array_is_read_batch_by_batch():
     (_, _, (x, _)) = DataLoader(disk, T, batch_size=4, last="fill")
     np.testing.assert_array_equal(x[:, 0], [16, 18, 0, 2])
     assert max(disk.asked) <= 4
+    assert targets(DataLoader(disk, T, batch_size=4, resident=True, seed=3, shuffle=True)) == [
+        ORDER[:4], ORDER[4:8], ORDER[8:]
+    ]  # fmt: skip
 
 
 class Labelled:
@@ -396,6 +438,8 @@ class Strange:
         (((),), {}, ShapeError, "no array"),
         ((["a", "b"],), {}, DataError, "numbers, got a list of <U1"),
         (([[1, 2], [3]],), {}, ShapeError, "got a list: .*inhomogeneous"),
+        (([(X[0], 1), (X[1], 0)],), {}, ShapeError, "give a function that returns an iterator"),
+        ((np.ma.masked_equal(X, 3.0),), {}, DataError, "masks some"),
         ((Strange(),), {}, DataError, "numbers, got a Strange of object"),
         ((X, T), {"batch_size": 0}, ValueError, "batch_size >= 1, got 0"),
         ((X, T), {"batch_size": 2.5}, TypeError, "integer"),

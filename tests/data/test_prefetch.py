@@ -1,6 +1,7 @@
 """The thread that works ahead: it ends with its work, with its reader, and with its process."""
 
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -187,6 +188,29 @@ def test_ctrl_c_ends_it(pause, body):
         run.send_signal(signal.SIGINT)
         assert run.stdout.readline() == "interrupted 1\n"
         assert run.wait(timeout=30) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_is_told_that_it_has_no_thread():
+    """It would wait for ever; in the parent the thread goes on, and a new one can be begun."""
+    program = """
+import os
+from xpnet.data.prefetch import prefetched
+items = prefetched(iter(range(100)), 2)
+next(items)
+if child := os.fork():
+    assert os.waitpid(child, 0)[1] == 0
+    assert list(items) == list(range(1, 100))
+else:
+    try:
+        list(items)
+        os._exit(1)
+    except RuntimeError as error:
+        assert "gone, as in a fork" in str(error)
+    assert list(prefetched(iter(range(100)), 2)) == list(range(100))
+    os._exit(0)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=True).returncode == 0
 
 
 def test_a_program_that_ends_amid_an_epoch_ends():

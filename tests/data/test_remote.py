@@ -79,8 +79,8 @@ def refusal(mirrors, cache):
 def test_files_are_fetched_once(serve, tmp_path):
     """Into a folder of the data set's name; the second time nobody is asked."""
     mirror, asked = serve(FILES)
-    for _ in range(2):
-        folder = fetch(SMALL, [mirror], tmp_path)
+    for address in mirror.rstrip("/"), mirror:
+        folder = fetch(SMALL, [address], tmp_path)
         assert folder == tmp_path / "small"
         assert {p.name: p.read_bytes() for p in folder.iterdir()} == FILES
     assert asked == ["a.bin", "b.bin"]

@@ -45,6 +45,16 @@ def test_a_seed_gives_the_same_rows():
     assert len(split(numbers, 0.2)[1]) == 10
 
 
+@pytest.mark.parametrize("names", [[False, True], ["no", "yes"], [b"no", b"yes"]])
+def test_whatever_names_classes(names):
+    """Texts and truth values are split as their numbers are; a list is an array."""
+    t = [0] * 90 + [1] * 10
+    expected = split(t, 0.2, seed=5)
+    assert np.bincount(np.asarray(t)[expected[1]]).tolist() == [18, 2]
+    for rows, same in zip(split([names[i] for i in t], 0.2, seed=5), expected, strict=True):
+        assert np.array_equal(rows, same)
+
+
 def test_what_cannot_be_split():
     with pytest.raises(DataError, match="1 samples are too few"):
         split(np.zeros(1))
@@ -68,5 +78,9 @@ def test_standardizer_is_sklearns():
 
 
 def test_standardizer_asks_for_its_features():
+    assert Standardizer.of([[1, 2], [3, 2]])([[3, 4]]).tolist() == [[1, 2]]
+    for x in np.zeros(3), np.zeros((0, 3)):
+        with pytest.raises(ShapeError, match=r"\(n, features\), n >= 1, got"):
+            Standardizer.of(x)
     with pytest.raises(ShapeError, match=r"\(n, 2\), got \(3,\)"):
         Standardizer((0.0, 0.0), (1.0, 1.0))(np.zeros(3))

@@ -61,6 +61,14 @@ def test_classes_that_are_numbers(write):
     assert schema.classes == ("-1", "9", "10")
 
 
+def test_classes_that_floats_cannot_tell_apart(write):
+    """Numbers of items, say, beyond 2 ** 53."""
+    rows = [(i, 9007199254740992 + i % 2) for i in range(20)]
+    (_, t), _, schema = load_table(write(table(rows, "a,t")))
+    assert schema.classes == ("9007199254740992", "9007199254740993")
+    assert np.bincount(t).tolist() == [8, 8]
+
+
 def test_regression(write):
     """Targets are numbers of shape (n, 1), in their own units."""
     rows = [(i, i * i, i / 4) for i in range(20)]
@@ -121,6 +129,14 @@ def test_a_table_without_names(write):
     x, t = schema.read(write("3\n4\n", "new.csv"), delimiter=",")
     assert t is None
     assert x.shape == (2, 1)
+
+
+def test_a_column_without_a_name_is_no_table_without_names(write):
+    """As pandas writes the numbers of rows."""
+    path = write(table([(i, i % 2) for i in range(20)], ",t"))
+    _, _, schema = load_table(path)
+    assert schema.features == ("column 1",)
+    assert schema.read(path)[1].tolist() == [i % 2 for i in range(20)]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import xpnet
 from xpnet import ShapeError
 from xpnet.data import DataLoader
 from xpnet.data.transforms import (
@@ -15,7 +16,7 @@ from xpnet.data.transforms import (
 )
 
 RANDOM = [RandomCrop(6), RandomCrop((5, 7), padding=2), RandomShift(3), RandomHorizontalFlip(),
-          Cutout(3), Cutout(4, fill=0.5)]  # fmt: skip
+          Cutout(3), Cutout(4, fill=2)]  # fmt: skip
 
 
 @pytest.fixture
@@ -161,6 +162,30 @@ def test_images_that_do_not_fit():
         RandomCrop(7, padding=1)(x, np.random.default_rng(0))
     with pytest.raises(ShapeError, match="2 channels"):
         Normalize([0, 0], [1, 1])(x)
+
+
+@pytest.mark.parametrize("transform", [*RANDOM, Normalize(0, 1)], ids=repr)
+def test_arrays_of_another_library_are_refused(transform):
+    """A loader gives NumPy's, whatever the backend."""
+    with xpnet.using("array_api_strict:device1") as there:
+        x = there.asarray(np.zeros((2, 1, 8, 9), np.float32))
+    with pytest.raises(TypeError, match="works on the host: expected a NumPy array"):
+        transform(x, np.random.default_rng(0))
+
+
+def test_what_bytes_cannot_hold_does_not_fill_them():
+    """Half of the grey levels from 0 to 1, where they go to 255."""
+    x, rng = np.ones((1, 1, 3, 3), np.uint8), np.random.default_rng(0)
+    for transform in RandomShift(1, fill=0.5), RandomCrop(3, 1, fill=0.5), Cutout(2, fill=0.5):
+        with pytest.raises(ValueError, match="cannot fill images of uint8 with a fraction"):
+            transform(x, rng)
+        assert transform(x.astype(np.float16), rng).dtype == np.float16
+
+
+def test_sizes_of_any_kind_of_integer():
+    assert RandomCrop(np.int64(3)).size == RandomCrop([3, np.int32(3)]).size == (3, 3)
+    with pytest.raises(TypeError, match="integer"):
+        RandomCrop(2.5)
 
 
 @pytest.mark.parametrize(

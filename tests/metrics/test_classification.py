@@ -85,6 +85,10 @@ def test_confusion_matrix_takes_what_a_network_gives(backend, array):
     assert counts([[-0.2], [0.1], [0.9]], [[0], [1], [1]], threshold=0.0) == [[1, 0], [0, 2]]
     assert counts(np.zeros((0, 2), "float32"), np.zeros(0, "int32")) == [[0, 0], [0, 0]]
     assert counts(y, [0, 1, -1, 3]) == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert counts([False, False], [0, 0]) == [[2, 0], [0, 0]]  # of two classes, in one dtype
+    for scores, classes in (y, 4), ([0, 1, 2, 0], 0):
+        with pytest.raises(xpnet.ShapeError, match=f"classes={classes}, where y has"):
+            counts(scores, t, classes=classes)
 
 
 def test_counts_are_exact_beyond_the_digits_of_float32(monkeypatch):
@@ -152,6 +156,12 @@ def test_top_k_of_what_is_no_number_or_no_class(backend, array):
     assert float(metrics.top_k_accuracy(y, array([0, 1, 2]), k=2)) == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="k >= 1, got 0"):
         metrics.top_k_accuracy(y, array([0, 1, 1]), k=0)
+
+
+def test_a_mean_whose_weights_are_all_left_out():
+    """The class that occurs was never chosen, the one that was does not occur: 0, as scikit-learn."""
+    y, t = np.asarray([[0.0, 1.0]]), np.asarray([0])
+    assert metrics.precision(y, t, average="weighted", zero_division=math.nan) == 0.0
 
 
 def test_half_precision_counts_beyond_its_range():

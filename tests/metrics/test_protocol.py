@@ -52,6 +52,15 @@ def test_batches_are_the_whole(backend, array, name):
     assert updated(kind(**options, name="other"), array, y, t, parts[:1]).name == "other"
 
 
+def test_batches_of_unlike_classes_do_not_add_up():
+    """One class and three would broadcast."""
+    for kind in metrics.ConfusionMatrix, metrics.Recall:
+        metric = kind()
+        metric.update(np.asarray([0, 0]), np.asarray([0, 0]))
+        with pytest.raises(xpnet.ShapeError, match=r"Batches of 1 and 3 classes .* classes=10"):
+            metric.update(np.asarray([0, 2]), np.asarray([2, 1]))
+
+
 def test_variables_leave_no_history(backend, array):
     """What is gathered are arrays; class numbers need a number of classes to add up."""
     metric = metrics.F1(average="macro", classes=3)

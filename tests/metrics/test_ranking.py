@@ -45,6 +45,16 @@ def test_three_classes_by_hand(backend, array):
     assert float(metrics.roc_auc(y, t, average="weighted")) == pytest.approx(3.5 / 4)
 
 
+def test_targets_in_other_forms():
+    """One-hot rows; -1 for 0. Classes that are counted from 1 would give a wrong number."""
+    y, t = np.float32([[0.4, 0.3, 0.3], [0.1, 0.2, 0.7], [0.5, 0.4, 0.1]]), np.asarray([0, 2, 1])
+    assert metrics.roc_auc(y, np.eye(3)[t], average=None).tolist() == [0.5, 1.0, 1.0]
+    assert metrics.roc_auc(y[:, 0], np.asarray([1, -1, 1])) == 1.0
+    for scores, labels in (y, t + 1), (y, t - 1), (y[:, 0], [1, 2, 1]), (y[:, 0], [-2, 1, 1]):
+        with pytest.raises(xpnet.DataError, match="class numbers from 0 to [12]; t has others"):
+            metrics.roc_auc(scores, np.asarray(labels))
+
+
 def test_what_does_not_fit_is_refused(backend, array):
     with pytest.raises(xpnet.ShapeError, match=r"got \(2, 3\) and \(3,\)"):
         metrics.roc_auc(array(np.zeros((2, 3), dtype="float32")), array([0, 1, 2]))

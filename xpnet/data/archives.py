@@ -16,6 +16,7 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data.idx import take
 from xpnet.data.splitting import split
 from xpnet.errors import DataError
 
@@ -23,7 +24,6 @@ Pair = tuple[NDArray[Any], NDArray[Any]]
 PathLike = str | os.PathLike[str]
 
 LIMIT = 1 << 34  # bytes that an archive may unpack to: 16 GiB
-_PIECE = 1 << 18
 _HEADER = re.compile(
     r"\{'descr': '([<>|=]?)(\w+)', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\),? ?\}\s*",
     re.ASCII,
@@ -140,7 +140,7 @@ def load_samples(path: PathLike, targets: Literal["classify", "regress"] | None 
 def _require_finite(path: Path, name: str, array: NDArray[Any]) -> None:
     finite = np.isfinite(array)
     if not finite.all():
-        at = tuple(int(i) for i in np.argwhere(~finite)[0])
+        at = tuple(int(i) for i in np.unravel_index(np.argmin(finite), finite.shape))
         raise DataError(f"{path}: {name}{list(at)} is {array[at]}; expected numbers")
 
 
@@ -151,7 +151,9 @@ def _pair(path: Path, arrays: dict[str, NDArray[Any]], part: str, task: str) -> 
     if x_name not in arrays and t_name is None:
         return None
     if x_name not in arrays or t_name is None:
-        raise DataError(f"{path}: no {x_name} with its t{part}: it has {_listed(arrays)}")
+        raise DataError(
+            f"{path}: expected {x_name} and t{part} (or y{part}); found {_listed(arrays)}"
+        )
     x, t = arrays[x_name], arrays[t_name]
     if not x.ndim or not t.ndim or len(x) != len(t) or not x.size or not t.size:
         raise DataError(
@@ -230,13 +232,13 @@ def _arrays(path: Path, archive: zipfile.ZipFile, limit: int) -> dict[str, NDArr
 
 def _array(where: str, file: IO[bytes], limit: int) -> NDArray[Any]:
     """One array in the NPY format: a magic number, the length of a header, the header, the data."""
-    start = _take(file, 8)
+    start = take(file, 8)
     if len(start) < 8 or start[:6] != b"\x93NUMPY" or start[6] not in (1, 2, 3):
         raise DataError(f"{where}: expected an array in NumPy's format, found {bytes(start)!r}")
-    length = int.from_bytes(_take(file, 2 if start[6] == 1 else 4), "little")
+    length = int.from_bytes(take(file, 2 if start[6] == 1 else 4), "little")
     if length > 1 << 16:
         raise DataError(f"{where}: a header of {length} bytes; NumPy's are far shorter")
-    text = bytes(_take(file, length)).decode("latin-1")
+    text = bytes(take(file, length)).decode("latin-1")
     header = _HEADER.fullmatch(text)
     if header is None or (dtype := header[2]) not in _DTYPES:
         if "'|O'" in text:
@@ -254,7 +256,7 @@ def _array(where: str, file: IO[bytes], limit: int) -> NDArray[Any]:
     says = f"its header says {order.name} {shape}, which is {promised} bytes"
     if promised > limit:
         raise DataError(f"{where}: {says}, more than the limit for the archive allows: {limit}")
-    data = _take(file, promised)
+    data = take(file, promised)
     if len(data) < promised or file.read(1):  # reading to the end also verifies the checksum
         more = "fewer" if len(data) < promised else "more"
         raise DataError(f"{where}: {says}, but there are {more}")
@@ -266,14 +268,3 @@ def _array(where: str, file: IO[bytes], limit: int) -> NDArray[Any]:
     if header[3] == "True":
         array = np.ascontiguousarray(array.reshape(shape[::-1]).T)
     return array.reshape(shape)
-
-
-def _take(file: IO[bytes], size: int) -> bytearray:
-    """Up to `size` bytes, in pieces: never more memory than has arrived."""
-    data = bytearray()
-    while len(data) < size:
-        piece = file.read(min(_PIECE, size - len(data)))
-        if not piece:
-            break
-        data += piece
-    return data

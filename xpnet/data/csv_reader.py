@@ -9,8 +9,7 @@ import math
 import os
 import re
 from array import array
-from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,14 +89,16 @@ def read_csv(
         raise ValueError(f"Expected a delimiter of one character, got {delimiter!r}.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = delimiter or _sniffed(path, list(islice(file, 20)))
+            lines = [s for s in islice(file, 20) if s.strip()]
+            delimiter = delimiter or _sniffed(path, lines, optional_target)
             file.seek(0)
             rows = csv.reader(file, delimiter=delimiter, strict=True)
-            return _read(path, rows, target, header, optional_target)
+            try:
+                return _read(path, rows, target, header, optional_target)
+            except csv.Error as error:
+                raise DataError(f"{path}, line {rows.line_num}: damaged: {error}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected UTF-8 text: {error.reason}") from None
-    except csv.Error as error:
-        raise DataError(f"{path}: damaged: {error}") from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; expected a CSV table") from None
     except OSError as error:
@@ -106,19 +107,21 @@ def read_csv(
         raise DataError(f"{path}: too large for this machine's memory") from None
 
 
-def _sniffed(path: Path, lines: list[str]) -> str:
+def _sniffed(path: Path, lines: list[str], one_column: bool) -> str:
     """The delimiter that gives the first lines equally many columns."""
+    if not lines or (one_column and not any(d in line for d in DELIMITERS for line in lines)):
+        return ","
     widths = {}
     for delimiter in DELIMITERS:
         try:
-            found = {len(row) for row in csv.reader(lines, delimiter=delimiter, strict=True) if row}
+            found = {len(row) for row in csv.reader(lines, delimiter=delimiter, strict=True)}
         except csv.Error:  # lines[-1] may end within quotes
             continue
         if len(found) == 1 and max(found) > 1:
             widths[delimiter] = max(found)
     if len(widths) == 1:
         return next(iter(widths))
-    first = next((d for d in DELIMITERS if lines and d in lines[0]), None)
+    first = next((d for d in DELIMITERS if d in lines[0]), None)
     if not widths and first:
         return first  # the error will name the line whose cells are too many or too few
     what = "of which several fit" if widths else "none of which is there"
@@ -131,7 +134,8 @@ def _sniffed(path: Path, lines: list[str]) -> str:
 def _read(
     path: Path, rows: Any, target: str | None, header: bool | None, optional_target: bool
 ) -> Cells:
-    numbered = ((rows.line_num, row) for row in rows if row)
+    written = (row for row in rows if len(row) > 1 or (row and not row[0].isspace()))
+    numbered = ((rows.line_num, row) for row in written)
     first = next(numbered, None)
     if first is None:
         raise DataError(f"{path}: empty; expected a CSV table")
@@ -139,7 +143,7 @@ def _read(
     place = _place(path, names, target, optional_target)
     values, t, lines = array("d"), [], array("q")
     kinds: dict[str, str] = {}  # one text for equal targets
-    for line, row in _chained(again, numbered):
+    for line, row in chain([again] if again else [], numbered):
         if len(row) != len(names):
             raise DataError(
                 f"{path}, line {line}: expected {len(names)} cells, as in the first line; "
@@ -172,6 +176,11 @@ def _names(
         header = not any(numbers)
     if not header:
         return [f"column {i}" for i in range(1, len(row) + 1)], first
+    if not row[-1].strip():
+        raise DataError(
+            f"{path}, line {line}: the last column has no name. Give it one, or take the delimiter "
+            "at the end of each line away"
+        )
     names = [cell.strip() or f"column {i}" for i, cell in enumerate(row, 1)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -193,23 +202,15 @@ def _place(path: Path, names: list[str], target: str | None, optional: bool) -> 
     raise DataError(f"{path}: no column {target!r}; its columns are {shown}")
 
 
-def _chained(
-    again: tuple[int, list[str]] | None, rows: Iterator[tuple[int, list[str]]]
-) -> Iterator[tuple[int, list[str]]]:
-    if again is not None:
-        yield again
-    yield from rows
-
-
 def _numbers(row: list[str]) -> list[float] | None:
     """The cells as numbers; None if one is none that can be used."""
     try:
         numbers = [float(cell) for cell in row]
     except ValueError:
         return None
-    # Comparing fails for NaN too; Python's float also reads "1_000".
-    usable = all(-LARGEST <= number <= LARGEST for number in numbers)
-    return numbers if usable and not any("_" in cell for cell in row) else None
+    # Comparing fails for NaN too; Python's float also reads "1_000" and the digits of all scripts.
+    usable, text = all(-LARGEST <= number <= LARGEST for number in numbers), "".join(row)
+    return numbers if usable and text.isascii() and "_" not in text else None
 
 
 def _explained(
@@ -240,13 +241,9 @@ def require_number(cell: str, where: str) -> float:
             f"{where}: the value is missing ({cell!r}). Fill it in, or leave out the row"
         )
     shown = cell if len(cell) <= 40 else cell[:40] + "..."
-    if (
-        math.isinf(number)
-        or cell.lower().lstrip("+-") in ("inf", "infinity")
-        or not math.isnan(number)
-    ):
+    if number == number or cell.lower().lstrip("+-") in ("inf", "infinity"):  # noqa: PLR0124 - NaN
         raise DataError(f"{where}: {shown} is infinite, or above the range of float32")
-    raise DataError(
-        f"{where}: expected a number, found the text {shown!r}. Text may stand in the target "
-        "column alone: give each kind of text a column of 0 and 1"
-    )
+    what_to_do = "Text may stand in the target column alone: give each kind a column of 0 and 1"
+    if _NUMBER.fullmatch(cell.replace(",", "")):
+        what_to_do = "Numbers have a point, and nothing between their thousands: 1234.5"
+    raise DataError(f"{where}: expected a number, found the text {shown!r}. {what_to_do}")

@@ -159,7 +159,7 @@ def count_classes(labels: NDArray[Any]) -> int:
 
     So a sample of the digits in which some are absent has as many classes as the whole.
     """
-    return max(_DIGITS, int(labels.max()) + 1)
+    return max(_DIGITS, int(np.max(labels, initial=0)) + 1)
 
 
 def load_idx_folder(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:

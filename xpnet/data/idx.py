@@ -79,7 +79,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def _parse(source: _Source, path: Path) -> NDArray[Any]:
-    magic = _take(source, 4)
+    magic = take(source, 4)
     if len(magic) < 4:
         raise DataError(f"{path}: cut: expected an IDX header, found {len(magic)} bytes in all")
     if magic[:2] != b"\0\0":
@@ -93,7 +93,7 @@ def _parse(source: _Source, path: Path) -> NDArray[Any]:
         raise DataError(f"{path}: unknown IDX type code {code:02x}; expected one of {known}")
     if ndim > _MAX_NDIM:
         raise DataError(f"{path}: {ndim} dimensions; NumPy's arrays have at most {_MAX_NDIM}")
-    sizes = _take(source, 4 * ndim)
+    sizes = take(source, 4 * ndim)
     if len(sizes) < 4 * ndim:
         raise DataError(
             f"{path}: cut: {ndim} dimensions need {4 * ndim} bytes of sizes, found {len(sizes)}"
@@ -102,7 +102,7 @@ def _parse(source: _Source, path: Path) -> NDArray[Any]:
     dtype = np.dtype(_DTYPES[code])
     promised = math.prod(shape) * dtype.itemsize
     header = f"its header says {dtype.name} {shape}, which is {promised} bytes of data"
-    data = _take(source, promised)
+    data = take(source, promised)
     if len(data) < promised:
         raise DataError(f"{path}: cut: {header}, but only {len(data)} are there")
     if source.read(1):  # reading to the end also makes gzip and xz verify their checksums
@@ -120,8 +120,8 @@ class _Source(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def _take(source: _Source, size: int) -> bytearray:
-    """Return the next `size` bytes of `source`, or as many as there are."""
+def take(source: _Source, size: int) -> bytearray:
+    """Return the next `size` bytes of `source`, or as many as there are; never room for more."""
     data = bytearray()
     while len(data) < size and (piece := source.read(min(size - len(data), _PIECE))):
         data += piece

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.errors import DataError
+from xpnet.errors import DataError, ShapeError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -105,8 +105,12 @@ def load_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> F
     ------
     DataError
         The picture is missing, unreadable or far too large, or Pillow is not installed.
+    ShapeError
+        There are other channels.
     """
     channels, *size = shape
+    if channels not in (1, 3):
+        raise ShapeError(f"Pictures have one channel or three; asked for is the shape {shape}.")
     colour, alpha = _pixels(_open(Path(path)))
     pixels = colour + (1 - alpha)  # colour times alpha, over white
     if channels == 1:

@@ -151,7 +151,7 @@ class DataLoader:
         if self.transform is not None or self.prefetch:
             raise ValueError("Resident data are on the device: expected no transform, no prefetch.")
         home = self._home = current()
-        self._there = trees.map(lambda x: on_device(x, home), self._data.tree)
+        self._there = trees.map(lambda x: on_device(x[:], home), self._data.tree)
 
     def __len__(self) -> int:
         """Batches in an epoch; TypeError for a function, which nobody has counted."""

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Generator, Iterator
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -29,7 +29,8 @@ def prefetched(items: Iterator[T], depth: int) -> Generator[T]:
     Notes
     -----
     Python cannot stop a thread from outside. One whose source waits for ever (for a network, say)
-    is given up after five seconds: a daemon, it does not keep the process alive.
+    is given up after five seconds: a daemon, it does not keep the process alive. A fork has none of
+    its parent's threads: there, an iterator that was begun before ends with a RuntimeError.
 
     Examples
     --------
@@ -57,6 +58,16 @@ class _Line:
         self.room = threading.Semaphore(depth)
         self.closed = False
 
+    def next(self, thread: threading.Thread) -> _Made:
+        while True:
+            try:
+                return self.made.get(timeout=1.0)
+            except Empty:
+                if not thread.is_alive() and self.made.empty():
+                    raise RuntimeError(
+                        "The thread that works ahead is gone, as in a fork. Begin the epoch there."
+                    ) from None
+
     def close(self) -> None:
         self.closed = True
         self.room.release()  # wakes the thread, if it waits for room
@@ -69,7 +80,7 @@ def _consumer(items: Iterator[T], depth: int) -> Generator[T]:
     thread.start()
     del items, run
     try:
-        while not (made := line.made.get()).last:
+        while not (made := line.next(thread)).last:
             line.room.release()
             yield made.item
             del made  # a batch that is done with is not kept while the next one is awaited

@@ -126,11 +126,12 @@ def fetch(
     for name, checksum in remote.files.items():
         reasons = []
         for mirror in mirrors:
+            url = f"{mirror.rstrip('/')}/{name}"
             try:
                 # A file that is there is not fetched again, unless its checksum is wrong. A new one
                 # takes its place once it is whole.
                 pooch.retrieve(
-                    f"{mirror}{name}",
+                    url,
                     known_hash=f"sha256:{checksum}",
                     fname=name,
                     path=folder,
@@ -138,7 +139,7 @@ def fetch(
                 )
                 break
             except (OSError, ValueError) as error:  # those of requests are OSErrors
-                reasons.append(f"    {mirror}{name}: {error}")
+                reasons.append(f"    {url}: {error}")
         else:
             raise DataError(
                 f"{remote.name}: {name} could not be fetched to {folder}:\n"

@@ -6,7 +6,9 @@
 A tree is an array, or a tuple or dict of trees; a list is an array written out.
 """
 
+import mmap
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -72,6 +74,8 @@ class Arrays:
             return np.array(x[rows])
         if id(x) in self._in_file:
             ascending, place = np.unique(rows, return_inverse=True)
+            if file := _mapped(x):
+                _announce(file, x, ascending)
             return np.take(np.asarray(x[ascending]), place, axis=0)
         return np.take(x, rows, axis=0)
 
@@ -106,14 +110,14 @@ def stream(samples: Iterable[Tree], batch_size: int, last: str) -> Iterator[Tree
 
 def _stacked(group: list[Tree], number: int) -> Tree:
     """One batch of a list of samples, the first of which is the stream's `number`-th."""
-    model = [(path, x.shape, x.dtype) for path, x in trees.matched(group[0], group[0])]
+    model = [x.shape for x in trees.leaves(group[0])]
     columns: list[list[Any]] = [[] for _ in model]
     for i, sample in enumerate(group):
         try:
             found = list(trees.matched(group[0], sample))
         except TypeError as error:
             raise DataError(f"Sample {number + i} of the stream: {error}") from None
-        for column, (path, x), (_, shape, _) in zip(columns, found, model, strict=True):
+        for column, (path, x), shape in zip(columns, found, model, strict=True):
             if getattr(x, "shape", None) != shape:
                 raise DataError(
                     f"Sample {number + i} of the stream has shape {getattr(x, 'shape', None)}"
@@ -125,8 +129,11 @@ def _stacked(group: list[Tree], number: int) -> Tree:
 
 
 def whole(batches: Iterable[Tree]) -> Iterator[Tree]:
-    """A stream's own batches, on the host."""
-    return (_fresh(batch) for batch in batches)
+    """A stream's own batches, on the host; DataError for one without samples."""
+    for number, batch in enumerate(map(_fresh, batches)):
+        if any(x.shape[:1] == (0,) for x in trees.leaves(batch)):
+            raise DataError(f"Batch {number} of the stream has no samples: leave it out.")
+        yield batch
 
 
 def _fresh(tree: Tree) -> Tree:
@@ -147,26 +154,50 @@ def _normal(tree: Tree) -> Tree:
         reads = _in_file(tree)
         array = np.asarray(tree[0:1]) if reads else to_numpy(tree)
     except ValueError as error:  # of a list whose rows are not equally long
-        raise ShapeError(f"Expected an array, got a {type(tree).__name__}: {error}") from None
+        raise ShapeError(
+            f"Expected an array, got a {type(tree).__name__}: {error} Of samples, (x, t) by (x, t), "
+            "give a function that returns an iterator."
+        ) from None
     if array.dtype.kind not in "biufc" or (reads and array.shape[1:] != tuple(tree.shape[1:])):
         raise DataError(
             f"Expected arrays of numbers, got a {type(tree).__name__} of {array.dtype}."
         )
+    if isinstance(tree, np.ndarray) and np.any(getattr(tree, "mask", False)):
+        raise DataError("Expected numbers, got an array that masks some. Give x.filled(0), say.")
     return tree if reads else array
 
 
 def _in_file(x: Any) -> bool:
     """Whether reading a row of `x` reads a file: it is mapped, or only looks like an array."""
     if isinstance(x, np.ndarray):
-        base: Any = x
-        while isinstance(base, np.ndarray):
-            if isinstance(base, np.memmap):
-                return True
-            base = base.base
-        return False
+        return x.ndim > 0 and _mapped(x) is not None
     like_array = all(hasattr(x, name) for name in ("shape", "dtype", "__getitem__"))
     # A Series of pandas has these too, but counts its rows by labels; it can say its numbers.
     other = compat.is_array_api_obj(x) or any(
         hasattr(x, name) for name in ("__array_namespace__", "to_numpy", "numpy")
     )
     return like_array and not other
+
+
+def _mapped(x: Any) -> mmap.mmap | None:
+    """The map of a file that an array is a part of; None if it is of none."""
+    while isinstance(x, np.ndarray):
+        x = x.base
+    return x if isinstance(x, mmap.mmap) else None
+
+
+def _announce(file: mmap.mmap, x: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    """Tell the system which rows of a mapped file are read next.
+
+    Else each waits for the disk by itself, and for all that is read ahead behind it, which nobody
+    wants: up to megabytes.
+    """
+    row = x[:1]
+    if hasattr(file, "madvise") and row.flags.c_contiguous:  # Windows has no such call
+        first = x.ctypes.data - np.frombuffer(file, np.uint8).ctypes.data
+        starts = first + rows * x.strides[0]
+        pages = starts - starts % mmap.PAGESIZE
+        sizes = starts - pages + row.nbytes
+        with suppress(OSError):  # it is advice
+            for page, size in zip(pages.tolist(), sizes.tolist(), strict=True):
+                file.madvise(mmap.MADV_WILLNEED, page, size)

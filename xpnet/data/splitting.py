@@ -12,21 +12,21 @@ import math
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from xpnet.errors import DataError, ShapeError
 
 Rows = NDArray[np.int64]
 
 
-def split(t: NDArray[Any], fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Rows]:
+def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Rows]:
     """The rows for training and those for the test, drawn by a seed, each in ascending order.
 
     Parameters
     ----------
-    t : array, shape (n,) or (n, ...)
-        The targets. Integers of shape (n,) are classes: each gives the test the same share, as
-        nearly as can be, and always keeps one sample for training.
+    t : array-like, shape (n,) or (n, ...)
+        The targets. Integers, booleans and texts of shape (n,) are classes: each gives the test the
+        same share, as nearly as can be, and always keeps one sample for training.
     fraction : float
         The test's share, above 0 and below 1.
     seed : int
@@ -38,12 +38,11 @@ def split(t: NDArray[Any], fraction: float = 0.2, seed: int = 0) -> tuple[Rows, 
     """
     if not 0 < fraction < 1:
         raise ValueError(f"Expected a fraction between 0 and 1, got {fraction}.")
-    rng = np.random.default_rng(seed)
-    if t.ndim == 1 and t.dtype.kind in "iu":
-        classes, label = np.unique(t, return_inverse=True)
-        groups = [np.flatnonzero(label == c) for c in range(len(classes))]
-    else:
-        groups = [np.arange(len(t))]
+    rng, t = np.random.default_rng(seed), np.asarray(t)
+    groups = [np.arange(len(t))]
+    if t.ndim == 1 and t.dtype.kind in "biuSU":
+        _, label, sizes = np.unique(t, return_inverse=True, return_counts=True)
+        groups = np.split(np.argsort(label, kind="stable"), np.cumsum(sizes)[:-1])
     tested = []
     owed = 0.0  # what rounding has kept from the test so far: small classes take turns
     for rows in groups:
@@ -75,18 +74,21 @@ class Standardizer(NamedTuple):
     scale: tuple[float, ...]
 
     @classmethod
-    def of(cls, x: NDArray[Any]) -> Self:
+    def of(cls, x: ArrayLike) -> Self:
         """The mean and the standard deviation of the training data, shape (n, features).
 
         A feature that is the same everywhere has the scale 1, so that it becomes 0.
         """
-        x = x.astype(np.float64)
+        x = np.asarray(x, np.float64)
+        if x.ndim != 2 or not len(x):
+            raise ShapeError(f"Expected x of shape (n, features), n >= 1, got {x.shape}.")
         mean, scale = x.mean(axis=0), x.std(axis=0)
         # Rounding gives equal numbers a mean beside them, and so a deviation that is not quite 0.
         scale = np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)
         return cls(tuple(mean.tolist()), tuple(scale.tolist()))
 
-    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, x: ArrayLike) -> NDArray[Any]:
+        x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != len(self.mean):
             raise ShapeError(f"Expected x of shape (n, {len(self.mean)}), got {x.shape}.")
         y: NDArray[Any] = (x - np.asarray(self.mean)) / np.asarray(self.scale)

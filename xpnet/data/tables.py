@@ -65,7 +65,7 @@ class Schema:
         DataError
             As `read_csv`; a feature is missing; or a class is none of the training's.
         """
-        header = not _numbered(self.features)
+        header = not _numbered((*self.features, self.target))
         cells = read_csv(path, self.target, delimiter, header, optional_target=True)
         if missing := [name for name in self.features if name not in cells.names]:
             raise DataError(
@@ -109,7 +109,8 @@ class Schema:
             These are no numbers of a schema.
         """
         try:
-            standardizer = Standardizer(*(tuple(map(float, v)) for v in _figures(numbers)))
+            scaling = numbers["standardizer"]
+            standardizer = Standardizer(*(tuple(map(float, scaling[k])) for k in ("mean", "scale")))
             names = {key: tuple(map(str, numbers[key])) for key in ("features", "classes")}
             task, dtype = numbers["task"], np.dtype(numbers["dtype"]).name
             lengths = {len(names["features"]), *map(len, standardizer)}
@@ -224,7 +225,8 @@ def _canonical(label: str) -> str | None:
     """A whole number as Python writes it, so that 1, 01 and 1.0 are one class; else None."""
     if not _is_number(label) or not float(label).is_integer():
         return None
-    return str(int(float(label)))
+    exact = len(label) < 50 and label.lstrip("+-").isdecimal()  # beyond 2**53, where floats are not
+    return str(int(label if exact else float(label)))
 
 
 def _is_number(label: str) -> bool:
@@ -238,7 +240,3 @@ def _is_number(label: str) -> bool:
 def _numbered(names: tuple[str, ...]) -> bool:
     """Whether these are the names of columns without a header."""
     return all(name.startswith("column ") and name[7:].isdecimal() for name in names)
-
-
-def _figures(numbers: dict[str, Any]) -> tuple[Any, Any]:
-    return numbers["standardizer"]["mean"], numbers["standardizer"]["scale"]

@@ -13,6 +13,7 @@ Compose([RandomCrop((28, 28), padding=2), RandomHorizontalFlip(p=0.5), Normalize
 """
 
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ class RandomCrop:
     """
 
     def __init__(self, size: int | tuple[int, int], padding: int = 0, fill: float = 0) -> None:
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = map(index, size if isinstance(size, Sequence) else (size, size))
         if height < 1 or width < 1 or padding < 0:
             raise ValueError(f"Expected size >= 1 and padding >= 0, got {size} and {padding}.")
         self.size, self.padding, self.fill = (height, width), padding, fill
@@ -199,6 +200,10 @@ def _require_images(transform: object, x: Any) -> None:
             f"{transform} expected images of shape (batch, channels, height, width), got "
             f"{tuple(np.shape(x))}. Rows of pixels become images with x.reshape(-1, 1, 28, 28)."
         )
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{transform} works on the host: expected a NumPy array, got a {type(x)}.")
+    if x.dtype.kind in "biu" and (fill := getattr(transform, "fill", 0)) != int(fill):
+        raise ValueError(f"{transform} cannot fill images of {x.dtype} with a fraction.")
 
 
 def _padded(x: Images, p: int, fill: float) -> Images:

@@ -226,20 +226,15 @@ def rate(name: str, counts: Any, average: str | None, zero_division: float, dtyp
         return share[1]
     if average == "micro":
         return share[0]
-    weight = xp.astype(true if average == "weighted" else (true + named) > 0, dtype)
-    return _mean(share, weight, zero_division)
-
-
-def _mean(x: Any, weight: Any, otherwise: float) -> Any:
-    """The weighted mean over what is not NaN."""
-    xp = array_namespace(x)
-    nan = xp.isnan(x)
-    weight = xp.where(nan, xp.zeros_like(weight), weight)
+    nan, zero = xp.isnan(share), xp.zeros_like(share)
+    share = xp.where(nan, zero, share)
+    weight = present = xp.astype(~nan & (true + named > 0), dtype)
+    if average == "weighted":  # of weights that are all 0, the plain mean, as scikit-learn
+        weight = present * xp.astype(true, dtype)
+        weight = xp.where(xp.any(weight > 0.0), weight, present)
     total = xp.sum(weight)
-    mean = xp.sum(xp.where(nan, xp.zeros_like(x), x) * weight) / xp.where(
-        total == 0.0, xp.ones_like(total), total
-    )
-    return xp.where(total == 0.0, xp.full_like(mean, float(otherwise)), mean)
+    mean = xp.sum(share * weight) / xp.where(total == 0.0, xp.ones_like(total), total)
+    return xp.where(total == 0.0, xp.full_like(mean, float(zero_division)), mean)
 
 
 def _scores(name: str, y: Any, t: Any) -> tuple[Any, Any]:

@@ -26,8 +26,8 @@ def chosen_and_actual(
         Who asks: for the error.
     y : array or Variable
         Shape (..., classes): scores, of which the highest is chosen, the first of equal ones.
-        Floating-point, of the shape of t or with one column: scores of class 1, chosen above
-        `threshold`. Integers of shape (n,): class numbers.
+        Floating-point or bool, of the shape of t or with one column: scores of class 1, chosen
+        above `threshold` or where True. Integers of shape (n,): class numbers.
     t : array or Variable
         Class numbers, or one-hot rows.
     classes : int, optional
@@ -39,14 +39,14 @@ def chosen_and_actual(
     ShapeError
         The shapes do not fit.
     """
-    y, t = data_of(y), data_of(t)
-    xp, floating = array_namespace(y, t), has_dtype(y, "real floating")
+    y, t, asked = data_of(y), data_of(t), classes
+    xp, counted = array_namespace(y, t), has_dtype(y, "integral")
     one_hot = tuple(t.shape) == tuple(y.shape) and y.ndim > 1 and y.shape[-1] > 1
     if one_hot or (y.ndim > 0 and y.shape[-1] > 1 and tuple(t.shape) == tuple(y.shape[:-1])):
         t = xp.argmax(t, axis=-1) if one_hot else t
         classes, y = y.shape[-1], xp.argmax(y, axis=-1)
-    elif floating and tuple(y.shape) in (tuple(t.shape), (*t.shape, 1)):
-        classes, y = 2, y > threshold
+    elif not counted and tuple(y.shape) in (tuple(t.shape), (*t.shape, 1)):
+        classes, y = 2, y if has_dtype(y, "bool") else y > threshold
     elif tuple(y.shape) == tuple(t.shape) and y.ndim == 1:
         classes = _count(y, t) if classes is None else classes
     else:
@@ -55,6 +55,8 @@ def chosen_and_actual(
             "numbers or one-hot rows; or of two classes, y and t of one shape; or y of shape (n,) "
             f"with class numbers. Got y of shape {tuple(y.shape)}, t of shape {tuple(t.shape)}."
         )
+    if asked is not None and (asked < 1 or asked != classes):
+        raise ShapeError(f"{name} got classes={asked}, where y has {classes}; expected 1 or more.")
     return integers(xp.reshape(y, (-1,))), integers(xp.reshape(t, (-1,))), classes
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from xpnet.autodiff import data_of
+from xpnet.errors import ShapeError
 from xpnet.metrics import classification, ranking, regression
 from xpnet.metrics.labels import real_dtype
 from xpnet.namespace import array_namespace
@@ -180,6 +181,11 @@ class RocAuc(Accumulator):
 
 
 def _added(a: State, b: State) -> State:
+    if a[0].shape != b[0].shape:  # they might broadcast
+        raise ShapeError(
+            f"Batches of {a[0].shape[0]} and {b[0].shape[0]} classes do not add up. Of class "
+            "numbers, say how many there are: classes=10."
+        )
     return tuple(x + y for x, y in zip(a, b, strict=True))
 
 

@@ -4,7 +4,7 @@ from itertools import combinations
 from typing import Any
 
 from xpnet.autodiff import data_of
-from xpnet.errors import ShapeError
+from xpnet.errors import DataError, ShapeError
 from xpnet.metrics.labels import integers, real_dtype
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -23,8 +23,8 @@ def roc_auc(y: Any, t: Any, average: str | None = "macro", multi_class: str = "o
     y : array or Variable
         Of two classes: scores of class 1, shape (n,) or (n, 1); or (n, 2), of which column 1
         counts. Of more: shape (n, classes), probabilities.
-    t : array or Variable of integers, shape (n,) or (n, 1)
-        Class numbers.
+    t : array or Variable, shape (n,), (n, 1) or (n, classes)
+        Class numbers, or one-hot rows. Of two classes, the other one may also be -1.
     average : {"macro", "micro", "weighted", None}
         Of more than two classes: the plain mean; all columns as one; the mean weighted by how
         often a class occurs; with "ovr", None gives each class, shape (classes,).
@@ -42,6 +42,8 @@ def roc_auc(y: Any, t: Any, average: str | None = "macro", multi_class: str = "o
     ------
     ShapeError
         The shapes do not fit.
+    DataError
+        A number in t names no class.
     ValueError
         There is no such average or way.
     """
@@ -86,8 +88,8 @@ def roc_auc(y: Any, t: Any, average: str | None = "macro", multi_class: str = "o
 def _fitting(y: Any, t: Any) -> tuple[Any, Any]:
     """Scores as columns, and class numbers of shape (n,)."""
     xp, shapes = array_namespace(y, t), (tuple(y.shape), tuple(t.shape))
-    if t.ndim == 2 and t.shape[1] == 1:
-        t = t[:, 0]
+    if t.ndim == 2:
+        t = t[:, 0] if t.shape[1] == 1 else xp.argmax(t, axis=1) if t.shape == y.shape else t
     if y.ndim == 1:
         y = y[:, None]
     if y.ndim != 2 or tuple(t.shape) != (y.shape[0],) or y.shape[1] == 0:
@@ -95,7 +97,10 @@ def _fitting(y: Any, t: Any) -> tuple[Any, Any]:
             "roc_auc expected y of shape (n,) or (n, classes) and t of shape (n,), got "
             f"{shapes[0]} and {shapes[1]}."
         )
-    return (y if has_dtype(y, "real floating") else xp.astype(y, xp.float32)), integers(t)
+    t, last = integers(t), max(y.shape[1] - 1, 1)
+    if bool(xp.any((t > last) | (t < (-1 if last == 1 else 0)))):
+        raise DataError(f"roc_auc expected class numbers from 0 to {last}; t has others.")
+    return (y if has_dtype(y, "real floating") else xp.astype(y, xp.float32)), t
 
 
 def _auc(high: Any, low: Any) -> Any:
