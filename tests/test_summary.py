@@ -151,3 +151,10 @@ def test_it_runs_where_the_model_is(backend):
         found = summary(model, (3,))
     assert found.activation_bytes == 4 * (3 + 2)
     assert found.rows[0].kind == "Affine(3 -> 2)"
+
+
+def test_a_summary_is_shown_as_its_table():
+    """Where it is the last line of a notebook's cell too."""
+    found = summary(xpnet.MLP(4, 3, 2, rng=0), (4,))
+    assert repr(found) == str(found)
+    assert repr(found).startswith("Layer  ")

@@ -16,6 +16,7 @@ from xpnet.autodiff import Function, Variable, data_of
 from xpnet.backend import to_numpy
 from xpnet.errors import GradientError
 from xpnet.namespace import array_namespace
+from xpnet.plots.style import figure_of, finished
 from xpnet.tape import Output, walk
 
 if TYPE_CHECKING:
@@ -67,14 +68,9 @@ def computational_graph(
     ModuleNotFoundError
         matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        message = 'The picture of a graph needs matplotlib: pip install "xpnet[plots]"'
-        raise ModuleNotFoundError(message, name=error.name) from error
-    graph = _Graph(output, names)
+    graph, figure = _Graph(output, names), figure_of(1.0, 1.0, layout=None)
     width, top, bottom = graph.place()
-    figure = Figure(figsize=(width + 0.2, top - bottom + 1.3), dpi=150, facecolor="white")
+    figure.set_size_inches(width + 0.2, top - bottom + 1.3)
     ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     ax.set(xlim=(-0.1, width + 0.1), ylim=(bottom - 0.5, top + 0.8))
     ax.set_axis_off()
@@ -83,9 +79,7 @@ def computational_graph(
     for node in graph.nodes:
         _draw_node(ax, graph, node)
         _draw_wires(ax, graph, node)
-    if path is not None:
-        figure.savefig(path)
-    return figure
+    return finished(figure, path)
 
 
 def dot(output: Variable, names: Mapping[str, Variable], path: str | Path | None = None) -> str:

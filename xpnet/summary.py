@@ -46,9 +46,9 @@ class Row:
     multiply_adds: int = 0
 
 
-@dataclass
+@dataclass(repr=False)
 class Summary:
-    """What `summary` found; its str is the table.
+    """What `summary` found; its str and its repr are the table.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Summary:
     buffer_bytes: int = 0
     activation_bytes: int = 0
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         head = ("Layer", "Output shape", "Parameters", "Multiply-adds")
         table = [head, *(_cells(row, self.batch_axis) for row in self.rows)]
         widths = [max(len(row[i]) for row in table) for i in range(len(head))]

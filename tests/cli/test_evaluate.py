@@ -253,6 +253,10 @@ def test_the_page_of_numbers_is_in_their_units(xpnet_, plane, tmp_path):
     assert f"Mean absolute error {error}" in text
     assert "run: plane.csv" in text
     assert "Predictions and errors" in text
+    other = plane.with_name("other.csv")
+    shutil.copyfile(plane, other)
+    assert xpnet_("evaluate", run, "--dataset", other).code == 0
+    assert "run: other.csv" in text_of(run / "report.html")
 
 
 def test_the_page_has_the_names_of_classes(xpnet_, flowers, tmp_path):

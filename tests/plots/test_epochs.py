@@ -1,5 +1,6 @@
 """Pictures show the numbers that they were given."""
 
+import io
 import subprocess
 import sys
 
@@ -54,6 +55,14 @@ def test_the_suffix_is_the_format(history, tmp_path, suffix):
     sign = {".png": b"\x89PNG", ".svg": b"<svg", ".pdf": b"%PDF"}[suffix]
     assert sign in path.read_bytes()[:1000]
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_notebook_shows_the_figure(history):
+    """Without pyplot, which would have told it how to."""
+    data, size = plots.curves(history)._repr_png_()
+    picture = Image.open(io.BytesIO(data))
+    assert picture.format == "PNG"
+    assert picture.width / size["width"] == pytest.approx(150 / 80, rel=0.01)  # not coarse
 
 
 def test_the_picture_is_not_empty(history, tmp_path):

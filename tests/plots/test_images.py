@@ -29,6 +29,8 @@ def test_columns_of_an_affine(backend):
     assert high == -low == pytest.approx(float(abs(w).max()))
     with pytest.raises(xpnet.ShapeError, match="the 6 inputs are no picture of shape None"):
         plots.filters(layer)
+    with pytest.raises(xpnet.ShapeError, match=r"or a matrix W, got a Parameter\.$"):
+        plots.filters(layer.W)
     with pytest.raises(xpnet.ShapeError, match=r"with kernels or a matrix W, got ReLU\(\)"):
         plots.filters(xpnet.ReLU())
 

@@ -59,6 +59,21 @@ def test_the_rates_are_a_geometric_series_that_ends_with_the_loss(array, backend
     assert axes.get_legend().get_texts()[2].get_text() == f"falls most at {found.steepest:.2g}"
 
 
+def test_samples_are_made_into_batches(backend):
+    """As `Trainer.fit` takes them: here two batches of 100, in turn."""
+    model, loss, optimizer, _ = problem(lambda x: x)
+    x = np.random.default_rng(1).normal(size=(200, 3)).astype("float32")
+    seen = []
+
+    def noted(y, t):
+        seen.append(y.shape)
+        return loss(y, t)
+
+    found = plots.lr_range_test(model, noted, optimizer, (x, x[:, :1]), steps=4, high=1e-3)
+    assert (len(found.rates), seen) == (4, [(100, 1)] * 4)
+    assert found.losses[0] != found.losses[1]
+
+
 def test_what_cannot_be_searched(array, backend):
     model, loss, optimizer, batches = problem(array)
     with pytest.raises(ValueError, match="0 < low < high"):

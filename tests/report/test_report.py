@@ -159,6 +159,20 @@ def test_two_classes_and_many(tmp_path):
     assert "Confusion matrix of 41 classes" in found.of("img")[0]["alt"]
 
 
+def test_long_names_leave_the_columns_narrow(tmp_path):
+    """They are turned; in the other tables they are broken."""
+    names = ["a rather long name, of a class", "b", "c", "d"]
+    for classes, kind in ((names, "counts long"), (None, "counts")):
+        found = page(tmp_path / "r.html", SCORES, TARGETS, classes=classes)
+        assert [t["class"] for t in found.of("table")[:3]] == [kind, "taken", "mistaken"]
+
+
+def test_large_numbers_are_written_out(tmp_path):
+    """Of prices, say: no 1.656e+04."""
+    found = page(tmp_path / "r.html", [116560.0, 200000.0], [100000.0, 216560.0])
+    assert "Mean absolute error16,560" in found.text
+
+
 @pytest.mark.parametrize("shape", [(50,), (50, 1), (25, 2)])
 def test_numbers(tmp_path, shape):
     """Every error is 0.5, by turns above and below."""

@@ -66,10 +66,10 @@ def evaluate(
     typer.echo(f"Test loss {figures['loss']:.4f}, {told(trained.task, figures)}")
     for line in _by_class(trained.classes, counts, what):
         typer.echo(line)
-    typer.echo(_page(trained, page, x, y, t))
+    typer.echo(_page(trained, page, other, x, y, t))
 
 
-def _page(trained: "Trained", path: Path, x: Any, y: Any, t: Any) -> str:
+def _page(trained: "Trained", path: Path, other: str | None, x: Any, y: Any, t: Any) -> str:
     """Write the report page, and tell where it is; or, without matplotlib, that there is none."""
     from xpnet.cli.tables import standardizer
     from xpnet.report import report
@@ -86,7 +86,7 @@ def _page(trained: "Trained", path: Path, x: Any, y: Any, t: Any) -> str:
             classes=trained.classes or None,
             history=trained.history(),
             config=settings,
-            title=f"{trained.model.file.parent.name}: {Path(trained.config['dataset']).name}",
+            title=f"{trained.model.file.parent.name}: {Path(other or trained.config['dataset']).name}",
         )  # fmt: skip
     except ModuleNotFoundError as error:
         return (

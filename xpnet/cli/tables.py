@@ -98,6 +98,8 @@ def _csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     except DataError as error:
         if task == "classify" and "too few" in str(error):  # perhaps each number is a class
             error.add_note("If the targets are numbers to predict: --task regress")
+        if task == "regress" and "found the text" in str(error):
+            error.add_note("If these texts are the classes to be learned: --task classify")
         raise
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}
     if task == "classify":

@@ -38,4 +38,6 @@ def told(task: str, figures: Mapping[str, Any]) -> str:
     """The result of a test, in a few words."""
     if task == "classify":
         return f"accuracy {figures['accuracy']:.2%}"
-    return f"R2 {figures['r2']:.4f}, mean absolute error {figures['absolute_error']:.4g}"
+    from xpnet.report.page import number
+
+    return f"R2 {figures['r2']:.4f}, mean absolute error {number(figures['absolute_error'])}"

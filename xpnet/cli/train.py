@@ -52,13 +52,13 @@ def train(
     training early and keeps what was learned; --resume RUN goes on.
     """
     from xpnet.backend import using
-    from xpnet.cli.screen import console
     from xpnet.cli.settings import settled
     from xpnet.cli.task import told
+    from xpnet.training.callbacks.bar import standard
     from xpnet.training.run import free_path
 
     settings = settled(ctx)
-    begin, screen = time.perf_counter(), console()
+    begin, screen = time.perf_counter(), standard()
     path = settings["resume"] or free_path(settings["out"], Path(settings["dataset"]).stem)
     settings["out"] = str(path)
     if settings["resume"] and _is_done(path, settings["epochs"], screen):
@@ -117,11 +117,10 @@ def _train(settings: dict[str, Any], screen: "Console") -> "History":
     from xpnet import schedules
     from xpnet.cli import learner
     from xpnet.cli.dataset import learned
-    from xpnet.cli.screen import Screen
     from xpnet.cli.task import loss_of, metrics_of
     from xpnet.optimizers import optimizer
     from xpnet.random import default_rng, manual_seed
-    from xpnet.training import StopOnNaN, Trainer
+    from xpnet.training import ProgressBar, StopOnNaN, Trainer
 
     samples = learned(settings)
     images = samples.input_shape
@@ -147,7 +146,7 @@ def _train(settings: dict[str, Any], screen: "Console") -> "History":
     if settings["tensorboard"]:
         callbacks.append(learner.tensorboard(path))
     if not settings["quiet"]:
-        callbacks.append(Screen(screen))
+        callbacks.append(ProgressBar(screen))
     decay = settings["weight_decay"]
     options = {} if decay is None else {"weight_decay": decay}
     trainer = Trainer(

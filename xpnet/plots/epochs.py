@@ -59,7 +59,9 @@ def _panel(axes: Any, history: "History", name: str) -> None:
         if f"{label}_{name}" not in history:
             continue
         values = [v * 100.0 if percent else v for v in history[f"{label}_{name}"]]
-        text = f"{label}, {values[-1]:.2f} %" if percent else f"{label}, {values[-1]:.4f}"
+        last = values[-1]
+        digits = ",.0f" if abs(last) >= 1e4 else ".4f"
+        text = f"{label}, {last:.2f} %" if percent else f"{label}, {last:{digits}}"
         marker = "o" if len(values) <= 40 else ""
         axes.plot(history["epoch"], values, ls="-", marker=marker, ms=3.5, color=colour, label=text)
     unit = {"accuracy": " (%)", "loss": " (mean over samples)"}.get(name, "")

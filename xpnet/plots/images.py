@@ -212,7 +212,8 @@ def _kernels(layer: Any, shape: tuple[int, ...] | None) -> Any:
         w = to_numpy(layer.weight.data)
         return w if w.ndim == 4 else w[:, :, None, :]
     if not hasattr(layer, "W") or layer.W.ndim != 2:
-        raise ShapeError(f"Expected a layer with kernels or a matrix W, got {layer!r}.")
+        given = layer if isinstance(layer, Layer) else f"a {type(layer).__name__}"
+        raise ShapeError(f"Expected a layer with kernels or a matrix W, got {given}.")
     w = to_numpy(layer.W.data).T
     n, side = w.shape[1], math.isqrt(w.shape[1])
     if shape is None and side * side == n:

@@ -103,8 +103,8 @@ def confusion_matrix(
     names = list(map(str, classes if classes is not None else range(len(table))))
     if any(len(row) != len(table) for row in table) or len(names) != len(table):
         raise ShapeError(
-            f"Expected counts of shape (classes, classes) and a name for each, got shape "
-            f"{tuple(counts.shape)} and {len(names)} names."
+            f"Expected counts of shape (classes, classes), as metrics.confusion_matrix(y, t) gives "
+            f"them, and a name for each; got shape {tuple(counts.shape)} and {len(names)} names."
         )
     n, totals = len(table), [max(sum(row), 1) for row in table]
     cell = max(0.42, 2.5 / max(n, 1)) if n <= 30 else 6.0 / n

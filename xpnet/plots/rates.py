@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from xpnet import random
 from xpnet.autodiff import data_of
 from xpnet.backend import to_numpy
+from xpnet.data.loader import DataLoader
 from xpnet.layers import Layer
 from xpnet.plots.style import BLUE, ORANGE, figure_of, finished, plain
 
@@ -43,7 +44,7 @@ def lr_range_test(
     model: Layer,
     loss: Callable[[Any, Any], Any],
     optimizer: "Optimizer",
-    batches: Iterable[tuple[Any, Any]],
+    batches: tuple[Any, Any] | Iterable[tuple[Any, Any]],
     low: float = 1e-6,
     high: float = 10.0,
     steps: int = 100,
@@ -63,8 +64,9 @@ def lr_range_test(
     optimizer : Optimizer
         Of the model's parameters. It, the model and xpnet's random numbers are left as they are:
         copies of the first two are trained.
-    batches : iterable of (x, t)
-        On the model's device; begun anew when they end.
+    batches : (x, t), DataLoader, or iterable of batches (x, t)
+        As for `Trainer.fit`: a tuple is all samples, and goes by batches of 100. What an iterable
+        gives is on the model's device; it is begun anew when it ends.
     low, high : float
         The first and the last rate; of parameter groups with rates of their own, the optimizer's.
     steps : int
@@ -85,6 +87,8 @@ def lr_range_test(
     """
     if not 0.0 < low < high or steps < 3:
         raise ValueError(f"Expected 0 < low < high and steps >= 3, got {low}, {high}, {steps}.")
+    if isinstance(batches, tuple):
+        batches = DataLoader(*batches, batch_size=100, shuffle=True, seed=0)
     state = random.state()
     try:
         model, optimizer = copy.deepcopy((model, optimizer))  # in one, so that they stay a pair

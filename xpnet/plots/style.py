@@ -4,7 +4,9 @@ The colours are told apart with every kind of colour vision, and in print: Okabe
 categories, viridis and cividis for amounts.
 """
 
+import io
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,11 @@ if TYPE_CHECKING:
 
 TRAIN, TEST, GRID, INK = "#8a8a8a", "#c4314b", "#e6e6e6", "#222222"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+DPI = 150
 
 
-def figure_of(width: float, height: float) -> "Figure":
-    """An empty figure, in inches, of nobody's pyplot.
+def figure_of(width: float, height: float, layout: Any = "constrained") -> "Figure":
+    """An empty figure, in inches, of nobody's pyplot; a notebook shows it all the same.
 
     Raises
     ------
@@ -30,14 +33,24 @@ def figure_of(width: float, height: float) -> "Figure":
     except ModuleNotFoundError as error:
         message = 'Pictures need matplotlib: pip install "xpnet[plots]"'
         raise ModuleNotFoundError(message, name=error.name) from error
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure: Any = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
+    figure._repr_png_ = partial(_png, figure)
+    drawn: Figure = figure
+    return drawn
+
+
+def _png(figure: "Figure") -> tuple[bytes, dict[str, int]]:
+    """What a notebook asks for: the picture, and how large it is to be shown, in pixels."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=DPI)
+    return file.getvalue(), {"width": round(80 * figure.get_figwidth())}
 
 
 def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
     """Write `figure` whole or not at all; the format is told by the suffix of `path`."""
     suffix = Path(path).suffix.removeprefix(".") or "png"
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=suffix, dpi=150)
+        figure.savefig(temporary, format=suffix, dpi=DPI)
 
 
 def finished(figure: "Figure", path: str | os.PathLike[str] | None) -> "Figure":

@@ -4,6 +4,7 @@ Nothing is fetched from elsewhere, and nothing runs: the page's own policy forbi
 """
 
 import io
+import math
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -27,17 +28,22 @@ p { margin: 0.4rem 0; max-width: 46rem; } .soft, figcaption { color: var(--soft)
 .scroll:focus-visible { outline: 2px solid var(--mark); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: 0.4rem; color: var(--soft); }
-caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 2rem); }
+caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 3rem); }
 th, td { padding: 0.3rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
 thead th { color: var(--soft); font-weight: 600; }
 tbody th, thead th:first-child, .words td { text-align: left; }
 tbody th { font-weight: 500; }
+.taken tbody th, .taken tr > :last-child, .mistaken tr > :nth-child(even) { min-width: 8rem;
+  text-align: left; white-space: normal; overflow-wrap: break-word; }
 .words { width: 100%; } .words td { white-space: pre-wrap; overflow-wrap: anywhere; width: 70%; }
-.words tr th { min-width: 8rem; vertical-align: top; text-align: left; white-space: normal;
+.words tr th { min-width: 9.5rem; vertical-align: top; text-align: left; white-space: normal;
   overflow-wrap: anywhere; }
 .counts th, .counts td { padding: 0.35rem 0.45rem; text-align: center; border: 0; }
 .counts tbody th { position: sticky; left: 0; background: var(--paper); text-align: right; }
+.counts.long tbody th { min-width: min(12rem, 38vw); white-space: normal; line-height: 1.2; }
+.counts.long thead th { max-height: 14rem; text-align: left; white-space: normal; line-height: 1.1;
+  writing-mode: vertical-rl; transform: rotate(180deg); }
 .counts td { min-width: 2.9rem; background: rgba(var(--heat), var(--share, 0)); }
 .counts .dark { color: #ffffff; }
 @media (prefers-color-scheme: dark) { .counts .dark { color: #000000; } }
@@ -124,9 +130,10 @@ def counts(caption: str, names: Sequence[str], cells: Sequence[Sequence[int]]) -
             style = f' style="--share: {shade:.2f}"' if n else ""
             line += f"<td{dark}{style}>{n or ''}</td>"
         lines.append(f'<tr><th scope="row">{escape(name)}</th>{line}</tr>\n')
+    long = " long" if max(map(len, names), default=0) > 5 else ""
     return scrolling(
         caption,
-        f'<table class="counts"><caption><span>{escape(caption)}</span></caption>\n<thead><tr><td></td>{head}</tr>'
+        f'<table class="counts{long}"><caption><span>{escape(caption)}</span></caption>\n<thead><tr><td></td>{head}</tr>'
         f"</thead>\n<tbody>\n{''.join(lines)}</tbody></table>",
     )
 
@@ -140,6 +147,13 @@ def scrolling(name: str, body: str) -> str:
 def details(summary: str, body: str) -> str:
     """A part that is folded."""
     return f"<details><summary>{escape(summary)}</summary>\n{body}\n</details>"
+
+
+def number(x: float) -> str:
+    """A figure to be read: four digits of it, or all those before the point."""
+    if not math.isfinite(x):
+        return "-"
+    return f"{x:,.0f}" if 1e3 <= abs(x) < 1e12 else f"{x:.4g}"
 
 
 def plot(figure: "Figure", text: str, wide: str = "") -> str:

@@ -140,7 +140,7 @@ def _by_class(y: Any, t: Any, names: list[str], counts: list[list[int]]) -> str:
         rows.append((name, *(_percent(column[i]) for column in columns), f"{sum(row):,}", taken))
     head = ("Class", "Precision", "Recall", "F1", "Samples", "Most often taken for")
     caption = "Precision: of those named so, the share that are. Recall: of those that are, the share found."
-    return page.table(caption, head, rows)
+    return page.table(caption, head, rows, "taken")
 
 
 def _mistakes(y: Any, t: Any, images: Any, names: list[str]) -> str:
@@ -154,7 +154,7 @@ def _mistakes(y: Any, t: Any, images: Any, names: list[str]) -> str:
             (f"{m.sample}", names[m.predicted], _percent(m.probability), names[m.actual], _percent(m.right))
             for m in found
         ]  # fmt: skip
-        return page.table(note, head, rows)
+        return page.table(note, head, rows, "mistaken")
     shown = plots.pictures(_host(images)[[m.sample for m in found], ...])
     items = []
     for m, pixels in zip(found, shown, strict=True):
@@ -178,9 +178,9 @@ def _regression(y: Any, t: Any) -> list[str]:
     mean = float(metrics.mean_absolute_error(y, t))
     score = float(metrics.r2(y, t))
     numbers = {
-        "R²": _number(score),
-        "Mean absolute error": _number(mean),
-        "Root mean squared error": _number(math.sqrt(error)),
+        "R²": page.number(score),
+        "Mean absolute error": page.number(mean),
+        "Root mean squared error": page.number(math.sqrt(error)),
         "Samples": f"{t.shape[0]:,}",
     }
     text = (
@@ -234,10 +234,6 @@ def _host(x: Any) -> Any:
 
 def _percent(share: float) -> str:
     return f"{100.0 * share:.2f} %" if math.isfinite(share) else "-"
-
-
-def _number(x: float) -> str:
-    return f"{x:.4g}" if math.isfinite(x) else "-"
 
 
 def _text(value: Any) -> str:

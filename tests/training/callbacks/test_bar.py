@@ -1,7 +1,9 @@
-"""What a training shows: lines anywhere, a bar on a terminal alone."""
+"""What a training shows: lines anywhere, and a bar on a terminal and in a notebook."""
 
 import io
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -68,6 +70,51 @@ def test_on_a_terminal_a_bar_moves_and_goes(clusters):
     )
     assert bar.bar is None
     assert console.file.getvalue().rindex("\x1b[?25h") > console.file.getvalue().rindex("\x1b[?25l")
+
+
+@pytest.fixture
+def outputs(monkeypatch):
+    """What a notebook shows: the states of each output, in order."""
+    shown = []
+
+    def display(bundle, *, raw, display_id):
+        assert (raw, display_id) == (True, True)
+        shown.append([bundle])
+        return SimpleNamespace(update=lambda bundle, *, raw: raw and shown[-1].append(bundle))
+
+    module = SimpleNamespace(display=display)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=module))
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    return shown
+
+
+def test_a_notebook_has_one_output_that_changes(clusters, outputs):
+    """The bar stands below the lines, and is gone at the end; nothing is printed."""
+
+    class Look(Callback):
+        def on_log(self, trainer, progress):
+            bar.cell.show(bar.bar)
+
+    console = screen(force_jupyter=True)
+    bar = ProgressBar(console)
+    history = make(bar, Look()).fit(clusters, clusters, 2, 20)
+    ((_, begun, *states, end),) = outputs
+    assert begun["text/plain"].splitlines()[1].startswith("epoch 1/2 ━")
+    *lines, line = states[-1]["text/plain"].splitlines()
+    assert (lines[0], len(lines)) == (end["text/plain"].splitlines()[0], 2)
+    assert re.match(r"epoch 2/2 ━+ 0:00:00 left  loss \d\.\d{4}  accuracy ", line)
+    assert [line.split()[0] for line in end["text/plain"].splitlines()] == ["epoch", "1", "2"]
+    assert f"{history.rows[1]['test_loss']:.4f}" in end["text/plain"]
+    assert "font-weight: bold" in end["text/html"]
+    assert (console.file.getvalue(), bar.bar, bar.cell) == ("", None, None)
+
+
+def test_a_notebook_is_not_flooded(clusters, outputs):
+    """Epochs of a millisecond: the output is replaced a few times a second."""
+    make(ProgressBar(screen(force_jupyter=True))).fit(clusters, None, 60, 20)
+    ((*states, end),) = outputs
+    assert len(states) < 30
+    assert len(end["text/plain"].splitlines()) == 61
 
 
 def test_a_stream_has_a_bar_of_epochs(clusters):

@@ -1,6 +1,8 @@
 """ProgressBar: what a training shows while it goes."""
 
+import io
 import sys
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,26 +18,31 @@ SHARES = ("accuracy", "precision", "recall", "f1")  # what is read in per cent
 
 
 class ProgressBar(Callback):
-    """A line an epoch and, on a terminal, a bar below them: time left, loss, metrics, speed.
+    """A line an epoch and, below them, a bar: time left, loss, metrics, speed.
 
-    A terminal that is too narrow for all of these figures shows the first ones alone. Where there
-    is no terminal (a file, a pipe, a notebook) there are the lines, without control characters.
+    A terminal that is too narrow for all of these figures shows the first ones alone. In a notebook
+    lines and bar are one output of the cell, which changes in place. In a file or a pipe there
+    are the lines alone, without control characters.
 
     It is taken down whatever ends the training. As a block it is also there before and after.
 
     Parameters
     ----------
     console : rich.console.Console, optional
-        Where to show it; unless given, on standard output.
+        Where to show it; unless given, on standard output. One with `force_jupyter=False` has
+        lines in a notebook too: for a program that cannot show an output that changes.
     """
 
     def __init__(self, console: "Console | None" = None) -> None:
-        self.console = console or _standard()
+        self.console = console or standard()
         self.bar: Any = None
+        self.cell: Any = None  # of a notebook
         self.columns: list[tuple[str, str, int]] = []
 
     def __enter__(self) -> Self:
-        if self.bar is None and self.console.is_terminal and not self.console.is_dumb_terminal:
+        notebook = self.console.is_jupyter
+        terminal = self.console.is_terminal and not self.console.is_dumb_terminal
+        if self.bar is None and (notebook or terminal):
             from rich import progress
 
             self.bar = progress.Progress(
@@ -47,25 +54,27 @@ class ProgressBar(Callback):
                 expand=True,
                 refresh_per_second=5,
             )
-            self.bar.start()
+            self.cell = _Cell(self.console.width) if notebook else self.bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
+        if self.cell is not None:
+            self.cell.show()
+        elif self.bar is not None:
             self.bar.stop()
-            self.bar = None
+        self.bar = self.cell = None
 
     def on_start(self, trainer: "Trainer") -> None:
         self.__enter__()
         self.columns = _columns(trainer)
-        self.console.print(
-            "  ".join(head.rjust(width) for _, head, width in self.columns), style="bold"
-        )
+        self._print("  ".join(head.rjust(width) for _, head, width in self.columns), style="bold")
         for row in trainer.history.rows:  # of a training that goes on
             self._line(row)
         if self.bar is not None:
             epoch = min(len(trainer.history) + 1, trainer.epochs)
             self.task = self.bar.add_task(f"epoch {epoch}/{trainer.epochs}", total=None, figures="")
+        if self.cell is not None:
+            self.cell.show(self.bar)
 
     def on_log(self, trainer: "Trainer", progress: Progress) -> None:
         if self.bar is None:
@@ -80,6 +89,8 @@ class ProgressBar(Callback):
             else progress.epoch - 1,
         )
         self.bar.update(self.task, figures=self._figures(progress))
+        if self.cell is not None:
+            self.cell.show(self.bar, seldom=True)
 
     def _figures(self, progress: Progress) -> str:
         """As many as the line has room for, beside what was done and a bar of four."""
@@ -103,7 +114,13 @@ class ProgressBar(Callback):
             (_text(name, row[name]) if name in row else "").rjust(width)
             for name, _, width in self.columns
         )
-        self.console.print("  ".join(texts))
+        self._print("  ".join(texts))
+
+    def _print(self, line: str, style: str | None = None) -> None:
+        if self.cell is None:
+            self.console.print(line, style=style)
+        else:
+            self.cell.lines.append(line)
 
     def on_end(self, trainer: "Trainer") -> None:
         self.__exit__()
@@ -112,14 +129,44 @@ class ProgressBar(Callback):
         self.__exit__()
 
 
-def _standard() -> "Console":
+class _Cell:
+    """The output of a notebook's cell: a head, lines, and what is below them. It needs no widgets."""
+
+    def __init__(self, width: int) -> None:
+        from IPython.display import display
+
+        self.width, self.lines, self.shown = width, list[str](), time.monotonic()
+        self.output = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def show(self, *below: Any, seldom: bool = False) -> None:
+        """Replace the output; if `seldom`, five times a second at most, and less if it is long."""
+        if seldom and time.monotonic() - self.shown < 0.2 + len(self.lines) / 2500:
+            return
+        page = _console(file=io.StringIO(), record=True, width=self.width, force_jupyter=False)
+        for style, lines in (("bold", self.lines[:1]), (None, self.lines[1:])):
+            page.print("\n".join([*lines, ""]), style=style, end="")
+        for part in below:
+            page.print(part)
+        html = page.export_html(code_format=_HTML, inline_styles=True, clear=False)
+        self.output.update({"text/html": html, "text/plain": page.export_text()}, raw=True)
+        self.shown = time.monotonic()
+
+
+_HTML = (
+    '<pre style="white-space: pre; overflow-x: auto; line-height: normal; '
+    "font-family: Menlo, 'DejaVu Sans Mono', Consolas, monospace\">{code}</pre>"
+)
+
+
+def standard() -> "Console":
     """Lines to standard output; no control characters in them unless it is a terminal."""
+    return _console(force_terminal=sys.stdout.isatty())
+
+
+def _console(**options: Any) -> "Console":
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
-    return Console(
-        force_terminal=terminal, force_jupyter=False, highlight=False, markup=False, soft_wrap=True
-    )
+    return Console(highlight=False, markup=False, soft_wrap=True, **options)
 
 
 def _columns(trainer: "Trainer") -> list[tuple[str, str, int]]:
