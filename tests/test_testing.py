@@ -97,6 +97,11 @@ def test_assert_close_passes(backend, array):
         assert_close(1.0, 1.0 + 1e-6)
 
 
+def test_an_order_is_one_or_more():
+    with pytest.raises(ValueError, match="order >= 1, got 0"):
+        check_gradients(F.tanh, [1.0], order=0)
+
+
 def test_numerical_gradient_of_integers_is_refused():
     """They have no small steps: it would answer in millions."""
     with using("numpy") as backend, pytest.raises(TypeError, match="floating-point numbers"):

@@ -123,6 +123,8 @@ def check_gradients(
         Some derivative is wrong; the message has the argument, the order, both values, and a line
         that repeats the check.
     """
+    if order < 1:
+        raise ValueError(f"Expected order >= 1, got {order}.")
     points = [
         x if compat.is_array_api_obj(x) else current().asarray(x, dtype="float64") for x in arrays
     ]

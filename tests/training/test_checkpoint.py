@@ -8,7 +8,7 @@ import safetensors.numpy
 
 import xpnet
 from tests.training import resumable
-from xpnet import functions as F
+from xpnet import functions as F, tree
 from xpnet.metrics import F1, accuracy
 from xpnet.training import Callback, Checkpoint, LinearDecay, Trainer, checkpoint
 
@@ -237,6 +237,45 @@ def test_a_finished_training_goes_on_for_more_epochs(clusters, tmp_path):
     assert again["train_loss"] == first.history["train_loss"]  # nothing was left to do
     history = then.fit(clusters, None, 5, 20, resume=tmp_path / "c.safetensors")
     assert history["train_loss"] == whole.history["train_loss"]
+
+
+class Keeps(Callback):
+    """Has whatever it was given for a state."""
+
+    def __init__(self, value=None):
+        self.value = value
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        self.value = state["value"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([1, 2.5, "three", None, True, 2**70], [1, 2.5, "three", None, True, 2**70]),
+        (float("inf"), float("inf")),
+        (np.asarray([1.0, 2.0], ">f4"), [1.0, 2.0]),
+        ({"a.b": np.ones(1), "a": {"b": np.zeros(2)}}, {"a.b": [1.0], "a": {"b": [0.0, 0.0]}}),
+        (np.asfortranarray([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+    ],
+)
+def test_what_a_callback_remembers_comes_back(tmp_path, value, expected):
+    small(callbacks=[Keeps(value)]).save(tmp_path / "c.safetensors")
+    keeps = Keeps()
+    checkpoint.load(small(callbacks=[keeps]), tmp_path / "c.safetensors")
+    lists = tree.map(lambda x: x.tolist() if hasattr(x, "dtype") else x, keeps.value)
+    assert lists == expected
+
+
+@pytest.mark.parametrize("value", [{1, 2}, b"x", {1: 2}, {"$array": "x"}, np.asarray(["text"])])
+def test_what_no_checkpoint_holds_is_named(tmp_path, value):
+    """When it is written: not when it is wanted again."""
+    with pytest.raises(TypeError, match=r"numbers, texts, .*; callbacks\.Keeps\.0\.value is "):
+        small(callbacks=[Keeps(value)]).save(tmp_path / "c.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_is_full_leaves_the_old_file(saved, monkeypatch):

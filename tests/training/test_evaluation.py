@@ -5,6 +5,7 @@ import pytest
 
 import xpnet
 from xpnet import functions as F
+from xpnet.data import DataLoader
 from xpnet.metrics import accuracy
 from xpnet.training import evaluate, predict
 
@@ -23,6 +24,17 @@ def test_the_size_of_the_batches_does_not_matter(backend, clusters, batch_size):
     predicted = predict(model, x, batch_size)
     assert not isinstance(predicted, xpnet.Variable)
     np.testing.assert_allclose(xpnet.to_numpy(predicted), y, rtol=1e-4, atol=1e-5)
+
+
+def test_a_loader_is_predicted_batch_by_batch(backend, clusters):
+    """With targets or without; so data may be larger than memory."""
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    expected = xpnet.to_numpy(predict(model, clusters[0], 55))
+    for data in (clusters, clusters[:1]):
+        found = predict(model, DataLoader(*data, batch_size=55))
+        np.testing.assert_array_equal(xpnet.to_numpy(found), expected)
+    with pytest.raises(xpnet.DataError, match="to be predicted have no batches"):
+        predict(model, DataLoader(lambda: iter(()), batch_size=5))
 
 
 def test_one_hot_targets_serve_as_well(clusters):

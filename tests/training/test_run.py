@@ -179,7 +179,8 @@ def test_the_metadata_are_the_whole_configuration(clusters, tmp_path):
 def test_config_is_json_whatever_was_measured(clusters, tmp_path):
     """JSON has no NaN: a figure that is none is an error, and not a file that none can read."""
     run = Run(tmp_path, {**CONFIG, "lr": math.nan})
-    trainer = Trainer(xpnet.MLP(**ARCHITECTURE), F.softmax_cross_entropy, None)
+    model = xpnet.MLP(**ARCHITECTURE)
+    trainer = Trainer(model, F.softmax_cross_entropy, xpnet.SGD(model.parameters()))
     with pytest.raises(ValueError, match="not JSON compliant"):
         run.on_start(trainer)
     assert list(tmp_path.iterdir()) == []

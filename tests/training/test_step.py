@@ -12,6 +12,7 @@ from xpnet.metrics import F1, ConfusionMatrix, accuracy
 from xpnet.optimizers import ExponentialMovingAverage, clip_grad_value
 from xpnet.precision import MixedPrecision
 from xpnet.training import Callback, ReduceOnPlateau, Trainer
+from xpnet.training.meter import Meter
 
 
 def make(optimizer=xpnet.SGD, lr=0.5, **options):
@@ -274,6 +275,8 @@ def test_what_is_no_data_is_refused(clusters):
         make().fit(pair for pair in [(x, t)])
     with pytest.raises(TypeError, match="got a int"):
         make().fit(5)
+    with pytest.raises(TypeError, match=r"got a ndarray\. .* one argument, \(x, t\)"):
+        make().fit(x, t)
     with pytest.raises(xpnet.DataError, match="Epoch 1 has no batches"):
         make().fit([])
     with pytest.raises(xpnet.DataError, match="to be measured have no batches"):
@@ -345,6 +348,34 @@ def test_a_model_of_several_inputs_has_a_tuple_of_arrays(backend, clusters):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize("kind", [tuple, dict])
+def test_a_model_of_several_outputs_gives_a_tuple_of_arrays(backend, clusters, kind):
+    """Or a dict, with targets of the same form."""
+    names = (0, 1) if kind is tuple else ("a", "b")
+
+    def named(*values):
+        return values if kind is tuple else dict(zip(names, values, strict=True))
+
+    class Both(xpnet.Layer):
+        def __init__(self):
+            self.one, self.two = xpnet.MLP(4, [], 3, rng=0), xpnet.MLP(4, [], 2, rng=1)
+
+        def forward(self, x):
+            return named(self.one(x), self.two(x))
+
+    def loss(y, t):
+        return sum(F.softmax_cross_entropy(y[name], t[name]) for name in names)
+
+    model, (x, t) = Both(), clusters
+    trainer = Trainer(model, loss, xpnet.SGD(model.parameters(), 0.5), rng=0)
+    data = x, named(t, t % 2)
+    losses = trainer.fit(data, data, 3, 55)["test_loss"]
+    assert losses[-1] < losses[0]
+    y = trainer.predict(x, 55)
+    assert type(y) is kind
+    assert [tuple(y[name].shape) for name in names] == [(110, 3), (110, 2)]
+
+
 # --- metrics ----------------------------------------------------------------------------------
 
 
@@ -361,11 +392,43 @@ def test_a_metric_that_is_no_mean_is_that_of_the_whole_epoch(backend, clusters):
     assert math.isnan(float(f1.compute()))  # the trainer has copies of its own
 
 
-def test_a_metric_that_is_no_number_is_refused(clusters):
+def test_a_metric_may_be_computed_on_the_host(backend, clusters):
+    """A Python number, or NumPy's, is as good as an array; of an epoch broken off as well."""
+
+    def right(y, t):
+        return np.mean(np.argmax(xpnet.to_numpy(y), axis=-1) == xpnet.to_numpy(t))
+
+    def half(y, t):
+        return 0.5
+
     trainer = make()
-    trainer.metrics = [ConfusionMatrix()]
-    with pytest.raises(xpnet.ShapeError, match=r"confusion_matrix is no number.*\(3, 3\)"):
-        trainer.fit(clusters, None, 1, 20)
+    trainer.metrics = [right, accuracy, half]
+    history = trainer.fit(clusters, clusters, 1, 20)
+    for part in ("train", "test"):
+        assert history[f"{part}_right"] == pytest.approx(history[f"{part}_accuracy"])
+        assert history[f"{part}_half"] == [0.5]
+    meter, again = Meter([right, half]), Meter([right, half])
+    y, t = (backend.asarray(a) for a in ([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]], [1, 1, 0]))
+    meter.add(F.softmax_cross_entropy(y, t), y, t)
+    again.load_state_dict(meter.state_dict())
+    assert again.read() == meter.read()
+    assert again.read()["right"] == 2 / 3
+
+
+def test_a_metric_that_is_no_number_is_refused(clusters):
+    """Of a function it is found in the first batch."""
+
+    def scores(y, t):
+        return y
+
+    trainer = make()
+    for metric, said in (
+        (ConfusionMatrix(), r"confusion_matrix is no number.*\(3, 3\)"),
+        (scores, r"scores is no number.*\(20, 3\)"),
+    ):
+        trainer.metrics = [metric]
+        with pytest.raises(xpnet.ShapeError, match=said):
+            trainer.fit(clusters, None, 1, 20)
 
 
 @pytest.mark.parametrize(

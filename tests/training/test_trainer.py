@@ -10,7 +10,7 @@ import pytest
 
 import xpnet
 from xpnet import functions as F
-from xpnet.metrics import accuracy
+from xpnet.metrics import F1, accuracy
 from xpnet.training import Callback, Interrupts, LinearDecay, Trainer
 from xpnet.training.interrupt import hold
 
@@ -170,6 +170,54 @@ def test_an_interrupted_fit_keeps_what_it_learned(backend, clusters):
     assert len(history) == 2
     assert impatient.ended == 1
     assert trainer.evaluate(clusters)["accuracy"] > 0.9
+
+
+def test_ctrl_c_at_the_start_waits_until_all_are_told(clusters, ctrl_c):
+    """Who is told of the end was told of the start, and has open what it closes."""
+    told = []
+
+    class Impatient(Callback):
+        def on_start(self, trainer):
+            ctrl_c()
+
+    class Second(Callback):
+        def on_start(self, trainer):
+            told.append("start")
+
+        def on_end(self, trainer):
+            told.append("end")
+
+    history = make(callbacks=[Impatient(), Second()]).fit(clusters, epochs=2)
+    assert (history.interrupted, len(history), told) == (True, 0, ["start", "end"])
+
+
+def test_what_a_trainer_is_made_of(clusters):
+    """Each with what was expected, before any data are looked at."""
+    model, loss = xpnet.MLP(4, 8, 3, rng=0), F.softmax_cross_entropy
+    sgd = xpnet.SGD(model.parameters())
+    for error, said, args, options in (
+        (TypeError, "a function as loss, got 'mse'", (model, "mse", sgd), {}),
+        (TypeError, "a function as schedule, got 0.1", (model, loss, sgd), {"schedule": 0.1}),
+        (TypeError, "an optimizer, .* got <class", (model, loss, xpnet.SGD), {}),
+        (ValueError, "no parameter of this model", (xpnet.MLP(4, 8, 3), loss, sgd), {}),
+        (TypeError, "metrics in a list.*'accuracy'", (model, loss, sgd, ["accuracy"]), {}),
+        (TypeError, "metrics in a list.*function", (model, loss, sgd, accuracy), {}),
+        (
+            TypeError,
+            "metrics in a list.*class",
+            (model, loss, sgd, [type(F1(average="macro"))]),
+            {},
+        ),
+        (TypeError, "callbacks in a list.*class", (model, loss, sgd, (), [LinearDecay]), {}),
+        (TypeError, "callbacks in a list", (model, loss, sgd, (), LinearDecay()), {}),
+        (ValueError, "two names of one thing", (model, loss, sgd), {"rng": 0, "seed": 0}),
+        (TypeError, "integer", (model, loss, sgd), {"accumulate": 2.5}),
+    ):
+        with pytest.raises(error, match=said):
+            Trainer(*args, **options)
+    aside = Trainer(model, lambda y, t: float(xpnet.to_numpy(y).mean()), sgd)
+    with pytest.raises(xpnet.GradientError, match="The loss is a float: compute it"):
+        aside.fit(clusters)
 
 
 def test_ctrl_c_after_the_last_epoch_interrupts_nothing(clusters):

@@ -38,17 +38,19 @@ class Batches:
     Raises
     ------
     TypeError
-        It can be gone through only once, as a generator, or not at all.
+        It can be gone through only once, as a generator, or not at all; or it is an array.
     """
 
     samples: int | None = None
     seed: int = 0  # its order is its own
 
     def __init__(self, source: Iterable[Any]) -> None:
-        if not hasattr(source, "__iter__") or hasattr(source, "__next__"):
+        refused = hasattr(source, "__next__") or hasattr(source, "shape")
+        if refused or not hasattr(source, "__iter__"):
             raise TypeError(
                 f"Expected (x, t), a DataLoader, or an iterable of batches for each epoch anew, got "
-                f"a {type(source).__name__}. Of a generator function, give DataLoader(function)."
+                f"a {type(source).__name__}. Samples and targets are one argument, (x, t). Of a "
+                "generator function, give DataLoader(function)."
             )
         self.source = source
 
@@ -81,8 +83,8 @@ def pair(batch: Any, where: str) -> Data:
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         given = f"{len(batch)} of them" if isinstance(batch, (tuple, list)) else "one thing"
         raise DataError(
-            f"Expected a pair (x, t) in {where}, got {given}. A model that learns its own input is "
-            "given that twice: (x, x)."
+            f"Expected a pair (x, t) in {where}, got {given}. Arrays are a tuple (x, t); to a model "
+            "that learns its own input give that twice: (x, x)."
         )
     return batch[0], batch[1]
 

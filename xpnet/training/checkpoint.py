@@ -217,16 +217,23 @@ def _callbacks(trainer: "Trainer") -> list[tuple[str, Any]]:
 
 def _flat(value: Any, path: str, arrays: dict[str, Any]) -> Any:
     """What JSON can hold of a tree; the arrays go to `arrays`, under their path."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and all(isinstance(name, str) and name != ARRAY for name in value):
         return {
             name: _flat(v, f"{path}.{name}" if path else name, arrays) for name, v in value.items()
         }
     if isinstance(value, (list, tuple)):
         return [_flat(v, f"{path}.{i}", arrays) for i, v in enumerate(value)]
-    if hasattr(value, "dtype"):
-        arrays[path] = to_numpy(value).copy(order="C")
+    if hasattr(value, "dtype") and (host := to_numpy(value)).dtype.kind in "biufcV":
+        while path in arrays:  # {"a.b": x, "a": {"b": y}}
+            path += "'"
+        arrays[path] = host.astype(host.dtype.newbyteorder("="), order="C")
         return {ARRAY: path}
-    return value
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"A checkpoint holds numbers, texts, arrays of numbers, and lists and dicts, by name, of "
+        f"these; {path} is {value!r}."
+    )
 
 
 def _deep(value: Any, arrays: dict[str, Any]) -> Any:

@@ -26,21 +26,26 @@ def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
     Parameters
     ----------
     model : Layer
-    x : array of any library, or nested list; shape (n, ...), n at least 1
+    x : array of any library, or nested list; shape (n, ...), n at least 1; or a DataLoader
         It is sent to the current backend's device in one piece. A tuple of arrays is for a model
-        of several inputs.
+        of several inputs. A loader's batches are x, or (x, t), in the order of its first epoch.
     batch_size : int
 
     Returns
     -------
     array, shape (n, ...)
-        On that device.
+        On that device. A tuple or dict of these, if the model gives that.
     """
-    x = on_device(x)
-    n = require_samples(x)
+    if hasattr(x, "epoch"):
+        parts = (b[0] if isinstance(b, tuple) and len(b) == 2 else b for b in x.epoch(1))
+    else:
+        x = on_device(x)
+        parts = (part_of(x, part) for part in slices(require_samples(x), batch_size))
     with evaluating(model):
-        batches = [data_of(output(model, part_of(x, part))) for part in slices(n, batch_size)]
-    return array_namespace(*batches).concat(batches, axis=0)
+        batches = [tree.map(data_of, output(model, part)) for part in parts]
+    if not batches:
+        raise DataError("The data to be predicted have no batches.")
+    return tree.map(lambda *ys: array_namespace(*ys).concat(ys, axis=0), *batches)
 
 
 def evaluate(

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from operator import index
 from typing import TYPE_CHECKING, Any
 
+from xpnet.errors import GradientError
 from xpnet.layers import Layer
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer, clip_grad_norm
 from xpnet.training import evaluation
@@ -46,8 +48,17 @@ class Learner:
         precision: "str | MixedPrecision | None" = None,
         average: float | ExponentialMovingAverage | None = None,
     ) -> None:
-        if accumulate < 1:
+        if index(accumulate) < 1:
             raise ValueError(f"Expected accumulate >= 1, got {accumulate}.")
+        functions: dict[str, Any] = {"loss": loss, "schedule": schedule or loss}
+        for name, function in functions.items():
+            if not callable(function):
+                raise TypeError(f"Expected a function as {name}, got {function!r}.")
+        given: Any = optimizer
+        if not isinstance(given, Optimizer):
+            raise TypeError(f"Expected an optimizer, as SGD(model.parameters()), got {given!r}.")
+        if not {id(p) for p in optimizer.parameters} & {id(p) for p in model.parameters()}:
+            raise ValueError(f"{optimizer!r} has no parameter of this model: is it another one's?")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.clip, self.accumulate = schedule, clip, accumulate
         if isinstance(precision, str):
@@ -85,6 +96,9 @@ class Learner:
 
     def _backward(self, loss: Any, n: int) -> None:
         """Add the gradients of a batch; of several that make a step, each by its samples."""
+        if not hasattr(loss, "backward"):
+            kind = type(loss).__name__
+            raise GradientError(f"The loss is a {kind}: compute it by functions of xpnet alone.")
         if not self.gathered:
             self._unit = n
         if n != self._unit:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from copy import deepcopy
+from numbers import Real
 from typing import Any
 
 from xpnet import tree
@@ -29,6 +30,8 @@ class Meter:
     """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
+        if not isinstance(metrics, (list, tuple)) or not all(map(_is_metric, metrics)):
+            raise TypeError(f"Expected metrics in a list, as [accuracy, F1()], got {metrics!r}.")
         self.means = [metric for metric in metrics if not hasattr(metric, "compute")]
         self.wholes = [deepcopy(metric) for metric in metrics if hasattr(metric, "compute")]
         for metric in self.wholes:
@@ -49,8 +52,12 @@ class Meter:
         y = tree.map(data_of, y)
         means = [data_of(loss), *(metric(y, t) for metric in self.means)]
         news = [mean * float(n) for mean in means]
-        old = self.sums
-        self.sums = [a + b for a, b in zip(old, news, strict=True)] if old else news
+        if old := self.sums:
+            self.sums = [a + b for a, b in zip(old, news, strict=True)]
+        else:
+            for name, mean in zip(self.names, means, strict=True):
+                _require_number(name, getattr(mean, "shape", ()))
+            self.sums = news
         for metric in self.wholes:
             metric.update(y, t)
         self.seen += n
@@ -59,9 +66,14 @@ class Meter:
         """The means over all samples seen, by name, in one transfer; NaN before the first."""
         if not self.sums:
             return dict.fromkeys(self.names, math.nan)
-        xp = array_namespace(*self.sums)
-        sums = to_numpy(xp.stack(self.sums)).tolist()
-        return {name: s / self.seen for name, s in zip(self.names, sums, strict=True)}
+        arrays = [s for s in self.sums if not self._by_hand(s)]
+        there = iter(to_numpy(array_namespace(*arrays).stack(arrays)).tolist())
+        sums = [s if self._by_hand(s) else next(there) for s in self.sums]
+        return {name: float(s) / self.seen for name, s in zip(self.names, sums, strict=True)}
+
+    def _by_hand(self, s: Any) -> bool:
+        """Whether a sum is of a metric that has come to the host by itself: of Python's numbers."""
+        return isinstance(s, Real) and type(s) is not type(self.sums[0])  # the loss is there
 
     def result(self, means: dict[str, float] | None = None) -> dict[str, float]:
         """The means, and what is no mean: a transfer for each of these. For an epoch's end.
@@ -76,30 +88,39 @@ class Meter:
         figures = dict(means or self.read())
         for metric in self.wholes:
             value = to_numpy(metric.compute())
-            if value.shape != ():
-                raise ShapeError(
-                    f"The metric {name_of(metric)} is no number, but an array of shape "
-                    f"{value.shape}: a history has no place for it. Compute it after the training, "
-                    'or take a mean, as average="macro".'
-                )
+            _require_number(name_of(metric), value.shape)
             figures[name_of(metric)] = float(value)
         return {name: figures[name] for name in self.order}
 
     def state_dict(self) -> dict[str, Any]:
         """What was added up so far: the arrays themselves."""
+        sums = [float(s) if self._by_hand(s) else s for s in self.sums]
         return {
             "seen": self.seen,
-            "sums": dict(zip(self.names, self.sums, strict=False)),
+            "sums": dict(zip(self.names, sums, strict=False)),
             "metrics": {name_of(metric): metric.state_dict() for metric in self.wholes},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave, with arrays of any library."""
         there, own = current(), dict(state["metrics"])
-        sums = [there.asarray(state["sums"][name]) for name in self.names if state["sums"]]
+        given = [state["sums"][name] for name in self.names if state["sums"]]
+        sums = [s if isinstance(s, Real) else there.asarray(s) for s in given]
         for metric in self.wholes:
             metric.load_state_dict(tree.map(there.asarray, own[name_of(metric)]))
         self.seen, self.sums = int(state["seen"]), sums
+
+
+def _is_metric(metric: Metric) -> bool:
+    return not isinstance(metric, type) and (callable(metric) or hasattr(metric, "compute"))
+
+
+def _require_number(name: str, shape: tuple[int, ...]) -> None:
+    if shape := tuple(shape):
+        raise ShapeError(
+            f"The metric {name} is no number, but an array of shape {shape}: a history has no place "
+            'for it. Compute it after the training, or take a mean, as average="macro".'
+        )
 
 
 def name_of(metric: Metric) -> str:

@@ -98,6 +98,12 @@ class Trainer(Learner):
             model, loss, optimizer,
             schedule=schedule, clip=clip, accumulate=accumulate, precision=precision, average=average,
         )  # fmt: skip
+        if isinstance(callbacks, Callback) or not all(isinstance(c, Callback) for c in callbacks):
+            raise TypeError(
+                f"Expected callbacks in a list, [Callback(...), ...], got {callbacks!r}."
+            )
+        if rng is not None and seed is not None:
+            raise ValueError("rng and seed are two names of one thing: give one of them.")
         self.metrics, self.callbacks, self.log_every = metrics, callbacks, log_every
         rng = seed if rng is None else rng
         self.rng = rng if rng is None else default_rng(rng)
@@ -165,7 +171,8 @@ class Trainer(Learner):
         with self.interrupts as interrupts:
             try:
                 try:
-                    self._tell("on_start")
+                    with interrupts.later():  # who is told of the end has been told of the start
+                        self._tell("on_start")
                     while len(self.history) < epochs and not self.stopped:
                         row = self._epoch(loader, test)
                         with interrupts.later():
