@@ -55,7 +55,7 @@ class Variable(ArrayObject):
     6.0
     """
 
-    __slots__ = ("__weakref__", "born", "creator", "data", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "born", "changed", "creator", "data", "grad", "requires_grad")
     parents: ClassVar[tuple[()]] = ()  # to the tape, a leaf is a node that nothing went into
 
     def __init__(self, data: Any, *, requires_grad: bool | None = None) -> None:
@@ -106,7 +106,7 @@ class Variable(ArrayObject):
 class Parameter(Variable):
     """A Variable that a layer owns and an optimizer updates: a copy of floating-point data."""
 
-    __slots__ = ("changed",)
+    __slots__ = ()
 
     def __init__(self, data: Any) -> None:
         super().__init__(data, requires_grad=True)
@@ -224,7 +224,7 @@ class Function:
             self.used = tuple([i in gy for i in range(len(self._like))])
             gy = completed(gy, self._like)
         for x in self._inputs:
-            if type(x) is Parameter and x.changed > self.born:
+            if isinstance(x, Variable) and getattr(x, "changed", 0) > self.born:  # by a step
                 raise outdated(self, x)
         kept = [lift(x) for x in self._inputs]
         if self.takes_y:

@@ -51,9 +51,9 @@ def explain(error: Exception, name: str, inputs: Sequence[Any], broadcasts: bool
 
 
 def outdated(function: Any, x: Any) -> GradientError:
-    """The error for a Parameter that was changed after a function has kept it for its rule."""
+    """The error for a Variable that was changed after a function has kept it for its rule."""
     return GradientError(
-        f"{type(function).__name__} has kept a Parameter of shape {tuple(x.shape)} for its "
+        f"{type(function).__name__} has kept a {type(x).__name__} of shape {tuple(x.shape)} for its "
         "derivative, and an optimizer's step changed it since: compute the loss anew."
     )
 

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from xpnet import tree
-from xpnet.autodiff import Function, Parameter, Variable
+from xpnet.autodiff import Function, Variable
 from xpnet.backend import Array
 from xpnet.calls import fresh, name_of, node_of, slopes, standing_for, tracked
 from xpnet.errors import GradientError
@@ -97,7 +97,7 @@ class Checkpoint(Function):
     def backward(self, gy: Any, *given: Any) -> Any:
         gys, known = gy if isinstance(gy, tuple) else (gy,), self.parents[len(given) :]
         for x in known:
-            if isinstance(x, Parameter) and x.changed > self.born:
+            if isinstance(x, Variable) and getattr(x, "changed", 0) > self.born:
                 raise outdated(self, x)
         with self.run.as_before():
             y, closure = self.run(given)

@@ -105,7 +105,7 @@ def test_an_mlps_width_may_be_numpys(backend):
     assert MLP(3, np.int64(4), 2)[0].W.shape == (3, 4)
 
 
-@pytest.mark.parametrize(
+each_option = pytest.mark.parametrize(
     "use",
     [
         lambda x, half: xpnet.Dropout(half)(x),
@@ -118,6 +118,9 @@ def test_an_mlps_width_may_be_numpys(backend):
     ],
     ids=["dropout", "leaky", "elu", "softplus", "hinge", "huber", "smoothing"],
 )
+
+
+@each_option
 def test_options_may_be_numpys_numbers(use):
     """As np.linspace gives them: float32 stays float32, and the values are those of a float."""
     with xpnet.using("numpy") as backend:
@@ -127,6 +130,15 @@ def test_options_may_be_numpys_numbers(use):
         xpnet.manual_seed(0)
         assert y.dtype == backend.dtype
         assert_close(y, use(x, 0.5), rtol=1e-6)
+
+
+@each_option
+def test_an_option_that_would_learn_is_an_error(use):
+    """Its gradient is not lost in silence."""
+    with xpnet.using("numpy") as backend:
+        x, half = backend.asarray([[1.0, -2.0]]), xpnet.Parameter(0.5)
+        with pytest.raises(TypeError, match=r"Expected a number, got Parameter\(.*no gradient"):
+            use(x, half)
 
 
 def test_running_averages_of_numpys_momentum_stay_float32():

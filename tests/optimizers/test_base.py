@@ -20,6 +20,7 @@ from xpnet import (
 )
 from xpnet.optimizers import BY_NAME, Optimizer, optimizer
 from xpnet.testing import assert_close
+from xpnet.transforms import checkpoint
 
 START = [1.0, -2.0, 0.5]
 SLOPE = [3.0, 0.5, 1.0]
@@ -109,6 +110,18 @@ def test_variables_move_as_parameters_do(case):
                 moving.step()
         assert to_numpy(image).tobytes() == to_numpy(p).tobytes()
         assert given.tolist() == START != to_numpy(p).tolist()
+
+
+def test_a_graph_of_a_variable_does_not_outlast_a_step(backend):
+    """As of a Parameter: backward would take other numbers than forward did."""
+    x = Variable(backend.asarray(START))
+    y, z = F.sum(x * x), checkpoint(lambda: F.sum(x * x))()
+    x.grad = backend.asarray(START)
+    SGD([x]).step()
+    for stale in (y, z):
+        with pytest.raises(GradientError, match=r"kept a Variable of shape \(3,\) .* loss anew"):
+            stale.backward()
+    F.sum(x * x).backward()
 
 
 @pytest.mark.parametrize("shape", [(1,), (1, 3), (2, 3), ()])

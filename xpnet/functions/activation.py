@@ -5,6 +5,7 @@ from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.functions.normal import normal_cdf
+from xpnet.functions.wide import number
 from xpnet.namespace import array_namespace
 
 
@@ -27,7 +28,7 @@ class Sigmoid(Function):
 
 class LeakyReLU(Function):
     def __init__(self, slope: float) -> None:
-        self.slope = float(slope)  # a NumPy scalar would turn float32 into float64
+        self.slope = number(slope)
 
     def forward(self, x: Any) -> Any:
         return array_namespace(x).where(x > 0.0, x, self.slope * x)
@@ -38,7 +39,7 @@ class LeakyReLU(Function):
 
 class ELU(Function):
     def __init__(self, alpha: float) -> None:
-        self.alpha = float(alpha)
+        self.alpha = number(alpha)
 
     def forward(self, x: Any) -> Any:
         xp = array_namespace(x)
@@ -52,7 +53,7 @@ class ELU(Function):
 
 class Softplus(Function):
     def __init__(self, beta: float, threshold: float) -> None:
-        self.beta, self.threshold = float(beta), float(threshold)
+        self.beta, self.threshold = number(beta), number(threshold)
 
     def forward(self, x: Any) -> Any:
         xp, z = array_namespace(x), self.beta * x

@@ -10,7 +10,7 @@ from xpnet.autodiff import Function, data_of
 from xpnet.errors import ShapeError
 from xpnet.functions.activation import log_softmax, softmax
 from xpnet.functions.target import class_numbers, is_class, matching
-from xpnet.functions.wide import like, widened
+from xpnet.functions.wide import like, number, widened
 from xpnet.namespace import array_namespace, has_dtype
 
 
@@ -84,7 +84,8 @@ def softmax_cross_entropy(
         From 0 to 1: this share of each target is spread evenly over all classes.
     ignore_index : int, optional
         The class number of rows that do not count, such as the padding of sequences: the mean is
-        over the others, and 0 where there are none. (PyTorch's is -100 unless given.)
+        over the others, and 0 where there are none. (PyTorch's is -100 unless given.) A `Trainer`
+        refuses such labels in arrays, and metrics count them: give it batches, of a loader.
 
     Returns
     -------
@@ -123,7 +124,7 @@ def softmax_cross_entropy(
     if weight is None and label_smoothing == 0.0 and ignore_index is None:
         loss = SoftmaxCrossEntropy()(wide, t)
     else:
-        loss = _weighted(wide, t, weight, label_smoothing, ignore_index)
+        loss = _weighted(wide, t, weight, number(label_smoothing), ignore_index)
     return loss if wide is x else like(loss, x)
 
 
@@ -152,8 +153,7 @@ def _weighted(x: Any, t: Any, weight: Any, smoothing: float, ignored: int | None
     w = None if weight is None else like(weight, x)  # it is no reason for a wider loss
     whole = rows if w is None else xp.multiply(rows, w)
     if smoothing:
-        share = float(smoothing)  # a NumPy scalar would turn float32 into float64
-        rows = rows * (1.0 - share) + share / x.shape[-1]
+        rows = rows * (1.0 - smoothing) + smoothing / x.shape[-1]
         rows = rows if counts is None else xp.where(counts, rows, 0.0)
     loss = SoftmaxCrossEntropy()(x, rows if w is None else xp.multiply(rows, w))
     if not numbers:

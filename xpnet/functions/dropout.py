@@ -5,6 +5,7 @@ from typing import Any
 from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like
 from xpnet.errors import ShapeError
+from xpnet.functions.wide import number
 from xpnet.namespace import array_namespace
 from xpnet.random import default_rng
 
@@ -56,7 +57,7 @@ def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
     Salakhutdinov, "Dropout: a simple way to prevent neural networks from overfitting", 2014; the
     scaling in training ("inverted") is that of all libraries today.
     """
-    p = float(p)  # a NumPy scalar would turn float32 into float64
+    p = number(p)
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout expected a probability p from 0 to 1, got {p}.")
     if mask is None:

@@ -10,6 +10,7 @@ from typing import Any
 from xpnet.autodiff import data_of
 from xpnet.functions.activation import relu
 from xpnet.functions.target import class_numbers, is_class, matching
+from xpnet.functions.wide import number
 from xpnet.namespace import array_namespace
 
 
@@ -82,7 +83,7 @@ def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
         raise ValueError(f"huber_loss expected a positive delta, got {delta}.")
     difference = y - matching("huber_loss", y, t)
     xp = array_namespace(difference)
-    near = xp.clip(difference, -float(delta), float(delta))
+    near = xp.clip(difference, -number(delta), number(delta))
     return xp.mean(near * (difference - 0.5 * near))
 
 
@@ -120,7 +121,7 @@ def hinge_loss(x: Any, t: Any, margin: float = 1.0) -> Any:
     Cortes and Vapnik, "Support-vector networks", 1995; Weston and Watkins, "Support vector machines
     for multi-class pattern recognition", 1999.
     """
-    xp, margin = array_namespace(x, t), float(margin)  # of NumPy's scalars too
+    xp, margin = array_namespace(x, t), number(margin)
     if t.shape == x.shape:
         t = matching("hinge_loss", x, t)
         loss = xp.mean(relu(margin - x * t))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from xpnet.autodiff import data_of
+from xpnet.autodiff import Variable, data_of
 from xpnet.namespace import array_namespace, has_dtype
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
@@ -35,15 +35,21 @@ def widened(name: str, x: Any) -> Any:
 
 def in_float32(function: Callee) -> Callee:
     """Decorator: of real numbers of less, the function is computed in float32, and then rounded."""
-    name = function.__name__
 
     @wraps(function)
     def wide(x: Any, /, **options: Any) -> Any:
-        full = widened(name, x) if has_dtype(x, "real floating") else x
+        full = widened(function.__name__, x) if has_dtype(x, "real floating") else x
         y = function(full, **options)
         return y if full is x else like(y, x)
 
     return wide  # type: ignore[return-value]
+
+
+def number(option: Any) -> float:
+    """An option as Python's number: NumPy's turns float32 into float64, a Variable's is no option."""
+    if isinstance(option, Variable):
+        raise TypeError(f"Expected a number, got {option!r}: options have no gradient.")
+    return float(option)
 
 
 def like(y: Any, x: Any) -> Any:

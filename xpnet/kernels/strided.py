@@ -92,8 +92,8 @@ def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     flat, g = _flat(W, groups).swapaxes(2, 3), _inward(np, gy, groups)
     n, after = gy.shape[0], (slice(None),) * len(window.kernel)
     x = np.zeros((groups, W.shape[1], *window.padded, n), np.result_type(gy, W))
-    memory = None
-    for start, stop in window.blocks(*_room(np, flat.shape[2], n, x.itemsize)):
+    memory, most = None, min(8 * COLUMNS, math.prod(g.shape[3:]))  # a whole row, if it can be
+    for start, stop in window.blocks(*_room(np, flat.shape[2], n, x.itemsize, most)):
         part = _part(g, start, stop)
         lengths = [j - i for i, j in zip(start, stop, strict=True)]
         shape = (*part.shape[:2], flat.shape[2], part.shape[3])
@@ -149,9 +149,8 @@ class _Columns:
 
     def blocks(self, most: int = COLUMNS) -> Any:
         """Blocks of `most` columns, or as many as are common if that is few."""
-        return self.window.blocks(
-            *_room(self.np, self.rows, self.view.shape[-1], self.view.itemsize, most)
-        )
+        n, itemsize = self.view.shape[-1], self.view.itemsize
+        return self.window.blocks(*_room(self.np, self.rows, n, itemsize, most))
 
     def __call__(self, start: Any, stop: Any) -> Any:
         if self.image is not None:  # a number's columns are the image itself
@@ -199,12 +198,8 @@ def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
     np = _library(gy)
     g, x, y = _inward(np, gy), _inward(np, x), _inward(np, y)
     overlap = any(r > s for r, s in zip(window.reach, window.stride, strict=True))
-    met_once = window.kernel == window.stride and window.reach == window.stride
-    tiles = (
-        met_once
-        and window.padded == window.size
-        and not any(n % k for n, k in zip(window.size, window.kernel, strict=True))
-    )
+    once = window.kernel == window.stride == window.reach and window.padded == window.size
+    tiles = once and not any(n % k for n, k in zip(window.size, window.kernel, strict=True))
     gx = (np.empty if tiles else np.zeros)(x.shape, g.dtype)
     for hit, here, there in _hits(np, x, y, window):
         if overlap:
@@ -305,9 +300,7 @@ def _part(y: Any, start: Any, stop: Any) -> Any:
     return part.reshape(*part.shape[:3], math.prod(part.shape[3:])).swapaxes(1, 2)
 
 
-def _room(
-    np: ModuleType, rows: int, batch: int, itemsize: int, most: int = COLUMNS
-) -> tuple[int, int]:
+def _room(np: ModuleType, rows: int, batch: int, itemsize: int, most: int) -> tuple[int, int]:
     """How many rows of places a block has, and how many places in each; a GPU takes all at once."""
     if np.__name__ != "numpy":
         return 1 << 62, 1 << 62

@@ -228,8 +228,7 @@ class Layer:
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles are of what the layer has learned: not of the last step's tape, and
         # not of what watches the layer, see `watching`.
-        passing = ("_last", "_text", "forward")
-        return {name: value for name, value in vars(self).items() if name not in passing}
+        return {k: v for k, v in vars(self).items() if k not in ("_last", "_text", "forward")}
 
     def __repr__(self) -> str:
         lines = "".join(f"\n{line}" for line in self._lines()).replace("\n", "\n  ")

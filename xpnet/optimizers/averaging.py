@@ -85,9 +85,7 @@ class ExponentialMovingAverage:
 
     def _set(self, arrays: list[Any]) -> None:
         for p, x in zip(self.parameters, arrays, strict=True):
-            p.data = x
-            if isinstance(p, Parameter):
-                p.changed = next(clock)  # a graph that has kept p is out of date
+            p.data, p.changed = x, next(clock)  # a graph that has kept p is out of date
 
     def state_dict(self) -> dict[str, Any]:
         """The averages, as "0", "1" and so on, in the order of the parameters, and "updates"."""

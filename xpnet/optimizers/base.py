@@ -181,8 +181,7 @@ class Optimizer:
                     x, g = self.decayed(x, g, o)
                 x = update(x, g, s, o)
                 p.data = like(x, own) if narrow else x
-                if isinstance(p, Parameter):
-                    p.changed = next(clock)  # a graph that has kept it as it was is out of date
+                p.changed = next(clock)  # a graph that has kept it as it was is out of date
                 moved = True
         if not moved:
             raise GradientError("No parameter has a gradient: call loss.backward() before step().")
