@@ -37,6 +37,28 @@ def test_a_loader_is_predicted_batch_by_batch(backend, clusters):
         predict(model, DataLoader(lambda: iter(()), batch_size=5))
 
 
+def test_outputs_that_have_no_row_for_each_sample_are_not_joined():
+    """States of an LSTM, shape (layers, batch, hidden), would be, along the wrong axis."""
+    model, x = xpnet.LSTM(4, 3, batch_first=True, rng=0), np.ones((6, 5, 4), "float32")
+    assert [y.shape for y in predict(model, x)] == [(6, 5, 3), (1, 6, 3), (1, 6, 3)]
+    for batch_size in 2, 4:
+        with pytest.raises(xpnet.ShapeError, match="2 samples gave outputs .* not a row for each"):
+            predict(model, x, batch_size)
+
+
+def test_a_loss_may_be_computed_on_the_host(backend, clusters):
+    """To measure it, no gradient is asked: by a function of another package, say."""
+
+    def half(y, t):
+        return 0.5
+
+    model = xpnet.MLP(4, 5, 3, rng=0)
+    assert evaluate(model, half, clusters) == {"loss": 0.5}
+    accurate = evaluate(model, F.softmax_cross_entropy, clusters, [accuracy])["accuracy"]
+    figures = evaluate(model, half, clusters, [accuracy])
+    assert figures == {"loss": 0.5, "accuracy": accurate}
+
+
 def test_one_hot_targets_serve_as_well(clusters):
     """The same loss and accuracy as from class numbers."""
     x, t = clusters

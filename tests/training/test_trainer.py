@@ -210,6 +210,9 @@ def test_what_a_trainer_is_made_of(clusters):
         ),
         (TypeError, "callbacks in a list.*class", (model, loss, sgd, (), [LinearDecay]), {}),
         (TypeError, "callbacks in a list", (model, loss, sgd, (), LinearDecay()), {}),
+        (TypeError, "callbacks in a list.*None", (model, loss, sgd, (), None), {}),
+        (TypeError, "in a list.*generator", (model, loss, sgd, (), (c for c in [Callback()])), {}),
+        (TypeError, "a function as schedule, got 0", (model, loss, sgd), {"schedule": 0}),
         (ValueError, "two names of one thing", (model, loss, sgd), {"rng": 0, "seed": 0}),
         (TypeError, "integer", (model, loss, sgd), {"accumulate": 2.5}),
     ):

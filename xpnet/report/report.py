@@ -237,10 +237,5 @@ def _percent(share: float) -> str:
 
 
 def _text(value: Any) -> str:
-    return (
-        "-"
-        if value is None
-        else value
-        if isinstance(value, str)
-        else json.dumps(value, default=str)
-    )
+    value = "-" if value is None else value
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -41,8 +41,16 @@ def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
     else:
         x = on_device(x)
         parts = (part_of(x, part) for part in slices(require_samples(x), batch_size))
+    batches: list[Any] = []
     with evaluating(model):
-        batches = [tree.map(data_of, output(model, part)) for part in parts]
+        for part in parts:
+            batches.append(tree.map(data_of, output(model, part)))
+            shapes = [tuple(getattr(y, "shape", ())) for y in tree.leaves(batches[-1])]
+            if len(batches) > 1 and any(shape[:1] != (samples(part),) for shape in shapes):
+                raise ShapeError(
+                    f"{samples(part)} samples gave outputs of shapes {shapes}, which is not a row for "
+                    "each: such batches cannot be joined. Predict all samples in one batch_size."
+                )
     if not batches:
         raise DataError("The data to be predicted have no batches.")
     return tree.map(lambda *ys: array_namespace(*ys).concat(ys, axis=0), *batches)
@@ -99,8 +107,7 @@ def measured(
 def _batches(data: Any, batch_size: int) -> Iterable[Data]:
     if not isinstance(data, tuple):
         return (pair(batch, "the data") for batch in data.epoch(1))
-    parts = slices(samples(data[1]), batch_size)
-    return (part_of(data, part) for part in parts)
+    return (part_of(data, part) for part in slices(samples(data[1]), batch_size))
 
 
 def output(model: Layer, x: Any) -> Any:

@@ -50,9 +50,9 @@ class Learner:
     ) -> None:
         if index(accumulate) < 1:
             raise ValueError(f"Expected accumulate >= 1, got {accumulate}.")
-        functions: dict[str, Any] = {"loss": loss, "schedule": schedule or loss}
+        functions: dict[str, Any] = {"loss": loss, "schedule": schedule}
         for name, function in functions.items():
-            if not callable(function):
+            if not callable(function) and (name == "loss" or function is not None):
                 raise TypeError(f"Expected a function as {name}, got {function!r}.")
         given: Any = optimizer
         if not isinstance(given, Optimizer):

@@ -67,13 +67,13 @@ class Meter:
         if not self.sums:
             return dict.fromkeys(self.names, math.nan)
         arrays = [s for s in self.sums if not self._by_hand(s)]
-        there = iter(to_numpy(array_namespace(*arrays).stack(arrays)).tolist())
+        there = iter(to_numpy(array_namespace(*arrays).stack(arrays)).tolist() if arrays else ())
         sums = [s if self._by_hand(s) else next(there) for s in self.sums]
         return {name: float(s) / self.seen for name, s in zip(self.names, sums, strict=True)}
 
     def _by_hand(self, s: Any) -> bool:
-        """Whether a sum is of a metric that has come to the host by itself: of Python's numbers."""
-        return isinstance(s, Real) and type(s) is not type(self.sums[0])  # the loss is there
+        """Whether a sum is on the host: a Python number, or NumPy's unlike the loss."""
+        return isinstance(s, float) or (isinstance(s, Real) and type(s) is not type(self.sums[0]))
 
     def result(self, means: dict[str, float] | None = None) -> dict[str, float]:
         """The means, and what is no mean: a transfer for each of these. For an epoch's end.

@@ -98,10 +98,9 @@ class Trainer(Learner):
             model, loss, optimizer,
             schedule=schedule, clip=clip, accumulate=accumulate, precision=precision, average=average,
         )  # fmt: skip
-        if isinstance(callbacks, Callback) or not all(isinstance(c, Callback) for c in callbacks):
-            raise TypeError(
-                f"Expected callbacks in a list, [Callback(...), ...], got {callbacks!r}."
-            )
+        listed = isinstance(callbacks, (list, tuple))
+        if not listed or not all(isinstance(c, Callback) for c in callbacks):
+            raise TypeError(f"Expected callbacks in a list, [Callback(), ...], got {callbacks!r}.")
         if rng is not None and seed is not None:
             raise ValueError("rng and seed are two names of one thing: give one of them.")
         self.metrics, self.callbacks, self.log_every = metrics, callbacks, log_every

@@ -79,14 +79,12 @@ class ProgressBar(Callback):
     def on_log(self, trainer: "Trainer", progress: Progress) -> None:
         if self.bar is None:
             return
-        known = progress.samples > 0
+        known, begun = progress.samples > 0, progress.epoch - 1
         self.bar.update(
             self.task,
             description=f"epoch {progress.epoch}/{progress.epochs}",
             total=progress.epochs * progress.samples if known else progress.epochs,
-            completed=(progress.epoch - 1) * progress.samples + progress.seen
-            if known
-            else progress.epoch - 1,
+            completed=begun * progress.samples + progress.seen if known else begun,
         )
         self.bar.update(self.task, figures=self._figures(progress))
         if self.cell is not None:
