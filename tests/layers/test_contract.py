@@ -219,7 +219,6 @@ def test_a_step_goes_by_without_the_host(backend, array, traced, no_way_to_the_h
     traced(step, *inputs(case, array))
 
 
-@pytest.mark.usefixtures("eager")
 @each_layer
 def test_evaluation_is_repeatable(backend, array, name):
     """The same twice, and no state changes; `train()` goes back."""
@@ -306,8 +305,6 @@ def test_no_array_is_told(backend, name):
 @pytest.mark.parametrize("name", WITH_STATE)
 def test_to_moves_all_state(backend, array, name, target):
     """Parameters and buffers; there it computes what it did here."""
-    if backend.name.startswith("jax") and name not in ("Affine", "BatchNorm1d", "LSTM"):
-        pytest.skip("JAX compiles each function for each shape: three leave it, for all")
     case = LAYERS[name]
     layer = trained(case, array).eval()
     expected = as_tuple(layer(*inputs(case, array)))
