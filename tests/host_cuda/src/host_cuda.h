@@ -63,7 +63,7 @@ struct Failure {
 
 // Runs `work` in the order of `stream` (null: the default stream of the current device): before the
 // call returns, or later, where streams are shuffled. While it runs, the current device is the one of
-// the call. Returns the error of the work if it has run, else cudaSuccess (then the next
+// the stream. Returns the error of the work if it has run, else cudaSuccess (then the next
 // synchronization reports the error). `work` must not call submit() or synchronize().
 cudaError_t submit(cudaStream_t stream, std::function<void()> work);
 
