@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -131,24 +132,24 @@ private:
     Matrix<T> one_;
 };
 
-// The objects behind the handles of a library. A handle that was destroyed, or never created, is
-// refused.
-template <class Object> class Handles {
+// The objects behind the handles of a library, which are numbers in the clothes of the library's own
+// type. A number is never used twice: a handle that was destroyed, or never created, is refused.
+template <class Object, class Handle = void*> class Handles {
 public:
-    Object* create() {
-        auto object = std::make_unique<Object>();
-        Object* handle = object.get();
+    Handle create() {
         const std::lock_guard<std::mutex> lock(mutex_);
-        objects_[handle] = std::move(object);
+        const auto handle = Handle(++last_);
+        objects_[handle] = std::make_unique<Object>();
         return handle;
     }
 
-    void destroy(void* handle) {
+    void destroy(Handle handle) {
         const std::lock_guard<std::mutex> lock(mutex_);
-        require(objects_.erase(handle) == 1, Refused::handle, "there is no such handle to destroy");
+        require(objects_.erase(handle) == 1, Refused::handle,
+                "expected a handle that was created and not destroyed");
     }
 
-    Object& find(void* handle) {
+    Object& find(Handle handle) {
         const std::lock_guard<std::mutex> lock(mutex_);
         const auto found = objects_.find(handle);
         require(found != objects_.end(), Refused::handle,
@@ -158,7 +159,8 @@ public:
 
 private:
     std::mutex mutex_;
-    std::unordered_map<void*, std::unique_ptr<Object>> objects_;
+    std::uintptr_t last_ = 0;
+    std::unordered_map<Handle, std::unique_ptr<Object>> objects_;
 };
 
 inline void require_success(cudaError_t error) {
