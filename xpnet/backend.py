@@ -372,9 +372,7 @@ def scatter_add(x: Array, indices: Array, values: Array) -> Array:
         return x.at[indices].add(values)
     if compat.is_torch_array(x):
         return x.index_add(0, indices % max(x.shape[0], 1), values)  # negative ones too
-    if compat.is_cupy_array(x):
-        import_module("cupyx").scatter_add(x, indices, values)
-    elif compat.is_numpy_array(x) and x.flags.c_contiguous:  # single numbers are added ten times
+    if compat.is_numpy_array(x) and x.flags.c_contiguous:  # single numbers are added ten times
         rows, width = np.arange(x.shape[0])[indices], x[:1].size  # as fast as rows
         places = rows[:, None] * width + np.arange(width)
         np.add.at(x.reshape(-1), places.reshape(-1), values.reshape(-1))
