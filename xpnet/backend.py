@@ -1,7 +1,7 @@
 """The switch: where arrays are born, and the one way back to the host.
 
 This is the only file that knows one array library from another (`data/` reads files with NumPy;
-`devices.py` asks the libraries for their devices, and what an installation lacks).
+`diagnosis.py` asks the libraries for their devices, and what an installation lacks).
 The switch decides the library, the device and the floating-point type of what xpnet *creates*:
 parameters, data, random numbers. What xpnet *computes* follows the arrays it is given.
 
@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import array_api_compat as compat
 import numpy as np
 
-from xpnet.devices import details_of, why_not_cupy
+from xpnet.diagnosis import details_of, why_not_cupy
 from xpnet.errors import BackendError
 
 Array = Any  # an object of the array API standard; the libraries share no base class to name here

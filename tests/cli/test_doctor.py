@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import backend as switch, devices
+from xpnet import backend as switch, diagnosis
 
 LIBRARIES = ["numpy", "cupy", "torch", "jax", "array_api_strict"]
 
@@ -97,7 +97,7 @@ def pretend(monkeypatch):
     def pretend(opener, driver, wheels):
         monkeypatch.setitem(switch._OPENERS, "cupy", opener)
         monkeypatch.setattr(switch, "_opened", switch._opened.__wrapped__)
-        monkeypatch.setattr(devices, "cuda_driver_version", lambda: driver)
+        monkeypatch.setattr(diagnosis, "cuda_driver_version", lambda: driver)
         found = [SimpleNamespace(name=name) for name in wheels]
         monkeypatch.setattr("importlib.metadata.distributions", lambda: found)
 
@@ -153,7 +153,7 @@ def test_cupy_without_a_driver_that_fits(xpnet_, pretend, driver, said):
 @pytest.mark.parametrize("works", [True, False])
 def test_two_wheels_of_cupy_are_reported(xpnet_, pretend, monkeypatch, works):
     """CuPy only warns of it, where it computes."""
-    monkeypatch.setitem(devices._DETAILS, "cupy", lambda device: ["NVIDIA H200"])
+    monkeypatch.setitem(diagnosis._DETAILS, "cupy", lambda device: ["NVIDIA H200"])
     opener = computing if works else failing(ImportError("undefined symbol: cublasGemmEx"))
     pretend(opener, 13000, ["cupy-cuda12x", "cupy-cuda13x"])
     answer = xpnet_("doctor")
@@ -168,7 +168,7 @@ def test_a_device_whose_memory_cannot_be_asked(xpnet_, pretend, monkeypatch):
     def lost(device):
         raise RuntimeError("cudaErrorUnknown: unknown error")
 
-    monkeypatch.setitem(devices._DETAILS, "cupy", lost)
+    monkeypatch.setitem(diagnosis._DETAILS, "cupy", lost)
     pretend(computing, 13000, ["cupy-cuda13x"])
     answer = xpnet_("doctor")
     assert answer.code == 0

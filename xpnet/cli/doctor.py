@@ -18,7 +18,7 @@ def doctor() -> None:
     """Tell what each backend needs, what is there, and what to install."""
     from xpnet import __version__
     from xpnet.backend import resolve
-    from xpnet.devices import cupy_conflict
+    from xpnet.diagnosis import cupy_conflict
     from xpnet.errors import BackendError
 
     typer.echo(f"xpnet {__version__}, Python {sys.version.split()[0]}\n")

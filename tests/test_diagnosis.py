@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from xpnet import devices, to_numpy
+from xpnet import diagnosis, to_numpy
 from xpnet.backend import Backend
-from xpnet.devices import cuda_driver_version, cupy_conflict, details_of, why_not_cupy
+from xpnet.diagnosis import cuda_driver_version, cupy_conflict, details_of, why_not_cupy
 
 
 class CUDAError(RuntimeError):
@@ -26,7 +26,7 @@ def installed(monkeypatch):
     """A function: from here on a driver of this CUDA is installed, and these wheels of CuPy."""
 
     def install(driver, wheels):
-        monkeypatch.setattr(devices, "cuda_driver_version", lambda: driver)
+        monkeypatch.setattr(diagnosis, "cuda_driver_version", lambda: driver)
         found = [Distribution(name) for name in ["numpy", "cupy-xarray", *wheels]]
         monkeypatch.setattr(importlib.metadata, "distributions", lambda: found)
 
