@@ -171,11 +171,12 @@ def prepare_kernels(folder: Path, cupy: Path, toolkit: Path) -> None:
     shutil.copytree(DEVICE, include)
     headers = [f"-I{include}", f"-I{cupy / 'site/cupy/_core/include'}", f"-I{toolkit / 'include'}"]
     flags = [flag for flag in KERNEL_FLAGS if flag != "-shared"]
-    source = include / "precompiled.h"
+    source = include / "prelude.h"
     as_header = ["c++-header" if flag == "c++" else flag for flag in flags]
     final = Path(re.sub(r"\.part-\w+$", "", str(folder)))
     run(compiler(), *as_header, *headers, source, "-o", source.with_suffix(".h.gch"))
-    words = [compiler(), *KERNEL_FLAGS, "-include", str(source), *headers]
+    linker = ["-fuse-ld=gold"] if shutil.which("ld.gold") else []  # starts faster than the default
+    words = [compiler(), *KERNEL_FLAGS, *linker, "-include", str(source), *headers]
     words = [word.replace(str(folder), str(final)) for word in words]
     (folder / "compiler").write_text("\n".join(words) + "\n")
     text = digest(
