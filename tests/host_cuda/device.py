@@ -1,10 +1,10 @@
 """What tests ask of the emulated CUDA device: whether there is one, and what it has done.
 
-    from tests.host_cuda.device import counting, emulated, empty_launches
+from tests.host_cuda.device import counting, emulated, empty_launches
 
-    with counting() as counts:
-        optimizer.step()
-    assert counts.launches == 1 and counts.to_host == 0
+with counting() as counts:
+    optimizer.step()
+assert counts.launches == 1 and counts.to_host == 0
 """
 
 import ctypes
