@@ -13,6 +13,12 @@ from steps import HERE, compiler, compiler_version, digest, pip, run
 CUPY = "14.2.0"
 CYTHON = "cython>=3.2,<3.3"  # what CuPy's pyproject.toml asks for
 
+# The modules of CuPy that hold compiled device code, and what takes their place.
+REPLACED = {
+    "cupy/cuda/thrust": "thrust.py",
+    "cupy/random/_bit_generator": "bit_generator.py",
+}
+
 
 def key_of_cupy(toolkit: Path) -> str:
     """What CuPy's folder depends on."""
@@ -22,17 +28,17 @@ def key_of_cupy(toolkit: Path) -> str:
         sysconfig.get_config_var("SOABI") or sys.version,
         compiler_version(),
         (toolkit / "include" / "cuda.h").read_bytes(),
-        (HERE / "thrust.py").read_bytes(),
+        *((HERE / replacement).read_bytes() for replacement in REPLACED.values()),
         Path(__file__).read_bytes(),
     )
 
 
 def build_cupy(folder: Path, toolkit: Path) -> None:
-    """Install CuPy's wheel, and put in place of two of its modules what uses the emulation.
+    """Install CuPy's wheel, and put in place of some of its modules what uses the emulation.
 
     The wheel's binding of the CUDA runtime has NVIDIA's runtime linked into it. It is compiled anew
-    from CuPy's source distribution, to use the emulated one. The module ``thrust``, which sorts, holds
-    compiled device code, so ``thrust.py`` replaces it.
+    from CuPy's source distribution, to use the emulated one. The modules ``REPLACED`` hold compiled
+    device code.
     """
     site = folder / "site"
     pip("install", "--no-deps", "--target", site, f"cupy-cuda13x=={CUPY}", "cuda-pathfinder")
@@ -47,8 +53,9 @@ def build_cupy(folder: Path, toolkit: Path) -> None:
         *(f"-I{toolkit / 'include'}", "-Wl,--no-as-needed", cudart),
     )
     cudart.unlink()
-    one(site.glob("cupy/cuda/thrust.*.so")).unlink()
-    shutil.copy(HERE / "thrust.py", site / "cupy" / "cuda" / "thrust.py")
+    for module, replacement in REPLACED.items():
+        one(site.glob(f"{module}.*.so")).unlink()
+        shutil.copy(HERE / replacement, site / f"{module}.py")
     names = sorted(set(re.findall(r"_L\.get\(f?'(\w+)", driver_names(source))))
     (folder / "driver_names").write_text("\n".join(names) + "\n")
     shutil.rmtree(source)
