@@ -208,5 +208,13 @@ def _packed(window: Window) -> Any:
 
 @cache
 def _lowest(dtype: Any) -> Any:
-    """The least number of a dtype."""
+    """The least number of a dtype.
+
+    Raises
+    ------
+    TypeError
+        Its numbers have no order.
+    """
+    if dtype.kind not in "fiu":
+        raise TypeError(f"maxima expected real numbers, integers or floats, got {dtype}.")
     return np.asarray(-math.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)

@@ -96,15 +96,7 @@ def normalize(
     y = cupy().ndarray(x.shape, x.dtype)
     weights: Any = Weights.along(x.shape, _shape(w, b))
     _start("normalize", _each(x), x, mean, r, w, b, y, x.size, _record(groups), *weights)
-    if running is None:
-        return y, mean, var, r, None
-    return (
-        y,
-        mean,
-        var,
-        r,
-        tuple(new.astype(old.dtype, copy=False) for new, old in zip(after, running, strict=False)),
-    )
+    return y, mean, var, r, _moved(running, after)
 
 
 def normalize_gradients(
