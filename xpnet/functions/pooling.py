@@ -163,14 +163,7 @@ def avg_pool(
     counts = _counts(window, around if count_include_pad else 0)
     if all(len(set(n)) == 1 for n in counts):
         return like(y / float(math.prod(n[0] for n in counts)), x)
-    xp = array_namespace(data_of(y))
-    for axis, n in enumerate(counts):
-        shape = (-1, *[1] * (len(counts) - axis - 1))
-        divisors = xp.asarray(
-            [float(k) for k in n], dtype=y.dtype, device=compat.device(data_of(y))
-        )
-        y = y / xp.reshape(divisors, shape)
-    return like(y, x)
+    return like(y / _numbers_under(window, around if count_include_pad else None, data_of(y)), x)
 
 
 def global_avg_pool(x: Any) -> Any:
@@ -227,6 +220,22 @@ def _window(
             more.append((p, p + max(0, (places - 1) * s + r - n)))
         window = Window(window.size, kernel, stride, tuple(more), gaps)
     return window, around
+
+
+def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> Any:
+    """How many numbers lie under the window at each place, as `_counts` has it: an array as y is.
+
+    It is the sum of ones, which lie on the device already: a list would be sent there each time.
+    """
+    size, padding = window.size, window.padding
+    if around is not None:
+        size = tuple(n + 2 * p for n, p in zip(size, around, strict=True))
+        padding = tuple(
+            (before - p, after - p) for (before, after), p in zip(padding, around, strict=True)
+        )
+    one = Window(size, window.kernel, window.stride, padding, window.dilation, window.out)
+    ones = array_namespace(y).ones((1, 1, *size), dtype=y.dtype, device=compat.device(y))
+    return (kernels(ones) or windows).sums(ones, one)
 
 
 def _counts(window: Window, around: Any) -> list[list[int]]:
