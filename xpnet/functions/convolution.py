@@ -19,7 +19,7 @@ from xpnet.autodiff import Function
 from xpnet.errors import ShapeError
 from xpnet.functions import windows
 from xpnet.kernels import kernels
-from xpnet.kernels.window import Lengths, Window, lengths, padded
+from xpnet.kernels.window import Lengths, Window, lengths, padded, sliding
 from xpnet.namespace import array_namespace
 
 
@@ -134,9 +134,8 @@ def conv(
         )
     kernel, steps, gaps = tuple(weight.shape[2:]), lengths(stride, d), lengths(dilation, d)
     around = padded(padding, kernel, steps, gaps)
-    return Correlate(Window(tuple(x.shape[2:]), kernel, steps, around, gaps), groups)(
-        x, weight, bias
-    )
+    window = sliding(tuple(x.shape[2:]), kernel, steps, around, gaps)
+    return Correlate(window, groups)(x, weight, bias)
 
 
 def conv_transpose(
@@ -202,7 +201,7 @@ def conv_transpose(
             f"conv_transpose would make images of {size} of x of shape {tuple(x.shape)}. "
             "Take less padding or a larger kernel."
         )
-    window = Window(size, kernel, steps, tuple((c, c) for c in cut), gaps, tuple(x.shape[2:]))
+    window = sliding(size, kernel, steps, tuple((c, c) for c in cut), gaps, tuple(x.shape[2:]))
     return Spread(window, groups)(x, weight, bias)
 
 

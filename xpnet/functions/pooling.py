@@ -10,7 +10,7 @@ from xpnet.errors import ShapeError
 from xpnet.functions import windows
 from xpnet.functions.wide import like, widened
 from xpnet.kernels import kernels
-from xpnet.kernels.window import Lengths, Window, lengths
+from xpnet.kernels.window import Lengths, Window, lengths, sliding
 from xpnet.namespace import array_namespace
 
 
@@ -208,7 +208,7 @@ def _window(
         raise ValueError(
             f"{name} expected a padding of at most half the kernel {kernel}, got {around}."
         )
-    window = Window.over(tuple(x.shape[2:]), kernel, stride, around, gaps)
+    window = sliding(tuple(x.shape[2:]), kernel, stride, tuple((p, p) for p in around), gaps)
     if ceil:
         more = []
         for n, r, s, p, size in zip(
@@ -218,7 +218,7 @@ def _window(
             if (places - 1) * s >= size + p:
                 places -= 1  # the last would begin in the padding
             more.append((p, p + max(0, (places - 1) * s + r - n)))
-        window = Window(window.size, kernel, stride, tuple(more), gaps)
+        window = sliding(window.size, kernel, stride, tuple(more), gaps)
     return window, around
 
 
@@ -233,7 +233,7 @@ def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> An
         padding = tuple(
             (before - p, after - p) for (before, after), p in zip(padding, around, strict=True)
         )
-    one = Window(size, window.kernel, window.stride, padding, window.dilation, window.out)
+    one = sliding(size, window.kernel, window.stride, padding, window.dilation, window.out)
     ones = array_namespace(y).ones((1, 1, *size), dtype=y.dtype, device=compat.device(y))
     return (kernels(ones) or windows).sums(ones, one)
 

@@ -21,7 +21,6 @@ document processing", 2006.
 """
 
 import math
-from collections.abc import Iterator
 from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
@@ -40,13 +39,13 @@ MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: 
 def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
     x, W, b = alike(x, W, b)
-    y = cupy().empty((x.shape[0], W.shape[0], *window.out), x.dtype)
-    flat = W.reshape(groups, W.shape[0] // groups, -1)
-    for part in _parts(x.shape[0], x.shape[1] * math.prod(window.kernel), window, x.itemsize):
-        images, places = x[part], y[part]
-        columns = _gathered(images, None, window)
-        product = _product(flat, columns.reshape(groups, flat.shape[2], columns.shape[1]))
-        _launch("outward", x.dtype, window, [product, b, places], *places.shape[:2])
+    n, outputs = x.shape[0], W.shape[0]
+    y = cupy().ndarray((n, outputs, *window.out), x.dtype)
+    flat = _stacked(W.reshape(outputs, -1), groups)
+    for images, places in _parts(x.shape[1] * window.numbers, window, x.dtype, x, y):
+        columns = _stacked(_gathered(images, None, window), groups)
+        product = _product(flat, columns)
+        _launch("outward", x.dtype, window, (product, b, places), images.shape[0], outputs)
     return y
 
 
@@ -54,17 +53,16 @@ def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed."""
     gy, W, b = alike(gy, W, b)
-    channels = W.shape[1] * groups
-    x = cupy().empty((gy.shape[0], channels, *window.size), gy.dtype)
-    flat = W.reshape(groups, W.shape[0] // groups, -1).swapaxes(1, 2)
+    n, channels = gy.shape[0], W.shape[1] * groups
+    x = cupy().ndarray((n, channels, *window.size), gy.dtype)
+    flat = _stacked(W.reshape(W.shape[0], -1), groups).swapaxes(-1, -2)
     wide = gy.dtype == "float16"
     if wide:
         flat = flat.astype("float32")
-    for part in _parts(gy.shape[0], channels * math.prod(window.kernel), window, flat.itemsize):
-        images, places = x[part], gy[part]
-        rows = _gathered(None, places, window, wide)
-        columns = _product(flat, rows.reshape(groups, flat.shape[2], rows.shape[1]))
-        _launch("fold", gy.dtype, window, [columns, b, images], *images.shape[:2])
+    for places, images in _parts(channels * window.numbers, window, flat.dtype, gy, x):
+        rows = _stacked(_gathered(None, places, window, wide), groups)
+        columns = _product(flat, rows)
+        _launch("fold", gy.dtype, window, (columns, b, images), places.shape[0], channels)
     return x
 
 
@@ -72,21 +70,20 @@ def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
     """W[o, c, k] = the sum over n, p of x[n, c, p under k] gy[n, o, p]."""
     x, gy = alike(x, gy)
-    above = x.shape[1] * math.prod(window.kernel)
-    parts = list(_parts(x.shape[0], above + gy.shape[1], window, x.itemsize))
+    above, outputs = x.shape[1] * window.numbers, gy.shape[1]
+    parts = _parts(above + outputs, window, x.dtype, x, gy)
     W: Any = None
-    for part in parts:
-        both = _gathered(x[part], gy[part], window)
-        columns = both[:above].reshape(groups, above // groups, both.shape[1])
-        rows = both[above:].reshape(groups, gy.shape[1] // groups, both.shape[1])
+    for images, places in parts:
+        both = _gathered(images, places, window)
+        columns, rows = _stacked(both[:above], groups), _stacked(both[above:], groups)
         if groups == 1:
-            product = _product(rows, columns.swapaxes(1, 2))
+            product = _product(rows, columns.T)
         else:  # here what is transposed is copied, so the smaller of the two
             product = _product(columns, rows.swapaxes(1, 2)).swapaxes(1, 2)
         if len(parts) > 1 and product.dtype == "float16":
             product = product.astype("float32")
         W = product if W is None else W + product
-    W = W.reshape(gy.shape[1], x.shape[1] // groups, *window.kernel)
+    W = W.reshape(outputs, x.shape[1] // groups, *window.kernel)
     return W.astype(x.dtype, copy=False)
 
 
@@ -94,8 +91,8 @@ def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
 def maxima(x: Any, window: Window) -> Any:
     """y[p] = the largest x under the window at p; padding does not count."""
     (x,) = alike(x)
-    y = cupy().empty((*x.shape[:2], *window.out), x.dtype)
-    _launch("maxima", x.dtype, window, [x, _lowest(x.dtype), y], math.prod(x.shape[:2]))
+    y = cupy().ndarray((*x.shape[:2], *window.out), x.dtype)
+    _launch("maxima", x.dtype, window, (x, _lowest(x.dtype), y), x.shape[0] * x.shape[1])
     return y
 
 
@@ -103,8 +100,8 @@ def maxima(x: Any, window: Window) -> Any:
 def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
     """Zeros, but gy added where the maxima y of x lie: at the first of equal ones."""
     g, x, y = alike(gy, x, y)
-    gx = cupy().empty(x.shape, g.dtype)
-    _launch("place", x.dtype, window, [g, x, y, gx], math.prod(x.shape[:2]))
+    gx = cupy().ndarray(x.shape, g.dtype)
+    _launch("place", x.dtype, window, (g, x, y, gx), x.shape[0] * x.shape[1])
     return gx.astype(gy.dtype, copy=False)
 
 
@@ -112,8 +109,8 @@ def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
 def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
     """For each place the z that lies where the maximum y of x does: `place` transposed."""
     numbers, x, y = alike(z, x, y)
-    chosen = cupy().empty(y.shape, numbers.dtype)
-    _launch("choose", x.dtype, window, [numbers, x, y, chosen], math.prod(x.shape[:2]))
+    chosen = cupy().ndarray(y.shape, numbers.dtype)
+    _launch("choose", x.dtype, window, (numbers, x, y, chosen), x.shape[0] * x.shape[1])
     return chosen.astype(z.dtype, copy=False)
 
 
@@ -121,8 +118,8 @@ def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
 def sums(x: Any, window: Window) -> Any:
     """y[p] = the sum of the x under the window at p."""
     (x,) = alike(x)
-    y = cupy().empty((*x.shape[:2], *window.out), x.dtype)
-    _launch("sums", x.dtype, window, [x, y], math.prod(x.shape[:2]))
+    y = cupy().ndarray((*x.shape[:2], *window.out), x.dtype)
+    _launch("sums", x.dtype, window, (x, y), x.shape[0] * x.shape[1])
     return y
 
 
@@ -130,20 +127,29 @@ def sums(x: Any, window: Window) -> Any:
 def shares(gy: Any, window: Window) -> Any:
     """x[p under k] += gy[p]: `sums` transposed."""
     (g,) = alike(gy)
-    x = cupy().empty((*g.shape[:2], *window.size), g.dtype)
-    _launch("shares", g.dtype, window, [g, x], math.prod(g.shape[:2]))
+    x = cupy().ndarray((*g.shape[:2], *window.size), g.dtype)
+    _launch("shares", g.dtype, window, (g, x), g.shape[0] * g.shape[1])
     return x
 
 
 # --- what they are made of ------------------------------------------------------------------------
 
 
-def _parts(batch: int, rows: int, window: Window, itemsize: int) -> Iterator[slice]:
-    """The batch in parts whose columns, of so many rows, take COLUMNS bytes at most if they can."""
-    image = rows * math.prod(window.out) * itemsize
-    size = max(COLUMNS // max(image, 1), 1)
-    for start in range(0, max(batch, 1), size):
-        yield slice(start, min(start + size, batch))
+def _parts(rows: int, window: Window, dtype: Any, *arrays: Any) -> list[tuple[Any, ...]]:
+    """The arrays, cut along the batch so that columns of so many rows take COLUMNS bytes at most.
+
+    A part has one image at least, however much memory that takes.
+    """
+    batch = arrays[0].shape[0]
+    size = COLUMNS // max(rows * window.positions * dtype.itemsize, 1) or 1
+    if batch <= size:
+        return [arrays]
+    return [tuple(x[i : i + size] for x in arrays) for i in range(0, batch, size)]
+
+
+def _stacked(x: Any, groups: int) -> Any:
+    """The rows of a matrix as a stack of as many matrices as there are groups; or as it is, of 1."""
+    return x if groups == 1 else x.reshape(groups, x.shape[0] // groups, x.shape[1])
 
 
 def _gathered(x: Any, u: Any, window: Window, wide: bool = False) -> Any:
@@ -153,48 +159,50 @@ def _gathered(x: Any, u: Any, window: Window, wide: bool = False) -> Any:
     be `wide`, float16 becomes float32.
     """
     given = u if x is None else x
+    images, dtype = given.shape[0], given.dtype
     channels = 0 if x is None else x.shape[1]
     outputs = 0 if u is None else u.shape[1]
-    shape = (
-        channels * math.prod(window.kernel) + outputs,
-        given.shape[0] * math.prod(window.out),
-    )
-    rows = cupy().empty(shape, "float32" if wide else given.dtype)
+    shape = (channels * window.numbers + outputs, images * window.positions)
+    rows = cupy().ndarray(shape, "float32" if wide else dtype)
     name = "gather_wide" if wide else "gather"
-    _launch(name, given.dtype, window, [x, channels, u, outputs, rows], given.shape[0])
+    _launch(name, dtype, window, (x, channels, u, outputs, rows), images)
     return rows
 
 
 def _product(a: Any, b: Any) -> Any:
-    """The products of matrices, group by group: (groups, m, k), (groups, k, n) to (groups, m, n).
+    """The product of two matrices, or of each two of two stacks.
 
     CuPy's product of two matrices takes transposed ones as they are, and sums float16 in float32;
     but for one number, which it sums in float16. That of stacks copies and widens them first.
     """
-    if a.shape[0] > 1 or a.shape[1] == b.shape[2] == 1:
-        return cupy().matmul(a, b)
-    return cupy().dot(a[0], b[0])
+    if a.ndim == 2 and a.shape[0] == b.shape[1] == 1 and a.dtype == "float16":
+        return cupy().matmul(a[None], b[None])[0]
+    return cupy().matmul(a, b)
 
 
-def _launch(name: str, dtype: Any, window: Window, arguments: list[Any], *counts: int) -> None:
+def _launch(
+    name: str, dtype: Any, window: Window, arguments: tuple[Any, ...], *counts: int
+) -> None:
     """Start a kernel, with a thread for each number of its result: the last of the arguments.
 
     It is the one for images of `dtype`. After the arguments it is given the counts (of images, of
     channels), then the window.
     """
-    result = arguments[-1]
-    if result.size == 0:
+    size = arguments[-1].size
+    if size == 0:
         return
-    sizes = [x.size for x in arguments if isinstance(x, cupy().ndarray)]
-    index = "int" if max(sizes) < SHORT else "long long"
-    kernel = compiled(
-        ("window.cuh", "maxima.cu" if name in MAXIMA else "gathered.cu"),
-        name,
-        dtype.name,
-        f"typedef {index} I;",
-        f"enum {{ D = {len(window.size)} }};",
-    )
-    kernel((-(-result.size // THREADS),), (THREADS,), (*arguments, *counts, _packed(window)))
+    first = arguments[0]  # no other can be larger than both
+    short = size < SHORT and (first is None or first.size < SHORT)
+    kernel = _kernel(name, dtype, len(window.size), short)
+    kernel((-(-size // THREADS),), (THREADS,), (*arguments, *counts, _packed(window)))
+
+
+@cache
+def _kernel(name: str, dtype: Any, axes: int, short: bool) -> Any:
+    """A kernel for arrays of a dtype, with so many spatial axes."""
+    files = ("window.cuh", "maxima.cu" if name in MAXIMA else "gathered.cu")
+    index = "typedef int I;" if short else "typedef long long I;"
+    return compiled(files, name, dtype.name, index, f"enum {{ D = {axes} }};")
 
 
 @lru_cache(maxsize=1024)
@@ -202,7 +210,7 @@ def _packed(window: Window) -> Any:
     """The window as the kernels' `struct Window`: an array of one record, which CuPy hands over."""
     before = tuple(before for before, _ in window.padding)
     axes = (window.size, window.out, window.kernel, window.stride, before, window.dilation)
-    products = [math.prod(lengths) for lengths in (window.size, window.out, window.kernel)]
+    products = math.prod(window.size), window.positions, window.numbers
     return np.array([*sum(axes, ()), *products], "int64").view(f"V{8 * (6 * len(before) + 3)}")
 
 
