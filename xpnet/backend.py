@@ -23,7 +23,7 @@ Nothing falls back to another device.
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, singledispatch
@@ -62,6 +62,9 @@ class Backend(NamedTuple):
     device: Any
     dtype: Any
 
+    def __hash__(self) -> int:
+        return hash((self.name, str(self.dtype)))  # CuPy's devices have none
+
     def asarray(self, x: object, dtype: Any = None) -> Array:
         """`x` as an array of this library, on this device.
 
@@ -93,6 +96,12 @@ class Backend(NamedTuple):
         issue 337); the other libraries have no such state.
         """
         return self.device if self.name.startswith("cupy") else nullcontext()
+
+
+def device_key(device: Any) -> Hashable:
+    """What stands for a device of a library in a dict: CuPy's have an `__eq__`, but no `__hash__`."""
+    key: Hashable = device.id if type(device).__hash__ is None else device
+    return key
 
 
 # --- the switch -----------------------------------------------------------------------------
