@@ -146,6 +146,7 @@ class Function:
     """
 
     broadcasts: ClassVar[bool] = False  # whether the inputs must have shapes that broadcast
+    takes_number: ClassVar[bool] = False  # whether the rule's gy may be Python's 1.0
     takes_y: ClassVar[bool] = False
     takes: tuple[int, ...] = ()  # the inputs that backward names
 
@@ -271,8 +272,17 @@ def _walk(
         raise GradientError(
             "Nothing was recorded: it was made under no_grad, or of constants alone."
         )
-    gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
-    return walk([(y.creator or y, gy)], wanted, create_graph)
+    start = y.creator or y
+    if gy is None and getattr(start, "takes_number", False) and not _among(wanted, start):
+        gy = 1.0  # no array for it: on a GPU that is a launch
+    else:
+        gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
+    return walk([(start, gy)], wanted, create_graph)
+
+
+def _among(nodes: Sequence[Node] | None, node: Node) -> bool:
+    """Whether a node is one of those, if any are asked for by name."""
+    return nodes is not None and any(n is node for n in nodes)
 
 
 def _made(data: Array, creator: Node | None) -> Variable:
