@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat as compat
 
-FOR_CUPY = ("activation", "column_sums", "cross_entropy")
+FOR_CUPY = ("activation", "column_sums", "cross_entropy", "update")
 
 
 class Kernel(NamedTuple):
