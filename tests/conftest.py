@@ -65,6 +65,20 @@ def backend64(request):
 
 
 @pytest.fixture
+def cupy_backend():
+    """CuPy in force for the test, in float32; for what only CuPy has."""
+    required = "cupy" in CHOSEN or os.environ.get("XPNET_REQUIRE_GPU")
+    try:
+        switch.resolve("cupy")
+    except xpnet.BackendError as error:
+        if required:
+            raise
+        pytest.skip(str(error))
+    with xpnet.using("cupy") as backend:
+        yield backend
+
+
+@pytest.fixture
 def xp(backend):
     """The namespace of `backend`."""
     return backend.xp

@@ -36,10 +36,13 @@ def floating(x: Any, *others: Any) -> bool:
 
     For arrays on another device the portable code runs, and does what CuPy does with them.
     """
-    dtype = x.dtype
-    if dtype.char not in FLOATS or x.data.device_id != current_device()():
+    dtype, device = x.dtype, x.data.device_id
+    if dtype.char not in FLOATS or device != current_device()():
         return False
-    return all(type(y) is type(x) and y.dtype == dtype and together(x, y) for y in others)
+    for y in others:
+        if type(y) is not type(x) or y.dtype != dtype or y.data.device_id != device:
+            return False
+    return True
 
 
 def together(x: Any, y: Any) -> bool:

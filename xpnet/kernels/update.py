@@ -22,6 +22,7 @@ SHARE = 2048  # numbers that a block computes
 
 Move = tuple[Any, Any, list[Any]]  # a parameter's array, its gradient, and its state
 
+
 class _Built(NamedTuple):
     """A kernel for one formula and dtype."""
 
