@@ -158,7 +158,7 @@ def test_parameters_of_different_age(cupy_backend, launched):
 
 def test_parameters_without_gradient_stay(cupy_backend, launched):
     moving = with_gradients(cupy_backend, [(3,), (4,)])
-    a, b = moving.parameters
+    _, b = moving.parameters
     before, b.grad = to_numpy(b).tolist(), None
     moving.step()
     assert launched == [1]

@@ -6,15 +6,15 @@ device. Products and sums are rounded one by one, as in the portable code: the t
 
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
+from importlib import import_module, resources
 from struct import Struct
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from xpnet.kernels.cuda import FLOATS
 from xpnet.kernels.cuda_source import C_TYPES, THREADS, cupy
 from xpnet.kernels.lookup import Kernel
+
+np: Any = import_module("numpy")
 
 WORDS = 511  # of 8 bytes, that a launch may be given: CUDA takes 4 kB
 SHARE = 2048  # numbers that a block computes
