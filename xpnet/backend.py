@@ -125,12 +125,6 @@ def device_key(device: Any) -> Hashable:
     return key
 
 
-def device_key(device: Any) -> Hashable:
-    """What stands for a device of a library in a dict: CuPy's have an `__eq__`, but no `__hash__`."""
-    key: Hashable = device.id if type(device).__hash__ is None else device
-    return key
-
-
 # --- the switch -----------------------------------------------------------------------------
 
 _run: Backend | None = None  # use(): for every thread
