@@ -136,3 +136,23 @@ def empty_launches() -> Iterator[None]:
         yield
     finally:
         library.host_cuda_set_empty(0)
+
+
+@contextmanager
+def shuffled(seed: int) -> Iterator[None]:
+    """Let work in streams run late and in random order in the block, in all threads of the process.
+
+    What no event, no synchronization and no rule of the default stream orders may run in any order; so
+    a missing wait gives a wrong result with some seeds. ``HOST_CUDA_SHUFFLE`` does so for a process.
+
+    Parameters
+    ----------
+    seed : int
+        Chooses the order. The same seed gives the same one, where a single host thread submits work.
+    """
+    library = _emulation()
+    before = library.host_cuda_shuffle(1, ctypes.c_ulonglong(seed))
+    try:
+        yield
+    finally:
+        library.host_cuda_shuffle(before, ctypes.c_ulonglong(seed))
