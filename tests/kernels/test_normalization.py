@@ -38,7 +38,7 @@ def outputs(backend, case, dtype, with_w=True, with_b=True, wrap=lambda x: x):
     x, gy = 3.0 + 2.0 * rng.normal(size=shape), rng.normal(size=shape)
     w, b = rng.normal(size=weights), rng.normal(size=weights)
     x, w, b = on(backend, (x, w if with_w else None, b if with_b else None), dtype)
-    node = Normalize(axes, 1e-5)
+    node = Normalize(axes, 1e-5, weights)
     y = node(Variable(wrap(x.data)), w, b)
     x = y.creator.parents[0]
     leaves = [v for v in (x, w, b) if v is not None]
@@ -89,7 +89,7 @@ def test_a_mean_far_from_zero(cupy_backend):
     import cupy
 
     x = cupy.asarray(1e4 + np.random.default_rng(0).normal(size=(1000, 2)), "float32")
-    node = Normalize((0,), 0.0)
+    node = Normalize((0,), 0.0, (1, 2))
     node(x, None, None)
     exact = to_numpy(x).astype("float64")
     assert_close(to_numpy(node.var)[0], exact.var(0), rtol=1e-4)
@@ -152,8 +152,9 @@ def test_weights_of_other_shapes(cupy_backend, weights):
     """Whichever code runs, the result is the same."""
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(4, 3, 2)), rng.normal(size=weights)
-    expected = Normalize((1, 2), 1e-5)(x, w, None)
-    actual = Normalize((1, 2), 1e-5)(cupy_backend.asarray(x), cupy_backend.asarray(w), None)
+    expected = Normalize((1, 2), 1e-5, weights)(x, w, None)
+    given = cupy_backend.asarray(x), cupy_backend.asarray(w)
+    actual = Normalize((1, 2), 1e-5, weights)(*given, None)
     assert_close(to_numpy(actual), expected, rtol=1e-12)
 
 
