@@ -220,16 +220,19 @@ class Function:
 
     def pullback(self, gy: Any, create_graph: bool) -> tuple[Any, ...]:
         """The rule's answer for each input, computed on arrays or, to record it, on Variables."""
-        lift: Callable[[Any], Any] = as_constant if create_graph else data_of
         if isinstance(gy, dict):
             self.used = tuple([i in gy for i in range(len(self._like))])
             gy = completed(gy, self._like)
-        for x in self._inputs:
-            if isinstance(x, Variable) and getattr(x, "changed", 0) > self.born:  # by a step
-                raise outdated(self, x)
-        kept = [lift(x) for x in self._inputs]
+        kept = []
         if self.takes_y:
-            kept.insert(0, self._outputs(self._y) if create_graph else self._y)
+            kept.append(self._outputs(self._y) if create_graph else self._y)
+        for x in self._inputs:
+            if isinstance(x, Variable):
+                if getattr(x, "changed", 0) > self.born:  # by an optimizer's step
+                    raise outdated(self, x)
+                kept.append(x if create_graph else x.data)
+            else:
+                kept.append(as_constant(x) if create_graph else x)
         gxs = self.backward(gy, *kept)
         return gxs if isinstance(gxs, tuple) else (gxs,)
 

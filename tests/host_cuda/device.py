@@ -1,10 +1,10 @@
 """What tests ask of the emulated CUDA device: whether there is one, and what it has done.
 
-    from tests.host_cuda.device import counting, emulated, empty_launches
+from tests.host_cuda.device import counting, emulated, empty_launches
 
-    with counting() as counts:
-        optimizer.step()
-    assert counts.launches == 1 and counts.to_host == 0
+with counting() as counts:
+    optimizer.step()
+assert counts.launches == 1 and counts.to_host == 0
 """
 
 import ctypes
@@ -136,3 +136,23 @@ def empty_launches() -> Iterator[None]:
         yield
     finally:
         library.host_cuda_set_empty(0)
+
+
+@contextmanager
+def shuffled(seed: int) -> Iterator[None]:
+    """Let work in streams run late and in random order in the block, in all threads of the process.
+
+    What no event, no synchronization and no rule of the default stream orders may run in any order; so
+    a missing wait gives a wrong result with some seeds. ``HOST_CUDA_SHUFFLE`` does so for a process.
+
+    Parameters
+    ----------
+    seed : int
+        Chooses the order. The same seed gives the same one, where a single host thread submits work.
+    """
+    library = _emulation()
+    before = library.host_cuda_shuffle(1, ctypes.c_ulonglong(seed))
+    try:
+        yield
+    finally:
+        library.host_cuda_shuffle(before, ctypes.c_ulonglong(seed))

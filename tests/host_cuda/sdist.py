@@ -2,7 +2,8 @@
 
     python sdist.py NAME VERSION FILE
 
-``pip download`` builds the package's metadata, which for CuPy means to compile against a toolkit.
+``pip download`` would prepare the package's metadata by its build system, which fails where one of
+its build requirements cannot be installed.
 """
 
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 
 def index() -> str:
@@ -19,6 +21,7 @@ def index() -> str:
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"],
         capture_output=True,
         text=True,
+        check=False,  # the setting may be missing
     )
     default = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
     address = os.environ.get("PIP_INDEX_URL") or asked.stdout.strip()
@@ -40,8 +43,7 @@ def fetch(name: str, version: str, file: str) -> None:
         raise SystemExit(f"expected {name}-{version}.tar.gz on the package index, but found none")
     with urllib.request.urlopen(urllib.parse.urljoin(page, link[1])) as answer:
         data = answer.read()
-    with open(file, "wb") as target:
-        target.write(data)
+    Path(file).write_bytes(data)
 
 
 if __name__ == "__main__":

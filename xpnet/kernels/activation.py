@@ -9,6 +9,13 @@ from xpnet.kernels.lookup import Kernel
 
 SIGMOID = "exp(fmin(z, A(0))) / (1 + exp(-fabs(z)))"  # without overflow for any z
 
+NORMAL_CDF = "erfc(z * A(-0.7071067811865476)) / 2"  # precise in the far negative tail too
+TANH_GELU = """
+    const A cube = A(0.044715), slope = A(0.7978845608028654);
+    const A c = z == z ? fmin(fmax(z, A(-20)), A(20)) : z;  // so that the cube does not overflow
+    const A t = tanh(slope * (c * (1 + cube * (c * c))));
+"""
+
 CODES = {  # by name: what goes in, and how y is made of it
     "relu": (
         "T x",
@@ -48,12 +55,44 @@ CODES = {  # by name: what goes in, and how y is made of it
     ),
     "softplus": (
         "T x, float64 beta, float64 threshold",
-        "const A z = A(beta) * A(x);"
-        "y = z > A(threshold) ? A(x) : (fmax(z, A(0)) + log1p(exp(-fabs(z)))) / A(beta);",
+        """
+        const A z = A(beta) * A(x);
+        y = z > A(threshold) ? A(x) : (fmax(z, A(0)) + log1p(exp(-fabs(z)))) / A(beta);
+        """,
     ),
     "softplus_gradient": (
         "T gy, T x, float64 beta, float64 threshold",
         f"const A z = A(beta) * A(x); y = A(gy) * (z > A(threshold) ? A(1) : {SIGMOID});",
+    ),
+    "silu": (
+        "T x",
+        f"const A z = x; y = z * ({SIGMOID});",
+    ),
+    "silu_gradient": (
+        "T gy, T x",
+        f"const A z = x, s = {SIGMOID}; y = A(gy) * (s * (1 + z * (1 - s)));",
+    ),
+    "gelu": (
+        "T x",
+        f"const A z = x; y = z * ({NORMAL_CDF});",
+    ),
+    "gelu_gradient": (
+        "T gy, T x",
+        f"""
+        const A z = x, near = fmin(fmax(z, A(-40)), A(40));  // there x phi(x) is 0
+        y = A(gy) * ({NORMAL_CDF} + near * exp(near * near / -2) * A(0.3989422804014327));
+        """,
+    ),
+    "tanh_gelu": (
+        "T x",
+        f"const A z = x; {TANH_GELU} y = z * ((1 + t) / 2);",
+    ),
+    "tanh_gelu_gradient": (
+        "T gy, T x",
+        f"""
+        const A z = x; {TANH_GELU}
+        y = A(gy) * ((1 + t) / 2 + c / 2 * ((1 - t * t) * (slope * (1 + 3 * cube * (c * c)))));
+        """,
     ),
 }
 

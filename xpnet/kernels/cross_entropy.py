@@ -12,7 +12,8 @@ from xpnet.kernels.lookup import Kernel
 
 ALONE = 1 << 16  # so many scores are one block's: the sums of several would take another launch
 BLOCKS = 1024
-THREADS = 1024
+THREADS = 1024  # of one block alone
+CROWD = 256  # of one among several
 NARROW = 32  # up to so many classes a row is a thread's; else it is a warp's
 LANES = 32  # threads of a warp
 
@@ -56,7 +57,7 @@ def cross_entropy(x: Any, t: Any) -> tuple[Any, Any]:
     threads = min(-(-max(rows, 1) * lanes // LANES) * LANES, THREADS)
     blocks = 1
     if x.size > ALONE:
-        threads = min(threads, 256)
+        threads = min(threads, CROWD)
         blocks = min(-(-rows * lanes // threads), BLOCKS)
     loss, kept = new((), dtype), new((3 if weights else 2, rows), dtype)
     sums = new((blocks, 2), dtype) if blocks > 1 else None

@@ -11,10 +11,9 @@ Two of CuPy's classes are used. What a call of them costs Python, with the memor
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-from xpnet.kernels.cuda_source import compiled, cupy
+from xpnet.kernels.cuda_source import compiled, cupy, current_device
 
 FLOATS = "efd"  # NumPy's letters for float16, float32 and float64
 
@@ -24,22 +23,18 @@ __device__ inline double wide(double x) { return x; }
 """
 
 
-@cache
-def current_device() -> Callable[[], int]:
-    """CuPy's function for the number of the calling thread's device."""
-    found: Callable[[], int] = cupy().cuda.runtime.getDevice
-    return found
-
-
 def floating(x: Any, *others: Any) -> bool:
     """Whether these arrays are of one floating-point dtype, and lie on the current device.
 
     For arrays on another device the portable code runs, and does what CuPy does with them.
     """
-    dtype = x.dtype
-    if dtype.char not in FLOATS or x.data.device_id != current_device()():
+    dtype, device = x.dtype, x.data.device_id
+    if dtype.char not in FLOATS or device != current_device()():
         return False
-    return all(type(y) is type(x) and y.dtype == dtype and together(x, y) for y in others)
+    for y in others:
+        if type(y) is not type(x) or y.dtype != dtype or y.data.device_id != device:
+            return False
+    return True
 
 
 def together(x: Any, y: Any) -> bool:

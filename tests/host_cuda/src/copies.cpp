@@ -114,7 +114,7 @@ cudaError_t copy_rows(const Copy& copy, cudaMemcpyKind kind, cudaStream_t stream
     bool pageable_source = !ends.from_device && !is_pinned(copy.from, copy.from_extent());
     bool pageable_target = !ends.to_device && !is_pinned(copy.to, copy.to_extent());
     std::function<void()> work = [copy] { copy.run(); };
-    if (pageable_source && settings().shuffle) {
+    if (pageable_source && shuffling()) {
         work = captured(copy);
     }
     cudaError_t error = submit(stream, checked(copy, ends, work));

@@ -101,6 +101,9 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 // Waits for all work of the device; cudaFree and its kin do.
 cudaError_t synchronize_device(int device);
 
+// Whether work runs late and in random order.
+bool shuffling();
+
 // The device of a stream; nothing where there is no such stream.
 std::optional<int> device_of(cudaStream_t stream);
 

@@ -85,7 +85,7 @@ class LateLaunch {
 CUresult launch_kernel(const Function& function, dim3 grid, dim3 block, cudaStream_t stream,
                        void** arguments) {
     Launch launch{function.kernel, function.name, grid, block};
-    if (!settings().shuffle) {
+    if (!shuffling()) {
         return result_of(submit(stream, [&] { run_kernel(launch, arguments); }));
     }
     auto late = std::make_shared<LateLaunch>(launch, arguments);

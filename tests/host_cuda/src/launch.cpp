@@ -411,35 +411,47 @@ void Runner::abandon(cudaError_t error, const char* message) {
     _longjmp(fault_, 1);
 }
 
-// What is passed through Kernel::visit_pointers.
-struct Check {
-    const Launch* launch;
+// Whether the current device can use what an argument points to. Where only the start is known, it may
+// also lie just past the end: an array without elements.
+bool is_usable(const void* first, std::size_t bytes) {
+    if (bytes > 0) {
+        return is_device_memory(first, bytes);
+    }
+    std::optional<Allocation> block = find_allocation(first);
+    return block && (block->kind != Kind::device || may_access(current_device(), block->device));
+}
+
+// The first argument that cannot be used. Kernels are compiled without exceptions, so none may pass
+// through Kernel::visit_pointers.
+struct Unusable {
+    int argument = -1;
+    const void* first = nullptr;
+    std::size_t bytes = 0;
 };
 
 void check_pointer(void* context, int argument, const void* first, std::size_t bytes) {
-    const Launch& launch = *static_cast<Check*>(context)->launch;
-    if (!first) {
-        return;  // CuPy's empty arrays; a kernel that reads it faults
+    Unusable& found = *static_cast<Unusable*>(context);
+    // CuPy's empty arrays are null; a kernel that reads them faults.
+    if (first && found.argument < 0 && !is_usable(first, bytes)) {
+        found = {argument, first, bytes};
     }
-    if (bytes == 0) {
-        // A plain pointer: it may also point just past the end, to no elements.
-        std::optional<Allocation> block = find_allocation(first);
-        bool usable = block && (block->kind != Kind::device ||
-                                may_access(current_device(), block->device));
-        if (usable) {
-            return;
-        }
-        bytes = 1;
+}
+
+void check_arguments(const Launch& launch, void** arguments) {
+    Unusable found;
+    launch.kernel->visit_pointers(arguments, check_pointer, &found);
+    if (found.argument < 0) {
+        return;
     }
-    require_memory(first, bytes,
-                   ("kernel " + launch.name + ": argument " + std::to_string(argument)).c_str());
+    std::string name = "kernel " + launch.name + ": argument " + std::to_string(found.argument);
+    require_memory(found.first, std::max<std::size_t>(found.bytes, 1), name.c_str());
+    throw Failure{cudaErrorIllegalAddress};
 }
 
 }  // namespace
 
 void run_kernel(const Launch& launch, void** arguments) {
-    Check check{&launch};
-    launch.kernel->visit_pointers(arguments, check_pointer, &check);
+    check_arguments(launch, arguments);
     std::lock_guard<std::mutex> lock(execution);
     runner.run(launch, arguments);
 }

@@ -57,10 +57,10 @@ template <class Body> int guarded(const char* function, const Statuses& statuses
         body();
         return 0;
     } catch (const Refusal& refusal) {
-        std::fprintf(stderr, "HOST CUDA: %s: %s\n", function, refusal.reason.c_str());
+        std::fprintf(stderr, "host_cuda: %s: %s\n", function, refusal.reason.c_str());
         return statuses.of(refusal.kind);
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "HOST CUDA: %s: %s\n", function, error.what());
+        std::fprintf(stderr, "host_cuda: %s: %s\n", function, error.what());
         return statuses.handle;
     }
 }
@@ -167,28 +167,16 @@ inline void require_success(cudaError_t error) {
     require(error == cudaSuccess, Refused::execution, cudaGetErrorString(error));
 }
 
-// Leaves `work` to the stream. The core understands a Failure; everything else that work throws is
-// reported here, and becomes one.
-template <class Work> void submit_work(const char* function, cudaStream_t stream, Work work) {
-    require_success(submit(stream, [=] {
-        try {
-            work();
-        } catch (const std::exception& error) {
-            std::fprintf(stderr, "HOST CUDA: %s: %s\n", function, error.what());
-            throw Failure{cudaErrorUnknown};
-        }
-    }));
-}
-
+// Counts a launch, and leaves its work to the stream.
 template <class Work> void launch(const char* function, cudaStream_t stream, Work work) {
     count(Event::launch, function);
-    submit_work(function, stream, work);
+    require_success(submit(stream, std::move(work)));
 }
 
 // The same for a product of matrices.
 template <class Work> void product(const char* function, cudaStream_t stream, Work work) {
     count(Event::product, function);
-    submit_work(function, stream, work);
+    require_success(submit(stream, std::move(work)));
 }
 
 }  // namespace host_cuda

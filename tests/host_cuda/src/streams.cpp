@@ -1,11 +1,12 @@
 // Streams and events: the order in which work runs.
 //
-// Without HOST_CUDA_SHUFFLE all work runs in the call that submits it, which is one of the orders that
-// CUDA allows. With it, work waits as tasks that know which tasks they must follow: the one before in
+// By default all work runs in the call that submits it, which is one of the orders that CUDA allows. With
+// HOST_CUDA_SHUFFLE, or within shuffled() of device.py, work waits as tasks that know which tasks they must follow: the one before in
 // the stream, the tasks of events that the stream waits for, and, by the rules of the legacy default
 // stream, those of other streams. Whenever a task has to be done, tasks that are free to run are drawn
 // at random until it is. So what is not ordered runs in any order, mostly late.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <map>
@@ -70,7 +71,7 @@ cudaError_t run(const std::function<void()>& work, int device) {
 // All streams, and the tasks that wait.
 class Scheduler {
   public:
-    Scheduler() : random_(settings().seed) {}
+    Scheduler() : shuffling_(settings().shuffle), random_(settings().seed) {}
 
     Stream* create(unsigned flags, int priority);
     cudaError_t destroy(Stream* stream);
@@ -86,6 +87,11 @@ class Scheduler {
     bool stream_is_done(Stream* stream);
     void run_some();
 
+    bool shuffling() const {
+        return shuffling_;
+    }
+    bool shuffle(bool on, unsigned long long seed);
+
   private:
     using Lock = std::unique_lock<std::mutex>;
     Stream* default_stream(int device);
@@ -94,6 +100,7 @@ class Scheduler {
     std::vector<TaskPointer> last_of(Stream* stream);
     bool run_one(Lock& lock);
 
+    std::atomic<bool> shuffling_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::mt19937_64 random_;
@@ -286,6 +293,16 @@ void Scheduler::run_some() {
     }
 }
 
+// Starts to shuffle by the seed, or ends it, after all work that waits. Returns whether it did before.
+bool Scheduler::shuffle(bool on, unsigned long long seed) {
+    for (int device = 0; device < settings().devices; device++) {
+        finish_device(device);
+    }
+    std::lock_guard<std::mutex> lock(mutex_);
+    random_.seed(seed);
+    return shuffling_.exchange(on);
+}
+
 RecordedEvent* event_of(cudaEvent_t handle) {
     return reinterpret_cast<RecordedEvent*>(handle);
 }
@@ -302,12 +319,16 @@ cudaError_t after_waiting(int device) {
 
 }  // namespace
 
+bool shuffling() {
+    return scheduler().shuffling();
+}
+
 cudaError_t enqueue(cudaStream_t handle, std::function<void()> work) {
     Stream* stream = scheduler().find(handle);
     if (!stream) {
         return cudaErrorInvalidResourceHandle;
     }
-    if (!settings().shuffle) {
+    if (!shuffling()) {
         return run(work, stream->device);
     }
     scheduler().add(stream, std::move(work), nullptr);
@@ -341,6 +362,11 @@ std::optional<int> device_of(cudaStream_t handle) {
 }  // namespace host_cuda
 
 using namespace host_cuda;
+
+// For device.py.
+API int host_cuda_shuffle(int on, unsigned long long seed) {
+    return scheduler().shuffle(on != 0, seed);
+}
 
 API cudaError_t cudaDeviceSynchronize() {
     count(Event::synchronize, "device");
@@ -451,7 +477,7 @@ API cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) 
     recording->device = stream->device;
     auto note_time = [recording] { recording->when = Clock::now(); };
     event->recording = recording;
-    if (!settings().shuffle) {
+    if (!shuffling()) {
         note_time();
         return cudaSuccess;
     }
