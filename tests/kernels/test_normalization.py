@@ -149,19 +149,25 @@ def test_what_it_does_not_take(cupy_backend):
 
 @pytest.mark.parametrize("weights", [(4, 1, 2), (1, 1, 1)])
 def test_weights_of_other_shapes(cupy_backend, weights):
-    """Whichever code runs, the result is the same."""
+    """Whichever code runs, results and gradients are the same."""
     rng = np.random.default_rng(0)
-    x, w = rng.normal(size=(4, 3, 2)), rng.normal(size=weights)
-    expected = Normalize((1, 2), 1e-5, weights)(x, w, None)
-    given = cupy_backend.asarray(x), cupy_backend.asarray(w)
-    actual = Normalize((1, 2), 1e-5, weights)(*given, None)
-    assert_close(to_numpy(actual), expected, rtol=1e-12)
+    arrays, found = (rng.normal(size=(4, 3, 2)), rng.normal(size=weights)), []
+    for backend in resolve("numpy"), cupy_backend:
+        x, w = on(backend, arrays, "float64")
+        y = Normalize((1, 2), 1e-5, weights)(x, w, None)
+        gys = xpnet.gradients(y, [x, w], backend.xp.ones_like(y.data) * x.data)
+        found.append([to_numpy(a) for a in (y, *gys)])
+    for a, e in zip(*found[::-1], strict=True):
+        assert_close(a, e, rtol=1e-11, atol=1e-12)
 
 
-def test_no_numbers(cupy_backend):
-    """A batch of no samples has no statistics to take."""
-    y = F.layer_norm(cupy_backend.xp.zeros((0, 4)), 4)
-    assert y.shape == (0, 4)
+@pytest.mark.parametrize("norm", [lambda x: F.layer_norm(x, 4), lambda x: F.group_norm(x, 2)])
+def test_no_numbers(cupy_backend, norm):
+    """A batch of no samples has no statistics to take, and an empty gradient."""
+    x = Variable(cupy_backend.xp.zeros((0, 4)))
+    y = norm(x)
+    (gx,) = xpnet.gradients(y, [x], cupy_backend.xp.zeros((0, 4)))
+    assert y.shape == gx.shape == (0, 4)
 
 
 def test_where_the_arrays_lie(cupy_backend):

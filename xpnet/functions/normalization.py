@@ -68,7 +68,9 @@ class Normalize(Function):
 
     def forward(self, x: Any, w: Any, b: Any) -> Any:
         w, b = _shaped(w, self.along), _shaped(b, self.along)
-        if fast := kernel("normalize", x, w, b):
+        fast = kernel("normalize", x, w, b)
+        self.fused = fast is not None
+        if fast:
             y, *found = fast(x, w, b, self.axes, self.eps, self.running)
             self.mean, self.var, self.r, self.running = found
             return y
@@ -84,7 +86,7 @@ class Normalize(Function):
 
     def backward(self, gy: Any, x: Any, w: Any) -> Any:
         w = _shaped(w, self.along)
-        if fast := kernel("normalize_gradients", gy, x):
+        if self.fused and (fast := kernel("normalize_gradients", gy, x)):
             gx, gw, gb = fast(gy, x, w, self.mean, self.r, self.axes, self.along, self.needs)
             return gx, self._of_weights(gw, 1), self._of_weights(gb, 2)
         xp, n = array_namespace(gy), _count(x, self.axes)
