@@ -6,7 +6,7 @@ import pytest
 import xpnet
 from xpnet import Variable, functions as F, to_numpy
 from xpnet.backend import resolve
-from xpnet.functions.normalization import Normalize, RunningStatistics, batch_norm_tracked
+from xpnet.functions.normalization import Normalize, RunningStatistics
 from xpnet.kernels import normalization
 from xpnet.kernels.lookup import kernel
 from xpnet.testing import assert_close
@@ -106,7 +106,7 @@ def test_running_statistics(cupy_backend, dtype, momentum):
     for backend in resolve("numpy"), cupy_backend:
         arrays = [backend.asarray(a.astype(dtype)) for a in (x, mean, var)]
         running = RunningStatistics(*arrays[1:], backend.asarray(seen), momentum)
-        _, after = batch_norm_tracked(arrays[0], running)
+        _, after = running.batch_norm(arrays[0])
         assert [str(a.dtype) for a in after[:3]] == [dtype, dtype, "int64"]
         assert to_numpy(running.seen) == 4  # what was is left as it was
         moved[backend.name] = [to_numpy(a) for a in after[:3]]
@@ -122,7 +122,7 @@ def test_running_statistics_of_other_dtypes(cupy_backend):
 
     x = cupy.asarray(np.random.default_rng(0).normal(size=(500, 3)), "float16")
     state = cupy.zeros(3, "float16"), cupy.ones(3, "float16"), cupy.asarray(0, "int32")
-    y, after = batch_norm_tracked(x, RunningStatistics(*state, 0.5))
+    y, after = RunningStatistics(*state, 0.5).batch_norm(x)
     assert [str(a.dtype) for a in (y, *after[:3])] == ["float16", "float16", "float16", "int32"]
     exact = to_numpy(x).astype("float64")
     assert_close(to_numpy(after.mean), 0.5 * exact.mean(0), rtol=1e-2, atol=1e-4)

@@ -132,6 +132,16 @@ class RunningStatistics(NamedTuple):
     seen: Any
     momentum: float | None
 
+    def batch_norm(
+        self, x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+    ) -> tuple[Any, "RunningStatistics"]:
+        """`batch_norm` by the batch's own statistics, and the running ones after it, unrecorded.
+
+        It raises what `batch_norm` raises.
+        """
+        y, node = _normalized_batch(x, weight, bias, eps, self)
+        return y, node.running
+
     def moved(self, mean: Any, var: Any, n: int) -> "RunningStatistics":
         """Those after a batch of n numbers a channel, whose variance is over n."""
         xp, dtype = array_namespace(self.mean), self.mean.dtype
@@ -210,17 +220,6 @@ def batch_norm(
     c = full - _shaped(mean, one)
     y = c * r if w is None else (w * r) * c  # Variables first: not every array takes them
     return like(y if b is None else b + y, x), mean, var
-
-
-def batch_norm_tracked(
-    x: Any, running: RunningStatistics, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> tuple[Any, RunningStatistics]:
-    """`batch_norm` by the batch's own statistics, and the running ones after it, without history.
-
-    It raises what `batch_norm` raises.
-    """
-    y, node = _normalized_batch(x, weight, bias, eps, running)
-    return y, node.running
 
 
 def _normalized_batch(
