@@ -1,6 +1,5 @@
 """The switch: what it accepts, what it refuses, and how it says so."""
 
-import importlib.metadata
 import os
 import re
 import subprocess
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from xpnet import BackendError, Variable, backend as switch, current, to_numpy, use, using
-from xpnet.backend import array_like, cuda_driver_version, device_key, resolve, with_item
+from xpnet.backend import array_like, device_key, resolve, with_item
 
 
 @pytest.fixture
@@ -157,31 +156,6 @@ def test_missing_package_names_its_install(uncached, monkeypatch, spec, command)
         resolve(spec)
 
 
-class Distribution:
-    def __init__(self, name):
-        self.name = name
-
-
-@pytest.mark.parametrize(
-    ("driver", "wheels", "error", "message"),
-    [
-        (None, [], ModuleNotFoundError, r"not installed.*cupy-cuda13x\[ctk\].*no NVIDIA driver"),
-        (13000, [], ModuleNotFoundError, r'pip install "cupy-cuda13x\[ctk\]"\.$'),
-        (12080, [], ModuleNotFoundError, r'pip install "cupy-cuda12x\[ctk\]"\.$'),
-        (None, ["cupy-cuda13x"], RuntimeError, r"no NVIDIA driver was found.*is installed"),
-        (13000, ["cupy-cuda12x", "cupy-cuda13x"], RuntimeError, r"overwrite each other.*uninstall"),
-        (12080, ["cupy-cuda13x"], RuntimeError, r"boom. The driver supports CUDA 12.8.*cuda12x"),
-    ],
-)
-def test_why_cupy_cannot_be_used(monkeypatch, driver, wheels, error, message):
-    """From the driver upwards: what is missing, and the command that mends it."""
-    monkeypatch.setattr(switch, "cuda_driver_version", lambda: driver)
-    monkeypatch.setattr(
-        importlib.metadata, "distributions", lambda: [Distribution(name) for name in wheels]
-    )
-    assert re.search(message, switch._why_not_cupy(error("boom")))
-
-
 def test_cupy_without_a_gpu_never_falls_back(uncached):
     """Either there is a GPU and the arrays are CuPy's, or there is an error."""
     try:
@@ -189,12 +163,6 @@ def test_cupy_without_a_gpu_never_falls_back(uncached):
     except BackendError as error:
         kind = str(error)
     assert kind.startswith("cupy") or re.search("cannot be used.*(driver|pip install)", kind)
-
-
-def test_driver_version_is_none_or_a_number():
-    """12080 is CUDA 12.8."""
-    version = cuda_driver_version()
-    assert version is None or version >= 11000
 
 
 def test_a_library_that_computes_wrongly_is_unusable(uncached, monkeypatch):

@@ -1,6 +1,7 @@
 """The switch: where arrays are born, and the one way back to the host.
 
-This is the only file that knows one array library from another (`data/` reads files with NumPy).
+This is the only file that knows one array library from another (`data/` reads files with NumPy;
+`diagnosis.py` asks the libraries for their devices, and what an installation lacks).
 The switch decides the library, the device and the floating-point type of what xpnet *creates*:
 parameters, data, random numbers. What xpnet *computes* follows the arrays it is given.
 
@@ -21,7 +22,6 @@ A backend that cannot be used raises BackendError, which says what is missing an
 Nothing falls back to another device.
 """
 
-import ctypes
 import os
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 import array_api_compat as compat
 import numpy as np
 
+from xpnet.diagnosis import details_of, why_not_cupy
 from xpnet.errors import BackendError
 
 Array = Any  # an object of the array API standard; the libraries share no base class to name here
@@ -96,6 +97,26 @@ class Backend(NamedTuple):
         issue 337); the other libraries have no such state.
         """
         return self.device if self.name.startswith("cupy") else nullcontext()
+
+    def details(self) -> str:
+        """What is known of the device: its name, its memory, its CUDA; empty for a CPU.
+
+        An NVIDIA GPU on CuPy: "NVIDIA H200, 139.8 GiB, CUDA runtime 13.0, CUDA driver 13.0". A
+        device that computes but does not answer such questions gives the reason instead.
+        """
+        return details_of(self.name.partition(":")[0], self.device)
+
+    def describe(self) -> str:
+        """The spec; and for a GPU, its details and the version of the library.
+
+        For example "numpy", or "cupy:0 (NVIDIA H200, 139.8 GiB, CUDA runtime 13.0, CUDA driver
+        13.0, cupy 14.2.0)".
+        """
+        details = self.details()
+        if not details:
+            return self.name
+        library = self.name.partition(":")[0]
+        return f"{self.name} ({details}, {library} {import_module(library).__version__})"
 
 
 def device_key(device: Any) -> Hashable:
@@ -216,10 +237,10 @@ def _opened(library: str, device: str, dtype: str) -> Backend:
             f"the package {error.name} is not installed. Install it with: pip install {package}"
         )
         if library == "cupy":
-            reason = _why_not_cupy(error)
+            reason = why_not_cupy(error)
         raise BackendError(f"The backend {spec!r} cannot be used: {reason}") from error
     except Exception as error:  # each library fails in its own way; the reason is passed on
-        reason = _why_not_cupy(error) if library == "cupy" else f"{error}"
+        reason = why_not_cupy(error) if library == "cupy" else f"{error}"
         if library in INSTALL_GPU and device.startswith(("cuda", "gpu")):
             reason += f". On a machine with an NVIDIA GPU, install: {INSTALL_GPU[library]}"
         raise BackendError(f"The backend {spec!r} cannot be used: {reason}") from error
@@ -286,42 +307,6 @@ _OPENERS = {
 }
 
 
-def _why_not_cupy(error: Exception) -> str:
-    """What a GPU run lacks, from the driver upwards, and the command that mends it."""
-    from importlib.metadata import distributions
-
-    driver = cuda_driver_version()
-    wheel = "cupy-cuda12x[ctk]" if driver is not None and driver < 13000 else "cupy-cuda13x[ctk]"
-    install = f'pip install "{wheel}"'
-    names = {d.name.lower() for d in distributions() if d.name.lower().startswith("cupy")}
-    wheels = sorted(name for name in names if name == "cupy" or name.startswith("cupy-cuda"))
-    driverless = "no NVIDIA driver was found: a GPU and its driver (nvidia.com/drivers) are needed"
-    if isinstance(error, ModuleNotFoundError) and not wheels:
-        also = f" Also, {driverless}." if driver is None else ""
-        return f"the package cupy is not installed. Install it with: {install}.{also}"
-    if len(wheels) > 1:
-        return (
-            f"{' and '.join(wheels)} are installed and overwrite each other. Mend it with: "
-            f"pip uninstall -y {' '.join(wheels)} && {install}"
-        )
-    if driver is None:
-        return f"{driverless}; CuPy itself is installed ({', '.join(wheels)})."
-    major = f"CUDA {driver // 1000}.{driver % 1000 // 10}"
-    return (
-        f"{error}. The driver supports {major}; the CuPy that fits it, toolkit included: {install}"
-    )
-
-
-def cuda_driver_version() -> int | None:
-    """The newest CUDA that the NVIDIA driver supports, 13000 for 13.0; None without a driver."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-    except OSError:
-        return None
-    version = ctypes.c_int(0)
-    return version.value if driver.cuDriverGetVersion(ctypes.byref(version)) == 0 else None
-
-
 # --- to the host and back -------------------------------------------------------------------
 
 
@@ -372,9 +357,7 @@ def scatter_add(x: Array, indices: Array, values: Array) -> Array:
         return x.at[indices].add(values)
     if compat.is_torch_array(x):
         return x.index_add(0, indices % max(x.shape[0], 1), values)  # negative ones too
-    if compat.is_cupy_array(x):
-        import_module("cupyx").scatter_add(x, indices, values)
-    elif compat.is_numpy_array(x) and x.flags.c_contiguous:  # single numbers are added ten times
+    if compat.is_numpy_array(x) and x.flags.c_contiguous:  # single numbers are added ten times
         rows, width = np.arange(x.shape[0])[indices], x[:1].size  # as fast as rows
         places = rows[:, None] * width + np.arange(width)
         np.add.at(x.reshape(-1), places.reshape(-1), values.reshape(-1))

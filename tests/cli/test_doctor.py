@@ -3,12 +3,13 @@
 import re
 import sys
 from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import xpnet
-from xpnet import backend as switch
+from xpnet import backend as switch, diagnosis
 
 LIBRARIES = ["numpy", "cupy", "torch", "jax", "array_api_strict"]
 
@@ -33,8 +34,9 @@ def test_it_tells_what_is_true_of_each_backend(xpnet_):
             assert rows[library][0] == "no"
             assert str(error) in answer.out
         else:
-            assert rows[library][0] == "yes"
-            assert rows[library][1] == sys.modules[library].__version__
+            backend = switch.resolve(library)
+            assert rows[library][:2] == ["yes", sys.modules[library].__version__]
+            assert rows[library][2] == (backend.details() or str(backend.device))
 
 
 def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
@@ -83,3 +85,92 @@ def test_the_tools_for_pictures_are_listed_with_their_purpose(xpnet_, monkeypatc
     purpose = "curves.png of xpnet train, the page of xpnet evaluate, and xpnet.plots"
     assert rows["matplotlib"] == [answer, versions.get("matplotlib", "-"), purpose]
     assert rows["pillow"] == [answer, versions.get("pillow", "-"), "xpnet predict"]
+
+
+# --- installations of CuPy that are broken, each in its own way --------------------------------
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """A function: from here on CuPy is what it is given, with these wheels and this driver."""
+
+    def pretend(opener, driver, wheels):
+        monkeypatch.setitem(switch._OPENERS, "cupy", opener)
+        monkeypatch.setattr(switch, "_opened", switch._opened.__wrapped__)
+        monkeypatch.setattr(diagnosis, "cuda_driver_version", lambda: driver)
+        found = [SimpleNamespace(name=name) for name in wheels]
+        monkeypatch.setattr("importlib.metadata.distributions", lambda: found)
+
+    return pretend
+
+
+def failing(error):
+    """An opener that fails as CuPy does."""
+
+    def open_cupy(device, dtype):
+        raise error
+
+    return open_cupy
+
+
+class Device(str):
+    """NumPy's device, with what CuPy's has besides: it can be made the current one."""
+
+    __slots__ = ()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+def computing(device, dtype):
+    """An opener of a CuPy that computes: NumPy, under another name."""
+    return np, Device("cpu"), "cupy:0"
+
+
+NO_DRIVER = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime"
+
+
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [
+        (None, "no NVIDIA driver was found: a GPU and its driver (nvidia.com/drivers) are needed"),
+        (11040, f"{NO_DRIVER}. The driver supports CUDA 11.4, and CuPy 14 needs 12.0."),
+        (12060, "pip uninstall -y cupy-cuda13x && pip install "),
+    ],
+    ids=["no driver", "a driver too old", "a driver too old for this wheel"],
+)
+def test_cupy_without_a_driver_that_fits(xpnet_, pretend, driver, said):
+    pretend(failing(RuntimeError(NO_DRIVER)), driver, ["cupy-cuda13x"])
+    answer = xpnet_("doctor")
+    assert answer.code == 0
+    assert rows_of(answer.out)["cupy"][0] == "no"
+    assert said in answer.out
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_two_wheels_of_cupy_are_reported(xpnet_, pretend, monkeypatch, works):
+    """CuPy only warns of it, where it computes."""
+    monkeypatch.setitem(diagnosis._DETAILS, "cupy", lambda device: ["NVIDIA H200"])
+    opener = computing if works else failing(ImportError("undefined symbol: cublasGemmEx"))
+    pretend(opener, 13000, ["cupy-cuda12x", "cupy-cuda13x"])
+    answer = xpnet_("doctor")
+    assert rows_of(answer.out)["cupy"][0] == ("yes" if works else "no")
+    said = "cupy-cuda12x and cupy-cuda13x are installed and overwrite each other"
+    assert answer.out.count(said) == 1
+
+
+def test_a_device_whose_memory_cannot_be_asked(xpnet_, pretend, monkeypatch):
+    """It computes: so it is usable, and the reason stands where the details would."""
+
+    def lost(device):
+        raise RuntimeError("cudaErrorUnknown: unknown error")
+
+    monkeypatch.setitem(diagnosis._DETAILS, "cupy", lost)
+    pretend(computing, 13000, ["cupy-cuda13x"])
+    answer = xpnet_("doctor")
+    assert answer.code == 0
+    row = rows_of(answer.out)["cupy"]
+    assert (row[0], row[2]) == ("yes", "details unknown: cudaErrorUnknown: unknown error")

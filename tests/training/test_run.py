@@ -47,6 +47,7 @@ def test_a_run_is_written_and_opened_on_any_backend(backend, clusters, tmp_path)
     assert config["versions"]["xpnet"] == xpnet.__version__
     assert backend.name.partition(":")[0] in config["versions"]
     assert "unknown" not in config["versions"].values()
+    assert config["device"] == backend.describe()
     lines = (tmp_path / "a" / "run" / "history.csv").read_text().splitlines()
     assert len(lines) == 4
     trained = open_run(tmp_path / "a" / "run")

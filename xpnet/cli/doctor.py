@@ -18,6 +18,7 @@ def doctor() -> None:
     """Tell what each backend needs, what is there, and what to install."""
     from xpnet import __version__
     from xpnet.backend import resolve
+    from xpnet.diagnosis import cupy_conflict
     from xpnet.errors import BackendError
 
     typer.echo(f"xpnet {__version__}, Python {sys.version.split()[0]}\n")
@@ -30,7 +31,9 @@ def doctor() -> None:
             _row(library, "no", _version_of(library), "-")
             notes.append(str(error))
         else:
-            _row(library, "yes", _version_of(library), str(backend.device))
+            _row(library, "yes", _version_of(library), backend.details() or str(backend.device))
+            if library == "cupy" and (conflict := cupy_conflict()):
+                notes.append(f"The backend 'cupy' computes, but {conflict}")
     typer.echo("\npackage           there   version       for")
     for package, purpose in PACKAGES.items():
         try:

@@ -65,7 +65,7 @@ def train(
         return
     with using(settings["backend"], settings["dtype"]) as where, _what_is_left_told(path):
         settings["backend"] = where.name
-        history = _train(settings, screen)
+        history = _train(settings, where.describe(), screen)
         _draw(history, path, screen)
     if history.interrupted:
         screen.print(
@@ -112,8 +112,8 @@ def _what_is_left_told(path: Path) -> Iterator[None]:
         raise
 
 
-def _train(settings: dict[str, Any], screen: "Console") -> "History":
-    """The work itself, on the backend in force."""
+def _train(settings: dict[str, Any], device: str, screen: "Console") -> "History":
+    """The work itself, on the backend in force, which `device` describes."""
     from xpnet import schedules
     from xpnet.cli import learner
     from xpnet.cli.dataset import learned
@@ -162,7 +162,7 @@ def _train(settings: dict[str, Any], screen: "Console") -> "History":
     )
     data = learner.fed(settings, samples, images, model, rng)
     if not settings["quiet"]:
-        screen.print(_begun(settings, samples, model))
+        screen.print(_begun(settings, device, samples, model))
     last = checkpoint.last if resume else None
     return trainer.fit(data, samples.test, epochs, size, resume=last)
 
@@ -170,13 +170,13 @@ def _train(settings: dict[str, Any], screen: "Console") -> "History":
 _NOT_KEPT = ("resume", "config", "quiet")
 
 
-def _begun(settings: dict[str, Any], samples: Any, model: Any) -> str:
+def _begun(settings: dict[str, Any], device: str, samples: Any, model: Any) -> str:
     """What is about to happen: the data, the numbers, the network."""
     what = "images" if samples.reading["kind"] == "images" else "samples"
     precision = settings["precision"] or settings["dtype"]
     return (
         f"{len(samples.train[0])} training and {len(samples.test[0])} test {what}, on "
-        f"{settings['backend']} in {precision}, {settings['optimizer']} from lr "
+        f"{device} in {precision}, {settings['optimizer']} from lr "
         f"{settings['lr']:g}\n{model!r}\n"
     )
 

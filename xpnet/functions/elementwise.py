@@ -233,13 +233,22 @@ minimum = elementwise(
 )
 
 
+def _promotes(x: Any, *others: Any) -> bool:
+    """Whether one of the others is an array of another dtype than x."""
+    return any(getattr(other, "dtype", x.dtype) != x.dtype for other in others)
+
+
 class Clip(Function):
     """minimum(maximum(x, min), max), and its corners: each tie shares."""
 
     broadcasts = True
 
     def forward(self, x: Any, min: Any, max: Any) -> Any:
-        return array_namespace(x, min, max).clip(x, min, max)
+        xp = array_namespace(x, min, max)
+        if min is max is None or not has_dtype(x, "real floating") or _promotes(x, min, max):
+            return xp.clip(x, min, max)
+        y = x if min is None else xp.maximum(x, min)  # array_api_compat's clip would ask CuPy for
+        return y if max is None else xp.minimum(y, max)  # numbers, which waits for the device
 
     def backward(self, gy: Any, x: Any, min: Any, max: Any) -> Any:
         xp = array_namespace(gy)

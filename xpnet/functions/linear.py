@@ -35,8 +35,9 @@ class Linear(Function):
     def _of_bias(self, gy: Any) -> Any:
         """The gradient of b; the tape sums over the batch what no kernel has summed."""
         fast = kernel("column_sums", gy)
-        fits = fast is not None and self.parents[2].shape == gy.shape[-1:]  # type: ignore[union-attr]
-        return fast(gy) if fits else gy
+        if fast is None or self.parents[2].shape != gy.shape[-1:]:  # type: ignore[union-attr]
+            return gy
+        return fast(gy)
 
 
 def _rows(x: Any) -> Any:

@@ -11,10 +11,9 @@ Two of CuPy's classes are used. What a call of them costs Python, with the memor
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-from xpnet.kernels.cuda_source import compiled, cupy
+from xpnet.kernels.cuda_source import compiled, cupy, current_device
 
 FLOATS = "efd"  # NumPy's letters for float16, float32 and float64
 
@@ -22,13 +21,6 @@ WIDE = """
 __device__ inline float wide(float x) { return x; }  // float16 too
 __device__ inline double wide(double x) { return x; }
 """
-
-
-@cache
-def current_device() -> Callable[[], int]:
-    """CuPy's function for the number of the calling thread's device."""
-    found: Callable[[], int] = cupy().cuda.runtime.getDevice
-    return found
 
 
 def floating(x: Any, *others: Any) -> bool:

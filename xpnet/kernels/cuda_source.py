@@ -37,6 +37,13 @@ def cupy() -> ModuleType:
     return import_module("cupy")
 
 
+@cache
+def current_device() -> Callable[[], int]:
+    """CuPy's function for the number of the calling thread's device."""
+    found: Callable[[], int] = cupy().cuda.runtime.getDevice
+    return found
+
+
 COMPLEX = """
 template <class R>
 struct Complex {
@@ -93,7 +100,7 @@ def on_its_device(kernel: Kernel) -> Kernel:
 
     @wraps(kernel)
     def computed(x: Any, *rest: Any) -> Any:
-        if x.device.id == cupy().cuda.runtime.getDevice():
+        if x.data.device_id == current_device()():
             return kernel(x, *rest)
         with x.device:
             return kernel(x, *rest)
@@ -110,7 +117,7 @@ def alike(*xs: Any) -> list[Any]:
         They lie on different devices.
     """
     arrays = [x for x in xs if x is not None]
-    devices = {x.device.id for x in arrays}
+    devices = {x.data.device_id for x in arrays}
     if len(devices) > 1:
         raise ValueError(f"Expected arrays on one device, got some on the GPUs {sorted(devices)}.")
     dtype = arrays[0].dtype

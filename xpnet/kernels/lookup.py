@@ -18,7 +18,14 @@ from typing import Any, NamedTuple
 
 import array_api_compat as compat
 
-FOR_CUPY = ("activation", "column_sums", "cross_entropy", "update")
+FOR_CUPY = (
+    "activation",
+    "column_sums",
+    "cross_entropy",
+    "normalization",
+    "stacking",
+    "update",
+)
 
 
 class Kernel(NamedTuple):

@@ -26,7 +26,7 @@ class Run(Callback):
 
         model.safetensors    the weights; in the metadata, all that config.json holds
         history.csv          a row an epoch: see `History`
-        config.json          every setting, the versions, and the result
+        config.json          every setting, the device, the versions, and the result
         curves.png           drawn by the caller at the end, since that needs matplotlib
 
     and, of a training that has a callback `Checkpoint(path)`,
@@ -91,7 +91,8 @@ class Run(Callback):
             "test_loss": tested.get("test_loss"),
             "test_accuracy": tested.get("test_accuracy"),
         }
-        everything = {**self.config, **result, "versions": versions()}
+        where = {"device": current().describe(), "versions": versions()}
+        everything = {**self.config, **result, **where}
         text = json.dumps(everything, indent=2, allow_nan=False)
         self.path.mkdir(parents=True, exist_ok=True)
         with trainer.averaged():
