@@ -175,13 +175,17 @@ class Function:
     def __call__(self, *inputs: Any) -> Any:
         if self.born:
             raise RuntimeError(f"This {type(self).__name__} was called before; make a new one.")
-        arrays, parents, lifted, dtype = [], [], False, None
+        arrays: list[Any] = []
+        parents: list[Node | None] = []
+        lifted, dtype = False, None
         for x in inputs:
             node = None
             if isinstance(x, Variable):
-                lifted, node = True, (x.creator or x) if x.requires_grad else None
+                lifted = True
+                if x.requires_grad:
+                    node = x.creator or x
+                    dtype = x.data.dtype
                 x = x.data
-                dtype = x.dtype if node is not None else dtype
             arrays.append(x)
             parents.append(node)
         try:

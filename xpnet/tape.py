@@ -107,10 +107,12 @@ def walk(
     for node, gy in starts:
         _add(grads, id(node), gy)
     for node in nodes:
-        key = id(node)
         parents = node.parents
+        if not parents:
+            continue
+        key = id(node)
         g = grads.get(key) if key in ends else grads.pop(key, None)
-        if g is None or not parents or (key in ends and not through):
+        if g is None or (key in ends and not through):
             continue
         if isinstance(node, Output):
             _add(grads.setdefault(id(parents[0]), {}), node.index, g)
@@ -135,7 +137,7 @@ def walk(
 
 
 def _add(sums: dict[Any, Any], key: Any, g: Any) -> None:
-    """Add a gradient to those of a node. Never +=: g may be shared."""
+    """Add a gradient to those that there are."""
     sums[key] = sums[key] + g if key in sums else g
 
 
