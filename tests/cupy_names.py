@@ -7,29 +7,29 @@ It needs no GPU and no driver: CuPy imports without them, and its objects can be
 - in the syntax trees of xpnet/, the names that follow CuPy, as in `cupy().cuda.Stream`, or an `xp`,
   and the arguments of their calls;
 - names of NumPy's array that CuPy's has not, such as `to_device`, wherever xpnet/ has them;
-- the functions that xpnet.functions declares, which it hands to the library's of the same name.
+- the functions that xpnet.functions declares, whose names and arguments are to be CuPy's as well.
 
-Files are read from top to bottom: a name stands for an object of CuPy's after its assignment. What
-functions take and give is not followed, but for the conventions in the tables below. So this check
-does not replace the tests on CuPy: it finds what these do not run, and what other versions lack.
-Exit code 1: something is missing, or is neither understood nor in a table.
+A file is read from top to bottom, and a name stands for an object of CuPy's from one assignment to
+the next. What functions take and give is not followed, but for the conventions in the tables below.
+So this check does not replace the tests on CuPy: it finds what these do not run, and what other
+versions lack. Exit code 1: something is missing, or is neither understood nor in a table.
 """
 
 import ast
 import inspect
 import re
 import sys
-from collections import ChainMap
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import array_api_compat.cupy
 import cupy
-import numpy
+import cupyx
+import numpy as np
+
+from xpnet import namespace
 
 ROOT = Path(__file__).parent.parent
-KERNELS = "xpnet/kernels/"
 
 
 class Known(NamedTuple):
@@ -40,11 +40,11 @@ class Known(NamedTuple):
     instance: bool = False
     method: bool = False
 
-    def has(self, name: str) -> bool:
-        return hasattr(self.obj, name)
-
-    def get(self, name: str) -> "Known":
-        obj = getattr(self.obj, name, None)
+    def get(self, name: str) -> "Known | None":
+        """What has a name in it, if anything has."""
+        if not hasattr(self.obj, name):
+            return None
+        obj = getattr(self.obj, name)
         return Known(f"{self.name}.{name}", obj, method=self.instance and callable(obj))
 
 
@@ -53,12 +53,13 @@ def instance(cls: type) -> Known:
     return Known(cls.__name__, cls, instance=True)
 
 
-# --- what a look at one file does not show --------------------------------------------------------
+# --- what the code does not show ------------------------------------------------------------------
 
 CUPY = Known("cupy", cupy)
 XP = Known("xp", array_api_compat.cupy)
 
-NAMES = {"xp": XP, "_xp": XP}  # names, and attributes as in `backend.xp`, of all files
+# Names, and attributes as in `backend.xp`.
+NAMES = {"cupy": CUPY, "cupyx": Known("cupyx", cupyx), "xp": XP, "_xp": XP}
 OF_KERNELS = {  # attributes, in kernels/
     "data": instance(cupy.cuda.MemoryPointer),  # of an array
     "staging": instance(cupy.ndarray),  # of a Buffer
@@ -73,40 +74,17 @@ GIVES = {  # what functions give, xpnet's and CuPy's
     "get_function": instance(cupy.RawKernel),
     "get_current_stream": instance(cupy.cuda.Stream),
 }
-
-DECLARED = ()  # a function, dtype or constant that xpnet.functions declares: see `declared`
-COMPUTED = {  # what getattr(xp, name) asks for, by the code of the name; all take what the first does
-    ("xpnet/backend.py", "dtype"): DECLARED,
-    ("xpnet/namespace.py", "name"): DECLARED,
-    ("xpnet/summary.py", "dtype"): DECLARED,
-    ("xpnet/functions/__init__.py", "name"): DECLARED,
-    ("xpnet/functions/creation.py", "name"): ("full_like", "empty_like", "ones_like", "zeros_like"),
-    ("xpnet/functions/declare.py", "name"): DECLARED,
-    ("xpnet/functions/declare.py", "within"): ("linalg", "fft"),
-    ("xpnet/functions/elementwise.py", "name"): DECLARED,
-    ("xpnet/functions/fft.py", "self.name"): ("fftn", "ifftn", "fftshift", "ifftshift"),
-    ("xpnet/functions/fft.py", "self.back"): ("fftshift", "ifftshift"),
-    ("xpnet/functions/fft.py", "type(self).__name__.lower()"): ("rfft", "irfft"),
-    ("xpnet/functions/manipulation.py", "self.name"): ("tril", "triu"),
-    ("xpnet/functions/statistical.py", "name"): ("sum", "mean", "prod", "max"),
-    ("xpnet/functions/statistical.py", "self.name"): ("cumulative_sum", "cumulative_prod"),
-}
-KEYWORDS = {  # what **options holds
-    ("xpnet/functions/creation.py", "where"): ("dtype", "device"),
-    ("xpnet/functions/creation.py", "given"): ("device", "copy"),
-    ("xpnet/functions/creation.py", "options"): ("dtype", "device"),
-    ("xpnet/functions/inverses.py", "self.options"): ("rtol",),
-    ("xpnet/functions/manipulation.py", "self.options"): ("copy",),
-    ("xpnet/functions/statistical.py", "self.options"): ("dtype", "include_initial"),
-}
-SIGNATURES = {  # where CuPy's own are (*args, **kwargs): as its reference states them
-    "cupy.ndarray": "ndarray(shape, dtype=float, memptr=None, strides=None, order='C')",
-}
-EXPLAINED = {  # what is reported, and right
+# Where getattr(xp, name) and f(x, **options) ask for names and keywords of the functions, dtypes and
+# constants that `declared` looks up. Elsewhere they are reported.
+COMPUTED = ("xpnet/backend.py", "xpnet/namespace.py", "xpnet/summary.py", "xpnet/functions/")
+EXPLAINED = {  # what would be reported, and is right
     ("xpnet/backend.py", "xp.Device"): "xp is array_api_strict",
     ("xpnet/backend.py", "x.to_device"): "x is an array of array_api_strict",
     ("xpnet/functions/data_type.py", "compat.to_device"): "a function of array_api_compat",
-    ("xpnet.functions", "no xp.bfloat16"): "NumPy, and so CuPy, has no such dtype",
+    ("xpnet/namespace.py", "'bfloat16'"): "NumPy, and so CuPy, has no such dtype",
+}
+SIGNATURES = {  # where CuPy's own are (*args, **kwargs): as its reference states them
+    "cupy.ndarray": "ndarray(shape, dtype=float, memptr=None, strides=None, order='C')",
 }
 
 
@@ -115,24 +93,18 @@ EXPLAINED = {  # what is reported, and right
 
 def signature(of: Known) -> inspect.Signature:
     """What a callable accepts; ValueError where nothing states it."""
-    name, f = of.name, of.obj
-    if of.instance:
-        name, f = f"{name}.__call__", f.__call__
-    if name in SIGNATURES:
-        return documented(SIGNATURES[name])
-    if isinstance(f, cupy.ufunc):
-        return documented(f.__doc__)
+    stated = SIGNATURES.get(of.name)
     try:
-        return inspect.signature(f)
-    except ValueError:  # compiled by Cython, which puts it at the head of the docstring
-        return documented(f.__doc__)
+        return documented(stated) if stated else inspect.signature(of.obj)
+    except ValueError:  # a ufunc, or compiled by Cython
+        return documented(of.obj.__doc__ or "")
 
 
-def documented(doc: str | None) -> inspect.Signature:
+def documented(doc: str) -> inspect.Signature:
     """The signature at the head of a docstring, such as `f(self, int stream=None, *, out=None)`."""
-    head = re.match(r"\s*[\w.]+\((.*)\)( -> .*)?$", (doc or "").partition("\n")[0])
+    head = re.match(r"\s*[\w.]+\((.*)\)( -> .*)?(\n|$)", doc)
     if head is None:
-        raise ValueError("no signature is documented")
+        raise ValueError("its signature is stated nowhere")
     text = head[1].replace("\\", "").replace(" not None", "")
     text = re.sub(r"(^|,) *([\w.\[\]]+ +)+(?=\w)", r"\1", text)  # types of C, before the names
     function = ast.parse(f"lambda {text}: 0", mode="eval")
@@ -140,150 +112,96 @@ def documented(doc: str | None) -> inspect.Signature:
     arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
     arguments.kw_defaults = [d and ast.Constant(None) for d in arguments.kw_defaults]
     code = compile(ast.fix_missing_locations(function), "<signature>", "eval")
-    return inspect.signature(eval(code))  # noqa: PLW0123 - a lambda, of constants
+    return inspect.signature(eval(code))
 
 
-def refusal(of: Known, positional: int | None, keywords: list[str]) -> str:
-    """Why CuPy's function refuses arguments; empty if it does not. None: any number of them."""
+def refusal(of: Known, positional: int, keywords: list[str], whole: bool = True) -> str:
+    """Why CuPy's function refuses arguments; empty if it does not. `whole`: there are no others."""
     try:
         accepted = signature(of)
-        if positional is None:
-            bound = accepted.bind_partial(**dict.fromkeys(keywords))
-        else:
-            given = [None] * (positional + (of.instance or of.method))
-            bound = accepted.bind(*given, **dict.fromkeys(keywords))
+        bind = accepted.bind if whole else accepted.bind_partial
+        bound = bind(*[None] * (positional + of.method), **dict.fromkeys(keywords)).arguments
     except (TypeError, ValueError) as error:
-        return str(error)
+        return f"{of.name}: {error}"
     rest = [p.name for p in accepted.parameters.values() if p.kind is p.VAR_KEYWORD]
-    others = [name for parameter in rest for name in bound.arguments.get(parameter, ())]
-    if others and of.name.startswith("xp."):  # array_api_compat hands them to CuPy's function
-        beneath = signature(Known(of.name, getattr(cupy, of.name[3:], None))).parameters
-        others = [name for name in others if name not in beneath]
-    return f"nothing states the keywords {', '.join(others)}" if others else ""
+    unstated = {name for parameter in rest for name in bound.get(parameter, ())}
+    beneath = CUPY.get(of.name.removeprefix("xp."))
+    if unstated and beneath:  # array_api_compat hands them to CuPy's function
+        unstated -= signature(beneath).parameters.keys()
+    return f"{of.name}: no keyword {', '.join(sorted(unstated))} is stated" if unstated else ""
 
 
 # --- the code -------------------------------------------------------------------------------------
 
 
-def module(name: str) -> Known | None:
-    """A module of CuPy, if it is one."""
-    if name == "array_api_compat.cupy":
-        return XP
-    return Known(name, import_module(name)) if re.match(r"cupyx?(\.|$)", name) else None
-
-
 class Reader(ast.NodeVisitor):
-    """Reads the code of one file, and keeps what is missing in `findings`: line, code, reason."""
+    """Reads the code of a file: `missing` has the line, code and reason of what CuPy lacks."""
 
-    missing = set(dir(numpy.ndarray)) - set(dir(cupy.ndarray))
-    methods = set(dir(cupy.ndarray)) - set(dir(object)) - {*dir(dict), *dir(list), *dir(str)}
+    of_numpy = set(dir(np.ndarray)) - set(dir(cupy.ndarray))
+    of_arrays = set(dir(cupy.ndarray)) - set(dir(object))
 
     def __init__(self, path: str, code: str) -> None:
         self.path = path
-        self.attributes = NAMES | OF_KERNELS if path.startswith(KERNELS) else NAMES
-        self.of_file: dict[str, Known | None] = {}
-        self.scope = ChainMap(self.of_file, NAMES)
+        self.kernels = path.startswith("xpnet/kernels/")
+        self.attributes = NAMES | OF_KERNELS if self.kernels else NAMES
+        self.assigned: dict[str, Known | None] = {}
         self.reached: list[str] = []
-        self.used: set[tuple[str, str]] = set()  # rows of the tables
-        self.findings: list[tuple[int, str, str]] = []
+        self.missing: list[tuple[int, str, str]] = []
         self.visit(ast.parse(code))
 
-    def find(self, node: ast.expr, reason: str) -> None:
-        key = (self.path, ast.unparse(node))
-        if key in EXPLAINED:
-            self.used.add(key)
-        else:
-            self.findings.append((node.lineno, key[1], reason))
+    def report(self, node: ast.expr, reason: str) -> None:
+        code = ast.unparse(node)
+        if (self.path, code) not in EXPLAINED:
+            self.missing.append((node.lineno, code, reason))
 
-    # --- which object an expression stands for ---
+    def unclear(self, node: ast.expr, reason: str) -> None:
+        if not self.path.startswith(COMPUTED):
+            self.report(node, reason)
 
     def known(self, node: ast.expr | None) -> Known | None:
-        """The object of CuPy's; None if it is of another library, or its name is missing."""
+        """The object of CuPy's that an expression stands for; None if it is none."""
+        of = None
         match node:
-            case ast.Name() | ast.Attribute() if (text := ast.unparse(node)) in self.scope:
-                return self.scope[text]
+            case ast.Name(name) if name in NAMES:
+                of = NAMES[name]
             case ast.Attribute(attr=name) if name in self.attributes:
-                return self.attributes[name]
-            case ast.Attribute(value, name):
-                owner, names = self.known(value), (name,)
-            case ast.Call(ast.Name("getattr"), [value, name]):
-                owner, names = self.known(value), self.names(name)
+                of = self.attributes[name]
+            case ast.Name() | ast.Attribute() if (code := ast.unparse(node)) in self.assigned:
+                of = self.assigned[code]
+            case ast.Attribute(x, name) | ast.Call(ast.Name("getattr"), [x, ast.Constant(name)]):
+                owner = self.known(x)
+                of = owner.get(name) if owner else None
             case ast.Call(ast.Name("import_module"), [ast.Constant(str(name))]):
-                return module(name)
+                of = {"cupy": CUPY, "cupyx": NAMES["cupyx"], "array_api_compat.cupy": XP}.get(name)
             case ast.Call(ast.Name(name) | ast.Attribute(attr=name)) if name in GIVES:
-                return GIVES[name]
+                of = GIVES[name]
             case ast.Call(f):
-                of = self.known(f)
-                return instance(of.obj) if of and isinstance(of.obj, type) else None
-            case _:
-                return None
-        return owner.get(names[0]) if owner and names and owner.has(names[0]) else None
-
-    def names(self, name: ast.expr) -> tuple[str, ...] | None:
-        """The names that getattr(x, name) asks for; None if no table has them."""
-        if isinstance(name, ast.Constant):
-            return (name.value,)
-        key = (self.path, ast.unparse(name))
-        self.used.add(key)
-        return COMPUTED.get(key)
-
-    # --- what gives names ---
+                cls = self.known(f)
+                of = instance(cls.obj) if cls and isinstance(cls.obj, type) else None
+        return of
 
     def bind(self, target: ast.expr, value: ast.expr | None) -> None:
         if isinstance(target, ast.Tuple):
-            values = getattr(value, "elts", [])
-            if len(values) != len(target.elts):
-                values = [None] * len(target.elts)
-            for one, its in zip(target.elts, values, strict=True):
+            values = getattr(value, "elts", [None] * len(target.elts))
+            for one, its in zip(target.elts, values, strict=False):
                 self.bind(one, its)
         elif isinstance(target, ast.Name | ast.Attribute):
-            name, found = ast.unparse(target), self.known(value)
-            if found or name not in NAMES:
-                scope = self.of_file if "." in name else self.scope  # self.x is of all methods
-                scope[name] = found
+            self.assigned[ast.unparse(target)] = self.known(value)
 
-    def visit_Assign(self, node: ast.Assign) -> None:
+    def visit_Assign(self, node: ast.Assign | ast.AnnAssign | ast.NamedExpr) -> None:
         self.generic_visit(node)
-        for target in node.targets:
+        for target in getattr(node, "targets", None) or [node.target]:
             self.bind(target, node.value)
 
-    def assigned(self, node: ast.AnnAssign | ast.NamedExpr) -> None:
-        self.generic_visit(node)
-        self.bind(node.target, node.value)
-
-    visit_AnnAssign = visit_NamedExpr = assigned
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            if found := module(alias.name):
-                self.scope[alias.asname or alias.name] = found
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if of := module(node.module or ""):
-            for alias in node.names:
-                self.reach(node, of, alias.name)
-                self.scope[alias.asname or alias.name] = of.get(alias.name)
-
-    def function(self, node: ast.FunctionDef | ast.Lambda) -> None:
-        outside = self.scope
-        self.scope = outside.new_child()
-        for argument in ast.walk(node.args):
-            if isinstance(argument, ast.arg) and argument.arg not in NAMES:
-                self.scope[argument.arg] = None
-        self.generic_visit(node)
-        self.scope = outside
-
-    visit_FunctionDef = visit_Lambda = function
-
-    # --- what asks CuPy for them ---
+    visit_AnnAssign = visit_NamedExpr = visit_Assign
 
     def reach(self, node: ast.expr, of: Known | None, name: str) -> None:
-        if of is None and name in self.missing:
-            self.find(node, f"no ndarray.{name}")
-        elif of and of.has(name):
+        if of and of.get(name):
             self.reached.append(f"{of.name}.{name}")
         elif of:
-            self.find(node, f"no {of.name}.{name}")
+            self.report(node, f"no {of.name}.{name}")
+        elif name in self.of_numpy:
+            self.report(node, f"no ndarray.{name}")
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self.reach(node, self.known(node.value), node.attr)
@@ -291,94 +209,71 @@ class Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         match node:
-            case ast.Call(ast.Name("getattr"), [owner, name]):
-                self.asked(node, self.known(owner), name)
-        of = self.known(node.func)
-        if of is None and self.path.startswith(KERNELS):  # whose arrays are CuPy's
-            name = getattr(node.func, "attr", "")
-            of = instance(cupy.ndarray).get(name) if name in self.methods else None
-        if of and callable(of.obj):
-            whole = not any(isinstance(a, ast.Starred) for a in node.args)
-            reason = refusal(of, len(node.args) if whole else None, self.keywords(node))
-            if reason:
-                self.find(node, f"{of.name}: {reason}")
+            case ast.Call(ast.Name("getattr"), [x, ast.Constant(name)]):
+                self.reach(node, self.known(x), name)
+            case ast.Call(ast.Name("getattr"), [x, _]) if self.known(x):
+                self.unclear(node, "the name is computed")
+        if of := self.called(node.func):
+            given = [a for a in node.args if not isinstance(a, ast.Starred)]
+            keywords = [k.arg for k in node.keywords if k.arg]
+            whole = len(given) == len(node.args) and len(keywords) == len(node.keywords)
+            if len(keywords) < len(node.keywords):
+                self.unclear(node, f"{of.name}: its keywords are computed")
+            if reason := refusal(of, len(given), keywords, whole):
+                self.report(node, reason)
         self.generic_visit(node)
 
-    def asked(self, node: ast.Call, of: Known | None, name: ast.expr) -> None:
-        """A call of getattr(x, name)."""
-        if of is None and not isinstance(name, ast.Constant):
-            return  # of objects of xpnet's
-        names = self.names(name)
-        if names is None:
-            self.find(node, "the name is computed, and not in COMPUTED")
-        for one in names or ():
-            self.reach(node, of, one)
-
-    def keywords(self, node: ast.Call) -> list[str]:
-        """The names of the keywords of a call; where no table has them, `**options` itself."""
-        names = []
-        for keyword in node.keywords:
-            key = (self.path, ast.unparse(keyword.value))
-            if keyword.arg:
-                names.append(keyword.arg)
-            elif key in KEYWORDS:
-                names += KEYWORDS[key]
-                self.used.add(key)
-            else:
-                names.append(f"**{key[1]}, not in KEYWORDS")
-        return names
+    def called(self, f: ast.expr) -> Known | None:
+        """CuPy's function of a call; in kernels/, where arrays are CuPy's, also their methods."""
+        of = self.known(f)
+        if of is None and self.kernels and getattr(f, "attr", "") in self.of_arrays:
+            of = instance(cupy.ndarray).get(f.attr)
+        elif of and of.instance:
+            of = of.get("__call__")
+        return of if of and callable(of.obj) else None
 
 
 def declared() -> list[str]:
-    """What CuPy's namespace lacks of the functions, dtypes and constants of xpnet.functions.
-
-    Functions without a derivative are CuPy's own: their arguments are looked up too.
-    """
-    import_module("xpnet.functions")
-    table = import_module("xpnet.namespace")
+    """What CuPy's namespace lacks of xpnet's: functions, their arguments, dtypes and constants."""
     lines = []
-    for name in sorted({*table.functions, *table.DTYPES, *table.CONSTANTS}):
-        of = XP
+    for name in sorted({*namespace.functions, *namespace.DTYPES, *namespace.CONSTANTS}):
+        of: Known | None = XP
         for part in name.split("."):
-            of = of.get(part)
-        if of.obj is None and name != "newaxis":  # which is None
-            lines.append(f"no {of.name}")
-        elif table.kinds.get(name) == "constant":
-            parameters = inspect.signature(table.functions[name]).parameters.values()
+            of = of and of.get(part)
+        if of is None and ("xpnet/namespace.py", repr(name)) not in EXPLAINED:
+            lines.append(f"xpnet.functions.{name}: no xp.{name}")
+        if of and name in namespace.functions:
+            parameters = inspect.signature(namespace.functions[name]).parameters.values()
             keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
             if reason := refusal(of, len(parameters) - len(keywords), keywords):
-                lines.append(f"{of.name}: {reason}")
+                lines.append(f"xpnet.functions.{name}: {reason}")
     return lines
 
 
 def findings() -> tuple[list[str], list[str]]:
-    """A line for each thing that is missing in xpnet, and the names that were reached."""
-    lines, reached, used = [], [], set()
-    for path in sorted((ROOT / "xpnet").rglob("*.py")):
-        name = path.relative_to(ROOT).as_posix()
-        if name.startswith("xpnet/data/"):  # on the host, with NumPy
+    """A line for whatever is missing; and the names that xpnet reaches."""
+    lines, reached = declared(), []
+    for file in sorted((ROOT / "xpnet").rglob("*.py")):
+        path, code = file.relative_to(ROOT).as_posix(), file.read_text("utf-8")
+        if path.startswith("xpnet/data/"):  # on the host, with NumPy
             continue
-        reader = Reader(name, path.read_text("utf-8"))
-        lines += [f"{name}:{line}: {code}: {reason}" for line, code, reason in reader.findings]
+        reader = Reader(path, code)
+        lines += [f"{path}:{line}: {found}: {reason}" for line, found, reason in reader.missing]
         reached += reader.reached
-        used |= reader.used
-    for reason in declared():
-        key = ("xpnet.functions", reason)
-        used.add(key)
-        if key not in EXPLAINED:
-            lines.append(f"xpnet.functions: {reason}")
-    rows = {**COMPUTED, **KEYWORDS, **EXPLAINED}.keys() - used
-    lines += [f"{path}: {code}: nothing needs this row of the tables" for path, code in rows]
+        unparsed = ast.unparse(ast.parse(code))
+        stale = [row for home, row in EXPLAINED if home == path and row not in unparsed]
+        lines += [f"{path}: {row}: a row of the tables, but not in the code" for row in stale]
     return lines, reached
 
 
 def main() -> None:
     """Print what is missing; exit with 1 if anything is."""
     lines, reached = findings()
-    print("".join(f"{line}\n" for line in lines), end="")
     print(
-        f"{len(lines)} findings; xpnet reaches {len(set(reached))} names of CuPy "
-        f"{cupy.__version__}, in {len(reached)} places."
+        *lines,
+        f"{len(lines)} findings: xpnet reaches {len(set(reached))} names of CuPy "
+        f"{cupy.__version__}, in {len(reached)} places, and declares {len(namespace.functions)}.",
+        sep="\n",
     )
     sys.exit(bool(lines))
 
