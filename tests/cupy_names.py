@@ -10,9 +10,11 @@ It needs no GPU and no driver: CuPy imports without them, and its objects can be
 - the functions that xpnet.functions declares, whose names and arguments are to be CuPy's as well.
 
 A file is read from top to bottom, and a name stands for an object of CuPy's from one assignment to
-the next. What functions take and give is not followed, but for the conventions in the tables below.
-So this check does not replace the tests on CuPy: it finds what these do not run, and what other
-versions lack. Exit code 1: something is missing, or is neither understood nor in a table.
+the next; `import cupy as cp`, which ruff forbids in xpnet/, is not looked for. What functions take
+and give is not followed, but for the conventions in the tables below. So this check does not replace
+the tests on CuPy: it finds what these do not run, and what other versions lack.
+
+Exit code 1: something is missing, or cannot be looked up and is in no table.
 """
 
 import ast
@@ -58,7 +60,7 @@ def instance(cls: type) -> Known:
 CUPY = Known("cupy", cupy)
 XP = Known("xp", array_api_compat.cupy)
 
-# Names, and attributes as in `backend.xp`.
+# Names, and attributes as in `backend.xp`: nothing else in xpnet/ is called so.
 NAMES = {"cupy": CUPY, "cupyx": Known("cupyx", cupyx), "xp": XP, "_xp": XP}
 OF_KERNELS = {  # attributes, in kernels/
     "data": instance(cupy.cuda.MemoryPointer),  # of an array

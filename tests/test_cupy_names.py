@@ -9,7 +9,7 @@ import pytest
 
 from xpnet import namespace
 
-cupy = pytest.importorskip("cupy", reason="its names are what is checked", exc_type=ImportError)
+cupy = pytest.importorskip("cupy", exc_type=ImportError)  # its names are what is checked
 check = import_module("tests.cupy_names")  # which imports CuPy
 
 KERNEL = "xpnet/kernels/made_up.py"
@@ -33,7 +33,7 @@ MISSING = [
     ("cupy().add(x, y, where=m)", "cupy.add: got an unexpected keyword argument 'where'"),
     ("cupy().RawModule(source='')", "keyword argument 'source'"),
     ("cupy().ndarray((3,), 'int8', fill=0)", "cupy.ndarray: got an unexpected keyword"),
-    ("cupyx.rsqrt.__class__.nope", "nope"),
+    ("self.cupyx.rsqrt(x)", "its signature is stated nowhere"),
     # instances
     ("cupy.cuda.Stream(nonblocking=True)", "keyword argument 'nonblocking'"),
     ("self.s = cupy.cuda.Stream()\nself.s.wait(1)", "no Stream.wait"),
