@@ -13,6 +13,7 @@ an intermediate array lives on only if some rule has named it.
 """
 
 from collections.abc import Callable, Sequence
+from sys import modules
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -20,6 +21,7 @@ import array_api_compat as compat
 
 from xpnet.array_object import ArrayObject
 from xpnet.backend import Array, array_like, current, to_numpy
+from xpnet.devices import follow, known, several, stays, together
 from xpnet.errors import GradientError
 from xpnet.explain import explain, outdated
 from xpnet.namespace import array_namespace, array_types, as_array, has_dtype
@@ -74,6 +76,7 @@ class Variable(ArrayObject):
             raise GradientError(f"Only floating-point data have gradients, not {self.dtype}.")
         self.requires_grad: bool = floating if requires_grad is None else requires_grad
 
+    @stays
     def backward(self, gy: Any = None, *, create_graph: bool = False) -> None:
         """Add the derivative of this Variable to the `grad` of every leaf it was computed from.
 
@@ -93,6 +96,7 @@ class Variable(ArrayObject):
             `gy` has another shape.
         """
         for leaf, g in _walk(self, None, gy, create_graph):
+            follow(g)
             leaf.grad = g if leaf.grad is None else leaf.grad + g
 
     def cleargrad(self) -> None:
@@ -184,7 +188,10 @@ class Function:
             arrays.append(x)
             parents.append(node)
         try:
-            y = self.forward(*arrays)
+            if known.several if lifted else "cupy" in modules and several():
+                y = together(type(self).__name__, self.forward, arrays)
+            else:
+                y = self.forward(*arrays)
         except Exception as error:
             explain(error, type(self).__name__, arrays, self.broadcasts)
             raise
@@ -233,6 +240,7 @@ class Function:
         return gxs if isinstance(gxs, tuple) else (gxs,)
 
 
+@stays
 def gradients(
     y: Variable, xs: Sequence[Variable], gy: Any = None, *, create_graph: bool = False
 ) -> tuple[Any, ...]:
@@ -259,6 +267,7 @@ def gradients(
     found = {id(node): g for node, g in _walk(y, nodes, gy, create_graph)}
     for x, node in zip(xs, nodes, strict=True):
         if id(node) not in found:
+            follow(x)
             zeros = array_namespace(x.data).zeros_like(x.data)
             found[id(node)] = as_constant(zeros) if create_graph else zeros
     return tuple(found[id(node)] for node in nodes)

@@ -23,6 +23,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.backend import Array, array_like
+from xpnet.devices import follow, follows, known, stays
 from xpnet.errors import GradientError, ShapeError
 from xpnet.namespace import Namespace, array_namespace, as_array, has_dtype
 
@@ -67,6 +68,7 @@ def completed(gy: dict[int, Any], several: Sequence[tuple[Any, Any]]) -> tuple[A
     )
 
 
+@stays
 def walk(
     starts: Sequence[tuple[Node, Any]],
     wanted: Sequence[Node] | None,
@@ -104,13 +106,17 @@ def walk(
                 useful.add(id(node))
     ends = {id(node) for node in wanted}
     grads: dict[int, Any] = {}
+    apart = known.several
     for node, gy in starts:
+        follow(gy)
         grads[id(node)] = grads[id(node)] + gy if id(node) in grads else gy
     for node in nodes:
         key, parents = id(node), node.parents
         g = grads.get(key) if key in ends else grads.pop(key, None)
         if g is None or not parents or (key in ends and not through):
             continue
+        if apart:
+            follow(g)
         if isinstance(node, Output):
             slots = grads.setdefault(id(parents[0]), {})
             slots[node.index] = slots[node.index] + g if node.index in slots else g
@@ -118,6 +124,8 @@ def walk(
         node.needs = needs = tuple([id(p) in useful for p in parents])
         if True in needs:
             for p, gx in _answers(node, needs, node.pullback(g, create_graph)):
+                if apart:
+                    follow(gx)
                 key, gx = id(p), _fit(gx, p, node, create_graph)
                 grads[key] = grads[key] + gx if key in grads else gx  # never +=: gx may be shared
     return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
@@ -132,6 +140,7 @@ def _answers(node: Node, needs: tuple[bool, ...], gxs: tuple[Any, ...]) -> list[
     return [(parents[i], gxs[i]) for i, needed in enumerate(needs) if needed]
 
 
+@follows
 def seed(y: Array, gy: Any) -> Any:
     """The gradient to start from: `gy`, found or made to fit `y`; 1 for a single number."""
     xp = array_namespace(y)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from xpnet.autodiff import Function, data_of
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.indexing import ScatterAdd
 from xpnet.namespace import array_namespace, has_dtype
@@ -31,6 +32,7 @@ class Embedding(Function):
         return ScatterAdd(self.places, self.rows)(rows)
 
 
+@follows
 def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """weight[x]: for each number of x, that row of the table.
 

@@ -13,6 +13,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like, scatter_add, with_item
+from xpnet.devices import follows
 from xpnet.errors import GradientError
 from xpnet.functions.declare import from_front, method, standard
 from xpnet.kernels.scatter import added
@@ -119,6 +120,7 @@ def getitem(x: Any, key: Any) -> Any:
 
 
 @method("__setitem__")
+@follows
 def setitem(x: Any, key: Any, value: Any) -> None:
     """x[key] = value, for a Variable that nobody has to differentiate.
 
@@ -135,6 +137,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
 
 
 @standard
+@follows
 def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     """The numbers of x at `indices` along `axis`.
 
@@ -165,6 +168,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
 
 
 @standard
+@follows
 def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     """For each place of `indices` the number of x there, but at that index along `axis`.
 

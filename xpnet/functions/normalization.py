@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from xpnet.autodiff import Function
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.wide import like, widened
 from xpnet.namespace import array_namespace
@@ -89,6 +90,7 @@ def _shaped(w: Any, shape: tuple[int, ...]) -> Any:
     return None if w is None else array_namespace(w).reshape(w, shape)
 
 
+@follows
 def batch_norm(
     x: Any,
     mean: Any = None,
@@ -152,6 +154,7 @@ def batch_norm(
     return like(y, x), _shaped(node.mean, (x.shape[1],)), _shaped(node.var, (x.shape[1],))
 
 
+@follows
 def layer_norm(
     x: Any,
     normalized_shape: int | Sequence[int],
@@ -195,6 +198,7 @@ def layer_norm(
     return like(_normalized(full, tuple(range(first, x.ndim)), weight, bias, eps), x)
 
 
+@follows
 def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import array_api_compat as compat
 
 from xpnet.autodiff import Variable, as_constant, data_of
+from xpnet.devices import follows
 from xpnet.functions.declare import constant, from_front, standard
 from xpnet.functions.indexing import take, take_along_axis
 from xpnet.functions.manipulation import reshape
@@ -51,6 +52,7 @@ def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Any:
 
 
 @standard
+@follows
 def unique_all(x: Any, /) -> UniqueAll:
     """The different numbers of x, with where each is, and how often.
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from xpnet.autodiff import Parameter, Variable
 from xpnet.backend import Array, array_like
+from xpnet.devices import follow, stays
 from xpnet.errors import GradientError, ShapeError, StateError
 from xpnet.functions.wide import like, widened
 from xpnet.namespace import array_namespace, has_dtype
@@ -93,6 +94,7 @@ class Optimizer:
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_group(group)
 
+    @stays
     def add_group(self, group: Options) -> None:
         """Let another group of parameters move: `{"params": layer.parameters(), "lr": 0.001}`.
 
@@ -130,6 +132,7 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Parameter):
                 p.data = array_like(p.data, p.data)
+            follow(p)
             x = widened(name, p.data)
             s = {"t": 0, **self.initial(x, self.defaults | options)}
             members.append((p, s, x is not p.data))
@@ -145,6 +148,7 @@ class Optimizer:
     def lr(self, lr: float) -> None:
         self.defaults["lr"] = float(lr)  # a NumPy scalar would turn float32 into float64
 
+    @stays
     def step(self) -> None:
         """Move every parameter that has a gradient.
 
@@ -169,6 +173,7 @@ class Optimizer:
                 if isinstance(g, Variable):
                     g = g.data
                 x = own = p.data
+                follow(x)
                 if slot is not None and type(s[slot]) is not type(x):
                     raise StateError(f"{self!r}: make the optimizer after model.to(...).")
                 if g.shape != x.shape:
