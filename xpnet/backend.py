@@ -359,9 +359,21 @@ def to_numpy(x: Any) -> Any:
     return np.asarray(x)
 
 
+arrivals: list[Callable[[], None]] = []
+"""What is to be done whenever numbers of CuPy have come to the host, and the GPU is waited for."""
+
+
+def arrived() -> None:
+    """Numbers have come to the host: what the GPU has noted meanwhile can be read."""
+    for look in arrivals:
+        look()
+
+
 @follows
 def _fetched(x: Array) -> Any:
-    return x.get()  # on the current stream of its own device
+    host = x.get()  # on the current stream of its own device
+    arrived()
+    return host
 
 
 @follows
