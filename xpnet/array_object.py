@@ -6,7 +6,8 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.backend import arrived, to_numpy
+from xpnet.backend import to_numpy
+from xpnet.devices import arrived
 from xpnet.errors import ShapeError
 from xpnet.namespace import (
     API_VERSIONS,

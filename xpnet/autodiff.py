@@ -24,8 +24,8 @@ from xpnet.backend import Array, array_like, current, to_numpy
 from xpnet.devices import follow, known, several, stays, together
 from xpnet.errors import GradientError
 from xpnet.explain import explain, outdated
-from xpnet.namespace import array_namespace, array_types, as_array, has_dtype
-from xpnet.tape import Node, Output, clock, completed, recording, seed, walk
+from xpnet.namespace import array_types, as_array, has_dtype
+from xpnet.tape import Node, Output, arguments, clock, completed, recording, seed, walk
 
 FLOATING = ("real floating", "complex floating")  # what has derivatives, as `isdtype` calls it
 
@@ -163,7 +163,7 @@ class Function:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__dict__.keys() & {"forward", "backward"}:
-            inputs, named = _arguments(cls.forward), _arguments(cls.backward)[1:]
+            inputs, named = arguments(cls.forward), arguments(cls.backward)[1:]
             cls.takes_y = named[:1] == ("y",)
             if (cls.takes_y and "y" in inputs) or not set(named[cls.takes_y :]) <= set(inputs):
                 raise TypeError(f"{cls.__name__}: y is the output, {inputs} go in; not {named}.")
@@ -188,10 +188,8 @@ class Function:
             arrays.append(x)
             parents.append(node)
         try:
-            if known.several if lifted else "cupy" in modules and several():
-                y = together(type(self).__name__, self.forward, arrays)
-            else:
-                y = self.forward(*arrays)
+            apart = known.several if lifted else "cupy" in modules and several()
+            y = together(self, self.forward, arrays) if apart else self.forward(*arrays)
         except Exception as error:
             explain(error, type(self).__name__, arrays, self.broadcasts)
             raise
@@ -240,7 +238,6 @@ class Function:
         return gxs if isinstance(gxs, tuple) else (gxs,)
 
 
-@stays
 def gradients(
     y: Variable, xs: Sequence[Variable], gy: Any = None, *, create_graph: bool = False
 ) -> tuple[Any, ...]:
@@ -267,9 +264,7 @@ def gradients(
     found = {id(node): g for node, g in _walk(y, nodes, gy, create_graph)}
     for x, node in zip(xs, nodes, strict=True):
         if id(node) not in found:
-            follow(x)
-            zeros = array_namespace(x.data).zeros_like(x.data)
-            found[id(node)] = as_constant(zeros) if create_graph else zeros
+            found[id(node)] = (as_constant if create_graph else data_of)(seed(x.data, 0.0))
     return tuple(found[id(node)] for node in nodes)
 
 
@@ -301,8 +296,3 @@ def as_constant(x: Any) -> Any:
     """An array as a constant Variable; Variables and Python scalars as they are."""
     scalar = x is None or isinstance(x, (int, float, complex))
     return x if scalar or isinstance(x, Variable) else _made(as_array(x), None)
-
-
-def _arguments(method: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a method's positional arguments after self."""
-    return method.__code__.co_varnames[1 : method.__code__.co_argcount]

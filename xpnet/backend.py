@@ -33,7 +33,7 @@ from typing import Any, NamedTuple, TypeVar
 import array_api_compat as compat
 import numpy as np
 
-from xpnet.devices import follows
+from xpnet.devices import fetched, follows, selected
 from xpnet.errors import BackendError
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
@@ -98,11 +98,6 @@ class Backend(NamedTuple):
         issue 337); the other libraries have no such state.
         """
         return self.device if self.name.startswith("cupy") else nullcontext()
-
-
-def selected(model: Array, device: Any) -> AbstractContextManager[Any]:
-    """A block in which a device of CuPy is current, if `model` is an array of CuPy."""
-    return device if compat.is_cupy_array(model) else nullcontext()
 
 
 # --- the switch -----------------------------------------------------------------------------
@@ -351,29 +346,12 @@ def to_numpy(x: Any) -> Any:
         Same shape and dtype. Without a copy where `x` is on the host, so do not write to it.
     """
     if compat.is_cupy_array(x):
-        return _fetched(x)
+        return fetched(x)
     if compat.is_torch_array(x):
         return x.numpy(force=True)
     if type(x).__module__.startswith("array_api_strict"):
         x = x.to_device(import_module("array_api_strict").Device("CPU_DEVICE"))
     return np.asarray(x)
-
-
-arrivals: list[Callable[[], None]] = []
-"""What is to be done whenever numbers of CuPy have come to the host, and the GPU is waited for."""
-
-
-def arrived() -> None:
-    """Numbers have come to the host: what the GPU has noted meanwhile can be read."""
-    for look in arrivals:
-        look()
-
-
-@follows
-def _fetched(x: Array) -> Any:
-    host = x.get()  # on the current stream of its own device
-    arrived()
-    return host
 
 
 @follows
@@ -383,13 +361,6 @@ def with_item(x: Array, key: Any, value: Array) -> Array:
         return x.at[key].set(value)
     x[key] = value
     return x
-
-
-def sent(x: Array, device: Any, stream: Any = None) -> Array:
-    """`x` on another device of its library."""
-    if compat.is_cupy_array(x):  # which copies from device to device what has no gaps
-        x = import_module("cupy").ascontiguousarray(x)
-    return compat.to_device(x, device, stream=stream)
 
 
 def array_like(x: Any, model: Array) -> Array:

@@ -12,13 +12,17 @@ that is left of this is a look at `known`.
 """
 
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from importlib import import_module
 from sys import modules
 from typing import Any, TypeVar
 
+import array_api_compat as compat
+
 from xpnet.errors import BackendError
 
+Array = Any
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 
@@ -112,17 +116,18 @@ def there(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 def together(
-    name: str, function: Callable[..., Any], args: Any, options: dict[str, Any] | None = None
+    name: Any, function: Callable[..., Any], args: Any, options: dict[str, Any] | None = None
 ) -> Any:
-    """function(*args, **options) on the device of its arrays; `name` is what to call it."""
+    """function(*args, **options) on the device of its arrays; `name` is what to call it, or whose."""
     options = options or {}
     return _on(_one(name, (args, options)), function, args, options)
 
 
-def _one(name: str, xs: Any) -> int | None:
+def _one(name: Any, xs: Any) -> int | None:
     """The number of the one device of all these arrays; None where there are none of CuPy."""
     found = sorted(set(_devices(xs)))
     if len(found) > 1:
+        name = name if isinstance(name, str) else type(name).__name__
         places = " and ".join(f"<CUDA Device {i}>" for i in found)
         raise BackendError(
             f"{name} expected its arrays on one device, got {places}. "
@@ -155,6 +160,36 @@ def _devices(x: Any) -> Iterator[int]:
         array = x if isinstance(x, kind) else getattr(x, "data", None)
         if isinstance(array, kind):
             yield array.data.device_id  # type: ignore[attr-defined]
+
+
+def selected(model: Array, device: Any) -> AbstractContextManager[Any]:
+    """A block in which a device of CuPy is current, if `model` is an array of CuPy."""
+    return device if compat.is_cupy_array(model) else nullcontext()
+
+
+arrivals: list[Callable[[], None]] = []
+"""What is to be done whenever numbers of CuPy have come to the host, and the GPU is waited for."""
+
+
+def arrived() -> None:
+    """Numbers have come to the host: what the GPU has noted meanwhile can be read."""
+    for look in arrivals:
+        look()
+
+
+@follows
+def fetched(x: Array) -> Any:
+    """An array of CuPy as one of NumPy."""
+    host = x.get()  # on the current stream of its own device
+    arrived()
+    return host
+
+
+def sent(x: Array, device: Any, stream: Any = None) -> Array:
+    """`x` on another device of its library."""
+    if compat.is_cupy_array(x):  # which copies from device to device what has no gaps
+        x = import_module("cupy").ascontiguousarray(x)
+    return compat.to_device(x, device, stream=stream)
 
 
 def _runtime() -> Any:

@@ -13,7 +13,7 @@ walk back: Variables see to that themselves, and an optimizer's step is noticed 
 itself was kept; what else changes an array in place is not.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -195,6 +195,11 @@ def edge(roots: Iterable[Node], start: int) -> list[Node]:
         else:
             stack += [p for p in node.parents if p is not None]
     return found
+
+
+def arguments(method: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a method's positional arguments after self."""
+    return method.__code__.co_varnames[1 : method.__code__.co_argcount]
 
 
 def _fit(g: Any, node: Node, user: Node, create_graph: bool) -> Any:

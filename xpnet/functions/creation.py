@@ -12,7 +12,8 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import FLOATING, Variable, as_constant, data_of
-from xpnet.backend import current, selected
+from xpnet.backend import current
+from xpnet.devices import follows, selected, sent
 from xpnet.functions.data_type import astype
 from xpnet.functions.declare import structural
 from xpnet.functions.manipulation import broadcast_to, stack
@@ -91,9 +92,21 @@ def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
 @structural
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
     """The array of another library, by DLPack; its history there, if any, does not come along."""
+    home, array = current(), data_of(x)
+    if home.name.startswith("cupy"):  # whose own knows neither a device nor a copy
+        y = home.xp.from_dlpack(array)
+        if copy is False and device is not None and y.device != device:
+            raise ValueError(f"from_dlpack of {y.device} on {device} is a copy.")
+        y = y if device is None else sent(y, device)
+        return as_constant(_copied(y) if copy else y)
     options = {"device": device, "copy": copy}
     given = {name: value for name, value in options.items() if value is not None}
-    return as_constant(current().xp.from_dlpack(data_of(x), **given))
+    return as_constant(home.xp.from_dlpack(array, **given))
+
+
+@follows
+def _copied(x: Any) -> Any:
+    return array_namespace(x).asarray(x, copy=True)
 
 
 def _numbers(name: str, *given: Any) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import FLOATING, Function, Variable, as_constant, data_of
-from xpnet.backend import current, sent
+from xpnet.backend import current
+from xpnet.devices import sent
 from xpnet.functions.declare import method, standard, structural
 from xpnet.namespace import array_namespace
 

@@ -13,8 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from xpnet.backend import Array, arrivals
-from xpnet.devices import there
+from xpnet.devices import Array, arrivals, there
 
 DEBUG = os.environ.get("XPNET_DEBUG_INDICES", "") not in ("", "0")
 
