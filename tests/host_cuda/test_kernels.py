@@ -333,13 +333,99 @@ def test_sorting_follows_numpy(cupy, dtype):
     np.testing.assert_array_equal(cupy.lexsort(y).get(), np.lexsort(x))
 
 
+REAL = [
+    "abs",
+    "arccos",
+    "arcsin",
+    "arctan",
+    "cbrt",
+    "ceil",
+    "cos",
+    "cosh",
+    "exp",
+    "exp2",
+    "expm1",
+    "fabs",
+    "floor",
+    "i0",
+    "isfinite",
+    "isnan",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "negative",
+    "reciprocal",
+    "rint",
+    "sign",
+    "signbit",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "tan",
+    "tanh",
+    "trunc",
+]
+COMPLEX = [
+    "abs",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctanh",
+    "conj",
+    "cos",
+    "cosh",
+    "exp",
+    "expm1",
+    "isfinite",
+    "isnan",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "reciprocal",
+    "sign",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "tan",
+    "tanh",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, dtype) for name in REAL for dtype in ("float16", "float32", "float64")]
+    + [(name, dtype) for name in COMPLEX for dtype in ("complex64", "complex128")],
+)
+def test_functions_agree_with_numpy(cupy, name, dtype):
+    x = np.array([0.58 + 0.36j, 0.9, 0.3 - 0.7j, 0.001 + 0.002j])
+    x = x.astype(dtype) if dtype.startswith("complex") else x.real.astype(dtype)
+    digits = {"float16": 2e-3, "float32": 2e-6, "complex64": 2e-6}.get(dtype, 1e-13)
+    result = getattr(cupy, name)(cupy.asarray(x)).get()
+    np.testing.assert_allclose(result, getattr(np, name)(x), rtol=digits, atol=digits)
+
+
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "power"])
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
-def test_complex_arithmetic_of_small_numbers(cupy, dtype):
-    x = (np.linspace(-0.9, 0.9, 7) + 0.3j).astype(dtype)
-    y = (0.5 - 0.4j * np.linspace(0, 1, 7)).astype(dtype)
-    for function in ("divide", "multiply", "abs", "exp", "log", "sqrt"):
-        arguments = (x, y) if function in ("divide", "multiply") else (x,)
-        expected = getattr(np, function)(*arguments)
-        actual = getattr(cupy, function)(*map(cupy.asarray, arguments)).get()
-        tolerance = 8 * np.finfo(dtype).eps
-        np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+def test_arithmetic_of_complex_numbers_agrees_with_numpy(cupy, name, dtype):
+    x = np.array([0.58 + 0.36j, -1.2 + 0.4j, 2 - 3j, 0.3, 1j], dtype=dtype)
+    y = np.array([1.1 - 0.3j, 0.2 + 0.5j, -1 - 1j, 2j, 0.5], dtype=dtype)
+    result = getattr(cupy, name)(cupy.asarray(x), cupy.asarray(y)).get()
+    digits = 2e-6 if dtype == "complex64" else 1e-14
+    np.testing.assert_allclose(result, getattr(np, name)(x, y), rtol=digits)
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "fmax", "fmin"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32", "int64"])
+def test_extrema_agree_with_numpy(cupy, name, dtype):
+    x = np.array([0.1, -0.5, 7.9, 3]).astype(dtype)
+    y = np.array([-0.1, 2.5, 0.9, 3]).astype(dtype)
+    if dtype.startswith("float"):
+        x[0] = y[1] = np.nan
+    result = getattr(cupy, name)(cupy.asarray(x), cupy.asarray(y)).get()
+    np.testing.assert_array_equal(result, getattr(np, name)(x, y))

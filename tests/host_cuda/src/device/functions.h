@@ -86,7 +86,7 @@ static inline T __ldg(const T* p) {
 
 // --- mathematics ------------------------------------------------------------------------------------
 
-#include "mathematics.h"
+HOST_CUDA_MATHEMATICS(HOST_CUDA_USE_GLOBAL)
 
 // min and max of equal types, and of two arithmetic types as CUDA's overloads promote them.
 template <class T>
@@ -161,6 +161,23 @@ static inline double sinpi(double x) {
 
 static inline double cospi(double x) {
     return std::cos(M_PI * x);
+}
+
+static inline float normcdf(float x) {
+    return std::erfc(-x * static_cast<float>(M_SQRT1_2)) / 2;
+}
+
+static inline double normcdf(double x) {
+    return std::erfc(-x * M_SQRT1_2) / 2;
+}
+
+// The modified Bessel functions of orders 0 and 1.
+static inline double cyl_bessel_i0(double x) {
+    return std::cyl_bessel_i(0.0, std::fabs(x));
+}
+
+static inline double cyl_bessel_i1(double x) {
+    return std::copysign(std::cyl_bessel_i(1.0, std::fabs(x)), x);
 }
 
 // Fast variants, which lose digits on a device, are exact here. Macros, because the host's mathematics

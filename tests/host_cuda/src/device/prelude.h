@@ -187,7 +187,18 @@ static inline int __syncthreads_and(int predicate) {
     return __syncthreads_count(!predicate) == 0;
 }
 
-#include "mathematics.h"
+// CUDA has these functions for float and double in the global namespace. Code there finds them by these
+// declarations, `::abs(x)` too.
+#define HOST_CUDA_MATHEMATICS(use) \
+    use(abs) use(acos) use(acosh) use(asin) use(asinh) use(atan) use(atan2) use(atanh) use(cbrt) \
+    use(ceil) use(copysign) use(cos) use(cosh) use(erf) use(erfc) use(exp) use(exp2) use(expm1) \
+    use(fabs) use(floor) use(fma) use(fmax) use(fmin) use(fmod) use(frexp) use(hypot) \
+    use(isfinite) use(isinf) use(isnan) use(ldexp) use(lgamma) use(log) use(log10) use(log1p) \
+    use(log2) use(modf) use(nextafter) use(pow) use(remainder) use(rint) use(round) use(signbit) \
+    use(sin) use(sinh) use(sqrt) use(tan) use(tanh) use(tgamma) use(trunc)
+#define HOST_CUDA_USE_STD(name) using std::name;
+#define HOST_CUDA_USE_GLOBAL(name) using ::name;
+HOST_CUDA_MATHEMATICS(HOST_CUDA_USE_STD)
 
 // In a namespace without a name, what a kernel does not use is not compiled with it: that saves half of
 // the time. CuPy's headers must be in the same one, because their calls of isnan() and the like would
