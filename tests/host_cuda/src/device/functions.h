@@ -1,7 +1,7 @@
 // CUDA's built-in functions: those of integers and bits, and of mathematics.
 #pragma once
 
-// --- integers and bits ------------------------------------------------------------------------------
+// --- integers and bits ---------------------------------------------------------------------------
 
 static inline int __clz(int x) {
     return x ? __builtin_clz(x) : 32;
@@ -84,7 +84,7 @@ static inline T __ldg(const T* p) {
     return *p;
 }
 
-// --- mathematics ------------------------------------------------------------------------------------
+// --- mathematics ---------------------------------------------------------------------------------
 
 HOST_CUDA_MATHEMATICS(HOST_CUDA_USE_GLOBAL)
 
@@ -180,8 +180,8 @@ static inline double cyl_bessel_i1(double x) {
     return std::copysign(std::cyl_bessel_i(1.0, std::fabs(x)), x);
 }
 
-// Fast variants, which lose digits on a device, are exact here. Macros, because the host's mathematics
-// library has functions of these names.
+// Fast variants, which lose digits on a device, are exact here. Macros, because the host's
+// mathematics library has functions of these names.
 #define __expf(x) expf(x)
 #define __logf(x) logf(x)
 #define __log2f(x) log2f(x)
