@@ -10,6 +10,7 @@ from xpnet.autodiff import Function, data_of
 from xpnet.functions.declare import extension
 from xpnet.functions.manipulation import broadcast_shapes
 from xpnet.functions.products import adjoint
+from xpnet.kernels.solvers import linalg_of
 from xpnet.namespace import array_namespace
 
 
@@ -22,7 +23,7 @@ class SlogdetResult(NamedTuple):
 
 class Inv(Function):
     def forward(self, x: Any) -> Any:
-        return array_namespace(x).linalg.inv(x)
+        return linalg_of(array_namespace(x)).inv(x)
 
     def backward(self, gy: Any, y: Any) -> Any:
         yt = array_namespace(gy).matrix_transpose(y)
@@ -36,20 +37,20 @@ class Solve(Function):
         if not self.of_vector:  # not every library broadcasts here
             stack = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
             x1, x2 = (xp.broadcast_to(x, (*stack, *x.shape[-2:])) for x in (x1, x2))
-        return xp.linalg.solve(x1, x2)
+        return linalg_of(xp).solve(x1, x2)
 
     def backward(self, gy: Any, y: Any, x1: Any) -> Any:
         xp = array_namespace(gy)
         if self.of_vector:
             gy, y = gy[..., None], y[..., None]
-        gx2 = xp.linalg.solve(xp.matrix_transpose(x1), gy)
+        gx2 = linalg_of(xp).solve(xp.matrix_transpose(x1), gy)
         gx1 = -(gx2 @ xp.matrix_transpose(y)) if self.needs[0] else None
         return gx1, gx2[..., 0] if self.of_vector else gx2
 
 
 class Det(Function):
     def forward(self, x: Any) -> Any:
-        return array_namespace(x).linalg.det(x)
+        return linalg_of(array_namespace(x)).det(x)
 
     def backward(self, gy: Any, x: Any) -> Any:
         return gy[..., None, None] * Cofactors()(x)
@@ -67,18 +68,18 @@ class Cofactors(Function):
 
     def forward(self, x: Any) -> Any:
         xp = array_namespace(x)
-        U, S, Vh = xp.linalg.svd(x)
+        U, S, Vh = linalg_of(xp).svd(x)
         before = xp.cumulative_prod(S, axis=-1, include_initial=True)[..., :-1]
         after = xp.cumulative_prod(xp.flip(S, axis=-1), axis=-1, include_initial=True)[..., :-1]
         others = before * xp.flip(after, axis=-1)
-        turn = xp.linalg.det(U) * xp.linalg.det(Vh)
+        turn = linalg_of(xp).det(U) * linalg_of(xp).det(Vh)
         return turn[..., None, None] * (xp.conj(U) * others[..., None, :]) @ xp.conj(Vh)
 
     def backward(self, gy: Any, x: Any) -> Any:
         xp = array_namespace(gy)
-        B = xp.matrix_transpose(xp.linalg.inv(x))
+        B = xp.matrix_transpose(linalg_of(xp).inv(x))
         inner = xp.sum(gy * B, axis=(-2, -1), keepdims=True)
-        det = xp.linalg.det(x)[..., None, None]
+        det = linalg_of(xp).det(x)[..., None, None]
         return det * (inner * B - B @ xp.matrix_transpose(gy) @ B)
 
 
@@ -86,14 +87,14 @@ class Slogdet(Function):
     """d log(det x) = tr(x^-1 dx): its real part moves logabsdet, its imaginary part turns sign."""
 
     def forward(self, x: Any) -> Any:
-        return tuple(array_namespace(x).linalg.slogdet(x))
+        return tuple(linalg_of(array_namespace(x)).slogdet(x))
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
         (gsign, glog), (sign, _) = gy, y
         xp = array_namespace(glog)
         turn = gsign * sign
         g = glog + (turn - xp.conj(turn)) / 2  # + i Im(turn), which is 0 for real numbers
-        return g[..., None, None] * xp.matrix_transpose(xp.linalg.inv(x))
+        return g[..., None, None] * xp.matrix_transpose(linalg_of(xp).inv(x))
 
 
 class Pinv(Function):
@@ -107,7 +108,7 @@ class Pinv(Function):
         self.options = {} if rtol is None else {"rtol": rtol}
 
     def forward(self, x: Any) -> Any:
-        return array_namespace(x).linalg.pinv(x, **self.options)
+        return linalg_of(array_namespace(x)).pinv(x, **self.options)
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
         xp, G = array_namespace(gy), adjoint(gy)
@@ -128,6 +129,12 @@ def inv(x: Any, /) -> Any:
     Returns
     -------
     array or Variable, shape (..., n, n)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        A matrix has no inverse, on NumPy and CuPy, where the host waits for the GPU. PyTorch raises
+        an error of its own; JAX gives no finite number.
     """
     return Inv()(x)
 
@@ -145,6 +152,11 @@ def solve(x1: Any, x2: Any, /) -> Any:
     Returns
     -------
     array or Variable, shape (..., n) for a vector x2, else (..., n, k)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        As of `inv`.
     """
     return Solve()(x1, x2)
 
