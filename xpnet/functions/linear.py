@@ -1,11 +1,10 @@
 """`linear`, the product that networks are made of, fused into one node of the tape."""
 
-import math
 from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.errors import ShapeError
-from xpnet.functions.products import matmul
+from xpnet.functions.products import matmul, product, rows_of
 from xpnet.namespace import array_namespace
 
 
@@ -17,21 +16,14 @@ class Linear(Function):
             raise ShapeError(
                 f"linear expected W of shape (in_features, out_features), got {tuple(W.shape)}."
             )
-        y = array_namespace(x, W, b).matmul(x, W)
+        y = product(array_namespace(x, W, b), x, W)
         return y if b is None else y + b
 
     def backward(self, gy: Any, x: Any, W: Any) -> Any:
         xp = array_namespace(gy)
-        gx = xp.matmul(gy, W.T) if self.needs[0] else None
-        gW = xp.matmul(_rows(x).T, _rows(gy)) if self.needs[1] else None
+        gx = product(xp, gy, W.T) if self.needs[0] else None
+        gW = xp.matmul(rows_of(x).T, rows_of(gy)) if self.needs[1] else None
         return gx, gW, gy
-
-
-def _rows(x: Any) -> Any:
-    """x of any number of dimensions as a matrix, its last axis kept."""
-    return (
-        x if x.ndim == 2 else array_namespace(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-    )
 
 
 def linear(x: Any, W: Any, b: Any = None) -> Any:
