@@ -173,17 +173,19 @@ class Optimizer:
         ready = [(group, self._ready(members)) for group, members in self._members]
         if not any(members for _, members in ready):
             raise GradientError("No parameter has a gradient: call loss.backward() before step().")
+        update = self.update
         for group, members in ready:
             o = self.defaults | group
             o["lr"] = float(o["lr"] * self.factor)
-            for together, c in self._by_coefficients(members, o):
+            for together in self._of_one_count(members, o):
+                c = self.coefficients(together[0][2], o)
                 for p, g, s, narrow in self._left_by_kernel(together, c, o):
                     x = own = p.data
                     if narrow:
                         x, g = widened("step", x), widened("step", g)
                     if o["weight_decay"]:
                         x, g = self.decayed(x, g, o)
-                    x = self.update(x, g, s, c)
+                    x = update(x, g, s, c)
                     p.data = like(x, own) if narrow else x
                     p.changed = next(clock)  # a graph that has kept it as it was is out of date
 
@@ -206,26 +208,29 @@ class Optimizer:
             ready.append((p, g, s, narrow))
         return ready
 
-    def _by_coefficients(
-        self, members: Iterable[Member], o: Options
-    ) -> list[tuple[list[Member], Coefficients]]:
-        """Members that take the same step, usually all, and its numbers, which are theirs now."""
+    def _of_one_count(self, members: list[Member], o: Options) -> Iterable[list[Member]]:
+        """Count the step of each; those that take the same step, which usually are all."""
+        if not members:
+            return ()
+        states = [s for _, _, s, _ in members]
+        self.advance(states, o)
+        for name in self.counts:
+            first = states[0][name]
+            if any([s[name] != first for s in states]):
+                break
+        else:
+            return (members,)
         found: dict[Any, list[Member]] = {}
-        alone = len(self.counts) == 1
         for member in members:
-            s = member[2]
-            self.advance(s, o)
-            count = s["t"] if alone else tuple([s[name] for name in self.counts])
-            found.setdefault(count, []).append(member)
-        return [(some, self.coefficients(some[0][2], o)) for some in found.values()]
+            found.setdefault(tuple([member[2][name] for name in self.counts]), []).append(member)
+        return found.values()
 
     def _left_by_kernel(
         self, members: list[Member], c: Coefficients, o: Options
     ) -> Iterable[Member]:
         """Move what there is a kernel for, all at once; the members that are left to `update`."""
         fast = kernel("update", members[0][0].data)
-        formula = self.formula(o) if fast else None
-        if fast is None or formula is None:
+        if fast is None or (formula := self.formula(o)) is None:
             return members
         if o["weight_decay"]:
             decoupled = o["decoupled_weight_decay"]
@@ -275,9 +280,10 @@ class Optimizer:
         """
         return None
 
-    def advance(self, s: State, o: Options) -> None:
-        """Count a step of a parameter, before its coefficients are asked for."""
-        s["t"] += 1
+    def advance(self, states: Iterable[State], o: Options) -> None:
+        """Count a step of parameters, before its coefficients are asked for."""
+        for s in states:
+            s["t"] += 1
 
     def initial(self, p: Array, o: Options) -> State:
         """What `update` keeps for a parameter, before its first step: zeros in each of `slots`."""
