@@ -274,7 +274,9 @@ def test_a_kernel_that_a_module_lacks_is_an_error(cupy):
         module.get_function("absent")
 
 
-@pytest.mark.parametrize(("grid", "block"), [((1,), (1025,)), ((1, 1 << 16), (1,)), ((1,), (1, 1, 65))])
+@pytest.mark.parametrize(
+    ("grid", "block"), [((1,), (1025,)), ((1, 1 << 16), (1,)), ((1,), (1, 1, 65))]
+)
 def test_a_launch_beyond_the_devices_limits_is_an_error(cupy, grid, block):
     kernel = cupy.RawKernel('extern "C" __global__ void limited() {}', "limited")
     with pytest.raises(cupy.cuda.driver.CUDADriverError, match="INVALID_VALUE"):
@@ -329,3 +331,15 @@ def test_sorting_follows_numpy(cupy, dtype):
     np.testing.assert_array_equal(cupy.sort(y).get(), np.sort(x))
     np.testing.assert_array_equal(cupy.argsort(y).get(), np.argsort(x, kind="stable"))
     np.testing.assert_array_equal(cupy.lexsort(y).get(), np.lexsort(x))
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_arithmetic_of_small_numbers(cupy, dtype):
+    x = (np.linspace(-0.9, 0.9, 7) + 0.3j).astype(dtype)
+    y = (0.5 - 0.4j * np.linspace(0, 1, 7)).astype(dtype)
+    for function in ("divide", "multiply", "abs", "exp", "log", "sqrt"):
+        arguments = (x, y) if function in ("divide", "multiply") else (x,)
+        expected = getattr(np, function)(*arguments)
+        actual = getattr(cupy, function)(*map(cupy.asarray, arguments)).get()
+        tolerance = 8 * np.finfo(dtype).eps
+        np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
