@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, ClassVar
 
 from xpnet.autodiff import Parameter, Variable
@@ -78,9 +79,11 @@ class Optimizer:
 
     slots: ClassVar[tuple[str, ...]] = ()  # the arrays that update keeps for each parameter
     counts: ClassVar[tuple[str, ...]] = ("t",)  # the numbers that advance keeps for each parameter
+    _count: ClassVar[Any] = itemgetter(*counts)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._count = itemgetter(*cls.counts)
         own = vars(cls)
         if own.keys() & {"update", "decayed"} and "formula" not in own:
             cls.formula = Optimizer.formula  # type: ignore[method-assign] # what it has is another's
@@ -215,19 +218,10 @@ class Optimizer:
 
     def _of_one_count(self, members: list[Member], o: Options) -> Iterable[list[Member]]:
         """Count the step of each; those that take the same step, which usually are all."""
-        if not members:
-            return ()
-        states = [s for _, _, s, _ in members]
-        self.advance(states, o)
-        for name in self.counts:
-            first = states[0][name]
-            if any([s[name] != first for s in states]):
-                break
-        else:
-            return (members,)
+        self.advance([s for _, _, s, _ in members], o)
         found: dict[Any, list[Member]] = {}
         for member in members:
-            found.setdefault(tuple([member[2][name] for name in self.counts]), []).append(member)
+            found.setdefault(self._count(member[2]), []).append(member)
         return found.values()
 
     def _left_by_kernel(
@@ -244,11 +238,11 @@ class Optimizer:
             c = {**c, **({"kept": kept} if decoupled else {"pull": o["weight_decay"]})}
         slots = tuple([name for name in members[0][2] if name not in self.counts])
         moves = [(p.data, g, [s[name] for name in slots]) for p, g, s, _ in members]
-        left = fast(formula, c, slots, moves)
+        left = set(fast(formula, c, slots, moves))
         for i, (p, _, _, _) in enumerate(members):
             if i not in left:
                 p.changed = next(clock)
-        return [members[i] for i in left]
+        return [member for i, member in enumerate(members) if i in left]
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters; call it before each `backward`.
