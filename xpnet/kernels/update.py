@@ -61,7 +61,11 @@ def update(
     for i, move in enumerate(moves):
         p, g, state = move
         dtype, device = p.dtype, p.data.device_id
-        if _fits(p, dtype, device) and _belongs(g, dtype, device) and _all_fit(state, dtype, device):
+        if (
+            _fits(p, dtype, device)
+            and _belongs(g, dtype, device)
+            and _all_fit(state, dtype, device)
+        ):
             fitting.setdefault((dtype, device), []).append(move)
         else:
             left.append(i)
@@ -79,9 +83,7 @@ def update(
 
 def _belongs(x: Any, dtype: Any, device: int) -> bool:
     """Whether an array is one of CuPy's, of that dtype and on that device."""
-    mine: bool = (
-        isinstance(x, cupy().ndarray) and x.dtype == dtype and x.data.device_id == device
-    )
+    mine: bool = isinstance(x, cupy().ndarray) and x.dtype == dtype and x.data.device_id == device
     return mine
 
 
