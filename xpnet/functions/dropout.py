@@ -4,6 +4,7 @@ from typing import Any
 
 from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.wide import number
 from xpnet.kernels.lookup import kernel
@@ -32,6 +33,7 @@ class Masked(Function):
         return x * self.factors
 
 
+@follows
 def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
     """x * mask / (1 - p): each number is left out with probability p, the others grow to match.
 

@@ -12,8 +12,8 @@ from importlib import import_module, resources
 from struct import Struct
 from typing import Any, NamedTuple
 
-from xpnet.kernels.cuda import FLOATS, current_device
-from xpnet.kernels.cuda_source import C_TYPES, THREADS, cupy
+from xpnet.kernels.cuda import FLOATS
+from xpnet.kernels.cuda_source import C_TYPES, THREADS, cupy, current_device
 from xpnet.kernels.lookup import Kernel
 
 FLOAT32: Any = import_module("numpy").dtype("float32")
@@ -95,10 +95,7 @@ def _fits(x: Any, dtype: Any, device: int) -> bool:
 def _all_fit(state: list[Any], dtype: Any, device: int) -> bool:
     """Whether the state is in the dtype that numbers are computed in."""
     wide = FLOAT32 if dtype.char == "e" else dtype
-    for x in state:
-        if not _fits(x, wide, device):
-            return False
-    return True
+    return all(_fits(x, wide, device) for x in state)
 
 
 class _Arguments(threading.local):
@@ -128,12 +125,7 @@ def _launch(run: Any, numbers: Mapping[str, float], moves: list[Move]) -> None:
             copies.append(g)
         size = p.size
         blocks += -(-size // SHARE)
-        words.append(p.data.ptr)
-        words.append(g.data.ptr)
-        for x in state:
-            words.append(x.data.ptr)
-        words.append(size)
-        words.append(blocks)
+        words += [p.data.ptr, g.data.ptr, *[x.data.ptr for x in state], size, blocks]
     if blocks:
         given = _arguments()
         layout = _layout(len(numbers), len(words))

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from xpnet.autodiff import Parameter, Variable
 from xpnet.backend import Array, array_like
+from xpnet.devices import follow, stays
 from xpnet.errors import GradientError, ShapeError, StateError
 from xpnet.functions.wide import like, widened
 from xpnet.kernels.lookup import kernel
@@ -106,6 +107,7 @@ class Optimizer:
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_group(group)
 
+    @stays
     def add_group(self, group: Options) -> None:
         """Let another group of parameters move: `{"params": layer.parameters(), "lr": 0.001}`.
 
@@ -143,6 +145,7 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Parameter):
                 p.data = array_like(p.data, p.data)
+            follow(p)
             x = widened(name, p.data)
             s = {"t": 0, **self.initial(x, self.defaults | options)}
             members.append((p, s, x is not p.data))
@@ -158,6 +161,7 @@ class Optimizer:
     def lr(self, lr: float) -> None:
         self.defaults["lr"] = float(lr)  # a NumPy scalar would turn float32 into float64
 
+    @stays
     def step(self) -> None:
         """Move every parameter that has a gradient.
 
@@ -179,6 +183,7 @@ class Optimizer:
             for together, c in self._by_coefficients(members, o):
                 for p, g, s, narrow in self._left_by_kernel(together, c, o):
                     x = own = p.data
+                    follow(x)
                     if narrow:
                         x, g = widened("step", x), widened("step", g)
                     if o["weight_decay"]:
