@@ -5,12 +5,15 @@
 * NumPy, whose arrays `array` makes read-only: writing into an input is an error;
 * array-api-strict, on pretended devices: mixing devices, a hidden transfer to the host, a call
   that the standard does not have, or (on `no_float64`) a float64 that crept in is an error;
-* PyTorch and JAX on the CPU, and CuPy on a GPU, where they are.
+* PyTorch and JAX on the CPU;
+* CuPy on a GPU where there is one, else on the emulated CUDA device of tests/host_cuda, in whose
+  environment `nox -s "tests(cupy)"` starts pytest: then the tests are named `[cupy (emulated)]`.
 
 `backend64` is the same in float64, for comparisons with differences and formulas.
 
 XPNET_TEST_BACKENDS=numpy,torch chooses libraries; what is chosen must be there. Without it, what
-is missing is skipped, with the reason. XPNET_REQUIRE_GPU=1 makes a missing GPU an error.
+is missing is skipped, with the reason. XPNET_REQUIRE_GPU=1 makes a missing GPU an error, and
+refuses the emulation.
 """
 
 import os
@@ -19,6 +22,7 @@ import signal
 import pytest
 
 import xpnet
+from tests.host_cuda import device as host_cuda
 from xpnet import backend as switch
 
 SPECS = {
@@ -34,6 +38,25 @@ if unknown := set(CHOSEN) - set(SPECS):
     raise pytest.UsageError(f"XPNET_TEST_BACKENDS: unknown {sorted(unknown)}; of {list(SPECS)}")
 
 
+if os.environ.get("XPNET_REQUIRE_GPU") == "1" and host_cuda.emulated():
+    raise pytest.UsageError("XPNET_REQUIRE_GPU=1, but the CUDA of this process is the emulation")
+
+
+def pytest_report_header():
+    """Which CUDA device the tests on CuPy run on, in the first lines of the run."""
+    if "cupy" not in (CHOSEN or SPECS):
+        return None
+    try:
+        return f"CuPy: {switch.resolve('cupy').describe()}"
+    except xpnet.BackendError as error:
+        return f"CuPy: {error}"
+
+
+def _named(spec):
+    """The spec as the tests' names show it: it says so where the device is an emulation."""
+    return f"{spec} (emulated)" if spec == "cupy" and host_cuda.emulated() else spec
+
+
 def _specs(dtype):
     """The specs to run on, those that cannot run here marked as skipped for what they lack."""
     for library in CHOSEN or SPECS:
@@ -47,7 +70,7 @@ def _specs(dtype):
                     switch.resolve(spec)
                 except xpnet.BackendError as error:
                     marks = [pytest.mark.skip(reason=str(error))]
-            yield pytest.param(spec, marks=marks, id=spec)
+            yield pytest.param(spec, marks=marks, id=_named(spec))
 
 
 @pytest.fixture(params=_specs("float32"))
@@ -61,6 +84,20 @@ def backend(request):
 def backend64(request):
     """The backend in force for the test, in float64."""
     with xpnet.using(request.param, dtype="float64") as backend:
+        yield backend
+
+
+@pytest.fixture
+def cupy_backend():
+    """CuPy in force for the test, in float32; for what only CuPy has."""
+    required = "cupy" in CHOSEN or os.environ.get("XPNET_REQUIRE_GPU")
+    try:
+        switch.resolve("cupy")
+    except xpnet.BackendError as error:
+        if required:
+            raise
+        pytest.skip(str(error))
+    with xpnet.using("cupy") as backend:
         yield backend
 
 

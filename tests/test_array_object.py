@@ -72,6 +72,22 @@ def test_scalars_out(backend, array):
     assert [10, 20, 30][Variable(array(1))] == 20
 
 
+def test_an_integer_stands_where_python_wants_an_index(backend, array):
+    """In range, in slices of lists and of Variables, and as a length."""
+    two, x = Variable(array(2)), Variable(array([1.0, 2.0, 3.0]))
+    assert list(range(two)) == [0, 1]
+    assert "abcd"[:two] == "ab"
+    assert operator.index(two) == 2
+    assert to_numpy(x[two:]).tolist() == [3.0]
+    assert bytes(two) == b"\0\0"
+
+
+@pytest.mark.parametrize("values", [2.0, [2], True], ids=["a float", "a vector", "a boolean"])
+def test_what_is_no_integer_is_no_index(backend, array, values):
+    with pytest.raises(TypeError, match="integer"):
+        operator.index(Variable(array(values)))
+
+
 def test_hash_is_identity(backend, array):
     """Variables can be keys, although == is elementwise."""
     a, b = Variable(array(1.0)), Variable(array(1.0))

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import threading
 
+import array_api_compat as compat
 import numpy as np
 import pytest
 
 from xpnet import BackendError, Variable, backend as switch, current, to_numpy, use, using
-from xpnet.backend import array_like, resolve, with_item
+from xpnet.backend import array_like, device_key, resolve, with_item
 
 
 @pytest.fixture
@@ -98,6 +99,14 @@ def test_backend_is_immutable(backend):
     """A value, not a place to put state."""
     with pytest.raises(AttributeError):
         backend.device = "elsewhere"
+
+
+def test_backends_can_be_keys(backend):
+    """And so can what stands for their devices: CuPy's own devices have no hash."""
+    other = backend._replace(dtype=None)
+    assert {backend: 1, other: 2}[resolve(backend.name)] == 1
+    key = device_key(backend.device)
+    assert {key: 3}[device_key(compat.device(backend.asarray(1.0)))] == 3
 
 
 @pytest.mark.parametrize(

@@ -202,17 +202,11 @@ def test_every_public_function_and_class_has_a_docstring():
     assert undocumented == []
 
 
-# --- how long a file may be ----------------------------------------------------------------------
+# --- how long an example may be ------------------------------------------------------------------
 
 
 def lines(path):
     return len(path.read_text(encoding="utf-8").splitlines())
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_a_file_is_short(path):
-    """Past 400 lines a file is two chapters; the heart of it all is to stay under 300."""
-    assert lines(path) <= (300 if path.name == "autodiff.py" else 400)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=name_of)

@@ -1,10 +1,12 @@
 """The array object of the standard: its attributes and operators, for whatever has `data`."""
 
 from collections.abc import Callable, Iterator
+from operator import index
 from typing import Any
 
 import array_api_compat as compat
 
+from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
 from xpnet.namespace import (
     API_VERSIONS,
@@ -121,7 +123,7 @@ class ArrayObject:
         return complex(self.data)
 
     def __index__(self) -> int:
-        return int(self.data.__index__())
+        return index(to_numpy(self.data))  # CuPy's arrays have no __index__
 
     __add__, __radd__ = _both("add")
     __sub__, __rsub__ = _both("subtract")

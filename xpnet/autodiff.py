@@ -146,6 +146,7 @@ class Function:
     """
 
     broadcasts: ClassVar[bool] = False  # whether the inputs must have shapes that broadcast
+    takes_number: ClassVar[bool] = False  # whether the rule's gy may be Python's 1.0
     takes_y: ClassVar[bool] = False
     takes: tuple[int, ...] = ()  # the inputs that backward names
 
@@ -219,16 +220,19 @@ class Function:
 
     def pullback(self, gy: Any, create_graph: bool) -> tuple[Any, ...]:
         """The rule's answer for each input, computed on arrays or, to record it, on Variables."""
-        lift: Callable[[Any], Any] = as_constant if create_graph else data_of
         if isinstance(gy, dict):
             self.used = tuple([i in gy for i in range(len(self._like))])
             gy = completed(gy, self._like)
-        for x in self._inputs:
-            if isinstance(x, Variable) and getattr(x, "changed", 0) > self.born:  # by a step
-                raise outdated(self, x)
-        kept = [lift(x) for x in self._inputs]
+        kept = []
         if self.takes_y:
-            kept.insert(0, self._outputs(self._y) if create_graph else self._y)
+            kept.append(self._outputs(self._y) if create_graph else self._y)
+        for x in self._inputs:
+            if isinstance(x, Variable):
+                if getattr(x, "changed", 0) > self.born:  # by an optimizer's step
+                    raise outdated(self, x)
+                kept.append(x if create_graph else x.data)
+            else:
+                kept.append(as_constant(x) if create_graph else x)
         gxs = self.backward(gy, *kept)
         return gxs if isinstance(gxs, tuple) else (gxs,)
 
@@ -271,8 +275,17 @@ def _walk(
         raise GradientError(
             "Nothing was recorded: it was made under no_grad, or of constants alone."
         )
-    gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
-    return walk([(y.creator or y, gy)], wanted, create_graph)
+    start = y.creator or y
+    if gy is None and getattr(start, "takes_number", False) and not _among(wanted, start):
+        gy = 1.0  # no array for it: on a GPU that is a launch
+    else:
+        gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
+    return walk([(start, gy)], wanted, create_graph)
+
+
+def _among(nodes: Sequence[Node] | None, node: Node) -> bool:
+    """Whether a node is one of those, if any are asked for by name."""
+    return nodes is not None and any(n is node for n in nodes)
 
 
 def _made(data: Array, creator: Node | None) -> Variable:

@@ -23,7 +23,7 @@ Nothing falls back to another device.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, singledispatch
@@ -62,6 +62,9 @@ class Backend(NamedTuple):
     xp: Any
     device: Any
     dtype: Any
+
+    def __hash__(self) -> int:
+        return hash((self.name, str(self.dtype)))  # CuPy's devices have none
 
     def asarray(self, x: object, dtype: Any = None) -> Array:
         """`x` as an array of this library, on this device.
@@ -114,6 +117,12 @@ class Backend(NamedTuple):
             return self.name
         library = self.name.partition(":")[0]
         return f"{self.name} ({details}, {library} {import_module(library).__version__})"
+
+
+def device_key(device: Any) -> Hashable:
+    """What stands for a device of a library in a dict: CuPy's have an `__eq__`, but no `__hash__`."""
+    key: Hashable = device.id if type(device).__hash__ is None else device
+    return key
 
 
 # --- the switch -----------------------------------------------------------------------------
@@ -348,9 +357,7 @@ def scatter_add(x: Array, indices: Array, values: Array) -> Array:
         return x.at[indices].add(values)
     if compat.is_torch_array(x):
         return x.index_add(0, indices % max(x.shape[0], 1), values)  # negative ones too
-    if compat.is_cupy_array(x):
-        import_module("cupyx").scatter_add(x, indices, values)
-    elif compat.is_numpy_array(x) and x.flags.c_contiguous:  # single numbers are added ten times
+    if compat.is_numpy_array(x) and x.flags.c_contiguous:  # single numbers are added ten times
         rows, width = np.arange(x.shape[0])[indices], x[:1].size  # as fast as rows
         places = rows[:, None] * width + np.arange(width)
         np.add.at(x.reshape(-1), places.reshape(-1), values.reshape(-1))

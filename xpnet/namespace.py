@@ -10,13 +10,13 @@ computes *and remembers* when it is given Variables.
 ...     return e / xp.sum(e, axis=-1, keepdims=True)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cache, wraps
 from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.backend import Backend, using
+from xpnet.backend import Backend, device_key, using
 
 functions: dict[str, Callable[..., Any]] = {}
 """The standard's functions that accept Variables, by name; `xpnet.functions` fills it.
@@ -90,7 +90,17 @@ def dir_of(extension: str = "") -> list[str]:
     return sorted({n for n in functions if "." not in n} | {*DTYPES, *CONSTANTS, *EXTENSIONS})
 
 
-namespace_over: Callable[[Any, Any], Namespace] = cache(Namespace)
+_namespaces: dict[tuple[Any, Hashable], Namespace] = {}
+
+
+def namespace_over(xp: Any, device: Any) -> Namespace:
+    """The `Namespace` of a library and one of its devices: the same object whenever it is asked."""
+    key = (xp, device_key(device))
+    found = _namespaces.get(key)
+    if found is None:  # of two threads that make one at once, the first one's stays
+        found = _namespaces.setdefault(key, Namespace(xp, device))
+    return found
+
 
 _namespace_of: dict[type, Any] = dict.fromkeys((bool, int, float, complex, type(None)))
 

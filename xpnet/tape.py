@@ -105,31 +105,38 @@ def walk(
     ends = {id(node) for node in wanted}
     grads: dict[int, Any] = {}
     for node, gy in starts:
-        grads[id(node)] = grads[id(node)] + gy if id(node) in grads else gy
+        _add(grads, id(node), gy)
     for node in nodes:
-        key, parents = id(node), node.parents
+        key = id(node)
+        parents = node.parents
         g = grads.get(key) if key in ends else grads.pop(key, None)
         if g is None or not parents or (key in ends and not through):
             continue
         if isinstance(node, Output):
-            slots = grads.setdefault(id(parents[0]), {})
-            slots[node.index] = slots[node.index] + g if node.index in slots else g
+            _add(grads.setdefault(id(parents[0]), {}), node.index, g)
             continue
-        node.needs = needs = tuple([id(p) in useful for p in parents])
-        if True in needs:
-            for p, gx in _answers(node, needs, node.pullback(g, create_graph)):
-                key, gx = id(p), _fit(gx, p, node, create_graph)
-                grads[key] = grads[key] + gx if key in grads else gx  # never +=: gx may be shared
+        keys = [id(p) for p in parents]
+        node.needs = needs = tuple([key in useful for key in keys])
+        if True not in needs:
+            continue
+        gxs = node.pullback(g, create_graph)
+        if len(gxs) != len(parents):
+            name = type(node).__name__
+            raise GradientError(
+                f"{name}.backward gave {len(gxs)} gradients for {len(parents)} inputs."
+            )
+        for needed, key, p, gx in zip(needs, keys, parents, gxs, strict=True):
+            if needed:
+                fits = getattr(gx, "shape", None) == p.shape and gx.dtype is p.dtype
+                _add(
+                    grads, key, gx if fits and not create_graph else _fit(gx, p, node, create_graph)
+                )
     return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
 
 
-def _answers(node: Node, needs: tuple[bool, ...], gxs: tuple[Any, ...]) -> list[tuple[Node, Any]]:
-    """A rule's answers, each with the parent that it is for, where it was asked for."""
-    parents = node.parents
-    if len(gxs) != len(parents):
-        name, n = type(node).__name__, len(parents)
-        raise GradientError(f"{name}.backward gave {len(gxs)} gradients for {n} inputs.")
-    return [(parents[i], gxs[i]) for i, needed in enumerate(needs) if needed]
+def _add(sums: dict[Any, Any], key: Any, g: Any) -> None:
+    """Add a gradient to those of a node. Never +=: g may be shared."""
+    sums[key] = sums[key] + g if key in sums else g
 
 
 def seed(y: Array, gy: Any) -> Any:
@@ -197,8 +204,6 @@ def _fit(g: Any, node: Node, user: Node, create_graph: bool) -> Any:
     if create_graph and not isinstance(array_namespace(g), Namespace):
         name = type(user).__name__
         raise GradientError(f"{name}.backward gave an array for a Variable: its graph is lost.")
-    if g.dtype == node.dtype:
-        return g
     if g.dtype == node.dtype:
         return g
     xp = array_namespace(g)

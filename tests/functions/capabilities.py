@@ -19,7 +19,8 @@ from tests.layers.limits import LIMITS
 from xpnet import functions as F
 from xpnet.namespace import API_VERSION, functions, kinds
 
-LIBRARIES = ("numpy", "array_api_strict", "torch", "jax")
+LIBRARIES = ("numpy", "array_api_strict", "cupy", "torch", "jax")
+TITLES = ["cupy (emulated)" if library == "cupy" else library for library in LIBRARIES]
 CHECKED = [", ".join(map(str, ORDERS[library])) for library in LIBRARIES]
 HEAD = """\
 # What the namespace can do
@@ -53,8 +54,8 @@ inf or nan; the values themselves have a first one, if nothing is made of the ve
 {DEPARTED}
 
 **Libraries.** Where the tests run it: on NumPy with read-only arrays, on array-api-strict on a pretended
-device. CuPy has no column: the same tests run on it where a GPU is (`XPNET_REQUIRE_GPU=1 nox -s
-"tests(cupy)"`), and no such run stands behind this page.
+device, on the real CuPy over an emulated CUDA device (`tests/host_cuda/`), which runs CuPy's own kernels on the
+host. No run on a GPU stands behind this page yet, hence *emulated*.
 """
 
 NETWORKS = """\
@@ -159,15 +160,15 @@ def page():
     def note(reason):
         return f"[^{notes.setdefault(reason, len(notes) + 1)}]"
 
-    head = ["function", "derivative", "order", "JAX agrees", *LIBRARIES]
+    head = ["function", "derivative", "order", "JAX agrees", *TITLES]
     lines = [HEAD.format(VERSION=API_VERSION, DEPARTED=departed())]
     for chapter, found in table.items():
         title = {"fft": "Fourier transforms", "linalg": "Linear algebra"}.get(chapter, chapter)
         lines += [f"## {title.replace('_', ' ').capitalize()}", ""]
         lines += tabled(head, sorted(found))
-    lines += [NETWORKS, *tabled(["function", "compared with", *LIBRARIES], network_functions())]
-    lines += [OF_LAYERS, *tabled(["layer", "compared with", "rows", *LIBRARIES], layers())]
-    lines += [OF_LIMITS, *tabled(["", *LIBRARIES], limits(note))]
+    lines += [NETWORKS, *tabled(["function", "compared with", *TITLES], network_functions())]
+    lines += [OF_LAYERS, *tabled(["layer", "compared with", "rows", *TITLES], layers())]
+    lines += [OF_LIMITS, *tabled(["", *TITLES], limits(note))]
     lines += [f"[^{number}]: {reason}." for reason, number in notes.items()]
     return "\n".join(lines) + "\n"
 

@@ -73,6 +73,22 @@ def test_each_time_counts(backend64, array):
     assert_close(g, np.asarray([[1.0] * 4, [0.0] * 4, [3.0] * 4]))
 
 
+@pytest.mark.parametrize("pick", ["take", "x[key]", "take_along_axis"])
+def test_complex_numbers_are_picked_too(backend64, array, pick):
+    """The gradient of the sum of the real parts: 1 for each time."""
+    x = Variable(array([1.0 + 2.0j, 3.0 - 1.0j, -2.0j], "complex128"))
+    key = array([0, 0, 2], "int64")
+    picks = {
+        "take": lambda: F.take(x, key),
+        "x[key]": lambda: x[key],
+        "take_along_axis": lambda: F.take_along_axis(x, key),
+    }
+    if backend64.name.startswith("array_api_strict") and pick == "x[key]":
+        pytest.skip("the standard does not have such a key, and array-api-strict refuses it")
+    (g,) = gradients(F.sum(F.real(picks[pick]() * (1.0 - 3.0j))), [x])
+    assert_close(g, [2.0 - 6.0j, 0.0j, 1.0 - 3.0j])
+
+
 def test_equal_numbers_of_unique_values(backend64, array):
     """The first of them has all of the gradient: of 1, 2, 1, 3 the values are 1, 2, 3."""
     v = Variable(array([1.0, 2.0, 1.0, 3.0]))

@@ -1,37 +1,14 @@
-"""The kernels for NumPy give what the text in the standard gives."""
+"""The kernels for NumPy give what the code in the standard gives."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given
 
+from tests.kernels.drawn import DRAWN, arrays_and_windows
 from xpnet.functions import windows
 from xpnet.kernels import kernels, strided
 from xpnet.kernels.window import Window
 from xpnet.testing import assert_close
-
-DRAWN = settings(max_examples=40, deadline=None, derandomize=True, database=None)
-
-
-@st.composite
-def arrays_and_windows(draw):
-    """A window over one to three axes, groups, and the arrays x, W, gy and b that meet it."""
-    d = draw(st.integers(1, 3))
-
-    def axes(low, high):
-        return tuple(draw(st.integers(low, high)) for _ in range(d))
-
-    kernel, stride, dilation, padding = axes(1, 3), axes(1, 3), axes(1, 2), axes(0, 2)
-    reach = [g * (k - 1) + 1 for k, g in zip(kernel, dilation, strict=True)]
-    least = [max(1, r - 2 * p) for r, p in zip(reach, padding, strict=True)]
-    window = Window.over(
-        tuple(n + draw(st.integers(0, 3)) for n in least), kernel, stride, padding, dilation
-    )
-    n, groups, cin, cout = (draw(st.integers(low, 3)) for low in (0, 1, 1, 1))
-    rng = np.random.default_rng(draw(st.integers(0, 99)))
-    x = rng.integers(-3, 4, (n, groups * cin, *window.size)).astype("float64")
-    W = rng.normal(size=(groups * cout, cin, *kernel))
-    gy = rng.normal(size=(n, groups * cout, *window.out))
-    return window, groups, x, W, gy, rng.normal(size=groups * cout), rng.normal(size=groups * cin)
 
 
 @pytest.mark.parametrize("block", ["one row", "rows", "small"])

@@ -42,7 +42,11 @@ LIMITS = {
     "mixed precision in float16": Limit(computes_in("float16"), {"array_api_strict": STANDARD}),
     "mixed precision in bfloat16": Limit(
         computes_in("bfloat16"),
-        {"numpy": "NumPy has no bfloat16; a BackendError says so", "array_api_strict": STANDARD},
+        {
+            "numpy": "NumPy has no bfloat16; a BackendError says so",
+            "cupy": "CuPy has no bfloat16; a BackendError says so",
+            "array_api_strict": STANDARD,
+        },
     ),
     "an IndexError for a number that an Embedding has no row for": Limit(
         lambda b: not passes(lambda: L.Embedding(2, 1)(b.asarray([2])), IndexError),

@@ -3,26 +3,37 @@
 import math
 from typing import Any
 
-from xpnet.autodiff import Function
+from xpnet.autodiff import Function, data_of
 from xpnet.functions.normal import normal_cdf
 from xpnet.functions.wide import number
+from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace
+
+CUBE, SLOPE = 0.044715, math.sqrt(2.0 / math.pi)  # of the approximation of gelu
 
 
 class ReLU(Function):
     def forward(self, x: Any) -> Any:
+        if fast := kernel("relu", x):
+            return fast(x)
         return array_namespace(x).maximum(x, 0.0)
 
     def backward(self, gy: Any, y: Any) -> Any:
+        if fast := kernel("relu_gradient", gy, y):
+            return fast(gy, y)
         return gy * array_namespace(y).astype(y > 0.0, y.dtype)
 
 
 class Sigmoid(Function):
     def forward(self, x: Any) -> Any:
+        if fast := kernel("sigmoid", x):
+            return fast(x)
         xp = array_namespace(x)  # exp of what is never positive: no overflow on either side
         return xp.exp(xp.minimum(x, 0.0)) / (1.0 + xp.exp(-xp.abs(x)))
 
     def backward(self, gy: Any, y: Any) -> Any:
+        if fast := kernel("sigmoid_gradient", gy, y):
+            return fast(gy, y)
         return gy * (y * (1.0 - y))
 
 
@@ -31,9 +42,13 @@ class LeakyReLU(Function):
         self.slope = number(slope)
 
     def forward(self, x: Any) -> Any:
+        if fast := kernel("leaky_relu", x):
+            return fast(x, self.slope)
         return array_namespace(x).where(x > 0.0, x, self.slope * x)
 
     def backward(self, gy: Any, x: Any) -> Any:
+        if fast := kernel("leaky_relu_gradient", gy, x):
+            return fast(gy, x, self.slope)
         return array_namespace(gy, x).where(x > 0.0, gy, self.slope * gy)
 
 
@@ -42,10 +57,14 @@ class ELU(Function):
         self.alpha = number(alpha)
 
     def forward(self, x: Any) -> Any:
+        if fast := kernel("elu", x):
+            return fast(x, self.alpha)
         xp = array_namespace(x)
         return xp.where(x > 0.0, x, self.alpha * xp.expm1(xp.minimum(x, 0.0)))
 
     def backward(self, gy: Any, x: Any) -> Any:
+        if fast := kernel("elu_gradient", gy, x):
+            return fast(gy, x, self.alpha)
         xp = array_namespace(gy, x)
         low = xp.where(x > 0.0, 0.0, x)  # at 0 too: `minimum` would share its derivative there
         return gy * xp.where(x > 0.0, 1.0, self.alpha * xp.exp(low))
@@ -56,13 +75,60 @@ class Softplus(Function):
         self.beta, self.threshold = number(beta), number(threshold)
 
     def forward(self, x: Any) -> Any:
+        if fast := kernel("softplus", x):
+            return fast(x, self.beta, self.threshold)
         xp, z = array_namespace(x), self.beta * x
         soft = xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
         return xp.where(z > self.threshold, x, soft / self.beta)
 
     def backward(self, gy: Any, x: Any) -> Any:
+        if fast := kernel("softplus_gradient", gy, x):
+            return fast(gy, x, self.beta, self.threshold)
         z = self.beta * x
         return gy * array_namespace(gy, x).where(z > self.threshold, 1.0, sigmoid(z))
+
+
+class SiLU(Function):
+    """x sigmoid(x) in one node, where a kernel computes it; see `silu`."""
+
+    def forward(self, x: Any) -> Any:
+        return kernel("silu", x)(x)  # type: ignore[misc]
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        if fast := kernel("silu_gradient", gy, x):
+            return fast(gy, x)
+        s = sigmoid(x)
+        return gy * (s * (1.0 + x * (1.0 - s)))
+
+
+class GELU(Function):
+    """x Phi(x) in one node, where a kernel computes it; see `gelu`."""
+
+    def forward(self, x: Any) -> Any:
+        return kernel("gelu", x)(x)  # type: ignore[misc]
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        if fast := kernel("gelu_gradient", gy, x):
+            return fast(gy, x)
+        near = array_namespace(x).clip(x, -40.0, 40.0)  # there x phi(x) is 0
+        density = array_namespace(x).exp(-0.5 * (near * near)) / math.sqrt(2.0 * math.pi)
+        return gy * (normal_cdf(x) + near * density)
+
+
+class TanhGELU(Function):
+    """The approximation of `GELU` in one node, where a kernel computes it; see `gelu`."""
+
+    def forward(self, x: Any) -> Any:
+        return kernel("tanh_gelu", x)(x)  # type: ignore[misc]
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        if fast := kernel("tanh_gelu_gradient", gy, x):
+            return fast(gy, x)
+        xp = array_namespace(x)
+        c = xp.clip(x, -20.0, 20.0)
+        t = xp.tanh(SLOPE * (c * (1.0 + CUBE * (c * c))))
+        steep = SLOPE * (1.0 + 3.0 * CUBE * (c * c))
+        return gy * (0.5 * (1.0 + t) + 0.5 * c * ((1.0 - t * t) * steep))
 
 
 class LogSoftmax(Function):
@@ -145,13 +211,15 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016.
     """
     if approximate == "none":
-        return x * normal_cdf(x)
+        return GELU()(x) if kernel("gelu", data_of(x)) else x * normal_cdf(x)
     if approximate != "tanh":
         raise ValueError(f"gelu expected approximate='none' or 'tanh', got {approximate!r}.")
+    if kernel("tanh_gelu", data_of(x)):
+        return TanhGELU()(x)
     xp = array_namespace(x)
     c = xp.clip(x, -20.0, 20.0)  # tanh is 1 long before: so that the cube does not overflow
-    inner = c * (1.0 + 0.044715 * (c * c))
-    return 0.5 * x * (1.0 + xp.tanh(math.sqrt(2.0 / math.pi) * inner))
+    inner = c * (1.0 + CUBE * (c * c))
+    return 0.5 * x * (1.0 + xp.tanh(SLOPE * inner))
 
 
 def silu(x: Any) -> Any:
@@ -160,7 +228,7 @@ def silu(x: Any) -> Any:
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", 2018.
     """
-    return x * sigmoid(x)
+    return SiLU()(x) if kernel("silu", data_of(x)) else x * sigmoid(x)
 
 
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:

@@ -19,7 +19,7 @@ from xpnet.autodiff import Function
 from xpnet.errors import ShapeError
 from xpnet.functions import windows
 from xpnet.kernels import kernels
-from xpnet.kernels.window import Lengths, Window, lengths, padded
+from xpnet.kernels.window import Lengths, Window, lengths, padded, sliding
 from xpnet.namespace import array_namespace
 
 
@@ -31,8 +31,8 @@ class Correlate(Function):
 
     def forward(self, x: Any, W: Any, b: Any) -> Any:
         array_namespace(x, W, b)  # of one library, or an error
-        text = kernels(x, W) or windows
-        return text.correlate(x, W, b, self.window, self.groups)
+        code = kernels(x, W) or windows
+        return code.correlate(x, W, b, self.window, self.groups)
 
     def backward(self, gy: Any, x: Any, W: Any) -> Any:
         gx = Spread(self.window, self.groups)(gy, W, None) if self.needs[0] else None
@@ -48,8 +48,8 @@ class Spread(Function):
 
     def forward(self, u: Any, W: Any, b: Any) -> Any:
         array_namespace(u, W, b)
-        text = kernels(u, W) or windows
-        return text.spread(u, W, b, self.window, self.groups)
+        code = kernels(u, W) or windows
+        return code.spread(u, W, b, self.window, self.groups)
 
     def backward(self, gy: Any, u: Any, W: Any) -> Any:
         gu = Correlate(self.window, self.groups)(gy, W, None) if self.needs[0] else None
@@ -64,8 +64,8 @@ class Weigh(Function):
         self.window, self.groups = window, groups
 
     def forward(self, x: Any, u: Any) -> Any:
-        text = kernels(x, u) or windows
-        return text.weigh(x, u, self.window, self.groups)
+        code = kernels(x, u) or windows
+        return code.weigh(x, u, self.window, self.groups)
 
     def backward(self, gW: Any, x: Any, u: Any) -> Any:
         gx = Spread(self.window, self.groups)(u, gW, None) if self.needs[0] else None
@@ -113,7 +113,7 @@ def conv(
     -------
     array or Variable, shape (batch, outputs, *places)
         (length + padding before and after - dilation (kernel - 1) - 1) // stride + 1 places an
-        axis. On NumPy and CuPy a view: the batch is innermost in memory.
+        axis. On NumPy it is a view: the batch lies innermost in memory.
 
     Raises
     ------
@@ -134,9 +134,8 @@ def conv(
         )
     kernel, steps, gaps = tuple(weight.shape[2:]), lengths(stride, d), lengths(dilation, d)
     around = padded(padding, kernel, steps, gaps)
-    return Correlate(Window(tuple(x.shape[2:]), kernel, steps, around, gaps), groups)(
-        x, weight, bias
-    )
+    window = sliding(tuple(x.shape[2:]), kernel, steps, around, gaps)
+    return Correlate(window, groups)(x, weight, bias)
 
 
 def conv_transpose(
@@ -202,7 +201,7 @@ def conv_transpose(
             f"conv_transpose would make images of {size} of x of shape {tuple(x.shape)}. "
             "Take less padding or a larger kernel."
         )
-    window = Window(size, kernel, steps, tuple((c, c) for c in cut), gaps, tuple(x.shape[2:]))
+    window = sliding(size, kernel, steps, tuple((c, c) for c in cut), gaps, tuple(x.shape[2:]))
     return Spread(window, groups)(x, weight, bias)
 
 

@@ -11,35 +11,46 @@ from xpnet.errors import ShapeError
 from xpnet.functions.activation import log_softmax, softmax
 from xpnet.functions.target import class_numbers, is_class, matching
 from xpnet.functions.wide import like, number, widened
+from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, has_dtype
 
 
 class SoftmaxCrossEntropy(Function):
     """Softmax, logarithm, choice and mean in one node. `t` holds class numbers or weights."""
 
+    takes_number = True
+    softmax: Any = None  # not kept where a kernel has kept less
+    weights: Any = None
+
     def forward(self, x: Any, t: Any) -> Any:
+        if fast := kernel("cross_entropy", x, t):
+            loss, self.kept = fast(x, t)
+            return loss
         xp = array_namespace(x, t)
         z = x - xp.max(x, axis=-1, keepdims=True)
         e = xp.exp(z)
         total = xp.sum(e, axis=-1, keepdims=True)
-        self.n = math.prod(total.shape)
+        n = math.prod(total.shape)
         self.softmax, soft = e / total, t.ndim == x.ndim
         named = t != 0 if soft else is_class(t, x)
         self.weights = t if soft else xp.astype(named, x.dtype)
         terms = xp.where(named, xp.log(total) - z, 0.0)  # z may be infinite where nothing is asked
-        loss = xp.sum(terms * t if soft else terms) / self.n
+        loss = xp.sum(terms * t if soft else terms) / n
         if soft:
             return loss
         # One for each row, unless its number names no class.
-        return xp.where(xp.count_nonzero(named) == self.n, loss, math.inf)
+        return xp.where(xp.count_nonzero(named) == n, loss, math.inf)
 
     def backward(self, gy: Any, x: Any, t: Any) -> Any:
-        share = gy / self.n
         gx = gt = None
+        n = max(math.prod(x.shape[:-1]), 1)
         if self.needs[0]:
-            gx = SoftmaxMinusTarget(self.softmax, self.weights)(x, t) * share
+            if fast := kernel("cross_entropy_gradient", x, t):
+                gx = fast(gy, x, t, self.kept)
+            else:
+                gx = SoftmaxMinusTarget(self.softmax, self.weights)(x, t) * (gy / n)
         if self.needs[1]:
-            gt = log_softmax(x) * -share
+            gt = log_softmax(x) * -(gy / n)
         return gx, gt
 
 
@@ -50,9 +61,12 @@ class SoftmaxMinusTarget(Function):
         self.softmax, self.weights = softmax, weights
 
     def forward(self, x: Any, t: Any) -> Any:
-        if t.ndim < x.ndim:
-            return self.softmax - self.weights
-        return self.softmax * array_namespace(t).sum(t, axis=-1, keepdims=True) - t
+        p = softmax(x) if self.softmax is None else self.softmax
+        if t.ndim == x.ndim:
+            return p * array_namespace(t).sum(t, axis=-1, keepdims=True) - t
+        if self.weights is None:
+            return p - array_namespace(x).astype(is_class(t, x), x.dtype)
+        return p - self.weights
 
     def backward(self, gy: Any, x: Any, t: Any) -> Any:
         xp, p = array_namespace(gy), softmax(x)

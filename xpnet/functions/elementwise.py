@@ -15,6 +15,7 @@ from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.functions.declare import elementwise, standard, step
+from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, has_dtype
 
 
@@ -32,6 +33,13 @@ def _below(x: Any, y: Any) -> Any:
 def _fn(name: str, x: Any) -> Any:
     """The namespace's function `name` of x, for rules that call one."""
     return getattr(array_namespace(x), name)(x)
+
+
+def _of_tanh(gy: Any, y: Any) -> Any:
+    """The rule of tanh."""
+    if fast := kernel("tanh_gradient", gy, y):
+        return fast(gy, y)
+    return gy * (1.0 - y * y)
 
 
 # --- arithmetic -------------------------------------------------------------------------------
@@ -129,7 +137,7 @@ atan2 = elementwise(
 )
 sinh = elementwise("sinh", "The hyperbolic sine.", lambda gy, x: gy * _fn("cosh", x))
 cosh = elementwise("cosh", "The hyperbolic cosine.", lambda gy, x: gy * _fn("sinh", x))
-tanh = elementwise("tanh", "The hyperbolic tangent.", lambda gy, y: gy * (1.0 - y * y))
+tanh = elementwise("tanh", "The hyperbolic tangent.", _of_tanh)
 asinh = elementwise("asinh", "The inverse of sinh.", lambda gy, x: gy / _fn("sqrt", x * x + 1.0))
 acosh = elementwise(
     "acosh",
@@ -225,13 +233,22 @@ minimum = elementwise(
 )
 
 
+def _promotes(x: Any, *others: Any) -> bool:
+    """Whether one of the others is an array of another dtype than x."""
+    return any(getattr(other, "dtype", x.dtype) != x.dtype for other in others)
+
+
 class Clip(Function):
     """minimum(maximum(x, min), max), and its corners: each tie shares."""
 
     broadcasts = True
 
     def forward(self, x: Any, min: Any, max: Any) -> Any:
-        return array_namespace(x, min, max).clip(x, min, max)
+        xp = array_namespace(x, min, max)
+        if min is max is None or not has_dtype(x, "real floating") or _promotes(x, min, max):
+            return xp.clip(x, min, max)
+        y = x if min is None else xp.maximum(x, min)  # array_api_compat's clip would ask CuPy for
+        return y if max is None else xp.minimum(y, max)  # numbers, which waits for the device
 
     def backward(self, gy: Any, x: Any, min: Any, max: Any) -> Any:
         xp = array_namespace(gy)

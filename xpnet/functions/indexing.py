@@ -15,6 +15,7 @@ from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like, scatter_add, with_item
 from xpnet.errors import GradientError
 from xpnet.functions.declare import from_front, method, standard
+from xpnet.kernels.scatter import added
 from xpnet.namespace import array_namespace, has_dtype
 
 
@@ -89,6 +90,8 @@ class ScatterAdd(Function):
         self.indices, self.length = indices, length
 
     def forward(self, x: Any) -> Any:
+        if compat.is_cupy_array(x):
+            return added(x, self.indices, self.length)
         xp = array_namespace(x)
         zeros = xp.zeros((self.length, *x.shape[1:]), dtype=x.dtype, device=compat.device(x))
         return scatter_add(zeros, self.indices, x)

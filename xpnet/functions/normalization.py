@@ -9,12 +9,13 @@ Statistics of float16 and bfloat16 are computed in float32.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from xpnet.autodiff import Function
 from xpnet.errors import ShapeError
 from xpnet.functions.wide import like, widened
-from xpnet.namespace import array_namespace
+from xpnet.kernels.lookup import kernel
+from xpnet.namespace import array_namespace, as_array
 
 
 class Moments(Function):
@@ -42,23 +43,35 @@ class Moments(Function):
 class Normalize(Function):
     """(x - mean) r w + b in one node, where r = 1 / sqrt(variance + eps); w and b may be None.
 
-    Kept of x's size is x alone: what is normalized is found again from it.
+    Kept of x's size is x alone: what is normalized is found again from it. `running` statistics
+    are moved on the way, for they take a part of a launch then.
     """
 
-    def __init__(self, axes: tuple[int, ...], eps: float) -> None:
-        self.axes, self.eps = axes, eps
+    def __init__(
+        self, axes: tuple[int, ...], eps: float, running: "RunningStatistics | None" = None
+    ) -> None:
+        self.axes, self.eps, self.running = axes, eps, running
 
     def forward(self, x: Any, w: Any, b: Any) -> Any:
+        self.even = _one_each(w, self.axes) and _one_each(b, self.axes)
+        self.weights = next((tuple(v.shape) for v in (w, b) if v is not None), None)
+        if fast := kernel("normalize", x, w, b):
+            y, *found = fast(x, w, b, self.axes, self.eps, self.running)
+            self.mean, self.var, self.r, self.running = found
+            return y
         xp = array_namespace(x)
         self.mean = xp.mean(x, axis=self.axes, keepdims=True)
         c = x - self.mean
         self.var = xp.mean(c * c, axis=self.axes, keepdims=True)
         self.r = 1.0 / xp.sqrt(self.var + self.eps)
-        self.even = _one_each(w, self.axes) and _one_each(b, self.axes)
+        if self.running is not None:
+            self.running = self.running.moved(self.mean, self.var, _count(x, self.axes))
         y = c * self.r if w is None else c * (self.r * w) if self.even else c * self.r * w
         return y if b is None else y + b
 
     def backward(self, gy: Any, x: Any, w: Any) -> Any:
+        if fast := kernel("normalize_gradients", gy, x):
+            return fast(gy, x, w, self.mean, self.r, self.axes, self.weights, self.needs)
         xp, n = array_namespace(gy), _count(x, self.axes)
         mean, r = Moments(self.axes, self.eps, (self.mean, self.r))(x)
         c = x - mean
@@ -73,6 +86,36 @@ class Normalize(Function):
         if self.needs[1]:
             gw = gy * (c * r)
         return gx, gw, gy
+
+
+class RunningStatistics(NamedTuple):
+    """What the mean and the variance of batches usually are, for each channel.
+
+    Attributes
+    ----------
+    mean, var : arrays, shape (channels,)
+        The variance is the unbiased one, over n - 1.
+    seen : array of an integer, shape ()
+        How many batches they are of.
+    momentum : float or None
+        How far each batch moves them; None: they are the plain averages of all batches.
+    """
+
+    mean: Any
+    var: Any
+    seen: Any
+    momentum: float | None
+
+    def moved(self, mean: Any, var: Any, n: int) -> "RunningStatistics":
+        """Those after a batch of n numbers a channel, whose variance is over n."""
+        xp, dtype = array_namespace(self.mean), self.mean.dtype
+        seen = as_array(self.seen + 1)
+        share = 1.0 / xp.astype(seen, dtype) if self.momentum is None else self.momentum
+        batch = _shaped(mean, self.mean.shape), _shaped(var * (n / max(n - 1, 1)), self.var.shape)
+        steps = [xp.astype(new, dtype) - was for new, was in zip(batch, self, strict=False)]
+        return self._replace(
+            mean=self.mean + steps[0] * share, var=self.var + steps[1] * share, seen=seen
+        )
 
 
 def _one_each(w: Any, axes: tuple[int, ...]) -> bool:
@@ -129,27 +172,51 @@ def batch_norm(
     gx = weight r (gy - mean(gy) - c r^2 mean(gy c)). Source: Ioffe and Szegedy, "Batch
     normalization: accelerating deep network training by reducing internal covariate shift", 2015.
     """
-    if x.ndim < 2:
-        raise ShapeError(
-            f"batch_norm expected x of shape (batch, channels, ...), got {tuple(x.shape)}."
-        )
-    one = (1, x.shape[1], *(1,) * (x.ndim - 2))
-    full, w, b = widened("batch_norm", x), _shaped(weight, one), _shaped(bias, one)
-    xp = array_namespace(full, w, b)
-    if mean is not None and var is not None:
-        r = 1.0 / xp.sqrt(_shaped(var, one) + eps)
-        c = full - _shaped(mean, one)
-        y = c * r if w is None else (w * r) * c  # Variables first: not every array takes them
-        return like(y if b is None else b + y, x), mean, var
+    if mean is None or var is None:
+        y, node = _normalized_batch(x, weight, bias, eps)
+        return y, _shaped(node.mean, (x.shape[1],)), _shaped(node.var, (x.shape[1],))
+    full, w, b = _for_channels(x, weight, bias)
+    xp, one = array_namespace(full, w, b), (1, x.shape[1], *(1,) * (x.ndim - 2))
+    r = 1.0 / xp.sqrt(_shaped(var, one) + eps)
+    c = full - _shaped(mean, one)
+    y = c * r if w is None else (w * r) * c  # Variables first: not every array takes them
+    return like(y if b is None else b + y, x), mean, var
+
+
+def batch_norm_tracked(
+    x: Any, running: RunningStatistics, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> tuple[Any, RunningStatistics]:
+    """`batch_norm` by the batch's own statistics, and the running ones after it, without history.
+
+    It raises what `batch_norm` raises.
+    """
+    y, node = _normalized_batch(x, weight, bias, eps, running)
+    return y, node.running
+
+
+def _normalized_batch(
+    x: Any, weight: Any, bias: Any, eps: float, running: RunningStatistics | None = None
+) -> tuple[Any, Any]:
+    """`batch_norm` by the batch's own statistics, and the node that has computed them."""
+    full, w, b = _for_channels(x, weight, bias)
     axes = (0, *range(2, x.ndim))
     if _count(x, axes) < 2:
         raise ShapeError(
             "batch_norm expected more than one number a channel, to have a variance, got x of "
             f"shape {tuple(x.shape)}. Use a larger batch, or give mean and var."
         )
-    node = Normalize(axes, eps)
-    y = node(full, w, b)
-    return like(y, x), _shaped(node.mean, (x.shape[1],)), _shaped(node.var, (x.shape[1],))
+    node = Normalize(axes, eps, running)
+    return like(node(full, w, b), x), node
+
+
+def _for_channels(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
+    """x with the precision for sums, weight and bias with the axes to broadcast over it."""
+    if x.ndim < 2:
+        raise ShapeError(
+            f"batch_norm expected x of shape (batch, channels, ...), got {tuple(x.shape)}."
+        )
+    one = (1, x.shape[1], *(1,) * (x.ndim - 2))
+    return widened("batch_norm", x), _shaped(weight, one), _shaped(bias, one)
 
 
 def layer_norm(

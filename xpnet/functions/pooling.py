@@ -10,7 +10,7 @@ from xpnet.errors import ShapeError
 from xpnet.functions import windows
 from xpnet.functions.wide import like, widened
 from xpnet.kernels import kernels
-from xpnet.kernels.window import Lengths, Window, lengths
+from xpnet.kernels.window import Lengths, Window, lengths, sliding
 from xpnet.namespace import array_namespace
 
 
@@ -163,14 +163,7 @@ def avg_pool(
     counts = _counts(window, around if count_include_pad else 0)
     if all(len(set(n)) == 1 for n in counts):
         return like(y / float(math.prod(n[0] for n in counts)), x)
-    xp = array_namespace(data_of(y))
-    for axis, n in enumerate(counts):
-        shape = (-1, *[1] * (len(counts) - axis - 1))
-        divisors = xp.asarray(
-            [float(k) for k in n], dtype=y.dtype, device=compat.device(data_of(y))
-        )
-        y = y / xp.reshape(divisors, shape)
-    return like(y, x)
+    return like(y / _numbers_under(window, around if count_include_pad else None, data_of(y)), x)
 
 
 def global_avg_pool(x: Any) -> Any:
@@ -215,7 +208,7 @@ def _window(
         raise ValueError(
             f"{name} expected a padding of at most half the kernel {kernel}, got {around}."
         )
-    window = Window.over(tuple(x.shape[2:]), kernel, stride, around, gaps)
+    window = sliding(tuple(x.shape[2:]), kernel, stride, tuple((p, p) for p in around), gaps)
     if ceil:
         more = []
         for n, r, s, p, size in zip(
@@ -225,8 +218,24 @@ def _window(
             if (places - 1) * s >= size + p:
                 places -= 1  # the last would begin in the padding
             more.append((p, p + max(0, (places - 1) * s + r - n)))
-        window = Window(window.size, kernel, stride, tuple(more), gaps)
+        window = sliding(window.size, kernel, stride, tuple(more), gaps)
     return window, around
+
+
+def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> Any:
+    """How many numbers lie under the window at each place, as `_counts` has it: an array as y is.
+
+    It is the sum of ones, which lie on the device already: a list would be sent there each time.
+    """
+    size, padding = window.size, window.padding
+    if around is not None:
+        size = tuple(n + 2 * p for n, p in zip(size, around, strict=True))
+        padding = tuple(
+            (before - p, after - p) for (before, after), p in zip(padding, around, strict=True)
+        )
+    one = sliding(size, window.kernel, window.stride, padding, window.dilation, window.out)
+    ones = array_namespace(y).ones((1, 1, *size), dtype=y.dtype, device=compat.device(y))
+    return (kernels(ones) or windows).sums(ones, one)
 
 
 def _counts(window: Window, around: Any) -> list[list[int]]:

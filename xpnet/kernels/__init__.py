@@ -1,9 +1,11 @@
 """What is faster on one library than the text that runs on all: optional, and tested equal to it.
 
-The arrays choose, `kernels(x)`; there is no switch. NumPy and CuPy arrays have strides, so a window
-over them can be a view, and memory that a result may be added into.
+The arrays choose, `kernels(x)`; there is no switch. NumPy arrays have strides, so a window over them
+can be a view, and memory that a result may be added into: `strided`. On a GPU every call is a launch,
+so for CuPy there are kernels that do in one what the portable code does in many: `gathered`.
 """
 
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -11,8 +13,21 @@ import array_api_compat as compat
 
 from xpnet.kernels import strided
 
+_by_type: dict[type, ModuleType | None] = {}  # what `_module_for` found for the type of an array
+
 
 def kernels(*xs: Any) -> ModuleType | None:
     """The module with the kernels for these arrays; None where there are none."""
-    fast = all(compat.is_numpy_array(x) or compat.is_cupy_array(x) for x in xs)
-    return strided if fast else None
+    found = {_by_type[type(x)] if type(x) in _by_type else _module_for(x) for x in xs}
+    return found.pop() if len(found) == 1 else None
+
+
+def _module_for(x: Any) -> ModuleType | None:
+    """The module for arrays of the type of x."""
+    module: ModuleType | None = None
+    if compat.is_numpy_array(x):
+        module = strided
+    elif compat.is_cupy_array(x):
+        module = import_module("xpnet.kernels.gathered")
+    _by_type[type(x)] = module
+    return module

@@ -1,4 +1,4 @@
-"""Convolution and pooling for NumPy and CuPy: windows are views, and results are added in place.
+"""Convolution and pooling for NumPy: windows are views, and results are added in place.
 
 Inside, images lie as (channels, *spatial, batch), the batch innermost (cuda-convnet's layout). A
 window's number then meets runs of stride-1 memory as long as a row of outputs times the batch: so
@@ -10,8 +10,8 @@ Columns lie as (rows, channels, kernel but for its rows, places in a row, batch)
 on by a row meets the same memory, one row on: so a 3 x 3 kernel's columns are 3 times the image, not
 9 times, and the matrices for two rows of outputs overlap.
 
-On NumPy the columns are made for a block of outputs at a time, as much as a core's cache holds,
-and are used while they are there; they are made again for the derivative rather than kept.
+The columns are made for a block of outputs at a time, as much as a core's cache holds, and are used
+while they are there; they are made again for the derivative rather than kept.
 
 Source of im2col: Chellapilla, Puri and Simard, "High performance convolutional neural networks for
 document processing", 2006; of a window's rows as views: Cho and Brand, "MEC: memory-efficient
@@ -22,14 +22,13 @@ import math
 from collections.abc import Callable
 from functools import partial, wraps
 from importlib import import_module
-from types import ModuleType
 from typing import Any
-
-import array_api_compat as compat
 
 from xpnet.kernels.window import Window
 
-BLOCK = 1 << 21  # bytes of columns at a time, on NumPy: what a core's second cache holds
+np: Any = import_module("numpy")
+
+BLOCK = 1 << 21  # bytes of columns at a time: what a core's second cache holds
 COLUMNS = 1 << 9  # and so many side by side: BLAS is fastest where the product stays in cache too
 SMALL = 10**6  # multiplications up to which OpenBLAS has a way of its own, without packing
 NARROW = 16  # columns of a row of places, below which it makes no matrix
@@ -39,15 +38,15 @@ APART = 16  # numbers between rows of columns: power-of-two distances share one 
 def _prepared(kernel: Callable[..., Any], least: int = 1) -> Callable[..., Any]:
     """A kernel of two arrays, given what it is made for: numbers and windows.
 
-    Sums of float16 numbers are taken in float32: on NumPy, that is faster too. Where rows do not
-    follow each other in a window, or make no matrix, all images are thought to lie in one row.
+    Sums of float16 numbers are taken in float32, which is faster too. Where rows do not follow each
+    other in a window, or make no matrix, all images are thought to lie in one row.
     """
 
     @wraps(kernel)
     def computed(first: Any, second: Any, *rest: Any) -> Any:
-        np, (*bias, window, groups) = _library(first), rest
+        *bias, window, groups = rest
         dtype = np.result_type(first, second)
-        if dtype == "float16" and np.__name__ == "numpy":  # a GPU has its own way with them
+        if dtype == "float16":
             first, second = first.astype("float32"), second.astype("float32")
         narrow = math.prod(window.out[1:]) * first.shape[0] < NARROW * least
         lifted = window.padded[0] > 1 and (narrow or window.dilation[0] > 1)
@@ -62,8 +61,7 @@ def _prepared(kernel: Callable[..., Any], least: int = 1) -> Callable[..., Any]:
 @_prepared
 def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
-    np = _library(x)
-    flat, columns = _flat(W, groups), _Columns(np, x, window, groups)
+    flat, columns = _flat(W, groups), _Columns(x, window, groups)
     y = np.empty((groups, flat.shape[2], *window.out, x.shape[0]), np.result_type(x, W))
     bias = None if b is None else b.reshape(groups, 1, -1, 1)
     for start, stop in columns.blocks(SMALL // math.prod(flat.shape[2:])):
@@ -81,7 +79,6 @@ def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     Where the window moves by 1, that is to correlate with the kernel turned round, which is faster
     unless there are many more outputs than channels; else columns are added where they lay.
     """
-    np = _library(gy)
     channels = W.shape[1] * groups
     many = W.shape[0] * math.prod(window.size) > 3 * channels * math.prod(window.out)
     turned = window.turned
@@ -89,15 +86,15 @@ def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
         W = W.reshape(groups, W.shape[0] // groups, *W.shape[1:]).swapaxes(1, 2)
         W = np.flip(W, tuple(range(3, W.ndim))).reshape(-1, *W.shape[2:])
         return correlate(gy, W, b, turned, groups)
-    flat, g = _flat(W, groups).swapaxes(2, 3), _inward(np, gy, groups)
+    flat, g = _flat(W, groups).swapaxes(2, 3), _inward(gy, groups)
     n, after = gy.shape[0], (slice(None),) * len(window.kernel)
     x = np.zeros((groups, W.shape[1], *window.padded, n), np.result_type(gy, W))
     memory, most = None, min(8 * COLUMNS, math.prod(g.shape[3:]))  # a whole row, if it can be
-    for start, stop in window.blocks(*_room(np, flat.shape[2], n, x.itemsize, most)):
+    for start, stop in window.blocks(*_room(flat.shape[2], n, x.itemsize, most)):
         part = _part(g, start, stop)
         lengths = [j - i for i, j in zip(start, stop, strict=True)]
         shape = (*part.shape[:2], flat.shape[2], part.shape[3])
-        memory = _memory(np, shape, x.dtype, memory)
+        memory = _memory(shape, x.dtype, memory)
         columns = np.matmul(flat, part, out=memory)
         rows, *aside = window.kernel
         columns = columns.reshape(groups, lengths[0], rows, W.shape[1], *aside, *lengths[1:], n)
@@ -114,8 +111,7 @@ def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 @partial(_prepared, least=16)  # here the columns are what is summed over
 def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
     """W[o, c, k] = the sum over n, p of x[n, c, p under k] gy[n, o, p]."""
-    np = _library(x)
-    g, columns = _inward(np, gy, groups), _Columns(np, x, window, groups)
+    g, columns = _inward(gy, groups), _Columns(x, window, groups)
     channels = x.shape[1] // groups
     rows = channels * math.prod(window.kernel)
     W = np.zeros((groups, rows, g.shape[1]), np.result_type(x, gy))
@@ -134,8 +130,8 @@ class _Columns:
     matrix for each row of places, which shares memory with that of the next.
     """
 
-    def __init__(self, np: ModuleType, x: Any, window: Window, groups: int) -> None:
-        x = _inward(np, x, groups, window)
+    def __init__(self, x: Any, window: Window, groups: int) -> None:
+        x = _inward(x, groups, window)
         group, channel, row, *spatial, batch = x.strides
         spaced = [s * d for s, d in zip(spatial, window.dilation[1:], strict=True)]
         moved = [s * m for s, m in zip(spatial, window.stride[1:], strict=True)]
@@ -143,14 +139,14 @@ class _Columns:
         shape = (*sides, *window.out[1:], x.shape[-1])
         strides = (group, row, channel, *spaced, *moved, batch)
         self.view = np.lib.stride_tricks.as_strided(x, shape, strides)
-        self.np, self.window, self.rows = np, window, math.prod(sides[2:])
+        self.window, self.rows = window, math.prod(sides[2:])
         self.image = x if window.reach == window.stride == (1,) * len(window.kernel) else None
         self.memory: Any = None
 
     def blocks(self, most: int = COLUMNS) -> Any:
         """Blocks of `most` columns, or as many as are common if that is few."""
         n, itemsize = self.view.shape[-1], self.view.itemsize
-        return self.window.blocks(*_room(self.np, self.rows, n, itemsize, most))
+        return self.window.blocks(*_room(self.rows, n, itemsize, most))
 
     def __call__(self, start: Any, stop: Any) -> Any:
         if self.image is not None:  # a number's columns are the image itself
@@ -159,14 +155,14 @@ class _Columns:
         met = slice(start[0] * step, (stop[0] - 1) * step + kernel[0])
         part = self.view[(slice(None), met, ..., *map(slice, start[1:], stop[1:]), slice(None))]
         shape = (*part.shape[:2], self.rows, math.prod(part.shape[2 + len(kernel) :]))
-        columns = self.memory = _memory(self.np, shape, part.dtype, self.memory)
-        self.np.copyto(columns.reshape(part.shape), part)
+        columns = self.memory = _memory(shape, part.dtype, self.memory)
+        np.copyto(columns.reshape(part.shape), part)
         group, row, *rest = columns.strides
         shape = (shape[0], stop[0] - start[0], kernel[0] * self.rows, shape[3])
-        return self.np.lib.stride_tricks.as_strided(columns, shape, (group, row * step, *rest))
+        return np.lib.stride_tricks.as_strided(columns, shape, (group, row * step, *rest))
 
 
-def _memory(np: ModuleType, shape: tuple[int, ...], dtype: Any, memory: Any) -> Any:
+def _memory(shape: tuple[int, ...], dtype: Any, memory: Any) -> Any:
     """Memory for columns: that of the block before, if it has the same shape."""
     if memory is not None and memory.shape == shape:
         return memory
@@ -175,8 +171,7 @@ def _memory(np: ModuleType, shape: tuple[int, ...], dtype: Any, memory: Any) -> 
 
 def maxima(x: Any, window: Window) -> Any:
     """y[p] = the largest x under the window at p; padding does not count."""
-    np = _library(x)
-    x = _inward(np, x)
+    x = _inward(x)
     y = np.empty((x.shape[0], *window.out, x.shape[-1]), x.dtype)
     whole = not window.pads
     if not whole:
@@ -195,13 +190,12 @@ def maxima(x: Any, window: Window) -> Any:
 
 def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
     """Zeros, but gy added where the maxima y of x lie: at the first of equal ones."""
-    np = _library(gy)
-    g, x, y = _inward(np, gy), _inward(np, x), _inward(np, y)
+    g, x, y = _inward(gy), _inward(x), _inward(y)
     overlap = any(r > s for r, s in zip(window.reach, window.stride, strict=True))
     once = window.kernel == window.stride == window.reach and window.padded == window.size
     tiles = once and not any(n % k for n, k in zip(window.size, window.kernel, strict=True))
     gx = (np.empty if tiles else np.zeros)(x.shape, g.dtype)
-    for hit, here, there in _hits(np, x, y, window):
+    for hit, here, there in _hits(x, y, window):
         if overlap:
             gx[there] += g[here] * hit
         else:
@@ -211,15 +205,14 @@ def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
 
 def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
     """For each place the z that lies where the maximum y of x does: `place` transposed."""
-    np = _library(z)
-    z, x, y = _inward(np, z), _inward(np, x), _inward(np, y)
+    z, x, y = _inward(z), _inward(x), _inward(y)
     chosen = np.zeros(y.shape, z.dtype)
-    for hit, here, there in _hits(np, x, y, window):
+    for hit, here, there in _hits(x, y, window):
         np.copyto(chosen[here], z[there], where=hit)
     return _outward(chosen[None])
 
 
-def _hits(np: ModuleType, x: Any, y: Any, window: Window) -> Any:
+def _hits(x: Any, y: Any, window: Window) -> Any:
     """For each number of the window: where it is the first maximum, and the places it meets."""
     unfound = np.ones(y.shape, bool)
     for offset in window.offsets:
@@ -233,8 +226,7 @@ def _hits(np: ModuleType, x: Any, y: Any, window: Window) -> Any:
 
 def sums(x: Any, window: Window) -> Any:
     """y[p] = the sum of the x under the window at p."""
-    np = _library(x)
-    x = _inward(np, x)
+    x = _inward(x)
     y = np.zeros((x.shape[0], *window.out, x.shape[-1]), x.dtype)
     for offset in window.offsets:
         found = window.inside(offset)
@@ -245,8 +237,7 @@ def sums(x: Any, window: Window) -> Any:
 
 def shares(gy: Any, window: Window) -> Any:
     """x[p under k] += gy[p]: `sums` transposed."""
-    np = _library(gy)
-    g = _inward(np, gy)
+    g = _inward(gy)
     x = np.zeros((g.shape[0], *window.size, g.shape[-1]), g.dtype)
     for offset in window.offsets:
         found = window.inside(offset)
@@ -258,11 +249,7 @@ def shares(gy: Any, window: Window) -> Any:
 # --- the layout inside ------------------------------------------------------------------------
 
 
-def _library(x: Any) -> ModuleType:
-    return import_module("cupy" if compat.is_cupy_array(x) else "numpy")
-
-
-def _inward(np: ModuleType, x: Any, groups: int = 0, window: Window | None = None) -> Any:
+def _inward(x: Any, groups: int = 0, window: Window | None = None) -> Any:
     """(batch, channels, ...) as (channels, ..., batch) without gaps; padded, if there is a window.
 
     With `groups`, the channels are two axes: (groups, channels of one).
@@ -300,9 +287,7 @@ def _part(y: Any, start: Any, stop: Any) -> Any:
     return part.reshape(*part.shape[:3], math.prod(part.shape[3:])).swapaxes(1, 2)
 
 
-def _room(np: ModuleType, rows: int, batch: int, itemsize: int, most: int) -> tuple[int, int]:
-    """How many rows of places a block has, and how many places in each; a GPU takes all at once."""
-    if np.__name__ != "numpy":
-        return 1 << 62, 1 << 62
+def _room(rows: int, batch: int, itemsize: int, most: int) -> tuple[int, int]:
+    """How many rows of places a block has, and how many places in each."""
     places = max((most if most >= 64 else COLUMNS) // max(batch, 1), 1)
     return max(BLOCK // max(rows * places * batch * itemsize, 1), 1), places

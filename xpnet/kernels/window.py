@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
+from math import prod
 from numbers import Integral
 from typing import Any, Self
 
@@ -67,6 +68,16 @@ class Window:
             return self.places
         axes = zip(self.padded, self.reach, self.stride, strict=True)
         return tuple((n - r) // s + 1 for n, r, s in axes)
+
+    @cached_property
+    def positions(self) -> int:
+        """How many places the window takes in all."""
+        return prod(self.out)
+
+    @cached_property
+    def numbers(self) -> int:
+        """How many numbers it has."""
+        return prod(self.kernel)
 
     @property
     def pads(self) -> bool:
@@ -152,6 +163,19 @@ class Window:
         return cls(size, kernel, stride, tuple((p, p) for p in padding), dilation)
 
 
+@lru_cache(maxsize=1024)
+def sliding(
+    size: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    padding: tuple[tuple[int, int], ...],
+    dilation: Sizes,
+    places: Sizes | None = None,
+) -> Window:
+    """The `Window` of these numbers: the same object each time, as a training step asks for it."""
+    return Window(size, kernel, stride, padding, dilation, places)
+
+
 def _split(n: int, most: int) -> list[tuple[int, int]]:
     """0 to n in as few parts as can be, of at most so many, and about equal."""
     parts = -(-n // max(most, 1))
@@ -160,6 +184,8 @@ def _split(n: int, most: int) -> list[tuple[int, int]]:
 
 def lengths(value: Lengths, d: int, least: int = 1) -> tuple[int, ...]:
     """One whole number, or one for each of d axes, as a tuple."""
+    if type(value) is int and value >= least:
+        return (value,) * d
     several: tuple[Any, ...] = tuple(value) if isinstance(value, Iterable) else (value,) * d
     if len(several) != d or not all(isinstance(n, Integral) and int(n) >= least for n in several):
         raise ValueError(

@@ -12,10 +12,10 @@ from xpnet import functions as F
 from xpnet.autodiff import Parameter
 from xpnet.backend import current
 from xpnet.errors import ShapeError
+from xpnet.functions.normalization import RunningStatistics, batch_norm_tracked
 from xpnet.initializers import zeros
 from xpnet.layers.base import Buffer, Layer, unusual
 from xpnet.layers.expected import misfit, require
-from xpnet.namespace import array_namespace, as_array
 
 
 class _BatchNorm(Layer):
@@ -44,29 +44,28 @@ class _BatchNorm(Layer):
         ndim = len(getattr(x, "shape", ()))
         rest = next((p for p in self.places if len(p) + 2 == ndim), self.places[0])
         require(self, x, ("batch", self.num_features, *rest), self._dtype())
-        running = None if self.training else (self.running_mean, self.running_var)
-        mean, var = (b and b.data for b in running or (None, None))
+        mean, var = (b and b.data for b in (self.running_mean, self.running_var))
+        if not self.training and mean is not None:
+            return F.batch_norm(x, mean, var, self.weight, self.bias, self.eps)[0]
         count = math.prod(x.shape) // max(self.num_features, 1)
-        if mean is None and count < 2:
+        if count < 2:
             raise ShapeError(
                 f"{self!r} expected more than one number a channel, to take their variance, got x "
                 f"of shape {tuple(x.shape)}. Use a larger batch, or model.eval()."
             )
-        y, mean, var = F.batch_norm(x, mean, var, self.weight, self.bias, self.eps)
-        if self.training:
-            self._remember(mean, var * (count / max(count - 1, 1)))
-        return y
+        if self.training and mean is not None:
+            return self._tracked(x)
+        return F.batch_norm(x, None, None, self.weight, self.bias, self.eps)[0]
 
-    def _remember(self, mean: Any, var: Any) -> None:
-        """Move the running statistics towards the batch's: where they lie, and unrecorded."""
-        seen, factor = self.num_batches_tracked, self.momentum
-        if seen is None or self.running_mean is None or self.running_var is None:
-            return
-        seen.data = as_array(seen.data + 1)
-        for running, batch in ((self.running_mean, mean), (self.running_var, var)):
-            was, xp = running.data, array_namespace(running.data)
-            share = 1.0 / xp.astype(seen.data, was.dtype) if factor is None else factor
-            running.data = was + (xp.astype(batch, was.dtype) - was) * share
+    def _tracked(self, x: Any) -> Any:
+        """Normalize x, and move the running statistics: where they lie, and unrecorded."""
+        mean: Any = self.running_mean
+        var: Any = self.running_var
+        seen: Any = self.num_batches_tracked
+        running = RunningStatistics(mean.data, var.data, seen.data, self.momentum)
+        y, moved = batch_norm_tracked(x, running, self.weight, self.bias, self.eps)
+        mean.data, var.data, seen.data = moved.mean, moved.var, moved.seen
+        return y
 
     def _dtype(self) -> Any:
         state = self.running_mean if self.weight is None else self.weight

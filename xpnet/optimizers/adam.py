@@ -4,7 +4,7 @@ from typing import Any
 
 from xpnet.backend import Array
 from xpnet.namespace import array_namespace
-from xpnet.optimizers.base import Optimizer, Options, Parameters, State
+from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 
 class Adam(Optimizer):
@@ -46,15 +46,28 @@ class Adam(Optimizer):
         slots = (*self.slots, "largest") if o["amsgrad"] else self.slots
         return {slot: array_namespace(p).zeros_like(p) for slot in slots}
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
-        m, v = moments(g, s, o)
-        if o["amsgrad"]:
+    def coefficients(self, s: State, o: Options) -> Coefficients:
+        (b1, b2), t = o["betas"], s["t"]
+        rate, root = o["lr"] / (1.0 - b1**t), (1.0 - b2**t) ** 0.5
+        return {**of_moments(o), "rate": rate, "root": root, "amsgrad": o["amsgrad"]}
+
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
+        m, v = moments(g, s, c)
+        if c["amsgrad"]:
             s["largest"] = v = array_namespace(v).maximum(s["largest"], v)
         scale = array_namespace(v).sqrt(v)
-        scale /= (1.0 - o["betas"][1] ** s["t"]) ** 0.5
-        scale += o["eps"]
-        p -= (o["lr"] / (1.0 - o["betas"][0] ** s["t"])) * m / scale
+        scale /= c["root"]
+        scale += c["eps"]
+        p -= c["rate"] * m / scale
         return p
+
+    def formula(self, o: Options) -> str:
+        seen = "v"
+        largest = ""
+        if o["amsgrad"]:
+            seen = "largest"
+            largest = "if (v > largest || v != v) largest = v;"  # NaN too
+        return f"{MOMENTS} {largest} p -= rate * m / (sqrt({seen}) / root + eps);"
 
 
 class AdamW(Adam):
@@ -100,6 +113,7 @@ class NAdam(Optimizer):
     """
 
     slots = ("m", "v")
+    counts = ("t", "product")
 
     def __init__(
         self,
@@ -119,18 +133,37 @@ class NAdam(Optimizer):
     def initial(self, p: Array, o: Options) -> State:
         return super().initial(p, o) | {"product": 1.0}
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
-        (b1, b2), t, lr = o["betas"], s["t"], o["lr"]
-        m, v = moments(g, s, o)
-        now, after = (b1 * (1.0 - 0.5 * 0.96 ** (n * o["momentum_decay"])) for n in (t, t + 1))
-        s["product"] = product = s["product"] * now
+    def advance(self, s: State, o: Options) -> None:
+        super().advance(s, o)
+        s["product"] *= self._share(s["t"], o)
+
+    def _share(self, t: int, o: Options) -> float:
+        """c(t): how much of the momentum there is in step t."""
+        share: float = o["betas"][0] * (1.0 - 0.5 * 0.96 ** (t * o["momentum_decay"]))
+        return share
+
+    def coefficients(self, s: State, o: Options) -> Coefficients:
+        lr, product, t = o["lr"], s["product"], s["t"]
+        now, after = self._share(t, o), self._share(t + 1, o)
+        root = (1.0 - o["betas"][1] ** t) ** 0.5
+        rates = {
+            "of_g": lr * (1.0 - now) / (1.0 - product),
+            "of_m": lr * after / (1.0 - product * after),
+        }
+        return {**of_moments(o), **rates, "root": root}
+
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
+        m, v = moments(g, s, c)
         scale = array_namespace(v).sqrt(v)
-        scale /= (1.0 - b2**t) ** 0.5
-        scale += o["eps"]
-        step = (lr * (1.0 - now) / (1.0 - product)) * g
-        step += (lr * after / (1.0 - product * after)) * m
+        scale /= c["root"]
+        scale += c["eps"]
+        step = c["of_g"] * g
+        step += c["of_m"] * m
         p -= step / scale
         return p
+
+    def formula(self, o: Options) -> str:
+        return f"{MOMENTS} p -= (of_g * g + of_m * m) / (sqrt(v) / root + eps);"
 
 
 class RAdam(Optimizer):
@@ -169,26 +202,45 @@ class RAdam(Optimizer):
             decoupled_weight_decay=decoupled_weight_decay,
         )  # fmt: skip
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+    def coefficients(self, s: State, o: Options) -> Coefficients:
         (b1, b2), t = o["betas"], s["t"]
-        m, v = moments(g, s, o)
         lr, left = o["lr"] / (1.0 - b1**t), 1.0 - b2**t
         most = 2.0 / (1.0 - b2) - 1.0
         seen = most - 2.0 * t * b2**t / left
-        if seen <= 5.0:
-            p -= lr * m
-            return p
-        k = (seen - 4.0) * (seen - 2.0) * most / ((most - 4.0) * (most - 2.0) * seen)
-        p -= (lr * (k * left) ** 0.5) * m / (array_namespace(v).sqrt(v) + o["eps"])
+        known = seen > 5.0
+        if known:
+            k = (seen - 4.0) * (seen - 2.0) * most / ((most - 4.0) * (most - 2.0) * seen)
+            lr *= (k * left) ** 0.5
+        return {**of_moments(o), "rate": lr, "known": known}
+
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
+        m, v = moments(g, s, c)
+        if c["known"]:
+            p -= c["rate"] * m / (array_namespace(v).sqrt(v) + c["eps"])
+        else:
+            p -= c["rate"] * m
         return p
 
+    def formula(self, o: Options) -> str:
+        return f"{MOMENTS} p -= known ? rate * m / (sqrt(v) + eps) : rate * m;"
 
-def moments(g: Array, s: State, o: Options) -> tuple[Array, Array]:
+
+MOMENTS = "m *= b1; m += rest1 * g; v *= b2; v += rest2 * (g * g);"  # `moments` in CUDA
+
+
+def of_moments(o: Options) -> dict[str, Any]:
+    """What `moments` and most formulas with it need of the options."""
+    b1, b2 = o["betas"]
+    rest = {"rest1": 1.0 - b1, "rest2": 1.0 - b2}
+    return {"lr": o["lr"], "eps": o["eps"], "b1": b1, "b2": b2, **rest}
+
+
+def moments(g: Array, s: State, c: Coefficients) -> tuple[Array, Array]:
     """m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2: the means of g and of g^2, so far."""
-    (b1, b2), m, v = o["betas"], s["m"], s["v"]
-    m *= b1
-    m += (1.0 - b1) * g
-    v *= b2
-    v += (1.0 - b2) * (g * g)
+    m, v = s["m"], s["v"]
+    m *= c["b1"]
+    m += c["rest1"] * g
+    v *= c["b2"]
+    v += c["rest2"] * (g * g)
     s["m"], s["v"] = m, v
     return m, v

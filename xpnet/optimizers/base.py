@@ -1,21 +1,32 @@
 """Optimizer: what all optimizers have in common; each adds its formula, `update`."""
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from xpnet.autodiff import Parameter, Variable
 from xpnet.backend import Array, array_like
 from xpnet.errors import GradientError, ShapeError, StateError
 from xpnet.functions.wide import like, widened
+from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.tape import clock
 
 Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
 Options = dict[str, Any]
 State = dict[str, Any]
+Coefficients = Mapping[str, Any]
 
 BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # the shares that last; other numbers are >= 0
+
+
+class Member(NamedTuple):
+    """A parameter that is about to move."""
+
+    p: Any
+    g: Array
+    state: State
+    narrow: bool  # whether it is of 16 bits, and moved in 32
 
 
 class Optimizer:
@@ -70,6 +81,13 @@ class Optimizer:
     """
 
     slots: ClassVar[tuple[str, ...]] = ()  # the arrays that update keeps for each parameter
+    counts: ClassVar[tuple[str, ...]] = ("t",)  # the numbers that advance keeps for each parameter
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if own.keys() & {"update", "decayed"} and "formula" not in own:
+            cls.formula = Optimizer.formula  # type: ignore[method-assign] # what it has is another's
 
     def __init__(
         self,
@@ -157,34 +175,75 @@ class Optimizer:
         StateError
             The parameters were moved to another library since this optimizer was made.
         """
-        moved, slot, update = False, self.slots[0] if self.slots else None, self.update
-        for group, members in self._members:
+        ready = [(group, self._ready(members)) for group, members in self._members]
+        if not any(members for _, members in ready):
+            raise GradientError("No parameter has a gradient: call loss.backward() before step().")
+        for group, members in ready:
             o = self.defaults | group
             o["lr"] = float(o["lr"] * self.factor)
-            decay = o["weight_decay"]
-            for p, s, narrow in members:
-                g = p.grad
-                if g is None:
-                    continue
-                if isinstance(g, Variable):
-                    g = g.data
-                x = own = p.data
-                if slot is not None and type(s[slot]) is not type(x):
-                    raise StateError(f"{self!r}: make the optimizer after model.to(...).")
-                if g.shape != x.shape:
-                    shapes = f"{tuple(x.shape)}, got {tuple(g.shape)}"
-                    raise ShapeError(f"{self!r}: expected a gradient of shape {shapes}.")
-                s["t"] += 1
-                if narrow:
-                    x, g = widened("step", x), widened("step", g)
-                if decay:
-                    x, g = self.decayed(x, g, o)
-                x = update(x, g, s, o)
-                p.data = like(x, own) if narrow else x
-                p.changed = next(clock)  # a graph that has kept it as it was is out of date
-                moved = True
-        if not moved:
-            raise GradientError("No parameter has a gradient: call loss.backward() before step().")
+            for together, c in self._by_coefficients(members, o):
+                for p, g, s, narrow in self._left_by_kernel(together, c, o):
+                    x = own = p.data
+                    if narrow:
+                        x, g = widened("step", x), widened("step", g)
+                    if o["weight_decay"]:
+                        x, g = self.decayed(x, g, o)
+                    x = self.update(x, g, s, c)
+                    p.data = like(x, own) if narrow else x
+                    p.changed = next(clock)  # a graph that has kept it as it was is out of date
+
+    def _ready(self, members: Iterable[tuple[Any, State, bool]]) -> list[Member]:
+        """Those that have a gradient, which fits; or an error, before any has moved."""
+        ready = []
+        slot = self.slots[0] if self.slots else None
+        for p, s, narrow in members:
+            g = p.grad
+            if g is None:
+                continue
+            if isinstance(g, Variable):
+                g = g.data
+            x = p.data
+            if slot is not None and type(s[slot]) is not type(x):
+                raise StateError(f"{self!r}: make the optimizer after model.to(...).")
+            if g.shape != x.shape:
+                shapes = f"{tuple(x.shape)}, got {tuple(g.shape)}"
+                raise ShapeError(f"{self!r}: expected a gradient of shape {shapes}.")
+            ready.append(Member(p, g, s, narrow))
+        return ready
+
+    def _by_coefficients(
+        self, members: Iterable[Member], o: Options
+    ) -> list[tuple[list[Member], Coefficients]]:
+        """Members that take the same step, usually all, and its numbers, which are theirs now."""
+        found: dict[Any, list[Member]] = {}
+        alone = len(self.counts) == 1
+        for member in members:
+            s = member.state
+            self.advance(s, o)
+            count = s["t"] if alone else tuple([s[name] for name in self.counts])
+            found.setdefault(count, []).append(member)
+        return [(some, self.coefficients(some[0].state, o)) for some in found.values()]
+
+    def _left_by_kernel(
+        self, members: list[Member], c: Coefficients, o: Options
+    ) -> Iterable[Member]:
+        """Move what there is a kernel for, all at once; the members that are left to `update`."""
+        fast = kernel("update", members[0].p.data)
+        formula = self.formula(o) if fast else None
+        if fast is None or formula is None:
+            return members
+        if o["weight_decay"]:
+            decoupled = o["decoupled_weight_decay"]
+            formula = f"{'p *= kept;' if decoupled else 'g += pull * p;'} {formula}"
+            kept = 1.0 - o["lr"] * o["weight_decay"]
+            c = {**c, **({"kept": kept} if decoupled else {"pull": o["weight_decay"]})}
+        slots = tuple([name for name in members[0].state if name not in self.counts])
+        moves = [(p.data, g, [s[name] for name in slots]) for p, g, s, _ in members]
+        left = set(fast(formula, c, slots, moves))
+        for i, member in enumerate(members):
+            if i not in left:
+                member.p.changed = next(clock)
+        return [members[i] for i in left]
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters; call it before each `backward`.
@@ -197,13 +256,33 @@ class Optimizer:
 
     # --- what a formula is made of ----------------------------------------------------------
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         """The new value of `p`; it may be `p` itself, changed. `g` is not to be changed.
 
-        `s` holds the parameter's arrays by name, and "t", the number of its step from 1; `o` the
-        options of its group, with `lr` as the schedule has it.
+        `s` holds the parameter's arrays by name, and "t", the number of its step from 1; `c` what
+        `coefficients` made of that number and the options.
         """
         raise NotImplementedError
+
+    def coefficients(self, s: State, o: Options) -> Coefficients:
+        """The numbers of a step, by name: of the counts in `s`, and of the group's options.
+
+        In `o`, `lr` is as the schedule has it. By default they are the options themselves.
+        """
+        return o
+
+    def formula(self, o: Options) -> str | None:
+        """`update` in CUDA, for one number; None where it is not of each number by itself.
+
+        It changes p, of which weight decay is done, and the slots, by g and the coefficients, all
+        by their names. The options say which of its variants. It gives the same bits as `update`:
+        the same operations in the same order.
+        """
+        return None
+
+    def advance(self, s: State, o: Options) -> None:
+        """Count a step of a parameter, before its coefficients are asked for."""
+        s["t"] += 1
 
     def initial(self, p: Array, o: Options) -> State:
         """What `update` keeps for a parameter, before its first step: zeros in each of `slots`."""

@@ -85,7 +85,8 @@ def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float
     limit = float(clip_value)
     for p in _with_gradient(parameters):
         g = data_of(p.grad)
-        p.grad = array_namespace(g).clip(g, -limit, limit)
+        xp = array_namespace(g)
+        p.grad = xp.minimum(xp.maximum(g, -limit), limit)
 
 
 def _with_gradient(parameters: Iterable[Variable] | Variable) -> list[Variable]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from xpnet.backend import Array
-from xpnet.optimizers.base import Optimizer, Options, Parameters, State
+from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 
 class SGD(Optimizer):
@@ -24,9 +24,15 @@ class SGD(Optimizer):
             parameters, lr, weight_decay=weight_decay, decoupled_weight_decay=decoupled_weight_decay
         )
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
-        p -= o["lr"] * g
+    def coefficients(self, s: State, o: Options) -> Coefficients:
+        return {"lr": o["lr"]}
+
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
+        p -= c["lr"] * g
         return p
+
+    def formula(self, o: Options) -> str:
+        return "p -= lr * g;"
 
 
 class Momentum(Optimizer):
@@ -60,13 +66,24 @@ class Momentum(Optimizer):
             decoupled_weight_decay=decoupled_weight_decay,
         )  # fmt: skip
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+    def coefficients(self, s: State, o: Options) -> Coefficients:
+        share = 1.0 - o["dampening"] if s["t"] > 1 else 1.0
+        return {"lr": o["lr"], "momentum": o["momentum"], "share": share}
+
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         v = s["v"]
-        v *= o["momentum"]
-        v += (1.0 - o["dampening"]) * g if o["dampening"] and s["t"] > 1 else g
-        p -= o["lr"] * v
+        v *= c["momentum"]
+        v += g if c["share"] == 1.0 else c["share"] * g
+        p -= c["lr"] * v
         s["v"] = v
         return p
+
+    def formula(self, o: Options) -> str:
+        return """
+            v *= momentum;
+            v += share * g;
+            p -= lr * v;
+        """
 
 
 class Nesterov(Momentum):
@@ -95,10 +112,17 @@ class Nesterov(Momentum):
         options: Any = {"decoupled_weight_decay": decoupled_weight_decay}
         super().__init__(parameters, lr, momentum, 0.0, weight_decay, **options)
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         v = s["v"]
-        v *= o["momentum"]
+        v *= c["momentum"]
         v += g
-        p -= o["lr"] * (g + o["momentum"] * v)
+        p -= c["lr"] * (g + c["momentum"] * v)
         s["v"] = v
         return p
+
+    def formula(self, o: Options) -> str:
+        return """
+            v *= momentum;
+            v += g;
+            p -= lr * (g + momentum * v);
+        """

@@ -2,8 +2,8 @@
 
 from xpnet.backend import Array
 from xpnet.namespace import array_namespace
-from xpnet.optimizers.adam import moments
-from xpnet.optimizers.base import Optimizer, Options, Parameters, State
+from xpnet.optimizers.adam import moments, of_moments
+from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 
 class LAMB(Optimizer):
@@ -42,14 +42,19 @@ class LAMB(Optimizer):
     def decayed(self, p: Array, g: Array, o: Options) -> tuple[Array, Array]:
         return p, g  # the decay is part of the direction
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
-        xp, (b1, b2), t = array_namespace(p), o["betas"], s["t"]
-        m, v = moments(g, s, o)
-        d = m / (1.0 - b1**t) / (xp.sqrt(v / (1.0 - b2**t)) + o["eps"])
-        if o["weight_decay"]:
-            d += o["weight_decay"] * p
+    def coefficients(self, s: State, o: Options) -> Coefficients:
+        (b1, b2), t = o["betas"], s["t"]
+        left = {"left1": 1.0 - b1**t, "left2": 1.0 - b2**t}
+        return {**of_moments(o), **left, "decay": o["weight_decay"]}
+
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
+        xp = array_namespace(p)
+        m, v = moments(g, s, c)
+        d = m / c["left1"] / (xp.sqrt(v / c["left2"]) + c["eps"])
+        if c["decay"]:
+            d += c["decay"] * p
         size, length = xp.sqrt(xp.sum(p * p)), xp.sqrt(xp.sum(d * d))
         none = (size == 0.0) | (length == 0.0)
         trust = xp.where(none, 1.0, size / xp.where(none, 1.0, length))
-        p -= o["lr"] * (trust * d)
+        p -= c["lr"] * (trust * d)
         return p

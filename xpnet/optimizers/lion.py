@@ -2,7 +2,7 @@
 
 from xpnet.backend import Array
 from xpnet.namespace import array_namespace
-from xpnet.optimizers.base import Optimizer, Options, Parameters, State
+from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 
 class Lion(Optimizer):
@@ -32,10 +32,22 @@ class Lion(Optimizer):
             parameters, lr, betas=betas, weight_decay=weight_decay, decoupled_weight_decay=True
         )
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
-        (b1, b2), m = o["betas"], s["m"]
-        p -= o["lr"] * array_namespace(p).sign(b1 * m + (1.0 - b1) * g)
-        m *= b2
-        m += (1.0 - b2) * g
+    def coefficients(self, s: State, o: Options) -> Coefficients:
+        b1, b2 = o["betas"]
+        return {"lr": o["lr"], "b1": b1, "rest1": 1.0 - b1, "b2": b2, "rest2": 1.0 - b2}
+
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
+        m = s["m"]
+        p -= c["lr"] * array_namespace(p).sign(c["b1"] * m + c["rest1"] * g)
+        m *= c["b2"]
+        m += c["rest2"] * g
         s["m"] = m
         return p
+
+    def formula(self, o: Options) -> str:
+        return """
+            const A d = b1 * m + rest1 * g;
+            p -= lr * (d > 0 ? A(1) : d < 0 ? A(-1) : d);
+            m *= b2;
+            m += rest2 * g;
+        """

@@ -2,7 +2,7 @@
 
 from xpnet.backend import Array
 from xpnet.namespace import array_namespace
-from xpnet.optimizers.base import Optimizer, Options, Parameters, State
+from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 
 class AdaGrad(Optimizer):
@@ -39,12 +39,22 @@ class AdaGrad(Optimizer):
     def initial(self, p: Array, o: Options) -> State:
         return {"s": array_namespace(p).full_like(p, o["initial_accumulator_value"])}
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
-        squares, lr = s["s"], o["lr"] / (1.0 + (s["t"] - 1) * o["lr_decay"])
+    def coefficients(self, s: State, o: Options) -> Coefficients:
+        rate = o["lr"] / (1.0 + (s["t"] - 1) * o["lr_decay"])
+        return {"rate": rate, "eps": o["eps"]}
+
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
+        squares = s["s"]
         squares += g * g
-        p -= lr * g / (array_namespace(squares).sqrt(squares) + o["eps"])
+        p -= c["rate"] * g / (array_namespace(squares).sqrt(squares) + c["eps"])
         s["s"] = squares
         return p
+
+    def formula(self, o: Options) -> str:
+        return """
+            s += g * g;
+            p -= rate * g / (sqrt(s) + eps);
+        """
 
 
 class RMSProp(Optimizer):
@@ -87,25 +97,50 @@ class RMSProp(Optimizer):
         slots = ("s", *(["m"] if o["centered"] else []), *(["v"] if o["momentum"] else []))
         return {slot: array_namespace(p).zeros_like(p) for slot in slots}
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
-        xp, alpha, square = array_namespace(p), o["alpha"], s["s"]
+    def coefficients(self, s: State, o: Options) -> Coefficients:
+        same = {name: o[name] for name in ("lr", "alpha", "eps", "momentum", "centered")}
+        return {**same, "rest": 1.0 - o["alpha"]}
+
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
+        xp, alpha, rest, square = array_namespace(p), c["alpha"], c["rest"], s["s"]
         square *= alpha
-        square += (1.0 - alpha) * (g * g)
+        square += rest * (g * g)
         s["s"] = variance = square
-        if o["centered"]:
+        if c["centered"]:
             mean = s["m"]
             mean *= alpha
-            mean += (1.0 - alpha) * g
+            mean += rest * g
             s["m"], variance = mean, xp.maximum(square - mean * mean, 0.0)
-        if not o["momentum"]:
-            p -= o["lr"] * g / (xp.sqrt(variance) + o["eps"])
+        if not c["momentum"]:
+            p -= c["lr"] * g / (xp.sqrt(variance) + c["eps"])
             return p
         v = s["v"]
-        v *= o["momentum"]
-        v += g / (xp.sqrt(variance) + o["eps"])
-        p -= o["lr"] * v
+        v *= c["momentum"]
+        v += g / (xp.sqrt(variance) + c["eps"])
+        p -= c["lr"] * v
         s["v"] = v
         return p
+
+    def formula(self, o: Options) -> str:
+        variance = """
+            s *= alpha;
+            s += rest * (g * g);
+            A variance = s;
+        """
+        if o["centered"]:
+            variance += """
+            m *= alpha;
+            m += rest * g;
+            variance = s - m * m;
+            if (variance < 0) variance = 0;
+            """
+        if not o["momentum"]:
+            return f"{variance} p -= lr * g / (sqrt(variance) + eps);"
+        return f"""{variance}
+            v *= momentum;
+            v += g / (sqrt(variance) + eps);
+            p -= lr * v;
+        """
 
 
 class Adadelta(Optimizer):
@@ -138,13 +173,27 @@ class Adadelta(Optimizer):
             decoupled_weight_decay=decoupled_weight_decay,
         )  # fmt: skip
 
-    def update(self, p: Array, g: Array, s: State, o: Options) -> Array:
-        sqrt, rho, eps, square, u = array_namespace(p).sqrt, o["rho"], o["eps"], s["s"], s["u"]
+    def coefficients(self, s: State, o: Options) -> Coefficients:
+        return {"lr": o["lr"], "rho": o["rho"], "rest": 1.0 - o["rho"], "eps": o["eps"]}
+
+    def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
+        sqrt, rho, rest, eps = array_namespace(p).sqrt, c["rho"], c["rest"], c["eps"]
+        square, u = s["s"], s["u"]
         square *= rho
-        square += (1.0 - rho) * (g * g)
+        square += rest * (g * g)
         d = sqrt(u + eps) / sqrt(square + eps) * g
         u *= rho
-        u += (1.0 - rho) * (d * d)
-        p -= o["lr"] * d
+        u += rest * (d * d)
+        p -= c["lr"] * d
         s["s"], s["u"] = square, u
         return p
+
+    def formula(self, o: Options) -> str:
+        return """
+            s *= rho;
+            s += rest * (g * g);
+            const A d = sqrt(u + eps) / sqrt(s + eps) * g;
+            u *= rho;
+            u += rest * (d * d);
+            p -= lr * d;
+        """

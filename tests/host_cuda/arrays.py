@@ -1,0 +1,44 @@
+"""What the tests of the emulated libraries share: arrays, and how close results must be."""
+
+import numpy as np
+import numpy.typing as npt
+
+TYPES = ("f", "d", "F", "D")  # NumPy's letters of the types that cuBLAS and cuSOLVER know
+
+
+def numbers(shape: tuple[int, ...], dtype: str, seed: int = 0) -> npt.NDArray[np.generic]:
+    """Normal numbers, complex where the type is."""
+    rng = np.random.default_rng(seed)
+    real = rng.normal(size=shape)
+    return np.asarray(real + 1j * rng.normal(size=shape) if dtype in "FD" else real, dtype)
+
+
+def integers(shape: tuple[int, ...], dtype: str, seed: int = 0) -> npt.NDArray[np.generic]:
+    """Small integers, whose products are exact in every floating-point type."""
+    return np.random.default_rng(seed).integers(-3, 4, size=shape).astype(dtype)
+
+
+def hermitian(shape: tuple[int, ...], dtype: str, seed: int = 0) -> npt.NDArray[np.generic]:
+    """Hermitian matrices that are positive definite; all of a shape (..., n, n)."""
+    a = numbers(shape, dtype, seed)
+    return a @ adjoint(a) + np.eye(shape[-1], dtype=dtype)
+
+
+def adjoint(a: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """The conjugate transposes of matrices."""
+    return a.conj().swapaxes(-2, -1)
+
+
+def assert_close(actual: object, expected: object, *, scale: float = 1.0) -> None:
+    """Compare an array of CuPy's with one of NumPy's, in shape, type and value.
+
+    The error that is allowed grows with ``scale``: a bound of the result's size and of the number of
+    roundings.
+    """
+    get = getattr(actual, "get", None)
+    result = np.asarray(get() if get else actual)
+    wanted = np.asarray(expected)
+    assert result.shape == wanted.shape
+    assert result.dtype == wanted.dtype
+    allowed = 64 * scale * np.finfo(wanted.dtype).eps
+    np.testing.assert_allclose(result, wanted, rtol=allowed, atol=allowed)

@@ -1,0 +1,51 @@
+"""CuPy on the emulated device, for the tests of the emulation; skipped where there is none."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.host_cuda.device import emulated
+
+ROOT = Path(__file__).parents[2]
+
+# Scripts that build the device, and a module for CuPy's folder: not for pytest's doctests to import.
+collect_ignore = ["build.py", "cupy_wheel.py", "sdist.py", "steps.py", "stubs.py", "thrust.py"]
+
+
+@pytest.fixture
+def cupy():
+    """CuPy, if the CUDA of this process is the emulation."""
+    if not emulated():
+        pytest.skip("CUDA is not emulated in this process: see tests/host_cuda/README.md")
+    return importlib.import_module("cupy")
+
+
+@pytest.fixture
+def child(cupy):
+    """A function that runs Python code in a process of its own, with variables of its own.
+
+    It returns what the process printed; where it fails, so does the test, with its errors.
+    """
+
+    def run(code, **variables):
+        inherited = {k: v for k, v in os.environ.items() if k not in SETTINGS}
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            env={**inherited, "PYTHONPATH": path, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+SETTINGS = {"HOST_CUDA_DEVICES", "HOST_CUDA_MEMORY", "HOST_CUDA_PEERS", "HOST_CUDA_SHUFFLE"}

@@ -1,0 +1,179 @@
+"""The kernels for CuPy's normalization give what the code in the standard gives."""
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import Variable, functions as F, to_numpy
+from xpnet.backend import resolve
+from xpnet.functions.normalization import Normalize, RunningStatistics, batch_norm_tracked
+from xpnet.kernels import normalization
+from xpnet.kernels.lookup import kernel
+from xpnet.testing import assert_close
+
+CASES = {  # the shape of x, the axes, and the shape of the weights
+    "batch": ((6, 3), (0,), (1, 3)),
+    "batch and places": ((4, 3, 5, 2), (0, 2, 3), (1, 3, 1, 1)),
+    "one image": ((1, 3, 70, 80), (0, 2, 3), (1, 3, 1, 1)),
+    "many": ((3000, 2), (0,), (1, 2)),
+    "layer": ((4, 5, 7), (2,), (1, 1, 7)),
+    "layer of two axes": ((4, 5, 7), (1, 2), (1, 5, 7)),
+    "layer of one number": ((4, 1), (1,), (1, 1)),
+    "all": ((4, 5), (0, 1), (4, 5)),
+    "groups": ((4, 3, 2, 5), (2, 3), (1, 3, 2, 1)),
+    "groups of one channel": ((4, 3, 1, 5), (2, 3), (1, 3, 1, 1)),
+    "weights for a part": ((4, 5, 7), (1, 2), (1, 5, 1)),
+}
+TOLERANCES = {"float32": {"rtol": 2e-5, "atol": 2e-5}, "float64": {"rtol": 1e-11, "atol": 1e-11}}
+
+
+def on(backend, arrays, dtype):
+    return [None if a is None else Variable(backend.asarray(a.astype(dtype))) for a in arrays]
+
+
+def outputs(backend, case, dtype, with_w=True, with_b=True, wrap=lambda x: x):
+    """y, the statistics, and the gradients of all that there is, computed on one backend."""
+    shape, axes, weights = CASES[case]
+    rng = np.random.default_rng(0)
+    x, gy = 3.0 + 2.0 * rng.normal(size=shape), rng.normal(size=shape)
+    w, b = rng.normal(size=weights), rng.normal(size=weights)
+    x, w, b = on(backend, (x, w if with_w else None, b if with_b else None), dtype)
+    node = Normalize(axes, 1e-5)
+    y = node(Variable(wrap(x.data)), w, b)
+    x = y.creator.parents[0]
+    leaves = [v for v in (x, w, b) if v is not None]
+    gys = xpnet.gradients(y, leaves, wrap(backend.asarray(gy.astype(dtype))))
+    return [to_numpy(a) for a in (y, node.mean, node.var, node.r, *gys)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_the_portable_code(cupy_backend, case, dtype):
+    expected = outputs(resolve("numpy"), case, "float64")
+    actual = outputs(cupy_backend, case, dtype)
+    for a, e in zip(actual, expected, strict=True):
+        assert (a.shape, a.dtype) == (e.shape, dtype)
+        assert_close(a, e, **TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize(("with_w", "with_b"), [(True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("case", ["batch and places", "layer", "groups"])
+def test_without_weights(cupy_backend, case, with_w, with_b):
+    expected = outputs(resolve("numpy"), case, "float64", with_w, with_b)
+    actual = outputs(cupy_backend, case, "float64", with_w, with_b)
+    for a, e in zip(actual, expected, strict=True):
+        assert_close(a, e, **TOLERANCES["float64"])
+
+
+@pytest.mark.parametrize("case", ["batch and places", "layer"])
+def test_views(cupy_backend, case):
+    """What is not C-contiguous: x, and the gradient that comes back."""
+    expected = outputs(cupy_backend, case, "float64")
+    actual = outputs(cupy_backend, case, "float64", wrap=lambda x: x.T.copy().T)
+    for a, e in zip(actual, expected, strict=True):
+        assert a.tolist() == e.tolist()
+
+
+@pytest.mark.parametrize("case", ["batch and places", "layer"])
+def test_indices_of_64_bits(cupy_backend, monkeypatch, case):
+    """What arrays of 2**30 numbers and more need, on arrays that fit."""
+    expected = outputs(cupy_backend, case, "float64")
+    monkeypatch.setattr(normalization, "SHORT", 0)
+    actual = outputs(cupy_backend, case, "float64")
+    for a, e in zip(actual, expected, strict=True):
+        assert a.tolist() == e.tolist()
+
+
+def test_a_mean_far_from_zero(cupy_backend):
+    """The variance is of what is left when the mean is taken away: float32 keeps its digits."""
+    import cupy
+
+    x = cupy.asarray(1e4 + np.random.default_rng(0).normal(size=(1000, 2)), "float32")
+    node = Normalize((0,), 0.0)
+    node(x, None, None)
+    exact = to_numpy(x).astype("float64")
+    assert_close(to_numpy(node.var)[0], exact.var(0), rtol=1e-4)
+    assert_close(to_numpy(node.mean)[0], exact.mean(0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_running_statistics(cupy_backend, dtype, momentum):
+    """They move as the portable code moves them, from wherever they are."""
+    rng = np.random.default_rng(0)
+    x, mean, var = rng.normal(size=(5, 3, 2)), rng.normal(size=3), rng.random(3)
+    seen, moved = np.asarray(4), {}
+    for backend in resolve("numpy"), cupy_backend:
+        arrays = [backend.asarray(a.astype(dtype)) for a in (x, mean, var)]
+        running = RunningStatistics(*arrays[1:], backend.asarray(seen), momentum)
+        _, after = batch_norm_tracked(arrays[0], running)
+        assert [str(a.dtype) for a in after[:3]] == [dtype, dtype, "int64"]
+        assert to_numpy(running.seen) == 4  # what was is left as it was
+        moved[backend.name] = [to_numpy(a) for a in after[:3]]
+    expected, actual = moved.values()
+    assert actual[2] == expected[2] == 5
+    for a, e in zip(actual, expected, strict=True):
+        assert_close(a, e, **TOLERANCES[dtype])
+
+
+def test_running_statistics_of_other_dtypes(cupy_backend):
+    """Those of a model in float16, counted in int32, stay what they are."""
+    import cupy
+
+    x = cupy.asarray(np.random.default_rng(0).normal(size=(500, 3)), "float16")
+    state = cupy.zeros(3, "float16"), cupy.ones(3, "float16"), cupy.asarray(0, "int32")
+    y, after = batch_norm_tracked(x, RunningStatistics(*state, 0.5))
+    assert [str(a.dtype) for a in (y, *after[:3])] == ["float16", "float16", "float16", "int32"]
+    exact = to_numpy(x).astype("float64")
+    assert_close(to_numpy(after.mean), 0.5 * exact.mean(0), rtol=1e-2, atol=1e-4)
+    assert_close(to_numpy(after.var), 0.5 + 0.5 * exact.var(0, ddof=1), rtol=1e-3)
+    assert int(after.seen) == 1
+
+
+def test_what_it_does_not_take(cupy_backend):
+    """For these there is the portable code."""
+    import cupy
+
+    x = cupy.ones((4, 3, 2))
+    assert kernel("normalize", x, cupy.ones((1, 3, 1)), None) is not None
+    for given in (
+        (x.astype("float16"), None, None),
+        (x.astype("float32"), cupy.ones((1, 3, 1)), None),  # the result would be float64
+        (x, cupy.ones((1, 3, 1)), cupy.ones((1, 1, 2))),
+        (x, cupy.ones((4, 1, 2)), None),  # its axes are no neighbours
+        (x[:0], None, None),
+        (Variable(x), None, None),
+    ):
+        assert kernel("normalize", *given) is None
+
+
+@pytest.mark.parametrize("weights", [(4, 1, 2), (1, 1, 1)])
+def test_weights_of_other_shapes(cupy_backend, weights):
+    """Whichever code runs, the result is the same."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(4, 3, 2)), rng.normal(size=weights)
+    expected = Normalize((1, 2), 1e-5)(x, w, None)
+    actual = Normalize((1, 2), 1e-5)(cupy_backend.asarray(x), cupy_backend.asarray(w), None)
+    assert_close(to_numpy(actual), expected, rtol=1e-12)
+
+
+def test_no_numbers(cupy_backend):
+    """A batch of no samples has no statistics to take."""
+    y = F.layer_norm(cupy_backend.xp.zeros((0, 4)), 4)
+    assert y.shape == (0, 4)
+
+
+def test_where_the_arrays_lie(cupy_backend):
+    """On another device than the current one the portable code runs; the result is the same."""
+    import cupy
+
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("one device here; HOST_CUDA_DEVICES=2 emulates two")
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    with cupy.cuda.Device(1):
+        there = cupy.asarray(x)
+        assert kernel("normalize", there, None, None) is not None
+        y = F.batch_norm(there)[0]
+        assert y.device.id == 1
+        assert_close(to_numpy(y), F.batch_norm(x)[0], rtol=1e-12)
+    assert kernel("normalize", there, None, None) is None

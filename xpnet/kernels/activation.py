@@ -1,0 +1,99 @@
+"""Activations for CuPy: one launch each way.
+
+A gradient that is cut off is 0 even where what came back is infinite or NaN. Numbers of 16 bits are
+computed in 32 bits, and rounded once.
+"""
+
+from xpnet.kernels.cuda import Elementwise, floating
+from xpnet.kernels.lookup import Kernel
+
+SIGMOID = "exp(fmin(z, A(0))) / (1 + exp(-fabs(z)))"  # without overflow for any z
+
+NORMAL_CDF = "erfc(z * A(-0.7071067811865476)) / 2"  # precise in the far negative tail too
+TANH_GELU = """
+    const A cube = A(0.044715), slope = A(0.7978845608028654);
+    const A c = z == z ? fmin(fmax(z, A(-20)), A(20)) : z;  // so that the cube does not overflow
+    const A t = tanh(slope * (c * (1 + cube * (c * c))));
+"""
+
+CODES = {  # by name: what goes in, and how y is made of it
+    "relu": (
+        "T x",
+        "y = x <= T(0) ? T(0) : x;",  # NaN is NaN
+    ),
+    "relu_gradient": (
+        "T gy, T out",
+        "y = out > T(0) ? gy : T(0);",
+    ),
+    "sigmoid": (
+        "T x",
+        f"const A z = x; y = {SIGMOID};",
+    ),
+    "sigmoid_gradient": (
+        "T gy, T out",
+        "const A s = out; y = A(gy) * (s * (1 - s));",
+    ),
+    "tanh_gradient": (
+        "T gy, T out",
+        "const A s = out; y = A(gy) * (1 - s * s);",
+    ),
+    "leaky_relu": (
+        "T x, float64 slope",
+        "const A z = x; y = z > 0 ? z : A(slope) * z;",
+    ),
+    "leaky_relu_gradient": (
+        "T gy, T x, float64 slope",
+        "const A g = gy; y = x > T(0) ? g : A(slope) * g;",
+    ),
+    "elu": (
+        "T x, float64 alpha",
+        "const A z = x; y = z > 0 ? z : A(alpha) * expm1(z);",
+    ),
+    "elu_gradient": (
+        "T gy, T x, float64 alpha",
+        "const A z = x; y = A(gy) * (z > 0 ? A(1) : A(alpha) * exp(z));",
+    ),
+    "softplus": (
+        "T x, float64 beta, float64 threshold",
+        """
+        const A z = A(beta) * A(x);
+        y = z > A(threshold) ? A(x) : (fmax(z, A(0)) + log1p(exp(-fabs(z)))) / A(beta);
+        """,
+    ),
+    "softplus_gradient": (
+        "T gy, T x, float64 beta, float64 threshold",
+        f"const A z = A(beta) * A(x); y = A(gy) * (z > A(threshold) ? A(1) : {SIGMOID});",
+    ),
+    "silu": (
+        "T x",
+        f"const A z = x; y = z * ({SIGMOID});",
+    ),
+    "silu_gradient": (
+        "T gy, T x",
+        f"const A z = x, s = {SIGMOID}; y = A(gy) * (s * (1 + z * (1 - s)));",
+    ),
+    "gelu": (
+        "T x",
+        f"const A z = x; y = z * ({NORMAL_CDF});",
+    ),
+    "gelu_gradient": (
+        "T gy, T x",
+        f"""
+        const A z = x, near = fmin(fmax(z, A(-40)), A(40));  // there x phi(x) is 0
+        y = A(gy) * ({NORMAL_CDF} + near * exp(near * near / -2) * A(0.3989422804014327));
+        """,
+    ),
+    "tanh_gelu": (
+        "T x",
+        f"const A z = x; {TANH_GELU} y = z * ((1 + t) / 2);",
+    ),
+    "tanh_gelu_gradient": (
+        "T gy, T x",
+        f"""
+        const A z = x; {TANH_GELU}
+        y = A(gy) * ((1 + t) / 2 + c / 2 * ((1 - t * t) * (slope * (1 + 3 * cube * (c * c)))));
+        """,
+    ),
+}
+
+KERNELS = {name: Kernel(Elementwise(name, *code), floating) for name, code in CODES.items()}

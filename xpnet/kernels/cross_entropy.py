@@ -1,0 +1,91 @@
+"""Softmax cross entropy for CuPy: one launch forward, and one for the gradient.
+
+What the one keeps for the other is the maximum of each row, the sum of its exponentials and, where
+the target is weights, their sum: three numbers a row, not a softmax as large as the scores.
+"""
+
+from typing import Any
+
+from xpnet.kernels.cuda import Raw, floating, together
+from xpnet.kernels.cuda_source import cupy
+from xpnet.kernels.lookup import Kernel
+
+ALONE = 1 << 16  # so many scores are one block's: the sums of several would take another launch
+BLOCKS = 1024
+THREADS = 1024  # of one block alone
+CROWD = 256  # of one among several
+NARROW = 32  # up to so many classes a row is a thread's; else it is a warp's
+LANES = 32  # threads of a warp
+
+INTEGERS = {
+    "b": "signed char", "h": "short", "i": "int", "l": "long long", "q": "long long",
+    "B": "unsigned char", "H": "unsigned short", "I": "unsigned int",
+    "L": "unsigned long long", "Q": "unsigned long long",
+}  # fmt: skip
+
+WEIGHTS = "typedef T Target;", "#define WEIGHTS 1"
+
+
+def _for_targets(name: str) -> dict[str, Raw]:
+    """A kernel for each dtype of class numbers, by its letter, and one for weights: ""."""
+    numbers = {
+        letter: Raw("cross_entropy.cu", name, f"typedef {target} Target;", "#define WEIGHTS 0")
+        for letter, target in INTEGERS.items()
+    }
+    return {"": Raw("cross_entropy.cu", name, *WEIGHTS), **numbers}
+
+
+_forward = _for_targets("xpnet_cross_entropy")
+_gradient = _for_targets("xpnet_cross_entropy_gradient")
+_mean = Raw("cross_entropy.cu", "xpnet_cross_entropy_mean", *WEIGHTS)
+
+
+def takes(x: Any, t: Any) -> bool:
+    """Scores in 32 or 64 bits, and a target of class numbers or of weights of the same dtype."""
+    if type(t) is not type(x) or x.dtype.char == "e" or not floating(x) or not together(x, t):
+        return False
+    fits: bool = x.dtype == t.dtype if t.ndim == x.ndim else t.dtype.char in INTEGERS
+    return fits and x.shape[-1] > 0
+
+
+def cross_entropy(x: Any, t: Any) -> tuple[Any, Any]:
+    """The mean loss of all rows, and what `cross_entropy_gradient` needs of them."""
+    new, dtype, classes = cupy().ndarray, x.dtype, x.shape[-1]
+    weights = t.ndim == x.ndim
+    rows = x.size // classes
+    lanes = 1 if classes <= NARROW else LANES
+    threads = min(-(-max(rows, 1) * lanes // LANES) * LANES, THREADS)
+    blocks = 1
+    if x.size > ALONE:
+        threads = min(threads, CROWD)
+        blocks = min(-(-rows * lanes // threads), BLOCKS)
+    loss, kept = new((), dtype), new((3 if weights else 2, rows), dtype)
+    sums = new((blocks, 2), dtype) if blocks > 1 else None
+    run = _forward["" if weights else t.dtype.char].of(dtype)
+    contiguous = cupy().ascontiguousarray
+    arguments = contiguous(x), contiguous(t), kept, loss, sums, rows, classes, lanes
+    run((blocks,), (threads,), arguments)
+    if sums is not None:
+        _mean.of(dtype)((1,), (THREADS,), (sums, loss, blocks, rows))
+    return loss, kept
+
+
+def cross_entropy_gradient(gy: Any, x: Any, t: Any, kept: Any) -> Any:
+    """The gradient by x, times gy: an array of one number, or Python's."""
+    gx = cupy().ndarray(x.shape, x.dtype)
+    if not gx.size:
+        return gx
+    run = _gradient["" if t.ndim == x.ndim else t.dtype.char].of(x.dtype)
+    number = isinstance(gy, float)
+    factor = (None, gy) if number else (gy, 0.0)
+    contiguous = cupy().ascontiguousarray
+    classes = x.shape[-1]
+    arguments = contiguous(x), contiguous(t), kept, *factor, gx, x.size // classes, classes
+    run((min(-(-x.size // 256), 4096),), (256,), arguments)
+    return gx
+
+
+KERNELS = {
+    "cross_entropy": Kernel(cross_entropy, takes),
+    "cross_entropy_gradient": Kernel(cross_entropy_gradient, takes),
+}

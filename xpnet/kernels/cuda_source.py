@@ -1,0 +1,127 @@
+"""CUDA source that ships beside these modules: compiled when it is first needed, for each type.
+
+CuPy compiles by NVRTC, and keeps the result on disk for the next process. Nothing here imports CuPy
+before there is an array of it.
+"""
+
+from collections.abc import Callable
+from functools import cache, wraps
+from importlib import import_module, resources
+from types import ModuleType
+from typing import Any, TypeVar
+
+THREADS = 256  # of a block
+
+C_TYPES = {
+    "float16": "__half",
+    "float32": "float",
+    "float64": "double",
+    "complex64": "Complex<float>",
+    "complex128": "Complex<double>",
+    "int8": "signed char",
+    "int16": "short",
+    "int32": "int",
+    "int64": "long long",
+    "uint8": "unsigned char",
+    "uint16": "unsigned short",
+    "uint32": "unsigned int",
+    "uint64": "unsigned long long",
+}
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+@cache
+def cupy() -> ModuleType:
+    """CuPy, which an array of it has imported already."""
+    return import_module("cupy")
+
+
+@cache
+def current_device() -> Callable[[], int]:
+    """CuPy's function for the number of the calling thread's device."""
+    found: Callable[[], int] = cupy().cuda.runtime.getDevice
+    return found
+
+
+COMPLEX = """
+template <class R>
+struct Complex {
+  R real, imag;
+  __device__ Complex(int value = 0) : real(value), imag(0) {}
+  __device__ Complex& operator+=(const Complex& other) {
+    real += other.real;
+    imag += other.imag;
+    return *this;
+  }
+};
+"""
+
+
+@cache
+def compiled(files: tuple[str, ...], name: str, dtype: str, *definitions: str) -> Any:
+    """The kernel `name` of files in this folder, for arrays of `dtype`.
+
+    Parameters
+    ----------
+    files : tuple of str
+        One after another they are the source.
+    name, dtype : str
+        In the source, `T` is the dtype's type, and `A` the one in which such numbers are summed.
+    *definitions : str
+        What else the source needs to be defined before it.
+
+    Raises
+    ------
+    TypeError
+        There is no kernel for arrays of that dtype.
+    """
+    if dtype not in C_TYPES:
+        raise TypeError(f"{name} expected numbers, {', '.join(C_TYPES)}, got {dtype}.")
+    number = C_TYPES[dtype]
+    head = []
+    if dtype == "float16":
+        head.append("#include <cuda_fp16.h>")
+    if dtype.startswith("complex"):
+        head.append(COMPLEX)
+    head.append(f"typedef {number} T;")
+    head.append(f"typedef {'float' if dtype == 'float16' else number} A;")
+    folder = resources.files("xpnet.kernels")
+    sources = [(folder / file).read_text("utf-8") for file in files]
+    code = "\n".join([*head, *definitions, *sources])
+    return cupy().RawModule(code=code).get_function(name)
+
+
+def on_its_device(kernel: Kernel) -> Kernel:
+    """Decorator: the kernel runs where its first array lies, whichever device is current.
+
+    A kernel is started on the current device of its thread, and CuPy puts new arrays there.
+    """
+
+    @wraps(kernel)
+    def computed(x: Any, *rest: Any) -> Any:
+        if x.data.device_id == current_device()():
+            return kernel(x, *rest)
+        with x.device:
+            return kernel(x, *rest)
+
+    return computed  # type: ignore[return-value]
+
+
+def alike(*xs: Any) -> list[Any]:
+    """The arrays (None stays None) in the dtype that they have in common, C-contiguous.
+
+    Raises
+    ------
+    ValueError
+        They lie on different devices.
+    """
+    arrays = [x for x in xs if x is not None]
+    devices = {x.data.device_id for x in arrays}
+    if len(devices) > 1:
+        raise ValueError(f"Expected arrays on one device, got some on the GPUs {sorted(devices)}.")
+    dtype = arrays[0].dtype
+    if any(x.dtype != dtype for x in arrays):
+        dtype = cupy().result_type(*arrays)
+    contiguous = cupy().ascontiguousarray
+    return [x if x is None else contiguous(x, dtype) for x in xs]

@@ -1,0 +1,228 @@
+"""Convolution and pooling for CuPy: a kernel to gather, one product, a kernel to put in place.
+
+The functions are those of `xpnet.functions.windows`. Images lie as (batch, channels, *spatial) with
+no gaps, as everyone expects of an array that CuPy holds: so elementwise kernels run over flat
+memory, reshaping copies nothing, and what leaves for another library is laid out as it assumes. (On
+the CPU the batch lies innermost, for its caches: see `strided`.)
+
+    correlate    gather columns, one product, add the bias on the way to the images
+    spread       gather rows, one product, fold the columns
+    weigh        gather columns and rows, one product
+
+Each arrow is one launch. The columns of a product, of shape (channels * kernel, batch * places), take
+COLUMNS bytes at most; larger batches are computed in parts. They are gathered again for the
+derivative rather than kept. Pooling is one launch each way.
+
+Sums of float16 numbers are taken in float32: cuBLAS does so, and the product of `spread`, whose
+results are summed further, is in float32 altogether.
+
+Source of im2col: Chellapilla, Puri and Simard, "High performance convolutional neural networks for
+document processing", 2006.
+"""
+
+import math
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any
+
+from xpnet.kernels.cuda_source import THREADS, alike, compiled, cupy, on_its_device
+from xpnet.kernels.window import Window
+
+np: Any = import_module("numpy")
+
+COLUMNS = 1 << 28  # bytes of columns at a time: what keeps a GPU busy, and leaves its memory free
+SHORT = 1 << 30  # arrays of fewer numbers are indexed by 32 bits: a GPU divides those faster
+MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: gathered.cu
+
+
+@on_its_device
+def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
+    """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
+    x, W, b = alike(x, W, b)
+    n, outputs = x.shape[0], W.shape[0]
+    y = cupy().ndarray((n, outputs, *window.out), x.dtype)
+    flat = _stacked(W.reshape(outputs, -1), groups)
+    for images, places in _parts(x.shape[1] * window.numbers, window, x.dtype, x, y):
+        columns = _stacked(_gathered(images, None, window), groups)
+        product = _product(flat, columns)
+        _launch("outward", x.dtype, window, (product, b, places), images.shape[0], outputs)
+    return y
+
+
+@on_its_device
+def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
+    """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed."""
+    gy, W, b = alike(gy, W, b)
+    n, channels = gy.shape[0], W.shape[1] * groups
+    x = cupy().ndarray((n, channels, *window.size), gy.dtype)
+    flat = _stacked(W.reshape(W.shape[0], -1), groups).swapaxes(-1, -2)
+    wide = gy.dtype == "float16"
+    if wide:
+        flat = flat.astype("float32")
+    for places, images in _parts(channels * window.numbers, window, flat.dtype, gy, x):
+        rows = _stacked(_gathered(None, places, window, wide), groups)
+        columns = _product(flat, rows)
+        _launch("fold", gy.dtype, window, (columns, b, images), places.shape[0], channels)
+    return x
+
+
+@on_its_device
+def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
+    """W[o, c, k] = the sum over n, p of x[n, c, p under k] gy[n, o, p]."""
+    x, gy = alike(x, gy)
+    above, outputs = x.shape[1] * window.numbers, gy.shape[1]
+    parts = _parts(above + outputs, window, x.dtype, x, gy)
+    W: Any = None
+    for images, places in parts:
+        both = _gathered(images, places, window)
+        columns, rows = _stacked(both[:above], groups), _stacked(both[above:], groups)
+        if groups == 1:
+            product = _product(rows, columns.T)
+        else:  # here what is transposed is copied, so the smaller of the two
+            product = _product(columns, rows.swapaxes(1, 2)).swapaxes(1, 2)
+        if len(parts) > 1 and product.dtype == "float16":
+            product = product.astype("float32")
+        W = product if W is None else W + product
+    W = W.reshape(outputs, x.shape[1] // groups, *window.kernel)
+    return W.astype(x.dtype, copy=False)
+
+
+@on_its_device
+def maxima(x: Any, window: Window) -> Any:
+    """y[p] = the largest x under the window at p; padding does not count."""
+    (x,) = alike(x)
+    y = cupy().ndarray((*x.shape[:2], *window.out), x.dtype)
+    _launch("maxima", x.dtype, window, (x, _lowest(x.dtype), y), x.shape[0] * x.shape[1])
+    return y
+
+
+@on_its_device
+def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
+    """Zeros, but gy added where the maxima y of x lie: at the first of equal ones."""
+    g, x, y = alike(gy, x, y)
+    gx = cupy().ndarray(x.shape, g.dtype)
+    _launch("place", x.dtype, window, (g, x, y, gx), x.shape[0] * x.shape[1])
+    return gx.astype(gy.dtype, copy=False)
+
+
+@on_its_device
+def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
+    """For each place the z that lies where the maximum y of x does: `place` transposed."""
+    numbers, x, y = alike(z, x, y)
+    chosen = cupy().ndarray(y.shape, numbers.dtype)
+    _launch("choose", x.dtype, window, (numbers, x, y, chosen), x.shape[0] * x.shape[1])
+    return chosen.astype(z.dtype, copy=False)
+
+
+@on_its_device
+def sums(x: Any, window: Window) -> Any:
+    """y[p] = the sum of the x under the window at p."""
+    (x,) = alike(x)
+    y = cupy().ndarray((*x.shape[:2], *window.out), x.dtype)
+    _launch("sums", x.dtype, window, (x, y), x.shape[0] * x.shape[1])
+    return y
+
+
+@on_its_device
+def shares(gy: Any, window: Window) -> Any:
+    """x[p under k] += gy[p]: `sums` transposed."""
+    (g,) = alike(gy)
+    x = cupy().ndarray((*g.shape[:2], *window.size), g.dtype)
+    _launch("shares", g.dtype, window, (g, x), g.shape[0] * g.shape[1])
+    return x
+
+
+# --- what they are made of ------------------------------------------------------------------------
+
+
+def _parts(rows: int, window: Window, dtype: Any, *arrays: Any) -> list[tuple[Any, ...]]:
+    """The arrays, cut along the batch so that columns of so many rows take COLUMNS bytes at most.
+
+    A part has one image at least, however much memory that takes.
+    """
+    batch = arrays[0].shape[0]
+    size = COLUMNS // max(rows * window.positions * dtype.itemsize, 1) or 1
+    if batch <= size:
+        return [arrays]
+    return [tuple(x[i : i + size] for x in arrays) for i in range(0, batch, size)]
+
+
+def _stacked(x: Any, groups: int) -> Any:
+    """The rows of a matrix as a stack of as many matrices as there are groups; or as it is, of 1."""
+    return x if groups == 1 else x.reshape(groups, x.shape[0] // groups, x.shape[1])
+
+
+def _gathered(x: Any, u: Any, window: Window, wide: bool = False) -> Any:
+    """A column for each image and place: what of x meets the window there, and below it u.
+
+    Of shape (x's channels * kernel + u's channels, batch * places); x or u may be None. If it is to
+    be `wide`, float16 becomes float32.
+    """
+    given = u if x is None else x
+    images, dtype = given.shape[0], given.dtype
+    channels = 0 if x is None else x.shape[1]
+    outputs = 0 if u is None else u.shape[1]
+    shape = (channels * window.numbers + outputs, images * window.positions)
+    rows = cupy().ndarray(shape, "float32" if wide else dtype)
+    name = "gather_wide" if wide else "gather"
+    _launch(name, dtype, window, (x, channels, u, outputs, rows), images)
+    return rows
+
+
+def _product(a: Any, b: Any) -> Any:
+    """The product of two matrices, or of each two of two stacks.
+
+    CuPy's product of two matrices takes transposed ones as they are, and sums float16 in float32;
+    but for one number, which it sums in float16. That of stacks copies and widens them first.
+    """
+    if a.ndim == 2 and a.shape[0] == b.shape[1] == 1 and a.dtype == "float16":
+        return cupy().matmul(a[None], b[None])[0]
+    return cupy().matmul(a, b)
+
+
+def _launch(
+    name: str, dtype: Any, window: Window, arguments: tuple[Any, ...], *counts: int
+) -> None:
+    """Start a kernel, with a thread for each number of its result: the last of the arguments.
+
+    It is the one for images of `dtype`. After the arguments it is given the counts (of images, of
+    channels), then the window.
+    """
+    size = arguments[-1].size
+    if size == 0:
+        return
+    first = arguments[0]  # no other can be larger than both
+    short = size < SHORT and (first is None or first.size < SHORT)
+    kernel = _kernel(name, dtype, len(window.size), short)
+    kernel((-(-size // THREADS),), (THREADS,), (*arguments, *counts, _packed(window)))
+
+
+@cache
+def _kernel(name: str, dtype: Any, axes: int, short: bool) -> Any:
+    """A kernel for arrays of a dtype, with so many spatial axes."""
+    files = ("window.cuh", "maxima.cu" if name in MAXIMA else "gathered.cu")
+    index = "typedef int I;" if short else "typedef long long I;"
+    return compiled(files, name, dtype.name, index, f"enum {{ D = {axes} }};")
+
+
+@lru_cache(maxsize=1024)
+def _packed(window: Window) -> Any:
+    """The window as the kernels' `struct Window`: an array of one record, which CuPy hands over."""
+    before = tuple(before for before, _ in window.padding)
+    axes = (window.size, window.out, window.kernel, window.stride, before, window.dilation)
+    products = math.prod(window.size), window.positions, window.numbers
+    return np.array([*sum(axes, ()), *products], "int64").view(f"V{8 * (6 * len(before) + 3)}")
+
+
+@cache
+def _lowest(dtype: Any) -> Any:
+    """The least number of a dtype.
+
+    Raises
+    ------
+    TypeError
+        Its numbers have no order.
+    """
+    if dtype.kind not in "fiu":
+        raise TypeError(f"maxima expected real numbers, integers or floats, got {dtype}.")
+    return np.asarray(-math.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)

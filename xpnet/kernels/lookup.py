@@ -1,0 +1,67 @@
+"""Single kernels, by name: each does in one launch what the portable code does in several.
+
+On a GPU every call of the standard is a launch of its own, which takes longer than what most of them
+compute. A Function asks whether its arrays have a kernel, and else runs the portable code:
+
+    def forward(self, x):
+        if fast := kernel("relu", x):
+            return fast(x)
+        return array_namespace(x).maximum(x, 0.0)
+
+The modules with the kernels have a table each, `KERNELS`, and are imported when an array asks that
+they are for.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import array_api_compat as compat
+
+FOR_CUPY = (
+    "activation",
+    "column_sums",
+    "cross_entropy",
+    "normalization",
+    "stacking",
+    "update",
+)
+
+
+class Kernel(NamedTuple):
+    """A kernel, and the question which arrays it takes; for others there is the portable code."""
+
+    run: Callable[..., Any]
+    takes: Callable[..., bool]
+
+
+_tables: dict[type, Mapping[str, Kernel]] = {}  # by the type of an array, found once
+
+
+def kernel(name: str, x: Any, *others: Any) -> Callable[..., Any] | None:
+    """The kernel of that name for these arrays, or None.
+
+    There is none for Variables: a rule that is recorded runs the portable code.
+
+    Parameters
+    ----------
+    name : str
+        A key of a table `KERNELS`.
+    x, *others : arrays
+        Those whose dtypes, shapes and devices decide.
+    """
+    table = _tables.get(type(x))
+    if table is None:
+        table = _tables[type(x)] = _table_for(x)
+    if not table:
+        return None
+    found = table[name]
+    return found.run if found.takes(x, *others) else None
+
+
+def _table_for(x: Any) -> Mapping[str, Kernel]:
+    """All kernels for arrays of the type of x."""
+    found: dict[str, Kernel] = {}
+    for module in FOR_CUPY if compat.is_cupy_array(x) else ():
+        found |= import_module(f"xpnet.kernels.{module}").KERNELS
+    return found

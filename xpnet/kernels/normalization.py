@@ -1,0 +1,227 @@
+"""Normalization for CuPy: statistics in one launch, what is normalized in one; back in two or three.
+
+The axes that are normalized over are the first ones, the last ones, or both: the others lie beside
+each other, and make the groups. A group is the work of one block of threads, which sums twice, for
+the mean and for the variance: in an order that depends on nothing but the sizes.
+
+Source of a block for each group, and of two sums: PyTorch's `batch_norm_collect_statistics`.
+"""
+
+import math
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from xpnet.kernels.cuda import floating, together
+from xpnet.kernels.cuda_source import THREADS, compiled, cupy
+from xpnet.kernels.lookup import Kernel
+
+np: Any = import_module("numpy")
+
+MOST = 1024  # threads of a block
+SHORT = 1 << 30  # arrays of fewer numbers are indexed by 32 bits: a GPU divides those faster
+
+
+class Groups(NamedTuple):
+    """An array thought of as (outer, groups, inner), its groups at the indices of the middle axis."""
+
+    outer: int
+    groups: int
+    inner: int
+
+    @classmethod
+    @lru_cache(maxsize=1024)
+    def over(cls, shape: tuple[int, ...], axes: tuple[int, ...]) -> "Groups":
+        """The groups whose numbers lie along `axes`; the other axes lie beside each other."""
+        kept = [axis for axis in range(len(shape)) if axis not in axes]
+        first, last = (kept[0], kept[-1] + 1) if kept else (0, 0)
+        return cls(math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:]))
+
+    @property
+    def threads(self) -> int:
+        """Of the block for a group: a power of two, of at most eight numbers a thread if it can."""
+        return min(max(1 << (self.outer * self.inner // 8).bit_length(), 32), MOST)
+
+
+class Weights(NamedTuple):
+    """How weights lie along an array: each for `run` numbers, in turns of `period` weights."""
+
+    run: int
+    period: int
+
+    @classmethod
+    @lru_cache(maxsize=1024)
+    def along(cls, shape: tuple[int, ...], weights: tuple[int, ...] | None) -> "Weights | None":
+        """Weights of a shape of as many axes, whose own are neighbours; None if they are not.
+
+        An axis is the weights' own where they have not just one for all of it.
+        """
+        own = [axis for axis, n in enumerate(weights or ()) if n != 1]
+        if not own:
+            return cls(1, 1)
+        first, last = own[0], own[-1] + 1
+        if weights is None or weights[first:last] != shape[first:last]:
+            return None
+        return cls(math.prod(shape[last:]), math.prod(shape[first:last]))
+
+
+def normalize(
+    x: Any, w: Any, b: Any, axes: tuple[int, ...], eps: float, running: Any = None
+) -> tuple[Any, ...]:
+    """(x - mean) r w + b, where mean and r = 1 / sqrt(variance + eps) are those of x over axes.
+
+    Parameters
+    ----------
+    x : array
+    w, b : arrays of as many axes, or None
+    axes : tuple of int
+    eps : float
+    running : RunningStatistics, optional
+        Of as many numbers as there are groups.
+
+    Returns
+    -------
+    y, mean, var, r : arrays
+        All but y keep the axes with size 1.
+    running : RunningStatistics or None
+        Those after this batch.
+    """
+    x, w, b = cupy().ascontiguousarray(x), _numbers(w, x), _numbers(b, x)
+    groups = Groups.over(x.shape, axes)
+    shape = tuple([1 if axis in axes else n for axis, n in enumerate(x.shape)])
+    mean, var, r = (cupy().ndarray(shape, x.dtype) for _ in range(3))
+    was, after, momentum = _running(running, x.dtype)
+    grid = groups.groups, groups.threads
+    _start("moments", grid, x, mean, var, r, eps, _record(groups), *was, *after, momentum)
+    y = cupy().ndarray(x.shape, x.dtype)
+    weights: Any = Weights.along(x.shape, _shape(w, b))
+    _start("normalize", _each(x), x, mean, r, w, b, y, x.size, _record(groups), *weights)
+    return y, mean, var, r, _moved(running, after)
+
+
+def normalize_gradients(
+    gy: Any,
+    x: Any,
+    w: Any,
+    mean: Any,
+    r: Any,
+    axes: tuple[int, ...],
+    shape: tuple[int, ...] | None,
+    needs: tuple[bool, ...],
+) -> tuple[Any, Any, Any]:
+    """The gradients of `normalize` by x, w and b.
+
+    Parameters
+    ----------
+    gy, x, mean, r : arrays
+    w : array or None
+    axes : tuple of int
+    shape : tuple of int or None
+        That of w or b; None if there is neither.
+    needs : tuple of bool
+        Which of the three are asked for; None may stand for the others.
+    """
+    gy, x, w = cupy().ascontiguousarray(gy), cupy().ascontiguousarray(x), _numbers(w, x)
+    groups = Groups.over(x.shape, axes)
+    weights: Any = Weights.along(x.shape, shape)
+    even = all(shape is None or shape[axis] == 1 for axis in axes)
+    arrays = gy, x, mean, r
+    gx = gw = gb = None
+    if even or needs[0]:
+        gb, gw = _sums(arrays, None if even else w, groups, groups, weights, mean.shape)
+    if needs[0]:
+        gx = cupy().ndarray(x.shape, x.dtype)
+        sizes = x.size, _record(groups), *weights, int(even)
+        _start("normalize_gradient", _each(x), *arrays, w, gb, gw, gx, *sizes)
+    if not even and (needs[1] or needs[2]):
+        over = Groups(x.size // (weights.run * weights.period), weights.period, weights.run)
+        gb, gw = _sums(arrays, None, over, groups, weights, shape)
+    return gx, gw, gb
+
+
+# --- what they are made of ------------------------------------------------------------------------
+
+
+def _sums(
+    arrays: Any, w: Any, over: Groups, groups: Groups, weights: Any, shape: Any
+) -> tuple[Any, Any]:
+    """The sums of g and of g (x - mean) r over some groups, as arrays of a shape."""
+    first, second = (cupy().ndarray(shape, arrays[0].dtype) for _ in range(2))
+    sizes = _record(over), _record(groups), *weights
+    _start("gradient_sums", (over.groups, over.threads), *arrays, w, first, second, *sizes)
+    return first, second
+
+
+def _each(x: Any) -> tuple[int, int]:
+    """The blocks, and the threads of each, with a thread for each number of x."""
+    return -(-x.size // THREADS), THREADS
+
+
+def _numbers(w: Any, x: Any) -> Any:
+    """The weights in the dtype of x, in a row; or None."""
+    return None if w is None else cupy().ascontiguousarray(w, x.dtype)
+
+
+def _shape(w: Any, b: Any) -> tuple[int, ...] | None:
+    """The shape of the weights, whichever there are."""
+    given = b if w is None else w
+    return None if given is None else tuple(given.shape)
+
+
+def _running(running: Any, dtype: Any) -> tuple[Any, Any, float]:
+    """Running statistics as `moments` takes them: before, memory for those after, and the share."""
+    if running is None:
+        return (None,) * 3, (None,) * 3, 0.0
+    was = [
+        running.mean.astype(dtype, copy=False),
+        running.var.astype(dtype, copy=False),
+        running.seen.astype("int64", copy=False),
+    ]
+    after = [cupy().ndarray(a.shape, a.dtype) for a in was]
+    return was, after, -1.0 if running.momentum is None else running.momentum
+
+
+def _moved(running: Any, after: Any) -> Any:
+    """Running statistics as they were, with the numbers, in their dtypes, that `moments` gave."""
+    if running is None:
+        return None
+    mean, var, seen = after
+    return running._replace(
+        mean=mean.astype(running.mean.dtype, copy=False),
+        var=var.astype(running.var.dtype, copy=False),
+        seen=seen.astype(running.seen.dtype, copy=False),
+    )
+
+
+def _start(name: str, grid: tuple[int, int], x: Any, *rest: Any) -> None:
+    """Start a kernel for arrays such as x, its first argument: blocks, and threads of each."""
+    index = "int" if x.size < SHORT else "long long"
+    kernel = compiled(("normalization.cu",), name, x.dtype.name, f"typedef {index} I;")
+    kernel(grid[:1], grid[1:], (x, *rest))
+
+
+@cache
+def _record(groups: Groups) -> Any:
+    """The groups as the kernels' `struct Layout`: an array of one record, which CuPy hands over."""
+    return np.array(groups, "int64").view("V24")
+
+
+def _takes(x: Any, *weights: Any) -> bool:
+    """Arrays of float32 or float64, with weights of no more bits, all on the current device."""
+    if x.dtype.char not in "fd" or x.size == 0 or not floating(x):
+        return False
+    given = [w for w in weights if w is not None]
+    return all(w.dtype.itemsize <= x.dtype.itemsize and together(w, x) for w in given) and (
+        len({w.shape for w in given}) < 2 and Weights.along(x.shape, _shape(*weights)) is not None
+    )
+
+
+def _takes_gradient(gy: Any, x: Any) -> bool:
+    """A gradient of the dtype of x, on the same device as x, which `normalize` took."""
+    return floating(gy, x)
+
+
+KERNELS = {
+    "normalize": Kernel(normalize, _takes),
+    "normalize_gradients": Kernel(normalize_gradients, _takes_gradient),
+}

@@ -1,0 +1,33 @@
+// The update of many parameters, of type T, at once; their state is of type A, as all arithmetic is.
+//
+// Defined before, for each optimizer: COUNT, how many numbers there are, and ROOM, for how many
+// parameters; WIDTH, how many words are of each; NUMBERS, LOAD and STORE, which name the numbers and
+// the state; and FORMULA, which changes p and the state by g. A block computes SHARE numbers of one
+// parameter.
+
+struct Moved {
+  long long parameters;
+  double numbers[COUNT];
+  long long words[ROOM][WIDTH];  // of each parameter: p, g, the state, its length, its last block + 1
+};
+
+extern "C" __global__ void xpnet_update(const Moved all) {
+  int which = 0;
+  for (int above = (int)all.parameters - 1; which < above;) {  // whose is this block?
+    const int middle = (which + above) / 2;
+    if (blockIdx.x < all.words[middle][WIDTH - 1]) above = middle; else which = middle + 1;
+  }
+  const long long* of = all.words[which];
+  const long long before = which > 0 ? all.words[which - 1][WIDTH - 1] : 0;
+  const long long start = (blockIdx.x - before) * SHARE, count = of[WIDTH - 2];
+  const long long stop = start + SHARE < count ? start + SHARE : count;
+  NUMBERS
+  for (long long i = start + threadIdx.x; i < stop; i += blockDim.x) {
+    A p = (A)((T*)of[0])[i];
+    A g = (A)((const T*)of[1])[i];
+    LOAD
+    FORMULA
+    ((T*)of[0])[i] = (T)p;
+    STORE
+  }
+}
