@@ -31,6 +31,7 @@ from tests.cupy_names.values import (
     Row,
     Scope,
     Several,
+    Taken,
     Text,
     Unknown,
     Values,
@@ -40,6 +41,15 @@ from tests.cupy_names.values import (
 
 # In these files things of which nothing is known are arrays of CuPy's; elsewhere, often Variables.
 FOR_CUPY = ("xpnet/kernels/", "xpnet/backend.py", "xpnet/diagnosis.py")
+
+VARIABLES = ("xpnet.autodiff.Variable", "xpnet.autodiff.Parameter")
+TAKEN_OUT = {
+    "pop",
+    "popleft",
+    "get",
+    "items",
+    "values",
+}  # methods that give what lists and dicts hold
 
 
 class Analysis(Expressions, Calls, Annotations):
@@ -130,7 +140,7 @@ class Analysis(Expressions, Calls, Annotations):
             return given or UNKNOWN
         owner = scope.parent
         if owner is not None and owner.is_class and name == first_parameter(scope.node):
-            return Values([Object(owner)]) | given
+            return Values([owner_of(scope.node, owner)]) | given
         node = parameters(scope.node)[name]
         default = self._default(name, scope)
         if node.annotation is None:
@@ -153,8 +163,10 @@ class Analysis(Expressions, Calls, Annotations):
 
     def _attribute(self, node, scope: Scope) -> Values:
         values = self.evaluate(node.value, scope)
-        if scope.path.startswith(FOR_CUPY) and offered.has(self.array.cls, node.attr):
-            values = Values(self.array if isinstance(v, Unknown) else v for v in values)
+        if scope.path.startswith(FOR_CUPY):  # where arrays are computed with, not Variables
+            values = Values(v for v in values if not is_variable(v))
+            if offered.has(self.array.cls, node.attr):
+                values = Values(self.array if isinstance(v, Unknown) else v for v in values)
         if not scope.path.startswith(FOR_CUPY) and not certain(values):
             values = Values(Unknown() if isinstance(v, Instance) else v for v in values)
         return NOTHING.union(*(self.attribute(v, node.attr) for v in values))
@@ -172,8 +184,8 @@ class Analysis(Expressions, Calls, Annotations):
                 return self._of_class(value, value.scope, name)
             case Builtin():
                 return Values([Builtin(f"{value.name}.{name}")])
-            case Several() if name in ("pop", "popleft", "get"):
-                return Values([Builtin("next of")])
+            case Several() | Keywords() if name in TAKEN_OUT:
+                return Values([taken(value, name)])
             case Text() if name in ("lower", "upper"):
                 return Values([Builtin(f"str.{name} of {value.text}")])
             case Elsewhere() | Several() | Row() | Keywords() | Text():
@@ -246,3 +258,22 @@ class Analysis(Expressions, Calls, Annotations):
         if module.partition(".")[0] == "xpnet":  # a file that is not among those that are read
             return Values([Builtin(f"{module}.{name}")])
         return NOTHING.union(*(self.attribute(v, name) for v in self.module(module)))
+
+
+def owner_of(node, cls: Scope) -> Class | Object:
+    """What the first parameter of a method is: the class, or an instance."""
+    decorators = {ast.unparse(d) for d in getattr(node, "decorator_list", ())}
+    return Class(cls) if "classmethod" in decorators else Object(cls)
+
+
+def taken(value: Several | Keywords, name: str) -> Taken:
+    """A method that gives what a list or a dict holds."""
+    items = value.items if isinstance(value, Several) else UNKNOWN
+    if name == "items":
+        items = Values([Row((ELSEWHERE, items))])
+    return Taken(Values([Several(items)]) if name in ("items", "values") else items)
+
+
+def is_variable(value) -> bool:
+    """Whether a value is a Variable of xpnet's."""
+    return isinstance(value, Object) and value.scope.name in VARIABLES

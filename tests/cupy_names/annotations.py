@@ -24,10 +24,17 @@ FOR_ITEMS = {"list", "set", "frozenset", "Iterator", "Iterable", "Sequence", "de
 class Annotations:
     """The part of `Analysis` that is about annotations."""
 
-    def declared(self, annotation, scope: Scope, name: str) -> Values:
-        """What a variable or a field with an annotation may be."""
-        given = self.given_to(scope, name)
-        return chosen(given, self.annotated(annotation, scope, bool(given)))
+    def declared(self, node: ast.AnnAssign, scope: Scope) -> Values:
+        """What a variable or a field with an annotation may be.
+
+        The value is more exact than `Any`, but less than `list[Array]`, if it is empty.
+        """
+        given = self.given_to(scope, node.target.id)
+        if node.value is None:
+            return chosen(given, self.annotated(node.annotation, scope, bool(given)))
+        given |= self.evaluate(node.value, scope)
+        said = self.annotated(node.annotation, scope, True)
+        return given | (said - UNKNOWN) if given else said
 
     def annotated(self, node, scope: Scope, known: bool = False) -> Values:
         """What an annotation says; `known`: whether there is something more exact already."""
@@ -61,6 +68,8 @@ class Annotations:
         inside = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         if name in FOR_ITEMS:
             return Values([Several(self.annotated(inside[0], scope))])
+        if name in ("dict", "Mapping"):
+            return Values([Several(self.annotated(inside[-1], scope))])
         if name == "tuple":
             parts = [self.annotated(part, scope) for part in inside]
             return Values([Several(NOTHING.union(*parts))])

@@ -10,6 +10,7 @@ from tests.cupy_names.values import ELSEWHERE, UNKNOWN, Instance, Real, Values
 # Parameters of these names are this, in every function of xpnet.
 PARAMETERS = {
     "xp": "namespace",
+    "dtype": "elsewhere",
     # Called through tables, by the name of the library.
     "xpnet.diagnosis._of_cupy.device": "cupy.cuda.Device",
     "xpnet.diagnosis._of_torch.device": "elsewhere",
@@ -72,6 +73,7 @@ PLAIN_TYPES = {"DType", "Path", "Lengths", "Sizes", "Key"}  # of annotations: no
 DTYPES = "a dtype or a constant, by the names of xpnet.namespace: see `undeclared`"
 TABLE = "the functions that xpnet.functions declares: see `undeclared`"
 WINDOW = "of the arguments that follow the arrays, one is the Window"
+STATISTICS = "a NamedTuple, RunningStatistics"
 EXPLAINED: dict[tuple[str, str], str] = {
     ("xpnet/backend.py", "getattr(self.xp, dtype)"): DTYPES,
     ("xpnet/functions/__init__.py", "getattr(current().xp, name)"): DTYPES,
@@ -83,8 +85,13 @@ EXPLAINED: dict[tuple[str, str], str] = {
         "getattr(getattr(xp, within) if within else xp, name)",
     ): TABLE,
     ("xpnet/backend.py", "import_module(library).__version__"): "each library has one",
+    ("xpnet/backend.py", "device.id"): "of a class without __hash__, which is CuPy's Device alone",
+    ("xpnet/kernels/cuda_source.py", "(folder / file).read_text"): "a file in a folder",
+    ("xpnet/kernels/lookup.py", "import_module(f'xpnet.kernels.{module}').KERNELS"): "xpnet's own",
+    ("xpnet/kernels/normalization.py", "running.seen"): STATISTICS,
+    ("xpnet/kernels/normalization.py", "running.momentum"): STATISTICS,
+    ("xpnet/kernels/normalization.py", "running._replace"): STATISTICS,
     ("xpnet/functions/statistical.py", "xp.max accepts no dtype="): "Max hands over no options",
-    ("xpnet/testing.py", "CuPy has no ndarray.requires_grad"): "xp is a Variable's: z is one",
     ("xpnet/kernels/strided.py", "window.out"): WINDOW,
     ("xpnet/kernels/strided.py", "window.padded"): WINDOW,
     ("xpnet/kernels/strided.py", "window.dilation"): WINDOW,

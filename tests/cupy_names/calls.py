@@ -2,6 +2,7 @@
 
 import ast
 
+from tests.cupy_names.annotations import chosen
 from tests.cupy_names.values import (
     ELSEWHERE,
     NOTHING,
@@ -19,6 +20,7 @@ from tests.cupy_names.values import (
     Row,
     Scope,
     Several,
+    Taken,
     Text,
     Values,
     flat,
@@ -58,6 +60,8 @@ class Calls:
                 held = ast.Call(f.call.args[0], f.call.args[1:], f.call.keywords)
                 first = self.called(f.function, held, f.scope)
                 return first | self.called(f.function, node, scope)
+            case Taken(result):
+                return result
             case Builtin():
                 return self._of_builtin(f.name, node, scope)
             case Elsewhere():
@@ -76,9 +80,9 @@ class Calls:
         """What a function of xpnet returns."""
         found = NOTHING.union(*(result() for result in scope.results))
         declared = getattr(scope.node, "returns", None)
-        if declared is not None and not found - UNKNOWN - ELSEWHERE:
-            found |= self.annotated(declared, scope.parent)
-        return found
+        if declared is None:
+            return found
+        return chosen(found, self.annotated(declared, scope.parent, bool(found)))
 
     def _give(self, callee: Scope, first: tuple, node: ast.Call, scope: Scope) -> None:
         """Note down what a call gives to the parameters of a function of xpnet."""
@@ -153,8 +157,7 @@ class Calls:
             every = [self.evaluate(a, scope) | self.items(a, scope) for a in node.args]
             found = NOTHING.union(*every)
         else:
-            ours = name == "next of" or name.startswith("xpnet.")
-            found = UNKNOWN if ours else ELSEWHERE
+            found = UNKNOWN if name.startswith("xpnet.") else ELSEWHERE
         return found
 
     def _call_of_import_module(self, node: ast.Call, scope: Scope) -> Values:

@@ -9,12 +9,14 @@ from typing import NamedTuple
 from tests.cupy_names import assumed, offered
 from tests.cupy_names.analysis import FOR_CUPY, Analysis
 from tests.cupy_names.values import (
+    NOTHING,
     Builtin,
     Instance,
     Keywords,
     Method,
     Partial,
     Real,
+    Several,
     Unknown,
     certain,
 )
@@ -160,7 +162,7 @@ class Check:
                 for value in self.analysis.evaluate(keyword.value, scope):
                     if isinstance(value, Keywords):
                         given += value.names
-                    else:
+                    elif value != Several(NOTHING):
                         self._unresolved(node, f"**{ast.unparse(keyword.value)} of unknown names")
         for word in given:
             if word not in accepted.keywords and not (accepted.others and passes_on(f, word)):

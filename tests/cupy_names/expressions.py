@@ -49,17 +49,17 @@ class Expressions:
     _setcomp = _generatorexp = _listcomp
 
     def _dict(self, node, scope: Scope) -> Values:
+        if not node.keys:  # to be filled
+            return Values([Several(NOTHING)])
         names = []
         for key, value in zip(node.keys, node.values, strict=True):
-            if key is None:  # **options
-                inner = [v for v in self.evaluate(value, scope) if isinstance(v, Keywords)]
-                if not inner:
-                    return UNKNOWN
-                names += [name for v in inner for name in v.names]
-            elif isinstance(key, ast.Constant) and isinstance(key.value, str):
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
                 names.append(key.value)
-            else:
-                return UNKNOWN
+                continue
+            held = self.evaluate(value, scope)
+            if key is not None or not all(isinstance(v, Keywords) for v in held):
+                return self.gathered(NOTHING.union(*(self.evaluate(v, scope) for v in node.values)))
+            names += [name for v in held for name in v.names]  # **options
         return Values([Keywords(frozenset(names))])
 
     def _dictcomp(self, node, scope: Scope) -> Values:
@@ -69,7 +69,7 @@ class Expressions:
             found = self.evaluate(source.func.value, scope)
             if source.func.attr == "items" and all(isinstance(v, Keywords) for v in found):
                 return found
-        return UNKNOWN
+        return self.gathered(self.evaluate(node.value, scope))
 
     def _subscript(self, node, scope: Scope) -> Values:
         found = NOTHING
@@ -144,7 +144,7 @@ class Expressions:
                     found |= items
                 case Instance(cls) if cls is self.array.cls:
                     found |= {value}
-                case Elsewhere() | Keywords() | Text():
+                case Elsewhere() | Text():
                     found |= ELSEWHERE
                 case _:
                     found |= UNKNOWN

@@ -128,10 +128,10 @@ class Reader(ast.NodeVisitor):
         scope = self.scope
         if node.value is not None:
             self.visit(node.value)
-            self._bind(node.target, lambda: self.analysis.evaluate(node.value, scope))
         if isinstance(node.target, ast.Name):
-            name = node.target.id
-            self._bind_name(name, lambda: self.analysis.declared(node.annotation, scope, name))
+            self._bind_name(node.target.id, lambda: self.analysis.declared(node, scope))
+        elif node.value is not None:
+            self._bind(node.target, lambda: self.analysis.evaluate(node.value, scope))
 
     def visit_AugAssign(self, node) -> None:
         self.visit(node.target)

@@ -90,6 +90,13 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """A method that takes something out of a list or a dict: what it gives."""
+
+    result: Values
+
+
+@dataclass(frozen=True)
 class Partial:
     """functools.partial of a function; `call` has the arguments that it holds already."""
 
@@ -138,7 +145,7 @@ ELSEWHERE = Values([Elsewhere()])
 UNKNOWN = Values([Unknown()])
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Scope:
     """A file, class, function or lambda of xpnet, and what its names are bound to.
 

@@ -168,7 +168,11 @@ def test_products_are_counted_as_products():
     assert counts.products == 2
     assert counts.launches == 1
     names = [name for name in counts.names if "cublas" in name]
-    assert names == ["product cublasGemmEx", "product cublasGemmStridedBatchedEx", "launch cublasSnrm2"]
+    assert names == [
+        "product cublasGemmEx",
+        "product cublasGemmStridedBatchedEx",
+        "launch cublasSnrm2",
+    ]
 
 
 # --- vectors ----------------------------------------------------------------------------------------
@@ -375,7 +379,10 @@ def test_a_leading_dimension_that_is_too_small_is_refused(handle, capfd):
     x = cupy.ones((3, 3))
     with pytest.raises(library.CUBLASError, match="INVALID_VALUE"):
         product(handle, x.data.ptr, x.data.ptr, x.data.ptr, ld=2)
-    assert "cublasDgemm: the leading dimension of A is 2, expected at least 3" in capfd.readouterr().err
+    assert (
+        "cublasDgemm: the leading dimension of A is 2, expected at least 3"
+        in capfd.readouterr().err
+    )
 
 
 def test_memory_of_the_host_is_refused(handle, capfd):

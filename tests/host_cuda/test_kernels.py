@@ -274,7 +274,9 @@ def test_a_kernel_that_a_module_lacks_is_an_error(cupy):
         module.get_function("absent")
 
 
-@pytest.mark.parametrize(("grid", "block"), [((1,), (1025,)), ((1, 1 << 16), (1,)), ((1,), (1, 1, 65))])
+@pytest.mark.parametrize(
+    ("grid", "block"), [((1,), (1025,)), ((1, 1 << 16), (1,)), ((1,), (1, 1, 65))]
+)
 def test_a_launch_beyond_the_devices_limits_is_an_error(cupy, grid, block):
     kernel = cupy.RawKernel('extern "C" __global__ void limited() {}', "limited")
     with pytest.raises(cupy.cuda.driver.CUDADriverError, match="INVALID_VALUE"):
