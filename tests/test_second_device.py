@@ -54,4 +54,4 @@ def test_what_is_created_on_the_second_device_lies_there():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{[1] * 10} 0\n"
+    assert done.stdout == f"{[1] * 10} 0\n", "an array does not lie there"
