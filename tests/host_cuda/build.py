@@ -27,7 +27,12 @@ from steps import CUDA, HERE, compiler, compiler_version, contents, digest, pip,
 SOURCE = HERE / "src"
 DEVICE = SOURCE / "device"  # headers that kernels are compiled with
 
-TOOLKIT_WHEELS = ("nvidia-cuda-runtime", "nvidia-cuda-crt", "nvidia-cuda-cccl")
+TOOLKIT_WHEELS = (  # whose headers src/ and CuPy's binding of the runtime include
+    "nvidia-cuda-runtime",
+    "nvidia-cuda-crt",
+    "nvidia-cuda-cccl",
+    "nvidia-cuda-profiler-api",
+)
 
 WARNINGS = ["-Wall", "-Wextra"]
 KERNEL_FLAGS = [
@@ -47,8 +52,11 @@ def main() -> None:
         "--cache", type=Path, default=default_cache(), help="where to build; by default %(default)s"
     )
     parser.add_argument("--shell", action="store_true", help="print export lines for a shell")
+    parser.add_argument(
+        "--wheels", action="store_true", help="take CUDA's headers from wheels despite a toolkit"
+    )
     options = parser.parse_args()
-    environment = build(options.cache)
+    environment = build(options.cache, wheels=options.wheels)
     sys.stdout.write(exports(environment) if options.shell else json.dumps(environment, indent=2))
     sys.stdout.write("\n")
 
@@ -66,8 +74,15 @@ def default_cache() -> Path:
     return Path(user) / "host_cuda"
 
 
-def build(cache: Path) -> dict[str, str]:
+def build(cache: Path, *, wheels: bool = False) -> dict[str, str]:
     """Build what the cache lacks.
+
+    Parameters
+    ----------
+    cache : Path
+        The folder to build in.
+    wheels : bool
+        Take CUDA's headers from NVIDIA's wheels, also where there is a toolkit.
 
     Returns
     -------
@@ -76,7 +91,10 @@ def build(cache: Path) -> dict[str, str]:
     """
     cache = cache.absolute()
     cache.mkdir(parents=True, exist_ok=True)
-    toolkit = find_toolkit(cache)
+    toolkit = None if wheels else find_toolkit()
+    if toolkit is None:
+        name = digest(CUDA, *TOOLKIT_WHEELS)
+        toolkit = published(cache / f"toolkit-{name}", download_toolkit)
     cupy = published(
         cache / f"cupy-{key_of_cupy(toolkit)}",
         lambda folder: build_cupy(folder, toolkit),
@@ -101,14 +119,13 @@ def build(cache: Path) -> dict[str, str]:
 # --- CUDA's headers -------------------------------------------------------------------------------
 
 
-def find_toolkit(cache: Path) -> Path:
-    """A folder with ``include/cuda_runtime_api.h``: a toolkit's, or one made from wheels."""
+def find_toolkit() -> Path | None:
+    """The toolkit of ``$CUDA_PATH`` or ``/usr/local/cuda``, if it is of the right major version."""
     for place in (os.environ.get("CUDA_PATH"), "/usr/local/cuda"):
         header = Path(place or "", "include", "cuda.h")
         if place and header.is_file() and major_version(header) == int(CUDA.split(".")[0]):
             return Path(place)
-    name = digest(CUDA, *TOOLKIT_WHEELS)
-    return published(cache / f"toolkit-{name}", download_toolkit)
+    return None
 
 
 def major_version(header: Path) -> int:

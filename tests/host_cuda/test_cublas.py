@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from tests.host_cuda.arrays import TYPES, adjoint, assert_close, integers, numbers
+from tests.host_cuda.arrays import (
+    TYPES,
+    adjoint,
+    assert_close,
+    in_order,
+    integers,
+    numbers,
+)
 from tests.host_cuda.device import counting, emulated
 
 if not emulated():
@@ -342,10 +349,8 @@ def test_triangular_systems(handle, dtype, side, uplo, trans):
     a = np.asarray(triangle, dtype)
     b = numbers((2, 4, 3), dtype, seed=1)
     op = list(OPERATIONS.values())[trans]
-    if side == 0:
-        expected = np.linalg.solve(op(a), 2 * b)
-    else:
-        expected = 2 * b @ np.linalg.inv(op(a))
+    inverse = np.linalg.inv(op(a))
+    expected = 2 * inverse @ b if side == 0 else 2 * b @ inverse
     x = on_device(a.swapaxes(1, 2))  # column by column
     y = on_device(b.swapaxes(1, 2))
     library.setPointerMode(handle, library.CUBLAS_POINTER_MODE_HOST)
@@ -361,6 +366,21 @@ def test_triangular_systems(handle, dtype, side, uplo, trans):
         *(pointers[0].data.ptr, order, pointers[1].data.ptr, 4, 2),
     )
     assert_close(y.swapaxes(1, 2), np.asarray(expected, dtype), scale=16)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("uplo", [0, 1])
+def test_triangles_in_packed_storage(handle, dtype, uplo):
+    letter = {"f": "s", "d": "d"}[dtype]
+    a = numbers((4, 4), dtype)
+    x = on_device(a.T)  # column by column
+    columns = [a[j:, j] if uplo == 0 else a[: j + 1, j] for j in range(4)]
+    packed = cupy.empty(10, dtype)
+    getattr(library, f"{letter}trttp")(handle, uplo, 4, x.data.ptr, 4, packed.data.ptr)
+    assert_close(packed, np.concatenate(columns))
+    y = cupy.zeros((4, 4), dtype)
+    getattr(library, f"{letter}tpttr")(handle, uplo, 4, packed.data.ptr, y.data.ptr, 4)
+    assert_close(y.T, (np.tril, np.triu)[uplo](a))
 
 
 # --- what is refused --------------------------------------------------------------------------------
@@ -385,6 +405,7 @@ def test_a_leading_dimension_that_is_too_small_is_refused(handle, capfd):
     )
 
 
+@in_order
 def test_memory_of_the_host_is_refused(handle, capfd):
     x = cupy.ones((3, 3))
     a = np.ones((3, 3))
@@ -393,6 +414,7 @@ def test_memory_of_the_host_is_refused(handle, capfd):
     assert "no memory of a device" in capfd.readouterr().err
 
 
+@in_order
 def test_an_array_that_is_too_small_is_refused(handle):
     memory = cupy.cuda.Memory(8 * 9)  # an allocation of its own, not a part of the pool's
     x = cupy.ones((3, 3))

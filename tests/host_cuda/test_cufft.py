@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.host_cuda.arrays import TYPES, assert_close, numbers
+from tests.host_cuda.arrays import TYPES, assert_close, in_order, numbers
 from tests.host_cuda.device import counting, emulated
 
 if not emulated():
@@ -176,6 +176,7 @@ def test_a_plan_of_another_type_is_refused(capfd):
     assert "another type" in capfd.readouterr().err
 
 
+@in_order
 def test_an_array_that_is_too_small_is_refused(capfd):
     plan = cufft.Plan1d(64, cufft.CUFFT_Z2Z, 1)
     memory = cupy.cuda.Memory(16 * 63)  # an allocation of its own, not a part of the pool's

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.host_cuda.arrays import TYPES, adjoint, assert_close, hermitian, numbers
+from tests.host_cuda.arrays import TYPES, adjoint, assert_close, hermitian, in_order, numbers
 from tests.host_cuda.device import counting, emulated
 
 if not emulated():
@@ -260,6 +260,7 @@ def test_gesvd_needs_as_many_rows_as_columns(capfd):
     assert "gesvd needs m >= n" in capfd.readouterr().err
 
 
+@in_order
 def test_memory_of_the_host_is_refused(capfd):
     handle = device.get_cusolver_handle()
     a = np.eye(4)

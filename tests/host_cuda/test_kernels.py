@@ -331,3 +331,15 @@ def test_sorting_follows_numpy(cupy, dtype):
     np.testing.assert_array_equal(cupy.sort(y).get(), np.sort(x))
     np.testing.assert_array_equal(cupy.argsort(y).get(), np.argsort(x, kind="stable"))
     np.testing.assert_array_equal(cupy.lexsort(y).get(), np.lexsort(x))
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_arithmetic_of_small_numbers(cupy, dtype):
+    x = (np.linspace(-0.9, 0.9, 7) + 0.3j).astype(dtype)
+    y = (0.5 - 0.4j * np.linspace(0, 1, 7)).astype(dtype)
+    for function in ("divide", "multiply", "abs", "exp", "log", "sqrt"):
+        arguments = (x, y) if function in ("divide", "multiply") else (x,)
+        expected = getattr(np, function)(*arguments)
+        actual = getattr(cupy, function)(*map(cupy.asarray, arguments)).get()
+        tolerance = 8 * np.finfo(dtype).eps
+        np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)

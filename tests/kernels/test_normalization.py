@@ -6,7 +6,7 @@ import pytest
 import xpnet
 from xpnet import Variable, functions as F, to_numpy
 from xpnet.backend import resolve
-from xpnet.functions.normalization import Normalize, RunningStatistics, batch_norm_tracked
+from xpnet.functions.normalization import Normalize, RunningStatistics
 from xpnet.kernels import normalization
 from xpnet.kernels.lookup import kernel
 from xpnet.testing import assert_close
@@ -38,7 +38,7 @@ def outputs(backend, case, dtype, with_w=True, with_b=True, wrap=lambda x: x):
     x, gy = 3.0 + 2.0 * rng.normal(size=shape), rng.normal(size=shape)
     w, b = rng.normal(size=weights), rng.normal(size=weights)
     x, w, b = on(backend, (x, w if with_w else None, b if with_b else None), dtype)
-    node = Normalize(axes, 1e-5)
+    node = Normalize(axes, 1e-5, weights)
     y = node(Variable(wrap(x.data)), w, b)
     x = y.creator.parents[0]
     leaves = [v for v in (x, w, b) if v is not None]
@@ -89,7 +89,7 @@ def test_a_mean_far_from_zero(cupy_backend):
     import cupy
 
     x = cupy.asarray(1e4 + np.random.default_rng(0).normal(size=(1000, 2)), "float32")
-    node = Normalize((0,), 0.0)
+    node = Normalize((0,), 0.0, (1, 2))
     node(x, None, None)
     exact = to_numpy(x).astype("float64")
     assert_close(to_numpy(node.var)[0], exact.var(0), rtol=1e-4)
@@ -106,7 +106,7 @@ def test_running_statistics(cupy_backend, dtype, momentum):
     for backend in resolve("numpy"), cupy_backend:
         arrays = [backend.asarray(a.astype(dtype)) for a in (x, mean, var)]
         running = RunningStatistics(*arrays[1:], backend.asarray(seen), momentum)
-        _, after = batch_norm_tracked(arrays[0], running)
+        _, after = running.batch_norm(arrays[0])
         assert [str(a.dtype) for a in after[:3]] == [dtype, dtype, "int64"]
         assert to_numpy(running.seen) == 4  # what was is left as it was
         moved[backend.name] = [to_numpy(a) for a in after[:3]]
@@ -122,7 +122,7 @@ def test_running_statistics_of_other_dtypes(cupy_backend):
 
     x = cupy.asarray(np.random.default_rng(0).normal(size=(500, 3)), "float16")
     state = cupy.zeros(3, "float16"), cupy.ones(3, "float16"), cupy.asarray(0, "int32")
-    y, after = batch_norm_tracked(x, RunningStatistics(*state, 0.5))
+    y, after = RunningStatistics(*state, 0.5).batch_norm(x)
     assert [str(a.dtype) for a in (y, *after[:3])] == ["float16", "float16", "float16", "int32"]
     exact = to_numpy(x).astype("float64")
     assert_close(to_numpy(after.mean), 0.5 * exact.mean(0), rtol=1e-2, atol=1e-4)
@@ -149,18 +149,25 @@ def test_what_it_does_not_take(cupy_backend):
 
 @pytest.mark.parametrize("weights", [(4, 1, 2), (1, 1, 1)])
 def test_weights_of_other_shapes(cupy_backend, weights):
-    """Whichever code runs, the result is the same."""
+    """Whichever code runs, results and gradients are the same."""
     rng = np.random.default_rng(0)
-    x, w = rng.normal(size=(4, 3, 2)), rng.normal(size=weights)
-    expected = Normalize((1, 2), 1e-5)(x, w, None)
-    actual = Normalize((1, 2), 1e-5)(cupy_backend.asarray(x), cupy_backend.asarray(w), None)
-    assert_close(to_numpy(actual), expected, rtol=1e-12)
+    arrays, found = (rng.normal(size=(4, 3, 2)), rng.normal(size=weights)), []
+    for backend in resolve("numpy"), cupy_backend:
+        x, w = on(backend, arrays, "float64")
+        y = Normalize((1, 2), 1e-5, weights)(x, w, None)
+        gys = xpnet.gradients(y, [x, w], backend.xp.ones_like(y.data) * x.data)
+        found.append([to_numpy(a) for a in (y, *gys)])
+    for a, e in zip(*found[::-1], strict=True):
+        assert_close(a, e, rtol=1e-11, atol=1e-12)
 
 
-def test_no_numbers(cupy_backend):
-    """A batch of no samples has no statistics to take."""
-    y = F.layer_norm(cupy_backend.xp.zeros((0, 4)), 4)
-    assert y.shape == (0, 4)
+@pytest.mark.parametrize("norm", [lambda x: F.layer_norm(x, 4), lambda x: F.group_norm(x, 2)])
+def test_no_numbers(cupy_backend, norm):
+    """A batch of no samples has no statistics to take, and an empty gradient."""
+    x = Variable(cupy_backend.xp.zeros((0, 4)))
+    y = norm(x)
+    (gx,) = xpnet.gradients(y, [x], cupy_backend.xp.zeros((0, 4)))
+    assert y.shape == gx.shape == (0, 4)
 
 
 def test_where_the_arrays_lie(cupy_backend):

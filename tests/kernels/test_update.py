@@ -223,3 +223,21 @@ def test_which_arrays_have_a_kernel(cupy_backend):
     x = cupy_backend.asarray([1.0])
     assert kernel("update", x) is not None
     assert kernel("update", to_numpy(x)) is None
+
+
+def test_parameters_on_two_devices(cupy_backend, launched):
+    """Each device gets a launch of its own, whichever is current."""
+    import cupy
+
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("there is one GPU, and this test needs two")
+    moving = []
+    for where in ("cupy:0", "cupy:1"):
+        with xpnet.using(where) as home:
+            moving += with_gradients(home, [(3,), (4,)]).parameters
+    together = xpnet.Adam(moving)
+    for _ in range(3):
+        together.step()
+    assert launched == [2, 2] * 3
+    assert [p.data.device.id for p in moving] == [0, 0, 1, 1]
+    assert bits(together)[0][:2] == bits(together)[0][2:4]  # they began alike

@@ -4,25 +4,36 @@ from typing import Any
 
 from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.wide import number
+from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace
 from xpnet.random import default_rng
 
 
 class Masked(Function):
-    """x times a factor for each number, or for each group of them; no input is kept."""
+    """x times a mask, with a factor for each number or each group of them, times a scale."""
 
-    def __init__(self, factor: Any) -> None:
-        self.factor = factor
+    def __init__(self, mask: Any, scale: float) -> None:
+        self.mask, self.scale = mask, scale
+        self.factors: Any = None  # the mask times the scale, once it is known
 
     def forward(self, x: Any) -> Any:
-        return x * self.factor
+        return self._masked(x)
 
     def backward(self, gy: Any) -> Any:
-        return gy * self.factor
+        return self._masked(gy)
+
+    def _masked(self, x: Any) -> Any:
+        if fast := kernel("masked", x, self.mask):
+            return fast(x, self.mask, self.scale)
+        if self.factors is None:
+            self.factors = self.mask if self.scale == 1.0 else self.mask * self.scale
+        return x * self.factors
 
 
+@follows
 def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
     """x * mask / (1 - p): each number is left out with probability p, the others grow to match.
 
@@ -74,4 +85,4 @@ def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
                 f"got {tuple(mask.shape)}."
             )
         mask = array_namespace(mask).astype(mask, x.dtype)
-    return Masked(mask if p == 1.0 else mask * (1.0 / (1.0 - p)))(x)
+    return Masked(mask, 1.0 if p == 1.0 else 1.0 / (1.0 - p))(x)

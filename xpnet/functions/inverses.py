@@ -29,20 +29,27 @@ class Inv(Function):
         return -(yt @ gy @ yt)
 
 
+def solve_stacks(x1: Any, x2: Any) -> Any:
+    """`linalg.solve` for matrices x2, whose stacks broadcast; CuPy's and others' do not."""
+    xp = array_namespace(x1, x2)
+    stack = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
+    x1 = xp.broadcast_to(x1, (*stack, *x1.shape[-2:]))
+    x2 = xp.broadcast_to(x2, (*stack, *x2.shape[-2:]))
+    return xp.linalg.solve(x1, x2)
+
+
 class Solve(Function):
     def forward(self, x1: Any, x2: Any) -> Any:
-        xp = array_namespace(x1, x2)
         self.of_vector = x2.ndim == 1
-        if not self.of_vector:  # not every library broadcasts here
-            stack = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
-            x1, x2 = (xp.broadcast_to(x, (*stack, *x.shape[-2:])) for x in (x1, x2))
-        return xp.linalg.solve(x1, x2)
+        if self.of_vector:
+            return array_namespace(x1, x2).linalg.solve(x1, x2)
+        return solve_stacks(x1, x2)
 
     def backward(self, gy: Any, y: Any, x1: Any) -> Any:
         xp = array_namespace(gy)
         if self.of_vector:
             gy, y = gy[..., None], y[..., None]
-        gx2 = xp.linalg.solve(xp.matrix_transpose(x1), gy)
+        gx2 = solve_stacks(xp.matrix_transpose(x1), gy)
         gx1 = -(gx2 @ xp.matrix_transpose(y)) if self.needs[0] else None
         return gx1, gx2[..., 0] if self.of_vector else gx2
 

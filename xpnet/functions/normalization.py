@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from xpnet.autodiff import Function
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.wide import like, widened
 from xpnet.kernels.lookup import kernel
@@ -45,17 +46,32 @@ class Normalize(Function):
 
     Kept of x's size is x alone: what is normalized is found again from it. `running` statistics
     are moved on the way, for they take a part of a launch then.
+
+    Parameters
+    ----------
+    axes : tuple of int
+        Those that mean and variance are taken over.
+    eps : float
+    shape : tuple of int
+        As which w and b lie along x, with 1 for each axis that they do not differ along.
+    running : RunningStatistics, optional
     """
 
     def __init__(
-        self, axes: tuple[int, ...], eps: float, running: "RunningStatistics | None" = None
+        self,
+        axes: tuple[int, ...],
+        eps: float,
+        shape: tuple[int, ...],
+        running: "RunningStatistics | None" = None,
     ) -> None:
-        self.axes, self.eps, self.running = axes, eps, running
+        self.axes, self.eps, self.along, self.running = axes, eps, shape, running
+        self.even = all(shape[a] == 1 for a in axes)  # one weight wherever there is one mean
 
     def forward(self, x: Any, w: Any, b: Any) -> Any:
-        self.even = _one_each(w, self.axes) and _one_each(b, self.axes)
-        self.weights = next((tuple(v.shape) for v in (w, b) if v is not None), None)
-        if fast := kernel("normalize", x, w, b):
+        w, b = _shaped(w, self.along), _shaped(b, self.along)
+        fast = kernel("normalize", x, w, b)
+        self.fused = fast is not None
+        if fast:
             y, *found = fast(x, w, b, self.axes, self.eps, self.running)
             self.mean, self.var, self.r, self.running = found
             return y
@@ -70,22 +86,33 @@ class Normalize(Function):
         return y if b is None else y + b
 
     def backward(self, gy: Any, x: Any, w: Any) -> Any:
-        if fast := kernel("normalize_gradients", gy, x):
-            return fast(gy, x, w, self.mean, self.r, self.axes, self.weights, self.needs)
+        w = _shaped(w, self.along)
+        if self.fused and (fast := kernel("normalize_gradients", gy, x)):
+            gx, gw, gb = fast(gy, x, w, self.mean, self.r, self.axes, self.along, self.needs)
+            return gx, self._of_weights(gw, 1), self._of_weights(gb, 2)
         xp, n = array_namespace(gy), _count(x, self.axes)
         mean, r = Moments(self.axes, self.eps, (self.mean, self.r))(x)
         c = x - mean
         g, scale = (gy, r) if w is None else (gy, r * w) if self.even else (gy * w, r)
         g_mean = xp.mean(g, axis=self.axes, keepdims=True)
         gc_mean = xp.mean(g * c, axis=self.axes, keepdims=True)
-        gx = gw = None
+        gx, gw, gb = None, None, gy
         if self.needs[0]:
             gx = (g - g_mean - c * (gc_mean * (r * r))) * scale
         if self.even:  # the sums by w and b are known already
-            return gx, gc_mean * (n * r), g_mean * n
-        if self.needs[1]:
+            gw, gb = gc_mean * (n * r), g_mean * n
+        elif self.needs[1]:
             gw = gy * (c * r)
-        return gx, gw, gy
+        return gx, self._of_weights(gw, 1), self._of_weights(gb, 2)
+
+    def _of_weights(self, g: Any, i: int) -> Any:
+        """The gradient of input i, w or b, from one that has more numbers along some axes."""
+        if not self.needs[i]:
+            return None
+        xp = array_namespace(g)
+        axes = tuple(a for a, n in enumerate(self.along) if n == 1 != g.shape[a])
+        g = xp.sum(g, axis=axes, keepdims=True) if axes else g
+        return _shaped(g, self.parents[i].shape)  # type: ignore[union-attr]
 
 
 class RunningStatistics(NamedTuple):
@@ -106,6 +133,16 @@ class RunningStatistics(NamedTuple):
     seen: Any
     momentum: float | None
 
+    def batch_norm(
+        self, x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+    ) -> tuple[Any, "RunningStatistics"]:
+        """`batch_norm` by the batch's own statistics, and the running ones after it, unrecorded.
+
+        It raises what `batch_norm` raises.
+        """
+        y, node = _normalized_batch(x, weight, bias, eps, self)
+        return y, node.running
+
     def moved(self, mean: Any, var: Any, n: int) -> "RunningStatistics":
         """Those after a batch of n numbers a channel, whose variance is over n."""
         xp, dtype = array_namespace(self.mean), self.mean.dtype
@@ -118,20 +155,24 @@ class RunningStatistics(NamedTuple):
         )
 
 
-def _one_each(w: Any, axes: tuple[int, ...]) -> bool:
-    """Whether w has but one number wherever there is but one mean."""
-    return w is None or all(w.shape[a] == 1 for a in axes)
-
-
 def _count(x: Any, axes: tuple[int, ...]) -> int:
     """How many numbers each mean is of."""
     return math.prod(x.shape[a] for a in axes)
 
 
 def _shaped(w: Any, shape: tuple[int, ...]) -> Any:
-    return None if w is None else array_namespace(w).reshape(w, shape)
+    """w in that shape; None as it is."""
+    return w if w is None or w.shape == shape else array_namespace(w).reshape(w, shape)
 
 
+def _check_weights(name: str, shape: tuple[int, ...], weight: Any, bias: Any) -> None:
+    """An error if weight or bias, where there is one, has another shape."""
+    for what, w in (("weight", weight), ("bias", bias)):
+        if w is not None and tuple(w.shape) != shape:
+            raise ShapeError(f"{name} expected {what} of shape {shape}, got {tuple(w.shape)}.")
+
+
+@follows
 def batch_norm(
     x: Any,
     mean: Any = None,
@@ -175,50 +216,41 @@ def batch_norm(
     if mean is None or var is None:
         y, node = _normalized_batch(x, weight, bias, eps)
         return y, _shaped(node.mean, (x.shape[1],)), _shaped(node.var, (x.shape[1],))
-    full, w, b = _for_channels(x, weight, bias)
-    xp, one = array_namespace(full, w, b), (1, x.shape[1], *(1,) * (x.ndim - 2))
-    r = 1.0 / xp.sqrt(_shaped(var, one) + eps)
+    full, one = _for_channels(x, weight, bias)
+    w, b = _shaped(weight, one), _shaped(bias, one)
+    r = 1.0 / array_namespace(full, w, b).sqrt(_shaped(var, one) + eps)
     c = full - _shaped(mean, one)
     y = c * r if w is None else (w * r) * c  # Variables first: not every array takes them
     return like(y if b is None else b + y, x), mean, var
-
-
-def batch_norm_tracked(
-    x: Any, running: RunningStatistics, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> tuple[Any, RunningStatistics]:
-    """`batch_norm` by the batch's own statistics, and the running ones after it, without history.
-
-    It raises what `batch_norm` raises.
-    """
-    y, node = _normalized_batch(x, weight, bias, eps, running)
-    return y, node.running
 
 
 def _normalized_batch(
     x: Any, weight: Any, bias: Any, eps: float, running: RunningStatistics | None = None
 ) -> tuple[Any, Any]:
     """`batch_norm` by the batch's own statistics, and the node that has computed them."""
-    full, w, b = _for_channels(x, weight, bias)
+    full, one = _for_channels(x, weight, bias)
     axes = (0, *range(2, x.ndim))
     if _count(x, axes) < 2:
         raise ShapeError(
             "batch_norm expected more than one number a channel, to have a variance, got x of "
             f"shape {tuple(x.shape)}. Use a larger batch, or give mean and var."
         )
-    node = Normalize(axes, eps, running)
-    return like(node(full, w, b), x), node
+    node = Normalize(axes, eps, one, running)
+    return like(node(full, weight, bias), x), node
 
 
-def _for_channels(x: Any, weight: Any, bias: Any) -> tuple[Any, Any, Any]:
-    """x with the precision for sums, weight and bias with the axes to broadcast over it."""
+def _for_channels(x: Any, weight: Any, bias: Any) -> tuple[Any, tuple[int, ...]]:
+    """x with the precision for sums, and the shape as which a number a channel lies along it."""
     if x.ndim < 2:
         raise ShapeError(
             f"batch_norm expected x of shape (batch, channels, ...), got {tuple(x.shape)}."
         )
-    one = (1, x.shape[1], *(1,) * (x.ndim - 2))
-    return widened("batch_norm", x), _shaped(weight, one), _shaped(bias, one)
+    channels = x.shape[1]
+    _check_weights("batch_norm", (channels,), weight, bias)
+    return widened("batch_norm", x), (1, channels, *(1,) * (x.ndim - 2))
 
 
+@follows
 def layer_norm(
     x: Any,
     normalized_shape: int | Sequence[int],
@@ -258,10 +290,12 @@ def layer_norm(
     if not shape or first < 0 or tuple(x.shape[first:]) != shape:
         wanted = ", ".join(map(str, shape))
         raise ShapeError(f"layer_norm expected x of shape (..., {wanted}), got {tuple(x.shape)}.")
-    full = widened("layer_norm", x)
-    return like(_normalized(full, tuple(range(first, x.ndim)), weight, bias, eps), x)
+    _check_weights("layer_norm", shape, weight, bias)
+    node = Normalize(tuple(range(first, x.ndim)), eps, (*(1,) * first, *shape))
+    return like(node(widened("layer_norm", x), weight, bias), x)
 
 
+@follows
 def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -297,23 +331,9 @@ def group_norm(
             f"group_norm expected x of shape (batch, channels, ...), with channels to be divided "
             f"into {num_groups} groups, got {shape}."
         )
+    _check_weights("group_norm", shape[1:2], weight, bias)
     per, places = shape[1] // num_groups, math.prod(shape[2:])
     xp, full = array_namespace(x), widened("group_norm", x)
-    one = (num_groups, per, 1)
-    y = _normalized(
-        xp.reshape(full, (shape[0], num_groups, per, places)),
-        (2, 3),
-        _shaped(weight, one),
-        _shaped(bias, one),
-        eps,
-    )
+    grouped = xp.reshape(full, (shape[0], num_groups, per, places))
+    y = Normalize((2, 3), eps, (1, num_groups, per, 1))(grouped, weight, bias)
     return like(array_namespace(y).reshape(y, shape), x)
-
-
-def _normalized(x: Any, axes: tuple[int, ...], weight: Any, bias: Any, eps: float) -> Any:
-    """`Normalize`, where weight and bias have fewer axes than x."""
-    w, b = (
-        None if v is None else _shaped(v, (*(1,) * (x.ndim - v.ndim), *v.shape))
-        for v in (weight, bias)
-    )
-    return Normalize(axes, eps)(x, w, b)

@@ -1,11 +1,13 @@
 """Pooling: the largest, or the mean, of the numbers under a sliding window, channel by channel."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import array_api_compat as compat
 
 from xpnet.autodiff import Function, data_of
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions import windows
 from xpnet.functions.wide import like, widened
@@ -79,6 +81,7 @@ class WindowShare(Function):
         return WindowSum(self.window)(gy)
 
 
+@follows
 def max_pool(
     x: Any,
     kernel: Lengths,
@@ -123,6 +126,7 @@ def max_pool(
     return MaxPool(_window("max_pool", x, kernel, stride, padding, dilation, ceil_mode)[0])(x)
 
 
+@follows
 def avg_pool(
     x: Any,
     kernel: Lengths,
@@ -160,12 +164,12 @@ def avg_pool(
     """
     window, around = _window("avg_pool", x, kernel, stride, padding, 1, ceil_mode)
     y = WindowSum(window)(widened("avg_pool", x))
-    counts = _counts(window, around if count_include_pad else 0)
-    if all(len(set(n)) == 1 for n in counts):
-        return like(y / float(math.prod(n[0] for n in counts)), x)
-    return like(y / _numbers_under(window, around if count_include_pad else None, data_of(y)), x)
+    counted = around if count_include_pad else None
+    count = _count(window, counted)
+    return like(y / (count or _numbers_under(window, counted, data_of(y))), x)
 
 
+@follows
 def global_avg_pool(x: Any) -> Any:
     """The mean of each channel: (batch, channels, *spatial) to (batch, channels).
 
@@ -175,6 +179,7 @@ def global_avg_pool(x: Any) -> Any:
     return like(array_namespace(x).mean(widened("global_avg_pool", x), axis=axes), x)
 
 
+@follows
 def global_max_pool(x: Any) -> Any:
     """The largest number of each channel: (batch, channels, *spatial) to (batch, channels).
 
@@ -223,7 +228,7 @@ def _window(
 
 
 def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> Any:
-    """How many numbers lie under the window at each place, as `_counts` has it: an array as y is.
+    """How many numbers lie under the window at each place, as `_count` has it: an array as y is.
 
     It is the sum of ones, which lie on the device already: a list would be sent there each time.
     """
@@ -238,12 +243,16 @@ def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> An
     return (kernels(ones) or windows).sums(ones, one)
 
 
-def _counts(window: Window, around: Any) -> list[list[int]]:
-    """How many numbers lie under the window at each place of each axis."""
+@lru_cache(maxsize=1024)
+def _count(window: Window, around: tuple[int, ...] | None) -> float | None:
+    """How many numbers lie under the window, padding `around` them included; None if it depends."""
     axes = zip(window.size, window.kernel, window.stride, window.padding, window.out, strict=True)
-    counts = []
+    count = 1.0
     for i, (n, k, s, (before, _), out) in enumerate(axes):
         p = around[i] if around else 0
         starts = [place * s - before for place in range(out)]
-        counts.append([min(start + k, n + p) - max(start, -p) for start in starts])
-    return counts
+        counts = {min(start + k, n + p) - max(start, -p) for start in starts}
+        if len(counts) != 1:
+            return None
+        count *= counts.pop()
+    return count

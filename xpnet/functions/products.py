@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpnet.autodiff import Function
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.declare import extension, from_front, standard
 from xpnet.namespace import array_namespace
@@ -115,6 +116,7 @@ def matmul(x1: Any, x2: Any, /) -> Any:
 
 @extension("linalg")
 @standard
+@follows
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """The sum of conj(x1) * x2 along `axis`.
 
@@ -136,6 +138,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 @extension("linalg")
 @standard
+@follows
 def tensordot(x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Any:
     """The sum of products over some axes of x1 and as many of x2.
 

@@ -175,9 +175,11 @@ def _product(a: Any, b: Any) -> Any:
     CuPy's product of two matrices takes transposed ones as they are, and sums float16 in float32;
     but for one number, which it sums in float16. That of stacks copies and widens them first.
     """
-    if a.ndim == 2 and a.shape[0] == b.shape[1] == 1 and a.dtype == "float16":
+    if a.ndim == 3:
+        return cupy().matmul(a, b)
+    if a.shape[0] == b.shape[1] == 1 and a.dtype == "float16":
         return cupy().matmul(a[None], b[None])[0]
-    return cupy().matmul(a, b)
+    return a.dot(b)
 
 
 def _launch(

@@ -195,9 +195,14 @@ def _moved(running: Any, after: Any) -> Any:
 
 def _start(name: str, grid: tuple[int, int], x: Any, *rest: Any) -> None:
     """Start a kernel for arrays such as x, its first argument: blocks, and threads of each."""
-    index = "int" if x.size < SHORT else "long long"
-    kernel = compiled(("normalization.cu",), name, x.dtype.name, f"typedef {index} I;")
-    kernel(grid[:1], grid[1:], (x, *rest))
+    _kernel(name, x.dtype, x.size < SHORT)(grid[:1], grid[1:], (x, *rest))
+
+
+@cache
+def _kernel(name: str, dtype: Any, short: bool) -> Any:
+    """A kernel for arrays of a dtype."""
+    index = "typedef int I;" if short else "typedef long long I;"
+    return compiled(("normalization.cu",), name, dtype.name, index)
 
 
 @cache

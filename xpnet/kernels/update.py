@@ -4,6 +4,8 @@ Where the arrays lie goes into the launch itself, as a structure by value: nothi
 device. Products and sums are rounded one by one, as in the portable code: the two agree bit for bit.
 """
 
+import ctypes
+import threading
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module, resources
@@ -11,11 +13,10 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from xpnet.kernels.cuda import FLOATS
-from xpnet.kernels.cuda_source import C_TYPES, THREADS, cupy
+from xpnet.kernels.cuda_source import C_TYPES, THREADS, cupy, current_device
 from xpnet.kernels.lookup import Kernel
 
-np: Any = import_module("numpy")
-
+FLOAT32: Any = import_module("numpy").dtype("float32")
 WORDS = 511  # of 8 bytes, that a launch may be given: CUDA takes 4 kB
 SHARE = 2048  # numbers that a block computes
 
@@ -56,18 +57,23 @@ def update(
         dtypes that do not belong together.
     """
     left: list[int] = []
-    together: dict[tuple[Any, int], list[Move]] = {}
+    fitting: dict[tuple[Any, int], list[Move]] = {}
     for i, move in enumerate(moves):
-        if _fits(*move):
-            p = move[0]
-            together.setdefault((p.dtype, p.data.device_id), []).append(move)
+        p, g, state = move
+        dtype, device = p.dtype, p.data.device_id
+        if (
+            _fits(p, dtype, device)
+            and _belongs(g, dtype, device)
+            and _all_fit(state, dtype, device)
+        ):
+            fitting.setdefault((dtype, device), []).append(move)
         else:
             left.append(i)
-    for (dtype, device), alike in together.items():
+    for (dtype, device), alike in fitting.items():
         built = _built(formula, (*numbers,), slots, dtype)
         for first in range(0, len(alike), built.room):
             part = alike[first : first + built.room]
-            if device == cupy().cuda.runtime.getDevice():
+            if device == current_device()():
                 _launch(built.run, numbers, part)
             else:
                 with cupy().cuda.Device(device):
@@ -75,35 +81,56 @@ def update(
     return left
 
 
-def _fits(p: Any, g: Any, state: list[Any]) -> bool:
-    """Whether the kernel's plain loop over memory is right for these arrays."""
-    dtype, device = p.dtype, p.data.device_id
-    wide = np.dtype("float32") if dtype.char == "e" else dtype
-    return (
-        dtype.char in FLOATS
-        and type(g) is type(p)
-        and g.dtype == dtype
-        and g.data.device_id == device
-        and p.flags.c_contiguous
-        and all(
-            x.dtype == wide and x.data.device_id == device and x.flags.c_contiguous for x in state
-        )
-    )
+def _belongs(x: Any, dtype: Any, device: int) -> bool:
+    """Whether an array is one of CuPy's, of that dtype and on that device."""
+    mine: bool = isinstance(x, cupy().ndarray) and x.dtype == dtype and x.data.device_id == device
+    return mine
+
+
+def _fits(x: Any, dtype: Any, device: int) -> bool:
+    """Whether a loop over plain memory changes all its numbers."""
+    return _belongs(x, dtype, device) and dtype.char in FLOATS and x.flags.c_contiguous
+
+
+def _all_fit(state: list[Any], dtype: Any, device: int) -> bool:
+    """Whether the state is in the dtype that numbers are computed in."""
+    wide = FLOAT32 if dtype.char == "e" else dtype
+    return all(_fits(x, wide, device) for x in state)
+
+
+class _Arguments(threading.local):
+    """Memory for the structure that a launch is given, and the address of it: one for each thread.
+
+    The launch copies it.
+    """
+
+    def __init__(self) -> None:
+        self.memory = ctypes.create_string_buffer(8 * WORDS)
+        self.pointer = cupy().cuda.function.CPointer(ctypes.addressof(self.memory))
+
+
+@cache
+def _arguments() -> _Arguments:
+    return _Arguments()
 
 
 def _launch(run: Any, numbers: Mapping[str, float], moves: list[Move]) -> None:
     """One launch for moves of one dtype on the current device."""
     words: list[int] = []
     blocks = 0
-    contiguous = cupy().ascontiguousarray
-    gradients = [contiguous(g) for _, g, _ in moves]  # the copies of some live until the launch
-    for (p, _, state), g in zip(moves, gradients, strict=True):
-        blocks += -(-p.size // SHARE)
-        words += [p.data.ptr, g.data.ptr, *[x.data.ptr for x in state], p.size, blocks]
+    copies = []  # of gradients with gaps: they live until the launch
+    for p, g, state in moves:
+        if not g.flags.c_contiguous:
+            g = cupy().ascontiguousarray(g)
+            copies.append(g)
+        size = p.size
+        blocks += -(-size // SHARE)
+        words += [p.data.ptr, g.data.ptr, *[x.data.ptr for x in state], size, blocks]
     if blocks:
-        given = np.empty((), f"V{8 * WORDS}")
-        _layout(len(numbers), len(words)).pack_into(given, 0, len(moves), *numbers.values(), *words)
-        run((blocks,), (THREADS,), (given,))
+        given = _arguments()
+        layout = _layout(len(numbers), len(words))
+        layout.pack_into(given.memory, 0, len(moves), *numbers.values(), *words)
+        run((blocks,), (THREADS,), (given.pointer,))
 
 
 @cache

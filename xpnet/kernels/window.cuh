@@ -45,8 +45,12 @@ __device__ I place_met(const Window& w, const I (&input)[D], const I (&number)[D
   I flat = 0;
   for (int axis = 0; axis < D; ++axis) {
     I at = input[axis] + (I)w.before[axis] - number[axis] * (I)w.dilation[axis];
-    if (at < 0 || at % (I)w.stride[axis]) return -1;
-    at /= (I)w.stride[axis];
+    if (at < 0) return -1;
+    if (w.stride[axis] != 1) {
+      const I steps = at / (I)w.stride[axis];
+      if (steps * (I)w.stride[axis] != at) return -1;
+      at = steps;
+    }
     if (at >= (I)w.out[axis]) return -1;
     flat = flat * (I)w.out[axis] + at;
   }

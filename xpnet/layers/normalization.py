@@ -12,7 +12,7 @@ from xpnet import functions as F
 from xpnet.autodiff import Parameter
 from xpnet.backend import current
 from xpnet.errors import ShapeError
-from xpnet.functions.normalization import RunningStatistics, batch_norm_tracked
+from xpnet.functions.normalization import RunningStatistics
 from xpnet.initializers import zeros
 from xpnet.layers.base import Buffer, Layer, unusual
 from xpnet.layers.expected import misfit, require
@@ -63,7 +63,7 @@ class _BatchNorm(Layer):
         var: Any = self.running_var
         seen: Any = self.num_batches_tracked
         running = RunningStatistics(mean.data, var.data, seen.data, self.momentum)
-        y, moved = batch_norm_tracked(x, running, self.weight, self.bias, self.eps)
+        y, moved = running.batch_norm(x, self.weight, self.bias, self.eps)
         mean.data, var.data, seen.data = moved.mean, moved.var, moved.seen
         return y
 

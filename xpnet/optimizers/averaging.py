@@ -6,6 +6,7 @@ from typing import Any
 
 from xpnet.autodiff import Parameter
 from xpnet.backend import array_like
+from xpnet.devices import follow, stays
 from xpnet.optimizers.base import require_like
 from xpnet.tape import clock
 
@@ -57,6 +58,7 @@ class ExponentialMovingAverage:
         self.decay, self.warmup, self.updates = float(decay), warmup, 0
         self.averages = [array_like(p.data, p.data) for p in self.parameters]
 
+    @stays
     def update(self) -> None:
         """Take the parameters as they are now into the average; call it after each step."""
         self.updates += 1
@@ -65,6 +67,7 @@ class ExponentialMovingAverage:
             decay = min(decay, (1.0 + t) / (10.0 + t))
         for i, p in enumerate(self.parameters):
             a = self.averages[i]
+            follow(a)
             a *= decay
             a += (1.0 - decay) * p.data
             self.averages[i] = a

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from xpnet.autodiff import Parameter, Variable
 from xpnet.backend import Array, array_like
+from xpnet.devices import follow, stays
 from xpnet.errors import GradientError, ShapeError, StateError
 from xpnet.functions.wide import like, widened
 from xpnet.kernels.lookup import kernel
@@ -20,13 +21,8 @@ Coefficients = Mapping[str, Any]
 BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # the shares that last; other numbers are >= 0
 
 
-class Member(NamedTuple):
-    """A parameter that is about to move."""
-
-    p: Any
-    g: Array
-    state: State
-    narrow: bool  # whether it is of 16 bits, and moved in 32
+# A parameter that is about to move, its gradient, its state, and whether it is of 16 bits.
+Member = tuple[Any, Array, State, bool]
 
 
 class Optimizer:
@@ -111,6 +107,7 @@ class Optimizer:
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_group(group)
 
+    @stays
     def add_group(self, group: Options) -> None:
         """Let another group of parameters move: `{"params": layer.parameters(), "lr": 0.001}`.
 
@@ -148,6 +145,7 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Parameter):
                 p.data = array_like(p.data, p.data)
+            follow(p)
             x = widened(name, p.data)
             s = {"t": 0, **self.initial(x, self.defaults | options)}
             members.append((p, s, x is not p.data))
@@ -163,6 +161,7 @@ class Optimizer:
     def lr(self, lr: float) -> None:
         self.defaults["lr"] = float(lr)  # a NumPy scalar would turn float32 into float64
 
+    @stays
     def step(self) -> None:
         """Move every parameter that has a gradient.
 
@@ -184,6 +183,7 @@ class Optimizer:
             for together, c in self._by_coefficients(members, o):
                 for p, g, s, narrow in self._left_by_kernel(together, c, o):
                     x = own = p.data
+                    follow(x)
                     if narrow:
                         x, g = widened("step", x), widened("step", g)
                     if o["weight_decay"]:
@@ -208,7 +208,7 @@ class Optimizer:
             if g.shape != x.shape:
                 shapes = f"{tuple(x.shape)}, got {tuple(g.shape)}"
                 raise ShapeError(f"{self!r}: expected a gradient of shape {shapes}.")
-            ready.append(Member(p, g, s, narrow))
+            ready.append((p, g, s, narrow))
         return ready
 
     def _by_coefficients(
@@ -218,17 +218,17 @@ class Optimizer:
         found: dict[Any, list[Member]] = {}
         alone = len(self.counts) == 1
         for member in members:
-            s = member.state
+            s = member[2]
             self.advance(s, o)
             count = s["t"] if alone else tuple([s[name] for name in self.counts])
             found.setdefault(count, []).append(member)
-        return [(some, self.coefficients(some[0].state, o)) for some in found.values()]
+        return [(some, self.coefficients(some[0][2], o)) for some in found.values()]
 
     def _left_by_kernel(
         self, members: list[Member], c: Coefficients, o: Options
     ) -> Iterable[Member]:
         """Move what there is a kernel for, all at once; the members that are left to `update`."""
-        fast = kernel("update", members[0].p.data)
+        fast = kernel("update", members[0][0].data)
         formula = self.formula(o) if fast else None
         if fast is None or formula is None:
             return members
@@ -237,12 +237,12 @@ class Optimizer:
             formula = f"{'p *= kept;' if decoupled else 'g += pull * p;'} {formula}"
             kept = 1.0 - o["lr"] * o["weight_decay"]
             c = {**c, **({"kept": kept} if decoupled else {"pull": o["weight_decay"]})}
-        slots = tuple([name for name in members[0].state if name not in self.counts])
+        slots = tuple([name for name in members[0][2] if name not in self.counts])
         moves = [(p.data, g, [s[name] for name in slots]) for p, g, s, _ in members]
-        left = set(fast(formula, c, slots, moves))
-        for i, member in enumerate(members):
+        left = fast(formula, c, slots, moves)
+        for i, (p, _, _, _) in enumerate(members):
             if i not in left:
-                member.p.changed = next(clock)
+                p.changed = next(clock)
         return [members[i] for i in left]
 
     def zero_grad(self) -> None:

@@ -625,6 +625,35 @@ int dgmm(const char* function, void* handle, int side, int m, int n, const T* a,
     });
 }
 
+// A triangle in packed storage, column after column, to or from a matrix.
+template <class T>
+int unpack(const char* function, void* handle, int uplo, int n, const T* packed, T* a, int lda) {
+    return with_handle(function, handle, [&](Handle& h) {
+        static const Routine<T> routine("tpttr");
+        const char part = triangle(uplo);
+        const Matrix<T> to(a, n, n, lda, "A");
+        launch(function, h.stream, [=] {
+            require_array(packed, std::size_t(n) * (n + 1) / 2, "the packed triangle");
+            Integer info = 0;
+            routine(part, n, packed, to.data(), lda, &info);
+        });
+    });
+}
+
+template <class T>
+int pack(const char* function, void* handle, int uplo, int n, const T* a, int lda, T* packed) {
+    return with_handle(function, handle, [&](Handle& h) {
+        static const Routine<T> routine("trttp");
+        const char part = triangle(uplo);
+        const Matrix<const T> from(a, n, n, lda, "A");
+        launch(function, h.stream, [=] {
+            require_array(packed, std::size_t(n) * (n + 1) / 2, "the packed triangle");
+            Integer info = 0;
+            routine(part, n, from.data(), lda, packed, &info);
+        });
+    });
+}
+
 // --- batches of linear systems -------------------------------------------------------------------
 
 // The pivots of the batch's matrix `i`, of order n.
@@ -931,6 +960,16 @@ EACH_TYPE(SYRK)
         return dgmm("cublas" #L "dgmm", handle, side, m, n, a, lda, x, incx, c, ldc);           \
     }
 EACH_TYPE(GEAM)
+
+#define PACKED(L, T)                                                                            \
+    API int cublas##L##tpttr(void* handle, int uplo, int n, const T* packed, T* a, int lda) {   \
+        return unpack("cublas" #L "tpttr", handle, uplo, n, packed, a, lda);                    \
+    }                                                                                           \
+    API int cublas##L##trttp(void* handle, int uplo, int n, const T* a, int lda, T* packed) {   \
+        return pack("cublas" #L "trttp", handle, uplo, n, a, lda, packed);                      \
+    }
+PACKED(S, float)
+PACKED(D, double)
 
 #define LU(L, T)                                                                                \
     API int cublas##L##getrfBatched(void* handle, int n, T* const* a, int lda, int* pivots,     \

@@ -290,29 +290,37 @@ int svd_with_v(bool vectors, bool econ, int m, int n, T* a, int lda, Real<T>* s,
 
 // One matrix or a batch, whose matrices follow each other without gaps.
 template <class T>
-int gesvdj(const char* function, void* handle, int jobz, bool econ, int m, int n, T* a, int lda,
+void submit_gesvdj(const char* function, const Handle& h, int jobz, bool econ, int m, int n, T* a,
+                   int lda, Real<T>* s, T* u, int ldu, T* v, int ldv, T* work, int lwork,
+                   int* info, void* params, int count) {
+    jacobi_parameters.find(params);
+    require_count(count, "the batch");
+    const bool vectors = with_vectors(jobz) == 'V';
+    const int k = std::min(m, n);
+    const int columns_u = econ ? k : m;
+    const int columns_v = econ ? k : n;
+    const Matrix<T> matrix(a, m, n, lda, "A");
+    const Matrix<T> left(u, vectors ? m : 0, columns_u, ldu, "U");
+    const Matrix<T> right(v, vectors ? n : 0, columns_v, ldv, "V");
+    const Workspace<T> workspace(work, lwork, workspace_size(m, n));
+    launch(function, h.stream, [=] {
+        workspace.check();
+        require_array(s, std::size_t(k) * count, "S");
+        for (long long i = 0; i < count; i++) {
+            write_info(info + i, svd_with_v(vectors, econ, m, n, matrix.at(i * lda * n), lda,
+                                            s + i * k, left.at(i * ldu * columns_u), ldu,
+                                            right.at(i * ldv * columns_v), ldv));
+        }
+    });
+}
+
+template <class T>
+int gesvdj(const char* function, void* handle, int jobz, int econ, int m, int n, T* a, int lda,
            Real<T>* s, T* u, int ldu, T* v, int ldv, T* work, int lwork, int* info,
-           void* params, int count) {
+           void* params) {
     return with_handle(function, handle, [&](Handle& h) {
-        jacobi_parameters.find(params);
-        require_count(count, "the batch");
-        const bool vectors = with_vectors(jobz) == 'V';
-        const int k = std::min(m, n);
-        const int columns_u = econ ? k : m;
-        const int columns_v = econ ? k : n;
-        const Matrix<T> matrix(a, m, n, lda, "A");
-        const Matrix<T> left(u, vectors ? m : 0, columns_u, ldu, "U");
-        const Matrix<T> right(v, vectors ? n : 0, columns_v, ldv, "V");
-        const Workspace<T> workspace(work, lwork, workspace_size(m, n));
-        launch(function, h.stream, [=] {
-            workspace.check();
-            require_array(s, std::size_t(k) * count, "S");
-            for (long long i = 0; i < count; i++) {
-                write_info(info + i, svd_with_v(vectors, econ, m, n, matrix.at(i * lda * n), lda,
-                                                s + i * k, left.at(i * ldu * columns_u), ldu,
-                                                right.at(i * ldv * columns_v), ldv));
-            }
-        });
+        submit_gesvdj(function, h, jobz, econ != 0, m, n, a, lda, s, u, ldu, v, ldv, work, lwork,
+                      info, params, 1);
     });
 }
 
@@ -321,11 +329,13 @@ int gesvdj_batched(const char* function, void* handle, int jobz, int m, int n, T
                    Real<T>* s, T* u, int ldu, T* v, int ldv, T* work, int lwork, int* info,
                    void* params, int count) {
     constexpr int LIMIT = 32;
-    return with_handle(function, handle, [&](Handle&) {
-        require_value(m <= LIMIT && n <= LIMIT, "a batch needs m and n up to 32");
-    }) ? STATUSES.value
-       : gesvdj(function, handle, jobz, false, m, n, a, lda, s, u, ldu, v, ldv, work, lwork, info,
-                params, count);
+    return with_handle(function, handle, [&](Handle& h) {
+        require_value(m <= LIMIT && n <= LIMIT, "a batch needs m and n up to 32, given m " +
+                                                    std::to_string(m) + ", n " +
+                                                    std::to_string(n));
+        submit_gesvdj(function, h, jobz, false, m, n, a, lda, s, u, ldu, v, ldv, work, lwork,
+                      info, params, count);
+    });
 }
 
 // --- eigenvalues of symmetric and Hermitian matrices ---------------------------------------------
@@ -548,8 +558,8 @@ ORTHOGONAL(Z, DoubleComplex, ungqr, unmqr)
     API int cusolverDn##L##gesvdj(void* handle, int jobz, int econ, int m, int n, T* a,         \
                                   int lda, Real<T>* s, T* u, int ldu, T* v, int ldv, T* work,   \
                                   int lwork, int* info, void* params) {                         \
-        return gesvdj("cusolverDn" #L "gesvdj", handle, jobz, econ != 0, m, n, a, lda, s, u,    \
-                      ldu, v, ldv, work, lwork, info, params, 1);                               \
+        return gesvdj("cusolverDn" #L "gesvdj", handle, jobz, econ, m, n, a, lda, s, u, ldu, v, \
+                      ldv, work, lwork, info, params);                                          \
     }                                                                                           \
     API int cusolverDn##L##gesvdjBatched_bufferSize(void* handle, int, int m, int n, const T*,  \
                                                     int, const Real<T>*, const T*, int,         \

@@ -29,18 +29,30 @@ using host_cuda_kernel::State;
 using host_cuda_kernel::Trap;
 
 constexpr int warp_size = 32;
-constexpr std::size_t stack_bytes = 256 << 10;
+
+// Each fibre uses a few cache lines at the top of its stack. If the tops lay at multiples of a power of
+// two, they would share a few places in the caches: so stacks are a page longer than that, and the tops
+// are shifted by some lines each.
+constexpr std::size_t stack_bytes = (256 + 4) << 10;
+constexpr std::size_t shift_bytes = 6 * 64;
+constexpr std::size_t most_shift = 4096;
 
 enum class Barrier { none, block, warp };
 
+// Where a fibre waits. The compiler's own setjmp and longjmp keep three words, which makes a switch take
+// a tenth of the time that the C library's take; but a function may not use both on one buffer.
+using Place = void* [5];
+
 struct Fibre {
     ucontext_t start;
-    jmp_buf where;         // where it waits, once it has started
+    Place where;           // once it has started
     bool started = false;
-    int thread = 0;        // the index of the thread that it runs
+    int thread = 0;        // the number of the thread that it runs
+    uint3 index{};         // the same as an index
     Barrier waits_at = Barrier::none;
     unsigned mask = 0;     // the lanes that a warp's barrier waits for
     void* stack = nullptr;
+    std::size_t shift = 0;  // of the top of the stack
 };
 
 [[noreturn]] void fibre_main();
@@ -71,14 +83,17 @@ class Runner {
     void run_grid();
     void run_block();
     void run_alone();
-    void enter(Fibre* fibre);
-    void leave();
+    __attribute__((noinline)) void enter(Fibre* fibre);
+    __attribute__((noinline)) void resume(Fibre* fibre);
+    __attribute__((noinline)) void leave();
+    __attribute__((noinline)) void go_home();
     Fibre* idle_fibre();
+    Fibre* next_fibre();
     void make(Fibre* fibre);
     void forget_fibres();
-    void set_index(int thread);
+    uint3 index_of(int thread) const;
     bool open_barriers();
-    void open_warps(std::vector<Fibre*>& free);
+    void open_warps();
     unsigned arrived_in_warp(int warp) const;
     unsigned live_in_warp(int warp) const;
 
@@ -94,10 +109,12 @@ class Runner {
 
     std::vector<std::unique_ptr<Fibre>> fibres_;
     std::vector<Fibre*> idle_;
-    std::vector<Fibre*> parked_;
+    std::vector<Fibre*> parked_;  // at a barrier
+    std::vector<Fibre*> free_;    // whose barrier has opened, in the order in which they go on
+    std::size_t resumed_ = 0;     // how many of these have gone on
     Fibre* current_ = nullptr;
 
-    jmp_buf home_;   // where fibres come back to
+    Place home_;     // where fibres come back to
     jmp_buf fault_;  // where run() learns of a failure
     volatile sig_atomic_t running_ = 0;
     pthread_t host_thread_;
@@ -203,7 +220,7 @@ void Runner::make(Fibre* fibre) {
     }
     getcontext(&fibre->start);
     fibre->start.uc_stack.ss_sp = fibre->stack;
-    fibre->start.uc_stack.ss_size = stack_bytes;
+    fibre->start.uc_stack.ss_size = stack_bytes - fibre->shift;
     fibre->start.uc_link = nullptr;
     makecontext(&fibre->start, fibre_main, 0);
     fibre->started = false;
@@ -212,6 +229,7 @@ void Runner::make(Fibre* fibre) {
 Fibre* Runner::idle_fibre() {
     if (idle_.empty()) {
         fibres_.push_back(std::make_unique<Fibre>());
+        fibres_.back()->shift = fibres_.size() * shift_bytes % most_shift;
         make(fibres_.back().get());
         return fibres_.back().get();
     }
@@ -220,22 +238,43 @@ Fibre* Runner::idle_fibre() {
     return fibre;
 }
 
-// Lets the fibre run until it parks or has nothing left to do.
-void Runner::enter(Fibre* fibre) {
-    current_ = fibre;
-    if (_setjmp(home_) != 0) {
-        return;
+// The fibre to run next: one for the threads that have not started, else one that may go on; null where
+// all wait.
+Fibre* Runner::next_fibre() {
+    if (next_ < threads_) {
+        return idle_fibre();
     }
+    if (resumed_ < free_.size()) {
+        return free_[resumed_++];
+    }
+    return nullptr;
+}
+
+// Lets the fibre run, and those after it, until all wait or have nothing left to do.
+void Runner::enter(Fibre* fibre) {
+    if (__builtin_setjmp(home_) == 0) {
+        resume(fibre);
+    }
+}
+
+void Runner::resume(Fibre* fibre) {
+    current_ = fibre;
     if (fibre->started) {
-        _longjmp(fibre->where, 1);
+        __builtin_longjmp(fibre->where, 1);
     }
     fibre->started = true;
     setcontext(&fibre->start);
 }
 
+void Runner::go_home() {
+    __builtin_longjmp(home_, 1);
+}
+
+// Goes from the current fibre to the next one, or home; returns when the current one is resumed.
 void Runner::leave() {
-    if (_setjmp(current_->where) == 0) {
-        _longjmp(home_, 1);
+    Fibre* next = next_fibre();
+    if (__builtin_setjmp(current_->where) == 0) {
+        next ? resume(next) : go_home();
     }
 }
 
@@ -250,12 +289,14 @@ void Runner::park(Barrier barrier, unsigned mask) {
     me->mask = mask;
     parked_.push_back(me);
     leave();
-    set_index(me->thread);
+    state_->thread = me->index;
 }
 
 // After a failure: parked fibres hold calls that will never return.
 void Runner::forget_fibres() {
     parked_.clear();
+    free_.clear();
+    resumed_ = 0;
     idle_.clear();
     for (const std::unique_ptr<Fibre>& fibre : fibres_) {
         make(fibre.get());
@@ -263,12 +304,10 @@ void Runner::forget_fibres() {
     }
 }
 
-void Runner::set_index(int thread) {
-    int width = static_cast<int>(launch_->block.x);
-    int height = static_cast<int>(launch_->block.y);
-    state_->thread.x = thread % width;
-    state_->thread.y = thread / width % height;
-    state_->thread.z = thread / width / height;
+uint3 Runner::index_of(int thread) const {
+    unsigned number = static_cast<unsigned>(thread);
+    const dim3& block = launch_->block;
+    return {number % block.x, number / block.x % block.y, number / block.x / block.y};
 }
 
 // Runs the threads of the block that have not started, until one parks this fibre. When that thread has
@@ -277,7 +316,8 @@ void Runner::run_threads() {
     while (next_ < threads_) {
         int thread = next_++;
         current_->thread = thread;
-        set_index(thread);
+        current_->index = index_of(thread);
+        state_->thread = current_->index;
         kernel_->call(arguments_);
         live_.reset(current_->thread);
         finished_++;
@@ -307,36 +347,33 @@ unsigned Runner::arrived_in_warp(int warp) const {
     return lanes;
 }
 
-// Moves the fibres whose warp's barrier is complete: all lanes of its mask that live have arrived.
-void Runner::open_warps(std::vector<Fibre*>& free) {
+// Frees the fibres whose warp's barrier is complete: all lanes of its mask that live have arrived.
+void Runner::open_warps() {
     int warps = (threads_ + warp_size - 1) / warp_size;
     std::vector<unsigned> missing(warps);
     for (int warp = 0; warp < warps; warp++) {
         missing[warp] = live_in_warp(warp) & ~arrived_in_warp(warp);
     }
-    auto complete = [&](Fibre* fibre) {
-        return fibre->waits_at == Barrier::warp &&
-               (fibre->mask & missing[fibre->thread / warp_size]) == 0;
+    auto waits = [&](Fibre* fibre) {
+        return fibre->waits_at == Barrier::block ||
+               (fibre->mask & missing[fibre->thread / warp_size]) != 0;
     };
-    std::copy_if(parked_.begin(), parked_.end(), std::back_inserter(free), complete);
+    auto complete = std::stable_partition(parked_.begin(), parked_.end(), waits);
+    free_.assign(complete, parked_.end());
+    parked_.erase(complete, parked_.end());
 }
 
-// Lets go on who may; false where nobody may, because some threads wait for others that never come.
+// Frees who may go on; false where nobody may, because some threads wait for others that never come.
 bool Runner::open_barriers() {
-    std::vector<Fibre*> free;
+    free_.clear();
+    resumed_ = 0;
     auto at_block = [](Fibre* fibre) { return fibre->waits_at == Barrier::block; };
     if (std::all_of(parked_.begin(), parked_.end(), at_block)) {
-        free.swap(parked_);
+        free_.swap(parked_);
     } else {
-        open_warps(free);
-        for (Fibre* fibre : free) {
-            parked_.erase(std::find(parked_.begin(), parked_.end(), fibre));
-        }
+        open_warps();
     }
-    for (Fibre* fibre : free) {
-        enter(fibre);
-    }
-    return !free.empty();
+    return !free_.empty();
 }
 
 void Runner::run_block() {
@@ -347,8 +384,8 @@ void Runner::run_block() {
         live_.set(thread);
     }
     while (finished_ < threads_) {
-        if (next_ < threads_) {
-            enter(idle_fibre());
+        if (Fibre* fibre = next_fibre()) {
+            enter(fibre);
         } else if (!open_barriers()) {
             abandon(cudaErrorLaunchFailure, "threads wait at a barrier that others never reach");
         }

@@ -86,56 +86,7 @@ static inline T __ldg(const T* p) {
 
 // --- mathematics ------------------------------------------------------------------------------------
 
-// CUDA has overloads for float and double in the global namespace; for integers, the double's serves.
-using std::abs;
-using std::acos;
-using std::acosh;
-using std::asin;
-using std::asinh;
-using std::atan;
-using std::atan2;
-using std::atanh;
-using std::cbrt;
-using std::ceil;
-using std::copysign;
-using std::cos;
-using std::cosh;
-using std::erf;
-using std::erfc;
-using std::exp;
-using std::exp2;
-using std::expm1;
-using std::fabs;
-using std::floor;
-using std::fma;
-using std::fmax;
-using std::fmin;
-using std::fmod;
-using std::frexp;
-using std::hypot;
-using std::isfinite;
-using std::isinf;
-using std::isnan;
-using std::ldexp;
-using std::lgamma;
-using std::log;
-using std::log10;
-using std::log1p;
-using std::log2;
-using std::modf;
-using std::nextafter;
-using std::pow;
-using std::remainder;
-using std::rint;
-using std::round;
-using std::signbit;
-using std::sin;
-using std::sinh;
-using std::sqrt;
-using std::tan;
-using std::tanh;
-using std::tgamma;
-using std::trunc;
+#include "mathematics.h"
 
 // min and max of equal types, and of two arithmetic types as CUDA's overloads promote them.
 template <class T>

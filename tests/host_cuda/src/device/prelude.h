@@ -187,6 +187,8 @@ static inline int __syncthreads_and(int predicate) {
     return __syncthreads_count(!predicate) == 0;
 }
 
+#include "mathematics.h"
+
 // In a namespace without a name, what a kernel does not use is not compiled with it: that saves half of
 // the time. CuPy's headers must be in the same one, because their calls of isnan() and the like would
 // not look further out than their own.

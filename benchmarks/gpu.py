@@ -1,0 +1,154 @@
+"""What a training step asks of a GPU, and what it costs Python to ask for it.
+
+    python benchmarks/gpu.py            on the emulated CUDA device, by the environment that
+                                        python tests/host_cuda/build.py --shell prints
+    python benchmarks/gpu.py --check    exit code 1 if a network is over its limits
+
+Counted: kernels and products of matrices, each a launch; copies to and from the device; waits of the
+host; memory that is asked for. Python's time is that of the thread, the least of many rounds, while
+launches do nothing, in milliseconds and in additions of CuPy arrays, `x + y`: these cost Python what
+they cost on any machine, so that figures of two machines compare. On a GPU the driver's own time for
+each launch is added to it, and while the GPU computes, Python is ahead.
+
+Elsewhere nothing can be counted; the program says so, and `--check` has nothing to check.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import xpnet
+from xpnet import functions as F, models
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.host_cuda.device import Counts, counting, empty_launches, emulated
+
+Step = Callable[[], object]
+ROUNDS = 15
+
+
+class Figures(NamedTuple):
+    """What a step takes: launches, and Python's time in additions."""
+
+    launches: int
+    additions: float
+
+
+class Network(NamedTuple):
+    """A training to look at."""
+
+    name: str
+    model: Callable[[], xpnet.Layer]
+    optimizer: Callable[..., xpnet.optimizers.Optimizer]
+    shape: tuple[int, ...]
+    before: Figures  # measured by this program before there were kernels for it
+    limit: Figures
+
+
+NETWORKS = [
+    Network(
+        "784-80-10, SGD, batch 200",
+        lambda: xpnet.MLP(784, 80, 10, rng=0),
+        xpnet.SGD,
+        (200, 784),
+        Figures(41, 94),
+        Figures(14, 46),
+    ),
+    Network(
+        "784-1024-1024-10, Adam, batch 8",
+        lambda: xpnet.MLP(784, [1024, 1024], 10, rng=0),
+        xpnet.Adam,
+        (8, 784),
+        Figures(120, 198),
+        Figures(21, 78),
+    ),
+    Network(
+        "LeNet, Adam, batch 4",
+        lambda: models.lenet((1, 28, 28), 10),
+        xpnet.Adam,
+        (4, 1, 28, 28),
+        Figures(288, 779),
+        Figures(70, 260),
+    ),
+]
+HEAD = """
+| network | launches | before | copies to and from the device | waits | allocations | \
+Python, ms | in x + y | before |
+|---|---|---|---|---|---|---|---|---|"""
+
+
+def training(network: Network) -> Step:
+    """One step of a training on random numbers."""
+    rng = np.random.default_rng(0)
+    home = xpnet.current()
+    x = home.asarray(rng.random(network.shape, dtype=np.float32))
+    t = home.asarray(rng.integers(0, 10, network.shape[0]))
+    model = network.model()
+    optimizer = network.optimizer(model.parameters())
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.softmax_cross_entropy(model(x), t).backward()
+        optimizer.step()
+
+    return step
+
+
+def counted(step: Step) -> Counts:
+    """What the third step asks for: the first builds kernels, and the second finds memory."""
+    for _ in range(3):
+        with counting() as counts:
+            step()
+    return counts
+
+
+def microseconds(step: Step, calls: int) -> float:
+    """Python's time for a call while launches do nothing."""
+    best = float("inf")
+    with empty_launches():
+        step()
+        for _ in range(ROUNDS):
+            start = time.thread_time()
+            for _ in range(calls):
+                step()
+            best = min(best, time.thread_time() - start)
+    return best / calls * 1e6
+
+
+def main() -> None:
+    """Print a row for each network."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="fail above the limits")
+    check = parser.parse_args().check
+    if not emulated():
+        print("There is no emulated CUDA device in this process: nothing is counted.")
+        return
+    backend = xpnet.use("cupy")
+    x = backend.asarray(np.ones((200, 80), np.float32))
+    unit = microseconds(lambda: x + x, 300)
+    print(f"x + y: {unit:.1f} us of Python\n{HEAD}")
+    over = []
+    for network in NETWORKS:
+        step = training(network)
+        counts = counted(step)
+        cost = microseconds(step, 20)
+        found = Figures(counts.total, cost / unit)
+        cells = [network.name, f"{found.launches}", f"{network.before.launches}"]
+        cells += [f"{counts.to_device}, {counts.to_host}", f"{counts.synchronizes}"]
+        cells += [f"{counts.allocations}", f"{cost / 1000:.2f}"]
+        cells += [f"{found.additions:.0f}", f"{network.before.additions:.0f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
+        for name, value, limit in zip(Figures._fields, found, network.limit, strict=True):
+            if value > limit:
+                over.append(f"{network.name}: {value:.0f} {name}, the limit is {limit:.0f}")
+    if check and over:
+        sys.exit("\n".join(over))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The folders that ``build.py`` makes: complete or not there, whoever builds, whoever is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+PUBLISH = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from steps import published
+
+def make(folder):
+    (folder / "one").write_text("1")
+    with (Path(sys.argv[2]) / "made").open("a") as log:
+        log.write("made\\n")
+    time.sleep(float(sys.argv[3]))
+    (folder / "two").write_text("2")
+
+folder = published(Path(sys.argv[2]) / "result", make)
+print((folder / "one").read_text(), (folder / "two").read_text())
+"""
+
+
+def publish(folder, seconds):
+    """A process that makes a folder and takes some time for it."""
+    command = [sys.executable, "-c", PUBLISH, str(HERE), str(folder), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(path):
+    until = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} did not appear"
+        time.sleep(0.01)
+
+
+def test_processes_that_build_at_once_build_once(tmp_path):
+    processes = [publish(tmp_path, 0.3) for _ in range(4)]
+    assert {process.communicate()[0] for process in processes} == {"1 2\n"}
+    assert (tmp_path / "made").read_text() == "made\n"
+
+
+def test_a_process_that_is_killed_leaves_nothing_to_use(tmp_path):
+    killed = publish(tmp_path, 600)
+    wait_for(tmp_path / "made")
+    assert not (tmp_path / "result").exists()
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert publish(tmp_path, 0).communicate()[0] == "1 2\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "result", "result.lock"]
+
+
+def test_processes_that_compile_a_kernel_at_once_all_run_it(cupy, tmp_path):
+    code = """
+import cupy
+x = cupy.arange(10)
+print(int((x * 3 + 1).sum()))
+"""
+    kernels = tmp_path / "kernels"
+    starts = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "HOST_CUDA_KERNELS": str(kernels)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    assert [process.communicate()[0] for process in starts] == ["145\n"] * 3
+    assert {path.suffix for path in kernels.iterdir()} == {".so"}  # nothing half-made is left

@@ -1,0 +1,16 @@
+"""Dropout's masks applied on CuPy: one launch each way."""
+
+from typing import Any
+
+from xpnet.kernels.cuda import Elementwise, floating
+from xpnet.kernels.lookup import Kernel
+
+masked = Elementwise("masked", "T x, T mask, float64 scale", "y = x * T(mask * T(scale));")
+
+
+def _takes(x: Any, mask: Any) -> bool:
+    """Arrays of one floating-point dtype, on the current device."""
+    return floating(x, mask)
+
+
+KERNELS = {"masked": Kernel(masked, _takes)}
