@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from xpnet import BackendError, Variable, backend as switch, current, to_numpy, use, using
-from xpnet.backend import array_like, device_key, resolve, with_item
+from xpnet.backend import array_like, resolve, with_item
+from xpnet.devices import device_key
 
 
 @pytest.fixture

@@ -96,12 +96,14 @@ def test_import_brings_numpy_and_array_api_compat_alone():
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_only_the_switch_and_the_readers_name_an_array_library(path):
-    """The third law: backend.py names them all, diagnosis.py asks for their devices, data/ reads files with NumPy,
-    kernels/ is extra; random.py draws."""
+    """The third law: backend.py names them all, and what stands below it CuPy's devices and what an
+    installation lacks; data/ and random.py use NumPy, kernels/ is extra."""
     inside = path.relative_to(PACKAGE)
     named = {module.partition(".")[0] for module in imported(path)} & LIBRARIES
     if inside.parts[0] in ("data", "random.py"):
         assert named <= {"numpy"}
+    elif inside.name == "devices.py":
+        assert named <= {"cupy"}
     elif inside.name not in ("backend.py", "diagnosis.py") and inside.parts[0] != "kernels":
         assert named == set()
 

@@ -7,6 +7,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.backend import to_numpy
+from xpnet.devices import arrived
 from xpnet.errors import ShapeError
 from xpnet.namespace import (
     API_VERSIONS,
@@ -108,19 +109,27 @@ class ArrayObject:
         return (self[i, ...] for i in range(len(self)))
 
     def __bool__(self) -> bool:
-        return bool(self.data)
+        value = bool(self.data)
+        arrived()
+        return value
 
     def __int__(self) -> int:
-        return int(self.data)
+        value = int(self.data)
+        arrived()
+        return value
 
     def __float__(self) -> float:
-        return float(self.data)
+        value = float(self.data)
+        arrived()
+        return value
 
     def __format__(self, spec: str) -> str:
         return format(self.data, spec) if spec else str(self)
 
     def __complex__(self) -> complex:
-        return complex(self.data)
+        value = complex(self.data)
+        arrived()
+        return value
 
     def __index__(self) -> int:
         return index(to_numpy(self.data))  # CuPy's arrays have no __index__

@@ -12,7 +12,8 @@ The tape links Functions to Functions, never to their outputs: so it makes no re
 an intermediate array lives on only if some rule has named it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from sys import modules
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -20,10 +21,11 @@ import array_api_compat as compat
 
 from xpnet.array_object import ArrayObject
 from xpnet.backend import Array, array_like, current, to_numpy
+from xpnet.devices import follow, known, several, stays, together
 from xpnet.errors import GradientError
 from xpnet.explain import explain, outdated
-from xpnet.namespace import array_namespace, array_types, as_array, has_dtype
-from xpnet.tape import Node, Output, clock, completed, recording, seed, walk
+from xpnet.namespace import array_types, as_array, has_dtype
+from xpnet.tape import Node, Output, arguments, clock, completed, recording, seed, walk
 
 FLOATING = ("real floating", "complex floating")  # what has derivatives, as `isdtype` calls it
 
@@ -74,6 +76,7 @@ class Variable(ArrayObject):
             raise GradientError(f"Only floating-point data have gradients, not {self.dtype}.")
         self.requires_grad: bool = floating if requires_grad is None else requires_grad
 
+    @stays
     def backward(self, gy: Any = None, *, create_graph: bool = False) -> None:
         """Add the derivative of this Variable to the `grad` of every leaf it was computed from.
 
@@ -93,6 +96,7 @@ class Variable(ArrayObject):
             `gy` has another shape.
         """
         for leaf, g in _walk(self, None, gy, create_graph):
+            follow(g)
             leaf.grad = g if leaf.grad is None else leaf.grad + g
 
     def cleargrad(self) -> None:
@@ -146,7 +150,9 @@ class Function:
     """
 
     broadcasts: ClassVar[bool] = False  # whether the inputs must have shapes that broadcast
-    takes_number: ClassVar[bool] = False  # whether the rule's gy may be Python's 1.0
+    # Whether the output is one real number, and the rule takes Python's 1.0 for gy: then a walk that
+    # starts here needs no array, which on a GPU would be a launch.
+    takes_number: ClassVar[bool] = False
     takes_y: ClassVar[bool] = False
     takes: tuple[int, ...] = ()  # the inputs that backward names
 
@@ -160,7 +166,7 @@ class Function:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__dict__.keys() & {"forward", "backward"}:
-            inputs, named = _arguments(cls.forward), _arguments(cls.backward)[1:]
+            inputs, named = arguments(cls.forward), arguments(cls.backward)[1:]
             cls.takes_y = named[:1] == ("y",)
             if (cls.takes_y and "y" in inputs) or not set(named[cls.takes_y :]) <= set(inputs):
                 raise TypeError(f"{cls.__name__}: y is the output, {inputs} go in; not {named}.")
@@ -189,7 +195,8 @@ class Function:
             arrays.append(x)
             parents.append(node)
         try:
-            y = self.forward(*arrays)
+            apart = known.several if lifted else "cupy" in modules and several()
+            y = together(self, self.forward, arrays) if apart else self.forward(*arrays)
         except Exception as error:
             explain(error, type(self).__name__, arrays, self.broadcasts)
             raise
@@ -267,8 +274,7 @@ def gradients(
     found = {id(node): g for node, g in _walk(y, nodes, gy, create_graph)}
     for x, node in zip(xs, nodes, strict=True):
         if id(node) not in found:
-            zeros = array_namespace(x.data).zeros_like(x.data)
-            found[id(node)] = as_constant(zeros) if create_graph else zeros
+            found[id(node)] = (as_constant if create_graph else data_of)(seed(x.data, 0.0))
     return tuple(found[id(node)] for node in nodes)
 
 
@@ -281,7 +287,7 @@ def _walk(
         )
     start = y.creator or y
     if gy is None and getattr(start, "takes_number", False) and not _among(wanted, start):
-        gy = 1.0  # no array for it: on a GPU that is a launch
+        gy = 1.0
     else:
         gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
     return walk([(start, gy)], wanted, create_graph)
@@ -309,8 +315,3 @@ def as_constant(x: Any) -> Any:
     """An array as a constant Variable; Variables and Python scalars as they are."""
     scalar = x is None or isinstance(x, (int, float, complex))
     return x if scalar or isinstance(x, Variable) else _made(as_array(x), None)
-
-
-def _arguments(method: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a method's positional arguments after self."""
-    return method.__code__.co_varnames[1 : method.__code__.co_argcount]

@@ -23,19 +23,21 @@ Nothing falls back to another device.
 """
 
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import cache, singledispatch
+from functools import cache, singledispatch, wraps
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import array_api_compat as compat
 import numpy as np
 
+from xpnet.devices import fetched, follows, selected
 from xpnet.diagnosis import details_of, why_not_cupy
 from xpnet.errors import BackendError
 
+Callee = TypeVar("Callee", bound=Callable[..., Any])
 Array = Any  # an object of the array API standard; the libraries share no base class to name here
 
 ALIASES = {"cpu": "numpy", "gpu": "cupy", "cuda": "cupy"}
@@ -119,12 +121,6 @@ class Backend(NamedTuple):
         return f"{self.name} ({details}, {library} {import_module(library).__version__})"
 
 
-def device_key(device: Any) -> Hashable:
-    """What stands for a device of a library in a dict: CuPy's have an `__eq__`, but no `__hash__`."""
-    key: Hashable = device.id if type(device).__hash__ is None else device
-    return key
-
-
 # --- the switch -----------------------------------------------------------------------------
 
 _run: Backend | None = None  # use(): for every thread
@@ -174,6 +170,17 @@ def using(spec: str | Backend, dtype: str = "float32") -> Iterator[Backend]:
             yield backend
     finally:
         _block.reset(token)
+
+
+def on_current_device(function: Callee) -> Callee:
+    """Decorator: the function, and all that it calls, runs with the backend's device current."""
+
+    @wraps(function)
+    def there(*args: Any, **options: Any) -> Any:
+        with current().selected():
+            return function(*args, **options)
+
+    return there  # type: ignore[return-value]
 
 
 def current() -> Backend:
@@ -324,7 +331,7 @@ def to_numpy(x: Any) -> Any:
         Same shape and dtype. Without a copy where `x` is on the host, so do not write to it.
     """
     if compat.is_cupy_array(x):
-        return x.get()
+        return fetched(x)
     if compat.is_torch_array(x):
         return x.numpy(force=True)
     if type(x).__module__.startswith("array_api_strict"):
@@ -332,6 +339,7 @@ def to_numpy(x: Any) -> Any:
     return np.asarray(x)
 
 
+@follows
 def with_item(x: Array, key: Any, value: Array) -> Array:
     """`x` after x[key] = value: in place, or a new array where the library's cannot change."""
     if compat.is_jax_array(x):
@@ -344,7 +352,7 @@ def array_like(x: Any, model: Array) -> Array:
     """A copy of `x`, an array of any library, with the library, device and dtype of `model`."""
     xp, device = compat.array_namespace(model), compat.device(model)
     near = type(x) is type(model) and compat.device(x) == device  # no way round by the host
-    with device if compat.is_cupy_array(model) else nullcontext():
+    with selected(model, device):
         if near:
             return xp.asarray(x, dtype=model.dtype, device=device, copy=True)
         # Copied on the host: PyTorch will not copy and cast an array of no dimensions at once.

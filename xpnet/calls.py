@@ -19,6 +19,7 @@ import array_api_compat as compat
 from xpnet import tree
 from xpnet.autodiff import FLOATING, Function, Variable, as_constant, data_of
 from xpnet.backend import array_like, current
+from xpnet.devices import follow, stays
 from xpnet.errors import GradientError, ShapeError
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.tape import Node, clock, edge, recorded, recording, seed, walk
@@ -139,8 +140,10 @@ class Call:
         found = slopes(ys, gys, self.nodes, graph)
         return [self.given(g, x) for g, x in zip(found, self.xs, strict=True)]
 
+    @stays
     def given(self, g: Any, x: Variable) -> Any:
         """A gradient by x as the caller is to have it; zeros where there is none."""
+        follow(x)
         g = array_namespace(x.data).zeros_like(x.data) if g is None else g
         if not (self.lifted or self.recorded):
             return g
@@ -171,10 +174,12 @@ def slopes(
     return [found.get(id(node)) for node in nodes]
 
 
+@stays
 def dot(xs: Sequence[Any], ys: Sequence[Any]) -> Any:
     """The sum of all x y; of complex numbers its real part."""
     total: Any = 0.0
     for x, y in zip(xs, ys, strict=True):
+        follow(x)
         product = x * y
         xp = array_namespace(product)
         total = total + xp.sum(xp.real(product) if is_complex(product) else product)

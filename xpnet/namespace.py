@@ -16,7 +16,8 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.backend import Backend, device_key, using
+from xpnet.backend import Backend, using
+from xpnet.devices import device_key, follows, several
 
 functions: dict[str, Callable[..., Any]] = {}
 """The standard's functions that accept Variables, by name; `xpnet.functions` fills it.
@@ -138,6 +139,7 @@ def _ask(x: Any) -> Any:
         return xp
     if not compat.is_array_api_obj(x):
         raise NoArrayError(f"Expected an array or a Variable, got {_types([x])}.")
+    several()  # the first of CuPy's arrays, perhaps
     xp = _namespace_of[type(x)] = compat.array_namespace(x)
     return xp
 
@@ -174,7 +176,12 @@ def as_array(y: Any) -> Any:
     """An array as it is; a NumPy scalar, which NumPy's functions give for 0-d arrays, as one."""
     kind = type(y)
     if kind not in array_types:
-        y = array_namespace(y).asarray(y)
+        y = _as_its_library_has_it(y)
         if type(y) is kind:
             array_types.add(kind)
     return y
+
+
+@follows
+def _as_its_library_has_it(y: Any) -> Any:
+    return array_namespace(y).asarray(y)

@@ -27,6 +27,7 @@ import array_api_compat as compat
 
 from xpnet import functions as F, tree
 from xpnet.autodiff import Parameter, Variable, data_of
+from xpnet.devices import follows, settle, stays
 from xpnet.errors import BackendError, StateError, TrainingError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace, has_dtype
@@ -145,6 +146,7 @@ class MixedPrecision:
         with _quiet(loss.data):
             self.scaled(loss).backward()
 
+    @stays
     def unscale(self, parameters: Iterable[Parameter] | None = None) -> bool:
         """Bring the gradients to their own size, and tell whether all of them are finite.
 
@@ -166,6 +168,7 @@ class MixedPrecision:
         if not moved:
             return True  # the optimizer has words for that
         xp = array_namespace(*(p.data for p in moved))
+        settle("unscale", [p.grad for p in moved])
         for p in moved:
             p.grad = g = data_of(p.grad) * (1.0 / self.scale)
             checks.append(xp.all(xp.isfinite(g)))
@@ -196,6 +199,7 @@ class MixedPrecision:
         return f"MixedPrecision({self.model!r}, {self.dtype}, scale={self.scale:g})"
 
 
+@follows
 def require_dtype(x: Any, name: str) -> Any:
     """The dtype of that name of x's library, which has to compute in it; or BackendError."""
     xp = array_namespace(x)

@@ -13,7 +13,7 @@ walk back: Variables see to that themselves, and an optimizer's step is noticed 
 itself was kept; what else changes an array in place is not.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -23,6 +23,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.backend import Array, array_like
+from xpnet.devices import follow, follows, stays
 from xpnet.errors import GradientError, ShapeError
 from xpnet.namespace import Namespace, array_namespace, as_array, has_dtype
 
@@ -67,6 +68,7 @@ def completed(gy: dict[int, Any], several: Sequence[tuple[Any, Any]]) -> tuple[A
     )
 
 
+@stays
 def walk(
     starts: Sequence[tuple[Node, Any]],
     wanted: Sequence[Node] | None,
@@ -98,13 +100,11 @@ def walk(
     if wanted is None:
         wanted = [node for node in nodes if not node.parents]
     else:
-        useful = {id(node) for node in wanted}
-        for node in reversed(nodes):  # makers first: what leads to a wanted node?
-            if any(id(p) in useful for p in node.parents):
-                useful.add(id(node))
+        useful = _leading_to(wanted, nodes)
     ends = {id(node) for node in wanted}
     grads: dict[int, Any] = {}
     for node, gy in starts:
+        follow(gy)
         _add(grads, id(node), gy)
     for node in nodes:
         parents = node.parents
@@ -114,26 +114,42 @@ def walk(
         g = grads.get(key) if key in ends else grads.pop(key, None)
         if g is None or (key in ends and not through):
             continue
+        follow(g)
         if isinstance(node, Output):
             _add(grads.setdefault(id(parents[0]), {}), node.index, g)
             continue
-        keys = [id(p) for p in parents]
-        node.needs = needs = tuple([key in useful for key in keys])
+        node.needs = needs = tuple([id(p) in useful for p in parents])
         if True not in needs:
             continue
-        gxs = node.pullback(g, create_graph)
-        if len(gxs) != len(parents):
-            name = type(node).__name__
-            raise GradientError(
-                f"{name}.backward gave {len(gxs)} gradients for {len(parents)} inputs."
-            )
-        for needed, key, p, gx in zip(needs, keys, parents, gxs, strict=True):
-            if needed:
-                fits = getattr(gx, "shape", None) == p.shape and gx.dtype is p.dtype
-                _add(
-                    grads, key, gx if fits and not create_graph else _fit(gx, p, node, create_graph)
-                )
+        for p, gx in _answers(node, needs, node.pullback(g, create_graph)):
+            _add(grads, id(p), _fitted(gx, p, node, create_graph))
     return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
+
+
+def _leading_to(wanted: Sequence[Node], nodes: Sequence[Node]) -> set[int]:
+    """The identities of those of the nodes, youngest first, that a wanted node leads to."""
+    useful = {id(node) for node in wanted}
+    for node in reversed(nodes):
+        if any(id(p) in useful for p in node.parents):
+            useful.add(id(node))
+    return useful
+
+
+def _answers(node: Node, needs: tuple[bool, ...], gxs: tuple[Any, ...]) -> list[tuple[Node, Any]]:
+    """A rule's answers, each with the parent that it is for, where it was asked for."""
+    parents = node.parents
+    if len(gxs) != len(parents):
+        name, n = type(node).__name__, len(parents)
+        raise GradientError(f"{name}.backward gave {len(gxs)} gradients for {n} inputs.")
+    return [(parents[i], gxs[i]) for i, needed in enumerate(needs) if needed]
+
+
+def _fitted(gx: Any, p: Node, node: Node, create_graph: bool) -> Any:
+    """The gradient that a rule gave for a parent, in the parent's shape and dtype."""
+    follow(gx)
+    if not create_graph and getattr(gx, "shape", None) == p.shape and gx.dtype is p.dtype:
+        return gx
+    return _fit(gx, p, node, create_graph)
 
 
 def _add(sums: dict[Any, Any], key: Any, g: Any) -> None:
@@ -141,6 +157,7 @@ def _add(sums: dict[Any, Any], key: Any, g: Any) -> None:
     sums[key] = sums[key] + g if key in sums else g
 
 
+@follows
 def seed(y: Array, gy: Any) -> Any:
     """The gradient to start from: `gy`, found or made to fit `y`; 1 for a single number."""
     xp = array_namespace(y)
@@ -195,6 +212,11 @@ def edge(roots: Iterable[Node], start: int) -> list[Node]:
         else:
             stack += [p for p in node.parents if p is not None]
     return found
+
+
+def arguments(method: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a method's positional arguments after self."""
+    return method.__code__.co_varnames[1 : method.__code__.co_argcount]
 
 
 def _fit(g: Any, node: Node, user: Node, create_graph: bool) -> Any:

@@ -35,10 +35,11 @@ from xpnet.autodiff import Variable, as_constant, data_of
 from xpnet.backend import with_item
 from xpnet.calls import Call, dot, fitting, fresh, is_complex, name_of, node_of, slopes, tracked
 from xpnet.custom import custom_rule
+from xpnet.devices import follow, stays
 from xpnet.errors import GradientError
 from xpnet.namespace import array_namespace
 from xpnet.recompute import checkpoint
-from xpnet.tape import recorded, recording
+from xpnet.tape import recorded, recording, seed
 
 __all__ = [
     "checkpoint",
@@ -216,7 +217,7 @@ def jvp(f: Callee, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     pairs = zip(call.xs, moving, strict=True)
     x_dots = [fitting(x, t, f"the tangent of primals{path}") for x, (path, t) in pairs]
     floating = [y for y in call.ys if tracked(y)]
-    us = [fresh(array_namespace(y.data).ones_like(y.data)) for y in floating]
+    us = [fresh(seed(y.data, 1.0)) for y in floating]
     with recorded():
         speed = as_constant(dot(call.pull(floating, us), x_dots))
     graph = recording.get() and (call.recorded or any(map(tracked, x_dots)))
@@ -342,6 +343,7 @@ def hvp(f: Callee, argnums: int = 0) -> Callee:
     return product
 
 
+@stays
 def _rows(call: Call, y: Variable) -> list[Any]:
     """The derivative of y by each of the xs: arrays of shape (*y.shape, *x.shape)."""
     if is_complex(y):
@@ -349,12 +351,14 @@ def _rows(call: Call, y: Variable) -> list[Any]:
             f"jacobian expected real numbers of {name_of(call.f)}, got {y.dtype}. Take the real "
             "and the imaginary part one by one; of a holomorphic function, pull 1.0 through vjp."
         )
+    follow(y)
     xp, count = array_namespace(y.data), compat.size(y.data) or 0
     flat = xp.reshape(y.data, (-1,))
     ones = (with_item(xp.zeros_like(flat), i, 1.0) for i in range(count))
     rows = [call.pull([y], [xp.reshape(one, y.shape)]) for one in ones]
     derivatives = []
     for j, x in enumerate(call.xs):
+        follow(x)
         column = [row[j] for row in rows] or [xp.zeros_like(data_of(x))]
         stacked = array_namespace(*column).stack(column)[:count, ...]
         derivatives.append(array_namespace(stacked).reshape(stacked, (*y.shape, *x.shape)))

@@ -1,6 +1,7 @@
 """What has no derivative: it is the library's own result, as a Variable without history."""
 
 import array_api_compat as compat
+import numpy as np
 import pytest
 
 from tests.functions.cases import CONSTANT, LACKS, STRUCTURAL, X, of
@@ -49,13 +50,26 @@ def test_constant(backend, array, skip_what_lacks, name):
         assert to_numpy(y).tolist() == to_numpy(theirs).tolist()
 
 
+class _OnHost:
+    """What a case asks of its array."""
+
+    def __init__(self, host):
+        self.dtype, self.device = host.dtype, "cpu"
+
+
 @pytest.mark.parametrize("name", sorted(STRUCTURAL))
 def test_structural(backend, array, skip_what_lacks, name):
     """The library's own answer, on the device of the Variable that was asked."""
     skip_what_lacks(name)
     x = array(X.tolist())
     v = Variable(x)
-    y, theirs = (STRUCTURAL[name](array_namespace(a), a) for a in (v, x))
+    y = STRUCTURAL[name](array_namespace(v), v)
+    if name in ("fft.fftfreq", "fft.rfftfreq") and backend.name.startswith("cupy"):
+        # array-api-compat refuses CuPy's devices here: NumPy's numbers are the witness.
+        host = np.asarray(X, "float32")
+        theirs = array(STRUCTURAL[name](compat.array_namespace(host), _OnHost(host)).tolist())
+    else:
+        theirs = STRUCTURAL[name](array_namespace(x), x)
     if not isinstance(y, Variable):
         assert y == theirs
         return

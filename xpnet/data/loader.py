@@ -22,6 +22,7 @@ from xpnet import tree as trees
 from xpnet.backend import Array, Backend, current
 from xpnet.data.prefetch import prefetched
 from xpnet.data.sources import Arrays, Tree, stream, whole
+from xpnet.devices import there
 from xpnet.errors import DataError
 from xpnet.namespace import array_namespace
 from xpnet.random import default_rng
@@ -240,7 +241,7 @@ class DataLoader:
             if order is None:
                 return trees.map(lambda x: x[part, ...], self._there)
             batch = order[part]
-            return trees.map(lambda x: xp.take(x, batch, axis=0), self._there)
+            return trees.map(lambda x: there(xp.take, x, batch, axis=0), self._there)
 
         return map(taken, self._slices(start))
 

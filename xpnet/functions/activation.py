@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from xpnet.autodiff import Function, data_of
+from xpnet.devices import follows
 from xpnet.functions.normal import normal_cdf
 from xpnet.functions.wide import number
 from xpnet.kernels.lookup import kernel
@@ -172,6 +173,7 @@ def sigmoid(x: Any) -> Any:
     return Sigmoid()(x)
 
 
+@follows
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     """x where x > 0, else `negative_slope` * x, elementwise; at 0 the derivative is the slope.
 
@@ -181,6 +183,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     return LeakyReLU(negative_slope)(x)
 
 
+@follows
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x where x > 0, else `alpha` * (exp(x) - 1), elementwise: it levels off at -alpha.
 
@@ -190,6 +193,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     return ELU(alpha)(x)
 
 
+@follows
 def gelu(x: Any, approximate: str = "none") -> Any:
     """x Phi(x), elementwise, where Phi(x) is the probability that a normal number is below x.
 
@@ -222,6 +226,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     return 0.5 * x * (1.0 + xp.tanh(SLOPE * inner))
 
 
+@follows
 def silu(x: Any) -> Any:
     """x sigmoid(x), elementwise; also called swish.
 
@@ -231,6 +236,7 @@ def silu(x: Any) -> Any:
     return SiLU()(x) if kernel("silu", data_of(x)) else x * sigmoid(x)
 
 
+@follows
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + exp(beta x)) / beta, elementwise: a smooth `relu`, whose derivative is the sigmoid.
 
@@ -242,11 +248,13 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return Softplus(beta, threshold)(x)
 
 
+@follows
 def softmax(x: Any, axis: int = -1) -> Any:
     """exp(x) / sum(exp(x)) over `axis`: positive numbers that sum to 1, without overflow."""
     return Softmax(axis)(x)
 
 
+@follows
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """log(softmax(x)) over `axis`, finite where the softmax itself would underflow to 0."""
     return LogSoftmax(axis)(x)

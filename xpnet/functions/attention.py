@@ -6,6 +6,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import Function
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.dropout import dropout
 from xpnet.namespace import array_namespace, has_dtype
@@ -30,6 +31,7 @@ class Shares(Function):
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=-1, keepdims=True)
 
 
+@follows
 def attention_weights(
     query: Any, key: Any, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None
 ) -> Any:
@@ -87,6 +89,7 @@ def _masked(scores: Any, mask: Any) -> Any:
     return scores + array_namespace(scores, mask).astype(mask, scores.dtype)
 
 
+@follows
 def scaled_dot_product_attention(
     query: Any,
     key: Any,

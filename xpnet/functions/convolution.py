@@ -16,6 +16,7 @@ The derivatives of each are the other two: three functions, closed under differe
 from typing import Any
 
 from xpnet.autodiff import Function
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions import windows
 from xpnet.kernels import kernels
@@ -78,6 +79,7 @@ def _of_bias(gy: Any) -> Any:
     return array_namespace(gy).sum(gy, axis=(0, *range(2, gy.ndim)))
 
 
+@follows
 def conv(
     x: Any,
     weight: Any,
@@ -138,6 +140,7 @@ def conv(
     return Correlate(window, groups)(x, weight, bias)
 
 
+@follows
 def conv_transpose(
     x: Any,
     weight: Any,

@@ -13,6 +13,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import FLOATING, Variable, as_constant, data_of
 from xpnet.backend import current
+from xpnet.devices import follows, selected, sent
 from xpnet.functions.data_type import astype
 from xpnet.functions.declare import structural
 from xpnet.functions.manipulation import broadcast_to, stack
@@ -30,7 +31,7 @@ def born(make: Callable[..., Any], dtype: Any, device: Any) -> Any:
     """
     home = current()
     device = home.device if device is None else device
-    with home.selected():
+    with home._replace(device=device).selected():  # CuPy looks at no `device=`
         y = make(dtype=dtype, device=device)
         if dtype is None and home.dtype is not None and has_dtype(y, *FLOATING):
             wanted = home.dtype
@@ -64,7 +65,8 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
         at_home = compat.is_array_api_obj(obj) and array_namespace(obj) is home.xp
         if device is None:
             device = compat.device(obj) if at_home else home.device
-        return as_constant(home.xp.asarray(obj, dtype=dtype, device=device, copy=copy))
+        with home._replace(device=device).selected():
+            return as_constant(home.xp.asarray(obj, dtype=dtype, device=device, copy=copy))
     return born(lambda **where: home.xp.asarray(obj, copy=copy, **where), dtype, device)
 
 
@@ -90,9 +92,21 @@ def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
 @structural
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
     """The array of another library, by DLPack; its history there, if any, does not come along."""
+    home, array = current(), data_of(x)
+    if home.name.startswith("cupy"):  # whose own knows neither a device nor a copy
+        y = home.xp.from_dlpack(array)
+        if copy is False and device is not None and y.device != device:
+            raise ValueError(f"from_dlpack of {y.device} on {device} is a copy.")
+        y = y if device is None else sent(y, device)
+        return as_constant(_copied(y) if copy else y)
     options = {"device": device, "copy": copy}
     given = {name: value for name, value in options.items() if value is not None}
-    return as_constant(current().xp.from_dlpack(data_of(x), **given))
+    return as_constant(home.xp.from_dlpack(array, **given))
+
+
+@follows
+def _copied(x: Any) -> Any:
+    return array_namespace(x).asarray(x, copy=True)
 
 
 def _numbers(name: str, *given: Any) -> None:
@@ -174,9 +188,13 @@ def eye(
     return born(lambda **where: current().xp.eye(n_rows, n_cols, k=k, **where), dtype, device)
 
 
-def _like(name: str, x: Any, *args: Any, **given: Any) -> Any:
+def _like(name: str, x: Any, *args: Any, dtype: Any = None, device: Any = None) -> Any:
+    array = data_of(x)
+    xp, there = array_namespace(array), compat.device(array) if device is None else device
+    given = {"dtype": dtype, "device": device}
     options = {key: value for key, value in given.items() if value is not None}
-    y = getattr(array_namespace(data_of(x)), name)(data_of(x), *args, **options)
+    with selected(array, there):
+        y = getattr(xp, name)(array, *args, **options)
     return as_constant(y) if isinstance(x, Variable) else y
 
 

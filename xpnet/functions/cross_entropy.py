@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from xpnet.autodiff import Function, data_of
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.activation import log_softmax, softmax
 from xpnet.functions.target import class_numbers, is_class, matching
@@ -76,6 +77,7 @@ class SoftmaxMinusTarget(Function):
         return gx, gt
 
 
+@follows
 def softmax_cross_entropy(
     x: Any,
     t: Any,
@@ -179,6 +181,7 @@ def _weighted(x: Any, t: Any, weight: Any, smoothing: float, ignored: int | None
     return xp.where(xp.count_nonzero(named) == asked, loss, math.inf)
 
 
+@follows
 def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
     """sum(t (log(t) - y)) over the classes, in nats: how far log-probabilities y are from t.
 
@@ -212,6 +215,7 @@ def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
     return xp.sum(xp.multiply(p, distance)) / math.prod(y.shape[:-1])
 
 
+@follows
 def binary_cross_entropy(y: Any, t: Any) -> Any:
     """-mean(t log(y) + (1 - t) log(1 - y)), in nats, of probabilities y.
 
@@ -241,6 +245,7 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
     return -xp.mean(xp.log(y) * t + xp.log(1.0 - y) * (1.0 - t))
 
 
+@follows
 def binary_cross_entropy_with_logits(
     x: Any, t: Any, weight: Any = None, pos_weight: Any = None
 ) -> Any:

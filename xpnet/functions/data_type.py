@@ -7,6 +7,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import FLOATING, Function, Variable, as_constant, data_of
 from xpnet.backend import current
+from xpnet.devices import sent
 from xpnet.functions.declare import method, standard, structural
 from xpnet.namespace import array_namespace
 
@@ -28,7 +29,7 @@ class ToDevice(Function):
 
     def forward(self, x: Any) -> Any:
         self.was = compat.device(x)
-        return compat.to_device(x, self.to, stream=self.stream)
+        return sent(x, self.to, self.stream)
 
     def backward(self, gy: Any) -> Any:
         return ToDevice(self.was, None)(gy)

@@ -13,9 +13,11 @@ import inspect
 import operator
 from collections.abc import Callable
 from functools import wraps
+from sys import modules
 from typing import Any, TypeVar
 
 from xpnet.autodiff import Function, Variable, as_constant, data_of
+from xpnet.devices import follows, several, together
 from xpnet.explain import explain
 from xpnet.namespace import array_namespace, functions, kinds, methods
 
@@ -36,6 +38,8 @@ def extension(name: str, kind: str = "differentiable") -> Callable[[Callee], Cal
     """Decorator: the same, for a function of the standard's extension "linalg" or "fft"."""
 
     def declare(function: Callee) -> Callee:
+        if function.__name__ not in functions:  # else it stands outside of the extension too
+            function = follows(function)
         _declare(f"{name}.{function.__name__}", function, kind)
         return function
 
@@ -78,7 +82,11 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
             signature.bind(*args, **kwargs)  # too few arguments, or an unknown one?
             raise
         try:
-            y = getattr(getattr(xp, within) if within else xp, name)(*arrays, **options)
+            function = getattr(getattr(xp, within) if within else xp, name)
+            if "cupy" in modules and several():
+                y = together(name, function, arrays, options)
+            else:
+                y = function(*arrays, **options)
         except Exception as error:
             explain(error, name, arrays, broadcasts)
             raise
@@ -144,7 +152,8 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
     Elementwise.__name__ = function.__name__ = function.__qualname__ = name
     function.__module__ = "xpnet.functions.elementwise"
     function.__doc__ = doc
-    return standard(function)
+    _declare(name, function, "differentiable")
+    return function
 
 
 def step(name: str, doc: str, arguments: int = 1) -> Callable[..., Any]:

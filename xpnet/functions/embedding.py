@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import array_api_compat as compat
+
 from xpnet.autodiff import Function, data_of
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
-from xpnet.functions.indexing import ScatterAdd
+from xpnet.functions.indexing import ScatterAdd, look
 from xpnet.namespace import array_namespace, has_dtype
 
 
@@ -31,6 +34,15 @@ class Embedding(Function):
         return ScatterAdd(self.places, self.rows)(rows)
 
 
+def _require_rows(x: Any, rows: int) -> None:
+    if compat.is_numpy_array(x) and x.size and not 0 <= x.min() <= x.max() < rows:
+        raise IndexError(
+            f"embedding expected numbers from 0 to {rows - 1}, got some from {x.min()} to {x.max()}."
+        )
+    look("embedding", x, rows, least=0)
+
+
+@follows
 def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """weight[x]: for each number of x, that row of the table.
 
@@ -45,11 +57,14 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     Returns
     -------
     array or Variable, shape (*x.shape, columns)
-        nan, not an error, for a number outside 0 .. rows - 1, negative ones too: to look at the
-        numbers would stop a GPU in every step.
+        On array-api-strict, PyTorch and JAX nan, not an error, for a number outside 0 .. rows - 1,
+        negative ones too: to look at the numbers would stop a GPU in every step.
 
     Raises
     ------
+    IndexError
+        A number is outside 0 .. rows - 1, on NumPy, where to look costs little, and on CuPy: there
+        when numbers next come to the host; with XPNET_DEBUG_INDICES=1 in the environment, at once.
     TypeError
         x is not of an integer dtype.
     ShapeError
@@ -70,4 +85,5 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise ValueError(f"embedding expected a padding_idx below {rows}, got {padding_idx}.")
+    _require_rows(data_of(x), rows)
     return Embedding(data_of(x), None if padding_idx is None else padding_idx % rows)(weight)

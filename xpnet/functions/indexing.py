@@ -13,8 +13,10 @@ import array_api_compat as compat
 
 from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like, scatter_add, with_item
+from xpnet.devices import follows
 from xpnet.errors import GradientError
 from xpnet.functions.declare import from_front, method, standard
+from xpnet.kernels.bounds import require_within
 from xpnet.kernels.scatter import added
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -113,12 +115,14 @@ def getitem(x: Any, key: Any) -> Any:
         )
     if any(hasattr(k, "shape") for k in keys):
         chosen = keys if isinstance(key, tuple) else keys[0]
+        _look_at_arrays(keys, data_of(x))
         return Pick(lambda x: x[chosen])(x)
     _check_bounds(keys, x.shape)
     return GetItem(keys)(x)
 
 
 @method("__setitem__")
+@follows
 def setitem(x: Any, key: Any, value: Any) -> None:
     """x[key] = value, for a Variable that nobody has to differentiate.
 
@@ -131,10 +135,12 @@ def setitem(x: Any, key: Any, value: Any) -> None:
             "Write a new array instead: F.where(mask, value, x), or F.concat of its parts."
         )
     key = tuple(map(data_of, key)) if isinstance(key, tuple) else data_of(key)
+    _look_at_arrays(_as_tuple(key), x.data)
     x.data = with_item(array_like(x.data, x.data), key, data_of(value))
 
 
 @standard
+@follows
 def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     """The numbers of x at `indices` along `axis`.
 
@@ -142,7 +148,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     ----------
     x : array or Variable, shape (..., n, ...)
     indices : array of integers, shape (m,) or any other
-        From 0 to n - 1; they may repeat.
+        From 0 to n - 1; they may repeat. On NumPy, CuPy and PyTorch -1, -2, ... count from the end.
     axis : int, optional
         May be left out for an x of one dimension.
 
@@ -150,6 +156,13 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     -------
     array or Variable
         Shape of x with the axis replaced by the shape of `indices`.
+
+    Raises
+    ------
+    IndexError
+        An index is out of range. On CuPy it is raised when numbers next come to the host, so that no
+        call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by the call itself.
+        JAX raises nothing.
     """
     xp = array_namespace(x)
     if axis is None and x.ndim != 1:
@@ -157,6 +170,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     if not has_dtype(indices, "integral"):
         raise TypeError(f"take expected indices of integers, got {indices.dtype}.")
     axis, indices = from_front(axis or 0, x.ndim, "take"), data_of(indices)
+    look("take", indices, x.shape[axis])
     flat = array_namespace(indices).reshape(indices, (-1,))
     rows = Take(flat)(xp.moveaxis(x, axis, 0) if axis else x)
     before, after = x.shape[:axis], x.shape[axis + 1 :]
@@ -165,6 +179,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
 
 
 @standard
+@follows
 def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     """For each place of `indices` the number of x there, but at that index along `axis`.
 
@@ -180,7 +195,36 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
             f"take_along_axis expected indices of {x.ndim} dimensions, got {indices.ndim}."
         )
     indices, axis = data_of(indices), from_front(axis, x.ndim, "take_along_axis")
+    look("take_along_axis", indices, x.shape[axis])
+    return along_axis(x, indices, axis)
+
+
+def along_axis(x: Any, indices: Any, axis: int) -> Any:
+    """`take_along_axis` by indices that are known to be in range."""
     return Pick(lambda x: array_namespace(x).take_along_axis(x, indices, axis=axis))(x)
+
+
+def look(name: str, indices: Any, length: int, least: int | None = None) -> None:
+    """Raise IndexError for indices outside an axis, on CuPy, which would wrap them: see `bounds`."""
+    if compat.is_cupy_array(indices):
+        require_within(name, indices, -length if least is None else least, length - 1)
+
+
+def _look_at_arrays(keys: tuple[Any, ...], x: Any) -> None:
+    """`look` at each array of integers in x[keys]."""
+    if not compat.is_cupy_array(x):
+        return
+    taken = [getattr(k, "ndim", 1) if _is_mask(k) else 0 if k is None else 1 for k in keys]
+    first = next((i for i, k in enumerate(keys) if k is ...), None)
+    if first is not None:
+        taken[first] = x.ndim - (sum(taken) - 1)
+    for i, k in enumerate(keys):
+        if compat.is_cupy_array(k) and not _is_mask(k) and sum(taken[:i]) < x.ndim:
+            look("x[key]", k, x.shape[sum(taken[:i])])
+
+
+def _is_mask(k: Any) -> bool:
+    return hasattr(k, "shape") and has_dtype(k, "bool")
 
 
 def _as_tuple(key: Any) -> tuple[Any, ...]:

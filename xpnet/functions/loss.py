@@ -8,12 +8,14 @@ import math
 from typing import Any
 
 from xpnet.autodiff import data_of
+from xpnet.devices import follows
 from xpnet.functions.activation import relu
 from xpnet.functions.target import class_numbers, is_class, matching
 from xpnet.functions.wide import number
 from xpnet.namespace import array_namespace
 
 
+@follows
 def mean_squared_error(y: Any, t: Any) -> Any:
     """mean((y - t)^2), over all numbers.
 
@@ -36,6 +38,7 @@ def mean_squared_error(y: Any, t: Any) -> Any:
     return array_namespace(difference).mean(difference * difference)
 
 
+@follows
 def l1_loss(y: Any, t: Any) -> Any:
     """mean(|y - t|), over all numbers: the mean absolute error.
 
@@ -58,6 +61,7 @@ def l1_loss(y: Any, t: Any) -> Any:
     return xp.mean(xp.abs(difference))
 
 
+@follows
 def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
     """mean of d^2 / 2 where |d| <= delta, and of delta (|d| - delta / 2) beyond, for d = y - t.
 
@@ -87,6 +91,7 @@ def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
     return xp.mean(near * (difference - 0.5 * near))
 
 
+@follows
 def hinge_loss(x: Any, t: Any, margin: float = 1.0) -> Any:
     """mean of max(0, margin - x t), for t = 1 or -1; or that of several classes, for class numbers.
 

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from xpnet.autodiff import Function
+from xpnet.devices import follows
 from xpnet.namespace import array_namespace, has_dtype
 
 # (1 + a / 4) exp(a^2 / 2) Phi(-a) for a >= 0, a polynomial in u = (4 - a) / (4 + a): the Chebyshev
@@ -42,6 +43,7 @@ class NormalCdf(Function):
         return gy * (xp.exp(-0.5 * (near * near)) * (1.0 / math.sqrt(2.0 * math.pi)))
 
 
+@follows
 def normal_cdf(x: Any) -> Any:
     """Phi(x) = (1 + erf(x / sqrt(2))) / 2: the probability that a normal number is below x.
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from xpnet.autodiff import Function
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.wide import like, widened
 from xpnet.kernels.lookup import kernel
@@ -171,6 +172,7 @@ def _check_weights(name: str, shape: tuple[int, ...], weight: Any, bias: Any) ->
             raise ShapeError(f"{name} expected {what} of shape {shape}, got {tuple(w.shape)}.")
 
 
+@follows
 def batch_norm(
     x: Any,
     mean: Any = None,
@@ -248,6 +250,7 @@ def _for_channels(x: Any, weight: Any, bias: Any) -> tuple[Any, tuple[int, ...]]
     return widened("batch_norm", x), (1, channels, *(1,) * (x.ndim - 2))
 
 
+@follows
 def layer_norm(
     x: Any,
     normalized_shape: int | Sequence[int],
@@ -292,6 +295,7 @@ def layer_norm(
     return like(node(widened("layer_norm", x), weight, bias), x)
 
 
+@follows
 def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:

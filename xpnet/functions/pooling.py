@@ -7,6 +7,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import Function, data_of
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions import windows
 from xpnet.functions.wide import like, widened
@@ -80,6 +81,7 @@ class WindowShare(Function):
         return WindowSum(self.window)(gy)
 
 
+@follows
 def max_pool(
     x: Any,
     kernel: Lengths,
@@ -124,6 +126,7 @@ def max_pool(
     return MaxPool(_window("max_pool", x, kernel, stride, padding, dilation, ceil_mode)[0])(x)
 
 
+@follows
 def avg_pool(
     x: Any,
     kernel: Lengths,
@@ -166,6 +169,7 @@ def avg_pool(
     return like(y / (count or _numbers_under(window, counted, data_of(y))), x)
 
 
+@follows
 def global_avg_pool(x: Any) -> Any:
     """The mean of each channel: (batch, channels, *spatial) to (batch, channels).
 
@@ -175,6 +179,7 @@ def global_avg_pool(x: Any) -> Any:
     return like(array_namespace(x).mean(widened("global_avg_pool", x), axis=axes), x)
 
 
+@follows
 def global_max_pool(x: Any) -> Any:
     """The largest number of each channel: (batch, channels, *spatial) to (batch, channels).
 

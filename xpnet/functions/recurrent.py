@@ -7,12 +7,14 @@ beside it, `rnn_simple` and so on.
 
 from typing import Any
 
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.activation import relu, sigmoid
 from xpnet.functions.recurrence import GRU, LSTM, RNN
 from xpnet.namespace import array_namespace, has_dtype
 
 
+@follows
 def rnn(z: Any, h: Any, W: Any, mask: Any = None, nonlinearity: str = "tanh") -> Any:
     """h_t = tanh(z_t + W h_(t-1)), the simple recurrent network.
 
@@ -49,6 +51,7 @@ def rnn(z: Any, h: Any, W: Any, mask: Any = None, nonlinearity: str = "tanh") ->
     return RNN(nonlinearity)(z, h, W, _column("rnn", 1, mask, z, W, h))
 
 
+@follows
 def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any = None) -> tuple[Any, Any]:
     """Long short-term memory: a cell that gates write to, erase and read.
 
@@ -90,6 +93,7 @@ def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any = None) -> tuple[Any, Any]:
     return states, cells
 
 
+@follows
 def gru(z: Any, h: Any, W: Any, b: Any = None, mask: Any = None) -> Any:
     """Gated recurrent unit: one state, of which a gate keeps a part.
 
@@ -153,6 +157,7 @@ def _column(name: str, gates: int, mask: Any, z: Any, W: Any, *states: Any) -> A
     return mask[..., None]
 
 
+@follows
 def rnn_simple(z: Any, h: Any, W: Any, nonlinearity: str = "tanh") -> Any:
     """`rnn`, step by step: the text that teaches the fused one, and that tests it."""
     xp, hs = array_namespace(z, h, W), []
@@ -163,6 +168,7 @@ def rnn_simple(z: Any, h: Any, W: Any, nonlinearity: str = "tanh") -> Any:
     return xp.stack(hs)
 
 
+@follows
 def lstm_simple(z: Any, h: Any, c: Any, W: Any) -> tuple[Any, Any]:
     """`lstm`, step by step: the text that teaches the fused one, and that tests it."""
     xp, n, hs, cs = array_namespace(z, h, c, W), h.shape[-1], [], []
@@ -176,6 +182,7 @@ def lstm_simple(z: Any, h: Any, c: Any, W: Any) -> tuple[Any, Any]:
     return xp.stack(hs), xp.stack(cs)
 
 
+@follows
 def gru_simple(z: Any, h: Any, W: Any, b: Any = 0.0) -> Any:
     """`gru`, step by step: the text that teaches the fused one, and that tests it."""
     xp, n, hs = array_namespace(z, h, W), h.shape[-1], []

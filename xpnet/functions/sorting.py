@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import array_api_compat as compat
 
 from xpnet.autodiff import Variable, as_constant, data_of
+from xpnet.devices import follows
 from xpnet.functions.declare import constant, from_front, standard
-from xpnet.functions.indexing import take, take_along_axis
+from xpnet.functions.indexing import along_axis, take
 from xpnet.functions.manipulation import reshape
 from xpnet.namespace import array_namespace
 
@@ -42,7 +43,7 @@ def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = 
     """x with the numbers along `axis` in order."""
     axis = from_front(axis, x.ndim, "sort")
     order = argsort(x, axis=axis, descending=descending, stable=stable)
-    return take_along_axis(x, order, axis=axis)
+    return along_axis(x, data_of(order), axis)
 
 
 @constant
@@ -51,6 +52,7 @@ def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Any:
 
 
 @standard
+@follows
 def unique_all(x: Any, /) -> UniqueAll:
     """The different numbers of x, with where each is, and how often.
 

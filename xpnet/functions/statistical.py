@@ -10,6 +10,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import Function
+from xpnet.devices import follows
 from xpnet.functions.declare import axes_of, from_front, standard
 from xpnet.functions.wide import in_float32
 from xpnet.namespace import array_namespace, has_dtype
@@ -177,6 +178,7 @@ def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 @standard
+@follows
 @in_float32
 def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The variance over `axis`: sum((x - mean)^2) / (n - correction)."""
@@ -189,6 +191,7 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
 
 
 @standard
+@follows
 @in_float32
 def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The standard deviation over `axis`: the square root of `var`, with its slope inf at 0."""

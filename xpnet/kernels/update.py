@@ -12,8 +12,8 @@ from importlib import import_module, resources
 from struct import Struct
 from typing import Any, NamedTuple
 
-from xpnet.kernels.cuda import FLOATS, current_device
-from xpnet.kernels.cuda_source import C_TYPES, THREADS, cupy
+from xpnet.kernels.cuda import FLOATS
+from xpnet.kernels.cuda_source import C_TYPES, THREADS, cupy, current_device
 from xpnet.kernels.lookup import Kernel
 
 FLOAT32: Any = import_module("numpy").dtype("float32")
@@ -59,10 +59,9 @@ def update(
     left: list[int] = []
     fitting: dict[tuple[Any, int], list[Move]] = {}
     for i, move in enumerate(moves):
-        p, g, state = move
-        dtype, device = p.dtype, p.data.device_id
-        if _fits(p, dtype, device) and _belongs(g, dtype, device) and _all_fit(state, dtype, device):
-            fitting.setdefault((dtype, device), []).append(move)
+        if _fits(*move):
+            p = move[0]
+            fitting.setdefault((p.dtype, p.data.device_id), []).append(move)
         else:
             left.append(i)
     for (dtype, device), alike in fitting.items():
@@ -77,26 +76,21 @@ def update(
     return left
 
 
+def _fits(p: Any, g: Any, state: list[Any]) -> bool:
+    """Whether a loop over plain memory moves this parameter."""
+    if not isinstance(p, cupy().ndarray) or p.dtype.char not in FLOATS:
+        return False
+    dtype, device = p.dtype, p.data.device_id
+    wide = FLOAT32 if dtype.char == "e" else dtype
+    if not _belongs(g, dtype, device) or not p.flags.c_contiguous:
+        return False
+    return all(_belongs(x, wide, device) and x.flags.c_contiguous for x in state)
+
+
 def _belongs(x: Any, dtype: Any, device: int) -> bool:
     """Whether an array is one of CuPy's, of that dtype and on that device."""
-    mine: bool = (
-        isinstance(x, cupy().ndarray) and x.dtype == dtype and x.data.device_id == device
-    )
+    mine: bool = isinstance(x, cupy().ndarray) and x.dtype == dtype and x.data.device_id == device
     return mine
-
-
-def _fits(x: Any, dtype: Any, device: int) -> bool:
-    """Whether a loop over plain memory changes all its numbers."""
-    return _belongs(x, dtype, device) and dtype.char in FLOATS and x.flags.c_contiguous
-
-
-def _all_fit(state: list[Any], dtype: Any, device: int) -> bool:
-    """Whether the state is in the dtype that numbers are computed in."""
-    wide = FLOAT32 if dtype.char == "e" else dtype
-    for x in state:
-        if not _fits(x, wide, device):
-            return False
-    return True
 
 
 class _Arguments(threading.local):
@@ -126,12 +120,7 @@ def _launch(run: Any, numbers: Mapping[str, float], moves: list[Move]) -> None:
             copies.append(g)
         size = p.size
         blocks += -(-size // SHARE)
-        words.append(p.data.ptr)
-        words.append(g.data.ptr)
-        for x in state:
-            words.append(x.data.ptr)
-        words.append(size)
-        words.append(blocks)
+        words += [p.data.ptr, g.data.ptr, *[x.data.ptr for x in state], size, blocks]
     if blocks:
         given = _arguments()
         layout = _layout(len(numbers), len(words))

@@ -10,6 +10,7 @@ import array_api_compat as compat
 from xpnet import functions as F
 from xpnet.autodiff import Parameter, Variable, as_constant, data_of, gradients
 from xpnet.backend import Array, Backend, array_like, resolve, to_numpy
+from xpnet.devices import follow, known, stays, there
 from xpnet.errors import GradientError, StateError
 from xpnet.tape import seed
 
@@ -84,6 +85,8 @@ class Layer:
     def __call__(self, *xs: Any, **options: Any) -> Any:
         token = _inside.set(True)
         try:
+            if known.several:
+                return there(self._text, *xs, **options)
             return self._text(*xs, **options)
         except Exception as error:
             notes = getattr(error, "__notes__", ())
@@ -93,6 +96,7 @@ class Layer:
         finally:
             _inside.reset(token)
 
+    @stays
     def backward(self, dout: Any) -> Any:
         """The gradients of the last `forward`, which was given arrays.
 
@@ -128,6 +132,7 @@ class Layer:
         parameters = [p for p in self.parameters() if p.requires_grad]
         found = gradients(as_constant(y), [*inputs, *parameters], dout)
         for p, g in zip(parameters, found[len(inputs) :], strict=True):
+            follow(g)
             p.grad = g if p.grad is None else p.grad + g
         return found[: len(inputs)] if len(inputs) > 1 else found[0] if inputs else None
 

@@ -5,6 +5,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import data_of
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.metrics.labels import chosen_and_actual, integers, one_hot, real_dtype
 from xpnet.namespace import array_namespace
@@ -13,6 +14,7 @@ AVERAGES = ("binary", "macro", "micro", "weighted", None)
 BLOCK = 2**24  # cells of a one-hot table; also, sums of ones in float32 are exact up to it
 
 
+@follows
 def accuracy(y: Any, t: Any) -> Any:
     """The share of samples whose highest score is at their class.
 
@@ -41,6 +43,7 @@ def accuracy(y: Any, t: Any) -> Any:
     return xp.mean(xp.astype(best == t, real_dtype(y)))
 
 
+@follows
 def top_k_accuracy(y: Any, t: Any, k: int = 5) -> Any:
     """The share of samples whose class is among the k highest scores.
 
@@ -81,6 +84,7 @@ def top_k_accuracy(y: Any, t: Any, k: int = 5) -> Any:
     return xp.mean(xp.astype(found, real_dtype(y)))
 
 
+@follows
 def confusion_matrix(y: Any, t: Any, classes: int | None = None, threshold: float = 0.5) -> Any:
     """How often each class was taken for each.
 
@@ -119,6 +123,7 @@ def confusion_matrix(y: Any, t: Any, classes: int | None = None, threshold: floa
     return xp.sum(xp.stack(blocks), axis=0)  # in the library's widest default integers
 
 
+@follows
 def precision(
     y: Any,
     t: Any,
@@ -158,6 +163,7 @@ def precision(
     return of_counts("precision", y, t, average, zero_division, threshold, classes)
 
 
+@follows
 def recall(
     y: Any,
     t: Any,
@@ -170,6 +176,7 @@ def recall(
     return of_counts("recall", y, t, average, zero_division, threshold, classes)
 
 
+@follows
 def f1(
     y: Any,
     t: Any,

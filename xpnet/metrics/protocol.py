@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from xpnet.autodiff import data_of
+from xpnet.devices import follow, follows, stays
 from xpnet.errors import ShapeError
 from xpnet.metrics import classification, ranking, regression
 from xpnet.metrics.labels import real_dtype
@@ -54,13 +55,16 @@ class Accumulator:
         self._statistics, self._merge, self._result = statistics, merge, result
         self._state: State = ()
 
+    @follows
     def update(self, y: Any, t: Any) -> None:
         """Count a batch of scores and targets; nothing comes to the host."""
         new = self._statistics(data_of(y), data_of(t))
         self._state = self._merge(self._state, new) if self._state else new
 
+    @stays
     def compute(self) -> Any:
         """The metric of all batches since `reset`, an array on their device; nan of none."""
+        follow(self._state[:1])
         return self._result(*self._state) if self._state else float("nan")
 
     def reset(self) -> None:
@@ -189,6 +193,7 @@ def _added(a: State, b: State) -> State:
     return tuple(x + y for x, y in zip(a, b, strict=True))
 
 
+@follows
 def _joined(*states: State) -> State:
     xp = array_namespace(states[0][0])
     return tuple(xp.concat(arrays, axis=0) for arrays in zip(*states, strict=True))

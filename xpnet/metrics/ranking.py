@@ -4,6 +4,7 @@ from itertools import combinations
 from typing import Any
 
 from xpnet.autodiff import data_of
+from xpnet.devices import follows
 from xpnet.errors import DataError, ShapeError
 from xpnet.metrics.labels import integers, real_dtype
 from xpnet.namespace import array_namespace, has_dtype
@@ -11,6 +12,7 @@ from xpnet.namespace import array_namespace, has_dtype
 AVERAGES = {"ovr": ("macro", "micro", "weighted", None), "ovo": ("macro", "weighted")}
 
 
+@follows
 def roc_auc(y: Any, t: Any, average: str | None = "macro", multi_class: str = "ovr") -> Any:
     """The area under the receiver operating characteristic.
 

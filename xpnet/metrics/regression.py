@@ -3,6 +3,7 @@
 from typing import Any
 
 from xpnet.autodiff import data_of
+from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.metrics.labels import real_dtype
 from xpnet.namespace import array_namespace
@@ -10,6 +11,7 @@ from xpnet.namespace import array_namespace
 AVERAGES = ("uniform", "variance", None)
 
 
+@follows
 def mean_absolute_error(y: Any, t: Any) -> Any:
     """The mean of |y - t| over all numbers.
 
@@ -32,12 +34,14 @@ def mean_absolute_error(y: Any, t: Any) -> Any:
     return xp.mean(xp.abs(e))
 
 
+@follows
 def mean_squared_error(y: Any, t: Any) -> Any:
     """The mean of (y - t)^2 over all numbers. Else as `mean_absolute_error`."""
     e = _errors("mean_squared_error", y, t)
     return array_namespace(e).mean(e * e)
 
 
+@follows
 def r2(y: Any, t: Any, average: str | None = "uniform") -> Any:
     """The coefficient of determination: 1 - sum((t - y)^2) / sum((t - mean(t))^2).
 

@@ -9,11 +9,13 @@ from collections.abc import Iterable
 
 from xpnet.autodiff import Variable, data_of
 from xpnet.backend import Array
+from xpnet.devices import follow, settle, stays
 from xpnet.errors import GradientError
 from xpnet.functions.wide import like
 from xpnet.namespace import array_namespace
 
 
+@stays
 def clip_grad_norm(
     parameters: Iterable[Variable] | Variable, max_norm: float, norm_type: float = 2.0
 ) -> Array:
@@ -54,6 +56,7 @@ def clip_grad_norm(
     moved = _with_gradient(parameters)
     xp = array_namespace(*(p.data for p in moved))
     grads = [data_of(p.grad) for p in moved]
+    settle("clip_grad_norm", grads)
     wide = [xp.astype(g, xp.result_type(g, xp.float32), copy=False) for g in grads]
     norms = [xp.linalg.vector_norm(g, ord=norm_type) for g in wide]
     norm = xp.linalg.vector_norm(xp.stack(norms), ord=norm_type)
@@ -63,6 +66,7 @@ def clip_grad_norm(
     return norm
 
 
+@stays
 def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float) -> None:
     """Bring every number of every gradient into -clip_value ... clip_value.
 
@@ -85,6 +89,7 @@ def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float
     limit = float(clip_value)
     for p in _with_gradient(parameters):
         g = data_of(p.grad)
+        follow(g)
         xp = array_namespace(g)
         p.grad = xp.minimum(xp.maximum(g, -limit), limit)
 

@@ -8,6 +8,7 @@ import array_api_compat as compat
 
 from xpnet import tree
 from xpnet.backend import Array, Backend, current, to_numpy
+from xpnet.devices import follows
 from xpnet.errors import DataError
 from xpnet.namespace import array_namespace
 
@@ -89,6 +90,7 @@ def pair(batch: Any, where: str) -> Data:
     return batch[0], batch[1]
 
 
+@follows
 def near(x: Any, there: Backend) -> Array:
     """`x` on the device of `there`, floats in its dtype; itself, if it is so already."""
     if compat.is_array_api_obj(x):

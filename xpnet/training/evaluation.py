@@ -8,7 +8,7 @@ from typing import Any
 
 from xpnet import tree
 from xpnet.autodiff import data_of
-from xpnet.backend import Array, current, to_numpy
+from xpnet.backend import Array, current, on_current_device, to_numpy
 from xpnet.errors import DataError, ShapeError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
@@ -20,6 +20,7 @@ from xpnet.training.meter import Meter, Metric, samples
 BATCH = 1000  # samples: large enough to be fast, small enough that no layer's output is large
 
 
+@on_current_device
 def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
     """The model's output for all of `x`.
 
@@ -87,6 +88,7 @@ def opened(model: Layer, data: Any) -> Any:
     return prepared(model, data) if isinstance(data, tuple) else loader_of(data)
 
 
+@on_current_device
 def measured(
     model: Layer, loss: Metric, data: Any, metrics: Sequence[Metric], batch_size: int = BATCH
 ) -> dict[str, float]:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from operator import index
 from typing import TYPE_CHECKING, Any
 
+from xpnet.devices import follow, stays
 from xpnet.errors import GradientError
 from xpnet.layers import Layer
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer, clip_grad_norm
@@ -110,10 +111,12 @@ class Learner:
         self.gathered += 1
         self._samples += n
 
+    @stays
     def update(self) -> None:
         """Move the weights, along the gradients of the batches since the last time."""
         if self.gathered > 1:
             for p in self.optimizer.parameters:
+                follow(p)
                 p.grad = None if p.grad is None else p.grad * (self._unit / self._samples)
         self.gathered = self._samples = 0
         self.whole = False

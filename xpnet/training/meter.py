@@ -9,6 +9,7 @@ from typing import Any
 from xpnet import tree
 from xpnet.autodiff import data_of
 from xpnet.backend import current, to_numpy
+from xpnet.devices import follow, follows, stays
 from xpnet.errors import ShapeError
 from xpnet.namespace import array_namespace
 
@@ -46,6 +47,7 @@ class Meter:
         self.sums: list[Any] = []
         self.seen = 0
 
+    @follows
     def add(self, loss: Any, y: Any, t: Any) -> None:
         """Count a batch: its loss, a mean over its samples, and its metrics."""
         n = samples(t)
@@ -62,11 +64,13 @@ class Meter:
             metric.update(y, t)
         self.seen += n
 
+    @stays
     def read(self) -> dict[str, float]:
         """The means over all samples seen, by name, in one transfer; NaN before the first."""
         if not self.sums:
             return dict.fromkeys(self.names, math.nan)
         arrays = [s for s in self.sums if not self._by_hand(s)]
+        follow(arrays[:1])
         there = iter(to_numpy(array_namespace(*arrays).stack(arrays)).tolist() if arrays else ())
         sums = [s if self._by_hand(s) else next(there) for s in self.sums]
         return {name: float(s) / self.seen for name, s in zip(self.names, sums, strict=True)}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from xpnet.backend import Array, to_numpy
+from xpnet.backend import Array, on_current_device, to_numpy
 from xpnet.data.loader import DataLoader
 from xpnet.errors import DataError, TrainingError
 from xpnet.layers import Layer
@@ -118,6 +118,7 @@ class Trainer(Learner):
 
     # --- the loop ---------------------------------------------------------------------------
 
+    @on_current_device
     def fit(
         self,
         train: Any,

@@ -1,0 +1,169 @@
+"""Indices out of range on CuPy: an IndexError, when numbers come to the host, or at once."""
+
+import threading
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from xpnet import Variable, functions as F, to_numpy
+from xpnet.kernels import bounds
+
+X = np.arange(12.0, dtype="float32").reshape(3, 4)
+CALLS = {  # name: (a call of x and an index, the length of the axis, what the message names)
+    "take": (lambda x, i: F.take(x, i, axis=0), 3, "take"),
+    "take, of the last axis": (lambda x, i: F.take(x, i, axis=-1), 4, "take"),
+    "take_along_axis": (
+        lambda x, i: F.take_along_axis(x, i[:, None], axis=0),
+        3,
+        "take_along_axis",
+    ),
+    "x[i]": (lambda x, i: x[i], 3, r"x\[key\]"),
+    "x[i, ...]": (lambda x, i: x[i, ...], 3, r"x\[key\]"),
+    "x[:, i]": (lambda x, i: x[:, i], 4, r"x\[key\]"),
+    "x[..., i]": (lambda x, i: x[..., i], 4, r"x\[key\]"),
+    "x[None, i]": (lambda x, i: x[None, i], 3, r"x\[key\]"),
+    "x[0, i]": (lambda x, i: x[0, i], 4, r"x\[key\]"),
+    "x[i * 0, i]": (lambda x, i: x[i * 0, i], 4, r"x\[key\]"),
+    "x[mask, i]": (lambda x, i: x[x[:, 0] >= 0.0, i], 4, r"x\[key\]"),
+    "x[i] of a vector": (lambda x, i: x[0][i], 4, r"x\[key\]"),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_notes_left():
+    """What a test left unread is not the next one's."""
+    yield
+    with suppress(IndexError):
+        bounds.read()
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """The launches of the kernel that looks at indices."""
+    found, kernel = [], bounds._kernel
+    monkeypatch.setattr(
+        bounds, "_kernel", lambda: lambda *args: found.append(args) or kernel()(*args)
+    )
+    return found
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("side", ["above", "below"])
+def test_an_index_out_of_range(cupy_backend, name, side):
+    """The call itself goes through; the first number that comes to the host raises, and only that."""
+    call, length, said = CALLS[name]
+    wrong = length if side == "above" else -length - 1
+    x, i = Variable(cupy_backend.asarray(X)), cupy_backend.asarray(np.asarray([0, wrong, 1]))
+    y = call(x, i)
+    message = rf"{said} expected indices from -{length} to {length - 1}, got {wrong}: .*XPNET_DEBUG"
+    with pytest.raises(IndexError, match=message):
+        to_numpy(y)
+    assert to_numpy(x).tolist() == X.tolist()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_indices_in_range(cupy_backend, name):
+    """All that NumPy takes, from the end too."""
+    call, length, _ = CALLS[name]
+    i = np.asarray([0, -length, length - 1])
+    y = call(Variable(cupy_backend.asarray(X)), cupy_backend.asarray(i))
+    expected = call(Variable(X), i)
+    assert to_numpy(y).tolist() == to_numpy(expected).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "uint64"])
+def test_indices_of_every_dtype(cupy_backend, dtype):
+    x = cupy_backend.asarray(X)
+    assert to_numpy(F.take(x, cupy_backend.asarray(np.asarray([2], dtype)), axis=0))[0, 0] == 8.0
+    wrong = int(np.iinfo(dtype).max)
+    F.take(x, cupy_backend.asarray(np.asarray([wrong], dtype)), axis=0)
+    if dtype == "uint64":
+        wrong -= 1 << 64  # read as signed
+    with pytest.raises(IndexError, match=r"take expected indices from -3 to 2, got"):
+        to_numpy(x)
+
+
+@pytest.mark.parametrize("fetch", [float, int, bool, complex, to_numpy])
+def test_every_way_to_the_host_looks(cupy_backend, fetch):
+    total = F.sum(
+        F.take(Variable(cupy_backend.asarray(X)), cupy_backend.asarray(np.asarray([3])), axis=0)
+    )
+    with pytest.raises(IndexError, match="got 3"):
+        fetch(total)
+    fetch(total)  # it was told once
+
+
+def test_an_empty_axis(cupy_backend):
+    x = cupy_backend.asarray(np.zeros((0, 2), "float32"))
+    y = F.take(x, cupy_backend.asarray(np.zeros(0, "int64")), axis=0)
+    assert to_numpy(y).shape == (0, 2)
+
+
+def test_assignment(cupy_backend):
+    x = Variable(cupy_backend.asarray(X), requires_grad=False)
+    x[cupy_backend.asarray(np.asarray([-1]))] = 7.0
+    assert to_numpy(x)[2].tolist() == [7.0] * 4
+    x[:, cupy_backend.asarray(np.asarray([4]))] = 7.0
+    with pytest.raises(IndexError, match=r"x\[key\] expected indices from -4 to 3, got 4"):
+        to_numpy(x)
+
+
+def test_at_once(cupy_backend, monkeypatch):
+    """With XPNET_DEBUG_INDICES=1 the traceback leads to the call."""
+    monkeypatch.setattr(bounds, "DEBUG", True)
+    x, i = cupy_backend.asarray(X), cupy_backend.asarray(np.asarray([0, 5]))
+    with pytest.raises(IndexError, match="got 5: it is out of range.$"):
+        F.take(x, i, axis=0)
+
+
+def test_a_thread_has_notes_of_its_own(cupy_backend):
+    """What another thread did wrong is raised there."""
+    x, i = cupy_backend.asarray(X), cupy_backend.asarray(np.asarray([5]))
+    found = []
+
+    def work():
+        y = F.take(x, i, axis=0)
+        found.append(to_numpy(x[:0]).shape)  # nothing to see here: it is this thread's next line
+        del y
+
+    def watched():
+        try:
+            work()
+        except IndexError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=watched)
+    thread.start()
+    thread.join()
+    assert to_numpy(x).tolist() == X.tolist()
+    assert isinstance(found[-1], IndexError)
+
+
+@pytest.mark.parametrize("key", [7, -4, (0, 4), (slice(None), 9)])
+def test_numbers_of_python_are_looked_at_on_the_host(cupy_backend, looks, key):
+    """Slices, which may end outside, and integers: no launch, and an error at once."""
+    x = Variable(cupy_backend.asarray(X), requires_grad=False)
+    assert x[0:99].shape == (3, 4)
+    with pytest.raises(IndexError):
+        x[key]
+    with pytest.raises(IndexError):
+        x[key] = 1.0
+    assert not looks
+
+
+def test_an_integer_beside_an_array(cupy_backend):
+    x, i = Variable(cupy_backend.asarray(X)), cupy_backend.asarray(np.asarray([0, 1]))
+    with pytest.raises(IndexError):
+        x[i, 4]
+
+
+def test_one_launch_an_array(cupy_backend, looks):
+    """And none for the way back, nor for masks."""
+    x, i = Variable(cupy_backend.asarray(X)), cupy_backend.asarray(np.asarray([0, 1]))
+    F.sum(F.take(x, i, axis=0)).backward()
+    assert len(looks) == 1
+    F.sum(x[i, i]).backward()
+    assert len(looks) == 3
+    F.sum(x[x > 3.0]).backward()
+    assert len(looks) == 3

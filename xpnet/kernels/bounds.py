@@ -1,0 +1,142 @@
+"""Indices that are out of range, on CuPy, which wraps them around and says nothing.
+
+To look at indices would make the host wait for the GPU at each call. So a small kernel looks there:
+it notes the first index that is out of range in the memory of the device, and the note is read when
+numbers come to the host anyway: `to_numpy`, `float(loss)`, a log line. Each thread has notes of its
+own, one for each device. XPNET_DEBUG_INDICES=1 reads the note at each call instead, so that the
+traceback leads to it.
+"""
+
+import os
+import threading
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from xpnet.devices import Array, arrivals, there
+
+DEBUG = os.environ.get("XPNET_DEBUG_INDICES", "") not in ("", "0")
+
+BODY = """
+    bool low = index < 0 && (long long)index < least;
+    bool high = index >= 0 && (unsigned long long)index > (unsigned long long)most;
+    if (low || high) {
+        if (atomicCAS(&note[0], 0ull, (unsigned long long)call) == 0ull) {
+            note[1] = (unsigned long long)(long long)index;
+            note[2] = (unsigned long long)(index < 0);
+        }
+    }
+"""
+
+
+class Call(NamedTuple):
+    """What a note says: the function, and from where to where its indices may be."""
+
+    name: str
+    least: int
+    most: int
+
+
+class _Notes(threading.local):
+    """Of this thread: the note on each device, and whether one may have been written since."""
+
+    def __init__(self) -> None:
+        self.of: dict[int, Array] = {}
+        self.open: set[int] = set()
+
+
+_notes = _Notes()
+_calls: list[Call] = []
+_numbers: dict[Call, int] = {}
+_lock = threading.Lock()
+
+
+@cache
+def _kernel() -> Any:
+    return import_module("cupy").ElementwiseKernel(
+        "I index, int64 least, int64 most, int64 call",
+        "raw uint64 note",
+        BODY,
+        "xpnet_within_bounds",
+        no_return=True,
+    )
+
+
+def require_within(name: str, indices: Array, least: int, most: int) -> None:
+    """Look, on the device, whether all indices are from `least` to `most`: one launch, no wait.
+
+    Parameters
+    ----------
+    name : str
+        The function that was given them.
+    indices : CuPy array of integers
+    least, most : int
+
+    Raises
+    ------
+    IndexError
+        Here with XPNET_DEBUG_INDICES=1, else when numbers next come to the host.
+    """
+    if not indices.size:
+        return
+    device = indices.data.device_id
+    note = _notes.of.get(device)
+    if note is None:
+        note = _notes.of[device] = import_module("cupy").zeros(3, "uint64")
+    _kernel()(indices, least, most, _number(Call(name, least, most)), note)
+    _notes.open.add(device)
+    if DEBUG:
+        read()
+    elif read not in arrivals:
+        arrivals.append(read)
+
+
+def _number(call: Call) -> int:
+    """What stands for a call in a note: from 1."""
+    number = _numbers.get(call)
+    if number is None:
+        with _lock:
+            number = _numbers.get(call)
+            if number is None:
+                _calls.append(call)
+                number = _numbers[call] = len(_calls)
+    return number
+
+
+def read() -> None:
+    """Read this thread's notes, of calls since the last time; for where the host waits anyway.
+
+    Raises
+    ------
+    IndexError
+        An index was out of range.
+    """
+    while _notes.open:
+        note = _notes.of[_notes.open.pop()]
+        number, bits, negative = there(_get, note).tolist()
+        if number:
+            there(_clear, note)
+            raise IndexError(_message(_calls[number - 1], bits - (1 << 64) if negative else bits))
+
+
+def _get(note: Array) -> Any:
+    return note.get()
+
+
+def _clear(note: Array) -> None:
+    note.fill(0)
+
+
+def _message(call: Call, index: int) -> str:
+    expected = f"{call.name} expected indices from {call.least} to {call.most}"
+    if call.most < 0:
+        expected = f"{call.name} expected no indices, along an axis of length 0"
+    late = (
+        ""
+        if DEBUG
+        else (
+            " CuPy's numbers are looked at on the GPU, and this was read when numbers came to the host: "
+            "XPNET_DEBUG_INDICES=1 raises at the call itself."
+        )
+    )
+    return f"{expected}, got {index}: it is out of range.{late}"
