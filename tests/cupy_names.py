@@ -71,6 +71,8 @@ OF_KERNELS = {  # attributes, in kernels/
 GIVES = {  # what functions give, xpnet's and CuPy's
     "array_namespace": XP,
     "cupy": CUPY,
+    "linalg_of": Known("xp.linalg", array_api_compat.cupy.linalg),
+    "_runtime": Known("cupy.cuda.runtime", cupy.cuda.runtime),
     "current_device": Known("cupy.cuda.runtime.getDevice", cupy.cuda.runtime.getDevice),
     "compiled": instance(cupy.RawKernel),
     "get_function": instance(cupy.RawKernel),
@@ -82,7 +84,7 @@ COMPUTED = ("xpnet/backend.py", "xpnet/namespace.py", "xpnet/summary.py", "xpnet
 EXPLAINED = {  # what would be reported, and is right
     ("xpnet/backend.py", "xp.Device"): "xp is array_api_strict",
     ("xpnet/backend.py", "x.to_device"): "x is an array of array_api_strict",
-    ("xpnet/functions/data_type.py", "compat.to_device"): "a function of array_api_compat",
+    ("xpnet/devices.py", "compat.to_device"): "a function of array_api_compat",
     ("xpnet/namespace.py", "'bfloat16'"): "NumPy, and so CuPy, has no such dtype",
 }
 SIGNATURES = {  # where CuPy's own are (*args, **kwargs): as its reference states them
