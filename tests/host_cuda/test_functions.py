@@ -3,6 +3,11 @@
 import numpy as np
 import pytest
 
+from tests.host_cuda.device import NOT_EMULATED, emulated
+
+if not emulated():
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
+
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "complex64"])
 @pytest.mark.parametrize("shape", [(3, 700), (700, 3), (1,)])

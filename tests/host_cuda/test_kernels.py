@@ -3,6 +3,11 @@
 import numpy as np
 import pytest
 
+from tests.host_cuda.device import NOT_EMULATED, emulated
+
+if not emulated():
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
+
 INDICES = r"""
 extern "C" __global__ void indices(int* out) {
     int in_block = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);

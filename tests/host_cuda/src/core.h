@@ -42,6 +42,10 @@ cudaError_t take_error(int device);
 
 // --- devices.cpp ---------------------------------------------------------------------------------
 
+// To be called before a device is used. It fails in a process that was forked from one that had
+// used a device, as CUDA does.
+cudaError_t use_device();
+
 // The current device of the host thread.
 int current_device();
 bool is_device(int device);

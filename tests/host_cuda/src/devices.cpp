@@ -1,4 +1,7 @@
 // Devices: how many, what they are like, which is current, which may use another's memory.
+#include <pthread.h>
+
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -48,11 +51,25 @@ const std::map<cudaDeviceAttr, int>& attributes() {
     return table;
 }
 
+std::atomic<bool> used{false};    // by this process
+std::atomic<bool> forked{false};  // from a process that had used the device
+
+void after_fork() {
+    forked = used.load();
+}
+
 thread_local int current = 0;
 std::mutex peers_mutex;
 std::set<std::pair<int, int>> peers;  // (device, owner of the memory)
 
 }  // namespace
+
+cudaError_t use_device() {
+    static std::once_flag once;
+    std::call_once(once, [] { pthread_atfork(nullptr, nullptr, after_fork); });
+    used = true;
+    return forked ? cudaErrorInitializationError : cudaSuccess;
+}
 
 int current_device() {
     return current;

@@ -21,6 +21,7 @@ const std::map<int, Description>& descriptions() {
         {0, {"cudaSuccess", "CUDA_SUCCESS", "no error"}},
         {1, {"cudaErrorInvalidValue", "CUDA_ERROR_INVALID_VALUE", "invalid argument"}},
         {2, {"cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"}},
+        {3, {"cudaErrorInitializationError", "CUDA_ERROR_NOT_INITIALIZED", "initialization error"}},
         {9, {"cudaErrorInvalidConfiguration", nullptr, "invalid configuration argument"}},
         {21, {"cudaErrorInvalidMemcpyDirection", nullptr, "invalid copy direction for memcpy"}},
         {100, {"cudaErrorNoDevice", "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"}},

@@ -275,6 +275,9 @@ namespace {
 
 cudaError_t allocate_counted(void** p, std::size_t size, Kind kind, const char* name) {
     count(Event::allocate, name);
+    if (cudaError_t error = use_device()) {
+        return report(error);
+    }
     return report(memory().allocate(p, size, current_device(), kind));
 }
 

@@ -3,7 +3,9 @@
 // What is compiled is kept in a folder, by the content of the source and of all that it depends on,
 // for all processes. A file there is complete: it was given its name after it had been written.
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,8 +16,8 @@
 #include <fstream>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <regex>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -163,6 +165,26 @@ std::string whole_source(const Program& program) {
            registrations(program, code);
 }
 
+std::string real_path(const std::string& path) {
+    char resolved[PATH_MAX];
+    return realpath(path.c_str(), resolved) ? resolved : path;
+}
+
+// Whether the compiler searches the folder anyway. Then its name, which differs between machines,
+// need not be part of what is compiled.
+bool is_searched(const std::string& folder) {
+    static const std::set<std::string> searched = [] {
+        std::set<std::string> folders;
+        for (const std::string& word : compiler()) {
+            if (starts_with(word, "-I")) {
+                folders.insert(real_path(word.substr(2)));
+            }
+        }
+        return folders;
+    }();
+    return searched.count(real_path(folder)) > 0;
+}
+
 // The options that mean something to g++; architectures and precisions do not.
 std::vector<std::string> kept_options(int count, const char* const* options) {
     std::vector<std::string> kept;
@@ -170,7 +192,7 @@ std::vector<std::string> kept_options(int count, const char* const* options) {
         std::string option = options[i];
         bool macro = starts_with(option, "-D") || starts_with(option, "-U");
         bool folder = starts_with(option, "-I") && !contains(option, "_cccl");
-        if (macro || folder) {
+        if (macro || (folder && !is_searched(option.substr(2)))) {
             kept.push_back(option);
         }
     }

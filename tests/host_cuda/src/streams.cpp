@@ -50,10 +50,32 @@ struct Recording {
     Clock::time_point when;
 };
 
-struct RecordedEvent {
-    int device;
-    unsigned flags;
-    std::shared_ptr<Recording> recording;  // null until it is recorded
+// An event; host threads may share it.
+class RecordedEvent {
+  public:
+    RecordedEvent(int device, unsigned flags) : device_(device), flags_(flags) {}
+
+    int device() const {
+        return device_;
+    }
+    bool has_time() const {
+        return !(flags_ & cudaEventDisableTiming);
+    }
+    // Null until it is recorded.
+    std::shared_ptr<Recording> recording() const {
+        std::lock_guard<std::mutex> lock(mutex_);
+        return recording_;
+    }
+    void record(std::shared_ptr<Recording> recording) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        recording_ = std::move(recording);
+    }
+
+  private:
+    int device_;
+    unsigned flags_;
+    mutable std::mutex mutex_;
+    std::shared_ptr<Recording> recording_;
 };
 
 // Runs the work with its device current; gives the error that it threw.
@@ -312,7 +334,7 @@ RecordedEvent* event_of(cudaEvent_t handle) {
 }
 
 cudaError_t create_event(cudaEvent_t* event, unsigned flags) {
-    *event = reinterpret_cast<cudaEvent_t>(new RecordedEvent{current_device(), flags, nullptr});
+    *event = reinterpret_cast<cudaEvent_t>(new RecordedEvent(current_device(), flags));
     return cudaSuccess;
 }
 
@@ -328,6 +350,9 @@ bool shuffling() {
 }
 
 cudaError_t enqueue(cudaStream_t handle, std::function<void()> work) {
+    if (cudaError_t error = use_device()) {
+        return error;
+    }
     Stream* stream = scheduler().find(handle);
     if (!stream) {
         return cudaErrorInvalidResourceHandle;
@@ -436,7 +461,7 @@ API cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsi
     if (!stream || !event) {
         return report(cudaErrorInvalidResourceHandle);
     }
-    std::shared_ptr<Recording> recording = event_of(event)->recording;
+    std::shared_ptr<Recording> recording = event_of(event)->recording();
     if (recording && recording->task) {
         scheduler().add(stream, [] {}, recording->task);
     }
@@ -474,25 +499,26 @@ API cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) 
     count(Event::record, "event");
     Stream* stream = scheduler().find(stream_handle);
     RecordedEvent* event = event_of(handle);
-    if (!stream || !event || stream->device != event->device) {
+    if (!stream || !event || stream->device != event->device()) {
         return report(cudaErrorInvalidResourceHandle);
     }
     auto recording = std::make_shared<Recording>();
     recording->device = stream->device;
     auto note_time = [recording] { recording->when = Clock::now(); };
-    event->recording = recording;
-    if (!shuffling()) {
+    if (shuffling()) {
+        recording->task = scheduler().add(stream, note_time, nullptr);
+        event->record(recording);
+        scheduler().run_some();
+    } else {
         note_time();
-        return cudaSuccess;
+        event->record(recording);
     }
-    recording->task = scheduler().add(stream, note_time, nullptr);
-    scheduler().run_some();
     return cudaSuccess;
 }
 
 API cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     count(Event::synchronize, "event");
-    std::shared_ptr<Recording> recording = event_of(event)->recording;
+    std::shared_ptr<Recording> recording = event_of(event)->recording();
     if (!recording) {
         return cudaSuccess;
     }
@@ -501,7 +527,7 @@ API cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 }
 
 API cudaError_t cudaEventQuery(cudaEvent_t event) {
-    std::shared_ptr<Recording> recording = event_of(event)->recording;
+    std::shared_ptr<Recording> recording = event_of(event)->recording();
     if (!recording || scheduler().is_done(recording->task)) {
         return cudaSuccess;
     }
@@ -510,16 +536,18 @@ API cudaError_t cudaEventQuery(cudaEvent_t event) {
 }
 
 API cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t second) {
-    RecordedEvent* events[2] = {event_of(first), event_of(second)};
-    for (RecordedEvent* event : events) {
-        if (!event || !event->recording || event->flags & cudaEventDisableTiming) {
+    std::shared_ptr<Recording> recordings[2];
+    for (int i = 0; i < 2; i++) {
+        RecordedEvent* event = event_of(i == 0 ? first : second);
+        recordings[i] = event && event->has_time() ? event->recording() : nullptr;
+        if (!recordings[i]) {
             return report(cudaErrorInvalidResourceHandle);
         }
-        if (!scheduler().is_done(event->recording->task)) {
+        if (!scheduler().is_done(recordings[i]->task)) {
             return report(cudaErrorNotReady);
         }
     }
-    auto elapsed = events[1]->recording->when - events[0]->recording->when;
+    auto elapsed = recordings[1]->when - recordings[0]->when;
     *milliseconds = std::chrono::duration<float, std::milli>(elapsed).count();
     return cudaSuccess;
 }
