@@ -13,7 +13,15 @@ from tests.host_cuda.device import NOT_EMULATED, emulated
 ROOT = Path(__file__).parents[2]
 
 # Scripts that build the device, and a module for CuPy's folder: not for pytest's doctests to import.
-collect_ignore = ["build.py", "cupy_wheel.py", "sdist.py", "steps.py", "stubs.py", "thrust.py"]
+collect_ignore = [
+    "build.py",
+    "cupy_wheel.py",
+    "sdist.py",
+    "steps.py",
+    "stubs.py",
+    "thrust.py",
+    "bit_generator.py",
+]
 
 # What a test sets for its processes, whatever this process runs with.
 SETTINGS = {"HOST_CUDA_DEVICES", "HOST_CUDA_MEMORY", "HOST_CUDA_PEERS", "HOST_CUDA_SHUFFLE"}

@@ -1,5 +1,5 @@
-// cuBLAS on the host: its handles, and products of matrices, by OpenBLAS. Matrices lie column by column, as
-// on a device.
+// cuBLAS on the host: its handles, and products of matrices, by OpenBLAS. Matrices lie column by
+// column, as on a device.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <library_types.h>
@@ -20,25 +20,44 @@ using namespace host_cuda::cublas;
 // C = alpha op(A) op(B) + beta C, where op(A) is m by k, op(B) k by n and C m by n.
 struct Shape {
     Shape(int op_a, int op_b, int m, int n, int k, int lda, int ldb, int ldc)
-        : transa(operation(op_a)), transb(operation(op_b)), m(m), n(n), k(k), lda(lda), ldb(ldb),
+        : transa(operation(op_a)),
+          transb(operation(op_b)),
+          m(m),
+          n(n),
+          k(k),
+          lda(lda),
+          ldb(ldb),
           ldc(ldc) {
         require_count(m, "m");
         require_count(n, "n");
         require_count(k, "k");
     }
 
-    int rows_a() const { return transa == 'N' ? m : k; }
-    int columns_a() const { return transa == 'N' ? k : m; }
-    int rows_b() const { return transb == 'N' ? k : n; }
-    int columns_b() const { return transb == 'N' ? n : k; }
+    int rows_a() const {
+        return transa == 'N' ? m : k;
+    }
+    int columns_a() const {
+        return transa == 'N' ? k : m;
+    }
+    int rows_b() const {
+        return transb == 'N' ? k : n;
+    }
+    int columns_b() const {
+        return transb == 'N' ? n : k;
+    }
 
-    template <class T> Matrix<T> a(T* data) const {
+    template <class T>
+    Matrix<T> a(T* data) const {
         return {data, rows_a(), columns_a(), lda, "A"};
     }
-    template <class T> Matrix<T> b(T* data) const {
+    template <class T>
+    Matrix<T> b(T* data) const {
         return {data, rows_b(), columns_b(), ldb, "B"};
     }
-    template <class T> Matrix<T> c(T* data) const { return {data, m, n, ldc, "C"}; }
+    template <class T>
+    Matrix<T> c(T* data) const {
+        return {data, m, n, ldc, "C"};
+    }
 
     char transa;
     char transb;
@@ -77,16 +96,29 @@ int gemm_batched(const char* function, void* handle, int transa, int transb, int
 
 // --- products whose types are arguments: float16 and bfloat16 are computed in float32 ------------
 
-float in_float32(float x) { return x; }
-float in_float32(__half x) { return __half2float(x); }
-float in_float32(__nv_bfloat16 x) { return __bfloat162float(x); }
+float in_float32(float x) {
+    return x;
+}
+float in_float32(__half x) {
+    return __half2float(x);
+}
+float in_float32(__nv_bfloat16 x) {
+    return __bfloat162float(x);
+}
 
-void store(float x, float& y) { y = x; }
-void store(float x, __half& y) { y = __float2half(x); }
-void store(float x, __nv_bfloat16& y) { y = __float2bfloat16(x); }
+void store(float x, float& y) {
+    y = x;
+}
+void store(float x, __half& y) {
+    y = __float2half(x);
+}
+void store(float x, __nv_bfloat16& y) {
+    y = __float2bfloat16(x);
+}
 
 // The elements of a matrix as float32, without gaps.
-template <class T> std::vector<float> in_float32(const T* a, int rows, int columns, int ld) {
+template <class T>
+std::vector<float> in_float32(const T* a, int rows, int columns, int ld) {
     std::vector<float> wide;
     wide.reserve(std::size_t(rows) * columns);
     for (int j = 0; j < columns; j++) {
@@ -119,7 +151,8 @@ void multiply_in_float32(const Shape& s, float alpha, const In* a, const In* b, 
 }
 
 // The matrices of a batch begin `stride` elements apart; their type is one of cudaDataType.
-template <class Pointer> struct Operand {
+template <class Pointer>
+struct Operand {
     Pointer data;
     int type;
     long long stride;
@@ -165,8 +198,9 @@ int gemm(const char* function, void* handle, int transa, int transb, int m, int 
          long long stride_b, const T* beta, T* c, int ldc, long long stride_c, int count) {
     return with_handle(function, handle, [&](Handle& h) {
         const Shape shape(transa, transb, m, n, k, lda, ldb, ldc);
-        submit_product<T>(function, h, {shape, alpha, {a, 0, stride_a}, {b, 0, stride_b}, beta,
-                                        {c, 0, stride_c}, count});
+        submit_product<T>(
+            function, h,
+            {shape, alpha, {a, 0, stride_a}, {b, 0, stride_b}, beta, {c, 0, stride_c}, count});
     });
 }
 
@@ -178,7 +212,9 @@ bool computes_in_float32(int type) {
     return type == COMPUTE_FLOAT32 || type == 69 || type == 74 || type == 75 || type == 77;
 }
 
-bool computes_in_float64(int type) { return type == 70 || type == 71; }
+bool computes_in_float64(int type) {
+    return type == 70 || type == 71;
+}
 
 void dispatch_types(const char* function, const Handle& h, const Product& p, int compute) {
     const bool single = computes_in_float32(compute) && p.a.type == p.b.type;
@@ -268,27 +304,25 @@ API int cublasGetMathMode(void* handle, int* mode) {
 
 // --- the entry points ----------------------------------------------------------------------------
 
-#define GEMM(L, T)                                                                              \
-    API int cublas##L##gemm_v2(void* handle, int transa, int transb, int m, int n, int k,       \
-                               const T* alpha, const T* a, int lda, const T* b, int ldb,        \
-                               const T* beta, T* c, int ldc) {                                  \
-        return gemm<T>("cublas" #L "gemm", handle, transa, transb, m, n, k, alpha, a, lda, 0,   \
-                       b, ldb, 0, beta, c, ldc, 0, 1);                                          \
-    }                                                                                           \
-    API int cublas##L##gemmStridedBatched(                                                      \
-        void* handle, int transa, int transb, int m, int n, int k, const T* alpha, const T* a,  \
-        int lda, long long stride_a, const T* b, int ldb, long long stride_b, const T* beta,    \
-        T* c, int ldc, long long stride_c, int count) {                                         \
-        return gemm<T>("cublas" #L "gemmStridedBatched", handle, transa, transb, m, n, k,       \
-                       alpha, a, lda, stride_a, b, ldb, stride_b, beta, c, ldc, stride_c,       \
-                       count);                                                                  \
-    }                                                                                           \
-    API int cublas##L##gemmBatched(void* handle, int transa, int transb, int m, int n, int k,   \
-                                   const T* alpha, const T* const* a, int lda,                  \
-                                   const T* const* b, int ldb, const T* beta, T* const* c,      \
-                                   int ldc, int count) {                                        \
-        return gemm_batched("cublas" #L "gemmBatched", handle, transa, transb, m, n, k, alpha,  \
-                            a, lda, b, ldb, beta, c, ldc, count);                               \
+#define GEMM(L, T) \
+    API int cublas##L##gemm_v2(void* handle, int transa, int transb, int m, int n, int k, \
+                               const T* alpha, const T* a, int lda, const T* b, int ldb, \
+                               const T* beta, T* c, int ldc) { \
+        return gemm<T>("cublas" #L "gemm", handle, transa, transb, m, n, k, alpha, a, lda, 0, b, \
+                       ldb, 0, beta, c, ldc, 0, 1); \
+    } \
+    API int cublas##L##gemmStridedBatched( \
+        void* handle, int transa, int transb, int m, int n, int k, const T* alpha, const T* a, \
+        int lda, long long stride_a, const T* b, int ldb, long long stride_b, const T* beta, T* c, \
+        int ldc, long long stride_c, int count) { \
+        return gemm<T>("cublas" #L "gemmStridedBatched", handle, transa, transb, m, n, k, alpha, \
+                       a, lda, stride_a, b, ldb, stride_b, beta, c, ldc, stride_c, count); \
+    } \
+    API int cublas##L##gemmBatched(void* handle, int transa, int transb, int m, int n, int k, \
+                                   const T* alpha, const T* const* a, int lda, const T* const* b, \
+                                   int ldb, const T* beta, T* const* c, int ldc, int count) { \
+        return gemm_batched("cublas" #L "gemmBatched", handle, transa, transb, m, n, k, alpha, a, \
+                            lda, b, ldb, beta, c, ldc, count); \
     }
 EACH_TYPE(GEMM)
 
@@ -298,8 +332,8 @@ API int cublasGemmStridedBatchedEx(void* handle, int transa, int transb, int m, 
                                    long long stride_b, const void* beta, void* c, int type_c,
                                    int ldc, long long stride_c, int count, int compute, int) {
     return gemm_ex("cublasGemmStridedBatchedEx", handle, transa, transb, m, n, k, lda, ldb, ldc,
-                   alpha, {a, type_a, stride_a}, {b, type_b, stride_b}, beta,
-                   {c, type_c, stride_c}, count, compute);
+                   alpha, {a, type_a, stride_a}, {b, type_b, stride_b}, beta, {c, type_c, stride_c},
+                   count, compute);
 }
 
 API int cublasGemmEx(void* handle, int transa, int transb, int m, int n, int k, const void* alpha,
@@ -309,9 +343,9 @@ API int cublasGemmEx(void* handle, int transa, int transb, int m, int n, int k, 
                    {a, type_a, 0}, {b, type_b, 0}, beta, {c, type_c, 0}, 1, compute);
 }
 
-API int cublasSgemmEx(void* handle, int transa, int transb, int m, int n, int k,
-                      const float* alpha, const void* a, int type_a, int lda, const void* b,
-                      int type_b, int ldb, const float* beta, void* c, int type_c, int ldc) {
+API int cublasSgemmEx(void* handle, int transa, int transb, int m, int n, int k, const float* alpha,
+                      const void* a, int type_a, int lda, const void* b, int type_b, int ldb,
+                      const float* beta, void* c, int type_c, int ldc) {
     return gemm_ex("cublasSgemmEx", handle, transa, transb, m, n, k, lda, ldb, ldc, alpha,
                    {a, type_a, 0}, {b, type_b, 0}, beta, {c, type_c, 0}, 1, COMPUTE_FLOAT32);
 }

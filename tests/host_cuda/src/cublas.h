@@ -1,5 +1,5 @@
-// What the parts of cuBLAS share: its handles, arguments that are letters in BLAS, and scalars that lie on
-// the host or on the device.
+// What the parts of cuBLAS share: its handles, arguments that are letters in BLAS, and scalars that
+// lie on the host or on the device.
 #pragma once
 
 #include <cstddef>
@@ -24,18 +24,28 @@ struct Handle {
 inline Handles<Handle> handles;
 
 // Runs `body` on a handle of cuBLAS and returns the status.
-template <class Body> int with_handle(const char* function, void* handle, Body body) {
+template <class Body>
+int with_handle(const char* function, void* handle, Body body) {
     return guarded(function, STATUSES, [&] { body(handles.find(handle)); });
 }
 
-inline char operation(int op) { return choice(op, "NTC", "the operation"); }
-inline char triangle(int fill) { return choice(fill, "LU", "the fill mode"); }
-inline char side_letter(int side) { return choice(side, "LR", "the side"); }
-inline char diagonal(int diag) { return choice(diag, "NU", "the diagonal type"); }
+inline char operation(int op) {
+    return choice(op, "NTC", "the operation");
+}
+inline char triangle(int fill) {
+    return choice(fill, "LU", "the fill mode");
+}
+inline char side_letter(int side) {
+    return choice(side, "LR", "the side");
+}
+inline char diagonal(int diag) {
+    return choice(diag, "NU", "the diagonal type");
+}
 
 // alpha or beta: the host's is read when the function is called, the device's when the work runs.
-template <class T> class Scalar {
-public:
+template <class T>
+class Scalar {
+  public:
     Scalar(const Handle& handle, const T* pointer) {
         require_value(pointer, "alpha or beta is a null pointer");
         if (handle.pointer_mode == DEVICE_POINTERS) {
@@ -53,15 +63,16 @@ public:
         return *pointer_;
     }
 
-private:
+  private:
     const T* pointer_ = nullptr;
     T value_{};
 };
 
 // Elements `increment` apart; a negative increment walks backwards, as everywhere in BLAS. Made
 // inside work, where it finds the memory to be the device's.
-template <class T> class Vector {
-public:
+template <class T>
+class Vector {
+  public:
     Vector(T* data, int n, int increment, const char* name) : first_(data), increment_(increment) {
         const std::ptrdiff_t span = n <= 0 ? 0 : std::ptrdiff_t(n - 1) * std::abs(increment);
         require_array(data, n <= 0 ? 0 : span + 1, name);
@@ -70,9 +81,11 @@ public:
         }
     }
 
-    T& operator[](int i) const { return first_[std::ptrdiff_t(i) * increment_]; }
+    T& operator[](int i) const {
+        return first_[std::ptrdiff_t(i) * increment_];
+    }
 
-private:
+  private:
     T* first_;
     std::ptrdiff_t increment_;
 };
@@ -80,8 +93,8 @@ private:
 }  // namespace host_cuda::cublas
 
 // Defines the entry points of a routine for the four types.
-#define EACH_TYPE(ROUTINE)     \
-    ROUTINE(S, float)          \
-    ROUTINE(D, double)         \
-    ROUTINE(C, Complex)        \
+#define EACH_TYPE(ROUTINE) \
+    ROUTINE(S, float) \
+    ROUTINE(D, double) \
+    ROUTINE(C, Complex) \
     ROUTINE(Z, DoubleComplex)

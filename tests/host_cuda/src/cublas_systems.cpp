@@ -1,8 +1,9 @@
-// cuBLAS on the host: systems of linear equations, and what else it does with matrices but multiply them.
+// cuBLAS on the host: systems of linear equations, and what else it does with matrices but multiply
+// them.
 #include <cstddef>
 
-#include "lapack.h"
 #include "cublas.h"
+#include "lapack.h"
 #include "library.h"
 #include "openblas.h"
 
@@ -15,7 +16,9 @@ using namespace host_cuda::cublas;
 
 struct Triangle {
     Triangle(int side, int uplo, int trans, int diag)
-        : side(side_letter(side)), part(triangle(uplo)), op(operation(trans)),
+        : side(side_letter(side)),
+          part(triangle(uplo)),
+          op(operation(trans)),
           unit(diagonal(diag)) {}
 
     char side;
@@ -26,8 +29,8 @@ struct Triangle {
 
 // op(A) X = alpha B or X op(A) = alpha B, where A is triangular. X overwrites B.
 template <class T>
-int trsm(const char* function, void* handle, int side, int uplo, int trans, int diag, int m, int n, const T* alpha,
-         const T* a, int lda, T* b, int ldb) {
+int trsm(const char* function, void* handle, int side, int uplo, int trans, int diag, int m, int n,
+         const T* alpha, const T* a, int lda, T* b, int ldb) {
     return with_handle(function, handle, [&](Handle& h) {
         static const Routine<T> routine("trsm");
         const Triangle t(side, uplo, trans, diag);
@@ -42,8 +45,9 @@ int trsm(const char* function, void* handle, int side, int uplo, int trans, int 
 }
 
 template <class T>
-int trsm_batched(const char* function, void* handle, int side, int uplo, int trans, int diag, int m, int n,
-                 const T* alpha, const T* const* a, int lda, T* const* b, int ldb, int count) {
+int trsm_batched(const char* function, void* handle, int side, int uplo, int trans, int diag, int m,
+                 int n, const T* alpha, const T* const* a, int lda, T* const* b, int ldb,
+                 int count) {
     return with_handle(function, handle, [&](Handle& h) {
         static const Routine<T> routine("trsm");
         const Triangle t(side, uplo, trans, diag);
@@ -78,7 +82,8 @@ int syrk(const char* function, void* handle, int uplo, int trans, int n, int k, 
 }
 
 // The element of factor op(A) in row i and column j. Where the factor is 0, A is not read.
-template <class T> T scaled(T factor, const T* a, char op, int ld, int i, int j) {
+template <class T>
+T scaled(T factor, const T* a, char op, int ld, int i, int j) {
     if (factor == T(0)) {
         return 0;
     }
@@ -169,7 +174,8 @@ int pack(const char* function, void* handle, int uplo, int n, const T* a, int ld
 // --- batches of linear systems -------------------------------------------------------------------
 
 // The pivots of the batch's matrix `i`, of order n.
-template <class Index> Index* pivots_of(Index* pivots, int i, int n) {
+template <class Index>
+Index* pivots_of(Index* pivots, int i, int n) {
     Index* own = pivots + std::size_t(i) * n;
     require_array(own, n, "the pivots");
     return own;
@@ -197,9 +203,8 @@ int getrf_batched(const char* function, void* handle, int n, T* const* a, int ld
 
 // `info` is one number on the host: whether an argument is invalid.
 template <class T>
-int getrs_batched(const char* function, void* handle, int trans, int n, int nrhs,
-                  const T* const* a, int lda, const int* pivots, T* const* b, int ldb, int* info,
-                  int count) {
+int getrs_batched(const char* function, void* handle, int trans, int n, int nrhs, const T* const* a,
+                  int lda, const int* pivots, T* const* b, int ldb, int* info, int count) {
     return with_handle(function, handle, [&](Handle& h) {
         const char op = operation(trans);
         const Batch<const T> factors(a, count, n, n, lda, "A");
@@ -208,8 +213,7 @@ int getrs_batched(const char* function, void* handle, int trans, int n, int nrhs
         *info = 0;
         launch(function, h.stream, [=] {
             for (int i = 0; i < count; i++) {
-                lapack::getrs(op, n, nrhs, factors[i], lda, pivots_of(pivots, i, n), sides[i],
-                              ldb);
+                lapack::getrs(op, n, nrhs, factors[i], lda, pivots_of(pivots, i, n), sides[i], ldb);
             }
         });
     });
@@ -242,8 +246,7 @@ int getri_batched(const char* function, void* handle, int n, const T* const* a, 
         launch(function, h.stream, [=] {
             require_array(info, count, "the info array");
             for (int i = 0; i < count; i++) {
-                info[i] =
-                    invert(n, factors[i], lda, pivots_of(pivots, i, n), inverses[i], ldc);
+                info[i] = invert(n, factors[i], lda, pivots_of(pivots, i, n), inverses[i], ldc);
             }
         });
     });
@@ -253,68 +256,65 @@ int getri_batched(const char* function, void* handle, int n, const T* const* a, 
 
 // --- the entry points ----------------------------------------------------------------------------
 
-#define TRSM(L, T)                                                                              \
-    API int cublas##L##trsm_v2(void* handle, int side, int uplo, int trans, int diag, int m,    \
-                               int n, const T* alpha, const T* a, int lda, T* b, int ldb) {     \
-        return trsm("cublas" #L "trsm", handle, side, uplo, trans, diag, m, n, alpha, a, lda,   \
-                    b, ldb);                                                                    \
-    }                                                                                           \
-    API int cublas##L##trsmBatched(void* handle, int side, int uplo, int trans, int diag,       \
-                                   int m, int n, const T* alpha, const T* const* a, int lda,    \
-                                   T* const* b, int ldb, int count) {                           \
-        return trsm_batched("cublas" #L "trsmBatched", handle, side, uplo, trans, diag, m, n,   \
-                            alpha, a, lda, b, ldb, count);                                      \
+#define TRSM(L, T) \
+    API int cublas##L##trsm_v2(void* handle, int side, int uplo, int trans, int diag, int m, \
+                               int n, const T* alpha, const T* a, int lda, T* b, int ldb) { \
+        return trsm("cublas" #L "trsm", handle, side, uplo, trans, diag, m, n, alpha, a, lda, b, \
+                    ldb); \
+    } \
+    API int cublas##L##trsmBatched(void* handle, int side, int uplo, int trans, int diag, int m, \
+                                   int n, const T* alpha, const T* const* a, int lda, T* const* b, \
+                                   int ldb, int count) { \
+        return trsm_batched("cublas" #L "trsmBatched", handle, side, uplo, trans, diag, m, n, \
+                            alpha, a, lda, b, ldb, count); \
     }
 EACH_TYPE(TRSM)
 
-#define SYRK(L, T)                                                                              \
-    API int cublas##L##syrk_v2(void* handle, int uplo, int trans, int n, int k,                 \
-                               const T* alpha, const T* a, int lda, const T* beta, T* c,        \
-                               int ldc) {                                                       \
-        return syrk("cublas" #L "syrk", handle, uplo, trans, n, k, alpha, a, lda, beta, c,      \
-                    ldc);                                                                       \
+#define SYRK(L, T) \
+    API int cublas##L##syrk_v2(void* handle, int uplo, int trans, int n, int k, const T* alpha, \
+                               const T* a, int lda, const T* beta, T* c, int ldc) { \
+        return syrk("cublas" #L "syrk", handle, uplo, trans, n, k, alpha, a, lda, beta, c, ldc); \
     }
 EACH_TYPE(SYRK)
 
-#define GEAM(L, T)                                                                              \
-    API int cublas##L##geam(void* handle, int transa, int transb, int m, int n,                 \
-                            const T* alpha, const T* a, int lda, const T* beta, const T* b,     \
-                            int ldb, T* c, int ldc) {                                           \
-        return geam("cublas" #L "geam", handle, transa, transb, m, n, alpha, a, lda, beta, b,   \
-                    ldb, c, ldc);                                                               \
-    }                                                                                           \
-    API int cublas##L##dgmm(void* handle, int side, int m, int n, const T* a, int lda,          \
-                            const T* x, int incx, T* c, int ldc) {                              \
-        return dgmm("cublas" #L "dgmm", handle, side, m, n, a, lda, x, incx, c, ldc);           \
+#define GEAM(L, T) \
+    API int cublas##L##geam(void* handle, int transa, int transb, int m, int n, const T* alpha, \
+                            const T* a, int lda, const T* beta, const T* b, int ldb, T* c, \
+                            int ldc) { \
+        return geam("cublas" #L "geam", handle, transa, transb, m, n, alpha, a, lda, beta, b, ldb, \
+                    c, ldc); \
+    } \
+    API int cublas##L##dgmm(void* handle, int side, int m, int n, const T* a, int lda, const T* x, \
+                            int incx, T* c, int ldc) { \
+        return dgmm("cublas" #L "dgmm", handle, side, m, n, a, lda, x, incx, c, ldc); \
     }
 EACH_TYPE(GEAM)
 
-#define PACKED(L, T)                                                                            \
-    API int cublas##L##tpttr(void* handle, int uplo, int n, const T* packed, T* a, int lda) {   \
-        return unpack("cublas" #L "tpttr", handle, uplo, n, packed, a, lda);                    \
-    }                                                                                           \
-    API int cublas##L##trttp(void* handle, int uplo, int n, const T* a, int lda, T* packed) {   \
-        return pack("cublas" #L "trttp", handle, uplo, n, a, lda, packed);                      \
+#define PACKED(L, T) \
+    API int cublas##L##tpttr(void* handle, int uplo, int n, const T* packed, T* a, int lda) { \
+        return unpack("cublas" #L "tpttr", handle, uplo, n, packed, a, lda); \
+    } \
+    API int cublas##L##trttp(void* handle, int uplo, int n, const T* a, int lda, T* packed) { \
+        return pack("cublas" #L "trttp", handle, uplo, n, a, lda, packed); \
     }
 PACKED(S, float)
 PACKED(D, double)
 
-#define LU(L, T)                                                                                \
-    API int cublas##L##getrfBatched(void* handle, int n, T* const* a, int lda, int* pivots,     \
-                                    int* info, int count) {                                     \
-        return getrf_batched("cublas" #L "getrfBatched", handle, n, a, lda, pivots, info,       \
-                             count);                                                            \
-    }                                                                                           \
-    API int cublas##L##getrsBatched(void* handle, int trans, int n, int nrhs,                   \
-                                    const T* const* a, int lda, const int* pivots,              \
-                                    T* const* b, int ldb, int* info, int count) {               \
-        return getrs_batched("cublas" #L "getrsBatched", handle, trans, n, nrhs, a, lda,        \
-                             pivots, b, ldb, info, count);                                      \
-    }                                                                                           \
-    API int cublas##L##getriBatched(void* handle, int n, const T* const* a, int lda,            \
-                                    const int* pivots, T* const* c, int ldc, int* info,         \
-                                    int count) {                                                \
-        return getri_batched("cublas" #L "getriBatched", handle, n, a, lda, pivots, c, ldc,     \
-                             info, count);                                                      \
+#define LU(L, T) \
+    API int cublas##L##getrfBatched(void* handle, int n, T* const* a, int lda, int* pivots, \
+                                    int* info, int count) { \
+        return getrf_batched("cublas" #L "getrfBatched", handle, n, a, lda, pivots, info, count); \
+    } \
+    API int cublas##L##getrsBatched(void* handle, int trans, int n, int nrhs, const T* const* a, \
+                                    int lda, const int* pivots, T* const* b, int ldb, int* info, \
+                                    int count) { \
+        return getrs_batched("cublas" #L "getrsBatched", handle, trans, n, nrhs, a, lda, pivots, \
+                             b, ldb, info, count); \
+    } \
+    API int cublas##L##getriBatched(void* handle, int n, const T* const* a, int lda, \
+                                    const int* pivots, T* const* c, int ldc, int* info, \
+                                    int count) { \
+        return getri_batched("cublas" #L "getriBatched", handle, n, a, lda, pivots, c, ldc, info, \
+                             count); \
     }
 EACH_TYPE(LU)

@@ -1,5 +1,5 @@
-// cuBLAS on the host: vectors, in short loops that sum in float64, and products of matrices and vectors, by
-// OpenBLAS.
+// cuBLAS on the host: vectors, in short loops that sum in float64, and products of matrices and
+// vectors, by OpenBLAS.
 #include <cmath>
 #include <complex>
 
@@ -32,7 +32,8 @@ void return_number(const char* function, const Handle& handle, T* result, Comput
 // Sums are in float64, and rounded once.
 using Wide = std::complex<double>;
 
-template <class T> T rounded(Wide x) {
+template <class T>
+T rounded(Wide x) {
     if constexpr (is_complex<T>) {
         return T(x);
     } else {
@@ -41,7 +42,8 @@ template <class T> T rounded(Wide x) {
 }
 
 // |re| + |im|: what asum and iamax take for the size of a complex number.
-template <class T> double taxicab(T x) {
+template <class T>
+double taxicab(T x) {
     return std::abs(double(std::real(x))) + std::abs(double(std::imag(x)));
 }
 
@@ -209,21 +211,21 @@ int sbmv(const char* function, void* handle, int uplo, int n, int k, const T* al
 
 // --- the entry points ----------------------------------------------------------------------------
 
-#define AMAX(L, l, T)                                                                           \
-    API int cublasI##l##amax_v2(void* handle, int n, const T* x, int incx, int* result) {       \
-        return extremum("cublasI" #l "amax", handle, n, x, incx, result, 1);                    \
-    }                                                                                           \
-    API int cublasI##l##amin_v2(void* handle, int n, const T* x, int incx, int* result) {       \
-        return extremum("cublasI" #l "amin", handle, n, x, incx, result, -1);                   \
+#define AMAX(L, l, T) \
+    API int cublasI##l##amax_v2(void* handle, int n, const T* x, int incx, int* result) { \
+        return extremum("cublasI" #l "amax", handle, n, x, incx, result, 1); \
+    } \
+    API int cublasI##l##amin_v2(void* handle, int n, const T* x, int incx, int* result) { \
+        return extremum("cublasI" #l "amin", handle, n, x, incx, result, -1); \
     }
 AMAX(S, s, float)
 AMAX(D, d, double)
 AMAX(C, c, Complex)
 AMAX(Z, z, DoubleComplex)
 
-#define NORM(NAME, ROUTINE, T)                                                                  \
-    API int cublas##NAME##_v2(void* handle, int n, const T* x, int incx, Real<T>* result) {     \
-        return ROUTINE("cublas" #NAME, handle, n, x, incx, result);                             \
+#define NORM(NAME, ROUTINE, T) \
+    API int cublas##NAME##_v2(void* handle, int n, const T* x, int incx, Real<T>* result) { \
+        return ROUTINE("cublas" #NAME, handle, n, x, incx, result); \
     }
 NORM(Sasum, asum, float)
 NORM(Dasum, asum, double)
@@ -234,10 +236,10 @@ NORM(Dnrm2, nrm2, double)
 NORM(Scnrm2, nrm2, Complex)
 NORM(Dznrm2, nrm2, DoubleComplex)
 
-#define DOT(NAME, T, CONJUGATED)                                                                \
-    API int cublas##NAME##_v2(void* handle, int n, const T* x, int incx, const T* y, int incy,  \
-                              T* result) {                                                      \
-        return dot("cublas" #NAME, handle, n, x, incx, y, incy, result, CONJUGATED);            \
+#define DOT(NAME, T, CONJUGATED) \
+    API int cublas##NAME##_v2(void* handle, int n, const T* x, int incx, const T* y, int incy, \
+                              T* result) { \
+        return dot("cublas" #NAME, handle, n, x, incx, y, incy, result, CONJUGATED); \
     }
 DOT(Sdot, float, false)
 DOT(Ddot, double, false)
@@ -246,16 +248,16 @@ DOT(Cdotc, Complex, true)
 DOT(Zdotu, DoubleComplex, false)
 DOT(Zdotc, DoubleComplex, true)
 
-#define AXPY(L, T)                                                                              \
+#define AXPY(L, T) \
     API int cublas##L##axpy_v2(void* handle, int n, const T* alpha, const T* x, int incx, T* y, \
-                               int incy) {                                                      \
-        return axpy("cublas" #L "axpy", handle, n, alpha, x, incx, y, incy);                    \
+                               int incy) { \
+        return axpy("cublas" #L "axpy", handle, n, alpha, x, incx, y, incy); \
     }
 EACH_TYPE(AXPY)
 
-#define SCAL(NAME, T, FACTOR)                                                                   \
-    API int cublas##NAME##_v2(void* handle, int n, const FACTOR* alpha, T* x, int incx) {       \
-        return scal("cublas" #NAME, handle, n, alpha, x, incx);                                 \
+#define SCAL(NAME, T, FACTOR) \
+    API int cublas##NAME##_v2(void* handle, int n, const FACTOR* alpha, T* x, int incx) { \
+        return scal("cublas" #NAME, handle, n, alpha, x, incx); \
     }
 SCAL(Sscal, float, float)
 SCAL(Dscal, double, double)
@@ -264,19 +266,18 @@ SCAL(Csscal, Complex, float)
 SCAL(Zscal, DoubleComplex, DoubleComplex)
 SCAL(Zdscal, DoubleComplex, double)
 
-#define GEMV(L, T)                                                                              \
-    API int cublas##L##gemv_v2(void* handle, int trans, int m, int n, const T* alpha,           \
-                               const T* a, int lda, const T* x, int incx, const T* beta, T* y,  \
-                               int incy) {                                                      \
-        return gemv("cublas" #L "gemv", handle, trans, m, n, alpha, a, lda, x, incx, beta, y,   \
-                    incy);                                                                      \
+#define GEMV(L, T) \
+    API int cublas##L##gemv_v2(void* handle, int trans, int m, int n, const T* alpha, const T* a, \
+                               int lda, const T* x, int incx, const T* beta, T* y, int incy) { \
+        return gemv("cublas" #L "gemv", handle, trans, m, n, alpha, a, lda, x, incx, beta, y, \
+                    incy); \
     }
 EACH_TYPE(GEMV)
 
-#define GER(L, NAME, T)                                                                         \
-    API int cublas##L##NAME##_v2(void* handle, int m, int n, const T* alpha, const T* x,        \
-                                 int incx, const T* y, int incy, T* a, int lda) {               \
-        return ger("cublas" #L #NAME, #NAME, handle, m, n, alpha, x, incx, y, incy, a, lda);    \
+#define GER(L, NAME, T) \
+    API int cublas##L##NAME##_v2(void* handle, int m, int n, const T* alpha, const T* x, int incx, \
+                                 const T* y, int incy, T* a, int lda) { \
+        return ger("cublas" #L#NAME, #NAME, handle, m, n, alpha, x, incx, y, incy, a, lda); \
     }
 GER(S, ger, float)
 GER(D, ger, double)
@@ -285,12 +286,11 @@ GER(C, gerc, Complex)
 GER(Z, geru, DoubleComplex)
 GER(Z, gerc, DoubleComplex)
 
-#define SBMV(L, T)                                                                              \
-    API int cublas##L##sbmv_v2(void* handle, int uplo, int n, int k, const T* alpha,            \
-                               const T* a, int lda, const T* x, int incx, const T* beta, T* y,  \
-                               int incy) {                                                      \
-        return sbmv("cublas" #L "sbmv", handle, uplo, n, k, alpha, a, lda, x, incx, beta, y,    \
-                    incy);                                                                      \
+#define SBMV(L, T) \
+    API int cublas##L##sbmv_v2(void* handle, int uplo, int n, int k, const T* alpha, const T* a, \
+                               int lda, const T* x, int incx, const T* beta, T* y, int incy) { \
+        return sbmv("cublas" #L "sbmv", handle, uplo, n, k, alpha, a, lda, x, incx, beta, y, \
+                    incy); \
     }
 SBMV(S, float)
 SBMV(D, double)

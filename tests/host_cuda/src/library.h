@@ -34,22 +34,28 @@ struct Statuses {
 
     int of(Refused kind) const {
         switch (kind) {
-            case Refused::handle: return handle;
-            case Refused::value: return value;
-            case Refused::unsupported: return unsupported;
-            default: return execution;
+            case Refused::handle:
+                return handle;
+            case Refused::value:
+                return value;
+            case Refused::unsupported:
+                return unsupported;
+            default:
+                return execution;
         }
     }
 };
 
 // The reason is a literal where a function is often called: a string would be made in vain.
-template <class Reason> void require(bool holds, Refused kind, const Reason& reason) {
+template <class Reason>
+void require(bool holds, Refused kind, const Reason& reason) {
     if (!holds) {
         throw Refusal{kind, std::string(reason)};
     }
 }
 
-template <class Reason> void require_value(bool holds, const Reason& reason) {
+template <class Reason>
+void require_value(bool holds, const Reason& reason) {
     require(holds, Refused::value, reason);
 }
 
@@ -58,7 +64,8 @@ template <class Reason> void require_value(bool holds, const Reason& reason) {
 }
 
 // Runs the body of an entry point, which may throw, and returns the status.
-template <class Body> int guarded(const char* function, const Statuses& statuses, Body body) {
+template <class Body>
+int guarded(const char* function, const Statuses& statuses, Body body) {
     try {
         body();
         return 0;
@@ -78,14 +85,16 @@ inline void require_count(long long n, const char* name) {
 }
 
 // For use inside work: `n` elements from `p` on lie in memory of the device.
-template <class T> void require_array(const T* p, std::size_t n, const char* name) {
+template <class T>
+void require_array(const T* p, std::size_t n, const char* name) {
     require_memory(p, n * sizeof(T), name);
 }
 
 // A matrix on the device, column by column, each `ld` elements after the last. The shape is checked
 // when the function is called, the memory when the work runs.
-template <class T> class Matrix {
-public:
+template <class T>
+class Matrix {
+  public:
     Matrix(T* data, int rows, int columns, int ld, const char* name)
         : data_(data), rows_(rows), columns_(columns), ld_(ld), name_(name) {
         require_count(rows, "the number of rows");
@@ -98,7 +107,9 @@ public:
     }
 
     // The memory, after it was found to be the device's.
-    T* data() const { return at(data_); }
+    T* data() const {
+        return at(data_);
+    }
 
     // The same for a matrix of this shape elsewhere: one of a batch.
     T* at(T* data) const {
@@ -107,13 +118,21 @@ public:
         return data;
     }
 
-    T* at(long long offset) const { return at(data_ + offset); }
+    T* at(long long offset) const {
+        return at(data_ + offset);
+    }
 
-    int rows() const { return rows_; }
-    int columns() const { return columns_; }
-    int ld() const { return ld_; }
+    int rows() const {
+        return rows_;
+    }
+    int columns() const {
+        return columns_;
+    }
+    int ld() const {
+        return ld_;
+    }
 
-private:
+  private:
     T* data_;
     int rows_;
     int columns_;
@@ -122,31 +141,36 @@ private:
 };
 
 // A batch of matrices that are found through an array of pointers, which lies on the device too.
-template <class T> class Batch {
-public:
+template <class T>
+class Batch {
+  public:
     Batch(T* const* pointers, int count, int rows, int columns, int ld, const char* name)
         : pointers_(pointers), count_(count), one_(nullptr, rows, columns, ld, name) {
         require_count(count, "the batch");
     }
 
-    int count() const { return count_; }
+    int count() const {
+        return count_;
+    }
 
     T* operator[](int i) const {
         require_array(pointers_ + i, 1, "an array of pointers to matrices");
         return one_.at(pointers_[i]);
     }
 
-private:
+  private:
     T* const* pointers_;
     int count_;
     Matrix<T> one_;
 };
 
-// The objects behind the handles of a library, which are numbers in the clothes of the library's own
-// type. A number is never used twice: a handle that was destroyed, or never created, is refused. Nothing is
-// destroyed when the process ends, because CuPy may still destroy its handles then.
-template <class Object, class Handle = void*> class Handles {
-public:
+// The objects behind the handles of a library, which are numbers in the clothes of the library's
+// own type. A number is never used twice: a handle that was destroyed, or never created, is
+// refused. Nothing is destroyed when the process ends, because CuPy may still destroy its handles
+// then.
+template <class Object, class Handle = void*>
+class Handles {
+  public:
     Handle create() {
         const std::lock_guard<std::mutex> lock(state_.mutex);
         const auto handle = Handle(++state_.last);
@@ -166,7 +190,7 @@ public:
         return *found->second;
     }
 
-private:
+  private:
     struct State {
         std::mutex mutex;
         std::uintptr_t last = 0;
@@ -196,13 +220,15 @@ inline char choice(int index, const char* letters, const char* name) {
 }
 
 // Counts a launch, and leaves its work to the stream.
-template <class Work> void launch(const char* function, cudaStream_t stream, Work work) {
+template <class Work>
+void launch(const char* function, cudaStream_t stream, Work work) {
     count(Event::launch, function);
     require_success(submit(stream, std::move(work)));
 }
 
 // The same for a product of matrices.
-template <class Work> void product(const char* function, cudaStream_t stream, Work work) {
+template <class Work>
+void product(const char* function, cudaStream_t stream, Work work) {
     count(Event::product, function);
     require_success(submit(stream, std::move(work)));
 }
