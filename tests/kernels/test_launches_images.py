@@ -144,8 +144,9 @@ def test_convolution_in_groups(on_device):
         (lambda x: F.avg_pool(x, 2), (2, 2)),
         (lambda x: F.avg_pool(x, 3, padding=1, count_include_pad=False), (4, 2)),
         (F.global_avg_pool, (1, 2)),
+        (F.global_max_pool, (1, 1)),
     ],
-    ids=["max", "max, overlapping", "mean", "mean of what is there", "global mean"],
+    ids=["max", "max, overlapping", "mean", "mean of what is there", "global mean", "global max"],
 )
 def test_pooling(on_device, pool, expected):
     assert there_and_back(pool, numbers(on_device, 4, 6, 14, 14)) == expected
