@@ -227,14 +227,19 @@ def _lowest(dtype: Any) -> Any:
     TypeError
         Its numbers have no order.
     """
-    if dtype.kind not in "fiu":
+    if not _ordered(dtype):
         raise TypeError(f"maxima expected real numbers, integers or floats, got {dtype}.")
     return np.asarray(-math.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
 
 
+def _ordered(dtype: Any) -> bool:
+    """Whether there are maxima of numbers of a dtype."""
+    return dtype.kind in "fiu"
+
+
 def _takes(x: Any) -> bool:
     """Arrays of real numbers."""
-    return x.dtype.kind in "fiu"
+    return _ordered(x.dtype)
 
 
 KERNELS = {"maxima": Kernel(maxima, _takes)}
