@@ -5,7 +5,17 @@ import threading
 import numpy as np
 import pytest
 
-from tests.host_cuda.device import DEVICE_NAME, Counts, counting, empty_launches, emulated
+from tests.host_cuda.device import (
+    DEVICE_NAME,
+    NOT_EMULATED,
+    Counts,
+    counting,
+    empty_launches,
+    emulated,
+)
+
+if not emulated():
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
 
 
 def test_the_device_says_that_it_is_emulated(cupy):

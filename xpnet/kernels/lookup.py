@@ -22,6 +22,7 @@ FOR_CUPY = (
     "activation",
     "column_sums",
     "cross_entropy",
+    "lstm",
     "masking",
     "normalization",
     "stacking",

@@ -11,6 +11,7 @@ kept, or dropped amid a kernel that still reads it, and CuPy's pool, which is pe
 care. That copy runs at the speed of the GPU's memory; a staging buffer never leaves this file.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ class Buffer(NamedTuple):
 class Slot:
     """Memory for one batch, used again and again, and the events that say when it may be."""
 
-    def __init__(self, event: Any) -> None:
+    def __init__(self, event: Callable[[], Any]) -> None:
         self.buffers: list[Buffer] = []
         self.full, self.free = event(), event()
 

@@ -33,13 +33,6 @@ template <class Body> int with_handle(const char* function, void* handle, Body b
     return guarded(function, STATUSES, [&] { body(handles.find(handle)); });
 }
 
-char choice(int index, const char* letters, const char* name) {
-    require_value(index >= 0 && std::size_t(index) < std::strlen(letters),
-                  std::string(name) + " is " + std::to_string(index) + ", expected an index into " +
-                      letters);
-    return letters[index];
-}
-
 char triangle(int fill) { return choice(fill, "LU", "the fill mode"); }
 char with_vectors(int jobz) { return choice(jobz, "NV", "the mode of eigenvectors"); }
 char side_of(int side) { return choice(side, "LR", "the side"); }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -41,14 +42,19 @@ struct Statuses {
     }
 };
 
-inline void require(bool holds, Refused kind, const std::string& reason) {
+// The reason is a literal where a function is often called: a string would be made in vain.
+template <class Reason> void require(bool holds, Refused kind, const Reason& reason) {
     if (!holds) {
-        throw Refusal{kind, reason};
+        throw Refusal{kind, std::string(reason)};
     }
 }
 
-inline void require_value(bool holds, const std::string& reason) {
+template <class Reason> void require_value(bool holds, const Reason& reason) {
     require(holds, Refused::value, reason);
+}
+
+[[noreturn]] inline void refuse_value(const std::string& reason) {
+    throw Refusal{Refused::value, reason};
 }
 
 // Runs the body of an entry point, which may throw, and returns the status.
@@ -66,7 +72,9 @@ template <class Body> int guarded(const char* function, const Statuses& statuses
 }
 
 inline void require_count(long long n, const char* name) {
-    require_value(n >= 0, std::string(name) + " is " + std::to_string(n) + ", expected 0 or more");
+    if (n < 0) {
+        refuse_value(std::string(name) + " is " + std::to_string(n) + ", expected 0 or more");
+    }
 }
 
 // For use inside work: `n` elements from `p` on lie in memory of the device.
@@ -82,9 +90,11 @@ public:
         : data_(data), rows_(rows), columns_(columns), ld_(ld), name_(name) {
         require_count(rows, "the number of rows");
         require_count(columns, "the number of columns");
-        require_value(ld >= std::max(1, rows),
-                      std::string("the leading dimension of ") + name + " is " +
-                          std::to_string(ld) + ", expected at least " + std::to_string(rows));
+        if (ld < std::max(1, rows)) {
+            refuse_value(std::string("the leading dimension of ") + name + " is " +
+                         std::to_string(ld) + ", expected at least " +
+                         std::to_string(std::max(1, rows)));
+        }
     }
 
     // The memory, after it was found to be the device's.
@@ -133,38 +143,56 @@ private:
 };
 
 // The objects behind the handles of a library, which are numbers in the clothes of the library's own
-// type. A number is never used twice: a handle that was destroyed, or never created, is refused.
+// type. A number is never used twice: a handle that was destroyed, or never created, is refused. Nothing is
+// destroyed when the process ends, because CuPy may still destroy its handles then.
 template <class Object, class Handle = void*> class Handles {
 public:
     Handle create() {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        const auto handle = Handle(++last_);
-        objects_[handle] = std::make_unique<Object>();
+        const std::lock_guard<std::mutex> lock(state_.mutex);
+        const auto handle = Handle(++state_.last);
+        state_.objects[handle] = std::make_unique<Object>();
         return handle;
     }
 
     void destroy(Handle handle) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        require(objects_.erase(handle) == 1, Refused::handle,
-                "expected a handle that was created and not destroyed");
+        const std::lock_guard<std::mutex> lock(state_.mutex);
+        require_known(state_.objects.erase(handle) == 1);
     }
 
     Object& find(Handle handle) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        const auto found = objects_.find(handle);
-        require(found != objects_.end(), Refused::handle,
-                "expected a handle that was created and not destroyed");
+        const std::lock_guard<std::mutex> lock(state_.mutex);
+        const auto found = state_.objects.find(handle);
+        require_known(found != state_.objects.end());
         return *found->second;
     }
 
 private:
-    std::mutex mutex_;
-    std::uintptr_t last_ = 0;
-    std::unordered_map<Handle, std::unique_ptr<Object>> objects_;
+    struct State {
+        std::mutex mutex;
+        std::uintptr_t last = 0;
+        std::unordered_map<Handle, std::unique_ptr<Object>> objects;
+    };
+
+    static void require_known(bool known) {
+        require(known, Refused::handle, "expected a handle that was created and not destroyed");
+    }
+
+    State& state_ = *new State;
 };
 
 inline void require_success(cudaError_t error) {
-    require(error == cudaSuccess, Refused::execution, cudaGetErrorString(error));
+    if (error != cudaSuccess) {
+        throw Refusal{Refused::execution, cudaGetErrorString(error)};
+    }
+}
+
+// An index into the letters by which BLAS and LAPACK choose.
+inline char choice(int index, const char* letters, const char* name) {
+    if (index < 0 || std::size_t(index) >= std::strlen(letters)) {
+        refuse_value(std::string(name) + " is " + std::to_string(index) +
+                     ", expected an index into " + letters);
+    }
+    return letters[index];
 }
 
 // Counts a launch, and leaves its work to the stream.

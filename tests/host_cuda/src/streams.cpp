@@ -1,10 +1,11 @@
 // Streams and events: the order in which work runs.
 //
-// By default all work runs in the call that submits it, which is one of the orders that CUDA allows. With
-// HOST_CUDA_SHUFFLE, or within shuffled() of device.py, work waits as tasks that know which tasks they must follow: the one before in
-// the stream, the tasks of events that the stream waits for, and, by the rules of the legacy default
-// stream, those of other streams. Whenever a task has to be done, tasks that are free to run are drawn
-// at random until it is. So what is not ordered runs in any order, mostly late.
+// By default all work runs in the call that submits it, which is one of the orders that CUDA
+// allows. With HOST_CUDA_SHUFFLE, or within shuffled() of device.py, work waits as tasks that know
+// which tasks they must follow: the one before in the stream, the tasks of events that the stream
+// waits for, and, by the rules of the legacy default stream, those of other streams. Whenever a
+// task has to be done, tasks that are free to run are drawn at random until it is. So what is not
+// ordered runs in any order, mostly late.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -41,7 +42,8 @@ struct Stream {
     TaskPointer last;
 };
 
-// One recording of an event; the event may be recorded anew while a stream still waits for this one.
+// One recording of an event; the event may be recorded anew while a stream still waits for this
+// one.
 struct Recording {
     int device;
     TaskPointer task;  // null where it was recorded at once
@@ -168,8 +170,9 @@ void follow(Task& task, const TaskPointer& earlier) {
     }
 }
 
-// What a task of the stream must follow: the task before it, and by the legacy default stream's rules
-// that stream's last task, or for a task of that stream, the last task of every blocking stream.
+// What a task of the stream must follow: the task before it, and by the legacy default stream's
+// rules that stream's last task, or for a task of that stream, the last task of every blocking
+// stream.
 void Scheduler::order(Task& task, Stream* stream) {
     follow(task, stream->last);
     if (stream->flags & cudaStreamNonBlocking) {
@@ -241,8 +244,8 @@ void Scheduler::finish(const TaskPointer& task) {
     }
 }
 
-// What has to be done before the stream counts as done: its last task; for the default stream, which
-// follows the blocking streams, their last tasks too.
+// What has to be done before the stream counts as done: its last task; for the default stream,
+// which follows the blocking streams, their last tasks too.
 std::vector<TaskPointer> Scheduler::last_of(Stream* stream) {
     std::lock_guard<std::mutex> lock(mutex_);
     Task everything;
@@ -293,7 +296,8 @@ void Scheduler::run_some() {
     }
 }
 
-// Starts to shuffle by the seed, or ends it, after all work that waits. Returns whether it did before.
+// Starts to shuffle by the seed, or ends it, after all work that waits. Returns whether it did
+// before.
 bool Scheduler::shuffle(bool on, unsigned long long seed) {
     for (int device = 0; device < settings().devices; device++) {
         finish_device(device);
@@ -439,8 +443,8 @@ API cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsi
     return cudaSuccess;
 }
 
-API cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void* data,
-                                      unsigned) {
+API cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback,
+                                      void* data, unsigned) {
     return report(enqueue(stream, [=] { callback(stream, cudaSuccess, data); }));
 }
 

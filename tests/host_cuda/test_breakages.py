@@ -1,0 +1,156 @@
+"""A change that breaks xpnet on CuPy fails the tests: each kind of break, in a copy of the tree.
+
+In every row one line of xpnet is replaced by one that a reviewer might pass. The tests named beside it
+must fail then, with the words that say why, and pass in the copy as it was. On NumPy none of
+these changes would be noticed.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.host_cuda.device import emulated
+
+ROOT = Path(__file__).parents[2]
+
+
+class Breakage(NamedTuple):
+    """A line of xpnet, what stands there instead, the tests that fail, and what they say."""
+
+    path: str
+    line: str
+    instead: str
+    tests: str
+    said: str
+
+
+ORDER = "tests/kernels/test_transfer_order.py"
+
+BREAKAGES = {
+    "a NumPy array mixed in": Breakage(
+        "xpnet/functions/dropout.py",
+        "mask = array_like(kept, data_of(x))",
+        "mask = kept",
+        "tests/functions/test_dropout.py::test_one_seed_is_one_mask",
+        "numpy",
+    ),
+    "a missing device": Breakage(
+        "xpnet/backend.py",
+        'return self.device if self.name.startswith("cupy") else nullcontext()',
+        "return nullcontext()",
+        "tests/test_second_device.py",
+        "different from the current device",
+    ),
+    "an unhashable key": Breakage(
+        "xpnet/namespace.py",
+        "key = (xp, device_key(device))",
+        "key = (xp, device)",
+        "tests/test_namespace.py::test_of_a_variable_records",
+        "unhashable type: 'cupy.cuda.device.Device'",
+    ),
+    "a copy on the wrong stream": Breakage(
+        "xpnet/kernels/transfer.py",
+        "buffer.staging.set(buffer.pinned, stream=self.stream)",
+        "buffer.staging.set(buffer.pinned, stream=self.cupy.cuda.Stream.null)",
+        ORDER,
+        "Arrays are not equal",
+    ),
+    "a copy that nobody waits for": Breakage(
+        "xpnet/kernels/transfer.py",
+        "compute.wait_event(slot.full)",
+        "slot.full.done",
+        ORDER,
+        "Arrays are not equal",
+    ),
+    "a buffer that is written again too early": Breakage(
+        "xpnet/kernels/transfer.py",
+        "self.stream.wait_event(slot.free)",
+        "slot.free.done",
+        ORDER,
+        "Arrays are not equal",
+    ),
+    "a method that CuPy lacks": Breakage(
+        "xpnet/kernels/transfer.py",
+        "buffer.staging.copy()",
+        "buffer.staging.clone()",
+        f"{ORDER}::test_a_loader_with_a_thread_delivers_what_one_without_delivers",
+        "has no attribute 'clone'",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the tree."""
+    if not emulated():
+        pytest.skip("CUDA is not emulated in this process: see tests/host_cuda/README.md")
+    folder = tmp_path_factory.mktemp("tree")
+    for name in ("xpnet", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+@pytest.fixture
+def broken(tree):
+    """A function that breaks the copy, which is whole again after the test."""
+    kept = {}
+
+    def break_it(breakage):
+        path = tree / breakage.path
+        kept[path] = source = path.read_text("utf-8")
+        assert source.count(breakage.line) == 1, (
+            f"{breakage.path} has the line {breakage.line!r} {source.count(breakage.line)} times: "
+            "choose another one to break"
+        )
+        path.write_text(source.replace(breakage.line, breakage.instead), encoding="utf-8")
+
+    yield break_it
+    for path, source in kept.items():
+        path.write_text(source, encoding="utf-8")
+
+
+def run(tree, *arguments):
+    """What a program of Python's prints, run in the copy, and its exit code."""
+    path = os.pathsep.join([str(tree), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": path, "XPNET_TEST_BACKENDS": "cupy"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+PYTEST = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
+
+
+def test_the_tests_pass_in_the_copy_as_it_is(tree):
+    code, out = run(tree, *PYTEST, *{breakage.tests for breakage in BREAKAGES.values()})
+    assert code == 0, out
+    assert "skipped" not in out, out
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_the_tests_fail_where_it_is_broken(tree, broken, name):
+    breakage = BREAKAGES[name]
+    broken(breakage)
+    code, out = run(tree, *PYTEST, breakage.tests)
+    assert code == 1, out  # tests failed; it is not that they could not be found, or collected
+    assert re.search(breakage.said, out), out
+
+
+def test_a_method_that_cupy_lacks_is_found_without_a_device(tree, broken):
+    """By the check of names, in seconds, on the wheel alone."""
+    broken(BREAKAGES["a method that CuPy lacks"])
+    code, out = run(tree, "-m", "tests.cupy_names")
+    assert code == 1, out
+    assert re.search(r"xpnet/kernels/transfer\.py:\d+: buffer\.staging\.clone: ", out), out

@@ -1,0 +1,57 @@
+"""What is created on the second GPU lies there, in whatever thread, and whichever device is current.
+
+Where one device is emulated, a process of its own has two.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xpnet
+from tests.host_cuda.device import emulated
+
+CODE = """
+import threading, xpnet, numpy
+import cupy
+
+backend, second = xpnet.backend.resolve("cupy:1"), []
+
+def create():
+    second.append(backend.asarray([1.0, 2.0]))
+    second.append(backend.asarray(numpy.arange(3)))
+    second.append(xpnet.backend.array_like(numpy.ones(2), second[0]))
+    with xpnet.using(backend):
+        second.append(xpnet.Affine(3, 2, rng=0).W.data)
+        second.append(xpnet.functions.zeros(3).data)
+
+create()
+thread = threading.Thread(target=create)
+thread.start()
+thread.join()
+print([x.device.id for x in second], cupy.cuda.Device().id)
+"""
+
+
+def test_what_is_created_on_the_second_device_lies_there():
+    try:
+        first = xpnet.backend.resolve("cupy")
+    except xpnet.BackendError as error:
+        pytest.skip(str(error))
+    import cupy
+
+    if cupy.cuda.runtime.getDeviceCount() < 2 and not emulated():
+        pytest.skip(f"this machine has one GPU, {first.describe()}")
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CODE],
+        env=os.environ | {"PYTHONPATH": path, "HOST_CUDA_DEVICES": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{[1] * 10} 0\n", "an array does not lie there"
