@@ -139,7 +139,7 @@ def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype
     width = len(slots) + 4
     room = (WORDS - 1 - len(numbers)) // width
     named = [f"const A {name} = (A)all.numbers[{i}];" for i, name in enumerate(numbers)]
-    places = {slot: f"((A*)of[{i}])[i]" for i, slot in enumerate(slots, 2)}
+    places = {slot: f"((A*)WORD({i}))[i]" for i, slot in enumerate(slots, 2)}
     definitions = {
         "COUNT": max(len(numbers), 1),
         "ROOM": room,
