@@ -11,10 +11,10 @@ from tests.host_cuda.arrays import (
     integers,
     numbers,
 )
-from tests.host_cuda.device import counting, emulated
+from tests.host_cuda.device import NOT_EMULATED, counting, emulated
 
 if not emulated():
-    pytest.skip("needs the emulated CUDA device in this process", allow_module_level=True)
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
 
 import cupy
 from cupy import cublas

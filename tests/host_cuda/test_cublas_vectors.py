@@ -9,10 +9,10 @@ from tests.host_cuda.arrays import (
     assert_close,
     numbers,
 )
-from tests.host_cuda.device import emulated
+from tests.host_cuda.device import NOT_EMULATED, emulated
 
 if not emulated():
-    pytest.skip("needs the emulated CUDA device in this process", allow_module_level=True)
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
 
 import cupy
 from cupy import cublas

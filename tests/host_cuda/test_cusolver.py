@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.host_cuda.arrays import TYPES, adjoint, assert_close, hermitian, in_order, numbers
-from tests.host_cuda.device import counting, emulated
+from tests.host_cuda.device import NOT_EMULATED, counting, emulated
 
 if not emulated():
-    pytest.skip("needs the emulated CUDA device in this process", allow_module_level=True)
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
 
 import cupy
 import cupyx

@@ -2,6 +2,11 @@
 
 import pytest
 
+from tests.host_cuda.device import NOT_EMULATED, emulated
+
+if not emulated():
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
+
 # Each step needs the one before; all are late, unless something waits for them.
 CHAIN = """
 import cupy, cupy.cublas, numpy

@@ -2,6 +2,11 @@
 
 import pytest
 
+from tests.host_cuda.device import NOT_EMULATED, emulated
+
+if not emulated():
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
+
 PRODUCT = """
 import cupy, numpy
 x = numpy.arange(6.0).reshape(2, 3)
