@@ -25,6 +25,7 @@ nox.options.sessions = [
     "tests(array_api_strict)",
     "tests(cupy)",
     "cupy_names",
+    "cuda_compiler",
     "conformance",
     "examples",
     "build",
@@ -116,7 +117,7 @@ def tests(session: nox.Session, backend: str) -> None:
 def cuda_device(session: nox.Session, extras: str) -> tuple[str, dict[str, str]]:
     """The extras and the environment for CuPy: of this machine's GPU, else of the emulated device.
 
-    The emulated device is built first, where it is not yet: two minutes, with g++.
+    The emulated device needs g++, and is built in about a minute.
     """
     cuda, reason = cuda_of_driver()
     if not reason:
@@ -126,8 +127,14 @@ def cuda_device(session: nox.Session, extras: str) -> tuple[str, dict[str, str]]
     if os.environ.get("XPNET_REQUIRE_GPU") == "1":
         session.error(f"XPNET_REQUIRE_GPU=1, but {reason}")
     session.log(f"CuPy runs on the EMULATED CUDA device of tests/host_cuda: {reason}.")
-    built = session.run("python", "tests/host_cuda/build.py", silent=True)
-    return extras.replace(",cuda{major}", ""), json.loads(built)
+    return extras.replace(",cuda{major}", ""), emulated_device(session)
+
+
+def emulated_device(session: nox.Session) -> dict[str, str]:
+    """The environment of the emulated CUDA device, which is built where it is not yet."""
+    env: dict[str, str] = json.loads(session.run("python", "tests/host_cuda/build.py", silent=True))
+    path = os.pathsep.join(["", env["PYTHONPATH"]])  # the checkout as well: tests import from it
+    return env | {"PYTHONPATH": path}
 
 
 def hurried(session: nox.Session) -> dict[str, str]:
@@ -181,6 +188,14 @@ def cupy_names(session: nox.Session, version: str) -> None:
     session.run("python", "tests/cupy_names.py")
     env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
     session.run("python", "-m", "pytest", "tests/test_cupy_names.py", *session.posargs, env=env)
+
+
+@nox.session
+def cuda_compiler(session: nox.Session) -> None:
+    """xpnet's kernels for CuPy compile with NVIDIA's own compiler, which needs no GPU."""
+    session.install("-e", ".", *tools("array-api-strict", "hypothesis", "pytest"))
+    env = ENV | {"XPNET_TEST_BACKENDS": "cupy"} | emulated_device(session)
+    session.run("python", "-m", "tests.host_cuda.real_compiler", env=env)
 
 
 @nox.session
