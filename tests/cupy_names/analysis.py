@@ -7,6 +7,7 @@ does not count: what an expression may stand for is too much rather than too lit
 
 import ast
 import builtins
+import sys
 from types import ModuleType
 
 from tests.cupy_names import offered
@@ -77,6 +78,9 @@ class Analysis(Expressions, Calls, Annotations):
         self.array = Instance(assumed.array)
         self.readers = {path: Reader(self, path, source) for path, source in sources.items()}
         self.files = {reader.file.name: reader.file for reader in self.readers.values()}
+        sys.setrecursionlimit(
+            max(sys.getrecursionlimit(), 10_000)
+        )  # calls within calls within calls
         for turn in range(40):
             self.keeps = turn >= 4  # what was found before: so that there is an end
             self._once()

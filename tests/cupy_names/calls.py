@@ -22,6 +22,7 @@ from tests.cupy_names.values import (
     Several,
     Taken,
     Text,
+    Unknown,
     Values,
     flat,
 )
@@ -82,7 +83,10 @@ class Calls:
         declared = getattr(scope.node, "returns", None)
         if declared is None:
             return found
-        return chosen(found, self.annotated(declared, scope.parent, bool(found)))
+        said = self.annotated(declared, scope.parent, bool(found))
+        if found and any(isinstance(v, Unknown) for v in said):  # `Any`: what is returned is all
+            return found
+        return chosen(found, said)
 
     def _give(self, callee: Scope, first: tuple, node: ast.Call, scope: Scope) -> None:
         """Note down what a call gives to the parameters of a function of xpnet."""
