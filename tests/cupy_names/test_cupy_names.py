@@ -176,7 +176,7 @@ def test_a_keyword_that_one_version_has(checked):
         ("xpnet/kernels/transfer.py", "compute.wait_event(slot.full)", "compute.wait(slot.full)"),
         ("xpnet/kernels/transfer.py", "buffer.staging.copy()", "buffer.staging.clone()"),
         ("xpnet/backend.py", "cuda.runtime.getDeviceCount()", "cuda.getDeviceCount()"),
-        ("xpnet/backend.py", "return x.get()", "return x.numpy()"),
+        ("xpnet/kernels/bounds.py", "return note.get()", "return note.numpy()"),
         ("xpnet/diagnosis.py", "runtime.driverGetVersion()", "runtime.driverVersion()"),
     ],
 )

@@ -183,6 +183,8 @@ def flat(values: Values, depth: int = 2) -> Values:
 
     What lies deeper in lists of lists is unknown. So there is an end to what can be found.
     """
+    if values in (NOTHING, ELSEWHERE, UNKNOWN):  # as most are
+        return values
     if (
         len(values) > MANY and sum(not isinstance(v, EXACT) for v in values) > MANY
     ) or MORE in values:
