@@ -58,7 +58,7 @@ class Annotations:
         if name in ("ModuleType", "Callable", "Self"):
             return NOTHING if known else UNKNOWN
         found = self.evaluate(node, scope)
-        if found and all(isinstance(v, Builtin) and v.name not in UNTYPED for v in found):
+        if found and all(map(is_foreign, found)):
             return ELSEWHERE
         classes = Values(Object(v.scope) for v in found if isinstance(v, Class))
         return classes or UNKNOWN
@@ -76,6 +76,13 @@ class Annotations:
         if name == "Callable":
             return NOTHING if known else UNKNOWN
         return self.annotated(node.value, scope)
+
+
+def is_foreign(value) -> bool:
+    """Whether a class is Python's or another library's; of a file that is not read, nobody knows."""
+    if not isinstance(value, Builtin) or value.name.startswith("xpnet."):
+        return False
+    return value.name not in UNTYPED
 
 
 def chosen(given: Values, said: Values) -> Values:
