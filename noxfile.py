@@ -24,12 +24,14 @@ nox.options.sessions = [
     "tests(numpy)",
     "tests(array_api_strict)",
     "tests(cupy)",
+    "cupy_names",
     "conformance",
     "examples",
     "build",
 ]
 
-DEV = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["dev"]
+EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+DEV = EXTRAS["dev"]
 
 # Two cores suffice for tests, and the BLAS of a large machine would start a thread on each of its
 # own for matrices of 3 x 4. What is set outside stays.
@@ -161,6 +163,24 @@ def cuda_of_driver() -> tuple[int, str]:
     if version.value < 12000:
         return 0, f"the NVIDIA driver knows CUDA up to {version.value / 1000:.1f}; CuPy 14 needs 12"
     return version.value, ""
+
+
+# Their wheels alone are downloaded, not CUDA: CuPy imports without it, and without a driver.
+CUPY_VERSIONS = {"oldest": "cuda12", "newest": "cuda13"}
+
+
+@nox.session
+@nox.parametrize("version", [nox.param(name, id=name) for name in CUPY_VERSIONS])
+def cupy_names(session: nox.Session, version: str) -> None:
+    """CuPy has every name and keyword that xpnet reaches: the oldest allowed, and the newest."""
+    (requirement,) = EXTRAS[CUPY_VERSIONS[version]]
+    requirement = requirement.replace("[ctk]", "")
+    if version == "oldest":
+        requirement = requirement.replace(">=", "==")
+    session.install("-e", ".", requirement, *tools("pytest"))
+    session.run("python", "tests/cupy_names.py")
+    env = ENV | {"XPNET_TEST_BACKENDS": "numpy"}
+    session.run("python", "-m", "pytest", "tests/test_cupy_names.py", *session.posargs, env=env)
 
 
 @nox.session

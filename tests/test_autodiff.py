@@ -594,3 +594,32 @@ def test_a_parameter_of_a_type_that_numpy_lacks():
     """Its copy stays in its own library."""
     torch = pytest.importorskip("torch", reason="NumPy has no bfloat16")
     assert Parameter(torch.ones(2, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_a_rule_that_takes_a_number_starts_without_an_array(backend, array):
+    """Where the walk begins with its Function; further on, what comes back is an array."""
+    given = []
+
+    class Total(Function):
+        takes_number = True
+
+        def forward(self, x):
+            return array_namespace(x).sum(x)
+
+        def backward(self, gy, x):
+            given.append(gy)
+            return array_namespace(x).ones_like(x) * gy
+
+    x = Variable(array([1.0, 2.0]))
+    y = Total()(x)
+    y.backward()
+    assert given.pop() == 1.0
+    assert_close(x.grad, [1.0, 1.0])
+    for z, gy, slope in ((Total()(x), 3.0, 3.0), (2.0 * Total()(x), None, 2.0)):
+        (gx,) = gradients(z, [x], gy)
+        assert tuple(given.pop().shape) == ()
+        assert_close(gx, [slope, slope])
+    (itself,) = gradients(y, [y])
+    assert (tuple(itself.shape), itself.dtype) == ((), y.dtype)
+    assert float(itself) == 1.0
+    assert not given

@@ -23,7 +23,9 @@ from tests.layers.cases import LAYERS
 from xpnet import BackendError, Variable, functions as F, gradients, metrics, to_numpy, tree
 from xpnet.autodiff import as_constant, data_of
 from xpnet.devices import known
+from xpnet.graph import dot
 from xpnet.namespace import EXTENSIONS
+from xpnet.summary import summary
 from xpnet.training import Trainer, predict
 
 ONCE = settings(
@@ -308,6 +310,16 @@ def test_a_network_on_two_devices(elsewhere):
     assert to_numpy(p.grad).tolist() == [7.0, 17.0]
     assert compat.device(q.data) == compat.device(q.grad) == other.device
     assert to_numpy(q).tolist() == [2.0, 0.0]
+
+
+def test_what_is_shown_of_a_model(elsewhere):
+    """Its summary and its graph compute too."""
+    with xpnet.using(elsewhere.backend):
+        model = xpnet.MLP(3, [4], 2, rng=0)
+        x = elsewhere.array(np.ones((2, 3)), "float32")
+    assert "26" in str(elsewhere(summary, model, (3,)))
+    total = elsewhere(lambda: F.sum(model(x)))
+    assert elsewhere(dot, total, {}).startswith("digraph")
 
 
 def test_a_threads_current_device_is_its_own(elsewhere):

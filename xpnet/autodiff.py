@@ -150,7 +150,9 @@ class Function:
     """
 
     broadcasts: ClassVar[bool] = False  # whether the inputs must have shapes that broadcast
-    takes_number: ClassVar[bool] = False  # whether the rule's gy may be Python's 1.0
+    # Whether the output is one real number, and the rule takes Python's 1.0 for gy: then a walk that
+    # starts here needs no array, which on a GPU would be a launch.
+    takes_number: ClassVar[bool] = False
     takes_y: ClassVar[bool] = False
     takes: tuple[int, ...] = ()  # the inputs that backward names
 
@@ -285,7 +287,7 @@ def _walk(
         )
     start = y.creator or y
     if gy is None and getattr(start, "takes_number", False) and not _among(wanted, start):
-        gy = 1.0  # no array for it: on a GPU that is a launch
+        gy = 1.0
     else:
         gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
     return walk([(start, gy)], wanted, create_graph)

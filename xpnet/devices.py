@@ -13,7 +13,7 @@ that is left of this is a look at `known`.
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import wraps
+from functools import cache, wraps
 from importlib import import_module
 from sys import modules
 from typing import Any, TypeVar
@@ -149,17 +149,16 @@ def _on(device: int | None, function: Callable[..., Any], args: Any, options: An
 
 def _devices(x: Any) -> Iterator[int]:
     """The number of the device of each CuPy array in x, which may be a Variable or a tree."""
-    if isinstance(x, (tuple, list)):
+    kind = _array()
+    array = x if isinstance(x, kind) else getattr(x, "data", None)
+    if isinstance(array, kind):
+        yield array.data.device_id  # type: ignore[attr-defined]
+    elif isinstance(x, (tuple, list)):
         for item in x:
             yield from _devices(item)
     elif isinstance(x, dict):
         for item in x.values():
             yield from _devices(item)
-    else:
-        kind: type = import_module("cupy").ndarray
-        array = x if isinstance(x, kind) else getattr(x, "data", None)
-        if isinstance(array, kind):
-            yield array.data.device_id  # type: ignore[attr-defined]
 
 
 def selected(model: Array, device: Any) -> AbstractContextManager[Any]:
@@ -192,5 +191,12 @@ def sent(x: Array, device: Any, stream: Any = None) -> Array:
     return compat.to_device(x, device, stream=stream)
 
 
+@cache
 def _runtime() -> Any:
     return import_module("cupy").cuda.runtime
+
+
+@cache
+def _array() -> type:
+    kind: type = import_module("cupy").ndarray
+    return kind

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from xpnet.autodiff import Function, Variable, data_of
 from xpnet.backend import to_numpy
 from xpnet.errors import GradientError
-from xpnet.namespace import array_namespace
 from xpnet.plots.style import figure_of, finished
-from xpnet.tape import Output, walk
+from xpnet.tape import Output, seed, walk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -158,7 +157,7 @@ class _Graph:
         self.inputs: dict[Any, list[Any]] = {}
         self._visit()
         arrays = [n for n in self.nodes if hasattr(n, "shape")]
-        one = array_namespace(output.data).ones_like(output.data)
+        one = seed(output.data, 1.0)
         self.grads: dict[Any, Any] = dict(walk([(self.root, one)], arrays, False))
 
     def _visit(self) -> None:

@@ -1,13 +1,22 @@
 """Random numbers: drawn on the host, so that one seed means one thing on every backend.
 
-NumPy draws them (PCG64), in float64 unless told otherwise; they are then cast and sent to the
-device: the same initial weights, shuffles and dropout masks, bit for bit, on every library.
+NumPy draws them (PCG64), in float64 by default; they are then cast and sent to the device: the
+same initial weights, shuffles and dropout masks, bit for bit, on every library.
 
     manual_seed(0)                    start xpnet's own stream anew
     default_rng()                     that stream; default_rng(7), one of its own
-    state(); set_state(numbers)       where the stream is, as JSON can hold it
+    state(); set_state(numbers)       where the streams are, as JSON can hold it
+
+Dropout's masks are as many numbers as what they fall on, drawn and copied to the GPU in every step.
+With CuPy they can be drawn there:
+
+    manual_seed(0, device=True)       all dropout masks come from a stream on the GPU
+    Dropout(0.5, rng=DeviceGenerator(7))      those of one layer
+
+The numbers are others than the host's, but the same on every device, and on the emulated one.
 """
 
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -20,31 +29,113 @@ if TYPE_CHECKING:  # NumPy itself loads numpy.random when it is first asked for
     Generator = np.random.Generator
 
 _generator: "Generator | None" = None
+_device: "DeviceGenerator | None" = None
+_lock = threading.Lock()  # not the generators' own: they are copied and pickled
 
 notes: ContextVar[tuple[dict[Any, Any], ...]] = ContextVar("xpnet_notes", default=())
 """Where each generator stood (None: xpnet's own) when `default_rng` was first asked for it."""
 
 
-def manual_seed(seed: int) -> None:
-    """Start xpnet's random numbers anew from `seed`, for the whole process."""
-    global _generator
+class DeviceGenerator:
+    """A stream of random numbers that are computed where they are needed, on a GPU of CuPy.
+
+    Parameters
+    ----------
+    seed : int
+        0 or more.
+
+    Attributes
+    ----------
+    key, counter : int
+        Of 64 bits each: the stream, and how many blocks of it are used up. This is the whole state.
+
+    Notes
+    -----
+    Philox4x32-10: block number `counter` of a stream is four numbers of 32 bits, computed from the
+    counter and the key alone. So there is no memory on the device that a checkpoint would have to
+    save, and no order in which threads would have to draw. It draws the masks of dropout, and
+    nothing else. Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
+    3", SC 2011.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.key = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+        self.counter = 0
+
+    @property
+    def bit_generator(self) -> "DeviceGenerator":
+        """Itself: what has the state, as of NumPy's generators."""
+        return self
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return {"bit_generator": "Philox4x32", "key": self.key, "counter": self.counter}
+
+    @state.setter
+    def state(self, numbers: dict[str, Any]) -> None:
+        if numbers["bit_generator"] != "Philox4x32":
+            raise ValueError(f"it is one of {numbers['bit_generator']}")
+        key, counter = int(numbers["key"]), int(numbers["counter"])
+        if not (0 <= key < 1 << 64 and 0 <= counter < 1 << 64):
+            raise ValueError("a number is not of 64 bits")
+        self.key, self.counter = key, counter
+
+    def advance(self, blocks: int) -> int:
+        """Use up so many blocks of four numbers; the number of the first."""
+        with _lock:
+            first = self.counter
+            self.counter = (first + blocks) % (1 << 64)
+        return first
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"A DeviceGenerator draws the masks of dropout alone, and has no {name!r}: for other "
+            "random numbers take numpy.random.default_rng(seed)."
+        )
+
+    def __repr__(self) -> str:
+        return f"DeviceGenerator(key={self.key:#x}, counter={self.counter})"
+
+
+def manual_seed(seed: int, device: bool = False) -> None:
+    """Start xpnet's random numbers anew from `seed`, for the whole process.
+
+    Parameters
+    ----------
+    seed : int
+    device : bool
+        Draw dropout's masks on the GPU, where CuPy computes: a launch in each step instead of a
+        draw on the host and a copy. On other libraries dropout then raises BackendError.
+    """
+    global _generator, _device
     _generator = np.random.default_rng(seed)
+    _device = DeviceGenerator(seed) if device else None
 
 
-def default_rng(rng: "int | Generator | None" = None) -> "Generator":
+def mask_rng(rng: Any) -> Any:
+    """Who draws a mask of dropout: `rng`, or (None) the stream that `manual_seed` chose for them."""
+    return default_rng(_device if rng is None and _device is not None else rng)
+
+
+def default_rng(rng: "int | Generator | DeviceGenerator | None" = None) -> Any:
     """`rng` itself, a generator seeded by it, or (None) the one that `manual_seed` started."""
     global _generator
-    if rng is None and _generator is None:
-        _generator = np.random.default_rng()
-    generator = np.random.default_rng(_generator if rng is None else rng)
+    if isinstance(rng, DeviceGenerator):
+        generator: Any = rng
+    else:
+        if rng is None and _generator is None:
+            _generator = np.random.default_rng()
+        generator = np.random.default_rng(_generator if rng is None else rng)
     if rng is None or rng is generator:
         for noted in notes.get():
             noted.setdefault(rng, generator.bit_generator.state)
     return generator
 
 
-def state(rng: "Generator | None" = None) -> dict[str, Any]:
+def state(rng: "Generator | DeviceGenerator | None" = None) -> dict[str, Any]:
     """Where a generator is in its stream: plain numbers and names, of which JSON keeps every bit.
+
+    Of xpnet's own there may be two, the host's and, as "device", that of dropout's masks.
 
     >>> manual_seed(0)
     >>> here = state()
@@ -54,20 +145,33 @@ def state(rng: "Generator | None" = None) -> dict[str, Any]:
     True
     """
     numbers = default_rng(rng).bit_generator.state
-    return dict(tree.map(lambda x: x.tolist() if hasattr(x, "tolist") else x, numbers))
+    found = dict(tree.map(lambda x: x.tolist() if hasattr(x, "tolist") else x, numbers))
+    if rng is None and _device is not None:
+        found["device"] = _device.state
+    return found
 
 
-def set_state(numbers: dict[str, Any], rng: "Generator | None" = None) -> None:
+def set_state(numbers: dict[str, Any], rng: "Generator | DeviceGenerator | None" = None) -> None:
     """Bring a generator, in place, to where `state` found one.
+
+    xpnet's own masks are then drawn where they were: on the GPU, or on the host.
 
     Raises
     ------
     StateError
         These are no numbers of such a generator.
     """
+    global _device
     generator = default_rng(rng).bit_generator
     try:
+        device = None
+        if rng is None and "device" in numbers:
+            device = DeviceGenerator(0)
+            device.state = numbers["device"]
+            numbers = {name: x for name, x in numbers.items() if name != "device"}
         generator.state = numbers
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         name = type(generator).__name__
         raise StateError(f"Expected the state of a {name} generator: {error!r}.") from error
+    if rng is None:
+        _device = device

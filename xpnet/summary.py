@@ -9,6 +9,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import Parameter, data_of
 from xpnet.backend import current
+from xpnet.devices import selected
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
 from xpnet.watch import untouched, watching
@@ -239,10 +240,14 @@ def _zeros(model: Layer, shape: Shape, dtype: Any, axis: int) -> Any:
     if p is None:
         backend = current()
         xp, device, own = backend.xp, backend.device, backend.dtype
+        home = backend.selected()
     else:
         xp, device, own = array_namespace(p.data), compat.device(p.data), p.data.dtype
+        home = selected(p.data, device)
     dtype = getattr(xp, dtype) if isinstance(dtype, str) else dtype or own
-    return xp.zeros((*shape[:axis], 1, *shape[axis:]), dtype=dtype, device=device)
+    shape = (*shape[:axis], 1, *shape[axis:])
+    with home:
+        return xp.zeros(shape, dtype=dtype, device=device)
 
 
 # --- the table ------------------------------------------------------------------------------------

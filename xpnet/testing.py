@@ -15,6 +15,7 @@ from xpnet.autodiff import FLOATING, Variable, as_constant, data_of, gradients
 from xpnet.backend import Array, array_like, current, to_numpy
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.random import default_rng
+from xpnet.tape import seed
 
 
 def numerical_gradient(f: Callable[[Any], Any], x: Array, eps: float | None = None) -> Array:
@@ -154,7 +155,7 @@ def _check(
         z = weighted(*xs)
         if z.requires_grad:
             return gradients(z, xs, create_graph=create_graph)
-        zeros = [array_namespace(x.data).zeros_like(x.data) for x in xs]  # the derivative of
+        zeros = [seed(x.data, 0.0) for x in xs]  # the derivative of
         return [as_constant(zero) for zero in zeros] if create_graph else zeros  # a straight line
 
     on_arrays = gradient_of([Variable(x) for x in points], create_graph=False)

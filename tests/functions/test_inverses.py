@@ -88,6 +88,26 @@ def test_what_needs_an_inverse_is_not_silent_without_one(backend64, array):
                 assert not np.isfinite(to_numpy(g)).all()
 
 
+def test_without_an_inverse_it_is_an_error(backend64, array):
+    """On NumPy and CuPy; PyTorch has an error of its own, and JAX no finite number."""
+    library = backend64.name.partition(":")[0]
+    singular, b = array([[1.0, 2.0], [2.0, 4.0]]), array([1.0, 2.0])
+    calls = [
+        linalg.inv,
+        lambda x: linalg.solve(x, b),
+        lambda x: linalg.cholesky(x - 2.0 * array([[1.0, 0.0], [0.0, 1.0]])),
+    ]
+    for call, said in zip(calls, ("ingular", "ingular", "positive"), strict=True):
+        for x in (singular, Variable(singular)):
+            if library == "jax":
+                assert not np.isfinite(to_numpy(call(x))).all()
+                continue
+            kinds = RuntimeError if library == "torch" else np.linalg.LinAlgError
+            with pytest.raises(kinds, match=said):
+                call(x)
+    assert float(linalg.det(singular)) == 0.0
+
+
 def test_a_real_sign_is_a_step(backend64, array):
     x = Variable(array([[1.0, 2.0], [3.0, 4.0]]))
     sign, _ = linalg.slogdet(x)

@@ -41,6 +41,19 @@ def test_matmul(backend64, array, left, right, dtype):
     check_gradients(F.matmul, x1, x2, order=2 if a.size + b.size < 40 else 1)
 
 
+def test_a_stack_times_a_matrix_is_one_product(backend, array):
+    """Bit for bit that of all rows, and so are the gradients: no library multiplies one by one."""
+    a, W = draw((4, 5, 3)).astype("float32"), draw((3, 6)).astype("float32")
+    rows = array(a.reshape(20, 3))
+    for f in (F.matmul, F.linear):
+        x, w, v = Variable(array(a)), Variable(array(W)), Variable(array(W))
+        y, expected = f(x, w), f(Variable(rows), v)
+        assert to_numpy(y).reshape(20, 6).tobytes() == to_numpy(expected).tobytes()
+        F.sum(y * y).backward()
+        F.sum(expected * expected).backward()
+        assert to_numpy(w.grad).tobytes() == to_numpy(v.grad).tobytes()
+
+
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize(
     ("left", "right", "axis"),

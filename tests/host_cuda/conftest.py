@@ -8,19 +8,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.host_cuda.device import emulated
+from tests.host_cuda.device import NOT_EMULATED, emulated
 
 ROOT = Path(__file__).parents[2]
 
 # Scripts that build the device, and a module for CuPy's folder: not for pytest's doctests to import.
-collect_ignore = ["build.py", "cupy_wheel.py", "sdist.py", "steps.py", "stubs.py", "thrust.py"]
+collect_ignore = [
+    "build.py",
+    "cupy_wheel.py",
+    "sdist.py",
+    "steps.py",
+    "stubs.py",
+    "thrust.py",
+    "bit_generator.py",
+]
+
+# What a test sets for its processes, whatever this process runs with.
+SETTINGS = {"HOST_CUDA_DEVICES", "HOST_CUDA_MEMORY", "HOST_CUDA_PEERS", "HOST_CUDA_SHUFFLE"}
 
 
 @pytest.fixture
 def cupy():
     """CuPy, if the CUDA of this process is the emulation."""
     if not emulated():
-        pytest.skip("CUDA is not emulated in this process: see tests/host_cuda/README.md")
+        pytest.skip(NOT_EMULATED)
     return importlib.import_module("cupy")
 
 
@@ -46,6 +57,3 @@ def child(cupy):
         return done.stdout
 
     return run
-
-
-SETTINGS = {"HOST_CUDA_DEVICES", "HOST_CUDA_MEMORY", "HOST_CUDA_PEERS", "HOST_CUDA_SHUFFLE"}

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 
 DEVICE_NAME = "Emulated CUDA device (host)"
+NOT_EMULATED = "CUDA is not emulated in this process: see tests/host_cuda/README.md"
 
 
 @dataclass

@@ -7,11 +7,17 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the emulation needs Linux")
+
 HERE = Path(__file__).parent
 
 PUBLISH = """
 import sys, time
 from pathlib import Path
+
+import pytest
 sys.path.insert(0, sys.argv[1])
 from steps import published
 

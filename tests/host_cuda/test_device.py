@@ -5,7 +5,17 @@ import threading
 import numpy as np
 import pytest
 
-from tests.host_cuda.device import DEVICE_NAME, Counts, counting, empty_launches, emulated
+from tests.host_cuda.device import (
+    DEVICE_NAME,
+    NOT_EMULATED,
+    Counts,
+    counting,
+    empty_launches,
+    emulated,
+)
+
+if not emulated():
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
 
 
 def test_the_device_says_that_it_is_emulated(cupy):
@@ -166,6 +176,25 @@ def test_threads_compile_one_kernel_at_the_same_time(cupy):
     for thread in threads:
         thread.join()
     assert results == [17 * 8] * 4
+
+
+def test_a_process_that_is_forked_cannot_use_the_device(child):
+    code = """
+import os
+import cupy
+
+x = cupy.ones(3)
+process = os.fork()
+if process == 0:
+    try:
+        x + 1
+    except (cupy.cuda.driver.CUDADriverError, cupy.cuda.runtime.CUDARuntimeError) as error:
+        os._exit(3 if "INITIALIZ" in str(error).upper() else 4)
+    os._exit(5)
+assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 3
+assert float((x + 1).sum()) == 6
+"""
+    child(code)
 
 
 def test_a_fault_outside_of_kernels_is_left_to_the_process(cupy, child):

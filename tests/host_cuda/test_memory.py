@@ -5,6 +5,11 @@ import ctypes
 import numpy as np
 import pytest
 
+from tests.host_cuda.device import NOT_EMULATED, emulated
+
+if not emulated():
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
+
 FILL = r"""
 extern "C" __global__ void fill(float* x, float value) { x[threadIdx.x] = value; }
 """

@@ -9,7 +9,11 @@ import threading
 import numpy as np
 import pytest
 
-from tests.host_cuda.device import shuffled
+from tests.host_cuda.device import NOT_EMULATED, emulated, shuffled
+
+if not emulated():
+    pytest.skip(NOT_EMULATED, allow_module_level=True)
+
 
 SEEDS = range(24)
 

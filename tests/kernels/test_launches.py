@@ -86,3 +86,11 @@ def test_gradients_that_add_up_cost_a_launch_for_each(counted):
     optimizer = xpnet.SGD(model.parameters(), lr=0.1)
     optimizer.zero_grad = lambda: None
     assert counted(model, optimizer, *batch(8)).total == 14 + 4
+
+
+def test_averages_of_all_parameters_are_one_launch(counted, cupy_backend):
+    model = xpnet.MLP(784, 8, 10, rng=0)
+    average = xpnet.optimizers.ExponentialMovingAverage(model.parameters(), 0.9)
+    with counting() as counts:
+        average.update()
+    assert counts.total == 1

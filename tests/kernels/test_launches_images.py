@@ -10,6 +10,7 @@ import pytest
 import xpnet
 from tests.host_cuda.device import counting, emulated
 from xpnet import Variable, functions as F, gradients, layers, models
+from xpnet.random import DeviceGenerator
 
 IMAGES = (4, 1, 28, 28)
 ROWS = (4, 28, 28)
@@ -75,6 +76,17 @@ def test_dropout_sends_its_masks(on_device):
     assert (counts.to_device, counts.to_host, counts.synchronizes) == (2, 0, 0), counts.names
 
 
+def test_dropout_draws_its_masks_on_the_device(on_device):
+    """If it is asked to: three launches for each, and no transfer."""
+    model = models.lenet(IMAGES[1:], 10, dropout=0.5, rng=0)
+    for layer in model:
+        if isinstance(layer, layers.Dropout):
+            layer.rng = DeviceGenerator(0)
+    counts = counted(training_step(on_device, model, numbers(on_device, *IMAGES)))
+    assert counts.total <= 38 + 6, counts.names
+    assert stays_on_the_device(counts), counts.names
+
+
 def test_resnet(on_device):
     """9 convolutions without a bias (3 launches; back 2 and 3), 9 batch norms (2; back 2), and sums
     where a way goes around."""
@@ -84,12 +96,17 @@ def test_resnet(on_device):
     assert stays_on_the_device(counts), counts.names
 
 
-@pytest.mark.parametrize("name", ["mlp", "lstm", "transformer"])
-def test_other_models_stay_on_the_device(on_device, name):
-    options = {"dropout": 0.0} if name == "transformer" else {}
-    shape = (4, 784) if name == "mlp" else ROWS
-    model = models.build(name, shape[1:], 10, rng=0, **options)
-    counts = counted(training_step(on_device, model, numbers(on_device, *shape)))
+def test_lstm(on_device):
+    """28 steps of 2 launches, and back of 2; and what surrounds them."""
+    model = models.lstm(ROWS[1:], 10, rng=0)
+    counts = counted(training_step(on_device, model, numbers(on_device, *ROWS)))
+    assert counts.total <= 28 * 4 + 25, counts.names
+    assert stays_on_the_device(counts), counts.names
+
+
+def test_transformer_stays_on_the_device(on_device):
+    model = models.transformer(ROWS[1:], 10, dropout=0.0, rng=0)
+    counts = counted(training_step(on_device, model, numbers(on_device, *ROWS)))
     assert stays_on_the_device(counts), counts.names
 
 
@@ -139,8 +156,9 @@ def test_convolution_in_groups(on_device):
         (lambda x: F.avg_pool(x, 2), (2, 2)),
         (lambda x: F.avg_pool(x, 3, padding=1, count_include_pad=False), (4, 2)),
         (F.global_avg_pool, (1, 2)),
+        (F.global_max_pool, (1, 1)),
     ],
-    ids=["max", "max, overlapping", "mean", "mean of what is there", "global mean"],
+    ids=["max", "max, overlapping", "mean", "mean of what is there", "global mean", "global max"],
 )
 def test_pooling(on_device, pool, expected):
     assert there_and_back(pool, numbers(on_device, 4, 6, 14, 14)) == expected

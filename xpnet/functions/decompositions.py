@@ -20,6 +20,7 @@ from xpnet.autodiff import Function
 from xpnet.errors import GradientError
 from xpnet.functions.declare import extension
 from xpnet.functions.products import adjoint
+from xpnet.kernels.solvers import linalg_of
 from xpnet.namespace import array_namespace
 
 
@@ -87,14 +88,14 @@ class Cholesky(Function):
     """
 
     def forward(self, x: Any) -> Any:
-        return array_namespace(x).linalg.cholesky(x)
+        return linalg_of(array_namespace(x)).cholesky(x)
 
     def backward(self, gy: Any, y: Any) -> Any:
         xp = array_namespace(gy)
         Lh = xp.matrix_transpose(y)  # that of conj(L)
         inner = Lh @ gy
         inner = (xp.tril(inner) + xp.tril(inner, k=-1)) / 2
-        return hermitian(xp.linalg.solve(Lh, adjoint(xp.linalg.solve(Lh, inner))))
+        return hermitian(linalg_of(xp).solve(Lh, adjoint(linalg_of(xp).solve(Lh, inner))))
 
 
 class QR(Function):
@@ -111,7 +112,7 @@ class QR(Function):
         self.mode = mode
 
     def forward(self, x: Any) -> Any:
-        return tuple(array_namespace(x).linalg.qr(x, mode=self.mode))
+        return tuple(linalg_of(array_namespace(x)).qr(x, mode=self.mode))
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
         (gQ, gR), (Q, R) = gy, y
@@ -126,7 +127,7 @@ class QR(Function):
         inner = gR @ adjoint(R) - adjoint(Q) @ gQ
         inner = (xp.triu(inner) + xp.triu(inner, k=1)) / 2
         gx = gQ + Q @ (inner + adjoint(inner))
-        gx = adjoint(xp.linalg.solve(R, adjoint(gx)))
+        gx = adjoint(linalg_of(xp).solve(R, adjoint(gx)))
         return xp.concat([gx, *rest], axis=-1) if rest else gx
 
 
@@ -147,7 +148,7 @@ class SVD(Function):
         self.full_matrices = full_matrices
 
     def forward(self, x: Any) -> Any:
-        return tuple(array_namespace(x).linalg.svd(x, full_matrices=self.full_matrices))
+        return tuple(linalg_of(array_namespace(x)).svd(x, full_matrices=self.full_matrices))
 
     def backward(self, gy: Any, y: Any) -> Any:
         (gU, gS, gVh), (U, S, Vh) = gy, y
@@ -160,7 +161,7 @@ class SVD(Function):
         P = between_pairs(UhgU, E) if self.used[0] else UhgU  # which is 0 then
         Q = between_pairs(VhgV, E) if self.used[2] else VhgV
         inner = (P + adjoint(P)) * columns + rows * (Q + adjoint(Q))
-        turned = xp.linalg.diagonal(UhgU)
+        turned = linalg_of(xp).diagonal(UhgU)
         diagonal = gS + (turned - xp.conj(turned)) / (2.0 * xp.where(S == 0, 1.0, S))
         inner = xp.where(is_diagonal(inner), diagonal[..., None, :], inner)
         gx = U @ inner @ Vh
@@ -175,11 +176,11 @@ class Svdvals(Function):
     """gA = U diag(gS) V^H: the vectors are computed only where they are asked for."""
 
     def forward(self, x: Any) -> Any:
-        return array_namespace(x).linalg.svdvals(x)
+        return linalg_of(array_namespace(x)).svdvals(x)
 
     def backward(self, gy: Any, x: Any) -> Any:
         xp = array_namespace(gy)
-        U, _, Vh = xp.linalg.svd(x, full_matrices=False)
+        U, _, Vh = linalg_of(xp).svd(x, full_matrices=False)
         return (xp.conj(U) * gy[..., None, :]) @ xp.conj(Vh)
 
 
@@ -199,6 +200,12 @@ def cholesky(x: Any, /, *, upper: bool = False) -> Any:
     Returns
     -------
     array or Variable, shape (..., n, n)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        A matrix is not positive definite, on NumPy and CuPy, where the host waits for the GPU.
+        PyTorch raises an error of its own; JAX gives NaN.
     """
     L = Cholesky()(x)
     return adjoint(L) if upper else L

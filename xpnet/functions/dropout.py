@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import array_api_compat as compat
+
 from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like
 from xpnet.devices import follows
-from xpnet.errors import ShapeError
+from xpnet.errors import BackendError, ShapeError
 from xpnet.functions.wide import number
 from xpnet.kernels.lookup import kernel
+from xpnet.kernels.philox import mask as drawn_mask
 from xpnet.namespace import array_namespace
-from xpnet.random import default_rng
+from xpnet.random import DeviceGenerator, mask_rng
 
 
 class Masked(Function):
@@ -33,6 +36,15 @@ class Masked(Function):
         return x * self.factors
 
 
+def _drawn_there(rng: DeviceGenerator, x: Any, p: float) -> Any:
+    if not compat.is_cupy_array(x):
+        raise BackendError(
+            f"dropout was to draw its mask on a GPU, of CuPy, and got a {type(x).__module__} array. "
+            "Draw it on the host: manual_seed(seed), without device=True, or rng=seed."
+        )
+    return drawn_mask(rng, x, p)
+
+
 @follows
 def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
     """x * mask / (1 - p): each number is left out with probability p, the others grow to match.
@@ -46,10 +58,11 @@ def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
         From 0 (nothing is left out) to 1 (everything).
     mask : array of booleans or numbers, of x's shape or one that broadcasts to it, optional
         True, or 1, where a number stays. Of shape (batch, channels, 1, 1) it leaves out whole
-        channels. Unless given it is drawn: on the host, so that one seed gives one mask on every
+        channels. By default it is drawn: on the host, so that one seed gives one mask on every
         backend, then sent to x's device.
-    rng : int, numpy.random.Generator or None
-        Where the mask comes from; None: the generator of `xpnet.manual_seed`.
+    rng : int, numpy.random.Generator, xpnet.random.DeviceGenerator or None
+        Where the mask comes from; None: the generator of `xpnet.manual_seed`. A DeviceGenerator
+        draws it on the GPU, where x lies.
 
     Returns
     -------
@@ -61,6 +74,8 @@ def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
         `p` is no probability.
     ShapeError
         `mask` does not broadcast to the shape of `x`.
+    BackendError
+        The mask is to be drawn on the GPU, and x is no array of CuPy.
 
     Notes
     -----
@@ -74,7 +89,10 @@ def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
     if mask is None:
         if p == 0.0:
             return x
-        kept = default_rng(rng).random(x.shape, dtype="float32") >= p
+        rng = mask_rng(rng)
+        if isinstance(rng, DeviceGenerator):
+            return Masked(_drawn_there(rng, data_of(x), p), 1.0)(x)
+        kept = rng.random(x.shape, dtype="float32") >= p
         mask = array_like(kept, data_of(x))
     else:
         mask, shape = data_of(mask), tuple(x.shape)

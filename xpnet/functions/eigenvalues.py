@@ -10,6 +10,7 @@ from xpnet.autodiff import Function
 from xpnet.functions.declare import extension
 from xpnet.functions.decompositions import between_pairs, hermitian, is_diagonal
 from xpnet.functions.products import adjoint
+from xpnet.kernels.solvers import linalg_of
 from xpnet.namespace import array_namespace
 
 
@@ -35,7 +36,7 @@ class Eigh(Function):
     """
 
     def forward(self, x: Any) -> Any:
-        return tuple(array_namespace(x).linalg.eigh(x))
+        return tuple(linalg_of(array_namespace(x)).eigh(x))
 
     def backward(self, gy: Any, y: Any) -> Any:
         (gw, gV), (w, V) = gy, y
@@ -52,11 +53,11 @@ class Eigvalsh(Function):
     """gA = V diag(gw) V^H: the vectors are computed only where they are asked for."""
 
     def forward(self, x: Any) -> Any:
-        return array_namespace(x).linalg.eigvalsh(x)
+        return linalg_of(array_namespace(x)).eigvalsh(x)
 
     def backward(self, gy: Any, x: Any) -> Any:
         xp = array_namespace(gy)
-        V = xp.conj(xp.linalg.eigh(x).eigenvectors)
+        V = xp.conj(linalg_of(xp).eigh(x).eigenvectors)
         return hermitian((V * gy[..., None, :]) @ adjoint(V))
 
 
@@ -68,7 +69,7 @@ class Eig(Function):
     """
 
     def forward(self, x: Any) -> Any:
-        return tuple(array_namespace(x).linalg.eig(x))
+        return tuple(linalg_of(array_namespace(x)).eig(x))
 
     def backward(self, gy: Any, y: Any) -> Any:
         (gw, gV), (w, V) = gy, y
@@ -76,11 +77,11 @@ class Eig(Function):
         Vt = xp.matrix_transpose(V)
         E = w[..., None, :] - w[..., :, None]
         inner = Vt @ gV
-        longer = xp.real(xp.linalg.diagonal(inner))
+        longer = xp.real(linalg_of(xp).diagonal(inner))
         inner = inner - (Vt @ xp.conj(V)) * longer[..., None, :]
         inner = between_pairs(inner, E) if self.used[1] else inner  # which is 0 then
         inner = xp.where(is_diagonal(inner), gw[..., None, :], inner)
-        return xp.linalg.solve(Vt, inner @ Vt)
+        return linalg_of(xp).solve(Vt, inner @ Vt)
 
 
 @extension("linalg")

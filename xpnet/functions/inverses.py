@@ -10,6 +10,7 @@ from xpnet.autodiff import Function, data_of
 from xpnet.functions.declare import extension
 from xpnet.functions.manipulation import broadcast_shapes
 from xpnet.functions.products import adjoint
+from xpnet.kernels.solvers import linalg_of
 from xpnet.namespace import array_namespace
 
 
@@ -22,7 +23,7 @@ class SlogdetResult(NamedTuple):
 
 class Inv(Function):
     def forward(self, x: Any) -> Any:
-        return array_namespace(x).linalg.inv(x)
+        return linalg_of(array_namespace(x)).inv(x)
 
     def backward(self, gy: Any, y: Any) -> Any:
         yt = array_namespace(gy).matrix_transpose(y)
@@ -35,14 +36,14 @@ def solve_stacks(x1: Any, x2: Any) -> Any:
     stack = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
     x1 = xp.broadcast_to(x1, (*stack, *x1.shape[-2:]))
     x2 = xp.broadcast_to(x2, (*stack, *x2.shape[-2:]))
-    return xp.linalg.solve(x1, x2)
+    return linalg_of(xp).solve(x1, x2)
 
 
 class Solve(Function):
     def forward(self, x1: Any, x2: Any) -> Any:
         self.of_vector = x2.ndim == 1
         if self.of_vector:
-            return array_namespace(x1, x2).linalg.solve(x1, x2)
+            return linalg_of(array_namespace(x1, x2)).solve(x1, x2)
         return solve_stacks(x1, x2)
 
     def backward(self, gy: Any, y: Any, x1: Any) -> Any:
@@ -56,7 +57,7 @@ class Solve(Function):
 
 class Det(Function):
     def forward(self, x: Any) -> Any:
-        return array_namespace(x).linalg.det(x)
+        return linalg_of(array_namespace(x)).det(x)
 
     def backward(self, gy: Any, x: Any) -> Any:
         return gy[..., None, None] * Cofactors()(x)
@@ -74,18 +75,18 @@ class Cofactors(Function):
 
     def forward(self, x: Any) -> Any:
         xp = array_namespace(x)
-        U, S, Vh = xp.linalg.svd(x)
+        U, S, Vh = linalg_of(xp).svd(x)
         before = xp.cumulative_prod(S, axis=-1, include_initial=True)[..., :-1]
         after = xp.cumulative_prod(xp.flip(S, axis=-1), axis=-1, include_initial=True)[..., :-1]
         others = before * xp.flip(after, axis=-1)
-        turn = xp.linalg.det(U) * xp.linalg.det(Vh)
+        turn = linalg_of(xp).det(U) * linalg_of(xp).det(Vh)
         return turn[..., None, None] * (xp.conj(U) * others[..., None, :]) @ xp.conj(Vh)
 
     def backward(self, gy: Any, x: Any) -> Any:
         xp = array_namespace(gy)
-        B = xp.matrix_transpose(xp.linalg.inv(x))
+        B = xp.matrix_transpose(linalg_of(xp).inv(x))
         inner = xp.sum(gy * B, axis=(-2, -1), keepdims=True)
-        det = xp.linalg.det(x)[..., None, None]
+        det = linalg_of(xp).det(x)[..., None, None]
         return det * (inner * B - B @ xp.matrix_transpose(gy) @ B)
 
 
@@ -93,14 +94,14 @@ class Slogdet(Function):
     """d log(det x) = tr(x^-1 dx): its real part moves logabsdet, its imaginary part turns sign."""
 
     def forward(self, x: Any) -> Any:
-        return tuple(array_namespace(x).linalg.slogdet(x))
+        return tuple(linalg_of(array_namespace(x)).slogdet(x))
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
         (gsign, glog), (sign, _) = gy, y
         xp = array_namespace(glog)
         turn = gsign * sign
         g = glog + (turn - xp.conj(turn)) / 2  # + i Im(turn), which is 0 for real numbers
-        return g[..., None, None] * xp.matrix_transpose(xp.linalg.inv(x))
+        return g[..., None, None] * xp.matrix_transpose(linalg_of(xp).inv(x))
 
 
 class Pinv(Function):
@@ -114,7 +115,7 @@ class Pinv(Function):
         self.options = {} if rtol is None else {"rtol": rtol}
 
     def forward(self, x: Any) -> Any:
-        return array_namespace(x).linalg.pinv(x, **self.options)
+        return linalg_of(array_namespace(x)).pinv(x, **self.options)
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
         xp, G = array_namespace(gy), adjoint(gy)
@@ -135,6 +136,12 @@ def inv(x: Any, /) -> Any:
     Returns
     -------
     array or Variable, shape (..., n, n)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        A matrix has no inverse, on NumPy and CuPy, where the host waits for the GPU. PyTorch raises
+        an error of its own; JAX gives no finite number.
     """
     return Inv()(x)
 
@@ -152,6 +159,11 @@ def solve(x1: Any, x2: Any, /) -> Any:
     Returns
     -------
     array or Variable, shape (..., n) for a vector x2, else (..., n, k)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        As of `inv`.
     """
     return Solve()(x1, x2)
 

@@ -20,6 +20,7 @@ from xpnet.functions.inverses import det, inv, pinv, slogdet, solve
 from xpnet.functions.norms import matrix_norm, vector_norm
 from xpnet.functions.products import cross, matmul, matrix_transpose, outer, tensordot, vecdot
 from xpnet.functions.statistical import sum as sum_of
+from xpnet.kernels.solvers import linalg_of
 from xpnet.namespace import array_namespace
 
 __all__ = [
@@ -70,7 +71,7 @@ def matrix_power(x: Any, n: int, /) -> Any:
         raise ShapeError(f"matrix_power expected square matrices, got shape {tuple(x.shape)}.")
     if n == 0:
         return xp.eye(x.shape[-1], dtype=x.dtype, device=compat.device(x)) * x**0
-    x, n = (x, n) if n > 0 else (xp.linalg.inv(x), -n)
+    x, n = (x, n) if n > 0 else (linalg_of(xp).inv(x), -n)
     y = None
     while n:
         if n % 2:

@@ -1,11 +1,10 @@
 """`linear`, the product that networks are made of, fused into one node of the tape."""
 
-import math
 from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.errors import ShapeError
-from xpnet.functions.products import matmul
+from xpnet.functions.products import matmul, product, rows_of
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace
 
@@ -18,8 +17,7 @@ class Linear(Function):
             raise ShapeError(
                 f"linear expected W of shape (in_features, out_features), got {tuple(W.shape)}."
             )
-        array_namespace(x, W, b)  # of one library, or an error
-        y = x @ W
+        y = product(array_namespace(x, W, b), x, W)
         if b is None:
             return y
         if b.dtype != y.dtype or b.shape != W.shape[1:]:
@@ -28,8 +26,8 @@ class Linear(Function):
         return y
 
     def backward(self, gy: Any, x: Any, W: Any) -> Any:
-        gx = gy @ W.T if self.needs[0] else None
-        gW = _rows(x).T @ _rows(gy) if self.needs[1] else None
+        gx = product(array_namespace(gy), gy, W.T) if self.needs[0] else None
+        gW = rows_of(x).T @ rows_of(gy) if self.needs[1] else None
         return gx, gW, self._of_bias(gy) if self.needs[2] else None
 
     def _of_bias(self, gy: Any) -> Any:
@@ -38,13 +36,6 @@ class Linear(Function):
         if fast is None or self.parents[2].shape != gy.shape[-1:]:  # type: ignore[union-attr]
             return gy
         return fast(gy)
-
-
-def _rows(x: Any) -> Any:
-    """x of any number of dimensions as a matrix, its last axis kept."""
-    return (
-        x if x.ndim == 2 else array_namespace(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-    )
 
 
 def linear(x: Any, W: Any, b: Any = None) -> Any:

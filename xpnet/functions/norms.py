@@ -7,6 +7,7 @@ from xpnet.autodiff import Function
 from xpnet.functions.declare import axes_of, extension
 from xpnet.functions.statistical import Axis
 from xpnet.functions.wide import in_float32
+from xpnet.kernels.solvers import linalg_of
 from xpnet.namespace import array_namespace
 
 
@@ -17,7 +18,7 @@ class VectorNorm(Function):
         self.axis, self.ord = axis, ord
 
     def forward(self, x: Any) -> Any:
-        norm = array_namespace(x).linalg.vector_norm
+        norm = linalg_of(array_namespace(x)).vector_norm
         return norm(x, axis=self.axis, keepdims=True, ord=self.ord)
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
@@ -102,7 +103,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     if ord is None or ord == "fro":
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims, ord=2)
     if ord in ("nuc", 2, -2):
-        sums = xp.linalg.svdvals(x)[..., None]
+        sums = linalg_of(xp).svdvals(x)[..., None]
     elif ord in (1, -1, math.inf, -math.inf):
         sums = xp.sum(xp.abs(x), axis=-2 if ord in (1, -1) else -1, keepdims=True)
     else:

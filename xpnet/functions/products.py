@@ -13,7 +13,7 @@ from xpnet.autodiff import Function
 from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.declare import extension, from_front, standard
-from xpnet.namespace import array_namespace
+from xpnet.namespace import Namespace, array_namespace
 
 
 class MatrixTranspose(Function):
@@ -28,7 +28,7 @@ class Matmul(Function):
     """Stacks of matrices too; a vector on either side is a matrix of one row, or one column."""
 
     def forward(self, x1: Any, x2: Any) -> Any:
-        return array_namespace(x1, x2).matmul(x1, x2)
+        return product(array_namespace(x1, x2), x1, x2)
 
     def backward(self, gy: Any, x1: Any, x2: Any) -> Any:
         xp = array_namespace(gy)
@@ -39,9 +39,12 @@ class Matmul(Function):
         if row:
             gy, x1 = xp.expand_dims(gy, axis=-2), xp.expand_dims(x1, axis=-2)
         if self.needs[0]:
-            gx1 = xp.matmul(gy, xp.matrix_transpose(x2))
+            gx1 = product(xp, gy, xp.matrix_transpose(x2))
             gx1 = gx1[..., 0, :] if row else gx1
-        if self.needs[1]:
+        if self.needs[1] and x2.ndim == 2:  # the sum over the stack is within the product
+            gx2 = xp.matmul(xp.matrix_transpose(rows_of(x1)), rows_of(gy))
+            gx2 = gx2[..., :, 0] if column else gx2
+        elif self.needs[1]:
             gx2 = xp.matmul(xp.matrix_transpose(x1), gy)
             gx2 = gx2[..., :, 0] if column else gx2
         return gx1, gx2
@@ -80,6 +83,26 @@ class Cross(Function):
         gx1 = cross(x2, gy, axis=self.axis) if self.needs[0] else None
         gx2 = cross(gy, x1, axis=self.axis) if self.needs[1] else None
         return gx1, gx2
+
+
+def product(xp: Any, x1: Any, x2: Any) -> Any:
+    """x1 @ x2; a stack of matrices times one matrix is one product of two matrices.
+
+    For more than two dimensions CuPy copies what is transposed, and computes float16 in float32;
+    NumPy multiplies matrix by matrix.
+    """
+    if x1.ndim <= 2 or x2.ndim != 2 or isinstance(xp, Namespace):
+        return x1 @ x2
+    if x1.shape[-1] != x2.shape[0]:
+        return x1 @ x2  # the library's own error
+    return xp.reshape(rows_of(x1) @ x2, (*x1.shape[:-1], x2.shape[1]))
+
+
+def rows_of(x: Any) -> Any:
+    """x of any number of dimensions as a matrix, its last axis kept."""
+    if x.ndim == 2:
+        return x
+    return array_namespace(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def adjoint(x: Any) -> Any:

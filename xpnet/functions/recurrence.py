@@ -48,6 +48,8 @@ class LSTM(Function):
     """The outputs: the states h, the cells c, and the gates i, f, g, o side by side."""
 
     def forward(self, z: Any, h: Any, c: Any, W: Any, mask: Any) -> Any:
+        if fast := kernel("lstm", z, h, c, W, mask):
+            return fast(z, h, c, W, mask)
         xp, n, (scale, shift) = array_namespace(z, h, c, W), h.shape[1], _by_tanh(h)
         U = _transposed(W)
         hs, cs, gates = [], [], []
@@ -64,6 +66,9 @@ class LSTM(Function):
         return _stacked(hs), _stacked(cs), _stacked(gates)
 
     def backward(self, gy: Any, y: Any, h: Any, c: Any, W: Any, mask: Any) -> Any:
+        if fast := kernel("lstm_gradients", gy[0], h, c, W, mask):
+            gz, gh, gc = fast(gy, y, c, W, mask, self.used[2])
+            return gz, gh, gc, _product(gz, h, y[0]) if self.needs[3] else None, None
         xp, n, (scale, shift) = array_namespace(y[0]), h.shape[1], _by_tanh(h)
         squared, gzs = scale * scale, []
         gh = gc = 0.0

@@ -1,4 +1,4 @@
-"""What is faster on one library than the text that runs on all: optional, and tested equal to it.
+"""What is faster on one library than the code that runs on all: optional, and tested equal to it.
 
 The arrays choose, `kernels(x)`; there is no switch. NumPy arrays have strides, so a window over them
 can be a view, and memory that a result may be added into: `strided`. On a GPU every call is a launch,

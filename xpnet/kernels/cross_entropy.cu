@@ -4,6 +4,8 @@
 // All threads of a block make the same number of rounds, whether they have a row or not: so they meet
 // at each shuffle and each barrier. The order of a sum depends on nothing but the sizes.
 
+__device__ T infinity() { return (T)__int_as_float(0x7f800000); }  // NVRTC knows no INFINITY
+
 __device__ T of_row(T x, const int lanes) {  // the sum over the lanes of a row, in each of them
   for (int step = lanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
   return x;
@@ -30,7 +32,7 @@ extern "C" __global__ void xpnet_cross_entropy(
     const long long row = first + threadIdx.x / lanes;
     const bool mine = row < rows;
     const T* scores = x + (mine ? row * classes : 0);
-    T most = -INFINITY, total = 0, weights = 0, term = 0;
+    T most = -infinity(), total = 0, weights = 0, term = 0;
     for (long long c = lane; c < classes; c += lanes) most = fmax(most, scores[c]);
     for (int step = lanes / 2; step > 0; step /= 2) {
       most = fmax(most, __shfl_xor_sync(0xffffffffu, most, step));
@@ -63,7 +65,7 @@ extern "C" __global__ void xpnet_cross_entropy(
   unknown = of_block(unknown);
   if (threadIdx.x != 0) return;
   if (gridDim.x == 1) {
-    loss[0] = unknown > 0 ? T(INFINITY) : loss_here / T(rows);
+    loss[0] = unknown > 0 ? infinity() : loss_here / T(rows);
   } else {
     sums[2 * blockIdx.x] = loss_here;
     sums[2 * blockIdx.x + 1] = unknown;
@@ -80,7 +82,7 @@ extern "C" __global__ void xpnet_cross_entropy_mean(
   }
   loss_here = of_block(loss_here);
   unknown = of_block(unknown);
-  if (threadIdx.x == 0) loss[0] = unknown > 0 ? T(INFINITY) : loss_here / T(rows);
+  if (threadIdx.x == 0) loss[0] = unknown > 0 ? infinity() : loss_here / T(rows);
 }
 
 extern "C" __global__ void xpnet_cross_entropy_gradient(

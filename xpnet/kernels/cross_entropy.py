@@ -4,10 +4,11 @@ What the one keeps for the other is the maximum of each row, the sum of its expo
 the target is weights, their sum: three numbers a row, not a softmax as large as the scores.
 """
 
+from importlib import import_module
 from typing import Any
 
 from xpnet.kernels.cuda import Raw, floating, together
-from xpnet.kernels.cuda_source import cupy
+from xpnet.kernels.cuda_source import C_TYPES, cupy
 from xpnet.kernels.lookup import Kernel
 
 ALONE = 1 << 16  # so many scores are one block's: the sums of several would take another launch
@@ -17,22 +18,18 @@ CROWD = 256  # of one among several
 NARROW = 32  # up to so many classes a row is a thread's; else it is a warp's
 LANES = 32  # threads of a warp
 
-INTEGERS = {
-    "b": "signed char", "h": "short", "i": "int", "l": "long long", "q": "long long",
-    "B": "unsigned char", "H": "unsigned short", "I": "unsigned int",
-    "L": "unsigned long long", "Q": "unsigned long long",
-}  # fmt: skip
-
 WEIGHTS = "typedef T Target;", "#define WEIGHTS 1"
+NUMBERS = {  # what a target of class numbers may be of, by dtype
+    import_module("numpy").dtype(name): (f"typedef {C_TYPES[name]} Target;", "#define WEIGHTS 0")
+    for name in C_TYPES
+    if "int" in name
+}
 
 
-def _for_targets(name: str) -> dict[str, Raw]:
-    """A kernel for each dtype of class numbers, by its letter, and one for weights: ""."""
-    numbers = {
-        letter: Raw("cross_entropy.cu", name, f"typedef {target} Target;", "#define WEIGHTS 0")
-        for letter, target in INTEGERS.items()
-    }
-    return {"": Raw("cross_entropy.cu", name, *WEIGHTS), **numbers}
+def _for_targets(name: str) -> dict[Any, Raw]:
+    """A kernel for each dtype of class numbers, and one for weights: None."""
+    targets = {None: WEIGHTS, **NUMBERS}
+    return {dtype: Raw("cross_entropy.cu", name, *target) for dtype, target in targets.items()}
 
 
 _forward = _for_targets("xpnet_cross_entropy")
@@ -44,7 +41,7 @@ def takes(x: Any, t: Any) -> bool:
     """Scores in 32 or 64 bits, and a target of class numbers or of weights of the same dtype."""
     if type(t) is not type(x) or x.dtype.char == "e" or not floating(x) or not together(x, t):
         return False
-    fits: bool = x.dtype == t.dtype if t.ndim == x.ndim else t.dtype.char in INTEGERS
+    fits: bool = x.dtype == t.dtype if t.ndim == x.ndim else t.dtype in NUMBERS
     return fits and x.shape[-1] > 0
 
 
@@ -61,7 +58,7 @@ def cross_entropy(x: Any, t: Any) -> tuple[Any, Any]:
         blocks = min(-(-rows * lanes // threads), BLOCKS)
     loss, kept = new((), dtype), new((3 if weights else 2, rows), dtype)
     sums = new((blocks, 2), dtype) if blocks > 1 else None
-    run = _forward["" if weights else t.dtype.char].of(dtype)
+    run = _forward[None if weights else t.dtype].of(dtype)
     contiguous = cupy().ascontiguousarray
     arguments = contiguous(x), contiguous(t), kept, loss, sums, rows, classes, lanes
     run((blocks,), (threads,), arguments)
@@ -75,7 +72,7 @@ def cross_entropy_gradient(gy: Any, x: Any, t: Any, kept: Any) -> Any:
     gx = cupy().ndarray(x.shape, x.dtype)
     if not gx.size:
         return gx
-    run = _gradient["" if t.ndim == x.ndim else t.dtype.char].of(x.dtype)
+    run = _gradient[None if t.ndim == x.ndim else t.dtype].of(x.dtype)
     number = isinstance(gy, float)
     factor = (None, gy) if number else (gy, 0.0)
     contiguous = cupy().ascontiguousarray

@@ -1,17 +1,18 @@
 """Convolution and pooling for CuPy: a kernel to gather, one product, a kernel to put in place.
 
 The functions are those of `xpnet.functions.windows`. Images lie as (batch, channels, *spatial) with
-no gaps, as everyone expects of an array that CuPy holds: so elementwise kernels run over flat
-memory, reshaping copies nothing, and what leaves for another library is laid out as it assumes. (On
+no gaps, which is what users of CuPy expect: elementwise kernels run over flat memory, reshaping
+copies nothing, and other libraries find the layout that they assume. The last step of a convolution
+reads and writes every number anyway, to add the bias, so it puts them in that order at no cost. (On
 the CPU the batch lies innermost, for its caches: see `strided`.)
 
     correlate    gather columns, one product, add the bias on the way to the images
     spread       gather rows, one product, fold the columns
     weigh        gather columns and rows, one product
 
-Each arrow is one launch. The columns of a product, of shape (channels * kernel, batch * places), take
-COLUMNS bytes at most; larger batches are computed in parts. They are gathered again for the
-derivative rather than kept. Pooling is one launch each way.
+Each of these steps is one launch, and pooling is one launch each way. The columns of a product, of
+shape (channels * kernel, batch * places), take COLUMNS bytes at most; larger batches are computed in
+parts. Columns are gathered again for the derivative rather than kept.
 
 Sums of float16 numbers are taken in float32: cuBLAS does so, and the product of `spread`, whose
 results are summed further, is in float32 altogether.
@@ -26,6 +27,7 @@ from importlib import import_module
 from typing import Any
 
 from xpnet.kernels.cuda_source import THREADS, alike, compiled, cupy, on_its_device
+from xpnet.kernels.lookup import Kernel
 from xpnet.kernels.window import Window
 
 np: Any = import_module("numpy")
@@ -225,6 +227,19 @@ def _lowest(dtype: Any) -> Any:
     TypeError
         Its numbers have no order.
     """
-    if dtype.kind not in "fiu":
+    if not _ordered(dtype):
         raise TypeError(f"maxima expected real numbers, integers or floats, got {dtype}.")
     return np.asarray(-math.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
+
+
+def _ordered(dtype: Any) -> bool:
+    """Whether there are maxima of numbers of a dtype."""
+    return dtype.kind in "fiu"
+
+
+def _takes(x: Any) -> bool:
+    """Arrays of real numbers."""
+    return _ordered(x.dtype)
+
+
+KERNELS = {"maxima": Kernel(maxima, _takes)}

@@ -22,6 +22,8 @@ FOR_CUPY = (
     "activation",
     "column_sums",
     "cross_entropy",
+    "gathered",
+    "lstm",
     "masking",
     "normalization",
     "stacking",

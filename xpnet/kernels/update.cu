@@ -11,23 +11,25 @@ struct Moved {
   long long words[ROOM][WIDTH];  // of each parameter: p, g, the state, its length, its last block + 1
 };
 
+// Read where it lies: a pointer to it would have each thread copy all of it.
+#define WORD(i) all.words[which][i]
+
 extern "C" __global__ void xpnet_update(const Moved all) {
   int which = 0;
   for (int above = (int)all.parameters - 1; which < above;) {  // whose is this block?
     const int middle = (which + above) / 2;
     if (blockIdx.x < all.words[middle][WIDTH - 1]) above = middle; else which = middle + 1;
   }
-  const long long* of = all.words[which];
   const long long before = which > 0 ? all.words[which - 1][WIDTH - 1] : 0;
-  const long long start = (blockIdx.x - before) * SHARE, count = of[WIDTH - 2];
+  const long long start = (blockIdx.x - before) * SHARE, count = all.words[which][WIDTH - 2];
   const long long stop = start + SHARE < count ? start + SHARE : count;
   NUMBERS
   for (long long i = start + threadIdx.x; i < stop; i += blockDim.x) {
-    A p = (A)((T*)of[0])[i];
-    A g = (A)((const T*)of[1])[i];
+    A p = (A)((T*)WORD(0))[i];
+    A g = (A)((const T*)WORD(1))[i];
     LOAD
     FORMULA
-    ((T*)of[0])[i] = (T)p;
+    ((T*)WORD(0))[i] = (T)p;
     STORE
   }
 }

@@ -59,14 +59,9 @@ def update(
     left: list[int] = []
     fitting: dict[tuple[Any, int], list[Move]] = {}
     for i, move in enumerate(moves):
-        p, g, state = move
-        dtype, device = p.dtype, p.data.device_id
-        if (
-            _fits(p, dtype, device)
-            and _belongs(g, dtype, device)
-            and _all_fit(state, dtype, device)
-        ):
-            fitting.setdefault((dtype, device), []).append(move)
+        if _fits(*move):
+            p = move[0]
+            fitting.setdefault((p.dtype, p.data.device_id), []).append(move)
         else:
             left.append(i)
     for (dtype, device), alike in fitting.items():
@@ -81,21 +76,21 @@ def update(
     return left
 
 
+def _fits(p: Any, g: Any, state: list[Any]) -> bool:
+    """Whether a loop over plain memory moves this parameter."""
+    if not isinstance(p, cupy().ndarray) or p.dtype.char not in FLOATS:
+        return False
+    dtype, device = p.dtype, p.data.device_id
+    wide = FLOAT32 if dtype.char == "e" else dtype
+    if not _belongs(g, dtype, device) or not p.flags.c_contiguous:
+        return False
+    return all(_belongs(x, wide, device) and x.flags.c_contiguous for x in state)
+
+
 def _belongs(x: Any, dtype: Any, device: int) -> bool:
     """Whether an array is one of CuPy's, of that dtype and on that device."""
     mine: bool = isinstance(x, cupy().ndarray) and x.dtype == dtype and x.data.device_id == device
     return mine
-
-
-def _fits(x: Any, dtype: Any, device: int) -> bool:
-    """Whether a loop over plain memory changes all its numbers."""
-    return _belongs(x, dtype, device) and dtype.char in FLOATS and x.flags.c_contiguous
-
-
-def _all_fit(state: list[Any], dtype: Any, device: int) -> bool:
-    """Whether the state is in the dtype that numbers are computed in."""
-    wide = FLOAT32 if dtype.char == "e" else dtype
-    return all(_fits(x, wide, device) for x in state)
 
 
 class _Arguments(threading.local):
@@ -144,7 +139,7 @@ def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype
     width = len(slots) + 4
     room = (WORDS - 1 - len(numbers)) // width
     named = [f"const A {name} = (A)all.numbers[{i}];" for i, name in enumerate(numbers)]
-    places = {slot: f"((A*)of[{i}])[i]" for i, slot in enumerate(slots, 2)}
+    places = {slot: f"((A*)WORD({i}))[i]" for i, slot in enumerate(slots, 2)}
     definitions = {
         "COUNT": max(len(numbers), 1),
         "ROOM": room,

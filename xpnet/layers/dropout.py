@@ -18,13 +18,14 @@ class Dropout(Layer):
     ----------
     p : float
         How many are left out: from 0 to 1.
-    rng : int, numpy.random.Generator or None
+    rng : int, numpy.random.Generator, xpnet.random.DeviceGenerator or None
         Where the masks come from; None: the generator of `xpnet.manual_seed`. A generator of the
         layer's own is part of `named_generators`, so that checkpoints know it.
 
     Notes
     -----
-    Masks are drawn on the host: one seed gives the same masks on every backend. Source: see
+    Masks are drawn on the host: one seed gives the same masks on every backend. A DeviceGenerator,
+    and `manual_seed(seed, device=True)`, draw them on the GPU, with CuPy. Source: see
     `xpnet.functions.dropout`.
     """
 

@@ -1,5 +1,6 @@
 """Adam and its relatives: Adam, AdamW, NAdam, RAdam."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from xpnet.backend import Array
@@ -133,9 +134,10 @@ class NAdam(Optimizer):
     def initial(self, p: Array, o: Options) -> State:
         return super().initial(p, o) | {"product": 1.0}
 
-    def advance(self, s: State, o: Options) -> None:
-        super().advance(s, o)
-        s["product"] *= self._share(s["t"], o)
+    def advance(self, states: Iterable[State], o: Options) -> None:
+        super().advance(states, o)
+        for s in states:
+            s["product"] *= self._share(s["t"], o)
 
     def _share(self, t: int, o: Options) -> float:
         """c(t): how much of the momentum there is in step t."""

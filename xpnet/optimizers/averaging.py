@@ -7,6 +7,7 @@ from typing import Any
 from xpnet.autodiff import Parameter
 from xpnet.backend import array_like
 from xpnet.devices import follow, stays
+from xpnet.kernels.lookup import kernel
 from xpnet.optimizers.base import require_like
 from xpnet.tape import clock
 
@@ -65,12 +66,23 @@ class ExponentialMovingAverage:
         t, decay = self.updates, self.decay
         if self.warmup:
             decay = min(decay, (1.0 + t) / (10.0 + t))
-        for i, p in enumerate(self.parameters):
+        for i in self._left_by_kernel(decay):
             a = self.averages[i]
             follow(a)
             a *= decay
-            a += (1.0 - decay) * p.data
+            a += (1.0 - decay) * self.parameters[i].data
             self.averages[i] = a
+
+    def _left_by_kernel(self, decay: float) -> Iterable[int]:
+        """Bring up to date what there is a kernel for, all at once; which averages are left."""
+        every = range(len(self.averages))
+        fast = kernel("update", self.averages[0])
+        if fast is None:
+            return every
+        numbers = {"decay": decay, "rest": 1.0 - decay}
+        moves: list[Any] = [(self.averages[i], self.parameters[i].data, []) for i in every]
+        left: list[int] = fast("p *= decay; p += rest * g;", numbers, (), moves)
+        return left
 
     @contextmanager
     def applied(self) -> Iterator[None]:

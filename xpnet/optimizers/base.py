@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, ClassVar
 
 from xpnet.autodiff import Parameter, Variable
@@ -78,9 +79,11 @@ class Optimizer:
 
     slots: ClassVar[tuple[str, ...]] = ()  # the arrays that update keeps for each parameter
     counts: ClassVar[tuple[str, ...]] = ("t",)  # the numbers that advance keeps for each parameter
+    _count: ClassVar[Any] = itemgetter(*counts)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._count = itemgetter(*cls.counts)
         own = vars(cls)
         if own.keys() & {"update", "decayed"} and "formula" not in own:
             cls.formula = Optimizer.formula  # type: ignore[method-assign] # what it has is another's
@@ -177,10 +180,12 @@ class Optimizer:
         ready = [(group, self._ready(members)) for group, members in self._members]
         if not any(members for _, members in ready):
             raise GradientError("No parameter has a gradient: call loss.backward() before step().")
+        update = self.update
         for group, members in ready:
             o = self.defaults | group
             o["lr"] = float(o["lr"] * self.factor)
-            for together, c in self._by_coefficients(members, o):
+            for together in self._of_one_count(members, o):
+                c = self.coefficients(together[0][2], o)
                 for p, g, s, narrow in self._left_by_kernel(together, c, o):
                     x = own = p.data
                     follow(x)
@@ -188,7 +193,7 @@ class Optimizer:
                         x, g = widened("step", x), widened("step", g)
                     if o["weight_decay"]:
                         x, g = self.decayed(x, g, o)
-                    x = self.update(x, g, s, c)
+                    x = update(x, g, s, c)
                     p.data = like(x, own) if narrow else x
                     p.changed = next(clock)  # a graph that has kept it as it was is out of date
 
@@ -211,26 +216,20 @@ class Optimizer:
             ready.append((p, g, s, narrow))
         return ready
 
-    def _by_coefficients(
-        self, members: Iterable[Member], o: Options
-    ) -> list[tuple[list[Member], Coefficients]]:
-        """Members that take the same step, usually all, and its numbers, which are theirs now."""
+    def _of_one_count(self, members: list[Member], o: Options) -> Iterable[list[Member]]:
+        """Count the step of each; those that take the same step, which usually are all."""
+        self.advance([s for _, _, s, _ in members], o)
         found: dict[Any, list[Member]] = {}
-        alone = len(self.counts) == 1
         for member in members:
-            s = member[2]
-            self.advance(s, o)
-            count = s["t"] if alone else tuple([s[name] for name in self.counts])
-            found.setdefault(count, []).append(member)
-        return [(some, self.coefficients(some[0][2], o)) for some in found.values()]
+            found.setdefault(self._count(member[2]), []).append(member)
+        return found.values()
 
     def _left_by_kernel(
         self, members: list[Member], c: Coefficients, o: Options
     ) -> Iterable[Member]:
         """Move what there is a kernel for, all at once; the members that are left to `update`."""
         fast = kernel("update", members[0][0].data)
-        formula = self.formula(o) if fast else None
-        if fast is None or formula is None:
+        if fast is None or (formula := self.formula(o)) is None:
             return members
         if o["weight_decay"]:
             decoupled = o["decoupled_weight_decay"]
@@ -239,11 +238,11 @@ class Optimizer:
             c = {**c, **({"kept": kept} if decoupled else {"pull": o["weight_decay"]})}
         slots = tuple([name for name in members[0][2] if name not in self.counts])
         moves = [(p.data, g, [s[name] for name in slots]) for p, g, s, _ in members]
-        left = fast(formula, c, slots, moves)
+        left = set(fast(formula, c, slots, moves))
         for i, (p, _, _, _) in enumerate(members):
             if i not in left:
                 p.changed = next(clock)
-        return [members[i] for i in left]
+        return [member for i, member in enumerate(members) if i in left]
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters; call it before each `backward`.
@@ -280,9 +279,10 @@ class Optimizer:
         """
         return None
 
-    def advance(self, s: State, o: Options) -> None:
-        """Count a step of a parameter, before its coefficients are asked for."""
-        s["t"] += 1
+    def advance(self, states: Iterable[State], o: Options) -> None:
+        """Count a step of parameters, before its coefficients are asked for."""
+        for s in states:
+            s["t"] += 1
 
     def initial(self, p: Array, o: Options) -> State:
         """What `update` keeps for a parameter, before its first step: zeros in each of `slots`."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xpnet.backend import Array, current
+from xpnet.backend import Array, current, on_current_device
 from xpnet.errors import StateError
 from xpnet.layers import MLP, Layer
 from xpnet.namespace import array_namespace
@@ -145,6 +145,7 @@ class TrainedModel(NamedTuple):
         set_state(model, self.state, self.file)
         return model
 
+    @on_current_device
     def scores(self, model: Layer, x: Any) -> Array:
         """`predict(model, x)`, of the model that `build` gave.
 

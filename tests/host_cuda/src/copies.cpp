@@ -1,8 +1,9 @@
 // Copies and memsets.
 //
-// What CUDA promises of a copy depends on the memory of the host: pageable memory is read before the
-// call returns, and a copy into it is complete when the call returns; pinned memory is read or written
-// when the copy runs, later. Programs that overwrite a pinned buffer too early go wrong here as well.
+// What CUDA promises of a copy depends on the memory of the host: pageable memory is read before
+// the call returns, and a copy into it is complete when the call returns; pinned memory is read or
+// written when the copy runs, later. Programs that overwrite a pinned buffer too early go wrong
+// here as well.
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -52,15 +53,19 @@ Ends ends_of(const Copy& copy, cudaMemcpyKind kind) {
     return {from_device, to_device};
 }
 
-// Whether the memory is where the kind of the copy says. Pinned memory serves as both.
-bool fits(const void* p, std::size_t bytes, bool device, const char* role) {
-    bool known = on_any_device(p, bytes);
-    bool fitting = device ? known || is_pinned(p, bytes) : true;
-    std::optional<Allocation> block = find_allocation(p);
-    bool managed = block && block->kind == Kind::managed;
-    if (!device && known && !managed) {
-        fitting = false;
+bool serves_as(const void* p, std::size_t bytes, bool device) {
+    bool of_device = on_any_device(p, bytes);
+    if (device) {
+        return of_device || is_pinned(p, bytes);
     }
+    std::optional<Allocation> block = find_allocation(p);
+    return !of_device || block->kind == Kind::managed;
+}
+
+// Whether the memory is where the kind of the copy says; it prints what is wrong. Pinned and
+// managed memory is both the host's and the device's.
+bool fits(const void* p, std::size_t bytes, bool device, const char* role) {
+    bool fitting = serves_as(p, bytes, device);
     if (!fitting) {
         std::string expected = device ? "device" : "host";
         complain("copy: expected " + expected + " memory as the " + role + " of " +
@@ -104,6 +109,9 @@ cudaError_t copy_rows(const Copy& copy, cudaMemcpyKind kind, cudaStream_t stream
     if (copy.width == 0 || copy.height == 0) {
         return cudaSuccess;
     }
+    if (copy.width > copy.to_pitch || copy.width > copy.from_pitch) {
+        return report(cudaErrorInvalidValue);
+    }
     Ends ends = ends_of(copy, kind);
     count_copy(ends, copy.width * copy.height);
     bool source = fits(copy.from, copy.from_extent(), ends.from_device, "source");
@@ -125,8 +133,16 @@ cudaError_t copy_rows(const Copy& copy, cudaMemcpyKind kind, cudaStream_t stream
     return report(error);
 }
 
+char* bytes_at(void* p) {
+    return static_cast<char*>(p);
+}
+
+const char* bytes_at(const void* p) {
+    return static_cast<const char*>(p);
+}
+
 Copy one_row(void* to, const void* from, std::size_t bytes) {
-    return {static_cast<char*>(to), static_cast<const char*>(from), bytes, bytes, bytes, 1};
+    return {bytes_at(to), bytes_at(from), bytes, bytes, bytes, 1};
 }
 
 cudaError_t set_bytes(void* p, int value, std::size_t bytes, cudaStream_t stream) {
@@ -177,21 +193,13 @@ API cudaError_t cudaMemcpyPeer(void* to, int to_device, const void* from, int fr
 API cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
                                   size_t width, size_t height, cudaMemcpyKind kind,
                                   cudaStream_t stream) {
-    if (width > to_pitch || width > from_pitch) {
-        return report(cudaErrorInvalidValue);
-    }
-    Copy copy{static_cast<char*>(to), static_cast<const char*>(from), to_pitch, from_pitch, width,
-              height};
+    Copy copy{bytes_at(to), bytes_at(from), to_pitch, from_pitch, width, height};
     return copy_rows(copy, kind, stream, false);
 }
 
 API cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t from_pitch,
                              size_t width, size_t height, cudaMemcpyKind kind) {
-    if (width > to_pitch || width > from_pitch) {
-        return report(cudaErrorInvalidValue);
-    }
-    Copy copy{static_cast<char*>(to), static_cast<const char*>(from), to_pitch, from_pitch, width,
-              height};
+    Copy copy{bytes_at(to), bytes_at(from), to_pitch, from_pitch, width, height};
     return copy_rows(copy, kind, nullptr, true);
 }
 

@@ -12,16 +12,16 @@
 
 namespace host_cuda {
 
-// --- settings.cpp: the environment, read once -----------------------------------------------------
+// --- settings.cpp: the environment, read once ----------------------------------------------------
 
 struct Settings {
-    std::string folder;        // HOST_CUDA: what build.py built
-    std::string kernels;       // HOST_CUDA_KERNELS: compiled kernels, shared by all processes
-    int devices;               // HOST_CUDA_DEVICES
-    std::size_t memory;        // HOST_CUDA_MEMORY: bytes a device
-    bool peers;                // HOST_CUDA_PEERS: devices may use each other's memory
-    bool shuffle;              // HOST_CUDA_SHUFFLE is set
-    unsigned long long seed;   // its value
+    std::string folder;       // HOST_CUDA: what build.py built
+    std::string kernels;      // HOST_CUDA_KERNELS: compiled kernels, shared by all processes
+    int devices;              // HOST_CUDA_DEVICES
+    std::size_t memory;       // HOST_CUDA_MEMORY: bytes a device
+    bool peers;               // HOST_CUDA_PEERS: devices may use each other's memory
+    bool shuffle;             // HOST_CUDA_SHUFFLE is set
+    unsigned long long seed;  // its value
 };
 
 const Settings& settings();
@@ -29,7 +29,7 @@ const Settings& settings();
 // Prints one line to the standard error: "host_cuda: ...".
 void complain(const std::string& message);
 
-// --- errors.cpp ------------------------------------------------------------------------------------
+// --- errors.cpp ----------------------------------------------------------------------------------
 
 // Makes `error` the host thread's last error, unless it is cudaSuccess, and returns it.
 cudaError_t report(cudaError_t error);
@@ -40,7 +40,11 @@ void keep_error(int device, cudaError_t error);
 // The kept error of the device, which is forgotten. A real device would stay unusable.
 cudaError_t take_error(int device);
 
-// --- devices.cpp -----------------------------------------------------------------------------------
+// --- devices.cpp ---------------------------------------------------------------------------------
+
+// To be called before a device is used. It fails in a process that was forked from one that had
+// used a device, as CUDA does.
+cudaError_t use_device();
 
 // The current device of the host thread.
 int current_device();
@@ -61,7 +65,7 @@ class CurrentDevice {
 // Whether code that runs on `device` may use memory of `owner`.
 bool may_access(int device, int owner);
 
-// --- memory.cpp ------------------------------------------------------------------------------------
+// --- memory.cpp ----------------------------------------------------------------------------------
 
 enum class Kind { device, managed, pinned, registered, symbol };
 
@@ -93,7 +97,7 @@ void register_symbol(void* p, std::size_t bytes);
 // What lies at the address, for messages: "memory of device 1 (64 bytes at 0x...)".
 std::string describe(const void* p);
 
-// --- streams.cpp -----------------------------------------------------------------------------------
+// --- streams.cpp ---------------------------------------------------------------------------------
 
 // As submit(), but it runs under empty_launches() too: events, callbacks, frees.
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);

@@ -48,8 +48,8 @@ Values roots_of_unity(int n, int sign) {
     return roots;
 }
 
-// Y[k] = sum over j of X[j] root^(j k), where X[j] is x[j * step]. With n = p m, the p transforms of
-// length m over every p-th element are combined.
+// Y[k] = sum over j of X[j] root^(j k), where X[j] is x[j * step]. With n = p m, the p transforms
+// of length m over every p-th element are combined.
 void transform(const Value* x, int n, int step, const Values& roots, Value* y) {
     if (n == 1) {
         y[0] = x[0];
@@ -100,8 +100,8 @@ void transform_outer_axes(Values& values, const std::vector<int>& shape, int las
     }
 }
 
-// Extends lines of n / 2 + 1 elements to n by X[n - k] = conj(X[k]). The imaginary parts that a real
-// result cannot have, of the first element and of the middle one, are ignored.
+// Extends lines of n / 2 + 1 elements to n by X[n - k] = conj(X[k]). The imaginary parts that a
+// real result cannot have, of the first element and of the middle one, are ignored.
 Values with_mirror_images(const Values& half, int n) {
     const int kept = n / 2 + 1;
     Values full;
@@ -142,12 +142,17 @@ struct Plan {
 
 Handles<Plan, int> plans;
 
-template <class Body> int with_plan(const char* function, int number, Body body) {
+template <class Body>
+int with_plan(const char* function, int number, Body body) {
     return guarded(function, STATUSES, [&] { body(plans.find(number)); });
 }
 
-bool from_real(int type) { return type == R2C || type == D2Z; }
-bool to_real(int type) { return type == C2R || type == Z2D; }
+bool from_real(int type) {
+    return type == R2C || type == D2Z;
+}
+bool to_real(int type) {
+    return type == C2R || type == Z2D;
+}
 
 std::size_t elements(const std::vector<int>& shape) {
     std::size_t n = 1;
@@ -157,8 +162,8 @@ std::size_t elements(const std::vector<int>& shape) {
     return n;
 }
 
-// A shape with the last length n replaced by n / 2 + 1, which is what is kept of the spectrum of real
-// numbers.
+// A shape with the last length n replaced by n / 2 + 1, which is what is kept of the spectrum of
+// real numbers.
 std::vector<int> half(std::vector<int> shape) {
     shape.back() = shape.back() / 2 + 1;
     return shape;
@@ -179,13 +184,13 @@ void make_plan(Plan& plan, const std::vector<int>& shape, const int* inembed, in
                int idist, const int* onembed, int ostride, int odist, int type, int count,
                std::size_t* work_size) {
     require(!plan.made, Refused::handle, "the plan has been made already");
-    require_value(type == C2C || type == R2C || type == C2R || type == Z2Z || type == D2Z ||
-                      type == Z2D,
-                  "the type " + std::to_string(type) + " is none of cufftType");
+    require_value(
+        type == C2C || type == R2C || type == C2R || type == Z2Z || type == D2Z || type == Z2D,
+        "the type " + std::to_string(type) + " is none of cufftType");
     require_value(count >= 1, "the batch is " + std::to_string(count) + ", expected 1 or more");
     for (const int length : shape) {
-        require_value(length >= 1, "a length is " + std::to_string(length) +
-                                       ", expected 1 or more");
+        require_value(length >= 1,
+                      "a length is " + std::to_string(length) + ", expected 1 or more");
     }
     plan.type = type;
     plan.count = count;
@@ -233,21 +238,21 @@ struct Side {
     std::vector<int> shape;
     Layout layout;
 
-    long long start(int b) const { return b * layout.distance; }
+    long long start(int b) const {
+        return b * layout.distance;
+    }
 };
 
 Side input_side(const Plan& plan, bool in_place) {
     const bool halved = to_real(plan.type);
     return {halved ? half(plan.shape) : plan.shape,
-            plan.default_layout ? dense(plan, halved, from_real(plan.type), in_place)
-                                : plan.input};
+            plan.default_layout ? dense(plan, halved, from_real(plan.type), in_place) : plan.input};
 }
 
 Side output_side(const Plan& plan, bool in_place) {
     const bool halved = from_real(plan.type);
     return {halved ? half(plan.shape) : plan.shape,
-            plan.default_layout ? dense(plan, halved, to_real(plan.type), in_place)
-                                : plan.output};
+            plan.default_layout ? dense(plan, halved, to_real(plan.type), in_place) : plan.output};
 }
 
 // The whole result of one transform, also where half of it is kept.
@@ -264,7 +269,8 @@ Values transformed(const Plan& plan, Values values, int sign) {
     return values;
 }
 
-template <class In> Values read(const Side& side, int b, const In* in) {
+template <class In>
+Values read(const Side& side, int b, const In* in) {
     Values values;
     each_element(side.shape, side.layout, side.start(b),
                  [&](long long offset) { values.emplace_back(in[offset]); });
@@ -289,14 +295,16 @@ void write(const Side& side, int b, const Values& values, std::size_t n, Out* ou
 
 // A device may use the input of a complex-to-real transform for its own purposes: whoever reads it
 // afterwards is to notice.
-template <class In> void spoil(const Side& side, int b, In* in) {
+template <class In>
+void spoil(const Side& side, int b, In* in) {
     const auto nan = std::numeric_limits<typename In::value_type>::quiet_NaN();
     each_element(side.shape, side.layout, side.start(b),
                  [&](long long offset) { in[offset] = In(nan, nan); });
 }
 
 // Computes a batch. All is read before the first is written, because a transform may be in place.
-template <class In, class Out> void execute(const Plan& plan, In* in, Out* out, int sign) {
+template <class In, class Out>
+void execute(const Plan& plan, In* in, Out* out, int sign) {
     const bool in_place = static_cast<const void*>(in) == static_cast<const void*>(out);
     const Side input = input_side(plan, in_place);
     const Side output = output_side(plan, in_place);
@@ -321,8 +329,8 @@ int submit_plan(const char* function, int number, int type, In* in, Out* out, in
     return with_plan(function, number, [&](Plan& plan) {
         require(plan.made, Refused::handle, "the plan has not been made");
         require_value(plan.type == type, "the plan is of another type");
-        require_value(sign == -1 || sign == 1, "the direction is " + std::to_string(sign) +
-                                                   ", expected -1 or 1");
+        require_value(sign == -1 || sign == 1,
+                      "the direction is " + std::to_string(sign) + ", expected -1 or 1");
         require_value(plan.allocates_work_area || plan.work_area || plan.work_size == 0,
                       "the plan has no work area, and may not allocate one");
         launch(function, plan.stream, [=, plan = plan] {
@@ -374,8 +382,8 @@ API int cufftMakePlanMany(int plan, int rank, int* n, int* inembed, int istride,
                           int* onembed, int ostride, int odist, int type, int count,
                           std::size_t* work_size) {
     return with_plan("cufftMakePlanMany", plan, [&](Plan& p) {
-        require_value(rank >= 1 && rank <= MAX_RANK, "the rank is " + std::to_string(rank) +
-                                                         ", expected 1 to 3");
+        require_value(rank >= 1 && rank <= MAX_RANK,
+                      "the rank is " + std::to_string(rank) + ", expected 1 to 3");
         make_plan(p, std::vector<int>(n, n + rank), inembed, istride, idist, onembed, ostride,
                   odist, type, count, work_size);
     });

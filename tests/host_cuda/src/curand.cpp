@@ -1,7 +1,7 @@
 // cuRAND's host interface. Every generator is Philox4x32-10 here, the counter-based generator of
-// Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011): the words of
-// a stream are a function of the seed and of their position. So a seed and an offset repeat, but the
-// numbers are not those of NVIDIA's library, whatever the type of the generator.
+// Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011): the words
+// of a stream are a function of the seed and of their position. So a seed and an offset repeat, but
+// the numbers are not those of NVIDIA's library, whatever the type of the generator.
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -25,7 +25,8 @@ struct Generator {
 
 Handles<Generator> generators;
 
-template <class Body> int with_generator(const char* function, void* handle, Body body) {
+template <class Body>
+int with_generator(const char* function, void* handle, Body body) {
     return guarded(function, STATUSES, [&] { body(generators.find(handle)); });
 }
 
@@ -33,8 +34,12 @@ template <class Body> int with_generator(const char* function, void* handle, Bod
 
 using Block = std::array<std::uint32_t, 4>;
 
-std::uint32_t high(std::uint64_t x) { return std::uint32_t(x >> 32); }
-std::uint32_t low(std::uint64_t x) { return std::uint32_t(x); }
+std::uint32_t high(std::uint64_t x) {
+    return std::uint32_t(x >> 32);
+}
+std::uint32_t low(std::uint64_t x) {
+    return std::uint32_t(x);
+}
 
 // Ten rounds of multiplications, whose constants are the paper's.
 Block philox(Block counter, std::uint64_t seed) {
@@ -53,7 +58,7 @@ Block philox(Block counter, std::uint64_t seed) {
 // A sequence of words. `lane` tells apart the sequences that numbers have which need an unknown
 // amount of words.
 class Words {
-public:
+  public:
     Words(std::uint64_t seed, std::uint64_t position, std::uint64_t lane = 0)
         : seed_(seed), position_(position), lane_(lane) {}
 
@@ -70,7 +75,7 @@ public:
         return first | std::uint64_t(next()) << 32;
     }
 
-private:
+  private:
     std::uint64_t seed_;
     std::uint64_t position_;
     std::uint64_t lane_;
@@ -80,14 +85,20 @@ private:
 
 // --- numbers: 0 is excluded and 1 included, as cuRAND has it -------------------------------------
 
-float uniform(Words& words, float) { return float(words.next()) * 0x1p-32f + 0x1p-33f; }
+float uniform(Words& words, float) {
+    return float(words.next()) * 0x1p-32f + 0x1p-33f;
+}
 
-double uniform(Words& words, double) { return double(words.next64() >> 11) * 0x1p-53 + 0x1p-53; }
+double uniform(Words& words, double) {
+    return double(words.next64() >> 11) * 0x1p-53 + 0x1p-53;
+}
 
-template <class T> constexpr int words_of = sizeof(T) / sizeof(std::uint32_t);
+template <class T>
+constexpr int words_of = sizeof(T) / sizeof(std::uint32_t);
 
 // Two independent normal numbers, by Box and Muller.
-template <class T> std::array<T, 2> normal_pair(Words& words, T mean, T deviation) {
+template <class T>
+std::array<T, 2> normal_pair(Words& words, T mean, T deviation) {
     const T radius = std::sqrt(-2 * std::log(uniform(words, T())));
     const T angle = T(2 * M_PI) * uniform(words, T());
     return {mean + deviation * radius * std::cos(angle),
@@ -112,8 +123,8 @@ unsigned poisson(Words& words, double mean) {
     return count;
 }
 
-// Fills an array from the generator's position on, which advances at the call: what is drawn does not
-// depend on when the work runs. `fill(words)` draws it.
+// Fills an array from the generator's position on, which advances at the call: what is drawn does
+// not depend on when the work runs. `fill(words)` draws it.
 template <class T, class Fill>
 void draw(const char* function, Generator& g, T* out, std::size_t n, std::uint64_t words_used,
           Fill fill) {
@@ -159,8 +170,14 @@ int normal(const char* function, void* handle, T* out, std::size_t n, T mean, T 
     });
 }
 
-template <class T> T unchanged(T x) { return x; }
-template <class T> T exponential(T x) { return std::exp(x); }
+template <class T>
+T unchanged(T x) {
+    return x;
+}
+template <class T>
+T exponential(T x) {
+    return std::exp(x);
+}
 
 }  // namespace
 

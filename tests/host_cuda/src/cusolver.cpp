@@ -29,23 +29,24 @@ Handles<Parameters> parameters;
 Handles<Parameters> jacobi_parameters;
 
 // Runs `body` on a handle of cuSOLVER and returns the status.
-template <class Body> int with_handle(const char* function, void* handle, Body body) {
+template <class Body>
+int with_handle(const char* function, void* handle, Body body) {
     return guarded(function, STATUSES, [&] { body(handles.find(handle)); });
 }
 
-char choice(int index, const char* letters, const char* name) {
-    require_value(index >= 0 && std::size_t(index) < std::strlen(letters),
-                  std::string(name) + " is " + std::to_string(index) + ", expected an index into " +
-                      letters);
-    return letters[index];
+char triangle(int fill) {
+    return choice(fill, "LU", "the fill mode");
+}
+char with_vectors(int jobz) {
+    return choice(jobz, "NV", "the mode of eigenvectors");
+}
+char side_of(int side) {
+    return choice(side, "LR", "the side");
 }
 
-char triangle(int fill) { return choice(fill, "LU", "the fill mode"); }
-char with_vectors(int jobz) { return choice(jobz, "NV", "the mode of eigenvectors"); }
-char side_of(int side) { return choice(side, "LR", "the side"); }
-
 // Real reflectors know N and T, complex ones N and C.
-template <class T> char operation(int op) {
+template <class T>
+char operation(int op) {
     const char letter = choice(op, "NTC", "the operation");
     if (!is_complex<T>) {
         return letter == 'C' ? 'T' : letter;
@@ -56,18 +57,23 @@ template <class T> char operation(int op) {
 
 // What a routine asks for, and later is given: LAPACK brings its own, so the size is a formula that
 // is never 0, and the memory is only checked.
-int workspace_size(int m, int n) { return std::max(1, m) * 8 + std::max(1, n) * 8; }
+int workspace_size(int m, int n) {
+    return std::max(1, m) * 8 + std::max(1, n) * 8;
+}
 
-template <class T> class Workspace {
-public:
+template <class T>
+class Workspace {
+  public:
     Workspace(const T* data, int length, int needed) : data_(data), length_(length) {
         require_value(length >= needed, "the workspace has " + std::to_string(length) +
                                             " elements, expected " + std::to_string(needed));
     }
 
-    void check() const { require_array(data_, length_, "the workspace"); }
+    void check() const {
+        require_array(data_, length_, "the workspace");
+    }
 
-private:
+  private:
     const T* data_;
     int length_;
 };
@@ -114,8 +120,8 @@ int getrs(const char* function, void* handle, int trans, int n, int nrhs, const 
         const Matrix<T> sides(b, n, nrhs, ldb, "B");
         launch(function, h.stream, [=] {
             require_array(pivots, n, "the pivots");
-            write_info(info, lapack::getrs(op, n, nrhs, factors.data(), lda, pivots, sides.data(),
-                                           ldb));
+            write_info(info,
+                       lapack::getrs(op, n, nrhs, factors.data(), lda, pivots, sides.data(), ldb));
         });
     });
 }
@@ -135,8 +141,8 @@ int potrf(const char* function, void* handle, int uplo, int n, T* a, int lda, T*
 }
 
 template <class T>
-int potrs(const char* function, void* handle, int uplo, int n, int nrhs, const T* a, int lda,
-          T* b, int ldb, int* info) {
+int potrs(const char* function, void* handle, int uplo, int n, int nrhs, const T* a, int lda, T* b,
+          int ldb, int* info) {
     return with_handle(function, handle, [&](Handle& h) {
         const char part = triangle(uplo);
         const Matrix<const T> factors(a, n, n, lda, "A");
@@ -169,8 +175,8 @@ int potrs_batched(const char* function, void* handle, int uplo, int n, int nrhs,
         const char part = triangle(uplo);
         const Batch<T> factors(a, count, n, n, lda, "A");
         const Batch<T> sides(b, count, n, nrhs, ldb, "B");
-        require_value(nrhs == 1, "expected one right-hand side a matrix, given " +
-                                     std::to_string(nrhs));
+        require_value(nrhs == 1,
+                      "expected one right-hand side a matrix, given " + std::to_string(nrhs));
         launch(function, h.stream, [=] {
             write_info(info, 0);
             for (int i = 0; i < count; i++) {
@@ -202,10 +208,9 @@ int orgqr(const char* function, void* handle, int m, int n, int k, T* a, int lda
     return with_handle(function, handle, [&](Handle& h) {
         const Matrix<T> matrix(a, m, n, lda, "A");
         const Workspace<T> workspace(work, lwork, workspace_size(m, n));
-        require_value(0 <= k && k <= n && n <= m, "expected 0 <= k <= n <= m, given k " +
-                                                      std::to_string(k) + ", n " +
-                                                      std::to_string(n) + ", m " +
-                                                      std::to_string(m));
+        require_value(0 <= k && k <= n && n <= m,
+                      "expected 0 <= k <= n <= m, given k " + std::to_string(k) + ", n " +
+                          std::to_string(n) + ", m " + std::to_string(m));
         launch(function, h.stream, [=] {
             workspace.check();
             require_array(tau, k, "tau");
@@ -215,8 +220,8 @@ int orgqr(const char* function, void* handle, int m, int n, int k, T* a, int lda
 }
 
 template <class T>
-int ormqr(const char* function, void* handle, int side, int trans, int m, int n, int k,
-          const T* a, int lda, const T* tau, T* c, int ldc, T* work, int lwork, int* info) {
+int ormqr(const char* function, void* handle, int side, int trans, int m, int n, int k, const T* a,
+          int lda, const T* tau, T* c, int ldc, T* work, int lwork, int* info) {
     return with_handle(function, handle, [&](Handle& h) {
         const char from = side_of(side);
         const char op = operation<T>(trans);
@@ -291,8 +296,8 @@ int svd_with_v(bool vectors, bool econ, int m, int n, T* a, int lda, Real<T>* s,
 // One matrix or a batch, whose matrices follow each other without gaps.
 template <class T>
 void submit_gesvdj(const char* function, const Handle& h, int jobz, bool econ, int m, int n, T* a,
-                   int lda, Real<T>* s, T* u, int ldu, T* v, int ldv, T* work, int lwork,
-                   int* info, void* params, int count) {
+                   int lda, Real<T>* s, T* u, int ldu, T* v, int ldv, T* work, int lwork, int* info,
+                   void* params, int count) {
     jacobi_parameters.find(params);
     require_count(count, "the batch");
     const bool vectors = with_vectors(jobz) == 'V';
@@ -316,8 +321,7 @@ void submit_gesvdj(const char* function, const Handle& h, int jobz, bool econ, i
 
 template <class T>
 int gesvdj(const char* function, void* handle, int jobz, int econ, int m, int n, T* a, int lda,
-           Real<T>* s, T* u, int ldu, T* v, int ldv, T* work, int lwork, int* info,
-           void* params) {
+           Real<T>* s, T* u, int ldu, T* v, int ldv, T* work, int lwork, int* info, void* params) {
     return with_handle(function, handle, [&](Handle& h) {
         submit_gesvdj(function, h, jobz, econ != 0, m, n, a, lda, s, u, ldu, v, ldv, work, lwork,
                       info, params, 1);
@@ -331,10 +335,9 @@ int gesvdj_batched(const char* function, void* handle, int jobz, int m, int n, T
     constexpr int LIMIT = 32;
     return with_handle(function, handle, [&](Handle& h) {
         require_value(m <= LIMIT && n <= LIMIT, "a batch needs m and n up to 32, given m " +
-                                                    std::to_string(m) + ", n " +
-                                                    std::to_string(n));
-        submit_gesvdj(function, h, jobz, false, m, n, a, lda, s, u, ldu, v, ldv, work, lwork,
-                      info, params, count);
+                                                    std::to_string(m) + ", n " + std::to_string(n));
+        submit_gesvdj(function, h, jobz, false, m, n, a, lda, s, u, ldu, v, ldv, work, lwork, info,
+                      params, count);
     });
 }
 
@@ -357,8 +360,8 @@ void submit_heev(const char* function, const Handle& h, int jobz, int uplo, int 
 }
 
 template <class T>
-int heevd(const char* function, void* handle, int jobz, int uplo, int n, T* a, int lda,
-          Real<T>* w, T* work, int lwork, int* info) {
+int heevd(const char* function, void* handle, int jobz, int uplo, int n, T* a, int lda, Real<T>* w,
+          T* work, int lwork, int* info) {
     return with_handle(function, handle, [&](Handle& h) {
         const Workspace<T> workspace(work, lwork, workspace_size(n, n));
         submit_heev(function, h, jobz, uplo, n, a, lda, w, info, 1);
@@ -366,8 +369,8 @@ int heevd(const char* function, void* handle, int jobz, int uplo, int n, T* a, i
 }
 
 template <class T>
-int heevj(const char* function, void* handle, int jobz, int uplo, int n, T* a, int lda,
-          Real<T>* w, T* work, int lwork, int* info, void* params, int count) {
+int heevj(const char* function, void* handle, int jobz, int uplo, int n, T* a, int lda, Real<T>* w,
+          T* work, int lwork, int* info, void* params, int count) {
     return with_handle(function, handle, [&](Handle& h) {
         jacobi_parameters.find(params);
         const Workspace<T> workspace(work, lwork, workspace_size(n, n));
@@ -375,25 +378,35 @@ int heevj(const char* function, void* handle, int jobz, int uplo, int n, T* a, i
     });
 }
 
-// --- the generic interface: types are arguments, sizes have 64 bits --------------------------------
+// --- the generic interface: types are arguments, sizes have 64 bits
+// --------------------------------
 
 // Calls `body(T())` for the type of the matrix.
-template <class Body> void with_type(int type, Body body) {
+template <class Body>
+void with_type(int type, Body body) {
     switch (type) {
-        case CUDA_R_32F: return body(float());
-        case CUDA_R_64F: return body(double());
-        case CUDA_C_32F: return body(Complex());
-        case CUDA_C_64F: return body(DoubleComplex());
+        case CUDA_R_32F:
+            return body(float());
+        case CUDA_R_64F:
+            return body(double());
+        case CUDA_C_32F:
+            return body(Complex());
+        case CUDA_C_64F:
+            return body(DoubleComplex());
         default:
             throw Refusal{Refused::unsupported,
                           "the cudaDataType " + std::to_string(type) + " is not emulated"};
     }
 }
 
-template <class T> constexpr int type_of = CUDA_R_32F;
-template <> inline constexpr int type_of<double> = CUDA_R_64F;
-template <> inline constexpr int type_of<Complex> = CUDA_C_32F;
-template <> inline constexpr int type_of<DoubleComplex> = CUDA_C_64F;
+template <class T>
+constexpr int type_of = CUDA_R_32F;
+template <>
+inline constexpr int type_of<double> = CUDA_R_64F;
+template <>
+inline constexpr int type_of<Complex> = CUDA_C_32F;
+template <>
+inline constexpr int type_of<DoubleComplex> = CUDA_C_64F;
 
 void require_type(int type, int expected, const char* name) {
     require_value(type == expected, std::string("the cudaDataType of ") + name + " is " +
@@ -416,8 +429,7 @@ void submit_geev(const char* function, const Handle& h, int jobvr, int n, T* a, 
     auto* values = static_cast<std::complex<Real<T>>*>(w);
     launch(function, h.stream, [=] {
         require_array(values, n, "W");
-        write_info(info,
-                   lapack::geev(job, n, matrix.data(), lda, values, vectors.data(), ldvr));
+        write_info(info, lapack::geev(job, n, matrix.data(), lda, values, vectors.data(), ldvr));
     });
 }
 
@@ -452,12 +464,12 @@ API int cusolverDnGetStream(void* handle, cudaStream_t* stream) {
     return with_handle("cusolverDnGetStream", handle, [&](Handle& h) { *stream = h.stream; });
 }
 
-#define PARAMETERS(NAME, REGISTRY)                                                              \
-    API int cusolverDnCreate##NAME(void** made) {                                               \
+#define PARAMETERS(NAME, REGISTRY) \
+    API int cusolverDnCreate##NAME(void** made) { \
         return guarded("cusolverDnCreate" #NAME, STATUSES, [&] { *made = REGISTRY.create(); }); \
-    }                                                                                           \
-    API int cusolverDnDestroy##NAME(void* made) {                                               \
-        return guarded("cusolverDnDestroy" #NAME, STATUSES, [&] { REGISTRY.destroy(made); });   \
+    } \
+    API int cusolverDnDestroy##NAME(void* made) { \
+        return guarded("cusolverDnDestroy" #NAME, STATUSES, [&] { REGISTRY.destroy(made); }); \
     }
 PARAMETERS(Params, parameters)
 PARAMETERS(GesvdjInfo, jacobi_parameters)
@@ -465,145 +477,142 @@ PARAMETERS(SyevjInfo, jacobi_parameters)
 
 // --- one macro a routine, for the types that it has ----------------------------------------------
 
-#define EACH_TYPE(ROUTINE)     \
-    ROUTINE(S, float)          \
-    ROUTINE(D, double)         \
-    ROUTINE(C, Complex)        \
+#define EACH_TYPE(ROUTINE) \
+    ROUTINE(S, float) \
+    ROUTINE(D, double) \
+    ROUTINE(C, Complex) \
     ROUTINE(Z, DoubleComplex)
 
-#define LINEAR_SYSTEMS(L, T)                                                                    \
-    API int cusolverDn##L##getrf_bufferSize(void* handle, int m, int n, T*, int, int* size) {   \
-        return report_size("cusolverDn" #L "getrf_bufferSize", handle, m, n, size);             \
-    }                                                                                           \
-    API int cusolverDn##L##getrf(void* handle, int m, int n, T* a, int lda, T* work,            \
-                                 int* pivots, int* info) {                                      \
-        return getrf("cusolverDn" #L "getrf", handle, m, n, a, lda, work, pivots, info);        \
-    }                                                                                           \
+#define LINEAR_SYSTEMS(L, T) \
+    API int cusolverDn##L##getrf_bufferSize(void* handle, int m, int n, T*, int, int* size) { \
+        return report_size("cusolverDn" #L "getrf_bufferSize", handle, m, n, size); \
+    } \
+    API int cusolverDn##L##getrf(void* handle, int m, int n, T* a, int lda, T* work, int* pivots, \
+                                 int* info) { \
+        return getrf("cusolverDn" #L "getrf", handle, m, n, a, lda, work, pivots, info); \
+    } \
     API int cusolverDn##L##getrs(void* handle, int trans, int n, int nrhs, const T* a, int lda, \
-                                 const int* pivots, T* b, int ldb, int* info) {                 \
-        return getrs("cusolverDn" #L "getrs", handle, trans, n, nrhs, a, lda, pivots, b, ldb,   \
-                     info);                                                                     \
-    }                                                                                           \
-    API int cusolverDn##L##potrf_bufferSize(void* handle, int, int n, T*, int, int* size) {     \
-        return report_size("cusolverDn" #L "potrf_bufferSize", handle, n, n, size);             \
-    }                                                                                           \
-    API int cusolverDn##L##potrf(void* handle, int uplo, int n, T* a, int lda, T* work,         \
-                                 int lwork, int* info) {                                        \
-        return potrf("cusolverDn" #L "potrf", handle, uplo, n, a, lda, work, lwork, info);      \
-    }                                                                                           \
-    API int cusolverDn##L##potrs(void* handle, int uplo, int n, int nrhs, const T* a, int lda,  \
-                                 T* b, int ldb, int* info) {                                    \
-        return potrs("cusolverDn" #L "potrs", handle, uplo, n, nrhs, a, lda, b, ldb, info);     \
-    }                                                                                           \
-    API int cusolverDn##L##potrfBatched(void* handle, int uplo, int n, T* const* a, int lda,    \
-                                        int* info, int count) {                                 \
-        return potrf_batched("cusolverDn" #L "potrfBatched", handle, uplo, n, a, lda, info,     \
-                             count);                                                            \
-    }                                                                                           \
-    API int cusolverDn##L##potrsBatched(void* handle, int uplo, int n, int nrhs, T* const* a,   \
-                                        int lda, T* const* b, int ldb, int* info, int count) {  \
-        return potrs_batched("cusolverDn" #L "potrsBatched", handle, uplo, n, nrhs, a, lda, b,  \
-                             ldb, info, count);                                                 \
+                                 const int* pivots, T* b, int ldb, int* info) { \
+        return getrs("cusolverDn" #L "getrs", handle, trans, n, nrhs, a, lda, pivots, b, ldb, \
+                     info); \
+    } \
+    API int cusolverDn##L##potrf_bufferSize(void* handle, int, int n, T*, int, int* size) { \
+        return report_size("cusolverDn" #L "potrf_bufferSize", handle, n, n, size); \
+    } \
+    API int cusolverDn##L##potrf(void* handle, int uplo, int n, T* a, int lda, T* work, int lwork, \
+                                 int* info) { \
+        return potrf("cusolverDn" #L "potrf", handle, uplo, n, a, lda, work, lwork, info); \
+    } \
+    API int cusolverDn##L##potrs(void* handle, int uplo, int n, int nrhs, const T* a, int lda, \
+                                 T* b, int ldb, int* info) { \
+        return potrs("cusolverDn" #L "potrs", handle, uplo, n, nrhs, a, lda, b, ldb, info); \
+    } \
+    API int cusolverDn##L##potrfBatched(void* handle, int uplo, int n, T* const* a, int lda, \
+                                        int* info, int count) { \
+        return potrf_batched("cusolverDn" #L "potrfBatched", handle, uplo, n, a, lda, info, \
+                             count); \
+    } \
+    API int cusolverDn##L##potrsBatched(void* handle, int uplo, int n, int nrhs, T* const* a, \
+                                        int lda, T* const* b, int ldb, int* info, int count) { \
+        return potrs_batched("cusolverDn" #L "potrsBatched", handle, uplo, n, nrhs, a, lda, b, \
+                             ldb, info, count); \
     }
 EACH_TYPE(LINEAR_SYSTEMS)
 
 // The names of real and of complex routines differ: orgqr and ungqr, ormqr and unmqr.
-#define ORTHOGONAL(L, T, ORGQR, ORMQR)                                                          \
-    API int cusolverDn##L##geqrf_bufferSize(void* handle, int m, int n, T*, int, int* size) {   \
-        return report_size("cusolverDn" #L "geqrf_bufferSize", handle, m, n, size);             \
-    }                                                                                           \
-    API int cusolverDn##L##geqrf(void* handle, int m, int n, T* a, int lda, T* tau, T* work,    \
-                                 int lwork, int* info) {                                        \
-        return geqrf("cusolverDn" #L "geqrf", handle, m, n, a, lda, tau, work, lwork, info);    \
-    }                                                                                           \
-    API int cusolverDn##L##ORGQR##_bufferSize(void* handle, int m, int n, int, const T*, int,   \
-                                              const T*, int* size) {                            \
-        return report_size("cusolverDn" #L #ORGQR "_bufferSize", handle, m, n, size);           \
-    }                                                                                           \
-    API int cusolverDn##L##ORGQR(void* handle, int m, int n, int k, T* a, int lda,              \
-                                 const T* tau, T* work, int lwork, int* info) {                 \
-        return orgqr("cusolverDn" #L #ORGQR, handle, m, n, k, a, lda, tau, work, lwork, info);  \
-    }                                                                                           \
-    API int cusolverDn##L##ORMQR##_bufferSize(void* handle, int, int, int m, int n, int,        \
-                                              const T*, int, const T*, const T*, int,           \
-                                              int* size) {                                      \
-        return report_size("cusolverDn" #L #ORMQR "_bufferSize", handle, m, n, size);           \
-    }                                                                                           \
-    API int cusolverDn##L##ORMQR(void* handle, int side, int trans, int m, int n, int k,        \
-                                 const T* a, int lda, const T* tau, T* c, int ldc, T* work,     \
-                                 int lwork, int* info) {                                        \
-        return ormqr("cusolverDn" #L #ORMQR, handle, side, trans, m, n, k, a, lda, tau, c, ldc, \
-                     work, lwork, info);                                                        \
+#define ORTHOGONAL(L, T, ORGQR, ORMQR) \
+    API int cusolverDn##L##geqrf_bufferSize(void* handle, int m, int n, T*, int, int* size) { \
+        return report_size("cusolverDn" #L "geqrf_bufferSize", handle, m, n, size); \
+    } \
+    API int cusolverDn##L##geqrf(void* handle, int m, int n, T* a, int lda, T* tau, T* work, \
+                                 int lwork, int* info) { \
+        return geqrf("cusolverDn" #L "geqrf", handle, m, n, a, lda, tau, work, lwork, info); \
+    } \
+    API int cusolverDn##L##ORGQR##_bufferSize(void* handle, int m, int n, int, const T*, int, \
+                                              const T*, int* size) { \
+        return report_size("cusolverDn" #L#ORGQR "_bufferSize", handle, m, n, size); \
+    } \
+    API int cusolverDn##L##ORGQR(void* handle, int m, int n, int k, T* a, int lda, const T* tau, \
+                                 T* work, int lwork, int* info) { \
+        return orgqr("cusolverDn" #L#ORGQR, handle, m, n, k, a, lda, tau, work, lwork, info); \
+    } \
+    API int cusolverDn##L##ORMQR##_bufferSize(void* handle, int, int, int m, int n, int, const T*, \
+                                              int, const T*, const T*, int, int* size) { \
+        return report_size("cusolverDn" #L#ORMQR "_bufferSize", handle, m, n, size); \
+    } \
+    API int cusolverDn##L##ORMQR(void* handle, int side, int trans, int m, int n, int k, \
+                                 const T* a, int lda, const T* tau, T* c, int ldc, T* work, \
+                                 int lwork, int* info) { \
+        return ormqr("cusolverDn" #L#ORMQR, handle, side, trans, m, n, k, a, lda, tau, c, ldc, \
+                     work, lwork, info); \
     }
 ORTHOGONAL(S, float, orgqr, ormqr)
 ORTHOGONAL(D, double, orgqr, ormqr)
 ORTHOGONAL(C, Complex, ungqr, unmqr)
 ORTHOGONAL(Z, DoubleComplex, ungqr, unmqr)
 
-#define SINGULAR_VALUES(L, T)                                                                   \
-    API int cusolverDn##L##gesvd_bufferSize(void* handle, int m, int n, int* size) {            \
-        return report_size("cusolverDn" #L "gesvd_bufferSize", handle, m, n, size);             \
-    }                                                                                           \
-    API int cusolverDn##L##gesvd(void* handle, signed char jobu, signed char jobvt, int m,      \
-                                 int n, T* a, int lda, Real<T>* s, T* u, int ldu, T* vt,        \
-                                 int ldvt, T* work, int lwork, Real<T>* rwork, int* info) {     \
+#define SINGULAR_VALUES(L, T) \
+    API int cusolverDn##L##gesvd_bufferSize(void* handle, int m, int n, int* size) { \
+        return report_size("cusolverDn" #L "gesvd_bufferSize", handle, m, n, size); \
+    } \
+    API int cusolverDn##L##gesvd(void* handle, signed char jobu, signed char jobvt, int m, int n, \
+                                 T* a, int lda, Real<T>* s, T* u, int ldu, T* vt, int ldvt, \
+                                 T* work, int lwork, Real<T>* rwork, int* info) { \
         return gesvd("cusolverDn" #L "gesvd", handle, jobu, jobvt, m, n, a, lda, s, u, ldu, vt, \
-                     ldvt, work, lwork, rwork, info);                                           \
-    }                                                                                           \
-    API int cusolverDn##L##gesvdj_bufferSize(void* handle, int, int, int m, int n, const T*,    \
-                                             int, const Real<T>*, const T*, int, const T*, int, \
-                                             int* size, void*) {                                \
-        return report_size("cusolverDn" #L "gesvdj_bufferSize", handle, m, n, size);            \
-    }                                                                                           \
-    API int cusolverDn##L##gesvdj(void* handle, int jobz, int econ, int m, int n, T* a,         \
-                                  int lda, Real<T>* s, T* u, int ldu, T* v, int ldv, T* work,   \
-                                  int lwork, int* info, void* params) {                         \
+                     ldvt, work, lwork, rwork, info); \
+    } \
+    API int cusolverDn##L##gesvdj_bufferSize(void* handle, int, int, int m, int n, const T*, int, \
+                                             const Real<T>*, const T*, int, const T*, int, \
+                                             int* size, void*) { \
+        return report_size("cusolverDn" #L "gesvdj_bufferSize", handle, m, n, size); \
+    } \
+    API int cusolverDn##L##gesvdj(void* handle, int jobz, int econ, int m, int n, T* a, int lda, \
+                                  Real<T>* s, T* u, int ldu, T* v, int ldv, T* work, int lwork, \
+                                  int* info, void* params) { \
         return gesvdj("cusolverDn" #L "gesvdj", handle, jobz, econ, m, n, a, lda, s, u, ldu, v, \
-                      ldv, work, lwork, info, params);                                          \
-    }                                                                                           \
-    API int cusolverDn##L##gesvdjBatched_bufferSize(void* handle, int, int m, int n, const T*,  \
-                                                    int, const Real<T>*, const T*, int,         \
-                                                    const T*, int, int* size, void*, int) {     \
-        return report_size("cusolverDn" #L "gesvdjBatched_bufferSize", handle, m, n, size);     \
-    }                                                                                           \
-    API int cusolverDn##L##gesvdjBatched(void* handle, int jobz, int m, int n, T* a, int lda,   \
-                                         Real<T>* s, T* u, int ldu, T* v, int ldv, T* work,     \
-                                         int lwork, int* info, void* params, int count) {       \
-        return gesvdj_batched("cusolverDn" #L "gesvdjBatched", handle, jobz, m, n, a, lda, s,   \
-                              u, ldu, v, ldv, work, lwork, info, params, count);                \
+                      ldv, work, lwork, info, params); \
+    } \
+    API int cusolverDn##L##gesvdjBatched_bufferSize(void* handle, int, int m, int n, const T*, \
+                                                    int, const Real<T>*, const T*, int, const T*, \
+                                                    int, int* size, void*, int) { \
+        return report_size("cusolverDn" #L "gesvdjBatched_bufferSize", handle, m, n, size); \
+    } \
+    API int cusolverDn##L##gesvdjBatched(void* handle, int jobz, int m, int n, T* a, int lda, \
+                                         Real<T>* s, T* u, int ldu, T* v, int ldv, T* work, \
+                                         int lwork, int* info, void* params, int count) { \
+        return gesvdj_batched("cusolverDn" #L "gesvdjBatched", handle, jobz, m, n, a, lda, s, u, \
+                              ldu, v, ldv, work, lwork, info, params, count); \
     }
 EACH_TYPE(SINGULAR_VALUES)
 
 // The names of real and of complex routines differ: syevd and heevd, syevj and heevj.
-#define EIGENVALUES(L, T, EEVD, EEVJ)                                                           \
-    API int cusolverDn##L##EEVD##_bufferSize(void* handle, int, int, int n, const T*, int,      \
-                                             const Real<T>*, int* size) {                       \
-        return report_size("cusolverDn" #L #EEVD "_bufferSize", handle, n, n, size);            \
-    }                                                                                           \
-    API int cusolverDn##L##EEVD(void* handle, int jobz, int uplo, int n, T* a, int lda,         \
-                                Real<T>* w, T* work, int lwork, int* info) {                    \
-        return heevd("cusolverDn" #L #EEVD, handle, jobz, uplo, n, a, lda, w, work, lwork,      \
-                     info);                                                                     \
-    }                                                                                           \
-    API int cusolverDn##L##EEVJ##_bufferSize(void* handle, int, int, int n, const T*, int,      \
-                                             const Real<T>*, int* size, void*) {                \
-        return report_size("cusolverDn" #L #EEVJ "_bufferSize", handle, n, n, size);            \
-    }                                                                                           \
-    API int cusolverDn##L##EEVJ(void* handle, int jobz, int uplo, int n, T* a, int lda,         \
-                                Real<T>* w, T* work, int lwork, int* info, void* params) {      \
-        return heevj("cusolverDn" #L #EEVJ, handle, jobz, uplo, n, a, lda, w, work, lwork,      \
-                     info, params, 1);                                                          \
-    }                                                                                           \
-    API int cusolverDn##L##EEVJ##Batched_bufferSize(void* handle, int, int, int n, const T*,    \
-                                                    int, const Real<T>*, int* size, void*,      \
-                                                    int) {                                      \
-        return report_size("cusolverDn" #L #EEVJ "Batched_bufferSize", handle, n, n, size);     \
-    }                                                                                           \
-    API int cusolverDn##L##EEVJ##Batched(void* handle, int jobz, int uplo, int n, T* a,         \
-                                         int lda, Real<T>* w, T* work, int lwork, int* info,    \
-                                         void* params, int count) {                             \
-        return heevj("cusolverDn" #L #EEVJ "Batched", handle, jobz, uplo, n, a, lda, w, work,   \
-                     lwork, info, params, count);                                               \
+#define EIGENVALUES(L, T, EEVD, EEVJ) \
+    API int cusolverDn##L##EEVD##_bufferSize(void* handle, int, int, int n, const T*, int, \
+                                             const Real<T>*, int* size) { \
+        return report_size("cusolverDn" #L#EEVD "_bufferSize", handle, n, n, size); \
+    } \
+    API int cusolverDn##L##EEVD(void* handle, int jobz, int uplo, int n, T* a, int lda, \
+                                Real<T>* w, T* work, int lwork, int* info) { \
+        return heevd("cusolverDn" #L#EEVD, handle, jobz, uplo, n, a, lda, w, work, lwork, info); \
+    } \
+    API int cusolverDn##L##EEVJ##_bufferSize(void* handle, int, int, int n, const T*, int, \
+                                             const Real<T>*, int* size, void*) { \
+        return report_size("cusolverDn" #L#EEVJ "_bufferSize", handle, n, n, size); \
+    } \
+    API int cusolverDn##L##EEVJ(void* handle, int jobz, int uplo, int n, T* a, int lda, \
+                                Real<T>* w, T* work, int lwork, int* info, void* params) { \
+        return heevj("cusolverDn" #L#EEVJ, handle, jobz, uplo, n, a, lda, w, work, lwork, info, \
+                     params, 1); \
+    } \
+    API int cusolverDn##L##EEVJ##Batched_bufferSize(void* handle, int, int, int n, const T*, int, \
+                                                    const Real<T>*, int* size, void*, int) { \
+        return report_size("cusolverDn" #L#EEVJ "Batched_bufferSize", handle, n, n, size); \
+    } \
+    API int cusolverDn##L##EEVJ##Batched(void* handle, int jobz, int uplo, int n, T* a, int lda, \
+                                         Real<T>* w, T* work, int lwork, int* info, void* params, \
+                                         int count) { \
+        return heevj("cusolverDn" #L#EEVJ "Batched", handle, jobz, uplo, n, a, lda, w, work, \
+                     lwork, info, params, count); \
     }
 EIGENVALUES(S, float, syevd, syevj)
 EIGENVALUES(D, double, syevd, syevj)
@@ -620,10 +629,9 @@ API int cusolverDnXsyevd_bufferSize(void* handle, void* params, int, int, std::i
     });
 }
 
-API int cusolverDnXsyevd(void* handle, void* params, int jobz, int uplo, std::int64_t n,
-                         int type_a, void* a, std::int64_t lda, int type_w, void* w, int compute,
-                         void* on_device, std::size_t device_bytes, void*, std::size_t,
-                         int* info) {
+API int cusolverDnXsyevd(void* handle, void* params, int jobz, int uplo, std::int64_t n, int type_a,
+                         void* a, std::int64_t lda, int type_w, void* w, int compute,
+                         void* on_device, std::size_t device_bytes, void*, std::size_t, int* info) {
     const char* function = "cusolverDnXsyevd";
     return with_handle(function, handle, [&](Handle& h) {
         parameters.find(params);
@@ -655,8 +663,7 @@ API int cusolverDnXgeev_bufferSize(void* handle, void* params, int, int, std::in
 API int cusolverDnXgeev(void* handle, void* params, int jobvl, int jobvr, std::int64_t n,
                         int type_a, void* a, std::int64_t lda, int type_w, void* w, int, void*,
                         std::int64_t, int type_vr, void* vr, std::int64_t ldvr, int compute,
-                        void* on_device, std::size_t device_bytes, void*, std::size_t,
-                        int* info) {
+                        void* on_device, std::size_t device_bytes, void*, std::size_t, int* info) {
     const char* function = "cusolverDnXgeev";
     return with_handle(function, handle, [&](Handle& h) {
         parameters.find(params);

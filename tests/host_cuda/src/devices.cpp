@@ -1,6 +1,10 @@
 // Devices: how many, what they are like, which is current, which may use another's memory.
+#include <pthread.h>
+
+#include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -15,14 +19,57 @@ namespace {
 constexpr const char* device_name = "Emulated CUDA device (host)";
 constexpr int version = 13000;  // CUDA 13.0, of driver and runtime
 constexpr int multiprocessors = 132;
-constexpr int shared_memory = 48 << 10;          // bytes a block
-constexpr int shared_memory_optin = 227 << 10;   // where a kernel asks for more
+constexpr int shared_memory = 48 << 10;         // bytes a block
+constexpr int shared_memory_optin = 227 << 10;  // where a kernel asks for more
+
+// What a program can learn of the device. What is not listed is 0: nothing that is not emulated is
+// announced.
+const std::map<cudaDeviceAttr, int>& attributes() {
+    static const std::map<cudaDeviceAttr, int> table = {
+        {cudaDevAttrComputeCapabilityMajor, 9},
+        {cudaDevAttrWarpSize, 32},
+        {cudaDevAttrMultiProcessorCount, multiprocessors},
+        {cudaDevAttrMaxThreadsPerBlock, 1024},
+        {cudaDevAttrMaxBlockDimX, 1024},
+        {cudaDevAttrMaxBlockDimY, 1024},
+        {cudaDevAttrMaxBlockDimZ, 64},
+        {cudaDevAttrMaxGridDimX, 2147483647},
+        {cudaDevAttrMaxGridDimY, 65535},
+        {cudaDevAttrMaxGridDimZ, 65535},
+        {cudaDevAttrMaxThreadsPerMultiProcessor, 2048},
+        {cudaDevAttrMaxRegistersPerBlock, 65536},
+        {cudaDevAttrMaxRegistersPerMultiprocessor, 65536},
+        {cudaDevAttrTotalConstantMemory, 65536},
+        {cudaDevAttrMaxSharedMemoryPerBlock, shared_memory},
+        {cudaDevAttrMaxSharedMemoryPerBlockOptin, shared_memory_optin},
+        {cudaDevAttrMaxSharedMemoryPerMultiprocessor, shared_memory_optin},
+        {cudaDevAttrUnifiedAddressing, 1},
+        {cudaDevAttrManagedMemory, 1},
+        {cudaDevAttrCanMapHostMemory, 1},
+        {cudaDevAttrConcurrentKernels, 1},
+    };
+    return table;
+}
+
+std::atomic<bool> used{false};    // by this process
+std::atomic<bool> forked{false};  // from a process that had used the device
+
+void after_fork() {
+    forked = used.load();
+}
 
 thread_local int current = 0;
 std::mutex peers_mutex;
 std::set<std::pair<int, int>> peers;  // (device, owner of the memory)
 
 }  // namespace
+
+cudaError_t use_device() {
+    static std::once_flag once;
+    std::call_once(once, [] { pthread_atfork(nullptr, nullptr, after_fork); });
+    used = true;
+    return forked ? cudaErrorInitializationError : cudaSuccess;
+}
 
 int current_device() {
     return current;
@@ -80,60 +127,12 @@ API cudaError_t cudaSetDevice(int device) {
     return cudaSuccess;
 }
 
-// What a program can learn of the device. Nothing that is not emulated is announced.
 API cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
     if (!is_device(device)) {
         return report(cudaErrorInvalidDevice);
     }
-    switch (attribute) {
-        case cudaDevAttrComputeCapabilityMajor:
-            *value = 9;
-            break;
-        case cudaDevAttrWarpSize:
-            *value = 32;
-            break;
-        case cudaDevAttrMultiProcessorCount:
-            *value = multiprocessors;
-            break;
-        case cudaDevAttrMaxThreadsPerBlock:
-        case cudaDevAttrMaxBlockDimX:
-        case cudaDevAttrMaxBlockDimY:
-            *value = 1024;
-            break;
-        case cudaDevAttrMaxBlockDimZ:
-            *value = 64;
-            break;
-        case cudaDevAttrMaxGridDimX:
-            *value = 2147483647;
-            break;
-        case cudaDevAttrMaxGridDimY:
-        case cudaDevAttrMaxGridDimZ:
-            *value = 65535;
-            break;
-        case cudaDevAttrMaxThreadsPerMultiProcessor:
-            *value = 2048;
-            break;
-        case cudaDevAttrMaxRegistersPerBlock:
-        case cudaDevAttrMaxRegistersPerMultiprocessor:
-        case cudaDevAttrTotalConstantMemory:
-            *value = 65536;
-            break;
-        case cudaDevAttrMaxSharedMemoryPerBlock:
-            *value = shared_memory;
-            break;
-        case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-        case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-            *value = shared_memory_optin;
-            break;
-        case cudaDevAttrUnifiedAddressing:
-        case cudaDevAttrManagedMemory:
-        case cudaDevAttrCanMapHostMemory:
-        case cudaDevAttrConcurrentKernels:
-            *value = 1;
-            break;
-        default:
-            *value = 0;
-    }
+    auto found = attributes().find(attribute);
+    *value = found == attributes().end() ? 0 : found->second;
     return cudaSuccess;
 }
 

@@ -167,7 +167,8 @@ API CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const ch
     return CUDA_SUCCESS;
 }
 
-API CUresult cuModuleGetGlobal_v2(CUdeviceptr* p, size_t* bytes, CUmodule module, const char* name) {
+API CUresult cuModuleGetGlobal_v2(CUdeviceptr* p, size_t* bytes, CUmodule module,
+                                  const char* name) {
     void* address = dlsym(reinterpret_cast<Module*>(module)->library, name);
     Dl_info info;
     ElfW(Sym)* symbol = nullptr;
@@ -199,7 +200,8 @@ API CUresult cuFuncSetAttribute(CUfunction, CUfunction_attribute, int) {
     return CUDA_SUCCESS;
 }
 
-API CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction, int size, size_t) {
+API CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction, int size,
+                                                         size_t) {
     *blocks = 2048 / (size > 0 ? size : 1);
     return CUDA_SUCCESS;
 }

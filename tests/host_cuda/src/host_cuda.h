@@ -1,7 +1,7 @@
 // The interface between the core of the emulated device and the libraries on top of it.
 //
-// A library (cublas.cpp, cusolver.cpp, ...) is one source file that includes this header, defines the
-// entry points that CuPy calls with API, and follows four rules:
+// A library (cublas.cpp, cusolver.cpp, ...) is one source file that includes this header, defines
+// the entry points that CuPy calls with API, and follows four rules:
 //
 //   1. It counts what a user would call an operation: count(Event::product, "cublasSgemm").
 //   2. It checks the handles and the host arguments at the call, and copies scalars that lie on the
@@ -10,7 +10,8 @@
 //      closure may run after the call has returned, and on another host thread.
 //   4. In the closure, before it touches memory, it calls require_memory() for each array.
 //
-//     API cublasStatus_t cublasSscal_v2(Handle* handle, int n, const float* alpha, float* x, int step) {
+//     API cublasStatus_t cublasSscal_v2(Handle* handle, int n, const float* alpha, float* x, int
+//     step) {
 //         host_cuda::count(host_cuda::Event::launch, "cublasSscal");
 //         float factor = *alpha;
 //         cudaError_t error = host_cuda::submit(handle->stream, [=] {
@@ -33,18 +34,18 @@ namespace host_cuda {
 
 // What is counted. device.py lists the same names in the same order.
 enum class Event {
-    launch,       // a kernel, or a library's call that would be kernels, but not a product
-    product,      // a product of matrices by cuBLAS, batched or not
-    to_device,    // a copy from the host to a device
-    to_host,      // a copy from a device to the host
-    on_device,    // a copy within a device or between devices
+    launch,     // a kernel, or a library's call that would be kernels, but not a product
+    product,    // a product of matrices by cuBLAS, batched or not
+    to_device,  // a copy from the host to a device
+    to_host,    // a copy from a device to the host
+    on_device,  // a copy within a device or between devices
     memset,
     synchronize,  // the host waits: for a device, a stream or an event
     allocate,     // cudaMalloc and its kin, which CuPy's memory pool avoids
     free,
-    compile,      // a kernel is handed to NVRTC (or found in the cache of compiled kernels)
-    record,       // an event is recorded
-    wait,         // a stream waits for an event
+    compile,  // a kernel is handed to NVRTC (or found in the cache of compiled kernels)
+    record,   // an event is recorded
+    wait,     // a stream waits for an event
     number_of_events
 };
 
@@ -52,8 +53,8 @@ enum class Event {
 void count(Event kind, const char* name);
 void count(Event kind, const std::string& name);
 
-// Whether kernels, products and copies are to do nothing (device.py: empty_launches()). submit() drops
-// its work by itself; a library need not ask, unless preparing the closure is expensive.
+// Whether kernels, products and copies are to do nothing (device.py: empty_launches()). submit()
+// drops its work by itself; a library need not ask, unless preparing the closure is expensive.
 bool empty_launches();
 
 // Thrown by work that cannot be done; submit() turns it into the error of the device.
@@ -62,8 +63,8 @@ struct Failure {
 };
 
 // Runs `work` in the order of `stream` (null: the default stream of the current device): before the
-// call returns, or later, where streams are shuffled. While it runs, the current device is the one of
-// the stream. Returns the error of the work if it has run, else cudaSuccess (then the next
+// call returns, or later, where streams are shuffled. While it runs, the current device is the one
+// of the stream. Returns the error of the work if it has run, else cudaSuccess (then the next
 // synchronization reports the error). `work` must not call submit() or synchronize().
 cudaError_t submit(cudaStream_t stream, std::function<void()> work);
 
@@ -71,8 +72,9 @@ cudaError_t submit(cudaStream_t stream, std::function<void()> work);
 // calls that give a result to the host, such as a dot product. Not counted as a synchronization.
 cudaError_t synchronize(cudaStream_t stream);
 
-// Whether the `bytes` bytes from `p` lie in one live allocation that the current device can use: its
-// own memory, managed or pinned memory, or a device's whose access it was given. True of 0 bytes.
+// Whether the `bytes` bytes from `p` lie in one live allocation that the current device can use:
+// its own memory, managed or pinned memory, or a device's whose access it was given. True of 0
+// bytes.
 bool is_device_memory(const void* p, std::size_t bytes);
 
 // Throws Failure{cudaErrorIllegalAddress} where is_device_memory() is false, after it has printed

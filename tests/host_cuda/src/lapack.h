@@ -10,7 +10,8 @@
 namespace host_cuda::lapack {
 
 // `call(work, lwork, &info)`, first to ask for the size of the workspace, then with one.
-template <class T, class Call> int with_workspace(Call call) {
+template <class T, class Call>
+int with_workspace(Call call) {
     T size{};
     Integer info = 0;
     call(&size, Integer(-1), &info);
@@ -23,7 +24,8 @@ template <class T, class Call> int with_workspace(Call call) {
 }
 
 // P A = L U. The pivots count from 1.
-template <class T> int getrf(int m, int n, T* a, int lda, int* pivots) {
+template <class T>
+int getrf(int m, int n, T* a, int lda, int* pivots) {
     static const Routine<T> routine("getrf");
     std::vector<Integer> wide(std::min(m, n));
     Integer info = 0;
@@ -43,7 +45,8 @@ int getrs(char trans, int n, int nrhs, const T* a, int lda, const int* pivots, T
 }
 
 // A = L L^H or U^H U.
-template <class T> int potrf(char uplo, int n, T* a, int lda) {
+template <class T>
+int potrf(char uplo, int n, T* a, int lda) {
     static const Routine<T> routine("potrf");
     Integer info = 0;
     routine(uplo, n, a, lda, &info);
@@ -51,7 +54,8 @@ template <class T> int potrf(char uplo, int n, T* a, int lda) {
 }
 
 // A X = B, with what potrf made of A.
-template <class T> int potrs(char uplo, int n, int nrhs, const T* a, int lda, T* b, int ldb) {
+template <class T>
+int potrs(char uplo, int n, int nrhs, const T* a, int lda, T* b, int ldb) {
     static const Routine<T> routine("potrs");
     Integer info = 0;
     routine(uplo, n, nrhs, a, lda, b, ldb, &info);
@@ -59,7 +63,8 @@ template <class T> int potrs(char uplo, int n, int nrhs, const T* a, int lda, T*
 }
 
 // A = Q R, with Q as min(m, n) reflectors.
-template <class T> int geqrf(int m, int n, T* a, int lda, T* tau) {
+template <class T>
+int geqrf(int m, int n, T* a, int lda, T* tau) {
     static const Routine<T> routine("geqrf");
     return with_workspace<T>([=](T* work, Integer lwork, Integer* info) {
         routine(m, n, a, lda, tau, work, lwork, info);
@@ -67,7 +72,8 @@ template <class T> int geqrf(int m, int n, T* a, int lda, T* tau) {
 }
 
 // The first n columns of the product of k reflectors.
-template <class T> int orgqr(int m, int n, int k, T* a, int lda, const T* tau) {
+template <class T>
+int orgqr(int m, int n, int k, T* a, int lda, const T* tau) {
     static const Routine<T> routine(is_complex<T> ? "ungqr" : "orgqr");
     return with_workspace<T>([=](T* work, Integer lwork, Integer* info) {
         routine(m, n, k, a, lda, tau, work, lwork, info);
@@ -102,7 +108,8 @@ int gesvd(char jobu, char jobvt, int m, int n, T* a, int lda, Real<T>* s, T* u, 
 
 // A = V diag(w) V^H for a symmetric or Hermitian matrix, of which one triangle is read. V
 // overwrites A.
-template <class T> int heev(char jobz, char uplo, int n, T* a, int lda, Real<T>* w) {
+template <class T>
+int heev(char jobz, char uplo, int n, T* a, int lda, Real<T>* w) {
     static const Routine<T> routine(is_complex<T> ? "heev" : "syev");
     std::vector<Real<T>> rwork(3 * std::size_t(std::max(1, n)));
     return with_workspace<T>([&](T* work, Integer lwork, Integer* info) {

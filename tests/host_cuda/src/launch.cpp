@@ -1,9 +1,9 @@
 // Running a kernel: the threads of a block are fibres of one host thread.
 //
-// A fibre runs the kernel for one thread index after another until a thread comes to a barrier; there
-// it is parked, and another fibre takes the next index. So a kernel without barriers needs one fibre and
-// no switches. When every thread of the block has finished or is parked, the barriers that are complete
-// open. One kernel runs at a time, which makes atomic operations plain ones.
+// A fibre runs the kernel for one thread index after another until a thread comes to a barrier;
+// there it is parked, and another fibre takes the next index. So a kernel without barriers needs
+// one fibre and no switches. When every thread of the block has finished or is parked, the barriers
+// that are complete open. One kernel runs at a time, which makes atomic operations plain ones.
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -30,35 +30,36 @@ using host_cuda_kernel::Trap;
 
 constexpr int warp_size = 32;
 
-// Each fibre uses a few cache lines at the top of its stack. If the tops lay at multiples of a power of
-// two, they would share a few places in the caches: so stacks are a page longer than that, and the tops
-// are shifted by some lines each.
+// Each fibre uses a few cache lines at the top of its stack. If the tops lay at multiples of a
+// power of two, they would share a few places in the caches: so stacks are a page longer than that,
+// and the tops are shifted by some lines each.
 constexpr std::size_t stack_bytes = (256 + 4) << 10;
 constexpr std::size_t shift_bytes = 6 * 64;
 constexpr std::size_t most_shift = 4096;
 
 enum class Barrier { none, block, warp };
 
-// Where a fibre waits. The compiler's own setjmp and longjmp keep three words, which makes a switch take
-// a tenth of the time that the C library's take; but a function may not use both on one buffer.
+// Where a fibre waits. The compiler's own setjmp and longjmp keep three words, which makes a switch
+// take a tenth of the time that the C library's take; but a function may not use both on one
+// buffer.
 using Place = void* [5];
 
 struct Fibre {
     ucontext_t start;
-    Place where;           // once it has started
+    Place where;  // once it has started
     bool started = false;
-    int thread = 0;        // the number of the thread that it runs
-    uint3 index{};         // the same as an index
+    int thread = 0;  // the number of the thread that it runs
+    uint3 index{};   // the same as an index
     Barrier waits_at = Barrier::none;
-    unsigned mask = 0;     // the lanes that a warp's barrier waits for
+    unsigned mask = 0;  // the lanes that a warp's barrier waits for
     void* stack = nullptr;
     std::size_t shift = 0;  // of the top of the stack
 };
 
 [[noreturn]] void fibre_main();
 
-// The launch that runs. Everything here is guarded by `execution`; thread-local variables would not do,
-// because a fibre may go on in another host thread than it began in.
+// The launch that runs. Everything here is guarded by `execution`; thread-local variables would not
+// do, because a fibre may go on in another host thread than it began in.
 class Runner {
   public:
     void run(const Launch& launch, void** arguments);
@@ -126,7 +127,7 @@ class Runner {
 Runner runner;
 std::mutex execution;
 
-// --- what kernels call ------------------------------------------------------------------------------
+// --- what kernels call ---------------------------------------------------------------------------
 
 void block_barrier() {
     runner.park(Barrier::block, 0);
@@ -145,13 +146,13 @@ void trap(Trap why, const char* message) {
     runner.abandon(assertion ? cudaErrorAssert : cudaErrorLaunchFailure, message);
 }
 
-// --- signals ----------------------------------------------------------------------------------------
+// --- signals -------------------------------------------------------------------------------------
 
 constexpr int signals[] = {SIGSEGV, SIGBUS, SIGFPE};
 struct sigaction before[3];
 
-// A kernel that reads a wild address ends with an error; a fault of anything else is left to whom it
-// concerns, with the handlers that were there before.
+// A kernel that reads a wild address ends with an error; a fault of anything else is left to whom
+// it concerns, with the handlers that were there before.
 void on_signal(int number, siginfo_t*, void*) {
     if (!runner.running() || !pthread_equal(pthread_self(), runner.host_thread())) {
         for (int i = 0; i < 3; i++) {
@@ -184,7 +185,7 @@ class Handlers {
   public:
     Handlers() {
         give_signal_stack();
-        struct sigaction action {};
+        struct sigaction action{};
         action.sa_sigaction = on_signal;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
         for (int i = 0; i < 3; i++) {
@@ -198,7 +199,7 @@ class Handlers {
     }
 };
 
-// --- fibres -----------------------------------------------------------------------------------------
+// --- fibres --------------------------------------------------------------------------------------
 
 void fibre_main() {
     for (;;) {
@@ -238,8 +239,8 @@ Fibre* Runner::idle_fibre() {
     return fibre;
 }
 
-// The fibre to run next: one for the threads that have not started, else one that may go on; null where
-// all wait.
+// The fibre to run next: one for the threads that have not started, else one that may go on; null
+// where all wait.
 Fibre* Runner::next_fibre() {
     if (next_ < threads_) {
         return idle_fibre();
@@ -310,8 +311,8 @@ uint3 Runner::index_of(int thread) const {
     return {number % block.x, number / block.x % block.y, number / block.x / block.y};
 }
 
-// Runs the threads of the block that have not started, until one parks this fibre. When that thread has
-// finished, the fibre goes on with what is then left.
+// Runs the threads of the block that have not started, until one parks this fibre. When that thread
+// has finished, the fibre goes on with what is then left.
 void Runner::run_threads() {
     while (next_ < threads_) {
         int thread = next_++;
@@ -363,7 +364,8 @@ void Runner::open_warps() {
     parked_.erase(complete, parked_.end());
 }
 
-// Frees who may go on; false where nobody may, because some threads wait for others that never come.
+// Frees who may go on; false where nobody may, because some threads wait for others that never
+// come.
 bool Runner::open_barriers() {
     free_.clear();
     resumed_ = 0;
@@ -392,7 +394,7 @@ void Runner::run_block() {
     }
 }
 
-// --- launches ---------------------------------------------------------------------------------------
+// --- launches ------------------------------------------------------------------------------------
 
 void Runner::run_grid() {
     const dim3& grid = launch_->grid;
@@ -448,8 +450,8 @@ void Runner::abandon(cudaError_t error, const char* message) {
     _longjmp(fault_, 1);
 }
 
-// Whether the current device can use what an argument points to. Where only the start is known, it may
-// also lie just past the end: an array without elements.
+// Whether the current device can use what an argument points to. Where only the start is known, it
+// may also lie just past the end: an array without elements.
 bool is_usable(const void* first, std::size_t bytes) {
     if (bytes > 0) {
         return is_device_memory(first, bytes);

@@ -15,8 +15,8 @@ struct Launch {
     dim3 block;
 };
 
-// Runs all blocks of the launch, one after the other, in the calling host thread. Throws Failure where
-// an argument points to memory that the current device cannot use, or the kernel fails.
+// Runs all blocks of the launch, one after the other, in the calling host thread. Throws Failure
+// where an argument points to memory that the current device cannot use, or the kernel fails.
 void run_kernel(const Launch& launch, void** arguments);
 
 }  // namespace host_cuda

@@ -1,8 +1,8 @@
 // Device memory: pages of the host's, each allocation followed by a guard page.
 //
-// Fresh memory holds the byte 0xFF: not-a-number in every floating-point type, -1 in the integers. Freed
-// memory becomes inaccessible and its addresses stay unused for a while, so that a kernel that still
-// uses it fails instead of reading what came later.
+// Fresh memory holds the byte 0xFF: not-a-number in every floating-point type, -1 in the integers.
+// Freed memory becomes inaccessible and its addresses stay unused for a while, so that a kernel
+// that still uses it fails instead of reading what came later.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,8 +19,8 @@
 namespace host_cuda {
 namespace {
 
-constexpr std::size_t alignment = 512;     // what CUDA promises is 256
-constexpr std::size_t kept_freed = 4096;   // freed allocations whose addresses stay unused
+constexpr std::size_t alignment = 512;    // what CUDA promises is 256
+constexpr std::size_t kept_freed = 4096;  // freed allocations whose addresses stay unused
 constexpr int fresh = 0xFF;
 
 // All allocations of the process.
@@ -275,6 +275,9 @@ namespace {
 
 cudaError_t allocate_counted(void** p, std::size_t size, Kind kind, const char* name) {
     count(Event::allocate, name);
+    if (cudaError_t error = use_device()) {
+        return report(error);
+    }
     return report(memory().allocate(p, size, current_device(), kind));
 }
 

@@ -1,9 +1,11 @@
 // NVRTC: compiles kernels by g++ to shared libraries, which driver.cpp loads.
 //
-// What is compiled is kept in a folder, by the content of the source and of all that it depends on, for
-// all processes. A file there is complete: it was given its name after it had been written.
+// What is compiled is kept in a folder, by the content of the source and of all that it depends on,
+// for all processes. A file there is complete: it was given its name after it had been written.
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,8 +16,8 @@
 #include <fstream>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <regex>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -38,9 +40,9 @@ enum Result {
 struct Program {
     std::string source;
     std::string name;
-    std::vector<std::string> expressions;       // instances of templates that are kernels too
+    std::vector<std::string> expressions;        // instances of templates that are kernels too
     std::map<std::string, std::string> lowered;  // the names that they go by in the module
-    std::string image;                          // the path of the library
+    std::string image;                           // the path of the library
     std::string log;
 };
 
@@ -62,8 +64,8 @@ std::vector<std::string> lines_of(const std::string& text) {
     return lines;
 }
 
-// What build.py wrote: the command of the compiler, one word a line, and what identifies the compiler,
-// the prelude and CuPy's headers.
+// What build.py wrote: the command of the compiler, one word a line, and what identifies the
+// compiler, the prelude and CuPy's headers.
 const std::vector<std::string>& compiler() {
     static const std::vector<std::string> words =
         lines_of(read_file(settings().folder + "/compiler"));
@@ -75,7 +77,7 @@ const std::string& fingerprint() {
     return text;
 }
 
-// --- the source -------------------------------------------------------------------------------------
+// --- the source ----------------------------------------------------------------------------------
 
 bool starts_with(const std::string& text, const char* prefix) {
     return text.rfind(prefix, 0) == 0;
@@ -103,13 +105,13 @@ std::string code_only(const std::string& source) {
 
 // The names of the kernels that have C's linkage; templates are found by their name expressions.
 std::vector<std::string> kernel_names(const std::string& code) {
-    static const std::regex pattern(
-        R"(__global__\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?void\s+)"
-        R"((?:__launch_bounds__\s*\([^)]*\)\s*)?([A-Za-z_]\w*)\s*\()");
+    static const std::regex pattern(R"(__global__\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?void\s+)"
+                                    R"((?:__launch_bounds__\s*\([^)]*\)\s*)?([A-Za-z_]\w*)\s*\()");
     static const std::regex c_before(R"(extern\s*"C"\s*$)");
     bool block = std::regex_search(code, std::regex(R"(extern\s*"C"\s*\{)"));
     std::vector<std::string> names;
-    for (std::sregex_iterator found(code.begin(), code.end(), pattern), end; found != end; ++found) {
+    for (std::sregex_iterator found(code.begin(), code.end(), pattern), end; found != end;
+         ++found) {
         std::size_t from = found->position() > 64 ? found->position() - 64 : 0;
         std::string before = code.substr(from, found->position() - from);
         bool is_template = std::regex_search(before, std::regex(R"(>\s*$)"));
@@ -121,8 +123,8 @@ std::vector<std::string> kernel_names(const std::string& code) {
     return names;
 }
 
-// Whether the kernels are loops with the stride of their grid, CUPY_FOR, and see nothing else of it.
-// Then one thread computes what all would, in the same order.
+// Whether the kernels are loops with the stride of their grid, CUPY_FOR, and see nothing else of
+// it. Then one thread computes what all would, in the same order.
 bool is_grid_stride(const std::string& code) {
     static const std::regex sees_threads(
         R"(\b(threadIdx|blockIdx|blockDim|gridDim|return|__shared__|__sync\w*|__shfl\w*|)"
@@ -163,6 +165,26 @@ std::string whole_source(const Program& program) {
            registrations(program, code);
 }
 
+std::string real_path(const std::string& path) {
+    char resolved[PATH_MAX];
+    return realpath(path.c_str(), resolved) ? resolved : path;
+}
+
+// Whether the compiler searches the folder anyway. Then its name, which differs between machines,
+// need not be part of what is compiled.
+bool is_searched(const std::string& folder) {
+    static const std::set<std::string> searched = [] {
+        std::set<std::string> folders;
+        for (const std::string& word : compiler()) {
+            if (starts_with(word, "-I")) {
+                folders.insert(real_path(word.substr(2)));
+            }
+        }
+        return folders;
+    }();
+    return searched.count(real_path(folder)) > 0;
+}
+
 // The options that mean something to g++; architectures and precisions do not.
 std::vector<std::string> kept_options(int count, const char* const* options) {
     std::vector<std::string> kept;
@@ -170,14 +192,14 @@ std::vector<std::string> kept_options(int count, const char* const* options) {
         std::string option = options[i];
         bool macro = starts_with(option, "-D") || starts_with(option, "-U");
         bool folder = starts_with(option, "-I") && !contains(option, "_cccl");
-        if (macro || folder) {
+        if (macro || (folder && !is_searched(option.substr(2)))) {
             kept.push_back(option);
         }
     }
     return kept;
 }
 
-// --- the cache --------------------------------------------------------------------------------------
+// --- the cache -----------------------------------------------------------------------------------
 
 std::string hash(const std::string& text) {
     std::hash<std::string> hasher;

@@ -20,19 +20,33 @@ using Integer = std::int64_t;
 using Complex = std::complex<float>;
 using DoubleComplex = std::complex<double>;
 
-template <class T> struct RealOf { using type = T; };
-template <class T> struct RealOf<std::complex<T>> { using type = T; };
-template <class T> using Real = typename RealOf<T>::type;
-template <class T> constexpr bool is_complex = !std::is_same_v<T, Real<T>>;
+template <class T>
+struct RealOf {
+    using type = T;
+};
+template <class T>
+struct RealOf<std::complex<T>> {
+    using type = T;
+};
+template <class T>
+using Real = typename RealOf<T>::type;
+template <class T>
+constexpr bool is_complex = !std::is_same_v<T, Real<T>>;
 
 // The letter that BLAS, cuBLAS and cuSOLVER begin a routine's name with.
-template <class T> constexpr char letter = 0;
-template <> inline constexpr char letter<float> = 's';
-template <> inline constexpr char letter<double> = 'd';
-template <> inline constexpr char letter<Complex> = 'c';
-template <> inline constexpr char letter<DoubleComplex> = 'z';
+template <class T>
+constexpr char letter = 0;
+template <>
+inline constexpr char letter<float> = 's';
+template <>
+inline constexpr char letter<double> = 'd';
+template <>
+inline constexpr char letter<Complex> = 'c';
+template <>
+inline constexpr char letter<DoubleComplex> = 'z';
 
-template <class T> T conjugate(T x) {
+template <class T>
+T conjugate(T x) {
     if constexpr (is_complex<T>) {
         return std::conj(x);
     } else {
@@ -112,25 +126,44 @@ inline void* address(const std::string& name) {
 
 // A routine of BLAS or LAPACK for numbers of type T, as `Routine<double>("getrf")`. Fortran takes
 // each argument by its address, and after them the length of each character.
-template <class T> class Routine {
-public:
+template <class T>
+class Routine {
+  public:
     explicit Routine(const std::string& name) : address_(openblas::address(letter<T> + name)) {}
 
-    template <class... Arguments> void operator()(Arguments... arguments) const {
+    template <class... Arguments>
+    void operator()(Arguments... arguments) const {
         call(widened(arguments)...);
     }
 
-private:
-    static Integer widened(int x) { return x; }
-    template <class X> static X widened(X x) { return x; }
+  private:
+    static Integer widened(int x) {
+        return x;
+    }
+    template <class X>
+    static X widened(X x) {
+        return x;
+    }
 
-    template <class X> static X* by_address(X* x) { return x; }
-    template <class X> static const X* by_address(const X& x) { return &x; }
+    template <class X>
+    static X* by_address(X* x) {
+        return x;
+    }
+    template <class X>
+    static const X* by_address(const X& x) {
+        return &x;
+    }
 
-    static std::tuple<std::size_t> lengths(char) { return {1}; }
-    template <class X> static std::tuple<> lengths(X) { return {}; }
+    static std::tuple<std::size_t> lengths(char) {
+        return {1};
+    }
+    template <class X>
+    static std::tuple<> lengths(X) {
+        return {};
+    }
 
-    template <class... Arguments> void call(const Arguments&... arguments) const {
+    template <class... Arguments>
+    void call(const Arguments&... arguments) const {
         const auto invoke = [&](auto... hidden) {
             using Function = void (*)(decltype(by_address(arguments))..., decltype(hidden)...);
             reinterpret_cast<Function>(address_)(by_address(arguments)..., hidden...);

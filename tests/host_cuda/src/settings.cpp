@@ -13,14 +13,15 @@ std::string text(const char* name, const std::string& fallback) {
     return value && *value ? value : fallback;
 }
 
-// The number that a variable holds. A process whose variable holds something else ends: a setting that
-// is ignored would hide what a test is for.
+// The number that a variable holds. A process whose variable holds something else ends: a setting
+// that is ignored would hide what a test is for.
 unsigned long long number(const char* name, unsigned long long fallback) {
     std::string value = text(name, "");
     if (value.empty()) {
         return fallback;
     }
-    bool digits = std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
+    bool digits =
+        std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
     if (!digits || value.size() > 18) {
         complain(std::string(name) + ": expected a whole number from 0, given '" + value + "'");
         std::exit(2);

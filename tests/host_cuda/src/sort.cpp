@@ -1,7 +1,7 @@
 // Sorting, in place of the Thrust that is compiled into CuPy's module `thrust`; see thrust.py.
 //
-// The order is NumPy's: NaN comes last, complex numbers are ordered by their real parts first, and those
-// with a NaN come after those without. All sorts are stable.
+// The order is NumPy's: NaN comes last, complex numbers are ordered by their real parts first, and
+// those with a NaN come after those without. All sorts are stable.
 #include <algorithm>
 #include <cmath>
 #include <complex>
@@ -57,9 +57,8 @@ template <class T>
 std::vector<std::size_t> order_of(const T* values, std::size_t count) {
     std::vector<std::size_t> order(count);
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [values](std::size_t i, std::size_t j) {
-        return less(values[i], values[j]);
-    });
+    std::stable_sort(order.begin(), order.end(),
+                     [values](std::size_t i, std::size_t j) { return less(values[i], values[j]); });
     return order;
 }
 
@@ -106,7 +105,8 @@ void sort_by_keys(const void* keys, std::size_t* indices, Rows shape) {
     }
 }
 
-// Calls `work` with a value of the type that NumPy's character stands for; false where there is none.
+// Calls `work` with a value of the type that NumPy's character stands for; false where there is
+// none.
 template <class Work>
 bool with_type(char type, Work work) {
     switch (type) {

@@ -1,10 +1,11 @@
 // Streams and events: the order in which work runs.
 //
-// By default all work runs in the call that submits it, which is one of the orders that CUDA allows. With
-// HOST_CUDA_SHUFFLE, or within shuffled() of device.py, work waits as tasks that know which tasks they must follow: the one before in
-// the stream, the tasks of events that the stream waits for, and, by the rules of the legacy default
-// stream, those of other streams. Whenever a task has to be done, tasks that are free to run are drawn
-// at random until it is. So what is not ordered runs in any order, mostly late.
+// By default all work runs in the call that submits it, which is one of the orders that CUDA
+// allows. With HOST_CUDA_SHUFFLE, or within shuffled() of device.py, work waits as tasks that know
+// which tasks they must follow: the one before in the stream, the tasks of events that the stream
+// waits for, and, by the rules of the legacy default stream, those of other streams. Whenever a
+// task has to be done, tasks that are free to run are drawn at random until it is. So what is not
+// ordered runs in any order, mostly late.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -41,17 +42,40 @@ struct Stream {
     TaskPointer last;
 };
 
-// One recording of an event; the event may be recorded anew while a stream still waits for this one.
+// One recording of an event; the event may be recorded anew while a stream still waits for this
+// one.
 struct Recording {
     int device;
     TaskPointer task;  // null where it was recorded at once
     Clock::time_point when;
 };
 
-struct RecordedEvent {
-    int device;
-    unsigned flags;
-    std::shared_ptr<Recording> recording;  // null until it is recorded
+// An event; host threads may share it.
+class RecordedEvent {
+  public:
+    RecordedEvent(int device, unsigned flags) : device_(device), flags_(flags) {}
+
+    int device() const {
+        return device_;
+    }
+    bool has_time() const {
+        return !(flags_ & cudaEventDisableTiming);
+    }
+    // Null until it is recorded.
+    std::shared_ptr<Recording> recording() const {
+        std::lock_guard<std::mutex> lock(mutex_);
+        return recording_;
+    }
+    void record(std::shared_ptr<Recording> recording) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        recording_ = std::move(recording);
+    }
+
+  private:
+    int device_;
+    unsigned flags_;
+    mutable std::mutex mutex_;
+    std::shared_ptr<Recording> recording_;
 };
 
 // Runs the work with its device current; gives the error that it threw.
@@ -168,8 +192,9 @@ void follow(Task& task, const TaskPointer& earlier) {
     }
 }
 
-// What a task of the stream must follow: the task before it, and by the legacy default stream's rules
-// that stream's last task, or for a task of that stream, the last task of every blocking stream.
+// What a task of the stream must follow: the task before it, and by the legacy default stream's
+// rules that stream's last task, or for a task of that stream, the last task of every blocking
+// stream.
 void Scheduler::order(Task& task, Stream* stream) {
     follow(task, stream->last);
     if (stream->flags & cudaStreamNonBlocking) {
@@ -241,8 +266,8 @@ void Scheduler::finish(const TaskPointer& task) {
     }
 }
 
-// What has to be done before the stream counts as done: its last task; for the default stream, which
-// follows the blocking streams, their last tasks too.
+// What has to be done before the stream counts as done: its last task; for the default stream,
+// which follows the blocking streams, their last tasks too.
 std::vector<TaskPointer> Scheduler::last_of(Stream* stream) {
     std::lock_guard<std::mutex> lock(mutex_);
     Task everything;
@@ -293,7 +318,8 @@ void Scheduler::run_some() {
     }
 }
 
-// Starts to shuffle by the seed, or ends it, after all work that waits. Returns whether it did before.
+// Starts to shuffle by the seed, or ends it, after all work that waits. Returns whether it did
+// before.
 bool Scheduler::shuffle(bool on, unsigned long long seed) {
     for (int device = 0; device < settings().devices; device++) {
         finish_device(device);
@@ -308,7 +334,7 @@ RecordedEvent* event_of(cudaEvent_t handle) {
 }
 
 cudaError_t create_event(cudaEvent_t* event, unsigned flags) {
-    *event = reinterpret_cast<cudaEvent_t>(new RecordedEvent{current_device(), flags, nullptr});
+    *event = reinterpret_cast<cudaEvent_t>(new RecordedEvent(current_device(), flags));
     return cudaSuccess;
 }
 
@@ -324,6 +350,9 @@ bool shuffling() {
 }
 
 cudaError_t enqueue(cudaStream_t handle, std::function<void()> work) {
+    if (cudaError_t error = use_device()) {
+        return error;
+    }
     Stream* stream = scheduler().find(handle);
     if (!stream) {
         return cudaErrorInvalidResourceHandle;
@@ -432,15 +461,15 @@ API cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsi
     if (!stream || !event) {
         return report(cudaErrorInvalidResourceHandle);
     }
-    std::shared_ptr<Recording> recording = event_of(event)->recording;
+    std::shared_ptr<Recording> recording = event_of(event)->recording();
     if (recording && recording->task) {
         scheduler().add(stream, [] {}, recording->task);
     }
     return cudaSuccess;
 }
 
-API cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void* data,
-                                      unsigned) {
+API cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback,
+                                      void* data, unsigned) {
     return report(enqueue(stream, [=] { callback(stream, cudaSuccess, data); }));
 }
 
@@ -470,25 +499,26 @@ API cudaError_t cudaEventRecord(cudaEvent_t handle, cudaStream_t stream_handle) 
     count(Event::record, "event");
     Stream* stream = scheduler().find(stream_handle);
     RecordedEvent* event = event_of(handle);
-    if (!stream || !event || stream->device != event->device) {
+    if (!stream || !event || stream->device != event->device()) {
         return report(cudaErrorInvalidResourceHandle);
     }
     auto recording = std::make_shared<Recording>();
     recording->device = stream->device;
     auto note_time = [recording] { recording->when = Clock::now(); };
-    event->recording = recording;
-    if (!shuffling()) {
+    if (shuffling()) {
+        recording->task = scheduler().add(stream, note_time, nullptr);
+        event->record(recording);
+        scheduler().run_some();
+    } else {
         note_time();
-        return cudaSuccess;
+        event->record(recording);
     }
-    recording->task = scheduler().add(stream, note_time, nullptr);
-    scheduler().run_some();
     return cudaSuccess;
 }
 
 API cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     count(Event::synchronize, "event");
-    std::shared_ptr<Recording> recording = event_of(event)->recording;
+    std::shared_ptr<Recording> recording = event_of(event)->recording();
     if (!recording) {
         return cudaSuccess;
     }
@@ -497,7 +527,7 @@ API cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 }
 
 API cudaError_t cudaEventQuery(cudaEvent_t event) {
-    std::shared_ptr<Recording> recording = event_of(event)->recording;
+    std::shared_ptr<Recording> recording = event_of(event)->recording();
     if (!recording || scheduler().is_done(recording->task)) {
         return cudaSuccess;
     }
@@ -506,16 +536,18 @@ API cudaError_t cudaEventQuery(cudaEvent_t event) {
 }
 
 API cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t second) {
-    RecordedEvent* events[2] = {event_of(first), event_of(second)};
-    for (RecordedEvent* event : events) {
-        if (!event || !event->recording || event->flags & cudaEventDisableTiming) {
+    std::shared_ptr<Recording> recordings[2];
+    for (int i = 0; i < 2; i++) {
+        RecordedEvent* event = event_of(i == 0 ? first : second);
+        recordings[i] = event && event->has_time() ? event->recording() : nullptr;
+        if (!recordings[i]) {
             return report(cudaErrorInvalidResourceHandle);
         }
-        if (!scheduler().is_done(event->recording->task)) {
+        if (!scheduler().is_done(recordings[i]->task)) {
             return report(cudaErrorNotReady);
         }
     }
-    auto elapsed = events[1]->recording->when - events[0]->recording->when;
+    auto elapsed = recordings[1]->when - recordings[0]->when;
     *milliseconds = std::chrono::duration<float, std::milli>(elapsed).count();
     return cudaSuccess;
 }

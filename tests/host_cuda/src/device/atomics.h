@@ -1,5 +1,5 @@
-// Atomic operations, for exactly the types that CUDA has them for: a kernel that needs another type is
-// to fail here as well. One thread runs at a time, so they are plain reads and writes.
+// Atomic operations, for exactly the types that CUDA has them for: a kernel that needs another type
+// is to fail here as well. One thread runs at a time, so they are plain reads and writes.
 #pragma once
 
 #define HOST_CUDA_ATOMIC(name, T, formula) \
@@ -32,9 +32,9 @@ HOST_CUDA_ATOMIC(atomicExch, float, value)
 
 HOST_CUDA_ATOMIC_WIDE(atomicMin, value < old ? value : old)
 HOST_CUDA_ATOMIC_WIDE(atomicMax, value > old ? value : old)
-HOST_CUDA_ATOMIC_INTEGERS(atomicAnd, old & value)
-HOST_CUDA_ATOMIC_INTEGERS(atomicOr, old | value)
-HOST_CUDA_ATOMIC_INTEGERS(atomicXor, old ^ value)
+HOST_CUDA_ATOMIC_INTEGERS(atomicAnd, (old & value))
+HOST_CUDA_ATOMIC_INTEGERS(atomicOr, (old | value))
+HOST_CUDA_ATOMIC_INTEGERS(atomicXor, (old ^ value))
 HOST_CUDA_ATOMIC(atomicInc, unsigned, old >= value ? 0u : old + 1u)
 HOST_CUDA_ATOMIC(atomicDec, unsigned, old == 0u || old > value ? value : old - 1u)
 

@@ -1,7 +1,7 @@
 // CUDA's built-in functions: those of integers and bits, and of mathematics.
 #pragma once
 
-// --- integers and bits ------------------------------------------------------------------------------
+// --- integers and bits ---------------------------------------------------------------------------
 
 static inline int __clz(int x) {
     return x ? __builtin_clz(x) : 32;
@@ -84,9 +84,9 @@ static inline T __ldg(const T* p) {
     return *p;
 }
 
-// --- mathematics ------------------------------------------------------------------------------------
+// --- mathematics ---------------------------------------------------------------------------------
 
-#include "mathematics.h"
+HOST_CUDA_MATHEMATICS(HOST_CUDA_USE_GLOBAL)
 
 // min and max of equal types, and of two arithmetic types as CUDA's overloads promote them.
 template <class T>
@@ -163,8 +163,25 @@ static inline double cospi(double x) {
     return std::cos(M_PI * x);
 }
 
-// Fast variants, which lose digits on a device, are exact here. Macros, because the host's mathematics
-// library has functions of these names.
+static inline float normcdf(float x) {
+    return std::erfc(-x * static_cast<float>(M_SQRT1_2)) / 2;
+}
+
+static inline double normcdf(double x) {
+    return std::erfc(-x * M_SQRT1_2) / 2;
+}
+
+// The modified Bessel functions of orders 0 and 1.
+static inline double cyl_bessel_i0(double x) {
+    return std::cyl_bessel_i(0.0, std::fabs(x));
+}
+
+static inline double cyl_bessel_i1(double x) {
+    return std::copysign(std::cyl_bessel_i(1.0, std::fabs(x)), x);
+}
+
+// Fast variants, which lose digits on a device, are exact here. Macros, because the host's
+// mathematics library has functions of these names.
 #define __expf(x) expf(x)
 #define __logf(x) logf(x)
 #define __log2f(x) log2f(x)

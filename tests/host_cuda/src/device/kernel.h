@@ -7,8 +7,8 @@
 
 namespace host_cuda_kernel {
 
-constexpr int most_threads = 1024;   // in a block
-constexpr int slot_bytes = 32;       // the largest value that a shuffle exchanges
+constexpr int most_threads = 1024;               // in a block
+constexpr int slot_bytes = 32;                   // the largest value that a shuffle exchanges
 constexpr std::size_t most_dynamic = 227 << 10;  // bytes of dynamic shared memory
 
 // Why a kernel ends early.
@@ -27,8 +27,8 @@ struct State {
     char (*exchange)[slot_bytes];  // a slot for each thread of the block
 };
 
-// Reports the memory that an argument of a kernel points to: `bytes` from `first`; 0 bytes where the
-// extent is not known.
+// Reports the memory that an argument of a kernel points to: `bytes` from `first`; 0 bytes where
+// the extent is not known.
 using Visit = void (*)(void* context, int argument, const void* first, std::size_t bytes);
 
 struct Kernel {

@@ -1,5 +1,5 @@
-// What CUDA C++ has and C++ has not, for kernels that g++ compiles, and the headers of CuPy that its
-// kernels include. build.py precompiles this; each kernel is compiled after it.
+// What CUDA C++ has and C++ has not, for kernels that g++ compiles, and the headers of CuPy that
+// its kernels include. build.py precompiles this; each kernel is compiled after it.
 #pragma once
 
 #include <cassert>
@@ -22,10 +22,11 @@
 // The state of this module, which the launcher fills.
 static host_cuda_kernel::State host_cuda_state;
 
-// Dynamic shared memory of this module. nvrtc.cpp makes `extern __shared__ T name[]` a pointer to it.
+// Dynamic shared memory of this module. nvrtc.cpp makes `extern __shared__ T name[]` a pointer to
+// it.
 alignas(1024) static char host_cuda_dynamic[host_cuda_kernel::most_dynamic];
 
-// --- the language -----------------------------------------------------------------------------------
+// --- the language --------------------------------------------------------------------------------
 
 #define __CUDACC_VER_MAJOR__ 13
 #define __CUDACC_VER_MINOR__ 0
@@ -58,14 +59,15 @@ alignas(1024) static char host_cuda_dynamic[host_cuda_kernel::most_dynamic];
 
 #undef assert
 #define assert(condition) \
-    ((condition) ? (void)0 \
-                 : host_cuda_state.trap(host_cuda_kernel::Trap::assertion, "assert(" #condition ")"))
+    ((condition) \
+         ? (void)0 \
+         : host_cuda_state.trap(host_cuda_kernel::Trap::assertion, "assert(" #condition ")"))
 
 static inline void __trap() {
     host_cuda_state.trap(host_cuda_kernel::Trap::trap, "__trap()");
 }
 
-// --- barriers, shuffles and votes -------------------------------------------------------------------
+// --- barriers, shuffles and votes ----------------------------------------------------------------
 
 static inline int host_cuda_linear() {
     return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
@@ -187,24 +189,36 @@ static inline int __syncthreads_and(int predicate) {
     return __syncthreads_count(!predicate) == 0;
 }
 
-#include "mathematics.h"
+// CUDA has these functions for float and double in the global namespace. Code there finds them by
+// these declarations, `::abs(x)` too.
+#define HOST_CUDA_MATHEMATICS(use) \
+    use(abs) use(acos) use(acosh) use(asin) use(asinh) use(atan) use(atan2) use(atanh) use(cbrt) \
+        use(ceil) use(copysign) use(cos) use(cosh) use(erf) use(erfc) use(exp) use(exp2) \
+            use(expm1) use(fabs) use(floor) use(fma) use(fmax) use(fmin) use(fmod) use(frexp) \
+                use(hypot) use(isfinite) use(isinf) use(isnan) use(ldexp) use(lgamma) use(log) \
+                    use(log10) use(log1p) use(log2) use(modf) use(nextafter) use(pow) \
+                        use(remainder) use(rint) use(round) use(signbit) use(sin) use(sinh) \
+                            use(sqrt) use(tan) use(tanh) use(tgamma) use(trunc)
+#define HOST_CUDA_USE_STD(name) using std::name;
+#define HOST_CUDA_USE_GLOBAL(name) using ::name;
+HOST_CUDA_MATHEMATICS(HOST_CUDA_USE_STD)
 
-// In a namespace without a name, what a kernel does not use is not compiled with it: that saves half of
-// the time. CuPy's headers must be in the same one, because their calls of isnan() and the like would
-// not look further out than their own.
+// In a namespace without a name, what a kernel does not use is not compiled with it: that saves
+// half of the time. CuPy's headers must be in the same one, because their calls of isnan() and the
+// like would not look further out than their own.
 namespace {
 #include "atomics.h"
 #include "functions.h"
 
 #include <cupy/complex.cuh>
 
+#include <cupy/math_constants.h>
 #include <cupy/atomics.cuh>
 #include <cupy/bfloat16.cuh>
 #include <cupy/float16.cuh>
-#include <cupy/math_constants.h>
 }  // namespace
 
-// --- what the launcher needs to know of a kernel ----------------------------------------------------
+// --- what the launcher needs to know of a kernel -------------------------------------------------
 
 // The bytes from the lowest to the highest that an array can reach.
 template <class Array>
@@ -276,7 +290,8 @@ struct host_cuda_entry<function, void (*)(Arguments...)> {
     }
 };
 
-// nvrtc.cpp writes these two for each kernel, where HOST_CUDA_KERNEL declares what it finds by name:
+// nvrtc.cpp writes these two for each kernel, where HOST_CUDA_KERNEL declares what it finds by
+// name:
 //     static constexpr auto host_cuda_pointer_scale = &scale;
 //     HOST_CUDA_KERNEL(scale, false)
 #define HOST_CUDA_ENTRY(name) \
@@ -284,9 +299,12 @@ struct host_cuda_entry<function, void (*)(Arguments...)> {
                     std::remove_const_t<decltype(host_cuda_pointer_##name)>>
 
 #define HOST_CUDA_KERNEL(name, grid_stride) \
-    extern "C" __attribute__((visibility("default"))) const host_cuda_kernel::Kernel \
-        host_cuda_kernel_##name = { \
-            HOST_CUDA_ENTRY(name)::call,  HOST_CUDA_ENTRY(name)::visit, \
-            HOST_CUDA_ENTRY(name)::sizes, HOST_CUDA_ENTRY(name)::count, \
-            &host_cuda_state,             grid_stride, \
+    extern "C" __attribute__((visibility("default"))) \
+    const host_cuda_kernel::Kernel host_cuda_kernel_##name = { \
+        HOST_CUDA_ENTRY(name)::call, \
+        HOST_CUDA_ENTRY(name)::visit, \
+        HOST_CUDA_ENTRY(name)::sizes, \
+        HOST_CUDA_ENTRY(name)::count, \
+        &host_cuda_state, \
+        grid_stride, \
     };

@@ -1,0 +1,57 @@
+"""Where the emulated cuBLAS and cuSOLVER find BLAS and LAPACK."""
+
+import pytest
+
+PRODUCT = """
+import cupy, numpy
+x = numpy.arange(6.0).reshape(2, 3)
+assert ((cupy.asarray(x) @ cupy.asarray(x.T)).get() == x @ x.T).all()
+assert numpy.allclose(cupy.linalg.inv(cupy.eye(2) * 4).get(), numpy.eye(2) / 4)
+"""
+
+# SciPy brings an OpenBLAS of its own, whose integers have 32 bits.
+SCIPY_FIRST = "import scipy.linalg, scipy.sparse.linalg\n" + PRODUCT
+
+NAMED = """
+import os, numpy
+(path,) = {line.split()[-1] for line in open("/proc/self/maps") if "openblas64" in line}
+os.environ["HOST_CUDA_LAPACK"] = path
+"""
+
+# What the library prints goes to standard error, whose text this returns as output.
+REFUSED = """
+import os
+read, write = os.pipe()
+os.dup2(write, 2)
+import cupy
+from cupy_backends.cuda.libs import cublas, cusolver
+for library in (cublas, cusolver):
+    try:
+        library.create()
+    except RuntimeError as error:
+        print(error)
+    print(os.read(read, 10000).decode())
+"""
+
+
+@pytest.mark.parametrize("code", [PRODUCT, SCIPY_FIRST], ids=["numpy", "scipy first"])
+def test_numpys_library_is_found_among_those_that_are_loaded(child, code):
+    child(code)
+
+
+def test_a_library_can_be_named(child):
+    child(NAMED + PRODUCT)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/no/such/library.so", "HOST_CUDA_LAPACK cannot be loaded: /no/such/library.so"),
+        ("libc.so.6", "HOST_CUDA_LAPACK is libc.so.6, which has no LAPACK with 64-bit integers"),
+    ],
+)
+def test_a_library_that_cannot_be_used_is_an_error_of_the_handle(child, path, reason):
+    printed = child(REFUSED, HOST_CUDA_LAPACK=path)
+    assert printed.count(reason) == 2
+    assert "CUBLAS_STATUS_NOT_INITIALIZED" in printed
+    assert "CUSOLVER_STATUS_NOT_INITIALIZED" in printed

@@ -1,0 +1,77 @@
+"""An LSTM's steps for CuPy: a product and a launch each, forwards and back.
+
+What a step computes is written where all steps' lie, so there is nothing to stack.
+"""
+
+from typing import Any
+
+from xpnet.kernels.cuda import Raw, floating, together
+from xpnet.kernels.cuda_source import THREADS, cupy
+from xpnet.kernels.lookup import Kernel
+
+_step = Raw("lstm.cu", "lstm_step")
+_step_back = Raw("lstm.cu", "lstm_step_back")
+
+
+def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any) -> tuple[Any, Any, Any]:
+    """The states, the cells and the gates after each step, as `xpnet.functions.recurrence.LSTM`."""
+    z, h, c, mask = _contiguous(z, h, c, mask)
+    steps = z.shape[0]
+    rows, units = h.shape
+    states, cells = (cupy().ndarray((steps, rows, units), z.dtype) for _ in range(2))
+    gates = cupy().ndarray(z.shape, z.dtype)
+    step, grid, U = _step.of(z.dtype), _grid(h), W.T
+    state = h
+    for t in range(steps):
+        product = state.dot(U)
+        step(*grid, (z, product, h, c, mask, states, cells, gates, t, rows, units))
+        state = states[t]
+    return states, cells, gates
+
+
+def lstm_gradients(
+    gy: tuple[Any, Any, Any], y: tuple[Any, Any, Any], c: Any, W: Any, mask: Any, of_gates: bool
+) -> tuple[Any, Any, Any]:
+    """The gradients by z, and by the state and the cell before the first step.
+
+    Parameters
+    ----------
+    gy, y : tuples of arrays
+        The gradients of the three outputs, and the outputs.
+    c, W, mask : arrays, as of `lstm`
+    of_gates : bool
+        Whether the gradient of the gates is more than zeros.
+    """
+    gh, g_cells, g_gates, c, mask = _contiguous(*gy, c, mask)
+    _, cells, gates = y
+    steps, rows, units = cells.shape
+    gz, gc = cupy().ndarray(gates.shape, gates.dtype), cupy().ndarray(c.shape, c.dtype)
+    kept = None if mask is None else cupy().ndarray(c.shape, c.dtype)
+    step, grid, product = _step_back.of(gates.dtype), _grid(c), None
+    given = gh, g_cells, g_gates if of_gates else None
+    for t in reversed(range(steps)):
+        arrays = *given, product, kept, gc, c, cells, gates, mask, gz
+        step(*grid, (*arrays, t, steps, rows, units))
+        product = gz[t].dot(W)
+    return gz, product if kept is None else product + kept, gc
+
+
+def _contiguous(*arrays: Any) -> list[Any]:
+    return [x if x is None else cupy().ascontiguousarray(x) for x in arrays]
+
+
+def _grid(x: Any) -> tuple[tuple[int], tuple[int]]:
+    """The blocks, and the threads of each, with a thread for each number of x."""
+    return (-(-x.size // THREADS),), (THREADS,)
+
+
+def _takes(z: Any, h: Any, c: Any, W: Any, mask: Any) -> bool:
+    """Arrays of one floating-point dtype, with a step, a row and a unit, on the current device."""
+    there = mask is None or (type(mask) is type(z) and together(mask, z))
+    return floating(z, h, c, W) and z.size > 0 and there
+
+
+KERNELS = {
+    "lstm": Kernel(lstm, _takes),
+    "lstm_gradients": Kernel(lstm_gradients, _takes),
+}

@@ -1,0 +1,55 @@
+"""Linear algebra that is not silent on CuPy: a matrix without an inverse is an error, as on NumPy.
+
+CuPy by itself does not look at what its solvers report, for to look makes the host wait for the
+GPU; of a matrix that is not positive definite it gives a factor half done, which nothing shows. So
+xpnet lets it look. That is one transfer of a few bytes for each call of a solver, among kernels
+that take far longer; what asks for none (`det`, `slogdet`, products, norms) does not wait.
+"""
+
+from collections.abc import Callable
+from functools import cache, wraps
+from importlib import import_module
+from typing import Any
+
+REASONS = {
+    "inv": "Singular matrix",
+    "solve": "Singular matrix",
+    "cholesky": "Matrix is not positive definite",
+}
+
+
+@cache
+def linalg_of(xp: Any) -> Any:
+    """The extension `linalg` of a namespace, with functions that raise where there is no result.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        From its functions, on NumPy and CuPy: there is no inverse, no factor, or no convergence.
+        PyTorch raises an error of its own; JAX gives NaN.
+    """
+    return Loud(xp.linalg) if xp.__name__ == "array_api_compat.cupy" else xp.linalg
+
+
+class Loud:
+    """CuPy's `linalg`, each function of which looks at what the solver reports."""
+
+    def __init__(self, linalg: Any) -> None:
+        self._linalg = linalg
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function = getattr(self._linalg, name)
+
+        @wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            try:
+                with import_module("cupyx").errstate(linalg="raise"):
+                    return function(*args, **options)
+            except import_module("cupy").linalg.LinAlgError as error:
+                if "devInfo" not in str(error) and "info" not in str(error):
+                    raise  # of another kind, such as a shape
+                reason = REASONS.get(name, "No convergence")
+                raise type(error)(f"{name}: {reason}. {error}") from error
+
+        setattr(self, name, call)
+        return call
