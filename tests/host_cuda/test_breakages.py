@@ -2,7 +2,7 @@
 
 In every row one line of xpnet is replaced by one that a reviewer might pass. The tests named beside it
 must fail then, with the words that say why, and pass in the copy as it was. On NumPy none of these
-changes would be noticed. (The check of names, tests/cupy_names, finds the last one without a device.)
+changes would be noticed.
 """
 
 import os
@@ -146,3 +146,11 @@ def test_the_tests_fail_where_it_is_broken(tree, broken, name):
     code, out = run(tree, *PYTEST, breakage.tests)
     assert code == 1, out  # tests failed; it is not that they could not be found, or collected
     assert re.search(breakage.said, out), out
+
+
+def test_a_method_that_cupy_lacks_is_found_without_a_device(tree, broken):
+    """By the check of names, on the wheel alone."""
+    broken(BREAKAGES["a method that CuPy lacks"])
+    code, out = run(tree, "tests/cupy_names.py")
+    assert code == 1, out
+    assert re.search(r"xpnet/kernels/transfer\.py:\d+: buffer\.staging\.clone: ", out), out
