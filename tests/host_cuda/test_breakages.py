@@ -1,8 +1,8 @@
 """A change that breaks xpnet on CuPy fails the tests: each kind of break, in a copy of the tree.
 
 In every row one line of xpnet is replaced by one that a reviewer might pass. The tests named beside it
-must fail then, with the words that say why, and pass in the copy as it was. On NumPy none of
-these changes would be noticed.
+must fail then, with the words that say why, and pass in the copy as it was. On NumPy none of these
+changes would be noticed.
 """
 
 import os
@@ -149,8 +149,8 @@ def test_the_tests_fail_where_it_is_broken(tree, broken, name):
 
 
 def test_a_method_that_cupy_lacks_is_found_without_a_device(tree, broken):
-    """By the check of names, in seconds, on the wheel alone."""
+    """By the check of names, on the wheel alone."""
     broken(BREAKAGES["a method that CuPy lacks"])
-    code, out = run(tree, "-m", "tests.cupy_names")
+    code, out = run(tree, "tests/cupy_names.py")
     assert code == 1, out
     assert re.search(r"xpnet/kernels/transfer\.py:\d+: buffer\.staging\.clone: ", out), out
