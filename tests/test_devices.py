@@ -95,7 +95,7 @@ class OnArrays:
 
     def __getattr__(self, name):
         found = getattr(self.xp, name)
-        if name in EXTENSIONS:
+        if name in EXTENSIONS and not callable(found):  # fft.fft is a function
             return OnArrays(found)
         if not callable(found) or isinstance(found, type):
             return found

@@ -3,15 +3,14 @@
 Where one device is emulated, a process of its own has two.
 """
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import xpnet
 from tests.host_cuda.device import emulated
+from tests.processes import environment
 
 CODE = """
 import threading, xpnet, numpy
@@ -44,11 +43,9 @@ def test_what_is_created_on_the_second_device_lies_there():
 
     if cupy.cuda.runtime.getDeviceCount() < 2 and not emulated():
         pytest.skip(f"this machine has one GPU, {first.describe()}")
-    root = Path(__file__).parents[1]
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", CODE],
-        env=os.environ | {"PYTHONPATH": path, "HOST_CUDA_DEVICES": "2"},
+        env=environment(HOST_CUDA_DEVICES="2"),
         capture_output=True,
         text=True,
         check=False,

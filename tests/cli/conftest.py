@@ -1,7 +1,6 @@
 """A data set that takes a moment, and the command line as a caller sees it."""
 
 import json
-import os
 import re
 import signal
 import struct
@@ -15,6 +14,7 @@ import pytest
 import safetensors.numpy
 from typer.testing import CliRunner
 
+from tests.processes import environment
 from xpnet.cli.commands import app
 from xpnet.data import load_mnist
 
@@ -156,8 +156,9 @@ def start():
     started = []
 
     def run(*args, program=("-m", "xpnet"), stdout=subprocess.PIPE, **env):
-        kept = {k: v for k, v in os.environ.items() if k not in ("XPNET_BACKEND", "COLUMNS")}
-        kept |= {"PYTHONPATH": str(ROOT), "FORCE_COLOR": "1", "OPENBLAS_NUM_THREADS": "1"}
+        kept = environment(FORCE_COLOR="1", OPENBLAS_NUM_THREADS="1")
+        for name in ("XPNET_BACKEND", "COLUMNS"):
+            kept.pop(name, None)
         # Where Ctrl-C is ignored, as in a script's background jobs, children would inherit that.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(

@@ -4,10 +4,7 @@ Each runs as a reader runs it, in a process of its own. What takes long is marke
 session `examples` runs that too.
 """
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,8 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from PIL import Image
+
+from tests.processes import example
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -29,23 +28,12 @@ LOSSES = [  # of lesson 4, at iteration 0, 1000, ... 9000
 FLOORS = {"diabetes": 0.48, "cancer": 0.97, "digits": 0.965}  # a linear model: 0.485, 0.979, 0.971
 
 
-def start(lesson, *flags, **env):
-    """The finished process of a lesson; `env` is what differs in its environment."""
-    command = [sys.executable, EXAMPLES / f"{lesson}.py", *map(str, flags)]
-    path = os.pathsep.join(filter(None, (env.pop("path", ""), str(ROOT))))
-    one = {"OMP_NUM_THREADS": "1"}  # threads that wait for a busy core take longer than one
-    env = one | os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"} | env
-    return subprocess.run(
-        command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", check=False
-    )
-
-
 @pytest.fixture
 def run(tmp_path):
     """A function that runs a lesson and gives what it printed; its picture has been looked at."""
 
     def run(lesson, backend, *flags):
-        done = start(lesson, "--backend", backend, "--out", tmp_path, *flags)
+        done = example(lesson, "--backend", backend, "--out", tmp_path, *flags)
         assert (done.returncode, done.stderr) == (0, "")
         picture = tmp_path / f"{lesson}.png"
         assert done.stdout.endswith(f"\npicture: {picture}\n")
@@ -204,7 +192,7 @@ def test_a_lesson_shows_how_to_run_it(lesson):
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_help_is_the_lesson_itself(lesson):
-    done = start(lesson, "--help", COLUMNS="100")
+    done = example(lesson, "--help", COLUMNS="100")
     assert done.returncode == 0
     assert f"Lesson {lesson[1]}: " in done.stdout
     for flag in ("--backend", "--out"):
@@ -216,7 +204,7 @@ def test_what_cannot_be_done_is_said_at_once(lesson, tmp_path):
     """Exit code 2 and one sentence, before any training."""
     if lesson == T3:
         pytest.importorskip("sklearn", reason="it looks for scikit-learn first")
-    done = start(lesson, "--backend", "cupy:99", "--out", tmp_path)  # no machine has so many GPUs
+    done = example(lesson, "--backend", "cupy:99", "--out", tmp_path)  # no machine has so many GPUs
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"{lesson}.py: The backend 'cupy:99' cannot be used: ")
     assert "Traceback" not in done.stderr
@@ -233,7 +221,7 @@ def test_what_cannot_be_done_is_said_at_once(lesson, tmp_path):
     ],
 )
 def test_a_wrong_flag(flags, words):
-    done = start(T4, *flags)
+    done = example(T4, *flags)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -242,7 +230,7 @@ def test_a_wrong_flag(flags, words):
 @pytest.mark.parametrize("hidden", ["", "0", "32,", "-1", "three"])
 def test_a_wrong_width(hidden):
     """The text that was given, and one that would do."""
-    done = start(T3, f"--hidden={hidden}")
+    done = example(T3, f"--hidden={hidden}")
     assert done.returncode == 2
     assert f"expected a width as in 32, or several as in 32,16; got {hidden!r}" in done.stderr
 
@@ -252,7 +240,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     file = tmp_path / "file"
     file.touch()
     for out in (file, file / "folder"):
-        done = start(T4, "--out", out)
+        done = example(T4, "--out", out)
         assert (done.returncode, done.stdout) == (2, "")
         assert str(file) in done.stderr
         assert "Traceback" not in done.stderr
@@ -264,14 +252,14 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_a_missing_package_is_named(lesson, packages, tmp_path):
     hidden = "import sys; sys.modules['matplotlib'] = sys.modules['sklearn'] = None"
     (tmp_path / "sitecustomize.py").write_text(hidden, encoding="utf-8")
-    done = start(lesson, path=str(tmp_path))
+    done = example(lesson, first=str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{lesson}.py: install first: pip install {packages}\n"
 
 
 def test_the_environment_names_the_backend_too(tmp_path):
     """A flag counts for more."""
-    done = start(T1, "--out", tmp_path, XPNET_BACKEND="abacus")
+    done = example(T1, "--out", tmp_path, XPNET_BACKEND="abacus")
     assert (done.returncode, "Unknown backend 'abacus'" in done.stderr) == (2, True)
-    done = start(T1, "--out", tmp_path, "--backend", "numpy", XPNET_BACKEND="abacus")
+    done = example(T1, "--out", tmp_path, "--backend", "numpy", XPNET_BACKEND="abacus")
     assert done.returncode == 0

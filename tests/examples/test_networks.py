@@ -3,13 +3,12 @@
 It runs as a reader runs it, in a process of its own.
 """
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import example
 
 pytest.importorskip("matplotlib", reason="the examples draw: the extra `examples`")
 
@@ -19,11 +18,7 @@ EXAMPLE = ROOT / "examples" / "digits_convolution.py"
 
 def start(*flags):
     """The finished process."""
-    env = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, EXAMPLE, *map(str, flags)],
-        cwd=ROOT, env=env, capture_output=True, encoding="utf-8", check=False,
-    )  # fmt: skip
+    return example("digits_convolution", *flags)
 
 
 def run(*flags):

@@ -3,10 +3,7 @@
 Each runs as a reader runs it, in a process of its own.
 """
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,17 +12,10 @@ pytest.importorskip("matplotlib", reason="the examples draw: the extra `examples
 
 from PIL import Image
 
+from tests.processes import example as start
+
 ROOT = Path(__file__).parents[2]
 PHYSICS, MINIMIZE = EXAMPLES = "physics_informed", "minimize"
-
-
-def start(example, *flags):
-    """The finished process of an example."""
-    command = [sys.executable, ROOT / "examples" / f"{example}.py", *map(str, flags)]
-    env = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", check=False
-    )
 
 
 @pytest.fixture

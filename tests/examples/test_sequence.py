@@ -3,10 +3,7 @@
 It runs as a reader runs it, in a process of its own.
 """
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,8 @@ import pytest
 pytest.importorskip("matplotlib", reason="the examples draw: the extra `examples`")
 
 from PIL import Image
+
+from tests.processes import example
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "sequence.py"
@@ -24,11 +23,7 @@ def run(tmp_path):
     """A function that runs the example: the rates that it printed, by step, and its last lines."""
 
     def run(*flags):
-        command = [sys.executable, EXAMPLE, "--out", tmp_path, *map(str, flags)]
-        env = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", check=False
-        )
+        done = example("sequence", "--out", tmp_path, *flags)
         assert (done.returncode, done.stderr) == (0, "")
         with Image.open(tmp_path / "sequence.png") as image:
             assert image.width >= 800

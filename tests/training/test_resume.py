@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import xpnet
+from tests.processes import environment
 from tests.training import resumable
 from xpnet.training import Callback, Checkpoint, checkpoint, evaluation
 
@@ -74,7 +75,7 @@ class Server:
 
 @pytest.fixture
 def server():
-    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    env = environment(OPENBLAS_NUM_THREADS="1")
     env.pop("XPNET_BACKEND", None)
     command, pipe = [sys.executable, resumable.__file__], subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env) as process:
