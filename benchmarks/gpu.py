@@ -50,6 +50,12 @@ class Network(NamedTuple):
     limit: Figures
 
 
+def with_masks_of_the_device(model: xpnet.Layer) -> xpnet.Layer:
+    """The model, whose dropout draws on the device: nothing is copied there in a step."""
+    xpnet.manual_seed(0, device=True)
+    return model
+
+
 NETWORKS = [
     Network(
         "784-80-10, SGD, batch 200",
@@ -70,6 +76,14 @@ NETWORKS = [
     Network(
         "LeNet, Adam, batch 4",
         lambda: models.lenet((1, 28, 28), 10),
+        xpnet.Adam,
+        (4, 1, 28, 28),
+        Figures(288, 779),
+        Figures(70, 260),
+    ),
+    Network(  # the last: from here on all masks are drawn there
+        "the same, dropout's masks drawn on the device",
+        lambda: with_masks_of_the_device(models.lenet((1, 28, 28), 10)),
         xpnet.Adam,
         (4, 1, 28, 28),
         Figures(288, 779),

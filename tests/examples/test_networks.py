@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.host_cuda.device import emulated
 from tests.processes import example
 
 pytest.importorskip("matplotlib", reason="the examples draw: the extra `examples`")
@@ -31,6 +32,8 @@ def run(*flags):
 
 def test_it_learns_on_every_backend(backend, tmp_path):
     """A thousand images, twice; in its table are the layers, in its folder checkpoints and page."""
+    if backend.name.startswith("cupy") and emulated():
+        pytest.skip("it takes two minutes on the emulated device; tests/cli trains LeNet there")
     flags = ("--backend", backend.name, "--samples", 1000, "--epochs", 2, "--out", tmp_path)
     printed, accuracies = run(*flags)
     assert "0: Conv2d(1 -> 16, kernel_size=5, padding=2)" in printed
