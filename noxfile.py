@@ -269,7 +269,7 @@ def build(session: nox.Session) -> None:
 
 
 def weigh(session: nox.Session, environment: Path) -> None:
-    """The base install takes at most 85 MB (of 2^20 bytes), pip and MNIST left out."""
+    """The base install takes at most 90 MB (of 2^20 bytes), pip and MNIST left out."""
     package = next(environment.rglob("xpnet/__init__.py")).parent
     tools_of_venv = ("_distutils_hack", "distutils", "pip", "pkg_resources", "setuptools")
     files = [
@@ -284,8 +284,8 @@ def weigh(session: nox.Session, environment: Path) -> None:
     name = len(str(package.parent))
     size = sum(path.stat().st_size - name * (path.suffix == ".pyc") for path in files)
     session.log(f"The base install without MNIST: {size / 2**20:.2f} MB.")
-    if size > 85 * 2**20:
-        session.error("The base install is heavier than 85 MB; did a dependency gain one?")
+    if size > 90 * 2**20:
+        session.error("The base install is heavier than 90 MB; did a dependency gain one?")
 
 
 @nox.session
