@@ -92,10 +92,10 @@ def product(xp: Any, x1: Any, x2: Any) -> Any:
     NumPy multiplies matrix by matrix.
     """
     if x1.ndim <= 2 or x2.ndim != 2 or isinstance(xp, Namespace):
-        return x1 @ x2
+        return xp.matmul(x1, x2)  # unlike PyTorch's operator, it promotes dtypes
     if x1.shape[-1] != x2.shape[0]:
-        return x1 @ x2  # the library's own error
-    return xp.reshape(rows_of(x1) @ x2, (*x1.shape[:-1], x2.shape[1]))
+        return xp.matmul(x1, x2)  # the library's own error
+    return xp.reshape(xp.matmul(rows_of(x1), x2), (*x1.shape[:-1], x2.shape[1]))
 
 
 def rows_of(x: Any) -> Any:
