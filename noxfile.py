@@ -163,6 +163,8 @@ def cuda_of_driver() -> tuple[int, str]:
         driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
     except OSError:
         return 0, "no NVIDIA driver is installed (libcuda cannot be loaded)"
+    if hasattr(driver, "host_cuda_counts"):
+        return 0, "no NVIDIA driver is loaded: libcuda is that of the emulated device"
     driver.cuDriverGetVersion(ctypes.byref(version))
     code = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if count.value == 0:

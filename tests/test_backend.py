@@ -70,6 +70,18 @@ def test_use_within_using_ends_with_it(fresh_switch):
     assert current() == resolve("numpy")
 
 
+@pytest.mark.parametrize("device", ["99", "first", "-1", "1.0"])
+def test_a_device_of_cupy_that_is_not_there(cupy_backend, device):
+    """The error is about the spec; nothing is to be installed."""
+    with pytest.raises(BackendError) as raised:
+        resolve(f"cupy:{device}")
+    assert re.search(
+        r"there is no GPU (99|-1); this machine has \d+, numbered from 0\.$"
+        rf"|expected the number of a device, from 0, got '{re.escape(device)}'\.$",
+        str(raised.value),
+    )
+
+
 def test_aliases():
     """cpu is numpy; gpu and cuda are cupy, with their device numbers."""
     assert resolve("cpu") == resolve("numpy")

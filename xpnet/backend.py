@@ -247,7 +247,9 @@ def _opened(library: str, device: str, dtype: str) -> Backend:
             reason = why_not_cupy(error)
         raise BackendError(f"The backend {spec!r} cannot be used: {reason}") from error
     except Exception as error:  # each library fails in its own way; the reason is passed on
-        reason = why_not_cupy(error) if library == "cupy" else f"{error}"
+        reason = f"{error}"
+        if library == "cupy" and not isinstance(error, ValueError):  # that is of the spec alone
+            reason = why_not_cupy(error)
         if library in INSTALL_GPU and device.startswith(("cuda", "gpu")):
             reason += f". On a machine with an NVIDIA GPU, install: {INSTALL_GPU[library]}"
         raise BackendError(f"The backend {spec!r} cannot be used: {reason}") from error
@@ -275,9 +277,19 @@ def _open_numpy(device: str, dtype: str) -> tuple[Any, Any, str]:
     return import_module("array_api_compat.numpy"), "cpu", "numpy"
 
 
+def _number(device: str) -> int:
+    """The number of a device; the first one is 0, and need not be named."""
+    try:
+        return int(device or 0)
+    except ValueError:
+        message = f"expected the number of a device, from 0, got {device!r}."
+        raise ValueError(message) from None
+
+
 def _open_cupy(device: str, dtype: str) -> tuple[Any, Any, str]:
     cupy = import_module("cupy")
-    index, count = int(device or 0), cupy.cuda.runtime.getDeviceCount()
+    count = cupy.cuda.runtime.getDeviceCount()  # the error of a machine without a driver comes first
+    index = _number(device)
     if not 0 <= index < count:
         raise ValueError(f"there is no GPU {index}; this machine has {count}, numbered from 0.")
     return import_module("array_api_compat.cupy"), cupy.cuda.Device(index), f"cupy:{index}"
@@ -293,7 +305,8 @@ def _open_jax(device: str, dtype: str) -> tuple[Any, Any, str]:
     if dtype == "float64":  # JAX has no 64 bits until told; to ask for float64 is to tell it
         jax.config.update("jax_enable_x64", True)
     platform, _, index = device.partition(":")
-    handles, number = jax.devices(platform or None), int(index or 0)
+    handles = jax.devices(platform or None)
+    number = _number(index)
     if not 0 <= number < len(handles):
         raise ValueError(f"there is no device {number}; JAX has {len(handles)}, numbered from 0.")
     handle = handles[number]
