@@ -153,26 +153,33 @@ def order(request):
 
 
 def pytest_collection_modifyitems(config, items):
-    """What is the same whatever the library runs once: in the session of NumPy.
+    """Leave out what is not about the libraries that are chosen.
 
-    Elsewhere there run the tests that take a `backend`, and files that name the library: tests
-    that ask it by itself, or take it for the oracle.
+    What is the same whatever the library runs once: in the session of NumPy. Elsewhere there run the
+    tests that take a `backend`, and files that name the library: tests that ask it by itself, or
+    take it for the oracle. What only CuPy has runs in CuPy's session.
     """
-    if not CHOSEN or "numpy" in CHOSEN:
+    if not CHOSEN:
         return
-    texts = {path: path.read_text("utf-8") for path in {item.path for item in items}}
-    named = {
-        path
-        for path, text in texts.items()
-        if any(name in text or name.replace("_", "-") in text for name in CHOSEN)
-    }
-    left = {
-        item: None
-        for item in items
-        if "backend" not in str(getattr(item, "fixturenames", "")) and item.path not in named
-    }
+    named = set() if "numpy" in CHOSEN else naming_a_chosen_library({item.path for item in items})
+    left = {item: None for item in items if not is_for_chosen(item, named)}
     config.hook.pytest_deselected(items=list(left))
     items[:] = [item for item in items if item not in left]
+
+
+def naming_a_chosen_library(paths):
+    """The files whose text has the name of a chosen library, as a module or as a package."""
+    words = {*CHOSEN, *(name.replace("_", "-") for name in CHOSEN)}
+    texts = {path: path.read_text("utf-8") for path in paths}
+    return {path for path, text in texts.items() if any(word in text for word in words)}
+
+
+def is_for_chosen(item, named):
+    """Whether a test is to run with the libraries that are chosen."""
+    fixtures = getattr(item, "fixturenames", ())
+    if "cupy_backend" in fixtures and "cupy" not in CHOSEN:
+        return False
+    return "numpy" in CHOSEN or "backend" in str(fixtures) or item.path in named
 
 
 @pytest.fixture(autouse=True, scope="session")
