@@ -103,6 +103,7 @@ class ScatterAdd(Function):
 
 
 @method("__getitem__")
+@follows
 def getitem(x: Any, key: Any) -> Any:
     """x[key]: integers, slices, `...`, None, a mask, arrays of integers, or a tuple of these."""
     keys = tuple(int(k) if _is_integer(k) else data_of(k) for k in _as_tuple(key))
