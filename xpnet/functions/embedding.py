@@ -65,7 +65,8 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     ------
     IndexError
         A number is outside 0 .. rows - 1, on NumPy, where to look costs little, and on CuPy: there
-        when numbers next come to the host; with XPNET_DEBUG_INDICES=1 in the environment, at once.
+        when xpnet next brings numbers to the host; with XPNET_DEBUG_INDICES=1 in the environment, at
+        once.
     TypeError
         x is not of an integer dtype.
     ShapeError

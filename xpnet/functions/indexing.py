@@ -161,9 +161,11 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     Raises
     ------
     IndexError
-        An index is out of range. On CuPy it is raised when numbers next come to the host, so that no
-        call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by the call itself.
-        JAX raises nothing.
+        An index is out of range. On CuPy it is raised when xpnet next brings numbers to the host, so
+        that no call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by the call
+        itself. JAX raises nothing.
+    TypeError
+        The indices are no integers, or of another library than x.
     """
     xp = array_namespace(x)
     if axis is None and x.ndim != 1:
@@ -171,6 +173,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     if not has_dtype(indices, "integral"):
         raise TypeError(f"take expected indices of integers, got {indices.dtype}.")
     axis, indices = from_front(axis or 0, x.ndim, "take"), data_of(indices)
+    _require_one_library(x, indices)
     look("take", indices, data_of(x), axis)
     flat = array_namespace(indices).reshape(indices, (-1,))
     rows = Take(flat)(xp.moveaxis(x, axis, 0) if axis else x)
@@ -190,12 +193,20 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     indices : array of integers, shape (..., m, ...)
         Of as many dimensions as x; the others broadcast against those of x.
     axis : int
+
+    Raises
+    ------
+    IndexError
+        As of `take`.
+    TypeError
+        The indices are of another library than x.
     """
     if indices.ndim != x.ndim:
         raise ValueError(
             f"take_along_axis expected indices of {x.ndim} dimensions, got {indices.ndim}."
         )
     indices, axis = data_of(indices), from_front(axis, x.ndim, "take_along_axis")
+    _require_one_library(x, indices)
     look("take_along_axis", indices, data_of(x), axis)
     return along_axis(x, indices, axis)
 
@@ -203,6 +214,11 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
 def along_axis(x: Any, indices: Any, axis: int) -> Any:
     """`take_along_axis` by indices that are known to be in range."""
     return Pick(lambda x: array_namespace(x).take_along_axis(x, indices, axis=axis))(x)
+
+
+def _require_one_library(x: Any, indices: Any) -> None:
+    """Raise TypeError for indices of another library: CuPy would copy NumPy's in each call."""
+    array_namespace(data_of(x), indices)
 
 
 def look(name: str, indices: Any, x: Any, axis: int, least: int | None = None) -> None:
