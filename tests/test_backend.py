@@ -258,3 +258,13 @@ def test_a_gpu_that_is_not_there_comes_with_what_to_install(library, device):
     else:
         pytest.skip("this machine has such a GPU")
     assert f"install: {switch.INSTALL_GPU[library]}" in said
+
+
+@pytest.mark.parametrize("device", ["99", "-1", "gpu"])
+def test_a_gpu_that_is_not_there(cupy_backend, device):
+    """The error says which there are, and does not advise to install CuPy, which computes."""
+    with pytest.raises(BackendError) as caught:
+        resolve(f"cupy:{device}")
+    count = r"this machine has [1-9]\d*, numbered from 0\."
+    expected = rf"The backend 'cupy:{device}' cannot be used: there is no GPU {device}; {count}"
+    assert re.fullmatch(expected, str(caught.value))

@@ -247,7 +247,9 @@ def _opened(library: str, device: str, dtype: str) -> Backend:
             reason = why_not_cupy(error)
         raise BackendError(f"The backend {spec!r} cannot be used: {reason}") from error
     except Exception as error:  # each library fails in its own way; the reason is passed on
-        reason = why_not_cupy(error) if library == "cupy" else f"{error}"
+        reason = f"{error}"
+        if library == "cupy" and not isinstance(error, BackendError):
+            reason = why_not_cupy(error)
         if library in INSTALL_GPU and device.startswith(("cuda", "gpu")):
             reason += f". On a machine with an NVIDIA GPU, install: {INSTALL_GPU[library]}"
         raise BackendError(f"The backend {spec!r} cannot be used: {reason}") from error
@@ -277,9 +279,11 @@ def _open_numpy(device: str, dtype: str) -> tuple[Any, Any, str]:
 
 def _open_cupy(device: str, dtype: str) -> tuple[Any, Any, str]:
     cupy = import_module("cupy")
-    index, count = int(device or 0), cupy.cuda.runtime.getDeviceCount()
-    if not 0 <= index < count:
-        raise ValueError(f"there is no GPU {index}; this machine has {count}, numbered from 0.")
+    count = cupy.cuda.runtime.getDeviceCount()
+    device = device or "0"
+    if not (device.isdecimal() and int(device) < count):  # no installation changes that
+        raise BackendError(f"there is no GPU {device}; this machine has {count}, numbered from 0.")
+    index = int(device)
     return import_module("array_api_compat.cupy"), cupy.cuda.Device(index), f"cupy:{index}"
 
 
