@@ -188,6 +188,16 @@ def test_layers(elsewhere, name):
     assert elsewhere.at_home(elsewhere(layer.eval(), *inputs))
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_created_where_the_run_is(elsewhere, name, monkeypatch):
+    """In a thread that began after `use`, and where another device is current."""
+    monkeypatch.setattr(xpnet.backend, "_run", elsewhere.backend)
+    monkeypatch.setattr(xpnet.backend, "_block", contextvars.ContextVar("no block", default=None))
+    layer = elsewhere(LAYERS[name].layer)
+    arrays = [*layer.parameters(), *(buffer for _, buffer in layer.named_buffers())]
+    assert not arrays or elsewhere.at_home(arrays)
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdaGrad", "RMSProp", "Adadelta", "Lion"])
 def test_optimizers_move_parameters_where_they_lie(elsewhere, optimizer):
     """Made and stepped elsewhere; gradients are clipped, and parameters averaged, there too."""
