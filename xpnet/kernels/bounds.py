@@ -137,10 +137,9 @@ def read() -> None:
     IndexError
         An index was out of range.
     """
-    unread = [_notes.open, *_of_ended_threads()]
-    for notes in unread:
-        while notes:
-            _read(notes.popitem()[1])
+    for notes in (_notes.open, *_of_ended_threads()):
+        while (note := _taken(notes)) is not None:
+            _read(note)
 
 
 def _of_ended_threads() -> list[dict[int, Array]]:
@@ -151,6 +150,12 @@ def _of_ended_threads() -> list[dict[int, Array]]:
             if not entry[1]:
                 _threads.remove(entry)
     return [notes for _, notes in ended]
+
+
+def _taken(notes: dict[int, Array]) -> Array | None:
+    """One of the open notes, which is then nobody else's to read; None if there are none left."""
+    with _lock:
+        return notes.popitem()[1] if notes else None
 
 
 def _read(note: Array) -> None:
