@@ -188,6 +188,16 @@ def test_layers(elsewhere, name):
     assert elsewhere.at_home(elsewhere(layer.eval(), *inputs))
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_created_where_the_run_is(elsewhere, name, monkeypatch):
+    """In a thread that began after `use`, and where another device is current."""
+    monkeypatch.setattr(xpnet.backend, "_run", elsewhere.backend)
+    monkeypatch.setattr(xpnet.backend, "_block", contextvars.ContextVar("no block", default=None))
+    layer = elsewhere(LAYERS[name].layer)
+    arrays = [*layer.parameters(), *(buffer for _, buffer in layer.named_buffers())]
+    assert not arrays or elsewhere.at_home(arrays)
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdaGrad", "RMSProp", "Adadelta", "Lion"])
 def test_optimizers_move_parameters_where_they_lie(elsewhere, optimizer):
     """Made and stepped elsewhere; gradients are clipped, and parameters averaged, there too."""
@@ -274,6 +284,26 @@ def test_assignment_and_the_way_to_the_host(elsewhere):
     assert elsewhere.at_home(x)
 
 
+@pytest.mark.parametrize("pick", [lambda x, i: x[i], lambda x, i: x[i, i], lambda x, i: x[..., i]])
+def test_picking_by_arrays(elsewhere, pick):
+    """The kernel that looks at the indices runs where they lie."""
+    X = np.arange(6.0).reshape(2, 3)
+    x = Variable(elsewhere.array(X), requires_grad=True)
+    good, bad = elsewhere.array([0, -1]), elsewhere.array([0, 7])
+
+    def picked():
+        y = pick(x, good)
+        F.sum(y).backward()
+        return y, to_numpy(y).tolist()
+
+    y, numbers = elsewhere(picked)
+    assert numbers == to_numpy(pick(Variable(X), np.asarray([0, -1]))).tolist()
+    assert elsewhere.at_home(y)
+    assert elsewhere.at_home(x.grad)
+    with pytest.raises(IndexError, match=r"x\[key\] expected indices from -\d to \d, got 7"):
+        elsewhere(lambda: repr(pick(x, bad)))
+
+
 def test_arrays_of_two_devices_are_an_error(elsewhere):
     """CuPy by itself computes on one of them, and warns."""
     a = elsewhere.array([1.0, 2.0])
@@ -285,6 +315,7 @@ def test_arrays_of_two_devices_are_an_error(elsewhere):
         lambda: F.concat([a, b.data]),
         lambda: F.equal(a, b.data),
         lambda: F.take(a, data_of(F.astype(b, elsewhere.backend.xp.int64))),
+        lambda: Variable(a)[data_of(F.astype(b, elsewhere.backend.xp.int64))],
         lambda: metrics.mean_absolute_error(a, b.data),
     ]
     for call in calls:

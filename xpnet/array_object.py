@@ -124,7 +124,11 @@ class ArrayObject:
         return value
 
     def __format__(self, spec: str) -> str:
-        return format(self.data, spec) if spec else str(self)
+        if not spec:
+            return str(self)
+        shown = format(self.data, spec)
+        arrived()
+        return shown
 
     def __complex__(self) -> complex:
         value = complex(self.data)

@@ -21,7 +21,7 @@ import array_api_compat as compat
 
 from xpnet.array_object import ArrayObject
 from xpnet.backend import Array, array_like, current, to_numpy
-from xpnet.devices import follow, known, several, stays, together
+from xpnet.devices import arrived, follow, known, several, stays, together
 from xpnet.errors import GradientError
 from xpnet.explain import explain, outdated
 from xpnet.namespace import array_types, as_array, has_dtype
@@ -104,7 +104,9 @@ class Variable(ArrayObject):
         self.grad = None
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.data!r})"
+        shown = f"{type(self).__name__}({self.data!r})"
+        arrived()
+        return shown
 
 
 class Parameter(Variable):

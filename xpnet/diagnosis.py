@@ -87,7 +87,8 @@ def why_not_cupy(error: Exception) -> str:
         return conflict
     if driver is None:
         return f"{driverless}; CuPy itself is installed ({', '.join(wheels)})."
-    supported = f"{error}. The driver supports CUDA {_cuda(driver)}"
+    reason = str(error).rstrip(".")
+    supported = f"{reason}. The driver supports CUDA {_cuda(driver)}"
     if driver < OLDEST_DRIVER:
         return (
             f"{supported}, and CuPy 14 needs {_cuda(OLDEST_DRIVER)}. Install a newer driver "

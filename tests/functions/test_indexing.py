@@ -104,6 +104,16 @@ def test_equal_numbers_of_unique_values(backend64, array):
 # --- assignment after use -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("pick", [F.take, F.take_along_axis])
+def test_indices_of_another_library_are_an_error(backend, array, pick):
+    """CuPy takes NumPy's: a copy to the device in each call, which nothing shows."""
+    strict = pytest.importorskip("array_api_strict", reason="it stands in as another library")
+    other = (strict if backend.name == "numpy" else np).asarray([0, 1])
+    for x in (array([1.0, 2.0, 3.0]), Variable(array([1.0, 2.0, 3.0]))):
+        with pytest.raises(TypeError, match="do not mix"):
+            pick(x, other, axis=0)
+
+
 def test_a_constant_that_is_assigned_to_after_it_was_used(backend, array):
     """The graph has kept what it was: by itself, by a view of it, as indices, mask or times."""
     v, c = Variable(array([1.0, 2.0, 3.0])), F.ones(3)

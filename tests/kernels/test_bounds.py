@@ -28,6 +28,7 @@ CALLS = {  # name: (a call of x and an index, the length of the axis, what the m
     "x[mask, i]": (lambda x, i: x[x[:, 0] >= 0.0, i], 4, r"x\[key\]"),
     "x[i] of a vector": (lambda x, i: x[0][i], 4, r"x\[key\]"),
 }
+KEYS = [name for name in CALLS if not name.startswith("take")]
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +85,9 @@ def test_indices_of_every_dtype(cupy_backend, dtype):
         to_numpy(x)
 
 
-@pytest.mark.parametrize("fetch", [float, int, bool, complex, to_numpy])
+@pytest.mark.parametrize(
+    "fetch", [float, int, bool, complex, to_numpy, repr, str, "{}".format, "{:.2f}".format]
+)
 def test_every_way_to_the_host_looks(cupy_backend, fetch):
     total = F.sum(
         F.take(Variable(cupy_backend.asarray(X)), cupy_backend.asarray(np.asarray([3])), axis=0)
@@ -98,6 +101,43 @@ def test_an_empty_axis(cupy_backend):
     x = cupy_backend.asarray(np.zeros((0, 2), "float32"))
     y = F.take(x, cupy_backend.asarray(np.zeros(0, "int64")), axis=0)
     assert to_numpy(y).shape == (0, 2)
+
+
+def test_any_index_of_an_empty_axis(cupy_backend):
+    """It is out of range, whatever it is: an error at once, and none later."""
+    x = cupy_backend.asarray(np.zeros((0, 2), "float32"))
+    with pytest.raises(IndexError, match="take expected no indices, along an axis of length 0"):
+        F.take(x, cupy_backend.asarray(np.zeros(1, "int64")), axis=0)
+    assert to_numpy(x).shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", [name for name in KEYS if name != "x[mask, i]"])
+@pytest.mark.parametrize("side", ["above", "below"])
+def test_keys_on_the_host_are_looked_at_there(cupy_backend, looks, name, side):
+    """CuPy takes arrays of NumPy as keys, and wraps them too."""
+    call, length, said = CALLS[name]
+    wrong = length if side == "above" else -length - 1
+    x = Variable(cupy_backend.asarray(X))
+    message = rf"{said} expected indices from -{length} to {length - 1}, got {wrong}: it is out"
+    with pytest.raises(IndexError, match=message):
+        call(x, np.asarray([0, wrong, 1]))
+    i = np.asarray([0, -length, length - 1])
+    assert to_numpy(call(x, i)).tolist() == to_numpy(call(Variable(X), i)).tolist()
+    assert not looks
+
+
+@pytest.mark.parametrize("make", [list, np.asarray], ids=["list", "NumPy"])
+@pytest.mark.parametrize("wrong", [4, -5])
+def test_assignment_by_indices_on_the_host(cupy_backend, looks, make, wrong):
+    x = Variable(cupy_backend.asarray(X), requires_grad=False)
+    with pytest.raises(IndexError, match=rf"x\[key\] expected indices from -4 to 3, got {wrong}"):
+        x[:, make([0, wrong])] = 7.0
+    assert to_numpy(x).tolist() == X.tolist()
+    x[:, make([0, -1])] = 7.0
+    assert to_numpy(x)[0].tolist() == [7.0, 1.0, 2.0, 7.0]
+    x[make([True, False, False])] = 0.0
+    assert to_numpy(x)[:, 0].tolist() == [0.0, 7.0, 7.0]
+    assert not looks
 
 
 def test_assignment(cupy_backend):
@@ -138,6 +178,29 @@ def test_a_thread_has_notes_of_its_own(cupy_backend):
     thread.join()
     assert to_numpy(x).tolist() == X.tolist()
     assert isinstance(found[-1], IndexError)
+
+
+def test_what_an_ended_thread_left_unread(cupy_backend):
+    """Its result goes to another thread, which is the one that can raise."""
+    x, i = Variable(cupy_backend.asarray(X)), cupy_backend.asarray(np.asarray([5]))
+    found = []
+    thread = threading.Thread(target=lambda: found.append(F.take(x, i, axis=0)))
+    thread.start()
+    thread.join()
+    with pytest.raises(IndexError, match="take expected indices from -3 to 2, got 5"):
+        to_numpy(found[0])
+    assert to_numpy(x).tolist() == X.tolist()  # it is reported once
+
+
+def test_ended_threads_are_forgotten(cupy_backend):
+    x, i = cupy_backend.asarray(X), cupy_backend.asarray(np.asarray([1]))
+    for _ in range(5):
+        thread = threading.Thread(target=F.take, args=(x, i), kwargs={"axis": 0})
+        thread.start()
+        thread.join()
+    to_numpy(x)
+    to_numpy(x)
+    assert all(thread.is_alive() for thread, _ in bounds._threads)
 
 
 @pytest.mark.parametrize("key", [7, -4, (0, 4), (slice(None), 9)])

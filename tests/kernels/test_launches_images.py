@@ -104,9 +104,28 @@ def test_lstm(on_device):
     assert stays_on_the_device(counts), counts.names
 
 
-def test_transformer_stays_on_the_device(on_device):
+def test_transformer(on_device):
+    """Of its layers, attention and layer normalization are mostly the portable code."""
     model = models.transformer(ROWS[1:], 10, dropout=0.0, rng=0)
     counts = counted(training_step(on_device, model, numbers(on_device, *ROWS)))
+    assert counts.total <= 178, counts.names
+    assert stays_on_the_device(counts), counts.names
+
+
+@pytest.fixture
+def drawn_on_the_device():
+    """Masks of the process's own stream, which is as it was after the test."""
+    before = xpnet.random.state()
+    xpnet.manual_seed(0, device=True)
+    yield
+    xpnet.random.set_state(before)
+
+
+def test_a_transformer_that_draws_its_masks_on_the_device(on_device, drawn_on_the_device):
+    """Three launches for each of its nine dropouts: one draws, and two apply."""
+    model = models.transformer(ROWS[1:], 10)
+    counts = counted(training_step(on_device, model, numbers(on_device, *ROWS)))
+    assert counts.total <= 178 + 3 * 9, counts.names
     assert stays_on_the_device(counts), counts.names
 
 

@@ -34,12 +34,13 @@ class Embedding(Function):
         return ScatterAdd(self.places, self.rows)(rows)
 
 
-def _require_rows(x: Any, rows: int) -> None:
+def _require_rows(x: Any, weight: Any) -> None:
+    rows = weight.shape[0]
     if compat.is_numpy_array(x) and x.size and not 0 <= x.min() <= x.max() < rows:
         raise IndexError(
             f"embedding expected numbers from 0 to {rows - 1}, got some from {x.min()} to {x.max()}."
         )
-    look("embedding", x, rows, least=0)
+    look("embedding", x, weight, 0, least=0)
 
 
 @follows
@@ -64,7 +65,8 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     ------
     IndexError
         A number is outside 0 .. rows - 1, on NumPy, where to look costs little, and on CuPy: there
-        when numbers next come to the host; with XPNET_DEBUG_INDICES=1 in the environment, at once.
+        when xpnet next brings numbers to the host; with XPNET_DEBUG_INDICES=1 in the environment, at
+        once.
     TypeError
         x is not of an integer dtype.
     ShapeError
@@ -85,5 +87,5 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise ValueError(f"embedding expected a padding_idx below {rows}, got {padding_idx}.")
-    _require_rows(data_of(x), rows)
+    _require_rows(data_of(x), data_of(weight))
     return Embedding(data_of(x), None if padding_idx is None else padding_idx % rows)(weight)

@@ -16,7 +16,7 @@ from xpnet.backend import array_like, scatter_add, with_item
 from xpnet.devices import follows
 from xpnet.errors import GradientError
 from xpnet.functions.declare import from_front, method, standard
-from xpnet.kernels.bounds import require_within
+from xpnet.kernels.bounds import require_within, require_within_on_host
 from xpnet.kernels.scatter import added
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -103,6 +103,7 @@ class ScatterAdd(Function):
 
 
 @method("__getitem__")
+@follows
 def getitem(x: Any, key: Any) -> Any:
     """x[key]: integers, slices, `...`, None, a mask, arrays of integers, or a tuple of these."""
     keys = tuple(int(k) if _is_integer(k) else data_of(k) for k in _as_tuple(key))
@@ -160,9 +161,11 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     Raises
     ------
     IndexError
-        An index is out of range. On CuPy it is raised when numbers next come to the host, so that no
-        call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by the call itself.
-        JAX raises nothing.
+        An index is out of range. On CuPy it is raised when xpnet next brings numbers to the host, so
+        that no call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by the call
+        itself. JAX raises nothing.
+    TypeError
+        The indices are no integers, or of another library than x.
     """
     xp = array_namespace(x)
     if axis is None and x.ndim != 1:
@@ -170,7 +173,8 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     if not has_dtype(indices, "integral"):
         raise TypeError(f"take expected indices of integers, got {indices.dtype}.")
     axis, indices = from_front(axis or 0, x.ndim, "take"), data_of(indices)
-    look("take", indices, x.shape[axis])
+    _require_one_library(x, indices)
+    look("take", indices, data_of(x), axis)
     flat = array_namespace(indices).reshape(indices, (-1,))
     rows = Take(flat)(xp.moveaxis(x, axis, 0) if axis else x)
     before, after = x.shape[:axis], x.shape[axis + 1 :]
@@ -189,13 +193,21 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     indices : array of integers, shape (..., m, ...)
         Of as many dimensions as x; the others broadcast against those of x.
     axis : int
+
+    Raises
+    ------
+    IndexError
+        As of `take`.
+    TypeError
+        The indices are of another library than x.
     """
     if indices.ndim != x.ndim:
         raise ValueError(
             f"take_along_axis expected indices of {x.ndim} dimensions, got {indices.ndim}."
         )
     indices, axis = data_of(indices), from_front(axis, x.ndim, "take_along_axis")
-    look("take_along_axis", indices, x.shape[axis])
+    _require_one_library(x, indices)
+    look("take_along_axis", indices, data_of(x), axis)
     return along_axis(x, indices, axis)
 
 
@@ -204,14 +216,34 @@ def along_axis(x: Any, indices: Any, axis: int) -> Any:
     return Pick(lambda x: array_namespace(x).take_along_axis(x, indices, axis=axis))(x)
 
 
-def look(name: str, indices: Any, length: int, least: int | None = None) -> None:
-    """Raise IndexError for indices outside an axis, on CuPy, which would wrap them: see `bounds`."""
-    if compat.is_cupy_array(indices):
-        require_within(name, indices, -length if least is None else least, length - 1)
+def _require_one_library(x: Any, indices: Any) -> None:
+    """Raise TypeError for indices of another library: CuPy would copy NumPy's in each call."""
+    array_namespace(data_of(x), indices)
+
+
+def look(name: str, indices: Any, x: Any, axis: int, least: int | None = None) -> None:
+    """Raise IndexError for indices outside an axis of x, on CuPy, which would wrap them: see `bounds`.
+
+    Parameters
+    ----------
+    name : str
+        The function that was given the indices.
+    indices : array of integers, or a list
+        Of CuPy, or on the host.
+    x : array
+    axis : int
+    least : int, optional
+        The least index that is in range; by default, that which counts from the end.
+    """
+    if not compat.is_cupy_array(x):
+        return
+    length = x.shape[axis]
+    require = require_within if compat.is_cupy_array(indices) else require_within_on_host
+    require(name, indices, -length if least is None else least, length - 1)
 
 
 def _look_at_arrays(keys: tuple[Any, ...], x: Any) -> None:
-    """`look` at each array of integers in x[keys]."""
+    """`look` at each array of integers in x[keys], and at lists, which CuPy takes in an assignment."""
     if not compat.is_cupy_array(x):
         return
     taken = [getattr(k, "ndim", 1) if _is_mask(k) else 0 if k is None else 1 for k in keys]
@@ -219,8 +251,9 @@ def _look_at_arrays(keys: tuple[Any, ...], x: Any) -> None:
     if first is not None:
         taken[first] = x.ndim - (sum(taken) - 1)
     for i, k in enumerate(keys):
-        if compat.is_cupy_array(k) and not _is_mask(k) and sum(taken[:i]) < x.ndim:
-            look("x[key]", k, x.shape[sum(taken[:i])])
+        chooses = isinstance(k, list) or (hasattr(k, "shape") and not _is_mask(k))
+        if chooses and sum(taken[:i]) < x.ndim:
+            look("x[key]", k, x, sum(taken[:i]))
 
 
 def _is_mask(k: Any) -> bool:

@@ -3,8 +3,10 @@
 To look at indices would make the host wait for the GPU at each call. So a small kernel looks there:
 it notes the first index that is out of range in the memory of the device, and the note is read when
 numbers come to the host anyway: `to_numpy`, `float(loss)`, a log line. Each thread has notes of its
-own, one for each device. XPNET_DEBUG_INDICES=1 reads the note at each call instead, so that the
-traceback leads to it.
+own, one for each device; what a thread left unread when it ended is read by the next one that reads.
+XPNET_DEBUG_INDICES=1 reads the note at each call instead, so that the traceback leads to it.
+
+Indices on the host, which CuPy takes and wraps too, are looked at there, at once.
 """
 
 import os
@@ -13,6 +15,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from xpnet.backend import to_numpy
 from xpnet.devices import Array, arrivals, there
 
 DEBUG = os.environ.get("XPNET_DEBUG_INDICES", "") not in ("", "0")
@@ -38,17 +41,20 @@ class Call(NamedTuple):
 
 
 class _Notes(threading.local):
-    """Of this thread: the note on each device, and whether one may have been written since."""
+    """Of this thread: the note on each device, and those that may have been written since."""
 
     def __init__(self) -> None:
         self.of: dict[int, Array] = {}
-        self.open: set[int] = set()
+        self.open: dict[int, Array] = {}
+        with _lock:
+            _threads.append((threading.current_thread(), self.open))
 
 
+_lock = threading.Lock()
+_threads: list[tuple[threading.Thread, dict[int, Array]]] = []  # each with its open notes
 _notes = _Notes()
 _calls: list[Call] = []
 _numbers: dict[Call, int] = {}
-_lock = threading.Lock()
 
 
 @cache
@@ -75,20 +81,40 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
     Raises
     ------
     IndexError
-        Here with XPNET_DEBUG_INDICES=1, else when numbers next come to the host.
+        Here with XPNET_DEBUG_INDICES=1 or along an axis of length 0, else when numbers next come to
+        the host.
     """
     if not indices.size:
         return
+    if most < 0:  # whatever they are
+        raise IndexError(_expected(Call(name, least, most)) + ".")
     device = indices.data.device_id
     note = _notes.of.get(device)
     if note is None:
         note = _notes.of[device] = import_module("cupy").zeros(3, "uint64")
     _kernel()(indices, least, most, _number(Call(name, least, most)), note)
-    _notes.open.add(device)
+    _notes.open[device] = note
     if DEBUG:
         read()
     elif read not in arrivals:
         arrivals.append(read)
+
+
+def require_within_on_host(name: str, indices: Any, least: int, most: int) -> None:
+    """Look at once whether all indices, an array of NumPy or a list, are from `least` to `most`.
+
+    Raises
+    ------
+    IndexError
+    """
+    array = to_numpy(indices)
+    if not array.size or array.dtype.kind not in "iu":
+        return
+    for index in (int(array.min()), int(array.max())):
+        if not least <= index <= most:
+            raise IndexError(
+                f"{_expected(Call(name, least, most))}, got {index}: it is out of range."
+            )
 
 
 def _number(call: Call) -> int:
@@ -104,19 +130,39 @@ def _number(call: Call) -> int:
 
 
 def read() -> None:
-    """Read this thread's notes, of calls since the last time; for where the host waits anyway.
+    """Read the notes of this thread, and of threads that have ended, of calls since the last time.
 
     Raises
     ------
     IndexError
         An index was out of range.
     """
-    while _notes.open:
-        note = _notes.of[_notes.open.pop()]
-        number, bits, negative = there(_get, note).tolist()
-        if number:
-            there(_clear, note)
-            raise IndexError(_message(_calls[number - 1], bits - (1 << 64) if negative else bits))
+    for notes in (_notes.open, *_of_ended_threads()):
+        while (note := _taken(notes)) is not None:
+            _read(note)
+
+
+def _of_ended_threads() -> list[dict[int, Array]]:
+    """Their open notes; threads that have none left are forgotten."""
+    with _lock:
+        ended = [(thread, notes) for thread, notes in _threads if not thread.is_alive()]
+        for entry in ended:
+            if not entry[1]:
+                _threads.remove(entry)
+    return [notes for _, notes in ended]
+
+
+def _taken(notes: dict[int, Array]) -> Array | None:
+    """One of the open notes, which is then nobody else's to read; None if there are none left."""
+    with _lock:
+        return notes.popitem()[1] if notes else None
+
+
+def _read(note: Array) -> None:
+    number, bits, negative = there(_get, note).tolist()
+    if number:
+        there(_clear, note)
+        raise IndexError(_message(_calls[number - 1], bits - (1 << 64) if negative else bits))
 
 
 def _get(note: Array) -> Any:
@@ -127,10 +173,13 @@ def _clear(note: Array) -> None:
     note.fill(0)
 
 
-def _message(call: Call, index: int) -> str:
-    expected = f"{call.name} expected indices from {call.least} to {call.most}"
+def _expected(call: Call) -> str:
     if call.most < 0:
-        expected = f"{call.name} expected no indices, along an axis of length 0"
+        return f"{call.name} expected no indices, along an axis of length 0"
+    return f"{call.name} expected indices from {call.least} to {call.most}"
+
+
+def _message(call: Call, index: int) -> str:
     late = (
         ""
         if DEBUG
@@ -139,4 +188,4 @@ def _message(call: Call, index: int) -> str:
             "XPNET_DEBUG_INDICES=1 raises at the call itself."
         )
     )
-    return f"{expected}, got {index}: it is out of range.{late}"
+    return f"{_expected(call)}, got {index}: it is out of range.{late}"

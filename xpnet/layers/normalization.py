@@ -246,4 +246,6 @@ class GroupNorm(Layer):
 
 
 def _ones(shape: tuple[int, ...]) -> Any:
-    return zeros(shape) + 1.0
+    backend = current()
+    with backend.selected():
+        return backend.xp.ones(shape, dtype=backend.dtype, device=backend.device)
