@@ -150,8 +150,8 @@ class Function:
     """
 
     broadcasts: ClassVar[bool] = False  # whether the inputs must have shapes that broadcast
-    # Whether the output is one real number, and the rule takes Python's 1.0 for gy: then a walk that
-    # starts here needs no array, which on a GPU would be a launch.
+    # Whether the output is one real number and the rule accepts Python's 1.0 as gy: then a walk that
+    # starts here needs no array, which on a GPU would cost a launch.
     takes_number: ClassVar[bool] = False
     takes_y: ClassVar[bool] = False
     takes: tuple[int, ...] = ()  # the inputs that backward names
@@ -294,7 +294,7 @@ def _walk(
 
 
 def _among(nodes: Sequence[Node] | None, node: Node) -> bool:
-    """Whether a node is one of those, if any are asked for by name."""
+    """Whether `node` is one of `nodes`; False if they are None."""
     return nodes is not None and any(n is node for n in nodes)
 
 

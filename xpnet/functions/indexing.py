@@ -160,9 +160,9 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     Raises
     ------
     IndexError
-        An index is out of range. On CuPy it is raised when numbers next come to the host, so that no
-        call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by the call itself.
-        JAX raises nothing.
+        An index is out of range. On CuPy the error is raised when numbers next come to the host, so
+        that no call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by the call
+        itself. JAX raises nothing.
     """
     xp = array_namespace(x)
     if axis is None and x.ndim != 1:
@@ -200,12 +200,18 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
 
 
 def along_axis(x: Any, indices: Any, axis: int) -> Any:
-    """`take_along_axis` by indices that are known to be in range."""
+    """`take_along_axis` with indices that are known to be in range."""
     return Pick(lambda x: array_namespace(x).take_along_axis(x, indices, axis=axis))(x)
 
 
 def look(name: str, indices: Any, length: int, least: int | None = None) -> None:
-    """Raise IndexError for indices outside an axis, on CuPy, which would wrap them: see `bounds`."""
+    """Check indices along an axis on CuPy, which would wrap them around: see `kernels.bounds`.
+
+    Raises
+    ------
+    IndexError
+        An index is out of range; raised when numbers next come to the host.
+    """
     if compat.is_cupy_array(indices):
         require_within(name, indices, -length if least is None else least, length - 1)
 

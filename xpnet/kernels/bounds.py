@@ -1,10 +1,10 @@
-"""Indices that are out of range, on CuPy, which wraps them around and says nothing.
+"""A check for indices that are out of range on CuPy, which wraps them around silently.
 
-To look at indices would make the host wait for the GPU at each call. So a small kernel looks there:
-it notes the first index that is out of range in the memory of the device, and the note is read when
-numbers come to the host anyway: `to_numpy`, `float(loss)`, a log line. Each thread has notes of its
-own, one for each device. XPNET_DEBUG_INDICES=1 reads the note at each call instead, so that the
-traceback leads to it.
+To check indices on the host would make it wait for the GPU at each call. So a small kernel checks
+them on the device: it notes the first index that is out of range in the device's memory, and the note
+is read when numbers come to the host anyway: `to_numpy`, `float(loss)`, a log line. Each thread has
+its own notes, one for each device. XPNET_DEBUG_INDICES=1 reads the note at each call instead, so that
+the traceback leads to that call.
 """
 
 import os
@@ -30,7 +30,7 @@ BODY = """
 
 
 class Call(NamedTuple):
-    """What a note says: the function, and from where to where its indices may be."""
+    """The function that a note refers to, and the range of its indices."""
 
     name: str
     least: int
@@ -38,7 +38,7 @@ class Call(NamedTuple):
 
 
 class _Notes(threading.local):
-    """Of this thread: the note on each device, and whether one may have been written since."""
+    """A thread's note on each device, and the devices whose note may have been written since."""
 
     def __init__(self) -> None:
         self.of: dict[int, Array] = {}
@@ -63,19 +63,20 @@ def _kernel() -> Any:
 
 
 def require_within(name: str, indices: Array, least: int, most: int) -> None:
-    """Look, on the device, whether all indices are from `least` to `most`: one launch, no wait.
+    """Check, on the device, that all indices are from `least` to `most`: one launch, no wait.
 
     Parameters
     ----------
     name : str
-        The function that was given them.
+        The function that was given the indices.
     indices : CuPy array of integers
     least, most : int
 
     Raises
     ------
     IndexError
-        Here with XPNET_DEBUG_INDICES=1, else when numbers next come to the host.
+        An index is out of range. Raised here if XPNET_DEBUG_INDICES=1 is set, otherwise when
+        numbers next come to the host.
     """
     if not indices.size:
         return
@@ -92,7 +93,7 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
 
 
 def _number(call: Call) -> int:
-    """What stands for a call in a note: from 1."""
+    """The number that stands for a call in a note, from 1; 0 means that there is no note."""
     number = _numbers.get(call)
     if number is None:
         with _lock:
@@ -104,7 +105,7 @@ def _number(call: Call) -> int:
 
 
 def read() -> None:
-    """Read this thread's notes, of calls since the last time; for where the host waits anyway.
+    """Read this thread's notes since the last time; to be called where the host waits anyway.
 
     Raises
     ------
@@ -131,12 +132,10 @@ def _message(call: Call, index: int) -> str:
     expected = f"{call.name} expected indices from {call.least} to {call.most}"
     if call.most < 0:
         expected = f"{call.name} expected no indices, along an axis of length 0"
-    late = (
-        ""
-        if DEBUG
-        else (
-            " CuPy's numbers are looked at on the GPU, and this was read when numbers came to the host: "
-            "XPNET_DEBUG_INDICES=1 raises at the call itself."
-        )
+    found = f"{expected}, got {index}: it is out of range."
+    if DEBUG:
+        return found
+    return (
+        f"{found} CuPy's indices are checked on the GPU, and the result was read when numbers came "
+        "to the host: XPNET_DEBUG_INDICES=1 raises at the call itself."
     )
-    return f"{expected}, got {index}: it is out of range.{late}"

@@ -32,7 +32,7 @@ from xpnet.kernels.window import Window
 
 np: Any = import_module("numpy")
 
-COLUMNS = 1 << 28  # bytes of columns at a time: what keeps a GPU busy, and leaves its memory free
+COLUMNS = 1 << 28  # bytes of columns at a time: enough to keep a GPU busy, little of its memory
 SHORT = 1 << 30  # arrays of fewer numbers are indexed by 32 bits: a GPU divides those faster
 MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: gathered.cu
 
@@ -150,15 +150,15 @@ def _parts(rows: int, window: Window, dtype: Any, *arrays: Any) -> list[tuple[An
 
 
 def _stacked(x: Any, groups: int) -> Any:
-    """The rows of a matrix as a stack of as many matrices as there are groups; or as it is, of 1."""
+    """A matrix as a stack of `groups` matrices, its rows split among them; unchanged for one group."""
     return x if groups == 1 else x.reshape(groups, x.shape[0] // groups, x.shape[1])
 
 
 def _gathered(x: Any, u: Any, window: Window, wide: bool = False) -> Any:
-    """A column for each image and place: what of x meets the window there, and below it u.
+    """A column for each image and place: the numbers of x under the window, and below them those of u.
 
-    Of shape (x's channels * kernel + u's channels, batch * places); x or u may be None. If it is to
-    be `wide`, float16 becomes float32.
+    The shape is (x's channels * kernel + u's channels, batch * places); x or u may be None. If
+    `wide`, float16 becomes float32.
     """
     given = u if x is None else x
     images, dtype = given.shape[0], given.dtype
@@ -172,10 +172,11 @@ def _gathered(x: Any, u: Any, window: Window, wide: bool = False) -> Any:
 
 
 def _product(a: Any, b: Any) -> Any:
-    """The product of two matrices, or of each two of two stacks.
+    """The product of two matrices, or of the matrices of two stacks in pairs.
 
-    CuPy's product of two matrices takes transposed ones as they are, and sums float16 in float32;
-    but for one number, which it sums in float16. That of stacks copies and widens them first.
+    CuPy's product of two matrices takes transposed ones as they are, and sums float16 in float32,
+    except if the result is one number, which it sums in float16. Its product of stacks copies and
+    widens them first.
     """
     if a.ndim == 3:
         return cupy().matmul(a, b)
@@ -187,9 +188,9 @@ def _product(a: Any, b: Any) -> Any:
 def _launch(
     name: str, dtype: Any, window: Window, arguments: tuple[Any, ...], *counts: int
 ) -> None:
-    """Start a kernel, with a thread for each number of its result: the last of the arguments.
+    """Launch a kernel with one thread for each number of its result, the last of the arguments.
 
-    It is the one for images of `dtype`. After the arguments it is given the counts (of images, of
+    It is the kernel for images of `dtype`. After the arguments it takes the counts (of images, of
     channels), then the window.
     """
     size = arguments[-1].size
@@ -203,7 +204,7 @@ def _launch(
 
 @cache
 def _kernel(name: str, dtype: Any, axes: int, short: bool) -> Any:
-    """A kernel for arrays of a dtype, with so many spatial axes."""
+    """A kernel for arrays of a dtype with `axes` spatial axes."""
     files = ("window.cuh", "maxima.cu" if name in MAXIMA else "gathered.cu")
     index = "typedef int I;" if short else "typedef long long I;"
     return compiled(files, name, dtype.name, index, f"enum {{ D = {axes} }};")
@@ -211,7 +212,7 @@ def _kernel(name: str, dtype: Any, axes: int, short: bool) -> Any:
 
 @lru_cache(maxsize=1024)
 def _packed(window: Window) -> Any:
-    """The window as the kernels' `struct Window`: an array of one record, which CuPy hands over."""
+    """The window as the kernels' `struct Window`: a record, which CuPy passes by value."""
     before = tuple(before for before, _ in window.padding)
     axes = (window.size, window.out, window.kernel, window.stride, before, window.dilation)
     products = math.prod(window.size), window.positions, window.numbers
@@ -220,12 +221,12 @@ def _packed(window: Window) -> Any:
 
 @cache
 def _lowest(dtype: Any) -> Any:
-    """The least number of a dtype.
+    """The lowest number of a dtype.
 
     Raises
     ------
     TypeError
-        Its numbers have no order.
+        The dtype's numbers have no order.
     """
     if not _ordered(dtype):
         raise TypeError(f"maxima expected real numbers, integers or floats, got {dtype}.")
@@ -233,12 +234,12 @@ def _lowest(dtype: Any) -> Any:
 
 
 def _ordered(dtype: Any) -> bool:
-    """Whether there are maxima of numbers of a dtype."""
+    """Whether the numbers of a dtype have an order, and so a maximum."""
     return dtype.kind in "fiu"
 
 
 def _takes(x: Any) -> bool:
-    """Arrays of real numbers."""
+    """Whether x is an array of real numbers."""
     return _ordered(x.dtype)
 
 
