@@ -141,7 +141,9 @@ def test_on_another_library_it_is_an_error(backend, array, seeded):
         pytest.skip("CuPy draws them")
     seeded(0, device=True)
     for rng in (None, DeviceGenerator(1)):
-        with pytest.raises(BackendError, match="expected a CuPy array, to draw its mask on the GPU, got an"):
+        with pytest.raises(
+            BackendError, match="expected a CuPy array, to draw its mask on the GPU, got an"
+        ):
             F.dropout(array([1.0, 2.0]), 0.5, rng=rng)
     F.dropout(array([1.0, 2.0]), 0.5, rng=0)
 
