@@ -166,7 +166,8 @@ class Function:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__dict__.keys() & {"forward", "backward"}:
-            inputs, named = arguments(cls.forward), arguments(cls.backward)[1:]
+            inputs = arguments(cls.forward)
+            named = arguments(cls.backward)[1:]
             cls.takes_y = named[:1] == ("y",)
             if (cls.takes_y and "y" in inputs) or not set(named[cls.takes_y :]) <= set(inputs):
                 raise TypeError(f"{cls.__name__}: y is the output, {inputs} go in; not {named}.")
@@ -183,7 +184,8 @@ class Function:
             raise RuntimeError(f"This {type(self).__name__} was called before; make a new one.")
         arrays: list[Any] = []
         parents: list[Node | None] = []
-        lifted, dtype = False, None
+        lifted = False
+        dtype = None
         for x in inputs:
             node = None
             if isinstance(x, Variable):

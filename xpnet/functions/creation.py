@@ -92,7 +92,8 @@ def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
 @structural
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
     """The array of another library, by DLPack; its history there, if any, does not come along."""
-    home, array = current(), data_of(x)
+    home = current()
+    array = data_of(x)
     if home.name.startswith("cupy"):  # its from_dlpack takes neither a device nor `copy`
         y = home.xp.from_dlpack(array)
         if copy is False and device is not None and y.device != device:

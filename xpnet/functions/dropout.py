@@ -19,7 +19,8 @@ class Masked(Function):
     """x times a mask, which has a factor for each number or each group of numbers, times a scale."""
 
     def __init__(self, mask: Any, scale: float) -> None:
-        self.mask, self.scale = mask, scale
+        self.mask = mask
+        self.scale = scale
         self.factors: Any = None  # the mask times the scale, once it is known
 
     def forward(self, x: Any) -> Any:

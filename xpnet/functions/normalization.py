@@ -64,7 +64,10 @@ class Normalize(Function):
         shape: tuple[int, ...],
         running: "RunningStatistics | None" = None,
     ) -> None:
-        self.axes, self.eps, self.along, self.running = axes, eps, shape, running
+        self.axes = axes
+        self.eps = eps
+        self.along = shape
+        self.running = running
         self.even = all(shape[a] == 1 for a in axes)  # one weight wherever there is one mean
 
     def forward(self, x: Any, w: Any, b: Any) -> Any:
@@ -96,7 +99,8 @@ class Normalize(Function):
         g, scale = (gy, r) if w is None else (gy, r * w) if self.even else (gy * w, r)
         g_mean = xp.mean(g, axis=self.axes, keepdims=True)
         gc_mean = xp.mean(g * c, axis=self.axes, keepdims=True)
-        gx, gw, gb = None, None, gy
+        gx = gw = None
+        gb = gy
         if self.needs[0]:
             gx = (g - g_mean - c * (gc_mean * (r * r))) * scale
         if self.even:  # the sums by w and b are known already
@@ -145,7 +149,8 @@ class RunningStatistics(NamedTuple):
 
     def moved(self, mean: Any, var: Any, n: int) -> "RunningStatistics":
         """The statistics after a batch with n numbers per channel, whose `var` is over n."""
-        xp, dtype = array_namespace(self.mean), self.mean.dtype
+        xp = array_namespace(self.mean)
+        dtype = self.mean.dtype
         seen = as_array(self.seen + 1)
         share = 1.0 / xp.astype(seen, dtype) if self.momentum is None else self.momentum
         batch = _shaped(mean, self.mean.shape), _shaped(var * (n / max(n - 1, 1)), self.var.shape)

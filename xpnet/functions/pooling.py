@@ -186,7 +186,8 @@ def global_max_pool(x: Any) -> Any:
 
     The gradient goes to the first of equal ones.
     """
-    xp, ones = array_namespace(x), (1,) * _spatial("global_max_pool", x)
+    xp = array_namespace(x)
+    ones = (1,) * _spatial("global_max_pool", x)
     if kernel("maxima", data_of(x)):  # one launch each way; to find the places takes twenty
         size = tuple(x.shape[2:])
         whole = sliding(size, size, ones, ((0, 0),) * len(size), ones)

@@ -77,7 +77,9 @@ class Raw:
     """
 
     def __init__(self, file: str, name: str, *definitions: str) -> None:
-        self._file, self._name, self._definitions = file, name, definitions
+        self._file = file
+        self._name = name
+        self._definitions = definitions
         self._built: dict[Any, Any] = {}
 
     def of(self, dtype: Any) -> Callable[..., None]:

@@ -41,7 +41,8 @@ MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: 
 def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
     x, W, b = alike(x, W, b)
-    n, outputs = x.shape[0], W.shape[0]
+    n = x.shape[0]
+    outputs = W.shape[0]
     y = cupy().ndarray((n, outputs, *window.out), x.dtype)
     flat = _stacked(W.reshape(outputs, -1), groups)
     for images, places in _parts(x.shape[1] * window.numbers, window, x.dtype, x, y):
@@ -55,7 +56,8 @@ def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed."""
     gy, W, b = alike(gy, W, b)
-    n, channels = gy.shape[0], W.shape[1] * groups
+    n = gy.shape[0]
+    channels = W.shape[1] * groups
     x = cupy().ndarray((n, channels, *window.size), gy.dtype)
     flat = _stacked(W.reshape(W.shape[0], -1), groups).swapaxes(-1, -2)
     wide = gy.dtype == "float16"
@@ -72,12 +74,14 @@ def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
     """W[o, c, k] = the sum over n, p of x[n, c, p under k] gy[n, o, p]."""
     x, gy = alike(x, gy)
-    above, outputs = x.shape[1] * window.numbers, gy.shape[1]
+    above = x.shape[1] * window.numbers
+    outputs = gy.shape[1]
     parts = _parts(above + outputs, window, x.dtype, x, gy)
     W: Any = None
     for images, places in parts:
         both = _gathered(images, places, window)
-        columns, rows = _stacked(both[:above], groups), _stacked(both[above:], groups)
+        columns = _stacked(both[:above], groups)
+        rows = _stacked(both[above:], groups)
         if groups == 1:
             product = _product(rows, columns.T)
         else:  # here what is transposed is copied, so the smaller of the two
@@ -161,7 +165,8 @@ def _gathered(x: Any, u: Any, window: Window, wide: bool = False) -> Any:
     `wide`, float16 becomes float32.
     """
     given = u if x is None else x
-    images, dtype = given.shape[0], given.dtype
+    images = given.shape[0]
+    dtype = given.dtype
     channels = 0 if x is None else x.shape[1]
     outputs = 0 if u is None else u.shape[1]
     shape = (channels * window.numbers + outputs, images * window.positions)

@@ -87,7 +87,9 @@ def normalize(
     running : RunningStatistics or None
         The running statistics after this batch.
     """
-    x, w, b = cupy().ascontiguousarray(x), _numbers(w, x), _numbers(b, x)
+    x = cupy().ascontiguousarray(x)
+    w = _numbers(w, x)
+    b = _numbers(b, x)
     groups = Groups.over(x.shape, axes)
     shape = tuple([1 if axis in axes else n for axis, n in enumerate(x.shape)])
     mean, var, r = (cupy().ndarray(shape, x.dtype) for _ in range(3))
@@ -122,7 +124,9 @@ def normalize_gradients(
     needs : tuple of bool
         Which of the three are asked for; the others may be returned as None.
     """
-    gy, x, w = cupy().ascontiguousarray(gy), cupy().ascontiguousarray(x), _numbers(w, x)
+    gy = cupy().ascontiguousarray(gy)
+    x = cupy().ascontiguousarray(x)
+    w = _numbers(w, x)
     groups = Groups.over(x.shape, axes)
     weights: Any = Weights.along(x.shape, shape)
     even = all(shape is None or shape[axis] == 1 for axis in axes)

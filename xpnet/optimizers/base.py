@@ -190,7 +190,8 @@ class Optimizer:
                     x = own = p.data
                     follow(x)
                     if narrow:
-                        x, g = widened("step", x), widened("step", g)
+                        x = widened("step", x)
+                        g = widened("step", g)
                     if o["weight_decay"]:
                         x, g = self.decayed(x, g, o)
                     x = update(x, g, s, c)

@@ -81,8 +81,7 @@ bool is_device_memory(const void* p, std::size_t bytes);
 // Failure{cudaErrorIllegalAddress}. For use inside work.
 void require_memory(const void* p, std::size_t bytes, const char* name);
 
-// Allocates and frees device memory without counting it, for workspaces. Null if memory has run
-// out.
+// Allocates and frees device memory without counting it, for workspaces. Null if memory runs out.
 void* allocate_workspace(std::size_t bytes);
 void free_workspace(void* p);
 

@@ -271,8 +271,7 @@ void Runner::go_home() {
     __builtin_longjmp(home_, 1);
 }
 
-// Switches from the current fibre to the next one, or home; returns when the current one is
-// resumed.
+// Switches from the current fibre to the next one, or home; returns when this one is resumed.
 void Runner::leave() {
     Fibre* next = next_fibre();
     if (__builtin_setjmp(current_->where) == 0) {

@@ -46,8 +46,7 @@ struct Statuses {
     }
 };
 
-// Functions that are called often pass a literal as the reason: a std::string would be built in
-// vain.
+// Functions that are called often pass a literal as the reason: a std::string costs time.
 template <class Reason>
 void require(bool holds, Refused kind, const Reason& reason) {
     if (!holds) {
