@@ -76,7 +76,7 @@ BACKENDS = {  # what to install for each: xpnet's extras, then packages
     # which is why this session runs only when it is asked for by name.
     "torch": ("plots,torch", ["torch==2.13.0"]),
     "jax": ("plots,jax", []),
-    # On a GPU. Without one, the emulated device brings its own CuPy: see `cuda_device`.
+    # For a GPU. Without one, the emulated device brings its own CuPy: see `cuda_device`.
     "cupy": ("plots,cuda{major}", []),
 }
 COVERED = "numpy"  # to trace is to take twice as long: on one, which has all but some branches
@@ -87,7 +87,7 @@ COVERED = "numpy"  # to trace is to take twice as long: on one, which has all bu
 def tests(session: nox.Session, backend: str) -> None:
     """The tests, on one library; doctests too. Those on NumPy are to cover xpnet/.
 
-    Those on CuPy run on a GPU where there is one, else on the emulated CUDA device.
+    Those on CuPy run on a GPU if there is one, else on the emulated CUDA device.
     """
     extras, packages = BACKENDS[backend]
     env = ENV | {"XPNET_TEST_BACKENDS": backend}
@@ -115,13 +115,13 @@ def tests(session: nox.Session, backend: str) -> None:
 
 
 def cuda_device(session: nox.Session, extras: str) -> tuple[str, dict[str, str]]:
-    """The extras and the environment for CuPy: of this machine's GPU, else of the emulated device.
+    """The extras and the environment for CuPy: for this machine's GPU, else for the emulated device.
 
-    The emulated device needs g++, and is built in about a minute.
+    The emulated device needs g++, and takes about a minute to build.
     """
     cuda, reason = cuda_of_driver()
     if not reason:
-        session.log(f"CuPy runs on a GPU, whose driver knows CUDA up to {cuda / 1000:.1f}.")
+        session.log(f"CuPy runs on a GPU, whose driver supports CUDA up to {cuda / 1000:.1f}.")
         extras = extras.format(major=min(cuda // 1000, 13))
         return extras, {"XPNET_REQUIRE_GPU": "1"}  # from here on a skip would hide something
     if os.environ.get("XPNET_REQUIRE_GPU") == "1":
@@ -131,7 +131,7 @@ def cuda_device(session: nox.Session, extras: str) -> tuple[str, dict[str, str]]
 
 
 def emulated_device(session: nox.Session) -> dict[str, str]:
-    """The environment of the emulated CUDA device, which is built where it is not yet."""
+    """The environment of the emulated CUDA device, which is built first if necessary."""
     env: dict[str, str] = json.loads(session.run("python", "tests/host_cuda/build.py", silent=True))
     path = os.pathsep.join(["", env["PYTHONPATH"]])  # the checkout as well: tests import from it
     return env | {"PYTHONPATH": path}
@@ -174,14 +174,14 @@ def cuda_of_driver() -> tuple[int, str]:
     return version.value, ""
 
 
-# Their wheels alone are downloaded, not CUDA: CuPy imports without it, and without a driver.
+# Only CuPy's wheels are downloaded, not CUDA: CuPy can be imported without it, and without a driver.
 CUPY_VERSIONS = {"oldest": "cuda12", "newest": "cuda13"}
 
 
 @nox.session
 @nox.parametrize("version", [nox.param(name, id=name) for name in CUPY_VERSIONS])
 def cupy_names(session: nox.Session, version: str) -> None:
-    """CuPy has every name and keyword that xpnet reaches: the oldest allowed, and the newest."""
+    """The oldest CuPy allowed and the newest have every name and keyword that xpnet uses."""
     (requirement,) = EXTRAS[CUPY_VERSIONS[version]]
     requirement = requirement.replace("[ctk]", "")
     if version == "oldest":

@@ -4,13 +4,13 @@
                                         python tests/host_cuda/build.py --shell prints
     python benchmarks/gpu.py --check    exit code 1 if a network is over its limits
 
-Counted: kernels and products of matrices, each a launch; copies to and from the device; waits of the
-host; memory that is asked for. Python's time is that of the thread, the least of many rounds, while
-launches do nothing, in milliseconds and in additions of CuPy arrays, `x + y`: these cost Python what
-they cost on any machine, so that figures of two machines compare. On a GPU the driver's own time for
-each launch is added to it, and while the GPU computes, Python is ahead.
+It counts kernels and products of matrices, each of which is a launch; copies to and from the device;
+waits of the host; and allocations. Python's time is the CPU time of the thread while launches do
+nothing, the least of many rounds, in milliseconds and in additions of CuPy arrays, `x + y`: the ratio
+to an addition makes figures from two machines comparable. On a GPU the driver's own time for each
+launch comes on top, and while the GPU computes, Python runs ahead.
 
-Elsewhere nothing can be counted; the program says so, and `--check` has nothing to check.
+Without the emulated device nothing can be counted; the program reports this, and `--check` passes.
 """
 
 import argparse
@@ -33,14 +33,14 @@ ROUNDS = 15
 
 
 class Figures(NamedTuple):
-    """What a step takes: launches, and Python's time in additions."""
+    """What a step costs: launches, and Python's time in additions."""
 
     launches: int
     additions: float
 
 
 class Network(NamedTuple):
-    """A training to look at."""
+    """A network, and how it is trained."""
 
     name: str
     model: Callable[[], xpnet.Layer]
@@ -50,8 +50,8 @@ class Network(NamedTuple):
     limit: Figures
 
 
-def with_masks_of_the_device(model: xpnet.Layer) -> xpnet.Layer:
-    """The model, whose dropout draws on the device: nothing is copied there in a step."""
+def with_masks_drawn_on_the_device(model: xpnet.Layer) -> xpnet.Layer:
+    """The model, with its dropout masks drawn on the device: a step copies nothing there."""
     xpnet.manual_seed(0, device=True)
     return model
 
@@ -81,9 +81,9 @@ NETWORKS = [
         Figures(288, 779),
         Figures(70, 260),
     ),
-    Network(  # the last: from here on all masks are drawn there
+    Network(  # the last one, because from here on all masks are drawn on the device
         "the same, dropout's masks drawn on the device",
-        lambda: with_masks_of_the_device(models.lenet((1, 28, 28), 10)),
+        lambda: with_masks_drawn_on_the_device(models.lenet((1, 28, 28), 10)),
         xpnet.Adam,
         (4, 1, 28, 28),
         Figures(288, 779),
@@ -97,7 +97,7 @@ Python, ms | in x + y | before |
 
 
 def training(network: Network) -> Step:
-    """One step of a training on random numbers."""
+    """A function that makes one training step on random numbers."""
     rng = np.random.default_rng(0)
     home = xpnet.current()
     x = home.asarray(rng.random(network.shape, dtype=np.float32))
@@ -114,7 +114,7 @@ def training(network: Network) -> Step:
 
 
 def counted(step: Step) -> Counts:
-    """What the third step asks for: the first builds kernels, and the second finds memory."""
+    """The counts of the third step: the first builds kernels, and the second allocates memory."""
     for _ in range(3):
         with counting() as counts:
             step()
@@ -122,7 +122,7 @@ def counted(step: Step) -> Counts:
 
 
 def microseconds(step: Step, calls: int) -> float:
-    """Python's time for a call while launches do nothing."""
+    """Python's time for one call of `step` while launches do nothing."""
     best = float("inf")
     with empty_launches():
         step()

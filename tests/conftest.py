@@ -6,7 +6,7 @@
 * array-api-strict, on pretended devices: mixing devices, a hidden transfer to the host, a call
   that the standard does not have, or (on `no_float64`) a float64 that crept in is an error;
 * PyTorch and JAX on the CPU;
-* CuPy on a GPU where there is one, else on the emulated CUDA device of tests/host_cuda, in whose
+* CuPy on a GPU if there is one, else on the emulated CUDA device of tests/host_cuda, in whose
   environment `nox -s "tests(cupy)"` starts pytest: then the tests are named `[cupy (emulated)]`.
 
 `backend64` is the same in float64, for comparisons with differences and formulas.
@@ -45,7 +45,7 @@ if os.environ.get("XPNET_REQUIRE_GPU") == "1" and host_cuda.emulated():
 
 
 def pytest_report_header():
-    """Which CUDA device the tests on CuPy run on, in the first lines of the run."""
+    """A line at the start of the run with the CUDA device that the tests on CuPy use."""
     if "cupy" not in (CHOSEN or SPECS):
         return None
     try:
@@ -55,7 +55,7 @@ def pytest_report_header():
 
 
 def _named(spec):
-    """The spec as the tests' names show it: it says so where the device is an emulation."""
+    """The spec as it appears in test names, which show whether the device is emulated."""
     return f"{spec} (emulated)" if spec == "cupy" and host_cuda.emulated() else spec
 
 
@@ -91,7 +91,7 @@ def backend64(request):
 
 @pytest.fixture
 def cupy_backend():
-    """CuPy in force for the test, in float32; for what only CuPy has."""
+    """CuPy, as the current backend in float32, for features that only CuPy has."""
     required = "cupy" in CHOSEN or os.environ.get("XPNET_REQUIRE_GPU")
     try:
         switch.resolve("cupy")

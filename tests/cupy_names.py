@@ -1,18 +1,18 @@
-"""Every name and keyword of CuPy that xpnet reaches is one that the installed CuPy has.
+"""Check that the installed CuPy has every name and keyword that xpnet uses.
 
     python tests/cupy_names.py
 
-It needs no GPU and no driver: CuPy imports without them, and its objects can be asked. Looked up are
+It needs no GPU and no driver: CuPy can be imported without them, and its objects inspected. It looks up
 
-- in the syntax trees of xpnet/, the names that follow CuPy, as in `cupy().cuda.Stream`, or an `xp`,
-  and the arguments of their calls;
-- names of NumPy's array that CuPy's has not, such as `to_device`, wherever xpnet/ has them;
-- the functions that xpnet.functions declares, whose names and arguments are to be CuPy's as well.
+- in the syntax trees of xpnet/, the attributes of CuPy, as in `cupy().cuda.Stream`, or of an `xp`, and
+  the arguments of calls to them;
+- names of NumPy's array that CuPy's array lacks, such as `to_device`, wherever xpnet/ uses them;
+- the functions that xpnet.functions declares, whose names and arguments CuPy must have as well.
 
 A file is read from top to bottom, and a name stands for an object of CuPy's from one assignment to
-the next; `import cupy as cp`, which ruff forbids in xpnet/, is not looked for. What functions take
-and give is not followed, but for the conventions in the tables below. So this check does not replace
-the tests on CuPy: it finds what these do not run, and what other versions lack.
+the next; `import cupy as cp`, which ruff forbids in xpnet/, is not supported. Arguments and results of
+functions are not followed, except for the conventions in the tables below. So this check does not
+replace the tests on CuPy: it finds what these do not run, and what other versions lack.
 
 Exit code 1: something is missing, or cannot be looked up and is in no table.
 """
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Known(NamedTuple):
-    """An object of CuPy's, by its name; or any instance of a class, or a method of one."""
+    """An object of CuPy's and its name; or any instance of a class, or a method of an instance."""
 
     name: str
     obj: Any
@@ -43,7 +43,7 @@ class Known(NamedTuple):
     method: bool = False
 
     def get(self, name: str) -> "Known | None":
-        """What has a name in it, if anything has."""
+        """The attribute with that name, if there is one."""
         if not hasattr(self.obj, name):
             return None
         obj = getattr(self.obj, name)
@@ -60,7 +60,7 @@ def instance(cls: type) -> Known:
 CUPY = Known("cupy", cupy)
 XP = Known("xp", array_api_compat.cupy)
 
-# Names, and attributes as in `backend.xp`: nothing else in xpnet/ is called so.
+# Names, and attributes as in `backend.xp`: nothing else in xpnet/ has these names.
 NAMES = {"cupy": CUPY, "cupyx": Known("cupyx", cupyx), "xp": XP, "_xp": XP}
 OF_KERNELS = {  # attributes, in kernels/
     "data": instance(cupy.cuda.MemoryPointer),  # of an array
@@ -68,7 +68,7 @@ OF_KERNELS = {  # attributes, in kernels/
     "full": instance(cupy.cuda.Event),  # of a Slot
     "free": instance(cupy.cuda.Event),
 }
-GIVES = {  # what functions give, xpnet's and CuPy's
+GIVES = {  # what functions return, xpnet's and CuPy's
     "array_namespace": XP,
     "cupy": CUPY,
     "linalg_of": Known("xp.linalg", array_api_compat.cupy.linalg),
@@ -81,13 +81,13 @@ GIVES = {  # what functions give, xpnet's and CuPy's
 # Where getattr(xp, name) and f(x, **options) ask for names and keywords of the functions, dtypes and
 # constants that `declared` looks up. Elsewhere they are reported.
 COMPUTED = ("xpnet/backend.py", "xpnet/namespace.py", "xpnet/summary.py", "xpnet/functions/")
-EXPLAINED = {  # what would be reported, and is right
+EXPLAINED = {  # what would be reported, but is not a fault
     ("xpnet/backend.py", "xp.Device"): "xp is array_api_strict",
     ("xpnet/backend.py", "x.to_device"): "x is an array of array_api_strict",
     ("xpnet/devices.py", "compat.to_device"): "a function of array_api_compat",
     ("xpnet/namespace.py", "'bfloat16'"): "NumPy, and so CuPy, has no such dtype",
 }
-SIGNATURES = {  # where CuPy's own are (*args, **kwargs): as its reference states them
+SIGNATURES = {  # from CuPy's reference, where the signature itself is (*args, **kwargs)
     "cupy.ndarray": "ndarray(shape, dtype=float, memptr=None, strides=None, order='C')",
 }
 
@@ -96,7 +96,13 @@ SIGNATURES = {  # where CuPy's own are (*args, **kwargs): as its reference state
 
 
 def signature(of: Known) -> inspect.Signature:
-    """What a callable accepts; ValueError where nothing states it."""
+    """The signature of a callable.
+
+    Raises
+    ------
+    ValueError
+        Neither the callable nor its docstring has a signature.
+    """
     stated = SIGNATURES.get(of.name)
     try:
         return documented(stated) if stated else inspect.signature(of.obj)
@@ -109,9 +115,9 @@ def documented(doc: str) -> inspect.Signature:
     head = re.match(r"\s*[\w.]+\((.*)\)( -> .*)?(\n|$)", doc)
     if head is None:
         raise ValueError("its signature is stated nowhere")
-    text = head[1].replace("\\", "").replace(" not None", "")
-    text = re.sub(r"(^|,) *([\w.\[\]]+ +)+(?=\w)", r"\1", text)  # types of C, before the names
-    function = ast.parse(f"lambda {text}: 0", mode="eval")
+    names = head[1].replace("\\", "").replace(" not None", "")
+    names = re.sub(r"(^|,) *([\w.\[\]]+ +)+(?=\w)", r"\1", names)  # without the types of C
+    function = ast.parse(f"lambda {names}: 0", mode="eval")
     arguments = function.body.args
     arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
     arguments.kw_defaults = [d and ast.Constant(None) for d in arguments.kw_defaults]
@@ -130,7 +136,7 @@ def refusal(of: Known, positional: int, keywords: list[str], whole: bool = True)
     rest = [p.name for p in accepted.parameters.values() if p.kind is p.VAR_KEYWORD]
     unstated = {name for parameter in rest for name in bound.get(parameter, ())}
     beneath = CUPY.get(of.name.removeprefix("xp."))
-    if unstated and beneath:  # array_api_compat hands them to CuPy's function
+    if unstated and beneath:  # array_api_compat passes them on to CuPy's function
         unstated -= signature(beneath).parameters.keys()
     return f"{of.name}: no keyword {', '.join(sorted(unstated))} is stated" if unstated else ""
 
@@ -139,7 +145,7 @@ def refusal(of: Known, positional: int, keywords: list[str], whole: bool = True)
 
 
 class Reader(ast.NodeVisitor):
-    """Reads the code of a file: `missing` has the line, code and reason of what CuPy lacks."""
+    """Reads the code of a file: `missing` lists what CuPy lacks, as line, code and reason."""
 
     of_numpy = set(dir(np.ndarray)) - set(dir(cupy.ndarray))
     of_arrays = set(dir(cupy.ndarray)) - set(dir(object))
@@ -163,7 +169,7 @@ class Reader(ast.NodeVisitor):
             self.report(node, reason)
 
     def known(self, node: ast.expr | None) -> Known | None:
-        """The object of CuPy's that an expression stands for; None if it is none."""
+        """The object of CuPy's that an expression stands for; None if it stands for none."""
         of = None
         match node:
             case ast.Name(name) if name in NAMES:
@@ -228,7 +234,7 @@ class Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def called(self, f: ast.expr) -> Known | None:
-        """CuPy's function of a call; in kernels/, where arrays are CuPy's, also their methods."""
+        """CuPy's function that is called; in kernels/, where arrays are CuPy's, also their methods."""
         of = self.known(f)
         if of is None and self.kernels and getattr(f, "attr", "") in self.of_arrays:
             of = instance(cupy.ndarray).get(f.attr)
@@ -238,7 +244,7 @@ class Reader(ast.NodeVisitor):
 
 
 def declared() -> list[str]:
-    """What CuPy's namespace lacks of xpnet's: functions, their arguments, dtypes and constants."""
+    """What xpnet declares and CuPy lacks: functions, their arguments, dtypes and constants."""
     lines = []
     for name in sorted({*namespace.functions, *namespace.DTYPES, *namespace.CONSTANTS}):
         of: Known | None = XP
@@ -255,8 +261,9 @@ def declared() -> list[str]:
 
 
 def findings() -> tuple[list[str], list[str]]:
-    """A line for whatever is missing; and the names that xpnet reaches."""
-    lines, reached = declared(), []
+    """A line for each thing that is missing; and the names of CuPy that xpnet uses."""
+    lines = declared()
+    reached = []
     for file in sorted((ROOT / "xpnet").rglob("*.py")):
         path, code = file.relative_to(ROOT).as_posix(), file.read_text("utf-8")
         if path.startswith("xpnet/data/"):  # on the host, with NumPy

@@ -1,4 +1,4 @@
-"""Processes that tests start: they import this checkout, and what PYTHONPATH had before."""
+"""Processes that tests start: they import from this checkout, and from this process's PYTHONPATH."""
 
 import os
 import subprocess
@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 def environment(first="", **variables):
     """The environment for a process: this one's, with the checkout on the path, and one BLAS thread.
 
-    On the emulated CUDA device PYTHONPATH is where CuPy is found. A folder that is `first` comes
-    before all of it. Threads that wait for a busy core take longer than one.
+    PYTHONPATH is kept, because CuPy for the emulated CUDA device is found there. The folder `first`
+    comes before all others. One thread is faster than several that wait for a busy core.
     """
     path = os.pathsep.join(filter(None, (first, str(ROOT), os.environ.get("PYTHONPATH", ""))))
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -20,7 +20,7 @@ def environment(first="", **variables):
 
 
 def example(name, *flags, first="", **variables):
-    """The finished process of a program in examples/."""
+    """Run a program in examples/, and return the finished process."""
     return subprocess.run(
         [sys.executable, ROOT / "examples" / f"{name}.py", *map(str, flags)],
         cwd=ROOT,

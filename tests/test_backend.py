@@ -115,7 +115,7 @@ def test_backend_is_immutable(backend):
 
 
 def test_backends_can_be_keys(backend):
-    """And so can what stands for their devices: CuPy's own devices have no hash."""
+    """So can the keys of their devices: CuPy's own devices have no hash."""
     other = backend._replace(dtype=None)
     assert {backend: 1, other: 2}[resolve(backend.name)] == 1
     key = device_key(backend.device)

@@ -1,4 +1,4 @@
-"""The check of CuPy's names: it finds what is missing in code that is made up, and in xpnet nothing.
+"""The check of CuPy's names finds what is missing in made-up code, and nothing in xpnet.
 
 It needs CuPy, and no GPU.
 """

@@ -1,4 +1,4 @@
-"""Computation follows its arrays: on two GPUs of CuPy, real or emulated, whatever is current.
+"""Computation follows its arrays: with CuPy on two GPUs, real or emulated, whichever is current.
 
 Each test runs where another device than that of its arrays is current: CuPy by itself would compute
 there, and warn. Warnings are errors here, in every thread.
@@ -38,7 +38,7 @@ ONCE = settings(
 
 
 class Elsewhere:
-    """Arrays on one device, and calls where the other one is current."""
+    """Arrays on one device, and calls while the other one is current."""
 
     def __init__(self, home, begins_at_0):
         self.backend, self.begins_at_0 = xpnet.backend.resolve(home), begins_at_0
@@ -88,7 +88,7 @@ def backward(ys, xs):
 
 
 class OnArrays:
-    """A namespace whose functions are given plain arrays; operators, which are CuPy's own, are not."""
+    """A namespace whose functions take plain arrays; operators are CuPy's own, and not tested."""
 
     def __init__(self, xp):
         self.xp = xp
@@ -121,7 +121,7 @@ def unwrapped(x):
 @ONCE
 @given(data=st.data())
 def test_differentiable_functions(elsewhere, name, number, data):
-    """Of arrays, of Variables, and their gradients, recorded or not."""
+    """On arrays and on Variables, and their gradients, recorded or not."""
     if (name, "cupy") in LACKS:
         pytest.skip(LACKS[name, "cupy"])
     call, hosts = data.draw(CASES[name][number])
@@ -145,7 +145,7 @@ def test_functions_without_a_derivative(elsewhere, name):
 
 @pytest.mark.parametrize("name", sorted(STRUCTURAL))
 def test_functions_that_create(elsewhere, name):
-    """By `device=`, or like a Variable that lies there."""
+    """With `device=`, or like a Variable on that device."""
     x = Variable(elsewhere.array(np.ones((2, 3))))
     y = elsewhere(lambda: STRUCTURAL[name](xpnet.array_namespace(x), x))
     if isinstance(y, Variable):
@@ -200,7 +200,7 @@ def test_layers_are_created_where_the_run_is(elsewhere, name, monkeypatch):
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdaGrad", "RMSProp", "Adadelta", "Lion"])
 def test_optimizers_move_parameters_where_they_lie(elsewhere, optimizer):
-    """Made and stepped elsewhere; gradients are clipped, and parameters averaged, there too."""
+    """It is made and stepped, gradients clipped and parameters averaged, while another is current."""
     with xpnet.using(elsewhere.backend):
         p = xpnet.Parameter([1.0, 2.0])
 
@@ -240,7 +240,7 @@ def test_transforms(elsewhere):
 
 
 def test_a_training_and_its_metrics(elsewhere):
-    """The backend of the whole run is meant for every thread."""
+    """The backend of the whole run applies to every thread."""
     rng = np.random.default_rng(0)
     x, t = rng.normal(size=(24, 3)), rng.integers(0, 2, 24)
     before = xpnet.backend._run
@@ -268,7 +268,7 @@ def test_a_training_and_its_metrics(elsewhere):
 
 
 def in_no_block(function):
-    """The function, in a context without the `using` of the test's fixture."""
+    """The function, run in a context without the `using` block of the test's fixture."""
     return lambda: contextvars.Context().run(function)
 
 
@@ -324,7 +324,7 @@ def test_arrays_of_two_devices_are_an_error(elsewhere):
 
 
 def test_a_network_on_two_devices(elsewhere):
-    """Gradients find their way from one to the other."""
+    """Gradients move from one device to the other."""
     other = xpnet.backend.resolve("cupy:1" if elsewhere.begins_at_0 is False else "cupy:0")
     with xpnet.using(elsewhere.backend):
         p = xpnet.Parameter([1.0, 2.0])
@@ -343,8 +343,8 @@ def test_a_network_on_two_devices(elsewhere):
     assert to_numpy(q).tolist() == [2.0, 0.0]
 
 
-def test_what_is_shown_of_a_model(elsewhere):
-    """Its summary and its graph compute too."""
+def test_summary_and_graph_of_a_model(elsewhere):
+    """They compute too."""
     with xpnet.using(elsewhere.backend):
         model = xpnet.MLP(3, [4], 2, rng=0)
         x = elsewhere.array(np.ones((2, 3)), "float32")
@@ -354,7 +354,7 @@ def test_what_is_shown_of_a_model(elsewhere):
 
 
 def test_a_threads_current_device_is_its_own(elsewhere):
-    """Whatever xpnet computes, afterwards the current device is what it was: errors too."""
+    """After any computation of xpnet's the current device is what it was, even after an error."""
     import cupy
 
     x = Variable(elsewhere.array([1.0, 2.0]))
@@ -370,7 +370,7 @@ def test_a_threads_current_device_is_its_own(elsewhere):
 
 
 def test_nested_blocks_in_threads(elsewhere):
-    """`using` within `using`: what is created lies where the innermost says."""
+    """`using` within `using`: the innermost block decides where arrays are created."""
 
     def nested():
         with xpnet.using("cupy:0"), xpnet.using("cupy:1"):
@@ -384,7 +384,7 @@ def test_nested_blocks_in_threads(elsewhere):
 
 @pytest.mark.skipif(bool(os.environ.get("XPNET_TWO_DEVICES")), reason="it starts this file anew")
 def test_on_two_emulated_devices(cupy_backend):
-    """Where one device is emulated, two can be: this file once more, in a process that has them."""
+    """This file once more, in a process that has two emulated devices."""
     import cupy
 
     if "mulated" not in str(cupy.cuda.runtime.getDeviceProperties(0)["name"]):

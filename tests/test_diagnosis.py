@@ -1,4 +1,4 @@
-"""Devices: what is known of each, and what an installation of CuPy lacks."""
+"""Details of each device, and what an installation of CuPy lacks."""
 
 import importlib.metadata
 import re
@@ -23,7 +23,7 @@ class Distribution:
 
 @pytest.fixture
 def installed(monkeypatch):
-    """A function: from here on a driver of this CUDA is installed, and these wheels of CuPy."""
+    """A function that pretends that a driver for this CUDA and these wheels of CuPy are installed."""
 
     def install(driver, wheels):
         monkeypatch.setattr(diagnosis, "cuda_driver_version", lambda: driver)
@@ -34,7 +34,7 @@ def installed(monkeypatch):
 
 
 def pretend_cupy(monkeypatch, properties):
-    """A `cupy` whose device has these properties, for machines without the package."""
+    """Install a fake `cupy` whose device has these properties, for machines without the package."""
     runtime = SimpleNamespace(
         getDeviceProperties=properties,
         runtimeGetVersion=lambda: 12090,
@@ -56,7 +56,7 @@ def test_a_device_of_cupy_is_described(monkeypatch):
     assert backend.describe() == f"cupy:1 ({details}, cupy 14.2.0)"
 
 
-def test_a_device_that_answers_nothing_is_described_by_the_error(monkeypatch):
+def test_a_device_that_cannot_be_queried_is_described_by_the_error(monkeypatch):
     def lost(index):
         raise CUDAError("cudaErrorDeviceUninitialized: invalid device context")
 
@@ -89,7 +89,7 @@ def test_a_gpu_of_jax_is_described():
 
 
 def test_the_device_of_each_backend(backend):
-    """A CPU needs no more than its spec; of a GPU the memory is what CuPy says elsewhere."""
+    """A CPU has no details; the memory of a GPU is what CuPy reports elsewhere."""
     if not backend.name.startswith("cupy"):
         assert backend.details() == ""
         assert backend.describe() == backend.name
@@ -128,13 +128,13 @@ def test_the_device_of_each_backend(backend):
     ],
 )
 def test_why_cupy_cannot_be_used(installed, driver, wheels, error, message):
-    """From the driver upwards: what is missing, and the command that mends it."""
+    """From the driver upwards: what is missing, and the command that fixes it."""
     installed(driver, wheels)
     assert re.search(message, why_not_cupy(error("boom")))
 
 
 def test_two_wheels_of_cupy_conflict(installed):
-    """Also where CuPy computes: its files are those of either. Other packages do not count."""
+    """Even if CuPy computes, since its files may come from either. Other packages do not count."""
     installed(12080, ["cupy-cuda12x"])
     assert cupy_conflict() is None
     installed(12080, ["cupy-cuda13x", "cupy-cuda12x"])

@@ -96,8 +96,8 @@ def test_import_brings_numpy_and_array_api_compat_alone():
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_only_the_switch_and_the_readers_name_an_array_library(path):
-    """The third law: backend.py names them all, and what stands below it CuPy's devices and what an
-    installation lacks; data/ and random.py use NumPy, kernels/ is extra."""
+    """The third law: backend.py names all libraries, devices.py CuPy, and diagnosis.py what is installed;
+    data/ and random.py use NumPy, and kernels/ is optional."""
     inside = path.relative_to(PACKAGE)
     named = {module.partition(".")[0] for module in imported(path)} & LIBRARIES
     if inside.parts[0] in ("data", "random.py"):

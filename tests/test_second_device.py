@@ -1,4 +1,4 @@
-"""What is created on the second GPU lies there, in whatever thread, and whichever device is current.
+"""Arrays created on the second GPU lie there, in any thread, and whichever device is current.
 
 Where one device is emulated, a process of its own has two.
 """

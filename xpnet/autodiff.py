@@ -152,8 +152,8 @@ class Function:
     """
 
     broadcasts: ClassVar[bool] = False  # whether the inputs must have shapes that broadcast
-    # Whether the output is one real number, and the rule takes Python's 1.0 for gy: then a walk that
-    # starts here needs no array, which on a GPU would be a launch.
+    # Whether the output is one real number and the rule accepts Python's 1.0 as gy: then a walk that
+    # starts here needs no array, which on a GPU would cost a launch.
     takes_number: ClassVar[bool] = False
     takes_y: ClassVar[bool] = False
     takes: tuple[int, ...] = ()  # the inputs that backward names
@@ -168,7 +168,8 @@ class Function:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__dict__.keys() & {"forward", "backward"}:
-            inputs, named = arguments(cls.forward), arguments(cls.backward)[1:]
+            inputs = arguments(cls.forward)
+            named = arguments(cls.backward)[1:]
             cls.takes_y = named[:1] == ("y",)
             if (cls.takes_y and "y" in inputs) or not set(named[cls.takes_y :]) <= set(inputs):
                 raise TypeError(f"{cls.__name__}: y is the output, {inputs} go in; not {named}.")
@@ -185,7 +186,8 @@ class Function:
             raise RuntimeError(f"This {type(self).__name__} was called before; make a new one.")
         arrays: list[Any] = []
         parents: list[Node | None] = []
-        lifted, dtype = False, None
+        lifted = False
+        dtype = None
         for x in inputs:
             node = None
             if isinstance(x, Variable):
@@ -296,7 +298,7 @@ def _walk(
 
 
 def _among(nodes: Sequence[Node] | None, node: Node) -> bool:
-    """Whether a node is one of those, if any are asked for by name."""
+    """Whether `node` is one of `nodes`; False if they are None."""
     return nodes is not None and any(n is node for n in nodes)
 
 

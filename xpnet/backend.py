@@ -1,7 +1,7 @@
 """The switch: where arrays are born, and the one way back to the host.
 
 This is the only file that knows one array library from another (`data/` reads files with NumPy;
-`diagnosis.py` asks the libraries for their devices, and what an installation lacks).
+`devices.py` makes CuPy's devices current; `diagnosis.py` reports devices and faults of installation).
 The switch decides the library, the device and the floating-point type of what xpnet *creates*:
 parameters, data, random numbers. What xpnet *computes* follows the arrays it is given.
 
@@ -66,7 +66,7 @@ class Backend(NamedTuple):
     dtype: Any
 
     def __hash__(self) -> int:
-        return hash((self.name, str(self.dtype)))  # CuPy's devices have none
+        return hash((self.name, str(self.dtype)))  # CuPy's devices have no `__hash__`
 
     def asarray(self, x: object, dtype: Any = None) -> Array:
         """`x` as an array of this library, on this device.
@@ -101,15 +101,15 @@ class Backend(NamedTuple):
         return self.device if self.name.startswith("cupy") else nullcontext()
 
     def details(self) -> str:
-        """What is known of the device: its name, its memory, its CUDA; empty for a CPU.
+        """The device's name, its memory and its CUDA version; empty for a CPU.
 
-        An NVIDIA GPU on CuPy: "NVIDIA H200, 139.8 GiB, CUDA runtime 13.0, CUDA driver 13.0". A
-        device that computes but does not answer such questions gives the reason instead.
+        For an NVIDIA GPU on CuPy: "NVIDIA H200, 139.8 GiB, CUDA runtime 13.0, CUDA driver 13.0". If
+        a device can compute but cannot be queried, the reason is given instead.
         """
         return details_of(self.name.partition(":")[0], self.device)
 
     def describe(self) -> str:
-        """The spec; and for a GPU, its details and the version of the library.
+        """The spec; for a GPU, also its details and the version of the library.
 
         For example "numpy", or "cupy:0 (NVIDIA H200, 139.8 GiB, CUDA runtime 13.0, CUDA driver
         13.0, cupy 14.2.0)".
@@ -173,7 +173,7 @@ def using(spec: str | Backend, dtype: str = "float32") -> Iterator[Backend]:
 
 
 def on_current_device(function: Callee) -> Callee:
-    """Decorator: the function, and all that it calls, runs with the backend's device current."""
+    """Decorator: the function, and everything it calls, runs with the backend's device current."""
 
     @wraps(function)
     def there(*args: Any, **options: Any) -> Any:
@@ -288,7 +288,9 @@ def _number(device: str) -> int:
 
 def _open_cupy(device: str, dtype: str) -> tuple[Any, Any, str]:
     cupy = import_module("cupy")
-    count = cupy.cuda.runtime.getDeviceCount()  # the error of a machine without a driver comes first
+    count = (
+        cupy.cuda.runtime.getDeviceCount()
+    )  # the error of a machine without a driver comes first
     index = _number(device)
     if not 0 <= index < count:
         raise ValueError(f"there is no GPU {index}; this machine has {count}, numbered from 0.")
@@ -364,7 +366,7 @@ def with_item(x: Array, key: Any, value: Array) -> Array:
 def array_like(x: Any, model: Array) -> Array:
     """A copy of `x`, an array of any library, with the library, device and dtype of `model`."""
     xp, device = compat.array_namespace(model), compat.device(model)
-    near = type(x) is type(model) and compat.device(x) == device  # no way round by the host
+    near = type(x) is type(model) and compat.device(x) == device  # no detour through the host
     with selected(model, device):
         if near:
             return xp.asarray(x, dtype=model.dtype, device=device, copy=True)

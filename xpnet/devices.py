@@ -1,14 +1,14 @@
-"""Computation follows its arrays: what that takes with CuPy, on a machine with several GPUs.
+"""Computation follows its arrays: what this requires of CuPy on a machine with several GPUs.
 
-CuPy computes on the calling thread's current device, wherever the arrays lie: of another device's
-it warns, and its result lies on the wrong one. Each thread begins with device 0, whatever `use`
-says to the others. So what xpnet computes makes the device of its arrays current for as long, in
-every thread, and refuses arrays of two devices. On a machine with one GPU, or without CuPy, all
-that is left of this is a look at `known`.
+CuPy computes on the calling thread's current device, wherever the arrays lie: for arrays on another
+device it only warns, and puts the result on the wrong one. Each thread starts on device 0, whatever
+`use` selected in another thread. So xpnet makes the device of the arrays current while it computes,
+in every thread, and raises an error if the arrays lie on two devices. On a machine with one GPU, or
+without CuPy, all of this is reduced to a check of `known`.
 
-    @follows     a function of arrays: computed on their device; those of two are an error
-    @stays       a function that calls `follow(x)` on its way, from device to device
-    there(f, x)  f(x) where x lies
+    @follows     a function of arrays: computed on their device; arrays on two devices are an error
+    @stays       a function that moves from device to device by calling `follow(x)`
+    there(f, x)  f(x), computed on the device of x
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -27,7 +27,7 @@ Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 
 class Known:
-    """Whether CuPy has several devices here; None as long as nobody has imported it."""
+    """Whether CuPy has several devices here; None until CuPy is imported."""
 
     several: bool | None = None
 
@@ -36,9 +36,9 @@ known = Known()
 
 
 def several() -> bool:
-    """Whether CuPy is imported, and has several devices to compute on."""
+    """Whether CuPy is imported and has several devices to compute on."""
     if known.several is None and "cupy" in modules:
-        cupy = import_module("cupy")  # waits for a thread that is amid importing it
+        cupy = import_module("cupy")  # waits for a thread that is importing it
         try:
             known.several = cupy.cuda.runtime.getDeviceCount() > 1
         except cupy.cuda.runtime.CUDARuntimeError:  # there is no driver
@@ -47,7 +47,7 @@ def several() -> bool:
 
 
 def device_key(device: Any) -> Hashable:
-    """What stands for a device of a library in a dict: CuPy's have an `__eq__`, but no `__hash__`."""
+    """A dict key for a library's device: CuPy's devices define `__eq__` but no `__hash__`."""
     key: Hashable = device.id if type(device).__hash__ is None else device
     return key
 
@@ -58,7 +58,7 @@ def follows(function: Callee) -> Callee:
     Raises
     ------
     BackendError
-        From the function returned: its arrays lie on two devices of CuPy.
+        Raised by the decorated function if its arrays lie on two devices of CuPy.
     """
     if getattr(function, "follows", False):
         return function
@@ -75,7 +75,7 @@ def follows(function: Callee) -> Callee:
 
 
 def stays(function: Callee) -> Callee:
-    """Decorator: after the function, the thread's current device is the one that it was before."""
+    """Decorator: after the function returns, the thread's current device is what it was before."""
 
     @wraps(function)
     def there_and_back(*args: Any, **options: Any) -> Any:
@@ -99,7 +99,7 @@ def settle(name: str, xs: Any) -> None:
     Raises
     ------
     BackendError
-        They lie on several.
+        The arrays lie on several devices; the message names `name`.
     """
     if known.several:
         device = _one(name, xs)
@@ -118,13 +118,24 @@ def there(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
 def together(
     name: Any, function: Callable[..., Any], args: Any, options: dict[str, Any] | None = None
 ) -> Any:
-    """function(*args, **options) on the device of its arrays; `name` is what to call it, or whose."""
+    """function(*args, **options) on the device of its arrays.
+
+    Parameters
+    ----------
+    name : str or object
+        What the error message names: a function's name, or an object whose type is named.
+
+    Raises
+    ------
+    BackendError
+        The arrays lie on several devices.
+    """
     options = options or {}
     return _on(_one(name, (args, options)), function, args, options)
 
 
 def _one(name: Any, xs: Any) -> int | None:
-    """The number of the one device of all these arrays; None where there are none of CuPy."""
+    """The number of the one device of all these arrays; None if none of them is CuPy's."""
     found = sorted(set(_devices(xs)))
     if len(found) > 1:
         name = name if isinstance(name, str) else type(name).__name__
@@ -162,23 +173,23 @@ def _devices(x: Any) -> Iterator[int]:
 
 
 def selected(model: Array, device: Any) -> AbstractContextManager[Any]:
-    """A block in which a device of CuPy is current, if `model` is an array of CuPy."""
+    """A context manager that makes `device` current if `model` is a CuPy array."""
     return device if compat.is_cupy_array(model) else nullcontext()
 
 
 arrivals: list[Callable[[], None]] = []
-"""What is to be done whenever numbers of CuPy have come to the host, and the GPU is waited for."""
+"""Functions to call whenever CuPy's numbers have come to the host, that is, after a wait for the GPU."""
 
 
 def arrived() -> None:
-    """Numbers have come to the host: what the GPU has noted meanwhile can be read."""
+    """Call the functions in `arrivals`: what the GPU has noted in the meantime can now be read."""
     for look in arrivals:
         look()
 
 
 @follows
 def fetched(x: Array) -> Any:
-    """An array of CuPy as one of NumPy."""
+    """A CuPy array as a NumPy array."""
     host = x.get()  # on the current stream of its own device
     arrived()
     return host
@@ -186,7 +197,7 @@ def fetched(x: Array) -> Any:
 
 def sent(x: Array, device: Any, stream: Any = None) -> Array:
     """`x` on another device of its library."""
-    if compat.is_cupy_array(x):  # which copies from device to device what has no gaps
+    if compat.is_cupy_array(x):  # CuPy copies only contiguous arrays between devices
         x = import_module("cupy").ascontiguousarray(x)
     return compat.to_device(x, device, stream=stream)
 

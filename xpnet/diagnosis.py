@@ -1,4 +1,4 @@
-"""The devices of the array libraries: what is known of each, and what CuPy lacks to reach one.
+"""Details of each array library's devices, and the reason why CuPy cannot reach one.
 
 Nothing here decides where anything is computed; `backend.py` does.
 """
@@ -12,7 +12,7 @@ OLDEST_DRIVER = 12000  # the oldest CUDA that CuPy 14 is built for: 12.0
 
 
 def details_of(library: str, device: Any) -> str:
-    """The name of a GPU, its memory and its CUDA, on one line; empty for a CPU.
+    """The name of a GPU, its memory and its CUDA version, on one line; empty for a CPU.
 
     Parameters
     ----------
@@ -24,14 +24,14 @@ def details_of(library: str, device: Any) -> str:
     Returns
     -------
     str
-        For CuPy, "NVIDIA H200, 139.8 GiB, CUDA runtime 13.0, CUDA driver 13.0". For a device that
-        does not answer these questions, the reason.
+        For CuPy, "NVIDIA H200, 139.8 GiB, CUDA runtime 13.0, CUDA driver 13.0". If the device
+        cannot be queried, the reason.
     """
     if library not in _DETAILS:
         return ""
     try:
         return ", ".join(_DETAILS[library](device))
-    except RuntimeError as error:  # the base of the errors of CUDA in each library
+    except RuntimeError as error:  # each library's CUDA errors derive from it
         return f"details unknown: {error}"
 
 
@@ -47,7 +47,7 @@ def _of_cupy(device: Any) -> list[str]:
 
 
 def _of_torch(device: Any) -> list[str]:
-    if device.type != "cuda":  # a CPU; Apple's GPU has no name to ask for
+    if device.type != "cuda":  # a CPU, or Apple's GPU, for which PyTorch has no name
         return []
     torch = import_module("torch")
     properties = torch.cuda.get_device_properties(device)
@@ -67,7 +67,7 @@ def _gibibytes(count: int) -> str:
 
 
 def _cuda(version: int) -> str:
-    """A version of CUDA as its documents write it: 13.0 for 13000."""
+    """A version of CUDA as NVIDIA's documentation writes it: 13.0 for 13000."""
     return f"{version // 1000}.{version % 1000 // 10}"
 
 
@@ -75,9 +75,10 @@ def _cuda(version: int) -> str:
 
 
 def why_not_cupy(error: Exception) -> str:
-    """What a GPU run lacks, from the driver upwards, and the command that mends it."""
+    """Why CuPy cannot be used here, from the driver upwards, and the command that fixes it."""
     driver = cuda_driver_version()
-    wheel, wheels = _fitting_wheel(driver), _cupy_wheels()
+    wheel = _fitting_wheel(driver)
+    wheels = _cupy_wheels()
     install = f'pip install "{wheel}[ctk]"'
     driverless = "no NVIDIA driver was found: a GPU and its driver (nvidia.com/drivers) are needed"
     if isinstance(error, ModuleNotFoundError) and not wheels:
@@ -100,9 +101,9 @@ def why_not_cupy(error: Exception) -> str:
 
 
 def cupy_conflict() -> str | None:
-    """What is wrong with two distributions of CuPy, and what mends it; None without a second.
+    """The reason and the remedy if two distributions of CuPy are installed, else None.
 
-    CuPy itself only warns of it, and may compute with the files of either.
+    CuPy itself only warns, and may then compute with the files of either.
     """
     wheels = _cupy_wheels()
     if len(wheels) < 2:
@@ -115,7 +116,7 @@ def cupy_conflict() -> str | None:
 
 
 def _cupy_wheels() -> list[str]:
-    """The distributions of CuPy that are installed; each has its files in the folder cupy/."""
+    """The installed distributions of CuPy; all of them put their files into the folder cupy/."""
     from importlib.metadata import distributions
 
     names = {d.name.lower() for d in distributions() if d.name.lower().startswith("cupy")}
@@ -123,7 +124,7 @@ def _cupy_wheels() -> list[str]:
 
 
 def _fitting_wheel(driver: int | None) -> str:
-    """The distribution of CuPy for a driver's CUDA; for the newest CUDA where there is none."""
+    """The distribution of CuPy for a driver's CUDA; without a driver, that for the newest CUDA."""
     return "cupy-cuda12x" if driver is not None and driver < 13000 else "cupy-cuda13x"
 
 

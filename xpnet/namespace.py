@@ -95,10 +95,10 @@ _namespaces: dict[tuple[Any, Hashable], Namespace] = {}
 
 
 def namespace_over(xp: Any, device: Any) -> Namespace:
-    """The `Namespace` of a library and one of its devices: the same object whenever it is asked."""
+    """The `Namespace` of a library and one of its devices: the same object at each call."""
     key = (xp, device_key(device))
     found = _namespaces.get(key)
-    if found is None:  # of two threads that make one at once, the first one's stays
+    if found is None:  # if two threads make one at the same time, the first is kept
         found = _namespaces.setdefault(key, Namespace(xp, device))
     return found
 
@@ -139,7 +139,7 @@ def _ask(x: Any) -> Any:
         return xp
     if not compat.is_array_api_obj(x):
         raise NoArrayError(f"Expected an array or a Variable, got {_types([x])}.")
-    several()  # the first of CuPy's arrays, perhaps
+    several()  # this may be the first CuPy array: it finds out how many devices there are
     xp = _namespace_of[type(x)] = compat.array_namespace(x)
     return xp
 

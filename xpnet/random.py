@@ -7,13 +7,13 @@ same initial weights, shuffles and dropout masks, bit for bit, on every library.
     default_rng()                     that stream; default_rng(7), one of its own
     state(); set_state(numbers)       where the streams are, as JSON can hold it
 
-Dropout's masks are as many numbers as what they fall on, drawn and copied to the GPU in every step.
-With CuPy they can be drawn there:
+A dropout mask has as many numbers as its input, drawn on the host and copied to the GPU in every
+step. With CuPy masks can be drawn on the GPU:
 
     manual_seed(0, device=True)       all dropout masks come from a stream on the GPU
-    Dropout(0.5, rng=DeviceGenerator(7))      those of one layer
+    Dropout(0.5, rng=DeviceGenerator(7))      only the masks of one layer
 
-The numbers are others than the host's, but the same on every device, and on the emulated one.
+These numbers differ from the host's, but are the same on every device, and on the emulated one.
 """
 
 import threading
@@ -37,7 +37,7 @@ notes: ContextVar[tuple[dict[Any, Any], ...]] = ContextVar("xpnet_notes", defaul
 
 
 class DeviceGenerator:
-    """A stream of random numbers that are computed where they are needed, on a GPU of CuPy.
+    """A stream of random numbers that are computed where they are needed: on the GPU, with CuPy.
 
     Parameters
     ----------
@@ -47,14 +47,15 @@ class DeviceGenerator:
     Attributes
     ----------
     key, counter : int
-        Of 64 bits each: the stream, and how many blocks of it are used up. This is the whole state.
+        The number of the stream, and how many of its blocks are used up, in 64 bits each. They are
+        the whole state.
 
     Notes
     -----
     Philox4x32-10: block number `counter` of a stream is four numbers of 32 bits, computed from the
     counter and the key alone. So there is no memory on the device that a checkpoint would have to
-    save, and no order in which threads would have to draw. It draws the masks of dropout, and
-    nothing else. Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
+    save, and no order in which threads would have to draw. It draws dropout masks, and nothing
+    else. Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
     3", SC 2011.
     """
 
@@ -64,7 +65,7 @@ class DeviceGenerator:
 
     @property
     def bit_generator(self) -> "DeviceGenerator":
-        """Itself: what has the state, as of NumPy's generators."""
+        """The object with the state, as in NumPy's generators: itself."""
         return self
 
     @property
@@ -75,13 +76,15 @@ class DeviceGenerator:
     def state(self, numbers: dict[str, Any]) -> None:
         if numbers["bit_generator"] != "Philox4x32":
             raise ValueError(f"it is one of {numbers['bit_generator']}")
-        key, counter = int(numbers["key"]), int(numbers["counter"])
+        key = int(numbers["key"])
+        counter = int(numbers["counter"])
         if not (0 <= key < 1 << 64 and 0 <= counter < 1 << 64):
-            raise ValueError("a number is not of 64 bits")
-        self.key, self.counter = key, counter
+            raise ValueError(f"key and counter are from 0 to 2**64 - 1, got {key} and {counter}")
+        self.key = key
+        self.counter = counter
 
     def advance(self, blocks: int) -> int:
-        """Use up so many blocks of four numbers; the number of the first."""
+        """Use up `blocks` blocks of four numbers, and return the number of the first."""
         with _lock:
             first = self.counter
             self.counter = (first + blocks) % (1 << 64)
@@ -89,8 +92,8 @@ class DeviceGenerator:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"A DeviceGenerator draws the masks of dropout alone, and has no {name!r}: for other "
-            "random numbers take numpy.random.default_rng(seed)."
+            f"A DeviceGenerator draws only dropout masks, and has no {name!r}: for other random "
+            "numbers use numpy.random.default_rng(seed)."
         )
 
     def __repr__(self) -> str:
@@ -104,8 +107,8 @@ def manual_seed(seed: int, device: bool = False) -> None:
     ----------
     seed : int
     device : bool
-        Draw dropout's masks on the GPU, where CuPy computes: a launch in each step instead of a
-        draw on the host and a copy. On other libraries dropout then raises BackendError.
+        Draw dropout masks on the GPU, with CuPy: a launch in each step instead of a draw on the
+        host and a copy. With other libraries dropout then raises BackendError.
     """
     global _generator, _device
     _generator = np.random.default_rng(seed)
@@ -113,7 +116,7 @@ def manual_seed(seed: int, device: bool = False) -> None:
 
 
 def mask_rng(rng: Any) -> Any:
-    """Who draws a mask of dropout: `rng`, or (None) the stream that `manual_seed` chose for them."""
+    """The generator of a dropout mask: `rng`, or (None) the one that `manual_seed` chose for masks."""
     return default_rng(_device if rng is None and _device is not None else rng)
 
 
@@ -135,7 +138,7 @@ def default_rng(rng: "int | Generator | DeviceGenerator | None" = None) -> Any:
 def state(rng: "Generator | DeviceGenerator | None" = None) -> dict[str, Any]:
     """Where a generator is in its stream: plain numbers and names, of which JSON keeps every bit.
 
-    Of xpnet's own there may be two, the host's and, as "device", that of dropout's masks.
+    Of xpnet's own streams there may be two: the host's and, under "device", that of dropout masks.
 
     >>> manual_seed(0)
     >>> here = state()
@@ -154,7 +157,7 @@ def state(rng: "Generator | DeviceGenerator | None" = None) -> dict[str, Any]:
 def set_state(numbers: dict[str, Any], rng: "Generator | DeviceGenerator | None" = None) -> None:
     """Bring a generator, in place, to where `state` found one.
 
-    xpnet's own masks are then drawn where they were: on the GPU, or on the host.
+    Dropout masks are then drawn where they were drawn before: on the GPU, or on the host.
 
     Raises
     ------

@@ -127,7 +127,7 @@ def walk(
 
 
 def _leading_to(wanted: Sequence[Node], nodes: Sequence[Node]) -> set[int]:
-    """The identities of those of the nodes, youngest first, that a wanted node leads to."""
+    """The ids of the nodes that depend on a wanted node; `nodes` are given latest first."""
     useful = {id(node) for node in wanted}
     for node in reversed(nodes):
         if any(id(p) in useful for p in node.parents):
@@ -153,7 +153,7 @@ def _fitted(gx: Any, p: Node, node: Node, create_graph: bool) -> Any:
 
 
 def _add(sums: dict[Any, Any], key: Any, g: Any) -> None:
-    """Add a gradient to those that there are."""
+    """Add a gradient to the sum under a key; never in place, as `g` may be shared."""
     sums[key] = sums[key] + g if key in sums else g
 
 

@@ -1,6 +1,6 @@
 """A whole training, as a user starts it, on each array library: MNIST to NumPy's accuracy.
 
-Without a GPU CuPy computes on the emulated device, which takes half a minute for the 600 steps.
+Without a GPU, CuPy computes on the emulated device, which takes half a minute for the 600 steps.
 """
 
 import csv

@@ -92,7 +92,7 @@ def test_the_tools_for_pictures_are_listed_with_their_purpose(xpnet_, monkeypatc
 
 @pytest.fixture
 def pretend(monkeypatch):
-    """A function: from here on CuPy is what it is given, with these wheels and this driver."""
+    """A function that replaces CuPy by its arguments: an opener, a driver and the installed wheels."""
 
     def pretend(opener, driver, wheels):
         monkeypatch.setitem(switch._OPENERS, "cupy", opener)
@@ -114,7 +114,7 @@ def failing(error):
 
 
 class Device(str):
-    """NumPy's device, with what CuPy's has besides: it can be made the current one."""
+    """NumPy's device, which can also be made the current one, as CuPy's can."""
 
     __slots__ = ()
 
@@ -126,7 +126,7 @@ class Device(str):
 
 
 def computing(device, dtype):
-    """An opener of a CuPy that computes: NumPy, under another name."""
+    """An opener for a CuPy that works: NumPy, under another name."""
     return np, Device("cpu"), "cupy:0"
 
 
@@ -152,7 +152,7 @@ def test_cupy_without_a_driver_that_fits(xpnet_, pretend, driver, said):
 
 @pytest.mark.parametrize("works", [True, False])
 def test_two_wheels_of_cupy_are_reported(xpnet_, pretend, monkeypatch, works):
-    """CuPy only warns of it, where it computes."""
+    """If CuPy works, it only warns about them."""
     monkeypatch.setitem(diagnosis._DETAILS, "cupy", lambda device: ["NVIDIA H200"])
     opener = computing if works else failing(ImportError("undefined symbol: cublasGemmEx"))
     pretend(opener, 13000, ["cupy-cuda12x", "cupy-cuda13x"])
@@ -162,8 +162,8 @@ def test_two_wheels_of_cupy_are_reported(xpnet_, pretend, monkeypatch, works):
     assert answer.out.count(said) == 1
 
 
-def test_a_device_whose_memory_cannot_be_asked(xpnet_, pretend, monkeypatch):
-    """It computes: so it is usable, and the reason stands where the details would."""
+def test_a_device_that_cannot_be_queried(xpnet_, pretend, monkeypatch):
+    """It computes, so it is usable, and the reason takes the place of the details."""
 
     def lost(device):
         raise RuntimeError("cudaErrorUnknown: unknown error")

@@ -51,7 +51,7 @@ def test_constant(backend, array, skip_what_lacks, name):
 
 
 class _OnHost:
-    """What a case asks of its array."""
+    """The attributes of its array that a case uses, for an array on the host."""
 
     def __init__(self, host):
         self.dtype, self.device = host.dtype, "cpu"
@@ -65,7 +65,7 @@ def test_structural(backend, array, skip_what_lacks, name):
     v = Variable(x)
     y = STRUCTURAL[name](array_namespace(v), v)
     if name in ("fft.fftfreq", "fft.rfftfreq") and backend.name.startswith("cupy"):
-        # array-api-compat refuses CuPy's devices here: NumPy's numbers are the witness.
+        # array-api-compat refuses CuPy's devices here: the expected numbers are NumPy's.
         host = np.asarray(X, "float32")
         theirs = array(STRUCTURAL[name](compat.array_namespace(host), _OnHost(host)).tolist())
     else:

@@ -31,9 +31,9 @@ def test_padding_does_not_learn(backend64, array, padding):
 
 
 def test_a_number_without_a_row_is_nan(backend, array):
-    """Too large or negative: never another row; the others' gradients are as they were.
+    """A number that is too large or negative never means another row, nor changes its gradient.
 
-    On NumPy it is an error, and on CuPy one, when numbers come to the host.
+    On NumPy it is an error at once, and on CuPy when numbers come to the host.
     """
     W, x = Variable(array(TABLE)), array([0, 3, -1])
     if backend.name == "numpy":

@@ -75,7 +75,7 @@ def test_each_time_counts(backend64, array):
 
 @pytest.mark.parametrize("pick", ["take", "x[key]", "take_along_axis"])
 def test_complex_numbers_are_picked_too(backend64, array, pick):
-    """The gradient of the sum of the real parts: 1 for each time."""
+    """The gradient of the sum of the real parts counts each occurrence."""
     x = Variable(array([1.0 + 2.0j, 3.0 - 1.0j, -2.0j], "complex128"))
     key = array([0, 0, 2], "int64")
     picks = {

@@ -89,7 +89,7 @@ def test_what_needs_an_inverse_is_not_silent_without_one(backend64, array):
 
 
 def test_without_an_inverse_it_is_an_error(backend64, array):
-    """On NumPy and CuPy; PyTorch has an error of its own, and JAX no finite number."""
+    """On NumPy and CuPy; PyTorch raises an error of its own, and JAX returns NaN or infinity."""
     library = backend64.name.partition(":")[0]
     singular, b = array([[1.0, 2.0], [2.0, 4.0]]), array([1.0, 2.0])
     calls = [

@@ -42,7 +42,7 @@ def test_matmul(backend64, array, left, right, dtype):
 
 
 def test_a_stack_times_a_matrix_is_one_product(backend, array):
-    """Bit for bit that of all rows, and so are the gradients: no library multiplies one by one."""
+    """Bit for bit the product of all rows at once, and so are the gradients, on every library."""
     a, W = draw((4, 5, 3)).astype("float32"), draw((3, 6)).astype("float32")
     rows = array(a.reshape(20, 3))
     for f in (F.matmul, F.linear):

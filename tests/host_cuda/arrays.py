@@ -6,17 +6,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-#: What reads or writes memory that is not there fails in the call, unless work runs late: then the
-#: device reports the error at a later call, as CUDA does, and is of no use to the tests that follow.
+#: A call that reads or writes invalid memory fails at once, unless work runs late: then the device
+#: reports the error at a later call, as CUDA does, which would fail one of the tests that follow.
 in_order = pytest.mark.skipif(
     "HOST_CUDA_SHUFFLE" in os.environ, reason="work that runs late fails at a later call"
 )
 
-TYPES = ("f", "d", "F", "D")  # NumPy's letters of the types that cuBLAS and cuSOLVER know
+TYPES = ("f", "d", "F", "D")  # NumPy's letters for the types that cuBLAS and cuSOLVER support
 
 
 def numbers(shape: tuple[int, ...], dtype: str, seed: int = 0) -> npt.NDArray[np.generic]:
-    """Normal numbers, complex where the type is."""
+    """Normal random numbers, complex for complex types."""
     rng = np.random.default_rng(seed)
     real = rng.normal(size=shape)
     return np.asarray(real + 1j * rng.normal(size=shape) if dtype in "FD" else real, dtype)
@@ -28,7 +28,7 @@ def integers(shape: tuple[int, ...], dtype: str, seed: int = 0) -> npt.NDArray[n
 
 
 def hermitian(shape: tuple[int, ...], dtype: str, seed: int = 0) -> npt.NDArray[np.generic]:
-    """Hermitian matrices that are positive definite; all of a shape (..., n, n)."""
+    """Positive definite Hermitian matrices, in an array of shape (..., n, n)."""
     a = numbers(shape, dtype, seed)
     return a @ adjoint(a) + np.eye(shape[-1], dtype=dtype)
 
@@ -39,10 +39,10 @@ def adjoint(a: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
 
 
 def assert_close(actual: object, expected: object, *, scale: float = 1.0) -> None:
-    """Compare an array of CuPy's with one of NumPy's, in shape, type and value.
+    """Compare a CuPy array with a NumPy array, in shape, type and value.
 
-    The error that is allowed grows with ``scale``: a bound of the result's size and of the number of
-    roundings.
+    The error that is allowed grows with ``scale``, a bound on the size of the result times the number
+    of roundings.
     """
     get = getattr(actual, "get", None)
     result = np.asarray(get() if get else actual)

@@ -1,13 +1,13 @@
 """Build the emulated CUDA device, and the real CuPy on top of it.
 
-    python tests/host_cuda/build.py             print the environment to use it by, as JSON
+    python tests/host_cuda/build.py             print the environment in which to use it, as JSON
     eval "$(python tests/host_cuda/build.py --shell)"; python -c "import cupy; print(cupy.arange(3))"
 
-It needs g++ and pip. CUDA's headers are those of ``$CUDA_PATH`` or ``/usr/local/cuda``, or, where there
-is no toolkit, of NVIDIA's wheels. What is built lies in a cache, in folders named by a hash of all that
-goes into them; so a second call returns at once, and a changed source file is a new build. A folder
-gets its name when it is complete, under a lock: two processes that build at once build once, and one
-that is killed leaves nothing that another would use.
+It needs g++ and pip. CUDA's headers come from ``$CUDA_PATH`` or ``/usr/local/cuda``, or, if there is no
+toolkit, from NVIDIA's wheels. The results lie in a cache, in folders named by a hash of everything that
+goes into them; so a second call returns at once, and a changed source file is built anew. A folder gets
+its name when it is complete, under a lock: processes that start at the same time build once, and a
+process that is killed leaves nothing that another would use.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from steps import CUDA, HERE, compiler, compiler_version, contents, digest, pip,
 SOURCE = HERE / "src"
 DEVICE = SOURCE / "device"  # headers that kernels are compiled with
 
-TOOLKIT_WHEELS = (  # whose headers src/ and CuPy's binding of the runtime include
+TOOLKIT_WHEELS = (  # the wheels with the headers that src/ and CuPy's binding of the runtime include
     "nvidia-cuda-runtime",
     "nvidia-cuda-crt",
     "nvidia-cuda-cccl",
@@ -82,7 +82,7 @@ def build(cache: Path, *, wheels: bool = False) -> dict[str, str]:
     cache : Path
         The folder to build in.
     wheels : bool
-        Take CUDA's headers from NVIDIA's wheels, also where there is a toolkit.
+        Take CUDA's headers from NVIDIA's wheels even if there is a toolkit.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def build(cache: Path, *, wheels: bool = False) -> dict[str, str]:
         "LD_LIBRARY_PATH": str(device / "lib"),
         "CUDA_PATH": str(toolkit),
         "CUPY_ACCELERATORS": "",  # CUB and cuTENSOR are not emulated
-        "CUPY_CACHE_IN_MEMORY": "1",  # compiled kernels are kept by the emulation itself
+        "CUPY_CACHE_IN_MEMORY": "1",  # the emulation has its own cache of compiled kernels
     }
 
 
@@ -120,7 +120,7 @@ def build(cache: Path, *, wheels: bool = False) -> dict[str, str]:
 
 
 def find_toolkit() -> Path | None:
-    """The toolkit of ``$CUDA_PATH`` or ``/usr/local/cuda``, if it is of the right major version."""
+    """The toolkit in ``$CUDA_PATH`` or ``/usr/local/cuda``, if its major version is the right one."""
     for place in (os.environ.get("CUDA_PATH"), "/usr/local/cuda"):
         header = Path(place or "", "include", "cuda.h")
         if place and header.is_file() and major_version(header) == int(CUDA.split(".")[0]):
@@ -129,7 +129,7 @@ def find_toolkit() -> Path | None:
 
 
 def major_version(header: Path) -> int:
-    """The major version of CUDA that ``cuda.h`` is of."""
+    """The major version of CUDA to which ``cuda.h`` belongs."""
     found = re.search(r"#define CUDA_VERSION (\d+)", header.read_text(errors="replace"))
     return int(found[1]) // 1000 if found else 0
 
@@ -140,7 +140,10 @@ def download_toolkit(folder: Path) -> None:
     pip("install", "--no-deps", "--target", folder / "wheels", *wheels)
     found = list(folder.glob("wheels/**/cuda_runtime_api.h"))
     if not found:
-        raise SystemExit(f"expected cuda_runtime_api.h in the wheels {', '.join(wheels)}")
+        raise SystemExit(
+            f"expected cuda_runtime_api.h in the wheels {', '.join(wheels)}, but found none: install "
+            "a CUDA toolkit, and set CUDA_PATH"
+        )
     shutil.copytree(found[0].parent, folder / "include")
     shutil.rmtree(folder / "wheels")
 
@@ -149,13 +152,13 @@ def download_toolkit(folder: Path) -> None:
 
 
 def key_of_device(cupy: Path) -> str:
-    """What the device's folder depends on."""
+    """A hash of everything that the device's folder depends on."""
     files = [path for path in SOURCE.rglob("*") if path.is_file()]
     return digest(contents([*files, HERE / "build.py", HERE / "stubs.py"]), cupy.name)
 
 
 def build_device(folder: Path, cupy: Path, toolkit: Path) -> None:
-    """Compile the library, those that stand in for NVIDIA's, and what kernels are compiled with."""
+    """Compile the device's library, the stand-ins for NVIDIA's, and the headers of kernels."""
     lib = folder / "lib"
     lib.mkdir()
     compile_library(folder, lib / "libhost_cuda.so", toolkit)
@@ -164,7 +167,7 @@ def build_device(folder: Path, cupy: Path, toolkit: Path) -> None:
 
 
 def compile_library(folder: Path, library: Path, toolkit: Path) -> None:
-    """All of ``src/*.cpp`` in one shared library."""
+    """Compile ``src/*.cpp`` into one shared library."""
     objects = folder / "objects"
     objects.mkdir()
     sources = sorted(SOURCE.glob("*.cpp"))
@@ -183,7 +186,7 @@ def compile_library(folder: Path, library: Path, toolkit: Path) -> None:
 
 
 def prepare_kernels(folder: Path, cupy: Path, toolkit: Path) -> None:
-    """Precompile the headers of kernels; write down the compiler's command and its fingerprint."""
+    """Precompile the headers of kernels; save the compiler's command and its fingerprint."""
     include = folder / "include"
     shutil.copytree(DEVICE, include)
     headers = [f"-I{include}", f"-I{cupy / 'site/cupy/_core/include'}", f"-I{toolkit / 'include'}"]
@@ -196,13 +199,13 @@ def prepare_kernels(folder: Path, cupy: Path, toolkit: Path) -> None:
     words = [compiler(), *KERNEL_FLAGS, *linker, "-include", str(source), *headers]
     words = [word.replace(str(folder), str(final)) for word in words]
     (folder / "compiler").write_text("\n".join(words) + "\n")
-    text = digest(
+    fingerprint = digest(
         contents([path for path in DEVICE.rglob("*") if path.is_file()]),
         cupy.name,
         compiler_version(),
         *KERNEL_FLAGS,
     )
-    (folder / "fingerprint").write_text(text)
+    (folder / "fingerprint").write_text(fingerprint)
 
 
 if __name__ == "__main__":

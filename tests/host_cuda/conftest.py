@@ -1,4 +1,4 @@
-"""CuPy on the emulated device, for the tests of the emulation; skipped where there is none."""
+"""CuPy on the emulated device, for the tests of the emulation; without it they are skipped."""
 
 import importlib
 import os
@@ -23,7 +23,7 @@ collect_ignore = [
     "bit_generator.py",
 ]
 
-# What a test sets for its processes, whatever this process runs with.
+# Variables that a child process takes from its test alone, not from this process.
 SETTINGS = {"HOST_CUDA_DEVICES", "HOST_CUDA_MEMORY", "HOST_CUDA_PEERS", "HOST_CUDA_SHUFFLE"}
 
 
@@ -37,9 +37,9 @@ def cupy():
 
 @pytest.fixture
 def child(cupy):
-    """A function that runs Python code in a process of its own, with variables of its own.
+    """A function that runs Python code in a new process, with additional environment variables.
 
-    It returns what the process printed; where it fails, so does the test, with its errors.
+    It returns what the process printed; if the process fails, the test fails with its error output.
     """
 
     def run(code, **variables):

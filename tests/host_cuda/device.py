@@ -1,4 +1,4 @@
-"""What tests ask of the emulated CUDA device: whether there is one, and what it has done.
+"""How tests query the emulated CUDA device: whether there is one, and what it has done.
 
 from tests.host_cuda.device import counting, emulated, empty_launches
 
@@ -21,7 +21,7 @@ NOT_EMULATED = "CUDA is not emulated in this process: see tests/host_cuda/README
 class Counts:
     """How often each thing happened in a block ``with counting()``; filled when the block ends.
 
-    The counted fields stand in the order of ``enum class Event`` in ``src/host_cuda.h``.
+    The counted fields are in the order of ``enum class Event`` in ``src/host_cuda.h``.
     """
 
     launches: int = 0  #: kernels, and calls of libraries other than products
@@ -49,7 +49,7 @@ COUNTED = [item.name for item in fields(Counts) if item.name != "names"]
 
 @functools.cache
 def _library() -> ctypes.CDLL | None:
-    """The driver that this process has, if it is the emulation; else None."""
+    """The CUDA driver of this process if it is the emulation, else None."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -68,7 +68,7 @@ def _emulation() -> ctypes.CDLL:
     Raises
     ------
     RuntimeError
-        The CUDA in this process, if there is one, is not the emulation.
+        There is no CUDA in this process, or it is not the emulation.
     """
     library = _library()
     if library is None:
@@ -91,9 +91,9 @@ def _counted(library: ctypes.CDLL) -> list[int]:
 
 def _logged(library: ctypes.CDLL) -> list[str]:
     size = library.host_cuda_log(None, 0)
-    text = ctypes.create_string_buffer(size + 1)
-    library.host_cuda_log(text, size)
-    return text.value.decode().splitlines()
+    log = ctypes.create_string_buffer(size + 1)
+    library.host_cuda_log(log, size)
+    return log.value.decode().splitlines()
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def counting(*, names: bool = False) -> Iterator[Counts]:
 def empty_launches() -> Iterator[None]:
     """Let kernels, products and copies do nothing in the block, to time Python's own cost.
 
-    What they would have computed is missing afterwards: throw the arrays away.
+    Arrays that were computed in the block hold no results: do not use them afterwards.
     """
     library = _emulation()
     library.host_cuda_set_empty(1)
@@ -143,13 +143,14 @@ def empty_launches() -> Iterator[None]:
 def shuffled(seed: int) -> Iterator[None]:
     """Let work in streams run late and in random order in the block, in all threads of the process.
 
-    What no event, no synchronization and no rule of the default stream orders may run in any order; so
-    a missing wait gives a wrong result with some seeds. ``HOST_CUDA_SHUFFLE`` does so for a process.
+    Work that no event, no synchronization and no rule of the default stream orders may run in any
+    order, so a missing wait gives a wrong result with some seeds. ``HOST_CUDA_SHUFFLE`` does the same
+    for a whole process.
 
     Parameters
     ----------
     seed : int
-        Chooses the order. The same seed gives the same one, where a single host thread submits work.
+        Chooses the order. The same seed gives the same order if a single host thread submits work.
     """
     library = _emulation()
     before = library.host_cuda_shuffle(1, ctypes.c_ulonglong(seed))

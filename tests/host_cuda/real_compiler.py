@@ -1,12 +1,12 @@
-"""xpnet's kernels compile with NVIDIA's own compiler, which needs no GPU either.
+"""Check that xpnet's kernels compile with NVIDIA's own compiler, which needs no GPU either.
 
     python -m tests.host_cuda.real_compiler          in the environment that build.py prints
 
-The emulated device compiles kernels by g++, which knows more of C++ and of the host's headers than a
-device's compiler does. So the tests of kernels run once, what CuPy hands to NVRTC meanwhile is kept, and
-NVIDIA's NVRTC compiles each source of xpnet's. It is taken from its wheel, into the cache of the
-emulated device: beside CuPy it would be taken for the emulation's. Exit code 1: a kernel does not
-compile, or there was none.
+The emulated device compiles kernels with g++, which accepts more of C++ and of the host's headers than
+a device's compiler does. So the tests of kernels run once, the sources that CuPy passes to NVRTC are
+kept, and NVIDIA's NVRTC compiles those that belong to xpnet. Its wheel is installed into the cache of
+the emulated device: beside CuPy, it would be loaded in place of the emulation's. Exit code 1: a kernel
+does not compile, or there was none.
 """
 
 import ctypes
@@ -23,12 +23,12 @@ import pytest
 from tests.host_cuda.steps import CUDA, pip, published
 
 TESTS = ["tests/kernels"]
-GRAPHICS = "-arch=compute_90"  # a Hopper GPU's: the newest that CuPy's options know here
+GRAPHICS = "-arch=compute_90"  # a Hopper GPU
 Source = tuple[str, tuple[str, ...]]
 
 
 def main() -> int:
-    """Keep the sources; or, in a process without the emulation's libraries, compile those of a file."""
+    """Keep the sources; or, in a process without the emulation, compile the sources in a file."""
     if len(sys.argv) == 3:
         library, file = sys.argv[1:]
         return compile_all(ctypes.CDLL(library), json.loads(Path(file).read_text("utf-8")))
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def downloaded(cache: Path) -> Path:
-    """NVIDIA's library, from its wheel."""
+    """The path of NVIDIA's library, from its wheel."""
     wheel = f"nvidia-cuda-nvrtc=={CUDA}.*"
     folder = published(
         cache / f"nvrtc-{CUDA}",
@@ -54,7 +54,7 @@ def downloaded(cache: Path) -> Path:
 
 
 def kept_sources() -> list[Source]:
-    """The sources with a kernel of xpnet's that CuPy compiles for the tests, and the options.
+    """The sources with a kernel of xpnet's that CuPy compiles in the tests, and their options.
 
     Raises
     ------
@@ -64,7 +64,8 @@ def kept_sources() -> list[Source]:
     program = importlib.import_module("cupy.cuda.compiler")._NVRTCProgram
     kept: dict[Source, None] = {}
     source_of = {}
-    create, compiled = program.__init__, program.compile
+    create = program.__init__
+    compiled = program.compile
 
     def keep_source(self, source, *rest, **options):
         source_of[self] = source
@@ -85,12 +86,12 @@ def kept_sources() -> list[Source]:
 
 
 def is_ours(source: str) -> bool:
-    """Whether the source is of a kernel of xpnet's, and not of one of CuPy's own."""
+    """Whether the source holds one of xpnet's kernels, not one of CuPy's own."""
     return "cupy_" not in source.partition("__global__")[2].partition("(")[0]
 
 
 def compile_all(library: ctypes.CDLL, sources: list[Source]) -> int:
-    """Compile each source; print those that fail, and how many there were."""
+    """Compile each source, print those that fail, and return the exit code."""
     failed = 0
     for source, options in sources:
         flags = [flag for flag in options if not flag.startswith("-arch")]
@@ -103,7 +104,7 @@ def compile_all(library: ctypes.CDLL, sources: list[Source]) -> int:
 
 
 def compile_one(library: ctypes.CDLL, source: str, flags: list[str]) -> str:
-    """What the compiler says of a source that it does not compile; nothing of one that it does."""
+    """Compile a source; the compiler's messages if that fails, else an empty string."""
     program = ctypes.c_void_p()
     library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), None, 0, None, None)
     words = (ctypes.c_char_p * len(flags))(*[flag.encode() for flag in flags])

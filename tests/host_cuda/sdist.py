@@ -2,8 +2,8 @@
 
     python sdist.py NAME VERSION FILE
 
-``pip download`` would prepare the package's metadata by its build system, which fails where one of
-its build requirements cannot be installed.
+``pip download`` would prepare the package's metadata with its build system, which fails if one of the
+build requirements cannot be installed.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def index() -> str:
-    """The address of the index, as pip is set to use it."""
+    """The address of the index that pip is configured to use."""
     asked = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"],
         capture_output=True,
@@ -36,9 +36,9 @@ def fetch(name: str, version: str, file: str) -> None:
     """Write the distribution's archive to the file."""
     page = f"{index()}/{name}/"
     with urllib.request.urlopen(page) as answer:
-        text = answer.read().decode()
+        links = answer.read().decode()
     archive = re.escape(f"{name}-{version}.tar.gz")
-    link = re.search(rf'href="([^"]*/{archive}[^"]*)"', text)
+    link = re.search(rf'href="([^"]*/{archive}[^"]*)"', links)
     if link is None:
         raise SystemExit(f"expected {name}-{version}.tar.gz on the package index, but found none")
     with urllib.request.urlopen(urllib.parse.urljoin(page, link[1])) as answer:

@@ -13,27 +13,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-CUDA = "13.0"  # whose interface src/ implements
+CUDA = "13.0"  # the version whose interface src/ implements
 
-# --- folders that are complete or not there -------------------------------------------------------
+# --- folders that are either complete or absent ---------------------------------------------------
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that other processes wait for; the system opens it when this process ends."""
+    """Hold a lock that other processes wait for; the system releases it if this process ends."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def published(folder: Path, make: Callable[[Path], None]) -> Path:
-    """The folder, made by ``make(part)`` and renamed, unless it is there."""
+    """The folder; if it does not exist yet, ``make(part)`` fills a part, which is then renamed."""
     if folder.exists():
         return folder
     with locked(folder.with_name(folder.name + ".lock")):
         if folder.exists():  # another process has built it while this one waited
             return folder
-        for left_over in folder.parent.glob(folder.name + ".part-*"):  # of a process killed
+        for left_over in folder.parent.glob(
+            folder.name + ".part-*"
+        ):  # from a process that was killed
             shutil.rmtree(left_over)
         part = Path(tempfile.mkdtemp(prefix=folder.name + ".part-", dir=folder.parent))
         make(part)
@@ -63,7 +65,13 @@ def contents(paths: list[Path]) -> bytes:
 
 
 def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
-    """Run a command; its output, or an error that shows what it printed."""
+    """Run a command, and return its output.
+
+    Raises
+    ------
+    SystemExit
+        The command failed; the message holds everything that it printed.
+    """
     words = [str(word) for word in command]
     done = subprocess.run(
         words,
@@ -82,12 +90,14 @@ def compiler() -> str:
     """The C++ compiler: ``$CXX``, else g++. Its precompiled headers are g++'s."""
     name = os.environ.get("CXX", "g++")
     if shutil.which(name) is None:
-        raise SystemExit(f"expected a C++ compiler, g++ or what CXX names, but there is no {name}")
+        raise SystemExit(
+            f"expected a C++ compiler, g++ or $CXX, but there is no {name}: install g++"
+        )
     return name
 
 
 def compiler_version() -> str:
-    """What the compiler says of itself."""
+    """The compiler's name and version, as it prints them."""
     return run(compiler(), "--version").splitlines()[0]
 
 

@@ -1,8 +1,8 @@
-"""The libraries that CuPy's wheel links to, made of the emulation's and of loud refusals.
+"""The libraries that CuPy's wheel links to: emulated functions, and stubs that fail for the others.
 
-A library that CuPy loads, such as ``libcublas.so.13``, is here a small one that links to
-``libhost_cuda.so``, where the functions are that are emulated. It holds a function for each of the
-others, which prints its own name and returns the library's status for "not supported".
+In place of a library that CuPy loads, such as ``libcublas.so.13``, there is a small one that links to
+``libhost_cuda.so``, which holds the emulated functions. For each of the others it has a stub, which
+prints its own name and returns the library's status for "not supported".
 """
 
 import re
@@ -14,7 +14,7 @@ NOT_SUPPORTED = {  # the status of each library
     "libcublas.so.13": 15,
     "libcusolver.so.12": 9,
     "libcufft.so.12": 16,
-    "libcurand.so.10": 999,  # there is none for it: an internal error
+    "libcurand.so.10": 999,  # cuRAND has no such status: an internal error
     "libcusparse.so.12": 10,
     "libnvrtc.so.13": 11,
     "libcudart.so.13": 801,
@@ -24,14 +24,14 @@ LOOKED_FOR = ("libcublasLt.so.13", "libcudss.so", "libnvJitLink.so.13")  # loade
 
 
 def symbols(kind: str, library: Path) -> str:
-    """What ``nm`` lists of the dynamic symbols of a library."""
+    """The dynamic symbols of a library, as ``nm`` lists them."""
     return subprocess.run(
         ["nm", "-D", kind, library], capture_output=True, text=True, check=True
     ).stdout
 
 
 def needed(cupy: Path) -> dict[str, set[str]]:
-    """The functions that CuPy's compiled modules take from each library."""
+    """The functions that CuPy's compiled modules import from each library."""
     names: dict[str, set[str]] = {library: set() for library in NOT_SUPPORTED}
     for module in (cupy / "site").glob("cupy*/**/*.so"):
         for name, version in re.findall(r" U (\w+)@(\S+)", symbols("--undefined-only", module)):
@@ -48,7 +48,7 @@ def needed(cupy: Path) -> dict[str, set[str]]:
 
 
 def refusals(names: list[str], status: int) -> str:
-    """C++ in which each function prints its name and fails."""
+    """C++ code in which each function prints its name and fails."""
     lines = [
         f'extern "C" int {name}() {{ '
         f'std::fprintf(stderr, "host_cuda: {name} is not emulated\\n"); return {status}; }}\n'
@@ -58,7 +58,7 @@ def refusals(names: list[str], status: int) -> str:
 
 
 def write_libraries(lib: Path, cupy: Path, compiler: str) -> None:
-    """Write every library that CuPy loads into the folder ``lib``, where the device's is."""
+    """Write every library that CuPy loads into the folder ``lib``, beside the device's library."""
     emulated = set(re.findall(r" T (\w+)", symbols("--defined-only", lib / DEVICE)))
     source = lib / "stubs.cpp"
     missing = []
@@ -75,7 +75,7 @@ def write_libraries(lib: Path, cupy: Path, compiler: str) -> None:
 
 
 def link(compiler: str, source: Path, library: Path, *, uses_device: bool) -> None:
-    """Compile one stand-in."""
+    """Compile and link one of these libraries."""
     device = ["-Wl,--no-as-needed", f"-L{library.parent}", "-lhost_cuda", "-Wl,-rpath,$ORIGIN"]
     command = [compiler, "-w", "-shared", "-fPIC", str(source), "-o", str(library)]
     command += [f"-Wl,-soname,{library.name}", *(device if uses_device else [])]

@@ -1,8 +1,8 @@
 """A change that breaks xpnet on CuPy fails the tests: each kind of break, in a copy of the tree.
 
-In every row one line of xpnet is replaced by one that a reviewer might pass. The tests named beside it
-must fail then, with the words that say why, and pass in the copy as it was. On NumPy none of these
-changes would be noticed.
+In every row one line of xpnet is replaced by one that a reviewer might let pass. The tests named in the
+row must then fail, with a message that shows the reason, and pass in the unchanged copy. On NumPy none
+of these changes would be noticed.
 """
 
 import os
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Breakage(NamedTuple):
-    """A line of xpnet, what stands there instead, the tests that fail, and what they say."""
+    """A line of xpnet, its replacement, the tests that fail, and a part of what they print."""
 
     path: str
     line: str
@@ -61,7 +61,7 @@ BREAKAGES = {
         ORDER,
         "Arrays are not equal",
     ),
-    "a copy that nobody waits for": Breakage(
+    "a copy without a wait": Breakage(
         "xpnet/kernels/transfer.py",
         "compute.wait_event(slot.full)",
         "slot.full.done",
@@ -99,7 +99,7 @@ def tree(tmp_path_factory):
 
 @pytest.fixture
 def broken(tree):
-    """A function that breaks the copy, which is whole again after the test."""
+    """A function that breaks the copy, which is restored after the test."""
     kept = {}
 
     def break_it(breakage):
@@ -117,7 +117,7 @@ def broken(tree):
 
 
 def run(tree, *arguments):
-    """What a program of Python's prints, run in the copy, and its exit code."""
+    """The exit code and the output of a Python program, run in the copy."""
     path = os.pathsep.join([str(tree), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -144,12 +144,12 @@ def test_the_tests_fail_where_it_is_broken(tree, broken, name):
     breakage = BREAKAGES[name]
     broken(breakage)
     code, out = run(tree, *PYTEST, breakage.tests)
-    assert code == 1, out  # tests failed; it is not that they could not be found, or collected
+    assert code == 1, out  # tests failed; other codes mean that none was found or collected
     assert re.search(breakage.said, out), out
 
 
 def test_a_method_that_cupy_lacks_is_found_without_a_device(tree, broken):
-    """By the check of names, on the wheel alone."""
+    """The check of names finds it, with the wheel alone."""
     broken(BREAKAGES["a method that CuPy lacks"])
     code, out = run(tree, "tests/cupy_names.py")
     assert code == 1, out

@@ -1,4 +1,4 @@
-"""The folders that ``build.py`` makes: complete or not there, whoever builds, whoever is killed."""
+"""The folders that ``build.py`` makes are complete or absent, even if a process is killed."""
 
 import os
 import signal
@@ -17,7 +17,6 @@ PUBLISH = """
 import sys, time
 from pathlib import Path
 
-import pytest
 sys.path.insert(0, sys.argv[1])
 from steps import published
 
@@ -52,7 +51,7 @@ def test_processes_that_build_at_once_build_once(tmp_path):
     assert (tmp_path / "made").read_text() == "made\n"
 
 
-def test_a_process_that_is_killed_leaves_nothing_to_use(tmp_path):
+def test_a_process_that_is_killed_leaves_no_folder(tmp_path):
     killed = publish(tmp_path, 600)
     wait_for(tmp_path / "made")
     assert not (tmp_path / "result").exists()

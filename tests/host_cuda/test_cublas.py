@@ -26,7 +26,7 @@ OPERATIONS = {"N": lambda a: a, "T": lambda a: a.swapaxes(-2, -1), "H": adjoint}
 
 @pytest.fixture
 def handle():
-    """The handle of CuPy, with its modes as they are found."""
+    """CuPy's handle, whose modes are restored after the test."""
     handle = device.get_cublas_handle()
     mode = library.getPointerMode(handle)
     yield handle
@@ -86,7 +86,7 @@ def test_float16_is_computed_in_float32_and_rounded_once(shape):
 
 @pytest.mark.parametrize("out", ["bfloat16", "float32"])
 def test_bfloat16_is_computed_in_float32(handle, out):
-    # The upper half of a float32 is a bfloat16; small integers and their products need no more.
+    # The upper half of a float32 is a bfloat16, which is exact for small integers and their products.
     a = integers((4, 6), "f")
     b = integers((6, 5), "f", seed=1)
     halves = [on_device((x.T.copy().view("u4") >> 16).astype("u2")) for x in (a, b)]
@@ -115,7 +115,7 @@ def test_gemm_with_factors(dtype, transa, transb):
     expected = 2 * OPERATIONS[transa](a) @ OPERATIONS[transb](b) - 3 * c
     for order in "CF":
         if order == "C" and "H" in (transa, transb):
-            continue  # CuPy's own restriction: it swaps the factors, and knows N and T
+            continue  # CuPy's own restriction: it swaps the factors, and supports only N and T
         out = on_device(c, order=order)
         x = on_device(a, order="F")
         y = on_device(b, order="F")

@@ -1,4 +1,4 @@
-"""cuBLAS of the emulated device against NumPy: vectors, and all that is no product of matrices."""
+"""cuBLAS of the emulated device against NumPy: everything except products of matrices."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ OPERATIONS = {"N": lambda a: a, "T": lambda a: a.swapaxes(-2, -1), "H": adjoint}
 
 @pytest.fixture
 def handle():
-    """The handle of CuPy, with its modes as they are found."""
+    """CuPy's handle, whose modes are restored after the test."""
     handle = device.get_cublas_handle()
     mode = library.getPointerMode(handle)
     yield handle

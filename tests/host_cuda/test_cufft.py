@@ -18,7 +18,7 @@ REAL = ("f", "d")
 
 
 def allowed(n):
-    """What the errors of a transform of n numbers grow with."""
+    """The factor by which the errors of a transform of n numbers grow."""
     return 4 * n**0.5
 
 
@@ -30,7 +30,7 @@ def test_one_dimension(dtype, n):
     names = ["fft", "ifft", "irfft", "hfft"] + (["rfft", "ihfft"] if dtype in REAL else [])
     for name in names:
         if n == 1 and name in ("irfft", "hfft"):
-            continue  # 2 * (n - 1) numbers: none
+            continue  # the result would have 2 * (n - 1) = 0 numbers
         expected = getattr(np.fft, name)(a)
         assert_close(getattr(cupy.fft, name)(x), expected, scale=n)
     np.testing.assert_array_equal(x.get(), a)

@@ -13,7 +13,7 @@ import cupy
 from cupy_backends.cuda.libs import curand
 
 N = 20000
-UNLIKELY = 1e-4  # a test of a distribution, with a fixed seed, gives a larger probability
+UNLIKELY = 1e-4  # with the fixed seeds, every test of a distribution gives a larger p-value
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_the_words_are_philox(generator):
     ]
 
 
-def test_the_stream_goes_on_and_repeats_by_seed_and_offset(generator):
+def test_the_stream_continues_and_repeats_by_seed_and_offset(generator):
     whole = words(generator, 11)
     assert len(set(whole)) == 11
     curand.setPseudoRandomGeneratorSeed(generator, 0)
@@ -51,7 +51,7 @@ def test_the_stream_goes_on_and_repeats_by_seed_and_offset(generator):
     assert not np.isin(words(generator, 11), whole).any()
 
 
-def test_long_words_are_two_words(generator):
+def test_a_64_bit_word_is_two_32_bit_words(generator):
     short = words(generator, 8).astype("u8")
     curand.setGeneratorOffset(generator, 0)
     out = cupy.empty(4, "u8")

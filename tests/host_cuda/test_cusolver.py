@@ -68,7 +68,7 @@ def test_systems_by_cholesky(dtype, batch):
 
 
 @pytest.mark.parametrize("batch", [(), (2,)])
-def test_a_singular_matrix_gives_infinite_or_nan_and_an_error_where_it_is_asked_for(batch):
+def test_a_singular_matrix_gives_infinite_or_nan_and_an_error_on_request(batch):
     singular = cupy.broadcast_to(cupy.asarray([[1.0, 2.0], [2.0, 4.0]]), (*batch, 2, 2))
     ones = cupy.ones((*batch, 2, 1))
     assert not cupy.isfinite(cupy.linalg.inv(singular)).any()
@@ -274,7 +274,7 @@ def test_memory_of_the_host_is_refused(capfd):
     assert "no memory of a device" in capfd.readouterr().err
 
 
-def test_what_is_not_emulated_says_its_name(capfd):
+def test_a_function_that_is_not_emulated_prints_its_name(capfd):
     handle = device.get_cusolver_handle()
     with pytest.raises(library.CUSOLVERError, match="NOT_SUPPORTED"):
         library.sgebrd_bufferSize(handle, 3, 3)

@@ -1,4 +1,4 @@
-"""What ``device.py`` offers: counts of what was done, launches that do nothing; host threads."""
+"""``device.py``: counts of what the device did, launches that do nothing; and host threads."""
 
 import threading
 
@@ -18,7 +18,7 @@ if not emulated():
     pytest.skip(NOT_EMULATED, allow_module_level=True)
 
 
-def test_the_device_says_that_it_is_emulated(cupy):
+def test_the_device_reports_that_it_is_emulated(cupy):
     properties = cupy.cuda.runtime.getDeviceProperties(0)
     assert properties["name"].decode() == DEVICE_NAME
     assert cupy.cuda.Device().compute_capability == "90"
@@ -100,7 +100,7 @@ def test_a_kernel_is_compiled_once(cupy):
     assert (first.compilations, second.compilations) == (1, 0)
 
 
-def test_the_names_of_what_happened_stand_in_order(cupy):
+def test_the_names_of_events_are_in_order(cupy):
     x = cupy.ones((2, 2), dtype="float32")
     _ = (x + x) @ x
     with counting(names=True) as counts:
@@ -122,7 +122,7 @@ def test_empty_launches_compute_nothing_and_are_counted(cupy):
     np.testing.assert_array_equal(y.get(), np.zeros((2, 2)))
 
 
-def test_threads_have_a_current_device_each(child):
+def test_each_thread_has_its_own_current_device(child):
     code = """
 import threading
 import cupy

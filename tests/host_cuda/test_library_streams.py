@@ -1,4 +1,4 @@
-"""The emulated libraries leave their work to the stream of their handle."""
+"""The emulated libraries run their work in the stream of their handle."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.host_cuda.device import NOT_EMULATED, emulated
 if not emulated():
     pytest.skip(NOT_EMULATED, allow_module_level=True)
 
-# Each step needs the one before; all are late, unless something waits for them.
+# Each step needs the result of the one before; all run late unless something waits for them.
 CHAIN = """
 import cupy, cupy.cublas, numpy
 a = numpy.random.default_rng(0).normal(size=(6, 6))
@@ -47,8 +47,8 @@ def test_one_stream_keeps_its_order(child, seed):
     child(CHAIN + ONE_STREAM, HOST_CUDA_SHUFFLE=seed)
 
 
-def test_a_missing_wait_shows_and_an_event_mends_it(child):
-    """That it shows is what makes the other test, and the emulation, worth something."""
+def test_a_missing_wait_is_noticed_and_an_event_fixes_it(child):
+    """Without the first part, the test above would prove nothing."""
     seeds = ("1", "2", "3", "4")
     seen = {
         ordered: {

@@ -1,4 +1,4 @@
-"""Device memory: what is fresh, freed, foreign, full; copies between hosts and devices."""
+"""Device memory that is fresh, freed, foreign or full; copies between hosts and devices."""
 
 import ctypes
 
@@ -33,7 +33,7 @@ def test_fresh_memory_of_integers_is_minus_one(cupy, without_pool):
 
 
 def pointer_of(cupy, address, size=4):
-    """An array at an address, which may not be one of the device's."""
+    """An array at an address, which need not be in the device's memory."""
     memory = cupy.cuda.UnownedMemory(address, 4 * size, owner=None, device_id=0)
     return cupy.ndarray((size,), "float32", cupy.cuda.MemoryPointer(memory, 0))
 
@@ -79,7 +79,7 @@ def test_an_access_beyond_the_end_of_memory_fails(cupy, without_pool):
     assert float(x[127]) == 1
     with pytest.raises(cupy.cuda.driver.CUDADriverError, match="illegal memory access"):
         kernel((1,), (1,), (x, np.int32(128)))
-    assert float(x.sum()) == 1  # the device goes on
+    assert float(x.sum()) == 1  # the device can still be used
 
 
 def test_views_with_negative_and_zero_strides_are_within_their_memory(cupy, without_pool):
@@ -250,7 +250,7 @@ with cupy.cuda.Device(1):
     child(code, HOST_CUDA_DEVICES="2", HOST_CUDA_MEMORY="1000000")
 
 
-def test_a_setting_that_is_no_number_ends_the_process(cupy, child):
+def test_a_setting_that_is_not_a_number_ends_the_process(cupy, child):
     with pytest.raises(AssertionError, match="HOST_CUDA_MEMORY: expected a whole number"):
         child("import cupy; cupy.zeros(3)", HOST_CUDA_MEMORY="2 GB")
 

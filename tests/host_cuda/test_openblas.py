@@ -23,7 +23,7 @@ import os, numpy
 os.environ["HOST_CUDA_LAPACK"] = path
 """
 
-# What the library prints goes to standard error, whose text this returns as output.
+# The library prints to the standard error, which this code returns as its output.
 REFUSED = """
 import os
 read, write = os.pipe()

@@ -1,4 +1,4 @@
-"""The order of work in streams, which is random where nothing orders it.
+"""The order of work in streams, which is random unless something orders it.
 
 Each test computes with the orders that SEEDS give. What lacks an order must come out wrong with at
 least one of them; what has one must come out right with all.
@@ -33,7 +33,7 @@ def always(cupy):
 
 
 class Work:
-    """Additions to one array in the first stream; the second makes another array of it."""
+    """Additions to an array in the first stream; the second computes another array from it."""
 
     def __init__(self, cupy, *, non_blocking=True):
         self.cupy = cupy
@@ -57,7 +57,7 @@ class Work:
         return (self.b.get() == 50).all()
 
 
-def test_without_an_order_the_result_is_wrong_for_some_seed(cupy, always):
+def test_without_synchronization_the_result_is_wrong_for_some_seed(cupy, always):
     def compute():
         work = Work(cupy)
         work.add(work.first)

@@ -10,13 +10,13 @@ DRAWN = settings(
     deadline=None,
     derandomize=True,
     database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # they hold nothing of a test
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the fixtures hold no state
 )
 
 
 @st.composite
 def arrays_and_windows(draw):
-    """A window over one to three axes, groups, and the arrays x, W, gy and b that meet it."""
+    """A window over one to three axes, groups, and arrays x, W, gy and b that fit them."""
     d = draw(st.integers(1, 3))
 
     def axes(low, high):

@@ -1,4 +1,4 @@
-"""CuPy's kernels for activations give what the portable code gives on NumPy, value and derivative."""
+"""The kernels for activations on CuPy agree with the portable code on NumPy, in value and derivative."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def portable(function, x, gy):
 
 
 def by_kernel(function, x, gy):
-    """Value and gradient on CuPy, of arrays of it."""
+    """Value and gradient on CuPy."""
     v = Variable(x)
     y = function(v)
     (gx,) = gradients(y, [v], gy)
@@ -41,7 +41,7 @@ def by_kernel(function, x, gy):
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_value_and_derivative(cupy_backend, name, dtype):
-    """Far from 0 too, on both sides of every bend; and in one number of dimensions or three."""
+    """Far from 0 too, on both sides of every bend; for arrays of one dimension and of three."""
     x = np.asarray(VALUES, dtype)
     gy = np.linspace(-2.0, 3.0, x.size).astype(dtype)
     expected = portable(FUNCTIONS[name], x, gy)
@@ -55,7 +55,7 @@ def test_value_and_derivative(cupy_backend, name, dtype):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_derivatives_of_second_order(cupy_backend, name):
-    """A gradient that is recorded is the portable code's: its own derivative is known."""
+    """A recorded gradient is computed by the portable code, which has a derivative."""
     x = np.asarray([-3.0, -0.5, 0.25, 2.0])
     second = []
     for given in (x, cupy_backend.asarray(x)):
@@ -73,11 +73,11 @@ def test_nan_stays_and_infinities_have_their_limits(cupy_backend, name):
     assert y[1] == (1.0 if name in ("sigmoid", "tanh") else np.inf)
     v = Variable(cupy_backend.asarray([np.nan]))
     (gx,) = gradients(FUNCTIONS[name](v), [v], cupy_backend.asarray([1.0]))
-    assert np.isnan(to_numpy(gx)[0]) or name in ("relu", "leaky_relu")  # these ask only x > 0
+    assert np.isnan(to_numpy(gx)[0]) or name in ("relu", "leaky_relu")  # these only test x > 0
 
 
 def test_a_gradient_that_is_cut_off_is_zero(cupy_backend):
-    """Even one that is infinite or NaN: the number that it belongs to changes nothing."""
+    """Even one that is infinite or NaN, since that number has no influence on the result."""
     v = Variable(cupy_backend.asarray([-1.0, -1.0, 0.0, 2.0]))
     gy = cupy_backend.asarray([np.inf, np.nan, -np.inf, np.inf])
     (gx,) = gradients(F.relu(v), [v], gy)
@@ -86,7 +86,7 @@ def test_a_gradient_that_is_cut_off_is_zero(cupy_backend):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_empty_and_with_gaps(cupy_backend, name):
-    """Arrays of no numbers; a transpose, and every other column, of one that has them."""
+    """Empty arrays; and views of others: a transpose, and every other column."""
     for shape in ((0,), (3, 0)):
         empty = cupy_backend.asarray(np.zeros(shape, "float32"))
         y, gx = by_kernel(FUNCTIONS[name], empty, empty)
@@ -100,7 +100,7 @@ def test_empty_and_with_gaps(cupy_backend, name):
 
 
 def test_which_arrays_have_a_kernel(cupy_backend):
-    """Real floating-point ones of CuPy, of one dtype; no Variables, so that rules are recorded."""
+    """CuPy's real floating-point arrays of one dtype; not Variables, so that rules are recorded."""
     x = cupy_backend.asarray([1.0])
     assert kernel("relu", x) is not None
     assert kernel("relu", cupy_backend.asarray([1])) is None

@@ -10,7 +10,7 @@ from xpnet import Variable, functions as F, to_numpy
 from xpnet.kernels import bounds
 
 X = np.arange(12.0, dtype="float32").reshape(3, 4)
-CALLS = {  # name: (a call of x and an index, the length of the axis, what the message names)
+CALLS = {  # name: (a call with x and an index, the length of the axis, the name in the message)
     "take": (lambda x, i: F.take(x, i, axis=0), 3, "take"),
     "take, of the last axis": (lambda x, i: F.take(x, i, axis=-1), 4, "take"),
     "take_along_axis": (
@@ -33,7 +33,7 @@ KEYS = [name for name in CALLS if not name.startswith("take")]
 
 @pytest.fixture(autouse=True)
 def no_notes_left():
-    """What a test left unread is not the next one's."""
+    """Notes that a test leaves unread must not reach the next test."""
     yield
     with suppress(IndexError):
         bounds.read()
@@ -41,7 +41,7 @@ def no_notes_left():
 
 @pytest.fixture
 def looks(monkeypatch):
-    """The launches of the kernel that looks at indices."""
+    """The launches of the kernel that checks indices."""
     found, kernel = [], bounds._kernel
     monkeypatch.setattr(
         bounds, "_kernel", lambda: lambda *args: found.append(args) or kernel()(*args)
@@ -52,7 +52,7 @@ def looks(monkeypatch):
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("side", ["above", "below"])
 def test_an_index_out_of_range(cupy_backend, name, side):
-    """The call itself goes through; the first number that comes to the host raises, and only that."""
+    """The call itself succeeds; the first number that comes to the host raises, and only that one."""
     call, length, said = CALLS[name]
     wrong = length if side == "above" else -length - 1
     x, i = Variable(cupy_backend.asarray(X)), cupy_backend.asarray(np.asarray([0, wrong, 1]))
@@ -65,7 +65,7 @@ def test_an_index_out_of_range(cupy_backend, name, side):
 
 @pytest.mark.parametrize("name", CALLS)
 def test_indices_in_range(cupy_backend, name):
-    """All that NumPy takes, from the end too."""
+    """All indices that NumPy accepts, also those from the end."""
     call, length, _ = CALLS[name]
     i = np.asarray([0, -length, length - 1])
     y = call(Variable(cupy_backend.asarray(X)), cupy_backend.asarray(i))
@@ -88,13 +88,13 @@ def test_indices_of_every_dtype(cupy_backend, dtype):
 @pytest.mark.parametrize(
     "fetch", [float, int, bool, complex, to_numpy, repr, str, "{}".format, "{:.2f}".format]
 )
-def test_every_way_to_the_host_looks(cupy_backend, fetch):
+def test_every_way_to_the_host_reads_the_notes(cupy_backend, fetch):
     total = F.sum(
         F.take(Variable(cupy_backend.asarray(X)), cupy_backend.asarray(np.asarray([3])), axis=0)
     )
     with pytest.raises(IndexError, match="got 3"):
         fetch(total)
-    fetch(total)  # it was told once
+    fetch(total)  # it is raised only once
 
 
 def test_an_empty_axis(cupy_backend):
@@ -158,13 +158,13 @@ def test_at_once(cupy_backend, monkeypatch):
 
 
 def test_a_thread_has_notes_of_its_own(cupy_backend):
-    """What another thread did wrong is raised there."""
+    """An error is raised in the thread that made it."""
     x, i = cupy_backend.asarray(X), cupy_backend.asarray(np.asarray([5]))
     found = []
 
     def work():
         y = F.take(x, i, axis=0)
-        found.append(to_numpy(x[:0]).shape)  # nothing to see here: it is this thread's next line
+        found.append(to_numpy(x[:0]).shape)  # raises nothing, although the other thread has a note
         del y
 
     def watched():
@@ -204,7 +204,7 @@ def test_ended_threads_are_forgotten(cupy_backend):
 
 
 @pytest.mark.parametrize("key", [7, -4, (0, 4), (slice(None), 9)])
-def test_numbers_of_python_are_looked_at_on_the_host(cupy_backend, looks, key):
+def test_python_numbers_are_checked_on_the_host(cupy_backend, looks, key):
     """Slices, which may end outside, and integers: no launch, and an error at once."""
     x = Variable(cupy_backend.asarray(X), requires_grad=False)
     assert x[0:99].shape == (3, 4)
@@ -221,8 +221,8 @@ def test_an_integer_beside_an_array(cupy_backend):
         x[i, 4]
 
 
-def test_one_launch_an_array(cupy_backend, looks):
-    """And none for the way back, nor for masks."""
+def test_one_launch_per_array(cupy_backend, looks):
+    """No launch is needed in the backward pass, nor for masks."""
     x, i = Variable(cupy_backend.asarray(X)), cupy_backend.asarray(np.asarray([0, 1]))
     F.sum(F.take(x, i, axis=0)).backward()
     assert len(looks) == 1

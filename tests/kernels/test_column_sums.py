@@ -1,4 +1,4 @@
-"""The gradient of a bias on CuPy is the sum over the batch, in one order whatever else runs."""
+"""The gradient by a bias on CuPy is the sum over the batch, always in the same order."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_no_rows_no_columns_and_gaps(cupy_backend):
 
 @pytest.mark.parametrize("shape", [(3,), (1, 3), (1,), ()], ids=str)
 def test_linear_with_biases_of_other_shapes(cupy_backend, shape):
-    """A bias that broadcasts gets its gradient from the tape, as everywhere."""
+    """For a bias that broadcasts, the tape computes the gradient, as on other libraries."""
     rng = np.random.default_rng(0)
     x, W, b = (rng.standard_normal(s) for s in ((5, 4), (4, 3), shape))
     found = []

@@ -1,4 +1,4 @@
-"""CuPy's kernels for the softmax cross entropy give what the portable code gives on NumPy."""
+"""The kernels for softmax cross entropy on CuPy agree with the portable code on NumPy."""
 
 import math
 
@@ -39,7 +39,7 @@ def of_arrays(x, t):
 
 
 def outcome(x, t, make):
-    """The same on the library that `make` makes arrays of."""
+    """The same on the library whose arrays `make` creates."""
     return of_arrays(make(x), make(t))
 
 
@@ -55,7 +55,7 @@ def agree(backend, x, t, rtol=2e-6, atol=2e-7):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("target", [class_numbers, weights])
 def test_shapes(cupy_backend, target, shape):
-    with np.errstate(invalid="ignore"):  # of no rows the mean is NaN
+    with np.errstate(invalid="ignore"):  # the mean of no rows is NaN
         agree(cupy_backend, scores(shape), target(shape))
 
 
@@ -88,7 +88,7 @@ def test_one_hot_rows_are_class_numbers(cupy_backend, one_hot):
 @pytest.mark.parametrize("shape", [(50, 10), (20, 40)], ids=str)
 @pytest.mark.parametrize("target", [class_numbers, weights])
 def test_several_blocks(cupy_backend, monkeypatch, target, shape):
-    """As many scores as otherwise only large batches have: the sums of blocks are summed."""
+    """With more scores than one block takes, the sums of several blocks are added."""
     monkeypatch.setattr(kernels, "ALONE", 100)
     monkeypatch.setattr(kernels, "CROWD", 32)
     agree(cupy_backend, scores(shape), target(shape))
@@ -117,7 +117,7 @@ def test_a_class_number_out_of_range_is_an_infinite_loss(cupy_backend, monkeypat
 
 
 def test_extreme_scores(cupy_backend):
-    """No overflow; a class of score -inf has no share; NaN and inf are NaN, in their row alone."""
+    """No overflow; a score of -inf has no share; NaN and inf give NaN, only in their own row."""
     x = np.asarray([[1e4, 0.0, -1e4], [-np.inf, 1.0, 2.0], [3e38, -3e38, 0.0]], "float32")
     t = np.asarray([1, 2, 0])
     with np.errstate(over="ignore"):
@@ -135,7 +135,7 @@ def test_extreme_scores(cupy_backend):
 
 
 def test_gradients_by_the_target_and_of_second_order(cupy_backend):
-    """Where the rule is recorded it is the portable code's, which knows no softmax yet."""
+    """A recorded rule is the portable code's, which has to compute the softmax first."""
     x, t = scores((6, 4), "float64"), weights((6, 4), "float64")
     found = []
     for make in (np.asarray, cupy_backend.asarray):
@@ -155,7 +155,7 @@ def test_gradients_by_the_target_and_of_second_order(cupy_backend):
 
 
 def test_the_gradient_of_part_of_a_formula(cupy_backend):
-    """Then what comes back is an array on the device, and stays there."""
+    """Then the incoming gradient is an array on the device, and stays there."""
     x, t = scores((6, 4), "float64"), class_numbers((6, 4))
     found = []
     for make in (np.asarray, cupy_backend.asarray):

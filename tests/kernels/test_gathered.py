@@ -1,4 +1,4 @@
-"""The kernels for CuPy's convolution and pooling give what the code in the standard gives.
+"""The kernels for convolution and pooling on CuPy agree with the portable code.
 
 Derivatives, to the second order, are tested where the functions are: tests/functions.
 """
@@ -26,7 +26,7 @@ OVERLAP = Window((5, 6), (2, 3), (1, 2), ((1, 0), (1, 2)), (2, 1))
 
 
 def both(name, arrays, *rest):
-    """What CuPy's kernel gives for NumPy's arrays, fetched; and what the portable code gives."""
+    """The results of CuPy's kernel, as NumPy arrays, and of the portable code."""
     import cupy
 
     given = [None if x is None else cupy.asarray(x) for x in arrays]
@@ -67,7 +67,7 @@ def test_convolution(cupy_backend, drawn):
 @DRAWN
 @given(drawn=arrays_and_windows())
 def test_pooling(cupy_backend, drawn):
-    """Maxima with equals among them, sums, and the transposes of both."""
+    """Maxima, some of them equal, sums, and the transposes of both."""
     window, _, x, _, _, _, _ = drawn
     gy = np.random.default_rng(1).normal(size=(*x.shape[:2], *window.out))
     z = np.random.default_rng(2).normal(size=x.shape)
@@ -106,7 +106,7 @@ def test_every_dtype_of_sums(cupy_backend, dtype):
 
 @pytest.mark.parametrize("dtype", ORDERED)
 def test_every_dtype_of_maxima(cupy_backend, dtype):
-    """Among them the least number that there is, which is also what padding counts as."""
+    """Also with the lowest number of the dtype, which stands for padding."""
     rng = np.random.default_rng(0)
     x = small(rng, dtype, 3, 2, *OVERLAP.size)
     x[:, :, :3, :3] = -np.inf if np.dtype(dtype).kind == "f" else np.iinfo(dtype).min
@@ -127,7 +127,7 @@ def test_what_is_not_finite(cupy_backend, window):
 
 
 def test_a_window_over_padding_alone(cupy_backend):
-    """Its maximum is -inf, which lies nowhere."""
+    """Its maximum is -inf, which is at no place of x."""
     window = Window((1,), (2,), (1,), ((3, 3),), (1,))
     x, gy, z = np.ones((1, 1, 1)), np.ones((1, 1, 6)), np.full((1, 1, 1), 2.0)
     pooling_agrees(window, x, gy, z)
@@ -135,7 +135,7 @@ def test_a_window_over_padding_alone(cupy_backend):
 
 
 def test_dtypes_that_differ(cupy_backend):
-    """Convolution is in the dtype that they have in common; a gradient keeps its own."""
+    """A convolution has the dtype to which its inputs promote; a gradient keeps its own."""
     rng = np.random.default_rng(0)
     x, W = small(rng, "float32", 2, 2, *OVERLAP.size), small(rng, "float64", 3, 2, *OVERLAP.kernel)
     gy = small(rng, "float64", 2, 3, *OVERLAP.out)
@@ -186,7 +186,7 @@ def test_in_parts(cupy_backend, monkeypatch, groups):
 
 
 def test_indices_of_64_bits(cupy_backend, monkeypatch):
-    """What arrays of 2**30 numbers and more need, on arrays that fit."""
+    """The kernels for arrays of 2**30 numbers and more, on small arrays."""
     monkeypatch.setattr(gathered, "SHORT", 0)
     rng = np.random.default_rng(0)
     x, W = rng.normal(size=(3, 2, *OVERLAP.size)), rng.normal(size=(2, 2, *OVERLAP.kernel))
@@ -196,14 +196,14 @@ def test_indices_of_64_bits(cupy_backend, monkeypatch):
 
 
 def test_sums_of_float16(cupy_backend):
-    """They are float32's, rounded once: 5,000 ones are 5,000, where float16 counts to 2,048."""
+    """They are taken in float32 and rounded once: 5,000 ones are 5,000; float16 stops at 2,048."""
     import cupy
 
     def ones(*shape):
         return cupy.ones(shape, "float16")
 
     window = Window.over((10, 10), (10, 10), (1, 1), (0, 0), (1, 1))
-    for outputs in (1, 2):  # of one number CuPy has another product
+    for outputs in (1, 2):  # for a single number CuPy uses another product
         W = ones(outputs, 50, 10, 10)
         y = gathered.correlate(ones(1, 50, 10, 10), W, ones(outputs), window, 1)
         assert (y.dtype, y.ravel().tolist()) == ("float16", [5000.0] * outputs)  # of 5,001
@@ -221,7 +221,7 @@ def test_sums_of_float16(cupy_backend):
 
 
 def test_float16_is_not_rounded_on_the_way_back(cupy_backend):
-    """2049 - 2048 = 1, though neither 2049 nor the window's shares of it are in float16."""
+    """2049 - 2048 = 1, though float16 holds neither 2049 nor the window's shares of it."""
     import cupy
 
     window = Window.over((2,), (2,), (1,), (1,), (1,))
@@ -234,7 +234,7 @@ def test_float16_is_not_rounded_on_the_way_back(cupy_backend):
 
 
 def test_results_are_contiguous(cupy_backend):
-    """So to flatten images copies nothing; and no result shares memory with what was given."""
+    """So flattening images copies nothing; and no result shares memory with an argument."""
     import cupy
 
     x, W = cupy.ones((2, 3, 4, 4), "float32"), cupy.ones((2, 3, 1, 1), "float32")
@@ -287,7 +287,7 @@ def two_devices(cupy_backend):
 
 
 def test_it_runs_where_the_arrays_lie(two_devices):
-    """Whichever device is current."""
+    """The result lies on the device of the arrays, whichever device is current."""
     cupy, rng = two_devices, np.random.default_rng(0)
     x, W = rng.normal(size=(2, 3, *OVERLAP.size)), rng.normal(size=(2, 3, *OVERLAP.kernel))
     with cupy.cuda.Device(1):

@@ -1,6 +1,6 @@
 """What a training step asks of a GPU: few launches, and nothing that makes it wait.
 
-Counted on the emulated CUDA device, where every launch, copy and allocation is seen.
+This is counted on the emulated CUDA device, which sees every launch, copy and allocation.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from xpnet import functions as F
 
 @pytest.fixture
 def counted(cupy_backend):
-    """A function that trains for some steps, and returns what the last of them asked for."""
+    """A function that makes three training steps, and returns the counts of the last one."""
     if not emulated():
-        pytest.skip("launches are counted on the emulated CUDA device, and this is another")
+        pytest.skip("launches can be counted only on the emulated CUDA device")
 
     def last_step(model, optimizer, x, t):
         x, t = cupy_backend.asarray(x), cupy_backend.asarray(t)
@@ -37,7 +37,7 @@ def batch(size, classes=10):
 
 
 def runs_on_its_own(counts):
-    """Nothing goes to or from the host, nothing waits, no memory is asked for."""
+    """Nothing goes to or from the host, nothing waits, no memory is allocated."""
     waits = counts.to_device, counts.to_host, counts.synchronizes, counts.records, counts.waits
     memory = counts.on_device, counts.allocations, counts.frees, counts.compilations
     return not any(waits) and not any(memory)
@@ -72,7 +72,7 @@ def test_every_activation_is_a_launch_each_way(counted, activation):
 
 @pytest.mark.parametrize("name", sorted(xpnet.optimizers.BY_NAME.keys() - {"lamb"}))
 def test_every_optimizer_is_one_launch(counted, name):
-    """With weight decay of either kind, too: but LAMB, whose steps depend on norms."""
+    """With either kind of weight decay too; except LAMB, whose steps depend on norms."""
     for options in ({}, {"weight_decay": 0.1}):
         model = xpnet.MLP(784, 8, 10, rng=0)
         optimizer = xpnet.optimizers.optimizer(name, model.parameters(), **options)
@@ -81,7 +81,7 @@ def test_every_optimizer_is_one_launch(counted, name):
 
 
 def test_gradients_that_add_up_cost_a_launch_for_each(counted):
-    """`backward` twice: that is the price of not writing into a gradient that may be shared."""
+    """`backward` runs twice: gradients are not added in place, since they may be shared."""
     model = xpnet.MLP(784, 8, 10, rng=0)
     optimizer = xpnet.SGD(model.parameters(), lr=0.1)
     optimizer.zero_grad = lambda: None

@@ -1,7 +1,7 @@
 """What training steps on images and on sequences ask of a GPU, counted on the emulated CUDA device.
 
-A test says how many launches there are at most, and what they are for: a change that adds one says so
-here.
+Each test states the most launches that are allowed, and what they are for: a change that needs another
+launch has to state it here.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ ROWS = (4, 28, 28)
 def on_device(cupy_backend):
     """The backend, on the device that counts."""
     if not emulated():
-        pytest.skip("launches are counted on the emulated CUDA device, and this is another")
+        pytest.skip("launches can be counted only on the emulated CUDA device")
     return cupy_backend
 
 
@@ -29,7 +29,7 @@ def numbers(backend, *shape):
 
 
 def counted(work, times=3):
-    """What the last of some runs did; those before it compile kernels and fill the pool of memory."""
+    """The counts of the last of several runs; the first ones compile kernels and fill the memory pool."""
     for _ in range(times):
         with counting(names=True) as counts:
             work()
@@ -37,7 +37,7 @@ def counted(work, times=3):
 
 
 def training_step(backend, model, x):
-    """A function that trains the model, by Adam."""
+    """A function that makes one training step of the model with Adam."""
     optimizer = xpnet.Adam(model.parameters())
     t = backend.asarray(np.arange(x.shape[0]) % 10)
 
@@ -50,7 +50,7 @@ def training_step(backend, model, x):
 
 
 def stays_on_the_device(counts):
-    """Nothing goes to or from the host, nothing waits, no memory is asked for, nothing is compiled."""
+    """Nothing goes to or from the host, nothing waits, no memory is allocated, nothing is compiled."""
     waits = counts.to_device, counts.to_host, counts.synchronizes, counts.records, counts.waits
     memory = counts.allocations, counts.frees, counts.compilations
     return not any(waits) and not any(memory)
@@ -61,7 +61,7 @@ def stays_on_the_device(counts):
 
 def test_lenet(on_device):
     """2 convolutions (9 launches with the gradient by x, 6 without, biases included), 2 poolings (2),
-    2 affine layers (5), 3 activations (2), the loss (2) and the step: 38. The issue's goal is 70."""
+    2 affine layers (5), 3 activations (2), the loss (2) and the step: 38."""
     model = models.lenet(IMAGES[1:], 10, dropout=0.0, rng=0)
     counts = counted(training_step(on_device, model, numbers(on_device, *IMAGES)))
     assert counts.total <= 38, counts.names
@@ -77,7 +77,7 @@ def test_dropout_sends_its_masks(on_device):
 
 
 def test_dropout_draws_its_masks_on_the_device(on_device):
-    """If it is asked to: three launches for each, and no transfer."""
+    """With `device=True`: three launches for each mask, and no transfer."""
     model = models.lenet(IMAGES[1:], 10, dropout=0.5, rng=0)
     for layer in model:
         if isinstance(layer, layers.Dropout):
@@ -88,8 +88,8 @@ def test_dropout_draws_its_masks_on_the_device(on_device):
 
 
 def test_resnet(on_device):
-    """9 convolutions without a bias (3 launches; back 2 and 3), 9 batch norms (2; back 2), and sums
-    where a way goes around."""
+    """9 convolutions without a bias (3 launches; backward 2 and 3), 9 batch norms (2; backward 2), and
+    the sums of the residual connections."""
     model = models.resnet(IMAGES[1:], 10, rng=0)
     counts = counted(training_step(on_device, model, numbers(on_device, *IMAGES)))
     assert counts.total <= 136, counts.names
@@ -97,7 +97,7 @@ def test_resnet(on_device):
 
 
 def test_lstm(on_device):
-    """28 steps of 2 launches, and back of 2; and what surrounds them."""
+    """28 steps of 2 launches forward and 2 backward; and what surrounds them."""
     model = models.lstm(ROWS[1:], 10, rng=0)
     counts = counted(training_step(on_device, model, numbers(on_device, *ROWS)))
     assert counts.total <= 28 * 4 + 25, counts.names
@@ -160,7 +160,7 @@ def test_transposed_convolution(on_device):
 
 
 def test_convolution_in_groups(on_device):
-    """Stacks of matrices that are transposed are copied: the smaller ones. Columns have no need."""
+    """Transposed stacks of matrices are copied: the smaller of the two, never the columns."""
     x = numbers(on_device, 4, 6, 14, 14)
     W, each = numbers(on_device, 8, 3, 3, 3), numbers(on_device, 6, 1, 3, 3)
     assert there_and_back(lambda x, W: F.conv(x, W, groups=2), x, W) == (3, 8)
@@ -184,7 +184,7 @@ def test_pooling(on_device, pool, expected):
 
 
 def test_normalization(on_device):
-    """Statistics, then the rest; back the sums, then the rest; and sums for weights of their own."""
+    """Statistics, then the result; backward the sums, then the gradient; and sums for the weights."""
     x, w, b = numbers(on_device, 4, 6, 5, 5), numbers(on_device, 6), numbers(on_device, 6)
     assert there_and_back(lambda x, w, b: F.batch_norm(x, None, None, w, b)[0], x, w, b) == (2, 2)
     assert there_and_back(lambda x, w, b: F.group_norm(x, 3, w, b), x, w, b) == (2, 3)
@@ -204,8 +204,8 @@ def test_flattening_images_copies_nothing(on_device):
     assert counted(lambda: layers.Flatten()(images)).total == 0
 
 
-def test_a_clip_asks_for_no_numbers(on_device):
-    """As array_api_compat's would, by masks, for which the host waits."""
+def test_a_clip_brings_no_numbers_to_the_host(on_device):
+    """array_api_compat's clip would: it uses masks, for which the host waits."""
     x = numbers(on_device, 4, 6)
     assert there_and_back(lambda x: F.clip(x, 0.2, 0.8), x)[0] == 2
     counts = counted(lambda: F.huber_loss(x, x, 0.5))

@@ -1,6 +1,6 @@
-"""An LSTM's steps on CuPy are those of the portable code.
+"""An LSTM's steps on CuPy agree with the portable code.
 
-Its derivatives, to the second order, are tested where the function is: tests/functions.
+Its derivatives, to the second order, are tested in tests/functions.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def computed(backend, dtype, steps, masked, outputs, wrap=lambda x: x):
 @pytest.mark.parametrize("outputs", [(0,), (1,), (0, 1), (2,)])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_it_is_the_portable_code(cupy_backend, dtype, outputs, steps, masked):
-    """By each of the outputs: of which the gates are of another shape."""
+    """The gradients come from each of the outputs; the gates have another shape than the others."""
     expected = computed(resolve("numpy"), "float64", steps, masked, outputs)
     actual = computed(cupy_backend, dtype, steps, masked, outputs)
     for a, e in zip(actual, expected, strict=True):
@@ -54,7 +54,7 @@ def test_views(cupy_backend):
 
 
 def test_what_it_does_not_take(cupy_backend):
-    """For these there is the portable code."""
+    """These are left to the portable code."""
     import cupy
 
     z, h, W = cupy.ones((2, 3, 8)), cupy.ones((3, 2)), cupy.ones((8, 2))

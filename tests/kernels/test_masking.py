@@ -1,4 +1,4 @@
-"""A mask applied in one launch on CuPy is what the portable code makes of it."""
+"""A mask applied in one launch on CuPy gives the same result as the portable code."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from xpnet.kernels.lookup import kernel
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(4, 3, 2), (4, 3, 1), (1, 1, 1), (3, 1), (4, 3, 2)[1:]])
 def test_masks(cupy_backend, dtype, shape):
-    """Of x's shape, or of one that broadcasts to it; what is infinite too."""
+    """Masks of x's shape, or of one that broadcasts to it; infinite numbers too."""
     rng = np.random.default_rng(0)
     x, mask = rng.normal(size=(4, 3, 2)).astype(dtype), (rng.random(shape) < 0.5).astype(dtype)
     x[0, 0, 0] = np.inf

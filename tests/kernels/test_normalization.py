@@ -1,4 +1,4 @@
-"""The kernels for CuPy's normalization give what the code in the standard gives."""
+"""The kernels for normalization on CuPy agree with the portable code."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def on(backend, arrays, dtype):
 
 
 def outputs(backend, case, dtype, with_w=True, with_b=True, wrap=lambda x: x):
-    """y, the statistics, and the gradients of all that there is, computed on one backend."""
+    """y, the statistics, and the gradients by all inputs, computed on one backend."""
     shape, axes, weights = CASES[case]
     rng = np.random.default_rng(0)
     x, gy = 3.0 + 2.0 * rng.normal(size=shape), rng.normal(size=shape)
@@ -67,7 +67,7 @@ def test_without_weights(cupy_backend, case, with_w, with_b):
 
 @pytest.mark.parametrize("case", ["batch and places", "layer"])
 def test_views(cupy_backend, case):
-    """What is not C-contiguous: x, and the gradient that comes back."""
+    """x and the incoming gradient are not C-contiguous."""
     expected = outputs(cupy_backend, case, "float64")
     actual = outputs(cupy_backend, case, "float64", wrap=lambda x: x.T.copy().T)
     for a, e in zip(actual, expected, strict=True):
@@ -76,7 +76,7 @@ def test_views(cupy_backend, case):
 
 @pytest.mark.parametrize("case", ["batch and places", "layer"])
 def test_indices_of_64_bits(cupy_backend, monkeypatch, case):
-    """What arrays of 2**30 numbers and more need, on arrays that fit."""
+    """The kernels for arrays of 2**30 numbers and more, on small arrays."""
     expected = outputs(cupy_backend, case, "float64")
     monkeypatch.setattr(normalization, "SHORT", 0)
     actual = outputs(cupy_backend, case, "float64")
@@ -85,7 +85,7 @@ def test_indices_of_64_bits(cupy_backend, monkeypatch, case):
 
 
 def test_a_mean_far_from_zero(cupy_backend):
-    """The variance is of what is left when the mean is taken away: float32 keeps its digits."""
+    """The mean is subtracted before squares are summed, so the variance is precise in float32."""
     import cupy
 
     x = cupy.asarray(1e4 + np.random.default_rng(0).normal(size=(1000, 2)), "float32")
@@ -108,7 +108,7 @@ def test_running_statistics(cupy_backend, dtype, momentum):
         running = RunningStatistics(*arrays[1:], backend.asarray(seen), momentum)
         _, after = running.batch_norm(arrays[0])
         assert [str(a.dtype) for a in after[:3]] == [dtype, dtype, "int64"]
-        assert to_numpy(running.seen) == 4  # what was is left as it was
+        assert to_numpy(running.seen) == 4  # the old statistics are unchanged
         moved[backend.name] = [to_numpy(a) for a in after[:3]]
     expected, actual = moved.values()
     assert actual[2] == expected[2] == 5
@@ -131,7 +131,7 @@ def test_running_statistics_of_other_dtypes(cupy_backend):
 
 
 def test_what_it_does_not_take(cupy_backend):
-    """For these there is the portable code."""
+    """These are left to the portable code."""
     import cupy
 
     x = cupy.ones((4, 3, 2))
@@ -140,7 +140,7 @@ def test_what_it_does_not_take(cupy_backend):
         (x.astype("float16"), None, None),
         (x.astype("float32"), cupy.ones((1, 3, 1)), None),  # the result would be float64
         (x, cupy.ones((1, 3, 1)), cupy.ones((1, 1, 2))),
-        (x, cupy.ones((4, 1, 2)), None),  # its axes are no neighbours
+        (x, cupy.ones((4, 1, 2)), None),  # its axes are not neighbours
         (x[:0], None, None),
         (Variable(x), None, None),
     ):
@@ -149,7 +149,7 @@ def test_what_it_does_not_take(cupy_backend):
 
 @pytest.mark.parametrize("weights", [(4, 1, 2), (1, 1, 1)])
 def test_weights_of_other_shapes(cupy_backend, weights):
-    """Whichever code runs, results and gradients are the same."""
+    """Results and gradients are the same, whichever code runs."""
     rng = np.random.default_rng(0)
     arrays, found = (rng.normal(size=(4, 3, 2)), rng.normal(size=weights)), []
     for backend in resolve("numpy"), cupy_backend:
@@ -163,7 +163,7 @@ def test_weights_of_other_shapes(cupy_backend, weights):
 
 @pytest.mark.parametrize("norm", [lambda x: F.layer_norm(x, 4), lambda x: F.group_norm(x, 2)])
 def test_no_numbers(cupy_backend, norm):
-    """A batch of no samples has no statistics to take, and an empty gradient."""
+    """A batch without samples has an empty gradient."""
     x = Variable(cupy_backend.xp.zeros((0, 4)))
     y = norm(x)
     (gx,) = xpnet.gradients(y, [x], cupy_backend.xp.zeros((0, 4)))

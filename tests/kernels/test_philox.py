@@ -1,4 +1,4 @@
-"""Masks drawn on the GPU: the numbers are Philox's own, and a state brings them back."""
+"""Masks drawn on the GPU: the numbers are Philox's, and setting a state repeats them."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ from xpnet.random import DeviceGenerator
 from xpnet.training import Trainer
 
 RTOL = {"float16": 1e-3, "float32": 1e-7, "float64": 1e-15}
-# Of the paper's authors: counter, key, and the block (Random123, kat_vectors).
+# From the paper's authors: counter, key, and the block (Random123, kat_vectors).
 KNOWN = [
     ((0, 0), 0, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
     ((2**64 - 1, 2**64 - 1), 2**64 - 1, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
@@ -40,7 +40,7 @@ def block_of(key, number, high=0):
 
 @pytest.fixture
 def seeded():
-    """xpnet's own streams, as they were before the test."""
+    """`manual_seed`; after the test, xpnet's own streams are what they were before."""
     before = random.state()
     yield xpnet.manual_seed
     random.set_state(before)
@@ -48,7 +48,7 @@ def seeded():
 
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
 def test_known_answers(counter, key, expected):
-    """The definition that the tests below compare with gives what the paper's authors publish."""
+    """The definition that the tests below compare with gives the numbers that the authors publish."""
     assert tuple(block_of(key, *counter)) == expected
 
 
@@ -60,7 +60,7 @@ def test_known_answers_of_the_kernel(cupy_backend, counter, key, expected):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (2, 2, 2), (0, 4)])
 def test_a_mask_is_made_of_the_stream(cupy_backend, dtype, shape):
-    """Block by block from where the generator stands, of 24 bits a number."""
+    """It is made block by block from the generator's position, with 24 bits per number."""
     rng, p = DeviceGenerator(7), 0.3
     rng.advance(5)
     n = int(np.prod(shape))
@@ -74,7 +74,7 @@ def test_a_mask_is_made_of_the_stream(cupy_backend, dtype, shape):
 
 
 def test_dropout_on_the_device(cupy_backend, seeded):
-    """Of 100,000 numbers 0.8, within five standard deviations; the gradient has the same mask."""
+    """0.8 of 100,000 numbers stay, within five standard deviations; the gradient has the same mask."""
     seeded(3, device=True)
     x = Variable(cupy_backend.asarray(np.ones(100_000, "float32")))
     y = F.dropout(x, 0.2)
@@ -88,7 +88,7 @@ def test_dropout_on_the_device(cupy_backend, seeded):
 
 
 def test_a_checkpointed_function_draws_its_mask_again(cupy_backend, seeded):
-    """From xpnet's stream and from a generator of its own."""
+    """It draws from xpnet's stream, and from a generator of its own."""
     own = DeviceGenerator(5)
     x = cupy_backend.asarray(np.ones((8, 8), "float32"))
     for rng in (None, own):
@@ -99,8 +99,8 @@ def test_a_checkpointed_function_draws_its_mask_again(cupy_backend, seeded):
         assert to_numpy(v.grad).tolist() == (2.0 * to_numpy(y)).tolist()
 
 
-def test_a_state_brings_the_masks_back(seeded):
-    """Through JSON; without a device stream in it, masks are the host's again."""
+def test_a_state_repeats_the_masks(seeded):
+    """Through JSON too; after a state without a device stream, the host draws the masks again."""
     seeded(4)
     plain = random.state()
     seeded(4, device=True)
@@ -131,24 +131,26 @@ def test_a_generator_is_copied_and_pickled():
         assert other.state == rng.state
         assert other.advance(1) == 3
     assert rng.counter == 3
-    with pytest.raises(AttributeError, match="masks of dropout alone, and has no 'normal'"):
+    with pytest.raises(AttributeError, match="only dropout masks, and has no 'normal'"):
         rng.normal()
 
 
 def test_on_another_library_it_is_an_error(backend, array, seeded):
-    """Never the host's numbers instead."""
+    """It never falls back to the host's numbers."""
     if backend.name.startswith("cupy"):
         pytest.skip("CuPy draws them")
     seeded(0, device=True)
     for rng in (None, DeviceGenerator(1)):
-        with pytest.raises(BackendError, match="draw its mask on a GPU, of CuPy, and got a"):
+        with pytest.raises(
+            BackendError, match="expected a CuPy array, to draw its mask on the GPU, got an"
+        ):
             F.dropout(array([1.0, 2.0]), 0.5, rng=rng)
     F.dropout(array([1.0, 2.0]), 0.5, rng=0)
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["the process's stream", "a layer's own"])
 def test_a_training_resumes_bit_for_bit(cupy_backend, seeded, tmp_path, own):
-    """With its masks from where they were."""
+    """Masks continue where they stopped."""
     rng = np.random.default_rng(0)
     data = rng.normal(size=(24, 4)).astype("float32"), rng.integers(0, 3, 24)
 

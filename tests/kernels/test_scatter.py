@@ -1,4 +1,4 @@
-"""Rows added up by number on CuPy: for every dtype what NumPy adds up, and the same bits each time."""
+"""Rows added up by index on CuPy: equal to NumPy's sums for every dtype, with the same bits each time."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def expected(x, numbers, length):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rest", [(), (3,), (2, 3)])
 def test_rows_of_every_dtype(cupy_backend, dtype, rest):
-    """Numbers from the front and from the end; small integers wrap as NumPy's do."""
+    """Indices from the front and from the end; small integers wrap around as NumPy's do."""
     x = (np.arange(np.prod((7, *rest))) * 3).reshape(7, *rest).astype(dtype)
     if np.dtype(dtype).kind == "c":
         x = x * np.asarray(1 - 2j, dtype)
@@ -45,7 +45,7 @@ def test_numbers_of_every_dtype(cupy_backend, dtype):
 
 
 def test_it_is_the_portable_sum(cupy_backend):
-    """Of a matrix that is a view, too."""
+    """The matrix may be a view."""
     rng = np.random.default_rng(0)
     x = cupy_backend.asarray(rng.normal(size=(6, 50)).astype("float32")).T
     numbers = cupy_backend.asarray(rng.integers(-9, 9, 50))
@@ -69,7 +69,7 @@ def test_float16_is_added_up_in_float32(cupy_backend):
 
 
 def test_the_same_bits_each_time(cupy_backend):
-    """The order of the sum is that of the occurrences: it is NumPy's sum, one after another."""
+    """Rows are added in the order in which they occur, as NumPy adds them one after another."""
     x = np.random.default_rng(0).normal(size=(500, 2)).astype("float32")
     numbers = np.random.default_rng(1).integers(0, 3, 500)
     here = cupy_backend.asarray(x), cupy_backend.asarray(numbers)

@@ -1,4 +1,4 @@
-"""CuPy's solvers are made to look at what they report; det, which is defined everywhere, is not."""
+"""CuPy's solvers are made to raise errors; det, which is defined for every matrix, is not."""
 
 from types import SimpleNamespace
 
@@ -14,8 +14,8 @@ def test_other_libraries_keep_their_own(backend):
         assert linalg_of(backend.xp) is backend.xp.linalg
 
 
-def test_they_look_and_the_error_says_why(cupy_backend):
-    """A solver that reports what CuPy's do: in the mode in which CuPy looks, and in no other."""
+def test_solvers_raise_an_error_with_the_reason(cupy_backend):
+    """The solver here raises as CuPy's do: only in the mode in which CuPy checks."""
     import cupy
     import cupyx
 

@@ -27,7 +27,7 @@ def test_views_and_nothing(cupy_backend):
 
 
 def test_what_it_does_not_take(cupy_backend):
-    """For these there is the standard's stack."""
+    """These are left to the standard's stack."""
     import cupy
 
     x = cupy.ones((2, 3))

@@ -1,8 +1,8 @@
 """The copy stream on the real CuPy: batches arrive as they were sent, in whatever order streams work.
 
-On the emulated device the streams' work runs late and in a random order, which only what the copy
-stream asks for restricts: so an event that nobody waits for shows as wrong numbers. On a GPU the
-order is the GPU's own.
+On the emulated device the streams' work runs late and in a random order, which only the copy stream's
+own waits restrict: so a missing wait for an event gives wrong numbers. On a GPU the order is the GPU's
+own.
 """
 
 from contextlib import nullcontext
@@ -21,7 +21,7 @@ BATCHES = 12
 
 @pytest.fixture
 def gpu():
-    """CuPy's first device, real or emulated."""
+    """The first device of CuPy, real or emulated."""
     try:
         backend = xpnet.backend.resolve("cupy")
     except xpnet.BackendError as error:
@@ -32,7 +32,7 @@ def gpu():
 
 @pytest.fixture(params=SEEDS)
 def order(request):
-    """A block in which streams work in a random order; on a GPU, once, in its own."""
+    """A context manager in which streams work in a random order; on a GPU, once, in the GPU's order."""
     if emulated():
         return shuffled(request.param)
     if request.param != SEEDS[0]:
@@ -41,12 +41,12 @@ def order(request):
 
 
 def batch(i, n=50):
-    """A batch that nothing else looks like."""
+    """A batch that differs from all others."""
     return np.full((n, 3), float(i), "float32"), np.full(n, i)
 
 
 def went_round(backend, ahead):
-    """What arrives when `ahead` batches are sent before the first is received, and used at once."""
+    """The batches that arrive if `ahead` are sent before the first is received, each used at once."""
     copier, tickets, used = CopyStream(backend, slots=ahead + 2), [], []
 
     def receive():

@@ -1,4 +1,4 @@
-"""All parameters in one launch move as one by one, bit for bit."""
+"""In one launch all parameters move exactly as they do one by one, bit for bit."""
 
 import threading
 
@@ -16,12 +16,12 @@ WITH_FORMULA = [case for case in CASES if case.kind is not xpnet.LAMB]
 
 
 def without_kernel(kind):
-    """The same optimizer, by the portable code alone."""
+    """The same optimizer, with the portable code alone."""
     return type(kind.__name__, (kind,), {"formula": lambda self, o: None})
 
 
 def bits(moving):
-    """All that a step changes: parameters, and their state."""
+    """Everything that a step changes: the parameters and their state."""
     arrays = [p.data for p in moving.parameters]
     arrays += [x for s in moving.state for x in s.values() if hasattr(x, "dtype")]
     counts = [x for s in moving.state for x in s.values() if not hasattr(x, "dtype")]
@@ -29,7 +29,7 @@ def bits(moving):
 
 
 def trajectory(kind, options, dtype, steps=STEPS):
-    """Two groups, the second with a rate and a decay of its own; a schedule, and a new rate."""
+    """Steps of two groups, the second with its own rate and decay; with a schedule and a new rate."""
     a, b, c = parameters(dtype)
     groups = [{"params": [a]}, {"params": [b, c], "lr": 0.005, "weight_decay": 0.2}]
     moving = kind(groups, **options)
@@ -45,7 +45,7 @@ def trajectory(kind, options, dtype, steps=STEPS):
 
 @pytest.fixture
 def launched(monkeypatch):
-    """The list of how many parameters each launch has moved."""
+    """A list with the number of parameters that each launch has moved."""
     counts = []
     run = kernels._launch
 
@@ -68,7 +68,7 @@ def test_a_hundred_steps(cupy_backend, launched, case, dtype):
 
 
 def test_every_optimizer_but_lamb_has_a_formula():
-    """LAMB's step is in proportion to norms of the whole parameter."""
+    """LAMB's step is proportional to norms of the whole parameter."""
     for case in CASES:
         moving = case.kind([Parameter([1.0])], **case.options)
         assert (moving.formula(moving.defaults) is None) == (case.kind is xpnet.LAMB)
@@ -96,7 +96,7 @@ def twice(backend, shapes, change=lambda ps: None):
 
 
 def test_lengths_around_a_block(cupy_backend):
-    """Nothing is left out, and nothing is moved twice; empty parameters lie between others."""
+    """No number is left out or moved twice; there are empty parameters among the others."""
     n = kernels.SHARE
     fast, slow = twice(cupy_backend, [(n,), (0,), (n + 1,), (0, 3), (1,), (2 * n - 1,), (), (0,)])
     assert fast == slow
@@ -110,7 +110,7 @@ def test_more_parameters_than_a_launch_has_room_for(cupy_backend, launched):
 
 
 def test_gradients_with_gaps(cupy_backend, launched):
-    """Transposed, reversed, and one number for all: they are copied before the launch."""
+    """Transposed, reversed and broadcast gradients are copied before the launch."""
 
     def change(ps):
         a, b, c = ps
@@ -134,14 +134,14 @@ def test_gradients_with_gaps(cupy_backend, launched):
     ids=["transposed", "reversed", "a wide gradient", "a wide parameter"],
 )
 def test_what_does_not_fit_moves_by_the_portable_code(cupy_backend, launched, change):
-    """The others move at once all the same."""
+    """All others still move in one launch."""
     fast, slow = twice(cupy_backend, [(3, 4), (4, 3), (5,)], lambda ps: change(ps[1]))
     assert fast == slow
     assert launched == [2, 2, 2]
 
 
 def test_parameters_of_different_age(cupy_backend, launched):
-    """Adam's numbers depend on the step of a parameter: those of one age move together."""
+    """Adam's coefficients depend on a parameter's step: parameters with the same step move together."""
     found = []
     for kind in (xpnet.NAdam, without_kernel(xpnet.NAdam)):
         moving = with_gradients(cupy_backend, [(3,), (4,), (5,)], kind)
@@ -187,7 +187,7 @@ def test_parameters_stay_the_same_arrays_and_graphs_go_out_of_date(cupy_backend)
 
 
 def test_a_subclass_with_an_update_of_its_own_has_no_formula(cupy_backend):
-    """Its parent's would be another step."""
+    """The parent's formula would be a different step."""
 
     class Backwards(xpnet.SGD):
         def update(self, p, g, s, c):
@@ -240,4 +240,4 @@ def test_parameters_on_two_devices(cupy_backend, launched):
         together.step()
     assert launched == [2, 2] * 3
     assert [p.data.device.id for p in moving] == [0, 0, 1, 1]
-    assert bits(together)[0][:2] == bits(together)[0][2:4]  # they began alike
+    assert bits(together)[0][:2] == bits(together)[0][2:4]  # they started from the same values

@@ -10,7 +10,9 @@ from xpnet.functions.wide import number
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace
 
-CUBE, SLOPE = 0.044715, math.sqrt(2.0 / math.pi)  # of the approximation of gelu
+# The constants in the approximation of gelu.
+CUBE = 0.044715
+SLOPE = math.sqrt(2.0 / math.pi)
 
 
 class ReLU(Function):

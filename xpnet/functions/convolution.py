@@ -115,7 +115,7 @@ def conv(
     -------
     array or Variable, shape (batch, outputs, *places)
         (length + padding before and after - dilation (kernel - 1) - 1) // stride + 1 places an
-        axis. On NumPy it is a view: the batch lies innermost in memory.
+        axis. On NumPy it is a view, with the batch innermost in memory.
 
     Raises
     ------

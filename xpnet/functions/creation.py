@@ -31,7 +31,7 @@ def born(make: Callable[..., Any], dtype: Any, device: Any) -> Any:
     """
     home = current()
     device = home.device if device is None else device
-    with home._replace(device=device).selected():  # CuPy looks at no `device=`
+    with home._replace(device=device).selected():  # CuPy ignores `device=`
         y = make(dtype=dtype, device=device)
         if dtype is None and home.dtype is not None and has_dtype(y, *FLOATING):
             wanted = home.dtype
@@ -92,11 +92,15 @@ def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
 @structural
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
     """The array of another library, by DLPack; its history there, if any, does not come along."""
-    home, array = current(), data_of(x)
-    if home.name.startswith("cupy"):  # whose own knows neither a device nor a copy
+    home = current()
+    array = data_of(x)
+    if home.name.startswith("cupy"):  # its from_dlpack takes neither a device nor `copy`
         y = home.xp.from_dlpack(array)
         if copy is False and device is not None and y.device != device:
-            raise ValueError(f"from_dlpack of {y.device} on {device} is a copy.")
+            raise ValueError(
+                f"from_dlpack expected an array on {device} for copy=False, got one on {y.device}. "
+                "Leave copy out to have it copied there."
+            )
         y = y if device is None else sent(y, device)
         return as_constant(_copied(y) if copy else y)
     options = {"device": device, "copy": copy}
@@ -190,7 +194,8 @@ def eye(
 
 def _like(name: str, x: Any, *args: Any, dtype: Any = None, device: Any = None) -> Any:
     array = data_of(x)
-    xp, there = array_namespace(array), compat.device(array) if device is None else device
+    xp = array_namespace(array)
+    there = compat.device(array) if device is None else device
     given = {"dtype": dtype, "device": device}
     options = {key: value for key, value in given.items() if value is not None}
     with selected(array, there):

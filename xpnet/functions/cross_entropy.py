@@ -20,7 +20,7 @@ class SoftmaxCrossEntropy(Function):
     """Softmax, logarithm, choice and mean in one node. `t` holds class numbers or weights."""
 
     takes_number = True
-    softmax: Any = None  # not kept where a kernel has kept less
+    softmax: Any = None  # not kept if a kernel has kept something smaller
     weights: Any = None
 
     def forward(self, x: Any, t: Any) -> Any:

@@ -38,7 +38,9 @@ def extension(name: str, kind: str = "differentiable") -> Callable[[Callee], Cal
     """Decorator: the same, for a function of the standard's extension "linalg" or "fft"."""
 
     def declare(function: Callee) -> Callee:
-        if function.__name__ not in functions:  # else it stands outside of the extension too
+        if (
+            function.__name__ not in functions
+        ):  # otherwise it is in the main namespace, and follows already
             function = follows(function)
         _declare(f"{name}.{function.__name__}", function, kind)
         return function

@@ -204,8 +204,8 @@ def cholesky(x: Any, /, *, upper: bool = False) -> Any:
     Raises
     ------
     numpy.linalg.LinAlgError
-        A matrix is not positive definite, on NumPy and CuPy, where the host waits for the GPU.
-        PyTorch raises an error of its own; JAX gives NaN.
+        A matrix is not positive definite, on NumPy and CuPy; for CuPy the host waits for the GPU.
+        PyTorch raises an error of its own; JAX returns NaN.
     """
     L = Cholesky()(x)
     return adjoint(L) if upper else L

@@ -16,10 +16,11 @@ from xpnet.random import DeviceGenerator, mask_rng
 
 
 class Masked(Function):
-    """x times a mask, with a factor for each number or each group of them, times a scale."""
+    """x times a mask, which has a factor for each number or each group of numbers, times a scale."""
 
     def __init__(self, mask: Any, scale: float) -> None:
-        self.mask, self.scale = mask, scale
+        self.mask = mask
+        self.scale = scale
         self.factors: Any = None  # the mask times the scale, once it is known
 
     def forward(self, x: Any) -> Any:
@@ -39,8 +40,9 @@ class Masked(Function):
 def _drawn_there(rng: DeviceGenerator, x: Any, p: float) -> Any:
     if not compat.is_cupy_array(x):
         raise BackendError(
-            f"dropout was to draw its mask on a GPU, of CuPy, and got a {type(x).__module__} array. "
-            "Draw it on the host: manual_seed(seed), without device=True, or rng=seed."
+            "dropout expected a CuPy array, to draw its mask on the GPU, got an array of "
+            f"{type(x).__module__}. Draw the mask on the host: manual_seed(seed), without "
+            "device=True, or rng=seed."
         )
     return drawn_mask(rng, x, p)
 
@@ -57,12 +59,12 @@ def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
     p : float
         From 0 (nothing is left out) to 1 (everything).
     mask : array of booleans or numbers, of x's shape or one that broadcasts to it, optional
-        True, or 1, where a number stays. Of shape (batch, channels, 1, 1) it leaves out whole
+        True, or 1, where a number stays. A mask of shape (batch, channels, 1, 1) drops whole
         channels. By default it is drawn: on the host, so that one seed gives one mask on every
         backend, then sent to x's device.
     rng : int, numpy.random.Generator, xpnet.random.DeviceGenerator or None
-        Where the mask comes from; None: the generator of `xpnet.manual_seed`. A DeviceGenerator
-        draws it on the GPU, where x lies.
+        What draws the mask; None: the generator of `xpnet.manual_seed`. A DeviceGenerator draws it
+        on the GPU where x lies.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
     ShapeError
         `mask` does not broadcast to the shape of `x`.
     BackendError
-        The mask is to be drawn on the GPU, and x is no array of CuPy.
+        The mask is to be drawn on the GPU, but x is not a CuPy array.
 
     Notes
     -----

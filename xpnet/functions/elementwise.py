@@ -35,8 +35,8 @@ def _fn(name: str, x: Any) -> Any:
     return getattr(array_namespace(x), name)(x)
 
 
-def _of_tanh(gy: Any, y: Any) -> Any:
-    """The rule of tanh."""
+def _tanh_gradient(gy: Any, y: Any) -> Any:
+    """The rule for tanh, from its output y."""
     if fast := kernel("tanh_gradient", gy, y):
         return fast(gy, y)
     return gy * (1.0 - y * y)
@@ -137,7 +137,7 @@ atan2 = elementwise(
 )
 sinh = elementwise("sinh", "The hyperbolic sine.", lambda gy, x: gy * _fn("cosh", x))
 cosh = elementwise("cosh", "The hyperbolic cosine.", lambda gy, x: gy * _fn("sinh", x))
-tanh = elementwise("tanh", "The hyperbolic tangent.", _of_tanh)
+tanh = elementwise("tanh", "The hyperbolic tangent.", _tanh_gradient)
 asinh = elementwise("asinh", "The inverse of sinh.", lambda gy, x: gy / _fn("sqrt", x * x + 1.0))
 acosh = elementwise(
     "acosh",
@@ -234,7 +234,7 @@ minimum = elementwise(
 
 
 def _promotes(x: Any, *others: Any) -> bool:
-    """Whether one of the others is an array of another dtype than x."""
+    """Whether one of the others is an array whose dtype differs from that of x."""
     return any(getattr(other, "dtype", x.dtype) != x.dtype for other in others)
 
 
@@ -247,8 +247,9 @@ class Clip(Function):
         xp = array_namespace(x, min, max)
         if min is max is None or not has_dtype(x, "real floating") or _promotes(x, min, max):
             return xp.clip(x, min, max)
-        y = x if min is None else xp.maximum(x, min)  # array_api_compat's clip would ask CuPy for
-        return y if max is None else xp.minimum(y, max)  # numbers, which waits for the device
+        # On CuPy, array_api_compat's clip brings numbers to the host, and so waits for the device.
+        y = x if min is None else xp.maximum(x, min)
+        return y if max is None else xp.minimum(y, max)
 
     def backward(self, gy: Any, x: Any, min: Any, max: Any) -> Any:
         xp = array_namespace(gy)

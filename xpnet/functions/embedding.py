@@ -58,15 +58,16 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     Returns
     -------
     array or Variable, shape (*x.shape, columns)
-        On array-api-strict, PyTorch and JAX nan, not an error, for a number outside 0 .. rows - 1,
-        negative ones too: to look at the numbers would stop a GPU in every step.
+        On array-api-strict, PyTorch and JAX, a number outside 0 .. rows - 1, or a negative one,
+        gives NaN, not an error: to check the numbers would make the host wait for a GPU in every
+        step.
 
     Raises
     ------
     IndexError
-        A number is outside 0 .. rows - 1, on NumPy, where to look costs little, and on CuPy: there
-        when xpnet next brings numbers to the host; with XPNET_DEBUG_INDICES=1 in the environment, at
-        once.
+        A number is outside 0 .. rows - 1, on NumPy, where the check costs little, and on CuPy. On
+        CuPy it is raised when xpnet next brings numbers to the host, or, with XPNET_DEBUG_INDICES=1
+        in the environment, at once.
     TypeError
         x is not of an integer dtype.
     ShapeError

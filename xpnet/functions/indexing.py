@@ -161,11 +161,11 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     Raises
     ------
     IndexError
-        An index is out of range. On CuPy it is raised when xpnet next brings numbers to the host, so
-        that no call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by the call
-        itself. JAX raises nothing.
+        An index is out of range. On CuPy the error is raised when xpnet next brings numbers to the
+        host, so that no call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by
+        the call itself. JAX raises nothing.
     TypeError
-        The indices are no integers, or of another library than x.
+        The indices are not integers, or are an array of another library than x.
     """
     xp = array_namespace(x)
     if axis is None and x.ndim != 1:
@@ -212,7 +212,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
 
 
 def along_axis(x: Any, indices: Any, axis: int) -> Any:
-    """`take_along_axis` by indices that are known to be in range."""
+    """`take_along_axis` with indices that are known to be in range."""
     return Pick(lambda x: array_namespace(x).take_along_axis(x, indices, axis=axis))(x)
 
 
@@ -222,18 +222,24 @@ def _require_one_library(x: Any, indices: Any) -> None:
 
 
 def look(name: str, indices: Any, x: Any, axis: int, least: int | None = None) -> None:
-    """Raise IndexError for indices outside an axis of x, on CuPy, which would wrap them: see `bounds`.
+    """Check indices along an axis of x on CuPy, which would wrap them around: see `kernels.bounds`.
 
     Parameters
     ----------
     name : str
         The function that was given the indices.
     indices : array of integers, or a list
-        Of CuPy, or on the host.
+        An array of CuPy, or numbers on the host.
     x : array
     axis : int
     least : int, optional
-        The least index that is in range; by default, that which counts from the end.
+        The least index that is in range; by default, the one that counts from the end.
+
+    Raises
+    ------
+    IndexError
+        An index is out of range. For an array of CuPy it is raised when numbers next come to the
+        host.
     """
     if not compat.is_cupy_array(x):
         return

@@ -31,7 +31,7 @@ class Inv(Function):
 
 
 def solve_stacks(x1: Any, x2: Any) -> Any:
-    """`linalg.solve` for matrices x2, whose stacks broadcast; CuPy's and others' do not."""
+    """`linalg.solve` for matrices x2 with stacks that broadcast, which CuPy and others refuse."""
     xp = array_namespace(x1, x2)
     stack = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
     x1 = xp.broadcast_to(x1, (*stack, *x1.shape[-2:]))
@@ -140,8 +140,8 @@ def inv(x: Any, /) -> Any:
     Raises
     ------
     numpy.linalg.LinAlgError
-        A matrix has no inverse, on NumPy and CuPy, where the host waits for the GPU. PyTorch raises
-        an error of its own; JAX gives no finite number.
+        A matrix has no inverse, on NumPy and CuPy; for CuPy the host waits for the GPU. PyTorch
+        raises an error of its own; JAX returns numbers that are NaN or infinite.
     """
     return Inv()(x)
 
@@ -163,7 +163,7 @@ def solve(x1: Any, x2: Any, /) -> Any:
     Raises
     ------
     numpy.linalg.LinAlgError
-        As of `inv`.
+        A matrix x1 has no inverse; see `inv`.
     """
     return Solve()(x1, x2)
 

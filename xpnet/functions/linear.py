@@ -22,7 +22,7 @@ class Linear(Function):
             return y
         if b.dtype != y.dtype or b.shape != W.shape[1:]:
             return y + b
-        y += b  # nobody else has seen y
+        y += b  # in place: nothing else refers to y
         return y
 
     def backward(self, gy: Any, x: Any, W: Any) -> Any:
@@ -32,7 +32,7 @@ class Linear(Function):
         return gx, gW, self._of_bias(gy) if self.needs[2] else None
 
     def _of_bias(self, gy: Any) -> Any:
-        """The gradient of b; the tape sums over the batch what no kernel has summed."""
+        """The gradient by b; if no kernel sums it over the batch, the tape does."""
         fast = kernel("column_sums", gy)
         if fast is None or self.parents[2].shape != gy.shape[-1:]:  # type: ignore[union-attr]
             return gy

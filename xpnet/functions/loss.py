@@ -86,7 +86,8 @@ def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
     if not delta > 0.0:
         raise ValueError(f"huber_loss expected a positive delta, got {delta}.")
     difference = y - matching("huber_loss", y, t)
-    xp, far = array_namespace(difference), number(delta)
+    xp = array_namespace(difference)
+    far = number(delta)
     near = xp.minimum(xp.maximum(difference, -far), far)
     return xp.mean(near * (difference - 0.5 * near))
 

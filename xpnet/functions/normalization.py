@@ -44,16 +44,16 @@ class Moments(Function):
 class Normalize(Function):
     """(x - mean) r w + b in one node, where r = 1 / sqrt(variance + eps); w and b may be None.
 
-    Kept of x's size is x alone: what is normalized is found again from it. `running` statistics
-    are moved on the way, for they take a part of a launch then.
+    Of arrays as large as x, only x is kept: the normalized numbers are computed from it again.
+    `running` statistics are updated in the same kernel, so they cost no launch of their own.
 
     Parameters
     ----------
     axes : tuple of int
-        Those that mean and variance are taken over.
+        The axes that mean and variance are taken over.
     eps : float
     shape : tuple of int
-        As which w and b lie along x, with 1 for each axis that they do not differ along.
+        The shape that w and b take to broadcast with x: 1 for each axis along which they are equal.
     running : RunningStatistics, optional
     """
 
@@ -64,7 +64,10 @@ class Normalize(Function):
         shape: tuple[int, ...],
         running: "RunningStatistics | None" = None,
     ) -> None:
-        self.axes, self.eps, self.along, self.running = axes, eps, shape, running
+        self.axes = axes
+        self.eps = eps
+        self.along = shape
+        self.running = running
         self.even = all(shape[a] == 1 for a in axes)  # one weight wherever there is one mean
 
     def forward(self, x: Any, w: Any, b: Any) -> Any:
@@ -96,7 +99,8 @@ class Normalize(Function):
         g, scale = (gy, r) if w is None else (gy, r * w) if self.even else (gy * w, r)
         g_mean = xp.mean(g, axis=self.axes, keepdims=True)
         gc_mean = xp.mean(g * c, axis=self.axes, keepdims=True)
-        gx, gw, gb = None, None, gy
+        gx = gw = None
+        gb = gy
         if self.needs[0]:
             gx = (g - g_mean - c * (gc_mean * (r * r))) * scale
         if self.even:  # the sums by w and b are known already
@@ -106,7 +110,7 @@ class Normalize(Function):
         return gx, self._of_weights(gw, 1), self._of_weights(gb, 2)
 
     def _of_weights(self, g: Any, i: int) -> Any:
-        """The gradient of input i, w or b, from one that has more numbers along some axes."""
+        """The gradient by input i, w or b, from `g`, summed over the axes that the input lacks."""
         if not self.needs[i]:
             return None
         xp = array_namespace(g)
@@ -116,16 +120,16 @@ class Normalize(Function):
 
 
 class RunningStatistics(NamedTuple):
-    """What the mean and the variance of batches usually are, for each channel.
+    """Running averages of the batches' mean and variance, for each channel.
 
     Attributes
     ----------
     mean, var : arrays, shape (channels,)
         The variance is the unbiased one, over n - 1.
     seen : array of an integer, shape ()
-        How many batches they are of.
+        How many batches have been averaged.
     momentum : float or None
-        How far each batch moves them; None: they are the plain averages of all batches.
+        How far each batch moves them; None: they are the plain averages over all batches.
     """
 
     mean: Any
@@ -136,16 +140,17 @@ class RunningStatistics(NamedTuple):
     def batch_norm(
         self, x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
     ) -> tuple[Any, "RunningStatistics"]:
-        """`batch_norm` by the batch's own statistics, and the running ones after it, unrecorded.
+        """`batch_norm` with the batch's own statistics, and the running ones after it, unrecorded.
 
-        It raises what `batch_norm` raises.
+        It raises the same errors as `batch_norm`.
         """
         y, node = _normalized_batch(x, weight, bias, eps, self)
         return y, node.running
 
     def moved(self, mean: Any, var: Any, n: int) -> "RunningStatistics":
-        """Those after a batch of n numbers a channel, whose variance is over n."""
-        xp, dtype = array_namespace(self.mean), self.mean.dtype
+        """The statistics after a batch with n numbers per channel, whose `var` is over n."""
+        xp = array_namespace(self.mean)
+        dtype = self.mean.dtype
         seen = as_array(self.seen + 1)
         share = 1.0 / xp.astype(seen, dtype) if self.momentum is None else self.momentum
         batch = _shaped(mean, self.mean.shape), _shaped(var * (n / max(n - 1, 1)), self.var.shape)
@@ -161,12 +166,12 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
 
 
 def _shaped(w: Any, shape: tuple[int, ...]) -> Any:
-    """w in that shape; None as it is."""
+    """w in that shape; None stays None."""
     return w if w is None or w.shape == shape else array_namespace(w).reshape(w, shape)
 
 
 def _check_weights(name: str, shape: tuple[int, ...], weight: Any, bias: Any) -> None:
-    """An error if weight or bias, where there is one, has another shape."""
+    """Raise ShapeError if weight or bias is given and does not have that shape."""
     for what, w in (("weight", weight), ("bias", bias)):
         if w is not None and tuple(w.shape) != shape:
             raise ShapeError(f"{name} expected {what} of shape {shape}, got {tuple(w.shape)}.")
@@ -227,7 +232,7 @@ def batch_norm(
 def _normalized_batch(
     x: Any, weight: Any, bias: Any, eps: float, running: RunningStatistics | None = None
 ) -> tuple[Any, Any]:
-    """`batch_norm` by the batch's own statistics, and the node that has computed them."""
+    """`batch_norm` with the batch's own statistics, and the node that has computed them."""
     full, one = _for_channels(x, weight, bias)
     axes = (0, *range(2, x.ndim))
     if _count(x, axes) < 2:
@@ -240,7 +245,7 @@ def _normalized_batch(
 
 
 def _for_channels(x: Any, weight: Any, bias: Any) -> tuple[Any, tuple[int, ...]]:
-    """x with the precision for sums, and the shape as which a number a channel lies along it."""
+    """x widened for sums, and the shape in which one number per channel broadcasts with it."""
     if x.ndim < 2:
         raise ShapeError(
             f"batch_norm expected x of shape (batch, channels, ...), got {tuple(x.shape)}."

@@ -186,8 +186,9 @@ def global_max_pool(x: Any) -> Any:
 
     The gradient goes to the first of equal ones.
     """
-    xp, ones = array_namespace(x), (1,) * _spatial("global_max_pool", x)
-    if kernel("maxima", data_of(x)):  # one launch each way, where finding places takes twenty
+    xp = array_namespace(x)
+    ones = (1,) * _spatial("global_max_pool", x)
+    if kernel("maxima", data_of(x)):  # one launch each way; to find the places takes twenty
         size = tuple(x.shape[2:])
         whole = sliding(size, size, ones, ((0, 0),) * len(size), ones)
         return xp.reshape(MaxPool(whole)(x), x.shape[:2])
@@ -232,9 +233,9 @@ def _window(
 
 
 def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> Any:
-    """How many numbers lie under the window at each place, as `_count` has it: an array as y is.
+    """How many numbers lie under the window at each place, as `_count` defines it: an array like y.
 
-    It is the sum of ones, which lie on the device already: a list would be sent there each time.
+    It is the sum of ones that are created on the device: a list would be sent there each time.
     """
     size, padding = window.size, window.padding
     if around is not None:
@@ -249,7 +250,7 @@ def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> An
 
 @lru_cache(maxsize=1024)
 def _count(window: Window, around: tuple[int, ...] | None) -> float | None:
-    """How many numbers lie under the window, padding `around` them included; None if it depends."""
+    """How many numbers lie under the window, with the padding `around`; None if places differ."""
     axes = zip(window.size, window.kernel, window.stride, window.padding, window.out, strict=True)
     count = 1.0
     for i, (n, k, s, (before, _), out) in enumerate(axes):

@@ -88,7 +88,7 @@ class Cross(Function):
 def product(xp: Any, x1: Any, x2: Any) -> Any:
     """x1 @ x2; a stack of matrices times one matrix is one product of two matrices.
 
-    For more than two dimensions CuPy copies what is transposed, and computes float16 in float32;
+    For more than two dimensions CuPy copies transposed arrays, and widens float16 to float32 first;
     NumPy multiplies matrix by matrix.
     """
     if x1.ndim <= 2 or x2.ndim != 2 or isinstance(xp, Namespace):
@@ -99,7 +99,7 @@ def product(xp: Any, x1: Any, x2: Any) -> Any:
 
 
 def rows_of(x: Any) -> Any:
-    """x of any number of dimensions as a matrix, its last axis kept."""
+    """x as a matrix with the same last axis, all other axes flattened into one."""
     if x.ndim == 2:
         return x
     return array_namespace(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))

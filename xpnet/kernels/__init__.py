@@ -1,8 +1,9 @@
-"""What is faster on one library than the code that runs on all: optional, and tested equal to it.
+"""Kernels that are faster on one library than the portable code: optional, and tested equal to it.
 
 The arrays choose, `kernels(x)`; there is no switch. NumPy arrays have strides, so a window over them
-can be a view, and memory that a result may be added into: `strided`. On a GPU every call is a launch,
-so for CuPy there are kernels that do in one what the portable code does in many: `gathered`.
+can be a view, and their memory can be changed, so a result can be added in place: `strided`. On a GPU
+every call is a launch, so for CuPy there are kernels that do in one launch what the portable code
+does in many: `gathered`.
 """
 
 from importlib import import_module
@@ -13,11 +14,11 @@ import array_api_compat as compat
 
 from xpnet.kernels import strided
 
-_by_type: dict[type, ModuleType | None] = {}  # what `_module_for` found for the type of an array
+_by_type: dict[type, ModuleType | None] = {}  # what `_module_for` found for each type of array
 
 
 def kernels(*xs: Any) -> ModuleType | None:
-    """The module with the kernels for these arrays; None where there are none."""
+    """The module with the kernels for these arrays; None if there are none, or the types differ."""
     found = {_by_type[type(x)] if type(x) in _by_type else _module_for(x) for x in xs}
     return found.pop() if len(found) == 1 else None
 

@@ -1,7 +1,7 @@
 """Activations for CuPy: one launch each way.
 
-A gradient that is cut off is 0 even where what came back is infinite or NaN. Numbers of 16 bits are
-computed in 32 bits, and rounded once.
+A gradient that is cut off is 0 even where the incoming gradient is infinite or NaN. For float16
+inputs, numbers are computed in float32 and rounded once.
 """
 
 from xpnet.kernels.cuda import Elementwise, floating
@@ -16,10 +16,10 @@ TANH_GELU = """
     const A t = tanh(slope * (c * (1 + cube * (c * c))));
 """
 
-CODES = {  # by name: what goes in, and how y is made of it
+CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     "relu": (
         "T x",
-        "y = x <= T(0) ? T(0) : x;",  # NaN is NaN
+        "y = x <= T(0) ? T(0) : x;",  # NaN stays NaN
     ),
     "relu_gradient": (
         "T gy, T out",

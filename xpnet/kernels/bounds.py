@@ -1,12 +1,13 @@
-"""Indices that are out of range, on CuPy, which wraps them around and says nothing.
+"""A check for indices that are out of range on CuPy, which wraps them around silently.
 
-To look at indices would make the host wait for the GPU at each call. So a small kernel looks there:
-it notes the first index that is out of range in the memory of the device, and the note is read when
-numbers come to the host anyway: `to_numpy`, `float(loss)`, a log line. Each thread has notes of its
-own, one for each device; what a thread left unread when it ended is read by the next one that reads.
-XPNET_DEBUG_INDICES=1 reads the note at each call instead, so that the traceback leads to it.
+To check indices on the host would make it wait for the GPU at each call. So a small kernel checks
+them on the device: it notes the first index that is out of range in the device's memory, and the note
+is read when numbers come to the host anyway: `to_numpy`, `float(loss)`, a log line. Each thread has
+its own notes, one for each device; what a thread left unread when it ended is read by the next thread
+that reads. XPNET_DEBUG_INDICES=1 reads the note at each call instead, so that the traceback leads to
+that call.
 
-Indices on the host, which CuPy takes and wraps too, are looked at there, at once.
+Indices on the host, which CuPy accepts and wraps too, are checked there, at once.
 """
 
 import os
@@ -33,7 +34,7 @@ BODY = """
 
 
 class Call(NamedTuple):
-    """What a note says: the function, and from where to where its indices may be."""
+    """The function that a note refers to, and the range of its indices."""
 
     name: str
     least: int
@@ -41,7 +42,7 @@ class Call(NamedTuple):
 
 
 class _Notes(threading.local):
-    """Of this thread: the note on each device, and those that may have been written since."""
+    """A thread's note on each device, and the devices whose note may have been written since."""
 
     def __init__(self) -> None:
         self.of: dict[int, Array] = {}
@@ -69,20 +70,20 @@ def _kernel() -> Any:
 
 
 def require_within(name: str, indices: Array, least: int, most: int) -> None:
-    """Look, on the device, whether all indices are from `least` to `most`: one launch, no wait.
+    """Check, on the device, that all indices are from `least` to `most`: one launch, no wait.
 
     Parameters
     ----------
     name : str
-        The function that was given them.
+        The function that was given the indices.
     indices : CuPy array of integers
     least, most : int
 
     Raises
     ------
     IndexError
-        Here with XPNET_DEBUG_INDICES=1 or along an axis of length 0, else when numbers next come to
-        the host.
+        An index is out of range. Raised here if XPNET_DEBUG_INDICES=1 is set or the axis has length
+        0, otherwise when numbers next come to the host.
     """
     if not indices.size:
         return
@@ -101,7 +102,7 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
 
 
 def require_within_on_host(name: str, indices: Any, least: int, most: int) -> None:
-    """Look at once whether all indices, an array of NumPy or a list, are from `least` to `most`.
+    """Check at once that all indices, an array of NumPy or a list, are from `least` to `most`.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def require_within_on_host(name: str, indices: Any, least: int, most: int) -> No
 
 
 def _number(call: Call) -> int:
-    """What stands for a call in a note: from 1."""
+    """The number that stands for a call in a note, from 1; 0 means that there is no note."""
     number = _numbers.get(call)
     if number is None:
         with _lock:
@@ -130,7 +131,9 @@ def _number(call: Call) -> int:
 
 
 def read() -> None:
-    """Read the notes of this thread, and of threads that have ended, of calls since the last time.
+    """Read the notes since the last time, of this thread and of threads that have ended.
+
+    It is called where the host waits anyway.
 
     Raises
     ------
@@ -180,12 +183,10 @@ def _expected(call: Call) -> str:
 
 
 def _message(call: Call, index: int) -> str:
-    late = (
-        ""
-        if DEBUG
-        else (
-            " CuPy's numbers are looked at on the GPU, and this was read when numbers came to the host: "
-            "XPNET_DEBUG_INDICES=1 raises at the call itself."
-        )
+    found = f"{_expected(call)}, got {index}: it is out of range."
+    if DEBUG:
+        return found
+    return (
+        f"{found} CuPy's indices are checked on the GPU, and the result was read when numbers came "
+        "to the host: XPNET_DEBUG_INDICES=1 raises at the call itself."
     )
-    return f"{_expected(call)}, got {index}: it is out of range.{late}"

@@ -1,8 +1,8 @@
 // The sum of each column of a matrix, of type T, computed in A.
 //
-// A block sums some columns, a tile. Its threads lie along the rows in memory, as many rows beside each
-// other as there is room for; then each two rows of threads become one. The order of a sum depends
-// on nothing but the sizes.
+// A block sums the columns of one tile. Its threads cover as many rows of the tile at once as there
+// is room for; then the rows of threads are added in pairs until one is left. The order of a sum
+// depends on nothing but the sizes.
 extern "C" __global__ void xpnet_column_sums(
     const T* x, T* y, const long long rows, const long long columns, const long long tile
 ) {

@@ -7,14 +7,14 @@ from xpnet.kernels.cuda import Raw, floating
 from xpnet.kernels.cuda_source import cupy
 from xpnet.kernels.lookup import Kernel
 
-TILE = 32  # columns of a block
+TILE = 32  # columns per block
 THREADS = 1024
 
 _kernel = Raw("column_sums.cu", "xpnet_column_sums")
 
 
 def column_sums(x: Any) -> Any:
-    """The sum over all axes but the last, in the dtype of x; of float16, computed in float32."""
+    """The sum over all axes but the last, in the dtype of x; for float16, computed in float32."""
     columns = x.shape[-1]
     rows = x.size // columns if columns else 0
     y = cupy().ndarray((columns,), x.dtype)
@@ -27,7 +27,7 @@ def column_sums(x: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _geometry(rows: int, columns: int) -> tuple[tuple[int], tuple[int], int]:
-    """How many blocks, how many threads in each, and how many columns are a block's."""
+    """How many blocks there are, how many threads in each, and how many columns per block."""
     tile = min(max(columns, 1), TILE)
     warps = -(-max(rows, 1) * tile // 32)
     return (-(-columns // tile),), (min(warps * 32, THREADS),), tile

@@ -1,10 +1,10 @@
-// Softmax cross entropy of rows of scores of type T. The target is class numbers, one a row, or, with
+// Softmax cross entropy for rows of scores of type T. The target is one class number per row or, with
 // WEIGHTS, a weight for each score.
 //
-// All threads of a block make the same number of rounds, whether they have a row or not: so they meet
-// at each shuffle and each barrier. The order of a sum depends on nothing but the sizes.
+// All threads of a block make the same number of rounds, whether they have a row or not, so that all
+// of them reach each shuffle and each barrier. The order of a sum depends on nothing but the sizes.
 
-__device__ T infinity() { return (T)__int_as_float(0x7f800000); }  // NVRTC knows no INFINITY
+__device__ T infinity() { return (T)__int_as_float(0x7f800000); }  // NVRTC does not define INFINITY
 
 __device__ T of_row(T x, const int lanes) {  // the sum over the lanes of a row, in each of them
   for (int step = lanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);

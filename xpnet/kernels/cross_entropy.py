@@ -1,7 +1,7 @@
 """Softmax cross entropy for CuPy: one launch forward, and one for the gradient.
 
-What the one keeps for the other is the maximum of each row, the sum of its exponentials and, where
-the target is weights, their sum: three numbers a row, not a softmax as large as the scores.
+The forward kernel keeps for the gradient the maximum of each row, the sum of its exponentials and,
+if the target is weights, their sum: three numbers per row, not a softmax as large as the scores.
 """
 
 from importlib import import_module
@@ -11,15 +11,15 @@ from xpnet.kernels.cuda import Raw, floating, together
 from xpnet.kernels.cuda_source import C_TYPES, cupy
 from xpnet.kernels.lookup import Kernel
 
-ALONE = 1 << 16  # so many scores are one block's: the sums of several would take another launch
+ALONE = 1 << 16  # up to so many scores, one block does all: to add several takes another launch
 BLOCKS = 1024
-THREADS = 1024  # of one block alone
-CROWD = 256  # of one among several
-NARROW = 32  # up to so many classes a row is a thread's; else it is a warp's
+THREADS = 1024  # per block if there is only one
+CROWD = 256  # per block if there are several
+NARROW = 32  # up to so many classes, a thread computes a row; otherwise a warp does
 LANES = 32  # threads of a warp
 
 WEIGHTS = "typedef T Target;", "#define WEIGHTS 1"
-NUMBERS = {  # what a target of class numbers may be of, by dtype
+NUMBERS = {  # the definitions for a target of class numbers, by its dtype
     import_module("numpy").dtype(name): (f"typedef {C_TYPES[name]} Target;", "#define WEIGHTS 0")
     for name in C_TYPES
     if "int" in name
@@ -27,7 +27,7 @@ NUMBERS = {  # what a target of class numbers may be of, by dtype
 
 
 def _for_targets(name: str) -> dict[Any, Raw]:
-    """A kernel for each dtype of class numbers, and one for weights: None."""
+    """A kernel for each dtype of class numbers, and one for weights, under the key None."""
     targets = {None: WEIGHTS, **NUMBERS}
     return {dtype: Raw("cross_entropy.cu", name, *target) for dtype, target in targets.items()}
 
@@ -38,7 +38,7 @@ _mean = Raw("cross_entropy.cu", "xpnet_cross_entropy_mean", *WEIGHTS)
 
 
 def takes(x: Any, t: Any) -> bool:
-    """Scores in 32 or 64 bits, and a target of class numbers or of weights of the same dtype."""
+    """Whether x is scores in 32 or 64 bits, and t class numbers, or weights of the same dtype."""
     if type(t) is not type(x) or x.dtype.char == "e" or not floating(x) or not together(x, t):
         return False
     fits: bool = x.dtype == t.dtype if t.ndim == x.ndim else t.dtype in NUMBERS
@@ -46,8 +46,10 @@ def takes(x: Any, t: Any) -> bool:
 
 
 def cross_entropy(x: Any, t: Any) -> tuple[Any, Any]:
-    """The mean loss of all rows, and what `cross_entropy_gradient` needs of them."""
-    new, dtype, classes = cupy().ndarray, x.dtype, x.shape[-1]
+    """The mean loss over all rows, and what `cross_entropy_gradient` needs of the rows."""
+    new = cupy().ndarray
+    dtype = x.dtype
+    classes = x.shape[-1]
     weights = t.ndim == x.ndim
     rows = x.size // classes
     lanes = 1 if classes <= NARROW else LANES
@@ -56,7 +58,8 @@ def cross_entropy(x: Any, t: Any) -> tuple[Any, Any]:
     if x.size > ALONE:
         threads = min(threads, CROWD)
         blocks = min(-(-rows * lanes // threads), BLOCKS)
-    loss, kept = new((), dtype), new((3 if weights else 2, rows), dtype)
+    loss = new((), dtype)
+    kept = new((3 if weights else 2, rows), dtype)
     sums = new((blocks, 2), dtype) if blocks > 1 else None
     run = _forward[None if weights else t.dtype].of(dtype)
     contiguous = cupy().ascontiguousarray
@@ -68,7 +71,7 @@ def cross_entropy(x: Any, t: Any) -> tuple[Any, Any]:
 
 
 def cross_entropy_gradient(gy: Any, x: Any, t: Any, kept: Any) -> Any:
-    """The gradient by x, times gy: an array of one number, or Python's."""
+    """The gradient by x, times gy, which is an array of one number or a Python number."""
     gx = cupy().ndarray(x.shape, x.dtype)
     if not gx.size:
         return gx

@@ -3,8 +3,8 @@
 A kernel is built when it is first called, once for each dtype; CuPy keeps the binary for later
 processes. Threads that ask at the same time may build it twice, and use either.
 
-Two of CuPy's classes are used. What a call of them costs Python, with the memory for its result
-(x + y costs 4.8 us on the same machine):
+Two of CuPy's classes are used. A call costs Python, including the allocation of its result (x + y
+costs 4.8 us on the same machine):
 
     ElementwiseKernel   4.1 us   any strides, broadcasting, checks of devices
     RawKernel           2.9 us   contiguous memory; the threads of a block may work together
@@ -24,7 +24,7 @@ __device__ inline double wide(double x) { return x; }
 
 
 def floating(x: Any, *others: Any) -> bool:
-    """Whether these arrays are of one floating-point dtype, and lie on the current device.
+    """Whether these arrays have one floating-point dtype, and lie on the current device.
 
     For arrays on another device the portable code runs, and does what CuPy does with them.
     """
@@ -66,18 +66,20 @@ class Elementwise:
 
 
 class Raw:
-    """A kernel of a file of CUDA code, for each dtype: CuPy's RawKernel.
+    """A kernel from a file of CUDA code, compiled for each dtype: CuPy's RawKernel.
 
     Parameters
     ----------
     file, name : str
         The file in this folder, and the function in it.
     *definitions : str
-        What the code needs to be defined before it.
+        Lines of code to put before the file.
     """
 
     def __init__(self, file: str, name: str, *definitions: str) -> None:
-        self._file, self._name, self._definitions = file, name, definitions
+        self._file = file
+        self._name = name
+        self._definitions = definitions
         self._built: dict[Any, Any] = {}
 
     def of(self, dtype: Any) -> Callable[..., None]:

@@ -1,7 +1,7 @@
-"""CUDA source that ships beside these modules: compiled when it is first needed, for each type.
+"""CUDA source that ships beside these modules: compiled for each type when it is first needed.
 
-CuPy compiles by NVRTC, and keeps the result on disk for the next process. Nothing here imports CuPy
-before there is an array of it.
+CuPy compiles it with NVRTC, and keeps the result on disk for the next process. Nothing here imports
+CuPy before there is a CuPy array.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from importlib import import_module, resources
 from types import ModuleType
 from typing import Any, TypeVar
 
-THREADS = 256  # of a block
+THREADS = 256  # per block
 
 C_TYPES = {
     "float16": "__half",
@@ -33,13 +33,13 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 @cache
 def cupy() -> ModuleType:
-    """CuPy, which an array of it has imported already."""
+    """The module cupy, which is imported already wherever there is a CuPy array."""
     return import_module("cupy")
 
 
 @cache
 def current_device() -> Callable[[], int]:
-    """CuPy's function for the number of the calling thread's device."""
+    """CuPy's function that returns the number of the calling thread's current device."""
     found: Callable[[], int] = cupy().cuda.runtime.getDevice
     return found
 
@@ -60,16 +60,16 @@ struct Complex {
 
 @cache
 def compiled(files: tuple[str, ...], name: str, dtype: str, *definitions: str) -> Any:
-    """The kernel `name` of files in this folder, for arrays of `dtype`.
+    """The kernel `name` from files in this folder, for arrays of `dtype`.
 
     Parameters
     ----------
     files : tuple of str
-        One after another they are the source.
+        The files that make up the source, in order.
     name, dtype : str
-        In the source, `T` is the dtype's type, and `A` the one in which such numbers are summed.
+        In the source, `T` is the C type of the dtype, and `A` the type in which sums are taken.
     *definitions : str
-        What else the source needs to be defined before it.
+        Lines of code to put before the files.
 
     Raises
     ------
@@ -93,9 +93,9 @@ def compiled(files: tuple[str, ...], name: str, dtype: str, *definitions: str) -
 
 
 def on_its_device(kernel: Kernel) -> Kernel:
-    """Decorator: the kernel runs where its first array lies, whichever device is current.
+    """Decorator: the kernel runs on the device of its first array, whichever device is current.
 
-    A kernel is started on the current device of its thread, and CuPy puts new arrays there.
+    CuPy launches a kernel on the thread's current device, and puts new arrays there.
     """
 
     @wraps(kernel)
@@ -109,12 +109,12 @@ def on_its_device(kernel: Kernel) -> Kernel:
 
 
 def alike(*xs: Any) -> list[Any]:
-    """The arrays (None stays None) in the dtype that they have in common, C-contiguous.
+    """The arrays (None stays None) in the dtype to which they promote, C-contiguous.
 
     Raises
     ------
     ValueError
-        They lie on different devices.
+        The arrays lie on different devices.
     """
     arrays = [x for x in xs if x is not None]
     devices = {x.data.device_id for x in arrays}

@@ -1,8 +1,8 @@
-// Convolution and mean pooling: what moves numbers between images and the windows over them.
+// Convolution and mean pooling: kernels that move numbers between images and the windows over them.
 //
-// It follows window.cuh, which says what T, A, I and D are. One thread computes one number of the
-// result. Where windows overlap, a number collects what it gets, in the order of the window's
-// numbers: nothing is added atomically, and the result is the same each time.
+// window.cuh comes before this file, and explains T, A, I and D. One thread computes one number of the
+// result. Where windows overlap, it adds up the contributions in the order of the window's numbers:
+// nothing is added atomically, and the result is the same each time.
 
 // --- convolution ---------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from xpnet.kernels.window import Window
 
 np: Any = import_module("numpy")
 
-COLUMNS = 1 << 28  # bytes of columns at a time: what keeps a GPU busy, and leaves its memory free
+COLUMNS = 1 << 28  # bytes of columns at a time: enough to keep a GPU busy, little of its memory
 SHORT = 1 << 30  # arrays of fewer numbers are indexed by 32 bits: a GPU divides those faster
 MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: gathered.cu
 
@@ -41,7 +41,8 @@ MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: 
 def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
     x, W, b = alike(x, W, b)
-    n, outputs = x.shape[0], W.shape[0]
+    n = x.shape[0]
+    outputs = W.shape[0]
     y = cupy().ndarray((n, outputs, *window.out), x.dtype)
     flat = _stacked(W.reshape(outputs, -1), groups)
     for images, places in _parts(x.shape[1] * window.numbers, window, x.dtype, x, y):
@@ -55,7 +56,8 @@ def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
     """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed."""
     gy, W, b = alike(gy, W, b)
-    n, channels = gy.shape[0], W.shape[1] * groups
+    n = gy.shape[0]
+    channels = W.shape[1] * groups
     x = cupy().ndarray((n, channels, *window.size), gy.dtype)
     flat = _stacked(W.reshape(W.shape[0], -1), groups).swapaxes(-1, -2)
     wide = gy.dtype == "float16"
@@ -72,12 +74,14 @@ def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
     """W[o, c, k] = the sum over n, p of x[n, c, p under k] gy[n, o, p]."""
     x, gy = alike(x, gy)
-    above, outputs = x.shape[1] * window.numbers, gy.shape[1]
+    above = x.shape[1] * window.numbers
+    outputs = gy.shape[1]
     parts = _parts(above + outputs, window, x.dtype, x, gy)
     W: Any = None
     for images, places in parts:
         both = _gathered(images, places, window)
-        columns, rows = _stacked(both[:above], groups), _stacked(both[above:], groups)
+        columns = _stacked(both[:above], groups)
+        rows = _stacked(both[above:], groups)
         if groups == 1:
             product = _product(rows, columns.T)
         else:  # here what is transposed is copied, so the smaller of the two
@@ -150,18 +154,19 @@ def _parts(rows: int, window: Window, dtype: Any, *arrays: Any) -> list[tuple[An
 
 
 def _stacked(x: Any, groups: int) -> Any:
-    """The rows of a matrix as a stack of as many matrices as there are groups; or as it is, of 1."""
+    """A matrix as a stack of `groups` matrices, its rows split among them; unchanged for one group."""
     return x if groups == 1 else x.reshape(groups, x.shape[0] // groups, x.shape[1])
 
 
 def _gathered(x: Any, u: Any, window: Window, wide: bool = False) -> Any:
-    """A column for each image and place: what of x meets the window there, and below it u.
+    """A column for each image and place: the numbers of x under the window, and below them those of u.
 
-    Of shape (x's channels * kernel + u's channels, batch * places); x or u may be None. If it is to
-    be `wide`, float16 becomes float32.
+    The shape is (x's channels * kernel + u's channels, batch * places); x or u may be None. If
+    `wide`, float16 becomes float32.
     """
     given = u if x is None else x
-    images, dtype = given.shape[0], given.dtype
+    images = given.shape[0]
+    dtype = given.dtype
     channels = 0 if x is None else x.shape[1]
     outputs = 0 if u is None else u.shape[1]
     shape = (channels * window.numbers + outputs, images * window.positions)
@@ -172,10 +177,11 @@ def _gathered(x: Any, u: Any, window: Window, wide: bool = False) -> Any:
 
 
 def _product(a: Any, b: Any) -> Any:
-    """The product of two matrices, or of each two of two stacks.
+    """The product of two matrices, or of the matrices of two stacks in pairs.
 
-    CuPy's product of two matrices takes transposed ones as they are, and sums float16 in float32;
-    but for one number, which it sums in float16. That of stacks copies and widens them first.
+    CuPy's product of two matrices takes transposed ones as they are, and sums float16 in float32,
+    except if the result is one number, which it sums in float16. Its product of stacks copies and
+    widens them first.
     """
     if a.ndim == 3:
         return cupy().matmul(a, b)
@@ -187,9 +193,9 @@ def _product(a: Any, b: Any) -> Any:
 def _launch(
     name: str, dtype: Any, window: Window, arguments: tuple[Any, ...], *counts: int
 ) -> None:
-    """Start a kernel, with a thread for each number of its result: the last of the arguments.
+    """Launch a kernel with one thread for each number of its result, the last of the arguments.
 
-    It is the one for images of `dtype`. After the arguments it is given the counts (of images, of
+    It is the kernel for images of `dtype`. After the arguments it takes the counts (of images, of
     channels), then the window.
     """
     size = arguments[-1].size
@@ -203,7 +209,7 @@ def _launch(
 
 @cache
 def _kernel(name: str, dtype: Any, axes: int, short: bool) -> Any:
-    """A kernel for arrays of a dtype, with so many spatial axes."""
+    """A kernel for arrays of a dtype with `axes` spatial axes."""
     files = ("window.cuh", "maxima.cu" if name in MAXIMA else "gathered.cu")
     index = "typedef int I;" if short else "typedef long long I;"
     return compiled(files, name, dtype.name, index, f"enum {{ D = {axes} }};")
@@ -211,7 +217,7 @@ def _kernel(name: str, dtype: Any, axes: int, short: bool) -> Any:
 
 @lru_cache(maxsize=1024)
 def _packed(window: Window) -> Any:
-    """The window as the kernels' `struct Window`: an array of one record, which CuPy hands over."""
+    """The window as the kernels' `struct Window`: a record, which CuPy passes by value."""
     before = tuple(before for before, _ in window.padding)
     axes = (window.size, window.out, window.kernel, window.stride, before, window.dilation)
     products = math.prod(window.size), window.positions, window.numbers
@@ -220,12 +226,12 @@ def _packed(window: Window) -> Any:
 
 @cache
 def _lowest(dtype: Any) -> Any:
-    """The least number of a dtype.
+    """The lowest number of a dtype.
 
     Raises
     ------
     TypeError
-        Its numbers have no order.
+        The dtype's numbers have no order.
     """
     if not _ordered(dtype):
         raise TypeError(f"maxima expected real numbers, integers or floats, got {dtype}.")
@@ -233,12 +239,12 @@ def _lowest(dtype: Any) -> Any:
 
 
 def _ordered(dtype: Any) -> bool:
-    """Whether there are maxima of numbers of a dtype."""
+    """Whether the numbers of a dtype have an order, and so a maximum."""
     return dtype.kind in "fiu"
 
 
 def _takes(x: Any) -> bool:
-    """Arrays of real numbers."""
+    """Whether x is an array of real numbers."""
     return _ordered(x.dtype)
 
 

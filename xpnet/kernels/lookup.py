@@ -1,15 +1,16 @@
 """Single kernels, by name: each does in one launch what the portable code does in several.
 
-On a GPU every call of the standard is a launch of its own, which takes longer than what most of them
-compute. A Function asks whether its arrays have a kernel, and else runs the portable code:
+On a GPU every call of a function of the standard is a launch, which takes longer than most of them
+compute. A Function asks whether there is a kernel for its arrays, and otherwise runs the portable
+code:
 
     def forward(self, x):
         if fast := kernel("relu", x):
             return fast(x)
         return array_namespace(x).maximum(x, 0.0)
 
-The modules with the kernels have a table each, `KERNELS`, and are imported when an array asks that
-they are for.
+Each module with kernels has a table, `KERNELS`, and is imported when a kernel is first looked up for
+an array of its library.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ FOR_CUPY = (
 
 
 class Kernel(NamedTuple):
-    """A kernel, and the question which arrays it takes; for others there is the portable code."""
+    """A kernel, and a predicate: which arrays it takes. Others are left to the portable code."""
 
     run: Callable[..., Any]
     takes: Callable[..., bool]
@@ -51,7 +52,7 @@ def kernel(name: str, x: Any, *others: Any) -> Callable[..., Any] | None:
     name : str
         A key of a table `KERNELS`.
     x, *others : arrays
-        Those whose dtypes, shapes and devices decide.
+        The arrays whose dtypes, shapes and devices decide.
     """
     table = _tables.get(type(x))
     if table is None:

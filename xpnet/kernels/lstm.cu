@@ -1,9 +1,9 @@
-// One step of an LSTM, forwards and back: what surrounds the product of the state and the weights.
+// One step of an LSTM, forward and backward: all but the product of the state and the weights.
 //
-// T is the type of the arrays, A the one that is computed in. Arrays of all steps are C-contiguous, of
+// T is the type of the arrays, A the type of the computation. Arrays of all steps are C-contiguous, of
 // shape (steps, rows, units), or (steps, rows, 4 units) with the gates i, f, g and o side by side. A
-// thread computes one unit of one row. A row of which the mask is false is padding: state and cell go
-// past it. There may be no mask.
+// thread computes one unit of one row. A row whose mask is false is padding: its state and cell pass
+// through unchanged. The mask may be null.
 
 __device__ A sigmoid(A x) { return tanh(x * (A)0.5) * (A)0.5 + (A)0.5; }
 
@@ -31,10 +31,10 @@ extern "C" __global__ void lstm_step(const T* z, const T* product, const T* h, c
   gates[at + 3 * units] = (T)o;
 }
 
-// The gradient by z of step t, from those that the step after it left: `product`, its gz times the
-// weights; `kept`, of the state that went past it; and gc, of the cell. In the last step these are not
-// there yet. Both kept and gc are then this step's; kept is null where there is no mask. The gradients
-// of the outputs are gh, g_cells and g_gates, of which the last may be null.
+// The gradient by z at step t, from what step t + 1 left: `product`, its gz times the weights; `kept`,
+// the gradient of the state that passed through it; and gc, that of the cell. At the last step there
+// are none of these yet. The kernel replaces kept and gc by those of step t; kept is null if there is
+// no mask. The gradients of the outputs are gh, g_cells and g_gates, of which the last may be null.
 extern "C" __global__ void lstm_step_back(const T* gh, const T* g_cells, const T* g_gates,
                                           const T* product, T* kept, T* gc, const T* c,
                                           const T* cells, const T* gates, const bool* mask, T* gz,

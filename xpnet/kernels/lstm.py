@@ -1,6 +1,6 @@
-"""An LSTM's steps for CuPy: a product and a launch each, forwards and back.
+"""An LSTM's steps for CuPy: one product and one launch each, forward and backward.
 
-What a step computes is written where all steps' lie, so there is nothing to stack.
+A step writes its results into the arrays of all steps, so nothing has to be stacked afterwards.
 """
 
 from typing import Any
@@ -20,7 +20,9 @@ def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any) -> tuple[Any, Any, Any]:
     rows, units = h.shape
     states, cells = (cupy().ndarray((steps, rows, units), z.dtype) for _ in range(2))
     gates = cupy().ndarray(z.shape, z.dtype)
-    step, grid, U = _step.of(z.dtype), _grid(h), W.T
+    step = _step.of(z.dtype)
+    grid = _grid(h)
+    U = W.T
     state = h
     for t in range(steps):
         product = state.dot(U)
@@ -38,16 +40,20 @@ def lstm_gradients(
     ----------
     gy, y : tuples of arrays
         The gradients of the three outputs, and the outputs.
-    c, W, mask : arrays, as of `lstm`
+    c, W, mask : arrays
+        The inputs of `lstm`; the mask may be None.
     of_gates : bool
-        Whether the gradient of the gates is more than zeros.
+        Whether the gradient of the gates is anything but zeros.
     """
     gh, g_cells, g_gates, c, mask = _contiguous(*gy, c, mask)
     _, cells, gates = y
     steps, rows, units = cells.shape
-    gz, gc = cupy().ndarray(gates.shape, gates.dtype), cupy().ndarray(c.shape, c.dtype)
+    gz = cupy().ndarray(gates.shape, gates.dtype)
+    gc = cupy().ndarray(c.shape, c.dtype)
     kept = None if mask is None else cupy().ndarray(c.shape, c.dtype)
-    step, grid, product = _step_back.of(gates.dtype), _grid(c), None
+    step = _step_back.of(gates.dtype)
+    grid = _grid(c)
+    product = None
     given = gh, g_cells, g_gates if of_gates else None
     for t in reversed(range(steps)):
         arrays = *given, product, kept, gc, c, cells, gates, mask, gz
@@ -61,12 +67,12 @@ def _contiguous(*arrays: Any) -> list[Any]:
 
 
 def _grid(x: Any) -> tuple[tuple[int], tuple[int]]:
-    """The blocks, and the threads of each, with a thread for each number of x."""
+    """The number of blocks, and of threads in each, for one thread per number of x."""
     return (-(-x.size // THREADS),), (THREADS,)
 
 
 def _takes(z: Any, h: Any, c: Any, W: Any, mask: Any) -> bool:
-    """Arrays of one floating-point dtype, with a step, a row and a unit, on the current device."""
+    """Whether these are non-empty arrays of one floating-point dtype, on the current device."""
     there = mask is None or (type(mask) is type(z) and together(mask, z))
     return floating(z, h, c, W) and z.size > 0 and there
 

@@ -9,7 +9,7 @@ masked = Elementwise("masked", "T x, T mask, float64 scale", "y = x * T(mask * T
 
 
 def _takes(x: Any, mask: Any) -> bool:
-    """Arrays of one floating-point dtype, on the current device."""
+    """Whether these are arrays of one floating-point dtype, on the current device."""
     return floating(x, mask)
 
 

@@ -1,9 +1,9 @@
-// Max pooling, for real numbers. It follows window.cuh, which says what T, A, I and D are.
+// Max pooling, for real numbers. window.cuh comes before this file, and explains T, A, I and D.
 //
-// One thread computes one number of the result: where windows overlap, the derivative asks of each
-// window over a number whether this is its first maximum. Nothing is added atomically.
+// One thread computes one number of the result: where windows overlap, the derivative checks for each
+// window over a number whether that number is its first maximum. Nothing is added atomically.
 
-// y[p] = the largest x under the window at p, NaN if one of them is; `lowest` where there is none.
+// y[p] = the largest x under the window at p, NaN if one of them is NaN; `lowest` if there is none.
 extern "C" __global__ void maxima(const T* x, const T lowest, T* y, long long images, Window w) {
   const I i = thread(), image = i / (I)w.places;
   if (image >= (I)images) return;
@@ -19,8 +19,8 @@ extern "C" __global__ void maxima(const T* x, const T lowest, T* y, long long im
   y[i] = (T)most;
 }
 
-// The first input under the window at a place that is not less than the maximum y: NaN is less
-// than nothing, and nothing is less than NaN. -1 if there is none.
+// The first input under the window at a place that is not less than the maximum y; NaN counts, since
+// no comparison with it is true. -1 if there is none.
 __device__ I first_maximum(const T* x, A y, const Window& w, const I (&place)[D]) {
   I number[D] = {};
   for (I k = 0; k < (I)w.numbers; ++k, advance(w, number)) {

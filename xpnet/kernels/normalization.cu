@@ -1,10 +1,10 @@
 // Normalization over groups of numbers.
 //
-// T is the type of the arrays, A the one in which they are summed, and I that of indices: int, or long
-// long for arrays too large for it.
+// T is the type of the arrays, A the type in which sums are taken, and I that of indices: int, or long
+// long for arrays too large for int.
 //
-// An array is thought of as (outer, groups, inner): a group is what lies at one index of the middle
-// axis. The weights stand for runs of `run` numbers, in turn: number i has weight (i / run) % period.
+// An array is viewed as (outer, groups, inner): a group is what lies at one index of the middle axis.
+// Each weight applies to `run` numbers in a row, in turn: number i has weight (i / run) % period.
 
 struct Layout {
   long long outer, groups, inner;
@@ -12,7 +12,7 @@ struct Layout {
 
 __device__ I group_of(I i, const Layout& l) { return i / (I)l.inner % (I)l.groups; }
 
-// The numbers of a group, shared among the threads of a block: a thread meets every blockDim.x-th.
+// The numbers of a group, shared among the threads of a block: a thread visits every blockDim.x-th.
 struct Numbers {
   I at, left, within, inner, gap, step, carry;
 
@@ -38,7 +38,7 @@ struct Numbers {
   }
 };
 
-// The sum of a number of each thread of the block, whose size is a power of two; for all of them.
+// The sum of one number per thread over a block, whose size is a power of two; each thread gets it.
 __device__ A summed(A number, A* room) {
   room[threadIdx.x] = number;
   __syncthreads();
@@ -51,10 +51,10 @@ __device__ A summed(A number, A* room) {
   return sum;
 }
 
-// The mean of each group, its variance, and 1 / sqrt(variance + eps): a block computes one group's.
+// The mean of each group, its variance, and 1 / sqrt(variance + eps): one block per group.
 //
-// Where there are running statistics (else all these pointers are null) they are moved towards the
-// group's: by `momentum`, or where that is negative to the plain average of all that were seen.
+// Running statistics, if there are any (otherwise all their pointers are null), move towards those of
+// the group by `momentum`; if that is negative, they become the plain average over all batches seen.
 extern "C" __global__ void moments(const T* x, T* mean, T* var, T* r, double eps, Layout l,
                                    const T* running_mean, const T* running_var,
                                    const long long* seen, T* next_mean, T* next_var,
@@ -114,7 +114,7 @@ extern "C" __global__ void gradient_sums(const T* gy, const T* x, const T* mean,
 }
 
 // gx = (g - mean(g) - z mean(g z)) r with z = (x - mean) r, from the sums of g and of g z.
-// With `even` weights, one for each group, g is gy, and they scale the result; else g is gy w.
+// With `even` weights, one for each group, g is gy and the weights scale the result; else g is gy w.
 extern "C" __global__ void normalize_gradient(const T* gy, const T* x, const T* mean, const T* r,
                                               const T* w, const T* first, const T* second, T* gx,
                                               long long size, Layout l, long long run,

@@ -1,10 +1,10 @@
-"""Normalization for CuPy: statistics in one launch, what is normalized in one; back in two or three.
+"""Normalization for CuPy: one launch for the statistics, one for the result; two or three backward.
 
-The axes that are normalized over are the first ones, the last ones, or both: the others lie beside
-each other, and make the groups. A group is the work of one block of threads, which sums twice, for
-the mean and for the variance: in an order that depends on nothing but the sizes.
+The axes that are normalized over are the first ones, the last ones, or both: the others are
+neighbours, and form the groups. A group is the work of one block of threads, which sums twice, for
+the mean and for the variance, in an order that depends on nothing but the sizes.
 
-Source of a block for each group, and of two sums: PyTorch's `batch_norm_collect_statistics`.
+Source of the scheme, a block for each group and two sums: PyTorch's `batch_norm_collect_statistics`.
 """
 
 import math
@@ -23,7 +23,7 @@ SHORT = 1 << 30  # arrays of fewer numbers are indexed by 32 bits: a GPU divides
 
 
 class Groups(NamedTuple):
-    """An array thought of as (outer, groups, inner), its groups at the indices of the middle axis."""
+    """An array viewed as (outer, groups, inner), its groups at the indices of the middle axis."""
 
     outer: int
     groups: int
@@ -32,19 +32,19 @@ class Groups(NamedTuple):
     @classmethod
     @lru_cache(maxsize=1024)
     def over(cls, shape: tuple[int, ...], axes: tuple[int, ...]) -> "Groups":
-        """The groups whose numbers lie along `axes`; the other axes lie beside each other."""
+        """The groups whose numbers lie along `axes`; the other axes must be neighbours."""
         kept = [axis for axis in range(len(shape)) if axis not in axes]
         first, last = (kept[0], kept[-1] + 1) if kept else (0, 0)
         return cls(math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:]))
 
     @property
     def threads(self) -> int:
-        """Of the block for a group: a power of two, of at most eight numbers a thread if it can."""
+        """Threads of a group's block: a power of two, for at most eight numbers each if possible."""
         return min(max(1 << (self.outer * self.inner // 8).bit_length(), 32), MOST)
 
 
 class Weights(NamedTuple):
-    """How weights lie along an array: each for `run` numbers, in turns of `period` weights."""
+    """How weights lie along an array: each applies to `run` numbers, and they repeat by `period`."""
 
     run: int
     period: int
@@ -52,9 +52,10 @@ class Weights(NamedTuple):
     @classmethod
     @lru_cache(maxsize=1024)
     def along(cls, shape: tuple[int, ...], weights: tuple[int, ...] | None) -> "Weights | None":
-        """Weights of a shape of as many axes, whose own are neighbours; None if they are not.
+        """The layout of weights with as many axes as the array; None if they do not fit.
 
-        An axis is the weights' own where they have not just one for all of it.
+        The axes along which the weights differ, those of a size other than 1, must be neighbours
+        and have the sizes of the array.
         """
         own = [axis for axis, n in enumerate(weights or ()) if n != 1]
         if not own:
@@ -73,20 +74,22 @@ def normalize(
     Parameters
     ----------
     x : array
-    w, b : arrays of as many axes, or None
+    w, b : arrays with as many axes as x, or None
     axes : tuple of int
     eps : float
     running : RunningStatistics, optional
-        Of as many numbers as there are groups.
+        As many numbers as there are groups.
 
     Returns
     -------
     y, mean, var, r : arrays
         All but y keep the axes with size 1.
     running : RunningStatistics or None
-        Those after this batch.
+        The running statistics after this batch.
     """
-    x, w, b = cupy().ascontiguousarray(x), _numbers(w, x), _numbers(b, x)
+    x = cupy().ascontiguousarray(x)
+    w = _numbers(w, x)
+    b = _numbers(b, x)
     groups = Groups.over(x.shape, axes)
     shape = tuple([1 if axis in axes else n for axis, n in enumerate(x.shape)])
     mean, var, r = (cupy().ndarray(shape, x.dtype) for _ in range(3))
@@ -117,11 +120,13 @@ def normalize_gradients(
     w : array or None
     axes : tuple of int
     shape : tuple of int or None
-        That of w or b; None if there is neither.
+        The shape of w or b; None if there is neither.
     needs : tuple of bool
-        Which of the three are asked for; None may stand for the others.
+        Which of the three are asked for; the others may be returned as None.
     """
-    gy, x, w = cupy().ascontiguousarray(gy), cupy().ascontiguousarray(x), _numbers(w, x)
+    gy = cupy().ascontiguousarray(gy)
+    x = cupy().ascontiguousarray(x)
+    w = _numbers(w, x)
     groups = Groups.over(x.shape, axes)
     weights: Any = Weights.along(x.shape, shape)
     even = all(shape is None or shape[axis] == 1 for axis in axes)
@@ -145,7 +150,7 @@ def normalize_gradients(
 def _sums(
     arrays: Any, w: Any, over: Groups, groups: Groups, weights: Any, shape: Any
 ) -> tuple[Any, Any]:
-    """The sums of g and of g (x - mean) r over some groups, as arrays of a shape."""
+    """The sums of g and of g (x - mean) r over each group of `over`, as arrays of shape `shape`."""
     first, second = (cupy().ndarray(shape, arrays[0].dtype) for _ in range(2))
     sizes = _record(over), _record(groups), *weights
     _start("gradient_sums", (over.groups, over.threads), *arrays, w, first, second, *sizes)
@@ -153,23 +158,23 @@ def _sums(
 
 
 def _each(x: Any) -> tuple[int, int]:
-    """The blocks, and the threads of each, with a thread for each number of x."""
+    """The number of blocks, and of threads in each, for one thread per number of x."""
     return -(-x.size // THREADS), THREADS
 
 
 def _numbers(w: Any, x: Any) -> Any:
-    """The weights in the dtype of x, in a row; or None."""
+    """The weights in the dtype of x, C-contiguous; or None."""
     return None if w is None else cupy().ascontiguousarray(w, x.dtype)
 
 
 def _shape(w: Any, b: Any) -> tuple[int, ...] | None:
-    """The shape of the weights, whichever there are."""
+    """The shape of w or, if that is None, of b."""
     given = b if w is None else w
     return None if given is None else tuple(given.shape)
 
 
 def _running(running: Any, dtype: Any) -> tuple[Any, Any, float]:
-    """Running statistics as `moments` takes them: before, memory for those after, and the share."""
+    """Running statistics as `moments` takes them: the old, memory for the new, and the momentum."""
     if running is None:
         return (None,) * 3, (None,) * 3, 0.0
     was = [
@@ -182,7 +187,7 @@ def _running(running: Any, dtype: Any) -> tuple[Any, Any, float]:
 
 
 def _moved(running: Any, after: Any) -> Any:
-    """Running statistics as they were, with the numbers, in their dtypes, that `moments` gave."""
+    """The running statistics with the numbers that `moments` computed, in their own dtypes."""
     if running is None:
         return None
     mean, var, seen = after
@@ -194,7 +199,7 @@ def _moved(running: Any, after: Any) -> Any:
 
 
 def _start(name: str, grid: tuple[int, int], x: Any, *rest: Any) -> None:
-    """Start a kernel for arrays such as x, its first argument: blocks, and threads of each."""
+    """Launch a kernel with x as its first argument; the grid is (blocks, threads per block)."""
     _kernel(name, x.dtype, x.size < SHORT)(grid[:1], grid[1:], (x, *rest))
 
 
@@ -207,12 +212,12 @@ def _kernel(name: str, dtype: Any, short: bool) -> Any:
 
 @cache
 def _record(groups: Groups) -> Any:
-    """The groups as the kernels' `struct Layout`: an array of one record, which CuPy hands over."""
+    """The groups as the kernels' `struct Layout`: a record, which CuPy passes by value."""
     return np.array(groups, "int64").view("V24")
 
 
 def _takes(x: Any, *weights: Any) -> bool:
-    """Arrays of float32 or float64, with weights of no more bits, all on the current device."""
+    """Whether x is float32 or float64, with weights of no more bits, all on the current device."""
     if x.dtype.char not in "fd" or x.size == 0 or not floating(x):
         return False
     given = [w for w in weights if w is not None]
@@ -222,7 +227,7 @@ def _takes(x: Any, *weights: Any) -> bool:
 
 
 def _takes_gradient(gy: Any, x: Any) -> bool:
-    """A gradient of the dtype of x, on the same device as x, which `normalize` took."""
+    """Whether the gradient has the dtype of x, which `normalize` took, and lies on its device."""
     return floating(gy, x)
 
 

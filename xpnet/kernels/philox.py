@@ -1,8 +1,8 @@
-"""Dropout's masks, drawn on a GPU of CuPy: Philox4x32-10, a block of four numbers a thread.
+"""Dropout's masks, drawn on the GPU with CuPy: Philox4x32-10, a block of four numbers per thread.
 
 A block is computed from its counter and a key by ten rounds of multiplication, so every thread finds
 its own numbers, in any order, and the same on every device. The words of the counter are, from the
-lowest, the two halves of the block's number, and two zeros; those of the key are its two halves.
+lowest, the two halves of the block's number, and two zeros; the words of the key are its two halves.
 Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
 
@@ -68,12 +68,12 @@ def _words() -> Any:
 
 
 def mask(rng: DeviceGenerator, x: Array, p: float) -> Array:
-    """For each number of x 0 with probability p, else 1 / (1 - p): one launch.
+    """For each number of x, 0 with probability p, else 1 / (1 - p): one launch.
 
     Parameters
     ----------
     rng : DeviceGenerator
-        It moves on by a block for every four numbers.
+        It advances by one block for every four numbers.
     x : CuPy array
         The mask has its shape and dtype, and lies on its device.
     p : float
@@ -91,7 +91,7 @@ def mask(rng: DeviceGenerator, x: Array, p: float) -> Array:
 
 
 def words(key: int, block: int, high: int = 0) -> Array:
-    """The four numbers of a block; `high` has the upper two words of its counter. For tests."""
+    """The four numbers of a block; `high` holds the upper two words of its counter. For tests."""
     y = import_module("cupy").empty(4, dtype="uint32")
     _words()(key, block, high, y, size=1)
     return y

@@ -1,9 +1,9 @@
-"""Rows added up by number on CuPy, in an order that does not change.
+"""Rows added up by index on CuPy, in an order that does not change.
 
-Atomic additions come in another order in each run, and the last bits of the sum with them. Here the
-numbers are sorted, and one thread adds up one number of the result: the same bits in every run. It
-takes every dtype (atomics know neither complex numbers nor small integers), adds those of float16
-in float32, and writes each number of the result once, so that no zeros are needed.
+Atomic additions happen in a different order in each run, so the last bits of a sum change too. Here
+the indices are sorted, and one thread adds up one number of the result: the same bits in every run.
+The kernel takes every dtype (atomics support neither complex numbers nor small integers), adds
+float16 in float32, and writes each number of the result once, so the result need not be zeroed first.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ PREAMBLE = """
 template <typename T> struct total { typedef T type; };
 template <> struct total<float16> { typedef float type; };
 
-// Where, in an order that sorts them, the numbers begin that are not below `least`.
+// The position in the sorted order of the first number that is not below `least`.
 template <typename Numbers, typename Order>
 __device__ long long first(const Numbers& numbers, const Order& order, long long m,
                            long long least) {
@@ -56,13 +56,13 @@ def _kernel() -> Any:
 
 
 def added(x: Array, numbers: Array, length: int) -> Array:
-    """Rows of zeros, as many as `length`, with the rows of x added at the places `numbers`.
+    """`length` rows of zeros, with the rows of x added at the indices `numbers`.
 
     Parameters
     ----------
     x : CuPy array, shape (m, ...)
     numbers : CuPy array of integers, shape (m,)
-        From -length to length - 1; a row of another number is left out.
+        From -length to length - 1; a row with an index outside of it is left out.
     length : int
 
     Returns
@@ -72,7 +72,7 @@ def added(x: Array, numbers: Array, length: int) -> Array:
     Notes
     -----
     A stable sort, and one launch. A row is added up by one thread for each column, in the order in
-    which its number occurs: numbers that are nearly all equal take as long as there are of them.
+    which its index occurs: if nearly all indices are equal, the time is proportional to their number.
     """
     cupy = import_module("cupy")
     m, rest = x.shape[0], x.shape[1:]

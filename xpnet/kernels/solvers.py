@@ -1,9 +1,9 @@
-"""Linear algebra that is not silent on CuPy: a matrix without an inverse is an error, as on NumPy.
+"""Linear algebra that raises errors on CuPy: a matrix without an inverse is an error, as on NumPy.
 
-CuPy by itself does not look at what its solvers report, for to look makes the host wait for the
-GPU; of a matrix that is not positive definite it gives a factor half done, which nothing shows. So
-xpnet lets it look. That is one transfer of a few bytes for each call of a solver, among kernels
-that take far longer; what asks for none (`det`, `slogdet`, products, norms) does not wait.
+By default CuPy does not check what its solvers report, because a check makes the host wait for the
+GPU: for a matrix that is not positive definite it silently returns an unfinished factor. So xpnet
+turns the check on. It costs one transfer of a few bytes for each call of a solver, among kernels that
+take far longer; functions that use no solver (`det`, `slogdet`, products, norms) do not wait.
 """
 
 from collections.abc import Callable
@@ -20,19 +20,19 @@ REASONS = {
 
 @cache
 def linalg_of(xp: Any) -> Any:
-    """The extension `linalg` of a namespace, with functions that raise where there is no result.
+    """The extension `linalg` of a namespace, with functions that raise if there is no result.
 
     Raises
     ------
     numpy.linalg.LinAlgError
-        From its functions, on NumPy and CuPy: there is no inverse, no factor, or no convergence.
-        PyTorch raises an error of its own; JAX gives NaN.
+        Raised by its functions on NumPy and CuPy: there is no inverse, no factor, or no convergence.
+        PyTorch raises an error of its own; JAX returns NaN.
     """
     return Loud(xp.linalg) if xp.__name__ == "array_api_compat.cupy" else xp.linalg
 
 
 class Loud:
-    """CuPy's `linalg`, each function of which looks at what the solver reports."""
+    """CuPy's `linalg`, with functions that check what the solver reports."""
 
     def __init__(self, linalg: Any) -> None:
         self._linalg = linalg

@@ -1,5 +1,5 @@
-// y[k] = the array of number k, each of `size` numbers of type T. Where the arrays lie comes with the
-// call, so no table of them is copied to the device.
+// y[k] = array number k, each of `size` numbers of type T. The addresses of the arrays are an argument
+// of the launch, so no table of them is copied to the device.
 struct Arrays {
   const T* of[MOST];
 };

@@ -13,7 +13,7 @@ from xpnet.kernels.lookup import Kernel
 
 np: Any = import_module("numpy")
 
-MOST = 256  # arrays a launch; a kernel's arguments are 4 KB at most
+MOST = 256  # arrays per launch; a kernel's arguments take 4 KB at most
 
 _kernel = Raw("stacking.cu", "xpnet_stack", f"#define MOST {MOST}")
 
@@ -37,7 +37,7 @@ def stack(steps: Sequence[Any]) -> Any:
 
 
 def _takes(x: Any, *others: Any) -> bool:
-    """Arrays of one shape and floating-point dtype, all on the current device."""
+    """Whether these are arrays of one shape and floating-point dtype, all on the current device."""
     return floating(x, *others) and all(y.shape == x.shape for y in others)
 
 

@@ -39,7 +39,7 @@ def _prepared(kernel: Callable[..., Any], least: int = 1) -> Callable[..., Any]:
     """A kernel of two arrays, given what it is made for: numbers and windows.
 
     Sums of float16 numbers are taken in float32, which is faster too. Where rows do not follow each
-    other in a window, or make no matrix, all images are thought to lie in one row.
+    other in a window, or do not form a matrix, all images are treated as if they lay in one row.
     """
 
     @wraps(kernel)

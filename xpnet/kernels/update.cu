@@ -1,9 +1,9 @@
-// The update of many parameters, of type T, at once; their state is of type A, as all arithmetic is.
+// The update of many parameters of type T at once; their state, and all arithmetic, is of type A.
 //
-// Defined before, for each optimizer: COUNT, how many numbers there are, and ROOM, for how many
-// parameters; WIDTH, how many words are of each; NUMBERS, LOAD and STORE, which name the numbers and
-// the state; and FORMULA, which changes p and the state by g. A block computes SHARE numbers of one
-// parameter.
+// The code before this file defines, for each optimizer: COUNT, the number of coefficients; ROOM, the
+// most parameters of a launch; WIDTH, the words per parameter; NUMBERS, LOAD and STORE, which give
+// names to the coefficients and the state; and FORMULA, which changes p and the state, given g. A
+// block computes SHARE numbers of one parameter.
 
 struct Moved {
   long long parameters;
@@ -11,12 +11,12 @@ struct Moved {
   long long words[ROOM][WIDTH];  // of each parameter: p, g, the state, its length, its last block + 1
 };
 
-// Read where it lies: a pointer to it would have each thread copy all of it.
+// Read directly from the argument: with a pointer to it, each thread would copy all of it.
 #define WORD(i) all.words[which][i]
 
 extern "C" __global__ void xpnet_update(const Moved all) {
   int which = 0;
-  for (int above = (int)all.parameters - 1; which < above;) {  // whose is this block?
+  for (int above = (int)all.parameters - 1; which < above;) {  // which parameter is this block's?
     const int middle = (which + above) / 2;
     if (blockIdx.x < all.words[middle][WIDTH - 1]) above = middle; else which = middle + 1;
   }

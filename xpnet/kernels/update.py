@@ -1,7 +1,8 @@
-"""An optimizer's update for CuPy: one launch for all parameters that move by the same numbers.
+"""An optimizer's update for CuPy: one launch for all parameters with the same coefficients.
 
-Where the arrays lie goes into the launch itself, as a structure by value: nothing is copied to the
-device. Products and sums are rounded one by one, as in the portable code: the two agree bit for bit.
+The addresses of the arrays are an argument of the launch, a structure passed by value: nothing is
+copied to the device. Each product and sum is rounded, as in the portable code: the two agree bit for
+bit.
 """
 
 import ctypes
@@ -17,7 +18,7 @@ from xpnet.kernels.cuda_source import C_TYPES, THREADS, cupy, current_device
 from xpnet.kernels.lookup import Kernel
 
 FLOAT32: Any = import_module("numpy").dtype("float32")
-WORDS = 511  # of 8 bytes, that a launch may be given: CUDA takes 4 kB
+WORDS = 511  # 8-byte words that a launch may take as its argument: CUDA's limit is 4 kB
 SHARE = 2048  # numbers that a block computes
 
 
@@ -28,11 +29,11 @@ class _Built(NamedTuple):
     """A kernel for one formula and dtype."""
 
     run: Any
-    room: int  # for how many parameters
+    room: int  # how many parameters one launch can take
 
 
 def takes(p: Any) -> bool:
-    """Real numbers of 16, 32 or 64 bits; whether a `Move` fits, `update` sees."""
+    """Whether p is real, in 16, 32 or 64 bits; `update` itself decides which moves fit."""
     return p.dtype.char in FLOATS
 
 
@@ -44,7 +45,7 @@ def update(
     Parameters
     ----------
     formula : str
-        In CUDA: how p and the slots change by g and the numbers, all by their names.
+        CUDA code that changes p and the slots, given g and the numbers, all by their names.
     numbers : mapping of str to float
     slots : tuple of str
         The names of the state's arrays.
@@ -53,8 +54,8 @@ def update(
     Returns
     -------
     list of int
-        Which of the moves were not made: their arrays do not lie on one device, have gaps, or have
-        dtypes that do not belong together.
+        The indices of the moves that were not made: their arrays do not lie on one device, are not
+        contiguous, or have dtypes that do not belong together.
     """
     left: list[int] = []
     fitting: dict[tuple[Any, int], list[Move]] = {}
@@ -77,7 +78,7 @@ def update(
 
 
 def _fits(p: Any, g: Any, state: list[Any]) -> bool:
-    """Whether a loop over plain memory moves this parameter."""
+    """Whether the kernel can move this parameter: contiguous memory, on one device."""
     if not isinstance(p, cupy().ndarray) or p.dtype.char not in FLOATS:
         return False
     dtype, device = p.dtype, p.data.device_id
@@ -88,15 +89,15 @@ def _fits(p: Any, g: Any, state: list[Any]) -> bool:
 
 
 def _belongs(x: Any, dtype: Any, device: int) -> bool:
-    """Whether an array is one of CuPy's, of that dtype and on that device."""
+    """Whether x is a CuPy array with that dtype, on that device."""
     mine: bool = isinstance(x, cupy().ndarray) and x.dtype == dtype and x.data.device_id == device
     return mine
 
 
 class _Arguments(threading.local):
-    """Memory for the structure that a launch is given, and the address of it: one for each thread.
+    """Memory for the structure that is a launch's argument, and its address; each thread has one.
 
-    The launch copies it.
+    The launch copies the structure, so the memory can be used again at once.
     """
 
     def __init__(self) -> None:
@@ -110,10 +111,10 @@ def _arguments() -> _Arguments:
 
 
 def _launch(run: Any, numbers: Mapping[str, float], moves: list[Move]) -> None:
-    """One launch for moves of one dtype on the current device."""
+    """One launch for moves of one dtype, on the current device."""
     words: list[int] = []
     blocks = 0
-    copies = []  # of gradients with gaps: they live until the launch
+    copies = []  # contiguous copies of gradients, which must live until the launch
     for p, g, state in moves:
         if not g.flags.c_contiguous:
             g = cupy().ascontiguousarray(g)
@@ -135,7 +136,7 @@ def _layout(numbers: int, words: int) -> Struct:
 
 @cache
 def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype: Any) -> _Built:
-    """The kernel for a formula; and for how many parameters a launch of it has room."""
+    """The kernel for a formula, and the number of parameters that one launch can take."""
     width = len(slots) + 4
     room = (WORDS - 1 - len(numbers)) // width
     named = [f"const A {name} = (A)all.numbers[{i}];" for i, name in enumerate(numbers)]
@@ -154,9 +155,9 @@ def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype
     head = ["#include <cuda_fp16.h>"] if half else []
     head.append(f"typedef {C_TYPES[dtype.name]} T;")
     head.append(f"typedef {'float' if half else C_TYPES[dtype.name]} A;")
-    head += [f"#define {name} {text}" for name, text in definitions.items()]
-    text = (resources.files("xpnet.kernels") / "update.cu").read_text("utf-8")
-    code = "\n".join([*head, text])
+    head += [f"#define {name} {value}" for name, value in definitions.items()]
+    source = (resources.files("xpnet.kernels") / "update.cu").read_text("utf-8")
+    code = "\n".join([*head, source])
     return _Built(cupy().RawKernel(code, "xpnet_update", ("--fmad=false",)), room)
 
 

@@ -1,6 +1,6 @@
 // How a window slides over the spatial axes of C-contiguous arrays.
 //
-// Before it are defined
+// The code before this file defines
 //   T  the type of the arrays' numbers
 //   A  the type in which they are added up: float for half, else T
 //   I  the type of indices: int, or long long for arrays too large for it

@@ -76,7 +76,7 @@ class Window:
 
     @cached_property
     def numbers(self) -> int:
-        """How many numbers it has."""
+        """How many numbers the window has."""
         return prod(self.kernel)
 
     @property
@@ -172,7 +172,7 @@ def sliding(
     dilation: Sizes,
     places: Sizes | None = None,
 ) -> Window:
-    """The `Window` of these numbers: the same object each time, as a training step asks for it."""
+    """The `Window` with these arguments, cached: a training step asks for the same ones each time."""
     return Window(size, kernel, stride, padding, dilation, places)
 
 

@@ -58,7 +58,7 @@ class _BatchNorm(Layer):
         return F.batch_norm(x, None, None, self.weight, self.bias, self.eps)[0]
 
     def _tracked(self, x: Any) -> Any:
-        """Normalize x, and move the running statistics: where they lie, and unrecorded."""
+        """Normalize x, and update the running statistics on their device, unrecorded."""
         mean: Any = self.running_mean
         var: Any = self.running_var
         seen: Any = self.num_batches_tracked

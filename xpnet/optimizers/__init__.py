@@ -1,9 +1,9 @@
 """Optimizers: how a parameter moves, once its gradient is known.
 
-Each class's `coefficients` makes the numbers of a step of its options, and `update` is the formula.
-Arrays are changed in place where the library can (NumPy, CuPy, PyTorch) and replaced where it cannot
-(JAX), by the same code: `a -= b` does either. On CuPy `formula`, the same in CUDA, moves all parameters
-in one launch.
+Each class's `coefficients` computes the numbers of a step from its options, and `update` applies the
+formula. Arrays are changed in place where the library can (NumPy, CuPy, PyTorch) and replaced where
+it cannot (JAX), by the same code: `a -= b` does either. On CuPy, `formula`, which is the same formula
+in CUDA, moves all parameters in one launch.
 
 Notation: p the parameter, g its gradient, lr the learning rate, t the number of the step from 1;
 what is computed of them is elementwise, and has the shape of p. Options have PyTorch's names and

@@ -48,8 +48,10 @@ class Adam(Optimizer):
         return {slot: array_namespace(p).zeros_like(p) for slot in slots}
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
-        (b1, b2), t = o["betas"], s["t"]
-        rate, root = o["lr"] / (1.0 - b1**t), (1.0 - b2**t) ** 0.5
+        b1, b2 = o["betas"]
+        t = s["t"]
+        rate = o["lr"] / (1.0 - b1**t)
+        root = (1.0 - b2**t) ** 0.5
         return {**of_moments(o), "rate": rate, "root": root, "amsgrad": o["amsgrad"]}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
@@ -63,12 +65,12 @@ class Adam(Optimizer):
         return p
 
     def formula(self, o: Options) -> str:
-        seen = "v"
-        largest = ""
+        square = "v"
+        keep_largest = ""
         if o["amsgrad"]:
-            seen = "largest"
-            largest = "if (v > largest || v != v) largest = v;"  # NaN too
-        return f"{MOMENTS} {largest} p -= rate * m / (sqrt({seen}) / root + eps);"
+            square = "largest"
+            keep_largest = "if (v > largest || v != v) largest = v;"  # NaN too
+        return f"{MOMENTS} {keep_largest} p -= rate * m / (sqrt({square}) / root + eps);"
 
 
 class AdamW(Adam):
@@ -140,13 +142,16 @@ class NAdam(Optimizer):
             s["product"] *= self._share(s["t"], o)
 
     def _share(self, t: int, o: Options) -> float:
-        """c(t): how much of the momentum there is in step t."""
+        """c(t): the share of the momentum in step t."""
         share: float = o["betas"][0] * (1.0 - 0.5 * 0.96 ** (t * o["momentum_decay"]))
         return share
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
-        lr, product, t = o["lr"], s["product"], s["t"]
-        now, after = self._share(t, o), self._share(t + 1, o)
+        lr = o["lr"]
+        product = s["product"]
+        t = s["t"]
+        now = self._share(t, o)
+        after = self._share(t + 1, o)
         root = (1.0 - o["betas"][1] ** t) ** 0.5
         rates = {
             "of_g": lr * (1.0 - now) / (1.0 - product),
@@ -205,8 +210,10 @@ class RAdam(Optimizer):
         )  # fmt: skip
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
-        (b1, b2), t = o["betas"], s["t"]
-        lr, left = o["lr"] / (1.0 - b1**t), 1.0 - b2**t
+        b1, b2 = o["betas"]
+        t = s["t"]
+        lr = o["lr"] / (1.0 - b1**t)
+        left = 1.0 - b2**t
         most = 2.0 / (1.0 - b2) - 1.0
         seen = most - 2.0 * t * b2**t / left
         known = seen > 5.0
@@ -231,7 +238,7 @@ MOMENTS = "m *= b1; m += rest1 * g; v *= b2; v += rest2 * (g * g);"  # `moments`
 
 
 def of_moments(o: Options) -> dict[str, Any]:
-    """What `moments` and most formulas with it need of the options."""
+    """The coefficients that `moments`, and most formulas that use it, compute from the options."""
     b1, b2 = o["betas"]
     rest = {"rest1": 1.0 - b1, "rest2": 1.0 - b2}
     return {"lr": o["lr"], "eps": o["eps"], "b1": b1, "b2": b2, **rest}

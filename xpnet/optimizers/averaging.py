@@ -74,7 +74,7 @@ class ExponentialMovingAverage:
             self.averages[i] = a
 
     def _left_by_kernel(self, decay: float) -> Iterable[int]:
-        """Bring up to date what there is a kernel for, all at once; which averages are left."""
+        """Update the averages for which there is a kernel, all at once; the indices of the rest."""
         every = range(len(self.averages))
         fast = kernel("update", self.averages[0])
         if fast is None:

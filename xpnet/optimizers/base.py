@@ -22,7 +22,7 @@ Coefficients = Mapping[str, Any]
 BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # the shares that last; other numbers are >= 0
 
 
-# A parameter that is about to move, its gradient, its state, and whether it is of 16 bits.
+# A parameter that is about to move, its gradient, its state, and whether its dtype has 16 bits.
 Member = tuple[Any, Array, State, bool]
 
 
@@ -86,7 +86,7 @@ class Optimizer:
         cls._count = itemgetter(*cls.counts)
         own = vars(cls)
         if own.keys() & {"update", "decayed"} and "formula" not in own:
-            cls.formula = Optimizer.formula  # type: ignore[method-assign] # what it has is another's
+            cls.formula = Optimizer.formula  # type: ignore[method-assign] # the inherited one no longer fits
 
     def __init__(
         self,
@@ -190,7 +190,8 @@ class Optimizer:
                     x = own = p.data
                     follow(x)
                     if narrow:
-                        x, g = widened("step", x), widened("step", g)
+                        x = widened("step", x)
+                        g = widened("step", g)
                     if o["weight_decay"]:
                         x, g = self.decayed(x, g, o)
                     x = update(x, g, s, c)
@@ -198,7 +199,15 @@ class Optimizer:
                     p.changed = next(clock)  # a graph that has kept it as it was is out of date
 
     def _ready(self, members: Iterable[tuple[Any, State, bool]]) -> list[Member]:
-        """Those that have a gradient, which fits; or an error, before any has moved."""
+        """The parameters that have a gradient, each checked before any of them moves.
+
+        Raises
+        ------
+        StateError
+            The parameters have moved to another library or device since the optimizer was made.
+        ShapeError
+            A gradient does not have the shape of its parameter.
+        """
         ready = []
         slot = self.slots[0] if self.slots else None
         for p, s, narrow in members:
@@ -217,7 +226,7 @@ class Optimizer:
         return ready
 
     def _of_one_count(self, members: list[Member], o: Options) -> Iterable[list[Member]]:
-        """Count the step of each; those that take the same step, which usually are all."""
+        """Count a step of each, and group those that take the same step: usually all of them."""
         self.advance([s for _, _, s, _ in members], o)
         found: dict[Any, list[Member]] = {}
         for member in members:
@@ -227,15 +236,18 @@ class Optimizer:
     def _left_by_kernel(
         self, members: list[Member], c: Coefficients, o: Options
     ) -> Iterable[Member]:
-        """Move what there is a kernel for, all at once; the members that are left to `update`."""
+        """Move the members for which there is a kernel, all at once; return those left to `update`."""
         fast = kernel("update", members[0][0].data)
         if fast is None or (formula := self.formula(o)) is None:
             return members
         if o["weight_decay"]:
             decoupled = o["decoupled_weight_decay"]
-            formula = f"{'p *= kept;' if decoupled else 'g += pull * p;'} {formula}"
-            kept = 1.0 - o["lr"] * o["weight_decay"]
-            c = {**c, **({"kept": kept} if decoupled else {"pull": o["weight_decay"]})}
+            if decoupled:
+                formula = f"p *= kept; {formula}"
+                c = {**c, "kept": 1.0 - o["lr"] * o["weight_decay"]}
+            else:
+                formula = f"g += pull * p; {formula}"
+                c = {**c, "pull": o["weight_decay"]}
         slots = tuple([name for name in members[0][2] if name not in self.counts])
         moves = [(p.data, g, [s[name] for name in slots]) for p, g, s, _ in members]
         left = set(fast(formula, c, slots, moves))
@@ -258,29 +270,29 @@ class Optimizer:
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         """The new value of `p`; it may be `p` itself, changed. `g` is not to be changed.
 
-        `s` holds the parameter's arrays by name, and "t", the number of its step from 1; `c` what
-        `coefficients` made of that number and the options.
+        `s` holds the parameter's arrays by name, and "t", the number of its step from 1; `c` holds
+        what `coefficients` computed from that number and the options.
         """
         raise NotImplementedError
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
-        """The numbers of a step, by name: of the counts in `s`, and of the group's options.
+        """The numbers of a step, by name, computed from the counts in `s` and the group's options.
 
-        In `o`, `lr` is as the schedule has it. By default they are the options themselves.
+        In `o`, `lr` is the schedule's. By default the coefficients are the options themselves.
         """
         return o
 
     def formula(self, o: Options) -> str | None:
-        """`update` in CUDA, for one number; None where it is not of each number by itself.
+        """`update` in CUDA, for one number; None if a number's update depends on other numbers.
 
-        It changes p, of which weight decay is done, and the slots, by g and the coefficients, all
-        by their names. The options say which of its variants. It gives the same bits as `update`:
-        the same operations in the same order.
+        The code changes p, to which weight decay has been applied, and the slots, given g and the
+        coefficients, all by their names. The options select its variant. It gives the same bits as
+        `update`: the same operations in the same order.
         """
         return None
 
     def advance(self, states: Iterable[State], o: Options) -> None:
-        """Count a step of parameters, before its coefficients are asked for."""
+        """Count a step in each of the states, before its coefficients are computed."""
         for s in states:
             s["t"] += 1
 

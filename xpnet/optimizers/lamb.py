@@ -43,7 +43,8 @@ class LAMB(Optimizer):
         return p, g  # the decay is part of the direction
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
-        (b1, b2), t = o["betas"], s["t"]
+        b1, b2 = o["betas"]
+        t = s["t"]
         left = {"left1": 1.0 - b1**t, "left2": 1.0 - b2**t}
         return {**of_moments(o), **left, "decay": o["weight_decay"]}
 

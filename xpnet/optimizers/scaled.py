@@ -102,7 +102,10 @@ class RMSProp(Optimizer):
         return {**same, "rest": 1.0 - o["alpha"]}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
-        xp, alpha, rest, square = array_namespace(p), c["alpha"], c["rest"], s["s"]
+        xp = array_namespace(p)
+        alpha = c["alpha"]
+        rest = c["rest"]
+        square = s["s"]
         square *= alpha
         square += rest * (g * g)
         s["s"] = variance = square
@@ -177,8 +180,12 @@ class Adadelta(Optimizer):
         return {"lr": o["lr"], "rho": o["rho"], "rest": 1.0 - o["rho"], "eps": o["eps"]}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
-        sqrt, rho, rest, eps = array_namespace(p).sqrt, c["rho"], c["rest"], c["eps"]
-        square, u = s["s"], s["u"]
+        sqrt = array_namespace(p).sqrt
+        rho = c["rho"]
+        rest = c["rest"]
+        eps = c["eps"]
+        square = s["s"]
+        u = s["u"]
         square *= rho
         square += rest * (g * g)
         d = sqrt(u + eps) / sqrt(square + eps) * g

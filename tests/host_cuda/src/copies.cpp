@@ -1,6 +1,6 @@
 // Copies and memsets.
 //
-// What CUDA promises of a copy depends on the memory of the host: pageable memory is read before
+// What CUDA promises for a copy depends on the host's memory: pageable memory is read before
 // the call returns, and a copy into it is complete when the call returns; pinned memory is read or
 // written when the copy runs, later. Programs that overwrite a pinned buffer too early go wrong
 // here as well.
@@ -62,7 +62,7 @@ bool serves_as(const void* p, std::size_t bytes, bool device) {
     return !of_device || block->kind == Kind::managed;
 }
 
-// Whether the memory is where the kind of the copy says; it prints what is wrong. Pinned and
+// Whether the memory lies where the kind of the copy requires; if not, it prints why. Pinned and
 // managed memory is both the host's and the device's.
 bool fits(const void* p, std::size_t bytes, bool device, const char* role) {
     bool fitting = serves_as(p, bytes, device);
@@ -85,7 +85,7 @@ void count_copy(Ends ends, std::size_t bytes) {
     }
 }
 
-// The copy from a private copy of its source.
+// A copy whose source has been saved in a buffer of its own.
 std::function<void()> captured(const Copy& copy) {
     auto bytes = std::make_shared<std::vector<char>>(copy.from, copy.from + copy.from_extent());
     Copy from_bytes = copy;

@@ -18,7 +18,7 @@ struct Settings {
     std::string folder;       // HOST_CUDA: what build.py built
     std::string kernels;      // HOST_CUDA_KERNELS: compiled kernels, shared by all processes
     int devices;              // HOST_CUDA_DEVICES
-    std::size_t memory;       // HOST_CUDA_MEMORY: bytes a device
+    std::size_t memory;       // HOST_CUDA_MEMORY: bytes per device
     bool peers;               // HOST_CUDA_PEERS: devices may use each other's memory
     bool shuffle;             // HOST_CUDA_SHUFFLE is set
     unsigned long long seed;  // its value
@@ -37,7 +37,7 @@ cudaError_t report(cudaError_t error);
 // Keeps the error of work that ran late, until the next synchronization of its device.
 void keep_error(int device, cudaError_t error);
 
-// The kept error of the device, which is forgotten. A real device would stay unusable.
+// Returns the kept error of the device, and forgets it. A real device would stay unusable.
 cudaError_t take_error(int device);
 
 // --- devices.cpp ---------------------------------------------------------------------------------
@@ -94,12 +94,12 @@ bool is_pinned(const void* p, std::size_t bytes);
 // Makes a variable of a module known as memory of the device.
 void register_symbol(void* p, std::size_t bytes);
 
-// What lies at the address, for messages: "memory of device 1 (64 bytes at 0x...)".
+// A description of the address for messages: "memory of device 1 (64 bytes at 0x...)".
 std::string describe(const void* p);
 
 // --- streams.cpp ---------------------------------------------------------------------------------
 
-// As submit(), but it runs under empty_launches() too: events, callbacks, frees.
+// Like submit(), for work that runs under empty_launches() too: events, callbacks, frees.
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 
 // Waits for all work of the device; cudaFree and its kin do.
@@ -108,7 +108,7 @@ cudaError_t synchronize_device(int device);
 // Whether work runs late and in random order.
 bool shuffling();
 
-// The device of a stream; nothing where there is no such stream.
+// The device of a stream; no value if there is no such stream.
 std::optional<int> device_of(cudaStream_t stream);
 
 }  // namespace host_cuda

@@ -206,8 +206,8 @@ int gemm(const char* function, void* handle, int transa, int transb, int m, int 
 
 constexpr int COMPUTE_FLOAT32 = 68;
 
-// The compute types of cublasComputeType_t: float32, with its variants that are pedantic or go
-// through float16, bfloat16 or TF32, and which all are plain float32 here; float64, and pedantic.
+// The compute types of cublasComputeType_t: float32, whose variants (pedantic, or by way of
+// float16, bfloat16 or TF32) are all plain float32 here; and float64, pedantic or not.
 bool computes_in_float32(int type) {
     return type == COMPUTE_FLOAT32 || type == 69 || type == 74 || type == 75 || type == 77;
 }

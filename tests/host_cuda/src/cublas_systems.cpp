@@ -1,5 +1,5 @@
-// cuBLAS on the host: systems of linear equations, and what else it does with matrices but multiply
-// them.
+// cuBLAS on the host: systems of linear equations, and all other routines for matrices, except
+// products.
 #include <cstddef>
 
 #include "cublas.h"
@@ -63,7 +63,7 @@ int trsm_batched(const char* function, void* handle, int side, int uplo, int tra
     });
 }
 
-// C = alpha op(A) op(A)^T + beta C, of which one triangle is written.
+// C = alpha op(A) op(A)^T + beta C; only one triangle of C is written.
 template <class T>
 int syrk(const char* function, void* handle, int uplo, int trans, int n, int k, const T* alpha,
          const T* a, int lda, const T* beta, T* c, int ldc) {
@@ -201,7 +201,7 @@ int getrf_batched(const char* function, void* handle, int n, T* const* a, int ld
     });
 }
 
-// `info` is one number on the host: whether an argument is invalid.
+// `info` is one number on the host, which reports whether an argument is invalid.
 template <class T>
 int getrs_batched(const char* function, void* handle, int trans, int n, int nrhs, const T* const* a,
                   int lda, const int* pivots, T* const* b, int ldb, int* info, int count) {

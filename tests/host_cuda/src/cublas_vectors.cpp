@@ -12,7 +12,7 @@ namespace {
 using namespace host_cuda;
 using namespace host_cuda::cublas;
 
-// A number that is returned: on the host the function waits for it, on the device it does not.
+// A number that is returned to the host or to the device: only for the host the function waits.
 template <class T, class Compute>
 void return_number(const char* function, const Handle& handle, T* result, Compute compute) {
     const bool on_device = handle.pointer_mode == DEVICE_POINTERS;
@@ -41,7 +41,7 @@ T rounded(Wide x) {
     }
 }
 
-// |re| + |im|: what asum and iamax take for the size of a complex number.
+// |re| + |im|: what asum and iamax use as the size of a complex number.
 template <class T>
 double taxicab(T x) {
     return std::abs(double(std::real(x))) + std::abs(double(std::imag(x)));

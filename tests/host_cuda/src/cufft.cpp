@@ -255,7 +255,7 @@ Side output_side(const Plan& plan, bool in_place) {
             plan.default_layout ? dense(plan, halved, to_real(plan.type), in_place) : plan.output};
 }
 
-// The whole result of one transform, also where half of it is kept.
+// The whole result of one transform, even if only half of it is kept.
 Values transformed(const Plan& plan, Values values, int sign) {
     const int n = plan.shape.back();
     if (to_real(plan.type)) {
@@ -293,8 +293,8 @@ void write(const Side& side, int b, const Values& values, std::size_t n, Out* ou
     });
 }
 
-// A device may use the input of a complex-to-real transform for its own purposes: whoever reads it
-// afterwards is to notice.
+// A device may overwrite the input of a complex-to-real transform: a program that reads it
+// afterwards must not go unnoticed.
 template <class In>
 void spoil(const Side& side, int b, In* in) {
     const auto nan = std::numeric_limits<typename In::value_type>::quiet_NaN();
@@ -302,7 +302,7 @@ void spoil(const Side& side, int b, In* in) {
                  [&](long long offset) { in[offset] = In(nan, nan); });
 }
 
-// Computes a batch. All is read before the first is written, because a transform may be in place.
+// Computes a batch. Everything is read before anything is written: a transform may be in place.
 template <class In, class Out>
 void execute(const Plan& plan, In* in, Out* out, int sign) {
     const bool in_place = static_cast<const void*>(in) == static_cast<const void*>(out);

@@ -55,8 +55,8 @@ Block philox(Block counter, std::uint64_t seed) {
     return counter;
 }
 
-// A sequence of words. `lane` tells apart the sequences that numbers have which need an unknown
-// amount of words.
+// A sequence of words. Numbers that need an unknown amount of words each have their own sequence,
+// identified by `lane`.
 class Words {
   public:
     Words(std::uint64_t seed, std::uint64_t position, std::uint64_t lane = 0)
@@ -83,7 +83,7 @@ class Words {
     Block block_{};
 };
 
-// --- numbers: 0 is excluded and 1 included, as cuRAND has it -------------------------------------
+// --- numbers: 0 is excluded and 1 included, as in cuRAND -----------------------------------------
 
 float uniform(Words& words, float) {
     return float(words.next()) * 0x1p-32f + 0x1p-33f;
@@ -123,8 +123,8 @@ unsigned poisson(Words& words, double mean) {
     return count;
 }
 
-// Fills an array from the generator's position on, which advances at the call: what is drawn does
-// not depend on when the work runs. `fill(words)` draws it.
+// Fills an array from the generator's position on, which advances at the call: the numbers do not
+// depend on when the work runs. `fill(words)` draws them.
 template <class T, class Fill>
 void draw(const char* function, Generator& g, T* out, std::size_t n, std::uint64_t words_used,
           Fill fill) {
@@ -137,7 +137,7 @@ void draw(const char* function, Generator& g, T* out, std::size_t n, std::uint64
     });
 }
 
-// n numbers of type T that are one word, or two, each.
+// n numbers of type T, each made of one word or two.
 template <class T, class Next>
 int each(const char* function, void* handle, T* out, std::size_t n, Next next) {
     return with_generator(function, handle, [&](Generator& g) {
@@ -149,7 +149,7 @@ int each(const char* function, void* handle, T* out, std::size_t n, Next next) {
     });
 }
 
-// Normal numbers come in pairs, and cuRAND too gives an even number of them only.
+// Normal numbers come in pairs; cuRAND too returns only an even number of them.
 template <class T, class Transform>
 int normal(const char* function, void* handle, T* out, std::size_t n, T mean, T deviation,
            Transform transform) {
@@ -214,7 +214,7 @@ API int curandSetGeneratorOffset(void* generator, unsigned long long offset) {
                           [&](Generator& g) { g.position = offset; });
 }
 
-// The order of the numbers is one for all orderings.
+// All orderings give the numbers in the same order.
 API int curandSetGeneratorOrdering(void* generator, int) {
     return with_generator("curandSetGeneratorOrdering", generator, [](Generator&) {});
 }

@@ -44,7 +44,7 @@ char side_of(int side) {
     return choice(side, "LR", "the side");
 }
 
-// Real reflectors know N and T, complex ones N and C.
+// Real reflectors support N and T, complex ones N and C.
 template <class T>
 char operation(int op) {
     const char letter = choice(op, "NTC", "the operation");
@@ -55,8 +55,8 @@ char operation(int op) {
     return letter;
 }
 
-// What a routine asks for, and later is given: LAPACK brings its own, so the size is a formula that
-// is never 0, and the memory is only checked.
+// The workspace of a routine: LAPACK brings its own, so the size reported is a formula that is
+// never 0, and the memory that is passed in is only checked.
 int workspace_size(int m, int n) {
     return std::max(1, m) * 8 + std::max(1, n) * 8;
 }
@@ -659,7 +659,7 @@ API int cusolverDnXgeev_bufferSize(void* handle, void* params, int, int, std::in
     });
 }
 
-// Left eigenvectors are what cuSOLVER does not compute either.
+// Left eigenvectors are refused: cuSOLVER does not compute them either.
 API int cusolverDnXgeev(void* handle, void* params, int jobvl, int jobvr, std::int64_t n,
                         int type_a, void* a, std::int64_t lda, int type_w, void* w, int, void*,
                         std::int64_t, int type_vr, void* vr, std::int64_t ldvr, int compute,

@@ -1,4 +1,4 @@
-// Devices: how many, what they are like, which is current, which may use another's memory.
+// Devices: their number and properties, the current one, and which may use another's memory.
 #include <pthread.h>
 
 #include <atomic>
@@ -22,8 +22,8 @@ constexpr int multiprocessors = 132;
 constexpr int shared_memory = 48 << 10;         // bytes a block
 constexpr int shared_memory_optin = 227 << 10;  // where a kernel asks for more
 
-// What a program can learn of the device. What is not listed is 0: nothing that is not emulated is
-// announced.
+// The properties that a program can query. Those not listed are 0: the device does not claim to
+// support what is not emulated.
 const std::map<cudaDeviceAttr, int>& attributes() {
     static const std::map<cudaDeviceAttr, int> table = {
         {cudaDevAttrComputeCapabilityMajor, 9},

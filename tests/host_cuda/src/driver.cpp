@@ -1,4 +1,4 @@
-// The driver's interface, as far as CuPy calls it: contexts, modules, launches.
+// The part of the driver's interface that CuPy calls: contexts, modules, launches.
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
@@ -149,7 +149,7 @@ API CUresult cuModuleLoad(CUmodule* module, const char* path) {
     return cuModuleLoadData(module, path);
 }
 
-// The code stays: launches of it may still wait in a stream.
+// The code stays loaded: launches of its kernels may still wait in a stream.
 API CUresult cuModuleUnload(CUmodule module) {
     delete reinterpret_cast<Module*>(module);
     return CUDA_SUCCESS;

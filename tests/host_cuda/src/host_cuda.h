@@ -32,9 +32,9 @@
 
 namespace host_cuda {
 
-// What is counted. device.py lists the same names in the same order.
+// The events that are counted. device.py lists the same names in the same order.
 enum class Event {
-    launch,     // a kernel, or a library's call that would be kernels, but not a product
+    launch,     // a kernel, or a call of a library that would launch kernels, except products
     product,    // a product of matrices by cuBLAS, batched or not
     to_device,  // a copy from the host to a device
     to_host,    // a copy from a device to the host
@@ -73,15 +73,15 @@ cudaError_t submit(cudaStream_t stream, std::function<void()> work);
 cudaError_t synchronize(cudaStream_t stream);
 
 // Whether the `bytes` bytes from `p` lie in one live allocation that the current device can use:
-// its own memory, managed or pinned memory, or a device's whose access it was given. True of 0
+// its own memory, managed or pinned memory, or that of a device to which it has access. True for 0
 // bytes.
 bool is_device_memory(const void* p, std::size_t bytes);
 
-// Throws Failure{cudaErrorIllegalAddress} where is_device_memory() is false, after it has printed
-// `name`, the address, and what lies there. For use inside work.
+// If is_device_memory() is false, prints `name`, the address and what lies there, and throws
+// Failure{cudaErrorIllegalAddress}. For use inside work.
 void require_memory(const void* p, std::size_t bytes, const char* name);
 
-// Allocates and frees device memory without counting it, for workspaces. Null where memory is out.
+// Allocates and frees device memory without counting it, for workspaces. Null if memory runs out.
 void* allocate_workspace(std::size_t bytes);
 void free_workspace(void* p);
 

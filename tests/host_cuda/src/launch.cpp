@@ -2,8 +2,8 @@
 //
 // A fibre runs the kernel for one thread index after another until a thread comes to a barrier;
 // there it is parked, and another fibre takes the next index. So a kernel without barriers needs
-// one fibre and no switches. When every thread of the block has finished or is parked, the barriers
-// that are complete open. One kernel runs at a time, which makes atomic operations plain ones.
+// one fibre and no switches. When every thread of the block has finished or is parked, the complete
+// barriers open. Only one kernel runs at a time, so atomic operations are plain reads and writes.
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -58,8 +58,8 @@ struct Fibre {
 
 [[noreturn]] void fibre_main();
 
-// The launch that runs. Everything here is guarded by `execution`; thread-local variables would not
-// do, because a fibre may go on in another host thread than it began in.
+// The launch that runs. Everything here is guarded by `execution`; thread-local variables would be
+// wrong, because a fibre may continue in another host thread than it started in.
 class Runner {
   public:
     void run(const Launch& launch, void** arguments);
@@ -151,8 +151,8 @@ void trap(Trap why, const char* message) {
 constexpr int signals[] = {SIGSEGV, SIGBUS, SIGFPE};
 struct sigaction before[3];
 
-// A kernel that reads a wild address ends with an error; a fault of anything else is left to whom
-// it concerns, with the handlers that were there before.
+// A kernel that reads a wild address ends with an error; any other fault is left to the handlers
+// that were installed before.
 void on_signal(int number, siginfo_t*, void*) {
     if (!runner.running() || !pthread_equal(pthread_self(), runner.host_thread())) {
         for (int i = 0; i < 3; i++) {
@@ -239,8 +239,8 @@ Fibre* Runner::idle_fibre() {
     return fibre;
 }
 
-// The fibre to run next: one for the threads that have not started, else one that may go on; null
-// where all wait.
+// The fibre to run next: one for the threads that have not started, else one that may continue;
+// null if all of them wait.
 Fibre* Runner::next_fibre() {
     if (next_ < threads_) {
         return idle_fibre();
@@ -251,7 +251,7 @@ Fibre* Runner::next_fibre() {
     return nullptr;
 }
 
-// Lets the fibre run, and those after it, until all wait or have nothing left to do.
+// Runs the fibre, and those after it, until all of them wait or have nothing left to do.
 void Runner::enter(Fibre* fibre) {
     if (__builtin_setjmp(home_) == 0) {
         resume(fibre);
@@ -271,7 +271,7 @@ void Runner::go_home() {
     __builtin_longjmp(home_, 1);
 }
 
-// Goes from the current fibre to the next one, or home; returns when the current one is resumed.
+// Switches from the current fibre to the next one, or home; returns when this one is resumed.
 void Runner::leave() {
     Fibre* next = next_fibre();
     if (__builtin_setjmp(current_->where) == 0) {
@@ -312,7 +312,7 @@ uint3 Runner::index_of(int thread) const {
 }
 
 // Runs the threads of the block that have not started, until one parks this fibre. When that thread
-// has finished, the fibre goes on with what is then left.
+// has finished, the fibre continues with the threads that are then left.
 void Runner::run_threads() {
     while (next_ < threads_) {
         int thread = next_++;
@@ -348,7 +348,7 @@ unsigned Runner::arrived_in_warp(int warp) const {
     return lanes;
 }
 
-// Frees the fibres whose warp's barrier is complete: all lanes of its mask that live have arrived.
+// Frees the fibres whose warp's barrier is complete: all live lanes of its mask have arrived.
 void Runner::open_warps() {
     int warps = (threads_ + warp_size - 1) / warp_size;
     std::vector<unsigned> missing(warps);
@@ -364,8 +364,8 @@ void Runner::open_warps() {
     parked_.erase(complete, parked_.end());
 }
 
-// Frees who may go on; false where nobody may, because some threads wait for others that never
-// come.
+// Frees the fibres that may continue; false if there are none, because threads wait for others that
+// never arrive.
 bool Runner::open_barriers() {
     free_.clear();
     resumed_ = 0;

@@ -17,7 +17,7 @@
 
 namespace host_cuda {
 
-// Why a function of a library does not do what it was asked to.
+// The reason why a function of a library refuses to do its work.
 enum class Refused { handle, value, unsupported, execution };
 
 struct Refusal {
@@ -46,7 +46,7 @@ struct Statuses {
     }
 };
 
-// The reason is a literal where a function is often called: a string would be made in vain.
+// Functions that are called often pass a literal as the reason: a std::string costs time.
 template <class Reason>
 void require(bool holds, Refused kind, const Reason& reason) {
     if (!holds) {
@@ -106,7 +106,7 @@ class Matrix {
         }
     }
 
-    // The memory, after it was found to be the device's.
+    // The memory, after a check that it is the device's.
     T* data() const {
         return at(data_);
     }
@@ -164,8 +164,8 @@ class Batch {
     Matrix<T> one_;
 };
 
-// The objects behind the handles of a library, which are numbers in the clothes of the library's
-// own type. A number is never used twice: a handle that was destroyed, or never created, is
+// The objects behind the handles of a library, which are numbers cast to the library's own handle
+// type. A number is never used twice: a handle that was destroyed, or never created, is
 // refused. Nothing is destroyed when the process ends, because CuPy may still destroy its handles
 // then.
 template <class Object, class Handle = void*>
@@ -219,7 +219,7 @@ inline char choice(int index, const char* letters, const char* name) {
     return letters[index];
 }
 
-// Counts a launch, and leaves its work to the stream.
+// Counts a launch, and submits its work to the stream.
 template <class Work>
 void launch(const char* function, cudaStream_t stream, Work work) {
     count(Event::launch, function);

@@ -295,7 +295,7 @@ API cudaError_t cudaMallocAsync(void** p, size_t size, cudaStream_t) {
     return allocate_counted(p, size, Kind::device, "cudaMallocAsync");
 }
 
-// It waits for the device, as CUDA's does: work that uses the memory and is late still finds it.
+// It waits for the device, as CUDA's does, so that late work can still use the memory.
 API cudaError_t cudaFree(void* p) {
     count(Event::free, "cudaFree");
     if (!p) {

@@ -1,7 +1,7 @@
-// NVRTC: compiles kernels by g++ to shared libraries, which driver.cpp loads.
+// NVRTC: compiles kernels with g++ to shared libraries, which driver.cpp loads.
 //
-// What is compiled is kept in a folder, by the content of the source and of all that it depends on,
-// for all processes. A file there is complete: it was given its name after it had been written.
+// The libraries are kept in a folder for all processes, named by a hash of the source and of all
+// that it depends on. A file there is complete: it gets its name after it has been written.
 #include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
@@ -28,7 +28,7 @@ extern char** environ;
 namespace host_cuda {
 namespace {
 
-// The results of NVRTC's functions that we return; its header is not needed for more.
+// The results that NVRTC's functions return here; nothing else of its header is needed.
 enum Result {
     success = 0,
     invalid_program = 4,
@@ -41,7 +41,7 @@ struct Program {
     std::string source;
     std::string name;
     std::vector<std::string> expressions;        // instances of templates that are kernels too
-    std::map<std::string, std::string> lowered;  // the names that they go by in the module
+    std::map<std::string, std::string> lowered;  // their names in the module
     std::string image;                           // the path of the library
     std::string log;
 };
@@ -123,8 +123,8 @@ std::vector<std::string> kernel_names(const std::string& code) {
     return names;
 }
 
-// Whether the kernels are loops with the stride of their grid, CUPY_FOR, and see nothing else of
-// it. Then one thread computes what all would, in the same order.
+// Whether the kernels are loops with the stride of their grid, CUPY_FOR, and use the grid for
+// nothing else. Then one thread computes what all threads would, in the same order.
 bool is_grid_stride(const std::string& code) {
     static const std::regex sees_threads(
         R"(\b(threadIdx|blockIdx|blockDim|gridDim|return|__shared__|__sync\w*|__shfl\w*|)"
@@ -171,7 +171,7 @@ std::string real_path(const std::string& path) {
 }
 
 // Whether the compiler searches the folder anyway. Then its name, which differs between machines,
-// need not be part of what is compiled.
+// need not be among the options.
 bool is_searched(const std::string& folder) {
     static const std::set<std::string> searched = [] {
         std::set<std::string> folders;
@@ -185,7 +185,7 @@ bool is_searched(const std::string& folder) {
     return searched.count(real_path(folder)) > 0;
 }
 
-// The options that mean something to g++; architectures and precisions do not.
+// The options that g++ understands, without architectures and precisions.
 std::vector<std::string> kept_options(int count, const char* const* options) {
     std::vector<std::string> kept;
     for (int i = 0; i < count; i++) {
@@ -214,7 +214,7 @@ std::string unique_suffix() {
     return "." + std::to_string(getpid()) + "-" + std::to_string(number++);
 }
 
-// Runs the command with its standard error in a file; whether it succeeded.
+// Runs the command with its standard error in a file; returns whether it succeeded.
 bool run_command(const std::vector<std::string>& words, const std::string& log) {
     std::vector<char*> arguments;
     for (const std::string& word : words) {
@@ -343,7 +343,7 @@ API int nvrtcGetLoweredName(Program* program, const char* expression, const char
     return success;
 }
 
-// CuPy compiles an empty program to learn the compiler's version; that is no compilation.
+// CuPy compiles an empty program to learn the compiler's version; this is not counted.
 API int nvrtcCompileProgram(Program* program, int count_of_options, const char* const* options) {
     if (program->source.empty()) {
         program->image = "// g++ in place of NVRTC";

@@ -1,4 +1,4 @@
-// BLAS and LAPACK by the OpenBLAS that NumPy has loaded, called through Fortran's interface with
+// BLAS and LAPACK from the OpenBLAS that NumPy has loaded, called through Fortran's interface with
 // 64-bit integers.
 #pragma once
 
@@ -33,7 +33,7 @@ using Real = typename RealOf<T>::type;
 template <class T>
 constexpr bool is_complex = !std::is_same_v<T, Real<T>>;
 
-// The letter that BLAS, cuBLAS and cuSOLVER begin a routine's name with.
+// The letter with which BLAS, cuBLAS and cuSOLVER begin a routine's name.
 template <class T>
 constexpr char letter = 0;
 template <>

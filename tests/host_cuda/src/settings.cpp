@@ -1,4 +1,4 @@
-// The environment variables that the emulated device obeys.
+// The environment variables that configure the emulated device.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

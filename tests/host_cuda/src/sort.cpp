@@ -71,7 +71,7 @@ struct Rows {
     }
 };
 
-// Sorts each row of the data; where `indices` is given, it receives what sorts them.
+// Sorts each row of the data; `indices`, if given, receives the indices that sort it.
 template <class T>
 void sort_rows(void* data, std::size_t* indices, Rows shape) {
     require_memory(data, shape.size() * sizeof(T), "sort: data");

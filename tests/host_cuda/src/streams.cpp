@@ -4,8 +4,8 @@
 // allows. With HOST_CUDA_SHUFFLE, or within shuffled() of device.py, work waits as tasks that know
 // which tasks they must follow: the one before in the stream, the tasks of events that the stream
 // waits for, and, by the rules of the legacy default stream, those of other streams. Whenever a
-// task has to be done, tasks that are free to run are drawn at random until it is. So what is not
-// ordered runs in any order, mostly late.
+// task has to be done, tasks that are free to run are drawn at random until it is done. So work
+// that is not ordered runs in any order, mostly late.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -163,7 +163,7 @@ Stream* Scheduler::default_stream(int device) {
     return stream;
 }
 
-// The stream that cudaStreamPerThread means.
+// The stream that cudaStreamPerThread stands for.
 Stream* Scheduler::thread_stream(int device) {
     thread_local std::map<int, Stream*> own;
     Stream*& stream = own[device];
@@ -231,7 +231,7 @@ bool is_free(const TaskPointer& task) {
                        [](const TaskPointer& earlier) { return earlier->state == State::done; });
 }
 
-// Runs a random task that is free to run; false where there is none. The lock is open meanwhile.
+// Runs a random task that is free to run; false if there is none. The lock is released meanwhile.
 bool Scheduler::run_one(Lock& lock) {
     std::vector<TaskPointer> ready;
     std::copy_if(tasks_.begin(), tasks_.end(), std::back_inserter(ready), is_free);
@@ -261,7 +261,7 @@ void Scheduler::finish(const TaskPointer& task) {
     Lock lock(mutex_);
     while (task->state != State::done) {
         if (!run_one(lock)) {
-            changed_.wait(lock);  // another thread runs what is to come first
+            changed_.wait(lock);  // another thread runs a task that must come first
         }
     }
 }
@@ -306,7 +306,7 @@ bool Scheduler::is_done(const TaskPointer& task) {
     return !task || task->state == State::done;
 }
 
-// Time passes: mostly nothing happens, sometimes a few tasks run.
+// Simulates that time passes: mostly nothing happens, sometimes a few tasks run.
 void Scheduler::run_some() {
     constexpr std::size_t many = 256;
     Lock lock(mutex_);
@@ -318,8 +318,8 @@ void Scheduler::run_some() {
     }
 }
 
-// Starts to shuffle by the seed, or ends it, after all work that waits. Returns whether it did
-// before.
+// Runs all work that waits, then starts to shuffle by the seed, or stops. Returns whether it
+// shuffled before.
 bool Scheduler::shuffle(bool on, unsigned long long seed) {
     for (int device = 0; device < settings().devices; device++) {
         finish_device(device);
