@@ -38,6 +38,10 @@ def adjoint(a: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return a.conj().swapaxes(-2, -1)
 
 
+#: What cuBLAS may do to a matrix first, by its letter.
+OPERATIONS = {"N": lambda a: a, "T": lambda a: a.swapaxes(-2, -1), "H": adjoint}
+
+
 def assert_close(actual: object, expected: object, *, scale: float = 1.0) -> None:
     """Compare a CuPy array with a NumPy array, in shape, type and value.
 

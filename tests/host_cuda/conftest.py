@@ -57,3 +57,13 @@ def child(cupy):
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def handle(cupy):
+    """CuPy's handle of cuBLAS, whose pointer mode is restored after the test."""
+    library = importlib.import_module("cupy_backends.cuda.libs.cublas")
+    handle = cupy.cuda.device.get_cublas_handle()
+    mode = library.getPointerMode(handle)
+    yield handle
+    library.setPointerMode(handle, mode)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.host_cuda.arrays import (
+    OPERATIONS,
     TYPES,
-    adjoint,
     assert_close,
     numbers,
 )
@@ -16,19 +16,7 @@ if not emulated():
 
 import cupy
 from cupy import cublas
-from cupy.cuda import device
 from cupy_backends.cuda.libs import cublas as library
-
-OPERATIONS = {"N": lambda a: a, "T": lambda a: a.swapaxes(-2, -1), "H": adjoint}
-
-
-@pytest.fixture
-def handle():
-    """CuPy's handle, whose modes are restored after the test."""
-    handle = device.get_cublas_handle()
-    mode = library.getPointerMode(handle)
-    yield handle
-    library.setPointerMode(handle, mode)
 
 
 def on_device(a, order="C"):
