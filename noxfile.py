@@ -29,6 +29,7 @@ nox.options.sessions = [
     "conformance",
     "examples",
     "build",
+    "coverage",
 ]
 
 EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
@@ -79,13 +80,13 @@ BACKENDS = {  # what to install for each: xpnet's extras, then packages
     # For a GPU. Without one, the emulated device brings its own CuPy: see `cuda_device`.
     "cupy": ("plots,cuda{major}", []),
 }
-COVERED = "numpy"  # to trace is to take twice as long: on one, which has all but some branches
+COVERED = "numpy"  # to trace takes twice as long: on one, which has all but CuPy's kernels
 
 
 @nox.session
 @nox.parametrize("backend", [nox.param(name, id=name) for name in BACKENDS])
 def tests(session: nox.Session, backend: str) -> None:
-    """The tests, on one library; doctests too. Those on NumPy are to cover xpnet/.
+    """The tests, on one library; doctests too. Those on NumPy are traced, for the session coverage.
 
     Those on CuPy run on a GPU if there is one, else on the emulated CUDA device.
     """
@@ -106,7 +107,6 @@ def tests(session: nox.Session, backend: str) -> None:
     if backend == "numpy":
         pytest.append("--ignore=tests/examples")  # the session `examples` is on NumPy
     if backend == COVERED and not session.posargs:
-        session.notify("coverage")  # before the tests, so that it clears up after a failure too
         env["COVERAGE_FILE"] = f".coverage.{backend}"
         session.run("coverage", "erase", env=env)
         session.run("coverage", "run", "-m", *pytest, env=env)
@@ -195,9 +195,11 @@ def cupy_names(session: nox.Session, version: str) -> None:
 @nox.session
 def cuda_compiler(session: nox.Session) -> None:
     """xpnet's kernels for CuPy compile with NVIDIA's own compiler, which needs no GPU."""
-    session.install("-e", ".", *tools("array-api-strict", "hypothesis", "pytest"))
+    session.install("-e", ".", *tools("array-api-strict", "coverage", "hypothesis", "pytest"))
     env = ENV | {"XPNET_TEST_BACKENDS": "cupy"} | emulated_device(session)
-    session.run("python", "-m", "tests.host_cuda.real_compiler", env=env)
+    env["COVERAGE_FILE"] = ".coverage.cupy"  # it runs the tests of the kernels
+    session.run("coverage", "erase", env=env)
+    session.run("coverage", "run", "-m", "tests.host_cuda.real_compiler", env=env)
 
 
 @nox.session
@@ -223,7 +225,10 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Branch coverage of xpnet/: called by the tests on NumPy, of which at least 95 % is asked."""
+    """Branch coverage of xpnet/ by the tests on NumPy and those of CuPy's kernels: at least 95 %.
+
+    It takes what the sessions tests(numpy) and cuda_compiler have traced.
+    """
     session.install(*tools("coverage"))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
