@@ -237,7 +237,8 @@ def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> An
 
     It is the sum of ones that are created on the device: a list would be sent there each time.
     """
-    size, padding = window.size, window.padding
+    size = window.size
+    padding = window.padding
     if around is not None:
         size = tuple(n + 2 * p for n, p in zip(size, around, strict=True))
         padding = tuple(

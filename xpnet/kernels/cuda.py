@@ -28,7 +28,8 @@ def floating(x: Any, *others: Any) -> bool:
 
     For arrays on another device the portable code runs, and does what CuPy does with them.
     """
-    dtype, device = x.dtype, x.data.device_id
+    dtype = x.dtype
+    device = x.data.device_id
     if dtype.char not in FLOATS or device != current_device()():
         return False
     for y in others:

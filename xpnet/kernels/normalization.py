@@ -60,7 +60,8 @@ class Weights(NamedTuple):
         own = [axis for axis, n in enumerate(weights or ()) if n != 1]
         if not own:
             return cls(1, 1)
-        first, last = own[0], own[-1] + 1
+        first = own[0]
+        last = own[-1] + 1
         if weights is None or weights[first:last] != shape[first:last]:
             return None
         return cls(math.prod(shape[last:]), math.prod(shape[first:last]))

@@ -75,7 +75,8 @@ def added(x: Array, numbers: Array, length: int) -> Array:
     which its index occurs: if nearly all indices are equal, the time is proportional to their number.
     """
     cupy = import_module("cupy")
-    m, rest = x.shape[0], x.shape[1:]
+    m = x.shape[0]
+    rest = x.shape[1:]
     y = cupy.empty((length, *rest), dtype=x.dtype)
     if m == 0 or y.size == 0:
         y.fill(0)

@@ -139,7 +139,8 @@ class _Columns:
         shape = (*sides, *window.out[1:], x.shape[-1])
         strides = (group, row, channel, *spaced, *moved, batch)
         self.view = np.lib.stride_tricks.as_strided(x, shape, strides)
-        self.window, self.rows = window, math.prod(sides[2:])
+        self.window = window
+        self.rows = math.prod(sides[2:])
         self.image = x if window.reach == window.stride == (1,) * len(window.kernel) else None
         self.memory: Any = None
 

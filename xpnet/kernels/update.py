@@ -81,7 +81,8 @@ def _fits(p: Any, g: Any, state: list[Any]) -> bool:
     """Whether the kernel can move this parameter: contiguous memory, on one device."""
     if not isinstance(p, cupy().ndarray) or p.dtype.char not in FLOATS:
         return False
-    dtype, device = p.dtype, p.data.device_id
+    dtype = p.dtype
+    device = p.data.device_id
     wide = FLOAT32 if dtype.char == "e" else dtype
     if not _belongs(g, dtype, device) or not p.flags.c_contiguous:
         return False

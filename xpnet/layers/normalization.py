@@ -64,7 +64,9 @@ class _BatchNorm(Layer):
         seen: Any = self.num_batches_tracked
         running = RunningStatistics(mean.data, var.data, seen.data, self.momentum)
         y, moved = running.batch_norm(x, self.weight, self.bias, self.eps)
-        mean.data, var.data, seen.data = moved.mean, moved.var, moved.seen
+        mean.data = moved.mean
+        var.data = moved.var
+        seen.data = moved.seen
         return y
 
     def _dtype(self) -> Any:
