@@ -34,9 +34,17 @@ from xpnet.backend import (
     using as using,
 )
 from xpnet.errors import (
+    ArgumentError as ArgumentError,
+    ArgumentTypeError as ArgumentTypeError,
     BackendError as BackendError,
+    CheckError as CheckError,
     DataError as DataError,
     GradientError as GradientError,
+    IndexingError as IndexingError,
+    MissingAttributeError as MissingAttributeError,
+    MissingKeyError as MissingKeyError,
+    MissingMethodError as MissingMethodError,
+    MissingPackageError as MissingPackageError,
     ShapeError as ShapeError,
     StateError as StateError,
     TrainingError as TrainingError,

@@ -8,7 +8,7 @@ import array_api_compat as compat
 
 from xpnet.backend import to_numpy
 from xpnet.devices import arrived
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.namespace import (
     API_VERSIONS,
     Namespace,
@@ -76,13 +76,17 @@ class ArrayObject:
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Namespace:
         if api_version is not None and api_version not in API_VERSIONS:
-            raise ValueError(f"Expected one of the standard's {API_VERSIONS}, got {api_version!r}.")
+            raise ArgumentError(
+                f"Expected one of the standard's {API_VERSIONS}, got {api_version!r}."
+            )
         data = self.data
         return namespace_over(array_namespace(data), compat.device(data))
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         name = type(self).__name__
-        raise TypeError(f"A {name} may lie on a GPU; use xpnet.to_numpy(x) for a NumPy array.")
+        raise ArgumentTypeError(
+            f"A {name} may lie on a GPU; use xpnet.to_numpy(x) for a NumPy array."
+        )
 
     def __dlpack__(
         self,
@@ -102,7 +106,7 @@ class ArrayObject:
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("An array of no dimensions has no length.")
+            raise ArgumentTypeError("An array of no dimensions has no length.")
         return int(self.shape[0])
 
     def __iter__(self) -> Iterator[Any]:

@@ -22,7 +22,7 @@ import array_api_compat as compat
 from xpnet.array_object import ArrayObject
 from xpnet.backend import Array, array_like, current, to_numpy
 from xpnet.devices import arrived, follow, known, several, stays, together
-from xpnet.errors import GradientError
+from xpnet.errors import ArgumentTypeError, GradientError, MissingMethodError
 from xpnet.explain import explain, outdated
 from xpnet.namespace import array_types, as_array, has_dtype
 from xpnet.tape import Node, Output, arguments, clock, completed, recording, seed, walk
@@ -62,9 +62,11 @@ class Variable(ArrayObject):
 
     def __init__(self, data: Any, *, requires_grad: bool | None = None) -> None:
         if isinstance(data, Variable):
-            raise TypeError("Expected an array, got a Variable. Use it as it is, or its .data.")
+            raise ArgumentTypeError(
+                "Expected an array, got a Variable. Use it as it is, or its .data."
+            )
         if getattr(data, "requires_grad", False):
-            raise TypeError("This tensor is recorded by its own library; pass x.detach().")
+            raise ArgumentTypeError("This tensor is recorded by its own library; pass x.detach().")
         if not compat.is_array_api_obj(data):
             data = current().asarray(data)
         self.data: Array = as_array(data)
@@ -172,18 +174,20 @@ class Function:
             named = arguments(cls.backward)[1:]
             cls.takes_y = named[:1] == ("y",)
             if (cls.takes_y and "y" in inputs) or not set(named[cls.takes_y :]) <= set(inputs):
-                raise TypeError(f"{cls.__name__}: y is the output, {inputs} go in; not {named}.")
+                raise ArgumentTypeError(
+                    f"{cls.__name__}: y is the output, {inputs} go in; not {named}."
+                )
             cls.takes = tuple(inputs.index(name) for name in named[cls.takes_y :])
 
     def forward(self, *inputs: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} defines no forward.")
+        raise MissingMethodError(f"{type(self).__name__} defines no forward.")
 
     def backward(self, *gy_and_what_it_names: Any) -> Any:
         raise GradientError(f"{type(self).__name__} defines no backward: it has no derivative.")
 
     def __call__(self, *inputs: Any) -> Any:
         if self.born:
-            raise RuntimeError(f"This {type(self).__name__} was called before; make a new one.")
+            raise GradientError(f"This {type(self).__name__} was called before; make a new one.")
         arrays: list[Any] = []
         parents: list[Node | None] = []
         lifted = False
@@ -271,7 +275,9 @@ def gradients(
         Each of the shape and dtype of its x; zeros where `y` does not depend on x.
     """
     if isinstance(xs, Variable):
-        raise TypeError("Expected a sequence of Variables; for one, write gradients(y, [x]).")
+        raise ArgumentTypeError(
+            "Expected a sequence of Variables; for one, write gradients(y, [x])."
+        )
     if not all(x.requires_grad for x in xs):
         raise GradientError("A gradient was asked for by a Variable that requires none.")
     nodes = [x.creator or x for x in xs]

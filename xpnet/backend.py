@@ -35,7 +35,7 @@ import numpy as np
 
 from xpnet.devices import fetched, follows, selected
 from xpnet.diagnosis import details_of, why_not_cupy
-from xpnet.errors import BackendError
+from xpnet.errors import ArgumentError, BackendError
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 Array = Any  # an object of the array API standard; the libraries share no base class to name here
@@ -262,7 +262,7 @@ def _probe(backend: Backend) -> None:
     with backend.selected():
         total = float(to_numpy(xp.sum(xp.exp(0.0 * x) + xp.matmul(x, x))))
     if total != 58.0:
-        raise RuntimeError(f"a test computation gave {total}, not 58.0")
+        raise BackendError(f"a test computation gave {total}, not 58.0")
 
 
 # --- the libraries: each opener gives (namespace, device, resolved name) -----------------------
@@ -273,7 +273,7 @@ INSTALL_GPU = {"torch": "pip install torch", "jax": 'pip install "jax[cuda13]"'}
 
 def _open_numpy(device: str, dtype: str) -> tuple[Any, Any, str]:
     if device not in ("", "cpu"):
-        raise ValueError(f"NumPy knows the device 'cpu' alone, got {device!r}.")
+        raise ArgumentError(f"NumPy knows the device 'cpu' alone, got {device!r}.")
     return import_module("array_api_compat.numpy"), "cpu", "numpy"
 
 
@@ -283,7 +283,7 @@ def _number(device: str) -> int:
         return int(device or 0)
     except ValueError:
         message = f"expected the number of a device, from 0, got {device!r}."
-        raise ValueError(message) from None
+        raise ArgumentError(message) from None
 
 
 def _open_cupy(device: str, dtype: str) -> tuple[Any, Any, str]:
@@ -293,7 +293,7 @@ def _open_cupy(device: str, dtype: str) -> tuple[Any, Any, str]:
     )  # the error of a machine without a driver comes first
     index = _number(device)
     if not 0 <= index < count:
-        raise ValueError(f"there is no GPU {index}; this machine has {count}, numbered from 0.")
+        raise ArgumentError(f"there is no GPU {index}; this machine has {count}, numbered from 0.")
     return import_module("array_api_compat.cupy"), cupy.cuda.Device(index), f"cupy:{index}"
 
 
@@ -310,7 +310,9 @@ def _open_jax(device: str, dtype: str) -> tuple[Any, Any, str]:
     handles = jax.devices(platform or None)
     number = _number(index)
     if not 0 <= number < len(handles):
-        raise ValueError(f"there is no device {number}; JAX has {len(handles)}, numbered from 0.")
+        raise ArgumentError(
+            f"there is no device {number}; JAX has {len(handles)}, numbered from 0."
+        )
     handle = handles[number]
     return import_module("jax.numpy"), handle, f"jax:{handle.platform}:{handle.id}"
 

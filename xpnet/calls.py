@@ -20,7 +20,7 @@ from xpnet import tree
 from xpnet.autodiff import FLOATING, Function, Variable, as_constant, data_of
 from xpnet.backend import array_like, current
 from xpnet.devices import follow, stays
-from xpnet.errors import GradientError, ShapeError
+from xpnet.errors import ArgumentTypeError, GradientError, ShapeError
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.tape import Node, clock, edge, recorded, recording, seed, walk
 
@@ -97,7 +97,7 @@ class Call:
         with recorded():
             y = f(*replaced, **kwargs)
         if has_aux and not (isinstance(y, tuple) and len(y) == 2):
-            raise TypeError(f"With has_aux=True, {name_of(f)} must return (y, aux).")
+            raise ArgumentTypeError(f"With has_aux=True, {name_of(f)} must return (y, aux).")
         self.aux: Any
         self.y, self.aux = y if has_aux else (y, None)
         self.ys, self.nodes = tree.leaves(self.y), [node_of(x) for x in self.xs]
@@ -213,13 +213,15 @@ def _places(f: Callee, argnums: Sequence[int], count: int) -> list[int]:
     """argnums, counted from the front."""
     for i in argnums:
         if not -count <= i < count:
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"argnums: there is no positional argument {i}; {name_of(f)} was given {count}. "
                 "Arguments given by name are not differentiated."
             )
     places = [i % count for i in argnums]
     if len(set(places)) < len(places):
-        raise TypeError(f"argnums: {tuple(argnums)} names an argument of {name_of(f)} twice.")
+        raise ArgumentTypeError(
+            f"argnums: {tuple(argnums)} names an argument of {name_of(f)} twice."
+        )
     return places
 
 
@@ -240,7 +242,7 @@ def _floating(x: Any, model: Any, f: Callee, i: int, path: str) -> Any:
         name = f", {list(inspect.signature(f).parameters)[i]}{path}"
     except (TypeError, ValueError, IndexError):  # not every callable tells
         name = path and f", at {path}"
-    raise TypeError(
+    raise ArgumentTypeError(
         f"{name_of(f)} is to be differentiated by argument {i}{name}: expected floating-point "
         f"numbers, got {_said(x)}."
     )

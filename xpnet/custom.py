@@ -8,7 +8,7 @@ from typing import Any
 from xpnet import tree
 from xpnet.autodiff import Function, Variable
 from xpnet.calls import name_of
-from xpnet.errors import GradientError
+from xpnet.errors import ArgumentTypeError, GradientError
 
 Callee = Callable[..., Any]
 
@@ -66,7 +66,7 @@ def custom_rule(rule: Callee) -> Callable[[Callee], Callee]:
         wanted = [*named[1:], *by_name]
         known = {"y", *inputs, *options}
         if not named or "y" in (*inputs, *options) or not known.issuperset(wanted):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"{name_of(rule)}{inspect.signature(rule)} is no rule for {name_of(f)}{signature}: "
                 "it is called with gy, and then names y (the output; no argument is called so), "
                 "arguments and options of the function."
@@ -120,6 +120,8 @@ def _arguments(f: Callee, signature: inspect.Signature) -> tuple[Sequence[str], 
     parameters = signature.parameters.values()
     for p in parameters:
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            raise TypeError(f"{name_of(f)}{signature}: a rule needs arguments with names, not {p}.")
+            raise ArgumentTypeError(
+                f"{name_of(f)}{signature}: a rule needs arguments with names, not {p}."
+            )
     by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     return [p.name for p in parameters if p.name not in by_name], by_name

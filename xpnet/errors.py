@@ -1,41 +1,83 @@
-"""Everything that xpnet raises of its own.
+"""The errors that xpnet raises on purpose: `except XpnetError` catches them all.
 
     XpnetError
-    ├── BackendError      a backend is unknown or cannot be used here    (also a RuntimeError)
-    ├── DataError         a file of data is missing, cut or corrupt      (also a ValueError)
-    ├── ShapeError        an array does not fit where it was given       (also a ValueError)
-    ├── GradientError     a derivative is asked for that does not exist  (also a RuntimeError)
-    ├── StateError        weights that do not fit their model or file    (also a ValueError)
-    └── TrainingError     the loss is no number any more                 (also an ArithmeticError)
+    ├── ArgumentError          an argument has a value that is not allowed       ValueError
+    ├── ArgumentTypeError      an argument is of the wrong type                  TypeError
+    ├── BackendError           a backend is unknown or cannot be used here       RuntimeError
+    ├── CheckError             a check of `xpnet.testing` failed                 AssertionError
+    ├── DataError              a data file is missing, truncated or corrupt      ValueError
+    ├── GradientError          a derivative does not exist                       RuntimeError
+    ├── IndexingError          an index or an axis is invalid or out of range    IndexError
+    ├── MissingAttributeError  an object or a module has no such attribute       AttributeError
+    ├── MissingKeyError        a mapping has no such key                         KeyError
+    ├── MissingMethodError     a subclass does not define a required method      NotImplementedError
+    ├── MissingPackageError    an optional package is not installed              ModuleNotFoundError
+    ├── ShapeError             an array has a shape that does not fit            ValueError
+    ├── StateError             saved weights do not fit their model or file      ValueError
+    └── TrainingError          the loss became NaN or infinite                   ArithmeticError
 
-Each message says what was expected, what was given, where, and what to try. Each class is also
-the built-in error that a caller without knowledge of xpnet would catch.
+Each is also the built-in error on the right, which a caller who does not know xpnet would catch.
+A message says what was expected, what was given, where, and what to try.
 """
 
 
 class XpnetError(Exception):
-    """The root: catch it to catch all that xpnet raises of its own."""
+    """The base class of all errors that xpnet raises on purpose."""
+
+
+class ArgumentError(XpnetError, ValueError):
+    """An argument has a value that is not allowed."""
+
+
+class ArgumentTypeError(XpnetError, TypeError):
+    """An argument is of the wrong type, or is missing."""
 
 
 class BackendError(XpnetError, RuntimeError):
     """A backend is unknown, or this machine cannot run it; the message says what is missing."""
 
 
+class CheckError(XpnetError, AssertionError):
+    """A check of `xpnet.testing` failed: two arrays differ, or a derivative is wrong."""
+
+
 class DataError(XpnetError, ValueError):
-    """A data file is missing, cut, corrupt or inconsistent; the message names the file."""
-
-
-class ShapeError(XpnetError, ValueError):
-    """An array's shape does not fit; the message gives the expected and the given one."""
+    """A data file is missing, truncated, corrupt or inconsistent; the message names the file."""
 
 
 class GradientError(XpnetError, RuntimeError):
-    """A gradient is asked for where none exists."""
+    """A derivative is asked for where none exists."""
+
+
+class IndexingError(XpnetError, IndexError):
+    """An index or an axis is invalid or out of range."""
+
+
+class MissingAttributeError(XpnetError, AttributeError):
+    """An object or a module has no such attribute; the message names what to use instead."""
+
+
+class MissingKeyError(XpnetError, KeyError):
+    """A mapping has no such key; the message lists those that it has."""
+
+    __str__ = Exception.__str__  # KeyError would show the message in quotation marks
+
+
+class MissingMethodError(XpnetError, NotImplementedError):
+    """A subclass does not define a method that its base class requires."""
+
+
+class MissingPackageError(XpnetError, ModuleNotFoundError):
+    """An optional package is not installed; the message gives the command that installs it."""
+
+
+class ShapeError(XpnetError, ValueError):
+    """An array has a shape that does not fit; the message gives the expected and the given one."""
 
 
 class StateError(XpnetError, ValueError):
-    """Saved weights do not fit the model they are loaded into, or the file is not readable."""
+    """Saved weights do not fit the model they are loaded into, or the file cannot be read."""
 
 
 class TrainingError(XpnetError, ArithmeticError):
-    """A training's loss became infinite or NaN."""
+    """The loss of a training became NaN or infinite."""

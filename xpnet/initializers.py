@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnet.backend import Array, current
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.random import default_rng
 
 Shape = tuple[int, ...]
@@ -93,7 +93,9 @@ def initializer(which: str | Initializer) -> Initializer:
     if callable(which):
         return which
     if which not in BY_NAME:
-        raise ValueError(f"Unknown initializer {which!r}. Expected one of: {', '.join(BY_NAME)}.")
+        raise ArgumentError(
+            f"Unknown initializer {which!r}. Expected one of: {', '.join(BY_NAME)}."
+        )
     return BY_NAME[which]
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnet import functions as F
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers import (
     LSTM,
     MLP,
@@ -368,5 +368,5 @@ def build(name: str, input_shape: Shape, outputs: int, **options: Any) -> Layer:
         It is not made for samples of that shape.
     """
     if name not in BUILDERS:
-        raise ValueError(f"Unknown model {name!r}. Expected one of: {', '.join(BUILDERS)}.")
+        raise ArgumentError(f"Unknown model {name!r}. Expected one of: {', '.join(BUILDERS)}.")
     return BUILDERS[name](tuple(input_shape), outputs, **options)

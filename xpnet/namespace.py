@@ -18,6 +18,7 @@ import array_api_compat as compat
 
 from xpnet.backend import Backend, using
 from xpnet.devices import device_key, follows, several
+from xpnet.errors import ArgumentTypeError, MissingAttributeError
 
 functions: dict[str, Callable[..., Any]] = {}
 """The standard's functions that accept Variables, by name; `xpnet.functions` fills it.
@@ -41,7 +42,7 @@ API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 API_VERSION = API_VERSIONS[-1]
 
 
-class NoArrayError(TypeError):
+class NoArrayError(ArgumentTypeError):
     """An array was expected, and something else given: an operator lets that answer."""
 
 
@@ -72,7 +73,7 @@ class Namespace:
         elif full in DTYPES or full in CONSTANTS:
             value = getattr(self._xp, name)
         else:
-            raise AttributeError(f"{self.__name__} has no {name!r}.")
+            raise MissingAttributeError(f"{self.__name__} has no {name!r}.")
         setattr(self, name, value)  # found once, it is an ordinary attribute
         return value
 
@@ -128,7 +129,7 @@ def array_namespace(*xs: Any) -> Any:
         elif xp is not None:
             found = _stronger(found, xp)
     if found is None:
-        raise TypeError(f"Expected an array or a Variable, got {_types(xs)}.")
+        raise ArgumentTypeError(f"Expected an array or a Variable, got {_types(xs)}.")
     return found
 
 
@@ -147,7 +148,7 @@ def _ask(x: Any) -> Any:
 def _stronger(a: Any, b: Any) -> Any:
     """Of two namespaces the one that records; two libraries do not mix."""
     if getattr(a, "_xp", a) is not getattr(b, "_xp", b):
-        raise TypeError(
+        raise ArgumentTypeError(
             f"Arrays of different libraries do not mix: {a.__name__} and {b.__name__}. "
             "Move one of them with xpnet.current().asarray(x); of a NumPy scalar, take x.item()."
         )

@@ -28,7 +28,7 @@ import array_api_compat as compat
 from xpnet import functions as F, tree
 from xpnet.autodiff import Parameter, Variable, data_of
 from xpnet.devices import follows, settle, stays
-from xpnet.errors import BackendError, StateError, TrainingError
+from xpnet.errors import ArgumentError, BackendError, StateError, TrainingError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.recompute import blocks, repeated
@@ -86,16 +86,16 @@ class MixedPrecision:
         growth_interval: int = 2000,
     ) -> None:
         if dtype not in DTYPES:
-            raise ValueError(f"Expected dtype {' or '.join(DTYPES)}, got {dtype!r}.")
+            raise ArgumentError(f"Expected dtype {' or '.join(DTYPES)}, got {dtype!r}.")
         if scale is None:
             scale = 2.0**16 if dtype == "float16" else 1.0
         if not 0.0 < scale < math.inf:
-            raise ValueError(f"Expected scale > 0, got {scale}.")
+            raise ArgumentError(f"Expected scale > 0, got {scale}.")
         if growth_interval < 1:
-            raise ValueError(f"Expected growth_interval >= 1, got {growth_interval}.")
+            raise ArgumentError(f"Expected growth_interval >= 1, got {growth_interval}.")
         weights = next(model.parameters(), None)
         if weights is None:
-            raise ValueError(f"{model!r} has no parameters to compute with.")
+            raise ArgumentError(f"{model!r} has no parameters to compute with.")
         require_dtype(weights.data, dtype)
         self.model, self.dtype, self.growth_interval = model, dtype, growth_interval
         self.scale, self.good = float(scale), 0

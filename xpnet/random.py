@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xpnet import tree
-from xpnet.errors import StateError
+from xpnet.errors import ArgumentError, MissingAttributeError, StateError
 
 if TYPE_CHECKING:  # NumPy itself loads numpy.random when it is first asked for
     Generator = np.random.Generator
@@ -75,11 +75,11 @@ class DeviceGenerator:
     @state.setter
     def state(self, numbers: dict[str, Any]) -> None:
         if numbers["bit_generator"] != "Philox4x32":
-            raise ValueError(f"it is one of {numbers['bit_generator']}")
+            raise ArgumentError(f"it is one of {numbers['bit_generator']}")
         key = int(numbers["key"])
         counter = int(numbers["counter"])
         if not (0 <= key < 1 << 64 and 0 <= counter < 1 << 64):
-            raise ValueError(f"key and counter are from 0 to 2**64 - 1, got {key} and {counter}")
+            raise ArgumentError(f"key and counter are from 0 to 2**64 - 1, got {key} and {counter}")
         self.key = key
         self.counter = counter
 
@@ -91,7 +91,7 @@ class DeviceGenerator:
         return first
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
+        raise MissingAttributeError(
             f"A DeviceGenerator draws only dropout masks, and has no {name!r}: for other random "
             "numbers use numpy.random.default_rng(seed)."
         )

@@ -13,6 +13,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import FLOATING, Variable, as_constant, data_of, gradients
 from xpnet.backend import Array, array_like, current, to_numpy
+from xpnet.errors import ArgumentError, ArgumentTypeError, CheckError
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.random import default_rng
 from xpnet.tape import seed
@@ -46,7 +47,9 @@ def numerical_gradient(f: Callable[[Any], Any], x: Array, eps: float | None = No
         `x` is of integers, which have no small steps.
     """
     if not has_dtype(x, *FLOATING):
-        raise TypeError(f"numerical_gradient expected floating-point numbers, got {x.dtype}.")
+        raise ArgumentTypeError(
+            f"numerical_gradient expected floating-point numbers, got {x.dtype}."
+        )
     eps = float(array_namespace(x).finfo(x.dtype).eps) ** (1 / 3) if eps is None else eps
     point = to_numpy(x).copy()
     gradient = point.copy()
@@ -78,12 +81,12 @@ def assert_close(actual: Any, expected: Any, rtol: float = 1e-7, atol: float = 0
     """
     a, b = to_numpy(actual), to_numpy(expected)
     if a.shape != b.shape:
-        raise AssertionError(f"Expected shape {b.shape}, got {a.shape}.")
+        raise CheckError(f"Expected shape {b.shape}, got {a.shape}.")
     differs = ~((a == b) | ((a != a) & (b != b)))  # equal infinities and nans are close
     difference = abs(1.0 * a[differs] - b[differs])
     near = (difference < math.inf) & (difference <= atol + rtol * abs(b[differs]))
     if not near.all():
-        raise AssertionError(
+        raise CheckError(
             f"Not close (rtol={rtol:g}, atol={atol:g}; the largest difference is "
             f"{difference.max():g}).\nactual:   {a}\nexpected: {b}"
         )
@@ -125,7 +128,7 @@ def check_gradients(
         that repeats the check.
     """
     if order < 1:
-        raise ValueError(f"Expected order >= 1, got {order}.")
+        raise ArgumentError(f"Expected order >= 1, got {order}.")
     points = [
         x if compat.is_array_api_obj(x) else current().asarray(x, dtype="float64") for x in arrays
     ]
@@ -171,7 +174,7 @@ def _check(
                 assert_close(actual, expected, rtol, atol)
             except AssertionError as error:
                 values = ", ".join(str(to_numpy(p).tolist()) for p in points)
-                raise AssertionError(
+                raise CheckError(
                     f"Derivative of order {level} by argument {i}, rules run on {how}: {error}\n"
                     f"check_gradients({getattr(f, '__name__', 'f')}, {values}, order={level})"
                 ) from None

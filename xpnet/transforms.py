@@ -36,7 +36,7 @@ from xpnet.backend import with_item
 from xpnet.calls import Call, dot, fitting, fresh, is_complex, name_of, node_of, slopes, tracked
 from xpnet.custom import custom_rule
 from xpnet.devices import follow, stays
-from xpnet.errors import GradientError
+from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError
 from xpnet.namespace import array_namespace
 from xpnet.recompute import checkpoint
 from xpnet.tape import recorded, recording, seed
@@ -324,12 +324,14 @@ def hvp(f: Callee, argnums: int = 0) -> Callee:
     [22.0, 6.0]
     """
     if argnums < 0:
-        raise ValueError(f"hvp expected argnums counted from the front, got {argnums}.")
+        raise ArgumentError(f"hvp expected argnums counted from the front, got {argnums}.")
     gradient = grad(f, argnums)
 
     def product(*args: Any, **kwargs: Any) -> Any:
         if len(args) < argnums + 2:
-            raise TypeError(f"hvp({name_of(f)}) expected x and v, got {len(args)} arguments.")
+            raise ArgumentTypeError(
+                f"hvp({name_of(f)}) expected x and v, got {len(args)} arguments."
+            )
         x, v = args[argnums : argnums + 2]
 
         @wraps(f, updated=())

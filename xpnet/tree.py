@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from typing import Any
 
+from xpnet.errors import ArgumentTypeError
+
 
 def leaves(tree: Any) -> list[Any]:
     """The leaves of a tree, from left to right; dicts keep their own order."""
@@ -56,7 +58,7 @@ def matched(model: Any, tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if expected is None:
         yield path, tree
     elif given is None or given.keys() != expected.keys():
-        raise TypeError(
+        raise ArgumentTypeError(
             f"Expected a tree like {_shape_of(model, expected)}, got {_shape_of(tree, given)}"
             + (f", at {path}." if path else ".")
         )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from xpnet.data.idx import take
 from xpnet.data.splitting import split
-from xpnet.errors import DataError
+from xpnet.errors import ArgumentError, DataError
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 PathLike = str | os.PathLike[str]
@@ -66,7 +66,7 @@ def load_archive(
         or infinite; a class is negative, or in the test but not in the training.
     """
     if task not in ("classify", "regress"):
-        raise ValueError(f"Expected task 'classify' or 'regress', got {task!r}.")
+        raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
     path = Path(path)
     arrays = read_npz(path, limit=limit)
     both = [_pair(path, arrays, part, task) for part in ("_train", "_test")]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.errors import DataError
+from xpnet.errors import ArgumentError, DataError
 
 DELIMITERS = ",;\t|"
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a"}
@@ -86,7 +86,7 @@ def read_csv(
     """
     path = Path(path)
     if delimiter is not None and len(delimiter) != 1:
-        raise ValueError(f"Expected a delimiter of one character, got {delimiter!r}.")
+        raise ArgumentError(f"Expected a delimiter of one character, got {delimiter!r}.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [s for s in islice(file, 20) if s.strip()]

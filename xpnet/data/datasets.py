@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from xpnet.data.cifar import load_cifar_folder
 from xpnet.data.idx import read_idx
 from xpnet.data.remote import REMOTES, fetch
-from xpnet.errors import DataError
+from xpnet.errors import ArgumentTypeError, DataError
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
@@ -139,7 +139,7 @@ def _prepared(
     """Images and labels as stored, in the form that was asked for."""
     dtype = np.dtype(dtype)
     if not np.issubdtype(dtype, np.floating):
-        raise TypeError(f"Expected a floating dtype such as 'float32', got {dtype}")
+        raise ArgumentTypeError(f"Expected a floating dtype such as 'float32', got {dtype}")
     classes = count_classes(train[1])
 
     def prepare(images: NDArray[Any], labels: NDArray[Any]) -> Pair:

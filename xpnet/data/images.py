@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.errors import DataError, ShapeError
+from xpnet.errors import ArgumentError, DataError, ShapeError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -185,7 +185,7 @@ def _unit_range(grey: Float, mode: str) -> Float:
     if mode.startswith("I;16"):
         return grey / np.float32(65535)
     if not np.isfinite(grey).all():
-        raise ValueError("its values are not all finite")
+        raise ArgumentError("its values are not all finite")
     low, high = grey.min(), grey.max()
     return np.asarray((grey - low) / (high - low or 1), np.float32)
 

@@ -23,7 +23,7 @@ from xpnet.backend import Array, Backend, current
 from xpnet.data.prefetch import prefetched
 from xpnet.data.sources import Arrays, Tree, stream, whole
 from xpnet.devices import there
-from xpnet.errors import DataError
+from xpnet.errors import ArgumentError, ArgumentTypeError, DataError
 from xpnet.namespace import array_namespace
 from xpnet.random import default_rng
 
@@ -101,19 +101,19 @@ class DataLoader:
         resident: bool = False,
     ) -> None:
         if last not in ("keep", "drop", "fill"):
-            raise ValueError(f"Expected last to be 'keep', 'drop' or 'fill', got {last!r}.")
+            raise ArgumentError(f"Expected last to be 'keep', 'drop' or 'fill', got {last!r}.")
         if prefetch < 0:
-            raise ValueError(f"Expected prefetch >= 0, got {prefetch}.")
+            raise ArgumentError(f"Expected prefetch >= 0, got {prefetch}.")
         self.batch_size = batch_size if batch_size is None else index(batch_size)
         if batch_size is not None and batch_size < 1:
-            raise ValueError(f"Expected batch_size >= 1, got {batch_size}.")
+            raise ArgumentError(f"Expected batch_size >= 1, got {batch_size}.")
         self.shuffle, self.last, self.transform = shuffle, last, transform
         self.prefetch, self.resident = index(prefetch), resident
         if seed is None:
             random = shuffle or transform is not None
             seed = int(default_rng().integers(2**63)) if random else 0
         elif index(seed) < 0:
-            raise ValueError(f"Expected seed >= 0, got {seed}.")
+            raise ArgumentError(f"Expected seed >= 0, got {seed}.")
         self.seed = index(seed)
         self.samples: int | None = None
         self._epochs = 0
@@ -126,20 +126,22 @@ class DataLoader:
 
     def _require_stream(self, t: Any) -> None:
         if t is not None:
-            raise ValueError("A function gives samples with their targets, (x, t): expected no t.")
+            raise ArgumentError(
+                "A function gives samples with their targets, (x, t): expected no t."
+            )
         if self.resident:
-            raise ValueError("A function's samples are not resident: expected resident=False.")
+            raise ArgumentError("A function's samples are not resident: expected resident=False.")
         if self.batch_size is None and self.last != "keep":
-            raise ValueError(f"A function that gives batches keeps all, got last={self.last!r}.")
+            raise ArgumentError(f"A function that gives batches keeps all, got last={self.last!r}.")
 
     def _open(self, data: Any) -> None:
         if hasattr(data, "__next__"):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"Expected arrays, or a function that returns a fresh iterator, got a "
                 f"{type(data).__name__}: it can be gone through only once. Give the function."
             )
         if self.batch_size is None:
-            raise ValueError("Expected a batch_size: None is for functions that give batches.")
+            raise ArgumentError("Expected a batch_size: None is for functions that give batches.")
         self._data = Arrays(data)
         self.samples = self._data.samples
         if self.last == "drop" and self.batch_size > self.samples:
@@ -150,14 +152,16 @@ class DataLoader:
         if not self.resident:
             return
         if self.transform is not None or self.prefetch:
-            raise ValueError("Resident data are on the device: expected no transform, no prefetch.")
+            raise ArgumentError(
+                "Resident data are on the device: expected no transform, no prefetch."
+            )
         home = self._home = current()
         self._there = trees.map(lambda x: on_device(x[:], home), self._data.tree)
 
     def __len__(self) -> int:
         """Batches in an epoch; TypeError for a function, which nobody has counted."""
         if self.samples is None or self.batch_size is None:
-            raise TypeError("A loader of a function's samples has no length.")
+            raise ArgumentTypeError("A loader of a function's samples has no length.")
         if self.last == "drop":
             return self.samples // self.batch_size
         return math.ceil(self.samples / self.batch_size)
@@ -186,9 +190,11 @@ class DataLoader:
             A function's samples end before `start`.
         """
         if index(epoch) < 1 or index(start) < 0:
-            raise ValueError(f"Expected epoch >= 1 and start >= 0, got {epoch} and {start}.")
+            raise ArgumentError(f"Expected epoch >= 1 and start >= 0, got {epoch} and {start}.")
         if self.samples is not None and start > len(self):
-            raise ValueError(f"Expected start <= {len(self)}, the batches there are; got {start}.")
+            raise ArgumentError(
+                f"Expected start <= {len(self)}, the batches there are; got {start}."
+            )
         backend = current()
         if self.resident:
             return self._taken_there(epoch, start)
@@ -207,7 +213,7 @@ class DataLoader:
     def order(self, epoch: int) -> NDArray[np.int64] | None:
         """The rows of an epoch's batches, one after another; None where it is their own order."""
         if self.samples is None:
-            raise TypeError("A function gives its samples in an order of its own.")
+            raise ArgumentTypeError("A function gives its samples in an order of its own.")
         rows = None
         if self.shuffle:
             rows = np.random.default_rng([self.seed, epoch]).permutation(self.samples)

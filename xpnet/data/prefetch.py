@@ -6,6 +6,8 @@ from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
+from xpnet.errors import ArgumentError, DataError
+
 T = TypeVar("T")
 
 PATIENCE = 5.0  # seconds that closing waits for the thread, which may be amid a slow read
@@ -38,7 +40,7 @@ def prefetched(items: Iterator[T], depth: int) -> Generator[T]:
     [1, 2, 3]
     """
     if depth < 1:
-        raise ValueError(f"Expected depth >= 1, got {depth}.")
+        raise ArgumentError(f"Expected depth >= 1, got {depth}.")
     return _consumer(items, depth)
 
 
@@ -64,7 +66,7 @@ class _Line:
                 return self.made.get(timeout=1.0)
             except Empty:
                 if not thread.is_alive() and self.made.empty():
-                    raise RuntimeError(
+                    raise DataError(
                         "The thread that works ahead is gone, as in a fork. Begin the epoch there."
                     ) from None
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xpnet.errors import DataError, ShapeError
+from xpnet.errors import ArgumentError, DataError, ShapeError
 
 Rows = NDArray[np.int64]
 
@@ -37,7 +37,7 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
         There are too few samples: one of the two parts would be empty.
     """
     if not 0 < fraction < 1:
-        raise ValueError(f"Expected a fraction between 0 and 1, got {fraction}.")
+        raise ArgumentError(f"Expected a fraction between 0 and 1, got {fraction}.")
     rng, t = np.random.default_rng(seed), np.asarray(t)
     groups = [np.arange(len(t))]
     if t.ndim == 1 and t.dtype.kind in "biuSU":

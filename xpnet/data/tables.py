@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from xpnet.data.csv_reader import MISSING, Cells, read_csv, require_number
 from xpnet.data.splitting import Standardizer, split
-from xpnet.errors import DataError, StateError
+from xpnet.errors import ArgumentError, DataError, StateError
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 PathLike = str | os.PathLike[str]
@@ -115,7 +115,7 @@ class Schema:
             task, dtype = numbers["task"], np.dtype(numbers["dtype"]).name
             lengths = {len(names["features"]), *map(len, standardizer)}
             if task not in ("classify", "regress") or len(lengths) > 1:
-                raise ValueError(task, lengths)  # noqa: TRY301 - told as those of the lines above
+                raise ArgumentError(task, lengths)
             target, features, classes = str(numbers["target"]), names["features"], names["classes"]
             return cls(task, features, target, classes, standardizer, dtype)
         except (KeyError, TypeError, ValueError) as error:
@@ -165,7 +165,7 @@ def load_table(
         not in the training file; a target of a regression is no number; too few rows.
     """
     if task not in ("classify", "regress"):
-        raise ValueError(f"Expected task 'classify' or 'regress', got {task!r}.")
+        raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
     cells = read_csv(path, target, delimiter, header)
     classes = _classes(cells) if task == "classify" else ()
     plain = Standardizer((0.0,) * len(cells.names), (1.0,) * len(cells.names))

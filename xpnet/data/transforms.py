@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 
 Images = NDArray[Any]
 Generator = np.random.Generator
@@ -63,9 +63,9 @@ class Normalize:
         self.mean, self.std = mean, std
         m, s = np.asarray(mean, np.float64), np.asarray(std, np.float64)
         if m.ndim > 1 or s.ndim > 1 or (m.ndim and s.ndim and m.shape != s.shape):
-            raise ValueError(f"Expected a mean and std for each channel, got {mean} and {std}.")
+            raise ArgumentError(f"Expected a mean and std for each channel, got {mean} and {std}.")
         if not (np.isfinite(m).all() and np.isfinite(s).all() and (s > 0).all()):
-            raise ValueError(f"Expected finite mean and std, std > 0; got {mean} and {std}.")
+            raise ArgumentError(f"Expected finite mean and std, std > 0; got {mean} and {std}.")
         self._channels = max(m.size if m.ndim else 1, s.size if s.ndim else 1)
         self._mean, self._scale = m.reshape(-1, 1, 1), (1 / s).reshape(-1, 1, 1)
 
@@ -99,7 +99,7 @@ class RandomCrop:
     def __init__(self, size: int | tuple[int, int], padding: int = 0, fill: float = 0) -> None:
         height, width = map(index, size if isinstance(size, Sequence) else (size, size))
         if height < 1 or width < 1 or padding < 0:
-            raise ValueError(f"Expected size >= 1 and padding >= 0, got {size} and {padding}.")
+            raise ArgumentError(f"Expected size >= 1 and padding >= 0, got {size} and {padding}.")
         self.size, self.padding, self.fill = (height, width), padding, fill
 
     def __call__(self, x: Images, rng: Generator) -> Images:
@@ -127,7 +127,7 @@ class RandomShift:
 
     def __init__(self, pixels: int, fill: float = 0) -> None:
         if pixels < 0:
-            raise ValueError(f"Expected pixels >= 0, got {pixels}.")
+            raise ArgumentError(f"Expected pixels >= 0, got {pixels}.")
         self.pixels, self.fill = pixels, fill
 
     def __call__(self, x: Images, rng: Generator) -> Images:
@@ -144,7 +144,7 @@ class RandomHorizontalFlip:
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
-            raise ValueError(f"Expected p from 0 to 1, got {p}.")
+            raise ArgumentError(f"Expected p from 0 to 1, got {p}.")
         self.p = p
 
     def __call__(self, x: Images, rng: Generator) -> Images:
@@ -173,7 +173,7 @@ class Cutout:
 
     def __init__(self, size: int, fill: float = 0) -> None:
         if size < 1:
-            raise ValueError(f"Expected size >= 1, got {size}.")
+            raise ArgumentError(f"Expected size >= 1, got {size}.")
         self.size, self.fill = size, fill
 
     def __call__(self, x: Images, rng: Generator) -> Images:
@@ -201,9 +201,11 @@ def _require_images(transform: object, x: Any) -> None:
             f"{tuple(np.shape(x))}. Rows of pixels become images with x.reshape(-1, 1, 28, 28)."
         )
     if not isinstance(x, np.ndarray):
-        raise TypeError(f"{transform} works on the host: expected a NumPy array, got a {type(x)}.")
+        raise ArgumentTypeError(
+            f"{transform} works on the host: expected a NumPy array, got a {type(x)}."
+        )
     if x.dtype.kind in "biu" and (fill := getattr(transform, "fill", 0)) != int(fill):
-        raise ValueError(f"{transform} cannot fill images of {x.dtype} with a fraction.")
+        raise ArgumentError(f"{transform} cannot fill images of {x.dtype} with a fraction.")
 
 
 def _padded(x: Images, p: int, fill: float) -> Images:

@@ -11,6 +11,7 @@ switch where, and makes Variables without history.
 from typing import Any
 
 from xpnet.backend import current
+from xpnet.errors import MissingAttributeError
 from xpnet.functions import fft as fft, linalg as linalg
 from xpnet.functions.activation import (
     elu as elu,
@@ -232,7 +233,7 @@ def __getattr__(name: str) -> Any:
     """Dtypes and constants are those of the current backend's library."""
     if name in DTYPES or name in CONSTANTS:
         return getattr(current().xp, name)
-    raise AttributeError(f"{__name__} has no {name!r}.")
+    raise MissingAttributeError(f"{__name__} has no {name!r}.")
 
 
 def __dir__() -> list[str]:

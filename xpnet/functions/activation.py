@@ -5,6 +5,7 @@ from typing import Any
 
 from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
+from xpnet.errors import ArgumentError
 from xpnet.functions.normal import normal_cdf
 from xpnet.functions.wide import number
 from xpnet.kernels.lookup import kernel
@@ -219,7 +220,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     if approximate == "none":
         return GELU()(x) if kernel("gelu", data_of(x)) else x * normal_cdf(x)
     if approximate != "tanh":
-        raise ValueError(f"gelu expected approximate='none' or 'tanh', got {approximate!r}.")
+        raise ArgumentError(f"gelu expected approximate='none' or 'tanh', got {approximate!r}.")
     if kernel("tanh_gelu", data_of(x)):
         return TanhGELU()(x)
     xp = array_namespace(x)

@@ -7,7 +7,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import Function
 from xpnet.devices import follows
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentTypeError, ShapeError
 from xpnet.functions.dropout import dropout
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -82,7 +82,7 @@ def _masked(scores: Any, mask: Any) -> Any:
     if has_dtype(mask, "bool"):
         return array_namespace(scores, mask).where(mask, scores, -math.inf)
     if not has_dtype(mask, "real floating"):
-        raise TypeError(
+        raise ArgumentTypeError(
             "Attention expected a mask of booleans (True: look) or of floating-point numbers (to "
             f"be added to the scores), got {mask.dtype}."
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.devices import follows
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import windows
 from xpnet.kernels import kernels
 from xpnet.kernels.window import Lengths, Window, lengths, padded, sliding
@@ -193,7 +193,7 @@ def conv_transpose(
     kernel, steps, gaps = tuple(weight.shape[2:]), lengths(stride, d), lengths(dilation, d)
     cut, more = lengths(padding, d, least=0), lengths(output_padding, d, least=0)
     if any(m >= max(s, g) for m, s, g in zip(more, steps, gaps, strict=True)):
-        raise ValueError(
+        raise ArgumentError(
             f"conv_transpose expected an output_padding smaller than the stride {steps} or the "
             f"dilation {gaps}, got {more}."
         )

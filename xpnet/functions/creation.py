@@ -14,6 +14,7 @@ import array_api_compat as compat
 from xpnet.autodiff import FLOATING, Variable, as_constant, data_of
 from xpnet.backend import current
 from xpnet.devices import follows, selected, sent
+from xpnet.errors import ArgumentError, ArgumentTypeError
 from xpnet.functions.data_type import astype
 from xpnet.functions.declare import structural
 from xpnet.functions.manipulation import broadcast_to, stack
@@ -58,7 +59,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
         return _converted(obj, dtype, device, copy)
     if _holds(obj, lambda x: isinstance(x, Variable)):
         if copy is False:
-            raise ValueError("asarray of several Variables is a copy.")
+            raise ArgumentError("asarray of several Variables is a copy.")
         return _converted(stack([asarray(x) for x in obj]), dtype, device, None)
     home = current()
     if compat.is_array_api_obj(obj) or _holds(obj, compat.is_array_api_obj):
@@ -85,7 +86,7 @@ def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
         return x
     if copy is False:
         name = getattr(dtype, "__name__", dtype)  # NumPy's and JAX's are classes
-        raise ValueError(f"asarray of {x.dtype} on {x.device} as {name} on {device} is a copy.")
+        raise ArgumentError(f"asarray of {x.dtype} on {x.device} as {name} on {device} is a copy.")
     return astype(x, dtype, device=device)
 
 
@@ -97,7 +98,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     if home.name.startswith("cupy"):  # its from_dlpack takes neither a device nor `copy`
         y = home.xp.from_dlpack(array)
         if copy is False and device is not None and y.device != device:
-            raise ValueError(
+            raise ArgumentError(
                 f"from_dlpack expected an array on {device} for copy=False, got one on {y.device}. "
                 "Leave copy out to have it copied there."
             )
@@ -115,7 +116,7 @@ def _copied(x: Any) -> Any:
 
 def _numbers(name: str, *given: Any) -> None:
     if any(isinstance(x, Variable) for x in given):
-        raise TypeError(
+        raise ArgumentTypeError(
             f"{name} expected Python numbers, got a Variable; compute it from one of 0 to 1."
         )
 

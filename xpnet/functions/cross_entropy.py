@@ -8,7 +8,7 @@ from typing import Any
 
 from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions.activation import log_softmax, softmax
 from xpnet.functions.target import class_numbers, is_class, matching
 from xpnet.functions.wide import like, number, widened
@@ -147,7 +147,7 @@ def softmax_cross_entropy(
 def _weighted(x: Any, t: Any, weight: Any, smoothing: float, ignored: int | None) -> Any:
     """The cross entropy of rows that are smoothed, then weighted; some of them do not count."""
     if not 0.0 <= smoothing <= 1.0:
-        raise ValueError(
+        raise ArgumentError(
             f"softmax_cross_entropy expected a label_smoothing from 0 to 1, got {smoothing}."
         )
     if weight is not None and tuple(weight.shape) != tuple(x.shape[-1:]):
@@ -157,7 +157,9 @@ def _weighted(x: Any, t: Any, weight: Any, smoothing: float, ignored: int | None
         )
     numbers, n, counts = t.ndim < x.ndim, math.prod(x.shape[:-1]), None
     if ignored is not None and not numbers:
-        raise TypeError("softmax_cross_entropy expected class numbers with an ignore_index.")
+        raise ArgumentTypeError(
+            "softmax_cross_entropy expected class numbers with an ignore_index."
+        )
     named = is_class(data_of(t), x) if numbers else None
     if ignored is not None:
         t, xp = data_of(t), array_namespace(data_of(t))
@@ -238,7 +240,9 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
     """
     t = matching("binary_cross_entropy", y, t)
     if not has_dtype(y, "real floating"):
-        raise TypeError(f"binary_cross_entropy expected floating-point numbers, got {y.dtype}.")
+        raise ArgumentTypeError(
+            f"binary_cross_entropy expected floating-point numbers, got {y.dtype}."
+        )
     xp = array_namespace(y, t)
     least = max(1e-7, float(xp.finfo(y.dtype).eps) / 2.0)
     y = xp.minimum(xp.maximum(y, least), 1.0 - least)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from xpnet.autodiff import Function, Variable, as_constant, data_of
 from xpnet.devices import follows, several, together
+from xpnet.errors import IndexingError
 from xpnet.explain import explain
 from xpnet.namespace import array_namespace, functions, kinds, methods
 
@@ -191,5 +192,5 @@ def from_front(axis: int, ndim: int, name: str) -> int:
     axis = operator.index(axis)  # NumPy's integers too
     if not -ndim <= axis < ndim:
         expected = f"an axis from {-ndim} to {ndim - 1}" if ndim else "no axis, for a single number"
-        raise IndexError(f"{name} expected {expected}, got axis {axis}: it is out of range.")
+        raise IndexingError(f"{name} expected {expected}, got axis {axis}: it is out of range.")
     return axis % ndim

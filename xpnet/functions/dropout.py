@@ -7,7 +7,7 @@ import array_api_compat as compat
 from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like
 from xpnet.devices import follows
-from xpnet.errors import BackendError, ShapeError
+from xpnet.errors import ArgumentError, BackendError, ShapeError
 from xpnet.functions.wide import number
 from xpnet.kernels.lookup import kernel
 from xpnet.kernels.philox import mask as drawn_mask
@@ -87,7 +87,7 @@ def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
     """
     p = number(p)
     if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout expected a probability p from 0 to 1, got {p}.")
+        raise ArgumentError(f"dropout expected a probability p from 0 to 1, got {p}.")
     if mask is None:
         if p == 0.0:
             return x

@@ -14,6 +14,7 @@ import math
 from typing import Any
 
 from xpnet.autodiff import Function
+from xpnet.errors import ArgumentTypeError
 from xpnet.functions.declare import elementwise, standard, step
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, has_dtype
@@ -101,7 +102,9 @@ def pow(x1: Any, x2: Any, /) -> Any:
         return PowScalar(x2)(x1)
     if isinstance(x1, (int, float, complex)):
         if not isinstance(x1, int) and has_dtype(x2, "integral"):
-            raise TypeError(f"{x1} ** x needs an x of floating-point numbers, got {x2.dtype}.")
+            raise ArgumentTypeError(
+                f"{x1} ** x needs an x of floating-point numbers, got {x2.dtype}."
+            )
         x1 = array_namespace(x2).full_like(x2 * 1j if isinstance(x1, complex) else x2, x1)
     return Pow()(x1, x2)
 

@@ -6,7 +6,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
 from xpnet.functions.indexing import ScatterAdd, look
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -37,7 +37,7 @@ class Embedding(Function):
 def _require_rows(x: Any, weight: Any) -> None:
     rows = weight.shape[0]
     if compat.is_numpy_array(x) and x.size and not 0 <= x.min() <= x.max() < rows:
-        raise IndexError(
+        raise IndexingError(
             f"embedding expected numbers from 0 to {rows - 1}, got some from {x.min()} to {x.max()}."
         )
     look("embedding", x, weight, 0, least=0)
@@ -80,13 +80,13 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     The gradient of a row is the sum over all its places: a scatter-add.
     """
     if not has_dtype(x, "integral"):
-        raise TypeError(f"embedding expected integers, got {x.dtype}.")
+        raise ArgumentTypeError(f"embedding expected integers, got {x.dtype}.")
     if weight.ndim != 2:
         raise ShapeError(
             f"embedding expected weight of shape (rows, columns), got {tuple(weight.shape)}."
         )
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
-        raise ValueError(f"embedding expected a padding_idx below {rows}, got {padding_idx}.")
+        raise ArgumentError(f"embedding expected a padding_idx below {rows}, got {padding_idx}.")
     _require_rows(data_of(x), data_of(weight))
     return Embedding(data_of(x), None if padding_idx is None else padding_idx % rows)(weight)

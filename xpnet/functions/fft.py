@@ -14,6 +14,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import Function
+from xpnet.errors import ArgumentError
 from xpnet.functions.creation import arange
 from xpnet.functions.declare import extension, from_front
 from xpnet.functions.manipulation import concat
@@ -116,20 +117,22 @@ def _lengths(
 ) -> tuple[list[int], list[int]]:
     """Of a transform over several axes: their lengths, and the axes, counted from the front."""
     if axes is None and s is not None:
-        raise ValueError(f"Expected axes for the lengths s={tuple(s)}, got None.")
+        raise ArgumentError(f"Expected axes for the lengths s={tuple(s)}, got None.")
     axes = [from_front(a, x.ndim, "fft") for a in (range(x.ndim) if axes is None else axes)]
     s = [-1] * len(axes) if s is None else list(s)
     if len(axes) < at_least:
-        raise ValueError(f"Expected {at_least} axis or more, for x of {x.ndim}, got none.")
+        raise ArgumentError(f"Expected {at_least} axis or more, for x of {x.ndim}, got none.")
     if len(s) != len(axes):
-        raise ValueError(f"Expected a length for each of the axes {tuple(axes)}, got s={tuple(s)}.")
+        raise ArgumentError(
+            f"Expected a length for each of the axes {tuple(axes)}, got s={tuple(s)}."
+        )
     return [x.shape[a] if n == -1 else n for n, a in zip(s, axes, strict=True)], axes
 
 
 def _other(norm: str) -> str:
     """The `norm` that divides in the other direction."""
     if norm not in _OTHER:
-        raise ValueError(f'Expected norm "backward", "ortho" or "forward", got {norm!r}.')
+        raise ArgumentError(f'Expected norm "backward", "ortho" or "forward", got {norm!r}.')
     return _OTHER[norm]
 
 

@@ -14,7 +14,7 @@ import array_api_compat as compat
 from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like, scatter_add, with_item
 from xpnet.devices import follows
-from xpnet.errors import GradientError
+from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError, IndexingError
 from xpnet.functions.declare import from_front, method, standard
 from xpnet.kernels.bounds import require_within, require_within_on_host
 from xpnet.kernels.scatter import added
@@ -110,7 +110,7 @@ def getitem(x: Any, key: Any) -> Any:
     plain = (type(None), type(...), slice)
     if not all(isinstance(k, plain) or _is_integer(k) or hasattr(k, "shape") for k in keys):
         given = ", ".join(type(k).__name__ for k in keys)
-        raise IndexError(
+        raise IndexingError(
             f"x[key] expected integers, slices, ..., None and arrays of integers or booleans, "
             f"got {given}."
         )
@@ -169,9 +169,9 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     """
     xp = array_namespace(x)
     if axis is None and x.ndim != 1:
-        raise ValueError(f"take expected an axis, for x of shape {tuple(x.shape)}, got None.")
+        raise ArgumentError(f"take expected an axis, for x of shape {tuple(x.shape)}, got None.")
     if not has_dtype(indices, "integral"):
-        raise TypeError(f"take expected indices of integers, got {indices.dtype}.")
+        raise ArgumentTypeError(f"take expected indices of integers, got {indices.dtype}.")
     axis, indices = from_front(axis or 0, x.ndim, "take"), data_of(indices)
     _require_one_library(x, indices)
     look("take", indices, data_of(x), axis)
@@ -202,7 +202,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
         The indices are of another library than x.
     """
     if indices.ndim != x.ndim:
-        raise ValueError(
+        raise ArgumentError(
             f"take_along_axis expected indices of {x.ndim} dimensions, got {indices.ndim}."
         )
     indices, axis = data_of(indices), from_front(axis, x.ndim, "take_along_axis")
@@ -282,4 +282,6 @@ def _check_bounds(keys: tuple[Any, ...], shape: tuple[int, ...]) -> None:
     for i, k in enumerate(axes):
         axis = i if i < before else i + len(shape) - len(axes)
         if isinstance(k, int) and not (axis < len(shape) and -shape[axis] <= k < shape[axis]):
-            raise IndexError(f"Index {k} is out of range for axis {axis} of shape {tuple(shape)}.")
+            raise IndexingError(
+                f"Index {k} is out of range for axis {axis} of shape {tuple(shape)}."
+            )

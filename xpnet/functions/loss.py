@@ -9,6 +9,7 @@ from typing import Any
 
 from xpnet.autodiff import data_of
 from xpnet.devices import follows
+from xpnet.errors import ArgumentError
 from xpnet.functions.activation import relu
 from xpnet.functions.target import class_numbers, is_class, matching
 from xpnet.functions.wide import number
@@ -84,7 +85,7 @@ def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
     estimation of a location parameter", 1964.
     """
     if not delta > 0.0:
-        raise ValueError(f"huber_loss expected a positive delta, got {delta}.")
+        raise ArgumentError(f"huber_loss expected a positive delta, got {delta}.")
     difference = y - matching("huber_loss", y, t)
     xp = array_namespace(difference)
     far = number(delta)

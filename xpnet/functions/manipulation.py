@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise, zip_longest
 from typing import Any
 
 from xpnet.autodiff import Function, data_of
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions.declare import axes_of, from_front, standard, structural
 from xpnet.functions.elementwise import not_equal, subtract
 from xpnet.functions.indexing import Pick
@@ -148,7 +148,7 @@ def expand_dims(x: Any, /, axis: int | tuple[int, ...]) -> Any:
     more = len(axis) if isinstance(axis, (tuple, list)) else 1
     new = axes_of(axis, x.ndim + more, "expand_dims")
     if len(set(new)) < len(new):
-        raise ValueError(f"expand_dims expected different axes, got {axis}.")
+        raise ArgumentError(f"expand_dims expected different axes, got {axis}.")
     lengths = iter(x.shape)
     shape = (1 if i in new else next(lengths) for i in range(x.ndim + len(new)))
     return reshape(x, tuple(shape))
@@ -159,7 +159,7 @@ def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Any:
     """x without the axes `axis`, each of which must have length 1."""
     axes = set(axes_of(axis, x.ndim, "squeeze"))
     if any(x.shape[a] != 1 for a in axes):
-        raise ValueError(f"Only axes of length 1 can be squeezed; shape {x.shape}, axis {axis}.")
+        raise ArgumentError(f"Only axes of length 1 can be squeezed; shape {x.shape}, axis {axis}.")
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
 
 
@@ -168,7 +168,9 @@ def moveaxis(x: Any, source: int | tuple[int, ...], destination: int | tuple[int
     """x with the axes `source` at the places `destination`; the others keep their order."""
     sources, places = (axes_of(axes, x.ndim, "moveaxis") for axes in (source, destination))
     if len(sources) != len(places) or len(set(sources)) < len(sources):
-        raise ValueError(f"moveaxis expected as many axes as places, got {source}, {destination}.")
+        raise ArgumentError(
+            f"moveaxis expected as many axes as places, got {source}, {destination}."
+        )
     moved = dict(zip(places, sources, strict=True))
     others = (a for a in range(x.ndim) if a not in sources)
     return permute_dims(x, tuple(moved[i] if i in moved else next(others) for i in range(x.ndim)))
@@ -178,7 +180,7 @@ def moveaxis(x: Any, source: int | tuple[int, ...], destination: int | tuple[int
 def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
     """The arrays one after another along `axis`; with None, all flattened first."""
     if not arrays:
-        raise ValueError("concat expected one array or more, got none.")
+        raise ArgumentError("concat expected one array or more, got none.")
     if axis is None:
         return concat([reshape(x, (-1,)) for x in arrays], axis=0)
     return Concat(axis)(*arrays)
@@ -258,7 +260,7 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     With "xy" the first two axes are exchanged: rows are y.
     """
     if indexing not in ("xy", "ij"):
-        raise ValueError(f'meshgrid expected indexing "xy" or "ij", got {indexing!r}.')
+        raise ArgumentError(f'meshgrid expected indexing "xy" or "ij", got {indexing!r}.')
     order = list(range(len(arrays)))
     if indexing == "xy" and len(arrays) > 1:
         order[:2] = 1, 0

@@ -5,6 +5,7 @@ from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.devices import follows
+from xpnet.errors import ArgumentTypeError
 from xpnet.namespace import array_namespace, has_dtype
 
 # (1 + a / 4) exp(a^2 / 2) Phi(-a) for a >= 0, a polynomial in u = (4 - a) / (4 + a): the Chebyshev
@@ -70,5 +71,5 @@ def normal_cdf(x: Any) -> Any:
     0 <= x < infinity", Mathematics of Computation, 1981.
     """
     if not has_dtype(x, "real floating"):
-        raise TypeError(f"normal_cdf expected floating-point numbers, got {x.dtype}.")
+        raise ArgumentTypeError(f"normal_cdf expected floating-point numbers, got {x.dtype}.")
     return NormalCdf()(x)

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from xpnet.autodiff import Function
+from xpnet.errors import ArgumentError
 from xpnet.functions.declare import axes_of, extension
 from xpnet.functions.statistical import Axis
 from xpnet.functions.wide import in_float32
@@ -107,7 +108,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     elif ord in (1, -1, math.inf, -math.inf):
         sums = xp.sum(xp.abs(x), axis=-2 if ord in (1, -1) else -1, keepdims=True)
     else:
-        raise ValueError(
+        raise ArgumentError(
             f'matrix_norm expected ord "fro", "nuc", 1, -1, 2, -2, inf or -inf, got {ord!r}.'
         )
     reduce = xp.sum if ord == "nuc" else xp.max if ord > 0 else xp.min

@@ -8,7 +8,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import windows
 from xpnet.functions.wide import like, widened
 from xpnet.kernels import kernels
@@ -215,7 +215,7 @@ def _window(
     stride = kernel if stride is None else lengths(stride, d)
     around, gaps = lengths(padding, d, least=0), lengths(dilation, d)
     if any(2 * p > k for p, k in zip(around, kernel, strict=True)):
-        raise ValueError(
+        raise ArgumentError(
             f"{name} expected a padding of at most half the kernel {kernel}, got {around}."
         )
     window = sliding(tuple(x.shape[2:]), kernel, stride, tuple((p, p) for p in around), gaps)

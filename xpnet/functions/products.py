@@ -11,7 +11,7 @@ from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.devices import follows
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, IndexingError, ShapeError
 from xpnet.functions.declare import extension, from_front, standard
 from xpnet.namespace import Namespace, array_namespace
 
@@ -200,14 +200,14 @@ def _summed(axes: Any, ndim1: int, ndim2: int) -> tuple[tuple[int, ...], tuple[i
     """The axes of both arrays that `tensordot` sums over, counted from the front."""
     if isinstance(axes, int):
         if not 0 <= axes <= min(ndim1, ndim2):
-            raise ValueError(f"tensordot expected 0 to {min(ndim1, ndim2)} axes, got {axes}.")
+            raise ArgumentError(f"tensordot expected 0 to {min(ndim1, ndim2)} axes, got {axes}.")
         return tuple(range(ndim1 - axes, ndim1)), tuple(range(axes))
     first, second = (
         tuple(from_front(a, n, "tensordot") for a in given)
         for given, n in zip(axes, (ndim1, ndim2), strict=True)
     )
     if not len(first) == len(second) == len(set(first)) == len(set(second)):
-        raise ValueError(f"tensordot expected as many different axes of each, got {axes}.")
+        raise ArgumentError(f"tensordot expected as many different axes of each, got {axes}.")
     return first, second
 
 
@@ -257,5 +257,5 @@ def _from_end(axis: int, x1: Any, x2: Any) -> int:
     if x1.ndim == x2.ndim and 0 <= axis < n:
         return axis - n
     if not -n <= axis < 0:
-        raise IndexError(f"Expected an axis counted from the end, from {-n} to -1, got {axis}.")
+        raise IndexingError(f"Expected an axis counted from the end, from {-n} to -1, got {axis}.")
     return axis

@@ -8,7 +8,7 @@ beside it, `rnn_simple` and so on.
 from typing import Any
 
 from xpnet.devices import follows
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions.activation import relu, sigmoid
 from xpnet.functions.recurrence import GRU, LSTM, RNN
 from xpnet.namespace import array_namespace, has_dtype
@@ -47,7 +47,7 @@ def rnn(z: Any, h: Any, W: Any, mask: Any = None, nonlinearity: str = "tanh") ->
     Source: Elman, "Finding structure in time", 1990.
     """
     if nonlinearity not in ("tanh", "relu"):
-        raise ValueError(f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'.")
+        raise ArgumentError(f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'.")
     return RNN(nonlinearity)(z, h, W, _column("rnn", 1, mask, z, W, h))
 
 
@@ -153,7 +153,7 @@ def _column(name: str, gates: int, mask: Any, z: Any, W: Any, *states: Any) -> A
     if tuple(mask.shape) != steps:
         raise ShapeError(f"{name} expected a mask of shape {steps}, got {tuple(mask.shape)}.")
     if not has_dtype(mask, "bool"):
-        raise TypeError(f"{name} expected a mask of booleans, got {mask.dtype}.")
+        raise ArgumentTypeError(f"{name} expected a mask of booleans, got {mask.dtype}.")
     return mask[..., None]
 
 

@@ -11,6 +11,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import Function
 from xpnet.devices import follows
+from xpnet.errors import ArgumentError, ArgumentTypeError
 from xpnet.functions.declare import axes_of, from_front, standard
 from xpnet.functions.wide import in_float32
 from xpnet.namespace import array_namespace, has_dtype
@@ -183,7 +184,9 @@ def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
 def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The variance over `axis`: sum((x - mean)^2) / (n - correction)."""
     if has_dtype(x, "complex floating"):
-        raise TypeError(f"var expected real numbers, got {x.dtype}; for |x - mean|^2 see abs.")
+        raise ArgumentTypeError(
+            f"var expected real numbers, got {x.dtype}; for |x - mean|^2 see abs."
+        )
     deviations = x - mean(x, axis=axis, keepdims=True)
     squares = sum(deviations * deviations, axis=axis, keepdims=keepdims)
     count = compat.size(x) // (compat.size(squares) or 1)
@@ -223,5 +226,5 @@ def cumulative_prod(
 
 def _only_axis(x: Any, axis: int | None) -> int:
     if axis is None and x.ndim != 1:
-        raise ValueError(f"Expected an axis, for x of shape {tuple(x.shape)}, got None.")
+        raise ArgumentError(f"Expected an axis, for x of shape {tuple(x.shape)}, got None.")
     return 0 if axis is None else axis

@@ -5,7 +5,7 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentTypeError, ShapeError
 from xpnet.namespace import array_namespace, has_dtype
 
 
@@ -19,7 +19,7 @@ def matching(name: str, y: Any, t: Any) -> Any:
             f"got {given}.{hint}"
         )
     if has_dtype(t, "complex floating"):
-        raise TypeError(f"{name} expected a target of real numbers, got {t.dtype}.")
+        raise ArgumentTypeError(f"{name} expected a target of real numbers, got {t.dtype}.")
     cast = has_dtype(y, "real floating") and not has_dtype(t, "real floating")
     return xp.astype(t, y.dtype) if cast else t
 
@@ -38,7 +38,7 @@ def class_numbers(name: str, x: Any, t: Any, otherwise: str) -> Any:
             f"got {tuple(t.shape)}.{hint}"
         )
     if not has_dtype(t, "integral"):
-        raise TypeError(f"{name} expected integer class numbers, got {t.dtype}.")
+        raise ArgumentTypeError(f"{name} expected integer class numbers, got {t.dtype}.")
     return t
 
 

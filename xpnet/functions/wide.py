@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from xpnet.autodiff import Variable, data_of
+from xpnet.errors import ArgumentTypeError
 from xpnet.namespace import array_namespace, has_dtype
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
@@ -26,7 +27,7 @@ def widened(name: str, x: Any) -> Any:
         floating = has_dtype(x, "real floating")
         bits = _bits[kind] = int(array_namespace(x).finfo(x.dtype).bits) if floating else 0
     if not bits:
-        raise TypeError(f"{name} expected floating-point numbers, got {x.dtype}.")
+        raise ArgumentTypeError(f"{name} expected floating-point numbers, got {x.dtype}.")
     if bits >= 32:
         return x
     xp = array_namespace(x)
@@ -48,7 +49,7 @@ def in_float32(function: Callee) -> Callee:
 def number(option: Any) -> float:
     """An option as Python's number: NumPy's turns float32 into float64, a Variable's is no option."""
     if isinstance(option, Variable):
-        raise TypeError(f"Expected a number, got {option!r}: options have no gradient.")
+        raise ArgumentTypeError(f"Expected a number, got {option!r}: options have no gradient.")
     return float(option)
 
 

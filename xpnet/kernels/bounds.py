@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from xpnet.backend import to_numpy
 from xpnet.devices import Array, arrivals, there
+from xpnet.errors import IndexingError
 
 DEBUG = os.environ.get("XPNET_DEBUG_INDICES", "") not in ("", "0")
 
@@ -88,7 +89,7 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
     if not indices.size:
         return
     if most < 0:  # whatever they are
-        raise IndexError(_expected(Call(name, least, most)) + ".")
+        raise IndexingError(_expected(Call(name, least, most)) + ".")
     device = indices.data.device_id
     note = _notes.of.get(device)
     if note is None:
@@ -113,7 +114,7 @@ def require_within_on_host(name: str, indices: Any, least: int, most: int) -> No
         return
     for index in (int(array.min()), int(array.max())):
         if not least <= index <= most:
-            raise IndexError(
+            raise IndexingError(
                 f"{_expected(Call(name, least, most))}, got {index}: it is out of range."
             )
 
@@ -165,7 +166,7 @@ def _read(note: Array) -> None:
     number, bits, negative = there(_get, note).tolist()
     if number:
         there(_clear, note)
-        raise IndexError(_message(_calls[number - 1], bits - (1 << 64) if negative else bits))
+        raise IndexingError(_message(_calls[number - 1], bits - (1 << 64) if negative else bits))
 
 
 def _get(note: Array) -> Any:

@@ -10,6 +10,8 @@ from importlib import import_module, resources
 from types import ModuleType
 from typing import Any, TypeVar
 
+from xpnet.errors import ArgumentError, ArgumentTypeError
+
 THREADS = 256  # per block
 
 C_TYPES = {
@@ -77,7 +79,7 @@ def compiled(files: tuple[str, ...], name: str, dtype: str, *definitions: str) -
         There is no kernel for arrays of that dtype.
     """
     if dtype not in C_TYPES:
-        raise TypeError(f"{name} expected numbers, {', '.join(C_TYPES)}, got {dtype}.")
+        raise ArgumentTypeError(f"{name} expected numbers, {', '.join(C_TYPES)}, got {dtype}.")
     number = C_TYPES[dtype]
     head = []
     if dtype == "float16":
@@ -119,7 +121,9 @@ def alike(*xs: Any) -> list[Any]:
     arrays = [x for x in xs if x is not None]
     devices = {x.data.device_id for x in arrays}
     if len(devices) > 1:
-        raise ValueError(f"Expected arrays on one device, got some on the GPUs {sorted(devices)}.")
+        raise ArgumentError(
+            f"Expected arrays on one device, got some on the GPUs {sorted(devices)}."
+        )
     dtype = arrays[0].dtype
     if any(x.dtype != dtype for x in arrays):
         dtype = cupy().result_type(*arrays)

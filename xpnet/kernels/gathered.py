@@ -26,6 +26,7 @@ from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
+from xpnet.errors import ArgumentTypeError
 from xpnet.kernels.cuda_source import THREADS, alike, compiled, cupy, on_its_device
 from xpnet.kernels.lookup import Kernel
 from xpnet.kernels.window import Window
@@ -234,7 +235,7 @@ def _lowest(dtype: Any) -> Any:
         The dtype's numbers have no order.
     """
     if not _ordered(dtype):
-        raise TypeError(f"maxima expected real numbers, integers or floats, got {dtype}.")
+        raise ArgumentTypeError(f"maxima expected real numbers, integers or floats, got {dtype}.")
     return np.asarray(-math.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
 
 

@@ -8,7 +8,7 @@ from math import prod
 from numbers import Integral
 from typing import Any, Self
 
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ShapeError
 
 Sizes = tuple[int, ...]
 Lengths = int | tuple[int, ...]  # one for all axes, or one for each
@@ -188,7 +188,7 @@ def lengths(value: Lengths, d: int, least: int = 1) -> tuple[int, ...]:
         return (value,) * d
     several: tuple[Any, ...] = tuple(value) if isinstance(value, Iterable) else (value,) * d
     if len(several) != d or not all(isinstance(n, Integral) and int(n) >= least for n in several):
-        raise ValueError(
+        raise ArgumentError(
             f"Expected a whole number from {least}, or {d} of them, one for each axis, "
             f"got {value!r}."
         )
@@ -204,10 +204,10 @@ def padded(
     """How many zeros before and after each axis: numbers, "same" or "valid"."""
     if padding == "same":
         if stride != (1,) * len(stride):
-            raise ValueError(f'padding="same" expected a stride of 1, got {stride}.')
+            raise ArgumentError(f'padding="same" expected a stride of 1, got {stride}.')
         more = [g * (k - 1) for k, g in zip(kernel, dilation, strict=True)]
         return tuple((m // 2, m - m // 2) for m in more)
     if isinstance(padding, str) and padding != "valid":
-        raise ValueError(f'Expected padding as numbers, "same" or "valid", got {padding!r}.')
+        raise ArgumentError(f'Expected padding as numbers, "same" or "valid", got {padding!r}.')
     around = (0,) * len(kernel) if isinstance(padding, str) else lengths(padding, len(kernel), 0)
     return tuple((p, p) for p in around)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from xpnet import functions as F
+from xpnet.errors import ArgumentError
 from xpnet.layers.base import Layer
 
 
@@ -59,7 +60,7 @@ class GELU(Layer):
 
     def __init__(self, approximate: str = "none") -> None:
         if approximate not in ("none", "tanh"):
-            raise ValueError(f"GELU expected approximate='none' or 'tanh', got {approximate!r}.")
+            raise ArgumentError(f"GELU expected approximate='none' or 'tanh', got {approximate!r}.")
         self.approximate = approximate
 
     def forward(self, x: Any) -> Any:
@@ -171,5 +172,5 @@ def activation(name: str) -> Layer:
         No activation has that name; the message lists those there are.
     """
     if name not in BY_NAME:
-        raise ValueError(f"Unknown activation {name!r}. Expected one of: {', '.join(BY_NAME)}.")
+        raise ArgumentError(f"Unknown activation {name!r}. Expected one of: {', '.join(BY_NAME)}.")
     return BY_NAME[name]()

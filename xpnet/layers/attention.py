@@ -4,7 +4,7 @@ from typing import Any
 
 from xpnet import functions as F
 from xpnet.autodiff import Parameter
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.initializers import glorot_uniform, zeros
 from xpnet.layers.affine import Affine
 from xpnet.layers.base import Layer, unusual
@@ -76,7 +76,7 @@ class MultiheadAttention(Layer):
         rng: Any = None,
     ) -> None:
         if min(embed_dim, num_heads) < 1 or embed_dim % num_heads:
-            raise ValueError(
+            raise ArgumentError(
                 "MultiheadAttention expected an embed_dim that is a multiple of num_heads, got "
                 f"{embed_dim} and {num_heads}."
             )

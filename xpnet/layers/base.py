@@ -11,7 +11,7 @@ from xpnet import functions as F
 from xpnet.autodiff import Parameter, Variable, as_constant, data_of, gradients
 from xpnet.backend import Array, Backend, array_like, resolve, to_numpy
 from xpnet.devices import follow, known, stays, there
-from xpnet.errors import GradientError, StateError
+from xpnet.errors import ArgumentTypeError, GradientError, MissingMethodError, StateError
 from xpnet.tape import seed
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Layer:
 
     def forward(self, *xs: Any, **options: Any) -> Any:
         """The layer's value. A subclass writes it; called by itself it remembers for `backward`."""
-        raise NotImplementedError(f"{type(self).__name__} defines no forward.")
+        raise MissingMethodError(f"{type(self).__name__} defines no forward.")
 
     _text: ClassVar[Callable[..., Any]] = forward  # as the subclass wrote it
 
@@ -274,7 +274,7 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
             return self(*xs, **options)
         for name, option in options.items():
             if isinstance(option, Variable) or compat.is_array_api_obj(option):
-                raise TypeError(
+                raise ArgumentTypeError(
                     f"{self!r}.forward: pass {name} by position; backward knows no array by name."
                 )
         variables = [

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from xpnet import functions as F
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentTypeError, ShapeError
 from xpnet.initializers import Initializer
 from xpnet.layers.activation import activation as activation_layer
 from xpnet.layers.affine import Affine
@@ -65,7 +65,7 @@ class Sequential(Layer, MutableSequence[Any]):
     def _checked(self, *layers: Layer) -> list[Layer]:
         for layer in layers:
             if not isinstance(layer, Layer):
-                raise TypeError(
+                raise ArgumentTypeError(
                     f"{type(self).__name__} expected layers, got a {type(layer).__name__}; "
                     f"of a list, write {type(self).__name__}(*layers)."
                 )
@@ -109,7 +109,7 @@ class Residual(Sequential):
     def __init__(self, *layers: Layer, shortcut: Layer | None = None) -> None:
         super().__init__(*layers)
         if shortcut is not None and not isinstance(shortcut, Layer):
-            raise TypeError(f"Residual expected a layer as shortcut, got {shortcut!r}.")
+            raise ArgumentTypeError(f"Residual expected a layer as shortcut, got {shortcut!r}.")
         self.shortcut = shortcut
 
     def forward(self, x: Any) -> Any:

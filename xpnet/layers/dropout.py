@@ -3,6 +3,7 @@
 from typing import Any
 
 from xpnet import functions as F
+from xpnet.errors import ArgumentError
 from xpnet.layers.base import Layer
 from xpnet.layers.expected import misfit
 from xpnet.namespace import has_dtype
@@ -31,7 +32,7 @@ class Dropout(Layer):
 
     def __init__(self, p: float = 0.5, rng: Any = None) -> None:
         if not 0.0 <= p <= 1.0:
-            raise ValueError(f"Dropout expected a probability p from 0 to 1, got {p}.")
+            raise ArgumentError(f"Dropout expected a probability p from 0 to 1, got {p}.")
         self.p = p
         self.rng = None if rng is None else default_rng(rng)
 

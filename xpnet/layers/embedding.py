@@ -5,6 +5,7 @@ from typing import Any
 from xpnet import functions as F
 from xpnet.autodiff import Parameter
 from xpnet.backend import current
+from xpnet.errors import ArgumentError
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.expected import misfit
 from xpnet.namespace import has_dtype
@@ -51,7 +52,7 @@ class Embedding(Layer):
     ) -> None:
         n = num_embeddings
         if padding_idx is not None and not -n <= padding_idx < n:
-            raise ValueError(f"Embedding expected a padding_idx below {n}, got {padding_idx}.")
+            raise ArgumentError(f"Embedding expected a padding_idx below {n}, got {padding_idx}.")
         self.padding_idx = None if padding_idx is None else padding_idx % n
         numbers, backend = default_rng(rng).standard_normal((n, embedding_dim)), current()
         if self.padding_idx is not None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentTypeError, ShapeError
 from xpnet.namespace import has_dtype
 
 _Sizes = tuple[int | str, ...]  # a number is asked for; a name stands for any size
@@ -33,10 +33,12 @@ def misfit(layer: object, x: Any, sizes: _Sizes, dtype: Any = None) -> Exception
         hint = "xpnet.current().asarray(x) makes an array"
         if isinstance(x, tuple):  # as an LSTM gives them
             hint = "of the outputs of a layer that has several, take one: y, *_ = layer(x)"
-        return TypeError(f"{wanted}, got a {type(x).__name__}; {hint}.")
+        return ArgumentTypeError(f"{wanted}, got a {type(x).__name__}; {hint}.")
     shape = tuple(x.shape)
     if dtype is not None:
-        return TypeError(f"{wanted} and dtype {dtype}, got {x.dtype}. Use F.astype(x, dtype).")
+        return ArgumentTypeError(
+            f"{wanted} and dtype {dtype}, got {x.dtype}. Use F.astype(x, dtype)."
+        )
     return ShapeError(f"{wanted}, got {shape}.{_one_sample(shape, sizes)}")
 
 

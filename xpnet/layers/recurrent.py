@@ -9,7 +9,7 @@ import array_api_compat as compat
 from xpnet import functions as F
 from xpnet.autodiff import Parameter, data_of
 from xpnet.backend import current
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, ShapeError
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.expected import require
@@ -36,7 +36,7 @@ class _Recurrent(Layer):
         rng: Any = None,
     ) -> None:
         if min(input_size, hidden_size, num_layers) < 1:
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(self).__name__} expected sizes and layers of 1 or more, got "
                 f"input_size={input_size}, hidden_size={hidden_size}, num_layers={num_layers}."
             )
@@ -66,7 +66,7 @@ class _Recurrent(Layer):
 
     def _run(self, x: Any, states: Any, mask: Any, W: Any, U: Any, *b: Any) -> tuple[Any, ...]:
         """All steps in one direction: what comes out of each state, of shape (length, batch, n)."""
-        raise NotImplementedError
+        raise MissingMethodError(f"{type(self).__name__} defines no _run.")
 
     def forward(self, x: Any, lengths: Any = None, *states: Any) -> Any:
         axes = ("batch", "length") if self.batch_first else ("length", "batch")
@@ -106,7 +106,7 @@ class _Recurrent(Layer):
     def _states(self, x: Any, states: tuple[Any, ...]) -> list[Any]:
         """The first states as they were given, or for each of them None."""
         if len(states) > len(self.states):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"{self!r} expected x, lengths and {' and '.join(self.states)}, "
                 f"got {len(states) + 2} arguments."
             )
@@ -132,7 +132,7 @@ class _Recurrent(Layer):
                 f"them, each by itself: layer(x, None, {', '.join(self.states)})."
             )
         if not has_dtype(lengths, "integral"):
-            raise TypeError(f"{self!r} expected lengths of integers, got {lengths.dtype}.")
+            raise ArgumentTypeError(f"{self!r} expected lengths of integers, got {lengths.dtype}.")
         steps = xp.arange(x.shape[0], device=compat.device(x))
         return steps[:, None] < xp.astype(lengths, steps.dtype)[None, :]
 
@@ -222,7 +222,9 @@ class RNN(_Recurrent):
         rng: Any = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'.")
+            raise ArgumentError(
+                f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'."
+            )
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rng
         )

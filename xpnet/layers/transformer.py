@@ -8,6 +8,7 @@ import array_api_compat as compat
 
 from xpnet import functions as F
 from xpnet.autodiff import data_of
+from xpnet.errors import ArgumentError, ArgumentTypeError
 from xpnet.layers.affine import Affine
 from xpnet.layers.attention import MultiheadAttention
 from xpnet.layers.base import Layer, unusual
@@ -80,7 +81,7 @@ class TransformerEncoderLayer(Layer):
     ) -> None:
         if activation not in _ACTIVATIONS:
             known = " or ".join(map(repr, _ACTIVATIONS))
-            raise ValueError(f"Unknown activation {activation!r}. Expected {known}.")
+            raise ArgumentError(f"Unknown activation {activation!r}. Expected {known}.")
         given, rng = rng is not None, default_rng(rng)
         own = rng if given else None
         self.self_attn = MultiheadAttention(
@@ -141,7 +142,7 @@ class TransformerEncoder(Layer):
 
     def __init__(self, layers: Sequence[Layer], norm: Layer | None = None) -> None:
         if isinstance(layers, Layer):
-            raise TypeError(
+            raise ArgumentTypeError(
                 "TransformerEncoder expected a sequence of layers, got one; write "
                 "[TransformerEncoderLayer(...) for _ in range(n)]."
             )
@@ -183,7 +184,9 @@ class PositionalEncoding(Layer):
         self, d_model: int, dropout: float = 0.0, batch_first: bool = False, rng: Any = None
     ) -> None:
         if d_model < 1:
-            raise ValueError(f"PositionalEncoding expected a d_model of 1 or more, got {d_model}.")
+            raise ArgumentError(
+                f"PositionalEncoding expected a d_model of 1 or more, got {d_model}."
+            )
         self.d_model, self.batch_first = d_model, batch_first
         self.dropout = Dropout(dropout, rng=rng if dropout else None)
 

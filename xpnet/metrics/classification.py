@@ -6,7 +6,7 @@ import array_api_compat as compat
 
 from xpnet.autodiff import data_of
 from xpnet.devices import follows
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.metrics.labels import chosen_and_actual, integers, one_hot, real_dtype
 from xpnet.namespace import array_namespace
 
@@ -71,7 +71,7 @@ def top_k_accuracy(y: Any, t: Any, k: int = 5) -> Any:
         k is below 1.
     """
     if k < 1:
-        raise ValueError(f"Expected k >= 1, got {k}.")
+        raise ArgumentError(f"Expected k >= 1, got {k}.")
     y, t = _scores("top_k_accuracy", y, t)
     xp, classes, t = array_namespace(y, t), y.shape[-1], integers(t)
     every = xp.arange(classes, dtype=xp.int32, device=compat.device(t))
@@ -209,7 +209,7 @@ def of_counts(
 def rate(name: str, counts: Any, average: str | None, zero_division: float, dtype: Any) -> Any:
     """Precision, recall or F1 of a confusion matrix, in a floating-point dtype."""
     if average not in AVERAGES:
-        raise ValueError(f"{name} expected an average of {AVERAGES}, got {average!r}.")
+        raise ArgumentError(f"{name} expected an average of {AVERAGES}, got {average!r}.")
     if average == "binary" and counts.shape[0] != 2:
         raise ShapeError(
             f"{name} with average='binary' is of two classes, got {counts.shape[0]}. Choose "

@@ -5,7 +5,7 @@ from typing import Any
 
 from xpnet.autodiff import data_of
 from xpnet.devices import follows
-from xpnet.errors import DataError, ShapeError
+from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.metrics.labels import integers, real_dtype
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -50,7 +50,7 @@ def roc_auc(y: Any, t: Any, average: str | None = "macro", multi_class: str = "o
         There is no such average or way.
     """
     if average not in AVERAGES.get(multi_class, ()):
-        raise ValueError(
+        raise ArgumentError(
             f"roc_auc expected multi_class and average of {AVERAGES}, got {multi_class!r} and "
             f"{average!r}."
         )

@@ -4,7 +4,7 @@ from typing import Any
 
 from xpnet.autodiff import data_of
 from xpnet.devices import follows
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ShapeError
 from xpnet.metrics.labels import real_dtype
 from xpnet.namespace import array_namespace
 
@@ -105,7 +105,7 @@ def merged(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
 def of_moments(n: Any, mean: Any, squares: Any, errors: Any, average: str | None) -> Any:
     """R2 of the moments of all samples."""
     if average not in AVERAGES:
-        raise ValueError(f"r2 expected an average of {AVERAGES}, got {average!r}.")
+        raise ArgumentError(f"r2 expected an average of {AVERAGES}, got {average!r}.")
     xp = array_namespace(n)
     constant = squares == 0.0
     score = 1.0 - errors / xp.where(constant, xp.ones_like(squares), squares)

@@ -12,6 +12,7 @@ defaults where PyTorch has them. Its SGD with momentum is `Momentum`, with neste
 
 from typing import Any
 
+from xpnet.errors import ArgumentError
 from xpnet.optimizers.adam import (
     Adam as Adam,
     AdamW as AdamW,
@@ -67,7 +68,7 @@ def optimizer(
         No optimizer has that name; the message lists those there are.
     """
     if name not in BY_NAME:
-        raise ValueError(f"Unknown optimizer {name!r}. Expected one of: {', '.join(BY_NAME)}.")
+        raise ArgumentError(f"Unknown optimizer {name!r}. Expected one of: {', '.join(BY_NAME)}.")
     kind: Any = BY_NAME[name]
     made: Optimizer = kind(parameters, **({} if lr is None else {"lr": lr}), **options)
     return made

@@ -7,6 +7,7 @@ from typing import Any
 from xpnet.autodiff import Parameter
 from xpnet.backend import array_like
 from xpnet.devices import follow, stays
+from xpnet.errors import ArgumentError
 from xpnet.kernels.lookup import kernel
 from xpnet.optimizers.base import require_like
 from xpnet.tape import clock
@@ -53,9 +54,9 @@ class ExponentialMovingAverage:
     ) -> None:
         self.parameters = list(parameters)
         if not self.parameters:
-            raise ValueError("ExponentialMovingAverage was given no parameters.")
+            raise ArgumentError("ExponentialMovingAverage was given no parameters.")
         if not 0.0 <= decay < 1.0:
-            raise ValueError(f"ExponentialMovingAverage expected 0 <= decay < 1, got {decay}.")
+            raise ArgumentError(f"ExponentialMovingAverage expected 0 <= decay < 1, got {decay}.")
         self.decay, self.warmup, self.updates = float(decay), warmup, 0
         self.averages = [array_like(p.data, p.data) for p in self.parameters]
 

@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 from xpnet.autodiff import Parameter, Variable
 from xpnet.backend import Array, array_like
 from xpnet.devices import follow, stays
-from xpnet.errors import GradientError, ShapeError, StateError
+from xpnet.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    GradientError,
+    MissingMethodError,
+    ShapeError,
+    StateError,
+)
 from xpnet.functions.wide import like, widened
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, has_dtype
@@ -106,7 +113,7 @@ class Optimizer:
         self._members: list[tuple[Options, list[tuple[Any, State, bool]]]] = []
         given: list[Any] = list(parameters) if hasattr(parameters, "__iter__") else [parameters]
         if not given:
-            raise ValueError(f"{type(self).__name__} was given no parameters.")
+            raise ArgumentError(f"{type(self).__name__} was given no parameters.")
         for group in given if isinstance(given[0], dict) else [{"params": given}]:
             self.add_group(group)
 
@@ -122,25 +129,27 @@ class Optimizer:
         name = type(self).__name__
         given: Any = group
         if not (isinstance(given, dict) and "params" in given):
-            raise TypeError(f"{name} expected a group {{'params': [...], ...}}, got {group!r}.")
+            raise ArgumentTypeError(
+                f"{name} expected a group {{'params': [...], ...}}, got {group!r}."
+            )
         options = dict(group)
         params: Any = options.pop("params")
         params = [params] if isinstance(params, Variable) else list(params)
         if not params:
-            raise ValueError(f"{name} was given no parameters in a group.")
+            raise ArgumentError(f"{name} was given no parameters in a group.")
         if not all(
             isinstance(p, Variable) and p.creator is None and has_dtype(p, "real floating")
             for p in params
         ):
             kinds = ", ".join(sorted({type(p).__name__ for p in params}))
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"{name} expected Parameters, as model.parameters() gives them, got "
                 f"{kinds} that are none, that were computed, or that are not real."
             )
         if len({id(p) for p in [*self.parameters, *params]}) < len(self.parameters) + len(params):
-            raise ValueError(f"{name} was given a parameter twice.")
+            raise ArgumentError(f"{name} was given a parameter twice.")
         if unknown := sorted(options.keys() - self.defaults.keys()):
-            raise TypeError(f"{name} has no option {unknown}, but {sorted(self.defaults)}.")
+            raise ArgumentTypeError(f"{name} has no option {unknown}, but {sorted(self.defaults)}.")
         options = self._checked(options)
         self.groups.append({"params": params, **options})
         self.parameters += params
@@ -273,7 +282,7 @@ class Optimizer:
         `s` holds the parameter's arrays by name, and "t", the number of its step from 1; `c` holds
         what `coefficients` computed from that number and the options.
         """
-        raise NotImplementedError
+        raise MissingMethodError(f"{type(self).__name__} defines no update.")
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
         """The numbers of a step, by name, computed from the counts in `s` and the group's options.
@@ -314,12 +323,12 @@ class Optimizer:
             several = isinstance(value, (tuple, list))
             xs = [x if isinstance(x, bool) else float(x) for x in (value if several else [value])]
             if name == "betas" and len(xs) != 2:
-                raise ValueError(f"{type(self).__name__} expected two betas, got {value}.")
+                raise ArgumentError(f"{type(self).__name__} expected two betas, got {value}.")
             least, most = 0.0, 1.0 if name in BELOW_ONE else math.inf
             if not all(least <= x < most for x in xs) or (name == "lr" and xs == [0.0]):
                 range_ = f"0 <= {name} < 1" if name in BELOW_ONE else f"{name} >= 0"
                 range_ = "lr > 0" if name == "lr" else range_
-                raise ValueError(f"{type(self).__name__} expected {range_}, got {value}.")
+                raise ArgumentError(f"{type(self).__name__} expected {range_}, got {value}.")
             checked[name] = tuple(xs) if several else xs[0]
         return checked
 

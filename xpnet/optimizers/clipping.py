@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from xpnet.autodiff import Variable, data_of
 from xpnet.backend import Array
 from xpnet.devices import follow, settle, stays
-from xpnet.errors import GradientError
+from xpnet.errors import ArgumentError, GradientError
 from xpnet.functions.wide import like
 from xpnet.namespace import array_namespace
 
@@ -52,7 +52,7 @@ def clip_grad_norm(
     2013.
     """
     if not (max_norm > 0.0 and norm_type > 0.0):
-        raise ValueError(f"Expected max_norm and norm_type > 0, got {max_norm} and {norm_type}.")
+        raise ArgumentError(f"Expected max_norm and norm_type > 0, got {max_norm} and {norm_type}.")
     moved = _with_gradient(parameters)
     xp = array_namespace(*(p.data for p in moved))
     grads = [data_of(p.grad) for p in moved]
@@ -85,7 +85,7 @@ def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float
         The limit is not above 0.
     """
     if not clip_value > 0.0:
-        raise ValueError(f"Expected clip_value > 0, got {clip_value}.")
+        raise ArgumentError(f"Expected clip_value > 0, got {clip_value}.")
     limit = float(clip_value)
     for p in _with_gradient(parameters):
         g = data_of(p.grad)

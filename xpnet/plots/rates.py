@@ -11,6 +11,7 @@ from xpnet import random
 from xpnet.autodiff import data_of
 from xpnet.backend import to_numpy
 from xpnet.data.loader import DataLoader
+from xpnet.errors import ArgumentError
 from xpnet.layers import Layer
 from xpnet.plots.style import BLUE, ORANGE, figure_of, finished, plain
 
@@ -86,7 +87,7 @@ def lr_range_test(
         The range is empty, there are less than three steps, or there is no batch.
     """
     if not 0.0 < low < high or steps < 3:
-        raise ValueError(f"Expected 0 < low < high and steps >= 3, got {low}, {high}, {steps}.")
+        raise ArgumentError(f"Expected 0 < low < high and steps >= 3, got {low}, {high}, {steps}.")
     if isinstance(batches, tuple):
         batches = DataLoader(*batches, batch_size=100, shuffle=True, seed=0)
     state = random.state()
@@ -115,7 +116,7 @@ def lr_range_test(
     finally:
         random.set_state(state)
     if not rates:
-        raise ValueError("Expected batches whose loss is finite at the lowest rate, got none.")
+        raise ArgumentError("Expected batches whose loss is finite at the lowest rate, got none.")
     return RangeTest(rates, losses, smoothed, _steepest(rates, smoothed))
 
 

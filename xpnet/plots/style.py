@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xpnet.errors import MissingPackageError
 from xpnet.serialization import replacing
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def figure_of(width: float, height: float, layout: Any = "constrained") -> "Figu
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         message = 'Pictures need matplotlib: pip install "xpnet[plots]"'
-        raise ModuleNotFoundError(message, name=error.name) from error
+        raise MissingPackageError(message, name=error.name) from error
     figure: Any = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
     figure._repr_png_ = partial(_png, figure)
     drawn: Figure = figure

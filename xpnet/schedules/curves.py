@@ -5,6 +5,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
+from xpnet.errors import ArgumentError
+
 Schedule = Callable[[int], float]
 
 
@@ -115,11 +117,11 @@ def one_cycle(
     at_least(2, steps=steps)
     if not (div_factor > 0.0 and final_div_factor > 0.0):
         given = f"{div_factor} and {final_div_factor}"
-        raise ValueError(f"Expected div_factor and final_div_factor above 0, got {given}.")
+        raise ArgumentError(f"Expected div_factor and final_div_factor above 0, got {given}.")
     if not 0.0 <= pct_start <= 1.0:
-        raise ValueError(f"Expected pct_start from 0 to 1, got {pct_start}.")
+        raise ArgumentError(f"Expected pct_start from 0 to 1, got {pct_start}.")
     if anneal_strategy not in ("cos", "linear"):
-        raise ValueError(f"Expected anneal_strategy 'cos' or 'linear', got {anneal_strategy!r}.")
+        raise ArgumentError(f"Expected anneal_strategy 'cos' or 'linear', got {anneal_strategy!r}.")
     between = _wave if anneal_strategy == "cos" else _line
     first, last, top = (
         1.0 / div_factor,
@@ -186,10 +188,10 @@ def at_least(least: int, **given: int) -> None:
     """ValueError unless these are whole numbers of that size."""
     for name, value in given.items():
         if int(value) != value or value < least:
-            raise ValueError(f"Expected {name} to be a whole number from {least}, got {value}.")
+            raise ArgumentError(f"Expected {name} to be a whole number from {least}, got {value}.")
 
 
 def _not_negative(**given: float) -> None:
     for name, value in given.items():
         if not 0.0 <= value < math.inf:
-            raise ValueError(f"Expected {name} to be a number from 0, got {value}.")
+            raise ArgumentError(f"Expected {name} to be a number from 0, got {value}.")

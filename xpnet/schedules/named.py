@@ -3,6 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
+from xpnet.errors import ArgumentError
 from xpnet.schedules.curves import (
     Schedule,
     at_least,
@@ -54,19 +55,19 @@ def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
     at_least(1, steps=steps, epochs=epochs)
     name, _, rest = text.strip().partition(":")
     if name not in BY_NAME:
-        raise ValueError(f"Unknown schedule {name!r}. Expected one of: {', '.join(BY_NAME)}.")
+        raise ArgumentError(f"Unknown schedule {name!r}. Expected one of: {', '.join(BY_NAME)}.")
     build = BY_NAME[name]
     try:
         options = _options(rest, {**(build.__kwdefaults__ or {}), "warmup": 0.0}, name)
         before = round(options.pop("warmup", 0.0) * steps / epochs)
         if not 0 <= before < steps:
-            raise ValueError(f"Expected a warm-up shorter than {epochs} epochs.")  # noqa: TRY301
+            raise ArgumentError(f"Expected a warm-up shorter than {epochs} epochs.")
         made: Schedule = build(
             _Training(steps - before, max(steps // epochs, 1), epochs), **options
         )
     except ValueError as error:
         said = str(error)
-        raise ValueError(f"Schedule {text!r}: {said[0].lower()}{said[1:]}") from None
+        raise ArgumentError(f"Schedule {text!r}: {said[0].lower()}{said[1:]}") from None
     return warmup(made, before) if before else made
 
 
@@ -76,7 +77,7 @@ def _options(text: str, known: dict[str, Any], name: str) -> dict[str, Any]:
     for item in filter(None, text.split(",")):
         key, _, value = (part.strip() for part in item.partition("="))
         if key not in known:
-            raise ValueError(f"Unknown option {key!r}. {name} has: {', '.join(known)}.")
+            raise ArgumentError(f"Unknown option {key!r}. {name} has: {', '.join(known)}.")
         options[key] = _read(key, value, type(known[key]))
     return options
 
@@ -151,5 +152,5 @@ def _read(key: str, value: str, kind: type) -> Any:
     except ValueError:
         x = None
     if x is None or (isinstance(x, float) and not math.isfinite(x)):
-        raise ValueError(f"Expected {key} to be {what}, got {value!r}.")
+        raise ArgumentError(f"Expected {key} to be {what}, got {value!r}.")
     return x

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from xpnet.errors import ArgumentError
+
 
 def reduce_on_plateau(
     losses: Sequence[float],
@@ -38,13 +40,13 @@ def reduce_on_plateau(
     threshold_mode : {"rel", "abs"}
     """
     if not 0.0 <= factor < 1.0:
-        raise ValueError(f"Expected a factor from 0 to below 1, got {factor}.")
+        raise ArgumentError(f"Expected a factor from 0 to below 1, got {factor}.")
     for name, value, of in (
         ("mode", mode, ("min", "max")),
         ("threshold_mode", threshold_mode, ("rel", "abs")),
     ):
         if value not in of:
-            raise ValueError(f"Expected {name} {of[0]!r} or {of[1]!r}, got {value!r}.")
+            raise ArgumentError(f"Expected {name} {of[0]!r} or {of[1]!r}, got {value!r}.")
     sign = 1.0 if mode == "min" else -1.0
     now, best, bad, wait = 1.0, math.inf, 0, 0
     for loss in losses:

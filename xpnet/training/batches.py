@@ -9,7 +9,7 @@ import array_api_compat as compat
 from xpnet import tree
 from xpnet.backend import Array, Backend, current, to_numpy
 from xpnet.devices import follows
-from xpnet.errors import DataError
+from xpnet.errors import ArgumentTypeError, DataError
 from xpnet.namespace import array_namespace
 
 Data = tuple[Any, Any]  # x and t: samples and their targets
@@ -48,7 +48,7 @@ class Batches:
     def __init__(self, source: Iterable[Any]) -> None:
         refused = hasattr(source, "__next__") or hasattr(source, "shape")
         if refused or not hasattr(source, "__iter__"):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"Expected (x, t), a DataLoader, or an iterable of batches for each epoch anew, got "
                 f"a {type(source).__name__}. Samples and targets are one argument, (x, t). Of a "
                 "generator function, give DataLoader(function)."

@@ -20,7 +20,7 @@ from zlib import crc32
 
 from xpnet import random, tree
 from xpnet.backend import array_like, to_numpy
-from xpnet.errors import StateError
+from xpnet.errors import ArgumentTypeError, StateError
 from xpnet.serialization import load_file, replacing
 from xpnet.training.meter import Meter
 
@@ -230,7 +230,7 @@ def _flat(value: Any, path: str, arrays: dict[str, Any]) -> Any:
         return {ARRAY: path}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(
+    raise ArgumentTypeError(
         f"A checkpoint holds numbers, texts, arrays of numbers, and lists and dicts, by name, of "
         f"these; {path} is {value!r}."
     )

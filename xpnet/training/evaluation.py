@@ -9,7 +9,7 @@ from typing import Any
 from xpnet import tree
 from xpnet.autodiff import data_of
 from xpnet.backend import Array, current, on_current_device, to_numpy
-from xpnet.errors import DataError, ShapeError
+from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
 from xpnet.tape import no_grad
@@ -218,7 +218,7 @@ def blame(model: Layer, loader: Loader, epoch: int, batches: int | None = None) 
 def slices(n: int, batch_size: int) -> Iterator[slice]:
     """Of n samples, each batch; the last may be short."""
     if batch_size < 1:
-        raise ValueError(f"Expected batch_size >= 1, got {batch_size}.")
+        raise ArgumentError(f"Expected batch_size >= 1, got {batch_size}.")
     # The standard has no slices that end outside an array.
     return (slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size))
 

@@ -5,6 +5,7 @@ import math
 import os
 from pathlib import Path
 
+from xpnet.errors import MissingKeyError
 from xpnet.serialization import replacing
 
 Row = dict[str, float]
@@ -60,7 +61,7 @@ class History:
 
     def __getitem__(self, column: str) -> list[float]:
         if self.rows and column not in self.columns:
-            raise KeyError(f"{column!r}; there are {', '.join(self.columns)}")
+            raise MissingKeyError(f"{column!r}; there are {', '.join(self.columns)}")
         return [row.get(column, math.nan) for row in self.rows]
 
     @property

@@ -6,7 +6,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from xpnet.devices import follow, stays
-from xpnet.errors import GradientError
+from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError
 from xpnet.layers import Layer
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer, clip_grad_norm
 from xpnet.training import evaluation
@@ -50,16 +50,20 @@ class Learner:
         average: float | ExponentialMovingAverage | None = None,
     ) -> None:
         if index(accumulate) < 1:
-            raise ValueError(f"Expected accumulate >= 1, got {accumulate}.")
+            raise ArgumentError(f"Expected accumulate >= 1, got {accumulate}.")
         functions: dict[str, Any] = {"loss": loss, "schedule": schedule}
         for name, function in functions.items():
             if not callable(function) and (name == "loss" or function is not None):
-                raise TypeError(f"Expected a function as {name}, got {function!r}.")
+                raise ArgumentTypeError(f"Expected a function as {name}, got {function!r}.")
         given: Any = optimizer
         if not isinstance(given, Optimizer):
-            raise TypeError(f"Expected an optimizer, as SGD(model.parameters()), got {given!r}.")
+            raise ArgumentTypeError(
+                f"Expected an optimizer, as SGD(model.parameters()), got {given!r}."
+            )
         if not {id(p) for p in optimizer.parameters} & {id(p) for p in model.parameters()}:
-            raise ValueError(f"{optimizer!r} has no parameter of this model: is it another one's?")
+            raise ArgumentError(
+                f"{optimizer!r} has no parameter of this model: is it another one's?"
+            )
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.clip, self.accumulate = schedule, clip, accumulate
         if isinstance(precision, str):

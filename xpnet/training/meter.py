@@ -10,7 +10,7 @@ from xpnet import tree
 from xpnet.autodiff import data_of
 from xpnet.backend import current, to_numpy
 from xpnet.devices import follow, follows, stays
-from xpnet.errors import ShapeError
+from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.namespace import array_namespace
 
 Metric = Any  # a function (y, t) -> mean, or an object with update, compute, reset and name
@@ -32,14 +32,16 @@ class Meter:
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         if not isinstance(metrics, (list, tuple)) or not all(map(_is_metric, metrics)):
-            raise TypeError(f"Expected metrics in a list, as [accuracy, F1()], got {metrics!r}.")
+            raise ArgumentTypeError(
+                f"Expected metrics in a list, as [accuracy, F1()], got {metrics!r}."
+            )
         self.means = [metric for metric in metrics if not hasattr(metric, "compute")]
         self.wholes = [deepcopy(metric) for metric in metrics if hasattr(metric, "compute")]
         for metric in self.wholes:
             metric.reset()
         self.order = ["loss", *map(name_of, metrics)]
         if twice := {name for name in self.order if self.order.count(name) > 1}:
-            raise ValueError(
+            raise ArgumentError(
                 f"Expected metrics of different names, none of them 'loss'; got {sorted(twice)} "
                 'twice. Objects can be named: F1(average="macro", name="macro_f1").'
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpnet.backend import Array, on_current_device, to_numpy
 from xpnet.data.loader import DataLoader
-from xpnet.errors import DataError, TrainingError
+from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, TrainingError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer
@@ -100,9 +100,11 @@ class Trainer(Learner):
         )  # fmt: skip
         listed = isinstance(callbacks, (list, tuple))
         if not listed or not all(isinstance(c, Callback) for c in callbacks):
-            raise TypeError(f"Expected callbacks in a list, [Callback(), ...], got {callbacks!r}.")
+            raise ArgumentTypeError(
+                f"Expected callbacks in a list, [Callback(), ...], got {callbacks!r}."
+            )
         if rng is not None and seed is not None:
-            raise ValueError("rng and seed are two names of one thing: give one of them.")
+            raise ArgumentError("rng and seed are two names of one thing: give one of them.")
         self.metrics, self.callbacks, self.log_every = metrics, callbacks, log_every
         rng = seed if rng is None else rng
         self.rng = rng if rng is None else default_rng(rng)
@@ -162,7 +164,7 @@ class Trainer(Learner):
             data that made it so, a DataError, with their row.
         """
         if index(epochs) < 1:
-            raise ValueError(f"Expected epochs >= 1, got {epochs}.")
+            raise ArgumentError(f"Expected epochs >= 1, got {epochs}.")
         loader = self._loader(train, batch_size, drawn=resume is None)
         test = None if test is None else evaluation.opened(self.model, test)
         self._start(epochs, loader, resume)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from xpnet.errors import ArgumentError
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.monitor import Mode, Monitor
 from xpnet.training.checkpoint import sweep
@@ -50,7 +51,7 @@ class Checkpoint(Callback):
     ) -> None:
         for name, value in (("every_steps", every_steps), ("every_seconds", every_seconds)):
             if value is not None and not value > 0:
-                raise ValueError(f"Expected {name} > 0, got {value}.")
+                raise ArgumentError(f"Expected {name} > 0, got {value}.")
         self.folder, self.best = Path(folder), best
         self.every_steps, self.every_seconds = every_steps, every_seconds
         self.monitor = Monitor(monitor, mode)

@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Literal
 
+from xpnet.errors import ArgumentError
+
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
@@ -26,9 +28,9 @@ class Monitor:
 
     def __init__(self, column: str | None, mode: Mode, min_delta: float = 0.0) -> None:
         if mode not in ("auto", "min", "max"):
-            raise ValueError(f"Expected mode 'auto', 'min' or 'max', got {mode!r}.")
+            raise ArgumentError(f"Expected mode 'auto', 'min' or 'max', got {mode!r}.")
         if not min_delta >= 0.0:
-            raise ValueError(f"Expected min_delta >= 0, got {min_delta}.")
+            raise ArgumentError(f"Expected min_delta >= 0, got {min_delta}.")
         self.column, self.mode, self.min_delta = column, mode, float(min_delta)
 
     def values(self, trainer: "Trainer") -> list[float]:
@@ -41,7 +43,7 @@ class Monitor:
         """
         history, column = trainer.history, self.name(trainer)
         if history.rows and column not in history:
-            raise ValueError(
+            raise ArgumentError(
                 f"Expected a column of the history to follow, one of {', '.join(history.columns)}; "
                 f"got {column!r}."
             )

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xpnet.backend import array_like
+from xpnet.errors import ArgumentError
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.monitor import Mode, Monitor
 
@@ -45,7 +46,7 @@ class EarlyStopping(Callback):
         restore_best: bool = True,
     ) -> None:
         if patience < 0:
-            raise ValueError(f"Expected patience >= 0, got {patience}.")
+            raise ArgumentError(f"Expected patience >= 0, got {patience}.")
         self.monitor, self.patience = Monitor(monitor, mode, min_delta), patience
         self.restore_best = restore_best
         self.weights: dict[str, Any] | None = None  # of the best epoch
