@@ -16,10 +16,9 @@ from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, has_dtype
 
 
-class SoftmaxCrossEntropy(Function):
+class SoftmaxCrossEntropy(Function, takes_number=True):
     """Softmax, logarithm, choice and mean in one node. `t` holds class numbers or weights."""
 
-    takes_number = True
     softmax: Any = None  # not kept if a kernel has kept something smaller
     weights: Any = None
 

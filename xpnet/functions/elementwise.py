@@ -62,10 +62,8 @@ hypot = elementwise(
 )
 
 
-class Pow(Function):
+class Pow(Function, broadcasts=True):
     """x1 ** x2 with two arrays; at x1 = 0 the derivative by x2 is 0, as in JAX."""
-
-    broadcasts = True
 
     def forward(self, x1: Any, x2: Any) -> Any:
         return array_namespace(x1, x2).pow(x1, x2)
@@ -241,10 +239,8 @@ def _promotes(x: Any, *others: Any) -> bool:
     return any(getattr(other, "dtype", x.dtype) != x.dtype for other in others)
 
 
-class Clip(Function):
+class Clip(Function, broadcasts=True):
     """minimum(maximum(x, min), max), and its corners: each tie shares."""
-
-    broadcasts = True
 
     def forward(self, x: Any, min: Any, max: Any) -> Any:
         xp = array_namespace(x, min, max)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from xpnet.autodiff import Function
+from xpnet.autodiff import Function, call_of
 from xpnet.errors import ShapeError
 from xpnet.functions.products import matmul, product, rows_of
 from xpnet.kernels.lookup import kernel
@@ -34,7 +34,7 @@ class Linear(Function):
     def _of_bias(self, gy: Any) -> Any:
         """The gradient by b; if no kernel sums it over the batch, the tape does."""
         fast = kernel("column_sums", gy)
-        if fast is None or self.parents[2].shape != gy.shape[-1:]:  # type: ignore[union-attr]
+        if fast is None or call_of(self).parents[2].shape != gy.shape[-1:]:
             return gy
         return fast(gy)
 
