@@ -15,6 +15,7 @@ has named it.
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from sys import modules
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
@@ -81,6 +82,7 @@ class Variable(ArrayObject):
         self.grad: Any = None
         self.node: Any = None
         self.created = next(clock)
+        self.changed = 0
         floating = has_dtype(self.data, *FLOATING)
         if requires_grad and not floating:
             raise GradientError(f"Only floating-point data have gradients, not {self.dtype}.")
@@ -146,17 +148,18 @@ class _OfItsNode:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.read = attrgetter(name)
 
     def __get__(self, function: Any, owner: type) -> Any:
-        if function is None:
-            return self
-        found = getattr(call_of(function), self.name, None)
-        if found is None:
+        try:
+            return self.read(_get(function))
+        except (AttributeError, TypeError):
+            if function is None:  # asked of the class
+                return self
             raise MissingAttributeError(
                 f"{owner.__name__}.{self.name} is known while a gradient is computed: ask for it "
                 "in backward."
-            )
-        return found
+            ) from None
 
 
 class Function:
@@ -222,7 +225,10 @@ class Function:
             cls.__xpnet_takes_number__ = takes_number
         if keeps is not None:
             cls.__xpnet_rule__ = keeps
-        elif cls.backward is not Function.backward and cls.__dict__.keys() & {"forward", "backward"}:
+        elif cls.backward is not Function.backward and cls.__dict__.keys() & {
+            "forward",
+            "backward",
+        }:
             cls.__xpnet_rule__ = rule_of(cls)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -239,7 +245,7 @@ class Function:
         raise GradientError(f"{type(self).__name__} defines no backward: it has no derivative.")
 
     def __call__(self, *inputs: Any) -> Any:
-        if call_of(self) is not None:
+        if _called(self):
             raise GradientError(f"This {type(self).__name__} was called before; make a new one.")
         arrays: list[Any] = []
         parents: list[Node | None] = []
@@ -267,28 +273,38 @@ class Function:
             return y  # arrays in, arrays out
         if dtype is None or not recording.get():
             return tuple(map(_constant, y)) if isinstance(y, tuple) else _constant(y)
-        call = FunctionNode(self, arrays, tuple(parents))
+        call = FunctionNode(self, arrays, parents)
+        _set(self, CALLED)
         if isinstance(y, tuple):
             return call.several(tuple(map(as_array, y)))
-        y = as_array(y)
+        if type(y) not in array_types:
+            y = as_array(y)
         if y.dtype is not dtype and not has_dtype(y, *FLOATING):
             return _made(y, None)
-        return call.single(y)
+        call.shape = y.shape
+        call.dtype = y.dtype
+        call.y = None if self.__xpnet_rule__.y_at is None else y
+        return _made(y, call)
 
 
 # The tape's slot in a Function has no name: none of its author's attributes is in its way.
 _slot: Any = Function.__dict__["_Function__node"]
+_get: Callable[[Function], Any] = _slot.__get__
 _set: Callable[[Function, Any], None] = _slot.__set__
-del Function._Function__node  # type: ignore[attr-defined]
+delattr(Function, "_Function__node")
 CALLED = True
 
 
-def call_of(function: Function) -> Any:
-    """The node of a Function's call while its `backward` runs; else whether it was recorded."""
+def _called(function: Function) -> Any:
     try:
-        return _slot.__get__(function)
+        return _get(function)
     except AttributeError:  # its class has a __new__ that does not come here
         return None
+
+
+def call_of(function: Function) -> Any:
+    """The node of a Function's call while its `backward` runs."""
+    return _get(function)
 
 
 class FunctionNode:
@@ -298,27 +314,22 @@ class FunctionNode:
         *("__weakref__", "created", "dtype", "function", "kept", "like", "needs", "outputs"),
         *("parents", "shape", "used", "y"),
     )
+    changed: ClassVar[int] = 0
+    needs: tuple[bool, ...]
+    used: tuple[bool, ...]
+    shape: tuple[int, ...]
+    dtype: Any
+    y: Any
 
     def __init__(
-        self, function: Function, arrays: Sequence[Any], parents: tuple[Node | None, ...]
+        self, function: Function, arrays: Sequence[Any], parents: Sequence[Node | None]
     ) -> None:
-        _set(function, CALLED)
         rule = function.__xpnet_rule__
         self.function = function
         self.parents = parents
         self.created = next(clock)
         # Arrays and not Variables: x[key] = value and an optimizer may give x other ones.
-        if rule.rest is None and not rule.defaults:
-            self.kept = [arrays[i] for i in rule.takes]
-        else:
-            self.kept = rule.kept(arrays)
-
-    def single(self, y: Array) -> "Variable":
-        """The one output as a Variable."""
-        self.shape = y.shape
-        self.dtype = y.dtype
-        self.y = y if self.function.__xpnet_rule__.y_at is not None else None
-        return _made(y, self)
+        self.kept = [arrays[i] for i in rule.takes] if rule.plain else rule.kept(arrays)
 
     def several(self, ys: tuple[Array, ...]) -> tuple["Variable", ...]:
         """The outputs as Variables: integers have no history."""
@@ -332,6 +343,11 @@ class FunctionNode:
         made_by = {node.index: self.outputs.setdefault(node.index, node) for node in outputs}
         return tuple(_made(y, made_by.get(i)) for i, y in enumerate(ys))
 
+    def inputs(self) -> dict[int, Any]:
+        """The arrays and numbers that are kept for the rule, by their places among the inputs."""
+        places = self.function.__xpnet_rule__.taken(len(self.parents))
+        return dict(zip(places, self.kept, strict=True))
+
     def pullback(self, gy: Any, create_graph: bool) -> Sequence[Any]:
         """The rule's answer for each input, computed on arrays or, to record it, on Variables."""
         function = self.function
@@ -339,8 +355,12 @@ class FunctionNode:
         if isinstance(gy, dict):
             self.used = tuple([i in gy for i in range(len(self.like))])
             gy = completed(gy, self.like)
-        kept = self._handed(create_graph)
+        for p in self.parents:
+            if p is not None and p.changed > self.created:
+                self._require_not_kept(p)
+        kept = self._recorded() if create_graph else self.kept
         if rule.y_at is not None:
+            kept = [*kept]
             kept.insert(rule.y_at, self._output() if create_graph else self.y)
         _set(function, self)  # for no longer than needed: it is a cycle of references
         try:
@@ -353,24 +373,18 @@ class FunctionNode:
             _set(function, CALLED)
         return gxs if isinstance(gxs, (tuple, list)) else (gxs,)
 
-    def inputs(self) -> dict[int, Any]:
-        """The arrays and numbers that are kept for the rule, by their places among the inputs."""
-        rule = self.function.__xpnet_rule__
-        return dict(zip(rule.taken(len(self.parents)), self.kept, strict=True))
+    def _require_not_kept(self, leaf: Node) -> None:
+        """Raise GradientError if the rule is to be given this leaf, which was changed since."""
+        if any(self.parents[i] is leaf for i in self.inputs() if i < len(self.parents)):
+            raise outdated(self.function, leaf)
 
-    def _handed(self, create_graph: bool) -> list[Any]:
-        """The inputs that the rule names, as arrays or as Variables of the same history."""
-        kept = []
-        count = len(self.parents)
-        for i, x in zip(self.function.__xpnet_rule__.taken(count), self.kept, strict=True):
-            parent = self.parents[i] if i < count else None
-            if parent is None:
-                kept.append(as_constant(x) if create_graph else x)
-                continue
-            if isinstance(parent, Variable) and getattr(parent, "changed", 0) > self.created:
-                raise outdated(self.function, parent)  # it was changed in place
-            kept.append(_made(x, parent) if create_graph else x)
-        return kept
+    def _recorded(self) -> list[Any]:
+        """The inputs that the rule names, as Variables of the history that they had."""
+        parents = self.parents
+        return [
+            as_constant(x) if i >= len(parents) or parents[i] is None else _made(x, parents[i])
+            for i, x in self.inputs().items()
+        ]
 
     def _output(self) -> Any:
         return self._as_variables(self.y) if isinstance(self.y, tuple) else _made(self.y, self)
@@ -436,7 +450,8 @@ def _made(data: Array, node: Node | None) -> Variable:
     v.grad = None
     v.node = node
     v.requires_grad = node is not None
-    v.created = 0
+    if node is None:
+        v.created = v.changed = 0
     return v
 
 

@@ -9,14 +9,16 @@ The names are read by `inspect.signature`, so that what wraps a method may stand
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 from xpnet.errors import ArgumentTypeError
 
 BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-class Rule(NamedTuple):
+@dataclass(slots=True)
+class Rule:
     """What the tape keeps for `backward`, and how it is handed over."""
 
     takes: tuple[int, ...] = ()  # the inputs that it names, in its order
@@ -24,6 +26,10 @@ class Rule(NamedTuple):
     y_at: int | None = None  # the place of y among them
     names: tuple[str | None, ...] = ()  # of those that are handed over by name; None by position
     defaults: tuple[tuple[int, Any], ...] = ()  # of inputs that a call may leave out
+    plain: bool = field(init=False)  # whether it takes the same of every call
+
+    def __post_init__(self) -> None:
+        self.plain = self.rest is None and not self.defaults
 
     def taken(self, count: int) -> tuple[int, ...]:
         """The inputs to keep of a call with so many."""
@@ -73,13 +79,14 @@ def rule_of(cls: type) -> Rule:
     ArgumentTypeError
         It names something else, or nothing that can be read.
     """
-    gy, *wanted = parameters(cls, "backward") or [None]
-    if gy is None or gy.kind not in (*BY_POSITION, gy.VAR_POSITIONAL):
+    named = parameters(cls, "backward")
+    if named and named[0].kind is inspect.Parameter.VAR_POSITIONAL:
+        raise _unreadable(cls, named[0])
+    if not named or named[0].kind not in BY_POSITION:
         raise ArgumentTypeError(
             f"{cls.__name__}.backward expected gy as its first parameter: backward(self, gy, ...)."
         )
-    if gy.kind is gy.VAR_POSITIONAL:
-        raise _unreadable(cls, gy)
+    wanted = named[1:]
     if not wanted:
         return Rule()
     inputs = [p for p in parameters(cls, "forward") if p.kind in (*BY_POSITION, p.VAR_POSITIONAL)]

@@ -5,6 +5,7 @@ a leaf: a Variable that nothing was computed into. All the walk needs of them is
 
     parents          the nodes that went in, None for a constant; () for a leaf
     created          when it was created: after all its parents
+    changed          when it was last changed in place, which only leaves are; else 0
     shape, dtype     of what came out
     pullback(gy)     of a call: from the gradient of what came out, that of each parent
 
@@ -23,7 +24,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.backend import Array, array_like
-from xpnet.devices import follow, follows, stays
+from xpnet.devices import follow, follows, known, stays
 from xpnet.errors import GradientError, ShapeError
 from xpnet.namespace import Namespace, array_namespace, as_array, has_dtype
 
@@ -54,6 +55,7 @@ class Output:
     """One of several outputs of a call: it hands its gradient to its place among them."""
 
     __slots__ = ("__weakref__", "created", "dtype", "index", "parents", "shape")
+    changed = 0
 
     def __init__(self, call: Node, index: int, y: Any) -> None:
         self.parents = (call,)
@@ -129,15 +131,18 @@ def walk(
         g = grads.get(key) if key in ends else grads.pop(key, None)
         if g is None or (key in ends and not through):
             continue
-        follow(g)
-        if isinstance(node, Output):
+        if known.several:
+            follow(g)
+        if node.__class__ is Output:
             _add(grads.setdefault(id(parents[0]), {}), node.index, g)
             continue
-        node.needs = needs = tuple([id(p) in useful for p in parents])
-        if True not in needs:
-            continue
-        for p, gx in _answers(node, needs, node.pullback(g, create_graph)):
-            _add(grads, id(p), _fitted(gx, p, node, create_graph))
+        if useful is reached:
+            needs = tuple([p is not None for p in parents])
+        else:
+            needs = tuple([id(p) in useful for p in parents])
+        if True in needs:
+            node.needs = needs
+            _hand_on(node, g, grads, create_graph)
     return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
 
 
@@ -150,23 +155,30 @@ def _leading_to(wanted: Sequence[Node], nodes: Sequence[Node]) -> set[int]:
     return useful
 
 
-def _answers(node: Node, needs: tuple[bool, ...], gxs: tuple[Any, ...]) -> list[tuple[Node, Any]]:
-    """A rule's answers, each with the parent that it is for, where it was asked for."""
+def _hand_on(node: Node, g: Any, grads: dict[int, Any], create_graph: bool) -> None:
+    """Add to the gradients of a call's inputs what its rule makes of the gradient `g`."""
     parents = node.parents
+    gxs = node.pullback(g, create_graph)
     if len(gxs) != len(parents):
-        n = len(parents)
-        if len(gxs) < n or any(gx is not None for gx in gxs[n:]):  # None for those left out
-            given = f"{len(gxs)} gradients for {n} inputs"
-            raise GradientError(f"{name_of(node)}.backward gave {given}.")
-    return [(parents[i], gxs[i]) for i, needed in enumerate(needs) if needed]
+        gxs = _without_left_out(gxs, node)
+    for p, needed, gx in zip(parents, node.needs, gxs, strict=True):
+        if not needed:
+            continue
+        if known.several:
+            follow(gx)
+        if create_graph or getattr(gx, "shape", None) != p.shape or gx.dtype is not p.dtype:
+            gx = _fit(gx, p, node, create_graph)
+        key = id(p)
+        grads[key] = grads[key] + gx if key in grads else gx  # never in place: gx may be shared
 
 
-def _fitted(gx: Any, p: Node, node: Node, create_graph: bool) -> Any:
-    """The gradient that a rule gave for a parent, in the parent's shape and dtype."""
-    follow(gx)
-    if not create_graph and getattr(gx, "shape", None) == p.shape and gx.dtype is p.dtype:
-        return gx
-    return _fit(gx, p, node, create_graph)
+def _without_left_out(gxs: Sequence[Any], node: Node) -> Sequence[Any]:
+    """A rule's answers without the None for each input that the call has left out."""
+    count = len(node.parents)
+    if len(gxs) < count or any(gx is not None for gx in gxs[count:]):
+        given = f"{len(gxs)} gradients for {count} inputs"
+        raise GradientError(f"{name_of(node)}.backward gave {given}.")
+    return gxs[:count]
 
 
 def _add(sums: dict[Any, Any], key: Any, g: Any) -> None:
@@ -260,6 +272,5 @@ def _summed(g: Any, shape: tuple[int, ...], user: Node) -> Any:
             return xp.reshape(xp.sum(g, axis=(*range(lead), *stretched)), shape)
     given = f"of shape {tuple(g.shape)}" if hasattr(g, "shape") else f"{g!r}"
     raise GradientError(
-        f"{name_of(user)}.backward gave the gradient {given} for an input of shape "
-        f"{tuple(shape)}."
+        f"{name_of(user)}.backward gave the gradient {given} for an input of shape {tuple(shape)}."
     )

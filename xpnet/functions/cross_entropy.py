@@ -44,12 +44,13 @@ class SoftmaxCrossEntropy(Function, takes_number=True):
     def backward(self, gy: Any, x: Any, t: Any) -> Any:
         gx = gt = None
         n = max(math.prod(x.shape[:-1]), 1)
-        if self.needs[0]:
+        needs_x, needs_t = self.needs
+        if needs_x:
             if fast := kernel("cross_entropy_gradient", x, t):
                 gx = fast(gy, x, t, self.kept)
             else:
                 gx = SoftmaxMinusTarget(self.softmax, self.weights)(x, t) * (gy / n)
-        if self.needs[1]:
+        if needs_t:
             gt = log_softmax(x) * -(gy / n)
         return gx, gt
 

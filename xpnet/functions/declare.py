@@ -16,7 +16,7 @@ from functools import wraps
 from sys import modules
 from typing import Any, TypeVar
 
-from xpnet.autodiff import Function, Variable, as_constant, data_of
+from xpnet.autodiff import Function, Variable, as_constant, call_of, data_of
 from xpnet.devices import follows, several, together
 from xpnet.errors import IndexingError
 from xpnet.explain import explain
@@ -139,10 +139,12 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
             return getattr(array_namespace(*xs), name)(*xs)
 
         def backward(self, gy: Any, *values: Any) -> Any:
-            return tuple(
-                rule(gy, *(values[i] for i in place)) if need else None
-                for rule, place, need in zip(rules, places, self.needs, strict=True)
-            )
+            if len(rules) == 1:
+                return rules[0](gy, *[values[i] for i in places[0]])
+            needs = call_of(self).needs
+            gx1 = rules[0](gy, *[values[i] for i in places[0]]) if needs[0] else None
+            gx2 = rules[1](gy, *[values[i] for i in places[1]]) if needs[1] else None
+            return gx1, gx2
 
     def unary(x: Any, /) -> Any:
         return Elementwise()(x)
