@@ -12,7 +12,7 @@ from typing import Any
 
 from xpnet.backend import current
 from xpnet.errors import MissingAttributeError
-from xpnet.functions import fft as fft, linalg as linalg
+from xpnet.functions import fft as fft, linalg as linalg, special as special
 from xpnet.functions.activation import (
     elu as elu,
     gelu as gelu,
