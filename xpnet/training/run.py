@@ -12,9 +12,8 @@ from xpnet.backend import Array, current, on_current_device
 from xpnet.errors import StateError
 from xpnet.layers import MLP, Layer
 from xpnet.namespace import array_namespace
-from xpnet.serialization import load_file, replacing, save, set_state
+from xpnet.serialization import load_file, replacing, save, set_state, sweep
 from xpnet.training.callback import Callback
-from xpnet.training.checkpoint import sweep
 from xpnet.training.evaluation import predict
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from xpnet.errors import ArgumentError
+from xpnet.serialization import sweep
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.monitor import Mode, Monitor
-from xpnet.training.checkpoint import sweep
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
