@@ -159,7 +159,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
     except OSError as error:  # a full disk gives no name, others that of the temporary file
         if error.errno is not None:
             error.filename = str(path)
-            error.filename2 = None
+            del error.filename2
         raise
     finally:
         with suppress(OSError):  # on a disk that has become read-only: the first error is raised

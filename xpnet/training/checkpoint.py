@@ -89,6 +89,12 @@ def read(path: PathLike) -> dict[str, Any]:
     return found
 
 
+def steps_of(path: PathLike) -> int:
+    """The number of steps after which a checkpoint was written."""
+    steps: int = read(path)["position"]["steps"]
+    return steps
+
+
 def capture(trainer: "Trainer") -> dict[str, Any]:
     """All that a training is, as nested dicts; the arrays themselves, where they are."""
     return {
