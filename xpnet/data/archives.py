@@ -207,7 +207,8 @@ def _class_numbers(t: NDArray[Any]) -> NDArray[Any]:
     if t.ndim == 2 and t.shape[1] == 1:
         t = t[:, 0]
     if t.ndim == 2 and ((t == 0) | (t == 1)).all() and (np.count_nonzero(t, axis=1) == 1).all():
-        return np.argmax(t, axis=1).astype(np.int64)
+        numbers: NDArray[Any] = np.argmax(t, axis=1)
+        return numbers.astype(np.int64)
     exact = t.dtype.kind in "bi" or (t.dtype.kind == "u" and t.max() < 2**63)
     if t.dtype.kind == "f":
         exact = bool((t == np.floor(t)).all() and (np.abs(t.astype(np.float64)) < 2**53).all())
