@@ -90,8 +90,8 @@ sqrt = elementwise("sqrt", "The square root.", lambda gy, y: 0.5 * gy / y)
 hypot = elementwise(
     "hypot",
     "sqrt(x1^2 + x2^2).",
-    lambda gy, x1, y: _part_of_length(gy, x1, y),
-    lambda gy, x2, y: _part_of_length(gy, x2, y),
+    lambda gy, x1, y: _part_of_length(gy, x1, y),  # noqa: PLW0108 - the names say what is kept
+    lambda gy, x2, y: _part_of_length(gy, x2, y),  # noqa: PLW0108
 )
 
 
