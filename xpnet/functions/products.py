@@ -14,6 +14,7 @@ from xpnet.devices import follows
 from xpnet.errors import ArgumentError, IndexingError, ShapeError
 from xpnet.functions.declare import extension, from_front, standard
 from xpnet.namespace import Namespace, array_namespace
+from xpnet.views import view
 
 
 class MatrixTranspose(Function):
@@ -111,7 +112,15 @@ def adjoint(x: Any) -> Any:
 @standard
 def matrix_transpose(x: Any, /) -> Any:
     """The last two axes of x exchanged."""
+    return view(_transposed(x, None), x, None, _transposed, _with_transposed)
+
+
+def _transposed(x: Any, how: None) -> Any:
     return MatrixTranspose()(x)
+
+
+def _with_transposed(x: Any, how: None, y: Any) -> Any:
+    return MatrixTranspose()(y)
 
 
 @extension("linalg")
