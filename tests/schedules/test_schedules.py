@@ -252,7 +252,10 @@ def test_warmup_by_name():
         ),
         ("linear:warmup=-1", r"expected a warm-up shorter than 6 epochs"),
         ("linear:warmup=nan", r"Schedule 'linear:warmup=nan': "),
-        ("linear:warmup=1e308", r"expected a warm-up shorter than 6 epochs, the training, got 1e\+308"),
+        (
+            "linear:warmup=1e308",
+            r"expected a warm-up shorter than 6 epochs, the training, got 1e\+308",
+        ),
         ("linear:end=inf", r"expected end to be a number, got 'inf'"),
         ("linear:end=-1", r"expected end to be a number from 0, got -1.0"),
         ("one-cycle:pct_start=2", r"expected pct_start from 0 to 1, got 2.0"),
@@ -287,7 +290,9 @@ def test_the_shortest_trainings(name, steps, epochs):
 def test_a_warm_up_of_the_shortest_trainings(steps, epochs):
     """It may take all steps but one; and of one epoch the message speaks in the singular."""
     for name in S.BY_NAME:
-        with pytest.raises(xpnet.ArgumentError, match=r"a warm-up shorter than \d epochs?, the trai"):
+        with pytest.raises(
+            xpnet.ArgumentError, match=r"a warm-up shorter than \d epochs?, the trai"
+        ):
             S.schedule(f"{name}:warmup={epochs}", steps, epochs)
     if steps == 1:
         with pytest.raises(xpnet.ArgumentError, match="shorter than 1 epoch, the training, got 1"):
