@@ -51,17 +51,28 @@ def train(
     config.json, and config.toml, which repeats the run. Ctrl-C ends the
     training early and keeps what was learned; --resume RUN goes on.
     """
-    from xpnet.backend import using
     from xpnet.cli.settings import settled
-    from xpnet.cli.task import told
-    from xpnet.training.run import free_path
+    from xpnet.training.claim import Claim
+    from xpnet.training.run import claim_path
 
     settings = settled(ctx)
     begin = time.perf_counter()
-    path = settings["resume"] or free_path(settings["out"], Path(settings["dataset"]).stem)
-    settings["out"] = str(path)
-    if settings["resume"] and _is_done(path, settings["epochs"]):
-        return
+    if resumed := settings["resume"]:
+        claim = Claim(resumed).acquire()
+    else:
+        claim = claim_path(settings["out"], Path(settings["dataset"]).stem)
+    with claim:
+        settings["out"] = str(claim.folder)
+        if resumed and _is_done(resumed, settings["epochs"]):
+            return
+        _learn(settings, claim.folder, begin)
+
+
+def _learn(settings: dict[str, Any], path: Path, begin: float) -> None:
+    """Train in a folder that is claimed, and print the result."""
+    from xpnet.backend import using
+    from xpnet.cli.task import told
+
     with using(settings["backend"], settings["dtype"]) as where, _what_is_left_told(path):
         settings["backend"] = where.name
         history = _train(settings, where.describe())
