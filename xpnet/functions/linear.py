@@ -28,7 +28,7 @@ class Linear(Function):
     def backward(self, gy: Any, x: Any, W: Any) -> Any:
         xp = array_namespace(gy)
         gx = product(xp, gy, W.T) if self.needs[0] else None
-        gW = xp.matmul(rows_of(x).T, rows_of(gy)) if self.needs[1] else None
+        gW = product(xp, rows_of(x).T, rows_of(gy)) if self.needs[1] else None
         return gx, gW, self._of_bias(gy) if self.needs[2] else None
 
     def _of_bias(self, gy: Any) -> Any:
