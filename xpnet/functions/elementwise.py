@@ -65,7 +65,7 @@ def _atan_gradient(gy: Any, x: Any) -> Any:
     return gy / length / length
 
 
-def _part_of_length(gy: Any, x: Any, y: Any) -> Any:
+def _part_of_length(y: Any, x: Any, gy: Any) -> Any:
     """gy x / y for a length y, and 0 where y is 0."""
     return zero_unless(y != 0.0, gy) * (x / _or_one(y))
 
@@ -90,8 +90,8 @@ sqrt = elementwise("sqrt", "The square root.", lambda gy, y: 0.5 * gy / y)
 hypot = elementwise(
     "hypot",
     "sqrt(x1^2 + x2^2).",
-    lambda gy, x1, y: _part_of_length(gy, x1, y),  # noqa: PLW0108 - the names say what is kept
-    lambda gy, x2, y: _part_of_length(gy, x2, y),  # noqa: PLW0108
+    lambda gy, x1, y: _part_of_length(y, x1, gy),
+    lambda gy, x2, y: _part_of_length(y, x2, gy),
 )
 
 
@@ -279,13 +279,20 @@ def _promotes(x: Any, *others: Any) -> bool:
     return any(getattr(other, "dtype", x.dtype) != x.dtype for other in others)
 
 
+def _native(x: Any) -> Any:
+    """x in this machine's byte order: array_api_compat's clip refuses NumPy's arrays in another."""
+    if getattr(x.dtype, "isnative", True):
+        return x
+    return array_namespace(x).astype(x, x.dtype.newbyteorder("="))
+
+
 class Clip(Function, broadcasts=True):
     """minimum(maximum(x, min), max), and its corners: each tie shares."""
 
     def forward(self, x: Any, min: Any, max: Any) -> Any:
         xp = array_namespace(x, min, max)
         if min is max is None or not has_dtype(x, "real floating") or _promotes(x, min, max):
-            return xp.clip(x, min, max)
+            return xp.clip(_native(x), min, max)
         # On CuPy, array_api_compat's clip brings numbers to the host, and so waits for the device.
         y = x if min is None else xp.maximum(x, min)
         return y if max is None else xp.minimum(y, max)
