@@ -1,8 +1,8 @@
 """Recompute instead of keep: less memory for a graph, against a second run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from contextvars import ContextVar, copy_context
+from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from functools import wraps
 from typing import Any
 
@@ -15,20 +15,6 @@ from xpnet.namespace import array_namespace
 from xpnet.random import default_rng, notes
 from xpnet.tape import Node, clock, edge, recording
 from xpnet.views import root_of, write
-
-Block = Callable[[], AbstractContextManager[Any]]
-blocks: ContextVar[tuple[Block, ...]] = ContextVar("xpnet_blocks", default=())
-
-
-@contextmanager
-def repeated(block: Block) -> Iterator[None]:
-    """`with block():`, and each second run of a checkpoint that is called in it stands in it too."""
-    token = blocks.set((*blocks.get(), block))
-    try:
-        with block():
-            yield
-    finally:
-        blocks.reset(token)
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,7 +111,7 @@ class _Run:
     def __init__(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self.f, self.tree = f, [args, kwargs]
         self.given = [x for x in tree.leaves(self.tree) if tracked(x)]
-        self.context, self.blocks = copy_context(), blocks.get()
+        self.context = copy_context()  # its mode too, who watches, and which casts stand in
         self.drawn = {None: default_rng().bit_generator.state}
         self.context.run(notes.set, (*notes.get(), self.drawn))
 
@@ -154,12 +140,10 @@ class _Run:
 
     @contextmanager
     def as_before(self) -> Iterator[None]:
-        """A block in the blocks of the first run, with generators where they stood before it."""
+        """A block with the generators where they stood before the first run."""
         with ExitStack() as stack:
             for rng, state in reversed(self.drawn.items()):  # of one stream, the first note counts
                 generator = default_rng(rng).bit_generator
                 stack.callback(setattr, generator, "state", generator.state)
                 generator.state = state
-            for block in self.blocks:
-                stack.enter_context(block())
             yield

@@ -26,6 +26,7 @@ import array_api_compat as compat
 from xpnet.backend import Array, array_like
 from xpnet.devices import follow, follows, known, stays
 from xpnet.errors import GradientError, ShapeError
+from xpnet.half import total
 from xpnet.namespace import Namespace, array_namespace, as_array, has_dtype
 
 Node = Any
@@ -264,12 +265,12 @@ def _summed(g: Any, shape: tuple[int, ...], user: Node) -> Any:
     """`g` summed over the axes along which an array of that shape was repeated."""
     lead = getattr(g, "ndim", -1) - len(shape)
     if lead >= 0:
-        xp, rest = array_namespace(g), g.shape[lead:]
+        rest = g.shape[lead:]
         if rest == shape:
-            return xp.sum(g, axis=tuple(range(lead)) if lead > 1 else 0)
+            return total(g, tuple(range(lead)) if lead > 1 else 0)
         if all(n in (1, m) for n, m in zip(shape, rest, strict=True)):
             stretched = (i + lead for i, n in enumerate(shape) if n == 1)
-            return xp.reshape(xp.sum(g, axis=(*range(lead), *stretched)), shape)
+            return array_namespace(g).reshape(total(g, (*range(lead), *stretched)), shape)
     given = f"of shape {tuple(g.shape)}" if hasattr(g, "shape") else f"{g!r}"
     raise GradientError(
         f"{name_of(user)}.backward gave the gradient {given} for an input of shape {tuple(shape)}."

@@ -37,7 +37,7 @@ def standard(function: Callee) -> Callee:
 
 
 def extension(name: str, kind: str = "differentiable") -> Callable[[Callee], Callee]:
-    """Decorator: the same, for a function of the standard's extension "linalg" or "fft"."""
+    """Decorator: the same, for a function of an extension, such as "linalg"."""
 
     def declare(function: Callee) -> Callee:
         if (
