@@ -17,10 +17,9 @@ from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, has_dtype
 
 
-class SoftmaxCrossEntropy(Function):
+class SoftmaxCrossEntropy(Function, takes_number=True):
     """Softmax, logarithm, choice and mean in one node. `t` holds class numbers or weights."""
 
-    takes_number = True
     softmax: Any = None  # not kept if a kernel has kept something smaller
     weights: Any = None
 
@@ -46,12 +45,13 @@ class SoftmaxCrossEntropy(Function):
     def backward(self, gy: Any, x: Any, t: Any) -> Any:
         gx = gt = None
         n = max(math.prod(x.shape[:-1]), 1)
-        if self.needs[0]:
+        needs_x, needs_t = self.needs
+        if needs_x:
             if fast := kernel("cross_entropy_gradient", x, t):
                 gx = fast(gy, x, t, self.kept)
             else:
                 gx = SoftmaxMinusTarget(self.softmax, self.weights)(x, t) * (gy / n)
-        if self.needs[1]:
+        if needs_t:
             gt = log_softmax(x) * -(gy / n)
         return gx, gt
 

@@ -19,6 +19,7 @@ from xpnet.functions.declare import elementwise, standard, step
 from xpnet.functions.logistic import Sigmoid, tanh_gradient
 from xpnet.functions.masks import zero_unless
 from xpnet.namespace import array_namespace, has_dtype
+from xpnet.views import view
 
 
 def _or_one(y: Any) -> Any:
@@ -95,10 +96,8 @@ hypot = elementwise(
 )
 
 
-class Pow(Function):
+class Pow(Function, broadcasts=True):
     """x1 ** x2 with two arrays; at x1 = 0 the derivative by x2 is 0, as in JAX."""
-
-    broadcasts = True
 
     def forward(self, x1: Any, x2: Any) -> Any:
         return array_namespace(x1, x2).pow(x1, x2)
@@ -189,8 +188,8 @@ atanh = elementwise("atanh", "The inverse of tanh.", lambda gy, x: gy / (1.0 - x
 # --- complex numbers and signs ------------------------------------------------------------------
 
 conj = elementwise("conj", "The complex conjugate; a real x as it is.", lambda gy: _fn("conj", gy))
-real = elementwise("real", "The real part; a real x as it is.", lambda gy: gy)
-imag = elementwise("imag", "The imaginary part.", lambda gy: gy * -1j)
+_real = elementwise("real", "The real part; a real x as it is.", lambda gy: gy)
+_imag = elementwise("imag", "The imaginary part.", lambda gy: gy * -1j)
 copysign = elementwise(
     "copysign",
     "|x1| with the sign of x2, that of a zero too.",
@@ -204,6 +203,34 @@ nextafter = elementwise(
     lambda gy: _fn("zeros_like", gy),
 )
 _sign_of_real = step("sign", "-1, 0 or 1.")
+
+
+@standard
+def real(x: Any, /) -> Any:
+    """The real part; a real x as it is. What is written into it is written into x."""
+    return view(_real(x), x, None, _real_of, _with_real)
+
+
+@standard
+def imag(x: Any, /) -> Any:
+    """The imaginary part. What is written into it is written into x."""
+    return view(_imag(x), x, None, _imag_of, _with_imag)
+
+
+def _real_of(x: Any, how: None) -> Any:
+    return _real(x)
+
+
+def _with_real(x: Any, how: None, y: Any) -> Any:
+    return y + 1j * _imag(x) if has_dtype(x, "complex floating") else +y
+
+
+def _imag_of(x: Any, how: None) -> Any:
+    return _imag(x)
+
+
+def _with_imag(x: Any, how: None, y: Any) -> Any:
+    return _real(x) + 1j * y
 
 
 class Abs(Function):
@@ -288,10 +315,8 @@ def _native(x: Any) -> Any:
     return array_namespace(x).astype(x, x.dtype.newbyteorder("="))
 
 
-class Clip(Function):
+class Clip(Function, broadcasts=True):
     """minimum(maximum(x, min), max), and its corners: each tie shares."""
-
-    broadcasts = True
 
     def forward(self, x: Any, min: Any, max: Any) -> Any:
         xp = array_namespace(x, min, max)

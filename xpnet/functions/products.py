@@ -15,6 +15,7 @@ from xpnet.errors import ArgumentError, IndexingError, ShapeError
 from xpnet.functions.declare import extension, from_front, standard
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import Namespace, array_namespace
+from xpnet.views import view
 
 
 class MatrixTranspose(Function):
@@ -51,9 +52,7 @@ class Matmul(Function):
         return gx1, gx2
 
 
-class Vecdot(Function):
-    broadcasts = True
-
+class Vecdot(Function, broadcasts=True):
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
@@ -68,10 +67,8 @@ class Vecdot(Function):
         return gx1, gx2
 
 
-class Cross(Function):
+class Cross(Function, broadcasts=True):
     """g . (a x b) = a . (b x g) = b . (g x a): the derivatives are cross products again."""
-
-    broadcasts = True
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
@@ -119,7 +116,15 @@ def adjoint(x: Any) -> Any:
 @standard
 def matrix_transpose(x: Any, /) -> Any:
     """The last two axes of x exchanged."""
+    return view(_transposed(x, None), x, None, _transposed, _with_transposed)
+
+
+def _transposed(x: Any, how: None) -> Any:
     return MatrixTranspose()(x)
+
+
+def _with_transposed(x: Any, how: None, y: Any) -> Any:
+    return MatrixTranspose()(y)
 
 
 @extension("linalg")
