@@ -130,14 +130,14 @@ class TanhGELU(Function):
         if fast := kernel("tanh_gelu", x):
             return fast(x)
         xp = array_namespace(x)
-        c = _within(x, 20.0)  # tanh is 1 long before: so that the cube does not overflow
+        c = _within(x, 30.0)  # the share is 0 or 1 before: so that the cube does not overflow
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
         return xp.maximum(x, LOWEST) * sigmoid(z)  # it is (1 + tanh(z / 2)) / 2, but precise
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("tanh_gelu_gradient", gy, x):
             return fast(gy, x)
-        c = _within(x, 20.0)
+        c = _within(x, 30.0)
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
         steep = 2.0 * SLOPE * (1.0 + 3.0 * CUBE * (c * c))
         return gy * (sigmoid(z) + c * (LogisticDensity()(z) * steep))
