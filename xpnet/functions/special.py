@@ -308,6 +308,7 @@ class Beta(Function):
 
 
 LARGE = 10.0  # from here on, eight terms of Stirling's series are precise in float64
+STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
 
 
 def _betaln(a: Any, b: Any) -> Any:
