@@ -106,7 +106,7 @@ def test_only_the_switch_and_the_readers_name_an_array_library(path):
         "devices.py": {"cupy"},
         "kernels": {"cupy", "cupyx", "numpy", "torch"},
         "diagnosis.py": {"cupy", "torch"},
-        "backend.py": LIBRARIES - {"cupyx", "dask", "ndonnx"},
+        "backend.py": LIBRARIES - {"dask", "ndonnx"},
     }
     assert named <= allowed.get(inside.parts[0], set())
 
