@@ -6,8 +6,7 @@ from xpnet import functions as F
 from xpnet.autodiff import Parameter
 from xpnet.initializers import Initializer, initializer, zeros
 from xpnet.layers.base import Layer, unusual
-from xpnet.layers.expected import misfit
-from xpnet.namespace import has_dtype
+from xpnet.layers.expected import misfit, require_dtype
 
 
 class Affine(Layer):
@@ -49,8 +48,8 @@ class Affine(Layer):
         shape: tuple[int, ...] = getattr(x, "shape", ())
         if len(shape) < 2 or shape[-1] != self.W.shape[0]:
             raise misfit(self, x, ("batch", self.W.shape[0]))
-        if x.dtype != self.W.dtype and not has_dtype(x, "real floating"):
-            raise misfit(self, x, ("batch", self.W.shape[0]), self.W.dtype)
+        if x.dtype is not self.W.dtype:
+            require_dtype(self, x, ("batch", self.W.shape[0]), self.W)
         return F.linear(x, self.W, self.b)
 
     def __repr__(self) -> str:

@@ -9,8 +9,8 @@ from xpnet.initializers import glorot_uniform, zeros
 from xpnet.layers.affine import Affine
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.expected import require
-from xpnet.namespace import array_namespace
+from xpnet.layers.expected import require, require_dtype
+from xpnet.namespace import array_namespace, has_dtype
 from xpnet.random import default_rng
 
 
@@ -142,12 +142,16 @@ class MultiheadAttention(Layer):
     def _sizes(self, x: Any, batch: Any, length: Any, dim: int) -> Any:
         """(batch, length) of x, which has these sizes, or it is an error."""
         axes = (batch, length) if self.batch_first else (length, batch)
-        require(self, x, (*axes, dim), self.out_proj.W.dtype)
+        require(self, x, (*axes, dim), self.out_proj.W)
         return x.shape[:2] if self.batch_first else x.shape[1::-1]
 
     def _mask(self, mask: Any) -> Any:
         """With an axis for the heads, unless it has one or is the same for all samples."""
-        if mask is None or mask.ndim in (2, 4):
+        if mask is None:
+            return None
+        if mask.dtype is not self.out_proj.W.dtype and has_dtype(mask, "real floating"):
+            require_dtype(self, mask, tuple(mask.shape), self.out_proj.W, "a mask")
+        if mask.ndim in (2, 4):
             return mask
         if mask.ndim != 3:
             raise ShapeError(

@@ -41,7 +41,7 @@ class _Convolution(Layer):
         self.bias = Parameter(zeros((out_channels,))) if bias else None
 
     def forward(self, x: Any) -> Any:
-        require(self, x, ("batch", self.in_channels, *self.axes), self.weight.dtype)
+        require(self, x, ("batch", self.in_channels, *self.axes), self.weight)
         function = F.conv_transpose if self.transposed else F.conv
         options = {name: getattr(self, name) for name in self.names}
         return function(x, self.weight, self.bias, **options)

@@ -15,7 +15,8 @@ from xpnet.errors import ShapeError
 from xpnet.functions.normalization import RunningStatistics
 from xpnet.initializers import zeros
 from xpnet.layers.base import Buffer, Layer, unusual
-from xpnet.layers.expected import misfit, require
+from xpnet.layers.expected import misfit, require, require_dtype, require_floating
+from xpnet.namespace import array_namespace
 
 
 class _BatchNorm(Layer):
@@ -43,7 +44,10 @@ class _BatchNorm(Layer):
     def forward(self, x: Any) -> Any:
         ndim = len(getattr(x, "shape", ()))
         rest = next((p for p in self.places if len(p) + 2 == ndim), self.places[0])
-        require(self, x, ("batch", self.num_features, *rest), self._dtype())
+        sizes: tuple[int | str, ...] = ("batch", self.num_features, *rest)
+        require(self, x, sizes, self.weight)
+        if self.weight is None:
+            self._require_width(x, sizes)
         mean, var = (b and b.data for b in (self.running_mean, self.running_var))
         if not self.training and mean is not None:
             return F.batch_norm(x, mean, var, self.weight, self.bias, self.eps)[0]
@@ -69,9 +73,12 @@ class _BatchNorm(Layer):
         seen.data = moved.seen
         return y
 
-    def _dtype(self) -> Any:
-        state = self.running_mean if self.weight is None else self.weight
-        return None if state is None else state.data.dtype
+    def _require_width(self, x: Any, sizes: tuple[int | str, ...]) -> None:
+        """Without a weight: numbers as wide as those of the running mean, or of 16 bits."""
+        require_floating(self, x, sizes)
+        narrow = array_namespace(x).finfo(x.dtype).bits < 32  # averages of these are in float32
+        if self.running_mean is not None and not narrow:
+            require_dtype(self, x, sizes, self.running_mean.data)
 
     def __repr__(self) -> str:
         options = unusual(
@@ -184,8 +191,10 @@ class LayerNorm(Layer):
         shape, given = self.normalized_shape, tuple(getattr(x, "shape", ()))
         if given[-len(shape) :] != shape:
             raise misfit(self, x, ("...", *shape))
-        if self.weight is not None:
-            require(self, x, given, self.weight.data.dtype)
+        if self.weight is None:
+            require_floating(self, x, given)
+        else:
+            require(self, x, given, self.weight)
         return F.layer_norm(x, shape, self.weight, self.bias, self.eps)
 
     def __repr__(self) -> str:
@@ -238,8 +247,10 @@ class GroupNorm(Layer):
         given = tuple(getattr(x, "shape", ()))
         if len(given) < 2 or given[1] != self.num_channels:
             raise misfit(self, x, ("batch", self.num_channels, "..."))
-        if self.weight is not None:
-            require(self, x, given, self.weight.data.dtype)
+        if self.weight is None:
+            require_floating(self, x, given)
+        else:
+            require(self, x, given, self.weight)
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from xpnet.backend import current
 from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, ShapeError
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.expected import require
+from xpnet.layers.expected import require, require_dtype
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.random import default_rng
 
@@ -70,7 +70,7 @@ class _Recurrent(Layer):
 
     def forward(self, x: Any, lengths: Any = None, *states: Any) -> Any:
         axes = ("batch", "length") if self.batch_first else ("length", "batch")
-        require(self, x, (*axes, self.input_size), self.weight_ih_l0.dtype)
+        require(self, x, (*axes, self.input_size), self.weight_ih_l0)
         if x.shape[axes.index("length")] == 0:
             raise ShapeError(f"{self!r} expected at least one step, got x of {tuple(x.shape)}.")
         xp = array_namespace(x)
@@ -117,6 +117,8 @@ class _Recurrent(Layer):
                 raise ShapeError(
                     f"{self!r} expected {name} of shape (layers, batch, n) = {shape}, got {given}."
                 )
+            if state is not None and state.dtype is not self.weight_ih_l0.dtype:
+                require_dtype(self, state, shape, self.weight_ih_l0, name)
         return [*states, *[None] * (len(self.states) - len(states))]
 
     def _mask(self, x: Any, lengths: Any) -> Any:

@@ -33,6 +33,7 @@ _stand_ins: ContextVar[Mapping[int, _StandIn]] = ContextVar(
 )
 _data: Any = Variable.__dict__["data"]
 _changed: Any = Variable.__dict__["changed"]
+_creator: Any = Variable.__dict__["creator"]
 
 
 class _Averaged:
@@ -47,10 +48,7 @@ class _Averaged:
     @property
     def data(self) -> Any:
         own = _stand_ins.get().get(id(self))
-        if own is None:
-            return _data.__get__(self)
-        own.recorded = own.recorded or recording.get()
-        return own.data
+        return _data.__get__(self) if own is None else own.data
 
     @data.setter
     def data(self, x: Any) -> None:
@@ -59,6 +57,17 @@ class _Averaged:
             _data.__set__(self, x)
         else:
             own.data = x
+
+    @property
+    def creator(self) -> Any:
+        own = _stand_ins.get().get(id(self))
+        if own is not None:  # a Function asks, which keeps the parameter if it is recorded
+            own.recorded = own.recorded or recording.get()
+        return _creator.__get__(self)
+
+    @creator.setter
+    def creator(self, node: Any) -> None:
+        _creator.__set__(self, node)
 
     @property
     def changed(self) -> int:
