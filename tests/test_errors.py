@@ -23,17 +23,25 @@ INTERNAL = {
 
 
 def raised() -> Iterator[tuple[str, str, int]]:
-    """Each built-in exception that a module of xpnet creates: (module, name, line)."""
+    """Each built-in exception that a module of xpnet raises or creates: (module, name, line)."""
     for path in sorted(FOLDER.rglob("*.py")):
+        module = path.relative_to(FOLDER).as_posix()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Raise):
-                node = getattr(node.exc, "func", node.exc)
-            elif isinstance(node, ast.Call):
-                node = node.func
-            name = node.id if isinstance(node, ast.Name) else ""
+            name = created(node)
             kind = getattr(builtins, name, None)
             if isinstance(kind, type) and issubclass(kind, BaseException):
-                yield path.relative_to(FOLDER).as_posix(), name, node.lineno
+                yield module, name, node.lineno
+
+
+def created(node: ast.AST) -> str:
+    """The name that a node raises or calls: of `raise E`, of `E(...)`; else empty."""
+    if isinstance(node, ast.Raise):
+        node = node.exc
+    elif isinstance(node, ast.Call):
+        node = node.func
+    else:
+        return ""
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def test_everything_that_xpnet_raises_derives_from_the_root():

@@ -3,7 +3,8 @@
     x ──► alias ──► f ──► y        only what comes by way of the alias counts as f's x
 
 If f finds the same x outside of itself, in its closure, that is another way to y. Derivatives
-within derivatives come out right because of it, and no two transforms are taken for each other.
+within derivatives come out right because of it, and no two transforms are taken for each other. If f
+writes into its arguments, it writes into these Variables of its own.
 
 What f finds that requires a gradient (a model's parameters, the x of a transform around this one)
 will be asked for later. So if y was computed from such *others*, the derivative is recorded. They
@@ -17,7 +18,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet import tree
-from xpnet.autodiff import FLOATING, Function, Variable, as_constant, data_of
+from xpnet.autodiff import FLOATING, Function, Variable, as_constant, call_of, data_of, node_of
 from xpnet.backend import array_like, current
 from xpnet.devices import follow, stays
 from xpnet.errors import ArgumentTypeError, GradientError, ShapeError
@@ -45,7 +46,7 @@ class Steady(Function):
 
     def backward(self, gy: Any) -> Any:
         zeros, device = array_namespace(gy).zeros, compat.device(gy)
-        others: Any = self.parents[1:]
+        others: Any = call_of(self).parents[1:]
         return None, *(zeros(node.shape, dtype=node.dtype, device=device) for node in others)
 
 
@@ -54,7 +55,7 @@ def fresh(x: Any) -> Variable:
     with recorded():
         v: Variable = Alias()(x if tracked(x) else Variable(data_of(x)))
     if not tracked(x):
-        v.creator.parents = (None,)  # no leaf, where `backward` would leave a gradient
+        v.node.parents = (None,)  # no leaf, where `backward` would leave a gradient
     return v
 
 
@@ -63,13 +64,8 @@ def standing_for(node: Node) -> Variable:
     if isinstance(node, Variable):
         return node
     v = Variable(0.0)
-    v.creator = node
+    v.node = node
     return v
-
-
-def node_of(v: Variable) -> Any:
-    """What stands for a Variable that requires a gradient in the graph."""
-    return v.creator or v
 
 
 class Call:
@@ -91,6 +87,7 @@ class Call:
         given = [_floating(x, model, f, i, path) for i, path, x in leaves]
         self.lifted = any(isinstance(x, Variable) for x in given)
         self.xs = [fresh(x) for x in given]
+        self.nodes = [node_of(x) for x in self.xs]  # f may write into its arguments
         rest, start = iter(self.xs), next(clock)
         for i in places:
             replaced[i] = tree.rebuild(args[i], rest)
@@ -100,7 +97,7 @@ class Call:
             raise ArgumentTypeError(f"With has_aux=True, {name_of(f)} must return (y, aux).")
         self.aux: Any
         self.y, self.aux = y if has_aux else (y, None)
-        self.ys, self.nodes = tree.leaves(self.y), [node_of(x) for x in self.xs]
+        self.ys = tree.leaves(self.y)
         roots, mine = self._roots(), {id(node) for node in self.nodes}
         ends = [node for node in edge(roots, start) if id(node) not in mine]
         self.others = [*filter(tracked, given), *map(standing_for, ends)]

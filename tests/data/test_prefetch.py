@@ -196,6 +196,7 @@ def test_a_fork_is_told_that_it_has_no_thread():
     program = """
 import os
 from xpnet.data.prefetch import prefetched
+from xpnet.errors import DataError
 items = prefetched(iter(range(100)), 2)
 next(items)
 if child := os.fork():
@@ -205,7 +206,7 @@ else:
     try:
         list(items)
         os._exit(1)
-    except RuntimeError as error:
+    except DataError as error:
         assert "gone, as in a fork" in str(error)
     assert list(prefetched(iter(range(100)), 2)) == list(range(100))
     os._exit(0)
