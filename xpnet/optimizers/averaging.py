@@ -33,7 +33,7 @@ _stand_ins: ContextVar[Mapping[int, _StandIn]] = ContextVar(
 )
 _data: Any = Variable.__dict__["data"]
 _changed: Any = Variable.__dict__["changed"]
-_creator: Any = Variable.__dict__["creator"]
+_node: Any = Variable.__dict__["node"]
 
 
 class _Averaged:
@@ -59,15 +59,15 @@ class _Averaged:
             own.data = x
 
     @property
-    def creator(self) -> Any:
+    def node(self) -> Any:
         own = _stand_ins.get().get(id(self))
         if own is not None:  # a Function asks, which keeps the parameter if it is recorded
             own.recorded = own.recorded or recording.get()
-        return _creator.__get__(self)
+        return _node.__get__(self)
 
-    @creator.setter
-    def creator(self, node: Any) -> None:
-        _creator.__set__(self, node)
+    @node.setter
+    def node(self, node: Any) -> None:
+        _node.__set__(self, node)
 
     @property
     def changed(self) -> int:
