@@ -123,15 +123,33 @@ def test_step_by_step_through_a_network(backend64, array):
         assert_close(p.grad, expected, rtol=1e-13, atol=1e-16)
 
 
-def test_backward_adds_up_and_cleargrads_forgets(backend, array):
-    """Parameter gradients are sums, as everywhere."""
+def test_backward_replaces_the_gradients_of_the_step_before(backend, array):
+    """As the lessons' layers do; a second backward of one step too. cleargrads forgets them."""
     layer = Affine(3, 2, rng=0)
     for _ in range(2):
         layer.forward(array(X))
         layer.backward(1.0)
-    assert_close(layer.b.grad, [4.0, 4.0])
+    assert_close(layer.b.grad, [2.0, 2.0])
+    layer.backward(3.0)
+    assert_close(layer.b.grad, [6.0, 6.0])
     layer.cleargrads()
     assert layer.W.grad is layer.b.grad is None
+    layer.backward(1.0)
+    assert_close(layer.b.grad, [2.0, 2.0])
+
+
+def test_layers_that_share_a_parameter_add_up_within_a_step(backend64, array):
+    """As the tape does; and the next step begins anew, without cleargrads."""
+    first, second = Affine(3, 3, bias=False, rng=0), Affine(3, 3, bias=False, rng=1)
+    second.W = first.W
+    v = Variable(array(X))
+    y = second(first(v))
+    y.backward(y.data)
+    expected = first.W.grad
+    for _ in range(3):
+        y = second.forward(first.forward(array(X)))
+        first.backward(second.backward(y))
+        assert_close(first.W.grad, expected, rtol=1e-13)
 
 
 def test_backward_without_forward_is_an_error(backend):
