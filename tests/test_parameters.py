@@ -76,7 +76,7 @@ def test_an_update_keeps_shape_and_dtype(backend, array):
     """float64 does not creep in, and nothing broadcasts the parameter."""
     p = Parameter(array(W))
     with pytest.raises(xpnet.ShapeError):
-        p -= array(np.ones((3, 2, 2)))
+        p -= array(np.ones((3, 2, 2)).tolist())
     with pytest.raises(TypeError):
         p *= 1j
     assert to_numpy(p).tolist() == W

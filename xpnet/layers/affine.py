@@ -24,6 +24,8 @@ class Affine(Layer):
 
     Attributes
     ----------
+    in_features, out_features : int
+        As given.
     W : Parameter, shape (in_features, out_features)
         The transpose of PyTorch's weight.
     b : Parameter, shape (out_features,), or None
@@ -41,6 +43,8 @@ class Affine(Layer):
         weight: str | Initializer = "he_normal",
         rng: Any = None,
     ) -> None:
+        self.in_features = in_features
+        self.out_features = out_features
         self.W = Parameter(initializer(weight)((in_features, out_features), rng))
         self.b = Parameter(zeros((out_features,))) if bias else None
 
@@ -54,4 +58,4 @@ class Affine(Layer):
 
     def __repr__(self) -> str:
         bias = unusual(bias=(self.b is not None, True))
-        return f"Affine({self.W.shape[0]} -> {self.W.shape[1]}{bias})"
+        return f"Affine({self.in_features} -> {self.out_features}{bias})"

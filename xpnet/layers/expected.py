@@ -42,10 +42,10 @@ def require_dtype(layer: object, x: Any, sizes: _Sizes, parameter: Any, name: st
         raise misfit(layer, x, sizes, parameter.dtype, name)
 
 
-def require_floating(layer: object, x: Any, sizes: _Sizes) -> None:
-    """Raise `misfit` unless x has real floating-point numbers, of any width."""
+def require_floating(layer: object, x: Any, sizes: _Sizes, asked: str = "real floating") -> None:
+    """Raise `misfit` unless x has real floating-point numbers, of any width; `asked` is what the error names."""
     if not has_dtype(x, "real floating"):
-        raise misfit(layer, x, sizes, "real floating")
+        raise misfit(layer, x, sizes, asked)
 
 
 def misfit(layer: object, x: Any, sizes: _Sizes, dtype: Any = None, name: str = "x") -> Exception:

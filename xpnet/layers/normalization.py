@@ -33,6 +33,7 @@ class _BatchNorm(Layer):
         track_running_stats: bool = True,
     ) -> None:
         self.num_features, self.eps = num_features, eps
+        self.affine, self.track_running_stats = affine, track_running_stats
         self.momentum = None if momentum is None else float(momentum)
         shape = (num_features,)
         self.weight = Parameter(_ones(shape)) if affine else None
@@ -182,6 +183,7 @@ class LayerNorm(Layer):
     ) -> None:
         shape = normalized_shape if isinstance(normalized_shape, Iterable) else [normalized_shape]
         self.normalized_shape, self.eps = tuple(map(int, shape)), eps
+        self.elementwise_affine = elementwise_affine
         if not self.normalized_shape:
             raise ShapeError(f"LayerNorm expected the size of an axis, got {normalized_shape}.")
         self.weight = Parameter(_ones(self.normalized_shape)) if elementwise_affine else None
@@ -240,6 +242,7 @@ class GroupNorm(Layer):
                 f"{num_channels} channels."
             )
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.affine = affine
         self.weight = Parameter(_ones((num_channels,))) if affine else None
         self.bias = Parameter(zeros((num_channels,))) if affine else None
 

@@ -43,7 +43,8 @@ class _Recurrent(Layer):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         given, rng, rows = rng is not None, default_rng(rng), self.gates * hidden_size
-        self.dropout = Dropout(dropout, rng=rng if given and dropout else None)
+        self.dropout = dropout
+        self.dropout_layer = Dropout(dropout, rng=rng if given and dropout else None)
         for layer in range(num_layers):
             for end in self._directions:
                 columns = len(self._directions) * hidden_size if layer else input_size
@@ -80,7 +81,7 @@ class _Recurrent(Layer):
         x = x if padding is None else xp.where(padding, x, 0.0)
         last: list[tuple[Any, ...]] = []
         for layer in range(self.num_layers):
-            x = self.dropout(x) if layer and self.dropout.p else x
+            x = self.dropout_layer(x) if layer and self.dropout else x
             outputs = []
             for end in self._directions:
                 place = [None if s is None else s[len(last), ...] for s in first]
@@ -152,7 +153,7 @@ class _Recurrent(Layer):
             num_layers=(self.num_layers, 1),
             bias=(self.bias, True),
             batch_first=(self.batch_first, False),
-            dropout=(self.dropout.p, 0.0),
+            dropout=(self.dropout, 0.0),
             bidirectional=(self.bidirectional, False),
             nonlinearity=(getattr(self, "nonlinearity", "tanh"), "tanh"),
             reset_after=(getattr(self, "reset_after", True), True),

@@ -147,6 +147,7 @@ class TransformerEncoder(Layer):
                 "[TransformerEncoderLayer(...) for _ in range(n)]."
             )
         self.layers, self.norm = list(layers), norm
+        self.num_layers = len(self.layers)
 
     def forward(self, x: Any, mask: Any = None, *, is_causal: bool = False) -> Any:
         for layer in self.layers:
@@ -193,7 +194,7 @@ class PositionalEncoding(Layer):
     def forward(self, x: Any) -> Any:
         axes = ("batch", "length") if self.batch_first else ("length", "batch")
         require(self, x, (*axes, self.d_model))
-        require_floating(self, x, (*axes, self.d_model))
+        require_floating(self, x, (*axes, self.d_model), "float32")
         pattern = self._pattern(data_of(x))
         y = x + (pattern if self.batch_first else pattern[:, None, :])
         return self.dropout(y) if self.dropout.p else y
