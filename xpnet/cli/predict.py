@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpnet.cli.flags import Backend, RunFolder
+from xpnet.cli.flags import Backend, RunFolder, file
 from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
 from xpnet.printable import cells, padded, printable
@@ -20,7 +20,9 @@ def predict(
     run: RunFolder,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Pictures of one thing each; or tables."),
+        typer.Argument(
+            metavar="FILE...", parser=file, help="Pictures of one thing each; or tables."
+        ),
     ],
     backend: Backend = "numpy",
 ) -> None:
