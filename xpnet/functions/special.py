@@ -26,8 +26,8 @@ from xpnet.backend import array_like
 from xpnet.errors import ArgumentError, ArgumentTypeError, BackendError, GradientError
 from xpnet.functions.activation import sigmoid
 from xpnet.functions.declare import extension
-from xpnet.functions.normal import LogNormalCdf, normal_cdf
 from xpnet.functions.masks import zero_unless
+from xpnet.functions.normal import LogNormalCdf, normal_cdf
 from xpnet.functions.wide import widened
 from xpnet.kernels.special import special_function
 from xpnet.namespace import array_namespace
