@@ -203,7 +203,8 @@ def test_a_name_goes_before_a_number(write):
 def test_an_index_that_is_not_there_or_is_the_target(write):
     path = write("a,b,t", "1,2,x")
     assert refusal(path, index_col="id") == ": no column 'id'; its columns are a, b, t"
-    assert "no column '3'" in refusal(path, index_col=3)
+    for number in 3, -1, "9" * 5000:
+        assert "no column '" in refusal(path, index_col=number)
     assert "'t' is the index, and the target too" in refusal(path, index_col="t", target="t")
     assert read_csv(path, index_col="t").target == "b"
 

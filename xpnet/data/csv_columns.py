@@ -250,7 +250,7 @@ def _index_place(path: Path, names: list[str], choice: Choice) -> int | None:
     wanted = str(choice.index_col)
     if wanted in names:
         return names.index(wanted)
-    if wanted.isdecimal() and int(wanted) < len(names):
+    if wanted.isdecimal() and len(wanted) < 10 and int(wanted) < len(names):
         return int(wanted)
     if choice.is_known:  # what is needed is known, and the index is not
         return None
