@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpnet.cli.flags import Backend, RunFolder
+from xpnet.cli.flags import Backend, RunFolder, Trust
 
 if TYPE_CHECKING:
     from xpnet.cli.trained import Trained
@@ -20,6 +20,7 @@ def predict(
         typer.Argument(metavar="FILE...", help="Pictures of one thing each; or tables."),
     ],
     backend: Backend = "numpy",
+    trust: Trust = False,
 ) -> None:
     """Name what is in each picture, and how sure the network is.
 
@@ -38,7 +39,7 @@ def predict(
     from xpnet.cli.trained import open_trained
     from xpnet.errors import DataError
 
-    trained = open_trained(run)
+    trained = open_trained(run, trust)
     images = trained.reading["kind"] == "images"
     failed, begun = False, False
     with using(backend, trained.model.dtype):

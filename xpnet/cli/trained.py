@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from xpnet.cli import learner
+from xpnet.cli.consent import require_consent
 from xpnet.errors import StateError
+from xpnet.serialization import load_file
 from xpnet.training import Run, TrainedModel, open_run
+from xpnet.training.run import paths_of
 
 
 class Trained(NamedTuple):
@@ -42,7 +44,7 @@ class Trained(NamedTuple):
 
     def build(self) -> Any:
         """The model with its weights, on the current backend."""
-        return learner.rebuilt(self.model)
+        return self.model.build()
 
     def history(self) -> list[dict[str, float]]:
         """The rows of history.csv; none where it is gone, since what else is there is as good.
@@ -69,19 +71,22 @@ class Trained(NamedTuple):
         return x.reshape(len(x), -1) if len(self.input_shape) == 1 else x
 
 
-def open_trained(run: Path) -> Trained:
+def open_trained(run: Path, trust: bool = False) -> Trained:
     """Read a run folder.
+
+    Parameters
+    ----------
+    trust : bool
+        Whether `--trust` was given: see `require_consent`.
 
     Raises
     ------
     StateError
-        It is none, or damaged.
+        It is none, or damaged; or its model is Python code that is not trusted.
     """
-    from safetensors import safe_open
-
     trained = open_run(run)
-    with safe_open(trained.file, framework="numpy") as file:
-        config: dict[str, Any] = json.loads(file.metadata()["xpnet"])
+    _, metadata = load_file(trained.file, names=())
+    config: dict[str, Any] = json.loads(metadata["xpnet"]) | paths_of(trained.file)
     a = trained.architecture
     try:
         flat = "model" not in a
@@ -95,6 +100,9 @@ def open_trained(run: Path) -> Trained:
         raise _no_run(trained.file, repr(error)) from error
     if not all(known):
         raise _no_run(trained.file, "its task or reading is none")
+    if trained.source is not None:
+        require_consent(trained.source, trust)
+        trained = trained._replace(trust=True)
     return Trained(trained, config, reading, shape)
 
 

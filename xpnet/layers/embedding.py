@@ -6,6 +6,7 @@ from xpnet import functions as F
 from xpnet.autodiff import Parameter
 from xpnet.backend import current
 from xpnet.errors import ArgumentError
+from xpnet.initializers import require_room
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.expected import misfit
 from xpnet.namespace import has_dtype
@@ -54,6 +55,7 @@ class Embedding(Layer):
         if padding_idx is not None and not -n <= padding_idx < n:
             raise ArgumentError(f"Embedding expected a padding_idx below {n}, got {padding_idx}.")
         self.padding_idx = None if padding_idx is None else padding_idx % n
+        require_room((n, embedding_dim))
         numbers, backend = default_rng(rng).standard_normal((n, embedding_dim)), current()
         if self.padding_idx is not None:
             numbers[self.padding_idx] = 0.0

@@ -10,6 +10,7 @@ from xpnet import functions as F
 from xpnet.autodiff import Parameter, data_of
 from xpnet.backend import current
 from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, ShapeError
+from xpnet.initializers import require_room
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.expected import require
@@ -61,6 +62,7 @@ class _Recurrent(Layer):
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def _begin(self, shape: tuple[int, ...], rng: Any) -> Parameter:
+        require_room(shape)
         bound, backend = 1.0 / math.sqrt(self.hidden_size), current()
         return Parameter(backend.asarray(rng.uniform(-bound, bound, shape), dtype=backend.dtype))
 

@@ -8,11 +8,14 @@ The file is safetensors: the arrays by name ("model.layers.0.W", "optimizer.0.m"
 and in its metadata a JSON text, which holds the same tree with names in place of arrays: epoch,
 batch and step, the history, the sums of the epoch so far, the state of every random number
 generator, the seed of the batches' order, and what the callbacks remember. A checksum for each
-array, and one of the text, find what the format cannot: a byte that was changed.
+array, and one of the text, find what the format cannot: a byte that was changed. All that a resumed
+training needs is in this one file, so that no other file can be older or newer.
 """
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
 PathLike = str | os.PathLike[str]
-FORMAT = "xpnet checkpoint 1"
+FORMAT = "xpnet checkpoint 2"
 ARRAY = "$array"  # {"$array": name} stands for an array in the text
 
 
@@ -48,7 +51,7 @@ def save(trainer: "Trainer", path: PathLike) -> None:
         raise StateError(f"{path}: a step is half done; a training that goes on begins with whole.")
     arrays: dict[str, Any] = {}
     text = json.dumps(_flat(capture(trainer), "", arrays))
-    sums = json.dumps({name: crc32(x.tobytes()) for name, x in arrays.items()})
+    sums = json.dumps({name: _checksum(x) for name, x in arrays.items()})
     metadata = {"format": FORMAT, "state": text, "crc32": sums, "check": _check(text, sums)}
     data = to_bytes(arrays, metadata)
     with replacing(path) as temporary:
@@ -70,29 +73,50 @@ def load(trainer: "Trainer", path: PathLike) -> None:
 def read(path: PathLike) -> dict[str, Any]:
     """What a checkpoint holds; StateError, with the file's name, if it is none."""
     arrays, metadata = load_file(path)
-    if metadata.get("format") != FORMAT:
-        raise StateError(f"{path}: expected a checkpoint ({FORMAT}), got another safetensors file.")
-    try:
-        text, sums = metadata["state"], metadata["crc32"]
-        if metadata["check"] != _check(text, sums):
-            raise StateError(f"{path}: its text is damaged: the checksum is another.")
-        for name, checksum in json.loads(sums).items():
+    with _damage_named(path):
+        text, sums = _texts(path, metadata)
+        for name, checksum in sums.items():
             if name not in arrays:
                 raise StateError(f"{path}: the array {name} is missing.")
-            if crc32(arrays[name].tobytes()) != checksum:
+            if _checksum(arrays[name]) != checksum:
                 raise StateError(f"{path}: the array {name} is damaged: its checksum is another.")
-        found: dict[str, Any] = _deep(json.loads(text), arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        if isinstance(error, StateError):
-            raise
-        raise StateError(f"{path}: its text does not describe a checkpoint: {error!r}.") from error
+        found: dict[str, Any] = _deep(text, arrays)
     return found
+
+
+def read_text(path: PathLike) -> dict[str, Any]:
+    """Likewise, without the arrays, which are not read: their names stand in their places."""
+    _, metadata = load_file(path, names=())
+    with _damage_named(path):
+        found: dict[str, Any] = _texts(path, metadata)[0]
+    return found
+
+
+def _texts(path: PathLike, metadata: dict[str, str]) -> tuple[Any, dict[str, int]]:
+    """The tree without its arrays, and their checksums, once it is clear that both are whole."""
+    if metadata.get("format") != FORMAT:
+        raise StateError(f"{path}: expected a checkpoint ({FORMAT}), got another safetensors file.")
+    text, sums = metadata["state"], metadata["crc32"]
+    if metadata["check"] != _check(text, sums):
+        raise StateError(f"{path}: its text is damaged: the checksum is another.")
+    return json.loads(text), dict(json.loads(sums))
+
+
+@contextmanager
+def _damage_named(path: PathLike) -> Iterator[None]:
+    """A block in which what is wrong with a checkpoint's text becomes a StateError."""
+    try:
+        yield
+    except StateError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise StateError(f"{path}: its text does not describe a checkpoint: {error!r}.") from error
 
 
 def steps_of(path: PathLike) -> int:
     """The number of steps after which a checkpoint was written."""
-    steps: int = read(path)["position"]["steps"]
-    return steps
+    with _damage_named(path):
+        return int(read_text(path)["position"]["steps"])
 
 
 def capture(trainer: "Trainer") -> dict[str, Any]:
@@ -237,6 +261,11 @@ def _deep(value: Any, arrays: dict[str, Any]) -> Any:
             return arrays[value[ARRAY]]
         return {name: _deep(v, arrays) for name, v in value.items()}
     return [_deep(v, arrays) for v in value] if isinstance(value, list) else value
+
+
+def _checksum(x: Any) -> int:
+    """Of an array's bytes, and of what they mean."""
+    return crc32(x.tobytes(), crc32(f"{x.dtype.str}{x.shape}".encode()))
 
 
 def _check(*texts: str) -> str:
