@@ -10,6 +10,7 @@ from xpnet.devices import follow, stays
 from xpnet.errors import ArgumentError
 from xpnet.kernels.lookup import kernel
 from xpnet.optimizers.base import require_like
+from xpnet.saved import whole
 from xpnet.tape import clock
 
 
@@ -116,8 +117,10 @@ class ExponentialMovingAverage:
             It is of other parameters. Then nothing is changed.
         """
         require_like(self, self.state_dict(), state)
-        self.updates = int(state["updates"])
-        self.averages = [array_like(state[f"{i}"], a) for i, a in enumerate(self.averages)]
+        updates = whole(state, "updates")
+        averages = [array_like(state[f"{i}"], a) for i, a in enumerate(self.averages)]
+        self.updates = updates
+        self.averages = averages
 
     def __repr__(self) -> str:
         return f"ExponentialMovingAverage(decay={self.decay:g})"
