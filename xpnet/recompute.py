@@ -7,11 +7,10 @@ from functools import wraps
 from typing import Any
 
 from xpnet import tree
-from xpnet.autodiff import Function, Variable
+from xpnet.autodiff import Function, Variable, call_of, node_of
 from xpnet.backend import Array
-from xpnet.calls import fresh, name_of, node_of, slopes, standing_for, tracked
+from xpnet.calls import fresh, name_of, slopes, standing_for, tracked
 from xpnet.errors import GradientError
-from xpnet.explain import outdated
 from xpnet.namespace import array_namespace
 from xpnet.random import default_rng, notes
 from xpnet.tape import Node, clock, edge, recording
@@ -88,17 +87,17 @@ class Checkpoint(Function):
     """What f computed from what it was given, and from the nodes that its closure led to."""
 
     def __init__(self, run: "_Run", arrays: Sequence[Array]) -> None:
-        self.run, self.arrays, self.takes = run, tuple(arrays), tuple(range(len(run.given)))
+        self.run = run
+        self.arrays = tuple(arrays)
 
     def forward(self, *inputs: Any) -> Any:
         arrays, self.arrays = self.arrays, ()
         return arrays if len(arrays) > 1 else arrays[0]
 
-    def backward(self, gy: Any, *given: Any) -> Any:
-        gys, known = gy if isinstance(gy, tuple) else (gy,), self.parents[len(given) :]
-        for x in known:
-            if isinstance(x, Variable) and getattr(x, "changed", 0) > self.born:
-                raise outdated(self, x)
+    def backward(self, gy: Any, *inputs: Any) -> Any:
+        gys = gy if isinstance(gy, tuple) else (gy,)
+        given = inputs[: len(self.run.given)]
+        known = call_of(self).parents[len(given) :]
         with self.run.as_before():
             y, closure = self.run(given)
         ys = [v for v in tree.leaves(y) if tracked(v)]

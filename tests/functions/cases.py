@@ -10,6 +10,8 @@ them: what stands there is what was run.
 import numpy as np
 from hypothesis import strategies as st
 
+from xpnet import functions as F
+
 SHAPES = [(), (3,), (2, 3), (3, 1, 2)]
 PAIRS = [((3,), (3,)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2, 2)), ((2, 2), ())]
 MATRICES = [(2, 2), (3, 3), (2, 2, 2)]
@@ -23,6 +25,7 @@ COMPLEX = set()
 AGAINST_JAX = {
     "linalg.eig": "JAX differentiates eigenvectors on request alone",
     "nextafter": "JAX has no derivative of nextafter",
+    "special.psi": "JAX has it under the name of digamma alone",
     "sign": "JAX takes the sign of a complex number for a step",
     "unique_all": "JAX's unique functions do not run on what it differentiates",
     "unique_counts": "JAX's unique functions do not run on what it differentiates",
@@ -685,6 +688,82 @@ def _(draw):
         [numbers(draw, (3, 4))],
     )
 
+
+# --- special functions ---------------------------------------------------------------------------
+
+SPECIAL = {  # name: where its arguments lie
+    "beta": [(0.3, 3.0)] * 2, "betaln": [(0.3, 3.0)] * 2, "digamma": [(0.4, 4.0)],
+    "entr": [(0.2, 2.0)], "erf": [(-2.0, 2.0)], "erfc": [(-2.0, 2.0)], "erfcx": [(-1.5, 3.0)],
+    "erfinv": [(-0.9, 0.9)], "expit": [(-3.0, 3.0)], "gammaln": [(0.4, 4.0)],
+    "i0": [(-3.0, 3.0)], "i0e": [(0.2, 5.0)], "i1": [(-3.0, 3.0)], "i1e": [(0.2, 5.0)],
+    "kl_div": [(0.2, 2.0)] * 2, "log_ndtr": [(-6.0, 3.0)], "logit": [(0.1, 0.9)],
+    "ndtr": [(-3.0, 3.0)], "ndtri": [(0.1, 0.9)], "psi": [(0.4, 4.0)],
+    "rel_entr": [(0.2, 2.0)] * 2, "xlog1py": [(-2.0, 2.0), (-0.6, 2.0)],
+    "xlogy": [(-2.0, 2.0), (0.3, 2.0)],
+}  # fmt: skip
+BY_THE_STANDARD = {"entr", "expit", "kl_div", "log_ndtr", "logit", "ndtr", "rel_entr"}
+BY_THE_STANDARD |= {"xlog1py", "xlogy"}
+"""Computed from functions of the standard; all others, by the library's special functions."""
+
+
+def special(xp):
+    """The special functions that belong to a namespace: xpnet's for Variables, or JAX's."""
+    if xp.__name__ == "jax.numpy":
+        from jax.scipy import special as theirs
+
+        return theirs
+    return getattr(xp, "special", F.special)
+
+
+def _special(name, bounds):
+    @case(f"special.{name}")
+    def _(draw):
+        shapes = draw(_one if len(bounds) == 1 else _two)
+        xs = [numbers(draw, shape, *b) for shape, b in zip(shapes, bounds, strict=True)]
+        return lambda xp, *xs: getattr(special(xp), name)(*xs), xs
+
+
+for _name, _bounds in SPECIAL.items():
+    _special(_name, _bounds)
+
+
+@case("special.digamma", "special.gammaln", "special.psi")
+def _(draw):
+    def call(xp, x):
+        found = special(xp)
+        digamma = getattr(found, "psi", found.digamma)
+        return found.gammaln(x) * (1.0 + found.digamma(x) * digamma(x))
+
+    return call, [numbers(draw, (2, 3), -1.8, -1.2)]
+
+
+@case("special.i0e", "special.i1e")
+def _(draw):
+    return (
+        lambda xp, x: special(xp).i0e(x) * special(xp).i1e(x),
+        [draw(st.sampled_from([-1.0, 1.0])) * numbers(draw, (3,), 25.0, 35.0)],
+    )
+
+
+@case("special.polygamma")
+def _(draw):
+    n = draw(st.integers(0, 3))
+    return lambda xp, x: special(xp).polygamma(n, x), [numbers(draw, (2, 3), 0.6, 4.0)]
+
+
+@case("special.gammainc", "special.gammaincc")
+def _(draw):
+    a = draw(st.sampled_from([0.5, 1.0, 2.5]))
+
+    def call(xp, x):
+        found = special(xp)
+        return found.gammainc(a, x) * (2.0 + found.gammaincc(a, x))
+
+    return call, [numbers(draw, (2, 3), 0.3, 4.0)]
+
+
+for _name in [*SPECIAL.keys() - BY_THE_STANDARD, "polygamma", "gammainc", "gammaincc"]:
+    LACKS[f"special.{_name}", "array_api_strict"] = "array-api-strict has no special functions"
 
 # --- what has no derivative ----------------------------------------------------------------------
 

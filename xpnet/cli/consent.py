@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from xpnet.cli.screen import echo
 from xpnet.errors import StateError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def require_consent(source: "Source", trust: bool) -> None:
     if source.is_trusted():
         return
     if not trust and sys.stdin.isatty() and sys.stderr.isatty():
-        typer.echo(source.warning(), err=True)
+        echo(source.warning(), err=True)
         trust = typer.confirm("Execute it?", err=True)
     if not trust:
         raise StateError(f"{source.warning()} If you trust it: --trust")

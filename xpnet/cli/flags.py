@@ -170,11 +170,11 @@ def _number(text: str | float, what: str) -> float:
 
 
 def schedule(text: str) -> str:
-    """The name of a schedule, perhaps with options."""
+    """The name of a schedule, perhaps with options; how long the training is, shows later."""
     from xpnet.schedules import schedule as parsed
 
     try:
-        parsed(text.lower(), steps=1000, epochs=10)
+        parsed(text.lower(), steps=10**9, epochs=10**6)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     return text.lower()

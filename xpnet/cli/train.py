@@ -1,5 +1,6 @@
 """`xpnet train`: a network learns a data set, and leaves a run folder."""
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from xpnet.cli import flags as f
+from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from xpnet.cli.papers import Record
     from xpnet.training import History
 
@@ -59,12 +59,11 @@ def train(
     from xpnet.cli.settings import settled
     from xpnet.errors import StateError
     from xpnet.training import Checkpoint
-    from xpnet.training.callbacks.bar import standard
     from xpnet.training.claim import Claim
     from xpnet.training.run import claim_path
 
     settings = settled(ctx)
-    begin, screen, record = time.perf_counter(), standard(), None
+    begin, record = time.perf_counter(), None
     if run := settings["resume"]:
         claim = Claim(run).acquire()
     else:
@@ -75,14 +74,12 @@ def train(
             record = papers_of(run / Checkpoint.LAST)
             if record != ctx.meta[RESUMED]:  # it was read before the claim
                 raise StateError(f"{run}: it was resumed meanwhile. Try again.")
-            if _is_done(run, record, settings["epochs"], screen):
+            if _is_done(run, record, settings["epochs"]):
                 return
-        _learn(settings, record, begin, screen)
+        _learn(settings, record, begin)
 
 
-def _learn(
-    settings: dict[str, Any], record: "Record | None", begin: float, screen: "Console"
-) -> None:
+def _learn(settings: dict[str, Any], record: "Record | None", begin: float) -> None:
     """Train in a folder that is claimed, and print the result."""
     from xpnet.backend import using
     from xpnet.cli.task import told
@@ -90,25 +87,25 @@ def _learn(
     path = Path(settings["out"])
     with using(settings["backend"], settings["dtype"]) as where, _what_is_left_told(path):
         settings["backend"] = where.name
-        history = _train(settings, record, where.describe(), screen)
-        _draw(history, path, screen)
+        history = _train(settings, record, where.describe())
+        _draw(history, path)
     if history.interrupted:
-        screen.print(
+        echo(
             f"Interrupted in epoch {len(history) + 1} of {settings['epochs']}. What was learned so far is in "
-            f"{path}\nTo go on: xpnet train --resume {path}"
+            f"{path}\nTo go on: xpnet train --resume {shlex.quote(str(path))}"
         )
         raise typer.Exit(130)
     figures = {name.removeprefix("test_"): value for name, value in history.rows[-1].items()}
     seconds = time.perf_counter() - begin
     said = told(settings["task"], figures)
-    screen.print(f"Test {said}, after {seconds:.1f} s. Run folder: {path}")
+    echo(f"Test {said}, after {seconds:.1f} s. Run folder: {path}")
 
 
-def _is_done(path: Path, record: "Record", epochs: int, screen: "Console") -> bool:
+def _is_done(path: Path, record: "Record", epochs: int) -> bool:
     """Whether a run has nothing left to do; it says so."""
     done = record.epochs
     if done >= epochs:
-        screen.print(
+        echo(
             f"{path} is finished: {done} epoch{'s are' if done > 1 else ' is'} done. To go further, "
             f"ask for more of them: --epochs {2 * done}"
         )
@@ -135,9 +132,7 @@ def _what_is_left_told(path: Path) -> Iterator[None]:
         raise
 
 
-def _train(
-    settings: dict[str, Any], record: "Record | None", device: str, screen: "Console"
-) -> "History":
+def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "History":
     """The work itself, on the backend in force, which `device` describes.
 
     Parameters
@@ -174,7 +169,7 @@ def _train(
         loss_of(settings["task"]),
         optimizer(settings["optimizer"], model.parameters(), settings["lr"], **options),
         metrics=metrics_of(settings["task"], samples.reading),
-        callbacks=[papers, *_callbacks(settings, architecture, samples, record, screen)],
+        callbacks=[papers, *_callbacks(settings, architecture, samples, record)],
         rng=rng,
         schedule=learner.scheduled(settings, -(-len(samples.train[0]) // size)),
         clip=settings["clip"],
@@ -182,9 +177,9 @@ def _train(
     )
     data = learner.fed(settings, samples, images, model, rng)
     if not settings["quiet"]:
-        screen.print(_begun(settings, device, samples, model))
+        echo(_begun(settings, device, samples, model))
         for line in learner.differences(settings, record, trainer):
-            screen.print(line)
+            echo(line)
     last = path / Checkpoint.LAST if record else None
     return trainer.fit(data, samples.test, epochs, size, resume=last)
 
@@ -194,7 +189,6 @@ def _callbacks(
     architecture: dict[str, Any],
     samples: Any,
     record: "Record | None",
-    screen: "Console",
 ) -> list[Any]:
     """What looks on while it trains, and writes the run folder."""
     from xpnet.cli import learner
@@ -212,7 +206,7 @@ def _callbacks(
     if settings["tensorboard"]:
         callbacks.append(learner.tensorboard(path))
     if not settings["quiet"]:
-        callbacks.append(ProgressBar(screen))
+        callbacks.append(ProgressBar())
     return callbacks
 
 
@@ -230,7 +224,7 @@ def _begun(settings: dict[str, Any], device: str, samples: Any, model: Any) -> s
     )
 
 
-def _draw(history: "History", folder: Path, screen: "Console") -> None:
+def _draw(history: "History", folder: Path) -> None:
     """The curves, where there is matplotlib; it is an extra, and the rest does without it."""
     from xpnet import plots
     from xpnet.training import Run
@@ -240,7 +234,7 @@ def _draw(history: "History", folder: Path, screen: "Console") -> None:
     try:
         plots.curves(history, folder / Run.CURVES)
     except ModuleNotFoundError as error:
-        screen.print(
+        echo(
             f"{Run.CURVES} was skipped: {error.name} is not installed. "
             "To have it next time: pip install matplotlib"
         )

@@ -16,6 +16,8 @@ from xpnet.backend import array_like, scatter_add, with_item
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError, IndexingError
 from xpnet.functions.declare import from_front, method, standard
+from xpnet.functions.wide import like
+from xpnet.half import in_full
 from xpnet.kernels.bounds import require_within, require_within_on_host
 from xpnet.kernels.scatter import added
 from xpnet.namespace import array_namespace, has_dtype
@@ -94,9 +96,9 @@ class ScatterAdd(Function):
     def forward(self, x: Any) -> Any:
         if compat.is_cupy_array(x):
             return added(x, self.indices, self.length)
-        xp = array_namespace(x)
-        zeros = xp.zeros((self.length, *x.shape[1:]), dtype=x.dtype, device=compat.device(x))
-        return scatter_add(zeros, self.indices, x)
+        xp, full = array_namespace(x), in_full(x)
+        zeros = xp.zeros((self.length, *x.shape[1:]), dtype=full.dtype, device=compat.device(x))
+        return like(scatter_add(zeros, self.indices, full), x)
 
     def backward(self, gy: Any) -> Any:
         return Take(self.indices)(gy)

@@ -50,9 +50,7 @@ class Matmul(Function):
         return gx1, gx2
 
 
-class Vecdot(Function):
-    broadcasts = True
-
+class Vecdot(Function, broadcasts=True):
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
@@ -67,10 +65,8 @@ class Vecdot(Function):
         return gx1, gx2
 
 
-class Cross(Function):
+class Cross(Function, broadcasts=True):
     """g . (a x b) = a . (b x g) = b . (g x a): the derivatives are cross products again."""
-
-    broadcasts = True
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
