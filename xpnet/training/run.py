@@ -228,7 +228,8 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
     state, metadata = load_file(file)
     try:
         config = json.loads(metadata["xpnet"])
-        found = {name: config[name] for name in _KINDS} | paths_of(file)
+        config |= paths_of(file)
+        found = {name: config[name] for name in _KINDS}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _no_model(file, repr(error)) from error
     for name, kind in _KINDS.items():
@@ -243,8 +244,9 @@ def paths_of(file: Path) -> dict[str, Any]:
     """Where a run's data lie on this machine: config.json tells it, beside the file to share."""
     try:
         config = json.loads(file.with_name(Run.CONFIG).read_text(encoding="utf-8"))
-        return {name: config[name] for name in ("dataset", "data_dir") if name in config}
-    except (OSError, ValueError, TypeError, RecursionError):
+        names = ("dataset", "test", "data_dir")
+        return {name: config[name] for name in names if isinstance(config.get(name), str)}
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}
 
 
