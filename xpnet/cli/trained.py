@@ -91,12 +91,13 @@ def open_trained(run: Path, trust: bool = False) -> Trained:
     try:
         flat = "model" not in a
         shape = (a["in_features"],) if flat else tuple(map(int, a["input_shape"]))
-        int(a["out_features"] if flat else a["outputs"])
+        outputs = int(a["out_features"] if flat else a["outputs"])
         reading = config["reading"]
-        known = [config["task"] in ("classify", "regress"), isinstance(reading["classes"], list),
-                 reading["kind"] in ("images", "csv", "npz"),
+        known = [config["task"] in ("classify", "regress"), _are_classes(reading["classes"], outputs),
+                 bool(reading["classes"]) == (config["task"] == "classify"),
+                 reading["kind"] in ("images", "csv", "npz"), _is_split(config["test"], config["seed"]),
                  reading["kind"] != "images" or _is_shape(reading["shape"], shape)]  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise _no_run(trained.file, repr(error)) from error
     if not all(known):
         raise _no_run(trained.file, "its task or reading is none")
@@ -104,6 +105,18 @@ def open_trained(run: Path, trust: bool = False) -> Trained:
         require_consent(trained.source, trust)
         trained = trained._replace(trust=True)
     return Trained(trained, config, reading, shape)
+
+
+def _are_classes(names: Any, outputs: int) -> bool:
+    """Whether these are the names of as many classes; or of none, in a regression."""
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return texts and len(names) in (0, outputs)
+
+
+def _is_split(test: Any, seed: Any) -> bool:
+    """Whether that tells which rows of a table were the test: by default, a share, or a file."""
+    share = type(test) is float and 0.0 < test < 1.0
+    return (test is None or isinstance(test, str) or share) and type(seed) is int and seed >= 0
 
 
 def _is_shape(image: Any, sample: tuple[int, ...]) -> bool:

@@ -55,15 +55,15 @@ class Source(NamedTuple):
         """Whether this user has trained it on this machine, or has said to trust it."""
         try:
             return self.digest in _trusted().read_text(encoding="ascii").split()
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):  # there may be no home folder
             return False
 
     def trust(self) -> None:
         """Remember that it may be executed; where that cannot be written, it is asked again."""
         if self.is_trusted():
             return
-        file = _trusted()
-        with suppress(OSError):
+        with suppress(OSError, RuntimeError):
+            file = _trusted()
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with os.fdopen(os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a") as f:
                 f.write(f"{self.digest}\n")
