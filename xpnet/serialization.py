@@ -186,8 +186,9 @@ def sweep(folder: PathLike, *names: str) -> None:
     """
     for name in names:
         for part in Path(folder).glob(f".{name}.*.part"):
-            pid = part.name.removeprefix(f".{name}.").partition("-")[0].removesuffix(".part")
-            if part not in _temporaries and not (pid.isdecimal() and _is_running(int(pid))):
+            pid, dash, _ = part.name.removeprefix(f".{name}.").partition("-")
+            writing = dash and pid.isdecimal() and _is_running(int(pid))
+            if part not in _temporaries and not writing:
                 with suppress(OSError):  # Windows refuses while it is open
                     part.unlink(missing_ok=True)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpnet.cli.flags import Backend, RunFolder, Trust
+from xpnet.cli.flags import Backend, RunFolder, Trust, file
 from xpnet.cli.screen import echo
 from xpnet.printable import cells, padded, printable
 
@@ -19,7 +19,9 @@ def predict(
     run: RunFolder,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Pictures of one thing each; or tables."),
+        typer.Argument(
+            metavar="FILE...", parser=file, help="Pictures of one thing each; or tables."
+        ),
     ],
     backend: Backend = "numpy",
     trust: Trust = False,
