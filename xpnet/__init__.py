@@ -19,7 +19,7 @@ The same text runs on NumPy, on CuPy, and on any other conforming array library:
 True
 """
 
-from xpnet import functions as functions
+from xpnet import _numpy as _numpy, functions as functions
 from xpnet.autodiff import (
     Function as Function,
     Parameter as Parameter,
@@ -39,6 +39,7 @@ from xpnet.errors import (
     BackendError as BackendError,
     CheckError as CheckError,
     DataError as DataError,
+    ExportError as ExportError,
     GradientError as GradientError,
     IndexingError as IndexingError,
     MissingAttributeError as MissingAttributeError,

@@ -18,7 +18,8 @@ import array_api_compat as compat
 
 from xpnet.backend import Backend, using
 from xpnet.devices import device_key, follows, several
-from xpnet.errors import ArgumentTypeError, MissingAttributeError
+from xpnet.errors import ArgumentTypeError
+from xpnet.hints import FUNCTIONS, missing
 
 functions: dict[str, Callable[..., Any]] = {}
 """The standard's functions that accept Variables, by name; `xpnet.functions` fills it.
@@ -73,7 +74,8 @@ class Namespace:
         elif full in DTYPES or full in CONSTANTS:
             value = getattr(self._xp, name)
         else:
-            raise MissingAttributeError(f"{self.__name__} has no {name!r}.")
+            known = [self.__name__, name, dir_of(self._extension)]
+            raise missing(*known, {} if self._extension else FUNCTIONS)
         setattr(self, name, value)  # found once, it is an ordinary attribute
         return value
 
