@@ -19,6 +19,7 @@ from xpnet.namespace import (
     functions,
     methods,
     namespace_over,
+    ufuncs,
 )
 
 
@@ -85,6 +86,11 @@ class ArrayObject(Leaving):
         return namespace_over(array_namespace(data), compat.device(data))
 
     def __array_ufunc__(self, ufunc: Any, how: str, *inputs: Any, **options: Any) -> Any:
+        if how == "__call__" and not options and ufunc in ufuncs:
+            try:
+                return ufuncs[ufunc](*inputs)
+            except NoArrayError:
+                pass  # a nested list, or another package's array
         return methods["__array_ufunc__"](ufunc, how, *inputs, **options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:

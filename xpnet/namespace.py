@@ -30,6 +30,9 @@ Those of its extensions are there as "linalg.inv" and "fft.rfft".
 methods: dict[str, Callable[..., Any]] = {}
 """What the array object has and the namespace has not: indexing, `to_device`."""
 
+ufuncs: dict[Any, Callable[..., Any]] = {}
+"""What answers for a ufunc of NumPy that a Variable was given to before."""
+
 kinds: dict[str, str] = {}
 """What became of each function's derivative: "differentiable", "constant" or "structural"."""
 

@@ -1,15 +1,15 @@
 """NumPy's functions that choose: by condition, by index, by size; sorting, searching, rounding."""
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnet._numpy.table import (
     ADVICE,
-    REFUSED,
+    arrays_in,
     flat,
     front,
+    integers,
     lifted,
     listed,
     namespace_of,
@@ -30,12 +30,12 @@ ADVICE["axis"] = "Compute it for one slice after another."
 @numpys("where", refuses=())
 def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     """np.where: x where the condition holds, else y; the places where it holds, without x and y."""
-    condition, x, y = listed(condition, x, y)
+    x, y = listed(x, y) if any(True for _ in arrays_in((x, y))) else (x, y)
+    model = next(arrays_in((condition, x, y)))
+    condition = integers(model, condition)
     xp = namespace_of(condition, x, y)
     if x is None and y is None:
         return xp.nonzero(condition)
-    if isinstance(condition, (bool, int, float)):
-        condition = lifted(condition, x, y)[0]
     if not has_dtype(condition, "bool"):
         condition = condition != 0
     return xp.where(condition, x, y)
@@ -53,7 +53,8 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 @numpys("choose", refuses=("out", "mode"))
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """np.choose: for each place the choice of that number; 0 to len(choices) - 1."""
-    a = lifted(a, choices)[0]
+    model = next(arrays_in(choices), a)
+    a = integers(model, a)
     choices = list(choices)
     result = choices[-1]
     for i in reversed(range(len(choices) - 1)):
@@ -64,7 +65,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 @numpys("compress")
 def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
     """np.compress: the slices along an axis where the condition holds."""
-    a, condition = listed(a, condition)
+    condition = integers(a, condition)
     if axis is None:
         a, axis = flat(a), 0
     (places,) = array_namespace(data_of(condition)).nonzero(data_of(condition))
@@ -74,7 +75,7 @@ def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -
 @numpys("extract")
 def extract(condition: Any, arr: Any) -> Any:
     """np.extract: the numbers where the condition holds."""
-    arr, condition = listed(arr, condition)
+    condition = integers(arr, condition)
     return compress(flat(condition), flat(arr), 0)
 
 
@@ -124,8 +125,7 @@ def take(
         a, axis = flat(a), 0
     axis = front(axis, a.ndim, "take")
     xp = array_namespace(a)
-    if isinstance(indices, int) or not hasattr(indices, "shape"):
-        indices = lifted([0], a)[0] if indices is None else _indices(a, indices)
+    indices = integers(a, indices)
     n = a.shape[axis]
     if mode == "wrap":
         indices = xp.remainder(indices, n)
@@ -134,13 +134,6 @@ def take(
     elif mode != "raise":
         raise ArgumentError(f'np.take expected the mode "raise", "wrap" or "clip", got {mode!r}.')
     return xp.take(a, indices, axis=axis)
-
-
-def _indices(a: Any, indices: Any) -> Any:
-    """A number or a nested list as an array of integers where `a` is."""
-    if isinstance(indices, (list, tuple)):
-        return lifted(a, indices)[1]
-    return lifted(a, [operator.index(indices)])[1][0, ...]
 
 
 @numpys("take_along_axis")

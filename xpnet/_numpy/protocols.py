@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnet._numpy.table import answer, table
-from xpnet._numpy.ufuncs import METHODS, elementwise_calls, foreign_ufunc, with_options
+from xpnet._numpy.ufuncs import METHODS, elementwise_calls, foreign_ufunc, with_arrays, with_options
 from xpnet.autodiff import Variable
 from xpnet.backend import is_array_type, name_in_numpy
 from xpnet.errors import ArgumentTypeError
 from xpnet.functions.declare import method
-from xpnet.namespace import NoArrayError
+from xpnet.namespace import NoArrayError, ufuncs
 
 INSTEAD = {
     "apply_along_axis": "Write the function for whole arrays, with an axis argument.",
@@ -73,28 +73,23 @@ def array_ufunc(ufunc: Any, how: str, *inputs: Any, **options: Any) -> Any:
     """
     try:
         if how == "__call__" and not options:
-            return _called(ufunc)(*inputs)
-        name = name_in_numpy(ufunc)
+            return _called(ufunc)(*with_arrays(inputs))
         if how == "__call__":
-            return with_options(name or ufunc.__name__, _called(ufunc), inputs, options)
+            return with_options(ufunc, ufunc.__name__, _called(ufunc), inputs, options)
         if how not in METHODS:
             raise _no_method(ufunc.__name__, how)
-        return METHODS[how](name, _called(ufunc), *inputs, **options)
+        return METHODS[how](ufunc.__name__, _called(ufunc), *inputs, **options)
     except NoArrayError:
         if all(_is_ours(x) for x in inputs):
             raise
         return NotImplemented  # another package's array, which may know the answer
 
 
-_calls: dict[Any, Callable[..., Any]] = {}
-
-
 def _called(ufunc: Any) -> Callable[..., Any]:
     """The function that answers for a ufunc."""
-    found = _calls.get(ufunc)
+    found = ufuncs.get(ufunc)
     if found is None:
-        found = _found(ufunc)
-        _calls[ufunc] = found
+        found = ufuncs[ufunc] = _found(ufunc)
     return found
 
 

@@ -13,6 +13,7 @@ from xpnet._numpy.table import (
     dtype_of,
     flat,
     front,
+    integers,
     listed,
     not_available,
     numpys,
@@ -27,7 +28,7 @@ def _among(x: Any, where: Any, neutral: Any) -> Any:
     """x with the neutral number where the mask is false."""
     if where is None or where is True:
         return x
-    x, where = listed(x, where)
+    where = integers(x, where)
     return array_namespace(x).where(where, x, neutral)
 
 
@@ -121,7 +122,7 @@ def mean(
 
 def _count(a: Any, where: Any, axis: Any, keepdims: bool) -> Any:
     """How many numbers the mask picks, in the dtype of `a`."""
-    _, where = listed(a, where)
+    where = integers(a, where)
     xp = array_namespace(a)
     picked = xp.broadcast_to(xp.astype(where, a.dtype), a.shape)
     return xp.sum(picked, axis=axis, keepdims=keepdims)
@@ -400,7 +401,7 @@ def _present(a: Any, where: Any) -> tuple[Any, Any]:
     xp = array_namespace(a)
     present = xp.logical_not(xp.isnan(a))
     if where is not None and where is not True:
-        _, where = listed(a, where)
+        where = integers(a, where)
         present = xp.logical_and(present, where)
     return xp.where(present, a, 0.0), present
 

@@ -13,8 +13,8 @@ from xpnet._numpy.table import (
     cast,
     flat,
     front,
+    integers,
     lifted,
-    listed,
     namespace_of,
     not_available,
     numpys,
@@ -337,8 +337,8 @@ def tile(A: Any, reps: Any) -> Any:
 @numpys("repeat")
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """np.repeat: each number several times in a row."""
-    a, repeats = listed(a, repeats)
-    return array_namespace(a).repeat(a, repeats, axis=axis)
+    times = repeats if isinstance(repeats, int) else integers(a, repeats)
+    return array_namespace(a).repeat(a, times, axis=axis)
 
 
 @numpys("tril")

@@ -27,6 +27,17 @@ ADVICE["period"] = "Map x into one period first, with np.mod."
 # --- np.fft ---------------------------------------------------------------------------------------
 
 
+OF_REAL = ("rfft", "ihfft", "rfftn")
+
+
+def _complex(a: Any) -> Any:
+    """Real numbers as complex ones, of which the standard has the transforms."""
+    if has_dtype(a, "complex floating"):
+        return a
+    xp = array_namespace(a)
+    return xp.astype(a, xp.result_type(a.dtype, xp.complex64))
+
+
 def _transform(name: str) -> Callable[..., Any]:
     """A transform along one axis."""
 
@@ -35,6 +46,7 @@ def _transform(name: str) -> Callable[..., Any]:
     ) -> Any:
         """Along one axis."""
         function = getattr(array_namespace(a).fft, name)
+        a = a if name in OF_REAL else _complex(a)
         return function(a, n=n, axis=axis, norm=norm or "backward")
 
     return numpys(f"fft.{name}")(transform)
@@ -58,6 +70,7 @@ def _transform_of_many(name: str, standard: str, axes_by_default: Any) -> Callab
         if s is not None and axes is None:
             axes = tuple(range(-len(s), 0))
         function = getattr(array_namespace(a).fft, standard)
+        a = a if standard in OF_REAL else _complex(a)
         return function(a, s=s, axes=axes, norm=norm or "backward")
 
     return numpys(f"fft.{name}")(transform)

@@ -13,6 +13,7 @@ from xpnet.namespace import array_namespace, has_dtype
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 NUMBERS = (bool, int, float, complex)
+WEAK = (*NUMBERS, list, tuple)
 
 
 class Entry(NamedTuple):
@@ -78,9 +79,14 @@ def answer(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     function, refused = table[name]
     for parameter, position, default in refused:
         value = args[position] if len(args) > position else kwargs.get(parameter, default)
-        if value is not default and value != default:
+        if not equals(value, default):
             raise not_available(name, parameter)
     return function(*args, **kwargs)
+
+
+def equals(value: Any, default: Any) -> bool:
+    """Whether an argument has that value; an array has not."""
+    return value is default or (isinstance(value, (*NUMBERS, str)) and value == default)
 
 
 def not_available(name: str, parameter: str) -> ArgumentTypeError:
@@ -92,35 +98,28 @@ def not_available(name: str, parameter: str) -> ArgumentTypeError:
 # --- what the arguments of NumPy's functions have in common ---------------------------------------
 
 
-def _arrays_in(xs: Any) -> Iterator[Any]:
+def arrays_in(xs: Any) -> Iterator[Any]:
     """The arrays and Variables among `xs`, also those in lists."""
     for x in xs:
         if isinstance(x, (list, tuple)):
-            yield from _arrays_in(x)
+            yield from arrays_in(x)
         elif isinstance(x, Variable) or (compat.is_array_api_obj(x) and not isinstance(x, type)):
             yield x
 
 
 def namespace_of(*xs: Any) -> Any:
     """The namespace of the arrays and Variables among `xs`, also of those in lists."""
-    return array_namespace(*_arrays_in(xs))
+    return array_namespace(*arrays_in(xs))
 
 
 def lifted(*xs: Any) -> tuple[Any, ...]:
     """Nested lists and Python numbers as arrays beside the others; None and arrays as they are.
 
-    A number gets the dtype that it has in a sum with the first array.
+    They get the dtype that such a number gets in a sum with the first array.
     """
     xp = namespace_of(*xs)
-    return tuple(_lifted(xp, x, xs) for x in xs)
-
-
-def _lifted(xp: Any, x: Any, others: tuple[Any, ...]) -> Any:
-    model = next(_arrays_in(others))
-    device = compat.device(data_of(model))
-    if isinstance(x, NUMBERS):
-        return xp.asarray(x, dtype=xp.result_type(model, x), device=device)
-    return xp.asarray(x, device=device) if isinstance(x, (list, tuple)) else x
+    model = next(arrays_in(xs))
+    return tuple(_lifted(xp, x, model) if isinstance(x, WEAK) else x for x in xs)
 
 
 def listed(*xs: Any) -> tuple[Any, ...]:
@@ -128,7 +127,34 @@ def listed(*xs: Any) -> tuple[Any, ...]:
     if not any(isinstance(x, (list, tuple)) for x in xs):
         return xs
     xp = namespace_of(*xs)
-    return tuple(_lifted(xp, x, xs) if isinstance(x, (list, tuple)) else x for x in xs)
+    model = next(arrays_in(xs))
+    return tuple(_lifted(xp, x, model) if isinstance(x, (list, tuple)) else x for x in xs)
+
+
+def integers(model: Any, x: Any) -> Any:
+    """Indices, counts or a mask as an array where `model` is; an array as it is."""
+    if not isinstance(x, WEAK):
+        return x
+    return namespace_of(model).asarray(x, device=compat.device(data_of(model)))
+
+
+def _lifted(xp: Any, x: Any, model: Any) -> Any:
+    number = _kind(x)
+    weak = number is not None and not isinstance(number, bool)
+    dtype = xp.result_type(model, number) if weak else None
+    return xp.asarray(x, dtype=dtype, device=compat.device(data_of(model)))
+
+
+def _kind(x: Any) -> Any:
+    """The first Python number of a nested list, of the widest kind; None beside arrays."""
+    if isinstance(x, NUMBERS):
+        return x
+    if not isinstance(x, (list, tuple)):
+        return None
+    kinds = [_kind(part) for part in x]
+    if not kinds or None in kinds:
+        return None
+    return max(kinds, key=lambda number: NUMBERS.index(type(number)))
 
 
 def dtype_of(xp: Any, dtype: Any) -> Any:

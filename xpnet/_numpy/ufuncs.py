@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from xpnet import functions as F
-from xpnet._numpy.table import answer, cast, lifted, not_available
-from xpnet.autodiff import Function
+from xpnet._numpy.table import answer, cast, equals, lifted, not_available, stripped
+from xpnet.autodiff import Function, Variable
 from xpnet.errors import ArgumentTypeError
-from xpnet.namespace import array_namespace, functions
+from xpnet.namespace import array_namespace, functions, has_dtype
 
 RENAMED = {
     "absolute": "abs",
@@ -33,8 +33,7 @@ SAME = (
     "add", "bitwise_and", "bitwise_or", "bitwise_xor", "ceil", "copysign", "cos", "cosh", "divide",
     "equal", "exp", "expm1", "floor", "floor_divide", "greater", "greater_equal", "hypot",
     "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log10", "log1p", "log2",
-    "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "matmul", "maximum",
-    "minimum", "multiply", "negative", "nextafter", "not_equal", "positive", "reciprocal",
+    "logaddexp", "matmul", "maximum", "minimum", "multiply", "negative", "nextafter", "not_equal", "positive", "reciprocal",
     "remainder", "sign", "signbit", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh",
     "trunc", "vecdot",
 )  # fmt: skip
@@ -45,33 +44,16 @@ elementwise_calls: dict[str, Callable[..., Any]] = {}
 """What answers for a ufunc, by NumPy's name."""
 
 
-def _standard(name: str) -> Callable[..., Any]:
-    """The standard's function; a nested list beside a Variable becomes an array first."""
-    function = getattr(F, name)
-
-    def call(*inputs: Any) -> Any:
-        if list in map(type, inputs) or tuple in map(type, inputs):
-            inputs = lifted(*inputs)
-        return function(*inputs)
-
-    return call
-
-
 for _name in SAME:
-    elementwise_calls[_name] = _standard(_name)
+    elementwise_calls[_name] = getattr(F, _name)
 for _name, _ours in RENAMED.items():
-    elementwise_calls[_name] = _standard(_ours)
+    elementwise_calls[_name] = getattr(F, _ours)
 
 
 def ufunc(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: the function answers for the ufunc of its name."""
 
-    def call(*inputs: Any) -> Any:
-        if list in map(type, inputs) or tuple in map(type, inputs):
-            inputs = lifted(*inputs)
-        return function(*inputs)
-
-    elementwise_calls[function.__name__] = call
+    elementwise_calls[function.__name__] = function
     return function
 
 
@@ -174,6 +156,21 @@ def ldexp(x1: Any, x2: Any) -> Any:
     return x1 * powers[0] * powers[1]
 
 
+def _logical(name: str) -> Callable[..., Any]:
+    """A question about truth, which NumPy asks of numbers too: those that are not 0 are true."""
+    function = getattr(F, name)
+
+    def call(*inputs: Any) -> Any:
+        arrays = lifted(*inputs)
+        return function(*(x if has_dtype(x, "bool") else x != 0 for x in arrays))
+
+    return call
+
+
+for _name in ("logical_and", "logical_not", "logical_or", "logical_xor"):
+    elementwise_calls[_name] = _logical(_name)
+
+
 @ufunc
 def matvec(x1: Any, x2: Any) -> Any:
     """The product of matrices (..., m, n) and vectors (..., n)."""
@@ -227,50 +224,88 @@ SPECIAL = {"psi": "digamma"}
 
 # --- keyword arguments ----------------------------------------------------------------------------
 
-IGNORED = {"subok": (True, False), "order": ("K", "C", "A")}
-"""Arguments of ufuncs that change nothing for Variables, and their values."""
+IGNORED = {
+    "casting": ("same_kind",),
+    "order": ("K", "C", "A"),
+    "subok": (True, False),
+    "where": (True,),
+}
+"""Arguments of ufuncs, and the values of which change nothing for Variables."""
+
+Inputs = tuple[Any, ...]
+Options = dict[str, Any]
+
+
+def with_arrays(inputs: Inputs) -> Inputs:
+    """The inputs of a ufunc, nested lists among them as arrays."""
+    return lifted(*inputs) if any(isinstance(x, (list, tuple)) for x in inputs) else inputs
 
 
 def with_options(
-    name: str, function: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, Any]
+    ufunc: Any, name: str, function: Callable[..., Any], inputs: Inputs, options: Options
 ) -> Any:
     """ufunc(*inputs, **options), where a Variable is an input or `out`.
 
     Raises
     ------
-    GradientError, ArgumentTypeError
+    ArgumentTypeError
         An option is not available.
     """
     options = dict(options)
-    if any(out is not None for out in options.pop("out", ())):
-        raise _no_out(name, inputs)
+    out = options.pop("out", ())
+    if any(array is not None for array in out):
+        return _written(ufunc, name, inputs, options | {"out": out})
     for option, allowed in IGNORED.items():
-        if options.get(option) in allowed:
+        if any(equals(options.get(option), value) for value in allowed):
             del options[option]
-    if options.get("where") is True:
-        del options["where"]
-    if options.get("casting") == "same_kind":
-        del options["casting"]
     dtype = options.pop("dtype", None)
     axis = options.pop("axis", None) if name == "vecdot" else None
     for option in options:
         raise not_available(name, option)
-    inputs = tuple(cast(x, dtype) for x in inputs)
-    if axis is not None:
-        return F.vecdot(*inputs, axis=axis)
-    return function(*inputs)
+    inputs = tuple(cast(x, dtype) for x in with_arrays(inputs))
+    return function(*inputs) if axis is None else F.vecdot(*inputs, axis=axis)
 
 
-def _no_out(name: str, inputs: tuple[Any, ...]) -> ArgumentTypeError:
-    """The error for out=, and for `array += v`, which NumPy writes np.add(array, v, out=array)."""
-    symbols = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
-    symbol = symbols.get(name)
-    shown = f"y = y {symbol} x" if symbol else f"y = np.{name}(...)"
-    return ArgumentTypeError(
-        f"np.{name}(..., out=...), and array {symbol or '@'}= v, would write a Variable's numbers "
-        f"into an array and lose their gradient. Write {shown}; or {name} with v.data, whose "
-        "history is left behind."
+def _written(ufunc: Any, name: str, inputs: Inputs, options: Options) -> Any:
+    """ufunc(*inputs, out=array), and `array += v`, which NumPy writes in that way.
+
+    Raises
+    ------
+    ArgumentTypeError
+        An input has a gradient, which the array would not have; or `out` is a Variable.
+    """
+    recorded = any(getattr(x, "requires_grad", False) for x in inputs)
+    if not recorded and not any(isinstance(x, Variable) for x in options["out"]):
+        data = stripped(inputs)
+        array_namespace(*data, *options["out"])  # of one library, or an error
+        return ufunc(*data, **options)
+    symbol = SYMBOLS.get(name)
+    if symbol:
+        inplace, shown = f"array {symbol}= x", f"y = y {symbol} x"
+    else:
+        inplace, shown = f"np.{name}(x, out=array)", f"y = np.{name}(x)"
+    raise ArgumentTypeError(
+        f"{inplace} would write the numbers of a Variable x into an array, which has no gradient. "
+        f"Write {shown}, which makes a Variable; or take x.data, to leave the gradient behind."
     )
+
+
+SYMBOLS = {
+    "add": "+",
+    "subtract": "-",
+    "multiply": "*",
+    "divide": "/",
+    "floor_divide": "//",
+    "remainder": "%",
+    "power": "**",
+    "matmul": "@",
+    "bitwise_and": "&",
+    "bitwise_or": "|",
+    "bitwise_xor": "^",
+    "left_shift": "<<",
+    "right_shift": ">>",
+}
+"""The operators of the ufuncs that Python writes in place."""
 
 
 # --- methods --------------------------------------------------------------------------------------
@@ -294,9 +329,7 @@ def reduce(name: str, _: Any, x: Any, axis: Any = 0, *args: Any, **options: Any)
         raise _no_reduction(name, "reduce", REDUCTIONS)
     names = ("dtype", "out", "keepdims", "initial", "where")
     options = dict(zip(names, args, strict=False)) | options
-    out = options.pop("out", None)
-    if out is not None and out != (None,):
-        raise not_available(f"{name}.reduce", "out")
+    _no_out(f"{name}.reduce", options.pop("out", None))
     given = {key: value for key, value in options.items() if value is not None}
     if name not in ("add", "multiply"):
         given.pop("dtype", None)
@@ -308,17 +341,21 @@ def accumulate(name: str, _: Any, x: Any, axis: int = 0, *args: Any, **options: 
     if name not in RUNNING:
         raise _no_reduction(name, "accumulate", RUNNING)
     options = dict(zip(("dtype", "out"), args, strict=False)) | options
-    out = options.pop("out", None)
-    if out is not None and out != (None,):
-        raise not_available(f"{name}.accumulate", "out")
+    _no_out(f"{name}.accumulate", options.pop("out", None))
     return answer(RUNNING[name], (x, axis), options)
 
 
 def outer(name: str, function: Callable[..., Any], x1: Any, x2: Any, **options: Any) -> Any:
     """ufunc.outer: the ufunc of each pair of numbers; the axes of x1, then those of x2."""
+    _no_out(f"{name}.outer", options.get("out"))
     x1, x2 = lifted(x1, x2)
     x1 = x1[(..., *(None,) * x2.ndim)]
-    return with_options(name, function, (x1, x2), options) if options else function(x1, x2)
+    return with_options(None, name, function, (x1, x2), options)
+
+
+def _no_out(name: str, out: Any) -> None:
+    if out is not None and any(array is not None for array in out):
+        raise not_available(name, "out")
 
 
 METHODS: dict[str, Callable[..., Any]] = {
