@@ -137,13 +137,16 @@ def test_every_function_of_the_namespace_is_reexported(name):
         "convolution",
         "cross_entropy",
         "dropout",
+        "einsum",
         "embedding",
         "linear",
+        "logsumexp",
         "loss",
         "normal",
         "normalization",
         "pooling",
         "recurrent",
+        "stopping",
     ],
 )
 def test_every_function_of_networks_is_reexported(chapter):

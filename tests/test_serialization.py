@@ -3,7 +3,12 @@
 import errno
 import json
 import os
+import re
+import stat
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ import safetensors.numpy
 from hypothesis import given, settings, strategies as st
 
 import xpnet
+from tests.processes import environment
 from xpnet import serialization
 
 
@@ -178,3 +184,190 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
         fails()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["x.csv"]
+
+
+# --- what is replaced, and by what ----------------------------------------------------------------
+
+on_posix = pytest.mark.skipif(os.name != "posix", reason="permissions and links are of POSIX")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that replaces or creates a file in one of the ways that xpnet has."""
+
+    def arrays(path):
+        serialization.save_file({"x": np.arange(3.0)}, path)
+
+    def text(path):
+        with serialization.replacing(path) as temporary:
+            temporary.write_text("new", encoding="utf-8")
+
+    def another_file(path):
+        """As a library does that creates the file itself."""
+        with serialization.replacing(path) as temporary:
+            temporary.unlink()
+            temporary.write_text("new", encoding="utf-8")
+
+    return {"arrays": arrays, "text": text, "another file": another_file}
+
+
+WAYS = ["arrays", "text", "another file"]
+
+
+@on_posix
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o664, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(write, way, mode, tmp_path):
+    path = tmp_path / "w"
+    path.write_text("old")
+    path.chmod(mode)
+    write[way](path)
+    assert path.read_bytes() != b"old"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@on_posix
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_a_new_file_has_the_permissions_of_any_new_file(write, mask, tmp_path):
+    before = os.umask(mask)
+    try:
+        for way in WAYS:
+            write[way](tmp_path / way)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE((tmp_path / way).stat().st_mode) for way in WAYS} == {0o666 & ~mask}
+
+
+@on_posix
+def test_while_a_private_file_is_replaced_nobody_else_reads_the_new_one(tmp_path):
+    path = tmp_path / "w"
+    path.touch(0o600)
+    with serialization.replacing(path) as temporary:
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+
+
+@on_posix
+def test_root_leaves_a_file_to_its_owner(write, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    for way in WAYS:
+        path = tmp_path / way
+        path.touch()
+        os.chown(path, 12345, 23456)
+        write[way](path)
+        if way != "another file":  # whose creator decides
+            assert (path.stat().st_uid, path.stat().st_gid) == (12345, 23456)
+
+
+@on_posix
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("there", [True, False], ids=["there", "dangling"])
+def test_a_symbolic_link_stays_one(write, way, there, tmp_path):
+    """What it points to is replaced, and in its own folder; links to links as well."""
+    (tmp_path / "disk").mkdir()
+    file, link, outer = tmp_path / "disk" / "w", tmp_path / "link", tmp_path / "outer"
+    if there:
+        file.write_text("old")
+    link.symlink_to("disk/w")
+    outer.symlink_to(link)
+    write[way](outer)
+    assert link.is_symlink()
+    assert outer.is_symlink()
+    assert file.read_bytes() not in (b"old", b"")
+    assert not file.is_symlink()
+    assert [p.name for p in (tmp_path / "disk").iterdir()] == ["w"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["disk", "link", "outer"]
+
+
+@on_posix
+def test_a_temporary_name_can_be_neither_known_nor_followed(tmp_path, monkeypatch):
+    """Two are different; and a link that lies there is an error, not a way to another file."""
+    names = []
+    for _ in range(2):
+        with serialization.replacing(tmp_path / "w") as temporary:
+            names.append(temporary.name)
+            temporary.touch()
+    assert names[0] != names[1]
+    monkeypatch.setattr("secrets.token_hex", lambda n: "0" * 2 * n)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    link = tmp_path / f".w.{os.getpid()}-{'0' * 16}.part"
+    link.symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        serialization.save_file({}, tmp_path / "w")
+    assert victim.read_text() == "precious"
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    path = tmp_path / ("ü" * 125 + "x" * 5)
+    serialization.save_file({}, path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("error", [errno.EROFS, errno.EACCES, errno.EIO])
+def test_an_error_names_the_file_even_where_nothing_can_be_cleared_up(tmp_path, monkeypatch, error):
+    """On a disk that has become read-only, what removes the temporary file fails too."""
+
+    def fails(path, *args, **options):
+        raise OSError(error, os.strerror(error), str(path))
+
+    path = tmp_path / "x.csv"
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(Path, name, fails)
+    with pytest.raises(OSError, match=re.escape(os.strerror(error))) as caught:
+        serialization.save_file({}, path)
+    assert (caught.value.errno, caught.value.filename) == (error, str(path))
+    assert str(caught.value) == f"[Errno {error}] {os.strerror(error)}: {str(path)!r}"
+
+
+@on_posix
+@pytest.mark.parametrize("way", WAYS)
+def test_the_disk_has_the_content_before_the_name(write, way, tmp_path, monkeypatch):
+    """The file is synchronised, then renamed, then its folder is synchronised."""
+    calls, sync, replace = [], os.fsync, Path.replace
+
+    def synced(handle):
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        size = 0 if is_folder else os.fstat(handle).st_size
+        calls.append(("folder" if is_folder else "file", size > 0))
+        sync(handle)
+
+    def replaced(self, target):
+        calls.append(("rename", target.name))
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    write[way](tmp_path / "w")
+    assert calls == [("file", True), ("rename", "w"), ("folder", False)]
+
+
+@on_posix
+def test_what_a_killed_process_has_left_is_removed_and_what_another_writes_is_not(tmp_path):
+    """A process that is killed in the middle leaves its temporary file; one that writes needs it."""
+    program = (
+        "import sys\nfrom xpnet.serialization import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n    print(temporary.name, flush=True)\n    input()\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "w")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment()) as other:
+        name = other.stdout.readline().strip()
+        (tmp_path / ".mine.part").touch()
+        (tmp_path / ".w.1-of-init.part").touch()
+        with serialization.replacing(tmp_path / "w") as own:
+            serialization.sweep(tmp_path, "w")
+            left = {p.name for p in tmp_path.iterdir()}
+        assert left == {name, own.name, ".mine.part", ".w.1-of-init.part"}
+        other.kill()
+    serialization.sweep(tmp_path, "w")
+    assert {p.name for p in tmp_path.iterdir()} == {"w", ".mine.part", ".w.1-of-init.part"}
+
+
+def test_what_an_earlier_process_of_the_same_number_has_left_is_removed(tmp_path):
+    """In a container each process may be number 1."""
+    (tmp_path / f".w.{os.getpid()}-0123456789abcdef.part").touch()
+    (tmp_path / ".w.99999999999999999999-0.part").touch()
+    serialization.sweep(tmp_path, "w")
+    assert list(tmp_path.iterdir()) == []

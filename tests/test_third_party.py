@@ -40,6 +40,10 @@ TIMES = np.asarray([0.0, 0.3, 1.0, 1.4, 2.0])
 SCIPY = {
     "scipy.special.softmax": (lambda f, x: f(x, axis=1), X),
     "scipy.special.xlogy": (lambda f, x, y: f(x, y), POSITIVE, WEIGHTS),
+    "scipy.special.expit": (lambda f, x: f(x), X),
+    "scipy.special.log_ndtr": (lambda f, x: f(x), X),
+    "scipy.stats.entropy": (lambda f, p: f(p, axis=1), POSITIVE),
+    "scipy.stats.entropy relative": (lambda f, p, q: f(p, q, axis=1), POSITIVE, WEIGHTS),
     "scipy.stats.gmean": (lambda f, x: f(x, axis=1), POSITIVE),
     "scipy.stats.gmean weighted": (lambda f, x, w: f(x, axis=1, weights=w), POSITIVE, WEIGHTS),
     "scipy.stats.hmean": (lambda f, x: f(x, axis=1), POSITIVE),

@@ -1,18 +1,21 @@
 """Define-by-run differentiation: Variables remember the Functions that made them.
 
-    x ───► Function ───► y        y.creator is the Function; its parents are where x came from
-    gx ◄── backward ◄── gy        the walk goes from Function to Function, youngest first
+    x ───► Function ───► y        y.creator is the Function, y.node the tape's record of the call
+    gx ◄── backward ◄── gy        the walk goes from node to node, youngest first
 
 `Variable` is an array, of any library, with a `grad` and a `creator`. `Function` is one primitive:
 `forward` on arrays, and `backward`, written once. For a first derivative `backward` is given
-arrays; with `create_graph=True` it is given Variables, so that the same text records itself and
+arrays; with `create_graph=True` it is given Variables, so that the same code records itself and
 can be differentiated again.
 
-The tape links Functions to Functions, never to their outputs: so it makes no reference cycles, and
-an intermediate array lives on only if some rule has named it.
+A Function's attributes belong to its author. What the tape needs (which nodes went in, when, what
+to keep for the rule) lies in a node of the tape's own. Nodes link to nodes, never to Variables that
+were computed: so there are no reference cycles, and an intermediate array lives on only if some rule
+has named it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from sys import modules
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
@@ -22,10 +25,16 @@ import array_api_compat as compat
 from xpnet.array_object import ArrayObject
 from xpnet.backend import Array, array_like, current, to_numpy
 from xpnet.devices import arrived, follow, known, several, stays, together
-from xpnet.errors import ArgumentTypeError, GradientError, MissingMethodError
+from xpnet.errors import (
+    ArgumentTypeError,
+    GradientError,
+    MissingAttributeError,
+    MissingMethodError,
+)
 from xpnet.explain import explain, outdated
 from xpnet.namespace import array_types, as_array, has_dtype
-from xpnet.tape import Node, Output, arguments, clock, completed, recording, seed, walk
+from xpnet.signatures import Rule, rule_of
+from xpnet.tape import Node, Output, clock, completed, recording, seed, walk
 
 FLOATING = ("real floating", "complex floating")  # what has derivatives, as `isdtype` calls it
 
@@ -47,7 +56,7 @@ class Variable(ArrayObject):
     grad : array, Variable or None
         What `backward` added up. It may share memory with others: do not write into it.
     creator : Function or None
-        What computed it; None for a leaf.
+        The Function that computed it; None for a leaf.
 
     Examples
     --------
@@ -57,7 +66,7 @@ class Variable(ArrayObject):
     6.0
     """
 
-    __slots__ = ("__weakref__", "born", "changed", "creator", "data", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "changed", "created", "data", "grad", "node", "requires_grad")
     parents: ClassVar[tuple[()]] = ()  # to the tape, a leaf is a node that nothing went into
 
     def __init__(self, data: Any, *, requires_grad: bool | None = None) -> None:
@@ -71,12 +80,18 @@ class Variable(ArrayObject):
             data = current().asarray(data)
         self.data: Array = as_array(data)
         self.grad: Any = None
-        self.creator: Any = None
-        self.born = next(clock)
+        self.node: Any = None
+        self.created = next(clock)
+        self.changed = 0
         floating = has_dtype(self.data, *FLOATING)
         if requires_grad and not floating:
             raise GradientError(f"Only floating-point data have gradients, not {self.dtype}.")
         self.requires_grad: bool = floating if requires_grad is None else requires_grad
+
+    @property
+    def creator(self) -> "Function | None":
+        """The Function that computed it; None for a leaf."""
+        return getattr(self.node, "function", None)
 
     @stays
     def backward(self, gy: Any = None, *, create_graph: bool = False) -> None:
@@ -118,7 +133,7 @@ class Parameter(Variable):
 
     def __init__(self, data: Any) -> None:
         super().__init__(data, requires_grad=True)
-        self.born = self.changed = 0  # it counts as older than whatever made it, see `edge`
+        self.created = self.changed = 0  # it counts as older than whatever made it, see `edge`
         if has_dtype(self.data, "complex floating"):
             raise GradientError("A Parameter is real; make two, and of them 1j * b + a.")
         self.data = array_like(self.data, self.data)  # to be changed in place
@@ -128,6 +143,25 @@ to_numpy.register(Variable, lambda x: to_numpy(x.data))
 array_types.update((Variable, Parameter))
 
 
+class _OfItsNode:
+    """What a rule may ask the tape by an attribute; a Function that has its own has its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.read = attrgetter(name)
+
+    def __get__(self, function: Any, owner: type) -> Any:
+        try:
+            return self.read(_get(function))
+        except (AttributeError, TypeError):
+            if function is None:  # asked of the class
+                return self
+            raise MissingAttributeError(
+                f"{owner.__name__}.{self.name} is known while a gradient is computed: ask for it "
+                "in backward."
+            ) from None
+
+
 class Function:
     """One differentiable primitive. A subclass has two methods; a call makes one node of the tape.
 
@@ -135,12 +169,27 @@ class Function:
 
     `backward(self, gy, ...)` gives the gradient of each input, as a tuple if there are several.
     After `gy` it is given what it *names*, and nothing else is kept for it: `y`, what `forward`
-    returned, then inputs, called as `forward` calls them. With several outputs, `gy` and `y`
-    are tuples. Where `self.needs[i]` is False, the gradient of input i may be None.
+    returned, then inputs, called as `forward` calls them (`*xs` for all of its `*xs`). With several
+    outputs, `gy` and `y` are tuples.
+
+    All attributes are the author's: the tape reads none and writes none. It answers two questions
+    of a rule, unless the Function has attributes of these names: where `self.needs[i]` is False,
+    the gradient of input i may be None; where `self.used[i]` is False, output i has no gradient,
+    and gy[i] is zeros.
 
     A rule is pure: it changes nothing in place, asks no types and calls no methods of arrays, for
     it runs on arrays and on Variables alike. It leaves broadcasting and promotion to the tape,
     which sums and casts each gradient to the shape and dtype of its input.
+
+    Parameters
+    ----------
+    broadcasts : bool, a keyword of the class statement
+        Whether the inputs must have shapes that broadcast: an error then says where they do not.
+    takes_number : bool, likewise
+        Whether the output is one real number and the rule accepts Python's 1.0 as gy: a walk that
+        starts here then needs no array, which on a GPU would cost a launch.
+    keeps : Rule, likewise
+        What to keep for the rule, where its parameters do not name it.
 
     Examples
     --------
@@ -153,31 +202,41 @@ class Function:
     Variable(array(81., dtype=float32))
     """
 
-    broadcasts: ClassVar[bool] = False  # whether the inputs must have shapes that broadcast
-    # Whether the output is one real number and the rule accepts Python's 1.0 as gy: then a walk that
-    # starts here needs no array, which on a GPU would cost a launch.
-    takes_number: ClassVar[bool] = False
-    takes_y: ClassVar[bool] = False
-    takes: tuple[int, ...] = ()  # the inputs that backward names
+    __slots__ = ("__dict__", "__node", "__weakref__")
+    __xpnet_rule__: ClassVar[Rule] = Rule()
+    __xpnet_broadcasts__: ClassVar[bool] = False
+    __xpnet_takes_number__: ClassVar[bool] = False
 
-    parents: tuple[Node | None, ...]  # for each input: what computed it, the leaf itself, or None
-    born: int = 0  # when it was recorded: after all its parents
-    needs: tuple[bool, ...]  # for each input: is its gradient asked for?
-    used: tuple[bool, ...]  # for each of several outputs: has it a gradient, or only zeros?
-    shape: tuple[int, ...]
-    dtype: Any
+    needs: Any = _OfItsNode("needs")
+    used: Any = _OfItsNode("used")
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls,
+        *,
+        broadcasts: bool | None = None,
+        takes_number: bool | None = None,
+        keeps: Rule | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__dict__.keys() & {"forward", "backward"}:
-            inputs = arguments(cls.forward)
-            named = arguments(cls.backward)[1:]
-            cls.takes_y = named[:1] == ("y",)
-            if (cls.takes_y and "y" in inputs) or not set(named[cls.takes_y :]) <= set(inputs):
-                raise ArgumentTypeError(
-                    f"{cls.__name__}: y is the output, {inputs} go in; not {named}."
-                )
-            cls.takes = tuple(inputs.index(name) for name in named[cls.takes_y :])
+        if broadcasts is not None:
+            cls.__xpnet_broadcasts__ = broadcasts
+        if takes_number is not None:
+            cls.__xpnet_takes_number__ = takes_number
+        if keeps is not None:
+            cls.__xpnet_rule__ = keeps
+        elif cls.backward is not Function.backward and cls.__dict__.keys() & {
+            "forward",
+            "backward",
+        }:
+            cls.__xpnet_rule__ = rule_of(cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise ArgumentTypeError(f"{cls.__name__}() takes no arguments: it has no __init__.")
+        function = super().__new__(cls)
+        _set(function, None)
+        return function
 
     def forward(self, *inputs: Any) -> Any:
         raise MissingMethodError(f"{type(self).__name__} defines no forward.")
@@ -186,7 +245,7 @@ class Function:
         raise GradientError(f"{type(self).__name__} defines no backward: it has no derivative.")
 
     def __call__(self, *inputs: Any) -> Any:
-        if self.born:
+        if _called(self):
             raise GradientError(f"This {type(self).__name__} was called before; make a new one.")
         arrays: list[Any] = []
         parents: list[Node | None] = []
@@ -197,7 +256,9 @@ class Function:
             if isinstance(x, Variable):
                 lifted = True
                 if x.requires_grad:
-                    node = x.creator or x
+                    node = x.node
+                    if node is None:
+                        node = x
                     dtype = x.data.dtype
                 x = x.data
             arrays.append(x)
@@ -206,54 +267,127 @@ class Function:
             apart = known.several if lifted else "cupy" in modules and several()
             y = together(self, self.forward, arrays) if apart else self.forward(*arrays)
         except Exception as error:
-            explain(error, type(self).__name__, arrays, self.broadcasts)
+            explain(error, type(self).__name__, arrays, self.__xpnet_broadcasts__)
             raise
         if not lifted:
             return y  # arrays in, arrays out
-        recorded = dtype is not None and recording.get()
-        if recorded:  # constants as they are now: x[key] = value makes another array
-            self.parents, self.born = tuple(parents), next(clock)
-            self._inputs = [arrays[i] if parents[i] is None else inputs[i] for i in self.takes]
+        if dtype is None or not recording.get():
+            return tuple(map(_constant, y)) if isinstance(y, tuple) else _constant(y)
+        call = FunctionNode(self, arrays, parents)
+        _set(self, CALLED)
         if isinstance(y, tuple):
-            return self._outputs(tuple(map(as_array, y)), recorded)
-        y = as_array(y)
-        if not recorded or (y.dtype is not dtype and not has_dtype(y, *FLOATING)):
-            return _made(y, None)
-        self.shape, self.dtype = y.shape, y.dtype
-        if self.takes_y:
-            self._y = y
-        return _made(y, self)
+            return call.several(tuple(map(as_array, y)))
+        if type(y) not in array_types:
+            y = as_array(y)
+        if y.dtype is not dtype and not has_dtype(y, *FLOATING):
+            return made(y, None)
+        call.shape = y.shape
+        call.dtype = y.dtype
+        call.y = None if self.__xpnet_rule__.y_at is None else y
+        return made(y, call)
 
-    def _outputs(self, y: Any, recorded: bool = True) -> Any:
-        """y as Variables that this Function made: one of several by an Output, integers by none."""
-        if not isinstance(y, tuple):
-            return _made(y, self)
-        if recorded and not hasattr(self, "_like"):
-            self._y, self._like = y if self.takes_y else None, [(a.shape, a.dtype) for a in y]
-            self._nodes: Any = WeakValueDictionary()
-        outputs = [
-            Output(self, i, a) for i, a in enumerate(y) if recorded and has_dtype(a, *FLOATING)
-        ]
-        made_by = {node.index: self._nodes.setdefault(node.index, node) for node in outputs}
-        return tuple(_made(a, made_by.get(i)) for i, a in enumerate(y))
 
-    def pullback(self, gy: Any, create_graph: bool) -> tuple[Any, ...]:
+# The tape's slot in a Function has no name: none of its author's attributes is in its way.
+_slot: Any = Function.__dict__["_Function__node"]
+_get: Callable[[Function], Any] = _slot.__get__
+_set: Callable[[Function, Any], None] = _slot.__set__
+delattr(Function, "_Function__node")
+CALLED = True
+
+
+def _called(function: Function) -> Any:
+    try:
+        return _get(function)
+    except AttributeError:  # its class has a __new__ that does not come here
+        return None
+
+
+def call_of(function: Function) -> Any:
+    """The node of a Function's call while its `backward` runs."""
+    return _get(function)
+
+
+class FunctionNode:
+    """One call of a Function that was recorded: a node of the tape."""
+
+    __slots__ = (
+        *("__weakref__", "created", "dtype", "function", "kept", "like", "needs", "outputs"),
+        *("parents", "shape", "used", "y"),
+    )
+    changed: ClassVar[int] = 0
+    needs: tuple[bool, ...]
+    used: tuple[bool, ...]
+    shape: tuple[int, ...]
+    dtype: Any
+    y: Any
+
+    def __init__(
+        self, function: Function, arrays: Sequence[Any], parents: Sequence[Node | None]
+    ) -> None:
+        rule = function.__xpnet_rule__
+        self.function = function
+        self.parents = parents
+        self.created = next(clock)
+        # Arrays and not Variables: x[key] = value and an optimizer may give x other ones.
+        self.kept = [arrays[i] for i in rule.takes] if rule.plain else rule.kept(arrays)
+
+    def several(self, ys: tuple[Array, ...]) -> tuple["Variable", ...]:
+        """The outputs as Variables: integers have no history."""
+        self.like = [(y.shape, y.dtype) for y in ys]
+        self.y = ys if self.function.__xpnet_rule__.y_at is not None else None
+        self.outputs: WeakValueDictionary[int, Output] = WeakValueDictionary()
+        return self._as_variables(ys)
+
+    def _as_variables(self, ys: tuple[Array, ...]) -> tuple["Variable", ...]:
+        outputs = [Output(self, i, y) for i, y in enumerate(ys) if has_dtype(y, *FLOATING)]
+        made_by = {node.index: self.outputs.setdefault(node.index, node) for node in outputs}
+        return tuple(made(y, made_by.get(i)) for i, y in enumerate(ys))
+
+    def inputs(self) -> dict[int, Any]:
+        """The arrays and numbers that are kept for the rule, by their places among the inputs."""
+        places = self.function.__xpnet_rule__.taken(len(self.parents))
+        return dict(zip(places, self.kept, strict=True))
+
+    def pullback(self, gy: Any, create_graph: bool) -> Sequence[Any]:
         """The rule's answer for each input, computed on arrays or, to record it, on Variables."""
+        function = self.function
+        rule = function.__xpnet_rule__
         if isinstance(gy, dict):
-            self.used = tuple([i in gy for i in range(len(self._like))])
-            gy = completed(gy, self._like)
-        kept = []
-        if self.takes_y:
-            kept.append(self._outputs(self._y) if create_graph else self._y)
-        for x in self._inputs:
-            if isinstance(x, Variable):
-                if getattr(x, "changed", 0) > self.born:  # by an optimizer's step
-                    raise outdated(self, x)
-                kept.append(x if create_graph else x.data)
+            self.used = tuple([i in gy for i in range(len(self.like))])
+            gy = completed(gy, self.like)
+        for p in self.parents:
+            if p is not None and p.changed > self.created:
+                self._require_not_kept(p)
+        kept = self._recorded() if create_graph else self.kept
+        if rule.y_at is not None:
+            kept = [*kept]
+            kept.insert(rule.y_at, self._output() if create_graph else self.y)
+        _set(function, self)  # for no longer than needed: it is a cycle of references
+        try:
+            if rule.names:
+                by_position, by_name = rule.handed(kept)
+                gxs = function.backward(gy, *by_position, **by_name)
             else:
-                kept.append(as_constant(x) if create_graph else x)
-        gxs = self.backward(gy, *kept)
-        return gxs if isinstance(gxs, tuple) else (gxs,)
+                gxs = function.backward(gy, *kept)
+        finally:
+            _set(function, CALLED)
+        return gxs if isinstance(gxs, (tuple, list)) else (gxs,)
+
+    def _require_not_kept(self, leaf: Node) -> None:
+        """Raise GradientError if the rule is to be given this leaf, which was changed since."""
+        if any(self.parents[i] is leaf for i in self.inputs() if i < len(self.parents)):
+            raise outdated(self.function, leaf)
+
+    def _recorded(self) -> list[Any]:
+        """The inputs that the rule names, as Variables of the history that they had."""
+        parents = self.parents
+        return [
+            as_constant(x) if i >= len(parents) or parents[i] is None else made(x, parents[i])
+            for i, x in self.inputs().items()
+        ]
+
+    def _output(self) -> Any:
+        return self._as_variables(self.y) if isinstance(self.y, tuple) else made(self.y, self)
 
 
 def gradients(
@@ -280,7 +414,7 @@ def gradients(
         )
     if not all(x.requires_grad for x in xs):
         raise GradientError("A gradient was asked for by a Variable that requires none.")
-    nodes = [x.creator or x for x in xs]
+    nodes = [node_of(x) for x in xs]
     found = {id(node): g for node, g in _walk(y, nodes, gy, create_graph)}
     for x, node in zip(xs, nodes, strict=True):
         if id(node) not in found:
@@ -295,8 +429,9 @@ def _walk(
         raise GradientError(
             "Nothing was recorded: it was made under no_grad, or of constants alone."
         )
-    start = y.creator or y
-    if gy is None and getattr(start, "takes_number", False) and not _among(wanted, start):
+    start = node_of(y)
+    takes_number = isinstance(start, FunctionNode) and start.function.__xpnet_takes_number__
+    if gy is None and takes_number and not _among(wanted, start):
         gy = 1.0
     else:
         gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
@@ -308,12 +443,25 @@ def _among(nodes: Sequence[Node] | None, node: Node) -> bool:
     return nodes is not None and any(n is node for n in nodes)
 
 
-def _made(data: Array, creator: Node | None) -> Variable:
-    """A Variable without `Variable.__init__`'s questions; a constant if there is no creator."""
+def made(data: Array, node: Node | None) -> Variable:
+    """A Variable without `Variable.__init__`'s questions; a constant if there is no node."""
     v = Variable.__new__(Variable)
-    v.data, v.grad, v.creator, v.requires_grad = data, None, creator, creator is not None
-    v.born = 0
+    v.data = data
+    v.grad = None
+    v.node = node
+    v.requires_grad = node is not None
+    if node is None:
+        v.created = v.changed = 0
     return v
+
+
+def _constant(y: Any) -> Variable:
+    return made(as_array(y), None)
+
+
+def node_of(v: Variable) -> Node:
+    """What stands for a Variable that requires a gradient in the graph."""
+    return v if v.node is None else v.node
 
 
 def data_of(x: Any) -> Any:
@@ -324,4 +472,4 @@ def data_of(x: Any) -> Any:
 def as_constant(x: Any) -> Any:
     """An array as a constant Variable; Variables and Python scalars as they are."""
     scalar = x is None or isinstance(x, (int, float, complex))
-    return x if scalar or isinstance(x, Variable) else _made(as_array(x), None)
+    return x if scalar or isinstance(x, Variable) else made(as_array(x), None)

@@ -17,7 +17,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet import tree
-from xpnet.autodiff import FLOATING, Function, Variable, as_constant, data_of
+from xpnet.autodiff import FLOATING, Function, Variable, as_constant, call_of, data_of, node_of
 from xpnet.backend import array_like, current
 from xpnet.devices import follow, stays
 from xpnet.errors import ArgumentTypeError, GradientError, ShapeError
@@ -45,7 +45,7 @@ class Steady(Function):
 
     def backward(self, gy: Any) -> Any:
         zeros, device = array_namespace(gy).zeros, compat.device(gy)
-        others: Any = self.parents[1:]
+        others: Any = call_of(self).parents[1:]
         return None, *(zeros(node.shape, dtype=node.dtype, device=device) for node in others)
 
 
@@ -54,7 +54,7 @@ def fresh(x: Any) -> Variable:
     with recorded():
         v: Variable = Alias()(x if tracked(x) else Variable(data_of(x)))
     if not tracked(x):
-        v.creator.parents = (None,)  # no leaf, where `backward` would leave a gradient
+        v.node.parents = (None,)  # no leaf, where `backward` would leave a gradient
     return v
 
 
@@ -63,13 +63,8 @@ def standing_for(node: Node) -> Variable:
     if isinstance(node, Variable):
         return node
     v = Variable(0.0)
-    v.creator = node
+    v.node = node
     return v
-
-
-def node_of(v: Variable) -> Any:
-    """What stands for a Variable that requires a gradient in the graph."""
-    return v.creator or v
 
 
 class Call:

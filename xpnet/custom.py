@@ -9,6 +9,7 @@ from xpnet import tree
 from xpnet.autodiff import Function, Variable
 from xpnet.calls import name_of
 from xpnet.errors import ArgumentTypeError, GradientError
+from xpnet.signatures import Rule
 
 Callee = Callable[..., Any]
 
@@ -62,9 +63,9 @@ def custom_rule(rule: Callee) -> Callable[[Callee], Callee]:
     def decorate(f: Callee) -> Callee:
         signature = inspect.signature(f)
         inputs, options = _arguments(f, signature)
-        named, by_name = _arguments(rule, inspect.signature(rule))
-        wanted = [*named[1:], *by_name]
         known = {"y", *inputs, *options}
+        named, by_name = _arguments(rule, _without_options(inspect.signature(rule), known))
+        wanted = [*named[1:], *by_name]
         if not named or "y" in (*inputs, *options) or not known.issuperset(wanted):
             raise ArgumentTypeError(
                 f"{name_of(rule)}{inspect.signature(rule)} is no rule for {name_of(f)}{signature}: "
@@ -72,7 +73,10 @@ def custom_rule(rule: Callee) -> Callable[[Callee], Callee]:
                 "arguments and options of the function."
             )
 
-        class Custom(Function):
+        names = [name for name in ("y", *inputs) if name in wanted]
+        takes = tuple(inputs.index(name) for name in names if name != "y")
+
+        class Custom(Function, keeps=Rule(takes, y_at=0 if "y" in names else None)):
             def __init__(self, options: dict[str, Any]) -> None:
                 self.options = options
 
@@ -93,9 +97,6 @@ def custom_rule(rule: Callee) -> Callable[[Callee], Callee]:
                     **{name: values[name] for name in by_name},
                 )
 
-        names = [name for name in ("y", *inputs) if name in wanted]
-        Custom.takes_y = "y" in names
-        Custom.takes = tuple(inputs.index(name) for name in names if name != "y")
         Custom.__name__ = Custom.__qualname__ = name_of(f)
 
         @wraps(f, updated=())
@@ -113,6 +114,20 @@ def custom_rule(rule: Callee) -> Callable[[Callee], Callee]:
         return differentiable
 
     return decorate
+
+
+def _without_options(signature: inspect.Signature, known: set[str]) -> inspect.Signature:
+    """A rule's signature without what it gives a default of its own; what follows goes by name."""
+    kept: list[inspect.Parameter] = []
+    by_name = False
+    for i, p in enumerate(signature.parameters.values()):
+        if i and p.default is not p.empty and p.name not in known:
+            by_name = True
+        elif by_name and p.kind is p.POSITIONAL_OR_KEYWORD:
+            kept.append(p.replace(kind=p.KEYWORD_ONLY))
+        else:
+            kept.append(p)
+    return signature.replace(parameters=sorted(kept, key=lambda p: p.kind))
 
 
 def _arguments(f: Callee, signature: inspect.Signature) -> tuple[Sequence[str], Sequence[str]]:

@@ -18,12 +18,19 @@
     └── TrainingError          the loss became NaN or infinite                   ArithmeticError
 
 Each is also the built-in error on the right, which a caller who does not know xpnet would catch.
-A message says what was expected, what was given, where, and what to try.
+A message says what was expected, what was given, where, and what to try. It often holds a name from
+a file, so it is shown as `printable` has it: a terminal takes no commands from it.
 """
+
+from xpnet.printable import printable
 
 
 class XpnetError(Exception):
     """The base class of all errors that xpnet raises on purpose."""
+
+    def __str__(self) -> str:
+        # That of Exception, since KeyError would show the message in quotation marks.
+        return printable(Exception.__str__(self), keep="\n\t")
 
 
 class ArgumentError(XpnetError, ValueError):
@@ -64,8 +71,6 @@ class MissingAttributeError(XpnetError, AttributeError):
 
 class MissingKeyError(XpnetError, KeyError):
     """A mapping has no such key; the message lists those that it has."""
-
-    __str__ = Exception.__str__  # KeyError would show the message in quotation marks
 
 
 class MissingMethodError(XpnetError, NotImplementedError):

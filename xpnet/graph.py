@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpnet.autodiff import Function, Variable, data_of
+from xpnet.autodiff import FunctionNode, Variable, data_of, node_of
 from xpnet.backend import to_numpy
 from xpnet.errors import GradientError
 from xpnet.plots.style import figure_of, finished
@@ -150,10 +150,10 @@ class _Graph:
             raise GradientError(f"Expected a Variable that was recorded, got {output!r}.")
         if output.size != 1:
             raise GradientError(f"Expected one number, got shape {tuple(output.shape)}; see F.sum.")
-        self.root: Any = output.creator or output
-        self.names: dict[Any, str] = {v.creator or v: name for name, v in names.items()}
+        self.root: Any = node_of(output)
+        self.names: dict[Any, str] = {node_of(v): name for name, v in names.items()}
         self.named_data = {id(v.data): name for name, v in names.items()}  # of constants
-        self.values: dict[Any, Any] = {v.creator or v: v.data for v in (output, *names.values())}
+        self.values: dict[Any, Any] = {node_of(v): v.data for v in (output, *names.values())}
         self.inputs: dict[Any, list[Any]] = {}
         self._visit()
         arrays = [n for n in self.nodes if hasattr(n, "shape")]
@@ -176,16 +176,17 @@ class _Graph:
             known = [self.values[p] for p in self.inputs[node] if p in self.values]
             single = math.prod(getattr(node, "shape", (0,))) == 1
             if single and node not in self.values and len(known) == len(node.parents):
-                self.values[node] = copy(node).forward(*known)
+                self.values[node] = copy(node.function).forward(*known)
 
     def _inputs_of(self, node: Any) -> Iterator[Any]:
         """What went into `node`, constants too; notes every value that the tape has kept."""
         y, kept = getattr(node, "data", None), {}
         if isinstance(node, Output):
-            y = (vars(node.parents[0])["_y"] or {node.index: None})[node.index]
-        elif isinstance(node, Function):
-            y, inputs = vars(node).get("_y"), vars(node)["_inputs"]
-            kept = dict(zip(node.takes, inputs, strict=True))
+            ys = node.parents[0].y
+            y = None if ys is None else ys[node.index]
+        elif isinstance(node, FunctionNode):
+            y = node.y
+            kept = node.inputs()
         if y is not None and not isinstance(y, tuple):
             self.values[node] = y
         for i, p in enumerate(node.parents):
@@ -208,9 +209,9 @@ class _Graph:
             return "constant" if x is None or hasattr(x, "shape") else _number(x)
         if isinstance(node, Output):
             return f"[{node.index}]"
-        kind = type(node).__name__
+        kind = type(getattr(node, "function", node)).__name__
         if kind == "PowScalar":  # the exponent is no input, but a part of the function
-            return f"^{node.n:g}"
+            return f"^{node.function.n:g}"
         return SIGNS.get(kind, kind.strip("_"))
 
     def labels(self, node: Any) -> Iterator[tuple[str, int, float, str, str]]:

@@ -8,11 +8,9 @@ v.data, xpnet.to_numpy(v), float(v)  the numbers alone: whoever writes this mean
 """
 
 import copy
-from typing import Any, Self
+from typing import Any, ClassVar
 
 from xpnet.errors import ArgumentTypeError, ExportError, GradientError
-
-AGES = ("born", "changed")  # counted by a clock that each process has of its own
 
 
 class Leaving:
@@ -20,8 +18,11 @@ class Leaving:
 
     __slots__ = ()
 
+    alone: ClassVar[type | None] = None  # the class of a copy, where it is another one
+
     data: Any
-    creator: Any
+    grad: Any
+    node: Any
     requires_grad: bool
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
@@ -62,45 +63,46 @@ class Leaving:
         device: tuple[Any, int] = self.data.__dlpack_device__()
         return device
 
-    def __copy__(self) -> Self:
+    def __copy__(self) -> Any:
         """The same data and history, in another object."""
-        other = type(self).__new__(type(self))
-        for name in self._slots():
-            setattr(other, name, getattr(self, name))
-        return other
+        other = _restored(self.alone or type(self), self.data, self.grad, self.requires_grad)
+        other.node = self.node
+        return _with_attributes(other, getattr(self, "__dict__", {}))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """A leaf of its own, with a copy of the data and of the gradient."""
         self._require_leaf("copy.deepcopy")
-        other = type(self).__new__(type(self))
-        memo[id(self)] = other
-        for name in self._slots():
-            setattr(other, name, copy.deepcopy(getattr(self, name), memo))
-        return other
+        copied = [copy.deepcopy(x, memo) for x in (self.data, self.grad)]
+        other = memo[id(self)] = _restored(self.alone or type(self), *copied, self.requires_grad)
+        return _with_attributes(other, copy.deepcopy(getattr(self, "__dict__", {}), memo))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """For `pickle`: a leaf is written, what was computed is not."""
         self._require_leaf("pickle")
-        state = {name: getattr(self, name) for name in self._slots()}
-        return _restored, (type(self), state)
+        state = (self.alone or type(self), self.data, self.grad, self.requires_grad)
+        return _restored, state, getattr(self, "__dict__", None) or None
 
     def _require_leaf(self, name: str) -> None:
-        if self.creator is not None:
+        if self.node is not None:
             raise GradientError(
-                f"{name} expected a leaf, got a {type(self).__name__} that "
-                f"{type(self.creator).__name__} computed: a copy of it would lead to copies of the "
-                "leaves, and give yours no gradient. Copy x.data."
+                f"{name} expected a leaf, got a {type(self).__name__} that was computed: a copy of "
+                "it would lead to copies of the leaves, and give yours no gradient. Copy x.data."
             )
 
-    def _slots(self) -> list[str]:
-        """The names of the attributes that are set."""
-        names = (name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ()))
-        return [name for name in names if name != "__weakref__" and hasattr(self, name)]
 
-
-def _restored(kind: type, state: dict[str, Any]) -> Any:
-    """A Variable as it was pickled; in this process it counts as older than all that is recorded."""
+def _restored(kind: type, data: Any, grad: Any, requires_grad: bool) -> Any:
+    """A leaf of this data, which counts as older than all that is recorded."""
     x = kind.__new__(kind)
-    for name, value in state.items():
-        setattr(x, name, 0 if name in AGES else value)
+    x.data = data
+    x.grad = grad
+    x.requires_grad = requires_grad
+    x.node = None
+    x.created = x.changed = 0
+    return x
+
+
+def _with_attributes(x: Any, attributes: dict[str, Any]) -> Any:
+    """x with the attributes that a subclass without `__slots__` has."""
+    for name, value in attributes.items():
+        setattr(x, name, value)
     return x

@@ -24,7 +24,8 @@ from xpnet.hints import FUNCTIONS, missing
 functions: dict[str, Callable[..., Any]] = {}
 """The standard's functions that accept Variables, by name; `xpnet.functions` fills it.
 
-Those of its extensions are there as "linalg.inv" and "fft.rfft".
+Those of its extensions are there as "linalg.inv" and "fft.rfft"; so are those of "special", an extension
+that is proposed for the standard, and that SciPy looks for: github.com/data-apis/array-api/issues/725.
 """
 
 methods: dict[str, Callable[..., Any]] = {}
@@ -36,7 +37,7 @@ ufuncs: dict[Any, Callable[..., Any]] = {}
 kinds: dict[str, str] = {}
 """What became of each function's derivative: "differentiable", "constant" or "structural"."""
 
-EXTENSIONS = ("linalg", "fft")
+EXTENSIONS = ("linalg", "fft", "special")
 DTYPES = {
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "float16", "bfloat16", "float32", "float64", "complex64", "complex128",

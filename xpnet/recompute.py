@@ -1,34 +1,19 @@
 """Recompute instead of keep: less memory for a graph, against a second run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from contextvars import ContextVar, copy_context
+from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from functools import wraps
 from typing import Any
 
 from xpnet import tree
-from xpnet.autodiff import Function, Variable
+from xpnet.autodiff import Function, Variable, call_of, node_of
 from xpnet.backend import Array
-from xpnet.calls import fresh, name_of, node_of, slopes, standing_for, tracked
+from xpnet.calls import fresh, name_of, slopes, standing_for, tracked
 from xpnet.errors import GradientError
-from xpnet.explain import outdated
 from xpnet.namespace import array_namespace
 from xpnet.random import default_rng, notes
 from xpnet.tape import Node, clock, edge, recording
-
-Block = Callable[[], AbstractContextManager[Any]]
-blocks: ContextVar[tuple[Block, ...]] = ContextVar("xpnet_blocks", default=())
-
-
-@contextmanager
-def repeated(block: Block) -> Iterator[None]:
-    """`with block():`, and each second run of a checkpoint that is called in it stands in it too."""
-    token = blocks.set((*blocks.get(), block))
-    try:
-        with block():
-            yield
-    finally:
-        blocks.reset(token)
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,17 +73,17 @@ class Checkpoint(Function):
     """What f computed from what it was given, and from the nodes that its closure led to."""
 
     def __init__(self, run: "_Run", arrays: Sequence[Array]) -> None:
-        self.run, self.arrays, self.takes = run, tuple(arrays), tuple(range(len(run.given)))
+        self.run = run
+        self.arrays = tuple(arrays)
 
     def forward(self, *inputs: Any) -> Any:
         arrays, self.arrays = self.arrays, ()
         return arrays if len(arrays) > 1 else arrays[0]
 
-    def backward(self, gy: Any, *given: Any) -> Any:
-        gys, known = gy if isinstance(gy, tuple) else (gy,), self.parents[len(given) :]
-        for x in known:
-            if isinstance(x, Variable) and getattr(x, "changed", 0) > self.born:
-                raise outdated(self, x)
+    def backward(self, gy: Any, *inputs: Any) -> Any:
+        gys = gy if isinstance(gy, tuple) else (gy,)
+        given = inputs[: len(self.run.given)]
+        known = call_of(self).parents[len(given) :]
         with self.run.as_before():
             y, closure = self.run(given)
         ys = [v for v in tree.leaves(y) if tracked(v)]
@@ -121,7 +106,7 @@ class _Run:
     def __init__(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self.f, self.tree = f, [args, kwargs]
         self.given = [x for x in tree.leaves(self.tree) if tracked(x)]
-        self.context, self.blocks = copy_context(), blocks.get()
+        self.context = copy_context()  # its mode too, who watches, and which casts stand in
         self.drawn = {None: default_rng().bit_generator.state}
         self.context.run(notes.set, (*notes.get(), self.drawn))
 
@@ -137,12 +122,10 @@ class _Run:
 
     @contextmanager
     def as_before(self) -> Iterator[None]:
-        """A block in the blocks of the first run, with generators where they stood before it."""
+        """A block with the generators where they stood before the first run."""
         with ExitStack() as stack:
             for rng, state in reversed(self.drawn.items()):  # of one stream, the first note counts
                 generator = default_rng(rng).bit_generator
                 stack.callback(setattr, generator, "state", generator.state)
                 generator.state = state
-            for block in self.blocks:
-                stack.enter_context(block())
             yield

@@ -9,8 +9,10 @@ is read by PyTorch, JAX, and many others: https://huggingface.co/docs/safetensor
 """
 
 import os
+import secrets
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +128,13 @@ def load_file(path: PathLike) -> tuple[dict[str, Any], dict[str, str]]:
 def replacing(path: PathLike) -> Iterator[Path]:
     """A block that writes a temporary file beside `path`, which then takes its place in one step.
 
-    A process that is killed, or a disk that is full, leaves the old file, or none. An OSError names
-    `path`.
+    A process that is killed, a disk that is full and a power cut leave the old file or the new one:
+    the disk has the content before the name, and then the name. The new file has the permissions
+    of the old one and, as far as the system allows, its owner; a symbolic link stays one, and what
+    it points to is replaced. An OSError names `path`.
+
+    The temporary file is created anew, under a name that nobody can know before, and only its owner
+    can open it while a file with narrower permissions than usual is replaced.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -137,13 +144,82 @@ def replacing(path: PathLike) -> Iterator[Path]:
     1,2,3
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    name = target.name[:50]  # so that a name as long as names may be leaves room for the rest
+    temporary = target.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(8)}.part")
+    _temporaries.add(temporary)
     try:
+        mode = _create_like(temporary, target)
         yield temporary
-        temporary.replace(path)
+        temporary.chmod(mode)
+        _sync(temporary)
+        temporary.replace(target)
+        if os.name == "posix":  # Windows cannot open a folder
+            _sync(target.parent)
     except OSError as error:  # a full disk gives no name, others that of the temporary file
         if error.errno is not None:
             error.filename = str(path)
+            del error.filename2
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that has become read-only: the first error is raised
+            temporary.unlink(missing_ok=True)
+        _temporaries.discard(temporary)
+
+
+_temporaries: set[Path] = set()  # those that this process is writing
+
+
+def sweep(folder: PathLike, *names: str) -> None:
+    """Remove temporary files of `replacing` that killed processes have left of these files.
+
+    Those of processes that run are left alone. A process of another host or container cannot be
+    told apart from one that has ended: call this only where no other process may write.
+    """
+    for name in names:
+        for part in Path(folder).glob(f".{name}.*.part"):
+            pid = part.name.removeprefix(f".{name}.").partition("-")[0].removesuffix(".part")
+            if part not in _temporaries and not (pid.isdecimal() and _is_running(int(pid))):
+                with suppress(OSError):  # Windows refuses while it is open
+                    part.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether another process of this host has that number."""
+    if pid == os.getpid() or os.name != "posix":  # on Windows os.kill(pid, 0) is Ctrl-C
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _create_like(temporary: Path, target: Path) -> int:
+    """Create an empty file with the owner of `target`; the permissions that it is to have at last.
+
+    Until then nobody else can open it. Where there is no `target`, it is a new file like any other.
+    """
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        old = target.stat()
+    except FileNotFoundError:
+        os.close(os.open(temporary, flags, 0o666))
+        return stat.S_IMODE(temporary.stat().st_mode)
+    os.close(os.open(temporary, flags, 0o600))
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):  # only root can give files away
+            os.chown(temporary, -1, old.st_gid)
+            os.chown(temporary, old.st_uid, -1)
+    return stat.S_IMODE(old.st_mode)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk know a file's content, or a folder's names."""
+    handle = os.open(path, os.O_RDWR if path.is_file() and os.name != "posix" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

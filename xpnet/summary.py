@@ -12,6 +12,7 @@ from xpnet.backend import current
 from xpnet.devices import selected
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
+from xpnet.printable import cells, padded, printable
 from xpnet.watch import untouched, watching
 
 Shape = tuple[int, ...]
@@ -79,11 +80,11 @@ class Summary:
     def __repr__(self) -> str:
         head = ("Layer", "Output shape", "Parameters", "Multiply-adds")
         table = [head, *(_cells(row, self.batch_axis) for row in self.rows)]
-        widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-        lines = [
-            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip()
-            for a, b, c, d in table
-        ]
+        widths = [max(cells(row[i]) for row in table) for i in range(len(head))]
+        lines = []
+        for row in table:
+            columns = [padded(row[i], widths[i], right=i > 1) for i in range(len(head))]
+            lines.append("  ".join(columns).rstrip())
         rule = "-" * (sum(widths) + 6)
         frozen = self.parameters - self.trainable
         kept = f", {frozen:,} of them frozen" if frozen else ""
@@ -256,6 +257,7 @@ def _zeros(model: Layer, shape: Shape, dtype: Any, axis: int) -> Any:
 def _cells(row: Row, batch_axis: int) -> tuple[str, ...]:
     name = row.name.rpartition(".")[2]
     text = "  " * row.depth + (f"{name}: " if name else "") + " ".join(row.kind.split())
+    text = printable(text)
     text = text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
     shapes = [
         f"({', '.join('batch' if i == batch_axis else str(n) for i, n in enumerate(shape))})"

@@ -1,19 +1,20 @@
-"""The walk back: from an output to what it was computed from, Function by Function.
+"""The walk back: from an output to what it was computed from, node by node.
 
-The tape is made of nodes. A node is a Function that was called, an Output of one that has several,
-or a leaf: a Variable that nothing was computed into. All the walk needs of them is this:
+The tape is made of nodes. A node is one call of a Function, an Output of a call that has several, or
+a leaf: a Variable that nothing was computed into. All the walk needs of them is this:
 
     parents          the nodes that went in, None for a constant; () for a leaf
-    born             when it was made: after all its parents
+    created          when it was created: after all its parents
+    changed          when it was last changed in place, which only leaves are; else 0
     shape, dtype     of what came out
-    pullback(gy)     of a Function: from the gradient of what came out, that of each parent
+    pullback(gy)     of a call: from the gradient of what came out, that of each parent
 
 One thread walks a graph at a time. Arrays that a graph was computed from stay as they are until the
 walk back: Variables see to that themselves, and an optimizer's step is noticed where a Parameter
 itself was kept; what else changes an array in place is not.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -23,8 +24,9 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.backend import Array, array_like
-from xpnet.devices import follow, follows, stays
+from xpnet.devices import follow, follows, known, stays
 from xpnet.errors import GradientError, ShapeError
+from xpnet.half import total
 from xpnet.namespace import Namespace, array_namespace, as_array, has_dtype
 
 Node = Any
@@ -51,11 +53,27 @@ def recorded(on: bool = True) -> Iterator[None]:
 
 
 class Output:
-    """One of several outputs of a Function: it hands its gradient to its place among them."""
+    """One of several outputs of a call: it hands its gradient to its place among them."""
 
-    def __init__(self, function: Node, index: int, y: Any) -> None:
-        self.parents, self.born, self.index = (function,), next(clock), index
-        self.shape, self.dtype = y.shape, y.dtype
+    __slots__ = ("__weakref__", "created", "dtype", "index", "parents", "shape")
+    changed = 0
+
+    def __init__(self, call: Node, index: int, y: Any) -> None:
+        self.parents = (call,)
+        self.created = next(clock)
+        self.index = index
+        self.shape = y.shape
+        self.dtype = y.dtype
+
+    @property
+    def function(self) -> Any:
+        """The Function that was called."""
+        return self.parents[0].function
+
+
+def name_of(node: Node) -> str:
+    """What to call in a message the Function whose call this node is."""
+    return type(node.function).__name__
 
 
 def completed(gy: dict[int, Any], several: Sequence[tuple[Any, Any]]) -> tuple[Any, ...]:
@@ -95,7 +113,7 @@ def walk(
     reached = _reached_from(
         [s for s, _ in starts], () if through else {id(n) for n in wanted or ()}
     )
-    nodes = sorted(reached.values(), key=attrgetter("born"), reverse=True)  # consumers first
+    nodes = sorted(reached.values(), key=attrgetter("created"), reverse=True)  # consumers first
     useful: Collection[int] = reached
     if wanted is None:
         wanted = [node for node in nodes if not node.parents]
@@ -114,15 +132,18 @@ def walk(
         g = grads.get(key) if key in ends else grads.pop(key, None)
         if g is None or (key in ends and not through):
             continue
-        follow(g)
-        if isinstance(node, Output):
+        if known.several:
+            follow(g)
+        if node.__class__ is Output:
             _add(grads.setdefault(id(parents[0]), {}), node.index, g)
             continue
-        node.needs = needs = tuple([id(p) in useful for p in parents])
-        if True not in needs:
-            continue
-        for p, gx in _answers(node, needs, node.pullback(g, create_graph)):
-            _add(grads, id(p), _fitted(gx, p, node, create_graph))
+        if useful is reached:
+            needs = tuple([p is not None for p in parents])
+        else:
+            needs = tuple([id(p) in useful for p in parents])
+        if True in needs:
+            node.needs = needs
+            _hand_on(node, g, grads, create_graph)
     return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
 
 
@@ -135,21 +156,30 @@ def _leading_to(wanted: Sequence[Node], nodes: Sequence[Node]) -> set[int]:
     return useful
 
 
-def _answers(node: Node, needs: tuple[bool, ...], gxs: tuple[Any, ...]) -> list[tuple[Node, Any]]:
-    """A rule's answers, each with the parent that it is for, where it was asked for."""
+def _hand_on(node: Node, g: Any, grads: dict[int, Any], create_graph: bool) -> None:
+    """Add to the gradients of a call's inputs what its rule makes of the gradient `g`."""
     parents = node.parents
+    gxs = node.pullback(g, create_graph)
     if len(gxs) != len(parents):
-        name, n = type(node).__name__, len(parents)
-        raise GradientError(f"{name}.backward gave {len(gxs)} gradients for {n} inputs.")
-    return [(parents[i], gxs[i]) for i, needed in enumerate(needs) if needed]
+        gxs = _without_left_out(gxs, node)
+    for p, needed, gx in zip(parents, node.needs, gxs, strict=True):
+        if not needed:
+            continue
+        if known.several:
+            follow(gx)
+        if create_graph or getattr(gx, "shape", None) != p.shape or gx.dtype is not p.dtype:
+            gx = _fit(gx, p, node, create_graph)
+        key = id(p)
+        grads[key] = grads[key] + gx if key in grads else gx  # never in place: gx may be shared
 
 
-def _fitted(gx: Any, p: Node, node: Node, create_graph: bool) -> Any:
-    """The gradient that a rule gave for a parent, in the parent's shape and dtype."""
-    follow(gx)
-    if not create_graph and getattr(gx, "shape", None) == p.shape and gx.dtype is p.dtype:
-        return gx
-    return _fit(gx, p, node, create_graph)
+def _without_left_out(gxs: Sequence[Any], node: Node) -> Sequence[Any]:
+    """A rule's answers without the None for each input that the call has left out."""
+    count = len(node.parents)
+    if len(gxs) < count or any(gx is not None for gx in gxs[count:]):
+        given = f"{len(gxs)} gradients for {count} inputs"
+        raise GradientError(f"{name_of(node)}.backward gave {given}.")
+    return gxs[:count]
 
 
 def _add(sums: dict[Any, Any], key: Any, g: Any) -> None:
@@ -200,33 +230,28 @@ def _reached_from(roots: Sequence[Node], ends: Collection[int]) -> dict[int, Nod
 
 
 def edge(roots: Iterable[Node], start: int) -> list[Node]:
-    """The first nodes, on the ways back from `roots`, that were born before `start`."""
+    """The first nodes, on the ways back from `roots`, that were created before `start`."""
     found, seen, stack = [], set(), list(roots)
     while stack:
         node = stack.pop()
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if node.born < start:
+        if node.created < start:
             found.append(node)
         else:
             stack += [p for p in node.parents if p is not None]
     return found
 
 
-def arguments(method: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a method's positional arguments after self."""
-    return method.__code__.co_varnames[1 : method.__code__.co_argcount]
-
-
 def _fit(g: Any, node: Node, user: Node, create_graph: bool) -> Any:
     """Undo broadcasting and promotion: give `g`, from `user`, the shape and dtype of the node."""
     if g is None:
-        raise GradientError(f"{type(user).__name__} has no derivative by an input.")
+        raise GradientError(f"{name_of(user)} has no derivative by an input.")
     if getattr(g, "shape", None) != node.shape:
         g = _summed(g, node.shape, user)
     if create_graph and not isinstance(array_namespace(g), Namespace):
-        name = type(user).__name__
+        name = name_of(user)
         raise GradientError(f"{name}.backward gave an array for a Variable: its graph is lost.")
     if g.dtype == node.dtype:
         return g
@@ -240,14 +265,13 @@ def _summed(g: Any, shape: tuple[int, ...], user: Node) -> Any:
     """`g` summed over the axes along which an array of that shape was repeated."""
     lead = getattr(g, "ndim", -1) - len(shape)
     if lead >= 0:
-        xp, rest = array_namespace(g), g.shape[lead:]
+        rest = g.shape[lead:]
         if rest == shape:
-            return xp.sum(g, axis=tuple(range(lead)) if lead > 1 else 0)
+            return total(g, tuple(range(lead)) if lead > 1 else 0)
         if all(n in (1, m) for n, m in zip(shape, rest, strict=True)):
             stretched = (i + lead for i, n in enumerate(shape) if n == 1)
-            return xp.reshape(xp.sum(g, axis=(*range(lead), *stretched)), shape)
+            return array_namespace(g).reshape(total(g, (*range(lead), *stretched)), shape)
     given = f"of shape {tuple(g.shape)}" if hasattr(g, "shape") else f"{g!r}"
     raise GradientError(
-        f"{type(user).__name__}.backward gave the gradient {given} for an input of shape "
-        f"{tuple(shape)}."
+        f"{name_of(user)}.backward gave the gradient {given} for an input of shape {tuple(shape)}."
     )

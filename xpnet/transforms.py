@@ -31,9 +31,9 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet import tree
-from xpnet.autodiff import Variable, as_constant, data_of
+from xpnet.autodiff import Variable, as_constant, data_of, node_of
 from xpnet.backend import with_item
-from xpnet.calls import Call, dot, fitting, fresh, is_complex, name_of, node_of, slopes, tracked
+from xpnet.calls import Call, dot, fitting, fresh, is_complex, name_of, slopes, tracked
 from xpnet.custom import custom_rule
 from xpnet.devices import follow, stays
 from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from xpnet import DataError
-from xpnet.data import load_archive, read_npz
+from xpnet.data import load_archive, load_samples, read_npz
 
 X = np.arange(60.0).reshape(20, 3)
 T = np.arange(20) % 2
@@ -287,3 +287,97 @@ def test_whole_numbers_to_predict(save):
 def test_what_is_no_data_set(save, arrays, match):
     message = refusal(load_archive, save(**arrays))
     assert re.search(match, message)
+
+
+# --- forms of targets and names of arrays ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda t: t[:, None],  # Keras' CIFAR-10 and MedMNIST
+        lambda t: t[:, None].astype("u1"),
+        lambda t: np.eye(2)[t],
+        lambda t: np.eye(2, dtype="u1")[t],
+        lambda t: np.eye(2, dtype=bool)[t],
+        lambda t: t.astype(bool),
+        lambda t: t.astype(bool)[:, None],
+        lambda t: t.astype("f2"),
+        lambda t: t.astype("f8")[:, None],
+        lambda t: t.astype("u2"),
+    ],
+)
+def test_classes_in_another_form_are_classes(save, form):
+    """Whole numbers of shape (n,), split class by class as those are that are stored so."""
+    expected = load_archive(save(x=X, t=T))
+    found = load_archive(save(x=X, t=form(T)))
+    parts = load_archive(save(x_train=X, t_train=form(T), x_test=X[:4], t_test=form(T[:4])))
+    for (x, t), (x_expected, t_expected) in zip(found, expected, strict=True):
+        assert (t.dtype, t.tolist()) == (np.int64, t_expected.tolist())
+        assert np.array_equal(x, x_expected)
+    assert parts[0][1].tolist() == T.tolist()
+    assert parts[1][1].tolist() == T[:4].tolist()
+
+
+@pytest.mark.parametrize(
+    "t",
+    [
+        np.linspace(0, 1, 20),
+        np.full((20, 2), 1),  # two labels each
+        np.stack([T, T], axis=1),  # one or none
+        np.full(20, 1e17),
+        np.zeros((20, 1, 1)),
+    ],
+)
+def test_targets_that_are_not_clearly_classes_stay_as_they_are(save, t):
+    (_, t_train), (_, t_test) = load_archive(save(x=X, t=t))
+    assert t_train.dtype == t_test.dtype == t.dtype
+    assert t_train.shape[1:] == t.shape[1:]
+
+
+@pytest.mark.parametrize("t", [T * 1.0, T[:, None], np.eye(2)[T], T.astype(bool)])
+def test_numbers_to_predict_stay_as_they_are(save, t):
+    (_, found), _ = load_archive(save(x=X, t=t), task="regress")
+    assert (found.dtype, found.shape[1:]) == (t.dtype, t.shape[1:])
+
+
+def test_classes_that_are_negative_floats(save):
+    with pytest.raises(DataError, match=r"t\[0\] is -1; expected classes, from 0 on"):
+        load_archive(save(x=X, t=2.0 * T - 1))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("X", "y"),  # scikit-learn
+        ("data", "target"),
+        ("images", "labels"),
+        ("features", "label"),
+        ("x_train", "y_train", "x_test", "y_test"),  # Keras
+        ("X_train", "y_train", "X_test", "y_test"),
+        ("train_images", "train_labels", "test_images", "test_labels"),  # MedMNIST
+        ("train_x", "train_y", "test_x", "test_y"),
+    ],
+)
+def test_names_of_other_libraries(save, names):
+    """What is beside them is not read: a validation set, texts, a pickle."""
+    arrays = dict(zip(names, (X, T, X[:4], T[:4]), strict=False))
+    others = {"val_images": X, "feature_names": np.asarray(["a", "b"]), "notes": np.asarray([None])}
+    (x, t), (x_test, t_test) = load_archive(save(**arrays, **others))
+    if len(names) == 2:
+        assert (len(x), len(x_test)) == (16, 4)
+        return
+    for found, expected in ((x, X), (t, T), (x_test, X[:4]), (t_test, T[:4])):
+        assert np.array_equal(found, expected)
+    assert np.array_equal(load_samples(save(**arrays, **others)), X[:4])
+
+
+def test_the_documented_name_goes_first(save):
+    (x, _), _ = load_archive(save(data=X + 1, x=X, t=T, labels=T + 1), test=0.5)
+    assert np.isin(x, X).all()
+
+
+def test_targets_that_are_texts(save):
+    message = refusal(load_archive, save(x=X, t=np.asarray(["a", "b"])[T]))
+    assert message.startswith("'t': expected an array of numbers")
+    assert message.endswith("Texts become numbers with numpy.unique(a, return_inverse=True)")

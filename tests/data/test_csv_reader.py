@@ -93,7 +93,7 @@ def test_without_a_header(write):
 
 
 def test_names_that_are_missing_or_there_twice(write):
-    assert read_csv(write(",b,t\n1,2,3\n")).names == ["column 1", "b"]
+    assert read_csv(write("a,,t\n1,2,3\n")).names == ["a", "column 2"]
     assert "line 1: two columns are called 'a'" in refusal(write("a,b,a\n1,2,3\n"))
     message = refusal(write("a,b,t,\n1,2,x,\n3,4,y,\n"))  # with a comma too many
     assert message.startswith(", line 1: the last column has no name")
@@ -137,7 +137,7 @@ def test_commas_in_numbers(write, text):
 
 def test_a_missing_cell_of_a_single_column_is_no_empty_line(write):
     """Rows of predictions would not be those of the file."""
-    message = refusal(write('a\n1\n\n""\n2\n'), target="t", delimiter=",", optional_target=True)
+    message = refusal(write('a\n1\n\n""\n2\n'), target="t", delimiter=",", is_known=True)
     assert message.startswith(", line 4, column 'a': the value is missing")
 
 
@@ -179,9 +179,9 @@ def test_files_that_cannot_be_read(tmp_path):
 def test_a_column_that_is_not_there(write):
     message = refusal(write(TABLE), target="colour")
     assert message == ": no column 'colour'; its columns are length, width, kind"
-    cells = read_csv(write("length,width\n1,2\n"), target="kind", optional_target=True)
+    cells = read_csv(write("length,width\n1,2\n"), target="kind", is_known=True)
     assert (cells.target, cells.t, cells.x.tolist()) == (None, [], [[1, 2]])
-    cells = read_csv(write("length\n1\n2\n"), target="kind", optional_target=True)
+    cells = read_csv(write("length\n1\n2\n"), target="kind", is_known=True)
     assert (cells.names, cells.t, cells.x.tolist()) == (["length"], [], [[1], [2]])
 
 
@@ -201,3 +201,76 @@ def test_a_table_takes_the_memory_of_its_numbers(write):
         assert tracemalloc.get_traced_memory()[1] < 6e6
     finally:
         tracemalloc.stop()
+
+
+# --- white space ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  0.5  18.00   a\n  0.25  1e1\tb\n 12.5   7   a\n",  # housing.data of the UCI repository
+        "0.5 18 a\n0.25 10 b\n12.5 7 a\n",  # numpy.savetxt
+        "\t0.5   18 a  \n0.25 10 b\n\n12.5 7 a",
+    ],
+)
+def test_columns_with_white_space_between_them(write, text):
+    cells = read_csv(write(text))
+    assert cells.x.tolist() == [[0.5, 18], [0.25, 10], [12.5, 7]]
+    assert cells.t == ["a", "b", "a"]
+    assert cells.lines[0] == 1
+
+
+def test_quotes_keep_white_space_in_a_cell(write):
+    """As in auto-mpg.data of the UCI repository."""
+    cells = read_csv(write('18.0   8   "chevrolet malibu"\n15.0   8   "buick skylark"\n'))
+    assert cells.t == ["chevrolet malibu", "buick skylark"]
+
+
+def test_a_comma_goes_before_white_space(write):
+    cells = read_csv(write("petal length, petal width, kind\n1, 2, a\n3, 4, b\n"))
+    assert cells.names == ["petal length", "petal width"]
+
+
+# --- encodings ------------------------------------------------------------------------------------
+
+KINDS = {"cp949": "버시컬러", "cp1252": "Œillet é", "latin-1": "caf\xe9", "utf-16": "鳶尾", "cp932": "あやめ",
+         "utf-8": "été"}  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", KINDS)
+def test_an_encoding_that_is_named(write, encoding):
+    path = write(f"a,{KINDS[encoding]}\n1,{KINDS[encoding]}\n2,b\n", encoding)
+    cells = read_csv(path, encoding=encoding)
+    assert (cells.target, cells.t) == (KINDS[encoding], [KINDS[encoding], "b"])
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "cp1252", "latin-1", "cp932"])
+def test_another_encoding_is_named_with_its_line(write, encoding):
+    message = refusal(write(f"a,kind\n1,b\n2,{KINDS[encoding]}\n", encoding))
+    assert message.startswith(", line 3: expected UTF-8 text, found the byte 0x")
+    for word in (
+        "Save the table as UTF-8",
+        "--encoding cp1252",
+        "cp949 (Korea)",
+        "encoding='cp1252'",
+    ):
+        assert word in message
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(write, encoding):
+    """As Excel saves "Unicode Text" and PowerShell what it redirects: with a mark, or without."""
+    message = refusal(write("a,kind\n1,b\n2,c\n", encoding))
+    assert "UTF-16" in message
+    assert "Save it as UTF-8 (in Excel: CSV UTF-8)" in message
+    assert "--encoding utf-16" in message
+
+
+def test_text_that_is_not_in_the_encoding(write):
+    assert "expected text in the encoding cp949" in refusal(
+        write(b"a,t\n1,\xff\xff\n"), encoding="cp949"
+    )
+    for name in "klingon", "base64", "rot13", "a\0", "":
+        with pytest.raises(ValueError, match="Unknown encoding .* cp949"):
+            read_csv(write(TABLE), encoding=name)

@@ -2,9 +2,13 @@
 
 import gzip
 import hashlib
+import io
 import logging
+import lzma
 import re
+import shutil
 import sys
+import tarfile
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +19,8 @@ import pytest
 
 import xpnet.data.datasets
 from xpnet import DataError
-from xpnet.data import DATASETS, class_names, load_dataset, read_idx
+from xpnet.data import DATASETS, class_names, load_dataset, load_mnist, read_idx
+from xpnet.data.cifar import TEST, TRAIN
 from xpnet.data.remote import CIFAR10, FASHION_MNIST, KMNIST, REMOTES, Remote, fetch
 
 pooch = pytest.importorskip("pooch")
@@ -201,6 +206,116 @@ def test_load_dataset_fetches(serve, tmp_path, monkeypatch):
     assert t.tolist() == labels.tolist()
     assert x_test.shape == (12, 1, 2, 2)
     assert read_idx(tmp_path / "kmnist" / "train-labels-idx1-ubyte.gz").tolist() == labels.tolist()
+
+
+def idx(a):
+    """An IDX file of bytes."""
+    return bytes([0, 0, 8, a.ndim]) + np.asarray(a.shape, ">u4").tobytes() + a.tobytes()
+
+
+def digits(value):
+    """The four files of a data set, by the names that it has in the cache: images of one value."""
+    arrays = {"images": np.full((12, 2, 2), value, "u1"), "labels": np.arange(12, dtype="u1") % 10}
+    return {
+        name: gzip.compress(idx(arrays["images" if "images" in name else "labels"]), mtime=0)
+        for name in KMNIST.files
+    }
+
+
+@pytest.fixture
+def published(monkeypatch, tmp_path):
+    """A function that puts the files of a data set into the cache, as the published ones."""
+
+    def publish(remote, files):
+        sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        monkeypatch.setitem(
+            xpnet.data.datasets.REMOTES,
+            remote.name,
+            replace(remote, files=sums, mirrors=["http://127.0.0.1:9/"]),
+        )
+        monkeypatch.setenv("XPNET_CACHE", str(tmp_path))
+        folder = tmp_path / remote.name
+        folder.mkdir()
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        return folder
+
+    return publish
+
+
+@pytest.mark.parametrize("end", ["", ".xz"])
+@pytest.mark.parametrize("dot", ["-", "."])
+@pytest.mark.parametrize("remote", [KMNIST, FASHION_MNIST])
+def test_a_file_beside_the_checked_one_is_not_read(published, remote, end, dot):
+    """Whatever name `load_idx_folder` would prefer, the published file is the one that is read."""
+    folder = published(remote, digits(7))
+    pack = lzma.compress if end else bytes
+    for name, content in digits(99).items():
+        other = name.removesuffix(".gz").replace("-idx", f"{dot}idx") + end
+        (folder / other).write_bytes(pack(gzip.decompress(content)))
+    (x, _), (x_test, _) = load_dataset(remote.name, normalize=False)
+    assert np.unique(x).tolist() == np.unique(x_test).tolist() == [7]
+    if (dot, end) == ("-", ""):  # in a folder that is named, it is
+        (x, _), _ = load_dataset(remote.name, normalize=False, data_dir=folder)
+        assert np.unique(x).tolist() == [99]
+
+
+def cifar(value):
+    """The archive of CIFAR-10, one record a file, and its files."""
+    files = {name: bytes([3]) + bytes([value]) * 3072 for name in (*TRAIN, TEST)}
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return {"cifar-10-binary.tar.gz": content.getvalue()}, files
+
+
+@pytest.mark.parametrize("within", ["", "cifar-10-batches-bin"])
+def test_nor_are_unpacked_files_beside_an_archive(published, within):
+    folder = published(CIFAR10, cifar(7)[0])
+    (folder / within).mkdir(exist_ok=True)
+    for name, content in cifar(99)[1].items():
+        (folder / within / name).write_bytes(content)
+    (x, _), _ = load_dataset("cifar10", normalize=False)
+    assert np.unique(x).tolist() == [7]
+    (x, _), _ = load_dataset("cifar10", normalize=False, data_dir=folder)
+    assert np.unique(x).tolist() == [99]
+
+
+@pytest.mark.parametrize("remote", [KMNIST, CIFAR10])
+def test_a_file_that_is_replaced_after_it_was_checked_is_refused(published, monkeypatch, remote):
+    """What is hashed is what is read: another process may write in between."""
+    old, new = (digits(7), digits(99)) if remote is KMNIST else (cifar(7)[0], cifar(99)[0])
+    folder, name = published(remote, old), next(iter(old))
+
+    def replaced(*args):
+        found = fetch(*args)
+        (folder / name).write_bytes(new[name])
+        return found
+
+    monkeypatch.setattr(xpnet.data.datasets, "fetch", replaced)
+    with pytest.raises(
+        DataError, match="its SHA-256 checksum is .* Delete it, and it is fetched"
+    ) as caught:
+        load_dataset(remote.name)
+    assert str(folder / name) in str(caught.value)
+
+
+@pytest.mark.parametrize("load", [lambda: load_dataset("mnist"), load_mnist])
+def test_the_built_in_files_are_checked_too(monkeypatch, tmp_path, load):
+    """Those that come with xpnet; a plain file beside them is not read."""
+    built_in = xpnet.data.datasets._BUILT_IN
+    folder = shutil.copytree(built_in, tmp_path / "mnist")
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(60000, "u1")))
+    monkeypatch.setattr(xpnet.data.datasets, "_BUILT_IN", folder)
+    (_, t), _ = load()
+    assert t[:5].tolist() == [5, 0, 4, 1, 9]
+    path = folder / "train-labels-idx1-ubyte.xz"
+    path.write_bytes(lzma.compress(idx(np.zeros(60000, "u1"))))
+    with pytest.raises(DataError, match="its SHA-256 checksum is"):
+        load()
 
 
 def test_names():

@@ -131,11 +131,11 @@ def test_a_table_without_names(write):
     assert x.shape == (2, 1)
 
 
-def test_a_column_without_a_name_is_no_table_without_names(write):
-    """As pandas writes the numbers of rows."""
-    path = write(table([(i, i % 2) for i in range(20)], ",t"))
+def test_names_like_those_that_xpnet_gives_are_names(write):
+    """A header stays one for the tables that are read later."""
+    path = write(table([(i, i % 2) for i in range(20)], "column 1,t"))
     _, _, schema = load_table(path)
-    assert schema.features == ("column 1",)
+    assert schema.header
     assert schema.read(path)[1].tolist() == [i % 2 for i in range(20)]
 
 

@@ -59,6 +59,9 @@ ROWS: dict[str, Row] = {
     "sigmoid": Row(F.sigmoid, X, lambda T, x: T.sigmoid(x)),
     "softmax": Row(F.softmax, X, lambda T, x: T.softmax(x, -1)),
     "log_softmax": Row(F.log_softmax, X, lambda T, x: T.log_softmax(x, -1)),
+    "logsumexp": Row(
+        lambda x: F.logsumexp(x, axis=-1), X, lambda T, x: x.logsumexp(-1), oracle="SciPy's"
+    ),
     "normal_cdf": Row(F.normal_cdf, X, oracle="`math.erfc`"),
     # --- losses ---------------------------------------------------------------------------------
     "mean_squared_error": Row(F.mean_squared_error, XT, lambda T, y, t: T.mse_loss(y, t)),
@@ -106,6 +109,11 @@ ROWS: dict[str, Row] = {
     "global_max_pool": Row(
         F.global_max_pool, (IMAGE,), lambda T, x: T.adaptive_max_pool2d(x, 1)[:, :, 0, 0]
     ),
+    "einsum": Row(
+        lambda *xs: F.einsum("ij,kj,k->ik", *xs),
+        ((2, 3), (4, 3), (4,)),
+        lambda T, x, W, b: T.linear(x, W) * b,
+    ),
     # --- normalization, dropout -----------------------------------------------------------------
     "batch_norm": Row(
         lambda x, w, b: F.batch_norm(x, None, None, w, b)[0],
@@ -147,5 +155,6 @@ ROWS: dict[str, Row] = {
     ),
     "gru": Row(F.gru, ((2, 1, 6), (1, 2), (6, 2), (6,)), oracle=STEP.format("gru_simple")),
 }
-BESIDES = {"rnn_simple", "lstm_simple", "gru_simple", "linear_simple", "getitem"}
-"""Not in the table: texts that teach and test the functions of their names; and what x[i] does."""
+BESIDES = {"rnn_simple", "lstm_simple", "gru_simple", "linear_simple", "getitem", "stop_gradient"}
+"""Not in the table: code that teaches and tests the functions of their names; what x[i] does; and
+`stop_gradient`, which has no derivative."""

@@ -40,7 +40,7 @@ def outputs(backend, case, dtype, with_w=True, with_b=True, wrap=lambda x: x):
     x, w, b = on(backend, (x, w if with_w else None, b if with_b else None), dtype)
     node = Normalize(axes, 1e-5, weights)
     y = node(Variable(wrap(x.data)), w, b)
-    x = y.creator.parents[0]
+    x = y.node.parents[0]
     leaves = [v for v in (x, w, b) if v is not None]
     gys = xpnet.gradients(y, leaves, wrap(backend.asarray(gy.astype(dtype))))
     return [to_numpy(a) for a in (y, node.mean, node.var, node.r, *gys)]

@@ -6,6 +6,7 @@ import warnings
 import pytest
 from hypothesis import given, settings, strategies as st
 
+import xpnet
 from xpnet import schedules as S
 
 STEPS = 400
@@ -251,6 +252,10 @@ def test_warmup_by_name():
         ),
         ("linear:warmup=-1", r"expected a warm-up shorter than 6 epochs"),
         ("linear:warmup=nan", r"Schedule 'linear:warmup=nan': "),
+        (
+            "linear:warmup=1e308",
+            r"expected a warm-up shorter than 6 epochs, the training, got 1e\+308",
+        ),
         ("linear:end=inf", r"expected end to be a number, got 'inf'"),
         ("linear:end=-1", r"expected end to be a number from 0, got -1.0"),
         ("one-cycle:pct_start=2", r"expected pct_start from 0 to 1, got 2.0"),
@@ -265,3 +270,51 @@ def test_errors_of_lengths():
     for lengths in ({"steps": 0}, {"steps": 1.5}, {"steps": 10, "epochs": 0}):
         with pytest.raises(ValueError, match="to be a whole number from 1, got"):
             S.schedule("linear", **lengths)
+
+
+@pytest.mark.parametrize("name", S.BY_NAME)
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (2, 1), (2, 2), (3, 2), (5, 5)])
+def test_the_shortest_trainings(name, steps, epochs):
+    """Each schedule has a factor for each of one, two, three steps; but for one that goes up and down."""
+    if name == "one-cycle" and steps == 1:
+        with pytest.raises(xpnet.ArgumentError, match="at least 2 steps, up and down, got 1. Take"):
+            S.schedule(name, steps, epochs)
+        return
+    schedule = S.schedule(name, steps, epochs)
+    factors = [schedule(n) for n in range(steps)]
+    assert all(0.0 <= f <= 1.0 for f in factors)
+    assert max(factors) > 0.03  # it learns
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (2, 1), (2, 2)])
+def test_a_warm_up_of_the_shortest_trainings(steps, epochs):
+    """It may take all steps but one; and of one epoch the message speaks in the singular."""
+    for name in S.BY_NAME:
+        with pytest.raises(
+            xpnet.ArgumentError, match=r"a warm-up shorter than \d epochs?, the trai"
+        ):
+            S.schedule(f"{name}:warmup={epochs}", steps, epochs)
+    if steps == 1:
+        with pytest.raises(xpnet.ArgumentError, match="shorter than 1 epoch, the training, got 1"):
+            S.schedule("linear:warmup=1", steps, epochs)
+    else:
+        with pytest.raises(xpnet.ArgumentError, match="at least 2 steps"):
+            S.schedule(f"one-cycle:warmup={epochs / 2}", steps, epochs)
+        assert S.schedule(f"linear:warmup={epochs / 2}", steps, epochs)(1) == 1.0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: S.exponential(1e308),
+        lambda: S.step_decay(1, 1e200),
+        lambda: S.multi_step([1, 2, 3], 1e200),
+        lambda: S.exponential(10**400),
+        lambda: S.one_cycle(10, div_factor=1e-200, final_div_factor=1e-200),
+        lambda: S.linear(10, 1e308, 0.0),
+    ],
+)
+def test_a_factor_that_overflows_is_infinite(make):
+    """As in NumPy, and no OverflowError or ZeroDivisionError in the middle of a training."""
+    schedule = make()
+    assert all(isinstance(schedule(n), float) for n in range(20))

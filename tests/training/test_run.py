@@ -11,7 +11,7 @@ import xpnet
 from xpnet import functions as F, models, serialization
 from xpnet.metrics import accuracy
 from xpnet.training import Callback, Checkpoint, EarlyStopping, Run, Trainer, open_run
-from xpnet.training.run import free_path
+from xpnet.training.run import claim_path
 
 ARCHITECTURE = {"in_features": 4, "hidden": [8], "out_features": 3, "activation": "tanh"}
 CONFIG = {
@@ -105,8 +105,10 @@ def test_nothing_is_overwritten(tmp_path):
     with pytest.raises(xpnet.StateError, match="full is a folder that is not empty"):
         Run(tmp_path / "full", CONFIG)
     with pytest.raises(xpnet.StateError, match="x is a file"):
-        free_path(tmp_path / "full" / "x", "mnist")
-    assert free_path(tmp_path / "empty", "mnist") == tmp_path / "empty"
+        claim_path(tmp_path / "full" / "x", "mnist")
+    with claim_path(tmp_path / "empty", "mnist") as claim:
+        assert claim.folder == tmp_path / "empty"
+    assert list((tmp_path / "empty").iterdir()) == []
 
 
 def test_where_no_folder_can_be_made_is_known_before(tmp_path, monkeypatch):
@@ -114,24 +116,25 @@ def test_where_no_folder_can_be_made_is_known_before(tmp_path, monkeypatch):
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(xpnet.StateError, match=r"file/a/b cannot be made: .*file is a file.*--out"):
-        free_path(file / "a" / "b", "mnist")
+        claim_path(file / "a" / "b", "mnist")
     file.unlink()
     monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
     for path in (tmp_path, tmp_path / "a", tmp_path / "a" / "b"):
         with pytest.raises(xpnet.StateError, match=f"{tmp_path} cannot be written to.*--out"):
-            free_path(path, "mnist")
+            claim_path(path, "mnist")
 
 
 def test_default_paths_differ(tmp_path, monkeypatch):
     """Two runs that start in the same second have folders of their own."""
     monkeypatch.chdir(tmp_path)
-    paths = set()
-    for _ in range(3):
-        path = free_path(None, "mnist")
-        path.mkdir(parents=True)
-        paths.add(path)
+    claims = [claim_path(None, "mnist") for _ in range(3)]
+    paths = {claim.folder for claim in claims}
     assert len(paths) == 3
     assert all(path.parent.name == "runs" and path.name.startswith("mnist-2") for path in paths)
+    assert all(path.is_dir() for path in paths)
+    for claim in reversed(claims):
+        claim.release()
+    assert list(tmp_path.iterdir()) == []  # nothing was written
 
 
 def described(**changed):

@@ -12,8 +12,12 @@ from xpnet import __version__
 from xpnet.cli.doctor import doctor
 from xpnet.cli.evaluate import evaluate
 from xpnet.cli.predict import predict
+from xpnet.cli.screen import echo
 from xpnet.cli.train import train
 from xpnet.errors import XpnetError
+from xpnet.printable import printable
+
+_UsageError: Any = typer.BadParameter.__base__  # Click's own or typer's copy, by typer's version
 
 
 class Commands(TyperGroup):
@@ -39,6 +43,9 @@ def _answered() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # `xpnet doctor | head`: typer ends quietly
+    except _UsageError as error:
+        error.message = printable(error.message)  # typer prints it, in a frame
+        raise
     except (XpnetError, OSError, MemoryError) as error:
         _say(f"Error: {error}" if str(error) else "Error: there is not enough memory.", error)
         raise typer.Exit(2) from error
@@ -55,7 +62,7 @@ def _say(sentence: str, error: BaseException) -> None:
     if notes := getattr(error, "__notes__", []):
         end = "" if sentence.endswith((".", ".)")) else "."
         sentence = " ".join([sentence + end, ". ".join(notes)])
-    typer.echo(" ".join(sentence.split()), err=True)
+    echo(" ".join(sentence.split()), err=True)
 
 
 app = typer.Typer(

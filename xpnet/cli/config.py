@@ -19,6 +19,8 @@ from xpnet.serialization import replacing
 
 FILE = "config.toml"  # in a run folder
 PATHS = ("dataset", "test", "data-dir", "model", "out")  # where they are no names or numbers
+_LARGEST = 2**20  # bytes of a file; what a run writes has about 500
+_LONGEST = 4096  # characters of a text in it, as of a path on Linux
 NOT_THERE = ("config", "resume", "help")  # flags that make no sense in a file
 
 
@@ -49,17 +51,11 @@ def defaults(ctx: typer.Context, path: Path, flag: str) -> dict[str, Any]:
         The file is missing or no TOML, or a key or a value is none of the command's. The message
         names the file and the key.
     """
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _bad(flag, f"{path}: cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # of TOML, or of UTF-8
-        raise _bad(flag, f"{path}: is no TOML: {error}.") from error
     parameters = {name: p for p in ctx.command.params for name in _keys(p)}
     found = {}
-    for key, value in given.items():
+    for key, value in _loaded(path, flag).items():
         if key not in parameters:
-            raise _bad(flag, f"{path}: unknown key {key!r}.{_hint(key, parameters)}")
+            raise _bad(flag, f"{path}: unknown key {_short_repr(key)}.{_hint(key, parameters)}")
         parameter: Any = parameters[key]
         try:
             value = _read(parameter, key, value, path.parent)
@@ -68,6 +64,25 @@ def defaults(ctx: typer.Context, path: Path, flag: str) -> dict[str, Any]:
             raise _bad(flag, f"{path}: {key}: {error.message}") from error
         found[parameter.name] = value
     return found
+
+
+def _loaded(path: Path, flag: str) -> dict[str, Any]:
+    """What a TOML file holds; one that begins with a byte order mark, as Notepad writes it, too."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)  # a device may have no end
+        if len(content) > _LARGEST:
+            raise _bad(flag, f"{path}: expected a file of flags, of at most {_LARGEST} bytes.")
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except OSError as error:
+        raise _bad(flag, f"{path}: cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        message = f"expected UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8."
+        raise _bad(flag, f"{path}: is no TOML: {message}") from error
+    except ValueError as error:  # of TOML, or of a number with too many digits
+        raise _bad(flag, f"{path}: is no TOML: {error}.") from error
+    except RecursionError:
+        raise _bad(flag, f"{path}: its brackets are nested too deeply.") from None
 
 
 def write(path: Path, settings: Mapping[str, Any]) -> None:
@@ -108,17 +123,40 @@ def _read(parameter: Any, key: str, value: Any, folder: Path) -> Any:
     if key == "hidden" and type(value) in (int, list):  # 400, or [256, 128]
         numbers = value if isinstance(value, list) else [value]
         if any(type(n) is not int for n in numbers):
-            raise typer.BadParameter(f"expected widths, as 80 or [256, 128], got {value!r}.")
-        return ",".join(map(str, numbers))
+            given = _short_repr(value)
+            raise typer.BadParameter(f"expected widths, as 80 or [256, 128], got {given}.")
+        return ",".join(map(_digits, numbers))
     kind: Any = bool if parameter.is_flag else _KINDS.get(key, str)
     fits = type(value) is kind or (kind is float and type(value) is int)
     if not fits and not (key == "test" and type(value) is float):
-        raise typer.BadParameter(f"expected {_WORDS[kind]}, got {value!r}.")
+        raise typer.BadParameter(f"expected {_WORDS[kind]}, got {_short_repr(value)}.")
+    if kind is not bool and type(value) is int:
+        _digits(value)
+    if isinstance(value, str) and len(value) > _LONGEST:
+        raise typer.BadParameter(f"expected a text of at most {_LONGEST} characters.")
+    if "\0" in str(value):
+        raise typer.BadParameter(f"expected a text without NUL, got {_short_repr(value)}.")
     if key not in PATHS or (key == "model" and ":" not in value):
         return value
     if key in ("dataset", "test") and not is_file_name(str(value)):
         return value
     return os.path.normpath(folder / value) if value else value
+
+
+def _digits(number: int) -> str:
+    """A whole number in decimal digits; Python refuses to write those of a very large one."""
+    if abs(number) >= 10**400:  # in TOML it may be hexadecimal, which has no limit
+        raise typer.BadParameter("expected a number of at most 400 digits.")
+    return str(number)
+
+
+def _short_repr(value: Any) -> str:
+    """A value for a message, where one of a megabyte is no help."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python does not write numbers of thousands of digits
+        return "what cannot be shown"
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 _KINDS = {
@@ -131,6 +169,26 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 def is_file_name(dataset: str) -> bool:
     """Whether a data set is told by its file, and not by its name."""
     return Path(dataset).suffix.lower() in (".csv", ".npz")
+
+
+def absolute(path: str | Path, flag: str) -> str:
+    """A path in absolute terms, if the file that repeats a run can hold it.
+
+    Raises
+    ------
+    typer.BadParameter
+        It is not in UTF-8, in which all of TOML is.
+    """
+    found = os.path.realpath(path)  # unlike Path.resolve it raises nothing where links form a loop
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        raise _bad(
+            flag,
+            f"{found}: expected a path in UTF-8, which {FILE} can hold, so that the run can be "
+            "repeated. Rename the file or the folder.",
+        ) from None
+    return found
 
 
 def _short(key: str, value: Any, folder: Path) -> Any:

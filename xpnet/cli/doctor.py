@@ -3,7 +3,7 @@
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-import typer
+from xpnet.cli.screen import echo
 
 LIBRARIES = ("numpy", "cupy", "torch", "jax", "array_api_strict")  # those that backend.py opens
 PACKAGES = {  # what the extras bring, and what for
@@ -21,9 +21,9 @@ def doctor() -> None:
     from xpnet.diagnosis import cupy_conflict
     from xpnet.errors import BackendError
 
-    typer.echo(f"xpnet {__version__}, Python {sys.version.split()[0]}\n")
+    echo(f"xpnet {__version__}, Python {sys.version.split()[0]}\n")
     notes: list[str] = []
-    typer.echo("backend           usable  version       device")
+    echo("backend           usable  version       device")
     for library in LIBRARIES:
         try:
             backend = resolve(library)
@@ -34,20 +34,20 @@ def doctor() -> None:
             _row(library, "yes", _version_of(library), backend.details() or str(backend.device))
             if library == "cupy" and (conflict := cupy_conflict()):
                 notes.append(f"The backend 'cupy' computes, but {conflict}")
-    typer.echo("\npackage           there   version       for")
+    echo("\npackage           there   version       for")
     for package, purpose in PACKAGES.items():
         try:
             _row(package, "yes", version(package), purpose)
         except PackageNotFoundError:
             _row(package, "no", "-", purpose)
             notes.append(f"{package} is not installed. Install it with: pip install {package}")
-    typer.echo(f"\n--backend auto takes {resolve('auto').name}.")
+    echo(f"\n--backend auto takes {resolve('auto').name}.")
     for note in notes:
-        typer.echo(f"\n{note}")
+        echo(f"\n{note}")
 
 
 def _row(name: str, answer: str, found: str, what: str) -> None:
-    typer.echo(f"{name:16}  {answer:6}  {found:12}  {what}")
+    echo(f"{name:16}  {answer:6}  {found:12}  {what}")
 
 
 def _version_of(library: str) -> str:

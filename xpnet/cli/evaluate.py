@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xpnet.cli.flags import Backend, DataDir, RunFolder, file, option, table
+from xpnet.cli.screen import echo
+from xpnet.printable import cells, padded, printable
 
 if TYPE_CHECKING:
     from xpnet.cli.trained import Trained
@@ -57,16 +59,16 @@ def evaluate(
         counts = _counts(y, data[1]) if trained.classes else []
         y = to_numpy(y)
     if trained.model.epochs_finished < trained.model.epochs:
-        typer.echo(
+        echo(
             f"The training was not finished: {trained.model.epochs_finished} of "
             f"{trained.model.epochs} epochs."
         )
     what = "images" if trained.reading["kind"] == "images" else "samples"
-    typer.echo(f"{len(t)} test {what} {source}, on {where.name}")
-    typer.echo(f"Test loss {figures['loss']:.4f}, {told(trained.task, figures)}")
+    echo(f"{len(t)} test {what} {source}, on {where.name}")
+    echo(f"Test loss {figures['loss']:.4f}, {told(trained.task, figures)}")
     for line in _by_class(trained.classes, counts, what):
-        typer.echo(line)
-    typer.echo(_page(trained, page, other, x, y, t))
+        echo(line)
+    echo(_page(trained, page, other, x, y, t))
 
 
 def _page(trained: "Trained", path: Path, other: str | None, x: Any, y: Any, t: Any) -> str:
@@ -126,13 +128,14 @@ def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterato
     """A line a class, from the confusion matrix: recall, precision, and its worst mistake."""
     if not classes:
         return
-    wide = max(5, *map(len, classes))
+    names = [printable(name) for name in classes]
+    wide = max(5, *map(cells, names))
     yield f"\n{'class':>{wide}}  {what:>7}   found  right when named  most often taken for"
     for c, row in enumerate(counts):
         samples, right, named = sum(row), row[c], sum(other[c] for other in counts)
         mistakes = [(n, j) for j, n in enumerate(row) if j != c and n]
         n, j = max(mistakes, key=lambda m: m[0], default=(0, 0))
-        worst = f"{classes[j]}, {n} {'time' if n == 1 else 'times'}" if n else "-"
+        worst = f"{names[j]}, {n} {'time' if n == 1 else 'times'}" if n else "-"
         found = f"{right / samples:.2%}" if samples else "-"
         precision = f"{right / named:.2%}" if named else "-"
-        yield f"{classes[c]:>{wide}}  {samples:7}  {found:>6}  {precision:>16}  {worst}"
+        yield f"{padded(names[c], wide, right=True)}  {samples:7}  {found:>6}  {precision:>16}  {worst}"

@@ -5,6 +5,7 @@ flag's is refused here, so that it is refused alike on the command line and in a
 """
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,7 @@ RATES = {  # at which each learns MNIST well, at the other flags' defaults
 }
 TABLE_RATE = 0.003  # of adam and the mlp, for the classes of a table, whose steps are few
 MODELS = ("mlp", "lenet", "resnet", "lstm", "transformer")
+MOST = 10**9  # epochs, or samples a step
 WIDEST = 10**12  # a layer so wide fits into no memory; NumPy says that of it, but of no wider one
 
 
@@ -39,15 +41,21 @@ WIDEST = 10**12  # a layer so wide fits into no memory; NumPy says that of it, b
 
 def folder(text: str) -> Path:
     """`text` as a path. An empty one, perhaps of an unset variable, would be the current folder."""
-    if not text:
-        raise typer.BadParameter("expected a folder, got ''.")
-    return Path(text)
+    return _path(text, "a folder")
 
 
 def file(text: str) -> Path:
     """Likewise."""
-    if not text:
-        raise typer.BadParameter("expected a file, got ''.")
+    return _path(text, "a file")
+
+
+def _path(text: str | os.PathLike[str], what: str) -> Path:
+    try:
+        possible = bool(str(text)) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # half a character, which no command line can hold
+        possible = False
+    if not possible:
+        raise typer.BadParameter(f"expected {what}, got {str(text)!r}.")
     return Path(text)
 
 
@@ -74,7 +82,7 @@ def dataset(text: str) -> str:
     from xpnet.data import DATASETS
 
     if config.is_file_name(text):
-        return text
+        return str(file(text))
     if text.lower() not in DATASETS:
         raise typer.BadParameter(
             f"expected one of {', '.join(DATASETS)}, or a FILE.csv or FILE.npz; got {text!r}. Other "
@@ -87,14 +95,14 @@ def table(text: str) -> str:
     """The path of a table."""
     if not config.is_file_name(text):
         raise typer.BadParameter(f"expected a FILE.csv or FILE.npz, got {text!r}.")
-    return text
+    return str(file(text))
 
 
 def model(text: str) -> str:
     """The name of a model, or where there is a function that makes one."""
     path, colon, function = text.rpartition(":")
     if colon and path and function:
-        return text
+        return f"{file(path)}:{function}"
     if text.lower() not in MODELS:
         raise typer.BadParameter(
             f"expected one of {', '.join(MODELS)}, or path/to/file.py:function; got {text!r}."
@@ -135,7 +143,7 @@ def not_negative(text: str) -> float:
 def test(text: str | float) -> float | str:
     """A number between 0 and 1, or the path of a table."""
     if config.is_file_name(str(text)):
-        return str(text)
+        return str(file(str(text)))
     number = _number(text, what := "a number between 0 and 1, or a file that ends in .csv")
     if not 0 < number < 1:
         raise typer.BadParameter(f"expected {what}; got {number:g}.")
@@ -145,16 +153,16 @@ def test(text: str | float) -> float | str:
 def _number(text: str | float, what: str) -> float:
     try:
         return float(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # of a whole number beyond 1.8e308
         raise typer.BadParameter(f"expected {what}, got {text!r}.") from None
 
 
 def schedule(text: str) -> str:
-    """The name of a schedule, perhaps with options."""
+    """The name of a schedule, perhaps with options; how long the training is, shows later."""
     from xpnet.schedules import schedule as parsed
 
     try:
-        parsed(text.lower(), steps=1000, epochs=10)
+        parsed(text.lower(), steps=10**9, epochs=10**6)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     return text.lower()
@@ -230,11 +238,11 @@ Activation = Annotated[str | None, _model(
     one_of(_activations), "NAME", "The mlp's function between layers; unless given, relu.",
 )]  # fmt: skip
 Epochs = Annotated[int | None, typer.Option(
-    metavar="NUMBER", min=1, rich_help_panel=LEARNING,
+    metavar="NUMBER", min=1, max=MOST, rich_help_panel=LEARNING,
     help="Times through the data; unless given, 10 for images and 100 for rows of a table.",
 )]  # fmt: skip
 BatchSize = Annotated[int | None, typer.Option(
-    metavar="NUMBER", min=1, rich_help_panel=LEARNING,
+    metavar="NUMBER", min=1, max=MOST, rich_help_panel=LEARNING,
     help="Samples a step; unless given, 100 images or 32 rows, or all if there are fewer.",
 )]  # fmt: skip
 Optimizer = Annotated[str | None, _learning(
@@ -257,7 +265,7 @@ Clip = Annotated[float | None, _learning(
     positive, "NORM", "Cut the gradients, all together, to this norm.",
 )]  # fmt: skip
 Seed = Annotated[int, typer.Option(
-    metavar="NUMBER", min=0, rich_help_panel=LEARNING, help="Seed of the first weights, of the batches, of the split.",
+    metavar="NUMBER", min=0, max=2**128 - 1, rich_help_panel=LEARNING, help="Seed of the first weights, of the batches, of the split.",
 )]  # fmt: skip
 TrainBackend = Annotated[str, typer.Option(
     envvar="XPNET_BACKEND", metavar="LIBRARY[:DEVICE]", help=BACKEND, rich_help_panel=MACHINE,

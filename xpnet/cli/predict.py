@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpnet.cli.flags import Backend, RunFolder
+from xpnet.cli.flags import Backend, RunFolder, file
+from xpnet.cli.screen import echo
+from xpnet.printable import cells, padded, printable
 
 if TYPE_CHECKING:
     from xpnet.cli.trained import Trained
@@ -17,7 +19,9 @@ def predict(
     run: RunFolder,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Pictures of one thing each; or tables."),
+        typer.Argument(
+            metavar="FILE...", parser=file, help="Pictures of one thing each; or tables."
+        ),
     ],
     backend: Backend = "numpy",
 ) -> None:
@@ -46,11 +50,11 @@ def predict(
         for path in files:
             try:
                 if images:
-                    typer.echo(_picture(trained, model, path, max(len(str(f)) for f in files)))
+                    echo(_picture(trained, model, path, max(cells(printable(f)) for f in files)))
                 else:
-                    typer.echo(_table(trained, model, path, head=not begun), nl=False)
+                    echo(_table(trained, model, path, head=not begun), nl=False)
             except DataError as error:
-                typer.echo(f"Error: {error}", err=True)
+                echo(f"Error: {error}", err=True)
                 failed = True
             else:
                 begun = True
@@ -70,8 +74,9 @@ def _picture(trained: "Trained", model: Any, path: Path, width: int) -> str:
     scores = trained.model.scores(model, x.reshape(1, *trained.input_shape))
     row = to_numpy(F.softmax(scores)).tolist()[0]
     c = row.index(max(row))
-    wide = max(map(len, trained.classes))
-    return f"{path!s:{width}}  {trained.classes[c]:{wide}}  {row[c]:7.2%}"
+    names = [printable(name) for name in trained.classes]
+    wide = max(map(cells, names))
+    return f"{padded(printable(path), width)}  {padded(names[c], wide)}  {row[c]:7.2%}"
 
 
 def _table(trained: "Trained", model: Any, path: Path, head: bool) -> str:

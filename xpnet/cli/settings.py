@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from xpnet.cli import source
+from xpnet.cli.config import absolute
 from xpnet.cli.dataset import kind_of
 from xpnet.cli.flags import RATES, TABLE_RATE
 
@@ -42,7 +43,7 @@ def settled(ctx: typer.Context) -> dict[str, Any]:
     for name in ("data_dir", "out", "resume"):
         flags[name] = Path(flags[name]) if flags[name] else None
     if flags["data_dir"]:
-        flags["data_dir"] = str(flags["data_dir"].resolve())
+        flags["data_dir"] = absolute(flags["data_dir"], "--data-dir")
     return flags
 
 
@@ -70,7 +71,7 @@ def _dataset(ctx: typer.Context, flags: dict[str, Any]) -> str:
     if argument and flag and argument != flag and _source(ctx, "named") == "COMMANDLINE":
         raise _bad("--dataset", f"{flag}, but DATASET is {argument}: give one of them.")
     chosen: str = argument or flag or "mnist"
-    return chosen if kind_of(chosen) == "images" else str(Path(chosen).resolve())
+    return chosen if kind_of(chosen) == "images" else absolute(chosen, "--dataset")
 
 
 def _require_its_data(flags: dict[str, Any]) -> None:
@@ -86,7 +87,7 @@ def _require_its_data(flags: dict[str, Any]) -> None:
     if isinstance(flags["test"], str):
         if kind != "csv":
             raise _bad("--test", f"a file is for CSV tables; give {name} a share, 0.2 say.")
-        flags["test"] = str(Path(flags["test"]).resolve())
+        flags["test"] = absolute(flags["test"], "--test")
     if flags["task"] == "regress" and kind == "images":
         raise _bad("--task", f"regress is for numbers, of a table; {name} has classes.")
 
@@ -99,7 +100,7 @@ def _settle_model(flags: dict[str, Any]) -> None:
         elif flags[name] is not None:
             raise _bad(_flag(name), f"it is for the model mlp; the model is {flags['model']}.")
     if own := source.split(flags["model"]):
-        flags["model"] = f"{own[0].resolve()}:{own[1]}"
+        flags["model"] = f"{absolute(own[0], '--model')}:{own[1]}"
 
 
 def _settle_learning(flags: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """`xpnet train`: a network learns a data set, and leaves a run folder."""
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from xpnet.cli import flags as f
+from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from xpnet.training import History
 
 
@@ -51,41 +51,51 @@ def train(
     config.json, and config.toml, which repeats the run. Ctrl-C ends the
     training early and keeps what was learned; --resume RUN goes on.
     """
-    from xpnet.backend import using
     from xpnet.cli.settings import settled
-    from xpnet.cli.task import told
-    from xpnet.training.callbacks.bar import standard
-    from xpnet.training.run import free_path
+    from xpnet.training.claim import Claim
+    from xpnet.training.run import claim_path
 
     settings = settled(ctx)
-    begin, screen = time.perf_counter(), standard()
-    path = settings["resume"] or free_path(settings["out"], Path(settings["dataset"]).stem)
-    settings["out"] = str(path)
-    if settings["resume"] and _is_done(path, settings["epochs"], screen):
-        return
+    begin = time.perf_counter()
+    if resumed := settings["resume"]:
+        claim = Claim(resumed).acquire()
+    else:
+        claim = claim_path(settings["out"], Path(settings["dataset"]).stem)
+    with claim:
+        settings["out"] = str(claim.folder)
+        if resumed and _is_done(resumed, settings["epochs"]):
+            return
+        _learn(settings, claim.folder, begin)
+
+
+def _learn(settings: dict[str, Any], path: Path, begin: float) -> None:
+    """Train in a folder that is claimed, and print the result."""
+    from xpnet.backend import using
+    from xpnet.cli.task import told
+
     with using(settings["backend"], settings["dtype"]) as where, _what_is_left_told(path):
         settings["backend"] = where.name
-        history = _train(settings, where.describe(), screen)
-        _draw(history, path, screen)
+        history = _train(settings, where.describe())
+        _draw(history, path)
     if history.interrupted:
-        screen.print(
+        echo(
             f"Interrupted in epoch {len(history) + 1} of {settings['epochs']}. What was learned so far is in "
-            f"{path}\nTo go on: xpnet train --resume {path}"
+            f"{path}\nTo go on: xpnet train --resume {shlex.quote(str(path))}"
         )
         raise typer.Exit(130)
     figures = {name.removeprefix("test_"): value for name, value in history.rows[-1].items()}
     seconds = time.perf_counter() - begin
     said = told(settings["task"], figures)
-    screen.print(f"Test {said}, after {seconds:.1f} s. Run folder: {path}")
+    echo(f"Test {said}, after {seconds:.1f} s. Run folder: {path}")
 
 
-def _is_done(path: Path, epochs: int, screen: "Console") -> bool:
+def _is_done(path: Path, epochs: int) -> bool:
     """Whether a run has nothing left to do; it says so."""
     from xpnet.training.checkpoint import read
 
     done = read(path / "last.safetensors")["position"]["epoch"]
     if done >= epochs:
-        screen.print(
+        echo(
             f"{path} is finished: {done} epoch{'s are' if done > 1 else ' is'} done. To go further, "
             f"ask for more of them: --epochs {2 * done}"
         )
@@ -112,7 +122,7 @@ def _what_is_left_told(path: Path) -> Iterator[None]:
         raise
 
 
-def _train(settings: dict[str, Any], device: str, screen: "Console") -> "History":
+def _train(settings: dict[str, Any], device: str) -> "History":
     """The work itself, on the backend in force, which `device` describes."""
     from xpnet import schedules
     from xpnet.cli import learner
@@ -146,7 +156,7 @@ def _train(settings: dict[str, Any], device: str, screen: "Console") -> "History
     if settings["tensorboard"]:
         callbacks.append(learner.tensorboard(path))
     if not settings["quiet"]:
-        callbacks.append(ProgressBar(screen))
+        callbacks.append(ProgressBar())
     decay = settings["weight_decay"]
     options = {} if decay is None else {"weight_decay": decay}
     trainer = Trainer(
@@ -162,7 +172,7 @@ def _train(settings: dict[str, Any], device: str, screen: "Console") -> "History
     )
     data = learner.fed(settings, samples, images, model, rng)
     if not settings["quiet"]:
-        screen.print(_begun(settings, device, samples, model))
+        echo(_begun(settings, device, samples, model))
     last = checkpoint.last if resume else None
     return trainer.fit(data, samples.test, epochs, size, resume=last)
 
@@ -181,7 +191,7 @@ def _begun(settings: dict[str, Any], device: str, samples: Any, model: Any) -> s
     )
 
 
-def _draw(history: "History", folder: Path, screen: "Console") -> None:
+def _draw(history: "History", folder: Path) -> None:
     """The curves, where there is matplotlib; it is an extra, and the rest does without it."""
     from xpnet import plots
     from xpnet.training import Run
@@ -191,7 +201,7 @@ def _draw(history: "History", folder: Path, screen: "Console") -> None:
     try:
         plots.curves(history, folder / Run.CURVES)
     except ModuleNotFoundError as error:
-        screen.print(
+        echo(
             f"{Run.CURVES} was skipped: {error.name} is not installed. "
             "To have it next time: pip install matplotlib"
         )

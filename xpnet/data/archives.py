@@ -9,9 +9,9 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,9 @@ def load_archive(
     Parameters
     ----------
     path : str or path-like
-        It has arrays x_train, t_train, x_test, t_test; or x and t, which are split. A y stands for
-        a t, too.
+        It has arrays x_train, t_train, x_test, t_test; or x and t, which are split. Other names are
+        understood as well: X, data, images or features in place of x; y, target, targets, labels or
+        label in place of t; the part before as after it (train_images). Other arrays are not read.
     test : float
         The share of x and t that is put aside for the test: see `split`.
     seed : int
@@ -57,7 +58,9 @@ def load_archive(
     Returns
     -------
     (x_train, t_train), (x_test, t_test) : tuple of pairs of ndarray
-        As stored: x of shape (n, ...); t of shape (n,) or (n, ...).
+        As stored: x of shape (n, ...); t of shape (n,) or (n, ...). To classify, t is int64 of shape
+        (n,) also where it is stored in another form that says the same: (n, 1), rows with a single 1
+        (one-hot), booleans, or floats that are whole.
 
     Raises
     ------
@@ -68,19 +71,19 @@ def load_archive(
     if task not in ("classify", "regress"):
         raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
     path = Path(path)
-    arrays = read_npz(path, limit=limit)
-    both = [_pair(path, arrays, part, task) for part in ("_train", "_test")]
+    content = _Content(*_read(path, limit, _UNDERSTOOD))
+    both = [_pair(path, content, part, task) for part in ("train", "test")]
     if both[0] and both[1]:
         train, tested = both[0], both[1]
     elif both[0] or both[1]:
-        there = "_train" if both[0] else "_test"
-        raise DataError(f"{path}: it has x{there}, but not the other part: {_listed(arrays)}")
+        there = "x_train" if both[0] else "x_test"
+        raise DataError(f"{path}: it has {there}, but not the other part: {_listed(content.names)}")
     else:
-        pair = _pair(path, arrays, "", task)
+        pair = _pair(path, content, "", task)
         if pair is None:
             raise DataError(
                 f"{path}: expected arrays x and t, or x_train, t_train, x_test and t_test; "
-                f"found {_listed(arrays)}"
+                f"found {_listed(content.names)}"
             )
         try:
             grouped = pair[1] if task == "classify" else pair[1].astype(np.float64)
@@ -123,18 +126,47 @@ def load_samples(path: PathLike, targets: Literal["classify", "regress"] | None 
         As `load_archive`.
     """
     path = Path(path)
-    arrays = read_npz(path)
-    part = next((part for part in ("", "_test") if f"x{part}" in arrays), None)
+    content = _Content(*_read(path, LIMIT, _UNDERSTOOD))
+    part = next((part for part in ("", "test") if content.find(_SAMPLES, part)), None)
     if part is None:
         what = "an array x" if targets is None else "arrays x and t"
-        raise DataError(f"{path}: expected {what}; found {_listed(arrays)}")
+        raise DataError(f"{path}: expected {what}; found {_listed(content.names)}")
     if targets is not None:
-        return _pair(path, arrays, part, targets)
-    x = arrays[f"x{part}"]
+        return _pair(path, content, part, targets)
+    name = str(content.find(_SAMPLES, part))
+    x = content.arrays[name]
     if not x.ndim or not x.size:
-        raise DataError(f"{path}: expected one sample or more; found x{part} of shape {x.shape}")
-    _require_finite(path, f"x{part}", x)
+        raise DataError(f"{path}: expected one sample or more; found {name} of shape {x.shape}")
+    _require_finite(path, name, x)
     return x
+
+
+# --- samples and targets --------------------------------------------------------------------------
+
+_SAMPLES = ("x", "X", "data", "images", "features")
+_TARGETS = ("t", "y", "target", "targets", "labels", "label")
+
+
+def _names(kinds: Iterable[str], part: str) -> list[str]:
+    """What arrays of these kinds may be called, those of the whole or of a part of it."""
+    ends = [(f"{kind}_{part}", f"{part}_{kind}") if part else (kind,) for kind in kinds]
+    return [name for names in ends for name in names]
+
+
+_UNDERSTOOD = {
+    name for part in ("", "train", "test") for name in _names((*_SAMPLES, *_TARGETS), part)
+}
+
+
+class _Content(NamedTuple):
+    """The arrays of an archive that are understood, and the names of all."""
+
+    arrays: dict[str, NDArray[Any]]
+    names: list[str]
+
+    def find(self, kinds: Iterable[str], part: str) -> str | None:
+        """The name of the first array of these kinds."""
+        return next((name for name in _names(kinds, part) if name in self.arrays), None)
 
 
 def _require_finite(path: Path, name: str, array: NDArray[Any]) -> None:
@@ -144,17 +176,17 @@ def _require_finite(path: Path, name: str, array: NDArray[Any]) -> None:
         raise DataError(f"{path}: {name}{list(at)} is {array[at]}; expected numbers")
 
 
-def _pair(path: Path, arrays: dict[str, NDArray[Any]], part: str, task: str) -> Pair | None:
+def _pair(path: Path, content: _Content, part: str, task: str) -> Pair | None:
     """x and t of one part, checked; None if neither is there."""
-    x_name = f"x{part}"
-    t_name = next((n for n in (f"t{part}", f"y{part}") if n in arrays), None)
-    if x_name not in arrays and t_name is None:
+    x_name, t_name = content.find(_SAMPLES, part), content.find(_TARGETS, part)
+    if x_name is None and t_name is None:
         return None
-    if x_name not in arrays or t_name is None:
+    if x_name is None or t_name is None:
+        end = f"_{part}" if part else ""
         raise DataError(
-            f"{path}: expected {x_name} and t{part} (or y{part}); found {_listed(arrays)}"
+            f"{path}: expected x{end} and t{end} (or y{end}); found {_listed(content.names)}"
         )
-    x, t = arrays[x_name], arrays[t_name]
+    x, t = content.arrays[x_name], content.arrays[t_name]
     if not x.ndim or not t.ndim or len(x) != len(t) or not x.size or not t.size:
         raise DataError(
             f"{path}: expected as many targets as samples, one or more; found {x_name} of shape "
@@ -162,10 +194,25 @@ def _pair(path: Path, arrays: dict[str, NDArray[Any]], part: str, task: str) -> 
         )
     _require_finite(path, x_name, x)
     _require_finite(path, t_name, t)
-    if task == "classify" and t.ndim == 1 and t.dtype.kind == "i" and t.min() < 0:
-        row = int(np.argmin(t))
-        raise DataError(f"{path}: {t_name}[{row}] is {t[row]}; expected classes, from 0 on")
+    if task == "classify":
+        t = _class_numbers(t)
+        if t.ndim == 1 and t.dtype.kind == "i" and t.min() < 0:
+            row = int(np.argmin(t))
+            raise DataError(f"{path}: {t_name}[{row}] is {t[row]}; expected classes, from 0 on")
     return x, t
+
+
+def _class_numbers(t: NDArray[Any]) -> NDArray[Any]:
+    """Classes as int64 of shape (n,), where that is what targets of another form are; else as is."""
+    if t.ndim == 2 and t.shape[1] == 1:
+        t = t[:, 0]
+    if t.ndim == 2 and ((t == 0) | (t == 1)).all() and (np.count_nonzero(t, axis=1) == 1).all():
+        numbers: NDArray[Any] = np.argmax(t, axis=1)
+        return numbers.astype(np.int64)
+    exact = t.dtype.kind in "bi" or (t.dtype.kind == "u" and t.max() < 2**63)
+    if t.dtype.kind == "f":
+        exact = bool((t == np.floor(t)).all() and (np.abs(t.astype(np.float64)) < 2**53).all())
+    return t.astype(np.int64) if t.ndim == 1 and exact else t
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -195,10 +242,17 @@ def read_npz(path: PathLike, limit: int = LIMIT) -> dict[str, NDArray[Any]]:
         Python objects (a pickle, which could execute anything), of text, or of another type.
         The message names the file and the array.
     """
-    path = Path(path)
+    return _read(Path(path), limit)[0]
+
+
+def _read(
+    path: Path, limit: int, wanted: Container[str] | None = None
+) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """The arrays of an archive, all or those that are wanted, and the names of all."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return _arrays(path, archive, limit)
+            names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+            return _arrays(path, archive, limit, wanted), names
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; expected an NPZ archive") from None
     except DataError:
@@ -215,10 +269,14 @@ def read_npz(path: PathLike, limit: int = LIMIT) -> dict[str, NDArray[Any]]:
         raise DataError(f"{path}: too large for this machine's memory") from None
 
 
-def _arrays(path: Path, archive: zipfile.ZipFile, limit: int) -> dict[str, NDArray[Any]]:
+def _arrays(
+    path: Path, archive: zipfile.ZipFile, limit: int, wanted: Container[str] | None
+) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for info in archive.infolist():
         name = info.filename.removesuffix(".npy")
+        if wanted is not None and name not in wanted:
+            continue
         where = f"{path}: {name!r}"
         if name in arrays or name == info.filename:
             raise DataError(f"{where} is there twice, or no .npy array")
@@ -246,7 +304,12 @@ def _array(where: str, file: IO[bytes], limit: int) -> NDArray[Any]:
                 f"{where} is an array of Python objects, a pickle, which could execute anything: it "
                 "is not read. Save numbers, as with x.astype(float)"
             )
-        raise DataError(f"{where}: expected an array of numbers, found the header {text[:80]!r}")
+        hint = ""
+        if re.search(r"'descr': '[<>|=]?[US]\d", text):
+            hint = ". Texts become numbers with numpy.unique(a, return_inverse=True)"
+        raise DataError(
+            f"{where}: expected an array of numbers, found the header {text[:80]!r}{hint}"
+        )
     sizes = [size.strip() for size in header[4].split(",") if size.strip()]
     if len(sizes) > 64 or any(len(size) > 18 for size in sizes):
         raise DataError(f"{where}: no array can have the shape ({header[4][:80]})")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data.checked import opened
 from xpnet.errors import DataError
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
@@ -50,15 +51,41 @@ def load_cifar_folder(folder: Path) -> tuple[Pair, Pair]:
             *train, test = [_batch(_content(path), path) for path in files]
             break
     else:
-        path = folder / ARCHIVE
-        if not path.is_file():
+        if not (folder / ARCHIVE).is_file():
             raise _missing(folder)
-        found = {name: _batch(data, f"{path}: {name}") for name, data in _unpacked(path)}
-        if missing := [name for name in (*TRAIN, TEST) if name not in found]:
-            raise DataError(f"{path}: cut or another archive: no {', '.join(missing)} in it")
-        *train, test = [found[name] for name in (*TRAIN, TEST)]
-    images, labels = zip(*train, strict=True)
-    return (np.concatenate(images), np.concatenate(labels)), test
+        return load_cifar_archive(folder / ARCHIVE)
+    return _joined(train), test
+
+
+def load_cifar_archive(path: Path, checksum: str | None = None) -> tuple[Pair, Pair]:
+    """Read CIFAR-10 from its archive.
+
+    Parameters
+    ----------
+    path : Path
+    checksum : str, optional
+        The SHA-256 checksum of the archive.
+
+    Returns
+    -------
+    (train_images, train_labels), (test_images, test_labels) : tuple of pairs of ndarray
+        As `load_cifar_folder`.
+
+    Raises
+    ------
+    DataError
+        Likewise; or the checksum is another.
+    """
+    found = {name: _batch(data, f"{path}: {name}") for name, data in _unpacked(path, checksum)}
+    if missing := [name for name in (*TRAIN, TEST) if name not in found]:
+        raise DataError(f"{path}: cut or another archive: no {', '.join(missing)} in it")
+    *train, test = [found[name] for name in (*TRAIN, TEST)]
+    return _joined(train), test
+
+
+def _joined(parts: list[Pair]) -> Pair:
+    images, labels = zip(*parts, strict=True)
+    return np.concatenate(images), np.concatenate(labels)
 
 
 def _missing(folder: Path) -> DataError:
@@ -93,11 +120,11 @@ def _batch(data: bytes, where: object) -> Pair:
     return records[:, 1:].reshape(-1, 3, 32, 32).copy(), labels
 
 
-def _unpacked(path: Path) -> Iterator[tuple[str, bytes]]:
+def _unpacked(path: Path, checksum: str | None) -> Iterator[tuple[str, bytes]]:
     """The six files in the archive, each once, by name."""
     seen: set[str] = set()
     try:
-        with path.open("rb") as file:
+        with opened(path, checksum) as file:
             stream: Any = _Bounded(GzipFile(fileobj=file))
             with tarfile.open(fileobj=stream, mode="r|") as archive:
                 for member in archive:

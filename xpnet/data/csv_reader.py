@@ -1,27 +1,28 @@
 """The CSV reader: rows of numbers, and one column of targets, which may be text.
 
-It guesses little, and says what it refuses: the file, the line and the column. Cells become numbers
+It guesses little, and reports what it refuses: the file, the line and the column. Cells become numbers
 as they are read, so a table takes the memory of its numbers, however long its text.
 """
 
+import codecs
 import csv
-import math
 import os
-import re
 from array import array
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data.csv_columns import Choice, Columns, columns_of, names_rows
+from xpnet.data.csv_numbers import numbers_of, require_number
 from xpnet.errors import ArgumentError, DataError
 
 DELIMITERS = ",;\t|"
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a"}
-LARGEST = float(np.finfo(np.float32).max)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+SUFFIXES = (".csv", ".tsv", ".txt", ".data")  # of the files that are read as tables of text
+_SAMPLE = 100  # rows from which the choices are made that the caller leaves open
 
 
 class Cells(NamedTuple):
@@ -39,6 +40,12 @@ class Cells(NamedTuple):
         The target of each row, as written.
     lines : array of int
         The line of the file in which each row ends, from 1.
+    header : bool
+        Whether the names were read from the file.
+    index_name : str or None
+        The name of the column that names the rows; None where there is none.
+    row_names : list of str
+        What it calls each row.
     """
 
     path: Path
@@ -47,6 +54,9 @@ class Cells(NamedTuple):
     x: NDArray[np.float64]
     t: list[str]
     lines: "array[int]"
+    header: bool
+    index_name: str | None
+    row_names: list[str]
 
     def at(self, row: int) -> str:
         """Where the target of a row is, for an error."""
@@ -55,50 +65,70 @@ class Cells(NamedTuple):
 
 def read_csv(
     path: str | os.PathLike[str],
-    target: str | None = None,
+    target: str | bool | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
-    optional_target: bool = False,
+    index_col: str | int | None = None,
+    encoding: str = "utf-8",
+    features: Sequence[str] | None = None,
+    is_known: bool = False,
 ) -> Cells:
     """Read a table of numbers with a column of targets.
 
     Parameters
     ----------
     path : str or path-like
-        UTF-8 text.
-    target : str, optional
-        The target column's name; by default it is the last.
+        A text file, of any name.
+    target : str or False, optional
+        The target column's name; by default it is the last that is not a feature. False if no target
+        is to be read.
     delimiter : str, optional
         By default the one of ``, ; tab |`` that gives the first lines equally many columns, two or
-        more.
+        more; or white space, if that alone does. A space stands for any white space.
     header : bool, optional
-        Whether the first line has the columns' names. By default it has if no cell of it is a
-        number, and has not if all are. Without it the names are "column 1" and so on.
-    optional_target : bool
-        Whether a table without the column `target` is accepted, and read as features alone.
+        Whether the first row has the columns' names. By default it has if no cell of it is a
+        number, or if it has the numbers 0, 1, ..., as pandas writes the names of an array's columns,
+        or whole numbers in equal steps, such as years, above fractions. It has not if it has other
+        numbers alone, or if a text in it is in the same column again below. What remains is
+        refused. Without a header the names are "column 1" and so on.
+    index_col : str, int or False, optional
+        The column that names the rows, which is not a feature: its name, or its number from 0; False
+        if there is none. By default it is the first column if that has no name (or one such as
+        "Unnamed: 0"), as pandas writes its index.
+    encoding : str
+        Of the text. A byte order mark of UTF-8 is passed over.
+    features : sequence of str, optional
+        The columns that are features, in this order; what others hold does not matter. By default
+        all but target and index.
+    is_known : bool
+        Whether another table was read with these choices. Then a table without the target, or without
+        the index, is accepted as well.
 
     Raises
     ------
     DataError
-        The file is missing or no such table; a value is missing, text, NaN or infinite, or above
+        The file is missing or not such a table; a value is missing, text, NaN or infinite, or above
         the range of float32; a row has more or fewer cells than the first. The message names the
         file, line and column.
     """
     path = Path(path)
     if delimiter is not None and len(delimiter) != 1:
         raise ArgumentError(f"Expected a delimiter of one character, got {delimiter!r}.")
+    codec = _codec(encoding)
+    choice = Choice(target, header, index_col, features, is_known)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=codec, newline="") as file:
+            _require_text(path, file, encoding)
             lines = [s for s in islice(file, 20) if s.strip()]
-            delimiter = delimiter or _sniffed(path, lines, optional_target)
+            delimiter = delimiter or _sniffed(path, lines, is_known or target is False)
             file.seek(0)
-            rows = csv.reader(file, delimiter=delimiter, strict=True)
+            rows = csv.reader(_split(file, delimiter), delimiter=delimiter, strict=True)
             try:
-                return _read(path, rows, target, header, optional_target)
+                return _read(path, rows, choice)
             except csv.Error as error:
                 raise DataError(f"{path}, line {rows.line_num}: damaged: {error}") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8 text: {error.reason}") from None
+    except UnicodeError as error:
+        raise _undecodable(path, encoding, error) from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; expected a CSV table") from None
     except OSError as error:
@@ -107,143 +137,169 @@ def read_csv(
         raise DataError(f"{path}: too large for this machine's memory") from None
 
 
-def _sniffed(path: Path, lines: list[str], one_column: bool) -> str:
-    """The delimiter that gives the first lines equally many columns."""
-    if not lines or (one_column and not any(d in line for d in DELIMITERS for line in lines)):
-        return ","
-    widths = {}
-    for delimiter in DELIMITERS:
-        try:
-            found = {len(row) for row in csv.reader(lines, delimiter=delimiter, strict=True)}
-        except csv.Error:  # lines[-1] may end within quotes
-            continue
-        if len(found) == 1 and max(found) > 1:
-            widths[delimiter] = max(found)
-    if len(widths) == 1:
-        return next(iter(widths))
-    first = next((d for d in DELIMITERS if d in lines[0]), None)
-    if not widths and first:
-        return first  # the error will name the line whose cells are too many or too few
-    what = "of which several fit" if widths else "none of which is there"
-    raise DataError(
-        f"{path}: expected two columns or more, separated by a comma, semicolon, tab or |, {what}. "
-        "If it is a table, write it with one of them; or, in Python, give its delimiter."
+# --- text -----------------------------------------------------------------------------------------
+
+
+def _codec(encoding: str) -> str:
+    """The codec by which a file is opened."""
+    try:
+        name = codecs.lookup(encoding).name
+        "".encode(name)  # fails for those from bytes to bytes
+    except (LookupError, ValueError):
+        raise ArgumentError(
+            f"Unknown encoding {encoding!r}. Expected one of Python's, such as utf-8, utf-16, cp1252 "
+            "(Western Europe), cp949 (Korea), cp932 (Japan) or gb18030 (China)."
+        ) from None
+    return "utf-8-sig" if name == "utf-8" else name
+
+
+def _require_text(path: Path, file: TextIO, encoding: str) -> None:
+    """Refuse a file of UTF-16 that is read as one of bytes, in words."""
+    start: bytes = file.buffer.peek(1024)  # type: ignore[attr-defined] # of a BufferedReader
+    marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if codecs.lookup(encoding).name == "utf-8" and (marked or b"\0" in start):
+        what = (
+            "is UTF-16" if marked else "has NUL characters, as UTF-16 without a mark or other data"
+        )
+        raise DataError(
+            f"{path}: expected UTF-8 text, but this file {what}. Save it as UTF-8 (in Excel: CSV UTF-8), "
+            "or name its encoding: --encoding utf-16 (in Python, encoding='utf-16')"
+        )
+
+
+def _undecodable(path: Path, encoding: str, error: UnicodeError) -> DataError:
+    """The error for a file of another encoding, with the first line that shows it."""
+    if codecs.lookup(encoding).name != "utf-8":
+        return DataError(
+            f"{path}: expected text in the encoding {encoding}: {getattr(error, 'reason', error)}"
+        )
+    place, found = "", "others"
+    with path.open("rb") as file:
+        for line, content in enumerate(file, 1):
+            try:
+                content.decode("utf-8")
+            except UnicodeDecodeError as invalid:
+                place, found = f", line {line}", f"the byte 0x{content[invalid.start]:02x}"
+                break
+    return DataError(
+        f"{path}{place}: expected UTF-8 text, found {found}. Save the table as UTF-8 (in Excel: CSV "
+        "UTF-8), or name its encoding, such as --encoding cp1252 (Western Europe) or cp949 (Korea); "
+        "in Python, encoding='cp1252'"
     )
 
 
-def _read(
-    path: Path, rows: Any, target: str | None, header: bool | None, optional_target: bool
-) -> Cells:
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def _sniffed(path: Path, lines: list[str], one_column: bool) -> str:
+    """The delimiter that gives the first lines equally many columns."""
+    widths = {}
+    for delimiter in DELIMITERS:
+        if found := _width(lines, delimiter):
+            widths[delimiter] = found
+    if len(widths) == 1:
+        return next(iter(widths))
+    if not widths and _width(lines, " "):
+        return " "
+    if not lines or (one_column and not any(d in line for d in DELIMITERS for line in lines)):
+        return ","
+    # Perhaps a title stands above the table, or a line has too many cells: the error will name it.
+    likely = [d for d in DELIMITERS if _width(lines[-3:], d)] + [
+        d for d in DELIMITERS if d in lines[0]
+    ]
+    if not widths and likely:
+        return likely[0]
+    what = "of which several fit" if widths else "none of which is there"
+    raise DataError(
+        f"{path}: expected two columns or more, separated by a comma, semicolon, tab, | or white space, "
+        f"{what}. If it is a table, write it with one of them, or name its delimiter: --delimiter (in "
+        "Python, delimiter)"
+    )
+
+
+def _width(lines: list[str], delimiter: str) -> int:
+    """How many columns a delimiter gives all of the lines; 0 if not equally many, or one alone."""
+    try:
+        rows = csv.reader(_split(lines, delimiter), delimiter=delimiter, strict=True)
+        found = {len(row) for row in rows}
+    except csv.Error:  # lines[-1] may end within quotes
+        return 0
+    return max(found) if len(found) == 1 and max(found) > 1 else 0
+
+
+def _split(lines: Any, delimiter: str) -> Iterator[str]:
+    """The lines as the csv module takes them, which knows of no white space of any length."""
+    return (" ".join(line.split()) for line in lines) if delimiter == " " else iter(lines)
+
+
+def _read(path: Path, rows: Any, choice: Choice) -> Cells:
     written = (row for row in rows if len(row) > 1 or (row and not row[0].isspace()))
     numbered = ((rows.line_num, row) for row in written)
-    first = next(numbered, None)
-    if first is None:
+    beginning = list(islice(numbered, 1 + _SAMPLE))
+    if not beginning:
         raise DataError(f"{path}: empty; expected a CSV table")
-    names, again = _names(path, first, header)
-    place = _place(path, names, target, optional_target)
+    columns = columns_of(path, beginning, choice)
+    sample = beginning[columns.header :]
     values, t, lines = array("d"), [], array("q")
+    named: dict[int, list[str]] = {place: [] for place in columns.row_names}
     kinds: dict[str, str] = {}  # one text for equal targets
-    for line, row in chain([again] if again else [], numbered):
-        if len(row) != len(names):
+    for line, row in chain(sample, numbered):
+        if len(row) != len(columns.names):
             raise DataError(
-                f"{path}, line {line}: expected {len(names)} cells, as in the first line; "
+                f"{path}, line {line}: expected {len(columns.names)} cells, as in the first line; "
                 f"found {len(row)}"
             )
-        if place is not None:
-            label = row.pop(place).strip()
+        if columns.target is not None:
+            label = row[columns.target].strip()
             t.append(kinds.setdefault(label, label))
-        values.extend(_numbers(row) or _explained(path, line, row, names, place))
+        for place, cells in named.items():
+            cells.append(row[place].strip())
+        chosen = [row[place] for place in columns.features]
+        values.extend(numbers_of(chosen) or _explained(path, line, row, columns, sample))
         lines.append(line)
     if not lines:
         raise DataError(f"{path}: a header, but no rows")
-    features = [name for i, name in enumerate(names) if i != place]
-    x = np.asarray(values, np.float64).reshape(len(lines), len(features))
-    return Cells(path, features, None if place is None else names[place], x, t, lines)
+    return _table(path, columns, np.asarray(values, np.float64), t, lines, named, choice)
 
 
-def _names(
-    path: Path, first: tuple[int, list[str]], header: bool | None
-) -> tuple[list[str], tuple[int, list[str]] | None]:
-    """The columns' names, and the first line once more if it is a row."""
-    line, row = first
-    if header is None:
-        numbers = [bool(_NUMBER.fullmatch(cell.strip())) for cell in row]
-        if any(numbers) and not all(numbers):
+def _table(
+    path: Path, columns: Columns, values: NDArray[np.float64], t: list[str], lines: "array[int]",
+    named: dict[int, list[str]], choice: Choice,
+) -> Cells:  # fmt: skip
+    """The cells together, once the columns without a name have turned out to be an index."""
+    index = next(iter(named), None)
+    for place, cells in named.items():
+        if columns.is_chosen or names_rows(cells):
+            continue
+        if not choice.is_known:
             raise DataError(
-                f"{path}, line {line}: both names and numbers: is it a header, or the first row? "
-                "Put a line of names above the rows; or, in Python, say header=True or header=False"
+                f"{path}: column {place + 1} has no name, and its values are not those of an index, "
+                "whole numbers or texts that all differ. Give it a name, or say which column is the "
+                "index: --index NAME, or --index none if it is a feature (in Python, index_col)"
             )
-        header = not any(numbers)
-    if not header:
-        return [f"column {i}" for i in range(1, len(row) + 1)], first
-    if not row[-1].strip():
-        raise DataError(
-            f"{path}, line {line}: the last column has no name. Give it one, or take the delimiter "
-            "at the end of each line away"
-        )
-    names = [cell.strip() or f"column {i}" for i, cell in enumerate(row, 1)]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}, line {line}: two columns are called {twice!r}")
-    return names, None
-
-
-def _place(path: Path, names: list[str], target: str | None, optional: bool) -> int | None:
-    """Which column is the target."""
-    if len(names) < 2 and not optional:
-        raise DataError(f"{path}: expected two columns or more, found {len(names)}")
-    if target is None:
-        return len(names) - 1
-    if target in names:
-        return names.index(target)
-    if optional:
-        return None
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    raise DataError(f"{path}: no column {target!r}; its columns are {shown}")
-
-
-def _numbers(row: list[str]) -> list[float] | None:
-    """The cells as numbers; None if one is none that can be used."""
-    try:
-        numbers = [float(cell) for cell in row]
-    except ValueError:
-        return None
-    # Comparing fails for NaN too; Python's float also reads "1_000" and the digits of all scripts.
-    usable, text = all(-LARGEST <= number <= LARGEST for number in numbers), "".join(row)
-    return numbers if usable and text.isascii() and "_" not in text else None
+        index = None
+    target = None if columns.target is None else columns.names[columns.target]
+    return Cells(
+        path=path,
+        names=[columns.names[place] for place in columns.features],
+        target=target,
+        x=values.reshape(len(lines), len(columns.features)),
+        t=t,
+        lines=lines,
+        header=columns.header,
+        index_name=None if index is None else columns.names[index],
+        row_names=[] if index is None else named[index],
+    )
 
 
 def _explained(
-    path: Path, line: int, row: list[str], names: list[str], place: int | None
+    path: Path, line: int, row: list[str], columns: Columns, sample: list[tuple[int, list[str]]]
 ) -> list[float]:
-    """The error for the first cell of a row that is no number; or the numbers, if all are."""
-    features = [name for i, name in enumerate(names) if i != place]
-    return [
-        require_number(cell, f"{path}, line {line}, column {name!r}")
-        for name, cell in zip(features, row, strict=True)
-    ]
-
-
-def require_number(cell: str, where: str) -> float:
-    """A cell as a number that float32 can hold.
-
-    Raises
-    ------
-    DataError
-        It is none; the message begins with `where`, and says what it is instead.
-    """
-    cell = cell.strip()
-    number = float(cell) if _NUMBER.fullmatch(cell) else math.nan
-    if -LARGEST <= number <= LARGEST:
-        return number
-    if cell.lower() in MISSING:
-        raise DataError(
-            f"{where}: the value is missing ({cell!r}). Fill it in, or leave out the row"
-        )
-    shown = cell if len(cell) <= 40 else cell[:40] + "..."
-    if number == number or cell.lower().lstrip("+-") in ("inf", "infinity"):  # noqa: PLR0124 - NaN
-        raise DataError(f"{where}: {shown} is infinite, or above the range of float32")
-    what_to_do = "Text may stand in the target column alone: give each kind a column of 0 and 1"
-    if _NUMBER.fullmatch(cell.replace(",", "")):
-        what_to_do = "Numbers have a point, and nothing between their thousands: 1234.5"
-    raise DataError(f"{where}: expected a number, found the text {shown!r}. {what_to_do}")
+    """The numbers of a row; or the error for the first of its cells that is not a number."""
+    above = line > sample[0][0]
+    found = []
+    for place in columns.features:
+        others = [cells[place] for number, cells in sample if number != line and place < len(cells)]
+        where = f"{path}, line {line}, column {columns.names[place]!r}"
+        found.append(require_number(row[place], where, others, above))
+    return found

@@ -8,13 +8,14 @@ load_idx_folder(folder)    the same as it is stored
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from xpnet.data.cifar import load_cifar_folder
+from xpnet.data.cifar import ARCHIVE, load_cifar_archive, load_cifar_folder
 from xpnet.data.idx import read_idx
 from xpnet.data.remote import REMOTES, fetch
 from xpnet.errors import ArgumentTypeError, DataError
@@ -22,6 +23,12 @@ from xpnet.errors import ArgumentTypeError, DataError
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
 _BUILT_IN = Path(__file__).with_name("mnist")
+_FILES = {  # with their SHA-256 checksums
+    "train-images-idx3-ubyte.xz": "8f41e9b4abc124dc3d209e86f7ea714a81f80edea40b565a4781dec7bd67c6e2",
+    "train-labels-idx1-ubyte.xz": "dcd3d8184fe1a8be6231f172fb3390116f91c127282fd736ab55752c179963d8",
+    "t10k-images-idx3-ubyte.xz": "d815adbb3188b5bafed15d649960a5dbcb0f9138b9a4205b88b175001cb394c9",
+    "t10k-labels-idx1-ubyte.xz": "f2edae9ce0307abae4671a37b70e6e3858696b48b16c3cfdfef97388dc9925d5",
+}
 _DIGITS = 10
 
 DATASETS = ("mnist", *REMOTES)
@@ -40,8 +47,8 @@ def load_dataset(
     Parameters
     ----------
     name : {"mnist", "fashion-mnist", "kmnist", "cifar10"}
-        MNIST comes with xpnet. The others are fetched when they are first asked for, checked, and
-        kept: see `xpnet.data.remote`.
+        MNIST comes with xpnet. The others are fetched when they are first asked for, and kept: see
+        `xpnet.data.remote`. Whenever they are read, all are compared with their checksums.
     data_dir : str or path-like, optional
         A folder that has the files already; nothing is fetched then. For CIFAR-10 that is
         ``cifar-10-binary.tar.gz`` or what it unpacks to, for the others see `load_idx_folder`.
@@ -70,9 +77,23 @@ def load_dataset(
     if name not in DATASETS:
         raise DataError(f"Unknown data set {name!r}. Expected one of {', '.join(DATASETS)}.")
     if data_dir is None:
-        data_dir = fetch(REMOTES[name]) if name in REMOTES else _BUILT_IN
-    read = load_cifar_folder if name == "cifar10" else load_idx_folder
-    return _prepared(*read(Path(data_dir)), normalize, flatten, one_hot, dtype)
+        data = _published(name)
+    elif name == "cifar10":
+        data = load_cifar_folder(Path(data_dir))
+    else:
+        data = load_idx_folder(data_dir)
+    return _prepared(*data, normalize, flatten, one_hot, dtype)
+
+
+def _published(name: str) -> tuple[Pair, Pair]:
+    """A data set as it was published: of its files and of no others, each with its checksum."""
+    if name not in REMOTES:
+        return _load_idx(_BUILT_IN, _FILES)
+    remote = REMOTES[name]
+    folder = fetch(remote)
+    if name == "cifar10":
+        return load_cifar_archive(folder / ARCHIVE, remote.files[ARCHIVE])
+    return _load_idx(folder, remote.files)
 
 
 def class_names(name: str) -> list[str]:
@@ -129,7 +150,7 @@ def load_mnist(
     >>> x_train.shape, x_train.dtype, t_train[:5]
     ((60000, 784), dtype('float32'), array([5, 0, 4, 1, 9]))
     """
-    data = load_idx_folder(_BUILT_IN if data_dir is None else data_dir)
+    data = _published("mnist") if data_dir is None else load_idx_folder(data_dir)
     return _prepared(*data, normalize, flatten, one_hot, dtype)
 
 
@@ -195,9 +216,13 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
     ((60000, 28, 28), (60000,))
     """
     folder = Path(folder)
-    present = _files_in(folder)
-    train, train_file, _ = _read_pair(folder, present, "train")
-    test, test_file, test_labels = _read_pair(folder, present, "t10k")
+    return _load_idx(folder, dict.fromkeys(_files_in(folder)))
+
+
+def _load_idx(folder: Path, files: Mapping[str, str | None]) -> tuple[Pair, Pair]:
+    """The data set of the files in a folder that have these names, with their checksums if known."""
+    train, train_file, _ = _read_pair(folder, files, "train")
+    test, test_file, test_labels = _read_pair(folder, files, "t10k")
     if train[0].shape[1:] != test[0].shape[1:]:
         raise DataError(
             f"images of different sizes: {train[0].shape[1:]} in {train_file}, "
@@ -211,12 +236,14 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
     return train, test
 
 
-def _read_pair(folder: Path, present: list[str], split: str) -> tuple[Pair, Path, Path]:
+def _read_pair(
+    folder: Path, files: Mapping[str, str | None], split: str
+) -> tuple[Pair, Path, Path]:
     """Return the images and labels of one split, and the file of each."""
-    image_file = _find(folder, present, f"{split}-images", "idx3-ubyte")
-    label_file = _find(folder, present, f"{split}-labels", "idx1-ubyte")
-    images = _read_ubyte(image_file, "images")
-    labels = _read_ubyte(label_file, "labels")
+    image_file = _find(folder, list(files), f"{split}-images", "idx3-ubyte")
+    label_file = _find(folder, list(files), f"{split}-labels", "idx1-ubyte")
+    images = _read_ubyte(image_file, "images", files[image_file.name])
+    labels = _read_ubyte(label_file, "labels", files[label_file.name])
     if len(images) != len(labels):
         raise DataError(
             f"{len(images)} images in {image_file}, but {len(labels)} labels in {label_file}"
@@ -224,9 +251,9 @@ def _read_pair(folder: Path, present: list[str], split: str) -> tuple[Pair, Path
     return (images, labels), image_file, label_file
 
 
-def _read_ubyte(path: Path, kind: str) -> NDArray[Any]:
+def _read_ubyte(path: Path, kind: str, checksum: str | None) -> NDArray[Any]:
     """Return what is in a file, which must be of that kind: "images" or "labels"."""
-    array = read_idx(path)
+    array = read_idx(path, checksum)
     found = {3: "images", 1: "labels"}.get(array.ndim)
     if found != kind or array.dtype != np.uint8 or not array.size:
         shape = {"images": "(N, height, width)", "labels": "(N,)"}[kind]

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data.checked import opened
 from xpnet.errors import DataError
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -32,7 +33,7 @@ _PIECE = 1 << 18  # bytes taken at a time
 _XZ_MEMORY = 1 << 28  # `xz -9` needs a quarter of it; a forged header may ask for 4 GiB
 
 
-def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
+def read_idx(path: str | os.PathLike[str], checksum: str | None = None) -> NDArray[Any]:
     """Read the array in an IDX file, plain or compressed with gzip or xz.
 
     The compression is told by the file's first bytes, not by its name, because browsers and
@@ -42,6 +43,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     ----------
     path : str or path-like
         The file.
+    checksum : str, optional
+        The SHA-256 checksum of the file as it is stored.
 
     Returns
     -------
@@ -52,8 +55,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     Raises
     ------
     DataError
-        The file is missing, unreadable, corrupt, not IDX, or shorter or longer than its header
-        says. The message names the file, what was expected and what was found.
+        The file is missing, unreadable, corrupt, not IDX, shorter or longer than its header
+        says, or has another checksum. The message names the file, what was expected and what was found.
 
     Examples
     --------
@@ -63,7 +66,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with opened(path, checksum) as file:
             return _parse(_unpacked(file), path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; expected an IDX file") from None

@@ -13,14 +13,13 @@ has seen only such images wants the same of any other picture, whether scan, pho
 from __future__ import annotations
 
 import os
-import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.errors import ArgumentError, DataError, ShapeError
+from xpnet.data.pictures import open_picture
+from xpnet.errors import DataError, ShapeError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -33,6 +32,7 @@ _SHEET = 128  # a picture is averaged down to about this, and its noise with it,
 _DIGIT = 40  # ... but not so far that its digit is left with less than this
 _BLANK = 0.05  # what stands out from the paper by less is no digit
 _LUMA = np.asarray([299.0, 587.0, 114.0])  # of red, green, blue: ITU-R BT.601
+_ENOUGH = 2**22  # pixels of a picture that becomes a small image
 _FLOOR = 0.4  # of the strongest ink; what is weaker is shadow, noise or the paper's grain
 
 
@@ -50,7 +50,7 @@ def load_digit(path: str | os.PathLike[str]) -> Float:
     Parameters
     ----------
     path : str or path-like
-        A picture in any format that Pillow reads, with one digit and some paper around it.
+        A picture in a format that `open_picture` reads, with one digit and some paper around it.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def load_digit(path: str | os.PathLike[str]) -> Float:
         The picture is missing, unreadable, far too large or blank, or Pillow is not installed. The
         message names the file.
     """
-    picture = _sheet(_open(Path(path)))
+    picture = _sheet(open_picture(path))
     if picture.size == (_FIELD, _FIELD):
         grey: Float = _pixels(picture)[0].max(axis=2)
         if _is_prepared(grey):
@@ -92,7 +92,7 @@ def load_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> F
     Parameters
     ----------
     path : str or path-like
-        A picture in any format that Pillow reads.
+        A picture in a format that `open_picture` reads.
     shape : (channels, height, width)
         One channel is grey, three are red, green and blue.
 
@@ -108,10 +108,15 @@ def load_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> F
     ShapeError
         There are other channels.
     """
-    channels, *size = shape
-    if channels not in (1, 3):
+    if shape[0] not in (1, 3):
         raise ShapeError(f"Pictures have one channel or three; asked for is the shape {shape}.")
-    colour, alpha = _pixels(_open(Path(path)))
+    return fitted_picture(open_picture(path, most=_ENOUGH), shape)
+
+
+def fitted_picture(picture: Picture, shape: tuple[int, int, int]) -> Float:
+    """An open picture as an image of a given shape: see `load_picture`."""
+    channels, *size = shape
+    colour, alpha = _pixels(picture)
     pixels = colour + (1 - alpha)  # colour times alpha, over white
     if channels == 1:
         pixels = (
@@ -151,43 +156,6 @@ def _resized(grey: Float, size: list[int]) -> Float:
     picture = Image.fromarray(np.ascontiguousarray(grey, np.float32))
     found = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(found, np.float32)
-
-
-def _open(path: Path) -> Picture:
-    """Return the picture, upright, in one of two modes: "RGBa" or, for more than 8 bits, "F".
-
-    The small a stands for colour times alpha. It is this product that may be averaged, since the
-    colour of a transparent pixel means nothing. "F" goes from 0 to 1.
-    """
-    try:
-        from PIL import Image, ImageOps
-    except ImportError:
-        raise DataError(
-            f"{path}: reading pictures needs Pillow, which is missing: pip install pillow"
-        ) from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
-                picture = ImageOps.exif_transpose(file)
-        if picture.mode.startswith(("I", "F")):  # Pillow's own conversion would clip to 8 bits
-            grey = np.asarray(picture, np.float32)
-            return Image.fromarray(_unit_range(grey, picture.mode))
-        return picture.convert("RGBA").convert("RGBa")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; expected a picture") from None
-    except Exception as error:  # broken files raise whatever their format's decoder stumbles on
-        raise DataError(f"{path}: expected a picture that Pillow can read: {error}") from error
-
-
-def _unit_range(grey: Float, mode: str) -> Float:
-    """Return 16- and 32-bit grey levels from 0 to 1; only those of 16 bits have a known white."""
-    if mode.startswith("I;16"):
-        return grey / np.float32(65535)
-    if not np.isfinite(grey).all():
-        raise ArgumentError("its values are not all finite")
-    low, high = grey.min(), grey.max()
-    return np.asarray((grey - low) / (high - low or 1), np.float32)
 
 
 def _pixels(picture: Picture) -> tuple[Float, Float]:

@@ -9,13 +9,16 @@ class, of any text, or a number. What cannot be used is an error that names file
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from xpnet.data.csv_reader import MISSING, Cells, read_csv, require_number
+from xpnet.data.csv_numbers import MISSING, require_number
+from xpnet.data.csv_reader import Cells, read_csv
 from xpnet.data.splitting import Standardizer, split
 from xpnet.errors import ArgumentError, DataError, StateError
 
@@ -42,6 +45,10 @@ class Schema:
         Applied to the features.
     dtype : str
         Of x, and of the targets of a regression.
+    header : bool
+        Whether the first row has the columns' names.
+    index_col, delimiter, encoding
+        As they were chosen: see `read_csv`.
     """
 
     task: Task
@@ -50,9 +57,15 @@ class Schema:
     classes: tuple[str, ...]
     standardizer: Standardizer
     dtype: str = "float32"
+    header: bool = True
+    index_col: str | int | None = None
+    delimiter: str | None = None
+    encoding: str = "utf-8"
 
     def read(self, path: PathLike, delimiter: str | None = None) -> tuple[Any, Any]:
         """The samples of another file, with columns of the same names, in any order.
+
+        Other columns than features and target are passed over, whatever they hold.
 
         Returns
         -------
@@ -65,15 +78,34 @@ class Schema:
         DataError
             As `read_csv`; a feature is missing; or a class is none of the training's.
         """
-        header = not _numbered((*self.features, self.target))
-        cells = read_csv(path, self.target, delimiter, header, optional_target=True)
-        if missing := [name for name in self.features if name not in cells.names]:
-            raise DataError(
-                f"{cells.path}: no column {missing[0]!r}, which the model needs: it was trained on "
-                f"{len(self.features)} features, {len(missing)} of which are missing here"
-            )
-        cells = cells._replace(x=cells.x[:, [cells.names.index(name) for name in self.features]])
-        return self.samples(cells)
+        return self.samples(self.cells(path, delimiter=delimiter))
+
+    def cells(self, path: PathLike, targets: bool = True, delimiter: str | None = None) -> Cells:
+        """Another file as it is written, with the features in order.
+
+        Parameters
+        ----------
+        path : str or path-like
+        targets : bool
+            Whether to read the targets, too. Otherwise their column may hold anything.
+        delimiter : str, optional
+            By default that of the training, if one was given; else it is found.
+
+        Raises
+        ------
+        DataError
+            As `read_csv`; or a feature is missing.
+        """
+        return read_csv(
+            path,
+            self.target if targets else False,
+            delimiter=delimiter or self.delimiter,
+            header=self.header,
+            index_col=self.index_col,
+            encoding=self.encoding,
+            features=self.features,
+            is_known=True,
+        )
 
     def samples(self, cells: Cells) -> tuple[Any, Any]:
         """x and t of a table as it was read, with the features in order; t None without a target."""
@@ -117,9 +149,22 @@ class Schema:
             if task not in ("classify", "regress") or len(lengths) > 1:
                 raise ArgumentError(task, lengths)
             target, features, classes = str(numbers["target"]), names["features"], names["classes"]
-            return cls(task, features, target, classes, standardizer, dtype)
+            choices = {key: numbers[key] for key in _CHOICES}
+            if wrong := [
+                key for key, kind in _CHOICES.items() if not isinstance(choices[key], kind)
+            ]:
+                raise ArgumentError(f"{wrong[0]} is {choices[wrong[0]]!r}")
+            return cls(task, features, target, classes, standardizer, dtype, **choices)
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"Expected the schema of a table: {error!r}.") from error
+
+
+_CHOICES = {  # how a table is read, and of which type JSON has it
+    "header": bool,
+    "index_col": str | int | None,
+    "delimiter": str | None,
+    "encoding": str,
+}
 
 
 def load_table(
@@ -130,9 +175,12 @@ def load_table(
     seed: int = 0,
     delimiter: str | None = None,
     header: bool | None = None,
+    index_col: str | int | None = None,
+    encoding: str = "utf-8",
+    features: Sequence[str] | None = None,
     dtype: DTypeLike = "float32",
 ) -> tuple[Pair, Pair, Schema]:
-    """Load a CSV table for training and test.
+    """Load a table of text (CSV, TSV and their relatives) for training and test.
 
     Parameters
     ----------
@@ -145,8 +193,9 @@ def load_table(
         The share of the rows that is put aside for the test (see `split`: by class, and the same
         rows for the same seed), or another file, with test rows alone.
     seed : int
-    delimiter, header
-        As for `read_csv`.
+    delimiter, header, index_col, encoding, features
+        How the file is read: see `read_csv`. The schema keeps the choices, also those that were left
+        open, so that other files are read in the same way.
     dtype : dtype-like
 
     Returns
@@ -162,15 +211,25 @@ def load_table(
     ------
     DataError
         As `read_csv`; there is one class alone; classes are fractions, or in the test file but
-        not in the training file; a target of a regression is no number; too few rows.
+        not in the training file; a target of a regression is not a number; there are too few rows;
+        or the test file is the training file.
     """
     if task not in ("classify", "regress"):
         raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
-    cells = read_csv(path, target, delimiter, header)
-    classes = _classes(cells) if task == "classify" else ()
-    plain = Standardizer((0.0,) * len(cells.names), (1.0,) * len(cells.names))
+    if not isinstance(test, (int, float)):
+        require_another(path, test)
+    cells = read_csv(path, target, delimiter, header, index_col, encoding, features)
     schema = Schema(
-        task, tuple(cells.names), str(cells.target), classes, plain, np.dtype(dtype).name
+        task=task,
+        features=tuple(cells.names),
+        target=str(cells.target),
+        classes=_classes(cells) if task == "classify" else (),
+        standardizer=Standardizer((0.0,) * len(cells.names), (1.0,) * len(cells.names)),
+        dtype=np.dtype(dtype).name,
+        header=cells.header,
+        index_col=index_col if index_col is None or index_col is False else cells.index_name,
+        delimiter=delimiter,
+        encoding=encoding,
     )
     if not isinstance(test, (int, float)):
         schema = _fitted(schema, cells.x)
@@ -186,6 +245,19 @@ def load_table(
     schema = _fitted(schema, cells.x[train])
     x = schema.standardizer(cells.x).astype(schema.dtype)
     return (x[train], t[train]), (x[rest], t[rest]), schema
+
+
+def require_another(path: PathLike, test: PathLike) -> None:
+    """Refuse a test file or folder that is that of the training, under whatever name."""
+    try:
+        same = Path(path).samefile(test)
+    except OSError:  # one is not there: the reader will report it
+        return
+    if same:
+        raise DataError(
+            f"{os.fspath(test)}: the test data are the training data themselves, so the test would be of "
+            "what was learned. Name others, or give a share of them, such as 0.2"
+        )
 
 
 def _fitted(schema: Schema, x: NDArray[Any]) -> Schema:
@@ -235,8 +307,3 @@ def _is_number(label: str) -> bool:
     except DataError:
         return False
     return True
-
-
-def _numbered(names: tuple[str, ...]) -> bool:
-    """Whether these are the names of columns without a header."""
-    return all(name.startswith("column ") and name[7:].isdecimal() for name in names)

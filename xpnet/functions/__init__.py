@@ -12,7 +12,7 @@ from typing import Any
 
 from xpnet.backend import current
 from xpnet.errors import MissingAttributeError
-from xpnet.functions import fft as fft, linalg as linalg
+from xpnet.functions import fft as fft, linalg as linalg, special as special
 from xpnet.functions.activation import (
     elu as elu,
     gelu as gelu,
@@ -59,6 +59,7 @@ from xpnet.functions.data_type import (
     result_type as result_type,
 )
 from xpnet.functions.dropout import dropout as dropout
+from xpnet.functions.einsum import einsum as einsum
 from xpnet.functions.elementwise import (
     abs as abs,
     acos as acos,
@@ -141,6 +142,7 @@ from xpnet.functions.linear import (
     linear as linear,
     linear_simple as linear_simple,
 )
+from xpnet.functions.logsumexp import logsumexp as logsumexp
 from xpnet.functions.loss import (
     hinge_loss as hinge_loss,
     huber_loss as huber_loss,
@@ -224,6 +226,7 @@ from xpnet.functions.statistical import (
     sum as sum,
     var as var,
 )
+from xpnet.functions.stopping import stop_gradient as stop_gradient
 from xpnet.namespace import API_VERSION, CONSTANTS, DTYPES, dir_of
 
 __array_api_version__ = API_VERSION

@@ -3,17 +3,21 @@
 import math
 from typing import Any
 
-from xpnet.autodiff import Function, data_of
+from xpnet.autodiff import Function
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError
+from xpnet.functions.logistic import LogisticDensity, Sigmoid
+from xpnet.functions.masks import zero_unless
 from xpnet.functions.normal import normal_cdf
-from xpnet.functions.wide import number
+from xpnet.functions.wide import like, number
+from xpnet.half import in_full
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace
 
 # The constants in the approximation of gelu.
 CUBE = 0.044715
 SLOPE = math.sqrt(2.0 / math.pi)
+LOWEST = -1e4  # below, x sigmoid(x) and x Phi(x) are 0 in every dtype: so that -inf is not NaN
 
 
 class ReLU(Function):
@@ -25,20 +29,7 @@ class ReLU(Function):
     def backward(self, gy: Any, y: Any) -> Any:
         if fast := kernel("relu_gradient", gy, y):
             return fast(gy, y)
-        return gy * array_namespace(y).astype(y > 0.0, y.dtype)
-
-
-class Sigmoid(Function):
-    def forward(self, x: Any) -> Any:
-        if fast := kernel("sigmoid", x):
-            return fast(x)
-        xp = array_namespace(x)  # exp of what is never positive: no overflow on either side
-        return xp.exp(xp.minimum(x, 0.0)) / (1.0 + xp.exp(-xp.abs(x)))
-
-    def backward(self, gy: Any, y: Any) -> Any:
-        if fast := kernel("sigmoid_gradient", gy, y):
-            return fast(gy, y)
-        return gy * (y * (1.0 - y))
+        return zero_unless(y > 0.0, gy)
 
 
 class LeakyReLU(Function):
@@ -53,7 +44,8 @@ class LeakyReLU(Function):
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("leaky_relu_gradient", gy, x):
             return fast(gy, x, self.slope)
-        return array_namespace(gy, x).where(x > 0.0, gy, self.slope * gy)
+        low = self.slope * gy if self.slope else 0.0  # else 0 times infinity
+        return array_namespace(gy, x).where(x > 0.0, gy, low)
 
 
 class ELU(Function):
@@ -71,7 +63,8 @@ class ELU(Function):
             return fast(gy, x, self.alpha)
         xp = array_namespace(gy, x)
         low = xp.where(x > 0.0, 0.0, x)  # at 0 too: `minimum` would share its derivative there
-        return gy * xp.where(x > 0.0, 1.0, self.alpha * xp.exp(low))
+        steep = gy * (self.alpha * xp.exp(low)) if self.alpha else 0.0  # else 0 times infinity
+        return xp.where(x > 0.0, gy, steep)
 
 
 class Softplus(Function):
@@ -93,23 +86,27 @@ class Softplus(Function):
 
 
 class SiLU(Function):
-    """x sigmoid(x) in one node, where a kernel computes it; see `silu`."""
+    """x sigmoid(x) in one node; see `silu`."""
 
     def forward(self, x: Any) -> Any:
-        return kernel("silu", x)(x)  # type: ignore[misc]
+        if fast := kernel("silu", x):
+            return fast(x)
+        return array_namespace(x).maximum(x, LOWEST) * sigmoid(x)
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("silu_gradient", gy, x):
             return fast(gy, x)
-        s = sigmoid(x)
-        return gy * (s * (1.0 + x * (1.0 - s)))
+        near = array_namespace(x).clip(x, -1000.0, 1000.0)  # there x sigmoid'(x) is 0
+        return gy * (sigmoid(x) + near * LogisticDensity()(near))
 
 
 class GELU(Function):
-    """x Phi(x) in one node, where a kernel computes it; see `gelu`."""
+    """x Phi(x) in one node; see `gelu`."""
 
     def forward(self, x: Any) -> Any:
-        return kernel("gelu", x)(x)  # type: ignore[misc]
+        if fast := kernel("gelu", x):
+            return fast(x)
+        return array_namespace(x).maximum(x, LOWEST) * normal_cdf(x)
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("gelu_gradient", gy, x):
@@ -120,19 +117,24 @@ class GELU(Function):
 
 
 class TanhGELU(Function):
-    """The approximation of `GELU` in one node, where a kernel computes it; see `gelu`."""
+    """The approximation of `GELU` in one node; see `gelu`."""
 
     def forward(self, x: Any) -> Any:
-        return kernel("tanh_gelu", x)(x)  # type: ignore[misc]
+        if fast := kernel("tanh_gelu", x):
+            return fast(x)
+        xp = array_namespace(x)
+        c = xp.clip(x, -20.0, 20.0)  # tanh is 1 long before: so that the cube does not overflow
+        z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
+        return xp.maximum(x, LOWEST) * sigmoid(z)  # it is (1 + tanh(z / 2)) / 2, but precise
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("tanh_gelu_gradient", gy, x):
             return fast(gy, x)
         xp = array_namespace(x)
         c = xp.clip(x, -20.0, 20.0)
-        t = xp.tanh(SLOPE * (c * (1.0 + CUBE * (c * c))))
-        steep = SLOPE * (1.0 + 3.0 * CUBE * (c * c))
-        return gy * (0.5 * (1.0 + t) + 0.5 * c * ((1.0 - t * t) * steep))
+        z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
+        steep = 2.0 * SLOPE * (1.0 + 3.0 * CUBE * (c * c))
+        return gy * (sigmoid(z) + c * (LogisticDensity()(z) * steep))
 
 
 class LogSoftmax(Function):
@@ -140,13 +142,15 @@ class LogSoftmax(Function):
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
-        xp = array_namespace(x)
-        x = x - xp.max(x, axis=self.axis, keepdims=True)
-        return x - xp.log(xp.sum(xp.exp(x), axis=self.axis, keepdims=True))
+        xp, z = array_namespace(x), in_full(x)
+        if 0 in x.shape:
+            return xp.astype(x, z.dtype)  # of no numbers there is no largest one
+        z = z - xp.max(z, axis=self.axis, keepdims=True)
+        return like(z - xp.log(xp.sum(xp.exp(z), axis=self.axis, keepdims=True)), x)
 
     def backward(self, gy: Any, y: Any) -> Any:
-        xp = array_namespace(gy)
-        return gy - xp.exp(y) * xp.sum(gy, axis=self.axis, keepdims=True)
+        xp, gy = array_namespace(gy), in_full(gy)
+        return gy - xp.exp(in_full(y)) * xp.sum(gy, axis=self.axis, keepdims=True)
 
 
 class Softmax(Function):
@@ -154,12 +158,16 @@ class Softmax(Function):
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
-        xp = array_namespace(x)
-        e = xp.exp(x - xp.max(x, axis=self.axis, keepdims=True))
-        return e / xp.sum(e, axis=self.axis, keepdims=True)
+        xp, z = array_namespace(x), in_full(x)
+        if 0 in x.shape:
+            return xp.astype(x, x.dtype)  # of no numbers there is no largest one
+        e = xp.exp(z - xp.max(z, axis=self.axis, keepdims=True))
+        y = e / xp.sum(e, axis=self.axis, keepdims=True)
+        return like(y, x) if z is not x else y
 
     def backward(self, gy: Any, y: Any) -> Any:
-        gy_y = gy * y
+        y = in_full(y)
+        gy_y = in_full(gy) * y
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=self.axis, keepdims=True)
 
 
@@ -172,7 +180,7 @@ def relu(x: Any) -> Any:
 
 
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + exp(-x)), elementwise, without overflow for any x; its derivative is y (1 - y)."""
+    """1 / (1 + exp(-x)), elementwise, without overflow for any x."""
     return Sigmoid()(x)
 
 
@@ -218,15 +226,10 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016.
     """
     if approximate == "none":
-        return GELU()(x) if kernel("gelu", data_of(x)) else x * normal_cdf(x)
+        return GELU()(x)
     if approximate != "tanh":
         raise ArgumentError(f"gelu expected approximate='none' or 'tanh', got {approximate!r}.")
-    if kernel("tanh_gelu", data_of(x)):
-        return TanhGELU()(x)
-    xp = array_namespace(x)
-    c = xp.clip(x, -20.0, 20.0)  # tanh is 1 long before: so that the cube does not overflow
-    inner = c * (1.0 + CUBE * (c * c))
-    return 0.5 * x * (1.0 + xp.tanh(SLOPE * inner))
+    return TanhGELU()(x)
 
 
 @follows
@@ -236,7 +239,7 @@ def silu(x: Any) -> Any:
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", 2018.
     """
-    return SiLU()(x) if kernel("silu", data_of(x)) else x * sigmoid(x)
+    return SiLU()(x)
 
 
 @follows

@@ -9,6 +9,9 @@ from xpnet.autodiff import Function
 from xpnet.devices import follows
 from xpnet.errors import ArgumentTypeError, ShapeError
 from xpnet.functions.dropout import dropout
+from xpnet.functions.masks import zero_unless
+from xpnet.functions.wide import like
+from xpnet.half import in_full
 from xpnet.namespace import array_namespace, has_dtype
 
 
@@ -21,13 +24,14 @@ class Shares(Function):
     def forward(self, x: Any) -> Any:
         if x.shape[-1] == 0:
             return x
-        xp = array_namespace(x)
-        highest = xp.max(x, axis=-1, keepdims=True)
-        e = xp.exp(x - xp.where(highest == -math.inf, 0.0, highest))
-        return e / xp.maximum(xp.sum(e, axis=-1, keepdims=True), 1.0)  # 1 or more, or 0
+        xp, z = array_namespace(x), in_full(x)
+        highest = xp.max(z, axis=-1, keepdims=True)
+        e = xp.exp(z - xp.where(highest == -math.inf, 0.0, highest))
+        return like(e / xp.maximum(xp.sum(e, axis=-1, keepdims=True), 1.0), x)  # 1 or more, or 0
 
     def backward(self, gy: Any, y: Any) -> Any:
-        gy_y = gy * y
+        y = in_full(y)
+        gy_y = zero_unless(y != 0.0, in_full(gy)) * y
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=-1, keepdims=True)
 
 

@@ -12,14 +12,14 @@ from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions.activation import log_softmax, softmax
 from xpnet.functions.target import class_numbers, is_class, matching
 from xpnet.functions.wide import like, number, widened
+from xpnet.half import in_full
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, has_dtype
 
 
-class SoftmaxCrossEntropy(Function):
+class SoftmaxCrossEntropy(Function, takes_number=True):
     """Softmax, logarithm, choice and mean in one node. `t` holds class numbers or weights."""
 
-    takes_number = True
     softmax: Any = None  # not kept if a kernel has kept something smaller
     weights: Any = None
 
@@ -45,12 +45,13 @@ class SoftmaxCrossEntropy(Function):
     def backward(self, gy: Any, x: Any, t: Any) -> Any:
         gx = gt = None
         n = max(math.prod(x.shape[:-1]), 1)
-        if self.needs[0]:
+        needs_x, needs_t = self.needs
+        if needs_x:
             if fast := kernel("cross_entropy_gradient", x, t):
                 gx = fast(gy, x, t, self.kept)
             else:
                 gx = SoftmaxMinusTarget(self.softmax, self.weights)(x, t) * (gy / n)
-        if self.needs[1]:
+        if needs_t:
             gt = log_softmax(x) * -(gy / n)
         return gx, gt
 
@@ -167,6 +168,8 @@ def _weighted(x: Any, t: Any, weight: Any, smoothing: float, ignored: int | None
         counts = t[..., None] != ignored
         named = named & counts
     xp = array_namespace(x, t, weight)
+    if counts is not None:
+        x = xp.where(counts, x, 0.0)  # whatever stands in a row that is ignored
     rows = xp.astype(named, x.dtype) if numbers else t
     w = None if weight is None else like(weight, x)  # it is no reason for a wider loss
     whole = rows if w is None else xp.multiply(rows, w)
@@ -214,7 +217,8 @@ def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
     harmless = xp.where(there, t, 0.0 if log_target else 1.0)
     log_t, p = (harmless, xp.exp(t)) if log_target else (xp.log(harmless), t)
     distance = xp.where(there, xp.subtract(log_t, y), 0.0)
-    return xp.sum(xp.multiply(p, distance)) / math.prod(y.shape[:-1])
+    terms = in_full(xp.multiply(p, distance))
+    return like(xp.sum(terms) / math.prod(y.shape[:-1]), y)
 
 
 @follows
@@ -246,7 +250,7 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
     xp = array_namespace(y, t)
     least = max(1e-7, float(xp.finfo(y.dtype).eps) / 2.0)
     y = xp.minimum(xp.maximum(y, least), 1.0 - least)
-    return -xp.mean(xp.log(y) * t + xp.log(1.0 - y) * (1.0 - t))
+    return -xp.mean(xp.log(y) * t + xp.log1p(-y) * (1.0 - t))
 
 
 @follows
@@ -271,13 +275,12 @@ def binary_cross_entropy_with_logits(
 
     Notes
     -----
-    log(1 + exp(x)) is computed as logaddexp(x, 0), which does not overflow. Source: as of
-    `binary_cross_entropy`.
+    It is computed as t log(1 + exp(-x)) + (1 - t) log(1 + exp(x)), by logaddexp: without overflow,
+    and precise relative to itself, in its derivative too, however sure the prediction. A number of
+    weight 0 has no share, also where it is infinite. Source: as of `binary_cross_entropy`.
     """
     t = matching("binary_cross_entropy_with_logits", x, t)
     xp = array_namespace(x, t, weight, pos_weight)
-    if weight is None and pos_weight is None:
-        return xp.mean(xp.logaddexp(x, xp.zeros_like(x)) - x * t)
     for w in (weight, pos_weight):
         if w is not None and not _spreads(w, x):
             raise ShapeError(
@@ -289,7 +292,10 @@ def binary_cross_entropy_with_logits(
     if pos_weight is not None:
         missed = xp.multiply(missed, like(pos_weight, x))
     terms = xp.multiply(t, missed) + xp.multiply(1.0 - t, wrong)
-    return xp.mean(terms if weight is None else xp.multiply(terms, like(weight, x)))
+    if weight is not None:
+        there = data_of(weight) != 0.0
+        terms = xp.where(there, xp.multiply(xp.where(there, terms, 0.0), like(weight, x)), 0.0)
+    return xp.mean(terms)
 
 
 def _spreads(w: Any, x: Any) -> bool:

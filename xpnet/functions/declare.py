@@ -16,11 +16,12 @@ from functools import wraps
 from sys import modules
 from typing import Any, TypeVar
 
-from xpnet.autodiff import Function, Variable, as_constant, data_of
+from xpnet.autodiff import Function, Variable, as_constant, call_of, data_of
 from xpnet.devices import follows, several, together
 from xpnet.errors import IndexingError
 from xpnet.explain import explain
 from xpnet.namespace import array_namespace, functions, kinds, methods
+from xpnet.signatures import Rule
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 
@@ -36,7 +37,7 @@ def standard(function: Callee) -> Callee:
 
 
 def extension(name: str, kind: str = "differentiable") -> Callable[[Callee], Callee]:
-    """Decorator: the same, for a function of the standard's extension "linalg" or "fft"."""
+    """Decorator: the same, for a function of an extension, such as "linalg"."""
 
     def declare(function: Callee) -> Callee:
         if (
@@ -127,21 +128,23 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
         f(x) or f(x1, x2). Broadcasting and promotion are undone by the tape.
     """
     inputs = ("x",) if len(rules) == 1 else ("x1", "x2")
-    wanted = [rule.__code__.co_varnames[1 : rule.__code__.co_argcount] for rule in rules]
+    wanted = [tuple(inspect.signature(rule).parameters)[1:] for rule in rules]  # after gy
     kept = [n for n in ("y", *inputs) if any(n in names for names in wanted)]
     places = [tuple(kept.index(n) for n in names) for names in wanted]
+    takes = tuple(inputs.index(n) for n in kept if n != "y")
+    keeps = Rule(takes, y_at=0 if "y" in kept else None)
 
-    class Elementwise(Function):
-        broadcasts = True
-
+    class Elementwise(Function, broadcasts=True, keeps=keeps):
         def forward(self, *xs: Any) -> Any:
             return getattr(array_namespace(*xs), name)(*xs)
 
         def backward(self, gy: Any, *values: Any) -> Any:
-            return tuple(
-                rule(gy, *(values[i] for i in place)) if need else None
-                for rule, place, need in zip(rules, places, self.needs, strict=True)
-            )
+            if len(rules) == 1:
+                return rules[0](gy, *[values[i] for i in places[0]])
+            needs = call_of(self).needs
+            gx1 = rules[0](gy, *[values[i] for i in places[0]]) if needs[0] else None
+            gx2 = rules[1](gy, *[values[i] for i in places[1]]) if needs[1] else None
+            return gx1, gx2
 
     def unary(x: Any, /) -> Any:
         return Elementwise()(x)
@@ -149,8 +152,6 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
     def binary(x1: Any, x2: Any, /) -> Any:
         return Elementwise()(x1, x2)
 
-    Elementwise.takes_y = "y" in kept
-    Elementwise.takes = tuple(inputs.index(n) for n in kept if n != "y")
     function = unary if len(rules) == 1 else binary
     Elementwise.__name__ = function.__name__ = function.__qualname__ = name
     function.__module__ = "xpnet.functions.elementwise"

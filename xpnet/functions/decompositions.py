@@ -136,6 +136,8 @@ class SVD(Function):
 
         P = U^H gU / E,  Q = V^H gV / E,  E[i, j] = S[j]^2 - S[i]^2,  D = gS + i Im(U^H gU) / S
 
+    where E has opposite signs on both sides of the diagonal: (P + P^H) E = U^H gU - gU^H U.
+
     The others are for what moves U, or V, out of the space that its vectors span:
 
         (1 - U U^H) gU S^-1 V^H,  U S^-1 gV^H (1 - V V^H)
@@ -157,10 +159,13 @@ class SVD(Function):
         gVh, Vh = gVh[..., :k, :], xp.conj(Vh[..., :k, :])
         columns, rows = S[..., None, :], S[..., :, None]
         UhgU, VhgV = adjoint(U) @ gU, Vh @ adjoint(gVh)
-        E = (columns - rows) * (columns + rows)
-        P = between_pairs(UhgU, E) if self.used[0] else UhgU  # which is 0 then
-        Q = between_pairs(VhgV, E) if self.used[2] else VhgV
-        inner = (P + adjoint(P)) * columns + rows * (Q + adjoint(Q))
+        inner = UhgU  # of which the diagonal is replaced, and the rest 0 if no vectors were used
+        if self.used[0] or self.used[2]:
+            # The squares of small or large S are out of range: S / (S[j]^2 - S[i]^2) in two steps.
+            sums = xp.where(is_diagonal(UhgU), 1.0, columns + rows)
+            PS = (UhgU - adjoint(UhgU)) * (columns / sums)
+            SQ = (VhgV - adjoint(VhgV)) * (rows / sums)
+            inner = between_pairs(PS + SQ, columns - rows)
         turned = linalg_of(xp).diagonal(UhgU)
         diagonal = gS + (turned - xp.conj(turned)) / (2.0 * xp.where(S == 0, 1.0, S))
         inner = xp.where(is_diagonal(inner), diagonal[..., None, :], inner)

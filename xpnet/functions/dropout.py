@@ -8,6 +8,7 @@ from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, BackendError, ShapeError
+from xpnet.functions.masks import zero_unless
 from xpnet.functions.wide import number
 from xpnet.kernels.lookup import kernel
 from xpnet.kernels.philox import mask as drawn_mask
@@ -16,12 +17,16 @@ from xpnet.random import DeviceGenerator, mask_rng
 
 
 class Masked(Function):
-    """x times a mask, which has a factor for each number or each group of numbers, times a scale."""
+    """x times a mask, which has a factor for each number or each group of numbers, times a scale.
+
+    Where the factor is 0, so is the result, whatever x is there.
+    """
 
     def __init__(self, mask: Any, scale: float) -> None:
         self.mask = mask
         self.scale = scale
         self.factors: Any = None  # the mask times the scale, once it is known
+        self.stays: Any = None  # where the mask is not 0
 
     def forward(self, x: Any) -> Any:
         return self._masked(x)
@@ -34,7 +39,8 @@ class Masked(Function):
             return fast(x, self.mask, self.scale)
         if self.factors is None:
             self.factors = self.mask if self.scale == 1.0 else self.mask * self.scale
-        return x * self.factors
+            self.stays = self.mask != 0.0
+        return zero_unless(self.stays, x) * self.factors
 
 
 def _drawn_there(rng: DeviceGenerator, x: Any, p: float) -> Any:

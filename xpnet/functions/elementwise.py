@@ -16,7 +16,8 @@ from typing import Any
 from xpnet.autodiff import Function
 from xpnet.errors import ArgumentTypeError
 from xpnet.functions.declare import elementwise, standard, step
-from xpnet.kernels.lookup import kernel
+from xpnet.functions.logistic import Sigmoid, tanh_gradient
+from xpnet.functions.masks import zero_unless
 from xpnet.namespace import array_namespace, has_dtype
 
 
@@ -25,10 +26,12 @@ def _or_one(y: Any) -> Any:
     return array_namespace(y).where(y == 0.0, 1.0, y)
 
 
-def _below(x: Any, y: Any) -> Any:
-    """x - y, which is 0 where both are infinite."""
-    xp, same = array_namespace(y), x == y
-    return xp.where(same, 0.0, x) - xp.where(same, 0.0, y)
+def _share_of_sum(x: Any, other: Any) -> Any:
+    """exp(x) / (exp(x) + exp(other)); 1 where both are infinite and equal, as in JAX."""
+    xp = array_namespace(x, other)
+    same = xp.logical_and(x == other, xp.isinf(x))
+    share = Sigmoid()(xp.where(same, 0.0, x) - xp.where(same, 0.0, other))
+    return xp.where(same, 1.0, share)
 
 
 def _fn(name: str, x: Any) -> Any:
@@ -36,11 +39,41 @@ def _fn(name: str, x: Any) -> Any:
     return getattr(array_namespace(x), name)(x)
 
 
-def _tanh_gradient(gy: Any, y: Any) -> Any:
-    """The rule for tanh, from its output y."""
-    if fast := kernel("tanh_gradient", gy, y):
-        return fast(gy, y)
-    return gy * (1.0 - y * y)
+def _with_one(x: Any) -> Any:
+    """sqrt(x^2 + 1), where x^2 itself may be out of range."""
+    xp = array_namespace(x)
+    return xp.hypot(x, xp.ones_like(x))
+
+
+def _asin_slope(x: Any) -> Any:
+    """sqrt(1 - x^2), precise near 1; the product of two roots is right for complex x too."""
+    return _fn("sqrt", 1.0 - x) * _fn("sqrt", 1.0 + x)
+
+
+def _asinh_gradient(gy: Any, x: Any) -> Any:
+    """The rule for asinh."""
+    if has_dtype(x, "complex floating"):
+        return gy / _asin_slope(1j * x)
+    return gy / _with_one(x)
+
+
+def _atan_gradient(gy: Any, x: Any) -> Any:
+    """The rule for atan."""
+    if has_dtype(x, "complex floating"):
+        return gy / (1.0 + 1j * x) / (1.0 - 1j * x)
+    length = _with_one(x)
+    return gy / length / length
+
+
+def _part_of_length(gy: Any, x: Any, y: Any) -> Any:
+    """gy x / y for a length y, and 0 where y is 0."""
+    return zero_unless(y != 0.0, gy) * (x / _or_one(y))
+
+
+def _over_square(gy: Any, x1: Any, x2: Any) -> Any:
+    """gy x1 / (x1^2 + x2^2), where the squares may be out of range."""
+    length = array_namespace(x1, x2).hypot(x1, x2)
+    return gy * (x1 / length) / length
 
 
 # --- arithmetic -------------------------------------------------------------------------------
@@ -57,15 +90,13 @@ sqrt = elementwise("sqrt", "The square root.", lambda gy, y: 0.5 * gy / y)
 hypot = elementwise(
     "hypot",
     "sqrt(x1^2 + x2^2).",
-    lambda gy, x1, y: gy * x1 / _or_one(y),
-    lambda gy, x2, y: gy * x2 / _or_one(y),
+    lambda gy, x1, y: _part_of_length(gy, x1, y),  # noqa: PLW0108 - the names say what is kept
+    lambda gy, x2, y: _part_of_length(gy, x2, y),  # noqa: PLW0108
 )
 
 
-class Pow(Function):
+class Pow(Function, broadcasts=True):
     """x1 ** x2 with two arrays; at x1 = 0 the derivative by x2 is 0, as in JAX."""
-
-    broadcasts = True
 
     def forward(self, x1: Any, x2: Any) -> Any:
         return array_namespace(x1, x2).pow(x1, x2)
@@ -78,7 +109,9 @@ class Pow(Function):
             corner = xp.logical_and(xp.abs(x1) < tiny, x2 == 0)  # else 0 times infinity
             gx1 = gy * x2 * xp.pow(x1, xp.where(corner, 1.0, x2 - 1.0))
         if self.needs[1]:
-            gx2 = gy * y * xp.log(xp.where(x1 == 0, 1.0, x1))
+            there = x1 != 0
+            log = xp.log(xp.where(there, x1, 1.0))
+            gx2 = zero_unless(there, gy) * zero_unless(there, y) * log
         return gx1, gx2
 
 
@@ -92,7 +125,9 @@ class PowScalar(Function):
         return x**self.n
 
     def backward(self, gy: Any, x: Any) -> Any:
-        return gy * (self.n * x ** (self.n - 1)) if self.n else 0.0 * gy
+        if self.n:
+            return gy * (self.n * x ** (self.n - 1))
+        return array_namespace(gy).zeros_like(gy)
 
 
 @standard
@@ -112,16 +147,16 @@ def pow(x1: Any, x2: Any, /) -> Any:
 # --- exponentials and logarithms --------------------------------------------------------------
 
 exp = elementwise("exp", "e to the power of x.", lambda gy, y: gy * y)
-expm1 = elementwise("expm1", "exp(x) - 1, precise near 0.", lambda gy, y: gy * (y + 1.0))
+expm1 = elementwise("expm1", "exp(x) - 1, precise near 0.", lambda gy, x: gy * _fn("exp", x))
 log = elementwise("log", "The natural logarithm.", lambda gy, x: gy / x)
 log1p = elementwise("log1p", "log(1 + x), precise near 0.", lambda gy, x: gy / (x + 1.0))
 log2 = elementwise("log2", "The logarithm to base 2.", lambda gy, x: gy / (x * math.log(2)))
-log10 = elementwise("log10", "The logarithm to base 10.", lambda gy, x: gy / (x * math.log(10)))
+log10 = elementwise("log10", "The logarithm to base 10.", lambda gy, x: gy / x / math.log(10))
 logaddexp = elementwise(
     "logaddexp",
     "log(exp(x1) + exp(x2)), without overflow.",
-    lambda gy, y, x1: gy * _fn("exp", _below(x1, y)),
-    lambda gy, y, x2: gy * _fn("exp", _below(x2, y)),
+    lambda gy, x1, x2: gy * _share_of_sum(x1, x2),
+    lambda gy, x1, x2: gy * _share_of_sum(x2, x1),
 )
 
 # --- trigonometric and hyperbolic functions; angles in radians --------------------------------
@@ -129,25 +164,25 @@ logaddexp = elementwise(
 sin = elementwise("sin", "The sine of x radians.", lambda gy, x: gy * _fn("cos", x))
 cos = elementwise("cos", "The cosine of x radians.", lambda gy, x: -(gy * _fn("sin", x)))
 tan = elementwise("tan", "The tangent of x radians.", lambda gy, y: gy * (1.0 + y * y))
-asin = elementwise("asin", "The inverse sine.", lambda gy, x: gy / _fn("sqrt", 1.0 - x * x))
-acos = elementwise("acos", "The inverse cosine.", lambda gy, x: -gy / _fn("sqrt", 1.0 - x * x))
-atan = elementwise("atan", "The inverse tangent.", lambda gy, x: gy / (1.0 + x * x))
+asin = elementwise("asin", "The inverse sine.", lambda gy, x: gy / _asin_slope(x))
+acos = elementwise("acos", "The inverse cosine.", lambda gy, x: -gy / _asin_slope(x))
+atan = elementwise("atan", "The inverse tangent.", _atan_gradient)
 atan2 = elementwise(
     "atan2",
     "The angle of the point (x2, x1), in radians from -pi to pi.",
-    lambda gy, x1, x2: gy * x2 / (x1 * x1 + x2 * x2),
-    lambda gy, x1, x2: -(gy * x1) / (x1 * x1 + x2 * x2),
+    lambda gy, x1, x2: _over_square(gy, x2, x1),
+    lambda gy, x1, x2: -_over_square(gy, x1, x2),
 )
 sinh = elementwise("sinh", "The hyperbolic sine.", lambda gy, x: gy * _fn("cosh", x))
 cosh = elementwise("cosh", "The hyperbolic cosine.", lambda gy, x: gy * _fn("sinh", x))
-tanh = elementwise("tanh", "The hyperbolic tangent.", _tanh_gradient)
-asinh = elementwise("asinh", "The inverse of sinh.", lambda gy, x: gy / _fn("sqrt", x * x + 1.0))
+tanh = elementwise("tanh", "The hyperbolic tangent.", tanh_gradient)
+asinh = elementwise("asinh", "The inverse of sinh.", _asinh_gradient)
 acosh = elementwise(
     "acosh",
     "The inverse of cosh.",
     lambda gy, x: gy / (_fn("sqrt", x - 1.0) * _fn("sqrt", x + 1.0)),  # one root, for complex x too
 )
-atanh = elementwise("atanh", "The inverse of tanh.", lambda gy, x: gy / (1.0 - x * x))
+atanh = elementwise("atanh", "The inverse of tanh.", lambda gy, x: gy / (1.0 - x) / (1.0 + x))
 
 # --- complex numbers and signs ------------------------------------------------------------------
 
@@ -157,11 +192,14 @@ imag = elementwise("imag", "The imaginary part.", lambda gy: gy * -1j)
 copysign = elementwise(
     "copysign",
     "|x1| with the sign of x2, that of a zero too.",
-    lambda gy, x1, y: gy * (_fn("sign", x1) * _fn("sign", y)),
-    lambda gy: 0.0 * gy,
+    lambda gy, x1, y: zero_unless(x1 != 0, gy) * (_fn("sign", x1) * _fn("sign", y)),
+    lambda gy: _fn("zeros_like", gy),
 )
 nextafter = elementwise(
-    "nextafter", "The next number after x1 towards x2.", lambda gy: gy, lambda gy: 0.0 * gy
+    "nextafter",
+    "The next number after x1 towards x2.",
+    lambda gy: gy,
+    lambda gy: _fn("zeros_like", gy),
 )
 _sign_of_real = step("sign", "-1, 0 or 1.")
 
@@ -171,11 +209,10 @@ class Abs(Function):
         return array_namespace(x).abs(x)
 
     def backward(self, gy: Any, x: Any) -> Any:
-        return (
-            gy * _fn("conj", _fn("sign", x))
-            if has_dtype(x, "complex floating")
-            else gy * _fn("sign", x)
-        )
+        slope = _fn("sign", x)
+        if has_dtype(x, "complex floating"):
+            slope = _fn("conj", slope)
+        return zero_unless(x != 0, gy) * slope
 
 
 class Sign(Function):
@@ -186,7 +223,7 @@ class Sign(Function):
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
         xp = array_namespace(gy)
-        turn = xp.imag(gy * y) / _or_one(xp.abs(x))
+        turn = xp.imag(zero_unless(x != 0, gy) * y) / _or_one(xp.abs(x))
         return turn * (1j * xp.conj(y))
 
 
@@ -208,18 +245,19 @@ remainder = elementwise(
     "remainder",
     "x1 - x2 floor(x1 / x2), which has the sign of x2.",
     lambda gy: gy,
-    lambda gy, x1, x2: -(gy * _floor_divide(x1, x2)),
+    lambda gy, x1, x2: -_times_whole(gy, x1, x2),
 )
 
 
-def _floor_divide(x1: Any, x2: Any) -> Any:
-    return array_namespace(x1, x2).floor_divide(x1, x2)
+def _times_whole(gy: Any, x1: Any, x2: Any) -> Any:
+    """gy floor(x1 / x2)."""
+    times = array_namespace(x1, x2).floor_divide(x1, x2)
+    return zero_unless(times != 0, gy) * times
 
 
 def _share(gy: Any, wins: Any, ties: Any) -> Any:
     """The gradient where the input wins, half of it where both are equal, else 0."""
-    xp = array_namespace(gy)
-    return xp.where(wins, gy, 0.0) + xp.where(ties, 0.5 * gy, 0.0)
+    return zero_unless(wins, gy) + zero_unless(ties, 0.5 * gy)
 
 
 maximum = elementwise(
@@ -241,10 +279,8 @@ def _promotes(x: Any, *others: Any) -> bool:
     return any(getattr(other, "dtype", x.dtype) != x.dtype for other in others)
 
 
-class Clip(Function):
+class Clip(Function, broadcasts=True):
     """minimum(maximum(x, min), max), and its corners: each tie shares."""
-
-    broadcasts = True
 
     def forward(self, x: Any, min: Any, max: Any) -> Any:
         xp = array_namespace(x, min, max)

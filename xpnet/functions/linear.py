@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from xpnet.autodiff import Function
+from xpnet.autodiff import Function, call_of
 from xpnet.errors import ShapeError
 from xpnet.functions.products import matmul, product, rows_of
 from xpnet.kernels.lookup import kernel
@@ -27,14 +27,16 @@ class Linear(Function):
 
     def backward(self, gy: Any, x: Any, W: Any) -> Any:
         xp = array_namespace(gy)
-        gx = product(xp, gy, W.T) if self.needs[0] else None
-        gW = xp.matmul(rows_of(x).T, rows_of(gy)) if self.needs[1] else None
-        return gx, gW, self._of_bias(gy) if self.needs[2] else None
+        needs_x, needs_W, needs_b = self.needs
+        gx = product(xp, gy, W.T) if needs_x else None
+        gW = xp.matmul(rows_of(x).T, rows_of(gy)) if needs_W else None
+        gb = self._of_bias(gy) if needs_b else None
+        return gx, gW, gb
 
     def _of_bias(self, gy: Any) -> Any:
         """The gradient by b; if no kernel sums it over the batch, the tape does."""
         fast = kernel("column_sums", gy)
-        if fast is None or self.parents[2].shape != gy.shape[-1:]:  # type: ignore[union-attr]
+        if fast is None or call_of(self).parents[2].shape != gy.shape[-1:]:
             return gy
         return fast(gy)
 

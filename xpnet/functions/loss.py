@@ -12,7 +12,8 @@ from xpnet.devices import follows
 from xpnet.errors import ArgumentError
 from xpnet.functions.activation import relu
 from xpnet.functions.target import class_numbers, is_class, matching
-from xpnet.functions.wide import number
+from xpnet.functions.wide import like, number
+from xpnet.half import in_full
 from xpnet.namespace import array_namespace
 
 
@@ -36,7 +37,8 @@ def mean_squared_error(y: Any, t: Any) -> Any:
     Least squares. Source: Gauss, "Theoria combinationis observationum", 1821.
     """
     difference = y - matching("mean_squared_error", y, t)
-    return array_namespace(difference).mean(difference * difference)
+    wide = in_full(difference)
+    return like(array_namespace(wide).mean(wide * wide), difference)
 
 
 @follows

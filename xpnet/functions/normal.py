@@ -26,22 +26,68 @@ SINGLE = (
 FAR = 40.0  # Phi(-40) and the density there are 0 in float64, and squares do not overflow
 
 
+ROOT = math.sqrt(2.0 * math.pi)
+
+
+def _scaled_tail(a: Any) -> Any:
+    """exp(a^2 / 2) Phi(-a) of an array of a >= 0, which for large a is 1 / (a sqrt(2 pi))."""
+    xp = array_namespace(a)
+    share = 4.0 / (4.0 + a)  # 1 / (1 + a / 4)
+    u = 2.0 * share - 1.0
+    series = DOUBLE if xp.finfo(a.dtype).eps < 1e-10 else SINGLE
+    p = series[-1] * u + series[-2]
+    for c in series[-3::-1]:
+        p = p * u + c
+    return p * share
+
+
 class NormalCdf(Function):
     def forward(self, x: Any) -> Any:
         xp = array_namespace(x)
         a = xp.minimum(xp.abs(x), FAR)
-        u = (4.0 - a) / (4.0 + a)
-        series = DOUBLE if xp.finfo(x.dtype).eps < 1e-10 else SINGLE
-        p = series[-1] * u + series[-2]
-        for c in series[-3::-1]:
-            p = p * u + c
-        tail = xp.exp(-0.5 * (a * a)) * (p * (0.5 * (1.0 + u)))  # 1 / (1 + a / 4) = (1 + u) / 2
+        tail = xp.exp(-0.5 * (a * a)) * _scaled_tail(a)
         return xp.where(x < 0.0, tail, 1.0 - tail)
 
     def backward(self, gy: Any, x: Any) -> Any:
         xp = array_namespace(x)
         near = xp.minimum(xp.maximum(x, -FAR), FAR)
-        return gy * (xp.exp(-0.5 * (near * near)) * (1.0 / math.sqrt(2.0 * math.pi)))
+        return gy * (xp.exp(-0.5 * (near * near)) * (1.0 / ROOT))
+
+
+class MillsRatio(Function):
+    """The tail of the normal distribution over its density at a >= 0: Phi(-a) / phi(a).
+
+    Its derivative is a y - 1. Source: Mills, "Table of the ratio: area to bounding ordinate, for any
+    portion of normal curve", Biometrika, 1926.
+    """
+
+    def forward(self, a: Any) -> Any:
+        return ROOT * _scaled_tail(a)
+
+    def backward(self, gy: Any, y: Any, a: Any) -> Any:
+        return gy * (a * y - 1.0)
+
+
+class LogNormalCdf(Function):
+    """log(Phi(x)); its derivative, the density over Phi, is 1 / `MillsRatio` of -x for x < 0."""
+
+    def forward(self, x: Any) -> Any:
+        xp = array_namespace(x)
+        far = math.sqrt(float(xp.finfo(x.dtype).max))  # beyond it, squares are infinite
+        a = xp.minimum(xp.abs(x), far)
+        tail = _scaled_tail(a)
+        below = xp.log(tail) - 0.5 * (a * a)
+        above = xp.log1p(-xp.exp(-0.5 * (a * a)) * tail)
+        y = xp.where(x < 0.0, below, above)
+        return xp.where(x < -far, -math.inf, y)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        xp = array_namespace(x)
+        left = x < 0.0
+        a = xp.minimum(xp.where(left, -x, 0.0), math.sqrt(float(xp.finfo(x.dtype).max)))
+        near = xp.minimum(xp.where(left, 0.0, x), FAR)
+        density = xp.exp(-0.5 * (near * near)) * (1.0 / ROOT)
+        return gy * xp.where(left, 1.0 / MillsRatio()(a), density / normal_cdf(near))
 
 
 @follows
@@ -66,7 +112,7 @@ def normal_cdf(x: Any) -> Any:
 
     Notes
     -----
-    Its derivative is the density exp(-x^2 / 2) / sqrt(2 pi). One polynomial serves all x. Source:
+    It is SciPy's `ndtr`. Its derivative is the density exp(-x^2 / 2) / sqrt(2 pi). One polynomial serves all x. Source:
     Shepherd and Laframboise, "Chebyshev approximation of (1 + 2 x) exp(x^2) erfc x in
     0 <= x < infinity", Mathematics of Computation, 1981.
     """

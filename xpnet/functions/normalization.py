@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from xpnet.autodiff import Function
+from xpnet.autodiff import Function, call_of
 from xpnet.devices import follows
 from xpnet.errors import ShapeError
 from xpnet.functions.wide import like, widened
@@ -116,7 +116,7 @@ class Normalize(Function):
         xp = array_namespace(g)
         axes = tuple(a for a, n in enumerate(self.along) if n == 1 != g.shape[a])
         g = xp.sum(g, axis=axes, keepdims=True) if axes else g
-        return _shaped(g, self.parents[i].shape)  # type: ignore[union-attr]
+        return _shaped(g, call_of(self).parents[i].shape)
 
 
 class RunningStatistics(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any
 from xpnet.autodiff import Function
 from xpnet.errors import ArgumentError
 from xpnet.functions.declare import axes_of, extension
+from xpnet.functions.masks import zero_unless
 from xpnet.functions.statistical import Axis
 from xpnet.functions.wide import in_float32
 from xpnet.kernels.solvers import linalg_of
@@ -32,7 +33,7 @@ class VectorNorm(Function):
         elif p != 2:
             nothing = xp.logical_or(nothing, x == 0)
             gx = gx * (xp.abs(xp.where(nothing, 1.0, x)) / y) ** (p - 2)
-        return gy * xp.where(nothing, 0.0, gx)
+        return zero_unless(xp.logical_not(nothing), gy) * xp.where(nothing, 0.0, gx)
 
 
 @extension("linalg")
@@ -78,6 +79,7 @@ def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: fl
 
 
 @extension("linalg")
+@in_float32
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """The norm of each matrix.
 

@@ -14,6 +14,7 @@ from xpnet.devices import follows
 from xpnet.errors import ArgumentError, IndexingError, ShapeError
 from xpnet.functions.declare import extension, from_front, standard
 from xpnet.namespace import Namespace, array_namespace
+from xpnet.views import view
 
 
 class MatrixTranspose(Function):
@@ -50,9 +51,7 @@ class Matmul(Function):
         return gx1, gx2
 
 
-class Vecdot(Function):
-    broadcasts = True
-
+class Vecdot(Function, broadcasts=True):
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
@@ -67,10 +66,8 @@ class Vecdot(Function):
         return gx1, gx2
 
 
-class Cross(Function):
+class Cross(Function, broadcasts=True):
     """g . (a x b) = a . (b x g) = b . (g x a): the derivatives are cross products again."""
-
-    broadcasts = True
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
@@ -115,7 +112,15 @@ def adjoint(x: Any) -> Any:
 @standard
 def matrix_transpose(x: Any, /) -> Any:
     """The last two axes of x exchanged."""
+    return view(_transposed(x, None), x, None, _transposed, _with_transposed)
+
+
+def _transposed(x: Any, how: None) -> Any:
     return MatrixTranspose()(x)
+
+
+def _with_transposed(x: Any, how: None, y: Any) -> Any:
+    return MatrixTranspose()(y)
 
 
 @extension("linalg")

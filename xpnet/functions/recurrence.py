@@ -15,6 +15,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import Function
+from xpnet.functions.masks import zero_unless
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace
 
@@ -36,8 +37,7 @@ class RNN(Function):
         xp, gzs, gh = array_namespace(gy), [], 0.0
         for g, new, m in _backwards(mask, gy, y):
             gh, kept = _parted(m, gh + g)
-            slope = 1.0 - new * new if self.tanh else xp.astype(new > 0.0, new.dtype)
-            gzs.append(gh * slope)
+            gzs.append(gh * (1.0 - new * new) if self.tanh else zero_unless(new > 0.0, gh))
             gh = xp.matmul(gzs[-1], W) + kept
         gz = _stacked(gzs[::-1])
         gW = _product(gz, h, y) if self.needs[2] else None

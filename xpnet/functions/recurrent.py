@@ -48,7 +48,8 @@ def rnn(z: Any, h: Any, W: Any, mask: Any = None, nonlinearity: str = "tanh") ->
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ArgumentError(f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'.")
-    return RNN(nonlinearity)(z, h, W, _column("rnn", 1, mask, z, W, h))
+    mask = _column("rnn", 1, mask, z, W, h)
+    return RNN(nonlinearity)(_without_padding(z, mask), h, W, mask)
 
 
 @follows
@@ -89,7 +90,8 @@ def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any = None) -> tuple[Any, Any]:
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; the gate f: Gers,
     Schmidhuber and Cummins, "Learning to forget", 2000.
     """
-    states, cells, _ = LSTM()(z, h, c, W, _column("lstm", 4, mask, z, W, h, c))
+    mask = _column("lstm", 4, mask, z, W, h, c)
+    states, cells, _ = LSTM()(_without_padding(z, mask), h, c, W, mask)
     return states, cells
 
 
@@ -132,7 +134,8 @@ def gru(z: Any, h: Any, W: Any, b: Any = None, mask: Any = None) -> Any:
 
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
     """
-    states, _, _ = GRU()(z, h, W, b, _column("gru", 3, mask, z, W, h))
+    mask = _column("gru", 3, mask, z, W, h)
+    states, _, _ = GRU()(_without_padding(z, mask), h, W, b, mask)
     return states
 
 
@@ -155,6 +158,11 @@ def _column(name: str, gates: int, mask: Any, z: Any, W: Any, *states: Any) -> A
     if not has_dtype(mask, "bool"):
         raise ArgumentTypeError(f"{name} expected a mask of booleans, got {mask.dtype}.")
     return mask[..., None]
+
+
+def _without_padding(z: Any, mask: Any) -> Any:
+    """z with zeros at the steps that are padding, whatever stands there: 0 times NaN is NaN."""
+    return z if mask is None else array_namespace(z, mask).where(mask, z, 0.0)
 
 
 @follows

@@ -8,9 +8,7 @@ from xpnet.functions.statistical import Axis
 from xpnet.namespace import array_namespace
 
 
-class Where(Function):
-    broadcasts = True
-
+class Where(Function, broadcasts=True):
     def forward(self, condition: Any, x1: Any, x2: Any) -> Any:
         return array_namespace(condition, x1, x2).where(condition, x1, x2)
 

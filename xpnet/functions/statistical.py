@@ -9,11 +9,13 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Function
+from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError
 from xpnet.functions.declare import axes_of, from_front, standard
-from xpnet.functions.wide import in_float32
+from xpnet.functions.masks import zero_unless
+from xpnet.functions.wide import in_float32, like
+from xpnet.half import in_full, is_half
 from xpnet.namespace import array_namespace, has_dtype
 
 Axis = int | tuple[int, ...] | None
@@ -41,6 +43,13 @@ class _Reduction(Function):
 
 
 class Sum(_Reduction):
+    def forward(self, x: Any) -> Any:
+        xp = array_namespace(x)
+        if self.options or not is_half(x):
+            return super().forward(x)
+        self.options = {"dtype": xp.float32}
+        return like(super().forward(x), x)
+
     def backward(self, gy: Any) -> Any:
         return self.spread(gy)
 
@@ -80,8 +89,13 @@ class Max(_Reduction):
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
         xp = array_namespace(gy)
-        winners = xp.where(x == self.spread(y), self.spread(xp.ones_like(gy)), 0.0)
-        return self.spread(gy) * winners / xp.sum(winners, axis=tuple(self.reduced), keepdims=True)
+        y, gy = xp.reshape(y, self.kept), in_full(xp.reshape(gy, self.kept))
+        unordered = xp.isnan(y)  # there is a NaN, which no number equals: so is the gradient
+        wins = data_of(xp.logical_or(x == y, unordered))
+        winners = array_namespace(wins).count_nonzero(wins, axis=tuple(self.reduced), keepdims=True)
+        share = gy / array_namespace(winners).astype(winners, gy.dtype)
+        share = xp.where(unordered, math.nan, share)
+        return zero_unless(wins, xp.broadcast_to(share, self.full))
 
 
 class Min(Max):
@@ -98,7 +112,9 @@ class _Running(Function):
 
     def forward(self, x: Any) -> Any:
         self.axis = from_front(self.axis, x.ndim, self.name)
-        return getattr(array_namespace(x), self.name)(x, axis=self.axis, **self.options)
+        full = in_full(x) if self.options["dtype"] is None else x
+        y = getattr(array_namespace(x), self.name)(full, axis=self.axis, **self.options)
+        return y if full is x else like(y, x)
 
     def without_initial(self, gy: Any) -> Any:
         """`gy` without that of the neutral element that came first; it depends on nothing."""
@@ -113,7 +129,7 @@ class CumulativeSum(_Running):
     name = "cumulative_sum"
 
     def backward(self, gy: Any) -> Any:
-        xp, gy = array_namespace(gy), self.without_initial(gy)
+        xp, gy = array_namespace(gy), in_full(self.without_initial(gy))
         backwards = xp.cumulative_sum(xp.flip(gy, axis=self.axis), axis=self.axis)
         return xp.flip(backwards, axis=self.axis)
 
@@ -135,7 +151,7 @@ class CumulativeProd(_Running):
         return xp.concat([self.part(x, by, None), left], axis=self.axis)
 
     def backward(self, gy: Any, x: Any) -> Any:
-        xp, s = array_namespace(gy), self.without_initial(gy)
+        xp, s, x = array_namespace(gy), in_full(self.without_initial(gy)), in_full(x)
         n = x.shape[self.axis]
         if n == 0:
             return s
@@ -197,9 +213,13 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
 @follows
 @in_float32
 def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The standard deviation over `axis`: the square root of `var`, with its slope inf at 0."""
+    """The standard deviation over `axis`: the square root of `var`.
+
+    Its gradient where it is 0 is 0, as in PyTorch, the shortest of its subgradients.
+    """
     variance = var(x, axis=axis, correction=correction, keepdims=keepdims)
-    return array_namespace(variance).sqrt(variance)
+    xp, spreads = array_namespace(variance), variance != 0.0
+    return xp.where(spreads, xp.sqrt(xp.where(spreads, variance, 1.0)), 0.0)
 
 
 @standard

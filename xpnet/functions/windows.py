@@ -12,6 +12,8 @@ from typing import Any
 
 import array_api_compat as compat
 
+from xpnet.functions.wide import like
+from xpnet.half import in_full
 from xpnet.kernels.window import Window
 from xpnet.namespace import array_namespace
 
@@ -84,7 +86,8 @@ def maxima(x: Any, window: Window) -> Any:
 def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
     """Zeros, but gy added where the maxima y of x lie: at the first of equal ones."""
     xp = array_namespace(gy)
-    return fold([gy * xp.astype(hit, gy.dtype) for hit in _hits(x, y, window)], window)
+    parts = [xp.where(hit, gy, 0.0) for hit in _hits(x, y, window)]
+    return fold(parts, window)
 
 
 def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
@@ -97,10 +100,10 @@ def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
 
 def sums(x: Any, window: Window) -> Any:
     """y[p] = the sum of the x under the window at p."""
-    y, *rest = taps(x, window)
+    y, *rest = taps(in_full(x), window)
     for tap in rest:
         y = y + tap
-    return y
+    return like(y, x)
 
 
 def shares(gy: Any, window: Window) -> Any:
@@ -137,6 +140,7 @@ def taps(x: Any, window: Window, fill: float = 0.0) -> list[Any]:
 
 def fold(parts: list[Any], window: Window) -> Any:
     """`taps` transposed: what each number of the window met is added up where it lay."""
+    parts, half = [in_full(part) for part in parts], parts[0]
     total: Any = None
     for part, offset in zip(parts, window.offsets, strict=True):
         for axis, (o, d, s, n) in enumerate(
@@ -147,7 +151,7 @@ def fold(parts: list[Any], window: Window) -> Any:
             before = o * d
             part = _pad_axis(part, at, before, n - before - part.shape[at], 0.0)
         total = part if total is None else total + part
-    return total[(..., *window.inner)] if window.pads else total
+    return like(total[(..., *window.inner)] if window.pads else total, half)
 
 
 def _apart(x: Any, axis: int, stride: int) -> Any:

@@ -11,10 +11,12 @@ SIGMOID = "exp(fmin(z, A(0))) / (1 + exp(-fabs(z)))"  # without overflow for any
 
 NORMAL_CDF = "erfc(z * A(-0.7071067811865476)) / 2"  # precise in the far negative tail too
 TANH_GELU = """
-    const A cube = A(0.044715), slope = A(0.7978845608028654);
+    const A cube = A(0.044715), slope = A(1.5957691216057308);
     const A c = z == z ? fmin(fmax(z, A(-20)), A(20)) : z;  // so that the cube does not overflow
-    const A t = tanh(slope * (c * (1 + cube * (c * c))));
+    const A u = slope * (c * (1 + cube * (c * c))), small = exp(-fabs(u));
+    const A share = (u < 0 ? small : A(1)) / (1 + small);  // it is (1 + tanh(u / 2)) / 2
 """
+LOGISTIC_DENSITY = "small / ((1 + small) * (1 + small))"  # where small = exp(-|x|)
 
 CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     "relu": (
@@ -30,12 +32,15 @@ CODES = {  # by name: the inputs, and the CUDA code that computes y from them
         f"const A z = x; y = {SIGMOID};",
     ),
     "sigmoid_gradient": (
-        "T gy, T out",
-        "const A s = out; y = A(gy) * (s * (1 - s));",
+        "T gy, T x",
+        f"const A small = exp(-fabs(A(x))); y = A(gy) * ({LOGISTIC_DENSITY});",
     ),
     "tanh_gradient": (
-        "T gy, T out",
-        "const A s = out; y = A(gy) * (1 - s * s);",
+        "T gy, T x",
+        """
+        const A near = exp(-fabs(A(x))), small = near * near;
+        y = A(gy) * (4 * small / ((1 + small) * (1 + small)));
+        """,
     ),
     "leaky_relu": (
         "T x, float64 slope",
@@ -43,7 +48,7 @@ CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     ),
     "leaky_relu_gradient": (
         "T gy, T x, float64 slope",
-        "const A g = gy; y = x > T(0) ? g : A(slope) * g;",
+        "const A g = gy; y = x > T(0) ? g : slope == 0 ? A(0) : A(slope) * g;",
     ),
     "elu": (
         "T x, float64 alpha",
@@ -51,7 +56,10 @@ CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     ),
     "elu_gradient": (
         "T gy, T x, float64 alpha",
-        "const A z = x; y = A(gy) * (z > 0 ? A(1) : A(alpha) * exp(z));",
+        """
+        const A z = x, g = gy;
+        y = z > 0 ? g : alpha == 0 ? A(0) : g * (A(alpha) * exp(z));
+        """,
     ),
     "softplus": (
         "T x, float64 beta, float64 threshold",
@@ -66,15 +74,18 @@ CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     ),
     "silu": (
         "T x",
-        f"const A z = x; y = z * ({SIGMOID});",
+        f"const A z = x; y = fmax(z, A(-1e4)) * ({SIGMOID});",  # -inf times 0 would be NaN
     ),
     "silu_gradient": (
         "T gy, T x",
-        f"const A z = x, s = {SIGMOID}; y = A(gy) * (s * (1 + z * (1 - s)));",
+        f"""
+        const A z = x, near = fmin(fmax(z, A(-1000)), A(1000)), small = exp(-fabs(near));
+        y = A(gy) * ({SIGMOID} + near * ({LOGISTIC_DENSITY}));
+        """,
     ),
     "gelu": (
         "T x",
-        f"const A z = x; y = z * ({NORMAL_CDF});",
+        f"const A z = x; y = fmax(z, A(-1e4)) * ({NORMAL_CDF});",
     ),
     "gelu_gradient": (
         "T gy, T x",
@@ -85,13 +96,13 @@ CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     ),
     "tanh_gelu": (
         "T x",
-        f"const A z = x; {TANH_GELU} y = z * ((1 + t) / 2);",
+        f"const A z = x; {TANH_GELU} y = fmax(z, A(-1e4)) * share;",
     ),
     "tanh_gelu_gradient": (
         "T gy, T x",
         f"""
         const A z = x; {TANH_GELU}
-        y = A(gy) * ((1 + t) / 2 + c / 2 * ((1 - t * t) * (slope * (1 + 3 * cube * (c * c)))));
+        y = A(gy) * (share + c * ({LOGISTIC_DENSITY} * (slope * (1 + 3 * cube * (c * c)))));
         """,
     ),
 }

@@ -30,6 +30,7 @@ FOR_CUPY = (
     "stacking",
     "update",
 )
+FOR_NUMPY = ("selecting",)
 
 
 class Kernel(NamedTuple):
@@ -59,13 +60,18 @@ def kernel(name: str, x: Any, *others: Any) -> Callable[..., Any] | None:
         table = _tables[type(x)] = _table_for(x)
     if not table:
         return None
-    found = table[name]
-    return found.run if found.takes(x, *others) else None
+    found = table.get(name)
+    return found.run if found is not None and found.takes(x, *others) else None
 
 
 def _table_for(x: Any) -> Mapping[str, Kernel]:
     """All kernels for arrays of the type of x."""
     found: dict[str, Kernel] = {}
-    for module in FOR_CUPY if compat.is_cupy_array(x) else ():
+    modules: tuple[str, ...] = ()
+    if compat.is_cupy_array(x):
+        modules = FOR_CUPY
+    elif compat.is_numpy_array(x):
+        modules = FOR_NUMPY
+    for module in modules:
         found |= import_module(f"xpnet.kernels.{module}").KERNELS
     return found

@@ -5,7 +5,9 @@ from typing import Any
 from xpnet.kernels.cuda import Elementwise, floating
 from xpnet.kernels.lookup import Kernel
 
-masked = Elementwise("masked", "T x, T mask, float64 scale", "y = x * T(mask * T(scale));")
+masked = Elementwise(
+    "masked", "T x, T mask, float64 scale", "y = mask == T(0) ? T(0) : T(x * T(mask * T(scale)));"
+)
 
 
 def _takes(x: Any, mask: Any) -> bool:

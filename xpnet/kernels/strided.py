@@ -24,6 +24,7 @@ from functools import partial, wraps
 from importlib import import_module
 from typing import Any
 
+from xpnet.kernels.selecting import zero_unless
 from xpnet.kernels.window import Window
 
 np: Any = import_module("numpy")
@@ -195,13 +196,13 @@ def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
     overlap = any(r > s for r, s in zip(window.reach, window.stride, strict=True))
     once = window.kernel == window.stride == window.reach and window.padded == window.size
     tiles = once and not any(n % k for n, k in zip(window.size, window.kernel, strict=True))
-    gx = (np.empty if tiles else np.zeros)(x.shape, g.dtype)
+    gx = (np.empty if tiles else np.zeros)(x.shape, _for_sums(g) if overlap else g.dtype)
     for hit, here, there in _hits(x, y, window):
         if overlap:
-            gx[there] += g[here] * hit
+            gx[there] += zero_unless(g[here], hit)
         else:
-            np.multiply(g[here], hit, out=gx[there])
-    return _outward(gx[None])
+            zero_unless(g[here], hit, out=gx[there])
+    return _outward(gx.astype(g.dtype, copy=False)[None])
 
 
 def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
@@ -228,23 +229,28 @@ def _hits(x: Any, y: Any, window: Window) -> Any:
 def sums(x: Any, window: Window) -> Any:
     """y[p] = the sum of the x under the window at p."""
     x = _inward(x)
-    y = np.zeros((x.shape[0], *window.out, x.shape[-1]), x.dtype)
+    y = np.zeros((x.shape[0], *window.out, x.shape[-1]), _for_sums(x))
     for offset in window.offsets:
         found = window.inside(offset)
         if found is not None:
             y[_within(found[0])] += x[_within(found[1])]
-    return _outward(y[None])
+    return _outward(y.astype(x.dtype, copy=False)[None])
 
 
 def shares(gy: Any, window: Window) -> Any:
     """x[p under k] += gy[p]: `sums` transposed."""
     g = _inward(gy)
-    x = np.zeros((g.shape[0], *window.size, g.shape[-1]), g.dtype)
+    x = np.zeros((g.shape[0], *window.size, g.shape[-1]), _for_sums(g))
     for offset in window.offsets:
         found = window.inside(offset)
         if found is not None:
             x[_within(found[1])] += g[_within(found[0])]
-    return _outward(x[None])
+    return _outward(x.astype(g.dtype, copy=False)[None])
+
+
+def _for_sums(x: Any) -> Any:
+    """The dtype in which numbers like those of x are added up."""
+    return np.float32 if x.dtype == np.float16 else x.dtype
 
 
 # --- the layout inside ------------------------------------------------------------------------

@@ -89,7 +89,8 @@ def report(
     parts += [page.section("Versions", table), "</main>", "<footer>Made by xpnet.</footer>"]
     text = page.page(title, parts)
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # What is no Unicode, a byte of a file's name perhaps, is written as its escape.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
 

@@ -19,20 +19,20 @@ def step_decay(step_size: int, gamma: float = 0.1) -> Schedule:
     """gamma^(n // step_size): a fall by one ratio, every `step_size` steps. PyTorch's StepLR."""
     at_least(1, step_size=step_size)
     _not_negative(gamma=gamma)
-    return lambda n: gamma ** (n // step_size)
+    return lambda n: _power(gamma, n // step_size)
 
 
 def multi_step(milestones: Iterable[int], gamma: float = 0.1) -> Schedule:
     """gamma^k after k of the milestones: a fall at each of these steps. PyTorch's MultiStepLR."""
     falls = sorted(milestones)
     _not_negative(gamma=gamma)
-    return lambda n: gamma ** bisect_right(falls, n)
+    return lambda n: _power(gamma, bisect_right(falls, n))
 
 
 def exponential(gamma: float) -> Schedule:
     """gamma^n. PyTorch's ExponentialLR."""
     _not_negative(gamma=gamma)
-    return lambda n: gamma**n
+    return lambda n: _power(gamma, n)
 
 
 def linear(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
@@ -123,11 +123,9 @@ def one_cycle(
     if anneal_strategy not in ("cos", "linear"):
         raise ArgumentError(f"Expected anneal_strategy 'cos' or 'linear', got {anneal_strategy!r}.")
     between = _wave if anneal_strategy == "cos" else _line
-    first, last, top = (
-        1.0 / div_factor,
-        1.0 / (div_factor * final_div_factor),
-        pct_start * steps - 1,
-    )
+    first = 1.0 / div_factor
+    last = first / final_div_factor  # their product might be 0
+    top = pct_start * steps - 1
     points = [(0.0, first), (top, 1.0), (steps - 1.0, last)]
     if three_phase:
         points.insert(2, (2.0 * top, first))
@@ -174,6 +172,14 @@ def per_epoch(schedule: Schedule, steps_per_epoch: int) -> Schedule:
     """A schedule whose steps are epochs: all steps of an epoch have one factor."""
     at_least(1, steps_per_epoch=steps_per_epoch)
     return lambda n: schedule(n // steps_per_epoch)
+
+
+def _power(gamma: float, n: int) -> float:
+    """gamma^n; infinite where Python would raise OverflowError."""
+    try:
+        return float(gamma**n)
+    except OverflowError:
+        return math.inf
 
 
 def _line(a: float, b: float, share: float) -> float:

@@ -49,8 +49,9 @@ def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
 
     Raises
     ------
-    ValueError
-        A name, an option or a number is not known; the message lists those there are.
+    ArgumentError
+        A name or an option is unknown; the message lists those that exist. Or the training is too
+        short for the schedule: `one-cycle` needs two steps, and a warm-up must end before it.
     """
     at_least(1, steps=steps, epochs=epochs)
     name, _, rest = text.strip().partition(":")
@@ -59,9 +60,7 @@ def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
     build = BY_NAME[name]
     try:
         options = _options(rest, {**(build.__kwdefaults__ or {}), "warmup": 0.0}, name)
-        before = round(options.pop("warmup", 0.0) * steps / epochs)
-        if not 0 <= before < steps:
-            raise ArgumentError(f"Expected a warm-up shorter than {epochs} epochs.")
+        before = _warmup_steps(options.pop("warmup", 0.0), steps, epochs)
         made: Schedule = build(
             _Training(steps - before, max(steps // epochs, 1), epochs), **options
         )
@@ -69,6 +68,14 @@ def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
         said = str(error)
         raise ArgumentError(f"Schedule {text!r}: {said[0].lower()}{said[1:]}") from None
     return warmup(made, before) if before else made
+
+
+def _warmup_steps(warmup: float, steps: int, epochs: int) -> int:
+    """The steps of a warm-up of so many epochs; it must leave a step to the schedule."""
+    if 0.0 <= warmup < epochs and (before := round(warmup * steps / epochs)) < steps:
+        return before
+    length = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    raise ArgumentError(f"Expected a warm-up shorter than {length}, the training, got {warmup:g}.")
 
 
 def _options(text: str, known: dict[str, Any], name: str) -> dict[str, Any]:
@@ -114,6 +121,11 @@ def _one_cycle(
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
 ) -> Schedule:
+    if run.steps < 2:
+        raise ArgumentError(
+            "Expected a training of at least 2 steps, up and down, got 1. Take more epochs, or "
+            "smaller batches."
+        )
     return one_cycle(run.steps, pct_start, anneal_strategy, div_factor, final_div_factor)
 
 

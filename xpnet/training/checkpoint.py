@@ -13,8 +13,6 @@ array, and one of the text, find what the format cannot: a byte that was changed
 
 import json
 import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -35,7 +33,7 @@ ARRAY = "$array"  # {"$array": name} stands for an array in the text
 def save(trainer: "Trainer", path: PathLike) -> None:
     """Write a checkpoint: to a temporary file that, once the disk has it, takes the name.
 
-    A process that is killed at any moment leaves the old file or the new one.
+    A process that is killed at any moment, and a power cut, leave the old file or the new one.
 
     Raises
     ------
@@ -53,11 +51,8 @@ def save(trainer: "Trainer", path: PathLike) -> None:
     sums = json.dumps({name: crc32(x.tobytes()) for name, x in arrays.items()})
     metadata = {"format": FORMAT, "state": text, "crc32": sums, "check": _check(text, sums)}
     data = to_bytes(arrays, metadata)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync(Path(path).parent)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def load(trainer: "Trainer", path: PathLike) -> None:
@@ -94,11 +89,10 @@ def read(path: PathLike) -> dict[str, Any]:
     return found
 
 
-def sweep(folder: Path, *names: str) -> None:
-    """Remove what a process that was killed left of these files, half written."""
-    for name in names:
-        for part in folder.glob(f".{name}.*.part"):
-            part.unlink(missing_ok=True)
+def steps_of(path: PathLike) -> int:
+    """The number of steps after which a checkpoint was written."""
+    steps: int = read(path)["position"]["steps"]
+    return steps
 
 
 def capture(trainer: "Trainer") -> dict[str, Any]:
@@ -247,15 +241,3 @@ def _deep(value: Any, arrays: dict[str, Any]) -> Any:
 
 def _check(*texts: str) -> str:
     return f"{crc32(''.join(texts).encode()):08x}"
-
-
-def _sync(folder: Path) -> None:
-    """Have the disk know the file's name too; Windows has no such call."""
-    opening: Callable[..., int] = os.open
-    if os.name != "posix":
-        return
-    handle = opening(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

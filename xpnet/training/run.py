@@ -12,9 +12,10 @@ from xpnet.backend import Array, current, on_current_device
 from xpnet.errors import StateError
 from xpnet.layers import MLP, Layer
 from xpnet.namespace import array_namespace
-from xpnet.serialization import load_file, replacing, save, set_state
+from xpnet.serialization import load_file, replacing, save, set_state, sweep
 from xpnet.training.callback import Callback
-from xpnet.training.checkpoint import sweep
+from xpnet.training.callbacks.checkpoint import Checkpoint
+from xpnet.training.claim import Claim, is_empty, require_new
 from xpnet.training.evaluation import predict
 
 if TYPE_CHECKING:
@@ -61,21 +62,34 @@ class Run(Callback):
         self, path: str | os.PathLike[str], config: dict[str, Any], again: bool = False
     ) -> None:
         self.path, self.config = Path(path), config
+        self.claim = Claim(self.path)
         if not again:
             require_free(self.path)
-        elif not (self.path / self.MODEL).is_file():
+        elif not any((self.path / name).is_file() for name in (self.MODEL, Checkpoint.LAST)):
             raise StateError(f"{self.path}: expected the folder of a run, with {self.MODEL}.")
 
     def on_start(self, trainer: "Trainer") -> None:
-        """Make the folder: a disk that is full or read-only is found out now."""
-        sweep(self.path, self.MODEL, self.HISTORY, self.CONFIG)
-        self._write(trainer)
+        """Claim the folder and write to it: a disk that is full or read-only is found out now."""
+        files = [self.path / name for name in (self.MODEL, self.HISTORY, self.CONFIG)]
+        self.claim.acquire()
+        try:
+            if not trainer.resumed:
+                require_new(*files)
+            sweep(self.path, *[file.name for file in files])
+            self._write(trainer)
+        except BaseException:
+            self.claim.release()
+            raise
 
     def on_epoch(self, trainer: "Trainer") -> None:
         self._write(trainer)
 
     def on_end(self, trainer: "Trainer") -> None:
         self._write(trainer)
+        self.claim.release()
+
+    def on_error(self, trainer: "Trainer", error: BaseException) -> None:
+        self.claim.release()
 
     def _write(self, trainer: "Trainer") -> None:
         history = trainer.history
@@ -94,7 +108,6 @@ class Run(Callback):
         where = {"device": current().describe(), "versions": versions()}
         everything = {**self.config, **result, **where}
         text = json.dumps(everything, indent=2, allow_nan=False)
-        self.path.mkdir(parents=True, exist_ok=True)
         with trainer.averaged():
             save(trainer.model, self.path / self.MODEL, {"xpnet": text})
         history.write_csv(self.path / self.HISTORY)
@@ -219,21 +232,37 @@ def _no_model(file: Path, reason: str) -> StateError:
     )
 
 
-def free_path(out: Path | None, dataset: str) -> Path:
-    """`out`, if nothing is there; or `runs/<dataset>-<local time>`, numbered if that is taken."""
+def claim_path(out: Path | None, dataset: str) -> Claim:
+    """Claim `out`, if nothing is there; or `runs/<dataset>-<local time>`, numbered if that is taken.
+
+    Raises
+    ------
+    StateError
+        There is something in `out`, or no folder can be created there, or another training has
+        claimed it.
+    """
     if out is not None:
-        return require_free(out)
+        claim = Claim(require_free(out)).acquire()
+        try:
+            require_free(out)  # now that nobody else writes there
+        except BaseException:
+            claim.release()
+            raise
+        return claim
     stem = Path("runs") / f"{dataset}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    path, number = stem, 1
-    while path.exists():
-        number += 1
-        path = stem.with_name(f"{stem.name}-{number}")
-    return require_free(path)
+    require_free(stem.parent / "new")
+    number = 1
+    while True:
+        path = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
+        try:
+            return Claim(path).acquire(new=True)
+        except StateError:  # another training has it
+            number += 1
 
 
 def require_free(path: Path) -> Path:
     """`path`, if a run can be written there, and nothing is there that may be another run."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or not is_empty(path)):
         what = "a folder that is not empty" if path.is_dir() else "a file"
         raise StateError(f"{path} is {what}. Name another folder, or remove it first.")
     above = next(folder for folder in (path, *path.parents) if folder.exists())

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from operator import index
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpnet.backend import Array, on_current_device, to_numpy
@@ -74,7 +75,9 @@ class Trainer(Learner):
     batch, steps : int
         The batches that the running epoch has learned, and the steps of the whole training.
     resumed, tested : bool
-        Whether the last `fit` went on from a checkpoint, and whether it had test data.
+        Whether the last `fit` resumed a checkpoint, and whether it had test data.
+    resumed_from : Path or None
+        The checkpoint that the last `fit` resumed.
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class Trainer(Learner):
         self.begin()
         self.batch, self.seconds = 0, 0.0
         self.resumed = self.tested = self.stopped = False
+        self.resumed_from: Path | None = None
         self.interrupts = Interrupts()
 
     # --- the loop ---------------------------------------------------------------------------
@@ -271,6 +275,7 @@ class Trainer(Learner):
                 vars(self).update(before)
                 raise
             self.resumed = True
+            self.resumed_from = Path(resume)
 
     def _turn(self, row: Row) -> None:
         """An epoch is over: its row, and nothing of the next one yet."""

@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from xpnet.printable import cells, padded, printable
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.meter import name_of
 
@@ -46,9 +47,9 @@ class ProgressBar(Callback):
             from rich import progress
 
             self.bar = progress.Progress(
-                progress.TextColumn("{task.description}"),
+                progress.TextColumn("{task.description}", markup=False),
                 progress.BarColumn(bar_width=None),
-                progress.TextColumn("{task.fields[figures]}"),
+                progress.TextColumn("{task.fields[figures]}", markup=False),
                 console=self.console,
                 transient=True,
                 expand=True,
@@ -67,7 +68,10 @@ class ProgressBar(Callback):
     def on_start(self, trainer: "Trainer") -> None:
         self.__enter__()
         self.columns = _columns(trainer)
-        self._print("  ".join(head.rjust(width) for _, head, width in self.columns), style="bold")
+        self._print(
+            "  ".join(padded(head, width, right=True) for _, head, width in self.columns),
+            style="bold",
+        )
         for row in trainer.history.rows:  # of a training that goes on
             self._line(row)
         if self.bar is not None:
@@ -100,7 +104,7 @@ class ProgressBar(Callback):
             f"{progress.samples_per_s:,.0f} samples/s",
         ]
         room = self.console.width - len(task.description) - len(" ━━━━ ")
-        while figures and len("  ".join(figures)) > room:
+        while figures and cells("  ".join(figures)) > room:
             figures.pop()
         return "  ".join(figures)
 
@@ -116,7 +120,7 @@ class ProgressBar(Callback):
 
     def _print(self, line: str, style: str | None = None) -> None:
         if self.cell is None:
-            self.console.print(line, style=style)
+            self.console.print(line, style=style, markup=False, emoji=False)
         else:
             self.cell.lines.append(line)
 
@@ -164,7 +168,7 @@ def standard() -> "Console":
 def _console(**options: Any) -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, soft_wrap=True, **options)
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
 
 
 def _columns(trainer: "Trainer") -> list[tuple[str, str, int]]:
@@ -173,12 +177,12 @@ def _columns(trainer: "Trainer") -> list[tuple[str, str, int]]:
     columns = [("epoch", "epoch", 5)]
     for part in ("train", "test") if trainer.tested else ("train",):
         columns.append((f"{part}_loss", f"{part} loss", 10))
-        columns += [(f"{part}_{name}", _head(name), max(len(_head(name)), 8)) for name in metrics]
+        columns += [(f"{part}_{name}", _head(name), max(cells(_head(name)), 8)) for name in metrics]
     return [*columns, ("seconds", "seconds", 8), ("samples_per_s", "samples/s", 9)]
 
 
 def _head(name: str) -> str:
-    return name.replace("_", " ")
+    return printable(name.replace("_", " "))
 
 
 def _text(column: str, value: float) -> str:

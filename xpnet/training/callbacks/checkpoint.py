@@ -5,10 +5,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from xpnet.errors import ArgumentError
+from xpnet.errors import ArgumentError, StateError
+from xpnet.serialization import sweep
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.monitor import Mode, Monitor
-from xpnet.training.checkpoint import sweep
+from xpnet.training.checkpoint import steps_of
+from xpnet.training.claim import Claim, require_new
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -25,7 +27,8 @@ class Checkpoint(Callback):
     Parameters
     ----------
     folder : str or path-like
-        It is made if need be; that of a `Run` will do.
+        It is created if need be; that of a `Run` will do. One training at a time writes to it, and a
+        new training does not overwrite what an older one has left there.
     every_steps : int, optional
         Write after so many batches too; where several make a step, after the step.
     every_seconds : float, optional
@@ -55,6 +58,7 @@ class Checkpoint(Callback):
         self.folder, self.best = Path(folder), best
         self.every_steps, self.every_seconds = every_steps, every_seconds
         self.monitor = Monitor(monitor, mode)
+        self.claim = Claim(self.folder)
 
     @property
     def last(self) -> Path:
@@ -62,10 +66,32 @@ class Checkpoint(Callback):
         return self.folder / self.LAST
 
     def on_start(self, trainer: "Trainer") -> None:
-        """Make the folder; what a killed process left half written goes."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        sweep(self.folder, self.LAST, self.BEST)
-        self._write(trainer)
+        """Claim the folder; remove what a killed process has left half written.
+
+        Raises
+        ------
+        StateError
+            Another training is writing to the folder, or an older one has written to it that this
+            one does not resume.
+        """
+        self.claim.acquire()
+        try:
+            self._require_own(trainer)
+            sweep(self.folder, self.LAST, self.BEST)
+            self._write(trainer)
+        except BaseException:
+            self.claim.release()
+            raise
+
+    def _require_own(self, trainer: "Trainer") -> None:
+        """Refuse to overwrite another training, an older one or one that has resumed this one."""
+        resumed = trainer.resumed_from
+        if resumed is None or not self.last.exists() or not resumed.parent.samefile(self.folder):
+            require_new(self.last, self.folder / self.BEST)
+        elif resumed.samefile(self.last) and steps_of(self.last) != trainer.steps:
+            raise StateError(
+                f"{self.last}: another training has resumed it meanwhile, and ended. Resume it again."
+            )
 
     def on_step(self, trainer: "Trainer") -> None:
         if not trainer.whole:
@@ -86,6 +112,10 @@ class Checkpoint(Callback):
         """After Ctrl-C; unless that was pressed again, and broke a step off: then the last one holds."""
         if trainer.history.interrupted and trainer.whole:
             self._write(trainer)
+        self.claim.release()
+
+    def on_error(self, trainer: "Trainer", error: BaseException) -> None:
+        self.claim.release()
 
     def _write(self, trainer: "Trainer") -> None:
         trainer.save(self.last)

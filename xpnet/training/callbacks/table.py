@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xpnet.training.callback import Callback
+from xpnet.training.claim import require_new
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -19,14 +20,16 @@ class CSVLogger(Callback):
     Parameters
     ----------
     path : str or path-like
-        Its folder is made if need be.
+        Its folder is created if need be. A new training does not overwrite an older one's file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
     def on_start(self, trainer: "Trainer") -> None:
-        """A folder that cannot be made is found out now."""
+        """Find out now if the folder cannot be created, or if the file is an older training's."""
+        if not trainer.resumed:
+            require_new(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         trainer.history.write_csv(self.path)
 

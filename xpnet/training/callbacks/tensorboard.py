@@ -14,6 +14,7 @@ from xpnet.backend import Array, to_numpy
 from xpnet.namespace import array_namespace
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.callbacks.statistics import Statistics
+from xpnet.training.claim import require_new
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -36,8 +37,8 @@ class TensorBoard(Callback):
     Parameters
     ----------
     folder : str or path-like
-        Of this run alone. A training that goes on adds a file, and TensorBoard forgets the points
-        that lie after the checkpoint.
+        Of this run alone: a new training refuses the folder of an older one. A resumed training
+        adds a file, and TensorBoard forgets the points that lie after the checkpoint.
     histograms : bool
         Whether to write these; an epoch's cost a sort of all parameters.
 
@@ -58,6 +59,8 @@ class TensorBoard(Callback):
     def on_start(self, trainer: "Trainer") -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
+        if not trainer.resumed:
+            require_new(*sorted(self.folder.glob("events.out.tfevents.*")))
         self.writer = self._writer_of(str(self.folder))
         start = SessionLog(status=SessionLog.START)  # what was there from this step on is forgotten
         step = trainer.steps + 1 if trainer.resumed else 0
@@ -109,7 +112,8 @@ class TensorBoard(Callback):
         self.writer.close()
 
     def on_error(self, trainer: "Trainer", error: BaseException) -> None:
-        self.writer.close()
+        if self.writer is not None:  # it is None if the training has failed to start
+            self.writer.close()
 
 
 def _histogram(x: Array) -> Any:

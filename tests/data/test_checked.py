@@ -1,0 +1,49 @@
+"""Files that are checked as they are read."""
+
+import hashlib
+
+import pytest
+
+from xpnet import DataError
+from xpnet.data.checked import opened
+
+CONTENT = bytes(range(256)) * 5000
+SUM = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "file").write_bytes(CONTENT)
+    return tmp_path / "file"
+
+
+@pytest.mark.parametrize("size", [0, 1, 10**6, -1])
+def test_the_whole_file_is_checked_however_much_is_read(path, size):
+    with opened(path, SUM) as file:
+        assert file.peek(6)[:6] == CONTENT[:6]
+        assert file.read(size) == (CONTENT if size < 0 else CONTENT[:size])
+
+
+@pytest.mark.parametrize("place", [0, 700_000, len(CONTENT) - 1])
+@pytest.mark.parametrize("size", [0, 10])
+def test_a_byte_that_differs_is_found(path, place, size):
+    data = bytearray(CONTENT)
+    data[place] ^= 1
+    path.write_bytes(data)
+    with (
+        pytest.raises(DataError, match=f"{SUM}. It is damaged, or another file"),
+        opened(path, SUM) as file,
+    ):
+        file.read(size)
+    with opened(path) as file:  # without a checksum
+        assert file.read() == data
+
+
+def test_an_error_within_the_block_is_the_one_that_comes_out(path):
+    with pytest.raises(KeyError), opened(path, "0" * 64):
+        raise KeyError
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError), opened(tmp_path / "none", SUM):
+        pass

@@ -1,0 +1,85 @@
+"""Cells that are no numbers: each message says what to do about what it names."""
+
+import pytest
+
+from xpnet import DataError
+from xpnet.data import load_table
+from xpnet.data.csv_numbers import require_number
+from xpnet.data.csv_reader import read_csv
+
+
+def advice(tmp_path, *cells):
+    """What is said of a column with these cells, the first of which is not a number."""
+    path = tmp_path / "table.csv"
+    rows = [f"{i},{cell},{'ab'[i % 2]}" for i, cell in enumerate(cells)]
+    path.write_text("\n".join(["n,value,kind", *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        read_csv(path)
+    return str(caught.value).removeprefix(f"{path}, ")
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["$5.1", "$4.9"], "Take $ away: 5.1"),
+        (["5.1 €", "4.9 €"], "Take € away: 5.1"),
+        (["₩5000", "₩1"], "Take ₩ away: 5000"),
+        (["5.1%", "4%"], "Take % away: 5.1"),
+        (["5.1 %", "4 %"], "Take % away: 5.1"),
+        (["2024-01-01", "2024-01-02"], "A date or time is not a number"),
+        (["01/02/2024", "01/03/2024"], "A date or time is not a number"),
+        (["1.2.2024", "1.3.2024"], "A date or time is not a number"),
+        (["2024-01-01T10:00:00Z", "2024-01-02T10:00:00Z"], "A date or time is not a number"),
+        (["12:30", "12:31"], "A date or time is not a number"),
+        (["p0", "p1", "p2", "p3"], "all differ, like those of an id: leave the column out"),
+        (
+            ["red", "blue", "red", "red"],
+            "give each kind a column of 0 and 1, or leave the column out",
+        ),
+        (["yes", "no"], "give each kind a column of 0 and 1"),
+    ],
+)
+def test_what_to_do_fits_what_is_there(tmp_path, cells, said):
+    message = advice(tmp_path, *cells)
+    assert message.startswith(
+        f"line 2, column 'value': expected a number, found the text {cells[0]!r}. "
+    )
+    assert said in message
+    if "kind" not in said:
+        assert "column of 0 and 1" not in message
+
+
+@pytest.mark.parametrize("cell", ["Total", "5.1x", "p9"])
+@pytest.mark.parametrize("rows", [1, 3, 150])
+def test_a_text_below_numbers(tmp_path, cell, rows):
+    """A line of totals, or a slip: the column has numbers."""
+    message = advice(tmp_path, *range(rows), cell)
+    assert message.startswith(f"line {rows + 2}, column 'value': expected a number, found the text")
+    assert message.endswith("have numbers in this column: correct this cell, or delete this row")
+
+
+def test_a_nul_character(tmp_path):
+    """Far down in a file; in the beginning it is a sign of UTF-16."""
+    message = advice(tmp_path, *range(2000), "5.1\x00")
+    assert "found the text '5.1\\x00'. It has a NUL character: the file is damaged" in message
+
+
+def test_thousands():
+    for cell in "1,234", "1,234.5", "0,5":
+        with pytest.raises(DataError, match=r"Numbers have a point, .*: 1234\.5"):
+            require_number(cell, "here")
+    with pytest.raises(DataError, match=r"Take \$ away: 1234.50"):
+        require_number("$1,234.50", "here")
+
+
+@pytest.mark.parametrize("cell", ["5", " -.5 ", "+1e-3", "3.4e38", "05."])
+def test_numbers(cell):
+    assert require_number(cell, "here") == float(cell)
+
+
+def test_a_target_of_a_regression_too(tmp_path):
+    """The same advice holds there."""
+    path = tmp_path / "table.csv"
+    path.write_text("a,price\n1,$5\n2,$6\n3,$7\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 2, column 'price': .* '\$5'. Take \$ away: 5"):
+        load_table(path, task="regress")

@@ -1,0 +1,54 @@
+"""stop_gradient: the same numbers, and no gradient."""
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import Parameter, Variable, functions as F
+from xpnet.testing import assert_close
+
+
+def test_no_gradient_goes_through_it(backend, array):
+    x = Variable(array([1.0, 2.0]))
+    y = F.stop_gradient(x * x)
+    assert isinstance(y, Variable)
+    assert not y.requires_grad
+    assert y.creator is None
+    assert_close(y, [1.0, 4.0])
+    F.sum(x * y).backward()
+    assert_close(x.grad, [1.0, 4.0])
+
+
+def test_what_is_not_a_variable_stays_as_it_is(array, backend):
+    x = array([1.0, 2.0])
+    assert F.stop_gradient(x) is x
+    assert F.stop_gradient(2.5) == 2.5
+    assert F.stop_gradient(None) is None
+
+
+def test_trees(backend, array):
+    """As `jax.lax.stop_gradient` takes them."""
+    w, b = Parameter(array([1.0])), Variable(array([2.0]))
+    stopped = F.stop_gradient({"w": w, "rest": [b, (3.0, None)]})
+    assert stopped.keys() == {"w", "rest"}
+    assert stopped["rest"][1] == (3.0, None)
+    for x, before in ((stopped["w"], w), (stopped["rest"][0], b)):
+        assert not x.requires_grad
+        assert_close(x, before.data)
+    assert w.requires_grad
+    assert b.requires_grad
+
+
+def test_within_transforms(backend, array):
+    """It stops the derivative of a transform, as JAX's does."""
+    x = array([1.0, 3.0])
+    g = xpnet.grad(lambda x: F.sum(x * F.stop_gradient(x)))(x)
+    assert_close(g, [1.0, 3.0])
+
+
+def test_gradients_agree_with_jax():
+    jax = pytest.importorskip("jax", reason="JAX is the oracle of this test")
+    x = np.asarray([0.5, 2.0], "float32")
+    theirs = jax.grad(lambda x: (x**2 * jax.lax.stop_gradient(jax.numpy.sin(x))).sum())(x)
+    ours = xpnet.grad(lambda x: F.sum(x**2 * F.stop_gradient(F.sin(x))))(x)
+    assert_close(ours, theirs, rtol=1e-6)

@@ -1,0 +1,276 @@
+"""The columns of a CSV table: what they are called, and which is which.
+
+Choices that a caller leaves open are made from the first rows, as pandas' users expect them. Where two
+readings are plausible, the table is refused, and the message names the argument and the flag that decide.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import pairwise, takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+from xpnet.errors import DataError
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
+_UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*|", re.ASCII)  # pandas' name for a blank, or a blank
+
+Row = list[str]
+Numbered = tuple[int, Row]  # with the line of the file in which it ends
+
+
+class Choice(NamedTuple):
+    """What a caller has chosen: the arguments of `read_csv` of the same names."""
+
+    target: str | bool | None = None
+    header: bool | None = None
+    index_col: str | int | None = None
+    features: Sequence[str] | None = None
+    is_known: bool = False
+
+
+class Columns(NamedTuple):
+    """Which column is which, by place.
+
+    Attributes
+    ----------
+    names : list of str
+        Of all columns.
+    header : bool
+        Whether the first row has these names.
+    features : list of int
+    target : int or None
+    row_names : list of int
+        Columns that name the rows; more than one after repeated saving.
+    is_chosen : bool
+        Whether the caller named the index. Otherwise its values must look like one.
+    """
+
+    names: list[str]
+    header: bool
+    features: list[int]
+    target: int | None
+    row_names: list[int]
+    is_chosen: bool
+
+
+def columns_of(path: Path, rows: list[Numbered], choice: Choice) -> Columns:
+    """The columns of a table, of which `rows` are the first.
+
+    Raises
+    ------
+    DataError
+        A column that was chosen is not there, a name is there twice or missing, or it remains open
+        whether the first row has names.
+    """
+    rows = _with_corner(rows)
+    _require_no_title(path, rows)
+    line, first = rows[0]
+    header = choice.header
+    if header is None:
+        header = _has_names(path, line, first, [row for _, row in rows[1:]])
+    names = _names(path, line, first, header, choice)
+    index = _index(path, names, first if header else [], choice)
+    places = [i for i in range(len(names)) if i not in index]
+    target = _target(path, names, places, choice)
+    features = [i for i in places if i != target]
+    if choice.features is not None:
+        features = [_place(path, names, name, choice) for name in choice.features]
+    if not features:
+        raise DataError(f"{path}: no features: besides the target there is no column to learn from")
+    return Columns(names, header, features, target, index, choice.index_col is not None)
+
+
+def names_rows(cells: list[str]) -> bool:
+    """Whether these cells look like an index: whole numbers, or texts all of which differ."""
+    cells = [cell.strip() for cell in cells]
+    if all(_WHOLE.fullmatch(cell) for cell in cells):
+        return True
+    return len(set(cells)) == len(cells) and not any(map(NUMBER.fullmatch, cells))
+
+
+# --- the first row --------------------------------------------------------------------------------
+
+
+def _with_corner(rows: list[Numbered]) -> list[Numbered]:
+    """The rows with a name for each column: R leaves out that of the rows' names."""
+    (line, first), *others = rows
+    wider = others and all(len(row) == len(first) + 1 for _, row in others)
+    ends_blank = all(not row[-1].strip() for _, row in others)  # a delimiter too many
+    if not wider or ends_blank or any(NUMBER.fullmatch(cell.strip()) for cell in first):
+        return rows
+    return [(line, ["", *first]), *others]
+
+
+def _require_no_title(path: Path, rows: list[Numbered]) -> None:
+    """Refuse lines above the table: a title, or comments."""
+    width = len(rows[-1][1])
+    above = list(takewhile(lambda numbered: len(numbered[1]) != width, rows))
+    below = rows[len(above) :]
+    if above and width > 1 and len(below) > 1 and all(len(row) == width for _, row in below):
+        line, row = above[0]
+        if len(row) == width - 1 and all(not row[-1].strip() for _, row in below):
+            raise DataError(
+                f"{path}, line {below[0][0]}: the rows end with a delimiter, and have a cell more than the "
+                "header. Take the delimiter at the end of each line away"
+            )
+        what = "these lines are" if len(above) > 1 else "this line is"
+        raise DataError(
+            f"{path}, line {line}: the number of cells is {len(row)} here, and {width} from line "
+            f"{below[0][0]} on: {what} not part of the table, but perhaps a title or a comment "
+            f"({shortened(row[0])!r}). Delete what stands above the table"
+        )
+
+
+def _has_names(path: Path, line: int, first: Row, sample: list[Row]) -> bool:
+    """Whether the first row has the columns' names, where the caller leaves that open."""
+    cells = [cell.strip() for cell in first]
+    numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
+    if not numbers:
+        return True
+    texts = [i for i, cell in enumerate(cells) if cell and not NUMBER.fullmatch(cell)]
+    found = (
+        _names_among_texts(cells, numbers, texts, sample)
+        if len(numbers) < len(cells)
+        else _names_of_numbers(numbers, sample)
+    )
+    if found is None:
+        what = (
+            "numbers that may be names" if len(numbers) == len(cells) else "both names and numbers"
+        )
+        raise DataError(
+            f"{path}, line {line}: {what}: is it a header, or the first row? Choose with --header or "
+            "--no-header (in Python, header=True or header=False), or put a line of names above"
+        )
+    return found
+
+
+def _names_among_texts(
+    cells: Row, numbers: Row, texts: list[int], sample: list[Row]
+) -> bool | None:
+    """Whether a row of numbers and texts, or blanks, has names; None if both is plausible."""
+    if texts and all(cells[i] in _column(sample, i) for i in texts):
+        return False  # a class that is there again
+    if numbers == _counted(len(numbers)):
+        return True  # what pandas calls the columns of an array
+    if not all(number.isdecimal() for number in numbers):
+        return False
+    numbered = [i for i, cell in enumerate(cells) if cell in numbers]
+    if _in_steps(numbers) and all(_has_fractions(sample, i) for i in numbered):
+        return True  # years, say
+    return None
+
+
+def _names_of_numbers(numbers: Row, sample: list[Row]) -> bool | None:
+    """Whether a row of numbers has names; None if both is plausible."""
+    count = len(numbers)
+    other = [_has_fractions(sample, i) for i in range(count)]
+    if numbers == _counted(count):
+        goes_on = bool(sample) and sample[0] == [str(count + i) for i in range(count)]
+        return True if any(other) or (count > 2 and not goes_on) else None
+    steps = _in_steps(numbers)
+    if not all(number.isdecimal() for number in numbers):
+        return None if steps and count > 4 and sample else False  # wavelengths, say
+    if all(other) and sample and len(set(numbers)) == count:
+        return True if steps else None
+    return None if steps and any(other) else False
+
+
+def _counted(count: int) -> Row:
+    return [str(i) for i in range(count)]
+
+
+def _column(sample: list[Row], i: int) -> list[str]:
+    return [row[i].strip() for row in sample if i < len(row)]
+
+
+def _has_fractions(sample: list[Row], i: int) -> bool:
+    """Whether a column has cells that are not written as whole numbers are."""
+    return any(cell and not cell.lstrip("+-").isdecimal() for cell in _column(sample, i))
+
+
+def _in_steps(numbers: Row) -> bool:
+    """Whether three numbers or more follow each other in equal steps."""
+    steps = [float(b) - float(a) for a, b in pairwise(numbers)]
+    return len(steps) > 1 and steps[0] > 0 and all(math.isclose(s, steps[0]) for s in steps)
+
+
+# --- the columns ----------------------------------------------------------------------------------
+
+
+def _names(path: Path, line: int, first: Row, header: bool, choice: Choice) -> list[str]:
+    if not header:
+        return [f"column {i}" for i in range(1, len(first) + 1)]
+    if not first[-1].strip() and not choice.is_known:
+        raise DataError(
+            f"{path}, line {line}: the last column has no name. Give it one, or take the delimiter "
+            "at the end of each line away"
+        )
+    names = [cell.strip() or f"column {i}" for i, cell in enumerate(first, 1)]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path}, line {line}: two columns are called {twice!r}")
+    return names
+
+
+def _index(path: Path, names: list[str], header: Row, choice: Choice) -> list[int]:
+    """The columns that name the rows."""
+    if choice.index_col is False:
+        return []
+    if choice.index_col is not None:
+        place = _index_place(path, names, choice)
+        return [] if place is None else [place]
+    wanted = {choice.target, *(choice.features or ())}
+    unnamed = takewhile(lambda i: _UNNAMED.fullmatch(header[i].strip()), range(len(header)))
+    return [i for i in unnamed if names[i] not in wanted]
+
+
+def _index_place(path: Path, names: list[str], choice: Choice) -> int | None:
+    """The place of the index that the caller named, by its name or its number."""
+    wanted = str(choice.index_col)
+    if wanted in names:
+        return names.index(wanted)
+    if wanted.isdecimal() and int(wanted) < len(names):
+        return int(wanted)
+    if choice.is_known:  # what is needed is known, and the index is not
+        return None
+    return _place(path, names, wanted, choice)
+
+
+def _target(path: Path, names: list[str], places: list[int], choice: Choice) -> int | None:
+    if choice.target is False or (choice.is_known and choice.target not in names):
+        return None
+    if isinstance(choice.target, str):
+        place = _place(path, names, choice.target, choice)
+        if place not in places:
+            raise DataError(
+                f"{path}: the column {choice.target!r} is the index, and the target too"
+            )
+        return place
+    left = [i for i in places if names[i] not in (choice.features or ())]
+    if not left or len(places) < 2:
+        raise DataError(
+            f"{path}: expected two columns or more, features and a target; found {len(places)}"
+            + (" besides the one that names the rows" if len(places) < len(names) else "")
+        )
+    return left[-1]
+
+
+def _place(path: Path, names: list[str], name: str, choice: Choice) -> int:
+    if name in names:
+        return names.index(name)
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    if choice.is_known and name in (choice.features or ()):
+        absent = [feature for feature in choice.features or () if feature not in names]
+        raise DataError(
+            f"{path}: no column {name!r}, which the model needs: it was trained on "
+            f"{len(choice.features or ())} features, {len(absent)} of which are missing here"
+        )
+    raise DataError(f"{path}: no column {name!r}; its columns are {shown}")
+
+
+def shortened(text: str) -> str:
+    """A text as it is shown in a message: its beginning, if it is long."""
+    return text if len(text) <= 40 else text[:40] + "..."

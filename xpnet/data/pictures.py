@@ -1,0 +1,191 @@
+"""Opening pictures of unknown origin: `open_picture`, through which all pictures are read.
+
+A picture is decoded by code that was written for speed, and says itself how large it is. So
+
+- only formats of pixels are opened: a PostScript file, whatever its name, would start Ghostscript;
+- the size that a file states is checked before anything is decoded;
+- a large picture is averaged down band by band, so that it never exists in more than its own mode.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xpnet.errors import ArgumentError, DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture, Transpose
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # where Pillow has them
+LIMIT = 2**26  # pixels, 8192 x 8192: more than a page of A4 at 600 dpi, or 64 megapixels
+_BAND = 2**20  # pixels that are converted at a time
+_ORIENTATION = 0x0112  # EXIF's tag
+
+
+def open_picture(path: str | os.PathLike[str], most: int = 2**24) -> Picture:
+    """Open a picture, upright, in one of two modes: "RGBa" or, for more than 8 bits, "F".
+
+    The small a stands for colour times alpha. It is this product that may be averaged, since the
+    colour of a transparent pixel means nothing. "F" goes from 0 to 1. Of an animation it is the
+    first frame. Colour profiles are not applied.
+
+    Parameters
+    ----------
+    path : str or path-like
+        An AVIF, BMP, GIF, JPEG, PNG, PPM, TIFF or WebP file.
+    most : int
+        A picture with more pixels is averaged down to at most as many, by a whole factor.
+
+    Returns
+    -------
+    PIL.Image.Image
+
+    Raises
+    ------
+    DataError
+        The picture is missing, unreadable, of another format or of more than 2^26 pixels, or Pillow
+        is not installed. The message names the file.
+    """
+    with _opened(Path(path)) as file:
+        return _decoded(file, most)
+
+
+def is_grey(path: str | os.PathLike[str]) -> bool:
+    """Whether a picture has no colour by the mode that it states; it is not decoded.
+
+    Raises
+    ------
+    DataError
+        As `open_picture`.
+    """
+    with _opened(Path(path)) as file:
+        return file.mode in ("1", "L", "LA") or _is_deep(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Picture]:
+    """A picture that is open, and not yet decoded; whatever is wrong with it is a DataError."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise DataError(
+            f"{path}: reading pictures needs Pillow, which is missing: pip install pillow"
+        ) from None
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata, which are not used
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=formats) as file:
+                _require_small(file)
+                yield file
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; expected a picture") from None
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{path}: expected a picture that Pillow can read: cannot identify its content as one "
+            f"of {', '.join(formats)}. If it is a picture, save it as PNG."
+        ) from None
+    except Exception as error:  # broken files raise whatever their format's decoder stumbles on
+        raise DataError(f"{path}: expected a picture that Pillow can read: {error}") from error
+
+
+def _require_small(file: Picture) -> None:
+    """Refuse a picture by the size that it states."""
+    width, height = file.size
+    if width * height > LIMIT:
+        raise ArgumentError(
+            f"it has {width} x {height} pixels, and could exhaust the memory (a decompression "
+            f"bomb); at most {LIMIT} are read. Save it smaller."
+        )
+
+
+def _decoded(file: Picture, most: int) -> Picture:
+    """Return the picture, upright, with at most that many pixels."""
+    from PIL import Image
+
+    factor = _factor(file.size, most)
+    file.draft(file.mode, (file.width // factor, file.height // factor))  # JPEG decodes smaller
+    file.load()
+    mode = file.mode
+    turn = _turns().get(file.getexif().get(_ORIENTATION, 1))  # known once the file was read
+    low = file.getextrema()[0] if mode == "I" else 0
+    picture = _averaged(file, _factor(file.size, most), low)
+    if picture.mode == "F":
+        picture = Image.fromarray(_unit_range(np.asarray(picture, np.float32), mode))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _turns() -> dict[int, Transpose]:
+    """Return by which transposition a picture becomes upright, for each orientation of EXIF."""
+    from PIL.Image import Transpose
+
+    return {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+
+
+def _factor(size: tuple[int, int], most: int) -> int:
+    """Return the least whole number by whose square the pixels are at most that many."""
+    width, height = size
+    return max(1, math.ceil(math.sqrt(width * height / most)))
+
+
+def _averaged(file: Picture, factor: int, low: Any) -> Picture:
+    """Return the picture in mode "RGBa" or "F", each pixel the mean of factor x factor pixels.
+
+    From grey levels `low` is taken away first: float32 tells large whole numbers not apart.
+    """
+    from PIL import Image
+
+    width, height = file.size
+    if factor == 1:
+        return _plain(file, low)
+    band = factor * max(1, _BAND // (width * factor))
+    size = (-(-width // factor), -(-height // factor))
+    picture = Image.new("F" if _is_deep(file) else "RGBa", size)
+    for top in range(0, height, band):
+        part = _plain(file.crop((0, top, width, min(top + band, height))), low)
+        picture.paste(part.reduce(factor), (0, top // factor))
+    return picture
+
+
+def _is_deep(picture: Picture) -> bool:
+    return str(picture.mode).startswith(("I", "F"))
+
+
+def _plain(picture: Picture, low: Any) -> Picture:
+    """Return a picture in mode "RGBa"; or in "F", since Pillow's own conversion would clip to 8 bits."""
+    from PIL import Image
+
+    if _is_deep(picture):
+        levels = np.asarray(picture)
+        return Image.fromarray(np.asarray(levels - float(low) if low else levels, np.float32))
+    return picture.convert("RGBA").convert("RGBa")
+
+
+def _unit_range(grey: NDArray[np.float32], mode: str) -> NDArray[np.float32]:
+    """Return 16- and 32-bit grey levels from 0 to 1; only those of 16 bits have a known white."""
+    if mode.startswith("I;16"):
+        return grey / np.float32(65535)
+    if not np.isfinite(grey).all():
+        raise ArgumentError("its values are not all finite")
+    wide = grey.astype(np.float64)  # in which the difference of any two levels is finite
+    low, high = wide.min(), wide.max()
+    return np.asarray((wide - low) / (high - low or 1), np.float32)

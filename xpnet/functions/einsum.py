@@ -1,0 +1,321 @@
+"""Sums of products, written by the names of their axes: Einstein's convention, as NumPy has it."""
+
+import math
+import operator
+import string
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from xpnet.autodiff import data_of
+from xpnet.backend import array_like
+from xpnet.devices import follows
+from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from xpnet.functions.linalg import diagonal
+from xpnet.namespace import array_namespace, has_dtype
+
+Shape = tuple[int, ...]
+LETTERS = string.ascii_uppercase + string.ascii_lowercase  # as the alphabetical order has them
+STRATEGIES = ("auto", "optimal", "greedy", "dp")
+
+
+class Factor(NamedTuple):
+    """An operand, or a product of some: a letter for each axis, and the array."""
+
+    term: str
+    x: Any
+
+
+class Plan(NamedTuple):
+    """How a sum of products is computed.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        One letter for each axis of each operand.
+    output : str
+        One letter for each axis of the result.
+    sizes : dict of str to int
+        The length of each letter's axis.
+    path : tuple of tuples of int
+        Which operands are multiplied at each step: their places in the list of those that are
+        left, to which the product is appended.
+    """
+
+    terms: tuple[str, ...]
+    output: str
+    sizes: dict[str, int]
+    path: tuple[tuple[int, ...], ...]
+
+
+@follows
+def einsum(subscripts: Any, /, *operands: Any, optimize: Any = True) -> Any:
+    """The sum of products of the operands, over the axes that the output does not name.
+
+    Parameters
+    ----------
+    subscripts : str
+        One letter for each axis of each operand, and after "->" those of the result. Axes with
+        one letter have one length, or length 1, which broadcasts. A letter that occurs twice in
+        one operand takes the diagonal. "..." stands for the other axes, which broadcast. Without
+        "->" the result has the axes of "...", then the letters that occur once, in alphabetical
+        order.
+    *operands : arrays, Variables or Python numbers
+        NumPy's other form is understood too: `einsum(x1, [0, 1], x2, [1, 2], [0, 2])`, with
+        integers for letters.
+    optimize : bool, {"auto", "optimal", "greedy", "dp"} or sequence of tuples
+        The order of the products, for three operands or more. True is "auto": the optimal order
+        for few operands, a good one for many. False is from left to right. A sequence is an order
+        as `numpy.einsum_path` and `opt_einsum.contract_path` give it.
+
+    Returns
+    -------
+    array or Variable
+
+    Raises
+    ------
+    ArgumentError
+        The subscripts or `optimize` are malformed.
+    ShapeError
+        The operands do not have the shapes that the subscripts say.
+
+    Notes
+    -----
+    Two operands at a time are multiplied, as (stacks of) matrices where axes are summed; the axes
+    of one operand alone are summed before. So the time is that of `matmul`, and derivatives of any
+    order are sums of products too. opt_einsum reads the subscripts and finds the order: Smith and
+    Gray, "opt_einsum - A Python package for optimizing contraction order for einsum-like
+    expressions", Journal of Open Source Software, 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.asarray([[1.0, 2.0], [3.0, 4.0]])
+    >>> einsum("ij,kj->ik", x, x)
+    array([[ 5., 11.],
+           [11., 25.]])
+    >>> float(einsum("ii", x))
+    5.0
+    """
+    xs = list(operands)
+    if not isinstance(subscripts, str):
+        subscripts, xs = _interleaved((subscripts, *operands))
+    xs = _as_arrays(xs)
+    plan = _planned(subscripts, tuple(tuple(x.shape) for x in xs), _order(optimize))
+    left = [Factor(term, x) for term, x in zip(plan.terms, xs, strict=True)]
+    for step in plan.path:
+        factors = [left.pop(i) for i in sorted(step, reverse=True)][::-1]
+        left.append(_product_of(factors, left, plan))
+    (result,) = left
+    return _ordered(result, plan.output).x
+
+
+def _interleaved(arguments: tuple[Any, ...]) -> tuple[str, list[Any]]:
+    """The subscripts and the operands of einsum(x1, axes1, x2, axes2, ..., output)."""
+    output = arguments[-1:] if len(arguments) % 2 else ()
+    pairs = arguments[: len(arguments) - len(output)]
+    axes = (*pairs[1::2], *output)
+    if not pairs or not all(isinstance(a, (list, tuple)) for a in axes):
+        raise ArgumentTypeError(
+            "einsum expected subscripts such as 'ij,jk->ik' and then the operands, or operands "
+            "each followed by a list of integers, got "
+            f"{', '.join(type(a).__name__ for a in arguments)}."
+        )
+    terms = ["".join(map(_letter, a)) for a in pairs[1::2]]
+    arrow = "->" + "".join(map(_letter, output[0])) if output else ""
+    return ",".join(terms) + arrow, list(pairs[0::2])
+
+
+def _letter(axis: Any) -> str:
+    """The letter, or "...", that stands for an integer, or Python's Ellipsis."""
+    if axis is Ellipsis:
+        return "..."
+    try:
+        return LETTERS[operator.index(axis)]
+    except (TypeError, IndexError):
+        raise ArgumentError(
+            f"einsum expected axes from 0 to {len(LETTERS) - 1}, or Ellipsis, got {axis!r}."
+        ) from None
+
+
+def _as_arrays(xs: list[Any]) -> list[Any]:
+    """The operands, Python numbers as arrays like the first array."""
+    if not xs:
+        raise ArgumentTypeError("einsum expected operands after its subscripts, got none.")
+    array_namespace(*xs)  # of one library, or an error
+    model = next(data_of(x) for x in xs if hasattr(x, "shape"))
+    return [x if hasattr(x, "shape") else array_like(x, model) for x in xs]
+
+
+def _order(optimize: Any) -> Any:
+    """The parameter `optimize` as a strategy's name, or as a tuple of steps."""
+    if isinstance(optimize, bool):
+        return "auto" if optimize else ()
+    if isinstance(optimize, str) and optimize in STRATEGIES:
+        return optimize
+    if isinstance(optimize, (list, tuple)):
+        steps = optimize[1:] if optimize[:1] in (["einsum_path"], ("einsum_path",)) else optimize
+        if steps and all(isinstance(step, (list, tuple)) for step in steps):
+            return tuple(map(tuple, steps))
+    raise ArgumentError(
+        f"einsum expected optimize=True or False, one of {STRATEGIES}, or a list of the operands "
+        f"to multiply at each step, such as [(0, 1), (0, 1)], got {optimize!r}."
+    )
+
+
+@lru_cache(maxsize=1024)
+def _planned(subscripts: str, shapes: tuple[Shape, ...], order: Any) -> Plan:
+    """The plan for operands of these shapes; errors are raised here."""
+    from opt_einsum import contract_path
+    from opt_einsum.parser import parse_einsum_input
+
+    given = f"{subscripts!r} for shapes {', '.join(map(str, shapes))}"
+    if not all(c.isalpha() or c.isspace() or c in ",.->" for c in subscripts):
+        raise ArgumentError(
+            f"einsum expected subscripts of letters, ',', '...' and '->', got {given}."
+        )
+    try:
+        inputs, output, _ = parse_einsum_input((subscripts, *shapes), shapes=True)
+    except ValueError as error:
+        raise ArgumentError(f"einsum cannot read the subscripts {given}: {error}") from None
+    terms = tuple(inputs.split(","))
+    sizes = _sizes(terms, shapes, given)
+    if len(terms) < 3:
+        path: Any = [tuple(range(len(terms)))]
+    elif isinstance(order, tuple):
+        path = order or [(0, 1)] + [(0, n) for n in range(len(terms) - 2, 0, -1)]
+    else:
+        path, _ = contract_path(f"{inputs}->{output}", *shapes, shapes=True, optimize=order)
+    return Plan(terms, output, sizes, _checked(path, len(terms)))
+
+
+def _sizes(terms: tuple[str, ...], shapes: tuple[Shape, ...], given: str) -> dict[str, int]:
+    """The length of each letter's axis: that of the operands which do not broadcast."""
+    sizes: dict[str, int] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        if len(term) != len(shape):
+            raise ShapeError(
+                f"einsum expected {len(term)} axes for the subscripts {term!r}, got shape {shape}, "
+                f"in {given}."
+            )
+        own: dict[str, int] = {}
+        for letter, n in zip(term, shape, strict=True):
+            if own.setdefault(letter, n) != n:
+                raise ShapeError(
+                    f"einsum expected equal lengths along {letter!r} to take the diagonal, got "
+                    f"{own[letter]} and {n}, in {given}."
+                )
+            known = sizes.get(letter, 1)
+            if 1 not in (n, known) and n != known:
+                raise ShapeError(
+                    f"einsum expected one length along {letter!r}, or 1, got {known} and {n}, in "
+                    f"{given}."
+                )
+            sizes[letter] = known if n == 1 else n
+    return sizes
+
+
+def _checked(path: Any, count: int) -> tuple[tuple[int, ...], ...]:
+    """The steps of a path; ArgumentError unless they lead from `count` operands to one."""
+    steps = [tuple(map(operator.index, step)) for step in path]
+    left = count
+    for step in steps:
+        if not step or len(set(step)) < len(step) or not all(0 <= i < left for i in step):
+            raise ArgumentError(
+                f"einsum cannot multiply the operands {step} of {left}, in optimize={path}."
+            )
+        left += 1 - len(step)
+    if left != 1:
+        steps.append(tuple(range(left)))  # as NumPy: what is left is multiplied at once
+    return tuple(steps)
+
+
+def _product_of(factors: list[Factor], others: list[Factor], plan: Plan) -> Factor:
+    """The product of some factors, over the axes that neither the others nor the output have."""
+    result, *rest = factors
+    while rest:
+        by, *rest = rest
+        needed = set(plan.output).union(*(f.term for f in (*rest, *others)))
+        first = _reduced(result, needed | set(by.term), plan.sizes)
+        second = _reduced(by, needed | set(first.term), plan.sizes)
+        result = _multiplied(first, second, needed)
+    needed = set(plan.output).union(*(f.term for f in others))
+    return _reduced(result, needed, plan.sizes)
+
+
+def _reduced(factor: Factor, needed: set[str], sizes: dict[str, int]) -> Factor:
+    """A factor whose axes have different letters, all of them needed, and do not broadcast."""
+    term, x = factor
+    xp = array_namespace(x)
+    for letter in sorted({c for c in term if term.count(c) > 1}):
+        while term.count(letter) > 1:
+            first, second = term.index(letter), term.rindex(letter)
+            x = diagonal(xp.moveaxis(x, (first, second), (-2, -1)))
+            term = term[:first] + term[first + 1 : second] + term[second + 1 :] + letter
+    ones = tuple(i for i, c in enumerate(term) if x.shape[i] == 1 != sizes[c])
+    if ones:
+        x = xp.squeeze(x, axis=ones)
+        term = "".join(c for i, c in enumerate(term) if i not in ones)
+    alone = tuple(i for i, c in enumerate(term) if c not in needed)
+    if alone:
+        x = _sum(x, alone)
+        term = "".join(c for c in term if c in needed)
+    return Factor(term, x)
+
+
+def _sum(x: Any, axes: tuple[int, ...]) -> Any:
+    """The sum over axes, in the dtype of x: small integers stay what they are, as in NumPy."""
+    xp = array_namespace(x)
+    dtype = x.dtype if has_dtype(x, "integral") else None
+    return xp.sum(x, axis=axes, dtype=dtype)
+
+
+def _multiplied(first: Factor, second: Factor, needed: set[str]) -> Factor:
+    """The product of two factors, summed over the axes of both that are not needed."""
+    both = [c for c in first.term if c in second.term]
+    summed = "".join(c for c in both if c not in needed)
+    stack = "".join(c for c in both if c in needed)
+    rows = "".join(c for c in first.term if c not in both)
+    columns = "".join(c for c in second.term if c not in both)
+    if not summed:  # no matrix product is as fast as this for one term
+        return _multiplied_elementwise(first, second, stack + rows + columns)
+    left = _matrices(first, stack, rows, summed)
+    right = _matrices(second, stack, summed, columns)
+    xp = array_namespace(left, right)
+    y = xp.matmul(left, right)
+    sizes = dict(zip(first.term + second.term, (*first.x.shape, *second.x.shape), strict=True))
+    term = stack + rows + columns
+    return Factor(term, xp.reshape(y, tuple(sizes[c] for c in term)))
+
+
+def _matrices(factor: Factor, stack: str, rows: str, columns: str) -> Any:
+    """A factor as a stack of matrices, with all the axes of the rows as one, and of the columns.
+
+    Where the columns come first in memory it is a view of their transpose, not a copy.
+    """
+    turned = factor.term[-1] in rows
+    inner = columns + rows if turned else rows + columns
+    x = _ordered(factor, stack + inner).x
+    n, first = len(stack), len(columns if turned else rows)
+    lengths = (math.prod(x.shape[n : n + first]), math.prod(x.shape[n + first :]))
+    xp = array_namespace(x)
+    x = xp.reshape(x, (*x.shape[:n], *lengths))
+    return xp.matrix_transpose(x) if turned else x
+
+
+def _multiplied_elementwise(first: Factor, second: Factor, term: str) -> Factor:
+    """The product of two factors that broadcast, with the axes of `term`."""
+    xp = array_namespace(first.x, second.x)
+    xs = []
+    for factor in (first, second):
+        x = _ordered(factor, "".join(c for c in term if c in factor.term)).x
+        lengths = dict(zip((c for c in term if c in factor.term), x.shape, strict=True))
+        xs.append(xp.reshape(x, tuple(lengths.get(c, 1) for c in term)))
+    return Factor(term, xp.multiply(*xs))
+
+
+def _ordered(factor: Factor, term: str) -> Factor:
+    """The factor with its axes in the order of `term`."""
+    if factor.term == term:
+        return factor
+    axes = tuple(factor.term.index(c) for c in term)
+    return Factor(term, array_namespace(factor.x).permute_dims(factor.x, axes))

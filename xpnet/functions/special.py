@@ -1,0 +1,681 @@
+"""Special functions: of probability, of combinatorics and of waves; differentiable.
+
+    from xpnet.functions import special      special.erf(x), of arrays and of Variables
+    xp = array_namespace(v)                  xp.special.erf(v), of a Variable
+
+Names and parameters are SciPy's, whose functions find these by themselves when they are given
+Variables and SCIPY_ARRAY_API=1 is in the environment. Values are computed by the library of the
+arrays: SciPy (for NumPy), `cupyx.scipy.special`, `torch.special` or `jax.scipy.special`. Where a
+few functions of the standard are as precise they are used instead, on every library: `entr`,
+`expit`, `kl_div`, `log_ndtr`, `logit`, `ndtr`, `rel_entr`, `xlog1py` and `xlogy`.
+
+All are elementwise, of real floating-point numbers; two arguments broadcast, and one of them may
+be a Python number. For float16 and bfloat16 inputs, the function is computed in float32.
+
+Sources of the derivatives, by their equations: Abramowitz and Stegun, "Handbook of mathematical
+functions", 1964 (A&S); NIST Digital Library of Mathematical Functions, dlmf.nist.gov (DLMF).
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from xpnet.autodiff import Function, data_of
+from xpnet.backend import array_like
+from xpnet.errors import ArgumentError, ArgumentTypeError, BackendError, GradientError
+from xpnet.functions.activation import sigmoid
+from xpnet.functions.declare import extension
+from xpnet.functions.normal import LogNormalCdf, normal_cdf
+from xpnet.functions.wide import widened
+from xpnet.kernels.special import special_function
+from xpnet.namespace import array_namespace
+
+__all__ = [
+    "beta",
+    "betaln",
+    "digamma",
+    "entr",
+    "erf",
+    "erfc",
+    "erfcx",
+    "erfinv",
+    "expit",
+    "gammainc",
+    "gammaincc",
+    "gammaln",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
+    "kl_div",
+    "log_ndtr",
+    "logit",
+    "ndtr",
+    "ndtri",
+    "polygamma",
+    "psi",
+    "rel_entr",
+    "xlog1py",
+    "xlogy",
+]
+
+SLOPE = 2.0 / math.sqrt(math.pi)  # of erf at 0
+
+
+def _by_library(name: str, *xs: Any) -> Any:
+    """The library's own function of some arrays."""
+    xp = array_namespace(*xs)
+    function = special_function(xp, name)
+    if function is None:
+        raise BackendError(f"special.{name} is not in {xp.__name__.rpartition('.')[2]}.")
+    return function(*xs)
+
+
+def _evaluated(name: str, node: Callable[..., Any], *xs: Any) -> Any:
+    """A node called with arrays of floating-point numbers, of 32 bits or more."""
+    arrays = [x for x in xs if hasattr(x, "dtype")]
+    array_namespace(*xs)  # of one library, and one array at least, or an error
+    model = data_of(arrays[0])
+    full = [x if hasattr(x, "dtype") else array_like(float(x), model) for x in xs]
+    wide = [widened(f"special.{name}", x) for x in full]
+    y = node(*wide)
+    if all(x is w for x, w in zip(full, wide, strict=True)):
+        return y
+    xp = array_namespace(y)
+    return xp.astype(y, xp.result_type(*arrays))
+
+
+class _OfOne(Function):
+    """A function of one argument that the library has."""
+
+    name: str
+
+    def forward(self, x: Any) -> Any:
+        return _by_library(self.name, x)
+
+
+class _OfTwo(Function):
+    """A function of two arguments that broadcast."""
+
+    broadcasts = True
+    name: str
+
+    def forward(self, x1: Any, x2: Any) -> Any:
+        return _by_library(self.name, x1, x2)
+
+
+# --- the error function and the normal distribution -----------------------------------------------
+
+
+class Erf(_OfOne):
+    name = "erf"
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * (SLOPE * _gaussian(x))
+
+
+class Erfc(_OfOne):
+    name = "erfc"
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * (-SLOPE * _gaussian(x))
+
+
+class Erfcx(_OfOne):
+    name = "erfcx"
+
+    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+        return gy * (2.0 * (x * y) - SLOPE)
+
+
+class Erfinv(_OfOne):
+    name = "erfinv"
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        return gy * (array_namespace(y).exp(y * y) / SLOPE)
+
+
+class Ndtri(_OfOne):
+    name = "ndtri"
+
+    def backward(self, gy: Any, y: Any) -> Any:
+        return gy * (array_namespace(y).exp(0.5 * (y * y)) * math.sqrt(2.0 * math.pi))
+
+
+def _gaussian(x: Any) -> Any:
+    """exp(-x^2); squares do not overflow."""
+    xp = array_namespace(x)
+    near = xp.clip(x, -40.0, 40.0)  # it is 0 long before
+    return xp.exp(-(near * near))
+
+
+@extension("special")
+def erf(x: Any, /) -> Any:
+    """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.
+
+    Its derivative is 2 / sqrt(pi) exp(-x^2): A&S 7.1.19.
+    """
+    return _evaluated("erf", Erf(), x)
+
+
+@extension("special")
+def erfc(x: Any, /) -> Any:
+    """1 - erf(x), precise for large x, where it is small.
+
+    Its derivative is -2 / sqrt(pi) exp(-x^2): A&S 7.1.19.
+    """
+    return _evaluated("erfc", Erfc(), x)
+
+
+@extension("special")
+def erfcx(x: Any, /) -> Any:
+    """exp(x^2) erfc(x), which neither overflows nor underflows for large x.
+
+    Its derivative is 2 x y - 2 / sqrt(pi): DLMF 7.10.1. It loses precision as 1 / x^2 does.
+    """
+    return _evaluated("erfcx", Erfcx(), x)
+
+
+@extension("special")
+def erfinv(x: Any, /) -> Any:
+    """The inverse of erf, for -1 <= x <= 1.
+
+    Its derivative is sqrt(pi) / 2 exp(y^2), that of an inverse.
+    """
+    return _evaluated("erfinv", Erfinv(), x)
+
+
+@extension("special")
+def ndtr(x: Any, /) -> Any:
+    """The probability that a normal number is below x: `xpnet.functions.normal_cdf`."""
+    return _evaluated("ndtr", normal_cdf, x)
+
+
+@extension("special")
+def log_ndtr(x: Any, /) -> Any:
+    """log(ndtr(x)), which is finite where the probability underflows to 0.
+
+    Its derivative, the density over the probability, is precise there too: for x < 0 it is 1 /
+    Mills's ratio of -x, for which see `xpnet.functions.normal`. A&S 26.2.1, 26.2.3.
+    """
+    return _evaluated("log_ndtr", LogNormalCdf(), x)
+
+
+@extension("special")
+def ndtri(p: Any, /) -> Any:
+    """The inverse of ndtr: the number that a normal number is below with the probability p.
+
+    Its derivative is sqrt(2 pi) exp(y^2 / 2), that of an inverse.
+    """
+    return _evaluated("ndtri", Ndtri(), p)
+
+
+# --- logistic -------------------------------------------------------------------------------------
+
+
+class Logit(Function):
+    """log(x / (1 - x)) = 2 atanh(2 x - 1), which is precise near 1/2."""
+
+    def forward(self, x: Any) -> Any:
+        xp = array_namespace(x)
+        within = xp.logical_and(x > 0.0, x < 1.0)
+        p = xp.where(within, x, 0.5)
+        middle = xp.abs(p - 0.5) < 0.2
+        near = 2.0 * xp.atanh(xp.where(middle, 2.0 * p - 1.0, 0.0))
+        y = xp.where(middle, near, xp.log(p / (1.0 - p)))
+        y = xp.where(within, y, math.nan)
+        return xp.where(x == 0.0, -math.inf, xp.where(x == 1.0, math.inf, y))
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy / (x * (1.0 - x))
+
+
+@extension("special")
+def expit(x: Any, /) -> Any:
+    """The logistic function 1 / (1 + exp(-x)): `xpnet.functions.sigmoid`."""
+    return _evaluated("expit", sigmoid, x)
+
+
+@extension("special")
+def logit(p: Any, /) -> Any:
+    """log(p / (1 - p)), the inverse of expit; -inf at 0, inf at 1, NaN outside of them.
+
+    Its derivative is 1 / (p (1 - p)).
+    """
+    return _evaluated("logit", Logit(), p)
+
+
+# --- gamma and beta -------------------------------------------------------------------------------
+
+
+class Gammaln(_OfOne):
+    name = "gammaln"
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * digamma(x)
+
+
+class Digamma(_OfOne):
+    name = "digamma"
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * polygamma(1, x)
+
+
+class Polygamma(Function):
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def forward(self, x: Any) -> Any:
+        y = _by_library("polygamma", self.n, x)
+        return y if y.dtype == x.dtype else array_namespace(x).astype(y, x.dtype)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * polygamma(self.n + 1, x)
+
+
+class Betaln(Function):
+    broadcasts = True
+
+    def forward(self, a: Any, b: Any) -> Any:
+        fast = special_function(array_namespace(a, b), "betaln")
+        return fast(a, b) if fast else _betaln(a, b)
+
+    def backward(self, gy: Any, a: Any, b: Any) -> Any:
+        total = digamma(a + b)
+        ga = gy * (digamma(a) - total) if self.needs[0] else None
+        gb = gy * (digamma(b) - total) if self.needs[1] else None
+        return ga, gb
+
+
+class Beta(Function):
+    broadcasts = True
+
+    def forward(self, a: Any, b: Any) -> Any:
+        xp = array_namespace(a, b)
+        fast = special_function(xp, "beta")
+        if fast:
+            return fast(a, b)
+        sign = _gamma_sign(a) * _gamma_sign(b) * _gamma_sign(a + b)
+        return sign * xp.exp(_betaln(a, b))
+
+    def backward(self, gy: Any, y: Any, a: Any, b: Any) -> Any:
+        total = digamma(a + b)
+        ga = gy * y * (digamma(a) - total) if self.needs[0] else None
+        gb = gy * y * (digamma(b) - total) if self.needs[1] else None
+        return ga, gb
+
+
+LARGE = 10.0  # from here on, eight terms of Stirling's series are precise in float64
+
+
+def _betaln(a: Any, b: Any) -> Any:
+    """gammaln(a) + gammaln(b) - gammaln(a + b), without the cancellation of two large terms.
+
+    gammaln(z) = (z - 1/2) log(z) - z + log(2 pi) / 2 + r(z): DLMF 5.11.1.
+    """
+    xp = array_namespace(a, b)
+    small, large = xp.minimum(a, b), xp.maximum(a, b)
+    stirling = xp.logical_and(large >= LARGE, small > 0.0)
+    s = xp.where(stirling, small, 1.0)
+    z = xp.where(stirling, large, LARGE)
+    more = (s + z - 0.5) * xp.log1p(s / z) + s * (xp.log(z) - 1.0)  # gammaln(s + z) - gammaln(z)
+    more = more + _stirling(s + z) - _stirling(z)
+    lgamma_of_large, lgamma_of_sum = (_by_library("gammaln", x) for x in (large, small + large))
+    less = xp.where(stirling, -more, lgamma_of_large - lgamma_of_sum)
+    return _by_library("gammaln", small) + less
+
+
+def _stirling(z: Any) -> Any:
+    """r(z) = 1 / (12 z) - 1 / (360 z^3) + ..., for z >= 10: DLMF 5.11.1."""
+    w = 1.0 / (z * z)
+    terms = (
+        1 / 12,
+        -1 / 360,
+        1 / 1260,
+        -1 / 1680,
+        1 / 1188,
+        -691 / 360360,
+        1 / 156,
+        -3617 / 122400,
+    )
+    r = terms[-1] * w + terms[-2]
+    for c in terms[-3::-1]:
+        r = r * w + c
+    return r / z
+
+
+def _gamma_sign(x: Any) -> Any:
+    """The sign of the gamma function: it changes at each integer below 1."""
+    xp = array_namespace(x)
+    odd = xp.remainder(xp.floor(x), 2.0) == 1.0
+    return xp.where(xp.logical_and(x < 0.0, odd), -1.0, xp.ones_like(x))
+
+
+class _IncompleteGamma(Function):
+    """The regularized incomplete gamma functions; the derivative by a has no closed form."""
+
+    broadcasts = True
+    name: str
+    sign: float
+
+    def forward(self, a: Any, x: Any) -> Any:
+        return _by_library(self.name, a, x)
+
+    def backward(self, gy: Any, a: Any, x: Any) -> Any:
+        if self.needs[0]:
+            raise GradientError(
+                f"special.{self.name} has a derivative by x alone: the one by a has no closed form. "
+                "Make a constant: F.stop_gradient(a)."
+            )
+        density = array_namespace(x).exp(xlogy(a - 1.0, x) - x - gammaln(a))
+        return None, gy * (self.sign * density)
+
+
+class Gammainc(_IncompleteGamma):
+    name, sign = "gammainc", 1.0
+
+
+class Gammaincc(_IncompleteGamma):
+    name, sign = "gammaincc", -1.0
+
+
+@extension("special")
+def gammaln(x: Any, /) -> Any:
+    """log|Gamma(x)|, where Gamma(n + 1) = n!; inf at 0, -1, -2, ...
+
+    Its derivative is `digamma`: DLMF 5.2.2.
+    """
+    return _evaluated("gammaln", Gammaln(), x)
+
+
+@extension("special")
+def digamma(x: Any, /) -> Any:
+    """The derivative of `gammaln`; its own is `polygamma` of order 1: DLMF 5.15."""
+    return _evaluated("digamma", Digamma(), x)
+
+
+@extension("special")
+def psi(x: Any, /) -> Any:
+    """`digamma`, by its other name."""
+    return digamma(x)
+
+
+@extension("special")
+def polygamma(n: int, x: Any, /) -> Any:
+    """The derivative of order n of `digamma`; its own is that of order n + 1: DLMF 5.15.
+
+    Parameters
+    ----------
+    n : int
+        0 or more; `digamma` itself is 0.
+    x : array or Variable
+    """
+    n = _order(n)
+    return digamma(x) if n == 0 else _evaluated("polygamma", Polygamma(n), x)
+
+
+def _order(n: Any) -> int:
+    try:
+        order = operator.index(n)
+    except TypeError:
+        raise ArgumentTypeError(f"polygamma expected an integer order, got {n!r}.") from None
+    if order < 0:
+        raise ArgumentError(f"polygamma expected an order of 0 or more, got {order}.")
+    return order
+
+
+@extension("special")
+def betaln(a: Any, b: Any, /) -> Any:
+    """log|beta(a, b)|, also where the beta function overflows or underflows.
+
+    Its derivative by a is digamma(a) - digamma(a + b): A&S 6.2.2, 6.3.1.
+    """
+    return _evaluated("betaln", Betaln(), a, b)
+
+
+@extension("special")
+def beta(a: Any, b: Any, /) -> Any:
+    """The beta function Gamma(a) Gamma(b) / Gamma(a + b).
+
+    Its derivative by a is y (digamma(a) - digamma(a + b)): A&S 6.2.2, 6.3.1.
+    """
+    return _evaluated("beta", Beta(), a, b)
+
+
+@extension("special")
+def gammainc(a: Any, x: Any, /) -> Any:
+    """The integral of t^(a-1) exp(-t) from 0 to x, over Gamma(a); a > 0 and x >= 0.
+
+    Its derivative by x is x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.13. By a there is none.
+    """
+    return _evaluated("gammainc", Gammainc(), a, x)
+
+
+@extension("special")
+def gammaincc(a: Any, x: Any, /) -> Any:
+    """1 - gammainc(a, x), precise for large x, where it is small.
+
+    Its derivative by x is -x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.14. By a there is none.
+    """
+    return _evaluated("gammaincc", Gammaincc(), a, x)
+
+
+# --- products with logarithms ---------------------------------------------------------------------
+
+
+class Xlogy(Function):
+    broadcasts = True
+
+    def forward(self, x: Any, y: Any) -> Any:
+        xp = array_namespace(x, y)
+        nothing = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
+        return xp.where(nothing, 0.0, x * xp.log(xp.where(nothing, 1.0, y)))
+
+    def backward(self, gy: Any, x: Any, y: Any) -> Any:
+        xp = array_namespace(x, y)
+        nothing = xp.logical_and(x == 0.0, y <= 0.0)
+        y = xp.where(nothing, 1.0, y)
+        gx = gy * xp.log(y) if self.needs[0] else None
+        gy = gy * (x / y) if self.needs[1] else None
+        return gx, gy
+
+
+class Xlog1py(Function):
+    broadcasts = True
+
+    def forward(self, x: Any, y: Any) -> Any:
+        xp = array_namespace(x, y)
+        nothing = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
+        return xp.where(nothing, 0.0, x * xp.log1p(xp.where(nothing, 0.0, y)))
+
+    def backward(self, gy: Any, x: Any, y: Any) -> Any:
+        xp = array_namespace(x, y)
+        nothing = xp.logical_and(x == 0.0, y <= -1.0)
+        y = xp.where(nothing, 0.0, y)
+        gx = gy * xp.log1p(y) if self.needs[0] else None
+        gy = gy * (x / (1.0 + y)) if self.needs[1] else None
+        return gx, gy
+
+
+class Entr(Function):
+    def forward(self, x: Any) -> Any:
+        xp = array_namespace(x)
+        y = 0.0 - x * xp.log(xp.where(x > 0.0, x, 1.0))  # 0.0 at 0, not -0.0
+        return xp.where(x < 0.0, -math.inf, y)
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        xp = array_namespace(x)
+        slope = -1.0 - xp.log(xp.where(x > 0.0, x, 1.0))
+        slope = xp.where(x == 0.0, math.inf, slope)
+        return gy * xp.where(x < 0.0, math.nan, slope)
+
+
+class RelEntr(Function):
+    broadcasts = True
+
+    def forward(self, x: Any, y: Any) -> Any:
+        xp = array_namespace(x, y)
+        value = x * _log_of_ratio(x, y)
+        unlike = xp.logical_or(x < 0.0, xp.logical_or(y < 0.0, xp.logical_and(y == 0.0, x > 0.0)))
+        return xp.where(unlike, math.inf, value)
+
+    def backward(self, gy: Any, x: Any, y: Any) -> Any:
+        xp = array_namespace(x, y)
+        both = xp.logical_and(x > 0.0, y > 0.0)
+        gx = gy * xp.where(both, 1.0 + _log_of_ratio(x, y), 0.0) if self.needs[0] else None
+        gy = gy * -xp.where(both, x / xp.where(both, y, 1.0), 0.0) if self.needs[1] else None
+        return gx, gy
+
+
+def _log_of_ratio(x: Any, y: Any) -> Any:
+    """log(x / y), precise where both are nearly equal; 0 unless both are above 0."""
+    xp = array_namespace(x, y)
+    both = xp.logical_and(x > 0.0, y > 0.0)
+    x, y = xp.where(both, x, 1.0), xp.where(both, y, 1.0)
+    near = xp.abs(x - y) < 0.5 * y
+    apart = xp.log(x) - xp.log(y)
+    return xp.where(near, xp.log1p(xp.where(near, (x - y) / y, 0.0)), apart)
+
+
+@extension("special")
+def xlogy(x: Any, y: Any, /) -> Any:
+    """x log(y), and 0 where x is 0, whatever y is.
+
+    Its derivatives are log(y) and x / y. Where both are 0, and also where x is 0 and y below, they
+    are 0, as in PyTorch.
+    """
+    return _evaluated("xlogy", Xlogy(), x, y)
+
+
+@extension("special")
+def xlog1py(x: Any, y: Any, /) -> Any:
+    """x log(1 + y), and 0 where x is 0, whatever y is.
+
+    Its derivatives are log(1 + y) and x / (1 + y). Where x is 0 and y is -1 or below, they are 0.
+    """
+    return _evaluated("xlog1py", Xlog1py(), x, y)
+
+
+@extension("special")
+def entr(x: Any, /) -> Any:
+    """-x log(x), the entropy of an event: 0 at 0, and -inf below.
+
+    Its derivative is -log(x) - 1.
+    """
+    return _evaluated("entr", Entr(), x)
+
+
+@extension("special")
+def rel_entr(x: Any, y: Any, /) -> Any:
+    """x log(x / y) for x, y > 0: relative entropy; 0 where x is 0 and y is not below; else inf.
+
+    Its derivatives are log(x / y) + 1 and -x / y; unless both are above 0 they are 0.
+    """
+    return _evaluated("rel_entr", RelEntr(), x, y)
+
+
+@extension("special")
+def kl_div(x: Any, y: Any, /) -> Any:
+    """x log(x / y) - x + y, Kullback and Leibler's divergence: `rel_entr` where that is infinite."""
+    total = rel_entr(x, y)
+    return total - x + y
+
+
+# --- modified Bessel functions of the first kind --------------------------------------------------
+
+FAR = 30.0  # from here on, the terms of Hankel's expansion are below the precision of float64
+
+
+class I0(_OfOne):
+    name = "i0"
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * i1(x)
+
+
+class I1(_OfOne):
+    name = "i1"
+
+    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+        return gy * (i0(x) - _over(y, x))
+
+
+class I0e(_OfOne):
+    name = "i0e"
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * (-array_namespace(x).sign(x) * _difference(x))
+
+
+class I1e(_OfOne):
+    name = "i1e"
+
+    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+        return gy * (_difference(x) - _over(y, x))
+
+
+def _over(y: Any, x: Any) -> Any:
+    """y / x for y = i1(x) or i1e(x), which is 1/2 at 0."""
+    xp = array_namespace(x)
+    return xp.where(x == 0.0, 0.5, y / xp.where(x == 0.0, 1.0, x))
+
+
+def _difference(x: Any) -> Any:
+    """i0e(x) - |i1e(x)|, about 1 / (2 |x|) of each for large x, where the difference itself cancels.
+
+    There it is the difference of Hankel's expansions for both: A&S 9.7.1.
+    """
+    xp = array_namespace(x)
+    a = xp.abs(x)
+    far = a > FAR
+    near = xp.where(far, 1.0, a)
+    w = 1.0 / xp.where(far, a, FAR)
+    total = HANKEL[-1] * w
+    for c in HANKEL[-2::-1]:
+        total = (total + c) * w
+    return xp.where(far, xp.sqrt(w / (2.0 * math.pi)) * total, i0e(near) - i1e(near))
+
+
+def _hankel(count: int) -> tuple[float, ...]:
+    """The coefficients of 1 / x, 1 / x^2, ... in the difference of both expansions."""
+    terms = [1.0, 1.0]
+    differences = []
+    for k in range(1, count + 1):
+        terms = [
+            -term * (4.0 * order**2 - (2.0 * k - 1.0) ** 2) / (8.0 * k)
+            for order, term in enumerate(terms)
+        ]
+        differences.append(terms[0] - terms[1])
+    return tuple(differences)
+
+
+HANKEL = _hankel(16)
+
+
+@extension("special")
+def i0(x: Any, /) -> Any:
+    """The modified Bessel function of order 0; its derivative is `i1`: A&S 9.6.27."""
+    return _evaluated("i0", I0(), x)
+
+
+@extension("special")
+def i1(x: Any, /) -> Any:
+    """The modified Bessel function of order 1; its derivative is i0(x) - y / x: A&S 9.6.26."""
+    return _evaluated("i1", I1(), x)
+
+
+@extension("special")
+def i0e(x: Any, /) -> Any:
+    """exp(-|x|) i0(x), which does not overflow; its derivative is i1e(x) - sign(x) y: A&S 9.6.27."""
+    return _evaluated("i0e", I0e(), x)
+
+
+@extension("special")
+def i1e(x: Any, /) -> Any:
+    """exp(-|x|) i1(x), which does not overflow.
+
+    Its derivative is i0e(x) - y (sign(x) + 1 / x): A&S 9.6.26.
+    """
+    return _evaluated("i1e", I1e(), x)

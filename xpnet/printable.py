@@ -1,0 +1,65 @@
+"""Texts from outside, made fit to be printed: names of files, of columns, of classes.
+
+A name may hold anything. An escape sequence moves the cursor, renames the window or recolours what
+follows; a right-to-left override shows `gpj.exe` as `exe.jpg`; a line break forges a line of output.
+Whatever is printed passes through `printable`, also where it goes to a file: that may be shown later.
+"""
+
+import unicodedata
+
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate; line and paragraph ends
+_JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}"  # parts of words, and of emoji
+
+
+def printable(text: object, keep: str = "") -> str:
+    r"""`str(text)` with each character that would act on a terminal as its escape in Python.
+
+    Parameters
+    ----------
+    text : object
+    keep : str
+        Control characters that remain: "\n", where lines are meant.
+
+    Returns
+    -------
+    str
+        Letters of all scripts remain. A byte of a file name that is not UTF-8 becomes its number.
+
+    Examples
+    --------
+    >>> printable("red\x1b[31m, \u202egpj, 사과, two\nlines")
+    'red\\x1b[31m, \\u202egpj, 사과, two\\nlines'
+    >>> printable("caf\udce9")
+    'caf\\xe9'
+    """
+    text = str(text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in keep else _escaped(c) for c in text)
+
+
+def _escaped(c: str) -> str:
+    if c in _JOINERS or unicodedata.category(c) not in _UNPRINTABLE:
+        return c
+    if "\udc80" <= c <= "\udcff":  # a byte that Python could not decode: see PEP 383
+        return f"\\x{ord(c) - 0xDC00:02x}"
+    return c.encode("unicode_escape").decode("ascii")
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal a text takes: a Chinese, Japanese or Korean letter takes two."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def padded(text: str, width: int, right: bool = False) -> str:
+    """A text with spaces after it, or before it, so that it takes at least that many cells.
+
+    Examples
+    --------
+    >>> padded("사과", 6), padded("사과", 6, right=True)
+    ('사과  ', '  사과')
+    """
+    space = " " * (width - cells(text))
+    return space + text if right else text + space
