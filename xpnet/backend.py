@@ -442,9 +442,10 @@ def name_in_numpy(function: Any) -> str:
 def dtype_name(dtype: Any) -> str | None:
     """The name of a dtype that NumPy understands, such as `float` or "f4"; None for another."""
     try:
-        return np.dtype(dtype).name
+        name: str = np.dtype(dtype).name
     except TypeError:
         return None
+    return name
 
 
 def is_array_type(kind: type) -> bool:

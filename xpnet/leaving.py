@@ -72,8 +72,9 @@ class Leaving:
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """A leaf of its own, with a copy of the data and of the gradient."""
         self._require_leaf("copy.deepcopy")
-        copied = [copy.deepcopy(x, memo) for x in (self.data, self.grad)]
-        other = memo[id(self)] = _restored(self.alone or type(self), *copied, self.requires_grad)
+        data = copy.deepcopy(self.data, memo)
+        grad = copy.deepcopy(self.grad, memo)
+        other = memo[id(self)] = _restored(self.alone or type(self), data, grad, self.requires_grad)
         return _with_attributes(other, copy.deepcopy(getattr(self, "__dict__", {}), memo))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -92,7 +93,7 @@ class Leaving:
 
 def _restored(kind: type, data: Any, grad: Any, requires_grad: bool) -> Any:
     """A leaf of this data, which counts as older than all that is recorded."""
-    x = kind.__new__(kind)
+    x: Any = object.__new__(kind)
     x.data = data
     x.grad = grad
     x.requires_grad = requires_grad

@@ -78,8 +78,8 @@ class Namespace:
         elif full in DTYPES or full in CONSTANTS:
             value = getattr(self._xp, name)
         else:
-            known = [self.__name__, name, dir_of(self._extension)]
-            raise missing(*known, {} if self._extension else FUNCTIONS)
+            hints = {} if self._extension else FUNCTIONS
+            raise missing(self.__name__, name, dir_of(self._extension), hints)
         setattr(self, name, value)  # found once, it is an ordinary attribute
         return value
 

@@ -175,7 +175,9 @@ CASES = {
     ),
     "rollaxis": many((lambda x: np.rollaxis(x, 2), T), (lambda x: np.rollaxis(x, 0, 2), T)),
     "expand_dims": many((lambda x: np.expand_dims(x, (0, 2)), X)),
-    "squeeze": many((lambda x: np.squeeze(x[None, ...]), X), (lambda x: np.squeeze(x[None, ...], 0), X)),
+    "squeeze": many(
+        (lambda x: np.squeeze(x[None, ...]), X), (lambda x: np.squeeze(x[None, ...], 0), X)
+    ),
     "broadcast_to": many((lambda x: np.broadcast_to(x, (2, 5)), V)),
     "broadcast_arrays": many((lambda x, y: np.broadcast_arrays(x, y)[0], V, W[:1])),
     "atleast_1d": many((lambda x: np.atleast_1d(x[0]), V)),

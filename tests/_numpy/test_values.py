@@ -1,12 +1,14 @@
 """NumPy's functions on Variables: NumPy's values, and derivatives that agree with differences."""
 
+import re
 import warnings
+from zlib import crc32
 
 import numpy as np
 import pytest
 
 from tests._numpy import cases
-from xpnet import Variable, namespace, to_numpy
+from xpnet import Variable, to_numpy
 from xpnet._numpy.table import table
 from xpnet._numpy.ufuncs import elementwise_calls
 from xpnet.testing import assert_close, check_gradients
@@ -45,17 +47,22 @@ def numpys_own(call, arrays):
 
 
 def skip_what_a_library_lacks(backend, case):
+    shown = case.rpartition("-")[2]
     for (library, name), reason in cases.LACKS.items():
-        if backend.name.startswith(library) and f"-{name}" in f"-{case}":
+        if backend.name.startswith(library) and re.fullmatch(rf"{name}_?\d*", shown):
             pytest.skip(reason)
+
+
+def skip_most_on_jax(backend, case):
+    if backend.name.startswith("jax") and crc32(case.encode()) % 8:
+        pytest.skip("JAX compiles each function for each shape; there, every eighth case is run")
 
 
 @pytest.mark.parametrize(("call", "arrays"), DIFFERENTIABLE)
 def test_value_and_derivative(backend64, array, request, call, arrays):
     name = request.node.callspec.id
     skip_what_a_library_lacks(backend64, name)
-    if "einsum" in name and "einsum" not in namespace.functions:
-        pytest.skip("xpnet.functions has no einsum")
+    skip_most_on_jax(backend64, name)
     expected = numpys_own(call, arrays)
     inputs = [array(x) for x in arrays]
     y = call(*map(Variable, inputs))
@@ -70,6 +77,7 @@ def test_value_and_derivative(backend64, array, request, call, arrays):
 @pytest.mark.parametrize(("call", "arrays"), CONSTANT)
 def test_value_of_what_has_no_derivative(backend64, array, request, call, arrays):
     skip_what_a_library_lacks(backend64, request.node.callspec.id)
+    skip_most_on_jax(backend64, request.node.callspec.id)
     expected = numpys_own(call, arrays)
     y = call(*(Variable(array(x)) for x in arrays))
     if isinstance(expected, (bool, int, tuple)):

@@ -145,23 +145,19 @@ def var(
     xp = array_namespace(a)
     a = cast(a, dtype)
     ddof = ddof if correction is None else correction
-    plain = where is None or where is True
-    if plain and not has_dtype(a, "complex floating"):
+    everywhere = where is None or where is True
+    is_complex = has_dtype(a, "complex floating")
+    if everywhere and not is_complex:
         return xp.var(a, axis=axis, correction=ddof, keepdims=keepdims)
-    where = a == a if plain else where  # noqa: PLR0124 - of plain numbers, all
-    if plain:
-        where = xp.ones_like(where)
+    if everywhere:
+        where = xp.ones_like(xp.isnan(a))
     deviations = _among(a - _mean(a, axis, where), where, 0)
-    squares = deviations * xp.conj(deviations)
-    squares = xp.real(squares) if has_dtype(a, "complex floating") else squares
-    count = (
-        xp.real(_count(a, where, axis, keepdims))
-        if has_dtype(a, "complex floating")
-        else _count(a, where, axis, keepdims)
-    )
-    return xp.sum(squares, axis=axis, keepdims=keepdims) / xp.maximum(
-        count - ddof, xp.zeros_like(count)
-    )
+    squares = deviations * deviations
+    if is_complex:
+        squares = xp.real(deviations * xp.conj(deviations))
+    count = _count(squares, where, axis, keepdims)
+    total = xp.sum(squares, axis=axis, keepdims=keepdims)
+    return total / xp.maximum(count - ddof, xp.zeros_like(count))
 
 
 def _mean(a: Any, axis: Any, where: Any) -> Any:
@@ -271,15 +267,19 @@ def quantile(
     parts = [
         xp.reshape(xp.where(missing, math.nan, _at(ordered, float(p))), shape) for p in _numbers(q)
     ]
-    return xp.stack(parts) if hasattr(q, "__len__") and getattr(q, "ndim", 1) else parts[0]
+    return xp.stack(parts) if _are_several(q) else parts[0]
 
 
 def _numbers(q: Any) -> list[Any]:
     """The quantiles that are asked for, which need no derivative."""
     if getattr(q, "requires_grad", False):
         raise not_available("quantile", "q")
-    several = hasattr(q, "__len__") and getattr(q, "ndim", 1)
-    return list(q) if several else [q]
+    return list(q) if _are_several(q) else [q]
+
+
+def _are_several(q: Any) -> bool:
+    """Whether q is a list, or an array that is not a single number."""
+    return hasattr(q, "__len__") and getattr(q, "ndim", 1) > 0
 
 
 def _at(ordered: Any, q: float) -> Any:
@@ -309,8 +309,7 @@ def percentile(
 ) -> Any:
     """np.percentile: np.quantile of q / 100."""
     parts = [float(p) / 100.0 for p in _numbers(q)]
-    several = hasattr(q, "__len__") and getattr(q, "ndim", 1)
-    return quantile(a, parts if several else parts[0], axis, keepdims=keepdims)
+    return quantile(a, parts if _are_several(q) else parts[0], axis, keepdims=keepdims)
 
 
 # --- running reductions ---------------------------------------------------------------------------

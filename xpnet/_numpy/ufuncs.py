@@ -52,7 +52,6 @@ for _name, _ours in RENAMED.items():
 
 def ufunc(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: the function answers for the ufunc of its name."""
-
     elementwise_calls[function.__name__] = function
     return function
 
@@ -323,8 +322,8 @@ RUNNING = {"add": "cumsum", "multiply": "cumprod"}
 
 def reduce(name: str, _: Any, x: Any, axis: Any = 0, *args: Any, **options: Any) -> Any:
     """ufunc.reduce: np.sum and its kind, along the first axis by default."""
-    if name == "logaddexp" and "logsumexp" in functions:
-        return functions["logsumexp"](x, axis=axis, keepdims=options.get("keepdims", False))
+    if name == "logaddexp":
+        return F.logsumexp(x, axis=axis, keepdims=options.get("keepdims", False))
     if name not in REDUCTIONS:
         raise _no_reduction(name, "reduce", REDUCTIONS)
     names = ("dtype", "out", "keepdims", "initial", "where")
