@@ -17,7 +17,7 @@ These numbers differ from the host's, but are the same on every device, and on t
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
@@ -30,6 +30,8 @@ from xpnet.errors import ArgumentError, MissingAttributeError, StateError
 
 if TYPE_CHECKING:  # NumPy itself loads numpy.random when it is first asked for
     Generator = np.random.Generator
+
+BLOCK = 1 << 16  # numbers that are drawn at a time: 512 KiB of float64, which a cache holds
 
 _generator: "Generator | None" = None
 _device: "DeviceGenerator | None" = None
@@ -161,6 +163,27 @@ def _own() -> "tuple[Generator, DeviceGenerator | None]":
     if _generator is None:
         _generator = np.random.default_rng()
     return _generator, _device
+
+
+def in_blocks(shape: tuple[int, ...], dtype: str, draw: Callable[[int], Any]) -> Any:
+    """An array on the host, filled by `draw(n)`, which draws the next n numbers, a block at a time.
+
+    The numbers are those of one call for all of them, but there is no second array of that size in
+    the wider dtype that they are drawn in.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : str
+    draw : callable
+        From a number n to an array of shape (n,), which is cast to `dtype`.
+    """
+    numbers = np.empty(shape, dtype)
+    flat = numbers.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        block = flat[start : start + BLOCK]
+        block[...] = draw(block.size)
+    return numbers
 
 
 def state(rng: "Generator | DeviceGenerator | None" = None) -> dict[str, Any]:

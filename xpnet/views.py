@@ -17,7 +17,7 @@ from xpnet.autodiff import Variable, made
 from xpnet.devices import arrived
 from xpnet.errors import GradientError
 from xpnet.namespace import array_types
-from xpnet.tape import clock, recorded, recording
+from xpnet.tape import recorded, recording
 
 Get = Callable[[Any, Any], Any]
 Put = Callable[[Any, Any, Any], Any]
@@ -181,6 +181,4 @@ def write(x: Variable, y: Variable) -> None:
     if recording.get():
         x.node = y.node
         x.requires_grad = y.requires_grad
-    elif x.requires_grad and x.node is None:
-        x.changed = next(clock)  # a graph that has kept it as it was is out of date
     x.data = y.data

@@ -25,6 +25,10 @@ from xpnet.namespace import array_namespace, has_dtype
 from xpnet.views import is_view_of, require_writable, view, write
 
 
+SCALARS = (bool, int, float, complex)
+KINDS = ("bool", "integral", "real floating", "complex floating")  # each holds those before it
+
+
 class GetItem(Function):
     """x[key] for integers, slices, `...` and None: each number is picked at most once."""
 
@@ -64,11 +68,12 @@ class SetItem(Function):
 
     def __init__(self, key: Any) -> None:
         self.key = key
+        self.by_mask = any(map(_is_mask, _as_tuple(key)))
         self.may_repeat = any(map(_is_integers, _as_tuple(key)))
 
     def forward(self, x: Any, value: Any) -> Any:
         try:
-            if self.may_repeat and not compat.is_numpy_array(x):
+            if (self.by_mask or self.may_repeat) and not self._is_known_to_the_library(x):
                 return self._last_ones(x, value)
             return item_set(x, self.key, value)
         except (ValueError, RuntimeError, TypeError) as error:
@@ -86,6 +91,13 @@ class SetItem(Function):
         if not needs_value:
             return gx, None
         return gx, self._of_the_last(gy) if self.may_repeat else gy[self.key]
+
+    def _is_known_to_the_library(self, x: Any) -> bool:
+        """Whether its own assignment by arrays does, where a place may be named twice, as NumPy's."""
+        if compat.is_numpy_array(x):
+            return True
+        others = compat.is_cupy_array(x) or compat.is_torch_array(x) or compat.is_jax_array(x)
+        return others and not self.may_repeat
 
     def _last_ones(self, x: Any, value: Any) -> Any:
         """The result by `where`: other libraries do not say which of several numbers wins."""
@@ -299,7 +311,9 @@ def _as_value(value: Any, x: Any) -> Any:
             f"x[key] = value expected a value that keeps x in its dtype, {x.dtype}, got {given}. "
             "Write x = xp.astype(x, dtype) first, or x[key] = xp.astype(value, x.dtype)."
         )
-    if number or value.dtype == x.dtype:
+    if number:
+        return SCALARS[_rank(x)](value)
+    if value.dtype == x.dtype:
         return value
     return array_namespace(value).astype(value, x.dtype)
 
@@ -307,9 +321,8 @@ def _as_value(value: Any, x: Any) -> Any:
 def _rank(x: Any) -> int:
     """Which kind its numbers are of: 0 bool, 1 integers, 2 floating-point numbers, 3 complex ones."""
     if not hasattr(x, "dtype"):
-        return next(i for i, kind in enumerate((bool, int, float, complex)) if isinstance(x, kind))
-    kinds = ("bool", "integral", "real floating", "complex floating")
-    return next(i for i, kind in enumerate(kinds) if has_dtype(data_of(x), kind))
+        return next(i for i, kind in enumerate(SCALARS) if isinstance(x, kind))
+    return next(i for i, kind in enumerate(KINDS) if has_dtype(data_of(x), kind))
 
 
 def _lifted(value: Any, x: Any) -> Any:
