@@ -24,6 +24,25 @@ a file, so it is shown as `printable` has it: a terminal takes no commands from 
 
 from xpnet.printable import printable
 
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "BackendError",
+    "CheckError",
+    "DataError",
+    "ExportError",
+    "GradientError",
+    "IndexingError",
+    "MissingAttributeError",
+    "MissingKeyError",
+    "MissingMethodError",
+    "MissingPackageError",
+    "ShapeError",
+    "StateError",
+    "TrainingError",
+    "XpnetError",
+]
+
 
 class XpnetError(Exception):
     """The base class of all errors that xpnet raises on purpose."""

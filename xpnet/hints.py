@@ -220,7 +220,6 @@ FUNCTIONS = {
     "as_tensor": "F.asarray(values)",
     "identity": "F.eye(n)",
     "unique": "F.unique_values(x), or F.unique_all(x)",
-    "fft": "F.fft.fft(x)",
     "sum_to": "nothing: gradients are summed to the shapes of the inputs",
 }
 """Functions of other libraries, and what to write with `from xpnet import functions as F`."""
@@ -270,6 +269,12 @@ PACKAGE = {
     "backend_name": "xpnet.current().name",
     "nn": "xpnet itself: layers are xpnet.Affine, functions are in xpnet.functions",
     "optim": "xpnet itself: xpnet.Adam, xpnet.SGD",
+    "Trainer": "xpnet.training.Trainer",
+    "DataLoader": "xpnet.data.DataLoader",
+    "load_mnist": "xpnet.data.load_mnist",
+    "load_table": "xpnet.data.load_table",
+    "save": "xpnet.serialization.save(model, path)",
+    "load": "xpnet.serialization.load(model, path)",
     "asnumpy": "xpnet.to_numpy",
     "stop_gradient": "xpnet.functions.stop_gradient",
     "using_config": "xpnet.no_grad",

@@ -33,6 +33,11 @@ from xpnet.layers import Layer
 from xpnet.layers.scope import StandIns, around, enter, leave, surrounded
 from xpnet.namespace import array_namespace, has_dtype
 
+__all__ = [
+    "MixedPrecision",
+    "require_dtype",
+]
+
 DTYPES = ("float16", "bfloat16")
 LEAST = 2.0**-24  # a scale of less is no matter of scale any more
 

@@ -10,6 +10,11 @@ from xpnet.backend import array_like
 from xpnet.layers import Buffer, Layer
 from xpnet.layers.scope import StandIns, evaluating, surrounded
 
+__all__ = [
+    "untouched",
+    "watching",
+]
+
 Look = Callable[[Layer, tuple[Any, ...], Any], Any]
 
 
