@@ -22,7 +22,7 @@ True
 from importlib import import_module
 from typing import Any
 
-from xpnet import _numpy as _numpy, functions as functions
+from xpnet import _einops as _einops, _numpy as _numpy, functions as functions
 from xpnet.autodiff import (
     Function as Function,
     Parameter as Parameter,

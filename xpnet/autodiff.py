@@ -32,7 +32,7 @@ from xpnet.errors import (
     MissingMethodError,
 )
 from xpnet.explain import explain, outdated
-from xpnet.namespace import array_types, as_array, has_dtype
+from xpnet.namespace import array_types, as_array, has_dtype, methods
 from xpnet.signatures import Rule, rule_of
 from xpnet.tape import Node, Output, clock, completed, recording, seed, walk
 
@@ -78,6 +78,8 @@ class Variable(ArrayObject):
             raise ArgumentTypeError("This tensor is recorded by its own library; pass x.detach().")
         if not compat.is_array_api_obj(data):
             data = current().asarray(data)
+        if "einops" in modules:
+            methods["meet_einops"]()
         self.data: Array = as_array(data)
         self.grad: Any = None
         self.node: Any = None

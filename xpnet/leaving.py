@@ -50,11 +50,7 @@ class Leaving:
             It requires one, and the other library would not record what it computes.
         """
         if self.requires_grad:
-            raise ExportError(
-                f"DLPack would hand out a {type(self).__name__} that requires a gradient, and what "
-                "the other library computes is not recorded. Pass x.data to leave the gradient "
-                "behind."
-            )
+            raise export_error(self)
         options = {"max_version": max_version, "dl_device": dl_device, "copy": copy}
         asked = {name: value for name, value in options.items() if value is not None}
         return self.data.__dlpack__(stream=stream, **asked)
@@ -89,6 +85,14 @@ class Leaving:
                 f"{name} expected a leaf, got a {type(self).__name__} that was computed: a copy of "
                 "it would lead to copies of the leaves, and give yours no gradient. Copy x.data."
             )
+
+
+def export_error(x: Any) -> ExportError:
+    """The error for a Variable with a gradient that is asked for by DLPack."""
+    return ExportError(
+        f"DLPack would hand out a {type(x).__name__} that requires a gradient, and what the other "
+        "library computes is not recorded. Pass x.data to leave the gradient behind."
+    )
 
 
 def _restored(kind: type, data: Any, grad: Any, requires_grad: bool) -> Any:

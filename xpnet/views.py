@@ -110,10 +110,6 @@ class View(Variable):
         self._be_alone()
         self._requires_grad = requires_grad
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """A copy of a view is no view."""
-        return made, (self.data, self.node)
-
     def __repr__(self) -> str:
         shown = f"Variable({self.data!r})"
         arrived()

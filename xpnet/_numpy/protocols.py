@@ -27,7 +27,7 @@ INSTEAD = {
     "linalg.tensorinv": "Write np.linalg.inv of the reshaped matrix.",
     "linalg.tensorsolve": "Write np.linalg.solve of the reshaped matrix.",
     "lexsort": "Write np.argsort(x) for one key after another, the last key first.",
-    "may_share_memory": "Compare x.data and y.data.",
+    "may_share_memory": "Write np.may_share_memory(x.data, y.data).",
     "piecewise": "Write np.where(condition, x1, x2), or np.select.",
     "place": "Write np.where(mask, values, x).",
     "put": "Write x[indices] = values.",
@@ -38,7 +38,7 @@ INSTEAD = {
     "savetxt": "Write np.savetxt(file, xpnet.to_numpy(x)).",
     "savez": "Write np.savez(file, xpnet.to_numpy(x)).",
     "savez_compressed": "Write np.savez_compressed(file, xpnet.to_numpy(x)).",
-    "shares_memory": "Compare x.data and y.data.",
+    "shares_memory": "Write np.shares_memory(x.data, y.data).",
 }
 """What to write instead of functions that have no counterpart."""
 

@@ -381,14 +381,21 @@ nancumprod = _without_nan("cumprod", 1.0)
 def _nan_extreme(name: str, neutral: float) -> Callable[..., Any]:
     """np.nanmax or np.nanmin."""
 
-    def extreme(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+    def extreme(
+        a: Any,
+        axis: Any = None,
+        out: Any = None,
+        keepdims: bool = False,
+        initial: Any = None,
+        where: Any = None,
+    ) -> Any:
         """The largest, or smallest, of the numbers that are not NaN; NaN if all are."""
         xp = array_namespace(a)
         missing = xp.isnan(a)
         y = getattr(xp, name)(xp.where(missing, neutral, a), axis=axis, keepdims=keepdims)
         return xp.where(xp.all(missing, axis=axis, keepdims=keepdims), math.nan, y)
 
-    return numpys(f"nan{name}")(extreme)
+    return numpys(f"nan{name}", refuses=("out", "initial", "where"))(extreme)
 
 
 nanmax = _nan_extreme("max", -math.inf)
