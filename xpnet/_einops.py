@@ -19,7 +19,7 @@ from xpnet.namespace import has_dtype
 @cache
 def meet_einops() -> None:
     """Make Variables known to einops, which has been imported."""
-    backends = import_module("einops._backends")
+    backends: Any = import_module("einops._backends")
 
     class XpnetBackend(backends.AbstractBackend):  # type: ignore[misc]
         framework_name = "xpnet"

@@ -269,7 +269,7 @@ class Function:
             apart = known.several if lifted else "cupy" in modules and several()
             y = together(self, self.forward, arrays) if apart else self.forward(*arrays)
         except Exception as error:
-            explain(error, type(self).__name__, arrays, self.__xpnet_broadcasts__)
+            explain(error, type(self).__name__, arrays, self.__xpnet_broadcasts__, self.forward)
             raise
         if not lifted:
             return y  # arrays in, arrays out

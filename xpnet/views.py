@@ -13,7 +13,7 @@ differentiated through the write.
 from collections.abc import Callable
 from typing import Any
 
-from xpnet.autodiff import Variable, made
+from xpnet.autodiff import Variable
 from xpnet.devices import arrived
 from xpnet.errors import GradientError
 from xpnet.namespace import array_types

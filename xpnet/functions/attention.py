@@ -9,6 +9,7 @@ import array_api_compat as compat
 from xpnet.autodiff import Function
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from xpnet.explain import named
 from xpnet.functions.dropout import dropout
 from xpnet.functions.masks import zero_unless
 from xpnet.functions.wide import like, number
@@ -36,6 +37,7 @@ class Shares(Function):
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=-1, keepdims=True)
 
 
+@named
 @follows
 def attention_weights(
     query: Any,
@@ -127,6 +129,7 @@ def _masked(scores: Any, mask: Any) -> Any:
     return scores + array_namespace(scores, mask).astype(mask, scores.dtype)
 
 
+@named
 @follows
 def scaled_dot_product_attention(
     query: Any,

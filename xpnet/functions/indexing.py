@@ -24,7 +24,6 @@ from xpnet.kernels.scatter import added
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.views import is_view_of, require_writable, view, write
 
-
 SCALARS = (bool, int, float, complex)
 KINDS = ("bool", "integral", "real floating", "complex floating")  # each holds those before it
 
