@@ -35,6 +35,11 @@ from xpnet.layers.stand_ins import StandIns
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.saved import finite, whole
 
+__all__ = [
+    "MixedPrecision",
+    "require_dtype",
+]
+
 DTYPES = ("float16", "bfloat16")
 LEAST = 2.0**-24  # a scale of less is no matter of scale any more
 
