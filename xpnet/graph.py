@@ -18,6 +18,11 @@ from xpnet.errors import GradientError
 from xpnet.plots.style import figure_of, finished
 from xpnet.tape import Output, seed, walk
 
+__all__ = [
+    "computational_graph",
+    "dot",
+]
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
