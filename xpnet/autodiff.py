@@ -359,7 +359,10 @@ class FunctionNode:
         self.parents = parents
         self.created = next(clock)
         # Arrays and not Variables: x[key] = value and an optimizer may give x other ones.
-        self.kept = [arrays[i] for i in rule.takes] if rule.plain else rule.kept(arrays)
+        if rule.rest is None and not rule.defaults:
+            self.kept = [arrays[i] for i in rule.takes]
+        else:
+            self.kept = rule.kept(arrays)
 
     def several(self, ys: tuple[Array, ...]) -> tuple["Variable", ...]:
         """The outputs as Variables: integers have no history."""
