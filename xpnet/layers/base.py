@@ -222,11 +222,15 @@ class Layer:
                 f"{self!r}: the state lacks {missing} and has unknown {unknown}.{hint}"
             )
         for name, p in parameters.items():
-            expected, given = tuple(p.data.shape), tuple(state[name].shape)
+            expected = tuple(p.data.shape)
+            if not hasattr(state[name], "shape"):
+                raise StateError(f"{self!r}: expected {name} to be an array, got {state[name]!r}.")
+            given = tuple(state[name].shape)
             if expected != given:
                 raise StateError(f"{self!r}: expected {name} of shape {expected}, got {given}.")
-        for name, p in parameters.items():
-            p.data = array_like(state[name], p.data)
+        arrays = {name: array_like(state[name], p.data) for name, p in parameters.items()}
+        for name, p in parameters.items():  # nothing can fail any more
+            p.data = arrays[name]
 
     def to(self, backend: str | Backend) -> Self:
         """Move parameters and buffers to another library or device; gradients are forgotten.
