@@ -24,7 +24,6 @@ def test_each_call_is_told_and_gradients_flow(backend, array):
     assert all(p.grad is not None for p in model.parameters())
     model(array([[1.0, 2.0]]))
     assert len(seen) == 5
-    assert all("_text" not in vars(layer) for layer in model.sublayers())
 
 
 def test_gradients_flow_through_the_forward_of_a_watched_layer(backend, array):
@@ -32,7 +31,7 @@ def test_gradients_flow_through_the_forward_of_a_watched_layer(backend, array):
     model = xpnet.Residual(xpnet.Affine(2, 2, rng=0))
     with watching(model.sublayers(), lambda *_: None):
         y = model.forward(array([[1.0, 2.0]]))
-    xpnet.functions.sum(y).backward()
+    assert model.backward(y).shape == (1, 2)
     assert all(p.grad is not None for p in model.parameters())
 
 

@@ -42,6 +42,16 @@ def _both(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], An
     return operate, lambda x, other: operate(other, x)
 
 
+def _augmented(sign: str, operate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`x op= other`: x itself is changed, as NumPy does it, and whoever else holds it sees that."""
+
+    def assign(x: Any, other: Any) -> Any:
+        y = operate(x, other)
+        return y if y is NotImplemented else methods["in_place"](x, y, sign)
+
+    return assign
+
+
 class ArrayObject:
     """The standard's array object, around an array called `data`.
 
@@ -155,6 +165,19 @@ class ArrayObject:
     __xor__, __rxor__ = _both("bitwise_xor")
     __lshift__, __rlshift__ = _both("bitwise_left_shift")
     __rshift__, __rrshift__ = _both("bitwise_right_shift")
+    __iadd__ = _augmented("+", __add__)
+    __isub__ = _augmented("-", __sub__)
+    __imul__ = _augmented("*", __mul__)
+    __itruediv__ = _augmented("/", __truediv__)
+    __ifloordiv__ = _augmented("//", __floordiv__)
+    __imod__ = _augmented("%", __mod__)
+    __ipow__ = _augmented("**", __pow__)
+    __imatmul__ = _augmented("@", __matmul__)
+    __iand__ = _augmented("&", __and__)
+    __ior__ = _augmented("|", __or__)
+    __ixor__ = _augmented("^", __xor__)
+    __ilshift__ = _augmented("<<", __lshift__)
+    __irshift__ = _augmented(">>", __rshift__)
     __neg__, __pos__, __abs__ = _unary("negative"), _unary("positive"), _unary("abs")
     __invert__ = _unary("bitwise_invert")
     __lt__, __le__ = _binary("less"), _binary("less_equal")

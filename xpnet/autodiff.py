@@ -280,11 +280,11 @@ class Function:
         if type(y) not in array_types:
             y = as_array(y)
         if y.dtype is not dtype and not has_dtype(y, *FLOATING):
-            return _made(y, None)
+            return made(y, None)
         call.shape = y.shape
         call.dtype = y.dtype
         call.y = None if self.__xpnet_rule__.y_at is None else y
-        return _made(y, call)
+        return made(y, call)
 
 
 # The tape's slot in a Function has no name: none of its author's attributes is in its way.
@@ -341,7 +341,7 @@ class FunctionNode:
     def _as_variables(self, ys: tuple[Array, ...]) -> tuple["Variable", ...]:
         outputs = [Output(self, i, y) for i, y in enumerate(ys) if has_dtype(y, *FLOATING)]
         made_by = {node.index: self.outputs.setdefault(node.index, node) for node in outputs}
-        return tuple(_made(y, made_by.get(i)) for i, y in enumerate(ys))
+        return tuple(made(y, made_by.get(i)) for i, y in enumerate(ys))
 
     def inputs(self) -> dict[int, Any]:
         """The arrays and numbers that are kept for the rule, by their places among the inputs."""
@@ -382,12 +382,12 @@ class FunctionNode:
         """The inputs that the rule names, as Variables of the history that they had."""
         parents = self.parents
         return [
-            as_constant(x) if i >= len(parents) or parents[i] is None else _made(x, parents[i])
+            as_constant(x) if i >= len(parents) or parents[i] is None else made(x, parents[i])
             for i, x in self.inputs().items()
         ]
 
     def _output(self) -> Any:
-        return self._as_variables(self.y) if isinstance(self.y, tuple) else _made(self.y, self)
+        return self._as_variables(self.y) if isinstance(self.y, tuple) else made(self.y, self)
 
 
 def gradients(
@@ -443,7 +443,7 @@ def _among(nodes: Sequence[Node] | None, node: Node) -> bool:
     return nodes is not None and any(n is node for n in nodes)
 
 
-def _made(data: Array, node: Node | None) -> Variable:
+def made(data: Array, node: Node | None) -> Variable:
     """A Variable without `Variable.__init__`'s questions; a constant if there is no node."""
     v = Variable.__new__(Variable)
     v.data = data
@@ -456,7 +456,7 @@ def _made(data: Array, node: Node | None) -> Variable:
 
 
 def _constant(y: Any) -> Variable:
-    return _made(as_array(y), None)
+    return made(as_array(y), None)
 
 
 def node_of(v: Variable) -> Node:
@@ -472,4 +472,4 @@ def data_of(x: Any) -> Any:
 def as_constant(x: Any) -> Any:
     """An array as a constant Variable; Variables and Python scalars as they are."""
     scalar = x is None or isinstance(x, (int, float, complex))
-    return x if scalar or isinstance(x, Variable) else _made(as_array(x), None)
+    return x if scalar or isinstance(x, Variable) else made(as_array(x), None)

@@ -365,6 +365,36 @@ def with_item(x: Array, key: Any, value: Array) -> Array:
     return x
 
 
+def item_set(x: Array, key: Any, value: Array) -> Array:
+    """What x would be after x[key] = value: a new array, on every library."""
+    if compat.is_jax_array(x):
+        return x.at[key].set(value)
+    return with_item(compat.array_namespace(x).asarray(x, copy=True), key, value)
+
+
+@follows
+def last_at(places: Array, size: int) -> Array:
+    """For each of `size` places the last i with places[i] there, or -1 where there is none."""
+    xp, device = compat.array_namespace(places), compat.device(places)
+    if compat.is_cupy_array(places):  # it has no maximum of signed 64 bits
+        found = xp.zeros((size,), dtype=xp.uint64)
+        following = xp.arange(1, places.shape[0] + 1, dtype=xp.uint64)
+        import_module("cupyx").scatter_max(found, places, following)
+        return xp.astype(found, xp.int64) - 1
+    last = xp.full((size,), -1, device=device)
+    order = xp.arange(places.shape[0], dtype=last.dtype, device=device)
+    if compat.is_jax_array(places):
+        return last.at[places].max(order)
+    if compat.is_torch_array(places):
+        return last.scatter_reduce(0, places, order, "amax")
+    if compat.is_numpy_array(places):
+        last[places] = order  # NumPy says that the last one wins
+    else:  # the standard has no such function: one after another
+        for i in range(places.shape[0]):
+            last[int(places[i])] = i
+    return last
+
+
 def array_like(x: Any, model: Array) -> Array:
     """A copy of `x`, an array of any library, with the library, device and dtype of `model`."""
     xp, device = compat.array_namespace(model), compat.device(model)

@@ -3,7 +3,8 @@
     x ──► alias ──► f ──► y        only what comes by way of the alias counts as f's x
 
 If f finds the same x outside of itself, in its closure, that is another way to y. Derivatives
-within derivatives come out right because of it, and no two transforms are taken for each other.
+within derivatives come out right because of it, and no two transforms are taken for each other. If f
+writes into its arguments, it writes into these Variables of its own.
 
 What f finds that requires a gradient (a model's parameters, the x of a transform around this one)
 will be asked for later. So if y was computed from such *others*, the derivative is recorded. They
@@ -86,6 +87,7 @@ class Call:
         given = [_floating(x, model, f, i, path) for i, path, x in leaves]
         self.lifted = any(isinstance(x, Variable) for x in given)
         self.xs = [fresh(x) for x in given]
+        self.nodes = [node_of(x) for x in self.xs]  # f may write into its arguments
         rest, start = iter(self.xs), next(clock)
         for i in places:
             replaced[i] = tree.rebuild(args[i], rest)
@@ -95,7 +97,7 @@ class Call:
             raise ArgumentTypeError(f"With has_aux=True, {name_of(f)} must return (y, aux).")
         self.aux: Any
         self.y, self.aux = y if has_aux else (y, None)
-        self.ys, self.nodes = tree.leaves(self.y), [node_of(x) for x in self.xs]
+        self.ys = tree.leaves(self.y)
         roots, mine = self._roots(), {id(node) for node in self.nodes}
         ends = [node for node in edge(roots, start) if id(node) not in mine]
         self.others = [*filter(tracked, given), *map(standing_for, ends)]

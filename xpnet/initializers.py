@@ -1,8 +1,8 @@
 """How parameters begin: random enough to differ, scaled so that signals keep their size.
 
-An initializer is a function `(shape, rng) -> array`. It draws on the host in float64 and sends the
-result, cast to the backend's dtype, to the backend's device: one seed gives the same numbers, bit
-for bit, on every library.
+An initializer is a function `(shape, rng) -> array`. It draws on the host in float64, a block at a
+time, casts to the backend's dtype, and sends the result to the backend's device: one seed gives the
+same numbers, bit for bit, on every library.
 
 For a weight of shape (in_features, out_features), fan_in = in_features, fan_out = out_features.
 For the kernel of a convolution, of shape (outputs, channels, *lengths), fan_in is the product of
@@ -19,7 +19,7 @@ from typing import Any
 
 from xpnet.backend import Array, current
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.random import default_rng
+from xpnet.random import default_rng, in_blocks
 
 Shape = tuple[int, ...]
 Initializer = Callable[..., Array]
@@ -34,7 +34,8 @@ def zeros(shape: Shape, rng: Any = None) -> Array:
 
 def normal(shape: Shape, rng: Any = None, *, std: float = 0.01) -> Array:
     """Normal numbers, mean 0, standard deviation `std`."""
-    return _born(default_rng(rng).standard_normal(shape) * std)
+    rng = default_rng(rng)
+    return drawn(shape, lambda n: rng.standard_normal(n) * std)
 
 
 def glorot_normal(shape: Shape, rng: Any = None) -> Array:
@@ -99,15 +100,22 @@ def initializer(which: str | Initializer) -> Initializer:
     return BY_NAME[which]
 
 
+def uniform(shape: Shape, rng: Any, bound: float) -> Array:
+    """Numbers from -bound to bound, all alike."""
+    rng = default_rng(rng)
+    return drawn(shape, lambda n: rng.uniform(-bound, bound, n))
+
+
 def _uniform(shape: Shape, rng: Any, variance: float) -> Array:
-    bound = math.sqrt(3.0 * variance)  # U(-a, a) has variance a^2 / 3
-    return _born(default_rng(rng).uniform(-bound, bound, shape))
+    return uniform(shape, rng, math.sqrt(3.0 * variance))  # U(-a, a) has variance a^2 / 3
 
 
-def _born(host: Any) -> Array:
-    """From the host, in float64, to where the switch points."""
+def drawn(shape: Shape, draw: Callable[[int], Any]) -> Array:
+    """Numbers that `draw` makes on the host in float64, where the switch points and in its dtype."""
     backend = current()
-    return backend.asarray(host, dtype=backend.dtype)
+    name = str(backend.dtype).rpartition(".")[2]
+    name = "float64" if "float64" in name else "float32"
+    return backend.asarray(in_blocks(shape, name, draw), dtype=backend.dtype)
 
 
 def _fans(shape: Shape) -> tuple[int, int]:

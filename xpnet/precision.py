@@ -19,8 +19,8 @@ Micikevicius et al., "Mixed precision training", ICLR 2018.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import array_api_compat as compat
@@ -30,8 +30,8 @@ from xpnet.autodiff import Parameter, Variable, data_of
 from xpnet.devices import follows, settle, stays
 from xpnet.errors import ArgumentError, BackendError, StateError, TrainingError
 from xpnet.layers import Layer
+from xpnet.layers.scope import StandIns, around, enter, leave, surrounded
 from xpnet.namespace import array_namespace, has_dtype
-from xpnet.recompute import blocks, repeated
 
 DTYPES = ("float16", "bfloat16")
 LEAST = 2.0**-24  # a scale of less is no matter of scale any more
@@ -100,7 +100,6 @@ class MixedPrecision:
         self.model, self.dtype, self.growth_interval = model, dtype, growth_interval
         self.scale, self.good = float(scale), 0
         self._most = math.inf if dtype == "float16" else self.scale
-        self._before: list[Any] = []  # of the blocks that it is in
 
     def __call__(self, *xs: Any, **options: Any) -> Any:
         """The model's output, computed in 16 bits and given in the dtype of the weights."""
@@ -108,28 +107,26 @@ class MixedPrecision:
             return self.model(*xs, **options)
 
     def __enter__(self) -> Self:
-        attributes = vars(self.model)
-        text = self.model._text  # noqa: SLF001 - what a call of this one model runs
-        self._before.append((attributes.get("_text"), blocks.set((*blocks.get(), lambda: self))))
-        attributes["_text"] = lambda *xs, **options: self._low(text, xs, options)
+        enter(self._low, innermost=True)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        text, token = self._before.pop()
-        blocks.reset(token)
-        vars(self.model).pop("_text")
-        if text is not None:
-            vars(self.model)["_text"] = text
+        leave(self._low)
 
-    def _low(self, text: Callable[..., Any], xs: Any, options: Any) -> Any:
-        """text(*xs, **options), computed in 16 bits: in with casts, out in the weights' dtype."""
-        weights = next(self.model.parameters(), None)
-        if weights is None:  # a block around this one has put casts in their places
-            return text(*xs, **options)
+    def _low(self, run: Callable[..., Any], layer: Layer, *xs: Any, **options: Any) -> Any:
+        """A call of the model in 16 bits: in with casts, out in the weights' dtype."""
+        if layer is not self.model:
+            return run(layer, *xs, **options)
+        weights = next(layer.parameters(), None)
+        if weights is None or _cast_already(weights):  # by a block around this one
+            return run(layer, *xs, **options)
         low, full = require_dtype(weights.data, self.dtype), weights.dtype
-        with _quiet(weights.data), casts_of(self.model, low):
+        with _quiet(weights.data):
+            casts = StandIns([(p, F.astype(p, low)) for p in layer.parameters()])
             xs, options = tree.map(lambda x: _cast(x, low), (xs, options))
-            return tree.map(lambda y: _cast(y, full), text(*xs, **options))
+            with surrounded(casts, innermost=True):
+                y = casts(run, layer, *xs, **options)
+            return tree.map(lambda leaf: _cast(leaf, full), y)
 
     # --- the scale --------------------------------------------------------------------------
 
@@ -221,47 +218,9 @@ def require_dtype(x: Any, name: str) -> Any:
 _usable: set[tuple[Any, str]] = set()
 
 
-@contextmanager
-def casts_of(model: Layer, dtype: Any) -> Iterator[None]:
-    """A block in which the model's layers hold casts of their parameters instead of these.
-
-    In a second run of a checkpoint they hold the same casts again: these are where it came from.
-    """
-    casts: dict[int, Any] = {}
-
-    def seen(value: Any) -> Any:
-        if not isinstance(value, Parameter):
-            return value
-        if id(value) not in casts:  # one that stands in two places is cast once
-            casts[id(value)] = F.astype(value, dtype)
-        return casts[id(value)]
-
-    replaced = []
-    for layer in {id(layer): layer for layer in model.sublayers()}.values():
-        for name, value in vars(layer).items():
-            direct = isinstance(value, Parameter)
-            if direct or (isinstance(value, (list, tuple, dict)) and _has_parameter(value)):
-                cast = seen(value) if direct else tree.map(seen, value)
-                replaced.append((vars(layer), name, cast))
-    with repeated(lambda: _instead(replaced)):
-        yield
-
-
-@contextmanager
-def _instead(replaced: list[tuple[dict[str, Any], str, Any]]) -> Iterator[None]:
-    """A block in which these attributes have these values."""
-    before = [(attributes, name, attributes[name]) for attributes, name, _ in replaced]
-    try:
-        for attributes, name, value in replaced:
-            attributes[name] = value
-        yield
-    finally:
-        for attributes, name, value in before:
-            attributes[name] = value
-
-
-def _has_parameter(value: Any) -> bool:
-    return any(isinstance(leaf, Parameter) for leaf in tree.leaves(value))
+def _cast_already(p: Parameter) -> bool:
+    """Whether a cast stands in for the parameter."""
+    return any(isinstance(by, StandIns) and p in by for by in around.get())
 
 
 def _cast(x: Any, dtype: Any) -> Any:

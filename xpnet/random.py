@@ -17,7 +17,10 @@ These numbers differ from the host's, but are the same on every device, and on t
 """
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +31,13 @@ from xpnet.errors import ArgumentError, MissingAttributeError, StateError
 if TYPE_CHECKING:  # NumPy itself loads numpy.random when it is first asked for
     Generator = np.random.Generator
 
+BLOCK = 1 << 16  # numbers that are drawn at a time: 512 KiB of float64, which a cache holds
+
 _generator: "Generator | None" = None
 _device: "DeviceGenerator | None" = None
+_copies: "ContextVar[tuple[Generator, DeviceGenerator | None] | None]" = ContextVar(
+    "xpnet_streams", default=None
+)
 _lock = threading.Lock()  # not the generators' own: they are copied and pickled
 
 notes: ContextVar[tuple[dict[Any, Any], ...]] = ContextVar("xpnet_notes", default=())
@@ -117,22 +125,65 @@ def manual_seed(seed: int, device: bool = False) -> None:
 
 def mask_rng(rng: Any) -> Any:
     """The generator of a dropout mask: `rng`, or (None) the one that `manual_seed` chose for masks."""
-    return default_rng(_device if rng is None and _device is not None else rng)
+    device = _own()[1]
+    return default_rng(device if rng is None and device is not None else rng)
 
 
 def default_rng(rng: "int | Generator | DeviceGenerator | None" = None) -> Any:
     """`rng` itself, a generator seeded by it, or (None) the one that `manual_seed` started."""
-    global _generator
     if isinstance(rng, DeviceGenerator):
         generator: Any = rng
     else:
-        if rng is None and _generator is None:
-            _generator = np.random.default_rng()
-        generator = np.random.default_rng(_generator if rng is None else rng)
+        generator = np.random.default_rng(_own()[0] if rng is None else rng)
     if rng is None or rng is generator:
         for noted in notes.get():
             noted.setdefault(rng, generator.bit_generator.state)
     return generator
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """A block that draws from copies of xpnet's own streams: afterwards these are where they were.
+
+    Another thread, which draws from the streams themselves, does not notice.
+    """
+    token = _copies.set(deepcopy(_own()))
+    try:
+        yield
+    finally:
+        _copies.reset(token)
+
+
+def _own() -> "tuple[Generator, DeviceGenerator | None]":
+    """xpnet's own streams: the host's and, after `manual_seed(seed, device=True)`, that of masks."""
+    global _generator
+    copies = _copies.get()
+    if copies is not None:
+        return copies
+    if _generator is None:
+        _generator = np.random.default_rng()
+    return _generator, _device
+
+
+def in_blocks(shape: tuple[int, ...], dtype: str, draw: Callable[[int], Any]) -> Any:
+    """An array on the host, filled by `draw(n)`, which draws the next n numbers, a block at a time.
+
+    The numbers are those of one call for all of them, but there is no second array of that size in
+    the wider dtype that they are drawn in.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : str
+    draw : callable
+        From a number n to an array of shape (n,), which is cast to `dtype`.
+    """
+    numbers = np.empty(shape, dtype)
+    flat = numbers.reshape(-1)
+    for start in range(0, flat.size, BLOCK):
+        block = flat[start : start + BLOCK]
+        block[...] = draw(block.size)
+    return numbers
 
 
 def state(rng: "Generator | DeviceGenerator | None" = None) -> dict[str, Any]:
@@ -149,8 +200,8 @@ def state(rng: "Generator | DeviceGenerator | None" = None) -> dict[str, Any]:
     """
     numbers = default_rng(rng).bit_generator.state
     found = dict(tree.map(lambda x: x.tolist() if hasattr(x, "tolist") else x, numbers))
-    if rng is None and _device is not None:
-        found["device"] = _device.state
+    if rng is None and (device := _own()[1]) is not None:
+        found["device"] = device.state
     return found
 
 
@@ -176,5 +227,9 @@ def set_state(numbers: dict[str, Any], rng: "Generator | DeviceGenerator | None"
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         name = type(generator).__name__
         raise StateError(f"Expected the state of a {name} generator: {error!r}.") from error
-    if rng is None:
+    if rng is not None:
+        return
+    if _copies.get() is None:
         _device = device
+    else:
+        _copies.set((_own()[0], device))

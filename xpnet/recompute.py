@@ -1,33 +1,20 @@
 """Recompute instead of keep: less memory for a graph, against a second run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from contextvars import ContextVar, copy_context
+from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from functools import wraps
 from typing import Any
 
 from xpnet import tree
-from xpnet.autodiff import Function, Variable, call_of, node_of
+from xpnet.autodiff import Function, Variable, call_of, made, node_of
 from xpnet.backend import Array
 from xpnet.calls import fresh, name_of, slopes, standing_for, tracked
 from xpnet.errors import GradientError
 from xpnet.namespace import array_namespace
 from xpnet.random import default_rng, notes
 from xpnet.tape import Node, clock, edge, recording
-
-Block = Callable[[], AbstractContextManager[Any]]
-blocks: ContextVar[tuple[Block, ...]] = ContextVar("xpnet_blocks", default=())
-
-
-@contextmanager
-def repeated(block: Block) -> Iterator[None]:
-    """`with block():`, and each second run of a checkpoint that is called in it stands in it too."""
-    token = blocks.set((*blocks.get(), block))
-    try:
-        with block():
-            yield
-    finally:
-        blocks.reset(token)
+from xpnet.views import root_of, write
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,14 +58,18 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not recording.get():
             return f(*args, **kwargs)
         run = _Run(f, args, kwargs)
-        y, closure = run([x.data for x in run.given])
-        leaves = tree.leaves(y)
+        before = [made(x.data, node_of(x)) for x in run.given]  # f may write into what it reaches
+        y, closure = run([x.data for x in before])
+        leaves = tree.leaves([y, run.written()])
         arrays = [leaf.data for leaf in leaves if tracked(leaf)]
         if not arrays or not (run.given or closure):
             return y  # of nothing that would ask for its gradient again
-        outputs = Checkpoint(run, arrays)(*run.given, *map(standing_for, closure))
+        outputs = Checkpoint(run, arrays)(*before, *map(standing_for, closure))
         rest = iter(outputs if isinstance(outputs, tuple) else (outputs,))
-        return tree.rebuild(y, [next(rest) if tracked(leaf) else leaf for leaf in leaves])
+        given = [next(rest) if tracked(leaf) else leaf for leaf in leaves]
+        y, written = tree.rebuild([y, run.written()], given)
+        run.write_back(written)
+        return y
 
     return light
 
@@ -100,13 +91,13 @@ class Checkpoint(Function):
         known = call_of(self).parents[len(given) :]
         with self.run.as_before():
             y, closure = self.run(given)
-        ys = [v for v in tree.leaves(y) if tracked(v)]
+        ys = [v for v in tree.leaves([y, self.run.written()]) if tracked(v)]
         if {id(node) for node in closure} != {id(node) for node in known} or len(ys) != len(gys):
             raise GradientError(
                 f"checkpoint({name_of(self.run.f)}): the second run did not use what the first "
                 "one did. It must be a function of its arguments, and of a closure that stays."
             )
-        nodes = [*map(node_of, self.run.inputs), *known]
+        nodes = [*self.run.nodes, *known]
         found = slopes(ys, gys, nodes, create_graph=isinstance(gys[0], Variable))
         for i, x in enumerate(given):
             if found[i] is None:  # f need not use all that it is given
@@ -120,28 +111,39 @@ class _Run:
     def __init__(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self.f, self.tree = f, [args, kwargs]
         self.given = [x for x in tree.leaves(self.tree) if tracked(x)]
-        self.context, self.blocks = copy_context(), blocks.get()
+        self.context = copy_context()  # its mode too, who watches, and which casts stand in
         self.drawn = {None: default_rng().bit_generator.state}
         self.context.run(notes.set, (*notes.get(), self.drawn))
 
     def __call__(self, given: Sequence[Any]) -> tuple[Any, list[Node]]:
         """What f returns for these numbers, and the nodes outside of f that it was computed from."""
         self.inputs = [fresh(x) for x in given]
-        rest, mine = iter(self.inputs), {id(node_of(x)) for x in self.inputs}
+        self.nodes = [node_of(x) for x in self.inputs]
+        rest, mine = iter(self.inputs), {id(node) for node in self.nodes}
         args, kwargs = tree.map(lambda x: next(rest) if tracked(x) else x, self.tree)
         start = next(clock)
         y = self.context.copy().run(self.f, *args, **kwargs)
-        ends = edge([node_of(leaf) for leaf in tree.leaves(y) if tracked(leaf)], start)
+        leaves = tree.leaves([y, self.written()])
+        ends = edge([node_of(leaf) for leaf in leaves if tracked(leaf)], start)
         return y, [node for node in ends if id(node) not in mine]
+
+    def written(self) -> list[Any]:
+        """Those of the arguments that f has written into; None for the others."""
+        pairs = zip(self.inputs, self.nodes, strict=True)
+        return [None if node_of(x) is node else x for x, node in pairs]
+
+    def write_back(self, written: Sequence[Any]) -> None:
+        """Write into what was given what f wrote into its own; a leaf stays as it is."""
+        for x, y in zip(self.given, written, strict=True):
+            if y is not None and root_of(x).node is not None:
+                write(x, y)
 
     @contextmanager
     def as_before(self) -> Iterator[None]:
-        """A block in the blocks of the first run, with generators where they stood before it."""
+        """A block with the generators where they stood before the first run."""
         with ExitStack() as stack:
             for rng, state in reversed(self.drawn.items()):  # of one stream, the first note counts
                 generator = default_rng(rng).bit_generator
                 stack.callback(setattr, generator, "state", generator.state)
                 generator.state = state
-            for block in self.blocks:
-                stack.enter_context(block())
             yield

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from copy import deepcopy
 from typing import Any
 
 from xpnet import random
 from xpnet.backend import array_like
-from xpnet.layers import Layer
-from xpnet.tape import no_grad
+from xpnet.layers import Buffer, Layer
+from xpnet.layers.scope import StandIns, evaluating, surrounded
 
 Look = Callable[[Layer, tuple[Any, ...], Any], Any]
-OWN = ("_text", "forward")  # what a watched layer has of its own: what a call of it runs
 
 
 @contextmanager
@@ -20,8 +19,8 @@ def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
 
     What it returns, if that is not None, is handed on instead of the output.
 
-    The layers get attributes of their own for it, and lose them afterwards: a layer that nobody
-    watches takes no time for it.
+    It is told of calls in this block, not of those that another thread makes meanwhile. The layers
+    know nothing of it: a layer that nobody watches takes no time for it.
 
     Examples
     --------
@@ -33,44 +32,26 @@ def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
     ReLU() (1, 3)
     Affine(3 -> 2) (1, 2)
     """
+    watched = {id(layer): layer for layer in layers}
 
-    def call(layer: Layer, text: Callable[..., Any], *xs: Any, **options: Any) -> Any:
-        y = text(*xs, **options)
-        seen = look(layer, xs, y)
+    def call(run: Callable[..., Any], layer: Layer, *xs: Any, **options: Any) -> Any:
+        y = run(layer, *xs, **options)
+        seen = look(layer, xs, y) if id(layer) in watched else None
         return y if seen is None else seen
 
-    watched = list({id(layer): layer for layer in layers}.values())
-    before = [{name: vars(layer).get(name) for name in OWN} for layer in watched]
-    try:
-        for layer in watched:
-            text = layer._text  # noqa: SLF001 - what a call of it runs
-            vars(layer).update(_text=partial(call, layer, text), forward=layer.__call__)
+    with surrounded(call):
         yield
-    finally:
-        for layer, own in zip(watched, before, strict=True):
-            for name, was in own.items():
-                vars(layer).pop(name, None)
-                if was is not None:  # one who watches already
-                    vars(layer)[name] = was
 
 
 @contextmanager
 def untouched(model: Layer) -> Iterator[None]:
-    """A block in evaluation, unrecorded, after which flags, buffers and generators are as before."""
-    flags = [(layer, vars(layer).get("training")) for layer in model.sublayers()]
-    buffers = [(b, array_like(b.data, b.data)) for _, b in model.named_buffers()]
-    generators = [None, *(g for _, g in model.named_generators())]  # None: xpnet's own stream
-    states = [random.state(g) for g in generators]
-    model.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        for layer, flag in flags:
-            vars(layer).pop("training", None)
-            if flag is not None:
-                layer.training = flag
-        for buffer, data in buffers:
-            buffer.data = data
-        for generator, state in zip(generators, states, strict=True):
-            random.set_state(state, generator)
+    """A block in evaluation, unrecorded, in which the model's layers change nothing that lasts.
+
+    They have copies of their buffers and random number generators, and what they set on themselves
+    is lost. xpnet's own random numbers are copies too.
+    """
+    buffers = [(b, Buffer(array_like(b.data, b.data))) for _, b in model.named_buffers()]
+    generators = [(g, deepcopy(g)) for _, g in model.named_generators()]
+    views = StandIns([*buffers, *generators], kept=False)
+    with evaluating(), random.aside(), surrounded(views, innermost=True):
+        yield

@@ -288,3 +288,33 @@ def test_grey_levels_of_a_huge_range_stay_finite(tmp_path, scale):
     Image.fromarray(levels).save(path := tmp_path / "levels.tiff")
     found = load_picture(path, (1, 28, 28))[0]
     np.testing.assert_allclose(found.ravel(), np.linspace(0, 1, 784), atol=1e-5)
+
+
+@pytest.mark.parametrize("most", [2**24, 28 * 14])
+@pytest.mark.parametrize("low", [-(2**31), 2**30, 2**31 - 300])
+def test_whole_grey_levels_far_from_zero_are_told_apart(tmp_path, low, most):
+    """float32 holds whole numbers up to 2^24: what is above would be a picture of one level."""
+    levels = low + np.arange(256).repeat(4).reshape(32, 32)
+    Image.fromarray(levels.astype(np.int32)).save(path := tmp_path / "levels.tiff")
+    found = np.asarray(open_picture(path, most))
+    assert (found.min(), found.max()) == (0, 1)
+    steps = np.unique(found)
+    assert len(steps) == (256 if most > 32 * 32 else 128)  # the mean of 2 x 2 has 4 equal columns
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_levels_that_are_not_finite_are_refused(tmp_path, value):
+    levels = np.zeros((28, 28), np.float32)
+    levels[3, 4] = value
+    Image.fromarray(levels).save(path := tmp_path / "levels.tiff")
+    with pytest.raises(DataError, match=r"levels\.tiff: .* not all finite"):
+        load_picture(path, (1, 28, 28))
+
+
+@pytest.mark.parametrize("level", [0, 7, 65535, -1.5, 3e38, -3e38])
+def test_a_picture_of_one_level_is_finite(tmp_path, level):
+    """Neither divides by 0 nor overflows; 16 bits keep their level."""
+    dtype = np.uint16 if isinstance(level, int) else np.float32
+    Image.fromarray(np.full((28, 28), level, dtype)).save(path := tmp_path / "levels.tiff")
+    found = load_picture(path, (1, 28, 28))
+    assert np.unique(found).tolist() == [np.float32(level / 65535) if dtype is np.uint16 else 0]

@@ -7,10 +7,10 @@ test_against_jax.py compares with JAX. capabilities.py makes the table in docs/c
 them: what stands there is what was run.
 """
 
+from importlib import import_module
+
 import numpy as np
 from hypothesis import strategies as st
-
-from xpnet import functions as F
 
 SHAPES = [(), (3,), (2, 3), (3, 1, 2)]
 PAIRS = [((3,), (3,)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2, 2)), ((2, 2), ())]
@@ -254,13 +254,28 @@ def _(draw):
     return lambda xp, x: xp.prod(x, axis=1), [x]
 
 
+@case("cumulative_prod", "cumulative_sum", "prod", "sum")
+def _(draw):
+    """With the dtype of the result."""
+
+    def call(xp, x):
+        dtype = xp.complex128
+        running = xp.cumulative_prod(x, axis=1, dtype=dtype) + xp.cumulative_sum(
+            x, axis=1, dtype=dtype
+        )
+        return running * xp.prod(x, dtype=dtype) * xp.sum(x, dtype=dtype)
+
+    return call, [numbers(draw, (2, 3))]
+
+
 # --- manipulation and indexing -------------------------------------------------------------------
 
 
 @case("reshape")
 def _(draw):
     shape = draw(st.sampled_from([(6,), (3, 2), (1, -1), (2, 1, 3)]))
-    return lambda xp, x: xp.reshape(x, shape), [numbers(draw, (2, 3))]
+    options = draw(st.sampled_from([{}, {"copy": True}]))
+    return lambda xp, x: xp.reshape(x, shape, **options), [numbers(draw, (2, 3))]
 
 
 @case("permute_dims")
@@ -400,7 +415,11 @@ def _(draw):
 
 @case("sort")
 def _(draw):
-    options = {"axis": draw(st.sampled_from([0, 1, -1])), "descending": draw(st.booleans())}
+    options = {
+        "axis": draw(st.sampled_from([0, 1, -1])),
+        "descending": draw(st.booleans()),
+        "stable": draw(st.booleans()),
+    }
     return lambda xp, x: xp.sort(x, **options), [numbers(draw, (3, 4))]
 
 
@@ -430,7 +449,8 @@ def _(draw):
 
 @case("astype")
 def _(draw):
-    return lambda xp, x: xp.astype(x, xp.complex128), [numbers(draw, (2, 3))]
+    copy = draw(st.booleans())
+    return lambda xp, x: xp.astype(x, xp.complex128, copy=copy), [numbers(draw, (2, 3))]
 
 
 # --- linear algebra ------------------------------------------------------------------------------
@@ -526,6 +546,11 @@ def _(draw):
     return call, [numbers(draw, (2, 2, 3))]
 
 
+@case("linalg.trace")
+def _(draw):
+    return lambda xp, x: xp.linalg.trace(x, dtype=xp.complex128), [numbers(draw, (2, 3, 3))]
+
+
 @case("linalg.inv", "linalg.det", complex_too=True)
 def _(draw):
     def call(xp, x):
@@ -559,7 +584,9 @@ def _(draw):
 @case("linalg.pinv", complex_too=True)
 def _(draw):
     shape = draw(st.sampled_from([(3, 2), (2, 3), (2, 2)]))
-    return of("linalg.pinv"), [numbers(draw, shape) + 2.0 * np.eye(*shape)]
+    options = draw(st.sampled_from([{}, {"rtol": 1e-3}]))
+    x = numbers(draw, shape) + 2.0 * np.eye(*shape)
+    return lambda xp, x: xp.linalg.pinv(x, **options), [x]
 
 
 @case("linalg.cholesky", complex_too=True)
@@ -651,6 +678,17 @@ def _(draw):
     return call, [numbers(draw, shape, -0.5, 0.5) + 2.0 * np.eye(*shape[-2:])]
 
 
+@case("linalg.qr")
+def _(draw):
+    """Of a square matrix, "complete" is "reduced"."""
+
+    def call(xp, x):
+        q, r = xp.linalg.qr(x, mode="complete")
+        return xp.matmul(xp.sin(q), xp.tanh(r))
+
+    return call, [numbers(draw, (3, 3), -0.5, 0.5) + 2.0 * np.eye(3)]
+
+
 # --- Fourier transforms --------------------------------------------------------------------------
 
 NORMS = st.sampled_from(["backward", "ortho", "forward"])
@@ -706,13 +744,13 @@ BY_THE_STANDARD |= {"xlog1py", "xlogy"}
 """Computed from functions of the standard; all others, by the library's special functions."""
 
 
-def special(xp):
-    """The special functions that belong to a namespace: xpnet's for Variables, or JAX's."""
-    if xp.__name__ == "jax.numpy":
-        from jax.scipy import special as theirs
+THEIR_SPECIAL = {"jax.numpy": "jax.scipy.special", "array_api_compat.numpy": "scipy.special"}
 
-        return theirs
-    return getattr(xp, "special", F.special)
+
+def special(xp):
+    """The special functions that belong to a namespace: JAX's, SciPy's, or xpnet's."""
+    theirs = THEIR_SPECIAL.get(xp.__name__)
+    return import_module(theirs) if theirs else xp.special
 
 
 def _special(name, bounds):
@@ -782,34 +820,39 @@ CONSTANT = {  # name: the arrays of a call, and its parameters
     "floor_divide": ([X, np.asarray([0.5, 1.5, -1.0])], {}),
     "bitwise_invert": ([N], {}),
     "logical_not": ([B], {}),
-    "all": ([X], {"axis": 1}),
+    "all": ([X], {"axis": 1, "keepdims": True}),
     "any": ([X], {"axis": 0, "keepdims": True}),
-    "argmax": ([X], {"axis": 1}),
-    "argmin": ([X], {"axis": 0}),
-    "argsort": ([X], {"axis": -1, "descending": True}),
-    "count_nonzero": ([X], {"axis": 0}),
-    "isin": ([N, np.asarray([1, 3])], {}),
+    "argmax": ([X], {"axis": 1, "keepdims": True}),
+    "argmin": ([X], {"axis": 0, "keepdims": True}),
+    "argsort": ([X], {"axis": 0, "descending": True, "stable": False}),
+    "count_nonzero": ([X], {"axis": 0, "keepdims": True}),
+    "isin": ([N, np.asarray([1, 3])], {"invert": True}),
     "nonzero": ([X], {}),
-    "searchsorted": ([np.asarray([-1.0, 0.0, 2.0]), np.asarray([0.0, 0.5])], {"side": "right"}),
-    "linalg.matrix_rank": ([np.asarray([[1.0, 2.0], [2.0, 4.0]])], {}),
+    "searchsorted": (
+        [np.asarray([2.0, -1.0, 0.0]), np.asarray([0.0, 0.5])],
+        {"side": "right", "sorter": np.asarray([1, 2, 0])},
+    ),
+    "linalg.matrix_rank": ([np.asarray([[1.0, 2.0], [2.0, 4.1]])], {"rtol": 0.1}),
 }
 
 STRUCTURAL = {  # name: a call, of a namespace and a float array of it
     "arange": lambda xp, x: xp.arange(1.0, 3.0, 0.5, dtype=x.dtype, device=x.device),
-    "asarray": lambda xp, x: xp.asarray([[1.0, 2.0]], dtype=x.dtype, device=x.device),
+    "asarray": lambda xp, x: xp.asarray([[1.0, 2.0]], dtype=x.dtype, device=x.device, copy=True),
     "empty": lambda xp, x: xp.empty((0, 2), dtype=x.dtype, device=x.device),
-    "empty_like": lambda xp, x: xp.empty_like(x[:0, ...]),
+    "empty_like": lambda xp, x: xp.empty_like(x[:0, ...], dtype=xp.int32, device=x.device),
     "eye": lambda xp, x: xp.eye(2, 3, k=1, dtype=x.dtype, device=x.device),
     "fft.fftfreq": lambda xp, x: xp.fft.fftfreq(5, d=0.5, dtype=x.dtype, device=x.device),
     "fft.rfftfreq": lambda xp, x: xp.fft.rfftfreq(5, d=0.5, dtype=x.dtype, device=x.device),
     "from_dlpack": lambda xp, x: xp.from_dlpack(x),
     "full": lambda xp, x: xp.full((2,), 7.0, dtype=x.dtype, device=x.device),
-    "full_like": lambda xp, x: xp.full_like(x, 7.0),
-    "linspace": lambda xp, x: xp.linspace(0.0, 1.0, 5, dtype=x.dtype, device=x.device),
+    "full_like": lambda xp, x: xp.full_like(x, 7, dtype=xp.int32, device=x.device),
+    "linspace": lambda xp, x: xp.linspace(
+        0.0, 1.0, 5, dtype=x.dtype, device=x.device, endpoint=False
+    ),
     "ones": lambda xp, x: xp.ones((2, 3), dtype=x.dtype, device=x.device),
-    "ones_like": lambda xp, x: xp.ones_like(x),
+    "ones_like": lambda xp, x: xp.ones_like(x, dtype=xp.int32, device=x.device),
     "zeros": lambda xp, x: xp.zeros(3, dtype=x.dtype, device=x.device),
-    "zeros_like": lambda xp, x: xp.zeros_like(x),
+    "zeros_like": lambda xp, x: xp.zeros_like(x, dtype=xp.int32, device=x.device),
     "broadcast_shapes": lambda xp, x: xp.broadcast_shapes((2, 1), (3,), (2, 1)),
     "can_cast": lambda xp, x: xp.can_cast(x.dtype, xp.complex128),
     "finfo": lambda xp, x: float(xp.finfo(x.dtype).eps),

@@ -40,6 +40,10 @@ def test_constant(backend, array, skip_what_lacks, name):
     dtypes = {"f": "float32", "i": "int32", "b": "bool"}
     arrays = [array(host.tolist(), dtypes[host.dtype.kind]) for host in hosts]
     variables = [Variable(x) for x in arrays]
+    options = {
+        key: array(value.tolist(), "int64") if isinstance(value, np.ndarray) else value
+        for key, value in options.items()
+    }
     ys = parts(of(name)(array_namespace(*variables), *variables, **options))
     expected = parts(of(name)(array_namespace(*arrays), *arrays, **options))
     for y, theirs in zip(ys, expected, strict=True):

@@ -2,6 +2,7 @@
 
 load_dataset, load_mnist       images by name: MNIST, Fashion-MNIST, KMNIST, CIFAR-10
 load_table, load_archive       CSV and NPZ files, split and checked
+load_image_folder              pictures in a folder for each class
 DataLoader                     batches on the device, in an order that a seed tells
 transforms                     what is done to a batch of images on its way
 """
@@ -17,6 +18,7 @@ from xpnet.data.datasets import (
     load_mnist,
 )
 from xpnet.data.idx import read_idx
+from xpnet.data.image_folder import load_image_folder
 from xpnet.data.images import load_digit, load_picture
 from xpnet.data.loader import DataLoader
 from xpnet.data.splitting import Standardizer, split
@@ -33,6 +35,7 @@ __all__ = [
     "load_dataset",
     "load_digit",
     "load_idx_folder",
+    "load_image_folder",
     "load_mnist",
     "load_picture",
     "load_samples",

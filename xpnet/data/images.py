@@ -108,10 +108,15 @@ def load_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> F
     ShapeError
         There are other channels.
     """
-    channels, *size = shape
-    if channels not in (1, 3):
+    if shape[0] not in (1, 3):
         raise ShapeError(f"Pictures have one channel or three; asked for is the shape {shape}.")
-    colour, alpha = _pixels(open_picture(path, most=_ENOUGH))
+    return fitted_picture(open_picture(path, most=_ENOUGH), shape)
+
+
+def fitted_picture(picture: Picture, shape: tuple[int, int, int]) -> Float:
+    """An open picture as an image of a given shape: see `load_picture`."""
+    channels, *size = shape
+    colour, alpha = _pixels(picture)
     pixels = colour + (1 - alpha)  # colour times alpha, over white
     if channels == 1:
         pixels = (

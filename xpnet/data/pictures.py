@@ -12,8 +12,10 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +55,25 @@ def open_picture(path: str | os.PathLike[str], most: int = 2**24) -> Picture:
         The picture is missing, unreadable, of another format or of more than 2^26 pixels, or Pillow
         is not installed. The message names the file.
     """
-    path = Path(path)
+    with _opened(Path(path)) as file:
+        return _decoded(file, most)
+
+
+def is_grey(path: str | os.PathLike[str]) -> bool:
+    """Whether a picture has no colour by the mode that it states; it is not decoded.
+
+    Raises
+    ------
+    DataError
+        As `open_picture`.
+    """
+    with _opened(Path(path)) as file:
+        return file.mode in ("1", "L", "LA") or _is_deep(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Picture]:
+    """A picture that is open, and not yet decoded; whatever is wrong with it is a DataError."""
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -68,7 +88,7 @@ def open_picture(path: str | os.PathLike[str], most: int = 2**24) -> Picture:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=formats) as file:
                 _require_small(file)
-                return _decoded(file, most)
+                yield file
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; expected a picture") from None
     except UnidentifiedImageError:
@@ -99,7 +119,8 @@ def _decoded(file: Picture, most: int) -> Picture:
     file.load()
     mode = file.mode
     turn = _turns().get(file.getexif().get(_ORIENTATION, 1))  # known once the file was read
-    picture = _averaged(file, _factor(file.size, most))
+    low = file.getextrema()[0] if mode == "I" else 0
+    picture = _averaged(file, _factor(file.size, most), low)
     if picture.mode == "F":
         picture = Image.fromarray(_unit_range(np.asarray(picture, np.float32), mode))
     return picture if turn is None else picture.transpose(turn)
@@ -126,18 +147,21 @@ def _factor(size: tuple[int, int], most: int) -> int:
     return max(1, math.ceil(math.sqrt(width * height / most)))
 
 
-def _averaged(file: Picture, factor: int) -> Picture:
-    """Return the picture in mode "RGBa" or "F", each pixel the mean of factor x factor pixels."""
+def _averaged(file: Picture, factor: int, low: Any) -> Picture:
+    """Return the picture in mode "RGBa" or "F", each pixel the mean of factor x factor pixels.
+
+    From grey levels `low` is taken away first: float32 tells large whole numbers not apart.
+    """
     from PIL import Image
 
     width, height = file.size
     if factor == 1:
-        return _plain(file)
+        return _plain(file, low)
     band = factor * max(1, _BAND // (width * factor))
     size = (-(-width // factor), -(-height // factor))
     picture = Image.new("F" if _is_deep(file) else "RGBa", size)
     for top in range(0, height, band):
-        part = _plain(file.crop((0, top, width, min(top + band, height))))
+        part = _plain(file.crop((0, top, width, min(top + band, height))), low)
         picture.paste(part.reduce(factor), (0, top // factor))
     return picture
 
@@ -146,12 +170,13 @@ def _is_deep(picture: Picture) -> bool:
     return str(picture.mode).startswith(("I", "F"))
 
 
-def _plain(picture: Picture) -> Picture:
+def _plain(picture: Picture, low: Any) -> Picture:
     """Return a picture in mode "RGBa"; or in "F", since Pillow's own conversion would clip to 8 bits."""
     from PIL import Image
 
     if _is_deep(picture):
-        return Image.fromarray(np.asarray(picture, np.float32))
+        levels = np.asarray(picture)
+        return Image.fromarray(np.asarray(levels - float(low) if low else levels, np.float32))
     return picture.convert("RGBA").convert("RGBa")
 
 

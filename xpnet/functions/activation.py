@@ -85,6 +85,12 @@ class Softplus(Function):
         return gy * array_namespace(gy, x).where(z > self.threshold, 1.0, sigmoid(z))
 
 
+def _within(x: Any, limit: float) -> Any:
+    """The nearest numbers to x from -limit to limit."""
+    xp = array_namespace(x)
+    return xp.minimum(xp.maximum(x, -limit), limit)
+
+
 class SiLU(Function):
     """x sigmoid(x) in one node; see `silu`."""
 
@@ -96,7 +102,7 @@ class SiLU(Function):
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("silu_gradient", gy, x):
             return fast(gy, x)
-        near = array_namespace(x).clip(x, -1000.0, 1000.0)  # there x sigmoid'(x) is 0
+        near = _within(x, 1000.0)  # there x sigmoid'(x) is 0
         return gy * (sigmoid(x) + near * LogisticDensity()(near))
 
 
@@ -106,12 +112,13 @@ class GELU(Function):
     def forward(self, x: Any) -> Any:
         if fast := kernel("gelu", x):
             return fast(x)
-        return array_namespace(x).maximum(x, LOWEST) * normal_cdf(x)
+        share = normal_cdf(x)
+        return share * array_namespace(x).maximum(x, LOWEST)
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("gelu_gradient", gy, x):
             return fast(gy, x)
-        near = array_namespace(x).clip(x, -40.0, 40.0)  # there x phi(x) is 0
+        near = _within(x, 40.0)  # there x phi(x) is 0
         density = array_namespace(x).exp(-0.5 * (near * near)) / math.sqrt(2.0 * math.pi)
         return gy * (normal_cdf(x) + near * density)
 
@@ -123,15 +130,14 @@ class TanhGELU(Function):
         if fast := kernel("tanh_gelu", x):
             return fast(x)
         xp = array_namespace(x)
-        c = xp.clip(x, -20.0, 20.0)  # tanh is 1 long before: so that the cube does not overflow
+        c = _within(x, 20.0)  # tanh is 1 long before: so that the cube does not overflow
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
         return xp.maximum(x, LOWEST) * sigmoid(z)  # it is (1 + tanh(z / 2)) / 2, but precise
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("tanh_gelu_gradient", gy, x):
             return fast(gy, x)
-        xp = array_namespace(x)
-        c = xp.clip(x, -20.0, 20.0)
+        c = _within(x, 20.0)
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
         steep = 2.0 * SLOPE * (1.0 + 3.0 * CUBE * (c * c))
         return gy * (sigmoid(z) + c * (LogisticDensity()(z) * steep))
@@ -144,7 +150,7 @@ class LogSoftmax(Function):
     def forward(self, x: Any) -> Any:
         xp, z = array_namespace(x), in_full(x)
         if 0 in x.shape:
-            return xp.astype(x, z.dtype)  # of no numbers there is no largest one
+            return xp.astype(x, x.dtype)  # of no numbers there is no largest one
         z = z - xp.max(z, axis=self.axis, keepdims=True)
         return like(z - xp.log(xp.sum(xp.exp(z), axis=self.axis, keepdims=True)), x)
 

@@ -1,16 +1,17 @@
 """Attention: every query takes a weighted mean of the values, with weights by likeness to the keys."""
 
 import math
+from numbers import Integral
 from typing import Any
 
 import array_api_compat as compat
 
 from xpnet.autodiff import Function
 from xpnet.devices import follows
-from xpnet.errors import ArgumentTypeError, ShapeError
+from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions.dropout import dropout
 from xpnet.functions.masks import zero_unless
-from xpnet.functions.wide import like
+from xpnet.functions.wide import like, number
 from xpnet.half import in_full
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -37,7 +38,14 @@ class Shares(Function):
 
 @follows
 def attention_weights(
-    query: Any, key: Any, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None
+    query: Any,
+    key: Any,
+    attn_mask: Any = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    *,
+    softcap: float | None = None,
+    window: int | tuple[int | None, int | None] | None = None,
 ) -> Any:
     """softmax(scale q k^T) over the keys: how much each query takes of each.
 
@@ -45,7 +53,7 @@ def attention_weights(
     ----------
     query : array or Variable, shape (..., L, E)
     key : array or Variable, shape (..., S, E)
-    attn_mask, is_causal, scale
+    attn_mask, is_causal, scale, softcap, window
         As of `scaled_dot_product_attention`.
 
     Returns
@@ -59,6 +67,8 @@ def attention_weights(
         Queries and keys differ in E, or are no matrices; or the mask does not fit.
     TypeError
         The mask is neither of booleans nor of floating-point numbers.
+    ValueError
+        The softcap is not positive, or the window is no length.
     """
     if min(query.ndim, key.ndim) < 2 or query.shape[-1] != key.shape[-1]:
         raise ShapeError(
@@ -68,12 +78,36 @@ def attention_weights(
     xp, (length, size) = array_namespace(query, key), (query.shape[-2], key.shape[-2])
     scale = 1.0 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
     scores = xp.matmul(query * scale, xp.matrix_transpose(key))
+    if softcap is not None:
+        cap = number(softcap)
+        if not cap > 0.0:
+            raise ArgumentError(f"Attention expected a positive softcap, got {softcap!r}.")
+        scores = cap * xp.tanh(scores / cap)
     if attn_mask is not None:
         scores = _masked(scores, attn_mask)
+    before, after = _reach(window)
     if is_causal:
-        ones = xp.ones((length, size), dtype=xp.bool, device=compat.device(query))
-        scores = xp.where(xp.tril(ones), scores, -math.inf)
-    return Shares()(scores)
+        after = 0
+    if before is None and after is None:
+        return Shares()(scores)
+    near = xp.ones((length, size), dtype=xp.bool, device=compat.device(query))
+    near = near if after is None else xp.tril(near, k=after)
+    near = near if before is None else xp.triu(near, k=-before)
+    return Shares()(xp.where(near, scores, -math.inf))
+
+
+def _reach(window: Any) -> tuple[int | None, int | None]:
+    """How many keys before its own place a query may look at, and how many after; None: all."""
+    reach = window if isinstance(window, tuple) else (window, window)
+    if len(reach) != 2 or not all(
+        n is None or (isinstance(n, Integral) and int(n) >= 0) for n in reach
+    ):
+        raise ArgumentError(
+            "Attention expected a window of a number of keys, from 0, or of two of them, before and "
+            f"after the query's place, got {window!r}."
+        )
+    before, after = (None if n is None else int(n) for n in reach)
+    return before, after
 
 
 def _masked(scores: Any, mask: Any) -> Any:
@@ -103,6 +137,8 @@ def scaled_dot_product_attention(
     is_causal: bool = False,
     *,
     scale: float | None = None,
+    softcap: float | None = None,
+    window: int | tuple[int | None, int | None] | None = None,
     rng: Any = None,
 ) -> Any:
     """softmax(q k^T / sqrt(E)) v: each query's mean of the values, weighted by likeness to the keys.
@@ -122,7 +158,12 @@ def scaled_dot_product_attention(
     is_causal : bool
         Query i may look at keys 0 to i alone; with a mask, only where the mask allows it too.
     scale : float, optional
-        What scores are multiplied by; unless given, 1 / sqrt(E).
+        What scores are multiplied by; by default, 1 / sqrt(E).
+    softcap : float, optional
+        Scores s become softcap tanh(s / softcap), before any mask, so none is further from 0.
+    window : int or (int or None, int or None), optional
+        Query i may look at keys i - before to i + after alone: one number for both, or
+        (before, after), of which None has no limit. (before, 0) is causal.
     rng : int, numpy.random.Generator or None
         Where dropout's numbers come from; None: the generator of `xpnet.manual_seed`.
 
@@ -138,20 +179,26 @@ def scaled_dot_product_attention(
         The shapes do not fit; the message says which.
     TypeError
         The mask is neither of booleans nor of floating-point numbers.
+    ValueError
+        The softcap is not positive, or the window is no length.
 
     Notes
     -----
-    Parameters are PyTorch's; there, a mask and `is_causal` exclude each other. What is masked has
+    Parameters are PyTorch's, but for `softcap` and `window`; there, a mask and `is_causal` exclude each other. What is masked has
     no influence as long as it is finite: 0 times nan is nan.
 
-    Source: Vaswani et al., "Attention is all you need", 2017, eq. 1.
+    Sources: Vaswani et al., "Attention is all you need", 2017, eq. 1; the softcap: Gemma Team,
+    "Gemma 2: improving open language models at a practical size", 2024, section 2; the window:
+    Beltagy, Peters and Cohan, "Longformer: the long-document transformer", 2020.
     """
     if value.ndim < 2 or value.shape[-2] != key.shape[-2]:
         raise ShapeError(
             "Attention expected as many values as keys, of shapes (..., S, V) and (..., S, E), got "
             f"{tuple(value.shape)} and {tuple(key.shape)}."
         )
-    weights = attention_weights(query, key, attn_mask, is_causal, scale)
+    weights = attention_weights(
+        query, key, attn_mask, is_causal, scale, softcap=softcap, window=window
+    )
     if dropout_p:
         weights = dropout(weights, dropout_p, rng=rng)
     return array_namespace(weights, value).matmul(weights, value)

@@ -38,6 +38,8 @@ class ToDevice(Function):
 @method("to_device")
 def to_device(x: Any, device: Any, /, *, stream: Any = None) -> Any:
     """x on another device of its library; its gradient comes back from there."""
+    if isinstance(x, Variable) and stream is None and device == x.device:
+        return x
     return ToDevice(device, stream)(x)
 
 

@@ -13,7 +13,7 @@ from xpnet.functions.wide import number
 from xpnet.kernels.lookup import kernel
 from xpnet.kernels.philox import mask as drawn_mask
 from xpnet.namespace import array_namespace
-from xpnet.random import DeviceGenerator, mask_rng
+from xpnet.random import DeviceGenerator, in_blocks, mask_rng
 
 
 class Masked(Function):
@@ -100,7 +100,7 @@ def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
         rng = mask_rng(rng)
         if isinstance(rng, DeviceGenerator):
             return Masked(_drawn_there(rng, data_of(x), p), 1.0)(x)
-        kept = rng.random(x.shape, dtype="float32") >= p
+        kept = in_blocks(x.shape, "bool", lambda n: rng.random(n, dtype="float32") >= p)
         mask = array_like(kept, data_of(x))
     else:
         mask, shape = data_of(mask), tuple(x.shape)

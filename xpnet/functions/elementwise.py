@@ -19,6 +19,7 @@ from xpnet.functions.declare import elementwise, standard, step
 from xpnet.functions.logistic import Sigmoid, tanh_gradient
 from xpnet.functions.masks import zero_unless
 from xpnet.namespace import array_namespace, has_dtype
+from xpnet.views import view
 
 
 def _or_one(y: Any) -> Any:
@@ -65,7 +66,7 @@ def _atan_gradient(gy: Any, x: Any) -> Any:
     return gy / length / length
 
 
-def _part_of_length(gy: Any, x: Any, y: Any) -> Any:
+def _part_of_length(y: Any, x: Any, gy: Any) -> Any:
     """gy x / y for a length y, and 0 where y is 0."""
     return zero_unless(y != 0.0, gy) * (x / _or_one(y))
 
@@ -90,8 +91,8 @@ sqrt = elementwise("sqrt", "The square root.", lambda gy, y: 0.5 * gy / y)
 hypot = elementwise(
     "hypot",
     "sqrt(x1^2 + x2^2).",
-    lambda gy, x1, y: _part_of_length(gy, x1, y),  # noqa: PLW0108 - the names say what is kept
-    lambda gy, x2, y: _part_of_length(gy, x2, y),  # noqa: PLW0108
+    lambda gy, x1, y: _part_of_length(y, x1, gy),
+    lambda gy, x2, y: _part_of_length(y, x2, gy),
 )
 
 
@@ -187,8 +188,8 @@ atanh = elementwise("atanh", "The inverse of tanh.", lambda gy, x: gy / (1.0 - x
 # --- complex numbers and signs ------------------------------------------------------------------
 
 conj = elementwise("conj", "The complex conjugate; a real x as it is.", lambda gy: _fn("conj", gy))
-real = elementwise("real", "The real part; a real x as it is.", lambda gy: gy)
-imag = elementwise("imag", "The imaginary part.", lambda gy: gy * -1j)
+_real = elementwise("real", "The real part; a real x as it is.", lambda gy: gy)
+_imag = elementwise("imag", "The imaginary part.", lambda gy: gy * -1j)
 copysign = elementwise(
     "copysign",
     "|x1| with the sign of x2, that of a zero too.",
@@ -202,6 +203,34 @@ nextafter = elementwise(
     lambda gy: _fn("zeros_like", gy),
 )
 _sign_of_real = step("sign", "-1, 0 or 1.")
+
+
+@standard
+def real(x: Any, /) -> Any:
+    """The real part; a real x as it is. What is written into it is written into x."""
+    return view(_real(x), x, None, _real_of, _with_real)
+
+
+@standard
+def imag(x: Any, /) -> Any:
+    """The imaginary part. What is written into it is written into x."""
+    return view(_imag(x), x, None, _imag_of, _with_imag)
+
+
+def _real_of(x: Any, how: None) -> Any:
+    return _real(x)
+
+
+def _with_real(x: Any, how: None, y: Any) -> Any:
+    return y + 1j * _imag(x) if has_dtype(x, "complex floating") else +y
+
+
+def _imag_of(x: Any, how: None) -> Any:
+    return _imag(x)
+
+
+def _with_imag(x: Any, how: None, y: Any) -> Any:
+    return _real(x) + 1j * y
 
 
 class Abs(Function):
@@ -279,13 +308,20 @@ def _promotes(x: Any, *others: Any) -> bool:
     return any(getattr(other, "dtype", x.dtype) != x.dtype for other in others)
 
 
+def _native(x: Any) -> Any:
+    """x in this machine's byte order: array_api_compat's clip refuses NumPy's arrays in another."""
+    if getattr(x.dtype, "isnative", True):
+        return x
+    return array_namespace(x).astype(x, x.dtype.newbyteorder("="))
+
+
 class Clip(Function, broadcasts=True):
     """minimum(maximum(x, min), max), and its corners: each tie shares."""
 
     def forward(self, x: Any, min: Any, max: Any) -> Any:
         xp = array_namespace(x, min, max)
         if min is max is None or not has_dtype(x, "real floating") or _promotes(x, min, max):
-            return xp.clip(x, min, max)
+            return xp.clip(_native(x), min, max)
         # On CuPy, array_api_compat's clip brings numbers to the host, and so waits for the device.
         y = x if min is None else xp.maximum(x, min)
         return y if max is None else xp.minimum(y, max)

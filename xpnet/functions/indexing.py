@@ -1,7 +1,8 @@
-"""Picking: x[key], `take` and `take_along_axis`; and assignment, for Variables without history.
+"""Picking: x[key], `take` and `take_along_axis`; and assignment: x[key] = value, x += value.
 
 A number may be picked more than once. Its gradient is then the sum over all its places, so the
-derivative of picking is to add up: `ScatterAdd`, whose own derivative is to pick again.
+derivative of picking is to add up: `ScatterAdd`, whose own derivative is to pick again. A number may
+also be assigned to more than once: the last one wins, and the gradient is its alone.
 """
 
 import math
@@ -12,15 +13,20 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import Function, data_of
-from xpnet.backend import array_like, scatter_add, with_item
+from xpnet.backend import item_set, last_at, scatter_add, with_item
 from xpnet.devices import follows
-from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError, IndexingError
+from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
 from xpnet.functions.declare import from_front, method, standard
 from xpnet.functions.wide import like
 from xpnet.half import in_full
 from xpnet.kernels.bounds import require_within, require_within_on_host
 from xpnet.kernels.scatter import added
 from xpnet.namespace import array_namespace, has_dtype
+from xpnet.views import is_view_of, require_writable, view, write
+
+
+SCALARS = (bool, int, float, complex)
+KINDS = ("bool", "integral", "real floating", "complex floating")  # each holds those before it
 
 
 class GetItem(Function):
@@ -51,6 +57,74 @@ class PutItem(Function):
 
     def backward(self, gy: Any) -> Any:
         return gy[self.key]
+
+
+class SetItem(Function):
+    """x after x[key] = value, for a value of x's dtype that broadcasts; x itself stays as it is.
+
+    The gradient of x is that of the result, with zeros at the key; that of the value is what stands
+    at the key, but for what another number of the value was written over.
+    """
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+        self.by_mask = any(map(_is_mask, _as_tuple(key)))
+        self.may_repeat = any(map(_is_integers, _as_tuple(key)))
+
+    def forward(self, x: Any, value: Any) -> Any:
+        try:
+            if (self.by_mask or self.may_repeat) and not self._is_known_to_the_library(x):
+                return self._last_ones(x, value)
+            return item_set(x, self.key, value)
+        except (ValueError, RuntimeError, TypeError) as error:
+            expected, given = tuple(x[self.key].shape), tuple(getattr(value, "shape", ()))
+            if _broadcasts(given, expected):
+                raise
+            raise ShapeError(
+                f"x[key] = value expected a value that broadcasts to the shape of x[key], "
+                f"{expected}, got shape {given}."
+            ) from error
+
+    def backward(self, gy: Any) -> Any:
+        needs_x, needs_value = self.needs
+        gx = SetItem(self.key)(gy, 0.0) if needs_x else None
+        if not needs_value:
+            return gx, None
+        return gx, self._of_the_last(gy) if self.may_repeat else gy[self.key]
+
+    def _is_known_to_the_library(self, x: Any) -> bool:
+        """Whether its own assignment by arrays does, where a place may be named twice, as NumPy's."""
+        if compat.is_numpy_array(x):
+            return True
+        others = compat.is_cupy_array(x) or compat.is_torch_array(x) or compat.is_jax_array(x)
+        return others and not self.may_repeat
+
+    def _last_ones(self, x: Any, value: Any) -> Any:
+        """The result by `where`: other libraries do not say which of several numbers wins."""
+        xp = array_namespace(x)
+        places, last = self._winners(x)
+        if not math.prod(places.shape):
+            return xp.asarray(x, copy=True)
+        values = xp.asarray(value, dtype=x.dtype, device=compat.device(x))
+        values = xp.reshape(xp.broadcast_to(values, places.shape), (-1,))
+        chosen = xp.take(values, xp.where(last < 0, 0, last), axis=0)
+        return xp.reshape(xp.where(last < 0, xp.reshape(x, (-1,)), chosen), x.shape)
+
+    def _of_the_last(self, gy: Any) -> Any:
+        """gy[key], with zeros for numbers that were written over."""
+        places, last = self._winners(data_of(gy))
+        xp = array_namespace(places)
+        flat = xp.reshape(places, (-1,))
+        order = xp.arange(flat.shape[0], dtype=last.dtype, device=compat.device(flat))
+        won = xp.reshape(xp.take(last, flat, axis=0) == order, places.shape)
+        return array_namespace(gy).where(won, gy[self.key], 0.0)
+
+    def _winners(self, x: Any) -> tuple[Any, Any]:
+        """The places in x that the key names; for each place of x, which of these comes last."""
+        xp, size = array_namespace(x), math.prod(x.shape)
+        numbered = xp.reshape(xp.arange(size, device=compat.device(x)), x.shape)
+        places = numbered[self.key]
+        return places, last_at(xp.reshape(places, (-1,)), size)
 
 
 class Pick(Function):
@@ -108,38 +182,185 @@ class ScatterAdd(Function):
 @follows
 def getitem(x: Any, key: Any) -> Any:
     """x[key]: integers, slices, `...`, None, a mask, arrays of integers, or a tuple of these."""
-    keys = tuple(int(k) if _is_integer(k) else data_of(k) for k in _as_tuple(key))
-    plain = (type(None), type(...), slice)
-    if not all(isinstance(k, plain) or _is_integer(k) or hasattr(k, "shape") for k in keys):
-        given = ", ".join(type(k).__name__ for k in keys)
-        raise IndexingError(
-            f"x[key] expected integers, slices, ..., None and arrays of integers or booleans, "
-            f"got {given}."
-        )
+    keys = _keys(key)
     if any(hasattr(k, "shape") for k in keys):
         chosen = keys if isinstance(key, tuple) else keys[0]
         _look_at_arrays(keys, data_of(x))
         return Pick(lambda x: x[chosen])(x)
     _check_bounds(keys, x.shape)
+    if any(map(_is_backward, keys)) and compat.is_torch_array(data_of(x)):
+        forward, axes = _forward(keys, x.shape)
+        return array_namespace(x).flip(getitem(x, forward), axis=axes)
+    return view(GetItem(keys)(x), x, keys, _item_of, _with_item)
+
+
+def _item_of(x: Any, keys: tuple[Any, ...]) -> Any:
     return GetItem(keys)(x)
+
+
+def _with_item(x: Any, keys: tuple[Any, ...], value: Any) -> Any:
+    """x with a value of the shape of x[keys] there; keys choose no number twice."""
+    place = tuple(k for k in keys if k is not None)  # to assign to new axes is not standard
+    if len(place) < len(keys):
+        value = array_namespace(value).reshape(value, data_of(x)[place].shape)
+    return SetItem(place)(x, value)
 
 
 @method("__setitem__")
 @follows
 def setitem(x: Any, key: Any, value: Any) -> None:
-    """x[key] = value, for a Variable that nobody has to differentiate.
+    """x[key] = value: x gets a new array and, if x or the value has a history, a new node.
 
-    x gets a new array: what was computed from the old one, or shares memory with it, stays.
+    What was computed from x before keeps the numbers that it was computed from, and is
+    differentiated as if nothing had happened. What is computed from x afterwards is differentiated
+    through the assignment, to any order. Views of x, such as `x[0]` or a reshaped x, show the new
+    numbers; and if x is itself a view, the assignment reaches what it is a view of.
+
+    An assignment copies x: to fill n numbers one by one takes n copies. `stack` or `concat` of the
+    parts takes one.
+
+    Parameters
+    ----------
+    x : Variable
+    key : integers, slices, `...`, None, a mask, arrays or lists of integers, or a tuple of these
+        Where a key names a place more than once, the last value wins, on every library.
+    value : Variable, array, scalar or nested list
+        Broadcasts to the shape of x[key], and is cast to the dtype of x within its kind.
+
+    Raises
+    ------
+    GradientError
+        x is a leaf that requires a gradient, or a view of one, and no block without recording
+        surrounds it.
+    ArgumentTypeError
+        The value's kind of dtype is above that of x: floating-point numbers for integers.
+    ShapeError, IndexingError
+        The value does not broadcast to x[key]; a key is out of range.
     """
-    if x.requires_grad or getattr(value, "requires_grad", False):
-        raise GradientError(
-            "x[key] = value would change what is recorded: "
-            f"{'x' if x.requires_grad else 'value'} requires a gradient. "
-            "Write a new array instead: F.where(mask, value, x), or F.concat of its parts."
+    require_writable(x, "x[key] = value")
+    keys = tuple(_array_of(k, x) if isinstance(k, list) else k for k in _as_tuple(key))
+    keys = _keys(keys)
+    arrays = any(hasattr(k, "shape") for k in keys)
+    if not arrays and is_view_of(value, x, _item_of, keys):
+        return  # x[key] += 1 has written it already, before Python assigns it
+    value = _as_value(value, x)
+    if arrays:
+        _look_at_arrays(keys, x.data)
+        if None in [k if k is None else 0 for k in keys]:
+            raise IndexingError(
+                "x[key] = value expected no None beside arrays in the key: it makes a new axis. "
+                "Write the key without it, and the value in the shape of that."
+            )
+        chosen = keys if isinstance(key, tuple) else keys[0]
+        write(x, SetItem(chosen)(x, _without_leading(value, lambda: x.data[chosen].shape)))
+        return
+    _check_bounds(keys, x.shape)
+    if any(map(_is_backward, keys)) and compat.is_torch_array(x.data):
+        forward, axes = _forward(keys, x.shape)
+        there = x[forward]
+        xp = array_namespace(there)
+        setitem(there, ..., xp.flip(xp.broadcast_to(_lifted(value, x), there.shape), axis=axes))
+        return
+    value = _without_leading(value, lambda: x.data[keys].shape)
+    if None in keys and getattr(value, "shape", ()):
+        shape = x.data[keys].shape
+        _require_broadcast(value.shape, shape)
+        value = array_namespace(value).broadcast_to(value, shape)
+        write(x, _with_item(x, keys, value))
+    else:
+        write(x, SetItem(tuple(k for k in keys if k is not None))(x, value))
+
+
+@method("in_place")
+@follows
+def in_place(x: Any, y: Any, sign: str) -> Any:
+    """x after `x += value`, for one of the operators: x is now y, which is x + value.
+
+    It is a write like x[...] = y, and raises the same errors, and where the dtype of y is not one
+    that NumPy casts to that of x ("same_kind").
+    """
+    statement = f"x {sign}= value"
+    require_writable(x, statement)
+    if y.shape != x.shape:
+        raise ShapeError(
+            f"{statement} expected a value that broadcasts to the shape of x, {tuple(x.shape)}; the "
+            f"result has shape {tuple(y.shape)}. Write x = x {sign} value."
         )
-    key = tuple(map(data_of, key)) if isinstance(key, tuple) else data_of(key)
-    _look_at_arrays(_as_tuple(key), x.data)
-    x.data = with_item(array_like(x.data, x.data), key, data_of(value))
+    if y.dtype != x.dtype:
+        signs = has_dtype(y.data, "signed integer") and has_dtype(x.data, "unsigned integer")
+        if _rank(y) > _rank(x) or signs:
+            raise ArgumentTypeError(
+                f"{statement} expected numbers that keep x in its dtype, {x.dtype}; the result is of "
+                f"{y.dtype}. Write x = x {sign} value, or cast the value with xp.astype first."
+            )
+        y = array_namespace(y).astype(y, x.dtype)
+    write(x, y)
+    return x
+
+
+def _as_value(value: Any, x: Any) -> Any:
+    """What may be assigned to items of x: in its library and dtype, or a scalar; or an error."""
+    if isinstance(value, (list, tuple)):
+        value = array_namespace(x).asarray(value)
+    number = isinstance(value, (bool, int, float, complex)) and not hasattr(value, "shape")
+    if not number:
+        array_namespace(x.data, data_of(value))  # of one library, or an error
+    if _rank(value) > _rank(x):
+        given = type(value).__name__ if number else f"{value.dtype}"
+        raise ArgumentTypeError(
+            f"x[key] = value expected a value that keeps x in its dtype, {x.dtype}, got {given}. "
+            "Write x = xp.astype(x, dtype) first, or x[key] = xp.astype(value, x.dtype)."
+        )
+    if number:
+        return SCALARS[_rank(x)](value)
+    if value.dtype == x.dtype:
+        return value
+    return array_namespace(value).astype(value, x.dtype)
+
+
+def _rank(x: Any) -> int:
+    """Which kind its numbers are of: 0 bool, 1 integers, 2 floating-point numbers, 3 complex ones."""
+    if not hasattr(x, "dtype"):
+        return next(i for i, kind in enumerate(SCALARS) if isinstance(x, kind))
+    return next(i for i, kind in enumerate(KINDS) if has_dtype(data_of(x), kind))
+
+
+def _lifted(value: Any, x: Any) -> Any:
+    """A scalar as a constant Variable beside x; a Variable as it is."""
+    if hasattr(value, "shape"):
+        return value
+    return array_namespace(x).asarray(value, dtype=x.dtype, device=x.device)
+
+
+def _array_of(k: list[Any], x: Any) -> Any:
+    """A list in a key as an array beside x; an empty one is of integers."""
+    xp, device = array_namespace(x.data), compat.device(x.data)
+    return xp.asarray(k, device=device) if k else xp.zeros((0,), dtype=xp.int64, device=device)
+
+
+def _without_leading(value: Any, target: Callable[[], Any]) -> Any:
+    """The value without axes of length 1 before those that the target has."""
+    shape = getattr(value, "shape", ())
+    if len(shape) < 2 or shape[0] != 1:
+        return value
+    extra = len(shape) - len(target())
+    if extra <= 0 or any(n != 1 for n in shape[:extra]):
+        return value
+    return array_namespace(value).reshape(value, shape[extra:])
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether an array of that shape broadcasts to the target."""
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(n in (1, m) for n, m in pairs)
+
+
+def _require_broadcast(shape: tuple[int, ...], target: tuple[int, ...]) -> None:
+    if not _broadcasts(shape, target):
+        raise ShapeError(
+            f"x[key] = value expected a value that broadcasts to the shape of x[key], "
+            f"{tuple(target)}, got shape {tuple(shape)}."
+        )
 
 
 @standard
@@ -266,6 +487,46 @@ def _look_at_arrays(keys: tuple[Any, ...], x: Any) -> None:
 
 def _is_mask(k: Any) -> bool:
     return hasattr(k, "shape") and has_dtype(k, "bool")
+
+
+def _is_integers(k: Any) -> bool:
+    return hasattr(k, "shape") and not _is_mask(k)
+
+
+def _keys(key: Any) -> tuple[Any, ...]:
+    """A key as a tuple of Python's integers, slices, `...`, None and arrays; or IndexingError."""
+    keys = tuple(int(k) if _is_integer(k) else data_of(k) for k in _as_tuple(key))
+    plain = (type(None), type(...), slice)
+    if not all(isinstance(k, plain) or _is_integer(k) or hasattr(k, "shape") for k in keys):
+        given = ", ".join(type(k).__name__ for k in keys)
+        raise IndexingError(
+            f"x[key] expected integers, slices, ..., None and arrays of integers or booleans, "
+            f"got {given}."
+        )
+    return keys
+
+
+def _is_backward(k: Any) -> bool:
+    """Whether k is a slice that goes backward, which PyTorch does not know."""
+    return isinstance(k, slice) and k.step is not None and k.step < 0
+
+
+def _forward(keys: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
+    """The key that picks the same numbers in rising order; the axes of x[key] to be reversed."""
+    taken = sum(k is not None and k is not ... for k in keys)
+    filled: list[Any] = []
+    for k in keys if ... in keys else (*keys, ...):
+        filled += [slice(None)] * (len(shape) - taken) if k is ... else [k]
+    axes = []
+    axis = result = 0
+    for i, k in enumerate(filled):
+        if _is_backward(k):
+            chosen = range(*k.indices(shape[axis]))
+            filled[i] = slice(chosen[-1], chosen[0] + 1, -chosen.step) if chosen else slice(0, 0)
+            axes.append(result)
+        axis += k is not None
+        result += not isinstance(k, int)
+    return tuple(filled), tuple(axes)
 
 
 def _as_tuple(key: Any) -> tuple[Any, ...]:

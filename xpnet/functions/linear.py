@@ -29,7 +29,7 @@ class Linear(Function):
         xp = array_namespace(gy)
         needs_x, needs_W, needs_b = self.needs
         gx = product(xp, gy, W.T) if needs_x else None
-        gW = xp.matmul(rows_of(x).T, rows_of(gy)) if needs_W else None
+        gW = product(xp, rows_of(x).T, rows_of(gy)) if needs_W else None
         gb = self._of_bias(gy) if needs_b else None
         return gx, gW, gb
 

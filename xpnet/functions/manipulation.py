@@ -11,6 +11,7 @@ from xpnet.functions.declare import axes_of, from_front, standard, structural
 from xpnet.functions.elementwise import not_equal, subtract
 from xpnet.functions.indexing import Pick
 from xpnet.namespace import array_namespace, has_dtype
+from xpnet.views import view
 
 
 class Reshape(Function):
@@ -96,25 +97,69 @@ class Triangle(Function):
         return getattr(array_namespace(gy), self.name)(gy, k=self.k)
 
 
+# What views of a Variable are computed by, and what it becomes if something is written into them.
+
+
+def _reshaped(x: Any, shape: tuple[int, ...]) -> Any:
+    return Reshape(shape, None)(x)
+
+
+def _with_reshaped(x: Any, shape: tuple[int, ...], y: Any) -> Any:
+    return Reshape(x.shape, None)(y)
+
+
+def _permuted(x: Any, axes: tuple[int, ...]) -> Any:
+    return PermuteDims(axes)(x)
+
+
+def _with_permuted(x: Any, axes: tuple[int, ...], y: Any) -> Any:
+    return PermuteDims(tuple(axes.index(i) for i in range(len(axes))))(y)
+
+
+def _flipped(x: Any, axes: tuple[int, ...]) -> Any:
+    return Flip(axes)(x)
+
+
+def _with_flipped(x: Any, axes: tuple[int, ...], y: Any) -> Any:
+    return Flip(axes)(y)
+
+
+def _repeated(x: Any, shape: tuple[int, ...]) -> Any:
+    return BroadcastTo(shape)(x)
+
+
+def _with_repeated(x: Any, shape: tuple[int, ...], y: Any) -> Any:
+    if tuple(x.shape) == shape:
+        return y
+    raise ArgumentError(
+        f"An array of shape {tuple(x.shape)} that was broadcast to {shape} holds each number more "
+        "than once, so nothing can be written into it. Write into a copy: "
+        "xp.asarray(y, copy=True)."
+    )
+
+
 @standard
 def reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Any:
     """The same numbers in another shape; one length may be -1, and is then computed.
 
-    `copy` asks for new memory (True), or for an error where that is needed (False).
+    `copy` asks for new memory (True), or for an error where that is needed (False). A Variable
+    without new memory is a view: what is written into it is written into x.
     """
-    return Reshape(shape, copy)(x)
+    y = Reshape(shape, copy)(x)
+    return y if copy else view(y, x, shape, _reshaped, _with_reshaped)
 
 
 @standard
 def permute_dims(x: Any, /, axes: tuple[int, ...]) -> Any:
     """The axes of x in another order: axis i of the result is axis axes[i] of x."""
-    return PermuteDims(tuple(from_front(a, x.ndim, "permute_dims") for a in axes))(x)
+    axes = tuple(from_front(a, x.ndim, "permute_dims") for a in axes)
+    return view(PermuteDims(axes)(x), x, axes, _permuted, _with_permuted)
 
 
 @standard
 def broadcast_to(x: Any, /, shape: tuple[int, ...]) -> Any:
     """x repeated along new axes, and along those of length 1, up to `shape`."""
-    return BroadcastTo(tuple(shape))(x)
+    return view(_repeated(x, tuple(shape)), x, tuple(shape), _repeated, _with_repeated)
 
 
 @standard
@@ -206,7 +251,8 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 @standard
 def flip(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
     """x with the order of the numbers reversed along `axis`, or along all axes."""
-    return Flip(axes_of(axis, x.ndim, "flip"))(x)
+    axes = axes_of(axis, x.ndim, "flip")
+    return view(_flipped(x, axes), x, axes, _flipped, _with_flipped)
 
 
 @standard
@@ -265,7 +311,9 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     if indexing == "xy" and len(arrays) > 1:
         order[:2] = 1, 0
     shapes = [tuple(-1 if axis == i else 1 for axis in range(len(arrays))) for i in order]
-    return broadcast_arrays(*(reshape(x, s) for x, s in zip(arrays, shapes, strict=True)))
+    lines = [reshape(x, s) for x, s in zip(arrays, shapes, strict=True)]
+    shape = broadcast_shapes(*(x.shape for x in lines))
+    return tuple(_repeated(x, shape) for x in lines)
 
 
 @standard

@@ -103,7 +103,8 @@ def max_pool(
     stride : int, or one for each axis, optional
         How far it moves; unless given, by its own length, so that windows do not overlap.
     padding : int, or one for each axis
-        How far it may reach beyond each end, where there is nothing: at most half the kernel.
+        How far it may reach beyond each end, where there is nothing: less than the (dilated) length
+        of the window, as in ONNX, so that no window lies beyond an end. PyTorch allows half.
     dilation : int, or one for each axis
         How far apart the window's numbers lie.
     ceil_mode : bool
@@ -117,10 +118,12 @@ def max_pool(
     ------
     ShapeError
         The window does not fit into x.
+    ValueError
+        The padding is as long as the window.
 
     Notes
     -----
-    The gradient goes to the first of equal maxima, row by row, as in PyTorch; of a window with a
+    The largest of no numbers, where a dilated window meets padding alone, is -inf. The gradient goes to the first of equal maxima, row by row, as in PyTorch; of a window with a
     nan, whose maximum is nan, to its first number. Source: Riesenhuber and Poggio, "Hierarchical
     models of object recognition in cortex", 1999.
     """
@@ -134,6 +137,7 @@ def avg_pool(
     *,
     stride: Lengths | None = None,
     padding: Lengths = 0,
+    dilation: Lengths = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Any:
@@ -141,7 +145,7 @@ def avg_pool(
 
     Parameters
     ----------
-    x, kernel, stride, padding, ceil_mode
+    x, kernel, stride, padding, dilation, ceil_mode
         As of `max_pool`.
     count_include_pad : bool
         Whether padding counts as zeros, or not at all.
@@ -154,16 +158,18 @@ def avg_pool(
     ------
     ShapeError
         The window does not fit into x.
+    ValueError
+        The padding is as long as the window.
     TypeError
         x is not of floating-point numbers.
 
     Notes
     -----
-    Sums of float16 and bfloat16 are taken in float32. What a window reaches beyond the padding,
+    The mean of no numbers, where a dilated window meets padding alone, is 0. Sums of float16 and bfloat16 are taken in float32. What a window reaches beyond the padding,
     with `ceil_mode`, never counts. Source: LeCun et al., "Gradient-based learning applied to
     document recognition", 1998.
     """
-    window, around = _window("avg_pool", x, kernel, stride, padding, 1, ceil_mode)
+    window, around = _window("avg_pool", x, kernel, stride, padding, dilation, ceil_mode)
     y = WindowSum(window)(widened("avg_pool", x))
     counted = around if count_include_pad else None
     count = _count(window, counted)
@@ -214,9 +220,11 @@ def _window(
     kernel = lengths(kernel, d)
     stride = kernel if stride is None else lengths(stride, d)
     around, gaps = lengths(padding, d, least=0), lengths(dilation, d)
-    if any(2 * p > k for p, k in zip(around, kernel, strict=True)):
+    reach = tuple(g * (k - 1) + 1 for k, g in zip(kernel, gaps, strict=True))
+    if any(p >= r for p, r in zip(around, reach, strict=True)):
         raise ArgumentError(
-            f"{name} expected a padding of at most half the kernel {kernel}, got {around}."
+            f"{name} expected a padding that is shorter than the window, of length {reach}, got "
+            f"{around}: a window must not lie in the padding alone."
         )
     window = sliding(tuple(x.shape[2:]), kernel, stride, tuple((p, p) for p in around), gaps)
     if ceil:
@@ -245,20 +253,21 @@ def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> An
             (before - p, after - p) for (before, after), p in zip(padding, around, strict=True)
         )
     one = sliding(size, window.kernel, window.stride, padding, window.dilation, window.out)
-    ones = array_namespace(y).ones((1, 1, *size), dtype=y.dtype, device=compat.device(y))
-    return (kernels(ones) or windows).sums(ones, one)
+    xp = array_namespace(y)
+    ones = xp.ones((1, 1, *size), dtype=y.dtype, device=compat.device(y))
+    return xp.maximum((kernels(ones) or windows).sums(ones, one), 1.0)  # the sum of none is 0
 
 
 @lru_cache(maxsize=1024)
 def _count(window: Window, around: tuple[int, ...] | None) -> float | None:
     """How many numbers lie under the window, with the padding `around`; None if places differ."""
-    axes = zip(window.size, window.kernel, window.stride, window.padding, window.out, strict=True)
     count = 1.0
-    for i, (n, k, s, (before, _), out) in enumerate(axes):
+    for i, (n, (before, _)) in enumerate(zip(window.size, window.padding, strict=True)):
         p = around[i] if around else 0
-        starts = [place * s - before for place in range(out)]
-        counts = {min(start + k, n + p) - max(start, -p) for start in starts}
+        starts = [place * window.stride[i] - before for place in range(window.out[i])]
+        offsets = range(0, window.reach[i], window.dilation[i])
+        counts = {sum(-p <= start + o < n + p for o in offsets) for start in starts}
         if len(counts) != 1:
             return None
         count *= counts.pop()
-    return count
+    return max(count, 1.0)  # the sum of none is 0

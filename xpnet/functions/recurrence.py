@@ -126,6 +126,53 @@ class GRU(Function):
         return _stacked(gzs[::-1]), gh, gW, ga, None
 
 
+class GRUResetBefore(Function):
+    """A GRU whose gate r weighs the state before the product: two products a step.
+
+    The outputs: the states h; r, u and n side by side; and r h, of which n's share is a product.
+    """
+
+    def forward(self, z: Any, h: Any, W: Any, b: Any, mask: Any) -> Any:
+        xp, n, U = array_namespace(z, h, W, b), h.shape[1], _transposed(W)
+        U_gates, U_new = U[:, : 2 * n], U[:, 2 * n :]
+        b_gates, b_new = (0.0, 0.0) if b is None else (b[: 2 * n], b[2 * n :])
+        hs, gates, weighed = [], [], []
+        for zt, m in zip(xp.unstack(z), _each(mask, z), strict=True):
+            a = zt[:, : 2 * n] + xp.matmul(h, U_gates) + b_gates
+            ru = xp.tanh(a * 0.5) * 0.5 + 0.5
+            r, u = ru[:, :n], ru[:, n:]
+            rh = r * h
+            new = xp.tanh(zt[:, 2 * n :] + xp.matmul(rh, U_new) + b_new)
+            out = new + u * (h - new)
+            h = out if m is None else xp.where(m, out, h)
+            hs.append(h)
+            gates.append(xp.concat([ru, new], axis=1))
+            weighed.append(rh)
+        return _stacked(hs), _stacked(gates), _stacked(weighed)
+
+    def backward(self, gy: Any, y: Any, h: Any, W: Any, b: Any, mask: Any) -> Any:
+        xp, n, gzs, gh = array_namespace(y[0]), h.shape[1], [], 0.0
+        W_gates, W_new = W[: 2 * n, :], W[2 * n :, :]
+        for ght, gat, grht, before, a, m in _backwards(mask, *gy, _before(h, y[0]), y[1]):
+            r, u, new = _parts(a, n)
+            gh, kept = _parted(m, gh + ght)
+            gr, gu, gn = _parts(gat, n) if self.used[1] else (0.0, 0.0, 0.0)
+            gn = (gn + gh * (1.0 - u)) * (1.0 - new * new)
+            grh = xp.matmul(gn, W_new) + (grht if self.used[2] else 0.0)
+            gu = (gu + gh * (before - new)) * (u * (1.0 - u))
+            gr = (gr + grh * before) * (r * (1.0 - r))
+            gates = xp.concat([gr, gu], axis=1)
+            gzs.append(xp.concat([gates, gn], axis=1))
+            gh = xp.matmul(gates, W_gates) + grh * r + gh * u + kept
+        gz = _stacked(gzs[::-1])
+        gW = None
+        if self.needs[2]:
+            gates_W = _product(gz[..., : 2 * n], h, y[0])
+            new_W = _rows(gz[..., 2 * n :]).T @ _rows(y[2])
+            gW = xp.concat([gates_W, new_W], axis=0)
+        return gz, gh, gW, gz, None
+
+
 def _by_tanh(h: Any) -> tuple[Any, Any]:
     """(scale, shift) of an LSTM's gates: a sigmoid is tanh(a / 2) / 2 + 1 / 2, so one tanh does."""
     xp = array_namespace(h)
@@ -177,6 +224,10 @@ def _before(first: Any, states: Any) -> Any:
 
 def _product(gz: Any, h: Any, states: Any) -> Any:
     """The gradient of W: of all steps in one product."""
-    xp, before = array_namespace(gz), _before(h, states)
-    rows = math.prod(gz.shape[:2])
-    return xp.matmul(xp.reshape(gz, (rows, gz.shape[2])).T, xp.reshape(before, (rows, h.shape[1])))
+    return array_namespace(gz).matmul(_rows(gz).T, _rows(_before(h, states)))
+
+
+def _rows(steps: Any) -> Any:
+    """All steps of all sequences as the rows of one matrix."""
+    rows = math.prod(steps.shape[:2])
+    return array_namespace(steps).reshape(steps, (rows, steps.shape[2]))

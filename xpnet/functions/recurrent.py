@@ -10,7 +10,8 @@ from typing import Any
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions.activation import relu, sigmoid
-from xpnet.functions.recurrence import GRU, LSTM, RNN
+from xpnet.functions.linear import linear
+from xpnet.functions.recurrence import GRU, LSTM, RNN, GRUResetBefore
 from xpnet.namespace import array_namespace, has_dtype
 
 
@@ -96,7 +97,7 @@ def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any = None) -> tuple[Any, Any]:
 
 
 @follows
-def gru(z: Any, h: Any, W: Any, b: Any = None, mask: Any = None) -> Any:
+def gru(z: Any, h: Any, W: Any, b: Any = None, mask: Any = None, reset_after: bool = True) -> Any:
     """Gated recurrent unit: one state, of which a gate keeps a part.
 
         z_r, z_u, z_n = the thirds of z_t;  a_r, a_u, a_n = those of W h_(t-1) + b
@@ -115,6 +116,10 @@ def gru(z: Any, h: Any, W: Any, b: Any = None, mask: Any = None) -> Any:
         PyTorch's `bias_hh`. It has a place of its own, for r also weighs the bias.
     mask : array of booleans, shape (length, batch), optional
         Where it is False, the step is padding: the state goes past it, unchanged.
+    reset_after : bool
+        Whether the gate r weighs the product of the state, as in cuDNN, PyTorch and Keras (ONNX's
+        linear_before_reset=1). If False it weighs the state itself, as in the paper (ONNX's 0):
+        n = tanh(z_n + W_n (r h_(t-1)) + b_n).
 
     Returns
     -------
@@ -130,12 +135,14 @@ def gru(z: Any, h: Any, W: Any, b: Any = None, mask: Any = None) -> Any:
 
     Notes
     -----
-    The gate r stands after the product, as in cuDNN and PyTorch; in the paper it stands before.
-
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
     """
     mask = _column("gru", 3, mask, z, W, h)
-    states, _, _ = GRU()(_without_padding(z, mask), h, W, b, mask)
+    z = _without_padding(z, mask)
+    if reset_after:
+        states, _, _ = GRU()(z, h, W, b, mask)
+    else:
+        states, _, _ = GRUResetBefore()(z, h, W, b, mask)
     return states
 
 
@@ -191,14 +198,19 @@ def lstm_simple(z: Any, h: Any, c: Any, W: Any) -> tuple[Any, Any]:
 
 
 @follows
-def gru_simple(z: Any, h: Any, W: Any, b: Any = 0.0) -> Any:
+def gru_simple(z: Any, h: Any, W: Any, b: Any = None, reset_after: bool = True) -> Any:
     """`gru`, step by step: the text that teaches the fused one, and that tests it."""
     xp, n, hs = array_namespace(z, h, W), h.shape[-1], []
     for t in range(z.shape[0]):
-        a = xp.matmul(h, xp.matrix_transpose(W)) + b
+        a = linear(h, xp.matrix_transpose(W), b)
         r = sigmoid(z[t, :, :n] + a[:, :n])
         u = sigmoid(z[t, :, n : 2 * n] + a[:, n : 2 * n])
-        new = xp.tanh(z[t, :, 2 * n :] + r * a[:, 2 * n :])
+        if reset_after:
+            share = r * a[:, 2 * n :]
+        else:
+            last = None if b is None else b[2 * n :]
+            share = linear(r * h, xp.matrix_transpose(W[2 * n :, :]), last)
+        new = xp.tanh(z[t, :, 2 * n :] + share)
         h = (1.0 - u) * new + u * h
         hs.append(h)
     return xp.stack(hs)

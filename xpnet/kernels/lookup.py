@@ -30,7 +30,7 @@ FOR_CUPY = (
     "stacking",
     "update",
 )
-FOR_NUMPY = ("selecting",)
+FOR_NUMPY = ("elementary",)
 
 
 class Kernel(NamedTuple):

@@ -24,7 +24,7 @@ from functools import partial, wraps
 from importlib import import_module
 from typing import Any
 
-from xpnet.kernels.selecting import zero_unless
+from xpnet.kernels.elementary import zero_unless
 from xpnet.kernels.window import Window
 
 np: Any = import_module("numpy")

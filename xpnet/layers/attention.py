@@ -57,6 +57,8 @@ class MultiheadAttention(Layer):
         query that may look at nothing gets the bias of `out_proj`, not nan.
     is_causal : bool, by name
         Query i may look at keys 0 to i alone, and where the mask lets it.
+    softcap, window : by name
+        As of `F.scaled_dot_product_attention`: a bound for scores, and how far a query looks.
     need_weights : bool, by name
         Return (y, weights), the latter before dropout, their mean over the heads, of shape
         (batch, length, size); with `average_attn_weights=False` (batch, heads, length, size).
@@ -102,13 +104,17 @@ class MultiheadAttention(Layer):
         mask: Any = None,
         *,
         is_causal: bool = False,
+        softcap: float | None = None,
+        window: int | tuple[int | None, int | None] | None = None,
         need_weights: bool = False,
         average_attn_weights: bool = True,
     ) -> Any:
         key = query if key is None else key
         value = key if value is None else value
         q, k, v = self._projected(query, key, value)
-        weights = F.attention_weights(q, k, self._mask(mask), is_causal)
+        weights = F.attention_weights(
+            q, k, self._mask(mask), is_causal, softcap=softcap, window=window
+        )
         dropped = self.dropout(weights) if self.dropout.p else weights
         y = F.matmul(dropped, v)
         y = F.permute_dims(y, (0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3))

@@ -12,6 +12,7 @@ from xpnet.autodiff import Parameter, Variable, as_constant, data_of, gradients
 from xpnet.backend import Array, Backend, array_like, resolve, to_numpy
 from xpnet.devices import follow, known, stays, there
 from xpnet.errors import ArgumentTypeError, GradientError, MissingMethodError, StateError
+from xpnet.layers.scope import around, mode as mode_of_call, through
 from xpnet.tape import seed
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Layer:
     10.0
     """
 
-    training: bool = True
+    _training: ClassVar[bool] = True  # of a layer that was not told
     _last: tuple[list[Variable], Any]  # the inputs that have a gradient, and the output
 
     def forward(self, *xs: Any, **options: Any) -> Any:
@@ -77,24 +78,31 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if isinstance(cls.__dict__.get("training"), bool):  # it would hide the property
+            cls._training = cls.__dict__["training"]
+            del cls.training
         text = cls.forward  # its own or, of several bases, that of one which is no Layer
         if text is not Layer.forward and getattr(text, "__wrapped__", None) is not cls._text:
             cls._text = text
             cls.forward = _step_by_step(text)  # type: ignore[method-assign]
 
     def __call__(self, *xs: Any, **options: Any) -> Any:
-        token = _inside.set(True)
+        token = None if _inside.get() else _inside.set(True)
         try:
+            run = type(self)._text  # noqa: SLF001 - its own
+            if arounds := around.get():
+                run = through(arounds, run)
             if known.several:
-                return there(self._text, *xs, **options)
-            return self._text(*xs, **options)
+                return there(run, self, *xs, **options)
+            return run(self, *xs, **options)
         except Exception as error:
             notes = getattr(error, "__notes__", ())
             if not any(note.startswith("in ") for note in notes):  # else a layer within has told
                 error.add_note(f"in {self!r}")
             raise
         finally:
-            _inside.reset(token)
+            if token is not None:
+                _inside.reset(token)
 
     @stays
     def backward(self, dout: Any) -> Any:
@@ -220,6 +228,24 @@ class Layer:
             b.data = backend.asarray(to_numpy(b.data).copy())
         return self
 
+    @property
+    def training(self) -> bool:
+        """Whether the layer is in training: what dropout and the like look at.
+
+        Each layer has a setting of its own, True by default, that `train` and `eval` change. In a
+        call by `predict` or `evaluate` it is False for all layers, in that thread alone; the
+        settings stay as they are.
+        """
+        of_call = mode_of_call.get()
+        if of_call is not None:
+            return of_call
+        own: bool = self.__dict__.get("training", self._training)
+        return own
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self.__dict__["training"] = mode
+
     def train(self, mode: bool = True) -> Self:
         """Switch to training: layers that behave differently in it (dropout) look at `training`."""
         for layer in self.sublayers():
@@ -231,9 +257,8 @@ class Layer:
         return self.train(False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles are of what the layer has learned: not of the last step's tape, and
-        # not of what watches the layer, see `watching`.
-        return {k: v for k, v in vars(self).items() if k not in ("_last", "_text", "forward")}
+        # Copies and pickles are of what the layer has learned, not of the last step's tape.
+        return {name: value for name, value in vars(self).items() if name != "_last"}
 
     def __repr__(self) -> str:
         lines = "".join(f"\n{line}" for line in self._lines()).replace("\n", "\n  ")
@@ -268,6 +293,8 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(text)
     def forward(self: Layer, *xs: Any, **options: Any) -> Any:
         if _inside.get():
+            if type(self)._text is text and around.get():  # noqa: SLF001 - a Layer's
+                return self(*xs, **options)  # else the class above is asked
             return text(self, *xs, **options)
         self.__dict__.pop("_last", None)
         if any(isinstance(x, Variable) for x in xs):

@@ -4,12 +4,12 @@ from typing import Any
 
 from xpnet import functions as F
 from xpnet.autodiff import Parameter
-from xpnet.backend import current
+from xpnet.backend import with_item
 from xpnet.errors import ArgumentError
+from xpnet.initializers import normal
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.expected import misfit
 from xpnet.namespace import has_dtype
-from xpnet.random import default_rng
 
 
 class Embedding(Layer):
@@ -54,10 +54,10 @@ class Embedding(Layer):
         if padding_idx is not None and not -n <= padding_idx < n:
             raise ArgumentError(f"Embedding expected a padding_idx below {n}, got {padding_idx}.")
         self.padding_idx = None if padding_idx is None else padding_idx % n
-        numbers, backend = default_rng(rng).standard_normal((n, embedding_dim)), current()
+        weight = normal((n, embedding_dim), rng, std=1.0)
         if self.padding_idx is not None:
-            numbers[self.padding_idx] = 0.0
-        self.weight = Parameter(backend.asarray(numbers, dtype=backend.dtype))
+            weight = with_item(weight, (self.padding_idx, ...), 0.0)
+        self.weight = Parameter(weight)
 
     def forward(self, x: Any) -> Any:
         if not hasattr(x, "shape") or not has_dtype(x, "integral"):

@@ -109,6 +109,8 @@ class AvgPool1d(_Sliding):
         Whether a window that begins inside, and reaches beyond the end, counts.
     count_include_pad : bool
         Whether padding counts as zeros, or not at all.
+    dilation : int, or a tuple of one, by name
+        How far apart the window's numbers lie, as in ONNX; PyTorch's layer has none.
 
     Notes
     -----
@@ -117,7 +119,7 @@ class AvgPool1d(_Sliding):
     """
 
     axes: ClassVar[tuple[str, ...]] = ("length",)
-    names = ("stride", "padding", "ceil_mode", "count_include_pad")
+    names = ("stride", "padding", "ceil_mode", "count_include_pad", "dilation")
 
     def __init__(
         self,
@@ -126,9 +128,12 @@ class AvgPool1d(_Sliding):
         padding: Lengths = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
+        *,
+        dilation: Lengths = 1,
     ) -> None:
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+        self.dilation = dilation
 
     def forward(self, x: Any) -> Any:
         return F.avg_pool(self.checked(x), self.kernel_size, **self.options())
@@ -147,6 +152,8 @@ class AvgPool2d(AvgPool1d):
         Whether a window that begins inside, and reaches beyond the end, counts.
     count_include_pad : bool
         Whether padding counts as zeros, or not at all.
+    dilation : int, or (vertical, horizontal), by name
+        How far apart the window's numbers lie, as in ONNX; PyTorch's layer has none.
 
     Notes
     -----

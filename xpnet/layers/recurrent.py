@@ -8,8 +8,8 @@ import array_api_compat as compat
 
 from xpnet import functions as F
 from xpnet.autodiff import Parameter, data_of
-from xpnet.backend import current
 from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, ShapeError
+from xpnet.initializers import uniform
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.expected import require
@@ -61,8 +61,7 @@ class _Recurrent(Layer):
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def _begin(self, shape: tuple[int, ...], rng: Any) -> Parameter:
-        bound, backend = 1.0 / math.sqrt(self.hidden_size), current()
-        return Parameter(backend.asarray(rng.uniform(-bound, bound, shape), dtype=backend.dtype))
+        return Parameter(uniform(shape, rng, 1.0 / math.sqrt(self.hidden_size)))
 
     def _run(self, x: Any, states: Any, mask: Any, W: Any, U: Any, *b: Any) -> tuple[Any, ...]:
         """All steps in one direction: what comes out of each state, of shape (length, batch, n)."""
@@ -154,6 +153,7 @@ class _Recurrent(Layer):
             dropout=(self.dropout.p, 0.0),
             bidirectional=(self.bidirectional, False),
             nonlinearity=(getattr(self, "nonlinearity", "tanh"), "tanh"),
+            reset_after=(getattr(self, "reset_after", True), True),
         )
         return f"{type(self).__name__}({self.input_size} -> {self.hidden_size}{options})"
 
@@ -267,7 +267,13 @@ class LSTM(_Recurrent):
 class GRU(_Recurrent):
     """Gated recurrent unit: of its state a gate keeps a part; three quarters of an LSTM's weights.
 
-    Parameters are those of `RNN`, without the nonlinearity.
+    Parameters are those of `RNN`, without the nonlinearity, and one more.
+
+    Parameters
+    ----------
+    reset_after : bool, by name
+        Whether the reset gate comes after the product with the state, as in PyTorch, cuDNN and
+        Keras (ONNX's linear_before_reset=1), or before it, as in the paper (ONNX's default).
 
     Attributes
     ----------
@@ -286,6 +292,24 @@ class GRU(_Recurrent):
 
     gates = 3
 
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        rng: Any = None,
+        *,
+        reset_after: bool = True,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rng
+        )
+        self.reset_after = reset_after
+
     def _run(self, x: Any, states: Any, mask: Any, W: Any, U: Any, *b: Any) -> tuple[Any, ...]:
         z, h = self._started(x, states, W, *b[:1])
-        return (F.gru(z, h, U, b[1] if b else None, mask),)
+        return (F.gru(z, h, U, b[1] if b else None, mask, self.reset_after),)

@@ -1,16 +1,98 @@
 """ExponentialMovingAverage: parameters averaged over the steps, which often predict better."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
-from xpnet.autodiff import Parameter
+from xpnet.autodiff import Parameter, Variable
 from xpnet.backend import array_like
 from xpnet.devices import follow, stays
 from xpnet.errors import ArgumentError
 from xpnet.kernels.lookup import kernel
+from xpnet.namespace import array_types
 from xpnet.optimizers.base import require_like
-from xpnet.tape import clock
+from xpnet.tape import clock, recording
+
+
+class _StandIn:
+    """What a parameter is in a block of `applied`: its data, and when these last changed."""
+
+    def __init__(self, parameter: Variable, data: Any) -> None:
+        self.parameter = parameter  # kept, so that no other has its id
+        self.data = data
+        self.changed = next(clock)  # a graph of before is out of date in the block
+        self.recorded = False  # whether a graph may have kept the parameter with these data
+
+
+_stand_ins: ContextVar[Mapping[int, _StandIn]] = ContextVar(
+    "xpnet_averages", default=MappingProxyType({})
+)
+_data: Any = Variable.__dict__["data"]
+_changed: Any = Variable.__dict__["changed"]
+
+
+class _Averaged:
+    """What is added to the class of a parameter that has an average: data by the block.
+
+    However the parameter is reached, by its layer, a closure or a list, in a block of `applied` its
+    data are the average. A parameter without an average pays nothing for it.
+    """
+
+    __slots__ = ()
+
+    @property
+    def data(self) -> Any:
+        own = _stand_ins.get().get(id(self))
+        if own is None:
+            return _data.__get__(self)
+        own.recorded = own.recorded or recording.get()
+        return own.data
+
+    @data.setter
+    def data(self, x: Any) -> None:
+        own = _stand_ins.get().get(id(self))
+        if own is None:
+            _data.__set__(self, x)
+        else:
+            own.data = x
+
+    @property
+    def changed(self) -> int:
+        own = _stand_ins.get().get(id(self))
+        number: int = _changed.__get__(self) if own is None else own.changed
+        return number
+
+    @changed.setter
+    def changed(self, number: int) -> None:
+        own = _stand_ins.get().get(id(self))
+        if own is None:
+            _changed.__set__(self, number)
+        else:
+            own.changed = number
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copies and pickles are of the class that the parameter had."""
+        reduced: Any = super().__reduce_ex__(protocol)
+        return _made, (type(self).__mro__[2],), *reduced[2:]
+
+
+def _made(kind: Any) -> Any:
+    """A parameter that has no data yet, to be copied or unpickled."""
+    return kind.__new__(kind)
+
+
+@cache
+def _averaged(kind: Any) -> Any:
+    """A class of parameters as one of parameters that have an average."""
+    if issubclass(kind, _Averaged):
+        return kind
+    made = type(kind.__name__, (_Averaged, kind), {"__slots__": (), "__module__": kind.__module__})
+    array_types.add(made)
+    return made
 
 
 class ExponentialMovingAverage:
@@ -59,10 +141,16 @@ class ExponentialMovingAverage:
             raise ArgumentError(f"ExponentialMovingAverage expected 0 <= decay < 1, got {decay}.")
         self.decay, self.warmup, self.updates = float(decay), warmup, 0
         self.averages = [array_like(p.data, p.data) for p in self.parameters]
+        self._lock = Lock()  # no block begins with averages that are half updated
+        self._mark()
 
     @stays
     def update(self) -> None:
         """Take the parameters as they are now into the average; call it after each step."""
+        with self._lock:
+            self._update()
+
+    def _update(self) -> None:
         self.updates += 1
         t, decay = self.updates, self.decay
         if self.warmup:
@@ -89,19 +177,23 @@ class ExponentialMovingAverage:
     def applied(self) -> Iterator[None]:
         """A block in which the parameters are their averages: to evaluate, or to save a model.
 
+        They are so for what is computed in this block, by this thread: in another, which may be
+        training the model, `data` are the parameters' own.
+
         What is set within it is lost: afterwards the parameters are what they were. For the
         averages to stay, copy them out: `model.state_dict()` in the block.
         """
-        own = [p.data for p in self.parameters]
-        self._set([array_like(a, a) for a in self.averages])
+        with self._lock:
+            copies = [array_like(a, a) for a in self.averages]
+        mine = {id(p): _StandIn(p, x) for p, x in zip(self.parameters, copies, strict=True)}
+        token = _stand_ins.set({**_stand_ins.get(), **mine})
         try:
             yield
         finally:
-            self._set(own)
-
-    def _set(self, arrays: list[Any]) -> None:
-        for p, x in zip(self.parameters, arrays, strict=True):
-            p.data, p.changed = x, next(clock)  # a graph that has kept p is out of date
+            _stand_ins.reset(token)
+            for p in self.parameters:
+                if mine[id(p)].recorded:
+                    p.changed = next(clock)  # a graph of the block is out of date after it
 
     def state_dict(self) -> dict[str, Any]:
         """The averages, as "0", "1" and so on, in the order of the parameters, and "updates"."""
@@ -118,6 +210,19 @@ class ExponentialMovingAverage:
         require_like(self, self.state_dict(), state)
         self.updates = int(state["updates"])
         self.averages = [array_like(state[f"{i}"], a) for i, a in enumerate(self.averages)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=Lock())
+        self._mark()  # copies of parameters are of the plain class
+
+    def _mark(self) -> None:
+        """Give each parameter a class whose data depend on the block."""
+        for p in self.parameters:
+            kind: Any = type(p)
+            p.__class__ = _averaged(kind)
 
     def __repr__(self) -> str:
         return f"ExponentialMovingAverage(decay={self.decay:g})"

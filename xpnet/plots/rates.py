@@ -90,8 +90,7 @@ def lr_range_test(
         raise ArgumentError(f"Expected 0 < low < high and steps >= 3, got {low}, {high}, {steps}.")
     if isinstance(batches, tuple):
         batches = DataLoader(*batches, batch_size=100, shuffle=True, seed=0)
-    state = random.state()
-    try:
+    with random.aside():
         model, optimizer = copy.deepcopy((model, optimizer))  # in one, so that they stay a pair
         model.train()
         base, mean = optimizer.lr, 0.0
@@ -113,8 +112,6 @@ def lr_range_test(
             optimizer.zero_grad()
             found.backward()
             optimizer.step()
-    finally:
-        random.set_state(state)
     if not rates:
         raise ArgumentError("Expected batches whose loss is finite at the lowest rate, got none.")
     return RangeTest(rates, losses, smoothed, _steepest(rates, smoothed))

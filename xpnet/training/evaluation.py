@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -11,8 +10,8 @@ from xpnet.autodiff import data_of
 from xpnet.backend import Array, current, on_current_device, to_numpy
 from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.layers import Layer
+from xpnet.layers.scope import evaluating
 from xpnet.namespace import array_namespace
-from xpnet.tape import no_grad
 from xpnet.training.batches import Data, Loader, loader_of, pair, placed, rows_of
 from xpnet.training.checks import Rows, require_classes, require_numbers, require_samples
 from xpnet.training.meter import Meter, Metric, samples
@@ -43,15 +42,16 @@ def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
         x = on_device(x)
         parts = (part_of(x, part) for part in slices(require_samples(x), batch_size))
     batches: list[Any] = []
-    with evaluating(model):
-        for part in parts:
-            batches.append(tree.map(data_of, output(model, part)))
-            shapes = [tuple(getattr(y, "shape", ())) for y in tree.leaves(batches[-1])]
-            if len(batches) > 1 and any(shape[:1] != (samples(part),) for shape in shapes):
-                raise ShapeError(
-                    f"{samples(part)} samples gave outputs of shapes {shapes}, which is not a row for "
-                    "each: such batches cannot be joined. Predict all samples in one batch_size."
-                )
+    for part in parts:
+        with evaluating():  # not a loader's own computations
+            y = output(model, part)
+        batches.append(tree.map(data_of, y))
+        shapes = [tuple(getattr(leaf, "shape", ())) for leaf in tree.leaves(batches[-1])]
+        if len(batches) > 1 and any(shape[:1] != (samples(part),) for shape in shapes):
+            raise ShapeError(
+                f"{samples(part)} samples gave outputs of shapes {shapes}, which is not a row for "
+                "each: such batches cannot be joined. Predict all samples in one batch_size."
+            )
     if not batches:
         raise DataError("The data to be predicted have no batches.")
     return tree.map(lambda *ys: array_namespace(*ys).concat(ys, axis=0), *batches)
@@ -94,8 +94,8 @@ def measured(
 ) -> dict[str, float]:
     """`evaluate` of what `opened` gave."""
     meter = Meter(metrics)
-    with evaluating(model):
-        for x, t in _batches(data, batch_size):
+    for x, t in _batches(data, batch_size):
+        with evaluating():
             y = output(model, x)
             meter.add(loss(y, t), y, t)
     if not meter.seen:
@@ -188,7 +188,7 @@ def inspect(model: Layer, x: Any, t: Any, rows: Rows | None = None) -> None:
     require_numbers("t", t, rows)
     there = current()
     first = tree.map(lambda a: placed(a[:1, ...], there), x)
-    with evaluating(model):
+    with evaluating():
         y = output(model, first)  # the model's own error, if x does not fit
     if hasattr(y, "ndim") and hasattr(t, "ndim") and t.ndim == y.ndim - 1:
         require_classes(t, y.shape[-1], rows)
@@ -221,16 +221,3 @@ def slices(n: int, batch_size: int) -> Iterator[slice]:
         raise ArgumentError(f"Expected batch_size >= 1, got {batch_size}.")
     # The standard has no slices that end outside an array.
     return (slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size))
-
-
-@contextmanager
-def evaluating(model: Layer) -> Iterator[None]:
-    """A block in which nothing is recorded and dropout and the like are off."""
-    was = [(layer, layer.training) for layer in model.sublayers()]
-    model.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        for layer, training in was:  # one may have been frozen in evaluation
-            layer.training = training

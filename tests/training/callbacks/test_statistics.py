@@ -9,6 +9,7 @@ import pytest
 import xpnet
 from xpnet import functions as F
 from xpnet.autodiff import data_of
+from xpnet.layers.scope import around
 from xpnet.training import Callback, Checkpoint, Statistics, Trainer
 from xpnet.training.callbacks.probe import watching
 
@@ -72,7 +73,7 @@ def test_they_change_nothing(clusters):
     without.fit(clusters, clusters, 2, 10)
     for name, x in without.model.state_dict().items():
         np.testing.assert_array_equal(with_.model.state_dict()[name], x)
-    assert all("_text" not in vars(layer) for layer in with_.model.sublayers())
+    assert around.get() == ()  # nobody watches any more
 
 
 def test_they_go_to_a_file_and_to_the_history(clusters, tmp_path):
@@ -95,7 +96,7 @@ def test_after_an_error_what_was_seen_is_there(clusters, tmp_path):
     with pytest.raises(xpnet.TrainingError):
         trainer.fit(clusters, None, 2, 10)
     assert len((tmp_path / "s.csv").read_text().splitlines()) > 1
-    assert all("_text" not in vars(layer) for layer in trainer.model.sublayers())
+    assert around.get() == ()
 
 
 def test_rows_are_kept_by_a_checkpoint(clusters, tmp_path):

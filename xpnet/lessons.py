@@ -1,0 +1,389 @@
+"""The names of the lessons that xpnet grew from: their code runs with its imports changed.
+
+    lesson 1    AddLayer(), MulLayer()                      the nodes of a computational graph
+    lesson 2    MulLayer(w), AddLayer(b), MSELayer(t)       one layer by gradient descent
+    lesson 4    Variable, Function, matmul, sum_to, ...     define by run
+    lesson 5    Affine(W, b), Relu(), Sigmoid(), SoftmaxWithLoss(), numerical_gradient, load_mnist
+
+(Lesson 3 needs no other names than NumPy's.)
+
+A layer here keeps the arrays that it is given and does not copy them, so the lessons' line
+`params[key] -= learning_rate * grad[key]` reaches it. `forward` computes and remembers;
+`backward(dout)` gives the gradient of what went in, and sets those of the layer's own arrays anew.
+They are the true derivatives; where a lesson takes a short cut (lesson 2 leaves out the 2 / N of
+the mean squared error, and averages the bias's gradient), the learning rate differs by a factor.
+
+The lessons compute in float64: `xpnet.use("numpy", "float64")`. For layers that learn in float32,
+on any device, and are saved, see `xpnet.layers`.
+
+Examples
+--------
+>>> node = MulLayer()
+>>> float(node.forward(100, 4))
+400.0
+>>> dx, dy = node.backward(1.1)
+>>> round(float(dx), 5), round(float(dy), 5)
+(4.4, 110.0)
+"""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from itertools import product
+from typing import Any
+
+import array_api_compat as compat
+
+from xpnet import autodiff, data, functions as F
+from xpnet.autodiff import Variable, as_constant, data_of
+from xpnet.backend import Array, current
+from xpnet.errors import ArgumentTypeError, GradientError
+from xpnet.functions import linear, matmul, mean_squared_error, sigmoid
+from xpnet.namespace import array_namespace
+from xpnet.signatures import Rule
+from xpnet.transforms import vjp
+
+__all__ = [
+    "AddLayer",
+    "Affine",
+    "Function",
+    "MSELayer",
+    "MulLayer",
+    "Relu",
+    "Sigmoid",
+    "SoftmaxWithLoss",
+    "Variable",
+    "linear",
+    "load_mnist",
+    "matmul",
+    "mean_squared_error",
+    "numerical_gradient",
+    "sigmoid",
+    "sum_to",
+]
+
+
+class _Layer:
+    """A function of arrays that is differentiated step by step."""
+
+    _pull: Callable[[Any], tuple[Array, ...]] | None = None
+
+    def _compute(self, f: Callable[..., Any], *xs: Any) -> Array:
+        """f(*xs), with what `_gradients` needs kept."""
+        y, self._pull = vjp(f, *map(_floating, xs))
+        return y
+
+    def _gradients(self, dout: Any) -> tuple[Array, ...]:
+        """The gradients of the last xs, for the gradient `dout` of what was computed of them."""
+        if self._pull is None:
+            name = type(self).__name__
+            raise GradientError(f"{name}.backward: call {name}.forward(...) first.")
+        return self._pull(dout)
+
+    def backward(self, dout: Any = 1) -> Any:
+        """The gradient of x, for the gradient `dout` of what `forward` gave."""
+        (dx,) = self._gradients(dout)
+        return dx
+
+
+def _floating(x: Any) -> Any:
+    """An array as it is; a Python number, as a price or a count, as a floating-point one."""
+    return float(x) if isinstance(x, int) else data_of(x)
+
+
+def _changeable(x: Any) -> Any:
+    """An array that `x -= ...` changes in place; what a layer keeps of it is then changed as well."""
+    if compat.is_jax_array(data_of(x)):
+        raise ArgumentTypeError(
+            "The lessons change their arrays in place, which JAX's arrays do not allow: expected "
+            "arrays of NumPy, CuPy or PyTorch. xpnet's layers and optimizers run on JAX."
+        )
+    return x if compat.is_array_api_obj(data_of(x)) else current().asarray(x)
+
+
+# --- lessons 1 and 2: nodes, and one layer -------------------------------------------------------
+
+
+class AddLayer(_Layer):
+    """Lesson 1: x + y. Lesson 2: x + b, with an array b of its own.
+
+    Parameters
+    ----------
+    b : array, optional
+        What to add; without it `forward` takes both numbers.
+
+    Attributes
+    ----------
+    grad : array or None
+        The gradient of b, set by `backward`.
+    """
+
+    def __init__(self, b: Any = None) -> None:
+        self.b = None if b is None else _changeable(b)
+        self.grad: Array | None = None
+
+    def forward(self, x: Any, y: Any = None) -> Array:
+        return self._compute(F.add, x, y if self.b is None else self.b)
+
+    def backward(self, dout: Any = 1) -> Array:
+        """`dout`, which is the gradient of each number, as both are of one shape."""
+        dx, dy = self._gradients(dout)
+        if self.b is not None:
+            self.grad = dy
+        elif dx.shape != dy.shape:
+            raise GradientError(
+                f"AddLayer.backward has one gradient for both: expected numbers of one shape, got "
+                f"{tuple(dx.shape)} and {tuple(dy.shape)}. xpnet.Add gives one for each."
+            )
+        return dx
+
+
+class MulLayer(_Layer):
+    """Lesson 1: x * y. Lesson 2: x @ w, with a matrix w of its own.
+
+    Parameters
+    ----------
+    w : array, shape (in, out), optional
+        The weights; without them `forward` takes two numbers.
+
+    Attributes
+    ----------
+    grad : array or None
+        The gradient of w, set by `backward`.
+    """
+
+    def __init__(self, w: Any = None) -> None:
+        self.w = None if w is None else _changeable(w)
+        self.grad: Array | None = None
+
+    def forward(self, x: Any, y: Any = None) -> Array:
+        if self.w is None:
+            return self._compute(F.multiply, x, y)
+        return self._compute(F.matmul, x, self.w)
+
+    def backward(self, dout: Any = 1) -> Any:
+        """The gradients of x and of y; with weights of its own, that of x."""
+        dx, dy = self._gradients(dout)
+        if self.w is None:
+            return dx, dy
+        self.grad = dy
+        return dx
+
+
+class MSELayer(_Layer):
+    """Lesson 2: the mean of (x - t)^2, with targets t of its own; its gradient is 2 (x - t) / N.
+
+    Attributes
+    ----------
+    loss : array or None
+        What `forward` computed last.
+    """
+
+    def __init__(self, t: Any) -> None:
+        self.t = t
+        self.loss: Array | None = None
+
+    def forward(self, x: Any) -> Array:
+        self.loss = self._compute(lambda x: F.mean((x - as_constant(self.t)) ** 2), x)
+        return self.loss
+
+
+# --- lesson 4: define by run -----------------------------------------------------------------------
+
+
+class Function(autodiff.Function):
+    """A Function whose rule finds its inputs and outputs in attributes, as DeZero's does.
+
+    `backward(self, gy)` reads `self.inputs`, a tuple of Variables, and `self.outputs`, a tuple of
+    functions that give a Variable each (DeZero's weak references). An input that was None has data
+    None. It keeps all inputs and outputs; `xpnet.Function` keeps those that the rule names.
+
+    Examples
+    --------
+    >>> class Square(Function):
+    ...     def forward(self, x):
+    ...         return x * x
+    ...     def backward(self, gy):
+    ...         (x,) = self.inputs
+    ...         return gy * 2.0 * x
+    >>> x = Variable(3.0)
+    >>> Square()(x).backward()
+    >>> float(x.grad)
+    6.0
+    """
+
+    inputs: tuple[Any, ...]
+    outputs: tuple[Callable[[], Any], ...]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "backward" in cls.__dict__:
+            cls.backward = _with_inputs(cls.backward)  # type: ignore[method-assign]
+        super().__init_subclass__(keeps=Rule(rest=0, y_at=0), **kwargs)
+
+
+class _Nothing:
+    """What an input of None is in a rule."""
+
+    data = None
+
+
+def _with_inputs(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """`backward` as the tape calls it, around one that reads `self.inputs` and `self.outputs`."""
+
+    @wraps(rule)
+    def backward(self: Function, gy: Any, y: Any, *xs: Any) -> Any:
+        several = isinstance(y, tuple)
+        gys = gy if several else (gy,)
+        ys = [as_constant(y) for y in (y if several else (y,))]
+        self.inputs = tuple(_Nothing() if x is None else as_constant(x) for x in xs)
+        self.outputs = tuple(partial(as_constant, y) for y in ys)
+        recorded = any(isinstance(g, Variable) for g in gys)
+        gxs = rule(self, *map(as_constant, gys))
+        gxs = gxs if isinstance(gxs, tuple) else (gxs,)
+        return gxs if recorded else tuple(map(data_of, gxs))
+
+    return backward
+
+
+def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """x summed over the axes along which an array of that shape was repeated to give x.
+
+    Parameters
+    ----------
+    x : array or Variable
+    shape : tuple of int
+        A shape that broadcasts to that of x.
+    """
+    lead = x.ndim - len(shape)
+    stretched = [i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1]
+    return F.reshape(F.sum(x, axis=(*range(lead), *stretched)), shape)
+
+
+# --- lesson 5: two layers on MNIST -----------------------------------------------------------------
+
+
+class Affine(_Layer):
+    """x @ W + b, with arrays W and b of the caller's.
+
+    Parameters
+    ----------
+    W : array, shape (in, out)
+    b : array, shape (out,)
+
+    Attributes
+    ----------
+    dW, db : array or None
+        The gradients of W and b, set by `backward`.
+    """
+
+    def __init__(self, W: Any, b: Any) -> None:
+        self.W = _changeable(W)
+        self.b = _changeable(b)
+        self.dW: Array | None = None
+        self.db: Array | None = None
+
+    def forward(self, x: Any) -> Array:
+        """x of shape (batch, ...), of which each sample is taken as a row of `in` numbers."""
+        return self._compute(_affine, x, self.W, self.b)
+
+    def backward(self, dout: Any = 1) -> Array:
+        """The gradient of x; those of W and b are in `dW` and `db`."""
+        dx, self.dW, self.db = self._gradients(dout)
+        return dx
+
+
+def _affine(x: Any, W: Any, b: Any) -> Any:
+    return F.linear(F.reshape(x, (x.shape[0], -1)), W, b)
+
+
+class Relu(_Layer):
+    """max(x, 0)."""
+
+    def forward(self, x: Any) -> Array:
+        return self._compute(F.relu, x)
+
+
+class Sigmoid(_Layer):
+    """1 / (1 + exp(-x))."""
+
+    def forward(self, x: Any) -> Array:
+        return self._compute(F.sigmoid, x)
+
+
+class SoftmaxWithLoss(_Layer):
+    """The mean cross entropy of y = softmax(x) with targets t: class numbers, or one-hot rows.
+
+    Its gradient by x is (y - t) / batch; the targets have none.
+
+    Attributes
+    ----------
+    y, t : array or None
+        The probabilities softmax(x), and the targets, of the last `forward`.
+    loss : array or None
+        What it gave.
+    """
+
+    def __init__(self) -> None:
+        self.y: Array | None = None
+        self.t: Array | None = None
+        self.loss: Array | None = None
+
+    def forward(self, x: Any, t: Any) -> Array:
+        self.t = data_of(t)
+        self.y = data_of(F.softmax(x))
+        self.loss = self._compute(lambda x: F.softmax_cross_entropy(x, self.t), x)
+        return self.loss
+
+
+def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> Array:
+    """The gradient of f by central differences, (f(x + h e_i) - f(x - h e_i)) / (2 h).
+
+    Parameters
+    ----------
+    f : callable
+        Gives one number. It may ignore its argument: x itself is changed, number by number, and
+        has its own numbers again at the end.
+    x : array
+        Of NumPy, CuPy or PyTorch, in float64: in float32 the differences are mostly rounding.
+    h : float
+
+    Returns
+    -------
+    array, of the shape of x
+        See `xpnet.testing.numerical_gradient` for a function that leaves x alone.
+    """
+    x = data_of(_changeable(x))
+    gradient = array_namespace(x).zeros_like(x)
+    for place in product(*map(range, x.shape)):
+        before = float(x[place])
+        try:
+            x[place] = before + h
+            above = float(data_of(f(x)))
+            x[place] = before - h
+            below = float(data_of(f(x)))
+        finally:
+            x[place] = before
+        gradient[place] = (above - below) / (2.0 * h)
+    return gradient
+
+
+def load_mnist(
+    normalize: bool = True, flatten: bool = True, one_hot_label: bool = False
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """MNIST as (x_train, t_train), (x_test, t_test): arrays of the current backend and dtype.
+
+    Parameters
+    ----------
+    normalize : bool
+        Grey levels from 0 to 1; otherwise from 0 to 255.
+    flatten : bool
+        Each image as a row of 784 numbers; otherwise of shape (1, 28, 28).
+    one_hot_label : bool
+        Each label as a row with a single 1; otherwise as its class number.
+    """
+    backend = current()
+    train, test = data.load_mnist(normalize, flatten, one_hot_label)
+
+    def moved(x: Any) -> Array:
+        return backend.asarray(x, backend.dtype if x.dtype.kind == "f" else None)
+
+    return (moved(train[0]), moved(train[1])), (moved(test[0]), moved(test[1]))

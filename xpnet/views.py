@@ -1,0 +1,183 @@
+"""Views: Variables that show numbers of another one, and writes that reach them all.
+
+    row = x[0]              a View of x: it computes and is differentiated like any Variable
+    row[1] = 5.0            x[0, 1] is 5.0 now, as in NumPy, on every library
+    x[0, 2] = 7.0           and row[2] is 7.0
+
+No memory is written to. A write makes a new array and a new node for the *root*, the Variable that is
+no view; a View finds out that its root has another array by now, and is computed anew when it is
+asked for. So what was recorded before a write keeps the old numbers, and what is recorded after it is
+differentiated through the write.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from xpnet.autodiff import Variable, made
+from xpnet.devices import arrived
+from xpnet.errors import GradientError
+from xpnet.namespace import array_types
+from xpnet.tape import recorded, recording
+
+Get = Callable[[Any, Any], Any]
+Put = Callable[[Any, Any, Any], Any]
+
+
+class _Nothing:
+    """The root of a View that was given numbers of its own."""
+
+    data = None
+
+
+class View(Variable):
+    """A Variable whose numbers are those of another one: what is written into either is in both."""
+
+    __slots__ = (
+        *("_base", "_data", "_get", "_how", "_node", "_put", "_recording", "_requires_grad"),
+        *("_root", "_seen"),
+    )
+
+    def of(self, base: Variable, how: Any, get: Get, put: Put) -> None:
+        """Make this the view `get(base, how)`; put(base, how, y) is what base is if this is y."""
+        self.grad = None
+        self.created = self.changed = 0
+        self._base = base
+        self._how = how
+        self._get = get
+        self._put = put
+        self._root: Any = base._root if isinstance(base, View) and base._is_view() else base
+        self._recording = recording.get()
+
+    def shows(self, y: Variable) -> None:
+        """Take over the numbers and the node of y, which are those of the base as it is now."""
+        self._data = y.data
+        self._node = y.node
+        self._requires_grad = y.requires_grad
+        self._seen = self._root.data
+
+    def _is_view(self) -> bool:
+        return self._root is not _Nothing
+
+    def _refresh(self) -> None:
+        """Compute this view anew, and before it what it is a view of."""
+        outdated: list[View] = []
+        v: Any = self
+        while isinstance(v, View) and v._is_view() and v._seen is not self._root.data:
+            outdated.append(v)
+            v = v._base
+        for view in reversed(outdated):
+            with recorded(on=view._recording):
+                view.shows(view._get(view._base, view._how))
+
+    def _be_alone(self) -> None:
+        """Be no view any more: somebody gives it numbers of its own."""
+        if self._seen is not self._root.data:
+            self._refresh()
+        self._root = _Nothing
+        self._seen = self._base = self._get = self._put = None  # type: ignore[assignment]
+
+    @property
+    def data(self) -> Any:
+        if self._seen is not self._root.data:
+            self._refresh()
+        return self._data
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        self._be_alone()
+        self._data = data
+
+    @property
+    def node(self) -> Any:
+        if self._seen is not self._root.data:
+            self._refresh()
+        return self._node
+
+    @node.setter
+    def node(self, node: Any) -> None:
+        self._be_alone()
+        self._node = node
+
+    @property
+    def requires_grad(self) -> bool:
+        if self._seen is not self._root.data:
+            self._refresh()
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        self._be_alone()
+        self._requires_grad = requires_grad
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A copy of a view is no view."""
+        return made, (self.data, self.node)
+
+    def __repr__(self) -> str:
+        shown = f"Variable({self.data!r})"
+        arrived()
+        return shown
+
+
+array_types.add(View)
+
+
+def view(y: Any, base: Any, how: Any, get: Get, put: Put) -> Any:
+    """`y`, which is get(base, how), as a View of base; an array as it is.
+
+    Parameters
+    ----------
+    y, base : arrays or Variables
+    how : anything
+        What `get` and `put` are told.
+    get : callable
+        get(base, how) computes y, as a Variable that is no View.
+    put : callable
+        put(base, how, y) is what base becomes if y is written into its view; or it raises.
+    """
+    if not isinstance(y, Variable) or not isinstance(base, Variable):
+        return y
+    v = View.__new__(View)
+    v.of(base, how, get, put)
+    v.shows(y)
+    return v
+
+
+def is_view_of(v: Any, base: Variable, get: Get, how: Any) -> bool:
+    """Whether v is the view get(base, how), and not merely equal to it."""
+    same = isinstance(v, View) and v._is_view() and v._base is base and v._get is get
+    return same and bool(v._how == how)
+
+
+def root_of(x: Variable) -> Variable:
+    """x, or what it is a view of: the Variable that a write gives a new array."""
+    return x._root if isinstance(x, View) and x._is_view() else x
+
+
+def require_writable(x: Variable, what: str) -> None:
+    """Raise GradientError if writing into x would change a leaf that a gradient is wanted of."""
+    root = root_of(x)
+    if root.requires_grad and root.node is None and recording.get():
+        kind = type(root).__name__
+        given = f"this {kind} is" if root is x else f"it is a view of a {kind} that is"
+        raise GradientError(
+            f"{what} expected a Variable that was computed, or one without a gradient; {given} a "
+            "leaf that requires one, and would no longer be what its gradient is for. Write into a "
+            "copy, y = xp.asarray(x, copy=True), or make a new array by F.where or F.concat. To "
+            "change it for good, as an optimizer does, write in a block `with no_grad():`."
+        )
+
+
+def write(x: Variable, y: Variable) -> None:
+    """Make x what y is: through all that x is a view of, down to the root, which is given an array.
+
+    In a block without recording the root keeps its node: the write is no part of what is
+    differentiated.
+    """
+    while isinstance(x, View) and x._is_view():
+        y = x._put(x._base, x._how, y)
+        x = x._base
+    if recording.get():
+        x.node = y.node
+        x.requires_grad = y.requires_grad
+    x.data = y.data
