@@ -12,6 +12,7 @@ has seen only such images wants the same of any other picture, whether scan, pho
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,11 @@ def _on_paper(grey: Float, ratio: float) -> Float:
     if paper > 0.5:
         grey, paper = 1 - grey, 1 - paper
     height, width = grey.shape
+    pixels = max(height, width * ratio) * max(width, height / ratio)
+    if pixels > _ENOUGH:  # a strip, whose paper would take as much as the square of its length
+        scale = math.sqrt(_ENOUGH / pixels)
+        grey = _resized(grey, [max(1, round(scale * n)) for n in (height, width)])
+        height, width = grey.shape
     more = (max(0, round(width * ratio) - height), max(0, round(height / ratio) - width))
     sides = [(n // 2, n - n // 2) for n in more]
     return np.pad(grey, sides, constant_values=paper)
