@@ -2,7 +2,7 @@
 
     XPNET_FUZZ=20000 python -m pytest -k fuzz
 
-shares so many inputs among the eight kinds: four of data files, pictures, configurations, the
+shares so many inputs among the ten kinds: six of data files, pictures, configurations, the
 metadata of run folders, and checkpoints. Without it there are 2,500 of each data file, and 500 of
 each other kind. They are the same ones in every run.
 """
@@ -12,7 +12,7 @@ import math
 import os
 import struct
 
-KINDS = 8
+KINDS = 10
 
 
 def inputs(default):

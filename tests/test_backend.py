@@ -165,7 +165,9 @@ def uncached():
 def test_missing_package_names_its_install(uncached, monkeypatch, spec, command):
     """A library that is not installed: its name, and the command that installs it."""
     monkeypatch.setitem(sys.modules, spec, None)
-    with pytest.raises(BackendError, match=f"cannot be used: .* is not installed. .*{command}$"):
+    with pytest.raises(
+        BackendError, match=f"cannot be used: the package {spec} is not installed. .*: {command}$"
+    ):
         resolve(spec)
 
 

@@ -2,7 +2,7 @@
 
     python -m pytest tests/data/test_fuzz.py
 
-feeds 10,000 broken inputs, 2,500 to each reader: valid files, damaged in ways that bytes get damaged
+feeds 15,000 broken inputs, 2,500 to each reader: valid files, damaged in ways that bytes get damaged
 and headers forged, the same ones in every run; of pictures there are 500. Hypothesis then tries what
 it can think of itself. See tests/fuzzing.py.
 """
@@ -19,11 +19,18 @@ import safetensors.numpy
 from hypothesis import given, settings, strategies as st
 
 from tests.fuzzing import damaged, inputs
-from xpnet.data import load_archive, load_digit, load_picture, load_table, read_idx
+from xpnet.data import (
+    load_archive,
+    load_digit,
+    load_image_folder,
+    load_picture,
+    load_table,
+    read_idx,
+)
 from xpnet.errors import DataError, StateError
 from xpnet.serialization import load_file
 
-INPUTS = inputs(2500)  # for each of the four readers
+INPUTS = inputs(2500)  # for each of the six readers
 LITTLE = 4e6  # bytes of memory for files of a few hundred: more would be what a header promised
 XZ = 3.5e8  # a forged xz header may ask for a dictionary of 256 MiB, as `xz -9` does a quarter of
 
@@ -59,6 +66,55 @@ def tables():
             text.replace(",", "\t").replace("\n", "\r\n").encode()]  # fmt: skip
 
 
+def others():
+    """What pandas, R, numpy.savetxt and the UCI repository write: indices, numbers for names, spaces."""
+    rows = [f"{i},{i}.5,{i * i % 7}.25,{'ab'[i % 2]}" for i in range(12)]
+    named = "\n".join([",length,width,kind", *rows]) + "\n"
+    numbered = "\n".join([",0,1,2", *rows]) + "\n"
+    return [named.encode(), numbered.encode(), named[1:].replace(",", "\t").encode(),
+            "\n".join(rows).replace(",", "   ").encode(), "\n".join(rows).encode()]  # fmt: skip
+
+
+def labelled():
+    """Archives by other names, with classes in other forms, beside texts and a pickle."""
+    x, t = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
+    texts, pickle = np.asarray(["a", "b"]), np.asarray([None])
+    return [
+        archive(np.savez, data=x, target=np.eye(2)[t], feature_names=texts),
+        archive(np.savez, X=x, y=t[:, None], notes=pickle),
+        archive(np.savez_compressed, train_images=x, train_labels=t == 1, test_images=x, test_labels=t == 1),
+        archive(np.savez, features=x, label=t.astype("f2")),
+    ]  # fmt: skip
+
+
+def drawn():
+    """Pictures in several formats, of grey levels and in colour."""
+    image = pytest.importorskip("PIL.Image")
+    found = []
+    for kind, mode in (("PNG", "RGB"), ("GIF", "P"), ("BMP", "L"), ("TIFF", "F"), ("JPEG", "RGB")):
+        file = io.BytesIO()
+        image.radial_gradient("L").resize((12, 10)).convert(mode).save(file, kind)
+        found.append(file.getvalue())
+    return found
+
+
+def load_pictures(path):
+    """A folder of two classes, with that file as one of the pictures."""
+    for kind in "a", "b":
+        (path.parent / "pictures" / kind).mkdir(parents=True, exist_ok=True)
+        (path.parent / "pictures" / kind / "0.pgm").write_bytes(b"P5 2 2 255\n" + bytes(4))
+    (path.parent / "pictures" / "a" / "1.png").write_bytes(path.read_bytes())
+    try:
+        (x, _), _, _ = load_image_folder(path.parent / "pictures", image_size=8, test=0.5)
+    except DataError as error:
+        if "1.png" in str(error):
+            raise DataError(f"{path}: {error}") from error
+        raise
+    assert np.isfinite(x).all()
+    assert x.min() >= 0
+    assert x.max() <= 1
+
+
 def weights():
     x = np.arange(12, dtype=np.float32).reshape(3, 4)
     arrays = {"0.W": x, "0.b": x[0].copy(), "n": np.asarray(3), "none": x[:0].copy()}
@@ -69,6 +125,8 @@ READERS = {
     "idx": (packed_idx, read_idx, DataError),
     "csv": (tables, load_table, DataError),
     "npz": (archives, load_archive, DataError),
+    "data": (others, load_table, DataError),
+    "labels.npz": (labelled, load_archive, DataError),
     "safetensors": (weights, load_file, StateError),
 }
 
@@ -180,6 +238,16 @@ def test_fuzz_of_pictures(tmp_path):
         tracemalloc.stop()
     assert inputs(500) / 10 < refused < inputs(500)
     assert largest < 3e8  # a header may ask for a large picture, but not for the memory of several
+
+
+def test_broken_pictures_in_a_folder(tmp_path):
+    """The error names the picture; what is read in spite of the damage is finite, from 0 to 1."""
+    valid, path, rng = drawn(), tmp_path / "broken", np.random.default_rng(0)
+    refused = 0
+    for i in range(1000):
+        content = damaged(valid[i % len(valid)], rng)
+        refused += require_own_error(load_pictures, DataError, path, content)
+    assert 300 < refused < 1000
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -328,3 +329,18 @@ def test_a_picture_of_one_level_is_finite(tmp_path, level):
     Image.fromarray(np.full((28, 28), level, dtype)).save(path := tmp_path / "levels.tiff")
     found = load_picture(path, (1, 28, 28))
     assert np.unique(found).tolist() == [np.float32(level / 65535) if dtype is np.uint16 else 0]
+
+
+@pytest.mark.parametrize("size", [(1, 2**22), (12, 262_400), (2**22, 1), (3, 10**6)])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 28, 14), (3, 28, 28)])
+def test_a_strip_takes_no_more_memory_than_a_square(tmp_path, size, shape):
+    """Paper on both sides of it would be a square as large as it is long: 17 million million pixels."""
+    Image.new("L", size, 200).save(path := tmp_path / "strip.png")
+    tracemalloc.start()
+    try:
+        found = load_picture(path, shape)
+        assert tracemalloc.get_traced_memory()[1] < 3e8
+    finally:
+        tracemalloc.stop()
+    assert found.shape == shape
+    assert np.isfinite(found).all()

@@ -343,7 +343,10 @@ def test_copies_are_whole_and_their_own(backend, array, name, again):
     other(*xs)
     for key, value in state_of(layer).items():
         assert (value == before[key]).all()
-    for a, b in zip(layer.sublayers(), other.sublayers(), strict=True):
+    mine = [layer, *layer.sublayers(), *layer.parameters()]
+    theirs = [other, *other.sublayers(), *other.parameters()]
+    for a, b in zip(mine, theirs, strict=True):
+        assert type(a) is type(b)
         assert a is not b
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xpnet.cli.flags import Backend, DataDir, RunFolder, file, option, table
+from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
 from xpnet.printable import cells, padded, printable
 
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
     from xpnet.cli.trained import Trained
 
 Report = Annotated[Path | None, option(
-    file, "FILE.html", "The report page; unless given, RUN/report.html.",
+    file, "FILE.html", "The report page; by default RUN/report.html.",
 )]  # fmt: skip
 Other = Annotated[str | None, option(
-    table, "FILE", "Another table, FILE.csv or FILE.npz, all of whose samples are the test.",
+    table, "FILE|FOLDER", "Another table or folder of pictures, all of whose samples are the test.",
     "--dataset",
 )]  # fmt: skip
 
@@ -34,7 +35,8 @@ def evaluate(
     """Test a trained network: loss, accuracy, a table by class, and a report page.
 
     The test data are those of the training, unless --data-dir or --dataset
-    names others. The page is one HTML file: curves, mistakes, and the tables.
+    names others; it is an error if they have changed since. The page is one
+    HTML file: curves, mistakes, and the tables.
     """
     from xpnet.backend import to_numpy, using
     from xpnet.cli.task import loss_of, metrics_of, told
@@ -63,7 +65,7 @@ def evaluate(
             f"The training was not finished: {trained.model.epochs_finished} of "
             f"{trained.model.epochs} epochs."
         )
-    what = "images" if trained.reading["kind"] == "images" else "samples"
+    what = "images" if trained.reading["kind"] in PICTURES else "samples"
     echo(f"{len(t)} test {what} {source}, on {where.name}")
     echo(f"Test loss {figures['loss']:.4f}, {told(trained.task, figures)}")
     for line in _by_class(trained.classes, counts, what):
@@ -103,17 +105,19 @@ def _test_data(trained: "Trained", run: Path, data_dir: Path | None, other: str 
     from xpnet.cli.dataset import tested
     from xpnet.errors import DataError
 
-    images = trained.reading["kind"] == "images"
+    kind = trained.reading["kind"]
+    images = kind == "images"
     for flag, given, fits in (("--data-dir", data_dir, images), ("--dataset", other, not images)):
         if given and not fits:
-            what = "images" if images else "a table"
+            what = {"images": "images", "folder": "a folder of pictures"}.get(kind, "a table")
             raise typer.BadParameter(f"the run was trained on {what}.", param_hint=f"'{flag}'")
-    folder = data_dir or trained.model.data_dir
+    folder = trained.model.data_dir
     if not data_dir and folder and not Path(folder).is_dir():
         raise DataError(
             f"{run}: the run was trained on {folder}, which is not there. Name another with --data-dir."
         )
-    return tested({**trained.config, "data_dir": folder}, trained.reading, other)
+    named = str(data_dir) if data_dir else other
+    return tested({**trained.config, "data_dir": folder}, trained.reading, named)
 
 
 def _counts(y: Any, t: Any) -> list[list[int]]:

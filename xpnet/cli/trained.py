@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xpnet.cli import learner
+from xpnet.cli.kinds import PICTURES
 from xpnet.errors import StateError
 from xpnet.training import Run, TrainedModel, open_run
 
@@ -89,8 +90,8 @@ def open_trained(run: Path) -> Trained:
         int(a["out_features"] if flat else a["outputs"])
         reading = config["reading"]
         known = [config["task"] in ("classify", "regress"), isinstance(reading["classes"], list),
-                 reading["kind"] in ("images", "csv", "npz"),
-                 reading["kind"] != "images" or _is_shape(reading["shape"], shape)]  # fmt: skip
+                 reading["kind"] in ("images", "folder", "csv", "npz"),
+                 reading["kind"] not in PICTURES or _is_shape(reading["shape"], shape)]  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise _no_run(trained.file, repr(error)) from error
     if not all(known):

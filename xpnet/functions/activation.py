@@ -130,14 +130,14 @@ class TanhGELU(Function):
         if fast := kernel("tanh_gelu", x):
             return fast(x)
         xp = array_namespace(x)
-        c = _within(x, 20.0)  # tanh is 1 long before: so that the cube does not overflow
+        c = _within(x, 30.0)  # the share is 0 or 1 before: so that the cube does not overflow
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
         return xp.maximum(x, LOWEST) * sigmoid(z)  # it is (1 + tanh(z / 2)) / 2, but precise
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("tanh_gelu_gradient", gy, x):
             return fast(gy, x)
-        c = _within(x, 20.0)
+        c = _within(x, 30.0)
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
         steep = 2.0 * SLOPE * (1.0 + 3.0 * CUBE * (c * c))
         return gy * (sigmoid(z) + c * (LogisticDensity()(z) * steep))
@@ -148,15 +148,15 @@ class LogSoftmax(Function):
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
-        xp, z = array_namespace(x), in_full(x)
+        xp = array_namespace(x)
         if 0 in x.shape:
             return xp.astype(x, x.dtype)  # of no numbers there is no largest one
-        z = z - xp.max(z, axis=self.axis, keepdims=True)
-        return like(z - xp.log(xp.sum(xp.exp(z), axis=self.axis, keepdims=True)), x)
+        x = x - xp.max(x, axis=self.axis, keepdims=True)
+        return x - xp.log(xp.sum(xp.exp(x), axis=self.axis, keepdims=True))
 
     def backward(self, gy: Any, y: Any) -> Any:
-        xp, gy = array_namespace(gy), in_full(gy)
-        return gy - xp.exp(in_full(y)) * xp.sum(gy, axis=self.axis, keepdims=True)
+        xp = array_namespace(gy)
+        return gy - xp.exp(y) * xp.sum(gy, axis=self.axis, keepdims=True)
 
 
 class Softmax(Function):
@@ -164,16 +164,14 @@ class Softmax(Function):
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
-        xp, z = array_namespace(x), in_full(x)
+        xp = array_namespace(x)
         if 0 in x.shape:
             return xp.astype(x, x.dtype)  # of no numbers there is no largest one
-        e = xp.exp(z - xp.max(z, axis=self.axis, keepdims=True))
-        y = e / xp.sum(e, axis=self.axis, keepdims=True)
-        return like(y, x) if z is not x else y
+        e = xp.exp(x - xp.max(x, axis=self.axis, keepdims=True))
+        return e / xp.sum(e, axis=self.axis, keepdims=True)
 
     def backward(self, gy: Any, y: Any) -> Any:
-        y = in_full(y)
-        gy_y = in_full(gy) * y
+        gy_y = gy * y
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=self.axis, keepdims=True)
 
 
@@ -262,11 +260,21 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 @follows
 def softmax(x: Any, axis: int = -1) -> Any:
-    """exp(x) / sum(exp(x)) over `axis`: positive numbers that sum to 1, without overflow."""
-    return Softmax(axis)(x)
+    """exp(x) / sum(exp(x)) over `axis`: positive numbers that sum to 1, without overflow.
+
+    For float16 and bfloat16 inputs it is computed in float32, and rounded once.
+    """
+    full = in_full(x)
+    y = Softmax(axis)(full)
+    return y if full is x else like(y, x)
 
 
 @follows
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """log(softmax(x)) over `axis`, finite where the softmax itself would underflow to 0."""
-    return LogSoftmax(axis)(x)
+    """log(softmax(x)) over `axis`, finite where the softmax itself would underflow to 0.
+
+    For float16 and bfloat16 inputs it is computed in float32, and rounded once.
+    """
+    full = in_full(x)
+    y = LogSoftmax(axis)(full)
+    return y if full is x else like(y, x)

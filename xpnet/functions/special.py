@@ -308,6 +308,7 @@ class Beta(Function):
 
 
 LARGE = 10.0  # from here on, eight terms of Stirling's series are precise in float64
+STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
 
 
 def _betaln(a: Any, b: Any) -> Any:
@@ -330,18 +331,8 @@ def _betaln(a: Any, b: Any) -> Any:
 def _stirling(z: Any) -> Any:
     """r(z) = 1 / (12 z) - 1 / (360 z^3) + ..., for z >= 10: DLMF 5.11.1."""
     w = 1.0 / (z * z)
-    terms = (
-        1 / 12,
-        -1 / 360,
-        1 / 1260,
-        -1 / 1680,
-        1 / 1188,
-        -691 / 360360,
-        1 / 156,
-        -3617 / 122400,
-    )
-    r = terms[-1] * w + terms[-2]
-    for c in terms[-3::-1]:
+    r = STIRLING[-1] * w + STIRLING[-2]
+    for c in STIRLING[-3::-1]:
         r = r * w + c
     return r / z
 
