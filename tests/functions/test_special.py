@@ -201,6 +201,18 @@ def test_betaln_of_large_numbers(backend64, array):
     assert_close(betaln(array(a), array(b)), expected, rtol=1e-11)
 
 
+@pytest.mark.parametrize("name", ["erf", "erfc", "ndtr"])
+def test_the_third_derivative_at_0(backend64, array, name):
+    """Where a rule by |x| would have none: of erf, -4 / sqrt(pi)."""
+    function = call_of(backend64, name)
+    x = Variable(array(0.0))
+    y = function(x)
+    for _ in range(3):
+        (y,) = gradients(y, [x], create_graph=True)
+    scale = {"erf": 1.0, "erfc": -1.0, "ndtr": 0.25 / math.sqrt(2.0)}[name]
+    assert_close(y, -4.0 / math.sqrt(math.pi) * scale, rtol=1e-12)
+
+
 def test_stirlings_coefficients():
     """B(2 k) / (2 k (2 k - 1)), of Bernoulli's numbers: DLMF 5.11.1."""
     mpmath = pytest.importorskip("mpmath", reason="mpmath has Bernoulli's numbers")

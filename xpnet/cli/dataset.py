@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from xpnet.cli import tables
 from xpnet.cli.kinds import kind_of
 from xpnet.cli.tables import SHARE, Flags, Pair, Reading
-from xpnet.errors import DataError
+from xpnet.errors import DataError, StateError
 
 
 class Samples(NamedTuple):
@@ -117,12 +117,9 @@ def _require_unchanged(reading: Reading, source: str, test: Pair, rest: Pair | N
     rest : (x, t) or None
         The samples that were learned, where the test is a part of the same file.
     """
-    from xpnet.data.fingerprint import Fingerprint, difference, fingerprint
+    from xpnet.data.fingerprint import difference, fingerprint
 
-    kept = {
-        part: Fingerprint.from_dict((reading["samples"] or {}).get(part))
-        for part in ("train", "test")
-    }
+    kept = _kept(reading)
     expected, found = kept["test"], fingerprint(*test)
     if found == expected:
         return
@@ -134,6 +131,16 @@ def _require_unchanged(reading: Reading, source: str, test: Pair, rest: Pair | N
         "known which of them were learned, and which are for the test. Bring the old data back; or, to "
         f"test on samples that were not learned, name them: {again} {'FOLDER' if rest is None else 'FILE'}."
     )
+
+
+def _kept(reading: Reading) -> dict[str, Any]:
+    """The fingerprints that a run keeps, of its training and of its test."""
+    from xpnet.data.fingerprint import Fingerprint
+
+    prints = reading.get("samples")
+    if not isinstance(prints, dict):
+        raise StateError(f"Expected the fingerprints of the run's samples, found {prints!r}.")
+    return {part: Fingerprint.from_dict(prints.get(part)) for part in ("train", "test")}
 
 
 # --- images ---------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpnet.cli.flags import Backend, DataDir, RunFolder, file, option, table
+from xpnet.cli.flags import Backend, DataDir, RunFolder, Trust, file, option, table
 from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
 from xpnet.printable import cells, padded, printable
@@ -31,6 +31,7 @@ def evaluate(
     data_dir: DataDir = None,
     other: Other = None,
     report: Report = None,
+    trust: Trust = False,
 ) -> None:
     """Test a trained network: loss, accuracy, a table by class, and a report page.
 
@@ -43,7 +44,7 @@ def evaluate(
     from xpnet.cli.trained import open_trained
     from xpnet.training.evaluation import measured, prepared
 
-    trained = open_trained(run)
+    trained = open_trained(run, trust)
     page = report or run / REPORT
     if page.is_dir() or not page.parent.is_dir():
         what = "that is a folder" if page.is_dir() else "there is no such folder"

@@ -100,7 +100,7 @@ def standardizer(figures: Mapping[str, Any]) -> Any:
 
     try:
         mean, scale = (tuple(map(float, figures[name])) for name in ("mean", "scale"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise StateError(f"Expected the mean and scale of numbers: {error!r}.") from error
     return Standardizer(mean, scale)
 

@@ -7,7 +7,7 @@ from xpnet.autodiff import Function
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError
 from xpnet.functions.logistic import LogisticDensity, Sigmoid
-from xpnet.functions.masks import zero_unless
+from xpnet.functions.masks import product_where_not_zero, zero_unless
 from xpnet.functions.normal import normal_cdf
 from xpnet.functions.wide import like, number
 from xpnet.half import in_full
@@ -171,7 +171,7 @@ class Softmax(Function):
         return e / xp.sum(e, axis=self.axis, keepdims=True)
 
     def backward(self, gy: Any, y: Any) -> Any:
-        gy_y = gy * y
+        gy_y = product_where_not_zero(gy, y)
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=self.axis, keepdims=True)
 
 

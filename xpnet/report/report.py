@@ -14,8 +14,8 @@ from xpnet.errors import ShapeError
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.report import page
 from xpnet.serialization import replacing
+from xpnet.training.environment import versions as versions_here
 from xpnet.training.history import History
-from xpnet.training.run import versions as versions_here
 
 MANY = 40  # classes: beyond it the confusion matrix is a picture, not a table
 MISTAKES = 24

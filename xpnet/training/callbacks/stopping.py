@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xpnet.backend import array_like
-from xpnet.errors import ArgumentError
+from xpnet.errors import ArgumentError, StateError
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.monitor import Mode, Monitor
 
@@ -85,4 +85,8 @@ class EarlyStopping(Callback):
         return {"weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.weights = state["weights"]
+        weights = state.get("weights")
+        arrays = isinstance(weights, dict) and all(hasattr(x, "dtype") for x in weights.values())
+        if weights is not None and not arrays:
+            raise StateError(f"Expected the weights of the best epoch, got {weights!r}.")
+        self.weights = weights
