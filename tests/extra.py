@@ -70,6 +70,9 @@ def fixtures():
                 pytest.skip("skipped on NumPy")
         return Backend.NUMPY
 
+    def namespace():
+        return Recorded()
+
     def other():
         pytest.skip("a library of its own")
 
@@ -77,7 +80,7 @@ def fixtures():
         to_numpy(x) if isinstance(x, Variable) else as_numpy(x, **k)
     )
     made = {
-        "xp": lambda: Recorded(),
+        "xp": namespace,
         "device": lambda: "cpu",
         "infinity": lambda: sys.float_info.max,
     }

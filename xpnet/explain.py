@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import array_api_compat as compat
 
-from xpnet.errors import BackendError, GradientError, ShapeError
+from xpnet.errors import BackendError, GradientError, MissingMethodError, ShapeError
 from xpnet.namespace import NoArrayError
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
@@ -50,6 +50,8 @@ def explain(
     ShapeError
         Their shapes do not broadcast.
     """
+    if isinstance(error, MissingMethodError):
+        return  # the inputs are not what is missing
     for i, x in enumerate(inputs):
         # In a function of the standard None is a mistake; in one of networks it may be optional.
         missing = x is None and forward is not None and (len(inputs) == 1 or name.islower())
