@@ -9,6 +9,7 @@ from typing import Any
 from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from xpnet.explain import named
 from xpnet.functions.activation import log_softmax, softmax
 from xpnet.functions.logistic import LogisticLoss
 from xpnet.functions.target import class_numbers, is_class, matching
@@ -79,6 +80,7 @@ class SoftmaxMinusTarget(Function):
         return gx, gt
 
 
+@named
 @follows
 def softmax_cross_entropy(
     x: Any,
@@ -187,6 +189,7 @@ def _weighted(x: Any, t: Any, weight: Any, smoothing: float, ignored: int | None
     return xp.where(xp.count_nonzero(named) == asked, loss, math.inf)
 
 
+@named
 @follows
 def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
     """sum(t (log(t) - y)) over the classes, in nats: how far log-probabilities y are from t.
@@ -222,6 +225,7 @@ def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
     return like(xp.sum(terms) / math.prod(y.shape[:-1]), y)
 
 
+@named
 @follows
 def binary_cross_entropy(y: Any, t: Any) -> Any:
     """-mean(t log(y) + (1 - t) log(1 - y)), in nats, of probabilities y.
@@ -254,6 +258,7 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
     return -xp.mean(xp.log(y) * t + xp.log1p(-y) * (1.0 - t))
 
 
+@named
 @follows
 def binary_cross_entropy_with_logits(
     x: Any, t: Any, weight: Any = None, pos_weight: Any = None
