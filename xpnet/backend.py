@@ -434,3 +434,31 @@ def scatter_add(x: Array, indices: Array, values: Array) -> Array:
             k = int(indices[i])
             x[k, ...] = x[k, ...] + values[i, ...]
     return x
+
+
+# --- NumPy's protocols ----------------------------------------------------------------------
+
+
+def name_in_numpy(function: Any) -> str:
+    """The name of a function or ufunc in NumPy: "mean", "linalg.inv"; "" for another package's."""
+    name: str = function.__name__
+    if isinstance(function, np.ufunc):
+        return name if getattr(np, name, None) is function else ""
+    package, _, module = function.__module__.partition(".")
+    if package != "numpy":
+        return ""
+    return f"{module}.{name}" if module in ("linalg", "fft") else name
+
+
+def dtype_name(dtype: Any) -> str | None:
+    """The name of a dtype that NumPy understands, such as `float` or "f4"; None for another."""
+    try:
+        name: str = np.dtype(dtype).name
+    except TypeError:
+        return None
+    return name
+
+
+def is_array_type(kind: type) -> bool:
+    """Whether a type is NumPy's array, and not another package's that derives from it."""
+    return kind is np.ndarray or kind.__module__ == "numpy"
