@@ -160,8 +160,11 @@ def test_another_trainings_checkpoint_is_refused(clusters, tmp_path, other, said
     trainer.save(path)
     other = other()
     before = everything(other)
-    with pytest.raises(xpnet.StateError, match=rf"(?s)c\.safetensors: .*another training.*{said}"):
+    with pytest.raises(
+        xpnet.StateError, match=rf"(?s)c\.safetensors: .*another training.*{said}"
+    ) as caught:
         other.fit(clusters, None, 2, 20, resume=path)
+    assert "StateError" not in str(caught.value)  # its message, not its repr
     assert everything(other) == before
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import typer
 
+from xpnet.cli.kinds import is_path
 from xpnet.errors import StateError
 from xpnet.serialization import replacing
 
@@ -213,7 +214,7 @@ def _read(parameter: Any, key: str, value: Any, folder: Path) -> Any:
         raise typer.BadParameter(f"expected a text without NUL, got {_short_repr(value)}.")
     if key not in PATHS or (key == "model" and ":" not in value):
         return value
-    if key in ("dataset", "test") and not is_file_name(str(value)):
+    if key in ("dataset", "test") and not is_path(str(value), folder):
         return value
     return os.path.normpath(folder / value) if value else value
 
@@ -239,11 +240,6 @@ _KINDS = {
     **dict.fromkeys(("lr", "weight-decay", "clip"), float),
 }
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-
-
-def is_file_name(dataset: str) -> bool:
-    """Whether a data set is told by its file, and not by its name."""
-    return Path(dataset).suffix.lower() in (".csv", ".npz")
 
 
 def absolute(path: str | Path, flag: str) -> str:

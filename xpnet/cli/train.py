@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from xpnet.cli import flags as f
+from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ def train(
     named: f.Dataset = None,
     data_dir: f.TrainDataDir = None,
     target: f.Target = None,
+    features: f.Features = None,
+    index: f.Index = None,
+    header: f.Header = None,
+    delimiter: f.Delimiter = None,
+    encoding: f.Encoding = None,
+    image_size: f.ImageSize = None,
     test: f.Test = None,
     task: f.Task = "classify",
     augment: f.Augment = False,
@@ -48,7 +55,7 @@ def train(
     tensorboard: f.TensorBoard = False,
     quiet: f.Quiet = False,
 ) -> None:
-    """Train a network on images or a table, and write a run folder.
+    """Train a network on images, pictures or a table, and write a run folder.
 
     The folder holds the weights (model.safetensors), history.csv, curves.png,
     config.json, and config.toml, which repeats the run. Ctrl-C ends the
@@ -215,7 +222,7 @@ _NOT_KEPT = ("resume", "config", "quiet", "trust", "of_a_run", "environment")
 
 def _begun(settings: dict[str, Any], device: str, samples: Any, model: Any) -> str:
     """What is about to happen: the data, the numbers, the network."""
-    what = "images" if samples.reading["kind"] == "images" else "samples"
+    what = "images" if samples.reading["kind"] in PICTURES else "samples"
     precision = settings["precision"] or settings["dtype"]
     return (
         f"{len(samples.train[0])} training and {len(samples.test[0])} test {what}, on "

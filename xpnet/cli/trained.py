@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xpnet.cli.consent import require_consent
+from xpnet.cli.kinds import PICTURES
 from xpnet.errors import StateError
 from xpnet.serialization import load_file
 from xpnet.training import Run, TrainedModel, open_run
@@ -95,8 +96,8 @@ def open_trained(run: Path, trust: bool = False) -> Trained:
         reading = config["reading"]
         known = [config["task"] in ("classify", "regress"), _are_classes(reading["classes"], outputs),
                  bool(reading["classes"]) == (config["task"] == "classify"),
-                 reading["kind"] in ("images", "csv", "npz"), _is_split(config["test"], config["seed"]),
-                 reading["kind"] != "images" or _is_shape(reading["shape"], shape)]  # fmt: skip
+                 reading["kind"] in ("images", "folder", "csv", "npz"), _is_split(config["test"], config["seed"]),
+                 reading["kind"] not in PICTURES or _is_shape(reading["shape"], shape)]  # fmt: skip
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise _no_run(trained.file, repr(error)) from error
     if not all(known):

@@ -112,6 +112,7 @@ class Optimizer:
         self.parameters: list[Parameter] = []
         self.state: list[State] = []
         self._members: list[tuple[Options, list[tuple[Any, State, bool]]]] = []
+        _require_all(parameters)
         given: list[Any] = list(parameters) if hasattr(parameters, "__iter__") else [parameters]
         if not given:
             raise ArgumentError(f"{type(self).__name__} was given no parameters.")
@@ -135,6 +136,7 @@ class Optimizer:
             )
         options = dict(group)
         params: Any = options.pop("params")
+        _require_all(params)
         params = [params] if isinstance(params, Variable) else list(params)
         if not params:
             raise ArgumentError(f"{name} was given no parameters in a group.")
@@ -419,6 +421,12 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr:g})"
+
+
+def _require_all(parameters: Any) -> None:
+    """Ask what gives a layer's parameters whether the layer holds others that would not learn."""
+    if hasattr(parameters, "require_all"):
+        parameters.require_all()
 
 
 def require_like(owner: Any, mine: dict[str, Any], state: dict[str, Any]) -> None:
