@@ -21,8 +21,9 @@ from xpnet import (
     use,
     using,
 )
-from xpnet.backend import array_like, resolve, with_item
+from xpnet.backend import array_like, resolve, scatter_add, with_item
 from xpnet.devices import device_key
+from xpnet.testing import assert_close
 
 
 @pytest.fixture
@@ -175,7 +176,9 @@ def uncached():
 def test_missing_package_names_its_install(uncached, monkeypatch, spec, command):
     """A library that is not installed: its name, and the command that installs it."""
     monkeypatch.setitem(sys.modules, spec, None)
-    with pytest.raises(BackendError, match=f"cannot be used: .* is not installed. .*{command}$"):
+    with pytest.raises(
+        BackendError, match=f"cannot be used: the package {spec} is not installed. .*: {command}$"
+    ):
         resolve(spec)
 
 
@@ -231,6 +234,16 @@ def test_array_like_follows_its_model(backend):
     assert x.dtype == backend.dtype
     assert type(x) is type(backend.asarray(0.0))
     assert to_numpy(x).tolist() == [1.0, 2.0]
+
+
+def test_scatter_add_to_rows_that_do_not_lie_in_order(backend, array):
+    """Into a transposed array too, where NumPy adds in another way; negative indices count."""
+    values = array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
+    indices = array([1, -2, 0], "int64")
+    expected = [[4.0, 40.0], [3.0, 30.0], [0.0, 0.0]]
+    zeros = backend.asarray(np.zeros((2, 3), "float32"))
+    for x in (backend.asarray(np.zeros((3, 2), "float32")), backend.xp.matrix_transpose(zeros)):
+        assert_close(scatter_add(x, indices, values), expected)
 
 
 def test_with_item(backend):

@@ -2,11 +2,21 @@
 
 import hashlib
 import math
+import tracemalloc
 
 import pytest
 
-from xpnet import MLP, ShapeError, initializers as init, manual_seed, to_numpy, using
-from xpnet.random import default_rng
+import xpnet
+from xpnet import (
+    MLP,
+    ShapeError,
+    functions as F,
+    initializers as init,
+    manual_seed,
+    to_numpy,
+    using,
+)
+from xpnet.random import BLOCK, default_rng, in_blocks
 
 SHAPE = (300, 200)
 VARIANCES = {
@@ -88,3 +98,66 @@ def test_seeds_differ_and_generators_go_on(backend):
     assert a.tolist() == again.tolist() != b.tolist()
     rng = default_rng(5)
     assert default_rng(rng) is rng
+
+
+MANY = (BLOCK // 100 + 7, 251)  # two blocks and a part of a third
+
+
+def test_blocks_are_one_stream(backend):
+    """Numbers drawn a block at a time are those of a single draw, and the stream goes on behind them."""
+    np = pytest.importorskip("numpy")
+    count = MANY[0] * MANY[1]
+    assert count > 2 * BLOCK
+    assert count % BLOCK
+    bound = math.sqrt(3.0 / MANY[0])
+    for name, draw in {
+        "lecun_normal": lambda rng: rng.standard_normal(MANY) * math.sqrt(1.0 / MANY[0]),
+        "lecun_uniform": lambda rng: rng.uniform(-bound, bound, MANY),
+    }.items():
+        ours, theirs = np.random.default_rng(3), np.random.default_rng(3)
+        drawn = to_numpy(init.initializer(name)(MANY, ours))
+        np.testing.assert_array_equal(drawn, draw(theirs).astype("float32"))
+        assert ours.random() == theirs.random()
+
+
+def test_what_layers_draw_is_one_stream():
+    """Recurrent weights, a table, a mask of dropout: NumPy's numbers of the seed."""
+    np = pytest.importorskip("numpy")
+    with using("numpy"):
+        cell = xpnet.RNN(300, 300, rng=5)
+        expected = np.random.default_rng(5).uniform(
+            -1 / math.sqrt(300), 1 / math.sqrt(300), (300, 300)
+        )
+        np.testing.assert_array_equal(cell.weight_ih_l0.data, expected.astype("float32"))
+        table = xpnet.Embedding(*MANY, padding_idx=1, rng=5)
+        expected = np.random.default_rng(5).standard_normal(MANY).astype("float32")
+        expected[1] = 0.0
+        np.testing.assert_array_equal(table.weight.data, expected)
+        kept = np.random.default_rng(5).random(MANY, dtype="float32") >= 0.25
+        y = F.dropout(np.ones(MANY, "float32"), 0.25, rng=5)
+        np.testing.assert_array_equal(y != 0.0, kept)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (2, 3), (BLOCK,), (BLOCK + 1,)])
+def test_blocks_of_any_shape(shape):
+    """Each number once, in order, whatever is left over for the last block."""
+    np = pytest.importorskip("numpy")
+    numbers = iter(range(BLOCK + 1))
+    drawn = in_blocks(shape, "float64", lambda n: [next(numbers) for _ in range(n)])
+    assert drawn.shape == shape
+    assert drawn.reshape(-1).tolist() == list(range(drawn.size))
+    assert drawn.dtype == np.float64
+
+
+@pytest.mark.parametrize("name", ["he_normal", "glorot_uniform"])
+def test_memory(name):
+    """At its peak not much above the result itself: no second array in float64."""
+    with using("numpy"):
+        init.initializer(name)((2, 2), 0)
+        tracemalloc.start()
+        try:
+            W = init.initializer(name)((1024, 2048), 0)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 1.2 * W.nbytes

@@ -101,9 +101,12 @@ def test_what_does_not_fit_changes_nothing(change, message):
 
 def test_pytorchs_counts_are_passed_over():
     """Of batches that a normalization has seen: it computes the same without."""
-    model = Net()
+    model, other = Net(), Net()
     state = torch_state_dict(model) | {"heads.1.num_batches_tracked": np.asarray(7)}
-    load_torch_state_dict(model, state)
+    load_torch_state_dict(other, state)
+    loaded = hosts(other)
+    assert loaded.keys() == hosts(model).keys()
+    assert all((x == loaded[name]).all() for name, x in hosts(model).items())
 
 
 def test_a_tensor_that_numpy_lacks_is_named():

@@ -118,7 +118,7 @@ def test_all_killed_is_exit_code_0(project):
 
 def test_the_tests_must_pass_before(project):
     (project / "tests/test_sums.py").write_text(TESTS.replace("== 5", "== 6"))
-    with pytest.raises(SystemExit, match="fail before anything is changed"):
+    with pytest.raises(SystemExit, match="tests/test_sums.py fails before anything is changed"):
         mutation.main(["xpnet/sums.py"], root=project)
 
 

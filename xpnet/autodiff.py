@@ -34,7 +34,7 @@ from xpnet.errors import (
 from xpnet.explain import explain, outdated
 from xpnet.namespace import array_types, as_array, has_dtype, methods
 from xpnet.signatures import Rule, rule_of
-from xpnet.tape import Node, Output, clock, completed, recording, seed, walk
+from xpnet.tape import Node, Output, clock, completed, recorded, recording, seed, walk
 
 FLOATING = ("real floating", "complex floating")  # what has derivatives, as `isdtype` calls it
 
@@ -132,10 +132,40 @@ class Variable(ArrayObject):
         return shown
 
 
+def _update(operator: str) -> Callable[[Any, Any], Any]:
+    """`p op= value` for Parameters: without recording, as the value is a constant."""
+    general: Callable[[Any, Any], Any] = getattr(Variable, operator)
+
+    def update(p: "Parameter", value: Any) -> Any:
+        if isinstance(value, Variable) and value.requires_grad and recording.get():
+            raise GradientError(
+                f"Parameter.{operator} expected an array, a number or a constant Variable, got one "
+                "with a gradient: a Parameter is a leaf, and nothing that was computed. To update "
+                "it, take value.data, or write in a block `with no_grad():`."
+            )
+        with recorded(on=False):
+            return general(p, value)
+
+    return update
+
+
 class Parameter(Variable):
-    """A Variable that a layer owns and an optimizer updates: a copy of floating-point data."""
+    """A Variable that a layer owns and an optimizer updates: a copy of floating-point data.
+
+    `p -= 0.1 * g`, with an array or a number, updates it, and is not recorded: it is the same
+    Parameter afterwards, for all who hold it. So is `params["W"] -= 0.1 * grads["W"]`. But
+    `p = p - 0.1 * g` gives the name to a Variable that was computed.
+    """
 
     __slots__ = ()
+    __iadd__ = _update("__iadd__")
+    __isub__ = _update("__isub__")
+    __imul__ = _update("__imul__")
+    __itruediv__ = _update("__itruediv__")
+    __ifloordiv__ = _update("__ifloordiv__")
+    __imod__ = _update("__imod__")
+    __ipow__ = _update("__ipow__")
+    __imatmul__ = _update("__imatmul__")
 
     def __init__(self, data: Any) -> None:
         super().__init__(data, requires_grad=True)
@@ -335,7 +365,10 @@ class FunctionNode:
         self.parents = parents
         self.created = next(clock)
         # Arrays and not Variables: x[key] = value and an optimizer may give x other ones.
-        self.kept = [arrays[i] for i in rule.takes] if rule.plain else rule.kept(arrays)
+        if rule.rest is None and not rule.defaults:
+            self.kept = [arrays[i] for i in rule.takes]
+        else:
+            self.kept = rule.kept(arrays)
 
     def several(self, ys: tuple[Array, ...]) -> tuple["Variable", ...]:
         """The outputs as Variables: integers have no history."""

@@ -68,6 +68,11 @@ class Backend(NamedTuple):
     def __hash__(self) -> int:
         return hash((self.name, str(self.dtype)))  # CuPy's devices have no `__hash__`
 
+    def __reduce__(self) -> Any:
+        """Copies and pickles are by name: a module is in no pickle."""
+        dtype = None if self.dtype is None else f"{self.xp.finfo(self.dtype).dtype}"
+        return _by_name, (self.name, dtype and dtype.rpartition(".")[2])
+
     def asarray(self, x: object, dtype: Any = None) -> Array:
         """`x` as an array of this library, on this device.
 
@@ -225,6 +230,12 @@ def resolve(spec: str | Backend, dtype: str = "float32") -> Backend:
             f"Unknown backend {spec!r}. Expected library[:device] with one of: {known}."
         )
     return _opened(library, device, dtype)
+
+
+def _by_name(name: str, dtype: str | None) -> Backend:
+    """A `Backend` that was pickled."""
+    backend = resolve(name, "float64" if dtype == "float64" else "float32")
+    return backend._replace(dtype=None if dtype is None else getattr(backend.xp, dtype))
 
 
 def _first_usable(dtype: str) -> Backend:

@@ -12,8 +12,8 @@ _known: dict[tuple[type, Any], bool] = {}  # by dtype: whether it has 16 bits
 
 
 def is_half(x: Any) -> bool:
-    """Whether the numbers of x, an array or a Variable, are float16 or bfloat16."""
-    dtype = x.dtype
+    """Whether x is an array or a Variable of float16 or bfloat16."""
+    dtype = getattr(x, "dtype", None)
     key = type(dtype), dtype
     half = _known.get(key)
     if half is None:

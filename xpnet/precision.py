@@ -30,8 +30,10 @@ from xpnet.autodiff import Parameter, Variable, data_of
 from xpnet.devices import follows, settle, stays
 from xpnet.errors import ArgumentError, BackendError, StateError, TrainingError
 from xpnet.layers import Layer
-from xpnet.layers.scope import StandIns, around, enter, leave, surrounded
 from xpnet.namespace import array_namespace, has_dtype
+from xpnet.saved import finite, whole
+from xpnet.scope import around, enter, leave, original, surrounded
+from xpnet.stand_ins import StandIns
 
 __all__ = [
     "MixedPrecision",
@@ -75,8 +77,9 @@ class MixedPrecision:
     `precision(x)` is that for one call. The casts are part of the graph, so `backward` may come
     after the block. Only what the model holds is cast, and only while it is called: layers within
     it, called by themselves, compute in float32. What a layer brings in of its own, say a `Buffer`,
-    it casts itself: `F.astype(b, x.dtype)`. A `checkpoint` within the model, or around it, computes
-    the second time as it did the first.
+    it casts itself: `F.astype(b, x.dtype)`; what a closure reads from the layer around it is not
+    cast. Other threads that call the model meanwhile compute in float32. A `checkpoint` within the
+    model, or around it, computes the second time as it did the first.
 
     It is for devices that compute faster in 16 bits, as GPUs do. Of CPUs, PyTorch is about as fast
     in bfloat16 as in float32; NumPy computes float16 number by number, some fifty times slower.
@@ -120,14 +123,14 @@ class MixedPrecision:
 
     def _low(self, run: Callable[..., Any], layer: Layer, *xs: Any, **options: Any) -> Any:
         """A call of the model in 16 bits: in with casts, out in the weights' dtype."""
-        if layer is not self.model:
+        if original(layer) is not self.model:
             return run(layer, *xs, **options)
-        weights = next(layer.parameters(), None)
+        weights = next(self.model.parameters(), None)
         if weights is None or _cast_already(weights):  # by a block around this one
             return run(layer, *xs, **options)
         low, full = require_dtype(weights.data, self.dtype), weights.dtype
         with _quiet(weights.data):
-            casts = StandIns([(p, F.astype(p, low)) for p in layer.parameters()])
+            casts = StandIns(layer, [(p, F.astype(p, low)) for p in layer.parameters()])
             xs, options = tree.map(lambda x: _cast(x, low), (xs, options))
             with surrounded(casts, innermost=True):
                 y = casts(run, layer, *xs, **options)
@@ -192,10 +195,17 @@ class MixedPrecision:
         return {"scale": self.scale, "good": self.good}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the scale of a state; StateError if it is none."""
-        if state.keys() != self.state_dict().keys() or not 0.0 < float(state["scale"]) < math.inf:
-            raise StateError(f"{self!r} expected a scale and a count of good steps, got {state}.")
-        self.scale, self.good = float(state["scale"]), int(state["good"])
+        """Resume with the scale of a state; StateError if it is invalid. Then nothing is changed."""
+        said = f"{self!r} expected a scale and a count of good steps, got {state}."
+        if state.keys() != self.state_dict().keys():
+            raise StateError(said)
+        try:
+            scale = finite(state, "scale", LEAST)
+            good = whole(state, "good")
+        except StateError as error:
+            raise StateError(f"{said} {error}") from None
+        self.scale = scale
+        self.good = good
 
     def __repr__(self) -> str:
         return f"MixedPrecision({self.model!r}, {self.dtype}, scale={self.scale:g})"

@@ -9,7 +9,7 @@ The names are read by `inspect.signature`, so that what wraps a method may stand
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from xpnet.errors import ArgumentTypeError
@@ -26,10 +26,6 @@ class Rule:
     y_at: int | None = None  # the place of y among them
     names: tuple[str | None, ...] = ()  # of those that are handed over by name; None by position
     defaults: tuple[tuple[int, Any], ...] = ()  # of inputs that a call may leave out
-    plain: bool = field(init=False)  # whether it takes the same of every call
-
-    def __post_init__(self) -> None:
-        self.plain = self.rest is None and not self.defaults
 
     def taken(self, count: int) -> tuple[int, ...]:
         """The inputs to keep of a call with so many."""
@@ -97,22 +93,18 @@ def _matched(
     cls: type, wanted: Sequence[inspect.Parameter], inputs: Sequence[inspect.Parameter]
 ) -> Rule:
     place = {p.name: i for i, p in enumerate(inputs) if p.kind is not p.VAR_POSITIONAL}
-    rest = {p.name: i for i, p in enumerate(inputs) if p.kind is p.VAR_POSITIONAL}
-    takes: list[int] = []
+    rule = Rule(defaults=tuple((place[p.name], p.default) for p in inputs if _has_default(p)))
     names: list[str | None] = []
-    y_at = first_of_rest = None
     skipped = False
     for i, p in enumerate(wanted):
-        if p.kind is p.VAR_POSITIONAL and p.name in rest:
-            first_of_rest = rest[p.name]
-            continue
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            raise _unreadable(cls, p)
+            rule.rest = _place_of_rest(cls, p, inputs)
+            continue
         if p.name == "y" and "y" not in place:
-            y_at = len(names)
+            rule.y_at = len(names)
         elif p.name in place and not (p.name == "y" and i == 0):  # where the output is expected
-            takes.append(place[p.name])
-        elif p.default is not p.empty:
+            rule.takes += (place[p.name],)
+        elif _has_default(p):
             skipped = True  # an option of the rule's own: what follows is handed over by name
             continue
         else:
@@ -121,8 +113,20 @@ def _matched(
                 f"{cls.__name__}: y is the output, {tuple(place)} go in; not {named}."
             )
         names.append(p.name if skipped or p.kind is p.KEYWORD_ONLY else None)
-    defaults = tuple((place[p.name], p.default) for p in inputs if p.default is not p.empty)
-    return Rule(tuple(takes), first_of_rest, y_at, tuple(names) if any(names) else (), defaults)
+    rule.names = tuple(names) if any(names) else ()
+    return rule
+
+
+def _has_default(p: inspect.Parameter) -> bool:
+    return p.default is not p.empty
+
+
+def _place_of_rest(cls: type, p: inspect.Parameter, inputs: Sequence[inspect.Parameter]) -> int:
+    """Where the *xs of forward begin that are *xs of backward too."""
+    for i, known in enumerate(inputs):
+        if known.kind is p.kind is p.VAR_POSITIONAL and known.name == p.name:
+            return i
+    raise _unreadable(cls, p)
 
 
 def _unreadable(cls: type, p: inspect.Parameter) -> ArgumentTypeError:

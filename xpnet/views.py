@@ -15,7 +15,7 @@ from typing import Any
 
 from xpnet.autodiff import Variable
 from xpnet.devices import arrived
-from xpnet.errors import GradientError
+from xpnet.errors import ArgumentError, GradientError
 from xpnet.namespace import array_types
 from xpnet.tape import recorded, recording
 
@@ -33,53 +33,54 @@ class View(Variable):
     """A Variable whose numbers are those of another one: what is written into either is in both."""
 
     __slots__ = (
-        *("_base", "_data", "_get", "_how", "_node", "_put", "_recording", "_requires_grad"),
-        *("_root", "_seen"),
+        *("base", "_data", "get", "how", "_node", "put", "recording_then", "_requires_grad"),
+        *("repeats", "root", "seen"),
     )
     alone = Variable  # a copy is no view
 
-    def of(self, base: Variable, how: Any, get: Get, put: Put) -> None:
+    def of(self, base: Variable, how: Any, get: Get, put: Put | None) -> None:
         """Make this the view `get(base, how)`; put(base, how, y) is what base is if this is y."""
         self.grad = None
         self.created = self.changed = 0
-        self._base = base
-        self._how = how
-        self._get = get
-        self._put = put
-        self._root: Any = base._root if isinstance(base, View) and base._is_view() else base
-        self._recording = recording.get()
+        self.base = base
+        self.how = how
+        self.get = get
+        self.put = put
+        self.repeats = put is None or is_repeated(base)
+        self.root: Any = base.root if isinstance(base, View) and base.is_attached() else base
+        self.recording_then = recording.get()
 
     def shows(self, y: Variable) -> None:
         """Take over the numbers and the node of y, which are those of the base as it is now."""
         self._data = y.data
         self._node = y.node
         self._requires_grad = y.requires_grad
-        self._seen = self._root.data
+        self.seen = self.root.data
 
-    def _is_view(self) -> bool:
-        return self._root is not _Nothing
+    def is_attached(self) -> bool:
+        return self.root is not _Nothing
 
     def _refresh(self) -> None:
         """Compute this view anew, and before it what it is a view of."""
         outdated: list[View] = []
         v: Any = self
-        while isinstance(v, View) and v._is_view() and v._seen is not self._root.data:
+        while isinstance(v, View) and v.is_attached() and v.seen is not self.root.data:
             outdated.append(v)
-            v = v._base
+            v = v.base
         for view in reversed(outdated):
-            with recorded(on=view._recording):
-                view.shows(view._get(view._base, view._how))
+            with recorded(on=view.recording_then):
+                view.shows(view.get(view.base, view.how))
 
     def _be_alone(self) -> None:
         """Be no view any more: somebody gives it numbers of its own."""
-        if self._seen is not self._root.data:
+        if self.seen is not self.root.data:
             self._refresh()
-        self._root = _Nothing
-        self._seen = self._base = self._get = self._put = None  # type: ignore[assignment]
+        self.root = _Nothing
+        self.seen = self.base = self.get = self.put = None  # type: ignore[assignment]
 
     @property
     def data(self) -> Any:
-        if self._seen is not self._root.data:
+        if self.seen is not self.root.data:
             self._refresh()
         return self._data
 
@@ -90,7 +91,7 @@ class View(Variable):
 
     @property
     def node(self) -> Any:
-        if self._seen is not self._root.data:
+        if self.seen is not self.root.data:
             self._refresh()
         return self._node
 
@@ -101,7 +102,7 @@ class View(Variable):
 
     @property
     def requires_grad(self) -> bool:
-        if self._seen is not self._root.data:
+        if self.seen is not self.root.data:
             self._refresh()
         return self._requires_grad
 
@@ -119,7 +120,10 @@ class View(Variable):
 array_types.add(View)
 
 
-def view(y: Any, base: Any, how: Any, get: Get, put: Put) -> Any:
+View.__name__ = "Variable"  # for messages: it is one like the others
+
+
+def view(y: Any, base: Any, how: Any, get: Get, put: Put | None) -> Any:
     """`y`, which is get(base, how), as a View of base; an array as it is.
 
     Parameters
@@ -129,8 +133,9 @@ def view(y: Any, base: Any, how: Any, get: Get, put: Put) -> Any:
         What `get` and `put` are told.
     get : callable
         get(base, how) computes y, as a Variable that is no View.
-    put : callable
-        put(base, how, y) is what base becomes if y is written into its view; or it raises.
+    put : callable, optional
+        put(base, how, y) is what base becomes if y is written into its view. Without it, nothing
+        can be written: y holds numbers of the base more than once.
     """
     if not isinstance(y, Variable) or not isinstance(base, Variable):
         return y
@@ -142,17 +147,36 @@ def view(y: Any, base: Any, how: Any, get: Get, put: Put) -> Any:
 
 def is_view_of(v: Any, base: Variable, get: Get, how: Any) -> bool:
     """Whether v is the view get(base, how), and not merely equal to it."""
-    same = isinstance(v, View) and v._is_view() and v._base is base and v._get is get
-    return same and bool(v._how == how)
+    same = isinstance(v, View) and v.is_attached() and v.base is base and v.get is get
+    return same and bool(v.how == how)
+
+
+def is_repeated(x: Any) -> bool:
+    """Whether x is a view that holds a number of its root more than once, as `broadcast_to` gives."""
+    return isinstance(x, View) and x.is_attached() and x.repeats
 
 
 def root_of(x: Variable) -> Variable:
     """x, or what it is a view of: the Variable that a write gives a new array."""
-    return x._root if isinstance(x, View) and x._is_view() else x
+    return x.root if isinstance(x, View) and x.is_attached() else x
 
 
 def require_writable(x: Variable, what: str) -> None:
-    """Raise GradientError if writing into x would change a leaf that a gradient is wanted of."""
+    """Raise an error if nothing may be written into x.
+
+    Raises
+    ------
+    ArgumentError
+        It was broadcast.
+    GradientError
+        It is a leaf that a gradient is wanted of, or a view of one.
+    """
+    if is_repeated(x):
+        raise ArgumentError(
+            f"{what} expected a Variable that holds each number once; this one of shape "
+            f"{tuple(x.shape)} was broadcast, so that several of its numbers are one. Write into a "
+            "copy: y = xp.asarray(x, copy=True)."
+        )
     root = root_of(x)
     if root.requires_grad and root.node is None and recording.get():
         kind = type(root).__name__
@@ -171,9 +195,9 @@ def write(x: Variable, y: Variable) -> None:
     In a block without recording the root keeps its node: the write is no part of what is
     differentiated.
     """
-    while isinstance(x, View) and x._is_view():
-        y = x._put(x._base, x._how, y)
-        x = x._base
+    while isinstance(x, View) and x.is_attached():
+        y = x.put(x.base, x.how, y)  # type: ignore[misc] # what repeats was refused
+        x = x.base
     if recording.get():
         x.node = y.node
         x.requires_grad = y.requires_grad

@@ -8,7 +8,8 @@ from typing import Any
 from xpnet import random
 from xpnet.backend import array_like
 from xpnet.layers import Buffer, Layer
-from xpnet.layers.scope import StandIns, evaluating, surrounded
+from xpnet.scope import evaluating, original, surrounded
+from xpnet.stand_ins import StandIns
 
 __all__ = [
     "untouched",
@@ -41,7 +42,8 @@ def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
 
     def call(run: Callable[..., Any], layer: Layer, *xs: Any, **options: Any) -> Any:
         y = run(layer, *xs, **options)
-        seen = look(layer, xs, y) if id(layer) in watched else None
+        found = watched.get(id(original(layer)))
+        seen = None if found is None else look(found, xs, y)
         return y if seen is None else seen
 
     with surrounded(call):
@@ -57,6 +59,6 @@ def untouched(model: Layer) -> Iterator[None]:
     """
     buffers = [(b, Buffer(array_like(b.data, b.data))) for _, b in model.named_buffers()]
     generators = [(g, deepcopy(g)) for _, g in model.named_generators()]
-    views = StandIns([*buffers, *generators], kept=False)
+    views = StandIns(model, [*buffers, *generators], kept=False)
     with evaluating(), random.aside(), surrounded(views, innermost=True):
         yield

@@ -79,7 +79,7 @@ def test_evaluate(xpnet_, run, table):
 def test_predict(xpnet_, run, table):
     """In the table that it prints a line break stays, in quotes; all else is escaped."""
     out = printed(xpnet_("predict", run[0], table))
-    assert out.startswith(r"kind\x1b[0m,probability")
+    assert out.startswith(r"line,kind\x1b[0m,probability")
     assert '"two\nlines",' in out
     assert r"\x1b[2J\x1b]0;pwned\x07red," in out
 

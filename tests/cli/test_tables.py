@@ -60,9 +60,11 @@ def test_a_table_of_kinds_is_learned(learn, xpnet_, flowers, tmp_path):
     answer = xpnet_("predict", run, flowers)
     assert (answer.code, answer.err) == (0, "")
     head, *lines = answer.out.splitlines()
-    assert head == "kind,probability"
-    assert [line.split(",")[0] for line in lines] == [row["kind"] for row in rows_of(flowers)]
-    assert all(0.5 < float(line.split(",")[1]) <= 1 for line in lines)
+    assert head == "line,kind,probability"
+    answers = [line.split(",") for line in lines]
+    assert [line for line, _, _ in answers] == [str(n) for n in range(2, 62)]
+    assert [kind for _, kind, _ in answers] == [row["kind"] for row in rows_of(flowers)]
+    assert all(0.5 < float(share) <= 1 for _, _, share in answers)
 
 
 def test_without_the_target_and_in_another_order_too(learn, xpnet_, flowers, tmp_path):
@@ -74,8 +76,10 @@ def test_without_the_target_and_in_another_order_too(learn, xpnet_, flowers, tmp
     other.write_text("\n".join(["width,number,length", *lines]))
     expected = xpnet_("predict", tmp_path / "run", flowers).out
     assert xpnet_("predict", tmp_path / "run", other).out == expected
-    twice = xpnet_("predict", tmp_path / "run", other, flowers).out  # one head
-    assert twice == expected + expected.partition("\n")[2]
+    head, *lines = xpnet_("predict", tmp_path / "run", other, flowers).out.splitlines()  # one head
+    assert head == "file,row,kind,probability"
+    answers = expected.splitlines()[1:]
+    assert lines == [f"{path},{line}" for path in (other, flowers) for line in answers]
 
 
 def test_the_test_may_have_a_file_of_its_own(learn, xpnet_, flowers, tmp_path):
@@ -121,8 +125,8 @@ def test_numbers_are_learned_in_their_own_units(learn, xpnet_, plane, tmp_path):
     assert r2 > 0.99
     answer = xpnet_("predict", run, plane)
     head, *lines = answer.out.splitlines()
-    assert head == "price"
-    predicted = np.asarray(lines, float)
+    assert head == "line,price"
+    predicted = np.asarray([line.split(",")[1] for line in lines], float)
     rows = rows_of(plane)
     price = np.asarray([float(row["price"]) for row in rows])
     assert np.abs(predicted - price).mean() < 10  # of prices from 2860 to 3140
@@ -159,8 +163,9 @@ def test_an_archive_of_images_is_learned(xpnet_, tmp_path):
     assert f"16 test samples of {tmp_path / 'images.npz'}" in answer.out
     answer = xpnet_("predict", run, tmp_path / "images.npz")
     head, *lines = answer.out.splitlines()
-    assert head == "t,probability"
-    assert [int(line.split(",")[0]) for line in lines] == t.tolist()
+    assert head == "row,t,probability"
+    assert [line.split(",")[0] for line in lines] == [str(i) for i in range(80)]
+    assert [int(line.split(",")[1]) for line in lines] == t.tolist()
 
 
 def test_several_numbers_are_learned_at_once(xpnet_, tmp_path):
@@ -177,9 +182,10 @@ def test_several_numbers_are_learned_at_once(xpnet_, tmp_path):
     np.savez(tmp_path / "new.npz", x=x[:4])
     answer = xpnet_("predict", run, tmp_path / "new.npz")
     head, *lines = answer.out.splitlines()
-    assert head == "t 1,t 2"
-    found = np.asarray([line.split(",") for line in lines], float)
-    np.testing.assert_allclose(found, t[:4], atol=0.3 * t.std(axis=0).max())
+    assert head == "row,t 1,t 2"
+    found = np.asarray([line.split(",")[1:] for line in lines], float)
+    off = abs(found - t[:4]) / t.std(axis=0)  # of each column by itself
+    assert off.max() < 0.5
     for answer in (
         xpnet_("evaluate", run),
         xpnet_("evaluate", run, "--dataset", tmp_path / "a.npz"),

@@ -2,8 +2,9 @@
 
     python -m pytest tests/data/test_fuzz.py
 
-feeds 10,000 broken inputs, 2,500 to each reader: valid files, damaged in ways that bytes get damaged
-and headers forged, the same ones in every run. Hypothesis then tries what it can think of itself.
+feeds 15,000 broken inputs, 2,500 to each reader: valid files, damaged in ways that bytes get damaged
+and headers forged, the same ones in every run; of pictures there are 500. Hypothesis then tries what
+it can think of itself. See tests/fuzzing.py.
 """
 
 import gzip
@@ -17,11 +18,19 @@ import pytest
 import safetensors.numpy
 from hypothesis import given, settings, strategies as st
 
-from xpnet.data import load_archive, load_table, read_idx
+from tests.fuzzing import damaged, inputs
+from xpnet.data import (
+    load_archive,
+    load_digit,
+    load_image_folder,
+    load_picture,
+    load_table,
+    read_idx,
+)
 from xpnet.errors import DataError, StateError
 from xpnet.serialization import load_file
 
-INPUTS = 2500  # for each of the four readers: 10,000
+INPUTS = inputs(2500)  # for each of the six readers
 LITTLE = 4e6  # bytes of memory for files of a few hundred: more would be what a header promised
 XZ = 3.5e8  # a forged xz header may ask for a dictionary of 256 MiB, as `xz -9` does a quarter of
 
@@ -57,6 +66,55 @@ def tables():
             text.replace(",", "\t").replace("\n", "\r\n").encode()]  # fmt: skip
 
 
+def others():
+    """What pandas, R, numpy.savetxt and the UCI repository write: indices, numbers for names, spaces."""
+    rows = [f"{i},{i}.5,{i * i % 7}.25,{'ab'[i % 2]}" for i in range(12)]
+    named = "\n".join([",length,width,kind", *rows]) + "\n"
+    numbered = "\n".join([",0,1,2", *rows]) + "\n"
+    return [named.encode(), numbered.encode(), named[1:].replace(",", "\t").encode(),
+            "\n".join(rows).replace(",", "   ").encode(), "\n".join(rows).encode()]  # fmt: skip
+
+
+def labelled():
+    """Archives by other names, with classes in other forms, beside texts and a pickle."""
+    x, t = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
+    texts, pickle = np.asarray(["a", "b"]), np.asarray([None])
+    return [
+        archive(np.savez, data=x, target=np.eye(2)[t], feature_names=texts),
+        archive(np.savez, X=x, y=t[:, None], notes=pickle),
+        archive(np.savez_compressed, train_images=x, train_labels=t == 1, test_images=x, test_labels=t == 1),
+        archive(np.savez, features=x, label=t.astype("f2")),
+    ]  # fmt: skip
+
+
+def drawn():
+    """Pictures in several formats, of grey levels and in colour."""
+    image = pytest.importorskip("PIL.Image")
+    found = []
+    for kind, mode in (("PNG", "RGB"), ("GIF", "P"), ("BMP", "L"), ("TIFF", "F"), ("JPEG", "RGB")):
+        file = io.BytesIO()
+        image.radial_gradient("L").resize((12, 10)).convert(mode).save(file, kind)
+        found.append(file.getvalue())
+    return found
+
+
+def load_pictures(path):
+    """A folder of two classes, with that file as one of the pictures."""
+    for kind in "a", "b":
+        (path.parent / "pictures" / kind).mkdir(parents=True, exist_ok=True)
+        (path.parent / "pictures" / kind / "0.pgm").write_bytes(b"P5 2 2 255\n" + bytes(4))
+    (path.parent / "pictures" / "a" / "1.png").write_bytes(path.read_bytes())
+    try:
+        (x, _), _, _ = load_image_folder(path.parent / "pictures", image_size=8, test=0.5)
+    except DataError as error:
+        if "1.png" in str(error):
+            raise DataError(f"{path}: {error}") from error
+        raise
+    assert np.isfinite(x).all()
+    assert x.min() >= 0
+    assert x.max() <= 1
+
+
 def weights():
     x = np.arange(12, dtype=np.float32).reshape(3, 4)
     arrays = {"0.W": x, "0.b": x[0].copy(), "n": np.asarray(3), "none": x[:0].copy()}
@@ -67,37 +125,10 @@ READERS = {
     "idx": (packed_idx, read_idx, DataError),
     "csv": (tables, load_table, DataError),
     "npz": (archives, load_archive, DataError),
+    "data": (others, load_table, DataError),
+    "labels.npz": (labelled, load_archive, DataError),
     "safetensors": (weights, load_file, StateError),
 }
-FORGED = [b"\0" * 8, b"\xff" * 8, b"\x7f" + b"\xff" * 7, struct.pack("<Q", 1 << 40), b"\x80"]
-FORGED += [b"9" * 18, b"(" * 50, b'"', b",", b"\n", b"\r", b"nan", b"1e999", b"|O", b"-1", b"\xef"]
-
-
-def damaged(content, rng):
-    """`content` after one to four accidents."""
-    data = bytearray(content)
-    for _ in range(rng.integers(1, 5)):
-        at = int(rng.integers(0, len(data) + 1))
-        size = int(rng.integers(1, 9))
-        match rng.integers(0, 7):
-            case 0:  # a bit
-                data[at : at + 1] = bytes(
-                    b ^ (1 << int(rng.integers(0, 8))) for b in data[at : at + 1]
-                )
-            case 1:  # some bytes
-                data[at : at + size] = rng.bytes(len(data[at : at + size]))
-            case 2:  # the end
-                del data[at:]
-            case 3:  # a piece from the middle
-                del data[at : at + size]
-            case 4:  # a piece twice
-                data[at:at] = data[at : at + 16 * size]
-            case 5:  # something that a forger would write over it
-                new = FORGED[rng.integers(0, len(FORGED))]
-                data[at : at + len(new)] = new
-            case _:  # or put between
-                data[at:at] = FORGED[rng.integers(0, len(FORGED))]
-    return bytes(data)
 
 
 def require_own_error(read, error, path, content):
@@ -112,7 +143,7 @@ def require_own_error(read, error, path, content):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_ten_thousand_broken_inputs(name, tmp_path):
+def test_fuzz_of_data_files(name, tmp_path):
     """2,500 for each reader: only its own error comes out, and no header is believed."""
     make, read, error = READERS[name]
     valid, path = make(), tmp_path / f"broken.{name}"
@@ -137,6 +168,86 @@ def test_ten_thousand_broken_inputs(name, tmp_path):
     assert largest < LITTLE
     assert largest_xz < XZ
     assert refused > INPUTS / 3  # the damage is damage
+
+
+PICTURES = {  # how each is written: the smallest of its format, and one with all that may be in it
+    "png": [{}, {"optimize": True, "icc_profile": b"x" * 200, "dpi": (72, 72)}],
+    "jpeg": [{}, {"progressive": True, "quality": 5}],
+    "gif": [{}, {"save_all": True, "append": 2}],
+    "tiff": [{}, {"compression": "tiff_lzw"}, {"compression": "jpeg"}],
+    "bmp": [{}],
+    "ppm": [{}],
+    "webp": [{}, {"lossless": True}],
+}
+
+
+def pictures():
+    """Valid pictures of a digit, in each format and in several modes; (name, content)."""
+    image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
+    grey = np.zeros((40, 30), np.uint8)
+    grey[8:32, 12:16] = 255
+    for kind, ways in PICTURES.items():
+        for way in ways:
+            for mode in ("RGB", "L", "P", "RGBA", "I;16"):
+                picture = image.fromarray(grey)
+                picture = (
+                    image.fromarray(grey.astype("u2") * 257)
+                    if mode == "I;16"
+                    else picture.convert(mode)
+                )
+                options, file = dict(way), io.BytesIO()
+                if options.pop("append", 0):
+                    options["append_images"] = [picture.rotate(90), picture]
+                try:
+                    picture.save(file, kind, **options)
+                except (OSError, KeyError, ValueError):  # the format has no such mode
+                    continue
+                yield kind, file.getvalue()
+
+
+def test_fuzz_of_pictures(tmp_path):
+    """500, or as many as are asked for: each becomes finite numbers from 0 to 1, or a DataError."""
+    valid = list(pictures())
+    assert len(valid) > 20
+    rng = np.random.default_rng(0)
+    refused = largest = 0
+    load = [
+        load_digit,
+        lambda path: load_picture(path, (3, 8, 8)),
+        lambda path: load_picture(path, (1, 8, 8)),
+    ]
+    tracemalloc.start()
+    try:
+        for i in range(inputs(500)):
+            kind, content = valid[i % len(valid)]
+            path = tmp_path / f"broken.{kind}"
+            path.write_bytes(damaged(content, rng))
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            try:
+                found = load[i % 3](path)
+            except DataError as caught:
+                assert str(path) in str(caught)
+                refused += 1
+            else:
+                assert np.isfinite(found).all()
+                assert found.min() >= 0.0
+                assert found.max() <= 1.0
+            largest = max(largest, tracemalloc.get_traced_memory()[1] - before)
+    finally:
+        tracemalloc.stop()
+    assert inputs(500) / 10 < refused < inputs(500)
+    assert largest < 3e8  # a header may ask for a large picture, but not for the memory of several
+
+
+def test_broken_pictures_in_a_folder(tmp_path):
+    """The error names the picture; what is read in spite of the damage is finite, from 0 to 1."""
+    valid, path, rng = drawn(), tmp_path / "broken", np.random.default_rng(0)
+    refused = 0
+    for i in range(1000):
+        content = damaged(valid[i % len(valid)], rng)
+        refused += require_own_error(load_pictures, DataError, path, content)
+    assert 300 < refused < 1000
 
 
 @pytest.mark.parametrize("name", READERS)

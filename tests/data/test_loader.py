@@ -168,6 +168,9 @@ def test_the_seed_comes_from_manual_seed():
     loader = DataLoader(X, T, shuffle=True)
     assert loader.seed == first
     assert targets(DataLoader(X, T, shuffle=True, seed=first)) == targets(loader)
+    seeds = [DataLoader(X, T, shuffle=True).seed for _ in range(20)]
+    assert len(set(seeds)) == 20
+    assert 2**58 < max(seeds) < 2**63  # of all seeds, not of a few
 
 
 def test_iterating_counts_epochs_and_asking_does_not():

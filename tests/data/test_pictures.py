@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -72,10 +73,11 @@ from PIL import Image
 from xpnet.data import load_digit, load_picture
 from xpnet.errors import DataError
 Image.init()
-load_picture(sys.argv[1], (3, 32, 32))  # brings in what is imported
+shape = tuple(map(int, sys.argv[1].split(",")))
+load_picture(sys.argv[2], shape)  # brings in what is imported
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for path in sys.argv[2:]:
-    for load in (load_digit, lambda path: load_picture(path, (3, 32, 32))):
+for path in sys.argv[3:]:
+    for load in (load_digit, lambda path: load_picture(path, shape)):
         try:
             load(path)
         except DataError as error:
@@ -84,12 +86,12 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
-def measured(folder, *paths):
+def measured(folder, *paths, shape=(3, 32, 32)):
     """What loading the pictures printed, and by how many MB the process that did so grew."""
     small = folder / "small.png"
     Image.new("RGB", (40, 40), "white").save(small)
     answer = subprocess.run(
-        [sys.executable, "-c", MEASURED, small, *paths],
+        [sys.executable, "-c", MEASURED, ",".join(map(str, shape)), small, *paths],
         check=True, capture_output=True, text=True, env=environment(),
     )  # fmt: skip
     *lines, grown = answer.stdout.splitlines()
@@ -120,6 +122,15 @@ class TestMemory:
         lines, grown = measured(tmp_path, path)
         assert lines == [line for line in lines if "blank" in line]
         assert grown < 36 + 230
+
+    @pytest.mark.parametrize("size", [(3, 60_000), (60_000, 3)])
+    def test_a_strip_has_paper_beside_it_in_its_final_size(self, tmp_path, size):
+        """As a square of 60,000 x 60,000 it would take 14 GB."""
+        path = tmp_path / "strip.png"
+        Image.new("L", size, 255).save(path)
+        lines, grown = measured(tmp_path, path, shape=(1, 28, 28))
+        assert lines == [line for line in lines if "blank" in line]
+        assert grown < 150
 
     def test_nor_is_one_of_sixteen_bits(self, tmp_path):
         path = tmp_path / "deep.png"
@@ -318,3 +329,18 @@ def test_a_picture_of_one_level_is_finite(tmp_path, level):
     Image.fromarray(np.full((28, 28), level, dtype)).save(path := tmp_path / "levels.tiff")
     found = load_picture(path, (1, 28, 28))
     assert np.unique(found).tolist() == [np.float32(level / 65535) if dtype is np.uint16 else 0]
+
+
+@pytest.mark.parametrize("size", [(1, 2**22), (12, 262_400), (2**22, 1), (3, 10**6)])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 28, 14), (3, 28, 28)])
+def test_a_strip_takes_no_more_memory_than_a_square(tmp_path, size, shape):
+    """Paper on both sides of it would be a square as large as it is long: 17 million million pixels."""
+    Image.new("L", size, 200).save(path := tmp_path / "strip.png")
+    tracemalloc.start()
+    try:
+        found = load_picture(path, shape)
+        assert tracemalloc.get_traced_memory()[1] < 3e8
+    finally:
+        tracemalloc.stop()
+    assert found.shape == shape
+    assert np.isfinite(found).all()

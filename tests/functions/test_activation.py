@@ -179,3 +179,17 @@ def test_activations_agree_with_torch(dtype, shape, scale, seed):
             y.backward(weights)
             expected.backward(torch.tensor(weights))
             assert_close(x.grad, tensor.grad.numpy(), rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize(("shape", "axis"), [((3, 0), -1), ((0, 3), 0), ((0, 3), 1), ((0,), 0)])
+def test_softmax_of_no_numbers(backend, array, name, shape, axis):
+    """Empty, as in PyTorch, with an empty gradient; in float16 too where there is one."""
+    for dtype in ("float32", "float16"):
+        if not hasattr(backend.xp, dtype):
+            continue
+        x = Variable(array(np.zeros(shape), dtype))
+        y = getattr(F, name)(x, axis=axis)
+        (g,) = gradients(y, [x], array(np.zeros(shape), dtype))
+        assert y.shape == g.shape == shape
+        assert y.dtype == g.dtype == x.dtype

@@ -1,6 +1,7 @@
 """einsum: NumPy's values, PyTorch's and JAX's gradients, and errors that name subscripts and shapes."""
 
 import re
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -215,6 +216,16 @@ def test_an_order_of_products_may_be_given():
     for optimize in orders:
         y = F.einsum("ij,jk,kl->il", *hosts, optimize=optimize)
         assert_close(y, expected, rtol=1e-12)
+
+
+def test_without_optimize_it_is_from_left_to_right():
+    module = import_module("xpnet.functions.einsum")
+    shapes = ((3,), (4,), (3,), (4,))
+    assert module._planned("i,j,i,j->", shapes, ()).path == ((0, 1), (0, 2), (0, 1))
+    orders = [module._order(x) for x in (True, False, "dp", [(0, 1)])]
+    assert orders == ["auto", (), "dp", ((0, 1),)]
+    with pytest.raises(ArgumentError, match="optimize=True"):
+        F.einsum("i,j,i,j->", *map(np.ones, shapes), optimize=[])
 
 
 def test_the_order_saves_time_where_it_can():

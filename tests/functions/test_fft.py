@@ -91,6 +91,13 @@ def test_several_axes(backend64, array, name, norm):
     check_gradients(lambda x: getattr(fft, name)(x, s=(4, 3), axes=(2, 0), norm=norm), x, order=1)
 
 
+@pytest.mark.parametrize("name", ["fftn", "ifftn"])
+def test_over_no_axes_nothing_is_transformed(backend64, array, name):
+    """As with NumPy."""
+    z = array([[1.0 + 2.0j, 0.5], [2.0, -1.0j]], "complex128")
+    assert_close(getattr(fft, name)(Variable(z), axes=()), z)
+
+
 @pytest.mark.parametrize("name", SEVERAL_AXES)
 def test_second_derivatives_of_several_axes(backend64, array, name):
     a, dtype = draw((2, 3), name)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import GradientError, Variable, array_namespace, functions as F, gradients
+from xpnet import ArgumentError, GradientError, Variable, array_namespace, functions as F, gradients
 from xpnet.testing import assert_close, check_gradients
 
 X = np.arange(1.0, 13.0).reshape(3, 4) / 4.0
@@ -64,6 +64,13 @@ def test_getitem_by_arrays(backend64, array, name, wrapped):
         v = Variable(x)
         (g,) = gradients(F.sum(v[key]), [v])
         assert_close(g, np.zeros(X.shape))
+
+
+def test_take_along_axis_wants_as_many_dimensions(backend, array):
+    x = Variable(array([[1.0, 2.0], [3.0, 4.0]]))
+    for indices in ([1, 0], [[[1, 0], [0, 1]]]):
+        with pytest.raises(ArgumentError, match="take_along_axis expected indices of 2 dimensions"):
+            F.take_along_axis(x, array(indices, "int64"))
 
 
 def test_each_time_counts(backend64, array):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import Variable, functions as F
+from xpnet import ShapeError, Variable, functions as F
 from xpnet.testing import assert_close, check_gradients
 
 X = np.arange(24.0).reshape(2, 3, 4) / 10.0
@@ -67,6 +67,10 @@ def test_errors_of_shapes(backend, array):
         F.expand_dims(x, axis=4)
     with pytest.raises(ValueError, match="Only axes of length 1"):
         F.squeeze(x, 1)
+    with pytest.raises(ShapeError, match=r"stack expected .* got \(1, 2\) and \(1, 1\)\."):
+        F.stack([x, x[:, :1]])
+    with pytest.raises(ShapeError, match=r"stack expected .* got \(1, 2\) and \(2,\)\."):
+        F.stack([x, x[0, :]], axis=1)
 
 
 def test_astype(backend, array, xp):

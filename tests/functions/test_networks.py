@@ -1,5 +1,10 @@
 """The networks' own functions as the capability table has them: rows of networks.py."""
 
+import ast
+import inspect
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,6 +15,45 @@ from xpnet.testing import assert_close, check_gradients
 
 def test_every_function_has_a_row():
     assert owned().keys() == ROWS.keys() | BESIDES
+
+
+def given_in_tests(name):
+    """The parameters of a function that its chapter's test gives, or the table: by place, by name."""
+    function = owned()[name]
+    chapter = function.__module__.rpartition(".")[2]
+    files = [Path(__file__).with_name(f) for f in (f"test_{chapter}.py", "networks.py")]
+    code = "\n".join(file.read_text("utf-8") for file in files)
+    parameters = list(inspect.signature(function).parameters)
+    found = {p for p in parameters if re.search(rf"\b{p}=|[\"']{p}[\"']: ", code)}
+    for call in ast.walk(ast.parse(code)):
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == name:
+            found.update(parameters[: len(call.args)])
+    return set(parameters), found
+
+
+@pytest.mark.parametrize("name", sorted(owned().keys() - BESIDES))
+def test_every_parameter_is_given_by_some_test(name):
+    """Else nothing would notice if it did something else, or nothing."""
+    parameters, found = given_in_tests(name)
+    assert parameters - found == set()
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "layer_norm", "group_norm"])
+def test_eps_is_pytorchs(name):
+    """A large one, and by default."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    torchs = getattr(torch.nn.functional, name)
+    calls = {
+        "batch_norm": lambda f, x, **eps: f(x, None, None, **eps),
+        "layer_norm": lambda f, x, **eps: f(x, (6,), **eps),
+        "group_norm": lambda f, x, **eps: f(x, 3, **eps),
+    }
+    training = {"training": True} if name == "batch_norm" else {}
+    for eps in ({}, {"eps": 0.5}):
+        expected = calls[name](torchs, torch.tensor(x), **eps, **training)
+        y = calls[name](getattr(F, name), x, **eps)
+        assert_close(y[0] if name == "batch_norm" else y, expected, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ROWS)

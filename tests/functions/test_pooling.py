@@ -229,8 +229,8 @@ def test_misfits():
             pool(x[0, 0], 2)
         with pytest.raises(ShapeError, match=r"window of \(5, 2\) does not fit into \(4, 4\)"):
             pool(x, (5, 2))
-        with pytest.raises(ValueError, match="padding of at most half the kernel"):
-            pool(x, 3, padding=2)
+        with pytest.raises(ValueError, match=r"shorter than the window, of length \(3, 3\)"):
+            pool(x, 3, padding=3)
         with pytest.raises(ValueError, match="Expected a whole number from 1, or 2 of them"):
             pool(x, (2, 2, 2))
     for pool in (F.global_avg_pool, F.global_max_pool):
@@ -238,3 +238,116 @@ def test_misfits():
             pool(x[0, 0])
         with pytest.raises(ShapeError, match=r"got \(2, 3, 0\)"):
             pool(np.zeros((2, 3, 0)))
+
+
+# --- padding above half the window, and windows with gaps -----------------------------------------
+
+WIDE = {  # x, kernel, options
+    "two of three": ((2, 2, 4, 5), 3, {"padding": 2, "stride": 1}),
+    "all but one": ((1, 2, 3, 4), (3, 4), {"padding": (2, 3), "stride": (2, 1)}),
+    "beside a dilation": ((1, 1, 6, 5), 2, {"padding": 2, "dilation": 3, "stride": 1}),
+    "gaps": ((2, 1, 6, 7), 2, {"dilation": (2, 3)}),
+    "gaps, padded": ((1, 2, 7, 6), 3, {"dilation": 2, "padding": 1, "stride": 2}),
+    "gaps, reaching out": ((1, 1, 8, 6), 2, {"dilation": 2, "stride": 3, "ceil_mode": True}),
+    "both ends at once": ((1, 1, 2, 2), 2, {"padding": 3, "dilation": 4, "stride": 1}),
+    "a signal": ((2, 2, 9), 3, {"padding": 4, "dilation": 2, "stride": 2, "ceil_mode": True}),
+}
+
+
+def met_by_hand(x, kernel, *, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """For each place of each axis: the indices that its window meets, and how many with padding."""
+    d = x.ndim - 2
+    kernel, padding, dilation = (
+        v if isinstance(v, tuple) else (v,) * d for v in (kernel, padding, dilation)
+    )
+    stride = kernel if stride is None else stride if isinstance(stride, tuple) else (stride,) * d
+    axes = []
+    for n, k, s, p, g in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True):
+        last = n + p - g * (k - 1) - 1  # where the last window begins that ends within the padding
+        starts = [
+            a for a in range(-p, n + p, s) if a <= last or (ceil_mode and a - s < last and a < n)
+        ]
+        places = [[a + g * i for i in range(k)] for a in starts]
+        axes.append(
+            [([i for i in at if 0 <= i < n], sum(-p <= i < n + p for i in at)) for at in places]
+        )
+    return axes
+
+
+def pooled_by_hand(x, kernel, what, **options):
+    axes = met_by_hand(x, kernel, **options)
+    y = np.zeros((*x.shape[:2], *map(len, axes)))
+    for place in product(*(range(len(axis)) for axis in axes)):
+        chosen = [axis[i] for axis, i in zip(axes, place, strict=True)]
+        met = x
+        for axis, (indices, _) in enumerate(chosen):
+            met = np.take(met, np.asarray(indices, int), axis=axis + 2)
+        y[(slice(None), slice(None), *place)] = what(
+            met.reshape(*x.shape[:2], math.prod(met.shape[2:])), math.prod(c for _, c in chosen)
+        )
+    return y
+
+
+@pytest.mark.parametrize("case", WIDE)
+def test_wide_padding_and_gaps(backend64, array, case):
+    """The largest number, -inf of none; the mean by either count, 0 of none."""
+    shape, kernel, options = WIDE[case]
+    x = drawn(shape, -9, -1)
+    expected = pooled_by_hand(
+        x, kernel, lambda met, _: met.max(axis=-1, initial=-math.inf), **options
+    )
+    assert_close(F.max_pool(array(x), kernel, **options), expected)
+    for include in (True, False):
+        expected = pooled_by_hand(
+            x,
+            kernel,
+            lambda met, count, i=include: met.sum(axis=-1) / max(count if i else met.shape[-1], 1),
+            **options,
+        )
+        y = F.avg_pool(array(x), kernel, count_include_pad=include, **options)
+        assert_close(y, expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("case", ["two of three", "gaps, padded", "both ends at once"])
+def test_derivatives_of_wide_padding_and_gaps(backend64, array, case, order):
+    shape, kernel, options = WIDE[case]
+    numbers = np.random.default_rng(0).permutation(math.prod(shape)).reshape(shape) / 7.0
+    x = array(numbers)
+    for include in (True, False):
+        check_gradients(
+            lambda x, i=include: F.avg_pool(x, kernel, count_include_pad=i, **options),
+            x,
+            order=order,
+        )
+    if case != "both ends at once":  # of which some maxima are -inf
+        check_gradients(lambda x: F.max_pool(x, kernel, **options), x, order=order)
+
+
+def test_the_gradient_of_an_empty_window_goes_nowhere(backend, array):
+    """The maximum over padding alone is -inf, of no number; its gradient has no place to go to."""
+    x = Variable(array([[[1.0, 2.0]]]))
+    y = F.max_pool(x, 2, stride=1, padding=3, dilation=4)
+    assert_close(y, [[[2.0, -math.inf, -math.inf, 1.0]]])
+    (g,) = gradients(y, [x], array(np.ones(y.shape, "float32")))
+    assert_close(g, [[[1.0, 1.0]]])
+
+
+def test_padding_as_long_as_the_window(backend, array):
+    """It would have windows that meet nothing: an error, also of the length with gaps."""
+    x = array([[[1.0, 2.0, 3.0]]])
+    for pool in (F.max_pool, F.avg_pool):
+        for options in ({"padding": 2}, {"padding": 3, "dilation": 2}):
+            with pytest.raises(ValueError, match="shorter than the window"):
+                pool(x, 2, **options)
+        assert pool(x, 2, padding=1, stride=1).shape == (1, 1, 4)
+        assert pool(x, 2, padding=2, dilation=2, stride=1).shape == (1, 1, 5)
+
+
+def test_dilation_of_the_layers(backend, array):
+    """AvgPool1d and AvgPool2d hand it on, and show it."""
+    x = array(np.arange(32.0, dtype="float32").reshape(1, 1, 4, 8))
+    layer = xpnet.layers.AvgPool2d(2, stride=1, dilation=(2, 3))
+    assert_close(layer(x), F.avg_pool(x, 2, stride=1, dilation=(2, 3)))
+    assert repr(layer) == "AvgPool2d(kernel_size=2, stride=1, dilation=(2, 3))"
+    signal = xpnet.layers.AvgPool1d(2, stride=1, dilation=2)
+    assert_close(signal(x[0, ...]), F.avg_pool(x[0, ...], 2, stride=1, dilation=2))

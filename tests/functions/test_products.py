@@ -179,3 +179,30 @@ def test_what_does_not_fit_is_told(backend, array, call, error, message):
     for arrays in ((x, v), (Variable(x), Variable(v))):
         with pytest.raises(error, match=message):
             call(*arrays)
+
+
+OUTER = [((5, 1), (1, 4)), ((3, 5, 1), (3, 1, 4)), ((3, 5, 1), (1, 4)), ((5, 1), (3, 1, 4))]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(("left", "right"), OUTER)
+def test_a_column_times_a_row(left, right, dtype):
+    """What takes the place of np.matmul, which is slow at it, gives its bits; NaN and inf too."""
+    x1, x2 = draw(left).astype(dtype), draw(right).astype(dtype)
+    x1.reshape(-1)[:2] = np.inf, np.nan
+    np.testing.assert_array_equal(F.matmul(x1, x2), np.matmul(x1, x2))
+    if x1.ndim == 2:
+        turned = np.asfortranarray(x1)
+        np.testing.assert_array_equal(F.matmul(turned, x2), np.matmul(turned, x2))
+
+
+def test_gradients_of_a_batch_of_one():
+    """The weight's is an outer product: the same bits as those of np.matmul."""
+    x, W, gy = draw((1, 5)), Variable(draw((5, 4))), draw((1, 4))
+    for f in (F.matmul, F.linear):
+        (g,) = gradients(f(x, W), [W], gy)
+        np.testing.assert_array_equal(g, np.matmul(x.T, gy))
+    a, b = Variable(draw((3, 5, 1))), Variable(draw((3, 1, 4)))
+    ga, gb = gradients(F.matmul(a, b), [a, b], draw((3, 5, 4)))
+    assert_close(ga, draw((3, 5, 4)) @ b.data.mT, rtol=1e-13)
+    assert_close(gb, a.data.mT @ draw((3, 5, 4)), rtol=1e-13)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from xpnet import ShapeError, Variable, functions as F, gradients, to_numpy, using
+from xpnet.functions.recurrence import GRUResetBefore
 from xpnet.testing import assert_close, check_gradients
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
@@ -203,3 +204,59 @@ def test_what_does_not_fit(backend, array):
         F.lstm(z, h, c, W, array([[1, 1]] * 3))
     with pytest.raises(ValueError, match="Unknown nonlinearity 'sin'"):
         F.rnn(z[..., :2], h, W[:2, :], nonlinearity="sin")
+
+
+# --- a GRU whose gate comes before the product ----------------------------------------------------
+
+
+def of_the_paper(z, h, W, b):
+    """Every step in NumPy, as ONNX defines linear_before_reset=0."""
+    n, states = h.shape[1], []
+    for zt in z:
+        r = 1.0 / (1.0 + np.exp(-(zt[:, :n] + h @ W[:n].T + b[:n])))
+        u = 1.0 / (1.0 + np.exp(-(zt[:, n : 2 * n] + h @ W[n : 2 * n].T + b[n : 2 * n])))
+        new = np.tanh(zt[:, 2 * n :] + (r * h) @ W[2 * n :].T + b[2 * n :])
+        h = (1.0 - u) * new + u * h
+        states.append(h)
+    return np.stack(states)
+
+
+def test_gru_that_resets_before(backend64, array, order):
+    """By the paper's formula; its derivatives by differences, with a bias and without."""
+    hosts = drawn("gru")
+    arrays = [array(a) for a in hosts]
+    y = F.gru(*arrays, reset_after=False)
+    assert_close(y, of_the_paper(*hosts), rtol=1e-12)
+    assert_close(y, F.gru_simple(*arrays, reset_after=False), rtol=1e-12)
+    assert np.abs(to_numpy(y) - to_numpy(F.gru(*arrays))).max() > 0.01
+
+    def call(*xs):
+        return F.gru(*xs, reset_after=False)
+
+    check_gradients(call, *arrays, order=order)
+    check_gradients(call, *arrays[:3], order=order)
+
+
+def test_padding_of_a_gru_that_resets_before(backend64, array):
+    """The state goes past it, and no gradient comes from it."""
+    arrays = [array(a) for a in drawn("gru")]
+    mask = array([[True, True], [True, False], [False, False]], "bool")
+
+    def call(*xs):
+        return F.gru(*xs, mask=mask, reset_after=False)
+
+    y = to_numpy(call(*arrays))
+    assert_close(y[2], y[1])
+    assert_close(y[1, 1], y[0, 1])
+    check_gradients(call, *arrays)
+
+
+def test_each_output_of_a_gru_that_resets_before(backend64, array):
+    """The gates and the weighed states have derivatives too: a second derivative asks for them."""
+    arrays = [array(a) for a in drawn("gru")]
+
+    def outputs(*xs):
+        y = GRUResetBefore()(*xs, None)
+        return F.concat([F.sin(part) for part in y], axis=2)
+
+    check_gradients(outputs, *arrays)

@@ -1,8 +1,9 @@
 """where, and the functions that find places."""
 
+import numpy as np
 import pytest
 
-from xpnet import Variable, functions as F, to_numpy
+from xpnet import ShapeError, Variable, functions as F, to_numpy
 from xpnet.testing import assert_close, check_gradients
 
 
@@ -13,6 +14,15 @@ def test_where(backend64, array):
     check_gradients(lambda a, b: F.where(c, a, b) ** 3, a, b)
     check_gradients(lambda a: F.where(c, a, 0.0) ** 3, a)
     check_gradients(lambda a: F.where(c, 1.0, a) ** 3, a)
+
+
+def test_functions_that_do_not_broadcast_do_not_say_that_they_do():
+    """NumPy's own error, with what it was given: those shapes need not broadcast."""
+    x = Variable(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="too deep") as caught:
+        F.searchsorted(x, Variable(np.ones(2)))
+    assert not isinstance(caught.value, ShapeError)
+    assert "searchsorted was given float64 (2, 3)" in caught.value.__notes__[0]
 
 
 def test_where_by_a_variable(backend, array):

@@ -201,6 +201,40 @@ def test_betaln_of_large_numbers(backend64, array):
     assert_close(betaln(array(a), array(b)), expected, rtol=1e-11)
 
 
+@pytest.mark.parametrize("name", ["erf", "erfc", "ndtr"])
+def test_the_third_derivative_at_0(backend64, array, name):
+    """Where a rule by |x| would have none: of erf, -4 / sqrt(pi)."""
+    function = call_of(backend64, name)
+    x = Variable(array(0.0))
+    y = function(x)
+    for _ in range(3):
+        (y,) = gradients(y, [x], create_graph=True)
+    scale = {"erf": 1.0, "erfc": -1.0, "ndtr": 0.25 / math.sqrt(2.0)}[name]
+    assert_close(y, -4.0 / math.sqrt(math.pi) * scale, rtol=1e-12)
+
+
+def test_stirlings_coefficients():
+    """B(2 k) / (2 k (2 k - 1)), of Bernoulli's numbers: DLMF 5.11.1."""
+    mpmath = pytest.importorskip("mpmath", reason="mpmath has Bernoulli's numbers")
+    for k, c in enumerate(special.STIRLING, start=1):
+        assert c == pytest.approx(float(mpmath.bernoulli(2 * k)) / (2 * k * (2 * k - 1)), rel=1e-15)
+
+
+def test_beta_as_it_is_composed_where_a_library_has_none():
+    """On NumPy as well: the logarithm against mpmath's, the sign against SciPy's."""
+    mpmath = pytest.importorskip("mpmath", reason="mpmath is the oracle of this test")
+    for a, b in ((0.5, 0.25), (3.0, 9.9), (3.0, 10.0), (1e-3, 10.1), (40.0, 12.0), (1e7, 1e7)):
+        with mpmath.workdps(60):
+            expected = float(mpmath.log(mpmath.beta(a, b)))
+        for x, y in ((a, b), (b, a)):
+            found = special._betaln(np.asarray(x), np.asarray(y))
+            assert_close(found, expected, rtol=1e-13, atol=1e-14)
+    negative = np.asarray([-1.5, -0.5, -2.5, 0.5, 3.0, -3.2, -4.8])
+    assert_close(special._gamma_sign(negative), scipy_special.gammasgn(negative))
+    x, y = np.asarray([-1.5, -2.5, -1.5]), np.asarray([2.2, 0.25, -0.7])
+    assert_close(special._betaln(x, y), scipy_special.betaln(x, y), rtol=1e-12)
+
+
 def test_polygamma_of_several_orders(backend64, array, order):
     call_of(backend64, "polygamma")
     x = array([0.5, 3.0, 20.0])

@@ -248,9 +248,9 @@ class Watched:
 
 
 ELSEWHERE = {  # not every library has these: where each is tested
-    ("astype", "device"): "tests/test_second_device.py",
-    ("from_dlpack", "copy"): "tests/test_array_object.py",
-    ("from_dlpack", "device"): "tests/test_array_object.py",
+    ("astype", "device"): "tests/functions/test_data_type.py",
+    ("from_dlpack", "copy"): "tests/functions/test_creation.py",
+    ("from_dlpack", "device"): "tests/functions/test_creation.py",
 }
 
 

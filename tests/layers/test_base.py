@@ -62,7 +62,7 @@ def test_called_and_step_by_step_agree(backend64, array, name):
     assert type(y) is type(xs[0])
     dout = array((to_numpy(y) * 0 + 1.5).tolist())
     dxs = layer.backward(dout)
-    dxs = dxs if isinstance(dxs, tuple) else (dxs,)
+    dxs = dxs if isinstance(dxs, tuple) else (dxs,) * len(xs)  # Add's is that of both
     stepwise = [p.grad for p in layer.parameters()]
 
     variables = [Variable(x) for x in xs]
@@ -123,15 +123,33 @@ def test_step_by_step_through_a_network(backend64, array):
         assert_close(p.grad, expected, rtol=1e-13, atol=1e-16)
 
 
-def test_backward_adds_up_and_cleargrads_forgets(backend, array):
-    """Parameter gradients are sums, as everywhere."""
+def test_backward_replaces_the_gradients_of_the_step_before(backend, array):
+    """As the lessons' layers do; a second backward of one step too. cleargrads forgets them."""
     layer = Affine(3, 2, rng=0)
     for _ in range(2):
         layer.forward(array(X))
         layer.backward(1.0)
-    assert_close(layer.b.grad, [4.0, 4.0])
+    assert_close(layer.b.grad, [2.0, 2.0])
+    layer.backward(3.0)
+    assert_close(layer.b.grad, [6.0, 6.0])
     layer.cleargrads()
     assert layer.W.grad is layer.b.grad is None
+    layer.backward(1.0)
+    assert_close(layer.b.grad, [2.0, 2.0])
+
+
+def test_layers_that_share_a_parameter_add_up_within_a_step(backend64, array):
+    """As the tape does; and the next step begins anew, without cleargrads."""
+    first, second = Affine(3, 3, bias=False, rng=0), Affine(3, 3, bias=False, rng=1)
+    second.W = first.W
+    v = Variable(array(X))
+    y = second(first(v))
+    y.backward(y.data)
+    expected = first.W.grad
+    for _ in range(3):
+        y = second.forward(first.forward(array(X)))
+        first.backward(second.backward(y))
+        assert_close(first.W.grad, expected, rtol=1e-13)
 
 
 def test_backward_without_forward_is_an_error(backend):
@@ -491,20 +509,18 @@ def test_a_layer_is_pickled_without_its_last_step(backend):
 
 
 def test_layer_and_data_of_two_precisions(backend, array):
-    """The higher one, in every library: y = x W of float32 x and float64 W."""
+    """An error that says how to convert: the product would be float64, and all that follows."""
     if backend.name.endswith("no_float64"):
         pytest.skip("this device has no float64, and refuses it")
     if backend.name.startswith("jax"):
         pytest.skip("JAX has no float64 until it is told, and then for the whole process")
     with using(backend.name, "float64") as double:
         layer = Affine(2, 1, rng=0)
-        x = Variable(array([[1.0, 2.0]]))
-        y = layer(x)
+        for x in (Variable(array([[1.0, 2.0]])), array([[1.0, 2.0]])):
+            with pytest.raises(TypeError, match="expected .*dtype float64, got float32. Use F.ast"):
+                layer(x)
+        y = layer(F.astype(array([[1.0, 2.0]]), double.dtype))
         assert y.dtype == double.dtype
-        y.backward()
-    assert x.grad.dtype == backend.dtype
-    assert_close(x.grad, xpnet.to_numpy(layer.W).T, rtol=1e-6)
-    assert_close(layer.W.grad, [[1.0], [2.0]])
 
 
 class Counter(xpnet.Layer):
@@ -560,3 +576,47 @@ def test_none_stands_for_an_input_that_is_left_out(backend, array):
     dx, dshift = layer.backward(array([1.0, 10.0]))
     assert_close(dx, [1.0, 10.0])
     assert_close(dshift, [1.0, 10.0])
+
+
+# --- what has a gradient, step by step ------------------------------------------------------------
+
+
+def test_the_summands_of_one_shape_have_one_gradient(backend64, array):
+    node = Add()
+    node.forward(array([1.0, 2.0]), array([3.0, 4.0]))
+    assert_close(node.backward(array([5.0, 6.0])), [5.0, 6.0])
+    node.forward(array([[1.0, 2.0]]), array([3.0, 4.0]))
+    dx1, dx2 = node.backward(array([[5.0, 6.0]]))
+    assert dx1.shape == (1, 2)
+    assert dx2.shape == (2,)
+
+
+def test_a_summand_of_integers_leaves_the_gradient_of_the_other(backend64, array):
+    node = Add()
+    node.forward(array([1.0, 2.0]), backend64.asarray([3, 4]))
+    assert_close(node.backward(array([5.0, 6.0])), [5.0, 6.0])
+
+
+class SquaredError(Layer):
+    def forward(self, x, t):
+        return F.mean((x - t) ** 2)
+
+
+def test_a_target_of_floats_has_no_gradient_step_by_step(backend64, array):
+    layer = SquaredError()
+    layer.forward(array([1.0, 2.0]), array([0.0, 4.0]))
+    assert_close(layer.backward(1), [1.0, -2.0])
+
+
+def test_called_a_target_is_differentiated_like_any_input(backend64, array):
+    x, t = Variable(array([1.0, 2.0])), Variable(array([0.0, 4.0]))
+    _, dt = gradients(SquaredError()(x, t), [x, t])
+    assert_close(dt, [-1.0, 2.0])
+
+
+def test_a_tuple_of_gradients_for_one_output_is_named_as_such(backend64, array):
+    node, layer = Multiply(), SquaredError()
+    node.forward(array(1.0), array(2.0))
+    layer.forward(array([1.0]), array([2.0]))
+    with pytest.raises(xpnet.GradientError, match="expected one gradient, got a tuple of 2"):
+        layer.backward(node.backward(1))

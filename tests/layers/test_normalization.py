@@ -101,11 +101,14 @@ def test_state_keys_are_those_of_torch():
 
 
 def test_low_precision_input(backend, array):
-    """float16 in, float16 out, statistics in float32."""
+    """float16 in, float16 out, statistics in float32; a weight has to be of float16 as well."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip("float16 is none of the standard's dtypes; this library keeps to those")
-    layer = BatchNorm1d(2)
-    y = layer(array(BATCHES[0].tolist(), backend.xp.float16))
+    x = array(BATCHES[0].tolist(), backend.xp.float16)
+    with pytest.raises(TypeError, match="expected .* dtype float32, got float16"):
+        BatchNorm1d(2)(x)
+    layer = BatchNorm1d(2, affine=False)
+    y = layer(x)
     assert y.dtype == backend.xp.float16
     assert layer.running_var.data.dtype == backend.dtype
     assert_close(layer.running_mean.data, 0.1 * BATCHES[0].mean(0), rtol=1e-2)

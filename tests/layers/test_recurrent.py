@@ -202,7 +202,7 @@ def test_dropout_is_between_layers(backend, array):
     assert_close(*again, rtol=0.0)
     two.eval()
     assert_close(two(x)[0], two(x)[0], rtol=0.0)
-    assert [name for name, _ in two.named_generators()] == ["dropout.rng"]
+    assert [name for name, _ in two.named_generators()] == ["dropout_layer.rng"]
     assert to_numpy(F.count_nonzero(two.train()(x)[0])) == 3 * 2 * 5
 
 

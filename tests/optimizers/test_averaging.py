@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import GradientError, Parameter, StateError, Variable, functions as F, to_numpy
+from xpnet import Parameter, StateError, Variable, functions as F, to_numpy
 from xpnet.optimizers import ExponentialMovingAverage
 from xpnet.testing import assert_close
 
@@ -85,13 +85,20 @@ def test_of_a_variable(backend):
     assert to_numpy(x).tolist() == WAY[1]
 
 
-def test_a_graph_does_not_outlast_the_exchange(backend):
-    """backward would take other weights than forward did: an error, as after a step."""
+def test_a_graph_keeps_the_numbers_that_it_was_recorded_with(backend):
+    """From before the block in it, and from the block after it."""
     p = Parameter(backend.asarray([1.0, 2.0]))
-    average = ExponentialMovingAverage([p])
-    loss = F.sum(p * p)
-    with average.applied(), pytest.raises(GradientError):
-        loss.backward()
+    average = ExponentialMovingAverage([p], 0.5)
+    p.data = backend.asarray([3.0, 6.0])
+    average.update()
+    before = F.sum(p * p)
+    with average.applied():
+        before.backward()
+        assert to_numpy(p.grad).tolist() == [6.0, 12.0]
+        p.cleargrad()
+        within = F.sum(p * p)
+    within.backward()
+    assert to_numpy(p.grad).tolist() == [4.0, 8.0]
 
 
 def test_taken_up_it_goes_on_bit_for_bit(backend):

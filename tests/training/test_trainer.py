@@ -2,6 +2,7 @@
 
 import math
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
@@ -54,6 +55,7 @@ def test_an_epoch_is_the_steps_one_would_write_by_hand(clusters):
         right += (p.argmax(axis=1) == t[batch]).sum()
         g = (p - np.eye(3)[t[batch]]) / len(batch)
         W, b = W - 0.5 * x[batch].T @ g, b - 0.5 * g.sum(axis=0)
+    began = time.monotonic()
     history = trainer.fit(clusters, epochs=1, batch_size=20)
     np.testing.assert_allclose(model[0].W.data, W, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(model[0].b.data, b, rtol=1e-4, atol=1e-6)
@@ -62,6 +64,8 @@ def test_an_epoch_is_the_steps_one_would_write_by_hand(clusters):
     assert history.columns == [
         "epoch", "train_loss", "train_accuracy", "lr", "seconds", "samples_per_s",
     ]  # fmt: skip
+    assert 0.0 < history["seconds"][0] < time.monotonic() - began
+    assert history["samples_per_s"][0] == pytest.approx(110 / history["seconds"][0], rel=0.2)
 
 
 def test_one_seed_is_one_run_on_every_backend(backend, clusters):

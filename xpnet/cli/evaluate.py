@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpnet.cli.flags import Backend, DataDir, RunFolder, file, option, table
+from xpnet.cli.flags import Backend, DataDir, RunFolder, Trust, file, option, table
+from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
 from xpnet.printable import cells, padded, printable
 
 if TYPE_CHECKING:
+    from xpnet.cli.tables import Tested
     from xpnet.cli.trained import Trained
 
 Report = Annotated[Path | None, option(
-    file, "FILE.html", "The report page; unless given, RUN/report.html.",
+    file, "FILE.html", "The report page; by default RUN/report.html.",
 )]  # fmt: skip
 Other = Annotated[str | None, option(
-    table, "FILE", "Another table, FILE.csv or FILE.npz, all of whose samples are the test.",
+    table, "FILE|FOLDER", "Another table or folder of pictures, all of whose samples are the test.",
     "--dataset",
 )]  # fmt: skip
 
@@ -30,18 +32,20 @@ def evaluate(
     data_dir: DataDir = None,
     other: Other = None,
     report: Report = None,
+    trust: Trust = False,
 ) -> None:
     """Test a trained network: loss, accuracy, a table by class, and a report page.
 
     The test data are those of the training, unless --data-dir or --dataset
-    names others. The page is one HTML file: curves, mistakes, and the tables.
+    names others; it is an error if they have changed since. The page is one
+    HTML file: curves, mistakes, and the tables.
     """
     from xpnet.backend import to_numpy, using
     from xpnet.cli.task import loss_of, metrics_of, told
     from xpnet.cli.trained import open_trained
     from xpnet.training.evaluation import measured, prepared
 
-    trained = open_trained(run)
+    trained = open_trained(run, trust)
     page = report or run / REPORT
     if page.is_dir() or not page.parent.is_dir():
         what = "that is a folder" if page.is_dir() else "there is no such folder"
@@ -49,7 +53,8 @@ def evaluate(
             f"{page}: expected a file to write, in a folder that is there; {what}.",
             param_hint="'--report'",
         )
-    (x, t), source = _test_data(trained, run, data_dir, other)
+    found = _test_data(trained, run, data_dir, other)
+    x, t = found.test
     with using(backend, trained.model.dtype) as where:
         model = trained.build()
         data = prepared(model, (trained.fitting(x), t))
@@ -63,19 +68,20 @@ def evaluate(
             f"The training was not finished: {trained.model.epochs_finished} of "
             f"{trained.model.epochs} epochs."
         )
-    what = "images" if trained.reading["kind"] == "images" else "samples"
-    echo(f"{len(t)} test {what} {source}, on {where.name}")
+    what = "images" if trained.reading["kind"] in PICTURES else "samples"
+    echo(f"{len(t)} test {what} of {found.source}, on {where.name}")
     echo(f"Test loss {figures['loss']:.4f}, {told(trained.task, figures)}")
     for line in _by_class(trained.classes, counts, what):
         echo(line)
-    echo(_page(trained, page, other, x, y, t))
+    echo(_page(trained, page, other, found, y))
 
 
-def _page(trained: "Trained", path: Path, other: str | None, x: Any, y: Any, t: Any) -> str:
+def _page(trained: "Trained", path: Path, other: str | None, found: "Tested", y: Any) -> str:
     """Write the report page, and tell where it is; or, without matplotlib, that there is none."""
     from xpnet.cli.tables import standardizer
     from xpnet.report import report
 
+    x, t = found.test
     if not trained.classes:
         units = standardizer(trained.reading["targets"])
         y, t = (numbers * units.scale + units.mean for numbers in (y, t))
@@ -86,6 +92,7 @@ def _page(trained: "Trained", path: Path, other: str | None, x: Any, y: Any, t: 
             path, y, t,
             images=x if pictures else None,
             classes=trained.classes or None,
+            samples=found.names,
             history=trained.history(),
             config=settings,
             title=f"{trained.model.file.parent.name}: {Path(other or trained.config['dataset']).name}",
@@ -98,22 +105,24 @@ def _page(trained: "Trained", path: Path, other: str | None, x: Any, y: Any, t: 
     return f"\nReport page: {path}"
 
 
-def _test_data(trained: "Trained", run: Path, data_dir: Path | None, other: str | None) -> Any:
+def _test_data(trained: "Trained", run: Path, data_dir: Path | None, other: str | None) -> "Tested":
     """What the run is tested on, and where that is from."""
     from xpnet.cli.dataset import tested
     from xpnet.errors import DataError
 
-    images = trained.reading["kind"] == "images"
+    kind = trained.reading["kind"]
+    images = kind == "images"
     for flag, given, fits in (("--data-dir", data_dir, images), ("--dataset", other, not images)):
         if given and not fits:
-            what = "images" if images else "a table"
+            what = {"images": "images", "folder": "a folder of pictures"}.get(kind, "a table")
             raise typer.BadParameter(f"the run was trained on {what}.", param_hint=f"'{flag}'")
-    folder = data_dir or trained.model.data_dir
+    folder = trained.model.data_dir
     if not data_dir and folder and not Path(folder).is_dir():
         raise DataError(
             f"{run}: the run was trained on {folder}, which is not there. Name another with --data-dir."
         )
-    return tested({**trained.config, "data_dir": folder}, trained.reading, other)
+    named = str(data_dir) if data_dir else other
+    return tested({**trained.config, "data_dir": folder}, trained.reading, named)
 
 
 def _counts(y: Any, t: Any) -> list[list[int]]:

@@ -6,13 +6,16 @@ flag's is refused here, so that it is refused alike on the command line and in a
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from xpnet.cli import config
+from xpnet.cli.kinds import TABLES, columns, is_path, kind_of
 
 DATA, MODEL, LEARNING, MACHINE, RUN = "Data", "Model", "Learning", "Numbers", "Run folder"
 
@@ -77,25 +80,71 @@ def _activations() -> Iterable[str]:
     return BY_NAME
 
 
+FILES = f"a table, FILE{', FILE'.join(TABLES[:-1])} or FILE{TABLES[-1]}; an archive, FILE.npz"
+
+
 def dataset(text: str) -> str:
-    """The name of a data set, or the path of a table."""
+    """The name of a data set, or the path of a table or of a folder of pictures."""
     from xpnet.data import DATASETS
 
-    if config.is_file_name(text):
-        return str(file(text))
+    if is_path(text):
+        file(text)
+        return text  # as it is: ./mnist is a folder, and mnist is not
     if text.lower() not in DATASETS:
         raise typer.BadParameter(
-            f"expected one of {', '.join(DATASETS)}, or a FILE.csv or FILE.npz; got {text!r}. Other "
-            "images, in files like MNIST's, are read from a folder: --data-dir FOLDER."
+            f"expected one of {', '.join(DATASETS)}; {FILES}; or a folder that is there, with a folder of "
+            f"pictures for each class; got {text!r}. Other images, in files like MNIST's, are read from a "
+            "folder: --data-dir FOLDER."
         )
     return text.lower()
 
 
 def table(text: str) -> str:
-    """The path of a table."""
-    if not config.is_file_name(text):
-        raise typer.BadParameter(f"expected a FILE.csv or FILE.npz, got {text!r}.")
-    return str(file(text))
+    """The path of a table or of a folder of pictures."""
+    if text and (kind_of(text) in ("csv", "npz") or Path(text).is_dir()):
+        return str(file(text))
+    raise typer.BadParameter(f"expected {FILES}; or a folder of pictures; got {text!r}.")
+
+
+def features(text: str) -> str:
+    """Names of columns with commas between them; a name that has a comma stands in quotes."""
+    names = columns(text)
+    if not names or not all(names) or len(set(names)) < len(names):
+        raise typer.BadParameter(
+            f"expected the names of columns, each once, with commas between them; got {text!r}."
+        )
+    return text
+
+
+def delimiter(text: str) -> str:
+    """One character, or the name of one that a shell makes hard to write."""
+    found = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}.get(text, text)
+    if len(found) != 1 or found in '\r\n"\0':
+        raise typer.BadParameter(f"expected one character, or tab or space; got {text!r}.")
+    return found
+
+
+def encoding(text: str) -> str:
+    """The name of an encoding that Python knows."""
+    from xpnet.data.csv_reader import codec_of
+
+    try:
+        codec_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
+def image_size(text: str) -> str:
+    """A height and width: "64" or "48x64"."""
+    if not _SIZE.fullmatch(text):
+        raise typer.BadParameter(
+            f"expected a height and width in pixels, as 64 or 48x64; got {text!r}."
+        )
+    return text
+
+
+_SIZE = re.compile(r"[1-9]\d{0,4}(x[1-9]\d{0,4})?", re.ASCII)
 
 
 def model(text: str) -> str:
@@ -141,13 +190,36 @@ def not_negative(text: str) -> float:
 
 
 def test(text: str | float) -> float | str:
-    """A number between 0 and 1, or the path of a table."""
-    if config.is_file_name(str(text)):
-        return str(file(str(text)))
-    number = _number(text, what := "a number between 0 and 1, or a file that ends in .csv")
+    """A number between 0 and 1, or the path of a table or of a folder of pictures."""
+    what = "a number between 0 and 1, or a table or folder of pictures that is there"
+    try:
+        number = float(text)
+    except ValueError:
+        if is_path(str(text)):
+            return str(file(str(text)))
+        raise typer.BadParameter(f"expected {what}; got {text!r}.") from None
     if not 0 < number < 1:
         raise typer.BadParameter(f"expected {what}; got {number:g}.")
     return number
+
+
+def plans(text: str) -> list[list[int]]:
+    """How many epochs a run was planned for before it was resumed for others, and until which step.
+
+    >>> plans("3@57,6@80")
+    [[3, 57], [6, 80]]
+    """
+    try:
+        found = [[int(n) for n in part.split("@")] for part in text.split(",")]
+        steps = [0, *(step for _, step in found)]
+    except ValueError:
+        found, steps = [], [0]
+    ordered = all(a < b for a, b in pairwise(steps))
+    if not found or not ordered or min(epochs for epochs, _ in found) < 1:
+        raise typer.BadParameter(
+            f"expected EPOCHS@STEP, or several with commas between them, as 3@57; got {text!r}."
+        )
+    return found
 
 
 def _number(text: str | float, what: str) -> float:
@@ -188,6 +260,9 @@ RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", parser=folder, help="Run folder, as xpnet train makes.")
 ]
 
+TRUST = "Execute the model.py of a run folder that somebody else has made."
+Trust = Annotated[bool, typer.Option("--trust", help=TRUST)]
+
 # --- flags of `xpnet train` -----------------------------------------------------------------------
 
 
@@ -205,19 +280,43 @@ _machine, _run = _train(MACHINE), _train(RUN)
 
 DatasetArgument = Annotated[str | None, typer.Argument(
     parser=dataset, metavar="DATASET", show_default=False,
-    help="The data, as --dataset; unless given, mnist, which comes with xpnet.",
+    help="The data, as --dataset; by default mnist, which comes with xpnet.",
 )]  # fmt: skip
 Dataset = Annotated[str | None, _data(
-    dataset, "NAME|FILE", "mnist, fashion-mnist, kmnist, cifar10; or a table, FILE.csv or FILE.npz.",
+    dataset, "NAME|FILE|FOLDER", f"mnist, fashion-mnist, kmnist, cifar10; {FILES}; or a folder with a "
+    "folder of pictures for each class.",
     "--dataset",
 )]  # fmt: skip
 TrainDataDir = Annotated[Path | None, _data(folder, "FOLDER", IMAGES)]
 Target = Annotated[str | None, _data(
-    None, "COLUMN", "Column of the CSV table to be learned; unless given, the last.",
+    None, "COLUMN", "Column of the table to be learned; by default the last.",
+)]  # fmt: skip
+Features = Annotated[str | None, _data(
+    features, "COLUMNS", "Columns of the table to learn from, with commas between them; by default all "
+    "others.",
+)]  # fmt: skip
+Index = Annotated[str | None, _data(
+    None, "COLUMN", "Column of the table that names its rows, and is not learned from: its name, or its "
+    "number from 0; none if there is none. By default the first, if it has no name, as pandas writes it.",
+)]  # fmt: skip
+Header = Annotated[bool | None, typer.Option(
+    "--header/--no-header", rich_help_panel=DATA, show_default=False,
+    help="Whether the first row of the table has the columns' names; by default that is found out.",
+)]  # fmt: skip
+Delimiter = Annotated[str | None, _data(
+    delimiter, "CHARACTER", "What is between the columns of the table: a character, tab, or space for any "
+    "white space; by default that is found out.",
+)]  # fmt: skip
+Encoding = Annotated[str | None, _data(
+    encoding, "NAME", "Encoding of the table: cp1252, cp949, utf-16; by default utf-8.",
+)]  # fmt: skip
+ImageSize = Annotated[str | None, _data(
+    image_size, "HEIGHTxWIDTH", "Size that the pictures of a folder are brought to, as 64 or 48x64; by "
+    "default their own.",
 )]  # fmt: skip
 Test = Annotated[Any, _data(
-    test, "SHARE|FILE", "Share of the table kept for the test, or a CSV file of its own; unless "
-    "given, 0.2.",
+    test, "SHARE|FILE", "Share of the samples kept for the test, or a table or folder of its own; by "
+    "default 0.2.",
 )]  # fmt: skip
 Task = Annotated[str, _data(
     one_of(lambda: ("classify", "regress")), "NAME",
@@ -240,6 +339,10 @@ Activation = Annotated[str | None, _model(
 Epochs = Annotated[int | None, typer.Option(
     metavar="NUMBER", min=1, max=MOST, rich_help_panel=LEARNING,
     help="Times through the data; unless given, 10 for images and 100 for rows of a table.",
+)]  # fmt: skip
+EarlierEpochs = Annotated[Any, _learning(
+    plans, "EPOCHS@STEP", "Of a resumed run: what --epochs was before, and until which step.",
+    hidden=True,
 )]  # fmt: skip
 BatchSize = Annotated[int | None, typer.Option(
     metavar="NUMBER", min=1, max=MOST, rich_help_panel=LEARNING,
@@ -289,6 +392,7 @@ Config = Annotated[Path | None, _run(
     file, "FILE.toml", "Take flags from this file; those on the command line win.",
     is_eager=True, callback=config.from_file,
 )]  # fmt: skip
+TrainTrust = Annotated[bool, typer.Option("--trust", help=TRUST, rich_help_panel=RUN)]
 TensorBoard = Annotated[bool, typer.Option(
     "--tensorboard", help="Write event files for TensorBoard as well.", rich_help_panel=RUN,
 )]  # fmt: skip

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpnet.cli.flags import Backend, RunFolder, file
+from xpnet.cli.flags import Backend, RunFolder, Trust, file
+from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
 from xpnet.printable import cells, padded, printable
 
@@ -24,6 +25,7 @@ def predict(
         ),
     ],
     backend: Backend = "numpy",
+    trust: Trust = False,
 ) -> None:
     """Name what is in each picture, and how sure the network is.
 
@@ -32,8 +34,10 @@ def predict(
     differs from the paper is taken for the digit's ink. Of a run on other
     images: one thing that fills the picture; it is brought to their size.
 
-    Of a run on a table, FILE.csv has the columns that the run was trained on;
-    out comes a table as well, a line a row.
+    For a run on a table, FILE has the columns that the run was trained on; what
+    others hold does not matter. Out comes a table as well: of each row, its
+    name by the index column, or its line in the file; and the file, if there
+    are several.
 
     A file that cannot be read is reported, the others are answered all the
     same, and the exit code is 2.
@@ -42,8 +46,8 @@ def predict(
     from xpnet.cli.trained import open_trained
     from xpnet.errors import DataError
 
-    trained = open_trained(run)
-    images = trained.reading["kind"] == "images"
+    trained = open_trained(run, trust)
+    images = trained.reading["kind"] in PICTURES
     failed, begun = False, False
     with using(backend, trained.model.dtype):
         model = trained.build()
@@ -52,7 +56,8 @@ def predict(
                 if images:
                     echo(_picture(trained, model, path, max(cells(printable(f)) for f in files)))
                 else:
-                    echo(_table(trained, model, path, head=not begun), nl=False)
+                    lines = _table(trained, model, path, several=len(files) > 1)
+                    echo(_written(lines[1:] if begun else lines), nl=False)
             except DataError as error:
                 echo(f"Error: {error}", err=True)
                 failed = True
@@ -79,26 +84,37 @@ def _picture(trained: "Trained", model: Any, path: Path, width: int) -> str:
     return f"{padded(printable(path), width)}  {padded(names[c], wide)}  {row[c]:7.2%}"
 
 
-def _table(trained: "Trained", model: Any, path: Path, head: bool) -> str:
-    """Lines of a CSV table: the class and its probability; or the number, or numbers."""
+def _table(trained: "Trained", model: Any, path: Path, several: bool) -> list[list[str]]:
+    """Lines of a table with a head: each row's name, its class and the probability, or its numbers."""
+    from xpnet.cli.tables import rows
+
+    found = rows(path, trained.config, trained.reading)
+    names, answers = _answers(trained, trained.model.scores(model, trained.fitting(found.x)))
+    lines = [[name, *answer] for name, answer in zip(found.names, answers, strict=True)]
+    if several:  # whose rows may be named in different ways
+        return [["file", "row", *names], *([str(path), *line] for line in lines)]
+    return [[found.title, *names], *lines]
+
+
+def _answers(trained: "Trained", y: Any) -> tuple[list[str], list[list[str]]]:
+    """What the network's outputs are called, and what they are in words."""
     from xpnet import functions as F
     from xpnet.backend import to_numpy
-    from xpnet.cli.tables import rows, standardizer
+    from xpnet.cli.tables import standardizer
 
-    x = rows(path, trained.config, trained.reading)
-    y = trained.model.scores(model, trained.fitting(x))
     name = trained.reading["schema"]["target"] if "schema" in trained.reading else "t"
-    lines: list[list[str]]
     if trained.classes:
-        names = [name, "probability"]
         found = ((max(p), p.index(max(p))) for p in to_numpy(F.softmax(y)).tolist())
-        lines = [[trained.classes[c], f"{share:.4f}"] for share, c in found]
-    else:
-        units = standardizer(trained.reading["targets"])
-        numbers = (to_numpy(y) * units.scale + units.mean).tolist()
-        several = len(units.mean) > 1
-        names = [f"{name} {i}" for i in range(1, len(units.mean) + 1)] if several else [name]
-        lines = [[f"{number:.7g}" for number in row] for row in numbers]
+        return [name, "probability"], [[trained.classes[c], f"{share:.4f}"] for share, c in found]
+    units = standardizer(trained.reading["targets"])
+    numbers = (to_numpy(y) * units.scale + units.mean).tolist()
+    several = len(units.mean) > 1
+    names = [f"{name} {i}" for i in range(1, len(units.mean) + 1)] if several else [name]
+    return names, [[f"{number:.7g}" for number in row] for row in numbers]
+
+
+def _written(lines: list[list[str]]) -> str:
+    """Lines as CSV."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([names, *lines] if head else lines)
+    csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()

@@ -8,16 +8,17 @@ from typing import Any
 
 import typer
 
-from xpnet.cli import source
-from xpnet.cli.config import absolute
-from xpnet.cli.dataset import kind_of
+from xpnet.cli.config import ENVIRONMENT, FILE, absolute
 from xpnet.cli.flags import RATES, TABLE_RATE
+from xpnet.cli.kinds import PICTURES, kind_of
+from xpnet.training import Run, source
 
-WITH_RESUME = ("resume", "epochs", "backend", "quiet", "data_dir")
+WITH_RESUME = ("resume", "epochs", "backend", "quiet", "data_dir", "trust")
 FILE_KEYS = (  # of the file that repeats a run, in its order
-    "dataset", "data_dir", "target", "test", "task", "augment",
+    "dataset", "data_dir", "target", "features", "index", "header", "delimiter", "encoding",
+    "image_size", "test", "task", "augment",
     "model", "hidden", "activation",
-    "epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",
+    "epochs", "earlier_epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",
     "backend", "dtype", "precision", "tensorboard",
 )  # fmt: skip
 
@@ -36,6 +37,8 @@ def settled(ctx: typer.Context) -> dict[str, Any]:
     file = ctx.default_map or {}
     if _source(ctx, "backend") == "ENVIRONMENT" and "backend" in file:
         flags["backend"] = file["backend"]  # what a file says is said of this run; that, of all
+    flags["environment"] = ctx.meta.get(ENVIRONMENT, {})
+    flags["of_a_run"] = _source(ctx, "model") != "COMMANDLINE" and is_of_run(flags["config"])
     flags["dataset"] = _dataset(ctx, flags)
     _require_its_data(flags)
     _settle_model(flags)
@@ -45,6 +48,11 @@ def settled(ctx: typer.Context) -> dict[str, Any]:
     if flags["data_dir"]:
         flags["data_dir"] = absolute(flags["data_dir"], "--data-dir")
     return flags
+
+
+def is_of_run(config: Path | None) -> bool:
+    """Whether a file of flags is that of a run folder, and not one that the user has written."""
+    return config is not None and (config.name == FILE or (config.parent / Run.MODEL).exists())
 
 
 def _source(ctx: typer.Context, name: str) -> str:
@@ -77,19 +85,34 @@ def _dataset(ctx: typer.Context, flags: dict[str, Any]) -> str:
 def _require_its_data(flags: dict[str, Any]) -> None:
     """Flags for data of another kind are errors."""
     name, kind = Path(flags["dataset"]).name, kind_of(flags["dataset"])
-    only = {"data_dir": "images", "augment": "images", "target": "csv"}
-    for flag, its in only.items():
-        if flags[flag] and kind != its:
-            what = {"images": "data sets of images", "csv": "CSV tables"}[its]
-            raise _bad(_flag(flag), f"it is for {what}; the data are {name}.")
+    for flag, kinds in _ONLY.items():
+        given = flags[flag] if flag == "augment" else flags[flag] is not None
+        if given and kind not in kinds:
+            raise _bad(_flag(flag), f"it is for {_WORDS[kinds[0]]}; the data are {name}.")
     if flags["test"] is not None and kind == "images":
         raise _bad("--test", f"it is for tables; {name} has test images of its own.")
     if isinstance(flags["test"], str):
-        if kind != "csv":
-            raise _bad("--test", f"a file is for CSV tables; give {name} a share, 0.2 say.")
+        if kind_of(flags["test"]) != kind or kind == "npz":
+            what = {"csv": "another table", "folder": "another folder"}.get(
+                kind, "a share, 0.2 say"
+            )
+            raise _bad("--test", f"{flags['test']}: for {name}, expected {what}.")
         flags["test"] = absolute(flags["test"], "--test")
-    if flags["task"] == "regress" and kind == "images":
+    if flags["task"] == "regress" and kind in PICTURES:
         raise _bad("--task", f"regress is for numbers, of a table; {name} has classes.")
+
+
+_ONLY = {  # flags, and the kinds of data that they are for
+    "data_dir": ("images",),
+    "augment": PICTURES,
+    "image_size": ("folder",),
+    **dict.fromkeys(("target", "features", "index", "header", "delimiter", "encoding"), ("csv",)),
+}
+_WORDS = {
+    "images": "data sets of images",
+    "folder": "folders of pictures",
+    "csv": "CSV tables",
+}
 
 
 def _settle_model(flags: dict[str, Any]) -> None:
@@ -105,7 +128,7 @@ def _settle_model(flags: dict[str, Any]) -> None:
 
 def _settle_learning(flags: dict[str, Any]) -> None:
     """The optimizer that suits the model and the data, and its rate."""
-    images = kind_of(flags["dataset"]) == "images"
+    images = kind_of(flags["dataset"]) in PICTURES
     robust = images and flags["model"] in ("mlp", "resnet")
     chosen = flags["optimizer"] or ("momentum" if robust else "adam")
     plain = flags["optimizer"] is None and flags["model"] == "mlp" and flags["task"] == "classify"

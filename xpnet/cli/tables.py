@@ -1,4 +1,4 @@
-"""Tables as data of a training: CSV files by `xpnet.data.tables`, and NPZ archives.
+"""Tables as data of a training: files of text by `xpnet.data.tables`, and NPZ archives.
 
 What a training finds out in its own data alone is the run's to keep, and is called its reading: the
 classes' names, and the means and deviations by which numbers are standardised.
@@ -6,8 +6,9 @@ classes' names, and the means and deviations by which numbers are standardised.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from xpnet.cli.kinds import columns, kind_of
 from xpnet.errors import DataError, StateError
 
 Pair = tuple[Any, Any]  # x and t, NumPy arrays
@@ -18,8 +19,8 @@ SHARE = 0.2  # of the samples, kept for the test
 
 def learn(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     """The samples for training and test, and the reading: see `xpnet.cli.dataset.learned`."""
-    is_csv = Path(flags["dataset"]).suffix.lower() == ".csv"
-    train, test, reading = _csv(flags) if is_csv else _npz(flags)
+    is_text = kind_of(flags["dataset"]) == "csv"
+    train, test, reading = _csv(flags) if is_text else _npz(flags)
     if flags["task"] == "regress":
         from xpnet.data import Standardizer
 
@@ -28,8 +29,28 @@ def learn(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     return train, test, reading
 
 
-def tested(flags: Flags, reading: Reading, other: str | None) -> tuple[Pair, str]:
-    """The test samples of a run, or all of another table; and the name of their file."""
+class Tested(NamedTuple):
+    """What a run is tested on.
+
+    Attributes
+    ----------
+    test : (x, t)
+    rest : (x, t) or None
+        What was learned, where it is in the same file.
+    source : str
+        The file or folder.
+    names : list of str or None
+        What the test samples are called, where they have names.
+    """
+
+    test: Pair
+    rest: Pair | None
+    source: str
+    names: list[str] | None = None
+
+
+def tested(flags: Flags, reading: Reading, other: str | None) -> Tested:
+    """The test samples of a run, or all of another table."""
     own = flags["test"] if isinstance(flags["test"], str) else flags["dataset"]
     source = other or own
     if not Path(source).is_file():
@@ -38,17 +59,43 @@ def tested(flags: Flags, reading: Reading, other: str | None) -> tuple[Pair, str
         )
     apart = not other and source == flags["dataset"]  # the test is a part of the table
     part = _csv_again if "schema" in reading else _npz_again
-    x, t = part(source, flags, reading, apart)
-    return (x, t if reading["classes"] else _in_deviations(t, reading, flags)), source
+    found = part(source, flags, reading, apart)
+    if reading["classes"]:
+        return found
+    (x, t), rest = found.test, found.rest
+    if rest is not None:
+        rest = rest[0], _in_deviations(rest[1], reading, flags)
+    return found._replace(test=(x, _in_deviations(t, reading, flags)), rest=rest)
 
 
-def rows(path: Path, flags: Flags, reading: Reading) -> Any:
+class Rows(NamedTuple):
+    """Samples without targets, and what they are called in a table of answers.
+
+    Attributes
+    ----------
+    x : ndarray
+    title : str
+        Of the names: that of the index; or "line" (of the file, from 1), or "row" (of an array, from
+        0), as errors count them.
+    names : list of str
+    """
+
+    x: Any
+    title: str
+    names: list[str]
+
+
+def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
     """The samples of a file without targets, or with targets that are left aside."""
     if "schema" in reading:
-        return schema(reading).read(path)[0]
+        known = schema(reading)
+        cells = known.cells(path, targets=False)
+        x, _ = known.samples(cells)
+        return Rows(x, *_called(cells))
     from xpnet.data import load_samples
 
-    return _features(load_samples(path), flags, reading)
+    x = _features(load_samples(path), flags, reading)
+    return Rows(x, "row", [str(i) for i in range(len(x))])
 
 
 def schema(reading: Reading) -> Any:
@@ -70,7 +117,7 @@ def standardizer(figures: Mapping[str, Any]) -> Any:
 
     try:
         mean, scale = (tuple(map(float, figures[name])) for name in ("mean", "scale"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise StateError(f"Expected the mean and scale of numbers: {error!r}.") from error
     return Standardizer(mean, scale)
 
@@ -90,10 +137,20 @@ def _share(flags: Flags) -> float:
 def _csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     from xpnet.data import load_table
 
-    name, target, task, dtype = (flags[key] for key in ("dataset", "target", "task", "dtype"))
+    task, index = flags["task"], flags["index"]
     try:
         train, test, found = load_table(
-            name, target, task, _share(flags), flags["seed"], dtype=dtype
+            flags["dataset"],
+            flags["target"],
+            task,
+            _share(flags),
+            flags["seed"],
+            delimiter=flags["delimiter"],
+            header=flags["header"],
+            index_col=False if index == "none" else index,
+            encoding=flags["encoding"] or "utf-8",
+            features=None if flags["features"] is None else columns(flags["features"]),
+            dtype=flags["dtype"],
         )
     except DataError as error:
         if task == "classify" and "too few" in str(error):  # perhaps each number is a class
@@ -107,16 +164,28 @@ def _csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     return train, test, reading
 
 
-def _csv_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Pair:
+def _csv_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Tested:
     from xpnet.data import split
 
-    x, t = schema(reading).read(source)
+    known = schema(reading)
+    cells = known.cells(source)
+    x, t = known.samples(cells)
     if t is None:
         raise DataError(f"{source}: no column {reading['schema']['target']!r}, the target.")
+    title, names = _called(cells)
+    names = [f"{title} {name}" for name in names]
     if not apart:
-        return x, t
-    _, part = split(t if reading["classes"] else t[:, 0], _share(flags), flags["seed"])
-    return x[part], t[part]
+        return Tested((x, t), None, source, names)
+    train, test = split(t if reading["classes"] else t[:, 0], _share(flags), flags["seed"])
+    chosen = [names[i] for i in test.tolist()]
+    return Tested((x[test], t[test]), (x[train], t[train]), source, chosen)
+
+
+def _called(cells: Any) -> tuple[str, list[str]]:
+    """What the rows of a table are called: by its index, or by their lines."""
+    if cells.index_name is not None:
+        return cells.index_name, cells.row_names
+    return "line", list(map(str, cells.lines))
 
 
 # --- NPZ ------------------------------------------------------------------------------------------
@@ -139,13 +208,20 @@ def _npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     return (x, t), (x_test, t_test), reading
 
 
-def _npz_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Pair:
+def _npz_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Tested:
     from xpnet.data import load_archive, load_samples
 
-    if apart:
-        _, (x, t) = load_archive(source, _share(flags), flags["seed"], task=flags["task"])
-    else:
-        x, t = load_samples(source, flags["task"])
+    if not apart:
+        pair = load_samples(source, flags["task"])
+        return Tested(_read(pair, source, flags, reading), None, source)
+    train, test = load_archive(source, _share(flags), flags["seed"], task=flags["task"])
+    rest = _read(train, source, flags, reading)
+    return Tested(_read(test, source, flags, reading), rest, source)
+
+
+def _read(pair: Pair, source: str, flags: Flags, reading: Reading) -> Pair:
+    """Samples and targets of an archive, as the training had them."""
+    x, t = pair
     t, classes = _targets(t, source, flags), reading["classes"]
     if classes and int(t.max()) >= len(classes):
         row = int(t.argmax())
@@ -169,8 +245,13 @@ def _targets(t: Any, path: str, flags: Flags) -> Any:
 
 
 def _features(x: Any, flags: Flags, reading: Reading) -> Any:
-    """Rows of features standardised; images of bytes, from 0 to 1; other arrays as they are."""
+    """Rows of features standardised; images of bytes, from 0 to 1; other arrays as they are.
+
+    Images whose channels come last become (channels, height, width).
+    """
     dtype = flags["dtype"]
+    if x.ndim == 4 and x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
+        x = x.transpose(0, 3, 1, 2)
     if "features" in reading:
         return standardizer(reading["features"])(x.reshape(len(x), -1)).astype(dtype)
     return x.astype(dtype) / 255 if x.dtype == "uint8" else x.astype(dtype)

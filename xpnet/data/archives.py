@@ -296,25 +296,7 @@ def _array(where: str, file: IO[bytes], limit: int) -> NDArray[Any]:
     length = int.from_bytes(take(file, 2 if start[6] == 1 else 4), "little")
     if length > 1 << 16:
         raise DataError(f"{where}: a header of {length} bytes; NumPy's are far shorter")
-    text = bytes(take(file, length)).decode("latin-1")
-    header = _HEADER.fullmatch(text)
-    if header is None or (dtype := header[2]) not in _DTYPES:
-        if "'|O'" in text:
-            raise DataError(
-                f"{where} is an array of Python objects, a pickle, which could execute anything: it "
-                "is not read. Save numbers, as with x.astype(float)"
-            )
-        hint = ""
-        if re.search(r"'descr': '[<>|=]?[US]\d", text):
-            hint = ". Texts become numbers with numpy.unique(a, return_inverse=True)"
-        raise DataError(
-            f"{where}: expected an array of numbers, found the header {text[:80]!r}{hint}"
-        )
-    sizes = [size.strip() for size in header[4].split(",") if size.strip()]
-    if len(sizes) > 64 or any(len(size) > 18 for size in sizes):
-        raise DataError(f"{where}: no array can have the shape ({header[4][:80]})")
-    shape = tuple(map(int, sizes))
-    order = np.dtype(header[1] + dtype)
+    order, is_fortran, shape = _header(where, bytes(take(file, length)).decode("latin-1"))
     promised = math.prod(shape) * order.itemsize
     says = f"its header says {order.name} {shape}, which is {promised} bytes"
     if promised > limit:
@@ -328,6 +310,29 @@ def _array(where: str, file: IO[bytes], limit: int) -> NDArray[Any]:
         array = np.frombuffer(data, np.uint8) != 0
     else:
         array = np.frombuffer(data, order).astype(order.newbyteorder("="), copy=False)
-    if header[3] == "True":
+    if is_fortran:
         array = np.ascontiguousarray(array.reshape(shape[::-1]).T)
     return array.reshape(shape)
+
+
+def _header(where: str, text: str) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
+    """What the header of an array states: its dtype, whether it is in Fortran's order, its shape."""
+    header = _HEADER.fullmatch(text)
+    if header is None or header[2] not in _DTYPES:
+        raise _unusable(where, text)
+    sizes = [size.strip() for size in header[4].split(",") if size.strip()]
+    if len(sizes) > 64 or any(len(size) > 18 for size in sizes):
+        raise DataError(f"{where}: no array can have the shape ({header[4][:80]})")
+    return np.dtype(header[1] + header[2]), header[3] == "True", tuple(map(int, sizes))
+
+
+def _unusable(where: str, text: str) -> DataError:
+    """The error for an array of another kind than numbers."""
+    if "'|O'" in text:
+        return DataError(
+            f"{where} is an array of Python objects, a pickle, which could execute anything: it is not "
+            "read. Save numbers, as with x.astype(float)"
+        )
+    is_text = re.search(r"'descr': '[<>|=]?[US]\d", text)
+    hint = ". Texts become numbers with numpy.unique(a, return_inverse=True)" if is_text else ""
+    return DataError(f"{where}: expected an array of numbers, found the header {text[:80]!r}{hint}")

@@ -21,7 +21,6 @@ from xpnet.data.csv_numbers import numbers_of, require_number
 from xpnet.errors import ArgumentError, DataError
 
 DELIMITERS = ",;\t|"
-SUFFIXES = (".csv", ".tsv", ".txt", ".data")  # of the files that are read as tables of text
 _SAMPLE = 100  # rows from which the choices are made that the caller leaves open
 
 
@@ -112,9 +111,9 @@ def read_csv(
         file, line and column.
     """
     path = Path(path)
-    if delimiter is not None and len(delimiter) != 1:
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"\0'):
         raise ArgumentError(f"Expected a delimiter of one character, got {delimiter!r}.")
-    codec = _codec(encoding)
+    codec = codec_of(encoding)
     choice = Choice(target, header, index_col, features, is_known)
     try:
         with path.open(encoding=codec, newline="") as file:
@@ -140,7 +139,7 @@ def read_csv(
 # --- text -----------------------------------------------------------------------------------------
 
 
-def _codec(encoding: str) -> str:
+def codec_of(encoding: str) -> str:
     """The codec by which a file is opened."""
     try:
         name = codecs.lookup(encoding).name

@@ -144,6 +144,11 @@ def load_classes(
     return _images(files, classes, shape, dtype, exact)
 
 
+def has_test(folder: PathLike) -> bool:
+    """Whether a folder has pictures for training and others for the test."""
+    return bool(_part(Path(folder), TRAIN) and _part(Path(folder), TEST))
+
+
 def files_by_class(folder: Path) -> dict[str, list[Path]]:
     """The pictures of each class, both in alphabetical order.
 

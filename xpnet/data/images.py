@@ -12,6 +12,7 @@ has seen only such images wants the same of any other picture, whether scan, pho
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ _SHEET = 128  # a picture is averaged down to about this, and its noise with it,
 _DIGIT = 40  # ... but not so far that its digit is left with less than this
 _BLANK = 0.05  # what stands out from the paper by less is no digit
 _LUMA = np.asarray([299.0, 587.0, 114.0])  # of red, green, blue: ITU-R BT.601
-_ENOUGH = 2**22  # pixels of a picture that becomes a small image
+_ENOUGH = 2**22  # pixels of a picture that becomes a small image, with its paper
 _FLOOR = 0.4  # of the strongest ink; what is weaker is shadow, noise or the paper's grain
 
 
@@ -136,6 +137,11 @@ def _on_paper(grey: Float, ratio: float) -> Float:
     if paper > 0.5:
         grey, paper = 1 - grey, 1 - paper
     height, width = grey.shape
+    # A strip, a pixel wide and a million high, would become a square of a million by a million.
+    shrunk = math.sqrt(max(height, width * ratio) * max(width, height / ratio) / _ENOUGH)
+    if shrunk > 1:
+        height, width = max(1, int(height / shrunk)), max(1, int(width / shrunk))
+        grey = _resized(grey, [height, width])
     more = (max(0, round(width * ratio) - height), max(0, round(height / ratio) - width))
     sides = [(n // 2, n - n // 2) for n in more]
     return np.pad(grey, sides, constant_values=paper)

@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from xpnet.autodiff import Function
+from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError
 from xpnet.functions.logistic import LogisticDensity, Sigmoid
-from xpnet.functions.masks import zero_unless
+from xpnet.functions.masks import product_where_not_zero, zero_unless
 from xpnet.functions.normal import normal_cdf
 from xpnet.functions.wide import like, number
 from xpnet.half import in_full
@@ -91,13 +91,22 @@ def _within(x: Any, limit: float) -> Any:
     return xp.minimum(xp.maximum(x, -limit), limit)
 
 
+class Gated(Function):
+    """x times a share from 0 to 1 that vanishes faster than x grows: 0 at -inf, not NaN."""
+
+    def forward(self, x: Any, share: Any) -> Any:
+        return share * array_namespace(x).maximum(x, LOWEST)
+
+    def backward(self, gy: Any, x: Any, share: Any) -> Any:
+        gx = gy * share if self.needs[0] else None
+        return gx, gy * _within(x, -LOWEST) if self.needs[1] else None
+
+
 class SiLU(Function):
-    """x sigmoid(x) in one node; see `silu`."""
+    """x sigmoid(x) in one node, where a kernel computes it; see `silu`."""
 
     def forward(self, x: Any) -> Any:
-        if fast := kernel("silu", x):
-            return fast(x)
-        return array_namespace(x).maximum(x, LOWEST) * sigmoid(x)
+        return kernel("silu", x)(x)  # type: ignore[misc]
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("silu_gradient", gy, x):
@@ -107,13 +116,10 @@ class SiLU(Function):
 
 
 class GELU(Function):
-    """x Phi(x) in one node; see `gelu`."""
+    """x Phi(x) in one node, where a kernel computes it; see `gelu`."""
 
     def forward(self, x: Any) -> Any:
-        if fast := kernel("gelu", x):
-            return fast(x)
-        share = normal_cdf(x)
-        return share * array_namespace(x).maximum(x, LOWEST)
+        return kernel("gelu", x)(x)  # type: ignore[misc]
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("gelu_gradient", gy, x):
@@ -130,14 +136,14 @@ class TanhGELU(Function):
         if fast := kernel("tanh_gelu", x):
             return fast(x)
         xp = array_namespace(x)
-        c = _within(x, 20.0)  # tanh is 1 long before: so that the cube does not overflow
+        c = _within(x, 30.0)  # the share is 0 or 1 before: so that the cube does not overflow
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
         return xp.maximum(x, LOWEST) * sigmoid(z)  # it is (1 + tanh(z / 2)) / 2, but precise
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("tanh_gelu_gradient", gy, x):
             return fast(gy, x)
-        c = _within(x, 20.0)
+        c = _within(x, 30.0)
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
         steep = 2.0 * SLOPE * (1.0 + 3.0 * CUBE * (c * c))
         return gy * (sigmoid(z) + c * (LogisticDensity()(z) * steep))
@@ -148,15 +154,15 @@ class LogSoftmax(Function):
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
-        xp, z = array_namespace(x), in_full(x)
+        xp = array_namespace(x)
         if 0 in x.shape:
             return xp.astype(x, x.dtype)  # of no numbers there is no largest one
-        z = z - xp.max(z, axis=self.axis, keepdims=True)
-        return like(z - xp.log(xp.sum(xp.exp(z), axis=self.axis, keepdims=True)), x)
+        x = x - xp.max(x, axis=self.axis, keepdims=True)
+        return x - xp.log(xp.sum(xp.exp(x), axis=self.axis, keepdims=True))
 
     def backward(self, gy: Any, y: Any) -> Any:
-        xp, gy = array_namespace(gy), in_full(gy)
-        return gy - xp.exp(in_full(y)) * xp.sum(gy, axis=self.axis, keepdims=True)
+        xp = array_namespace(gy)
+        return gy - xp.exp(y) * xp.sum(gy, axis=self.axis, keepdims=True)
 
 
 class Softmax(Function):
@@ -164,16 +170,14 @@ class Softmax(Function):
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
-        xp, z = array_namespace(x), in_full(x)
+        xp = array_namespace(x)
         if 0 in x.shape:
             return xp.astype(x, x.dtype)  # of no numbers there is no largest one
-        e = xp.exp(z - xp.max(z, axis=self.axis, keepdims=True))
-        y = e / xp.sum(e, axis=self.axis, keepdims=True)
-        return like(y, x) if z is not x else y
+        e = xp.exp(x - xp.max(x, axis=self.axis, keepdims=True))
+        return e / xp.sum(e, axis=self.axis, keepdims=True)
 
     def backward(self, gy: Any, y: Any) -> Any:
-        y = in_full(y)
-        gy_y = in_full(gy) * y
+        gy_y = product_where_not_zero(gy, y)
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=self.axis, keepdims=True)
 
 
@@ -232,7 +236,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016.
     """
     if approximate == "none":
-        return GELU()(x)
+        return GELU()(x) if kernel("gelu", data_of(x)) else Gated()(x, normal_cdf(x))
     if approximate != "tanh":
         raise ArgumentError(f"gelu expected approximate='none' or 'tanh', got {approximate!r}.")
     return TanhGELU()(x)
@@ -245,7 +249,7 @@ def silu(x: Any) -> Any:
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", 2018.
     """
-    return SiLU()(x)
+    return SiLU()(x) if kernel("silu", data_of(x)) else Gated()(x, sigmoid(x))
 
 
 @follows
@@ -262,11 +266,21 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 @follows
 def softmax(x: Any, axis: int = -1) -> Any:
-    """exp(x) / sum(exp(x)) over `axis`: positive numbers that sum to 1, without overflow."""
-    return Softmax(axis)(x)
+    """exp(x) / sum(exp(x)) over `axis`: positive numbers that sum to 1, without overflow.
+
+    For float16 and bfloat16 inputs it is computed in float32, and rounded once.
+    """
+    full = in_full(x)
+    y = Softmax(axis)(full)
+    return y if full is x else like(y, x)
 
 
 @follows
 def log_softmax(x: Any, axis: int = -1) -> Any:
-    """log(softmax(x)) over `axis`, finite where the softmax itself would underflow to 0."""
-    return LogSoftmax(axis)(x)
+    """log(softmax(x)) over `axis`, finite where the softmax itself would underflow to 0.
+
+    For float16 and bfloat16 inputs it is computed in float32, and rounded once.
+    """
+    full = in_full(x)
+    y = LogSoftmax(axis)(full)
+    return y if full is x else like(y, x)

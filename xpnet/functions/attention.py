@@ -11,7 +11,7 @@ from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.explain import named
 from xpnet.functions.dropout import dropout
-from xpnet.functions.masks import zero_unless
+from xpnet.functions.masks import product_where_not_zero
 from xpnet.functions.wide import like, number
 from xpnet.half import in_full
 from xpnet.namespace import array_namespace, has_dtype
@@ -26,14 +26,13 @@ class Shares(Function):
     def forward(self, x: Any) -> Any:
         if x.shape[-1] == 0:
             return x
-        xp, z = array_namespace(x), in_full(x)
-        highest = xp.max(z, axis=-1, keepdims=True)
-        e = xp.exp(z - xp.where(highest == -math.inf, 0.0, highest))
-        return like(e / xp.maximum(xp.sum(e, axis=-1, keepdims=True), 1.0), x)  # 1 or more, or 0
+        xp = array_namespace(x)
+        highest = xp.max(x, axis=-1, keepdims=True)
+        e = xp.exp(x - xp.where(highest == -math.inf, 0.0, highest))
+        return e / xp.maximum(xp.sum(e, axis=-1, keepdims=True), 1.0)  # 1 or more, or 0
 
     def backward(self, gy: Any, y: Any) -> Any:
-        y = in_full(y)
-        gy_y = zero_unless(y != 0.0, in_full(gy)) * y
+        gy_y = product_where_not_zero(gy, y)
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=-1, keepdims=True)
 
 
@@ -91,11 +90,16 @@ def attention_weights(
     if is_causal:
         after = 0
     if before is None and after is None:
-        return Shares()(scores)
+        return _shares(scores)
     near = xp.ones((length, size), dtype=xp.bool, device=compat.device(query))
     near = near if after is None else xp.tril(near, k=after)
     near = near if before is None else xp.triu(near, k=-before)
-    return Shares()(xp.where(near, scores, -math.inf))
+    return _shares(xp.where(near, scores, -math.inf))
+
+
+def _shares(scores: Any) -> Any:
+    """The shares of scores; for those of 16 bits computed in float32, and rounded once."""
+    return like(Shares()(in_full(scores)), scores)
 
 
 def _reach(window: Any) -> tuple[int | None, int | None]:

@@ -17,7 +17,7 @@ from xpnet.devices import follows, selected, sent
 from xpnet.errors import ArgumentError, ArgumentTypeError
 from xpnet.functions.data_type import astype
 from xpnet.functions.declare import structural
-from xpnet.functions.manipulation import broadcast_to, stack
+from xpnet.functions.manipulation import BroadcastTo, stack
 from xpnet.leaving import export_error
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -190,7 +190,7 @@ def full(shape: Shape, fill_value: complex, *, dtype: Any = None, device: Any = 
     """`fill_value` everywhere; without a dtype it decides the kind. A Variable is repeated."""
     if isinstance(fill_value, Variable):
         shape = (shape,) if isinstance(shape, int) else shape
-        return broadcast_to(_converted(fill_value, dtype, device, None), shape)
+        return BroadcastTo(tuple(shape))(_converted(fill_value, dtype, device, None))
     return born(lambda **where: current().xp.full(shape, fill_value, **where), dtype, device)
 
 

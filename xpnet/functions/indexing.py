@@ -6,7 +6,7 @@ also be assigned to more than once: the last one wins, and the gradient is its a
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -24,7 +24,7 @@ from xpnet.kernels.scatter import added
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.views import is_view_of, require_writable, view, write
 
-SCALARS = (bool, int, float, complex)
+SCALARS: Sequence[Any] = (bool, int, float, complex)
 KINDS = ("bool", "integral", "real floating", "complex floating")  # each holds those before it
 
 
@@ -237,35 +237,38 @@ def setitem(x: Any, key: Any, value: Any) -> None:
         The value does not broadcast to x[key]; a key is out of range.
     """
     require_writable(x, "x[key] = value")
-    keys = tuple(_array_of(k, x) if isinstance(k, list) else k for k in _as_tuple(key))
-    keys = _keys(keys)
-    arrays = any(hasattr(k, "shape") for k in keys)
-    if not arrays and is_view_of(value, x, _item_of, keys):
-        return  # x[key] += 1 has written it already, before Python assigns it
-    value = _as_value(value, x)
-    if arrays:
-        _look_at_arrays(keys, x.data)
-        if None in [k if k is None else 0 for k in keys]:
-            raise IndexingError(
-                "x[key] = value expected no None beside arrays in the key: it makes a new axis. "
-                "Write the key without it, and the value in the shape of that."
-            )
-        chosen = keys if isinstance(key, tuple) else keys[0]
-        write(x, SetItem(chosen)(x, _without_leading(value, lambda: x.data[chosen].shape)))
-        return
+    keys = _keys(tuple(_array_of(k, x) if isinstance(k, list) else k for k in _as_tuple(key)))
+    if any(hasattr(k, "shape") for k in keys):
+        _set_by_arrays(x, keys, _as_value(value, x))
+    elif not is_view_of(value, x, _item_of, keys):  # else x[key] += 1 has written it already
+        _set_by_slices(x, keys, _as_value(value, x))
+
+
+def _set_by_arrays(x: Any, keys: tuple[Any, ...], value: Any) -> None:
+    if any(k is None for k in keys):
+        raise IndexingError(
+            "x[key] = value expected no None beside arrays in the key: it makes a new axis. "
+            "Write the key without it, and the value in the shape of that."
+        )
+    _look_at_arrays(keys, x.data)
+    chosen = keys if len(keys) > 1 else keys[0]  # some libraries want a mask to stand alone
+    write(x, SetItem(chosen)(x, _without_leading(value, lambda: x.data[chosen].shape)))
+
+
+def _set_by_slices(x: Any, keys: tuple[Any, ...], value: Any) -> None:
     _check_bounds(keys, x.shape)
+    xp = array_namespace(x)
     if any(map(_is_backward, keys)) and compat.is_torch_array(x.data):
         forward, axes = _forward(keys, x.shape)
         there = x[forward]
-        xp = array_namespace(there)
-        setitem(there, ..., xp.flip(xp.broadcast_to(_lifted(value, x), there.shape), axis=axes))
+        value = value if hasattr(value, "shape") else xp.full_like(there, value)
+        setitem(there, ..., xp.flip(xp.broadcast_to(value, there.shape), axis=axes))
         return
     value = _without_leading(value, lambda: x.data[keys].shape)
-    if None in keys and getattr(value, "shape", ()):
+    if None in keys and hasattr(value, "shape"):
         shape = x.data[keys].shape
         _require_broadcast(value.shape, shape)
-        value = array_namespace(value).broadcast_to(value, shape)
-        write(x, _with_item(x, keys, value))
+        write(x, _with_item(x, keys, xp.broadcast_to(value, shape)))
     else:
         write(x, SetItem(tuple(k for k in keys if k is not None))(x, value))
 
@@ -324,13 +327,6 @@ def _rank(x: Any) -> int:
     return next(i for i, kind in enumerate(KINDS) if has_dtype(data_of(x), kind))
 
 
-def _lifted(value: Any, x: Any) -> Any:
-    """A scalar as a constant Variable beside x; a Variable as it is."""
-    if hasattr(value, "shape"):
-        return value
-    return array_namespace(x).asarray(value, dtype=x.dtype, device=x.device)
-
-
 def _array_of(k: list[Any], x: Any) -> Any:
     """A list in a key as an array beside x; an empty one is of integers."""
     xp, device = array_namespace(x.data), compat.device(x.data)
@@ -339,7 +335,7 @@ def _array_of(k: list[Any], x: Any) -> Any:
 
 def _without_leading(value: Any, target: Callable[[], Any]) -> Any:
     """The value without axes of length 1 before those that the target has."""
-    shape = getattr(value, "shape", ())
+    shape: tuple[int, ...] = getattr(value, "shape", ())
     if len(shape) < 2 or shape[0] != 1:
         return value
     extra = len(shape) - len(target())

@@ -87,8 +87,8 @@ def product(xp: Any, x1: Any, x2: Any) -> Any:
     """x1 @ x2; a stack of matrices times one matrix is one product of two matrices.
 
     For more than two dimensions CuPy copies transposed arrays, and widens float16 to float32 first;
-    NumPy multiplies matrix by matrix. A product over one number each is an outer product, for which
-    NumPy's matmul takes two to three times as long as a multiplication.
+    NumPy multiplies matrix by matrix. A column times a row is an outer product, for which NumPy has
+    faster ways than matmul.
     """
     if fast := kernel("outer_product", x1, x2):
         return fast(x1, x2)

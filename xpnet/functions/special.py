@@ -26,6 +26,7 @@ from xpnet.backend import array_like
 from xpnet.errors import ArgumentError, ArgumentTypeError, BackendError, GradientError
 from xpnet.functions.activation import sigmoid
 from xpnet.functions.declare import extension
+from xpnet.functions.masks import zero_unless
 from xpnet.functions.normal import LogNormalCdf, normal_cdf
 from xpnet.functions.wide import widened
 from xpnet.kernels.special import special_function
@@ -126,7 +127,15 @@ class Erfcx(_OfOne):
     name = "erfcx"
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
-        return gy * (2.0 * (x * y) - SLOPE)
+        xp = array_namespace(x)
+        least = 10.0 if xp.finfo(x.dtype).eps < 1e-10 else 5.0
+        far = x > least  # there 2 x y is nearly SLOPE, and the difference is a series in 1 / x^2
+        large = xp.where(far, x, least)
+        w = 0.5 / large / large
+        series = 1.0 - 25.0 * w
+        for odd in range(23, 1, -2):
+            series = 1.0 - odd * w * series
+        return gy * xp.where(far, -SLOPE * w * series, 2.0 * (xp.where(far, 0.0, x) * y) - SLOPE)
 
 
 class Erfinv(_OfOne):
@@ -146,7 +155,7 @@ class Ndtri(_OfOne):
 def _gaussian(x: Any) -> Any:
     """exp(-x^2); squares do not overflow."""
     xp = array_namespace(x)
-    near = xp.clip(x, -40.0, 40.0)  # it is 0 long before
+    near = xp.minimum(xp.maximum(x, -40.0), 40.0)  # it is 0 long before
     return xp.exp(-(near * near))
 
 
@@ -308,6 +317,7 @@ class Beta(Function):
 
 
 LARGE = 10.0  # from here on, eight terms of Stirling's series are precise in float64
+STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
 
 
 def _betaln(a: Any, b: Any) -> Any:
@@ -330,18 +340,8 @@ def _betaln(a: Any, b: Any) -> Any:
 def _stirling(z: Any) -> Any:
     """r(z) = 1 / (12 z) - 1 / (360 z^3) + ..., for z >= 10: DLMF 5.11.1."""
     w = 1.0 / (z * z)
-    terms = (
-        1 / 12,
-        -1 / 360,
-        1 / 1260,
-        -1 / 1680,
-        1 / 1188,
-        -691 / 360360,
-        1 / 156,
-        -3617 / 122400,
-    )
-    r = terms[-1] * w + terms[-2]
-    for c in terms[-3::-1]:
+    r = STIRLING[-1] * w + STIRLING[-2]
+    for c in STIRLING[-3::-1]:
         r = r * w + c
     return r / z
 
@@ -476,6 +476,7 @@ class Xlogy(Function):
     def backward(self, gy: Any, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, y <= 0.0)
+        gy = zero_unless(xp.logical_not(nothing), gy)
         y = xp.where(nothing, 1.0, y)
         gx = gy * xp.log(y) if self.needs[0] else None
         gy = gy * (x / y) if self.needs[1] else None
@@ -493,6 +494,7 @@ class Xlog1py(Function):
     def backward(self, gy: Any, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, y <= -1.0)
+        gy = zero_unless(xp.logical_not(nothing), gy)
         y = xp.where(nothing, 0.0, y)
         gx = gy * xp.log1p(y) if self.needs[0] else None
         gy = gy * (x / (1.0 + y)) if self.needs[1] else None
@@ -524,6 +526,7 @@ class RelEntr(Function):
     def backward(self, gy: Any, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         both = xp.logical_and(x > 0.0, y > 0.0)
+        gy = zero_unless(both, gy)
         gx = gy * xp.where(both, 1.0 + _log_of_ratio(x, y), 0.0) if self.needs[0] else None
         gy = gy * -xp.where(both, x / xp.where(both, y, 1.0), 0.0) if self.needs[1] else None
         return gx, gy

@@ -12,7 +12,7 @@ SIGMOID = "exp(fmin(z, A(0))) / (1 + exp(-fabs(z)))"  # without overflow for any
 NORMAL_CDF = "erfc(z * A(-0.7071067811865476)) / 2"  # precise in the far negative tail too
 TANH_GELU = """
     const A cube = A(0.044715), slope = A(1.5957691216057308);
-    const A c = z == z ? fmin(fmax(z, A(-20)), A(20)) : z;  // so that the cube does not overflow
+    const A c = z == z ? fmin(fmax(z, A(-30)), A(30)) : z;  // so that the cube does not overflow
     const A u = slope * (c * (1 + cube * (c * c))), small = exp(-fabs(u));
     const A share = (u < 0 ? small : A(1)) / (1 + small);  // it is (1 + tanh(u / 2)) / 2
 """

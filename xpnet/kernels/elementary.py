@@ -3,7 +3,8 @@
 `np.where` is up to 14 times slower than a product. It branches for each number, and a processor cannot predict a random mask. A product of the bits of a
 number, read as an integer, with 0 or 1 has no branch, and it has no NaN for 0 times infinity either.
 
-`np.matmul` of a column and a row takes two to three times as long as their product with broadcasting.
+`np.matmul` of a column and a row takes six times as long as `np.dot`, and for stacks of them two to
+three times as long as a product with broadcasting.
 """
 
 from importlib import import_module
@@ -51,6 +52,13 @@ def _takes(x: Any, mask: Any) -> bool:
     )
 
 
+def outer_product(x1: Any, x2: Any) -> Any:
+    """x1 @ x2 for arrays of shapes (..., m, 1) and (..., 1, n)."""
+    if x1.ndim == x2.ndim == 2:
+        return np.dot(x1, x2)
+    return np.multiply(x1, x2)
+
+
 def _one_column_and_row(x1: Any, x2: Any) -> bool:
     """Whether x1 @ x2 is a product of one column and one row, or a stack of such products."""
     return (
@@ -72,7 +80,7 @@ def _takes_gradient(gy: Any, y: Any) -> bool:
 
 
 KERNELS = {
-    "outer_product": Kernel(np.multiply, _one_column_and_row),
+    "outer_product": Kernel(outer_product, _one_column_and_row),
     "zero_unless": Kernel(zero_unless, _takes),
     "relu_gradient": Kernel(_relu_gradient, _takes_gradient),
 }

@@ -125,6 +125,11 @@ class Softmax(Layer):
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
+    @property
+    def dim(self) -> int:
+        """PyTorch's name of `axis`."""
+        return self.axis
+
     def forward(self, x: Any) -> Any:
         return F.softmax(x, axis=self.axis)
 
@@ -143,6 +148,11 @@ class LogSoftmax(Layer):
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
+
+    @property
+    def dim(self) -> int:
+        """PyTorch's name of `axis`."""
+        return self.axis
 
     def forward(self, x: Any) -> Any:
         return F.log_softmax(x, axis=self.axis)

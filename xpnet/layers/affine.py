@@ -6,8 +6,7 @@ from xpnet import functions as F
 from xpnet.autodiff import Parameter
 from xpnet.initializers import Initializer, initializer, zeros
 from xpnet.layers.base import Layer, unusual
-from xpnet.layers.expected import misfit
-from xpnet.namespace import has_dtype
+from xpnet.layers.expected import misfit, require_dtype
 
 
 class Affine(Layer):
@@ -25,6 +24,8 @@ class Affine(Layer):
 
     Attributes
     ----------
+    in_features, out_features : int
+        As given.
     W : Parameter, shape (in_features, out_features)
         The transpose of PyTorch's weight.
     b : Parameter, shape (out_features,), or None
@@ -42,6 +43,8 @@ class Affine(Layer):
         weight: str | Initializer = "he_normal",
         rng: Any = None,
     ) -> None:
+        self.in_features = in_features
+        self.out_features = out_features
         self.W = Parameter(initializer(weight)((in_features, out_features), rng))
         self.b = Parameter(zeros((out_features,))) if bias else None
 
@@ -49,10 +52,10 @@ class Affine(Layer):
         shape: tuple[int, ...] = getattr(x, "shape", ())
         if len(shape) < 2 or shape[-1] != self.W.shape[0]:
             raise misfit(self, x, ("batch", self.W.shape[0]))
-        if x.dtype != self.W.dtype and not has_dtype(x, "real floating"):
-            raise misfit(self, x, ("batch", self.W.shape[0]), self.W.dtype)
+        if x.dtype is not self.W.dtype:
+            require_dtype(self, x, ("batch", self.W.shape[0]), self.W)
         return F.linear(x, self.W, self.b)
 
     def __repr__(self) -> str:
         bias = unusual(bias=(self.b is not None, True))
-        return f"Affine({self.W.shape[0]} -> {self.W.shape[1]}{bias})"
+        return f"Affine({self.in_features} -> {self.out_features}{bias})"

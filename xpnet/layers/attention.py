@@ -9,8 +9,8 @@ from xpnet.initializers import glorot_uniform, zeros
 from xpnet.layers.affine import Affine
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.expected import require
-from xpnet.namespace import array_namespace
+from xpnet.layers.expected import require, require_dtype
+from xpnet.namespace import array_namespace, has_dtype
 from xpnet.random import default_rng
 
 
@@ -83,6 +83,7 @@ class MultiheadAttention(Layer):
                 f"{embed_dim} and {num_heads}."
             )
         self.embed_dim, self.num_heads, self.batch_first = embed_dim, num_heads, batch_first
+        self.head_dim = embed_dim // num_heads
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
         given, rng = rng is not None, default_rng(rng)
         self._joint = self.kdim == self.vdim == embed_dim
@@ -94,7 +95,8 @@ class MultiheadAttention(Layer):
             self.v_proj_weight = Parameter(glorot_uniform((embed_dim, self.vdim), rng))
         self.in_proj_bias = Parameter(zeros((3 * embed_dim,))) if bias else None
         self.out_proj = Affine(embed_dim, embed_dim, bias=bias, weight="glorot_uniform", rng=rng)
-        self.dropout = Dropout(dropout, rng=rng if given and dropout else None)
+        self.dropout = dropout
+        self.dropout_layer = Dropout(dropout, rng=rng if given and dropout else None)
 
     def forward(
         self,
@@ -115,7 +117,7 @@ class MultiheadAttention(Layer):
         weights = F.attention_weights(
             q, k, self._mask(mask), is_causal, softcap=softcap, window=window
         )
-        dropped = self.dropout(weights) if self.dropout.p else weights
+        dropped = self.dropout_layer(weights) if self.dropout else weights
         y = F.matmul(dropped, v)
         y = F.permute_dims(y, (0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3))
         y = self.out_proj(F.reshape(y, (*y.shape[:2], self.embed_dim)))
@@ -131,7 +133,7 @@ class MultiheadAttention(Layer):
         self._sizes(value, batch, size, self.vdim)
         if self._joint and query is key is value:
             qkv = _linear(query, self.in_proj_weight, b)
-            qkv = F.reshape(qkv, (*qkv.shape[:2], 3, self.num_heads, E // self.num_heads))
+            qkv = F.reshape(qkv, (*qkv.shape[:2], 3, self.num_heads, self.head_dim))
             order = (2, 0, 3, 1, 4) if self.batch_first else (2, 1, 3, 0, 4)
             return list(F.unstack(F.permute_dims(qkv, order)))
         if self._joint:
@@ -141,19 +143,23 @@ class MultiheadAttention(Layer):
         heads = []
         for i, (x, W) in enumerate(zip((query, key, value), weights, strict=True)):
             z = _linear(x, W, None if b is None else b[i * E : (i + 1) * E])
-            z = F.reshape(z, (*z.shape[:2], self.num_heads, E // self.num_heads))
+            z = F.reshape(z, (*z.shape[:2], self.num_heads, self.head_dim))
             heads.append(F.permute_dims(z, (0, 2, 1, 3) if self.batch_first else (1, 2, 0, 3)))
         return heads
 
     def _sizes(self, x: Any, batch: Any, length: Any, dim: int) -> Any:
         """(batch, length) of x, which has these sizes, or it is an error."""
         axes = (batch, length) if self.batch_first else (length, batch)
-        require(self, x, (*axes, dim), self.out_proj.W.dtype)
+        require(self, x, (*axes, dim), self.out_proj.W)
         return x.shape[:2] if self.batch_first else x.shape[1::-1]
 
     def _mask(self, mask: Any) -> Any:
         """With an axis for the heads, unless it has one or is the same for all samples."""
-        if mask is None or mask.ndim in (2, 4):
+        if mask is None:
+            return None
+        if mask.dtype is not self.out_proj.W.dtype and has_dtype(mask, "real floating"):
+            require_dtype(self, mask, tuple(mask.shape), self.out_proj.W, "a mask")
+        if mask.ndim in (2, 4):
             return mask
         if mask.ndim != 3:
             raise ShapeError(
@@ -164,7 +170,7 @@ class MultiheadAttention(Layer):
 
     def __repr__(self) -> str:
         options = unusual(
-            dropout=(self.dropout.p, 0.0),
+            dropout=(self.dropout, 0.0),
             bias=(self.in_proj_bias is not None, True),
             kdim=(self.kdim, self.embed_dim),
             vdim=(self.vdim, self.embed_dim),

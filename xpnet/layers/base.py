@@ -1,5 +1,6 @@
 """Layer: parameters, and a `forward` in terms of functions."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import wraps
@@ -12,7 +13,7 @@ from xpnet.autodiff import Parameter, Variable, as_constant, data_of, gradients
 from xpnet.backend import Array, Backend, array_like, resolve, to_numpy
 from xpnet.devices import follow, known, stays, there
 from xpnet.errors import ArgumentTypeError, GradientError, MissingMethodError, StateError
-from xpnet.layers.scope import around, mode as mode_of_call, through
+from xpnet.scope import around, mode as mode_of_call, through
 from xpnet.tape import seed
 
 if TYPE_CHECKING:
@@ -46,11 +47,16 @@ class Layer:
     `loss.backward()`. The result is a Variable wherever a parameter took part.
 
     *Step by step*, as the lessons do: `y = layer.forward(x)` of arrays gives an array, and the
-    layer remembers; then `dx = layer.backward(dout)` gives the gradient of `x` and adds those of
-    the parameters to their `grad`.
+    layer remembers; then `dx = layer.backward(dout)` gives the gradient of `x` and sets `grad` of
+    the parameters. As in the lessons, it replaces the gradients of the step before, so `cleargrads`
+    is not needed; `loss.backward()` adds to them. Where layers share a parameter, what another one
+    has given it since this layer's `forward` is of the same step, and is added to. An argument of
+    `forward` that is called `t` is a target, as a loss takes it: it has no gradient.
 
     Parameters, and layers with parameters of their own, may be attributes, or stand in lists,
-    tuples and dicts that are.
+    tuples and dicts that are. A name that holds a parameter can be given another one, or None, and
+    nothing that would be lost to the optimizer: `self.W = 0.5 * self.W` raises, and
+    `self.W.data = 0.5 * self.W.data` or `self.W *= 0.5` change it.
 
     Examples
     --------
@@ -68,7 +74,7 @@ class Layer:
     """
 
     _training: ClassVar[bool] = True  # of a layer that was not told
-    _last: tuple[list[Variable], Any]  # the inputs that have a gradient, and the output
+    _last: "_Step"
 
     def forward(self, *xs: Any, **options: Any) -> Any:
         """The layer's value. A subclass writes it; called by itself it remembers for `backward`."""
@@ -104,6 +110,12 @@ class Layer:
             if token is not None:
                 _inside.reset(token)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = self.__dict__.get(name)
+        if held is not None and value is not held:
+            require_kept(self, name, held, value)
+        object.__setattr__(self, name, value)
+
     @stays
     def backward(self, dout: Any) -> Any:
         """The gradients of the last `forward`, which was given arrays.
@@ -117,17 +129,17 @@ class Layer:
         Returns
         -------
         array, or tuple of arrays
-            The gradient of each input that has one (integers have none). Those of the parameters
-            are added to their `grad`.
+            The gradient of each input that has one (integers and targets have none). Those of the
+            parameters are their `grad`; see above.
 
         Raises
         ------
         GradientError
-            There was no such `forward`.
+            There was no such `forward`; or `dout` is a tuple, for a single output.
         """
         if "_last" not in self.__dict__:
             raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
-        inputs, y = self._last
+        inputs, y, earlier = self._last.inputs, self._last.output, self._last.earlier
         if isinstance(y, tuple):  # the same gradients as those of one number
             several = dout if isinstance(dout, (tuple, list)) else ()
             pairs = [(yi, g) for yi, g in zip(y, several, strict=False) if g is not None]
@@ -137,11 +149,18 @@ class Layer:
                     "output; None for those that do not count."
                 )
             y, dout = sum(F.sum(yi * seed(data_of(yi), g)) for yi, g in pairs), 1.0
+        elif isinstance(dout, tuple):
+            raise GradientError(
+                f"{self!r}.backward expected one gradient, got a tuple of {len(dout)}: what "
+                "`backward` of a layer with several inputs gives, one for each. Pass one of them."
+            )
         parameters = [p for p in self.parameters() if p.requires_grad]
         found = gradients(as_constant(y), [*inputs, *parameters], dout)
         for p, g in zip(parameters, found[len(inputs) :], strict=True):
             follow(g)
-            p.grad = g if p.grad is None else p.grad + g
+            if p.grad is not None and p.grad is not earlier.get(id(p)):
+                g = p.grad + g  # with that of another layer, in this step
+            p.grad = earlier[id(p)] = g
         return found[: len(inputs)] if len(inputs) > 1 else found[0] if inputs else None
 
     # --- parameters -------------------------------------------------------------------------
@@ -152,7 +171,7 @@ class Layer:
 
     def parameters(self) -> Iterator[Parameter]:
         """Each parameter once."""
-        return (p for _, p in self.named_parameters())
+        return _Parameters(self)
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
         """Each buffer once, with its name: "hidden.1.running_mean"."""
@@ -210,11 +229,15 @@ class Layer:
                 f"{self!r}: the state lacks {missing} and has unknown {unknown}.{hint}"
             )
         for name, p in parameters.items():
-            expected, given = tuple(p.data.shape), tuple(state[name].shape)
+            expected = tuple(p.data.shape)
+            if not hasattr(state[name], "shape"):
+                raise StateError(f"{self!r}: expected {name} to be an array, got {state[name]!r}.")
+            given = tuple(state[name].shape)
             if expected != given:
                 raise StateError(f"{self!r}: expected {name} of shape {expected}, got {given}.")
-        for name, p in parameters.items():
-            p.data = array_like(state[name], p.data)
+        arrays = {name: array_like(state[name], p.data) for name, p in parameters.items()}
+        for name, p in parameters.items():  # nothing can fail any more
+            p.data = arrays[name]
 
     def to(self, backend: str | Backend) -> Self:
         """Move parameters and buffers to another library or device; gradients are forgotten.
@@ -274,6 +297,80 @@ class Layer:
         return list(found.values())
 
 
+class _Parameters(Iterator[Parameter]):
+    """The parameters of a layer, which an optimizer may ask whether they are all that learns."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self._rest = layer.named_parameters()
+
+    def __next__(self) -> Parameter:
+        return next(self._rest)[1]
+
+    def require_all(self) -> None:
+        """Raise ArgumentTypeError if the layer holds a Variable that should be a Parameter."""
+        require_learned(self.layer)
+
+
+class _Step:
+    """What a layer remembers of `forward`, for `backward`."""
+
+    __slots__ = ("earlier", "inputs", "output")
+
+    def __init__(self, inputs: list[Variable], output: Any, earlier: dict[int, Any]) -> None:
+        self.inputs = inputs  # those that have a gradient
+        self.output = output
+        self.earlier = earlier  # the gradients of the step before, by the parameter's id
+
+
+def require_learned(layer: Layer) -> None:
+    """Raise ArgumentTypeError if a layer holds a Variable that asks for gradients in vain.
+
+    It is no Parameter, so that no optimizer is told of it, and no file.
+    """
+    for name, value in _inventory(vars(layer), ""):
+        plain = isinstance(value, Variable) and not isinstance(value, Parameter)
+        if plain and value.requires_grad and value.node is None:
+            raise ArgumentTypeError(
+                f"{type(layer).__name__}.{name} is a Variable that requires a gradient and no "
+                "Parameter: it would be neither learned nor saved. Make it Parameter(array), or "
+                "Variable(array, requires_grad=False) if it is a constant."
+            )
+
+
+def require_kept(layer: Layer, name: str, held: Any, value: Any) -> None:
+    """Raise ArgumentTypeError if an attribute's parameter, buffer or layer would be lost by `value`."""
+    where = f"{type(layer).__name__}.{name}"
+    if isinstance(held, (list, tuple, dict)):
+        state = [v for _, v in _inventory(held, "") if isinstance(v, (Parameter, Buffer))]
+        lost = [v for _, v in _inventory(value, "") if isinstance(v, Variable)]
+        if state and any(not isinstance(v, Parameter) for v in lost):
+            raise ArgumentTypeError(
+                f"{where} holds parameters, and would hold a Variable that is none: it would be "
+                "neither learned nor saved. Write p.data = ... for each p of them, or p -= ..."
+            )
+        return
+    if value is None or isinstance(value, (Parameter, Buffer, Layer)):
+        return
+    given = type(value).__name__
+    if isinstance(held, Parameter):
+        raise ArgumentTypeError(
+            f"{where} is a Parameter, and expected one or None, got {given}: it would be neither "
+            f"learned nor saved. Write {name}.data = array to give it other numbers, or "
+            f"{name} = Parameter(array) before the optimizer is made."
+        )
+    if isinstance(held, Buffer):
+        raise ArgumentTypeError(
+            f"{where} is a Buffer, and expected one or None, got {given}: it would not be saved. "
+            f"Write {name}.data = array to give it other numbers."
+        )
+    if isinstance(held, Layer):
+        raise ArgumentTypeError(
+            f"{where} is a layer, and expected one or None, got {given}: its parameters would be "
+            f"lost. Write del {name} first if they are to be."
+        )
+
+
 def unusual(**options: tuple[Any, Any]) -> str:
     """Options as a `repr` shows them: name=(value, usual value), those that are not as usual.
 
@@ -289,6 +386,8 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
     From outside, arrays in are arrays out, and what `backward` needs is remembered. Inside
     another layer, or given Variables, it is the subclass's text and no more.
     """
+    names = list(inspect.signature(text).parameters)[1:]
+    target = names.index("t") if "t" in names else None
 
     @wraps(text)
     def forward(self: Layer, *xs: Any, **options: Any) -> Any:
@@ -304,14 +403,20 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
                 raise ArgumentTypeError(
                     f"{self!r}.forward: pass {name} by position; backward knows no array by name."
                 )
-        variables = [
-            x if x is None else Variable(float(x) if isinstance(x, int) else x) for x in xs
-        ]
+        variables = [x if x is None else _lifted(x, i == target) for i, x in enumerate(xs)]
         y = self(*variables, **options)
-        self._last = [v for v in variables if v is not None and v.requires_grad], y
+        inputs = [v for v in variables if v is not None and v.requires_grad]
+        self.__dict__["_last"] = _Step(inputs, y, {id(p): p.grad for p in self.parameters()})
         return tuple(map(data_of, y)) if isinstance(y, tuple) else data_of(y)
 
     return forward
+
+
+def _lifted(x: Any, is_target: bool) -> Variable:
+    """An input of `forward` as a Variable: a Python integer, such as a count, is one of floats."""
+    return Variable(
+        float(x) if isinstance(x, int) else x, requires_grad=False if is_target else None
+    )
 
 
 def _is_generator(value: Any) -> bool:
@@ -320,7 +425,7 @@ def _is_generator(value: Any) -> bool:
 
 def _inventory(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """What a state is made of, in attributes, lists, tuples and dicts, with the path to it."""
-    if isinstance(value, (Parameter, Buffer, Layer)) or _is_generator(value):
+    if isinstance(value, (Variable, Buffer, Layer)) or _is_generator(value):
         yield path, value
     if isinstance(value, Layer):
         value = vars(value)

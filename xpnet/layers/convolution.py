@@ -40,8 +40,15 @@ class _Convolution(Layer):
         self.weight = Parameter(initializer(weight)(shape, rng))
         self.bias = Parameter(zeros((out_channels,))) if bias else None
 
+    def _slide(self, stride: Lengths, padding: Lengths | str, dilation: Lengths) -> None:
+        """How the kernel moves: a number for each axis, or the name of a padding."""
+        d = len(self.axes)
+        self.stride = lengths(stride, d)
+        self.padding = padding if isinstance(padding, str) else lengths(padding, d, least=0)
+        self.dilation = lengths(dilation, d)
+
     def forward(self, x: Any) -> Any:
-        require(self, x, ("batch", self.in_channels, *self.axes), self.weight.dtype)
+        require(self, x, ("batch", self.in_channels, *self.axes), self.weight)
         function = F.conv_transpose if self.transposed else F.conv
         options = {name: getattr(self, name) for name in self.names}
         return function(x, self.weight, self.bias, **options)
@@ -80,6 +87,9 @@ class Conv1d(_Convolution):
 
     Attributes
     ----------
+    in_channels, out_channels, groups : int
+    kernel_size, stride, padding, dilation : tuple of int, a number for each axis
+        `padding` may be a name.
     weight : Parameter, shape (out_channels, in_channels / groups, kernel_size)
     bias : Parameter, shape (out_channels,), or None
 
@@ -106,7 +116,7 @@ class Conv1d(_Convolution):
         rng: Any = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, groups, bias, weight, rng)
-        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self._slide(stride, padding, dilation)
 
 
 class Conv2d(Conv1d):
@@ -129,6 +139,9 @@ class Conv2d(Conv1d):
 
     Attributes
     ----------
+    in_channels, out_channels, groups : int
+    kernel_size, stride, padding, dilation : tuple of int, a number for each axis
+        `padding` may be a name.
     weight : Parameter, shape (out_channels, in_channels / groups, *kernel_size)
     bias : Parameter, shape (out_channels,), or None
 
@@ -168,6 +181,8 @@ class ConvTranspose1d(_Convolution):
 
     Attributes
     ----------
+    in_channels, out_channels, groups : int
+    kernel_size, stride, padding, output_padding, dilation : tuple of int, a number for each axis
     weight : Parameter, shape (in_channels, out_channels / groups, kernel_size)
     bias : Parameter, shape (out_channels,), or None
 
@@ -197,8 +212,8 @@ class ConvTranspose1d(_Convolution):
         rng: Any = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, groups, bias, weight, rng)
-        self.stride, self.padding, self.dilation = stride, padding, dilation
-        self.output_padding = output_padding
+        self._slide(stride, padding, dilation)
+        self.output_padding = lengths(output_padding, len(self.axes), least=0)
 
 
 class ConvTranspose2d(ConvTranspose1d):

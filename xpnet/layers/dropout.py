@@ -5,8 +5,7 @@ from typing import Any
 from xpnet import functions as F
 from xpnet.errors import ArgumentError
 from xpnet.layers.base import Layer
-from xpnet.layers.expected import misfit
-from xpnet.namespace import has_dtype
+from xpnet.layers.expected import misfit, require_floating
 from xpnet.random import default_rng
 
 
@@ -37,8 +36,9 @@ class Dropout(Layer):
         self.rng = None if rng is None else default_rng(rng)
 
     def forward(self, x: Any) -> Any:
-        if not hasattr(x, "shape") or not has_dtype(x, "real floating"):
-            raise misfit(self, x, ("...",), "real floating")
+        if not hasattr(x, "shape"):
+            raise misfit(self, x, ("...",))
+        require_floating(self, x, ("...",))
         return F.dropout(x, self.p, rng=self.rng) if self.training else x
 
     def __repr__(self) -> str:

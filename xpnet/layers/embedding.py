@@ -51,6 +51,7 @@ class Embedding(Layer):
         rng: Any = None,
     ) -> None:
         n = num_embeddings
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None and not -n <= padding_idx < n:
             raise ArgumentError(f"Embedding expected a padding_idx below {n}, got {padding_idx}.")
         self.padding_idx = None if padding_idx is None else padding_idx % n
@@ -65,5 +66,5 @@ class Embedding(Layer):
         return F.embedding(x, self.weight, self.padding_idx)
 
     def __repr__(self) -> str:
-        rows, columns = self.weight.shape
-        return f"Embedding({rows} -> {columns}{unusual(padding_idx=(self.padding_idx, None))})"
+        sizes = f"{self.num_embeddings} -> {self.embedding_dim}"
+        return f"Embedding({sizes}{unusual(padding_idx=(self.padding_idx, None))})"

@@ -13,9 +13,10 @@ from xpnet.autodiff import Parameter
 from xpnet.backend import current
 from xpnet.errors import ShapeError
 from xpnet.functions.normalization import RunningStatistics
-from xpnet.initializers import zeros
+from xpnet.initializers import require_room, zeros
 from xpnet.layers.base import Buffer, Layer, unusual
-from xpnet.layers.expected import misfit, require
+from xpnet.layers.expected import misfit, require, require_dtype, require_floating
+from xpnet.namespace import array_namespace
 
 
 class _BatchNorm(Layer):
@@ -32,6 +33,7 @@ class _BatchNorm(Layer):
         track_running_stats: bool = True,
     ) -> None:
         self.num_features, self.eps = num_features, eps
+        self.affine, self.track_running_stats = affine, track_running_stats
         self.momentum = None if momentum is None else float(momentum)
         shape = (num_features,)
         self.weight = Parameter(_ones(shape)) if affine else None
@@ -43,7 +45,10 @@ class _BatchNorm(Layer):
     def forward(self, x: Any) -> Any:
         ndim = len(getattr(x, "shape", ()))
         rest = next((p for p in self.places if len(p) + 2 == ndim), self.places[0])
-        require(self, x, ("batch", self.num_features, *rest), self._dtype())
+        sizes: tuple[int | str, ...] = ("batch", self.num_features, *rest)
+        require(self, x, sizes, self.weight)
+        if self.weight is None:
+            self._require_width(x, sizes)
         mean, var = (b and b.data for b in (self.running_mean, self.running_var))
         if not self.training and mean is not None:
             return F.batch_norm(x, mean, var, self.weight, self.bias, self.eps)[0]
@@ -69,9 +74,12 @@ class _BatchNorm(Layer):
         seen.data = moved.seen
         return y
 
-    def _dtype(self) -> Any:
-        state = self.running_mean if self.weight is None else self.weight
-        return None if state is None else state.data.dtype
+    def _require_width(self, x: Any, sizes: tuple[int | str, ...]) -> None:
+        """Without a weight: numbers as wide as those of the running mean, or of 16 bits."""
+        require_floating(self, x, sizes)
+        narrow = array_namespace(x).finfo(x.dtype).bits < 32  # averages of these are in float32
+        if self.running_mean is not None and not narrow:
+            require_dtype(self, x, sizes, self.running_mean.data)
 
     def __repr__(self) -> str:
         options = unusual(
@@ -175,6 +183,7 @@ class LayerNorm(Layer):
     ) -> None:
         shape = normalized_shape if isinstance(normalized_shape, Iterable) else [normalized_shape]
         self.normalized_shape, self.eps = tuple(map(int, shape)), eps
+        self.elementwise_affine = elementwise_affine
         if not self.normalized_shape:
             raise ShapeError(f"LayerNorm expected the size of an axis, got {normalized_shape}.")
         self.weight = Parameter(_ones(self.normalized_shape)) if elementwise_affine else None
@@ -184,8 +193,10 @@ class LayerNorm(Layer):
         shape, given = self.normalized_shape, tuple(getattr(x, "shape", ()))
         if given[-len(shape) :] != shape:
             raise misfit(self, x, ("...", *shape))
-        if self.weight is not None:
-            require(self, x, given, self.weight.data.dtype)
+        if self.weight is None:
+            require_floating(self, x, given)
+        else:
+            require(self, x, given, self.weight)
         return F.layer_norm(x, shape, self.weight, self.bias, self.eps)
 
     def __repr__(self) -> str:
@@ -231,6 +242,7 @@ class GroupNorm(Layer):
                 f"{num_channels} channels."
             )
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.affine = affine
         self.weight = Parameter(_ones((num_channels,))) if affine else None
         self.bias = Parameter(zeros((num_channels,))) if affine else None
 
@@ -238,8 +250,10 @@ class GroupNorm(Layer):
         given = tuple(getattr(x, "shape", ()))
         if len(given) < 2 or given[1] != self.num_channels:
             raise misfit(self, x, ("batch", self.num_channels, "..."))
-        if self.weight is not None:
-            require(self, x, given, self.weight.data.dtype)
+        if self.weight is None:
+            require_floating(self, x, given)
+        else:
+            require(self, x, given, self.weight)
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def __repr__(self) -> str:
@@ -248,6 +262,7 @@ class GroupNorm(Layer):
 
 
 def _ones(shape: tuple[int, ...]) -> Any:
+    require_room(shape)
     backend = current()
     with backend.selected():
         return backend.xp.ones(shape, dtype=backend.dtype, device=backend.device)

@@ -28,7 +28,12 @@ class _Sliding(_Pooling):
         return {name: getattr(self, name) for name in self.names}
 
     def __repr__(self) -> str:
-        usual = {"stride": None, "dilation": 1, "ceil_mode": False, "count_include_pad": True}
+        usual = {
+            "stride": self.kernel_size,
+            "dilation": 1,
+            "ceil_mode": False,
+            "count_include_pad": True,
+        }
         told = [f"{n}={v}" for n, v in self.options().items() if v != usual.get(n, 0)]
         return f"{type(self).__name__}({', '.join([f'kernel_size={self.kernel_size}', *told])})"
 
@@ -63,7 +68,8 @@ class MaxPool1d(_Sliding):
         *,
         ceil_mode: bool = False,
     ) -> None:
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.kernel_size, self.padding = kernel_size, padding
+        self.stride = kernel_size if stride is None else stride
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
     def forward(self, x: Any) -> Any:
@@ -131,7 +137,8 @@ class AvgPool1d(_Sliding):
         *,
         dilation: Lengths = 1,
     ) -> None:
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.kernel_size, self.padding = kernel_size, padding
+        self.stride = kernel_size if stride is None else stride
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
         self.dilation = dilation
 

@@ -12,7 +12,7 @@ from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, S
 from xpnet.initializers import uniform
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.expected import require
+from xpnet.layers.expected import require, require_dtype
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.random import default_rng
 
@@ -43,7 +43,8 @@ class _Recurrent(Layer):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         given, rng, rows = rng is not None, default_rng(rng), self.gates * hidden_size
-        self.dropout = Dropout(dropout, rng=rng if given and dropout else None)
+        self.dropout = dropout
+        self.dropout_layer = Dropout(dropout, rng=rng if given and dropout else None)
         for layer in range(num_layers):
             for end in self._directions:
                 columns = len(self._directions) * hidden_size if layer else input_size
@@ -69,7 +70,7 @@ class _Recurrent(Layer):
 
     def forward(self, x: Any, lengths: Any = None, *states: Any) -> Any:
         axes = ("batch", "length") if self.batch_first else ("length", "batch")
-        require(self, x, (*axes, self.input_size), self.weight_ih_l0.dtype)
+        require(self, x, (*axes, self.input_size), self.weight_ih_l0)
         if x.shape[axes.index("length")] == 0:
             raise ShapeError(f"{self!r} expected at least one step, got x of {tuple(x.shape)}.")
         xp = array_namespace(x)
@@ -80,7 +81,7 @@ class _Recurrent(Layer):
         x = x if padding is None else xp.where(padding, x, 0.0)
         last: list[tuple[Any, ...]] = []
         for layer in range(self.num_layers):
-            x = self.dropout(x) if layer and self.dropout.p else x
+            x = self.dropout_layer(x) if layer and self.dropout else x
             outputs = []
             for end in self._directions:
                 place = [None if s is None else s[len(last), ...] for s in first]
@@ -116,6 +117,8 @@ class _Recurrent(Layer):
                 raise ShapeError(
                     f"{self!r} expected {name} of shape (layers, batch, n) = {shape}, got {given}."
                 )
+            if state is not None and state.dtype is not self.weight_ih_l0.dtype:
+                require_dtype(self, state, shape, self.weight_ih_l0, name)
         return [*states, *[None] * (len(self.states) - len(states))]
 
     def _mask(self, x: Any, lengths: Any) -> Any:
@@ -150,7 +153,7 @@ class _Recurrent(Layer):
             num_layers=(self.num_layers, 1),
             bias=(self.bias, True),
             batch_first=(self.batch_first, False),
-            dropout=(self.dropout.p, 0.0),
+            dropout=(self.dropout, 0.0),
             bidirectional=(self.bidirectional, False),
             nonlinearity=(getattr(self, "nonlinearity", "tanh"), "tanh"),
             reset_after=(getattr(self, "reset_after", True), True),

@@ -13,9 +13,9 @@ from xpnet.layers.affine import Affine
 from xpnet.layers.attention import MultiheadAttention
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.expected import misfit, require
+from xpnet.layers.expected import require, require_floating
 from xpnet.layers.normalization import LayerNorm
-from xpnet.namespace import array_namespace, has_dtype
+from xpnet.namespace import array_namespace
 from xpnet.random import default_rng
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": F.relu, "gelu": F.gelu}
@@ -97,7 +97,7 @@ class TransformerEncoderLayer(Layer):
     def forward(self, x: Any, mask: Any = None, *, is_causal: bool = False) -> Any:
         batch_first, E = self.self_attn.batch_first, self.self_attn.embed_dim
         axes = ("batch", "length") if batch_first else ("length", "batch")
-        require(self, x, (*axes, E), self.linear1.W.dtype)
+        require(self, x, (*axes, E), self.linear1.W)
         if self.norm_first:
             x = F.add(x, self._attended(self.norm1(x), mask, is_causal))
             return F.add(x, self._computed(self.norm2(x)))
@@ -147,6 +147,7 @@ class TransformerEncoder(Layer):
                 "[TransformerEncoderLayer(...) for _ in range(n)]."
             )
         self.layers, self.norm = list(layers), norm
+        self.num_layers = len(self.layers)
 
     def forward(self, x: Any, mask: Any = None, *, is_causal: bool = False) -> Any:
         for layer in self.layers:
@@ -193,8 +194,7 @@ class PositionalEncoding(Layer):
     def forward(self, x: Any) -> Any:
         axes = ("batch", "length") if self.batch_first else ("length", "batch")
         require(self, x, (*axes, self.d_model))
-        if not has_dtype(x, "real floating"):
-            raise misfit(self, x, (*axes, self.d_model), "float32")
+        require_floating(self, x, (*axes, self.d_model), "float32")
         pattern = self._pattern(data_of(x))
         y = x + (pattern if self.batch_first else pattern[:, None, :])
         return self.dropout(y) if self.dropout.p else y

@@ -15,24 +15,21 @@ from xpnet.errors import ArgumentError
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_types
 from xpnet.optimizers.base import require_like
-from xpnet.tape import clock, recording
+from xpnet.saved import whole
 
 
 class _StandIn:
-    """What a parameter is in a block of `applied`: its data, and when these last changed."""
+    """What a parameter's data are in a block of `applied`."""
 
     def __init__(self, parameter: Variable, data: Any) -> None:
         self.parameter = parameter  # kept, so that no other has its id
         self.data = data
-        self.changed = next(clock)  # a graph of before is out of date in the block
-        self.recorded = False  # whether a graph may have kept the parameter with these data
 
 
 _stand_ins: ContextVar[Mapping[int, _StandIn]] = ContextVar(
     "xpnet_averages", default=MappingProxyType({})
 )
 _data: Any = Variable.__dict__["data"]
-_changed: Any = Variable.__dict__["changed"]
 
 
 class _Averaged:
@@ -47,10 +44,7 @@ class _Averaged:
     @property
     def data(self) -> Any:
         own = _stand_ins.get().get(id(self))
-        if own is None:
-            return _data.__get__(self)
-        own.recorded = own.recorded or recording.get()
-        return own.data
+        return _data.__get__(self) if own is None else own.data
 
     @data.setter
     def data(self, x: Any) -> None:
@@ -59,20 +53,6 @@ class _Averaged:
             _data.__set__(self, x)
         else:
             own.data = x
-
-    @property
-    def changed(self) -> int:
-        own = _stand_ins.get().get(id(self))
-        number: int = _changed.__get__(self) if own is None else own.changed
-        return number
-
-    @changed.setter
-    def changed(self, number: int) -> None:
-        own = _stand_ins.get().get(id(self))
-        if own is None:
-            _changed.__set__(self, number)
-        else:
-            own.changed = number
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Copies and pickles are of the class that the parameter had."""
@@ -180,7 +160,8 @@ class ExponentialMovingAverage:
         They are so for what is computed in this block, by this thread: in another, which may be
         training the model, `data` are the parameters' own.
 
-        What is set within it is lost: afterwards the parameters are what they were. For the
+        What is set within it is lost: afterwards the parameters are what they were. A graph keeps
+        the numbers that it was recorded with, wherever `backward` is called. For the
         averages to stay, copy them out: `model.state_dict()` in the block.
         """
         with self._lock:
@@ -191,9 +172,6 @@ class ExponentialMovingAverage:
             yield
         finally:
             _stand_ins.reset(token)
-            for p in self.parameters:
-                if mine[id(p)].recorded:
-                    p.changed = next(clock)  # a graph of the block is out of date after it
 
     def state_dict(self) -> dict[str, Any]:
         """The averages, as "0", "1" and so on, in the order of the parameters, and "updates"."""
@@ -208,8 +186,10 @@ class ExponentialMovingAverage:
             It is of other parameters. Then nothing is changed.
         """
         require_like(self, self.state_dict(), state)
-        self.updates = int(state["updates"])
-        self.averages = [array_like(state[f"{i}"], a) for i, a in enumerate(self.averages)]
+        updates = whole(state, "updates")
+        averages = [array_like(state[f"{i}"], a) for i, a in enumerate(self.averages)]
+        self.updates = updates
+        self.averages = averages
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
 from xpnet import tree
 from xpnet.autodiff import data_of
-from xpnet.backend import Array, current, on_current_device, to_numpy
+from xpnet.backend import Array, current, on_current_device, to_numpy, using
 from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.layers import Layer
-from xpnet.layers.scope import evaluating
 from xpnet.namespace import array_namespace
+from xpnet.scope import evaluating
 from xpnet.training.batches import Data, Loader, loader_of, pair, placed, rows_of
 from xpnet.training.checks import Rows, require_classes, require_numbers, require_samples
 from xpnet.training.meter import Meter, Metric, samples
@@ -19,7 +20,6 @@ from xpnet.training.meter import Meter, Metric, samples
 BATCH = 1000  # samples: large enough to be fast, small enough that no layer's output is large
 
 
-@on_current_device
 def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
     """The model's output for all of `x`.
 
@@ -27,15 +27,28 @@ def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
     ----------
     model : Layer
     x : array of any library, or nested list; shape (n, ...), n at least 1; or a DataLoader
-        It is sent to the current backend's device in one piece. A tuple of arrays is for a model
-        of several inputs. A loader's batches are x, or (x, t), in the order of its first epoch.
+        It is sent to the current backend's device in one piece, floating-point numbers in the
+        model's dtype. A tuple of arrays is for a model of several inputs. A loader's batches are x,
+        or (x, t), in the order of its first epoch.
     batch_size : int
 
     Returns
     -------
     array, shape (n, ...)
         On that device. A tuple or dict of these, if the model gives that.
+
+    Notes
+    -----
+    It changes nothing of the model, so that threads may share one: for this call, its layers are in
+    evaluation, and in no other. While another thread trains the model, weights of two steps may
+    meet in a prediction.
     """
+    with at_home(model):
+        return _predicted(model, x, batch_size)
+
+
+@on_current_device
+def _predicted(model: Layer, x: Any, batch_size: int) -> Array:
     if hasattr(x, "epoch"):
         parts = (b[0] if isinstance(b, tuple) and len(b) == 2 else b for b in x.epoch(1))
     else:
@@ -69,7 +82,8 @@ def evaluate(
     Parameters
     ----------
     data : (x, t), DataLoader, or iterable of batches (x, t)
-        Arrays of any library, shapes (n, ...), n at least 1; sent to the current backend's device.
+        Arrays of any library, shapes (n, ...), n at least 1; sent to the current backend's device,
+        floating-point numbers in the model's dtype.
     metrics : sequence of metrics
         As for `Trainer`.
 
@@ -80,7 +94,20 @@ def evaluate(
     DataError
         A label is no class of the model's, or a number is none.
     """
-    return measured(model, loss, opened(model, data), metrics, batch_size)
+    with at_home(model):
+        return measured(model, loss, opened(model, data), metrics, batch_size)
+
+
+def at_home(model: Layer) -> AbstractContextManager[Any]:
+    """A block in which data are created in the model's dtype, where that is not the backend's.
+
+    It is for whoever is given data by a user, in float64 as a rule. A layer converts nothing.
+    """
+    here = current()
+    p = next(model.parameters(), None)
+    if p is None or p.dtype == here.dtype or array_namespace(p.data) is not here.xp:
+        return nullcontext()
+    return using(here._replace(dtype=p.dtype))
 
 
 def opened(model: Layer, data: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xpnet.devices import follow, stays
 from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError
 from xpnet.layers import Layer
+from xpnet.layers.base import require_learned
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer, clip_grad_norm
 from xpnet.training import evaluation
 from xpnet.training.meter import samples
@@ -64,6 +65,7 @@ class Learner:
             raise ArgumentError(
                 f"{optimizer!r} has no parameter of this model: is it another one's?"
             )
+        require_learned(model)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.clip, self.accumulate = schedule, clip, accumulate
         if isinstance(precision, str):

@@ -119,6 +119,7 @@ class Trainer(Learner):
         self.begin()
         self.batch, self.seconds = 0, 0.0
         self.resumed = self.tested = self.stopped = False
+        self.reason = ""  # why it was stopped
         self.resumed_from: Path | None = None
         self.interrupts = Interrupts()
 
@@ -139,8 +140,8 @@ class Trainer(Learner):
         ----------
         train, test : (x, t), DataLoader, or iterable of batches (x, t)
             Arrays of any library, or nested lists, of shapes (n, ...) and (n, ...). They are sent
-            to the device once, for the whole run, and must fit there; of a model of several
-            inputs, x is a tuple of arrays. A loader or iterable has batches of its own, in an
+            to the device once, for the whole run, and must fit there; floating-point numbers
+            are converted to the model's dtype. Of a model of several inputs, x is a tuple of arrays. A loader or iterable has batches of its own, in an
             order of its own. `test`, if given, is measured after each epoch.
         epochs, batch_size : int
             1 or more, `batch_size` not above the number of samples. The last batch of an epoch may
@@ -169,6 +170,10 @@ class Trainer(Learner):
         """
         if index(epochs) < 1:
             raise ArgumentError(f"Expected epochs >= 1, got {epochs}.")
+        with evaluation.at_home(self.model):
+            return self._fit(train, test, epochs, batch_size, resume)
+
+    def _fit(self, train: Any, test: Any, epochs: int, batch_size: int, resume: Any) -> History:
         loader = self._loader(train, batch_size, drawn=resume is None)
         test = None if test is None else evaluation.opened(self.model, test)
         self._start(epochs, loader, resume)
@@ -243,9 +248,10 @@ class Trainer(Learner):
         """Write a checkpoint, for `fit(resume=path)`: see `xpnet.training.checkpoint`."""
         checkpoint.save(self, path)
 
-    def stop(self) -> None:
-        """End the training after the epoch that runs; for callbacks."""
+    def stop(self, reason: str = "") -> None:
+        """End the training after the epoch that runs; for callbacks, which may say why."""
         self.stopped = True
+        self.reason = self.reason or reason
 
     # --- within -------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from xpnet import tree
 from xpnet.tape import no_grad
 
 Run = Callable[..., Any]  # (layer, *inputs, **options) -> output
@@ -68,54 +67,15 @@ def _within(by: Around, run: Run) -> Run:
     return lambda layer, *xs, **options: by(run, layer, *xs, **options)
 
 
-class StandIns:
-    """In the calls of a block, objects that stand in for others that layers hold.
-
-    A layer that holds one of the others is run as a view of itself: an object of its class, with
-    its attributes but for these. What `forward` sets on the view is set on the layer.
-
-    Parameters
-    ----------
-    pairs : list of (object, what stands in for it)
-        Parameters, buffers or generators, in attributes of layers, or in lists, tuples and dicts
-        that are.
-    kept : bool
-        Whether the layer is given what `forward` sets; else all layers are run as views, and it is
-        lost.
-    """
-
-    def __init__(self, pairs: list[tuple[Any, Any]], *, kept: bool = True) -> None:
-        self._of = {id(one): (one, other) for one, other in pairs}  # no id is used again
-        self._kept = kept
-
-    def __contains__(self, x: object) -> bool:
-        return id(x) in self._of
-
-    def __call__(self, run: Run, layer: Any, *xs: Any, **options: Any) -> Any:
-        own = vars(layer)
-        seen = {name: self._seen(value) for name, value in own.items()}
-        if self._kept and all(seen[name] is own[name] for name in own):
-            return run(layer, *xs, **options)
-        view = object.__new__(type(layer))
-        vars(view).update(seen)
-        try:
-            return run(view, *xs, **options)
-        finally:
-            if self._kept:
-                _hand_on(own, seen, vars(view))
-
-    def _seen(self, value: Any) -> Any:
-        """What stands in for a value; of a list, tuple or dict, for what it holds."""
-        if isinstance(value, (list, tuple, dict)):
-            if any(id(leaf) in self._of for leaf in tree.leaves(value)):
-                return tree.map(self._seen, value)
-            return value
-        return self._of[id(value)][1] if id(value) in self._of else value
+def original(layer: Any) -> Any:
+    """The layer that a view stands for, see `StandIns`; any other layer itself."""
+    for by in around.get():
+        if isinstance(by, Views) and (found := by.originals.get(id(layer))) is not None:
+            return found
+    return layer
 
 
-def _hand_on(own: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Give a layer the attributes that were set on its view, and take those that were deleted."""
-    missing = object()
-    for name in before.keys() - after.keys():
-        own.pop(name, None)
-    own |= {name: value for name, value in after.items() if before.get(name, missing) is not value}
+class Views:
+    """What runs views of layers instead of these."""
+
+    originals: dict[int, Any]  # by the id of the view

@@ -1,0 +1,174 @@
+"""`xpnet train FOLDER`: pictures in a folder for each class, learned, tested and told apart."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
+
+QUICK = ("--hidden", 16, "--epochs", 12, "--batch-size", 8, "--quiet")
+
+
+def draw(path, kind, rng, size=12):
+    """A noisy picture with a bar that stands or lies."""
+    pixels = rng.integers(0, 60, (size, size, 3))
+    middle = slice(size // 3, 2 * size // 3)
+    pixels[(slice(None), middle) if kind == "standing" else (middle,)] += 180
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype("u1")).save(path)
+
+
+@pytest.fixture
+def bars(tmp_path):
+    """A function that makes a folder with 20 pictures of each of two classes."""
+
+    def make(name="bars", parts=("",), **options):
+        rng = np.random.default_rng(0)
+        for part in parts:
+            for kind in "lying", "standing":
+                for i in range(20):
+                    draw(tmp_path / name / part / kind / f"{i:02}.png", kind, rng, **options)
+        return tmp_path / name
+
+    return make
+
+
+def accuracy(answer):
+    assert answer.code == 0, answer.said
+    return float(re.search(r"accuracy (\S+)%", answer.out)[1])
+
+
+@pytest.mark.parametrize("model", ["mlp", "lenet"])
+def test_a_folder_is_learned_tested_and_told_apart(xpnet_, bars, tmp_path, model):
+    folder, run = bars(size=16), tmp_path / "run"
+    flags = ("--model", model, *(QUICK if model == "mlp" else QUICK[2:]))
+    answer = xpnet_("train", f"{folder}/", *flags[:-1], "--augment", "--out", run)
+    assert answer.out.startswith("32 training and 8 test images, on numpy")
+    assert accuracy(answer) == 100
+    answer = xpnet_("evaluate", run)
+    assert answer.out.startswith(f"8 test images of {folder}, on numpy")
+    assert re.search(r"^ *standing +4 +100.00%", answer.out, re.MULTILINE)
+    pictures = [folder / kind / "03.png" for kind in ("lying", "standing")]
+    lines = xpnet_("predict", run, *pictures).out.splitlines()
+    assert [line.split()[1] for line in lines] == ["lying", "standing"]
+    reading = json.loads((run / "config.json").read_text())["reading"]
+    assert (reading["kind"], reading["shape"]) == ("folder", [3, 16, 16])
+
+
+def test_by_relative_name_in_the_run_and_in_files_of_flags(xpnet_, bars, tmp_path, monkeypatch):
+    """A run stands for itself, from wherever it is called; a file's paths are relative to it."""
+    bars()
+    run, again = tmp_path / "run", tmp_path / "again"
+    monkeypatch.chdir(tmp_path)
+    assert accuracy(xpnet_("train", "bars", *QUICK, "--out", run)) == 100
+    (tmp_path / "c.toml").write_text('dataset = "bars"\nepochs = 1\n')
+    monkeypatch.chdir("/")
+    assert accuracy(xpnet_("evaluate", run)) == 100
+    assert (
+        xpnet_("train", "--config", tmp_path / "c.toml", "--quiet", "--out", tmp_path / "c").code
+        == 0
+    )
+    assert xpnet_("train", "--resume", run, "--epochs", 13, "--quiet").code == 0
+    config = run / "config.toml"
+    assert accuracy(xpnet_("train", "--config", config, "--quiet", "--out", again)) == 100
+
+
+def test_pictures_of_several_sizes_need_a_size(xpnet_, bars, tmp_path):
+    """The message names the flag; with it, what is predicted is brought to that size as well."""
+    folder, run = bars(), tmp_path / "run"
+    draw(folder / "lying" / "large.png", "lying", np.random.default_rng(1), size=40)
+    answer = xpnet_("train", folder, *QUICK, "--out", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{folder / 'lying' / 'large.png'}: 40 x 40 pixels" in answer.said
+    assert "--image-size 12x12" in answer.said
+    assert accuracy(xpnet_("train", folder, "--image-size", "9x10", *QUICK, "--out", run)) == 100
+    assert accuracy(xpnet_("evaluate", run)) == 100
+    assert " lying " in xpnet_("predict", run, folder / "lying" / "large.png").out
+    reading = json.loads((run / "config.json").read_text())["reading"]
+    assert reading["shape"] == [3, 9, 10]
+
+
+def test_a_test_of_its_own(xpnet_, bars, tmp_path):
+    """In the folder, by a flag or later; the training's pictures are not needed for it."""
+    folder, run = bars("both", ("train", "test")), tmp_path / "run"
+    answer = xpnet_("train", folder, *QUICK[:-1], "--out", run)
+    assert answer.out.startswith("40 training and 40 test images")
+    answer = xpnet_("train", folder, "--test", 0.5, *QUICK, "--out", tmp_path / "no")
+    assert (answer.code, answer.out) == (2, "")
+    assert "it has a test of its own, test" in answer.said
+    for path in (folder / "train").rglob("*.png"):
+        path.write_bytes(b"")
+    assert xpnet_("evaluate", run).out.startswith(f"40 test images of {folder}")
+    one, other = bars("one"), bars("other", size=13)
+    answer = xpnet_("train", one, "--test", one, *QUICK, "--out", tmp_path / "no")
+    assert "the test data are the training data themselves" in answer.said
+    assert xpnet_("evaluate", run, "--dataset", one).out.startswith(f"40 test images of {one}")
+    answer = xpnet_(
+        "train", one, "--test", other, "--image-size", 12, *QUICK, "--out", tmp_path / "o"
+    )
+    assert accuracy(answer) > 90
+    assert xpnet_("evaluate", tmp_path / "o").out.startswith(f"40 test images of {other}")
+
+
+def test_pictures_that_have_changed(xpnet_, bars, tmp_path):
+    """One that is new, or another: which were learned is no longer known."""
+    folder, run = bars(), tmp_path / "run"
+    before = accuracy(xpnet_("train", folder, *QUICK, "--out", run))
+    draw(folder / "lying" / "00a.png", "lying", np.random.default_rng(1))
+    answer = xpnet_("evaluate", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert (
+        f"{folder}: it has changed since the training: it has 41 samples instead of 40"
+        in answer.said
+    )
+    answer = xpnet_("train", "--resume", run, "--epochs", 20)
+    assert (answer.code, answer.out) == (2, "")
+    assert "is not what the run was trained on" in answer.said
+    (folder / "lying" / "00a.png").unlink()
+    assert accuracy(xpnet_("evaluate", run)) == before
+    (folder / "weed").mkdir()
+    draw(folder / "weed" / "1.png", "lying", np.random.default_rng(1))
+    assert "the class 'weed' was not seen in training" in xpnet_("evaluate", run).said
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--task", "regress"), "'--task': regress is for numbers, of a table; bars has classes"),
+        (("--target", "a"), "'--target': it is for CSV tables; the data are bars"),
+        (("--data-dir", "."), "'--data-dir': it is for data sets of images; the data are bars"),
+        (("--image-size", "0"), "'--image-size': expected a height and width in pixels"),
+        (("--image-size", "9x"), "'--image-size': expected a height and width in pixels"),
+        (("--test", "none.csv"), "'--test': none.csv: for bars, expected another folder"),
+        (("--test", "none"), "'--test': expected a number between 0 and 1"),
+    ],
+)
+def test_flags_that_do_not_go_with_a_folder(xpnet_, bars, tmp_path, flags, said):
+    answer = xpnet_("train", bars(), *flags, *QUICK, "--out", tmp_path / "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.said
+
+
+def test_what_is_no_folder_of_pictures(xpnet_, bars, tmp_path):
+    folder, run = bars(), tmp_path / "run"
+    answer = xpnet_("train", tmp_path / "none", "--out", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert "or a folder that is there, with a folder of pictures for each class" in answer.said
+    answer = xpnet_("train", folder / "lying", "--out", run)
+    assert "found no folder, and 20 pictures" in answer.said
+    (folder / "lying" / "05.png").write_bytes(b"no picture")
+    answer = xpnet_("train", folder, "--out", run)
+    assert f"{folder / 'lying' / '05.png'}: expected a picture that Pillow can read" in answer.said
+    assert not run.exists()
+
+
+def test_a_name_goes_before_a_folder(xpnet_, bars, tmp_path, monkeypatch):
+    """A folder that is called like a data set is named with its place."""
+    bars("mnist")
+    monkeypatch.chdir(tmp_path)
+    answer = xpnet_("train", "./mnist", *QUICK, "--out", "run")
+    assert accuracy(answer) == 100
+    answer = xpnet_("train", "mnist", "--test", 0.5, "--out", "no")
+    assert "'--test': it is for tables; mnist has test images of its own" in answer.said

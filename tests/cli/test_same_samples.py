@@ -1,0 +1,236 @@
+"""A run is tested, and resumed, on the samples that it had; on others only if they are named."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+QUICK = ("--hidden", 8, "--epochs", 2, "--quiet")
+
+
+def write(path, rows, head="a,b,c,kind"):
+    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+
+
+def accuracy(answer):
+    return float(re.search(r"accuracy (\S+)%", answer.out)[1])
+
+
+@pytest.fixture(scope="module")
+def noise():
+    """400 rows of numbers and a yes or no that have nothing to do with each other."""
+    rng = np.random.default_rng(0)
+    x, t = rng.standard_normal((400, 20)).round(4), rng.integers(0, 2, 400)
+    head = ",".join([*(f"x{i}" for i in range(20)), "answer"])
+    return head, [",".join([*map(str, row), "ny"[n]]) for row, n in zip(x.tolist(), t, strict=True)]
+
+
+CHANGES = {
+    "sorted": (sorted, "the same samples in another order"),
+    "turned round": (lambda rows: rows[::-1], "the same samples in another order"),
+    "longer": (lambda rows: [*rows[:10], *rows], "410 samples instead of 400"),
+    "appended to": (lambda rows: [*rows, rows[0]], "401 samples instead of 400"),
+    "shorter": (lambda rows: rows[:-1], "399 samples instead of 400"),
+    "one value": (lambda rows: [rows[0].replace("0.", "1.", 1), *rows[1:]], "of another content"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_table_that_has_changed_is_not_split_anew(xpnet_, noise, tmp_path, change):
+    """Rows that were learned would be in the test: noise would be told by heart."""
+    table, run, (head, rows) = tmp_path / "noise.csv", tmp_path / "run", noise
+    write(table, rows, head)
+    answer = xpnet_("train", table, "--hidden", 64, "--epochs", 40, "--quiet", "--out", run)
+    before = accuracy(answer)
+    assert before < 70
+    assert accuracy(xpnet_("evaluate", run)) == before
+    changed, said = CHANGES[change]
+    write(table, changed(rows), head)
+    answer = xpnet_("evaluate", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.said.startswith(f"Error: {table}: it has changed since the training: it has ")
+    assert said in answer.said
+    assert "name them: --dataset FILE" in answer.said
+    write(tmp_path / "other.csv", rows[:50], head)
+    assert xpnet_("evaluate", run, "--dataset", tmp_path / "other.csv").code == 0
+    write(table, rows, head)
+    assert accuracy(xpnet_("evaluate", run)) == before
+
+
+def test_the_same_rows_written_in_another_way_are_the_same(xpnet_, noise, tmp_path):
+    """Other ends of lines, delimiters, quotes, and columns in another order."""
+    table, run, (head, rows) = tmp_path / "noise.csv", tmp_path / "run", noise
+    write(table, rows, head)
+    before = accuracy(xpnet_("train", table, *QUICK, "--out", run))
+    cells = [line.split(",") for line in [head, *rows]]
+    text = "\r\n".join(";".join(f'"{cell}"' for cell in row[::-1]) for row in cells)
+    table.write_text("\ufeff" + text, encoding="utf-8", newline="")
+    assert accuracy(xpnet_("evaluate", run)) == before
+
+
+def test_a_test_file_that_has_changed(xpnet_, noise, tmp_path):
+    """A test file may not change either; the training file is not needed."""
+    run, (head, rows) = tmp_path / "run", noise
+    table, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    write(table, rows[:300], head)
+    write(test, rows[300:], head)
+    before = accuracy(xpnet_("train", table, "--test", test, *QUICK, "--out", run))
+    table.unlink()
+    assert accuracy(xpnet_("evaluate", run)) == before
+    write(test, rows[299:], head)
+    answer = xpnet_("evaluate", run)
+    assert answer.code == 2
+    assert (
+        f"{test}: it has changed since the training: it has 101 samples instead of 100"
+        in answer.said
+    )
+    assert accuracy(xpnet_("evaluate", run, "--dataset", test)) > 0  # named: it is meant
+
+
+@pytest.mark.parametrize("task", ["classify", "regress"])
+@pytest.mark.parametrize("images", [False, True])
+def test_an_archive_that_has_changed(xpnet_, tmp_path, task, images):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (60, 8, 8)).astype("u1") if images else rng.standard_normal((60, 4))
+    t = np.arange(60) % 2 if task == "classify" else rng.standard_normal(60)
+    path, run = tmp_path / "a.npz", tmp_path / "run"
+    np.savez(path, x=x, t=t)
+    assert xpnet_("train", path, "--task", task, *QUICK, "--out", run).code == 0
+    before = xpnet_("evaluate", run)
+    assert before.code == 0
+    np.savez(path, t=t, x=x, names=np.asarray(["of", "columns"]))  # the same samples
+    assert xpnet_("evaluate", run).out == before.out
+    order = np.argsort(t, kind="stable")
+    np.savez(path, x=x[order], t=t[order])
+    for command in ("evaluate", run), ("train", "--resume", run, "--epochs", 4):
+        answer = xpnet_(*command)
+        assert (answer.code, answer.out) == (2, "")
+        assert str(path) in answer.said
+    assert "the same samples in another order" in xpnet_("evaluate", run).said
+
+
+def test_images_that_have_changed(xpnet_, digits, write_digits, tmp_path):
+    """A folder of other images of the same shape is for another run; or it is named."""
+    from xpnet.data import load_idx_folder
+
+    (x, t), (x_test, t_test) = load_idx_folder(digits)
+    train, test = (x[:200], t[:200]), (x_test[:50], t_test[:50])
+    folder, run = write_digits(tmp_path / "data", train, test), tmp_path / "run"
+    assert xpnet_("train", "--data-dir", folder, *QUICK, "--batch-size", 50, "--out", run).code == 0
+    before = xpnet_("evaluate", run)
+    moved = folder.rename(tmp_path / "moved")
+    assert accuracy(xpnet_("evaluate", run, "--data-dir", moved)) == accuracy(before)
+    resumed = xpnet_("train", "--resume", run, "--data-dir", moved, "--epochs", 3, "--quiet")
+    assert resumed.code == 0
+    other = write_digits(tmp_path / "other", (x[200:400], t[200:400]), test)
+    answer = xpnet_("train", "--resume", run, "--data-dir", other, "--epochs", 4)
+    assert (answer.code, answer.out) == (2, "")
+    assert "is not what the run was trained on" in answer.said
+    write_digits(moved, train, (x_test[50:100], t_test[50:100]))
+    answer = xpnet_("evaluate", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{moved}: it has changed since the training: it has as many samples (50)" in answer.said
+    assert "name them: --data-dir FOLDER" in answer.said
+    assert xpnet_("evaluate", run, "--data-dir", moved).code == 0
+
+
+@pytest.mark.parametrize("name", ["{0}", "{0.parent}/./{0.name}", "link", "copy", "shuffled"])
+def test_the_training_file_is_no_test(xpnet_, noise, tmp_path, name):
+    """Under whatever name: its test would be of what was learned."""
+    table, (head, rows) = tmp_path / "noise.csv", noise
+    write(table, rows, head)
+    test = tmp_path / f"{name}.csv"
+    if "{" in name:
+        test = name.format(table)
+    elif name == "link":
+        test.symlink_to(table)
+    else:
+        write(test, rows[::-1] if name == "shuffled" else rows, head)
+    answer = xpnet_("train", table, "--test", test, *QUICK, "--out", tmp_path / "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert "what was learned" in answer.said
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_idx_folder_of_one_class_or_of_others_in_its_test(xpnet_, write_digits, tmp_path):
+    """Refused as in tables and archives; 100 % would be no achievement."""
+    x = np.zeros((20, 28, 28))
+    ones, both = np.ones(20), np.arange(20) % 2
+    for train, test, said in (
+        (ones, ones, "the only class is 1; to learn, two are needed"),
+        (both, both + 1, "test images have the class 2, but no training image has"),
+    ):
+        folder = write_digits(tmp_path / "data", (x, train), (x, test))
+        answer = xpnet_("train", "--data-dir", folder, *QUICK, "--out", tmp_path / "run")
+        assert (answer.code, answer.out) == (2, "")
+        assert f"{folder}: {said}" in answer.said
+
+
+# --- what does not matter to a prediction ---------------------------------------------------------
+
+
+@pytest.fixture
+def flowers_run(xpnet_, flowers, tmp_path):
+    answer = xpnet_(
+        "train", flowers, "--hidden", 16, "--epochs", 60, "--quiet", "--out", tmp_path / "run"
+    )
+    assert answer.code == 0
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("target", ["", "?", "tulip", "NA", '"a\nb"'])
+@pytest.mark.parametrize("index", [False, True])
+def test_predict_reads_what_it_needs_alone(xpnet_, flowers_run, flowers, tmp_path, target, index):
+    """The target may be blank or new; other columns text or missing: the test file of a competition."""
+    with flowers.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    new = tmp_path / "new.csv"
+    lines = [
+        ",".join(
+            [*([f"p{i}"] if index else []), row["width"], f"name {i}", "", row["length"], target]
+        )
+        for i, row in enumerate(rows)
+    ]
+    write(new, lines, ("" if not index else ",") + "width,name,when,length,kind")
+    answer = xpnet_("predict", flowers_run, new)
+    assert (answer.code, answer.err) == (0, "")
+    head, *found = answer.out.splitlines()
+    expected = xpnet_("predict", flowers_run, flowers).out.splitlines()[1:]
+    assert [line.split(",")[1:] for line in found] == [line.split(",")[1:] for line in expected]
+    assert head == ("column 1" if index else "line") + ",kind,probability"
+    if index:
+        assert [line.split(",")[0] for line in found] == [f"p{i}" for i in range(60)]
+
+
+def test_a_file_that_fails_leaves_no_gap_that_nobody_sees(xpnet_, flowers_run, flowers, tmp_path):
+    """Each answer has its file and its line."""
+    bad = tmp_path / "bad.csv"
+    write(bad, ["1,2", "1,long"], "length,width")
+    answer = xpnet_("predict", flowers_run, flowers, bad, flowers)
+    assert answer.code == 2
+    assert f"{bad}, line 3, column 'width': expected a number" in answer.err
+    head, *lines = answer.out.splitlines()
+    assert head == "file,row,kind,probability"
+    assert [line.split(",")[:2] for line in lines] == 2 * [
+        [str(flowers), str(line)] for line in range(2, 62)
+    ]
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [None, [], "x", {}, {"train": 3, "test": {}}, {"train": {"samples": -1}, "test": None}],
+)
+def test_fingerprints_that_are_none(xpnet_, flowers_run, samples):
+    """As of a run folder that somebody has edited."""
+    state = safetensors.numpy.load_file(flowers_run / "model.safetensors")
+    described = json.loads((flowers_run / "config.json").read_text())
+    described["reading"]["samples"] = samples
+    safetensors.numpy.save_file(
+        state, flowers_run / "model.safetensors", {"xpnet": json.dumps(described)}
+    )
+    answer = xpnet_("evaluate", flowers_run)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.said.startswith("Error: Expected the fingerprint")

@@ -1,0 +1,222 @@
+"""Tables as pandas, R, spreadsheets and archives of data sets write them, on the command line."""
+
+import json
+import re
+import tomllib
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+QUICK = ("--hidden", 8, "--epochs", 2, "--quiet")
+
+
+def accuracy(answer):
+    assert answer.code == 0, answer.said
+    return float(re.search(r"accuracy (\S+)%", answer.out)[1])
+
+
+def reading_of(run):
+    return json.loads((run / "config.json").read_text())["reading"]
+
+
+def weights_of(run):
+    state = safetensors.numpy.load_file(run / "model.safetensors")
+    return {name: x.tobytes() for name, x in state.items()}
+
+
+@pytest.fixture(scope="module")
+def iris():
+    """The flowers of scikit-learn, sorted by their kind as they are published."""
+    data = pytest.importorskip("sklearn.datasets").load_iris()
+    return data.data, data.target_names[data.target]
+
+
+def lines(x, t, index=None):
+    """Rows of a table, with an index in front."""
+    starts = [""] * len(x) if index is None else [f"{i}," for i in index]
+    return [
+        start + ",".join([*map(str, row), label])
+        for start, row, label in zip(starts, x.tolist(), t, strict=True)
+    ]
+
+
+NAMES = "sepal length,sepal width,petal length,petal width,species"
+
+
+@pytest.mark.parametrize("head", [f",{NAMES}", f"Unnamed: 0,{NAMES}"])
+def test_an_index_is_not_learned_from(xpnet_, iris, tmp_path, head):
+    """The kinds come one after another, so the number of a row tells the kind; not in a new order."""
+    (x, t), run = iris, tmp_path / "run"
+    table, shuffled = tmp_path / "iris.csv", tmp_path / "shuffled.csv"
+    table.write_text("\n".join([head, *lines(x, t, range(150))]))
+    order = np.random.default_rng(0).permutation(150)
+    shuffled.write_text("\n".join([head, *lines(x[order], t[order], range(150))]))
+    answer = xpnet_("train", table, "--seed", 1, "--quiet", "--out", run)
+    assert accuracy(answer) > 93
+    assert reading_of(run)["schema"]["features"] == NAMES.split(",")[:4]
+    in_order = xpnet_("predict", run, table).out.splitlines()[1:]
+    mixed = xpnet_("predict", run, shuffled).out.splitlines()[1:]
+    expected = [in_order[i].split(",", 1)[1] for i in order]
+    assert [line.split(",", 1)[1] for line in mixed] == expected
+    assert accuracy(xpnet_("evaluate", run, "--dataset", shuffled)) > 95
+
+
+def test_what_an_index_does_as_a_feature(xpnet_, iris, tmp_path):
+    """With --index none, which asks for it: the sum of what the test above is about."""
+    (x, t), run = iris, tmp_path / "run"
+    table, shuffled = tmp_path / "iris.csv", tmp_path / "shuffled.csv"
+    table.write_text("\n".join([f",{NAMES}", *lines(x, t, range(150))]))
+    order = np.random.default_rng(0).permutation(150)
+    shuffled.write_text("\n".join([f",{NAMES}", *lines(x[order], t[order], range(150))]))
+    answer = xpnet_("train", table, "--index", "none", "--seed", 1, "--quiet", "--out", run)
+    assert accuracy(answer) > 93
+    assert reading_of(run)["schema"]["features"][0] == "column 1"
+    assert accuracy(xpnet_("evaluate", run, "--dataset", shuffled)) < 90
+
+
+def test_numbers_above_the_columns_of_an_array(xpnet_, iris, tmp_path):
+    """pd.DataFrame(array).to_csv(index=False): no class "4", no sample more, here and in predict."""
+    (x, t), run = iris, tmp_path / "run"
+    table, new = tmp_path / "iris.csv", tmp_path / "new.csv"
+    table.write_text("\n".join(["0,1,2,3,4", *lines(x, t)]))
+    assert xpnet_("train", table, *QUICK[:-1], "--out", run).out.startswith(
+        "120 training and 30 test"
+    )
+    assert reading_of(run)["classes"] == ["setosa", "versicolor", "virginica"]
+    new.write_text("0,1,2,3\n5.1,3.5,1.4,0.2\n6.3,3.3,6.0,2.5\n")
+    assert len(xpnet_("predict", run, new).out.splitlines()) == 3
+
+
+@pytest.mark.parametrize("flag", ["--header", "--no-header"])
+def test_a_header_that_may_be_a_row_is_asked_for_and_remembered(xpnet_, tmp_path, flag):
+    """By the run, its config.toml and what is predicted with it."""
+    table, run, again = tmp_path / "t.csv", tmp_path / "run", tmp_path / "again"
+    rows = [f"{i % 5},{i % 2}" for i in range(40)]
+    table.write_text("\n".join(["0,1", *rows]))
+    answer = xpnet_("train", table, *QUICK, "--out", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Choose with --header or --no-header" in answer.said
+    assert xpnet_("train", table, flag, *QUICK, "--out", run).code == 0
+    assert tomllib.loads((run / "config.toml").read_text())["header"] == (flag == "--header")
+    assert xpnet_("train", "--config", run / "config.toml", "--quiet", "--out", again).code == 0
+    assert weights_of(again) == weights_of(run)
+    assert len(xpnet_("predict", run, table).out.splitlines()) == (41 if flag == "--header" else 42)
+    assert xpnet_("evaluate", run).code == 0
+    assert xpnet_("train", "--resume", run, "--epochs", 3, "--quiet").code == 0
+
+
+def test_each_choice_is_in_the_file_that_repeats_the_run(xpnet_, tmp_path):
+    """Columns, index, delimiter and encoding; and in what the run reads later."""
+    table, run, again = tmp_path / "꽃.txt", tmp_path / "run", tmp_path / "again"
+    rows = [f"p{i}^{i}.5^x{i}^{i % 7}^{['버시컬러', '세토사'][i % 2]}" for i in range(40)]
+    table.write_text("\n".join(["이름^a^note^b, c^종", *rows]), encoding="cp949")
+    flags = ("--encoding", "cp949", "--delimiter", "^", "--index", "이름", "--features", 'a,"b, c"')
+    assert xpnet_("train", table, *flags, "--target", "종", *QUICK, "--out", run).code == 0
+    assert reading_of(run)["schema"]["features"] == ["a", "b, c"]
+    answer = xpnet_("predict", run, table)
+    head, first, *_ = answer.out.splitlines()
+    assert head == "이름,종,probability"
+    assert first.split(",")[0] == "p0"
+    assert first.split(",")[1] in ("버시컬러", "세토사")
+    assert xpnet_("evaluate", run).code == 0
+    assert xpnet_("train", "--config", run / "config.toml", "--quiet", "--out", again).code == 0
+    assert weights_of(again) == weights_of(run)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "delimiter", "head"),
+    [
+        (".tsv", "\t", True),
+        (".txt", " ", False),
+        (".data", ",", False),
+        (".data", "   ", False),
+        (".TXT", ";", True),
+        (".csv", "|", True),
+    ],
+)
+def test_tables_by_other_names(xpnet_, iris, tmp_path, suffix, delimiter, head):
+    """As the UCI repository, R and numpy.savetxt write them."""
+    x, t = iris
+    table, run = tmp_path / f"iris{suffix}", tmp_path / "run"
+    rows = [NAMES.replace(" ", "_")] * head + lines(x, t)
+    table.write_text("\n".join(row.replace(",", delimiter) for row in rows) + "\n")
+    assert accuracy(xpnet_("train", table, "--seed", 1, "--quiet", "--out", run)) > 93
+    assert xpnet_("evaluate", run).out.startswith(f"30 test samples of {table}")
+    assert len(xpnet_("predict", run, table).out.splitlines()) == 151
+    (tmp_path / "c.toml").write_text(f'dataset = "iris{suffix}"\nepochs = 1\n')
+    assert (
+        xpnet_("train", "--config", tmp_path / "c.toml", "--quiet", "--out", tmp_path / "c").code
+        == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--delimiter", "ab"), "'--delimiter': expected one character, or tab or space; got 'ab'"),
+        (("--delimiter", ""), "'--delimiter': expected one character"),
+        (
+            ("--encoding", "klingon"),
+            "'--encoding': Unknown encoding 'klingon'. Expected one of Python's",
+        ),
+        (("--features", ""), "'--features': expected the names of columns"),
+        (("--features", "a,,b"), "'--features': expected the names of columns"),
+        (("--features", "a,a"), "'--features': expected the names of columns, each once"),
+        (
+            ("--features", "length,colour"),
+            "no column 'colour'; its columns are length, width, kind",
+        ),
+        (("--index", "id"), "no column 'id'; its columns are length, width, kind"),
+        (("--index", "9"), "no column '9'"),
+        (("--index", "kind", "--target", "kind"), "'kind' is the index, and the target too"),
+        (
+            ("--image-size", "64"),
+            "'--image-size': it is for folders of pictures; the data are flowers.csv",
+        ),
+        (("--encoding", "utf-16"), "UTF-16"),
+        (("--no-header",), "expected a number, found the text 'length'"),
+    ],
+)
+def test_a_choice_that_does_not_go_is_named(xpnet_, flowers, tmp_path, flags, said):
+    answer = xpnet_("train", flowers, *flags, *QUICK, "--out", tmp_path / "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("flag", ["--features", "--index", "--delimiter", "--encoding", "--header"])
+def test_choices_for_tables_are_not_for_images(xpnet_, tmp_path, flag):
+    value = [] if flag == "--header" else ["utf-8" if flag == "--encoding" else ","]
+    value = ["a"] if flag in ("--features", "--index") else value
+    answer = xpnet_("train", "mnist", flag, *value, "--out", tmp_path / "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"'{flag}': it is for CSV tables; the data are mnist" in answer.said
+
+
+@pytest.mark.parametrize(
+    "form", [lambda t: t[:, None], lambda t: np.eye(3)[t], lambda t: t * 1.0, lambda t: t == 1]
+)
+def test_archives_with_classes_in_another_form(xpnet_, tmp_path, form):
+    """Keras', MedMNIST's and scikit-learn's: classes, that no --task regress is needed for."""
+    rng, run = np.random.default_rng(0), tmp_path / "run"
+    t = np.arange(90) % 3
+    x = rng.standard_normal((90, 2)) + 9 * np.asarray([(0, 0), (0, 1), (1, 0)])[t]
+    np.savez(tmp_path / "a.npz", data=x, target=form(t), feature_names=np.asarray(["a", "b"]))
+    answer = xpnet_("train", tmp_path / "a.npz", "--epochs", 40, "--quiet", "--out", run)
+    assert accuracy(answer) == 100
+    assert accuracy(xpnet_("evaluate", run)) == 100
+
+
+def test_archives_of_images_whose_channels_come_last(xpnet_, tmp_path):
+    """As Keras and MedMNIST have them."""
+    rng, run = np.random.default_rng(0), tmp_path / "run"
+    t = np.arange(60) % 2
+    x = rng.integers(0, 100, (60, 12, 12, 3)) + 100 * t[:, None, None, None]
+    np.savez(tmp_path / "a.npz", train_images=x[:40].astype("u1"), train_labels=t[:40, None],
+             test_images=x[40:].astype("u1"), test_labels=t[40:, None])  # fmt: skip
+    flags = ("--model", "lenet", "--epochs", 2, "--batch-size", 10, "--quiet", "--out", run)
+    reached = accuracy(xpnet_("train", tmp_path / "a.npz", *flags))
+    assert accuracy(xpnet_("evaluate", run)) == reached
+    config = json.loads((run / "config.json").read_text())
+    assert config["architecture"]["input_shape"] == [3, 12, 12]

@@ -1,0 +1,291 @@
+"""A parameter is not lost: what would take its place is refused, and updates in place reach it."""
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import (
+    Affine,
+    ArgumentTypeError,
+    GradientError,
+    Layer,
+    Parameter,
+    ReLU,
+    Variable,
+    functions as F,
+    no_grad,
+    to_numpy,
+)
+from xpnet.layers import BatchNorm1d, Buffer, Sequential
+from xpnet.lessons import SoftmaxWithLoss
+from xpnet.testing import assert_close
+from xpnet.training import Trainer
+
+UPDATES = {
+    "+=": (lambda p, v: p.__iadd__(v), lambda x, v: x + v),
+    "-=": (lambda p, v: p.__isub__(v), lambda x, v: x - v),
+    "*=": (lambda p, v: p.__imul__(v), lambda x, v: x * v),
+    "/=": (lambda p, v: p.__itruediv__(v), lambda x, v: x / v),
+    "//=": (lambda p, v: p.__ifloordiv__(v), lambda x, v: x // v),
+    "%=": (lambda p, v: p.__imod__(v), lambda x, v: x % v),
+    "**=": (lambda p, v: p.__ipow__(v), lambda x, v: x**v),
+    "@=": (lambda p, v: p.__imatmul__(v), lambda x, v: x @ v),
+}
+W, V = [[1.5, 2.0], [3.0, 4.5]], [[2.0, 0.5], [1.0, 3.0]]
+
+
+# --- updates in place -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sign", UPDATES)
+@pytest.mark.parametrize("kind", ["array", "constant", "number", "without recording"])
+def test_an_update_changes_the_parameter_itself(backend, array, sign, kind):
+    """By an array, a constant or a number; by anything in a block without recording."""
+    update, plain = UPDATES[sign]
+    p = Parameter(array(W))
+    if kind == "number" and sign == "@=":
+        pytest.skip("a matrix product has no number in it")
+    value = {
+        "array": lambda: array(V),
+        "constant": lambda: Variable(array(V), requires_grad=False),
+        "number": lambda: 2.0,
+        "without recording": lambda: Variable(array(V)),
+    }[kind]()
+    with no_grad() if kind == "without recording" else xpnet.tape.recorded():
+        assert update(p, value) is p
+    assert (type(p), p.requires_grad, p.creator) == (Parameter, True, None)
+    assert p.dtype == backend.dtype
+    assert_close(p, plain(np.asarray(W), 2.0 if kind == "number" else np.asarray(V)), rtol=1e-6)
+    F.sum(p).backward()
+    assert_close(p.grad, np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("sign", UPDATES)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_an_update_by_what_was_recorded_is_an_error(backend, array, sign, frozen):
+    """A Parameter is a leaf. The error names what to write, and nothing is changed."""
+    p, v = Parameter(array(W)), Variable(array(V))
+    p.requires_grad = not frozen
+    for value in (v, v * 2.0, Parameter(array(V))):
+        with pytest.raises(GradientError, match="leaf.*value.data.*with no_grad"):
+            UPDATES[sign][0](p, value)
+    assert to_numpy(p).tolist() == W
+
+
+def test_an_update_keeps_shape_and_dtype(backend, array):
+    """float64 does not creep in, and nothing broadcasts the parameter."""
+    p = Parameter(array(W))
+    with pytest.raises(xpnet.ShapeError):
+        p -= array(np.ones((3, 2, 2)).tolist())
+    with pytest.raises(TypeError):
+        p *= 1j
+    assert to_numpy(p).tolist() == W
+    if backend.name == "numpy":
+        p -= np.ones((2, 2))  # of float64: as NumPy's own `-=`
+        assert p.dtype == np.float32
+        p += np.ones((2, 2), "int64")
+        assert to_numpy(p).tolist() == W
+
+
+def test_a_graph_keeps_the_numbers_from_before_the_update(backend, array):
+    """backward gives the derivative where forward was."""
+    p = Parameter(array([1.0, 2.0]))
+    loss = F.sum(p * p)
+    p -= 0.5
+    loss.backward()
+    assert_close(p.grad, [2.0, 4.0])
+    assert_close(p, [0.5, 1.5])
+
+
+def test_the_lessons_update_of_a_layers_own_parameter(backend, array):
+    """`self.W -= ...` sets the attribute too, to the same Parameter."""
+    layer = Affine(2, 1, rng=0)
+    W, before = layer.W, to_numpy(layer.W).copy()
+    F.sum(layer(array([[1.0, 2.0]]))).backward()
+    layer.W -= 0.5 * layer.W.grad
+    assert layer.W is W
+    assert list(layer.state_dict()) == ["W", "b"]
+    assert_close(layer.W, before - 0.5 * np.asarray([[1.0], [2.0]]), rtol=1e-6)
+
+
+def test_the_lessons_loop_learns(backend):
+    """Lesson 5, with Parameters in a dict, layers taken by hand, and no cleargrads: as in NumPy."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 5)).astype("float32")
+    t = (x @ rng.standard_normal((5, 3)).astype("float32")).argmax(axis=1)
+    affine1, relu, affine2 = Affine(5, 8, rng=1), ReLU(), Affine(8, 3, rng=2)
+    params = {"W1": affine1.W, "b1": affine1.b, "W2": affine2.W, "b2": affine2.b}
+    own = {key: to_numpy(p).astype("float64") for key, p in params.items()}
+    losses = []
+    last = SoftmaxWithLoss()
+    xb, tb = xpnet.current().asarray(x), xpnet.current().asarray(t)
+    for _ in range(30):
+        y = affine2.forward(relu.forward(affine1.forward(xb)))
+        losses.append(float(last.forward(y, tb)))
+        dout = last.backward(1)
+        for layer in (affine2, relu, affine1):
+            dout = layer.backward(dout)
+        grad = {key: p.grad for key, p in params.items()}
+        for key in ("W1", "b1", "W2", "b2"):
+            params[key] -= 0.5 * grad[key]
+
+        h = np.maximum(x @ own["W1"] + own["b1"], 0.0)
+        scores = h @ own["W2"] + own["b2"]
+        e = np.exp(scores - scores.max(axis=1, keepdims=True))
+        g = (e / e.sum(axis=1, keepdims=True) - np.eye(3)[t]) / len(t)
+        gh = (g @ own["W2"].T) * (h > 0)
+        steps = {"W1": x.T @ gh, "b1": gh.sum(axis=0), "W2": h.T @ g, "b2": g.sum(axis=0)}
+        own = {key: own[key] - 0.5 * steps[key] for key in own}
+    assert params["W1"] is affine1.W
+    assert losses[-1] < 0.5 * losses[0]
+    for key, p in params.items():
+        assert_close(p, own[key], rtol=1e-3, atol=1e-4)
+
+
+# --- what is assigned -----------------------------------------------------------------------------
+
+LOSSES = {
+    "a product": lambda layer: layer.W * 0.5,
+    "a difference": lambda layer: layer.W - 0.1 * layer.W.data,
+    "an array": lambda layer: layer.W.data * 0.5,
+    "a Variable": lambda layer: Variable(layer.W.data),
+    "a constant": lambda layer: Variable(layer.W.data, requires_grad=False),
+    "a list": lambda layer: [[1.0], [2.0]],
+    "a number": lambda layer: 0.0,
+}
+
+
+@pytest.mark.parametrize("how", LOSSES)
+@pytest.mark.parametrize("name", ["W", "b"])
+def test_what_would_lose_a_parameter_is_refused(backend, how, name):
+    """PyTorch: TypeError, cannot assign. The layer is as it was, and the line to write is named."""
+    layer = Affine(2, 1, rng=0)
+    held = getattr(layer, name)
+    value = LOSSES[how](layer)
+    said = rf"^Affine\.{name} is a Parameter.*Write {name}\.data = array"
+    with pytest.raises(ArgumentTypeError, match=said):
+        setattr(layer, name, value)
+    assert getattr(layer, name) is held
+    assert list(layer.state_dict()) == ["W", "b"]
+
+
+def test_a_parameter_may_be_another_one_or_none(backend, array):
+    """What is still learned and saved, and what is openly gone."""
+    layer, other = Affine(2, 1, rng=0), Affine(2, 1, rng=1)
+    layer.W = other.W
+    assert layer.W is other.W
+    layer.W = Parameter(array([[1.0], [2.0]]))
+    layer.b = None
+    assert list(layer.state_dict()) == ["W"]
+    assert to_numpy(layer(array([[1.0, 1.0]]))).tolist() == [[3.0]]
+    layer.b = Parameter(array([1.0]))
+    layer.W.data = layer.W.data * 0.5
+    assert to_numpy(layer(array([[1.0, 1.0]]))).tolist() == [[2.5]]
+    del layer.b
+    assert list(layer.state_dict()) == ["W"]
+
+
+def test_a_buffer_is_not_overwritten_by_an_array(backend, array):
+    """The array would not be saved."""
+    layer = BatchNorm1d(2)
+    for value in (array([0.0, 0.0]), Variable(array([0.0, 0.0])), [0.0, 0.0]):
+        with pytest.raises(
+            ArgumentTypeError, match=r"running_mean is a Buffer.*running_mean\.data"
+        ):
+            layer.running_mean = value
+    layer.running_mean.data = array([1.0, 2.0])
+    layer.running_var = Buffer(array([3.0, 4.0]))
+    assert to_numpy(layer.state_dict()["running_mean"]).tolist() == [1.0, 2.0]
+    assert to_numpy(layer.state_dict()["running_var"]).tolist() == [3.0, 4.0]
+
+
+class Net(Layer):
+    """Layers and parameters in attributes, a list and a dict."""
+
+    def __init__(self):
+        self.hidden = Affine(2, 2, rng=0)
+        self.weights = [Parameter([1.0, 2.0]), Parameter([3.0, 4.0])]
+        self.params = {"W": Parameter([5.0, 6.0])}
+
+    def forward(self, x):
+        x = self.hidden(x)
+        for w in self.weights:
+            x = F.multiply(x, w)
+        return F.multiply(x, self.params["W"])
+
+
+def test_a_layer_is_not_overwritten_by_something_else(backend):
+    net = Net()
+    for value in (F.relu, "relu", net.hidden.W * 1.0):
+        with pytest.raises(ArgumentTypeError, match=r"^Net\.hidden is a layer.*del hidden"):
+            net.hidden = value
+    net.hidden = Sequential(ReLU())
+    net.hidden = None
+    del net.hidden
+    net.hidden = F.relu
+    assert len(list(net.parameters())) == 3
+
+
+def test_parameters_in_lists_and_dicts_are_not_overwritten_by_variables(backend):
+    """The whole list, as `ws = [w - lr * g for w in ws]` makes it; updates of its items work."""
+    net = Net()
+    with pytest.raises(ArgumentTypeError, match=r"^Net\.weights holds parameters.*p -= "):
+        net.weights = [w - 0.1 * w.data for w in net.weights]
+    with pytest.raises(ArgumentTypeError, match=r"^Net\.params holds parameters"):
+        net.params = {"W": net.params["W"] * 0.5}
+    net.params["W"] -= 1.0
+    net.weights[0] *= 2.0
+    for w in net.weights:
+        w += 1.0  # it is the same Parameter
+    assert to_numpy(net.params["W"]).tolist() == [4.0, 5.0]
+    assert [to_numpy(w).tolist() for w in net.weights] == [[3.0, 5.0], [4.0, 5.0]]
+    net.weights = [Parameter([1.0, 1.0])]
+    net.params = {}
+    assert list(net.state_dict()) == ["hidden.W", "hidden.b", "weights.0"]
+
+
+# --- Variables that should be Parameters ----------------------------------------------------------
+
+
+class Scaled(Layer):
+    """A layer whose factor is held as it was given."""
+
+    def __init__(self, factor, where):
+        self.inner = Affine(2, 2, rng=0)
+        held = {"attribute": factor, "list": [factor], "dict": {"deep": (factor,)}}
+        self.factor = held[where]
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(
+    ("where", "path"),
+    [("attribute", "factor"), ("list", "factor.0"), ("dict", "factor.deep.0")],
+)
+def test_a_variable_that_would_not_learn_is_an_error_at_the_optimizer(backend, array, where, path):
+    """And at the trainer; it says which, and what to make of it."""
+    model = Sequential(Scaled(Variable(array([2.0])), where))
+    said = rf"layers\.0\.{path} is a Variable that requires a gradient and no Parameter.*Make it P"
+    for make in (
+        lambda: xpnet.SGD(model.parameters()),
+        lambda: xpnet.Adam([{"params": model.parameters(), "lr": 0.1}]),
+        lambda: Trainer(model, F.mean_squared_error, xpnet.SGD(list(model.parameters()))),
+    ):
+        with pytest.raises(ArgumentTypeError, match=said):
+            make()
+
+
+@pytest.mark.parametrize("where", ["attribute", "list", "dict"])
+def test_constants_and_what_was_computed_are_no_lost_parameters(backend, array, where):
+    """A layer may keep its last attention, or a table of constants."""
+    for value in (
+        Variable(array([2.0]), requires_grad=False),
+        Variable(array([2.0])) * 2.0,
+        Parameter(array([2.0])),
+        array([2.0]),
+    ):
+        model = Scaled(value, where)
+        model.forward(array([[1.0, 2.0]]))  # it remembers its input
+        xpnet.SGD(model.parameters())
+        Trainer(model, F.mean_squared_error, xpnet.SGD(list(model.parameters())))

@@ -1,0 +1,43 @@
+"""Kinds of data sets, told by what they are called: images by name, tables by file, pictures by folder."""
+
+import csv
+from pathlib import Path
+
+TABLES = (".csv", ".tsv", ".txt", ".data")
+ARCHIVE = ".npz"
+PICTURES = ("images", "folder")  # the kinds whose samples are images
+
+
+def kind_of(dataset: str) -> str:
+    """The kind of a data set: "images" (by name), "csv" (any table of text), "npz" or "folder"."""
+    from xpnet.data import DATASETS
+
+    if dataset.lower() in DATASETS:
+        return "images"
+    suffix = Path(dataset).suffix.lower()
+    if suffix in TABLES:
+        return "csv"
+    return "npz" if suffix == ARCHIVE else "folder"
+
+
+def is_path(dataset: str, folder: Path | None = None) -> bool:
+    """Whether a data set is told by its place, and not by its name.
+
+    Parameters
+    ----------
+    dataset : str
+    folder : Path, optional
+        What the place is relative to; by default the current folder.
+    """
+    kind = kind_of(dataset)
+    return kind in ("csv", "npz") or (kind == "folder" and Path(folder or ".", dataset).is_dir())
+
+
+def columns(text: str) -> list[str]:
+    """The names that a list of columns has.
+
+    >>> columns('length, "width, in cm"')
+    ['length', 'width, in cm']
+    """
+    rows = list(csv.reader([text], skipinitialspace=True))
+    return [name.strip() for name in rows[0]] if rows else []
