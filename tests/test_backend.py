@@ -304,7 +304,7 @@ def test_an_array_decides_and_numbers_follow_the_switch(backend, array):
     made = xpnet.Variable([1.0, 2.0])
     assert isinstance(kept.data, np.ndarray)
     assert type(made.data) is type(array([1.0]))
-    moved = xpnet.Variable(xpnet.current().asarray(np.zeros(3)))
+    moved = xpnet.Variable(xpnet.current().asarray(np.zeros(3, np.float32)))
     assert type(moved.data) is type(made.data)
 
 

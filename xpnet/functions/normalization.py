@@ -79,7 +79,7 @@ class Normalize(Function):
             y, *found = fast(x, w, b, self.axes, self.eps, self.running)
             self.mean, self.var, self.r, self.running = found
             return y
-        xp = array_namespace(x)
+        xp = array_namespace(x, w, b)
         self.mean = xp.mean(x, axis=self.axes, keepdims=True)
         c = x - self.mean
         self.var = xp.mean(c * c, axis=self.axes, keepdims=True)
