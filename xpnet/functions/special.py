@@ -95,16 +95,6 @@ class _OfOne(Function):
         return _by_library(self.name, x)
 
 
-class _OfTwo(Function):
-    """A function of two arguments that broadcast."""
-
-    broadcasts = True
-    name: str
-
-    def forward(self, x1: Any, x2: Any) -> Any:
-        return _by_library(self.name, x1, x2)
-
-
 # --- the error function and the normal distribution -----------------------------------------------
 
 
@@ -275,9 +265,7 @@ class Polygamma(Function):
         return gy * polygamma(self.n + 1, x)
 
 
-class Betaln(Function):
-    broadcasts = True
-
+class Betaln(Function, broadcasts=True):
     def forward(self, a: Any, b: Any) -> Any:
         fast = special_function(array_namespace(a, b), "betaln")
         return fast(a, b) if fast else _betaln(a, b)
@@ -289,9 +277,7 @@ class Betaln(Function):
         return ga, gb
 
 
-class Beta(Function):
-    broadcasts = True
-
+class Beta(Function, broadcasts=True):
     def forward(self, a: Any, b: Any) -> Any:
         xp = array_namespace(a, b)
         fast = special_function(xp, "beta")
@@ -344,10 +330,9 @@ def _gamma_sign(x: Any) -> Any:
     return xp.where(xp.logical_and(x < 0.0, odd), -1.0, xp.ones_like(x))
 
 
-class _IncompleteGamma(Function):
+class _IncompleteGamma(Function, broadcasts=True):
     """The regularized incomplete gamma functions; the derivative by a has no closed form."""
 
-    broadcasts = True
     name: str
     sign: float
 
@@ -456,9 +441,7 @@ def gammaincc(a: Any, x: Any, /) -> Any:
 # --- products with logarithms ---------------------------------------------------------------------
 
 
-class Xlogy(Function):
-    broadcasts = True
-
+class Xlogy(Function, broadcasts=True):
     def forward(self, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
@@ -473,9 +456,7 @@ class Xlogy(Function):
         return gx, gy
 
 
-class Xlog1py(Function):
-    broadcasts = True
-
+class Xlog1py(Function, broadcasts=True):
     def forward(self, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
@@ -503,9 +484,7 @@ class Entr(Function):
         return gy * xp.where(x < 0.0, math.nan, slope)
 
 
-class RelEntr(Function):
-    broadcasts = True
-
+class RelEntr(Function, broadcasts=True):
     def forward(self, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         value = x * _log_of_ratio(x, y)
