@@ -95,6 +95,10 @@ ARITHMETIC = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
     ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult, ast.Pow: ast.Mult,
 }  # fmt: skip
+COMMUTE = {  # functions whose two arguments may be exchanged
+    "add", "array_namespace", "equal", "logical_and", "logical_or", "max", "maximum", "min",
+    "minimum", "multiply", "not_equal", "result_type",
+}  # fmt: skip
 
 
 def changed(node: ast.AST, **fields: object) -> str:
@@ -126,8 +130,9 @@ def expressions(node: ast.AST) -> Iterator[tuple[str, ast.AST, str]]:
         case ast.IfExp(test=test):
             yield "always", test, "True"
             yield "never", test, "False"
-        case ast.Call(args=[a, b]) if not isinstance(a, ast.Starred):
-            if not isinstance(b, ast.Starred) and ast.dump(a) != ast.dump(b):
+        case ast.Call(f, args=[a, b]) if ast.unparse(f).rpartition(".")[2] not in COMMUTE:
+            starred = isinstance(a, ast.Starred) or isinstance(b, ast.Starred)
+            if not starred and ast.dump(a) != ast.dump(b):
                 yield "exchange", node, changed(node, args=[b, a])[1:-1]
 
 
