@@ -44,6 +44,21 @@ if os.environ.get("XPNET_REQUIRE_GPU") == "1" and host_cuda.emulated():
     raise pytest.UsageError("XPNET_REQUIRE_GPU=1, but the CUDA of this process is the emulation")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory):
+    """What xpnet remembers of the user it remembers in a folder of the tests."""
+    folder = tmp_path_factory.mktemp("state")
+    names = ("XDG_STATE_HOME", "LOCALAPPDATA")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(folder)))
+    yield folder
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+
+
 def pytest_report_header():
     """A line at the start of the run with the CUDA device that the tests on CuPy use."""
     if "cupy" not in (CHOSEN or SPECS):

@@ -355,14 +355,14 @@ def test_what_a_killed_process_has_left_is_removed_and_what_another_writes_is_no
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment()) as other:
         name = other.stdout.readline().strip()
         (tmp_path / ".mine.part").touch()
-        (tmp_path / ".w.1-of-init.part").touch()
+        (tmp_path / ".w.1-0.part").touch()
         with serialization.replacing(tmp_path / "w") as own:
             serialization.sweep(tmp_path, "w")
             left = {p.name for p in tmp_path.iterdir()}
-        assert left == {name, own.name, ".mine.part", ".w.1-of-init.part"}
+        assert left == {name, own.name, ".mine.part", ".w.1-0.part"}
         other.kill()
     serialization.sweep(tmp_path, "w")
-    assert {p.name for p in tmp_path.iterdir()} == {"w", ".mine.part", ".w.1-of-init.part"}
+    assert {p.name for p in tmp_path.iterdir()} == {"w", ".mine.part", ".w.1-0.part"}
 
 
 def test_what_an_earlier_process_of_the_same_number_has_left_is_removed(tmp_path):

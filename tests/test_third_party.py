@@ -125,6 +125,18 @@ OTHERS = {
         V,
     ),
     "array_api_extra.lazy_apply": (lambda f, x: f(lambda x: x**3, x), V),
+    "einops.rearrange": (lambda f, x: f(x, "a b -> b a"), X),
+    "einops.rearrange regroups": (lambda f, x: f(x, "a (b c) -> c (b a)", b=2), X),
+    "einops.rearrange of a list": (lambda f, x, y: f([x, y], "k a b -> a (k b)"), X, Y),
+    "einops.reduce sum": (lambda f, x: f(x, "a b -> b", "sum"), X),
+    "einops.reduce mean": (lambda f, x: f(x, "a b -> a", "mean"), X),
+    "einops.reduce max": (lambda f, x: f(x, "a (b c) -> a c", "max", c=2), X),
+    "einops.reduce min": (lambda f, x: f(x, "a b ->", "min"), X),
+    "einops.reduce prod": (lambda f, x: f(x, "a b -> a", "prod"), X),
+    "einops.repeat": (lambda f, x: f(x, "a b -> (b k) a", k=2), X),
+    "einops.einsum": (lambda f, x, y: f(x, y, "a b, c b -> a c"), X, Y),
+    "einops.pack": (lambda f, x, y: f([x, y], "a *")[0], X, VECTORS),
+    "einops.unpack": (lambda f, x: f(x, [(1,), (3,)], "a *")[1], X),
     "einops.array_api.rearrange": (lambda f, x: f(x, "a b -> b a"), X),
     "einops.array_api.rearrange regroups": (lambda f, x: f(x, "a (b c) -> c (b a)", b=2), X),
     "einops.array_api.reduce sum": (lambda f, x: f(x, "a b -> b", "sum"), X),
@@ -252,6 +264,24 @@ def test_a_function_as_users_write_it(backend64, array, name):
     """It is written against the standard, and found its namespace with array_api_compat."""
     f, *inputs = USERS[name]
     as_differentiated(f, array, inputs)
+
+
+EINOPS_LATER = """
+import sys, xpnet
+model = xpnet.Variable([[1.0, 2.0, 3.0]])
+assert "einops" not in sys.modules
+import einops
+{between}
+y = einops.rearrange(model * 2.0, "a b -> b a")
+assert y.requires_grad and y.shape == (3, 1)
+"""
+
+
+def test_einops_may_be_imported_later():
+    """Variables are made known when one is created after the import."""
+    pytest.importorskip("einops", reason="its functions are to be differentiated")
+    program = EINOPS_LATER.format(between="xpnet.Variable(1.0)")
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
 
 
 @pytest.mark.skipif(SCIPY_ASKS, reason="SciPy asks its arrays in this process already")

@@ -32,7 +32,7 @@ from xpnet.errors import (
     MissingMethodError,
 )
 from xpnet.explain import explain, outdated
-from xpnet.namespace import array_types, as_array, has_dtype
+from xpnet.namespace import array_types, as_array, has_dtype, methods
 from xpnet.signatures import Rule, rule_of
 from xpnet.tape import Node, Output, clock, completed, recorded, recording, seed, walk
 
@@ -78,6 +78,8 @@ class Variable(ArrayObject):
             raise ArgumentTypeError("This tensor is recorded by its own library; pass x.detach().")
         if not compat.is_array_api_obj(data):
             data = current().asarray(data)
+        if "einops" in modules:
+            methods["meet_einops"]()
         self.data: Array = as_array(data)
         self.grad: Any = None
         self.node: Any = None
@@ -297,7 +299,7 @@ class Function:
             apart = known.several if lifted else "cupy" in modules and several()
             y = together(self, self.forward, arrays) if apart else self.forward(*arrays)
         except Exception as error:
-            explain(error, type(self).__name__, arrays, self.__xpnet_broadcasts__)
+            explain(error, type(self).__name__, arrays, self.__xpnet_broadcasts__, self.forward)
             raise
         if not lifted:
             return y  # arrays in, arrays out

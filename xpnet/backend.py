@@ -68,6 +68,11 @@ class Backend(NamedTuple):
     def __hash__(self) -> int:
         return hash((self.name, str(self.dtype)))  # CuPy's devices have no `__hash__`
 
+    def __reduce__(self) -> Any:
+        """Copies and pickles are by name: a module is in no pickle."""
+        dtype = None if self.dtype is None else f"{self.xp.finfo(self.dtype).dtype}"
+        return _by_name, (self.name, dtype and dtype.rpartition(".")[2])
+
     def asarray(self, x: object, dtype: Any = None) -> Array:
         """`x` as an array of this library, on this device.
 
@@ -220,6 +225,12 @@ def resolve(spec: str | Backend, dtype: str = "float32") -> Backend:
             f"Unknown backend {spec!r}. Expected library[:device] with one of: {known}."
         )
     return _opened(library, device, dtype)
+
+
+def _by_name(name: str, dtype: str | None) -> Backend:
+    """A `Backend` that was pickled."""
+    backend = resolve(name, "float64" if dtype == "float64" else "float32")
+    return backend._replace(dtype=None if dtype is None else getattr(backend.xp, dtype))
 
 
 def _first_usable(dtype: str) -> Backend:
@@ -423,3 +434,31 @@ def scatter_add(x: Array, indices: Array, values: Array) -> Array:
             k = int(indices[i])
             x[k, ...] = x[k, ...] + values[i, ...]
     return x
+
+
+# --- NumPy's protocols ----------------------------------------------------------------------
+
+
+def name_in_numpy(function: Any) -> str:
+    """The name of a function or ufunc in NumPy: "mean", "linalg.inv"; "" for another package's."""
+    name: str = function.__name__
+    if isinstance(function, np.ufunc):
+        return name if getattr(np, name, None) is function else ""
+    package, _, module = function.__module__.partition(".")
+    if package != "numpy":
+        return ""
+    return f"{module}.{name}" if module in ("linalg", "fft") else name
+
+
+def dtype_name(dtype: Any) -> str | None:
+    """The name of a dtype that NumPy understands, such as `float` or "f4"; None for another."""
+    try:
+        name: str = np.dtype(dtype).name
+    except TypeError:
+        return None
+    return name
+
+
+def is_array_type(kind: type) -> bool:
+    """Whether a type is NumPy's array, and not another package's that derives from it."""
+    return kind is np.ndarray or kind.__module__ == "numpy"

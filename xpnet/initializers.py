@@ -14,19 +14,68 @@ channels and lengths, and fan_out that of outputs and lengths.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from xpnet.backend import Array, current
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.random import default_rng, in_blocks
 
+__all__ = [
+    "drawn",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "initializer",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "uniform",
+    "zeros",
+]
+
 Shape = tuple[int, ...]
 Initializer = Callable[..., Array]
 
 
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """A block in which the parameters that are created have at most so many numbers in all.
+
+    A model that needs more is refused before memory is taken for it: as that of a file that asks
+    for a larger one than it has weights for.
+
+    Raises
+    ------
+    ValueError
+        At the first parameter that is too large.
+    """
+    token = _left.set([size])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+_left: ContextVar[list[int] | None] = ContextVar("xpnet_initializers_left", default=None)
+
+
+def require_room(shape: Shape) -> None:
+    """Count a parameter of this shape; an error if an enclosing `at_most` does not allow it."""
+    left = _left.get()
+    if left is None:
+        return
+    left[0] -= max(1, math.prod(shape))  # an empty one counts too: layers without end have end
+    if left[0] < 0:
+        raise ArgumentError(f"A parameter of shape {shape} is larger than what is left.")
+
+
 def zeros(shape: Shape, rng: Any = None) -> Array:
     """Zeros; for biases. A weight of zeros never learns: its hidden units stay alike."""
+    require_room(shape)
     backend = current()
     with backend.selected():
         return backend.xp.zeros(shape, dtype=backend.dtype, device=backend.device)
@@ -112,6 +161,7 @@ def _uniform(shape: Shape, rng: Any, variance: float) -> Array:
 
 def drawn(shape: Shape, draw: Callable[[int], Any]) -> Array:
     """Numbers that `draw` makes on the host in float64, where the switch points and in its dtype."""
+    require_room(shape)
     backend = current()
     name = str(backend.dtype).rpartition(".")[2]
     name = "float64" if "float64" in name else "float32"

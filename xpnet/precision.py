@@ -30,9 +30,15 @@ from xpnet.autodiff import Parameter, Variable, data_of
 from xpnet.devices import follows, settle, stays
 from xpnet.errors import ArgumentError, BackendError, StateError, TrainingError
 from xpnet.layers import Layer
-from xpnet.layers.scope import around, enter, leave, original, surrounded
-from xpnet.layers.stand_ins import StandIns
 from xpnet.namespace import array_namespace, has_dtype
+from xpnet.saved import finite, whole
+from xpnet.scope import around, enter, leave, original, surrounded
+from xpnet.stand_ins import StandIns
+
+__all__ = [
+    "MixedPrecision",
+    "require_dtype",
+]
 
 DTYPES = ("float16", "bfloat16")
 LEAST = 2.0**-24  # a scale of less is no matter of scale any more
@@ -189,10 +195,17 @@ class MixedPrecision:
         return {"scale": self.scale, "good": self.good}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the scale of a state; StateError if it is none."""
-        if state.keys() != self.state_dict().keys() or not 0.0 < float(state["scale"]) < math.inf:
-            raise StateError(f"{self!r} expected a scale and a count of good steps, got {state}.")
-        self.scale, self.good = float(state["scale"]), int(state["good"])
+        """Resume with the scale of a state; StateError if it is invalid. Then nothing is changed."""
+        said = f"{self!r} expected a scale and a count of good steps, got {state}."
+        if state.keys() != self.state_dict().keys():
+            raise StateError(said)
+        try:
+            scale = finite(state, "scale", LEAST)
+            good = whole(state, "good")
+        except StateError as error:
+            raise StateError(f"{said} {error}") from None
+        self.scale = scale
+        self.good = good
 
     def __repr__(self) -> str:
         return f"MixedPrecision({self.model!r}, {self.dtype}, scale={self.scale:g})"

@@ -28,6 +28,17 @@ import numpy as np
 from xpnet import tree
 from xpnet.errors import ArgumentError, MissingAttributeError, StateError
 
+__all__ = [
+    "DeviceGenerator",
+    "aside",
+    "default_rng",
+    "in_blocks",
+    "manual_seed",
+    "mask_rng",
+    "set_state",
+    "state",
+]
+
 if TYPE_CHECKING:  # NumPy itself loads numpy.random when it is first asked for
     Generator = np.random.Generator
 
@@ -198,8 +209,7 @@ def state(rng: "Generator | DeviceGenerator | None" = None) -> dict[str, Any]:
     >>> default_rng().random() == first
     True
     """
-    numbers = default_rng(rng).bit_generator.state
-    found = dict(tree.map(lambda x: x.tolist() if hasattr(x, "tolist") else x, numbers))
+    found = _plain(default_rng(rng).bit_generator.state)
     if rng is None and (device := _own()[1]) is not None:
         found["device"] = device.state
     return found
@@ -213,7 +223,7 @@ def set_state(numbers: dict[str, Any], rng: "Generator | DeviceGenerator | None"
     Raises
     ------
     StateError
-        These are no numbers of such a generator.
+        These are no numbers of such a generator. Then nothing is changed.
     """
     global _device
     generator = default_rng(rng).bit_generator
@@ -223,8 +233,8 @@ def set_state(numbers: dict[str, Any], rng: "Generator | DeviceGenerator | None"
             device = DeviceGenerator(0)
             device.state = numbers["device"]
             numbers = {name: x for name, x in numbers.items() if name != "device"}
-        generator.state = numbers
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        _assign(generator, numbers)
+    except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:
         name = type(generator).__name__
         raise StateError(f"Expected the state of a {name} generator: {error!r}.") from error
     if rng is not None:
@@ -233,3 +243,21 @@ def set_state(numbers: dict[str, Any], rng: "Generator | DeviceGenerator | None"
         _device = device
     else:
         _copies.set((_own()[0], device))
+
+
+def _assign(generator: Any, numbers: dict[str, Any]) -> None:
+    """Set the state of a bit generator; to what it was, if the numbers are not taken as they are."""
+    before = generator.state
+    try:
+        generator.state = numbers
+    except BaseException:
+        generator.state = before
+        raise
+    if _plain(generator.state) != _plain(numbers):
+        generator.state = before
+        raise ArgumentError("its numbers are out of their range")
+
+
+def _plain(numbers: dict[str, Any]) -> dict[str, Any]:
+    """A generator's state with Python's numbers."""
+    return dict(tree.map(lambda x: x.tolist() if hasattr(x, "tolist") else x, numbers))

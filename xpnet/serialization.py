@@ -11,7 +11,7 @@ is read by PyTorch, JAX, and many others: https://huggingface.co/docs/safetensor
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,16 @@ from typing import Any
 from xpnet.backend import Array, to_numpy
 from xpnet.errors import StateError
 from xpnet.layers import Layer
+
+__all__ = [
+    "load",
+    "load_file",
+    "replacing",
+    "save",
+    "save_file",
+    "set_state",
+    "sweep",
+]
 
 PathLike = str | os.PathLike[str]
 
@@ -89,8 +99,16 @@ def save_file(
         temporary.write_bytes(data)
 
 
-def load_file(path: PathLike) -> tuple[dict[str, Any], dict[str, str]]:
+def load_file(
+    path: PathLike, names: Collection[str] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Read a safetensors file.
+
+    Parameters
+    ----------
+    path : str or path-like
+    names : collection of str, optional
+        The arrays to read; by default all of them.
 
     Returns
     -------
@@ -115,8 +133,8 @@ def load_file(path: PathLike) -> tuple[dict[str, Any], dict[str, str]]:
         raise StateError(f"{path}: expected a safetensors file, but {what}.")
     try:
         with safe_open(path, framework="numpy") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            wanted = list(file.keys()) if names is None else names
+            return {name: file.get_tensor(name) for name in wanted}, file.metadata() or {}
     except Exception as error:  # also what NumPy says of dtypes that it lacks
         raise StateError(
             f"{path}: cannot be read as safetensors: {error}. It is cut, damaged, or of another "
@@ -178,8 +196,9 @@ def sweep(folder: PathLike, *names: str) -> None:
     """
     for name in names:
         for part in Path(folder).glob(f".{name}.*.part"):
-            pid = part.name.removeprefix(f".{name}.").partition("-")[0].removesuffix(".part")
-            if part not in _temporaries and not (pid.isdecimal() and _is_running(int(pid))):
+            pid, dash, _ = part.name.removeprefix(f".{name}.").partition("-")
+            writing = dash and pid.isdecimal() and _is_running(int(pid))
+            if part not in _temporaries and not writing:
                 with suppress(OSError):  # Windows refuses while it is open
                     part.unlink(missing_ok=True)
 

@@ -13,9 +13,9 @@ differentiated through the write.
 from collections.abc import Callable
 from typing import Any
 
-from xpnet.autodiff import Variable, made
+from xpnet.autodiff import Variable
 from xpnet.devices import arrived
-from xpnet.errors import GradientError
+from xpnet.errors import ArgumentError, GradientError
 from xpnet.namespace import array_types
 from xpnet.tape import recorded, recording
 
@@ -34,10 +34,11 @@ class View(Variable):
 
     __slots__ = (
         *("base", "_data", "get", "how", "_node", "put", "recording_then", "_requires_grad"),
-        *("root", "seen"),
+        *("repeats", "root", "seen"),
     )
+    alone = Variable  # a copy is no view
 
-    def of(self, base: Variable, how: Any, get: Get, put: Put) -> None:
+    def of(self, base: Variable, how: Any, get: Get, put: Put | None) -> None:
         """Make this the view `get(base, how)`; put(base, how, y) is what base is if this is y."""
         self.grad = None
         self.created = self.changed = 0
@@ -45,6 +46,7 @@ class View(Variable):
         self.how = how
         self.get = get
         self.put = put
+        self.repeats = put is None or is_repeated(base)
         self.root: Any = base.root if isinstance(base, View) and base.is_attached() else base
         self.recording_then = recording.get()
 
@@ -109,10 +111,6 @@ class View(Variable):
         self._be_alone()
         self._requires_grad = requires_grad
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """A copy of a view is no view."""
-        return made, (self.data, self.node)
-
     def __repr__(self) -> str:
         shown = f"Variable({self.data!r})"
         arrived()
@@ -122,7 +120,10 @@ class View(Variable):
 array_types.add(View)
 
 
-def view(y: Any, base: Any, how: Any, get: Get, put: Put) -> Any:
+View.__name__ = "Variable"  # for messages: it is one like the others
+
+
+def view(y: Any, base: Any, how: Any, get: Get, put: Put | None) -> Any:
     """`y`, which is get(base, how), as a View of base; an array as it is.
 
     Parameters
@@ -132,8 +133,9 @@ def view(y: Any, base: Any, how: Any, get: Get, put: Put) -> Any:
         What `get` and `put` are told.
     get : callable
         get(base, how) computes y, as a Variable that is no View.
-    put : callable
-        put(base, how, y) is what base becomes if y is written into its view; or it raises.
+    put : callable, optional
+        put(base, how, y) is what base becomes if y is written into its view. Without it, nothing
+        can be written: y holds numbers of the base more than once.
     """
     if not isinstance(y, Variable) or not isinstance(base, Variable):
         return y
@@ -149,13 +151,32 @@ def is_view_of(v: Any, base: Variable, get: Get, how: Any) -> bool:
     return same and bool(v.how == how)
 
 
+def is_repeated(x: Any) -> bool:
+    """Whether x is a view that holds a number of its root more than once, as `broadcast_to` gives."""
+    return isinstance(x, View) and x.is_attached() and x.repeats
+
+
 def root_of(x: Variable) -> Variable:
     """x, or what it is a view of: the Variable that a write gives a new array."""
     return x.root if isinstance(x, View) and x.is_attached() else x
 
 
 def require_writable(x: Variable, what: str) -> None:
-    """Raise GradientError if writing into x would change a leaf that a gradient is wanted of."""
+    """Raise an error if nothing may be written into x.
+
+    Raises
+    ------
+    ArgumentError
+        It was broadcast.
+    GradientError
+        It is a leaf that a gradient is wanted of, or a view of one.
+    """
+    if is_repeated(x):
+        raise ArgumentError(
+            f"{what} expected a Variable that holds each number once; this one of shape "
+            f"{tuple(x.shape)} was broadcast, so that several of its numbers are one. Write into a "
+            "copy: y = xp.asarray(x, copy=True)."
+        )
     root = root_of(x)
     if root.requires_grad and root.node is None and recording.get():
         kind = type(root).__name__
@@ -175,7 +196,7 @@ def write(x: Variable, y: Variable) -> None:
     differentiated.
     """
     while isinstance(x, View) and x.is_attached():
-        y = x.put(x.base, x.how, y)
+        y = x.put(x.base, x.how, y)  # type: ignore[misc] # what repeats was refused
         x = x.base
     if recording.get():
         x.node = y.node

@@ -1,10 +1,12 @@
 """A run is tested, and resumed, on the samples that it had; on others only if they are named."""
 
 import csv
+import json
 import re
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 QUICK = ("--hidden", 8, "--epochs", 2, "--quiet")
 
@@ -215,3 +217,20 @@ def test_a_file_that_fails_leaves_no_gap_that_nobody_sees(xpnet_, flowers_run, f
     assert [line.split(",")[:2] for line in lines] == 2 * [
         [str(flowers), str(line)] for line in range(2, 62)
     ]
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [None, [], "x", {}, {"train": 3, "test": {}}, {"train": {"samples": -1}, "test": None}],
+)
+def test_fingerprints_that_are_none(xpnet_, flowers_run, samples):
+    """As of a run folder that somebody has edited."""
+    state = safetensors.numpy.load_file(flowers_run / "model.safetensors")
+    described = json.loads((flowers_run / "config.json").read_text())
+    described["reading"]["samples"] = samples
+    safetensors.numpy.save_file(
+        state, flowers_run / "model.safetensors", {"xpnet": json.dumps(described)}
+    )
+    answer = xpnet_("evaluate", flowers_run)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.said.startswith("Error: Expected the fingerprint")

@@ -74,6 +74,7 @@ def test_numbers_that_are_names(write, first, rows):
         numbers([6, 148, "yes"], [1, 85, "no"], [3, 12, "yes"]),
         numbers([-1, 2, 5], [4.5, 5.5, 6.5]),
         numbers([0.1, 0.2, 0.3], [4.5, 5.5, 6.5]),
+        numbers([1990, 1991, 1992], [1993, 1994, 1995], [1990, 1995, 2000]),
     ],
 )
 def test_a_first_row_of_numbers(write, rows):
@@ -93,6 +94,9 @@ def test_a_first_row_of_numbers(write, rows):
         numbers([1, 2, 3], [5.1, 3.5, 0], [4.9, 3.0, 1]),
         numbers([400.0, 400.5, 401.0, 401.5, 402.0], [0.1, 0.2, 0.1, 0.2, 0.7]),
         numbers([1, 2, "a"], [4, 5, "b"]),
+        numbers([2019, 2020, 2021], [5, 3, 0], [4, 7, 1]),
+        numbers([2019, 2020, 2021, "t"], [5, 3, 0, "x"], [4, 7, 1, "x"]),
+        numbers([0.0, 1.0, 2.0], [0.5, 3.0, 1.0], [1.5, 2.0, 0.0]),
     ],
 )
 def test_what_may_be_either_is_asked_for(write, rows):
@@ -199,7 +203,8 @@ def test_a_name_goes_before_a_number(write):
 def test_an_index_that_is_not_there_or_is_the_target(write):
     path = write("a,b,t", "1,2,x")
     assert refusal(path, index_col="id") == ": no column 'id'; its columns are a, b, t"
-    assert "no column '3'" in refusal(path, index_col=3)
+    for number in 3, -1, "9" * 5000:
+        assert "no column '" in refusal(path, index_col=number)
     assert "'t' is the index, and the target too" in refusal(path, index_col="t", target="t")
     assert read_csv(path, index_col="t").target == "b"
 

@@ -188,8 +188,9 @@ def test_a_column_that_is_not_there(write):
 def test_a_delimiter_that_is_given(write):
     cells = read_csv(write("1,5;2,5\n3,5;4,5\n".replace(",", ".")), delimiter=";")
     assert cells.x.tolist() == [[1.5], [3.5]]
-    with pytest.raises(ValueError, match="one character"):
-        read_csv(write(TABLE), delimiter=", ")
+    for delimiter in ", ", "", "\n", '"', "\0":
+        with pytest.raises(ValueError, match="one character"):
+            read_csv(write(TABLE), delimiter=delimiter)
 
 
 def test_a_table_takes_the_memory_of_its_numbers(write):

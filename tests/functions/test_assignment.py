@@ -503,9 +503,15 @@ def test_a_copy_is_no_view(backend64, array):
 def test_what_was_broadcast_is_not_written_to(backend64, array):
     x = Variable(array([1.0, 2.0]), requires_grad=False)
     y = F.broadcast_to(x, (3, 2))
-    with pytest.raises(ValueError, match=r"holds each number more than once.*copy=True"):
-        y[0, 0] = 5.0
+    for z in (y, y[0, ...], F.flip(y), y.T, F.expand_dims(y, axis=0), F.broadcast_arrays(x, y)[0]):
+        with pytest.raises(ValueError, match=r"holds each number once.*broadcast.*copy=True"):
+            z[..., 0] = 5.0
+        with pytest.raises(ValueError, match=r"x \*= value expected .* each number once"):
+            z *= 2.0
     assert_close(y, [[1.0, 2.0]] * 3)
+    flat = F.reshape(y, (-1,))  # it is a copy, also on NumPy
+    flat[0] = 5.0
+    assert_close(flat, [5.0, 2.0, 1.0, 2.0, 1.0, 2.0])
     assert_close(x, [1.0, 2.0])
 
 

@@ -32,6 +32,10 @@ ELEMENTWISE = {  # name: f(x), x, which numbers of x are cut off
     "remainder by the divisor": (lambda x: F.remainder(F.asarray(2.5), x), [1.0, 3.0, 4.0], [1, 2]),
     "tril": (lambda x: F.tril(F.reshape(x, (2, 2))), [1.0, 2.0, 3.0, 4.0], [1]),
     "triu": (lambda x: F.triu(F.reshape(x, (2, 2))), [1.0, 2.0, 3.0, 4.0], [2]),
+    "softmax of what is ruled out": (F.softmax, [-inf, 1.0, 2.0], [0]),
+    "xlogy": (lambda x: F.special.xlogy(F.asarray([0.0, 0.0]), x), [0.0, -1.0], [0, 1]),
+    "xlog1py": (lambda x: F.special.xlog1py(F.asarray([0.0, 0.0]), x), [-1.0, -2.0], [0, 1]),
+    "rel_entr": (lambda x: F.special.rel_entr(F.asarray([0.0, 1.0]), x), [1.0, 2.0], [0]),
     "dropout": (
         lambda x: F.dropout(x, 0.5, mask=F.asarray([False, True, True])),
         [1.0, 2.0, 3.0],
@@ -79,6 +83,8 @@ REDUCED = {  # name: f(x), x, the gradient from above, what is expected
     "norm by the largest": (lambda x: F.linalg.vector_norm(x, ord=inf), [1.0, 2.0], inf, [0, inf]),
     "std of equal numbers": (F.std, [3.0, 3.0], 1.0, [0.0, 0.0]),
     "std of equal numbers, steep": (F.std, [3.0, 3.0], inf, [0.0, 0.0]),
+    "logsumexp": (F.logsumexp, [-inf, -inf], inf, [0.0, 0.0]),
+    "logsumexp of what is ruled out": (F.logsumexp, [-inf, 1.0], inf, [0.0, inf]),
     "sort": (F.sort, [2.0, 1.0], [1.0, inf], [inf, 1.0]),
     "take": (lambda x: x[F.asarray([0, 2])], [1.0, 2.0, 3.0], [inf, 1.0], [inf, 0.0, 1.0]),
     "max_pool": (
@@ -262,3 +268,43 @@ def test_weights_of_dead_units_stay_finite(backend, array):
         g = to_numpy(p.grad)
         assert np.isfinite(g).all()
         np.testing.assert_array_equal(g[..., 0], np.zeros(g.shape[:-1]))
+
+
+ABOVE_TORCH = {  # name: ours, and PyTorch's, each of which has an infinite slope above what is cut off
+    "relu": (lambda x: F.sqrt(F.relu(x)), lambda T, x: T.relu(x).sqrt()),
+    "std": (lambda x: F.std(0.0 * x + 1.0), lambda T, x: (0.0 * x + 1.0).std(correction=0)),
+    "norm": (lambda x: F.linalg.vector_norm(0.0 * x), lambda T, x: T.linalg.vector_norm(0.0 * x)),
+    "dropout of all": (
+        lambda x: F.sqrt(F.dropout(F.relu(x), 1.0, rng=0)),
+        lambda T, x: T.nn.functional.dropout(T.relu(x), 1.0).sqrt(),
+    ),
+    "max_pool": (
+        lambda x: F.sqrt(F.max_pool(F.relu(F.reshape(x, (1, 1, 4))), 2)),
+        lambda T, x: T.nn.functional.max_pool1d(T.relu(x.reshape(1, 1, 4)), 2).sqrt(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ABOVE_TORCH)
+def test_as_pytorch(name):
+    torch = pytest.importorskip("torch")
+    ours, theirs = ABOVE_TORCH[name]
+    numbers = np.asarray([-1.0, -3.0, 0.0, -0.5])
+    x = Variable(numbers)
+    y = ours(x)
+    (g,) = gradients(y, [x], np.ones(y.shape))
+    t = torch.tensor(numbers, requires_grad=True)
+    y = theirs(torch, t)
+    y.backward(torch.ones_like(y))
+    assert np.isfinite(g).all()
+    np.testing.assert_array_equal(g, t.grad.numpy())
+
+
+def test_as_jax():
+    """Where relu is 0, JAX's gradient is 0 as well."""
+    jax = pytest.importorskip("jax")
+    numbers = np.asarray([-1.0, 4.0], "float32")
+    expected = jax.grad(lambda x: jax.numpy.sum(jax.numpy.sqrt(jax.nn.relu(x))))(numbers)
+    x = Variable(numbers)
+    (g,) = gradients(F.sum(F.sqrt(F.relu(x))), [x])
+    np.testing.assert_array_equal(g, np.asarray(expected))

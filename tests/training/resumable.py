@@ -4,6 +4,7 @@ The process imports xpnet, and then for each line "FOLDER" that it reads it fork
 trains in that folder; it prints the child's number, and, when it has ended, how.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from xpnet.data import DataLoader
 from xpnet.metrics import F1, accuracy
 from xpnet.optimizers import optimizer
 from xpnet.schedules import cosine
-from xpnet.training import Checkpoint, EarlyStopping, ReduceOnPlateau, Trainer
+from xpnet.training import Checkpoint, EarlyStopping, ReduceOnPlateau, Trainer, checkpoint
 
 EPOCHS, CLOCKS = 8, ("seconds", "samples_per_s")
 
@@ -72,6 +73,20 @@ def without_clocks(state):
     position = {**state["position"], "seconds": None}
     rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in state["history"]]
     return {**state, "position": position, "history": rows}
+
+
+def dump(trainer):
+    """All that a trainer is, as a text and bytes that show every bit.
+
+    For tests of what must not change it: two dumps are equal exactly if nothing has changed.
+    """
+    arrays = {}
+    text = json.dumps(checkpoint._flat(checkpoint.capture(trainer), "", arrays))
+    own = {name: id(value) for name, value in vars(trainer).items()}
+    held = [(id(p), id(p.data)) for p in trainer.model.parameters()]
+    attributes = {name: repr(vars(c)) for name, c in checkpoint._callbacks(trainer)}
+    options = [trainer.optimizer.defaults, *trainer.optimizer.groups]
+    return text, {k: x.tobytes() for k, x in arrays.items()}, own, held, attributes, repr(options)
 
 
 def serve():

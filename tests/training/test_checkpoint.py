@@ -1,6 +1,7 @@
 """Checkpoints: what is in the file, and what is no checkpoint of this training."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -323,3 +324,195 @@ def test_every_so_many_seconds(clusters, tmp_path):
         small(callbacks=[Checkpoint(folder, every_seconds=seconds), Look()]).fit(
             clusters, None, 1, 20
         )
+
+
+# --- a checkpoint that is whole, and wrong --------------------------------------------------------
+
+
+def paths(tree, path=()):
+    """The path to each leaf and each branch of a tree."""
+    if path:
+        yield path
+    if isinstance(tree, (dict, list)):
+        for name, child in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from paths(child, (*path, name))
+
+
+def changed(tree, path, value):
+    """The tree with another value at a path; without it, if the value is DELETED."""
+    tree = json.loads(json.dumps(tree))
+    branch = tree
+    for name in path[:-1]:
+        branch = branch[name]
+    if value is DELETED:
+        del branch[path[-1]]
+    else:
+        branch[path[-1]] = value
+    return tree
+
+
+DELETED = object()
+VALUES = [
+    10**400, -(10**400), 2**63, -5, -1, 0, 1.5, -2.5, float("nan"), float("inf"), -float("inf"), 1e308,
+    True, None, "x", "", [], {}, [1], {"a": 1}, {"$array": "model.layers.0.W"}, {"$array": "none"},
+    DELETED,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def within(tmp_path_factory):
+    """The tree and the arrays of a checkpoint within an epoch, and its file's folder."""
+    folder = tmp_path_factory.mktemp("within")
+    with xpnet.using("numpy"):
+        trainer = resumable.make(folder)
+        trainer.callbacks = [*trainer.callbacks, Stop(18), LinearDecay()]
+        trainer.fit(resumable.loader(), resumable.data(), resumable.EPOCHS)
+    with safetensors.safe_open(folder / Checkpoint.LAST, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+        tree = json.loads(file.metadata()["state"])
+    assert tree["position"]["batch"] == 4
+    return tree, arrays, folder
+
+
+@pytest.fixture
+def resume(within, tmp_path):
+    """A function: whether a trainer takes a tree for its checkpoint; if not, that it is unchanged."""
+    _, arrays, _ = within
+    trainer = resumable.make(tmp_path, seed=4)
+    trainer.callbacks = [*trainer.callbacks, LinearDecay()]
+    trainer.loader = resumable.loader()
+    trainer.step(*(x[:20] for x in resumable.data()))  # an optimizer with a state of its own
+    before = resumable.dump(trainer)
+
+    def resume(tree, arrays=arrays):
+        path = tmp_path / "c.safetensors"
+        text = json.dumps(tree)
+        sums = json.dumps({name: checkpoint._checksum(x) for name, x in arrays.items()})
+        check = checkpoint._check(text, sums)
+        metadata = {"format": checkpoint.FORMAT, "state": text, "crc32": sums, "check": check}
+        path.write_bytes(safetensors.numpy.save(arrays, metadata))
+        assert resumable.dump(trainer) == before
+        try:
+            checkpoint.load(trainer, path)
+        except xpnet.StateError as error:
+            assert str(path) in str(error)
+            assert resumable.dump(trainer) == before
+            return False
+        held = json.loads(json.dumps(checkpoint._flat(checkpoint.capture(trainer), "", {})))
+        for part in ("model", "optimizer", "average", "precision", "position", "history", "meter"):
+            assert held[part] == tree[part]
+        assert held["random"]["global"] == tree["random"]["global"]
+        assert held["random"]["layers"] == tree["random"]["layers"]
+        undo()
+        return True
+
+    undo = checkpoint._undoing(trainer)
+    return resume
+
+
+WRONG = [
+    ("position.steps", -5), ("position.steps", float("inf")), ("position.steps", 10**400),
+    ("position.steps", 8.0), ("position.steps", True), ("position.batch", -1),
+    ("position.batch", 8), ("position.batch", "4"), ("position.epoch", 3), ("position.epoch", None),
+    ("position.seconds", float("nan")), ("position.seconds", -1.0), ("position.damping", "x"),
+    ("position.damping", float("inf")), ("optimizer.lr", 10**400), ("optimizer.lr", 0.0),
+    ("optimizer.lr", float("nan")), ("optimizer.lr", -1), ("optimizer.betas.0", 1.0),
+    ("optimizer.factor", float("inf")), ("optimizer.0.t", -1), ("optimizer.0.t", 10**400),
+    ("optimizer.0.m", 0.0), ("optimizer.decoupled_weight_decay", 1), ("average.updates", -1),
+    ("average.updates", float("inf")), ("average.0", None), ("precision.scale", 0.0),
+    ("precision.scale", 10**400), ("precision.good", -1), ("precision", None), ("meter", None),
+    ("meter.seen", 0), ("meter.seen", 10**400), ("meter.sums.loss", "x"), ("meter.sums", {}),
+    ("history.0.epoch", 7), ("history.0.train_loss", "x"), ("history", {}), ("loader.seed", -1),
+    ("loader.seed", "x"), ("random.global.state.state", -1), ("random.global.state.inc", 2**200),
+    ("random.layers.layers.3.rng", None), ("callbacks.LinearDecay.0.lr", float("inf")),
+    ("callbacks.EarlyStopping.0.weights", 3), ("callbacks", None), ("model", []),
+]  # fmt: skip
+
+
+def located(tree, dotted):
+    """The path of a name with dots in it, as there are in those of layers and options."""
+    found = [path for path in paths(tree) if ".".join(map(str, path)) == dotted]
+    assert len(found) == 1, dotted
+    return found[0]
+
+
+def test_numbers_that_are_none_are_refused_and_change_nothing(within, resume):
+    """Whatever they would be of: each is refused before the trainer is another."""
+    tree = within[0]
+    for dotted, value in WRONG:
+        assert not resume(changed(tree, located(tree, dotted), value)), (dotted, value)
+    assert resume(tree)
+
+
+def test_any_change_is_refused_or_is_a_checkpoint(within, resume):
+    """A random value in a random place: the trainer is unchanged, or holds what the file does."""
+    tree, rng = within[0], random.Random(0)
+    places = list(paths(tree))
+    taken = [resume(changed(tree, rng.choice(places), rng.choice(VALUES))) for _ in range(400)]
+    assert 0 < sum(taken) < 100
+
+
+def test_arrays_of_other_shapes_dtypes_and_names_are_refused(within, resume):
+    tree, arrays, _ = within
+    changes = [
+        lambda x: x[:1], lambda x: x.reshape(-1)[None], lambda x: x.astype("f8"),
+        lambda x: x.astype("i4"), lambda x: x.astype("c8"),
+    ]  # fmt: skip
+    for name in ("model.layers.0.W", "model.layers.1.running_mean"):
+        for change in changes:
+            assert not resume(tree, {**arrays, name: change(arrays[name])})
+    for name in ("optimizer.0.m", "average.0"):
+        assert not resume(tree, {**arrays, name: arrays[name][:1]})
+        assert not resume(tree, {**arrays, name: arrays[name].astype("c8")})
+    assert not resume(tree, {k: x for k, x in arrays.items() if k != "optimizer.0.m"})
+
+
+class Raises(Keeps):
+    """Changes what it holds, and then finds that it cannot load the state."""
+
+    def load_state_dict(self, state):
+        self.value.append(1)
+        self.more = state
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), MemoryError()])
+def test_a_callback_that_cannot_load_its_state_changes_nothing(clusters, tmp_path, error):
+    """The rest had been loaded; what an interrupt breaks off stays an interrupt."""
+    trainer = small(callbacks=[Keeps([0])])
+    trainer.fit(clusters, None, 1, 20)
+    trainer.save(tmp_path / "c.safetensors")
+    inner = [0]
+    callback = Raises(inner)
+    callback.error = error
+    other = small(callbacks=[callback])
+    state = checkpoint.read(tmp_path / "c.safetensors")
+    state["callbacks"] = {"Raises.0": {"value": 1}}
+    before = resumable.dump(other)
+    expected = xpnet.StateError if isinstance(error, Exception) else type(error)
+    with pytest.raises(expected):
+        checkpoint.restore(other, state)
+    assert resumable.dump(other) == before
+    assert callback.value is inner
+    assert inner == [0]
+
+
+@pytest.mark.parametrize("rule", xpnet.optimizers.BY_NAME)
+def test_an_optimizer_takes_a_state_whole_or_not_at_all(rule):
+    """Also where a trainer has no part in it."""
+    parameters = [xpnet.Parameter([1.0, 2.0]), xpnet.Parameter([[3.0]])]
+    optimizer = xpnet.optimizers.optimizer(rule, parameters, 0.1)
+    for p in parameters:
+        p.grad = p.data * 0.5
+    optimizer.step()
+    before = repr((optimizer.state, optimizer.defaults, optimizer.factor))
+    state = optimizer.state_dict()
+    numbers = [n for n, x in state.items() if isinstance(x, (int, float)) and "." not in n[2:]]
+    for name in [*numbers, "lr", "weight_decay"]:
+        for value in (10**400, float("nan"), None, "x", *([-1] if name != "factor" else [])):
+            wrong = {**state, name: value, "factor": 0.25 if name != "factor" else value}
+            with pytest.raises(xpnet.StateError):
+                optimizer.load_state_dict(wrong)
+            assert repr((optimizer.state, optimizer.defaults, optimizer.factor)) == before
+    optimizer.load_state_dict({**state, "factor": 0.25})
+    assert optimizer.factor == 0.25

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import xpnet
 from xpnet import functions as F, models, serialization
 from xpnet.metrics import accuracy
-from xpnet.training import Callback, Checkpoint, EarlyStopping, Run, Trainer, open_run
+from xpnet.training import Callback, Checkpoint, EarlyStopping, Run, TrainedModel, Trainer, open_run
 from xpnet.training.run import claim_path
 
 ARCHITECTURE = {"in_features": 4, "hidden": [8], "out_features": 3, "activation": "tanh"}
@@ -332,3 +333,129 @@ def test_the_weights_in_the_folder_are_those_that_were_tested(clusters, tmp_path
     y = trained.scores(trained.build(), clusters[0])
     np.testing.assert_array_equal(y, trainer.predict(clusters[0]))
     assert float(accuracy(y, clusters[1])) == pytest.approx(config["test_accuracy"])
+
+
+# --- metadata that ask for too much ---------------------------------------------------------------
+
+IMAGE = {"input_shape": [1, 28, 28], "outputs": 10}
+ROWS = {"input_shape": [20, 4], "outputs": 3}
+LARGE = [
+    {**ARCHITECTURE, "hidden": [25_000, 25_000]}, {**ARCHITECTURE, "hidden": 10**9},
+    {**ARCHITECTURE, "hidden": [10**30]}, {**ARCHITECTURE, "in_features": 10**9},
+    {**ARCHITECTURE, "out_features": 10**12}, {**ARCHITECTURE, "hidden": [0] * 500_000},
+    {**ARCHITECTURE, "hidden": [1] * 500_000}, {**ARCHITECTURE, "hidden": [0, 10**12, 0]},
+    {"model": "mlp", **ROWS, "hidden": [30_000, 30_000]}, {"model": "mlp", **ROWS, "outputs": 10**10},
+    {"model": "mlp", "input_shape": [10**5, 10**5], "outputs": 3},
+    {"model": "lenet", **IMAGE, "hidden": 10**8}, {"model": "lenet", **IMAGE, "channels": [10**5, 10**5]},
+    {"model": "lenet", "input_shape": [1, 10**6, 10**6], "outputs": 10},
+    {"model": "resnet", **IMAGE, "blocks": 10**9}, {"model": "resnet", **IMAGE, "channels": [10**5] * 3},
+    {"model": "resnet", "input_shape": [10**9, 8, 8], "outputs": 10},
+    {"model": "resnet", **IMAGE, "channels": [16] * 500_000},
+    {"model": "lstm", **ROWS, "hidden": 10**5}, {"model": "lstm", **ROWS, "layers": 10**9},
+    {"model": "lstm", **ROWS, "hidden": 0, "layers": 10**9},
+    {"model": "lstm", **ROWS, "hidden": 10**5, "bidirectional": True},
+    {"model": "transformer", **ROWS, "width": 10**5}, {"model": "transformer", **ROWS, "layers": 10**9},
+    {"model": "transformer", **ROWS, "hidden": 10**9},
+    {"model": "transformer", **ROWS, "width": 0, "layers": 10**9},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(LARGE)))
+def test_a_model_larger_than_its_weights_is_refused_before_memory_is_taken(tmp_path, number):
+    """An 11 kB file cannot ask for gigabytes, nor for layers without end."""
+    model = xpnet.MLP(30, [40, 30], 10, rng=0)
+    path = tmp_path / "model.safetensors"
+    serialization.save(model, path, described(architecture=LARGE[number]))
+    trained = open_run(tmp_path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(xpnet.StateError, match=r"model\.safetensors: (its metadata|these are)"):
+            trained.build()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40e6
+
+
+WRONG_NUMBERS = [
+    -1,
+    0,
+    1.5,
+    math.nan,
+    math.inf,
+    "8",
+    None,
+    True,
+    [],
+    {},
+    10**400,
+    [[8]],
+    [None],
+    -(2**70),
+]
+OPTIONS = {
+    "mlp": ["hidden", "activation"], "lenet": ["channels", "hidden", "dropout"],
+    "resnet": ["channels", "blocks"], "lstm": ["hidden", "layers", "bidirectional", "dropout"],
+    "transformer": ["width", "heads", "layers", "hidden", "dropout"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_that_are_none_give_an_error_or_that_model(tmp_path, name):
+    """Of each model, each option with each wrong value: a StateError, or the weights fit."""
+    shape = (20, 4) if name in ("mlp", "lstm", "transformer") else (1, 12, 12)
+    model = models.build(name, shape, 3, rng=0)
+    state = {k: np.asarray(x) for k, x in model.state_dict().items()}
+    right = {"model": name, "input_shape": list(shape), "outputs": 3}
+    refused = 0
+    for option in [*OPTIONS[name], "input_shape", "outputs", "model", "rng", "nonsense"]:
+        for value in WRONG_NUMBERS:
+            trained = TrainedModel(
+                tmp_path / "model.safetensors",
+                state,
+                {**right, option: value},
+                "float32",
+                "x",
+                None,
+                1,
+                1,
+            )
+            try:
+                built = trained.build()
+            except xpnet.StateError:
+                refused += 1
+            else:
+                assert built.state_dict().keys() == state.keys()
+    assert refused > 60
+
+
+def test_the_file_to_share_does_not_tell_where_things_lie(clusters, tmp_path):
+    """config.json does, for this machine; it is read where it lies beside the weights."""
+    folder = tmp_path / "secret project"
+    model = xpnet.MLP(**ARCHITECTURE, rng=0)
+    settings = {
+        **CONFIG, "dataset": str(folder / "flowers.csv"), "test": str(folder / "test.csv"),
+        "data_dir": str(folder), "model": str(folder / "net.py:net"), "out": "runs/x",
+    }  # fmt: skip
+    trainer = Trainer(
+        model, F.softmax_cross_entropy, xpnet.Adam(model.parameters(), 0.05),
+        callbacks=[Run(tmp_path / "run", settings)], rng=0,
+    )  # fmt: skip
+    trainer.fit(clusters, clusters, 1, 20)
+    _, metadata = serialization.load_file(tmp_path / "run" / "model.safetensors")
+    shared = json.loads(metadata["xpnet"])
+    assert str(tmp_path) not in metadata["xpnet"]
+    assert (shared["dataset"], shared["test"], shared["model"], shared["out"]) == (
+        "flowers.csv", "test.csv", "net.py:net", "runs/x",
+    )  # fmt: skip
+    assert open_run(tmp_path / "run").dataset == str(folder / "flowers.csv")
+    (tmp_path / "run" / "config.json").unlink()
+    assert open_run(tmp_path / "run").dataset == "flowers.csv"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"dataset": 5}', "\xff"])
+def test_a_config_that_is_none_takes_nothing_away(clusters, tmp_path, text):
+    """The weights describe themselves."""
+    fit(tmp_path, clusters)
+    (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
+    assert open_run(tmp_path).dataset == "mnist"

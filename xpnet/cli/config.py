@@ -8,53 +8,66 @@ the file that a run folder holds can name the model's source, which lies beside 
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from xpnet.cli.kinds import is_path
+from xpnet.errors import StateError
 from xpnet.serialization import replacing
 
 FILE = "config.toml"  # in a run folder
 PATHS = ("dataset", "test", "data-dir", "model", "out")  # where they are no names or numbers
+NOT_THERE = ("config", "resume", "trust", "help")  # flags that make no sense in a file
+ENVIRONMENT = "environment"  # in a context: that of the run that --config repeats
+RESUMED = "resumed"  # in a context: the record of the run that --resume names
 _LARGEST = 2**20  # bytes of a file; what a run writes has about 500
 _LONGEST = 4096  # characters of a text in it, as of a path on Linux
-NOT_THERE = ("config", "resume", "help")  # flags that make no sense in a file
 
 
 def from_file(ctx: typer.Context, path: Path | None) -> Path | None:
     """`--config`: the file's values become the flags' defaults, so the command line wins."""
     if path is not None and not ctx.resilient_parsing:
-        ctx.default_map = {**(ctx.default_map or {}), **defaults(ctx, path, "--config")}
+        given = _loaded(path, "--config")
+        ctx.meta[ENVIRONMENT] = _environment_of(path)
+        ctx.default_map = {**(ctx.default_map or {}), **defaults(ctx, given, path, "--config")}
     return path
 
 
 def from_run(ctx: typer.Context, path: Path | None) -> Path | None:
-    """`--resume`: likewise, from the file that the run folder holds."""
+    """`--resume`: likewise, from the checkpoint that the run folder holds.
+
+    What else lies there is for people to read: the checkpoint alone is of one piece, and checked.
+    """
     if path is not None and not ctx.resilient_parsing:
-        if not path.is_dir():
+        from xpnet.cli.papers import papers_of
+        from xpnet.training import Checkpoint, Run
+
+        names = (Checkpoint.LAST, Run.MODEL, FILE)
+        if not any((path / name).is_file() for name in names):
             raise _bad("--resume", f"{path}: expected a run folder, as xpnet train makes.")
-        if not (path / FILE).is_file():
-            raise _bad("--resume", f"{path}: expected a run folder; {FILE} is missing in it.")
-        ctx.default_map = defaults(ctx, path / FILE, "--resume")
+        file = path / Checkpoint.LAST
+        record = ctx.meta[RESUMED] = papers_of(file)
+        require_unedited(path / FILE, record.settings, file)
+        ctx.default_map = defaults(ctx, record.settings, file, "--resume")
     return path
 
 
-def defaults(ctx: typer.Context, path: Path, flag: str) -> dict[str, Any]:
+def defaults(ctx: typer.Context, given: Mapping[str, Any], path: Path, flag: str) -> dict[str, Any]:
     """The values of a file, by the names of the command's parameters.
 
     Raises
     ------
     typer.BadParameter
-        The file is missing or no TOML, or a key or a value is none of the command's. The message
-        names the file and the key.
+        A key or a value is none of the command's. The message names the file and the key.
     """
     parameters = {name: p for p in ctx.command.params for name in _keys(p)}
     found = {}
-    for key, value in _loaded(path, flag).items():
+    for key, value in given.items():
         if key not in parameters:
             raise _bad(flag, f"{path}: unknown key {_short_repr(key)}.{_hint(key, parameters)}")
         parameter: Any = parameters[key]
@@ -86,18 +99,80 @@ def _loaded(path: Path, flag: str) -> dict[str, Any]:
         raise _bad(flag, f"{path}: its brackets are nested too deeply.") from None
 
 
-def write(path: Path, settings: Mapping[str, Any]) -> None:
-    """The file that repeats a run: each flag that is not None, by its name.
+def _environment_of(path: Path) -> dict[str, Any]:
+    """The environment of the run whose file this is, from its config.json; empty if there is none."""
+    from xpnet.training import Run
+    from xpnet.training.environment import recorded
 
-    Paths that lie in the file's folder are written relative to it.
+    if path.name != FILE:
+        return {}
+    try:
+        return recorded(json.loads(path.with_name(Run.CONFIG).read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def require_unedited(path: Path, settings: Mapping[str, Any], checkpoint: Path) -> None:
+    """Refuse to resume a run whose file has other settings than the run: they would have no effect.
+
+    A file that is missing, empty or no TOML is no edit: it is written anew.
+
+    Raises
+    ------
+    StateError
+        A setting was changed, added or removed.
     """
-    shorts = {key: _short(key, value, path.parent) for key, value in settings.items()}
-    lines = [f"{key} = {_toml(value)}\n" for key, value in shorts.items() if value is not None]
+    try:
+        given = _loaded(path, "--resume")
+    except typer.BadParameter:
+        return
+    for key in {**settings, **given} if given else ():
+        if given.get(key) != settings.get(key):
+            raise StateError(
+                f"{checkpoint}: it is a checkpoint of another training than {path} describes: its "
+                f"{key} is {settings.get(key)!r}, not {given.get(key)!r}. A resumed run keeps its "
+                f"settings: undo the change; or begin a new run: xpnet train --config {path}"
+            )
+
+
+def described(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings as a file of that folder has them: each that is not None, by its flag's name.
+
+    Paths that lie in the folder are relative to it.
+    """
+    shorts = {
+        key.replace("_", "-"): _short(key.replace("_", "-"), settings[key], folder)
+        for key in settings
+    }
+    return {key: value for key, value in shorts.items() if value is not None}
+
+
+def write(
+    path: Path, settings: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]
+) -> None:
+    """The file that repeats a run.
+
+    Parameters
+    ----------
+    settings : mapping
+        What `described` gave.
+    environments : sequence of mappings
+        The environment of each part of the run, with the step at which it began as "step".
+    """
+    from xpnet.training.environment import changes
+
+    last = environments[-1]
+    parts = ", ".join(f"{name} {value}" for name, value in last.items() if name != "step")
+    lines = [
+        f"# To repeat this run: xpnet train --config {FILE} --out FOLDER",
+        f"# It is the same to the last bit with {parts}.",
+    ]
+    for old, new in pairwise(environments):
+        changed = ", ".join(changes(old, {**new, "step": old["step"]}))
+        lines.append(f"# What is not repeated: after step {new['step']} it went on with {changed}.")
+    lines += [f"{key} = {_toml(value)}" for key, value in settings.items()]
     with replacing(path) as temporary:
-        temporary.write_text(f"{_HEAD}\n{''.join(lines)}", encoding="utf-8")
-
-
-_HEAD = f"# To repeat this run: xpnet train --config {FILE} --out FOLDER"
+        temporary.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def _toml(value: str | float) -> str:
@@ -188,8 +263,8 @@ def absolute(path: str | Path, flag: str) -> str:
 
 
 def _short(key: str, value: Any, folder: Path) -> Any:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
+    if isinstance(value, list):  # [256, 128], or [[3, 57]]
+        return ",".join("@".join(map(str, n)) if isinstance(n, list) else str(n) for n in value)
     if key in PATHS and isinstance(value, str) and Path(value).is_absolute():
         path = Path(value)
         return path.name if path.parent == folder.resolve() else value

@@ -8,6 +8,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -202,6 +203,25 @@ def test(text: str | float) -> float | str:
     return number
 
 
+def plans(text: str) -> list[list[int]]:
+    """How many epochs a run was planned for before it was resumed for others, and until which step.
+
+    >>> plans("3@57,6@80")
+    [[3, 57], [6, 80]]
+    """
+    try:
+        found = [[int(n) for n in part.split("@")] for part in text.split(",")]
+        steps = [0, *(step for _, step in found)]
+    except ValueError:
+        found, steps = [], [0]
+    ordered = all(a < b for a, b in pairwise(steps))
+    if not found or not ordered or min(epochs for epochs, _ in found) < 1:
+        raise typer.BadParameter(
+            f"expected EPOCHS@STEP, or several with commas between them, as 3@57; got {text!r}."
+        )
+    return found
+
+
 def _number(text: str | float, what: str) -> float:
     try:
         return float(text)
@@ -239,6 +259,9 @@ DataDir = Annotated[Path | None, option(folder, "FOLDER", IMAGES)]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", parser=folder, help="Run folder, as xpnet train makes.")
 ]
+
+TRUST = "Execute the model.py of a run folder that somebody else has made."
+Trust = Annotated[bool, typer.Option("--trust", help=TRUST)]
 
 # --- flags of `xpnet train` -----------------------------------------------------------------------
 
@@ -317,6 +340,10 @@ Epochs = Annotated[int | None, typer.Option(
     metavar="NUMBER", min=1, max=MOST, rich_help_panel=LEARNING,
     help="Times through the data; unless given, 10 for images and 100 for rows of a table.",
 )]  # fmt: skip
+EarlierEpochs = Annotated[Any, _learning(
+    plans, "EPOCHS@STEP", "Of a resumed run: what --epochs was before, and until which step.",
+    hidden=True,
+)]  # fmt: skip
 BatchSize = Annotated[int | None, typer.Option(
     metavar="NUMBER", min=1, max=MOST, rich_help_panel=LEARNING,
     help="Samples a step; unless given, 100 images or 32 rows, or all if there are fewer.",
@@ -365,6 +392,7 @@ Config = Annotated[Path | None, _run(
     file, "FILE.toml", "Take flags from this file; those on the command line win.",
     is_eager=True, callback=config.from_file,
 )]  # fmt: skip
+TrainTrust = Annotated[bool, typer.Option("--trust", help=TRUST, rich_help_panel=RUN)]
 TensorBoard = Annotated[bool, typer.Option(
     "--tensorboard", help="Write event files for TensorBoard as well.", rich_help_panel=RUN,
 )]  # fmt: skip

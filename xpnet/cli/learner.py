@@ -1,7 +1,6 @@
 """The learner: the model that the flags name, the data as it is fed with them, and its papers."""
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,14 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 
-from xpnet.cli import config, source
 from xpnet.cli.dataset import Samples
 from xpnet.errors import DataError, ShapeError, StateError
-from xpnet.training import Callback, Checkpoint, Run
+from xpnet.training import Callback, Checkpoint, Run, source
 
 if TYPE_CHECKING:
+    from xpnet.cli.papers import Record
     from xpnet.layers import Layer
-    from xpnet.training import TrainedModel, Trainer
+    from xpnet.schedules.curves import Schedule
+    from xpnet.training import Trainer
 
 Settings = Mapping[str, Any]
 
@@ -55,15 +55,17 @@ def shaped(samples: Samples, shape: tuple[int, ...]) -> Samples:
     )  # fmt: skip
 
 
-def built(architecture: dict[str, Any], model: str, rng: Any, rows: bool = False) -> "Layer":
+def built(
+    architecture: dict[str, Any], own: source.Source | None, rng: Any, rows: bool = False
+) -> "Layer":
     """The model, with new weights.
 
     Parameters
     ----------
     architecture : dict
         What `described` gave.
-    model : str
-        Its name, or the file that it is from and the function.
+    own : Source or None
+        The code of a model of the user's own.
     rows : bool
         Whether the samples are rows of a table. An mlp then begins with Glorot's numbers, which
         are smaller than He's: a table has few rows, and a network that begins with outputs as large
@@ -74,28 +76,43 @@ def built(architecture: dict[str, Any], model: str, rng: Any, rows: bool = False
 
         return MLP(**architecture, weight="glorot_uniform" if rows else None, rng=rng)
     shape, outputs = tuple(architecture["input_shape"]), architecture["outputs"]
-    if own := source.split(model):
-        return source.build(*own, shape, outputs)
+    if own is not None:
+        return own.build(shape, outputs)
     from xpnet import models
 
     return models.build(architecture["model"], shape, outputs, rng=rng)
 
 
-def rebuilt(trained: "TrainedModel") -> "Layer":
-    """The model of a run, with its weights; one of a file, from the copy in the folder."""
-    name = trained.architecture.get("model")
-    own = source.split(name) if isinstance(name, str) else None
-    if own is None:
-        return trained.build()
-    from xpnet.serialization import set_state
+def source_of(settings: Settings, record: "Record | None") -> source.Source | None:
+    """The code of a model of the user's own; None for a model of xpnet's.
 
-    try:
-        shape, outputs = tuple(trained.architecture["input_shape"]), trained.architecture["outputs"]
-    except (KeyError, TypeError) as error:
-        raise StateError(f"{trained.file}: its metadata do not describe the model.") from error
-    model = source.build(trained.file.parent / own[0], own[1], shape, outputs)
-    set_state(model, trained.state, trained.file)
-    return model
+    What the user names on the command line, or in a file of flags of their own, is executed; the
+    code of a run folder only if it is trusted.
+
+    Raises
+    ------
+    StateError
+        It is missing or not trusted; or not what the run was trained with.
+    """
+    named = source.split(settings["model"])
+    if named is None:
+        return None
+    path, function = named
+    if record is None and not settings["of_a_run"]:
+        return source.read(path, function)
+    from xpnet.cli.consent import require_consent
+
+    file = settings["resume"] / Checkpoint.LAST if record else settings["config"]
+    name = path.name if path.parent == file.parent.resolve() else path
+    found = source.of_run(file, f"{name}:{function}")
+    if found is not None and record is not None and found.digest != record.source:
+        raise StateError(
+            f"{found.path}: it is not the code that the run was trained with. Bring that back, or "
+            "begin a new run."
+        )
+    if found is not None:
+        require_consent(found, settings["trust"])
+    return found
 
 
 def require_outputs(model: "Layer", name: str, samples: Samples) -> None:
@@ -166,6 +183,39 @@ def settle_steps(settings: dict[str, Any], samples: int, rows: bool) -> None:
     settings["batch_size"] = size
 
 
+def scheduled(settings: Settings, per_epoch: int) -> "Schedule":
+    """The schedule; of a run that was resumed for other epochs, until then that of the earlier ones.
+
+    Parameters
+    ----------
+    per_epoch : int
+        The steps of an epoch.
+    """
+    from xpnet.schedules import schedule
+
+    def planned(epochs: int) -> "Schedule":
+        return schedule(settings["schedule"], epochs * per_epoch, epochs)
+
+    last = planned(settings["epochs"])
+    earlier = [(step, planned(epochs)) for epochs, step in settings["earlier_epochs"] or ()]
+
+    def factor(step: int) -> float:
+        return next((rate for end, rate in earlier if step < end), last)(step)
+
+    return factor if earlier else last
+
+
+def further(settings: dict[str, Any], record: "Record") -> None:
+    """Remember what the epochs were planned to be before, and until which step."""
+    earlier = [list(plan) for plan in settings["earlier_epochs"] or ()]
+    before = [record.settings["epochs"], record.steps]
+    if before[0] != settings["epochs"] and (earlier[-1][1] if earlier else 0) < record.steps:
+        earlier.append(before)
+    if earlier and earlier[-1] == [settings["epochs"], record.steps]:
+        earlier.pop()  # as it was planned before
+    settings["earlier_epochs"] = earlier or None
+
+
 def augmented(settings: Settings, images: tuple[int, ...]) -> Callable[[Any, Any], Any]:
     """The transform that suits the data set, of images or of rows of their pixels."""
     from xpnet.data.transforms import Compose, RandomHorizontalFlip, RandomShift
@@ -176,7 +226,7 @@ def augmented(settings: Settings, images: tuple[int, ...]) -> Callable[[Any, Any
     return lambda x, rng: change(x.reshape(-1, *images), rng).reshape(x.shape)
 
 
-def require_same(run: Path, samples: Samples) -> None:
+def require_same(record: "Record", samples: Samples) -> None:
     """Refuse data that are no more those that a run has begun with.
 
     Raises
@@ -184,39 +234,42 @@ def require_same(run: Path, samples: Samples) -> None:
     DataError
         Their classes, columns or units are others.
     """
-    from xpnet.cli.trained import open_trained
-
-    trained = open_trained(run)
-    if trained.reading != samples.reading:
+    if record.reading != samples.reading:
         raise DataError(
-            f"{trained.config['dataset']}: it is not what the run was trained on: its classes, "
+            f"{record.settings['dataset']}: it is not what the run was trained on: its classes, "
             "columns or units are others. Bring the file back, or begin a new run."
         )
 
 
-# --- its papers -----------------------------------------------------------------------------------
+def differences(settings: Settings, record: "Record | None", trainer: "Trainer") -> list[str]:
+    """What is not as it was: of a resumed run, or of one that a file of flags is to repeat."""
+    from xpnet.training.environment import changes, environment
+
+    if record is None:
+        changed = changes(settings["environment"], environment())
+        where = (
+            f"{settings['config']}: {', '.join(changed)}. The last bits of a run depend on these."
+        )
+        return [where] if changed else []
+    lines = []
+    changed = changes(record.environments[-1], environment())
+    if changed and settings["backend"] == record.settings["backend"]:
+        lines.append(
+            f"Resumed with {', '.join(changed)}. The last bits may differ from those of a run that "
+            "was not broken off."
+        )
+    before, now = record.settings["epochs"], settings["epochs"]
+    if before != now and trainer.schedule is not None and record.steps:
+        lr = trainer.optimizer.lr
+        old, new = (lr * trainer.schedule(record.steps - back) for back in (1, 0))
+        lines.append(
+            f"Resumed after step {record.steps} for {now} epochs, not {before}: the learning rate "
+            f"goes from {old:.6g} to {new:.6g}."
+        )
+    return lines
 
 
-class Papers(Callback):
-    """Writes what repeats the run: config.toml, and a copy of the model's own file."""
-
-    order: ClassVar[int] = -1  # before the weights: whoever finds these can go on
-
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self.folder, self.settings = folder, dict(settings)
-
-    def on_start(self, trainer: "Trainer") -> None:
-        """Make the folder, and write into it."""
-        from xpnet.cli.settings import FILE_KEYS
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if own := source.split(self.settings["model"]):
-            copy = self.folder.resolve() / source.COPY
-            if own[0] != copy:
-                shutil.copyfile(own[0], copy)
-            self.settings["model"] = f"{copy}:{own[1]}"
-        lines = {name.replace("_", "-"): self.settings[name] for name in FILE_KEYS}
-        config.write(self.folder / config.FILE, lines)
+# --- what is written of it ------------------------------------------------------------------------
 
 
 class Seldom(Callback):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpnet.cli.flags import Backend, RunFolder, file
+from xpnet.cli.flags import Backend, RunFolder, Trust, file
 from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
 from xpnet.printable import cells, padded, printable
@@ -25,6 +25,7 @@ def predict(
         ),
     ],
     backend: Backend = "numpy",
+    trust: Trust = False,
 ) -> None:
     """Name what is in each picture, and how sure the network is.
 
@@ -45,7 +46,7 @@ def predict(
     from xpnet.cli.trained import open_trained
     from xpnet.errors import DataError
 
-    trained = open_trained(run)
+    trained = open_trained(run, trust)
     images = trained.reading["kind"] in PICTURES
     failed, begun = False, False
     with using(backend, trained.model.dtype):

@@ -8,17 +8,17 @@ from typing import Any
 
 import typer
 
-from xpnet.cli import source
-from xpnet.cli.config import absolute
+from xpnet.cli.config import ENVIRONMENT, FILE, absolute
 from xpnet.cli.flags import RATES, TABLE_RATE
 from xpnet.cli.kinds import PICTURES, kind_of
+from xpnet.training import Run, source
 
-WITH_RESUME = ("resume", "epochs", "backend", "quiet", "data_dir")
+WITH_RESUME = ("resume", "epochs", "backend", "quiet", "data_dir", "trust")
 FILE_KEYS = (  # of the file that repeats a run, in its order
     "dataset", "data_dir", "target", "features", "index", "header", "delimiter", "encoding",
     "image_size", "test", "task", "augment",
     "model", "hidden", "activation",
-    "epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",
+    "epochs", "earlier_epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",
     "backend", "dtype", "precision", "tensorboard",
 )  # fmt: skip
 
@@ -37,6 +37,8 @@ def settled(ctx: typer.Context) -> dict[str, Any]:
     file = ctx.default_map or {}
     if _source(ctx, "backend") == "ENVIRONMENT" and "backend" in file:
         flags["backend"] = file["backend"]  # what a file says is said of this run; that, of all
+    flags["environment"] = ctx.meta.get(ENVIRONMENT, {})
+    flags["of_a_run"] = _source(ctx, "model") != "COMMANDLINE" and is_of_run(flags["config"])
     flags["dataset"] = _dataset(ctx, flags)
     _require_its_data(flags)
     _settle_model(flags)
@@ -46,6 +48,11 @@ def settled(ctx: typer.Context) -> dict[str, Any]:
     if flags["data_dir"]:
         flags["data_dir"] = absolute(flags["data_dir"], "--data-dir")
     return flags
+
+
+def is_of_run(config: Path | None) -> bool:
+    """Whether a file of flags is that of a run folder, and not one that the user has written."""
+    return config is not None and (config.name == FILE or (config.parent / Run.MODEL).exists())
 
 
 def _source(ctx: typer.Context, name: str) -> str:

@@ -14,6 +14,7 @@ from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
+    from xpnet.cli.papers import Record
     from xpnet.training import History
 
 
@@ -36,6 +37,7 @@ def train(
     hidden: f.Hidden = None,
     activation: f.Activation = None,
     epochs: f.Epochs = None,
+    earlier_epochs: f.EarlierEpochs = None,
     batch_size: f.BatchSize = None,
     optimizer: f.Optimizer = None,
     lr: f.Lr = None,
@@ -49,6 +51,7 @@ def train(
     out: f.Out = None,
     resume: f.Resume = None,
     config: f.Config = None,
+    trust: f.TrainTrust = False,
     tensorboard: f.TensorBoard = False,
     quiet: f.Quiet = False,
 ) -> None:
@@ -58,31 +61,40 @@ def train(
     config.json, and config.toml, which repeats the run. Ctrl-C ends the
     training early and keeps what was learned; --resume RUN goes on.
     """
+    from xpnet.cli.config import RESUMED
+    from xpnet.cli.papers import papers_of
     from xpnet.cli.settings import settled
+    from xpnet.errors import StateError
+    from xpnet.training import Checkpoint
     from xpnet.training.claim import Claim
     from xpnet.training.run import claim_path
 
     settings = settled(ctx)
-    begin = time.perf_counter()
-    if resumed := settings["resume"]:
-        claim = Claim(resumed).acquire()
+    begin, record = time.perf_counter(), None
+    if run := settings["resume"]:
+        claim = Claim(run).acquire()
     else:
         claim = claim_path(settings["out"], Path(settings["dataset"]).stem)
     with claim:
         settings["out"] = str(claim.folder)
-        if resumed and _is_done(resumed, settings["epochs"]):
-            return
-        _learn(settings, claim.folder, begin)
+        if run:
+            record = papers_of(run / Checkpoint.LAST)
+            if record != ctx.meta[RESUMED]:  # it was read before the claim
+                raise StateError(f"{run}: it was resumed meanwhile. Try again.")
+            if _is_done(run, record, settings["epochs"]):
+                return
+        _learn(settings, record, begin)
 
 
-def _learn(settings: dict[str, Any], path: Path, begin: float) -> None:
+def _learn(settings: dict[str, Any], record: "Record | None", begin: float) -> None:
     """Train in a folder that is claimed, and print the result."""
     from xpnet.backend import using
     from xpnet.cli.task import told
 
+    path = Path(settings["out"])
     with using(settings["backend"], settings["dtype"]) as where, _what_is_left_told(path):
         settings["backend"] = where.name
-        history = _train(settings, where.describe())
+        history = _train(settings, record, where.describe())
         _draw(history, path)
     if history.interrupted:
         echo(
@@ -96,11 +108,9 @@ def _learn(settings: dict[str, Any], path: Path, begin: float) -> None:
     echo(f"Test {said}, after {seconds:.1f} s. Run folder: {path}")
 
 
-def _is_done(path: Path, epochs: int) -> bool:
+def _is_done(path: Path, record: "Record", epochs: int) -> bool:
     """Whether a run has nothing left to do; it says so."""
-    from xpnet.training.checkpoint import read
-
-    done = read(path / "last.safetensors")["position"]["epoch"]
+    done = record.epochs
     if done >= epochs:
         echo(
             f"{path} is finished: {done} epoch{'s are' if done > 1 else ' is'} done. To go further, "
@@ -129,41 +139,36 @@ def _what_is_left_told(path: Path) -> Iterator[None]:
         raise
 
 
-def _train(settings: dict[str, Any], device: str) -> "History":
-    """The work itself, on the backend in force, which `device` describes."""
-    from xpnet import schedules
+def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "History":
+    """The work itself, on the backend in force, which `device` describes.
+
+    Parameters
+    ----------
+    record : Record or None
+        Of the run that is resumed.
+    """
     from xpnet.cli import learner
     from xpnet.cli.dataset import learned
+    from xpnet.cli.papers import Papers
     from xpnet.cli.task import loss_of, metrics_of
     from xpnet.optimizers import optimizer
     from xpnet.random import default_rng, manual_seed
-    from xpnet.training import ProgressBar, StopOnNaN, Trainer
+    from xpnet.training import Checkpoint, Trainer
 
+    source = learner.source_of(settings, record)
     samples = learned(settings)
     images = samples.input_shape
     manual_seed(settings["seed"])  # of whatever draws by itself: dropout, a model of one's own
     rng = default_rng(settings["seed"])
     architecture, samples = learner.described(settings, samples)
-    model = learner.built(architecture, settings["model"], rng, rows=len(images) == 1)
+    model = learner.built(architecture, source, rng, rows=len(images) == 1)
     learner.require_outputs(model, settings["model"], samples)
     learner.settle_steps(settings, len(samples.train[0]), rows=len(images) == 1)
-    resume, path, epochs = settings["resume"], Path(settings["out"]), settings["epochs"]
-    kept = {name: value for name, value in settings.items() if name not in _NOT_KEPT}
-    if resume:
-        learner.require_same(path, samples)
-    run = learner.SeldomRun(
-        path,
-        {**kept, "architecture": architecture, "reading": samples.reading},
-        again=bool(resume),
-    )
-    checkpoint = learner.SeldomCheckpoint(path, every_seconds=30.0, best=False)
-    size = settings["batch_size"]
-    steps = epochs * -(-len(samples.train[0]) // size)
-    callbacks = [learner.End(), learner.Papers(path, settings), StopOnNaN(), run, checkpoint]
-    if settings["tensorboard"]:
-        callbacks.append(learner.tensorboard(path))
-    if not settings["quiet"]:
-        callbacks.append(ProgressBar())
+    path, epochs, size = Path(settings["out"]), settings["epochs"], settings["batch_size"]
+    if record is not None:
+        learner.require_same(record, samples)
+        learner.further(settings, record)
+    papers = Papers(path, settings, samples.reading, source, record.environments if record else ())
     decay = settings["weight_decay"]
     options = {} if decay is None else {"weight_decay": decay}
     trainer = Trainer(
@@ -171,20 +176,48 @@ def _train(settings: dict[str, Any], device: str) -> "History":
         loss_of(settings["task"]),
         optimizer(settings["optimizer"], model.parameters(), settings["lr"], **options),
         metrics=metrics_of(settings["task"], samples.reading),
-        callbacks=callbacks,
+        callbacks=[papers, *_callbacks(settings, architecture, samples, record)],
         rng=rng,
-        schedule=schedules.schedule(settings["schedule"], steps, epochs),
+        schedule=learner.scheduled(settings, -(-len(samples.train[0]) // size)),
         clip=settings["clip"],
         precision=None if settings["precision"] in (None, "float32") else settings["precision"],
     )
     data = learner.fed(settings, samples, images, model, rng)
     if not settings["quiet"]:
         echo(_begun(settings, device, samples, model))
-    last = checkpoint.last if resume else None
+        for line in learner.differences(settings, record, trainer):
+            echo(line)
+    last = path / Checkpoint.LAST if record else None
     return trainer.fit(data, samples.test, epochs, size, resume=last)
 
 
-_NOT_KEPT = ("resume", "config", "quiet")
+def _callbacks(
+    settings: dict[str, Any],
+    architecture: dict[str, Any],
+    samples: Any,
+    record: "Record | None",
+) -> list[Any]:
+    """What looks on while it trains, and writes the run folder."""
+    from xpnet.cli import learner
+    from xpnet.training import ProgressBar, StopOnNaN
+
+    path = Path(settings["out"])
+    kept = {name: value for name, value in settings.items() if name not in _NOT_KEPT}
+    run = learner.SeldomRun(
+        path,
+        {**kept, "architecture": architecture, "reading": samples.reading},
+        again=record is not None,
+    )
+    checkpoint = learner.SeldomCheckpoint(path, every_seconds=30.0, best=False)
+    callbacks = [learner.End(), StopOnNaN(), run, checkpoint]
+    if settings["tensorboard"]:
+        callbacks.append(learner.tensorboard(path))
+    if not settings["quiet"]:
+        callbacks.append(ProgressBar())
+    return callbacks
+
+
+_NOT_KEPT = ("resume", "config", "quiet", "trust", "of_a_run", "environment")
 
 
 def _begun(settings: dict[str, Any], device: str, samples: Any, model: Any) -> str:

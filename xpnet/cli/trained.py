@@ -6,10 +6,12 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from xpnet.cli import learner
+from xpnet.cli.consent import require_consent
 from xpnet.cli.kinds import PICTURES
 from xpnet.errors import StateError
+from xpnet.serialization import load_file
 from xpnet.training import Run, TrainedModel, open_run
+from xpnet.training.run import paths_of
 
 
 class Trained(NamedTuple):
@@ -43,7 +45,7 @@ class Trained(NamedTuple):
 
     def build(self) -> Any:
         """The model with its weights, on the current backend."""
-        return learner.rebuilt(self.model)
+        return self.model.build()
 
     def history(self) -> list[dict[str, float]]:
         """The rows of history.csv; none where it is gone, since what else is there is as good.
@@ -70,33 +72,52 @@ class Trained(NamedTuple):
         return x.reshape(len(x), -1) if len(self.input_shape) == 1 else x
 
 
-def open_trained(run: Path) -> Trained:
+def open_trained(run: Path, trust: bool = False) -> Trained:
     """Read a run folder.
+
+    Parameters
+    ----------
+    trust : bool
+        Whether `--trust` was given: see `require_consent`.
 
     Raises
     ------
     StateError
-        It is none, or damaged.
+        It is none, or damaged; or its model is Python code that is not trusted.
     """
-    from safetensors import safe_open
-
     trained = open_run(run)
-    with safe_open(trained.file, framework="numpy") as file:
-        config: dict[str, Any] = json.loads(file.metadata()["xpnet"])
+    _, metadata = load_file(trained.file, names=())
+    config: dict[str, Any] = json.loads(metadata["xpnet"]) | paths_of(trained.file)
     a = trained.architecture
     try:
         flat = "model" not in a
         shape = (a["in_features"],) if flat else tuple(map(int, a["input_shape"]))
-        int(a["out_features"] if flat else a["outputs"])
+        outputs = int(a["out_features"] if flat else a["outputs"])
         reading = config["reading"]
-        known = [config["task"] in ("classify", "regress"), isinstance(reading["classes"], list),
-                 reading["kind"] in ("images", "folder", "csv", "npz"),
+        known = [config["task"] in ("classify", "regress"), _are_classes(reading["classes"], outputs),
+                 bool(reading["classes"]) == (config["task"] == "classify"),
+                 reading["kind"] in ("images", "folder", "csv", "npz"), _is_split(config["test"], config["seed"]),
                  reading["kind"] not in PICTURES or _is_shape(reading["shape"], shape)]  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise _no_run(trained.file, repr(error)) from error
     if not all(known):
         raise _no_run(trained.file, "its task or reading is none")
+    if trained.source is not None:
+        require_consent(trained.source, trust)
+        trained = trained._replace(trust=True)
     return Trained(trained, config, reading, shape)
+
+
+def _are_classes(names: Any, outputs: int) -> bool:
+    """Whether these are the names of as many classes; or of none, in a regression."""
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return texts and len(names) in (0, outputs)
+
+
+def _is_split(test: Any, seed: Any) -> bool:
+    """Whether that tells which rows of a table were the test: by default, a share, or a file."""
+    share = type(test) is float and 0.0 < test < 1.0
+    return (test is None or isinstance(test, str) or share) and type(seed) is int and seed >= 0
 
 
 def _is_shape(image: Any, sample: tuple[int, ...]) -> bool:

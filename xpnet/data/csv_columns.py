@@ -166,16 +166,34 @@ def _names_among_texts(
 def _names_of_numbers(numbers: Row, sample: list[Row]) -> bool | None:
     """Whether a row of numbers has names; None if both is plausible."""
     count = len(numbers)
-    other = [_has_fractions(sample, i) for i in range(count)]
+    fractions = [_has_fractions(sample, i) for i in range(count)]
     if numbers == _counted(count):
         goes_on = bool(sample) and sample[0] == [str(count + i) for i in range(count)]
-        return True if any(other) or (count > 2 and not goes_on) else None
-    steps = _in_steps(numbers)
+        return True if any(fractions) or (count > 2 and not goes_on) else None
+    if not sample:
+        return False
+    if _in_steps(numbers):
+        return _names_in_steps(numbers, sample, fractions)
+    whole = all(number.isdecimal() for number in numbers) and len(set(numbers)) == count
+    return None if whole and all(fractions) else False
+
+
+def _names_in_steps(numbers: Row, sample: list[Row], fractions: list[bool]) -> bool | None:
+    """Likewise of numbers in equal steps, such as years or wavelengths."""
     if not all(number.isdecimal() for number in numbers):
-        return None if steps and count > 4 and sample else False  # wavelengths, say
-    if all(other) and sample and len(set(numbers)) == count:
-        return True if steps else None
-    return None if steps and any(other) else False
+        counts = [float(number) for number in numbers] == list(range(len(numbers)))
+        return None if counts or len(numbers) > 4 else False
+    if all(fractions):
+        return True
+    if any(fractions):
+        return None
+    below = [cell for i in range(len(numbers)) for cell in _column(sample, i)]
+    years = all(map(_is_year, numbers)) and not any(map(_is_year, below))
+    return None if years else False
+
+
+def _is_year(cell: str) -> bool:
+    return len(cell) == 4 and cell.isdecimal() and "1800" <= cell < "2200"
 
 
 def _counted(count: int) -> Row:
@@ -232,7 +250,7 @@ def _index_place(path: Path, names: list[str], choice: Choice) -> int | None:
     wanted = str(choice.index_col)
     if wanted in names:
         return names.index(wanted)
-    if wanted.isdecimal() and int(wanted) < len(names):
+    if wanted.isdecimal() and len(wanted) < 10 and int(wanted) < len(names):
         return int(wanted)
     if choice.is_known:  # what is needed is known, and the index is not
         return None

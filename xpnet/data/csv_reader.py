@@ -111,7 +111,7 @@ def read_csv(
         file, line and column.
     """
     path = Path(path)
-    if delimiter is not None and len(delimiter) != 1:
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"\0'):
         raise ArgumentError(f"Expected a delimiter of one character, got {delimiter!r}.")
     codec = codec_of(encoding)
     choice = Choice(target, header, index_col, features, is_known)

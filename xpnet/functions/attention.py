@@ -9,8 +9,9 @@ import array_api_compat as compat
 from xpnet.autodiff import Function
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from xpnet.explain import named
 from xpnet.functions.dropout import dropout
-from xpnet.functions.masks import zero_unless
+from xpnet.functions.masks import product_where_not_zero
 from xpnet.functions.wide import like, number
 from xpnet.half import in_full
 from xpnet.namespace import array_namespace, has_dtype
@@ -31,10 +32,11 @@ class Shares(Function):
         return e / xp.maximum(xp.sum(e, axis=-1, keepdims=True), 1.0)  # 1 or more, or 0
 
     def backward(self, gy: Any, y: Any) -> Any:
-        gy_y = zero_unless(y != 0.0, gy) * y
+        gy_y = product_where_not_zero(gy, y)
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=-1, keepdims=True)
 
 
+@named
 @follows
 def attention_weights(
     query: Any,
@@ -131,6 +133,7 @@ def _masked(scores: Any, mask: Any) -> Any:
     return scores + array_namespace(scores, mask).astype(mask, scores.dtype)
 
 
+@named
 @follows
 def scaled_dot_product_attention(
     query: Any,

@@ -5,7 +5,9 @@ from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.devices import follows
+from xpnet.explain import named
 from xpnet.functions.declare import axes_of
+from xpnet.functions.masks import product_where_not_zero
 from xpnet.functions.statistical import Axis
 from xpnet.functions.wide import like, widened
 from xpnet.namespace import array_namespace
@@ -30,7 +32,7 @@ class LogSumExp(Function):
         xp = array_namespace(gy)
         e = xp.exp(_below(x, y))
         weights = e / xp.sum(e, axis=self.axes, keepdims=True)  # infinite numbers share
-        return xp.where(y == -math.inf, 0.0, gy * weights)
+        return xp.where(y == -math.inf, 0.0, product_where_not_zero(gy, weights))
 
 
 def _below(x: Any, y: Any) -> Any:
@@ -40,6 +42,7 @@ def _below(x: Any, y: Any) -> Any:
     return xp.where(same, 0.0, x) - xp.where(same, 0.0, y)
 
 
+@named
 @follows
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) over `axis`, finite where the exponentials themselves would overflow.

@@ -10,6 +10,7 @@ from typing import Any
 from xpnet.autodiff import data_of
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError
+from xpnet.explain import named
 from xpnet.functions.activation import relu
 from xpnet.functions.target import class_numbers, is_class, matching
 from xpnet.functions.wide import like, number
@@ -17,6 +18,7 @@ from xpnet.half import in_full
 from xpnet.namespace import array_namespace
 
 
+@named
 @follows
 def mean_squared_error(y: Any, t: Any) -> Any:
     """mean((y - t)^2), over all numbers.
@@ -41,6 +43,7 @@ def mean_squared_error(y: Any, t: Any) -> Any:
     return like(array_namespace(wide).mean(wide * wide), difference)
 
 
+@named
 @follows
 def l1_loss(y: Any, t: Any) -> Any:
     """mean(|y - t|), over all numbers: the mean absolute error.
@@ -64,6 +67,7 @@ def l1_loss(y: Any, t: Any) -> Any:
     return xp.mean(xp.abs(difference))
 
 
+@named
 @follows
 def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
     """mean of d^2 / 2 where |d| <= delta, and of delta (|d| - delta / 2) beyond, for d = y - t.
@@ -95,6 +99,7 @@ def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
     return xp.mean(near * (difference - 0.5 * near))
 
 
+@named
 @follows
 def hinge_loss(x: Any, t: Any, margin: float = 1.0) -> Any:
     """mean of max(0, margin - x t), for t = 1 or -1; or that of several classes, for class numbers.

@@ -11,7 +11,7 @@ from xpnet.functions.declare import axes_of, from_front, standard, structural
 from xpnet.functions.elementwise import not_equal, subtract
 from xpnet.functions.indexing import Pick
 from xpnet.namespace import array_namespace, has_dtype
-from xpnet.views import view
+from xpnet.views import is_repeated, view
 
 
 class Reshape(Function):
@@ -108,6 +108,11 @@ def _with_reshaped(x: Any, shape: tuple[int, ...], y: Any) -> Any:
     return Reshape(x.shape, None)(y)
 
 
+def _with_or_without_axes(x: Any, shape: tuple[int, ...]) -> Any:
+    """A view in a shape that differs in axes of length 1 alone."""
+    return view(_reshaped(x, shape), x, shape, _reshaped, _with_reshaped)
+
+
 def _permuted(x: Any, axes: tuple[int, ...]) -> Any:
     return PermuteDims(axes)(x)
 
@@ -128,14 +133,8 @@ def _repeated(x: Any, shape: tuple[int, ...]) -> Any:
     return BroadcastTo(shape)(x)
 
 
-def _with_repeated(x: Any, shape: tuple[int, ...], y: Any) -> Any:
-    if tuple(x.shape) == shape:
-        return y
-    raise ArgumentError(
-        f"An array of shape {tuple(x.shape)} that was broadcast to {shape} holds each number more "
-        "than once, so nothing can be written into it. Write into a copy: "
-        "xp.asarray(y, copy=True)."
-    )
+def _once(x: Any, shape: tuple[int, ...], y: Any) -> Any:
+    return y
 
 
 @standard
@@ -146,7 +145,9 @@ def reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> A
     without new memory is a view: what is written into it is written into x.
     """
     y = Reshape(shape, copy)(x)
-    return y if copy else view(y, x, shape, _reshaped, _with_reshaped)
+    if copy or is_repeated(x):  # numbers that are one cannot lie one after another
+        return y
+    return view(y, x, shape, _reshaped, _with_reshaped)
 
 
 @standard
@@ -159,7 +160,8 @@ def permute_dims(x: Any, /, axes: tuple[int, ...]) -> Any:
 @standard
 def broadcast_to(x: Any, /, shape: tuple[int, ...]) -> Any:
     """x repeated along new axes, and along those of length 1, up to `shape`."""
-    return view(_repeated(x, tuple(shape)), x, tuple(shape), _repeated, _with_repeated)
+    y = _repeated(x, tuple(shape))
+    return view(y, x, tuple(shape), _repeated, _once if y.shape == x.shape else None)
 
 
 @standard
@@ -196,7 +198,7 @@ def expand_dims(x: Any, /, axis: int | tuple[int, ...]) -> Any:
         raise ArgumentError(f"expand_dims expected different axes, got {axis}.")
     lengths = iter(x.shape)
     shape = (1 if i in new else next(lengths) for i in range(x.ndim + len(new)))
-    return reshape(x, tuple(shape))
+    return _with_or_without_axes(x, tuple(shape))
 
 
 @standard
@@ -205,7 +207,7 @@ def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Any:
     axes = set(axes_of(axis, x.ndim, "squeeze"))
     if any(x.shape[a] != 1 for a in axes):
         raise ArgumentError(f"Only axes of length 1 can be squeezed; shape {x.shape}, axis {axis}.")
-    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
+    return _with_or_without_axes(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
 
 
 @standard

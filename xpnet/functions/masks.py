@@ -17,3 +17,16 @@ def zero_unless(mask: Any, x: Any) -> Any:
     if fast := kernel("zero_unless", x, mask):
         return fast(x, mask)
     return array_namespace(x).where(mask, x, 0.0)
+
+
+def product_where_not_zero(x: Any, factors: Any) -> Any:
+    """x times factors, and 0 where the factor is 0, also where x is NaN or infinite.
+
+    Parameters
+    ----------
+    x : array or Variable
+    factors : array or Variable, of the dtype of x, that broadcasts to its shape
+    """
+    if fast := kernel("masked", x, factors):
+        return fast(x, factors, 1.0)
+    return zero_unless(factors != 0.0, x) * factors

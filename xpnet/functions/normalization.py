@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from xpnet.autodiff import Function, call_of
 from xpnet.devices import follows
 from xpnet.errors import ShapeError
+from xpnet.explain import named
 from xpnet.functions.wide import like, widened
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, as_array
@@ -177,6 +178,7 @@ def _check_weights(name: str, shape: tuple[int, ...], weight: Any, bias: Any) ->
             raise ShapeError(f"{name} expected {what} of shape {shape}, got {tuple(w.shape)}.")
 
 
+@named
 @follows
 def batch_norm(
     x: Any,
@@ -255,6 +257,7 @@ def _for_channels(x: Any, weight: Any, bias: Any) -> tuple[Any, tuple[int, ...]]
     return widened("batch_norm", x), (1, channels, *(1,) * (x.ndim - 2))
 
 
+@named
 @follows
 def layer_norm(
     x: Any,
@@ -300,6 +303,7 @@ def layer_norm(
     return like(node(widened("layer_norm", x), weight, bias), x)
 
 
+@named
 @follows
 def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5

@@ -9,12 +9,14 @@ from typing import Any
 
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from xpnet.explain import named
 from xpnet.functions.activation import relu, sigmoid
 from xpnet.functions.linear import linear
 from xpnet.functions.recurrence import GRU, LSTM, RNN, GRUResetBefore
 from xpnet.namespace import array_namespace, has_dtype
 
 
+@named
 @follows
 def rnn(z: Any, h: Any, W: Any, mask: Any = None, nonlinearity: str = "tanh") -> Any:
     """h_t = tanh(z_t + W h_(t-1)), the simple recurrent network.
@@ -53,6 +55,7 @@ def rnn(z: Any, h: Any, W: Any, mask: Any = None, nonlinearity: str = "tanh") ->
     return RNN(nonlinearity)(_without_padding(z, mask), h, W, mask)
 
 
+@named
 @follows
 def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any = None) -> tuple[Any, Any]:
     """Long short-term memory: a cell that gates write to, erase and read.
@@ -96,6 +99,7 @@ def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any = None) -> tuple[Any, Any]:
     return states, cells
 
 
+@named
 @follows
 def gru(z: Any, h: Any, W: Any, b: Any = None, mask: Any = None, reset_after: bool = True) -> Any:
     """Gated recurrent unit: one state, of which a gate keeps a part.
@@ -172,6 +176,7 @@ def _without_padding(z: Any, mask: Any) -> Any:
     return z if mask is None else array_namespace(z, mask).where(mask, z, 0.0)
 
 
+@named
 @follows
 def rnn_simple(z: Any, h: Any, W: Any, nonlinearity: str = "tanh") -> Any:
     """`rnn`, step by step: the text that teaches the fused one, and that tests it."""
@@ -183,6 +188,7 @@ def rnn_simple(z: Any, h: Any, W: Any, nonlinearity: str = "tanh") -> Any:
     return xp.stack(hs)
 
 
+@named
 @follows
 def lstm_simple(z: Any, h: Any, c: Any, W: Any) -> tuple[Any, Any]:
     """`lstm`, step by step: the text that teaches the fused one, and that tests it."""
@@ -197,6 +203,7 @@ def lstm_simple(z: Any, h: Any, c: Any, W: Any) -> tuple[Any, Any]:
     return xp.stack(hs), xp.stack(cs)
 
 
+@named
 @follows
 def gru_simple(z: Any, h: Any, W: Any, b: Any = None, reset_after: bool = True) -> Any:
     """`gru`, step by step: the text that teaches the fused one, and that tests it."""

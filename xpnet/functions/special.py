@@ -26,6 +26,7 @@ from xpnet.backend import array_like
 from xpnet.errors import ArgumentError, ArgumentTypeError, BackendError, GradientError
 from xpnet.functions.activation import sigmoid
 from xpnet.functions.declare import extension
+from xpnet.functions.masks import zero_unless
 from xpnet.functions.normal import LogNormalCdf, normal_cdf
 from xpnet.functions.wide import widened
 from xpnet.kernels.special import special_function
@@ -116,7 +117,15 @@ class Erfcx(_OfOne):
     name = "erfcx"
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
-        return gy * (2.0 * (x * y) - SLOPE)
+        xp = array_namespace(x)
+        least = 10.0 if xp.finfo(x.dtype).eps < 1e-10 else 5.0
+        far = x > least  # there 2 x y is nearly SLOPE, and the difference is a series in 1 / x^2
+        large = xp.where(far, x, least)
+        w = 0.5 / large / large
+        series = 1.0 - 25.0 * w
+        for odd in range(23, 1, -2):
+            series = 1.0 - odd * w * series
+        return gy * xp.where(far, -SLOPE * w * series, 2.0 * (xp.where(far, 0.0, x) * y) - SLOPE)
 
 
 class Erfinv(_OfOne):
@@ -450,6 +459,7 @@ class Xlogy(Function, broadcasts=True):
     def backward(self, gy: Any, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, y <= 0.0)
+        gy = zero_unless(xp.logical_not(nothing), gy)
         y = xp.where(nothing, 1.0, y)
         gx = gy * xp.log(y) if self.needs[0] else None
         gy = gy * (x / y) if self.needs[1] else None
@@ -465,6 +475,7 @@ class Xlog1py(Function, broadcasts=True):
     def backward(self, gy: Any, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, y <= -1.0)
+        gy = zero_unless(xp.logical_not(nothing), gy)
         y = xp.where(nothing, 0.0, y)
         gx = gy * xp.log1p(y) if self.needs[0] else None
         gy = gy * (x / (1.0 + y)) if self.needs[1] else None
@@ -494,6 +505,7 @@ class RelEntr(Function, broadcasts=True):
     def backward(self, gy: Any, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         both = xp.logical_and(x > 0.0, y > 0.0)
+        gy = zero_unless(both, gy)
         gx = gy * xp.where(both, 1.0 + _log_of_ratio(x, y), 0.0) if self.needs[0] else None
         gy = gy * -xp.where(both, x / xp.where(both, y, 1.0), 0.0) if self.needs[1] else None
         return gx, gy

@@ -13,7 +13,7 @@ from xpnet.autodiff import Parameter
 from xpnet.backend import current
 from xpnet.errors import ShapeError
 from xpnet.functions.normalization import RunningStatistics
-from xpnet.initializers import zeros
+from xpnet.initializers import require_room, zeros
 from xpnet.layers.base import Buffer, Layer, unusual
 from xpnet.layers.expected import misfit, require, require_dtype, require_floating
 from xpnet.namespace import array_namespace
@@ -262,6 +262,7 @@ class GroupNorm(Layer):
 
 
 def _ones(shape: tuple[int, ...]) -> Any:
+    require_room(shape)
     backend = current()
     with backend.selected():
         return backend.xp.ones(shape, dtype=backend.dtype, device=backend.device)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from xpnet.autodiff import data_of
 from xpnet.devices import follow, follows, stays
-from xpnet.errors import ShapeError
+from xpnet.errors import ShapeError, StateError
 from xpnet.metrics import classification, ranking, regression
 from xpnet.metrics.labels import real_dtype
 from xpnet.namespace import array_namespace
@@ -76,8 +76,17 @@ class Accumulator:
         return {f"{i}": array for i, array in enumerate(self._state)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave, arrays on the device of the batches to come."""
-        self._state = tuple(state[f"{i}"] for i in range(len(state)))
+        """Resume from what `state_dict` gave, arrays on the device of the batches to come.
+
+        Raises
+        ------
+        StateError
+            It is no such state. Then nothing is changed.
+        """
+        arrays = [state.get(f"{i}") for i in range(len(state))]
+        if not all(hasattr(array, "dtype") for array in arrays):
+            raise StateError(f"{self!r} expected arrays named 0, 1 and so on, got {dict(state)!r}.")
+        self._state = tuple(arrays)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -174,8 +183,8 @@ class RocAuc(Accumulator):
         return super().state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.reset()
         super().load_state_dict(state)
+        self._batches = []
 
     def _join(self) -> None:
         """Make one batch of all, at once: to join them one by one would copy them each time."""

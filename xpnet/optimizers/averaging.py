@@ -15,6 +15,7 @@ from xpnet.errors import ArgumentError
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_types
 from xpnet.optimizers.base import require_like
+from xpnet.saved import whole
 
 
 class _StandIn:
@@ -185,8 +186,10 @@ class ExponentialMovingAverage:
             It is of other parameters. Then nothing is changed.
         """
         require_like(self, self.state_dict(), state)
-        self.updates = int(state["updates"])
-        self.averages = [array_like(state[f"{i}"], a) for i, a in enumerate(self.averages)]
+        updates = whole(state, "updates")
+        averages = [array_like(state[f"{i}"], a) for i, a in enumerate(self.averages)]
+        self.updates = updates
+        self.averages = averages
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lock"}

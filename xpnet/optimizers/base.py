@@ -19,6 +19,7 @@ from xpnet.errors import (
 from xpnet.functions.wide import like, widened
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, has_dtype
+from xpnet.saved import finite, whole
 from xpnet.tape import clock
 
 Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
@@ -372,18 +373,45 @@ class Optimizer:
         if state[name] != mine[name]:
             raise StateError(f"{self!r} has {mine[name]} parameters, the state {state[name]}.")
         require_like(self, mine, state)
-        self.factor = float(state["factor"])
-        for options, name, path in self._options():
-            value = options[name]
-            if isinstance(value, tuple):
-                options[name] = tuple(float(state[f"{path}.{i}"]) for i in range(len(value)))
+        factor = finite(state, "factor")
+        options = [
+            (found, name, self._loaded(found[name], path, name, state))
+            for found, name, path in self._options()
+        ]
+        states = [self._loaded_state(i, s, state) for i, s in enumerate(self.state)]
+        self.factor = factor  # from here on nothing can fail
+        for found, name, value in options:
+            found[name] = value
+        for s, loaded in zip(self.state, states, strict=True):
+            s.update(loaded)
+
+    def _loaded(self, own: Any, path: str, name: str, state: dict[str, Any]) -> Any:
+        """An option of a state, within its range."""
+        if isinstance(own, tuple):
+            value: Any = tuple(finite(state, f"{path}.{i}") for i in range(len(own)))
+        elif isinstance(own, bool):
+            value = state[path]
+            if not isinstance(value, bool):
+                raise StateError(f"Expected {path} to be true or false, got {value!r}.")
+        else:
+            value = finite(state, path)
+        try:
+            return self._checked({name: value})[name]
+        except ArgumentError as error:
+            raise StateError(f"{path}: {error}") from None
+
+    def _loaded_state(self, i: int, own: State, state: dict[str, Any]) -> State:
+        """The arrays and counts of a parameter."""
+        loaded: State = {}
+        for name, x in own.items():
+            key = f"{i}.{name}"
+            if isinstance(x, int):
+                loaded[name] = whole(state, key)
+            elif isinstance(x, float):
+                loaded[name] = finite(state, key, 0.0)
             else:
-                options[name] = (bool if isinstance(value, bool) else float)(state[path])
-        for i, s in enumerate(self.state):
-            for name, x in s.items():
-                value = state[f"{i}.{name}"]
-                number, p = isinstance(x, (int, float)), self.parameters[i].data
-                s[name] = type(x)(value) if number else array_like(value, widened(name, p))
+                loaded[name] = array_like(state[key], widened(name, self.parameters[i].data))
+        return loaded
 
     def _options(self) -> Iterator[tuple[Options, str, str]]:
         """Each option: the dict that it stands in, its name there, and its name in a state."""
@@ -410,3 +438,5 @@ def require_like(owner: Any, mine: dict[str, Any], state: dict[str, Any]) -> Non
         expected, given = (tuple(getattr(v, "shape", ())) for v in (x, state[key]))
         if expected != given:
             raise StateError(f"{owner!r}: expected {key} of shape {expected}, got {given}.")
+        if hasattr(x, "dtype") and not hasattr(state[key], "dtype"):
+            raise StateError(f"{owner!r}: expected {key} to be an array, got {state[key]!r}.")

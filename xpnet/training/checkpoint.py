@@ -8,17 +8,21 @@ The file is safetensors: the arrays by name ("model.layers.0.W", "optimizer.0.m"
 and in its metadata a JSON text, which holds the same tree with names in place of arrays: epoch,
 batch and step, the history, the sums of the epoch so far, the state of every random number
 generator, the seed of the batches' order, and what the callbacks remember. A checksum for each
-array, and one of the text, find what the format cannot: a byte that was changed.
+array, and one of the text, find what the format cannot: a byte that was changed. All that a resumed
+training needs is in this one file, so that no other file can be older or newer.
 """
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from xpnet import random, tree
 from xpnet.backend import array_like, to_numpy
 from xpnet.errors import ArgumentTypeError, StateError
+from xpnet.saved import finite, mapping, rows, whole
 from xpnet.serialization import load_file, replacing
 from xpnet.training.meter import Meter
 
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
 PathLike = str | os.PathLike[str]
-FORMAT = "xpnet checkpoint 1"
+FORMAT = "xpnet checkpoint 2"
 ARRAY = "$array"  # {"$array": name} stands for an array in the text
 
 
@@ -48,7 +52,7 @@ def save(trainer: "Trainer", path: PathLike) -> None:
         raise StateError(f"{path}: a step is half done; a training that goes on begins with whole.")
     arrays: dict[str, Any] = {}
     text = json.dumps(_flat(capture(trainer), "", arrays))
-    sums = json.dumps({name: crc32(x.tobytes()) for name, x in arrays.items()})
+    sums = json.dumps({name: _checksum(x) for name, x in arrays.items()})
     metadata = {"format": FORMAT, "state": text, "crc32": sums, "check": _check(text, sums)}
     data = to_bytes(arrays, metadata)
     with replacing(path) as temporary:
@@ -70,29 +74,50 @@ def load(trainer: "Trainer", path: PathLike) -> None:
 def read(path: PathLike) -> dict[str, Any]:
     """What a checkpoint holds; StateError, with the file's name, if it is none."""
     arrays, metadata = load_file(path)
-    if metadata.get("format") != FORMAT:
-        raise StateError(f"{path}: expected a checkpoint ({FORMAT}), got another safetensors file.")
-    try:
-        text, sums = metadata["state"], metadata["crc32"]
-        if metadata["check"] != _check(text, sums):
-            raise StateError(f"{path}: its text is damaged: the checksum is another.")
-        for name, checksum in json.loads(sums).items():
+    with _damage_named(path):
+        text, sums = _texts(path, metadata)
+        for name, checksum in sums.items():
             if name not in arrays:
                 raise StateError(f"{path}: the array {name} is missing.")
-            if crc32(arrays[name].tobytes()) != checksum:
+            if _checksum(arrays[name]) != checksum:
                 raise StateError(f"{path}: the array {name} is damaged: its checksum is another.")
-        found: dict[str, Any] = _deep(json.loads(text), arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        if isinstance(error, StateError):
-            raise
-        raise StateError(f"{path}: its text does not describe a checkpoint: {error!r}.") from error
+        found: dict[str, Any] = _deep(text, arrays)
     return found
+
+
+def read_text(path: PathLike) -> dict[str, Any]:
+    """Likewise, without the arrays, which are not read: their names stand in their places."""
+    _, metadata = load_file(path, names=())
+    with _damage_named(path):
+        found: dict[str, Any] = _texts(path, metadata)[0]
+    return found
+
+
+def _texts(path: PathLike, metadata: dict[str, str]) -> tuple[Any, dict[str, int]]:
+    """The tree without its arrays, and their checksums, once it is clear that both are whole."""
+    if metadata.get("format") != FORMAT:
+        raise StateError(f"{path}: expected a checkpoint ({FORMAT}), got another safetensors file.")
+    text, sums = metadata["state"], metadata["crc32"]
+    if metadata["check"] != _check(text, sums):
+        raise StateError(f"{path}: its text is damaged: the checksum is another.")
+    return json.loads(text), dict(json.loads(sums))
+
+
+@contextmanager
+def _damage_named(path: PathLike) -> Iterator[None]:
+    """A block in which what is wrong with a checkpoint's text becomes a StateError."""
+    try:
+        yield
+    except StateError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise StateError(f"{path}: its text does not describe a checkpoint: {error!r}.") from error
 
 
 def steps_of(path: PathLike) -> int:
     """The number of steps after which a checkpoint was written."""
-    steps: int = read(path)["position"]["steps"]
-    return steps
+    with _damage_named(path):
+        return int(read_text(path)["position"]["steps"])
 
 
 def capture(trainer: "Trainer") -> dict[str, Any]:
@@ -126,13 +151,54 @@ def restore(trainer: "Trainer", state: dict[str, Any], where: str = "") -> None:
 
     Then nothing is changed: what was loaded before the misfit was found is taken back.
     """
-    before = copied(capture(trainer))
+    undo = _undoing(trainer)
     try:
         _apply(trainer, state)
-    except (StateError, KeyError, TypeError, ValueError, AttributeError) as error:
-        _apply(trainer, before)
+    except BaseException as error:
+        undo()
+        if not isinstance(error, Exception):  # Ctrl-C
+            raise
         said = str(error) if isinstance(error, StateError) else repr(error)
         raise StateError(f"{where}it is a checkpoint of another training. {said}") from error
+
+
+def _undoing(trainer: "Trainer") -> Callable[[], None]:
+    """A function that makes a trainer what it is now; it cannot fail.
+
+    What is loaded replaces arrays, and changes none in place. So it is enough to remember what the
+    attributes of the parts are, and what is in the dicts and lists among them.
+    """
+    model = trainer.model
+    parts = [trainer, trainer.history, trainer.optimizer, trainer.average, trainer.precision]
+    parts += [trainer.loader, *trainer.callbacks]
+    contents: list[tuple[Any, Any]] = []
+    for part in parts:
+        _remember(getattr(part, "__dict__", None), contents, set())
+    holders: list[Any] = [v for _, v in (*model.named_parameters(), *model.named_buffers())]
+    arrays = [holder.data for holder in holders]
+    layers = dict(model.named_generators()).values()
+    streams = [(g, random.state(g)) for g in dict.fromkeys([None, trainer.rng, *layers])]
+
+    def undo() -> None:
+        for container, before in contents:
+            container.clear()
+            container.update(before) if isinstance(container, dict) else container.extend(before)
+        for holder, x in zip(holders, arrays, strict=True):
+            holder.data = x
+        for generator, numbers in streams:
+            random.set_state(numbers, generator)
+
+    return undo
+
+
+def _remember(value: Any, contents: list[tuple[Any, Any]], seen: set[int]) -> None:
+    """Add what is in a dict or list, and in those within it."""
+    if type(value) not in (dict, list) or id(value) in seen:
+        return
+    seen.add(id(value))
+    contents.append((value, value.copy()))
+    for item in value.values() if isinstance(value, dict) else value:
+        _remember(item, contents, seen)
 
 
 def copied(state: Any) -> Any:
@@ -145,47 +211,71 @@ def _apply(trainer: "Trainer", state: dict[str, Any]) -> None:
         mine, given = (str(a.dtype).rpartition(".")[2] for a in (x, state["model"].get(name, x)))
         if mine != given and "int" not in mine:  # JAX has no int64 until told
             raise StateError(f"{name} is of dtype {given}; the model's is {mine}.")
-    trainer.model.load_state_dict(state["model"])
-    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.model.load_state_dict(mapping(state, "model"))
+    trainer.optimizer.load_state_dict(mapping(state, "optimizer"))
     for name, own in (("average", trainer.average), ("precision", trainer.precision)):
         if (own is None) != (state[name] is None):
             has, lacks = ("has", "the trainer none") if own is None else ("lacks", "it has one")
             raise StateError(f"The checkpoint {has} an entry {name!r}, and {lacks}.")
         if own is not None:
-            own.load_state_dict(state[name])
+            own.load_state_dict(mapping(state, name))
     _apply_position(trainer, state)
-    random.set_state(state["random"]["global"])
-    if trainer.rng is not None and state["random"]["trainer"] is not None:
-        random.set_state(state["random"]["trainer"], trainer.rng)
-    generators, given = dict(trainer.model.named_generators()), state["random"]["layers"]
-    if generators.keys() != given.keys():
-        raise StateError(f"Expected generators {sorted(generators)}, got {sorted(given)}.")
+    streams = mapping(state, "random")
+    random.set_state(streams["global"])
+    if trainer.rng is not None and streams["trainer"] is not None:
+        random.set_state(streams["trainer"], trainer.rng)
+    generators, found = dict(trainer.model.named_generators()), mapping(streams, "layers")
+    if generators.keys() != found.keys():
+        raise StateError(f"Expected generators {sorted(generators)}, got {sorted(found)}.")
     for name, generator in generators.items():
-        random.set_state(given[name], generator)
+        random.set_state(found[name], generator)
+    remembered = mapping(state, "callbacks")
     for name, callback in _callbacks(trainer):
-        if name in state["callbacks"]:
-            callback.load_state_dict(state["callbacks"][name])
+        if name in remembered:
+            callback.load_state_dict(mapping(remembered, name))
 
 
 def _apply_position(trainer: "Trainer", state: dict[str, Any]) -> None:
-    position, loader, mine = state["position"], state["loader"], _loader(trainer)
-    if position["batch"] and loader is not None and mine is not None:
+    position = mapping(state, "position")
+    epoch, batch, steps = (whole(position, name) for name in ("epoch", "batch", "steps"))
+    _apply_loader(trainer, state["loader"], batch)
+    history = rows(state, "history")
+    if len(history) != epoch:
+        raise StateError(f"It has {len(history)} rows of {epoch} epochs.")
+    if any(row.get("epoch") != i for i, row in enumerate(history, 1)):
+        raise StateError("The rows of its history are not those of epochs 1, 2 and so on.")
+    if (state["meter"] is None) != (batch == 0):
+        raise StateError(
+            f"After {batch} batches of an epoch it has {state['meter']} for their sums."
+        )
+    meter = Meter(trainer.metrics)
+    if batch:
+        meter.load_state_dict(mapping(state, "meter"))
+    seconds = finite(position, "seconds", 0.0)
+    damping = None if position["damping"] is None else finite(position, "damping", 0.0)
+    trainer.history.rows, trainer.meter = history, meter
+    trainer.batch, trainer.steps = batch, steps
+    trainer.seconds, trainer.damping = seconds, damping
+
+
+def _apply_loader(trainer: "Trainer", loader: Any, batch: int) -> None:
+    """The seed of the batches' order; within an epoch, the batches must be the same."""
+    mine = _loader(trainer)
+    if loader is None or mine is None or trainer.loader is None:
+        return
+    seed = mapping({"loader": loader}, "loader")["seed"]
+    if type(seed) is not int or seed < 0:
+        raise StateError(f"Expected the seed of the batches to be an integer >= 0, got {seed!r}.")
+    if batch:
         for what in ("samples", "batch_size"):
             if mine[what] != loader[what]:
                 raise StateError(
                     f"It stands within an epoch of {what}={loader[what]}; now it is {mine[what]}."
                 )
-    if loader is not None and trainer.loader is not None:
-        trainer.loader.seed = loader["seed"]
-    rows = [dict(row) for row in state["history"]]
-    if len(rows) != position["epoch"]:
-        raise StateError(f"It has {len(rows)} rows of {position['epoch']} epochs.")
-    meter = Meter(trainer.metrics)
-    if state["meter"] is not None:
-        meter.load_state_dict(state["meter"])
-    trainer.history.rows, trainer.meter = rows, meter
-    trainer.batch, trainer.steps = int(position["batch"]), int(position["steps"])
-    trainer.seconds, trainer.damping = float(position["seconds"]), position["damping"]
+        samples, size = mine["samples"], mine["batch_size"]
+        if samples and size and (batch - 1) * size >= samples:
+            raise StateError(f"It stands after batch {batch} of an epoch of {samples} samples.")
+    trainer.loader.seed = seed
 
 
 def _loader(trainer: "Trainer") -> dict[str, Any] | None:
@@ -237,6 +327,11 @@ def _deep(value: Any, arrays: dict[str, Any]) -> Any:
             return arrays[value[ARRAY]]
         return {name: _deep(v, arrays) for name, v in value.items()}
     return [_deep(v, arrays) for v in value] if isinstance(value, list) else value
+
+
+def _checksum(x: Any) -> int:
+    """Of an array's bytes, and of what they mean."""
+    return crc32(x.tobytes(), crc32(f"{x.dtype.str}{x.shape}".encode()))
 
 
 def _check(*texts: str) -> str:

@@ -10,8 +10,9 @@ from xpnet import tree
 from xpnet.autodiff import data_of
 from xpnet.backend import current, to_numpy
 from xpnet.devices import follow, follows, stays
-from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError, StateError
 from xpnet.namespace import array_namespace
+from xpnet.saved import finite, mapping, whole
 
 Metric = Any  # a function (y, t) -> mean, or an object with update, compute, reset and name
 
@@ -108,13 +109,34 @@ class Meter:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave, with arrays of any library."""
-        there, own = current(), dict(state["metrics"])
-        given = [state["sums"][name] for name in self.names if state["sums"]]
-        sums = [s if isinstance(s, Real) else there.asarray(s) for s in given]
+        """Resume from what `state_dict` gave, with arrays of any library.
+
+        Raises
+        ------
+        StateError
+            It is of other metrics, or its numbers are invalid.
+        """
+        there = current()
+        given, own = mapping(state, "sums"), mapping(state, "metrics")
+        seen = whole(state, "seen")
+        names = [name_of(metric) for metric in self.wholes]
+        if sorted(given) != sorted(self.names if seen else []) or sorted(own) != sorted(names):
+            raise StateError(f"Expected the sums of {self.names} and {names}, got another state.")
+        sums = []
+        for name in given and self.names:
+            if not hasattr(given[name], "shape"):
+                finite(given, name)
+            elif tuple(given[name].shape):
+                raise StateError(f"Expected the sum of {name} to be a number, got an array.")
+            s = given[name]
+            sums.append(s if isinstance(s, Real) else there.asarray(s))
         for metric in self.wholes:
-            metric.load_state_dict(tree.map(there.asarray, own[name_of(metric)]))
-        self.seen, self.sums = int(state["seen"]), sums
+            found = mapping(own, name_of(metric))
+            metric.load_state_dict(
+                tree.map(lambda x: there.asarray(x) if hasattr(x, "dtype") else x, found)
+            )
+        self.seen = seen
+        self.sums = sums
 
 
 def _is_metric(metric: Metric) -> bool:

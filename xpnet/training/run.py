@@ -1,22 +1,24 @@
 """Run: the folder that a training leaves behind."""
 
 import json
+import math
 import os
-import platform
-import sys
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet.backend import Array, current, on_current_device
 from xpnet.errors import StateError
+from xpnet.initializers import at_most
 from xpnet.layers import MLP, Layer
 from xpnet.namespace import array_namespace
 from xpnet.serialization import load_file, replacing, save, set_state, sweep
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.checkpoint import Checkpoint
 from xpnet.training.claim import Claim, is_empty, require_new
+from xpnet.training.environment import threads, versions
 from xpnet.training.evaluation import predict
+from xpnet.training.source import Source, of_run
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 class Run(Callback):
     """A folder, written while the training goes, so that whatever ends it leaves a whole one.
 
-        model.safetensors    the weights; in the metadata, all that config.json holds
+        model.safetensors    the weights; in the metadata, what config.json holds, but of absolute
+                             paths the last part alone: this file is the one to share
         history.csv          a row an epoch: see `History`
-        config.json          every setting, the device, the versions, and the result
+        config.json          every setting, the device, the versions, the threads, and the result
         curves.png           drawn by the caller at the end, since that needs matplotlib
 
     and, of a training that has a callback `Checkpoint(path)`,
@@ -105,11 +108,12 @@ class Run(Callback):
             "test_loss": tested.get("test_loss"),
             "test_accuracy": tested.get("test_accuracy"),
         }
-        where = {"device": current().describe(), "versions": versions()}
+        where = {"device": current().describe(), "versions": versions(), **threads()}
         everything = {**self.config, **result, **where}
         text = json.dumps(everything, indent=2, allow_nan=False)
+        shared = {name: _shared(value) for name, value in everything.items()}
         with trainer.averaged():
-            save(trainer.model, self.path / self.MODEL, {"xpnet": text})
+            save(trainer.model, self.path / self.MODEL, {"xpnet": json.dumps(shared, indent=2)})
         history.write_csv(self.path / self.HISTORY)
         with replacing(self.path / self.CONFIG) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
@@ -132,6 +136,8 @@ class TrainedModel(NamedTuple):
         The data of its training: a built-in data set, unless a folder is named.
     epochs, epochs_finished : int
         How many there were to be, and how many there were.
+    trust : bool
+        Whether `model.py` of the folder may be executed, if the model is built by it.
     """
 
     file: Path
@@ -142,6 +148,18 @@ class TrainedModel(NamedTuple):
     data_dir: str | None
     epochs: int
     epochs_finished: int
+    trust: bool = False
+
+    @property
+    def source(self) -> Source | None:
+        """The Python code that builds the model; None for a model of xpnet's.
+
+        Raises
+        ------
+        StateError
+            The metadata name other code than `model.py` of the folder, or that is missing.
+        """
+        return of_run(self.file, self.architecture.get("model"))
 
     def build(self) -> Layer:
         """The model with its weights, on the current backend.
@@ -149,12 +167,20 @@ class TrainedModel(NamedTuple):
         Raises
         ------
         StateError
-            The description is no model's, or the weights are another model's.
+            The description is invalid, or the weights are another model's; or the model is Python
+            code that is not trusted.
         """
-        try:
-            model = _built(self.architecture)
-        except (KeyError, TypeError, ValueError) as error:
-            raise _no_model(self.file, repr(error)) from error
+        source, architecture = self.source, self.architecture
+        if source is not None:
+            source.require_trust(self.trust)
+            model = source.build(*_shape(self.file, architecture))
+        else:
+            size = sum(max(1, math.prod(x.shape)) for x in self.state.values())
+            try:
+                with at_most(size):  # what would need more is not what these weights are of
+                    model = _built(architecture)
+            except _INVALID as error:
+                raise _no_model(self.file, repr(error)) from error
         set_state(model, self.state, self.file)
         return model
 
@@ -177,8 +203,16 @@ class TrainedModel(NamedTuple):
         return y
 
 
-def open_run(path: str | os.PathLike[str]) -> TrainedModel:
+def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
     """Read the trained model of a run folder.
+
+    Parameters
+    ----------
+    path : str or path-like
+    trust : bool
+        Whether Python code of the folder may be executed: the `model.py` of a run that was trained
+        with a model of one's own. That of a run that this user has trained on this machine may be
+        in any case.
 
     Raises
     ------
@@ -194,6 +228,7 @@ def open_run(path: str | os.PathLike[str]) -> TrainedModel:
     state, metadata = load_file(file)
     try:
         config = json.loads(metadata["xpnet"])
+        config |= paths_of(file)
         found = {name: config[name] for name in _KINDS}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _no_model(file, repr(error)) from error
@@ -202,7 +237,17 @@ def open_run(path: str | os.PathLike[str]) -> TrainedModel:
             raise _no_model(file, f"its {name} is of type {type(found[name]).__name__}")
     if found["dtype"] not in ("float32", "float64"):
         raise _no_model(file, f"its dtype is {found['dtype']!r}")
-    return TrainedModel(file, state, **found)
+    return TrainedModel(file, state, **found, trust=trust)
+
+
+def paths_of(file: Path) -> dict[str, Any]:
+    """Where a run's data lie on this machine: config.json tells it, beside the file to share."""
+    try:
+        config = json.loads(file.with_name(Run.CONFIG).read_text(encoding="utf-8"))
+        names = ("dataset", "test", "data_dir")
+        return {name: config[name] for name in names if isinstance(config.get(name), str)}
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return {}
 
 
 _KINDS = {  # what the metadata say of a model, and as what
@@ -215,6 +260,11 @@ _KINDS = {  # what the metadata say of a model, and as what
 }
 
 
+_INVALID = (  # what invalid numbers, texts and lists in a description lead to
+    ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+
+
 def _built(architecture: dict[str, Any]) -> Layer:
     """The model that an architecture describes; its weights are to be replaced."""
     if "model" not in architecture:
@@ -224,6 +274,22 @@ def _built(architecture: dict[str, Any]) -> Layer:
     options = {"rng": 0} | architecture
     name, shape = options.pop("model"), options.pop("input_shape")
     return models.build(name, tuple(shape), options.pop("outputs"), **options)
+
+
+def _shape(file: Path, architecture: dict[str, Any]) -> tuple[tuple[int, ...], int]:
+    """What the function of a model of one's own is called with: positive numbers, and no others."""
+    shape, outputs = architecture.get("input_shape"), architecture.get("outputs")
+    numbers: list[Any] = [*shape, outputs] if isinstance(shape, list) else [None]
+    if not all(type(n) is int and n > 0 for n in numbers):
+        raise _no_model(file, f"its input_shape is {shape!r} and its outputs are {outputs!r}")
+    return tuple(numbers[:-1]), numbers[-1]
+
+
+def _shared(value: Any) -> Any:
+    """A setting as it is told to others: not where the files lie on this machine."""
+    if isinstance(value, str) and PurePath(value).is_absolute():
+        return PurePath(value).name
+    return value
 
 
 def _no_model(file: Path, reason: str) -> StateError:
@@ -272,13 +338,3 @@ def require_free(path: Path) -> Path:
             f"{path} cannot be made: {above} {what}. Name another folder, as with --out."
         )
     return path
-
-
-def versions() -> dict[str, str]:
-    """The versions that a run depends on: xpnet, Python, NumPy and the backend's library."""
-    from xpnet import __version__
-
-    found = {"xpnet": __version__, "python": platform.python_version()}
-    for library in dict.fromkeys(["numpy", current().name.partition(":")[0]]):
-        found[library] = str(getattr(sys.modules.get(library), "__version__", "unknown"))
-    return found

@@ -5,6 +5,7 @@ What depends on the step alone is a schedule: `Trainer(schedule=...)` and `xpnet
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from xpnet.saved import finite
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.monitor import Mode, Monitor
 
@@ -36,7 +37,7 @@ class LinearDecay(Callback):
         return {"lr": self.lr}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.lr = float(state["lr"])
+        self.lr = finite(state, "lr", 0.0)
 
 
 class ReduceOnPlateau(Callback):

@@ -10,6 +10,7 @@ from xpnet.autodiff import data_of
 from xpnet.backend import Array, to_numpy
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
+from xpnet.saved import rows as rows_of
 from xpnet.serialization import replacing
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.callbacks.probe import watching
@@ -138,4 +139,4 @@ class Statistics(Callback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows = [dict(row) for row in state["rows"]]
+        self.rows = rows_of(state)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xpnet.backend import array_like
-from xpnet.errors import ArgumentError
+from xpnet.errors import ArgumentError, StateError
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.monitor import Mode, Monitor
 
@@ -65,8 +65,13 @@ class EarlyStopping(Callback):
 
     def _judge(self, trainer: "Trainer") -> None:
         """Nothing is counted: the history tells, of a training that goes on as well."""
-        if len(trainer.history) - self.monitor.best(trainer) >= max(self.patience, 1):
-            trainer.stop()
+        best = self.monitor.best(trainer)
+        if len(trainer.history) - best >= max(self.patience, 1):
+            name = self.monitor.name(trainer).replace("_", " ")
+            kept = ", whose weights are kept" if best and self.weights is not None else ""
+            trainer.stop(
+                f"{name} was best in epoch {best}{kept}" if best else f"no {name} is finite"
+            )
 
     def on_end(self, trainer: "Trainer") -> None:
         if self.weights is not None and not trainer.history.interrupted:
@@ -80,4 +85,8 @@ class EarlyStopping(Callback):
         return {"weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.weights = state["weights"]
+        weights = state.get("weights")
+        arrays = isinstance(weights, dict) and all(hasattr(x, "dtype") for x in weights.values())
+        if weights is not None and not arrays:
+            raise StateError(f"Expected the weights of the best epoch, got {weights!r}.")
+        self.weights = weights

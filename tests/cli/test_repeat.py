@@ -1,0 +1,209 @@
+"""What is written to repeat a run repeats it to the last bit, however often it was resumed."""
+
+import json
+import shutil
+import signal
+import time
+import tomllib
+
+import pytest
+import safetensors.numpy
+import typer
+from threadpoolctl import threadpool_limits
+
+import xpnet
+from xpnet import schedules
+from xpnet.cli import flags, learner, papers
+from xpnet.training import environment
+
+
+def weights_of(run):
+    state = safetensors.numpy.load_file(run / "model.safetensors")
+    return {name: x.tobytes() for name, x in state.items()}
+
+
+def settings_of(run):
+    return tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
+
+
+def history_of(run):
+    """The rows without what a clock said."""
+    lines = (run / "history.csv").read_text().splitlines()
+    return [line.split(",")[:6] for line in lines]
+
+
+@pytest.fixture
+def trained(xpnet_, flowers, tmp_path):
+    """A function that trains on a small table, and resumes for each further number of epochs."""
+
+    def run(*epochs, flags=()):
+        first, *more = epochs
+        place = ("--hidden", 4, "--quiet", "--out", tmp_path / "run", *flags)
+        assert xpnet_("train", flowers, "--epochs", first, *place).code == 0
+        for number in more:
+            answer = xpnet_("train", "--resume", tmp_path / "run", "--epochs", number, "--quiet")
+            assert (answer.code, answer.err) == (0, "")
+        return tmp_path / "run"
+
+    return run
+
+
+def assert_repeated(xpnet_, run, tmp_path):
+    """The file of the run gives the same run again, and the same file."""
+    again = tmp_path / "again"
+    answer = xpnet_("train", "--config", run / "config.toml", "--out", again, "--quiet")
+    assert (answer.code, answer.err) == (0, "")
+    assert weights_of(again) == weights_of(run)
+    assert history_of(again) == history_of(run)
+    assert settings_of(again) == settings_of(run)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "earlier"),
+    [
+        ((3, 6), "3@6"), ((3, 6, 7), "3@6,6@12"), ((2, 3, 4, 5), "2@4,3@6,4@8"), ((3,), None),
+        ((3, 3), None),
+    ],
+)  # fmt: skip
+def test_a_run_that_was_resumed_for_more_epochs_is_repeated(
+    trained, xpnet_, tmp_path, epochs, earlier
+):
+    """The first epochs ran on a schedule for fewer."""
+    run = trained(*epochs)
+    assert settings_of(run)["epochs"] == epochs[-1]
+    assert settings_of(run).get("earlier-epochs") == earlier
+    assert_repeated(xpnet_, run, tmp_path)
+
+
+SCHEDULES = [name for name in schedules.BY_NAME if name != "constant"]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_on_every_schedule(trained, xpnet_, tmp_path, name):
+    run = trained(3, 5, flags=("--schedule", name, "--optimizer", "adamw", "--clip", 1))
+    assert_repeated(xpnet_, run, tmp_path)
+
+
+def test_with_draws_and_images(few, xpnet_, tmp_path):
+    """Augmentation and dropout draw on, too."""
+    run, flags = tmp_path / "run", ("--model", "lenet", "--augment", "--batch-size", 50)
+    place = ("--data-dir", few, "--out", run, "--quiet")
+    assert xpnet_("train", *place, *flags, "--epochs", 1).code == 0
+    assert xpnet_("train", "--resume", run, "--epochs", 2, "--quiet").code == 0
+    assert_repeated(xpnet_, run, tmp_path)
+
+
+def test_without_what_was_planned_before_it_would_be_another_run(trained, xpnet_, tmp_path):
+    """So the test above is one."""
+    run = trained(3, 6)
+    again = tmp_path / "again"
+    text = (run / "config.toml").read_text().replace('earlier-epochs = "3@6"\n', "")
+    (tmp_path / "plain.toml").write_text(text)
+    assert xpnet_("train", "--config", tmp_path / "plain.toml", "--out", again, "--quiet").code == 0
+    assert weights_of(again) != weights_of(run)
+
+
+def test_a_run_that_was_broken_off_and_then_resumed_for_others(start, xpnet_, flowers, tmp_path):
+    """Within an epoch perhaps; the plan changes at the step where it was broken off, not before."""
+    run = tmp_path / "run"
+    flags = ("--epochs", 4000, "--hidden", 4, "--batch-size", 4, "--quiet", "--out", run)
+    process = start("train", flowers, *flags)
+    while not (run / "history.csv").exists() or len(history_of(run)) < 5:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    record = papers.papers_of(run / "last.safetensors")
+    epochs = record.epochs + 2
+    with threadpool_limits(1):  # as the process has
+        answer = xpnet_("train", "--resume", run, "--epochs", epochs, "--quiet")
+        assert (answer.code, answer.err) == (0, "")
+        assert settings_of(run)["earlier-epochs"] == f"4000@{record.steps}"
+        assert_repeated(xpnet_, run, tmp_path)
+
+
+def test_as_planned_before_is_no_other_plan(trained, xpnet_, tmp_path):
+    """Broken off, asked for more, and before a step was done for as many as at first."""
+    run = trained(3, 6)
+    record = papers.papers_of(run / "last.safetensors")
+    for epochs, earlier, expected in [
+        (6, [[3, 6]], [[3, 6]]), (8, [[3, 6]], [[3, 6], [6, 12]]), (8, None, [[6, 12]]),
+        (3, [[3, 12]], None), (8, [[3, 12]], [[3, 12]]), (6, None, None),
+    ]:  # fmt: skip
+        settings = {"epochs": epochs, "earlier_epochs": earlier}
+        learner.further(settings, record)
+        assert settings["earlier_epochs"] == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "3@", "@3", "3@0", "0@3", "3@5,4@5", "3@5,4@4", "a@b", "3@5,"]
+)
+def test_plans_that_are_none_are_named(text):
+    with pytest.raises(typer.BadParameter, match="expected EPOCHS@STEP"):
+        flags.plans(text)
+
+
+def test_the_jump_of_the_rate_is_printed(xpnet_, flowers, tmp_path):
+    """From 0.003 * 1 / 6, after five of six steps, to 0.003 * 6 / 12."""
+    run = tmp_path / "run"
+    flags = ("--hidden", 4, "--lr", 0.003, "--epochs", 3, "--out", run)
+    assert xpnet_("train", flowers, *flags, "--quiet").code == 0
+    out = xpnet_("train", "--resume", run, "--epochs", 6).out
+    assert (
+        "Resumed after step 6 for 6 epochs, not 3: the learning rate goes from 0.0005 to 0.0015.\n"
+        in out
+    )
+    out = xpnet_("train", "--resume", run, "--epochs", 7, "--quiet").out
+    assert "learning rate" not in out
+
+
+# --- where it ran ---------------------------------------------------------------------------------
+
+
+def test_the_environment_stands_in_the_folder(trained):
+    """The versions, and the threads, on which the last bits depend."""
+    with threadpool_limits(1):
+        run = trained(1)
+    config = json.loads((run / "config.json").read_text())
+    assert config["threads"] == 1
+    assert config["blas"].startswith(("openblas", "mkl", "accelerate", "blis"))
+    assert config["versions"]["xpnet"] == xpnet.__version__
+    head = (run / "config.toml").read_text().splitlines()[:2]
+    assert head[0] == "# To repeat this run: xpnet train --config config.toml --out FOLDER"
+    assert f"numpy {config['versions']['numpy']}" in head[1]
+    assert "threads 1" in head[1]
+
+
+def test_other_threads_and_versions_are_named(trained, xpnet_, tmp_path, monkeypatch):
+    """When a run is repeated, and when it is resumed; the file of such a run says so."""
+    with threadpool_limits(1):
+        run = trained(2)
+        out = xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "a").out
+        assert "last bits" not in out
+    now = {"xpnet": xpnet.__version__, "numpy": "1.2.3", "blas": "another 1", "threads": 64}
+    for module in (environment, papers):
+        monkeypatch.setattr(module, "environment", lambda: now)
+    out = xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "b").out
+    assert "threads 1 -> 64. The last bits of a run depend on these.\n" in out
+    assert f"{run / 'config.toml'}: numpy " in out
+    assert " -> 1.2.3, blas " in out
+    out = xpnet_("train", "--resume", run, "--epochs", 3).out
+    assert "threads 1 -> 64. The last bits may differ from those of a run that was not" in out
+    text = (run / "config.toml").read_text()
+    assert "# What is not repeated: after step 4 it went on with numpy " in text
+    assert "threads 1 -> 64.\n" in text
+    shutil.rmtree(tmp_path / "a")
+    assert xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "a").code == 0
+
+
+@pytest.mark.parametrize(
+    "config", [None, "", "[]", "{}", '{"versions": 3}', '{"versions": {"numpy": [1], "a\\n": "b"}}']
+)
+def test_a_config_that_tells_nothing_is_no_error(trained, xpnet_, tmp_path, config):
+    run = trained(1)
+    (run / "config.json").unlink()
+    if config is not None:
+        (run / "config.json").write_text(config)
+    answer = xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "again")
+    assert (answer.code, answer.err) == (0, "")
+    assert "last bits" not in answer.out

@@ -1,0 +1,35 @@
+"""Consent: Python code of a run folder is executed only if it is trusted."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from xpnet.cli.screen import echo
+from xpnet.errors import StateError
+
+if TYPE_CHECKING:
+    from xpnet.training.source import Source
+
+
+def require_consent(source: "Source", trust: bool) -> None:
+    """Ask on a terminal whether code may be executed, unless it is trusted; remember a yes.
+
+    Parameters
+    ----------
+    trust : bool
+        Whether `--trust` was given.
+
+    Raises
+    ------
+    StateError
+        It is not trusted, and the answer was no, or there is nobody to ask.
+    """
+    if source.is_trusted():
+        return
+    if not trust and sys.stdin.isatty() and sys.stderr.isatty():
+        echo(source.warning(), err=True)
+        trust = typer.confirm("Execute it?", err=True)
+    if not trust:
+        raise StateError(f"{source.warning()} If you trust it: --trust")
+    source.trust()
