@@ -612,7 +612,7 @@ def _difference(x: Any) -> Any:
     xp = array_namespace(x)
     a = xp.abs(x)
     far = a > FAR
-    near = xp.where(far, 1.0, a)
+    near = xp.where(far, FAR, a)
     w = 1.0 / xp.where(far, a, FAR)
     total = HANKEL[-1] * w
     for c in HANKEL[-2::-1]:
