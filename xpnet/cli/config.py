@@ -130,7 +130,7 @@ def require_unedited(path: Path, settings: Mapping[str, Any], checkpoint: Path) 
         if given.get(key) != settings.get(key):
             raise StateError(
                 f"{checkpoint}: it is a checkpoint of another training than {path} describes: its "
-                f"{key} is {settings.get(key)!r}, not {given.get(key)!r}. A resumed run keeps its "
+                f"{key} is {_short_repr(settings.get(key))}, not {_short_repr(given.get(key))}. A resumed run keeps its "
                 f"settings: undo the change; or begin a new run: xpnet train --config {path}"
             )
 
