@@ -40,6 +40,7 @@ TIMES = np.asarray([0.0, 0.3, 1.0, 1.4, 2.0])
 SCIPY = {
     "scipy.special.softmax": (lambda f, x: f(x, axis=1), X),
     "scipy.special.xlogy": (lambda f, x, y: f(x, y), POSITIVE, WEIGHTS),
+    "scipy.special.logsumexp": (lambda f, x: f(x, axis=1), X),
     "scipy.special.expit": (lambda f, x: f(x), X),
     "scipy.special.log_ndtr": (lambda f, x: f(x), X),
     "scipy.stats.entropy": (lambda f, p: f(p, axis=1), POSITIVE),
