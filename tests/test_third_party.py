@@ -97,7 +97,6 @@ SCIPY = {
         QUATERNIONS,
     ),
     "scipy.constants.convert_temperature": (lambda f, t: f(t, "C", "K"), V),
-    "scipy.special.logsumexp": (lambda f, x: f(x, axis=1), X),
     "scipy.special.log_softmax": (lambda f, x: f(x, axis=1), X),
     "scipy.stats.zscore": (lambda f, x: f(x, axis=1), X),
     "scipy.stats.gzscore": (lambda f, x: f(x, axis=1), POSITIVE),
