@@ -26,7 +26,7 @@ fruit_total = fruit.forward(apple_total, mandarin_total)
 total = taxed.forward(fruit_total, 1.1)
 
 d_fruit_total, d_tax = taxed.backward(1)
-d_apple_total, d_mandarin_total = fruit.backward(d_fruit_total)
+d_apple_total = d_mandarin_total = fruit.backward(d_fruit_total)
 d_mandarin_price, d_mandarin_count = mandarins.backward(d_mandarin_total)
 d_apple_price, d_apple_count = apples.backward(d_apple_total)
 

@@ -29,3 +29,23 @@ def example(name, *flags, first="", **variables):
         encoding="utf-8",
         check=False,
     )
+
+
+def on_terminal(start, *args, columns="100", **env):
+    """A command on a terminal: its process, and an iterator over what it shows."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = start(*args, stdout=theirs, COLUMNS=columns, **{"TERM": "xterm-256color", **env})
+    os.close(theirs)
+
+    def shown():
+        try:
+            while piece := os.read(ours, 65536):
+                yield piece.decode(errors="replace")
+        except OSError:  # Linux's end of a terminal
+            pass
+        finally:
+            os.close(ours)
+
+    return process, shown()

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Any
 from xpnet.autodiff import FunctionNode, Variable, data_of, node_of
 from xpnet.backend import to_numpy
 from xpnet.errors import GradientError
+from xpnet.plots.names import drawn
 from xpnet.plots.style import figure_of, finished
+from xpnet.printable import printable
 from xpnet.tape import Output, seed, walk
+
+__all__ = [
+    "computational_graph",
+    "dot",
+]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,6 +75,7 @@ def computational_graph(
         matplotlib is not installed.
     """
     graph, figure = _Graph(output, names), figure_of(1.0, 1.0, layout=None)
+    graph.choose_fonts()
     width, top, bottom = graph.place()
     figure.set_size_inches(width + 0.2, top - bottom + 1.3)
     ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -119,7 +127,7 @@ def dot(output: Variable, names: Mapping[str, Variable], path: str | Path | None
     number = {node: f"n{i}" for i, node in enumerate(graph.nodes)}
     lines = ['rankdir=LR; node [fontname="Helvetica"]; edge [fontname="Helvetica"];']
     for node, name in number.items():
-        title = graph.title(node).replace("\\", r"\\").replace('"', r"\"")
+        title = printable(graph.title(node)).replace("\\", r"\\").replace('"', r"\"")
         leaf, color = not node.parents, GREY if isinstance(node, _Constant) else BLUE
         shape = "box" if leaf else "circle" if len(title) <= 3 else "ellipse"
         lines.append(f'{name} [label="{title}", shape={shape}, color="{color}"];')
@@ -127,7 +135,7 @@ def dot(output: Variable, names: Mapping[str, Variable], path: str | Path | None
     wires = [(p, number[n]) for n in graph.nodes for p in graph.inputs[n]]
     for node, end in [*wires, (graph.root, "end")]:
         colors = {INK: "{}", RED: f'<font color="{RED}">{{}}</font>', BLUE: "<b>{}</b>"}
-        texts = [colors[c].format(escape(text)) for text, *_, c in graph.labels(node)]
+        texts = [colors[c].format(escape(printable(text))) for text, *_, c in graph.labels(node)]
         label = f" [label=<{'<br/>'.join(texts)}>]" if texts else ""  # empty, it were an error
         lines.append(f"{number[node]} -> {end}{label};")
     text = "digraph {\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
@@ -157,6 +165,8 @@ class _Graph:
         self.inputs: dict[Any, list[Any]] = {}
         self._visit()
         arrays = [n for n in self.nodes if hasattr(n, "shape")]
+        self.shown: dict[str, str] = {}  # each text, as it is drawn
+        self.style: dict[str, Any] = {}  # properties of these texts
         one = seed(output.data, 1.0)
         self.grads: dict[Any, Any] = dict(walk([(self.root, one)], arrays, False))
 
@@ -229,13 +239,24 @@ class _Graph:
             text = _number(g) if g.size == 1 else f"‖g‖ = {(abs(g) ** 2).sum() ** 0.5:.3g}"
             yield text, LABEL, -0.06, "top", RED
 
+    def choose_fonts(self) -> None:
+        """Settle how each text is drawn; some are names, in which anything may stand."""
+        texts = {self.title(node): None for node in self.nodes}  # in order, each once
+        texts |= {text: None for node in self.nodes for text, *_ in self.labels(node)}
+        shown, self.style = drawn(texts)
+        self.shown = dict(zip(texts, shown, strict=True))
+
+    def width(self, text: str, points: float) -> float:
+        """How wide a text is drawn, in inches."""
+        return _width(self.shown[text], points, tuple(self.style.get("fontfamily", ())))
+
     def half_width(self, node: Any) -> float:
         title = self.title(node)
         wide = len(title) > 3 or not node.parents
-        return max(HEIGHT / 2, wide * (0.13 + _width(title, TITLE) / 2))
+        return max(HEIGHT / 2, wide * (0.13 + self.width(title, TITLE) / 2))
 
     def label_width(self, node: Any) -> float:
-        return 0.25 + max((_width(t, size) for t, size, *_ in self.labels(node)), default=0.0)
+        return 0.25 + max((self.width(t, size) for t, size, *_ in self.labels(node)), default=0.0)
 
     def place(self) -> tuple[float, float, float]:
         """Set columns, heights and the ends of the columns; return the picture's bounds."""
@@ -293,12 +314,15 @@ def _number(x: Any) -> str:
 
 
 @cache
-def _width(text: str, points: float) -> float:
+def _width(text: str, points: float, families: tuple[str, ...]) -> float:
     """How wide a text is drawn, in inches."""
-    from matplotlib.textpath import TextPath
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
 
-    path = TextPath((0, 0), f"{text}.", size=points)  # the point: it cannot measure nothing
-    return float(path.vertices[:, 0].max()) / 72
+    font = FontProperties(family=list(families) or None, size=points)
+    # The point: it cannot measure nothing.
+    width, _, _ = text_to_path.get_text_width_height_descent(f"{text}.", font, ismath=False)
+    return float(width) / 72
 
 
 def _draw_node(ax: Any, graph: _Graph, node: Any) -> None:
@@ -315,7 +339,10 @@ def _draw_node(ax: Any, graph: _Graph, node: Any) -> None:
         box.set_boxstyle("round", pad=0, rounding_size=0.06 if leaf else r)
         ax.add_patch(box)
     size = SIGN if not leaf and len(title) == 1 else TITLE
-    ax.text(x, y, title, ha="center", va="center_baseline", color=INK, fontsize=size)
+    ax.text(
+        x, y, graph.shown[title], ha="center", va="center_baseline", color=INK, fontsize=size,
+        **graph.style,
+    )  # fmt: skip
 
 
 def _draw_wires(ax: Any, graph: _Graph, node: Any) -> None:
@@ -327,7 +354,10 @@ def _draw_wires(ax: Any, graph: _Graph, node: Any) -> None:
     start = x + graph.half_width(node)
     middle = (start + graph.labelled[c]) / 2
     for text, points, dy, va, color in graph.labels(node):
-        ax.text(middle, y + dy, text, ha="center", va=va, color=color, fontsize=points)
+        shown = graph.shown[text]
+        ax.text(
+            middle, y + dy, shown, ha="center", va=va, color=color, fontsize=points, **graph.style
+        )
     arrow = partial(FancyArrowPatch, arrowstyle="-|>", mutation_scale=11, color=INK, shrinkA=0)
     if not graph.users[node]:
         ax.add_patch(arrow((start, y), (graph.labelled[c], y)))

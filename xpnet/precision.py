@@ -35,6 +35,11 @@ from xpnet.saved import finite, whole
 from xpnet.scope import around, enter, leave, original, surrounded
 from xpnet.stand_ins import StandIns
 
+__all__ = [
+    "MixedPrecision",
+    "require_dtype",
+]
+
 DTYPES = ("float16", "bfloat16")
 LEAST = 2.0**-24  # a scale of less is no matter of scale any more
 

@@ -11,6 +11,11 @@ from xpnet.layers import Buffer, Layer
 from xpnet.scope import evaluating, original, surrounded
 from xpnet.stand_ins import StandIns
 
+__all__ = [
+    "untouched",
+    "watching",
+]
+
 Look = Callable[[Layer, tuple[Any, ...], Any], Any]
 
 

@@ -17,6 +17,7 @@ import safetensors
 import safetensors.numpy
 
 import xpnet
+from tests.processes import on_terminal
 from xpnet import backend as switch
 
 FILES = ["config.json", "config.toml", "curves.png", "history.csv", "last.safetensors",
@@ -181,26 +182,6 @@ FIGURES = r"loss (\d\.\d{4})  accuracy (\d+\.\d\d)%  [\d,]+ samples/s"
 
 def without_colours(text):
     return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text)
-
-
-def on_terminal(start, *args, columns="100", **env):
-    """A command on a terminal: its process, and an iterator over what it shows."""
-    import pty
-
-    ours, theirs = pty.openpty()
-    process = start(*args, stdout=theirs, COLUMNS=columns, **{"TERM": "xterm-256color", **env})
-    os.close(theirs)
-
-    def shown():
-        try:
-            while piece := os.read(ours, 65536):
-                yield piece.decode(errors="replace")
-        except OSError:  # Linux's end of a terminal
-            pass
-        finally:
-            os.close(ours)
-
-    return process, shown()
 
 
 @on_posix

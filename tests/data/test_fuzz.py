@@ -3,7 +3,8 @@
     python -m pytest tests/data/test_fuzz.py
 
 feeds 15,000 broken inputs, 2,500 to each reader: valid files, damaged in ways that bytes get damaged
-and headers forged, the same ones in every run. Hypothesis then tries what it can think of itself.
+and headers forged, the same ones in every run; of pictures there are 500. Hypothesis then tries what
+it can think of itself. See tests/fuzzing.py.
 """
 
 import gzip
@@ -17,11 +18,19 @@ import pytest
 import safetensors.numpy
 from hypothesis import given, settings, strategies as st
 
-from xpnet.data import load_archive, load_image_folder, load_table, read_idx
+from tests.fuzzing import damaged, inputs
+from xpnet.data import (
+    load_archive,
+    load_digit,
+    load_image_folder,
+    load_picture,
+    load_table,
+    read_idx,
+)
 from xpnet.errors import DataError, StateError
 from xpnet.serialization import load_file
 
-INPUTS = 2500  # for each of the six readers: 15,000
+INPUTS = inputs(2500)  # for each of the six readers
 LITTLE = 4e6  # bytes of memory for files of a few hundred: more would be what a header promised
 XZ = 3.5e8  # a forged xz header may ask for a dictionary of 256 MiB, as `xz -9` does a quarter of
 
@@ -120,35 +129,6 @@ READERS = {
     "labels.npz": (labelled, load_archive, DataError),
     "safetensors": (weights, load_file, StateError),
 }
-FORGED = [b"\0" * 8, b"\xff" * 8, b"\x7f" + b"\xff" * 7, struct.pack("<Q", 1 << 40), b"\x80"]
-FORGED += [b"9" * 18, b"(" * 50, b'"', b",", b"\n", b"\r", b"nan", b"1e999", b"|O", b"-1", b"\xef"]
-
-
-def damaged(content, rng):
-    """`content` after one to four accidents."""
-    data = bytearray(content)
-    for _ in range(rng.integers(1, 5)):
-        at = int(rng.integers(0, len(data) + 1))
-        size = int(rng.integers(1, 9))
-        match rng.integers(0, 7):
-            case 0:  # a bit
-                data[at : at + 1] = bytes(
-                    b ^ (1 << int(rng.integers(0, 8))) for b in data[at : at + 1]
-                )
-            case 1:  # some bytes
-                data[at : at + size] = rng.bytes(len(data[at : at + size]))
-            case 2:  # the end
-                del data[at:]
-            case 3:  # a piece from the middle
-                del data[at : at + size]
-            case 4:  # a piece twice
-                data[at:at] = data[at : at + 16 * size]
-            case 5:  # something that a forger would write over it
-                new = FORGED[rng.integers(0, len(FORGED))]
-                data[at : at + len(new)] = new
-            case _:  # or put between
-                data[at:at] = FORGED[rng.integers(0, len(FORGED))]
-    return bytes(data)
 
 
 def require_own_error(read, error, path, content):
@@ -163,7 +143,7 @@ def require_own_error(read, error, path, content):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_thousands_of_broken_inputs(name, tmp_path):
+def test_fuzz_of_data_files(name, tmp_path):
     """2,500 for each reader: only its own error comes out, and no header is believed."""
     make, read, error = READERS[name]
     valid, path = make(), tmp_path / f"broken.{name}"
@@ -188,6 +168,76 @@ def test_thousands_of_broken_inputs(name, tmp_path):
     assert largest < LITTLE
     assert largest_xz < XZ
     assert refused > INPUTS / 3  # the damage is damage
+
+
+PICTURES = {  # how each is written: the smallest of its format, and one with all that may be in it
+    "png": [{}, {"optimize": True, "icc_profile": b"x" * 200, "dpi": (72, 72)}],
+    "jpeg": [{}, {"progressive": True, "quality": 5}],
+    "gif": [{}, {"save_all": True, "append": 2}],
+    "tiff": [{}, {"compression": "tiff_lzw"}, {"compression": "jpeg"}],
+    "bmp": [{}],
+    "ppm": [{}],
+    "webp": [{}, {"lossless": True}],
+}
+
+
+def pictures():
+    """Valid pictures of a digit, in each format and in several modes; (name, content)."""
+    image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
+    grey = np.zeros((40, 30), np.uint8)
+    grey[8:32, 12:16] = 255
+    for kind, ways in PICTURES.items():
+        for way in ways:
+            for mode in ("RGB", "L", "P", "RGBA", "I;16"):
+                picture = image.fromarray(grey)
+                picture = (
+                    image.fromarray(grey.astype("u2") * 257)
+                    if mode == "I;16"
+                    else picture.convert(mode)
+                )
+                options, file = dict(way), io.BytesIO()
+                if options.pop("append", 0):
+                    options["append_images"] = [picture.rotate(90), picture]
+                try:
+                    picture.save(file, kind, **options)
+                except (OSError, KeyError, ValueError):  # the format has no such mode
+                    continue
+                yield kind, file.getvalue()
+
+
+def test_fuzz_of_pictures(tmp_path):
+    """500, or as many as are asked for: each becomes finite numbers from 0 to 1, or a DataError."""
+    valid = list(pictures())
+    assert len(valid) > 20
+    rng = np.random.default_rng(0)
+    refused = largest = 0
+    load = [
+        load_digit,
+        lambda path: load_picture(path, (3, 8, 8)),
+        lambda path: load_picture(path, (1, 8, 8)),
+    ]
+    tracemalloc.start()
+    try:
+        for i in range(inputs(500)):
+            kind, content = valid[i % len(valid)]
+            path = tmp_path / f"broken.{kind}"
+            path.write_bytes(damaged(content, rng))
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            try:
+                found = load[i % 3](path)
+            except DataError as caught:
+                assert str(path) in str(caught)
+                refused += 1
+            else:
+                assert np.isfinite(found).all()
+                assert found.min() >= 0.0
+                assert found.max() <= 1.0
+            largest = max(largest, tracemalloc.get_traced_memory()[1] - before)
+    finally:
+        tracemalloc.stop()
+    assert inputs(500) / 10 < refused < inputs(500)
+    assert largest < 3e8  # a header may ask for a large picture, but not for the memory of several
 
 
 def test_broken_pictures_in_a_folder(tmp_path):

@@ -73,10 +73,11 @@ from PIL import Image
 from xpnet.data import load_digit, load_picture
 from xpnet.errors import DataError
 Image.init()
-load_picture(sys.argv[1], (3, 32, 32))  # brings in what is imported
+shape = tuple(map(int, sys.argv[1].split(",")))
+load_picture(sys.argv[2], shape)  # brings in what is imported
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for path in sys.argv[2:]:
-    for load in (load_digit, lambda path: load_picture(path, (3, 32, 32))):
+for path in sys.argv[3:]:
+    for load in (load_digit, lambda path: load_picture(path, shape)):
         try:
             load(path)
         except DataError as error:
@@ -85,12 +86,12 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
-def measured(folder, *paths):
+def measured(folder, *paths, shape=(3, 32, 32)):
     """What loading the pictures printed, and by how many MB the process that did so grew."""
     small = folder / "small.png"
     Image.new("RGB", (40, 40), "white").save(small)
     answer = subprocess.run(
-        [sys.executable, "-c", MEASURED, small, *paths],
+        [sys.executable, "-c", MEASURED, ",".join(map(str, shape)), small, *paths],
         check=True, capture_output=True, text=True, env=environment(),
     )  # fmt: skip
     *lines, grown = answer.stdout.splitlines()
@@ -121,6 +122,15 @@ class TestMemory:
         lines, grown = measured(tmp_path, path)
         assert lines == [line for line in lines if "blank" in line]
         assert grown < 36 + 230
+
+    @pytest.mark.parametrize("size", [(3, 60_000), (60_000, 3)])
+    def test_a_strip_has_paper_beside_it_in_its_final_size(self, tmp_path, size):
+        """As a square of 60,000 x 60,000 it would take 14 GB."""
+        path = tmp_path / "strip.png"
+        Image.new("L", size, 255).save(path)
+        lines, grown = measured(tmp_path, path, shape=(1, 28, 28))
+        assert lines == [line for line in lines if "blank" in line]
+        assert grown < 150
 
     def test_nor_is_one_of_sixteen_bits(self, tmp_path):
         path = tmp_path / "deep.png"

@@ -62,7 +62,7 @@ def test_called_and_step_by_step_agree(backend64, array, name):
     assert type(y) is type(xs[0])
     dout = array((to_numpy(y) * 0 + 1.5).tolist())
     dxs = layer.backward(dout)
-    dxs = dxs if isinstance(dxs, tuple) else (dxs,)
+    dxs = dxs if isinstance(dxs, tuple) else (dxs,) * len(xs)  # Add's is that of both
     stepwise = [p.grad for p in layer.parameters()]
 
     variables = [Variable(x) for x in xs]
@@ -576,3 +576,47 @@ def test_none_stands_for_an_input_that_is_left_out(backend, array):
     dx, dshift = layer.backward(array([1.0, 10.0]))
     assert_close(dx, [1.0, 10.0])
     assert_close(dshift, [1.0, 10.0])
+
+
+# --- what has a gradient, step by step ------------------------------------------------------------
+
+
+def test_the_summands_of_one_shape_have_one_gradient(backend64, array):
+    node = Add()
+    node.forward(array([1.0, 2.0]), array([3.0, 4.0]))
+    assert_close(node.backward(array([5.0, 6.0])), [5.0, 6.0])
+    node.forward(array([[1.0, 2.0]]), array([3.0, 4.0]))
+    dx1, dx2 = node.backward(array([[5.0, 6.0]]))
+    assert dx1.shape == (1, 2)
+    assert dx2.shape == (2,)
+
+
+def test_a_summand_of_integers_leaves_the_gradient_of_the_other(backend64, array):
+    node = Add()
+    node.forward(array([1.0, 2.0]), backend64.asarray([3, 4]))
+    assert_close(node.backward(array([5.0, 6.0])), [5.0, 6.0])
+
+
+class SquaredError(Layer):
+    def forward(self, x, t):
+        return F.mean((x - t) ** 2)
+
+
+def test_a_target_of_floats_has_no_gradient_step_by_step(backend64, array):
+    layer = SquaredError()
+    layer.forward(array([1.0, 2.0]), array([0.0, 4.0]))
+    assert_close(layer.backward(1), [1.0, -2.0])
+
+
+def test_called_a_target_is_differentiated_like_any_input(backend64, array):
+    x, t = Variable(array([1.0, 2.0])), Variable(array([0.0, 4.0]))
+    _, dt = gradients(SquaredError()(x, t), [x, t])
+    assert_close(dt, [-1.0, 2.0])
+
+
+def test_a_tuple_of_gradients_for_one_output_is_named_as_such(backend64, array):
+    node, layer = Multiply(), SquaredError()
+    node.forward(array(1.0), array(2.0))
+    layer.forward(array([1.0]), array([2.0]))
+    with pytest.raises(xpnet.GradientError, match="expected one gradient, got a tuple of 2"):
+        layer.backward(node.backward(1))

@@ -1,11 +1,14 @@
 """The command line: `xpnet train | evaluate | predict | doctor`.
 
 A command reads its flags, calls the library, and prints; a file a command. Exit codes: 0 done,
-2 the fault is in the flags, the data or the machine (the message says which), 130 Ctrl-C.
+2 the fault is in the flags, the data or the machine (the message says which), 130 Ctrl-C, 143 and
+129 likewise for SIGTERM and SIGHUP.
 """
 
 import io
 import sys
+
+INTERRUPTED = 130  # 128 and the number of SIGINT
 
 
 def main() -> None:
@@ -15,13 +18,19 @@ def main() -> None:
     try:
         # Here and not above, since it takes a moment, and Ctrl-C may come in it.
         from xpnet.cli.commands import app
-        from xpnet.training import Interrupts
+        from xpnet.training.interrupt import Interrupts, Termination
 
         Interrupts().listen()
-        app(prog_name="xpnet")
+        with Termination() as termination:
+            try:
+                app(prog_name="xpnet")
+            except SystemExit as end:
+                if end.code == INTERRUPTED and termination.received:
+                    end.code = 128 + termination.received  # as a shell has it
+                raise
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _prepare(name: str) -> None:

@@ -1,5 +1,6 @@
 """Layer: parameters, and a `forward` in terms of functions."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import wraps
@@ -49,7 +50,8 @@ class Layer:
     layer remembers; then `dx = layer.backward(dout)` gives the gradient of `x` and sets `grad` of
     the parameters. As in the lessons, it replaces the gradients of the step before, so `cleargrads`
     is not needed; `loss.backward()` adds to them. Where layers share a parameter, what another one
-    has given it since this layer's `forward` is of the same step, and is added to.
+    has given it since this layer's `forward` is of the same step, and is added to. An argument of
+    `forward` that is called `t` is a target, as a loss takes it: it has no gradient.
 
     Parameters, and layers with parameters of their own, may be attributes, or stand in lists,
     tuples and dicts that are. A name that holds a parameter can be given another one, or None, and
@@ -127,13 +129,13 @@ class Layer:
         Returns
         -------
         array, or tuple of arrays
-            The gradient of each input that has one (integers have none). Those of the parameters
-            are their `grad`; see above.
+            The gradient of each input that has one (integers and targets have none). Those of the
+            parameters are their `grad`; see above.
 
         Raises
         ------
         GradientError
-            There was no such `forward`.
+            There was no such `forward`; or `dout` is a tuple, for a single output.
         """
         if "_last" not in self.__dict__:
             raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
@@ -147,6 +149,11 @@ class Layer:
                     "output; None for those that do not count."
                 )
             y, dout = sum(F.sum(yi * seed(data_of(yi), g)) for yi, g in pairs), 1.0
+        elif isinstance(dout, tuple):
+            raise GradientError(
+                f"{self!r}.backward expected one gradient, got a tuple of {len(dout)}: what "
+                "`backward` of a layer with several inputs gives, one for each. Pass one of them."
+            )
         parameters = [p for p in self.parameters() if p.requires_grad]
         found = gradients(as_constant(y), [*inputs, *parameters], dout)
         for p, g in zip(parameters, found[len(inputs) :], strict=True):
@@ -379,6 +386,8 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
     From outside, arrays in are arrays out, and what `backward` needs is remembered. Inside
     another layer, or given Variables, it is the subclass's text and no more.
     """
+    names = list(inspect.signature(text).parameters)[1:]
+    target = names.index("t") if "t" in names else None
 
     @wraps(text)
     def forward(self: Layer, *xs: Any, **options: Any) -> Any:
@@ -394,15 +403,20 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
                 raise ArgumentTypeError(
                     f"{self!r}.forward: pass {name} by position; backward knows no array by name."
                 )
-        variables = [
-            x if x is None else Variable(float(x) if isinstance(x, int) else x) for x in xs
-        ]
+        variables = [x if x is None else _lifted(x, i == target) for i, x in enumerate(xs)]
         y = self(*variables, **options)
         inputs = [v for v in variables if v is not None and v.requires_grad]
         self.__dict__["_last"] = _Step(inputs, y, {id(p): p.grad for p in self.parameters()})
         return tuple(map(data_of, y)) if isinstance(y, tuple) else data_of(y)
 
     return forward
+
+
+def _lifted(x: Any, is_target: bool) -> Variable:
+    """An input of `forward` as a Variable: a Python integer, such as a count, is one of floats."""
+    return Variable(
+        float(x) if isinstance(x, int) else x, requires_grad=False if is_target else None
+    )
 
 
 def _is_generator(value: Any) -> bool:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from xpnet.plots.names import drawn
 from xpnet.plots.style import TEST, TRAIN, figure_of, finished, plain
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ def _panel(axes: Any, history: "History", name: str) -> None:
         marker = "o" if len(values) <= 40 else ""
         axes.plot(history["epoch"], values, ls="-", marker=marker, ms=3.5, color=colour, label=text)
     unit = {"accuracy": " (%)", "loss": " (mean over samples)"}.get(name, "")
-    plain(axes, "epoch", f"{name}{unit}".replace("_", " "))
+    (shown,), style = drawn([f"{name}{unit}".replace("_", " ")])
+    plain(axes, "epoch")
+    axes.set_ylabel(shown, **style)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(history):
         axes.legend(frameon=False, title="after the last epoch", alignment="left")

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 from xpnet.backend import to_numpy
 from xpnet.layers import Layer
+from xpnet.plots.names import drawn
 from xpnet.plots.style import BLUE, ORANGE, figure_of, finished, plain
+from xpnet.printable import cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +32,9 @@ def gradient_flow(model: Layer, path: str | os.PathLike[str] | None = None) -> "
     matplotlib.figure.Figure
     """
     named = list(model.named_parameters())
-    figure = figure_of(7.0, 1.3 + 0.26 * max(len(named), 2))
+    names, style = drawn(name for name, _ in named)
+    longest = max(map(cells, names), default=0)
+    figure = figure_of(7.0 + 0.1 * max(longest - 24, 0), 1.3 + 0.26 * max(len(named), 2))
     axes = figure.subplots()
     points = []
     for row, (_, p) in enumerate(named):
@@ -54,7 +58,7 @@ def gradient_flow(model: Layer, path: str | os.PathLike[str] | None = None) -> "
         axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     else:
         axes.set_xticks([])
-    axes.set_yticks(range(len(named)), [name for name, _ in named])
+    axes.set_yticks(range(len(named)), names, **style)
     axes.set_ylim(max(len(named), 1) - 0.4, -0.6)
     plain(axes, "|gradient|")
     axes.tick_params(axis="y", length=0)

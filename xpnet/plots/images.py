@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from xpnet.autodiff import data_of
@@ -11,6 +12,7 @@ from xpnet.errors import ShapeError
 from xpnet.layers import Layer
 from xpnet.namespace import array_namespace
 from xpnet.plots.style import figure_of, finished
+from xpnet.printable import cells
 from xpnet.watch import untouched, watching
 
 if TYPE_CHECKING:
@@ -175,15 +177,19 @@ def grid(
     cmap: str = "gray",
     limits: tuple[float, float] | None = (0.0, 1.0),
     nothing: str = "nothing to show",
+    style: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple["Figure", Any]:
-    """A figure of pictures, each with a title; and the last of them, for a colour bar."""
+    """A figure of pictures, each with a title; and the last of them, for a colour bar.
+
+    `style` has properties of the titles, such as those of `xpnet.plots.names.drawn`.
+    """
     n = len(images)
     rows = max(1, -(-n // (columns or (10 if n > 40 else 8 if n > 20 else 5))))
     columns = columns or max(1, -(-n // rows))
     height, width = images[0].shape[:2] if n else (1, 3)
     cell = 1.25 if columns <= 10 else 12.5 / columns
     lines = max((title.count("\n") + 1 for title in titles), default=0)
-    longest = max((len(line) for title in titles for line in title.split("\n")), default=0)
+    longest = max((cells(line) for title in titles for line in title.split("\n")), default=0)
     wide = max(cell, 0.085 * longest) if columns <= 10 else cell
     tall = min(max(height / width, 0.25), 2.0) * cell + 0.17 * lines + 0.08
     figure = figure_of(wide * columns + 0.9, tall * rows + 0.4)
@@ -195,7 +201,7 @@ def grid(
             image = axes.imshow(images[i], cmap=cmap, vmin=low, vmax=high, interpolation="nearest",
                                 aspect="auto" if height * 4 < width else "equal")  # fmt: skip
             if columns <= 16:
-                axes.set_title(titles[i], fontsize=8.5, pad=3, linespacing=1.15)
+                axes.set_title(titles[i], fontsize=8.5, pad=3, linespacing=1.15, **style)
     if not n:
         figure.axes[0].text(0.5, 0.5, nothing, ha="center", va="center")
     return figure, image

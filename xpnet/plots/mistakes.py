@@ -9,7 +9,9 @@ from xpnet.backend import to_numpy
 from xpnet.errors import DataError, ShapeError
 from xpnet.namespace import array_namespace
 from xpnet.plots.images import grid, pictures
+from xpnet.plots.names import drawn
 from xpnet.plots.style import INK, figure_of, finished
+from xpnet.printable import cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,7 +102,7 @@ def confusion_matrix(
         Beyond 30 classes without numbers in the cells. A cell of no sample is empty.
     """
     table = to_numpy(counts).tolist()
-    names = list(map(str, classes if classes is not None else range(len(table))))
+    names, style = drawn(classes if classes is not None else range(len(table)))
     if any(len(row) != len(table) for row in table) or len(names) != len(table):
         raise ShapeError(
             f"Expected counts of shape (classes, classes), as metrics.confusion_matrix(y, t) gives "
@@ -108,7 +110,7 @@ def confusion_matrix(
         )
     n, totals = len(table), [max(sum(row), 1) for row in table]
     cell = max(0.42, 2.5 / max(n, 1)) if n <= 30 else 6.0 / n
-    longest = max(map(len, names), default=1)
+    longest = max(map(cells, names), default=1)
     slant = longest > 3
     figure = figure_of(2.5 + 0.11 * longest + cell * n, 1.1 + cell * n + 0.09 * longest * slant)
     from matplotlib.colors import PowerNorm
@@ -128,8 +130,8 @@ def confusion_matrix(
     step = max(1, -(-n // 30))
     ticks = range(0, n, step)
     turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(ticks, names[::step], **(turned if slant else {}))
-    axes.set_yticks(ticks, names[::step])
+    axes.set_xticks(ticks, names[::step], **style, **(turned if slant else {}))
+    axes.set_yticks(ticks, names[::step], **style)
     axes.tick_params(length=0)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("actual class")
@@ -170,10 +172,13 @@ def worst_mistakes(
     matplotlib.figure.Figure
     """
     found = mistakes(scores, targets, count)
-    name = str if classes is None else list(classes).__getitem__
+    count = to_numpy(scores).shape[1] if classes is None else 0
+    names, style = drawn(classes if classes is not None else range(count))
     shown = pictures(to_numpy(images)[[m.sample for m in found], ...]) if found else []
-    titles = [f"{name(m.predicted)}, {_percent(m.probability)}\nis {name(m.actual)}" for m in found]
-    figure, _ = grid(shown, titles, nothing="no sample was mistaken")
+    titles = [
+        f"{names[m.predicted]}, {_percent(m.probability)}\nis {names[m.actual]}" for m in found
+    ]
+    figure, _ = grid(shown, titles, nothing="no sample was mistaken", style=style)
     if found:
         figure.supxlabel("Above: the predicted class, and its probability. Below: the actual class.",
                          fontsize=8.5)  # fmt: skip

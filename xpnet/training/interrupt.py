@@ -1,11 +1,14 @@
-"""Interrupts: Ctrl-C, and when it comes too late."""
+"""Interrupts: Ctrl-C, when it comes too late, and requests to end that come from outside."""
 
 import math
+import os
 import signal
 import threading
 import time
 from types import FrameType
 from typing import Any, Self
+
+IMPATIENT = 1.0  # seconds in which a second signal is still the first
 
 
 class Interrupts:
@@ -31,17 +34,18 @@ class Interrupts:
 
     def listen(self) -> Self:
         """Begin the block; for good, if nothing ends it."""
-        now = signal.getsignal(signal.SIGINT)
-        ours = now is signal.default_int_handler or isinstance(now, Interrupts)
-        if ours and threading.current_thread() is threading.main_thread():
-            self.before = now
-            signal.signal(signal.SIGINT, self)
+        if threading.current_thread() is threading.main_thread():
+            now = signal.getsignal(signal.SIGINT)
+            if now is signal.default_int_handler or isinstance(now, Interrupts):
+                self.before = now
+                signal.signal(signal.SIGINT, self)
+            _blocks.append(self)
         return self
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         # Not SIG_IGN for what is held: processes started meanwhile would inherit that.
         before, self.pressed = self.pressed, time.monotonic()
-        if self.held or self.pressed - before <= 1.0:  # an impatient second is the first still
+        if self.held or self.pressed - before <= IMPATIENT:
             return
         if self.busy and not self.came:
             self.came = True
@@ -63,9 +67,14 @@ class Interrupts:
         return self.listen()
 
     def __exit__(self, *error: object) -> None:
+        if self in _blocks and threading.current_thread() is threading.main_thread():
+            _blocks.remove(self)
         before = self.before
         if before is not None and signal.getsignal(signal.SIGINT) is self:
             signal.signal(signal.SIGINT, before)
+
+
+_blocks: list[Interrupts] = []  # that the main thread is in, the innermost last
 
 
 class _Later:
@@ -87,7 +96,67 @@ class _Later:
 
 def hold() -> None:
     """`hold()` of all blocks that this is in."""
-    handler: Any = signal.getsignal(signal.SIGINT)
-    while isinstance(handler, Interrupts):
-        handler.hold()
-        handler = handler.before
+    for block in _blocks:
+        block.hold()
+
+
+class Termination:
+    """A block in which SIGTERM and SIGHUP are Ctrl-C: what is due is written, and the cursor shown.
+
+    SIGTERM is sent by `kill`, `timeout`, `docker stop` and job schedulers, which wait for some
+    seconds before they kill; SIGHUP comes when the terminal is closed. A second signal, after more
+    than a second, ends the process at once. (Within it, it is the same request: `timeout` sends two.)
+
+    For a program that has the process for itself: the command line, no library. A signal that the
+    program ignores, as under `nohup`, or for which it has a handler of its own, is left alone.
+
+    Attributes
+    ----------
+    received : int or None
+        The number of the signal that came first.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.when = -math.inf
+        self.before: dict[int, Any] = {}
+        self.terminals: list[int] = []
+
+    def __enter__(self) -> Self:
+        self.terminals = [fd for fd in (1, 2) if os.isatty(fd)]
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            main = threading.current_thread() is threading.main_thread()
+            if main and number and signal.getsignal(number) is signal.SIG_DFL:
+                self.before[number] = signal.signal(number, self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            if signal.getsignal(number) is self:
+                signal.signal(number, handler)
+        self.before = {}
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.received is None:
+            self.received, self.when = number, now
+            self._leave_closed_terminals()
+            if not _blocks:
+                raise KeyboardInterrupt
+            _blocks[-1](signal.SIGINT, frame)
+        elif now - self.when > IMPATIENT:
+            for fd in self._open_terminals():
+                os.write(fd, b"\x1b[?25h")  # the cursor
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    def _open_terminals(self) -> list[int]:
+        return [fd for fd in self.terminals if os.isatty(fd)]
+
+    def _leave_closed_terminals(self) -> None:
+        """Print nowhere where a terminal has gone: to write to it is an error, in place of the rest."""
+        for fd in set(self.terminals) - set(self._open_terminals()):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, fd)
+            os.close(null)

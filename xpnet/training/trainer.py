@@ -119,6 +119,7 @@ class Trainer(Learner):
         self.begin()
         self.batch, self.seconds = 0, 0.0
         self.resumed = self.tested = self.stopped = False
+        self.reason = ""  # why it was stopped
         self.resumed_from: Path | None = None
         self.interrupts = Interrupts()
 
@@ -247,9 +248,10 @@ class Trainer(Learner):
         """Write a checkpoint, for `fit(resume=path)`: see `xpnet.training.checkpoint`."""
         checkpoint.save(self, path)
 
-    def stop(self) -> None:
-        """End the training after the epoch that runs; for callbacks."""
+    def stop(self, reason: str = "") -> None:
+        """End the training after the epoch that runs; for callbacks, which may say why."""
         self.stopped = True
+        self.reason = self.reason or reason
 
     # --- within -------------------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 import xpnet
 from xpnet import functions as F
 from xpnet.metrics import accuracy
-from xpnet.training import Callback, Checkpoint, ProgressBar, Trainer
+from xpnet.training import Callback, Checkpoint, EarlyStopping, ProgressBar, Trainer
 
 
 def make(bar, *callbacks, lr=0.1, metrics=(accuracy,)):
@@ -147,3 +148,59 @@ def test_a_training_that_goes_on_shows_what_was(clusters, tmp_path):
     trainer = make(ProgressBar(console))
     trainer.fit(clusters, clusters, 4, 20, resume=tmp_path / Checkpoint.LAST)
     assert [line.split()[0] for line in console.file.getvalue().splitlines()[1:]] == list("1234")
+
+
+def test_a_training_that_is_stopped_says_after_which_epoch_and_why(clusters):
+    """By EarlyStopping, which knows the best epoch, and by a callback that gives no reason."""
+    stopping = EarlyStopping("test_accuracy", patience=2)
+    console = screen()
+    history = make(ProgressBar(console), stopping, lr=1e-30).fit(clusters, clusters, 9, 20)
+    assert len(history) == 3
+    assert console.file.getvalue().splitlines()[-1] == (
+        "Stopped after epoch 3 of 9: test accuracy was best in epoch 1, whose weights are kept."
+    )
+    stopping = EarlyStopping(patience=1, min_delta=1e-3, restore_best=False)
+    make(ProgressBar(console), stopping, lr=1e-30).fit(clusters, None, 9, 20)
+    assert console.file.getvalue().splitlines()[-1] == (
+        "Stopped after epoch 2 of 9: train loss was best in epoch 1."
+    )
+
+    class Enough(Callback):
+        def on_epoch(self, trainer):
+            trainer.stop()
+
+    make(ProgressBar(console), Enough()).fit(clusters, None, 9, 20)
+    assert console.file.getvalue().splitlines()[-1] == "Stopped after epoch 1 of 9."
+    make(ProgressBar(console), Enough()).fit(clusters, None, 1, 20)  # the last one, by chance
+    assert console.file.getvalue().splitlines()[-1].split()[0] == "1"
+
+
+def test_a_bar_leaves_room_for_the_echo_of_ctrl_c(clusters):
+    """A terminal shows ^C where the cursor is; at the end of a full line it would begin another."""
+    console = screen(force_terminal=True, width=60)
+    make(ProgressBar(console)).fit(clusters, clusters, 2, 20)
+    bars = [line for line in re.split(r"[\r\n]+", shown(console)) if "━" in line]
+    assert bars
+    assert max(map(len, bars)) == 60 - len("^C")
+
+
+@pytest.mark.parametrize("name", ["[red]x", "사과", "a\x1b[2Jb", ":smile:", "[/]"])
+def test_a_metrics_name_is_shown_as_it_is(clusters, name):
+    """No markup, no emoji, no escape; and the columns stand in line."""
+
+    def metric(y, t):
+        return xpnet.current().asarray(0.25)
+
+    metric.__name__ = name
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, soft_wrap=True)
+    make(ProgressBar(console), metrics=[metric]).fit(clusters, clusters, 1, 20)
+    text = shown(console)
+    said = name.replace("\x1b", "\\x1b")
+    assert f"{said} 0.2500" in text
+    head, line = (
+        row
+        for row in text.replace("\r", "\n").splitlines()
+        if row.startswith(("epoch  ", "    1  "))
+    )
+    assert said in head
+    assert cell_len(head) == cell_len(line)

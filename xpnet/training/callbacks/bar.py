@@ -3,6 +3,7 @@
 import io
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from xpnet.training.trainer import Trainer
 
+ECHO = len("^C")
 SHARES = ("accuracy", "precision", "recall", "f1")  # what is read in per cent
 
 
@@ -24,6 +26,8 @@ class ProgressBar(Callback):
     A terminal that is too narrow for all of these figures shows the first ones alone. In a notebook
     lines and bar are one output of the cell, which changes in place. In a file or a pipe there
     are the lines alone, without control characters.
+
+    Where a callback ends the training early, a last line says after which epoch, and why.
 
     It is taken down whatever ends the training. As a block it is also there before and after.
 
@@ -44,17 +48,7 @@ class ProgressBar(Callback):
         notebook = self.console.is_jupyter
         terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         if self.bar is None and (notebook or terminal):
-            from rich import progress
-
-            self.bar = progress.Progress(
-                progress.TextColumn("{task.description}", markup=False),
-                progress.BarColumn(bar_width=None),
-                progress.TextColumn("{task.fields[figures]}", markup=False),
-                console=self.console,
-                transient=True,
-                expand=True,
-                refresh_per_second=5,
-            )
+            self.bar = _bar(self.console)
             self.cell = _Cell(self.console.width) if notebook else self.bar.start()
         return self
 
@@ -103,7 +97,7 @@ class ProgressBar(Callback):
             *(f"{_head(name)} {_text(name, value)}" for name, value in progress.figures.items()),
             f"{progress.samples_per_s:,.0f} samples/s",
         ]
-        room = self.console.width - len(task.description) - len(" ━━━━ ")
+        room = self.console.width - ECHO - len(task.description) - len(" ━━━━ ")
         while figures and cells("  ".join(figures)) > room:
             figures.pop()
         return "  ".join(figures)
@@ -125,10 +119,35 @@ class ProgressBar(Callback):
             self.cell.lines.append(line)
 
     def on_end(self, trainer: "Trainer") -> None:
+        done = len(trainer.history)
+        if trainer.stopped and done < trainer.epochs:
+            reason = f": {trainer.reason}" if trainer.reason else ""
+            self._print(printable(f"Stopped after epoch {done} of {trainer.epochs}{reason}."))
         self.__exit__()
 
     def on_error(self, trainer: "Trainer", error: BaseException) -> None:
         self.__exit__()
+
+
+def _bar(console: "Console") -> Any:
+    """A bar for one task, which leaves room for the ^C that a terminal shows: it would wrap the line."""
+    from rich import progress
+    from rich.constrain import Constrain
+
+    class Bar(progress.Progress):
+        def get_renderables(self) -> Iterator[Any]:
+            tasks = self.make_tasks_table(self.tasks)
+            yield Constrain(tasks, max(console.width - ECHO, 1))
+
+    return Bar(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(bar_width=None),
+        progress.TextColumn("{task.fields[figures]}", markup=False),
+        console=console,
+        transient=True,
+        expand=True,
+        refresh_per_second=5,
+    )
 
 
 class _Cell:

@@ -65,8 +65,13 @@ class EarlyStopping(Callback):
 
     def _judge(self, trainer: "Trainer") -> None:
         """Nothing is counted: the history tells, of a training that goes on as well."""
-        if len(trainer.history) - self.monitor.best(trainer) >= max(self.patience, 1):
-            trainer.stop()
+        best = self.monitor.best(trainer)
+        if len(trainer.history) - best >= max(self.patience, 1):
+            name = self.monitor.name(trainer).replace("_", " ")
+            kept = ", whose weights are kept" if best and self.weights is not None else ""
+            trainer.stop(
+                f"{name} was best in epoch {best}{kept}" if best else f"no {name} is finite"
+            )
 
     def on_end(self, trainer: "Trainer") -> None:
         if self.weights is not None and not trainer.history.interrupted:
