@@ -19,7 +19,10 @@ The same text runs on NumPy, on CuPy, and on any other conforming array library:
 True
 """
 
-from xpnet import functions as functions
+from importlib import import_module
+from typing import Any
+
+from xpnet import _einops as _einops, _numpy as _numpy, functions as functions
 from xpnet.autodiff import (
     Function as Function,
     Parameter as Parameter,
@@ -39,6 +42,7 @@ from xpnet.errors import (
     BackendError as BackendError,
     CheckError as CheckError,
     DataError as DataError,
+    ExportError as ExportError,
     GradientError as GradientError,
     IndexingError as IndexingError,
     MissingAttributeError as MissingAttributeError,
@@ -50,6 +54,7 @@ from xpnet.errors import (
     TrainingError as TrainingError,
     XpnetError as XpnetError,
 )
+from xpnet.hints import PACKAGE, missing
 from xpnet.layers import (
     ELU as ELU,
     GELU as GELU,
@@ -124,4 +129,138 @@ from xpnet.transforms import (
     vjp as vjp,
 )
 
+__all__ = [
+    "ELU",
+    "GELU",
+    "GRU",
+    "LAMB",
+    "LSTM",
+    "MLP",
+    "RNN",
+    "SGD",
+    "AdaGrad",
+    "Adadelta",
+    "Adam",
+    "AdamW",
+    "Add",
+    "Affine",
+    "ArgumentError",
+    "ArgumentTypeError",
+    "AvgPool1d",
+    "AvgPool2d",
+    "Backend",
+    "BackendError",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Buffer",
+    "CheckError",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "DataError",
+    "Dropout",
+    "Embedding",
+    "ExportError",
+    "Flatten",
+    "Function",
+    "GlobalAvgPool2d",
+    "GlobalMaxPool2d",
+    "GradientError",
+    "GroupNorm",
+    "IndexingError",
+    "Layer",
+    "LayerNorm",
+    "LeakyReLU",
+    "Lion",
+    "LogSoftmax",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MissingAttributeError",
+    "MissingKeyError",
+    "MissingMethodError",
+    "MissingPackageError",
+    "Momentum",
+    "MultiheadAttention",
+    "Multiply",
+    "NAdam",
+    "Nesterov",
+    "Parameter",
+    "PositionalEncoding",
+    "RAdam",
+    "RMSProp",
+    "ReLU",
+    "Reshape",
+    "Residual",
+    "Sequential",
+    "ShapeError",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "StateError",
+    "Tanh",
+    "TrainingError",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+    "Variable",
+    "XpnetError",
+    "array_namespace",
+    "checkpoint",
+    "current",
+    "custom_rule",
+    "functions",
+    "grad",
+    "gradients",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "manual_seed",
+    "no_grad",
+    "to_numpy",
+    "use",
+    "using",
+    "value_and_grad",
+    "vjp",
+]
+
 __version__ = "0.1.0"
+
+MODULES = (
+    "data",
+    "functions",
+    "graph",
+    "initializers",
+    "interchange",
+    "layers",
+    "lessons",
+    "metrics",
+    "models",
+    "optimizers",
+    "plots",
+    "precision",
+    "random",
+    "report",
+    "schedules",
+    "serialization",
+    "summary",
+    "testing",
+    "training",
+    "transforms",
+    "watch",
+)
+"""The public modules; `xpnet.plots` is imported when it is first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    """A public module; for a name that another library has, an error that says what to write."""
+    if name in MODULES:
+        return import_module(f"xpnet.{name}")
+    if name.startswith("__"):  # Python itself asks
+        raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing(__name__, name, __dir__(), PACKAGE)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *MODULES, "__all__", "__doc__", "__name__", "__version__"})

@@ -9,6 +9,8 @@ import array_api_compat as compat
 from xpnet.backend import to_numpy
 from xpnet.devices import arrived
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from xpnet.hints import METHODS, hinted
+from xpnet.leaving import Leaving
 from xpnet.namespace import (
     API_VERSIONS,
     Namespace,
@@ -17,6 +19,7 @@ from xpnet.namespace import (
     functions,
     methods,
     namespace_over,
+    ufuncs,
 )
 
 
@@ -52,16 +55,16 @@ def _augmented(sign: str, operate: Callable[[Any, Any], Any]) -> Callable[[Any, 
     return assign
 
 
-class ArrayObject:
+@hinted
+class ArrayObject(Leaving):
     """The standard's array object, around an array called `data`.
 
     Attributes are those of `data`. Operators are the differentiable functions, by name; there are
-    no methods that repeat them. `float(x)` and its kind fetch the number to the host. DLPack hands
-    out the data alone: what another library does with them is not recorded.
+    no methods that repeat them. `float(x)` and its kind fetch the number to the host. NumPy's
+    functions, such as `np.exp(x)`, are the differentiable ones (NEP 13 and NEP 18).
     """
 
     __slots__ = ()
-    __array_ufunc__ = None  # numpy_array * x is ours to answer, in __rmul__
     __hash__ = object.__hash__  # == is elementwise; the tape needs identity
 
     data: Any
@@ -92,27 +95,19 @@ class ArrayObject:
         data = self.data
         return namespace_over(array_namespace(data), compat.device(data))
 
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        name = type(self).__name__
-        raise ArgumentTypeError(
-            f"A {name} may lie on a GPU; use xpnet.to_numpy(x) for a NumPy array."
-        )
+    def __array_ufunc__(self, ufunc: Any, how: str, *inputs: Any, **options: Any) -> Any:
+        if how == "__call__" and not options and ufunc in ufuncs:
+            try:
+                return ufuncs[ufunc](*inputs)
+            except NoArrayError:
+                pass  # a nested list, or another package's array
+        return methods["__array_ufunc__"](ufunc, how, *inputs, **options)
 
-    def __dlpack__(
-        self,
-        *,
-        stream: Any = None,
-        max_version: tuple[int, int] | None = None,
-        dl_device: tuple[Any, int] | None = None,
-        copy: bool | None = None,
-    ) -> Any:
-        options = {"max_version": max_version, "dl_device": dl_device, "copy": copy}
-        asked = {name: value for name, value in options.items() if value is not None}
-        return self.data.__dlpack__(stream=stream, **asked)
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return methods["__array_function__"](function, types, args, kwargs)
 
-    def __dlpack_device__(self) -> tuple[Any, int]:
-        device: tuple[Any, int] = self.data.__dlpack_device__()
-        return device
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in METHODS]
 
     def __len__(self) -> int:
         if not self.shape:

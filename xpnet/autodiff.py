@@ -32,7 +32,7 @@ from xpnet.errors import (
     MissingMethodError,
 )
 from xpnet.explain import explain, outdated
-from xpnet.namespace import array_types, as_array, has_dtype
+from xpnet.namespace import array_types, as_array, has_dtype, methods
 from xpnet.signatures import Rule, rule_of
 from xpnet.tape import Node, Output, clock, completed, recorded, recording, seed, walk
 
@@ -47,14 +47,18 @@ class Variable(ArrayObject):
     Parameters
     ----------
     data : array of any library, scalar or nested list
-        An array is kept as it is, on its device; anything else goes to the current backend.
+        An array decides by itself: it is kept as it is, in its library and on its device, whatever
+        `xpnet.use` has chosen. Python numbers and lists go to the current backend.
     requires_grad : bool, optional
         Whether `backward` gives it a gradient; by default, if its dtype is a floating-point one.
 
     Attributes
     ----------
     grad : array, Variable or None
-        What `backward` added up. It may share memory with others: do not write into it.
+        What `backward` added up: an array like `data`, so that a step of gradient descent is
+        `x.data -= lr * x.grad` on every library (not `x.grad.data`, which NumPy's arrays have too:
+        their memory). A Variable after `backward(create_graph=True)`. It may share memory with
+        others: do not write into it.
     creator : Function or None
         The Function that computed it; None for a leaf.
 
@@ -78,6 +82,8 @@ class Variable(ArrayObject):
             raise ArgumentTypeError("This tensor is recorded by its own library; pass x.detach().")
         if not compat.is_array_api_obj(data):
             data = current().asarray(data)
+        if "einops" in modules:
+            methods["meet_einops"]()
         self.data: Array = as_array(data)
         self.grad: Any = None
         self.node: Any = None
@@ -297,7 +303,7 @@ class Function:
             apart = known.several if lifted else "cupy" in modules and several()
             y = together(self, self.forward, arrays) if apart else self.forward(*arrays)
         except Exception as error:
-            explain(error, type(self).__name__, arrays, self.__xpnet_broadcasts__)
+            explain(error, type(self).__name__, arrays, self.__xpnet_broadcasts__, self.forward)
             raise
         if not lifted:
             return y  # arrays in, arrays out

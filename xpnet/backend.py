@@ -135,6 +135,11 @@ _block: ContextVar[Backend | None] = ContextVar("xpnet_backend", default=None)  
 def use(spec: str | Backend, dtype: str = "float32") -> Backend:
     """Make `spec` the backend of the whole run (or of the `using` block that this stands in).
 
+    It decides where xpnet *creates* arrays: parameters, data that are loaded, random numbers, and
+    Variables of Python numbers and lists. It moves nothing: a Variable of a NumPy array computes on
+    NumPy, also after `use("torch")`, and beside a parameter on PyTorch it is an error. Move an array
+    with `xpnet.current().asarray(x)`.
+
     Parameters
     ----------
     spec : str or Backend
@@ -434,3 +439,31 @@ def scatter_add(x: Array, indices: Array, values: Array) -> Array:
             k = int(indices[i])
             x[k, ...] = x[k, ...] + values[i, ...]
     return x
+
+
+# --- NumPy's protocols ----------------------------------------------------------------------
+
+
+def name_in_numpy(function: Any) -> str:
+    """The name of a function or ufunc in NumPy: "mean", "linalg.inv"; "" for another package's."""
+    name: str = function.__name__
+    if isinstance(function, np.ufunc):
+        return name if getattr(np, name, None) is function else ""
+    package, _, module = function.__module__.partition(".")
+    if package != "numpy":
+        return ""
+    return f"{module}.{name}" if module in ("linalg", "fft") else name
+
+
+def dtype_name(dtype: Any) -> str | None:
+    """The name of a dtype that NumPy understands, such as `float` or "f4"; None for another."""
+    try:
+        name: str = np.dtype(dtype).name
+    except TypeError:
+        return None
+    return name
+
+
+def is_array_type(kind: type) -> bool:
+    """Whether a type is NumPy's array, and not another package's that derives from it."""
+    return kind is np.ndarray or kind.__module__ == "numpy"

@@ -7,6 +7,7 @@
     ├── CheckError             a check of `xpnet.testing` failed                 AssertionError
     ├── DataError              a data file is missing, truncated or corrupt      ValueError
     ├── GradientError          a derivative does not exist                       RuntimeError
+    │   └── ExportError        an array with a gradient leaves its graph         BufferError
     ├── IndexingError          an index or an axis is invalid or out of range    IndexError
     ├── MissingAttributeError  an object or a module has no such attribute       AttributeError
     ├── MissingKeyError        a mapping has no such key                         KeyError
@@ -22,6 +23,25 @@ a file, so it is shown as `printable` has it: a terminal takes no commands from 
 """
 
 from xpnet.printable import printable
+
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "BackendError",
+    "CheckError",
+    "DataError",
+    "ExportError",
+    "GradientError",
+    "IndexingError",
+    "MissingAttributeError",
+    "MissingKeyError",
+    "MissingMethodError",
+    "MissingPackageError",
+    "ShapeError",
+    "StateError",
+    "TrainingError",
+    "XpnetError",
+]
 
 
 class XpnetError(Exception):
@@ -54,6 +74,10 @@ class DataError(XpnetError, ValueError):
 
 class GradientError(XpnetError, RuntimeError):
     """A derivative is asked for where none exists."""
+
+
+class ExportError(GradientError, BufferError):
+    """Another library asks for an array that requires a gradient, and would not record its use."""
 
 
 class IndexingError(XpnetError, IndexError):

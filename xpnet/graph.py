@@ -20,6 +20,11 @@ from xpnet.plots.style import figure_of, finished
 from xpnet.printable import printable
 from xpnet.tape import Output, seed, walk
 
+__all__ = [
+    "computational_graph",
+    "dot",
+]
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 

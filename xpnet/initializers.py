@@ -23,6 +23,20 @@ from xpnet.backend import Array, current
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.random import default_rng, in_blocks
 
+__all__ = [
+    "drawn",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "initializer",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "uniform",
+    "zeros",
+]
+
 Shape = tuple[int, ...]
 Initializer = Callable[..., Array]
 

@@ -17,6 +17,12 @@ from xpnet.errors import StateError
 from xpnet.layers import Affine, Buffer, Layer, Sequential
 from xpnet.namespace import array_namespace
 
+__all__ = [
+    "Entry",
+    "load_torch_state_dict",
+    "torch_state_dict",
+]
+
 AFFINE = {"W": "weight", "b": "bias"}
 COUNT = "num_batches_tracked"  # PyTorch's normalizations count; it is no part of what they compute
 

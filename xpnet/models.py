@@ -41,6 +41,18 @@ from xpnet.layers import (
 )
 from xpnet.random import default_rng
 
+__all__ = [
+    "LastState",
+    "MeanOverSteps",
+    "Rows",
+    "build",
+    "lenet",
+    "lstm",
+    "mlp",
+    "resnet",
+    "transformer",
+]
+
 Shape = tuple[int, ...]
 
 

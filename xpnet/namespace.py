@@ -18,7 +18,8 @@ import array_api_compat as compat
 
 from xpnet.backend import Backend, using
 from xpnet.devices import device_key, follows, several
-from xpnet.errors import ArgumentTypeError, MissingAttributeError
+from xpnet.errors import ArgumentTypeError
+from xpnet.hints import FUNCTIONS, missing
 
 functions: dict[str, Callable[..., Any]] = {}
 """The standard's functions that accept Variables, by name; `xpnet.functions` fills it.
@@ -29,6 +30,9 @@ that is proposed for the standard, and that SciPy looks for: github.com/data-api
 
 methods: dict[str, Callable[..., Any]] = {}
 """What the array object has and the namespace has not: indexing, `to_device`."""
+
+ufuncs: dict[Any, Callable[..., Any]] = {}
+"""What answers for a ufunc of NumPy that a Variable was given to before."""
 
 kinds: dict[str, str] = {}
 """What became of each function's derivative: "differentiable", "constant" or "structural"."""
@@ -74,7 +78,8 @@ class Namespace:
         elif full in DTYPES or full in CONSTANTS:
             value = getattr(self._xp, name)
         else:
-            raise MissingAttributeError(f"{self.__name__} has no {name!r}.")
+            hints = {} if self._extension else FUNCTIONS
+            raise missing(self.__name__, name, dir_of(self._extension), hints)
         setattr(self, name, value)  # found once, it is an ordinary attribute
         return value
 

@@ -30,10 +30,15 @@ from xpnet.autodiff import Parameter, Variable, data_of
 from xpnet.devices import follows, settle, stays
 from xpnet.errors import ArgumentError, BackendError, StateError, TrainingError
 from xpnet.layers import Layer
-from xpnet.layers.scope import around, enter, leave, original, surrounded
-from xpnet.layers.stand_ins import StandIns
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.saved import finite, whole
+from xpnet.scope import around, enter, leave, original, surrounded
+from xpnet.stand_ins import StandIns
+
+__all__ = [
+    "MixedPrecision",
+    "require_dtype",
+]
 
 DTYPES = ("float16", "bfloat16")
 LEAST = 2.0**-24  # a scale of less is no matter of scale any more

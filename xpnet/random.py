@@ -28,6 +28,17 @@ import numpy as np
 from xpnet import tree
 from xpnet.errors import ArgumentError, MissingAttributeError, StateError
 
+__all__ = [
+    "DeviceGenerator",
+    "aside",
+    "default_rng",
+    "in_blocks",
+    "manual_seed",
+    "mask_rng",
+    "set_state",
+    "state",
+]
+
 if TYPE_CHECKING:  # NumPy itself loads numpy.random when it is first asked for
     Generator = np.random.Generator
 

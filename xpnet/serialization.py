@@ -20,6 +20,16 @@ from xpnet.backend import Array, to_numpy
 from xpnet.errors import StateError
 from xpnet.layers import Layer
 
+__all__ = [
+    "load",
+    "load_file",
+    "replacing",
+    "save",
+    "save_file",
+    "set_state",
+    "sweep",
+]
+
 PathLike = str | os.PathLike[str]
 
 

@@ -15,6 +15,12 @@ from xpnet.namespace import array_namespace
 from xpnet.printable import cells, padded, printable
 from xpnet.watch import untouched, watching
 
+__all__ = [
+    "Row",
+    "Summary",
+    "summary",
+]
+
 Shape = tuple[int, ...]
 WIDTH = 48  # characters of a layer's description; what is longer is cut
 

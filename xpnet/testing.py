@@ -18,6 +18,12 @@ from xpnet.namespace import array_namespace, has_dtype
 from xpnet.random import default_rng
 from xpnet.tape import seed
 
+__all__ = [
+    "assert_close",
+    "check_gradients",
+    "numerical_gradient",
+]
+
 
 def numerical_gradient(f: Callable[[Any], Any], x: Array, eps: float | None = None) -> Array:
     """The gradient of a number-valued f at x, by central differences.

@@ -13,7 +13,7 @@ differentiated through the write.
 from collections.abc import Callable
 from typing import Any
 
-from xpnet.autodiff import Variable, made
+from xpnet.autodiff import Variable
 from xpnet.devices import arrived
 from xpnet.errors import ArgumentError, GradientError
 from xpnet.namespace import array_types
@@ -36,6 +36,7 @@ class View(Variable):
         *("base", "_data", "get", "how", "_node", "put", "recording_then", "_requires_grad"),
         *("repeats", "root", "seen"),
     )
+    alone = Variable  # a copy is no view
 
     def of(self, base: Variable, how: Any, get: Get, put: Put | None) -> None:
         """Make this the view `get(base, how)`; put(base, how, y) is what base is if this is y."""
@@ -109,10 +110,6 @@ class View(Variable):
     def requires_grad(self, requires_grad: bool) -> None:
         self._be_alone()
         self._requires_grad = requires_grad
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """A copy of a view is no view."""
-        return made, (self.data, self.node)
 
     def __repr__(self) -> str:
         shown = f"Variable({self.data!r})"

@@ -8,8 +8,13 @@ from typing import Any
 from xpnet import random
 from xpnet.backend import array_like
 from xpnet.layers import Buffer, Layer
-from xpnet.layers.scope import evaluating, original, surrounded
-from xpnet.layers.stand_ins import StandIns
+from xpnet.scope import evaluating, original, surrounded
+from xpnet.stand_ins import StandIns
+
+__all__ = [
+    "untouched",
+    "watching",
+]
 
 Look = Callable[[Layer, tuple[Any, ...], Any], Any]
 

@@ -269,6 +269,25 @@ def test_the_page_has_the_names_of_classes(xpnet_, flowers, tmp_path):
     assert all(name in text for name in ("crocus", "iris", "rose"))
 
 
+@pytest.mark.parametrize("index", [False, True])
+@pytest.mark.parametrize("share", [False, True])
+def test_the_page_names_the_rows_that_were_mistaken(xpnet_, tmp_path, index, share):
+    """By their lines in the file, or by its index: so that they can be found there."""
+    pytest.importorskip("matplotlib")
+    table, test, run = tmp_path / "t.csv", tmp_path / "test.csv", tmp_path / "run"
+    for path, wrong in ((table, range(57, 60) if share else ()), (test, [7])):
+        rows = [f"{10 * (i % 2)},{'ab'[i % 2 if i not in wrong else 1 - i % 2]}" for i in range(60)]
+        rows = [f"p{i},{row}" if index else row for i, row in enumerate(rows)]
+        path.write_text("\n".join([",x,kind" if index else "x,kind", *rows]))
+    flags = ("--test", 0.5 if share else test, "--hidden", 16, "--quiet", "--out", run)
+    assert xpnet_("train", table, *flags).code == 0
+    assert xpnet_("evaluate", run).code == 0
+    found = re.findall(r"(line|column 1) p?(\d+) [ab] ", text_of(run / "report.html"))
+    assert {title for title, _ in found} == {"column 1" if index else "line"}
+    rows = {int(number) - (0 if index else 2) for _, number in found}
+    assert rows == {7} if not share else rows <= {57, 58, 59}
+
+
 def test_without_matplotlib_the_figures_are_printed_all_the_same(
     xpnet_, run_folder, tmp_path, monkeypatch
 ):

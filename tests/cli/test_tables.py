@@ -184,7 +184,8 @@ def test_several_numbers_are_learned_at_once(xpnet_, tmp_path):
     head, *lines = answer.out.splitlines()
     assert head == "row,t 1,t 2"
     found = np.asarray([line.split(",")[1:] for line in lines], float)
-    np.testing.assert_allclose(found, t[:4], atol=0.3 * t.std(axis=0).max())
+    off = abs(found - t[:4]) / t.std(axis=0)  # of each column by itself
+    assert off.max() < 0.5
     for answer in (
         xpnet_("evaluate", run),
         xpnet_("evaluate", run, "--dataset", tmp_path / "a.npz"),

@@ -21,6 +21,11 @@ from xpnet.namespace import API_VERSION, functions, kinds
 
 LIBRARIES = ("numpy", "array_api_strict", "cupy", "torch", "jax")
 TITLES = ["cupy (emulated)" if library == "cupy" else library for library in LIBRARIES]
+TITLE_OF = {
+    "fft": "Fourier transforms",
+    "linalg": "Linear algebra",
+    "special": "Special functions, which the standard does not have yet",
+}
 CHECKED = [", ".join(map(str, ORDERS[library])) for library in LIBRARIES]
 HEAD = """\
 # What the namespace can do
@@ -163,7 +168,7 @@ def page():
     head = ["function", "derivative", "order", "JAX agrees", *TITLES]
     lines = [HEAD.format(VERSION=API_VERSION, DEPARTED=departed())]
     for chapter, found in table.items():
-        title = {"fft": "Fourier transforms", "linalg": "Linear algebra"}.get(chapter, chapter)
+        title = TITLE_OF.get(chapter, chapter)
         lines += [f"## {title.replace('_', ' ').capitalize()}", ""]
         lines += tabled(head, sorted(found))
     lines += [NETWORKS, *tabled(["function", "compared with", *TITLES], network_functions())]

@@ -151,6 +151,19 @@ def test_without_pictures_history_or_mistakes(tmp_path):
     assert "No epoch was finished." in found.text
 
 
+def test_samples_that_have_names(tmp_path):
+    """As their lines in a file; escaped as all texts are."""
+    names = ["line 2", "line 3", "<b>", "line 5", "line 6", "line 9"]
+    found = page(tmp_path / "r.html", SCORES, TARGETS, samples=names)
+    assert [row[0] for row in found.tables[2][1:]] == ["<b>", "line 9"]
+    pictures = np.zeros((6, 4, 4))
+    found = page(tmp_path / "r.html", SCORES, TARGETS, samples=names, images=pictures)
+    assert [image["alt"].partition(":")[0] for image in found.of("img")] == [
+        "Sample <b>",
+        "Sample line 9",
+    ]
+
+
 def test_two_classes_and_many(tmp_path):
     """The area under the curve of the scores; beyond forty classes a picture for the table."""
     found = page(tmp_path / "r.html", [[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]], [1, 0, 1])
@@ -196,6 +209,7 @@ def test_what_does_not_fit(tmp_path):
         (SCORES, TARGETS[:3], {}, r"got shapes \(6, 4\) and \(3,\)"),
         (SCORES[:0], TARGETS[:0], {}, "of the same samples"),
         (SCORES, TARGETS, {"classes": ["a"]}, "a name for each of 4 classes, got 1"),
+        (SCORES, TARGETS, {"samples": ["a"]}, "a name for each of 6 samples, got 1"),
     ):
         with pytest.raises(xpnet.ShapeError, match=message):
             report(path, scores, targets, **options)

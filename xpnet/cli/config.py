@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from xpnet.cli.kinds import is_path
+from xpnet.cli.kinds import is_path, kind_of
 from xpnet.errors import StateError
 from xpnet.serialization import replacing
 
@@ -216,7 +216,9 @@ def _read(parameter: Any, key: str, value: Any, folder: Path) -> Any:
         return value
     if key in ("dataset", "test") and not is_path(str(value), folder):
         return value
-    return os.path.normpath(folder / value) if value else value
+    found = os.path.normpath(folder / value) if value else value
+    is_name = key == "dataset" and kind_of(found) == "images"
+    return f".{os.sep}{found}" if is_name else found  # a folder that is called mnist
 
 
 def _digits(number: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from xpnet.cli import tables
 from xpnet.cli.kinds import kind_of
-from xpnet.cli.tables import SHARE, Flags, Pair, Reading
+from xpnet.cli.tables import SHARE, Flags, Pair, Reading, Tested
 from xpnet.errors import DataError, StateError
 
 
@@ -64,8 +64,8 @@ def learned(flags: Flags) -> Samples:
     return Samples(train, test, tuple(train[0].shape[1:]), outputs, reading)
 
 
-def tested(flags: Flags, reading: Reading, other: str | None) -> tuple[Pair, str]:
-    """The test data of a run, and where they are from: "of ...".
+def tested(flags: Flags, reading: Reading, other: str | None) -> Tested:
+    """The test data of a run, and where they are from.
 
     Parameters
     ----------
@@ -86,12 +86,12 @@ def tested(flags: Flags, reading: Reading, other: str | None) -> tuple[Pair, str
         built_in = "the built-in MNIST" if flags["dataset"] == "mnist" else flags["dataset"]
         if folder and not other:
             _require_unchanged(reading, folder, (x, t), None)
-        return (_unit(x, flags), t), f"of {folder or built_in}"
+        return Tested((_unit(x, flags), t), None, str(folder or built_in))
     read = _folder_again if reading["kind"] == "folder" else tables.tested
-    test, rest, source = read(flags, reading, other)
+    found = read(flags, reading, other)
     if not other:
-        _require_unchanged(reading, source, test, rest)
-    return test, f"of {source}"
+        _require_unchanged(reading, found.source, found.test, found.rest)
+    return found
 
 
 # --- the same samples -----------------------------------------------------------------------------
@@ -131,6 +131,20 @@ def _require_unchanged(reading: Reading, source: str, test: Pair, rest: Pair | N
         "known which of them were learned, and which are for the test. Bring the old data back; or, to "
         f"test on samples that were not learned, name them: {again} {'FOLDER' if rest is None else 'FILE'}."
     )
+
+
+def changed(kept: Reading, found: Reading) -> str:
+    """In words, what the data of a run have that they did not have before."""
+    from xpnet.data.fingerprint import difference
+
+    if kept.get("samples") is None or found["samples"] is None:  # published data, and others
+        return "other samples"
+    parts = [_kept(reading) for reading in (kept, found)]
+    old, new = (prints["train"] + prints["test"] for prints in parts)
+    if old.samples != new.samples or (old.content == new.content and parts[0] != parts[1]):
+        return difference(old, new)
+    # In another order other rows are learned, whose means are the units of all.
+    return "other values, classes or columns, or the same samples in another order"
 
 
 def _kept(reading: Reading) -> dict[str, Any]:
@@ -196,10 +210,7 @@ def _folder(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     return train, test, {"classes": classes, "shape": train[0].shape[1:]}
 
 
-def _folder_again(
-    flags: Flags, reading: Reading, other: str | None
-) -> tuple[Pair, Pair | None, str]:
-    """The test pictures, those that were learned if they are in the same folder, and where they are."""
+def _folder_again(flags: Flags, reading: Reading, other: str | None) -> Tested:
     from xpnet.data import split
     from xpnet.data.image_folder import has_test, load_classes
 
@@ -211,6 +222,6 @@ def _folder_again(
         )
     x, t = load_classes(source, reading["classes"], tuple(reading["shape"]), flags["dtype"])
     if other or own != flags["dataset"] or has_test(source):
-        return (x, t), None, source
+        return Tested((x, t), None, source)
     train, test = split(t, flags["test"] or SHARE, flags["seed"])
-    return (x[test], t[test]), (x[train], t[train]), source
+    return Tested((x[test], t[test]), (x[train], t[train]), source)

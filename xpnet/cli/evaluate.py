@@ -12,6 +12,7 @@ from xpnet.cli.screen import echo
 from xpnet.printable import cells, padded, printable
 
 if TYPE_CHECKING:
+    from xpnet.cli.tables import Tested
     from xpnet.cli.trained import Trained
 
 Report = Annotated[Path | None, option(
@@ -52,7 +53,8 @@ def evaluate(
             f"{page}: expected a file to write, in a folder that is there; {what}.",
             param_hint="'--report'",
         )
-    (x, t), source = _test_data(trained, run, data_dir, other)
+    found = _test_data(trained, run, data_dir, other)
+    x, t = found.test
     with using(backend, trained.model.dtype) as where:
         model = trained.build()
         data = prepared(model, (trained.fitting(x), t))
@@ -67,18 +69,19 @@ def evaluate(
             f"{trained.model.epochs} epochs."
         )
     what = "images" if trained.reading["kind"] in PICTURES else "samples"
-    echo(f"{len(t)} test {what} {source}, on {where.name}")
+    echo(f"{len(t)} test {what} of {found.source}, on {where.name}")
     echo(f"Test loss {figures['loss']:.4f}, {told(trained.task, figures)}")
     for line in _by_class(trained.classes, counts, what):
         echo(line)
-    echo(_page(trained, page, other, x, y, t))
+    echo(_page(trained, page, other, found, y))
 
 
-def _page(trained: "Trained", path: Path, other: str | None, x: Any, y: Any, t: Any) -> str:
+def _page(trained: "Trained", path: Path, other: str | None, found: "Tested", y: Any) -> str:
     """Write the report page, and tell where it is; or, without matplotlib, that there is none."""
     from xpnet.cli.tables import standardizer
     from xpnet.report import report
 
+    x, t = found.test
     if not trained.classes:
         units = standardizer(trained.reading["targets"])
         y, t = (numbers * units.scale + units.mean for numbers in (y, t))
@@ -89,6 +92,7 @@ def _page(trained: "Trained", path: Path, other: str | None, x: Any, y: Any, t: 
             path, y, t,
             images=x if pictures else None,
             classes=trained.classes or None,
+            samples=found.names,
             history=trained.history(),
             config=settings,
             title=f"{trained.model.file.parent.name}: {Path(other or trained.config['dataset']).name}",
@@ -101,7 +105,7 @@ def _page(trained: "Trained", path: Path, other: str | None, x: Any, y: Any, t: 
     return f"\nReport page: {path}"
 
 
-def _test_data(trained: "Trained", run: Path, data_dir: Path | None, other: str | None) -> Any:
+def _test_data(trained: "Trained", run: Path, data_dir: Path | None, other: str | None) -> "Tested":
     """What the run is tested on, and where that is from."""
     from xpnet.cli.dataset import tested
     from xpnet.errors import DataError

@@ -4,11 +4,13 @@ What a training finds out in its own data alone is the run's to keep, and is cal
 classes' names, and the means and deviations by which numbers are standardised.
 """
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from xpnet.cli.kinds import columns, kind_of
+from xpnet.cli.screen import echo
 from xpnet.errors import DataError, StateError
 
 Pair = tuple[Any, Any]  # x and t, NumPy arrays
@@ -29,11 +31,28 @@ def learn(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     return train, test, reading
 
 
-def tested(flags: Flags, reading: Reading, other: str | None) -> tuple[Pair, Pair | None, str]:
-    """The test samples of a run, or all of another table; what was learned; and the name of the file.
+class Tested(NamedTuple):
+    """What a run is tested on.
 
-    What was learned is None where it is not in the same file.
+    Attributes
+    ----------
+    test : (x, t)
+    rest : (x, t) or None
+        What was learned, where it is in the same file.
+    source : str
+        The file or folder.
+    names : list of str or None
+        What the test samples are called, where they have names.
     """
+
+    test: Pair
+    rest: Pair | None
+    source: str
+    names: list[str] | None = None
+
+
+def tested(flags: Flags, reading: Reading, other: str | None) -> Tested:
+    """The test samples of a run, or all of another table."""
     own = flags["test"] if isinstance(flags["test"], str) else flags["dataset"]
     source = other or own
     if not Path(source).is_file():
@@ -42,11 +61,13 @@ def tested(flags: Flags, reading: Reading, other: str | None) -> tuple[Pair, Pai
         )
     apart = not other and source == flags["dataset"]  # the test is a part of the table
     part = _csv_again if "schema" in reading else _npz_again
-    test, rest = part(source, flags, reading, apart)
-    if not reading["classes"]:
-        test = test[0], _in_deviations(test[1], reading, flags)
-        rest = rest and (rest[0], _in_deviations(rest[1], reading, flags))
-    return test, rest, source
+    found = part(source, flags, reading, apart)
+    if reading["classes"]:
+        return found
+    (x, t), rest = found.test, found.rest
+    if rest is not None:
+        rest = rest[0], _in_deviations(rest[1], reading, flags)
+    return found._replace(test=(x, _in_deviations(t, reading, flags)), rest=rest)
 
 
 class Rows(NamedTuple):
@@ -72,9 +93,7 @@ def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
         known = schema(reading)
         cells = known.cells(path, targets=False)
         x, _ = known.samples(cells)
-        if cells.index_name is not None:
-            return Rows(x, cells.index_name, cells.row_names)
-        return Rows(x, "line", list(map(str, cells.lines)))
+        return Rows(x, *_called(cells))
     from xpnet.data import load_samples
 
     x = _features(load_samples(path), flags, reading)
@@ -141,24 +160,63 @@ def _csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
         if task == "regress" and "found the text" in str(error):
             error.add_note("If these texts are the classes to be learned: --task classify")
         raise
+    _note_numbering(found, [train[0]] if isinstance(flags["test"], str) else [train[0], test[0]])
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}
     if task == "classify":
         _require_classes(flags, len(train[0]), reading["classes"])
     return train, test, reading
 
 
-def _csv_again(
-    source: str, flags: Flags, reading: Reading, apart: bool
-) -> tuple[Pair, Pair | None]:
+_NUMBERING = (
+    "id",
+    "index",
+    "idx",
+    "no",
+    "nr",
+    "row",
+    "rownames",
+    "#",
+)  # columns that number the rows
+
+
+def _note_numbering(found: Any, parts: list[Any]) -> None:
+    """Print a note where a feature is called like a number of the rows, and is one."""
+    for i, name in enumerate(found.features):
+        if name.lower().strip(" ._") not in _NUMBERING:
+            continue
+        mean, scale = (figures[i] for figures in found.standardizer)
+        values = [value for x in parts for value in x[:, i].tolist()]
+        numbers = sorted(round(value * scale + mean) for value in values)
+        if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+            echo(
+                f"Note: the column {name!r} numbers the rows, and is learned from. To leave it out: "
+                f"--index {shlex.quote(name)}",
+                err=True,
+            )
+
+
+def _csv_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Tested:
     from xpnet.data import split
 
-    x, t = schema(reading).read(source)
+    known = schema(reading)
+    cells = known.cells(source)
+    x, t = known.samples(cells)
     if t is None:
         raise DataError(f"{source}: no column {reading['schema']['target']!r}, the target.")
+    title, names = _called(cells)
+    names = [f"{title} {name}" for name in names]
     if not apart:
-        return (x, t), None
+        return Tested((x, t), None, source, names)
     train, test = split(t if reading["classes"] else t[:, 0], _share(flags), flags["seed"])
-    return (x[test], t[test]), (x[train], t[train])
+    chosen = [names[i] for i in test.tolist()]
+    return Tested((x[test], t[test]), (x[train], t[train]), source, chosen)
+
+
+def _called(cells: Any) -> tuple[str, list[str]]:
+    """What the rows of a table are called: by its index, or by their lines."""
+    if cells.index_name is not None:
+        return cells.index_name, cells.row_names
+    return "line", list(map(str, cells.lines))
 
 
 # --- NPZ ------------------------------------------------------------------------------------------
@@ -181,15 +239,15 @@ def _npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     return (x, t), (x_test, t_test), reading
 
 
-def _npz_again(
-    source: str, flags: Flags, reading: Reading, apart: bool
-) -> tuple[Pair, Pair | None]:
+def _npz_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Tested:
     from xpnet.data import load_archive, load_samples
 
     if not apart:
-        return _read(load_samples(source, flags["task"]), source, flags, reading), None
+        pair = load_samples(source, flags["task"])
+        return Tested(_read(pair, source, flags, reading), None, source)
     train, test = load_archive(source, _share(flags), flags["seed"], task=flags["task"])
-    return _read(test, source, flags, reading), _read(train, source, flags, reading)
+    rest = _read(train, source, flags, reading)
+    return Tested(_read(test, source, flags, reading), rest, source)
 
 
 def _read(pair: Pair, source: str, flags: Flags, reading: Reading) -> Pair:

@@ -21,6 +21,15 @@ from numpy.typing import NDArray
 
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 
+__all__ = [
+    "Compose",
+    "Cutout",
+    "Normalize",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomShift",
+]
+
 Images = NDArray[Any]
 Generator = np.random.Generator
 

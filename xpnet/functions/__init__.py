@@ -8,6 +8,7 @@ and parameters are the standard's where the standard has the function. What make
 switch where, and makes Variables without history.
 """
 
+from types import ModuleType
 from typing import Any
 
 from xpnet.backend import current
@@ -227,17 +228,219 @@ from xpnet.functions.statistical import (
     var as var,
 )
 from xpnet.functions.stopping import stop_gradient as stop_gradient
+from xpnet.hints import FUNCTIONS, missing
 from xpnet.namespace import API_VERSION, CONSTANTS, DTYPES, dir_of
 
+__all__ = [
+    "abs",
+    "acos",
+    "acosh",
+    "add",
+    "all",
+    "any",
+    "arange",
+    "argmax",
+    "argmin",
+    "argsort",
+    "asarray",
+    "asin",
+    "asinh",
+    "astype",
+    "atan",
+    "atan2",
+    "atanh",
+    "attention_weights",
+    "avg_pool",
+    "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "broadcast_arrays",
+    "broadcast_shapes",
+    "broadcast_to",
+    "can_cast",
+    "ceil",
+    "clip",
+    "concat",
+    "conj",
+    "conv",
+    "conv_transpose",
+    "copysign",
+    "cos",
+    "cosh",
+    "count_nonzero",
+    "cumulative_prod",
+    "cumulative_sum",
+    "diff",
+    "divide",
+    "dropout",
+    "einsum",
+    "elu",
+    "embedding",
+    "empty",
+    "empty_like",
+    "equal",
+    "exp",
+    "expand_dims",
+    "expm1",
+    "eye",
+    "fft",
+    "finfo",
+    "flip",
+    "floor",
+    "floor_divide",
+    "from_dlpack",
+    "full",
+    "full_like",
+    "gelu",
+    "getitem",
+    "global_avg_pool",
+    "global_max_pool",
+    "greater",
+    "greater_equal",
+    "group_norm",
+    "gru",
+    "gru_simple",
+    "hinge_loss",
+    "huber_loss",
+    "hypot",
+    "iinfo",
+    "imag",
+    "isdtype",
+    "isfinite",
+    "isin",
+    "isinf",
+    "isnan",
+    "kl_divergence",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "less",
+    "less_equal",
+    "linalg",
+    "linear",
+    "linear_simple",
+    "linspace",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "log_softmax",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "logsumexp",
+    "lstm",
+    "lstm_simple",
+    "matmul",
+    "matrix_transpose",
+    "max",
+    "max_pool",
+    "maximum",
+    "mean",
+    "mean_squared_error",
+    "meshgrid",
+    "min",
+    "minimum",
+    "moveaxis",
+    "multiply",
+    "negative",
+    "nextafter",
+    "nonzero",
+    "normal_cdf",
+    "not_equal",
+    "ones",
+    "ones_like",
+    "permute_dims",
+    "positive",
+    "pow",
+    "prod",
+    "real",
+    "reciprocal",
+    "relu",
+    "remainder",
+    "repeat",
+    "reshape",
+    "result_type",
+    "rnn",
+    "rnn_simple",
+    "roll",
+    "round",
+    "scaled_dot_product_attention",
+    "searchsorted",
+    "sigmoid",
+    "sign",
+    "signbit",
+    "silu",
+    "sin",
+    "sinh",
+    "softmax",
+    "softmax_cross_entropy",
+    "softplus",
+    "sort",
+    "special",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "std",
+    "stop_gradient",
+    "subtract",
+    "sum",
+    "take",
+    "take_along_axis",
+    "tan",
+    "tanh",
+    "tensordot",
+    "tile",
+    "tril",
+    "triu",
+    "trunc",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "unstack",
+    "var",
+    "vecdot",
+    "where",
+    "zeros",
+    "zeros_like",
+]
+
 __array_api_version__ = API_VERSION
+
+
+def _hide_chapters() -> None:
+    """Take the modules out of the package's attributes, where only functions are looked for.
+
+    `F.cross_entropy` is no module then, but an error that names `F.softmax_cross_entropy`. Imports
+    find modules by themselves.
+    """
+    for name, value in list(globals().items()):
+        if isinstance(value, ModuleType) and name not in __all__:
+            del globals()[name]
+
+
+_hide_chapters()
 
 
 def __getattr__(name: str) -> Any:
     """Dtypes and constants are those of the current backend's library."""
     if name in DTYPES or name in CONSTANTS:
         return getattr(current().xp, name)
-    raise MissingAttributeError(f"{__name__} has no {name!r}.")
+    if name.startswith("__"):  # Python itself asks
+        raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing(__name__, name, __dir__(), FUNCTIONS)
 
 
 def __dir__() -> list[str]:
-    return sorted({*dir_of(), *globals()})
+    kept = ("__array_api_version__", "__array_namespace_info__", "__doc__", "__name__", "__all__")
+    return sorted({*__all__, *dir_of(), *kept})

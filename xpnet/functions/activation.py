@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from xpnet.autodiff import Function
+from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError
 from xpnet.functions.logistic import LogisticDensity, Sigmoid
@@ -91,13 +91,22 @@ def _within(x: Any, limit: float) -> Any:
     return xp.minimum(xp.maximum(x, -limit), limit)
 
 
+class Gated(Function):
+    """x times a share from 0 to 1 that vanishes faster than x grows: 0 at -inf, not NaN."""
+
+    def forward(self, x: Any, share: Any) -> Any:
+        return share * array_namespace(x).maximum(x, LOWEST)
+
+    def backward(self, gy: Any, x: Any, share: Any) -> Any:
+        gx = gy * share if self.needs[0] else None
+        return gx, gy * _within(x, -LOWEST) if self.needs[1] else None
+
+
 class SiLU(Function):
-    """x sigmoid(x) in one node; see `silu`."""
+    """x sigmoid(x) in one node, where a kernel computes it; see `silu`."""
 
     def forward(self, x: Any) -> Any:
-        if fast := kernel("silu", x):
-            return fast(x)
-        return array_namespace(x).maximum(x, LOWEST) * sigmoid(x)
+        return kernel("silu", x)(x)  # type: ignore[misc]
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("silu_gradient", gy, x):
@@ -107,13 +116,10 @@ class SiLU(Function):
 
 
 class GELU(Function):
-    """x Phi(x) in one node; see `gelu`."""
+    """x Phi(x) in one node, where a kernel computes it; see `gelu`."""
 
     def forward(self, x: Any) -> Any:
-        if fast := kernel("gelu", x):
-            return fast(x)
-        share = normal_cdf(x)
-        return share * array_namespace(x).maximum(x, LOWEST)
+        return kernel("gelu", x)(x)  # type: ignore[misc]
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("gelu_gradient", gy, x):
@@ -230,7 +236,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016.
     """
     if approximate == "none":
-        return GELU()(x)
+        return GELU()(x) if kernel("gelu", data_of(x)) else Gated()(x, normal_cdf(x))
     if approximate != "tanh":
         raise ArgumentError(f"gelu expected approximate='none' or 'tanh', got {approximate!r}.")
     return TanhGELU()(x)
@@ -243,7 +249,7 @@ def silu(x: Any) -> Any:
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", 2018.
     """
-    return SiLU()(x)
+    return SiLU()(x) if kernel("silu", data_of(x)) else Gated()(x, sigmoid(x))
 
 
 @follows

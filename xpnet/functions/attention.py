@@ -9,6 +9,7 @@ import array_api_compat as compat
 from xpnet.autodiff import Function
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from xpnet.explain import named
 from xpnet.functions.dropout import dropout
 from xpnet.functions.masks import product_where_not_zero
 from xpnet.functions.wide import like, number
@@ -35,6 +36,7 @@ class Shares(Function):
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=-1, keepdims=True)
 
 
+@named
 @follows
 def attention_weights(
     query: Any,
@@ -131,6 +133,7 @@ def _masked(scores: Any, mask: Any) -> Any:
     return scores + array_namespace(scores, mask).astype(mask, scores.dtype)
 
 
+@named
 @follows
 def scaled_dot_product_attention(
     query: Any,

@@ -18,6 +18,7 @@ from typing import Any
 from xpnet.autodiff import Function
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ShapeError
+from xpnet.explain import named
 from xpnet.functions import windows
 from xpnet.kernels import kernels
 from xpnet.kernels.window import Lengths, Window, lengths, padded, sliding
@@ -79,6 +80,7 @@ def _of_bias(gy: Any) -> Any:
     return array_namespace(gy).sum(gy, axis=(0, *range(2, gy.ndim)))
 
 
+@named
 @follows
 def conv(
     x: Any,
@@ -140,6 +142,7 @@ def conv(
     return Correlate(window, groups)(x, weight, bias)
 
 
+@named
 @follows
 def conv_transpose(
     x: Any,

@@ -18,6 +18,7 @@ from xpnet.errors import ArgumentError, ArgumentTypeError
 from xpnet.functions.data_type import astype
 from xpnet.functions.declare import structural
 from xpnet.functions.manipulation import BroadcastTo, stack
+from xpnet.leaving import export_error
 from xpnet.namespace import array_namespace, has_dtype
 
 Shape = int | tuple[int, ...]
@@ -92,8 +93,16 @@ def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
 
 @structural
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
-    """The array of another library, by DLPack; its history there, if any, does not come along."""
+    """The array of another library, by DLPack; it has no history here.
+
+    Raises
+    ------
+    ExportError
+        `x` is a Variable that requires a gradient, which would be lost.
+    """
     home = current()
+    if isinstance(x, Variable) and x.requires_grad:
+        raise export_error(x)
     array = data_of(x)
     if home.name.startswith("cupy"):  # its from_dlpack takes neither a device nor `copy`
         y = home.xp.from_dlpack(array)

@@ -9,7 +9,9 @@ from typing import Any
 from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from xpnet.explain import named
 from xpnet.functions.activation import log_softmax, softmax
+from xpnet.functions.logistic import LogisticLoss
 from xpnet.functions.target import class_numbers, is_class, matching
 from xpnet.functions.wide import like, number, widened
 from xpnet.half import in_full
@@ -78,6 +80,7 @@ class SoftmaxMinusTarget(Function):
         return gx, gt
 
 
+@named
 @follows
 def softmax_cross_entropy(
     x: Any,
@@ -186,6 +189,7 @@ def _weighted(x: Any, t: Any, weight: Any, smoothing: float, ignored: int | None
     return xp.where(xp.count_nonzero(named) == asked, loss, math.inf)
 
 
+@named
 @follows
 def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
     """sum(t (log(t) - y)) over the classes, in nats: how far log-probabilities y are from t.
@@ -221,6 +225,7 @@ def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
     return like(xp.sum(terms) / math.prod(y.shape[:-1]), y)
 
 
+@named
 @follows
 def binary_cross_entropy(y: Any, t: Any) -> Any:
     """-mean(t log(y) + (1 - t) log(1 - y)), in nats, of probabilities y.
@@ -250,9 +255,10 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
     xp = array_namespace(y, t)
     least = max(1e-7, float(xp.finfo(y.dtype).eps) / 2.0)
     y = xp.minimum(xp.maximum(y, least), 1.0 - least)
-    return -xp.mean(xp.log(y) * t + xp.log1p(-y) * (1.0 - t))
+    return -xp.mean(xp.multiply(xp.log(y), t) + xp.multiply(xp.log1p(-y), 1.0 - t))
 
 
+@named
 @follows
 def binary_cross_entropy_with_logits(
     x: Any, t: Any, weight: Any = None, pos_weight: Any = None
@@ -275,9 +281,9 @@ def binary_cross_entropy_with_logits(
 
     Notes
     -----
-    It is computed as t log(1 + exp(-x)) + (1 - t) log(1 + exp(x)), by logaddexp: without overflow,
-    and precise relative to itself, in its derivative too, however sure the prediction. A number of
-    weight 0 has no share, also where it is infinite. Source: as of `binary_cross_entropy`.
+    It is computed as t log(1 + exp(-x)) + (1 - t) log(1 + exp(x)): without overflow, and precise
+    relative to itself, in its derivative too, however sure the prediction. A number of weight 0 has
+    no share, also where it is infinite. Source: as of `binary_cross_entropy`.
     """
     t = matching("binary_cross_entropy_with_logits", x, t)
     xp = array_namespace(x, t, weight, pos_weight)
@@ -287,11 +293,8 @@ def binary_cross_entropy_with_logits(
                 "binary_cross_entropy_with_logits expected weights that broadcast to the shape of "
                 f"x, {tuple(x.shape)}, got {tuple(w.shape)}."
             )
-    zeros = xp.zeros_like(x)
-    missed, wrong = xp.logaddexp(-x, zeros), xp.logaddexp(x, zeros)  # -log y, -log(1 - y)
-    if pos_weight is not None:
-        missed = xp.multiply(missed, like(pos_weight, x))
-    terms = xp.multiply(t, missed) + xp.multiply(1.0 - t, wrong)
+    missed = t if pos_weight is None else xp.multiply(t, like(pos_weight, x))
+    terms = LogisticLoss()(x, missed, 1.0 - t)
     if weight is not None:
         there = data_of(weight) != 0.0
         terms = xp.where(there, xp.multiply(xp.where(there, terms, 0.0), like(weight, x)), 0.0)

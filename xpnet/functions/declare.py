@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from xpnet.autodiff import Function, Variable, as_constant, call_of, data_of
 from xpnet.devices import follows, several, together
 from xpnet.errors import IndexingError
-from xpnet.explain import explain
+from xpnet.explain import explain, look_at, named
 from xpnet.namespace import array_namespace, functions, kinds, methods
 from xpnet.signatures import Rule
 
@@ -32,6 +32,7 @@ def _declare(name: str, function: Callable[..., Any], kind: str) -> None:
 
 def standard(function: Callee) -> Callee:
     """Decorator: offer `function` to Variables as the standard's function of that name."""
+    function = named(function)
     _declare(function.__name__, function, "differentiable")
     return function
 
@@ -43,7 +44,7 @@ def extension(name: str, kind: str = "differentiable") -> Callable[[Callee], Cal
         if (
             function.__name__ not in functions
         ):  # otherwise it is in the main namespace, and follows already
-            function = follows(function)
+            function = named(follows(function))
         _declare(f"{name}.{function.__name__}", function, kind)
         return function
 
@@ -75,6 +76,7 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
     """
     name = function.__name__
     signature = inspect.signature(function)
+    declared = function
 
     @wraps(function)
     def on_arrays(*args: Any, **kwargs: Any) -> Any:
@@ -84,6 +86,7 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
             xp = array_namespace(*arrays)
         except TypeError:
             signature.bind(*args, **kwargs)  # too few arguments, or an unknown one?
+            look_at(declared, name, args, kwargs)
             raise
         try:
             function = getattr(getattr(xp, within) if within else xp, name)
@@ -92,7 +95,7 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
             else:
                 y = function(*arrays, **options)
         except Exception as error:
-            explain(error, name, arrays, broadcasts)
+            explain(error, name, arrays, broadcasts, declared)
             raise
         if not any(isinstance(x, Variable) for x in (*args, *kwargs.values())):
             return y

@@ -8,6 +8,7 @@ from xpnet.autodiff import Function, data_of
 from xpnet.backend import array_like
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, BackendError, ShapeError
+from xpnet.explain import named
 from xpnet.functions.masks import zero_unless
 from xpnet.functions.wide import number
 from xpnet.kernels.lookup import kernel
@@ -53,6 +54,7 @@ def _drawn_there(rng: DeviceGenerator, x: Any, p: float) -> Any:
     return drawn_mask(rng, x, p)
 
 
+@named
 @follows
 def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
     """x * mask / (1 - p): each number is left out with probability p, the others grow to match.

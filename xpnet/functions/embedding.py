@@ -7,6 +7,7 @@ import array_api_compat as compat
 from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
+from xpnet.explain import named
 from xpnet.functions.indexing import ScatterAdd, look
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -43,6 +44,7 @@ def _require_rows(x: Any, weight: Any) -> None:
     look("embedding", x, weight, 0, least=0)
 
 
+@named
 @follows
 def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """weight[x]: for each number of x, that row of the table.

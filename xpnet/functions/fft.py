@@ -20,6 +20,27 @@ from xpnet.functions.declare import extension, from_front
 from xpnet.functions.manipulation import concat
 from xpnet.namespace import array_namespace
 
+__all__ = [
+    "IRFFT",
+    "RFFT",
+    "Shift",
+    "Transform",
+    "fft",
+    "fftfreq",
+    "fftn",
+    "fftshift",
+    "hfft",
+    "ifft",
+    "ifftn",
+    "ifftshift",
+    "ihfft",
+    "irfft",
+    "irfftn",
+    "rfft",
+    "rfftfreq",
+    "rfftn",
+]
+
 _OTHER = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 

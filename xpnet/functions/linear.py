@@ -4,6 +4,7 @@ from typing import Any
 
 from xpnet.autodiff import Function, call_of
 from xpnet.errors import ShapeError
+from xpnet.explain import named
 from xpnet.functions.products import matmul, product, rows_of
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace
@@ -41,6 +42,7 @@ class Linear(Function):
         return fast(gy)
 
 
+@named
 def linear(x: Any, W: Any, b: Any = None) -> Any:
     """The affine map y = x @ W + b: `matmul` and `add` fused into one node of the tape.
 
@@ -61,7 +63,8 @@ def linear(x: Any, W: Any, b: Any = None) -> Any:
     return Linear()(x, W, b)
 
 
+@named
 def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
     """`linear`, composed: the text that teaches the fused one, and that tests it."""
     y = matmul(x, W)
-    return y if b is None else y + b
+    return y if b is None else array_namespace(y, b).add(y, b)

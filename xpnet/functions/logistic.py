@@ -7,6 +7,7 @@ Here the slopes are computed from exp(-|x|), and so are precise relative to them
 from typing import Any
 
 from xpnet.autodiff import Function
+from xpnet.functions.masks import product_where_not_zero
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, has_dtype
 
@@ -17,9 +18,8 @@ class Sigmoid(Function):
     def forward(self, x: Any) -> Any:
         if fast := kernel("sigmoid", x):
             return fast(x)
-        xp = array_namespace(x)
-        small = xp.exp(-xp.abs(x))  # never above 1: no overflow on either side
-        return xp.where(x < 0.0, small, 1.0) / (1.0 + small)
+        xp = array_namespace(x)  # exp of what is never positive: no overflow on either side
+        return xp.exp(xp.minimum(x, 0.0)) / (1.0 + xp.exp(-xp.abs(x)))
 
     def backward(self, gy: Any, x: Any) -> Any:
         if fast := kernel("sigmoid_gradient", gy, x):
@@ -50,6 +50,36 @@ class SquaredSech(Function):
 
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
         return -2.0 * (gy * (y * array_namespace(gy).tanh(x)))
+
+
+class LogOnePlusExp(Function):
+    """log(1 + exp(x)), without overflow, and precise relative to itself."""
+
+    def forward(self, x: Any) -> Any:
+        xp = array_namespace(x)
+        return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
+
+    def backward(self, gy: Any, x: Any) -> Any:
+        return gy * Sigmoid()(x)
+
+
+class LogisticLoss(Function):
+    """a log(1 + exp(-x)) + b log(1 + exp(x)); a share of 0 of an infinite number is 0.
+
+    Its slope is b sigmoid(x) - a sigmoid(-x), where sigmoid(x) - a would cancel if a + b is 1.
+    """
+
+    def forward(self, x: Any, a: Any, b: Any) -> Any:
+        xp = array_namespace(x)
+        near_0 = (a + b) * xp.log1p(xp.exp(-xp.abs(x)))
+        missed = product_where_not_zero(xp.maximum(-x, 0.0), a)
+        return missed + product_where_not_zero(xp.maximum(x, 0.0), b) + near_0
+
+    def backward(self, gy: Any, x: Any, a: Any, b: Any) -> Any:
+        gx = gy * (b * Sigmoid()(x) - a * Sigmoid()(-x)) if self.needs[0] else None
+        ga = gy * LogOnePlusExp()(-x) if self.needs[1] else None
+        gb = gy * LogOnePlusExp()(x) if self.needs[2] else None
+        return gx, ga, gb
 
 
 def tanh_gradient(gy: Any, x: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 from xpnet.autodiff import Function
 from xpnet.devices import follows
+from xpnet.explain import named
 from xpnet.functions.declare import axes_of
 from xpnet.functions.masks import product_where_not_zero
 from xpnet.functions.statistical import Axis
@@ -41,6 +42,7 @@ def _below(x: Any, y: Any) -> Any:
     return xp.where(same, 0.0, x) - xp.where(same, 0.0, y)
 
 
+@named
 @follows
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) over `axis`, finite where the exponentials themselves would overflow.

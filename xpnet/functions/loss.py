@@ -10,6 +10,7 @@ from typing import Any
 from xpnet.autodiff import data_of
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError
+from xpnet.explain import named
 from xpnet.functions.activation import relu
 from xpnet.functions.target import class_numbers, is_class, matching
 from xpnet.functions.wide import like, number
@@ -17,6 +18,13 @@ from xpnet.half import in_full
 from xpnet.namespace import array_namespace
 
 
+def _difference(name: str, y: Any, t: Any) -> Any:
+    """y - t, of one shape; by name, as not every array leaves an operator to a Variable."""
+    t = matching(name, y, t)
+    return array_namespace(y, t).subtract(y, t)
+
+
+@named
 @follows
 def mean_squared_error(y: Any, t: Any) -> Any:
     """mean((y - t)^2), over all numbers.
@@ -36,11 +44,12 @@ def mean_squared_error(y: Any, t: Any) -> Any:
     -----
     Least squares. Source: Gauss, "Theoria combinationis observationum", 1821.
     """
-    difference = y - matching("mean_squared_error", y, t)
+    difference = _difference("mean_squared_error", y, t)
     wide = in_full(difference)
     return like(array_namespace(wide).mean(wide * wide), difference)
 
 
+@named
 @follows
 def l1_loss(y: Any, t: Any) -> Any:
     """mean(|y - t|), over all numbers: the mean absolute error.
@@ -59,11 +68,12 @@ def l1_loss(y: Any, t: Any) -> Any:
     Least absolute deviations; the derivative where y = t is 0. Source: Laplace, "Theorie analytique
     des probabilites", 1812.
     """
-    difference = y - matching("l1_loss", y, t)
+    difference = _difference("l1_loss", y, t)
     xp = array_namespace(difference)
     return xp.mean(xp.abs(difference))
 
 
+@named
 @follows
 def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
     """mean of d^2 / 2 where |d| <= delta, and of delta (|d| - delta / 2) beyond, for d = y - t.
@@ -88,13 +98,14 @@ def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
     """
     if not delta > 0.0:
         raise ArgumentError(f"huber_loss expected a positive delta, got {delta}.")
-    difference = y - matching("huber_loss", y, t)
+    difference = _difference("huber_loss", y, t)
     xp = array_namespace(difference)
     far = number(delta)
     near = xp.minimum(xp.maximum(difference, -far), far)
     return xp.mean(near * (difference - 0.5 * near))
 
 
+@named
 @follows
 def hinge_loss(x: Any, t: Any, margin: float = 1.0) -> Any:
     """mean of max(0, margin - x t), for t = 1 or -1; or that of several classes, for class numbers.
@@ -133,7 +144,7 @@ def hinge_loss(x: Any, t: Any, margin: float = 1.0) -> Any:
     xp, margin = array_namespace(x, t), number(margin)
     if t.shape == x.shape:
         t = matching("hinge_loss", x, t)
-        loss = xp.mean(relu(margin - x * t))
+        loss = xp.mean(relu(margin - xp.multiply(x, t)))
         return xp.where(xp.all((t == 1.0) | (t == -1.0)), loss, math.inf)
     named = is_class(data_of(class_numbers("hinge_loss", x, t, "-1 or 1")), x)
     xp = array_namespace(x, named)

@@ -6,6 +6,7 @@ from typing import Any
 from xpnet.autodiff import Function
 from xpnet.devices import follows
 from xpnet.errors import ArgumentTypeError
+from xpnet.explain import named
 from xpnet.namespace import array_namespace, has_dtype
 
 # (1 + a / 4) exp(a^2 / 2) Phi(-a) for a >= 0, a polynomial in u = (4 - a) / (4 + a): the Chebyshev
@@ -90,6 +91,7 @@ class LogNormalCdf(Function):
         return gy * xp.where(left, 1.0 / MillsRatio()(a), density / normal_cdf(near))
 
 
+@named
 @follows
 def normal_cdf(x: Any) -> Any:
     """Phi(x) = (1 + erf(x / sqrt(2))) / 2: the probability that a normal number is below x.

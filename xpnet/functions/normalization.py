@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from xpnet.autodiff import Function, call_of
 from xpnet.devices import follows
 from xpnet.errors import ShapeError
+from xpnet.explain import named
 from xpnet.functions.wide import like, widened
 from xpnet.kernels.lookup import kernel
 from xpnet.namespace import array_namespace, as_array
@@ -78,7 +79,7 @@ class Normalize(Function):
             y, *found = fast(x, w, b, self.axes, self.eps, self.running)
             self.mean, self.var, self.r, self.running = found
             return y
-        xp = array_namespace(x)
+        xp = array_namespace(x, w, b)
         self.mean = xp.mean(x, axis=self.axes, keepdims=True)
         c = x - self.mean
         self.var = xp.mean(c * c, axis=self.axes, keepdims=True)
@@ -177,6 +178,7 @@ def _check_weights(name: str, shape: tuple[int, ...], weight: Any, bias: Any) ->
             raise ShapeError(f"{name} expected {what} of shape {shape}, got {tuple(w.shape)}.")
 
 
+@named
 @follows
 def batch_norm(
     x: Any,
@@ -223,10 +225,11 @@ def batch_norm(
         return y, _shaped(node.mean, (x.shape[1],)), _shaped(node.var, (x.shape[1],))
     full, one = _for_channels(x, weight, bias)
     w, b = _shaped(weight, one), _shaped(bias, one)
-    r = 1.0 / array_namespace(full, w, b).sqrt(_shaped(var, one) + eps)
-    c = full - _shaped(mean, one)
-    y = c * r if w is None else (w * r) * c  # Variables first: not every array takes them
-    return like(y if b is None else b + y, x), mean, var
+    xp = array_namespace(full, w, b, mean, var)
+    r = 1.0 / xp.sqrt(_shaped(var, one) + eps)
+    c = xp.subtract(full, _shaped(mean, one))  # by name: not every array takes a Variable
+    y = xp.multiply(c, r if w is None else xp.multiply(w, r))
+    return like(y if b is None else xp.add(y, b), x), mean, var
 
 
 def _normalized_batch(
@@ -255,6 +258,7 @@ def _for_channels(x: Any, weight: Any, bias: Any) -> tuple[Any, tuple[int, ...]]
     return widened("batch_norm", x), (1, channels, *(1,) * (x.ndim - 2))
 
 
+@named
 @follows
 def layer_norm(
     x: Any,
@@ -300,6 +304,7 @@ def layer_norm(
     return like(node(widened("layer_norm", x), weight, bias), x)
 
 
+@named
 @follows
 def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5

@@ -9,6 +9,7 @@ import array_api_compat as compat
 from xpnet.autodiff import Function, data_of
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ShapeError
+from xpnet.explain import named
 from xpnet.functions import windows
 from xpnet.functions.wide import like, widened
 from xpnet.kernels import kernels
@@ -82,6 +83,7 @@ class WindowShare(Function):
         return WindowSum(self.window)(gy)
 
 
+@named
 @follows
 def max_pool(
     x: Any,
@@ -130,6 +132,7 @@ def max_pool(
     return MaxPool(_window("max_pool", x, kernel, stride, padding, dilation, ceil_mode)[0])(x)
 
 
+@named
 @follows
 def avg_pool(
     x: Any,
@@ -176,6 +179,7 @@ def avg_pool(
     return like(y / (count or _numbers_under(window, counted, data_of(y))), x)
 
 
+@named
 @follows
 def global_avg_pool(x: Any) -> Any:
     """The mean of each channel: (batch, channels, *spatial) to (batch, channels).
@@ -186,6 +190,7 @@ def global_avg_pool(x: Any) -> Any:
     return like(array_namespace(x).mean(widened("global_avg_pool", x), axis=axes), x)
 
 
+@named
 @follows
 def global_max_pool(x: Any) -> Any:
     """The largest number of each channel: (batch, channels, *spatial) to (batch, channels).

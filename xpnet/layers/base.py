@@ -13,7 +13,7 @@ from xpnet.autodiff import Parameter, Variable, as_constant, data_of, gradients
 from xpnet.backend import Array, Backend, array_like, resolve, to_numpy
 from xpnet.devices import follow, known, stays, there
 from xpnet.errors import ArgumentTypeError, GradientError, MissingMethodError, StateError
-from xpnet.layers.scope import around, mode as mode_of_call, through
+from xpnet.scope import around, mode as mode_of_call, through
 from xpnet.tape import seed
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Layer:
 
     def parameters(self) -> Iterator[Parameter]:
         """Each parameter once."""
-        return _ParametersOf(self)
+        return _Parameters(self)
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
         """Each buffer once, with its name: "hidden.1.running_mean"."""
@@ -297,7 +297,7 @@ class Layer:
         return list(found.values())
 
 
-class _ParametersOf(Iterator[Parameter]):
+class _Parameters(Iterator[Parameter]):
     """The parameters of a layer, which an optimizer may ask whether they are all that learns."""
 
     def __init__(self, layer: Layer) -> None:

@@ -39,3 +39,23 @@ from xpnet.metrics.regression import (
     mean_squared_error as mean_squared_error,
     r2 as r2,
 )
+
+__all__ = [
+    "F1",
+    "R2",
+    "Accumulator",
+    "ConfusionMatrix",
+    "Precision",
+    "Recall",
+    "RocAuc",
+    "accuracy",
+    "confusion_matrix",
+    "f1",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "precision",
+    "r2",
+    "recall",
+    "roc_auc",
+    "top_k_accuracy",
+]

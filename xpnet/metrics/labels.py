@@ -16,7 +16,7 @@ def real_dtype(y: Any) -> Any:
 
 
 def chosen_and_actual(
-    name: str, y: Any, t: Any, classes: int | None = None, threshold: float = 0.5
+    name: str, y: Any, t: Any, classes: int | None, threshold: float
 ) -> tuple[Any, Any, int]:
     """The class numbers that y chooses, those that t names, both of shape (n,), and how many there are.
 

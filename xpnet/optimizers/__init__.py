@@ -41,6 +41,26 @@ from xpnet.optimizers.scaled import (
     RMSProp as RMSProp,
 )
 
+__all__ = [
+    "LAMB",
+    "SGD",
+    "AdaGrad",
+    "Adadelta",
+    "Adam",
+    "AdamW",
+    "ExponentialMovingAverage",
+    "Lion",
+    "Momentum",
+    "NAdam",
+    "Nesterov",
+    "Optimizer",
+    "RAdam",
+    "RMSProp",
+    "clip_grad_norm",
+    "clip_grad_value",
+    "optimizer",
+]
+
 BY_NAME: dict[str, type[Optimizer]] = {
     "sgd": SGD,
     "momentum": Momentum,

@@ -34,3 +34,21 @@ from xpnet.plots.rates import (
     lr_range_test as lr_range_test,
 )
 from xpnet.plots.style import save as save
+
+__all__ = [
+    "Mistake",
+    "RangeTest",
+    "confusion_matrix",
+    "curves",
+    "feature_maps",
+    "filters",
+    "gradient_flow",
+    "learning_rate",
+    "lr_finder",
+    "lr_range_test",
+    "mistakes",
+    "pictures",
+    "predictions",
+    "save",
+    "worst_mistakes",
+]

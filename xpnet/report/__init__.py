@@ -10,3 +10,7 @@ True
 """
 
 from xpnet.report.report import report as report
+
+__all__ = [
+    "report",
+]

@@ -28,6 +28,7 @@ def report(
     *,
     images: Any = None,
     classes: Sequence[str] | None = None,
+    samples: Sequence[str] | None = None,
     history: History | Sequence[Mapping[str, float]] | None = None,
     config: Mapping[str, Any] | None = None,
     versions: Mapping[str, str] | None = None,
@@ -49,6 +50,8 @@ def report(
         The samples, if they are pictures: see `plots.worst_mistakes`.
     classes : sequence of str, optional
         Their names.
+    samples : sequence of str, optional
+        What each sample is called where it was mistaken, such as "line 14"; by default its number.
     history : History or sequence of dicts, optional
         The training, a row an epoch.
     config : mapping, optional
@@ -65,7 +68,7 @@ def report(
     Raises
     ------
     ShapeError
-        Scores and targets do not fit, there are no samples, or not a name for each class.
+        Scores and targets do not fit, there are no samples, or not a name for each class or sample.
     ModuleNotFoundError
         matplotlib is not installed.
     """
@@ -75,9 +78,12 @@ def report(
             f"Expected scores and targets of the same samples, got shapes {tuple(y.shape)} and "
             f"{tuple(t.shape)}."
         )
+    called = [str(name) for name in (samples if samples is not None else range(t.shape[0]))]
+    if len(called) != t.shape[0]:
+        raise ShapeError(f"Expected a name for each of {t.shape[0]} samples, got {len(called)}.")
     is_class = y.ndim == 2 and t.ndim == 1 and y.shape[1] > 1 and has_dtype(t, "integral")
     parts = [f"<header><h1>{escape(title)}</h1></header>", "<main>"]
-    parts += _classification(y, t, images, classes) if is_class else _regression(y, t)
+    parts += _classification(y, t, images, classes, called) if is_class else _regression(y, t)
     if history is not None:
         parts.append(_training(history))
     if config:
@@ -97,7 +103,9 @@ def report(
 # --- classes --------------------------------------------------------------------------------------
 
 
-def _classification(y: Any, t: Any, images: Any, classes: Sequence[str] | None) -> list[str]:
+def _classification(
+    y: Any, t: Any, images: Any, classes: Sequence[str] | None, samples: list[str]
+) -> list[str]:
     n, k = y.shape
     names = [str(name) for name in (classes if classes is not None else range(k))]
     if len(names) != k:
@@ -124,7 +132,7 @@ def _classification(y: Any, t: Any, images: Any, classes: Sequence[str] | None) 
         matrix = page.plot(plots.confusion_matrix(table, names), text, wide="Confusion matrix")
     parts.append(page.section("Confusion matrix", matrix))
     parts.append(page.section("Each class", _by_class(y, t, names, counts)))
-    parts.append(page.section("Worst mistakes", _mistakes(y, t, images, names)))
+    parts.append(page.section("Worst mistakes", _mistakes(y, t, images, names, samples)))
     return parts
 
 
@@ -144,7 +152,7 @@ def _by_class(y: Any, t: Any, names: list[str], counts: list[list[int]]) -> str:
     return page.table(caption, head, rows, "taken")
 
 
-def _mistakes(y: Any, t: Any, images: Any, names: list[str]) -> str:
+def _mistakes(y: Any, t: Any, images: Any, names: list[str], samples: list[str]) -> str:
     found = plots.mistakes(y, t, MISTAKES)
     if not found:
         return "<p>No sample was mistaken.</p>"
@@ -152,7 +160,7 @@ def _mistakes(y: Any, t: Any, images: Any, names: list[str]) -> str:
     if images is None:
         head = ("Sample", "Predicted", "Probability", "Actual", "Its probability")
         rows = [
-            (f"{m.sample}", names[m.predicted], _percent(m.probability), names[m.actual], _percent(m.right))
+            (samples[m.sample], names[m.predicted], _percent(m.probability), names[m.actual], _percent(m.right))
             for m in found
         ]  # fmt: skip
         return page.table(note, head, rows, "mistaken")
@@ -160,7 +168,7 @@ def _mistakes(y: Any, t: Any, images: Any, names: list[str]) -> str:
     items = []
     for m, pixels in zip(found, shown, strict=True):
         predicted, actual = names[m.predicted], names[m.actual]
-        text = f"Sample {m.sample}: {actual}, taken for {predicted}"
+        text = f"Sample {samples[m.sample]}: {actual}, taken for {predicted}"
         caption = (
             f"<strong>{escape(predicted)}</strong>, {_percent(m.probability)}<br>"
             f"is <strong>{escape(actual)}</strong>, {_percent(m.right)}"

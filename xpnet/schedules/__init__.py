@@ -30,3 +30,20 @@ from xpnet.schedules.named import (
     schedule as schedule,
 )
 from xpnet.schedules.plateau import reduce_on_plateau as reduce_on_plateau
+
+__all__ = [
+    "BY_NAME",
+    "Schedule",
+    "constant",
+    "cosine",
+    "cosine_restarts",
+    "exponential",
+    "linear",
+    "multi_step",
+    "one_cycle",
+    "per_epoch",
+    "reduce_on_plateau",
+    "schedule",
+    "step_decay",
+    "warmup",
+]

@@ -11,8 +11,8 @@ from xpnet.autodiff import data_of
 from xpnet.backend import Array, current, on_current_device, to_numpy, using
 from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.layers import Layer
-from xpnet.layers.scope import evaluating
 from xpnet.namespace import array_namespace
+from xpnet.scope import evaluating
 from xpnet.training.batches import Data, Loader, loader_of, pair, placed, rows_of
 from xpnet.training.checks import Rows, require_classes, require_numbers, require_samples
 from xpnet.training.meter import Meter, Metric, samples

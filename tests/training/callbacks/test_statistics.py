@@ -9,7 +9,7 @@ import pytest
 import xpnet
 from xpnet import functions as F
 from xpnet.autodiff import data_of
-from xpnet.layers.scope import around
+from xpnet.scope import around
 from xpnet.training import Callback, Checkpoint, Statistics, Trainer
 from xpnet.training.callbacks.probe import watching
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from xpnet import tree
 from xpnet.layers.base import Layer
-from xpnet.layers.scope import Run, Views
+from xpnet.scope import Run, Views
 
 _MISSING = object()
 

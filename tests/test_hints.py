@@ -1,0 +1,99 @@
+"""Names of other libraries are errors that name xpnet's own."""
+
+import re
+
+import pytest
+
+import xpnet
+from xpnet import Variable, XpnetError, functions as F
+from xpnet.hints import FUNCTIONS, METHODS, PACKAGE
+
+HINTS = {**METHODS, **FUNCTIONS, **PACKAGE}
+
+
+def resolved(path):
+    found = {"F": F, "xpnet": xpnet}[path.split(".")[0]]
+    for part in path.split(".")[1:]:
+        found = getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize("hint", sorted(set(HINTS.values())))
+def test_each_hint_names_what_there_is(hint):
+    for path in re.findall(r"\b(?:F|xpnet)(?:\.[A-Za-z_0-9]+)+", hint):
+        assert resolved(path) is not None
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_of_other_arrays_names_the_function(backend, array, name):
+    v = Variable(array([1.0, 2.0]))
+    assert not hasattr(v, name)
+    assert name not in dir(v)
+    words = rf"A Variable has no '{name}'. Write {re.escape(METHODS[name])}"
+    with pytest.raises(XpnetError, match=words) as caught:
+        getattr(v, name)
+    assert isinstance(caught.value, AttributeError)
+
+
+@pytest.mark.parametrize("kind", [xpnet.Parameter, Variable])
+def test_the_error_names_the_class(backend, array, kind):
+    with pytest.raises(AttributeError, match=f"A {kind.__name__} has no 'item'"):
+        kind(array(1.0)).item()
+
+
+def test_what_is_nobodys_method_is_pythons_error(backend, array):
+    with pytest.raises(AttributeError, match="object has no attribute 'no_such_name'"):
+        _ = Variable(array(1.0)).no_such_name
+
+
+def test_hints_do_not_stand_in_front_of_attributes():
+    """A hint of the name of a real attribute would hide it."""
+    own = {name for kind in Variable.__mro__[:1] for name in vars(kind)}
+    assert not own & METHODS.keys()
+    assert {"data", "grad", "shape", "dtype", "T", "backward", "cleargrad"} <= set(
+        dir(Variable(1.0))
+    )
+
+
+def test_help_of_a_variable_shows_what_to_write():
+    assert repr(vars(xpnet.array_object.ArrayObject)["item"]).startswith(
+        "not there: write float(x)"
+    )
+
+
+def test_hints_cost_an_attribute_nothing():
+    """There is no `__getattr__`, which would make every attribute slower."""
+    assert not hasattr(Variable, "__getattr__")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_of_other_libraries_names_ours(name):
+    if name in F.__all__:
+        pytest.fail(f"F.{name} is there; its hint is out of date")
+    with pytest.raises(XpnetError, match=re.escape(f"Write {FUNCTIONS[name]}.")) as caught:
+        getattr(F, name)
+    assert isinstance(caught.value, AttributeError)
+    assert not hasattr(F, name)
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "concatenate", "cross_entropy"])
+def test_the_namespace_of_a_variable_says_the_same(backend, array, name):
+    xp = xpnet.array_namespace(Variable(array(1.0)))
+    with pytest.raises(XpnetError, match=re.escape(FUNCTIONS[name])):
+        getattr(xp, name)
+
+
+@pytest.mark.parametrize("name", PACKAGE)
+def test_a_class_of_other_libraries_names_ours(name):
+    assert not hasattr(xpnet, name)
+    with pytest.raises(XpnetError, match=re.escape(f"Write {PACKAGE[name]}.")) as caught:
+        getattr(xpnet, name)
+    assert isinstance(caught.value, AttributeError)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "similar"), [(F, "sofmax", "softmax"), (xpnet, "Convd2", "Conv2d")]
+)
+def test_a_misspelled_name_is_answered_with_similar_ones(module, name, similar):
+    with pytest.raises(AttributeError, match=rf"Did you mean .*\b{similar}\b"):
+        getattr(module, name)

@@ -1,0 +1,230 @@
+"""Every way by which an array leaves its graph: an error, or a name that says so."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import xpnet
+from xpnet import (
+    ExportError,
+    GradientError,
+    Parameter,
+    Variable,
+    XpnetError,
+    functions as F,
+    gradients,
+    to_numpy,
+    using,
+)
+from xpnet.testing import assert_close
+
+CONVERSIONS = {
+    "asarray": np.asarray,
+    "array": np.array,
+    "asarray with a dtype": lambda v: np.asarray(v, dtype=np.float64),
+    "array of a list": lambda v: np.array([v, v]),
+    "sin of a list": lambda v: np.sin([v, v]),
+    "mean of a list": lambda v: np.mean([v, v]),
+    "assignment into an array": lambda v: np.zeros(2).__setitem__(slice(None), v),
+    "float64": np.float64,
+}
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+def test_a_variable_does_not_become_a_numpy_array(backend, array, name):
+    """The error names the functions that keep the gradient, and the one that leaves it."""
+    with pytest.raises(XpnetError, match=r"F\.mean\(x\).*keep the gradient.*to_numpy") as caught:
+        CONVERSIONS[name](Variable(array([1.0, 2.0])))
+    assert isinstance(caught.value, TypeError)
+
+
+RECORDED = {
+    "a leaf": lambda x: Variable(x),
+    "a Parameter": Parameter,
+    "what was computed": lambda x: F.sin(Variable(x)),
+    "a view": lambda x: Variable(x)[:1],
+    "an output of several": lambda x: F.unstack(Variable(x)[None, :])[0],
+}
+CONSTANT = {
+    "a leaf without gradient": lambda x: Variable(x, requires_grad=False),
+    "computed of constants": lambda x: F.sin(Variable(x, requires_grad=False)),
+    "a step": lambda x: F.floor(Variable(x)),
+}
+
+
+@pytest.mark.parametrize("kind", RECORDED)
+def test_dlpack_refuses_what_has_a_gradient(backend, array, kind):
+    v = RECORDED[kind](array([1.0, 2.0]))
+    for take in (lambda v: v.__dlpack__(), F.from_dlpack):
+        with pytest.raises(ExportError, match=r"Pass x\.data") as caught:
+            take(v)
+        assert isinstance(caught.value, (GradientError, BufferError))
+
+
+@pytest.mark.parametrize("kind", RECORDED)
+def test_numpys_and_other_importers_are_refused(kind):
+    torch = pytest.importorskip("torch", reason="another library that speaks DLPack")
+    with using("numpy") as numpy:
+        v = RECORDED[kind](numpy.asarray([1.0, 2.0]))
+        for take in (np.from_dlpack, torch.from_dlpack, torch.as_tensor, torch.tensor):
+            with pytest.raises(BufferError, match=r"Pass x\.data"):
+                take(v)
+
+
+@pytest.mark.parametrize("kind", CONSTANT)
+def test_dlpack_hands_out_constants(backend, array, kind):
+    v = CONSTANT[kind](array([1.5, 2.5]))
+    with using("numpy"):
+        if backend.name.startswith("array_api_strict:device1"):
+            pytest.skip("array-api-strict has DLPack for its CPU device alone")
+        out = F.from_dlpack(v)
+    assert isinstance(out, Variable)
+    assert_close(out, to_numpy(v))
+
+
+def test_nothing_is_recorded_so_everything_may_leave():
+    with using("numpy"), xpnet.no_grad():
+        out = np.from_dlpack(F.sin(Variable(np.ones(2))))
+    assert_close(out, np.sin(np.ones(2)))
+
+
+def test_buffers_are_not_offered(backend, array):
+    v = Variable(array([1.0, 2.0]))
+    for name in ("__array_interface__", "__array_struct__", "__cuda_array_interface__"):
+        assert not hasattr(v, name)
+    with pytest.raises(TypeError):
+        memoryview(v)
+
+
+# --- copies ---------------------------------------------------------------------------------------
+
+COMPUTED = {
+    "by an operator": lambda v: v * 2.0,
+    "a view of it": lambda v: (v * 2.0)[0],
+    "a view of a leaf": lambda v: v[0],
+    "one of several": lambda v: F.unstack(v)[0],
+}
+
+
+@pytest.mark.parametrize("kind", COMPUTED)
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, pickle.dumps, lambda v: copy.deepcopy([v])])
+def test_what_was_computed_is_not_copied_apart_from_its_leaves(backend, array, kind, duplicate):
+    """As in PyTorch: the gradient would go to copies of the leaves."""
+    y = COMPUTED[kind](Variable(array([1.0, 2.0])))
+    with pytest.raises(GradientError, match=r"expected a leaf.*Copy x\.data"):
+        duplicate(y)
+
+
+@pytest.mark.parametrize("kind", [Variable, Parameter])
+def test_a_leaf_is_copied_with_its_gradient(backend, array, kind):
+    v = kind(array([1.0, 2.0]))
+    F.sum(v * v).backward()
+    for w in (copy.deepcopy(v), pickle.loads(pickle.dumps(v))):
+        assert type(w) is kind
+        assert w.data is not v.data
+        assert w.requires_grad
+        assert w.creator is None
+        assert_close(w, v)
+        assert_close(w.grad, v.grad)
+        w.cleargrad()
+        F.sum(w * 3.0).backward()
+        assert_close(w.grad, [3.0, 3.0])
+    assert_close(v.grad, [2.0, 4.0])
+
+
+def test_a_constant_and_a_view_of_one_are_copied(backend, array):
+    v = Variable(array([1.0, 2.0]), requires_grad=False)
+    for x in (v, v[1:]):
+        w = copy.deepcopy(x)
+        assert type(w) is Variable
+        assert not w.requires_grad
+        w[0] = 9.0
+        assert_close(v, [1.0, 2.0])
+
+
+def test_a_shallow_copy_has_the_same_history(backend, array):
+    v = Variable(array([1.0, 2.0]))
+    for y in (v * v, (v * v)[:]):
+        w = copy.copy(y)
+        assert w is not y
+        (g,) = gradients(F.sum(w), [v])
+        assert_close(g, [2.0, 4.0])
+
+
+def test_a_copied_leaf_is_closed_over(backend, array):
+    """A transform takes it for a constant, as it takes every leaf from outside."""
+    w = pickle.loads(pickle.dumps(Variable(array(3.0))))
+    assert_close(xpnet.grad(lambda x: x * w)(array(2.0)), 3.0)
+
+
+def test_a_subclass_keeps_its_attributes(backend, array):
+    class Named(Variable):
+        pass
+
+    v = Named(array([1.0]))
+    v.names = ["a"]
+    w = copy.deepcopy(v)
+    assert w.names == ["a"]
+    assert w.names is not v.names
+    assert copy.copy(v).names is v.names
+
+
+def test_a_model_is_copied(backend):
+    model = xpnet.MLP(3, 4, 2, rng=0)
+    twin = copy.deepcopy(model)
+    x = F.ones((1, 3))
+    assert_close(twin(x), model(x))
+    F.sum(twin(x)).backward()
+    assert all(p.grad is None for p in model.parameters())
+    assert all(p.grad is not None for p in twin.parameters())
+
+
+# --- scikit-learn ---------------------------------------------------------------------------------
+
+LINEAR_MODELS = """
+import warnings
+warnings.simplefilter("ignore")
+import numpy as np, sklearn, xpnet
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+xpnet.use({library!r}, dtype="float64")
+rng = np.random.default_rng(0)
+x = rng.normal(size=(20, 3))
+t = x @ [1.0, 2.0, 3.0]
+labels = (t > 0).astype(int)
+home = xpnet.current()
+for model, target in [(Ridge(solver="svd"), xpnet.Variable(home.asarray(t))),
+                      (LinearRegression(), xpnet.Variable(home.asarray(t))),
+                      (LogisticRegression(), labels),
+                      (LogisticRegression(), xpnet.Variable(home.asarray(labels)))]:
+    with sklearn.config_context(array_api_dispatch=True):
+        try:
+            y = model.fit(xpnet.Variable(home.asarray(x)), target).coef_
+        except (xpnet.XpnetError, BufferError) as error:
+            print(type(model).__name__, "raised", type(error).__name__)
+        else:
+            print(type(model).__name__, "recorded", y.requires_grad)
+"""
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_linear_models_of_scikit_learn_differentiate_or_raise(library):
+    """They took the data by DLPack, and returned coefficients without history."""
+    for package in ("sklearn", library):
+        pytest.importorskip(package, reason="its models ask arrays for their namespace")
+    done = subprocess.run(
+        [sys.executable, "-c", LINEAR_MODELS.format(library=library)],
+        env=os.environ | {"SCIPY_ARRAY_API": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert "Ridge recorded True" in lines
+    assert not any("recorded False" in line for line in lines)
