@@ -13,7 +13,14 @@ from typing import Any, TypeVar
 
 import array_api_compat as compat
 
-from xpnet.errors import BackendError, GradientError, MissingMethodError, ShapeError
+from xpnet.errors import (
+    ArgumentTypeError,
+    BackendError,
+    GradientError,
+    MissingMethodError,
+    ShapeError,
+    XpnetError,
+)
 from xpnet.namespace import NoArrayError
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
@@ -57,7 +64,8 @@ def explain(
         missing = x is None and forward is not None and (len(inputs) == 1 or name.islower())
         if missing or not (x is None or _is_array(x) or isinstance(x, NUMBERS)):
             raise no_array(name, _named(i, len(inputs), forward), x) from None
-    if forward is not None and inputs and not any(map(_is_array, inputs)):
+    said = isinstance(error, XpnetError) and not isinstance(error, ArgumentTypeError)
+    if forward is not None and inputs and not said and not any(map(_is_array, inputs)):
         raise no_array(name, _named(0, len(inputs), forward), inputs[0]) from None
     arrays = [x for x in inputs if hasattr(x, "shape")]
     devices = list(dict.fromkeys(str(compat.device(x)) for x in arrays))
