@@ -23,10 +23,12 @@ from xpnet.training import (
     claim as claims,
 )
 from xpnet.training.claim import Claim
+from xpnet.training.run import claim_path
 
 HOLD = """
 import sys
 from xpnet.training.claim import Claim
+from xpnet.training.run import claim_path
 with Claim(sys.argv[1]):
     print("held", flush=True)
     input()
@@ -285,3 +287,19 @@ def test_a_table_of_an_older_training_is_not_overwritten(clusters, tmp_path):
         clusters, None, 3, 20, resume=tmp_path / "c" / "last.safetensors"
     )
     assert len((tmp_path / "h.csv").read_text().splitlines()) == 4
+
+
+def test_what_a_killed_process_has_claimed_and_not_written_to_is_free(tmp_path):
+    """It has left its lock file alone, which nobody holds."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").write_text('{"pid": 1, "host": "x"}')
+    Run(tmp_path / "run", CONFIG)
+    with claim_path(tmp_path / "run", "mnist") as claim:
+        assert claim.folder == tmp_path / "run"
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_new_folder_is_new(tmp_path):
+    with pytest.raises(xpnet.StateError, match="expected a new folder, but it exists"):
+        Claim(tmp_path).acquire(new=True)
+    assert list(tmp_path.iterdir()) == []

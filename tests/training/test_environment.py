@@ -1,0 +1,70 @@
+"""The environment: what the last bits of a run depend on."""
+
+import sys
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import xpnet
+from xpnet.training import environment
+
+
+def test_the_versions_are_those_of_the_packages(backend):
+    found = environment.versions()
+    assert found["xpnet"] == xpnet.__version__
+    assert found["numpy"] == np.__version__
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    library = backend.name.partition(":")[0]
+    assert found[library] == sys.modules[library].__version__
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_threads_are_those_that_blas_has(number):
+    """As they are, and not as a variable of the environment would have them."""
+    with xpnet.using("numpy"), threadpool_limits(number, user_api="blas"):
+        found = environment.threads()
+        pools = [
+            p for p in threadpool_info() if p["user_api"] == "blas" and "numpy" in p["filepath"]
+        ]
+    assert found["threads"] == max(pool["num_threads"] for pool in pools)
+    assert found["blas"].split()[0] == pools[0]["internal_api"]
+    assert pools[0]["version"] in found["blas"]
+
+
+def test_the_blas_is_that_of_the_library(monkeypatch):
+    """NumPy's where the library has none, any where NumPy has none; nothing where there is none."""
+
+    def pool(name, number, api="blas"):
+        return {
+            "user_api": api, "internal_api": name, "version": "1", "num_threads": number,
+            "filepath": f"/lib/{name}/lib.so",
+        }  # fmt: skip
+
+    pools = []
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: pools)
+    with xpnet.using("numpy"):
+        assert environment.threads() == {}
+        pools.append(pool("torch", 8, "openmp"))
+        assert environment.threads() == {}
+        pools.append(pool("scipy", 3))
+        assert environment.threads() == {"blas": "scipy 1", "threads": 3}
+        pools.append(pool("numpy", 5))
+        assert environment.threads() == {"blas": "numpy 1", "threads": 5}
+
+
+def test_what_both_have_is_compared():
+    before = {"numpy": "2.0", "threads": 1, "blas": "a", "gone": 1}
+    now = {"numpy": "2.1", "threads": 1, "blas": "b", "new": 2}
+    assert environment.changes(before, now) == ["numpy 2.0 -> 2.1", "blas a -> b"]
+    assert environment.changes(before, before) == []
+
+
+@pytest.mark.parametrize("config", [None, [], {}, {"versions": []}, {"threads": 3}])
+def test_a_config_without_versions_has_no_environment(config):
+    assert environment.recorded(config) == {}
+
+
+def test_what_cannot_be_printed_is_left_out():
+    config = {"versions": {"numpy": "2.0", "a\x1b": "1", "b": ["2"], "c": "x" * 200}, "blas": "\n"}
+    assert environment.recorded(config) == {"numpy": "2.0"}
