@@ -54,23 +54,14 @@ class _Averaged:
         else:
             own.data = x
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Copies and pickles are of the class that the parameter had."""
-        reduced: Any = super().__reduce_ex__(protocol)
-        return _made, (type(self).__mro__[2],), *reduced[2:]
-
-
-def _made(kind: Any) -> Any:
-    """A parameter that has no data yet, to be copied or unpickled."""
-    return kind.__new__(kind)
-
 
 @cache
 def _averaged(kind: Any) -> Any:
     """A class of parameters as one of parameters that have an average."""
     if issubclass(kind, _Averaged):
         return kind
-    made = type(kind.__name__, (_Averaged, kind), {"__slots__": (), "__module__": kind.__module__})
+    attributes = {"__slots__": (), "__module__": kind.__module__, "alone": kind}
+    made = type(kind.__name__, (_Averaged, kind), attributes)  # copies are of the plain class
     array_types.add(made)
     return made
 
