@@ -10,7 +10,17 @@ import array_api_compat as compat
 import numpy as np
 import pytest
 
-from xpnet import BackendError, Variable, backend as switch, current, to_numpy, use, using
+import xpnet
+from xpnet import (
+    BackendError,
+    Variable,
+    backend as switch,
+    current,
+    functions as F,
+    to_numpy,
+    use,
+    using,
+)
 from xpnet.backend import array_like, resolve, scatter_add, with_item
 from xpnet.devices import device_key
 from xpnet.testing import assert_close
@@ -283,3 +293,41 @@ def test_a_gpu_that_is_not_there_comes_with_what_to_install(library, device):
     else:
         pytest.skip("this machine has such a GPU")
     assert f"install: {switch.INSTALL_GPU[library]}" in said
+
+
+# --- what decides where a Variable computes -------------------------------------------------------
+
+
+def test_an_array_decides_and_numbers_follow_the_switch(backend, array):
+    """`use` moves nothing: an array of NumPy stays one."""
+    kept = xpnet.Variable(np.zeros(3))
+    made = xpnet.Variable([1.0, 2.0])
+    assert isinstance(kept.data, np.ndarray)
+    assert type(made.data) is type(array([1.0]))
+    moved = xpnet.Variable(xpnet.current().asarray(np.zeros(3, np.float32)))
+    assert type(moved.data) is type(made.data)
+
+
+MIXES = {
+    "a layer": lambda x: xpnet.Affine(3, 2, rng=0)(x),
+    "a network": lambda x: xpnet.MLP(3, 4, 2, rng=0)(x),
+    "a convolution": lambda x: xpnet.Conv1d(3, 2, 1, rng=0)(x[:, :, None]),
+    "a normalization": lambda x: xpnet.LayerNorm(3)(x),
+    "an operator": lambda x: x * xpnet.Variable([1.0, 2.0, 3.0]),
+    "a product": lambda x: F.matmul(x, xpnet.Parameter([[1.0], [2.0], [3.0]])),
+    "a loss": lambda x: F.mean_squared_error(xpnet.Variable([[1.0, 2.0, 3.0]] * 2), x),
+    "NumPy's function": lambda x: np.dot(x, xpnet.Variable([1.0, 2.0, 3.0])),
+}
+
+
+@pytest.mark.parametrize("lifted", [True, False], ids=["Variable", "array"])
+@pytest.mark.parametrize("name", MIXES)
+def test_libraries_do_not_mix_at_a_parameter(backend, array, name, lifted):
+    """The error says which two libraries met, and how to move an array."""
+    if backend.name == "numpy":
+        pytest.skip("the other library is NumPy")
+    x = np.ones((2, 3), dtype=np.float32)
+    x = xpnet.Variable(x, requires_grad=False) if lifted else x
+    with pytest.raises(xpnet.XpnetError, match=r"xpnet\.current\(\)\.asarray\(x\)") as caught:
+        MIXES[name](x)
+    assert isinstance(caught.value, TypeError)

@@ -23,7 +23,7 @@ PUBLIC = [
 ]
 NOT_PUBLIC = {
     "autodiff", "array_object", "backend", "calls", "cli", "custom", "devices", "diagnosis",
-    "explain", "half", "hints", "kernels", "leaving", "namespace", "printable", "recompute",
+    "explain", "half", "hints", "kernels", "leaving", "namespace", "printable", "saved", "scope", "stand_ins", "recompute",
     "signatures", "tape", "tree", "views",
 }  # fmt: skip
 """Modules whose users' names are in `xpnet` itself, and those that have none."""

@@ -97,3 +97,12 @@ def test_a_class_of_other_libraries_names_ours(name):
 def test_a_misspelled_name_is_answered_with_similar_ones(module, name, similar):
     with pytest.raises(AttributeError, match=rf"Did you mean .*\b{similar}\b"):
         getattr(module, name)
+
+
+def test_a_step_of_gradient_descent_by_hand(backend, array):
+    """`grad` is an array like `data`, so the line is the same on every library."""
+    W = xpnet.Parameter(array([1.0, 2.0]))
+    F.sum(W * W).backward()
+    assert type(W.grad) is type(W.data)
+    W.data -= 0.25 * W.grad
+    assert xpnet.to_numpy(W).tolist() == [0.5, 1.0]

@@ -91,6 +91,8 @@ def test_what_is_changed(source, became):
         '__all__ = ["x"]',
         "if TYPE_CHECKING:\n    x = 3",
         "def f():\n    return None",
+        "y = array_namespace(a, b)",
+        "y = xp.maximum(a, b)",
     ],
 )
 def test_what_is_not(source):

@@ -47,14 +47,18 @@ class Variable(ArrayObject):
     Parameters
     ----------
     data : array of any library, scalar or nested list
-        An array is kept as it is, on its device; anything else goes to the current backend.
+        An array decides by itself: it is kept as it is, in its library and on its device, whatever
+        `xpnet.use` has chosen. Python numbers and lists go to the current backend.
     requires_grad : bool, optional
         Whether `backward` gives it a gradient; by default, if its dtype is a floating-point one.
 
     Attributes
     ----------
     grad : array, Variable or None
-        What `backward` added up. It may share memory with others: do not write into it.
+        What `backward` added up: an array like `data`, so that a step of gradient descent is
+        `x.data -= lr * x.grad` on every library (not `x.grad.data`, which NumPy's arrays have too:
+        their memory). A Variable after `backward(create_graph=True)`. It may share memory with
+        others: do not write into it.
     creator : Function or None
         The Function that computed it; None for a leaf.
 

@@ -135,6 +135,11 @@ _block: ContextVar[Backend | None] = ContextVar("xpnet_backend", default=None)  
 def use(spec: str | Backend, dtype: str = "float32") -> Backend:
     """Make `spec` the backend of the whole run (or of the `using` block that this stands in).
 
+    It decides where xpnet *creates* arrays: parameters, data that are loaded, random numbers, and
+    Variables of Python numbers and lists. It moves nothing: a Variable of a NumPy array computes on
+    NumPy, also after `use("torch")`, and beside a parameter on PyTorch it is an error. Move an array
+    with `xpnet.current().asarray(x)`.
+
     Parameters
     ----------
     spec : str or Backend

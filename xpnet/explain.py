@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import array_api_compat as compat
 
-from xpnet.errors import BackendError, GradientError, ShapeError
+from xpnet.errors import BackendError, GradientError, MissingMethodError, ShapeError
 from xpnet.namespace import NoArrayError
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
@@ -50,12 +50,14 @@ def explain(
     ShapeError
         Their shapes do not broadcast.
     """
+    if isinstance(error, MissingMethodError):
+        return  # the inputs are not what is missing
     for i, x in enumerate(inputs):
         # In a function of the standard None is a mistake; in one of networks it may be optional.
         missing = x is None and forward is not None and (len(inputs) == 1 or name.islower())
         if missing or not (x is None or _is_array(x) or isinstance(x, NUMBERS)):
             raise no_array(name, _named(i, len(inputs), forward), x) from None
-    if inputs and not any(map(_is_array, inputs)):
+    if forward is not None and inputs and not any(map(_is_array, inputs)):
         raise no_array(name, _named(0, len(inputs), forward), inputs[0]) from None
     arrays = [x for x in inputs if hasattr(x, "shape")]
     devices = list(dict.fromkeys(str(compat.device(x)) for x in arrays))

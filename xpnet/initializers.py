@@ -24,6 +24,7 @@ from xpnet.errors import ArgumentError, ShapeError
 from xpnet.random import default_rng, in_blocks
 
 __all__ = [
+    "at_most",
     "drawn",
     "glorot_normal",
     "glorot_uniform",
@@ -33,6 +34,7 @@ __all__ = [
     "lecun_normal",
     "lecun_uniform",
     "normal",
+    "require_room",
     "uniform",
     "zeros",
 ]

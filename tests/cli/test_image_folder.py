@@ -170,5 +170,8 @@ def test_a_name_goes_before_a_folder(xpnet_, bars, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = xpnet_("train", "./mnist", *QUICK, "--out", "run")
     assert accuracy(answer) == 100
+    (tmp_path / "c.toml").write_text('dataset = "./mnist"\nepochs = 1\nbatch-size = 8\n')
+    answer = xpnet_("train", "--config", "c.toml", "--out", "c")
+    assert answer.out.startswith("32 training and 8 test images")
     answer = xpnet_("train", "mnist", "--test", 0.5, "--out", "no")
     assert "'--test': it is for tables; mnist has test images of its own" in answer.said

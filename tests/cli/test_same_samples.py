@@ -109,6 +109,7 @@ def test_an_archive_that_has_changed(xpnet_, tmp_path, task, images):
         answer = xpnet_(*command)
         assert (answer.code, answer.out) == (2, "")
         assert str(path) in answer.said
+        assert "the same samples in another order" in answer.said
     assert "the same samples in another order" in xpnet_("evaluate", run).said
 
 
@@ -128,7 +129,7 @@ def test_images_that_have_changed(xpnet_, digits, write_digits, tmp_path):
     other = write_digits(tmp_path / "other", (x[200:400], t[200:400]), test)
     answer = xpnet_("train", "--resume", run, "--data-dir", other, "--epochs", 4)
     assert (answer.code, answer.out) == (2, "")
-    assert "is not what the run was trained on" in answer.said
+    assert f"{other}: it is not what the run was trained on: it has other values" in answer.said
     write_digits(moved, train, (x_test[50:100], t_test[50:100]))
     answer = xpnet_("evaluate", run)
     assert (answer.code, answer.out) == (2, "")

@@ -75,6 +75,22 @@ def test_what_an_index_does_as_a_feature(xpnet_, iris, tmp_path):
     assert accuracy(xpnet_("evaluate", run, "--dataset", shuffled)) < 90
 
 
+@pytest.mark.parametrize("name", ["Id", "index", "ID", "row"])
+def test_a_column_that_numbers_the_rows_is_noted(xpnet_, iris, tmp_path, name):
+    """It is learned from, since it has a name; a note says how to leave it out."""
+    (x, t), table = iris, tmp_path / "iris.csv"
+    for start, index in ((1, True), (0, True), (None, False)):
+        numbers = range(start, start + 150) if index else np.arange(150) // 2
+        table.write_text("\n".join([f"{name},{NAMES}", *lines(x, t, numbers)]))
+        answer = xpnet_("train", table, *QUICK, "--out", tmp_path / f"{start}")
+        assert answer.code == 0
+        note = f"Note: the column '{name}' numbers the rows, and is learned from. To leave it out: --index {name}\n"
+        assert answer.err == (note if index else "")
+    answer = xpnet_("train", table, "--index", name, *QUICK, "--out", tmp_path / "run")
+    assert (answer.code, answer.err) == (0, "")
+    assert name not in reading_of(tmp_path / "run")["schema"]["features"]
+
+
 def test_numbers_above_the_columns_of_an_array(xpnet_, iris, tmp_path):
     """pd.DataFrame(array).to_csv(index=False): no class "4", no sample more, here and in predict."""
     (x, t), run = iris, tmp_path / "run"

@@ -87,7 +87,7 @@ def test_softmax_cross_entropy_refuses_what_does_not_fit(backend, array):
     with pytest.raises(ShapeError, match=r"got \(1, 2\). The classes are the last axis of x: F.m"):
         F.softmax_cross_entropy(images, array([[0, 1]]))
     for x_given, t in ((x, [2, 1, 0, 2]), ([[1.0, 2.0]], array([0])), (x, 1)):
-        with pytest.raises(TypeError, match="Expected an array or a Variable, got builtins"):
+        with pytest.raises(TypeError, match="[Ee]xpected an array or a Variable"):
             F.softmax_cross_entropy(x_given, t)
     with pytest.raises(TypeError, match="binary_cross_entropy expected floating-point numbers"):
         F.binary_cross_entropy(array([0, 1]), array([0, 1]))

@@ -75,7 +75,7 @@ REPEATED = {  # name: f(x), each of whose numbers comes N times
     "repeat": lambda x: F.repeat(x, N, axis=0),
     "tile": lambda x: F.tile(x, (N, 1)),
     "embedding": lambda x: F.embedding(F.asarray(np.zeros(N, "int32")), x),
-    "take_along_axis": lambda x: F.take_along_axis(x, F.asarray(np.zeros((N, 2), "int32")), axis=0),
+    "take_along_axis": lambda x: F.take_along_axis(x, F.argmax(F.zeros((N, 2, 3)), axis=2), axis=0),
 }
 
 

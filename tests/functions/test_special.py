@@ -18,6 +18,7 @@ from xpnet import (
     BackendError,
     GradientError,
     MissingPackageError,
+    ShapeError,
     Variable,
     array_namespace,
     functions as F,
@@ -201,6 +202,20 @@ def test_betaln_of_large_numbers(backend64, array):
     assert_close(betaln(array(a), array(b)), expected, rtol=1e-11)
 
 
+@pytest.mark.parametrize("name", ["beta", "betaln", "kl_div", "rel_entr", "xlog1py", "xlogy"])
+def test_the_gradient_by_one_of_two_arguments(backend64, array, name):
+    """While the other is constant: what it is while both are asked for."""
+    function = call_of(backend64, name)
+    hosts = [[0.5, 2.0], [1.5, 0.75]]
+    xs = [Variable(array(host)) for host in hosts]
+    both = gradients(F.sum(function(*xs)), xs)
+    for place in (0, 1):
+        xs = [array(h) for h in hosts]
+        xs[place] = Variable(xs[place])
+        (g,) = gradients(F.sum(function(*xs)), [xs[place]])
+        assert_close(g, both[place], rtol=1e-14)
+
+
 @pytest.mark.parametrize("name", ["erf", "erfc", "ndtr"])
 def test_the_third_derivative_at_0(backend64, array, name):
     """Where a rule by |x| would have none: of erf, -4 / sqrt(pi)."""
@@ -218,6 +233,15 @@ def test_stirlings_coefficients():
     mpmath = pytest.importorskip("mpmath", reason="mpmath has Bernoulli's numbers")
     for k, c in enumerate(special.STIRLING, start=1):
         assert c == pytest.approx(float(mpmath.bernoulli(2 * k)) / (2 * k * (2 * k - 1)), rel=1e-15)
+
+
+def test_stirlings_series_is_precise_from_10_on():
+    mpmath = pytest.importorskip("mpmath", reason="mpmath is the oracle of this test")
+    for z in (10.0, 12.5, 100.0):
+        with mpmath.workdps(40):
+            leading = (z - mpmath.mpf(1) / 2) * mpmath.log(z) - z + mpmath.log(2 * mpmath.pi) / 2
+            expected = float(mpmath.loggamma(z) - leading)
+        assert_close(special._stirling(np.asarray(z)), expected, rtol=2e-15)
 
 
 def test_beta_as_it_is_composed_where_a_library_has_none():
@@ -270,6 +294,14 @@ def test_python_numbers_stand_beside_arrays(backend, array):
 def test_two_arguments_broadcast(backend64, array):
     x, y = array([[1.0], [2.0]]), array([0.5, 1.0, 4.0])
     assert_close(special.rel_entr(x, y), scipy_special.rel_entr([[1.0], [2.0]], [0.5, 1.0, 4.0]))
+
+
+@pytest.mark.parametrize("name", ["beta", "betaln", "gammainc", "rel_entr", "xlog1py", "xlogy"])
+def test_two_arguments_that_do_not_broadcast(backend, array, name):
+    function = call_of(backend, name)
+    message = r"expected shapes that broadcast, got \(2,\) and \(3,\)"
+    with pytest.raises(ShapeError, match=message):
+        function(Variable(array([1.0, 2.0])), Variable(array([1.0, 2.0, 3.0])))
 
 
 def test_they_are_an_extension_of_the_namespace(backend, array):

@@ -50,10 +50,9 @@ def of(backend, host, dtype):
     """An array of that dtype, or a skip where the library has none."""
     if not hasattr(backend.xp, dtype) or backend.name.endswith("no_float64"):
         pytest.skip(f"{backend.name} has no {dtype}")
-    made = backend.asarray(host, getattr(backend.xp, dtype))
-    if not str(made.dtype).endswith(dtype):
-        pytest.skip(f"{backend.name} narrows {dtype} until it is told")
-    return made
+    if backend.name.startswith("jax") and dtype.endswith("64") and dtype != "complex64":
+        pytest.skip("JAX narrows 64 bits until it is told, and then for the whole process")
+    return backend.asarray(host, getattr(backend.xp, dtype))
 
 
 @pytest.mark.usefixtures("eager")

@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from xpnet.cli.kinds import is_path
+from xpnet.cli.kinds import is_path, kind_of
 from xpnet.errors import StateError
 from xpnet.serialization import replacing
 
@@ -130,7 +130,7 @@ def require_unedited(path: Path, settings: Mapping[str, Any], checkpoint: Path) 
         if given.get(key) != settings.get(key):
             raise StateError(
                 f"{checkpoint}: it is a checkpoint of another training than {path} describes: its "
-                f"{key} is {settings.get(key)!r}, not {given.get(key)!r}. A resumed run keeps its "
+                f"{key} is {_short_repr(settings.get(key))}, not {_short_repr(given.get(key))}. A resumed run keeps its "
                 f"settings: undo the change; or begin a new run: xpnet train --config {path}"
             )
 
@@ -216,7 +216,9 @@ def _read(parameter: Any, key: str, value: Any, folder: Path) -> Any:
         return value
     if key in ("dataset", "test") and not is_path(str(value), folder):
         return value
-    return os.path.normpath(folder / value) if value else value
+    found = os.path.normpath(folder / value) if value else value
+    is_name = key == "dataset" and kind_of(found) == "images"
+    return f".{os.sep}{found}" if is_name else found  # a folder that is called mnist
 
 
 def _digits(number: int) -> str:

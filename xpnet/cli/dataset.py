@@ -133,6 +133,20 @@ def _require_unchanged(reading: Reading, source: str, test: Pair, rest: Pair | N
     )
 
 
+def changed(kept: Reading, found: Reading) -> str:
+    """In words, what the data of a run have that they did not have before."""
+    from xpnet.data.fingerprint import difference
+
+    if kept.get("samples") is None or found["samples"] is None:  # published data, and others
+        return "other samples"
+    parts = [_kept(reading) for reading in (kept, found)]
+    old, new = (prints["train"] + prints["test"] for prints in parts)
+    if old.samples != new.samples or (old.content == new.content and parts[0] != parts[1]):
+        return difference(old, new)
+    # In another order other rows are learned, whose means are the units of all.
+    return "other values, classes or columns, or the same samples in another order"
+
+
 def _kept(reading: Reading) -> dict[str, Any]:
     """The fingerprints that a run keeps, of its training and of its test."""
     from xpnet.data.fingerprint import Fingerprint

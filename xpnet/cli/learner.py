@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 
-from xpnet.cli.dataset import Samples
+from xpnet.cli.dataset import Samples, changed
 from xpnet.errors import DataError, ShapeError, StateError
 from xpnet.training import Callback, Checkpoint, Run, source
 
@@ -226,18 +226,18 @@ def augmented(settings: Settings, images: tuple[int, ...]) -> Callable[[Any, Any
     return lambda x, rng: change(x.reshape(-1, *images), rng).reshape(x.shape)
 
 
-def require_same(record: "Record", samples: Samples) -> None:
-    """Refuse data that are no more those that a run has begun with.
+def require_same(settings: Settings, record: "Record", samples: Samples) -> None:
+    """Refuse data that are no longer those that a run has begun with.
 
     Raises
     ------
     DataError
-        Their classes, columns or units are others.
+        Their samples, classes, columns or units are others.
     """
     if record.reading != samples.reading:
         raise DataError(
-            f"{record.settings['dataset']}: it is not what the run was trained on: its classes, "
-            "columns or units are others. Bring the file back, or begin a new run."
+            f"{settings['data_dir'] or settings['dataset']}: it is not what the run was trained on: it has "
+            f"{changed(record.reading, samples.reading)}. Bring the old data back, or begin a new run."
         )
 
 

@@ -4,11 +4,13 @@ What a training finds out in its own data alone is the run's to keep, and is cal
 classes' names, and the means and deviations by which numbers are standardised.
 """
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from xpnet.cli.kinds import columns, kind_of
+from xpnet.cli.screen import echo
 from xpnet.errors import DataError, StateError
 
 Pair = tuple[Any, Any]  # x and t, NumPy arrays
@@ -158,10 +160,39 @@ def _csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
         if task == "regress" and "found the text" in str(error):
             error.add_note("If these texts are the classes to be learned: --task classify")
         raise
+    _note_numbering(found, [train[0]] if isinstance(flags["test"], str) else [train[0], test[0]])
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}
     if task == "classify":
         _require_classes(flags, len(train[0]), reading["classes"])
     return train, test, reading
+
+
+_NUMBERING = (
+    "id",
+    "index",
+    "idx",
+    "no",
+    "nr",
+    "row",
+    "rownames",
+    "#",
+)  # columns that number the rows
+
+
+def _note_numbering(found: Any, parts: list[Any]) -> None:
+    """Print a note where a feature is called like a number of the rows, and is one."""
+    for i, name in enumerate(found.features):
+        if name.lower().strip(" ._") not in _NUMBERING:
+            continue
+        mean, scale = (figures[i] for figures in found.standardizer)
+        values = [value for x in parts for value in x[:, i].tolist()]
+        numbers = sorted(round(value * scale + mean) for value in values)
+        if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+            echo(
+                f"Note: the column {name!r} numbers the rows, and is learned from. To leave it out: "
+                f"--index {shlex.quote(name)}",
+                err=True,
+            )
 
 
 def _csv_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Tested:

@@ -166,7 +166,7 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
     learner.settle_steps(settings, len(samples.train[0]), rows=len(images) == 1)
     path, epochs, size = Path(settings["out"]), settings["epochs"], settings["batch_size"]
     if record is not None:
-        learner.require_same(record, samples)
+        learner.require_same(settings, record, samples)
         learner.further(settings, record)
     papers = Papers(path, settings, samples.reading, source, record.environments if record else ())
     decay = settings["weight_decay"]

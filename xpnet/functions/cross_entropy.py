@@ -255,7 +255,7 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
     xp = array_namespace(y, t)
     least = max(1e-7, float(xp.finfo(y.dtype).eps) / 2.0)
     y = xp.minimum(xp.maximum(y, least), 1.0 - least)
-    return -xp.mean(xp.log(y) * t + xp.log1p(-y) * (1.0 - t))
+    return -xp.mean(xp.multiply(xp.log(y), t) + xp.multiply(xp.log1p(-y), 1.0 - t))
 
 
 @named

@@ -246,7 +246,7 @@ def _reduced(factor: Factor, needed: set[str], sizes: dict[str, int]) -> Factor:
     """A factor whose axes have different letters, all of them needed, and do not broadcast."""
     term, x = factor
     xp = array_namespace(x)
-    for letter in sorted({c for c in term if term.count(c) > 1}):
+    for letter in sorted(set(term)):
         while term.count(letter) > 1:
             first, second = term.index(letter), term.rindex(letter)
             x = diagonal(xp.moveaxis(x, (first, second), (-2, -1)))

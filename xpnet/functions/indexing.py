@@ -234,7 +234,8 @@ def setitem(x: Any, key: Any, value: Any) -> None:
     ArgumentTypeError
         The value's kind of dtype is above that of x: floating-point numbers for integers.
     ShapeError, IndexingError
-        The value does not broadcast to x[key]; a key is out of range.
+        The value does not broadcast to x[key]; a key is out of range. Of integers in an array, JAX
+        takes the nearest that is in range instead.
     """
     require_writable(x, "x[key] = value")
     keys = _keys(tuple(_array_of(k, x) if isinstance(k, list) else k for k in _as_tuple(key)))

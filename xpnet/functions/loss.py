@@ -18,6 +18,12 @@ from xpnet.half import in_full
 from xpnet.namespace import array_namespace
 
 
+def _difference(name: str, y: Any, t: Any) -> Any:
+    """y - t, of one shape; by name, as not every array leaves an operator to a Variable."""
+    t = matching(name, y, t)
+    return array_namespace(y, t).subtract(y, t)
+
+
 @named
 @follows
 def mean_squared_error(y: Any, t: Any) -> Any:
@@ -38,7 +44,7 @@ def mean_squared_error(y: Any, t: Any) -> Any:
     -----
     Least squares. Source: Gauss, "Theoria combinationis observationum", 1821.
     """
-    difference = y - matching("mean_squared_error", y, t)
+    difference = _difference("mean_squared_error", y, t)
     wide = in_full(difference)
     return like(array_namespace(wide).mean(wide * wide), difference)
 
@@ -62,7 +68,7 @@ def l1_loss(y: Any, t: Any) -> Any:
     Least absolute deviations; the derivative where y = t is 0. Source: Laplace, "Theorie analytique
     des probabilites", 1812.
     """
-    difference = y - matching("l1_loss", y, t)
+    difference = _difference("l1_loss", y, t)
     xp = array_namespace(difference)
     return xp.mean(xp.abs(difference))
 
@@ -92,7 +98,7 @@ def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
     """
     if not delta > 0.0:
         raise ArgumentError(f"huber_loss expected a positive delta, got {delta}.")
-    difference = y - matching("huber_loss", y, t)
+    difference = _difference("huber_loss", y, t)
     xp = array_namespace(difference)
     far = number(delta)
     near = xp.minimum(xp.maximum(difference, -far), far)
@@ -138,7 +144,7 @@ def hinge_loss(x: Any, t: Any, margin: float = 1.0) -> Any:
     xp, margin = array_namespace(x, t), number(margin)
     if t.shape == x.shape:
         t = matching("hinge_loss", x, t)
-        loss = xp.mean(relu(margin - x * t))
+        loss = xp.mean(relu(margin - xp.multiply(x, t)))
         return xp.where(xp.all((t == 1.0) | (t == -1.0)), loss, math.inf)
     named = is_class(data_of(class_numbers("hinge_loss", x, t, "-1 or 1")), x)
     xp = array_namespace(x, named)

@@ -79,7 +79,7 @@ class Normalize(Function):
             y, *found = fast(x, w, b, self.axes, self.eps, self.running)
             self.mean, self.var, self.r, self.running = found
             return y
-        xp = array_namespace(x)
+        xp = array_namespace(x, w, b)
         self.mean = xp.mean(x, axis=self.axes, keepdims=True)
         c = x - self.mean
         self.var = xp.mean(c * c, axis=self.axes, keepdims=True)
@@ -225,10 +225,11 @@ def batch_norm(
         return y, _shaped(node.mean, (x.shape[1],)), _shaped(node.var, (x.shape[1],))
     full, one = _for_channels(x, weight, bias)
     w, b = _shaped(weight, one), _shaped(bias, one)
-    r = 1.0 / array_namespace(full, w, b).sqrt(_shaped(var, one) + eps)
-    c = full - _shaped(mean, one)
-    y = c * r if w is None else (w * r) * c  # Variables first: not every array takes them
-    return like(y if b is None else b + y, x), mean, var
+    xp = array_namespace(full, w, b, mean, var)
+    r = 1.0 / xp.sqrt(_shaped(var, one) + eps)
+    c = xp.subtract(full, _shaped(mean, one))  # by name: not every array takes a Variable
+    y = xp.multiply(c, r if w is None else xp.multiply(w, r))
+    return like(y if b is None else xp.add(y, b), x), mean, var
 
 
 def _normalized_batch(

@@ -182,7 +182,7 @@ def rnn_simple(z: Any, h: Any, W: Any, nonlinearity: str = "tanh") -> Any:
     """`rnn`, step by step: the text that teaches the fused one, and that tests it."""
     xp, hs = array_namespace(z, h, W), []
     for t in range(z.shape[0]):
-        a = z[t, ...] + xp.matmul(h, xp.matrix_transpose(W))
+        a = xp.add(z[t, ...], xp.matmul(h, xp.matrix_transpose(W)))
         h = xp.tanh(a) if nonlinearity == "tanh" else relu(a)
         hs.append(h)
     return xp.stack(hs)
@@ -194,10 +194,10 @@ def lstm_simple(z: Any, h: Any, c: Any, W: Any) -> tuple[Any, Any]:
     """`lstm`, step by step: the text that teaches the fused one, and that tests it."""
     xp, n, hs, cs = array_namespace(z, h, c, W), h.shape[-1], [], []
     for t in range(z.shape[0]):
-        a = z[t, ...] + xp.matmul(h, xp.matrix_transpose(W))
+        a = xp.add(z[t, ...], xp.matmul(h, xp.matrix_transpose(W)))
         i, f, g, o = (a[:, k * n : (k + 1) * n] for k in range(4))
-        c = sigmoid(f) * c + sigmoid(i) * xp.tanh(g)
-        h = sigmoid(o) * xp.tanh(c)
+        c = xp.multiply(sigmoid(f), c) + sigmoid(i) * xp.tanh(g)
+        h = xp.multiply(sigmoid(o), xp.tanh(c))
         hs.append(h)
         cs.append(c)
     return xp.stack(hs), xp.stack(cs)
@@ -207,17 +207,17 @@ def lstm_simple(z: Any, h: Any, c: Any, W: Any) -> tuple[Any, Any]:
 @follows
 def gru_simple(z: Any, h: Any, W: Any, b: Any = None, reset_after: bool = True) -> Any:
     """`gru`, step by step: the text that teaches the fused one, and that tests it."""
-    xp, n, hs = array_namespace(z, h, W), h.shape[-1], []
+    xp, n, hs = array_namespace(z, h, W, b), h.shape[-1], []
     for t in range(z.shape[0]):
         a = linear(h, xp.matrix_transpose(W), b)
-        r = sigmoid(z[t, :, :n] + a[:, :n])
-        u = sigmoid(z[t, :, n : 2 * n] + a[:, n : 2 * n])
+        r = sigmoid(xp.add(z[t, :, :n], a[:, :n]))
+        u = sigmoid(xp.add(z[t, :, n : 2 * n], a[:, n : 2 * n]))
         if reset_after:
             share = r * a[:, 2 * n :]
         else:
             last = None if b is None else b[2 * n :]
             share = linear(r * h, xp.matrix_transpose(W[2 * n :, :]), last)
-        new = xp.tanh(z[t, :, 2 * n :] + share)
+        new = xp.tanh(xp.add(z[t, :, 2 * n :], share))
         h = (1.0 - u) * new + u * h
         hs.append(h)
     return xp.stack(hs)

@@ -96,16 +96,6 @@ class _OfOne(Function):
         return _by_library(self.name, x)
 
 
-class _OfTwo(Function):
-    """A function of two arguments that broadcast."""
-
-    broadcasts = True
-    name: str
-
-    def forward(self, x1: Any, x2: Any) -> Any:
-        return _by_library(self.name, x1, x2)
-
-
 # --- the error function and the normal distribution -----------------------------------------------
 
 
@@ -284,9 +274,7 @@ class Polygamma(Function):
         return gy * polygamma(self.n + 1, x)
 
 
-class Betaln(Function):
-    broadcasts = True
-
+class Betaln(Function, broadcasts=True):
     def forward(self, a: Any, b: Any) -> Any:
         fast = special_function(array_namespace(a, b), "betaln")
         return fast(a, b) if fast else _betaln(a, b)
@@ -298,9 +286,7 @@ class Betaln(Function):
         return ga, gb
 
 
-class Beta(Function):
-    broadcasts = True
-
+class Beta(Function, broadcasts=True):
     def forward(self, a: Any, b: Any) -> Any:
         xp = array_namespace(a, b)
         fast = special_function(xp, "beta")
@@ -353,10 +339,9 @@ def _gamma_sign(x: Any) -> Any:
     return xp.where(xp.logical_and(x < 0.0, odd), -1.0, xp.ones_like(x))
 
 
-class _IncompleteGamma(Function):
+class _IncompleteGamma(Function, broadcasts=True):
     """The regularized incomplete gamma functions; the derivative by a has no closed form."""
 
-    broadcasts = True
     name: str
     sign: float
 
@@ -465,9 +450,7 @@ def gammaincc(a: Any, x: Any, /) -> Any:
 # --- products with logarithms ---------------------------------------------------------------------
 
 
-class Xlogy(Function):
-    broadcasts = True
-
+class Xlogy(Function, broadcasts=True):
     def forward(self, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
@@ -483,9 +466,7 @@ class Xlogy(Function):
         return gx, gy
 
 
-class Xlog1py(Function):
-    broadcasts = True
-
+class Xlog1py(Function, broadcasts=True):
     def forward(self, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
@@ -514,9 +495,7 @@ class Entr(Function):
         return gy * xp.where(x < 0.0, math.nan, slope)
 
 
-class RelEntr(Function):
-    broadcasts = True
-
+class RelEntr(Function, broadcasts=True):
     def forward(self, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         value = x * _log_of_ratio(x, y)
@@ -633,7 +612,7 @@ def _difference(x: Any) -> Any:
     xp = array_namespace(x)
     a = xp.abs(x)
     far = a > FAR
-    near = xp.where(far, 1.0, a)
+    near = xp.where(far, FAR, a)
     w = 1.0 / xp.where(far, a, FAR)
     total = HANKEL[-1] * w
     for c in HANKEL[-2::-1]:
