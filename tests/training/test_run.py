@@ -434,8 +434,8 @@ def test_the_files_do_not_tell_whose_they_are(clusters, tmp_path, monkeypatch):
     """The home folder, which has the user's name, is ~ in them; it is another user's there."""
     home = tmp_path / "home" / "alice"
     monkeypatch.setattr(Path, "home", lambda: home)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("USERPROFILE", str(home))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
     model = xpnet.MLP(**ARCHITECTURE, rng=0)
     settings = {
         **CONFIG, "dataset": str(home / "my data" / "flowers.csv"), "test": str(home / "test.csv"),
@@ -456,7 +456,7 @@ def test_the_files_do_not_tell_whose_they_are(clusters, tmp_path, monkeypatch):
     trained = open_run(tmp_path / "run")
     assert trained.dataset == str(home / "my data" / "flowers.csv")
     assert trained.data_dir == "/elsewhere"
-    monkeypatch.setenv("HOME", "/home/bob")
-    monkeypatch.setenv("USERPROFILE", "/home/bob")
-    if os.name == "posix":
-        assert open_run(tmp_path / "run").dataset == "/home/bob/my data/flowers.csv"
+    bob = home.with_name("bob")
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(bob))
+    assert open_run(tmp_path / "run").dataset == str(bob / "my data" / "flowers.csv")
