@@ -91,7 +91,6 @@ def test_a_run_that_was_not_finished_says_so(xpnet_, run_folder, tmp_path):
     run.mkdir()
     state, described = _read(run_folder[0])
     _write(run, state, {**described, "epochs_finished": 3})
-    shutil.copy(run_folder[0] / "config.json", run)  # which tells where the data lie
     answer = xpnet_("evaluate", run)
     assert answer.code == 0
     assert answer.out.startswith("The training was not finished: 3 of 4 epochs.\n400 test images")

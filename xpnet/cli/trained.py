@@ -11,7 +11,7 @@ from xpnet.cli.kinds import PICTURES
 from xpnet.errors import StateError
 from xpnet.serialization import load_file
 from xpnet.training import Run, TrainedModel, open_run
-from xpnet.training.run import paths_of
+from xpnet.training.run import here
 
 
 class Trained(NamedTuple):
@@ -87,7 +87,7 @@ def open_trained(run: Path, trust: bool = False) -> Trained:
     """
     trained = open_run(run)
     _, metadata = load_file(trained.file, names=())
-    config: dict[str, Any] = json.loads(metadata["xpnet"]) | paths_of(trained.file)
+    config: dict[str, Any] = here(json.loads(metadata["xpnet"]))
     a = trained.architecture
     try:
         flat = "model" not in a

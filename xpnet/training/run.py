@@ -3,8 +3,9 @@
 import json
 import math
 import os
+from contextlib import suppress
 from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet.backend import Array, current, on_current_device
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 class Run(Callback):
     """A folder, written while the training goes, so that whatever ends it leaves a whole one.
 
-        model.safetensors    the weights; in the metadata, what config.json holds, but of absolute
-                             paths the last part alone: this file is the one to share
+        model.safetensors    the weights; in the metadata, all that config.json holds
         history.csv          a row an epoch: see `History`
-        config.json          every setting, the device, the versions, the threads, and the result
+        config.json          every setting, the device, the versions, the threads, and the result;
+                             in paths, ~ is the user's home folder: nobody else learns its name
         curves.png           drawn by the caller at the end, since that needs matplotlib
 
     and, of a training that has a callback `Checkpoint(path)`,
@@ -110,10 +111,10 @@ class Run(Callback):
         }
         where = {"device": current().describe(), "versions": versions(), **threads()}
         everything = {**self.config, **result, **where}
-        text = json.dumps(everything, indent=2, allow_nan=False)
         shared = {name: _shared(value) for name, value in everything.items()}
+        text = json.dumps(shared, indent=2, allow_nan=False)
         with trainer.averaged():
-            save(trainer.model, self.path / self.MODEL, {"xpnet": json.dumps(shared, indent=2)})
+            save(trainer.model, self.path / self.MODEL, {"xpnet": text})
         history.write_csv(self.path / self.HISTORY)
         with replacing(self.path / self.CONFIG) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
@@ -228,7 +229,7 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
     state, metadata = load_file(file)
     try:
         config = json.loads(metadata["xpnet"])
-        config |= paths_of(file)
+        config = here(config)
         found = {name: config[name] for name in _KINDS}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _no_model(file, repr(error)) from error
@@ -240,14 +241,15 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
     return TrainedModel(file, state, **found, trust=trust)
 
 
-def paths_of(file: Path) -> dict[str, Any]:
-    """Where a run's data lie on this machine: config.json tells it, beside the file to share."""
-    try:
-        config = json.loads(file.with_name(Run.CONFIG).read_text(encoding="utf-8"))
-        names = ("dataset", "test", "data_dir")
-        return {name: config[name] for name in names if isinstance(config.get(name), str)}
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return {}
+def here(config: Any) -> dict[str, Any]:
+    """The settings of a run as they are on this machine: paths begin with the home folder again."""
+    found = dict(config)
+    for name in ("dataset", "test", "data_dir"):
+        value = found.get(name)
+        if isinstance(value, str) and value.startswith("~/"):
+            with suppress(RuntimeError):  # there may be no home folder
+                found[name] = str(Path(value).expanduser())
+    return found
 
 
 _KINDS = {  # what the metadata say of a model, and as what
@@ -286,10 +288,13 @@ def _shape(file: Path, architecture: dict[str, Any]) -> tuple[tuple[int, ...], i
 
 
 def _shared(value: Any) -> Any:
-    """A setting as it is told to others: not where the files lie on this machine."""
-    if isinstance(value, str) and PurePath(value).is_absolute():
-        return PurePath(value).name
-    return value
+    """A setting as it is told to others: ~ for the user's home folder, which has the user's name."""
+    if not isinstance(value, str) or not Path(value).is_absolute():
+        return value
+    try:
+        return f"~/{Path(value).relative_to(Path.home()).as_posix()}"
+    except (ValueError, RuntimeError):  # it lies elsewhere, or there is none
+        return value
 
 
 def _no_model(file: Path, reason: str) -> StateError:
