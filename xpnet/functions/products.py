@@ -90,7 +90,7 @@ def product(xp: Any, x1: Any, x2: Any) -> Any:
     NumPy multiplies matrix by matrix. A column times a row is an outer product, for which NumPy has
     faster ways than matmul.
     """
-    if fast := kernel("outer_product", x1, x2):
+    if x1.shape[-1:] == (1,) and (fast := kernel("outer_product", x1, x2)):
         return fast(x1, x2)
     if x1.ndim <= 2 or x2.ndim != 2 or isinstance(xp, Namespace):
         return xp.matmul(x1, x2)  # unlike PyTorch's operator, it promotes dtypes

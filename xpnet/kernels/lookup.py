@@ -58,10 +58,10 @@ def kernel(name: str, x: Any, *others: Any) -> Callable[..., Any] | None:
     table = _tables.get(type(x))
     if table is None:
         table = _tables[type(x)] = _table_for(x)
-    if not table:
-        return None
     found = table.get(name)
-    return found.run if found is not None and found.takes(x, *others) else None
+    if found is None:
+        return None
+    return found.run if found.takes(x, *others) else None
 
 
 def _table_for(x: Any) -> Mapping[str, Kernel]:
