@@ -79,7 +79,7 @@ def test_first_order_gradients_are_plain_arrays(backend, array):
     """Without create_graph nothing is wrapped: `grad` is an array of the backend."""
     x = Variable(array([1.0, 2.0]))
     F.sum(x * x).backward()
-    assert type(x.grad) is type(x.data)
+    assert isinstance(x.grad, type(x.data))
     assert x.grad.dtype == backend.dtype
 
 
@@ -404,7 +404,7 @@ def test_data_are_arrays_never_numpy_scalars():
         assert type(y.data) is type(x.data)
         z = Variable(3.0)
         (z * z).backward()
-        assert type(z.grad) is type(x.data)
+        assert isinstance(z.grad, type(x.data))
 
 
 def test_repr_and_parameter(backend, array):

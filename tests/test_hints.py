@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 import xpnet
@@ -103,6 +104,44 @@ def test_a_step_of_gradient_descent_by_hand(backend, array):
     """`grad` is an array like `data`, so the line is the same on every library."""
     W = xpnet.Parameter(array([1.0, 2.0]))
     F.sum(W * W).backward()
-    assert type(W.grad) is type(W.data)
+    assert isinstance(W.grad, type(W.data))
     W.data -= 0.25 * W.grad
     assert xpnet.to_numpy(W).tolist() == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("kind", [xpnet.Variable, xpnet.Parameter])
+def test_the_same_by_the_data_of_the_gradient(kind):
+    """As DeZero and PyTorch write it. NumPy's own `data`, a buffer, would be a TypeError."""
+    for spec in ("numpy", "torch"):
+        try:
+            backend = xpnet.backend.resolve(spec)
+        except xpnet.BackendError:
+            continue  # PyTorch is not installed; its tensors have `data` of their own
+        W = kind(backend.asarray([1.0, 2.0]))
+        for _ in range(2):
+            W.cleargrad()
+            F.sum(W * W).backward()
+            W.data -= 0.25 * W.grad.data
+        assert type(W.data) is type(backend.asarray(0.0))
+        assert xpnet.to_numpy(W).tolist() == [0.25, 0.5]
+
+
+def test_what_is_computed_of_a_gradient_is_an_ordinary_array():
+    W = xpnet.Parameter(np.array([[1.0, 2.0], [3.0, 4.0]], "float32"))
+    F.sum(W * W).backward()
+    for y in (2.0 * W.grad, W.grad.data, np.exp(W.grad), W.grad + W.data, W.grad @ W.data):
+        assert type(y) is np.ndarray
+    assert type(W.grad.sum()) is np.float32
+    assert type(np.linalg.norm(W.grad)) is np.float32
+    assert F.sum(W.grad) == W.grad.sum()
+    assert repr(W.grad) == repr(W.grad.data)
+
+
+def test_a_gradient_that_is_changed_or_set_is_that_of_the_optimizer():
+    W = xpnet.Parameter(np.array([1.0, 2.0]))
+    F.sum(W * W).backward()
+    W.grad *= 0.5
+    W.grad = W.grad + 1.0
+    assert type(W.raw_grad) is np.ndarray
+    xpnet.SGD([W], lr=1.0).step()
+    assert W.data.tolist() == [-1.0, -1.0]

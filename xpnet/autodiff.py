@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 import array_api_compat as compat
 
 from xpnet.array_object import ArrayObject
-from xpnet.backend import Array, array_like, current, to_numpy
+from xpnet.backend import Array, array_like, current, to_numpy, with_data, without_data
 from xpnet.devices import arrived, follow, known, several, stays, together
 from xpnet.errors import (
     ArgumentTypeError,
@@ -56,9 +56,11 @@ class Variable(ArrayObject):
     ----------
     grad : array, Variable or None
         What `backward` added up: an array like `data`, so that a step of gradient descent is
-        `x.data -= lr * x.grad` on every library (not `x.grad.data`, which NumPy's arrays have too:
-        their memory). A Variable after `backward(create_graph=True)`. It may share memory with
+        `x.data -= lr * x.grad` on every library. On NumPy, as on PyTorch, `x.grad.data` is the
+        same numbers. A Variable after `backward(create_graph=True)`. It may share memory with
         others: do not write into it.
+    raw_grad : array, Variable or None
+        `grad` as the library made it, for optimizers.
     creator : Function or None
         The Function that computed it; None for a leaf.
 
@@ -70,7 +72,7 @@ class Variable(ArrayObject):
     6.0
     """
 
-    __slots__ = ("__weakref__", "changed", "created", "data", "grad", "node", "requires_grad")
+    __slots__ = ("__weakref__", "changed", "created", "data", "node", "raw_grad", "requires_grad")
     parents: ClassVar[tuple[()]] = ()  # to the tape, a leaf is a node that nothing went into
 
     def __init__(self, data: Any, *, requires_grad: bool | None = None) -> None:
@@ -85,7 +87,7 @@ class Variable(ArrayObject):
         if "einops" in modules:
             methods["meet_einops"]()
         self.data: Array = as_array(data)
-        self.grad: Any = None
+        self.raw_grad: Any = None
         self.node: Any = None
         self.created = next(clock)
         self.changed = 0
@@ -93,6 +95,14 @@ class Variable(ArrayObject):
         if requires_grad and not floating:
             raise GradientError(f"Only floating-point data have gradients, not {self.dtype}.")
         self.requires_grad: bool = floating if requires_grad is None else requires_grad
+
+    @property
+    def grad(self) -> Any:
+        return with_data(self.raw_grad)
+
+    @grad.setter
+    def grad(self, g: Any) -> None:
+        self.raw_grad = without_data(g)
 
     @property
     def creator(self) -> "Function | None":
@@ -120,11 +130,11 @@ class Variable(ArrayObject):
         """
         for leaf, g in _walk(self, None, gy, create_graph):
             follow(g)
-            leaf.grad = g if leaf.grad is None else leaf.grad + g
+            leaf.raw_grad = g if leaf.raw_grad is None else leaf.raw_grad + g
 
     def cleargrad(self) -> None:
         """Forget the gradient."""
-        self.grad = None
+        self.raw_grad = None
 
     def __repr__(self) -> str:
         shown = f"{type(self).__name__}({self.data!r})"
@@ -486,7 +496,7 @@ def made(data: Array, node: Node | None) -> Variable:
     """A Variable without `Variable.__init__`'s questions; a constant if there is no node."""
     v = Variable.__new__(Variable)
     v.data = data
-    v.grad = None
+    v.raw_grad = None
     v.node = node
     v.requires_grad = node is not None
     if node is None:

@@ -467,3 +467,34 @@ def dtype_name(dtype: Any) -> str | None:
 def is_array_type(kind: type) -> bool:
     """Whether a type is NumPy's array, and not another package's that derives from it."""
     return kind is np.ndarray or kind.__module__ == "numpy"
+
+
+# --- gradients ------------------------------------------------------------------------------
+
+
+class _Gradient(np.ndarray):
+    """A NumPy array whose `data` is an array, as that of a gradient is in PyTorch and DeZero.
+
+    NumPy's own `data` is a buffer, and `W.data -= lr * W.grad.data` would be a TypeError. What is
+    computed from it is an ordinary array.
+    """
+
+    @property
+    def data(self) -> Any:
+        return self.view(np.ndarray)
+
+    def __repr__(self) -> str:
+        return repr(self.data)
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        return array[()] if return_scalar else array.view(np.ndarray)
+
+
+def with_data(g: Any) -> Any:
+    """A gradient whose `data` is an array; those of other libraries as they are, and None."""
+    return g.view(_Gradient) if type(g) is np.ndarray else g
+
+
+def without_data(g: Any) -> Any:
+    """The array that `with_data` shows."""
+    return g.data if type(g) is _Gradient else g

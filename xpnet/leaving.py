@@ -21,7 +21,7 @@ class Leaving:
     alone: ClassVar[type | None] = None  # the class of a copy, where it is another one
 
     data: Any
-    grad: Any
+    raw_grad: Any
     node: Any
     requires_grad: bool
 
@@ -61,7 +61,7 @@ class Leaving:
 
     def __copy__(self) -> Any:
         """The same data and history, in another object."""
-        other = _restored(self.alone or type(self), self.data, self.grad, self.requires_grad)
+        other = _restored(self.alone or type(self), self.data, self.raw_grad, self.requires_grad)
         other.node = self.node
         return _with_attributes(other, getattr(self, "__dict__", {}))
 
@@ -69,14 +69,14 @@ class Leaving:
         """A leaf of its own, with a copy of the data and of the gradient."""
         self._require_leaf("copy.deepcopy")
         data = copy.deepcopy(self.data, memo)
-        grad = copy.deepcopy(self.grad, memo)
+        grad = copy.deepcopy(self.raw_grad, memo)
         other = memo[id(self)] = _restored(self.alone or type(self), data, grad, self.requires_grad)
         return _with_attributes(other, copy.deepcopy(getattr(self, "__dict__", {}), memo))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """For `pickle`: a leaf is written, what was computed is not."""
         self._require_leaf("pickle")
-        state = (self.alone or type(self), self.data, self.grad, self.requires_grad)
+        state = (self.alone or type(self), self.data, self.raw_grad, self.requires_grad)
         return _restored, state, getattr(self, "__dict__", None) or None
 
     def _require_leaf(self, name: str) -> None:
@@ -99,7 +99,7 @@ def _restored(kind: type, data: Any, grad: Any, requires_grad: bool) -> Any:
     """A leaf of this data, which counts as older than all that is recorded."""
     x: Any = object.__new__(kind)
     x.data = data
-    x.grad = grad
+    x.raw_grad = grad
     x.requires_grad = requires_grad
     x.node = None
     x.created = x.changed = 0

@@ -169,13 +169,13 @@ class MixedPrecision:
             The scale has become so small that it cannot be what makes the gradients infinite.
         """
         given = self.model.parameters() if parameters is None else parameters
-        moved, checks = [p for p in given if p.grad is not None], []
+        moved, checks = [p for p in given if p.raw_grad is not None], []
         if not moved:
             return True  # the optimizer has words for that
         xp = array_namespace(*(p.data for p in moved))
-        settle("unscale", [p.grad for p in moved])
+        settle("unscale", [p.raw_grad for p in moved])
         for p in moved:
-            p.grad = g = data_of(p.grad) * (1.0 / self.scale)
+            p.raw_grad = g = data_of(p.raw_grad) * (1.0 / self.scale)
             checks.append(xp.all(xp.isfinite(g)))
         if not bool(xp.all(xp.stack(checks))):
             self.scale, self.good = self.scale / 2.0, 0

@@ -40,7 +40,7 @@ class View(Variable):
 
     def of(self, base: Variable, how: Any, get: Get, put: Put | None) -> None:
         """Make this the view `get(base, how)`; put(base, how, y) is what base is if this is y."""
-        self.grad = None
+        self.raw_grad = None
         self.created = self.changed = 0
         self.base = base
         self.how = how

@@ -319,7 +319,7 @@ def test_to_moves_all_state(backend, array, name, target):
             assert_close(y, to_numpy(wanted), rtol=1e-5, atol=1e-6)
         ys = as_tuple(layer.train()(*xs))
         sum(F.sum(y * y) for y in ys).backward()
-        assert all(type(p.grad) is home for p in layer.parameters())
+        assert all(isinstance(p.grad, home) for p in layer.parameters())
 
 
 @pytest.mark.usefixtures("eager")

@@ -158,9 +158,9 @@ class Layer:
         found = gradients(as_constant(y), [*inputs, *parameters], dout)
         for p, g in zip(parameters, found[len(inputs) :], strict=True):
             follow(g)
-            if p.grad is not None and p.grad is not earlier.get(id(p)):
-                g = p.grad + g  # with that of another layer, in this step
-            p.grad = earlier[id(p)] = g
+            if p.raw_grad is not None and p.raw_grad is not earlier.get(id(p)):
+                g = p.raw_grad + g  # with that of another layer, in this step
+            p.raw_grad = earlier[id(p)] = g
         return found[: len(inputs)] if len(inputs) > 1 else found[0] if inputs else None
 
     # --- parameters -------------------------------------------------------------------------
@@ -246,7 +246,7 @@ class Layer:
         """
         backend = resolve(backend)
         for p in self.parameters():
-            p.data, p.grad = backend.asarray(to_numpy(p.data).copy()), None
+            p.data, p.raw_grad = backend.asarray(to_numpy(p.data).copy()), None
         for _, b in self.named_buffers():
             b.data = backend.asarray(to_numpy(b.data).copy())
         return self
@@ -406,7 +406,7 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
         variables = [x if x is None else _lifted(x, i == target) for i, x in enumerate(xs)]
         y = self(*variables, **options)
         inputs = [v for v in variables if v is not None and v.requires_grad]
-        self.__dict__["_last"] = _Step(inputs, y, {id(p): p.grad for p in self.parameters()})
+        self.__dict__["_last"] = _Step(inputs, y, {id(p): p.raw_grad for p in self.parameters()})
         return tuple(map(data_of, y)) if isinstance(y, tuple) else data_of(y)
 
     return forward

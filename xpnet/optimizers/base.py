@@ -223,7 +223,7 @@ class Optimizer:
         ready = []
         slot = self.slots[0] if self.slots else None
         for p, s, narrow in members:
-            g = p.grad
+            g = p.raw_grad
             if g is None:
                 continue
             if isinstance(g, Variable):
@@ -275,7 +275,7 @@ class Optimizer:
         number, and then one `step` is a step on one batch as large as all of them.
         """
         for p in self.parameters:
-            p.grad = None
+            p.raw_grad = None
 
     # --- what a formula is made of ----------------------------------------------------------
 

@@ -55,14 +55,14 @@ def clip_grad_norm(
         raise ArgumentError(f"Expected max_norm and norm_type > 0, got {max_norm} and {norm_type}.")
     moved = _with_gradient(parameters)
     xp = array_namespace(*(p.data for p in moved))
-    grads = [data_of(p.grad) for p in moved]
+    grads = [data_of(p.raw_grad) for p in moved]
     settle("clip_grad_norm", grads)
     wide = [xp.astype(g, xp.result_type(g, xp.float32), copy=False) for g in grads]
     norms = [xp.linalg.vector_norm(g, ord=norm_type) for g in wide]
     norm = xp.linalg.vector_norm(xp.stack(norms), ord=norm_type)
     factor = xp.minimum(float(max_norm) / (norm + 1e-6), 1.0)
     for p, g in zip(moved, grads, strict=True):
-        p.grad = like(g * factor, g)  # a new array: gradients may share memory
+        p.raw_grad = like(g * factor, g)  # a new array: gradients may share memory
     return norm
 
 
@@ -88,15 +88,15 @@ def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float
         raise ArgumentError(f"Expected clip_value > 0, got {clip_value}.")
     limit = float(clip_value)
     for p in _with_gradient(parameters):
-        g = data_of(p.grad)
+        g = data_of(p.raw_grad)
         follow(g)
         xp = array_namespace(g)
-        p.grad = xp.minimum(xp.maximum(g, -limit), limit)
+        p.raw_grad = xp.minimum(xp.maximum(g, -limit), limit)
 
 
 def _with_gradient(parameters: Iterable[Variable] | Variable) -> list[Variable]:
     given = [parameters] if isinstance(parameters, Variable) else parameters
-    moved = [p for p in given if p.grad is not None]
+    moved = [p for p in given if p.raw_grad is not None]
     if not moved:
         raise GradientError("No parameter has a gradient to clip: call loss.backward() before.")
     return moved

@@ -38,10 +38,10 @@ def gradient_flow(model: Layer, path: str | os.PathLike[str] | None = None) -> "
     axes = figure.subplots()
     points = []
     for row, (_, p) in enumerate(named):
-        if p.grad is None or not p.size:
+        if p.raw_grad is None or not p.size:
             axes.text(0.02, row, "no gradient", transform=axes.get_yaxis_transform(), va="center")
             continue
-        size = abs(to_numpy(p.grad).astype("float64"))
+        size = abs(to_numpy(p.raw_grad).astype("float64"))
         mean, most = float(size.mean()), float(size.max())
         if not mean < float("inf"):
             axes.text(0.02, row, "not finite", transform=axes.get_yaxis_transform(), va="center")

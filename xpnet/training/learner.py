@@ -123,7 +123,9 @@ class Learner:
         if self.gathered > 1:
             for p in self.optimizer.parameters:
                 follow(p)
-                p.grad = None if p.grad is None else p.grad * (self._unit / self._samples)
+                p.raw_grad = (
+                    None if p.raw_grad is None else p.raw_grad * (self._unit / self._samples)
+                )
         self.gathered = self._samples = 0
         self.whole = False
         if self.precision is None or self.precision.unscale(self.optimizer.parameters):

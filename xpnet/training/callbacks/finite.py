@@ -106,7 +106,7 @@ class StopOnNaN(Callback):
         if outputs or gradients:
             return (outputs or gradients)[0]
         for name, p in trainer.model.named_parameters():
-            if exact and p.grad is not None and not _finite(data_of(p.grad)):
+            if exact and p.raw_grad is not None and not _finite(data_of(p.raw_grad)):
                 return f"{name} was the first parameter whose gradient was not finite"
         for name, p in trainer.model.named_parameters():
             if not _finite(p.data):

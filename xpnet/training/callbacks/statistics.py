@@ -99,8 +99,8 @@ class Statistics(Callback):
         for name, p in trainer.model.named_parameters():
             xp = array_namespace(p.data)
             self._found[f"{name}/norm"] = xp.linalg.vector_norm(p.data)
-            if p.grad is not None:
-                self._found[f"{name}/grad_norm"] = xp.linalg.vector_norm(data_of(p.grad))
+            if p.raw_grad is not None:
+                self._found[f"{name}/grad_norm"] = xp.linalg.vector_norm(data_of(p.raw_grad))
         figures = list(self._found.values())
         xp = array_namespace(*figures)
         wide = max((f.dtype for f in figures), key=lambda dtype: xp.finfo(dtype).bits)

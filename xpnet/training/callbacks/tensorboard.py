@@ -96,7 +96,7 @@ class TensorBoard(Callback):
     def _write_histograms(self, trainer: "Trainer") -> None:
         found = []
         for name, p in trainer.model.named_parameters():
-            for part, x in (("weights", p.data), ("gradients", p.grad)):
+            for part, x in (("weights", p.data), ("gradients", p.raw_grad)):
                 if x is not None and (histogram := _histogram(data_of(x))) is not None:
                     found.append({"tag": f"{part}/{name}", "histo": histogram})
         self._event(trainer.steps, found)
