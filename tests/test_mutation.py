@@ -93,6 +93,7 @@ def test_what_is_changed(source, became):
         "def f():\n    return None",
         "y = array_namespace(a, b)",
         "y = xp.maximum(a, b)",
+        "y = zip(a, b, c, strict=True)",
     ],
 )
 def test_what_is_not(source):
