@@ -259,7 +259,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"xpnet.{name}")
     if name.startswith("__"):  # Python itself asks
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
-    raise missing(__name__, name, __dir__(), PACKAGE)
+    there = {name: f"xpnet.functions.{name}" for name in functions.__all__}
+    raise missing(__name__, name, __dir__(), there | PACKAGE)
 
 
 def __dir__() -> list[str]:

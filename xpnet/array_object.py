@@ -55,7 +55,7 @@ def _augmented(sign: str, operate: Callable[[Any, Any], Any]) -> Callable[[Any, 
     return assign
 
 
-@hinted
+@hinted(METHODS)
 class ArrayObject(Leaving):
     """The standard's array object, around an array called `data`.
 

@@ -4,10 +4,13 @@ PyTorch, NumPy, Keras, JAX and DeZero have names that xpnet has not, or has else
 of them is an AttributeError that names xpnet's own; `hasattr` is False.
 """
 
+from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from xpnet.errors import MissingAttributeError
+
+T = TypeVar("T")
 
 METHODS = {
     # leaving the graph
@@ -19,6 +22,7 @@ METHODS = {
     "cuda": "x.to_device(device), after xpnet.use('cupy') or xpnet.use('torch:cuda')",
     "to": "x.to_device(device), or F.astype(x, dtype)",
     "asnumpy": "xpnet.to_numpy(x)",
+    "get": "xpnet.to_numpy(x)",
     "to_numpy": "xpnet.to_numpy(x)",
     # history
     "requires_grad_": "Variable(x.data, requires_grad=True)",
@@ -28,6 +32,8 @@ METHODS = {
     "grad_fn": "x.creator",
     "unchain": "x.data, or F.stop_gradient(x)",
     "is_leaf": "x.creator is None",
+    "register_hook": "xpnet.gradients(loss, [x]), and change what it returns",
+    "set_creator": "a subclass of xpnet.Function, which does it",
     # dtypes and copies
     "astype": "F.astype(x, dtype)",
     "float": "F.astype(x, xp.float32), with xp = xpnet.array_namespace(x)",
@@ -56,6 +62,9 @@ METHODS = {
     "contiguous": "x as it is",
     "dim": "x.ndim",
     "numel": "x.size",
+    "nelement": "x.size",
+    "H": "F.conj(x).mT",
+    "flat": "F.reshape(x, (-1,))",
     "nbytes": "x.data.nbytes",
     "itemsize": "x.data.itemsize",
     "strides": "x.data.strides",
@@ -113,6 +122,14 @@ METHODS = {
     "gather": "F.take_along_axis(x, indices, axis=axis)",
     "masked_fill": "F.where(mask, value, x)",
     "fill_": "x.data[...] = value",
+    "index_select": "F.take(x, indices, axis=axis)",
+    "add_": "x += y",
+    "sub_": "x -= y",
+    "mul_": "x *= y",
+    "div_": "x /= y",
+    "copy_": "x.data[...] = value",
+    "assign": "x.data[...] = value",
+    "at": "x[key] = value, which is differentiated",
     "eq": "x == y",
     "gt": "x > y",
     "lt": "x < y",
@@ -220,9 +237,52 @@ FUNCTIONS = {
     "as_tensor": "F.asarray(values)",
     "identity": "F.eye(n)",
     "unique": "F.unique_values(x), or F.unique_all(x)",
+    "detach": "F.stop_gradient(x)",
+    "pad": "np.pad(x, widths)",
+    "from_numpy": "F.asarray(values)",
+    "normalize": "x / F.linalg.vector_norm(x, axis=axis, keepdims=True)",
+    "accuracy": "xpnet.metrics.accuracy",
+    "no_grad": "xpnet.no_grad",
+    "lgamma": "F.special.gammaln(x)",
     "sum_to": "nothing: gradients are summed to the shapes of the inputs",
 }
 """Functions of other libraries, and what to write with `from xpnet import functions as F`."""
+
+LAYERS = {
+    # learning
+    "compile": "xpnet.training.Trainer(layer, loss, optimizer)",
+    "fit": "xpnet.training.Trainer(layer, loss, optimizer).fit((x, t), epochs=n)",
+    "evaluate": "xpnet.training.Trainer(layer, loss, optimizer).evaluate((x, t))",
+    "predict": "layer(x) in a block `with xpnet.no_grad():`, after layer.eval()",
+    "zero_grad": "layer.cleargrads()",
+    # parameters
+    "params": "layer.parameters()",
+    "weights": "layer.parameters()",
+    "trainable_variables": "layer.parameters()",
+    "trainable_weights": "layer.parameters()",
+    "get_weights": "layer.state_dict()",
+    "set_weights": "layer.load_state_dict(state)",
+    "save_weights": "xpnet.serialization.save(layer, path)",
+    "load_weights": "xpnet.serialization.load(layer, path)",
+    "save": "xpnet.serialization.save(layer, path)",
+    "register_buffer": "layer.name = xpnet.Buffer(array)",
+    "register_parameter": "layer.name = xpnet.Parameter(array)",
+    "requires_grad_": "p.requires_grad = False for p in layer.parameters()",
+    # devices and dtypes
+    "cpu": "layer.to('cpu')",
+    "cuda": "layer.to(device), after xpnet.use('cupy') or xpnet.use('torch:cuda')",
+    "float": "xpnet.use(library, 'float32') before the layer is created",
+    "double": "xpnet.use(library, 'float64') before the layer is created",
+    "half": "xpnet.precision.MixedPrecision(layer, 'float16')",
+    # structure
+    "children": "layer.sublayers()",
+    "modules": "layer.named_layers()",
+    "named_children": "layer.named_layers()",
+    "named_modules": "layer.named_layers()",
+    "get_submodule": "dict(layer.named_layers())[name]",
+    "summary": "xpnet.summary.summary(layer, input_shape)",
+}
+"""Attributes that models of other libraries have, and what to write for a Layer."""
 
 PACKAGE = {
     "Linear": "xpnet.Affine(in_features, out_features)",
@@ -292,9 +352,9 @@ class Hint:
         self.name, self.instead = name, instead
 
     def __get__(self, x: Any, kind: type) -> Any:
+        where = ", with F = xpnet.functions" if "F." in self.instead else ""
         raise MissingAttributeError(
-            f"A {kind.__name__} has no {self.name!r}. Write {self.instead}, "
-            "with F = xpnet.functions.",
+            f"{_a(kind.__name__)} has no {self.name!r}. Write {self.instead}{where}.",
             name=self.name,
             obj=x,
         )
@@ -303,16 +363,33 @@ class Hint:
         return f"not there: write {self.instead}"
 
 
-def hinted(kind: type) -> type:
-    """Class decorator: attributes that other libraries' arrays have say what to write.
+class Renamed(Hint):
+    """One that cannot be set either: the value would be in a place that nothing reads."""
+
+    __slots__ = ()
+
+    def __set__(self, x: Any, value: Any) -> None:
+        self.__get__(x, type(x))
+
+
+def hinted(names: dict[str, str]) -> Callable[[type[T]], type[T]]:
+    """Class decorator: attributes that other libraries' objects have say what to write.
 
     They are descriptors, as a `__getattr__` would slow down every attribute of the class.
     """
-    for name, instead in METHODS.items():
-        if name in kind.__dict__:
-            continue
-        setattr(kind, name, Hint(name, instead))
-    return kind
+
+    def decorate(kind: type[T]) -> type[T]:
+        for name, instead in names.items():
+            if name not in kind.__dict__:
+                setattr(kind, name, Hint(name, instead))
+        return kind
+
+    return decorate
+
+
+def _a(noun: str) -> str:
+    """The noun with its article, as a sentence begins."""
+    return f"An {noun}" if noun[0] in "AEIOU" else f"A {noun}"
 
 
 def missing(
@@ -334,6 +411,12 @@ def missing(
     message = f"{module} has no {name!r}."
     if name in hints:
         message += f" Write {hints[name]}."
-    elif similar := get_close_matches(name, known, cutoff=0.75):
+    elif similar := _similar(name, known):
         message += f" Did you mean {' or '.join(similar)}?"
     return MissingAttributeError(message)
+
+
+def _similar(name: str, known: list[str]) -> list[str]:
+    """Names that differ from this one in their capitals, or else in few letters."""
+    same = [k for k in known if k.lower() == name.lower()]
+    return same or get_close_matches(name, known, cutoff=0.75)

@@ -438,7 +438,8 @@ def __getattr__(name: str) -> Any:
         return getattr(current().xp, name)
     if name.startswith("__"):  # Python itself asks
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
-    raise missing(__name__, name, __dir__(), FUNCTIONS)
+    there = {name: f"F.special.{name}" for name in special.__all__}
+    raise missing(__name__, name, __dir__(), there | FUNCTIONS)
 
 
 def __dir__() -> list[str]:

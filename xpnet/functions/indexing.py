@@ -188,6 +188,7 @@ def getitem(x: Any, key: Any) -> Any:
     keys = _keys(key)
     if any(hasattr(k, "shape") for k in keys):
         chosen = keys if isinstance(key, tuple) else keys[0]
+        _require_masks_fit(keys, x.shape)
         _look_at_arrays(keys, data_of(x))
         return Pick(lambda x: x[chosen])(x)
     _check_bounds(keys, x.shape)
@@ -255,6 +256,7 @@ def _set_by_arrays(x: Any, keys: tuple[Any, ...], value: Any) -> None:
             "x[key] = value expected no None beside arrays in the key: it makes a new axis. "
             "Write the key without it, and the value in the shape of that."
         )
+    _require_masks_fit(keys, x.shape)
     _look_at_arrays(keys, x.data)
     if compat.is_cupy_array(x.data):  # sent once: the key is read again for the derivatives
         keys = tuple(array_namespace(x.data).asarray(k) if hasattr(k, "shape") else k for k in keys)
@@ -312,6 +314,11 @@ def _as_value(value: Any, x: Any) -> Any:
     if isinstance(value, (list, tuple)):
         value = array_namespace(x).asarray(value)
     number = isinstance(value, (bool, int, float, complex)) and not hasattr(value, "shape")
+    if not number and not hasattr(value, "shape"):
+        raise ArgumentTypeError(
+            f"x[key] = value expected a Variable, an array, a number or a list of numbers, got "
+            f"{type(value).__name__}."
+        )
     if not number:
         array_namespace(x.data, data_of(value))  # of one library, or an error
     if _rank(value) > _rank(x):
@@ -505,14 +512,40 @@ def _is_integers(k: Any) -> bool:
 def _keys(key: Any) -> tuple[Any, ...]:
     """A key as a tuple of Python's integers, slices, `...`, None and arrays; or IndexingError."""
     keys = tuple(int(k) if _is_integer(k) else data_of(k) for k in _as_tuple(key))
-    plain = (type(None), type(...), slice)
-    if not all(isinstance(k, plain) or _is_integer(k) or hasattr(k, "shape") for k in keys):
-        given = ", ".join(type(k).__name__ for k in keys)
+    if not all(map(_is_key, keys)):
+        given = ", ".join(map(_named, keys))
         raise IndexingError(
             f"x[key] expected integers, slices, ..., None and arrays of integers or booleans, "
             f"got {given}."
         )
     return keys
+
+
+def _is_key(k: Any) -> bool:
+    if hasattr(k, "shape"):
+        return has_dtype(k, "integral", "bool")
+    return isinstance(k, (type(None), type(...), slice)) or _is_integer(k)
+
+
+def _named(k: Any) -> str:
+    """What kind of key k is, for an error."""
+    return f"an array of {k.dtype}" if hasattr(k, "shape") else type(k).__name__
+
+
+def _require_masks_fit(keys: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+    """Raise IndexingError unless each mask has the shape of the axes that it chooses from."""
+    taken = [k.ndim if _is_mask(k) else 0 if k is None else 1 for k in keys]
+    first = next((i for i, k in enumerate(keys) if k is ...), len(keys))
+    for i, k in enumerate(keys):
+        if not _is_mask(k):
+            continue
+        axis = sum(taken[:i]) if i < first else len(shape) - sum(taken[i:])
+        chosen = tuple(shape[axis : axis + k.ndim])
+        if tuple(k.shape) != chosen:
+            raise IndexingError(
+                f"x[mask] expected a mask of shape {chosen}, got {tuple(k.shape)}; x has shape "
+                f"{tuple(shape)}."
+            )
 
 
 def _is_backward(k: Any) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 from xpnet import functions as F
 from xpnet.autodiff import Parameter
+from xpnet.hints import Renamed
 from xpnet.initializers import Initializer, initializer, zeros
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.expected import misfit, require_dtype
@@ -34,6 +35,9 @@ class Affine(Layer):
     -----
     x : shape (..., in_features), at least two-dimensional; y : shape (..., out_features).
     """
+
+    weight = Renamed("weight", "layer.W, the transpose of PyTorch's weight")
+    bias = Renamed("bias", "layer.b")
 
     def __init__(
         self,

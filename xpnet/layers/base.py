@@ -13,6 +13,7 @@ from xpnet.autodiff import Parameter, Variable, as_constant, data_of, gradients
 from xpnet.backend import Array, Backend, array_like, resolve, to_numpy
 from xpnet.devices import follow, known, stays, there
 from xpnet.errors import ArgumentTypeError, GradientError, MissingMethodError, StateError
+from xpnet.hints import LAYERS, hinted
 from xpnet.scope import around, mode as mode_of_call, through
 from xpnet.tape import seed
 
@@ -38,6 +39,7 @@ class Buffer:
 _inside: ContextVar[bool] = ContextVar("xpnet_inside_a_layer", default=False)
 
 
+@hinted(LAYERS)
 class Layer:
     """The base of all layers. A subclass sets its parameters in `__init__` and writes `forward`.
 
@@ -278,6 +280,9 @@ class Layer:
     def eval(self) -> Self:
         """Switch to evaluation: `train(False)`."""
         return self.train(False)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in LAYERS or hasattr(self, name)]
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles are of what the layer has learned, not of the last step's tape.
