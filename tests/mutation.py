@@ -63,6 +63,11 @@ EQUIVALENT = {  # (file, was, became): why the change changes nothing that a tes
     ("xpnet/functions/special.py", "fast(a, b)", "fast(b, a)"): "beta(a, b) is beta(b, a)",
     ("xpnet/functions/special.py", "fast", "True"): "SciPy has both; seen on PyTorch and JAX alone",
     ("xpnet/kernels/special.py", "x > 0.0", "(x >= 0.0)"): "both are infinite at 0",
+    (
+        "xpnet/layers/expected.py",
+        "type(data_of(x)) is not type(data_of(parameter))",
+        "(type(data_of(x)) is type(data_of(parameter)))",
+    ): "where libraries share dtypes, the layer's function refuses the mix in the same words",
 }
 
 # --- mutants --------------------------------------------------------------------------------------
