@@ -229,6 +229,7 @@ def mutants(session: nox.Session) -> None:
         *("scikit-learn", "scipy", "xarray"),
     )
     session.install("-e", ".[data,plots]", *tested_with)
+    session.run("python", "-m", "pytest", "-q", "tests/test_mutation.py", env=ENV)
     session.run("python", "tests/mutation.py", *session.posargs, env=ENV)
 
 

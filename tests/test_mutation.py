@@ -100,6 +100,7 @@ def test_what_is_not(source):
     assert made(source) == []
 
 
+@pytest.mark.slow
 def test_obvious_mutants_are_killed_and_others_reported(project, capsys):
     """A wrong sum is killed, an endless loop too, after a time; what has no test survives."""
     assert mutation.main(["--jobs", "2", "xpnet"], root=project) == 1
@@ -111,6 +112,7 @@ def test_obvious_mutants_are_killed_and_others_reported(project, capsys):
     assert (project / "xpnet/sums.py").read_text() == SOURCE
 
 
+@pytest.mark.slow
 def test_all_killed_is_exit_code_0(project):
     (project / "xpnet/sums.py").write_text(SOURCE.partition("\n\ndef countdown")[0])
     (project / "tests/test_sums.py").write_text(
@@ -119,6 +121,7 @@ def test_all_killed_is_exit_code_0(project):
     assert mutation.main(["xpnet/sums.py"], root=project) == 0
 
 
+@pytest.mark.slow
 def test_the_tests_must_pass_before(project):
     (project / "tests/test_sums.py").write_text(TESTS.replace("== 5", "== 6"))
     with pytest.raises(SystemExit, match="tests/test_sums.py fails before anything is changed"):
