@@ -639,3 +639,18 @@ def test_a_rule_that_takes_a_number_starts_without_an_array(backend, array):
     assert (tuple(itself.shape), itself.dtype) == ((), y.dtype)
     assert float(itself) == 1.0
     assert not given
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.asarray(["a", "b"]),
+        np.asarray([None, 1.0]),
+        np.asarray("2024-01-01", dtype="datetime64[D]"),
+        np.asarray([1], dtype="timedelta64[s]"),
+    ],
+    ids=["text", "objects", "dates", "durations"],
+)
+def test_a_variable_of_what_are_no_numbers_is_refused(data):
+    with pytest.raises(xpnet.ArgumentTypeError, match="Variable expected numbers, got an array of"):
+        xpnet.Variable(data)

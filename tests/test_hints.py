@@ -7,9 +7,9 @@ import pytest
 
 import xpnet
 from xpnet import Variable, XpnetError, functions as F
-from xpnet.hints import FUNCTIONS, METHODS, PACKAGE
+from xpnet.hints import FUNCTIONS, LAYERS, METHODS, PACKAGE
 
-HINTS = {**METHODS, **FUNCTIONS, **PACKAGE}
+HINTS = {**METHODS, **LAYERS, **FUNCTIONS, **PACKAGE}
 
 
 def resolved(path):
@@ -145,3 +145,62 @@ def test_a_gradient_that_is_changed_or_set_is_that_of_the_optimizer():
     assert type(W.raw_grad) is np.ndarray
     xpnet.SGD([W], lr=1.0).step()
     assert W.data.tolist() == [-1.0, -1.0]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "make", [lambda: xpnet.Affine(2, 3), lambda: xpnet.Sequential(xpnet.ReLU())]
+)
+def test_an_attribute_of_other_models_names_what_to_write(name, make):
+    layer = make()
+    assert not hasattr(layer, name)
+    assert name not in dir(layer)
+    with pytest.raises(XpnetError, match=f"has no '{name}'. Write {re.escape(LAYERS[name])}"):
+        getattr(layer, name)
+
+
+def test_a_layer_may_have_attributes_of_these_names():
+    class Net(xpnet.Layer):
+        def __init__(self):
+            self.weights = [1.0, 2.0]
+
+        def predict(self, x):
+            return x
+
+    net = Net()
+    assert (net.weights, net.predict(3)) == ([1.0, 2.0], 3)
+    assert {"weights", "predict"} <= set(dir(net))
+
+
+@pytest.mark.parametrize(("name", "own"), [("weight", "layer.W"), ("bias", "layer.b")])
+def test_pytorchs_names_of_an_affine_layers_parameters_name_xpnets(name, own):
+    layer = xpnet.Affine(2, 3)
+    with pytest.raises(AttributeError, match=f"An Affine has no '{name}'. Write {own}"):
+        getattr(layer, name)
+    with pytest.raises(AttributeError, match=f"An Affine has no '{name}'. Write {own}"):
+        setattr(layer, name, layer.W)  # to share it, as PyTorch's users do: nothing would read it
+    assert [n for n, _ in layer.named_parameters()] == ["W", "b"]
+
+
+@pytest.mark.parametrize(
+    ("holder", "name", "words"),
+    [
+        (F, "erf", "Write F.special.erf"),
+        (F, "gammaln", "Write F.special.gammaln"),
+        (F, "no_grad", "Write xpnet.no_grad"),
+        (xpnet, "relu", "Write xpnet.functions.relu"),
+        (xpnet, "mean", "Write xpnet.functions.mean"),
+        (xpnet, "Relu", "Did you mean ReLU"),
+        (xpnet, "LayerNORM", "Did you mean LayerNorm"),
+    ],
+)
+def test_a_name_that_is_elsewhere_names_the_place(holder, name, words):
+    with pytest.raises(AttributeError, match=re.escape(words)):
+        getattr(holder, name)
+
+
+def test_f_is_explained_where_it_is_written(backend, array):
+    with pytest.raises(AttributeError, match=r"Write F.sum\(x\), with F = xpnet.functions\.$"):
+        _ = Variable(array(1.0)).sum
+    with pytest.raises(AttributeError, match=r"complex\(x\)\.$"):
+        _ = Variable(array(1.0)).item

@@ -92,6 +92,10 @@ class Variable(ArrayObject):
         self.created = next(clock)
         self.changed = 0
         floating = has_dtype(self.data, *FLOATING)
+        if not floating and not has_dtype(self.data, "integral", "bool"):
+            raise ArgumentTypeError(
+                f"Variable expected numbers, got an array of dtype {self.data.dtype}."
+            )
         if requires_grad and not floating:
             raise GradientError(f"Only floating-point data have gradients, not {self.dtype}.")
         self.requires_grad: bool = floating if requires_grad is None else requires_grad

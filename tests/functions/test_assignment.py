@@ -668,3 +668,55 @@ def test_lists(backend64, array):
     assert_close(x, [4.0, 7.0, 8.0, 1.0])
     assert_close(gradients(F.sum(x), [a])[0], [1.0, 2.0])
     xpnet.to_numpy(x)
+
+
+# --- values and keys that are none ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [None, "a", {}, {1.0}, object()])
+def test_a_value_that_is_no_number_is_named(backend, array, value):
+    x = Variable(array([1.0, 2.0])) * 2
+    with pytest.raises(xpnet.ArgumentTypeError, match=f"expected .*, got {type(value).__name__}"):
+        x[0] = value
+    assert_close(x, array([2.0, 4.0]))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_mask_of_another_shape_is_an_indexing_error(backend, array, size):
+    x = Variable(array([1.0, 2.0])) * 2
+    mask = array([1.0] * size) > 0
+    words = rf"expected a mask of shape \(2,\), got \({size},\)"
+    with pytest.raises(xpnet.IndexingError, match=words):
+        x[mask] = 0.0
+    with pytest.raises(xpnet.IndexingError, match=words):
+        _ = x[mask]
+
+
+def test_a_mask_of_a_later_axis_has_its_shape(backend, array):
+    if backend.name.startswith("array_api_strict"):
+        pytest.skip("array-api-strict takes a mask alone")
+    x = Variable(array([[1.0, 2.0, 3.0]])) * 2
+    mask = array([1.0, -1.0, 1.0]) > 0
+    assert_close(x[:, mask], array([[2.0, 6.0]]))
+    assert_close(x[..., mask], array([[2.0, 6.0]]))
+    assert_close(x[None, 0, mask], array([[2.0, 6.0]]))
+    with pytest.raises(xpnet.IndexingError, match=r"expected a mask of shape \(1,\), got \(3,\)"):
+        _ = x[mask, ...]
+
+
+def test_a_key_of_floating_point_numbers_is_named(backend, array):
+    x = Variable(array([1.0, 2.0])) * 2
+    for key in (array([1.0]), Variable(array(1.0))):
+        with pytest.raises(xpnet.IndexingError, match="got an array of .*float"):
+            _ = x[key]
+        with pytest.raises(xpnet.IndexingError, match="got an array of .*float"):
+            x[key] = 0.0
+
+
+def test_a_list_chooses_in_reading_as_in_writing(backend64, array):
+    v = Variable(array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    y = v[[2, 0, 2], ...]
+    assert_close(y, array([[5.0, 6.0], [1.0, 2.0], [5.0, 6.0]]))
+    F.sum(y * y).backward()
+    assert_close(v.grad, array([[2.0, 4.0], [0.0, 0.0], [20.0, 24.0]]))
+    assert v[[], ...].shape == (0, 2)

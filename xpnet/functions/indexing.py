@@ -184,8 +184,8 @@ class ScatterAdd(Function):
 @method("__getitem__")
 @follows
 def getitem(x: Any, key: Any) -> Any:
-    """x[key]: integers, slices, `...`, None, a mask, arrays of integers, or a tuple of these."""
-    keys = _keys(key)
+    """x[key]: integers, slices, `...`, None, a mask, arrays or lists of integers, or a tuple of these."""
+    keys = _keys(_with_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):
         chosen = keys if isinstance(key, tuple) else keys[0]
         _require_masks_fit(keys, x.shape)
@@ -243,7 +243,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
         takes the nearest that is in range instead.
     """
     require_writable(x, "x[key] = value")
-    keys = _keys(tuple(_array_of(k, x) if isinstance(k, list) else k for k in _as_tuple(key)))
+    keys = _keys(_with_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):
         _set_by_arrays(x, keys, _as_value(value, x))
     elif not is_view_of(value, x, _item_of, keys):  # else x[key] += 1 has written it already
@@ -341,15 +341,21 @@ def _rank(x: Any) -> int:
     return next(i for i, kind in enumerate(KINDS) if has_dtype(data_of(x), kind))
 
 
+def _with_arrays(key: Any, x: Any) -> tuple[Any, ...]:
+    """A key as a tuple, with arrays for its lists."""
+    return tuple(_array_of(k, x) if isinstance(k, list) else k for k in _as_tuple(key))
+
+
 def _array_of(k: list[Any], x: Any) -> Any:
     """A list in a key as an array beside x; an empty one is of integers.
 
     For CuPy it stays on the host, where its integers are checked at once.
     """
-    xp, device = array_namespace(x.data), compat.device(x.data)
+    array = data_of(x)
+    xp, device = array_namespace(array), compat.device(array)
     if not k:
         return xp.zeros((0,), dtype=xp.int64, device=device)
-    if compat.is_cupy_array(x.data):
+    if compat.is_cupy_array(array):
         return to_numpy(k)
     return xp.asarray(k, device=device)
 

@@ -7,7 +7,7 @@ from xpnet.autodiff import Parameter
 from xpnet.hints import Renamed
 from xpnet.initializers import Initializer, initializer, zeros
 from xpnet.layers.base import Layer, unusual
-from xpnet.layers.expected import misfit, require_dtype
+from xpnet.layers.expected import misfit, require_dtype, require_whole
 
 
 class Affine(Layer):
@@ -47,6 +47,7 @@ class Affine(Layer):
         weight: str | Initializer = "he_normal",
         rng: Any = None,
     ) -> None:
+        require_whole(self, in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
         self.W = Parameter(initializer(weight)((in_features, out_features), rng))

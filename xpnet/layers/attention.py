@@ -9,7 +9,7 @@ from xpnet.initializers import glorot_uniform, zeros
 from xpnet.layers.affine import Affine
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.expected import require, require_dtype
+from xpnet.layers.expected import require, require_dtype, require_whole
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.random import default_rng
 
@@ -77,6 +77,7 @@ class MultiheadAttention(Layer):
         batch_first: bool = False,
         rng: Any = None,
     ) -> None:
+        require_whole(self, embed_dim=embed_dim, num_heads=num_heads)
         if min(embed_dim, num_heads) < 1 or embed_dim % num_heads:
             raise ArgumentError(
                 "MultiheadAttention expected an embed_dim that is a multiple of num_heads, got "

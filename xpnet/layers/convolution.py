@@ -8,7 +8,7 @@ from xpnet.errors import ShapeError
 from xpnet.initializers import Initializer, initializer, zeros
 from xpnet.kernels.window import Lengths, lengths
 from xpnet.layers.base import Layer
-from xpnet.layers.expected import require
+from xpnet.layers.expected import require, require_whole
 
 
 class _Convolution(Layer):
@@ -28,6 +28,7 @@ class _Convolution(Layer):
         weight: str | Initializer,
         rng: Any,
     ) -> None:
+        require_whole(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ShapeError(
                 f"{type(self).__name__} expected groups that divide the channels, "

@@ -8,7 +8,7 @@ from xpnet.backend import with_item
 from xpnet.errors import ArgumentError
 from xpnet.initializers import normal
 from xpnet.layers.base import Layer, unusual
-from xpnet.layers.expected import misfit
+from xpnet.layers.expected import misfit, require_whole
 from xpnet.namespace import has_dtype
 
 
@@ -50,6 +50,7 @@ class Embedding(Layer):
         padding_idx: int | None = None,
         rng: Any = None,
     ) -> None:
+        require_whole(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         n = num_embeddings
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None and not -n <= padding_idx < n:

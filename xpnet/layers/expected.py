@@ -1,5 +1,6 @@
 """What a layer expects of its input, and the error that says so."""
 
+from numbers import Integral
 from typing import Any
 
 from xpnet.autodiff import data_of
@@ -24,6 +25,15 @@ def require(layer: object, x: Any, sizes: _Sizes, parameter: Any = None) -> None
         return
     if x.dtype is not parameter.dtype or type(data_of(x)) is not type(data_of(parameter)):
         require_dtype(layer, x, sizes, parameter)
+
+
+def require_whole(layer: object, **sizes: Any) -> None:
+    """Raise ArgumentTypeError unless each of these sizes, by name, is a whole number."""
+    for name, size in sizes.items():
+        if not isinstance(size, Integral) or isinstance(size, bool):
+            raise ArgumentTypeError(
+                f"{type(layer).__name__} expected {name} to be a whole number, got {size!r}."
+            )
 
 
 def require_dtype(layer: object, x: Any, sizes: _Sizes, parameter: Any, name: str = "x") -> None:

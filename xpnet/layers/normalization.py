@@ -15,7 +15,13 @@ from xpnet.errors import ShapeError
 from xpnet.functions.normalization import RunningStatistics
 from xpnet.initializers import require_room, zeros
 from xpnet.layers.base import Buffer, Layer, unusual
-from xpnet.layers.expected import misfit, require, require_dtype, require_floating
+from xpnet.layers.expected import (
+    misfit,
+    require,
+    require_dtype,
+    require_floating,
+    require_whole,
+)
 from xpnet.namespace import array_namespace
 
 
@@ -32,6 +38,7 @@ class _BatchNorm(Layer):
         affine: bool = True,
         track_running_stats: bool = True,
     ) -> None:
+        require_whole(self, num_features=num_features)
         self.num_features, self.eps = num_features, eps
         self.affine, self.track_running_stats = affine, track_running_stats
         self.momentum = None if momentum is None else float(momentum)
@@ -181,7 +188,10 @@ class LayerNorm(Layer):
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        shape = normalized_shape if isinstance(normalized_shape, Iterable) else [normalized_shape]
+        several = isinstance(normalized_shape, Iterable)
+        shape = list(normalized_shape) if several else [normalized_shape]
+        for size in shape:
+            require_whole(self, normalized_shape=size)
         self.normalized_shape, self.eps = tuple(map(int, shape)), eps
         self.elementwise_affine = elementwise_affine
         if not self.normalized_shape:
@@ -236,6 +246,7 @@ class GroupNorm(Layer):
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True
     ) -> None:
+        require_whole(self, num_groups=num_groups, num_channels=num_channels)
         if num_groups < 1 or num_channels % num_groups:
             raise ShapeError(
                 f"GroupNorm expected groups that divide the channels, got {num_groups} groups of "

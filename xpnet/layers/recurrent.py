@@ -12,7 +12,7 @@ from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, S
 from xpnet.initializers import uniform
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.expected import require, require_dtype
+from xpnet.layers.expected import require, require_dtype, require_whole
 from xpnet.namespace import array_namespace, has_dtype
 from xpnet.random import default_rng
 
@@ -35,6 +35,7 @@ class _Recurrent(Layer):
         bidirectional: bool = False,
         rng: Any = None,
     ) -> None:
+        require_whole(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if min(input_size, hidden_size, num_layers) < 1:
             raise ArgumentError(
                 f"{type(self).__name__} expected sizes and layers of 1 or more, got "
