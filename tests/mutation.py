@@ -381,7 +381,7 @@ class Run:
         alive = not tests or mine.passes(tests, seconds)
         mine.put(mutant.path, source)
         if alive:
-            print(f"passes {len(tests)} test files: {mutant}", flush=True)
+            print(f"passes {len(tests)} test file{'s'[: len(tests) > 1]}: {mutant}", flush=True)
         return alive
 
 
