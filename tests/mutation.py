@@ -8,6 +8,9 @@ condition that is always true or false, two arguments exchanged, a statement lef
 run on it until one fails: the mutant is killed. One that survives is a change that no test
 notices, or one that changes nothing; of the latter, `EQUIVALENT` lists those that are known.
 
+A line that only runs on another library than NumPy needs that library's name in the environment:
+XPNET_TEST_BACKENDS=numpy,torch.
+
 Everything happens in copies of the tree, one for each job: the tree itself is only read. The tests
 of a file are found by name and by content, see `tests_of`. The nearest test file runs first, for
 all mutants; the others run for its survivors alone, the quickest first. Exit code 1: fewer than
@@ -46,9 +49,16 @@ PASSED_OVER = (
     "test_mutation.py",  # this file's own
 )
 
+OVER_ALL = ("tests/test_defaults.py",)  # goes through whatever is public, and names no module
+
 NO_TESTS = 5  # pytest's exit code where all tests of a file are deselected, as the slow ones are
 
 EQUIVALENT = {  # (file, was, became): why the change changes nothing that a test could see
+    (
+        "xpnet/functions/activation.py",
+        'kernel("silu", data_of(x))',
+        "False",
+    ): "there are kernels for CuPy alone: tests/kernels/test_launches.py counts its launches",
     ("xpnet/functions/einsum.py", "1024", "1025"): "how many plans are kept",
     (
         "xpnet/functions/einsum.py",
@@ -240,7 +250,8 @@ def tests_of(root: Path, path: str, most: int) -> list[str]:
 
     That of its name; then those that run the tables of its folder, or name its module; then those
     that mention the most of its public names, in the folder that mirrors its own before others;
-    then those of the modules that import it. At most `most`, without those that are `PASSED_OVER`.
+    then those of the modules that import it. At most `most`, without those that are `PASSED_OVER`;
+    and those that are `OVER_ALL`, for the defaults of public names.
     """
     file = Path(path)
     module = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
@@ -271,7 +282,9 @@ def tests_of(root: Path, path: str, most: int) -> list[str]:
         else:
             continue
         ranks[test.relative_to(root).as_posix()] = rank
-    return sorted(ranks, key=lambda test: (ranks[test], test))[:most]
+    found = sorted(ranks, key=lambda test: (ranks[test], test))[:most]
+    there = [test for test in OVER_ALL if public and (root / test).exists()]
+    return [*found, *(test for test in there if test not in found)]
 
 
 def files_with(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
@@ -381,7 +394,7 @@ class Run:
         alive = not tests or mine.passes(tests, seconds)
         mine.put(mutant.path, source)
         if alive:
-            print(f"passes {len(tests)} test files: {mutant}", flush=True)
+            print(f"passes {len(tests)} test file{'s'[: len(tests) > 1]}: {mutant}", flush=True)
         return alive
 
 
