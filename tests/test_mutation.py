@@ -112,9 +112,7 @@ def test_obvious_mutants_are_killed_and_others_reported(project, capsys):
     assert (project / "xpnet/sums.py").read_text() == SOURCE
 
 
-<<<<<<< HEAD
 @pytest.mark.slow
-=======
 def test_what_the_nearest_tests_let_pass_another_file_may_kill(project, capsys):
     """The others run for the survivors of the nearest alone."""
     (project / "xpnet/sums.py").write_text(SOURCE.partition("\n\ndef countdown")[0])
@@ -131,7 +129,7 @@ def test_what_the_nearest_tests_let_pass_another_file_may_kill(project, capsys):
     assert "passes 1 test file: xpnet/sums.py:6" in capsys.readouterr().out
 
 
->>>>>>> mutants
+@pytest.mark.slow
 def test_all_killed_is_exit_code_0(project):
     (project / "xpnet/sums.py").write_text(SOURCE.partition("\n\ndef countdown")[0])
     (project / "tests/test_sums.py").write_text(
