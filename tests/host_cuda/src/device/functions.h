@@ -200,9 +200,9 @@ static inline float erfcxf(float x) {
 static inline double host_cuda_erfcinv(double y) {
     double logarithm = std::log(y * (2 - y)), half = 2 / (M_PI * 0.147) + logarithm / 2;
     double z = std::sqrt(std::sqrt(half * half - logarithm / 0.147) - half);
-    for (int i = 0; i < 4 && y > 0 && y < 1; i++) {
+    for (int i = 0; i < 4 && y > 0; i++) {
         double step = (std::erfc(z) - y) * std::sqrt(M_PI) / 2 / std::exp(-z * z);
-        z += step / (1 + z * step);
+        z += step / (1 - z * step);
     }
     return z;
 }
