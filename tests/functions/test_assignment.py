@@ -714,9 +714,16 @@ def test_a_key_of_floating_point_numbers_is_named(backend, array):
 
 
 def test_a_list_chooses_in_reading_as_in_writing(backend64, array):
-    v = Variable(array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
-    y = v[[2, 0, 2], ...]
-    assert_close(y, array([[5.0, 6.0], [1.0, 2.0], [5.0, 6.0]]))
+    v = Variable(array([1.0, 3.0, 5.0]))
+    y = v[[2, 0, 2]]
+    assert_close(y, array([5.0, 1.0, 5.0]))
     F.sum(y * y).backward()
-    assert_close(v.grad, array([[2.0, 4.0], [0.0, 0.0], [20.0, 24.0]]))
-    assert v[[], ...].shape == (0, 2)
+    assert_close(v.grad, array([2.0, 0.0, 20.0]))
+    assert v[[]].shape == (0,)
+
+
+def test_a_list_of_booleans_is_a_mask_in_reading(backend64, array):
+    v = Variable(array([1.0, 3.0, 5.0]))
+    y = v[[True, False, True]]
+    F.sum(y * y).backward()
+    assert_close(v.grad, array([2.0, 0.0, 10.0]))

@@ -188,9 +188,10 @@ class LayerNorm(Layer):
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        shape: list[Any] = [normalized_shape]
         if isinstance(normalized_shape, Iterable):
-            shape = list(normalized_shape)
+            shape = tuple(normalized_shape)
+        else:
+            shape = (normalized_shape,)
         for size in shape:
             require_whole(self, normalized_shape=size)
         self.normalized_shape, self.eps = tuple(map(int, shape)), eps
