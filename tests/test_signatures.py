@@ -7,6 +7,7 @@ import pytest
 
 from xpnet import Function, GradientError, Variable, custom_rule, functions as F, gradients
 from xpnet.namespace import array_namespace
+from xpnet.signatures import Rule
 from xpnet.testing import assert_close, check_gradients
 
 OWN = (
@@ -342,3 +343,14 @@ def test_gradients_as_a_list(backend64, array):
 
     check_gradients(lambda a, b: +Product()(a, b), array([1.0, 2.0]), array([3.0, 4.0]))
     assert F.multiply(2.0, array(3.0)) == 6.0
+
+
+def test_what_a_rule_keeps_and_how_it_is_handed_over():
+    """By position, or by name where it stands after a star; what was left out as its default."""
+    assert Rule(takes=(0, 1)).handed([1.0, 2.0]) == ([1.0, 2.0], {})
+    assert Rule(names=("a", None)).handed([1.0, 2.0]) == ([2.0], {"a": 1.0})
+    assert Rule(names=("a",), rest=1).handed([1.0, 2.0, 3.0]) == ([2.0, 3.0], {"a": 1.0})
+    assert Rule(takes=(0, 2), defaults=((2, 5.0),)).kept([1.0]) == [1.0, 5.0]
+    assert Rule(takes=(0, 2), defaults=((2, 5.0),)).kept([1.0, 2.0, 3.0]) == [1.0, 3.0]
+    assert Rule(takes=(0,), rest=2).kept([1.0, 2.0, 3.0, 4.0]) == [1.0, 3.0, 4.0]
+    assert Rule().kept([1.0]) == []

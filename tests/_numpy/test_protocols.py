@@ -8,6 +8,7 @@ import pytest
 
 from xpnet import (
     ArgumentTypeError,
+    IndexingError,
     Parameter,
     Variable,
     XpnetError,
@@ -346,3 +347,26 @@ def test_a_network_as_users_of_numpy_write_it(backend, array):
         losses.append(float(loss))
     assert losses[-1] < 0.5 * losses[0]
     assert type(loss.data) is type(W.data)
+
+
+WITH_AXIS = {
+    "take": lambda x, axis: np.take(x, [0], axis=axis),
+    "quantile": lambda x, axis: np.quantile(x, 0.5, axis=axis),
+    "diff": lambda x, axis: np.diff(x, axis=axis),
+    "swapaxes": lambda x, axis: np.swapaxes(x, axis, 0),
+    "split": lambda x, axis: np.split(x, 1, axis=axis),
+    "delete": lambda x, axis: np.delete(x, 0, axis=axis),
+    "trapezoid": lambda x, axis: np.trapezoid(x, axis=axis),
+    "gradient": lambda x, axis: np.gradient(x, axis=axis),
+}
+
+
+@pytest.mark.parametrize("name", WITH_AXIS)
+def test_an_axis_that_is_not_there_is_an_error(name):
+    x = Variable(np.arange(6.0).reshape(2, 3))
+    for axis in (-2, -1, 0, 1):
+        WITH_AXIS[name](x, axis)
+    for axis in (-3, 2, 7):
+        message = rf"^np\.{name} expected an axis from -2 to 1, got axis {axis}\.$"
+        with pytest.raises(IndexingError, match=message):
+            WITH_AXIS[name](x, axis)

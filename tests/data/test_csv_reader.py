@@ -152,8 +152,18 @@ def test_rows_of_other_lengths(write, row, found):
 
 
 @pytest.mark.parametrize(
+    ("text", "cells"), [("a;b\n1\n2\n", 2), ("x|y|z\n1\n", 3), ("a,b\n1\n2\n3\n", 2)]
+)
+def test_the_delimiter_of_the_header_alone_is_the_tables(write, text, cells):
+    """The error then names the row that lacks a cell."""
+    message = refusal(write(text))
+    assert message == f", line 2: expected {cells} cells, as in the first line; found 1"
+
+
+@pytest.mark.parametrize(
     ("text", "match"),
     [
+        (b"a,b;c\n", "of which several fit"),
         (b"", "empty; expected a CSV table"),
         (b"\n\n", "empty; expected a CSV table"),
         (b"a,b\n", "a header, but no rows"),

@@ -179,6 +179,34 @@ def test_corners(backend, array, name):
         assert_close(g, expected, rtol=1e-6, atol=1e-30)
 
 
+@pytest.mark.parametrize("name", ["entr", "rel_entr", "kl_div", "xlogy", "beta", "betaln", "erf"])
+def test_nan_in_is_nan_out(backend64, array, name):
+    """Whatever stands beside it: no number is unknown and 0, or infinite, at the same time."""
+    function = call_of(backend64, name)
+    corners = [-1.0, 0.0] if name in ("entr", "rel_entr", "kl_div", "erf") else []
+    others = [*corners, 0.5, 3.0, nan]
+    known, unknown = Variable(array(others)), Variable(array([nan] * len(others)))
+    two = name not in ("entr", "erf")
+    for xs in ([known, unknown], [unknown, known]) if two else ([unknown],):
+        y = function(*xs)
+        assert_close(y, [nan] * len(others))
+        if name in ("entr", "rel_entr", "erf"):
+            for g in gradients(F.sum(y), xs):
+                assert_close(g, [nan] * len(others))
+
+
+def test_relative_entropy_of_what_is_nearly_equal_and_of_what_is_far_apart(backend64, array):
+    """By log1p near 1, of any size, and by logarithms elsewhere."""
+    x, y = [1e8 + 1.0, 1e-8, 1e-12, 4.0], [1e8, 1.00000001e-8, 1e-3, 1e-9]
+    expected = [
+        (1e8 + 1.0) * math.log1p(1e-8),
+        1e-8 * math.log1p((1e-8 - 1.00000001e-8) / 1.00000001e-8),
+        1e-12 * math.log(1e-9),
+        4.0 * math.log(4e9),
+    ]
+    assert_close(call_of(backend64, "rel_entr")(array(x), array(y)), expected, rtol=1e-13)
+
+
 def test_float32_far_out(backend, array):
     """The ratio of density and probability at -40 is 40.02; both of them are 0 in float32."""
     x = Variable(array([-1e30, -40.0, -12.0]))

@@ -492,7 +492,7 @@ class Entr(Function):
         xp = array_namespace(x)
         slope = -1.0 - xp.log(xp.where(x > 0.0, x, 1.0))
         slope = xp.where(x == 0.0, math.inf, slope)
-        return gy * xp.where(x < 0.0, math.nan, slope)
+        return gy * xp.where(x >= 0.0, slope, math.nan)
 
 
 class RelEntr(Function, broadcasts=True):
@@ -500,15 +500,20 @@ class RelEntr(Function, broadcasts=True):
         xp = array_namespace(x, y)
         value = x * _log_of_ratio(x, y)
         unlike = xp.logical_or(x < 0.0, xp.logical_or(y < 0.0, xp.logical_and(y == 0.0, x > 0.0)))
-        return xp.where(unlike, math.inf, value)
+        return xp.where(_is_nan(x, y), math.nan, xp.where(unlike, math.inf, value))
 
     def backward(self, gy: Any, x: Any, y: Any) -> Any:
         xp = array_namespace(x, y)
         both = xp.logical_and(x > 0.0, y > 0.0)
-        gy = zero_unless(both, gy)
+        gy = xp.where(_is_nan(x, y), math.nan, zero_unless(both, gy))
         gx = gy * xp.where(both, 1.0 + _log_of_ratio(x, y), 0.0) if self.needs[0] else None
         gy = gy * -xp.where(both, x / xp.where(both, y, 1.0), 0.0) if self.needs[1] else None
         return gx, gy
+
+
+def _is_nan(x: Any, y: Any) -> Any:
+    """Where one of the two is NaN, which differs from itself."""
+    return array_namespace(x, y).logical_or(x != x, y != y)  # noqa: PLR0124
 
 
 def _log_of_ratio(x: Any, y: Any) -> Any:
