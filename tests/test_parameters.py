@@ -37,6 +37,25 @@ W, V = [[1.5, 2.0], [3.0, 4.5]], [[2.0, 0.5], [1.0, 3.0]]
 # --- updates in place -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "computed",
+    [lambda p: 0.5 * p, F.sin, lambda p: Variable(p.data, requires_grad=False), Parameter],
+    ids=["product", "function", "constant", "Parameter"],
+)
+@pytest.mark.parametrize("name", ["W", "b"])
+def test_the_data_of_a_parameter_are_an_array(backend, computed, name):
+    """What was computed would hide in the Parameter: an array, or an error that has the line."""
+    p = getattr(Affine(2, 2, rng=0), name)
+    before = to_numpy(p.data).copy()
+    with pytest.raises(ArgumentTypeError, match=r"got a Variable\. Write p\.data = value\.data"):
+        p.data = computed(p)
+    assert_close(p.data, before)
+    p.data = computed(p).data
+    assert type(p.data) is type(backend.asarray([1.0]))
+    F.sum(p).backward()
+    assert_close(p.grad, np.ones(p.shape))
+
+
 @pytest.mark.parametrize("sign", UPDATES)
 @pytest.mark.parametrize("kind", ["array", "constant", "number", "without recording"])
 def test_an_update_changes_the_parameter_itself(backend, array, sign, kind):

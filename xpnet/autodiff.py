@@ -163,6 +163,16 @@ def _update(operator: str) -> Callable[[Any, Any], Any]:
     return update
 
 
+def _give(p: "Parameter", data: Array) -> None:
+    """`p.data = data`: an array, or the computed Variable would hide in it, neither leaf nor node."""
+    if isinstance(data, Variable):
+        raise ArgumentTypeError(
+            "Parameter.data expected an array, got a Variable. Write p.data = value.data, or "
+            "update the Parameter in place: p -= value.data."
+        )
+    p._array = data  # noqa: SLF001 - its own
+
+
 class Parameter(Variable):
     """A Variable that a layer owns and an optimizer updates: a copy of floating-point data.
 
@@ -172,6 +182,8 @@ class Parameter(Variable):
     """
 
     __slots__ = ()
+    _array: Any = vars(Variable)["data"]  # the same place under another name
+    data: Any = property(attrgetter("_array"), _give)  # read without a call of Python's
     __iadd__ = _update("__iadd__")
     __isub__ = _update("__isub__")
     __imul__ = _update("__imul__")
