@@ -70,8 +70,8 @@ def types(session: nox.Session) -> None:
 # --- tests, a session for each library ------------------------------------------------------------
 
 BACKENDS = {  # what to install for each: xpnet's extras, then packages
-    # Here alone what is the same for all: scikit-learn as the judge of metrics, downloads, logs.
-    "numpy": ("data,plots,tensorboard", tools("scikit-learn")),
+    # Here alone what is the same for all: scikit-learn as the judge of metrics, downloads, logs, xarray.
+    "numpy": ("data,plots,tensorboard", tools("scikit-learn", "xarray")),
     "array_api_strict": ("plots", []),
     # One version, so that a failure is of our making. Where an index offers a CPU build (pip then
     # prefers 2.13.0+cpu) this is 200 MB; the default build for Linux brings gigabytes of CUDA,
@@ -98,7 +98,8 @@ def tests(session: nox.Session, backend: str) -> None:
         env |= more
     # The strict library is small, and also stands in as "another library" in tests of mixing.
     runner = tools(
-        "array-api-extra", "array-api-strict", "coverage", "einops", "hypothesis", "pytest", "scipy"
+        *("array-api-extra", "array-api-strict", "coverage", "einops", "hypothesis"),
+        *("mpmath", "pytest", "scipy"),
     )
     session.install("-e", f".[{extras}]", *packages, *runner)
     if backend == "jax":
@@ -214,6 +215,22 @@ def oldest(session: nox.Session) -> None:
 def oldest_of(requirement: str) -> str:
     """A requirement for the oldest version that the given one allows: "a>=1.2,<3" is "a==1.2"."""
     return re.sub(r">=([\w.]+).*", r"==\1", requirement)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """A test fails for almost every small fault in the lines that changed since a revision.
+
+    Not among those of plain nox, for it takes hours. What to change is for it to be told:
+    nox -s mutants -- --since REV --count 200 --seed 1
+    """
+    tested_with = tools(
+        *("array-api-extra", "array-api-strict", "einops", "hypothesis", "mpmath", "pytest"),
+        *("scikit-learn", "scipy", "xarray"),
+    )
+    session.install("-e", ".[data,plots]", *tested_with)
+    session.run("python", "-m", "pytest", "-q", "tests/test_mutation.py", env=ENV)
+    session.run("python", "tests/mutation.py", *session.posargs, env=ENV)
 
 
 @nox.session

@@ -8,9 +8,13 @@ condition that is always true or false, two arguments exchanged, a statement lef
 run on it until one fails: the mutant is killed. One that survives is a change that no test
 notices, or one that changes nothing; of the latter, `EQUIVALENT` lists those that are known.
 
+A line that only runs on another library than NumPy needs that library's name in the environment:
+XPNET_TEST_BACKENDS=numpy,torch.
+
 Everything happens in copies of the tree, one for each job: the tree itself is only read. The tests
-of a file are found by name and by content, see `tests_of`. Exit code 1: fewer than `--at-least`
-per cent were killed.
+of a file are found by name and by content, see `tests_of`. The nearest test file runs first, for
+all mutants; the others run for its survivors alone, the quickest first. Exit code 1: fewer than
+`--at-least` per cent were killed.
 
 A harness of its own, because mutmut and cosmic-ray mutate whole packages and run one command for
 all: what is wanted here is a sample of the lines that a change has touched, each with its tests.
@@ -45,9 +49,16 @@ PASSED_OVER = (
     "test_mutation.py",  # this file's own
 )
 
+OVER_ALL = ("tests/test_defaults.py",)  # goes through whatever is public, and names no module
+
 NO_TESTS = 5  # pytest's exit code where all tests of a file are deselected, as the slow ones are
 
 EQUIVALENT = {  # (file, was, became): why the change changes nothing that a test could see
+    (
+        "xpnet/functions/activation.py",
+        'kernel("silu", data_of(x))',
+        "False",
+    ): "there are kernels for CuPy alone: tests/kernels/test_launches.py counts its launches",
     ("xpnet/functions/einsum.py", "1024", "1025"): "how many plans are kept",
     (
         "xpnet/functions/einsum.py",
@@ -62,6 +73,11 @@ EQUIVALENT = {  # (file, was, became): why the change changes nothing that a tes
     ("xpnet/functions/special.py", "fast(a, b)", "fast(b, a)"): "beta(a, b) is beta(b, a)",
     ("xpnet/functions/special.py", "fast", "True"): "SciPy has both; seen on PyTorch and JAX alone",
     ("xpnet/kernels/special.py", "x > 0.0", "(x >= 0.0)"): "both are infinite at 0",
+    (
+        "xpnet/layers/expected.py",
+        "type(data_of(x)) is not type(data_of(parameter))",
+        "(type(data_of(x)) is type(data_of(parameter)))",
+    ): "where libraries share dtypes, the layer's function refuses the mix in the same words",
 }
 
 # --- mutants --------------------------------------------------------------------------------------
@@ -161,12 +177,18 @@ def nodes(node: ast.AST) -> Iterator[ast.AST]:
         for child in value if isinstance(value, list) else [value]:
             if name in ("annotation", "returns") or not isinstance(child, ast.AST):
                 continue
-            if not isinstance(child, ast.JoinedStr) and not of_types(child):
+            if not isinstance(child, ast.JoinedStr) and not is_silent(child):
                 yield from nodes(child)
 
 
-def of_types(node: ast.AST) -> bool:
-    """Whether a statement is for type checkers, or says what a module exports."""
+def is_silent(node: ast.AST) -> bool:
+    """Whether code does nothing in a program that is right.
+
+    It is for type checkers, says what a module exports, or is the `strict=True` of a zip: an
+    assertion, whose lengths are equal.
+    """
+    if isinstance(node, ast.keyword):
+        return node.arg == "strict"
     code = ast.unparse(node) if isinstance(node, ast.If | ast.Assign) else ""
     return code.startswith(("if TYPE_CHECKING", "__all__"))
 
@@ -227,8 +249,9 @@ def tests_of(root: Path, path: str, most: int) -> list[str]:
     """The test files of a file of xpnet/, the nearest first.
 
     That of its name; then those that run the tables of its folder, or name its module; then those
-    that mention the most of its public names, in the folder that mirrors its own before others.
-    At most `most`, without those that are `PASSED_OVER`.
+    that mention the most of its public names, in the folder that mirrors its own before others;
+    then those of the modules that import it. At most `most`, without those that are `PASSED_OVER`;
+    and those that are `OVER_ALL`, for the defaults of public names.
     """
     file = Path(path)
     module = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
@@ -240,6 +263,7 @@ def tests_of(root: Path, path: str, most: int) -> list[str]:
     named = re.compile(rf"\b{re.escape(module)}\b|from {re.escape(package)} import .*\b{last}\b")
     mirror = root.joinpath("tests", *file.parts[1:-1])
     tables = f"from tests.{'.'.join(file.parts[1:-1])}."
+    users = {f"test_{user.stem.lstrip('_')}.py" for user in files_with(root / "xpnet", named)}
     ranks = {}
     for test in sorted((root / "tests").rglob("test_*.py")):
         if test.name in PASSED_OVER:
@@ -247,16 +271,24 @@ def tests_of(root: Path, path: str, most: int) -> list[str]:
         text = test.read_text("utf-8")
         mentions = len(set(words.findall(text)))
         near = test.parent == mirror
-        if test.name == f"test_{stem}.py":
+        if test.name == f"test_{stem}.py" and (near or mentions):
             rank = (0, not near, 0)
         elif named.search(text) or (near and tables in text):
             rank = (1, not near, -mentions)
         elif mentions:
             rank = (2, not near, -mentions)
+        elif test.name in users:
+            rank = (3, not near, 0)
         else:
             continue
         ranks[test.relative_to(root).as_posix()] = rank
-    return sorted(ranks, key=lambda test: (ranks[test], test))[:most]
+    found = sorted(ranks, key=lambda test: (ranks[test], test))[:most]
+    there = [test for test in OVER_ALL if public and (root / test).exists()]
+    return [*found, *(test for test in there if test not in found)]
+
+
+def files_with(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    return [file for file in folder.rglob("*.py") if pattern.search(file.read_text("utf-8"))]
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -310,46 +342,59 @@ class Run:
         self.seconds: dict[str, float] = {}  # that each test file takes
 
     def survivors(self, chosen: list[Mutant]) -> list[Mutant]:
-        """Those that no test kills; all tests that are to do so must pass before."""
+        """Those that no test kills: neither the nearest test file, nor one of the others."""
         self.tests = {
             path: tests_of(self.root, path, self.most) for path in {m.path for m in chosen}
         }
+        print(f"{len(chosen)} mutants of {len(self.tests)} files", flush=True)
         with tempfile.TemporaryDirectory(prefix="mutants-") as place:
             copies: Queue[Copy] = Queue()
             for number in range(self.jobs):
                 copies.put(Copy(self.root, Path(place, str(number))))
 
-            def borrowed(work, *args):
-                mine = copies.get()
-                try:
-                    return work(mine, *args)
-                finally:
-                    copies.put(mine)
+            alive = chosen
+            for part in (slice(None, 1), slice(1, None)):
+                alive = self.passing(copies, alive, part)
+        for mutant in alive:
+            print(f"survived: {mutant}", flush=True)
+        return alive
 
-            with ThreadPoolExecutor(self.jobs) as pool:
-                tests = sorted({test for found in self.tests.values() for test in found})
-                print(f"{len(chosen)} mutants of {len(self.tests)} files; {len(tests)} test files")
-                list(pool.map(lambda test: borrowed(self.prepare, test), tests))
-                lives = list(pool.map(lambda m: borrowed(self.survives, m), chosen))
+    def passing(self, copies: "Queue[Copy]", chosen: list[Mutant], part: slice) -> list[Mutant]:
+        """Those on which a part of the tests of their files pass, which pass before any change."""
+
+        def borrowed(work, *args):
+            mine = copies.get()
+            try:
+                return work(mine, *args)
+            finally:
+                copies.put(mine)
+
+        needed = sorted({test for m in chosen for test in self.tests[m.path][part]})
+        with ThreadPoolExecutor(self.jobs) as pool:
+            list(pool.map(lambda test: borrowed(self.prepare, test), needed))
+            lives = list(pool.map(lambda m: borrowed(self.survives, m, part), chosen))
         return [m for m, alive in zip(chosen, lives, strict=True) if alive]
 
     def prepare(self, mine: Copy, test: str) -> None:
         """Find out how long a test file takes while nothing is changed."""
+        if test in self.seconds:
+            return
         begin = time.monotonic()
         if not mine.passes([test], seconds=1800.0):
             sys.exit(f"{test} fails before anything is changed.")
         self.seconds[test] = time.monotonic() - begin
         print(f"{test}: {self.seconds[test]:.0f} s", flush=True)
 
-    def survives(self, mine: Copy, mutant: Mutant) -> bool:
+    def survives(self, mine: Copy, mutant: Mutant, part: slice) -> bool:
+        """Whether a part of the tests passes in spite of the change: the quickest run first."""
         source = (self.root / mutant.path).read_text("utf-8")
-        tests = self.tests[mutant.path]
+        tests = sorted(self.tests[mutant.path][part], key=self.seconds.__getitem__)
         mine.put(mutant.path, mutant.applied(source))
         seconds = 10.0 + 4.0 * sum(self.seconds[test] for test in tests)
         alive = not tests or mine.passes(tests, seconds)
         mine.put(mutant.path, source)
         if alive:
-            print(f"survived: {mutant}", flush=True)
+            print(f"passes {len(tests)} test file{'s'[: len(tests) > 1]}: {mutant}", flush=True)
         return alive
 
 

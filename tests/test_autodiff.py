@@ -367,6 +367,19 @@ def test_rule_that_names_no_input_is_an_error():
                 return gy * z
 
 
+@pytest.mark.parametrize(("args", "options"), [((3.0,), {}), ((), {"factor": 3.0})])
+def test_a_function_without_init_takes_no_arguments(args, options):
+    class Twice(Function):
+        def forward(self, x):
+            return 2.0 * x
+
+        def backward(self, gy):
+            return 2.0 * gy
+
+    with pytest.raises(TypeError, match=r"^Twice\(\) takes no arguments: it has no __init__\.$"):
+        Twice(*args, **options)
+
+
 def test_function_is_one_node(backend, array):
     """A second call of the same Function would overwrite the first one's memory: an error."""
     f, x = DivMod(), Variable(array(1.0))

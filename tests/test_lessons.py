@@ -284,6 +284,20 @@ def test_mnist_comes_in_the_lesson_s_form():
     assert 0.99 < x.max() <= 1.0
 
 
+def test_mnist_by_default_is_in_rows_of_float32_and_class_numbers():
+    with xpnet.using("numpy"):
+        (x, t), (x_test, t_test) = lessons.load_mnist()
+    assert (x.shape, t.shape, x_test.shape, t_test.shape) == (
+        (60_000, 784),
+        (60_000,),
+        (10_000, 784),
+        (10_000,),
+    )
+    assert x.dtype == np.float32
+    assert 0.99 < x.max() <= 1.0
+    assert t[:5].tolist() == [5, 0, 4, 1, 9]
+
+
 def test_the_names_of_the_lessons_are_all_public():
     for name in lessons.__all__:
         assert inspect.getdoc(getattr(lessons, name)), name

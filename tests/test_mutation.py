@@ -93,12 +93,14 @@ def test_what_is_changed(source, became):
         "def f():\n    return None",
         "y = array_namespace(a, b)",
         "y = xp.maximum(a, b)",
+        "y = zip(a, b, c, strict=True)",
     ],
 )
 def test_what_is_not(source):
     assert made(source) == []
 
 
+@pytest.mark.slow
 def test_obvious_mutants_are_killed_and_others_reported(project, capsys):
     """A wrong sum is killed, an endless loop too, after a time; what has no test survives."""
     assert mutation.main(["--jobs", "2", "xpnet"], root=project) == 1
@@ -110,6 +112,24 @@ def test_obvious_mutants_are_killed_and_others_reported(project, capsys):
     assert (project / "xpnet/sums.py").read_text() == SOURCE
 
 
+@pytest.mark.slow
+def test_what_the_nearest_tests_let_pass_another_file_may_kill(project, capsys):
+    """The others run for the survivors of the nearest alone."""
+    (project / "xpnet/sums.py").write_text(SOURCE.partition("\n\ndef countdown")[0])
+    (project / "tests/test_sums.py").write_text("def test_nothing():\n    pass\n")
+    (project / "tests/test_other.py").write_text(TESTS.partition("\n\ndef test_countdown")[0])
+    other = project / "tests/test_other.py"
+    other.write_text(other.read_text().replace("countdown, ", ""))
+    assert mutation.tests_of(project, "xpnet/sums.py", 8) == [
+        "tests/test_sums.py",
+        "tests/test_other.py",
+    ]
+    assert mutation.main(["--tests", "1", "xpnet/sums.py"], root=project) == 1
+    assert mutation.main(["xpnet/sums.py"], root=project) == 0
+    assert "passes 1 test file: xpnet/sums.py:6" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_all_killed_is_exit_code_0(project):
     (project / "xpnet/sums.py").write_text(SOURCE.partition("\n\ndef countdown")[0])
     (project / "tests/test_sums.py").write_text(
@@ -118,6 +138,7 @@ def test_all_killed_is_exit_code_0(project):
     assert mutation.main(["xpnet/sums.py"], root=project) == 0
 
 
+@pytest.mark.slow
 def test_the_tests_must_pass_before(project):
     (project / "tests/test_sums.py").write_text(TESTS.replace("== 5", "== 6"))
     with pytest.raises(SystemExit, match="tests/test_sums.py fails before anything is changed"):
@@ -180,6 +201,16 @@ def test_the_tests_of_a_file_are_found():
     assert found("xpnet/functions/einsum.py")[0] == "tests/functions/test_einsum.py"
     assert "tests/functions/test_special.py" in found("xpnet/kernels/special.py")
     assert "tests/functions/test_rules.py" in found("xpnet/functions/statistical.py")
+
+
+def test_the_tests_of_a_file_that_no_test_names_are_those_of_its_users(project):
+    (project / "xpnet/outer.py").write_text("from xpnet.sums import total\n")
+    (project / "tests/test_sums.py").unlink()
+    (project / "tests/test_outer.py").write_text("from xpnet import outer\n")
+    assert mutation.tests_of(project, "xpnet/sums.py", 8) == ["tests/test_outer.py"]
+    (project / "tests/folder").mkdir()
+    (project / "tests/folder/test_sums.py").write_text("import sys\n")  # of another module
+    assert mutation.tests_of(project, "xpnet/sums.py", 8) == ["tests/test_outer.py"]
 
 
 def test_every_known_equivalent_is_still_in_its_file():

@@ -395,7 +395,7 @@ def last_at(places: Array, size: int) -> Array:
     if compat.is_cupy_array(places):  # it has no maximum of signed 64 bits
         found = xp.zeros((size,), dtype=xp.uint64)
         following = xp.arange(1, places.shape[0] + 1, dtype=xp.uint64)
-        import_module("cupyx").scatter_max(found, places, following)
+        xp.maximum.at(found, places, following)
         return xp.astype(found, xp.int64) - 1
     last = xp.full((size,), -1, device=device)
     order = xp.arange(places.shape[0], dtype=last.dtype, device=device)

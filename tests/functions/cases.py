@@ -36,6 +36,13 @@ AGAINST_JAX = {
 
 nan = float("nan")
 DEPARTURES = {  # name: (a call, its arguments, our gradient by the first, JAX's, why)
+    "std of equals": (
+        lambda xp, x: xp.std(x),
+        [[2.0, 2.0]],
+        [0.0, 0.0],
+        [nan, nan],
+        "as in PyTorch: features that happen to be equal stop no training",
+    ),
     "abs at 0": (
         lambda xp, x: xp.abs(x),
         [[0.0]],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xpnet import Variable, functions as F, gradients
+from xpnet import ArgumentError, Variable, functions as F, gradients
 from xpnet.testing import assert_close
 
 
@@ -41,3 +41,31 @@ def test_from_dlpack_copies_when_it_is_told_to():
     x[0] = 5.0
     assert_close(shared, [5.0, 2.0])
     assert_close(copied, [1.0, 2.0])
+
+
+def test_asarray_of_a_variable_is_that_unless_a_copy_is_asked_for(backend, array):
+    x = Variable(array([1.0, 2.0]))
+    assert F.asarray(x) is x
+    assert F.asarray(x, copy=False) is x
+    assert F.asarray(x, dtype=x.dtype, device=x.device) is x
+    y = F.asarray(x, copy=True)
+    assert y is not x
+    (g,) = gradients(F.sum(y * y), [x])
+    assert_close(g, [2.0, 4.0])
+    integers = F.asarray(x, dtype=backend.xp.int32)
+    assert integers.dtype == backend.xp.int32
+    assert_close(integers, [1, 2])
+    with pytest.raises(ArgumentError, match=r"asarray of \S*float32 on .* as \S*int32 .* a copy"):
+        F.asarray(x, dtype=backend.xp.int32, copy=False)
+
+
+def test_asarray_of_several_variables_is_differentiable_and_a_copy(backend, array):
+    x, y = Variable(array(2.0)), Variable(array(3.0))
+    for copy in (None, True):
+        z = F.asarray([[x, y], [y, y]], copy=copy)
+        assert_close(z, [[2.0, 3.0], [3.0, 3.0]])
+        gx, gy = gradients(F.sum(z * z), [x, y])
+        assert_close(gx, 4.0)
+        assert_close(gy, 18.0)
+    with pytest.raises(ArgumentError, match="asarray of several Variables is a copy"):
+        F.asarray([[x, y], [y, y]], copy=False)

@@ -92,8 +92,9 @@ def test_derivatives_of_qr(backend64, array, shape, dtype):
 
 def test_derivatives_of_a_complete_qr(backend64, array):
     """Where nothing was completed, all; else of R."""
-    check_gradients(lambda x: linalg.qr(x, mode="complete").Q, array(draw((2, 3))))
-    check_gradients(lambda x: linalg.qr(x, mode="complete").R, array(draw((2, 3))))
+    for shape in ((2, 3), (2, 2)):
+        check_gradients(lambda x: linalg.qr(x, mode="complete").Q, array(draw(shape)))
+        check_gradients(lambda x: linalg.qr(x, mode="complete").R, array(draw(shape)))
     check_gradients(lambda x: linalg.qr(x, mode="complete").R, array(draw((3, 2))))
 
 

@@ -125,9 +125,9 @@ def test_gru_without_bias(backend64, array):
     check_gradients(F.gru, z, h, W, order=1)
 
 
-@HURRIED
+@pytest.mark.parametrize("name", GATES)
+@settings(HURRIED, max_examples=12)
 @given(
-    name=st.sampled_from(sorted(GATES)),
     length=st.integers(1, 5),
     batch=st.integers(0, 3),
     n=st.integers(1, 4),
@@ -145,9 +145,9 @@ def test_fused_is_the_composite_in_any_shape(name, length, batch, n, seed):
             assert_close(fused, composite, rtol=1e-10, atol=1e-13)
 
 
-@HURRIED
+@pytest.mark.parametrize("name", GATES)
+@settings(HURRIED, max_examples=12)
 @given(
-    name=st.sampled_from(sorted(GATES)),
     lengths=st.lists(st.integers(0, 4), min_size=1, max_size=3),
     seed=st.integers(0, 99),
 )

@@ -129,3 +129,25 @@ def test_extrema_agree_with_numpy(cupy, name, dtype):
         x[0] = y[1] = np.nan
     result = getattr(cupy, name)(cupy.asarray(x), cupy.asarray(y)).get()
     np.testing.assert_array_equal(result, getattr(np, name)(x, y))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("erfcx", [-30.0, -26.0, -1.0, 0.0, 1e-9, 3.0, 24.9, 25.1, 1e6, np.inf, -np.inf, np.nan]),
+        ("erfcinv", [0.0, 1e-30, 0.1, 0.5, 1.0, 1.3, 1.9999, 2.0]),
+        ("erfinv", [-1.0, -0.9999, -0.4, 0.0, 1e-9, 0.5, 0.6, 0.999999, 1.0]),
+        ("ndtri", [0.0, 1e-30, 1e-9, 0.1, 0.5, 0.7, 0.999999, 1.0]),
+    ],
+)
+def test_special_functions_agree_with_scipy(cupy, name, points, dtype):
+    """To the precision of the numbers, in the tails as well."""
+    ours = pytest.importorskip("cupyx.scipy.special", reason="a part of CuPy")
+    theirs = pytest.importorskip("scipy.special", reason="SciPy is the oracle of this test")
+    x = np.asarray(points, dtype)
+    result = getattr(ours, name)(cupy.asarray(x)).get()
+    expected = getattr(theirs, name)(x.astype("float64"))
+    with np.errstate(over="ignore"):
+        expected = expected.astype(dtype)
+    np.testing.assert_allclose(result, expected, rtol=1e-6 if dtype == "float32" else 2e-13)

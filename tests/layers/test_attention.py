@@ -249,5 +249,19 @@ def test_what_does_not_fit(backend, array):
         layer(x, x, x, array([[True] * 3] * 2))
     with pytest.raises(TypeError, match=r"and dtype .*float32, got .*int"):
         layer(array(np.zeros((2, 3, 4), int)))
+    with pytest.raises(TypeError, match=r"a mask of booleans .*, got .*int"):
+        layer(x, x, x, array(np.ones((3, 3), int)))
     with pytest.raises(ValueError, match="multiple of num_heads, got 4 and 3"):
         MultiheadAttention(4, 3)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+@pytest.mark.parametrize("shape", [(3, 3), (2, 3, 3)])
+def test_a_mask_of_another_precision_is_an_error(shape, dtype):
+    """Numbers that are added to the scores are in the layer's own dtype, as its inputs are."""
+    layer = MultiheadAttention(4, 2, batch_first=True, rng=0)
+    x, mask = np.ones((2, 3, 4), "float32"), np.zeros(shape, "float32")
+    assert layer(x, x, x, mask).shape == (2, 3, 4)
+    with pytest.raises(TypeError) as caught:
+        layer(x, x, x, mask.astype(dtype))
+    assert f"expected a mask of shape {shape} and dtype float32, got {dtype}." in str(caught.value)

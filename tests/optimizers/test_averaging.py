@@ -1,5 +1,8 @@
 """The moving average: its formula, the block in which it holds, and its state."""
 
+import gc
+from contextvars import copy_context
+
 import numpy as np
 import pytest
 
@@ -99,6 +102,20 @@ def test_a_graph_keeps_the_numbers_that_it_was_recorded_with(backend):
         within = F.sum(p * p)
     within.backward()
     assert to_numpy(p.grad).tolist() == [4.0, 8.0]
+
+
+def test_a_context_that_outlives_the_block_shows_no_other_parameter_an_average(backend):
+    """It keeps the parameters that it stands in for: none of those created later has their id."""
+    first = Parameter(backend.asarray([1.0]))
+    average = ExponentialMovingAverage([first], 0.5)
+    with average.applied():
+        context = copy_context()
+    del first, average
+    gc.collect()
+    later = [Parameter(backend.asarray([2.0])) for _ in range(100)]
+    kept = ExponentialMovingAverage(later, 0.5)
+    assert [context.run(lambda p=p: float(p.data[0])) for p in later] == [2.0] * 100
+    assert len(kept.averages) == 100
 
 
 def test_taken_up_it_goes_on_bit_for_bit(backend):

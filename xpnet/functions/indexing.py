@@ -13,7 +13,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet.autodiff import Function, data_of
-from xpnet.backend import item_set, last_at, scatter_add, with_item
+from xpnet.backend import item_set, last_at, scatter_add, to_numpy, with_item
 from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
 from xpnet.functions.declare import from_front, method, standard
@@ -72,7 +72,8 @@ class SetItem(Function):
 
     def forward(self, x: Any, value: Any) -> Any:
         try:
-            if (self.by_mask or self.may_repeat) and not self._is_known_to_the_library(x):
+            by_array = self.by_mask or self.may_repeat
+            if by_array and not self._is_known_to_the_library(x, value):
                 return self._last_ones(x, value)
             return item_set(x, self.key, value)
         except (ValueError, RuntimeError, TypeError) as error:
@@ -91,12 +92,15 @@ class SetItem(Function):
             return gx, None
         return gx, self._of_the_last(gy) if self.may_repeat else gy[self.key]
 
-    def _is_known_to_the_library(self, x: Any) -> bool:
+    def _is_known_to_the_library(self, x: Any, value: Any) -> bool:
         """Whether its own assignment by arrays does, where a place may be named twice, as NumPy's."""
         if compat.is_numpy_array(x):
             return True
-        others = compat.is_cupy_array(x) or compat.is_torch_array(x) or compat.is_jax_array(x)
-        return others and not self.may_repeat
+        if compat.is_jax_array(x):
+            return not self.may_repeat
+        one_number = math.prod(getattr(value, "shape", ())) == 1  # whichever wins, it is this one
+        others = compat.is_cupy_array(x) or compat.is_torch_array(x)
+        return others and (one_number or not self.may_repeat)
 
     def _last_ones(self, x: Any, value: Any) -> Any:
         """The result by `where`: other libraries do not say which of several numbers wins."""
@@ -254,6 +258,8 @@ def _set_by_arrays(x: Any, keys: tuple[Any, ...], value: Any) -> None:
         )
     _require_masks_fit(keys, x.shape)
     _look_at_arrays(keys, x.data)
+    if compat.is_cupy_array(x.data):  # sent once: the key is read again for the derivatives
+        keys = tuple(array_namespace(x.data).asarray(k) if hasattr(k, "shape") else k for k in keys)
     chosen = keys if len(keys) > 1 else keys[0]  # some libraries want a mask to stand alone
     write(x, SetItem(chosen)(x, _without_leading(value, lambda: x.data[chosen].shape)))
 
@@ -341,9 +347,17 @@ def _with_arrays(key: Any, x: Any) -> tuple[Any, ...]:
 
 
 def _array_of(k: list[Any], x: Any) -> Any:
-    """A list in a key as an array beside x; an empty one is of integers."""
-    xp, device = array_namespace(data_of(x)), compat.device(data_of(x))
-    return xp.asarray(k, device=device) if k else xp.zeros((0,), dtype=xp.int64, device=device)
+    """A list in a key as an array beside x; an empty one is of integers.
+
+    For CuPy it stays on the host, where its integers are checked at once.
+    """
+    array = data_of(x)
+    xp, device = array_namespace(array), compat.device(array)
+    if not k:
+        return xp.zeros((0,), dtype=xp.int64, device=device)
+    if compat.is_cupy_array(array):
+        return to_numpy(k)
+    return xp.asarray(k, device=device)
 
 
 def _without_leading(value: Any, target: Callable[[], Any]) -> Any:

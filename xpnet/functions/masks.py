@@ -16,7 +16,7 @@ def zero_unless(mask: Any, x: Any) -> Any:
     """
     if fast := kernel("zero_unless", x, mask):
         return fast(x, mask)
-    return array_namespace(x).where(mask, x, 0.0)
+    return array_namespace(x).where(mask, x, 0)
 
 
 def product_where_not_zero(x: Any, factors: Any) -> Any:

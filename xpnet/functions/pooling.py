@@ -260,19 +260,31 @@ def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> An
     one = sliding(size, window.kernel, window.stride, padding, window.dilation, window.out)
     xp = array_namespace(y)
     ones = xp.ones((1, 1, *size), dtype=y.dtype, device=compat.device(y))
-    return xp.maximum((kernels(ones) or windows).sums(ones, one), 1.0)  # the sum of none is 0
+    numbers = (kernels(ones) or windows).sums(ones, one)
+    if any(0 in counts for counts in _counts(window, around)):
+        return xp.maximum(numbers, 1.0)  # the sum of none is 0
+    return numbers
 
 
 @lru_cache(maxsize=1024)
 def _count(window: Window, around: tuple[int, ...] | None) -> float | None:
     """How many numbers lie under the window, with the padding `around`; None if places differ."""
     count = 1.0
+    for counts in _counts(window, around):
+        if len(counts) != 1:
+            return None
+        count *= max(counts)
+    return max(count, 1.0)  # the sum of none is 0
+
+
+@lru_cache(maxsize=1024)
+def _counts(window: Window, around: tuple[int, ...] | None) -> tuple[frozenset[int], ...]:
+    """For each axis, how many numbers lie under the window at one place or another."""
+    found = []
     for i, (n, (before, _)) in enumerate(zip(window.size, window.padding, strict=True)):
         p = around[i] if around else 0
         starts = [place * window.stride[i] - before for place in range(window.out[i])]
         offsets = range(0, window.reach[i], window.dilation[i])
-        counts = {sum(-p <= start + o < n + p for o in offsets) for start in starts}
-        if len(counts) != 1:
-            return None
-        count *= counts.pop()
-    return max(count, 1.0)  # the sum of none is 0
+        counts = (sum(-p <= start + o < n + p for o in offsets) for start in starts)
+        found.append(frozenset(counts))
+    return tuple(found)

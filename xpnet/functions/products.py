@@ -92,7 +92,9 @@ def product(xp: Any, x1: Any, x2: Any) -> Any:
     """
     if x1.shape[-1:] == (1,) and (fast := kernel("outer_product", x1, x2)):
         return fast(x1, x2)
-    if x1.ndim <= 2 or x2.ndim != 2 or isinstance(xp, Namespace):
+    # Both are asked for their dimensions: what is no array raises, where CuPy's product of an array
+    # and None ends the process.
+    if x2.ndim != 2 or x1.ndim <= 2 or isinstance(xp, Namespace):
         return xp.matmul(x1, x2)  # unlike PyTorch's operator, it promotes dtypes
     if x1.shape[-1] != x2.shape[0]:
         return xp.matmul(x1, x2)  # the library's own error

@@ -86,7 +86,7 @@ def maxima(x: Any, window: Window) -> Any:
 def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
     """Zeros, but gy added where the maxima y of x lie: at the first of equal ones."""
     xp = array_namespace(gy)
-    parts = [xp.where(hit, gy, 0.0) for hit in _hits(x, y, window)]
+    parts = [xp.where(hit, gy, 0) for hit in _hits(x, y, window)]
     return fold(parts, window)
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from xpnet.errors import BackendError, MissingPackageError
+from xpnet.kernels.cuda import Elementwise
 
 MODULES = {  # of a namespace: the module with its special functions
     "array_api_compat.numpy": "scipy.special",
@@ -27,7 +28,36 @@ def _polygamma_of_torch(n: int, x: Any) -> Any:
     return torch.where(x > 0.0, above, torch.special.polygamma(n, x))
 
 
+def _polygamma_of_cupy(n: int, x: Any) -> Any:
+    """CuPy's own takes orders in an array alone. DLMF 25.11.12."""
+    zeta = import_module("cupyx.scipy.special").zeta(n + 1.0, x)
+    return (-1) ** (n + 1) * math.factorial(n) * zeta
+
+
+# CuPy's own is a product of exp(-|x|) and the function that grows, NaN where that overflows. Far out,
+# this is Hankel's expansion: A&S 9.7.1.
+SCALED_BESSEL = """
+    A a = x < T(0) ? -A(x) : A(x);
+    if (a <= A(30)) {{
+        y = T(exp(-a) * cyl_bessel_i{order}(A(x)));
+    }} else {{
+        A term = 1, sum = 1;
+        for (int k = 1; k <= 16; k++) {{
+            term *= ((2 * k - 1) * (2 * k - 1) - {square}) / (8 * k * a);
+            sum += term;
+        }}
+        sum /= sqrt(A(6.283185307179586) * a);
+        y = T({order} && x < T(0) ? -sum : sum);
+    }}
+"""
+_i0e = Elementwise("i0e", "T x", SCALED_BESSEL.format(order=0, square=0))
+_i1e = Elementwise("i1e", "T x", SCALED_BESSEL.format(order=1, square=4))
+
+
 OURS: dict[tuple[str, str], Callable[..., Any] | None] = {
+    ("cupyx.scipy.special", "i0e"): _i0e,
+    ("cupyx.scipy.special", "i1e"): _i1e,
+    ("cupyx.scipy.special", "polygamma"): _polygamma_of_cupy,
     ("torch.special", "polygamma"): _polygamma_of_torch,
     ("jax.scipy.special", "betaln"): None,  # off by 1e-8 relative
     ("jax.scipy.special", "beta"): None,  # likewise
