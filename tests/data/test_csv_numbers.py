@@ -83,3 +83,14 @@ def test_a_target_of_a_regression_too(tmp_path):
     path.write_text("a,price\n1,$5\n2,$6\n3,$7\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"line 2, column 'price': .* '\$5'. Take \$ away: 5"):
         load_table(path, task="regress")
+
+
+@pytest.mark.parametrize("kinds", [["yes", "no"] * 4, ["setosa", "virginica"] * 4])
+def test_texts_before_columns_of_numbers_may_be_the_target(tmp_path, kinds):
+    """A table whose first column is what is to be learned: the message names the flag."""
+    path = tmp_path / "first.csv"
+    path.write_text("kind,a,b\n" + "".join(f"{kind},1,{i}\n" for i, kind in enumerate(kinds)))
+    with pytest.raises(DataError, match="the target column alone, which --target names"):
+        load_table(path)
+    (x, _), _, _ = load_table(path, target="kind")
+    assert x.shape[1] == 2

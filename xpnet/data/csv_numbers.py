@@ -94,4 +94,4 @@ def _advice_on_texts(cell: str, others: list[str], above: bool) -> str:
             "The texts of this column all differ, like those of an id: leave the column out, or let "
             "it name the rows (--features, --index; in Python, features, index_col)"
         )
-    return f"Text may stand in the target column alone: {_KINDS}"
+    return f"Text may stand in the target column alone, which --target names: {_KINDS}"
