@@ -51,7 +51,7 @@ def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
     for library in LIBRARIES[1:]:
         monkeypatch.setitem(sys.modules, library, None)
     answer = xpnet_("doctor")
-    assert answer.code == 0
+    assert answer.code == 0, answer.err
     rows = rows_of(answer.out)
     assert [rows[library][:2] for library in LIBRARIES[1:]] == [["no", "-"]] * 4
     assert rows["matplotlib"][:2] == rows["pillow"][:2] == ["no", "-"]
