@@ -4,7 +4,7 @@ import pytest
 
 from xpnet import DataError
 from xpnet.data import load_table
-from xpnet.data.csv_numbers import require_number
+from xpnet.data.csv_numbers import numbers_of, require_number
 from xpnet.data.csv_reader import read_csv
 
 
@@ -83,3 +83,20 @@ def test_a_target_of_a_regression_too(tmp_path):
     path.write_text("a,price\n1,$5\n2,$6\n3,$7\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"line 2, column 'price': .* '\$5'. Take \$ away: 5"):
         load_table(path, task="regress")
+
+
+@pytest.mark.parametrize(
+    ("row", "numbers"),
+    [
+        (["1", " -2.5 ", "3e2"], [1.0, -2.5, 300.0]),
+        (["1", "two"], None),
+        (["1", ""], None),
+        (["1_000", "2"], None),  # Python's own way of writing
+        (["\u0661", "2"], None),  # an Arabic digit
+        (["nan", "2"], None),
+        (["inf", "2"], None),
+        (["1e39", "2"], None),  # beyond float32
+    ],
+)
+def test_a_row_of_numbers_or_not(row, numbers):
+    assert numbers_of(row) == numbers
