@@ -341,6 +341,12 @@ def test_numbers_to_predict_stay_as_they_are(save, t):
     assert (found.dtype, found.shape[1:]) == (t.dtype, t.shape[1:])
 
 
+@pytest.mark.parametrize(("scale", "dtype"), [(1000.0, "int64"), (2.0**53, "float64")])
+def test_whole_floats_are_classes_as_far_as_they_are_exact(save, scale, dtype):
+    (_, t), _ = load_archive(save(x=X, t=T * scale))
+    assert t.dtype == dtype
+
+
 def test_classes_that_are_negative_floats(save):
     with pytest.raises(DataError, match=r"t\[0\] is -1; expected classes, from 0 on"):
         load_archive(save(x=X, t=2.0 * T - 1))

@@ -4,7 +4,7 @@ import pytest
 
 from xpnet import DataError
 from xpnet.data import load_table
-from xpnet.data.csv_numbers import require_number
+from xpnet.data.csv_numbers import numbers_of, require_number
 from xpnet.data.csv_reader import read_csv
 
 
@@ -94,3 +94,20 @@ def test_texts_before_columns_of_numbers_may_be_the_target(tmp_path, kinds):
         load_table(path)
     (x, _), _, _ = load_table(path, target="kind")
     assert x.shape[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "numbers"),
+    [
+        (["1", " -2.5 ", "3e2"], [1.0, -2.5, 300.0]),
+        (["1", "two"], None),
+        (["1", ""], None),
+        (["1_000", "2"], None),  # Python's own way of writing
+        (["\u0661", "2"], None),  # an Arabic digit
+        (["nan", "2"], None),
+        (["inf", "2"], None),
+        (["1e39", "2"], None),  # beyond float32
+    ],
+)
+def test_a_row_of_numbers_or_not(row, numbers):
+    assert numbers_of(row) == numbers

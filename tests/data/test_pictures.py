@@ -14,7 +14,7 @@ import pytest
 
 from tests.processes import environment
 from xpnet.data import load_digit, load_picture
-from xpnet.data.pictures import FORMATS, LIMIT, open_picture
+from xpnet.data.pictures import FORMATS, LIMIT, is_grey, open_picture
 from xpnet.errors import DataError
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
@@ -344,3 +344,15 @@ def test_a_strip_takes_no_more_memory_than_a_square(tmp_path, size, shape):
         tracemalloc.stop()
     assert found.shape == shape
     assert np.isfinite(found).all()
+
+
+GREY = {"1": True, "L": True, "LA": True, "I;16": True, "RGB": False, "RGBA": False,
+        "P": False}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", GREY)
+def test_what_is_grey_states_it_by_its_mode(tmp_path, mode):
+    """A palette may hold colours."""
+    Image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow")
+    Image.new(mode, (2, 3)).save(tmp_path / "a.png")
+    assert is_grey(tmp_path / "a.png") is GREY[mode]

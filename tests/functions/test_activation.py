@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from xpnet import Variable, functions as F, gradients, using
+from xpnet import Variable, functions as F, gradients, to_numpy, using
 from xpnet.testing import assert_close, check_gradients
 
 X = [[-2.0, -0.5, 0.25], [3.0, 1.0, -1.0]]
@@ -193,3 +193,19 @@ def test_softmax_of_no_numbers(backend, array, name, shape, axis):
         (g,) = gradients(y, [x], array(np.zeros(shape), dtype))
         assert y.shape == g.shape == shape
         assert y.dtype == g.dtype == x.dtype
+
+
+def test_the_third_derivative_of_the_sigmoid_and_of_tanh(backend64, array):
+    """Each by the formula in y: s' = s (1 - s) and t' = 1 - t^2, derived twice more."""
+    x = Variable(array([-2.0, -0.3, 0.0, 0.7, 3.0]))
+    s, t = (to_numpy(f(x).data) for f in (F.sigmoid, F.tanh))
+    slope = s * (1.0 - s)
+    expected = {
+        F.sigmoid: (slope, slope * (1.0 - 2.0 * s), slope * (1.0 - 6.0 * slope)),
+        F.tanh: (1.0 - t**2, -2.0 * t * (1.0 - t**2), (1.0 - t**2) * (6.0 * t**2 - 2.0)),
+    }
+    for f, derivatives in expected.items():
+        y = f(x)
+        for derivative in derivatives:
+            (y,) = gradients(F.sum(y), [x], create_graph=True)
+            assert_close(y, derivative, rtol=1e-12, atol=1e-15)

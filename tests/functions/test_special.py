@@ -205,6 +205,8 @@ def test_relative_entropy_of_what_is_nearly_equal_and_of_what_is_far_apart(backe
         4.0 * math.log(4e9),
     ]
     assert_close(call_of(backend64, "rel_entr")(array(x), array(y)), expected, rtol=1e-13)
+    masked = special._log_of_ratio(array([0.0, -1.0, 2.0, 2.0]), array([3.0, 1.0, 0.0, -1.0]))
+    assert_close(masked, [0.0, 0.0, 0.0, 0.0])
 
 
 def test_float32_far_out(backend, array):
