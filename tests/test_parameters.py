@@ -39,7 +39,12 @@ W, V = [[1.5, 2.0], [3.0, 4.5]], [[2.0, 0.5], [1.0, 3.0]]
 
 @pytest.mark.parametrize(
     "computed",
-    [lambda p: 0.5 * p, F.sin, lambda p: Variable(p.data, requires_grad=False), Parameter],
+    [
+        lambda p: 0.5 * p,
+        F.sin,
+        lambda p: Variable(p.data, requires_grad=False),
+        lambda p: Parameter(p.data),
+    ],
     ids=["product", "function", "constant", "Parameter"],
 )
 @pytest.mark.parametrize("name", ["W", "b"])
