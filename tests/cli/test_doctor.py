@@ -39,6 +39,14 @@ def test_it_tells_what_is_true_of_each_backend(xpnet_):
             assert rows[library][2] == (backend.details() or str(backend.device))
 
 
+class Nowhere:
+    """A finder by which the optional libraries are not installed."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name in LIBRARIES[1:]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
     """As in an environment with nothing but NumPy."""
 
@@ -49,7 +57,8 @@ def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
     monkeypatch.setattr("importlib.metadata.distributions", list)
     monkeypatch.setattr(sys.modules["xpnet.cli.doctor"], "version", missing)
     for library in LIBRARIES[1:]:
-        monkeypatch.setitem(sys.modules, library, None)
+        monkeypatch.delitem(sys.modules, library, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Nowhere(), *sys.meta_path])
     answer = xpnet_("doctor")
     assert answer.code == 0, answer.err
     rows = rows_of(answer.out)
