@@ -17,7 +17,7 @@ from xpnet import (
     using,
 )
 from xpnet._numpy.protocols import INSTEAD
-from xpnet._numpy.table import table
+from xpnet._numpy.table import lifted, table
 from xpnet._numpy.ufuncs import REDUCTIONS, RUNNING, elementwise_calls
 from xpnet.testing import assert_close, check_gradients
 
@@ -370,3 +370,16 @@ def test_an_axis_that_is_not_there_is_an_error(name):
         message = rf"^np\.{name} expected an axis from -2 to 1, got axis {axis}\.$"
         with pytest.raises(IndexingError, match=message):
             WITH_AXIS[name](x, axis)
+
+
+def test_python_numbers_in_a_list_are_weak_and_nothing_else_is():
+    """Booleans stay booleans, and arrays keep their dtype."""
+    x = Variable(np.asarray([1.0, 2.0], "float32"))
+    for given, dtype in (
+        ([1, 2], "float32"),
+        ([1.5, 2], "float32"),
+        ([True, False], "bool"),
+        ([np.asarray([1, 2])], "int64"),
+        ([np.asarray([1.0, 2.0], "float16")], "float16"),
+    ):
+        assert lifted(x, given)[1].dtype == dtype
