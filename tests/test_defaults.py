@@ -77,6 +77,7 @@ STATED = {  # what has no counterpart there, and where it is from
     "optimizers:SGD": {"lr": 0.1},
     "optimizers:Momentum": {"lr": 0.01, "momentum": 0.9},
     "optimizers:Nesterov": {"lr": 0.01, "momentum": 0.9},
+    "training.learner:Learner": {"accumulate": 1},
     "training:Trainer": {"log_every": 0.25, "accumulate": 1},
     "training:Trainer.fit": {"epochs": 10, "batch_size": 100},
     "precision:MixedPrecision": {
