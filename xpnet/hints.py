@@ -349,7 +349,8 @@ class Hint:
     __slots__ = ("instead", "name")
 
     def __init__(self, name: str, instead: str) -> None:
-        self.name, self.instead = name, instead
+        self.name = name
+        self.instead = instead
 
     def __get__(self, x: Any, kind: type) -> Any:
         where = ", with F = xpnet.functions" if "F." in self.instead else ""

@@ -169,7 +169,8 @@ class MixedPrecision:
             The scale has become so small that it cannot be what makes the gradients infinite.
         """
         given = self.model.parameters() if parameters is None else parameters
-        moved, checks = [p for p in given if p.raw_grad is not None], []
+        moved = [p for p in given if p.raw_grad is not None]
+        checks = []
         if not moved:
             return True  # the optimizer has words for that
         xp = array_namespace(*(p.data for p in moved))

@@ -130,7 +130,7 @@ def view(y: Any, base: Any, how: Any, get: Get, put: Put | None) -> Any:
     ----------
     y, base : arrays or Variables
     how : anything
-        What `get` and `put` are told.
+        What `get` and `put` are given.
     get : callable
         get(base, how) computes y, as a Variable that is no View.
     put : callable, optional

@@ -25,8 +25,8 @@ def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
 
     What it returns, if that is not None, is handed on instead of the output.
 
-    It is told of calls in this block, not of those that another thread makes meanwhile. The layers
-    know nothing of it: a layer that nobody watches takes no time for it.
+    It is called for the calls in this block, not for those that another thread makes meanwhile. The
+    layers do not know of it: a layer that nobody watches takes no time for it.
 
     Examples
     --------

@@ -131,7 +131,8 @@ def einsum(
 ) -> Any:
     """np.einsum: sums of products by Einstein's convention."""
     if isinstance(operands[0], str):
-        subscripts, arrays = operands[0], operands[1:]
+        subscripts = operands[0]
+        arrays = operands[1:]
     else:
         subscripts, arrays = _subscripts(operands)
     return F.einsum(subscripts, *lifted(*arrays))
@@ -371,7 +372,8 @@ def cond(x: Any, p: Any = None) -> Any:
     xp = array_namespace(x)
     if p is None or p in (2, -2):
         values = xp.linalg.svdvals(x)
-        first, last = values[..., 0], values[..., -1]
+        first = values[..., 0]
+        last = values[..., -1]
         return last / first if p == -2 else first / last
     linalg = xp.linalg
     return linalg.matrix_norm(x, ord=p) * linalg.matrix_norm(linalg.inv(x), ord=p)

@@ -105,7 +105,8 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     if a.shape[0] < v.shape[0]:
         a, v = v, a
     xp = array_namespace(a, v)
-    n, m = a.shape[0], v.shape[0]
+    n = a.shape[0]
+    m = v.shape[0]
     starts = {"full": (0, n + m - 1), "same": ((m - 1) // 2, n), "valid": (m - 1, n - m + 1)}
     if mode not in starts:
         raise ArgumentError(

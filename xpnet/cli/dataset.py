@@ -120,11 +120,13 @@ def _require_unchanged(reading: Reading, source: str, test: Pair, rest: Pair | N
     from xpnet.data.fingerprint import difference, fingerprint
 
     kept = _kept(reading)
-    expected, found = kept["test"], fingerprint(*test)
+    expected = kept["test"]
+    found = fingerprint(*test)
     if found == expected:
         return
     if rest is not None:
-        expected, found = kept["train"] + expected, fingerprint(*rest) + found
+        expected = kept["train"] + expected
+        found = fingerprint(*rest) + found
     again = "--data-dir" if reading["kind"] == "images" else "--dataset"
     raise DataError(
         f"{source}: it has changed since the training: it has {difference(expected, found)}. So it cannot be "

@@ -213,7 +213,8 @@ def plans(text: str) -> list[list[int]]:
         found = [[int(n) for n in part.split("@")] for part in text.split(",")]
         steps = [0, *(step for _, step in found)]
     except ValueError:
-        found, steps = [], [0]
+        found = []
+        steps = [0]
     ordered = all(a < b for a, b in pairwise(steps))
     if not found or not ordered or min(epochs for epochs, _ in found) < 1:
         raise typer.BadParameter(

@@ -21,7 +21,7 @@ def kind_of(dataset: str) -> str:
 
 
 def is_path(dataset: str, folder: Path | None = None) -> bool:
-    """Whether a data set is told by its place, and not by its name.
+    """Whether a data set is named by its path, and not by a name that xpnet knows.
 
     Parameters
     ----------

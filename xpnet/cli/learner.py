@@ -258,7 +258,8 @@ def differences(settings: Settings, record: "Record | None", trainer: "Trainer")
             f"Resumed with {', '.join(changed)}. The last bits may differ from those of a run that "
             "was not broken off."
         )
-    before, now = record.settings["epochs"], settings["epochs"]
+    before = record.settings["epochs"]
+    now = settings["epochs"]
     if before != now and trainer.schedule is not None and record.steps:
         lr = trainer.optimizer.lr
         old, new = (lr * trainer.schedule(record.steps - back) for back in (1, 0))

@@ -125,7 +125,8 @@ def papers_of(file: Path) -> Record:
     """
     state = read_text(file)
     try:
-        position, found = state["position"], state["callbacks"]["Papers.0"]
+        position = state["position"]
+        found = state["callbacks"]["Papers.0"]
         names = ("settings", "reading", "source", "environments")
         values: list[Any] = [found[name] for name in names]
         values += [position["epoch"], position["steps"]]

@@ -139,7 +139,8 @@ def _share(flags: Flags) -> float:
 def _csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     from xpnet.data import load_table
 
-    task, index = flags["task"], flags["index"]
+    task = flags["task"]
+    index = flags["index"]
     try:
         train, test, found = load_table(
             flags["dataset"],

@@ -186,7 +186,8 @@ def _pair(path: Path, content: _Content, part: str, task: str) -> Pair | None:
         raise DataError(
             f"{path}: expected x{end} and t{end} (or y{end}); found {_listed(content.names)}"
         )
-    x, t = content.arrays[x_name], content.arrays[t_name]
+    x = content.arrays[x_name]
+    t = content.arrays[t_name]
     if not x.ndim or not t.ndim or len(x) != len(t) or not x.size or not t.size:
         raise DataError(
             f"{path}: expected as many targets as samples, one or more; found {x_name} of shape "

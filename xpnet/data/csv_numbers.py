@@ -1,4 +1,4 @@
-"""The cells of a CSV table as numbers, and what to do about those that are none."""
+"""The cells of a CSV table as numbers, and what to do about cells that hold something else."""
 
 import math
 import re

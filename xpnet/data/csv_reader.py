@@ -172,13 +172,15 @@ def _undecodable(path: Path, encoding: str, error: UnicodeError) -> DataError:
         return DataError(
             f"{path}: expected text in the encoding {encoding}: {getattr(error, 'reason', error)}"
         )
-    place, found = "", "others"
+    place = ""
+    found = "others"
     with path.open("rb") as file:
         for line, content in enumerate(file, 1):
             try:
                 content.decode("utf-8")
             except UnicodeDecodeError as invalid:
-                place, found = f", line {line}", f"the byte 0x{content[invalid.start]:02x}"
+                place = f", line {line}"
+                found = f"the byte 0x{content[invalid.start]:02x}"
                 break
     return DataError(
         f"{path}{place}: expected UTF-8 text, found {found}. Save the table as UTF-8 (in Excel: CSV "

@@ -53,7 +53,9 @@ class Fingerprint(NamedTuple):
             It is not one.
         """
         try:
-            samples, content, order = figures["samples"], figures["content"], figures["order"]
+            samples = figures["samples"]
+            content = figures["content"]
+            order = figures["order"]
             if type(samples) is not int or type(order) is not str:
                 raise StateError(f"Expected a whole number and a text, got {figures!r}.")
             return cls(samples, _hex(int(content, 16)), order)
@@ -81,7 +83,8 @@ def fingerprint(x: ArrayLike, t: ArrayLike) -> Fingerprint:
         raise ShapeError(f"Expected {samples} targets for as many samples, got {len(arrays[1])}.")
     kinds = "".join(f"{a.dtype.str}{a.shape[1:]}" for a in arrays).encode()
     rows = [_rows(a) for a in arrays]
-    total, order = 0, blake2b(digest_size=_BYTES)
+    total = 0
+    order = blake2b(digest_size=_BYTES)
     for i in range(samples):
         one = blake2b(kinds, digest_size=_BYTES)
         for row in rows:

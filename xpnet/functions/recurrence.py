@@ -136,11 +136,14 @@ class GRUResetBefore(Function):
         xp, n, U = array_namespace(z, h, W, b), h.shape[1], _transposed(W)
         U_gates, U_new = U[:, : 2 * n], U[:, 2 * n :]
         b_gates, b_new = (0.0, 0.0) if b is None else (b[: 2 * n], b[2 * n :])
-        hs, gates, weighed = [], [], []
+        hs = []
+        gates = []
+        weighed = []
         for zt, m in zip(xp.unstack(z), _each(mask, z), strict=True):
             a = zt[:, : 2 * n] + xp.matmul(h, U_gates) + b_gates
             ru = xp.tanh(a * 0.5) * 0.5 + 0.5
-            r, u = ru[:, :n], ru[:, n:]
+            r = ru[:, :n]
+            u = ru[:, n:]
             rh = r * h
             new = xp.tanh(zt[:, 2 * n :] + xp.matmul(rh, U_new) + b_new)
             out = new + u * (h - new)

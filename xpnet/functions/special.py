@@ -359,11 +359,13 @@ class _IncompleteGamma(Function, broadcasts=True):
 
 
 class Gammainc(_IncompleteGamma):
-    name, sign = "gammainc", 1.0
+    name = "gammainc"
+    sign = 1.0
 
 
 class Gammaincc(_IncompleteGamma):
-    name, sign = "gammaincc", -1.0
+    name = "gammaincc"
+    sign = -1.0
 
 
 @extension("special")

@@ -141,7 +141,9 @@ class Layer:
         """
         if "_last" not in self.__dict__:
             raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
-        inputs, y, earlier = self._last.inputs, self._last.output, self._last.earlier
+        inputs = self._last.inputs
+        y = self._last.output
+        earlier = self._last.earlier
         if isinstance(y, tuple):  # the same gradients as those of one number
             several = dout if isinstance(dout, (tuple, list)) else ()
             pairs = [(yi, g) for yi, g in zip(y, several, strict=False) if g is not None]
@@ -351,7 +353,7 @@ def require_kept(layer: Layer, name: str, held: Any, value: Any) -> None:
         lost = [v for _, v in _inventory(value, "") if isinstance(v, Variable)]
         if state and any(not isinstance(v, Parameter) for v in lost):
             raise ArgumentTypeError(
-                f"{where} holds parameters, and would hold a Variable that is none: it would be "
+                f"{where} holds parameters, and would hold a Variable that is no Parameter: it would be "
                 "neither learned nor saved. Write p.data = ... for each p of them, or p -= ..."
             )
         return

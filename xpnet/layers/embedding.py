@@ -52,7 +52,8 @@ class Embedding(Layer):
     ) -> None:
         require_whole(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         n = num_embeddings
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
         if padding_idx is not None and not -n <= padding_idx < n:
             raise ArgumentError(f"Embedding expected a padding_idx below {n}, got {padding_idx}.")
         self.padding_idx = None if padding_idx is None else padding_idx % n

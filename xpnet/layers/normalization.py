@@ -40,7 +40,8 @@ class _BatchNorm(Layer):
     ) -> None:
         require_whole(self, num_features=num_features)
         self.num_features, self.eps = num_features, eps
-        self.affine, self.track_running_stats = affine, track_running_stats
+        self.affine = affine
+        self.track_running_stats = track_running_stats
         self.momentum = None if momentum is None else float(momentum)
         shape = (num_features,)
         self.weight = Parameter(_ones(shape)) if affine else None

@@ -68,7 +68,8 @@ class MaxPool1d(_Sliding):
         *,
         ceil_mode: bool = False,
     ) -> None:
-        self.kernel_size, self.padding = kernel_size, padding
+        self.kernel_size = kernel_size
+        self.padding = padding
         self.stride = kernel_size if stride is None else stride
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
@@ -137,7 +138,8 @@ class AvgPool1d(_Sliding):
         *,
         dilation: Lengths = 1,
     ) -> None:
-        self.kernel_size, self.padding = kernel_size, padding
+        self.kernel_size = kernel_size
+        self.padding = padding
         self.stride = kernel_size if stride is None else stride
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
         self.dilation = dilation

@@ -97,7 +97,8 @@ def _texts(path: PathLike, metadata: dict[str, str]) -> tuple[Any, dict[str, int
     """The tree without its arrays, and their checksums, once it is clear that both are whole."""
     if metadata.get("format") != FORMAT:
         raise StateError(f"{path}: expected a checkpoint ({FORMAT}), got another safetensors file.")
-    text, sums = metadata["state"], metadata["crc32"]
+    text = metadata["state"]
+    sums = metadata["crc32"]
     if metadata["check"] != _check(text, sums):
         raise StateError(f"{path}: its text is damaged: the checksum is another.")
     return json.loads(text), dict(json.loads(sums))
@@ -253,9 +254,12 @@ def _apply_position(trainer: "Trainer", state: dict[str, Any]) -> None:
         meter.load_state_dict(mapping(state, "meter"))
     seconds = finite(position, "seconds", 0.0)
     damping = None if position["damping"] is None else finite(position, "damping", 0.0)
-    trainer.history.rows, trainer.meter = history, meter
-    trainer.batch, trainer.steps = batch, steps
-    trainer.seconds, trainer.damping = seconds, damping
+    trainer.history.rows = history
+    trainer.meter = meter
+    trainer.batch = batch
+    trainer.steps = steps
+    trainer.seconds = seconds
+    trainer.damping = damping
 
 
 def _apply_loader(trainer: "Trainer", loader: Any, batch: int) -> None:
@@ -272,7 +276,8 @@ def _apply_loader(trainer: "Trainer", loader: Any, batch: int) -> None:
                 raise StateError(
                     f"It stands within an epoch of {what}={loader[what]}; now it is {mine[what]}."
                 )
-        samples, size = mine["samples"], mine["batch_size"]
+        samples = mine["samples"]
+        size = mine["batch_size"]
         if samples and size and (batch - 1) * size >= samples:
             raise StateError(f"It stands after batch {batch} of an epoch of {samples} samples.")
     trainer.loader.seed = seed

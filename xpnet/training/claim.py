@@ -85,7 +85,8 @@ class Claim:
 
     def release(self) -> None:
         """Let others claim the folder; nothing, if this claim does not hold."""
-        lock, self.lock = self.lock, None
+        lock = self.lock
+        self.lock = None
         if lock is None:
             return
         if lock.lock_counter == 1:

@@ -140,7 +140,8 @@ class Termination:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if self.received is None:
-            self.received, self.when = number, now
+            self.received = number
+            self.when = now
             self._leave_closed_terminals()
             if not _blocks:
                 raise KeyboardInterrupt

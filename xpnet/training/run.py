@@ -171,7 +171,8 @@ class TrainedModel(NamedTuple):
             The description is invalid, or the weights are another model's; or the model is Python
             code that is not trusted.
         """
-        source, architecture = self.source, self.architecture
+        source = self.source
+        architecture = self.architecture
         if source is not None:
             source.require_trust(self.trust)
             model = source.build(*_shape(self.file, architecture))
@@ -288,7 +289,7 @@ def _shape(file: Path, architecture: dict[str, Any]) -> tuple[tuple[int, ...], i
 
 
 def _shared(value: Any) -> Any:
-    """A setting as it is told to others: ~ for the user's home folder, which has the user's name."""
+    """A setting as others may read it: ~ stands for the home folder, whose name is that of the user."""
     if not isinstance(value, str) or not Path(value).is_absolute():
         return value
     try:

@@ -113,7 +113,8 @@ class Source(NamedTuple):
 
     def _loaded(self) -> Callable[..., Any]:
         """The function, of the code that is executed as a module."""
-        path, function = self.path, self.function
+        path = self.path
+        function = self.function
         spec = spec_from_loader("xpnet_model", _Loader(path, self.code))
         if spec is None or spec.loader is None:
             raise StateError(f"{path}: expected a Python file.")
@@ -143,7 +144,8 @@ class _Loader(SourceLoader):
     """Executes code that was read before, and caches nothing."""
 
     def __init__(self, path: Path, code: bytes) -> None:
-        self.path, self.code = path, code
+        self.path = path
+        self.code = code
 
     def get_filename(self, fullname: str) -> str:
         return str(self.path)
