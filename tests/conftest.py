@@ -34,6 +34,7 @@ SPECS = {
     "jax": ["jax"],
     "cupy": ["cupy"],
 }
+NAMED_THERE = ("cli", "data")  # folders of tests in which the name of a library is a flag's value
 ORDERS = {library: (1,) if library == "jax" else (1, 2) for library in SPECS}
 CHOSEN = [name for name in os.environ.get("XPNET_TEST_BACKENDS", "").split(",") if name]
 if unknown := set(CHOSEN) - set(SPECS):
@@ -183,9 +184,12 @@ def pytest_collection_modifyitems(config, items):
 
 
 def naming_a_chosen_library(paths):
-    """The files whose text has the name of a chosen library, as a module or as a package."""
+    """The files whose text has the name of a chosen library, as a module or as a package.
+
+    Not those of the command line and of the data, for which the name is a flag's value.
+    """
     words = {*CHOSEN, *(name.replace("_", "-") for name in CHOSEN)}
-    texts = {path: path.read_text("utf-8") for path in paths}
+    texts = {path: path.read_text("utf-8") for path in paths if path.parent.name not in NAMED_THERE}
     return {path for path, text in texts.items() if any(word in text for word in words)}
 
 
