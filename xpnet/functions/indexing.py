@@ -203,7 +203,7 @@ def _item_of(x: Any, keys: tuple[Any, ...]) -> Any:
 
 
 def _with_item(x: Any, keys: tuple[Any, ...], value: Any) -> Any:
-    """x with a value of the shape of x[keys] there; keys choose no number twice."""
+    """x with a value of the shape of x[keys] at that place; keys choose each number at most once."""
     place = tuple(k for k in keys if k is not None)  # to assign to new axes is not standard
     if len(place) < len(keys):
         value = array_namespace(value).reshape(value, data_of(x)[place].shape)

@@ -90,7 +90,7 @@ class Max(_Reduction):
     def backward(self, gy: Any, y: Any, x: Any) -> Any:
         xp = array_namespace(gy)
         y, gy = xp.reshape(y, self.kept), in_full(xp.reshape(gy, self.kept))
-        unordered = xp.isnan(y)  # there is a NaN, which no number equals: so is the gradient
+        unordered = xp.isnan(y)  # y is NaN, which equals nothing: the gradient is NaN as well
         wins = data_of(xp.logical_or(x == y, unordered))
         winners = array_namespace(wins).count_nonzero(wins, axis=tuple(self.reduced), keepdims=True)
         share = gy / array_namespace(winners).astype(winners, gy.dtype)

@@ -333,7 +333,7 @@ class _Step:
 def require_learned(layer: Layer) -> None:
     """Raise ArgumentTypeError if a layer holds a Variable that asks for gradients in vain.
 
-    It is no Parameter, so that no optimizer is told of it, and no file.
+    It is not a Parameter, so optimizers do not move it and files do not hold it.
     """
     for name, value in _inventory(vars(layer), ""):
         plain = isinstance(value, Variable) and not isinstance(value, Parameter)
