@@ -53,11 +53,12 @@ def tools(*names: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """The text: rules and format (ruff), and imports that run one way (import-linter)."""
-    session.install(*tools("ruff", "import-linter"))
+    """Rules and format (ruff), imports that run one way (import-linter), limits on how dense code is."""
+    session.install(*tools("ruff", "import-linter", "radon"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports", "--no-cache")
+    session.run("python", "tests/style.py")
 
 
 @nox.session

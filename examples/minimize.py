@@ -18,8 +18,8 @@ import numpy as np
 from common import begin, canvas, positive, save
 
 import xpnet
-from xpnet import functions as F, tree
-from xpnet.transforms import hvp, value_and_grad
+from xpnet import functions as F
+from xpnet.autodiff import hvp, tree, value_and_grad
 
 
 def several(text):

@@ -17,7 +17,7 @@ from common import begin, canvas, positive, save
 
 import xpnet
 from xpnet import functions as F
-from xpnet.transforms import grad
+from xpnet.autodiff import grad
 
 DAMPING, END = 0.3, 2.0 * math.pi
 

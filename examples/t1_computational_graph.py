@@ -12,7 +12,7 @@ as it is, a Multiply node multiplies it by the value of the other side.
 from common import begin
 
 from xpnet import Add, Multiply, Variable
-from xpnet.graph import computational_graph
+from xpnet.plots.graph import computational_graph
 
 args, backend, _ = begin(__doc__, dtype="float64")
 

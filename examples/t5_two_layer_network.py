@@ -27,7 +27,7 @@ class TwoLayerNet:
     """Affine, ReLU, Affine, and the loss; targets are class numbers or one-hot rows."""
 
     def __init__(self, input_size, hidden_size, output_size, weight_init_std=0.01):
-        weight = partial(xpnet.initializers.normal, std=weight_init_std)
+        weight = partial(xpnet.layers.initializers.normal, std=weight_init_std)
         one = xpnet.Affine(input_size, hidden_size, weight=weight)
         two = xpnet.Affine(hidden_size, output_size, weight=weight)
         self.params = {"W1": one.W, "b1": one.b, "W2": two.W, "b2": two.b}

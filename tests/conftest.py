@@ -219,4 +219,4 @@ def no_state_leaks():
     before = switch._run, switch._block.get()
     yield
     assert (switch._run, switch._block.get()) == before
-    assert xpnet.autodiff.recording.get()
+    assert xpnet.autodiff.tape.recording.get()

@@ -30,7 +30,7 @@ import cupyx
 import cupyx.scipy.special
 import numpy as np
 
-from xpnet import namespace
+from xpnet.autodiff import namespace
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,14 +86,14 @@ COMPUTED = (
     "xpnet/_numpy/",
     "xpnet/backend.py",
     "xpnet/functions/",
-    "xpnet/namespace.py",
+    "xpnet/autodiff/namespace.py",
     "xpnet/summary.py",
 )
 EXPLAINED = {  # what would be reported, but is not a fault
     ("xpnet/backend.py", "xp.Device"): "xp is array_api_strict",
     ("xpnet/backend.py", "x.to_device"): "x is an array of array_api_strict",
-    ("xpnet/devices.py", "compat.to_device"): "a function of array_api_compat",
-    ("xpnet/namespace.py", "'bfloat16'"): "NumPy, and so CuPy, has no such dtype",
+    ("xpnet/_libraries/devices.py", "compat.to_device"): "a function of array_api_compat",
+    ("xpnet/autodiff/namespace.py", "'bfloat16'"): "NumPy, and so CuPy, has no such dtype",
 }
 SIGNATURES = {  # from CuPy's reference, where the signature itself is (*args, **kwargs)
     "cupy.ndarray": "ndarray(shape, dtype=float, memptr=None, strides=None, order='C')",
@@ -263,7 +263,7 @@ def declared() -> list[str]:
         of: Known | None = XP
         for part in name.split("."):
             of = of and of.get(part)
-        if of is None and ("xpnet/namespace.py", repr(name)) not in EXPLAINED:
+        if of is None and ("xpnet/autodiff/namespace.py", repr(name)) not in EXPLAINED:
             lines.append(f"xpnet.functions.{name}: no xp.{name}")
         if of and name in namespace.functions:
             parameters = inspect.signature(namespace.functions[name]).parameters.values()

@@ -36,7 +36,7 @@ def fixtures():
     from array_api_extra.testing import _testing
 
     from xpnet import Variable, to_numpy
-    from xpnet.namespace import Namespace, array_namespace
+    from xpnet.autodiff.namespace import DifferentiableNamespace, array_namespace
 
     ours = array_namespace(Variable(np.zeros(1)))
     as_numpy = _testing._as_numpy_array
@@ -59,7 +59,7 @@ def fixtures():
             )
 
         def __eq__(self, other):
-            return isinstance(other, Namespace | Recorded)
+            return isinstance(other, DifferentiableNamespace | Recorded)
 
         def __hash__(self):
             return hash(ours)

@@ -87,14 +87,14 @@ EQUIVALENT = {  # (file, was, became): why the change changes nothing that a tes
     ): "what has no common count is counted place by place",
     ("xpnet/functions/special.py", "fast(a, b)", "fast(b, a)"): "beta(a, b) is beta(b, a)",
     (
-        "xpnet/serialization.py",
+        "xpnet/saving/safetensors.py",
         'os.name == "posix"',
         "True",
     ): "so it is, where the tests of files run",
     ("xpnet/functions/special.py", "fast", "True"): "SciPy has both; seen on PyTorch and JAX alone",
     ("xpnet/kernels/special.py", "x > 0.0", "(x >= 0.0)"): "both are infinite at 0",
     (
-        "xpnet/layers/expected.py",
+        "xpnet/layers/_input_checks.py",
         "type(data_of(x)) is not type(data_of(parameter))",
         "(type(data_of(x)) is type(data_of(parameter)))",
     ): "where libraries share dtypes, the layer's function refuses the mix in the same words",

@@ -21,8 +21,8 @@ from xpnet import (
     use,
     using,
 )
+from xpnet._libraries.devices import device_key
 from xpnet.backend import array_like, resolve, scatter_add, with_item
-from xpnet.devices import device_key
 from xpnet.testing import assert_close
 
 

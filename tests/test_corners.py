@@ -16,9 +16,9 @@ from xpnet import (
     grad,
     gradients,
     jvp,
-    tree,
     using,
 )
+from xpnet.autodiff import tree
 from xpnet.testing import assert_close, check_gradients
 
 

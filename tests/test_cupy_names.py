@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from xpnet import namespace
+from xpnet.autodiff import namespace
 
 cupy = pytest.importorskip("cupy", exc_type=ImportError)  # its names are what is checked
 check = import_module("tests.cupy_names")  # which imports CuPy
@@ -151,18 +151,18 @@ def test_functions_that_are_declared(monkeypatch):
 @pytest.mark.parametrize(
     ("path", "there", "instead"),
     [
-        ("xpnet/kernels/transfer.py", "non_blocking=True", "nonblocking=True"),
-        ("xpnet/kernels/transfer.py", "stream=self.stream", "queue=self.stream"),
-        ("xpnet/kernels/transfer.py", "slot.free.record(compute)", "slot.free.rekord(compute)"),
-        ("xpnet/kernels/transfer.py", "compute.wait_event(slot.full)", "compute.wait(slot.full)"),
-        ("xpnet/kernels/transfer.py", "buffer.staging.copy()", "buffer.staging.clone()"),
+        ("xpnet/data/_transfer.py", "non_blocking=True", "nonblocking=True"),
+        ("xpnet/data/_transfer.py", "stream=self.stream", "queue=self.stream"),
+        ("xpnet/data/_transfer.py", "slot.free.record(compute)", "slot.free.rekord(compute)"),
+        ("xpnet/data/_transfer.py", "compute.wait_event(slot.full)", "compute.wait(slot.full)"),
+        ("xpnet/data/_transfer.py", "buffer.staging.copy()", "buffer.staging.clone()"),
         ("xpnet/kernels/update.py", "cuda.function.CPointer", "cuda.CPointer"),
         ("xpnet/kernels/gathered.py", "cupy().matmul(a, b)", "cupy().matmul(a, b, where=b)"),
         ("xpnet/backend.py", "cuda.runtime.getDeviceCount()", "cuda.getDeviceCount()"),
-        ("xpnet/devices.py", "x.get()", "x.ctypes"),
-        ("xpnet/devices.py", "_runtime().setDevice(", "_runtime().useDevice("),
+        ("xpnet/_libraries/devices.py", "x.get()", "x.ctypes"),
+        ("xpnet/_libraries/devices.py", "_runtime().setDevice(", "_runtime().useDevice("),
         ("xpnet/functions/inverses.py", "linalg_of(xp).svd(x)", "linalg_of(xp).svd(x, vectors=1)"),
-        ("xpnet/diagnosis.py", "runtime.driverGetVersion()", "runtime.driverVersion()"),
+        ("xpnet/_libraries/diagnosis.py", "runtime.driverGetVersion()", "runtime.driverVersion()"),
         ("xpnet/plots/images.py", "xp.float32", "xp.float31"),
     ],
 )

@@ -15,17 +15,14 @@ ROOT = Path(xpnet.__file__).parent
 PUBLIC = [
     "xpnet",
     "xpnet.errors",
+    "xpnet.layers.initializers",
     "xpnet.data.transforms",
     "xpnet.functions.fft",
     "xpnet.functions.linalg",
     "xpnet.functions.special",
     *(f"xpnet.{name}" for name in xpnet.MODULES),
 ]
-NOT_PUBLIC = {
-    "autodiff", "array_object", "backend", "calls", "cli", "custom", "devices", "diagnosis",
-    "explain", "half", "hints", "kernels", "leaving", "namespace", "printable", "saved", "scope", "stand_ins", "recompute",
-    "signatures", "tape", "tree", "views",
-}  # fmt: skip
+NOT_PUBLIC = {"backend", "cli", "kernels"}
 """Modules whose users' names are in `xpnet` itself, and those that have none."""
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import xpnet
 from xpnet import Variable, XpnetError, functions as F
-from xpnet.hints import FUNCTIONS, LAYERS, METHODS, PACKAGE
+from xpnet._hints import FUNCTIONS, LAYERS, METHODS, PACKAGE
 
 HINTS = {**METHODS, **LAYERS, **FUNCTIONS, **PACKAGE}
 
@@ -57,7 +57,7 @@ def test_hints_do_not_stand_in_front_of_attributes():
 
 
 def test_help_of_a_variable_shows_what_to_write():
-    assert repr(vars(xpnet.array_object.ArrayObject)["item"]).startswith(
+    assert repr(vars(xpnet.autodiff._array_object.ArrayObject)["item"]).startswith(
         "not there: write float(x)"
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpnet import Variable, XpnetError, functions as F, using
-from xpnet.namespace import functions, kinds
+from xpnet.autodiff.namespace import functions, kinds
 
 DECLARED = {name: f for name, f in functions.items() if kinds[name] != "structural"}
 NETWORKS = {

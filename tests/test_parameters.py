@@ -75,7 +75,7 @@ def test_an_update_changes_the_parameter_itself(backend, array, sign, kind):
         "number": lambda: 2.0,
         "without recording": lambda: Variable(array(V)),
     }[kind]()
-    with no_grad() if kind == "without recording" else xpnet.tape.recorded():
+    with no_grad() if kind == "without recording" else xpnet.autodiff.tape.recorded():
         assert update(p, value) is p
     assert (type(p), p.requires_grad, p.creator) == (Parameter, True, None)
     assert p.dtype == backend.dtype

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 
 import xpnet
 from xpnet import Layer, errors
-from xpnet.printable import cells, padded, printable
+from xpnet._printable import cells, padded, printable
 from xpnet.summary import summary
 
 ESCAPED = {

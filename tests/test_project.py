@@ -14,7 +14,7 @@ from types import FunctionType, ModuleType, SimpleNamespace
 import pytest
 
 import xpnet
-from xpnet.namespace import functions
+from xpnet.autodiff.namespace import functions
 from xpnet.testing import assert_close, check_gradients
 
 ROOT = Path(__file__).parent.parent
@@ -96,16 +96,15 @@ def test_import_brings_numpy_and_array_api_compat_alone():
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_only_the_switch_and_the_readers_name_an_array_library(path):
-    """The third law: backend.py names all libraries, devices.py CuPy, and diagnosis.py what is installed;
+    """The third law: backend.py and _libraries/ name all libraries;
     data/ and random.py use NumPy, and kernels/ is optional."""
     inside = path.relative_to(PACKAGE)
     named = {module.partition(".")[0] for module in imported(path)} & LIBRARIES
     allowed = {
         "data": {"numpy"},
         "random.py": {"numpy"},
-        "devices.py": {"cupy"},
         "kernels": {"cupy", "cupyx", "numpy", "torch"},
-        "diagnosis.py": {"cupy", "torch"},
+        "_libraries": LIBRARIES - {"dask", "ndonnx"},
         "backend.py": LIBRARIES - {"dask", "ndonnx"},
     }
     assert named <= allowed.get(inside.parts[0], set())
@@ -163,7 +162,7 @@ def test_every_layer_is_reexported():
     """layers/__init__.py offers every layer class, and xpnet offers what that offers."""
     offered = reexported(PACKAGE / "layers" / "__init__.py")
     for path in (PACKAGE / "layers").glob("*.py"):
-        if path.name not in ("__init__.py", "scope.py", "stand_ins.py"):  # about calls of layers
+        if path.name not in ("__init__.py", "_scope.py", "_stand_ins.py"):  # about calls of layers
             layers = {name for name in defined(path) if name[0].isupper()}
             assert offered.get(f"xpnet.layers.{path.stem}", set()) >= layers
     named = set().union(*offered.values())

@@ -5,7 +5,7 @@ import math
 import pytest
 
 import xpnet
-from xpnet import saved
+from xpnet import _saved as saved
 
 
 @pytest.mark.parametrize("value", [0, 3, 2**63 - 1])

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from xpnet import GradientError, Variable, functions as F
-from xpnet.namespace import array_namespace
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.testing import assert_close, check_gradients
 
 SCIPY_ASKS = os.environ.get("SCIPY_ARRAY_API") == "1"

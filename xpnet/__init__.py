@@ -22,12 +22,24 @@ True
 from importlib import import_module
 from typing import Any
 
-from xpnet import _einops as _einops, _numpy as _numpy, functions as functions
+from xpnet import _interoperability as _interoperability, functions as functions
+from xpnet._hints import PACKAGE, missing
 from xpnet.autodiff import (
     Function as Function,
     Parameter as Parameter,
     Variable as Variable,
+    array_namespace as array_namespace,
+    checkpoint as checkpoint,
+    custom_rule as custom_rule,
+    grad as grad,
     gradients as gradients,
+    hessian as hessian,
+    hvp as hvp,
+    jacobian as jacobian,
+    jvp as jvp,
+    no_grad as no_grad,
+    value_and_grad as value_and_grad,
+    vjp as vjp,
 )
 from xpnet.backend import (
     Backend as Backend,
@@ -54,7 +66,6 @@ from xpnet.errors import (
     TrainingError as TrainingError,
     XpnetError as XpnetError,
 )
-from xpnet.hints import PACKAGE, missing
 from xpnet.layers import (
     ELU as ELU,
     GELU as GELU,
@@ -100,7 +111,6 @@ from xpnet.layers import (
     TransformerEncoder as TransformerEncoder,
     TransformerEncoderLayer as TransformerEncoderLayer,
 )
-from xpnet.namespace import array_namespace as array_namespace
 from xpnet.optimizers import (
     LAMB as LAMB,
     SGD as SGD,
@@ -116,18 +126,6 @@ from xpnet.optimizers import (
     RMSProp as RMSProp,
 )
 from xpnet.random import manual_seed as manual_seed
-from xpnet.tape import no_grad as no_grad
-from xpnet.transforms import (
-    checkpoint as checkpoint,
-    custom_rule as custom_rule,
-    grad as grad,
-    hessian as hessian,
-    hvp as hvp,
-    jacobian as jacobian,
-    jvp as jvp,
-    value_and_grad as value_and_grad,
-    vjp as vjp,
-)
 
 __all__ = [
     "ELU",
@@ -228,27 +226,22 @@ __all__ = [
 __version__ = "0.1.0"
 
 MODULES = (
+    "autodiff",
     "data",
     "functions",
-    "graph",
-    "initializers",
-    "interchange",
     "layers",
     "lessons",
     "metrics",
     "models",
     "optimizers",
     "plots",
-    "precision",
     "random",
     "report",
+    "saving",
     "schedules",
-    "serialization",
     "summary",
     "testing",
     "training",
-    "transforms",
-    "watch",
 )
 """The public modules; `xpnet.plots` is imported when it is first asked for."""
 

@@ -33,12 +33,12 @@ from typing import Any, NamedTuple, TypeVar
 import array_api_compat as compat
 import numpy as np
 
-from xpnet.devices import fetched, follows, selected
-from xpnet.diagnosis import details_of, why_not_cupy
+from xpnet._libraries.devices import fetched, follows, selected
+from xpnet._libraries.diagnosis import details_of, why_not_cupy
+from xpnet._typing import Array, DType
 from xpnet.errors import ArgumentError, BackendError
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
-Array = Any  # an object of the array API standard; the libraries share no base class to name here
 
 ALIASES = {"cpu": "numpy", "gpu": "cupy", "cuda": "cupy"}
 AUTO = ("cupy", "torch:cuda", "torch:mps", "numpy")
@@ -73,7 +73,7 @@ class Backend(NamedTuple):
         dtype = None if self.dtype is None else f"{self.xp.finfo(self.dtype).dtype}"
         return _by_name, (self.name, dtype and dtype.rpartition(".")[2])
 
-    def asarray(self, x: object, dtype: Any = None) -> Array:
+    def asarray(self, x: object, dtype: DType | None = None) -> Array:
         """`x` as an array of this library, on this device.
 
         Parameters
@@ -351,7 +351,7 @@ _OPENERS = {
 
 
 @singledispatch
-def to_numpy(x: Any) -> Any:
+def to_numpy(x: Array) -> Any:
     """`x` as a NumPy array: the one way from any device to the host.
 
     Parameters
@@ -411,7 +411,7 @@ def last_at(places: Array, size: int) -> Array:
     return last
 
 
-def array_like(x: Any, model: Array) -> Array:
+def array_like(x: Array, model: Array) -> Array:
     """A copy of `x`, an array of any library, with the library, device and dtype of `model`."""
     xp, device = compat.array_namespace(model), compat.device(model)
     near = type(x) is type(model) and compat.device(x) == device  # no detour through the host
@@ -455,7 +455,7 @@ def name_in_numpy(function: Any) -> str:
     return f"{module}.{name}" if module in ("linalg", "fft") else name
 
 
-def dtype_name(dtype: Any) -> str | None:
+def dtype_name(dtype: DType) -> str | None:
     """The name of a dtype that NumPy understands, such as `float` or "f4"; None for another."""
     try:
         name: str = np.dtype(dtype).name
@@ -486,15 +486,15 @@ class _Gradient(np.ndarray):
     def __repr__(self) -> str:
         return repr(self.data)
 
-    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+    def __array_wrap__(self, array: Array, context: Any = None, return_scalar: bool = False) -> Any:
         return array[()] if return_scalar else array.view(np.ndarray)
 
 
-def with_data(g: Any) -> Any:
+def with_data(g: Array) -> Any:
     """A gradient whose `data` is an array; those of other libraries as they are, and None."""
     return g.view(_Gradient) if type(g) is np.ndarray else g
 
 
-def without_data(g: Any) -> Any:
+def without_data(g: Array) -> Any:
     """The array that `with_data` shows."""
     return g.data if type(g) is _Gradient else g

@@ -22,7 +22,7 @@ A message says what was expected, what was given, where, and what to try. It oft
 a file, so it is shown as `printable` has it: a terminal takes no commands from it.
 """
 
-from xpnet.printable import printable
+from xpnet._printable import printable
 
 __all__ = [
     "ArgumentError",

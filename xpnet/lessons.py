@@ -34,13 +34,14 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet import autodiff, data, functions as F
-from xpnet.autodiff import Variable, as_constant, data_of
-from xpnet.backend import Array, current
+from xpnet._typing import Array
+from xpnet.autodiff._signatures import Rule
+from xpnet.autodiff.derivatives import vjp
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import Variable, as_constant, data_of
+from xpnet.backend import current
 from xpnet.errors import ArgumentTypeError, GradientError
 from xpnet.functions import linear, matmul, mean_squared_error, sigmoid
-from xpnet.namespace import array_namespace
-from xpnet.signatures import Rule
-from xpnet.transforms import vjp
 
 __all__ = [
     "AddLayer",
@@ -72,25 +73,25 @@ class _Layer:
         y, self._pull = vjp(f, *map(_floating, xs))
         return y
 
-    def _gradients(self, dout: Any) -> tuple[Array, ...]:
+    def _gradients(self, dout: Array) -> tuple[Array, ...]:
         """The gradients of the last xs, for the gradient `dout` of what was computed of them."""
         if self._pull is None:
             name = type(self).__name__
             raise GradientError(f"{name}.backward: call {name}.forward(...) first.")
         return self._pull(dout)
 
-    def backward(self, dout: Any = 1) -> Any:
+    def backward(self, dout: Array = 1) -> Any:
         """The gradient of x, for the gradient `dout` of what `forward` gave."""
         (dx,) = self._gradients(dout)
         return dx
 
 
-def _floating(x: Any) -> Any:
+def _floating(x: Array) -> Any:
     """An array as it is; a Python number, as a price or a count, as a floating-point one."""
     return float(x) if isinstance(x, int) else data_of(x)
 
 
-def _changeable(x: Any) -> Any:
+def _changeable(x: Array) -> Any:
     """An array that `x -= ...` changes in place; what a layer keeps of it is then changed as well."""
     if compat.is_jax_array(data_of(x)):
         raise ArgumentTypeError(
@@ -117,14 +118,14 @@ class AddLayer(_Layer):
         The gradient of b, set by `backward`.
     """
 
-    def __init__(self, b: Any = None) -> None:
+    def __init__(self, b: Array | None = None) -> None:
         self.b = None if b is None else _changeable(b)
         self.grad: Array | None = None
 
-    def forward(self, x: Any, y: Any = None) -> Array:
+    def forward(self, x: Array, y: Array | None = None) -> Array:
         return self._compute(F.add, x, y if self.b is None else self.b)
 
-    def backward(self, dout: Any = 1) -> Array:
+    def backward(self, dout: Array = 1) -> Array:
         """`dout`, which is the gradient of each number, as both are of one shape."""
         dx, dy = self._gradients(dout)
         if self.b is not None:
@@ -151,16 +152,16 @@ class MulLayer(_Layer):
         The gradient of w, set by `backward`.
     """
 
-    def __init__(self, w: Any = None) -> None:
+    def __init__(self, w: Array | None = None) -> None:
         self.w = None if w is None else _changeable(w)
         self.grad: Array | None = None
 
-    def forward(self, x: Any, y: Any = None) -> Array:
+    def forward(self, x: Array, y: Array | None = None) -> Array:
         if self.w is None:
             return self._compute(F.multiply, x, y)
         return self._compute(F.matmul, x, self.w)
 
-    def backward(self, dout: Any = 1) -> Any:
+    def backward(self, dout: Array = 1) -> Any:
         """The gradients of x and of y; with weights of its own, that of x."""
         dx, dy = self._gradients(dout)
         if self.w is None:
@@ -178,11 +179,11 @@ class MSELayer(_Layer):
         What `forward` computed last.
     """
 
-    def __init__(self, t: Any) -> None:
+    def __init__(self, t: Array) -> None:
         self.t = t
         self.loss: Array | None = None
 
-    def forward(self, x: Any) -> Array:
+    def forward(self, x: Array) -> Array:
         self.loss = self._compute(lambda x: F.mean((x - as_constant(self.t)) ** 2), x)
         return self.loss
 
@@ -230,7 +231,7 @@ def _with_inputs(rule: Callable[..., Any]) -> Callable[..., Any]:
     """`backward` as the tape calls it, around one that reads `self.inputs` and `self.outputs`."""
 
     @wraps(rule)
-    def backward(self: Function, gy: Any, y: Any, *xs: Any) -> Any:
+    def backward(self: Function, gy: Array, y: Array, *xs: Any) -> Any:
         several = isinstance(y, tuple)
         gys = gy if several else (gy,)
         ys = [as_constant(y) for y in (y if several else (y,))]
@@ -244,7 +245,7 @@ def _with_inputs(rule: Callable[..., Any]) -> Callable[..., Any]:
     return backward
 
 
-def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+def sum_to(x: Array, shape: tuple[int, ...]) -> Any:
     """x summed over the axes along which an array of that shape was repeated to give x.
 
     Parameters
@@ -275,37 +276,37 @@ class Affine(_Layer):
         The gradients of W and b, set by `backward`.
     """
 
-    def __init__(self, W: Any, b: Any) -> None:
+    def __init__(self, W: Array, b: Array) -> None:
         self.W = _changeable(W)
         self.b = _changeable(b)
         self.dW: Array | None = None
         self.db: Array | None = None
 
-    def forward(self, x: Any) -> Array:
+    def forward(self, x: Array) -> Array:
         """x of shape (batch, ...), of which each sample is taken as a row of `in` numbers."""
         return self._compute(_affine, x, self.W, self.b)
 
-    def backward(self, dout: Any = 1) -> Array:
+    def backward(self, dout: Array = 1) -> Array:
         """The gradient of x; those of W and b are in `dW` and `db`."""
         dx, self.dW, self.db = self._gradients(dout)
         return dx
 
 
-def _affine(x: Any, W: Any, b: Any) -> Any:
+def _affine(x: Array, W: Array, b: Array) -> Any:
     return F.linear(F.reshape(x, (x.shape[0], -1)), W, b)
 
 
 class Relu(_Layer):
     """max(x, 0)."""
 
-    def forward(self, x: Any) -> Array:
+    def forward(self, x: Array) -> Array:
         return self._compute(F.relu, x)
 
 
 class Sigmoid(_Layer):
     """1 / (1 + exp(-x))."""
 
-    def forward(self, x: Any) -> Array:
+    def forward(self, x: Array) -> Array:
         return self._compute(F.sigmoid, x)
 
 
@@ -327,7 +328,7 @@ class SoftmaxWithLoss(_Layer):
         self.t: Array | None = None
         self.loss: Array | None = None
 
-    def forward(self, x: Any, t: Any) -> Array:
+    def forward(self, x: Array, t: Array) -> Array:
         self.t = data_of(t)
         self.y = data_of(F.softmax(x))
         self.loss = self._compute(lambda x: F.softmax_cross_entropy(x, self.t), x)
@@ -383,7 +384,7 @@ def load_mnist(
     backend = current()
     train, test = data.load_mnist(normalize, flatten, one_hot_label)
 
-    def moved(x: Any) -> Array:
+    def moved(x: Array) -> Array:
         return backend.asarray(x, backend.dtype if x.dtype.kind == "f" else None)
 
     return (moved(train[0]), moved(train[1])), (moved(test[0]), moved(test[1]))

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnet import functions as F
+from xpnet._typing import Array
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers import (
     LSTM,
@@ -296,7 +297,7 @@ class Rows(Layer):
     (batch, n) number by number; sequences are what they are.
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Any:
         if x.ndim == 4:
             x = F.permute_dims(x, (0, 2, 1, 3))
         return F.reshape(x, (x.shape[0], *self.of(tuple(x.shape[1:]), rows_first=True)))
@@ -323,7 +324,7 @@ class LastState(Layer):
     def __init__(self, recurrent: Layer) -> None:
         self.recurrent = recurrent
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Any:
         _, h, *_ = self.recurrent(x)
         if not getattr(self.recurrent, "bidirectional", False):
             return h[-1, ...]
@@ -336,7 +337,7 @@ class LastState(Layer):
 class MeanOverSteps(Layer):
     """The mean over a sequence: (batch, length, features) to (batch, features)."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Any:
         return F.mean(x, axis=1)
 
 

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xpnet import tree
 from xpnet.errors import ArgumentError, MissingAttributeError, StateError
 
 __all__ = [
@@ -260,4 +259,10 @@ def _assign(generator: Any, numbers: dict[str, Any]) -> None:
 
 def _plain(numbers: dict[str, Any]) -> dict[str, Any]:
     """A generator's state with Python's numbers."""
-    return dict(tree.map(lambda x: x.tolist() if hasattr(x, "tolist") else x, numbers))
+    plain = {}
+    for name, x in numbers.items():
+        if isinstance(x, dict):
+            plain[name] = _plain(x)
+        else:
+            plain[name] = x.tolist() if hasattr(x, "tolist") else x
+    return plain

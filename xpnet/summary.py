@@ -7,13 +7,14 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Parameter, data_of
+from xpnet._libraries.devices import selected
+from xpnet._printable import cells, padded, printable
+from xpnet._typing import Array, DType
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import Parameter, data_of
 from xpnet.backend import current
-from xpnet.devices import selected
 from xpnet.layers import Layer
-from xpnet.namespace import array_namespace
-from xpnet.printable import cells, padded, printable
-from xpnet.watch import untouched, watching
+from xpnet.layers.hooks import untouched, watching
 
 __all__ = [
     "Row",
@@ -106,7 +107,10 @@ class Summary:
 
 
 def summary(
-    model: Layer, input_shape: Shape | Sequence[Shape], dtype: Any = None, batch_axis: int = 0
+    model: Layer,
+    input_shape: Shape | Sequence[Shape],
+    dtype: DType | None = None,
+    batch_axis: int = 0,
 ) -> Summary:
     """Run one sample of zeros through `model`, and tell what each layer makes of it.
 
@@ -154,7 +158,7 @@ def summary(
             seen.add(id(p))
     arrays = list(inputs)  # kept till the end, so that no two have one id
 
-    def record(layer: Layer, xs: tuple[Any, ...], y: Any) -> None:
+    def record(layer: Layer, xs: tuple[Any, ...], y: Array) -> None:
         outputs = [data_of(v) for v in (y if isinstance(y, tuple) else (y,)) if hasattr(v, "shape")]
         row = rows[id(layer)]
         row.shapes = [tuple(v.shape) for v in outputs]
@@ -241,7 +245,7 @@ def _own(value: Any, root: bool = True) -> Iterator[Parameter]:
             yield from _own(item, root=False)
 
 
-def _zeros(model: Layer, shape: Shape, dtype: Any, axis: int) -> Any:
+def _zeros(model: Layer, shape: Shape, dtype: DType, axis: int) -> Any:
     """A batch of one, where the model's parameters are."""
     p = next(model.parameters(), None)
     if p is None:
@@ -273,7 +277,7 @@ def _cells(row: Row, batch_axis: int) -> tuple[str, ...]:
     return (text, ", ".join(shapes) or "not called", *numbers)
 
 
-def _bytes(x: Any) -> int:
+def _bytes(x: Array) -> int:
     xp, dtype = array_namespace(x), x.dtype
     if xp.isdtype(dtype, "bool"):
         return math.prod(x.shape)

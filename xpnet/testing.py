@@ -11,12 +11,13 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import FLOATING, Variable, as_constant, data_of, gradients
-from xpnet.backend import Array, array_like, current, to_numpy
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.tape import seed
+from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of, gradients
+from xpnet.backend import array_like, current, to_numpy
 from xpnet.errors import ArgumentError, ArgumentTypeError, CheckError
-from xpnet.namespace import array_namespace, has_dtype
 from xpnet.random import default_rng
-from xpnet.tape import seed
 
 __all__ = [
     "assert_close",

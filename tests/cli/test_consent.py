@@ -10,10 +10,10 @@ import pytest
 import safetensors.numpy
 
 import xpnet
-from xpnet import serialization
 from xpnet.cli.consent import require_consent
+from xpnet.saving import safetensors as serialization
 from xpnet.training import open_run
-from xpnet.training.source import read
+from xpnet.training.model_file import read
 
 NET = """
 import os, pathlib

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import backend as switch, diagnosis
+from xpnet import backend as switch
+from xpnet._libraries import diagnosis
 
 LIBRARIES = ["numpy", "cupy", "torch", "jax", "array_api_strict"]
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tests.fuzzing import damaged, forged, inputs
 from xpnet.cli import config
 from xpnet.cli.commands import app
-from xpnet.cli.trained import open_trained
+from xpnet.cli.run_folder import open_trained
 from xpnet.errors import XpnetError
 
 CONFIGURATION = """# To repeat this run: xpnet train --config config.toml --out FOLDER

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 import xpnet
 from xpnet import schedules
-from xpnet.cli import flags, learner, papers
+from xpnet.cli import flags, run_files as papers, setup as learner
 from xpnet.training import environment
 
 

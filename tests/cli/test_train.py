@@ -507,7 +507,7 @@ def test_a_disk_that_is_full_names_the_file_and_the_folder(train, tmp_path, monk
 
     def fills_up(self, path):
         if len(self) == 2:
-            with xpnet.serialization.replacing(path):
+            with xpnet.saving.safetensors.replacing(path):
                 raise OSError(28, "No space left on device")
         write_csv(self, path)
 

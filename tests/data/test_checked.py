@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from xpnet import DataError
-from xpnet.data.checked import opened
+from xpnet.data._checked import opened
 
 CONTENT = bytes(range(256)) * 5000
 SUM = hashlib.sha256(CONTENT).hexdigest()

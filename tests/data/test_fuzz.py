@@ -28,7 +28,7 @@ from xpnet.data import (
     read_idx,
 )
 from xpnet.errors import DataError, StateError
-from xpnet.serialization import load_file
+from xpnet.saving.safetensors import load_file
 
 INPUTS = inputs(2500)  # for each of the six readers
 LITTLE = 4e6  # bytes of memory for files of a few hundred: more would be what a header promised

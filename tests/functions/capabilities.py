@@ -17,7 +17,7 @@ from tests.functions.networks import ROWS
 from tests.layers.cases import LAYERS, NO_COUNTERPART
 from tests.layers.limits import LIMITS
 from xpnet import functions as F
-from xpnet.namespace import API_VERSION, functions, kinds
+from xpnet.autodiff.namespace import API_VERSION, functions, kinds
 
 LIBRARIES = ("numpy", "array_api_strict", "cupy", "torch", "jax")
 TITLES = ["cupy (emulated)" if library == "cupy" else library for library in LIBRARIES]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xpnet import functions as F
-from xpnet.namespace import functions
+from xpnet.autodiff.namespace import functions
 
 
 def owned():

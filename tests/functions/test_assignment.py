@@ -24,7 +24,7 @@ from xpnet import (
     no_grad,
     vjp,
 )
-from xpnet.namespace import array_namespace
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.testing import assert_close, check_gradients
 
 X = np.arange(12.0).reshape(3, 4) / 7.0 - 0.6

@@ -11,7 +11,7 @@ import xpnet
 from tests.functions.cases import CASES, CONSTANT, of
 from tests.functions.networks import ROWS
 from xpnet import Variable, functions as F, gradients, using
-from xpnet.namespace import array_namespace
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.testing import assert_close
 
 

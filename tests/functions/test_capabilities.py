@@ -6,7 +6,7 @@ from tests.functions.capabilities import page, rows
 from tests.functions.cases import AGAINST_JAX, CASES, LACKS
 from tests.functions.networks import BESIDES, owned
 from xpnet import Layer, layers
-from xpnet.namespace import functions
+from xpnet.autodiff.namespace import functions
 
 
 def test_the_page_is_up_to_date():

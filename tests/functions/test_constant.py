@@ -6,7 +6,7 @@ import pytest
 
 from tests.functions.cases import CONSTANT, LACKS, STRUCTURAL, X, of
 from xpnet import Variable, array_namespace, to_numpy
-from xpnet.namespace import kinds
+from xpnet.autodiff.namespace import kinds
 
 
 def declared(kind):

@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 import xpnet
 from xpnet import ShapeError, Variable, functions as F, gradients, to_numpy
-from xpnet.functions import windows
+from xpnet.functions import _windows as windows
 from xpnet.testing import assert_close, check_gradients
 
 DRAWN = settings(max_examples=25, deadline=None, derandomize=True, database=None)

@@ -9,9 +9,9 @@ import pytest
 
 import xpnet
 from xpnet import Variable, functions as F, gradients, layers as L, to_numpy
-from xpnet.autodiff import data_of
-from xpnet.half import in_full, is_half, total
-from xpnet.precision import MixedPrecision
+from xpnet.autodiff._half_precision import in_full, is_half, total
+from xpnet.autodiff.variable import data_of
+from xpnet.training.precision import MixedPrecision
 
 N = 4096
 EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from xpnet import ShapeError, Variable, functions as F, gradients, to_numpy, using
-from xpnet.functions.recurrence import GRUResetBefore
+from xpnet.functions._recurrence import GRUResetBefore
 from xpnet.testing import assert_close, check_gradients
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}

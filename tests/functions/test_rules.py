@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.functions.cases import CASES, LACKS
 from xpnet import Variable, array_namespace, using
-from xpnet.namespace import EXTENSIONS, kinds
+from xpnet.autodiff.namespace import EXTENSIONS, kinds
 from xpnet.testing import check_gradients
 
 DIFFERENTIABLE = sorted(name for name, kind in kinds.items() if kind == "differentiable")

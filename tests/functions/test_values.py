@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.functions.cases import CASES, CONSTANT, LACKS, STRUCTURAL, B, N, X, of
 from xpnet import Variable, array_namespace, using
-from xpnet.namespace import EXTENSIONS, functions, kinds
+from xpnet.autodiff.namespace import EXTENSIONS, functions, kinds
 from xpnet.testing import assert_close
 
 pytest.importorskip("scipy", reason="SciPy has the values of special functions")

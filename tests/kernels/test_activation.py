@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xpnet import Variable, functions as F, gradients, to_numpy
-from xpnet.autodiff import data_of
+from xpnet.autodiff.variable import data_of
 from xpnet.kernels.lookup import kernel
 from xpnet.testing import assert_close
 

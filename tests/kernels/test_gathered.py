@@ -11,7 +11,7 @@ from hypothesis import given
 
 from tests.kernels.drawn import DRAWN, arrays_and_windows
 from xpnet import functions as F, to_numpy
-from xpnet.functions import windows
+from xpnet.functions import _windows as windows
 from xpnet.kernels import gathered, kernels
 from xpnet.kernels.window import Window
 from xpnet.testing import assert_close

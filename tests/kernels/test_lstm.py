@@ -8,7 +8,7 @@ import pytest
 
 from xpnet import Variable, gradients, to_numpy
 from xpnet.backend import resolve
-from xpnet.functions.recurrence import LSTM
+from xpnet.functions._recurrence import LSTM
 from xpnet.kernels.lookup import kernel
 from xpnet.testing import assert_close
 

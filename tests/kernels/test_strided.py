@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from tests.kernels.drawn import DRAWN, arrays_and_windows
-from xpnet.functions import windows
+from xpnet.functions import _windows as windows
 from xpnet.kernels import kernels, strided
 from xpnet.kernels.window import Window
 from xpnet.testing import assert_close

@@ -13,7 +13,7 @@ import pytest
 import xpnet
 from tests.host_cuda.device import emulated, shuffled
 from xpnet.data import DataLoader
-from xpnet.kernels.transfer import CopyStream
+from xpnet.data._transfer import CopyStream
 
 SEEDS = range(24)
 BATCHES = 12

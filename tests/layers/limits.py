@@ -6,7 +6,7 @@ from typing import Any
 
 from xpnet import BackendError, layers as L, to_numpy
 from xpnet.kernels import kernels
-from xpnet.precision import MixedPrecision
+from xpnet.training.precision import MixedPrecision
 
 
 @dataclass(frozen=True)

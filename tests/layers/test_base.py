@@ -27,12 +27,12 @@ from xpnet import (
     gradients,
     no_grad,
     to_numpy,
-    tree,
     using,
 )
+from xpnet.autodiff import tree
 from xpnet.layers import Buffer
+from xpnet.layers.hooks import watching
 from xpnet.testing import assert_close, numerical_gradient
-from xpnet.watch import watching
 
 X = [[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]]
 LAYERS = {
@@ -302,7 +302,9 @@ def test_load_state_dict_refuses_what_does_not_fit(backend):
     W, b = to_numpy(layer.W) * 0, to_numpy(layer.b)
     with pytest.raises(StateError, match=r"lacks \['b'\] and has unknown \['c'\]"):
         layer.load_state_dict({"W": W, "c": b})
-    with pytest.raises(StateError, match=r"unknown \['bias', 'weight'\]. .* see xpnet.interchange"):
+    with pytest.raises(
+        StateError, match=r"unknown \['bias', 'weight'\]. .* see xpnet.saving.pytorch"
+    ):
         layer.load_state_dict({"weight": W, "bias": b})
     with pytest.raises(
         StateError, match=r"Affine\(3 -> 2\): expected b of shape \(2,\), got \(3,\)"

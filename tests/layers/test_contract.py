@@ -12,7 +12,7 @@ import xpnet
 from tests.layers.cases import LAYERS, Integers
 from xpnet import Add, Layer, ShapeError, Variable, functions as F, gradients, to_numpy, using
 from xpnet.layers import Buffer
-from xpnet.serialization import load, save
+from xpnet.saving.safetensors import load, save
 from xpnet.testing import assert_close
 
 each_layer = pytest.mark.parametrize("name", LAYERS)

@@ -71,7 +71,7 @@ def test_another_width_is_an_error_that_says_how_to_convert(backend, case, dtype
             f"dtype real floating, got {dtype}. Use F.astype(x, " in str(caught.value)
         )
     y = layer(F.astype(backend.asarray(host.real, backend.dtype), backend.dtype))
-    assert all(leaf.dtype == backend.dtype for leaf in xpnet.tree.leaves(y))
+    assert all(leaf.dtype == backend.dtype for leaf in xpnet.autodiff.tree.leaves(y))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

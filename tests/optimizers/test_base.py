@@ -18,9 +18,9 @@ from xpnet import (
     functions as F,
     to_numpy,
 )
+from xpnet.autodiff import checkpoint
 from xpnet.optimizers import BY_NAME, Optimizer, optimizer
 from xpnet.testing import assert_close
-from xpnet.transforms import checkpoint
 
 START = [1.0, -2.0, 0.5]
 SLOPE = [3.0, 0.5, 1.0]

@@ -15,8 +15,8 @@ from matplotlib.text import Text
 
 import xpnet
 from xpnet import Variable, functions as F, plots
-from xpnet.graph import computational_graph, dot
-from xpnet.plots.names import LONGEST, PREFERRED, drawn
+from xpnet.plots._names import LONGEST, PREFERRED, drawn
+from xpnet.plots.graph import computational_graph, dot
 from xpnet.report import report
 from xpnet.training import History
 

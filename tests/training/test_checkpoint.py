@@ -9,7 +9,8 @@ import safetensors.numpy
 
 import xpnet
 from tests.training import resumable
-from xpnet import functions as F, tree
+from xpnet import functions as F
+from xpnet.autodiff import tree
 from xpnet.metrics import F1, accuracy
 from xpnet.training import Callback, Checkpoint, LinearDecay, Trainer, checkpoint
 

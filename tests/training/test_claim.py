@@ -19,15 +19,15 @@ from xpnet.training import (
     CSVLogger,
     Run,
     Trainer,
+    _claim as claims,
     checkpoint,
-    claim as claims,
 )
-from xpnet.training.claim import Claim
+from xpnet.training._claim import Claim
 from xpnet.training.run import claim_path
 
 HOLD = """
 import sys
-from xpnet.training.claim import Claim
+from xpnet.training._claim import Claim
 from xpnet.training.run import claim_path
 with Claim(sys.argv[1]):
     print("held", flush=True)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import functions as F, models, serialization
+from xpnet import functions as F, models
 from xpnet.metrics import accuracy
+from xpnet.saving import safetensors as serialization
 from xpnet.training import Callback, Checkpoint, EarlyStopping, Run, TrainedModel, Trainer, open_run
 from xpnet.training.run import claim_path
 

@@ -10,9 +10,9 @@ from xpnet import functions as F, schedules
 from xpnet.data import DataLoader
 from xpnet.metrics import F1, ConfusionMatrix, accuracy
 from xpnet.optimizers import ExponentialMovingAverage, clip_grad_value
-from xpnet.precision import MixedPrecision
 from xpnet.training import Callback, ReduceOnPlateau, Trainer
 from xpnet.training.meter import Meter
+from xpnet.training.precision import MixedPrecision
 
 
 def make(optimizer=xpnet.SGD, lr=0.5, **options):

@@ -15,9 +15,9 @@ from xpnet import Layer, Parameter, functions as F
 from xpnet.layers import Buffer
 from xpnet.metrics import accuracy
 from xpnet.optimizers import ExponentialMovingAverage
-from xpnet.precision import MixedPrecision
 from xpnet.summary import summary
 from xpnet.training import Trainer, evaluate, predict
+from xpnet.training.precision import MixedPrecision
 
 L = xpnet.layers
 THREADS, CALLS = 8, 12

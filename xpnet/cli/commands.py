@@ -9,13 +9,13 @@ import typer
 from typer.core import TyperGroup
 
 from xpnet import __version__
+from xpnet._printable import printable
 from xpnet.cli.doctor import doctor
 from xpnet.cli.evaluate import evaluate
 from xpnet.cli.predict import predict
 from xpnet.cli.screen import echo
 from xpnet.cli.train import train
 from xpnet.errors import XpnetError
-from xpnet.printable import printable
 
 _UsageError: Any = typer.BadParameter.__base__  # Click's own or typer's copy, by typer's version
 

@@ -18,7 +18,7 @@ import typer
 
 from xpnet.cli.kinds import is_path, kind_of
 from xpnet.errors import StateError
-from xpnet.serialization import replacing
+from xpnet.saving.safetensors import replacing
 
 FILE = "config.toml"  # in a run folder
 PATHS = ("dataset", "test", "data-dir", "model", "out")  # where they are no names or numbers
@@ -44,7 +44,7 @@ def from_run(ctx: typer.Context, path: Path | None) -> Path | None:
     What else lies there is for people to read: the checkpoint alone is of one piece, and checked.
     """
     if path is not None and not ctx.resilient_parsing:
-        from xpnet.cli.papers import papers_of
+        from xpnet.cli.run_files import papers_of
         from xpnet.training import Checkpoint, Run
 
         names = (Checkpoint.LAST, Run.MODEL, FILE)

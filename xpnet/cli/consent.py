@@ -9,7 +9,7 @@ from xpnet.cli.screen import echo
 from xpnet.errors import StateError
 
 if TYPE_CHECKING:
-    from xpnet.training.source import Source
+    from xpnet.training.model_file import Source
 
 
 def require_consent(source: "Source", trust: bool) -> None:

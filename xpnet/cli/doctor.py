@@ -17,8 +17,8 @@ PACKAGES = {  # what the extras bring, and what for
 def doctor() -> None:
     """Tell what each backend needs, what is there, and what to install."""
     from xpnet import __version__
+    from xpnet._libraries.diagnosis import cupy_conflict
     from xpnet.backend import resolve
-    from xpnet.diagnosis import cupy_conflict
     from xpnet.errors import BackendError
 
     echo(f"xpnet {__version__}, Python {sys.version.split()[0]}\n")

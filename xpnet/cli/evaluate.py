@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xpnet._printable import cells, padded, printable
 from xpnet.cli.flags import Backend, DataDir, RunFolder, Trust, file, option, table
 from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
-from xpnet.printable import cells, padded, printable
 
 if TYPE_CHECKING:
+    from xpnet.cli.run_folder import Trained
     from xpnet.cli.tables import Tested
-    from xpnet.cli.trained import Trained
 
 Report = Annotated[Path | None, option(
     file, "FILE.html", "The report page; by default RUN/report.html.",
@@ -41,8 +41,8 @@ def evaluate(
     HTML file: curves, mistakes, and the tables.
     """
     from xpnet.backend import to_numpy, using
+    from xpnet.cli.run_folder import open_trained
     from xpnet.cli.task import loss_of, metrics_of, told
-    from xpnet.cli.trained import open_trained
     from xpnet.training.evaluation import measured, prepared
 
     trained = open_trained(run, trust)

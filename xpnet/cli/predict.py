@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xpnet._printable import cells, padded, printable
 from xpnet.cli.flags import Backend, RunFolder, Trust, file
 from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
-from xpnet.printable import cells, padded, printable
 
 if TYPE_CHECKING:
-    from xpnet.cli.trained import Trained
+    from xpnet.cli.run_folder import Trained
 
 
 def predict(
@@ -43,7 +43,7 @@ def predict(
     same, and the exit code is 2.
     """
     from xpnet.backend import using
-    from xpnet.cli.trained import open_trained
+    from xpnet.cli.run_folder import open_trained
     from xpnet.errors import DataError
 
     trained = open_trained(run, trust)

@@ -2,7 +2,7 @@
 
 import sys
 
-from xpnet.printable import printable
+from xpnet._printable import printable
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:

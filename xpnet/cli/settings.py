@@ -11,7 +11,7 @@ import typer
 from xpnet.cli.config import ENVIRONMENT, FILE, absolute
 from xpnet.cli.flags import RATES, TABLE_RATE
 from xpnet.cli.kinds import PICTURES, kind_of
-from xpnet.training import Run, source
+from xpnet.training import Run, model_file as source
 
 WITH_RESUME = ("resume", "epochs", "backend", "quiet", "data_dir", "trust")
 FILE_KEYS = (  # of the file that repeats a run, in its order

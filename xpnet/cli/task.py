@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from xpnet.namespace import array_namespace
+from xpnet.autodiff.namespace import array_namespace
 
 
 def loss_of(task: str) -> Callable[[Any, Any], Any]:

@@ -14,7 +14,7 @@ from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
-    from xpnet.cli.papers import Record
+    from xpnet.cli.run_files import Record
     from xpnet.training import History
 
 
@@ -62,11 +62,11 @@ def train(
     training early and keeps what was learned; --resume RUN goes on.
     """
     from xpnet.cli.config import RESUMED
-    from xpnet.cli.papers import papers_of
+    from xpnet.cli.run_files import papers_of
     from xpnet.cli.settings import settled
     from xpnet.errors import StateError
     from xpnet.training import Checkpoint
-    from xpnet.training.claim import Claim
+    from xpnet.training._claim import Claim
     from xpnet.training.run import claim_path
 
     settings = settled(ctx)
@@ -147,9 +147,9 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
     record : Record or None
         Of the run that is resumed.
     """
-    from xpnet.cli import learner
+    from xpnet.cli import setup as learner
     from xpnet.cli.dataset import learned
-    from xpnet.cli.papers import Papers
+    from xpnet.cli.run_files import Papers
     from xpnet.cli.task import loss_of, metrics_of
     from xpnet.optimizers import optimizer
     from xpnet.random import default_rng, manual_seed
@@ -198,7 +198,7 @@ def _callbacks(
     record: "Record | None",
 ) -> list[Any]:
     """What looks on while it trains, and writes the run folder."""
-    from xpnet.cli import learner
+    from xpnet.cli import setup as learner
     from xpnet.training import ProgressBar, StopOnNaN
 
     path = Path(settings["out"])

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data.checked import opened
+from xpnet.data._checked import opened
 from xpnet.errors import DataError
 
 Pair = tuple[NDArray[Any], NDArray[Any]]

@@ -18,13 +18,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet import tree as trees
-from xpnet.backend import Array, Backend, current
+from xpnet._libraries.devices import there
+from xpnet._typing import Array
+from xpnet.autodiff import tree as trees
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.backend import Backend, current
 from xpnet.data.prefetch import prefetched
 from xpnet.data.sources import Arrays, Tree, stream, whole
-from xpnet.devices import there
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError
-from xpnet.namespace import array_namespace
 from xpnet.random import default_rng
 
 Transform = Callable[[Any, np.random.Generator], Any]
@@ -199,7 +200,7 @@ class DataLoader:
         if self.resident:
             return self._taken_there(epoch, start)
         if self.prefetch:
-            from xpnet.kernels.transfer import sender
+            from xpnet.data._transfer import sender
 
             if send := sender(backend, self.prefetch):
                 sent = prefetched(map(send.send, self._on_host(epoch, start)), self.prefetch)

@@ -16,7 +16,7 @@ import array_api_compat as compat
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet import tree as trees
+from xpnet.autodiff import tree as trees
 from xpnet.backend import to_numpy
 from xpnet.errors import DataError, ShapeError
 

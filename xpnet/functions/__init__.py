@@ -11,6 +11,8 @@ switch where, and makes Variables without history.
 from types import ModuleType
 from typing import Any
 
+from xpnet._hints import FUNCTIONS, missing
+from xpnet.autodiff.namespace import API_VERSION, CONSTANTS, DTYPES, dir_of
 from xpnet.backend import current
 from xpnet.errors import MissingAttributeError
 from xpnet.functions import fft as fft, linalg as linalg, special as special
@@ -228,8 +230,6 @@ from xpnet.functions.statistical import (
     var as var,
 )
 from xpnet.functions.stopping import stop_gradient as stop_gradient
-from xpnet.hints import FUNCTIONS, missing
-from xpnet.namespace import API_VERSION, CONSTANTS, DTYPES, dir_of
 
 __all__ = [
     "abs",

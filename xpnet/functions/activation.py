@@ -3,16 +3,18 @@
 import math
 from typing import Any
 
-from xpnet.autodiff import Function, data_of
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._half_precision import in_full
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError
-from xpnet.functions.logistic import LogisticDensity, Sigmoid
-from xpnet.functions.masks import product_where_not_zero, zero_unless
+from xpnet.functions._in_float32 import like, number
+from xpnet.functions._logistic import LogisticDensity, Sigmoid
+from xpnet.functions._masks import product_where_not_zero, zero_unless
 from xpnet.functions.normal import normal_cdf
-from xpnet.functions.wide import like, number
-from xpnet.half import in_full
 from xpnet.kernels.lookup import kernel
-from xpnet.namespace import array_namespace
 
 # The constants in the approximation of gelu.
 CUBE = 0.044715
@@ -21,12 +23,12 @@ LOWEST = -1e4  # below, x sigmoid(x) and x Phi(x) are 0 in every dtype: so that 
 
 
 class ReLU(Function):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if fast := kernel("relu", x):
             return fast(x)
         return array_namespace(x).maximum(x, 0.0)
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         if fast := kernel("relu_gradient", gy, y):
             return fast(gy, y)
         return zero_unless(y > 0.0, gy)
@@ -36,12 +38,12 @@ class LeakyReLU(Function):
     def __init__(self, slope: float) -> None:
         self.slope = number(slope)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if fast := kernel("leaky_relu", x):
             return fast(x, self.slope)
         return array_namespace(x).where(x > 0.0, x, self.slope * x)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("leaky_relu_gradient", gy, x):
             return fast(gy, x, self.slope)
         low = self.slope * gy if self.slope else 0.0  # else 0 times infinity
@@ -52,13 +54,13 @@ class ELU(Function):
     def __init__(self, alpha: float) -> None:
         self.alpha = number(alpha)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if fast := kernel("elu", x):
             return fast(x, self.alpha)
         xp = array_namespace(x)
         return xp.where(x > 0.0, x, self.alpha * xp.expm1(xp.minimum(x, 0.0)))
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("elu_gradient", gy, x):
             return fast(gy, x, self.alpha)
         xp = array_namespace(gy, x)
@@ -71,21 +73,21 @@ class Softplus(Function):
     def __init__(self, beta: float, threshold: float) -> None:
         self.beta, self.threshold = number(beta), number(threshold)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if fast := kernel("softplus", x):
             return fast(x, self.beta, self.threshold)
         xp, z = array_namespace(x), self.beta * x
         soft = xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
         return xp.where(z > self.threshold, x, soft / self.beta)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("softplus_gradient", gy, x):
             return fast(gy, x, self.beta, self.threshold)
         z = self.beta * x
         return gy * array_namespace(gy, x).where(z > self.threshold, 1.0, sigmoid(z))
 
 
-def _within(x: Any, limit: float) -> Any:
+def _within(x: Array, limit: float) -> Array:
     """The nearest numbers to x from -limit to limit."""
     xp = array_namespace(x)
     return xp.minimum(xp.maximum(x, -limit), limit)
@@ -94,10 +96,10 @@ def _within(x: Any, limit: float) -> Any:
 class Gated(Function):
     """x times a share from 0 to 1 that vanishes faster than x grows: 0 at -inf, not NaN."""
 
-    def forward(self, x: Any, share: Any) -> Any:
+    def forward(self, x: Array, share: Any) -> Array:
         return share * array_namespace(x).maximum(x, LOWEST)
 
-    def backward(self, gy: Any, x: Any, share: Any) -> Any:
+    def backward(self, gy: Array, x: Array, share: Any) -> Any:
         gx = gy * share if self.needs[0] else None
         return gx, gy * _within(x, -LOWEST) if self.needs[1] else None
 
@@ -105,10 +107,10 @@ class Gated(Function):
 class SiLU(Function):
     """x sigmoid(x) in one node, where a kernel computes it; see `silu`."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return kernel("silu", x)(x)  # type: ignore[misc]
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("silu_gradient", gy, x):
             return fast(gy, x)
         near = _within(x, 1000.0)  # there x sigmoid'(x) is 0
@@ -118,10 +120,10 @@ class SiLU(Function):
 class GELU(Function):
     """x Phi(x) in one node, where a kernel computes it; see `gelu`."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return kernel("gelu", x)(x)  # type: ignore[misc]
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("gelu_gradient", gy, x):
             return fast(gy, x)
         near = _within(x, 40.0)  # there x phi(x) is 0
@@ -132,7 +134,7 @@ class GELU(Function):
 class TanhGELU(Function):
     """The approximation of `GELU` in one node; see `gelu`."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if fast := kernel("tanh_gelu", x):
             return fast(x)
         xp = array_namespace(x)
@@ -140,7 +142,7 @@ class TanhGELU(Function):
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
         return xp.maximum(x, LOWEST) * sigmoid(z)  # it is (1 + tanh(z / 2)) / 2, but precise
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("tanh_gelu_gradient", gy, x):
             return fast(gy, x)
         c = _within(x, 30.0)
@@ -153,14 +155,14 @@ class LogSoftmax(Function):
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         if 0 in x.shape:
             return xp.astype(x, x.dtype)  # of no numbers there is no largest one
         x = x - xp.max(x, axis=self.axis, keepdims=True)
         return x - xp.log(xp.sum(xp.exp(x), axis=self.axis, keepdims=True))
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         xp = array_namespace(gy)
         return gy - xp.exp(y) * xp.sum(gy, axis=self.axis, keepdims=True)
 
@@ -169,19 +171,19 @@ class Softmax(Function):
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         if 0 in x.shape:
             return xp.astype(x, x.dtype)  # of no numbers there is no largest one
         e = xp.exp(x - xp.max(x, axis=self.axis, keepdims=True))
         return e / xp.sum(e, axis=self.axis, keepdims=True)
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         gy_y = product_where_not_zero(gy, y)
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=self.axis, keepdims=True)
 
 
-def relu(x: Any) -> Any:
+def relu(x: Array) -> Array:
     """max(x, 0), elementwise; its derivative is 1 where x > 0 and 0 elsewhere, at 0 too.
 
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.
@@ -189,13 +191,13 @@ def relu(x: Any) -> Any:
     return ReLU()(x)
 
 
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), elementwise, without overflow for any x."""
     return Sigmoid()(x)
 
 
 @follows
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else `negative_slope` * x, elementwise; at 0 the derivative is the slope.
 
     Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models",
@@ -205,7 +207,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
 
 
 @follows
-def elu(x: Any, alpha: float = 1.0) -> Any:
+def elu(x: Array, alpha: float = 1.0) -> Array:
     """x where x > 0, else `alpha` * (exp(x) - 1), elementwise: it levels off at -alpha.
 
     Source: Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by
@@ -215,7 +217,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 
 @follows
-def gelu(x: Any, approximate: str = "none") -> Any:
+def gelu(x: Array, approximate: str = "none") -> Array:
     """x Phi(x), elementwise, where Phi(x) is the probability that a normal number is below x.
 
     Parameters
@@ -243,7 +245,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
 
 
 @follows
-def silu(x: Any) -> Any:
+def silu(x: Array) -> Array:
     """x sigmoid(x), elementwise; also called swish.
 
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
@@ -253,7 +255,7 @@ def silu(x: Any) -> Any:
 
 
 @follows
-def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta x)) / beta, elementwise: a smooth `relu`, whose derivative is the sigmoid.
 
     Where beta x > `threshold` it is x itself, and its derivative 1, as in PyTorch: off by 2e-9.
@@ -265,7 +267,7 @@ def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 
 @follows
-def softmax(x: Any, axis: int = -1) -> Any:
+def softmax(x: Array, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) over `axis`: positive numbers that sum to 1, without overflow.
 
     For float16 and bfloat16 inputs it is computed in float32, and rounded once.
@@ -276,7 +278,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
 
 @follows
-def log_softmax(x: Any, axis: int = -1) -> Any:
+def log_softmax(x: Array, axis: int = -1) -> Array:
     """log(softmax(x)) over `axis`, finite where the softmax itself would underflow to 0.
 
     For float16 and bfloat16 inputs it is computed in float32, and rounded once.

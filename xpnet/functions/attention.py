@@ -6,15 +6,16 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Function
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._half_precision import in_full
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
-from xpnet.explain import named
+from xpnet.functions._in_float32 import like, number
+from xpnet.functions._masks import product_where_not_zero
 from xpnet.functions.dropout import dropout
-from xpnet.functions.masks import product_where_not_zero
-from xpnet.functions.wide import like, number
-from xpnet.half import in_full
-from xpnet.namespace import array_namespace, has_dtype
 
 
 class Shares(Function):
@@ -23,7 +24,7 @@ class Shares(Function):
     The rule is softmax's: what has no share has no gradient.
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if x.shape[-1] == 0:
             return x
         xp = array_namespace(x)
@@ -31,7 +32,7 @@ class Shares(Function):
         e = xp.exp(x - xp.where(highest == -math.inf, 0.0, highest))
         return e / xp.maximum(xp.sum(e, axis=-1, keepdims=True), 1.0)  # 1 or more, or 0
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         gy_y = product_where_not_zero(gy, y)
         return gy_y - y * array_namespace(gy).sum(gy_y, axis=-1, keepdims=True)
 
@@ -39,7 +40,7 @@ class Shares(Function):
 @named
 @follows
 def attention_weights(
-    query: Any,
+    query: Array,
     key: Any,
     attn_mask: Any = None,
     is_causal: bool = False,
@@ -47,7 +48,7 @@ def attention_weights(
     *,
     softcap: float | None = None,
     window: int | tuple[int | None, int | None] | None = None,
-) -> Any:
+) -> Array:
     """softmax(scale q k^T) over the keys: how much each query takes of each.
 
     Parameters
@@ -97,7 +98,7 @@ def attention_weights(
     return _shares(xp.where(near, scores, -math.inf))
 
 
-def _shares(scores: Any) -> Any:
+def _shares(scores: Array) -> Array:
     """The shares of scores; for those of 16 bits computed in float32, and rounded once."""
     return like(Shares()(in_full(scores)), scores)
 
@@ -116,7 +117,7 @@ def _reach(window: Any) -> tuple[int | None, int | None]:
     return before, after
 
 
-def _masked(scores: Any, mask: Any) -> Any:
+def _masked(scores: Array, mask: Array) -> Array:
     lengths = zip(reversed(mask.shape), reversed(scores.shape), strict=False)
     if mask.ndim > scores.ndim or any(m not in (1, n) for m, n in lengths):
         raise ShapeError(
@@ -136,7 +137,7 @@ def _masked(scores: Any, mask: Any) -> Any:
 @named
 @follows
 def scaled_dot_product_attention(
-    query: Any,
+    query: Array,
     key: Any,
     value: Any,
     attn_mask: Any = None,
@@ -147,7 +148,7 @@ def scaled_dot_product_attention(
     softcap: float | None = None,
     window: int | tuple[int | None, int | None] | None = None,
     rng: Any = None,
-) -> Any:
+) -> Array:
     """softmax(q k^T / sqrt(E)) v: each query's mean of the values, weighted by likeness to the keys.
 
     Parameters

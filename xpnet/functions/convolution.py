@@ -15,14 +15,15 @@ The derivatives of each are the other two: three functions, closed under differe
 
 from typing import Any
 
-from xpnet.autodiff import Function
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.explain import named
-from xpnet.functions import windows
+from xpnet.functions import _windows as windows
 from xpnet.kernels import kernels
 from xpnet.kernels.window import Lengths, Window, lengths, padded, sliding
-from xpnet.namespace import array_namespace
 
 
 class Correlate(Function):
@@ -31,12 +32,12 @@ class Correlate(Function):
     def __init__(self, window: Window, groups: int) -> None:
         self.window, self.groups = window, groups
 
-    def forward(self, x: Any, W: Any, b: Any) -> Any:
+    def forward(self, x: Array, W: Array, b: Array) -> Array:
         array_namespace(x, W, b)  # of one library, or an error
         code = kernels(x, W) or windows
         return code.correlate(x, W, b, self.window, self.groups)
 
-    def backward(self, gy: Any, x: Any, W: Any) -> Any:
+    def backward(self, gy: Array, x: Array, W: Array) -> Any:
         gx = Spread(self.window, self.groups)(gy, W, None) if self.needs[0] else None
         gW = Weigh(self.window, self.groups)(x, gy) if self.needs[1] else None
         return gx, gW, _of_bias(gy) if self.needs[2] else None
@@ -48,12 +49,12 @@ class Spread(Function):
     def __init__(self, window: Window, groups: int) -> None:
         self.window, self.groups = window, groups
 
-    def forward(self, u: Any, W: Any, b: Any) -> Any:
+    def forward(self, u: Array, W: Array, b: Array) -> Array:
         array_namespace(u, W, b)
         code = kernels(u, W) or windows
         return code.spread(u, W, b, self.window, self.groups)
 
-    def backward(self, gy: Any, u: Any, W: Any) -> Any:
+    def backward(self, gy: Array, u: Array, W: Array) -> Any:
         gu = Correlate(self.window, self.groups)(gy, W, None) if self.needs[0] else None
         gW = Weigh(self.window, self.groups)(gy, u) if self.needs[1] else None
         return gu, gW, _of_bias(gy) if self.needs[2] else None
@@ -65,17 +66,17 @@ class Weigh(Function):
     def __init__(self, window: Window, groups: int) -> None:
         self.window, self.groups = window, groups
 
-    def forward(self, x: Any, u: Any) -> Any:
+    def forward(self, x: Array, u: Array) -> Array:
         code = kernels(x, u) or windows
         return code.weigh(x, u, self.window, self.groups)
 
-    def backward(self, gW: Any, x: Any, u: Any) -> Any:
+    def backward(self, gW: Any, x: Array, u: Array) -> Any:
         gx = Spread(self.window, self.groups)(u, gW, None) if self.needs[0] else None
         gu = Correlate(self.window, self.groups)(x, gW, None) if self.needs[1] else None
         return gx, gu
 
 
-def _of_bias(gy: Any) -> Any:
+def _of_bias(gy: Array) -> Array:
     """The gradient of the bias: gy summed over the batch and the places."""
     return array_namespace(gy).sum(gy, axis=(0, *range(2, gy.ndim)))
 
@@ -83,15 +84,15 @@ def _of_bias(gy: Any) -> Any:
 @named
 @follows
 def conv(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
     *,
     stride: Lengths = 1,
     padding: Lengths | str = 0,
     dilation: Lengths = 1,
     groups: int = 1,
-) -> Any:
+) -> Array:
     """The convolution of images (signals, volumes) with a kernel, as deep learning has it.
 
     y[n, o, p] = bias[o] + the sum over c, k of x[n, c, p stride + k dilation] weight[o, c, k]
@@ -145,16 +146,16 @@ def conv(
 @named
 @follows
 def conv_transpose(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
     *,
     stride: Lengths = 1,
     padding: Lengths = 0,
     output_padding: Lengths = 0,
     groups: int = 1,
     dilation: Lengths = 1,
-) -> Any:
+) -> Array:
     """The transpose of `conv`, its gradient by x: each number is spread by the kernel.
 
     y[n, o, p stride + k dilation] += the sum over c of x[n, c, p] weight[c, o, k]
@@ -211,7 +212,7 @@ def conv_transpose(
     return Spread(window, groups)(x, weight, bias)
 
 
-def _check(name: str, x: Any, weight: Any, bias: Any, groups: int, outputs: int) -> int:
+def _check(name: str, x: Array, weight: Array, bias: Array, groups: int, outputs: int) -> int:
     """The number of spatial axes; an error if the arrays do not fit."""
     d: int = weight.ndim - 2
     if d < 1 or x.ndim != d + 2:

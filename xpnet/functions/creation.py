@@ -11,21 +11,22 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import FLOATING, Variable, as_constant, data_of
+from xpnet._libraries.devices import follows, selected, sent
+from xpnet._typing import Array, Device, DType
+from xpnet.autodiff._export import export_error
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of
 from xpnet.backend import current
-from xpnet.devices import follows, selected, sent
 from xpnet.errors import ArgumentError, ArgumentTypeError
+from xpnet.functions._registry import structural
 from xpnet.functions.data_type import astype
-from xpnet.functions.declare import structural
 from xpnet.functions.manipulation import BroadcastTo, stack
-from xpnet.leaving import export_error
-from xpnet.namespace import array_namespace, has_dtype
 
 Shape = int | tuple[int, ...]
 SCALARS = (bool, int, float, complex)
 
 
-def born(make: Callable[..., Any], dtype: Any, device: Any) -> Any:
+def born(make: Callable[..., Any], dtype: DType, device: Device) -> Any:
     """What make(dtype, device) gives on the current backend, as a constant Variable.
 
     Without a dtype the library chooses the kind, from what it is given; of floating-point numbers
@@ -45,7 +46,14 @@ def born(make: Callable[..., Any], dtype: Any, device: Any) -> Any:
 
 
 @structural
-def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
+def asarray(
+    obj: Any,
+    /,
+    *,
+    dtype: DType | None = None,
+    device: Device | None = None,
+    copy: bool | None = None,
+) -> Any:
     """`obj` as a Variable.
 
     Parameters
@@ -79,7 +87,7 @@ def _holds(obj: Any, one: Callable[[Any], bool]) -> bool:
     )
 
 
-def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
+def _converted(x: Array, dtype: DType, device: Device, copy: bool | None) -> Array:
     """A Variable in another dtype, on another device, or in new memory."""
     dtype = x.dtype if dtype is None else dtype
     device = x.device if device is None else device
@@ -92,7 +100,7 @@ def _converted(x: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
 
 
 @structural
-def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
+def from_dlpack(x: Array, /, *, device: Device | None = None, copy: bool | None = None) -> Array:
     """The array of another library, by DLPack; it has no history here.
 
     Raises
@@ -119,7 +127,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
 
 
 @follows
-def _copied(x: Any) -> Any:
+def _copied(x: Array) -> Array:
     return array_namespace(x).asarray(x, copy=True)
 
 
@@ -137,8 +145,8 @@ def arange(
     stop: float | None = None,
     step: float = 1,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DType | None = None,
+    device: Device | None = None,
 ) -> Any:
     """start, start + step, ... up to `stop`, which is not among them; arange(n) starts at 0."""
     _numbers("arange", start, stop, step)
@@ -155,8 +163,8 @@ def linspace(
     /,
     num: int,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DType | None = None,
+    device: Device | None = None,
     endpoint: bool = True,
 ) -> Any:
     """`num` numbers at equal distances from `start` to `stop`, which is left out on request."""
@@ -168,25 +176,27 @@ def linspace(
 
 
 @structural
-def empty(shape: Shape, *, dtype: Any = None, device: Any = None) -> Any:
+def empty(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Any:
     """An array whose numbers are not set yet."""
     return born(lambda **where: current().xp.empty(shape, **where), dtype, device)
 
 
 @structural
-def zeros(shape: Shape, *, dtype: Any = None, device: Any = None) -> Any:
+def zeros(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Any:
     """0 everywhere."""
     return born(lambda **where: current().xp.zeros(shape, **where), dtype, device)
 
 
 @structural
-def ones(shape: Shape, *, dtype: Any = None, device: Any = None) -> Any:
+def ones(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Any:
     """1 everywhere."""
     return born(lambda **where: current().xp.ones(shape, **where), dtype, device)
 
 
 @structural
-def full(shape: Shape, fill_value: complex, *, dtype: Any = None, device: Any = None) -> Any:
+def full(
+    shape: Shape, fill_value: complex, *, dtype: DType | None = None, device: Device | None = None
+) -> Any:
     """`fill_value` everywhere; without a dtype it decides the kind. A Variable is repeated."""
     if isinstance(fill_value, Variable):
         shape = (shape,) if isinstance(shape, int) else shape
@@ -196,13 +206,21 @@ def full(shape: Shape, fill_value: complex, *, dtype: Any = None, device: Any = 
 
 @structural
 def eye(
-    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: DType | None = None,
+    device: Device | None = None,
 ) -> Any:
     """1 on the k-th diagonal, 0 elsewhere."""
     return born(lambda **where: current().xp.eye(n_rows, n_cols, k=k, **where), dtype, device)
 
 
-def _like(name: str, x: Any, *args: Any, dtype: Any = None, device: Any = None) -> Any:
+def _like(
+    name: str, x: Array, *args: Any, dtype: DType | None = None, device: Device | None = None
+) -> Array:
     array = data_of(x)
     xp = array_namespace(array)
     there = compat.device(array) if device is None else device
@@ -214,25 +232,27 @@ def _like(name: str, x: Any, *args: Any, dtype: Any = None, device: Any = None) 
 
 
 @structural
-def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+def empty_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """An array like x whose numbers are not set yet."""
     return _like("empty_like", x, dtype=dtype, device=device)
 
 
 @structural
-def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+def zeros_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """Zeros of the shape and dtype of x, where x is."""
     return _like("zeros_like", x, dtype=dtype, device=device)
 
 
 @structural
-def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+def ones_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """Ones of the shape and dtype of x, where x is."""
     return _like("ones_like", x, dtype=dtype, device=device)
 
 
 @structural
-def full_like(x: Any, /, fill_value: complex, *, dtype: Any = None, device: Any = None) -> Any:
+def full_like(
+    x: Array, /, fill_value: complex, *, dtype: DType | None = None, device: Device | None = None
+) -> Array:
     """One number everywhere, in the shape and dtype of x, where x is. A Variable is repeated."""
     if isinstance(fill_value, Variable):
         return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device)

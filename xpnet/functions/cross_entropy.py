@@ -6,17 +6,19 @@ Each takes the prediction first and the target second, as in PyTorch.
 import math
 from typing import Any
 
-from xpnet.autodiff import Function, data_of
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._half_precision import in_full
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
-from xpnet.explain import named
+from xpnet.functions._in_float32 import like, number, widened
+from xpnet.functions._logistic import LogisticLoss
+from xpnet.functions._targets import class_numbers, is_class, matching
 from xpnet.functions.activation import log_softmax, softmax
-from xpnet.functions.logistic import LogisticLoss
-from xpnet.functions.target import class_numbers, is_class, matching
-from xpnet.functions.wide import like, number, widened
-from xpnet.half import in_full
 from xpnet.kernels.lookup import kernel
-from xpnet.namespace import array_namespace, has_dtype
 
 
 class SoftmaxCrossEntropy(Function, takes_number=True):
@@ -25,7 +27,7 @@ class SoftmaxCrossEntropy(Function, takes_number=True):
     softmax: Any = None  # not kept if a kernel has kept something smaller
     weights: Any = None
 
-    def forward(self, x: Any, t: Any) -> Any:
+    def forward(self, x: Array, t: Array) -> Array:
         if fast := kernel("cross_entropy", x, t):
             loss, self.kept = fast(x, t)
             return loss
@@ -44,7 +46,7 @@ class SoftmaxCrossEntropy(Function, takes_number=True):
         # One for each row, unless its number names no class.
         return xp.where(xp.count_nonzero(named) == n, loss, math.inf)
 
-    def backward(self, gy: Any, x: Any, t: Any) -> Any:
+    def backward(self, gy: Array, x: Array, t: Array) -> Any:
         gx = gt = None
         n = max(math.prod(x.shape[:-1]), 1)
         needs_x, needs_t = self.needs
@@ -61,10 +63,10 @@ class SoftmaxCrossEntropy(Function, takes_number=True):
 class SoftmaxMinusTarget(Function):
     """The gradient of the cross entropy, itself a function of x: it reuses the known softmax."""
 
-    def __init__(self, softmax: Any, weights: Any) -> None:
+    def __init__(self, softmax: Any, weights: Array) -> None:
         self.softmax, self.weights = softmax, weights
 
-    def forward(self, x: Any, t: Any) -> Any:
+    def forward(self, x: Array, t: Array) -> Array:
         p = softmax(x) if self.softmax is None else self.softmax
         if t.ndim == x.ndim:
             return p * array_namespace(t).sum(t, axis=-1, keepdims=True) - t
@@ -72,7 +74,7 @@ class SoftmaxMinusTarget(Function):
             return p - array_namespace(x).astype(is_class(t, x), x.dtype)
         return p - self.weights
 
-    def backward(self, gy: Any, x: Any, t: Any) -> Any:
+    def backward(self, gy: Array, x: Array, t: Array) -> Any:
         xp, p = array_namespace(gy), softmax(x)
         gp = gy * xp.sum(t, axis=-1, keepdims=True) if t.ndim == x.ndim else gy
         gx = (gp - xp.sum(gp * p, axis=-1, keepdims=True)) * p
@@ -83,12 +85,12 @@ class SoftmaxMinusTarget(Function):
 @named
 @follows
 def softmax_cross_entropy(
-    x: Any,
-    t: Any,
-    weight: Any = None,
+    x: Array,
+    t: Array,
+    weight: Array | None = None,
     label_smoothing: float = 0.0,
     ignore_index: int | None = None,
-) -> Any:
+) -> Array:
     """-log softmax(x)[t], the mean over the batch, in nats.
 
     Parameters
@@ -148,7 +150,7 @@ def softmax_cross_entropy(
     return loss if wide is x else like(loss, x)
 
 
-def _weighted(x: Any, t: Any, weight: Any, smoothing: float, ignored: int | None) -> Any:
+def _weighted(x: Array, t: Array, weight: Array, smoothing: float, ignored: int | None) -> Array:
     """The cross entropy of rows that are smoothed, then weighted; some of them do not count."""
     if not 0.0 <= smoothing <= 1.0:
         raise ArgumentError(
@@ -191,7 +193,7 @@ def _weighted(x: Any, t: Any, weight: Any, smoothing: float, ignored: int | None
 
 @named
 @follows
-def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
+def kl_divergence(y: Array, t: Array, log_target: bool = False) -> Array:
     """sum(t (log(t) - y)) over the classes, in nats: how far log-probabilities y are from t.
 
     The mean over the batch: PyTorch's F.kl_div with reduction="batchmean", for one batch axis.
@@ -227,7 +229,7 @@ def kl_divergence(y: Any, t: Any, log_target: bool = False) -> Any:
 
 @named
 @follows
-def binary_cross_entropy(y: Any, t: Any) -> Any:
+def binary_cross_entropy(y: Array, t: Array) -> Array:
     """-mean(t log(y) + (1 - t) log(1 - y)), in nats, of probabilities y.
 
     Parameters
@@ -261,8 +263,8 @@ def binary_cross_entropy(y: Any, t: Any) -> Any:
 @named
 @follows
 def binary_cross_entropy_with_logits(
-    x: Any, t: Any, weight: Any = None, pos_weight: Any = None
-) -> Any:
+    x: Array, t: Array, weight: Array | None = None, pos_weight: Any = None
+) -> Array:
     """mean(log(1 + exp(x)) - x t), in nats: `binary_cross_entropy` of sigmoid(x), exact for any x.
 
     Parameters
@@ -301,7 +303,7 @@ def binary_cross_entropy_with_logits(
     return xp.mean(terms)
 
 
-def _spreads(w: Any, x: Any) -> bool:
+def _spreads(w: Array, x: Array) -> bool:
     """Whether w broadcasts to the shape of x, and x need not broadcast to that of w."""
     pairs = zip(reversed(w.shape), reversed(x.shape), strict=False)
     return w.ndim <= x.ndim and all(m in (1, n) for m, n in pairs)

@@ -5,38 +5,40 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import FLOATING, Function, Variable, as_constant, data_of
+from xpnet._libraries.devices import sent
+from xpnet._typing import Array, Device, DType
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of
 from xpnet.backend import current
-from xpnet.devices import sent
-from xpnet.functions.declare import method, standard, structural
-from xpnet.namespace import array_namespace
+from xpnet.functions._registry import method, standard, structural
 
 
 class AsType(Function):
-    def __init__(self, dtype: Any) -> None:
+    def __init__(self, dtype: DType) -> None:
         self.to = dtype
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return array_namespace(x).astype(x, self.to)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return gy  # the tape undoes promotion
 
 
 class ToDevice(Function):
-    def __init__(self, device: Any, stream: Any) -> None:
+    def __init__(self, device: Device, stream: Any) -> None:
         self.to, self.stream = device, stream
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         self.was = compat.device(x)
         return sent(x, self.to, self.stream)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return ToDevice(self.was, None)(gy)
 
 
 @method("to_device")
-def to_device(x: Any, device: Any, /, *, stream: Any = None) -> Any:
+def to_device(x: Array, device: Device, /, *, stream: Any = None) -> Array:
     """x on another device of its library; its gradient comes back from there."""
     if isinstance(x, Variable) and stream is None and device == x.device:
         return x
@@ -44,7 +46,7 @@ def to_device(x: Any, device: Any, /, *, stream: Any = None) -> Any:
 
 
 @standard
-def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Device | None = None) -> Array:
     """x in another dtype, and on another device if one is given.
 
     One without fractions has no derivative, and remembers nothing. The result may share memory
@@ -58,13 +60,13 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> A
     return as_constant(y) if isinstance(x, Variable) else y
 
 
-def _library(*xs: Any) -> Any:
+def _library(*xs: Array) -> Array:
     """The library of the arrays among `xs`, or of the current backend."""
     arrays = [data_of(x) for x in xs if _is_array(x)]
     return array_namespace(*arrays) if arrays else current().xp
 
 
-def _is_array(x: Any) -> bool:
+def _is_array(x: Array) -> bool:
     """An array, or a dtype? NumPy's dtypes are classes, whose attributes look like an array's."""
     return isinstance(x, Variable) or (compat.is_array_api_obj(x) and not isinstance(x, type))
 
@@ -95,7 +97,7 @@ def iinfo(type: Any, /) -> Any:
 
 
 @structural
-def isdtype(dtype: Any, kind: Any) -> bool:
+def isdtype(dtype: DType, kind: Any) -> bool:
     """Whether a dtype is another one, or of a kind, such as "real floating"; or one of several."""
     answer: bool = current().xp.isdtype(dtype, kind)
     return answer

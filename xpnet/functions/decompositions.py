@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Function
+from xpnet._typing import Array
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import GradientError
-from xpnet.functions.declare import extension
+from xpnet.functions._registry import extension
 from xpnet.functions.products import adjoint
 from xpnet.kernels.solvers import linalg_of
-from xpnet.namespace import array_namespace
 
 
 class QRResult(NamedTuple):
@@ -42,12 +43,12 @@ class SVDResult(NamedTuple):
 # --- parts of the rules -------------------------------------------------------------------------
 
 
-def hermitian(x: Any) -> Any:
+def hermitian(x: Array) -> Array:
     """The Hermitian part of x: the gradient by matrices that are Hermitian."""
     return (x + adjoint(x)) / 2
 
 
-def is_diagonal(x: Any) -> Any:
+def is_diagonal(x: Array) -> Array:
     """Which places of square matrices x are on the diagonal."""
     xp = array_namespace(x)
     return xp.eye(x.shape[-1], dtype=xp.bool, device=compat.device(x))
@@ -65,16 +66,16 @@ class Completed(Function):
     That is for the user's part of the graph. The rules, which do not use them, go past this.
     """
 
-    def __init__(self, what: str, x: Any, instead: str) -> None:
+    def __init__(self, what: str, x: Array, instead: str) -> None:
         self.why = (
             f"{what} has no derivative for x of shape {tuple(x.shape)}: the vectors that complete "
             f"it to a square matrix are not determined by x. Use {instead}."
         )
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return x
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Any:
         raise GradientError(self.why)
 
 
@@ -87,10 +88,10 @@ class Cholesky(Function):
     Murray, "Differentiation of the Cholesky decomposition", 2016.
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).cholesky(x)
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         xp = array_namespace(gy)
         Lh = xp.matrix_transpose(y)  # that of conj(L)
         inner = Lh @ gy
@@ -111,10 +112,10 @@ class QR(Function):
     def __init__(self, mode: str) -> None:
         self.mode = mode
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return tuple(linalg_of(array_namespace(x)).qr(x, mode=self.mode))
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         (gQ, gR), (Q, R) = gy, y
         xp, (m, n) = array_namespace(gQ), x.shape[-2:]
         k = min(m, n)
@@ -149,10 +150,10 @@ class SVD(Function):
     def __init__(self, full_matrices: bool) -> None:
         self.full_matrices = full_matrices
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return tuple(linalg_of(array_namespace(x)).svd(x, full_matrices=self.full_matrices))
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         (gU, gS, gVh), (U, S, Vh) = gy, y
         xp, m, n, k = array_namespace(gS), U.shape[-2], Vh.shape[-1], S.shape[-1]
         gU, U = gU[..., :k], xp.conj(U[..., :k])  # the others have none: see Completed
@@ -180,10 +181,10 @@ class SVD(Function):
 class Svdvals(Function):
     """gA = U diag(gS) V^H: the vectors are computed only where they are asked for."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).svdvals(x)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         xp = array_namespace(gy)
         U, _, Vh = linalg_of(xp).svd(x, full_matrices=False)
         return (xp.conj(U) * gy[..., None, :]) @ xp.conj(Vh)
@@ -193,7 +194,7 @@ class Svdvals(Function):
 
 
 @extension("linalg")
-def cholesky(x: Any, /, *, upper: bool = False) -> Any:
+def cholesky(x: Array, /, *, upper: bool = False) -> Array:
     """The lower triangle L of x = L L^H; or the upper one, L^H.
 
     Parameters
@@ -217,7 +218,7 @@ def cholesky(x: Any, /, *, upper: bool = False) -> Any:
 
 
 @extension("linalg")
-def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
+def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     """x = Q R, of orthonormal columns and an upper triangle.
 
     Parameters
@@ -244,7 +245,7 @@ def qr(x: Any, /, *, mode: str = "reduced") -> QRResult:
 
 
 @extension("linalg")
-def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
+def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
     """x = U diag(S) Vh, of orthonormal columns, singular values, and orthonormal rows.
 
     Parameters
@@ -275,7 +276,7 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
 
 
 @extension("linalg")
-def svdvals(x: Any, /) -> Any:
+def svdvals(x: Array, /) -> Array:
     """The singular values of x, the largest first.
 
     Parameters

@@ -4,16 +4,18 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Function, data_of
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
 from xpnet.backend import array_like
-from xpnet.devices import follows
 from xpnet.errors import ArgumentError, BackendError, ShapeError
-from xpnet.explain import named
-from xpnet.functions.masks import zero_unless
-from xpnet.functions.wide import number
+from xpnet.functions._in_float32 import number
+from xpnet.functions._masks import zero_unless
 from xpnet.kernels.lookup import kernel
 from xpnet.kernels.philox import mask as drawn_mask
-from xpnet.namespace import array_namespace
 from xpnet.random import DeviceGenerator, in_blocks, mask_rng
 
 
@@ -23,19 +25,19 @@ class Masked(Function):
     Where the factor is 0, so is the result, whatever x is there.
     """
 
-    def __init__(self, mask: Any, scale: float) -> None:
+    def __init__(self, mask: Array, scale: float) -> None:
         self.mask = mask
         self.scale = scale
         self.factors: Any = None  # the mask times the scale, once it is known
         self.stays: Any = None  # where the mask is not 0
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return self._masked(x)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return self._masked(gy)
 
-    def _masked(self, x: Any) -> Any:
+    def _masked(self, x: Array) -> Array:
         if fast := kernel("masked", x, self.mask):
             return fast(x, self.mask, self.scale)
         if self.factors is None:
@@ -44,7 +46,7 @@ class Masked(Function):
         return zero_unless(self.stays, x) * self.factors
 
 
-def _drawn_there(rng: DeviceGenerator, x: Any, p: float) -> Any:
+def _drawn_there(rng: DeviceGenerator, x: Array, p: float) -> Array:
     if not compat.is_cupy_array(x):
         raise BackendError(
             "dropout expected a CuPy array, to draw its mask on the GPU, got an array of "
@@ -56,7 +58,7 @@ def _drawn_there(rng: DeviceGenerator, x: Any, p: float) -> Any:
 
 @named
 @follows
-def dropout(x: Any, p: float = 0.5, mask: Any = None, rng: Any = None) -> Any:
+def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Any = None) -> Array:
     """x * mask / (1 - p): each number is left out with probability p, the others grow to match.
 
     So the expected value of what comes out is x, and nothing is to be done in evaluation.

@@ -6,12 +6,13 @@ of vectors, and of equal values is said in `decompositions`.
 
 from typing import Any, NamedTuple
 
-from xpnet.autodiff import Function
-from xpnet.functions.declare import extension
+from xpnet._typing import Array
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.functions._registry import extension
 from xpnet.functions.decompositions import between_pairs, hermitian, is_diagonal
 from xpnet.functions.products import adjoint
 from xpnet.kernels.solvers import linalg_of
-from xpnet.namespace import array_namespace
 
 
 class EighResult(NamedTuple):
@@ -35,10 +36,10 @@ class Eigh(Function):
     differentiation", 2008.
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return tuple(linalg_of(array_namespace(x)).eigh(x))
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         (gw, gV), (w, V) = gy, y
         xp = array_namespace(gw)
         V = xp.conj(V)
@@ -52,10 +53,10 @@ class Eigh(Function):
 class Eigvalsh(Function):
     """gA = V diag(gw) V^H: the vectors are computed only where they are asked for."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).eigvalsh(x)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         xp = array_namespace(gy)
         V = xp.conj(linalg_of(xp).eigh(x).eigenvectors)
         return hermitian((V * gy[..., None, :]) @ adjoint(V))
@@ -68,10 +69,10 @@ class Eig(Function):
     complex-valued gradients with application to statistically optimum beamforming", 2017.
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return tuple(linalg_of(array_namespace(x)).eig(x))
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         (gw, gV), (w, V) = gy, y
         xp = array_namespace(gw)
         Vt = xp.matrix_transpose(V)
@@ -85,7 +86,7 @@ class Eig(Function):
 
 
 @extension("linalg")
-def eigh(x: Any, /) -> EighResult:
+def eigh(x: Array, /) -> EighResult:
     """Eigenvalues and eigenvectors of a symmetric or Hermitian x = V diag(w) V^H.
 
     Parameters
@@ -103,7 +104,7 @@ def eigh(x: Any, /) -> EighResult:
 
 
 @extension("linalg")
-def eigvalsh(x: Any, /) -> Any:
+def eigvalsh(x: Array, /) -> Array:
     """The eigenvalues of a symmetric or Hermitian x.
 
     Parameters
@@ -118,7 +119,7 @@ def eigvalsh(x: Any, /) -> Any:
 
 
 @extension("linalg")
-def eig(x: Any, /) -> EigResult:
+def eig(x: Array, /) -> EigResult:
     """Eigenvalues and eigenvectors of a square x: x V = V diag(w).
 
     Parameters
@@ -135,7 +136,7 @@ def eig(x: Any, /) -> EigResult:
 
 
 @extension("linalg")
-def eigvals(x: Any, /) -> Any:
+def eigvals(x: Array, /) -> Array:
     """The eigenvalues of a square x.
 
     Parameters

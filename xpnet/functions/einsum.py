@@ -6,12 +6,13 @@ import string
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from xpnet.autodiff import data_of
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import data_of
 from xpnet.backend import array_like
-from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions.linalg import diagonal
-from xpnet.namespace import array_namespace, has_dtype
 
 Shape = tuple[int, ...]
 LETTERS = string.ascii_uppercase + string.ascii_lowercase  # as the alphabetical order has them
@@ -262,7 +263,7 @@ def _reduced(factor: Factor, needed: set[str], sizes: dict[str, int]) -> Factor:
     return Factor(term, x)
 
 
-def _sum(x: Any, axes: tuple[int, ...]) -> Any:
+def _sum(x: Array, axes: tuple[int, ...]) -> Array:
     """The sum over axes, in the dtype of x: small integers stay what they are, as in NumPy."""
     xp = array_namespace(x)
     dtype = x.dtype if has_dtype(x, "integral") else None

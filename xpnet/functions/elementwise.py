@@ -13,21 +13,22 @@ nothing conjugated; only `abs`, `conj`, `imag`, `real` and `sign` are not holomo
 import math
 from typing import Any
 
-from xpnet.autodiff import Function
+from xpnet._typing import Array
+from xpnet.autodiff._views import view
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.errors import ArgumentTypeError
-from xpnet.functions.declare import elementwise, standard, step
-from xpnet.functions.logistic import Sigmoid, tanh_gradient
-from xpnet.functions.masks import zero_unless
-from xpnet.namespace import array_namespace, has_dtype
-from xpnet.views import view
+from xpnet.functions._logistic import Sigmoid, tanh_gradient
+from xpnet.functions._masks import zero_unless
+from xpnet.functions._registry import elementwise, standard, step
 
 
-def _or_one(y: Any) -> Any:
+def _or_one(y: Array) -> Array:
     """y, but 1 for 0: a divisor of what is then 0 itself."""
     return array_namespace(y).where(y == 0.0, 1.0, y)
 
 
-def _share_of_sum(x: Any, other: Any) -> Any:
+def _share_of_sum(x: Array, other: Any) -> Array:
     """exp(x) / (exp(x) + exp(other)); 1 where both are infinite and equal, as in JAX."""
     xp = array_namespace(x, other)
     same = xp.logical_and(x == other, xp.isinf(x))
@@ -35,30 +36,30 @@ def _share_of_sum(x: Any, other: Any) -> Any:
     return xp.where(same, 1.0, share)
 
 
-def _fn(name: str, x: Any) -> Any:
+def _fn(name: str, x: Array) -> Array:
     """The namespace's function `name` of x, for rules that call one."""
     return getattr(array_namespace(x), name)(x)
 
 
-def _with_one(x: Any) -> Any:
+def _with_one(x: Array) -> Array:
     """sqrt(x^2 + 1), where x^2 itself may be out of range."""
     xp = array_namespace(x)
     return xp.hypot(x, xp.ones_like(x))
 
 
-def _asin_slope(x: Any) -> Any:
+def _asin_slope(x: Array) -> Array:
     """sqrt(1 - x^2), precise near 1; the product of two roots is right for complex x too."""
     return _fn("sqrt", 1.0 - x) * _fn("sqrt", 1.0 + x)
 
 
-def _asinh_gradient(gy: Any, x: Any) -> Any:
+def _asinh_gradient(gy: Array, x: Array) -> Array:
     """The rule for asinh."""
     if has_dtype(x, "complex floating"):
         return gy / _asin_slope(1j * x)
     return gy / _with_one(x)
 
 
-def _atan_gradient(gy: Any, x: Any) -> Any:
+def _atan_gradient(gy: Array, x: Array) -> Array:
     """The rule for atan."""
     if has_dtype(x, "complex floating"):
         return gy / (1.0 + 1j * x) / (1.0 - 1j * x)
@@ -66,12 +67,12 @@ def _atan_gradient(gy: Any, x: Any) -> Any:
     return gy / length / length
 
 
-def _part_of_length(y: Any, x: Any, gy: Any) -> Any:
+def _part_of_length(y: Array, x: Array, gy: Array) -> Array:
     """gy x / y for a length y, and 0 where y is 0."""
     return zero_unless(y != 0.0, gy) * (x / _or_one(y))
 
 
-def _over_square(gy: Any, x1: Any, x2: Any) -> Any:
+def _over_square(gy: Array, x1: Array, x2: Array) -> Array:
     """gy x1 / (x1^2 + x2^2), where the squares may be out of range."""
     length = array_namespace(x1, x2).hypot(x1, x2)
     return gy * (x1 / length) / length
@@ -99,10 +100,10 @@ hypot = elementwise(
 class Pow(Function, broadcasts=True):
     """x1 ** x2 with two arrays; at x1 = 0 the derivative by x2 is 0, as in JAX."""
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Array, x2: Array) -> Array:
         return array_namespace(x1, x2).pow(x1, x2)
 
-    def backward(self, gy: Any, y: Any, x1: Any, x2: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x1: Array, x2: Array) -> Any:
         xp = array_namespace(gy)
         gx1 = gx2 = None
         if self.needs[0]:
@@ -122,17 +123,17 @@ class PowScalar(Function):
     def __init__(self, n: Any) -> None:
         self.n = n
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return x**self.n
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         if self.n:
             return gy * (self.n * x ** (self.n - 1))
         return array_namespace(gy).zeros_like(gy)
 
 
 @standard
-def pow(x1: Any, x2: Any, /) -> Any:
+def pow(x1: Array, x2: Array, /) -> Array:
     """x1 to the power of x2; for a fractional x2, x1 must not be negative."""
     if isinstance(x2, (int, float, complex)):
         return PowScalar(x2)(x1)
@@ -206,38 +207,38 @@ _sign_of_real = step("sign", "-1, 0 or 1.")
 
 
 @standard
-def real(x: Any, /) -> Any:
+def real(x: Array, /) -> Array:
     """The real part; a real x as it is. What is written into it is written into x."""
     return view(_real(x), x, None, _real_of, _with_real)
 
 
 @standard
-def imag(x: Any, /) -> Any:
+def imag(x: Array, /) -> Array:
     """The imaginary part. What is written into it is written into x."""
     return view(_imag(x), x, None, _imag_of, _with_imag)
 
 
-def _real_of(x: Any, how: None) -> Any:
+def _real_of(x: Array, how: None) -> Array:
     return _real(x)
 
 
-def _with_real(x: Any, how: None, y: Any) -> Any:
+def _with_real(x: Array, how: None, y: Array) -> Array:
     return y + 1j * _imag(x) if has_dtype(x, "complex floating") else +y
 
 
-def _imag_of(x: Any, how: None) -> Any:
+def _imag_of(x: Array, how: None) -> Array:
     return _imag(x)
 
 
-def _with_imag(x: Any, how: None, y: Any) -> Any:
+def _with_imag(x: Array, how: None, y: Array) -> Array:
     return _real(x) + 1j * y
 
 
 class Abs(Function):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return array_namespace(x).abs(x)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         slope = _fn("sign", x)
         if has_dtype(x, "complex floating"):
             slope = _fn("conj", slope)
@@ -247,23 +248,23 @@ class Abs(Function):
 class Sign(Function):
     """Of complex numbers: x / |x|. What moves x outwards changes nothing; what turns it, y."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return array_namespace(x).sign(x)
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp = array_namespace(gy)
         turn = xp.imag(zero_unless(x != 0, gy) * y) / _or_one(xp.abs(x))
         return turn * (1j * xp.conj(y))
 
 
 @standard
-def abs(x: Any, /) -> Any:
+def abs(x: Array, /) -> Array:
     """The absolute value; its slope at 0 is 0."""
     return Abs()(x)
 
 
 @standard
-def sign(x: Any, /) -> Any:
+def sign(x: Array, /) -> Array:
     """-1, 0 or 1: a step, without history; of a complex x the number x / |x|, or 0."""
     return Sign()(x) if has_dtype(x, "complex floating") else _sign_of_real(x)
 
@@ -278,13 +279,13 @@ remainder = elementwise(
 )
 
 
-def _times_whole(gy: Any, x1: Any, x2: Any) -> Any:
+def _times_whole(gy: Array, x1: Array, x2: Array) -> Array:
     """gy floor(x1 / x2)."""
     times = array_namespace(x1, x2).floor_divide(x1, x2)
     return zero_unless(times != 0, gy) * times
 
 
-def _share(gy: Any, wins: Any, ties: Any) -> Any:
+def _share(gy: Array, wins: Any, ties: Any) -> Array:
     """The gradient where the input wins, half of it where both are equal, else 0."""
     return zero_unless(wins, gy) + zero_unless(ties, 0.5 * gy)
 
@@ -303,12 +304,12 @@ minimum = elementwise(
 )
 
 
-def _promotes(x: Any, *others: Any) -> bool:
+def _promotes(x: Array, *others: Any) -> bool:
     """Whether one of the others is an array whose dtype differs from that of x."""
     return any(getattr(other, "dtype", x.dtype) != x.dtype for other in others)
 
 
-def _native(x: Any) -> Any:
+def _native(x: Array) -> Array:
     """x in this machine's byte order: array_api_compat's clip refuses NumPy's arrays in another."""
     if getattr(x.dtype, "isnative", True):
         return x
@@ -318,7 +319,7 @@ def _native(x: Any) -> Any:
 class Clip(Function, broadcasts=True):
     """minimum(maximum(x, min), max), and its corners: each tie shares."""
 
-    def forward(self, x: Any, min: Any, max: Any) -> Any:
+    def forward(self, x: Array, min: Any, max: Any) -> Array:
         xp = array_namespace(x, min, max)
         if min is max is None or not has_dtype(x, "real floating") or _promotes(x, min, max):
             return xp.clip(_native(x), min, max)
@@ -326,7 +327,7 @@ class Clip(Function, broadcasts=True):
         y = x if min is None else xp.maximum(x, min)
         return y if max is None else xp.minimum(y, max)
 
-    def backward(self, gy: Any, x: Any, min: Any, max: Any) -> Any:
+    def backward(self, gy: Array, x: Array, min: Any, max: Any) -> Any:
         xp = array_namespace(gy)
         gx = glow = ghigh = None
         if max is not None:
@@ -340,7 +341,7 @@ class Clip(Function, broadcasts=True):
 
 
 @standard
-def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:
     """The nearest number to x in the interval from `min` to `max`, each of which may be None.
 
     Its derivative is 1 within, 0 outside, and 1/2 where x is at a bound.

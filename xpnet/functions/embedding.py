@@ -1,24 +1,24 @@
 """Embedding: a row of a table for each number."""
 
-from typing import Any
-
 import array_api_compat as compat
 
-from xpnet.autodiff import Function, data_of
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
-from xpnet.explain import named
 from xpnet.functions.indexing import ScatterAdd, look
-from xpnet.namespace import array_namespace, has_dtype
 
 
 class Embedding(Function):
     """Rows of W, nan where there is none; the derivative adds up equal rows, but for padding."""
 
-    def __init__(self, indices: Any, padding_idx: int | None) -> None:
+    def __init__(self, indices: Array, padding_idx: int | None) -> None:
         self.indices, self.padding_idx = indices, padding_idx
 
-    def forward(self, W: Any) -> Any:
+    def forward(self, W: Array) -> Array:
         i, xp, self.rows = self.indices, array_namespace(self.indices, W), W.shape[0]
         if xp.iinfo(i.dtype).bits < 32:  # bytes cannot count the rows, nor pick in every library
             i = xp.astype(i, xp.int32)
@@ -28,14 +28,14 @@ class Embedding(Function):
         y = xp.reshape(xp.take(W, self.places, axis=0), (*i.shape, W.shape[1]))
         return xp.where(there[..., None], y, xp.nan)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         xp = array_namespace(gy)
         gy = xp.where(self.learns[..., None], gy, 0.0)
         rows = xp.reshape(gy, (self.places.shape[0], gy.shape[-1]))
         return ScatterAdd(self.places, self.rows)(rows)
 
 
-def _require_rows(x: Any, weight: Any) -> None:
+def _require_rows(x: Array, weight: Array) -> None:
     rows = weight.shape[0]
     if compat.is_numpy_array(x) and x.size and not 0 <= x.min() <= x.max() < rows:
         raise IndexingError(
@@ -46,7 +46,7 @@ def _require_rows(x: Any, weight: Any) -> None:
 
 @named
 @follows
-def embedding(x: Any, weight: Any, padding_idx: int | None = None) -> Any:
+def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
     """weight[x]: for each number of x, that row of the table.
 
     Parameters

@@ -13,12 +13,13 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Function
+from xpnet._typing import Array, Device, DType
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ArgumentError
+from xpnet.functions._registry import extension, from_front
 from xpnet.functions.creation import arange
-from xpnet.functions.declare import extension, from_front
 from xpnet.functions.manipulation import concat
-from xpnet.namespace import array_namespace
 
 __all__ = [
     "IRFFT",
@@ -53,12 +54,12 @@ class Transform(Function):
     def __init__(self, name: str, lengths: Sequence[int], axes: Sequence[int], norm: str) -> None:
         self.name, self.lengths, self.axes, self.norm = name, tuple(lengths), tuple(axes), norm
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         self.was = x.shape
         transform = getattr(array_namespace(x).fft, self.name)
         return transform(x, s=self.lengths, axes=self.axes, norm=self.norm)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         transform = getattr(array_namespace(gy).fft, self.name)
         gx = transform(gy, axes=self.axes, norm=self.norm)
         for axis in self.axes:
@@ -72,7 +73,7 @@ class _AlongAxis(Function):
     def __init__(self, n: int, axis: int, norm: str) -> None:
         self.n, self.axis, self.norm = n, axis, norm
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         self.was = x.shape[self.axis]
         transform = getattr(array_namespace(x).fft, type(self).__name__.lower())
         return transform(x, n=self.n, axis=self.axis, norm=self.norm)
@@ -81,7 +82,7 @@ class _AlongAxis(Function):
 class RFFT(_AlongAxis):
     """The first half of `fft` of real numbers: gx = Re(F (gy 0 ... 0))."""
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         xp = array_namespace(gy)
         gx = xp.real(xp.fft.fft(gy, n=self.n, axis=self.axis, norm=self.norm))
         return _fitted(gx, self.was, self.axis)
@@ -94,7 +95,7 @@ class IRFFT(_AlongAxis):
     are two in the whole spectrum, and x holds one.
     """
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         xp, middle = array_namespace(gy), (self.n + 1) // 2
         gx = xp.conj(xp.fft.rfft(gy, axis=self.axis, norm=_other(self.norm)))
         once, twice, last = (
@@ -110,19 +111,19 @@ class Shift(Function):
     def __init__(self, name: str, back: str, axes: Any) -> None:
         self.name, self.back, self.axes = name, back, axes
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return getattr(array_namespace(x).fft, self.name)(x, axes=self.axes)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return getattr(array_namespace(gy).fft, self.back)(gy, axes=self.axes)
 
 
-def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+def _part(x: Array, axis: int, start: int | None, stop: int | None) -> Array:
     """x[start:stop] along the axis."""
     return x[(*(slice(None),) * axis, slice(start, stop), ...)]
 
 
-def _fitted(x: Any, n: int, axis: int) -> Any:
+def _fitted(x: Array, n: int, axis: int) -> Array:
     """The first n numbers along the axis, with zeros after them if there are fewer."""
     xp, given = array_namespace(x), x.shape[axis]
     if given == n:
@@ -134,7 +135,7 @@ def _fitted(x: Any, n: int, axis: int) -> Any:
 
 
 def _lengths(
-    x: Any, s: Sequence[int] | None, axes: Sequence[int] | None, at_least: int = 0
+    x: Array, s: Sequence[int] | None, axes: Sequence[int] | None, at_least: int = 0
 ) -> tuple[list[int], list[int]]:
     """Of a transform over several axes: their lengths, and the axes, counted from the front."""
     if axes is None and s is not None:
@@ -158,7 +159,7 @@ def _other(norm: str) -> str:
 
 
 @extension("fft")
-def fft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def fft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """The discrete Fourier transform along `axis`: y[k] = sum over j of x[j] exp(-2 pi i j k / n).
 
     Parameters
@@ -180,7 +181,7 @@ def fft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwar
 
 
 @extension("fft")
-def ifft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def ifft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """The inverse of `fft`: y[j] = sum over k of x[k] exp(2 pi i j k / n) / n.
 
     Parameters are those of `fft`; `norm` divides by n, sqrt(n) or 1.
@@ -191,13 +192,13 @@ def ifft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwa
 
 @extension("fft")
 def fftn(
-    x: Any,
+    x: Array,
     /,
     *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
-) -> Any:
+) -> Array:
     """`fft` along each of some axes.
 
     Parameters
@@ -220,19 +221,19 @@ def fftn(
 
 @extension("fft")
 def ifftn(
-    x: Any,
+    x: Array,
     /,
     *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
-) -> Any:
+) -> Array:
     """The inverse of `fftn`; `norm` divides by n, sqrt(n) or 1."""
     return Transform("ifftn", *_lengths(x, s, axes), norm)(x)
 
 
 @extension("fft")
-def rfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def rfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """The first half, n // 2 + 1 numbers, of `fft` of real numbers: the rest is its mirror image.
 
     Parameters are those of `fft`, with a real x.
@@ -242,7 +243,7 @@ def rfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwa
 
 
 @extension("fft")
-def irfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def irfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """The inverse of `rfft`: n real numbers.
 
     Parameters
@@ -265,13 +266,13 @@ def irfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
 
 @extension("fft")
 def rfftn(
-    x: Any,
+    x: Array,
     /,
     *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
-) -> Any:
+) -> Array:
     """`rfft` along the last of some axes, then `fft` along each of the others.
 
     Parameters are those of `fftn`, with a real x.
@@ -283,13 +284,13 @@ def rfftn(
 
 @extension("fft")
 def irfftn(
-    x: Any,
+    x: Array,
     /,
     *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
-) -> Any:
+) -> Array:
     """The inverse of `rfftn`: `ifft` along each but the last of some axes, then `irfft` along it.
 
     Parameters are those of `fftn`; s has the lengths of the *result*. `norm` is that of `irfft`.
@@ -301,7 +302,7 @@ def irfftn(
 
 
 @extension("fft")
-def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def hfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """`fft` of a signal that is its own mirror image, conjugated: n real numbers.
 
     Parameters are those of `irfft`, with the first half of the signal as x; `norm` divides by 1,
@@ -311,7 +312,7 @@ def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwa
 
 
 @extension("fft")
-def ihfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def ihfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
     """The inverse of `hfft`: of real numbers, the first half of the signal.
 
     Parameters are those of `fft`, with a real x; `norm` divides by n, sqrt(n) or 1.
@@ -321,19 +322,21 @@ def ihfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
 
 
 @extension("fft")
-def fftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Any:
+def fftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
     """x with the frequency 0, which comes first, moved to the middle of `axes`, or of all axes."""
     return Shift("fftshift", "ifftshift", axes)(x)
 
 
 @extension("fft")
-def ifftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Any:
+def ifftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
     """The inverse of `fftshift`."""
     return Shift("ifftshift", "fftshift", axes)(x)
 
 
 @extension("fft", "structural")
-def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Any:
+def fftfreq(
+    n: int, /, *, d: float = 1.0, dtype: DType | None = None, device: Device | None = None
+) -> Any:
     """The frequencies of `fft`: 0, 1, ... and then the negative ones, up to -1, over n d.
 
     Parameters
@@ -354,7 +357,9 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None)
 
 
 @extension("fft", "structural")
-def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Any:
+def rfftfreq(
+    n: int, /, *, d: float = 1.0, dtype: DType | None = None, device: Device | None = None
+) -> Any:
     """The frequencies of `rfft`: 0, 1, ... n // 2, over n d.
 
     Parameters are those of `fftfreq`.

@@ -12,17 +12,19 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Function, data_of
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._half_precision import in_full
+from xpnet.autodiff._views import is_view_of, require_writable, view, write
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import data_of
 from xpnet.backend import item_set, last_at, scatter_add, to_numpy, with_item
-from xpnet.devices import follows
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
-from xpnet.functions.declare import from_front, method, standard
-from xpnet.functions.wide import like
-from xpnet.half import in_full
+from xpnet.functions._in_float32 import like
+from xpnet.functions._registry import from_front, method, standard
 from xpnet.kernels.bounds import require_within, require_within_on_host
 from xpnet.kernels.scatter import added
-from xpnet.namespace import array_namespace, has_dtype
-from xpnet.views import is_view_of, require_writable, view, write
 
 SCALARS: Sequence[Any] = (bool, int, float, complex)
 KINDS = ("bool", "integral", "real floating", "complex floating")  # each holds those before it
@@ -34,11 +36,11 @@ class GetItem(Function):
     def __init__(self, key: tuple[Any, ...]) -> None:
         self.key = key
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         self.was = x.shape
         return x[self.key]
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return PutItem(self.key, self.was)(gy)
 
 
@@ -48,13 +50,13 @@ class PutItem(Function):
     def __init__(self, key: tuple[Any, ...], shape: tuple[int, ...]) -> None:
         self.key, self.to = key, shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         zeros = xp.zeros(self.to, dtype=x.dtype, device=compat.device(x))
         place = tuple(k for k in self.key if k is not None)  # to assign to new axes is not standard
         return with_item(zeros, place, xp.reshape(x, zeros[place].shape))
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return gy[self.key]
 
 
@@ -70,7 +72,7 @@ class SetItem(Function):
         self.by_mask = any(map(_is_mask, _as_tuple(key)))
         self.may_repeat = any(map(_is_integers, _as_tuple(key)))
 
-    def forward(self, x: Any, value: Any) -> Any:
+    def forward(self, x: Array, value: Any) -> Array:
         try:
             by_array = self.by_mask or self.may_repeat
             if by_array and not self._is_known_to_the_library(x, value):
@@ -85,14 +87,14 @@ class SetItem(Function):
                 f"{expected}, got shape {given}."
             ) from error
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Any:
         needs_x, needs_value = self.needs
         gx = SetItem(self.key)(gy, 0.0) if needs_x else None
         if not needs_value:
             return gx, None
         return gx, self._of_the_last(gy) if self.may_repeat else gy[self.key]
 
-    def _is_known_to_the_library(self, x: Any, value: Any) -> bool:
+    def _is_known_to_the_library(self, x: Array, value: Any) -> bool:
         """Whether its own assignment by arrays does, where a place may be named twice, as NumPy's."""
         if compat.is_numpy_array(x):
             return True
@@ -102,7 +104,7 @@ class SetItem(Function):
         others = compat.is_cupy_array(x) or compat.is_torch_array(x)
         return others and (one_number or not self.may_repeat)
 
-    def _last_ones(self, x: Any, value: Any) -> Any:
+    def _last_ones(self, x: Array, value: Any) -> Array:
         """The result by `where`: other libraries do not say which of several numbers wins."""
         xp = array_namespace(x)
         places, last = self._winners(x)
@@ -113,7 +115,7 @@ class SetItem(Function):
         chosen = xp.take(values, xp.where(last < 0, 0, last), axis=0)
         return xp.reshape(xp.where(last < 0, xp.reshape(x, (-1,)), chosen), x.shape)
 
-    def _of_the_last(self, gy: Any) -> Any:
+    def _of_the_last(self, gy: Array) -> Array:
         """gy[key], with zeros for numbers that were written over."""
         places, last = self._winners(data_of(gy))
         xp = array_namespace(places)
@@ -122,7 +124,7 @@ class SetItem(Function):
         won = xp.reshape(xp.take(last, flat, axis=0) == order, places.shape)
         return array_namespace(gy).where(won, gy[self.key], 0.0)
 
-    def _winners(self, x: Any) -> tuple[Any, Any]:
+    def _winners(self, x: Array) -> tuple[Any, Any]:
         """The places in x that the key names; for each place of x, which of these comes last."""
         xp, size = array_namespace(x), math.prod(x.shape)
         numbered = xp.reshape(xp.arange(size, device=compat.device(x)), x.shape)
@@ -139,11 +141,11 @@ class Pick(Function):
     def __init__(self, choose: Callable[[Any], Any]) -> None:
         self.choose = choose
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         self.was = x.shape
         return self.choose(x)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         xp, size = array_namespace(gy), math.prod(self.was)
         numbered = data_of(xp.reshape(xp.arange(size, device=compat.device(data_of(gy))), self.was))
         places = array_namespace(numbered).reshape(self.choose(numbered), (-1,))
@@ -153,37 +155,37 @@ class Pick(Function):
 class Take(Function):
     """Rows of x, by an array of one dimension: the first axis of x is the one to pick from."""
 
-    def __init__(self, indices: Any) -> None:
+    def __init__(self, indices: Array) -> None:
         self.indices = indices
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         self.length = x.shape[0]
         return array_namespace(x).take(x, self.indices, axis=0)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return ScatterAdd(self.indices, self.length)(gy)
 
 
 class ScatterAdd(Function):
     """Rows of zeros, as many as `length`, with the rows of x added at the places `indices`."""
 
-    def __init__(self, indices: Any, length: int) -> None:
+    def __init__(self, indices: Array, length: int) -> None:
         self.indices, self.length = indices, length
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if compat.is_cupy_array(x):
             return added(x, self.indices, self.length)
         xp, full = array_namespace(x), in_full(x)
         zeros = xp.zeros((self.length, *x.shape[1:]), dtype=full.dtype, device=compat.device(x))
         return like(scatter_add(zeros, self.indices, full), x)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return Take(self.indices)(gy)
 
 
 @method("__getitem__")
 @follows
-def getitem(x: Any, key: Any) -> Any:
+def getitem(x: Array, key: Any) -> Array:
     """x[key]: integers, slices, `...`, None, a mask, arrays or lists of integers, or a tuple of these."""
     keys = _keys(_with_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):
@@ -198,11 +200,11 @@ def getitem(x: Any, key: Any) -> Any:
     return view(GetItem(keys)(x), x, keys, _item_of, _with_item)
 
 
-def _item_of(x: Any, keys: tuple[Any, ...]) -> Any:
+def _item_of(x: Array, keys: tuple[Any, ...]) -> Array:
     return GetItem(keys)(x)
 
 
-def _with_item(x: Any, keys: tuple[Any, ...], value: Any) -> Any:
+def _with_item(x: Array, keys: tuple[Any, ...], value: Any) -> Array:
     """x with a value of the shape of x[keys] at that place; keys choose each number at most once."""
     place = tuple(k for k in keys if k is not None)  # to assign to new axes is not standard
     if len(place) < len(keys):
@@ -212,7 +214,7 @@ def _with_item(x: Any, keys: tuple[Any, ...], value: Any) -> Any:
 
 @method("__setitem__")
 @follows
-def setitem(x: Any, key: Any, value: Any) -> None:
+def setitem(x: Array, key: Any, value: Any) -> None:
     """x[key] = value: x gets a new array and, if x or the value has a history, a new node.
 
     What was computed from x before keeps the numbers that it was computed from, and is
@@ -250,7 +252,7 @@ def setitem(x: Any, key: Any, value: Any) -> None:
         _set_by_slices(x, keys, _as_value(value, x))
 
 
-def _set_by_arrays(x: Any, keys: tuple[Any, ...], value: Any) -> None:
+def _set_by_arrays(x: Array, keys: tuple[Any, ...], value: Any) -> None:
     if any(k is None for k in keys):
         raise IndexingError(
             "x[key] = value expected no None beside arrays in the key: it makes a new axis. "
@@ -264,7 +266,7 @@ def _set_by_arrays(x: Any, keys: tuple[Any, ...], value: Any) -> None:
     write(x, SetItem(chosen)(x, _without_leading(value, lambda: x.data[chosen].shape)))
 
 
-def _set_by_slices(x: Any, keys: tuple[Any, ...], value: Any) -> None:
+def _set_by_slices(x: Array, keys: tuple[Any, ...], value: Any) -> None:
     _check_bounds(keys, x.shape)
     xp = array_namespace(x)
     if any(map(_is_backward, keys)) and compat.is_torch_array(x.data):
@@ -284,7 +286,7 @@ def _set_by_slices(x: Any, keys: tuple[Any, ...], value: Any) -> None:
 
 @method("in_place")
 @follows
-def in_place(x: Any, y: Any, sign: str) -> Any:
+def in_place(x: Array, y: Array, sign: str) -> Array:
     """x after `x += value`, for one of the operators: x is now y, which is x + value.
 
     It is a write like x[...] = y, and raises the same errors, and where the dtype of y is not one
@@ -309,7 +311,7 @@ def in_place(x: Any, y: Any, sign: str) -> Any:
     return x
 
 
-def _as_value(value: Any, x: Any) -> Any:
+def _as_value(value: Any, x: Array) -> Array:
     """What may be assigned to items of x: in its library and dtype, or a scalar; or an error."""
     if isinstance(value, (list, tuple)):
         value = array_namespace(x).asarray(value)
@@ -334,19 +336,19 @@ def _as_value(value: Any, x: Any) -> Any:
     return array_namespace(value).astype(value, x.dtype)
 
 
-def _rank(x: Any) -> int:
+def _rank(x: Array) -> int:
     """Which kind its numbers are of: 0 bool, 1 integers, 2 floating-point numbers, 3 complex ones."""
     if not hasattr(x, "dtype"):
         return next(i for i, kind in enumerate(SCALARS) if isinstance(x, kind))
     return next(i for i, kind in enumerate(KINDS) if has_dtype(data_of(x), kind))
 
 
-def _with_arrays(key: Any, x: Any) -> tuple[Any, ...]:
+def _with_arrays(key: Any, x: Array) -> tuple[Any, ...]:
     """A key as a tuple, with arrays for its lists."""
     return tuple(_array_of(k, x) if isinstance(k, list) else k for k in _as_tuple(key))
 
 
-def _array_of(k: list[Any], x: Any) -> Any:
+def _array_of(k: list[Any], x: Array) -> Array:
     """A list in a key as an array beside x; an empty one is of integers.
 
     For CuPy it stays on the host, where its integers are checked at once.
@@ -387,7 +389,7 @@ def _require_broadcast(shape: tuple[int, ...], target: tuple[int, ...]) -> None:
 
 @standard
 @follows
-def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
+def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
     """The numbers of x at `indices` along `axis`.
 
     Parameters
@@ -429,7 +431,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
 
 @standard
 @follows
-def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     """For each place of `indices` the number of x there, but at that index along `axis`.
 
     Parameters
@@ -456,17 +458,17 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     return along_axis(x, indices, axis)
 
 
-def along_axis(x: Any, indices: Any, axis: int) -> Any:
+def along_axis(x: Array, indices: Array, axis: int) -> Array:
     """`take_along_axis` with indices that are known to be in range."""
     return Pick(lambda x: array_namespace(x).take_along_axis(x, indices, axis=axis))(x)
 
 
-def _require_one_library(x: Any, indices: Any) -> None:
+def _require_one_library(x: Array, indices: Array) -> None:
     """Raise TypeError for indices of another library: CuPy would copy NumPy's in each call."""
     array_namespace(data_of(x), indices)
 
 
-def look(name: str, indices: Any, x: Any, axis: int, least: int | None = None) -> None:
+def look(name: str, indices: Array, x: Array, axis: int, least: int | None = None) -> None:
     """Check indices along an axis of x on CuPy, which would wrap them around: see `kernels.bounds`.
 
     Parameters
@@ -493,7 +495,7 @@ def look(name: str, indices: Any, x: Any, axis: int, least: int | None = None) -
     require(name, indices, -length if least is None else least, length - 1)
 
 
-def _look_at_arrays(keys: tuple[Any, ...], x: Any) -> None:
+def _look_at_arrays(keys: tuple[Any, ...], x: Array) -> None:
     """`look` at each array of integers in x[keys], and at lists, which CuPy takes in an assignment."""
     if not compat.is_cupy_array(x):
         return
@@ -507,11 +509,11 @@ def _look_at_arrays(keys: tuple[Any, ...], x: Any) -> None:
             look("x[key]", k, x, sum(taken[:i]))
 
 
-def _is_mask(k: Any) -> bool:
+def _is_mask(k: Array) -> bool:
     return hasattr(k, "shape") and has_dtype(k, "bool")
 
 
-def _is_integers(k: Any) -> bool:
+def _is_integers(k: Array) -> bool:
     return hasattr(k, "shape") and not _is_mask(k)
 
 
@@ -527,13 +529,13 @@ def _keys(key: Any) -> tuple[Any, ...]:
     return keys
 
 
-def _is_key(k: Any) -> bool:
+def _is_key(k: Array) -> bool:
     if hasattr(k, "shape"):
         return has_dtype(k, "integral", "bool")
     return isinstance(k, (type(None), type(...), slice)) or _is_integer(k)
 
 
-def _named(k: Any) -> str:
+def _named(k: Array) -> str:
     """What kind of key k is, for an error."""
     return f"an array of {k.dtype}" if hasattr(k, "shape") else type(k).__name__
 
@@ -554,7 +556,7 @@ def _require_masks_fit(keys: tuple[Any, ...], shape: tuple[int, ...]) -> None:
             )
 
 
-def _is_backward(k: Any) -> bool:
+def _is_backward(k: Array) -> bool:
     """Whether k is a slice that goes backward, which PyTorch does not know."""
     return isinstance(k, slice) and k.step is not None and k.step < 0
 
@@ -581,7 +583,7 @@ def _as_tuple(key: Any) -> tuple[Any, ...]:
     return key if isinstance(key, tuple) else (key,)
 
 
-def _is_integer(k: Any) -> bool:
+def _is_integer(k: Array) -> bool:
     """NumPy's integers too; True is none."""
     return isinstance(k, Integral) and not isinstance(k, bool)
 

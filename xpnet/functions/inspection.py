@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from xpnet._typing import Device
 from xpnet.backend import Backend, current
-from xpnet.functions.declare import structural
+from xpnet.functions._registry import structural
 
 
 class Info:
@@ -21,7 +22,7 @@ class Info:
         """Where a new array is born."""
         return self._home.device
 
-    def default_dtypes(self, *, device: Any = None) -> dict[str, Any]:
+    def default_dtypes(self, *, device: Device | None = None) -> dict[str, Any]:
         """What a new array is born in, by kind; floating-point numbers as the switch says."""
         xp, wanted = self._home.xp, self._home.dtype
         dtypes = dict(self._info.default_dtypes(device=device))
@@ -34,7 +35,7 @@ class Info:
         """The devices that the library can use here."""
         return tuple(self._info.devices())
 
-    def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, Any]:
+    def dtypes(self, *, device: Device | None = None, kind: Any = None) -> dict[str, Any]:
         """The dtypes of a kind, by name."""
         dtypes: dict[str, Any] = self._info.dtypes(device=device, kind=kind)
         return dtypes

@@ -6,12 +6,14 @@ with transposes that do not conjugate: gradients are dL/dx - i dL/dy, as everywh
 
 from typing import Any, NamedTuple
 
-from xpnet.autodiff import Function, data_of
-from xpnet.functions.declare import extension
+from xpnet._typing import Array
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
+from xpnet.functions._registry import extension
 from xpnet.functions.manipulation import broadcast_shapes
 from xpnet.functions.products import adjoint
 from xpnet.kernels.solvers import linalg_of
-from xpnet.namespace import array_namespace
 
 
 class SlogdetResult(NamedTuple):
@@ -22,15 +24,15 @@ class SlogdetResult(NamedTuple):
 
 
 class Inv(Function):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).inv(x)
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         yt = array_namespace(gy).matrix_transpose(y)
         return -(yt @ gy @ yt)
 
 
-def solve_stacks(x1: Any, x2: Any) -> Any:
+def solve_stacks(x1: Array, x2: Array) -> Array:
     """`linalg.solve` for matrices x2 with stacks that broadcast, which CuPy and others refuse."""
     xp = array_namespace(x1, x2)
     stack = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
@@ -40,13 +42,13 @@ def solve_stacks(x1: Any, x2: Any) -> Any:
 
 
 class Solve(Function):
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Array, x2: Array) -> Array:
         self.of_vector = x2.ndim == 1
         if self.of_vector:
             return linalg_of(array_namespace(x1, x2)).solve(x1, x2)
         return solve_stacks(x1, x2)
 
-    def backward(self, gy: Any, y: Any, x1: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x1: Array) -> Any:
         xp = array_namespace(gy)
         if self.of_vector:
             gy, y = gy[..., None], y[..., None]
@@ -56,10 +58,10 @@ class Solve(Function):
 
 
 class Det(Function):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).det(x)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         return gy[..., None, None] * Cofactors()(x)
 
 
@@ -73,7 +75,7 @@ class Cofactors(Function):
     Their own derivative is written with the inverse: a second derivative needs one.
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         U, S, Vh = linalg_of(xp).svd(x)
         before = xp.cumulative_prod(S, axis=-1, include_initial=True)[..., :-1]
@@ -82,7 +84,7 @@ class Cofactors(Function):
         turn = linalg_of(xp).det(U) * linalg_of(xp).det(Vh)
         return turn[..., None, None] * (xp.conj(U) * others[..., None, :]) @ xp.conj(Vh)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         xp = array_namespace(gy)
         B = xp.matrix_transpose(linalg_of(xp).inv(x))
         inner = xp.sum(gy * B, axis=(-2, -1), keepdims=True)
@@ -93,10 +95,10 @@ class Cofactors(Function):
 class Slogdet(Function):
     """d log(det x) = tr(x^-1 dx): its real part moves logabsdet, its imaginary part turns sign."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return tuple(linalg_of(array_namespace(x)).slogdet(x))
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         (gsign, glog), (sign, _) = gy, y
         xp = array_namespace(glog)
         turn = gsign * sign
@@ -114,10 +116,10 @@ class Pinv(Function):
     def __init__(self, rtol: Any) -> None:
         self.options = {} if rtol is None else {"rtol": rtol}
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).pinv(x, **self.options)
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp, G = array_namespace(gy), adjoint(gy)
         A, P = xp.conj(x), xp.conj(y)  # that formula is for conjugated gradients
         Ph = adjoint(P)
@@ -126,7 +128,7 @@ class Pinv(Function):
 
 
 @extension("linalg")
-def inv(x: Any, /) -> Any:
+def inv(x: Array, /) -> Array:
     """The inverse of each matrix.
 
     Parameters
@@ -147,7 +149,7 @@ def inv(x: Any, /) -> Any:
 
 
 @extension("linalg")
-def solve(x1: Any, x2: Any, /) -> Any:
+def solve(x1: Array, x2: Array, /) -> Array:
     """The solution y of x1 @ y = x2.
 
     Parameters
@@ -169,7 +171,7 @@ def solve(x1: Any, x2: Any, /) -> Any:
 
 
 @extension("linalg")
-def det(x: Any, /) -> Any:
+def det(x: Array, /) -> Array:
     """The determinant of each matrix. Its derivative is defined for singular ones too.
 
     Parameters
@@ -184,7 +186,7 @@ def det(x: Any, /) -> Any:
 
 
 @extension("linalg")
-def slogdet(x: Any, /) -> SlogdetResult:
+def slogdet(x: Array, /) -> SlogdetResult:
     """The sign of the determinant of each matrix, and the logarithm of its absolute value.
 
     Parameters
@@ -201,7 +203,7 @@ def slogdet(x: Any, /) -> SlogdetResult:
 
 
 @extension("linalg")
-def pinv(x: Any, /, *, rtol: Any = None) -> Any:
+def pinv(x: Array, /, *, rtol: Any = None) -> Array:
     """The pseudo-inverse of Moore and Penrose of each matrix.
 
     Parameters

@@ -12,8 +12,10 @@ from typing import Any
 
 import array_api_compat as compat
 
+from xpnet._typing import Array, DType
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ShapeError
-from xpnet.functions.declare import constant, extension
+from xpnet.functions._registry import constant, extension
 from xpnet.functions.decompositions import cholesky, qr, svd, svdvals
 from xpnet.functions.eigenvalues import eig, eigh, eigvals, eigvalsh
 from xpnet.functions.inverses import det, inv, pinv, slogdet, solve
@@ -21,7 +23,6 @@ from xpnet.functions.norms import matrix_norm, vector_norm
 from xpnet.functions.products import cross, matmul, matrix_transpose, outer, tensordot, vecdot
 from xpnet.functions.statistical import sum as sum_of
 from xpnet.kernels.solvers import linalg_of
-from xpnet.namespace import array_namespace
 
 __all__ = [
     "cholesky",
@@ -53,7 +54,7 @@ __all__ = [
 
 
 @extension("linalg")
-def matrix_power(x: Any, n: int, /) -> Any:
+def matrix_power(x: Array, n: int, /) -> Array:
     """x @ x @ ... @ x, n of them, by squaring; for a negative n those of the inverse.
 
     Parameters
@@ -81,7 +82,7 @@ def matrix_power(x: Any, n: int, /) -> Any:
 
 
 @partial(constant, within="linalg")
-def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
+def matrix_rank(x: Array, /, *, rtol: Any = None) -> Any:
     """How many singular values of each matrix are above rtol times the largest: no derivative.
 
     Parameters
@@ -97,7 +98,7 @@ def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
 
 
 @extension("linalg")
-def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+def diagonal(x: Array, /, *, offset: int = 0) -> Array:
     """The numbers x[..., i, i + offset] of each matrix.
 
     Parameters
@@ -120,7 +121,7 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Any:
 
 
 @extension("linalg")
-def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+def trace(x: Array, /, *, offset: int = 0, dtype: DType | None = None) -> Array:
     """The sum of a diagonal of each matrix.
 
     Parameters

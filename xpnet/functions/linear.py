@@ -2,18 +2,19 @@
 
 from typing import Any
 
-from xpnet.autodiff import Function, call_of
+from xpnet._typing import Array
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.function import Function, call_of
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ShapeError
-from xpnet.explain import named
 from xpnet.functions.products import matmul, product, rows_of
 from xpnet.kernels.lookup import kernel
-from xpnet.namespace import array_namespace
 
 
 class Linear(Function):
     """x @ W + b as one node: nothing is kept of the product, which no derivative needs."""
 
-    def forward(self, x: Any, W: Any, b: Any) -> Any:
+    def forward(self, x: Array, W: Array, b: Array) -> Array:
         if W.ndim != 2:
             raise ShapeError(
                 f"linear expected W of shape (in_features, out_features), got {tuple(W.shape)}."
@@ -26,7 +27,7 @@ class Linear(Function):
         y += b  # in place: nothing else refers to y
         return y
 
-    def backward(self, gy: Any, x: Any, W: Any) -> Any:
+    def backward(self, gy: Array, x: Array, W: Array) -> Any:
         xp = array_namespace(gy)
         needs_x, needs_W, needs_b = self.needs
         gx = product(xp, gy, W.T) if needs_x else None
@@ -34,7 +35,7 @@ class Linear(Function):
         gb = self._of_bias(gy) if needs_b else None
         return gx, gW, gb
 
-    def _of_bias(self, gy: Any) -> Any:
+    def _of_bias(self, gy: Array) -> Array:
         """The gradient by b; if no kernel sums it over the batch, the tape does."""
         fast = kernel("column_sums", gy)
         if fast is None or call_of(self).parents[2].shape != gy.shape[-1:]:
@@ -43,7 +44,7 @@ class Linear(Function):
 
 
 @named
-def linear(x: Any, W: Any, b: Any = None) -> Any:
+def linear(x: Array, W: Array, b: Array | None = None) -> Array:
     """The affine map y = x @ W + b: `matmul` and `add` fused into one node of the tape.
 
     Parameters
@@ -64,7 +65,7 @@ def linear(x: Any, W: Any, b: Any = None) -> Any:
 
 
 @named
-def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
+def linear_simple(x: Array, W: Array, b: Array | None = None) -> Array:
     """`linear`, composed: the text that teaches the fused one, and that tests it."""
     y = matmul(x, W)
     return y if b is None else array_namespace(y, b).add(y, b)

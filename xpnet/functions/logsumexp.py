@@ -1,16 +1,16 @@
 """Sums of exponentials, as logarithms: no overflow, and no underflow."""
 
 import math
-from typing import Any
 
-from xpnet.autodiff import Function
-from xpnet.devices import follows
-from xpnet.explain import named
-from xpnet.functions.declare import axes_of
-from xpnet.functions.masks import product_where_not_zero
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.functions._in_float32 import like, widened
+from xpnet.functions._masks import product_where_not_zero
+from xpnet.functions._registry import axes_of
 from xpnet.functions.statistical import Axis
-from xpnet.functions.wide import like, widened
-from xpnet.namespace import array_namespace
 
 
 class LogSumExp(Function):
@@ -19,7 +19,7 @@ class LogSumExp(Function):
     def __init__(self, axes: tuple[int, ...]) -> None:
         self.axes = axes
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         if math.prod(x.shape[a] for a in self.axes) == 0:  # nothing has a maximum
             kept = tuple(1 if i in self.axes else n for i, n in enumerate(x.shape))
@@ -28,14 +28,14 @@ class LogSumExp(Function):
         total = xp.sum(xp.exp(_below(x, top)), axis=self.axes, keepdims=True)
         return xp.log(total) + top
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp = array_namespace(gy)
         e = xp.exp(_below(x, y))
         weights = e / xp.sum(e, axis=self.axes, keepdims=True)  # infinite numbers share
         return xp.where(y == -math.inf, 0.0, product_where_not_zero(gy, weights))
 
 
-def _below(x: Any, y: Any) -> Any:
+def _below(x: Array, y: Array) -> Array:
     """x - y, which is 0 where both are infinite."""
     xp = array_namespace(x, y)
     same = x == y
@@ -44,7 +44,7 @@ def _below(x: Any, y: Any) -> Any:
 
 @named
 @follows
-def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over `axis`, finite where the exponentials themselves would overflow.
 
     Parameters

@@ -5,20 +5,20 @@ in `cross_entropy`.
 """
 
 import math
-from typing import Any
 
-from xpnet.autodiff import data_of
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._half_precision import in_full
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError
-from xpnet.explain import named
+from xpnet.functions._in_float32 import like, number
+from xpnet.functions._targets import class_numbers, is_class, matching
 from xpnet.functions.activation import relu
-from xpnet.functions.target import class_numbers, is_class, matching
-from xpnet.functions.wide import like, number
-from xpnet.half import in_full
-from xpnet.namespace import array_namespace
 
 
-def _difference(name: str, y: Any, t: Any) -> Any:
+def _difference(name: str, y: Array, t: Array) -> Array:
     """y - t, of one shape; by name, as not every array leaves an operator to a Variable."""
     t = matching(name, y, t)
     return array_namespace(y, t).subtract(y, t)
@@ -26,7 +26,7 @@ def _difference(name: str, y: Any, t: Any) -> Any:
 
 @named
 @follows
-def mean_squared_error(y: Any, t: Any) -> Any:
+def mean_squared_error(y: Array, t: Array) -> Array:
     """mean((y - t)^2), over all numbers.
 
     Parameters
@@ -51,7 +51,7 @@ def mean_squared_error(y: Any, t: Any) -> Any:
 
 @named
 @follows
-def l1_loss(y: Any, t: Any) -> Any:
+def l1_loss(y: Array, t: Array) -> Array:
     """mean(|y - t|), over all numbers: the mean absolute error.
 
     Parameters
@@ -75,7 +75,7 @@ def l1_loss(y: Any, t: Any) -> Any:
 
 @named
 @follows
-def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
+def huber_loss(y: Array, t: Array, delta: float = 1.0) -> Array:
     """mean of d^2 / 2 where |d| <= delta, and of delta (|d| - delta / 2) beyond, for d = y - t.
 
     Parameters
@@ -107,7 +107,7 @@ def huber_loss(y: Any, t: Any, delta: float = 1.0) -> Any:
 
 @named
 @follows
-def hinge_loss(x: Any, t: Any, margin: float = 1.0) -> Any:
+def hinge_loss(x: Array, t: Array, margin: float = 1.0) -> Array:
     """mean of max(0, margin - x t), for t = 1 or -1; or that of several classes, for class numbers.
 
     Parameters

@@ -5,24 +5,26 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise, zip_longest
 from typing import Any
 
-from xpnet.autodiff import Function, data_of
+from xpnet._typing import Array
+from xpnet.autodiff._views import is_repeated, view
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.functions.declare import axes_of, from_front, standard, structural
+from xpnet.functions._registry import axes_of, from_front, standard, structural
 from xpnet.functions.elementwise import not_equal, subtract
 from xpnet.functions.indexing import Pick
-from xpnet.namespace import array_namespace, has_dtype
-from xpnet.views import is_repeated, view
 
 
 class Reshape(Function):
     def __init__(self, shape: tuple[int, ...], copy: bool | None) -> None:
         self.to, self.options = shape, {} if copy is None else {"copy": copy}
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         self.was = x.shape
         return array_namespace(x).reshape(x, self.to, **self.options)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return array_namespace(gy).reshape(gy, self.was)
 
 
@@ -30,10 +32,10 @@ class PermuteDims(Function):
     def __init__(self, axes: tuple[int, ...]) -> None:
         self.axes = axes
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return array_namespace(x).permute_dims(x, self.axes)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         inverse = tuple(self.axes.index(i) for i in range(len(self.axes)))
         return array_namespace(gy).permute_dims(gy, inverse)
 
@@ -42,10 +44,10 @@ class BroadcastTo(Function):
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.to = shape
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return array_namespace(x).broadcast_to(x, self.to)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return gy  # the tape undoes broadcasting
 
 
@@ -53,10 +55,10 @@ class Flip(Function):
     def __init__(self, axis: int | tuple[int, ...] | None) -> None:
         self.axis = axis
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return array_namespace(x).flip(x, axis=self.axis)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return array_namespace(gy).flip(gy, axis=self.axis)
 
 
@@ -64,12 +66,12 @@ class Concat(Function):
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
-    def forward(self, *xs: Any) -> Any:
+    def forward(self, *xs: Array) -> Array:
         self.axis = from_front(self.axis, xs[0].ndim, "concat")
         self.ends = [0, *accumulate(x.shape[self.axis] for x in xs)]
         return array_namespace(*xs).concat(xs, axis=self.axis)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         before = (slice(None),) * self.axis
         return tuple(gy[(*before, slice(a, b), ...)] for a, b in pairwise(self.ends))
 
@@ -78,10 +80,10 @@ class Roll(Function):
     def __init__(self, shift: Any, axis: Any) -> None:
         self.shift, self.axis = shift, axis
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return array_namespace(x).roll(x, self.shift, axis=self.axis)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         back = tuple(-s for s in self.shift)
         return array_namespace(gy).roll(gy, back, axis=self.axis)
 
@@ -90,55 +92,55 @@ class Triangle(Function):
     def __init__(self, name: str, k: int) -> None:
         self.name, self.k = name, k
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return getattr(array_namespace(x), self.name)(x, k=self.k)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return getattr(array_namespace(gy), self.name)(gy, k=self.k)
 
 
 # What views of a Variable are computed by, and what it becomes if something is written into them.
 
 
-def _reshaped(x: Any, shape: tuple[int, ...]) -> Any:
+def _reshaped(x: Array, shape: tuple[int, ...]) -> Array:
     return Reshape(shape, None)(x)
 
 
-def _with_reshaped(x: Any, shape: tuple[int, ...], y: Any) -> Any:
+def _with_reshaped(x: Array, shape: tuple[int, ...], y: Array) -> Array:
     return Reshape(x.shape, None)(y)
 
 
-def _with_or_without_axes(x: Any, shape: tuple[int, ...]) -> Any:
+def _with_or_without_axes(x: Array, shape: tuple[int, ...]) -> Array:
     """A view in a shape that differs in axes of length 1 alone."""
     return view(_reshaped(x, shape), x, shape, _reshaped, _with_reshaped)
 
 
-def _permuted(x: Any, axes: tuple[int, ...]) -> Any:
+def _permuted(x: Array, axes: tuple[int, ...]) -> Array:
     return PermuteDims(axes)(x)
 
 
-def _with_permuted(x: Any, axes: tuple[int, ...], y: Any) -> Any:
+def _with_permuted(x: Array, axes: tuple[int, ...], y: Array) -> Array:
     return PermuteDims(tuple(axes.index(i) for i in range(len(axes))))(y)
 
 
-def _flipped(x: Any, axes: tuple[int, ...]) -> Any:
+def _flipped(x: Array, axes: tuple[int, ...]) -> Array:
     return Flip(axes)(x)
 
 
-def _with_flipped(x: Any, axes: tuple[int, ...], y: Any) -> Any:
+def _with_flipped(x: Array, axes: tuple[int, ...], y: Array) -> Array:
     return Flip(axes)(y)
 
 
-def _repeated(x: Any, shape: tuple[int, ...]) -> Any:
+def _repeated(x: Array, shape: tuple[int, ...]) -> Array:
     return BroadcastTo(shape)(x)
 
 
-def _once(x: Any, shape: tuple[int, ...], y: Any) -> Any:
+def _once(x: Array, shape: tuple[int, ...], y: Array) -> Array:
     return y
 
 
 @standard
-def reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Any:
+def reshape(x: Array, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Array:
     """The same numbers in another shape; one length may be -1, and is then computed.
 
     `copy` asks for new memory (True), or for an error where that is needed (False). A Variable
@@ -151,21 +153,21 @@ def reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> A
 
 
 @standard
-def permute_dims(x: Any, /, axes: tuple[int, ...]) -> Any:
+def permute_dims(x: Array, /, axes: tuple[int, ...]) -> Array:
     """The axes of x in another order: axis i of the result is axis axes[i] of x."""
     axes = tuple(from_front(a, x.ndim, "permute_dims") for a in axes)
     return view(PermuteDims(axes)(x), x, axes, _permuted, _with_permuted)
 
 
 @standard
-def broadcast_to(x: Any, /, shape: tuple[int, ...]) -> Any:
+def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
     """x repeated along new axes, and along those of length 1, up to `shape`."""
     y = _repeated(x, tuple(shape))
     return view(y, x, tuple(shape), _repeated, _once if y.shape == x.shape else None)
 
 
 @standard
-def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
+def broadcast_arrays(*arrays: Array) -> tuple[Any, ...]:
     """The arrays, each repeated up to the shape that they have in common."""
     shape = broadcast_shapes(*(x.shape for x in arrays))
     return tuple(broadcast_to(x, shape) for x in arrays)
@@ -190,7 +192,7 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @standard
-def expand_dims(x: Any, /, axis: int | tuple[int, ...]) -> Any:
+def expand_dims(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     """x with new axes of length 1 at `axis`, counted in the result."""
     more = len(axis) if isinstance(axis, (tuple, list)) else 1
     new = axes_of(axis, x.ndim + more, "expand_dims")
@@ -202,7 +204,7 @@ def expand_dims(x: Any, /, axis: int | tuple[int, ...]) -> Any:
 
 
 @standard
-def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Any:
+def squeeze(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     """x without the axes `axis`, each of which must have length 1."""
     axes = set(axes_of(axis, x.ndim, "squeeze"))
     if any(x.shape[a] != 1 for a in axes):
@@ -211,7 +213,9 @@ def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Any:
 
 
 @standard
-def moveaxis(x: Any, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> Any:
+def moveaxis(
+    x: Array, source: int | tuple[int, ...], destination: int | tuple[int, ...], /
+) -> Array:
     """x with the axes `source` at the places `destination`; the others keep their order."""
     sources, places = (axes_of(axes, x.ndim, "moveaxis") for axes in (source, destination))
     if len(sources) != len(places) or len(set(sources)) < len(sources):
@@ -243,7 +247,7 @@ def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
 
 
 @standard
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+def unstack(x: Array, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The parts of x along `axis`, without that axis: what `stack` puts together."""
     axis = from_front(axis, x.ndim, "unstack")
     before = (slice(None),) * axis
@@ -251,7 +255,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 
 
 @standard
-def flip(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
+def flip(x: Array, /, *, axis: int | tuple[int, ...] | None = None) -> Array:
     """x with the order of the numbers reversed along `axis`, or along all axes."""
     axes = axes_of(axis, x.ndim, "flip")
     return view(_flipped(x, axes), x, axes, _flipped, _with_flipped)
@@ -259,8 +263,8 @@ def flip(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
 
 @standard
 def roll(
-    x: Any, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None
-) -> Any:
+    x: Array, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None
+) -> Array:
     """x with the numbers moved up by `shift` places along `axis`, and round the end.
 
     With axis None they are moved in the order of the flattened array.
@@ -274,13 +278,13 @@ def roll(
 
 
 @standard
-def tile(x: Any, repetitions: tuple[int, ...], /) -> Any:
+def tile(x: Array, repetitions: tuple[int, ...], /) -> Array:
     """x as a tile, laid repetitions[i] times along axis i; new axes come first."""
     return Pick(lambda x: array_namespace(x).tile(x, repetitions))(x)
 
 
 @standard
-def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
+def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
     """Each number of x `repeats` times in a row along `axis`, or of the flattened x.
 
     `repeats` is an int, or an array of integers: how often for each place along the axis.
@@ -290,19 +294,19 @@ def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
 
 
 @standard
-def tril(x: Any, /, *, k: int = 0) -> Any:
+def tril(x: Array, /, *, k: int = 0) -> Array:
     """The numbers of each matrix on and below its k-th diagonal; above it 0."""
     return Triangle("tril", k)(x)
 
 
 @standard
-def triu(x: Any, /, *, k: int = 0) -> Any:
+def triu(x: Array, /, *, k: int = 0) -> Array:
     """The numbers of each matrix on and above its k-th diagonal; below it 0."""
     return Triangle("triu", k)(x)
 
 
 @standard
-def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
+def meshgrid(*arrays: Array, indexing: str = "xy") -> tuple[Any, ...]:
     """Coordinates of a grid: for n vectors n arrays of n dimensions, each constant along the rest.
 
     With "xy" the first two axes are exchanged: rows are y.
@@ -319,7 +323,9 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
 
 
 @standard
-def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
+def diff(
+    x: Array, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None
+) -> Array:
     """The differences of neighbours along `axis`, taken `n` times: x[1:] - x[:-1].
 
     `prepend` and `append` are put before and after x first.

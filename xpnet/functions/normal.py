@@ -1,13 +1,13 @@
 """The normal distribution, which the standard has no function of: no erf, and none of its kin."""
 
 import math
-from typing import Any
 
-from xpnet.autodiff import Function
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.errors import ArgumentTypeError
-from xpnet.explain import named
-from xpnet.namespace import array_namespace, has_dtype
 
 # (1 + a / 4) exp(a^2 / 2) Phi(-a) for a >= 0, a polynomial in u = (4 - a) / (4 + a): the Chebyshev
 # series over -1 < u <= 1, cut where its terms are below the precision, written out in powers of u.
@@ -30,7 +30,7 @@ FAR = 40.0  # Phi(-40) and the density there are 0 in float64, and squares do no
 ROOT = math.sqrt(2.0 * math.pi)
 
 
-def _scaled_tail(a: Any) -> Any:
+def _scaled_tail(a: Array) -> Array:
     """exp(a^2 / 2) Phi(-a) of an array of a >= 0, which for large a is 1 / (a sqrt(2 pi))."""
     xp = array_namespace(a)
     share = 4.0 / (4.0 + a)  # 1 / (1 + a / 4)
@@ -43,13 +43,13 @@ def _scaled_tail(a: Any) -> Any:
 
 
 class NormalCdf(Function):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         a = xp.minimum(xp.abs(x), FAR)
         tail = xp.exp(-0.5 * (a * a)) * _scaled_tail(a)
         return xp.where(x < 0.0, tail, 1.0 - tail)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         xp = array_namespace(x)
         near = xp.minimum(xp.maximum(x, -FAR), FAR)
         return gy * (xp.exp(-0.5 * (near * near)) * (1.0 / ROOT))
@@ -62,17 +62,17 @@ class MillsRatio(Function):
     portion of normal curve", Biometrika, 1926.
     """
 
-    def forward(self, a: Any) -> Any:
+    def forward(self, a: Array) -> Array:
         return ROOT * _scaled_tail(a)
 
-    def backward(self, gy: Any, y: Any, a: Any) -> Any:
+    def backward(self, gy: Array, y: Array, a: Array) -> Array:
         return gy * (a * y - 1.0)
 
 
 class LogNormalCdf(Function):
     """log(Phi(x)); its derivative, the density over Phi, is 1 / `MillsRatio` of -x for x < 0."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         far = math.sqrt(float(xp.finfo(x.dtype).max))  # beyond it, squares are infinite
         a = xp.minimum(xp.abs(x), far)
@@ -82,7 +82,7 @@ class LogNormalCdf(Function):
         y = xp.where(x < 0.0, below, above)
         return xp.where(x < -far, -math.inf, y)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         xp = array_namespace(x)
         left = x < 0.0
         a = xp.minimum(xp.where(left, -x, 0.0), math.sqrt(float(xp.finfo(x.dtype).max)))
@@ -93,7 +93,7 @@ class LogNormalCdf(Function):
 
 @named
 @follows
-def normal_cdf(x: Any) -> Any:
+def normal_cdf(x: Array) -> Array:
     """Phi(x) = (1 + erf(x / sqrt(2))) / 2: the probability that a normal number is below x.
 
     Parameters

@@ -11,13 +11,14 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from xpnet.autodiff import Function, call_of
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.function import Function, call_of
+from xpnet.autodiff.namespace import array_namespace, as_array
 from xpnet.errors import ShapeError
-from xpnet.explain import named
-from xpnet.functions.wide import like, widened
+from xpnet.functions._in_float32 import like, widened
 from xpnet.kernels.lookup import kernel
-from xpnet.namespace import array_namespace, as_array
 
 
 class Moments(Function):
@@ -29,7 +30,7 @@ class Moments(Function):
     def __init__(self, axes: tuple[int, ...], eps: float, known: Any = None) -> None:
         self.axes, self.eps, self.known = axes, eps, known
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Any:
         if self.known is not None:
             return self.known
         xp = array_namespace(x)
@@ -37,7 +38,7 @@ class Moments(Function):
         c = x - mean
         return mean, 1.0 / xp.sqrt(xp.mean(c * c, axis=self.axes, keepdims=True) + self.eps)
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         (gmean, gr), (mean, r), n = gy, y, _count(x, self.axes)
         return gmean / n - (x - mean) * (gr * (r * r * r) / n)
 
@@ -71,7 +72,7 @@ class Normalize(Function):
         self.running = running
         self.even = all(shape[a] == 1 for a in axes)  # one weight wherever there is one mean
 
-    def forward(self, x: Any, w: Any, b: Any) -> Any:
+    def forward(self, x: Array, w: Array, b: Array) -> Array:
         w, b = _shaped(w, self.along), _shaped(b, self.along)
         fast = kernel("normalize", x, w, b)
         self.fused = fast is not None
@@ -89,7 +90,7 @@ class Normalize(Function):
         y = c * self.r if w is None else c * (self.r * w) if self.even else c * self.r * w
         return y if b is None else y + b
 
-    def backward(self, gy: Any, x: Any, w: Any) -> Any:
+    def backward(self, gy: Array, x: Array, w: Array) -> Any:
         w = _shaped(w, self.along)
         if self.fused and (fast := kernel("normalize_gradients", gy, x)):
             gx, gw, gb = fast(gy, x, w, self.mean, self.r, self.axes, self.along, self.needs)
@@ -110,7 +111,7 @@ class Normalize(Function):
             gw = gy * (c * r)
         return gx, self._of_weights(gw, 1), self._of_weights(gb, 2)
 
-    def _of_weights(self, g: Any, i: int) -> Any:
+    def _of_weights(self, g: Array, i: int) -> Any:
         """The gradient by input i, w or b, from `g`, summed over the axes that the input lacks."""
         if not self.needs[i]:
             return None
@@ -139,7 +140,7 @@ class RunningStatistics(NamedTuple):
     momentum: float | None
 
     def batch_norm(
-        self, x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+        self, x: Array, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
     ) -> tuple[Any, "RunningStatistics"]:
         """`batch_norm` with the batch's own statistics, and the running ones after it, unrecorded.
 
@@ -148,7 +149,7 @@ class RunningStatistics(NamedTuple):
         y, node = _normalized_batch(x, weight, bias, eps, self)
         return y, node.running
 
-    def moved(self, mean: Any, var: Any, n: int) -> "RunningStatistics":
+    def moved(self, mean: Array, var: Array, n: int) -> "RunningStatistics":
         """The statistics after a batch with n numbers per channel, whose `var` is over n."""
         xp = array_namespace(self.mean)
         dtype = self.mean.dtype
@@ -161,17 +162,17 @@ class RunningStatistics(NamedTuple):
         )
 
 
-def _count(x: Any, axes: tuple[int, ...]) -> int:
+def _count(x: Array, axes: tuple[int, ...]) -> int:
     """How many numbers each mean is of."""
     return math.prod(x.shape[a] for a in axes)
 
 
-def _shaped(w: Any, shape: tuple[int, ...]) -> Any:
+def _shaped(w: Array, shape: tuple[int, ...]) -> Array:
     """w in that shape; None stays None."""
     return w if w is None or w.shape == shape else array_namespace(w).reshape(w, shape)
 
 
-def _check_weights(name: str, shape: tuple[int, ...], weight: Any, bias: Any) -> None:
+def _check_weights(name: str, shape: tuple[int, ...], weight: Array, bias: Array) -> None:
     """Raise ShapeError if weight or bias is given and does not have that shape."""
     for what, w in (("weight", weight), ("bias", bias)):
         if w is not None and tuple(w.shape) != shape:
@@ -181,11 +182,11 @@ def _check_weights(name: str, shape: tuple[int, ...], weight: Any, bias: Any) ->
 @named
 @follows
 def batch_norm(
-    x: Any,
-    mean: Any = None,
-    var: Any = None,
-    weight: Any = None,
-    bias: Any = None,
+    x: Array,
+    mean: Array | None = None,
+    var: Array | None = None,
+    weight: Array | None = None,
+    bias: Array | None = None,
     eps: float = 1e-5,
 ) -> tuple[Any, Any, Any]:
     """(x - mean) / sqrt(var + eps) * weight + bias, for each channel: the second axis of x.
@@ -233,7 +234,7 @@ def batch_norm(
 
 
 def _normalized_batch(
-    x: Any, weight: Any, bias: Any, eps: float, running: RunningStatistics | None = None
+    x: Array, weight: Array, bias: Array, eps: float, running: RunningStatistics | None = None
 ) -> tuple[Any, Any]:
     """`batch_norm` with the batch's own statistics, and the node that has computed them."""
     full, one = _for_channels(x, weight, bias)
@@ -247,7 +248,7 @@ def _normalized_batch(
     return like(node(full, weight, bias), x), node
 
 
-def _for_channels(x: Any, weight: Any, bias: Any) -> tuple[Any, tuple[int, ...]]:
+def _for_channels(x: Array, weight: Array, bias: Array) -> tuple[Any, tuple[int, ...]]:
     """x widened for sums, and the shape in which one number per channel broadcasts with it."""
     if x.ndim < 2:
         raise ShapeError(
@@ -261,12 +262,12 @@ def _for_channels(x: Any, weight: Any, bias: Any) -> tuple[Any, tuple[int, ...]]
 @named
 @follows
 def layer_norm(
-    x: Any,
+    x: Array,
     normalized_shape: int | Sequence[int],
-    weight: Any = None,
-    bias: Any = None,
+    weight: Array | None = None,
+    bias: Array | None = None,
     eps: float = 1e-5,
-) -> Any:
+) -> Array:
     """(x - mean) / sqrt(var + eps) * weight + bias, with mean and variance over the last axes.
 
     Parameters
@@ -307,8 +308,12 @@ def layer_norm(
 @named
 @follows
 def group_norm(
-    x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Any:
+    x: Array,
+    num_groups: int,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+) -> Array:
     """(x - mean) / sqrt(var + eps) * weight + bias, over each group of channels of each sample.
 
     Parameters

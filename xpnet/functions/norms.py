@@ -3,14 +3,15 @@
 import math
 from typing import Any
 
-from xpnet.autodiff import Function
+from xpnet._typing import Array
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ArgumentError
-from xpnet.functions.declare import axes_of, extension
-from xpnet.functions.masks import zero_unless
+from xpnet.functions._in_float32 import in_float32
+from xpnet.functions._masks import zero_unless
+from xpnet.functions._registry import axes_of, extension
 from xpnet.functions.statistical import Axis
-from xpnet.functions.wide import in_float32
 from xpnet.kernels.solvers import linalg_of
-from xpnet.namespace import array_namespace
 
 
 class VectorNorm(Function):
@@ -19,11 +20,11 @@ class VectorNorm(Function):
     def __init__(self, axis: Axis, ord: float) -> None:
         self.axis, self.ord = axis, ord
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         norm = linalg_of(array_namespace(x)).vector_norm
         return norm(x, axis=self.axis, keepdims=True, ord=self.ord)
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp, p = array_namespace(gy), self.ord
         nothing = y == 0
         y = xp.where(nothing, 1.0, y)
@@ -38,7 +39,7 @@ class VectorNorm(Function):
 
 @extension("linalg")
 @in_float32
-def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Any:
+def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Array:
     """The norm of the numbers along `axis`: (sum |x|^ord)^(1/ord).
 
     Parameters
@@ -80,7 +81,7 @@ def vector_norm(x: Any, /, *, axis: Axis = None, keepdims: bool = False, ord: fl
 
 @extension("linalg")
 @in_float32
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
     """The norm of each matrix.
 
     Parameters

@@ -6,16 +6,18 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Function, data_of
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.explain import named
-from xpnet.functions import windows
-from xpnet.functions.wide import like, widened
+from xpnet.functions import _windows as windows
+from xpnet.functions._in_float32 import like, widened
 from xpnet.kernels import kernels
 from xpnet.kernels.lookup import kernel
 from xpnet.kernels.window import Lengths, Window, lengths, sliding
-from xpnet.namespace import array_namespace
 
 
 class MaxPool(Function):
@@ -24,36 +26,36 @@ class MaxPool(Function):
     def __init__(self, window: Window) -> None:
         self.window = window
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return (kernels(x) or windows).maxima(x, self.window)
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         return Place(self.window, data_of(x), data_of(y))(gy)
 
 
 class Place(Function):
     """Zeros, but gy added where the maxima lie: linear, and transposed it is `Choose`."""
 
-    def __init__(self, window: Window, x: Any, y: Any) -> None:
+    def __init__(self, window: Window, x: Array, y: Array) -> None:
         self.window, self.x, self.y = window, x, y
 
-    def forward(self, gy: Any) -> Any:
+    def forward(self, gy: Array) -> Array:
         return (kernels(gy) or windows).place(gy, self.x, self.y, self.window)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return Choose(self.window, self.x, self.y)(gy)
 
 
 class Choose(Function):
     """What lies where the maxima lie, for each place of the window."""
 
-    def __init__(self, window: Window, x: Any, y: Any) -> None:
+    def __init__(self, window: Window, x: Array, y: Array) -> None:
         self.window, self.x, self.y = window, x, y
 
-    def forward(self, z: Any) -> Any:
+    def forward(self, z: Array) -> Array:
         return (kernels(z) or windows).choose(z, self.x, self.y, self.window)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return Place(self.window, self.x, self.y)(gy)
 
 
@@ -63,10 +65,10 @@ class WindowSum(Function):
     def __init__(self, window: Window) -> None:
         self.window = window
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return (kernels(x) or windows).sums(x, self.window)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return WindowShare(self.window)(gy)
 
 
@@ -76,24 +78,24 @@ class WindowShare(Function):
     def __init__(self, window: Window) -> None:
         self.window = window
 
-    def forward(self, gy: Any) -> Any:
+    def forward(self, gy: Array) -> Array:
         return (kernels(gy) or windows).shares(gy, self.window)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return WindowSum(self.window)(gy)
 
 
 @named
 @follows
 def max_pool(
-    x: Any,
+    x: Array,
     kernel: Lengths,
     *,
     stride: Lengths | None = None,
     padding: Lengths = 0,
     dilation: Lengths = 1,
     ceil_mode: bool = False,
-) -> Any:
+) -> Array:
     """The largest number under a window that slides over each channel.
 
     Parameters
@@ -135,7 +137,7 @@ def max_pool(
 @named
 @follows
 def avg_pool(
-    x: Any,
+    x: Array,
     kernel: Lengths,
     *,
     stride: Lengths | None = None,
@@ -143,7 +145,7 @@ def avg_pool(
     dilation: Lengths = 1,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Any:
+) -> Array:
     """The mean of the numbers under a window that slides over each channel.
 
     Parameters
@@ -181,7 +183,7 @@ def avg_pool(
 
 @named
 @follows
-def global_avg_pool(x: Any) -> Any:
+def global_avg_pool(x: Array) -> Array:
     """The mean of each channel: (batch, channels, *spatial) to (batch, channels).
 
     Source: Lin, Chen and Yan, "Network in network", 2014.
@@ -192,7 +194,7 @@ def global_avg_pool(x: Any) -> Any:
 
 @named
 @follows
-def global_max_pool(x: Any) -> Any:
+def global_max_pool(x: Array) -> Array:
     """The largest number of each channel: (batch, channels, *spatial) to (batch, channels).
 
     The gradient goes to the first of equal ones.
@@ -207,7 +209,7 @@ def global_max_pool(x: Any) -> Any:
     return xp.take_along_axis(rows, xp.argmax(rows, axis=2, keepdims=True), axis=2)[:, :, 0]
 
 
-def _spatial(name: str, x: Any) -> int:
+def _spatial(name: str, x: Array) -> int:
     """The number of spatial axes of x, which has some."""
     if x.ndim < 3 or 0 in x.shape[2:]:
         raise ShapeError(
@@ -218,7 +220,7 @@ def _spatial(name: str, x: Any) -> int:
 
 
 def _window(
-    name: str, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
+    name: str, x: Array, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
 ) -> tuple[Window, tuple[int, ...]]:
     """The window, and the padding that was asked for: `ceil` adds to it at the end."""
     d = _spatial(name, x)
@@ -245,7 +247,7 @@ def _window(
     return window, around
 
 
-def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Any) -> Any:
+def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Array) -> Array:
     """How many numbers lie under the window at each place, as `_count` defines it: an array like y.
 
     It is the sum of ones that are created on the device: a list would be sent there each time.

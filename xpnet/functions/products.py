@@ -9,30 +9,31 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from xpnet.autodiff import Function
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._views import view
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import DifferentiableNamespace, array_namespace
 from xpnet.errors import ArgumentError, IndexingError, ShapeError
-from xpnet.functions.declare import extension, from_front, standard
+from xpnet.functions._registry import extension, from_front, standard
 from xpnet.kernels.lookup import kernel
-from xpnet.namespace import Namespace, array_namespace
-from xpnet.views import view
 
 
 class MatrixTranspose(Function):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return array_namespace(x).matrix_transpose(x)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return array_namespace(gy).matrix_transpose(gy)
 
 
 class Matmul(Function):
     """Stacks of matrices too; a vector on either side is a matrix of one row, or one column."""
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Array, x2: Array) -> Array:
         return product(array_namespace(x1, x2), x1, x2)
 
-    def backward(self, gy: Any, x1: Any, x2: Any) -> Any:
+    def backward(self, gy: Array, x1: Array, x2: Array) -> Any:
         xp = array_namespace(gy)
         gx1 = gx2 = None
         row, column = x1.ndim == 1, x2.ndim == 1
@@ -56,10 +57,10 @@ class Vecdot(Function, broadcasts=True):
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Array, x2: Array) -> Array:
         return array_namespace(x1, x2).vecdot(x1, x2, axis=self.axis)
 
-    def backward(self, gy: Any, x1: Any, x2: Any) -> Any:
+    def backward(self, gy: Array, x1: Array, x2: Array) -> Any:
         xp = array_namespace(gy)
         gy = xp.expand_dims(gy, axis=self.axis)
         gx1 = xp.conj(gy * x2) if self.needs[0] else None
@@ -73,17 +74,17 @@ class Cross(Function, broadcasts=True):
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Array, x2: Array) -> Array:
         return array_namespace(x1, x2).linalg.cross(x1, x2, axis=self.axis)
 
-    def backward(self, gy: Any, x1: Any, x2: Any) -> Any:
+    def backward(self, gy: Array, x1: Array, x2: Array) -> Any:
         cross = array_namespace(gy).linalg.cross
         gx1 = cross(x2, gy, axis=self.axis) if self.needs[0] else None
         gx2 = cross(gy, x1, axis=self.axis) if self.needs[1] else None
         return gx1, gx2
 
 
-def product(xp: Any, x1: Any, x2: Any) -> Any:
+def product(xp: DifferentiableNamespace, x1: Array, x2: Array) -> Array:
     """x1 @ x2; a stack of matrices times one matrix is one product of two matrices.
 
     For more than two dimensions CuPy copies transposed arrays, and widens float16 to float32 first;
@@ -94,21 +95,21 @@ def product(xp: Any, x1: Any, x2: Any) -> Any:
         return fast(x1, x2)
     # Both are asked for their dimensions: what is no array raises, where CuPy's product of an array
     # and None ends the process.
-    if x2.ndim != 2 or x1.ndim <= 2 or isinstance(xp, Namespace):
+    if x2.ndim != 2 or x1.ndim <= 2 or isinstance(xp, DifferentiableNamespace):
         return xp.matmul(x1, x2)  # unlike PyTorch's operator, it promotes dtypes
     if x1.shape[-1] != x2.shape[0]:
         return xp.matmul(x1, x2)  # the library's own error
     return xp.reshape(xp.matmul(rows_of(x1), x2), (*x1.shape[:-1], x2.shape[1]))
 
 
-def rows_of(x: Any) -> Any:
+def rows_of(x: Array) -> Array:
     """x as a matrix with the same last axis, all other axes flattened into one."""
     if x.ndim == 2:
         return x
     return array_namespace(x).reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-def adjoint(x: Any) -> Any:
+def adjoint(x: Array) -> Array:
     """The conjugate transpose of each matrix."""
     xp = array_namespace(x)
     return xp.conj(xp.matrix_transpose(x))
@@ -116,22 +117,22 @@ def adjoint(x: Any) -> Any:
 
 @extension("linalg")
 @standard
-def matrix_transpose(x: Any, /) -> Any:
+def matrix_transpose(x: Array, /) -> Array:
     """The last two axes of x exchanged."""
     return view(_transposed(x, None), x, None, _transposed, _with_transposed)
 
 
-def _transposed(x: Any, how: None) -> Any:
+def _transposed(x: Array, how: None) -> Array:
     return MatrixTranspose()(x)
 
 
-def _with_transposed(x: Any, how: None, y: Any) -> Any:
+def _with_transposed(x: Array, how: None, y: Array) -> Array:
     return MatrixTranspose()(y)
 
 
 @extension("linalg")
 @standard
-def matmul(x1: Any, x2: Any, /) -> Any:
+def matmul(x1: Array, x2: Array, /) -> Array:
     """The matrix product x1 @ x2.
 
     Parameters
@@ -151,7 +152,7 @@ def matmul(x1: Any, x2: Any, /) -> Any:
 @extension("linalg")
 @standard
 @follows
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     """The sum of conj(x1) * x2 along `axis`.
 
     Parameters
@@ -173,7 +174,9 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 @extension("linalg")
 @standard
 @follows
-def tensordot(x1: Any, x2: Any, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Any:
+def tensordot(
+    x1: Array, x2: Array, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
+) -> Array:
     """The sum of products over some axes of x1 and as many of x2.
 
     Parameters
@@ -223,7 +226,7 @@ def _summed(axes: Any, ndim1: int, ndim2: int) -> tuple[tuple[int, ...], tuple[i
 
 
 @extension("linalg")
-def outer(x1: Any, x2: Any, /) -> Any:
+def outer(x1: Array, x2: Array, /) -> Array:
     """The products of each number of the vector x1 with each of the vector x2.
 
     Parameters
@@ -243,7 +246,7 @@ def outer(x1: Any, x2: Any, /) -> Any:
 
 
 @extension("linalg")
-def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+def cross(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     """The cross product of vectors of three components.
 
     Parameters
@@ -262,7 +265,7 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return Cross(axis)(x1, x2)
 
 
-def _from_end(axis: int, x1: Any, x2: Any) -> int:
+def _from_end(axis: int, x1: Array, x2: Array) -> int:
     """`axis` counted from the end, of arrays that broadcast: new axes come first."""
     n: int = min(x1.ndim, x2.ndim)
     if x1.ndim == x2.ndim and 0 <= axis < n:

@@ -7,18 +7,21 @@ beside it, `rnn_simple` and so on.
 
 from typing import Any
 
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff._messages import named
+from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
-from xpnet.explain import named
+from xpnet.functions._recurrence import GRU, LSTM, RNN, GRUResetBefore
 from xpnet.functions.activation import relu, sigmoid
 from xpnet.functions.linear import linear
-from xpnet.functions.recurrence import GRU, LSTM, RNN, GRUResetBefore
-from xpnet.namespace import array_namespace, has_dtype
 
 
 @named
 @follows
-def rnn(z: Any, h: Any, W: Any, mask: Any = None, nonlinearity: str = "tanh") -> Any:
+def rnn(
+    z: Array, h: Array, W: Array, mask: Array | None = None, nonlinearity: str = "tanh"
+) -> Array:
     """h_t = tanh(z_t + W h_(t-1)), the simple recurrent network.
 
     Parameters
@@ -57,7 +60,7 @@ def rnn(z: Any, h: Any, W: Any, mask: Any = None, nonlinearity: str = "tanh") ->
 
 @named
 @follows
-def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any = None) -> tuple[Any, Any]:
+def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> tuple[Any, Any]:
     """Long short-term memory: a cell that gates write to, erase and read.
 
         i, f, g, o = the quarters of z_t + W h_(t-1)
@@ -101,7 +104,14 @@ def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any = None) -> tuple[Any, Any]:
 
 @named
 @follows
-def gru(z: Any, h: Any, W: Any, b: Any = None, mask: Any = None, reset_after: bool = True) -> Any:
+def gru(
+    z: Array,
+    h: Array,
+    W: Array,
+    b: Array | None = None,
+    mask: Array | None = None,
+    reset_after: bool = True,
+) -> Array:
     """Gated recurrent unit: one state, of which a gate keeps a part.
 
         z_r, z_u, z_n = the thirds of z_t;  a_r, a_u, a_n = those of W h_(t-1) + b
@@ -150,7 +160,7 @@ def gru(z: Any, h: Any, W: Any, b: Any = None, mask: Any = None, reset_after: bo
     return states
 
 
-def _column(name: str, gates: int, mask: Any, z: Any, W: Any, *states: Any) -> Any:
+def _column(name: str, gates: int, mask: Array, z: Array, W: Array, *states: Any) -> Any:
     """The mask as a column for each step, once all shapes have been found to fit."""
     n = W.shape[-1]
     steps, fits = tuple(z.shape[:2]), z.ndim == 3 and z.shape[0] > 0
@@ -171,14 +181,14 @@ def _column(name: str, gates: int, mask: Any, z: Any, W: Any, *states: Any) -> A
     return mask[..., None]
 
 
-def _without_padding(z: Any, mask: Any) -> Any:
+def _without_padding(z: Array, mask: Array) -> Array:
     """z with zeros at the steps that are padding, whatever stands there: 0 times NaN is NaN."""
     return z if mask is None else array_namespace(z, mask).where(mask, z, 0.0)
 
 
 @named
 @follows
-def rnn_simple(z: Any, h: Any, W: Any, nonlinearity: str = "tanh") -> Any:
+def rnn_simple(z: Array, h: Array, W: Array, nonlinearity: str = "tanh") -> Array:
     """`rnn`, step by step: the text that teaches the fused one, and that tests it."""
     xp, hs = array_namespace(z, h, W), []
     for t in range(z.shape[0]):
@@ -190,7 +200,7 @@ def rnn_simple(z: Any, h: Any, W: Any, nonlinearity: str = "tanh") -> Any:
 
 @named
 @follows
-def lstm_simple(z: Any, h: Any, c: Any, W: Any) -> tuple[Any, Any]:
+def lstm_simple(z: Array, h: Array, c: Array, W: Array) -> tuple[Any, Any]:
     """`lstm`, step by step: the text that teaches the fused one, and that tests it."""
     xp, n, hs, cs = array_namespace(z, h, c, W), h.shape[-1], [], []
     for t in range(z.shape[0]):
@@ -205,7 +215,9 @@ def lstm_simple(z: Any, h: Any, c: Any, W: Any) -> tuple[Any, Any]:
 
 @named
 @follows
-def gru_simple(z: Any, h: Any, W: Any, b: Any = None, reset_after: bool = True) -> Any:
+def gru_simple(
+    z: Array, h: Array, W: Array, b: Array | None = None, reset_after: bool = True
+) -> Array:
     """`gru`, step by step: the text that teaches the fused one, and that tests it."""
     xp, n, hs = array_namespace(z, h, W, b), h.shape[-1], []
     for t in range(z.shape[0]):

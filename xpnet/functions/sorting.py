@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Variable, as_constant, data_of
-from xpnet.devices import follows
-from xpnet.functions.declare import constant, from_front, standard
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import Variable, as_constant, data_of
+from xpnet.functions._registry import constant, from_front, standard
 from xpnet.functions.indexing import along_axis, take
 from xpnet.functions.manipulation import reshape
-from xpnet.namespace import array_namespace
 
 
 class UniqueAll(NamedTuple):
@@ -34,12 +35,12 @@ class UniqueInverse(NamedTuple):
 
 
 @constant
-def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The indices that sort x along `axis`; with `stable`, equal numbers keep their order."""
 
 
 @standard
-def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
     """x with the numbers along `axis` in order."""
     axis = from_front(axis, x.ndim, "sort")
     order = argsort(x, axis=axis, descending=descending, stable=stable)
@@ -47,13 +48,13 @@ def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = 
 
 
 @constant
-def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Any:
+def isin(x1: Array, x2: Array, /, *, invert: bool = False) -> Any:
     """Whether each number of x1 is among those of x2; with `invert`, whether it is not."""
 
 
 @standard
 @follows
-def unique_all(x: Any, /) -> UniqueAll:
+def unique_all(x: Array, /) -> UniqueAll:
     """The different numbers of x, with where each is, and how often.
 
     Returns
@@ -77,27 +78,27 @@ def unique_all(x: Any, /) -> UniqueAll:
     return UniqueAll(values, *(map(as_constant, found) if isinstance(x, Variable) else found))
 
 
-def _inverse_of(x: Any) -> Any:
+def _inverse_of(x: Array) -> Array:
     """The `inverse_indices` of an array, of its shape: not every library reshapes them."""
     xp = array_namespace(x)
     return xp.reshape(xp.unique_inverse(x).inverse_indices, x.shape)
 
 
 @standard
-def unique_counts(x: Any, /) -> UniqueCounts:
+def unique_counts(x: Array, /) -> UniqueCounts:
     """The different numbers of x, and how often each is there."""
     found = unique_all(x)
     return UniqueCounts(found.values, found.counts)
 
 
 @standard
-def unique_inverse(x: Any, /) -> UniqueInverse:
+def unique_inverse(x: Array, /) -> UniqueInverse:
     """The different numbers of x, and which of them is at each place."""
     found = unique_all(x)
     return UniqueInverse(found.values, found.inverse_indices)
 
 
 @standard
-def unique_values(x: Any, /) -> Any:
+def unique_values(x: Array, /) -> Array:
     """The different numbers of x, as an array of one dimension."""
     return unique_all(x).values

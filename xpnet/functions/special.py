@@ -21,16 +21,18 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from xpnet.autodiff import Function, data_of
+from xpnet._typing import Array
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
 from xpnet.backend import array_like
 from xpnet.errors import ArgumentError, ArgumentTypeError, BackendError, GradientError
+from xpnet.functions._in_float32 import widened
+from xpnet.functions._masks import zero_unless
+from xpnet.functions._registry import extension
 from xpnet.functions.activation import sigmoid
-from xpnet.functions.declare import extension
-from xpnet.functions.masks import zero_unless
 from xpnet.functions.normal import LogNormalCdf, normal_cdf
-from xpnet.functions.wide import widened
 from xpnet.kernels.special import special_function
-from xpnet.namespace import array_namespace
 
 __all__ = [
     "beta",
@@ -64,7 +66,7 @@ __all__ = [
 SLOPE = 2.0 / math.sqrt(math.pi)  # of erf at 0
 
 
-def _by_library(name: str, *xs: Any) -> Any:
+def _by_library(name: str, *xs: Array) -> Array:
     """The library's own function of some arrays."""
     xp = array_namespace(*xs)
     function = special_function(xp, name)
@@ -73,7 +75,7 @@ def _by_library(name: str, *xs: Any) -> Any:
     return function(*xs)
 
 
-def _evaluated(name: str, node: Callable[..., Any], *xs: Any) -> Any:
+def _evaluated(name: str, node: Callable[..., Any], *xs: Array) -> Array:
     """A node called with arrays of floating-point numbers, of 32 bits or more."""
     arrays = [x for x in xs if hasattr(x, "dtype")]
     array_namespace(*xs)  # of one library, and one array at least, or an error
@@ -92,7 +94,7 @@ class _OfOne(Function):
 
     name: str
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return _by_library(self.name, x)
 
 
@@ -102,21 +104,21 @@ class _OfOne(Function):
 class Erf(_OfOne):
     name = "erf"
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         return gy * (SLOPE * _gaussian(x))
 
 
 class Erfc(_OfOne):
     name = "erfc"
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         return gy * (-SLOPE * _gaussian(x))
 
 
 class Erfcx(_OfOne):
     name = "erfcx"
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp = array_namespace(x)
         least = 10.0 if xp.finfo(x.dtype).eps < 1e-10 else 5.0
         far = x > least  # there 2 x y is nearly SLOPE, and the difference is a series in 1 / x^2
@@ -131,18 +133,18 @@ class Erfcx(_OfOne):
 class Erfinv(_OfOne):
     name = "erfinv"
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         return gy * (array_namespace(y).exp(y * y) / SLOPE)
 
 
 class Ndtri(_OfOne):
     name = "ndtri"
 
-    def backward(self, gy: Any, y: Any) -> Any:
+    def backward(self, gy: Array, y: Array) -> Array:
         return gy * (array_namespace(y).exp(0.5 * (y * y)) * math.sqrt(2.0 * math.pi))
 
 
-def _gaussian(x: Any) -> Any:
+def _gaussian(x: Array) -> Array:
     """exp(-x^2); squares do not overflow."""
     xp = array_namespace(x)
     near = xp.minimum(xp.maximum(x, -40.0), 40.0)  # it is 0 long before
@@ -150,7 +152,7 @@ def _gaussian(x: Any) -> Any:
 
 
 @extension("special")
-def erf(x: Any, /) -> Any:
+def erf(x: Array, /) -> Array:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.
 
     Its derivative is 2 / sqrt(pi) exp(-x^2): A&S 7.1.19.
@@ -159,7 +161,7 @@ def erf(x: Any, /) -> Any:
 
 
 @extension("special")
-def erfc(x: Any, /) -> Any:
+def erfc(x: Array, /) -> Array:
     """1 - erf(x), precise for large x, where it is small.
 
     Its derivative is -2 / sqrt(pi) exp(-x^2): A&S 7.1.19.
@@ -168,7 +170,7 @@ def erfc(x: Any, /) -> Any:
 
 
 @extension("special")
-def erfcx(x: Any, /) -> Any:
+def erfcx(x: Array, /) -> Array:
     """exp(x^2) erfc(x), which neither overflows nor underflows for large x.
 
     Its derivative is 2 x y - 2 / sqrt(pi): DLMF 7.10.1. It loses precision as 1 / x^2 does.
@@ -177,7 +179,7 @@ def erfcx(x: Any, /) -> Any:
 
 
 @extension("special")
-def erfinv(x: Any, /) -> Any:
+def erfinv(x: Array, /) -> Array:
     """The inverse of erf, for -1 <= x <= 1.
 
     Its derivative is sqrt(pi) / 2 exp(y^2), that of an inverse.
@@ -186,13 +188,13 @@ def erfinv(x: Any, /) -> Any:
 
 
 @extension("special")
-def ndtr(x: Any, /) -> Any:
+def ndtr(x: Array, /) -> Array:
     """The probability that a normal number is below x: `xpnet.functions.normal_cdf`."""
     return _evaluated("ndtr", normal_cdf, x)
 
 
 @extension("special")
-def log_ndtr(x: Any, /) -> Any:
+def log_ndtr(x: Array, /) -> Array:
     """log(ndtr(x)), which is finite where the probability underflows to 0.
 
     Its derivative, the density over the probability, is precise there too: for x < 0 it is 1 /
@@ -216,7 +218,7 @@ def ndtri(p: Any, /) -> Any:
 class Logit(Function):
     """log(x / (1 - x)) = 2 atanh(2 x - 1), which is precise near 1/2."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         within = xp.logical_and(x > 0.0, x < 1.0)
         p = xp.where(within, x, 0.5)
@@ -226,12 +228,12 @@ class Logit(Function):
         y = xp.where(within, y, math.nan)
         return xp.where(x == 0.0, -math.inf, xp.where(x == 1.0, math.inf, y))
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         return gy / (x * (1.0 - x))
 
 
 @extension("special")
-def expit(x: Any, /) -> Any:
+def expit(x: Array, /) -> Array:
     """The logistic function 1 / (1 + exp(-x)): `xpnet.functions.sigmoid`."""
     return _evaluated("expit", sigmoid, x)
 
@@ -251,14 +253,14 @@ def logit(p: Any, /) -> Any:
 class Gammaln(_OfOne):
     name = "gammaln"
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         return gy * digamma(x)
 
 
 class Digamma(_OfOne):
     name = "digamma"
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         return gy * polygamma(1, x)
 
 
@@ -266,20 +268,20 @@ class Polygamma(Function):
     def __init__(self, n: int) -> None:
         self.n = n
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         y = _by_library("polygamma", self.n, x)
         return y if y.dtype == x.dtype else array_namespace(x).astype(y, x.dtype)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         return gy * polygamma(self.n + 1, x)
 
 
 class Betaln(Function, broadcasts=True):
-    def forward(self, a: Any, b: Any) -> Any:
+    def forward(self, a: Array, b: Array) -> Array:
         fast = special_function(array_namespace(a, b), "betaln")
         return fast(a, b) if fast else _betaln(a, b)
 
-    def backward(self, gy: Any, a: Any, b: Any) -> Any:
+    def backward(self, gy: Array, a: Array, b: Array) -> Any:
         total = digamma(a + b)
         ga = gy * (digamma(a) - total) if self.needs[0] else None
         gb = gy * (digamma(b) - total) if self.needs[1] else None
@@ -287,7 +289,7 @@ class Betaln(Function, broadcasts=True):
 
 
 class Beta(Function, broadcasts=True):
-    def forward(self, a: Any, b: Any) -> Any:
+    def forward(self, a: Array, b: Array) -> Array:
         xp = array_namespace(a, b)
         fast = special_function(xp, "beta")
         if fast:
@@ -295,7 +297,7 @@ class Beta(Function, broadcasts=True):
         sign = _gamma_sign(a) * _gamma_sign(b) * _gamma_sign(a + b)
         return sign * xp.exp(_betaln(a, b))
 
-    def backward(self, gy: Any, y: Any, a: Any, b: Any) -> Any:
+    def backward(self, gy: Array, y: Array, a: Array, b: Array) -> Any:
         total = digamma(a + b)
         ga = gy * y * (digamma(a) - total) if self.needs[0] else None
         gb = gy * y * (digamma(b) - total) if self.needs[1] else None
@@ -306,7 +308,7 @@ LARGE = 10.0  # from here on, eight terms of Stirling's series are precise in fl
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
 
 
-def _betaln(a: Any, b: Any) -> Any:
+def _betaln(a: Array, b: Array) -> Array:
     """gammaln(a) + gammaln(b) - gammaln(a + b), without the cancellation of two large terms.
 
     gammaln(z) = (z - 1/2) log(z) - z + log(2 pi) / 2 + r(z): DLMF 5.11.1.
@@ -323,7 +325,7 @@ def _betaln(a: Any, b: Any) -> Any:
     return _by_library("gammaln", small) + less
 
 
-def _stirling(z: Any) -> Any:
+def _stirling(z: Array) -> Array:
     """r(z) = 1 / (12 z) - 1 / (360 z^3) + ..., for z >= 10: DLMF 5.11.1."""
     w = 1.0 / (z * z)
     r = STIRLING[-1] * w + STIRLING[-2]
@@ -332,7 +334,7 @@ def _stirling(z: Any) -> Any:
     return r / z
 
 
-def _gamma_sign(x: Any) -> Any:
+def _gamma_sign(x: Array) -> Array:
     """The sign of the gamma function: it changes at each integer below 1."""
     xp = array_namespace(x)
     odd = xp.remainder(xp.floor(x), 2.0) == 1.0
@@ -345,10 +347,10 @@ class _IncompleteGamma(Function, broadcasts=True):
     name: str
     sign: float
 
-    def forward(self, a: Any, x: Any) -> Any:
+    def forward(self, a: Array, x: Array) -> Array:
         return _by_library(self.name, a, x)
 
-    def backward(self, gy: Any, a: Any, x: Any) -> Any:
+    def backward(self, gy: Array, a: Array, x: Array) -> Any:
         if self.needs[0]:
             raise GradientError(
                 f"special.{self.name} has a derivative by x alone: the one by a has no closed form. "
@@ -369,7 +371,7 @@ class Gammaincc(_IncompleteGamma):
 
 
 @extension("special")
-def gammaln(x: Any, /) -> Any:
+def gammaln(x: Array, /) -> Array:
     """log|Gamma(x)|, where Gamma(n + 1) = n!; inf at 0, -1, -2, ...
 
     Its derivative is `digamma`: DLMF 5.2.2.
@@ -378,19 +380,19 @@ def gammaln(x: Any, /) -> Any:
 
 
 @extension("special")
-def digamma(x: Any, /) -> Any:
+def digamma(x: Array, /) -> Array:
     """The derivative of `gammaln`; its own is `polygamma` of order 1: DLMF 5.15."""
     return _evaluated("digamma", Digamma(), x)
 
 
 @extension("special")
-def psi(x: Any, /) -> Any:
+def psi(x: Array, /) -> Array:
     """`digamma`, by its other name."""
     return digamma(x)
 
 
 @extension("special")
-def polygamma(n: int, x: Any, /) -> Any:
+def polygamma(n: int, x: Array, /) -> Array:
     """The derivative of order n of `digamma`; its own is that of order n + 1: DLMF 5.15.
 
     Parameters
@@ -414,7 +416,7 @@ def _order(n: Any) -> int:
 
 
 @extension("special")
-def betaln(a: Any, b: Any, /) -> Any:
+def betaln(a: Array, b: Array, /) -> Array:
     """log|beta(a, b)|, also where the beta function overflows or underflows.
 
     Its derivative by a is digamma(a) - digamma(a + b): A&S 6.2.2, 6.3.1.
@@ -423,7 +425,7 @@ def betaln(a: Any, b: Any, /) -> Any:
 
 
 @extension("special")
-def beta(a: Any, b: Any, /) -> Any:
+def beta(a: Array, b: Array, /) -> Array:
     """The beta function Gamma(a) Gamma(b) / Gamma(a + b).
 
     Its derivative by a is y (digamma(a) - digamma(a + b)): A&S 6.2.2, 6.3.1.
@@ -432,7 +434,7 @@ def beta(a: Any, b: Any, /) -> Any:
 
 
 @extension("special")
-def gammainc(a: Any, x: Any, /) -> Any:
+def gammainc(a: Array, x: Array, /) -> Array:
     """The integral of t^(a-1) exp(-t) from 0 to x, over Gamma(a); a > 0 and x >= 0.
 
     Its derivative by x is x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.13. By a there is none.
@@ -441,7 +443,7 @@ def gammainc(a: Any, x: Any, /) -> Any:
 
 
 @extension("special")
-def gammaincc(a: Any, x: Any, /) -> Any:
+def gammaincc(a: Array, x: Array, /) -> Array:
     """1 - gammainc(a, x), precise for large x, where it is small.
 
     Its derivative by x is -x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.14. By a there is none.
@@ -453,12 +455,12 @@ def gammaincc(a: Any, x: Any, /) -> Any:
 
 
 class Xlogy(Function, broadcasts=True):
-    def forward(self, x: Any, y: Any) -> Any:
+    def forward(self, x: Array, y: Array) -> Array:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
         return xp.where(nothing, 0.0, x * xp.log(xp.where(nothing, 1.0, y)))
 
-    def backward(self, gy: Any, x: Any, y: Any) -> Any:
+    def backward(self, gy: Array, x: Array, y: Array) -> Any:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, y <= 0.0)
         gy = zero_unless(xp.logical_not(nothing), gy)
@@ -469,12 +471,12 @@ class Xlogy(Function, broadcasts=True):
 
 
 class Xlog1py(Function, broadcasts=True):
-    def forward(self, x: Any, y: Any) -> Any:
+    def forward(self, x: Array, y: Array) -> Array:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
         return xp.where(nothing, 0.0, x * xp.log1p(xp.where(nothing, 0.0, y)))
 
-    def backward(self, gy: Any, x: Any, y: Any) -> Any:
+    def backward(self, gy: Array, x: Array, y: Array) -> Any:
         xp = array_namespace(x, y)
         nothing = xp.logical_and(x == 0.0, y <= -1.0)
         gy = zero_unless(xp.logical_not(nothing), gy)
@@ -485,12 +487,12 @@ class Xlog1py(Function, broadcasts=True):
 
 
 class Entr(Function):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         y = 0.0 - x * xp.log(xp.where(x > 0.0, x, 1.0))  # 0.0 at 0, not -0.0
         return xp.where(x < 0.0, -math.inf, y)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         xp = array_namespace(x)
         slope = -1.0 - xp.log(xp.where(x > 0.0, x, 1.0))
         slope = xp.where(x == 0.0, math.inf, slope)
@@ -498,13 +500,13 @@ class Entr(Function):
 
 
 class RelEntr(Function, broadcasts=True):
-    def forward(self, x: Any, y: Any) -> Any:
+    def forward(self, x: Array, y: Array) -> Array:
         xp = array_namespace(x, y)
         value = x * _log_of_ratio(x, y)
         unlike = xp.logical_or(x < 0.0, xp.logical_or(y < 0.0, xp.logical_and(y == 0.0, x > 0.0)))
         return xp.where(_is_nan(x, y), math.nan, xp.where(unlike, math.inf, value))
 
-    def backward(self, gy: Any, x: Any, y: Any) -> Any:
+    def backward(self, gy: Array, x: Array, y: Array) -> Any:
         xp = array_namespace(x, y)
         both = xp.logical_and(x > 0.0, y > 0.0)
         gy = xp.where(_is_nan(x, y), math.nan, zero_unless(both, gy))
@@ -513,12 +515,12 @@ class RelEntr(Function, broadcasts=True):
         return gx, gy
 
 
-def _is_nan(x: Any, y: Any) -> Any:
+def _is_nan(x: Array, y: Array) -> Array:
     """Where one of the two is NaN, which differs from itself."""
     return array_namespace(x, y).logical_or(x != x, y != y)  # noqa: PLR0124
 
 
-def _log_of_ratio(x: Any, y: Any) -> Any:
+def _log_of_ratio(x: Array, y: Array) -> Array:
     """log(x / y), precise where both are nearly equal; 0 unless both are above 0."""
     xp = array_namespace(x, y)
     both = xp.logical_and(x > 0.0, y > 0.0)
@@ -529,7 +531,7 @@ def _log_of_ratio(x: Any, y: Any) -> Any:
 
 
 @extension("special")
-def xlogy(x: Any, y: Any, /) -> Any:
+def xlogy(x: Array, y: Array, /) -> Array:
     """x log(y), and 0 where x is 0, whatever y is.
 
     Its derivatives are log(y) and x / y. Where both are 0, and also where x is 0 and y below, they
@@ -539,7 +541,7 @@ def xlogy(x: Any, y: Any, /) -> Any:
 
 
 @extension("special")
-def xlog1py(x: Any, y: Any, /) -> Any:
+def xlog1py(x: Array, y: Array, /) -> Array:
     """x log(1 + y), and 0 where x is 0, whatever y is.
 
     Its derivatives are log(1 + y) and x / (1 + y). Where x is 0 and y is -1 or below, they are 0.
@@ -548,7 +550,7 @@ def xlog1py(x: Any, y: Any, /) -> Any:
 
 
 @extension("special")
-def entr(x: Any, /) -> Any:
+def entr(x: Array, /) -> Array:
     """-x log(x), the entropy of an event: 0 at 0, and -inf below.
 
     Its derivative is -log(x) - 1.
@@ -557,7 +559,7 @@ def entr(x: Any, /) -> Any:
 
 
 @extension("special")
-def rel_entr(x: Any, y: Any, /) -> Any:
+def rel_entr(x: Array, y: Array, /) -> Array:
     """x log(x / y) for x, y > 0: relative entropy; 0 where x is 0 and y is not below; else inf.
 
     Its derivatives are log(x / y) + 1 and -x / y; unless both are above 0 they are 0.
@@ -566,7 +568,7 @@ def rel_entr(x: Any, y: Any, /) -> Any:
 
 
 @extension("special")
-def kl_div(x: Any, y: Any, /) -> Any:
+def kl_div(x: Array, y: Array, /) -> Array:
     """x log(x / y) - x + y, Kullback and Leibler's divergence: `rel_entr` where that is infinite."""
     total = rel_entr(x, y)
     return total - x + y
@@ -580,38 +582,38 @@ FAR = 30.0  # from here on, the terms of Hankel's expansion are below the precis
 class I0(_OfOne):
     name = "i0"
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         return gy * i1(x)
 
 
 class I1(_OfOne):
     name = "i1"
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         return gy * (i0(x) - _over(y, x))
 
 
 class I0e(_OfOne):
     name = "i0e"
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         return gy * (-array_namespace(x).sign(x) * _difference(x))
 
 
 class I1e(_OfOne):
     name = "i1e"
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         return gy * (_difference(x) - _over(y, x))
 
 
-def _over(y: Any, x: Any) -> Any:
+def _over(y: Array, x: Array) -> Array:
     """y / x for y = i1(x) or i1e(x), which is 1/2 at 0."""
     xp = array_namespace(x)
     return xp.where(x == 0.0, 0.5, y / xp.where(x == 0.0, 1.0, x))
 
 
-def _difference(x: Any) -> Any:
+def _difference(x: Array) -> Array:
     """i0e(x) - |i1e(x)|, about 1 / (2 |x|) of each for large x, where the difference itself cancels.
 
     There it is the difference of Hankel's expansions for both: A&S 9.7.1.
@@ -644,25 +646,25 @@ HANKEL = _hankel(16)
 
 
 @extension("special")
-def i0(x: Any, /) -> Any:
+def i0(x: Array, /) -> Array:
     """The modified Bessel function of order 0; its derivative is `i1`: A&S 9.6.27."""
     return _evaluated("i0", I0(), x)
 
 
 @extension("special")
-def i1(x: Any, /) -> Any:
+def i1(x: Array, /) -> Array:
     """The modified Bessel function of order 1; its derivative is i0(x) - y / x: A&S 9.6.26."""
     return _evaluated("i1", I1(), x)
 
 
 @extension("special")
-def i0e(x: Any, /) -> Any:
+def i0e(x: Array, /) -> Array:
     """exp(-|x|) i0(x), which does not overflow; its derivative is i1e(x) - sign(x) y: A&S 9.6.27."""
     return _evaluated("i0e", I0e(), x)
 
 
 @extension("special")
-def i1e(x: Any, /) -> Any:
+def i1e(x: Array, /) -> Array:
     """exp(-|x|) i1(x), which does not overflow.
 
     Its derivative is i0e(x) - y (sign(x) + 1 / x): A&S 9.6.26.

@@ -9,14 +9,16 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import Function, data_of
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array, DType
+from xpnet.autodiff._half_precision import in_full, is_half
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError
-from xpnet.functions.declare import axes_of, from_front, standard
-from xpnet.functions.masks import zero_unless
-from xpnet.functions.wide import in_float32, like
-from xpnet.half import in_full, is_half
-from xpnet.namespace import array_namespace, has_dtype
+from xpnet.functions._in_float32 import in_float32, like
+from xpnet.functions._masks import zero_unless
+from xpnet.functions._registry import axes_of, from_front, standard
 
 Axis = int | tuple[int, ...] | None
 
@@ -27,7 +29,7 @@ class _Reduction(Function):
     def __init__(self, axis: Axis, keepdims: bool, **options: Any) -> None:
         self.axis, self.keepdims, self.options = axis, keepdims, options
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         name, xp = type(self).__name__.lower(), array_namespace(x)
         axes = axes_of(self.axis, x.ndim, name)
         self.reduced = set(axes)
@@ -36,26 +38,26 @@ class _Reduction(Function):
         axis = None if self.axis is None else axes
         return getattr(xp, name)(x, axis=axis, keepdims=self.keepdims, **self.options)
 
-    def spread(self, gy: Any) -> Any:
+    def spread(self, gy: Array) -> Array:
         """`gy`, one number for each reduced group, copied to all the group's places."""
         xp = array_namespace(gy)
         return xp.broadcast_to(xp.reshape(gy, self.kept), self.full)
 
 
 class Sum(_Reduction):
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         if self.options or not is_half(x):
             return super().forward(x)
         self.options = {"dtype": xp.float32}
         return like(super().forward(x), x)
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         return self.spread(gy)
 
 
 class Mean(_Reduction):
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         n = math.prod(self.full[i] for i in self.reduced)
         root = 2.0 ** (n.bit_length() // 2)  # exact; and to float16, n itself may be infinite
         return self.spread(gy / root / (n / root))
@@ -67,7 +69,7 @@ class Prod(_Reduction):
     No division: a factor may be 0.
     """
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         xp = array_namespace(gy)
         kept = [i for i in range(len(self.full)) if i not in self.reduced]
         order = (*kept, *self.reduced)
@@ -87,7 +89,7 @@ def _before(rows: Any) -> Any:
 class Max(_Reduction):
     """The gradient goes to the largest number; equal ones share it, as in JAX."""
 
-    def backward(self, gy: Any, y: Any, x: Any) -> Any:
+    def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp = array_namespace(gy)
         y, gy = xp.reshape(y, self.kept), in_full(xp.reshape(gy, self.kept))
         unordered = xp.isnan(y)  # y is NaN, which equals nothing: the gradient is NaN as well
@@ -107,20 +109,20 @@ class _Running(Function):
 
     name: str
 
-    def __init__(self, axis: int, dtype: Any, include_initial: bool) -> None:
+    def __init__(self, axis: int, dtype: DType, include_initial: bool) -> None:
         self.axis, self.options = axis, {"dtype": dtype, "include_initial": include_initial}
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         self.axis = from_front(self.axis, x.ndim, self.name)
         full = in_full(x) if self.options["dtype"] is None else x
         y = getattr(array_namespace(x), self.name)(full, axis=self.axis, **self.options)
         return y if full is x else like(y, x)
 
-    def without_initial(self, gy: Any) -> Any:
+    def without_initial(self, gy: Array) -> Array:
         """`gy` without that of the neutral element that came first; it depends on nothing."""
         return self.part(gy, 1, None) if self.options["include_initial"] else gy
 
-    def part(self, x: Any, start: int | None, stop: int | None) -> Any:
+    def part(self, x: Array, start: int | None, stop: int | None) -> Array:
         """x[start:stop] along the axis."""
         return x[(*(slice(None),) * self.axis, slice(start, stop), ...)]
 
@@ -128,7 +130,7 @@ class _Running(Function):
 class CumulativeSum(_Running):
     name = "cumulative_sum"
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Array:
         xp, gy = array_namespace(gy), in_full(self.without_initial(gy))
         backwards = xp.cumulative_sum(xp.flip(gy, axis=self.axis), axis=self.axis)
         return xp.flip(backwards, axis=self.axis)
@@ -144,13 +146,13 @@ class CumulativeProd(_Running):
 
     name = "cumulative_prod"
 
-    def shifted(self, x: Any, by: int, fill: Any) -> Any:
+    def shifted(self, x: Array, by: int, fill: Any) -> Array:
         """x moved to the front of its axis, the place that it left at the end filled."""
         xp = array_namespace(x)
         left = xp.broadcast_to(fill, (*x.shape[: self.axis], by, *x.shape[self.axis + 1 :]))
         return xp.concat([self.part(x, by, None), left], axis=self.axis)
 
-    def backward(self, gy: Any, x: Any) -> Any:
+    def backward(self, gy: Array, x: Array) -> Array:
         xp, s, x = array_namespace(gy), in_full(self.without_initial(gy)), in_full(x)
         n = x.shape[self.axis]
         if n == 0:
@@ -165,31 +167,35 @@ class CumulativeProd(_Running):
 
 
 @standard
-def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def sum(
+    x: Array, /, *, axis: Axis = None, dtype: DType | None = None, keepdims: bool = False
+) -> Array:
     """The sum over `axis`."""
     return Sum(axis, keepdims, dtype=dtype)(x) if dtype is not None else Sum(axis, keepdims)(x)
 
 
 @standard
-def prod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def prod(
+    x: Array, /, *, axis: Axis = None, dtype: DType | None = None, keepdims: bool = False
+) -> Array:
     """The product over `axis`."""
     return Prod(axis, keepdims, dtype=dtype)(x)
 
 
 @standard
-def mean(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def mean(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The arithmetic mean over `axis`."""
     return Mean(axis, keepdims)(x)
 
 
 @standard
-def max(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def max(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The largest number over `axis`. Equal ones share the gradient."""
     return Max(axis, keepdims)(x)
 
 
 @standard
-def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def min(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The smallest number over `axis`. Equal ones share the gradient."""
     return Min(axis, keepdims)(x)
 
@@ -197,7 +203,9 @@ def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
 @standard
 @follows
 @in_float32
-def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+def var(
+    x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
+) -> Array:
     """The variance over `axis`: sum((x - mean)^2) / (n - correction)."""
     if has_dtype(x, "complex floating"):
         raise ArgumentTypeError(
@@ -212,7 +220,9 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
 @standard
 @follows
 @in_float32
-def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+def std(
+    x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
+) -> Array:
     """The standard deviation over `axis`: the square root of `var`.
 
     Its gradient where it is 0 is 0, as in PyTorch, the shortest of its subgradients.
@@ -224,8 +234,13 @@ def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
 
 @standard
 def cumulative_sum(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
-) -> Any:
+    x: Array,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: DType | None = None,
+    include_initial: bool = False,
+) -> Array:
     """The sums of the first 1, 2, ... numbers along `axis`; of none too with `include_initial`.
 
     `axis` may be None for an x of one dimension.
@@ -235,8 +250,13 @@ def cumulative_sum(
 
 @standard
 def cumulative_prod(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
-) -> Any:
+    x: Array,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: DType | None = None,
+    include_initial: bool = False,
+) -> Array:
     """The products of the first 1, 2, ... numbers along `axis`; of none with `include_initial`.
 
     `axis` may be None for an x of one dimension.
@@ -244,7 +264,7 @@ def cumulative_prod(
     return CumulativeProd(_only_axis(x, axis), dtype, include_initial)(x)
 
 
-def _only_axis(x: Any, axis: int | None) -> int:
+def _only_axis(x: Array, axis: int | None) -> int:
     if axis is None and x.ndim != 1:
         raise ArgumentError(f"Expected an axis, for x of shape {tuple(x.shape)}, got None.")
     return 0 if axis is None else axis

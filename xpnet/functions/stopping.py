@@ -1,18 +1,17 @@
 """Where differentiation stops."""
 
-from typing import Any
+from xpnet._typing import Array
+from xpnet.autodiff import tree
+from xpnet.autodiff.variable import Variable, as_constant
 
-from xpnet import tree
-from xpnet.autodiff import Variable, as_constant
 
-
-def stop_gradient(x: Any) -> Any:
+def stop_gradient(x: Array) -> Array:
     """x as it is, but constant: no gradient goes through it.
 
     Parameters
     ----------
     x : array, Variable, or a tree of them
-        Nested dicts, lists and tuples; see `xpnet.tree`.
+        Nested dicts, lists and tuples; see `xpnet.autodiff.tree`.
 
     Returns
     -------
@@ -35,5 +34,5 @@ def stop_gradient(x: Any) -> Any:
     return tree.map(_constant, x)
 
 
-def _constant(x: Any) -> Any:
+def _constant(x: Array) -> Array:
     return as_constant(x.data) if isinstance(x, Variable) else x

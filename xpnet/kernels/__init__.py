@@ -8,22 +8,22 @@ does in many: `gathered`.
 
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 import array_api_compat as compat
 
+from xpnet._typing import Array
 from xpnet.kernels import strided
 
 _by_type: dict[type, ModuleType | None] = {}  # what `_module_for` found for each type of array
 
 
-def kernels(*xs: Any) -> ModuleType | None:
+def kernels(*xs: Array) -> ModuleType | None:
     """The module with the kernels for these arrays; None if there are none, or the types differ."""
     found = {_by_type[type(x)] if type(x) in _by_type else _module_for(x) for x in xs}
     return found.pop() if len(found) == 1 else None
 
 
-def _module_for(x: Any) -> ModuleType | None:
+def _module_for(x: Array) -> ModuleType | None:
     """The module for arrays of the type of x."""
     module: ModuleType | None = None
     if compat.is_numpy_array(x):

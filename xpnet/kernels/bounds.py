@@ -16,8 +16,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from xpnet._libraries.devices import arrivals, there
+from xpnet._typing import Array
 from xpnet.backend import to_numpy
-from xpnet.devices import Array, arrivals, there
 from xpnet.errors import IndexingError
 
 DEBUG = os.environ.get("XPNET_DEBUG_INDICES", "") not in ("", "0")
@@ -102,7 +103,7 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
         arrivals.append(read)
 
 
-def require_within_on_host(name: str, indices: Any, least: int, most: int) -> None:
+def require_within_on_host(name: str, indices: Array, least: int, most: int) -> None:
     """Check at once that all indices, an array of NumPy or a list, are from `least` to `most`.
 
     Raises

@@ -1,8 +1,8 @@
 """The sum of all rows for CuPy, in one launch: the gradient of a bias."""
 
 from functools import lru_cache
-from typing import Any
 
+from xpnet._typing import Array
 from xpnet.kernels.cuda import Raw, floating
 from xpnet.kernels.cuda_source import cupy
 from xpnet.kernels.lookup import Kernel
@@ -13,7 +13,7 @@ THREADS = 1024
 _kernel = Raw("column_sums.cu", "xpnet_column_sums")
 
 
-def column_sums(x: Any) -> Any:
+def column_sums(x: Array) -> Array:
     """The sum over all axes but the last, in the dtype of x; for float16, computed in float32."""
     columns = x.shape[-1]
     rows = x.size // columns if columns else 0

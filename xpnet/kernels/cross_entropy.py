@@ -7,6 +7,7 @@ if the target is weights, their sum: three numbers per row, not a softmax as lar
 from importlib import import_module
 from typing import Any
 
+from xpnet._typing import Array
 from xpnet.kernels.cuda import Raw, floating, together
 from xpnet.kernels.cuda_source import C_TYPES, cupy
 from xpnet.kernels.lookup import Kernel
@@ -37,7 +38,7 @@ _gradient = _for_targets("xpnet_cross_entropy_gradient")
 _mean = Raw("cross_entropy.cu", "xpnet_cross_entropy_mean", *WEIGHTS)
 
 
-def takes(x: Any, t: Any) -> bool:
+def takes(x: Array, t: Array) -> bool:
     """Whether x is scores in 32 or 64 bits, and t class numbers, or weights of the same dtype."""
     if type(t) is not type(x) or x.dtype.char == "e" or not floating(x) or not together(x, t):
         return False
@@ -45,7 +46,7 @@ def takes(x: Any, t: Any) -> bool:
     return fits and x.shape[-1] > 0
 
 
-def cross_entropy(x: Any, t: Any) -> tuple[Any, Any]:
+def cross_entropy(x: Array, t: Array) -> tuple[Any, Any]:
     """The mean loss over all rows, and what `cross_entropy_gradient` needs of the rows."""
     new = cupy().ndarray
     dtype = x.dtype
@@ -70,7 +71,7 @@ def cross_entropy(x: Any, t: Any) -> tuple[Any, Any]:
     return loss, kept
 
 
-def cross_entropy_gradient(gy: Any, x: Any, t: Any, kept: Any) -> Any:
+def cross_entropy_gradient(gy: Array, x: Array, t: Array, kept: Any) -> Array:
     """The gradient by x, times gy, which is an array of one number or a Python number."""
     gx = cupy().ndarray(x.shape, x.dtype)
     if not gx.size:

@@ -13,6 +13,7 @@ costs 4.8 us on the same machine):
 from collections.abc import Callable
 from typing import Any
 
+from xpnet._typing import Array, DType
 from xpnet.kernels.cuda_source import compiled, cupy, current_device
 
 FLOATS = "efd"  # NumPy's letters for float16, float32 and float64
@@ -23,7 +24,7 @@ __device__ inline double wide(double x) { return x; }
 """
 
 
-def floating(x: Any, *others: Any) -> bool:
+def floating(x: Array, *others: Any) -> bool:
     """Whether these arrays have one floating-point dtype, and lie on the current device.
 
     For arrays on another device the portable code runs, and does what CuPy does with them.
@@ -38,7 +39,7 @@ def floating(x: Any, *others: Any) -> bool:
     return True
 
 
-def together(x: Any, y: Any) -> bool:
+def together(x: Array, y: Array) -> bool:
     """Whether two arrays lie on one device."""
     return bool(x.data.device_id == y.data.device_id)
 
@@ -60,7 +61,7 @@ class Elementwise:
         code = f"typedef decltype(wide(T(0))) A;\n{code}"
         self._of = inputs, "T y", code, f"xpnet_{name}"
 
-    def __call__(self, *xs: Any) -> Any:
+    def __call__(self, *xs: Array) -> Array:
         if self._built is None:
             self._built = cupy().ElementwiseKernel(*self._of, preamble=WIDE)
         return self._built(*xs)
@@ -83,7 +84,7 @@ class Raw:
         self._definitions = definitions
         self._built: dict[Any, Any] = {}
 
-    def of(self, dtype: Any) -> Callable[..., None]:
+    def of(self, dtype: DType) -> Callable[..., None]:
         """The kernel for a dtype, to be called with a grid, a block and the arguments."""
         found = self._built.get(dtype)
         if found is None:

@@ -10,6 +10,7 @@ from importlib import import_module, resources
 from types import ModuleType
 from typing import Any, TypeVar
 
+from xpnet._typing import Array
 from xpnet.errors import ArgumentError, ArgumentTypeError
 
 THREADS = 256  # per block
@@ -101,7 +102,7 @@ def on_its_device(kernel: Kernel) -> Kernel:
     """
 
     @wraps(kernel)
-    def computed(x: Any, *rest: Any) -> Any:
+    def computed(x: Array, *rest: Any) -> Array:
         if x.data.device_id == current_device()():
             return kernel(x, *rest)
         with x.device:
@@ -110,7 +111,7 @@ def on_its_device(kernel: Kernel) -> Kernel:
     return computed  # type: ignore[return-value]
 
 
-def alike(*xs: Any) -> list[Any]:
+def alike(*xs: Array) -> list[Any]:
     """The arrays (None stays None) in the dtype to which they promote, C-contiguous.
 
     Raises

@@ -12,6 +12,7 @@ three times as long as a product with broadcasting. For a small batch `np.sum` t
 from importlib import import_module
 from typing import Any
 
+from xpnet._typing import Array
 from xpnet.kernels.lookup import Kernel
 
 np: Any = import_module("numpy")
@@ -19,7 +20,7 @@ np: Any = import_module("numpy")
 BITS = {np.dtype(f"f{size}"): np.dtype(f"i{size}") for size in (2, 4, 8)}  # of native numbers
 
 
-def zero_unless(x: Any, mask: Any, out: Any = None) -> Any:
+def zero_unless(x: Array, mask: Array, out: Array | None = None) -> Array:
     """x where `mask` is True and +0 elsewhere.
 
     Parameters
@@ -42,7 +43,7 @@ def zero_unless(x: Any, mask: Any, out: Any = None) -> Any:
     return np.multiply(x.view(bits), mask).view(x.dtype)
 
 
-def _takes(x: Any, mask: Any) -> bool:
+def _takes(x: Array, mask: Array) -> bool:
     """Whether these are arrays of native floating-point numbers and of booleans, x not smaller."""
     return (
         x.dtype in BITS
@@ -54,14 +55,14 @@ def _takes(x: Any, mask: Any) -> bool:
     )
 
 
-def outer_product(x1: Any, x2: Any) -> Any:
+def outer_product(x1: Array, x2: Array) -> Array:
     """x1 @ x2 for arrays of shapes (..., m, 1) and (..., 1, n)."""
     if x1.ndim == x2.ndim == 2:
         return np.dot(x1, x2)
     return np.multiply(x1, x2)
 
 
-def _one_column_and_row(x1: Any, x2: Any) -> bool:
+def _one_column_and_row(x1: Array, x2: Array) -> bool:
     """Whether x1 @ x2 is a product of one column and one row, or a stack of such products."""
     return (
         isinstance(x2, np.ndarray)
@@ -73,21 +74,21 @@ def _one_column_and_row(x1: Any, x2: Any) -> bool:
     )
 
 
-def column_sums(x: Any) -> Any:
+def column_sums(x: Array) -> Array:
     """The sum over all axes but the last."""
     return np.add.reduce(x, axis=0 if x.ndim == 2 else tuple(range(x.ndim - 1)))
 
 
-def _has_columns(x: Any) -> bool:
+def _has_columns(x: Array) -> bool:
     """Whether x is a matrix, or a stack, of numbers that are added in their own dtype."""
     return x.ndim >= 2 and x.dtype.char in "fd"
 
 
-def _relu_gradient(gy: Any, y: Any) -> Any:
+def _relu_gradient(gy: Array, y: Array) -> Array:
     return zero_unless(gy, y > 0.0)
 
 
-def _takes_gradient(gy: Any, y: Any) -> bool:
+def _takes_gradient(gy: Array, y: Array) -> bool:
     return gy.shape == y.shape and gy.dtype in BITS and gy.ndim > 0
 
 

@@ -1,6 +1,6 @@
 """Convolution and pooling for CuPy: a kernel to gather, one product, a kernel to put in place.
 
-The functions are those of `xpnet.functions.windows`. Images lie as (batch, channels, *spatial) with
+The functions are those of `xpnet.functions._windows`. Images lie as (batch, channels, *spatial) with
 no gaps, which is what users of CuPy expect: elementwise kernels run over flat memory, reshaping
 copies nothing, and other libraries find the layout that they assume. The last step of a convolution
 reads and writes every number anyway, to add the bias, so it puts them in that order at no cost. (On
@@ -26,6 +26,7 @@ from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
+from xpnet._typing import Array, DType
 from xpnet.errors import ArgumentTypeError
 from xpnet.kernels.cuda_source import THREADS, alike, compiled, cupy, on_its_device
 from xpnet.kernels.lookup import Kernel
@@ -39,7 +40,7 @@ MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: 
 
 
 @on_its_device
-def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
+def correlate(x: Array, W: Array, b: Array, window: Window, groups: int) -> Array:
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
     x, W, b = alike(x, W, b)
     n = x.shape[0]
@@ -54,7 +55,7 @@ def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 
 
 @on_its_device
-def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
+def spread(gy: Array, W: Array, b: Array, window: Window, groups: int) -> Array:
     """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed."""
     gy, W, b = alike(gy, W, b)
     n = gy.shape[0]
@@ -72,7 +73,7 @@ def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 
 
 @on_its_device
-def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
+def weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
     """W[o, c, k] = the sum over n, p of x[n, c, p under k] gy[n, o, p]."""
     x, gy = alike(x, gy)
     above = x.shape[1] * window.numbers
@@ -95,7 +96,7 @@ def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
 
 
 @on_its_device
-def maxima(x: Any, window: Window) -> Any:
+def maxima(x: Array, window: Window) -> Array:
     """y[p] = the largest x under the window at p; padding does not count."""
     (x,) = alike(x)
     y = cupy().ndarray((*x.shape[:2], *window.out), x.dtype)
@@ -104,7 +105,7 @@ def maxima(x: Any, window: Window) -> Any:
 
 
 @on_its_device
-def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
+def place(gy: Array, x: Array, y: Array, window: Window) -> Array:
     """Zeros, but gy added where the maxima y of x lie: at the first of equal ones."""
     g, x, y = alike(gy, x, y)
     gx = cupy().ndarray(x.shape, g.dtype)
@@ -113,7 +114,7 @@ def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
 
 
 @on_its_device
-def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
+def choose(z: Array, x: Array, y: Array, window: Window) -> Array:
     """For each place the z that lies where the maximum y of x does: `place` transposed."""
     numbers, x, y = alike(z, x, y)
     chosen = cupy().ndarray(y.shape, numbers.dtype)
@@ -122,7 +123,7 @@ def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
 
 
 @on_its_device
-def sums(x: Any, window: Window) -> Any:
+def sums(x: Array, window: Window) -> Array:
     """y[p] = the sum of the x under the window at p."""
     (x,) = alike(x)
     y = cupy().ndarray((*x.shape[:2], *window.out), x.dtype)
@@ -131,7 +132,7 @@ def sums(x: Any, window: Window) -> Any:
 
 
 @on_its_device
-def shares(gy: Any, window: Window) -> Any:
+def shares(gy: Array, window: Window) -> Array:
     """x[p under k] += gy[p]: `sums` transposed."""
     (g,) = alike(gy)
     x = cupy().ndarray((*g.shape[:2], *window.size), g.dtype)
@@ -142,7 +143,7 @@ def shares(gy: Any, window: Window) -> Any:
 # --- what they are made of ------------------------------------------------------------------------
 
 
-def _parts(rows: int, window: Window, dtype: Any, *arrays: Any) -> list[tuple[Any, ...]]:
+def _parts(rows: int, window: Window, dtype: DType, *arrays: Array) -> list[tuple[Any, ...]]:
     """The arrays, cut along the batch so that columns of so many rows take COLUMNS bytes at most.
 
     A part has one image at least, however much memory that takes.
@@ -154,12 +155,12 @@ def _parts(rows: int, window: Window, dtype: Any, *arrays: Any) -> list[tuple[An
     return [tuple(x[i : i + size] for x in arrays) for i in range(0, batch, size)]
 
 
-def _stacked(x: Any, groups: int) -> Any:
+def _stacked(x: Array, groups: int) -> Array:
     """A matrix as a stack of `groups` matrices, its rows split among them; unchanged for one group."""
     return x if groups == 1 else x.reshape(groups, x.shape[0] // groups, x.shape[1])
 
 
-def _gathered(x: Any, u: Any, window: Window, wide: bool = False) -> Any:
+def _gathered(x: Array, u: Array, window: Window, wide: bool = False) -> Array:
     """A column for each image and place: the numbers of x under the window, and below them those of u.
 
     The shape is (x's channels * kernel + u's channels, batch * places); x or u may be None. If
@@ -177,7 +178,7 @@ def _gathered(x: Any, u: Any, window: Window, wide: bool = False) -> Any:
     return rows
 
 
-def _product(a: Any, b: Any) -> Any:
+def _product(a: Array, b: Array) -> Array:
     """The product of two matrices, or of the matrices of two stacks in pairs.
 
     CuPy's product of two matrices takes transposed ones as they are, and sums float16 in float32,
@@ -192,7 +193,7 @@ def _product(a: Any, b: Any) -> Any:
 
 
 def _launch(
-    name: str, dtype: Any, window: Window, arguments: tuple[Any, ...], *counts: int
+    name: str, dtype: DType, window: Window, arguments: tuple[Any, ...], *counts: int
 ) -> None:
     """Launch a kernel with one thread for each number of its result, the last of the arguments.
 
@@ -209,7 +210,7 @@ def _launch(
 
 
 @cache
-def _kernel(name: str, dtype: Any, axes: int, short: bool) -> Any:
+def _kernel(name: str, dtype: DType, axes: int, short: bool) -> Any:
     """A kernel for arrays of a dtype with `axes` spatial axes."""
     files = ("window.cuh", "maxima.cu" if name in MAXIMA else "gathered.cu")
     index = "typedef int I;" if short else "typedef long long I;"
@@ -226,7 +227,7 @@ def _packed(window: Window) -> Any:
 
 
 @cache
-def _lowest(dtype: Any) -> Any:
+def _lowest(dtype: DType) -> Any:
     """The lowest number of a dtype.
 
     Raises
@@ -239,12 +240,12 @@ def _lowest(dtype: Any) -> Any:
     return np.asarray(-math.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
 
 
-def _ordered(dtype: Any) -> bool:
+def _ordered(dtype: DType) -> bool:
     """Whether the numbers of a dtype have an order, and so a maximum."""
     return dtype.kind in "fiu"
 
 
-def _takes(x: Any) -> bool:
+def _takes(x: Array) -> bool:
     """Whether x is an array of real numbers."""
     return _ordered(x.dtype)
 

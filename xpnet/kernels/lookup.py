@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import array_api_compat as compat
 
+from xpnet._typing import Array
+
 FOR_CUPY = (
     "activation",
     "column_sums",
@@ -43,7 +45,7 @@ class Kernel(NamedTuple):
 _tables: dict[type, Mapping[str, Kernel]] = {}  # by the type of an array, found once
 
 
-def kernel(name: str, x: Any, *others: Any) -> Callable[..., Any] | None:
+def kernel(name: str, x: Array, *others: Any) -> Callable[..., Any] | None:
     """The kernel of that name for these arrays, or None.
 
     There is none for Variables: a rule that is recorded runs the portable code.
@@ -64,7 +66,7 @@ def kernel(name: str, x: Any, *others: Any) -> Callable[..., Any] | None:
     return found.run if found.takes(x, *others) else None
 
 
-def _table_for(x: Any) -> Mapping[str, Kernel]:
+def _table_for(x: Array) -> Mapping[str, Kernel]:
     """All kernels for arrays of the type of x."""
     found: dict[str, Kernel] = {}
     modules: tuple[str, ...] = ()

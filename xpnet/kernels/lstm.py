@@ -5,6 +5,7 @@ A step writes its results into the arrays of all steps, so nothing has to be sta
 
 from typing import Any
 
+from xpnet._typing import Array
 from xpnet.kernels.cuda import Raw, floating, together
 from xpnet.kernels.cuda_source import THREADS, cupy
 from xpnet.kernels.lookup import Kernel
@@ -13,8 +14,8 @@ _step = Raw("lstm.cu", "lstm_step")
 _step_back = Raw("lstm.cu", "lstm_step_back")
 
 
-def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any) -> tuple[Any, Any, Any]:
-    """The states, the cells and the gates after each step, as `xpnet.functions.recurrence.LSTM`."""
+def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array) -> tuple[Any, Any, Any]:
+    """The states, the cells and the gates after each step, as `xpnet.functions._recurrence.LSTM`."""
     z, h, c, mask = _contiguous(z, h, c, mask)
     steps = z.shape[0]
     rows, units = h.shape
@@ -32,7 +33,12 @@ def lstm(z: Any, h: Any, c: Any, W: Any, mask: Any) -> tuple[Any, Any, Any]:
 
 
 def lstm_gradients(
-    gy: tuple[Any, Any, Any], y: tuple[Any, Any, Any], c: Any, W: Any, mask: Any, of_gates: bool
+    gy: tuple[Any, Any, Any],
+    y: tuple[Any, Any, Any],
+    c: Array,
+    W: Array,
+    mask: Array,
+    of_gates: bool,
 ) -> tuple[Any, Any, Any]:
     """The gradients by z, and by the state and the cell before the first step.
 
@@ -62,16 +68,16 @@ def lstm_gradients(
     return gz, product if kept is None else product + kept, gc
 
 
-def _contiguous(*arrays: Any) -> list[Any]:
+def _contiguous(*arrays: Array) -> list[Any]:
     return [x if x is None else cupy().ascontiguousarray(x) for x in arrays]
 
 
-def _grid(x: Any) -> tuple[tuple[int], tuple[int]]:
+def _grid(x: Array) -> tuple[tuple[int], tuple[int]]:
     """The number of blocks, and of threads in each, for one thread per number of x."""
     return (-(-x.size // THREADS),), (THREADS,)
 
 
-def _takes(z: Any, h: Any, c: Any, W: Any, mask: Any) -> bool:
+def _takes(z: Array, h: Array, c: Array, W: Array, mask: Array) -> bool:
     """Whether these are non-empty arrays of one floating-point dtype, on the current device."""
     there = mask is None or (type(mask) is type(z) and together(mask, z))
     return floating(z, h, c, W) and z.size > 0 and there

@@ -1,7 +1,6 @@
 """Dropout's masks applied on CuPy: one launch each way."""
 
-from typing import Any
-
+from xpnet._typing import Array
 from xpnet.kernels.cuda import Elementwise, floating
 from xpnet.kernels.lookup import Kernel
 
@@ -10,7 +9,7 @@ masked = Elementwise(
 )
 
 
-def _takes(x: Any, mask: Any) -> bool:
+def _takes(x: Array, mask: Array) -> bool:
     """Whether these are arrays of one floating-point dtype, on the current device."""
     return floating(x, mask)
 

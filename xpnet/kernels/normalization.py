@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from xpnet._typing import Array, DType
 from xpnet.kernels.cuda import floating, together
 from xpnet.kernels.cuda_source import THREADS, compiled, cupy
 from xpnet.kernels.lookup import Kernel
@@ -68,7 +69,7 @@ class Weights(NamedTuple):
 
 
 def normalize(
-    x: Any, w: Any, b: Any, axes: tuple[int, ...], eps: float, running: Any = None
+    x: Array, w: Array, b: Array, axes: tuple[int, ...], eps: float, running: Array | None = None
 ) -> tuple[Any, ...]:
     """(x - mean) r w + b, where mean and r = 1 / sqrt(variance + eps) are those of x over axes.
 
@@ -104,10 +105,10 @@ def normalize(
 
 
 def normalize_gradients(
-    gy: Any,
-    x: Any,
-    w: Any,
-    mean: Any,
+    gy: Array,
+    x: Array,
+    w: Array,
+    mean: Array,
     r: Any,
     axes: tuple[int, ...],
     shape: tuple[int, ...] | None,
@@ -149,7 +150,7 @@ def normalize_gradients(
 
 
 def _sums(
-    arrays: Any, w: Any, over: Groups, groups: Groups, weights: Any, shape: Any
+    arrays: Any, w: Array, over: Groups, groups: Groups, weights: Array, shape: Any
 ) -> tuple[Any, Any]:
     """The sums of g and of g (x - mean) r over each group of `over`, as arrays of shape `shape`."""
     first, second = (cupy().ndarray(shape, arrays[0].dtype) for _ in range(2))
@@ -158,23 +159,23 @@ def _sums(
     return first, second
 
 
-def _each(x: Any) -> tuple[int, int]:
+def _each(x: Array) -> tuple[int, int]:
     """The number of blocks, and of threads in each, for one thread per number of x."""
     return -(-x.size // THREADS), THREADS
 
 
-def _numbers(w: Any, x: Any) -> Any:
+def _numbers(w: Array, x: Array) -> Any:
     """The weights in the dtype of x, C-contiguous; or None."""
     return None if w is None else cupy().ascontiguousarray(w, x.dtype)
 
 
-def _shape(w: Any, b: Any) -> tuple[int, ...] | None:
+def _shape(w: Array, b: Array) -> tuple[int, ...] | None:
     """The shape of w or, if that is None, of b."""
     given = b if w is None else w
     return None if given is None else tuple(given.shape)
 
 
-def _running(running: Any, dtype: Any) -> tuple[Any, Any, float]:
+def _running(running: Array, dtype: DType) -> tuple[Any, Any, float]:
     """Running statistics as `moments` takes them: the old, memory for the new, and the momentum."""
     if running is None:
         return (None,) * 3, (None,) * 3, 0.0
@@ -187,7 +188,7 @@ def _running(running: Any, dtype: Any) -> tuple[Any, Any, float]:
     return was, after, -1.0 if running.momentum is None else running.momentum
 
 
-def _moved(running: Any, after: Any) -> Any:
+def _moved(running: Array, after: Any) -> Any:
     """The running statistics with the numbers that `moments` computed, in their own dtypes."""
     if running is None:
         return None
@@ -199,13 +200,13 @@ def _moved(running: Any, after: Any) -> Any:
     )
 
 
-def _start(name: str, grid: tuple[int, int], x: Any, *rest: Any) -> None:
+def _start(name: str, grid: tuple[int, int], x: Array, *rest: Any) -> None:
     """Launch a kernel with x as its first argument; the grid is (blocks, threads per block)."""
     _kernel(name, x.dtype, x.size < SHORT)(grid[:1], grid[1:], (x, *rest))
 
 
 @cache
-def _kernel(name: str, dtype: Any, short: bool) -> Any:
+def _kernel(name: str, dtype: DType, short: bool) -> Any:
     """A kernel for arrays of a dtype."""
     index = "typedef int I;" if short else "typedef long long I;"
     return compiled(("normalization.cu",), name, dtype.name, index)
@@ -217,7 +218,7 @@ def _record(groups: Groups) -> Any:
     return np.array(groups, "int64").view("V24")
 
 
-def _takes(x: Any, *weights: Any) -> bool:
+def _takes(x: Array, *weights: Any) -> bool:
     """Whether x is float32 or float64, with weights of no more bits, all on the current device."""
     if x.dtype.char not in "fd" or x.size == 0 or not floating(x):
         return False
@@ -227,7 +228,7 @@ def _takes(x: Any, *weights: Any) -> bool:
     )
 
 
-def _takes_gradient(gy: Any, x: Any) -> bool:
+def _takes_gradient(gy: Array, x: Array) -> bool:
     """Whether the gradient has the dtype of x, which `normalize` took, and lies on its device."""
     return floating(gy, x)
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from math import prod
 from typing import Any
 
-from xpnet.backend import Array
+from xpnet._typing import Array
 from xpnet.random import DeviceGenerator
 
 ROUNDS = """

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from xpnet.backend import Array
+from xpnet._typing import Array
 
 PREAMBLE = """
 template <typename T> struct total { typedef T type; };

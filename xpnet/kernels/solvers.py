@@ -11,6 +11,8 @@ from functools import cache, wraps
 from importlib import import_module
 from typing import Any
 
+from xpnet._typing import Namespace
+
 REASONS = {
     "inv": "Singular matrix",
     "solve": "Singular matrix",
@@ -19,7 +21,7 @@ REASONS = {
 
 
 @cache
-def linalg_of(xp: Any) -> Any:
+def linalg_of(xp: Namespace) -> Any:
     """The extension `linalg` of a namespace, with functions that raise if there is no result.
 
     Raises

@@ -6,6 +6,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from xpnet._typing import Array, Namespace
 from xpnet.errors import BackendError, MissingPackageError
 from xpnet.kernels.cuda import Elementwise
 
@@ -17,7 +18,7 @@ MODULES = {  # of a namespace: the module with its special functions
 }
 
 
-def _polygamma_of_torch(n: int, x: Any) -> Any:
+def _polygamma_of_torch(n: int, x: Array) -> Array:
     """PyTorch's own for n = 1 is off by 3e-10 relative: above 0, Hurwitz's zeta function is not.
 
     DLMF 25.11.12.
@@ -28,7 +29,7 @@ def _polygamma_of_torch(n: int, x: Any) -> Any:
     return torch.where(x > 0.0, above, torch.special.polygamma(n, x))
 
 
-def _polygamma_of_cupy(n: int, x: Any) -> Any:
+def _polygamma_of_cupy(n: int, x: Array) -> Array:
     """CuPy's own takes orders in an array alone. DLMF 25.11.12."""
     zeta = import_module("cupyx.scipy.special").zeta(n + 1.0, x)
     return (-1) ** (n + 1) * math.factorial(n) * zeta
@@ -66,7 +67,7 @@ OURS: dict[tuple[str, str], Callable[..., Any] | None] = {
 
 
 @cache
-def special_function(xp: Any, name: str) -> Callable[..., Any] | None:
+def special_function(xp: Namespace, name: str) -> Callable[..., Any] | None:
     """The library's special function of that name; None if it has others, but not this one.
 
     Raises

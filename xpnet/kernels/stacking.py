@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from xpnet._typing import Array
 from xpnet.kernels.cuda import Raw, floating
 from xpnet.kernels.cuda_source import THREADS, cupy
 from xpnet.kernels.lookup import Kernel
@@ -36,7 +37,7 @@ def stack(steps: Sequence[Any]) -> Any:
     return y
 
 
-def _takes(x: Any, *others: Any) -> bool:
+def _takes(x: Array, *others: Any) -> bool:
     """Whether these are arrays of one shape and floating-point dtype, all on the current device."""
     return floating(x, *others) and all(y.shape == x.shape for y in others)
 

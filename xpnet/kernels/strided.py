@@ -24,6 +24,7 @@ from functools import partial, wraps
 from importlib import import_module
 from typing import Any
 
+from xpnet._typing import Array, DType
 from xpnet.kernels.elementary import zero_unless
 from xpnet.kernels.window import Window
 
@@ -60,7 +61,7 @@ def _prepared(kernel: Callable[..., Any], least: int = 1) -> Callable[..., Any]:
 
 
 @_prepared
-def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
+def correlate(x: Array, W: Array, b: Array, window: Window, groups: int) -> Array:
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
     flat, columns = _flat(W, groups), _Columns(x, window, groups)
     y = np.empty((groups, flat.shape[2], *window.out, x.shape[0]), np.result_type(x, W))
@@ -74,7 +75,7 @@ def correlate(x: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 
 
 @_prepared
-def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
+def spread(gy: Array, W: Array, b: Array, window: Window, groups: int) -> Array:
     """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed.
 
     Where the window moves by 1, that is to correlate with the kernel turned round, which is faster
@@ -110,7 +111,7 @@ def spread(gy: Any, W: Any, b: Any, window: Window, groups: int) -> Any:
 
 
 @partial(_prepared, least=16)  # here the columns are what is summed over
-def weigh(x: Any, gy: Any, window: Window, groups: int) -> Any:
+def weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
     """W[o, c, k] = the sum over n, p of x[n, c, p under k] gy[n, o, p]."""
     g, columns = _inward(gy, groups), _Columns(x, window, groups)
     channels = x.shape[1] // groups
@@ -131,7 +132,7 @@ class _Columns:
     matrix for each row of places, which shares memory with that of the next.
     """
 
-    def __init__(self, x: Any, window: Window, groups: int) -> None:
+    def __init__(self, x: Array, window: Window, groups: int) -> None:
         x = _inward(x, groups, window)
         group, channel, row, *spatial, batch = x.strides
         spaced = [s * d for s, d in zip(spatial, window.dilation[1:], strict=True)]
@@ -164,14 +165,14 @@ class _Columns:
         return np.lib.stride_tricks.as_strided(columns, shape, (group, row * step, *rest))
 
 
-def _memory(shape: tuple[int, ...], dtype: Any, memory: Any) -> Any:
+def _memory(shape: tuple[int, ...], dtype: DType, memory: Any) -> Any:
     """Memory for columns: that of the block before, if it has the same shape."""
     if memory is not None and memory.shape == shape:
         return memory
     return np.empty((*shape[:-1], shape[-1] + APART), dtype)[..., : shape[-1]]
 
 
-def maxima(x: Any, window: Window) -> Any:
+def maxima(x: Array, window: Window) -> Array:
     """y[p] = the largest x under the window at p; padding does not count."""
     x = _inward(x)
     y = np.empty((x.shape[0], *window.out, x.shape[-1]), x.dtype)
@@ -190,7 +191,7 @@ def maxima(x: Any, window: Window) -> Any:
     return _outward(y[None])
 
 
-def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
+def place(gy: Array, x: Array, y: Array, window: Window) -> Array:
     """Zeros, but gy added where the maxima y of x lie: at the first of equal ones."""
     g, x, y = _inward(gy), _inward(x), _inward(y)
     overlap = any(r > s for r, s in zip(window.reach, window.stride, strict=True))
@@ -205,7 +206,7 @@ def place(gy: Any, x: Any, y: Any, window: Window) -> Any:
     return _outward(gx.astype(g.dtype, copy=False)[None])
 
 
-def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
+def choose(z: Array, x: Array, y: Array, window: Window) -> Array:
     """For each place the z that lies where the maximum y of x does: `place` transposed."""
     z, x, y = _inward(z), _inward(x), _inward(y)
     chosen = np.zeros(y.shape, z.dtype)
@@ -214,7 +215,7 @@ def choose(z: Any, x: Any, y: Any, window: Window) -> Any:
     return _outward(chosen[None])
 
 
-def _hits(x: Any, y: Any, window: Window) -> Any:
+def _hits(x: Array, y: Array, window: Window) -> Any:
     """For each number of the window: where it is the first maximum, and the places it meets."""
     unfound = np.ones(y.shape, bool)
     for offset in window.offsets:
@@ -226,7 +227,7 @@ def _hits(x: Any, y: Any, window: Window) -> Any:
             yield hit, here, there
 
 
-def sums(x: Any, window: Window) -> Any:
+def sums(x: Array, window: Window) -> Array:
     """y[p] = the sum of the x under the window at p."""
     x = _inward(x)
     y = np.zeros((x.shape[0], *window.out, x.shape[-1]), _for_sums(x))
@@ -237,7 +238,7 @@ def sums(x: Any, window: Window) -> Any:
     return _outward(y.astype(x.dtype, copy=False)[None])
 
 
-def shares(gy: Any, window: Window) -> Any:
+def shares(gy: Array, window: Window) -> Array:
     """x[p under k] += gy[p]: `sums` transposed."""
     g = _inward(gy)
     x = np.zeros((g.shape[0], *window.size, g.shape[-1]), _for_sums(g))
@@ -248,7 +249,7 @@ def shares(gy: Any, window: Window) -> Any:
     return _outward(x.astype(g.dtype, copy=False)[None])
 
 
-def _for_sums(x: Any) -> Any:
+def _for_sums(x: Array) -> Array:
     """The dtype in which numbers like those of x are added up."""
     return np.float32 if x.dtype == np.float16 else x.dtype
 
@@ -256,7 +257,7 @@ def _for_sums(x: Any) -> Any:
 # --- the layout inside ------------------------------------------------------------------------
 
 
-def _inward(x: Any, groups: int = 0, window: Window | None = None) -> Any:
+def _inward(x: Array, groups: int = 0, window: Window | None = None) -> Array:
     """(batch, channels, ...) as (channels, ..., batch) without gaps; padded, if there is a window.
 
     With `groups`, the channels are two axes: (groups, channels of one).
@@ -273,13 +274,13 @@ def _inward(x: Any, groups: int = 0, window: Window | None = None) -> Any:
     return x.reshape(groups, x.shape[0] // groups, *x.shape[1:]) if groups else x
 
 
-def _outward(y: Any) -> Any:
+def _outward(y: Array) -> Array:
     """(groups, channels, ..., batch) as (batch, channels, ...): a view."""
     y = y.reshape(-1 if y.size else y.shape[0] * y.shape[1], *y.shape[2:])
     return y.transpose(y.ndim - 1, *range(y.ndim - 1))
 
 
-def _flat(W: Any, groups: int) -> Any:
+def _flat(W: Array, groups: int) -> Array:
     """The weights as one matrix for each group: (groups, 1, outputs, columns' channels)."""
     return W.swapaxes(1, 2).reshape(groups, 1, W.shape[0] // groups, math.prod(W.shape[1:]))
 
@@ -288,7 +289,7 @@ def _within(key: Any) -> Any:
     return (slice(None), *key, slice(None))
 
 
-def _part(y: Any, start: Any, stop: Any) -> Any:
+def _part(y: Array, start: Any, stop: Any) -> Array:
     """A block of places of y as matrices: (groups, rows, channels, places in a row times batch)."""
     part = y[(..., *map(slice, start, stop), slice(None))]
     return part.reshape(*part.shape[:3], math.prod(part.shape[3:])).swapaxes(1, 2)

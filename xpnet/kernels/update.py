@@ -13,6 +13,7 @@ from importlib import import_module, resources
 from struct import Struct
 from typing import Any, NamedTuple
 
+from xpnet._typing import Array, DType
 from xpnet.kernels.cuda import FLOATS
 from xpnet.kernels.cuda_source import C_TYPES, THREADS, cupy, current_device
 from xpnet.kernels.lookup import Kernel
@@ -77,7 +78,7 @@ def update(
     return left
 
 
-def _fits(p: Any, g: Any, state: list[Any]) -> bool:
+def _fits(p: Any, g: Array, state: list[Any]) -> bool:
     """Whether the kernel can move this parameter: contiguous memory, on one device."""
     if not isinstance(p, cupy().ndarray) or p.dtype.char not in FLOATS:
         return False
@@ -89,7 +90,7 @@ def _fits(p: Any, g: Any, state: list[Any]) -> bool:
     return all(_belongs(x, wide, device) and x.flags.c_contiguous for x in state)
 
 
-def _belongs(x: Any, dtype: Any, device: int) -> bool:
+def _belongs(x: Array, dtype: DType, device: int) -> bool:
     """Whether x is a CuPy array with that dtype, on that device."""
     mine: bool = isinstance(x, cupy().ndarray) and x.dtype == dtype and x.data.device_id == device
     return mine
@@ -136,7 +137,7 @@ def _layout(numbers: int, words: int) -> Struct:
 
 
 @cache
-def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype: Any) -> _Built:
+def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype: DType) -> _Built:
     """The kernel for a formula, and the number of parameters that one launch can take."""
     width = len(slots) + 4
     room = (WORDS - 1 - len(numbers)) // width

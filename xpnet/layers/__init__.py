@@ -1,5 +1,6 @@
 """Layers: what has parameters, or stands between layers that do."""
 
+from xpnet.layers import initializers as initializers
 from xpnet.layers.activation import (
     ELU as ELU,
     GELU as GELU,
@@ -25,6 +26,7 @@ from xpnet.layers.convolution import (
 )
 from xpnet.layers.dropout import Dropout as Dropout
 from xpnet.layers.embedding import Embedding as Embedding
+from xpnet.layers.hooks import watching as watching
 from xpnet.layers.normalization import (
     BatchNorm1d as BatchNorm1d,
     BatchNorm2d as BatchNorm2d,
@@ -91,4 +93,6 @@ __all__ = [
     "Tanh",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "initializers",
+    "watching",
 ]

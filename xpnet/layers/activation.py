@@ -1,8 +1,7 @@
 """Activations as layers. They have no parameters; the mathematics is in `xpnet.functions`."""
 
-from typing import Any
-
 from xpnet import functions as F
+from xpnet._typing import Array
 from xpnet.errors import ArgumentError
 from xpnet.layers.base import Layer
 
@@ -10,7 +9,7 @@ from xpnet.layers.base import Layer
 class ReLU(Layer):
     """max(x, 0), elementwise: Nair and Hinton, ICML 2010. Any shape."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.relu(x)
 
 
@@ -25,7 +24,7 @@ class LeakyReLU(Layer):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.leaky_relu(x, self.negative_slope)
 
     def __repr__(self) -> str:
@@ -43,7 +42,7 @@ class ELU(Layer):
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.elu(x, self.alpha)
 
     def __repr__(self) -> str:
@@ -63,7 +62,7 @@ class GELU(Layer):
             raise ArgumentError(f"GELU expected approximate='none' or 'tanh', got {approximate!r}.")
         self.approximate = approximate
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.gelu(x, self.approximate)
 
     def __repr__(self) -> str:
@@ -73,7 +72,7 @@ class GELU(Layer):
 class SiLU(Layer):
     """x sigmoid(x), elementwise; also called swish. Any shape. See `F.silu`."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.silu(x)
 
 
@@ -90,7 +89,7 @@ class Softplus(Layer):
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         self.beta, self.threshold = beta, threshold
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.softplus(x, self.beta, self.threshold)
 
     def __repr__(self) -> str:
@@ -100,14 +99,14 @@ class Softplus(Layer):
 class Sigmoid(Layer):
     """1 / (1 + exp(-x)), elementwise. Any shape."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.sigmoid(x)
 
 
 class Tanh(Layer):
     """tanh(x), elementwise. Any shape."""
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.tanh(x)
 
 
@@ -130,7 +129,7 @@ class Softmax(Layer):
         """PyTorch's name of `axis`."""
         return self.axis
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.softmax(x, axis=self.axis)
 
     def __repr__(self) -> str:
@@ -154,7 +153,7 @@ class LogSoftmax(Layer):
         """PyTorch's name of `axis`."""
         return self.axis
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.log_softmax(x, axis=self.axis)
 
     def __repr__(self) -> str:

@@ -3,11 +3,12 @@
 from typing import Any
 
 from xpnet import functions as F
-from xpnet.autodiff import Parameter
-from xpnet.hints import Renamed
-from xpnet.initializers import Initializer, initializer, zeros
+from xpnet._hints import Renamed
+from xpnet._typing import Array
+from xpnet.autodiff.variable import Parameter
+from xpnet.layers._input_checks import misfit, require_dtype, require_whole
 from xpnet.layers.base import Layer, unusual
-from xpnet.layers.expected import misfit, require_dtype, require_whole
+from xpnet.layers.initializers import Initializer, initializer, zeros
 
 
 class Affine(Layer):
@@ -19,7 +20,7 @@ class Affine(Layer):
     bias : bool
         Whether there is a b.
     weight : str or callable
-        How W begins: a name or a function of `xpnet.initializers`. b begins with zeros.
+        How W begins: a name or a function of `xpnet.layers.initializers`. b begins with zeros.
     rng : int, numpy.random.Generator or None
         Where W's numbers come from; None: the generator of `xpnet.manual_seed`.
 
@@ -53,7 +54,7 @@ class Affine(Layer):
         self.W = Parameter(initializer(weight)((in_features, out_features), rng))
         self.b = Parameter(zeros((out_features,))) if bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         shape: tuple[int, ...] = getattr(x, "shape", ())
         if len(shape) < 2 or shape[-1] != self.W.shape[0]:
             raise misfit(self, x, ("batch", self.W.shape[0]))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from xpnet import functions as F
+from xpnet._typing import Array
 from xpnet.layers.base import Layer
 
 
@@ -18,10 +19,10 @@ class Add(Layer):
     2.0
     """
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Array, x2: Array) -> Array:
         return F.add(x1, x2)
 
-    def backward(self, dout: Any) -> Any:
+    def backward(self, dout: Array) -> Any:
         """`dout`, the gradient of x1 and of x2; a tuple of two if they differ in shape or dtype.
 
         Raises
@@ -49,5 +50,5 @@ class Multiply(Layer):
     [100.0, 4.0]
     """
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Array, x2: Array) -> Array:
         return F.multiply(x1, x2)

@@ -3,14 +3,15 @@
 from typing import Any
 
 from xpnet import functions as F
-from xpnet.autodiff import Parameter
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.initializers import glorot_uniform, zeros
+from xpnet.layers._input_checks import require, require_dtype, require_whole
 from xpnet.layers.affine import Affine
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.expected import require, require_dtype, require_whole
-from xpnet.namespace import array_namespace, has_dtype
+from xpnet.layers.initializers import glorot_uniform, zeros
 from xpnet.random import default_rng
 
 
@@ -101,10 +102,10 @@ class MultiheadAttention(Layer):
 
     def forward(
         self,
-        query: Any,
+        query: Array,
         key: Any = None,
         value: Any = None,
-        mask: Any = None,
+        mask: Array | None = None,
         *,
         is_causal: bool = False,
         softcap: float | None = None,
@@ -126,7 +127,7 @@ class MultiheadAttention(Layer):
             return y
         return y, F.mean(weights, axis=1) if average_attn_weights else weights
 
-    def _projected(self, query: Any, key: Any, value: Any) -> list[Any]:
+    def _projected(self, query: Array, key: Any, value: Any) -> list[Any]:
         """Queries, keys and values of all heads, each of shape (batch, heads, length, E / heads)."""
         E, b = self.embed_dim, self.in_proj_bias
         batch, _ = self._sizes(query, "batch", "length", E)
@@ -148,13 +149,13 @@ class MultiheadAttention(Layer):
             heads.append(F.permute_dims(z, (0, 2, 1, 3) if self.batch_first else (1, 2, 0, 3)))
         return heads
 
-    def _sizes(self, x: Any, batch: Any, length: Any, dim: int) -> Any:
+    def _sizes(self, x: Array, batch: Any, length: Any, dim: int) -> Any:
         """(batch, length) of x, which has these sizes, or it is an error."""
         axes = (batch, length) if self.batch_first else (length, batch)
         require(self, x, (*axes, dim), self.out_proj.W)
         return x.shape[:2] if self.batch_first else x.shape[1::-1]
 
-    def _mask(self, mask: Any) -> Any:
+    def _mask(self, mask: Array) -> Any:
         """With an axis for the heads, unless it has one or is the same for all samples."""
         if mask is None:
             return None
@@ -180,5 +181,5 @@ class MultiheadAttention(Layer):
         return f"MultiheadAttention({self.embed_dim}, num_heads={self.num_heads}{options})"
 
 
-def _linear(x: Any, W: Any, b: Any) -> Any:
+def _linear(x: Array, W: Array, b: Array) -> Any:
     return F.linear(x, F.matrix_transpose(W), b)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import array_api_compat as compat
 
 from xpnet import functions as F
-from xpnet.autodiff import Parameter, Variable, as_constant, data_of, gradients
-from xpnet.backend import Array, Backend, array_like, resolve, to_numpy
-from xpnet.devices import follow, known, stays, there
+from xpnet._hints import LAYERS, hinted
+from xpnet._libraries.devices import follow, known, stays, there
+from xpnet._typing import Array
+from xpnet.autodiff.tape import seed
+from xpnet.autodiff.variable import Parameter, Variable, as_constant, data_of, gradients
+from xpnet.backend import Backend, array_like, resolve, to_numpy
 from xpnet.errors import ArgumentTypeError, GradientError, MissingMethodError, StateError
-from xpnet.hints import LAYERS, hinted
-from xpnet.scope import around, mode as mode_of_call, through
-from xpnet.tape import seed
+from xpnet.layers._scope import around, mode as mode_of_call, through
 
 if TYPE_CHECKING:
     from xpnet.random import Generator
@@ -78,7 +79,7 @@ class Layer:
     _training: ClassVar[bool] = True  # of a layer that was not told
     _last: "_Step"
 
-    def forward(self, *xs: Any, **options: Any) -> Any:
+    def forward(self, *xs: Array, **options: Any) -> Any:
         """The layer's value. A subclass writes it; called by itself it remembers for `backward`."""
         raise MissingMethodError(f"{type(self).__name__} defines no forward.")
 
@@ -94,7 +95,7 @@ class Layer:
             cls._text = text
             cls.forward = _step_by_step(text)  # type: ignore[method-assign]
 
-    def __call__(self, *xs: Any, **options: Any) -> Any:
+    def __call__(self, *xs: Array, **options: Any) -> Any:
         token = None if _inside.get() else _inside.set(True)
         try:
             run = type(self)._text  # noqa: SLF001 - its own
@@ -119,7 +120,7 @@ class Layer:
         object.__setattr__(self, name, value)
 
     @stays
-    def backward(self, dout: Any) -> Any:
+    def backward(self, dout: Array) -> Any:
         """The gradients of the last `forward`, which was given arrays.
 
         Parameters
@@ -228,7 +229,7 @@ class Layer:
             missing = sorted(parameters.keys() - state.keys())
             unknown = sorted(state.keys() - parameters.keys())
             theirs = any(name.rpartition(".")[2] in ("weight", "bias") for name in unknown)
-            hint = " Of PyTorch's names see xpnet.interchange." if theirs else ""
+            hint = " Of PyTorch's names see xpnet.saving.pytorch." if theirs else ""
             raise StateError(
                 f"{self!r}: the state lacks {missing} and has unknown {unknown}.{hint}"
             )
@@ -397,7 +398,7 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
     target = names.index("t") if "t" in names else None
 
     @wraps(text)
-    def forward(self: Layer, *xs: Any, **options: Any) -> Any:
+    def forward(self: Layer, *xs: Array, **options: Any) -> Array:
         if _inside.get():
             if type(self)._text is text and around.get():  # noqa: SLF001 - a Layer's
                 return self(*xs, **options)  # else the class above is asked
@@ -419,7 +420,7 @@ def _step_by_step(text: Callable[..., Any]) -> Callable[..., Any]:
     return forward
 
 
-def _lifted(x: Any, is_target: bool) -> Variable:
+def _lifted(x: Array, is_target: bool) -> Variable:
     """An input of `forward` as a Variable: a Python integer, such as a count, is one of floats."""
     return Variable(
         float(x) if isinstance(x, int) else x, requires_grad=False if is_target else None

@@ -5,11 +5,12 @@ from itertools import pairwise
 from typing import Any
 
 from xpnet import functions as F
+from xpnet._typing import Array
 from xpnet.errors import ArgumentTypeError, ShapeError
-from xpnet.initializers import Initializer
 from xpnet.layers.activation import activation as activation_layer
 from xpnet.layers.affine import Affine
 from xpnet.layers.base import Layer
+from xpnet.layers.initializers import Initializer
 from xpnet.random import default_rng
 
 
@@ -39,7 +40,7 @@ class Sequential(Layer, MutableSequence[Any]):
     def __init__(self, *layers: Layer) -> None:
         self.layers = self._checked(*layers)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         for layer in self.layers:
             x = layer(x)
         return x
@@ -112,7 +113,7 @@ class Residual(Sequential):
             raise ArgumentTypeError(f"Residual expected a layer as shortcut, got {shortcut!r}.")
         self.shortcut = shortcut
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         y = super().forward(x)
         by = x if self.shortcut is None else self.shortcut(x)
         if y.shape != by.shape:

@@ -3,12 +3,13 @@
 from typing import Any, ClassVar
 
 from xpnet import functions as F
-from xpnet.autodiff import Parameter
+from xpnet._typing import Array
+from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ShapeError
-from xpnet.initializers import Initializer, initializer, zeros
 from xpnet.kernels.window import Lengths, lengths
+from xpnet.layers._input_checks import require, require_whole
 from xpnet.layers.base import Layer
-from xpnet.layers.expected import require, require_whole
+from xpnet.layers.initializers import Initializer, initializer, zeros
 
 
 class _Convolution(Layer):
@@ -48,7 +49,7 @@ class _Convolution(Layer):
         self.padding = padding if isinstance(padding, str) else lengths(padding, d, least=0)
         self.dilation = lengths(dilation, d)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         require(self, x, ("batch", self.in_channels, *self.axes), self.weight)
         function = F.conv_transpose if self.transposed else F.conv
         options = {name: getattr(self, name) for name in self.names}
@@ -81,7 +82,7 @@ class Conv1d(_Convolution):
     bias : bool
         Whether there is a bias.
     weight : str or callable
-        How the kernel begins: a name or a function of `xpnet.initializers`. The bias begins with
+        How the kernel begins: a name or a function of `xpnet.layers.initializers`. The bias begins with
         zeros.
     rng : int, numpy.random.Generator or None
         Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
@@ -133,7 +134,7 @@ class Conv2d(Conv1d):
     bias : bool
         Whether there is a bias.
     weight : str or callable
-        How the kernel begins: a name or a function of `xpnet.initializers`. The bias begins with
+        How the kernel begins: a name or a function of `xpnet.layers.initializers`. The bias begins with
         zeros.
     rng : int, numpy.random.Generator or None
         Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
@@ -175,7 +176,7 @@ class ConvTranspose1d(_Convolution):
         Whether there is a bias.
     dilation : int, or a tuple of one
     weight : str or callable
-        How the kernel begins: a name or a function of `xpnet.initializers`. The bias begins with
+        How the kernel begins: a name or a function of `xpnet.layers.initializers`. The bias begins with
         zeros.
     rng : int, numpy.random.Generator or None
         Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.

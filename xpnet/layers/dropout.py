@@ -3,9 +3,10 @@
 from typing import Any
 
 from xpnet import functions as F
+from xpnet._typing import Array
 from xpnet.errors import ArgumentError
+from xpnet.layers._input_checks import misfit, require_floating
 from xpnet.layers.base import Layer
-from xpnet.layers.expected import misfit, require_floating
 from xpnet.random import default_rng
 
 
@@ -35,7 +36,7 @@ class Dropout(Layer):
         self.p = p
         self.rng = None if rng is None else default_rng(rng)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if not hasattr(x, "shape"):
             raise misfit(self, x, ("...",))
         require_floating(self, x, ("...",))

@@ -3,13 +3,14 @@
 from typing import Any
 
 from xpnet import functions as F
-from xpnet.autodiff import Parameter
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import has_dtype
+from xpnet.autodiff.variable import Parameter
 from xpnet.backend import with_item
 from xpnet.errors import ArgumentError
-from xpnet.initializers import normal
+from xpnet.layers._input_checks import misfit, require_whole
 from xpnet.layers.base import Layer, unusual
-from xpnet.layers.expected import misfit, require_whole
-from xpnet.namespace import has_dtype
+from xpnet.layers.initializers import normal
 
 
 class Embedding(Layer):
@@ -62,7 +63,7 @@ class Embedding(Layer):
             weight = with_item(weight, (self.padding_idx, ...), 0.0)
         self.weight = Parameter(weight)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if not hasattr(x, "shape") or not has_dtype(x, "integral"):
             raise misfit(self, x, ("...",), "int64")
         return F.embedding(x, self.weight, self.padding_idx)

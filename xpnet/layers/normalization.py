@@ -9,20 +9,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from xpnet import functions as F
-from xpnet.autodiff import Parameter
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import Parameter
 from xpnet.backend import current
 from xpnet.errors import ShapeError
 from xpnet.functions.normalization import RunningStatistics
-from xpnet.initializers import require_room, zeros
-from xpnet.layers.base import Buffer, Layer, unusual
-from xpnet.layers.expected import (
+from xpnet.layers._input_checks import (
     misfit,
     require,
     require_dtype,
     require_floating,
     require_whole,
 )
-from xpnet.namespace import array_namespace
+from xpnet.layers.base import Buffer, Layer, unusual
+from xpnet.layers.initializers import require_room, zeros
 
 
 class _BatchNorm(Layer):
@@ -50,7 +51,7 @@ class _BatchNorm(Layer):
         self.running_var = Buffer(_ones(shape)) if track_running_stats else None
         self.num_batches_tracked = Buffer(current().asarray(0)) if track_running_stats else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         ndim = len(getattr(x, "shape", ()))
         rest = next((p for p in self.places if len(p) + 2 == ndim), self.places[0])
         sizes: tuple[int | str, ...] = ("batch", self.num_features, *rest)
@@ -70,7 +71,7 @@ class _BatchNorm(Layer):
             return self._tracked(x)
         return F.batch_norm(x, None, None, self.weight, self.bias, self.eps)[0]
 
-    def _tracked(self, x: Any) -> Any:
+    def _tracked(self, x: Array) -> Any:
         """Normalize x, and update the running statistics on their device, unrecorded."""
         mean: Any = self.running_mean
         var: Any = self.running_var
@@ -82,7 +83,7 @@ class _BatchNorm(Layer):
         seen.data = moved.seen
         return y
 
-    def _require_width(self, x: Any, sizes: tuple[int | str, ...]) -> None:
+    def _require_width(self, x: Array, sizes: tuple[int | str, ...]) -> None:
         """Without a weight: numbers as wide as those of the running mean, or of 16 bits."""
         require_floating(self, x, sizes)
         narrow = array_namespace(x).finfo(x.dtype).bits < 32  # averages of these are in float32
@@ -202,7 +203,7 @@ class LayerNorm(Layer):
         self.weight = Parameter(_ones(self.normalized_shape)) if elementwise_affine else None
         self.bias = Parameter(zeros(self.normalized_shape)) if elementwise_affine and bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         shape, given = self.normalized_shape, tuple(getattr(x, "shape", ()))
         if given[-len(shape) :] != shape:
             raise misfit(self, x, ("...", *shape))
@@ -260,7 +261,7 @@ class GroupNorm(Layer):
         self.weight = Parameter(_ones((num_channels,))) if affine else None
         self.bias = Parameter(zeros((num_channels,))) if affine else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         given = tuple(getattr(x, "shape", ()))
         if len(given) < 2 or given[1] != self.num_channels:
             raise misfit(self, x, ("batch", self.num_channels, "..."))

@@ -3,9 +3,10 @@
 from typing import Any, ClassVar
 
 from xpnet import functions as F
+from xpnet._typing import Array
 from xpnet.kernels.window import Lengths
+from xpnet.layers._input_checks import require
 from xpnet.layers.base import Layer
-from xpnet.layers.expected import require
 
 
 class _Pooling(Layer):
@@ -13,7 +14,7 @@ class _Pooling(Layer):
 
     axes: ClassVar[tuple[str, ...]]
 
-    def checked(self, x: Any) -> Any:
+    def checked(self, x: Array) -> Any:
         require(self, x, ("batch", "channels", *self.axes))
         return x
 
@@ -73,7 +74,7 @@ class MaxPool1d(_Sliding):
         self.stride = kernel_size if stride is None else stride
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.max_pool(self.checked(x), self.kernel_size, **self.options())
 
 
@@ -144,7 +145,7 @@ class AvgPool1d(_Sliding):
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
         self.dilation = dilation
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.avg_pool(self.checked(x), self.kernel_size, **self.options())
 
 
@@ -181,7 +182,7 @@ class GlobalAvgPool2d(_Pooling):
 
     axes = ("height", "width")
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.global_avg_pool(self.checked(x))
 
 
@@ -193,5 +194,5 @@ class GlobalMaxPool2d(_Pooling):
 
     axes = ("height", "width")
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.global_max_pool(self.checked(x))

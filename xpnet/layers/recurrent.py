@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 import array_api_compat as compat
 
 from xpnet import functions as F
-from xpnet.autodiff import Parameter, data_of
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import Parameter, data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, ShapeError
-from xpnet.initializers import uniform
+from xpnet.layers._input_checks import require, require_dtype, require_whole
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.expected import require, require_dtype, require_whole
-from xpnet.namespace import array_namespace, has_dtype
+from xpnet.layers.initializers import uniform
 from xpnet.random import default_rng
 
 
@@ -65,11 +66,13 @@ class _Recurrent(Layer):
     def _begin(self, shape: tuple[int, ...], rng: Any) -> Parameter:
         return Parameter(uniform(shape, rng, 1.0 / math.sqrt(self.hidden_size)))
 
-    def _run(self, x: Any, states: Any, mask: Any, W: Any, U: Any, *b: Any) -> tuple[Any, ...]:
+    def _run(
+        self, x: Array, states: Any, mask: Array, W: Array, U: Array, *b: Any
+    ) -> tuple[Any, ...]:
         """All steps in one direction: what comes out of each state, of shape (length, batch, n)."""
         raise MissingMethodError(f"{type(self).__name__} defines no _run.")
 
-    def forward(self, x: Any, lengths: Any = None, *states: Any) -> Any:
+    def forward(self, x: Array, lengths: Any = None, *states: Any) -> Any:
         axes = ("batch", "length") if self.batch_first else ("length", "batch")
         require(self, x, (*axes, self.input_size), self.weight_ih_l0)
         if x.shape[axes.index("length")] == 0:
@@ -104,7 +107,7 @@ class _Recurrent(Layer):
     def _of(self, end: str) -> list[Any]:
         return [getattr(self, name + end) for name in self._names]
 
-    def _states(self, x: Any, states: tuple[Any, ...]) -> list[Any]:
+    def _states(self, x: Array, states: tuple[Any, ...]) -> list[Any]:
         """The first states as they were given, or for each of them None."""
         if len(states) > len(self.states):
             raise ArgumentTypeError(
@@ -122,7 +125,7 @@ class _Recurrent(Layer):
                 require_dtype(self, state, shape, self.weight_ih_l0, name)
         return [*states, *[None] * (len(self.states) - len(states))]
 
-    def _mask(self, x: Any, lengths: Any) -> Any:
+    def _mask(self, x: Array, lengths: Any) -> Any:
         """True at the steps that are no padding, (length, batch)."""
         x, lengths = data_of(x), data_of(lengths)  # it has no gradient
         xp = array_namespace(x)
@@ -139,7 +142,7 @@ class _Recurrent(Layer):
         steps = xp.arange(x.shape[0], device=compat.device(x))
         return steps[:, None] < xp.astype(lengths, steps.dtype)[None, :]
 
-    def _started(self, x: Any, states: Any, W: Any, b: Any = None) -> list[Any]:
+    def _started(self, x: Array, states: Any, W: Array, b: Array | None = None) -> list[Any]:
         """The input's share of all steps, in one product; and the first states, zeros if None."""
         length, batch, _ = x.shape
         rows = array_namespace(x).reshape(x, (length * batch, x.shape[2]))
@@ -234,7 +237,9 @@ class RNN(_Recurrent):
         )
         self.nonlinearity = nonlinearity
 
-    def _run(self, x: Any, states: Any, mask: Any, W: Any, U: Any, *b: Any) -> tuple[Any, ...]:
+    def _run(
+        self, x: Array, states: Any, mask: Array, W: Array, U: Array, *b: Any
+    ) -> tuple[Any, ...]:
         z, h = self._started(x, states, W, b[0] + b[1] if b else None)
         return (F.rnn(z, h, U, mask, self.nonlinearity),)
 
@@ -263,7 +268,9 @@ class LSTM(_Recurrent):
     gates = 4
     states = ("h_0", "c_0")
 
-    def _run(self, x: Any, states: Any, mask: Any, W: Any, U: Any, *b: Any) -> tuple[Any, ...]:
+    def _run(
+        self, x: Array, states: Any, mask: Array, W: Array, U: Array, *b: Any
+    ) -> tuple[Any, ...]:
         z, h, c = self._started(x, states, W, b[0] + b[1] if b else None)
         return F.lstm(z, h, c, U, mask)
 
@@ -314,6 +321,8 @@ class GRU(_Recurrent):
         )
         self.reset_after = reset_after
 
-    def _run(self, x: Any, states: Any, mask: Any, W: Any, U: Any, *b: Any) -> tuple[Any, ...]:
+    def _run(
+        self, x: Array, states: Any, mask: Array, W: Array, U: Array, *b: Any
+    ) -> tuple[Any, ...]:
         z, h = self._started(x, states, W, *b[:1])
         return (F.gru(z, h, U, b[1] if b else None, mask, self.reset_after),)

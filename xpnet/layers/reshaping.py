@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpnet import functions as F
+from xpnet._typing import Array
 from xpnet.errors import ShapeError
+from xpnet.layers._input_checks import misfit
 from xpnet.layers.base import Layer
-from xpnet.layers.expected import misfit
 
 
 class Flatten(Layer):
@@ -28,7 +29,7 @@ class Flatten(Layer):
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if not hasattr(x, "shape"):
             raise misfit(self, x, ("batch", "..."))
         shape = tuple(x.shape)
@@ -72,7 +73,7 @@ class Reshape(Layer):
             raise ShapeError(f"Reshape expected sizes, and at most one of them -1, got {shape}.")
         self.shape = tuple(shape)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         if not hasattr(x, "shape"):
             raise misfit(self, x, ("batch", "..."))
         given = tuple(x.shape)

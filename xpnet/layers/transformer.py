@@ -7,15 +7,16 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet import functions as F
-from xpnet.autodiff import data_of
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError
+from xpnet.layers._input_checks import require, require_floating
 from xpnet.layers.affine import Affine
 from xpnet.layers.attention import MultiheadAttention
 from xpnet.layers.base import Layer, unusual
 from xpnet.layers.dropout import Dropout
-from xpnet.layers.expected import require, require_floating
 from xpnet.layers.normalization import LayerNorm
-from xpnet.namespace import array_namespace
 from xpnet.random import default_rng
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": F.relu, "gelu": F.gelu}
@@ -94,7 +95,7 @@ class TransformerEncoderLayer(Layer):
         self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias)
         self.activation, self.norm_first = activation, norm_first
 
-    def forward(self, x: Any, mask: Any = None, *, is_causal: bool = False) -> Any:
+    def forward(self, x: Array, mask: Array | None = None, *, is_causal: bool = False) -> Array:
         batch_first, E = self.self_attn.batch_first, self.self_attn.embed_dim
         axes = ("batch", "length") if batch_first else ("length", "batch")
         require(self, x, (*axes, E), self.linear1.W)
@@ -104,10 +105,10 @@ class TransformerEncoderLayer(Layer):
         x = self.norm1(F.add(x, self._attended(x, mask, is_causal)))
         return self.norm2(F.add(x, self._computed(x)))
 
-    def _attended(self, x: Any, mask: Any, is_causal: bool) -> Any:
+    def _attended(self, x: Array, mask: Array, is_causal: bool) -> Any:
         return self.dropout(self.self_attn(x, x, x, mask, is_causal=is_causal))
 
-    def _computed(self, x: Any) -> Any:
+    def _computed(self, x: Array) -> Any:
         hidden = _ACTIVATIONS[self.activation](self.linear1(x))
         return self.dropout(self.linear2(self.dropout(hidden)))
 
@@ -149,7 +150,7 @@ class TransformerEncoder(Layer):
         self.layers, self.norm = list(layers), norm
         self.num_layers = len(self.layers)
 
-    def forward(self, x: Any, mask: Any = None, *, is_causal: bool = False) -> Any:
+    def forward(self, x: Array, mask: Array | None = None, *, is_causal: bool = False) -> Array:
         for layer in self.layers:
             x = layer(x, mask, is_causal=is_causal)
         return x if self.norm is None else self.norm(x)
@@ -191,7 +192,7 @@ class PositionalEncoding(Layer):
         self.d_model, self.batch_first = d_model, batch_first
         self.dropout = Dropout(dropout, rng=rng if dropout else None)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Array) -> Array:
         axes = ("batch", "length") if self.batch_first else ("length", "batch")
         require(self, x, (*axes, self.d_model))
         require_floating(self, x, (*axes, self.d_model), "float32")
@@ -199,7 +200,7 @@ class PositionalEncoding(Layer):
         y = x + (pattern if self.batch_first else pattern[:, None, :])
         return self.dropout(y) if self.dropout.p else y
 
-    def _pattern(self, x: Any) -> Any:
+    def _pattern(self, x: Array) -> Any:
         """Shape (length, d_model), of the dtype of x; computed in float32 at least."""
         xp, device = array_namespace(x), compat.device(x)
         dtype = xp.float64 if xp.finfo(x.dtype).bits > 32 else xp.float32

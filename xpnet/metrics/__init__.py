@@ -16,15 +16,7 @@ the function as it is. Where it is not, a class of that name adds up batches:
 '0.7333'
 """
 
-from xpnet.metrics.classification import (
-    accuracy as accuracy,
-    confusion_matrix as confusion_matrix,
-    f1 as f1,
-    precision as precision,
-    recall as recall,
-    top_k_accuracy as top_k_accuracy,
-)
-from xpnet.metrics.protocol import (
+from xpnet.metrics.accumulators import (
     F1 as F1,
     R2 as R2,
     Accumulator as Accumulator,
@@ -32,6 +24,14 @@ from xpnet.metrics.protocol import (
     Precision as Precision,
     Recall as Recall,
     RocAuc as RocAuc,
+)
+from xpnet.metrics.classification import (
+    accuracy as accuracy,
+    confusion_matrix as confusion_matrix,
+    f1 as f1,
+    precision as precision,
+    recall as recall,
+    top_k_accuracy as top_k_accuracy,
 )
 from xpnet.metrics.ranking import roc_auc as roc_auc
 from xpnet.metrics.regression import (

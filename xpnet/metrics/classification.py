@@ -4,18 +4,19 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import data_of
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array, DType
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.metrics.labels import chosen_and_actual, integers, one_hot, real_dtype
-from xpnet.namespace import array_namespace
+from xpnet.metrics._labels import chosen_and_actual, integers, one_hot, real_dtype
 
 AVERAGES = ("binary", "macro", "micro", "weighted", None)
 BLOCK = 2**24  # cells of a one-hot table; also, sums of ones in float32 are exact up to it
 
 
 @follows
-def accuracy(y: Any, t: Any) -> Any:
+def accuracy(y: Array, t: Array) -> Array:
     """The share of samples whose highest score is at their class.
 
     Parameters
@@ -44,7 +45,7 @@ def accuracy(y: Any, t: Any) -> Any:
 
 
 @follows
-def top_k_accuracy(y: Any, t: Any, k: int = 5) -> Any:
+def top_k_accuracy(y: Array, t: Array, k: int = 5) -> Array:
     """The share of samples whose class is among the k highest scores.
 
     Parameters
@@ -85,7 +86,9 @@ def top_k_accuracy(y: Any, t: Any, k: int = 5) -> Any:
 
 
 @follows
-def confusion_matrix(y: Any, t: Any, classes: int | None = None, threshold: float = 0.5) -> Any:
+def confusion_matrix(
+    y: Array, t: Array, classes: int | None = None, threshold: float = 0.5
+) -> Array:
     """How often each class was taken for each.
 
     Parameters
@@ -125,13 +128,13 @@ def confusion_matrix(y: Any, t: Any, classes: int | None = None, threshold: floa
 
 @follows
 def precision(
-    y: Any,
-    t: Any,
+    y: Array,
+    t: Array,
     average: str | None = "binary",
     zero_division: float = 0.0,
     threshold: float = 0.5,
     classes: int | None = None,
-) -> Any:
+) -> Array:
     """tp / (tp + fp): of the samples that were taken for a class, the share that are of it.
 
     Parameters
@@ -165,26 +168,26 @@ def precision(
 
 @follows
 def recall(
-    y: Any,
-    t: Any,
+    y: Array,
+    t: Array,
     average: str | None = "binary",
     zero_division: float = 0.0,
     threshold: float = 0.5,
     classes: int | None = None,
-) -> Any:
+) -> Array:
     """tp / (tp + fn): of the samples of a class, the share that was found. Else as `precision`."""
     return of_counts("recall", y, t, average, zero_division, threshold, classes)
 
 
 @follows
 def f1(
-    y: Any,
-    t: Any,
+    y: Array,
+    t: Array,
     average: str | None = "binary",
     zero_division: float = 0.0,
     threshold: float = 0.5,
     classes: int | None = None,
-) -> Any:
+) -> Array:
     """2 tp / (2 tp + fp + fn): the harmonic mean of precision and recall. Else as `precision`.
 
     Source: C. J. van Rijsbergen, Information Retrieval, 2nd ed., 1979, chapter 7.
@@ -194,19 +197,19 @@ def f1(
 
 def of_counts(
     name: str,
-    y: Any,
-    t: Any,
+    y: Array,
+    t: Array,
     average: str | None,
     zero_division: float,
     threshold: float,
     classes: int | None,
-) -> Any:
+) -> Array:
     """Precision, recall or F1, by its name."""
     counts = confusion_matrix(y, t, classes, threshold)
     return rate(name, counts, average, zero_division, real_dtype(data_of(y)))
 
 
-def rate(name: str, counts: Any, average: str | None, zero_division: float, dtype: Any) -> Any:
+def rate(name: str, counts: Any, average: str | None, zero_division: float, dtype: DType) -> Any:
     """Precision, recall or F1 of a confusion matrix, in a floating-point dtype."""
     if average not in AVERAGES:
         raise ArgumentError(f"{name} expected an average of {AVERAGES}, got {average!r}.")
@@ -244,7 +247,7 @@ def rate(name: str, counts: Any, average: str | None, zero_division: float, dtyp
     return xp.where(total == 0.0, xp.full_like(mean, float(zero_division)), mean)
 
 
-def _scores(name: str, y: Any, t: Any) -> tuple[Any, Any]:
+def _scores(name: str, y: Array, t: Array) -> tuple[Any, Any]:
     """Scores, and class numbers, of shapes that fit."""
     y, t = data_of(y), data_of(t)
     xp, shape = array_namespace(y, t), tuple(y.shape)

@@ -3,17 +3,18 @@
 from itertools import combinations
 from typing import Any
 
-from xpnet.autodiff import data_of
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, DataError, ShapeError
-from xpnet.metrics.labels import integers, real_dtype
-from xpnet.namespace import array_namespace, has_dtype
+from xpnet.metrics._labels import integers, real_dtype
 
 AVERAGES = {"ovr": ("macro", "micro", "weighted", None), "ovo": ("macro", "weighted")}
 
 
 @follows
-def roc_auc(y: Any, t: Any, average: str | None = "macro", multi_class: str = "ovr") -> Any:
+def roc_auc(y: Array, t: Array, average: str | None = "macro", multi_class: str = "ovr") -> Array:
     """The area under the receiver operating characteristic.
 
     It is the chance that of two samples, one of the class and one not, the first has the higher
@@ -87,7 +88,7 @@ def roc_auc(y: Any, t: Any, average: str | None = "macro", multi_class: str = "o
     return total / max(sum(weights), 1.0)
 
 
-def _fitting(y: Any, t: Any) -> tuple[Any, Any]:
+def _fitting(y: Array, t: Array) -> tuple[Any, Any]:
     """Scores as columns, and class numbers of shape (n,)."""
     xp, shapes = array_namespace(y, t), (tuple(y.shape), tuple(t.shape))
     if t.ndim == 2:

@@ -2,17 +2,18 @@
 
 from typing import Any
 
-from xpnet.autodiff import data_of
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.metrics.labels import real_dtype
-from xpnet.namespace import array_namespace
+from xpnet.metrics._labels import real_dtype
 
 AVERAGES = ("uniform", "variance", None)
 
 
 @follows
-def mean_absolute_error(y: Any, t: Any) -> Any:
+def mean_absolute_error(y: Array, t: Array) -> Array:
     """The mean of |y - t| over all numbers.
 
     Parameters
@@ -35,14 +36,14 @@ def mean_absolute_error(y: Any, t: Any) -> Any:
 
 
 @follows
-def mean_squared_error(y: Any, t: Any) -> Any:
+def mean_squared_error(y: Array, t: Array) -> Array:
     """The mean of (y - t)^2 over all numbers. Else as `mean_absolute_error`."""
     e = _errors("mean_squared_error", y, t)
     return array_namespace(e).mean(e * e)
 
 
 @follows
-def r2(y: Any, t: Any, average: str | None = "uniform") -> Any:
+def r2(y: Array, t: Array, average: str | None = "uniform") -> Array:
     """The coefficient of determination: 1 - sum((t - y)^2) / sum((t - mean(t))^2).
 
     1 is perfect; 0 is as good as the mean of the targets, and less is worse. Source: S. Wright,
@@ -72,7 +73,7 @@ def r2(y: Any, t: Any, average: str | None = "uniform") -> Any:
     return of_moments(*moments(y, t), average=average)
 
 
-def moments(y: Any, t: Any) -> tuple[Any, Any, Any, Any]:
+def moments(y: Array, t: Array) -> tuple[Any, Any, Any, Any]:
     """Of each column: how many samples; the targets' mean and their squares about it; squared errors."""
     e, (y, t) = _errors("r2", y, t), (data_of(y), data_of(t))
     if t.ndim == 0:
@@ -102,7 +103,7 @@ def merged(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
     )
 
 
-def of_moments(n: Any, mean: Any, squares: Any, errors: Any, average: str | None) -> Any:
+def of_moments(n: Any, mean: Array, squares: Any, errors: Any, average: str | None) -> Array:
     """R2 of the moments of all samples."""
     if average not in AVERAGES:
         raise ArgumentError(f"r2 expected an average of {AVERAGES}, got {average!r}.")
@@ -121,7 +122,7 @@ def of_moments(n: Any, mean: Any, squares: Any, errors: Any, average: str | None
     return xp.where(total == 0.0, xp.mean(score), weighted)
 
 
-def _errors(name: str, y: Any, t: Any) -> Any:
+def _errors(name: str, y: Array, t: Array) -> Array:
     y, t = data_of(y), data_of(t)
     if tuple(y.shape) != tuple(t.shape):
         raise ShapeError(

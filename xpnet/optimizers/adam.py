@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from xpnet.backend import Array
-from xpnet.namespace import array_namespace
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 

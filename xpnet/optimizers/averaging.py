@@ -8,14 +8,15 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
-from xpnet.autodiff import Parameter, Variable
+from xpnet._libraries.devices import follow, stays
+from xpnet._saved import whole
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_types
+from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import array_like
-from xpnet.devices import follow, stays
 from xpnet.errors import ArgumentError
 from xpnet.kernels.lookup import kernel
-from xpnet.namespace import array_types
 from xpnet.optimizers.base import require_like
-from xpnet.saved import whole
 
 
 class _StandIn:
@@ -47,7 +48,7 @@ class _Averaged:
         return _data.__get__(self) if own is None else own.data
 
     @data.setter
-    def data(self, x: Any) -> None:
+    def data(self, x: Array) -> None:
         own = _stand_ins.get().get(id(self))
         if own is None:
             _data.__set__(self, x)

@@ -5,9 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, ClassVar
 
-from xpnet.autodiff import Parameter, Variable
-from xpnet.backend import Array, array_like
-from xpnet.devices import follow, stays
+from xpnet._libraries.devices import follow, stays
+from xpnet._saved import finite, whole
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace, has_dtype
+from xpnet.autodiff.tape import clock
+from xpnet.autodiff.variable import Parameter, Variable
+from xpnet.backend import array_like
 from xpnet.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -16,11 +20,8 @@ from xpnet.errors import (
     ShapeError,
     StateError,
 )
-from xpnet.functions.wide import like, widened
+from xpnet.functions._in_float32 import like, widened
 from xpnet.kernels.lookup import kernel
-from xpnet.namespace import array_namespace, has_dtype
-from xpnet.saved import finite, whole
-from xpnet.tape import clock
 
 Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
 Options = dict[str, Any]

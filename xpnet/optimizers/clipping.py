@@ -7,12 +7,12 @@ optimizer.step()
 
 from collections.abc import Iterable
 
-from xpnet.autodiff import Variable, data_of
-from xpnet.backend import Array
-from xpnet.devices import follow, settle, stays
+from xpnet._libraries.devices import follow, settle, stays
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import Variable, data_of
 from xpnet.errors import ArgumentError, GradientError
-from xpnet.functions.wide import like
-from xpnet.namespace import array_namespace
+from xpnet.functions._in_float32 import like
 
 
 @stays

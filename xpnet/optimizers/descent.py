@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from xpnet.backend import Array
+from xpnet._typing import Array
 from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 

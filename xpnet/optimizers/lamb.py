@@ -1,7 +1,7 @@
 """LAMB: Adam's direction, and steps in proportion to the parameter's size."""
 
-from xpnet.backend import Array
-from xpnet.namespace import array_namespace
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.optimizers.adam import moments, of_moments
 from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 

@@ -1,7 +1,7 @@
 """Lion: every number of a parameter takes a step of one size."""
 
-from xpnet.backend import Array
-from xpnet.namespace import array_namespace
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 

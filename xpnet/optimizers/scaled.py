@@ -1,7 +1,7 @@
 """Steps scaled by the size of past gradients: AdaGrad, RMSProp, Adadelta."""
 
-from xpnet.backend import Array
-from xpnet.namespace import array_namespace
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 

@@ -15,6 +15,7 @@ be written to, as PNG, PDF or SVG by its suffix, and arrays of any library.
 
 from xpnet.plots.epochs import curves as curves
 from xpnet.plots.gradients import gradient_flow as gradient_flow
+from xpnet.plots.graph import computational_graph as computational_graph, dot as dot
 from xpnet.plots.images import (
     feature_maps as feature_maps,
     filters as filters,
@@ -38,8 +39,10 @@ from xpnet.plots.style import save as save
 __all__ = [
     "Mistake",
     "RangeTest",
+    "computational_graph",
     "confusion_matrix",
     "curves",
+    "dot",
     "feature_maps",
     "filters",
     "gradient_flow",

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from xpnet.plots.names import drawn
+from xpnet.plots._names import drawn
 from xpnet.plots.style import TEST, TRAIN, figure_of, finished, plain
 
 if TYPE_CHECKING:

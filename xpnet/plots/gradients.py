@@ -3,11 +3,11 @@
 import os
 from typing import TYPE_CHECKING
 
+from xpnet._printable import cells
 from xpnet.backend import to_numpy
 from xpnet.layers import Layer
-from xpnet.plots.names import drawn
+from xpnet.plots._names import drawn
 from xpnet.plots.style import BLUE, ORANGE, figure_of, finished, plain
-from xpnet.printable import cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from xpnet.autodiff import data_of
+from xpnet._printable import cells
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
 from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
 from xpnet.layers import Layer
-from xpnet.namespace import array_namespace
+from xpnet.layers.hooks import untouched, watching
 from xpnet.plots.style import figure_of, finished
-from xpnet.printable import cells
-from xpnet.watch import untouched, watching
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +83,7 @@ def filters(
 def feature_maps(
     model: Layer,
     layer: Layer,
-    x: Any,
+    x: Array,
     limit: int = LIMIT,
     path: str | os.PathLike[str] | None = None,
 ) -> "Figure":
@@ -134,7 +135,7 @@ def feature_maps(
     return finished(figure, path)
 
 
-def pictures(x: Any) -> list[Any]:
+def pictures(x: Array) -> list[Any]:
     """Arrays of shape (height, width) or (height, width, 3) from 0 to 1, on the host.
 
     Parameters
@@ -181,7 +182,7 @@ def grid(
 ) -> tuple["Figure", Any]:
     """A figure of pictures, each with a title; and the last of them, for a colour bar.
 
-    `style` has properties of the titles, such as those of `xpnet.plots.names.drawn`.
+    `style` has properties of the titles, such as those of `xpnet.plots._names.drawn`.
     """
     n = len(images)
     rows = max(1, -(-n // (columns or (10 if n > 40 else 8 if n > 20 else 5))))
@@ -207,7 +208,7 @@ def grid(
     return figure, image
 
 
-def _bar(figure: Any, image: Any, label: str) -> None:
+def _bar(figure: Any, image: Array, label: str) -> None:
     bar = figure.colorbar(image, ax=figure.axes, label=label, shrink=0.7, aspect=25)
     bar.outline.set_visible(False)
 

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet import functions as F
+from xpnet._printable import cells
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import to_numpy
 from xpnet.errors import DataError, ShapeError
-from xpnet.namespace import array_namespace
+from xpnet.plots._names import drawn
 from xpnet.plots.images import grid, pictures
-from xpnet.plots.names import drawn
 from xpnet.plots.style import INK, figure_of, finished
-from xpnet.printable import cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +40,7 @@ class Mistake(NamedTuple):
     right: float
 
 
-def mistakes(scores: Any, targets: Any, count: int = 20) -> list[Mistake]:
+def mistakes(scores: Array, targets: Array, count: int = 20) -> list[Mistake]:
     """The samples whose own class was given the least probability, of those that were mistaken.
 
     Parameters
@@ -144,9 +145,9 @@ def confusion_matrix(
 
 
 def worst_mistakes(
-    images: Any,
-    scores: Any,
-    targets: Any,
+    images: Array,
+    scores: Array,
+    targets: Array,
     classes: Sequence[str] | None = None,
     count: int = 20,
     path: str | os.PathLike[str] | None = None,

@@ -1,8 +1,9 @@
 """Regression: what was predicted against what is."""
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from xpnet._typing import Array
 from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
 from xpnet.plots.style import BLUE, INK, figure_of, finished, plain
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def predictions(y: Any, t: Any, path: str | os.PathLike[str] | None = None) -> "Figure":
+def predictions(y: Array, t: Array, path: str | os.PathLike[str] | None = None) -> "Figure":
     """Predicted against actual numbers, and the errors against the predictions.
 
     Parameters

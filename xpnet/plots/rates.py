@@ -8,7 +8,7 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet import random
-from xpnet.autodiff import data_of
+from xpnet.autodiff.variable import data_of
 from xpnet.backend import to_numpy
 from xpnet.data.loader import DataLoader
 from xpnet.errors import ArgumentError

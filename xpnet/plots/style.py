@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpnet.errors import MissingPackageError
-from xpnet.serialization import replacing
+from xpnet.saving.safetensors import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from xpnet import functions as F, metrics, plots
+from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
-from xpnet.namespace import array_namespace, has_dtype
 from xpnet.report import page
-from xpnet.serialization import replacing
+from xpnet.saving.safetensors import replacing
 from xpnet.training.environment import versions as versions_here
 from xpnet.training.history import History
 

@@ -12,6 +12,10 @@ Where n is to count epochs, not steps: `per_epoch(schedule, steps_per_epoch)`. `
 a function of the losses so far.
 """
 
+from xpnet.schedules.by_name import (
+    BY_NAME as BY_NAME,
+    schedule as schedule,
+)
 from xpnet.schedules.curves import (
     Schedule as Schedule,
     constant as constant,
@@ -24,10 +28,6 @@ from xpnet.schedules.curves import (
     per_epoch as per_epoch,
     step_decay as step_decay,
     warmup as warmup,
-)
-from xpnet.schedules.named import (
-    BY_NAME as BY_NAME,
-    schedule as schedule,
 )
 from xpnet.schedules.plateau import reduce_on_plateau as reduce_on_plateau
 

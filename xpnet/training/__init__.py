@@ -28,6 +28,7 @@ from xpnet.training.callbacks import (
 from xpnet.training.evaluation import evaluate, predict
 from xpnet.training.history import History
 from xpnet.training.interrupt import Interrupts
+from xpnet.training.precision import MixedPrecision
 from xpnet.training.run import Run, TrainedModel, open_run
 from xpnet.training.trainer import Trainer
 
@@ -39,6 +40,7 @@ __all__ = [
     "History",
     "Interrupts",
     "LinearDecay",
+    "MixedPrecision",
     "Progress",
     "ProgressBar",
     "ReduceOnPlateau",

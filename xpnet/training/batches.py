@@ -6,11 +6,12 @@ from typing import Any, Protocol
 
 import array_api_compat as compat
 
-from xpnet import tree
-from xpnet.backend import Array, Backend, current, to_numpy
-from xpnet.devices import follows
+from xpnet._libraries.devices import follows
+from xpnet._typing import Array
+from xpnet.autodiff import tree
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.backend import Backend, current, to_numpy
 from xpnet.errors import ArgumentTypeError, DataError
-from xpnet.namespace import array_namespace
 
 Data = tuple[Any, Any]  # x and t: samples and their targets
 
@@ -91,7 +92,7 @@ def pair(batch: Any, where: str) -> Data:
 
 
 @follows
-def near(x: Any, there: Backend) -> Array:
+def near(x: Array, there: Backend) -> Array:
     """`x` on the device of `there`, floats in its dtype; itself, if it is so already."""
     if compat.is_array_api_obj(x):
         own = array_namespace(x)
@@ -101,7 +102,7 @@ def near(x: Any, there: Backend) -> Array:
     return placed(to_numpy(x), there)
 
 
-def placed(host: Any, there: Backend) -> Array:
+def placed(host: Array, there: Backend) -> Array:
     """An array of the host's on the device of `there`, floats in its dtype.
 
     Raises

@@ -19,11 +19,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from xpnet import random, tree
+from xpnet import random
+from xpnet._saved import finite, mapping, rows, whole
+from xpnet._typing import Array
+from xpnet.autodiff import tree
 from xpnet.backend import array_like, to_numpy
 from xpnet.errors import ArgumentTypeError, StateError
-from xpnet.saved import finite, mapping, rows, whole
-from xpnet.serialization import load_file, replacing
+from xpnet.saving.safetensors import load_file, replacing
 from xpnet.training.meter import Meter
 
 if TYPE_CHECKING:
@@ -334,7 +336,7 @@ def _deep(value: Any, arrays: dict[str, Any]) -> Any:
     return [_deep(v, arrays) for v in value] if isinstance(value, list) else value
 
 
-def _checksum(x: Any) -> int:
+def _checksum(x: Array) -> int:
     """Of an array's bytes, and of what they mean."""
     return crc32(x.tobytes(), crc32(f"{x.dtype.str}{x.shape}".encode()))
 

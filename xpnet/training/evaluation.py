@@ -6,21 +6,22 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
-from xpnet import tree
-from xpnet.autodiff import data_of
-from xpnet.backend import Array, current, on_current_device, to_numpy, using
+from xpnet._typing import Array
+from xpnet.autodiff import tree
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
+from xpnet.backend import current, on_current_device, to_numpy, using
 from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.layers import Layer
-from xpnet.namespace import array_namespace
-from xpnet.scope import evaluating
+from xpnet.layers._scope import evaluating
+from xpnet.training._checks import Rows, require_classes, require_numbers, require_samples
 from xpnet.training.batches import Data, Loader, loader_of, pair, placed, rows_of
-from xpnet.training.checks import Rows, require_classes, require_numbers, require_samples
 from xpnet.training.meter import Meter, Metric, samples
 
 BATCH = 1000  # samples: large enough to be fast, small enough that no layer's output is large
 
 
-def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
+def predict(model: Layer, x: Array, batch_size: int = BATCH) -> Array:
     """The model's output for all of `x`.
 
     Parameters
@@ -48,7 +49,7 @@ def predict(model: Layer, x: Any, batch_size: int = BATCH) -> Array:
 
 
 @on_current_device
-def _predicted(model: Layer, x: Any, batch_size: int) -> Array:
+def _predicted(model: Layer, x: Array, batch_size: int) -> Array:
     if hasattr(x, "epoch"):
         parts = (b[0] if isinstance(b, tuple) and len(b) == 2 else b for b in x.epoch(1))
     else:
@@ -139,7 +140,7 @@ def _batches(data: Any, batch_size: int) -> Iterable[Data]:
     return (part_of(data, part) for part in slices(samples(data[1]), batch_size))
 
 
-def output(model: Layer, x: Any) -> Any:
+def output(model: Layer, x: Array) -> Any:
     """The model's output: of a tuple of arrays by position, of a dict by name."""
     if isinstance(x, tuple):
         return model(*x)
@@ -151,14 +152,14 @@ def part_of(data: Any, part: slice) -> Any:
     return tree.map(lambda x: x[part, ...], data)
 
 
-def on_host(x: Any) -> Any:
+def on_host(x: Array) -> Any:
     """`x`, of any library, as NumPy's; a tuple or dict of arrays, each of them."""
     if isinstance(x, dict) or (isinstance(x, tuple) and all(hasattr(a, "shape") for a in x)):
         return tree.map(to_numpy, x)
     return to_numpy(x)
 
 
-def on_device(x: Any) -> Array:
+def on_device(x: Array) -> Array:
     """`x`, of any library, on the current backend's device; floating numbers in its dtype.
 
     Raises
@@ -201,7 +202,7 @@ def checked(model: Layer, data: Data) -> Data:
     return x, t
 
 
-def inspect(model: Layer, x: Any, t: Any, rows: Rows | None = None) -> None:
+def inspect(model: Layer, x: Array, t: Array, rows: Rows | None = None) -> None:
     """Refuse samples on the host that are no numbers, and labels that are no class of the model's.
 
     `rows` tells what their numbers are in the data, where they are a batch of these.

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from xpnet.errors import MissingKeyError
-from xpnet.serialization import replacing
+from xpnet.saving.safetensors import replacing
 
 Row = dict[str, float]
 

@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager, nullcontext
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from xpnet.devices import follow, stays
+from xpnet._libraries.devices import follow, stays
+from xpnet._typing import Array
 from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError
 from xpnet.layers import Layer
 from xpnet.layers.base import require_learned
@@ -14,7 +15,7 @@ from xpnet.training import evaluation
 from xpnet.training.meter import samples
 
 if TYPE_CHECKING:
-    from xpnet.precision import MixedPrecision
+    from xpnet.training.precision import MixedPrecision
 
 
 class Learner:
@@ -69,7 +70,7 @@ class Learner:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.clip, self.accumulate = schedule, clip, accumulate
         if isinstance(precision, str):
-            from xpnet.precision import MixedPrecision
+            from xpnet.training.precision import MixedPrecision
 
             precision = MixedPrecision(model, precision)
         if isinstance(average, (int, float)):
@@ -83,7 +84,7 @@ class Learner:
         self.damping: float | None = None
         self.gathered, self._samples, self._unit = 0, 0, 1
 
-    def step(self, x: Any, t: Any) -> tuple[Any, Any]:
+    def step(self, x: Array, t: Array) -> tuple[Any, Any]:
         """Learn from one batch: forward, backward, update. Nothing comes to the host.
 
         Returns

@@ -6,13 +6,14 @@ from copy import deepcopy
 from numbers import Real
 from typing import Any
 
-from xpnet import tree
-from xpnet.autodiff import data_of
+from xpnet._libraries.devices import follow, follows, stays
+from xpnet._saved import finite, mapping, whole
+from xpnet._typing import Array
+from xpnet.autodiff import tree
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
 from xpnet.backend import current, to_numpy
-from xpnet.devices import follow, follows, stays
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError, StateError
-from xpnet.namespace import array_namespace
-from xpnet.saved import finite, mapping, whole
 
 Metric = Any  # a function (y, t) -> mean, or an object with update, compute, reset and name
 
@@ -51,7 +52,7 @@ class Meter:
         self.seen = 0
 
     @follows
-    def add(self, loss: Any, y: Any, t: Any) -> None:
+    def add(self, loss: Any, y: Array, t: Array) -> None:
         """Count a batch: its loss, a mean over its samples, and its metrics."""
         n = samples(t)
         y = tree.map(data_of, y)

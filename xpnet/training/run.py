@@ -8,18 +8,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xpnet.backend import Array, current, on_current_device
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.backend import current, on_current_device
 from xpnet.errors import StateError
-from xpnet.initializers import at_most
 from xpnet.layers import MLP, Layer
-from xpnet.namespace import array_namespace
-from xpnet.serialization import load_file, replacing, save, set_state, sweep
+from xpnet.layers.initializers import at_most
+from xpnet.saving.safetensors import load_file, replacing, save, set_state, sweep
+from xpnet.training._claim import Claim, is_empty, require_new
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.checkpoint import Checkpoint
-from xpnet.training.claim import Claim, is_empty, require_new
 from xpnet.training.environment import threads, versions
 from xpnet.training.evaluation import predict
-from xpnet.training.source import Source, of_run
+from xpnet.training.model_file import Source, of_run
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -187,7 +188,7 @@ class TrainedModel(NamedTuple):
         return model
 
     @on_current_device
-    def scores(self, model: Layer, x: Any) -> Array:
+    def scores(self, model: Layer, x: Array) -> Array:
         """`predict(model, x)`, of the model that `build` gave.
 
         Raises

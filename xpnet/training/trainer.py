@@ -8,11 +8,12 @@ from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpnet.backend import Array, on_current_device, to_numpy
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.backend import on_current_device, to_numpy
 from xpnet.data.loader import DataLoader
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, TrainingError
 from xpnet.layers import Layer
-from xpnet.namespace import array_namespace
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer
 from xpnet.random import default_rng
 from xpnet.training import checkpoint, evaluation
@@ -24,7 +25,7 @@ from xpnet.training.learner import Learner
 from xpnet.training.meter import Meter, Metric, samples
 
 if TYPE_CHECKING:
-    from xpnet.precision import MixedPrecision
+    from xpnet.training.precision import MixedPrecision
 
 clock = time.perf_counter
 
@@ -61,7 +62,7 @@ class Trainer(Learner):
         So many batches make a step: one on the mean over all their samples. The last step of an
         epoch is one on the batches that are left.
     precision : {"float16", "bfloat16"} or MixedPrecision, optional
-        The type to compute in, where weights stay float32: see `xpnet.precision`.
+        The type to compute in, where weights stay float32: see `xpnet.training.precision`.
     average : float or ExponentialMovingAverage, optional
         The decay of a moving average of the weights, say 0.999. `evaluate`, `predict` and the test
         are of the averaged weights.
@@ -239,7 +240,7 @@ class Trainer(Learner):
         with self.averaged():
             return evaluation.evaluate(self.model, self.loss, data, self.metrics, batch_size)
 
-    def predict(self, x: Any, batch_size: int = evaluation.BATCH) -> Array:
+    def predict(self, x: Array, batch_size: int = evaluation.BATCH) -> Array:
         """The model's output for `x`: see `xpnet.training.predict`."""
         with self.averaged():
             return evaluation.predict(self.model, x, batch_size)

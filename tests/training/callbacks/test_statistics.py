@@ -8,8 +8,8 @@ import pytest
 
 import xpnet
 from xpnet import functions as F
-from xpnet.autodiff import data_of
-from xpnet.scope import around
+from xpnet.autodiff.variable import data_of
+from xpnet.layers._scope import around
 from xpnet.training import Callback, Checkpoint, Statistics, Trainer
 from xpnet.training.callbacks.probe import watching
 

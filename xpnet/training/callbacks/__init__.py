@@ -13,14 +13,14 @@
 Your own is a subclass of `xpnet.training.Callback`.
 """
 
-from xpnet.training.callbacks.bar import ProgressBar as ProgressBar
 from xpnet.training.callbacks.checkpoint import Checkpoint as Checkpoint
-from xpnet.training.callbacks.finite import StopOnNaN as StopOnNaN
-from xpnet.training.callbacks.rate import (
+from xpnet.training.callbacks.csv_logger import CSVLogger as CSVLogger
+from xpnet.training.callbacks.early_stopping import EarlyStopping as EarlyStopping
+from xpnet.training.callbacks.progress_bar import ProgressBar as ProgressBar
+from xpnet.training.callbacks.reduce_on_plateau import (
     LinearDecay as LinearDecay,
     ReduceOnPlateau as ReduceOnPlateau,
 )
 from xpnet.training.callbacks.statistics import Statistics as Statistics
-from xpnet.training.callbacks.stopping import EarlyStopping as EarlyStopping
-from xpnet.training.callbacks.table import CSVLogger as CSVLogger
+from xpnet.training.callbacks.stop_on_nan import StopOnNaN as StopOnNaN
 from xpnet.training.callbacks.tensorboard import TensorBoard as TensorBoard

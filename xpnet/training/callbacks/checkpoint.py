@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from xpnet.errors import ArgumentError, StateError
-from xpnet.serialization import sweep
+from xpnet.saving.safetensors import sweep
+from xpnet.training._claim import Claim, require_new
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.monitor import Mode, Monitor
 from xpnet.training.checkpoint import steps_of
-from xpnet.training.claim import Claim, require_new
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from xpnet import tree, watch
-from xpnet.autodiff import Function, Variable, data_of
-from xpnet.backend import Array
-from xpnet.layers import Layer
-from xpnet.namespace import has_dtype
+from xpnet._typing import Array
+from xpnet.autodiff import tree
+from xpnet.autodiff.function import Function
+from xpnet.autodiff.namespace import has_dtype
+from xpnet.autodiff.variable import Variable, data_of
+from xpnet.layers import Layer, hooks as watch
 
 Look = Callable[[str, Layer, Array], None]
 
@@ -27,7 +28,7 @@ def watching(model: Layer, on_output: Look, on_gradient: Look | None = None) -> 
     names = {id(layer): name or "model" for name, layer in model.named_layers()}
 
     def look(layer: Layer, _: Any, output: Any) -> Any:
-        def through(y: Any) -> Any:
+        def through(y: Array) -> Any:
             if hasattr(y, "dtype") and has_dtype(y, "real floating"):
                 on_output(names[id(layer)], layer, data_of(y))
                 if on_gradient is not None and isinstance(y, Variable) and y.requires_grad:
@@ -49,6 +50,6 @@ class _Tap(Function):
     def forward(self, x: Array) -> Array:
         return x
 
-    def backward(self, gy: Any) -> Any:
+    def backward(self, gy: Array) -> Any:
         self.look(data_of(gy))
         return gy

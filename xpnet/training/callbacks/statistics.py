@@ -6,12 +6,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xpnet.autodiff import data_of
-from xpnet.backend import Array, to_numpy
+from xpnet._saved import rows as rows_of
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
+from xpnet.backend import to_numpy
 from xpnet.layers import Layer
-from xpnet.namespace import array_namespace
-from xpnet.saved import rows as rows_of
-from xpnet.serialization import replacing
+from xpnet.saving.safetensors import replacing
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.callbacks.probe import watching
 

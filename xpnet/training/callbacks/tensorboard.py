@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import array_api_compat as compat
 
-from xpnet.autodiff import data_of
-from xpnet.backend import Array, to_numpy
-from xpnet.namespace import array_namespace
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import data_of
+from xpnet.backend import to_numpy
+from xpnet.training._claim import require_new
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.callbacks.statistics import Statistics
-from xpnet.training.claim import require_new
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer

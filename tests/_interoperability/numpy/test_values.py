@@ -1,0 +1,107 @@
+"""NumPy's functions on Variables: NumPy's values, and derivatives that agree with differences."""
+
+import re
+import warnings
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from tests._interoperability.numpy import cases
+from xpnet import Variable, to_numpy
+from xpnet._interoperability.numpy.table import table
+from xpnet._interoperability.numpy.ufuncs import elementwise_calls
+from xpnet.testing import assert_close, check_gradients
+
+
+def ufunc_cases():
+    for name, x in cases.UNARY.items():
+        yield name, getattr(np, name), [x]
+    for name, xs in cases.BINARY.items():
+        yield name, getattr(np, name), list(xs)
+    for name, several in cases.OTHER_UFUNCS.items():
+        yield from ((name, *one) for one in several)
+
+
+def function_cases(chosen):
+    for name, several in chosen.items():
+        yield from ((name, *one) for one in several)
+
+
+def ids(rows):
+    return [pytest.param(*row[1:], id=row[0]) for row in rows]
+
+
+DIFFERENTIABLE = ids([*ufunc_cases(), *function_cases(cases.CASES)])
+CONSTANT = ids(
+    [
+        *((name, getattr(np, name), list(xs)) for name, xs in cases.STEPS.items()),
+        *function_cases(cases.CONSTANT),
+    ]
+)
+
+
+def numpys_own(call, arrays):
+    with warnings.catch_warnings(action="ignore"):
+        return call(*(np.array(x) for x in arrays))
+
+
+def skip_what_a_library_lacks(backend, case):
+    shown = case.rpartition("-")[2]
+    for (library, name), reason in cases.LACKS.items():
+        if backend.name.startswith(library) and re.fullmatch(rf"{name}_?\d*", shown):
+            pytest.skip(reason)
+
+
+def skip_most_on_jax(backend, case):
+    if backend.name.startswith("jax") and crc32(case.encode()) % 8:
+        pytest.skip("JAX compiles each function for each shape; there, every eighth case is run")
+
+
+@pytest.mark.parametrize(("call", "arrays"), DIFFERENTIABLE)
+def test_value_and_derivative(backend64, array, request, call, arrays):
+    name = request.node.callspec.id
+    skip_what_a_library_lacks(backend64, name)
+    skip_most_on_jax(backend64, name)
+    expected = numpys_own(call, arrays)
+    inputs = [array(x) for x in arrays]
+    y = call(*map(Variable, inputs))
+    assert isinstance(y, Variable)
+    assert type(y.data) is type(inputs[0])
+    assert_close(y, expected, rtol=1e-10, atol=1e-12)
+    constant = "real_if_close" in name
+    assert y.requires_grad or constant
+    check_gradients(call, *inputs, order=1)
+
+
+@pytest.mark.parametrize(("call", "arrays"), CONSTANT)
+def test_value_of_what_has_no_derivative(backend64, array, request, call, arrays):
+    skip_what_a_library_lacks(backend64, request.node.callspec.id)
+    skip_most_on_jax(backend64, request.node.callspec.id)
+    expected = numpys_own(call, arrays)
+    y = call(*(Variable(array(x)) for x in arrays))
+    if isinstance(expected, (bool, int, tuple)):
+        assert type(y) is type(expected)
+        assert y == expected
+    else:
+        assert isinstance(y, Variable)
+        assert not y.requires_grad
+        assert_close(y, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", cases.INTEGERS)
+def test_bits(backend, array, name):
+    xs = [[1, 2, 7], [1, 3, 2]][: cases.INTEGERS[name]]
+    expected = getattr(np, name)(*xs)
+    y = getattr(np, name)(*(Variable(array(x)) for x in xs))
+    assert to_numpy(y).tolist() == expected.tolist()
+
+
+def test_each_entry_of_the_table_has_a_case():
+    covered = {*cases.CASES, *cases.CONSTANT, *cases.NO_VALUES}
+    assert covered == set(table)
+
+
+def test_each_ufunc_has_a_case():
+    ufuncs = {*cases.UNARY, *cases.BINARY, *cases.STEPS, *cases.INTEGERS, *cases.OTHER_UFUNCS}
+    assert ufuncs == set(elementwise_calls)

@@ -1,0 +1,162 @@
+"""custom_rule: a function with a derivative of its own."""
+
+import math
+
+import pytest
+
+from xpnet import GradientError, Variable, array_namespace, functions as F, gradients
+from xpnet.autodiff import custom_rule, grad, hessian, jvp
+from xpnet.testing import assert_close, check_gradients
+
+
+def sigmoid_times(gy, x):
+    return gy / (1.0 + array_namespace(x).exp(-x))
+
+
+@custom_rule(sigmoid_times)
+def log1pexp(x):
+    """log(1 + e^x)."""
+    xp = array_namespace(x)
+    return xp.log1p(xp.exp(x))
+
+
+def test_the_rule_is_the_derivative(backend64, array):
+    """First order by the rule, all others by the rule's own derivative."""
+    check_gradients(log1pexp, array([-2.0, 0.0, 3.0]), order=3)
+    assert_close(grad(grad(log1pexp))(0.0), 0.25)
+    assert_close(jvp(log1pexp, (0.0,), (3.0,))[1], 1.5)
+
+
+def test_it_is_the_rule_that_is_used(backend, array):
+    """A gradient that is not the derivative: straight through a step."""
+
+    @custom_rule(lambda gy: gy)
+    def straight_through(x):
+        return array_namespace(x).round(x)
+
+    x = Variable(array([0.4, 1.6]))
+    y = straight_through(x)
+    assert_close(y, [0.0, 2.0])
+    F.sum(y * y).backward()
+    assert_close(x.grad, [0.0, 4.0])
+
+
+def test_arrays_in_arrays_out(backend, array):
+    x = array([0.0, 1.0])
+    y = log1pexp(x)
+    assert type(y) is type(x)
+    assert_close(y, [math.log(2.0), math.log(1.0 + math.e)], rtol=1e-6)
+    assert (log1pexp.__name__, log1pexp.__doc__) == ("log1pexp", "log(1 + e^x).")
+
+
+@custom_rule(lambda gy, x, *, limit: array_namespace(gy).clip(gy, -limit, limit))
+def clipped(x, *, limit=1.0):
+    """x, with a gradient between -limit and limit."""
+    return x
+
+
+def test_options_reach_the_function_and_the_rule(backend, array):
+    """By name; with their defaults; and the rule may leave them."""
+    for options, expected in (({}, 1.0), ({"limit": 2.5}, 2.5)):
+        x = Variable(array([1.0, 1.0]))
+        F.sum(F.multiply(clipped(x, **options), array([10.0, 0.5]))).backward()
+        assert_close(x.grad, [expected, 0.5])
+
+    @custom_rule(lambda gy, power, x: gy * power * x ** (power - 1))
+    def powered(x, *, power):
+        return x**power
+
+    assert_close(grad(powered)(2.0, power=3), 12.0)
+    with pytest.raises(TypeError, match="missing a required argument: 'power'"):
+        powered(Variable(array(2.0)))
+
+
+def test_several_arguments_in_any_order(backend64, array):
+    """The rule is given what it names; inputs may be passed by name and have defaults."""
+
+    @custom_rule(lambda gy, y, b, a: (gy * y / a, gy * a))
+    def product(a, b=3.0):
+        return a * b
+
+    check_gradients(product, array([2.0, 5.0]), array([3.0, 7.0]))
+    assert_close(grad(lambda b: product(b=b, a=2.0))(7.0), 2.0)
+    assert_close(grad(product)(2.0), 3.0)
+    assert_close(hessian(product, argnums=(0, 1))(2.0, 3.0)[0][1], 1.0)
+
+
+def test_several_outputs(backend64, array):
+    """gy and y are tuples then."""
+
+    @custom_rule(lambda gy, y, a, b: (gy[0] * b + gy[1], gy[0] * y[0] / b + gy[1]))
+    def both(a, b):
+        return a * b, a + b
+
+    check_gradients(lambda a, b: both(a, b)[0] * both(a, b)[1], array(2.0), array(3.0), order=3)
+
+
+def test_none_is_no_derivative(backend, array):
+    """Where it is not asked for it is not missed."""
+
+    @custom_rule(lambda gy, b: (gy * b, None))
+    def half(a, b):
+        return a * b
+
+    a, b = Variable(array(2.0)), Variable(array(3.0))
+    assert_close(gradients(half(a, b), [a])[0], 3.0)
+    with pytest.raises(GradientError, match="half has no derivative by an input"):
+        half(a, b).backward()
+
+
+def test_too_few_gradients(backend, array):
+    @custom_rule(lambda gy: gy)
+    def product(a, b):
+        return a * b
+
+    with pytest.raises(GradientError, match="product.backward gave 1 gradients for 2 inputs"):
+        product(Variable(array(2.0)), 3.0).backward()
+
+
+def test_what_is_no_argument_is_an_error(backend, array):
+    """A Variable from the closure would have no gradient, and nobody would notice."""
+    w = Variable(array(2.0))
+
+    @custom_rule(lambda gy: gy)
+    def scaled(x):
+        return w * x
+
+    with pytest.raises(GradientError, match="scaled used a Variable that is not among its arg"):
+        scaled(array(3.0))
+    with pytest.raises(GradientError, match="clipped: the option limit is a Variable"):
+        clipped(array(3.0), limit=w)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda gy, z: gy,
+        lambda gy, *, other: gy,
+        lambda: 0.0,
+        lambda *, gy: gy,
+        lambda gy, x, gradient: gy,
+    ],
+)
+def test_a_rule_that_names_what_is_not_there(rule):
+    """It is found when the function is made, and the message shows both."""
+    with pytest.raises(TypeError, match=r"is no rule for f\(x, \*, limit=1.0\): it is called"):
+
+        @custom_rule(rule)
+        def f(x, *, limit=1.0):
+            return x
+
+
+def test_an_argument_called_like_the_output():
+    with pytest.raises(TypeError, match="no argument is called so"):
+        custom_rule(lambda gy, y: gy)(lambda x, y: x)
+
+
+@pytest.mark.parametrize("f", [lambda *xs: xs[0], lambda x, **options: x])
+def test_arguments_without_names(f):
+    with pytest.raises(TypeError, match="a rule needs arguments with names, not "):
+        custom_rule(lambda gy: gy)(f)
+    with pytest.raises(TypeError, match="a rule needs arguments with names, not "):
+        custom_rule(f)(lambda x: x)

@@ -1,0 +1,784 @@
+"""Transforms: against formulas, and against JAX's of the same text."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from xpnet import (
+    MLP,
+    Function,
+    GradientError,
+    Parameter,
+    ShapeError,
+    Variable,
+    array_namespace,
+    functions as F,
+    gradients,
+    no_grad,
+    to_numpy,
+    using,
+)
+from xpnet.autodiff import grad, hessian, hvp, jacobian, jvp, tree, value_and_grad, vjp
+from xpnet.autodiff.variable import data_of
+from xpnet.testing import assert_close
+
+
+def is_array(x, like):
+    """An array of the library, no Variable."""
+    return type(x) is type(like)
+
+
+def assert_close_trees(actual, expected, rtol=1e-9, atol=1e-12):
+    """Built alike, and each leaf close to the other's."""
+    tree.map(lambda a, b: assert_close(a, b, rtol, atol), expected, actual)
+    tree.map(lambda a, b: assert_close(a, b, rtol, atol), actual, expected)
+
+
+# --- one number: grad and value_and_grad ------------------------------------------------------------
+
+
+def test_gradient_of_a_formula(backend64, array):
+    """d/dx sum(x^3) = 3 x^2, an array of the library's, of its dtype."""
+    x = array([1.0, -2.0])
+    g = grad(lambda x: F.sum(x**3))(x)
+    assert is_array(g, x)
+    assert g.dtype == x.dtype
+    assert_close(g, [3.0, 12.0])
+
+
+def test_value_and_grad_gives_both(backend64, array):
+    x = array([3.0, 4.0])
+    value, g = value_and_grad(lambda x: F.sqrt(F.sum(x * x)))(x)
+    assert is_array(value, x)
+    assert_close(value, 5.0)
+    assert_close(g, [0.6, 0.8])
+
+
+def test_plain_array_api_code_is_differentiated(backend, array):
+    """f asks its argument for its namespace, as SciPy's functions do; float32 stays float32."""
+
+    def rosenbrock(x):
+        xp = array_namespace(x)
+        return xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+    g = grad(rosenbrock)(array([0.0, 1.0]))
+    assert g.dtype == backend.dtype
+    assert_close(g, [-2.0, 200.0], rtol=1e-5)
+
+
+def test_grad_decorates(backend64):
+    """Python's floats become arrays of the backend in force; kwargs pass through."""
+
+    @grad
+    def slope(x, *, factor):
+        """Three times the square."""
+        return factor * x * x
+
+    g = slope(2.0, factor=3.0)
+    assert is_array(g, backend64.asarray(0.0))
+    assert g.dtype == backend64.dtype
+    assert_close(g, 12.0)
+    assert slope.__name__ == "slope"
+    assert slope.__doc__ == "Three times the square."
+
+
+@pytest.mark.parametrize("argnums", [0, 1, -1, (0, 1), (1, 0), [1]])
+def test_argnums(backend64, array, argnums):
+    """An int gives one gradient, several a tuple in their order; others reach f as they are."""
+    a, b = array([2.0, 3.0]), array([5.0, 7.0])
+
+    def f(a, b):
+        differentiated = {i % 2 for i in ([argnums] if isinstance(argnums, int) else argnums)}
+        assert [isinstance(x, Variable) for x in (a, b)] == [i in differentiated for i in (0, 1)]
+        return F.sum(F.multiply(a * a, b))
+
+    by = [2.0 * to_numpy(a) * to_numpy(b), to_numpy(a) ** 2]
+    expected = by[argnums] if isinstance(argnums, int) else tuple(by[i] for i in argnums)
+    assert_close_trees(grad(f, argnums)(a, b), expected)
+    value, found = value_and_grad(f, argnums=argnums)(a, b)
+    assert_close(value, 4.0 * 5.0 + 9.0 * 7.0)
+    assert_close_trees(found, expected)
+
+
+class Point(NamedTuple):
+    x: object
+    y: object
+
+
+def test_nested_trees(backend64, array):
+    """Dicts, lists, tuples, named ones, None, and Python's floats among arrays."""
+    parameters = {
+        "W": array([[1.0, 2.0], [3.0, 4.0]]),
+        "rest": [(array([1.0, -1.0]), 3.0), None],
+        "point": Point(array(2.0), 5.0),
+    }
+
+    def f(p):
+        (b, factor), nothing = p["rest"]
+        assert nothing is None
+        return factor * F.sum(p["W"] @ b) + p["point"].x * p["point"].y
+
+    g = grad(f)(parameters)
+    expected = {
+        "W": np.array([[3.0, -3.0], [3.0, -3.0]]),
+        "rest": [(np.array([12.0, 18.0]), np.array(-2.0)), None],
+        "point": Point(np.array(5.0), np.array(2.0)),
+    }
+    assert isinstance(g["point"], Point)
+    assert_close_trees(g, expected)
+
+
+def test_floats_are_born_beside_the_arrays(backend):
+    """Not where the switch points: computation follows the arrays."""
+    with using("numpy", dtype="float64") as elsewhere:
+        x = elsewhere.asarray([1.0, 2.0])
+    g = grad(lambda x, a: F.sum(a * x), argnums=(0, 1))(x, 3.0)
+    assert [type(part) for part in g] == [np.ndarray, np.ndarray]
+    assert_close(g[1], 3.0)
+    assert g[1].dtype == np.float64
+
+
+def test_has_aux(backend64, array):
+    """What f returns beside its value comes back as arrays, or as whatever it is."""
+    x = array([1.0, 2.0])
+
+    def f(x):
+        return F.sum(x * x), {"doubled": 2.0 * x, "name": "f", "largest": F.argmax(x)}
+
+    (value, aux), g = value_and_grad(f, has_aux=True)(x)
+    assert_close(value, 5.0)
+    assert_close(g, [2.0, 4.0])
+    assert is_array(aux["doubled"], x)
+    assert_close(aux["doubled"], [2.0, 4.0])
+    assert aux["name"] == "f"
+    assert int(aux["largest"]) == 1
+    g, aux = grad(f, has_aux=True)(x)
+    assert_close(g, [2.0, 4.0])
+    assert aux["name"] == "f"
+
+
+def test_has_aux_wants_a_pair(backend, array):
+    def f(x):
+        return x
+
+    with pytest.raises(TypeError, match=r"has_aux=True, f must return \(y, aux\)"):
+        grad(f, has_aux=True)(array(1.0))
+
+
+def test_scalars_of_numpy():
+    """np.float64 is a float to Python and an array to NumPy: it is taken for the second."""
+    with using("numpy", dtype="float64"):
+        g = grad(lambda x: x * x)(np.float64(3.0))
+    assert type(g) is np.ndarray
+    assert_close(g, 6.0)
+
+
+# --- derivatives of derivatives ---------------------------------------------------------------------
+
+
+def test_derivatives_of_sine(backend64):
+    """sin, cos, -sin, -cos, sin: the transform of a transform."""
+    f = F.sin
+    for expected in (math.cos(0.5), -math.sin(0.5), -math.cos(0.5), math.sin(0.5)):
+        f = grad(f)
+        assert_close(f(0.5), expected, rtol=1e-12)
+
+
+def test_third_derivatives_of_many_numbers(backend64, array):
+    """The third derivative of sum(x^4) is 24 x on the diagonal, and nothing beside it."""
+    third = jacobian(hessian(lambda x: F.sum(x**4)))(array([1.0, 2.0]))
+    expected = np.zeros((2, 2, 2))
+    expected[0, 0, 0], expected[1, 1, 1] = 24.0, 48.0
+    assert_close(third, expected)
+
+
+PERTURBED = [  # f, f'(x): by x alone, whatever is differentiated within
+    (lambda x: x * grad(lambda y: x + y)(x), lambda x: 1.0),
+    (lambda x: x * grad(lambda y: x * y)(2.0), lambda x: 2.0 * x),
+    (lambda x: x * grad(lambda y: x * y * y)(x), lambda x: 6.0 * x**2),
+    (lambda x: x * grad(lambda y: x)(1.0), lambda x: 0.0),
+    (lambda x: grad(lambda y: x * y)(x) * grad(lambda y: y * y)(x), lambda x: 4.0 * x),
+    (lambda x: grad(lambda y: grad(lambda z: x * y * z * z)(y))(x), lambda x: 8.0 * x),
+    (lambda x: jvp(lambda y: x * y * y, (x,), (x,))[1], lambda x: 6.0 * x**2),
+    (lambda x: vjp(lambda y: x * y * y, x)[1](x)[0], lambda x: 6.0 * x**2),
+    (lambda x: vjp(lambda y: x * y * y, x)[0], lambda x: 3.0 * x**2),
+    (lambda x: jvp(lambda y: x * y * y, (x,), (1.0,))[0], lambda x: 3.0 * x**2),
+    (lambda x: hvp(lambda y: x * y * y * y)(x, x), lambda x: 18.0 * x**2),
+    (lambda x: grad(lambda y: y)(x) * x, lambda x: 1.0),
+    (lambda x: x * value_and_grad(lambda y: x * y)(2.0)[0], lambda x: 4.0 * x),
+]
+
+
+@pytest.mark.parametrize("case", range(len(PERTURBED)))
+def test_perturbations_are_not_confused(backend64, case):
+    """An inner derivative knows its own variable, even where it is the same number or Variable."""
+    f, expected = PERTURBED[case]
+    assert_close(grad(f)(3.0), expected(3.0), rtol=1e-12)
+    assert is_array(grad(f)(3.0), backend64.asarray(0.0))
+    x = Variable(backend64.asarray(3.0))
+    f(x).backward()  # the tape's own derivative, through the recorded transforms
+    assert_close(x.grad, expected(3.0), rtol=1e-12)
+
+
+def test_the_same_variable_in_the_closure_is_constant(backend64, array):
+    """Only what comes by way of the argument counts: d/dy (x + y^2) at y = x is 2 x, not 2 x + 1."""
+    x = Variable(array(3.0))
+    g = grad(lambda y: x + y * y)(x)
+    assert_close(g, 6.0)
+    g.backward()
+    assert_close(x.grad, 2.0)
+
+
+def test_second_derivatives_of_straight_lines_are_zero(backend64, array):
+    """Of the same shapes; a constant derivative is none that was lost."""
+    x = array([1.0, 2.0])
+    assert_close(grad(grad(lambda x: 3.0 * x))(2.0), 0.0)
+    assert_close(hessian(lambda x: F.sum(3.0 * x))(x), np.zeros((2, 2)))
+    assert_close(hvp(lambda x: F.sum(F.relu(x)))(x, x), [0.0, 0.0])
+    assert_close(jacobian(jacobian(lambda x: 2.0 * x))(x), np.zeros((2, 2, 2)))
+
+
+# --- what comes back, and what it remembers -----------------------------------------------------------
+
+
+def test_variables_in_variables_out(backend64, array):
+    """A Variable that requires a gradient may be asked for it; a constant one stays constant."""
+    x, c = Variable(array(3.0)), Variable(array(3.0), requires_grad=False)
+    value, g = value_and_grad(lambda x: x * x)(x)
+    (second,) = gradients(value * g, [x])
+    assert_close(second, 6.0 * 9.0)  # (2 x^3)'
+    value, g = value_and_grad(lambda x: x * x)(c)
+    assert [isinstance(v, Variable) and not v.requires_grad for v in (value, g)] == [True, True]
+    assert_close(g, 6.0)
+
+
+def test_parameters_in_the_closure_are_remembered(backend64, array):
+    """A loss made of derivatives is differentiated by the parameters: u = a sin(b x)."""
+    a, b, x = Parameter(array(2.0)), Parameter(array(3.0)), 0.7
+    bend = grad(grad(lambda x: a * F.sin(b * x)))(x)
+    assert isinstance(bend, Variable)
+    assert_close(bend, -18.0 * math.sin(2.1), rtol=1e-12)
+    bend.backward()
+    assert_close(a.grad, -9.0 * math.sin(2.1), rtol=1e-12)
+    expected = -2.0 * (6.0 * math.sin(2.1) + 9.0 * 0.7 * math.cos(2.1))
+    assert_close(b.grad, expected, rtol=1e-12)
+
+
+def test_a_models_input_gradient_reaches_its_parameters(backend, array):
+    """grad of a Layer in the closure, and of a Layer itself."""
+    model = MLP(2, 3, 1, activation="tanh", rng=0)
+    x = array([[0.5, -1.0]])
+    for g in (grad(lambda x: F.sum(model(x)))(x), grad(model)(x)):
+        F.sum(g * g).backward()
+        assert all(p.grad is not None for name, p in model.named_parameters() if "W" in name)
+        model.cleargrads()
+
+
+@pytest.mark.parametrize("transform", ["aux", "value", "vjp", "jvp", "jacobian", "hvp"])
+def test_each_result_remembers_the_closure(backend64, array, transform):
+    """d/dw of what each transform gives of w x^2 at x = 3, w = 5."""
+    w, x = Parameter(array(5.0)), array(3.0)
+
+    def f(x):
+        return w * x * x
+
+    def with_aux(x):
+        return f(x), w * x
+
+    results = {
+        "aux": lambda: value_and_grad(with_aux, has_aux=True)(x)[0][1],
+        "value": lambda: value_and_grad(f)(x)[0],
+        "vjp": lambda: vjp(f, x)[1](2.0)[0],
+        "jvp": lambda: jvp(f, (x,), (2.0,))[1],
+        "jacobian": lambda: jacobian(f)(x),
+        "hvp": lambda: hvp(f)(x, 2.0),
+    }
+    slopes = {"aux": 3.0, "value": 9.0, "vjp": 12.0, "jvp": 12.0, "jacobian": 6.0, "hvp": 4.0}
+    y = results[transform]()
+    y.backward()
+    assert_close(w.grad, slopes[transform])
+    with no_grad():
+        assert is_array(results[transform](), x)
+
+
+def test_derivatives_by_vectors_and_tangents(backend64, array):
+    """The gradient that is pulled, and the tangent, may be asked for theirs: both are linear."""
+    gy = Variable(array([1.0, 2.0]))
+    (gx,) = vjp(lambda x: x**3, array([1.0, 2.0]))[1](gy)
+    (found,) = gradients(F.sum(gx), [gy])
+    assert_close(found, [3.0, 12.0])
+    _, y_dot = jvp(lambda x: x**3, (array([1.0, 2.0]),), (gy,))
+    (found,) = gradients(F.sum(y_dot), [gy])
+    assert_close(found, [3.0, 12.0])
+    (found,) = gradients(F.sum(hvp(lambda x: F.sum(x**3))(array([1.0, 2.0]), gy)), [gy])
+    assert_close(found, [6.0, 12.0])
+
+
+def test_arrays_stay_arrays_around_inner_transforms(backend64, array):
+    """An inner derivative by data alone leaves nothing behind that an outer one would find."""
+    x = array([1.0, 2.0])
+
+    def loss(w):
+        (value, aux), g = value_and_grad(lambda x: (F.sum(w * x * x), x), has_aux=True)(x)
+        return F.sum(g * g) + value + F.sum(aux)
+
+    g = grad(loss)(2.0)
+    assert is_array(g, x)
+    assert_close(g, 40.0 * 2.0 + 5.0, rtol=1e-12)  # (20 w^2 + 5 w)'
+
+
+def test_no_leaf_is_left_behind(backend64, array):
+    """backward through a recorded transform of data fills the grads of the parameters alone."""
+    w = Parameter(array(2.0))
+    seen = []
+
+    def f(x):
+        seen.append(x)
+        return F.sum(w * x * x)
+
+    F.sum(grad(f)(array([1.0, 2.0]))).backward()
+    assert_close(w.grad, 6.0)
+    assert [x.grad for x in seen] == [None]
+
+
+def test_under_no_grad_transforms_work_and_are_not_recorded(backend64, array):
+    """They record within themselves; what they give back is an array, or a constant."""
+    w, x = Parameter(array(2.0)), array(3.0)
+    with no_grad():
+        for given in (x, Variable(x)):
+            value, g = value_and_grad(lambda x: w * x * x)(given)
+            assert isinstance(g, Variable) == isinstance(given, Variable)
+            assert not getattr(value, "requires_grad", False)
+            assert not getattr(g, "requires_grad", False)
+            assert_close(g, 12.0)
+        assert_close(grad(grad(lambda x: w * x * x))(x), 4.0)
+        assert_close(jvp(lambda x: w * x * x, (x,), (1.0,))[1], 12.0)
+
+
+def test_recording_and_the_open_arguments_are_as_before_an_error(backend, array):
+    """f fails: the error is f's own, and the next derivative is right."""
+
+    def f(x):
+        raise KeyError("of f")
+
+    with pytest.raises(KeyError, match="of f"):
+        grad(f)(1.0)
+    assert is_array(grad(lambda x: x * x)(array(1.0)), array(1.0))
+
+
+# --- zero, or an error --------------------------------------------------------------------------------
+
+
+def test_what_is_not_used_has_gradient_zero(backend64, array):
+    """Of its shape, where f's value depends on something else."""
+    a, b = array([1.0, 2.0]), array([[3.0]])
+    g = grad(lambda a, b: F.sum(a), argnums=(0, 1))(a, b)
+    assert_close_trees(g, (np.ones(2), np.zeros((1, 1))))
+    w = Parameter(array(5.0))
+    g = grad(lambda x: w * w)(2.0)  # of w it depends, and is asked for x
+    assert_close(g, 0.0)
+    assert_close(jacobian(lambda a: {"a": a, "one": F.ones_like(a)})(a)["one"], np.zeros((2, 2)))
+
+
+LOSING = {
+    "grad": lambda f, x: grad(f)(x),
+    "hessian": lambda f, x: hessian(f)(x),
+    "hvp": lambda f, x: hvp(f)(x, x),
+    "jacobian": lambda f, x: jacobian(f)(x),
+    "jvp": lambda f, x: jvp(f, (x,), (x,)),
+    "vjp": vjp,
+}
+LOST = [
+    (lambda x: 3.0, "f returned 3.0, which remembers nothing"),
+    (lambda x: None, "f returned None, which remembers nothing"),
+    (lambda x: x.data, r"f returned an array of .*float\d\d, shape \(\), which remembers nothing"),
+    (lambda x: float(x) * 2.0, "f returned 6.0, which remembers nothing"),
+    (F.floor, "f returned what nothing was recorded for.*floor"),
+    (no_grad()(lambda x: x * x), "f returned what nothing was recorded for.*no_grad"),
+    (lambda x: Variable(x.data, requires_grad=False), "f returned what nothing was recorded"),
+]
+
+
+@pytest.mark.parametrize("case", range(len(LOST)))
+@pytest.mark.parametrize("transform", LOSING)
+def test_a_lost_graph_is_an_error_never_a_zero(backend, array, case, transform):
+    lost, words = LOST[case]
+    x = array(3.0)
+
+    def f(x):
+        return lost(x)
+
+    with pytest.raises(GradientError, match=words):
+        LOSING[transform](f, x)
+
+
+@pytest.mark.parametrize(
+    ("f", "words"),
+    [
+        (lambda x: x * x, r"got a Variable of .*float\d\d, shape \(2,\)"),
+        (lambda x: (F.sum(x), x), "got a tuple"),
+        (lambda x: F.sum(x) * 1j, r"got a Variable of .*complex\d+, shape \(\)"),
+    ],
+)
+def test_grad_wants_a_single_real_number(backend, array, f, words):
+    """The message has what was given, and the transforms for more."""
+    with pytest.raises(GradientError, match=words) as caught:
+        grad(f)(array([1.0, 2.0]))
+    message = str(caught.value)
+    assert message.startswith("Expected <lambda> to return a single real number")
+    assert "jacobian" in message
+    assert "vjp" in message
+
+
+@pytest.mark.parametrize(
+    ("argnums", "given", "words"),
+    [
+        (0, (2, 1.0), "loss is to be differentiated by argument 0, w: .* numbers, got 2."),
+        (0, (True, 1.0), "argument 0, w: .*, got True."),
+        (1, (1.0, {"a": [1.0, "text"]}), r"argument 1, x\['a'\]\[1\]: .*, got 'text'."),
+        ((0, 1), (1.0, [1]), r"argument 1, x\[0\]: .*, got 1."),
+    ],
+)
+def test_arguments_without_derivatives_are_named(backend, argnums, given, words):
+    """Integers, truth values, texts: by place, name, and path."""
+
+    def loss(w, x):
+        raise AssertionError("not called")
+
+    with pytest.raises(TypeError, match=words):
+        grad(loss, argnums)(*given)
+
+
+def test_arrays_of_integers_are_named(backend, array):
+    with pytest.raises(TypeError, match=r"argument 0, x: .* an array of .*int\d\d, shape \(2,\)"):
+        grad(F.sum)(array([1, 2]))
+    with pytest.raises(TypeError, match=r"argument 0, x: .* a Variable of .*int\d\d, shape \(2,\)"):
+        grad(F.sum)(Variable(array([1, 2])))
+
+
+def test_a_callable_without_a_signature(backend):
+    """Its arguments have places, if no names."""
+
+    class Strange:
+        __signature__ = "none"
+
+        def __call__(self, x):
+            return x
+
+    with pytest.raises(TypeError, match=r"Strange is to be .* by argument 0, at \['a'\]: expected"):
+        grad(Strange())({"a": 1})
+
+
+@pytest.mark.parametrize("argnums", [2, -3, (0, 2)])
+def test_arguments_that_are_not_there(backend, argnums):
+    def f(a, b):
+        return a * b
+
+    with pytest.raises(TypeError, match="no positional argument -?[23]; f was given 2"):
+        grad(f, argnums)(1.0, 2.0)
+
+
+# --- many numbers: vjp, jvp, jacobian -----------------------------------------------------------------
+
+
+def test_vjp_pulls_more_than_once(backend64, array):
+    """y = A x: pull(gy) is A^T gy."""
+    A, x = array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), array([1.0, -1.0])
+    y, pull = vjp(lambda A, x: A @ x, A, x)
+    assert is_array(y, x)
+    assert_close(y, [-1.0, -1.0, -1.0])
+    for gy in ([1.0, 0.0, 0.0], [0.0, 1.0, 2.0]):
+        gA, gx = pull(array(gy))
+        assert_close(gx, to_numpy(A).T @ gy)
+        assert_close(gA, np.outer(gy, to_numpy(x)))
+    assert_close(pull([1.0, 0.0, 0.0])[1], [1.0, 2.0])  # a list will do
+
+
+def test_vjp_and_jvp_of_trees(backend64, array):
+    """Outputs and inputs are trees; gradients and tangents are built like them."""
+
+    def f(p):
+        return {"product": p["a"] * p["b"], "parts": [p["a"], 3.0 * p["b"]]}
+
+    p = {"a": array([1.0, 2.0]), "b": array([5.0, 7.0])}
+    y, pull = vjp(f, p)
+    assert_close(y["parts"][1], [15.0, 21.0])
+    (g,) = pull({"parts": [array([1.0, 1.0]), array([10.0, 10.0])], "product": array([1.0, 2.0])})
+    assert_close_trees(g, {"a": np.array([6.0, 15.0]), "b": np.array([31.0, 34.0])})
+    y, y_dot = jvp(f, (p,), ({"b": array([1.0, 0.0]), "a": array([0.0, 1.0])},))
+    assert_close_trees(
+        y_dot,
+        {"product": np.array([1.0, 7.0]), "parts": [np.array([0.0, 1.0]), np.array([3.0, 0.0])]},
+    )
+
+
+def test_vectors_that_do_not_fit(backend, array):
+    """Another shape, or built in another way: which one it was."""
+    x = array([1.0, 2.0])
+    _, pull = vjp(lambda x: {"a": x * x}, x)
+    with pytest.raises(ShapeError, match=r"gradient of y\['a'\] of shape \(2,\), got \(3,\)"):
+        pull({"a": array([1.0, 2.0, 3.0])})
+    with pytest.raises(TypeError, match="Expected a tree like dict of"):
+        pull(x)
+    with pytest.raises(ShapeError, match=r"tangent of primals\[0\] of shape \(2,\), got \(1,\)"):
+        jvp(lambda x: x * x, (x,), (array([1.0]),))
+    with pytest.raises(TypeError, match=r"tuple of \[0\], got tuple of \[0, 1\]"):
+        jvp(lambda x: x * x, (x,), (x, x))
+    with pytest.raises(ShapeError, match=r"Expected v of shape \(2,\), got \(1,\)"):
+        hvp(lambda x: F.sum(x * x))(x, array([1.0]))
+    with pytest.raises(TypeError, match=r"hvp\(sum\) expected x and v, got 1"):
+        hvp(F.sum)(x)
+    with pytest.raises(ValueError, match="counted from the front, got -1"):
+        hvp(F.sum, argnums=-1)
+
+
+def test_jacobian_has_the_outputs_axes_first(backend64, array):
+    """y = x x^T: dy_ij / dx_k = delta_ik x_j + delta_jk x_i."""
+    x = array([1.0, 2.0, 3.0])
+    J = jacobian(lambda x: x[:, None] * x[None, :])(x)
+    assert is_array(J, x)
+    one, host = np.eye(3), to_numpy(x)
+    expected = one[:, None, :] * host[None, :, None] + one[None, :, :] * host[:, None, None]
+    assert_close(J, expected)
+
+
+def test_jacobian_of_a_number_and_of_nothing(backend64, array):
+    """A number's jacobian is its gradient; no rows of it have the shape (0, 2)."""
+    x = array([1.0, 2.0])
+    assert_close(jacobian(lambda x: F.sum(x * x))(x), [2.0, 4.0])
+    assert jacobian(lambda x: x[:0] * 1.0)(x).shape == (0, 2)
+
+
+def test_jacobian_of_complex_numbers_is_an_error(backend, array):
+    with pytest.raises(GradientError, match=r"jacobian expected real numbers of <lambda>, got .*"):
+        jacobian(lambda x: x * 1j)(array([1.0]))
+
+
+def test_hvp_stands_in_for_the_hessian(backend64, array):
+    """H of x^T A x / 2 is (A + A^T) / 2; v follows x, further arguments follow v."""
+    host = np.array([[1.0, 2.0, 0.0], [4.0, 3.0, 1.0], [0.0, 5.0, 2.0]])
+    A, x, v = array(host), array([1.0, 2.0, 3.0]), array([1.0, 0.0, -1.0])
+
+    def f(x, A, factor=1.0):
+        return factor * F.sum(x * F.matmul(A, x)) / 2.0
+
+    expected = (host + host.T) / 2.0
+    assert_close(hvp(f)(x, v, A), expected @ to_numpy(v))
+    assert_close(hvp(f)(x, v, A, factor=2.0), 2.0 * expected @ to_numpy(v))
+    assert_close(hvp(lambda A, x: f(x, A), argnums=1)(A, x, v), expected @ to_numpy(v))
+    assert_close(hessian(f)(x, A), expected)
+
+
+def test_hvp_of_a_tree(backend64, array):
+    """f = a^2 b: H (va, vb) = (2 b va + 2 a vb, 2 a va)."""
+    h = hvp(lambda p: p["a"] * p["a"] * p["b"])
+    found = h({"a": array(3.0), "b": array(5.0)}, {"a": array(1.0), "b": array(10.0)})
+    assert_close_trees(found, {"a": np.array(70.0), "b": np.array(6.0)})
+
+
+# --- against JAX --------------------------------------------------------------------------------------
+
+
+def host(*shape):
+    return np.random.default_rng(sum(shape) + len(shape)).normal(size=shape)
+
+
+# Of two arguments one may be an array, to whose operators the strict library admits no Variable.
+
+
+def network(p, x):
+    for layer in p["layers"]:
+        x = F.tanh(F.add(F.matmul(x, layer["W"]), layer["b"]))
+    return F.multiply(x, p["scale"])
+
+
+LAYERS = [{"W": host(2, 3), "b": host(3)}, {"W": host(3, 2), "b": host(2)}]
+SMOOTH = {  # a text of one number for each, and its arguments: trees of NumPy's arrays
+    "polynomial": (
+        lambda x, y: F.sum(F.multiply(x**3, y) + F.multiply(y * y, x)),
+        (host(3), host(3)),
+    ),
+    "matrix": (
+        lambda A, x: F.multiply(F.sum(A), F.sum(F.tanh(F.matmul(A, x)))),
+        (host(2, 3), host(3)),
+    ),
+    "softmax": (
+        lambda x, y: F.sum(F.multiply(F.softmax(x), y * y)),
+        (host(2, 4), host(2, 4)),
+    ),
+    "network": (
+        lambda p, x: F.sum(network(p, x) ** 2),
+        ({"layers": LAYERS, "scale": np.array(1.5)}, host(4, 2)),
+    ),
+}
+
+
+@pytest.fixture
+def oracle(backend64):
+    """A function that calls one of JAX's transforms on JAX's arrays, and gives NumPy's."""
+    jax = pytest.importorskip("jax", reason="JAX is the oracle of these tests")
+
+    def call(transform, *trees):
+        with using("jax", dtype="float64") as there:
+            result = jax.jit(transform(jax))(*[tree.map(there.asarray, t) for t in trees])
+            return tree.map(to_numpy, result)
+
+    return call
+
+
+@pytest.fixture(params=SMOOTH)
+def case(request, array):
+    """A text, its arguments as NumPy's arrays, the same as the backend's, and tangents of each."""
+    f, args = SMOOTH[request.param]
+    tangents = tree.map(lambda x: np.cos(7.0 * x), args)
+    return f, args, tree.map(array, args), tangents, tree.map(array, tangents)
+
+
+def test_grad_is_jaxs(oracle, case):
+    f, args, ours, *_ = case
+    for argnums in (0, 1, (0, 1)):
+        expected = oracle(lambda jax, i=argnums: jax.value_and_grad(f, argnums=i), *args)
+        assert_close_trees(value_and_grad(f, argnums)(*ours), expected)
+
+
+def test_jvp_is_jaxs(oracle, case):
+    """jax.jvp works forward; ours by two steps back."""
+    f, args, ours, tangents, moving = case
+    expected = oracle(lambda jax: lambda a, b: jax.jvp(f, tuple(a), tuple(b)), args, tangents)
+    assert_close_trees(jvp(f, ours, moving), expected)
+
+
+def test_hessian_is_jaxs(oracle, case):
+    f, args, ours, *_ = case
+    for argnums in (1, (0, 1)):
+        expected = oracle(lambda jax, i=argnums: jax.hessian(f, argnums=i), *args)
+        assert_close_trees(hessian(f, argnums)(*ours), expected)
+
+
+def test_hvp_is_jaxs(oracle, case):
+    """jvp of grad, there; gradient of a product, here."""
+    f, args, ours, tangents, moving = case
+
+    def there(jax):
+        return lambda x, y, v: jax.jvp(lambda x: jax.grad(f)(x, y), (x,), (v,))[1]
+
+    assert_close_trees(hvp(f)(ours[0], moving[0], ours[1]), oracle(there, *args, tangents[0]))
+
+
+def test_third_order_is_jaxs(oracle, case):
+    """The gradient of the squared norm of an hvp."""
+    f, args, ours, tangents, moving = case
+
+    def squares(t):
+        return sum((F.sum(leaf * leaf) for leaf in tree.leaves(t)), start=0.0)
+
+    def there(jax):
+        def norm(x, y, v):
+            return squares(jax.jvp(lambda x: jax.grad(f)(x, y), (x,), (v,))[1])
+
+        return jax.grad(norm)
+
+    found = grad(lambda x: squares(hvp(f)(x, moving[0], ours[1])))(ours[0])
+    assert_close_trees(found, oracle(there, *args, tangents[0]))
+
+
+def test_jacobian_and_vjp_of_trees_are_jaxs(oracle, array):
+    """Trees in, trees out; the jacobian a tree of trees."""
+
+    def f(p, x):
+        y = network(p, x)
+        return {"y": y, "moments": (F.sum(y), F.sum(y * y, axis=0))}
+
+    args = SMOOTH["network"][1]
+    ours = tree.map(array, args)
+    for argnums in (0, (1, 0)):
+        expected = oracle(lambda jax, i=argnums: jax.jacrev(f, argnums=i), *args)
+        assert_close_trees(jacobian(f, argnums)(*ours), expected)
+    y, pull = vjp(f, *ours)
+    weights = tree.map(lambda v: np.sin(to_numpy(v)), y)
+    expected = oracle(lambda jax: lambda p, x, w: jax.vjp(f, p, x)[1](w), *args, weights)
+    assert_close_trees(pull(tree.map(array, weights)), expected)
+
+
+COMPLEX = {  # texts of z, of which some are not holomorphic
+    "product": lambda z: z * z * (2.0 + 1j),
+    "exp": lambda z: F.exp(z) * z,
+    "conj": lambda z: F.conj(z) * z * z,
+    "real": lambda z: F.real(z * z) * F.imag(z),
+    "abs": lambda z: F.abs(z) * z,
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_numbers_are_jaxs(oracle, array, name):
+    """The gradient of a real number, and a derivative along a complex direction."""
+    f = COMPLEX[name]
+    z, z_dot = host(3) + 1j * host(1, 3)[0], host(2, 3)[0] + 1j * host(3, 3)[0]
+
+    def real(z):
+        y = f(z)
+        return (
+            F.sum(F.real(y * F.conj(y)))
+            if array_namespace(y).isdtype(y.dtype, "complex floating")
+            else F.sum(y * y)
+        )
+
+    assert_close_trees(
+        value_and_grad(real)(array(z)), oracle(lambda jax: jax.value_and_grad(real), z)
+    )
+    expected = oracle(lambda jax: lambda z, t: jax.jvp(f, (z,), (t,)), z, z_dot)
+    assert_close_trees(jvp(f, (array(z),), (array(z_dot),)), expected)
+
+
+# --- rules ---------------------------------------------------------------------------
+
+
+class Root(Function):
+    """x with x^3 + x = a: its rule asks a transform for the equation's derivative."""
+
+    def forward(self, a):
+        x = a * 0.0
+        for _ in range(60):
+            x = x - (x**3 + x - a) / (3.0 * x * x + 1.0)
+        return x
+
+    def backward(self, gy, y):
+        return gy / jvp(lambda x: x * x * x + x, (y,), (array_namespace(y).ones_like(y),))[1]
+
+
+def test_a_rule_may_use_transforms(backend64, array):
+    """Implicit differentiation, to third order: x' = 1 / (3 x^2 + 1)."""
+    a = array(2.0)  # x = 1
+
+    def solve(a):
+        return Root()(a)
+
+    assert_close(grad(solve)(a), 1.0 / 4.0)
+    assert_close(grad(grad(solve))(a), -6.0 / 4.0**3, rtol=1e-12)
+    slope = grad(grad(grad(solve)))(a)  # (-6x / (3x^2+1)^3)' = (90 x^2 - 6) / (3 x^2 + 1)^5
+    assert_close(slope, 84.0 / 4.0**5, rtol=1e-12)
+    assert_close(jvp(grad(solve), (a,), (2.0,))[1], -12.0 / 4.0**3, rtol=1e-12)
+
+
+class Forgetful(Function):
+    """x^2, with a rule that leaves the graph."""
+
+    def forward(self, x):
+        return x * x
+
+    def backward(self, gy, x):
+        return data_of(gy) * 2.0 * data_of(x)
+
+
+def test_a_rule_that_leaves_the_graph_is_an_error(backend64, array):
+    """Its first derivative is right; the second would be a zero that nobody asked for."""
+    x = array([1.0, 2.0])
+
+    def f(x):
+        return F.sum(Forgetful()(x))
+
+    assert_close(grad(f)(x), [2.0, 4.0])
+    with pytest.raises(GradientError, match="Forgetful.backward gave an array for a Variable"):
+        hvp(f)(x, x)

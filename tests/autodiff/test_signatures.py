@@ -1,0 +1,356 @@
+"""What a Function's methods name, however they are written; and attributes that are its author's."""
+
+import functools
+from dataclasses import dataclass
+
+import pytest
+
+from xpnet import Function, GradientError, Variable, custom_rule, functions as F, gradients
+from xpnet.autodiff._signatures import Rule
+from xpnet.autodiff.namespace import array_namespace
+from xpnet.testing import assert_close, check_gradients
+
+OWN = (
+    *("shape", "dtype", "needs", "used", "born", "created", "changed", "parents", "takes", "rest"),
+    *("takes_y", "takes_number", "broadcasts", "options", "node", "kept", "y", "like", "outputs"),
+    *("function", "index", "data", "grad", "requires_grad", "creator", "pullback", "rule", "keeps"),
+    *("_inputs", "_y", "_like", "_nodes", "_node", "_outputs", "__dict__x", "_Function_node"),
+)
+
+
+def logged(method):
+    """A decorator as users write them."""
+
+    @functools.wraps(method)
+    def call(*args, **options):
+        return method(*args, **options)
+
+    return call
+
+
+# --- attributes ----------------------------------------------------------------------------------
+
+
+def test_the_shape_that_a_function_sets_is_its_own(backend64, array):
+    """The mean over its own shape: 1/4 for each element, whatever the shape of the input."""
+
+    class Total(Function):
+        def __init__(self):
+            self.shape, self.dtype = (2, 2), "mine"
+
+        def forward(self, x):
+            return array_namespace(x).sum(x) / (self.shape[0] * self.shape[1])
+
+        def backward(self, gy, x):
+            assert self.dtype == "mine"
+            return gy * array_namespace(x).ones_like(x) / (self.shape[0] * self.shape[1])
+
+    x = Variable(array([[1.0] * 5] * 3))
+    Total()(x).backward()
+    assert_close(x.grad, [[0.25] * 5] * 3)
+
+
+@pytest.mark.parametrize("value", [None, 0, -1, "yes", (), [object()], float("nan")])
+@pytest.mark.parametrize("where", ["instance", "class"])
+def test_no_attribute_collides_with_the_tape(backend64, array, where, value):
+    class Cube(Function):
+        def forward(self, x):
+            return x * x * x
+
+        def backward(self, gy, x):
+            return 3.0 * gy * x * x
+
+    if where == "class":
+        for name in OWN:
+            setattr(Cube, name, value)
+
+    def cube(x):
+        f = Cube()
+        if where == "instance":
+            vars(f).update(dict.fromkeys(OWN, value))
+        before = dict(vars(f))
+        y = f(x)
+        assert vars(f) == before
+        if isinstance(y, Variable) and y.requires_grad:
+            assert y.creator is f
+        return y
+
+    x = Variable(array([1.0, -2.0]))
+    (g,) = gradients(cube(x), [x], array([1.0, 1.0]), create_graph=True)
+    (gg,) = gradients(g, [x], array([1.0, 1.0]))
+    assert_close(g, [3.0, 12.0])
+    assert_close(gg, [6.0, -12.0])
+    assert_close(cube(x), [1.0, -8.0])
+
+
+def test_two_outputs_of_a_function_with_attributes_of_its_own(backend64, array):
+    class SinCos(Function):
+        def __init__(self):
+            self.shape = self.used = self.outputs = self.like = "mine"
+
+        def forward(self, x):
+            xp = array_namespace(x)
+            return xp.sin(x), xp.cos(x)
+
+        def backward(self, gy, y):
+            return gy[0] * y[1] - gy[1] * y[0]
+
+    def product(x):
+        s, c = SinCos()(x)
+        return s * c
+
+    check_gradients(product, array([0.3, 1.0]))
+
+
+def test_methods_may_be_called_like_the_tapes_own(backend64, array):
+    class Double(Function):
+        def pullback(self):
+            raise AssertionError
+
+        def parents(self):
+            raise AssertionError
+
+        needs = parents
+
+        def forward(self, x):
+            return 2.0 * x
+
+        def backward(self, gy):
+            return 2.0 * gy
+
+    check_gradients(lambda x: +Double()(x), array([1.0, 2.0]))
+
+
+def test_slots_dataclasses_and_setters_of_ones_own(backend64, array):
+    """A class that lets nobody set an attribute, and one that has no `__init__` of its base's."""
+
+    class Slotted(Function):
+        __slots__ = ("factor",)
+
+        def __init__(self, factor):
+            self.factor = factor
+
+        def forward(self, x):
+            return x * self.factor
+
+        def backward(self, gy):
+            return gy * self.factor
+
+    @dataclass(frozen=True)
+    class Frozen(Function):
+        factor: float
+
+        forward = Slotted.forward
+        backward = Slotted.backward
+
+    class Answers(Slotted):
+        def __getattr__(self, name):
+            return self
+
+        def __bool__(self):
+            raise AssertionError
+
+        def __len__(self):
+            return 0
+
+        def __eq__(self, other):
+            raise AssertionError
+
+        __hash__ = None
+
+    class Bare(Slotted):
+        def __new__(cls, _factor):
+            return object.__new__(cls)
+
+    for kind in (Slotted, Frozen, Answers, Bare):
+        check_gradients(lambda x, kind=kind: kind(3.0)(x), array([1.0, 2.0]))
+
+
+def test_a_function_serves_one_call(backend64, array):
+    class Twice(Function):
+        def forward(self, x):
+            return 2.0 * x
+
+        def backward(self, gy):
+            return 2.0 * gy
+
+    f, x = Twice(), Variable(array(1.0))
+    assert_close(f(array(1.0)), f(array(1.0)))  # arrays leave nothing behind
+    f(x)
+    with pytest.raises(GradientError, match="make a new one"):
+        f(x)
+    with pytest.raises(TypeError, match=r"Twice\(\) takes no arguments"):
+        Twice(3.0)
+
+
+def test_what_a_rule_may_ask_is_known_while_it_runs(backend64, array):
+    class Product(Function):
+        def forward(self, a, b):
+            return a * b
+
+        def backward(self, gy, a, b):
+            asked.append(self.needs)
+            return gy * b, gy * a
+
+    asked = []
+    f = Product()
+    assert not hasattr(f, "needs")
+    y = f(Variable(array(2.0)), array(3.0))
+    with pytest.raises(AttributeError, match=r"Product\.needs is known while"):
+        f.needs  # noqa: B018
+    y.backward()
+    assert asked == [(True, False)]
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+def forward(self, x, factor):
+    return x * factor
+
+
+def wrapped(self, gy, factor):
+    return gy * factor, None
+
+
+def with_the_output(self, gy, factor, y):
+    assert y.shape == gy.shape
+    return gy * factor, None
+
+
+def by_keyword(self, gy, *, y, factor):
+    assert y.shape == gy.shape
+    return gy * factor, None
+
+
+def with_an_option(self, gy, scale=1.0, factor=None, *, more=0.0):
+    return gy * (scale * factor + more), None
+
+
+def positional_only(self, gy, factor, /):
+    return gy * factor, None
+
+
+def unnamed(gy, factor):
+    return gy * factor, None
+
+
+RULES = {
+    "plain": wrapped,
+    "wrapped": logged(wrapped),
+    "wrapped twice": logged(logged(wrapped)),
+    "the output last": with_the_output,
+    "by keyword": by_keyword,
+    "wrapped, by keyword": logged(by_keyword),
+    "an option": with_an_option,
+    "positional only": positional_only,
+    "a partial method": functools.partialmethod(with_an_option, more=0.0),
+    "a static method": staticmethod(unnamed),
+    "a class method": classmethod(wrapped),
+    "a callable": functools.partial(unnamed),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_names_of_a_rule_are_read_however_it_is_written(backend64, array, name):
+    class Scale(Function):
+        forward = logged(forward) if "wrapped" in name else forward
+        backward = RULES[name]
+
+    check_gradients(lambda x: Scale()(x, array([2.0, 3.0])), array([1.0, -1.0]))
+
+
+def test_inputs_without_a_fixed_number(backend64, array):
+    """*xs of forward are handed to *xs of backward."""
+
+    class Product(Function):
+        def forward(self, factor, *xs):
+            y = factor
+            for x in xs:
+                y = y * x
+            return y
+
+        def backward(self, gy, y, factor, *xs):
+            return tuple(gy * y / x for x in (factor, *xs))
+
+    check_gradients(lambda *xs: +Product()(*xs), *(array([x, 2.0 * x]) for x in (1.0, 2.0, 3.0)))
+
+
+def test_an_input_that_a_call_leaves_out_has_its_default(backend64, array):
+    class Shifted(Function):
+        def forward(self, x, shift=0.5):
+            return (x + shift) * (x + shift)
+
+        def backward(self, gy, x, shift):
+            return 2.0 * gy * (x + shift), None
+
+    check_gradients(lambda x: +Shifted()(x), array([1.0, 2.0]))
+    x = Variable(array(1.0))
+    Shifted()(x).backward()
+    assert_close(x.grad, 3.0)
+
+
+def anonymous(self, *everything):
+    return everything
+
+
+def kept_by_keyword(self, gy, **kept):
+    return gy
+
+
+def without_gy(self):
+    return None
+
+
+def another_rest(self, gy, *others):
+    return gy
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (anonymous, r"parameter \*everything, which does not say what to keep"),
+        (kept_by_keyword, r"parameter \*\*kept"),
+        (another_rest, r"parameter \*others"),
+        (without_gy, "expected gy as its first parameter"),
+        (type, "cannot be read|parameter"),
+        (lambda self, gy, z: gy, r"y is the output, \('x', 'factor'\) go in; not \('z',\)"),
+    ],
+)
+def test_names_that_cannot_be_read_are_an_error_of_the_class(rule, words):
+    with pytest.raises(TypeError, match=words):
+        type("Scale", (Function,), {"forward": forward, "backward": rule})
+
+
+def test_custom_rules_and_decorators(backend64, array):
+    """A rule that is wrapped, and one with options of its own."""
+
+    def rule(gy, scale=1.0, x=None, *, more=0.0):
+        return gy * (3.0 * x * x * scale + more)
+
+    for decorated in (logged(rule), functools.partial(rule, more=0.0), rule):
+        cube = custom_rule(decorated)(lambda x: x * x * x)
+        check_gradients(cube, array([1.0, 2.0]))
+
+
+def test_gradients_as_a_list(backend64, array):
+    class Product(Function):
+        def forward(self, a, b):
+            return a * b
+
+        def backward(self, gy, a, b):
+            return [gy * b, gy * a]
+
+    check_gradients(lambda a, b: +Product()(a, b), array([1.0, 2.0]), array([3.0, 4.0]))
+    assert F.multiply(2.0, array(3.0)) == 6.0
+
+
+def test_what_a_rule_keeps_and_how_it_is_handed_over():
+    """By position, or by name where it stands after a star; what was left out as its default."""
+    assert Rule(takes=(0, 1)).handed([1.0, 2.0]) == ([1.0, 2.0], {})
+    assert Rule(names=("a", None)).handed([1.0, 2.0]) == ([2.0], {"a": 1.0})
+    assert Rule(names=("a",), rest=1).handed([1.0, 2.0, 3.0]) == ([2.0, 3.0], {"a": 1.0})
+    assert Rule(takes=(0, 2), defaults=((2, 5.0),)).kept([1.0]) == [1.0, 5.0]
+    assert Rule(takes=(0, 2), defaults=((2, 5.0),)).kept([1.0, 2.0, 3.0]) == [1.0, 3.0]
+    assert Rule(takes=(0,), rest=2).kept([1.0, 2.0, 3.0, 4.0]) == [1.0, 3.0, 4.0]
+    assert Rule().kept([1.0]) == []

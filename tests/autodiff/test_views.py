@@ -1,0 +1,147 @@
+"""What a View knows of its base, whichever of its attributes is asked first.
+
+What is written through views, and its derivatives, is in tests/functions/test_assignment.py.
+"""
+
+import pytest
+
+from xpnet import (
+    ArgumentError,
+    GradientError,
+    Parameter,
+    Variable,
+    functions as F,
+    no_grad,
+    to_numpy,
+)
+from xpnet.autodiff._views import View, is_repeated, is_view_of, root_of, view
+from xpnet.testing import assert_close
+
+ASKED = {
+    "data": lambda v: to_numpy(v.data).tolist() == [7.0, 2.0],
+    "node": lambda v: v.node is not None,
+    "requires_grad": lambda v: v.requires_grad is True,
+    "repr": lambda v: "7." in repr(v),
+    "an operator": lambda v: to_numpy((v + 0.0).data).tolist() == [7.0, 2.0],
+}
+
+
+def written(array):
+    """A view of a view of x, into which a number that was computed has been written since."""
+    x = Variable(array([1.0, 2.0, 3.0]), requires_grad=False)
+    v = x[:2]
+    w = v[...]
+    assert not w.requires_grad
+    assert w.node is None
+    x[0] = 7.0 * Variable(array(1.0))
+    return x, v, w
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_each_question_comes_first_once(backend, array, asked):
+    _, v, w = written(array)
+    assert ASKED[asked](w)
+    assert ASKED[asked](v)
+
+
+GIVEN = {
+    "data": lambda v, array: setattr(v, "data", array([5.0, 6.0])),
+    "node": lambda v, array: setattr(v, "node", None),
+    "requires_grad": lambda v, array: setattr(v, "requires_grad", False),
+}
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_given_something_of_its_own_it_is_alone_and_has_the_newest_of_the_rest(
+    backend, array, given
+):
+    x, v, _ = written(array)
+    GIVEN[given](v, array)
+    assert not v.is_attached()
+    assert root_of(v) is v
+    x[1] = 9.0
+    assert_close(v, [5.0, 6.0] if given == "data" else [7.0, 2.0])
+    assert (v.node is None) == (given == "node")
+    assert v.requires_grad == (given != "requires_grad")
+    v.grad = array([1.0, 1.0])
+    v.cleargrad()
+    assert v.grad is None
+
+
+def test_a_view_of_one_that_is_alone_is_a_view_of_that(backend, array):
+    x = Variable(array([1.0, 2.0]), requires_grad=False)
+    v = x[...]
+    v.data = array([5.0, 6.0])
+    w = v[:1]
+    assert root_of(w) is v
+    w[0] = 8.0
+    assert_close(v, [8.0, 6.0])
+    assert_close(x, [1.0, 2.0])
+
+
+def test_only_variables_have_views(backend, array):
+    x, y = array([1.0, 2.0]), Variable(array([1.0, 2.0]))
+    assert view(x, y, None, None, None) is x
+    assert view(y, x, None, None, None) is y
+
+
+def test_which_view_it_is(backend, array):
+    x = Variable(array([1.0, 2.0]), requires_grad=False)
+    v = x[:1]
+    assert isinstance(v, View)
+    assert is_view_of(v, x, v.get, v.how)
+    assert not is_view_of(v, x, v.get, "another")
+    assert not is_view_of(v, x, len, v.how)
+    assert not is_view_of(v, Variable(x.data), v.get, v.how)
+    assert not is_view_of(x, x, v.get, v.how)
+    base, get, how = v.base, v.get, v.how
+    v.data = array([3.0])
+    assert not is_view_of(v, base, get, how)
+
+
+def test_what_holds_a_number_more_than_once(backend, array):
+    x = Variable(array([[1.0, 2.0]]), requires_grad=False)
+    y = F.broadcast_to(x, (3, 2))
+    assert is_repeated(y)
+    assert is_repeated(y[:1, :])
+    assert not is_repeated(x)
+    assert not is_repeated(x[0, ...])
+    with pytest.raises(ArgumentError, match=r"shape \(3, 2\) was broadcast"):
+        y[0, 0] = 5.0
+    y.data = array([[1.0, 2.0]] * 3)
+    assert not is_repeated(y)
+    y[0, 0] = 5.0
+    assert_close(y, [[5.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
+    assert_close(x, [[1.0, 2.0]])
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        (lambda p: p.__setitem__(0, 1.0), "this Parameter is a leaf"),
+        (lambda p: p[:1].__setitem__(0, 1.0), "it is a view of a Parameter that is a leaf"),
+    ],
+)
+def test_a_leaf_is_named_by_its_class(backend, array, write, told):
+    p = Parameter(array([1.0, 2.0]))
+    with pytest.raises(GradientError, match=told):
+        write(p)
+    with no_grad():
+        write(p)
+    assert p.requires_grad
+    assert p.node is None
+
+
+def test_a_view_is_computed_anew_as_it_was_recorded(backend, array):
+    """One that was made in a block without recording has no history, whenever it is asked."""
+    x = 1.0 * Variable(array([1.0, 2.0]))
+    with no_grad():
+        constant = x[:1]
+    recorded = x[:1]
+    x[0] = 5.0
+    assert not constant.requires_grad
+    assert_close(constant, [5.0])
+    with no_grad():
+        x[1] = 6.0
+        assert recorded.requires_grad
+    assert recorded.node is not None

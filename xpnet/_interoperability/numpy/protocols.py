@@ -1,0 +1,130 @@
+"""The two questions that NumPy asks: `__array_ufunc__` (NEP 13) and `__array_function__` (NEP 18).
+
+NEP 13: N. J. Smith et al., "A mechanism for overriding ufuncs", 2013.
+NEP 18: S. Hoyer et al., "A dispatch mechanism for NumPy's high level array functions", 2018.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from xpnet._interoperability.numpy.table import answer, table
+from xpnet._interoperability.numpy.ufuncs import (
+    METHODS,
+    elementwise_calls,
+    foreign_ufunc,
+    with_arrays,
+    with_options,
+)
+from xpnet._typing import Array
+from xpnet.autodiff.namespace import NoArrayError, ufuncs
+from xpnet.autodiff.variable import Variable
+from xpnet.backend import is_array_type, name_in_numpy
+from xpnet.errors import ArgumentTypeError
+from xpnet.functions._registry import method
+
+INSTEAD = {
+    "apply_along_axis": "Write the function for whole arrays, with an axis argument.",
+    "array2string": "Write str(x).",
+    "array_repr": "Write repr(x).",
+    "array_str": "Write str(x).",
+    "copyto": "Write x[...] = value, or np.where(mask, value, x).",
+    "fill_diagonal": "Write np.where(np.eye(n, dtype=bool), value, x).",
+    "insert": "Write np.concatenate([x[:i], values, x[i:]]).",
+    "linalg.lstsq": "Write np.linalg.pinv(a) @ b.",
+    "linalg.tensorinv": "Write np.linalg.inv of the reshaped matrix.",
+    "linalg.tensorsolve": "Write np.linalg.solve of the reshaped matrix.",
+    "lexsort": "Write np.argsort(x) for one key after another, the last key first.",
+    "may_share_memory": "Write np.may_share_memory(x.data, y.data).",
+    "piecewise": "Write np.where(condition, x1, x2), or np.select.",
+    "place": "Write np.where(mask, values, x).",
+    "put": "Write x[indices] = values.",
+    "put_along_axis": "Write np.where, or x[key] = values.",
+    "putmask": "Write np.where(mask, values, x).",
+    "resize": "Write np.reshape or np.tile.",
+    "save": "Write np.save(file, xpnet.to_numpy(x)).",
+    "savetxt": "Write np.savetxt(file, xpnet.to_numpy(x)).",
+    "savez": "Write np.savez(file, xpnet.to_numpy(x)).",
+    "savez_compressed": "Write np.savez_compressed(file, xpnet.to_numpy(x)).",
+    "shares_memory": "Write np.shares_memory(x.data, y.data).",
+}
+"""What to write instead of functions that have no counterpart."""
+
+
+@method("__array_function__")
+def array_function(
+    function: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """NEP 18: the answer to `function(*args, **kwargs)`, where a Variable is among the arguments.
+
+    Raises
+    ------
+    ArgumentTypeError
+        The table does not have the function, or not one of its arguments.
+    """
+    if not all(issubclass(kind, Variable) or is_array_type(kind) for kind in types):
+        return NotImplemented  # another package's array, which may know the answer
+    name = name_in_numpy(function)
+    if name not in table:
+        raise _missing(f"np.{name}" if name else function.__name__, name)
+    return answer(name, args, kwargs)
+
+
+@method("__array_ufunc__")
+def array_ufunc(ufunc: Any, how: str, *inputs: Any, **options: Any) -> Any:
+    """NEP 13: the answer to `ufunc(*inputs)`, or to one of its methods, such as "reduce".
+
+    Raises
+    ------
+    ArgumentTypeError
+        The ufunc, the method, or one of its arguments has no counterpart.
+    """
+    try:
+        if how == "__call__" and not options:
+            return _called(ufunc)(*with_arrays(inputs))
+        if how == "__call__":
+            return with_options(ufunc, ufunc.__name__, _called(ufunc), inputs, options)
+        if how not in METHODS:
+            raise _no_method(ufunc.__name__, how)
+        return METHODS[how](ufunc.__name__, _called(ufunc), *inputs, **options)
+    except NoArrayError:
+        if all(_is_ours(x) for x in inputs):
+            raise
+        return NotImplemented  # another package's array, which may know the answer
+
+
+def _called(ufunc: Any) -> Callable[..., Any]:
+    """The function that answers for a ufunc."""
+    found = ufuncs.get(ufunc)
+    if found is None:
+        found = ufuncs[ufunc] = _found(ufunc)
+    return found
+
+
+def _found(ufunc: Any) -> Callable[..., Any]:
+    name = name_in_numpy(ufunc)
+    if not name:
+        return foreign_ufunc(ufunc)
+    if name in elementwise_calls:
+        return elementwise_calls[name]
+    raise _missing(f"np.{name}", name)
+
+
+def _is_ours(x: Array) -> bool:
+    """Whether no other package is to be asked about x: it has no protocol of its own."""
+    return isinstance(x, Variable) or not hasattr(type(x), "__array_ufunc__")
+
+
+def _missing(shown: str, name: str) -> ArgumentTypeError:
+    instead = INSTEAD.get(name, "Write it with xpnet.functions.")
+    return ArgumentTypeError(
+        f"{shown} has no differentiable counterpart in xpnet. {instead} Where no gradient is "
+        f"needed, call it on xpnet.to_numpy(x): the result has no history."
+    )
+
+
+def _no_method(name: str, how: str) -> ArgumentTypeError:
+    instead = {
+        "at": "Write x[indices] = x[indices] + values, for indices that do not repeat.",
+        "reduceat": "Write np.stack of the reductions of slices.",
+    }
+    return ArgumentTypeError(f"np.{name}.{how} of a Variable is not available. {instead[how]}")

@@ -1,0 +1,1 @@
+"""What xpnet knows of each array library, its devices and its installation."""

@@ -1,0 +1,19 @@
+"""The names that annotations use for what an array library brings along.
+
+The libraries share no base class, so to a type checker each of these is Any; to a reader it says
+what is expected.
+"""
+
+from typing import Any, TypeAlias
+
+Array: TypeAlias = Any
+"""An array as the standard describes it: of any library, or a `Variable`."""
+
+DType: TypeAlias = Any
+"""A library's own data type: `numpy.dtype('float32')`, `torch.float32`."""
+
+Device: TypeAlias = Any
+"""A library's own device: "cpu", `cupy.cuda.Device(0)`, `torch.device('cuda')`."""
+
+Namespace: TypeAlias = Any
+"""What `array_namespace(x)` returns: the functions of a library, or those of Variables."""

@@ -1,0 +1,49 @@
+"""Automatic differentiation: Variables record what is computed from them, and walk back through it.
+
+Variable, Parameter, Function          an array with a gradient; one a layer owns; one primitive
+gradients, no_grad                     gradients without touching `grad`; a block without recording
+grad, value_and_grad, vjp, jvp,
+jacobian, hessian, hvp                 derivatives of a function, as functions
+checkpoint, custom_rule                less memory for more time; a derivative of one's own
+array_namespace, tree                  the functions that an array answers to; nested arguments
+"""
+
+from xpnet.autodiff import tree as tree
+from xpnet.autodiff.custom_rule import custom_rule as custom_rule
+from xpnet.autodiff.derivatives import (
+    grad as grad,
+    hessian as hessian,
+    hvp as hvp,
+    jacobian as jacobian,
+    jvp as jvp,
+    value_and_grad as value_and_grad,
+    vjp as vjp,
+)
+from xpnet.autodiff.function import Function as Function
+from xpnet.autodiff.gradient_checkpoint import checkpoint as checkpoint
+from xpnet.autodiff.namespace import array_namespace as array_namespace
+from xpnet.autodiff.tape import no_grad as no_grad
+from xpnet.autodiff.variable import (
+    Parameter as Parameter,
+    Variable as Variable,
+    gradients as gradients,
+)
+
+__all__ = [
+    "Function",
+    "Parameter",
+    "Variable",
+    "array_namespace",
+    "checkpoint",
+    "custom_rule",
+    "grad",
+    "gradients",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "no_grad",
+    "tree",
+    "value_and_grad",
+    "vjp",
+]

@@ -1,0 +1,192 @@
+"""The array object of the standard: its attributes and operators, for whatever has `data`."""
+
+from collections.abc import Callable, Iterator
+from operator import index
+from typing import Any
+
+import array_api_compat as compat
+
+from xpnet._hints import METHODS, hinted
+from xpnet._libraries.devices import arrived
+from xpnet._typing import Array, Device
+from xpnet.autodiff._export import Leaving
+from xpnet.autodiff.namespace import (
+    API_VERSIONS,
+    DifferentiableNamespace,
+    NoArrayError,
+    array_namespace,
+    functions,
+    methods,
+    namespace_over,
+    ufuncs,
+)
+from xpnet.backend import to_numpy
+from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+
+
+def _unary(name: str) -> Callable[[Any], Any]:
+    return lambda x: functions[name](x)
+
+
+def _binary(name: str) -> Callable[[Any, Any], Any]:
+    """`x1 op x2`; where one of them is no array and no number, it may know the answer itself."""
+
+    def operate(x1: Array, x2: Array) -> Any:
+        try:
+            return functions[name](x1, x2)
+        except NoArrayError:
+            return NotImplemented
+
+    return operate
+
+
+def _both(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """`x op other`, and `other op x`, which Python asks of x when `other` knows no answer."""
+    operate = _binary(name)
+    return operate, lambda x, other: operate(other, x)
+
+
+def _augmented(sign: str, operate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`x op= other`: x itself is changed, as NumPy does it, and whoever else holds it sees that."""
+
+    def assign(x: Array, other: Any) -> Any:
+        y = operate(x, other)
+        return y if y is NotImplemented else methods["in_place"](x, y, sign)
+
+    return assign
+
+
+@hinted(METHODS)
+class ArrayObject(Leaving):
+    """The standard's array object, around an array called `data`.
+
+    Attributes are those of `data`. Operators are the differentiable functions, by name; there are
+    no methods that repeat them. `float(x)` and its kind fetch the number to the host. NumPy's
+    functions, such as `np.exp(x)`, are the differentiable ones (NEP 13 and NEP 18).
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__  # == is elementwise; the tape needs identity
+
+    data: Any
+
+    shape = property(lambda x: x.data.shape)
+    dtype = property(lambda x: x.data.dtype)
+    ndim = property(lambda x: x.data.ndim)
+    size = property(lambda x: compat.size(x.data))
+    device = property(lambda x: compat.device(x.data))
+
+    @property
+    def mT(self) -> Any:  # noqa: N802 - the standard's name
+        if self.ndim < 2:
+            raise ShapeError(f"x.mT expected two dimensions or more, got shape {self.shape}.")
+        return functions["matrix_transpose"](self)
+
+    @property
+    def T(self) -> Any:  # noqa: N802 - the standard's name
+        if self.ndim != 2:
+            raise ShapeError(f"x.T expected two dimensions, got shape {self.shape}; see x.mT.")
+        return self.mT
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> DifferentiableNamespace:
+        if api_version is not None and api_version not in API_VERSIONS:
+            raise ArgumentError(
+                f"Expected one of the standard's {API_VERSIONS}, got {api_version!r}."
+            )
+        data = self.data
+        return namespace_over(array_namespace(data), compat.device(data))
+
+    def __array_ufunc__(self, ufunc: Any, how: str, *inputs: Array, **options: Any) -> Any:
+        if how == "__call__" and not options and ufunc in ufuncs:
+            try:
+                return ufuncs[ufunc](*inputs)
+            except NoArrayError:
+                pass  # a nested list, or another package's array
+        return methods["__array_ufunc__"](ufunc, how, *inputs, **options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return methods["__array_function__"](function, types, args, kwargs)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in METHODS]
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ArgumentTypeError("An array of no dimensions has no length.")
+        return int(self.shape[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i, ...] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        value = bool(self.data)
+        arrived()
+        return value
+
+    def __int__(self) -> int:
+        value = int(self.data)
+        arrived()
+        return value
+
+    def __float__(self) -> float:
+        value = float(self.data)
+        arrived()
+        return value
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        shown = format(self.data, spec)
+        arrived()
+        return shown
+
+    def __complex__(self) -> complex:
+        value = complex(self.data)
+        arrived()
+        return value
+
+    def __index__(self) -> int:
+        return index(to_numpy(self.data))  # CuPy's arrays have no __index__
+
+    __add__, __radd__ = _both("add")
+    __sub__, __rsub__ = _both("subtract")
+    __mul__, __rmul__ = _both("multiply")
+    __truediv__, __rtruediv__ = _both("divide")
+    __floordiv__, __rfloordiv__ = _both("floor_divide")
+    __mod__, __rmod__ = _both("remainder")
+    __pow__, __rpow__ = _both("pow")
+    __matmul__, __rmatmul__ = _both("matmul")
+    __and__, __rand__ = _both("bitwise_and")
+    __or__, __ror__ = _both("bitwise_or")
+    __xor__, __rxor__ = _both("bitwise_xor")
+    __lshift__, __rlshift__ = _both("bitwise_left_shift")
+    __rshift__, __rrshift__ = _both("bitwise_right_shift")
+    __iadd__ = _augmented("+", __add__)
+    __isub__ = _augmented("-", __sub__)
+    __imul__ = _augmented("*", __mul__)
+    __itruediv__ = _augmented("/", __truediv__)
+    __ifloordiv__ = _augmented("//", __floordiv__)
+    __imod__ = _augmented("%", __mod__)
+    __ipow__ = _augmented("**", __pow__)
+    __imatmul__ = _augmented("@", __matmul__)
+    __iand__ = _augmented("&", __and__)
+    __ior__ = _augmented("|", __or__)
+    __ixor__ = _augmented("^", __xor__)
+    __ilshift__ = _augmented("<<", __lshift__)
+    __irshift__ = _augmented(">>", __rshift__)
+    __neg__, __pos__, __abs__ = _unary("negative"), _unary("positive"), _unary("abs")
+    __invert__ = _unary("bitwise_invert")
+    __lt__, __le__ = _binary("less"), _binary("less_equal")
+    __gt__, __ge__ = _binary("greater"), _binary("greater_equal")
+    __eq__ = _binary("equal")
+    __ne__ = _binary("not_equal")
+
+    def __getitem__(self, key: Any) -> Any:
+        return methods["__getitem__"](self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        methods["__setitem__"](self, key, value)
+
+    def to_device(self, device: Device, /, *, stream: Any = None) -> Any:
+        """The same numbers on another device of this library; gradients find their way back."""
+        return methods["to_device"](self, device, stream=stream)

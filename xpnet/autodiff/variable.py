@@ -1,0 +1,278 @@
+"""Variables: arrays that remember how they were made, and the two ways to ask for a gradient.
+
+`Variable` is an array, of any library, with a `grad` and a `creator`, the `Function` that computed
+it. `Variable.backward` adds to the `grad` of every leaf; `gradients` returns the gradients by some
+Variables and changes nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from sys import modules
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import array_api_compat as compat
+
+from xpnet._libraries.devices import arrived, follow, stays
+from xpnet._typing import Array
+from xpnet.autodiff._array_object import ArrayObject
+from xpnet.autodiff.namespace import array_types, as_array, has_dtype, methods
+from xpnet.autodiff.tape import Node, clock, recorded, recording, seed, walk
+from xpnet.backend import array_like, current, to_numpy, with_data, without_data
+from xpnet.errors import ArgumentTypeError, GradientError
+
+if TYPE_CHECKING:
+    from xpnet.autodiff.function import Function
+
+FLOATING = ("real floating", "complex floating")  # what has derivatives, as `isdtype` calls it
+
+
+class Variable(ArrayObject):
+    """An array that remembers how it was made.
+
+    It has the standard's attributes and operators, and no method that repeats a function.
+
+    Parameters
+    ----------
+    data : array of any library, scalar or nested list
+        An array decides by itself: it is kept as it is, in its library and on its device, whatever
+        `xpnet.use` has chosen. Python numbers and lists go to the current backend.
+    requires_grad : bool, optional
+        Whether `backward` gives it a gradient; by default, if its dtype is a floating-point one.
+
+    Attributes
+    ----------
+    grad : array, Variable or None
+        What `backward` added up: an array like `data`, so that a step of gradient descent is
+        `x.data -= lr * x.grad` on every library. On NumPy, as on PyTorch, `x.grad.data` is the
+        same numbers. A Variable after `backward(create_graph=True)`. It may share memory with
+        others: do not write into it.
+    raw_grad : array, Variable or None
+        `grad` as the library made it, for optimizers.
+    creator : Function or None
+        The Function that computed it; None for a leaf.
+
+    Examples
+    --------
+    >>> x = Variable(3.0)
+    >>> (x * x + 1.0).backward()
+    >>> float(x.grad)
+    6.0
+    """
+
+    __slots__ = ("__weakref__", "changed", "created", "data", "node", "raw_grad", "requires_grad")
+    parents: ClassVar[tuple[()]] = ()  # to the tape, a leaf is a node that nothing went into
+
+    def __init__(self, data: Any, *, requires_grad: bool | None = None) -> None:
+        if isinstance(data, Variable):
+            raise ArgumentTypeError(
+                "Expected an array, got a Variable. Use it as it is, or its .data."
+            )
+        if getattr(data, "requires_grad", False):
+            raise ArgumentTypeError("This tensor is recorded by its own library; pass x.detach().")
+        if not compat.is_array_api_obj(data):
+            data = current().asarray(data)
+        if "einops" in modules:
+            methods["meet_einops"]()
+        self.data: Array = as_array(data)
+        self.raw_grad: Any = None
+        self.node: Any = None
+        self.created = next(clock)
+        self.changed = 0
+        floating = has_dtype(self.data, *FLOATING)
+        if not floating and not has_dtype(self.data, "integral", "bool"):
+            raise ArgumentTypeError(
+                f"Variable expected numbers, got an array of dtype {self.data.dtype}."
+            )
+        if requires_grad and not floating:
+            raise GradientError(f"Only floating-point data have gradients, not {self.dtype}.")
+        self.requires_grad: bool = floating if requires_grad is None else requires_grad
+
+    @property
+    def grad(self) -> Any:
+        return with_data(self.raw_grad)
+
+    @grad.setter
+    def grad(self, g: Array) -> None:
+        self.raw_grad = without_data(g)
+
+    @property
+    def creator(self) -> "Function | None":
+        """The Function that computed it; None for a leaf."""
+        return getattr(self.node, "function", None)
+
+    @stays
+    def backward(self, gy: Array | None = None, *, create_graph: bool = False) -> None:
+        """Add the derivative of this Variable to the `grad` of every leaf it was computed from.
+
+        Parameters
+        ----------
+        gy : array or Variable of this shape, nested list or scalar, optional
+            The gradient to start from: the vector of the vector-Jacobian product. It may be left
+            out for a single number; then it is 1.
+        create_graph : bool
+            Record the derivative too: each `grad` is a Variable that can be differentiated.
+
+        Raises
+        ------
+        GradientError
+            Nothing was recorded, a rule is missing, or `gy` is left out for more than a number.
+        ShapeError
+            `gy` has another shape.
+        """
+        for leaf, g in _walk(self, None, gy, create_graph):
+            follow(g)
+            leaf.raw_grad = g if leaf.raw_grad is None else leaf.raw_grad + g
+
+    def cleargrad(self) -> None:
+        """Forget the gradient."""
+        self.raw_grad = None
+
+    def __repr__(self) -> str:
+        shown = f"{type(self).__name__}({self.data!r})"
+        arrived()
+        return shown
+
+
+def _update(operator: str) -> Callable[[Any, Any], Any]:
+    """`p op= value` for Parameters: without recording, as the value is a constant."""
+    general: Callable[[Any, Any], Any] = getattr(Variable, operator)
+
+    def update(p: "Parameter", value: Any) -> Any:
+        if isinstance(value, Variable) and value.requires_grad and recording.get():
+            raise GradientError(
+                f"Parameter.{operator} expected an array, a number or a constant Variable, got one "
+                "with a gradient: a Parameter is a leaf, and nothing that was computed. To update "
+                "it, take value.data, or write in a block `with no_grad():`."
+            )
+        with recorded(on=False):
+            return general(p, value)
+
+    return update
+
+
+def _give(p: "Parameter", data: Array) -> None:
+    """`p.data = data`: an array, or the computed Variable would hide in it, neither leaf nor node."""
+    if isinstance(data, Variable):
+        raise ArgumentTypeError(
+            "Parameter.data expected an array, got a Variable. Write p.data = value.data, or "
+            "update the Parameter in place: p -= value.data."
+        )
+    p._array = data  # noqa: SLF001 - its own
+
+
+class Parameter(Variable):
+    """A Variable that a layer owns and an optimizer updates: a copy of floating-point data.
+
+    `p -= 0.1 * g`, with an array or a number, updates it, and is not recorded: it is the same
+    Parameter afterwards, for all who hold it. So is `params["W"] -= 0.1 * grads["W"]`. But
+    `p = p - 0.1 * g` gives the name to a Variable that was computed.
+    """
+
+    __slots__ = ()
+    _array: Any = vars(Variable)["data"]  # the same place under another name
+    data: Any = property(attrgetter("_array"), _give)  # read without a call of Python's
+    __iadd__ = _update("__iadd__")
+    __isub__ = _update("__isub__")
+    __imul__ = _update("__imul__")
+    __itruediv__ = _update("__itruediv__")
+    __ifloordiv__ = _update("__ifloordiv__")
+    __imod__ = _update("__imod__")
+    __ipow__ = _update("__ipow__")
+    __imatmul__ = _update("__imatmul__")
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, requires_grad=True)
+        self.created = self.changed = 0  # it counts as older than whatever made it, see `edge`
+        if has_dtype(self.data, "complex floating"):
+            raise GradientError("A Parameter is real; make two, and of them 1j * b + a.")
+        self.data = array_like(self.data, self.data)  # to be changed in place
+
+
+to_numpy.register(Variable, lambda x: to_numpy(x.data))
+array_types.update((Variable, Parameter))
+
+
+def gradients(
+    y: Variable, xs: Sequence[Variable], gy: Array | None = None, *, create_graph: bool = False
+) -> tuple[Any, ...]:
+    """The gradient of `y` by each of `xs`; touches no `grad`, and computes nothing else.
+
+    Parameters
+    ----------
+    y : Variable
+    xs : sequence of Variables
+        Leaves, or Variables on the way to `y`.
+    gy, create_graph
+        As for `Variable.backward`, which raises the same errors.
+
+    Returns
+    -------
+    tuple of arrays (of Variables with `create_graph`)
+        Each of the shape and dtype of its x; zeros where `y` does not depend on x.
+    """
+    if isinstance(xs, Variable):
+        raise ArgumentTypeError(
+            "Expected a sequence of Variables; for one, write gradients(y, [x])."
+        )
+    if not all(x.requires_grad for x in xs):
+        raise GradientError("A gradient was asked for by a Variable that requires none.")
+    nodes = [node_of(x) for x in xs]
+    found = {id(node): g for node, g in _walk(y, nodes, gy, create_graph)}
+    for x, node in zip(xs, nodes, strict=True):
+        if id(node) not in found:
+            found[id(node)] = (as_constant if create_graph else data_of)(seed(x.data, 0.0))
+    return tuple(found[id(node)] for node in nodes)
+
+
+def _walk(
+    y: Variable, wanted: Sequence[Node] | None, gy: Array, create_graph: bool
+) -> list[tuple[Node, Any]]:
+    if not y.requires_grad:
+        raise GradientError(
+            "Nothing was recorded: it was made under no_grad, or of constants alone."
+        )
+    start = node_of(y)
+    takes_number = getattr(start, "takes_number", False)
+    if gy is None and takes_number and not _among(wanted, start):
+        gy = 1.0
+    else:
+        gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
+    return walk([(start, gy)], wanted, create_graph)
+
+
+def _among(nodes: Sequence[Node] | None, node: Node) -> bool:
+    """Whether `node` is one of `nodes`; False if they are None."""
+    return nodes is not None and any(n is node for n in nodes)
+
+
+def made(data: Array, node: Node | None) -> Variable:
+    """A Variable without `Variable.__init__`'s questions; a constant if there is no node."""
+    v = Variable.__new__(Variable)
+    v.data = data
+    v.raw_grad = None
+    v.node = node
+    v.requires_grad = node is not None
+    if node is None:
+        v.created = v.changed = 0
+    return v
+
+
+def constant(y: Array) -> Variable:
+    """An array as a Variable without history."""
+    return made(as_array(y), None)
+
+
+def node_of(v: Variable) -> Node:
+    """What stands for a Variable that requires a gradient in the graph."""
+    return v if v.node is None else v.node
+
+
+def data_of(x: Array) -> Any:
+    """The array in a Variable; anything else as it is."""
+    return x.data if isinstance(x, Variable) else x
+
+
+def as_constant(x: Array) -> Any:
+    """An array as a constant Variable; Variables and Python scalars as they are."""
+    scalar = x is None or isinstance(x, (int, float, complex))
+    return x if scalar or isinstance(x, Variable) else made(as_array(x), None)

@@ -1,0 +1,245 @@
+"""Weights in files: safetensors in, safetensors out.
+
+The format is a table of named arrays and of named strings, and nothing that could be executed. It
+is read by PyTorch, JAX, and many others: https://huggingface.co/docs/safetensors.
+
+    save(model, "mlp.safetensors")             a model's weights
+    load(model, "mlp.safetensors")             into a model of the same shape
+    save_file(state, path); load_file(path)    any arrays, by name
+"""
+
+import os
+import secrets
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from xpnet._typing import Array
+from xpnet.backend import to_numpy
+from xpnet.errors import StateError
+from xpnet.layers import Layer
+
+__all__ = [
+    "load",
+    "load_file",
+    "replacing",
+    "save",
+    "save_file",
+    "set_state",
+    "sweep",
+]
+
+PathLike = str | os.PathLike[str]
+
+
+def save(model: Layer, path: PathLike, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the parameters of `model`: `save_file` of its `state_dict`."""
+    save_file(model.state_dict(), path, metadata)
+
+
+def load(model: Layer, path: PathLike) -> dict[str, str]:
+    """Set the parameters of `model` from a file; each keeps its dtype and its device.
+
+    Returns
+    -------
+    dict of str to str
+        The file's metadata.
+
+    Raises
+    ------
+    StateError
+        As `load_file`; or the file's names or shapes are not the model's. Then no parameter is
+        changed.
+    """
+    state, metadata = load_file(path)
+    set_state(model, state, path)
+    return metadata
+
+
+def set_state(model: Layer, state: dict[str, Any], path: PathLike) -> None:
+    """`model.load_state_dict(state)`, whose error names the file that `state` was read from."""
+    try:
+        model.load_state_dict(state)
+    except StateError as error:
+        raise StateError(f"{path}: these are another model's weights. {error}") from None
+
+
+def save_file(
+    state: Mapping[str, Array], path: PathLike, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays of any library, by name, to a safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    state : mapping of str to array
+        Arrays or Variables of any shape and device; 0-d and non-contiguous ones too.
+    path : str or path-like
+        The file; one that is there is replaced in one step, once the new one is complete.
+    metadata : mapping of str to str, optional
+        What else is to be remembered.
+
+    Raises
+    ------
+    StateError
+        An array's dtype is none that safetensors has.
+    OSError
+        The file cannot be written: no such folder, no permission, no space.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save as to_bytes
+
+    # The format stores bytes in C order, and its writer takes an array's memory as it lies.
+    arrays = {name: to_numpy(x).copy(order="C") for name, x in state.items()}
+    try:
+        data = to_bytes(arrays, dict(metadata) if metadata else None)
+    except SafetensorError as error:
+        raise StateError(f"{path}: cannot be written: {error}") from error
+    with replacing(path) as temporary:  # by us: safetensors makes a file that only its owner reads
+        temporary.write_bytes(data)
+
+
+def load_file(
+    path: PathLike, names: Collection[str] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read a safetensors file.
+
+    Parameters
+    ----------
+    path : str or path-like
+    names : collection of str, optional
+        The arrays to read; by default all of them.
+
+    Returns
+    -------
+    state : dict of str to numpy.ndarray
+        The arrays, on the host.
+    metadata : dict of str to str
+
+    Raises
+    ------
+    StateError
+        The file is missing, cut, corrupt or of another format; the message names it.
+    """
+    from safetensors import safe_open
+
+    path = Path(path)
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise StateError(f"{path}: cannot be read: {error.strerror or error}.") from error
+    if not there:
+        what = "that is a folder" if path.is_dir() else "there is no such file"
+        raise StateError(f"{path}: expected a safetensors file, but {what}.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            wanted = list(file.keys()) if names is None else names
+            return {name: file.get_tensor(name) for name in wanted}, file.metadata() or {}
+    except Exception as error:  # also what NumPy says of dtypes that it lacks
+        raise StateError(
+            f"{path}: cannot be read as safetensors: {error}. It is cut, damaged, or of another "
+            "format."
+        ) from error
+
+
+@contextmanager
+def replacing(path: PathLike) -> Iterator[Path]:
+    """A block that writes a temporary file beside `path`, which then takes its place in one step.
+
+    A process that is killed, a disk that is full and a power cut leave the old file or the new one:
+    the disk has the content before the name, and then the name. The new file has the permissions
+    of the old one and, as far as the system allows, its owner; a symbolic link stays one, and what
+    it points to is replaced. An OSError names `path`.
+
+    The temporary file is created anew, under a name that nobody can know before, and only its owner
+    can open it while a file with narrower permissions than usual is replaced.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with replacing(f"{folder}/numbers.csv") as temporary:
+    ...         n = temporary.write_text("1,2,3")
+    ...     print(Path(f"{folder}/numbers.csv").read_text())
+    1,2,3
+    """
+    path = Path(path)
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    name = target.name[:50]  # so that a name as long as names may be leaves room for the rest
+    temporary = target.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(8)}.part")
+    _temporaries.add(temporary)
+    try:
+        mode = _create_like(temporary, target)
+        yield temporary
+        temporary.chmod(mode)
+        _sync(temporary)
+        temporary.replace(target)
+        if os.name == "posix":  # Windows cannot open a folder
+            _sync(target.parent)
+    except OSError as error:  # a full disk gives no name, others that of the temporary file
+        if error.errno is not None:
+            error.filename = str(path)
+            del error.filename2
+        raise
+    finally:
+        with suppress(OSError):  # on a disk that has become read-only: the first error is raised
+            temporary.unlink(missing_ok=True)
+        _temporaries.discard(temporary)
+
+
+_temporaries: set[Path] = set()  # those that this process is writing
+
+
+def sweep(folder: PathLike, *names: str) -> None:
+    """Remove temporary files of `replacing` that killed processes have left of these files.
+
+    Those of processes that run are left alone. A process of another host or container cannot be
+    told apart from one that has ended: call this only where no other process may write.
+    """
+    for name in names:
+        for part in Path(folder).glob(f".{name}.*.part"):
+            pid, dash, _ = part.name.removeprefix(f".{name}.").partition("-")
+            writing = dash and pid.isdecimal() and _is_running(int(pid))
+            if part not in _temporaries and not writing:
+                with suppress(OSError):  # Windows refuses while it is open
+                    part.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether another process of this host has that number."""
+    if pid == os.getpid() or os.name != "posix":  # on Windows os.kill(pid, 0) is Ctrl-C
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _create_like(temporary: Path, target: Path) -> int:
+    """Create an empty file with the owner of `target`; the permissions that it is to have at last.
+
+    Until then nobody else can open it. Where there is no `target`, it is a new file like any other.
+    """
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        old = target.stat()
+    except FileNotFoundError:
+        os.close(os.open(temporary, flags, 0o666))
+        return stat.S_IMODE(temporary.stat().st_mode)
+    os.close(os.open(temporary, flags, 0o600))
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):  # only root can give files away
+            os.chown(temporary, -1, old.st_gid)
+            os.chown(temporary, old.st_uid, -1)
+    return stat.S_IMODE(old.st_mode)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk know a file's content, or a folder's names."""
+    handle = os.open(path, os.O_RDWR if path.is_file() and os.name != "posix" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

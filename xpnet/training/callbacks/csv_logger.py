@@ -1,0 +1,37 @@
+"""CSVLogger: the history as a file that any program reads."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xpnet.training._claim import require_new
+from xpnet.training.callback import Callback
+
+if TYPE_CHECKING:
+    from xpnet.training.trainer import Trainer
+
+
+class CSVLogger(Callback):
+    """Writes the history after each epoch: a line of names, and a row an epoch.
+
+    The file is written anew each time and then takes the old one's place, so it is whole whenever
+    the process ends. What a `Run` folder holds is such a file already.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Its folder is created if need be. A new training does not overwrite an older one's file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def on_start(self, trainer: "Trainer") -> None:
+        """Find out now if the folder cannot be created, or if the file is an older training's."""
+        if not trainer.resumed:
+            require_new(self.path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        trainer.history.write_csv(self.path)
+
+    def on_epoch(self, trainer: "Trainer") -> None:
+        trainer.history.write_csv(self.path)

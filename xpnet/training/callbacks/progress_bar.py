@@ -1,0 +1,214 @@
+"""ProgressBar: what a training shows while it goes."""
+
+import io
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from xpnet._printable import cells, padded, printable
+from xpnet.training.callback import Callback, Progress
+from xpnet.training.meter import name_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xpnet.training.trainer import Trainer
+
+ECHO = len("^C")
+SHARES = ("accuracy", "precision", "recall", "f1")  # what is read in per cent
+
+
+class ProgressBar(Callback):
+    """A line an epoch and, below them, a bar: time left, loss, metrics, speed.
+
+    A terminal that is too narrow for all of these figures shows the first ones alone. In a notebook
+    lines and bar are one output of the cell, which changes in place. In a file or a pipe there
+    are the lines alone, without control characters.
+
+    Where a callback ends the training early, a last line says after which epoch, and why.
+
+    It is taken down whatever ends the training. As a block it is also there before and after.
+
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+        Where to show it; unless given, on standard output. One with `force_jupyter=False` has
+        lines in a notebook too: for a program that cannot show an output that changes.
+    """
+
+    def __init__(self, console: "Console | None" = None) -> None:
+        self.console = console or standard()
+        self.bar: Any = None
+        self.cell: Any = None  # of a notebook
+        self.columns: list[tuple[str, str, int]] = []
+
+    def __enter__(self) -> Self:
+        notebook = self.console.is_jupyter
+        terminal = self.console.is_terminal and not self.console.is_dumb_terminal
+        if self.bar is None and (notebook or terminal):
+            self.bar = _bar(self.console)
+            self.cell = _Cell(self.console.width) if notebook else self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.cell is not None:
+            self.cell.show()
+        elif self.bar is not None:
+            self.bar.stop()
+        self.bar = self.cell = None
+
+    def on_start(self, trainer: "Trainer") -> None:
+        self.__enter__()
+        self.columns = _columns(trainer)
+        self._print(
+            "  ".join(padded(head, width, right=True) for _, head, width in self.columns),
+            style="bold",
+        )
+        for row in trainer.history.rows:  # of a training that goes on
+            self._line(row)
+        if self.bar is not None:
+            epoch = min(len(trainer.history) + 1, trainer.epochs)
+            self.task = self.bar.add_task(f"epoch {epoch}/{trainer.epochs}", total=None, figures="")
+        if self.cell is not None:
+            self.cell.show(self.bar)
+
+    def on_log(self, trainer: "Trainer", progress: Progress) -> None:
+        if self.bar is None:
+            return
+        known, begun = progress.samples > 0, progress.epoch - 1
+        self.bar.update(
+            self.task,
+            description=f"epoch {progress.epoch}/{progress.epochs}",
+            total=progress.epochs * progress.samples if known else progress.epochs,
+            completed=begun * progress.samples + progress.seen if known else begun,
+        )
+        self.bar.update(self.task, figures=self._figures(progress))
+        if self.cell is not None:
+            self.cell.show(self.bar, seldom=True)
+
+    def _figures(self, progress: Progress) -> str:
+        """As many as the line has room for, beside what was done and a bar of four."""
+        task = self.bar.tasks[self.task]
+        left = task.time_remaining
+        figures = [
+            *([] if left is None else [f"{timedelta(seconds=round(left))} left"]),
+            *(f"{_head(name)} {_text(name, value)}" for name, value in progress.figures.items()),
+            f"{progress.samples_per_s:,.0f} samples/s",
+        ]
+        room = self.console.width - ECHO - len(task.description) - len(" ━━━━ ")
+        while figures and cells("  ".join(figures)) > room:
+            figures.pop()
+        return "  ".join(figures)
+
+    def on_epoch(self, trainer: "Trainer") -> None:
+        self._line(trainer.history.rows[-1])
+
+    def _line(self, row: dict[str, float]) -> None:
+        texts = (
+            (_text(name, row[name]) if name in row else "").rjust(width)
+            for name, _, width in self.columns
+        )
+        self._print("  ".join(texts))
+
+    def _print(self, line: str, style: str | None = None) -> None:
+        if self.cell is None:
+            self.console.print(line, style=style, markup=False, emoji=False)
+        else:
+            self.cell.lines.append(line)
+
+    def on_end(self, trainer: "Trainer") -> None:
+        done = len(trainer.history)
+        if trainer.stopped and done < trainer.epochs:
+            reason = f": {trainer.reason}" if trainer.reason else ""
+            self._print(printable(f"Stopped after epoch {done} of {trainer.epochs}{reason}."))
+        self.__exit__()
+
+    def on_error(self, trainer: "Trainer", error: BaseException) -> None:
+        self.__exit__()
+
+
+def _bar(console: "Console") -> Any:
+    """A bar for one task, which leaves room for the ^C that a terminal shows: it would wrap the line."""
+    from rich import progress
+    from rich.constrain import Constrain
+
+    class Bar(progress.Progress):
+        def get_renderables(self) -> Iterator[Any]:
+            tasks = self.make_tasks_table(self.tasks)
+            yield Constrain(tasks, max(console.width - ECHO, 1))
+
+    return Bar(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(bar_width=None),
+        progress.TextColumn("{task.fields[figures]}", markup=False),
+        console=console,
+        transient=True,
+        expand=True,
+        refresh_per_second=5,
+    )
+
+
+class _Cell:
+    """The output of a notebook's cell: a head, lines, and what is below them. It needs no widgets."""
+
+    def __init__(self, width: int) -> None:
+        from IPython.display import display
+
+        self.width, self.lines, self.shown = width, list[str](), time.monotonic()
+        self.output = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def show(self, *below: Any, seldom: bool = False) -> None:
+        """Replace the output; if `seldom`, five times a second at most, and less if it is long."""
+        if seldom and time.monotonic() - self.shown < 0.2 + len(self.lines) / 2500:
+            return
+        page = _console(file=io.StringIO(), record=True, width=self.width, force_jupyter=False)
+        for style, lines in (("bold", self.lines[:1]), (None, self.lines[1:])):
+            page.print("\n".join([*lines, ""]), style=style, end="")
+        for part in below:
+            page.print(part)
+        html = page.export_html(code_format=_HTML, inline_styles=True, clear=False)
+        self.output.update({"text/html": html, "text/plain": page.export_text()}, raw=True)
+        self.shown = time.monotonic()
+
+
+_HTML = (
+    '<pre style="white-space: pre; overflow-x: auto; line-height: normal; '
+    "font-family: Menlo, 'DejaVu Sans Mono', Consolas, monospace\">{code}</pre>"
+)
+
+
+def standard() -> "Console":
+    """Lines to standard output; no control characters in them unless it is a terminal."""
+    return _console(force_terminal=sys.stdout.isatty())
+
+
+def _console(**options: Any) -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
+
+
+def _columns(trainer: "Trainer") -> list[tuple[str, str, int]]:
+    """Name, head and width of each."""
+    metrics = [name_of(metric) for metric in trainer.metrics]
+    columns = [("epoch", "epoch", 5)]
+    for part in ("train", "test") if trainer.tested else ("train",):
+        columns.append((f"{part}_loss", f"{part} loss", 10))
+        columns += [(f"{part}_{name}", _head(name), max(cells(_head(name)), 8)) for name in metrics]
+    return [*columns, ("seconds", "seconds", 8), ("samples_per_s", "samples/s", 9)]
+
+
+def _head(name: str) -> str:
+    return printable(name.replace("_", " "))
+
+
+def _text(column: str, value: float) -> str:
+    if column == "epoch":
+        return f"{value:.0f}"
+    if column == "seconds":
+        return f"{value:.1f}"
+    if column == "samples_per_s":
+        return f"{value:,.0f}"
+    return f"{value:.2%}" if column.endswith(SHARES) else f"{value:.4f}"
