@@ -37,7 +37,7 @@ from xpnet.backend import array_like
 from xpnet.errors import GradientError, ShapeError
 
 Node = Any
-clock = count(1)
+creation_order = count(1)
 
 recording: ContextVar[bool] = ContextVar("xpnet_recording", default=True)
 
@@ -67,7 +67,7 @@ class Output:
 
     def __init__(self, call: Node, index: int, y: Array) -> None:
         self.parents = (call,)
-        self.created = next(clock)
+        self.created = next(creation_order)
         self.index = index
         self.shape = y.shape
         self.dtype = y.dtype

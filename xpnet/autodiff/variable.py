@@ -16,7 +16,7 @@ from xpnet._libraries.devices import arrived, there
 from xpnet._typing import Array
 from xpnet.autodiff._array_object import ArrayObject
 from xpnet.autodiff.namespace import array_types, as_array, has_dtype, methods
-from xpnet.autodiff.tape import Node, clock, recorded, recording, seed, walk
+from xpnet.autodiff.tape import Node, creation_order, recorded, recording, seed, walk
 from xpnet.backend import array_like, current, to_numpy, with_data, without_data
 from xpnet.errors import ArgumentTypeError, GradientError
 
@@ -76,7 +76,7 @@ class Variable(ArrayObject):
         self.data: Array = as_array(data)
         self.raw_grad: Any = None
         self.node: Any = None
-        self.created = next(clock)
+        self.created = next(creation_order)
         self.changed = 0
         floating = has_dtype(self.data, *FLOATING)
         if not floating and not has_dtype(self.data, "integral", "bool"):
@@ -248,7 +248,7 @@ def _among(nodes: Sequence[Node] | None, node: Node) -> bool:
     return nodes is not None and any(n is node for n in nodes)
 
 
-def made(data: Array, node: Node | None) -> Variable:
+def variable_of(data: Array, node: Node | None) -> Variable:
     """A Variable without `Variable.__init__`'s questions; a constant if there is no node."""
     v = Variable.__new__(Variable)
     v.data = data
@@ -262,7 +262,7 @@ def made(data: Array, node: Node | None) -> Variable:
 
 def constant(y: Array) -> Variable:
     """An array as a Variable without history."""
-    return made(as_array(y), None)
+    return variable_of(as_array(y), None)
 
 
 def node_of(v: Variable) -> Node:
@@ -278,4 +278,4 @@ def data_of(x: Array) -> Any:
 def as_constant(x: Array) -> Any:
     """An array as a constant Variable; Variables and Python scalars as they are."""
     scalar = x is None or isinstance(x, (int, float, complex))
-    return x if scalar or isinstance(x, Variable) else made(as_array(x), None)
+    return x if scalar or isinstance(x, Variable) else variable_of(as_array(x), None)

@@ -137,7 +137,7 @@ class BatchNorm1d(_BatchNorm):
     Notes
     -----
     x and y : shape (batch, num_features) or (batch, num_features, length). The running averages
-    stay on the device, and are not recorded. A `checkpoint` runs a layer twice, and counts a batch
+    stay on the device, and are not recorded. A `gradient_checkpoint` runs a layer twice, and counts a batch
     twice. Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
     reducing internal covariate shift", 2015.
     """
