@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import arrived, there
+from xpnet._libraries.devices import arrived, known, there
 from xpnet._typing import Array
 from xpnet.autodiff._array_object import ArrayObject
 from xpnet.autodiff.namespace import array_types, as_array, has_dtype, methods
@@ -119,9 +119,12 @@ class Variable(ArrayObject):
             `gy` has another shape.
         """
         for leaf, g in _walk(self, None, gy, create_graph):
-            if leaf.raw_grad is not None:
-                g = there(add, leaf.raw_grad, g)  # never in place: others may hold either of them
-            leaf.raw_grad = g
+            if leaf.raw_grad is None:
+                leaf.raw_grad = g
+            elif known.several:
+                leaf.raw_grad = there(add, leaf.raw_grad, g)
+            else:  # never in place: others may hold the array
+                leaf.raw_grad = leaf.raw_grad + g
 
     def cleargrad(self) -> None:
         """Forget the gradient."""
