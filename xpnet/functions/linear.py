@@ -7,7 +7,7 @@ from xpnet.autodiff._messages import named
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ShapeError
-from xpnet.functions.products import matmul, product, rows_of
+from xpnet.functions.products import product, rows_of
 from xpnet.kernels.lookup import kernel
 
 
@@ -62,10 +62,3 @@ def linear(x: Array, W: Array, b: Array | None = None) -> Array:
     gx = gy @ W.T,  gW = x.T @ gy,  gb = the sum of gy over the batch.
     """
     return Linear()(x, W, b)
-
-
-@named
-def linear_simple(x: Array, W: Array, b: Array | None = None) -> Array:
-    """`linear`, composed: the text that teaches the fused one, and that tests it."""
-    y = matmul(x, W)
-    return y if b is None else array_namespace(y, b).add(y, b)
