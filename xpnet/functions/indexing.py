@@ -12,6 +12,7 @@ from typing import Any
 
 import array_api_compat as compat
 
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
 from xpnet.autodiff._half_precision import in_full
@@ -19,12 +20,12 @@ from xpnet.autodiff._views import is_view_of, require_writable, view, write
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
-from xpnet.backend import item_set, last_at, scatter_add, to_numpy, with_item
+from xpnet.backend import to_numpy
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
 from xpnet.functions._in_float32 import like
 from xpnet.functions._registry import from_front, method, standard
 from xpnet.kernels.bounds import require_within, require_within_on_host
-from xpnet.kernels.scatter import added
+from xpnet.kernels.lookup import kernel
 
 SCALARS: Sequence[Any] = (bool, int, float, complex)
 KINDS = ("bool", "integral", "real floating", "complex floating")  # each holds those before it
@@ -54,7 +55,7 @@ class PutItem(Function):
         xp = array_namespace(x)
         zeros = xp.zeros(self.to, dtype=x.dtype, device=compat.device(x))
         place = tuple(k for k in self.key if k is not None)  # to assign to new axes is not standard
-        return with_item(zeros, place, xp.reshape(x, zeros[place].shape))
+        return library_of(zeros).set_item(zeros, place, xp.reshape(x, zeros[place].shape))
 
     def backward(self, gy: Array) -> Array:
         return gy[self.key]
@@ -77,7 +78,7 @@ class SetItem(Function):
             by_array = self.by_mask or self.may_repeat
             if by_array and not self._is_known_to_the_library(x, value):
                 return self._last_ones(x, value)
-            return item_set(x, self.key, value)
+            return library_of(x).with_item(x, self.key, value)
         except (ValueError, RuntimeError, TypeError) as error:
             expected, given = tuple(x[self.key].shape), tuple(getattr(value, "shape", ()))
             if _broadcasts(given, expected):
@@ -96,13 +97,8 @@ class SetItem(Function):
 
     def _is_known_to_the_library(self, x: Array, value: Any) -> bool:
         """Whether its own assignment by arrays does, where a place may be named twice, as NumPy's."""
-        if compat.is_numpy_array(x):
-            return True
-        if compat.is_jax_array(x):
-            return not self.may_repeat
-        one_number = math.prod(getattr(value, "shape", ())) == 1  # whichever wins, it is this one
-        others = compat.is_cupy_array(x) or compat.is_torch_array(x)
-        return others and (one_number or not self.may_repeat)
+        one_value = math.prod(getattr(value, "shape", ())) == 1  # whichever wins, it is this one
+        return library_of(x).assigns_by_arrays(self.may_repeat, one_value)
 
     def _last_ones(self, x: Array, value: Any) -> Array:
         """The result by `where`: other libraries do not say which of several numbers wins."""
@@ -129,7 +125,7 @@ class SetItem(Function):
         xp, size = array_namespace(x), math.prod(x.shape)
         numbered = xp.reshape(xp.arange(size, device=compat.device(x)), x.shape)
         places = numbered[self.key]
-        return places, last_at(xp.reshape(places, (-1,)), size)
+        return places, library_of(x).last_at(xp.reshape(places, (-1,)), size)
 
 
 class Pick(Function):
@@ -173,11 +169,11 @@ class ScatterAdd(Function):
         self.indices, self.length = indices, length
 
     def forward(self, x: Array) -> Array:
-        if compat.is_cupy_array(x):
-            return added(x, self.indices, self.length)
+        if fast := kernel("added_by_index", x):
+            return fast(x, self.indices, self.length)
         xp, full = array_namespace(x), in_full(x)
         zeros = xp.zeros((self.length, *x.shape[1:]), dtype=full.dtype, device=compat.device(x))
-        return like(scatter_add(zeros, self.indices, full), x)
+        return like(library_of(zeros).scatter_add(zeros, self.indices, full), x)
 
     def backward(self, gy: Array) -> Array:
         return Take(self.indices)(gy)
@@ -194,7 +190,7 @@ def getitem(x: Array, key: Any) -> Array:
         _look_at_arrays(keys, data_of(x))
         return Pick(lambda x: x[chosen])(x)
     _check_bounds(keys, x.shape)
-    if any(map(_is_backward, keys)) and compat.is_torch_array(data_of(x)):
+    if any(map(_is_backward, keys)) and not library_of(data_of(x)).slices_backwards:
         forward, axes = _forward(keys, x.shape)
         return array_namespace(x).flip(getitem(x, forward), axis=axes)
     return view(GetItem(keys)(x), x, keys, _item_of, _with_item)
@@ -260,7 +256,7 @@ def _set_by_arrays(x: Array, keys: tuple[Any, ...], value: Any) -> None:
         )
     _require_masks_fit(keys, x.shape)
     _look_at_arrays(keys, x.data)
-    if compat.is_cupy_array(x.data):  # sent once: the key is read again for the derivatives
+    if library_of(x.data).wraps_indices:  # sent once: the key is read again for the derivatives
         keys = tuple(array_namespace(x.data).asarray(k) if hasattr(k, "shape") else k for k in keys)
     chosen = keys if len(keys) > 1 else keys[0]  # some libraries want a mask to stand alone
     write(x, SetItem(chosen)(x, _without_leading(value, lambda: x.data[chosen].shape)))
@@ -269,7 +265,7 @@ def _set_by_arrays(x: Array, keys: tuple[Any, ...], value: Any) -> None:
 def _set_by_slices(x: Array, keys: tuple[Any, ...], value: Any) -> None:
     _check_bounds(keys, x.shape)
     xp = array_namespace(x)
-    if any(map(_is_backward, keys)) and compat.is_torch_array(x.data):
+    if any(map(_is_backward, keys)) and not library_of(x.data).slices_backwards:
         forward, axes = _forward(keys, x.shape)
         there = x[forward]
         value = value if hasattr(value, "shape") else xp.full_like(there, value)
@@ -357,7 +353,7 @@ def _array_of(k: list[Any], x: Array) -> Array:
     xp, device = array_namespace(array), compat.device(array)
     if not k:
         return xp.zeros((0,), dtype=xp.int64, device=device)
-    if compat.is_cupy_array(array):
+    if library_of(array).wraps_indices:
         return to_numpy(k)
     return xp.asarray(k, device=device)
 
@@ -488,16 +484,16 @@ def look(name: str, indices: Array, x: Array, axis: int, least: int | None = Non
         An index is out of range. For an array of CuPy it is raised when numbers next come to the
         host.
     """
-    if not compat.is_cupy_array(x):
+    if not library_of(x).wraps_indices:
         return
     length = x.shape[axis]
-    require = require_within if compat.is_cupy_array(indices) else require_within_on_host
+    require = require_within if library_of(indices).wraps_indices else require_within_on_host
     require(name, indices, -length if least is None else least, length - 1)
 
 
 def _look_at_arrays(keys: tuple[Any, ...], x: Array) -> None:
     """`look` at each array of integers in x[keys], and at lists, which CuPy takes in an assignment."""
-    if not compat.is_cupy_array(x):
+    if not library_of(x).wraps_indices:
         return
     taken = [getattr(k, "ndim", 1) if _is_mask(k) else 0 if k is None else 1 for k in keys]
     first = next((i for i, k in enumerate(keys) if k is ...), None)
