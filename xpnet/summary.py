@@ -7,7 +7,7 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import selected
+from xpnet._libraries import library_of
 from xpnet._printable import cells, padded, printable
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace
@@ -254,7 +254,7 @@ def _zeros(model: Layer, shape: Shape, dtype: DType, axis: int) -> Any:
         home = backend.selected()
     else:
         xp, device, own = array_namespace(p.data), compat.device(p.data), p.data.dtype
-        home = selected(p.data, device)
+        home = library_of(p.data).selected(device)
     dtype = getattr(xp, dtype) if isinstance(dtype, str) else dtype or own
     shape = (*shape[:axis], 1, *shape[axis:])
     with home:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import array_api_compat as compat
 
 from xpnet._libraries.devices import arrived, there
+from xpnet._libraries.numpy import with_data, without_data
 from xpnet._typing import Array
 from xpnet.autodiff._array_object import ArrayObject
 from xpnet.autodiff.namespace import array_types, as_array, has_dtype, methods
 from xpnet.autodiff.tape import Node, clock, recorded, recording, seed, walk
-from xpnet.backend import array_like, current, to_numpy, with_data, without_data
+from xpnet.backend import array_like, current, to_numpy
 from xpnet.errors import ArgumentTypeError, GradientError
 
 if TYPE_CHECKING:
