@@ -72,7 +72,7 @@ def types(session: nox.Session) -> None:
 
 BACKENDS = {  # what to install for each: xpnet's extras, then packages
     # Here alone what is the same for all: scikit-learn as the judge of metrics, downloads, logs, xarray.
-    "numpy": ("data,plots,tensorboard", tools("scikit-learn", "xarray")),
+    "numpy": ("data,plots,tensorboard", tools("radon", "scikit-learn", "xarray")),
     "array_api_strict": ("plots", []),
     # One version, so that a failure is of our making. Where an index offers a CPU build (pip then
     # prefers 2.13.0+cpu) this is 200 MB; the default build for Linux brings gigabytes of CUDA,

@@ -25,7 +25,7 @@ from xpnet._libraries.devices import known
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import EXTENSIONS
 from xpnet.autodiff.variable import as_constant, data_of
-from xpnet.plots.graph import dot
+from xpnet.plots._graph import dot
 from xpnet.summary import summary
 from xpnet.training import Trainer, predict
 

@@ -20,19 +20,18 @@ class Linear(Function):
                 "linear expected weight of shape (in_features, out_features), "
                 f"got {tuple(W.shape)}."
             )
-        y = product(array_namespace(x, W, b), x, W)
+        y = product(x, W)
         if b is None:
             return y
-        if b.dtype != y.dtype or b.shape != W.shape[1:]:
-            return y + b
+        if type(b) is not type(y) or b.dtype != y.dtype or b.shape != W.shape[1:]:
+            return array_namespace(y, b).add(y, b)
         y += b  # in place: nothing else refers to y
         return y
 
     def backward(self, gy: Array, x: Array, W: Array) -> Any:
-        xp = array_namespace(gy)
         needs_x, needs_W, needs_b = self.needs
-        gx = product(xp, gy, W.T) if needs_x else None
-        gW = product(xp, rows_of(x).T, rows_of(gy)) if needs_W else None
+        gx = product(gy, W.T) if needs_x else None
+        gW = product(rows_of(x).T, rows_of(gy)) if needs_W else None
         gb = self._of_bias(gy) if needs_b else None
         return gx, gW, gb
 
@@ -44,7 +43,6 @@ class Linear(Function):
         return fast(gy)
 
 
-@named
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """The affine map y = x @ weight + bias: `matmul` and `add` fused into one node of the tape.
 

@@ -14,7 +14,7 @@ from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
 from xpnet.layers import Affine, Layer
 from xpnet.layers.hooks import untouched, watching
-from xpnet.plots.style import figure_of, finished
+from xpnet.plots._style import figure_of, finished
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
