@@ -262,7 +262,8 @@ class _Graph:
             return type(node).__name__
         name = type(node.function).__name__
         if name == "PowScalar":  # its exponent is not an input, but an attribute
-            return f"^{node.function.n:g}"
+            exponent: Any = node.function
+            return f"^{exponent.n:g}"
         return _SIGNS.get(name, name.strip("_"))
 
     def value(self, node: _AnyNode) -> str | None:
