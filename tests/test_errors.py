@@ -14,7 +14,7 @@ FOLDER = Path(xpnet.__file__).parent
 CLASSES = [e for e in vars(errors).values() if isinstance(e, type)]
 
 INTERNAL = {
-    ("data/cifar.py", "OSError"): "the reader turns it into a DataError that names the file",
+    ("data/_cifar.py", "OSError"): "the reader turns it into a DataError that names the file",
     ("data/idx.py", "EOFError"): "likewise",
     ("data/idx.py", "OSError"): "likewise",
     ("functions/_registry.py", "NotImplementedError"): "a signature whose body is never run",
