@@ -273,7 +273,7 @@ def test_the_input_gradient_of_a_model_depends_on_its_parameters(backend, array)
     for g in (grad(lambda x: F.sum(model(x)))(x), grad(model)(x)):
         F.sum(g * g).backward()
         assert all(p.grad is not None for name, p in model.named_parameters() if "W" in name)
-        model.cleargrads()
+        model.zero_grad()
 
 
 @pytest.mark.parametrize("derivative", ["aux", "value", "vjp", "jvp", "jacobian", "hvp"])

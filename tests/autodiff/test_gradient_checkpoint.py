@@ -349,7 +349,7 @@ def test_the_graph_within_a_checkpoint_is_freed_at_once(backend64, array):
         (g,) = gradients(F.sum(y), [x], create_graph=True)
         F.sum(g).backward()
         del y, g
-        x.cleargrad()
+        x.zero_grad()
         assert [node() for node in seen] == [None, None]
         assert gc.collect() == 0
     finally:
@@ -379,8 +379,8 @@ def test_an_optimizer_step_between_the_runs_raises(backend, array):
     """The second run would use other weights; the error is the same as without a checkpoint."""
     layer = Affine(2, 1, rng=0)
     y = checkpoint(lambda x: F.tanh(layer(x)))(array([[0.5, 1.0]]))
-    layer.b.grad = array([1.0])
-    SGD([layer.b]).step()
+    layer.bias.grad = array([1.0])
+    SGD([layer.bias]).step()
     with pytest.raises(
         GradientError, match=r"kept a Parameter of shape \(1,\) .* compute the loss"
     ):

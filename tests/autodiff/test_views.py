@@ -62,7 +62,7 @@ def test_setting_an_attribute_of_a_view_detaches_it(backend, array, name):
     assert (v.node is None) == (name == "node")
     assert v.requires_grad == (name != "requires_grad")
     v.grad = array([1.0, 1.0])
-    v.cleargrad()
+    v.zero_grad()
     assert v.grad is None
 
 

@@ -123,9 +123,13 @@ class Variable(ArrayObject):
             follow(g)
             leaf.raw_grad = g if leaf.raw_grad is None else leaf.raw_grad + g
 
-    def cleargrad(self) -> None:
-        """Forget the gradient."""
+    def zero_grad(self) -> None:
+        """Forget the gradient: `grad` is None afterwards."""
         self.raw_grad = None
+
+    def cleargrad(self) -> None:
+        """An alias of `zero_grad`: its name in DeZero, which the lessons use."""
+        self.zero_grad()
 
     def __repr__(self) -> str:
         shown = f"{type(self).__name__}({self.data!r})"
