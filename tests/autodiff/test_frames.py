@@ -49,7 +49,7 @@ def test_a_call_of_affine_takes_few_frames(step):
     assert "Linear.forward" in names
     assert len(names) <= FORWARD, names
     np.testing.assert_allclose(
-        results[0].data, x @ layer.W.data + layer.b.data, rtol=1e-5, atol=1e-5
+        results[0].data, x @ layer.weight.data + layer.bias.data, rtol=1e-5, atol=1e-5
     )
 
 
@@ -63,8 +63,8 @@ def test_the_backward_pass_of_affine_takes_few_frames(step):
     assert names[0] == "Variable.backward"
     assert "Linear.backward" in names
     assert len(names) <= BACKWARD, names
-    np.testing.assert_allclose((layer.W.grad), x.T @ g, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose((layer.b.grad), g.sum(axis=0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(layer.weight.grad, x.T @ g, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(layer.bias.grad, g.sum(axis=0), rtol=1e-4, atol=1e-4)
 
 
 def test_frames_are_counted(step):

@@ -117,7 +117,7 @@ def _shortened(x: Array) -> str:
 
 ARRAYS = (
     *("x", "x1", "x2", "condition", "indices", "arrays"),  # the standard's
-    *("W", "a", "b", "c", "h", "key", "query", "scores", "t", "value", "y", "z"),
+    *("a", "b", "c", "h", "key", "query", "scores", "t", "value", "weight", "y", "z"),
 )
 """The parameters of functions that take arrays."""
 

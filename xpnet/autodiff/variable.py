@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import array_api_compat as compat
 
 from xpnet._libraries.devices import arrived, known, there
+from xpnet._libraries.numpy import with_data, without_data
 from xpnet._typing import Array
 from xpnet.autodiff._array_object import ArrayObject
 from xpnet.autodiff.namespace import array_types, as_array, has_dtype, methods
 from xpnet.autodiff.tape import Node, creation_order, recorded, recording, seed, walk
-from xpnet.backend import array_like, current, to_numpy, with_data, without_data
+from xpnet.backend import array_like, current, to_numpy
 from xpnet.errors import ArgumentTypeError, GradientError
 
 if TYPE_CHECKING:
@@ -126,9 +127,13 @@ class Variable(ArrayObject):
             else:  # never in place: others may hold the array
                 leaf.raw_grad = leaf.raw_grad + g
 
-    def cleargrad(self) -> None:
-        """Forget the gradient."""
+    def zero_grad(self) -> None:
+        """Forget the gradient: `grad` is None afterwards."""
         self.raw_grad = None
+
+    def cleargrad(self) -> None:
+        """An alias of `zero_grad`: its name in DeZero, which the lessons use."""
+        self.zero_grad()
 
     def __repr__(self) -> str:
         shown = f"{type(self).__name__}({self.data!r})"
