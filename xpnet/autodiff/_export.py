@@ -14,7 +14,7 @@ from xpnet._typing import Array
 from xpnet.errors import ArgumentTypeError, ExportError, GradientError
 
 
-class Leaving:
+class Exported:
     """The methods by which other code asks an array object for its data."""
 
     __slots__ = ()
