@@ -13,7 +13,7 @@ order of creation tells them apart: the nodes that f created come after the star
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import array_api_compat as compat
 
@@ -24,13 +24,12 @@ from xpnet.autodiff._messages import described
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.tape import Node, creation_order, edge, recorded, recording, seed, walk
+from xpnet.autodiff.tree import Tree
 from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of, node_of
 from xpnet.backend import array_like, current
 from xpnet.errors import ArgumentTypeError, GradientError, ShapeError
 
 Callee = Callable[..., Any]
-Tree: TypeAlias = Any
-"""An array, a Variable, a number, or lists, tuples and dicts of these; see `xpnet.autodiff.tree`."""
 
 
 class Alias(Function):
