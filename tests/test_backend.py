@@ -21,8 +21,9 @@ from xpnet import (
     use,
     using,
 )
+from xpnet._libraries import LIBRARIES, library_of
 from xpnet._libraries.devices import device_key
-from xpnet.backend import array_like, resolve, scatter_add, with_item
+from xpnet.backend import array_like, resolve
 from xpnet.testing import assert_close
 
 
@@ -141,7 +142,7 @@ def test_backends_and_device_keys_are_hashable(backend):
             r"Unknown backend 'tensorflow'. Expected library\[:device\] with one of: numpy",
         ),
         ("", "Unknown backend ''"),
-        ("numpy:gpu", "'numpy:gpu' cannot be used: NumPy knows the device 'cpu' alone, got 'gpu'"),
+        ("numpy:gpu", "'numpy:gpu' cannot be used: NumPy has the device 'cpu' only, got 'gpu'"),
         ("array_api_strict:device9", "'array_api_strict:device9' cannot be used: .*device9"),
     ],
 )
@@ -197,7 +198,7 @@ def test_a_library_with_wrong_results_cannot_be_used(uncached, monkeypatch):
     """Before a library is used, the result of a test computation is checked."""
     strict = pytest.importorskip("array_api_strict", reason="its matmul is replaced")
     monkeypatch.setattr(strict, "matmul", lambda a, _: a)
-    with pytest.raises(BackendError, match=r"a test computation gave .*, not 58\.0"):
+    with pytest.raises(BackendError, match=r"a test computation returned .*, not 58\.0"):
         resolve("array_api_strict")
 
 
@@ -241,18 +242,26 @@ def test_array_like_follows_the_given_array(backend):
 def test_scatter_add_to_rows_that_are_not_contiguous(backend, array):
     """A transposed array, for which NumPy adds differently; and negative indices."""
     values = array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
-    indices = array([1, -2, 0], "int64")
+    indices = array([1, -2, 0])
     expected = [[4.0, 40.0], [3.0, 30.0], [0.0, 0.0]]
     zeros = backend.asarray(np.zeros((2, 3), "float32"))
     for x in (backend.asarray(np.zeros((3, 2), "float32")), backend.xp.matrix_transpose(zeros)):
-        assert_close(scatter_add(x, indices, values), expected)
+        assert_close(library_of(x).scatter_add(x, indices, values), expected)
 
 
-def test_with_item_assigns_in_place_or_in_a_copy(backend):
+def test_set_item_assigns_in_place_or_in_a_copy(backend):
     """The result of x[key] = value is returned."""
     x = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
-    y = with_item(x, (slice(None), 1), backend.asarray([7.0, 8.0]))
+    y = backend.library.set_item(x, (slice(None), 1), backend.asarray([7.0, 8.0]))
     assert to_numpy(y).tolist() == [[1.0, 7.0], [3.0, 8.0]]
+    assert (y is x) == backend.library.mutable
+
+
+def test_with_item_leaves_its_argument_as_it_is(backend):
+    x = backend.asarray([1.0, 2.0])
+    y = backend.library.with_item(x, 1, 3.0)
+    assert to_numpy(x).tolist() == [1.0, 2.0]
+    assert to_numpy(y).tolist() == [1.0, 3.0]
 
 
 def test_a_new_process_follows_the_environment():
@@ -294,7 +303,7 @@ def test_the_error_for_a_missing_gpu_says_what_to_install(library, device):
         message = str(error)
     else:
         pytest.skip("this machine has such a GPU")
-    assert f"install: {switch.INSTALL_GPU[library]}" in message
+    assert f"install: pip install {LIBRARIES[library].gpu_package}" in message
 
 
 # --- which library a Variable computes with -------------------------------------------------------

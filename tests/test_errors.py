@@ -14,7 +14,10 @@ FOLDER = Path(xpnet.__file__).parent
 CLASSES = [e for e in vars(errors).values() if isinstance(e, type)]
 
 INTERNAL = {
-    ("data/cifar.py", "OSError"): "the reader raises a DataError with the name of the file instead",
+    (
+        "data/_cifar.py",
+        "OSError",
+    ): "the reader raises a DataError with the name of the file instead",
     ("data/idx.py", "EOFError"): "the same",
     ("data/idx.py", "OSError"): "the same",
     ("functions/_registry.py", "NotImplementedError"): "a signature whose body is never run",

@@ -376,7 +376,7 @@ def test_a_function_without_init_rejects_arguments(args, options):
         def backward(self, gy):
             return 2.0 * gy
 
-    with pytest.raises(TypeError, match=r"^Twice\(\) takes no arguments: it has no __init__\.$"):
+    with pytest.raises(TypeError, match=r"^Twice\(\) takes no arguments$"):
         Twice(*args, **options)
 
 

@@ -15,6 +15,7 @@ NAMES_THE_TAPE_MIGHT_USE = (
     *("takes_y", "takes_number", "broadcasts", "options", "node", "kept", "y", "like", "outputs"),
     *("function", "index", "data", "grad", "requires_grad", "creator", "pullback", "rule", "keeps"),
     *("_inputs", "_y", "_like", "_nodes", "_node", "_outputs", "__dict__x", "_Function_node"),
+    *("inputs", "saved", "pick", "places", "__xpnet_node__", "__xpnet_called__"),
 )
 
 
@@ -347,10 +348,10 @@ def test_a_rule_may_return_a_list(backend64, array):
 
 def test_a_rule_keeps_its_arguments_and_passes_them_on():
     """By position, by name if it is keyword-only, or by its default if it was omitted."""
-    assert Rule(takes=(0, 1)).handed([1.0, 2.0]) == ([1.0, 2.0], {})
-    assert Rule(names=("a", None)).handed([1.0, 2.0]) == ([2.0], {"a": 1.0})
-    assert Rule(names=("a",), rest=1).handed([1.0, 2.0, 3.0]) == ([2.0, 3.0], {"a": 1.0})
-    assert Rule(takes=(0, 2), defaults=((2, 5.0),)).kept([1.0]) == [1.0, 5.0]
-    assert Rule(takes=(0, 2), defaults=((2, 5.0),)).kept([1.0, 2.0, 3.0]) == [1.0, 3.0]
-    assert Rule(takes=(0,), rest=2).kept([1.0, 2.0, 3.0, 4.0]) == [1.0, 3.0, 4.0]
-    assert Rule().kept([1.0]) == []
+    assert Rule(inputs=(0, 1)).arguments([1.0, 2.0]) == ([1.0, 2.0], {})
+    assert Rule(names=("a", None)).arguments([1.0, 2.0]) == ([2.0], {"a": 1.0})
+    assert Rule(names=("a",), rest=1).arguments([1.0, 2.0, 3.0]) == ([2.0, 3.0], {"a": 1.0})
+    assert Rule(inputs=(0, 2), defaults=((2, 5.0),)).saved([1.0]) == [1.0, 5.0]
+    assert Rule(inputs=(0, 2), defaults=((2, 5.0),)).saved([1.0, 2.0, 3.0]) == [1.0, 3.0]
+    assert Rule(inputs=(0,), rest=2).saved([1.0, 2.0, 3.0, 4.0]) == [1.0, 3.0, 4.0]
+    assert Rule().saved([1.0]) == []

@@ -334,7 +334,7 @@ def test_the_seed_decides(xpnet_, digits, tmp_path):
         (["--out", ""], "--out.*: expected a folder, got ''"),
         (["--data-dir", ""], "--data-dir.*: expected a folder, got ''"),
         (["--backend", "numpi"], "Unknown backend 'numpi'. Expected library.* numpy, cupy, torch"),
-        (["--backend", "numpy:1"], "'numpy:1' cannot be used: NumPy knows the device 'cpu' alone"),
+        (["--backend", "numpy:1"], "'numpy:1' cannot be used: NumPy has the device 'cpu' only"),
     ],
 )
 def test_a_bad_flag_is_named_and_nothing_is_made(train, tmp_path, flags, said):
