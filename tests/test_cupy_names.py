@@ -9,7 +9,7 @@ import pytest
 
 from xpnet.autodiff import namespace
 
-cupy = pytest.importorskip("cupy", exc_type=ImportError)  # the program inspects it
+cupy = pytest.importorskip("cupy", reason="the program inspects it", exc_type=ImportError)
 check = import_module("tests.cupy_names")  # it imports CuPy
 
 KERNEL = "xpnet/kernels/made_up.py"
