@@ -73,7 +73,7 @@ def types(session: nox.Session) -> None:
 
 INSTALLED = {  # what to install for a library: xpnet's extras, then packages
     # What is the same for all libraries is tested here only: metrics against scikit-learn, downloads, logs.
-    "numpy": ("data,plots,tensorboard", tools("scikit-learn", "xarray")),
+    "numpy": ("data,plots,tensorboard", tools("radon", "scikit-learn", "xarray")),
     # One version, so that a failure is of our making. Where an index offers a CPU build (pip then
     # prefers 2.13.0+cpu) this is 200 MB; the default build for Linux brings gigabytes of CUDA,
     # which is why this session runs only when it is asked for by name.

@@ -17,7 +17,7 @@ INTERNAL = {
     ("data/cifar.py", "OSError"): "the reader turns it into a DataError that names the file",
     ("data/idx.py", "EOFError"): "likewise",
     ("data/idx.py", "OSError"): "likewise",
-    ("functions/declare.py", "NotImplementedError"): "a signature whose body is never run",
+    ("functions/_registry.py", "NotImplementedError"): "a signature whose body is never run",
     ("training/interrupt.py", "KeyboardInterrupt"): "Ctrl-C, which is no error",
 }
 

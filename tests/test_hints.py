@@ -51,7 +51,7 @@ def test_hints_do_not_stand_in_front_of_attributes():
     """A hint of the name of a real attribute would hide it."""
     own = {name for kind in Variable.__mro__[:1] for name in vars(kind)}
     assert not own & METHODS.keys()
-    assert {"data", "grad", "shape", "dtype", "T", "backward", "cleargrad"} <= set(
+    assert {"data", "grad", "shape", "dtype", "T", "backward", "zero_grad", "cleargrad"} <= set(
         dir(Variable(1.0))
     )
 
@@ -119,7 +119,7 @@ def test_the_same_by_the_data_of_the_gradient(kind):
             continue  # PyTorch is not installed; its tensors have `data` of their own
         W = kind(backend.asarray([1.0, 2.0]))
         for _ in range(2):
-            W.cleargrad()
+            W.zero_grad()
             F.sum(W * W).backward()
             W.data -= 0.25 * W.grad.data
         assert type(W.data) is type(backend.asarray(0.0))
@@ -172,14 +172,14 @@ def test_a_layer_may_have_attributes_of_these_names():
     assert {"weights", "predict"} <= set(dir(net))
 
 
-@pytest.mark.parametrize(("name", "own"), [("weight", "layer.W"), ("bias", "layer.b")])
-def test_pytorchs_names_of_an_affine_layers_parameters_name_xpnets(name, own):
+@pytest.mark.parametrize(("name", "own"), [("W", "layer.weight"), ("b", "layer.bias")])
+def test_the_lessons_names_of_an_affine_layers_parameters_name_xpnets(name, own):
     layer = xpnet.Affine(2, 3)
     with pytest.raises(AttributeError, match=f"An Affine has no '{name}'. Write {own}"):
         getattr(layer, name)
     with pytest.raises(AttributeError, match=f"An Affine has no '{name}'. Write {own}"):
-        setattr(layer, name, layer.W)  # to share it, as PyTorch's users do: nothing would read it
-    assert [n for n, _ in layer.named_parameters()] == ["W", "b"]
+        setattr(layer, name, layer.weight)  # to share it: nothing would read it
+    assert [n for n, _ in layer.named_parameters()] == ["weight", "bias"]
 
 
 @pytest.mark.parametrize(

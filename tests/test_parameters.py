@@ -47,7 +47,7 @@ W, V = [[1.5, 2.0], [3.0, 4.5]], [[2.0, 0.5], [1.0, 3.0]]
     ],
     ids=["product", "function", "constant", "Parameter"],
 )
-@pytest.mark.parametrize("name", ["W", "b"])
+@pytest.mark.parametrize("name", ["weight", "bias"])
 def test_the_data_of_a_parameter_are_an_array(backend, computed, name):
     """What was computed would hide in the Parameter: an array, or an error that has the line."""
     p = getattr(Affine(2, 2, rng=0), name)
@@ -122,23 +122,23 @@ def test_a_graph_keeps_the_numbers_from_before_the_update(backend, array):
 
 
 def test_the_lessons_update_of_a_layers_own_parameter(backend, array):
-    """`self.W -= ...` sets the attribute too, to the same Parameter."""
+    """`self.weight -= ...` sets the attribute too, to the same Parameter."""
     layer = Affine(2, 1, rng=0)
-    W, before = layer.W, to_numpy(layer.W).copy()
+    W, before = layer.weight, to_numpy(layer.weight).copy()
     F.sum(layer(array([[1.0, 2.0]]))).backward()
-    layer.W -= 0.5 * layer.W.grad
-    assert layer.W is W
-    assert list(layer.state_dict()) == ["W", "b"]
-    assert_close(layer.W, before - 0.5 * np.asarray([[1.0], [2.0]]), rtol=1e-6)
+    layer.weight -= 0.5 * layer.weight.grad
+    assert layer.weight is W
+    assert list(layer.state_dict()) == ["weight", "bias"]
+    assert_close(layer.weight, before - 0.5 * np.asarray([[1.0], [2.0]]), rtol=1e-6)
 
 
 def test_the_lessons_loop_learns(backend):
-    """Lesson 5, with Parameters in a dict, layers taken by hand, and no cleargrads: as in NumPy."""
+    """Lesson 5, with Parameters in a dict, layers taken by hand, and no zero_grad: as in NumPy."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 5)).astype("float32")
     t = (x @ rng.standard_normal((5, 3)).astype("float32")).argmax(axis=1)
     affine1, relu, affine2 = Affine(5, 8, rng=1), ReLU(), Affine(8, 3, rng=2)
-    params = {"W1": affine1.W, "b1": affine1.b, "W2": affine2.W, "b2": affine2.b}
+    params = {"W1": affine1.weight, "b1": affine1.bias, "W2": affine2.weight, "b2": affine2.bias}
     own = {key: to_numpy(p).astype("float64") for key, p in params.items()}
     losses = []
     last = SoftmaxWithLoss()
@@ -160,7 +160,7 @@ def test_the_lessons_loop_learns(backend):
         gh = (g @ own["W2"].T) * (h > 0)
         steps = {"W1": x.T @ gh, "b1": gh.sum(axis=0), "W2": h.T @ g, "b2": g.sum(axis=0)}
         own = {key: own[key] - 0.5 * steps[key] for key in own}
-    assert params["W1"] is affine1.W
+    assert params["W1"] is affine1.weight
     assert losses[-1] < 0.5 * losses[0]
     for key, p in params.items():
         assert_close(p, own[key], rtol=1e-3, atol=1e-4)
@@ -169,18 +169,18 @@ def test_the_lessons_loop_learns(backend):
 # --- what is assigned -----------------------------------------------------------------------------
 
 LOSSES = {
-    "a product": lambda layer: layer.W * 0.5,
-    "a difference": lambda layer: layer.W - 0.1 * layer.W.data,
-    "an array": lambda layer: layer.W.data * 0.5,
-    "a Variable": lambda layer: Variable(layer.W.data),
-    "a constant": lambda layer: Variable(layer.W.data, requires_grad=False),
+    "a product": lambda layer: layer.weight * 0.5,
+    "a difference": lambda layer: layer.weight - 0.1 * layer.weight.data,
+    "an array": lambda layer: layer.weight.data * 0.5,
+    "a Variable": lambda layer: Variable(layer.weight.data),
+    "a constant": lambda layer: Variable(layer.weight.data, requires_grad=False),
     "a list": lambda layer: [[1.0], [2.0]],
     "a number": lambda layer: 0.0,
 }
 
 
 @pytest.mark.parametrize("how", LOSSES)
-@pytest.mark.parametrize("name", ["W", "b"])
+@pytest.mark.parametrize("name", ["weight", "bias"])
 def test_what_would_lose_a_parameter_is_refused(backend, how, name):
     """PyTorch: TypeError, cannot assign. The layer is as it was, and the line to write is named."""
     layer = Affine(2, 1, rng=0)
@@ -190,23 +190,23 @@ def test_what_would_lose_a_parameter_is_refused(backend, how, name):
     with pytest.raises(ArgumentTypeError, match=said):
         setattr(layer, name, value)
     assert getattr(layer, name) is held
-    assert list(layer.state_dict()) == ["W", "b"]
+    assert list(layer.state_dict()) == ["weight", "bias"]
 
 
 def test_a_parameter_may_be_another_one_or_none(backend, array):
     """What is still learned and saved, and what is openly gone."""
     layer, other = Affine(2, 1, rng=0), Affine(2, 1, rng=1)
-    layer.W = other.W
-    assert layer.W is other.W
-    layer.W = Parameter(array([[1.0], [2.0]]))
-    layer.b = None
-    assert list(layer.state_dict()) == ["W"]
+    layer.weight = other.weight
+    assert layer.weight is other.weight
+    layer.weight = Parameter(array([[1.0], [2.0]]))
+    layer.bias = None
+    assert list(layer.state_dict()) == ["weight"]
     assert to_numpy(layer(array([[1.0, 1.0]]))).tolist() == [[3.0]]
-    layer.b = Parameter(array([1.0]))
-    layer.W.data = layer.W.data * 0.5
+    layer.bias = Parameter(array([1.0]))
+    layer.weight.data = layer.weight.data * 0.5
     assert to_numpy(layer(array([[1.0, 1.0]]))).tolist() == [[2.5]]
-    del layer.b
-    assert list(layer.state_dict()) == ["W"]
+    del layer.bias
+    assert list(layer.state_dict()) == ["weight"]
 
 
 def test_a_buffer_is_not_overwritten_by_an_array(backend, array):
@@ -240,7 +240,7 @@ class Net(Layer):
 
 def test_a_layer_is_not_overwritten_by_something_else(backend):
     net = Net()
-    for value in (F.relu, "relu", net.hidden.W * 1.0):
+    for value in (F.relu, "relu", net.hidden.weight * 1.0):
         with pytest.raises(ArgumentTypeError, match=r"^Net\.hidden is a layer.*del hidden"):
             net.hidden = value
     net.hidden = Sequential(ReLU())
@@ -265,7 +265,7 @@ def test_parameters_in_lists_and_dicts_are_not_overwritten_by_variables(backend)
     assert [to_numpy(w).tolist() for w in net.weights] == [[3.0, 5.0], [4.0, 5.0]]
     net.weights = [Parameter([1.0, 1.0])]
     net.params = {}
-    assert list(net.state_dict()) == ["hidden.W", "hidden.b", "weights.0"]
+    assert list(net.state_dict()) == ["hidden.weight", "hidden.bias", "weights.0"]
 
 
 # --- Variables that should be Parameters ----------------------------------------------------------

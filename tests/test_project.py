@@ -158,27 +158,41 @@ def test_every_function_of_networks_is_reexported(chapter):
     assert offered[f"xpnet.functions.{chapter}"] == {n for n in defined(path) if n.islower()}
 
 
-def test_every_layer_is_reexported():
-    """layers/__init__.py offers every layer class, and xpnet offers what that offers."""
-    offered = reexported(PACKAGE / "layers" / "__init__.py")
-    for path in (PACKAGE / "layers").glob("*.py"):
-        if path.name not in ("__init__.py", "_scope.py", "_stand_ins.py"):  # about calls of layers
-            layers = {name for name in defined(path) if name[0].isupper()}
-            assert offered.get(f"xpnet.layers.{path.stem}", set()) >= layers
-    named = set().union(*offered.values())
-    assert reexported(PACKAGE / "__init__.py")["xpnet.layers"] == {
-        name for name in named if name[0].isupper()
-    }
+def test_every_layer_is_exported():
+    """layers/__init__.py exports every layer class."""
+    exported = reexported(PACKAGE / "layers" / "__init__.py")
+    for path in (PACKAGE / "layers").glob("[!_]*.py"):
+        module = importlib.import_module(f"xpnet.layers.{path.stem}")
+        layers = {
+            name for name in defined(path) if isinstance(getattr(module, name), type(xpnet.Layer))
+        }
+        layers = {name for name in layers if issubclass(getattr(module, name), xpnet.Layer)}
+        assert exported.get(f"xpnet.layers.{path.stem}", set()) >= layers
 
 
-def test_every_error_and_optimizer_is_reexported():
+@pytest.mark.parametrize("package", ["errors", "layers", "optimizers"])
+def test_xpnet_exports_all_of_its_basic_packages(package):
     """`xpnet.Adam`, `xpnet.DataError`: whoever uses them needs no second import."""
-    from xpnet.optimizers import BY_NAME
+    module = importlib.import_module(f"xpnet.{package}")
+    assert set(module.__all__) <= set(xpnet.__all__)
+    for name in module.__all__:
+        assert getattr(xpnet, name) is getattr(module, name)
 
+
+def test_every_optimizer_has_a_name():
+    """`optimizer("adam", ...)` and the command line know every optimizer that is exported."""
+    classes = [getattr(xpnet.optimizers, name) for name in xpnet.optimizers.__all__]
+    optimizers = {
+        kind
+        for kind in classes
+        if isinstance(kind, type) and issubclass(kind, xpnet.optimizers.Optimizer)
+    }
+    assert set(xpnet.optimizers.BY_NAME.values()) == optimizers - {xpnet.optimizers.Optimizer}
+
+
+def test_every_error_is_exported():
     errors = {name for name in defined(PACKAGE / "errors.py") if name[0].isupper()}
-    offered = reexported(PACKAGE / "__init__.py")
-    assert offered["xpnet.errors"] == errors
-    assert offered["xpnet.optimizers"] == {kind.__name__ for kind in BY_NAME.values()}
+    assert set(xpnet.errors.__all__) == errors
 
 
 def public_objects():

@@ -71,9 +71,9 @@ def test_code_that_knows_nothing_of_xpnet_is_differentiated_twice(program):
 
 def test_a_layer_goes_forward_and_back_by_hand(program):
     layer, x, y = program["layer"], program["train"][0][:200], program["y"]
-    assert_close(program["dx"], y @ layer.W.data.T, rtol=1e-4, atol=1e-5)
-    assert_close(layer.W.grad, x.T @ y, rtol=1e-4, atol=1e-4)
-    assert_close(layer.b.grad, y.sum(axis=0), rtol=1e-4, atol=1e-4)
+    assert_close(program["dx"], y @ layer.weight.data.T, rtol=1e-4, atol=1e-5)
+    assert_close(layer.weight.grad, x.T @ y, rtol=1e-4, atol=1e-4)
+    assert_close(layer.bias.grad, y.sum(axis=0), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "examples/README.md"])

@@ -23,7 +23,7 @@ def create():
     second.append(backend.asarray(numpy.arange(3)))
     second.append(xpnet.backend.array_like(numpy.ones(2), second[0]))
     with xpnet.using(backend):
-        second.append(xpnet.Affine(3, 2, rng=0).W.data)
+        second.append(xpnet.Affine(3, 2, rng=0).weight.data)
         second.append(xpnet.functions.zeros(3).data)
 
 create()

@@ -39,13 +39,13 @@ def test_gradients_of_two_paths_add_up(backend64, array):
     assert_close(x.grad, 11.0)
 
 
-def test_backward_twice_adds_and_cleargrad_forgets(backend64, array):
-    """`grad` is a sum over calls of backward, until cleargrad."""
+def test_backward_twice_adds_and_zero_grad_forgets(backend64, array):
+    """`grad` is a sum over calls of backward, until zero_grad."""
     x = Variable(array(3.0))
     for _ in range(2):
         (x * x).backward()
     assert_close(x.grad, 12.0)
-    x.cleargrad()
+    x.zero_grad()
     assert x.grad is None
 
 
@@ -71,7 +71,7 @@ def test_double_backward_through_grad(backend64, array):
     x = Variable(array(1.0))
     F.sin(x).backward(create_graph=True)
     g = x.grad
-    x.cleargrad()
+    x.zero_grad()
     g.backward()
     assert_close(x.grad, -math.sin(1.0), rtol=1e-12)
 
@@ -268,7 +268,7 @@ def test_steps_leave_no_reference_cycles(backend64, array):
             if create_graph:
                 F.sum(g * g).backward()
             del y, g
-        x.cleargrad()
+        x.zero_grad()
         del x
         assert gc.collect() == 0
     finally:
@@ -376,7 +376,7 @@ def test_a_function_without_init_takes_no_arguments(args, options):
         def backward(self, gy):
             return 2.0 * gy
 
-    with pytest.raises(TypeError, match=r"^Twice\(\) takes no arguments: it has no __init__\.$"):
+    with pytest.raises(TypeError, match=r"^Twice\(\) takes no arguments$"):
         Twice(*args, **options)
 
 

@@ -273,7 +273,7 @@ def test_a_models_input_gradient_reaches_its_parameters(backend, array):
     for g in (grad(lambda x: F.sum(model(x)))(x), grad(model)(x)):
         F.sum(g * g).backward()
         assert all(p.grad is not None for name, p in model.named_parameters() if "W" in name)
-        model.cleargrads()
+        model.zero_grad()
 
 
 @pytest.mark.parametrize("transform", ["aux", "value", "vjp", "jvp", "jacobian", "hvp"])

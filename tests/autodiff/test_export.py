@@ -133,7 +133,7 @@ def test_a_leaf_is_copied_with_its_gradient(backend, array, kind):
         assert w.creator is None
         assert_close(w, v)
         assert_close(w.grad, v.grad)
-        w.cleargrad()
+        w.zero_grad()
         F.sum(w * 3.0).backward()
         assert_close(w.grad, [3.0, 3.0])
     assert_close(v.grad, [2.0, 4.0])

@@ -349,7 +349,7 @@ def test_what_f_computes_is_freed_at_once(backend64, array):
         (g,) = gradients(F.sum(y), [x], create_graph=True)
         F.sum(g).backward()
         del y, g
-        x.cleargrad()
+        x.zero_grad()
         assert [node() for node in seen] == [None, None]
         assert gc.collect() == 0
     finally:
@@ -379,8 +379,8 @@ def test_a_step_between_the_runs_is_an_error(backend, array):
     """The second run would be of other weights: found out as without a checkpoint."""
     layer = Affine(2, 1, rng=0)
     y = checkpoint(lambda x: F.tanh(layer(x)))(array([[0.5, 1.0]]))
-    layer.b.grad = array([1.0])
-    SGD([layer.b]).step()
+    layer.bias.grad = array([1.0])
+    SGD([layer.bias]).step()
     with pytest.raises(
         GradientError, match=r"kept a Parameter of shape \(1,\) .* compute the loss"
     ):

@@ -15,6 +15,7 @@ OWN = (
     *("takes_y", "takes_number", "broadcasts", "options", "node", "kept", "y", "like", "outputs"),
     *("function", "index", "data", "grad", "requires_grad", "creator", "pullback", "rule", "keeps"),
     *("_inputs", "_y", "_like", "_nodes", "_node", "_outputs", "__dict__x", "_Function_node"),
+    *("inputs", "saved", "pick", "places", "__xpnet_node__", "__xpnet_called__"),
 )
 
 
@@ -347,10 +348,10 @@ def test_gradients_as_a_list(backend64, array):
 
 def test_what_a_rule_keeps_and_how_it_is_handed_over():
     """By position, or by name where it stands after a star; what was left out as its default."""
-    assert Rule(takes=(0, 1)).handed([1.0, 2.0]) == ([1.0, 2.0], {})
-    assert Rule(names=("a", None)).handed([1.0, 2.0]) == ([2.0], {"a": 1.0})
-    assert Rule(names=("a",), rest=1).handed([1.0, 2.0, 3.0]) == ([2.0, 3.0], {"a": 1.0})
-    assert Rule(takes=(0, 2), defaults=((2, 5.0),)).kept([1.0]) == [1.0, 5.0]
-    assert Rule(takes=(0, 2), defaults=((2, 5.0),)).kept([1.0, 2.0, 3.0]) == [1.0, 3.0]
-    assert Rule(takes=(0,), rest=2).kept([1.0, 2.0, 3.0, 4.0]) == [1.0, 3.0, 4.0]
-    assert Rule().kept([1.0]) == []
+    assert Rule(inputs=(0, 1)).arguments([1.0, 2.0]) == ([1.0, 2.0], {})
+    assert Rule(names=("a", None)).arguments([1.0, 2.0]) == ([2.0], {"a": 1.0})
+    assert Rule(names=("a",), rest=1).arguments([1.0, 2.0, 3.0]) == ([2.0, 3.0], {"a": 1.0})
+    assert Rule(inputs=(0, 2), defaults=((2, 5.0),)).saved([1.0]) == [1.0, 5.0]
+    assert Rule(inputs=(0, 2), defaults=((2, 5.0),)).saved([1.0, 2.0, 3.0]) == [1.0, 3.0]
+    assert Rule(inputs=(0,), rest=2).saved([1.0, 2.0, 3.0, 4.0]) == [1.0, 3.0, 4.0]
+    assert Rule().saved([1.0]) == []

@@ -64,7 +64,7 @@ def test_given_something_of_its_own_it_is_alone_and_has_the_newest_of_the_rest(
     assert (v.node is None) == (given == "node")
     assert v.requires_grad == (given != "requires_grad")
     v.grad = array([1.0, 1.0])
-    v.cleargrad()
+    v.zero_grad()
     assert v.grad is None
 
 

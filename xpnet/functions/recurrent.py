@@ -20,9 +20,9 @@ from xpnet.functions.linear import linear
 @named
 @follows
 def rnn(
-    z: Array, h: Array, W: Array, mask: Array | None = None, nonlinearity: str = "tanh"
+    z: Array, h: Array, weight: Array, mask: Array | None = None, nonlinearity: str = "tanh"
 ) -> Array:
-    """h_t = tanh(z_t + W h_(t-1)), the simple recurrent network.
+    """h_t = tanh(z_t + W h_(t-1)) with W the weight, the simple recurrent network.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def rnn(
         The input's share of each step, at least one: x_t @ W_in + b.
     h : array or Variable, shape (batch, n)
         The state before the first step.
-    W : array or Variable, shape (n, n)
+    weight : array or Variable, shape (n, n)
         Multiplied as h @ W.T: PyTorch's `weight_hh`.
     mask : array of booleans, shape (length, batch), optional
         Where it is False, the step is padding: the state goes past it, unchanged.
@@ -54,13 +54,13 @@ def rnn(
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ArgumentError(f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'.")
-    mask = _column("rnn", 1, mask, z, W, h)
-    return RNN(nonlinearity)(_without_padding(z, mask), h, W, mask)
+    mask = _column("rnn", 1, mask, z, weight, h)
+    return RNN(nonlinearity)(_without_padding(z, mask), h, weight, mask)
 
 
 @named
 @follows
-def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> tuple[Any, Any]:
+def lstm(z: Array, h: Array, c: Array, weight: Array, mask: Array | None = None) -> tuple[Any, Any]:
     """Long short-term memory: a cell that gates write to, erase and read.
 
         i, f, g, o = the quarters of z_t + W h_(t-1)
@@ -73,7 +73,7 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> t
         The input's share of each step, at least one: x_t @ W_in + b.
     h, c : arrays or Variables, shape (batch, n)
         The state and the cell before the first step.
-    W : array or Variable, shape (4 n, n)
+    weight : array or Variable, shape (4 n, n)
         Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
     mask : array of booleans, shape (length, batch), optional
         Where it is False, the step is padding: state and cell go past it, unchanged.
@@ -97,8 +97,8 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> t
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; the gate f: Gers,
     Schmidhuber and Cummins, "Learning to forget", 2000.
     """
-    mask = _column("lstm", 4, mask, z, W, h, c)
-    states, cells, _ = LSTM()(_without_padding(z, mask), h, c, W, mask)
+    mask = _column("lstm", 4, mask, z, weight, h, c)
+    states, cells, _ = LSTM()(_without_padding(z, mask), h, c, weight, mask)
     return states, cells
 
 
@@ -107,8 +107,8 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> t
 def gru(
     z: Array,
     h: Array,
-    W: Array,
-    b: Array | None = None,
+    weight: Array,
+    bias: Array | None = None,
     mask: Array | None = None,
     reset_after: bool = True,
 ) -> Array:
@@ -124,9 +124,9 @@ def gru(
         The input's share of each step, at least one: x_t @ W_in + b_in.
     h : array or Variable, shape (batch, n)
         The state before the first step.
-    W : array or Variable, shape (3 n, n)
+    weight : array or Variable, shape (3 n, n)
         Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
-    b : array or Variable, shape (3 n,), optional
+    bias : array or Variable, shape (3 n,), optional
         PyTorch's `bias_hh`. It has a place of its own, for r also weighs the bias.
     mask : array of booleans, shape (length, batch), optional
         Where it is False, the step is padding: the state goes past it, unchanged.
@@ -151,26 +151,26 @@ def gru(
     -----
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
     """
-    mask = _column("gru", 3, mask, z, W, h)
+    mask = _column("gru", 3, mask, z, weight, h)
     z = _without_padding(z, mask)
     if reset_after:
-        states, _, _ = GRU()(z, h, W, b, mask)
+        states, _, _ = GRU()(z, h, weight, bias, mask)
     else:
-        states, _, _ = GRUResetBefore()(z, h, W, b, mask)
+        states, _, _ = GRUResetBefore()(z, h, weight, bias, mask)
     return states
 
 
-def _column(name: str, gates: int, mask: Array, z: Array, W: Array, *states: Any) -> Any:
+def _column(name: str, gates: int, mask: Array, z: Array, weight: Array, *states: Any) -> Any:
     """The mask as a column for each step, once all shapes have been found to fit."""
-    n = W.shape[-1]
+    n = weight.shape[-1]
     steps, fits = tuple(z.shape[:2]), z.ndim == 3 and z.shape[0] > 0
-    fits = fits and (z.shape[2], tuple(W.shape)) == (gates * n, (gates * n, n))
+    fits = fits and (z.shape[2], tuple(weight.shape)) == (gates * n, (gates * n, n))
     if not fits or any(tuple(s.shape) != (steps[1], n) for s in states):
         rows = f"{gates} n" if gates > 1 else "n"
-        given = ", ".join(str(tuple(a.shape)) for a in (z, *states, W))
+        given = ", ".join(str(tuple(a.shape)) for a in (z, *states, weight))
         raise ShapeError(
             f"{name} expected z of shape (length, batch, {rows}) with a length of 1 or more, states "
-            f"of shape (batch, n) and W of shape ({rows}, n), got {given}."
+            f"of shape (batch, n) and weight of shape ({rows}, n), got {given}."
         )
     if mask is None:
         return None
@@ -188,11 +188,11 @@ def _without_padding(z: Array, mask: Array) -> Array:
 
 @named
 @follows
-def rnn_simple(z: Array, h: Array, W: Array, nonlinearity: str = "tanh") -> Array:
+def rnn_simple(z: Array, h: Array, weight: Array, nonlinearity: str = "tanh") -> Array:
     """`rnn`, step by step: the text that teaches the fused one, and that tests it."""
-    xp, hs = array_namespace(z, h, W), []
+    xp, hs = array_namespace(z, h, weight), []
     for t in range(z.shape[0]):
-        a = xp.add(z[t, ...], xp.matmul(h, xp.matrix_transpose(W)))
+        a = xp.add(z[t, ...], xp.matmul(h, xp.matrix_transpose(weight)))
         h = xp.tanh(a) if nonlinearity == "tanh" else relu(a)
         hs.append(h)
     return xp.stack(hs)
@@ -200,11 +200,11 @@ def rnn_simple(z: Array, h: Array, W: Array, nonlinearity: str = "tanh") -> Arra
 
 @named
 @follows
-def lstm_simple(z: Array, h: Array, c: Array, W: Array) -> tuple[Any, Any]:
+def lstm_simple(z: Array, h: Array, c: Array, weight: Array) -> tuple[Any, Any]:
     """`lstm`, step by step: the text that teaches the fused one, and that tests it."""
-    xp, n, hs, cs = array_namespace(z, h, c, W), h.shape[-1], [], []
+    xp, n, hs, cs = array_namespace(z, h, c, weight), h.shape[-1], [], []
     for t in range(z.shape[0]):
-        a = xp.add(z[t, ...], xp.matmul(h, xp.matrix_transpose(W)))
+        a = xp.add(z[t, ...], xp.matmul(h, xp.matrix_transpose(weight)))
         i, f, g, o = (a[:, k * n : (k + 1) * n] for k in range(4))
         c = xp.multiply(sigmoid(f), c) + sigmoid(i) * xp.tanh(g)
         h = xp.multiply(sigmoid(o), xp.tanh(c))
@@ -216,19 +216,19 @@ def lstm_simple(z: Array, h: Array, c: Array, W: Array) -> tuple[Any, Any]:
 @named
 @follows
 def gru_simple(
-    z: Array, h: Array, W: Array, b: Array | None = None, reset_after: bool = True
+    z: Array, h: Array, weight: Array, bias: Array | None = None, reset_after: bool = True
 ) -> Array:
     """`gru`, step by step: the text that teaches the fused one, and that tests it."""
-    xp, n, hs = array_namespace(z, h, W, b), h.shape[-1], []
+    xp, n, hs = array_namespace(z, h, weight, bias), h.shape[-1], []
     for t in range(z.shape[0]):
-        a = linear(h, xp.matrix_transpose(W), b)
+        a = linear(h, xp.matrix_transpose(weight), bias)
         r = sigmoid(xp.add(z[t, :, :n], a[:, :n]))
         u = sigmoid(xp.add(z[t, :, n : 2 * n], a[:, n : 2 * n]))
         if reset_after:
             share = r * a[:, 2 * n :]
         else:
-            last = None if b is None else b[2 * n :]
-            share = linear(r * h, xp.matrix_transpose(W[2 * n :, :]), last)
+            last = None if bias is None else bias[2 * n :]
+            share = linear(r * h, xp.matrix_transpose(weight[2 * n :, :]), last)
         new = xp.tanh(xp.add(z[t, :, 2 * n :], share))
         h = (1.0 - u) * new + u * h
         hs.append(h)

@@ -152,15 +152,15 @@ class MultiheadAttention(Layer):
     def _sizes(self, x: Array, batch: Any, length: Any, dim: int) -> Any:
         """(batch, length) of x, which has these sizes, or it is an error."""
         axes = (batch, length) if self.batch_first else (length, batch)
-        require(self, x, (*axes, dim), self.out_proj.W)
+        require(self, x, (*axes, dim), self.out_proj.weight)
         return x.shape[:2] if self.batch_first else x.shape[1::-1]
 
     def _mask(self, mask: Array) -> Any:
         """With an axis for the heads, unless it has one or is the same for all samples."""
         if mask is None:
             return None
-        if mask.dtype is not self.out_proj.W.dtype and has_dtype(mask, "real floating"):
-            require_dtype(self, mask, tuple(mask.shape), self.out_proj.W, "a mask")
+        if mask.dtype is not self.out_proj.weight.dtype and has_dtype(mask, "real floating"):
+            require_dtype(self, mask, tuple(mask.shape), self.out_proj.weight, "a mask")
         if mask.ndim in (2, 4):
             return mask
         if mask.ndim != 3:

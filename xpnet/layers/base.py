@@ -51,15 +51,15 @@ class Layer:
 
     *Step by step*, as the lessons do: `y = layer.forward(x)` of arrays gives an array, and the
     layer remembers; then `dx = layer.backward(dout)` gives the gradient of `x` and sets `grad` of
-    the parameters. As in the lessons, it replaces the gradients of the step before, so `cleargrads`
+    the parameters. As in the lessons, it replaces the gradients of the step before, so `zero_grad`
     is not needed; `loss.backward()` adds to them. Where layers share a parameter, what another one
     has given it since this layer's `forward` is of the same step, and is added to. An argument of
     `forward` that is called `t` is a target, as a loss takes it: it has no gradient.
 
     Parameters, and layers with parameters of their own, may be attributes, or stand in lists,
     tuples and dicts that are. A name that holds a parameter can be given another one, or None, and
-    nothing that would be lost to the optimizer: `self.W = 0.5 * self.W` raises, and
-    `self.W.data = 0.5 * self.W.data` or `self.W *= 0.5` change it.
+    nothing that would be lost to the optimizer: `self.weight = 0.5 * self.weight` raises, and
+    `self.weight.data = 0.5 * self.weight.data` or `self.weight *= 0.5` change it.
 
     Examples
     --------
@@ -171,7 +171,7 @@ class Layer:
     # --- parameters -------------------------------------------------------------------------
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Each parameter once, with its name: the path of attributes to it, "hidden.0.W"."""
+        """Each parameter once, with its name: the path of attributes to it, "hidden.0.weight"."""
         return self._named(lambda value: isinstance(value, Parameter))
 
     def parameters(self) -> Iterator[Parameter]:
@@ -203,10 +203,14 @@ class Layer:
         yield "", self
         yield from self._named(lambda value: isinstance(value, Layer) and value is not self)
 
-    def cleargrads(self) -> None:
-        """Forget the gradients of all parameters."""
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters: each `grad` is None afterwards."""
         for p in self.parameters():
-            p.cleargrad()
+            p.zero_grad()
+
+    def cleargrads(self) -> None:
+        """An alias of `zero_grad`: its name in DeZero, which the lessons use."""
+        self.zero_grad()
 
     def state_dict(self) -> dict[str, Array]:
         """The arrays of parameters and buffers by name: the arrays themselves, not copies."""
@@ -229,7 +233,7 @@ class Layer:
             missing = sorted(parameters.keys() - state.keys())
             unknown = sorted(state.keys() - parameters.keys())
             theirs = any(name.rpartition(".")[2] in ("weight", "bias") for name in unknown)
-            hint = " Of PyTorch's names see xpnet.saving.pytorch." if theirs else ""
+            hint = " For PyTorch's names see xpnet.saving.pytorch." if theirs else ""
             raise StateError(
                 f"{self!r}: the state lacks {missing} and has unknown {unknown}.{hint}"
             )
@@ -239,7 +243,11 @@ class Layer:
                 raise StateError(f"{self!r}: expected {name} to be an array, got {state[name]!r}.")
             given = tuple(state[name].shape)
             if expected != given:
-                raise StateError(f"{self!r}: expected {name} of shape {expected}, got {given}.")
+                transposed = len(given) == 2 and expected == given[::-1]
+                hint = " For weights from PyTorch see xpnet.saving.pytorch." if transposed else ""
+                raise StateError(
+                    f"{self!r}: expected {name} of shape {expected}, got {given}.{hint}"
+                )
         arrays = {name: array_like(state[name], p.data) for name, p in parameters.items()}
         for name, p in parameters.items():  # nothing can fail any more
             p.data = arrays[name]

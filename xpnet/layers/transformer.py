@@ -54,7 +54,7 @@ class TransformerEncoderLayer(Layer):
     self_attn : MultiheadAttention
     linear1, linear2 : Affine
     norm1, norm2 : LayerNorm
-        Names and shapes are PyTorch's but for the Affine's W and b.
+        Names and shapes are PyTorch's, except that the weight of an Affine is the transpose.
 
     Notes
     -----
@@ -98,7 +98,7 @@ class TransformerEncoderLayer(Layer):
     def forward(self, x: Array, mask: Array | None = None, *, is_causal: bool = False) -> Array:
         batch_first, E = self.self_attn.batch_first, self.self_attn.embed_dim
         axes = ("batch", "length") if batch_first else ("length", "batch")
-        require(self, x, (*axes, E), self.linear1.W)
+        require(self, x, (*axes, E), self.linear1.weight)
         if self.norm_first:
             x = F.add(x, self._attended(self.norm1(x), mask, is_causal))
             return F.add(x, self._computed(self.norm2(x)))
@@ -121,7 +121,7 @@ class TransformerEncoderLayer(Layer):
             norm_first=(self.norm_first, False),
         )
         sizes = f"{attention.embed_dim}, nhead={attention.num_heads}"
-        hidden = self.linear1.W.shape[1]
+        hidden = self.linear1.weight.shape[1]
         return f"TransformerEncoderLayer({sizes}, dim_feedforward={hidden}{options})"
 
 

@@ -3,8 +3,9 @@
     load_torch_state_dict(model, theirs.state_dict())
     theirs.load_state_dict({k: torch.asarray(v) for k, v in torch_state_dict(model).items()})
 
-Layers have PyTorch's names and shapes already, but for two: an `Affine` has W, the transpose of
-Linear's weight, and b; a `Sequential` says "layers.0" where PyTorch says "0". In files:
+Layers have PyTorch's names and shapes, with two exceptions: the weight of an `Affine` is the
+transpose of the weight of PyTorch's Linear, and in a `Sequential` the name of a layer is "layers.0"
+where PyTorch's is "0". In files:
 `save_file(torch_state_dict(model), path)` writes what `safetensors.torch.load_file(path)` reads.
 """
 
@@ -24,7 +25,6 @@ __all__ = [
     "torch_state_dict",
 ]
 
-AFFINE = {"W": "weight", "b": "bias"}
 COUNT = "num_batches_tracked"  # PyTorch's normalizations count; it is no part of what they compute
 
 
@@ -130,12 +130,12 @@ def _entries(value: Any, name: str = "", theirs: str = "") -> Iterator[Entry]:
     elif isinstance(value, (Layer, dict, list, tuple)):
         items = vars(value) if isinstance(value, Layer) else value
         items = items if isinstance(items, dict) else dict(enumerate(items))
-        renamed = AFFINE if isinstance(value, Affine) else {}
         for key, item in items.items():
             plain = isinstance(value, Sequential) and key == "layers"
-            other = theirs if plain else _join(theirs, renamed.get(key, key))
+            other = theirs if plain else _join(theirs, key)
             for entry in _entries(item, _join(name, key), other):
-                yield entry._replace(transposed=True) if renamed and key == "W" else entry
+                own = isinstance(value, Affine) and key == "weight"
+                yield entry._replace(transposed=True) if own else entry
 
 
 def _join(path: str, key: Any) -> str:
