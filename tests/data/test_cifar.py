@@ -10,7 +10,7 @@ import pytest
 
 from xpnet import DataError
 from xpnet.data import load_dataset
-from xpnet.data.cifar import ARCHIVE, FOLDER, RECORD, TEST, TRAIN, load_cifar_folder
+from xpnet.data._cifar import ARCHIVE, FOLDER, RECORD, TEST, TRAIN, load_cifar_folder
 
 NAMES = (*TRAIN, TEST)
 

@@ -7,7 +7,7 @@ import pytest
 
 from xpnet import DataError
 from xpnet.data import load_table
-from xpnet.data.csv_reader import read_csv
+from xpnet.data._csv_reader import read_csv
 
 IRIS = ["5.1,3.5,1.4,0.2,setosa", "7.0,3.2,4.7,1.4,versicolor", "6.3,3.3,6.0,2.5,virginica",
         "4.9,3.0,1.4,0.2,setosa", "6.4,3.2,4.5,1.5,versicolor"]  # fmt: skip

@@ -4,8 +4,8 @@ import pytest
 
 from xpnet import DataError
 from xpnet.data import load_table
-from xpnet.data.csv_numbers import numbers_of, require_number
-from xpnet.data.csv_reader import read_csv
+from xpnet.data._csv_numbers import numbers_of, require_number
+from xpnet.data._csv_reader import read_csv
 
 
 def advice(tmp_path, *cells):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpnet import DataError
-from xpnet.data.csv_reader import read_csv
+from xpnet.data._csv_reader import read_csv
 
 TABLE = "length,width,kind\n1,2.5,a\n-3e-2,4,b\n.5,6.,a\n"
 

@@ -10,7 +10,7 @@ import pytest
 import xpnet
 from xpnet import DataError, ShapeError
 from xpnet.data import DataLoader
-from xpnet.data.sources import Arrays
+from xpnet.data._sources import Arrays
 
 X = np.arange(20.0).reshape(10, 2)
 T = np.arange(10)
@@ -442,7 +442,7 @@ class Strange:
         ((["a", "b"],), {}, DataError, "numbers, got a list of <U1"),
         (([[1, 2], [3]],), {}, ShapeError, "got a list: .*inhomogeneous"),
         (([(X[0], 1), (X[1], 0)],), {}, ShapeError, "give a function that returns an iterator"),
-        ((np.ma.masked_equal(X, 3.0),), {}, DataError, "masks some"),
+        ((np.ma.masked_equal(X, 3.0),), {}, DataError, "got a masked array"),
         ((Strange(),), {}, DataError, "numbers, got a Strange of object"),
         ((X, T), {"batch_size": 0}, ValueError, "batch_size >= 1, got 0"),
         ((X, T), {"batch_size": 2.5}, TypeError, "integer"),

@@ -14,7 +14,7 @@ import pytest
 
 from tests.processes import environment
 from xpnet.data import load_digit, load_picture
-from xpnet.data.pictures import FORMATS, LIMIT, is_grey, open_picture
+from xpnet.data._pictures import FORMATS, LIMIT, is_grey, open_picture
 from xpnet.errors import DataError
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
@@ -206,7 +206,7 @@ def test_each_mode_is_averaged_down(tmp_path, mode, most):
 def test_bands_do_not_show(tmp_path, monkeypatch, bands):
     Image.fromarray(ramp(121, 91)).save(path := tmp_path / "picture.png")
     whole = open_picture(path, most=800)
-    monkeypatch.setattr("xpnet.data.pictures._BAND", 91 * 121 // bands // 3)
+    monkeypatch.setattr("xpnet.data._pictures._BAND", 91 * 121 // bands // 3)
     assert np.array_equal(np.asarray(open_picture(path, most=800)), np.asarray(whole))
 
 

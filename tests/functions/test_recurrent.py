@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tests.functions import composites
 from xpnet import ShapeError, Variable, functions as F, gradients, to_numpy, using
 from xpnet.functions._recurrence import GRUResetBefore
 from xpnet.testing import assert_close, check_gradients
@@ -24,9 +25,9 @@ def drawn(name, length=3, batch=2, n=2, seed=0):
     return [*arrays, rng.standard_normal(rows)] if name == "gru" else arrays
 
 
-def called(name, arrays, mask=None, simple=False, **options):
+def called(name, arrays, mask=None, functions=F, **options):
     """All outputs as one array."""
-    function = getattr(F, f"{name}_simple" if simple else name)
+    function = getattr(functions, name)
     if mask is not None:
         options["mask"] = mask
     y = function(*arrays, **options)
@@ -83,9 +84,9 @@ def test_rnn_formula(backend64, array, nonlinearity):
 def test_fused_is_the_composite(backend64, array, name):
     """In value and in every gradient."""
     arrays, got = [array(a.tolist()) for a in drawn(name)], []
-    for simple in (False, True):
+    for functions in (F, composites):
         xs = [Variable(a) for a in arrays]
-        y = called(name, xs, simple=simple)
+        y = called(name, xs, functions=functions)
         got.append([y, *gradients(F.sum(y * y), xs)])
     for fused, composite in zip(*got, strict=True):
         assert_close(fused, composite, rtol=1e-11, atol=1e-14)
@@ -137,9 +138,9 @@ def test_fused_is_the_composite_in_any_shape(name, length, batch, n, seed):
     """An empty batch too."""
     with using("numpy", dtype="float64"):
         hosts, got = drawn(name, length, batch, n, seed), []
-        for simple in (False, True):
+        for functions in (F, composites):
             xs = [Variable(a) for a in hosts]
-            y = called(name, xs, simple=simple)
+            y = called(name, xs, functions=functions)
             got.append([y, *gradients(F.sum(y * y), xs)])
         for fused, composite in zip(*got, strict=True):
             assert_close(fused, composite, rtol=1e-10, atol=1e-13)
@@ -227,7 +228,7 @@ def test_gru_that_resets_before(backend64, array, order):
     arrays = [array(a) for a in hosts]
     y = F.gru(*arrays, reset_after=False)
     assert_close(y, of_the_paper(*hosts), rtol=1e-12)
-    assert_close(y, F.gru_simple(*arrays, reset_after=False), rtol=1e-12)
+    assert_close(y, composites.gru(*arrays, reset_after=False), rtol=1e-12)
     assert np.abs(to_numpy(y) - to_numpy(F.gru(*arrays))).max() > 0.01
 
     def call(*xs):

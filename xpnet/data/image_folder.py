@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from xpnet.data._pictures import LIMIT as MOST_PIXELS, is_grey, open_picture
 from xpnet.data.images import fitted_picture, load_picture
-from xpnet.data.pictures import LIMIT as MOST_PIXELS, is_grey, open_picture
 from xpnet.data.splitting import split
 from xpnet.data.tables import require_another
 from xpnet.errors import ArgumentError, DataError

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data.pictures import open_picture
+from xpnet.data._pictures import open_picture
 from xpnet.errors import DataError, ShapeError
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from xpnet._typing import Array
 from xpnet.autodiff import tree as trees
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import Backend, current
-from xpnet.data.prefetch import prefetched
-from xpnet.data.sources import Arrays, Tree, stream, whole
+from xpnet.data._prefetch import prefetched
+from xpnet.data._sources import Arrays, Tree, stream, whole
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError
 from xpnet.random import default_rng
 

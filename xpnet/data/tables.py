@@ -17,8 +17,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from xpnet.data.csv_numbers import MISSING, require_number
-from xpnet.data.csv_reader import Cells, read_csv
+from xpnet.data._csv_numbers import MISSING, require_number
+from xpnet.data._csv_reader import Cells, read_csv
 from xpnet.data.splitting import Standardizer, split
 from xpnet.errors import ArgumentError, DataError, StateError
 

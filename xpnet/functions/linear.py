@@ -3,11 +3,10 @@
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.autodiff._messages import named
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ShapeError
-from xpnet.functions.products import matmul, product, rows_of
+from xpnet.functions.products import product, rows_of
 from xpnet.kernels.lookup import kernel
 
 
@@ -63,10 +62,3 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     batch.
     """
     return Linear()(x, weight, bias)
-
-
-@named
-def linear_simple(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """`linear`, composed: the text that teaches the fused one, and that tests it."""
-    y = matmul(x, weight)
-    return y if bias is None else array_namespace(y, bias).add(y, bias)

@@ -7,7 +7,8 @@ from xpnet._hints import Renamed
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter
 from xpnet.layers._input_checks import misfit, require_dtype, require_whole
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers._repr import non_default
+from xpnet.layers.base import Layer
 from xpnet.layers.initializers import Initializer, initializer, zeros
 
 
@@ -66,5 +67,5 @@ class Affine(Layer):
         return F.linear(x, self.weight, self.bias)
 
     def __repr__(self) -> str:
-        bias = unusual(bias=(self.bias is not None, True))
+        bias = non_default(bias=(self.bias is not None, True))
         return f"Affine({self.in_features} -> {self.out_features}{bias})"

@@ -8,8 +8,9 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers._input_checks import require, require_dtype, require_whole
+from xpnet.layers._repr import non_default
 from xpnet.layers.affine import Affine
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers.base import Layer
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.initializers import glorot_uniform, zeros
 from xpnet.random import default_rng
@@ -171,7 +172,7 @@ class MultiheadAttention(Layer):
         return array_namespace(mask).expand_dims(mask, axis=1)
 
     def __repr__(self) -> str:
-        options = unusual(
+        options = non_default(
             dropout=(self.dropout, 0.0),
             bias=(self.in_proj_bias is not None, True),
             kdim=(self.kdim, self.embed_dim),

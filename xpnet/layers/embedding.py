@@ -9,7 +9,8 @@ from xpnet.autodiff.namespace import has_dtype
 from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ArgumentError
 from xpnet.layers._input_checks import misfit, require_whole
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers._repr import non_default
+from xpnet.layers.base import Layer
 from xpnet.layers.initializers import normal
 
 
@@ -69,4 +70,4 @@ class Embedding(Layer):
 
     def __repr__(self) -> str:
         sizes = f"{self.num_embeddings} -> {self.embedding_dim}"
-        return f"Embedding({sizes}{unusual(padding_idx=(self.padding_idx, None))})"
+        return f"Embedding({sizes}{non_default(padding_idx=(self.padding_idx, None))})"

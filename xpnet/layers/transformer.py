@@ -12,9 +12,10 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError
 from xpnet.layers._input_checks import require, require_floating
+from xpnet.layers._repr import non_default
 from xpnet.layers.affine import Affine
 from xpnet.layers.attention import MultiheadAttention
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers.base import Layer
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.normalization import LayerNorm
 from xpnet.random import default_rng
@@ -114,7 +115,7 @@ class TransformerEncoderLayer(Layer):
 
     def __repr__(self) -> str:
         attention = self.self_attn
-        options = unusual(
+        options = non_default(
             dropout=(self.dropout.p, 0.1),
             activation=(self.activation, "relu"),
             batch_first=(attention.batch_first, False),
@@ -155,7 +156,7 @@ class TransformerEncoder(Layer):
             x = layer(x, mask, is_causal=is_causal)
         return x if self.norm is None else self.norm(x)
 
-    def _lines(self) -> list[str]:
+    def _shown_layers(self) -> list[str]:
         return [repr(layer) for layer in (*self.layers, self.norm) if layer is not None]
 
 

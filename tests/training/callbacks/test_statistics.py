@@ -9,9 +9,9 @@ import pytest
 import xpnet
 from xpnet import functions as F
 from xpnet.autodiff.variable import data_of
-from xpnet.layers._scope import around
+from xpnet.layers._context import hooks
 from xpnet.training import Callback, Checkpoint, Statistics, Trainer
-from xpnet.training.callbacks.probe import watching
+from xpnet.training.callbacks.probe import probing
 
 
 def make(*callbacks, log_every=1e9, **options):
@@ -73,7 +73,7 @@ def test_they_change_nothing(clusters):
     without.fit(clusters, clusters, 2, 10)
     for name, x in without.model.state_dict().items():
         np.testing.assert_array_equal(with_.model.state_dict()[name], x)
-    assert around.get() == ()  # nobody watches any more
+    assert hooks.get() == ()  # nobody watches any more
 
 
 def test_they_go_to_a_file_and_to_the_history(clusters, tmp_path):
@@ -98,7 +98,7 @@ def test_after_an_error_what_was_seen_is_there(clusters, tmp_path):
     with pytest.raises(xpnet.TrainingError):
         trainer.fit(clusters, None, 2, 10)
     assert len((tmp_path / "s.csv").read_text().splitlines()) > 1
-    assert around.get() == ()
+    assert hooks.get() == ()
 
 
 def test_rows_are_kept_by_a_checkpoint(clusters, tmp_path):
@@ -131,7 +131,7 @@ def test_outputs_of_many_kinds_are_seen(backend):
 
     seen = []
     layer, x = Two(), xpnet.Variable(backend.asarray([1.0, 3.0]))
-    with watching(layer, lambda *found: seen.append(found), lambda *found: seen.append(found)):
+    with probing(layer, lambda *found: seen.append(found), lambda *found: seen.append(found)):
         y, (index, nothing) = layer(x)
         F.sum(y * y).backward()
     assert int(index) == 1

@@ -14,7 +14,7 @@ from xpnet.backend import to_numpy
 from xpnet.layers import Layer
 from xpnet.saving.safetensors import replacing
 from xpnet.training.callback import Callback, Progress
-from xpnet.training.callbacks.probe import watching
+from xpnet.training.callbacks.probe import probing
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -70,7 +70,7 @@ class Statistics(Callback):
         """From here to the end of the next step."""
         self._close()
         self._found, self._open, self._due = {}, ExitStack(), False
-        self._open.enter_context(watching(trainer.model, self._output, self._gradient))
+        self._open.enter_context(probing(trainer.model, self._output, self._gradient))
 
     def _close(self) -> None:
         if self._open is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xpnet.data.csv_columns import NUMBER, shortened
+from xpnet.data._csv_columns import NUMBER, shortened
 from xpnet.errors import DataError
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a"}

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data.csv_columns import Choice, Columns, columns_of, names_rows
-from xpnet.data.csv_numbers import numbers_of, require_number
+from xpnet.data._csv_columns import Choice, Columns, columns_of, names_rows
+from xpnet.data._csv_numbers import numbers_of, require_number
 from xpnet.errors import ArgumentError, DataError
 
 DELIMITERS = ",;\t|"
