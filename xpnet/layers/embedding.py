@@ -35,9 +35,8 @@ class Embedding(Layer):
     Raises
     ------
     IndexError
-        A number of x is outside 0 .. num_embeddings - 1, on NumPy and CuPy, see
-        `xpnet.functions.embedding`. On other libraries its row is nan, and the loss is: to look
-        would stop a GPU in every step.
+        A number of x is outside 0 .. num_embeddings - 1. On CuPy the error is raised later: see
+        `xpnet.functions.embedding`.
 
     Notes
     -----
