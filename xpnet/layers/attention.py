@@ -3,7 +3,7 @@
 from typing import Any
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ArgumentError, ShapeError
@@ -34,7 +34,7 @@ class MultiheadAttention(Layer):
     batch_first : bool
         Whether arrays are of shape (batch, length, E), else (length, batch, E), as in PyTorch.
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers, and dropout's, come from; None: the generator of
+        The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
 
     Attributes
@@ -77,7 +77,7 @@ class MultiheadAttention(Layer):
         kdim: int | None = None,
         vdim: int | None = None,
         batch_first: bool = False,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         require_whole(self, embed_dim=embed_dim, num_heads=num_heads)
         if min(embed_dim, num_heads) < 1 or embed_dim % num_heads:

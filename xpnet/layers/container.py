@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.errors import ArgumentTypeError, ShapeError
 from xpnet.layers.activation import activation as activation_layer
 from xpnet.layers.affine import Affine
@@ -145,7 +145,7 @@ class MLP(Sequential):
         The initializer of the weights; unless given, Glorot for sigmoid and tanh, which are steepest
         in the middle, and He for the others, which are kin of ReLU.
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial weights; None: the generator of `xpnet.manual_seed`.
 
     Examples
     --------
@@ -166,7 +166,7 @@ class MLP(Sequential):
         out_features: int,
         activation: str = "relu",
         weight: str | Initializer | None = None,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         inner = hidden if isinstance(hidden, Iterable) else [hidden]
         widths = [in_features, *inner, out_features]

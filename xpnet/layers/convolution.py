@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ShapeError
 from xpnet.kernels.window import Lengths, lengths
@@ -27,7 +27,7 @@ class _Convolution(Layer):
         groups: int,
         bias: bool,
         weight: str | Initializer,
-        rng: Any,
+        rng: Rng,
     ) -> None:
         require_whole(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
         if groups < 1 or in_channels % groups or out_channels % groups:
@@ -78,14 +78,14 @@ class Conv1d(_Convolution):
     kernel_size, stride, padding, dilation : int, or a tuple of one
         `padding` may also be "same" (with a stride of 1) or "valid".
     groups : int
-        Divides both numbers of channels; each group of outputs sees its own group of inputs.
+        A divisor of both numbers of channels; each group of outputs sees its own group of inputs.
     bias : bool
         Whether there is a bias.
     weight : str or callable
-        How the kernel begins: a name or a function of `xpnet.layers.initializers`. The bias begins with
-        zeros.
+        The initial kernel: the name of an initializer, or a function like those in
+        `xpnet.layers.initializers`. The bias starts at zero.
     rng : int, numpy.random.Generator or None
-        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial kernel; None: the generator of `xpnet.manual_seed`.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Conv1d(_Convolution):
         groups: int = 1,
         bias: bool = True,
         weight: str | Initializer = "he_normal",
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, groups, bias, weight, rng)
         self._slide(stride, padding, dilation)
@@ -130,14 +130,14 @@ class Conv2d(Conv1d):
     kernel_size, stride, padding, dilation : int, or (vertical, horizontal)
         `padding` may also be "same" (with a stride of 1) or "valid".
     groups : int
-        Divides both numbers of channels; each group of outputs sees its own group of inputs.
+        A divisor of both numbers of channels; each group of outputs sees its own group of inputs.
     bias : bool
         Whether there is a bias.
     weight : str or callable
-        How the kernel begins: a name or a function of `xpnet.layers.initializers`. The bias begins with
-        zeros.
+        The initial kernel: the name of an initializer, or a function like those in
+        `xpnet.layers.initializers`. The bias starts at zero.
     rng : int, numpy.random.Generator or None
-        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial kernel; None: the generator of `xpnet.manual_seed`.
 
     Attributes
     ----------
@@ -171,15 +171,15 @@ class ConvTranspose1d(_Convolution):
     kernel_size, stride, padding, output_padding : int, or a tuple of one
         `padding` is cut off on both sides; `output_padding` numbers are added at the end.
     groups : int
-        Divides both numbers of channels; each group of outputs sees its own group of inputs.
+        A divisor of both numbers of channels; each group of outputs sees its own group of inputs.
     bias : bool
         Whether there is a bias.
     dilation : int, or a tuple of one
     weight : str or callable
-        How the kernel begins: a name or a function of `xpnet.layers.initializers`. The bias begins with
-        zeros.
+        The initial kernel: the name of an initializer, or a function like those in
+        `xpnet.layers.initializers`. The bias starts at zero.
     rng : int, numpy.random.Generator or None
-        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial kernel; None: the generator of `xpnet.manual_seed`.
 
     Attributes
     ----------
@@ -211,7 +211,7 @@ class ConvTranspose1d(_Convolution):
         bias: bool = True,
         dilation: Lengths = 1,
         weight: str | Initializer = "he_normal",
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, groups, bias, weight, rng)
         self._slide(stride, padding, dilation)

@@ -1,9 +1,7 @@
 """Dropout: the layer that forgets a little, so that the others learn not to rely on it."""
 
-from typing import Any
-
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.errors import ArgumentError
 from xpnet.layers._input_checks import misfit, require_floating
 from xpnet.layers.base import Layer
@@ -20,7 +18,7 @@ class Dropout(Layer):
     p : float
         How many are left out: from 0 to 1.
     rng : int, numpy.random.Generator, xpnet.random.DeviceGenerator or None
-        Where the masks come from; None: the generator of `xpnet.manual_seed`. A generator of the
+        The source of the masks; None: the generator of `xpnet.manual_seed`. A generator of the
         layer's own is part of `named_generators`, so that checkpoints know it.
 
     Notes
@@ -30,7 +28,7 @@ class Dropout(Layer):
     `xpnet.functions.dropout`.
     """
 
-    def __init__(self, p: float = 0.5, rng: Any = None) -> None:
+    def __init__(self, p: float = 0.5, rng: Rng = None) -> None:
         if not 0.0 <= p <= 1.0:
             raise ArgumentError(f"Dropout expected a probability p from 0 to 1, got {p}.")
         self.p = p

@@ -1,9 +1,7 @@
 """Embedding: the layer that learns a vector for each word, item or class."""
 
-from typing import Any
-
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import has_dtype
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import with_item
@@ -25,7 +23,7 @@ class Embedding(Layer):
         A row that begins with zeros and does not learn, for the places after the end of a short
         sequence. Negative ones count from the end.
     rng : int, numpy.random.Generator or None
-        Where the weight's numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial weight; None: the generator of `xpnet.manual_seed`.
 
     Attributes
     ----------
@@ -50,7 +48,7 @@ class Embedding(Layer):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         require_whole(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         n = num_embeddings

@@ -24,8 +24,9 @@ from xpnet.layers._input_checks import (
     require_whole,
 )
 from xpnet.layers._repr import non_default
+from xpnet.layers._size_limit import require_within_limit
 from xpnet.layers.base import Layer
-from xpnet.layers.initializers import require_room, zeros
+from xpnet.layers.initializers import zeros
 
 
 class _BatchNorm(Layer):
@@ -125,7 +126,7 @@ class BatchNorm1d(_BatchNorm):
     Attributes
     ----------
     weight, bias : Parameter, shape (num_features,), or None
-        Begin with ones and zeros.
+        Initially ones and zeros.
     running_mean, running_var : Buffer, shape (num_features,), or None
         Begin with zeros and ones. The running variance is of the unbiased one, over n - 1.
     num_batches_tracked : Buffer, shape (), or None
@@ -177,7 +178,7 @@ class LayerNorm(Layer):
     Attributes
     ----------
     weight, bias : Parameter, shape normalized_shape, or None
-        Begin with ones and zeros.
+        Initially ones and zeros.
 
     Notes
     -----
@@ -242,7 +243,7 @@ class GroupNorm(Layer):
     Attributes
     ----------
     weight, bias : Parameter, shape (num_channels,), or None
-        Begin with ones and zeros.
+        Initially ones and zeros.
 
     Notes
     -----
@@ -279,7 +280,7 @@ class GroupNorm(Layer):
 
 
 def _ones(shape: tuple[int, ...]) -> Any:
-    require_room(shape)
+    require_within_limit(shape)
     backend = current()
     with backend.selected():
         return backend.xp.ones(shape, dtype=backend.dtype, device=backend.device)

@@ -46,10 +46,10 @@ class MaxPool1d(_Sliding):
     ----------
     kernel_size : int, or a tuple of one
     stride : int, or a tuple of one, optional
-        How far the window moves; unless given, by its own length.
+        How far the window moves; by default, by its own length.
     padding, dilation : int, or a tuple of one
     ceil_mode : bool
-        Whether a window that begins inside, and reaches beyond the end, counts.
+        Whether a window that starts inside and extends beyond the end is used too.
 
     Notes
     -----
@@ -85,10 +85,10 @@ class MaxPool2d(MaxPool1d):
     ----------
     kernel_size : int, or (vertical, horizontal)
     stride : int, or (vertical, horizontal), optional
-        How far the window moves; unless given, by its own lengths.
+        How far the window moves; by default, by its own lengths.
     padding, dilation : int, or (vertical, horizontal)
     ceil_mode : bool
-        Whether a window that begins inside, and reaches beyond the end, counts.
+        Whether a window that starts inside and extends beyond the end is used too.
 
     Notes
     -----
@@ -111,12 +111,12 @@ class AvgPool1d(_Sliding):
     ----------
     kernel_size : int, or a tuple of one
     stride : int, or a tuple of one, optional
-        How far the window moves; unless given, by its own length.
+        How far the window moves; by default, by its own length.
     padding : int, or a tuple of one
     ceil_mode : bool
-        Whether a window that begins inside, and reaches beyond the end, counts.
+        Whether a window that starts inside and extends beyond the end is used too.
     count_include_pad : bool
-        Whether padding counts as zeros, or not at all.
+        Whether padding counts as zeros in the mean, or is left out of it.
     dilation : int, or a tuple of one, by name
         How far apart the window's numbers lie, as in ONNX; PyTorch's layer has none.
 
@@ -156,12 +156,12 @@ class AvgPool2d(AvgPool1d):
     ----------
     kernel_size : int, or (vertical, horizontal)
     stride : int, or (vertical, horizontal), optional
-        How far the window moves; unless given, by its own lengths.
+        How far the window moves; by default, by its own lengths.
     padding : int, or (vertical, horizontal)
     ceil_mode : bool
-        Whether a window that begins inside, and reaches beyond the end, counts.
+        Whether a window that starts inside and extends beyond the end is used too.
     count_include_pad : bool
-        Whether padding counts as zeros, or not at all.
+        Whether padding counts as zeros in the mean, or is left out of it.
     dilation : int, or (vertical, horizontal), by name
         How far apart the window's numbers lie, as in ONNX; PyTorch's layer has none.
 

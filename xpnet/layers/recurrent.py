@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import array_api_compat as compat
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter, data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, ShapeError
@@ -35,7 +35,7 @@ class _Recurrent(Layer):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         require_whole(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if min(input_size, hidden_size, num_layers) < 1:
@@ -64,7 +64,7 @@ class _Recurrent(Layer):
     def _directions(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
 
-    def _begin(self, shape: tuple[int, ...], rng: Any) -> Parameter:
+    def _begin(self, shape: tuple[int, ...], rng: Rng) -> Parameter:
         return Parameter(uniform(shape, rng, 1.0 / math.sqrt(self.hidden_size)))
 
     def _run(
@@ -188,7 +188,7 @@ class RNN(_Recurrent):
     bidirectional : bool
         Whether each layer reads the sequence from its end too; outputs stand side by side.
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers, and dropout's, come from; None: the generator of
+        The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
 
     Attributes
@@ -227,7 +227,7 @@ class RNN(_Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ArgumentError(
@@ -313,7 +313,7 @@ class GRU(_Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        rng: Any = None,
+        rng: Rng = None,
         *,
         reset_after: bool = True,
     ) -> None:

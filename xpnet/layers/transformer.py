@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError
@@ -47,7 +47,7 @@ class TransformerEncoderLayer(Layer):
         The former trains well without a warm-up of the learning rate.
     bias : bool
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers, and dropout's, come from; None: the generator of
+        The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
 
     Attributes
@@ -79,7 +79,7 @@ class TransformerEncoderLayer(Layer):
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         if activation not in _ACTIVATIONS:
             known = " or ".join(map(repr, _ACTIVATIONS))
@@ -174,7 +174,7 @@ class PositionalEncoding(Layer):
     batch_first : bool
         Whether x is of shape (batch, length, d_model), else (length, batch, d_model).
     rng : int, numpy.random.Generator or None
-        Where dropout's numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of dropout's masks; None: the generator of `xpnet.manual_seed`.
 
     Notes
     -----
@@ -184,7 +184,7 @@ class PositionalEncoding(Layer):
     """
 
     def __init__(
-        self, d_model: int, dropout: float = 0.0, batch_first: bool = False, rng: Any = None
+        self, d_model: int, dropout: float = 0.0, batch_first: bool = False, rng: Rng = None
     ) -> None:
         if d_model < 1:
             raise ArgumentError(
