@@ -1,4 +1,4 @@
-"""Affine: the layer that learns a matrix."""
+"""Affine: a learned matrix and a learned bias."""
 
 from xpnet import functions as F
 from xpnet._hints import Renamed

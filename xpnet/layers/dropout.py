@@ -1,4 +1,4 @@
-"""Dropout: the layer that forgets a little, so that the others learn not to rely on it."""
+"""Dropout: random zeros in training, so that no unit can rely on a few others."""
 
 from xpnet import functions as F
 from xpnet._typing import Array, Rng
@@ -9,17 +9,17 @@ from xpnet.random import default_rng
 
 
 class Dropout(Layer):
-    """In training each number is 0 with probability p, else divided by 1 - p. Any shape.
+    """In training each number is set to 0 with probability p, else divided by 1 - p. Any shape.
 
-    In evaluation (`model.eval()`) it hands x on.
+    In evaluation (`model.eval()`) it returns x unchanged.
 
     Parameters
     ----------
     p : float
-        How many are left out: from 0 to 1.
+        The probability that a number is set to 0, from 0 to 1.
     rng : int, numpy.random.Generator, xpnet.random.DeviceGenerator or None
         The source of the masks; None: the generator of `xpnet.manual_seed`. A generator of the
-        layer's own is part of `named_generators`, so that checkpoints know it.
+        layer's own is one of its `named_generators`, so checkpoints include its state.
 
     Notes
     -----
@@ -38,7 +38,9 @@ class Dropout(Layer):
         if not hasattr(x, "shape"):
             raise misfit(self, x, ("...",))
         require_floating(self, x, ("...",))
-        return F.dropout(x, self.p, rng=self.rng) if self.training else x
+        if not self.training:
+            return x
+        return F.dropout(x, self.p, rng=self.rng)
 
     def __repr__(self) -> str:
         return f"Dropout(p={self.p})"

@@ -32,6 +32,7 @@ __all__ = [
     "lecun_normal",
     "lecun_uniform",
     "normal",
+    "ones",
     "uniform",
     "zeros",
 ]
@@ -46,6 +47,14 @@ def zeros(shape: Shape, rng: Rng = None) -> Array:
     backend = current()
     with backend.selected():
         return backend.xp.zeros(shape, dtype=backend.dtype, device=backend.device)
+
+
+def ones(shape: Shape, rng: Rng = None) -> Array:
+    """Ones, for the scale of a normalization."""
+    require_within_limit(shape)
+    backend = current()
+    with backend.selected():
+        return backend.xp.ones(shape, dtype=backend.dtype, device=backend.device)
 
 
 def normal(shape: Shape, rng: Rng = None, *, std: float = 0.01) -> Array:
