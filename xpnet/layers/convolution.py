@@ -1,4 +1,4 @@
-"""Convolutions: layers that learn a small kernel and look for it everywhere."""
+"""Convolutions: layers that apply a small learned kernel at every place of a signal or image."""
 
 from typing import Any, ClassVar
 
@@ -8,6 +8,7 @@ from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ShapeError
 from xpnet.kernels.window import Lengths, lengths
 from xpnet.layers._input_checks import require, require_whole
+from xpnet.layers._repr import non_default
 from xpnet.layers.base import Layer
 from xpnet.layers.initializers import Initializer, initializer, zeros
 
@@ -18,6 +19,7 @@ class _Convolution(Layer):
     axes: ClassVar[tuple[str, ...]]
     transposed: ClassVar[bool] = False
     names: ClassVar[tuple[str, ...]] = ("stride", "padding", "dilation", "groups")
+    """The attributes that are options of the function."""
 
     def __init__(
         self,
@@ -35,15 +37,19 @@ class _Convolution(Layer):
                 f"{type(self).__name__} expected groups that divide the channels, "
                 f"{in_channels} -> {out_channels}, got groups={groups}."
             )
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.groups = lengths(kernel_size, len(self.axes)), groups
-        channels = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        shape = (channels[0], channels[1] // groups, *self.kernel_size)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = lengths(kernel_size, len(self.axes))
+        self.groups = groups
+        if self.transposed:
+            shape = (in_channels, out_channels // groups, *self.kernel_size)
+        else:
+            shape = (out_channels, in_channels // groups, *self.kernel_size)
         self.weight = Parameter(initializer(weight)(shape, rng))
         self.bias = Parameter(zeros((out_channels,))) if bias else None
 
-    def _slide(self, stride: Lengths, padding: Lengths | str, dilation: Lengths) -> None:
-        """How the kernel moves: a number for each axis, or the name of a padding."""
+    def _set_steps(self, stride: Lengths, padding: Lengths | str, dilation: Lengths) -> None:
+        """Store how the kernel moves: a number for each axis, or the name of a padding."""
         d = len(self.axes)
         self.stride = lengths(stride, d)
         self.padding = padding if isinstance(padding, str) else lengths(padding, d, least=0)
@@ -56,21 +62,25 @@ class _Convolution(Layer):
         return function(x, self.weight, self.bias, **options)
 
     def __repr__(self) -> str:
-        values = {name: getattr(self, name) for name in ("kernel_size", *self.names)}
-        usual = {"kernel_size": None, "stride": 1, "dilation": 1, "groups": 1}
-        told = [f"{n}={_short(v)}" for n, v in values.items() if _short(v) != usual.get(n, 0)]
-        told += ["bias=False"] if self.bias is None else []
-        sizes = f"{self.in_channels} -> {self.out_channels}"
-        return f"{type(self).__name__}({', '.join([sizes, *told])})"
+        defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
+        values = {name: _as_given(getattr(self, name)) for name in self.names}
+        options = non_default(
+            kernel_size=(_as_given(self.kernel_size), None),
+            **{name: (value, defaults[name]) for name, value in values.items()},
+            bias=(self.bias is not None, True),
+        )
+        return f"{type(self).__name__}({self.in_channels} -> {self.out_channels}{options})"
 
 
-def _short(value: Any) -> Any:
-    """(3, 3) as 3, since that is how it may be given."""
-    return value[0] if isinstance(value, (tuple, list)) and len(set(value)) == 1 else value
+def _as_given(value: Any) -> Any:
+    """(3, 3) as 3, the shorter way to give it."""
+    if isinstance(value, (tuple, list)) and len(set(value)) == 1:
+        return value[0]
+    return value
 
 
 class Conv1d(_Convolution):
-    """A convolution of signals: `F.conv` with a kernel and a bias that learn.
+    """A convolution of signals: `F.conv` with a learned kernel and a learned bias.
 
     Parameters
     ----------
@@ -118,11 +128,11 @@ class Conv1d(_Convolution):
         rng: Rng = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, groups, bias, weight, rng)
-        self._slide(stride, padding, dilation)
+        self._set_steps(stride, padding, dilation)
 
 
 class Conv2d(Conv1d):
-    """A convolution of images: `F.conv` with a kernel and a bias that learn.
+    """A convolution of images: `F.conv` with a learned kernel and a learned bias.
 
     Parameters
     ----------
@@ -214,7 +224,7 @@ class ConvTranspose1d(_Convolution):
         rng: Rng = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, groups, bias, weight, rng)
-        self._slide(stride, padding, dilation)
+        self._set_steps(stride, padding, dilation)
         self.output_padding = lengths(output_padding, len(self.axes), least=0)
 
 
