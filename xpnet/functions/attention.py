@@ -104,7 +104,7 @@ def attention_weights(
 
 def _window_limits(window: Window) -> tuple[int | None, int | None]:
     """How many keys before and after its own place a query may attend to; None: all of them."""
-    limits = window if isinstance(window, tuple) else (window, window)
+    limits: tuple[Any, ...] = window if isinstance(window, tuple) else (window, window)
     if len(limits) != 2 or not all(map(_is_limit, limits)):
         raise ArgumentError(
             "Attention expected a window of a number of keys, 0 or more, or of two such numbers, "
