@@ -177,22 +177,27 @@ def _names_of_numbers(numbers: Row, sample: list[Row]) -> bool | None:
         return False
     if _in_steps(numbers):
         return _names_in_steps(numbers, sample, fractions)
-    whole = all(number.isdecimal() for number in numbers) and len(set(numbers)) == count
-    return None if whole and all(fractions) else False
+    is_whole = all(number.isdecimal() for number in numbers) and len(set(numbers)) == count
+    if is_whole and all(fractions):
+        return None
+    return False
 
 
 def _names_in_steps(numbers: Row, sample: list[Row], fractions: list[bool]) -> bool | None:
     """Whether a row of numbers in equal steps, such as years or wavelengths, has names."""
     if not all(number.isdecimal() for number in numbers):
-        counts = [float(number) for number in numbers] == list(range(len(numbers)))
-        return None if counts or len(numbers) > 4 else False
+        is_range = [float(number) for number in numbers] == list(range(len(numbers)))
+        if is_range or len(numbers) > 4:
+            return None
+        return False
     if all(fractions):
         return True
     if any(fractions):
         return None
     below = [cell for i in range(len(numbers)) for cell in _column(sample, i)]
-    years = all(map(_is_year, numbers)) and not any(map(_is_year, below))
-    return None if years else False
+    if all(map(_is_year, numbers)) and not any(map(_is_year, below)):
+        return None
+    return False
 
 
 def _is_year(cell: str) -> bool:

@@ -201,21 +201,31 @@ def _sniffed(path: Path, lines: list[str], one_column: bool) -> str:
         return fitting[0]
     if not fitting and _width(lines, " "):
         return " "
-    has_delimiter = any(delimiter in line for delimiter in DELIMITERS for line in lines)
-    if not lines or (one_column and not has_delimiter):
+    present = [delimiter for delimiter in DELIMITERS if delimiter in "".join(lines)]
+    if not lines or (one_column and not present):
         return ","
-    # Perhaps there is a title above the table, or a line has too many cells: the error of a later
-    # step will name it.
-    likely = [delimiter for delimiter in DELIMITERS if _width(lines[-3:], delimiter)]
-    likely += [delimiter for delimiter in DELIMITERS if delimiter in lines[0]]
-    if likely and not fitting:
-        return likely[0]
-    what = "but several of them fit" if fitting else "but found none of them"
+    what = "but several of them fit"
+    if not fitting:
+        likely = _likely(lines)
+        if likely is not None:
+            return likely
+        what = "but found none of them"
     raise DataError(
         f"{path}: expected two columns or more, separated by a comma, semicolon, tab, | or white space, "
         f"{what}. If it is a table, write it with one of these, or name its delimiter: --delimiter (in "
         "Python, delimiter)"
     )
+
+
+def _likely(lines: list[str]) -> str | None:
+    """The most likely delimiter of lines that no delimiter splits alike.
+
+    Perhaps there is a title above the table, or a line has too many cells: a later step reports it.
+    """
+    for delimiter in DELIMITERS:
+        if _width(lines[-3:], delimiter):
+            return delimiter
+    return next((delimiter for delimiter in DELIMITERS if delimiter in lines[0]), None)
 
 
 def _width(lines: list[str], delimiter: str) -> int:
@@ -225,8 +235,9 @@ def _width(lines: list[str], delimiter: str) -> int:
         found = {len(row) for row in rows}
     except csv.Error:  # the last of these lines may end within quotes
         return 0
-    width = found.pop() if len(found) == 1 else 0
-    return width if width > 1 else 0
+    if len(found) != 1 or found == {1}:
+        return 0
+    return found.pop()
 
 
 def _split(lines: Iterable[str], delimiter: str) -> Iterator[str]:

@@ -115,8 +115,9 @@ class DataLoader:
         self.prefetch = index(prefetch)
         self.resident = resident
         if seed is None:
-            random = shuffle or transform is not None
-            seed = int(default_rng().integers(2**63)) if random else 0
+            seed = 0
+            if shuffle or transform is not None:
+                seed = int(default_rng().integers(2**63))
         elif index(seed) < 0:
             raise ArgumentError(f"Expected seed >= 0, got {seed}.")
         self.seed = index(seed)
@@ -217,7 +218,9 @@ class DataLoader:
             trees.map(lambda x: on_device(x, backend), batch)
             for batch in self._on_host(epoch, start)
         )
-        return prefetched(batches, self.prefetch) if self.prefetch else batches
+        if self.prefetch:
+            return prefetched(batches, self.prefetch)
+        return batches
 
     def order(self, epoch: int) -> NDArray[np.int64] | None:
         """The rows of an epoch in the order of its batches; None if it is the order of the data."""
