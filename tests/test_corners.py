@@ -198,7 +198,7 @@ def test_a_step_within_a_function_changes_no_ages():
     def f(x):
         (p * p).backward()
         optimizer.step()
-        p.cleargrad()
+        p.zero_grad()
         return x * x * p
 
     g = grad(f)(3.0)

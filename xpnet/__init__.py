@@ -1,6 +1,6 @@
 """xpnet: neural networks written once against the Python array API standard.
 
-The same text runs on NumPy, on CuPy, and on any other conforming array library:
+The same code runs on NumPy, on CuPy, and on any other conforming array library:
 
 >>> import xpnet
 >>> from xpnet import functions as F
@@ -22,7 +22,13 @@ True
 from importlib import import_module
 from typing import Any
 
-from xpnet import _interoperability as _interoperability, functions as functions
+from xpnet import (
+    _interoperability as _interoperability,
+    errors,
+    functions as functions,
+    layers,
+    optimizers,
+)
 from xpnet._hints import PACKAGE, missing
 from xpnet.autodiff import (
     Function as Function,
@@ -48,161 +54,39 @@ from xpnet.backend import (
     use as use,
     using as using,
 )
-from xpnet.errors import (
-    ArgumentError as ArgumentError,
-    ArgumentTypeError as ArgumentTypeError,
-    BackendError as BackendError,
-    CheckError as CheckError,
-    DataError as DataError,
-    ExportError as ExportError,
-    GradientError as GradientError,
-    IndexingError as IndexingError,
-    MissingAttributeError as MissingAttributeError,
-    MissingKeyError as MissingKeyError,
-    MissingMethodError as MissingMethodError,
-    MissingPackageError as MissingPackageError,
-    ShapeError as ShapeError,
-    StateError as StateError,
-    TrainingError as TrainingError,
-    XpnetError as XpnetError,
-)
-from xpnet.layers import (
-    ELU as ELU,
-    GELU as GELU,
-    GRU as GRU,
-    LSTM as LSTM,
-    MLP as MLP,
-    RNN as RNN,
-    Add as Add,
-    Affine as Affine,
-    AvgPool1d as AvgPool1d,
-    AvgPool2d as AvgPool2d,
-    BatchNorm1d as BatchNorm1d,
-    BatchNorm2d as BatchNorm2d,
-    Buffer as Buffer,
-    Conv1d as Conv1d,
-    Conv2d as Conv2d,
-    ConvTranspose1d as ConvTranspose1d,
-    ConvTranspose2d as ConvTranspose2d,
-    Dropout as Dropout,
-    Embedding as Embedding,
-    Flatten as Flatten,
-    GlobalAvgPool2d as GlobalAvgPool2d,
-    GlobalMaxPool2d as GlobalMaxPool2d,
-    GroupNorm as GroupNorm,
-    Layer as Layer,
-    LayerNorm as LayerNorm,
-    LeakyReLU as LeakyReLU,
-    LogSoftmax as LogSoftmax,
-    MaxPool1d as MaxPool1d,
-    MaxPool2d as MaxPool2d,
-    MultiheadAttention as MultiheadAttention,
-    Multiply as Multiply,
-    PositionalEncoding as PositionalEncoding,
-    ReLU as ReLU,
-    Reshape as Reshape,
-    Residual as Residual,
-    Sequential as Sequential,
-    Sigmoid as Sigmoid,
-    SiLU as SiLU,
-    Softmax as Softmax,
-    Softplus as Softplus,
-    Tanh as Tanh,
-    TransformerEncoder as TransformerEncoder,
-    TransformerEncoderLayer as TransformerEncoderLayer,
-)
-from xpnet.optimizers import (
-    LAMB as LAMB,
-    SGD as SGD,
-    Adadelta as Adadelta,
-    AdaGrad as AdaGrad,
-    Adam as Adam,
-    AdamW as AdamW,
-    Lion as Lion,
-    Momentum as Momentum,
-    NAdam as NAdam,
-    Nesterov as Nesterov,
-    RAdam as RAdam,
-    RMSProp as RMSProp,
-)
+from xpnet.errors import *
+from xpnet.layers import *
+from xpnet.optimizers import *
 from xpnet.random import manual_seed as manual_seed
 
+__version__ = "0.1.0"
+
+MODULES = (
+    "autodiff",
+    "data",
+    "errors",
+    "functions",
+    "layers",
+    "lessons",
+    "metrics",
+    "models",
+    "optimizers",
+    "plots",
+    "random",
+    "report",
+    "saving",
+    "schedules",
+    "summary",
+    "testing",
+    "training",
+)
+"""The public modules; those that take longer to import are imported when they are first asked for."""
+
 __all__ = [
-    "ELU",
-    "GELU",
-    "GRU",
-    "LAMB",
-    "LSTM",
-    "MLP",
-    "RNN",
-    "SGD",
-    "AdaGrad",
-    "Adadelta",
-    "Adam",
-    "AdamW",
-    "Add",
-    "Affine",
-    "ArgumentError",
-    "ArgumentTypeError",
-    "AvgPool1d",
-    "AvgPool2d",
     "Backend",
-    "BackendError",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Buffer",
-    "CheckError",
-    "Conv1d",
-    "Conv2d",
-    "ConvTranspose1d",
-    "ConvTranspose2d",
-    "DataError",
-    "Dropout",
-    "Embedding",
-    "ExportError",
-    "Flatten",
     "Function",
-    "GlobalAvgPool2d",
-    "GlobalMaxPool2d",
-    "GradientError",
-    "GroupNorm",
-    "IndexingError",
-    "Layer",
-    "LayerNorm",
-    "LeakyReLU",
-    "Lion",
-    "LogSoftmax",
-    "MaxPool1d",
-    "MaxPool2d",
-    "MissingAttributeError",
-    "MissingKeyError",
-    "MissingMethodError",
-    "MissingPackageError",
-    "Momentum",
-    "MultiheadAttention",
-    "Multiply",
-    "NAdam",
-    "Nesterov",
     "Parameter",
-    "PositionalEncoding",
-    "RAdam",
-    "RMSProp",
-    "ReLU",
-    "Reshape",
-    "Residual",
-    "Sequential",
-    "ShapeError",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "StateError",
-    "Tanh",
-    "TrainingError",
-    "TransformerEncoder",
-    "TransformerEncoderLayer",
     "Variable",
-    "XpnetError",
     "array_namespace",
     "checkpoint",
     "current",
@@ -222,28 +106,10 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
-
-__version__ = "0.1.0"
-
-MODULES = (
-    "autodiff",
-    "data",
-    "functions",
-    "layers",
-    "lessons",
-    "metrics",
-    "models",
-    "optimizers",
-    "plots",
-    "random",
-    "report",
-    "saving",
-    "schedules",
-    "summary",
-    "testing",
-    "training",
-)
-"""The public modules; `xpnet.plots` is imported when it is first asked for."""
+# A new error, layer or optimizer is named once, in its own package.
+__all__ += errors.__all__
+__all__ += layers.__all__
+__all__ += optimizers.__all__
 
 
 def __getattr__(name: str) -> Any:

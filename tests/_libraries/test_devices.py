@@ -375,7 +375,7 @@ def test_nested_blocks_in_threads(elsewhere):
 
     def nested():
         with xpnet.using("cupy:0"), xpnet.using("cupy:1"):
-            y = F.zeros(3), Variable([1.0]), xpnet.Affine(2, 3, rng=0).W
+            y = F.zeros(3), Variable([1.0]), xpnet.Affine(2, 3, rng=0).weight
         with xpnet.using("cupy:1"), xpnet.using("cupy:0"):
             z = F.zeros(3), F.ones(3, device=y[0].device)
         return [x.device.id for x in (*y, *z)]

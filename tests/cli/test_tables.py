@@ -25,7 +25,7 @@ def forward(run, x):
     state = safetensors.numpy.load_file(run / "model.safetensors")
     layers = sorted({int(name.split(".")[1]) for name in state})
     for i in layers:
-        x = x @ state[f"layers.{i}.W"].astype("f8") + state[f"layers.{i}.b"]
+        x = x @ state[f"layers.{i}.weight"].astype("f8") + state[f"layers.{i}.bias"]
         x = x if i == layers[-1] else np.maximum(x, 0)
     return x
 

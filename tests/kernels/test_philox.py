@@ -67,7 +67,7 @@ def test_a_mask_is_made_of_the_stream(cupy_backend, dtype, shape):
     blocks = [block_of(rng.key, 5 + i) for i in range(-(-n // 4))]
     u = np.asarray([w >> 8 for block in blocks for w in block][:n]) / 2.0**24
     expected = np.where(u >= np.float32(p), 1.0 / 0.7, 0.0).reshape(shape)
-    found = philox.mask(rng, cupy_backend.asarray(np.zeros(shape, dtype)), p)
+    found = philox.drawn_mask(rng, cupy_backend.asarray(np.zeros(shape, dtype)), p)
     assert found.dtype == dtype
     np.testing.assert_allclose(to_numpy(found), expected, rtol=RTOL[dtype])
     assert rng.counter == 5 + len(blocks)

@@ -68,9 +68,9 @@ def test_residual_names_and_shows_its_shortcut(backend):
     """Parameters of both ways; lines of both."""
     layer = Residual(Affine(2, 3), shortcut=Affine(2, 3, bias=False))
     assert [name for name, _ in layer.named_parameters()] == [
-        "layers.0.W",
-        "layers.0.b",
-        "shortcut.W",
+        "layers.0.weight",
+        "layers.0.bias",
+        "shortcut.weight",
     ]
     assert repr(Sequential(layer)).splitlines() == [
         "Sequential(",

@@ -28,7 +28,6 @@ from xpnet.autodiff.namespace import array_types, as_array, has_dtype
 from xpnet.autodiff.tape import Node, Output, clock, completed, recording
 from xpnet.autodiff.variable import FLOATING, Variable, as_constant, constant, made
 from xpnet.errors import (
-    ArgumentTypeError,
     GradientError,
     MissingAttributeError,
     MissingMethodError,
@@ -44,7 +43,7 @@ class _OfItsNode:
 
     def __get__(self, function: Any, owner: type) -> Any:
         try:
-            return self.read(_get(function))
+            return self.read(_node_of(function))
         except (AttributeError, TypeError):
             if function is None:  # asked of the class
                 return self
@@ -94,7 +93,12 @@ class Function:
     Variable(array(81., dtype=float32))
     """
 
-    __slots__ = ("__dict__", "__node", "__weakref__")
+    __slots__: tuple[str, ...] = (
+        "__dict__",
+        "__weakref__",
+        "__xpnet_called__",
+        "__xpnet_node__",
+    )
     __xpnet_rule__: ClassVar[Rule] = Rule()
     __xpnet_broadcasts__: ClassVar[bool] = False
     __xpnet_takes_number__: ClassVar[bool] = False
@@ -123,13 +127,6 @@ class Function:
         }:
             cls.__xpnet_rule__ = rule_of(cls)
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        if (args or kwargs) and cls.__init__ is object.__init__:
-            raise ArgumentTypeError(f"{cls.__name__}() takes no arguments: it has no __init__.")
-        function = super().__new__(cls)
-        _set(function, None)
-        return function
-
     def forward(self, *inputs: Array) -> Any:
         raise MissingMethodError(f"{type(self).__name__} defines no forward.")
 
@@ -137,7 +134,7 @@ class Function:
         raise GradientError(f"{type(self).__name__} defines no backward: it has no derivative.")
 
     def __call__(self, *inputs: Array) -> Any:
-        if _called(self):
+        if getattr(self, "__xpnet_called__", None) is True:
             raise GradientError(f"This {type(self).__name__} was called before; make a new one.")
         arrays: list[Any] = []
         parents: list[Node | None] = []
@@ -166,7 +163,7 @@ class Function:
         if dtype is None or not recording.get():
             return tuple(map(constant, y)) if isinstance(y, tuple) else constant(y)
         call = FunctionNode(self, arrays, parents)
-        _set(self, CALLED)
+        _set_called(self, True)
         if isinstance(y, tuple):
             return call.several(tuple(map(as_array, y)))
         if type(y) not in array_types:
@@ -179,24 +176,18 @@ class Function:
         return made(y, call)
 
 
-# The tape's slot in a Function has no name: none of its author's attributes is in its way.
-_slot: Any = Function.__dict__["_Function__node"]
-_get: Callable[[Function], Any] = _slot.__get__
-_set: Callable[[Function, Any], None] = _slot.__set__
-delattr(Function, "_Function__node")
-CALLED = True
+# The slots are written past `__setattr__`, which a Function may define (a frozen dataclass does).
+_set_called: Callable[[Function, bool], None] = vars(Function)["__xpnet_called__"].__set__
+_set_node: Callable[[Function, Any], None] = vars(Function)["__xpnet_node__"].__set__
+_node_of: Callable[[Function], Any] = vars(Function)["__xpnet_node__"].__get__
 
-
-def _called(function: Function) -> Any:
-    try:
-        return _get(function)
-    except AttributeError:  # its class has a __new__ that does not come here
-        return None
+# `copy` and `pickle` take over the slots that are listed here: a copy of a Function was not called.
+Function.__slots__ = ("__dict__", "__weakref__")
 
 
 def call_of(function: Function) -> Any:
     """The node of a Function's call while its `backward` runs."""
-    return _get(function)
+    return _node_of(function)
 
 
 class FunctionNode:
@@ -213,18 +204,13 @@ class FunctionNode:
     dtype: Any
     y: Any
 
-    def __init__(
-        self, function: Function, arrays: Sequence[Any], parents: Sequence[Node | None]
-    ) -> None:
+    def __init__(self, function: Function, arrays: list[Any], parents: list[Node | None]) -> None:
         rule = function.__xpnet_rule__
         self.function = function
         self.parents = parents
         self.created = next(clock)
         # Arrays and not Variables: x[key] = value and an optimizer may give x other ones.
-        if rule.rest is None and not rule.defaults:
-            self.kept = [arrays[i] for i in rule.takes]
-        else:
-            self.kept = rule.kept(arrays)
+        self.kept = rule.pick(arrays) if rule.pick else rule.saved(arrays)
 
     def several(self, ys: tuple[Array, ...]) -> tuple["Variable", ...]:
         """The outputs as Variables: integers have no history."""
@@ -245,7 +231,7 @@ class FunctionNode:
 
     def inputs(self) -> dict[int, Any]:
         """The arrays and numbers that are kept for the rule, by their places among the inputs."""
-        places = self.function.__xpnet_rule__.taken(len(self.parents))
+        places = self.function.__xpnet_rule__.places(len(self.parents))
         return dict(zip(places, self.kept, strict=True))
 
     def pullback(self, gy: Array, create_graph: bool) -> Sequence[Any]:
@@ -262,15 +248,15 @@ class FunctionNode:
         if rule.y_at is not None:
             kept = [*kept]
             kept.insert(rule.y_at, self._output() if create_graph else self.y)
-        _set(function, self)  # for no longer than needed: it is a cycle of references
+        _set_node(function, self)  # for no longer than needed: it is a cycle of references
         try:
             if rule.names:
-                by_position, by_name = rule.handed(kept)
+                by_position, by_name = rule.arguments(kept)
                 gxs = function.backward(gy, *by_position, **by_name)
             else:
                 gxs = function.backward(gy, *kept)
         finally:
-            _set(function, CALLED)
+            _set_node(function, None)
         return gxs if isinstance(gxs, (tuple, list)) else (gxs,)
 
     def _require_not_kept(self, leaf: Node) -> None:

@@ -26,7 +26,13 @@ import array_api_compat as compat
 from xpnet._libraries.devices import follow, follows, known, stays
 from xpnet._typing import Array
 from xpnet.autodiff._half_precision import total
-from xpnet.autodiff.namespace import DifferentiableNamespace, array_namespace, as_array, has_dtype
+from xpnet.autodiff.namespace import (
+    DifferentiableNamespace,
+    array_namespace,
+    array_types,
+    as_array,
+    has_dtype,
+)
 from xpnet.backend import array_like
 from xpnet.errors import GradientError, ShapeError
 
@@ -111,41 +117,61 @@ def walk(
     list of (node, gradient)
         In the order of `wanted`, without the nodes that no start depends on.
     """
-    reached = _reached_from(
-        [s for s, _ in starts], () if through else {id(n) for n in wanted or ()}
-    )
-    nodes = sorted(reached.values(), key=attrgetter("created"), reverse=True)  # consumers first
-    useful: Collection[int] = reached
-    if wanted is None:
-        wanted = [node for node in nodes if not node.parents]
-    else:
-        useful = _leading_to(wanted, nodes)
-    ends = {id(node) for node in wanted}
-    grads: dict[int, Any] = {}
-    for node, gy in starts:
-        follow(gy)
-        _add(grads, id(node), gy)
+    nodes, wanted, useful = _plan([node for node, _ in starts], wanted, through)
+    grads = _sums(starts)
+    ends = set(map(id, wanted))
     for node in nodes:
         parents = node.parents
         if not parents:
             continue
         key = id(node)
-        g = grads.get(key) if key in ends else grads.pop(key, None)
-        if g is None or (key in ends and not through):
+        if key not in ends:
+            g = grads.pop(key, None)  # nobody asks for it again: its memory is free
+        elif through:
+            g = grads.get(key)
+        else:
+            continue
+        if g is None:
             continue
         if known.several:
             follow(g)
         if node.__class__ is Output:
             _add(grads.setdefault(id(parents[0]), {}), node.index, g)
             continue
-        if useful is reached:
-            needs = tuple([p is not None for p in parents])
-        else:
-            needs = tuple([id(p) in useful for p in parents])
+        # By `map`, since a comprehension would be one more Python frame for each node.
+        needs = tuple(map(useful.__contains__, map(id, parents)))
         if True in needs:
             node.needs = needs
             _hand_on(node, g, grads, create_graph)
-    return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
+    found = []
+    for node in wanted:
+        g = grads.get(id(node))
+        if g is not None:
+            found.append((node, g if type(g) in array_types else as_array(g)))
+    return found
+
+
+def _sums(starts: Sequence[tuple[Node, Any]]) -> dict[int, Any]:
+    """The gradients to start from by the ids of their nodes, added up where one is there twice."""
+    grads: dict[int, Any] = {}
+    for node, g in starts:
+        if known.several:
+            follow(g)
+        _add(grads, id(node), g)
+    return grads
+
+
+def _plan(
+    roots: Sequence[Node], wanted: Sequence[Node] | None, through: bool
+) -> tuple[list[Node], Sequence[Node], Collection[int]]:
+    """The nodes to visit, latest first; the wanted ones; and the ids of all that lead to these."""
+    if wanted is None:
+        reached = _reached_from(roots, ())
+        nodes = sorted(reached.values(), key=attrgetter("created"), reverse=True)
+        return nodes, [node for node in nodes if not node.parents], reached
+    reached = _reached_from(roots, () if through else set(map(id, wanted)))
+    nodes = sorted(reached.values(), key=attrgetter("created"), reverse=True)
+    return nodes, wanted, _leading_to(wanted, nodes)
 
 
 def _leading_to(wanted: Sequence[Node], nodes: Sequence[Node]) -> set[int]:
@@ -191,6 +217,8 @@ def _add(sums: dict[Any, Any], key: Any, g: Array) -> None:
 @follows
 def seed(y: Array, gy: Array) -> Any:
     """The gradient to start from: `gy`, found or made to fit `y`; 1 for a single number."""
+    if type(gy) is type(y) and gy.shape == y.shape and gy.dtype == y.dtype:
+        return gy
     xp = array_namespace(y)
     if gy is None and compat.size(y) != 1:
         raise GradientError(
@@ -218,7 +246,8 @@ def seed(y: Array, gy: Array) -> Any:
 
 def _reached_from(roots: Sequence[Node], ends: Collection[int]) -> dict[int, Node]:
     """The roots and all that they came from, by identity; no way leads on from the `ends`."""
-    seen, stack = {id(root): root for root in roots}, list(roots)
+    seen = dict(zip(map(id, roots), roots, strict=True))
+    stack = list(seen.values())
     while stack:
         node = stack.pop()
         if id(node) in ends:

@@ -6,18 +6,19 @@ Variables and changes nothing.
 """
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import add, attrgetter
 from sys import modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import arrived, follow, stays
+from xpnet._libraries.devices import arrived, there
+from xpnet._libraries.numpy import with_data, without_data
 from xpnet._typing import Array
 from xpnet.autodiff._array_object import ArrayObject
 from xpnet.autodiff.namespace import array_types, as_array, has_dtype, methods
 from xpnet.autodiff.tape import Node, clock, recorded, recording, seed, walk
-from xpnet.backend import array_like, current, to_numpy, with_data, without_data
+from xpnet.backend import array_like, current, to_numpy
 from xpnet.errors import ArgumentTypeError, GradientError
 
 if TYPE_CHECKING:
@@ -100,7 +101,6 @@ class Variable(ArrayObject):
         """The Function that computed it; None for a leaf."""
         return getattr(self.node, "function", None)
 
-    @stays
     def backward(self, gy: Array | None = None, *, create_graph: bool = False) -> None:
         """Add the derivative of this Variable to the `grad` of every leaf it was computed from.
 
@@ -120,12 +120,17 @@ class Variable(ArrayObject):
             `gy` has another shape.
         """
         for leaf, g in _walk(self, None, gy, create_graph):
-            follow(g)
-            leaf.raw_grad = g if leaf.raw_grad is None else leaf.raw_grad + g
+            if leaf.raw_grad is not None:
+                g = there(add, leaf.raw_grad, g)  # never in place: others may hold either of them
+            leaf.raw_grad = g
+
+    def zero_grad(self) -> None:
+        """Forget the gradient: `grad` is None afterwards."""
+        self.raw_grad = None
 
     def cleargrad(self) -> None:
-        """Forget the gradient."""
-        self.raw_grad = None
+        """An alias of `zero_grad`: its name in DeZero, which the lessons use."""
+        self.zero_grad()
 
     def __repr__(self) -> str:
         shown = f"{type(self).__name__}({self.data!r})"
@@ -232,11 +237,14 @@ def _walk(
             "Nothing was recorded: it was made under no_grad, or of constants alone."
         )
     start = node_of(y)
-    takes_number = getattr(start, "takes_number", False)
-    if gy is None and takes_number and not _among(wanted, start):
+    if gy is None and getattr(start, "takes_number", False) and not _among(wanted, start):
         gy = 1.0
     else:
-        gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
+        gy = seed(y.data, gy)
+        if create_graph:
+            gy = as_constant(gy)
+        elif isinstance(gy, Variable):
+            gy = gy.data
     return walk([(start, gy)], wanted, create_graph)
 
 

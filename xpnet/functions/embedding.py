@@ -9,7 +9,7 @@ from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
-from xpnet.functions.indexing import ScatterAdd, look
+from xpnet.functions.indexing import ScatterAdd, check_on_cupy
 
 
 class Embedding(Function):
@@ -41,7 +41,7 @@ def _require_rows(x: Array, weight: Array) -> None:
         raise IndexingError(
             f"embedding expected numbers from 0 to {rows - 1}, got some from {x.min()} to {x.max()}."
         )
-    look("embedding", x, weight, 0, least=0)
+    check_on_cupy("embedding", x, weight, 0, least=0)
 
 
 @named

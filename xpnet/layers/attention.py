@@ -8,8 +8,9 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers._input_checks import require, require_dtype, require_whole
+from xpnet.layers._repr import non_default
 from xpnet.layers.affine import Affine
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers.base import Layer
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.initializers import glorot_uniform, zeros
 from xpnet.random import default_rng
@@ -152,15 +153,15 @@ class MultiheadAttention(Layer):
     def _sizes(self, x: Array, batch: Any, length: Any, dim: int) -> Any:
         """(batch, length) of x, which has these sizes, or it is an error."""
         axes = (batch, length) if self.batch_first else (length, batch)
-        require(self, x, (*axes, dim), self.out_proj.W)
+        require(self, x, (*axes, dim), self.out_proj.weight)
         return x.shape[:2] if self.batch_first else x.shape[1::-1]
 
     def _mask(self, mask: Array) -> Any:
         """With an axis for the heads, unless it has one or is the same for all samples."""
         if mask is None:
             return None
-        if mask.dtype is not self.out_proj.W.dtype and has_dtype(mask, "real floating"):
-            require_dtype(self, mask, tuple(mask.shape), self.out_proj.W, "a mask")
+        if mask.dtype is not self.out_proj.weight.dtype and has_dtype(mask, "real floating"):
+            require_dtype(self, mask, tuple(mask.shape), self.out_proj.weight, "a mask")
         if mask.ndim in (2, 4):
             return mask
         if mask.ndim != 3:
@@ -171,7 +172,7 @@ class MultiheadAttention(Layer):
         return array_namespace(mask).expand_dims(mask, axis=1)
 
     def __repr__(self) -> str:
-        options = unusual(
+        options = non_default(
             dropout=(self.dropout, 0.0),
             bias=(self.in_proj_bias is not None, True),
             kdim=(self.kdim, self.embed_dim),

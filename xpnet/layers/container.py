@@ -72,7 +72,7 @@ class Sequential(Layer, MutableSequence[Any]):
                 )
         return list(layers)
 
-    def _lines(self) -> list[str]:
+    def _shown_layers(self) -> list[str]:
         return [repr(layer) for layer in self.layers]
 
 
@@ -125,9 +125,9 @@ class Residual(Sequential):
             )
         return F.add(y, by)
 
-    def _lines(self) -> list[str]:
+    def _shown_layers(self) -> list[str]:
         by = [] if self.shortcut is None else [f"shortcut={self.shortcut!r}"]
-        return [*super()._lines(), *by]
+        return [*super()._shown_layers(), *by]
 
 
 class MLP(Sequential):

@@ -3,13 +3,14 @@
 from typing import Any
 
 from xpnet import functions as F
+from xpnet._libraries import library_of
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import has_dtype
 from xpnet.autodiff.variable import Parameter
-from xpnet.backend import with_item
 from xpnet.errors import ArgumentError
 from xpnet.layers._input_checks import misfit, require_whole
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers._repr import non_default
+from xpnet.layers.base import Layer
 from xpnet.layers.initializers import normal
 
 
@@ -60,7 +61,7 @@ class Embedding(Layer):
         self.padding_idx = None if padding_idx is None else padding_idx % n
         weight = normal((n, embedding_dim), rng, std=1.0)
         if self.padding_idx is not None:
-            weight = with_item(weight, (self.padding_idx, ...), 0.0)
+            weight = library_of(weight).set_item(weight, (self.padding_idx, ...), 0.0)
         self.weight = Parameter(weight)
 
     def forward(self, x: Array) -> Array:
@@ -70,4 +71,4 @@ class Embedding(Layer):
 
     def __repr__(self) -> str:
         sizes = f"{self.num_embeddings} -> {self.embedding_dim}"
-        return f"Embedding({sizes}{unusual(padding_idx=(self.padding_idx, None))})"
+        return f"Embedding({sizes}{non_default(padding_idx=(self.padding_idx, None))})"

@@ -15,6 +15,7 @@ from xpnet.autodiff.variable import Parameter
 from xpnet.backend import current
 from xpnet.errors import ShapeError
 from xpnet.functions.normalization import RunningStatistics
+from xpnet.layers._contents import Buffer
 from xpnet.layers._input_checks import (
     misfit,
     require,
@@ -22,7 +23,8 @@ from xpnet.layers._input_checks import (
     require_floating,
     require_whole,
 )
-from xpnet.layers.base import Buffer, Layer, unusual
+from xpnet.layers._repr import non_default
+from xpnet.layers.base import Layer
 from xpnet.layers.initializers import require_room, zeros
 
 
@@ -91,7 +93,7 @@ class _BatchNorm(Layer):
             require_dtype(self, x, sizes, self.running_mean.data)
 
     def __repr__(self) -> str:
-        options = unusual(
+        options = non_default(
             eps=(self.eps, 1e-5),
             momentum=(self.momentum, 0.1),
             affine=(self.weight is not None, True),
@@ -215,7 +217,7 @@ class LayerNorm(Layer):
 
     def __repr__(self) -> str:
         affine, bias = self.weight is not None, self.bias is not None
-        options = unusual(
+        options = non_default(
             eps=(self.eps, 1e-5), elementwise_affine=(affine, True), bias=(bias, affine)
         )
         shape = self.normalized_shape
@@ -272,7 +274,7 @@ class GroupNorm(Layer):
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def __repr__(self) -> str:
-        options = unusual(eps=(self.eps, 1e-5), affine=(self.weight is not None, True))
+        options = non_default(eps=(self.eps, 1e-5), affine=(self.weight is not None, True))
         return f"GroupNorm({self.num_groups}, {self.num_channels}{options})"
 
 

@@ -12,7 +12,8 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter, data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, ShapeError
 from xpnet.layers._input_checks import require, require_dtype, require_whole
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers._repr import non_default
+from xpnet.layers.base import Layer
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.initializers import uniform
 from xpnet.random import default_rng
@@ -153,7 +154,7 @@ class _Recurrent(Layer):
         return [z, *(zeros if s is None else s for s in states)]
 
     def __repr__(self) -> str:
-        options = unusual(
+        options = non_default(
             num_layers=(self.num_layers, 1),
             bias=(self.bias, True),
             batch_first=(self.batch_first, False),

@@ -12,9 +12,10 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError
 from xpnet.layers._input_checks import require, require_floating
+from xpnet.layers._repr import non_default
 from xpnet.layers.affine import Affine
 from xpnet.layers.attention import MultiheadAttention
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers.base import Layer
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.normalization import LayerNorm
 from xpnet.random import default_rng
@@ -54,7 +55,7 @@ class TransformerEncoderLayer(Layer):
     self_attn : MultiheadAttention
     linear1, linear2 : Affine
     norm1, norm2 : LayerNorm
-        Names and shapes are PyTorch's but for the Affine's W and b.
+        Names and shapes are PyTorch's, except that the weight of an Affine is the transpose.
 
     Notes
     -----
@@ -98,7 +99,7 @@ class TransformerEncoderLayer(Layer):
     def forward(self, x: Array, mask: Array | None = None, *, is_causal: bool = False) -> Array:
         batch_first, E = self.self_attn.batch_first, self.self_attn.embed_dim
         axes = ("batch", "length") if batch_first else ("length", "batch")
-        require(self, x, (*axes, E), self.linear1.W)
+        require(self, x, (*axes, E), self.linear1.weight)
         if self.norm_first:
             x = F.add(x, self._attended(self.norm1(x), mask, is_causal))
             return F.add(x, self._computed(self.norm2(x)))
@@ -114,14 +115,14 @@ class TransformerEncoderLayer(Layer):
 
     def __repr__(self) -> str:
         attention = self.self_attn
-        options = unusual(
+        options = non_default(
             dropout=(self.dropout.p, 0.1),
             activation=(self.activation, "relu"),
             batch_first=(attention.batch_first, False),
             norm_first=(self.norm_first, False),
         )
         sizes = f"{attention.embed_dim}, nhead={attention.num_heads}"
-        hidden = self.linear1.W.shape[1]
+        hidden = self.linear1.weight.shape[1]
         return f"TransformerEncoderLayer({sizes}, dim_feedforward={hidden}{options})"
 
 
@@ -155,7 +156,7 @@ class TransformerEncoder(Layer):
             x = layer(x, mask, is_causal=is_causal)
         return x if self.norm is None else self.norm(x)
 
-    def _lines(self) -> list[str]:
+    def _shown_layers(self) -> list[str]:
         return [repr(layer) for layer in (*self.layers, self.norm) if layer is not None]
 
 

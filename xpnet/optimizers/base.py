@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, ClassVar
 
-from xpnet._libraries.devices import follow, stays
+from xpnet._libraries.devices import follow, known, stays
 from xpnet._saved import finite, whole
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace, has_dtype
@@ -201,7 +201,8 @@ class Optimizer:
                 c = self.coefficients(together[0][2], o)
                 for p, g, s, narrow in self._left_by_kernel(together, c, o):
                     x = own = p.data
-                    follow(x)
+                    if known.several:
+                        follow(x)
                     if narrow:
                         x = widened("step", x)
                         g = widened("step", g)

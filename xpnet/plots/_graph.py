@@ -16,6 +16,7 @@ from xpnet.autodiff.tape import Output, seed, walk
 from xpnet.autodiff.variable import Variable, data_of, node_of
 from xpnet.backend import to_numpy
 from xpnet.errors import ArgumentError, GradientError, MissingPackageError
+from xpnet.functions.elementwise import PowScalar
 from xpnet.saving.safetensors import replacing
 
 _SIGNS = {  # functions that are drawn as a sign; all others show their name
@@ -260,10 +261,9 @@ class _Graph:
             return f"[{node.index}]"
         if not isinstance(node, FunctionNode):
             return type(node).__name__
+        if isinstance(node.function, PowScalar):  # its exponent is not an input, but an attribute
+            return f"^{node.function.n:g}"
         name = type(node.function).__name__
-        if name == "PowScalar":  # its exponent is not an input, but an attribute
-            exponent: Any = node.function
-            return f"^{exponent.n:g}"
         return _SIGNS.get(name, name.strip("_"))
 
     def value(self, node: _AnyNode) -> str | None:
