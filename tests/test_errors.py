@@ -14,7 +14,6 @@ FOLDER = Path(xpnet.__file__).parent
 CLASSES = [e for e in vars(errors).values() if isinstance(e, type)]
 
 INTERNAL = {
-    ("_libraries/_base.py", "NotImplementedError"): "every library overrides this method",
     (
         "data/_cifar.py",
         "OSError",
