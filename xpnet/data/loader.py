@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet._libraries.devices import there
-from xpnet._typing import Array
 from xpnet.autodiff import tree as trees
 from xpnet.autodiff.namespace import array_namespace
-from xpnet.backend import Backend, current
+from xpnet.backend import current
+from xpnet.data._placement import place
 from xpnet.data.prefetch import prefetched
 from xpnet.data.sources import Arrays, Tree, stream, whole
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError
@@ -157,7 +157,7 @@ class DataLoader:
                 "Resident data are on the device: expected no transform, no prefetch."
             )
         home = self._home = current()
-        self._there = trees.map(lambda x: on_device(x[:], home), self._data.tree)
+        self._there = trees.map(lambda x: place(x[:], home), self._data.tree)
 
     def __len__(self) -> int:
         """Batches in an epoch; TypeError for a function, which nobody has counted."""
@@ -206,8 +206,7 @@ class DataLoader:
                 sent = prefetched(map(send.send, self._on_host(epoch, start)), self.prefetch)
                 return _received(sent, send.receive)
         batches = (
-            trees.map(lambda x: on_device(x, backend), batch)
-            for batch in self._on_host(epoch, start)
+            trees.map(lambda x: place(x, backend), batch) for batch in self._on_host(epoch, start)
         )
         return prefetched(batches, self.prefetch) if self.prefetch else batches
 
@@ -305,25 +304,6 @@ class DataLoader:
             *(["resident=True"] if self.resident else []),
         ]
         return f"DataLoader({', '.join(options)})"
-
-
-def on_device(host: Any, backend: Backend) -> Array:
-    """A host array on a backend's device; floating numbers in its dtype.
-
-    Raises
-    ------
-    DataError
-        It does not fit there.
-    """
-    host = np.asarray(host)
-    host = host.astype(host.dtype.newbyteorder("="), copy=False)  # files of IDX are big endian
-    try:
-        return backend.asarray(host, dtype=backend.dtype if host.dtype.kind == "f" else None)
-    except (MemoryError, RuntimeError) as error:  # each library has an error of its own under these
-        raise DataError(
-            f"{host.nbytes / 1e6:,.0f} MB of data could not be placed on {backend.name}: {error}. "
-            "Take smaller batches, without resident=True, or a device with more memory."
-        ) from error
 
 
 def _received(sent: Generator[Any], receive: Callable[[Any], Tree]) -> Iterator[Tree]:
