@@ -160,7 +160,7 @@ def _mistakes(y: Any, t: Any, images: Any, names: list[str], samples: list[str])
     if images is None:
         head = ("Sample", "Predicted", "Probability", "Actual", "Its probability")
         rows = [
-            (samples[m.sample], names[m.predicted], _percent(m.probability), names[m.actual], _percent(m.right))
+            (samples[m.sample], names[m.predicted], _percent(m.probability), names[m.actual], _percent(m.actual_probability))
             for m in found
         ]  # fmt: skip
         return page.table(note, head, rows, "mistaken")
@@ -171,7 +171,7 @@ def _mistakes(y: Any, t: Any, images: Any, names: list[str], samples: list[str])
         text = f"Sample {samples[m.sample]}: {actual}, taken for {predicted}"
         caption = (
             f"<strong>{escape(predicted)}</strong>, {_percent(m.probability)}<br>"
-            f"is <strong>{escape(actual)}</strong>, {_percent(m.right)}"
+            f"is <strong>{escape(actual)}</strong>, {_percent(m.actual_probability)}"
         )
         drawn = page.image(page.picture(pixels), "png", text)
         items.append(f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>")
