@@ -97,6 +97,7 @@ EXPLAINED = {  # what would be reported, but is not a fault
     ("xpnet/_libraries/cupy.py", "compat.to_device"): "a function of array_api_compat",
     ("xpnet/_libraries/cupy.py", "self.to_device"): "a method of xpnet's object",
     ("xpnet/functions/data_type.py", "library_of(x).to_device"): "a method of xpnet's object",
+    ("xpnet/autodiff/tape.py", "useful.__contains__"): "a set",
     ("xpnet/autodiff/namespace.py", "'bfloat16'"): "NumPy, and so CuPy, has no such dtype",
 }
 SIGNATURES = {  # from CuPy's reference, where the signature itself is (*args, **kwargs)

@@ -163,7 +163,7 @@ def test_functions_that_are_declared(monkeypatch):
         ("xpnet/_libraries/devices.py", "_runtime().setDevice(", "_runtime().useDevice("),
         ("xpnet/functions/inverses.py", "linalg_of(xp).svd(x)", "linalg_of(xp).svd(x, vectors=1)"),
         ("xpnet/_libraries/cupy.py", "runtime.driverGetVersion()", "runtime.driverVersion()"),
-        ("xpnet/plots/images.py", "xp.float32", "xp.float31"),
+        ("xpnet/plots/_images.py", "xp.float32", "xp.float31"),
     ],
 )
 def test_a_mistake_in_xpnet_is_found(path, there, instead):

@@ -8,7 +8,7 @@ import array_api_compat as compat
 import numpy as np
 
 from xpnet._typing import Array, Device, Namespace
-from xpnet.errors import ArgumentError
+from xpnet.errors import ArgumentError, BackendError
 
 
 class Library:
@@ -72,7 +72,7 @@ class Library:
         Exception
             The library is not installed, or fails in its own way.
         """
-        raise NotImplementedError
+        raise BackendError("this library is not listed in xpnet._libraries")
 
     def why_unusable(self, error: Exception, device: str) -> str:
         """The reason why `open`, or a first computation, failed, and the command that helps."""

@@ -20,6 +20,8 @@ from xpnet.errors import ArgumentError
 
 
 class CuPy(Library):
+    """CuPy, on an NVIDIA GPU."""
+
     name = "cupy"
     aliases = ("gpu", "cuda")
     package = "cupy-cuda13x"

@@ -11,6 +11,8 @@ from xpnet.errors import ArgumentError
 
 
 class JAX(Library):
+    """JAX, on any of its devices."""
+
     name = "jax"
     package = "jax"
     gpu_package = '"jax[cuda13]"'

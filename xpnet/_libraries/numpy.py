@@ -13,6 +13,8 @@ from xpnet.errors import ArgumentError
 
 
 class NumPy(Library):
+    """NumPy, on the CPU."""
+
     name = "numpy"
     aliases = ("cpu",)
     package = "numpy"

@@ -109,7 +109,7 @@ class SetItem(Function):
 
     def _library_assigns_in_order(self, x: Array, value: Any) -> bool:
         """Whether the library's own assignment by arrays lets the last of several values win."""
-        one_value = math.prod(getattr(value, "shape", ())) == 1  # whichever wins, it is this one
+        one_value = math.prod(getattr(value, "shape", ())) == 1  # any of equal values may win
         return library_of(x).assigns_by_arrays(self.may_repeat, one_value)
 
     def _assigned_by_where(self, x: Array, value: Any) -> Array:
