@@ -27,7 +27,9 @@ def test_mistakes_are_sorted_by_the_probability_of_the_truth(backend, array):
     assert len(plots.mistakes(array(SCORES), array(TARGETS), count=1)) == 1
     with pytest.raises(xpnet.ShapeError, match=r"got \(4, 2\) and \(3,\)"):
         plots.mistakes(array(SCORES), array([0, 0, 1]))
-    with pytest.raises(xpnet.DataError, match="class numbers below 2, got the target 2 of sample 1"):
+    with pytest.raises(
+        xpnet.DataError, match="class numbers below 2, got the target 2 of sample 1"
+    ):
         plots.mistakes(array(SCORES), array([0, 2, 1, -1]))
 
 

@@ -266,14 +266,15 @@ def _add_color_bar(figure: "Figure", image: "AxesImage | None", label: str) -> N
     bar.outline.set_visible(False)
 
 
-def _kernels(layer: Layer, shape: tuple[int, ...] | None) -> Array:
+def _kernels(layer: object, shape: tuple[int, ...] | None) -> Array:
     """The weights, on the host, of shape (out, in, height, width)."""
     weight = getattr(layer, "weight", None)
     if weight is not None and weight.ndim in (3, 4):
         w = to_numpy(weight.data)
         return w if w.ndim == 4 else w[:, :, None, :]
     if not isinstance(layer, Affine):
-        raise ShapeError(f"Expected a layer with kernels or an Affine, got {layer!r}.")
+        given = repr(layer) if isinstance(layer, Layer) else f"a {type(layer).__name__}"
+        raise ShapeError(f"Expected a layer with kernels or an Affine, got {given}.")
     w = to_numpy(layer.weight.data).T
     outputs, inputs = w.shape
     side = math.isqrt(inputs)
