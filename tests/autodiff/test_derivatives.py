@@ -86,7 +86,7 @@ def test_grad_is_also_a_decorator(backend64):
 
 @pytest.mark.parametrize("argnums", [0, 1, -1, (0, 1), (1, 0), [1]])
 def test_argnums_selects_the_arguments(backend64, array, argnums):
-    """An int returns one gradient, a tuple a tuple in its order; other arguments reach f unchanged."""
+    """An int selects one gradient, a tuple several in its order; other arguments reach f unchanged."""
     a = array([2.0, 3.0])
     b = array([5.0, 7.0])
 
@@ -506,7 +506,7 @@ def test_the_function_returned_by_vjp_can_be_called_repeatedly(backend64, array)
 
 
 def test_vjp_and_jvp_take_and_return_trees(backend64, array):
-    """Gradients have the structure of the inputs, tangents that of the outputs."""
+    """Inputs and outputs are trees; gradients and tangents have the same structure as these."""
 
     def f(p):
         return {"product": p["a"] * p["b"], "parts": [p["a"], 3.0 * p["b"]]}
