@@ -153,4 +153,4 @@ def test_a_method_that_cupy_lacks_is_found_without_a_device(tree, broken):
     broken(BREAKAGES["a method that CuPy lacks"])
     code, out = run(tree, "tests/cupy_names.py")
     assert code == 1, out
-    assert re.search(r"xpnet/kernels/transfer\.py:\d+: buffer\.staging\.clone: ", out), out
+    assert re.search(r"xpnet/data/_transfer\.py:\d+: buffer\.staging\.clone: ", out), out
