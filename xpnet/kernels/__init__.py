@@ -1,9 +1,9 @@
 """Kernels that are faster on one library than the portable code: optional, and tested equal to it.
 
-The arrays choose, `kernels(x)`; there is no switch. NumPy arrays have strides, so a window over them
-can be a view, and their memory can be changed, so a result can be added in place: `strided`. On a GPU
-every call is a launch, so for CuPy there are kernels that do in one launch what the portable code
-does in many: `gathered`.
+The arrays decide which kernels run; there is no switch. `kernels(x)` is the module for convolution and
+pooling, `kernel(name, x)` in `lookup` a single function. NumPy's arrays have strides, so a window over
+them can be a view, and results can be added in place: `strided`. On a GPU every call is a launch, so
+the kernels for CuPy do in one launch what the portable code does in many: `gathered`.
 """
 
 from importlib import import_module

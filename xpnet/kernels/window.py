@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from itertools import product
 from math import prod
 from numbers import Integral
-from typing import Any, Self
+from typing import Any
 
 from xpnet.errors import ArgumentError, ShapeError
 
@@ -172,13 +172,6 @@ class Window:
         for block in product(*reversed(ranges)):
             start, stop = zip(*block, strict=True)
             yield start, stop
-
-    @classmethod
-    def over(
-        cls, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
-    ) -> Self:
-        """A window with as much padding before an axis as after it."""
-        return cls(size, kernel, stride, tuple((p, p) for p in padding), dilation)
 
 
 @lru_cache(maxsize=1024)
