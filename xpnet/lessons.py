@@ -219,7 +219,7 @@ class Function(autodiff.Function):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "backward" in cls.__dict__:
             cls.backward = _with_inputs(cls.backward)  # type: ignore[method-assign]
-        super().__init_subclass__(keeps=Rule(rest=0, y_at=0), **kwargs)
+        super().__init_subclass__(rule=Rule(rest=0, y_at=0), **kwargs)
 
 
 class _Nothing:

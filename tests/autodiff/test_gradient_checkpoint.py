@@ -26,7 +26,7 @@ from xpnet import (
     to_numpy,
     using,
 )
-from xpnet.autodiff import checkpoint, grad, hessian, hvp, jvp, value_and_grad
+from xpnet.autodiff import grad, gradient_checkpoint, hessian, hvp, jvp, value_and_grad
 from xpnet.random import default_rng
 from xpnet.testing import assert_close, check_gradients
 
@@ -37,7 +37,7 @@ def test_values_and_gradients_are_those_of_the_formula(backend64, array):
     """x^3 and 3 x^2; the function runs once for the value, and once more for the gradient."""
     runs = []
 
-    @checkpoint
+    @gradient_checkpoint
     def cube(x):
         """The third power."""
         runs.append(x)
@@ -57,17 +57,19 @@ def test_values_and_gradients_are_those_of_the_formula(backend64, array):
 def skip(a, b):
     """The checkpointed function uses h from the closure, and a, from which h was computed."""
     h = F.sin(a)
-    return checkpoint(lambda z: F.tanh(z * h) + a * z)(h * b)
+    return gradient_checkpoint(lambda z: F.tanh(z * h) + a * z)(h * b)
 
 
 def nested(a, b):
-    return checkpoint(lambda a: F.exp(checkpoint(lambda z: F.sin(z) * b)(a * b)) * a)(a)
+    return gradient_checkpoint(
+        lambda a: F.exp(gradient_checkpoint(lambda z: F.sin(z) * b)(a * b)) * a
+    )(a)
 
 
 def unpacked(a, b):
     """Trees as inputs and outputs, options, and outputs that depend on no input."""
 
-    @checkpoint
+    @gradient_checkpoint
     def f(p, *, times):
         total = p["a"] + p["b"][0]
         return [total * times, {"product": p["a"] * p["b"][0], "count": 3, "none": None}]
@@ -78,16 +80,18 @@ def unpacked(a, b):
 
 
 CASES = {
-    "argument": lambda a, b: checkpoint(lambda z: F.tanh(z) * z)(a) * b,
-    "closure": lambda a, b: checkpoint(lambda z: F.tanh(z * a))(b),
-    "closure alone": lambda a, b: checkpoint(lambda: F.sin(a) * b)(),
+    "argument": lambda a, b: gradient_checkpoint(lambda z: F.tanh(z) * z)(a) * b,
+    "closure": lambda a, b: gradient_checkpoint(lambda z: F.tanh(z * a))(b),
+    "closure only": lambda a, b: gradient_checkpoint(lambda: F.sin(a) * b)(),
     "skip": skip,
     "nested": nested,
-    "twice": checkpoint(checkpoint(lambda a, b: F.exp(a * b))),
-    "in a row": lambda a, b: checkpoint(F.sin)(checkpoint(F.exp)(a) * b),
-    "the argument itself": lambda a, b: checkpoint(lambda z: z)(a) * b * a,
+    "twice": gradient_checkpoint(gradient_checkpoint(lambda a, b: F.exp(a * b))),
+    "in a row": lambda a, b: gradient_checkpoint(F.sin)(gradient_checkpoint(F.exp)(a) * b),
+    "the argument itself": lambda a, b: gradient_checkpoint(lambda z: z)(a) * b * a,
     "trees": unpacked,
-    "a derivative within": lambda a, b: checkpoint(grad(lambda z: F.sum(F.sin(z * b) * a)))(a),
+    "a derivative within": lambda a, b: gradient_checkpoint(
+        grad(lambda z: F.sum(F.sin(z * b) * a))
+    )(a),
 }
 
 
@@ -105,7 +109,7 @@ def test_derivatives_agree_with_jax(backend64, array, name):
     plain = {  # without checkpoints, and without xpnet's derivatives
         "argument": lambda a, b: F.tanh(a) * a * b,
         "closure": lambda a, b: F.tanh(b * a),
-        "closure alone": lambda a, b: F.sin(a) * b,
+        "closure only": lambda a, b: F.sin(a) * b,
         "skip": lambda a, b: F.tanh(F.sin(a) * b * F.sin(a)) + a * F.sin(a) * b,
         "nested": lambda a, b: F.exp(F.sin(a * b) * b) * a,
         "twice": lambda a, b: F.exp(a * b),
@@ -129,7 +133,7 @@ def test_gradients_with_respect_to_variables_in_the_closure(backend64, array):
     """sin(z h) + x at z = 2, h = x^2: with respect to the intermediate h, and to x."""
     x = Variable(array(0.5))
     h = x * x
-    y = checkpoint(lambda z: F.sin(z * h) + x)(2.0)
+    y = gradient_checkpoint(lambda z: F.sin(z * h) + x)(2.0)
     gh, gx = gradients(y, [h, x])
     assert_close(gh, 2.0 * math.cos(0.5), rtol=1e-12)
     assert_close(gx, 2.0 * math.cos(0.5) + 1.0, rtol=1e-12)
@@ -148,7 +152,7 @@ def test_checkpointed_layers_give_their_parameters_gradients(backend64, array, o
 
     def light(x):
         for layer in model:
-            x = checkpoint(layer)(x)
+            x = gradient_checkpoint(layer)(x)
         return x
 
     light.slope = grad(lambda x: F.sum(light(x)))
@@ -184,7 +188,7 @@ def test_it_can_decorate_the_forward_of_a_layer(backend64, array):
         def __init__(self):
             self.w = Parameter(array(3.0))
 
-        @checkpoint
+        @gradient_checkpoint
         def forward(self, x):
             return self.w * x * x
 
@@ -205,7 +209,7 @@ def test_the_second_run_draws_the_same_random_numbers(backend64, array):
         return F.multiply(x * x, mask)
 
     manual_seed(3)
-    y = checkpoint(dropout)(x)
+    y = gradient_checkpoint(dropout)(x)
     between = default_rng().random(4)
     F.sum(y).backward()
     after = default_rng().random(4)
@@ -224,9 +228,9 @@ def test_generators_that_are_passed_in_are_rewound_too(backend64, array):
         return F.dropout(x * x, 0.5, rng=rng)
 
     def f(x):
-        return half(checkpoint(half)(half(x, mine), other), mine)
+        return half(gradient_checkpoint(half)(half(x, mine), other), mine)
 
-    y = checkpoint(f)(x)
+    y = gradient_checkpoint(f)(x)
     drawn = mine.random(3)
     F.sum(y).backward()
     mask, more = np.random.default_rng(3), np.random.default_rng(4)
@@ -244,7 +248,7 @@ def test_the_default_generator_is_rewound_once_under_two_names(backend64, array)
     """It is used by default, and also passed as rng=default_rng()."""
     manual_seed(3)
     x, rng = Variable(array([1.0] * 50)), default_rng()
-    y = checkpoint(lambda x: F.dropout(F.dropout(x * x, 0.5), 0.5, rng=rng))(x)
+    y = gradient_checkpoint(lambda x: F.dropout(F.dropout(x * x, 0.5), 0.5, rng=rng))(x)
     F.sum(y).backward()
     drawn = np.random.default_rng(3)
     kept = 1.0 * (drawn.random(50, dtype="float32") >= 0.5) * (drawn.random(50, "float32") >= 0.5)
@@ -257,7 +261,9 @@ def test_a_new_seed_between_the_runs_stays_in_force(backend64, array):
     """The second run does not change the stream that manual_seed started."""
     x = Variable(array([1.0] * 8))
     manual_seed(3)
-    y = checkpoint(lambda x: F.multiply(x * x, current().asarray(default_rng().random(8))))(x)
+    y = gradient_checkpoint(
+        lambda x: F.multiply(x * x, current().asarray(default_rng().random(8)))
+    )(x)
     manual_seed(4)
     F.sum(y).backward()
     assert_close(x.grad, 2.0 * np.random.default_rng(3).random(8))
@@ -266,25 +272,25 @@ def test_a_new_seed_between_the_runs_stays_in_force(backend64, array):
 
 def test_the_second_run_uses_the_backend_of_the_first(backend):
     """Arrays that f creates are of the same library in both runs."""
-    born = []
+    backends = []
 
-    @checkpoint
+    @gradient_checkpoint
     def f(x):
-        born.append(current().name)
+        backends.append(current().name)
         return x * Variable(3.0, requires_grad=False)
 
     x = Variable(2.0)
     y = f(x)
     with using("numpy", dtype="float64"):
         y.backward()
-    assert born == [backend.name] * 2
+    assert backends == [backend.name] * 2
     assert_close(x.grad, 3.0)
 
 
 def test_nothing_is_recorded_under_no_grad(backend, array):
     """The result of f is a constant under no_grad; backward may be called under no_grad."""
     w = Parameter(array(2.0))
-    f = checkpoint(lambda x: w * x)
+    f = gradient_checkpoint(lambda x: w * x)
     with no_grad():
         y = f(3.0)
     assert not y.requires_grad
@@ -297,9 +303,9 @@ def test_nothing_is_recorded_under_no_grad(backend, array):
 def test_arrays_in_arrays_out(backend, array):
     """Nothing is kept for inputs that need no gradient."""
     x = array([1.0, 2.0])
-    y = checkpoint(F.exp)(x)
+    y = gradient_checkpoint(F.exp)(x)
     assert type(y) is type(x)
-    y = checkpoint(F.exp)(Variable(x, requires_grad=False))
+    y = gradient_checkpoint(F.exp)(Variable(x, requires_grad=False))
     assert isinstance(y, Variable)
     assert not y.requires_grad
 
@@ -307,14 +313,14 @@ def test_arrays_in_arrays_out(backend, array):
 def test_a_variable_that_the_function_creates_is_not_an_input(backend64, array):
     """The second run creates another one."""
     c, x = array([3.0, 5.0]), Variable(array([1.0, 2.0]))
-    F.sum(checkpoint(lambda x: x * Variable(c))(x)).backward()
+    F.sum(gradient_checkpoint(lambda x: x * Variable(c))(x)).backward()
     assert_close(x.grad, [3.0, 5.0])
 
 
 def test_the_gradient_of_an_unused_argument_is_zero(backend64, array):
     """It has the shape of the argument."""
     a, b = Variable(array(2.0)), Variable(array([1.0, 2.0]))
-    ga, gb = gradients(checkpoint(lambda a, b: a * a)(a, b), [a, b])
+    ga, gb = gradients(gradient_checkpoint(lambda a, b: a * a)(a, b), [a, b])
     assert_close(ga, 4.0)
     assert_close(gb, [0.0, 0.0])
 
@@ -322,7 +328,7 @@ def test_the_gradient_of_an_unused_argument_is_zero(backend64, array):
 def test_backward_may_be_called_several_times(backend64, array):
     """Each call runs f again and adds to grad."""
     a, b = Variable(array(2.0)), Variable(array(3.0))
-    y = checkpoint(lambda a: a * a * b)(a)
+    y = gradient_checkpoint(lambda a: a * a * b)(a)
     for _ in range(2):
         y.backward()
     assert_close(a.grad, 24.0)
@@ -344,7 +350,7 @@ def test_the_graph_within_a_checkpoint_is_freed_at_once(backend64, array):
     gc.collect()
     gc.disable()
     try:
-        y = checkpoint(f)(x)
+        y = gradient_checkpoint(f)(x)
         assert [node() for node in seen] == [None]
         (g,) = gradients(F.sum(y), [x], create_graph=True)
         F.sum(g).backward()
@@ -367,10 +373,10 @@ def test_the_first_run_may_create_a_parameter(backend64, array):
             return self.w * x
 
     layer = Lazy()
-    checkpoint(layer)(array(3.0)).backward()
+    gradient_checkpoint(layer)(array(3.0)).backward()
     assert_close(layer.w.grad, 3.0)
     layer, x = Lazy(), Variable(array(3.0))
-    checkpoint(layer)(x).backward()
+    gradient_checkpoint(layer)(x).backward()
     assert_close(layer.w.grad, 3.0)
     assert_close(x.grad, 2.0)
 
@@ -378,7 +384,7 @@ def test_the_first_run_may_create_a_parameter(backend64, array):
 def test_an_optimizer_step_between_the_runs_raises(backend, array):
     """The second run would use other weights; the error is the same as without a checkpoint."""
     layer = Affine(2, 1, rng=0)
-    y = checkpoint(lambda x: F.tanh(layer(x)))(array([[0.5, 1.0]]))
+    y = gradient_checkpoint(lambda x: F.tanh(layer(x)))(array([[0.5, 1.0]]))
     layer.bias.grad = array([1.0])
     SGD([layer.bias]).step()
     with pytest.raises(
@@ -396,7 +402,7 @@ def test_variables_of_the_first_run_may_be_kept(backend64, array):
         return kept[-1] * x
 
     x = Variable(array(2.0))
-    checkpoint(f)(x).backward()
+    gradient_checkpoint(f)(x).backward()
     assert_close(x.grad, math.tanh(2.0) + 2.0 / math.cosh(2.0) ** 2, rtol=1e-12)
 
 
@@ -405,7 +411,7 @@ def test_a_different_path_in_the_second_run_raises(backend, array):
     a, b = Variable(array(2.0)), Variable(array([1.0, 2.0]))
     for paths in ([lambda: a * b, lambda: b * 1.0], [lambda: a * b, lambda: a * a]):
         rest = iter(paths)
-        y = F.sum(checkpoint(lambda rest=rest: next(rest)())())
+        y = F.sum(gradient_checkpoint(lambda rest=rest: next(rest)())())
         with pytest.raises(GradientError, match="did not use what the first one did"):
             y.backward()
 
@@ -415,7 +421,7 @@ def test_a_loop_variable_that_changed_between_the_runs_raises(backend, array):
     x, functions = Variable(array(2.0)), []
     for w in (Parameter(array(3.0)), Parameter(array(5.0))):
         functions.append(lambda x: w * x)  # noqa: B023 - the mistake
-        x = checkpoint(functions[-1])(x)
+        x = gradient_checkpoint(functions[-1])(x)
     with pytest.raises(GradientError, match="did not use what the first one did"):
         x.backward()
 
@@ -434,7 +440,7 @@ def peak(count, segments):
     """The peak memory of a forward and a backward pass, in arrays of the size of x."""
     x = Variable(np.linspace(-1.0, 1.0, 8192))
     ends = [count * i // segments for i in range(segments + 1)]
-    run = checkpoint(layers) if segments > 1 else layers
+    run = gradient_checkpoint(layers) if segments > 1 else layers
     tracemalloc.start()
     try:
         y = x
@@ -469,7 +475,7 @@ def test_values_and_gradients_of_a_long_chain(backend64, array):
 
     def chain(x):
         for _ in range(32):
-            x = checkpoint(layers)(x, 31)
+            x = gradient_checkpoint(layers)(x, 31)
         return F.sum(x)
 
     value, g = value_and_grad(chain)(array([0.5, -2.0]))

@@ -197,7 +197,7 @@ def test_needs_is_defined_only_while_a_rule_runs(backend64, array):
     f = Product()
     assert not hasattr(f, "needs")
     y = f(Variable(array(2.0)), array(3.0))
-    with pytest.raises(AttributeError, match=r"Product\.needs is known while"):
+    with pytest.raises(AttributeError, match=r"Product\.needs is known only while"):
         f.needs  # noqa: B018
     y.backward()
     assert asked == [(True, False)]

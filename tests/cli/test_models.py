@@ -44,7 +44,7 @@ def learn(xpnet_, few, tmp_path):
 
 def test_the_names_are_those_of_the_library():
     """The help has them written out, since it is not to import the library."""
-    assert set(MODELS) == set(models.BUILDERS)
+    assert set(MODELS) == set(models.BY_NAME)
     assert list(RATES) == list(optimizers.BY_NAME)
 
 

@@ -364,7 +364,7 @@ def test_a_table_is_learned_by_many_small_steps(xpnet_, flowers, plane, tmp_path
 def test_fractions_are_no_classes(learn, plane):
     answer = learn(plane, "--target", "price")
     assert (answer.code, answer.out) == (2, "")
-    assert re.search(r"plane.csv, line \d+, column 'price': \S+ is no class: ", answer.said)
+    assert re.search(r"plane.csv, line \d+, column 'price': \S+ is not a class: ", answer.said)
     assert "take the task 'regress'" in answer.said
 
 

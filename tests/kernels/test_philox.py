@@ -94,7 +94,7 @@ def test_a_checkpointed_function_draws_its_mask_again(cupy_backend, seeded):
     for rng in (None, own):
         seeded(3, device=True)
         v = Variable(x)
-        y = xpnet.checkpoint(lambda x, rng=rng: F.dropout(x * x, 0.5, rng=rng))(v)
+        y = xpnet.gradient_checkpoint(lambda x, rng=rng: F.dropout(x * x, 0.5, rng=rng))(v)
         F.sum(y).backward()
         assert to_numpy(v.grad).tolist() == (2.0 * to_numpy(y)).tolist()
 
