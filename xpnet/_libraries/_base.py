@@ -147,12 +147,12 @@ class Library:
         given = {name: value for name, value in options.items() if value is not None}
         return xp.from_dlpack(x, **given)
 
-    def set_item(self, x: Array, key: Any, value: Any) -> Array:
+    def set_item(self, x: Array, key: Any, value: Array | complex) -> Array:
         """`x` after x[key] = value: x itself if the library is mutable, else a new array."""
         x[key] = value
         return x
 
-    def with_item(self, x: Array, key: Any, value: Any) -> Array:
+    def with_item(self, x: Array, key: Any, value: Array | complex) -> Array:
         """A new array: what x would be after x[key] = value."""
         return self.set_item(compat.array_namespace(x).asarray(x, copy=True), key, value)
 

@@ -92,7 +92,7 @@ class CuPy(Library):
         return _copied(y) if copy else y
 
     @follows
-    def set_item(self, x: Array, key: Any, value: Any) -> Array:
+    def set_item(self, x: Array, key: Any, value: Array | complex) -> Array:
         return super().set_item(x, key, value)
 
     def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:

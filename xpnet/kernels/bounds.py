@@ -16,7 +16,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from xpnet._libraries.devices import arrivals, there
+from xpnet._libraries.devices import arrivals, call_on_their_device
 from xpnet._typing import Array
 from xpnet.backend import to_numpy
 from xpnet.errors import IndexingError
@@ -175,9 +175,9 @@ def _taken(notes: dict[int, Array]) -> Array | None:
 
 
 def _read(note: Array) -> None:
-    number, index, negative = there(_get, note).tolist()
+    number, index, negative = call_on_their_device(_get, note).tolist()
     if number:
-        there(_clear, note)
+        call_on_their_device(_clear, note)
         if negative:  # the note holds the bits of an int64 as a uint64
             index -= 1 << 64
         raise IndexingError(_message(_calls[number - 1], index))
