@@ -114,7 +114,7 @@ def test_asarray_of_arrays_keeps_their_dtype():
     with using("numpy"):
         assert F.asarray([np.ones(2), np.ones(2)]).dtype == np.float64
         assert F.asarray([[1.0, 2.0]]).dtype == np.float32
-        with pytest.raises(ValueError, match="several Variables is a copy"):
+        with pytest.raises(ValueError, match="for copy=False, got several Variables"):
             F.asarray([Variable(1.0)], copy=False)
 
 

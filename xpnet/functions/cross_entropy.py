@@ -14,7 +14,7 @@ from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
-from xpnet.functions._in_float32 import like, number, widened
+from xpnet.functions._in_float32 import as_number, cast_like, widened
 from xpnet.functions._logistic import LogisticLoss
 from xpnet.functions._targets import class_numbers, is_class, matching
 from xpnet.functions.activation import log_softmax, softmax
@@ -146,8 +146,8 @@ def softmax_cross_entropy(
     if weight is None and label_smoothing == 0.0 and ignore_index is None:
         loss = SoftmaxCrossEntropy()(wide, t)
     else:
-        loss = _weighted(wide, t, weight, number(label_smoothing), ignore_index)
-    return loss if wide is x else like(loss, x)
+        loss = _weighted(wide, t, weight, as_number(label_smoothing), ignore_index)
+    return loss if wide is x else cast_like(loss, x)
 
 
 def _weighted(x: Array, t: Array, weight: Array, smoothing: float, ignored: int | None) -> Array:
@@ -176,7 +176,7 @@ def _weighted(x: Array, t: Array, weight: Array, smoothing: float, ignored: int 
     if counts is not None:
         x = xp.where(counts, x, 0.0)  # whatever stands in a row that is ignored
     rows = xp.astype(named, x.dtype) if numbers else t
-    w = None if weight is None else like(weight, x)  # it is no reason for a wider loss
+    w = None if weight is None else cast_like(weight, x)  # it is no reason for a wider loss
     whole = rows if w is None else xp.multiply(rows, w)
     if smoothing:
         rows = rows * (1.0 - smoothing) + smoothing / x.shape[-1]
@@ -224,7 +224,7 @@ def kl_divergence(y: Array, t: Array, log_target: bool = False) -> Array:
     log_t, p = (harmless, xp.exp(t)) if log_target else (xp.log(harmless), t)
     distance = xp.where(there, xp.subtract(log_t, y), 0.0)
     terms = in_full(xp.multiply(p, distance))
-    return like(xp.sum(terms) / math.prod(y.shape[:-1]), y)
+    return cast_like(xp.sum(terms) / math.prod(y.shape[:-1]), y)
 
 
 @named
@@ -295,11 +295,11 @@ def binary_cross_entropy_with_logits(
                 "binary_cross_entropy_with_logits expected weights that broadcast to the shape of "
                 f"x, {tuple(x.shape)}, got {tuple(w.shape)}."
             )
-    missed = t if pos_weight is None else xp.multiply(t, like(pos_weight, x))
+    missed = t if pos_weight is None else xp.multiply(t, cast_like(pos_weight, x))
     terms = LogisticLoss()(x, missed, 1.0 - t)
     if weight is not None:
         there = data_of(weight) != 0.0
-        terms = xp.where(there, xp.multiply(xp.where(there, terms, 0.0), like(weight, x)), 0.0)
+        terms = xp.where(there, xp.multiply(xp.where(there, terms, 0.0), cast_like(weight, x)), 0.0)
     return xp.mean(terms)
 
 

@@ -1,4 +1,4 @@
-"""Embedding: a row of a table for each number."""
+"""Embedding: a row of a table for each integer."""
 
 import array_api_compat as compat
 
@@ -13,29 +13,35 @@ from xpnet.functions.indexing import ScatterAdd, check_on_cupy
 
 
 class Embedding(Function):
-    """Rows of W, nan where there is none; the derivative adds up equal rows, but for padding."""
+    """Rows of W, NaN for an index out of range; the padding row has no gradient."""
 
     def __init__(self, indices: Array, padding_idx: int | None) -> None:
-        self.indices, self.padding_idx = indices, padding_idx
+        self.indices = indices
+        self.padding_idx = padding_idx
 
     def forward(self, W: Array) -> Array:
-        i, xp, self.rows = self.indices, array_namespace(self.indices, W), W.shape[0]
-        if xp.iinfo(i.dtype).bits < 32:  # bytes cannot count the rows, nor pick in every library
+        xp = array_namespace(self.indices, W)
+        i = self.indices
+        if xp.iinfo(i.dtype).bits < 32:  # 8 bits cannot count the rows, nor index in every library
             i = xp.astype(i, xp.int32)
-        there = (i >= 0) & (i < self.rows)
-        self.places = xp.reshape(xp.where(there, i, 0), (-1,))
-        self.learns = there if self.padding_idx is None else there & (i != self.padding_idx)
+        self.rows = W.shape[0]
+        in_range = (i >= 0) & (i < self.rows)
+        self.places = xp.reshape(xp.where(in_range, i, 0), (-1,))
+        self.has_gradient = in_range
+        if self.padding_idx is not None:
+            self.has_gradient = in_range & (i != self.padding_idx)
         y = xp.reshape(xp.take(W, self.places, axis=0), (*i.shape, W.shape[1]))
-        return xp.where(there[..., None], y, xp.nan)
+        return xp.where(in_range[..., None], y, xp.nan)
 
     def backward(self, gy: Array) -> Array:
         xp = array_namespace(gy)
-        gy = xp.where(self.learns[..., None], gy, 0.0)
+        gy = xp.where(self.has_gradient[..., None], gy, 0.0)
         rows = xp.reshape(gy, (self.places.shape[0], gy.shape[-1]))
         return ScatterAdd(self.places, self.rows)(rows)
 
 
 def _require_rows(x: Array, weight: Array) -> None:
+    """Raise IndexingError for an index out of range, on NumPy and CuPy."""
     rows = weight.shape[0]
     if compat.is_numpy_array(x) and x.size and not 0 <= x.min() <= x.max() < rows:
         raise IndexingError(
@@ -47,7 +53,7 @@ def _require_rows(x: Array, weight: Array) -> None:
 @named
 @follows
 def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
-    """weight[x]: for each number of x, that row of the table.
+    """weight[x]: for each integer of x, that row of the table.
 
     Parameters
     ----------
@@ -55,14 +61,13 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
         From 0 to rows - 1.
     weight : array or Variable, shape (rows, columns)
     padding_idx : int, optional
-        A row that does not learn: its gradient is 0. Negative ones count from the end.
+        A row whose gradient is 0, so that it is not trained. Negative numbers count from the end.
 
     Returns
     -------
     array or Variable, shape (*x.shape, columns)
-        On array-api-strict, PyTorch and JAX, a number outside 0 .. rows - 1, or a negative one,
-        gives NaN, not an error: to check the numbers would make the host wait for a GPU in every
-        step.
+        On array-api-strict, PyTorch and JAX, an integer outside 0 .. rows - 1 yields NaN instead of
+        an error: checking the integers would make the host wait for a GPU in every step.
 
     Raises
     ------
@@ -73,9 +78,9 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
     TypeError
         x is not of an integer dtype.
     ShapeError
-        `weight` is no table.
+        `weight` does not have two axes.
     ValueError
-        There is no row `padding_idx`.
+        `padding_idx` is out of range.
 
     Notes
     -----
@@ -91,4 +96,6 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise ArgumentError(f"embedding expected a padding_idx below {rows}, got {padding_idx}.")
     _require_rows(data_of(x), data_of(weight))
-    return Embedding(data_of(x), None if padding_idx is None else padding_idx % rows)(weight)
+    if padding_idx is not None:
+        padding_idx %= rows
+    return Embedding(data_of(x), padding_idx)(weight)

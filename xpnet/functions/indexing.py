@@ -21,7 +21,7 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Variable, data_of
 from xpnet.backend import item_set, last_at, scatter_add, to_numpy, with_item
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
-from xpnet.functions._in_float32 import like
+from xpnet.functions._in_float32 import cast_like
 from xpnet.functions._registry import from_front, method, standard
 from xpnet.functions._shapes import broadcasts_to
 from xpnet.kernels.bounds import require_within, require_within_on_host
@@ -201,7 +201,7 @@ class ScatterAdd(Function):
         xp = array_namespace(x)
         full = in_full(x)
         zeros = xp.zeros((self.length, *x.shape[1:]), dtype=full.dtype, device=compat.device(x))
-        return like(scatter_add(zeros, self.indices, full), x)
+        return cast_like(scatter_add(zeros, self.indices, full), x)
 
     def backward(self, gy: Array) -> Array:
         return Take(self.indices)(gy)

@@ -13,7 +13,7 @@ from xpnet.autodiff._messages import named
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError
-from xpnet.functions._in_float32 import like, number
+from xpnet.functions._in_float32 import as_number, cast_like
 from xpnet.functions._targets import class_numbers, is_class, matching
 from xpnet.functions.activation import relu
 
@@ -46,7 +46,7 @@ def mean_squared_error(y: Array, t: Array) -> Array:
     """
     difference = _difference("mean_squared_error", y, t)
     wide = in_full(difference)
-    return like(array_namespace(wide).mean(wide * wide), difference)
+    return cast_like(array_namespace(wide).mean(wide * wide), difference)
 
 
 @named
@@ -100,7 +100,7 @@ def huber_loss(y: Array, t: Array, delta: float = 1.0) -> Array:
         raise ArgumentError(f"huber_loss expected a positive delta, got {delta}.")
     difference = _difference("huber_loss", y, t)
     xp = array_namespace(difference)
-    far = number(delta)
+    far = as_number(delta)
     near = xp.minimum(xp.maximum(difference, -far), far)
     return xp.mean(near * (difference - 0.5 * near))
 
@@ -141,7 +141,7 @@ def hinge_loss(x: Array, t: Array, margin: float = 1.0) -> Array:
     Cortes and Vapnik, "Support-vector networks", 1995; Weston and Watkins, "Support vector machines
     for multi-class pattern recognition", 1999.
     """
-    xp, margin = array_namespace(x, t), number(margin)
+    xp, margin = array_namespace(x, t), as_number(margin)
     if t.shape == x.shape:
         t = matching("hinge_loss", x, t)
         loss = xp.mean(relu(margin - xp.multiply(x, t)))
