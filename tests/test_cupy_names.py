@@ -158,12 +158,12 @@ def test_functions_that_are_declared(monkeypatch):
         ("xpnet/data/_transfer.py", "buffer.staging.copy()", "buffer.staging.clone()"),
         ("xpnet/kernels/update.py", "cuda.function.CPointer", "cuda.CPointer"),
         ("xpnet/kernels/gathered.py", "cupy().matmul(a, b)", "cupy().matmul(a, b, where=b)"),
-        ("xpnet/backend.py", "cuda.runtime.getDeviceCount()", "cuda.getDeviceCount()"),
-        ("xpnet/_libraries/devices.py", "x.get()", "x.ctypes"),
+        ("xpnet/_libraries/cupy.py", "cuda.runtime.getDeviceCount()", "cuda.getDeviceCount()"),
+        ("xpnet/_libraries/cupy.py", "x.get()", "x.ctypes"),
         ("xpnet/_libraries/devices.py", "_runtime().setDevice(", "_runtime().useDevice("),
         ("xpnet/functions/inverses.py", "linalg_of(xp).svd(x)", "linalg_of(xp).svd(x, vectors=1)"),
-        ("xpnet/_libraries/diagnosis.py", "runtime.driverGetVersion()", "runtime.driverVersion()"),
-        ("xpnet/plots/images.py", "xp.float32", "xp.float31"),
+        ("xpnet/_libraries/cupy.py", "runtime.driverGetVersion()", "runtime.driverVersion()"),
+        ("xpnet/plots/_images.py", "xp.float32", "xp.float31"),
     ],
 )
 def test_a_mistake_in_xpnet_is_found(path, there, instead):

@@ -43,7 +43,7 @@ def test_linear_of_an_empty_batch(backend, array, xp):
 def test_weights_that_are_no_matrix_are_an_error(backend, array, shape):
     """Not a product whose derivative would be another's; that is `matmul`."""
     W = array(np.ones(shape).tolist())
-    with pytest.raises(xpnet.ShapeError, match=r"linear expected W of shape \(in_.* got \(2,"):
+    with pytest.raises(xpnet.ShapeError, match=r"linear expected weight of shape \(in_.* got \(2,"):
         F.linear(Variable(array([[1.0, 2.0], [3.0, 4.0]])), W)
 
 

@@ -190,12 +190,12 @@ def test_what_does_not_fit(backend, array):
         F.lstm(z, h[:1, :], c, W)
     assert str(caught.value) == (
         "lstm expected z of shape (length, batch, 4 n) with a length of 1 or more, states of shape "
-        "(batch, n) and W of shape (4 n, n), got (3, 2, 8), (1, 2), (2, 2), (8, 2)."
+        "(batch, n) and weight of shape (4 n, n), got (3, 2, 8), (1, 2), (2, 2), (8, 2)."
     )
     for wrong in ((z[:0, ...], h, c, W), (z[0, ...], h, c, W), (z, h, c, W[:4, :])):
         with pytest.raises(ShapeError, match="lstm expected z of shape"):
             F.lstm(*wrong)
-    with pytest.raises(ShapeError, match="rnn expected z .* W of shape .n, n., got"):
+    with pytest.raises(ShapeError, match="rnn expected z .* weight of shape .n, n., got"):
         F.rnn(z, h, W)
     with pytest.raises(ShapeError, match="gru expected z of shape"):
         F.gru(z, h, W)

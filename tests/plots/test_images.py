@@ -22,16 +22,16 @@ def test_columns_of_an_affine(backend):
     """A column is a picture, row by row."""
     layer = Affine(6, 3, rng=0)
     figure = plots.filters(layer, shape=(2, 3))
-    w = xpnet.to_numpy(layer.W.data)
+    w = xpnet.to_numpy(layer.weight.data)
     for j, picture in enumerate(pictures_of(figure)):
         assert picture.tolist() == w[:, j].reshape(2, 3).tolist()
     low, high = figure.axes[0].images[0].get_clim()
     assert high == -low == pytest.approx(float(abs(w).max()))
     with pytest.raises(xpnet.ShapeError, match="the 6 inputs are no picture of shape None"):
         plots.filters(layer)
-    with pytest.raises(xpnet.ShapeError, match=r"or a matrix W, got a Parameter\.$"):
-        plots.filters(layer.W)
-    with pytest.raises(xpnet.ShapeError, match=r"with kernels or a matrix W, got ReLU\(\)"):
+    with pytest.raises(xpnet.ShapeError, match=r"or an Affine, got a Parameter\.$"):
+        plots.filters(layer.weight)
+    with pytest.raises(xpnet.ShapeError, match=r"with kernels or an Affine, got ReLU\(\)"):
         plots.filters(xpnet.ReLU())
 
 

@@ -15,8 +15,8 @@ from matplotlib.text import Text
 
 import xpnet
 from xpnet import Variable, functions as F, plots
+from xpnet.plots._graph import dot
 from xpnet.plots._names import LONGEST, PREFERRED, drawn
-from xpnet.plots.graph import computational_graph, dot
 from xpnet.report import report
 from xpnet.training import History
 
@@ -75,20 +75,11 @@ def metrics(names):
     return plots.curves(history)
 
 
-def graph(names):
-    leaves = {name: Variable(np.asarray(2.0 + i)) for i, name in enumerate(names)}
-    total = Variable(np.asarray(1.0))
-    for leaf in leaves.values():
-        total = total * leaf
-    return computational_graph(total, {**leaves, "$\\frac$ on the way": total})
-
-
 FIGURES = {
     "matrix": matrix,
     "worst": worst,
     "gradient": gradient,
     "metrics": metrics,
-    "graph": graph,
 }
 
 

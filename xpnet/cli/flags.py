@@ -126,7 +126,7 @@ def delimiter(text: str) -> str:
 
 def encoding(text: str) -> str:
     """The name of an encoding that Python knows."""
-    from xpnet.data.csv_reader import codec_of
+    from xpnet.data._csv_reader import codec_of
 
     try:
         codec_of(text)

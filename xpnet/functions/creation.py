@@ -11,7 +11,7 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import follows, selected, sent
+from xpnet._libraries import library_of
 from xpnet._typing import Array, Device, DType
 from xpnet.autodiff._export import export_error
 from xpnet.autodiff.namespace import array_namespace, has_dtype
@@ -144,26 +144,7 @@ def from_dlpack(x: Array, /, *, device: Device | None = None, copy: bool | None 
     if isinstance(x, Variable) and x.requires_grad:
         raise export_error(x)
     array = data_of(x)
-    if backend.name.startswith("cupy"):  # its from_dlpack takes neither a device nor `copy`
-        y = backend.xp.from_dlpack(array)
-        if copy is False and device is not None and y.device != device:
-            raise ArgumentError(
-                f"from_dlpack expected an array on {device} for copy=False, got one on {y.device}. "
-                "Leave copy out to have it copied there."
-            )
-        if device is not None:
-            y = sent(y, device)
-        if copy:
-            y = _copied(y)
-        return as_constant(y)
-    options = {"device": device, "copy": copy}
-    given = {name: value for name, value in options.items() if value is not None}
-    return as_constant(backend.xp.from_dlpack(array, **given))
-
-
-@follows
-def _copied(x: Array) -> Array:
-    return array_namespace(x).asarray(x, copy=True)
+    return as_constant(backend.library.from_dlpack(backend.xp, array, device, copy))
 
 
 def _require_numbers(name: str, *given: Any) -> None:
@@ -271,7 +252,7 @@ def _created_like(
     xp = array_namespace(array)
     given = {"dtype": dtype, "device": device}
     options = {key: value for key, value in given.items() if value is not None}
-    with selected(array, compat.device(array) if device is None else device):
+    with library_of(array).selected(compat.device(array) if device is None else device):
         y = getattr(xp, name)(array, *args, **options)
     return as_constant(y) if isinstance(x, Variable) else y
 

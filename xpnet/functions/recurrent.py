@@ -15,7 +15,7 @@ from xpnet.functions._recurrence import GRU, LSTM, RNN, GRUResetBefore
 @named
 @follows
 def rnn(
-    z: Array, h: Array, W: Array, mask: Array | None = None, nonlinearity: str = "tanh"
+    z: Array, h: Array, weight: Array, mask: Array | None = None, nonlinearity: str = "tanh"
 ) -> Array:
     """The simple recurrent network: h_t = tanh(z_t + W h_(t-1)).
 
@@ -25,7 +25,7 @@ def rnn(
         The input's share of each step, at least one: x_t @ W_in + b.
     h : array or Variable, shape (batch, n)
         The state before the first step.
-    W : array or Variable, shape (n, n)
+    weight : array or Variable, shape (n, n)
         Multiplied as h @ W.T: PyTorch's `weight_hh`.
     mask : array of booleans, shape (length, batch), optional
         Where it is False, the step is padding: the state does not change.
@@ -49,13 +49,15 @@ def rnn(
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ArgumentError(f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'.")
-    mask = _checked_mask("rnn", 1, mask, z, W, h)
-    return RNN(nonlinearity)(_with_zeros_as_padding(z, mask), h, W, mask)
+    mask = _checked_mask("rnn", 1, mask, z, weight, h)
+    return RNN(nonlinearity)(_with_zeros_as_padding(z, mask), h, weight, mask)
 
 
 @named
 @follows
-def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> tuple[Array, Array]:
+def lstm(
+    z: Array, h: Array, c: Array, weight: Array, mask: Array | None = None
+) -> tuple[Array, Array]:
     """Long short-term memory: a cell that gates write to, erase and read.
 
         i, f, g, o = the quarters of z_t + W h_(t-1)
@@ -68,7 +70,7 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> t
         The input's share of each step, at least one: x_t @ W_in + b.
     h, c : arrays or Variables, shape (batch, n)
         The state and the cell before the first step.
-    W : array or Variable, shape (4 n, n)
+    weight : array or Variable, shape (4 n, n)
         Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
     mask : array of booleans, shape (length, batch), optional
         Where it is False, the step is padding: state and cell do not change.
@@ -92,8 +94,8 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> t
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; the gate f: Gers,
     Schmidhuber and Cummins, "Learning to forget", 2000.
     """
-    mask = _checked_mask("lstm", 4, mask, z, W, h, c)
-    states, cells, _ = LSTM()(_with_zeros_as_padding(z, mask), h, c, W, mask)
+    mask = _checked_mask("lstm", 4, mask, z, weight, h, c)
+    states, cells, _ = LSTM()(_with_zeros_as_padding(z, mask), h, c, weight, mask)
     return states, cells
 
 
@@ -102,8 +104,8 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> t
 def gru(
     z: Array,
     h: Array,
-    W: Array,
-    b: Array | None = None,
+    weight: Array,
+    bias: Array | None = None,
     mask: Array | None = None,
     reset_after: bool = True,
 ) -> Array:
@@ -119,9 +121,9 @@ def gru(
         The input's share of each step, at least one: x_t @ W_in + b_in.
     h : array or Variable, shape (batch, n)
         The state before the first step.
-    W : array or Variable, shape (3 n, n)
+    weight : array or Variable, shape (3 n, n)
         Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
-    b : array or Variable, shape (3 n,), optional
+    bias : array or Variable, shape (3 n,), optional
         PyTorch's `bias_hh`. It cannot be added to z, since r also weighs this bias.
     mask : array of booleans, shape (length, batch), optional
         Where it is False, the step is padding: the state does not change.
@@ -146,34 +148,34 @@ def gru(
     -----
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
     """
-    mask = _checked_mask("gru", 3, mask, z, W, h)
+    mask = _checked_mask("gru", 3, mask, z, weight, h)
     z = _with_zeros_as_padding(z, mask)
     if reset_after:
-        states, _, _ = GRU()(z, h, W, b, mask)
+        states, _, _ = GRU()(z, h, weight, bias, mask)
     else:
-        states, _, _ = GRUResetBefore()(z, h, W, b, mask)
+        states, _, _ = GRUResetBefore()(z, h, weight, bias, mask)
     return states
 
 
 def _checked_mask(
-    name: str, gates: int, mask: Array | None, z: Array, W: Array, *states: Array
+    name: str, gates: int, mask: Array | None, z: Array, weight: Array, *states: Array
 ) -> Array:
     """The mask as a column for each step, or None, after a check that all shapes fit."""
-    n = W.shape[-1]
+    n = weight.shape[-1]
     steps = tuple(z.shape[:2])
     fits = (
         z.ndim == 3
         and z.shape[0] > 0
         and z.shape[2] == gates * n
-        and tuple(W.shape) == (gates * n, n)
+        and tuple(weight.shape) == (gates * n, n)
         and all(tuple(state.shape) == (steps[1], n) for state in states)
     )
     if not fits:
         rows = f"{gates} n" if gates > 1 else "n"
-        given = ", ".join(str(tuple(a.shape)) for a in (z, *states, W))
+        given = ", ".join(str(tuple(a.shape)) for a in (z, *states, weight))
         raise ShapeError(
             f"{name} expected z of shape (length, batch, {rows}) with a length of 1 or more, states "
-            f"of shape (batch, n) and W of shape ({rows}, n), got {given}."
+            f"of shape (batch, n) and weight of shape ({rows}, n), got {given}."
         )
     if mask is None:
         return None

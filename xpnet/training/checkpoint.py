@@ -4,7 +4,7 @@
     load(trainer, path)       a trainer that was made in the same way, brought to where that one was
     read(path)                what a file holds, as nested dicts with NumPy's arrays
 
-The file is safetensors: the arrays by name ("model.layers.0.W", "optimizer.0.m", "average...."),
+The file is safetensors: the arrays by name ("model.layers.0.weight", "optimizer.0.m", "average...."),
 and in its metadata a JSON text, which holds the same tree with names in place of arrays: epoch,
 batch and step, the history, the sums of the epoch so far, the state of every random number
 generator, the seed of the batches' order, and what the callbacks remember. A checksum for each

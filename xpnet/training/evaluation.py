@@ -13,7 +13,7 @@ from xpnet.autodiff.variable import data_of
 from xpnet.backend import current, on_current_device, to_numpy, using
 from xpnet.errors import ArgumentError, DataError, ShapeError
 from xpnet.layers import Layer
-from xpnet.layers._scope import evaluating
+from xpnet.layers.hooks import evaluating
 from xpnet.training._checks import Rows, require_classes, require_numbers, require_samples
 from xpnet.training.batches import Data, Loader, loader_of, pair, placed, rows_of
 from xpnet.training.meter import Meter, Metric, samples

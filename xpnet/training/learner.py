@@ -9,7 +9,7 @@ from xpnet._libraries.devices import follow, stays
 from xpnet._typing import Array
 from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError
 from xpnet.layers import Layer
-from xpnet.layers.base import require_learned
+from xpnet.layers._contents import require_no_loose_variables
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer, clip_grad_norm
 from xpnet.training import evaluation
 from xpnet.training.meter import samples
@@ -66,7 +66,7 @@ class Learner:
             raise ArgumentError(
                 f"{optimizer!r} has no parameter of this model: is it another one's?"
             )
-        require_learned(model)
+        require_no_loose_variables(model)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.schedule, self.clip, self.accumulate = schedule, clip, accumulate
         if isinstance(precision, str):

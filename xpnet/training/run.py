@@ -13,7 +13,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import current, on_current_device
 from xpnet.errors import StateError
 from xpnet.layers import MLP, Layer
-from xpnet.layers.initializers import at_most
+from xpnet.layers._size_limit import size_limit
 from xpnet.saving.safetensors import load_file, replacing, save, set_state, sweep
 from xpnet.training._claim import Claim, is_empty, require_new
 from xpnet.training.callback import Callback
@@ -180,7 +180,7 @@ class TrainedModel(NamedTuple):
         else:
             size = sum(max(1, math.prod(x.shape)) for x in self.state.values())
             try:
-                with at_most(size):  # what would need more is not what these weights are of
+                with size_limit(size):  # a model that needs more is not the one that was saved
                     model = _built(architecture)
             except _INVALID as error:
                 raise _no_model(self.file, repr(error)) from error

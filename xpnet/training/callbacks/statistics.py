@@ -14,7 +14,7 @@ from xpnet.backend import to_numpy
 from xpnet.layers import Layer
 from xpnet.saving.safetensors import replacing
 from xpnet.training.callback import Callback, Progress
-from xpnet.training.callbacks.probe import watching
+from xpnet.training.callbacks.probe import probing
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -26,12 +26,12 @@ class Statistics(Callback):
     Gradients that vanish or explode, and layers that are dead, are seen here first. The figures of
     a step come to the host together, in one transfer, and no other step is slowed down.
 
-        layers.1/output_mean      the mean of what the layer gave for the batch
-        layers.1/output_std       and its standard deviation
-        layers.1/output_zeros     the share of zeros: of 1, a ReLU is dead
-        layers.1/gradient_std     the root of the mean square of the loss's gradient by that
-        layers.0.W/norm           the Euclidean norm of the parameter
-        layers.0.W/grad_norm      and of its gradient, after clipping
+        layers.1/output_mean       the mean of what the layer gave for the batch
+        layers.1/output_std        and its standard deviation
+        layers.1/output_zeros      the share of zeros: of 1, a ReLU is dead
+        layers.1/gradient_std      the root of the mean square of the loss's gradient by that
+        layers.0.weight/norm       the Euclidean norm of the parameter
+        layers.0.weight/grad_norm  and of its gradient, after clipping
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Statistics(Callback):
         """From here to the end of the next step."""
         self._close()
         self._found, self._open, self._due = {}, ExitStack(), False
-        self._open.enter_context(watching(trainer.model, self._output, self._gradient))
+        self._open.enter_context(probing(trainer.model, self._output, self._gradient))
 
     def _close(self) -> None:
         if self._open is not None:

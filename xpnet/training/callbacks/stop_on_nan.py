@@ -13,7 +13,7 @@ from xpnet.layers import Layer
 from xpnet.training import checkpoint, evaluation
 from xpnet.training.batches import pair, rows_of
 from xpnet.training.callback import Callback, Progress
-from xpnet.training.callbacks.probe import Look, watching
+from xpnet.training.callbacks.probe import Look, probing
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -98,7 +98,7 @@ class StopOnNaN(Callback):
 
         exact = trainer.precision is None  # else gradients that overflow are part of the plan
         back = into(gradients, "output's gradient") if exact else None
-        with watching(trainer.model, into(outputs, "output"), back):
+        with probing(trainer.model, into(outputs, "output"), back):
             _, loss = trainer.step(x, t)
         if not outputs and not _finite(data_of(loss)):
             none = "all layers gave numbers, and the loss of these was none: look at the targets"

@@ -29,9 +29,9 @@ class TensorBoard(Callback):
         train/loss, test/loss      and each metric, an epoch a point, at the number of the step
         running/loss               the mean of the epoch so far, a log line a point
         lr, samples_per_s
-        layers.0.W/grad_norm       whatever `Statistics` found, if the trainer has such a callback
-        weights/layers.0.W         histograms of each parameter at an epoch's end,
-        gradients/layers.0.W       and of its gradient in the last step
+        layers.0.weight/grad_norm  whatever `Statistics` found, if the trainer has such a callback
+        weights/layers.0.weight    histograms of each parameter at an epoch's end,
+        gradients/layers.0.weight  and of its gradient in the last step
 
     It needs the package tensorboard, and no TensorFlow: `pip install "xpnet[tensorboard]"`.
 

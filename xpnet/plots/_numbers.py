@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from xpnet._typing import Array
 from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
-from xpnet.plots.style import BLUE, INK, figure_of, finished, plain
+from xpnet.plots._style import BLUE, INK, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

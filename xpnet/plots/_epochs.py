@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from xpnet.plots._names import drawn
-from xpnet.plots.style import TEST, TRAIN, figure_of, finished, plain
+from xpnet.plots._style import TEST, TRAIN, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,9 +12,9 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
-from xpnet.layers import Layer
+from xpnet.layers import Affine, Layer
 from xpnet.layers.hooks import untouched, watching
-from xpnet.plots.style import figure_of, finished
+from xpnet.plots._style import figure_of, finished
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,11 +33,11 @@ def filters(
     Parameters
     ----------
     layer : Layer
-        With a `weight` of shape (out, in, height, width) or (out, in, width), or a `W` of shape
-        (in, out). Kernels of three channels are shown in colours; of other numbers of channels each
+        With a `weight` of shape (out, in, height, width), (out, in, width), or (in, out) as in an
+        Affine. Kernels of three channels are shown in colours; of other numbers of channels each
         output has a row, each input a column.
     shape : tuple of int, optional
-        What a column of W is a picture of: (height, width) or (channels, height, width). Unless
+        What a column of an Affine's weight is a picture of: (height, width) or (channels, height, width). Unless
         given, a square.
     limit : int
         At most so many outputs; with rows and columns, at most so many pictures.
@@ -218,10 +218,10 @@ def _kernels(layer: Any, shape: tuple[int, ...] | None) -> Any:
     if hasattr(layer, "weight") and layer.weight.ndim in (3, 4):
         w = to_numpy(layer.weight.data)
         return w if w.ndim == 4 else w[:, :, None, :]
-    if not hasattr(layer, "W") or layer.W.ndim != 2:
+    if not isinstance(layer, Affine):
         given = layer if isinstance(layer, Layer) else f"a {type(layer).__name__}"
-        raise ShapeError(f"Expected a layer with kernels or a matrix W, got {given}.")
-    w = to_numpy(layer.W.data).T
+        raise ShapeError(f"Expected a layer with kernels or an Affine, got {given}.")
+    w = to_numpy(layer.weight.data).T
     n, side = w.shape[1], math.isqrt(w.shape[1])
     if shape is None and side * side == n:
         shape = (side, side)

@@ -10,9 +10,9 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import to_numpy
 from xpnet.errors import DataError, ShapeError
+from xpnet.plots._images import grid, pictures
 from xpnet.plots._names import drawn
-from xpnet.plots.images import grid, pictures
-from xpnet.plots.style import INK, figure_of, finished
+from xpnet.plots._style import INK, figure_of, finished
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

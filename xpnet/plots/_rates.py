@@ -13,7 +13,7 @@ from xpnet.backend import to_numpy
 from xpnet.data.loader import DataLoader
 from xpnet.errors import ArgumentError
 from xpnet.layers import Layer
-from xpnet.plots.style import BLUE, ORANGE, figure_of, finished, plain
+from xpnet.plots._style import BLUE, ORANGE, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from xpnet._printable import cells
 from xpnet.backend import to_numpy
 from xpnet.layers import Layer
 from xpnet.plots._names import drawn
-from xpnet.plots.style import BLUE, ORANGE, figure_of, finished, plain
+from xpnet.plots._style import BLUE, ORANGE, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
