@@ -65,7 +65,7 @@ def test_errors_of_shapes(backend, array):
     x = Variable(array([[1.0, 2.0]]))
     with pytest.raises(IndexError, match="expand_dims expected an axis from -3 to 2, got axis 4"):
         F.expand_dims(x, axis=4)
-    with pytest.raises(ValueError, match="Only axes of length 1"):
+    with pytest.raises(ValueError, match="squeeze expected axes of length 1"):
         F.squeeze(x, 1)
     with pytest.raises(ShapeError, match=r"stack expected .* got \(1, 2\) and \(1, 1\)\."):
         F.stack([x, x[:, :1]])

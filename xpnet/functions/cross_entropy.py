@@ -16,7 +16,7 @@ from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions._in_float32 import as_number, cast_like, widened
 from xpnet.functions._logistic import LogisticLoss
-from xpnet.functions._targets import class_numbers, is_class, matching
+from xpnet.functions._targets import class_numbers, is_class, matching_target
 from xpnet.functions.activation import log_softmax, softmax
 from xpnet.kernels.lookup import kernel
 
@@ -217,7 +217,7 @@ def kl_divergence(y: Array, t: Array, log_target: bool = False) -> Array:
     A class of probability 0 in t has no share, whatever y is there: 0 log 0 = 0. Source: Kullback
     and Leibler, "On information and sufficiency", 1951.
     """
-    t = matching("kl_divergence", y, t)
+    t = matching_target("kl_divergence", y, t)
     xp = array_namespace(y, t)
     there = t > -math.inf if log_target else t > 0.0
     harmless = xp.where(there, t, 0.0 if log_target else 1.0)
@@ -249,7 +249,7 @@ def binary_cross_entropy(y: Array, t: Array) -> Array:
     The negative log-likelihood of logistic regression. Source: Cox, "The regression analysis of
     binary sequences", 1958.
     """
-    t = matching("binary_cross_entropy", y, t)
+    t = matching_target("binary_cross_entropy", y, t)
     if not has_dtype(y, "real floating"):
         raise ArgumentTypeError(
             f"binary_cross_entropy expected floating-point numbers, got {y.dtype}."
@@ -287,7 +287,7 @@ def binary_cross_entropy_with_logits(
     relative to itself, in its derivative too, however sure the prediction. A number of weight 0 has
     no share, also where it is infinite. Source: as of `binary_cross_entropy`.
     """
-    t = matching("binary_cross_entropy_with_logits", x, t)
+    t = matching_target("binary_cross_entropy_with_logits", x, t)
     xp = array_namespace(x, t, weight, pos_weight)
     for w in (weight, pos_weight):
         if w is not None and not _spreads(w, x):
