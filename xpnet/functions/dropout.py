@@ -39,7 +39,9 @@ class Masked(Function):
         if fast := kernel("masked", x, self.mask):
             return fast(x, self.mask, self.scale)
         if self.factors is None:
-            self.factors = self.mask if self.scale == 1.0 else self.mask * self.scale
+            self.factors = self.mask
+            if self.scale != 1.0:
+                self.factors = self.mask * self.scale
             self.not_zero = self.mask != 0.0
         return zero_unless(self.not_zero, x) * self.factors
 

@@ -78,7 +78,9 @@ def unique_all(x: Array, /) -> UniqueAll:
     flat = xp.reshape(inverse, (-1,))
     order = xp.argsort(flat, stable=True)
     grouped = xp.take(flat, order, axis=0)  # 0 0 0 1 2 2 ...
-    n = int(xp.max(flat)) + 1 if flat.shape[0] else 0
+    n = 0
+    if flat.shape[0]:
+        n = int(xp.max(flat)) + 1
     groups = xp.arange(n, dtype=flat.dtype, device=compat.device(flat))
     begin = xp.searchsorted(grouped, groups, side="left")
     end = xp.searchsorted(grouped, groups, side="right")
