@@ -16,6 +16,7 @@ from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions._in_float32 import as_number, cast_like, widened
 from xpnet.functions._logistic import LogisticLoss
+from xpnet.functions._shapes import broadcasts_to
 from xpnet.functions._targets import class_numbers, is_class, matching_target
 from xpnet.functions.activation import log_softmax, softmax
 from xpnet.kernels.lookup import kernel
@@ -290,7 +291,7 @@ def binary_cross_entropy_with_logits(
     t = matching_target("binary_cross_entropy_with_logits", x, t)
     xp = array_namespace(x, t, weight, pos_weight)
     for w in (weight, pos_weight):
-        if w is not None and not _spreads(w, x):
+        if w is not None and not broadcasts_to(w.shape, x.shape):
             raise ShapeError(
                 "binary_cross_entropy_with_logits expected weights that broadcast to the shape of "
                 f"x, {tuple(x.shape)}, got {tuple(w.shape)}."
@@ -301,9 +302,3 @@ def binary_cross_entropy_with_logits(
         there = data_of(weight) != 0.0
         terms = xp.where(there, xp.multiply(xp.where(there, terms, 0.0), cast_like(weight, x)), 0.0)
     return xp.mean(terms)
-
-
-def _spreads(w: Array, x: Array) -> bool:
-    """Whether w broadcasts to the shape of x, and x need not broadcast to that of w."""
-    pairs = zip(reversed(w.shape), reversed(x.shape), strict=False)
-    return w.ndim <= x.ndim and all(m in (1, n) for m, n in pairs)

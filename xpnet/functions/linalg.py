@@ -1,7 +1,7 @@
 """Linear algebra: the standard's extension `linalg`, whole, and differentiable to any order.
 
-    from xpnet.functions import linalg       linalg.inv(x), of arrays and of Variables
-    xp = array_namespace(x)                  xp.linalg.inv(x), of whatever x is
+    from xpnet.functions import linalg       linalg.inv(x), for arrays and for Variables
+    xp = array_namespace(x)                  xp.linalg.inv(x), for either
 
 Functions take a matrix, or a stack of them in the last two axes.
 """

@@ -102,7 +102,7 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: float | str | None 
     Raises
     ------
     ArgumentError
-        `ord` is none of these.
+        `ord` is another value.
 
     Notes
     -----

@@ -247,7 +247,7 @@ def _window(
     if any(p >= r for p, r in zip(around, reach, strict=True)):
         raise ArgumentError(
             f"{name} expected a padding that is shorter than the window, of length {reach}, got "
-            f"{around}: a window must not lie in the padding alone."
+            f"{around}: a window must not lie in the padding only."
         )
     window = sliding(tuple(x.shape[2:]), kernel, stride, tuple((p, p) for p in around), gaps)
     if ceil_mode:

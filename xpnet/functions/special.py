@@ -1,7 +1,7 @@
 """Special functions: of probability, of combinatorics and of waves; differentiable.
 
-    from xpnet.functions import special      special.erf(x), of arrays and of Variables
-    xp = array_namespace(v)                  xp.special.erf(v), of a Variable
+    from xpnet.functions import special      special.erf(x), for arrays and for Variables
+    xp = array_namespace(v)                  xp.special.erf(v), for a Variable
 
 Names and parameters are SciPy's. With SCIPY_ARRAY_API=1 in the environment, SciPy's own functions
 call these when they are given Variables. Values are computed by the library of the arrays: SciPy
