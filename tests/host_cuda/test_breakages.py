@@ -37,7 +37,7 @@ BREAKAGES = {
         "xpnet/functions/dropout.py",
         "mask = array_like(kept, data_of(x))",
         "mask = kept",
-        "tests/functions/test_dropout.py::test_one_seed_is_one_mask",
+        "tests/functions/test_dropout.py::test_a_seed_determines_the_mask",
         "numpy",
     ),
     "a missing device": Breakage(

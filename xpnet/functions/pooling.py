@@ -13,7 +13,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import _windows as windows
-from xpnet.functions._in_float32 import like, widened
+from xpnet.functions._in_float32 import cast_like, widened
 from xpnet.kernels import kernels
 from xpnet.kernels.lookup import kernel
 from xpnet.kernels.window import Lengths, Window, lengths, sliding
@@ -186,7 +186,7 @@ def avg_pool(
     count: Array | float | None = _count(window, counted)
     if count is None:
         count = _count_at_each_place(window, counted, data_of(y))
-    return like(y / count, x)
+    return cast_like(y / count, x)
 
 
 @named
@@ -197,7 +197,7 @@ def global_avg_pool(x: Array) -> Array:
     Source: Lin, Chen and Yan, "Network in network", 2014.
     """
     axes = tuple(range(2, _spatial("global_avg_pool", x) + 2))
-    return like(array_namespace(x).mean(widened("global_avg_pool", x), axis=axes), x)
+    return cast_like(array_namespace(x).mean(widened("global_avg_pool", x), axis=axes), x)
 
 
 @named
@@ -247,7 +247,7 @@ def _window(
     if any(p >= r for p, r in zip(around, reach, strict=True)):
         raise ArgumentError(
             f"{name} expected a padding that is shorter than the window, of length {reach}, got "
-            f"{around}: a window must not lie in the padding alone."
+            f"{around}: a window must not lie in the padding only."
         )
     window = sliding(tuple(x.shape[2:]), kernel, stride, tuple((p, p) for p in around), gaps)
     if ceil_mode:

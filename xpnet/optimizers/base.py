@@ -20,7 +20,7 @@ from xpnet.errors import (
     ShapeError,
     StateError,
 )
-from xpnet.functions._in_float32 import like, widened
+from xpnet.functions._in_float32 import cast_like, widened
 from xpnet.kernels.lookup import kernel
 
 Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
@@ -217,10 +217,10 @@ class Optimizer:
                     if o["weight_decay"]:
                         x, g = self.decayed(x, g, o)
                     x = update(x, g, s, c)
-                    p.data = like(x, own) if narrow else x
+                    p.data = cast_like(x, own) if narrow else x
                     p.changed = next(
                         creation_order
-                    )  # a graph that has kept it as it was is out of date
+                    )  # graphs that kept its old value are out of date
 
     def _ready(self, members: Iterable[tuple[Any, State, bool]]) -> list[Member]:
         """The parameters that have a gradient, each checked before any of them moves.
