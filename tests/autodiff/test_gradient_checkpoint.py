@@ -82,7 +82,7 @@ def unpacked(a, b):
 CASES = {
     "argument": lambda a, b: gradient_checkpoint(lambda z: F.tanh(z) * z)(a) * b,
     "closure": lambda a, b: gradient_checkpoint(lambda z: F.tanh(z * a))(b),
-    "closure alone": lambda a, b: gradient_checkpoint(lambda: F.sin(a) * b)(),
+    "closure only": lambda a, b: gradient_checkpoint(lambda: F.sin(a) * b)(),
     "skip": skip,
     "nested": nested,
     "twice": gradient_checkpoint(gradient_checkpoint(lambda a, b: F.exp(a * b))),
@@ -109,7 +109,7 @@ def test_derivatives_agree_with_jax(backend64, array, name):
     plain = {  # without checkpoints, and without xpnet's derivatives
         "argument": lambda a, b: F.tanh(a) * a * b,
         "closure": lambda a, b: F.tanh(b * a),
-        "closure alone": lambda a, b: F.sin(a) * b,
+        "closure only": lambda a, b: F.sin(a) * b,
         "skip": lambda a, b: F.tanh(F.sin(a) * b * F.sin(a)) + a * F.sin(a) * b,
         "nested": lambda a, b: F.exp(F.sin(a * b) * b) * a,
         "twice": lambda a, b: F.exp(a * b),
@@ -272,18 +272,18 @@ def test_a_new_seed_between_the_runs_stays_in_force(backend64, array):
 
 def test_the_second_run_uses_the_backend_of_the_first(backend):
     """Arrays that f creates are of the same library in both runs."""
-    born = []
+    backends = []
 
     @gradient_checkpoint
     def f(x):
-        born.append(current().name)
+        backends.append(current().name)
         return x * Variable(3.0, requires_grad=False)
 
     x = Variable(2.0)
     y = f(x)
     with using("numpy", dtype="float64"):
         y.backward()
-    assert born == [backend.name] * 2
+    assert backends == [backend.name] * 2
     assert_close(x.grad, 3.0)
 
 

@@ -192,7 +192,7 @@ def _of_another(run):
     ("harm", "said"),
     [
         (_cut, "cannot be read as safetensors"),
-        (_flipped, "is damaged: its checksum is another"),
+        (_flipped, "is damaged: its checksum is wrong"),
         (_foreign, "expected a checkpoint"),
         (_gone, "expected a safetensors file, but there is no such file"),
         (_of_another, "it is a checkpoint of another training"),

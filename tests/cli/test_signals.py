@@ -195,11 +195,11 @@ class TestTheBlock:
         assert found == [False]
 
     def test_a_step_is_done_whole(self):
-        """As for Ctrl-C: it comes at the end of what is not to be broken off; and not after `hold`."""
+        """As for Ctrl-C: it comes at the end of what is not to be broken off; and not after `ignore`."""
         done = []
 
         def steps(interrupts):
-            with interrupts.later():
+            with interrupts.deferred():
                 signal.raise_signal(signal.SIGTERM)
                 done.append("the step")
             done.append("another")
@@ -209,7 +209,7 @@ class TestTheBlock:
                 steps(interrupts)
             assert done == ["the step"]
         with Termination(), Interrupts() as interrupts:
-            interrupts.hold()
+            interrupts.ignore()
             signal.raise_signal(signal.SIGTERM)
 
     def test_the_library_alone_installs_nothing(self, clusters_fit):

@@ -50,9 +50,9 @@ def _answered() -> Iterator[None]:
         _say(f"Error: {error}" if str(error) else "Error: there is not enough memory.", error)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
-        from xpnet.training.interrupt import hold
+        from xpnet.training.interrupt import ignore_in_all_blocks
 
-        hold()
+        ignore_in_all_blocks()
         _say("Interrupted.", interrupt)
         raise typer.Exit(130) from None
 

@@ -43,7 +43,7 @@ def evaluate(
     from xpnet.backend import to_numpy, using
     from xpnet.cli.run_folder import open_trained
     from xpnet.cli.task import loss_of, metrics_of, told
-    from xpnet.training.evaluation import measured, prepared
+    from xpnet.training.evaluation import checked_on_device, measure
 
     trained = open_trained(run, trust)
     page = report or run / REPORT
@@ -57,10 +57,10 @@ def evaluate(
     x, t = found.test
     with using(backend, trained.model.dtype) as where:
         model = trained.build()
-        data = prepared(model, (trained.fitting(x), t))
+        data = checked_on_device(model, (trained.fitting(x), t))
         y = trained.model.scores(model, data[0])
         metrics = metrics_of(trained.task, trained.reading)
-        figures = measured(model, loss_of(trained.task), data, metrics)
+        figures = measure(model, loss_of(trained.task), data, metrics)
         counts = _counts(y, data[1]) if trained.classes else []
         y = to_numpy(y)
     if trained.model.epochs_finished < trained.model.epochs:

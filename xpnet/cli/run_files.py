@@ -129,7 +129,7 @@ def papers_of(file: Path) -> Record:
         found = state["callbacks"]["Papers.0"]
         names = ("settings", "reading", "source", "environments")
         values: list[Any] = [found[name] for name in names]
-        values += [position["epoch"], position["steps"]]
+        values += [position["epoch"], state["steps"]]
         record = Record(*values)
     except (KeyError, TypeError, AttributeError) as error:
         raise _no_papers(file, repr(error)) from error

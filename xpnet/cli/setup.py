@@ -161,7 +161,7 @@ def fed(
     if not settings["augment"]:
         return samples.train
     from xpnet.data import DataLoader
-    from xpnet.training.evaluation import checked
+    from xpnet.training._checks import checked
 
     x, t = checked(model, samples.train)
     size, seed = settings["batch_size"], int(rng.integers(2**63))
@@ -260,9 +260,9 @@ def differences(settings: Settings, record: "Record | None", trainer: "Trainer")
         )
     before = record.settings["epochs"]
     now = settings["epochs"]
-    if before != now and trainer.schedule is not None and record.steps:
+    if before != now and trainer.learner.schedule is not None and record.steps:
         lr = trainer.optimizer.lr
-        old, new = (lr * trainer.schedule(record.steps - back) for back in (1, 0))
+        old, new = (lr * trainer.learner.schedule(record.steps - back) for back in (1, 0))
         lines.append(
             f"Resumed after step {record.steps} for {now} epochs, not {before}: the learning rate "
             f"goes from {old:.6g} to {new:.6g}."
@@ -301,9 +301,9 @@ class End(Callback):
     """What is left to do is short, and another Ctrl-C would only spoil it."""
 
     def on_end(self, trainer: "Trainer") -> None:
-        from xpnet.training.interrupt import hold
+        from xpnet.training.interrupt import ignore_in_all_blocks
 
-        hold()
+        ignore_in_all_blocks()
 
 
 def tensorboard(folder: Path) -> Callback:
