@@ -42,6 +42,7 @@ def evaluate(
     from xpnet.backend import to_numpy, using
     from xpnet.cli.run_folder import RunFolder
     from xpnet.cli.task import loss_of, metrics_of, result_line
+    from xpnet.metrics import confusion_matrix
     from xpnet.training.evaluation import checked_on_device, measure
 
     trained = RunFolder(run).trained(trust)
@@ -57,7 +58,9 @@ def evaluate(
         y = trained.model.scores(model, data[0])
         metrics = metrics_of(trained.task, trained.reading)
         figures = measure(model, loss_of(trained.task), data, metrics)
-        counts = _counts(y, data[1]) if trained.classes else []
+        counts: list[list[int]] = []
+        if trained.classes:
+            counts = to_numpy(confusion_matrix(y, data[1])).tolist()
         y = to_numpy(y)
     if trained.model.epochs_finished < trained.model.epochs:
         echo(
@@ -121,14 +124,6 @@ def _test_data(trained: "Trained", run: Path, data_dir: Path | None, other: str 
     return tested({**trained.config, "data_dir": folder}, trained.reading, named)
 
 
-def _counts(y: Array, t: Array) -> list[list[int]]:
-    from xpnet.backend import to_numpy
-    from xpnet.metrics import confusion_matrix
-
-    counts: list[list[int]] = to_numpy(confusion_matrix(y, t)).tolist()
-    return counts
-
-
 def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterator[str]:
     """A line per class, from the confusion matrix: recall, precision, and the worst mistake."""
     if not classes:
@@ -144,8 +139,7 @@ def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterato
         mistakes = [(n, j) for j, n in enumerate(row) if j != c and n]
         if mistakes:
             n, j = max(mistakes, key=lambda mistake: mistake[0])
-            times = "1 time" if n == 1 else f"{n} times"
-            worst = f"{names[j]}, {times}"
+            worst = f"{names[j]}, {n} times" if n > 1 else f"{names[j]}, 1 time"
         name = padded(names[c], wide, right=True)
         yield f"{name}  {samples:7}  {recall:>6}  {precision:>16}  {worst}"
 

@@ -214,8 +214,13 @@ def augmentation(settings: Settings, images: tuple[int, ...]) -> Callable[[Array
 
 def settle_steps(settings: dict[str, Any], samples: int, rows: bool) -> None:
     """Set the default number of epochs and batch size; a table has few rows, so more epochs."""
-    settings["epochs"] = settings["epochs"] or (100 if rows else 10)
-    size = settings["batch_size"] or min(32 if rows else 100, samples)
+    epochs = 10
+    size = 100
+    if rows:
+        epochs = 100
+        size = 32
+    settings["epochs"] = settings["epochs"] or epochs
+    size = settings["batch_size"] or min(size, samples)
     if size > samples:
         raise DataError(
             f"A batch of {size} is larger than the data, {samples} samples. Take --batch-size "

@@ -176,7 +176,10 @@ def _csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
         if task == "regress" and "found the text" in str(error):
             error.add_note("If these texts are the classes to predict: --task classify")
         raise
-    _note_numbering(found, [train[0]] if isinstance(flags["test"], str) else [train[0], test[0]])
+    parts = [train[0]]
+    if not isinstance(flags["test"], str):  # the test is a part of the same table
+        parts.append(test[0])
+    _note_numbering(found, parts)
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}
     if task == "classify":
         _require_classes(flags, len(train[0]), reading["classes"])

@@ -93,7 +93,9 @@ def train(
 
 
 def _print_finished(run: Path, epochs: int) -> None:
-    done = "1 epoch is done" if epochs == 1 else f"{epochs} epochs are done"
+    done = f"{epochs} epochs are done"
+    if epochs == 1:
+        done = "1 epoch is done"
     echo(f"{run} is finished: {done}. To continue it, ask for more epochs: --epochs {2 * epochs}")
 
 
