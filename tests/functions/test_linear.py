@@ -29,7 +29,7 @@ def test_linear_equals_its_composite(backend64, array, batch, bias):
 
 
 def test_linear_of_an_empty_batch(backend, array, xp):
-    """No samples: no outputs, and gradients of zero."""
+    """The result is empty, and gradients are zeros."""
     x = xp.zeros((0, 3), dtype=backend.dtype, device=backend.device)
     W, b = Variable(array([[1.0], [2.0], [3.0]])), Variable(array([1.0]))
     y = F.linear(x, W, b)
@@ -40,15 +40,15 @@ def test_linear_of_an_empty_batch(backend, array, xp):
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 2, 2)])
-def test_weights_that_are_no_matrix_are_an_error(backend, array, shape):
-    """Not a product whose derivative would be another's; that is `matmul`."""
+def test_weights_that_are_not_a_matrix_are_an_error(backend, array, shape):
+    """`matmul` multiplies other shapes."""
     W = array(np.ones(shape).tolist())
     with pytest.raises(xpnet.ShapeError, match=r"linear expected weight of shape \(in_.* got \(2,"):
         F.linear(Variable(array([[1.0, 2.0], [3.0, 4.0]])), W)
 
 
 def test_linear_of_two_libraries_is_an_error():
-    """NumPy's matmul would take the other library's array for its own."""
+    """NumPy's matmul would accept the other library's array as its own."""
     strict = pytest.importorskip("array_api_strict", reason="the other library")
     with xpnet.using("numpy") as backend:
         x = backend.asarray([[1.0, 2.0]])

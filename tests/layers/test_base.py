@@ -514,7 +514,7 @@ def test_a_moved_model_forgets_gradients_and_trains_on(backend):
 
 
 def test_sequential_takes_layers():
-    with pytest.raises(TypeError, match=r"got a list; of a list, write Sequential\(\*layers\)"):
+    with pytest.raises(TypeError, match=r"got a list; for a list, write Sequential\(\*layers\)"):
         Sequential([xpnet.ReLU()])
 
 

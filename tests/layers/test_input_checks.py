@@ -33,7 +33,7 @@ def test_what_fits_is_no_error():
         (None, "got a NoneType; xpnet.current().asarray(x) makes an array."),
         (
             (np.zeros((2, 3)), np.zeros(3)),
-            "got a tuple; of the outputs of a layer that has several, take one: y, *_ = layer(x).",
+            "got a tuple; if a layer has several outputs, take one of them: y, *_ = layer(x).",
         ),
     ],
 )

@@ -34,7 +34,7 @@ def test_affine_names_what_does_not_fit(backend, array):
         TypeError, match=r"\(3 -> 2\) expected x of shape \(batch, 3\), got a list; "
     ):
         layer([[1.0, 2.0, 3.0]])
-    with pytest.raises(TypeError, match=r"got a tuple; of the outputs of a layer .*, take one"):
+    with pytest.raises(TypeError, match=r"got a tuple; if a layer has several outputs, take one"):
         Sequential(xpnet.LSTM(2, 3), layer)(array([[[1.0, 2.0]]]))
     with pytest.raises(TypeError, match=r"Affine\(3 -> 2\) expected .*float32, got .*int"):
         layer(array([[1, 2, 3]]))

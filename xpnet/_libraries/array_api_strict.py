@@ -11,6 +11,8 @@ HOST = "CPU_DEVICE"
 
 
 class Strict(Library):
+    """array-api-strict, on one of its pretended devices."""
+
     name = "array_api_strict"
     package = "array-api-strict"
 

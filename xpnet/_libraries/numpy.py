@@ -13,6 +13,8 @@ from xpnet.errors import ArgumentError
 
 
 class NumPy(Library):
+    """NumPy, on the CPU."""
+
     name = "numpy"
     aliases = ("cpu",)
     package = "numpy"
@@ -88,7 +90,7 @@ class _Gradient(np.ndarray):
     """
 
     @property
-    def data(self) -> Any:
+    def data(self) -> np.ndarray:  # type: ignore[override]
         return self.view(np.ndarray)
 
     def __repr__(self) -> str:
@@ -96,7 +98,7 @@ class _Gradient(np.ndarray):
 
     def __array_wrap__(
         self, array: np.ndarray, context: Any = None, return_scalar: bool = False
-    ) -> Any:
+    ) -> Array:
         return array[()] if return_scalar else array.view(np.ndarray)
 
 

@@ -10,6 +10,8 @@ from xpnet._typing import Array, Device, Namespace
 
 
 class Torch(Library):
+    """PyTorch, on a CPU or a GPU."""
+
     name = "torch"
     package = "torch"
     gpu_package = "torch"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import arrived, known, there
+from xpnet._libraries.devices import arrived, call_on_their_device, known
 from xpnet._libraries.numpy import with_data, without_data
 from xpnet._typing import Array
 from xpnet.autodiff._array_object import ArrayObject
@@ -128,7 +128,7 @@ class Variable(ArrayObject):
             if leaf.raw_grad is None:
                 leaf.raw_grad = g
             elif known.several:
-                leaf.raw_grad = there(add, leaf.raw_grad, g)
+                leaf.raw_grad = call_on_their_device(add, leaf.raw_grad, g)
             else:  # never in place: others may hold the array
                 leaf.raw_grad = leaf.raw_grad + g
 

@@ -151,7 +151,7 @@ def _member(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> by
     if not is_plain or member.size > MOST:
         raise DataError(f"{path}: {member.name} is not a plain file, or is too long")
     content = archive.extractfile(member)
-    data = content.read() if content else b""
+    data = b"" if content is None else content.read()
     if len(data) != member.size:
         raise DataError(f"{path}: cut within {member.name}")
     return data

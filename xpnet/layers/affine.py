@@ -1,10 +1,8 @@
-"""Affine: the layer that learns a matrix."""
-
-from typing import Any
+"""Affine: a learned matrix and a learned bias."""
 
 from xpnet import functions as F
 from xpnet._hints import Renamed
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.variable import Parameter
 from xpnet.layers._input_checks import misfit, require_dtype, require_whole
 from xpnet.layers._repr import non_default
@@ -50,7 +48,7 @@ class Affine(Layer):
         out_features: int,
         bias: bool = True,
         weight: str | Initializer = "he_normal",
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         require_whole(self, in_features=in_features, out_features=out_features)
         self.in_features = in_features

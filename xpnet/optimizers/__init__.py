@@ -1,18 +1,20 @@
-"""Optimizers: how a parameter moves, once its gradient is known.
+"""Optimizers: how parameters change, given their gradients.
 
-Each class's `coefficients` computes the numbers of a step from its options, and `update` applies the
-formula. Arrays are changed in place where the library can (NumPy, CuPy, PyTorch) and replaced where
-it cannot (JAX), by the same code: `a -= b` does either. On CuPy, `formula`, which is the same formula
-in CUDA, moves all parameters in one launch.
+In each class, `coefficients` computes the numbers of a step from the options, and `update` applies
+the formula. Arrays are changed in place where the library allows it (NumPy, CuPy, PyTorch), and
+replaced where it does not (JAX), by the same code: `a -= b` does either. On CuPy, `formula`, which is
+the same formula in CUDA, updates all parameters in one launch.
 
-Notation: p the parameter, g its gradient, lr the learning rate, t the number of the step from 1;
-what is computed of them is elementwise, and has the shape of p. Options have PyTorch's names and
-defaults where PyTorch has them. Its SGD with momentum is `Momentum`, with nesterov=True `Nesterov`.
+Notation: p is the parameter, g its gradient, lr the learning rate, t the number of the step from 1;
+everything that is computed from them is elementwise, and has the shape of p. Options have PyTorch's
+names and defaults where PyTorch has them. `Momentum` is PyTorch's SGD with momentum, and `Nesterov`
+its SGD with nesterov=True.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from xpnet.errors import ArgumentError
+from xpnet._choices import choose
 from xpnet.optimizers.adam import (
     Adam as Adam,
     AdamW as AdamW,
@@ -80,15 +82,14 @@ BY_NAME: dict[str, type[Optimizer]] = {
 def optimizer(
     name: str, parameters: Parameters, lr: float | None = None, **options: Any
 ) -> Optimizer:
-    """The optimizer of that name, in lower case; with its own default learning rate if None.
+    """Create an optimizer by its name in lower case; without `lr` it has its own default.
 
     Raises
     ------
     ValueError
-        No optimizer has that name; the message lists those there are.
+        No optimizer has that name; the message lists the known ones.
     """
-    if name not in BY_NAME:
-        raise ArgumentError(f"Unknown optimizer {name!r}. Expected one of: {', '.join(BY_NAME)}.")
-    kind: Any = BY_NAME[name]
-    made: Optimizer = kind(parameters, **({} if lr is None else {"lr": lr}), **options)
-    return made
+    kind: Callable[..., Optimizer] = choose("optimizer", name, BY_NAME)
+    if lr is not None:
+        options["lr"] = lr
+    return kind(parameters, **options)
