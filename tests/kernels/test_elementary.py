@@ -1,4 +1,4 @@
-"""What NumPy does faster in another way gives what the portable code gives."""
+"""The faster elementary operations for NumPy return the same as the portable code."""
 
 import numpy as np
 import pytest
