@@ -19,7 +19,7 @@ NARROW = 32  # up to this many classes, a thread computes a row; otherwise a war
 LANES = 32  # threads of a warp
 
 WEIGHTS = ("typedef T Target;", "#define WEIGHTS 1")
-NUMBERS = {  # the definitions for a target of class numbers, by its dtype
+NUMBERS = {  # the definitions for a target of class numbers, by their dtype
     np.dtype(name): (f"typedef {C_TYPES[name]} Target;", "#define WEIGHTS 0")
     for name in C_TYPES
     if "int" in name
@@ -28,7 +28,7 @@ NUMBERS = {  # the definitions for a target of class numbers, by its dtype
 
 def _for_targets(name: str) -> dict[DType | None, Raw]:
     """A kernel for each dtype of class numbers, and one for weights, under the key None."""
-    targets: dict[DType | None, tuple[str, str]] = {None: WEIGHTS, **NUMBERS}
+    targets = {None: WEIGHTS, **NUMBERS}
     return {dtype: Raw("cross_entropy.cu", name, *target) for dtype, target in targets.items()}
 
 
