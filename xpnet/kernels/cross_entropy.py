@@ -28,7 +28,9 @@ NUMBERS = {  # the definitions for a target of class numbers, by their dtype
 
 def _for_targets(name: str) -> dict[DType | None, Raw]:
     """A kernel for each dtype of class numbers, and one for weights, under the key None."""
-    kernels = {dtype: Raw("cross_entropy.cu", name, *lines) for dtype, lines in NUMBERS.items()}
+    kernels: dict[DType | None, Raw] = {
+        dtype: Raw("cross_entropy.cu", name, *lines) for dtype, lines in NUMBERS.items()
+    }
     kernels[None] = Raw("cross_entropy.cu", name, *WEIGHTS)
     return kernels
 
