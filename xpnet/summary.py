@@ -7,7 +7,7 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import selected
+from xpnet._libraries import library_of
 from xpnet._printable import cells, padded, printable
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace
@@ -282,7 +282,7 @@ def _zeros(model: Layer, shape: Shape, dtype: DType | None, axis: int) -> Array:
         xp = array_namespace(p.data)
         device = compat.device(p.data)
         default = p.data.dtype
-        on_device = selected(p.data, device)
+        on_device = library_of(p.data).selected(device)
     if dtype is None:
         dtype = default
     elif isinstance(dtype, str):

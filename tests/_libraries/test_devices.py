@@ -233,7 +233,7 @@ def test_transforms(elsewhere):
             xpnet.hvp(f)(x, x),
             xpnet.jvp(lambda x: x * x, (x,), (x,)),
             xpnet.jacobian(lambda x: x * x)(x),
-            xpnet.grad(xpnet.checkpoint(f))(x),
+            xpnet.grad(xpnet.gradient_checkpoint(f))(x),
             [y, pull(x)],
         ]
 

@@ -44,7 +44,7 @@ def several(value, d):
 
 
 def by_loops(x, W, b, *, stride=1, padding=0, dilation=1, groups=1):
-    """The docstring's formula, number by number."""
+    """The formula of the docstring, number by number."""
     d = x.ndim - 2
     s, g, k = several(stride, d), several(dilation, d), W.shape[2:]
     if padding == "same":
@@ -66,7 +66,7 @@ def by_loops(x, W, b, *, stride=1, padding=0, dilation=1, groups=1):
 
 
 def transposed_by_loops(x, W, b, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
-    """Each number spread by the kernel; then the padding cut off."""
+    """Each number is spread by the kernel; then the padding is cut off."""
     d = x.ndim - 2
     s, g, k = several(stride, d), several(dilation, d), W.shape[2:]
     p, more = several(padding, d), several(output_padding, d)
@@ -122,8 +122,8 @@ def test_derivatives(backend64, array, order, case):
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("case", ["groups", "same", "a signal"])
-def test_the_rules_equal_the_texts_own_derivatives(backend64, array, case):
-    """The text in the standard, differentiated as any other, gives what the three rules give."""
+def test_the_rules_equal_the_derivatives_of_the_portable_code(backend64, array, case):
+    """The portable code, differentiated as a composite, has the gradients of the three rules."""
     x_shape, W_shape, options = CASES[case]
     xs = [Variable(array(a)) for a in drawn_arrays(x_shape, W_shape, W_shape[0])]
     y = F.conv(*xs, **options)
@@ -136,14 +136,14 @@ def test_the_rules_equal_the_texts_own_derivatives(backend64, array, case):
 
 
 @pytest.mark.usefixtures("eager")
-def test_third_order(backend64, array):
-    """The three functions are closed: derivatives of derivatives of derivatives are right."""
+def test_third_derivatives(backend64, array):
+    """The three functions are closed under differentiation."""
     x, W = drawn_arrays((1, 1, 4), (1, 1, 2))
     check_gradients(lambda x, W: F.tanh(F.conv(x, W, stride=2)), array(x), array(W), order=3)
 
 
 def test_float32_stays_float32(backend, array):
-    """In value and gradients, on every library."""
+    """In the value and in the gradients, on every library."""
     x, W, b = (Variable(array(a, "float32")) for a in drawn_arrays((2, 2, 5, 5), (3, 2, 3, 3), 3))
     y = F.max_pool(F.conv(x, W, b, padding=1), 2, stride=1)
     gs = gradients(F.sum(y * y), [x, W, b])
@@ -151,8 +151,8 @@ def test_float32_stays_float32(backend, array):
 
 
 @pytest.mark.usefixtures("eager")
-def test_no_samples_have_gradients_of_zero(backend, array):
-    """An empty batch: the weights' gradients are zeros of their shapes."""
+def test_an_empty_batch_has_gradients_of_zero(backend, array):
+    """The gradients of the weights are zeros of their shapes."""
     x, W, b = (Variable(array(a, "float32")) for a in drawn_arrays((0, 2, 5, 5), (3, 2, 3, 3), 3))
     gx, gW, gb = gradients(F.sum(F.conv(x, W, b)), [x, W, b])
     assert gx.shape == (0, 2, 5, 5)
@@ -160,8 +160,8 @@ def test_no_samples_have_gradients_of_zero(backend, array):
     assert_close(gb, [0.0, 0.0, 0.0])
 
 
-def test_any_layout():
-    """NumPy's arrays with gaps, turned round, or Fortran's, give what their copies give."""
+def test_any_memory_layout():
+    """NumPy's arrays with gaps, negative strides or Fortran order give the result of their copies."""
     x, W = drawn_arrays((4, 4, 6, 6), (2, 2, 3, 3))
     with xpnet.using("numpy", dtype="float64"):
         for a in (x[::2, ::2], x[::-2, 1:3, ::-1], np.asfortranarray(x[:, :2]), x[:, :2].mT):
@@ -176,7 +176,7 @@ def test_any_layout():
 
 @st.composite
 def convolutions(draw):
-    """Shapes of x and weight, and options, of a convolution of signals or images."""
+    """Shapes of x and weight, and options, for a convolution of signals or images."""
     d = draw(st.integers(1, 2))
 
     def axes(low, high):
@@ -216,7 +216,7 @@ def test_conv_transpose_agrees_with_pytorch(dtype, rtol, data):
     keys = ("stride", "dilation", "padding")
     axes = zip(size, kernel, *(options[key] for key in keys), more, strict=True)
     if any((n - 1) * s - 2 * p + g * (k - 1) + m < 0 for n, k, s, g, p, m in axes):
-        options["padding"] = 0  # else nothing would be left
+        options["padding"] = 0  # otherwise the result would be empty
     theirs = [torch.nn.functional.conv_transpose1d, torch.nn.functional.conv_transpose2d]
     shapes = ((batch, cin, *size), (cin, per, *kernel), per * options["groups"])
     options["output_padding"] = more
@@ -235,7 +235,9 @@ def agree(torch, ours, theirs, shapes, options, dtype, rtol):
         pairs = [(y, expected), *zip(gradients(y, xs, gy), (t.grad for t in tensors), strict=True)]
         for actual, wanted in pairs:
             wanted = wanted.numpy(force=True)
-            atol = rtol * float(abs(wanted).max(initial=0.0))  # relative to the largest: sums
+            atol = rtol * float(
+                abs(wanted).max(initial=0.0)
+            )  # relative to the largest, since these are sums
             assert to_numpy(actual).dtype == dtype
             assert_close(actual, wanted, rtol=rtol, atol=atol)
 
@@ -252,14 +254,14 @@ def agree(torch, ours, theirs, shapes, options, dtype, rtol):
         ((2, 4, 5, 5), (4, 4, 3, 3), {"groups": 0}, "got 0"),
     ],
 )
-def test_misfits(x, W, options, match):
-    """Wrong shapes: what was expected, what was given."""
+def test_shapes_that_do_not_fit_are_errors(x, W, options, match):
+    """The message says what was expected and what was given."""
     with pytest.raises(ShapeError, match=match):
         F.conv(np.zeros(x), np.zeros(W), **options)
 
 
-def test_wrong_options():
-    """Strides, paddings and their number are looked at; so are those of the transpose."""
+def test_invalid_options_are_errors():
+    """Strides, paddings and their number are checked, also those of the transpose."""
     x, W, b = np.zeros((1, 2, 5, 5)), np.zeros((2, 2, 3, 3)), np.zeros(3)
     for option in ({"stride": 0}, {"stride": (1, 1, 1)}, {"padding": -1}, {"dilation": 1.5}):
         with pytest.raises(ValueError, match="Expected a whole number from"):
@@ -274,12 +276,12 @@ def test_wrong_options():
         F.conv_transpose(x[:, :1], W)
     with pytest.raises(ValueError, match="output_padding smaller than the stride"):
         F.conv_transpose(x, W, output_padding=1)
-    with pytest.raises(ShapeError, match=r"would make images of \(-1, -1\)"):
+    with pytest.raises(ShapeError, match=r"a result of \(-1, -1\) places"):
         F.conv_transpose(x, W, padding=4)
 
 
-def test_two_libraries_are_an_error():
-    """NumPy's kernel would take the other library's array for its own."""
+def test_arrays_of_two_libraries_are_an_error():
+    """NumPy's kernel would accept the other library's array as its own."""
     strict = pytest.importorskip("array_api_strict", reason="the other library")
     with pytest.raises(TypeError, match="Arrays of different libraries do not mix"):
         F.conv(np.zeros((1, 1, 3, 3)), strict.zeros((1, 1, 2, 2)))

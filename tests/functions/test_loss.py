@@ -50,14 +50,14 @@ def test_targets_do_not_broadcast(backend, array, loss):
     ],
 )
 def test_targets_may_be_integers(backend, array, loss):
-    """The same number as of floats, and float32 stays float32."""
+    """With the value of floating-point targets; float32 stays float32."""
     y = array([[0.25], [0.75]])
     found, expected = loss(y, array([[0], [1]])), loss(y, array([[0.0], [1.0]]))
     assert found.dtype == backend.dtype
     assert_close(found, expected)
 
 
-def test_integer_predictions_are_not_squeezed_into_their_bytes():
+def test_integer_predictions_do_not_overflow():
     """(0 - 300)^2 and (0 - 200)^2: 65000 on average."""
     with xpnet.using("numpy") as backend:
         y, t = backend.asarray([0, 0], "int8"), backend.asarray([300, 200])
@@ -116,17 +116,17 @@ def test_hinge_loss_of_class_numbers(backend64, array, order):
 
 
 @pytest.mark.parametrize("t", [[0, 3], [-1, 0]])
-def test_hinge_loss_of_no_class_is_infinite(backend, array, t):
+def test_hinge_loss_is_infinite_for_a_class_out_of_range(backend, array, t):
     x = array([[1.0, 3.0, 2.5], [0.0, 1.0, 0.0]])
     assert to_numpy(F.hinge_loss(x, array(t))) == math.inf
 
 
-def test_hinge_loss_of_what_is_neither_side_is_infinite(backend, array):
+def test_hinge_loss_is_infinite_for_targets_other_than_1_and_minus_1(backend, array):
     """0 and 1 where -1 and 1 are expected: never a plausible loss."""
     assert to_numpy(F.hinge_loss(array([1.0, 2.0]), array([0, 1]))) == math.inf
 
 
-def test_hinge_loss_refuses_what_does_not_fit(backend, array):
+def test_hinge_loss_refuses_invalid_targets(backend, array):
     x = array([[1.0, 3.0, 2.5], [0.0, 1.0, 0.0]])
     with pytest.raises(ShapeError, match=r"\(2,\) \(class numbers\) or \(2, 3\) \(-1 or 1\)"):
         F.hinge_loss(x, array([[1], [0]]))
@@ -154,7 +154,7 @@ TOLERANCES = {"float32": (1e-5, 1e-6), "float64": (1e-10, 1e-13)}
     seed=st.integers(0, 2**16),
 )
 def test_losses_agree_with_torch(dtype, n, m, delta, seed):
-    """Values and gradients by prediction and target."""
+    """Values, and gradients by prediction and target."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     T = torch.nn.functional
     rng = np.random.default_rng(seed)

@@ -117,7 +117,7 @@ def test_outer(backend64, array, dtype):
     ids=str,
 )
 def test_cross(backend64, array, left, right, axis, dtype):
-    """a x b has a2 b3 - a3 b2 first, and so on around; other axes broadcast."""
+    """The first component of a x b is a2 b3 - a3 b2, and so on cyclically; other axes broadcast."""
     a, b = draw(left, dtype), draw(right, dtype)
     x1, x2 = array(a, dtype), array(b, dtype)
     from_end = axis if axis < 0 else axis - a.ndim
@@ -135,7 +135,7 @@ def test_matrix_transpose(backend64, array):
 
 
 def test_integers_stay_integers(backend, array):
-    """As in the library; they have no history."""
+    """As in the library, without history."""
     a, b = array([[1, 2, 3], [4, 5, 6]], "int32"), array([7, 8, 9], "int32")
     for y, expected in [
         (linalg.vecdot(Variable(a), b), [50, 122]),
@@ -149,8 +149,8 @@ def test_integers_stay_integers(backend, array):
         assert to_numpy(y).tolist() == expected
 
 
-def test_only_what_is_asked_for(backend64, array):
-    """A constant among the factors has no gradient computed."""
+def test_only_the_gradients_that_are_needed_are_computed(backend64, array):
+    """A constant factor has no gradient."""
     x1, x2 = Variable(array([1.0, 2.0, 3.0])), array([4.0, 5.0, 6.0])
     for product in (linalg.vecdot, linalg.cross, linalg.matmul):
         for y in (product(x1, x2), product(x2, x1)):
@@ -173,8 +173,8 @@ def test_only_what_is_asked_for(backend64, array):
         (lambda x, v: linalg.tensordot(x, x, axes=((2,), (0,))), IndexError, "axis 2"),
     ],
 )
-def test_what_does_not_fit_is_told(backend, array, call, error, message):
-    """No library's broadcasting of an axis that is summed over, and no other axis than asked for."""
+def test_shapes_that_do_not_fit_are_errors(backend, array, call, error, message):
+    """No library broadcasts an axis that is summed over, or uses another axis than the given one."""
     x, v = array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), array([1.0, 2.0, 3.0])
     for arrays in ((x, v), (Variable(x), Variable(v))):
         with pytest.raises(error, match=message):
@@ -187,7 +187,7 @@ OUTER = [((5, 1), (1, 4)), ((3, 5, 1), (3, 1, 4)), ((3, 5, 1), (1, 4)), ((5, 1),
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize(("left", "right"), OUTER)
 def test_a_column_times_a_row(left, right, dtype):
-    """What takes the place of np.matmul, which is slow at it, gives its bits; NaN and inf too."""
+    """The replacement for np.matmul, which is slow here, has the same bits, also for NaN and inf."""
     x1, x2 = draw(left).astype(dtype), draw(right).astype(dtype)
     x1.reshape(-1)[:2] = np.inf, np.nan
     np.testing.assert_array_equal(F.matmul(x1, x2), np.matmul(x1, x2))
@@ -197,7 +197,7 @@ def test_a_column_times_a_row(left, right, dtype):
 
 
 def test_gradients_of_a_batch_of_one():
-    """The weight's is an outer product: the same bits as those of np.matmul."""
+    """The gradient of the weight is an outer product, with the bits of np.matmul."""
     x, W, gy = draw((1, 5)), Variable(draw((5, 4))), draw((1, 4))
     for f in (F.matmul, F.linear):
         (g,) = gradients(f(x, W), [W], gy)

@@ -495,7 +495,7 @@ def test_an_error_tells_the_layer_it_came_from(backend, array):
     with pytest.raises(Exception) as caught:  # noqa: PT011 - each library has its own
         Sequential(Wrong())(array([[1.0]]))
     function, layer = caught.value.__notes__
-    assert function.startswith("Reshape was given float32 (1, 1) on ")
+    assert function.startswith("Reshape was given an array of float32, shape (1, 1), on ")
     assert layer == "in Wrong()"
 
 

@@ -18,7 +18,7 @@ from xpnet import (
     functions as F,
     to_numpy,
 )
-from xpnet.autodiff import checkpoint
+from xpnet.autodiff import gradient_checkpoint
 from xpnet.optimizers import BY_NAME, Optimizer, optimizer
 from xpnet.testing import assert_close
 
@@ -115,7 +115,7 @@ def test_variables_move_as_parameters_do(case):
 def test_a_graph_of_a_variable_does_not_outlast_a_step(backend):
     """As of a Parameter: backward would take other numbers than forward did."""
     x = Variable(backend.asarray(START))
-    y, z = F.sum(x * x), checkpoint(lambda: F.sum(x * x))()
+    y, z = F.sum(x * x), gradient_checkpoint(lambda: F.sum(x * x))()
     x.grad = backend.asarray(START)
     SGD([x]).step()
     for stale in (y, z):

@@ -16,7 +16,7 @@ from xpnet import (
     functions as F,
     to_numpy,
 )
-from xpnet.autodiff import checkpoint
+from xpnet.autodiff import gradient_checkpoint
 from xpnet.testing import assert_close
 from xpnet.training.precision import MixedPrecision
 
@@ -252,7 +252,7 @@ class Stack(Layer):
 
     def forward(self, x):
         for block in self.blocks:
-            x = x + (checkpoint(block) if self.light else block)(x)
+            x = x + (gradient_checkpoint(block) if self.light else block)(x)
         return x
 
 
@@ -264,9 +264,9 @@ def test_a_checkpoint_computes_again_what_it_did(backend, low):
         precision = MixedPrecision(model, low, scale=64.0)
         if how == "around":
             with precision:
-                y = checkpoint(model)(x)
+                y = gradient_checkpoint(model)(x)
         else:
-            y = (checkpoint(precision) if how == "outside" else precision)(x)
+            y = (gradient_checkpoint(precision) if how == "outside" else precision)(x)
         precision.backward(F.softmax_cross_entropy(y, t))
         assert precision.unscale()
         assert all(p.grad.dtype == p.dtype == backend.dtype for p in model.parameters())
@@ -288,7 +288,7 @@ def test_a_checkpoint_after_the_step_is_of_the_weights_before_it(backend, low):
             self.inner = model
 
         def forward(self, x):
-            return checkpoint(self.inner)(x)
+            return gradient_checkpoint(self.inner)(x)
 
     y = MixedPrecision(Light(), low)(x)
     model.weight.grad = backend.asarray([[1.0]])

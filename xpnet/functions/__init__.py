@@ -2,10 +2,10 @@
 
     from xpnet import functions as F
 
-This module is itself a namespace of the standard, version 2025.12. Given arrays its functions
-compute, on the arrays' own library and device; given Variables they compute and remember. Names
-and parameters are the standard's where the standard has the function. What makes arrays asks the
-switch where, and makes Variables without history.
+This module is itself a namespace of the standard, version 2025.12. Its functions compute on the
+library and device of the arrays that they are given; for Variables they also record the graph. Names
+and parameters are the standard's where the standard has the function. Functions that create arrays
+use the current backend, and return Variables without history.
 """
 
 from types import ModuleType
@@ -141,10 +141,7 @@ from xpnet.functions.indexing import (
 from xpnet.functions.inspection import (
     __array_namespace_info__ as __array_namespace_info__,
 )
-from xpnet.functions.linear import (
-    linear as linear,
-    linear_simple as linear_simple,
-)
+from xpnet.functions.linear import linear as linear
 from xpnet.functions.logsumexp import logsumexp as logsumexp
 from xpnet.functions.loss import (
     hinge_loss as hinge_loss,
@@ -191,14 +188,7 @@ from xpnet.functions.products import (
     tensordot as tensordot,
     vecdot as vecdot,
 )
-from xpnet.functions.recurrent import (
-    gru as gru,
-    gru_simple as gru_simple,
-    lstm as lstm,
-    lstm_simple as lstm_simple,
-    rnn as rnn,
-    rnn_simple as rnn_simple,
-)
+from xpnet.functions.recurrent import gru as gru, lstm as lstm, rnn as rnn
 from xpnet.functions.searching import (
     all as all,
     any as any,
@@ -305,7 +295,6 @@ __all__ = [
     "greater_equal",
     "group_norm",
     "gru",
-    "gru_simple",
     "hinge_loss",
     "huber_loss",
     "hypot",
@@ -324,7 +313,6 @@ __all__ = [
     "less_equal",
     "linalg",
     "linear",
-    "linear_simple",
     "linspace",
     "log",
     "log1p",
@@ -338,7 +326,6 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "lstm",
-    "lstm_simple",
     "matmul",
     "matrix_transpose",
     "max",
@@ -370,7 +357,6 @@ __all__ = [
     "reshape",
     "result_type",
     "rnn",
-    "rnn_simple",
     "roll",
     "round",
     "scaled_dot_product_attention",
@@ -419,10 +405,10 @@ __array_api_version__ = API_VERSION
 
 
 def _hide_chapters() -> None:
-    """Take the modules out of the package's attributes, where only functions are looked for.
+    """Delete the submodules from the package's attributes, which then are only functions.
 
-    `F.cross_entropy` is no module then, but an error that names `F.softmax_cross_entropy`. Imports
-    find modules by themselves.
+    `F.cross_entropy` is then an error that names `F.softmax_cross_entropy`, not a module. Imports of
+    submodules do not need the attributes.
     """
     for name, value in list(globals().items()):
         if isinstance(value, ModuleType) and name not in __all__:
@@ -436,12 +422,18 @@ def __getattr__(name: str) -> Any:
     """Dtypes and constants are those of the current backend's library."""
     if name in DTYPES or name in CONSTANTS:
         return getattr(current().xp, name)
-    if name.startswith("__"):  # Python itself asks
+    if name.startswith("__"):  # looked up by Python itself
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
-    there = {name: f"F.special.{name}" for name in special.__all__}
-    raise missing(__name__, name, __dir__(), there | FUNCTIONS)
+    in_special = {name: f"F.special.{name}" for name in special.__all__}
+    raise missing(__name__, name, __dir__(), in_special | FUNCTIONS)
 
 
 def __dir__() -> list[str]:
-    kept = ("__array_api_version__", "__array_namespace_info__", "__doc__", "__name__", "__all__")
-    return sorted({*__all__, *dir_of(), *kept})
+    of_module = (
+        "__all__",
+        "__array_api_version__",
+        "__array_namespace_info__",
+        "__doc__",
+        "__name__",
+    )
+    return sorted({*__all__, *dir_of(), *of_module})

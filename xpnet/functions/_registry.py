@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from xpnet._libraries.devices import follows, several, together
 from xpnet._typing import Array
-from xpnet.autodiff._messages import explain, look_at, named
+from xpnet.autodiff._messages import explain, named, require_arrays_in_call
 from xpnet.autodiff._signatures import Rule
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, functions, kinds, methods
@@ -88,7 +88,7 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
             xp = array_namespace(*arrays)
         except TypeError:
             signature.bind(*args, **kwargs)  # too few arguments, or an unknown one?
-            look_at(declared, name, args, kwargs)
+            require_arrays_in_call(declared, name, args, kwargs)
             raise
         try:
             function = getattr(getattr(xp, within) if within else xp, name)
@@ -137,9 +137,9 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
     kept = [n for n in ("y", *inputs) if any(n in names for names in wanted)]
     places = [tuple(kept.index(n) for n in names) for names in wanted]
     takes = tuple(inputs.index(n) for n in kept if n != "y")
-    keeps = Rule(takes, y_at=0 if "y" in kept else None)
+    rule = Rule(takes, y_at=0 if "y" in kept else None)
 
-    class Elementwise(Function, broadcasts=True, keeps=keeps):
+    class Elementwise(Function, broadcasts=True, rule=rule):
         def forward(self, *xs: Array) -> Array:
             return getattr(array_namespace(*xs), name)(*xs)
 

@@ -1,8 +1,11 @@
-"""Slices along one axis, and whether shapes broadcast."""
+"""Axes, slices along one of them, and whether shapes broadcast."""
 
 from collections.abc import Sequence
 
 from xpnet._typing import Array
+
+Axis = int | tuple[int, ...] | None
+"""One axis, several, or None for all of them; negative ones count from the end."""
 
 
 def slice_along(x: Array, axis: int, start: int | None, stop: int | None) -> Array:

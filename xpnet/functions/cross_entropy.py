@@ -14,9 +14,10 @@ from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
-from xpnet.functions._in_float32 import like, number, widened
+from xpnet.functions._in_float32 import as_number, cast_like, widened
 from xpnet.functions._logistic import LogisticLoss
-from xpnet.functions._targets import class_numbers, is_class, matching
+from xpnet.functions._shapes import broadcasts_to
+from xpnet.functions._targets import class_numbers, is_class, matching_target
 from xpnet.functions.activation import log_softmax, softmax
 from xpnet.kernels.lookup import kernel
 
@@ -146,8 +147,8 @@ def softmax_cross_entropy(
     if weight is None and label_smoothing == 0.0 and ignore_index is None:
         loss = SoftmaxCrossEntropy()(wide, t)
     else:
-        loss = _weighted(wide, t, weight, number(label_smoothing), ignore_index)
-    return loss if wide is x else like(loss, x)
+        loss = _weighted(wide, t, weight, as_number(label_smoothing), ignore_index)
+    return loss if wide is x else cast_like(loss, x)
 
 
 def _weighted(x: Array, t: Array, weight: Array, smoothing: float, ignored: int | None) -> Array:
@@ -176,7 +177,7 @@ def _weighted(x: Array, t: Array, weight: Array, smoothing: float, ignored: int 
     if counts is not None:
         x = xp.where(counts, x, 0.0)  # whatever stands in a row that is ignored
     rows = xp.astype(named, x.dtype) if numbers else t
-    w = None if weight is None else like(weight, x)  # it is no reason for a wider loss
+    w = None if weight is None else cast_like(weight, x)  # it is no reason for a wider loss
     whole = rows if w is None else xp.multiply(rows, w)
     if smoothing:
         rows = rows * (1.0 - smoothing) + smoothing / x.shape[-1]
@@ -217,14 +218,14 @@ def kl_divergence(y: Array, t: Array, log_target: bool = False) -> Array:
     A class of probability 0 in t has no share, whatever y is there: 0 log 0 = 0. Source: Kullback
     and Leibler, "On information and sufficiency", 1951.
     """
-    t = matching("kl_divergence", y, t)
+    t = matching_target("kl_divergence", y, t)
     xp = array_namespace(y, t)
     there = t > -math.inf if log_target else t > 0.0
     harmless = xp.where(there, t, 0.0 if log_target else 1.0)
     log_t, p = (harmless, xp.exp(t)) if log_target else (xp.log(harmless), t)
     distance = xp.where(there, xp.subtract(log_t, y), 0.0)
     terms = in_full(xp.multiply(p, distance))
-    return like(xp.sum(terms) / math.prod(y.shape[:-1]), y)
+    return cast_like(xp.sum(terms) / math.prod(y.shape[:-1]), y)
 
 
 @named
@@ -249,7 +250,7 @@ def binary_cross_entropy(y: Array, t: Array) -> Array:
     The negative log-likelihood of logistic regression. Source: Cox, "The regression analysis of
     binary sequences", 1958.
     """
-    t = matching("binary_cross_entropy", y, t)
+    t = matching_target("binary_cross_entropy", y, t)
     if not has_dtype(y, "real floating"):
         raise ArgumentTypeError(
             f"binary_cross_entropy expected floating-point numbers, got {y.dtype}."
@@ -287,23 +288,17 @@ def binary_cross_entropy_with_logits(
     relative to itself, in its derivative too, however sure the prediction. A number of weight 0 has
     no share, also where it is infinite. Source: as of `binary_cross_entropy`.
     """
-    t = matching("binary_cross_entropy_with_logits", x, t)
+    t = matching_target("binary_cross_entropy_with_logits", x, t)
     xp = array_namespace(x, t, weight, pos_weight)
     for w in (weight, pos_weight):
-        if w is not None and not _spreads(w, x):
+        if w is not None and not broadcasts_to(w.shape, x.shape):
             raise ShapeError(
                 "binary_cross_entropy_with_logits expected weights that broadcast to the shape of "
                 f"x, {tuple(x.shape)}, got {tuple(w.shape)}."
             )
-    missed = t if pos_weight is None else xp.multiply(t, like(pos_weight, x))
+    missed = t if pos_weight is None else xp.multiply(t, cast_like(pos_weight, x))
     terms = LogisticLoss()(x, missed, 1.0 - t)
     if weight is not None:
         there = data_of(weight) != 0.0
-        terms = xp.where(there, xp.multiply(xp.where(there, terms, 0.0), like(weight, x)), 0.0)
+        terms = xp.where(there, xp.multiply(xp.where(there, terms, 0.0), cast_like(weight, x)), 0.0)
     return xp.mean(terms)
-
-
-def _spreads(w: Array, x: Array) -> bool:
-    """Whether w broadcasts to the shape of x, and x need not broadcast to that of w."""
-    pairs = zip(reversed(w.shape), reversed(x.shape), strict=False)
-    return w.ndim <= x.ndim and all(m in (1, n) for m, n in pairs)

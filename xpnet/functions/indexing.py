@@ -12,6 +12,7 @@ from typing import Any
 
 import array_api_compat as compat
 
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
 from xpnet.autodiff._half_precision import in_full
@@ -19,13 +20,13 @@ from xpnet.autodiff._views import is_view_of, require_writable, view, write
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Variable, data_of
-from xpnet.backend import item_set, last_at, scatter_add, to_numpy, with_item
+from xpnet.backend import to_numpy
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
-from xpnet.functions._in_float32 import like
+from xpnet.functions._in_float32 import cast_like
 from xpnet.functions._registry import from_front, method, standard
 from xpnet.functions._shapes import broadcasts_to
 from xpnet.kernels.bounds import require_within, require_within_on_host
-from xpnet.kernels.scatter import added
+from xpnet.kernels.lookup import kernel
 
 # The kinds of numbers, each of which holds those before it: Python's types and the standard's names.
 SCALARS: Sequence[type[bool | int | float | complex]] = (bool, int, float, complex)
@@ -60,7 +61,7 @@ class PutItem(Function):
         xp = array_namespace(x)
         zeros = xp.zeros(self.shape, dtype=x.dtype, device=compat.device(x))
         place = tuple(k for k in self.key if k is not None)  # to assign to new axes is not standard
-        return with_item(zeros, place, xp.reshape(x, zeros[place].shape))
+        return library_of(zeros).set_item(zeros, place, xp.reshape(x, zeros[place].shape))
 
     def backward(self, gy: Array) -> Array:
         return gy[self.key]
@@ -83,7 +84,7 @@ class SetItem(Function):
             by_array = self.by_mask or self.may_repeat
             if by_array and not self._library_assigns_in_order(x, value):
                 return self._assigned_by_where(x, value)
-            return item_set(x, self.key, value)
+            return library_of(x).with_item(x, self.key, value)
         except (ValueError, RuntimeError, TypeError) as error:
             expected = tuple(x[self.key].shape)
             given = tuple(getattr(value, "shape", ()))
@@ -108,15 +109,8 @@ class SetItem(Function):
 
     def _library_assigns_in_order(self, x: Array, value: Any) -> bool:
         """Whether the library's own assignment by arrays lets the last of several values win."""
-        if compat.is_numpy_array(x):
-            return True
-        if compat.is_jax_array(x):
-            return not self.may_repeat
-        one_number = (
-            math.prod(getattr(value, "shape", ())) == 1
-        )  # equal values: any of them may win
-        others = compat.is_cupy_array(x) or compat.is_torch_array(x)
-        return others and (one_number or not self.may_repeat)
+        one_value = math.prod(getattr(value, "shape", ())) == 1  # any of equal values may win
+        return library_of(x).assigns_by_arrays(self.may_repeat, one_value)
 
     def _assigned_by_where(self, x: Array, value: Any) -> Array:
         """The result by `where`: some libraries do not define which of several values wins."""
@@ -147,7 +141,7 @@ class SetItem(Function):
         size = math.prod(x.shape)
         numbered = xp.reshape(xp.arange(size, device=compat.device(x)), x.shape)
         places = numbered[self.key]
-        return places, last_at(xp.reshape(places, (-1,)), size)
+        return places, library_of(x).last_at(xp.reshape(places, (-1,)), size)
 
 
 class Pick(Function):
@@ -196,12 +190,12 @@ class ScatterAdd(Function):
         self.length = length
 
     def forward(self, x: Array) -> Array:
-        if compat.is_cupy_array(x):
-            return added(x, self.indices, self.length)
+        if fast := kernel("added_by_index", x):
+            return fast(x, self.indices, self.length)
         xp = array_namespace(x)
         full = in_full(x)
         zeros = xp.zeros((self.length, *x.shape[1:]), dtype=full.dtype, device=compat.device(x))
-        return like(scatter_add(zeros, self.indices, full), x)
+        return cast_like(library_of(zeros).scatter_add(zeros, self.indices, full), x)
 
     def backward(self, gy: Array) -> Array:
         return Take(self.indices)(gy)
@@ -215,10 +209,10 @@ def getitem(x: Array, key: Any) -> Array:
     if any(hasattr(k, "shape") for k in keys):
         chosen = keys if isinstance(key, tuple) else keys[0]
         _require_masks_fit(keys, x.shape)
-        _check_arrays_on_cupy(keys, data_of(x))
+        _check_index_arrays(keys, data_of(x))
         return Pick(lambda x: x[chosen])(x)
     _check_bounds(keys, x.shape)
-    if any(map(_has_negative_step, keys)) and compat.is_torch_array(data_of(x)):
+    if any(map(_has_negative_step, keys)) and not library_of(data_of(x)).slices_backwards:
         forward, axes = _with_positive_steps(keys, x.shape)
         return array_namespace(x).flip(getitem(x, forward), axis=axes)
     return view(GetItem(keys)(x), x, keys, _item_of, _with_item)
@@ -285,8 +279,8 @@ def _set_by_arrays(x: Variable, keys: Key, value: Any) -> None:
             "Leave it out of the key, and give the value the shape of x[key] without it."
         )
     _require_masks_fit(keys, x.shape)
-    _check_arrays_on_cupy(keys, x.data)
-    if compat.is_cupy_array(x.data):  # sent once: the key is read again for the derivatives
+    _check_index_arrays(keys, x.data)
+    if library_of(x.data).wraps_indices:  # sent once: the key is read again for the derivatives
         xp = array_namespace(x.data)
         keys = tuple(xp.asarray(k) if hasattr(k, "shape") else k for k in keys)
     chosen = keys if len(keys) > 1 else keys[0]  # some libraries refuse a mask in a tuple
@@ -297,7 +291,7 @@ def _set_by_arrays(x: Variable, keys: Key, value: Any) -> None:
 def _set_by_slices(x: Variable, keys: Key, value: Any) -> None:
     _check_bounds(keys, x.shape)
     xp = array_namespace(x)
-    if any(map(_has_negative_step, keys)) and compat.is_torch_array(x.data):
+    if any(map(_has_negative_step, keys)) and not library_of(x.data).slices_backwards:
         forward, axes = _with_positive_steps(keys, x.shape)
         part = x[forward]
         if not hasattr(value, "shape"):
@@ -393,7 +387,7 @@ def _list_as_array(k: list[Any], x: Array) -> Array:
     device = compat.device(array)
     if not k:
         return xp.zeros((0,), dtype=xp.int64, device=device)
-    if compat.is_cupy_array(array):
+    if library_of(array).wraps_indices:
         return to_numpy(k)
     return xp.asarray(k, device=device)
 
@@ -455,7 +449,7 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
     axis = from_front(axis or 0, x.ndim, "take")
     indices = data_of(indices)
     _require_one_library(x, indices)
-    check_on_cupy("take", indices, data_of(x), axis)
+    _check_indices("take", indices, data_of(x), axis)
     flat = array_namespace(indices).reshape(indices, (-1,))
     shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
     if axis:
@@ -498,7 +492,7 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     indices = data_of(indices)
     axis = from_front(axis, x.ndim, "take_along_axis")
     _require_one_library(x, indices)
-    check_on_cupy("take_along_axis", indices, data_of(x), axis)
+    _check_indices("take_along_axis", indices, data_of(x), axis)
     return along_axis(x, indices, axis)
 
 
@@ -512,23 +506,19 @@ def _require_one_library(x: Array, indices: Array) -> None:
     array_namespace(data_of(x), indices)
 
 
-def check_on_cupy(
-    name: str, indices: Array | list[Any], x: Array, axis: int, least: int | None = None
-) -> None:
-    """Check indices along an axis of x on CuPy, which would wrap them around: see `kernels.bounds`.
+def _check_indices(name: str, indices: Array, x: Array, axis: int) -> None:
+    """Check indices along an axis of x where the library would wrap them around, as CuPy does.
 
-    For other libraries it does nothing.
+    For other libraries it does nothing. See `kernels.bounds`.
 
     Parameters
     ----------
     name : str
         The function that was given the indices, for the error.
-    indices : array of integers, or a list
-        An array of CuPy, or numbers on the host.
+    indices : array of integers
+        Of the library of x, or on the host.
     x : array
     axis : int
-    least : int, optional
-        The least index that is in range; by default, minus the length of the axis.
 
     Raises
     ------
@@ -536,20 +526,18 @@ def check_on_cupy(
         An index is out of range. For an array of CuPy it is raised when numbers next come to the
         host.
     """
-    if not compat.is_cupy_array(x):
+    if not library_of(x).wraps_indices:
         return
     length = x.shape[axis]
-    if least is None:
-        least = -length
-    if compat.is_cupy_array(indices):
-        require_within(name, indices, least, length - 1)
+    if library_of(indices).wraps_indices:
+        require_within(name, indices, -length, length - 1)
     else:
-        require_within_on_host(name, indices, least, length - 1)
+        require_within_on_host(name, indices, -length, length - 1)
 
 
-def _check_arrays_on_cupy(keys: Key, x: Array) -> None:
-    """`check_on_cupy` for each array of integers in x[keys]."""
-    if not compat.is_cupy_array(x):
+def _check_index_arrays(keys: Key, x: Array) -> None:
+    """`_check_indices` for each array of integers in x[keys]."""
+    if not library_of(x).wraps_indices:
         return
     consumed = [_axes_consumed(k) for k in keys]
     ellipsis = next((i for i, k in enumerate(keys) if k is ...), None)
@@ -558,7 +546,7 @@ def _check_arrays_on_cupy(keys: Key, x: Array) -> None:
     for i, k in enumerate(keys):
         axis = sum(consumed[:i])
         if _is_integer_array(k) and axis < x.ndim:
-            check_on_cupy("x[key]", k, x, axis)
+            _check_indices("x[key]", k, x, axis)
 
 
 def _axes_consumed(k: Any) -> int:

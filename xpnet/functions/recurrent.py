@@ -1,11 +1,8 @@
 """Recurrences: a state that goes from step to step through a sequence, whole sequences at a time.
 
-Time is the first axis. `z` is the input's share of every step, all of them computed in one product
-beforehand; what is left for a step is the product with the state. Each has a text of single steps
-beside it, `rnn_simple` and so on.
+Time is the first axis. `z` is the input's share of every step, which a single product computes for
+all steps beforehand; each step then needs only the product with the state.
 """
-
-from typing import Any
 
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
@@ -13,8 +10,6 @@ from xpnet.autodiff._messages import named
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions._recurrence import GRU, LSTM, RNN, GRUResetBefore
-from xpnet.functions.activation import relu, sigmoid
-from xpnet.functions.linear import linear
 
 
 @named
@@ -22,7 +17,7 @@ from xpnet.functions.linear import linear
 def rnn(
     z: Array, h: Array, weight: Array, mask: Array | None = None, nonlinearity: str = "tanh"
 ) -> Array:
-    """h_t = tanh(z_t + W h_(t-1)) with W the weight, the simple recurrent network.
+    """The simple recurrent network: h_t = tanh(z_t + W h_(t-1)).
 
     Parameters
     ----------
@@ -31,9 +26,9 @@ def rnn(
     h : array or Variable, shape (batch, n)
         The state before the first step.
     weight : array or Variable, shape (n, n)
-        Multiplied as h @ W.T: PyTorch's `weight_hh`.
+        It multiplies the state as h @ weight.T: PyTorch's `weight_hh`.
     mask : array of booleans, shape (length, batch), optional
-        Where it is False, the step is padding: the state goes past it, unchanged.
+        Where it is False, the step is padding: the state does not change.
     nonlinearity : {"tanh", "relu"}
 
     Returns
@@ -47,6 +42,8 @@ def rnn(
         The shapes do not fit, or there is no step.
     TypeError
         The mask is not of booleans.
+    ValueError
+        The nonlinearity is neither "tanh" nor "relu".
 
     Notes
     -----
@@ -54,13 +51,15 @@ def rnn(
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ArgumentError(f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'.")
-    mask = _column("rnn", 1, mask, z, weight, h)
-    return RNN(nonlinearity)(_without_padding(z, mask), h, weight, mask)
+    mask = _checked_mask("rnn", 1, mask, z, weight, h)
+    return RNN(nonlinearity)(_with_zeros_as_padding(z, mask), h, weight, mask)
 
 
 @named
 @follows
-def lstm(z: Array, h: Array, c: Array, weight: Array, mask: Array | None = None) -> tuple[Any, Any]:
+def lstm(
+    z: Array, h: Array, c: Array, weight: Array, mask: Array | None = None
+) -> tuple[Array, Array]:
     """Long short-term memory: a cell that gates write to, erase and read.
 
         i, f, g, o = the quarters of z_t + W h_(t-1)
@@ -74,9 +73,9 @@ def lstm(z: Array, h: Array, c: Array, weight: Array, mask: Array | None = None)
     h, c : arrays or Variables, shape (batch, n)
         The state and the cell before the first step.
     weight : array or Variable, shape (4 n, n)
-        Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
+        It multiplies the state as h @ weight.T: PyTorch's `weight_hh`, gates in its order.
     mask : array of booleans, shape (length, batch), optional
-        Where it is False, the step is padding: state and cell go past it, unchanged.
+        Where it is False, the step is padding: state and cell do not change.
 
     Returns
     -------
@@ -97,8 +96,8 @@ def lstm(z: Array, h: Array, c: Array, weight: Array, mask: Array | None = None)
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; the gate f: Gers,
     Schmidhuber and Cummins, "Learning to forget", 2000.
     """
-    mask = _column("lstm", 4, mask, z, weight, h, c)
-    states, cells, _ = LSTM()(_without_padding(z, mask), h, c, weight, mask)
+    mask = _checked_mask("lstm", 4, mask, z, weight, h, c)
+    states, cells, _ = LSTM()(_with_zeros_as_padding(z, mask), h, c, weight, mask)
     return states, cells
 
 
@@ -112,7 +111,7 @@ def gru(
     mask: Array | None = None,
     reset_after: bool = True,
 ) -> Array:
-    """Gated recurrent unit: one state, of which a gate keeps a part.
+    """Gated recurrent unit: a gate decides which part of the state to keep at each step.
 
         z_r, z_u, z_n = the thirds of z_t;  a_r, a_u, a_n = those of W h_(t-1) + b
         r = sigmoid(z_r + a_r),  u = sigmoid(z_u + a_u),  n = tanh(z_n + r a_n)
@@ -125,11 +124,11 @@ def gru(
     h : array or Variable, shape (batch, n)
         The state before the first step.
     weight : array or Variable, shape (3 n, n)
-        Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
+        It multiplies the state as h @ weight.T: PyTorch's `weight_hh`, gates in its order.
     bias : array or Variable, shape (3 n,), optional
-        PyTorch's `bias_hh`. It has a place of its own, for r also weighs the bias.
+        PyTorch's `bias_hh`. It cannot be added to z, since r also weighs this bias.
     mask : array of booleans, shape (length, batch), optional
-        Where it is False, the step is padding: the state goes past it, unchanged.
+        Where it is False, the step is padding: the state does not change.
     reset_after : bool
         Whether the gate r weighs the product of the state, as in cuDNN, PyTorch and Keras (ONNX's
         linear_before_reset=1). If False it weighs the state itself, as in the paper (ONNX's 0):
@@ -151,8 +150,8 @@ def gru(
     -----
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
     """
-    mask = _column("gru", 3, mask, z, weight, h)
-    z = _without_padding(z, mask)
+    mask = _checked_mask("gru", 3, mask, z, weight, h)
+    z = _with_zeros_as_padding(z, mask)
     if reset_after:
         states, _, _ = GRU()(z, h, weight, bias, mask)
     else:
@@ -160,12 +159,20 @@ def gru(
     return states
 
 
-def _column(name: str, gates: int, mask: Array, z: Array, weight: Array, *states: Any) -> Any:
-    """The mask as a column for each step, once all shapes have been found to fit."""
+def _checked_mask(
+    name: str, gates: int, mask: Array | None, z: Array, weight: Array, *states: Array
+) -> Array:
+    """The mask as a column for each step, or None, after a check that all shapes fit."""
     n = weight.shape[-1]
-    steps, fits = tuple(z.shape[:2]), z.ndim == 3 and z.shape[0] > 0
-    fits = fits and (z.shape[2], tuple(weight.shape)) == (gates * n, (gates * n, n))
-    if not fits or any(tuple(s.shape) != (steps[1], n) for s in states):
+    steps = tuple(z.shape[:2])
+    fits = (
+        z.ndim == 3
+        and z.shape[0] > 0
+        and z.shape[2] == gates * n
+        and tuple(weight.shape) == (gates * n, n)
+        and all(tuple(state.shape) == (steps[1], n) for state in states)
+    )
+    if not fits:
         rows = f"{gates} n" if gates > 1 else "n"
         given = ", ".join(str(tuple(a.shape)) for a in (z, *states, weight))
         raise ShapeError(
@@ -181,55 +188,8 @@ def _column(name: str, gates: int, mask: Array, z: Array, weight: Array, *states
     return mask[..., None]
 
 
-def _without_padding(z: Array, mask: Array) -> Array:
-    """z with zeros at the steps that are padding, whatever stands there: 0 times NaN is NaN."""
-    return z if mask is None else array_namespace(z, mask).where(mask, z, 0.0)
-
-
-@named
-@follows
-def rnn_simple(z: Array, h: Array, weight: Array, nonlinearity: str = "tanh") -> Array:
-    """`rnn`, step by step: the text that teaches the fused one, and that tests it."""
-    xp, hs = array_namespace(z, h, weight), []
-    for t in range(z.shape[0]):
-        a = xp.add(z[t, ...], xp.matmul(h, xp.matrix_transpose(weight)))
-        h = xp.tanh(a) if nonlinearity == "tanh" else relu(a)
-        hs.append(h)
-    return xp.stack(hs)
-
-
-@named
-@follows
-def lstm_simple(z: Array, h: Array, c: Array, weight: Array) -> tuple[Any, Any]:
-    """`lstm`, step by step: the text that teaches the fused one, and that tests it."""
-    xp, n, hs, cs = array_namespace(z, h, c, weight), h.shape[-1], [], []
-    for t in range(z.shape[0]):
-        a = xp.add(z[t, ...], xp.matmul(h, xp.matrix_transpose(weight)))
-        i, f, g, o = (a[:, k * n : (k + 1) * n] for k in range(4))
-        c = xp.multiply(sigmoid(f), c) + sigmoid(i) * xp.tanh(g)
-        h = xp.multiply(sigmoid(o), xp.tanh(c))
-        hs.append(h)
-        cs.append(c)
-    return xp.stack(hs), xp.stack(cs)
-
-
-@named
-@follows
-def gru_simple(
-    z: Array, h: Array, weight: Array, bias: Array | None = None, reset_after: bool = True
-) -> Array:
-    """`gru`, step by step: the text that teaches the fused one, and that tests it."""
-    xp, n, hs = array_namespace(z, h, weight, bias), h.shape[-1], []
-    for t in range(z.shape[0]):
-        a = linear(h, xp.matrix_transpose(weight), bias)
-        r = sigmoid(xp.add(z[t, :, :n], a[:, :n]))
-        u = sigmoid(xp.add(z[t, :, n : 2 * n], a[:, n : 2 * n]))
-        if reset_after:
-            share = r * a[:, 2 * n :]
-        else:
-            last = None if bias is None else bias[2 * n :]
-            share = linear(r * h, xp.matrix_transpose(weight[2 * n :, :]), last)
-        new = xp.tanh(xp.add(z[t, :, 2 * n :], share))
-        h = (1.0 - u) * new + u * h
-        hs.append(h)
-    return xp.stack(hs)
+def _with_zeros_as_padding(z: Array, mask: Array | None) -> Array:
+    """z with zeros at the steps that are padding, which may hold NaN: 0 times NaN is NaN."""
+    if mask is None:
+        return z
+    return array_namespace(z, mask).where(mask, z, 0.0)

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from xpnet._hints import LAYERS, hinted
-from xpnet._libraries.devices import known, there
+from xpnet._libraries.devices import call_on_their_device, known
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import Backend, array_like, resolve, to_numpy
@@ -88,7 +88,7 @@ class Layer(Holder):
             for hook in hooks.get():
                 call = partial(hook, call)
             if known.several:
-                return there(call, self, *xs, **options)
+                return call_on_their_device(call, self, *xs, **options)
             return call(self, *xs, **options)
         except Exception as error:
             notes = getattr(error, "__notes__", ())

@@ -1,10 +1,10 @@
 """Embedding: a learned vector for each word, item or class."""
 
 from xpnet import functions as F
+from xpnet._libraries import library_of
 from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import has_dtype
 from xpnet.autodiff.variable import Parameter
-from xpnet.backend import with_item
 from xpnet.errors import ArgumentError
 from xpnet.layers._input_checks import misfit, require_whole
 from xpnet.layers._repr import non_default
@@ -33,9 +33,8 @@ class Embedding(Layer):
     Raises
     ------
     IndexError
-        A number of x is outside 0 .. num_embeddings - 1, on NumPy and CuPy, see
-        `xpnet.functions.embedding`. On other libraries its row is nan, and the loss is: to look
-        would stop a GPU in every step.
+        A number of x is outside 0 .. num_embeddings - 1. On CuPy the error is raised later: see
+        `xpnet.functions.embedding`.
 
     Notes
     -----
@@ -61,7 +60,7 @@ class Embedding(Layer):
                     f"Embedding expected a padding_idx below {num_embeddings}, got {padding_idx}."
                 )
             self.padding_idx = padding_idx % num_embeddings
-            weight = with_item(weight, (self.padding_idx, ...), 0.0)
+            weight = library_of(weight).set_item(weight, (self.padding_idx, ...), 0.0)
         self.weight = Parameter(weight)
 
     def forward(self, x: Array) -> Array:

@@ -12,7 +12,7 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, data_of
 from xpnet.errors import ArgumentError, GradientError
-from xpnet.functions._in_float32 import like
+from xpnet.functions._in_float32 import cast_like
 
 
 @stays
@@ -62,7 +62,7 @@ def clip_grad_norm(
     norm = xp.linalg.vector_norm(xp.stack(norms), ord=norm_type)
     factor = xp.minimum(float(max_norm) / (norm + 1e-6), 1.0)
     for p, g in zip(moved, grads, strict=True):
-        p.raw_grad = like(g * factor, g)  # a new array: gradients may share memory
+        p.raw_grad = cast_like(g * factor, g)  # a new array: gradients may share memory
     return norm
 
 
