@@ -55,7 +55,7 @@ def test_the_help_names_every_schedule(xpnet_):
 # --- models by name -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", models.BUILDERS)
+@pytest.mark.parametrize("name", models.BY_NAME)
 def test_each_model_is_trained_tested_and_asked(learn, xpnet_, pictures, tmp_path, name):
     """Its run folder is enough to build it again."""
     answer = learn("--model", name)
