@@ -443,7 +443,7 @@ def test_scipys_functions_in_a_process_with_scipy_array_api(backend64):
     if os.environ.get("SCIPY_ARRAY_API") == "1":
         pytest.skip("SciPy asks its arrays in this process already")
     library = backend64.name.partition(":")[0]
-    options = ("-k", "takes_variables", "-q", "-p", "no:cacheprovider")
+    options = ("-k", "scipys_own_functions", "-q", "-p", "no:cacheprovider")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", __file__, *options],
         env=os.environ | {"SCIPY_ARRAY_API": "1", "XPNET_TEST_BACKENDS": library},
