@@ -249,8 +249,8 @@ def test_scatter_add_to_rows_that_are_not_contiguous(backend, array):
         assert_close(library_of(x).scatter_add(x, indices, values), expected)
 
 
-def test_set_item(backend):
-    """x[key] = value, in place or not."""
+def test_set_item_assigns_in_place_or_in_a_copy(backend):
+    """The result of x[key] = value is returned."""
     x = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
     y = backend.library.set_item(x, (slice(None), 1), backend.asarray([7.0, 8.0]))
     assert to_numpy(y).tolist() == [[1.0, 7.0], [3.0, 8.0]]

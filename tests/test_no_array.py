@@ -71,7 +71,7 @@ def test_the_error_names_the_function_and_the_argument(name, wrong):
         (lambda v: F.argmax("a"), "argmax expected .* for x, got str"),
         (lambda v: F.linalg.inv("a"), "inv expected .* for x, got str"),
         (lambda v: F.fft.fft([1.0]), "fft expected .* for x, got list"),
-        (lambda v: F.linear(v, "a"), "linear expected .* for W, got str"),
+        (lambda v: F.linear(v, "a"), "linear expected .* for weight, got str"),
         (lambda v: F.softmax([1.0], axis=0), "softmax expected .* for x, got list"),
         (lambda v: F.mean_squared_error(v, "a"), "mean_squared_error expected .* for t, got str"),
         (lambda v: v.__array_namespace__().sum("a"), "sum expected .* for x, got str"),

@@ -279,7 +279,7 @@ def _probe(backend: Backend) -> None:
 
 
 @singledispatch
-def to_numpy(x: Any) -> Any:
+def to_numpy(x: Array) -> Array:
     """`x` as a NumPy array: the one way from any device to the host.
 
     Parameters
@@ -295,7 +295,7 @@ def to_numpy(x: Any) -> Any:
     return library_of(x).to_host(x)
 
 
-def array_like(x: Any, model: Array) -> Array:
+def array_like(x: Array, model: Array) -> Array:
     """A copy of `x` with the library, device and dtype of `model`.
 
     Parameters

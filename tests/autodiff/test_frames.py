@@ -1,4 +1,4 @@
-"""How many Python frames a call of a layer and its derivative take: the price of a small step."""
+"""The number of Python frames of a layer's forward and backward pass: the overhead of a small step."""
 
 import sys
 
@@ -13,7 +13,7 @@ BACKWARD = 27
 
 
 def frames_of(call):
-    """The names of the Python functions that `call()` enters, itself not among them."""
+    """The names of the Python functions that `call()` enters, without `call` itself."""
     names = []
 
     def note(frame, event, argument):
@@ -42,7 +42,7 @@ def step(backend):
 
 def test_a_call_of_affine_takes_few_frames(step):
     layer, x, _ = step
-    layer(x)  # the first call looks up what later ones remember
+    layer(x)  # the first call fills caches
     results = []
     names = frames_of(lambda: results.append(layer(x)))
     assert names[0] == "Layer.__call__"
@@ -68,7 +68,7 @@ def test_the_backward_pass_of_affine_takes_few_frames(step):
 
 
 def test_frames_are_counted(step):
-    """The two limits above would mean nothing if the count missed calls."""
+    """The limits above would be meaningless if the count missed calls."""
 
     def inner():
         return None

@@ -37,7 +37,8 @@ def test_a_function_may_set_attributes_named_shape_and_dtype(backend64, array):
 
     class Total(Function):
         def __init__(self):
-            self.shape, self.dtype = (2, 2), "mine"
+            self.shape = (2, 2)
+            self.dtype = "mine"
 
         def forward(self, x):
             return array_namespace(x).sum(x) / (self.shape[0] * self.shape[1])
@@ -175,7 +176,8 @@ def test_a_function_cannot_be_called_twice(backend64, array):
         def backward(self, gy):
             return 2.0 * gy
 
-    f, x = Twice(), Variable(array(1.0))
+    f = Twice()
+    x = Variable(array(1.0))
     assert_close(f(array(1.0)), f(array(1.0)))  # calls on arrays are not recorded
     f(x)
     with pytest.raises(GradientError, match="make a new one"):

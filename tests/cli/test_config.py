@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import safetensors.numpy
 
-from xpnet.cli import config
+from xpnet.cli import run_files
 
 
 def weights_of(run):
@@ -146,7 +146,7 @@ def test_widths_are_a_number_several_or_a_text(xpnet_, write, tmp_path, hidden):
         ("epoch = 3", "unknown key 'epoch'. Did you mean 'epochs'?"),
         ("batch_size = 3", "unknown key 'batch_size'. Did you mean 'batch-size'?"),
         ("zzz = 3", "unknown key 'zzz'. There are: "),
-        ('resume = "runs/x"', "unknown key 'resume'. It can be given on the command line alone."),
+        ('resume = "runs/x"', "unknown key 'resume'. It can be given on the command line only."),
         ('epochs = "3"', "epochs: expected a whole number, got '3'."),
         ("epochs = 3.0", "epochs: expected a whole number, got 3.0."),
         ("epochs = true", "epochs: expected a whole number, got True."),
@@ -155,7 +155,7 @@ def test_widths_are_a_number_several_or_a_text(xpnet_, write, tmp_path, hidden):
         ("lr = -1", "lr: expected a number greater than 0, got -1."),
         ("lr = nan", "lr: expected a number greater than 0, got nan."),
         ("quiet = 1", "quiet: expected true or false, got 1."),
-        ("model = 1", "model: expected a text, got 1."),
+        ("model = 1", "model: expected a string, got 1."),
         ('model = "alexnet"', "model: expected one of mlp, lenet, "),
         ('optimizer = "fast"', "optimizer: expected one of sgd, "),
         ("hidden = [8, 0]", "hidden: expected a width, or widths"),
@@ -163,8 +163,8 @@ def test_widths_are_a_number_several_or_a_text(xpnet_, write, tmp_path, hidden):
         ('schedule = "up"', "schedule: Unknown schedule 'up'."),
         ('dataset = "cifar"', "dataset: expected one of mnist, "),
         ("test = 2.0", "test: expected a number between 0 and 1"),
-        ("[model]\nname = 3", "model: expected a text, got {'name': 3}."),
-        ("epochs = ", "is no TOML: "),
+        ("[model]\nname = 3", "model: expected a string, got {'name': 3}."),
+        ("epochs = ", "is not valid TOML: "),
     ],
 )
 def test_what_is_wrong_in_it_is_named(xpnet_, write, tmp_path, text, said):
@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_read_is_named(xpnet_, tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     answer = xpnet_("train", "--config", tmp_path / "bytes.toml")
     assert answer.code == 2
-    assert f"{tmp_path / 'bytes.toml'}: is no TOML" in answer.said
+    assert f"{tmp_path / 'bytes.toml'}: is not valid TOML" in answer.said
 
 
 VALUES = [
@@ -195,5 +195,5 @@ VALUES = [
 @pytest.mark.parametrize("value", VALUES)
 def test_what_is_written_is_read_as_it_was(value):
     """TOML's own reader is the judge."""
-    read = tomllib.loads(f"key = {config._toml(value)}\n")["key"]
+    read = tomllib.loads(f"key = {run_files._toml(value)}\n")["key"]
     assert (read, type(read)) == (value, type(value))

@@ -23,11 +23,10 @@ FILES = ["config.toml", "config.json", "model.safetensors", "history.csv", "last
 
 def without_clocks(run):
     state = checkpoint.read(run / "last.safetensors")
-    for row in state["history"]:
+    for row in state["history"]["rows"]:
         row["seconds"] = row["samples_per_s"] = 0.0
     state["position"]["seconds"] = 0.0
-    arrays = {}
-    text = checkpoint._flat(state, "", arrays)
+    text, arrays = checkpoint.flattened(state)
     return text, {name: x.tobytes() for name, x in arrays.items()}
 
 

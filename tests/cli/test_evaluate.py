@@ -115,7 +115,7 @@ def test_data_that_were_moved_are_told_by_the_run(xpnet_, run_folder, digits, tm
     _write(run, state, {**described, "data_dir": str(tmp_path / "gone")})
     answer = xpnet_("evaluate", run)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{run}: the run was trained on {tmp_path / 'gone'}, which is not there" in answer.said
+    assert f"{run}: the run was trained on {tmp_path / 'gone'}, which is missing" in answer.said
     assert answer.said.endswith("Name another with --data-dir.")
     assert xpnet_("evaluate", run, "--data-dir", digits).code == 0
 
@@ -169,7 +169,7 @@ def _another_models(run):
         (_cut, "cannot be read as safetensors"),
         (_half_described, "model.safetensors: its metadata do not describe the model"),
         (_another_models, "model.safetensors: these are another model's weights"),
-        (_not_finite, "model.safetensors: the network's scores are not finite"),
+        (_not_finite, "model.safetensors: expected finite scores of the network"),
     ],
 )
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
@@ -307,7 +307,7 @@ def test_a_history_that_is_damaged_is_named(xpnet_, run_folder, tmp_path):
     (run / "history.csv").write_text("epoch,train_loss\n1,low\n")
     answer = xpnet_("evaluate", run)
     assert answer.code == 2
-    assert f"Error: {run / 'history.csv'}: expected the table of a training" in answer.said
+    assert f"Error: {run / 'history.csv'}: expected the history of a training" in answer.said
     assert "Test loss" in answer.out  # what is known is told
     (run / "history.csv").unlink()
     assert xpnet_("evaluate", run).code == 0

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tests.fuzzing import damaged, forged, inputs
 from xpnet.cli import config
 from xpnet.cli.commands import app
-from xpnet.cli.run_folder import open_trained
+from xpnet.cli.run_folder import RunFolder
 from xpnet.errors import XpnetError
 
 CONFIGURATION = """# To repeat this run: xpnet train --config config.toml --out FOLDER
@@ -107,7 +107,7 @@ def test_fuzz_of_run_metadata(runs, tmp_path):
         else:
             file.write_bytes(damaged(content, rng))
         try:
-            trained = open_trained(tmp_path)
+            trained = RunFolder(tmp_path).trained()
             trained.build()
         except XpnetError as error:
             refused += 1

@@ -200,7 +200,7 @@ def test_another_encoding_is_named(xpnet_, tmp_path, encoding):
     path.write_text("# é\nepochs = 1\n", encoding=encoding)
     answer = xpnet_("train", "--config", path)
     assert answer.code == 2
-    assert "is no TOML: expected UTF-8" in answer.said
+    assert "is not valid TOML: expected UTF-8" in answer.said
     assert "Save it as UTF-8." in answer.said
 
 

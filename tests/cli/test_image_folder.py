@@ -136,7 +136,7 @@ def test_pictures_that_have_changed(xpnet_, bars, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--task", "regress"), "'--task': regress is for numbers, of a table; bars has classes"),
+        (("--task", "regress"), "'--task': regress is for numbers in a table; bars has classes"),
         (("--target", "a"), "'--target': it is for CSV tables; the data are bars"),
         (("--data-dir", "."), "'--data-dir': it is for data sets of images; the data are bars"),
         (("--image-size", "0"), "'--image-size': expected a height and width in pixels"),
@@ -155,7 +155,7 @@ def test_what_is_no_folder_of_pictures(xpnet_, bars, tmp_path):
     folder, run = bars(), tmp_path / "run"
     answer = xpnet_("train", tmp_path / "none", "--out", run)
     assert (answer.code, answer.out) == (2, "")
-    assert "or a folder that is there, with a folder of pictures for each class" in answer.said
+    assert "or an existing folder that has a folder of pictures for each class" in answer.said
     answer = xpnet_("train", folder / "lying", "--out", run)
     assert "found no folder, and 20 pictures" in answer.said
     (folder / "lying" / "05.png").write_bytes(b"no picture")
@@ -174,4 +174,4 @@ def test_a_name_goes_before_a_folder(xpnet_, bars, tmp_path, monkeypatch):
     answer = xpnet_("train", "--config", "c.toml", "--out", "c")
     assert answer.out.startswith("32 training and 8 test images")
     answer = xpnet_("train", "mnist", "--test", 0.5, "--out", "no")
-    assert "'--test': it is for tables; mnist has test images of its own" in answer.said
+    assert "'--test': it is for tables; mnist has its own test images" in answer.said

@@ -73,8 +73,8 @@ def test_without_pillow_it_says_what_to_install(xpnet_, run_folder, monkeypatch,
 
 def test_its_help_states_the_limits(xpnet_):
     out = " ".join(xpnet_("predict", "--help").out.split())
-    assert "one digit a picture, and no frame around it" in out
-    assert "one thing that fills the picture" in out
+    assert "a picture shows one digit without a frame" in out
+    assert "one object that fills the picture" in out
 
 
 @pytest.fixture(scope="module")

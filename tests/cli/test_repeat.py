@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 import xpnet
 from xpnet import schedules
-from xpnet.cli import flags, run_files as papers, setup as learner
+from xpnet.cli import flags, run_files, setup
+from xpnet.cli.run_folder import RunFolder
 from xpnet.training import environment
 
 
@@ -113,7 +114,7 @@ def test_a_run_that_was_broken_off_and_then_resumed_for_others(start, xpnet_, fl
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
-    record = papers.papers_of(run / "last.safetensors")
+    record = RunFolder(run).record()
     epochs = record.epochs + 2
     with threadpool_limits(1):  # as the process has
         answer = xpnet_("train", "--resume", run, "--epochs", epochs, "--quiet")
@@ -125,13 +126,13 @@ def test_a_run_that_was_broken_off_and_then_resumed_for_others(start, xpnet_, fl
 def test_as_planned_before_is_no_other_plan(trained, xpnet_, tmp_path):
     """Broken off, asked for more, and before a step was done for as many as at first."""
     run = trained(3, 6)
-    record = papers.papers_of(run / "last.safetensors")
+    record = RunFolder(run).record()
     for epochs, earlier, expected in [
         (6, [[3, 6]], [[3, 6]]), (8, [[3, 6]], [[3, 6], [6, 12]]), (8, None, [[6, 12]]),
         (3, [[3, 12]], None), (8, [[3, 12]], [[3, 12]]), (6, None, None),
     ]:  # fmt: skip
         settings = {"epochs": epochs, "earlier_epochs": earlier}
-        learner.further(settings, record)
+        setup.remember_plan(settings, record)
         assert settings["earlier_epochs"] == expected
 
 
@@ -181,7 +182,7 @@ def test_other_threads_and_versions_are_named(trained, xpnet_, tmp_path, monkeyp
         out = xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "a").out
         assert "last bits" not in out
     now = {"xpnet": xpnet.__version__, "numpy": "1.2.3", "blas": "another 1", "threads": 64}
-    for module in (environment, papers):
+    for module in (environment, run_files):
         monkeypatch.setattr(module, "environment", lambda: now)
     out = xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "b").out
     assert "threads 1 -> 64. The last bits of a run depend on these.\n" in out
@@ -190,7 +191,7 @@ def test_other_threads_and_versions_are_named(trained, xpnet_, tmp_path, monkeyp
     out = xpnet_("train", "--resume", run, "--epochs", 3).out
     assert "threads 1 -> 64. The last bits may differ from those of a run that was not" in out
     text = (run / "config.toml").read_text()
-    assert "# What is not repeated: after step 4 it went on with numpy " in text
+    assert "# Not repeated: after step 4 it was resumed with numpy " in text
     assert "threads 1 -> 64.\n" in text
     shutil.rmtree(tmp_path / "a")
     assert xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "a").code == 0

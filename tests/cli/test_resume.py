@@ -74,7 +74,7 @@ def test_so_does_one_that_was_interrupted(start, xpnet_, whole, few, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, err) == (130, "")
-    assert out.endswith(f"To go on: xpnet train --resume {run}\n")
+    assert out.endswith(f"To resume: xpnet train --resume {run}\n")
     done = config_of(run)["epochs_finished"]
     process = start("train", "--resume", run)
     lines = iter(process.stdout.readline, "")
@@ -93,7 +93,7 @@ def test_a_finished_run_says_so(xpnet_, run_folder, tmp_path):
         answer = xpnet_("train", "--resume", run, *epochs)
         assert (answer.code, answer.err) == (0, "")
         assert answer.out == (
-            f"{run} is finished: 4 epochs are done. To go further, ask for more of them: "
+            f"{run} is finished: 4 epochs are done. To continue it, ask for more epochs: "
             "--epochs 8\n"
         )
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
@@ -150,7 +150,7 @@ def test_a_run_on_a_table_goes_on(xpnet_, plane, tmp_path):
 def test_the_settings_are_the_runs(xpnet_, run_folder, flags, named):
     answer = xpnet_("train", "--resume", run_folder[0], *flags)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{named}: a run that goes on keeps its settings" in answer.said
+    assert f"{named}: a resumed run keeps its settings" in answer.said
     assert "only --epochs, --backend, --data-dir and --quiet may be given" in answer.said
 
 
@@ -158,7 +158,7 @@ def test_a_file_of_flags_does_not_go_with_it(xpnet_, run_folder):
     config = run_folder[0] / "config.toml"
     answer = xpnet_("train", "--resume", run_folder[0], "--config", config)
     assert (answer.code, answer.out) == (2, "")
-    assert "'--config': a run that goes on keeps its settings" in answer.said
+    assert "'--config': a resumed run keeps its settings" in answer.said
 
 
 # --- what may be wrong with it --------------------------------------------------------------------
@@ -192,7 +192,7 @@ def _of_another(run):
     ("harm", "said"),
     [
         (_cut, "cannot be read as safetensors"),
-        (_flipped, "is damaged: its checksum is another"),
+        (_flipped, "is damaged: its checksum is wrong"),
         (_foreign, "expected a checkpoint"),
         (_gone, "expected a safetensors file, but there is no such file"),
         (_of_another, "it is a checkpoint of another training"),

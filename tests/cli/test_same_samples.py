@@ -161,7 +161,7 @@ def test_an_idx_folder_of_one_class_or_of_others_in_its_test(xpnet_, write_digit
     x = np.zeros((20, 28, 28))
     ones, both = np.ones(20), np.arange(20) % 2
     for train, test, said in (
-        (ones, ones, "the only class is 1; to learn, two are needed"),
+        (ones, ones, "expected two classes or more, got only class 1"),
         (both, both + 1, "test images have the class 2, but no training image has"),
     ):
         folder = write_digits(tmp_path / "data", (x, train), (x, test))

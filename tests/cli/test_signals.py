@@ -46,7 +46,7 @@ def test_on_a_terminal(start, flags, tmp_path, xpnet_, name):
     assert re.search(
         r"Interrupted in epoch \d+ of 100000\. What was learned so far is in ", end[-2]
     )
-    assert end[-1] == f"To go on: xpnet train --resume {run}"
+    assert end[-1] == f"To resume: xpnet train --resume {run}"
     assert process.stderr.read() == ""
     config = json.loads((run / "config.json").read_text())
     assert (config["interrupted"], config["finished"]) == (True, False)
@@ -63,7 +63,7 @@ def test_in_a_pipe(start, flags, tmp_path, name):
     process.send_signal(getattr(signal, name))
     *_, line = lines
     assert (process.wait(), process.stderr.read()) == (CODES[name], "")
-    assert line == f"To go on: xpnet train --resume {tmp_path / 'run'}\n"
+    assert line == f"To resume: xpnet train --resume {tmp_path / 'run'}\n"
 
 
 def test_two_at_once_are_one(start, flags, tmp_path):
@@ -76,7 +76,7 @@ def test_two_at_once_are_one(start, flags, tmp_path):
         time.sleep(0.01)
     *_, line = lines
     assert process.wait() == 143
-    assert line.startswith("To go on: ")
+    assert line.startswith("To resume: ")
 
 
 SLOW = (
@@ -154,7 +154,7 @@ def test_a_training_whose_signals_are_ignored_ends_too(start, flags, tmp_path):
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     *_, line = lines
-    assert (process.wait(), line[:9]) == (143, "To go on:")
+    assert (process.wait(), line[:10]) == (143, "To resume:")
 
 
 class TestTheBlock:
@@ -195,11 +195,11 @@ class TestTheBlock:
         assert found == [False]
 
     def test_a_step_is_done_whole(self):
-        """As for Ctrl-C: it comes at the end of what is not to be broken off; and not after `hold`."""
+        """As for Ctrl-C: it comes at the end of what is not to be broken off; and not after `ignore`."""
         done = []
 
         def steps(interrupts):
-            with interrupts.later():
+            with interrupts.deferred():
                 signal.raise_signal(signal.SIGTERM)
                 done.append("the step")
             done.append("another")
@@ -209,7 +209,7 @@ class TestTheBlock:
                 steps(interrupts)
             assert done == ["the step"]
         with Termination(), Interrupts() as interrupts:
-            interrupts.hold()
+            interrupts.ignore()
             signal.raise_signal(signal.SIGTERM)
 
     def test_the_library_alone_installs_nothing(self, clusters_fit):

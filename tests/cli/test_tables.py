@@ -105,9 +105,7 @@ def test_a_table_that_moved_is_told(learn, xpnet_, flowers, tmp_path):
     table.unlink()
     answer = xpnet_("evaluate", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
-    assert (
-        f"{table}: the run's data are not there. Name another table with --dataset" in answer.said
-    )
+    assert f"{table}: the run's data are missing. Name another table with --dataset" in answer.said
     answer = xpnet_("evaluate", tmp_path / "run", "--dataset", flowers)  # all of its rows
     assert answer.out.startswith(f"60 test samples of {flowers}, on numpy\n")
     assert figures
@@ -225,7 +223,7 @@ def test_what_is_wrong_in_a_table_is_named(learn, flowers, tmp_path, old, new, s
     [
         (["--target", "colour"], "no column 'colour'; its columns are length, width, kind"),
         (["--task", "regress"], "column 'kind': expected a number, found the text 'crocus'"),
-        (["--task", "regress"], "classes to be learned: --task classify"),
+        (["--task", "regress"], "classes to predict: --task classify"),
         (["--batch-size", 49], "A batch of 49 is larger than the data, 48 samples"),
         (["--data-dir", "."], "'--data-dir': it is for data sets of images; .* flowers.csv"),
         (["--augment"], "'--augment': it is for data sets of images; the data are flowers.csv"),
@@ -245,8 +243,8 @@ def test_a_flag_that_does_not_go_with_it_is_named(learn, flowers, tmp_path, flag
     ("flags", "said"),
     [
         (["--target", "x"], "'--target': it is for CSV tables; the data are mnist"),
-        (["--test", 0.5], "'--test': it is for tables; mnist has test images of its own"),
-        (["--task", "regress"], "'--task': regress is for numbers, of a table; mnist has classes"),
+        (["--test", 0.5], "'--test': it is for tables; mnist has its own test images"),
+        (["--task", "regress"], "'--task': regress is for numbers in a table; mnist has classes"),
         (["--task", "guess"], "'--task': expected one of classify, regress; got 'guess'"),
     ],
 )
@@ -261,7 +259,7 @@ def test_flags_of_tables_are_not_for_images(train, tmp_path, flags, said):
     ("prices", "said"),
     [
         (100, "numbers to predict: --task regress"),
-        (45, "make 45 classes, of 80 training samples. .* numbers to predict: --task regress"),
+        (45, "have 45 classes for 80 training samples. .* numbers to predict: --task regress"),
     ],
 )
 def test_numbers_that_look_like_classes_are_asked_about(learn, tmp_path, prices, said):
@@ -278,8 +276,8 @@ def test_archives_of_other_targets_are_named(learn, tmp_path):
     answer = learn(tmp_path / "a.npz")
     assert answer.code == 2
     assert (
-        "expected classes, integers of shape (n,). To predict numbers: --task regress"
-        in answer.said
+        "expected classes as targets, integers of shape (n,), got float64 of shape (7,). To predict "
+        "numbers: --task regress" in answer.said
     )
     np.savez(tmp_path / "a.npz", x=np.zeros((9, 2)))
     assert (
@@ -299,7 +297,7 @@ def test_numbers_that_are_no_classes_take_no_memory(learn, tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros((30, 2)), t=np.arange(30) % 3 * 10**9)
     answer = learn(tmp_path / "a.npz")
     assert (answer.code, answer.out) == (2, "")
-    assert "make 2000000001 classes" in answer.said
+    assert "have 2000000001 classes" in answer.said
     assert "--task regress" in answer.said
     kinds = ["low"] * 3 + [str(i) for i in range(57)]
     (tmp_path / "b.csv").write_text(
@@ -327,7 +325,7 @@ def test_another_archive_is_read_as_the_first(archive_run, xpnet_, tmp_path):
     np.savez(other, x=x[:9], t=y[:9] + 1)
     answer = xpnet_("evaluate", run, "--dataset", other)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{other}: t[2] is the class 3, not seen in training" in answer.said
+    assert f"{other}: the class 3 in t[2] was not seen in training" in answer.said
     np.savez(other, x=np.where(np.arange(60)[:, None] == 7, np.nan, x), t=y)
     for command in (("evaluate", run, "--dataset", other), ("predict", run, other)):
         answer = xpnet_(*command)

@@ -84,7 +84,7 @@ def test_a_column_that_numbers_the_rows_is_noted(xpnet_, iris, tmp_path, name):
         table.write_text("\n".join([f"{name},{NAMES}", *lines(x, t, numbers)]))
         answer = xpnet_("train", table, *QUICK, "--out", tmp_path / f"{start}")
         assert answer.code == 0
-        note = f"Note: the column '{name}' numbers the rows, and is learned from. To leave it out: --index {name}\n"
+        note = f"Note: the column '{name}' numbers the rows, and is used as a feature. To leave it out: --index {name}\n"
         assert answer.err == (note if index else "")
     answer = xpnet_("train", table, "--index", name, *QUICK, "--out", tmp_path / "run")
     assert (answer.code, answer.err) == (0, "")

@@ -502,7 +502,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(train, tmp_path):
     """Before the data are read and anything is printed."""
     answer = train("--out", tmp_path / "file" / "run", "--data-dir", tmp_path / "none")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.said.startswith(f"Error: {tmp_path / 'file' / 'run'} cannot be made: ")
+    assert answer.said.startswith(f"Error: {tmp_path / 'file' / 'run'} cannot be created: ")
     assert "--out" in answer.said
 
 
@@ -539,7 +539,7 @@ def test_a_rate_that_is_too_high_ends_it_with_advice(train, xpnet_, tmp_path, ba
     assert answer.code == 2
     assert re.fullmatch(
         r"Error: The (test )?loss became (nan|inf).* epoch 1.* (smaller learning rate than 1e\+30"
-        rf"|rate was 1e\+30: try a smaller one).* The weights of the start are in {tmp_path / 'run'}",
+        rf"|rate was 1e\+30: try a smaller one).* The weights before the first epoch are in {tmp_path / 'run'}",
         answer.said,
     )
     assert "Test accuracy" not in answer.out
@@ -598,7 +598,7 @@ def test_ctrl_c_keeps_what_was_learned(start, xpnet_, digits, tmp_path):
     assert learned == (
         f"Interrupted in epoch {done + 1} of 100000. What was learned so far is in {run}\n"
     )
-    assert further == f"To go on: xpnet train --resume {run}\n"
+    assert further == f"To resume: xpnet train --resume {run}\n"
 
 
 @on_posix
@@ -652,7 +652,7 @@ def test_ctrl_c_twice_is_ctrl_c_once(start, xpnet_, digits, tmp_path, pause):
     *_, learned, further = lines
     assert (process.wait(), process.stderr.read()) == (130, "")
     assert learned.endswith(f"What was learned so far is in {run}\n")
-    assert further == f"To go on: xpnet train --resume {run}\n"
+    assert further == f"To resume: xpnet train --resume {run}\n"
     _is_a_whole_interrupted_run(run, xpnet_, digits)
 
 

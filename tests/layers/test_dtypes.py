@@ -187,7 +187,7 @@ def test_a_trainer_converts_data_to_the_dtype_of_its_model(backend64, other):
         model = Doubling()
     dtype = str(model.factor.dtype).rpartition(".")[2]
     with xpnet.using(backend64.name, dtype=other):
-        trainer = Trainer(model, F.mean_squared_error, xpnet.SGD([model.factor]), seed=0)
+        trainer = Trainer(model, F.mean_squared_error, xpnet.SGD([model.factor]), rng=0)
         for data in ((x, t), [(x, t)], xpnet.data.DataLoader(x, t, batch_size=10)):
             trainer.fit(data, data, epochs=1, batch_size=10)
             trainer.evaluate(data)

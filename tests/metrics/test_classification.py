@@ -123,7 +123,7 @@ def test_rates_by_hand(backend, array, name):
     assert (value.dtype, value.shape) == (backend.xp.float32, ())
     of_each = xpnet.to_numpy(figure(y, t, average=None, zero_division=math.nan))
     assert math.isnan(of_each[3])
-    with pytest.raises(xpnet.ShapeError, match="is of two classes, got 4"):
+    with pytest.raises(xpnet.ShapeError, match="is for two classes, got 4"):
         figure(y, t)
     with pytest.raises(ValueError, match="got 'all'"):
         figure(y, t, average="all")

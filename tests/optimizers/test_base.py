@@ -297,7 +297,9 @@ def test_base_has_no_update(backend):
     ],
 )
 def test_what_is_no_parameter_is_refused(backend, array, given):
-    with pytest.raises(TypeError, match=r"SGD expected Parameters, as model\.parameters\(\) gives"):
+    with pytest.raises(
+        TypeError, match=r"SGD expected Parameters, as model\.parameters\(\) returns"
+    ):
         xpnet.SGD(given(Parameter(array([[1.0, 2.0], [3.0, 4.0]]))))
 
 
@@ -317,7 +319,7 @@ def test_an_optimizer_does_not_move_with_its_model():
         optimizer = xpnet.Momentum(model.parameters())
         model.to("array_api_strict")
         model.weight.grad = xpnet.backend.resolve("array_api_strict").asarray([[1.0], [1.0]])
-        with pytest.raises(xpnet.StateError, match="make the optimizer after"):
+        with pytest.raises(xpnet.StateError, match="create the optimizer after"):
             optimizer.step()
         model.to(backend)
         model.weight.grad = backend.asarray([[1.0], [1.0]])

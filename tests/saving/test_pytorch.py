@@ -113,7 +113,9 @@ def test_a_tensor_that_numpy_lacks_is_named():
     torch = pytest.importorskip("torch", reason="PyTorch has the dtype")
     model = Affine(3, 2)
     state = {"weight": torch.ones(2, 3, dtype=torch.bfloat16), "bias": torch.ones(2)}
-    with pytest.raises(StateError, match=r"weight, a torch.bfloat16, is no array .* v.float\(\)"):
+    with pytest.raises(
+        StateError, match=r"weight, a torch.bfloat16, cannot be a NumPy array .* v.float\(\)"
+    ):
         load_torch_state_dict(model, state)
 
 

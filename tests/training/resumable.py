@@ -4,7 +4,6 @@ The process imports xpnet, and then for each line "FOLDER" that it reads it fork
 trains in that folder; it prints the child's number, and, when it has ended, how.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -71,8 +70,8 @@ def fit(folder, seed=1, epochs=EPOCHS, train=None, **options):
 def without_clocks(state):
     """What a checkpoint holds, but for what a clock said."""
     position = {**state["position"], "seconds": None}
-    rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in state["history"]]
-    return {**state, "position": position, "history": rows}
+    rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in state["history"]["rows"]]
+    return {**state, "position": position, "history": {"rows": rows}}
 
 
 def dump(trainer):
@@ -80,11 +79,11 @@ def dump(trainer):
 
     For tests of what must not change it: two dumps are equal exactly if nothing has changed.
     """
-    arrays = {}
-    text = json.dumps(checkpoint._flat(checkpoint.capture(trainer), "", arrays))
+    text, arrays = checkpoint.flattened(trainer.state_dict())
     own = {name: id(value) for name, value in vars(trainer).items()}
+    own |= {f"learner.{name}": id(value) for name, value in vars(trainer.learner).items()}
     held = [(id(p), id(p.data)) for p in trainer.model.parameters()]
-    attributes = {name: repr(vars(c)) for name, c in checkpoint._callbacks(trainer)}
+    attributes = {name: repr(vars(c)) for name, c in trainer._named_callbacks()}
     options = [trainer.optimizer.defaults, *trainer.optimizer.groups]
     return text, {k: x.tobytes() for k, x in arrays.items()}, own, held, attributes, repr(options)
 

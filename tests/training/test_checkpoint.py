@@ -10,9 +10,33 @@ import safetensors.numpy
 import xpnet
 from tests.training import resumable
 from xpnet import functions as F
+from xpnet._saved import finite
 from xpnet.autodiff import tree
 from xpnet.metrics import F1, accuracy
-from xpnet.training import Callback, Checkpoint, LinearDecay, Trainer, checkpoint
+from xpnet.training import Callback, Checkpoint, Trainer, checkpoint
+
+
+class LinearDecay(Callback):
+    """A user's callback with a state: the learning rate falls epoch by epoch, in equal steps."""
+
+    lr = 0.0
+
+    def on_start(self, trainer):
+        if not trainer.resumed or not self.lr:
+            self.lr = trainer.optimizer.lr
+        self.on_epoch(trainer)
+
+    def on_epoch(self, trainer):
+        trainer.optimizer.lr = self.lr * (1.0 - len(trainer.history) / trainer.epochs)
+
+    def on_end(self, trainer):
+        trainer.optimizer.lr = self.lr
+
+    def state_dict(self):
+        return {"lr": self.lr}
+
+    def load_state_dict(self, state):
+        self.lr = finite(state, "lr", 0.0)
 
 
 @pytest.fixture
@@ -24,9 +48,7 @@ def saved(tmp_path):
 
 def everything(trainer):
     """What the trainer is, as a text that shows every bit."""
-    state = checkpoint.capture(trainer)
-    arrays = {}
-    text = json.dumps(checkpoint._flat(state, "", arrays))
+    text, arrays = checkpoint.flattened(trainer.state_dict())
     return text, {name: x.tobytes() for name, x in arrays.items()}
 
 
@@ -43,8 +65,8 @@ def test_the_file_is_safetensors_and_json(saved):
     } <= names
     state = json.loads(metadata["state"])
     assert state["position"]["epoch"] == 2
-    assert state["position"]["steps"] == 8
-    assert [row["epoch"] for row in state["history"]] == [1, 2]
+    assert state["steps"] == 8
+    assert [row["epoch"] for row in state["history"]["rows"]] == [1, 2]
     assert set(state["random"]["layers"]) == {"layers.3.rng"}
     assert [p.name for p in path.parent.iterdir() if p.name.startswith(".")] == []
 
@@ -53,9 +75,9 @@ def test_a_round_trip_keeps_every_bit(saved):
     trainer, path = saved
     fresh = resumable.make(path.parent, seed=8)
     fresh.loader = trainer.loader
-    checkpoint.load(fresh, path)
+    fresh.load(path)
     trainer.model.load_state_dict(checkpoint.read(path)["model"])  # it had its best ones
-    trainer.average.load_state_dict(checkpoint.read(path)["average"])
+    trainer.learner.average.load_state_dict(checkpoint.read(path)["average"])
     assert everything(fresh) == everything(trainer)
 
 
@@ -85,7 +107,7 @@ def _sealed(text):
 
     def change(tensors, metadata):
         metadata["state"] = text(metadata["state"])
-        metadata["check"] = checkpoint._check(metadata["state"], metadata["crc32"])
+        metadata["check"] = checkpoint.text_checksum(metadata["state"], metadata["crc32"])
 
     return change
 
@@ -112,10 +134,12 @@ def test_a_damaged_file_is_named_and_nothing_changes(saved, harm):
     change, said = HARMS[harm]
     damaged(path, change)
     before, vars_before = everything(trainer), dict(vars(trainer))
+    learner_before = dict(vars(trainer.learner))
     with pytest.raises(xpnet.StateError, match=rf"last\.safetensors: .*{said}"):
         trainer.fit(resumable.data(), resumable.data(), 3, 20, resume=path)
     assert everything(trainer) == before
     assert vars(trainer) == vars_before
+    assert vars(trainer.learner) == learner_before
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, 5000, -1])
@@ -145,7 +169,7 @@ def small(optimizer=xpnet.Momentum, hidden=8, dtype="float32", **options):
         (lambda: small(xpnet.Adam), "Adam"),
         (lambda: small(hidden=9), r"layers\.0\.weight of shape \(4, 9\), got \(4, 8\)"),
         (lambda: small(hidden=[8, 8]), r"lacks .*layers\.4\.weight"),
-        (lambda: small(average=0.9), "lacks an entry 'average', and it has one"),
+        (lambda: small(average=0.9), "lacks an entry 'average', but the trainer has one"),
         (
             lambda: small(dtype="float64"),
             r"layers\.0\.weight is of dtype float32; the model's is float64",
@@ -171,7 +195,7 @@ def test_another_trainings_checkpoint_is_refused(clusters, tmp_path, other, said
 
 def test_an_average_that_the_trainer_lacks_is_refused(clusters, tmp_path):
     small(average=0.9).save(tmp_path / "c.safetensors")
-    with pytest.raises(xpnet.StateError, match="has an entry 'average', and the trainer none"):
+    with pytest.raises(xpnet.StateError, match="has an entry 'average', but the trainer has none"):
         small().fit(clusters, None, 2, 20, resume=tmp_path / "c.safetensors")
 
 
@@ -270,7 +294,7 @@ class Keeps(Callback):
 def test_what_a_callback_remembers_comes_back(tmp_path, value, expected):
     small(callbacks=[Keeps(value)]).save(tmp_path / "c.safetensors")
     keeps = Keeps()
-    checkpoint.load(small(callbacks=[keeps]), tmp_path / "c.safetensors")
+    small(callbacks=[keeps]).load(tmp_path / "c.safetensors")
     lists = tree.map(lambda x: x.tolist() if hasattr(x, "dtype") else x, keeps.value)
     assert lists == expected
 
@@ -278,7 +302,7 @@ def test_what_a_callback_remembers_comes_back(tmp_path, value, expected):
 @pytest.mark.parametrize("value", [{1, 2}, b"x", {1: 2}, {"$array": "x"}, np.asarray(["text"])])
 def test_what_no_checkpoint_holds_is_named(tmp_path, value):
     """When it is written: not when it is wanted again."""
-    with pytest.raises(TypeError, match=r"numbers, texts, .*; callbacks\.Keeps\.0\.value is "):
+    with pytest.raises(TypeError, match=r"numbers, strings, .*; callbacks\.Keeps\.0\.value is "):
         small(callbacks=[Keeps(value)]).save(tmp_path / "c.safetensors")
     assert list(tmp_path.iterdir()) == []
 
@@ -388,42 +412,43 @@ def resume(within, tmp_path):
     def resume(tree, arrays=arrays):
         path = tmp_path / "c.safetensors"
         text = json.dumps(tree)
-        sums = json.dumps({name: checkpoint._checksum(x) for name, x in arrays.items()})
-        check = checkpoint._check(text, sums)
+        sums = json.dumps({name: checkpoint.checksum(x) for name, x in arrays.items()})
+        check = checkpoint.text_checksum(text, sums)
         metadata = {"format": checkpoint.FORMAT, "state": text, "crc32": sums, "check": check}
         path.write_bytes(safetensors.numpy.save(arrays, metadata))
         assert resumable.dump(trainer) == before
         try:
-            checkpoint.load(trainer, path)
+            trainer.load(path)
         except xpnet.StateError as error:
             assert str(path) in str(error)
             assert resumable.dump(trainer) == before
             return False
-        held = json.loads(json.dumps(checkpoint._flat(checkpoint.capture(trainer), "", {})))
-        for part in ("model", "optimizer", "average", "precision", "position", "history", "meter"):
+        held = json.loads(checkpoint.flattened(trainer.state_dict())[0])
+        parts = ("model", "optimizer", "average", "precision", "steps", "damping")
+        for part in (*parts, "position", "history", "meter"):
             assert held[part] == tree[part]
         assert held["random"]["global"] == tree["random"]["global"]
         assert held["random"]["layers"] == tree["random"]["layers"]
-        undo()
+        before_load.restore()
         return True
 
-    undo = checkpoint._undoing(trainer)
+    before_load = trainer._snapshot()
     return resume
 
 
 WRONG = [
-    ("position.steps", -5), ("position.steps", float("inf")), ("position.steps", 10**400),
-    ("position.steps", 8.0), ("position.steps", True), ("position.batch", -1),
+    ("steps", -5), ("steps", float("inf")), ("steps", 10**400),
+    ("steps", 8.0), ("steps", True), ("position.batch", -1),
     ("position.batch", 8), ("position.batch", "4"), ("position.epoch", 3), ("position.epoch", None),
-    ("position.seconds", float("nan")), ("position.seconds", -1.0), ("position.damping", "x"),
-    ("position.damping", float("inf")), ("optimizer.lr", 10**400), ("optimizer.lr", 0.0),
+    ("position.seconds", float("nan")), ("position.seconds", -1.0), ("damping", "x"),
+    ("damping", float("inf")), ("optimizer.lr", 10**400), ("optimizer.lr", 0.0),
     ("optimizer.lr", float("nan")), ("optimizer.lr", -1), ("optimizer.betas.0", 1.0),
     ("optimizer.factor", float("inf")), ("optimizer.0.t", -1), ("optimizer.0.t", 10**400),
     ("optimizer.0.m", 0.0), ("optimizer.decoupled_weight_decay", 1), ("average.updates", -1),
     ("average.updates", float("inf")), ("average.0", None), ("precision.scale", 0.0),
     ("precision.scale", 10**400), ("precision.good", -1), ("precision", None), ("meter", None),
     ("meter.seen", 0), ("meter.seen", 10**400), ("meter.sums.loss", "x"), ("meter.sums", {}),
-    ("history.0.epoch", 7), ("history.0.train_loss", "x"), ("history", {}), ("loader.seed", -1),
+    ("history.rows.0.epoch", 7), ("history.rows.0.train_loss", "x"), ("history", {}), ("history.rows", {}), ("loader.seed", -1),
     ("loader.seed", "x"), ("random.global.state.state", -1), ("random.global.state.inc", 2**200),
     ("random.layers.layers.3.rng", None), ("callbacks.LinearDecay.0.lr", float("inf")),
     ("callbacks.EarlyStopping.0.weights", 3), ("callbacks", None), ("model", []),
@@ -492,7 +517,7 @@ def test_a_callback_that_cannot_load_its_state_changes_nothing(clusters, tmp_pat
     before = resumable.dump(other)
     expected = xpnet.StateError if isinstance(error, Exception) else type(error)
     with pytest.raises(expected):
-        checkpoint.restore(other, state)
+        other.load_state_dict(state)
     assert resumable.dump(other) == before
     assert callback.value is inner
     assert inner == [0]

@@ -29,7 +29,7 @@ def test_a_copy_goes_on_as_the_trainer_does(backend, clusters, how, options, fit
         L.Affine(4, 8, rng=0), L.BatchNorm1d(8), L.Dropout(0.5, rng=1), L.Affine(8, 3, rng=2)
     )
     optimizer = xpnet.Adam(model.parameters(), lr=0.01)
-    trainer = Trainer(model, F.softmax_cross_entropy, optimizer, seed=0, **options)
+    trainer = Trainer(model, F.softmax_cross_entropy, optimizer, rng=0, **options)
     if fitted:
         trainer.fit(clusters, epochs=1, batch_size=10)
     other = COPIES[how](trainer)

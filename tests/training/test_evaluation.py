@@ -33,7 +33,9 @@ def test_a_loader_is_predicted_batch_by_batch(backend, clusters):
     for data in (clusters, clusters[:1]):
         found = predict(model, DataLoader(*data, batch_size=55))
         np.testing.assert_array_equal(xpnet.to_numpy(found), expected)
-    with pytest.raises(xpnet.DataError, match="to be predicted have no batches"):
+    with pytest.raises(
+        xpnet.DataError, match="Expected data to predict, got a loader without batches"
+    ):
         predict(model, DataLoader(lambda: iter(()), batch_size=5))
 
 
@@ -42,7 +44,7 @@ def test_outputs_that_have_no_row_for_each_sample_are_not_joined():
     model, x = xpnet.LSTM(4, 3, batch_first=True, rng=0), np.ones((6, 5, 4), "float32")
     assert [y.shape for y in predict(model, x)] == [(6, 5, 3), (1, 6, 3), (1, 6, 3)]
     for batch_size in 2, 4:
-        with pytest.raises(xpnet.ShapeError, match="2 samples gave outputs .* not a row for each"):
+        with pytest.raises(xpnet.ShapeError, match="with a row for each of 2 samples, got shapes"):
             predict(model, x, batch_size)
 
 
@@ -94,7 +96,7 @@ def test_data_that_do_not_fit_on_the_device_are_a_dataerror(clusters, monkeypatc
             raise error("out of memory, tried to allocate 1760 bytes")
 
     model, full = xpnet.MLP(4, 5, 3, rng=0), Full(*xpnet.current())
-    monkeypatch.setattr("xpnet.training.evaluation.current", lambda: full)
+    monkeypatch.setattr("xpnet.training.batches.current", lambda: full)
     x = np.tile(clusters[0], (1000, 1))
     with pytest.raises(xpnet.DataError, match=r"^2 MB of data could not be placed on .*: out of"):
         predict(model, x)

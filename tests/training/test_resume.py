@@ -109,7 +109,7 @@ def test_killed_at_50_random_moments_it_ends_bit_for_bit_the_same(server, whole,
             continue
         kills += 1
         files = list(folder.glob("*.safetensors"))
-        found = {checkpoint.read(file)["position"]["steps"] for file in files}
+        found = {checkpoint.read(file)["steps"] for file in files}
         length *= 1.1 if found == last else 1.0  # it stood still: the machine has become slower
         steps, last = steps | found, found
     assert len(steps) > 5  # it was not killed at its start each time
@@ -141,15 +141,15 @@ def test_ctrl_c_within_an_epoch_loses_no_step(whole, tmp_path, batch):
 
 def test_ctrl_c_within_an_evaluation_loses_no_step(whole, tmp_path, monkeypatch):
     """Of the second epoch: all its steps are done, its test is made when the training goes on."""
-    measured, calls = evaluation.measured, []
+    measure, calls = evaluation.measure, []
 
     def pressed(*args):
         calls.append(0)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return measured(*args)
+        return measure(*args)
 
-    monkeypatch.setattr(evaluation, "measured", pressed)
+    monkeypatch.setattr(evaluation, "measure", pressed)
     trainer = resumable.make(tmp_path, every_steps=None)
     history = trainer.fit(resumable.loader(), resumable.data(), resumable.EPOCHS)
     assert (history.interrupted, len(history), trainer.batch) == (True, 1, 7)
@@ -175,7 +175,7 @@ def test_ctrl_c_within_a_step_is_answered_at_its_end(whole, tmp_path, monkeypatc
         assert trainer.fit(*data, resumable.EPOCHS).interrupted
     finally:
         signal.signal(signal.SIGINT, before)
-    assert (trainer.steps, len(calls), trainer.whole) == (1, 6, True)
+    assert (trainer.steps, len(calls), trainer.between_steps) == (1, 6, True)
     resumable.fit(tmp_path, seed=99)
     assert_same_end(tmp_path, whole)
 
@@ -193,7 +193,7 @@ def test_a_step_that_was_broken_off_is_not_saved(tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainer.optimizer, "update", broken)
     trainer.fit(resumable.data(), None, 2, 20)
-    assert checkpoint.read(tmp_path / Checkpoint.LAST)["position"]["steps"] == 1
+    assert checkpoint.read(tmp_path / Checkpoint.LAST)["steps"] == 1
     with pytest.raises(xpnet.StateError, match="half done"):
         trainer.save(tmp_path / "mine.safetensors")
 
@@ -221,7 +221,7 @@ def test_it_goes_on_on_another_backend(backend, tmp_path):
     expected = checkpoint.read(tmp_path / "whole" / Checkpoint.LAST)
     for column in ("train_loss", "test_loss", "train_accuracy"):
         np.testing.assert_allclose(
-            trainer.history[column], [row[column] for row in expected["history"]], rtol=1e-4
+            trainer.history[column], [row[column] for row in expected["history"]["rows"]], rtol=1e-4
         )
     found = checkpoint.read(tmp_path / Checkpoint.LAST)  # `trainer.model` is the best one
     for name, x in found["model"].items():

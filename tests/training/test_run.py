@@ -118,7 +118,9 @@ def test_where_no_folder_can_be_made_is_known_before(tmp_path, monkeypatch):
     """Below a file, and in a folder that may not be written to."""
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(xpnet.StateError, match=r"file/a/b cannot be made: .*file is a file.*--out"):
+    with pytest.raises(
+        xpnet.StateError, match=r"file/a/b cannot be created: .*file is a file.*--out"
+    ):
         claim_path(file / "a" / "b", "mnist")
     file.unlink()
     monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)

@@ -51,7 +51,7 @@ def test_the_batches_left_at_an_epochs_end_make_a_step(clusters):
 
     class Look(Callback):
         def on_step(self, trainer):
-            steps.append((trainer.steps, trainer.whole))
+            steps.append((trainer.steps, trainer.between_steps))
 
     trainer = make(accumulate=4, callbacks=[Look()])
     trainer.fit(clusters, None, 1, 20)
@@ -159,7 +159,7 @@ def test_a_step_with_gradients_that_overflow_is_left_out(clusters):
     trainer.fit(clusters, None, 1, 20)
     assert_close(weights(trainer), before, rtol=0)
     assert precision.scale == 2.0**54
-    assert trainer.average.updates == 0
+    assert trainer.learner.average.updates == 0
 
 
 def test_accumulate_is_at_least_one():
@@ -226,7 +226,7 @@ def test_a_function_gives_the_samples(backend, clusters, prefetch):
 
 def test_a_stream_that_has_come_to_its_end_is_an_error(clusters):
     epochs = iter([zip(*clusters, strict=True), ()])
-    with pytest.raises(xpnet.DataError, match="Epoch 2 has no batches"):
+    with pytest.raises(xpnet.DataError, match="Expected batches .* got none in epoch 2"):
         make().fit(DataLoader(lambda: iter(next(epochs)), batch_size=20), None, 2)
 
 
@@ -238,7 +238,7 @@ def bad_data(clusters, fault):
         x[70, 2] = np.nan
         return x, t, r"Expected numbers in x, got nan at \[{}, 2\], of sample {}\. Leave"
     t = np.where(np.arange(110) == 70, 7, t)
-    return x, t, "labels go from 0 to 7, .* 3 outputs, .* outside is that of sample {1}"
+    return x, t, "labels go from 0 to 7, .* 3 outputs, .* outside these is that of sample {1}"
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -277,15 +277,19 @@ def test_what_is_no_data_is_refused(clusters):
         make().fit(5)
     with pytest.raises(TypeError, match=r"got a ndarray\. .* one argument, \(x, t\)"):
         make().fit(x, t)
-    with pytest.raises(xpnet.DataError, match="Epoch 1 has no batches"):
+    with pytest.raises(xpnet.DataError, match="Expected batches .* got none in epoch 1"):
         make().fit([])
-    with pytest.raises(xpnet.DataError, match="to be measured have no batches"):
+    with pytest.raises(
+        xpnet.DataError, match="Expected data to evaluate, got a loader without batches"
+    ):
         make().evaluate([])
-    with pytest.raises(xpnet.DataError, match="batch 0 of epoch 1, got 3 of them"):
+    with pytest.raises(xpnet.DataError, match="batch 0 of epoch 1, got 3 entries"):
         make().fit([(x, t, t)])
-    with pytest.raises(xpnet.DataError, match=r"one thing.*\(x, x\)"):
+    with pytest.raises(xpnet.DataError, match=r"in .*, got a ndarray.*\(x, x\)"):
         make().fit(DataLoader(x, batch_size=10))
-    with pytest.raises(xpnet.DataError, match="batch of 111 is larger than the data, 110 samples"):
+    with pytest.raises(
+        xpnet.DataError, match="batch_size of at most 110, the number of samples, got 111"
+    ):
         make().fit(clusters, batch_size=111)
 
 
@@ -322,7 +326,7 @@ def test_large_numbers_whose_sum_overflows_are_numbers(clusters):
 def test_the_first_label_that_is_outside_is_named(clusters):
     t = clusters[1].copy()
     t[[30, 40]] = 9
-    with pytest.raises(xpnet.DataError, match="The first that is outside is that of sample 30"):
+    with pytest.raises(xpnet.DataError, match="The first label outside these is that of sample 30"):
         make().fit((clusters[0], t), batch_size=10)
 
 
@@ -423,8 +427,8 @@ def test_a_metric_that_is_no_number_is_refused(clusters):
 
     trainer = make()
     for metric, said in (
-        (ConfusionMatrix(), r"confusion_matrix is no number.*\(3, 3\)"),
-        (scores, r"scores is no number.*\(20, 3\)"),
+        (ConfusionMatrix(), r"confusion_matrix to be a number, got .*\(3, 3\)"),
+        (scores, r"scores to be a number, got .*\(20, 3\)"),
     ):
         trainer.metrics = [metric]
         with pytest.raises(xpnet.ShapeError, match=said):

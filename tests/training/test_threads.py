@@ -65,7 +65,7 @@ def fitted(clusters, seed=0, **options):
     xpnet.manual_seed(seed)  # one of the layers draws from this stream
     model = network(seed)
     optimizer = xpnet.Adam(model.parameters(), lr=0.01)
-    trainer = Trainer(model, F.softmax_cross_entropy, optimizer, [accuracy], seed=seed, **options)
+    trainer = Trainer(model, F.softmax_cross_entropy, optimizer, [accuracy], rng=seed, **options)
     trainer.fit(clusters, epochs=2, batch_size=10)
     return trainer
 
@@ -193,7 +193,7 @@ def test_a_prediction_does_not_disturb_the_training_of_the_same_model(backend, c
             thread.join()
     assert not failures
     assert image(watched.model)[0] == image(alone.model)[0]
-    for a, b in zip(watched.average.averages, alone.average.averages, strict=True):
+    for a, b in zip(watched.learner.average.averages, alone.learner.average.averages, strict=True):
         assert xpnet.to_numpy(a).tobytes() == xpnet.to_numpy(b).tobytes()
 
 

@@ -10,7 +10,7 @@ import array_api_compat as compat
 from xpnet._hints import METHODS, hinted
 from xpnet._libraries.devices import arrived
 from xpnet._typing import Array, Device
-from xpnet.autodiff._export import Leaving
+from xpnet.autodiff._export import Exported
 from xpnet.autodiff.namespace import (
     API_VERSIONS,
     DifferentiableNamespace,
@@ -58,7 +58,7 @@ def _augmented(sign: str, operate: Callable[[Any, Any], Any]) -> Callable[[Any, 
 
 
 @hinted(METHODS)
-class ArrayObject(Leaving):
+class ArrayObject(Exported):
     """The standard's array object, around an array called `data`.
 
     Attributes are those of `data`. Operators are the differentiable functions, by name; there are

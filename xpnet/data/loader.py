@@ -19,11 +19,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet._libraries.devices import there
+from xpnet._libraries.devices import call_on_their_device
 from xpnet._typing import Array, Namespace
 from xpnet.autodiff import tree as trees
 from xpnet.autodiff.namespace import array_namespace
-from xpnet.backend import Backend, current
+from xpnet.backend import current
+from xpnet.data._placement import place
 from xpnet.data._prefetch import prefetched
 from xpnet.data._sources import Arrays, Tree, stream, whole
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError
@@ -165,7 +166,7 @@ class DataLoader:
             )
         backend = current()
         self._home = backend
-        self._resident_data = trees.map(lambda x: on_device(x[:], backend), self._data.tree)
+        self._resident_data = trees.map(lambda x: place(x[:], backend), self._data.tree)
 
     def __len__(self) -> int:
         """The number of batches per epoch; TypeError for a function, where it is unknown."""
@@ -215,8 +216,7 @@ class DataLoader:
                 sent = map(stream_of_copies.send, self._on_host(epoch, start))
                 return _received(prefetched(sent, self.prefetch), stream_of_copies.receive)
         batches = (
-            trees.map(lambda x: on_device(x, backend), batch)
-            for batch in self._on_host(epoch, start)
+            trees.map(lambda x: place(x, backend), batch) for batch in self._on_host(epoch, start)
         )
         if self.prefetch:
             return prefetched(batches, self.prefetch)
@@ -336,27 +336,8 @@ class DataLoader:
         return f"DataLoader({', '.join(shown)})"
 
 
-def on_device(host: Any, backend: Backend) -> Array:
-    """A host array on a backend's device; floating-point numbers in its dtype.
-
-    Raises
-    ------
-    DataError
-        It does not fit there.
-    """
-    host = np.asarray(host)
-    host = host.astype(host.dtype.newbyteorder("="), copy=False)  # files may be big endian
-    try:
-        return backend.asarray(host, dtype=backend.dtype if host.dtype.kind == "f" else None)
-    except (MemoryError, RuntimeError) as error:  # the libraries' own errors derive from these
-        raise DataError(
-            f"{host.nbytes / 1e6:,.0f} MB of data could not be placed on {backend.name}: {error}. "
-            "Use smaller batches, without resident=True, or a device with more memory."
-        ) from error
-
-
 def _take(xp: Namespace, rows: Array, x: Array) -> Array:
-    return there(xp.take, x, rows, axis=0)
+    return call_on_their_device(xp.take, x, rows, axis=0)
 
 
 def _received(sent: Generator[Any], receive: Callable[[Any], Tree]) -> Iterator[Tree]:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from xpnet._libraries.devices import follows, several, together
 from xpnet._typing import Array
-from xpnet.autodiff._messages import explain, look_at, named
+from xpnet.autodiff._messages import explain, named, require_arrays_in_call
 from xpnet.autodiff._signatures import Rule
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, functions, kinds, methods
@@ -88,7 +88,7 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
             xp = array_namespace(*arrays)
         except TypeError:
             signature.bind(*args, **kwargs)  # too few arguments, or an unknown one?
-            look_at(declared, name, args, kwargs)
+            require_arrays_in_call(declared, name, args, kwargs)
             raise
         try:
             function = getattr(getattr(xp, within) if within else xp, name)

@@ -27,7 +27,7 @@ __device__ inline double wide(double x) { return x; }
 def floating(x: Array, *others: Any) -> bool:
     """Whether these arrays have one floating-point dtype, and lie on the current device.
 
-    For arrays on another device the portable code runs, and does what CuPy does with them.
+    For arrays on another device the portable code runs.
     """
     dtype = x.dtype
     device = x.data.device_id
@@ -59,7 +59,7 @@ class Elementwise:
     def __init__(self, name: str, inputs: str, code: str) -> None:
         self._built: Any = None
         code = f"typedef decltype(wide(T(0))) A;\n{code}"
-        self._of = inputs, "T y", code, f"xpnet_{name}"
+        self._of = (inputs, "T y", code, f"xpnet_{name}")
 
     def __call__(self, *xs: Array) -> Array:
         if self._built is None:

@@ -256,7 +256,8 @@ class _Graph:
             return self.names[node]
         if isinstance(node, _Constant):
             x = self.values.get(node)
-            return "constant" if x is None or hasattr(x, "shape") else _number(x)
+            is_scalar = x is not None and not hasattr(x, "shape")
+            return _number(x) if is_scalar else "constant"
         if isinstance(node, Output):
             return f"[{node.index}]"
         if not isinstance(node, FunctionNode):
@@ -272,14 +273,17 @@ class _Graph:
         shape = tuple(getattr(x, "shape", ()))
         if math.prod(shape) != 1:
             return str(shape)
-        is_array = node in self.values and hasattr(x, "shape")
-        return _number(x) if is_array else None
+        if node in self.values and hasattr(x, "shape"):
+            return _number(x)
+        return None
 
 
 def _gradient(g: Array) -> str:
     """A gradient that is one number as it is; of any other, its norm."""
     g = to_numpy(g)
-    return _number(g) if g.size == 1 else f"‖g‖ = {(abs(g) ** 2).sum() ** 0.5:.3g}"
+    if g.size == 1:
+        return _number(g)
+    return f"‖g‖ = {(abs(g) ** 2).sum() ** 0.5:.3g}"
 
 
 def _number(x: Array) -> str:

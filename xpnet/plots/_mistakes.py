@@ -1,6 +1,5 @@
-"""What was taken for what."""
+"""Classification: which class was predicted for which, and the worst mistakes."""
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,44 +11,48 @@ from xpnet.backend import to_numpy
 from xpnet.errors import DataError, ShapeError
 from xpnet.plots._images import grid, pictures
 from xpnet.plots._names import drawn
-from xpnet.plots._style import INK, figure_of, finished
+from xpnet.plots._style import INK, PathLike, figure_of, finished
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_MOST_LABELS = 30  # classes: with more, cells show no counts, and not every class has its name
+_MOST_UPRIGHT = 3  # characters: longer names of columns are written at a slant
 
 
 class Mistake(NamedTuple):
-    """A sample that was taken for another class.
+    """A sample for which another class was predicted.
 
     Attributes
     ----------
     sample : int
-        Which one.
+        Its number.
     predicted, actual : int
         Class numbers.
     probability : float
-        Of the class that was predicted.
-    right : float
-        Of the class that it is.
+        The probability of the predicted class.
+    actual_probability : float
+        The probability of the actual class.
     """
 
     sample: int
     predicted: int
     actual: int
     probability: float
-    right: float
+    actual_probability: float
 
 
 def mistakes(scores: Array, targets: Array, count: int = 20) -> list[Mistake]:
-    """The samples whose own class was given the least probability, of those that were mistaken.
+    """The misclassified samples whose actual class got the lowest probabilities.
 
     Parameters
     ----------
     scores : array, shape (n, classes)
-        Before softmax, as networks give them.
+        Before softmax, as a network returns them.
     targets : array of integers, shape (n,)
     count : int
-        At most so many.
+        The maximum number of mistakes.
 
     Returns
     -------
@@ -59,11 +62,12 @@ def mistakes(scores: Array, targets: Array, count: int = 20) -> list[Mistake]:
     Raises
     ------
     ShapeError
-        The shapes do not fit.
+        The shapes do not fit together.
     DataError
-        A target is no class.
+        A target is not a class number.
     """
-    y, t = to_numpy(scores), to_numpy(targets)
+    y = to_numpy(scores)
+    t = to_numpy(targets)
     if y.ndim != 2 or t.shape != y.shape[:1]:
         raise ShapeError(
             f"Expected scores of shape (n, classes) and targets of shape (n,), got {y.shape} and "
@@ -71,69 +75,70 @@ def mistakes(scores: Array, targets: Array, count: int = 20) -> list[Mistake]:
         )
     xp = array_namespace(y)
     for i in xp.nonzero((t < 0) | (t >= y.shape[1]))[0][:1]:
-        raise DataError(f"The target {t[i]} of sample {i} is none of the {y.shape[1]} classes.")
-    p, chosen = F.softmax(y), xp.argmax(y, axis=-1)
-    own = xp.take_along_axis(p, xp.astype(t, xp.int64)[:, None], axis=1)[:, 0]
-    wrong = [int(i) for i in xp.nonzero(chosen != t)[0]]
-    worst = sorted(wrong, key=lambda i: float(own[i]))[:count]
+        raise DataError(
+            f"Expected class numbers below {y.shape[1]}, got the target {t[i]} of sample {i}."
+        )
+    p = F.softmax(y)
+    predicted = xp.argmax(y, axis=-1)
+    of_actual = xp.take_along_axis(p, xp.astype(t, xp.int64)[:, None], axis=1)[:, 0]
+    wrong = [int(i) for i in xp.nonzero(predicted != t)[0]]
+    worst = sorted(wrong, key=lambda i: float(of_actual[i]))[:count]
     return [
-        Mistake(i, int(chosen[i]), int(t[i]), float(p[i, chosen[i]]), float(own[i])) for i in worst
+        Mistake(
+            sample=i,
+            predicted=int(predicted[i]),
+            actual=int(t[i]),
+            probability=float(p[i, predicted[i]]),
+            actual_probability=float(of_actual[i]),
+        )
+        for i in worst
     ]
 
 
 def confusion_matrix(
-    counts: Any,
+    counts: Array,
     classes: Sequence[str] | None = None,
-    path: str | os.PathLike[str] | None = None,
+    path: PathLike | None = None,
 ) -> "Figure":
-    """A table of which class was taken for which; the darker, the larger a share of its row.
+    """How often which class was predicted for which; darker cells are larger shares of their row.
 
     Parameters
     ----------
     counts : array of integers, shape (classes, classes)
-        As `metrics.confusion_matrix` gives it: the actual class in the row.
+        As `metrics.confusion_matrix` returns it: rows are actual classes.
     classes : sequence of str, optional
-        Their names; unless given, their numbers.
+        The names of the classes; by default their numbers.
     path : str or path-like, optional
-        Where to write the picture, as PNG, PDF or SVG by its suffix.
+        Where to write the plot, as PNG, PDF or SVG by its suffix.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Beyond 30 classes without numbers in the cells. A cell of no sample is empty.
+        The cells show counts if there are at most 30 classes; cells that count 0 are empty.
+
+    Raises
+    ------
+    ShapeError
+        `counts` is not square, or there is not one name per class.
     """
-    table = to_numpy(counts).tolist()
-    names, style = drawn(classes if classes is not None else range(len(table)))
-    if any(len(row) != len(table) for row in table) or len(names) != len(table):
-        raise ShapeError(
-            f"Expected counts of shape (classes, classes), as metrics.confusion_matrix(y, t) gives "
-            f"them, and a name for each; got shape {tuple(counts.shape)} and {len(names)} names."
-        )
-    n, totals = len(table), [max(sum(row), 1) for row in table]
-    cell = max(0.42, 2.5 / max(n, 1)) if n <= 30 else 6.0 / n
-    longest = max(map(cells, names), default=1)
-    slant = longest > 3
-    figure = figure_of(2.5 + 0.11 * longest + cell * n, 1.1 + cell * n + 0.09 * longest * slant)
     from matplotlib.colors import PowerNorm
 
+    table = to_numpy(counts).tolist()
+    names, style = drawn(range(len(table)) if classes is None else classes)
+    if any(len(row) != len(table) for row in table) or len(names) != len(table):
+        raise ShapeError(
+            f"Expected counts of shape (classes, classes), as metrics.confusion_matrix(y, t) returns "
+            f"them, and a name for each; got shape {tuple(counts.shape)} and {len(names)} names."
+        )
+    n = len(table)
+    shares = [_percentages(row) for row in table]
+    figure = _figure_of_matrix(n, names)
     axes = figure.subplots()
-    shares = [[100.0 * c / total for c in row] for row, total in zip(table, totals, strict=True)]
-    # By the root of the share: mistakes are few, and would be as white as none.
+    # Colored by the square root of the share: otherwise a few mistakes would look like none.
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0.0, 100.0))
-    digits = max(len(str(c)) for row in table for c in row)
-    if n <= 30:
-        for i, row in enumerate(table):
-            for j, c in enumerate(row):
-                if c:
-                    ink = "white" if shares[i][j] > 35.0 else INK
-                    size = 9 if digits <= 4 else 36 / digits
-                    axes.text(j, i, c, ha="center", va="center", color=ink, fontsize=size)
-    step = max(1, -(-n // 30))
-    ticks = range(0, n, step)
-    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(ticks, names[::step], **style, **(turned if slant else {}))
-    axes.set_yticks(ticks, names[::step], **style)
-    axes.tick_params(length=0)
+    if n <= _MOST_LABELS:
+        _write_counts(axes, table, shares)
+    _label_classes(axes, names, style)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("actual class")
     axes.spines[:].set_visible(False)
@@ -144,48 +149,93 @@ def confusion_matrix(
     return finished(figure, path)
 
 
+def _percentages(row: list[int]) -> list[float]:
+    """Each count as a percentage of its row; 0 in an empty row."""
+    total = max(sum(row), 1)
+    return [100.0 * count / total for count in row]
+
+
+def _figure_of_matrix(n: int, names: list[str]) -> "Figure":
+    """An empty figure with room for the cells and for the names of the classes."""
+    cell = max(0.42, 2.5 / max(n, 1))
+    if n > _MOST_LABELS:
+        cell = 6.0 / n
+    longest = max(map(cells, names), default=1)
+    height = 1.1 + cell * n
+    if longest > _MOST_UPRIGHT:
+        height += 0.09 * longest
+    return figure_of(2.5 + 0.11 * longest + cell * n, height)
+
+
+def _write_counts(axes: "Axes", table: list[list[int]], shares: list[list[float]]) -> None:
+    digits = max(len(str(count)) for row in table for count in row)
+    size = 9 if digits <= 4 else 36 / digits
+    for i, row in enumerate(table):
+        for j, count in enumerate(row):
+            if count:
+                color = "white" if shares[i][j] > 35.0 else INK
+                axes.text(j, i, str(count), ha="center", va="center", color=color, fontsize=size)
+
+
+def _label_classes(axes: "Axes", names: list[str], style: dict[str, Any]) -> None:
+    """Label rows and columns with the names of the classes, some of them if there are many."""
+    step = max(1, -(-len(names) // _MOST_LABELS))
+    ticks = range(0, len(names), step)
+    slant: dict[str, Any] = {}
+    if max(map(cells, names), default=1) > _MOST_UPRIGHT:
+        slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(ticks, names[::step], **style, **slant)
+    axes.set_yticks(ticks, names[::step], **style)
+    axes.tick_params(length=0)
+
+
 def worst_mistakes(
     images: Array,
     scores: Array,
     targets: Array,
     classes: Sequence[str] | None = None,
     count: int = 20,
-    path: str | os.PathLike[str] | None = None,
+    path: PathLike | None = None,
 ) -> "Figure":
-    """The pictures that were mistaken most, with what was predicted, how surely, and what they are.
+    """The images of the worst mistakes, with the predicted class, its probability and the actual class.
 
     Parameters
     ----------
     images : array
         Shape (n, height, width), (n, channels, height, width), (n, height, width, channels), or
-        (n, pixels) of square pictures; one or three channels.
+        (n, pixels) of square images; one or three channels.
     scores : array, shape (n, classes)
-        Before softmax, as networks give them.
+        Before softmax, as a network returns them.
     targets : array of integers, shape (n,)
     classes : sequence of str, optional
-        Their names; unless given, their numbers.
+        The names of the classes; by default their numbers.
     count : int
+        The maximum number of images.
     path : str or path-like, optional
-        Where to write the picture, as PNG, PDF or SVG by its suffix.
+        Where to write the plot, as PNG, PDF or SVG by its suffix.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     found = mistakes(scores, targets, count)
-    count = to_numpy(scores).shape[1] if classes is None else 0
-    names, style = drawn(classes if classes is not None else range(count))
-    shown = pictures(to_numpy(images)[[m.sample for m in found], ...]) if found else []
+    names, style = drawn(range(to_numpy(scores).shape[1]) if classes is None else classes)
+    if not found:
+        figure, _ = grid([], [], nothing="all predictions are correct")
+        return finished(figure, path)
+    shown = pictures(to_numpy(images)[[m.sample for m in found], ...])
     titles = [
         f"{names[m.predicted]}, {_percent(m.probability)}\nis {names[m.actual]}" for m in found
     ]
-    figure, _ = grid(shown, titles, nothing="no sample was mistaken", style=style)
-    if found:
-        figure.supxlabel("Above: the predicted class, and its probability. Below: the actual class.",
-                         fontsize=8.5)  # fmt: skip
+    figure, _ = grid(shown, titles, style=style)
+    note = "Above: the predicted class, and its probability. Below: the actual class."
+    figure.supxlabel(note, fontsize=8.5)
     return finished(figure, path)
 
 
 def _percent(p: float) -> str:
+    """A probability in per cent; rounding never makes it 100."""
     percent = 100.0 * p
-    return f"{min(percent, 99.99):.2f} %" if percent > 99.5 else f"{percent:.0f} %"  # never 100
+    if percent > 99.5:
+        return f"{min(percent, 99.99):.2f} %"
+    return f"{percent:.0f} %"

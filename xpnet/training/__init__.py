@@ -1,4 +1,4 @@
-"""Training: a loop that is short enough to be read, and what looks on while it runs.
+"""Training: the training loop, its callbacks, checkpoints and run folders.
 
 >>> from xpnet.training import Trainer
 >>> import xpnet
@@ -18,7 +18,6 @@ from xpnet.training.callbacks import (
     Checkpoint,
     CSVLogger,
     EarlyStopping,
-    LinearDecay,
     ProgressBar,
     ReduceOnPlateau,
     Statistics,
@@ -39,7 +38,6 @@ __all__ = [
     "EarlyStopping",
     "History",
     "Interrupts",
-    "LinearDecay",
     "MixedPrecision",
     "Progress",
     "ProgressBar",

@@ -1,77 +1,91 @@
-"""Batches: whatever a training is given, as epochs of pairs (x, t) on the device."""
+"""Batches: what a training accepts as data, as epochs of pairs (x, t) on the device."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
 import array_api_compat as compat
 
 from xpnet._libraries.devices import follows
+from xpnet._saved import mapping
 from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import Backend, current, to_numpy
-from xpnet.errors import ArgumentTypeError, DataError
+from xpnet.data._placement import place
+from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, StateError
+from xpnet.layers import Layer
 
-Data = tuple[Any, Any]  # x and t: samples and their targets
+Arrays = Any  # an array of samples, or a tuple or dict of arrays with one sample per row
+Data = tuple[Arrays, Arrays]  # x and t: samples and their targets
 
 
 class Loader(Protocol):
-    """What a training asks of its data: `xpnet.data.DataLoader` is one."""
+    """What a training needs of its data: `xpnet.data.DataLoader` is one."""
 
     samples: int | None
     seed: int
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """The batches of an epoch, from 1, but for the first `start` of them."""
+        """The batches of an epoch, counted from 1, without the first `start` of them."""
         ...
 
 
 class Batches:
-    """Any iterable of batches (x, t), as a loader: each epoch goes through it anew.
+    """Any iterable of batches (x, t) as a loader: each epoch iterates over it again.
 
     Parameters
     ----------
     source : iterable
-        It gives pairs of arrays, of any library. Where a batch is on the device it is taken as it
-        is. To go on within an epoch, the batches before are made and passed over; so a training
-        is repeated exactly only if the iterable gives the same batches each time.
+        Its items are pairs of arrays of any library. A batch that is on the device already is not
+        copied. To resume within an epoch, the batches before are made and skipped, so a training is
+        repeated exactly only if the iterable returns the same batches each time.
 
     Raises
     ------
     TypeError
-        It can be gone through only once, as a generator, or not at all; or it is an array.
+        `source` is no iterable, an array, or an iterator, which can be used only once.
     """
 
     samples: int | None = None
-    seed: int = 0  # its order is its own
+    seed: int = 0  # not used: the order is the iterable's
 
     def __init__(self, source: Iterable[Any]) -> None:
-        refused = hasattr(source, "__next__") or hasattr(source, "shape")
-        if refused or not hasattr(source, "__iter__"):
+        used_once = hasattr(source, "__next__")
+        is_array = hasattr(source, "shape")
+        if used_once or is_array or not hasattr(source, "__iter__"):
             raise ArgumentTypeError(
-                f"Expected (x, t), a DataLoader, or an iterable of batches for each epoch anew, got "
-                f"a {type(source).__name__}. Samples and targets are one argument, (x, t). Of a "
-                "generator function, give DataLoader(function)."
+                "Expected (x, t), a DataLoader, or an iterable of batches that can be iterated over "
+                f"once per epoch, got a {type(source).__name__}. Pass samples and targets as one "
+                "argument, (x, t), and a generator function as DataLoader(function)."
             )
         self.source = source
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """The batches of an epoch, from number `start` on, on the current backend's device."""
-        there = current()
+        """The batches of an epoch, from number `start`, on the current backend's device."""
+        backend = current()
         for number, batch in enumerate(islice(self.source, start, None), start):
             x, t = pair(batch, f"batch {number} of epoch {epoch}")
-            yield tree.map(lambda a: near(a, there), x), tree.map(lambda a: near(a, there), t)
+            yield (
+                tree.map(lambda a: _moved(a, backend), x),
+                tree.map(lambda a: _moved(a, backend), t),
+            )
 
 
 def loader_of(data: Any) -> Loader:
-    """`data` itself, if it is a loader; else the batches that it gives."""
-    return data if hasattr(data, "epoch") and hasattr(data, "seed") else Batches(data)
+    """`data` itself if it is a loader, else a loader of the batches that it consists of."""
+    if hasattr(data, "epoch") and hasattr(data, "seed"):
+        loader: Loader = data
+        return loader
+    return Batches(data)
 
 
-def rows_of(loader: Loader, epoch: int, batch: int) -> Any:
-    """The numbers that a batch's samples have in the data; None if the loader does not know."""
-    return loader.rows(epoch, batch) if hasattr(loader, "rows") else None
+def rows_of(loader: Loader, epoch: int, batch: int) -> Sequence[int] | None:
+    """The row numbers of a batch's samples in the data; None if the loader does not know them."""
+    if not hasattr(loader, "rows"):
+        return None
+    rows: Sequence[int] | None = loader.rows(epoch, batch)
+    return rows
 
 
 def pair(batch: Any, where: str) -> Data:
@@ -80,41 +94,126 @@ def pair(batch: Any, where: str) -> Data:
     Raises
     ------
     DataError
-        It is no such pair; the message says where.
+        It is no such pair; `where` is part of the message.
     """
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        given = f"{len(batch)} of them" if isinstance(batch, (tuple, list)) else "one thing"
-        raise DataError(
-            f"Expected a pair (x, t) in {where}, got {given}. Arrays are a tuple (x, t); to a model "
-            "that learns its own input give that twice: (x, x)."
-        )
-    return batch[0], batch[1]
+    is_sequence = isinstance(batch, (tuple, list))
+    if is_sequence and len(batch) == 2:
+        return batch[0], batch[1]
+    given = f"{len(batch)} entries" if is_sequence else f"a {type(batch).__name__}"
+    raise DataError(
+        f"Expected a pair (x, t) in {where}, got {given}. Pass arrays as a tuple (x, t); for a model "
+        "that reproduces its input, pass the samples twice: (x, x)."
+    )
 
 
-@follows
-def near(x: Array, there: Backend) -> Array:
-    """`x` on the device of `there`, floats in its dtype; itself, if it is so already."""
-    if compat.is_array_api_obj(x):
-        own = array_namespace(x)
-        if own is there.xp and compat.device(x) == there.device:
-            floating = own.isdtype(x.dtype, "real floating")
-            return own.astype(x, there.dtype) if floating and x.dtype != there.dtype else x
-    return placed(to_numpy(x), there)
+# --- samples --------------------------------------------------------------------------------------
 
 
-def placed(host: Array, there: Backend) -> Array:
-    """An array of the host's on the device of `there`, floats in its dtype.
+def samples(batch: Arrays) -> int:
+    """The number of samples in a batch: an array, or a tuple or dict of arrays."""
+    if hasattr(batch, "shape"):
+        return int(batch.shape[0])
+    return int(tree.leaves(batch)[0].shape[0])
+
+
+def slices(n: int, batch_size: int) -> Iterator[slice]:
+    """The slices that divide n samples into batches; the last batch may be smaller."""
+    if batch_size < 1:
+        raise ArgumentError(f"Expected batch_size >= 1, got {batch_size}.")
+    # The standard has no slices that end outside an array.
+    return (slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size))
+
+
+def part_of(data: Arrays, part: slice) -> Arrays:
+    """The samples of a slice, of an array or of each array in a tuple or dict."""
+    return tree.map(lambda x: x[part, ...], data)
+
+
+def output(model: Layer, x: Arrays) -> Any:
+    """The model's output: a tuple of arrays is passed by position, a dict by name."""
+    if isinstance(x, tuple):
+        return model(*x)
+    if isinstance(x, dict):
+        return model(**x)
+    return model(x)
+
+
+# --- host and device ------------------------------------------------------------------------------
+
+
+def on_host(x: Any) -> Arrays:
+    """`x`, of any library or a nested list, as NumPy's array; likewise a tuple or dict of arrays."""
+    if isinstance(x, dict) or (isinstance(x, tuple) and all(hasattr(a, "shape") for a in x)):
+        return tree.map(to_numpy, x)
+    return to_numpy(x)
+
+
+def on_device(x: Any) -> Arrays:
+    """`x`, as `on_host` takes it, on the current backend's device, floating numbers in its dtype.
 
     Raises
     ------
     DataError
-        It does not fit there.
+        It does not fit on the device.
     """
-    try:
-        return there.asarray(host, dtype=there.dtype if host.dtype.kind == "f" else None)
-    except (MemoryError, RuntimeError) as error:  # each library has an error of its own under these
-        raise DataError(
-            f"{host.nbytes / 1e6:,.0f} MB of data could not be placed on {there.name}: {error}. "
-            "They stay there for the whole run. Take fewer samples, a DataLoader, which sends them "
-            "batch by batch, or a device with more memory."
-        ) from error
+    backend = current()
+    return tree.map(lambda host: place(host, backend), on_host(x))
+
+
+@follows
+def _moved(x: Array, backend: Backend) -> Array:
+    """`x` on the device of `backend`, floating numbers in its dtype; `x` itself if it is there."""
+    if compat.is_array_api_obj(x):
+        xp = array_namespace(x)
+        if xp is backend.xp and compat.device(x) == backend.device:
+            if xp.isdtype(x.dtype, "real floating") and x.dtype != backend.dtype:
+                return xp.astype(x, backend.dtype)
+            return x
+    return place(to_numpy(x), backend)
+
+
+# --- the state of a loader ------------------------------------------------------------------------
+
+
+def loader_state(loader: Loader | None) -> dict[str, Any] | None:
+    """What decides which batches an epoch has: the seed of their order, and their sizes."""
+    if loader is None:
+        return None
+    batch_size = getattr(loader, "batch_size", None)
+    return {"seed": loader.seed, "samples": loader.samples, "batch_size": batch_size}
+
+
+def load_loader_state(loader: Loader | None, saved: object, batch: int) -> None:
+    """Give a loader the saved seed, so that its batches have the saved order.
+
+    Parameters
+    ----------
+    saved : dict or None
+        What `loader_state` returned.
+    batch : int
+        The number of batches of the current epoch that were learned; within an epoch the loader's
+        batches must be the saved ones.
+
+    Raises
+    ------
+    StateError
+        The state is invalid, or within an epoch the batches are different ones.
+    """
+    own = loader_state(loader)
+    if saved is None or own is None or loader is None:
+        return
+    state = mapping({"loader": saved}, "loader")
+    seed = state["seed"]
+    if type(seed) is not int or seed < 0:
+        raise StateError(f"Expected the seed of the batches to be an integer >= 0, got {seed!r}.")
+    if batch:
+        for name in ("samples", "batch_size"):
+            if own[name] != state[name]:
+                raise StateError(
+                    f"It was written within an epoch of {name}={state[name]}; now it is {own[name]}."
+                )
+        n = own["samples"]
+        size = own["batch_size"]
+        if n and size and (batch - 1) * size >= n:
+            raise StateError(f"It was written after batch {batch} of an epoch of {n} samples.")
+    loader.seed = seed

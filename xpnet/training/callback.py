@@ -1,4 +1,4 @@
-"""Callback: what looks on while a Trainer works. Those that xpnet has are in `callbacks/`."""
+"""Callback: the base class of what takes part in a training; xpnet's own are in `callbacks/`."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -7,17 +7,17 @@ if TYPE_CHECKING:
 
 
 class Progress(NamedTuple):
-    """Where a training stands, a few times a second.
+    """The state of a training at a log line, a few times per second.
 
     Attributes
     ----------
     epoch, epochs : int
-        The epoch that runs, from 1, and how many there are to be.
+        The current epoch, counted from 1, and the number of epochs of the training.
     seen, samples : int
-        How many samples the epoch has gone through, and how many it has; 0 for a stream, whose
-        samples nobody has counted.
+        The number of samples that were learned in this epoch, and the number that it has; 0 for a
+        stream, whose samples have not been counted.
     figures : dict of str to float
-        "loss" and the metrics that are means, by name: means over the epoch so far.
+        The loss, "loss", and the metrics that are means, by name: means over the epoch so far.
     samples_per_s : float
         The speed of this epoch so far.
     """
@@ -31,35 +31,35 @@ class Progress(NamedTuple):
 
 
 class Callback:
-    """The base of all callbacks: it looks on and does nothing. A subclass writes what it needs.
+    """The base class of callbacks. Its methods do nothing; a subclass overrides those it needs.
 
-    The trainer shows its `model`, `optimizer`, `epochs`, `history` and whatever else it has; it
-    ends after the epoch that runs if a callback calls `trainer.stop()`.
+    Each method receives the trainer, whose `model`, `optimizer`, `epochs`, `history` and other
+    attributes it may read. `trainer.stop()` ends the training after the current epoch.
 
     Attributes
     ----------
     order : int
-        Callbacks are told in the order of this number, and those of equal numbers in the order
-        in which the trainer was given them: -1 for those who decide something, 0 for those who
-        look on, 1 for those who save what the others have come to.
+        Callbacks are called in the order of this number, and those with equal numbers in the order
+        of the trainer's list: -1 for those that decide something, 0 for those that only observe, 1
+        for those that save what the others have decided.
     """
 
     order: ClassVar[int] = 0
 
     def on_start(self, trainer: "Trainer") -> None:
-        """The data are checked; the first epoch is about to begin, or (`trainer.resumed`) to go on."""
+        """The data are checked; the first epoch begins, or is resumed (`trainer.resumed`)."""
 
     def on_step(self, trainer: "Trainer") -> None:
-        """A batch has been learned. Who does not write this is not asked: that costs nothing."""
+        """A batch has been learned. If no callback overrides this method, it costs nothing."""
 
     def on_log(self, trainer: "Trainer", progress: Progress) -> None:
-        """A log line's worth of steps is done."""
+        """It is time for a log line: see `Trainer(log_every=)`."""
 
     def on_epoch(self, trainer: "Trainer") -> None:
-        """An epoch is over; `trainer.history` has its row."""
+        """An epoch is finished; `trainer.history` has its row."""
 
     def on_end(self, trainer: "Trainer") -> None:
-        """The training is over: complete, or interrupted (`trainer.history.interrupted`).
+        """The training is complete or interrupted (`trainer.history.interrupted`).
 
         It is not called after an error.
         """
@@ -68,8 +68,8 @@ class Callback:
         """The training ends with this error: close what is open."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint has to remember of this callback: numbers, texts, arrays, by name."""
+        """What a checkpoint has to hold for this callback: numbers, strings and arrays, by name."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave; arrays come as NumPy's."""
+        """Resume from what `state_dict` returned; arrays are NumPy's."""

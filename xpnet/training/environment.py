@@ -1,7 +1,7 @@
-"""The environment of a run: what its last bits depend on, beside its settings.
+"""The environment of a run: what its last bits depend on beside its settings.
 
-A sum that several threads add up is added up in another order, and so rounded in another way, with
-another number of threads, another version of the BLAS, or another kind of processor.
+With another number of threads, another version of the BLAS or another kind of processor, a sum is
+added up in another order, and so rounded differently.
 """
 
 import platform
@@ -23,10 +23,10 @@ def versions() -> dict[str, str]:
 
 
 def threads() -> dict[str, Any]:
-    """The BLAS of the backend's library, for the processor it has found, and its threads.
+    """The BLAS of the backend's library, with the processor that it has detected, and its threads.
 
-    Empty where nothing is known of them, as on a GPU. Where a library brings no BLAS of its own, it
-    is the one that NumPy has.
+    A library without a BLAS of its own uses NumPy's. The result is empty if nothing is known, as on
+    a GPU.
     """
     from threadpoolctl import threadpool_info
 
@@ -45,21 +45,23 @@ def environment() -> dict[str, Any]:
     return {**versions(), **threads()}
 
 
-def recorded(config: Any) -> dict[str, Any]:
-    """The environment that config.json of a run has; without what is none."""
+def recorded(config: object) -> dict[str, Any]:
+    """The environment in the config.json of a run, without entries that are invalid."""
     if not isinstance(config, dict) or not isinstance(config.get("versions"), dict):
         return {}
     found = {**config["versions"], "blas": config.get("blas"), "threads": config.get("threads")}
     return {
-        name: x for name, x in found.items() if isinstance(x, (str, int)) and _plain(f"{name}{x}")
+        name: value
+        for name, value in found.items()
+        if isinstance(value, (str, int)) and _is_printable(f"{name}{value}")
     }
 
 
-def _plain(text: str) -> bool:
+def _is_printable(text: str) -> bool:
     return text.isprintable() and len(text) < 100
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What is another one now, as "numpy 2.0.0 -> 2.1.0"; of what both have."""
+    """The entries of both that differ, as "numpy 2.0.0 -> 2.1.0"."""
     names = [name for name in before if name in now and before[name] != now[name]]
     return [f"{name} {before[name]} -> {now[name]}" for name in names]

@@ -1,30 +1,33 @@
-"""History: what a training went through, a row an epoch."""
+"""History: the figures of a training, one row per epoch."""
 
 import csv
 import math
 import os
 from pathlib import Path
+from typing import Any
 
-from xpnet.errors import MissingKeyError
+from xpnet._saved import rows
+from xpnet.errors import MissingKeyError, StateError
 from xpnet.saving.safetensors import replacing
 
 Row = dict[str, float]
 
 
 class History:
-    """One row an epoch, finished epochs alone.
+    """One row for each finished epoch.
 
     The columns of a row, and of the file:
 
         epoch            from 1
-        train_loss       the mean over the epoch's samples, each taken before the step that learned
-        train_accuracy   from it: so of weights that were still changing, on average half an
-                         epoch younger than those of the test. A column for each metric.
+        train_loss       the mean over the epoch's samples, each computed before the step that
+                         learned from it
+        train_accuracy   likewise: so these figures belong to weights that were still changing, on
+                         average half an epoch before those of the test. A column for each metric.
         test_loss        the mean over the test data, with the weights at the epoch's end;
-        test_accuracy    absent where there are no test data
+        test_accuracy    absent if there are no test data
         lr               the learning rate of the epoch's last step
-        seconds          of the epoch, its test included
-        samples_per_s    training samples a second, the test left out
+        seconds          the time of the epoch, including its test
+        samples_per_s    training samples per second, without the test
 
     Attributes
     ----------
@@ -32,8 +35,8 @@ class History:
     interrupted : bool
         Whether Ctrl-C ended the training before its last epoch did.
     kept : int or None
-        The epoch whose weights the model was given back at the end (`EarlyStopping`); None: it
-        has the last ones.
+        The epoch whose weights `EarlyStopping` has restored at the end; None if the model has the
+        last ones.
 
     Examples
     --------
@@ -50,7 +53,7 @@ class History:
         self.kept: int | None = None
 
     def append(self, row: Row) -> None:
-        """Add the row of an epoch that is over."""
+        """Add the row of a finished epoch."""
         self.rows.append(row)
 
     def __len__(self) -> int:
@@ -66,17 +69,39 @@ class History:
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns, in order; none before the first row."""
+        """The names of the columns, in order; empty before the first row."""
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write all rows as comma-separated values, a line of names first, to six digits."""
-        with replacing(path) as temporary, Path(temporary).open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(self.columns or ["epoch"])
-            for row in self.rows:  # a place stays empty where a row lacks what another has
-                cells = (row.get(column) for column in self.columns)
-                writer.writerow(["" if cell is None else f"{cell:.6g}" for cell in cells])
+        """Write all rows as comma-separated values, names in the first line, to six digits."""
+        write_rows(path, self.rows, self.columns or ["epoch"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows, which JSON can hold."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume with the rows of a state.
+
+        Raises
+        ------
+        StateError
+            They are not rows of numbers, or not those of epochs 1, 2 and so on.
+        """
+        saved = rows(state)
+        if any(row.get("epoch") != i for i, row in enumerate(saved, 1)):
+            raise StateError("Expected a history of epochs 1, 2 and so on, got other rows.")
+        self.rows = saved
 
     def __repr__(self) -> str:
-        return f"History({len(self)} epochs{', interrupted' if self.interrupted else ''})"
+        interrupted = ", interrupted" if self.interrupted else ""
+        return f"History({len(self)} epochs{interrupted})"
+
+
+def write_rows(path: str | os.PathLike[str], rows: list[Row], columns: list[str]) -> None:
+    """Write rows as comma-separated values; a cell is empty if its row lacks the column."""
+    with replacing(path) as temporary, Path(temporary).open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([f"{row[name]:.6g}" if name in row else "" for name in columns])

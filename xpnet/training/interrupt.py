@@ -1,4 +1,4 @@
-"""Interrupts: Ctrl-C, when it comes too late, and requests to end that come from outside."""
+"""Interrupts: Ctrl-C when it must wait or comes too late, and requests from outside to end."""
 
 import math
 import os
@@ -8,60 +8,66 @@ import time
 from types import FrameType
 from typing import Any, Self
 
-IMPATIENT = 1.0  # seconds in which a second signal is still the first
+IMPATIENT = 1.0  # seconds in which a second signal counts as the first one
+
+_blocks: list["Interrupts"] = []  # the blocks that the main thread is in, the innermost last
 
 
 class Interrupts:
-    """A block in which Ctrl-C raises KeyboardInterrupt, as ever, until `hold()`; then it does nothing.
+    """A block in which Ctrl-C raises KeyboardInterrupt as usual, until `ignore()`; then nothing.
 
-    So what is written at the end of a training is written whole, however often the key is pressed.
-    Blocks may be nested; each ends as it found things.
+    So the files of a training's end are written completely, however often the key is pressed.
+    Blocks may be nested; each restores the handler that it found.
 
-    Outside the main thread, or where the program has a handler of its own, or ignores the signal,
-    there is nothing to hold.
+    Outside the main thread, or if the program has its own handler or ignores the signal, a block has
+    no effect.
 
     Examples
     --------
     >>> with Interrupts() as interrupts:
-    ...     interrupts.hold()
+    ...     interrupts.ignore()
     ...     signal.raise_signal(signal.SIGINT)
     """
 
     def __init__(self) -> None:
-        self.before: Any = None
-        self.held, self.pressed = False, -math.inf
-        self.busy, self.came = False, False
+        self.previous: Any = None  # the handler before this block
+        self.ignoring = False
+        self.pressed = -math.inf  # when the signal last came
+        self.deferring = False
+        self.pending = False  # whether the signal came in a `deferred` block
 
     def listen(self) -> Self:
-        """Begin the block; for good, if nothing ends it."""
+        """Begin the block, which lasts until the end of the process if it is not exited."""
         if threading.current_thread() is threading.main_thread():
             now = signal.getsignal(signal.SIGINT)
             if now is signal.default_int_handler or isinstance(now, Interrupts):
-                self.before = now
+                self.previous = now
                 signal.signal(signal.SIGINT, self)
             _blocks.append(self)
         return self
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        # Not SIG_IGN for what is held: processes started meanwhile would inherit that.
-        before, self.pressed = self.pressed, time.monotonic()
-        if self.held or self.pressed - before <= IMPATIENT:
+        # The handler stays set while the signal is ignored: processes that are started meanwhile
+        # would inherit SIG_IGN.
+        elapsed = time.monotonic() - self.pressed
+        self.pressed = time.monotonic()
+        if self.ignoring or elapsed <= IMPATIENT:
             return
-        if self.busy and not self.came:
-            self.came = True
+        if self.deferring and not self.pending:
+            self.pending = True
             return
         raise KeyboardInterrupt
 
-    def later(self) -> "_Later":
-        """A block within this one that Ctrl-C does not break off: it comes at the block's end.
+    def deferred(self) -> "_Deferred":
+        """A block at whose end a Ctrl-C that comes within it is raised, so a step is done completely.
 
-        So a step is done whole or not at all. Whoever presses again, a second later, breaks it off.
+        A second Ctrl-C, more than a second later, is raised at once.
         """
-        return _Later(self)
+        return _Deferred(self)
 
-    def hold(self) -> None:
-        """From here to the end of the block, Ctrl-C does nothing."""
-        self.held = True
+    def ignore(self) -> None:
+        """From here to the end of the block, Ctrl-C has no effect."""
+        self.ignoring = True
 
     def __enter__(self) -> Self:
         return self.listen()
@@ -69,16 +75,13 @@ class Interrupts:
     def __exit__(self, *error: object) -> None:
         if self in _blocks and threading.current_thread() is threading.main_thread():
             _blocks.remove(self)
-        before = self.before
-        if before is not None and signal.getsignal(signal.SIGINT) is self:
-            signal.signal(signal.SIGINT, before)
+        previous = self.previous
+        if previous is not None and signal.getsignal(signal.SIGINT) is self:
+            signal.signal(signal.SIGINT, previous)
 
 
-_blocks: list[Interrupts] = []  # that the main thread is in, the innermost last
-
-
-class _Later:
-    """What `later` gives: no generator, since there is one a step."""
+class _Deferred:
+    """The block of `Interrupts.deferred`; a class, because a generator would be slower per step."""
 
     __slots__ = ("interrupts",)
 
@@ -86,29 +89,31 @@ class _Later:
         self.interrupts = interrupts
 
     def __enter__(self) -> None:
-        self.interrupts.busy, self.interrupts.came = True, False
+        self.interrupts.deferring = True
+        self.interrupts.pending = False
 
-    def __exit__(self, kind: object, *error: object) -> None:
-        self.interrupts.busy = False
-        if self.interrupts.came and kind is None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.interrupts.deferring = False
+        if self.interrupts.pending and kind is None:
             raise KeyboardInterrupt
 
 
-def hold() -> None:
-    """`hold()` of all blocks that this is in."""
+def ignore_in_all_blocks() -> None:
+    """Call `ignore()` of every block that the main thread is in."""
     for block in _blocks:
-        block.hold()
+        block.ignore()
 
 
 class Termination:
-    """A block in which SIGTERM and SIGHUP are Ctrl-C: what is due is written, and the cursor shown.
+    """A block in which SIGTERM and SIGHUP act as Ctrl-C: files are written, the cursor is shown.
 
-    SIGTERM is sent by `kill`, `timeout`, `docker stop` and job schedulers, which wait for some
-    seconds before they kill; SIGHUP comes when the terminal is closed. A second signal, after more
-    than a second, ends the process at once. (Within it, it is the same request: `timeout` sends two.)
+    `kill`, `timeout`, `docker stop` and job schedulers send SIGTERM, and wait for some seconds before
+    they kill the process; SIGHUP comes when the terminal is closed. A second signal more than a
+    second later ends the process at once. (Within a second it is the same request: `timeout` sends
+    two.)
 
-    For a program that has the process for itself: the command line, no library. A signal that the
-    program ignores, as under `nohup`, or for which it has a handler of its own, is left alone.
+    It is for a program that has the process for itself, as the command line has, not for a library.
+    A signal that the program ignores, as under `nohup`, or handles itself, is left alone.
 
     Attributes
     ----------
@@ -119,23 +124,23 @@ class Termination:
     def __init__(self) -> None:
         self.received: int | None = None
         self.when = -math.inf
-        self.before: dict[int, Any] = {}
+        self.previous: dict[int, Any] = {}  # the handlers before this block
         self.terminals: list[int] = []
 
     def __enter__(self) -> Self:
         self.terminals = [fd for fd in (1, 2) if os.isatty(fd)]
+        is_main = threading.current_thread() is threading.main_thread()
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)  # Windows has no SIGHUP
-            main = threading.current_thread() is threading.main_thread()
-            if main and number and signal.getsignal(number) is signal.SIG_DFL:
-                self.before[number] = signal.signal(number, self)
+            if is_main and number and signal.getsignal(number) is signal.SIG_DFL:
+                self.previous[number] = signal.signal(number, self)
         return self
 
     def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
+        for number, handler in self.previous.items():
             if signal.getsignal(number) is self:
                 signal.signal(number, handler)
-        self.before = {}
+        self.previous = {}
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -148,7 +153,7 @@ class Termination:
             _blocks[-1](signal.SIGINT, frame)
         elif now - self.when > IMPATIENT:
             for fd in self._open_terminals():
-                os.write(fd, b"\x1b[?25h")  # the cursor
+                os.write(fd, b"\x1b[?25h")  # show the cursor
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
@@ -156,7 +161,7 @@ class Termination:
         return [fd for fd in self.terminals if os.isatty(fd)]
 
     def _leave_closed_terminals(self) -> None:
-        """Print nowhere where a terminal has gone: to write to it is an error, in place of the rest."""
+        """Redirect streams of a terminal that is gone: an error of printing would end the rest."""
         for fd in set(self.terminals) - set(self._open_terminals()):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, fd)

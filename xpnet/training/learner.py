@@ -1,25 +1,29 @@
-"""Learner: what belongs to a step, from a batch to weights that have moved."""
+"""Learner: how a model learns from one batch, from its inputs to updated weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 from xpnet._libraries.devices import follow, stays
+from xpnet._saved import finite, mapping, whole
 from xpnet._typing import Array
-from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError
+from xpnet.autodiff.variable import Parameter, Variable
+from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError, StateError
 from xpnet.layers import Layer
 from xpnet.layers._contents import require_no_loose_variables
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer, clip_grad_norm
-from xpnet.training import evaluation
-from xpnet.training.meter import samples
+from xpnet.training.batches import output, samples
 
 if TYPE_CHECKING:
     from xpnet.training.precision import MixedPrecision
 
+Loss = Callable[[Any, Any], Any]
+Clip = float | Callable[[Iterable[Parameter]], Any]
+
 
 class Learner:
-    """A model, and how it learns from a batch: the part of a `Trainer` that has no loop.
+    """A model and how it learns from a batch: the part of a `Trainer` that has no loop.
 
     Parameters
     ----------
@@ -29,71 +33,79 @@ class Learner:
     Attributes
     ----------
     steps : int
-        How many there were.
+        The number of updates so far.
     gathered : int
-        The batches whose gradients wait for others, where several make a step.
-    whole : bool
-        Whether the weights are those of a step's end, and nothing waits: so that all can be saved.
+        The number of batches whose gradients wait for others, if several batches make a step.
+    updating : bool
+        Whether an update has begun and not finished: some weights have moved, and others have not.
     damping : float or None
-        What the learning rate is multiplied by, beside the schedule, by `ReduceOnPlateau`. Without
-        both the optimizer's own factor is left alone.
+        The factor that `ReduceOnPlateau` has set; None if there is no such callback.
+
+    Notes
+    -----
+    The learning rate of a step is the product of three numbers:
+
+        lr = optimizer.lr * schedule(steps) * damping
+
+    `optimizer.lr` stays what the user chose. `schedule` is a function of the number of steps, and
+    `damping` depends on the history. Their product is assigned to `optimizer.factor` before each
+    step; without a schedule and without `damping`, `optimizer.factor` is left as it is.
     """
 
     def __init__(
         self,
         model: Layer,
-        loss: Callable[[Any, Any], Any],
+        loss: Loss,
         optimizer: Optimizer,
         *,
         schedule: Callable[[int], float] | None = None,
-        clip: float | Callable[[Any], Any] | None = None,
+        clip: Clip | None = None,
         accumulate: int = 1,
         precision: "str | MixedPrecision | None" = None,
         average: float | ExponentialMovingAverage | None = None,
     ) -> None:
         if index(accumulate) < 1:
             raise ArgumentError(f"Expected accumulate >= 1, got {accumulate}.")
-        functions: dict[str, Any] = {"loss": loss, "schedule": schedule}
-        for name, function in functions.items():
-            if not callable(function) and (name == "loss" or function is not None):
-                raise ArgumentTypeError(f"Expected a function as {name}, got {function!r}.")
-        given: Any = optimizer
-        if not isinstance(given, Optimizer):
-            raise ArgumentTypeError(
-                f"Expected an optimizer, as SGD(model.parameters()), got {given!r}."
-            )
-        if not {id(p) for p in optimizer.parameters} & {id(p) for p in model.parameters()}:
-            raise ArgumentError(
-                f"{optimizer!r} has no parameter of this model: is it another one's?"
-            )
+        _require_function("loss", loss)
+        if schedule is not None:
+            _require_function("schedule", schedule)
+        _require_optimizer_of(model, optimizer)
         require_no_loose_variables(model)
-        self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.schedule, self.clip, self.accumulate = schedule, clip, accumulate
         if isinstance(precision, str):
             from xpnet.training.precision import MixedPrecision
 
             precision = MixedPrecision(model, precision)
         if isinstance(average, (int, float)):
             average = ExponentialMovingAverage(model.parameters(), average)
-        self.precision, self.average = precision, average
-        self.begin()
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.clip = clip
+        self.accumulate = accumulate
+        self.precision = precision
+        self.average = average
+        self.reset()
 
-    def begin(self) -> None:
-        """Count from 0 again."""
-        self.steps, self.whole = 0, True
+    def reset(self) -> None:
+        """Count the steps from 0 again, and forget gradients that were gathered."""
+        self.steps = 0
         self.damping: float | None = None
-        self.gathered, self._samples, self._unit = 0, 0, 1
+        self.updating = False
+        self.gathered = 0
+        self._gathered_samples = 0
+        self._first_size = 1  # the number of samples in the first of the gathered batches
 
-    def step(self, x: Array, t: Array) -> tuple[Any, Any]:
-        """Learn from one batch: forward, backward, update. Nothing comes to the host.
+    def step(self, x: Array, t: Array) -> tuple[Variable, Variable]:
+        """Learn from one batch: forward, backward, update. Nothing is transferred to the host.
 
         Returns
         -------
-        y, loss : Variables
+        y, loss : Variable
             The model's output and its loss, before the update.
         """
         with self.precision or nullcontext():
-            y = evaluation.output(self.model, x)
+            y = output(self.model, x)
             loss = self.loss(y, t)
         if not self.gathered:
             self.optimizer.zero_grad()
@@ -102,55 +114,139 @@ class Learner:
             self.update()
         return y, loss
 
-    def _backward(self, loss: Any, n: int) -> None:
-        """Add the gradients of a batch; of several that make a step, each by its samples."""
+    def _backward(self, loss: Variable, n: int) -> None:
+        """Add the gradients of a batch of n samples to those of the batches before it.
+
+        The loss is a mean over its batch. Relative to the first batch of the step, each loss is
+        weighted by its number of samples; `update` divides by their total.
+        """
         if not hasattr(loss, "backward"):
             kind = type(loss).__name__
-            raise GradientError(f"The loss is a {kind}: compute it by functions of xpnet alone.")
+            raise GradientError(
+                f"Expected the loss to be a Variable, got {kind}: compute it with functions of "
+                "xpnet only."
+            )
         if not self.gathered:
-            self._unit = n
-        if n != self._unit:
-            loss = loss * (n / self._unit)
+            self._first_size = n
+        if n != self._first_size:
+            loss = loss * (n / self._first_size)
         if self.precision is None:
             loss.backward()
         else:
             self.precision.backward(loss)
         self.gathered += 1
-        self._samples += n
+        self._gathered_samples += n
 
     @stays
     def update(self) -> None:
-        """Move the weights, along the gradients of the batches since the last time."""
+        """Move the weights along the gradients that were gathered since the last update."""
         if self.gathered > 1:
+            scale = self._first_size / self._gathered_samples
             for p in self.optimizer.parameters:
                 follow(p)
-                p.raw_grad = (
-                    None if p.raw_grad is None else p.raw_grad * (self._unit / self._samples)
-                )
-        self.gathered = self._samples = 0
-        self.whole = False
+                if p.raw_grad is not None:
+                    p.raw_grad = p.raw_grad * scale
+        self.gathered = 0
+        self._gathered_samples = 0
+        self.updating = True
+        # In half precision a step whose gradients overflow is left out.
         if self.precision is None or self.precision.unscale(self.optimizer.parameters):
             if callable(self.clip):
                 self.clip(self.optimizer.parameters)
             elif self.clip is not None:
                 clip_grad_norm(self.optimizer.parameters, self.clip)
-            if self.schedule is not None or self.damping is not None:
-                self.optimizer.factor = self._factor()
+            self._set_learning_rate()
             self.optimizer.step()
             if self.average is not None:
                 self.average.update()
         self.steps += 1
-        self.whole = True
+        self.updating = False
 
-    def _factor(self) -> float:
-        factor = 1.0 if self.schedule is None else float(self.schedule(self.steps))
-        return factor if self.damping is None else factor * self.damping
+    def _set_learning_rate(self) -> None:
+        if self.schedule is None and self.damping is None:
+            return
+        factor = 1.0
+        if self.schedule is not None:
+            factor = float(self.schedule(self.steps))
+        if self.damping is not None:
+            factor *= self.damping
+        self.optimizer.factor = factor
 
     @property
     def lr(self) -> float:
-        """The learning rate of the last step: the optimizer's, by the factor of the schedule."""
+        """The learning rate of the last step."""
         return self.optimizer.lr * self.optimizer.factor
 
     def averaged(self) -> AbstractContextManager[None]:
         """A block in which the model has the averaged weights, if there is an average."""
         return nullcontext() if self.average is None else self.average.applied()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of model, optimizer, average and precision, and the numbers beside them."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "precision": self.precision.state_dict() if self.precision else None,
+            "steps": self.steps,
+            "damping": self.damping,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what `state_dict` returned.
+
+        Raises
+        ------
+        StateError
+            The state is not one of such a model, optimizer, average or precision. What was loaded
+            before the error stays loaded: `Trainer.load_state_dict` undoes it.
+        """
+        steps = whole(state, "steps")
+        damping = None
+        if state["damping"] is not None:
+            damping = finite(state, "damping", 0.0)
+        self._require_same_dtypes(state["model"])
+        self.model.load_state_dict(mapping(state, "model"))
+        self.optimizer.load_state_dict(mapping(state, "optimizer"))
+        for name, part in (("average", self.average), ("precision", self.precision)):
+            if part is None and state[name] is not None:
+                raise StateError(f"The checkpoint has an entry {name!r}, but the trainer has none.")
+            if part is not None:
+                if state[name] is None:
+                    raise StateError(
+                        f"The checkpoint lacks an entry {name!r}, but the trainer has one."
+                    )
+                part.load_state_dict(mapping(state, name))
+        self.steps = steps
+        self.damping = damping
+
+    def _require_same_dtypes(self, saved: dict[str, Array]) -> None:
+        """Refuse weights of another width, which `Layer.load_state_dict` would convert."""
+        for name, x in self.model.state_dict().items():
+            own = _dtype_name(x)
+            given = _dtype_name(saved.get(name, x))
+            # Widths of integers may differ: JAX has no int64 by default.
+            if own != given and "int" not in own:
+                raise StateError(f"{name} is of dtype {given}; the model's is {own}.")
+
+
+def _dtype_name(x: Array) -> str:
+    return str(x.dtype).rpartition(".")[2]
+
+
+def _require_function(name: str, function: object) -> None:
+    if not callable(function):
+        raise ArgumentTypeError(f"Expected a function as {name}, got {function!r}.")
+
+
+def _require_optimizer_of(model: Layer, optimizer: object) -> None:
+    if not isinstance(optimizer, Optimizer):
+        raise ArgumentTypeError(
+            f"Expected an optimizer, as SGD(model.parameters()), got {optimizer!r}."
+        )
+    own = {id(p) for p in model.parameters()}
+    if not any(id(p) in own for p in optimizer.parameters):
+        raise ArgumentError(
+            f"Expected an optimizer of this model's parameters, got {optimizer!r}, which has none "
+            "of them: is it another model's?"
+        )

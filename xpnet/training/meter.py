@@ -1,4 +1,4 @@
-"""Meter: means over many batches, added up where the batches are."""
+"""Meter: means over many batches, added up on the device of the batches."""
 
 import math
 from collections.abc import Sequence
@@ -11,25 +11,31 @@ from xpnet._saved import finite, mapping, whole
 from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace
-from xpnet.autodiff.variable import data_of
+from xpnet.autodiff.variable import Variable, data_of
 from xpnet.backend import current, to_numpy
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError, StateError
+from xpnet.training.batches import Arrays, samples
 
 Metric = Any  # a function (y, t) -> mean, or an object with update, compute, reset and name
 
 
 class Meter:
-    """Adds up the loss and the metrics of batches on their device, and asks for them seldom.
+    """Adds up the loss and the metrics of batches on their device, and seldom transfers the sums.
 
-    A number that is brought to the host makes the host wait for the device: once a log line is
-    seldom enough, once a step is not.
+    The host waits for the device whenever a number is transferred. Once per log line this does not
+    matter; once per step it would.
 
     Parameters
     ----------
     metrics : sequence of metrics
-        Functions `(y, t) -> mean over the batch`, each figure called like its function; and objects
-        with `update(y, t)`, `compute()`, `reset()` and `name`, as those of `xpnet.metrics` that
-        are no means. The meter has objects of its own, copies of these.
+        Functions `(y, t) -> mean over the batch`, whose figures have the function's name; and
+        objects with `update(y, t)`, `compute()`, `reset()` and `name`, as those of `xpnet.metrics`
+        that are no means over samples. The meter uses copies of these objects.
+
+    Attributes
+    ----------
+    seen : int
+        The number of samples that were added.
     """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
@@ -38,8 +44,8 @@ class Meter:
                 f"Expected metrics in a list, as [accuracy, F1()], got {metrics!r}."
             )
         self.means = [metric for metric in metrics if not hasattr(metric, "compute")]
-        self.wholes = [deepcopy(metric) for metric in metrics if hasattr(metric, "compute")]
-        for metric in self.wholes:
+        self.accumulators = [deepcopy(metric) for metric in metrics if hasattr(metric, "compute")]
+        for metric in self.accumulators:
             metric.reset()
         self.order = ["loss", *map(name_of, metrics)]
         if twice := {name for name in self.order if self.order.count(name) > 1}:
@@ -48,93 +54,101 @@ class Meter:
                 'twice. Objects can be named: F1(average="macro", name="macro_f1").'
             )
         self.names = ["loss", *map(name_of, self.means)]
-        self.sums: list[Any] = []
+        self.sums: list[Array | float] = []
         self.seen = 0
 
     @follows
-    def add(self, loss: Any, y: Array, t: Array) -> None:
+    def add(self, loss: Variable | Array | float, y: Arrays, t: Arrays) -> None:
         """Count a batch: its loss, a mean over its samples, and its metrics."""
         n = samples(t)
         y = tree.map(data_of, y)
         means = [data_of(loss), *(metric(y, t) for metric in self.means)]
-        news = [mean * float(n) for mean in means]
-        if old := self.sums:
-            self.sums = [a + b for a, b in zip(old, news, strict=True)]
+        sums = [mean * float(n) for mean in means]
+        if self.sums:
+            self.sums = [a + b for a, b in zip(self.sums, sums, strict=True)]
         else:
             for name, mean in zip(self.names, means, strict=True):
                 _require_number(name, getattr(mean, "shape", ()))
-            self.sums = news
-        for metric in self.wholes:
+            self.sums = sums
+        for metric in self.accumulators:
             metric.update(y, t)
         self.seen += n
 
     @stays
     def read(self) -> dict[str, float]:
-        """The means over all samples seen, by name, in one transfer; NaN before the first."""
+        """The means over all samples seen, by name, in one transfer; NaN before the first batch."""
         if not self.sums:
             return dict.fromkeys(self.names, math.nan)
-        arrays = [s for s in self.sums if not self._by_hand(s)]
+        arrays = [s for s in self.sums if not self._is_on_host(s)]
         follow(arrays[:1])
-        there = iter(to_numpy(array_namespace(*arrays).stack(arrays)).tolist() if arrays else ())
-        sums = [s if self._by_hand(s) else next(there) for s in self.sums]
+        transferred: list[float] = []
+        if arrays:
+            transferred = to_numpy(array_namespace(*arrays).stack(arrays)).tolist()
+        remaining = iter(transferred)
+        sums = [s if self._is_on_host(s) else next(remaining) for s in self.sums]
         return {name: float(s) / self.seen for name, s in zip(self.names, sums, strict=True)}
 
-    def _by_hand(self, s: Any) -> bool:
-        """Whether a sum is on the host: a Python number, or NumPy's unlike the loss."""
+    def _is_on_host(self, s: Array | float) -> bool:
+        """Whether a sum is a Python number, or a NumPy scalar where the loss is no such scalar."""
         return isinstance(s, float) or (isinstance(s, Real) and type(s) is not type(self.sums[0]))
 
     def result(self, means: dict[str, float] | None = None) -> dict[str, float]:
-        """The means, and what is no mean: a transfer for each of these. For an epoch's end.
+        """All figures: the means, and those that are no means, with one transfer for each of these.
 
-        `means` is what `read` just gave, if it was asked.
+        Parameters
+        ----------
+        means : dict, optional
+            What `read` has just returned, to save its transfer.
 
         Raises
         ------
         ShapeError
-            A metric is no number.
+            A metric is an array, not a number.
         """
         figures = dict(means or self.read())
-        for metric in self.wholes:
+        for metric in self.accumulators:
             value = to_numpy(metric.compute())
             _require_number(name_of(metric), value.shape)
             figures[name_of(metric)] = float(value)
         return {name: figures[name] for name in self.order}
 
     def state_dict(self) -> dict[str, Any]:
-        """What was added up so far: the arrays themselves."""
-        sums = [float(s) if self._by_hand(s) else s for s in self.sums]
+        """The sums so far; arrays are not copied."""
+        sums = [float(s) if self._is_on_host(s) else s for s in self.sums]
         return {
             "seen": self.seen,
             "sums": dict(zip(self.names, sums, strict=False)),
-            "metrics": {name_of(metric): metric.state_dict() for metric in self.wholes},
+            "metrics": {name_of(metric): metric.state_dict() for metric in self.accumulators},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from what `state_dict` gave, with arrays of any library.
+        """Resume from what `state_dict` returned, with arrays of any library.
 
         Raises
         ------
         StateError
-            It is of other metrics, or its numbers are invalid.
+            The state has other metrics, or its numbers are invalid.
         """
-        there = current()
-        given, own = mapping(state, "sums"), mapping(state, "metrics")
+        backend = current()
         seen = whole(state, "seen")
-        names = [name_of(metric) for metric in self.wholes]
-        if sorted(given) != sorted(self.names if seen else []) or sorted(own) != sorted(names):
+        saved_sums = mapping(state, "sums")
+        saved_metrics = mapping(state, "metrics")
+        expected = self.names if seen else []
+        names = [name_of(metric) for metric in self.accumulators]
+        if sorted(saved_sums) != sorted(expected) or sorted(saved_metrics) != sorted(names):
             raise StateError(f"Expected the sums of {self.names} and {names}, got another state.")
         sums = []
-        for name in given and self.names:
-            if not hasattr(given[name], "shape"):
-                finite(given, name)
-            elif tuple(given[name].shape):
+        for name in expected:
+            s = saved_sums[name]
+            if not hasattr(s, "shape"):
+                finite(saved_sums, name)
+            elif tuple(s.shape):
                 raise StateError(f"Expected the sum of {name} to be a number, got an array.")
-            s = given[name]
-            sums.append(s if isinstance(s, Real) else there.asarray(s))
-        for metric in self.wholes:
-            found = mapping(own, name_of(metric))
+            sums.append(s if isinstance(s, Real) else backend.asarray(s))
+        for metric in self.accumulators:
+            saved = mapping(saved_metrics, name_of(metric))
             metric.load_state_dict(
-                tree.map(lambda x: there.asarray(x) if hasattr(x, "dtype") else x, found)
+                tree.map(lambda x: backend.asarray(x) if hasattr(x, "dtype") else x, saved)
             )
         self.seen = seen
         self.sums = sums
@@ -145,20 +159,14 @@ def _is_metric(metric: Metric) -> bool:
 
 
 def _require_number(name: str, shape: tuple[int, ...]) -> None:
-    if shape := tuple(shape):
+    if tuple(shape):
         raise ShapeError(
-            f"The metric {name} is no number, but an array of shape {shape}: a history has no place "
-            'for it. Compute it after the training, or take a mean, as average="macro".'
+            f"Expected the metric {name} to be a number, got an array of shape {tuple(shape)}, which "
+            'a history cannot hold. Compute it after the training, or take a mean: average="macro".'
         )
 
 
 def name_of(metric: Metric) -> str:
-    """What a metric's column is called."""
+    """The name of a metric's column in the history."""
     name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
     return str(name or type(metric).__name__)
-
-
-def samples(batch: Any) -> int:
-    """How many samples a batch has: an array, or a tuple or dict of these."""
-    array = batch if hasattr(batch, "shape") else tree.leaves(batch)[0]
-    return int(array.shape[0])

@@ -1,128 +1,199 @@
-"""Trainer: the loop of every training, once."""
+"""Trainer: the training loop."""
 
 import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xpnet._saved import finite, mapping, whole
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.variable import Variable
 from xpnet.backend import on_current_device, to_numpy
 from xpnet.data.loader import DataLoader
-from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, TrainingError
+from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, StateError, TrainingError
 from xpnet.layers import Layer
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer
 from xpnet.random import default_rng
 from xpnet.training import checkpoint, evaluation
-from xpnet.training.batches import Loader, loader_of, pair
+from xpnet.training._checks import check_batches, checked
+from xpnet.training._snapshot import Snapshot
+from xpnet.training._streams import Streams
+from xpnet.training.batches import (
+    Data,
+    Loader,
+    load_loader_state,
+    loader_of,
+    loader_state,
+    pair,
+    samples,
+)
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.history import History, Row
 from xpnet.training.interrupt import Interrupts
-from xpnet.training.learner import Learner
-from xpnet.training.meter import Meter, Metric, samples
+from xpnet.training.learner import Clip, Learner, Loss
+from xpnet.training.meter import Meter, Metric
 
 if TYPE_CHECKING:
+    from xpnet.random import Generator
     from xpnet.training.precision import MixedPrecision
 
-clock = time.perf_counter
+PathLike = str | os.PathLike[str]
+
+stopwatch = time.perf_counter
 
 
-class Trainer(Learner):
+class Trainer:
     """Fits a model to data.
 
     Parameters
     ----------
     model : Layer
-        Born on the current backend, where the data will go too.
+        Created on the current backend, to whose device the data are sent too.
     loss : function `(y, t) -> mean over the batch`
-        One of `xpnet.functions`, say `softmax_cross_entropy`.
+        One of `xpnet.functions`, for example `softmax_cross_entropy`.
     optimizer : Optimizer
-        Of the model's parameters.
+        It has the model's parameters.
     metrics : sequence of metrics
-        What else to measure; each gives a column called like it. See `xpnet.metrics`: functions
-        `(y, t) -> mean over the batch`, and objects for what is no mean, as `F1()`.
+        What else to measure; each is a column of the history with the metric's name. See
+        `xpnet.metrics`: functions `(y, t) -> mean over the batch`, and objects, such as `F1()`, for
+        what is no mean over samples.
     callbacks : sequence of Callback
-        Who looks on.
-    rng, seed : int, numpy.random.Generator or None
-        Two names of one thing: where the order of the samples comes from. None: the generator of
-        `xpnet.manual_seed`. It is drawn on the host, so one seed gives the same batches on every
-        backend.
+        Objects that are notified of each epoch and may end the training.
+    rng : int, numpy.random.Generator or None
+        Draws the order of the samples; None: the generator of `xpnet.manual_seed`. It draws on the
+        host, so that one seed means the same batches on every backend.
     log_every : float
-        Seconds between two log lines: only then, and at an epoch's end, is a number brought from
-        the device to the host.
+        Seconds between two log lines. Only for these, and at an epoch's end, are numbers transferred
+        from the device to the host.
     schedule : function `step -> factor`, optional
-        What the learning rate is multiplied by in each step, from 0; see `xpnet.schedules`.
+        Multiplies the learning rate in each step, counted from 0; see `xpnet.schedules`.
     clip : float or function of the parameters, optional
-        The norm that the gradients, all together, are cut to; or what else is done to them, say
+        The largest norm of all gradients together; or a function that changes them, for example
         `lambda parameters: clip_grad_value(parameters, 0.5)`.
     accumulate : int
-        So many batches make a step: one on the mean over all their samples. The last step of an
-        epoch is one on the batches that are left.
+        The number of batches that make a step, whose gradient is that of the mean over all their
+        samples. The batches that are left at an epoch's end make a step too.
     precision : {"float16", "bfloat16"} or MixedPrecision, optional
-        The type to compute in, where weights stay float32: see `xpnet.training.precision`.
+        The dtype to compute in, while the weights stay float32: see `xpnet.training.precision`.
     average : float or ExponentialMovingAverage, optional
-        The decay of a moving average of the weights, say 0.999. `evaluate`, `predict` and the test
-        are of the averaged weights.
+        The decay of a moving average of the weights, for example 0.999. `evaluate`, `predict` and the
+        test use the averaged weights.
 
     Attributes
     ----------
+    learner : Learner
+        The model and how it learns from a batch; it has `schedule`, `clip`, `precision`, `average`.
     history : History
-        Of the last `fit`.
+        The figures of the last `fit`.
     epochs : int
-        How many the last `fit` was asked for.
-    batch, steps : int
-        The batches that the running epoch has learned, and the steps of the whole training.
+        The number of epochs that the last `fit` was asked for.
+    batch : int
+        The number of batches that were learned in the current epoch.
     resumed, tested : bool
         Whether the last `fit` resumed a checkpoint, and whether it had test data.
     resumed_from : Path or None
         The checkpoint that the last `fit` resumed.
+    stopped : bool
+        Whether `stop` was called; `reason` is what it was given.
     """
 
     def __init__(
         self,
         model: Layer,
-        loss: Callable[[Any, Any], Any],
+        loss: Loss,
         optimizer: Optimizer,
         metrics: Sequence[Metric] = (),
         callbacks: Sequence[Callback] = (),
-        rng: Any = None,
+        rng: "int | Generator | None" = None,
         log_every: float = 0.25,
         *,
-        seed: Any = None,
         schedule: Callable[[int], float] | None = None,
-        clip: float | Callable[[Any], Any] | None = None,
+        clip: Clip | None = None,
         accumulate: int = 1,
         precision: "str | MixedPrecision | None" = None,
         average: float | ExponentialMovingAverage | None = None,
     ) -> None:
-        super().__init__(
-            model, loss, optimizer,
-            schedule=schedule, clip=clip, accumulate=accumulate, precision=precision, average=average,
-        )  # fmt: skip
+        self.learner = Learner(
+            model,
+            loss,
+            optimizer,
+            schedule=schedule,
+            clip=clip,
+            accumulate=accumulate,
+            precision=precision,
+            average=average,
+        )
         listed = isinstance(callbacks, (list, tuple))
         if not listed or not all(isinstance(c, Callback) for c in callbacks):
             raise ArgumentTypeError(
                 f"Expected callbacks in a list, [Callback(), ...], got {callbacks!r}."
             )
-        if rng is not None and seed is not None:
-            raise ArgumentError("rng and seed are two names of one thing: give one of them.")
-        self.metrics, self.callbacks, self.log_every = metrics, callbacks, log_every
-        rng = seed if rng is None else rng
-        self.rng = rng if rng is None else default_rng(rng)
+        self.metrics = metrics
+        self.callbacks = callbacks
+        self.log_every = log_every
+        self.rng = None if rng is None else default_rng(rng)
         self.loader: Loader | None = None
-        self._begin(0)
+        self._reset(0)
 
-    def _begin(self, epochs: int) -> None:
-        self.history, self.epochs, self.meter = History(), epochs, Meter(self.metrics)
-        self.begin()
-        self.batch, self.seconds = 0, 0.0
-        self.resumed = self.tested = self.stopped = False
-        self.reason = ""  # why it was stopped
+    def _reset(self, epochs: int) -> None:
+        self.learner.reset()
+        self.epochs = epochs
+        self.history = History()
+        self.meter = Meter(self.metrics)
+        self.batch = 0
+        self.seconds = 0.0  # of the current epoch
+        self.resumed = False
         self.resumed_from: Path | None = None
+        self.tested = False
+        self.stopped = False
+        self.reason = ""
         self.interrupts = Interrupts()
+        self._changing = False  # a batch or a row is counted in some places and not yet in others
+
+    # --- the learner's ------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Layer:
+        """The model that is trained."""
+        return self.learner.model
+
+    @property
+    def loss(self) -> Loss:
+        """The loss function."""
+        return self.learner.loss
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer of the model's parameters."""
+        return self.learner.optimizer
+
+    @property
+    def steps(self) -> int:
+        """The number of updates of the whole training."""
+        return self.learner.steps
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last step: see `Learner`."""
+        return self.learner.lr
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether no step is half done and no batch waits for others: so a state can be saved."""
+        return not (self._changing or self.learner.updating or self.learner.gathered)
+
+    def step(self, x: Array, t: Array) -> tuple[Variable, Variable]:
+        """Learn from one batch: see `Learner.step`. A subclass may override this."""
+        return self.learner.step(x, t)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """A block in which the model has the averaged weights, if there is an average."""
+        return self.learner.averaged()
 
     # --- the loop ---------------------------------------------------------------------------
 
@@ -133,105 +204,161 @@ class Trainer(Learner):
         test: Any = None,
         epochs: int = 10,
         batch_size: int = 100,
-        resume: str | os.PathLike[str] | None = None,
+        resume: PathLike | None = None,
     ) -> History:
-        """Go through the training data `epochs` times, in a new order each time.
+        """Learn from the training data `epochs` times, in a new order each time.
 
         Parameters
         ----------
         train, test : (x, t), DataLoader, or iterable of batches (x, t)
             Arrays of any library, or nested lists, of shapes (n, ...) and (n, ...). They are sent
-            to the device once, for the whole run, and must fit there; floating-point numbers
-            are converted to the model's dtype. Of a model of several inputs, x is a tuple of arrays. A loader or iterable has batches of its own, in an
-            order of its own. `test`, if given, is measured after each epoch.
+            to the device once, for the whole training, and must fit there; floating-point numbers
+            are converted to the model's dtype. For a model of several inputs, x is a tuple of
+            arrays. A loader or iterable has its own batches in its own order. If `test` is given,
+            loss and metrics are measured on it after each epoch.
         epochs, batch_size : int
-            1 or more, `batch_size` not above the number of samples. The last batch of an epoch may
+            1 or more; `batch_size` is at most the number of samples. The last batch of an epoch may
             be smaller.
         resume : path, optional
-            A checkpoint to go on from, of a training that was made in the same way. What it had
-            done is done: `epochs` counts from its beginning.
+            A checkpoint of a training like this one, from which to resume. `epochs` counts from the
+            beginning of that training.
 
         Returns
         -------
         History
-            With a row for each finished epoch. Ctrl-C ends `fit` early, after the step that runs,
-            and raises nothing: the model keeps what it has learned, and `history.interrupted` is
-            True. The callbacks' `on_end` is not interrupted.
+            With a row for each finished epoch. Ctrl-C ends `fit` early, after the current step, and
+            raises nothing: the model keeps what it has learned, and `history.interrupted` is True.
+            While the callbacks' `on_end` runs, Ctrl-C has no effect.
 
         Raises
         ------
         ShapeError, DataError
-            There are no data, they do not fit the model or the device, or a label is no class of
-            the model's.
+            The data are empty, do not fit the model or the device, or have a label that is no class
+            of the model's.
         StateError
-            The checkpoint is damaged, or another training's. The trainer is as it was.
+            The checkpoint is damaged, or another training's. The trainer is unchanged then.
         TrainingError
-            The loss, of the training or of the test, became infinite or NaN. If it is a loader's
-            data that made it so, a DataError, with their row.
+            The training or test loss became infinite or NaN. If a loader's data are the reason, a
+            DataError with their row.
         """
         if index(epochs) < 1:
             raise ArgumentError(f"Expected epochs >= 1, got {epochs}.")
-        with evaluation.at_home(self.model):
-            return self._fit(train, test, epochs, batch_size, resume)
+        with evaluation.in_dtype_of(self.model):
+            loader = self._loader(train, batch_size, resumed=resume is not None)
+            tested = None if test is None else evaluation.prepared(self.model, test)
+            self._start(epochs, loader, resume)
+            self.tested = tested is not None
+            return self._run(loader, tested)
 
-    def _fit(self, train: Any, test: Any, epochs: int, batch_size: int, resume: Any) -> History:
-        loader = self._loader(train, batch_size, drawn=resume is None)
-        test = None if test is None else evaluation.opened(self.model, test)
-        self._start(epochs, loader, resume)
-        self.tested = test is not None
+    def _run(self, loader: Loader, test: Data | Loader | None) -> History:
         self.model.train()
         with self.interrupts as interrupts:
             try:
                 try:
-                    with interrupts.later():  # who is told of the end has been told of the start
-                        self._tell("on_start")
-                    while len(self.history) < epochs and not self.stopped:
+                    # Callbacks that get `on_end` have got `on_start`, all of them.
+                    with interrupts.deferred():
+                        self._notify("on_start")
+                    while not self._is_over():
                         row = self._epoch(loader, test)
-                        with interrupts.later():
-                            self._turn(row)
-                    interrupts.hold()
+                        with interrupts.deferred():
+                            self._finish_epoch(row)
+                    interrupts.ignore()
                 except KeyboardInterrupt:
-                    interrupts.hold()
-                    self.history.interrupted = len(self.history) < epochs and not self.stopped
-                self._tell("on_end")
+                    interrupts.ignore()
+                    self.history.interrupted = not self._is_over()
+                self._notify("on_end")
             except BaseException as error:
-                self._tell_of(error)
+                self._notify_of_error(error)
                 raise
         return self.history
 
-    def _epoch(self, loader: Loader, test: Any) -> Row:
-        """All samples once, then the test: a row of the history."""
-        epoch, watching = len(self.history) + 1, self._watching()
-        began, logged, line, means = clock() - self.seconds, clock(), -1, None
+    def _is_over(self) -> bool:
+        return len(self.history) >= self.epochs or self.stopped
+
+    def _epoch(self, loader: Loader, test: Data | Loader | None) -> Row:
+        """Learn from all samples once, then measure the test: a row of the history."""
+        epoch = len(self.history) + 1
+        observers = [c for c in self._in_order() if type(c).on_step is not Callback.on_step]
+        began = stopwatch() - self.seconds  # of a resumed epoch: as if it had not been interrupted
+        logged_at = stopwatch()
+        logged_batch = -1
+        means = None
         for batch in loader.epoch(epoch, self.batch):
             x, t = pair(batch, f"batch {self.batch} of epoch {epoch}")
-            with self.interrupts.later():
-                self.whole = False
+            with self.interrupts.deferred():
+                self._changing = True
                 y, loss = self.step(x, t)
                 self.meter.add(loss, y, t)
-                self.batch, self.seconds = self.batch + 1, clock() - began
-                self.whole = not self.gathered
-            if clock() - logged >= self.log_every:
-                means, logged, line = self._log(epoch, loader), clock(), self.batch
-            for callback in watching:
+                self.batch += 1
+                self.seconds = stopwatch() - began
+                self._changing = False
+            if stopwatch() - logged_at >= self.log_every:
+                means = self._log(epoch, loader)
+                logged_at = stopwatch()
+                logged_batch = self.batch
+            for callback in observers:
                 callback.on_step(self)
         if not self.batch:
-            raise DataError(
-                f"Epoch {epoch} has no batches: expected data that can be gone through."
-            )
-        if self.gathered:  # of several that make a step
-            with self.interrupts.later():
-                self.update()
-        if line != self.batch:
+            raise DataError(f"Expected batches to learn from, got none in epoch {epoch}.")
+        if self.learner.gathered:
+            with self.interrupts.deferred():
+                self.learner.update()
+        if logged_batch != self.batch:
             means = self._log(epoch, loader)
-        row: Row = {"epoch": epoch, **_named("train", self.meter.result(means))}
-        speed = self.meter.seen / (clock() - began)
+        row: Row = {"epoch": epoch, **_prefixed("train", self.meter.result(means))}
+        samples_per_s = self.meter.seen / (stopwatch() - began)
         if test is not None:
-            with self.averaged():
-                figures = evaluation.measured(self.model, self.loss, test, self.metrics)
-            self._require_finite("test loss", figures["loss"], f"after epoch {epoch}")
-            row |= _named("test", figures)
-        return row | {"lr": self.lr, "seconds": clock() - began, "samples_per_s": speed}
+            row |= _prefixed("test", self._measure(test, epoch))
+        row["lr"] = self.lr
+        row["seconds"] = stopwatch() - began
+        row["samples_per_s"] = samples_per_s
+        return row
+
+    def _measure(self, test: Data | Loader, epoch: int) -> dict[str, float]:
+        with self.averaged():
+            figures = evaluation.measure(self.model, self.loss, test, self.metrics)
+        self._require_finite("test loss", figures["loss"], f"after epoch {epoch}")
+        return figures
+
+    def _finish_epoch(self, row: Row) -> None:
+        """Add the row of the epoch that is over, and reset what belongs to one epoch."""
+        self._changing = True
+        self.history.append(row)
+        self.batch = 0
+        self.seconds = 0.0
+        self.meter = Meter(self.metrics)
+        self._changing = False
+        self._notify("on_epoch")
+
+    def _log(self, epoch: int, loader: Loader) -> dict[str, float]:
+        """Report the means so far; raise if the loss is NaN or infinite."""
+        means = self.meter.read()
+        seen = self.meter.seen
+        speed = seen / self.seconds
+        progress = Progress(epoch, self.epochs, seen, loader.samples or 0, means, speed)
+        self._notify("on_log", progress)
+        if not math.isfinite(means["loss"]):
+            check_batches(self.model, loader, epoch, self.batch)
+        when = f"in epoch {epoch}, within its first {seen} samples"
+        self._require_finite("loss", means["loss"], when)
+        return means
+
+    def _require_finite(self, name: str, loss: float, when: str) -> None:
+        if math.isfinite(loss):
+            return
+        hint = ""
+        for weight, x in self.model.state_dict().items():
+            xp = array_namespace(x)
+            if not bool(to_numpy(xp.all(xp.isfinite(x)))):
+                hint = (
+                    f"By then {weight} was not finite: the callback StopOnNaN finds the layer in "
+                    "which this began. "
+                )
+                break
+        raise TrainingError(
+            f"The {name} became {loss} {when}. {hint}Try a smaller learning rate than {self.lr:g}, or "
+            "look for NaN or very large numbers in the data."
+        )
 
     # --- the model ----------------------------------------------------------------------------
 
@@ -245,98 +372,177 @@ class Trainer(Learner):
         with self.averaged():
             return evaluation.predict(self.model, x, batch_size)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint, for `fit(resume=path)`: see `xpnet.training.checkpoint`."""
-        checkpoint.save(self, path)
-
     def stop(self, reason: str = "") -> None:
-        """End the training after the epoch that runs; for callbacks, which may say why."""
+        """End the training after the current epoch; for callbacks, which may give a reason."""
         self.stopped = True
         self.reason = self.reason or reason
 
-    # --- within -------------------------------------------------------------------------------
+    # --- the start ----------------------------------------------------------------------------
 
-    def _loader(self, data: Any, batch_size: int, drawn: bool) -> Loader:
-        """The data of a training as epochs of batches; arrays are checked, and go to the device."""
+    def _loader(self, data: Any, batch_size: int, resumed: bool) -> Loader:
+        """The training data as a loader; arrays are checked and sent to the device."""
         if not isinstance(data, tuple):
             return loader_of(data)
-        x, t = evaluation.checked(self.model, data)
+        x, t = checked(self.model, data)
         n = samples(t)
         if batch_size > n:
             raise DataError(
-                f"A batch of {batch_size} is larger than the data, {n} samples. Take a batch_size "
-                f"of {n} or less."
+                f"Expected a batch_size of at most {n}, the number of samples, got {batch_size}."
             )
-        seed = int(default_rng(self.rng).integers(2**63)) if drawn else 0  # or the checkpoint's
+        seed = 0  # a resumed training has the checkpoint's
+        if not resumed:
+            seed = int(default_rng(self.rng).integers(2**63))
         return DataLoader(x, t, batch_size=batch_size, shuffle=True, seed=seed, resident=True)
 
-    def _start(self, epochs: int, loader: Loader, resume: str | os.PathLike[str] | None) -> None:
-        """Begin a new history; or go on with that of a checkpoint, if it fits."""
-        before = dict(vars(self))
-        self._begin(epochs)
-        self.loader = loader
-        if resume is not None:
-            try:
-                checkpoint.load(self, resume)
-            except BaseException:
-                vars(self).update(before)
-                raise
-            self.resumed = True
-            self.resumed_from = Path(resume)
+    def _start(self, epochs: int, loader: Loader, resume: PathLike | None) -> None:
+        """Begin a new training, or resume that of a checkpoint."""
+        if resume is None:
+            self._reset(epochs)
+            self.loader = loader
+            return
+        before = self._snapshot()
+        try:
+            self._reset(epochs)
+            self.loader = loader
+            self.load(resume)
+        except BaseException:
+            before.restore()
+            raise
+        self.resumed = True
+        self.resumed_from = Path(resume)
 
-    def _turn(self, row: Row) -> None:
-        """An epoch is over: its row, and nothing of the next one yet."""
-        self.whole = False
-        self.history.append(row)
-        self.batch, self.seconds, self.meter = 0, 0.0, Meter(self.metrics)
-        self.whole = True
-        self._tell("on_epoch")
+    # --- callbacks ----------------------------------------------------------------------------
 
-    def _log(self, epoch: int, loader: Loader) -> dict[str, float]:
-        """Tell of the means so far; refuse to go on if the loss is none."""
-        means, seen = self.meter.read(), self.meter.seen
-        speed = seen / self.seconds
-        progress = Progress(epoch, self.epochs, seen, loader.samples or 0, means, speed)
-        self._tell("on_log", progress)
-        if not math.isfinite(means["loss"]):
-            evaluation.blame(self.model, loader, epoch, self.batch)
-        when = f"in epoch {epoch}, within its first {seen} samples"
-        self._require_finite("loss", means["loss"], when)
-        return means
-
-    def _require_finite(self, name: str, loss: float, when: str) -> None:
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"The {name} became {loss} {when}. {self._first_that_is_not_finite()}Try a smaller "
-                f"learning rate than {self.lr:g}, or look for such numbers in the data."
-            )
-
-    def _first_that_is_not_finite(self) -> str:
-        for name, x in self.model.state_dict().items():
-            xp = array_namespace(x)
-            if not bool(to_numpy(xp.all(xp.isfinite(x)))):
-                return f"By then {name} was not finite: StopOnNaN tells where it began. "
-        return ""
-
-    def _told(self) -> list[Callback]:
+    def _in_order(self) -> list[Callback]:
         return sorted(self.callbacks, key=lambda callback: callback.order)
 
-    def _watching(self) -> list[Callback]:
-        """The callbacks that want to be told of each step."""
-        return [c for c in self._told() if type(c).on_step is not Callback.on_step]
-
-    def _tell(self, event: str, *args: Any) -> None:
-        for callback in self._told():
+    def _notify(self, event: str, *args: Any) -> None:
+        for callback in self._in_order():
             getattr(callback, event)(self, *args)
 
-    def _tell_of(self, error: BaseException) -> None:
-        """Tell all callbacks, even if one of them fails at that too."""
-        for callback in self._told():
+    def _notify_of_error(self, error: BaseException) -> None:
+        """Notify all callbacks, even if one of them fails."""
+        for callback in self._in_order():
             try:
                 callback.on_error(self, error)
             except Exception as another:  # noqa: BLE001 - the first error is the one to raise
                 error.add_note(f"{type(callback).__name__}.on_error raised {another!r}.")
 
+    def _named_callbacks(self) -> list[tuple[str, Callback]]:
+        """Each callback with a name that does not change when the training is resumed.
 
-def _named(prefix: str, figures: dict[str, float]) -> Row:
+        The second callback of a class, for example, is "Checkpoint.1".
+        """
+        counts: dict[str, int] = {}
+        named = []
+        for callback in self.callbacks:
+            kind = type(callback).__name__
+            number = counts.get(kind, 0)
+            counts[kind] = number + 1
+            named.append((f"{kind}.{number}", callback))
+        return named
+
+    # --- the state ----------------------------------------------------------------------------
+
+    def save(self, path: PathLike) -> None:
+        """Write a checkpoint, for `fit(resume=path)`: see `xpnet.training.checkpoint`.
+
+        Raises
+        ------
+        StateError
+            A step is half done, or batches wait for others to make a step.
+        OSError
+            The file cannot be written.
+        """
+        if not self.between_steps:
+            raise StateError(
+                f"{path}: expected to save a training between two steps, but a step is half done."
+            )
+        checkpoint.write(path, self.state_dict())
+
+    def load(self, path: PathLike) -> None:
+        """Bring the trainer to the state in which another one, of any backend, wrote a checkpoint.
+
+        Raises
+        ------
+        StateError
+            The file is missing or damaged, or another training's; the message names the file. The
+            trainer is unchanged then.
+        """
+        state = checkpoint.read(path)
+        try:
+            self.load_state_dict(state)
+        except StateError as error:
+            raise StateError(f"{path}: it is a checkpoint of another training. {error}") from error
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the training in nested dicts; arrays are not copied."""
+        return {
+            **self.learner.state_dict(),
+            "position": {
+                "epoch": len(self.history),
+                "batch": self.batch,
+                "seconds": self.seconds,
+            },
+            "history": self.history.state_dict(),
+            "meter": self.meter.state_dict() if self.batch else None,
+            "loader": loader_state(self.loader),
+            "random": self._streams().state_dict(),
+            "callbacks": {
+                name: callback.state_dict() for name, callback in self._named_callbacks()
+            },
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what `state_dict` returned, with arrays of any library.
+
+        Raises
+        ------
+        StateError
+            The state is invalid, or another training's. The trainer is unchanged then, as it is
+            after any other exception.
+        """
+        before = self._snapshot()
+        try:
+            self._load(state)
+        except BaseException as error:
+            before.restore()
+            if isinstance(error, StateError) or not isinstance(error, Exception):
+                raise
+            raise StateError(f"Its state cannot be loaded: {error!r}.") from error
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.learner.load_state_dict(state)
+        position = mapping(state, "position")
+        epoch = whole(position, "epoch")
+        batch = whole(position, "batch")
+        load_loader_state(self.loader, state["loader"], batch)
+        self.history.load_state_dict(mapping(state, "history"))
+        if len(self.history) != epoch:
+            raise StateError(f"Its history has {len(self.history)} rows for {epoch} epochs.")
+        if (state["meter"] is None) != (batch == 0):
+            raise StateError(f"After {batch} batches of an epoch its sums are {state['meter']}.")
+        self.meter = Meter(self.metrics)
+        if batch:
+            self.meter.load_state_dict(mapping(state, "meter"))
+        self.batch = batch
+        self.seconds = finite(position, "seconds", 0.0)
+        self._streams().load_state_dict(mapping(state, "random"))
+        saved = mapping(state, "callbacks")
+        for name, callback in self._named_callbacks():
+            if name in saved:
+                callback.load_state_dict(mapping(saved, name))
+
+    def _streams(self) -> Streams:
+        return Streams(self.model, self.rng)
+
+    def _snapshot(self) -> Snapshot:
+        """What a failed load would have to restore."""
+        learner = self.learner
+        parts: list[object] = [self, self.history, self.loader, *self.callbacks]
+        parts += [learner, learner.optimizer, learner.average, learner.precision]
+        return Snapshot(parts, self.model, self._streams())
+
+
+def _prefixed(prefix: str, figures: dict[str, float]) -> Row:
     return {f"{prefix}_{name}": value for name, value in figures.items()}

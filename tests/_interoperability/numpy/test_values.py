@@ -9,7 +9,7 @@ import pytest
 
 from tests._interoperability.numpy import cases
 from xpnet import Variable, to_numpy
-from xpnet._interoperability.numpy.table import table
+from xpnet._interoperability.numpy.registry import implementations
 from xpnet._interoperability.numpy.ufuncs import elementwise_calls
 from xpnet.testing import assert_close, check_gradients
 
@@ -99,7 +99,7 @@ def test_bits(backend, array, name):
 
 def test_each_entry_of_the_table_has_a_case():
     covered = {*cases.CASES, *cases.CONSTANT, *cases.NO_VALUES}
-    assert covered == set(table)
+    assert covered == set(implementations)
 
 
 def test_each_ufunc_has_a_case():

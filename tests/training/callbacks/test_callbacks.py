@@ -124,7 +124,7 @@ def test_the_rate_falls_where_it_gets_no_better(clusters):
     trainer = make(ReduceOnPlateau(factor=0.5, patience=1), Told([5, 4, 4, 4, 4, 4]), lr=0.8)
     history = trainer.fit(clusters, clusters, 6, 20)
     assert history["lr"] == pytest.approx([0.8, 0.8, 0.8, 0.8, 0.4, 0.4])
-    assert trainer.damping == 0.25
+    assert trainer.learner.damping == 0.25
 
 
 def test_a_plateau_of_an_accuracy_comes_on_top_of_a_schedule(clusters):

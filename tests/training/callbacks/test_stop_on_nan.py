@@ -33,7 +33,7 @@ def make(*callbacks, calls=8, f=lambda x: F.log(0.0 * x), loss=F.softmax_cross_e
 def test_the_layer_is_named(backend, clusters):
     """In the ninth step, of which the log line comes to know after the eleventh.
 
-    `Bad` counts its calls, so it is bad from the beginning when the epoch is done again: what
+    `Bad` counts its calls, so it is bad from the beginning when the epoch is repeated: what
     matters is its name.
     """
     trainer = make(log_every=1e9)
@@ -90,7 +90,7 @@ def test_a_gradient_alone_can_be_bad(clusters):
 def test_a_loss_alone_can_be_bad(clusters):
     trainer = make(calls=9**9, loss=lambda y, t: F.mean(y * 0.0) / 0.0)
     with pytest.raises(
-        xpnet.TrainingError, match="layers gave numbers, and the loss of these was none"
+        xpnet.TrainingError, match="outputs of all layers were finite, and the loss was not"
     ):
         trainer.fit(clusters, None, 2, 10)
 
@@ -164,7 +164,7 @@ def test_what_does_not_come_again_is_said_to_be_so(clusters):
             bad.calls = 9**9
 
     trainer.callbacks = [*trainer.callbacks, Heal()]
-    with pytest.raises(xpnet.TrainingError, match="but not when the steps .* were done again"):
+    with pytest.raises(xpnet.TrainingError, match="but not when the steps .* were repeated"):
         trainer.fit(clusters, None, 1, 10)
 
 
@@ -188,7 +188,7 @@ def test_the_trainers_own_error_names_what_is_left(clusters, tmp_path):
     trainer = make(Checkpoint(tmp_path), calls=3, log_every=1e9)
     trainer.callbacks = trainer.callbacks[1:]
     with pytest.raises(
-        xpnet.TrainingError, match=r"then layers\.0\.weight was not finite: StopOnNaN"
+        xpnet.TrainingError, match=r"then layers\.0\.weight was not finite: .* StopOnNaN"
     ):
         trainer.fit(clusters, None, 1, 10)
-    assert checkpoint.read(tmp_path / Checkpoint.LAST)["position"]["steps"] == 0
+    assert checkpoint.read(tmp_path / Checkpoint.LAST)["steps"] == 0

@@ -1,4 +1,4 @@
-"""Checkpoint: the training, kept while it goes."""
+"""Checkpoint: write the state of the training to files while it runs."""
 
 import os
 import time
@@ -17,31 +17,33 @@ if TYPE_CHECKING:
 
 
 class Checkpoint(Callback):
-    """Writes the training to a folder, so that whatever ends it, it can go on: `fit(resume=...)`.
+    """Writes checkpoints to a folder, so that the training can be resumed whatever ends it.
 
-        last.safetensors    as it was at the last epoch's end, or since, or at Ctrl-C
-        best.safetensors    as it was after the best epoch so far
+        last.safetensors    the state at the end of the last epoch, or after it, or at Ctrl-C
+        best.safetensors    the state after the best epoch so far
 
-    Each is whole at any moment, and holds all of the training: see `xpnet.training.checkpoint`.
+    Each file is complete at any moment and holds the whole state: see `xpnet.training.checkpoint`.
+    `fit(resume=folder / "last.safetensors")` resumes the training.
 
     Parameters
     ----------
     folder : str or path-like
-        It is created if need be; that of a `Run` will do. One training at a time writes to it, and a
-        new training does not overwrite what an older one has left there.
+        It is created if necessary, and may be that of a `Run`. Only one training at a time writes to
+        it, and a new training does not overwrite the files of an older one.
     every_steps : int, optional
-        Write after so many batches too; where several make a step, after the step.
+        Also write after this number of batches; if several make a step, after the step.
     every_seconds : float, optional
-        Write when so much time has passed since the last one.
+        Also write when this time has passed since the last file was written.
     monitor, mode : str
-        What the best epoch is the best in: see `Monitor`. Unless given, the loss of the test, or of
-        the training where there is no test.
+        The figure that decides which epoch is the best: see `Monitor`. By default it is the loss of
+        the test, or of the training if there are no test data.
     best : bool
-        Whether to keep the best at all.
+        Whether to write best.safetensors.
     """
 
-    LAST, BEST = "last.safetensors", "best.safetensors"
-    order: ClassVar[int] = 1  # the others have come to their conclusions, which are saved with it
+    LAST = "last.safetensors"
+    BEST = "best.safetensors"
+    order: ClassVar[int] = 1  # after the callbacks whose decisions are part of the state
 
     def __init__(
         self,
@@ -55,24 +57,26 @@ class Checkpoint(Callback):
         for name, value in (("every_steps", every_steps), ("every_seconds", every_seconds)):
             if value is not None and not value > 0:
                 raise ArgumentError(f"Expected {name} > 0, got {value}.")
-        self.folder, self.best = Path(folder), best
-        self.every_steps, self.every_seconds = every_steps, every_seconds
+        self.folder = Path(folder)
+        self.every_steps = every_steps
+        self.every_seconds = every_seconds
         self.monitor = Monitor(monitor, mode)
+        self.best = best
         self.claim = Claim(self.folder)
 
     @property
     def last(self) -> Path:
-        """The file to go on from."""
+        """The file to resume from."""
         return self.folder / self.LAST
 
     def on_start(self, trainer: "Trainer") -> None:
-        """Claim the folder; remove what a killed process has left half written.
+        """Claim the folder, and remove files that a killed process has left half written.
 
         Raises
         ------
         StateError
-            Another training is writing to the folder, or an older one has written to it that this
-            one does not resume.
+            Another training is writing to the folder, or has written to it and is not the one that
+            is resumed.
         """
         self.claim.acquire()
         try:
@@ -84,7 +88,7 @@ class Checkpoint(Callback):
             raise
 
     def _require_own(self, trainer: "Trainer") -> None:
-        """Refuse to overwrite another training, an older one or one that has resumed this one."""
+        """Refuse to overwrite an older training, or one that has resumed the same checkpoint."""
         resumed = trainer.resumed_from
         if resumed is None or not self.last.exists() or not resumed.parent.samefile(self.folder):
             require_new(self.last, self.folder / self.BEST)
@@ -94,23 +98,26 @@ class Checkpoint(Callback):
             )
 
     def on_step(self, trainer: "Trainer") -> None:
-        if not trainer.whole:
-            return
-        steps = self.every_steps is not None and trainer.batch - self.batch >= self.every_steps
-        if steps or (
-            self.every_seconds is not None and time.monotonic() - self.when >= self.every_seconds
-        ):
+        if trainer.between_steps and self._is_due(trainer):
             self._write(trainer)
 
+    def _is_due(self, trainer: "Trainer") -> bool:
+        if self.every_steps is not None and trainer.batch - self.batch >= self.every_steps:
+            return True
+        if self.every_seconds is None:
+            return False
+        return time.monotonic() - self.when >= self.every_seconds
+
     def on_epoch(self, trainer: "Trainer") -> None:
-        # The best one first: killed between the two, the training comes to this epoch's end again.
+        # The best one first: if the process is killed between the two, the resumed training comes
+        # to the end of this epoch again.
         if self.best and self.monitor.best(trainer) == len(trainer.history):
             trainer.save(self.folder / self.BEST)
         self._write(trainer)
 
     def on_end(self, trainer: "Trainer") -> None:
-        """After Ctrl-C; unless that was pressed again, and broke a step off: then the last one holds."""
-        if trainer.history.interrupted and trainer.whole:
+        """Write after Ctrl-C too, unless a second Ctrl-C has broken off a step."""
+        if trainer.history.interrupted and trainer.between_steps:
             self._write(trainer)
         self.claim.release()
 
@@ -119,4 +126,5 @@ class Checkpoint(Callback):
 
     def _write(self, trainer: "Trainer") -> None:
         trainer.save(self.last)
-        self.batch, self.when = trainer.batch, time.monotonic()
+        self.batch = trainer.batch
+        self.when = time.monotonic()

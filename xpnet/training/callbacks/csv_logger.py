@@ -1,4 +1,4 @@
-"""CSVLogger: the history as a file that any program reads."""
+"""CSVLogger: the history as a table that any program can read."""
 
 import os
 from pathlib import Path
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 class CSVLogger(Callback):
-    """Writes the history after each epoch: a line of names, and a row an epoch.
+    """Writes the history after each epoch: a line of names, then a row per epoch.
 
-    The file is written anew each time and then takes the old one's place, so it is whole whenever
-    the process ends. What a `Run` folder holds is such a file already.
+    Each time a new file replaces the old one, so the file is complete whenever the process ends. The
+    folder of a `Run` has such a file already.
 
     Parameters
     ----------
     path : str or path-like
-        Its folder is created if need be. A new training does not overwrite an older one's file.
+        Its folder is created if necessary. A new training does not overwrite an older one's file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
     def on_start(self, trainer: "Trainer") -> None:
-        """Find out now if the folder cannot be created, or if the file is an older training's."""
+        """Raise now if the folder cannot be created, or if the file is an older training's."""
         if not trainer.resumed:
             require_new(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,10 @@
-"""EarlyStopping: enough is enough."""
+"""EarlyStopping: end a training that no longer improves."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from xpnet.backend import array_like
+from xpnet._typing import Array
 from xpnet.errors import ArgumentError, StateError
+from xpnet.training._snapshot import copied
 from xpnet.training.callback import Callback
 from xpnet.training.callbacks.monitor import Mode, Monitor
 
@@ -12,22 +13,22 @@ if TYPE_CHECKING:
 
 
 class EarlyStopping(Callback):
-    """Ends a training whose figure has not become better for a number of epochs.
+    """Ends a training whose monitored figure has not improved for a number of epochs.
 
     Prechelt, "Early stopping - but when?", in Neural Networks: Tricks of the Trade, 1998.
 
     Parameters
     ----------
     monitor : str, optional
-        A column of the history; unless given, the loss of the test, or of the training where there
-        is no test.
+        A column of the history; by default the loss of the test, or of the training if there are no
+        test data.
     patience : int
-        After how many epochs without a better one it ends; 0 and 1: after the first.
+        The number of epochs without improvement after which it ends; 0 means the same as 1.
     min_delta, mode
-        What "better" is: see `Monitor`.
+        What counts as improvement: see `Monitor`.
     restore_best : bool
-        Give the model the weights of the best epoch at the end; `history.kept` tells which that
-        was. Not after Ctrl-C: then it keeps the last ones, from which it can go on.
+        Whether the model gets the weights of the best epoch at the end; `history.kept` is the
+        number of that epoch. After Ctrl-C it keeps the last weights, so that it can be resumed.
 
     Raises
     ------
@@ -47,46 +48,53 @@ class EarlyStopping(Callback):
     ) -> None:
         if patience < 0:
             raise ArgumentError(f"Expected patience >= 0, got {patience}.")
-        self.monitor, self.patience = Monitor(monitor, mode, min_delta), patience
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.patience = patience
         self.restore_best = restore_best
-        self.weights: dict[str, Any] | None = None  # of the best epoch
+        self.weights: dict[str, Array] | None = None  # of the best epoch
 
     def on_start(self, trainer: "Trainer") -> None:
         if not trainer.resumed:
             self.weights = None
-        self._judge(trainer)
+        self._stop_if_due(trainer)
 
     def on_epoch(self, trainer: "Trainer") -> None:
         if self.restore_best and self.monitor.best(trainer) == len(trainer.history):
-            with trainer.averaged():  # those that were measured
-                state = trainer.model.state_dict()
-                self.weights = {name: array_like(x, x) for name, x in state.items()}
-        self._judge(trainer)
+            with trainer.averaged():  # the weights that were measured
+                self.weights = copied(trainer.model.state_dict())
+        self._stop_if_due(trainer)
 
-    def _judge(self, trainer: "Trainer") -> None:
-        """Nothing is counted: the history tells, of a training that goes on as well."""
+    def _stop_if_due(self, trainer: "Trainer") -> None:
+        # Everything is computed from the history, so a resumed training needs no counter.
         best = self.monitor.best(trainer)
-        if len(trainer.history) - best >= max(self.patience, 1):
-            name = self.monitor.name(trainer).replace("_", " ")
-            kept = ", whose weights are kept" if best and self.weights is not None else ""
-            trainer.stop(
-                f"{name} was best in epoch {best}{kept}" if best else f"no {name} is finite"
-            )
+        if len(trainer.history) - best < max(self.patience, 1):
+            return
+        name = self.monitor.name(trainer).replace("_", " ")
+        if not best:
+            trainer.stop(f"no {name} is finite")
+        elif self.weights is None:
+            trainer.stop(f"{name} was best in epoch {best}")
+        else:
+            trainer.stop(f"{name} was best in epoch {best}, whose weights are kept")
 
     def on_end(self, trainer: "Trainer") -> None:
-        if self.weights is not None and not trainer.history.interrupted:
-            trainer.model.load_state_dict(self.weights)
-            trainer.history.kept = self.monitor.best(trainer)
-            if (average := trainer.average) is not None:  # of which these are
-                mine = {f"{i}": p.data for i, p in enumerate(average.parameters)}
-                average.load_state_dict(average.state_dict() | mine)
+        if self.weights is None or trainer.history.interrupted:
+            return
+        trainer.model.load_state_dict(self.weights)
+        trainer.history.kept = self.monitor.best(trainer)
+        average = trainer.learner.average
+        if average is not None:
+            # The kept weights are averages: the average starts again from them.
+            kept = {f"{i}": p.data for i, p in enumerate(average.parameters)}
+            average.load_state_dict(average.state_dict() | kept)
 
     def state_dict(self) -> dict[str, Any]:
         return {"weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         weights = state.get("weights")
-        arrays = isinstance(weights, dict) and all(hasattr(x, "dtype") for x in weights.values())
-        if weights is not None and not arrays:
-            raise StateError(f"Expected the weights of the best epoch, got {weights!r}.")
+        if weights is not None:
+            is_dict = isinstance(weights, dict)
+            if not is_dict or not all(hasattr(x, "dtype") for x in weights.values()):
+                raise StateError(f"Expected the weights of the best epoch, got {weights!r}.")
         self.weights = weights

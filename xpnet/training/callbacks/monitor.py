@@ -1,4 +1,4 @@
-"""Monitor: which of the epochs was the best."""
+"""Monitor: which epoch was the best so far."""
 
 import math
 from typing import TYPE_CHECKING, Literal
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
 Mode = Literal["auto", "min", "max"]
-SMALL = ("loss", "error")  # what is good when it is small says so in its name
+SMALL_IS_GOOD = ("loss", "error")  # in the name of a column
 
 
 class Monitor:
@@ -18,12 +18,12 @@ class Monitor:
     Parameters
     ----------
     column : str or None
-        None: "test_loss", or "train_loss" where there are no test data.
+        None: "test_loss", or "train_loss" if there are no test data.
     mode : {"auto", "min", "max"}
-        Whether small or large is good; "auto": small for a column with "loss" or "error" in its
-        name, large for any other.
+        Whether small or large values are good; "auto": small if the column's name contains "loss" or
+        "error", else large.
     min_delta : float
-        What is better must be better by more than this.
+        A value is better if it improves the best one by more than this.
     """
 
     def __init__(self, column: str | None, mode: Mode, min_delta: float = 0.0) -> None:
@@ -31,17 +31,20 @@ class Monitor:
             raise ArgumentError(f"Expected mode 'auto', 'min' or 'max', got {mode!r}.")
         if not min_delta >= 0.0:
             raise ArgumentError(f"Expected min_delta >= 0, got {min_delta}.")
-        self.column, self.mode, self.min_delta = column, mode, float(min_delta)
+        self.column = column
+        self.mode = mode
+        self.min_delta = float(min_delta)
 
     def values(self, trainer: "Trainer") -> list[float]:
-        """The column, of all epochs.
+        """The value of the column in each epoch.
 
         Raises
         ------
         ValueError
             The history has no such column.
         """
-        history, column = trainer.history, self.name(trainer)
+        history = trainer.history
+        column = self.name(trainer)
         if history.rows and column not in history:
             raise ArgumentError(
                 f"Expected a column of the history to follow, one of {', '.join(history.columns)}; "
@@ -50,19 +53,25 @@ class Monitor:
         return history[column]
 
     def best(self, trainer: "Trainer") -> int:
-        """The number of the best epoch, from 1; 0 if there is none: of none, or of NaN alone."""
-        best, least, sign = 0, math.inf, 1.0 if self.small(trainer) else -1.0
+        """The best epoch, counted from 1; 0 if no epoch has finished or all values are NaN."""
+        sign = 1.0 if self.small(trainer) else -1.0
+        best = 0
+        least = math.inf
         for epoch, value in enumerate(self.values(trainer), 1):
             loss = sign * value
+            # The first finite value is the best so far, however large.
             if loss < least - (self.min_delta if best else 0.0):
-                best, least = epoch, loss
+                best = epoch
+                least = loss
         return best
 
     def name(self, trainer: "Trainer") -> str:
-        """The column's name."""
+        """The name of the column."""
         return self.column or ("test_loss" if trainer.tested else "train_loss")
 
     def small(self, trainer: "Trainer") -> bool:
-        """Whether small is good."""
+        """Whether small values are good."""
+        if self.mode != "auto":
+            return self.mode == "min"
         name = self.name(trainer)
-        return any(word in name for word in SMALL) if self.mode == "auto" else self.mode == "min"
+        return any(word in name for word in SMALL_IS_GOOD)

@@ -1,4 +1,4 @@
-"""TensorBoard: event files, as TensorBoard reads them."""
+"""TensorBoard: event files for TensorBoard."""
 
 import math
 import os
@@ -24,24 +24,24 @@ BINS = 30  # of a histogram
 
 
 class TensorBoard(Callback):
-    """Writes the figures of a training to a folder: look at them with `tensorboard --logdir`.
+    """Writes the figures of a training to a folder, which `tensorboard --logdir` shows.
 
-        train/loss, test/loss      and each metric, an epoch a point, at the number of the step
-        running/loss               the mean of the epoch so far, a log line a point
+        train/loss, test/loss         and each metric: a point per epoch, at the number of the step
+        running/loss                  the mean of the epoch so far, a point per log line
         lr, samples_per_s
-        layers.0.weight/grad_norm  whatever `Statistics` found, if the trainer has such a callback
-        weights/layers.0.weight    histograms of each parameter at an epoch's end,
-        gradients/layers.0.weight  and of its gradient in the last step
+        layers.0.weight/grad_norm     the figures of `Statistics`, if the trainer has that callback
+        weights/layers.0.weight       a histogram of each parameter at an epoch's end
+        gradients/layers.0.weight     a histogram of its gradient in the epoch's last step
 
-    It needs the package tensorboard, and no TensorFlow: `pip install "xpnet[tensorboard]"`.
+    It needs the package tensorboard, but not TensorFlow: `pip install "xpnet[tensorboard]"`.
 
     Parameters
     ----------
     folder : str or path-like
-        Of this run alone: a new training refuses the folder of an older one. A resumed training
-        adds a file, and TensorBoard forgets the points that lie after the checkpoint.
+        For this training only: a new training refuses the folder of an older one. A resumed training
+        adds a file, and TensorBoard discards the points after the checkpoint.
     histograms : bool
-        Whether to write these; an epoch's cost a sort of all parameters.
+        Whether to write histograms, which sort all parameters once per epoch.
 
     Raises
     ------
@@ -52,38 +52,43 @@ class TensorBoard(Callback):
     def __init__(self, folder: str | os.PathLike[str], histograms: bool = True) -> None:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self.folder, self._writer_of = Path(folder), EventFileWriter
-        self.writer: Any = None
+        self.folder = Path(folder)
         self.histograms = histograms
-        self.shown = 0  # rows of the Statistics
+        self.writer: Any = None
+        self.written = 0  # rows of the Statistics
+        self._open_writer = EventFileWriter
 
     def on_start(self, trainer: "Trainer") -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         if not trainer.resumed:
             require_new(*sorted(self.folder.glob("events.out.tfevents.*")))
-        self.writer = self._writer_of(str(self.folder))
-        start = SessionLog(status=SessionLog.START)  # what was there from this step on is forgotten
-        step = trainer.steps + 1 if trainer.resumed else 0
+        self.writer = self._open_writer(str(self.folder))
+        step = 0
+        self.written = 0
+        if trainer.resumed:
+            step = trainer.steps + 1
+            self.written = sum(len(s.rows) for s in self._statistics(trainer))
+        start = SessionLog(status=SessionLog.START)  # discards older points from this step on
         self.writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
-        self.shown = sum(len(s.rows) for s in self._statistics(trainer)) if trainer.resumed else 0
 
     def on_log(self, trainer: "Trainer", progress: Progress) -> None:
         figures = {f"running/{name}": value for name, value in progress.figures.items()}
         self._write(trainer.steps, figures | {"samples_per_s": progress.samples_per_s})
 
     def on_epoch(self, trainer: "Trainer") -> None:
-        row, figures = trainer.history.rows[-1], {}
+        row = trainer.history.rows[-1]
+        figures = {}
         for name, value in row.items():
             part, _, figure = name.partition("_")
             if part in ("train", "test"):
                 figures[f"{part}/{figure}"] = value
         self._write(trainer.steps, {**figures, "lr": row["lr"]})
         for statistics in self._statistics(trainer):
-            for found in statistics.rows[self.shown :]:
+            for found in statistics.rows[self.written :]:
                 own = {k: v for k, v in found.items() if k not in ("epoch", "step")}
                 self._write(int(found["step"]), own)
-            self.shown = len(statistics.rows)
+            self.written = len(statistics.rows)
         if self.histograms:
             self._write_histograms(trainer)
         self.writer.flush()
@@ -98,7 +103,8 @@ class TensorBoard(Callback):
         found = []
         for name, p in trainer.model.named_parameters():
             for part, x in (("weights", p.data), ("gradients", p.raw_grad)):
-                if x is not None and (histogram := _histogram(data_of(x))) is not None:
+                histogram = None if x is None else _histogram(data_of(x))
+                if histogram is not None:
                     found.append({"tag": f"{part}/{name}", "histo": histogram})
         self._event(trainer.steps, found)
 
@@ -113,12 +119,12 @@ class TensorBoard(Callback):
         self.writer.close()
 
     def on_error(self, trainer: "Trainer", error: BaseException) -> None:
-        if self.writer is not None:  # it is None if the training has failed to start
+        if self.writer is not None:  # it is None if the training failed to start
             self.writer.close()
 
 
 def _histogram(x: Array) -> Any:
-    """How many numbers of x lie in each of 30 parts of their range; None where that is none."""
+    """A 30-bin histogram of x; None if x is empty or has no finite range."""
     from tensorboard.compat.proto.histogram_pb2 import HistogramProto
 
     if 0 in x.shape:
@@ -132,6 +138,11 @@ def _histogram(x: Array) -> Any:
     limits = xp.asarray(ends, dtype=x.dtype, device=compat.device(x))
     below = to_numpy(xp.searchsorted(x, limits, side="right")).tolist()
     return HistogramProto(
-        min=low, max=high, num=x.shape[0], sum=total, sum_squares=squares,
-        bucket_limit=ends, bucket=[b - a for a, b in pairwise([0, *below])],
-    )  # fmt: skip
+        min=low,
+        max=high,
+        num=x.shape[0],
+        sum=total,
+        sum_squares=squares,
+        bucket_limit=ends,
+        bucket=[b - a for a, b in pairwise([0, *below])],
+    )

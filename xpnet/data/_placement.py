@@ -1,0 +1,33 @@
+"""Placement: how an array on the host comes to a backend's device."""
+
+from typing import Any
+
+import numpy as np
+
+from xpnet._typing import Array
+from xpnet.backend import Backend
+from xpnet.errors import DataError
+
+
+def place(host: Any, backend: Backend) -> Array:
+    """A host array on a backend's device, floating-point numbers in its dtype.
+
+    Raises
+    ------
+    DataError
+        It does not fit on the device.
+    """
+    host = np.asarray(host)
+    host = host.astype(host.dtype.newbyteorder("="), copy=False)  # IDX files are big-endian
+    dtype = backend.dtype if host.dtype.kind == "f" else None
+    try:
+        return backend.asarray(host, dtype=dtype)
+    except (
+        MemoryError,
+        RuntimeError,
+    ) as error:  # each library's own error derives from one of them
+        raise DataError(
+            f"{host.nbytes / 1e6:,.0f} MB of data could not be placed on {backend.name}: {error}. "
+            "Take fewer samples, smaller batches, a DataLoader without resident=True, which sends "
+            "the data batch by batch, or a device with more memory."
+        ) from error
