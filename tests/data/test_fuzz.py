@@ -67,7 +67,7 @@ def tables():
 
 
 def others():
-    """What pandas, R, numpy.savetxt and the UCI repository write: indices, numbers for names, spaces."""
+    """Tables as pandas, R, numpy.savetxt and the UCI repository write them."""
     rows = [f"{i},{i}.5,{i * i % 7}.25,{'ab'[i % 2]}" for i in range(12)]
     named = "\n".join([",length,width,kind", *rows]) + "\n"
     numbered = "\n".join([",0,1,2", *rows]) + "\n"
@@ -76,7 +76,7 @@ def others():
 
 
 def labelled():
-    """Archives by other names, with classes in other forms, beside texts and a pickle."""
+    """Archives with other names of arrays, classes in other forms, texts and a pickle."""
     x, t = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
     texts, pickle = np.asarray(["a", "b"]), np.asarray([None])
     return [
@@ -88,7 +88,7 @@ def labelled():
 
 
 def drawn():
-    """Pictures in several formats, of grey levels and in colour."""
+    """Pictures in several formats, grey and in colour."""
     image = pytest.importorskip("PIL.Image")
     found = []
     for kind, mode in (("PNG", "RGB"), ("GIF", "P"), ("BMP", "L"), ("TIFF", "F"), ("JPEG", "RGB")):
@@ -99,7 +99,7 @@ def drawn():
 
 
 def load_pictures(path):
-    """A folder of two classes, with that file as one of the pictures."""
+    """Load a folder of two classes that has this file as one of its pictures."""
     for kind in "a", "b":
         (path.parent / "pictures" / kind).mkdir(parents=True, exist_ok=True)
         (path.parent / "pictures" / kind / "0.pgm").write_bytes(b"P5 2 2 255\n" + bytes(4))
@@ -132,7 +132,7 @@ READERS = {
 
 
 def require_own_error(read, error, path, content):
-    """True if the content was refused, in xpnet's words, which name the file."""
+    """Whether the content was refused, with xpnet's own error, which names the file."""
     path.write_bytes(content)
     try:
         read(path)
@@ -144,7 +144,7 @@ def require_own_error(read, error, path, content):
 
 @pytest.mark.parametrize("name", READERS)
 def test_fuzz_of_data_files(name, tmp_path):
-    """2,500 for each reader: only its own error comes out, and no header is believed."""
+    """2,500 files for each reader raise its own error only, and no header is believed."""
     make, read, error = READERS[name]
     valid, path = make(), tmp_path / f"broken.{name}"
     rng = np.random.default_rng(0)
@@ -206,7 +206,7 @@ def pictures():
 
 
 def test_fuzz_of_pictures(tmp_path):
-    """500, or as many as are asked for: each becomes finite numbers from 0 to 1, or a DataError."""
+    """Each of 500 pictures becomes finite numbers from 0 to 1, or a DataError."""
     valid = list(pictures())
     assert len(valid) > 20
     rng = np.random.default_rng(0)
@@ -240,8 +240,8 @@ def test_fuzz_of_pictures(tmp_path):
     assert largest < 3e8  # a header may ask for a large picture, but not for the memory of several
 
 
-def test_broken_pictures_in_a_folder(tmp_path):
-    """The error names the picture; what is read in spite of the damage is finite, from 0 to 1."""
+def test_fuzz_of_pictures_in_a_folder(tmp_path):
+    """The error names the picture; a damaged picture that can be read is finite, from 0 to 1."""
     valid, path, rng = drawn(), tmp_path / "broken", np.random.default_rng(0)
     refused = 0
     for i in range(1000):
@@ -252,7 +252,7 @@ def test_broken_pictures_in_a_folder(tmp_path):
 
 @pytest.mark.parametrize("name", READERS)
 def test_the_valid_files_are_valid(name, tmp_path):
-    """What is damaged above can be read before: all but the pickle and the two delimiters."""
+    """The files that are damaged above can be read, except a pickle and one with two delimiters."""
     make, read, error = READERS[name]
     path = tmp_path / "valid"
     refused = [require_own_error(read, error, path, content) for content in make()]
@@ -262,8 +262,8 @@ def test_the_valid_files_are_valid(name, tmp_path):
 
 @settings(max_examples=100, deadline=None)
 @given(name=st.sampled_from(sorted(READERS)), data=st.data())
-def test_whatever_hypothesis_thinks_of(tmp_path_factory, name, data):
-    """Bytes alone, text alone, or a valid file with a piece replaced."""
+def test_inputs_of_hypothesis_raise_the_readers_own_errors(tmp_path_factory, name, data):
+    """The inputs are bytes, text, or a valid file with a part replaced."""
     make, read, error = READERS[name]
     content = data.draw(
         st.one_of(
@@ -278,8 +278,8 @@ def test_whatever_hypothesis_thinks_of(tmp_path_factory, name, data):
     require_own_error(read, error, tmp_path_factory.getbasetemp() / f"drawn.{name}", content)
 
 
-def test_safetensors_outside_tracemalloc_stays_small_too(tmp_path):
-    """Its reader is written in Rust, which tracemalloc does not see: ask the system."""
+def test_the_reader_of_safetensors_takes_little_memory(tmp_path):
+    """It is written in Rust, which tracemalloc does not see, so the system is asked."""
     resource = pytest.importorskip("resource")  # not on Windows
     path, rng, valid = tmp_path / "broken", np.random.default_rng(1), weights()
     require_own_error(load_file, StateError, path, valid[0])
