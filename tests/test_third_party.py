@@ -35,7 +35,7 @@ QUATERNIONS = rng.normal(size=(5, 4))
 TIMES = np.asarray([0.0, 0.3, 1.0, 1.4, 2.0])
 
 # --- SciPy, in its array-API mode: name -> (how it is called, its arguments) ----------------------
-# What follows a blank tells two rows of one function apart.
+# The word after a blank distinguishes two rows of one function.
 
 SCIPY = {
     "scipy.special.softmax": (lambda f, x: f(x, axis=1), X),
@@ -269,7 +269,7 @@ USERS = {
 
 LACKS = {
     ("array_api_strict", "einops.array_api.rearrange regroups"): (
-        "einops gives reshape a list of sizes; the standard, to the letter, has a tuple"
+        "einops passes a list of sizes to reshape; the standard has a tuple"
     ),
 }
 

@@ -186,12 +186,12 @@ def test_forged_zip_files_are_refused(forge, save, tmp_path):
     path = forge(("x.npy", good), compression=zipfile.ZIP_BZIP2)
     assert "in a way that NumPy never uses" in refusal(read_npz, path)
     content = bytearray(save(x=X).read_bytes())
-    content[200] ^= 1  # within the data: the checksum tells
+    content[200] ^= 1  # within the data: the checksum detects it
     (tmp_path / "data.npz").write_bytes(content)
     assert "Bad CRC-32" in refusal(read_npz, tmp_path / "data.npz")
     path = forge(("x.npy", good))
     content = bytearray(path.read_bytes())
-    content[6] |= 1  # encrypted, it says
+    content[6] |= 1  # the flag of encryption
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
     assert "encrypted" in refusal(read_npz, path)
@@ -214,7 +214,7 @@ def test_a_truncated_compressed_stream_is_refused(tmp_path):
     length = struct.unpack("<I", content[18:22])[0]
     packed = zlib.compressobj(wbits=-15)
     broken = packed.compress(b"\x93NUMPY") + packed.flush(zlib.Z_SYNC_FLUSH)
-    broken = broken + b"\x07" * (length - len(broken))  # no block of deflate begins so
+    broken = broken + b"\x07" * (length - len(broken))  # no block of deflate begins with this byte
     (tmp_path / "x.npz").write_bytes(content[:start] + broken + content[start + length :])
     assert "corrupt" in refusal(read_npz, tmp_path / "x.npz")
 
@@ -334,7 +334,7 @@ def test_classes_in_another_form_become_class_numbers(save, form):
     [
         np.linspace(0, 1, 20),
         np.full((20, 2), 1),  # two labels each
-        np.stack([T, T], axis=1),  # one or none
+        np.stack([T, T], axis=1),  # one label or none
         np.full(20, 1e17),
         np.zeros((20, 1, 1)),
     ],

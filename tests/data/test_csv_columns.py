@@ -90,7 +90,7 @@ def test_a_first_row_of_numbers_is_a_row_of_the_table(write, rows):
     [
         numbers([0, 1], [1, 0], [2, 1]),
         numbers([0, 1, 2], [3, 4, 5], [6, 7, 8]),  # the rows count on
-        numbers([5, 3, 1], [5.1, 3.5, 1.4], [4.9, 3.0, 1.2]),  # a spreadsheet writes 5.0 so
+        numbers([5, 3, 1], [5.1, 3.5, 1.4], [4.9, 3.0, 1.2]),  # a spreadsheet writes 5.0 as 5
         numbers([1, 2, 3], [5.1, 3.5, 0], [4.9, 3.0, 1]),
         numbers([400.0, 400.5, 401.0, 401.5, 402.0], [0.1, 0.2, 0.1, 0.2, 0.7]),
         numbers([1, 2, "a"], [4, 5, "b"]),
@@ -230,7 +230,7 @@ def test_a_later_file_may_lack_the_index(write, tmp_path):
     assert schema.cells(new).row_names == ["5", "4"]
     new.write_text(
         ",width,length\n0.5,1,2.5\n0.5,1,2.5\n", encoding="utf-8"
-    )  # no index, but unread
+    )  # there is no index, but that is not checked
     assert schema.cells(new).x.tolist() == [[2.5, 1], [2.5, 1]]
 
 

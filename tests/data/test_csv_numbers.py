@@ -105,7 +105,7 @@ def test_texts_before_columns_of_numbers_may_be_the_target(tmp_path, kinds):
         (["1", " -2.5 ", "3e2"], [1.0, -2.5, 300.0]),
         (["1", "two"], None),
         (["1", ""], None),
-        (["1_000", "2"], None),  # Python's own way of writing
+        (["1_000", "2"], None),  # Python's own notation
         (["\u0661", "2"], None),  # an Arabic digit
         (["nan", "2"], None),
         (["inf", "2"], None),

@@ -95,7 +95,7 @@ def test_a_table_without_a_header_is_read(write):
 def test_missing_and_duplicate_names_are_refused(write):
     assert read_csv(write("a,,t\n1,2,3\n")).names == ["a", "column 2"]
     assert "line 1: two columns are called 'a'" in refusal(write("a,b,a\n1,2,3\n"))
-    message = refusal(write("a,b,t,\n1,2,x,\n3,4,y,\n"))  # with a comma too many
+    message = refusal(write("a,b,t,\n1,2,x,\n3,4,y,\n"))  # with one comma too many
     assert message.startswith(", line 1: the last column has no name")
 
 

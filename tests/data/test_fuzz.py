@@ -31,8 +31,10 @@ from xpnet.errors import DataError, StateError
 from xpnet.saving.safetensors import load_file
 
 INPUTS = inputs(2500)  # for each of the six readers
-LITTLE = 4e6  # bytes of memory for files of a few hundred: more would be what a header promised
-XZ = 3.5e8  # a forged xz header may ask for a dictionary of 256 MiB, as `xz -9` does a quarter of
+LITTLE = (
+    4e6  # bytes of memory for files of a few hundred bytes: more would be for a promise of a header
+)
+XZ = 3.5e8  # a forged xz header may ask for a dictionary of 256 MiB; that of `xz -9` has 64 MiB
 
 
 def packed_idx():
@@ -148,7 +150,7 @@ def test_fuzz_of_data_files(name, tmp_path):
     make, read, error = READERS[name]
     valid, path = make(), tmp_path / f"broken.{name}"
     rng = np.random.default_rng(0)
-    for content in valid:  # the first is valid indeed, and reading brings in what it imports
+    for content in valid:  # reading them once imports the modules that the reader needs
         require_own_error(read, error, path, content)
     refused = largest = largest_xz = 0
     tracemalloc.start()
@@ -167,10 +169,10 @@ def test_fuzz_of_data_files(name, tmp_path):
         tracemalloc.stop()
     assert largest < LITTLE
     assert largest_xz < XZ
-    assert refused > INPUTS / 3  # the damage is damage
+    assert refused > INPUTS / 3  # most damage is noticed
 
 
-PICTURES = {  # how each is written: the smallest of its format, and one with all that may be in it
+PICTURES = {  # the options with which each format is saved: none, and many
     "png": [{}, {"optimize": True, "icc_profile": b"x" * 200, "dpi": (72, 72)}],
     "jpeg": [{}, {"progressive": True, "quality": 5}],
     "gif": [{}, {"save_all": True, "append": 2}],
@@ -286,7 +288,7 @@ def test_the_reader_of_safetensors_takes_little_memory(tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for i in range(500):
         content = damaged(valid[i % 2], rng)
-        if i % 5 == 0:  # an honest header, whose array is said to be large
+        if i % 5 == 0:  # a valid header that promises a large array
             head = b'{"x":{"dtype":"F64","shape":[%d],"data_offsets":[0,%d]}}' % (1 << 34, 1 << 37)
             content = struct.pack("<Q", len(head)) + head + bytes(64)
         require_own_error(load_file, StateError, path, content)

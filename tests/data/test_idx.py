@@ -26,7 +26,7 @@ def idx(array):
     return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
-LITTLE = 12e6  # bytes; the dictionary of an ordinary xz file alone takes 8 MiB of them
+LITTLE = 12e6  # bytes; 8 MiB of these are the dictionary of an ordinary xz file
 SMALL = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 
 

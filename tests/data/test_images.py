@@ -116,7 +116,7 @@ def test_real_digits_are_recovered(load, digits, side, paper):
     n = len(digits)
     likeness = np.corrcoef(np.reshape(found, (n, -1)), digits.reshape(n, -1))[:n, n:]
     assert np.median(np.diagonal(likeness)) > 0.95
-    # Not all: a 1 whose centre was all but half way between two pixels may end on the other.
+    # Not all of them: a centre of mass half way between two pixels may be rounded to the other.
     assert np.count_nonzero(likeness.argmax(axis=1) == np.arange(n)) >= n - 2
 
 
@@ -270,7 +270,7 @@ def test_all_formats_give_the_same_image(load, name, convert):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_orientation_of_exif_is_applied(load, orientation):
     """Cameras store how they were held."""
-    undo = {  # what must be done to the upright picture so that a viewer's correction restores it
+    undo = {  # the transposition of an upright picture that a viewer's correction undoes
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
         4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -398,7 +398,7 @@ def outcome(path):
         return None, str(error)
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's remarks on the damage
+@pytest.mark.filterwarnings("ignore")  # Pillow's warnings about the damage
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(["png", "gif", "jpeg", "bmp", "tiff", "webp"]))
 def test_a_damaged_picture_is_read_or_refused(tmp_path_factory, data, kind):
@@ -485,6 +485,6 @@ def test_other_numbers_of_channels_are_refused(tmp_path, channels):
 
 def test_a_file_that_is_not_a_picture_is_named(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
-    for name, said in (("none.png", "no such file"), ("text.png", "that Pillow can read")):
-        with pytest.raises(DataError, match=f"{name}: .*{said}"):
+    for name, expected in (("none.png", "no such file"), ("text.png", "that Pillow can read")):
+        with pytest.raises(DataError, match=f"{name}: .*{expected}"):
             load_picture(tmp_path / name, (1, 28, 28))

@@ -170,7 +170,7 @@ def test_the_seed_is_drawn_after_manual_seed():
     assert targets(DataLoader(X, T, shuffle=True, seed=first)) == targets(loader)
     seeds = [DataLoader(X, T, shuffle=True).seed for _ in range(20)]
     assert len(set(seeds)) == 20
-    assert 2**58 < max(seeds) < 2**63  # of all seeds, not of a few
+    assert 2**58 < max(seeds) < 2**63  # drawn from all seeds, not from a few
 
 
 def test_iter_counts_epochs_and_epoch_does_not():
@@ -367,7 +367,7 @@ def test_a_file_may_be_much_larger_than_memory(tmp_path):
         assert np.delete(batch, place, axis=0).max() == 0
         next(batches)
         next(batches)
-        # The order takes 8 MiB and drawing it as much again; a batch takes 4, a few at a time.
+        # The order takes 8 MiB, drawing it takes 8 MiB more, and a batch takes 4 MiB.
         assert tracemalloc.get_traced_memory()[1] < 40e6
     finally:
         tracemalloc.stop()

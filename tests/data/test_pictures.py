@@ -74,7 +74,7 @@ from xpnet.data import load_digit, load_picture
 from xpnet.errors import DataError
 Image.init()
 shape = tuple(map(int, sys.argv[1].split(",")))
-load_picture(sys.argv[2], shape)  # brings in what is imported
+load_picture(sys.argv[2], shape)  # once before, to import all modules
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[3:]:
     for load in (load_digit, lambda path: load_picture(path, shape)):
@@ -164,7 +164,7 @@ def test_postscript_does_not_start_an_interpreter(tmp_path, monkeypatch, content
     for load in (load_digit, lambda path: load_picture(path, (1, 28, 28))):
         with pytest.raises(DataError, match=r"cannot identify its content as one of .*PNG"):
             load(path)
-    assert shutil.which("gs") == str(ghostscript)  # the trap was set
+    assert shutil.which("gs") == str(ghostscript)  # the stand-in would be found
     assert not mark.exists()
 
 
@@ -196,7 +196,7 @@ def test_each_mode_is_averaged_down(tmp_path, mode, most):
         120 // factor, factor, 90 // factor, factor, -1
     )
     found = np.asarray(small, np.float64).reshape(120 // factor, 90 // factor, -1)
-    if mode == "F":  # from its own least level to its own greatest
+    if mode == "F":  # scaled from its minimum to its maximum
         expected = expected * np.ptp(found) / np.ptp(expected.mean(axis=(1, 3)))
         expected = expected - expected.mean(axis=(1, 3)).min()
     np.testing.assert_allclose(found, expected.mean(axis=(1, 3)), atol=0.51)

@@ -106,7 +106,7 @@ def test_a_mirror_that_fails_is_skipped(serve, tmp_path):
     good, asked = serve(FILES)
     folder = fetch(SMALL, ["http://127.0.0.1:9/", missing, wrong, good], tmp_path)
     assert (folder / "a.bin").read_bytes() == FILES["a.bin"]
-    assert asked == ["a.bin"]  # b.bin came from the mirror before
+    assert asked == ["a.bin"]  # b.bin came from the first mirror
 
 
 def test_a_truncated_download_leaves_no_file(serve, tmp_path):
@@ -255,7 +255,7 @@ def test_a_file_beside_the_checked_one_is_not_read(published, remote, end, dot):
         (folder / other).write_bytes(pack(gzip.decompress(content)))
     (x, _), (x_test, _) = load_dataset(remote.name, normalize=False)
     assert np.unique(x).tolist() == np.unique(x_test).tolist() == [7]
-    if (dot, end) == ("-", ""):  # in a folder that is named, it is
+    if (dot, end) == ("-", ""):  # in a folder that the caller names, it is read
         (x, _), _ = load_dataset(remote.name, normalize=False, data_dir=folder)
         assert np.unique(x).tolist() == [99]
 

@@ -39,7 +39,7 @@ def test_classes_are_numbered_in_alphabetical_order(write):
     assert schema.features == ("a", "b")
     assert schema.target == "kind"
     assert np.bincount(t_test).tolist() == [2, 2, 2]
-    # Units of the training rows: undone, they are the file's numbers and their classes.
+    # Without the scaling of the training rows, these are the numbers of the file.
     mean, scale = map(np.asarray, schema.standardizer)
     a = np.rint(x * scale + mean)[:, 0]
     assert np.array_equal(a.astype(int) % 3, t)

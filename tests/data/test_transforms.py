@@ -118,7 +118,7 @@ def test_cutout_erases_a_square(images, rng, size):
         areas.add(int(hole.sum()))
     assert max(areas) == min(size, 8) * min(size, 9)
     if size == 4:
-        assert min(areas) < 16  # some reach over the edge
+        assert min(areas) < 16  # some extend beyond the edge
 
 
 @pytest.mark.parametrize("transform", RANDOM, ids=repr)

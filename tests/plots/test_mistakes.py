@@ -65,7 +65,7 @@ def test_worst_mistakes_show_their_images(array, backend, shape):
     ]  # fmt: skip
     picture = np.asarray(shown[0].images[0].get_array())
     assert picture.shape == ((4, 4, 3) if 3 in shape else (4, 4))
-    if shape == (4, 4):  # scaled from the least of the shown, 16, to the greatest, 63
+    if shape == (4, 4):  # scaled from the minimum of those that are shown, 16, to the maximum, 63
         np.testing.assert_allclose(picture, (images[2] - 16) / 47, rtol=1e-5)
 
 

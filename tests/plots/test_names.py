@@ -89,10 +89,10 @@ def test_each_name_is_drawn_literally(draw, names):
     figure = written(draw(names))
     texts = {text.get_text(): text for text in figure.findobj(Text)}
     for name in names:
-        said = shown(name.replace("_", " ") if draw is metrics else name)
-        found = [text for key, text in texts.items() if said in key]
+        expected = shown(name.replace("_", " ") if draw is metrics else name)
+        found = [text for key, text in texts.items() if expected in key]
         assert found, (name, list(texts))
-        assert said == "" or not any(
+        assert expected == "" or not any(
             text.get_parse_math() for text in found if "$" in text.get_text()
         )
     assert figure.get_figwidth() * 150 < 2**16

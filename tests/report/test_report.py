@@ -14,7 +14,9 @@ from xpnet.training import History
 
 RNG = np.random.default_rng(0)
 TARGETS = np.asarray([0, 0, 0, 1, 1, 2])
-SCORES = np.eye(4, dtype="float32")[[0, 0, 1, 1, 1, 0]] * 3.0  # class 3 neither is nor is named
+SCORES = (
+    np.eye(4, dtype="float32")[[0, 0, 1, 1, 1, 0]] * 3.0
+)  # class 3 neither occurs nor is predicted
 IMAGES = RNG.uniform(size=(6, 5, 4)).astype("float32")
 HISTORY = [
     {"epoch": i, "train_loss": 1.0 / i, "test_loss": 1.5 / i, "train_accuracy": 0.5, "seconds": 1.0}

@@ -1,7 +1,7 @@
 """Calls of NumPy's functions: each is run on NumPy's arrays, and on Variables of each library.
 
 A case is a function of a few arrays. NumPy's own answer is what Variables are compared with.
-`CASES` gives several cases for each name of the table, `UFUNCS` likewise for ufuncs.
+`CASES` has several cases for each implemented function, and `UFUNCS` for each ufunc.
 """
 
 import numpy as np
@@ -508,7 +508,7 @@ NO_VALUES = {"result_type": "a dtype; see test_protocols.py"}
 """Functions whose results are not numbers."""
 
 LACKS = {
-    ("array_api_strict", "isin"): "its isin, as the standard's, is for integers alone",
-    ("jax", "linalg.eig"): "JAX differentiates eigenvectors on request alone",
+    ("array_api_strict", "isin"): "its isin, like the standard's, is for integers only",
+    ("jax", "linalg.eig"): "JAX differentiates eigenvectors only on request",
 }
 """Cases that do not run on a library, with the reason."""

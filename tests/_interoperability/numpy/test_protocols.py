@@ -76,7 +76,7 @@ def test_each_parameter_of_numpy_is_a_parameter_of_the_implementation(name):
     try:
         theirs = inspect.signature(FUNCTIONS[name]).parameters
     except ValueError:
-        pytest.skip("NumPy gives no signature of it")
+        pytest.skip("NumPy has no signature for it")
     ours = inspect.signature(implementations[name].function).parameters
     flexible = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in ours.values())
     named = [n for n, p in theirs.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
