@@ -7,6 +7,7 @@
 Every session makes an environment of its own, with what its question needs and no more.
 """
 
+import ast
 import ctypes
 import json
 import os
@@ -70,10 +71,9 @@ def types(session: nox.Session) -> None:
 
 # --- tests, a session for each library ------------------------------------------------------------
 
-BACKENDS = {  # what to install for each: xpnet's extras, then packages
-    # Here alone what is the same for all: scikit-learn as the judge of metrics, downloads, logs, xarray.
-    "numpy": ("data,plots,tensorboard", tools("scikit-learn", "xarray")),
-    "array_api_strict": ("plots", []),
+INSTALLED = {  # what to install for a library: xpnet's extras, then packages
+    # What is the same for all libraries is tested here only: metrics against scikit-learn, downloads, logs.
+    "numpy": ("data,plots,tensorboard", tools("radon", "scikit-learn", "xarray")),
     # One version, so that a failure is of our making. Where an index offers a CPU build (pip then
     # prefers 2.13.0+cpu) this is 200 MB; the default build for Linux brings gigabytes of CUDA,
     # which is why this session runs only when it is asked for by name.
@@ -82,6 +82,20 @@ BACKENDS = {  # what to install for each: xpnet's extras, then packages
     # For a GPU. Without one, the emulated device brings its own CuPy: see `cuda_device`.
     "cupy": ("plots,cuda{major}", []),
 }
+
+
+def libraries() -> list[str]:
+    """The names of xpnet's array libraries: `NAMES` in xpnet/_libraries/__init__.py.
+
+    The file is read, not imported, as xpnet is not installed where nox runs.
+    """
+    source = Path("xpnet/_libraries/__init__.py").read_text(encoding="utf-8")
+    stated = re.search(r"^NAMES = (.*)$", source, re.MULTILINE)
+    return list(ast.literal_eval(stated[1]))
+
+
+# By default, the package that is called like the library.
+BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
 COVERED = "numpy"  # to trace takes twice as long: on one, which has all but CuPy's kernels
 
 

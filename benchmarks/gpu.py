@@ -1,16 +1,16 @@
-"""What a training step asks of a GPU, and what it costs Python to ask for it.
+"""How many operations a training step runs on a GPU, and how much time Python needs to start them.
 
-    python benchmarks/gpu.py            on the emulated CUDA device, by the environment that
+    python benchmarks/gpu.py            on the emulated CUDA device, in the environment that
                                         python tests/host_cuda/build.py --shell prints
-    python benchmarks/gpu.py --check    exit code 1 if a network is over its limits
+    python benchmarks/gpu.py --check    exit code 1 if a network exceeds its limits
 
 It counts kernels and products of matrices, each of which is a launch; copies to and from the device;
 waits of the host; and allocations. Python's time is the CPU time of the thread while launches do
-nothing, the least of many rounds, in milliseconds and in additions of CuPy arrays, `x + y`: the ratio
-to an addition makes figures from two machines comparable. On a GPU the driver's own time for each
-launch comes on top, and while the GPU computes, Python runs ahead.
+nothing: the minimum of many rounds, in milliseconds and in additions `x + y` of CuPy arrays. The ratio
+to an addition makes figures from two machines comparable. On a GPU, the driver needs additional time
+for each launch, and Python runs ahead while the GPU computes.
 
-Without the emulated device nothing can be counted; the program reports this, and `--check` passes.
+Without the emulated device, nothing can be counted; the program reports this, and `--check` passes.
 """
 
 import argparse
@@ -33,7 +33,7 @@ ROUNDS = 15
 
 
 class Figures(NamedTuple):
-    """What a step costs: launches, and Python's time in additions."""
+    """The cost of a step: launches, and Python's time in additions."""
 
     launches: int
     additions: float
@@ -46,12 +46,12 @@ class Network(NamedTuple):
     model: Callable[[], xpnet.Layer]
     optimizer: Callable[..., xpnet.optimizers.Optimizer]
     shape: tuple[int, ...]
-    before: Figures  # measured by this program before there were kernels for it
+    before: Figures  # measured by this program without kernels for CuPy
     limit: Figures
 
 
 def with_masks_drawn_on_the_device(model: xpnet.Layer) -> xpnet.Layer:
-    """The model, with its dropout masks drawn on the device: a step copies nothing there."""
+    """Have all dropout masks drawn on the device from here on, and return the model."""
     xpnet.manual_seed(0, device=True)
     return model
 
@@ -81,7 +81,7 @@ NETWORKS = [
         Figures(288, 779),
         Figures(70, 260),
     ),
-    Network(  # the last one, because from here on all masks are drawn on the device
+    Network(  # the last network, because it changes where all masks are drawn
         "the same, dropout's masks drawn on the device",
         lambda: with_masks_drawn_on_the_device(models.lenet((1, 28, 28), 10)),
         xpnet.Adam,
@@ -114,7 +114,7 @@ def training(network: Network) -> Step:
 
 
 def counted(step: Step) -> Counts:
-    """The counts of the third step: the first builds kernels, and the second allocates memory."""
+    """The counts of the third step: the first compiles kernels, and the second allocates memory."""
     for _ in range(3):
         with counting() as counts:
             step()
@@ -146,7 +146,7 @@ def main() -> None:
     x = backend.asarray(np.ones((200, 80), np.float32))
     unit = microseconds(lambda: x + x, 300)
     print(f"x + y: {unit:.1f} us of Python\n{HEAD}")
-    over = []
+    exceeded = []
     for network in NETWORKS:
         step = training(network)
         counts = counted(step)
@@ -159,9 +159,9 @@ def main() -> None:
         print(f"| {' | '.join(cells)} |", flush=True)
         for name, value, limit in zip(Figures._fields, found, network.limit, strict=True):
             if value > limit:
-                over.append(f"{network.name}: {value:.0f} {name}, the limit is {limit:.0f}")
-    if check and over:
-        sys.exit("\n".join(over))
+                exceeded.append(f"{network.name}: {value:.0f} {name}, the limit is {limit:.0f}")
+    if check and exceeded:
+        sys.exit("\n".join(exceeded))
 
 
 if __name__ == "__main__":

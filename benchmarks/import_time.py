@@ -1,9 +1,9 @@
-"""What `import xpnet` costs, against `import numpy`: fresh interpreters, taken in turn.
+"""The time of `import xpnet` and of `import numpy`, measured alternately in new interpreters.
 
-python benchmarks/import_time.py            the median of each, and their ratio
-python benchmarks/import_time.py --check    exit code 1 if it is above the limit
+python benchmarks/import_time.py            the medians and their ratio
+python benchmarks/import_time.py --check    exit code 1 if the ratio exceeds the limit
 
-Both are compiled beforehand, as pip compiles what it installs.
+Both packages are compiled to bytecode before, as pip does when it installs a package.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from pathlib import Path
 LIMIT = 1.5
 ENV = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
 ENV.pop("OPENBLAS_CORETYPE", None)  # set on some machines; it changes what NumPy does at import
-# Compiled into a folder that is then removed.
+# The bytecode is written into a folder that is removed at the end.
 ENV.pop("PYTHONDONTWRITEBYTECODE", None)
 CACHE = tempfile.TemporaryDirectory()
 ENV["PYTHONPYCACHEPREFIX"] = CACHE.name
 
 
 def seconds(statement: str) -> float:
-    """The time that a fresh interpreter takes for the statement, its own start left out."""
+    """The time that a new interpreter takes for the statement, without its own start."""
     program = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
     run = subprocess.run(
         [sys.executable, "-c", program], env=ENV, check=True, capture_output=True, text=True
@@ -36,14 +36,14 @@ def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=21)
-    parser.add_argument("--check", action="store_true", help="exit 1 if xpnet is over its limit")
+    parser.add_argument("--check", action="store_true", help="exit with 1 above the limit")
     args = parser.parse_args()
     statements = "import numpy", "import xpnet"
     for statement in statements:
-        seconds(statement)  # compiles, and fills the disk's cache
+        seconds(statement)  # compiles the bytecode, and fills the cache of the file system
     times = {statement: [] for statement in statements}
     for i in range(args.runs):
-        for statement in statements[:: 1 if i % 2 else -1]:  # neither is always the first
+        for statement in statements[:: 1 if i % 2 else -1]:  # so that neither is always the first
             times[statement].append(seconds(statement))
     medians = [statistics.median(times[statement]) for statement in statements]
     ratio = medians[1] / medians[0]

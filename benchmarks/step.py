@@ -1,20 +1,21 @@
-"""What a training step costs beyond its matrix products.
+"""The time of a training step in relation to its matrix products.
 
     python benchmarks/step.py            xpnet and hand-written NumPy
-    python benchmarks/step.py --others   and PyTorch and JAX, where they are installed
-    python benchmarks/step.py --check    exit code 1 if xpnet is over its limit
+    python benchmarks/step.py --others   also PyTorch and JAX, if they are installed
+    python benchmarks/step.py --check    exit code 1 if xpnet exceeds its limit
 
-The step: gather a batch from MNIST, Affine, ReLU, Affine, softmax cross entropy, backward, SGD; in
-float32, on one thread. In turn, again and again: ten times the five matrix products that nobody can
-do without, written into arrays that are there (`np.matmul(out=)`), then ten steps of a contender. So
-whatever else the machine does falls on all alike, and steps follow on steps, as in a training. The
-figure is the ratio of the medians. PyTorch and JAX come after xpnet and NumPy, one at a time: threads
-and caches of theirs would slow down whoever is next.
+A step gathers a batch from MNIST, computes Affine, ReLU, Affine, softmax cross entropy and the
+gradients, and updates the parameters by SGD, in float32, on one thread. Each round measures, for every
+contender, ten times the five matrix products that every implementation needs, written into existing
+arrays (`np.matmul(out=)`), and then ten steps. So other load on the machine affects all alike, and
+steps follow each other, as in a training. The figure is the ratio of the medians. PyTorch and JAX are
+measured after xpnet and NumPy, one at a time, because their threads and caches would slow down the
+others.
 """
 
 import os
 
-# Set to Haswell on some machines, it halves NumPy's speed.
+# Some machines set this to Haswell, which halves NumPy's speed.
 os.environ.pop("OPENBLAS_CORETYPE", None)
 for library in ("OPENBLAS", "OMP", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
@@ -33,13 +34,13 @@ import xpnet
 from xpnet import functions as F
 from xpnet.data import load_mnist
 
-LIMITS = {(80, 200): 1.65, (32, 32): 5.0}  # (hidden, batch): times the products, for xpnet
+LIMITS = {(80, 200): 1.65, (32, 32): 5.0}  # (hidden, batch): xpnet's limit, in times the products
 LR = 0.1
 Step = Callable[[np.ndarray], object]
 
 
 def products(hidden: int, batch: int) -> Step:
-    """The five: x W1, h W2, h.T g, g W2.T, x.T gh."""
+    """The five matrix products of a step: x W1, h W2, h.T g, g W2.T, x.T gh."""
     rng = np.random.default_rng(0)
     sizes = [(batch, 784), (784, hidden), (batch, hidden), (hidden, 10), (batch, 10)]
     x, W1, h, W2, g = (rng.random(size, dtype=np.float32) for size in sizes)
@@ -56,7 +57,7 @@ def products(hidden: int, batch: int) -> Step:
 
 
 def by_xpnet(hidden: int, x: np.ndarray, t: np.ndarray) -> Step:
-    """Layers and the tape, as a user writes it."""
+    """A step with xpnet's layers and tape, as a user writes it."""
     xpnet.use("numpy")
     model = xpnet.MLP(784, hidden, 10, rng=0)
     optimizer = xpnet.SGD(model.parameters(), lr=LR)
@@ -72,11 +73,13 @@ def by_xpnet(hidden: int, x: np.ndarray, t: np.ndarray) -> Step:
 
 
 def by_hand(hidden: int, x: np.ndarray, t: np.ndarray) -> Step:
-    """The textbook's step, in NumPy alone."""
+    """The textbook's step, in NumPy only."""
     W1, b1, W2, b2 = (p.data for p in xpnet.MLP(784, hidden, 10, rng=0).parameters())
 
     def step(batch: np.ndarray) -> object:
-        xb, tb, rows = x.take(batch, axis=0), t.take(batch), np.arange(len(batch))
+        xb = x.take(batch, axis=0)
+        tb = t.take(batch)
+        rows = np.arange(len(batch))
         h = np.maximum(xb @ W1 + b1, 0)
         y = h @ W2 + b2
         e = np.exp(y - y.max(axis=1, keepdims=True))
@@ -84,7 +87,9 @@ def by_hand(hidden: int, x: np.ndarray, t: np.ndarray) -> Step:
         loss = -np.log(p[rows, tb]).mean()
         p[rows, tb] -= 1
         p /= len(batch)
-        gW2, gb2, gh = h.T @ p, p.sum(axis=0), p @ W2.T
+        gW2 = h.T @ p
+        gb2 = p.sum(axis=0)
+        gh = p @ W2.T
         gh *= h > 0
         for w, g in ((W1, xb.T @ gh), (b1, gh.sum(axis=0)), (W2, gW2), (b2, gb2)):
             w -= LR * g
@@ -94,7 +99,7 @@ def by_hand(hidden: int, x: np.ndarray, t: np.ndarray) -> Step:
 
 
 def by_torch(hidden: int, x: np.ndarray, t: np.ndarray) -> Step:
-    """PyTorch, eager."""
+    """A step of PyTorch in eager mode."""
     import torch
 
     torch.set_num_threads(1)
@@ -102,7 +107,8 @@ def by_torch(hidden: int, x: np.ndarray, t: np.ndarray) -> Step:
         torch.nn.Linear(784, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 10)
     )
     optimizer = torch.optim.SGD(model.parameters(), lr=LR)
-    xs, ts = torch.from_numpy(x), torch.from_numpy(t)
+    xs = torch.from_numpy(x)
+    ts = torch.from_numpy(t)
 
     def step(batch: np.ndarray) -> object:
         index = torch.from_numpy(batch)
@@ -116,12 +122,13 @@ def by_torch(hidden: int, x: np.ndarray, t: np.ndarray) -> Step:
 
 
 def by_jax(hidden: int, x: np.ndarray, t: np.ndarray) -> Step:
-    """JAX, the whole step compiled, the gather too."""
+    """A step of JAX, compiled as a whole, including the gather."""
     import jax
     import jax.numpy as jnp
 
     params = [jnp.asarray(p.data) for p in xpnet.MLP(784, hidden, 10, rng=0).parameters()]
-    xs, ts = jnp.asarray(x), jnp.asarray(t)
+    xs = jnp.asarray(x)
+    ts = jnp.asarray(t)
 
     def loss(params: list, xb: object, tb: object) -> object:
         W1, b1, W2, b2 = params
@@ -143,9 +150,10 @@ def by_jax(hidden: int, x: np.ndarray, t: np.ndarray) -> Step:
 def ratios(
     hidden: int, batch: int, contenders: dict[str, Callable[..., Step]], rounds: int
 ) -> dict[str, tuple[float, float]]:
-    """For each contender: microseconds a step, and how many times the products' that is."""
+    """For each contender: microseconds per step, and the ratio to the time of the products."""
     (x, t), _ = load_mnist()
-    rng, floor = np.random.default_rng(0), products(hidden, batch)
+    rng = np.random.default_rng(0)
+    floor = products(hidden, batch)
     steps = {name: make(hidden, x, t) for name, make in contenders.items()}
     times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in steps}
     for _ in range(rounds):
@@ -164,8 +172,8 @@ def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--others", action="store_true", help="PyTorch and JAX too")
-    parser.add_argument("--check", action="store_true", help="exit 1 if xpnet is over its limit")
+    parser.add_argument("--others", action="store_true", help="also PyTorch and JAX")
+    parser.add_argument("--check", action="store_true", help="exit with 1 above xpnet's limit")
     args = parser.parse_args()
     turns: list[dict[str, Callable[..., Step]]] = [{"xpnet": by_xpnet, "NumPy by hand": by_hand}]
     for module, name, make in (("torch", "PyTorch", by_torch), ("jax", "JAX jit", by_jax)):
@@ -176,7 +184,7 @@ def main() -> int:
         print(f"784-{hidden}-10, batch {batch}: times the five products (limit {limit} for xpnet)")
         for contenders in turns:
             for name, (micro, ratio) in ratios(hidden, batch, contenders, args.rounds).items():
-                print(f"  {name:14s} {ratio:6.2f}   {micro:8.1f} us a step")
+                print(f"  {name:14s} {ratio:6.2f}   {micro:8.1f} us per step")
                 missed |= name == "xpnet" and ratio > limit
     return int(missed and args.check)
 

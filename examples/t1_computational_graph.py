@@ -12,9 +12,9 @@ as it is, a Multiply node multiplies it by the value of the other side.
 from common import begin
 
 from xpnet import Add, Multiply, Variable
-from xpnet.plots.graph import computational_graph
+from xpnet.plots import dot
 
-args, backend, _ = begin(__doc__, dtype="float64")
+args, backend, _ = begin(__doc__, dtype="float64", needs=())
 
 # --- by hand: node after node forward, then node after node back --------------------------------
 
@@ -56,6 +56,7 @@ bill["mandarin total"] = bill["mandarin price"] * bill["mandarin count"]
 bill["fruit total"] = bill["apple total"] + bill["mandarin total"]
 bill["total"] = bill["fruit total"] * bill["tax"]
 
-picture = args.out / "t1_computational_graph.png"
-computational_graph(bill["total"], bill, picture)
-print(f"\npicture: {picture}")
+graph = args.out / "t1_computational_graph.dot"
+dot(bill["total"], bill, graph)  # with Graphviz installed, "....svg" writes a picture
+print(f"\ngraph: {graph}")
+print("To see it, run `dot -Tsvg -O` on it, or paste it into a viewer of Graphviz in the browser.")

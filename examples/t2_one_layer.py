@@ -77,7 +77,7 @@ for epoch in range(args.epochs + 1):
         print(f"epoch {epoch:5}   error {float(y):.3e}")
     for p in (w, b):
         p.data = p.data - args.lr * p.grad
-        p.cleargrad()
+        p.zero_grad()
 
 found, true = xpnet.to_numpy(w)[:, 0], xpnet.to_numpy(ans_w)[:, 0]
 print("\n  true weight   found")

@@ -55,7 +55,7 @@ def train(network, loss_of, lr=0.2):
     for iteration in range(args.iterations):
         loss = loss_of(network(x, *parameters), t)
         for p in parameters:
-            p.cleargrad()
+            p.zero_grad()
         loss.backward()
         for p in parameters:
             p.data = p.data - lr * p.grad

@@ -30,7 +30,7 @@ class TwoLayerNet:
         weight = partial(xpnet.layers.initializers.normal, std=weight_init_std)
         one = xpnet.Affine(input_size, hidden_size, weight=weight)
         two = xpnet.Affine(hidden_size, output_size, weight=weight)
-        self.params = {"W1": one.W, "b1": one.b, "W2": two.W, "b2": two.b}
+        self.params = {"W1": one.weight, "b1": one.bias, "W2": two.weight, "b2": two.bias}
         self.layers = {"Affine1": one, "Relu1": xpnet.ReLU(), "Affine2": two}
         self.last_layer = SoftmaxWithLoss()
 
@@ -59,7 +59,7 @@ class TwoLayerNet:
         self.last_loss = self.loss(x, t)
         dout = self.last_layer.backward(1)
         for layer in reversed(self.layers.values()):
-            layer.cleargrads()
+            layer.zero_grad()
             dout = layer.backward(dout)
         return {name: p.grad for name, p in self.params.items()}
 
@@ -93,7 +93,7 @@ ax.set(xlabel="epoch", ylabel="accuracy", title="Two layers on MNIST")
 for activation in ("sigmoid", "relu"):  # ten layers deep, before any training
     stack = xpnet.MLP(784, [80] * 9, 10, activation=activation, rng=0)
     F.softmax_cross_entropy(stack(x), t).backward()
-    norms = [float(F.sum(layer.W.grad**2)) ** 0.5 for layer in stack.layers[::2]]
+    norms = [float(F.sum(layer.weight.grad**2)) ** 0.5 for layer in stack.layers[::2]]
     ax2.semilogy(range(1, 11), norms, "o-", label=activation)
 ax2.set(xlabel="layer, from data to loss", xticks=range(1, 11), title="Norms of the gradients")
 save(figure, args.out / "t5_two_layer_network.png")

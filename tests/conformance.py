@@ -1,12 +1,12 @@
-"""The array API's own conformance suite, on xpnet.functions and on the library beneath it.
+"""Run the array API's conformance suite on xpnet.functions and on the library beneath it.
 
     python tests/conformance.py CHECKOUT [--library numpy ...] [--examples 10]
 
-CHECKOUT is a clone of data-apis/array-api-tests, with its submodule: the suite is not on PyPI, and
-nothing of it is copied here. For each library and each version of the standard both are run with
-the same seeds. xpnet may fail no test that the library beneath it passes, and skip none. Some of the
-suite's tests draw numbers, and find a library's defect (expm1 of -0 + 0j) only if they draw it:
-what xpnet alone failed is run again on both, with fifty times as many, and five seeds.
+CHECKOUT is a clone of data-apis/array-api-tests with its submodule; the suite is not on PyPI, and
+nothing of it is copied here. For each library and each version of the standard, both are tested with
+the same seeds. xpnet must not fail or skip a test that the library beneath it passes. Some tests of
+the suite draw numbers, and find a defect of a library (such as expm1 of -0 + 0j) only for some draws:
+tests that only xpnet fails run again on the library, with fifty times as many numbers and five seeds.
 """
 
 import argparse
@@ -28,7 +28,7 @@ VERSIONS = ("2024.12", "2025.12")
 
 
 class Result(NamedTuple):
-    """What became of the suite's tests."""
+    """The outcome of the suite: how many tests passed, and which ones failed or were skipped."""
 
     passed: int
     failed: set
@@ -39,7 +39,7 @@ class Result(NamedTuple):
 
 
 def run(checkout, module, library, version, examples, only="", seed=None):
-    """The suite, or the tests named `only`, on a module; xpnet's is switched to `library`."""
+    """Run the suite, or the tests that match `only`, on a module; xpnet's backend is `library`."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [
@@ -63,15 +63,16 @@ def run(checkout, module, library, version, examples, only="", seed=None):
     if not tests:
         sys.exit(f"The suite found no tests for {module}:\n{output.stdout}")
 
-    def named(tag):
+    def names_with(tag):
         return {f"{t.get('classname')}::{t.get('name')}" for t in tests if t.find(tag) is not None}
 
-    failed, skipped = named("failure") | named("error"), named("skipped")
+    failed = names_with("failure") | names_with("error")
+    skipped = names_with("skipped")
     return Result(len(tests) - len(failed) - len(skipped), failed, skipped)
 
 
 def new_failures(checkout, library, version, examples):
-    """The failures of xpnet that the library beneath it does not have; prints both counts."""
+    """Run the suite on both, print the counts, and return the failures that only xpnet has."""
     pair = (LIBRARIES[library], "xpnet.functions")
     beneath, ours = (run(checkout, m, library, version, examples) for m in pair)
     print(f"{version}  {pair[0]:24} {beneath}")
@@ -86,20 +87,20 @@ def new_failures(checkout, library, version, examples):
 
 
 def main():
-    """Exit with 1 if xpnet fails what a library passes."""
+    """Exit with 1 if xpnet fails or skips a test that the library beneath it passes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--library", nargs="+", choices=LIBRARIES, default=["numpy"])
     parser.add_argument("--examples", type=int, default=10)
     arguments = parser.parse_args()
     if not (arguments.checkout / "array_api_tests").is_dir():
-        sys.exit(f"{arguments.checkout} is no checkout of data-apis/array-api-tests.")
+        sys.exit(f"{arguments.checkout} is not a checkout of data-apis/array-api-tests.")
     failures = []
     for library in arguments.library:
         for version in VERSIONS:
             new = new_failures(arguments.checkout, library, version, arguments.examples)
             failures += [f"{library}, {version}: {name}" for name in sorted(new)]
-    print("\n".join(failures) or "xpnet fails nothing that the library beneath it passes.")
+    print("\n".join(failures) or "xpnet fails no test that the library beneath it passes.")
     sys.exit(bool(failures))
 
 

@@ -24,15 +24,12 @@ import pytest
 import xpnet
 from tests.host_cuda import device as host_cuda
 from xpnet import backend as switch
+from xpnet._libraries import LIBRARIES
 
 collect_ignore = ["cupy_names.py"]  # a program that imports CuPy; no doctests are in it
 
-SPECS = {
-    "numpy": ["numpy"],
+SPECS = {name: [name] for name in LIBRARIES} | {
     "array_api_strict": ["array_api_strict:device1", "array_api_strict:no_float64"],
-    "torch": ["torch"],
-    "jax": ["jax"],
-    "cupy": ["cupy"],
 }
 NAMED_THERE = ("cli", "data")  # folders of tests in which the name of a library is a flag's value
 ORDERS = {library: (1,) if library == "jax" else (1, 2) for library in SPECS}

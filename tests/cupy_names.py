@@ -2,19 +2,19 @@
 
     python tests/cupy_names.py
 
-It needs no GPU and no driver: CuPy can be imported without them, and its objects inspected. It looks up
+It needs no GPU and no driver, because CuPy can be imported and inspected without them. It looks up
 
-- in the syntax trees of xpnet/, the attributes of CuPy, as in `cupy().cuda.Stream`, or of an `xp`, and
+- the attributes of CuPy or of an `xp` in the syntax trees of xpnet/, as in `cupy().cuda.Stream`, and
   the arguments of calls to them;
 - names of NumPy's array that CuPy's array lacks, such as `to_device`, wherever xpnet/ uses them;
-- the functions that xpnet.functions declares, whose names and arguments CuPy must have as well.
+- the functions that xpnet.functions declares: CuPy must have their names and arguments as well.
 
-A file is read from top to bottom, and a name stands for an object of CuPy's from one assignment to
+A file is read from top to bottom, and a name stands for an object of CuPy from one assignment to
 the next; `import cupy as cp`, which ruff forbids in xpnet/, is not supported. Arguments and results of
-functions are not followed, except for the conventions in the tables below. So this check does not
-replace the tests on CuPy: it finds what these do not run, and what other versions lack.
+functions are not followed, except for the conventions in the tables below. Therefore this check does
+not replace the tests on CuPy: it checks code that these do not run, and other versions of CuPy.
 
-Exit code 1: something is missing, or cannot be looked up and is in no table.
+The exit code is 1 if something is missing, or cannot be looked up and is in no table.
 """
 
 import ast
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Known(NamedTuple):
-    """An object of CuPy's and its name; or any instance of a class, or a method of an instance."""
+    """An object of CuPy and its name; or any instance of a class, or a method of an instance."""
 
     name: str
     obj: Any
@@ -56,21 +56,22 @@ def instance(cls: type) -> Known:
     return Known(cls.__name__, cls, instance=True)
 
 
-# --- what the code does not show ------------------------------------------------------------------
+# --- conventions that the code does not show ------------------------------------------------------
 
 CUPY = Known("cupy", cupy)
 XP = Known("xp", array_api_compat.cupy)
 SPECIAL = Known("cupyx.scipy.special", cupyx.scipy.special)
 
-# Names, and attributes as in `backend.xp`: nothing else in xpnet/ has these names.
+# Names, and attributes as in `backend.xp`. In xpnet/ they always stand for these objects.
 NAMES = {"cupy": CUPY, "cupyx": Known("cupyx", cupyx), "xp": XP, "_xp": XP}
-OF_KERNELS = {  # attributes, in kernels/
+ON_CUPY = ("xpnet/kernels/", "xpnet/data/_transfer.py")  # in these files all arrays are CuPy's
+ATTRIBUTES_ON_CUPY = {  # attributes in these files
     "data": instance(cupy.cuda.MemoryPointer),  # of an array
     "staging": instance(cupy.ndarray),  # of a Buffer
     "full": instance(cupy.cuda.Event),  # of a Slot
     "free": instance(cupy.cuda.Event),
 }
-GIVES = {  # what functions return, xpnet's and CuPy's
+RETURNS = {  # what functions of xpnet and of CuPy return
     "array_namespace": XP,
     "cupy": CUPY,
     "linalg_of": Known("xp.linalg", array_api_compat.cupy.linalg),
@@ -80,19 +81,23 @@ GIVES = {  # what functions return, xpnet's and CuPy's
     "get_function": instance(cupy.RawKernel),
     "get_current_stream": instance(cupy.cuda.Stream),
 }
-# Where getattr(xp, name) and f(x, **options) ask for names and keywords of the functions, dtypes and
-# constants that `declared` looks up. Elsewhere they are reported.
+# In these files, getattr(xp, name) and f(x, **options) use only names and keywords of the functions,
+# dtypes and constants that `declared` looks up. In other files they are reported.
 COMPUTED = (
-    "xpnet/_numpy/",
+    "xpnet/_interoperability/numpy/",
     "xpnet/backend.py",
     "xpnet/functions/",
     "xpnet/autodiff/namespace.py",
     "xpnet/summary.py",
 )
-EXPLAINED = {  # what would be reported, but is not a fault
-    ("xpnet/backend.py", "xp.Device"): "xp is array_api_strict",
-    ("xpnet/backend.py", "x.to_device"): "x is an array of array_api_strict",
-    ("xpnet/_libraries/devices.py", "compat.to_device"): "a function of array_api_compat",
+EXPLAINED = {  # what would be reported, but is correct
+    ("xpnet/autodiff/tape.py", "useful.__contains__"): "a method of a set",
+    ("xpnet/_libraries/array_api_strict.py", "x.to_device"): "x is an array of array_api_strict",
+    ("xpnet/_libraries/_base.py", "compat.to_device"): "a function of array_api_compat",
+    ("xpnet/_libraries/_base.py", "xp.from_dlpack(x, **given)"): "cupy.py has its own",
+    ("xpnet/_libraries/cupy.py", "compat.to_device"): "a function of array_api_compat",
+    ("xpnet/_libraries/cupy.py", "self.to_device"): "a method of xpnet's object",
+    ("xpnet/functions/data_type.py", "library_of(x).to_device"): "a method of xpnet's object",
     ("xpnet/autodiff/namespace.py", "'bfloat16'"): "NumPy, and so CuPy, has no such dtype",
 }
 SIGNATURES = {  # from CuPy's reference, where the signature itself is (*args, **kwargs)
@@ -109,22 +114,26 @@ def signature(of: Known) -> inspect.Signature:
     Raises
     ------
     ValueError
-        Neither the callable nor its docstring has a signature.
+        Neither the callable nor its docstring states a signature.
     """
-    stated = SIGNATURES.get(of.name)
+    if of.name in SIGNATURES:
+        return documented(SIGNATURES[of.name])
     try:
-        return documented(stated) if stated else inspect.signature(of.obj)
+        return inspect.signature(of.obj)
     except ValueError:  # a ufunc, or compiled by Cython
         return documented(of.obj.__doc__ or "")
 
 
 def documented(doc: str) -> inspect.Signature:
-    """The signature at the head of a docstring, such as `f(self, int stream=None, *, out=None)`."""
+    """The signature in the first line of a docstring, such as `f(self, int stream=None, *, out=None)`.
+
+    Types are removed, and all defaults become None.
+    """
     head = re.match(r"\s*[\w.]+\((.*)\)( -> .*)?(\n|$)", doc)
     if head is None:
         raise ValueError("its signature is stated nowhere")
     names = head[1].replace("\\", "").replace(" not None", "")
-    names = re.sub(r"(^|,) *([\w.\[\]]+ +)+(?=\w)", r"\1", names)  # without the types of C
+    names = re.sub(r"(^|,) *([\w.\[\]]+ +)+(?=\w)", r"\1", names)  # remove the types of C
     function = ast.parse(f"lambda {names}: 0", mode="eval")
     arguments = function.body.args
     arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
@@ -133,20 +142,25 @@ def documented(doc: str) -> inspect.Signature:
     return inspect.signature(eval(code))
 
 
-def refusal(of: Known, positional: int, keywords: list[str], whole: bool = True) -> str:
-    """Why CuPy's function refuses arguments; empty if it does not. `whole`: there are no others."""
+def mismatch(of: Known, positional: int, keywords: list[str], whole: bool = True) -> str:
+    """Why CuPy's function does not accept arguments; empty if it does.
+
+    If `whole` is false, the call has further arguments that are not known.
+    """
     try:
         accepted = signature(of)
-        bind = accepted.bind if whole else accepted.bind_partial
+        bind = accepted.bind if whole else accepted.bind_partial  # partial: the rest is not known
         bound = bind(*[None] * (positional + of.method), **dict.fromkeys(keywords)).arguments
     except (TypeError, ValueError) as error:
         return f"{of.name}: {error}"
     rest = [p.name for p in accepted.parameters.values() if p.kind is p.VAR_KEYWORD]
     unstated = {name for parameter in rest for name in bound.get(parameter, ())}
-    beneath = CUPY.get(of.name.removeprefix("xp."))
-    if unstated and beneath:  # array_api_compat passes them on to CuPy's function
-        unstated -= signature(beneath).parameters.keys()
-    return f"{of.name}: no keyword {', '.join(sorted(unstated))} is stated" if unstated else ""
+    wrapped = CUPY.get(of.name.removeprefix("xp."))
+    if unstated and wrapped:  # array_api_compat passes them on to CuPy's function
+        unstated -= signature(wrapped).parameters.keys()
+    if not unstated:
+        return ""
+    return f"{of.name}: no keyword {', '.join(sorted(unstated))} is stated"
 
 
 # --- the code -------------------------------------------------------------------------------------
@@ -160,24 +174,26 @@ class Reader(ast.NodeVisitor):
 
     def __init__(self, path: str, code: str) -> None:
         self.path = path
-        self.kernels = path.startswith("xpnet/kernels/")
-        self.attributes = NAMES | OF_KERNELS if self.kernels else NAMES
+        self.on_cupy = path.startswith(ON_CUPY)
+        self.attributes = NAMES | ATTRIBUTES_ON_CUPY if self.on_cupy else NAMES
         self.assigned: dict[str, Known | None] = {}
         self.reached: list[str] = []
         self.missing: list[tuple[int, str, str]] = []
         self.visit(ast.parse(code))
 
     def report(self, node: ast.expr, reason: str) -> None:
+        """Add a finding, unless it is explained."""
         code = ast.unparse(node)
         if (self.path, code) not in EXPLAINED:
             self.missing.append((node.lineno, code, reason))
 
-    def unclear(self, node: ast.expr, reason: str) -> None:
+    def report_computed(self, node: ast.expr, reason: str) -> None:
+        """Add a finding about a computed name, unless the file may compute names."""
         if not self.path.startswith(COMPUTED):
             self.report(node, reason)
 
     def known(self, node: ast.expr | None) -> Known | None:
-        """The object of CuPy's that an expression stands for; None if it stands for none."""
+        """The object of CuPy that an expression stands for, or None."""
         of = None
         match node:
             case ast.Name(name) if name in NAMES:
@@ -191,18 +207,19 @@ class Reader(ast.NodeVisitor):
                 of = owner.get(name) if owner else None
             case ast.Call(ast.Name("import_module"), [ast.Constant(str(name))]):
                 of = {"cupy": CUPY, "cupyx": NAMES["cupyx"], "array_api_compat.cupy": XP}.get(name)
-            case ast.Call(ast.Name(name) | ast.Attribute(attr=name)) if name in GIVES:
-                of = GIVES[name]
+            case ast.Call(ast.Name(name) | ast.Attribute(attr=name)) if name in RETURNS:
+                of = RETURNS[name]
             case ast.Call(f):
                 cls = self.known(f)
                 of = instance(cls.obj) if cls and isinstance(cls.obj, type) else None
         return of
 
     def bind(self, target: ast.expr, value: ast.expr | None) -> None:
+        """Keep what the target of an assignment stands for from here on."""
         if isinstance(target, ast.Tuple):
             values = getattr(value, "elts", [None] * len(target.elts))
-            for one, its in zip(target.elts, values, strict=False):
-                self.bind(one, its)
+            for name, part in zip(target.elts, values, strict=False):
+                self.bind(name, part)
         elif isinstance(target, ast.Name | ast.Attribute):
             self.assigned[ast.unparse(target)] = self.known(value)
 
@@ -214,6 +231,7 @@ class Reader(ast.NodeVisitor):
     visit_AnnAssign = visit_NamedExpr = visit_Assign
 
     def reach(self, node: ast.expr, of: Known | None, name: str) -> None:
+        """Record an attribute that the code reads, or report that CuPy lacks it."""
         if of and of.get(name):
             self.reached.append(f"{of.name}.{name}")
         elif of:
@@ -230,21 +248,21 @@ class Reader(ast.NodeVisitor):
             case ast.Call(ast.Name("getattr"), [x, ast.Constant(name)]):
                 self.reach(node, self.known(x), name)
             case ast.Call(ast.Name("getattr"), [x, _]) if self.known(x):
-                self.unclear(node, "the name is computed")
+                self.report_computed(node, "the name is computed")
         if of := self.called(node.func):
             given = [a for a in node.args if not isinstance(a, ast.Starred)]
             keywords = [k.arg for k in node.keywords if k.arg]
             whole = len(given) == len(node.args) and len(keywords) == len(node.keywords)
             if len(keywords) < len(node.keywords):
-                self.unclear(node, f"{of.name}: its keywords are computed")
-            if reason := refusal(of, len(given), keywords, whole):
+                self.report_computed(node, f"{of.name}: its keywords are computed")
+            if reason := mismatch(of, len(given), keywords, whole):
                 self.report(node, reason)
         self.generic_visit(node)
 
     def called(self, f: ast.expr) -> Known | None:
-        """CuPy's function that is called; in kernels/, where arrays are CuPy's, also their methods."""
+        """The function of CuPy that is called; where arrays are CuPy's, also their methods."""
         of = self.known(f)
-        if of is None and self.kernels and getattr(f, "attr", "") in self.of_arrays:
+        if of is None and self.on_cupy and getattr(f, "attr", "") in self.of_arrays:
             of = instance(cupy.ndarray).get(f.attr)
         elif of and of.instance:
             of = of.get("__call__")
@@ -252,11 +270,11 @@ class Reader(ast.NodeVisitor):
 
 
 def declared() -> list[str]:
-    """What xpnet declares and CuPy lacks: functions, their arguments, dtypes and constants."""
+    """A line for each function, argument, dtype and constant that xpnet declares and CuPy lacks."""
     lines = []
     for name in sorted({*namespace.functions, *namespace.DTYPES, *namespace.CONSTANTS}):
         extension, _, last = name.rpartition(".")
-        if extension == "special":  # ufuncs, whose arguments are stated nowhere
+        if extension == "special":  # ufuncs without a stated signature
             if SPECIAL.get(last) is None:
                 lines.append(f"xpnet.functions.{name}: no {SPECIAL.name}.{last}")
             continue
@@ -268,19 +286,20 @@ def declared() -> list[str]:
         if of and name in namespace.functions:
             parameters = inspect.signature(namespace.functions[name]).parameters.values()
             keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-            if reason := refusal(of, len(parameters) - len(keywords), keywords):
+            if reason := mismatch(of, len(parameters) - len(keywords), keywords):
                 lines.append(f"xpnet.functions.{name}: {reason}")
     return lines
 
 
 def findings() -> tuple[list[str], list[str]]:
-    """A line for each thing that is missing; and the names of CuPy that xpnet uses."""
+    """A line for each thing that is missing, and the names of CuPy that xpnet uses."""
     lines = declared()
     reached = []
     for file in sorted((ROOT / "xpnet").rglob("*.py")):
-        path, code = file.relative_to(ROOT).as_posix(), file.read_text("utf-8")
-        if path.startswith("xpnet/data/"):  # on the host, with NumPy
-            continue
+        path = file.relative_to(ROOT).as_posix()
+        code = file.read_text("utf-8")
+        if path.startswith("xpnet/data/") and not path.startswith(ON_CUPY):
+            continue  # this code runs on the host, with NumPy
         reader = Reader(path, code)
         lines += [f"{path}:{line}: {found}: {reason}" for line, found, reason in reader.missing]
         reached += reader.reached
@@ -291,7 +310,7 @@ def findings() -> tuple[list[str], list[str]]:
 
 
 def main() -> None:
-    """Print what is missing; exit with 1 if anything is."""
+    """Print what is missing; exit with 1 if there is a finding."""
     lines, reached = findings()
     print(
         *lines,

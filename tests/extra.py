@@ -1,14 +1,14 @@
-"""array-api-extra's own tests, on recorded Variables.
+"""Run array-api-extra's own tests on recorded Variables.
 
     python tests/extra.py CHECKOUT
 
 CHECKOUT is a clone of data-apis/array-api-extra; nothing of it is copied here. Its tests get their
-namespace and arrays from fixtures. Here these are Variables over NumPy that are computed from others,
-so that whatever the tested functions do to them is recorded, item assignment too. `test_third_party.py`
-holds a sample of the functions, with their derivatives.
+namespace and arrays from fixtures. Here the arrays are Variables over NumPy that are computed from
+others, so that everything that the tested functions do is recorded, including item assignment.
+`test_third_party.py` tests a sample of the functions, with their derivatives.
 
-What fails expects that NumPy converts an array (`lazy_apply(as_numpy=True)`), that integers take
-floating-point numbers by truncation, or names libraries.
+The tests that fail expect that NumPy converts an array (`lazy_apply(as_numpy=True)`), or that
+assigning floating-point numbers to integers truncates them, or they name libraries.
 """
 
 import argparse
@@ -21,48 +21,74 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-MAKERS = (
+CREATION_FUNCTIONS = (
     *("asarray", "zeros", "ones", "full", "empty", "arange", "linspace", "eye", "astype"),
     *("zeros_like", "ones_like", "full_like", "empty_like", "from_dlpack"),
 )
 
 
-def fixtures():
-    """The fixtures of a conftest.py that takes the place of theirs."""
-    import array_api_compat as compat
+def recorded_namespace():
+    """The namespace of Variables, whose creation functions return Variables with a history."""
     import numpy as np
-    import pytest
-    from array_api_extra._lib._backends import Backend
-    from array_api_extra.testing import _testing
 
-    from xpnet import Variable, to_numpy
+    from xpnet import Variable
     from xpnet.autodiff.namespace import DifferentiableNamespace, array_namespace
 
-    ours = array_namespace(Variable(np.zeros(1)))
-    as_numpy = _testing._as_numpy_array
+    xp = array_namespace(Variable(np.zeros(1)))
 
     def recorded(y):
+        """The result y of a function, in which all floating-point Variables have a history."""
         if isinstance(y, (tuple, list)):
             return type(y)(map(recorded, y))
-        floating = isinstance(y, Variable) and ours.isdtype(
-            y.dtype, ("real floating", "complex floating")
-        )
-        return +Variable(y.data) if floating and not y.requires_grad else y
+        if not isinstance(y, Variable) or y.requires_grad:
+            return y
+        if xp.isdtype(y.dtype, ("real floating", "complex floating")):
+            return +Variable(y.data)
+        return y
 
     class Recorded:
-        """The namespace of Variables; what it makes has a history."""
-
         def __getattr__(self, name):
-            f = getattr(ours, name)
-            return (
-                functools.wraps(f)(lambda *xs, **k: recorded(f(*xs, **k))) if name in MAKERS else f
-            )
+            f = getattr(xp, name)
+            if name not in CREATION_FUNCTIONS:
+                return f
+
+            @functools.wraps(f)
+            def create(*args, **options):
+                return recorded(f(*args, **options))
+
+            return create
 
         def __eq__(self, other):
             return isinstance(other, DifferentiableNamespace | Recorded)
 
         def __hash__(self):
-            return hash(ours)
+            return hash(xp)
+
+    return Recorded()
+
+
+def convert_variables_for_comparisons():
+    """Let array-api-extra's comparisons convert Variables to arrays of NumPy."""
+    from array_api_extra.testing import _testing
+
+    from xpnet import Variable, to_numpy
+
+    as_numpy = _testing._as_numpy_array
+
+    def converted(x, **options):
+        if isinstance(x, Variable):
+            return to_numpy(x)
+        return as_numpy(x, **options)
+
+    _testing._as_numpy_array = converted
+
+
+def fixtures():
+    """The fixtures for a conftest.py that replaces array-api-extra's."""
+    import array_api_compat as compat
+    import numpy as np
+    import pytest
+    from array_api_extra._lib._backends import Backend
 
     def library(request):
         for marker in request.node.iter_markers("skip_xp_backend"):
@@ -70,29 +96,26 @@ def fixtures():
                 pytest.skip("skipped on NumPy")
         return Backend.NUMPY
 
-    def namespace():
-        return Recorded()
-
     def other():
-        pytest.skip("a library of its own")
+        pytest.skip("a test of another library")
 
-    _testing._as_numpy_array = lambda x, **k: (
-        to_numpy(x) if isinstance(x, Variable) else as_numpy(x, **k)
-    )
-    made = {
-        "xp": namespace,
+    convert_variables_for_comparisons()
+    xp = recorded_namespace()
+    functions = {
+        "xp": lambda: xp,
         "device": lambda: "cpu",
         "infinity": lambda: sys.float_info.max,
+        "library": library,
+        "da": other,
+        "jnp": other,
+        "torch": other,
     }
-    made |= {"library": library, "da": other, "jnp": other, "torch": other}
-    np_compat = compat.array_namespace(np.empty(0))
-    return {name: pytest.fixture(f, name=name) for name, f in made.items()} | {
-        "np_compat": np_compat
-    }
+    found = {name: pytest.fixture(f, name=name) for name, f in functions.items()}
+    return found | {"np_compat": compat.array_namespace(np.empty(0))}
 
 
 def main():
-    """Run them; pytest's exit code."""
+    """Run the tests, and return pytest's exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkout", type=Path)
     checkout = parser.parse_args().checkout.resolve()

@@ -1,10 +1,10 @@
-"""What tests with broken inputs have in common: how many there are, and how they come to be broken.
+"""Broken inputs for tests: how many there are, and how they are made.
 
     XPNET_FUZZ=20000 python -m pytest -k fuzz
 
-shares so many inputs among the ten kinds: six of data files, pictures, configurations, the
-metadata of run folders, and checkpoints. Without it there are 2,500 of each data file, and 500 of
-each other kind. They are the same ones in every run.
+divides 20,000 inputs among ten kinds: six kinds of data files, pictures, configurations, the
+metadata of run folders, and checkpoints. By default there are 2,500 inputs of each kind of data file,
+and 500 of each other kind. They are the same in every run.
 """
 
 import copy
@@ -16,7 +16,7 @@ KINDS = 10
 
 
 def inputs(default):
-    """How many inputs of one kind to try."""
+    """The number of inputs of one kind to test."""
     total = os.environ.get("XPNET_FUZZ")
     return math.ceil(int(total) / KINDS) if total else default
 
@@ -26,28 +26,28 @@ FORGED += [b"9" * 18, b"(" * 50, b'"', b",", b"\n", b"\r", b"nan", b"1e999", b"|
 
 
 def damaged(content, rng):
-    """`content` after one to four accidents."""
+    """`content` after one to four random damages."""
     data = bytearray(content)
     for _ in range(rng.integers(1, 5)):
         at = int(rng.integers(0, len(data) + 1))
         size = int(rng.integers(1, 9))
         match rng.integers(0, 7):
-            case 0:  # a bit
+            case 0:  # flip a bit
                 data[at : at + 1] = bytes(
                     b ^ (1 << int(rng.integers(0, 8))) for b in data[at : at + 1]
                 )
-            case 1:  # some bytes
+            case 1:  # replace some bytes
                 data[at : at + size] = rng.bytes(len(data[at : at + size]))
-            case 2:  # the end
+            case 2:  # cut off the end
                 del data[at:]
-            case 3:  # a piece from the middle
+            case 3:  # remove a piece
                 del data[at : at + size]
-            case 4:  # a piece twice
+            case 4:  # repeat a piece
                 data[at:at] = data[at : at + 16 * size]
-            case 5:  # something that a forger would write over it
+            case 5:  # overwrite a piece with a forged value
                 new = FORGED[rng.integers(0, len(FORGED))]
                 data[at : at + len(new)] = new
-            case _:  # or put between
+            case _:  # insert a forged value
                 data[at:at] = FORGED[rng.integers(0, len(FORGED))]
     return bytes(data)
 
@@ -55,7 +55,7 @@ def damaged(content, rng):
 NESTED = []
 for _ in range(50):
     NESTED = [NESTED]
-HOSTILE = [  # values of JSON
+HOSTILE = [  # values that break readers of JSON
     None, True, False, 0, -1, 1, 2, 3, 2**31, 2**63, 2**64, 10**18, 10**400, -(10**400), 0.5, -0.0,
     1e308, -1e308, 5e-324, math.inf, -math.inf, math.nan, "", "0", "1", "-1", "nan", "\0", "\ud800",
     "\x1b[2J", "/dev/zero", "../../x", "a" * 10_000, "mlp", "model.py:f", "csv", "classify", [], {}, [0],
@@ -64,7 +64,7 @@ HOSTILE = [  # values of JSON
 
 
 def places(tree, path=()):
-    """The path of each value in a tree of dicts and lists, but for the root."""
+    """Yield the path of each value in a tree of dicts and lists, except the root."""
     entries = tree.items() if isinstance(tree, dict) else enumerate(tree)
     for key, value in entries:
         yield (*path, key)
@@ -73,7 +73,7 @@ def places(tree, path=()):
 
 
 def forged(tree, rng):
-    """A tree of JSON's with one to three values replaced, removed, added, or moved to others' places."""
+    """A copy of a tree of JSON values, with one to three values replaced, removed, added or moved."""
     tree = copy.deepcopy(tree)
     for _ in range(rng.integers(1, 4)):
         paths = list(places(tree))
@@ -91,14 +91,14 @@ def forged(tree, rng):
                 holder["a new key"] = value
             case 2 if isinstance(holder, list):
                 holder.insert(key, holder[key])
-            case 3:  # of the right kind, but of another place
+            case 3:  # a valid value, from another place
                 *above, other = paths[rng.integers(0, len(paths))]
                 source = tree
                 try:
                     for step in above:
                         source = source[step]
                     holder[key] = copy.deepcopy(source[other])
-                except (LookupError, TypeError):  # it was there before
+                except (LookupError, TypeError):  # this place was removed before
                     holder[key] = value
             case _:
                 holder[key] = value

@@ -1,23 +1,23 @@
-"""Does a test fail if the code is wrong? One change at a time, at random, and the tests of its file.
+"""Mutation testing: make one random change to the code, and check that a test fails.
 
     python tests/mutation.py --since v0.1.0 --count 200 --seed 1     lines changed since a revision
-    python tests/mutation.py --count 50 xpnet/functions/einsum.py    whole files, or folders
+    python tests/mutation.py --count 50 xpnet/functions/einsum.py    whole files or folders
 
 A mutant is a copy of the code with one small change: another operator, constant or default, a
-condition that is always true or false, two arguments exchanged, a statement left out. The tests
-run on it until one fails: the mutant is killed. One that survives is a change that no test
-notices, or one that changes nothing; of the latter, `EQUIVALENT` lists those that are known.
+condition that is always true or false, two exchanged arguments, or a removed statement. The tests
+run on it until one fails: then the mutant is killed. If it survives, either no test covers the
+change, or the change has no effect; `EQUIVALENT` lists the known changes without an effect.
 
-A line that only runs on another library than NumPy needs that library's name in the environment:
+For a line that does not run on NumPy, name the library in the environment, as in
 XPNET_TEST_BACKENDS=numpy,torch.
 
-Everything happens in copies of the tree, one for each job: the tree itself is only read. The tests
-of a file are found by name and by content, see `tests_of`. The nearest test file runs first, for
-all mutants; the others run for its survivors alone, the quickest first. Exit code 1: fewer than
-`--at-least` per cent were killed.
+The changes are made in copies of the tree, one for each job; the tree itself is only read. The
+tests of a file are found by name and by content, see `tests_of`. The nearest test file runs for
+all mutants; the others run only for its survivors, the quickest first. The exit code is 1 if fewer
+than `--at-least` per cent of the mutants were killed.
 
-A harness of its own, because mutmut and cosmic-ray mutate whole packages and run one command for
-all: what is wanted here is a sample of the lines that a change has touched, each with its tests.
+Mutmut and cosmic-ray mutate whole packages and run one command for all mutants. This program
+takes a sample of the changed lines, and runs the tests of each file.
 """
 
 import argparse
@@ -41,70 +41,68 @@ from queue import Queue
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = (".git", ".nox", ".venv", "*_cache", "__pycache__", "build", "dist", "runs")
+IGNORED = (".git", ".nox", ".venv", "*_cache", "__pycache__", "build", "dist", "runs")
 
-PASSED_OVER = (
+SKIPPED = (
     "test_against_jax.py",  # takes minutes to compile
-    "test_capabilities.py",  # compares a page
-    "test_mutation.py",  # this file's own
+    "test_capabilities.py",  # only compares a page
+    "test_mutation.py",  # tests this program
 )
 
-OVER_ALL = ("tests/test_defaults.py",)  # goes through whatever is public, and names no module
+FOR_ALL_NAMES = ("tests/test_defaults.py",)  # checks all public names, without naming a module
 
-NO_TESTS = 5  # pytest's exit code where all tests of a file are deselected, as the slow ones are
+NO_TESTS = 5  # pytest's exit code if all tests of a file are deselected because they are slow
 
-EQUIVALENT = {  # (file, was, became): why the change changes nothing that a test could see
+EQUIVALENT = {  # (file, was, became): why no test can notice the change
     (
-        "xpnet/_numpy/ufuncs.py",
+        "xpnet/_interoperability/numpy/ufuncs.py",
         'has_dtype(x, "bool")',
         "False",
-    ): "a boolean is not 0 where it is true",
+    ): "a boolean is True where it is not 0",
     (
         "xpnet/functions/activation.py",
         'kernel("silu", data_of(x))',
         "False",
-    ): "there are kernels for CuPy alone: tests/kernels/test_launches.py counts its launches",
-    ("xpnet/functions/einsum.py", "1024", "1025"): "how many plans are kept",
+    ): "there are only kernels for CuPy: tests/kernels/test_launches.py counts its launches",
+    ("xpnet/functions/einsum.py", "1024", "1025"): "the number of plans in a cache",
     (
         "xpnet/functions/einsum.py",
         "factor.term[-1] in rows",
         "(factor.term[-1] not in rows)",
-    ): "the same matrices, by a copy in place of a view",
+    ): "the same matrices, by a copy instead of a view",
     (
         "xpnet/functions/normal.py",
         "xp.finfo(a.dtype).eps < 1e-10",
         "(xp.finfo(a.dtype).eps <= 1e-10)",
     ): "no dtype has this precision",
     (
-        "xpnet/functions/indexing.py",
-        "... in keys",
-        "True",
-    ): "axes that a key does not name are taken whole",
-    (
         "xpnet/functions/pooling.py",
         "return max(count, 1.0)",
         "return None",
-    ): "what has no common count is counted place by place",
+    ): "without a common count, the elements are counted one by one",
     ("xpnet/functions/special.py", "fast(a, b)", "fast(b, a)"): "beta(a, b) is beta(b, a)",
     (
         "xpnet/saving/safetensors.py",
         'os.name == "posix"',
         "True",
-    ): "so it is, where the tests of files run",
-    ("xpnet/functions/special.py", "fast", "True"): "SciPy has both; seen on PyTorch and JAX alone",
+    ): "the tests of files run on POSIX",
+    ("xpnet/functions/special.py", "fast", "True"): "SciPy has both; only PyTorch and JAX differ",
     ("xpnet/kernels/special.py", "x > 0.0", "(x >= 0.0)"): "both are infinite at 0",
     (
         "xpnet/layers/_input_checks.py",
         "type(data_of(x)) is not type(data_of(parameter))",
         "(type(data_of(x)) is type(data_of(parameter)))",
-    ): "where libraries share dtypes, the layer's function refuses the mix in the same words",
+    ): "if libraries share dtypes, the layer's function raises the same error",
 }
 
 # --- mutants --------------------------------------------------------------------------------------
 
 
 class Mutant(NamedTuple):
-    """A change of a file: what stands from `start` to `end`, in bytes, becomes something else."""
+    """A change of a file: the bytes from `start` to `end` are replaced.
+
+    `was` is the code there, and `became` its replacement.
+    """
 
     path: str
     line: int
@@ -138,7 +136,7 @@ COMMUTE = {  # functions whose two arguments may be exchanged
 
 
 def changed(node: ast.AST, **fields: object) -> str:
-    """The code of a node with other fields, in brackets."""
+    """The code of a node with other fields, in parentheses."""
     new = copy.deepcopy(node)
     for name, value in fields.items():
         setattr(new, name, value)
@@ -146,7 +144,7 @@ def changed(node: ast.AST, **fields: object) -> str:
 
 
 def expressions(node: ast.AST) -> Iterator[tuple[str, ast.AST, str]]:
-    """(kind, what is replaced, by what) for the changes of an expression."""
+    """Yield (kind, node to replace, new code) for each change of an expression."""
     match node:
         case ast.Compare(ops=[op]):
             yield "comparison", node, changed(node, ops=[COMPARISONS[type(op)]()])
@@ -173,7 +171,7 @@ def expressions(node: ast.AST) -> Iterator[tuple[str, ast.AST, str]]:
 
 
 def statements(node: ast.AST) -> Iterator[tuple[str, ast.AST, str]]:
-    """The same for the changes of a statement."""
+    """Yield (kind, node to replace, new code) for each change of a statement."""
     match node:
         case ast.If(test=test):
             yield "always", test, "True"
@@ -191,30 +189,31 @@ def is_none(node: ast.AST) -> bool:
 
 
 def nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """A node and all within it that can be changed: no annotations, messages or lists of names."""
+    """Yield a node and the nodes within it, except annotations, f-strings and lists of names."""
     yield node
     for name, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
             if name in ("annotation", "returns") or not isinstance(child, ast.AST):
                 continue
-            if not isinstance(child, ast.JoinedStr) and not is_silent(child):
+            if not isinstance(child, ast.JoinedStr) and not has_no_effect(child):
                 yield from nodes(child)
 
 
-def is_silent(node: ast.AST) -> bool:
-    """Whether code does nothing in a program that is right.
+def has_no_effect(node: ast.AST) -> bool:
+    """Whether code has no effect in a correct program.
 
-    It is for type checkers, says what a module exports, or is the `strict=True` of a zip: an
-    assertion, whose lengths are equal.
+    It is for type checkers, lists what a module exports, or is the `strict=True` of a zip, which
+    asserts that the lengths are equal.
     """
     if isinstance(node, ast.keyword):
         return node.arg == "strict"
-    code = ast.unparse(node) if isinstance(node, ast.If | ast.Assign) else ""
-    return code.startswith(("if TYPE_CHECKING", "__all__"))
+    if isinstance(node, ast.If | ast.Assign):
+        return ast.unparse(node).startswith(("if TYPE_CHECKING", "__all__"))
+    return False
 
 
 def mutants(path: str, source: str, lines: set[int] | None = None) -> list[Mutant]:
-    """All changes of a file, or of some of its lines."""
+    """All changes of a file, or of some of its lines; only those that can be parsed."""
     begin = [0]
     for text in source.encode().splitlines(keepends=True):
         begin.append(begin[-1] + len(text))
@@ -250,13 +249,14 @@ def touched(root: Path, since: str) -> dict[str, set[int]]:
         if line.startswith("+++ "):
             path = line.removeprefix("+++ ").removeprefix("b/")
         elif hunk := re.match(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@", line):
-            first, count = int(hunk[1]), int(hunk[2] or 1)
+            first = int(hunk[1])
+            count = int(hunk[2] or 1)
             lines.setdefault(path, set()).update(range(first, first + count))
     return {p: found for p, found in lines.items() if p.endswith(".py")}
 
 
 def files_in(root: Path, paths: list[str]) -> list[str]:
-    """The Python files among some paths, and in the folders among them."""
+    """The Python files among the paths, and in the folders among them."""
     found = []
     for path in paths:
         place = (root / path).resolve()
@@ -265,46 +265,64 @@ def files_in(root: Path, paths: list[str]) -> list[str]:
     return found
 
 
+class Target:
+    """A file of xpnet/, and how the test files that cover it are recognized."""
+
+    def __init__(self, root: Path, path: str) -> None:
+        file = Path(path)
+        module = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
+        package, _, last = module.rpartition(".")
+        tree = ast.parse((root / path).read_text("utf-8"))
+        definitions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+        self.stem = last.lstrip("_")
+        self.names = {name for name in definitions if not name.startswith("_")}
+        self.mention = re.compile(rf"\b({'|'.join(self.names) or self.stem})\b")
+        self.module = re.compile(
+            rf"\b{re.escape(module)}\b|from {re.escape(package)} import .*\b{last}\b"
+        )
+        self.mirror = root.joinpath("tests", *file.parts[1:-1])
+        self.tables = f"from tests.{'.'.join(file.parts[1:-1])}."
+        users = files_with(root / "xpnet", self.module)
+        self.tests_of_users = {f"test_{user.stem.lstrip('_')}.py" for user in users}
+
+    def rank(self, test: Path) -> tuple[int, bool, int] | None:
+        """How near a test file is: the smallest is the nearest; None if it tests something else."""
+        code = test.read_text("utf-8")
+        mentions = len(set(self.mention.findall(code)))
+        is_near = test.parent == self.mirror
+        has_its_name = test.name == f"test_{self.stem}.py"
+        if has_its_name and (is_near or mentions):
+            return (0, not is_near, 0)
+        if self.module.search(code) or (is_near and self.tables in code):
+            return (1, not is_near, -mentions)
+        if mentions:
+            return (2, not is_near, -mentions)
+        if test.name in self.tests_of_users:
+            return (3, not is_near, 0)
+        return None
+
+
 def tests_of(root: Path, path: str, most: int) -> list[str]:
     """The test files of a file of xpnet/, the nearest first.
 
-    That of its name; then those that run the tables of its folder, or name its module; then those
-    that mention the most of its public names, in the folder that mirrors its own before others;
-    then those of the modules that import it. At most `most`, without those that are `PASSED_OVER`;
-    and those that are `OVER_ALL`, for the defaults of public names.
+    The test file with its name comes first; then those that run the tables of its folder or name
+    its module; then those that mention the most of its public names, beginning with the folder that
+    mirrors its own; then those of the modules that import it. There are at most `most`, without
+    those in `SKIPPED`. Those in `FOR_ALL_NAMES` are added if the file has public names.
     """
-    file = Path(path)
-    module = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
-    stem = module.rpartition(".")[2].lstrip("_")
-    tree = ast.parse((root / path).read_text("utf-8"))
-    public = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    words = re.compile(rf"\b({'|'.join(n for n in public if n[0] != '_') or stem})\b")
-    package, _, last = module.rpartition(".")
-    named = re.compile(rf"\b{re.escape(module)}\b|from {re.escape(package)} import .*\b{last}\b")
-    mirror = root.joinpath("tests", *file.parts[1:-1])
-    tables = f"from tests.{'.'.join(file.parts[1:-1])}."
-    users = {f"test_{user.stem.lstrip('_')}.py" for user in files_with(root / "xpnet", named)}
+    target = Target(root, path)
     ranks = {}
     for test in sorted((root / "tests").rglob("test_*.py")):
-        if test.name in PASSED_OVER:
+        if test.name in SKIPPED:
             continue
-        text = test.read_text("utf-8")
-        mentions = len(set(words.findall(text)))
-        near = test.parent == mirror
-        if test.name == f"test_{stem}.py" and (near or mentions):
-            rank = (0, not near, 0)
-        elif named.search(text) or (near and tables in text):
-            rank = (1, not near, -mentions)
-        elif mentions:
-            rank = (2, not near, -mentions)
-        elif test.name in users:
-            rank = (3, not near, 0)
-        else:
-            continue
-        ranks[test.relative_to(root).as_posix()] = rank
-    found = sorted(ranks, key=lambda test: (ranks[test], test))[:most]
-    there = [test for test in OVER_ALL if public and (root / test).exists()]
-    return [*found, *(test for test in there if test not in found)]
+        rank = target.rank(test)
+        if rank is not None:
+            ranks[test.relative_to(root).as_posix()] = rank
+    nearest = sorted(ranks, key=lambda test: (ranks[test], test))[:most]
+    if target.names:
+        added = [test for test in FOR_ALL_NAMES if (root / test).exists() and test not in nearest]
+        return nearest + added
+    return nearest
 
 
 def files_with(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
@@ -319,18 +337,18 @@ class Copy:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self.folder = folder
-        shutil.copytree(root, folder, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
+        shutil.copytree(root, folder, ignore=shutil.ignore_patterns(*IGNORED), symlinks=True)
 
     def put(self, path: str, source: str) -> None:
-        """Write a file, and remove its bytecode: Python compares seconds and sizes alone."""
+        """Write a file, and remove its bytecode, because Python compares only seconds and sizes."""
         file = self.folder / path
         file.write_text(source, encoding="utf-8")
         Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
 
     def passes(self, tests: list[str], seconds: float) -> bool:
-        """Whether the tests pass, in time; the processes that they start end with them.
+        """Whether the tests pass in time; afterwards all processes that they started are ended.
 
-        On NumPy, unless XPNET_TEST_BACKENDS is in the environment.
+        By default they run on NumPy; XPNET_TEST_BACKENDS in the environment overrides this.
         """
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         env = {"XPNET_TEST_BACKENDS": "numpy"} | threads | os.environ
@@ -353,16 +371,18 @@ class Copy:
             process.wait()
 
 
-class Run:
-    """Mutants of a tree and the tests of each file, tested by some jobs at a time."""
+class Harness:
+    """Runs the tests of each file on its mutants, in several jobs at the same time."""
 
     def __init__(self, root: Path, jobs: int, most: int) -> None:
-        self.root, self.jobs, self.most = root, jobs, most
+        self.root = root
+        self.jobs = jobs
+        self.most = most
         self.tests: dict[str, list[str]] = {}
-        self.seconds: dict[str, float] = {}  # that each test file takes
+        self.seconds: dict[str, float] = {}  # the time that each test file takes
 
     def survivors(self, chosen: list[Mutant]) -> list[Mutant]:
-        """Those that no test kills: neither the nearest test file, nor one of the others."""
+        """The mutants that no test kills: neither the nearest test file, nor one of the others."""
         self.tests = {
             path: tests_of(self.root, path, self.most) for path in {m.path for m in chosen}
         }
@@ -380,41 +400,45 @@ class Run:
         return alive
 
     def passing(self, copies: "Queue[Copy]", chosen: list[Mutant], part: slice) -> list[Mutant]:
-        """Those on which a part of the tests of their files pass, which pass before any change."""
+        """The mutants on which a part of the tests of their files passes.
 
-        def borrowed(work, *args):
-            mine = copies.get()
+        Before, these tests run once without a change.
+        """
+
+        def with_copy(work, *args):
+            tree = copies.get()
             try:
-                return work(mine, *args)
+                return work(tree, *args)
             finally:
-                copies.put(mine)
+                copies.put(tree)
 
         needed = sorted({test for m in chosen for test in self.tests[m.path][part]})
         with ThreadPoolExecutor(self.jobs) as pool:
-            list(pool.map(lambda test: borrowed(self.prepare, test), needed))
-            lives = list(pool.map(lambda m: borrowed(self.survives, m, part), chosen))
+            list(pool.map(lambda test: with_copy(self.prepare, test), needed))
+            lives = list(pool.map(lambda m: with_copy(self.survives, m, part), chosen))
         return [m for m, alive in zip(chosen, lives, strict=True) if alive]
 
-    def prepare(self, mine: Copy, test: str) -> None:
-        """Find out how long a test file takes while nothing is changed."""
+    def prepare(self, tree: Copy, test: str) -> None:
+        """Measure how long a test file takes without a change."""
         if test in self.seconds:
             return
         begin = time.monotonic()
-        if not mine.passes([test], seconds=1800.0):
+        if not tree.passes([test], seconds=1800.0):
             sys.exit(f"{test} fails before anything is changed.")
         self.seconds[test] = time.monotonic() - begin
         print(f"{test}: {self.seconds[test]:.0f} s", flush=True)
 
-    def survives(self, mine: Copy, mutant: Mutant, part: slice) -> bool:
-        """Whether a part of the tests passes in spite of the change: the quickest run first."""
+    def survives(self, tree: Copy, mutant: Mutant, part: slice) -> bool:
+        """Whether a part of the tests passes in spite of the change; the quickest run first."""
         source = (self.root / mutant.path).read_text("utf-8")
         tests = sorted(self.tests[mutant.path][part], key=self.seconds.__getitem__)
-        mine.put(mutant.path, mutant.applied(source))
+        tree.put(mutant.path, mutant.applied(source))
         seconds = 10.0 + 4.0 * sum(self.seconds[test] for test in tests)
-        alive = not tests or mine.passes(tests, seconds)
-        mine.put(mutant.path, source)
+        alive = not tests or tree.passes(tests, seconds)
+        tree.put(mutant.path, source)
         if alive:
-            print(f"passes {len(tests)} test file{'s'[: len(tests) > 1]}: {mutant}", flush=True)
+            plural = "" if len(tests) == 1 else "s"
+            print(f"passes {len(tests)} test file{plural}: {mutant}", flush=True)
         return alive
 
 
@@ -423,19 +447,27 @@ class Run:
 
 def options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("paths", nargs="*", help="files or folders to change; by default xpnet")
+    parser.add_argument("paths", nargs="*", help="files or folders to change (xpnet)")
     parser.add_argument("--since", metavar="REV", help="only lines that changed since a revision")
-    parser.add_argument("--count", type=int, default=100, help="how many mutants (100)")
-    parser.add_argument("--seed", type=int, default=0, help="which ones (0)")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at a time (2)")
-    parser.add_argument("--tests", type=int, default=8, help="at most so many test files each (8)")
-    parser.add_argument("--at-least", type=float, default=97.0, help="per cent to be killed (97)")
-    parser.add_argument("--list", action="store_true", help="print the mutants, and test none")
+    parser.add_argument("--count", type=int, default=100, help="the number of mutants (100)")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the random choice (0)")
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="the number of mutants at the same time (2)"
+    )
+    parser.add_argument(
+        "--tests", type=int, default=8, help="the most test files for each mutant (8)"
+    )
+    parser.add_argument(
+        "--at-least", type=float, default=97.0, help="the least per cent of killed mutants (97)"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print the mutants without testing them"
+    )
     return parser.parse_args(arguments)
 
 
 def choice(root: Path, given: argparse.Namespace) -> list[Mutant]:
-    """The mutants that are to be tested: a random choice, without the known equivalents."""
+    """The mutants to test: a random choice, without the known equivalent ones."""
     lines = touched(root, given.since) if given.since else None
     paths = files_in(root, given.paths or ["xpnet"])
     found = []
@@ -444,23 +476,24 @@ def choice(root: Path, given: argparse.Namespace) -> list[Mutant]:
             source = (root / path).read_text("utf-8")
             found += mutants(path, source, None if lines is None else lines[path])
     known = {key for key in EQUIVALENT if key[0] in paths}
-    new = [m for m in found if (m.path, m.was, m.became) not in known and not is_idle(m)]
+    unknown = [m for m in found if (m.path, m.was, m.became) not in known]
+    new = [m for m in unknown if not computes_unused_gradient(m)]
     return random.Random(given.seed).sample(new, min(given.count, len(new)))
 
 
-def is_idle(mutant: Mutant) -> bool:
-    """Whether a rule would compute a gradient that nobody asks for: it is thrown away."""
+def computes_unused_gradient(mutant: Mutant) -> bool:
+    """Whether the change makes a rule compute a gradient that is not needed and is discarded."""
     return mutant.kind == "always" and mutant.was.startswith("self.needs[")
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """Test a choice of mutants; print those that survive, and how many were killed."""
+    """Test a choice of mutants; print the survivors, and how many were killed; return the exit code."""
     given = options(arguments)
     chosen = choice(root, given)
     if given.list or not chosen:
         print(*chosen, f"{len(chosen)} mutants.", sep="\n")
         return 0
-    alive = Run(root, given.jobs, given.tests).survivors(chosen)
+    alive = Harness(root, given.jobs, given.tests).survivors(chosen)
     killed = 100.0 * (len(chosen) - len(alive)) / len(chosen)
     print(f"\n{len(chosen)} mutants, {len(alive)} survivors: {killed:.1f} % killed.")
     print(*sorted(map(str, alive)), sep="\n")

@@ -1,4 +1,4 @@
-"""Processes that tests start: they import from this checkout, and from this process's PYTHONPATH."""
+"""Helpers to start processes, which import from this checkout and from this process's PYTHONPATH."""
 
 import os
 import subprocess
@@ -9,14 +9,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def environment(first="", **variables):
-    """The environment for a process: this one's, with the checkout on the path, and one BLAS thread.
+    """The environment for a new process: this process's, with the checkout on the path, and one thread.
 
     PYTHONPATH is kept, because CuPy for the emulated CUDA device is found there. The folder `first`
-    comes before all others. One thread is faster than several that wait for a busy core.
+    comes before all others. One BLAS thread is faster than several that wait for a busy core.
     """
     path = os.pathsep.join(filter(None, (first, str(ROOT), os.environ.get("PYTHONPATH", ""))))
-    one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return one | os.environ | {"PYTHONPATH": path} | variables
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return one_thread | os.environ | {"PYTHONPATH": path} | variables
 
 
 def example(name, *flags, first="", **variables):
@@ -32,20 +32,20 @@ def example(name, *flags, first="", **variables):
 
 
 def on_terminal(start, *args, columns="100", **env):
-    """A command on a terminal: its process, and an iterator over what it shows."""
+    """Start a command on a terminal; return its process, and an iterator over its output."""
     import pty
 
-    ours, theirs = pty.openpty()
-    process = start(*args, stdout=theirs, COLUMNS=columns, **{"TERM": "xterm-256color", **env})
-    os.close(theirs)
+    reader, terminal = pty.openpty()
+    process = start(*args, stdout=terminal, COLUMNS=columns, **{"TERM": "xterm-256color", **env})
+    os.close(terminal)
 
-    def shown():
+    def output():
         try:
-            while piece := os.read(ours, 65536):
+            while piece := os.read(reader, 65536):
                 yield piece.decode(errors="replace")
-        except OSError:  # Linux's end of a terminal
+        except OSError:  # on Linux, the end of the output
             pass
         finally:
-            os.close(ours)
+            os.close(reader)
 
-    return process, shown()
+    return process, output()

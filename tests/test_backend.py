@@ -1,4 +1,4 @@
-"""The switch: what it accepts, what it refuses, and how it says so."""
+"""The switch: which backends, devices and dtypes it accepts, and the errors for all others."""
 
 import os
 import re
@@ -21,39 +21,40 @@ from xpnet import (
     use,
     using,
 )
+from xpnet._libraries import LIBRARIES, library_of
 from xpnet._libraries.devices import device_key
-from xpnet.backend import array_like, resolve, scatter_add, with_item
+from xpnet.backend import array_like, resolve
 from xpnet.testing import assert_close
 
 
 @pytest.fixture
 def fresh_switch(monkeypatch):
-    """The switch as it is before the first question, put back after the test."""
+    """The switch before its first use; it is restored after the test."""
     monkeypatch.setattr(switch, "_run", None)
     monkeypatch.delenv("XPNET_BACKEND", raising=False)
 
 
 def test_numpy_is_the_default(fresh_switch):
-    """Nobody asked: NumPy, on the CPU, in float32."""
+    """Without use, using or XPNET_BACKEND, the backend is NumPy, on the CPU, in float32."""
     backend = current()
     assert (backend.name, backend.device, backend.dtype) == ("numpy", "cpu", np.float32)
 
 
-def test_environment_names_the_backend(fresh_switch, monkeypatch):
-    """XPNET_BACKEND decides where nothing else does."""
+def test_the_environment_selects_the_backend(fresh_switch, monkeypatch):
+    """XPNET_BACKEND decides if neither use nor using was called."""
     monkeypatch.setenv("XPNET_BACKEND", "array_api_strict:device2")
     assert current().name == "array_api_strict:device2"
 
 
-def test_wrong_environment_is_an_error(fresh_switch, monkeypatch):
-    """A misspelt variable is no NumPy."""
+def test_an_unknown_backend_in_the_environment_raises(fresh_switch, monkeypatch):
+    """A misspelt name does not fall back to NumPy."""
     monkeypatch.setenv("XPNET_BACKEND", "nunpy")
     with pytest.raises(BackendError, match="Unknown backend 'nunpy'"):
         current()
 
 
-def test_use_is_for_every_thread(fresh_switch):
-    """use holds in threads that start later; using holds in its own thread alone."""
+def test_use_holds_for_every_thread(fresh_switch):
+    """use holds in threads that start later; using holds only in its own thread."""
     seen = []
     use("array_api_strict")
     with using("numpy"):
@@ -65,15 +66,15 @@ def test_use_is_for_every_thread(fresh_switch):
 
 
 def test_using_is_undone_after_an_error(fresh_switch):
-    """The block ends, the backend of before is back."""
+    """After the block, the previous backend is in force again."""
     use("numpy")
     with pytest.raises(ZeroDivisionError), using("array_api_strict", dtype="float64"):
         len(current().name) / 0
     assert current().name == "numpy"
 
 
-def test_use_within_using_ends_with_it(fresh_switch):
-    """A `use` inside a block is for the rest of the block."""
+def test_use_within_using_ends_with_the_block(fresh_switch):
+    """`use` inside of a block holds for the rest of the block."""
     use("numpy")
     with using("numpy", dtype="float64"):
         use("array_api_strict")
@@ -82,8 +83,8 @@ def test_use_within_using_ends_with_it(fresh_switch):
 
 
 @pytest.mark.parametrize("device", ["99", "first", "-1", "1.0"])
-def test_a_device_of_cupy_that_is_not_there(cupy_backend, device):
-    """The error is about the spec; nothing is to be installed."""
+def test_a_missing_device_of_cupy_raises(cupy_backend, device):
+    """The error is about the device; it does not advise installing anything."""
     with pytest.raises(BackendError) as raised:
         resolve(f"cupy:{device}")
     assert re.search(
@@ -93,8 +94,8 @@ def test_a_device_of_cupy_that_is_not_there(cupy_backend, device):
     )
 
 
-def test_aliases():
-    """cpu is numpy; gpu and cuda are cupy, with their device numbers."""
+def test_cpu_gpu_and_cuda_are_aliases():
+    """cpu is numpy; gpu and cuda are cupy, with or without a device number."""
     assert resolve("cpu") == resolve("numpy")
     for spec in ("gpu", "cuda", "cuda:99"):
         try:
@@ -104,8 +105,8 @@ def test_aliases():
         assert name.startswith("cupy")
 
 
-def test_auto_is_the_first_that_works(monkeypatch):
-    """auto tries its list in order and takes what is usable; its last is NumPy."""
+def test_auto_is_the_first_backend_that_can_be_used(monkeypatch):
+    """auto tries the libraries in order; NumPy is the last."""
     monkeypatch.setattr(switch, "AUTO", ("no_such_library", "array_api_strict", "numpy"))
     assert resolve("auto").name == "array_api_strict:CPU_DEVICE"
     monkeypatch.setattr(switch, "AUTO", ("no_such_library", "numpy"))
@@ -113,20 +114,20 @@ def test_auto_is_the_first_that_works(monkeypatch):
 
 
 def test_a_backend_is_its_own_spec(backend):
-    """resolve, use and using take what they gave."""
+    """resolve, use and using accept a backend that they returned."""
     assert resolve(backend) is backend
     with using(backend) as again:
         assert again is backend
 
 
-def test_backend_is_immutable(backend):
-    """A value, not a place to put state."""
+def test_a_backend_is_immutable(backend):
+    """It holds no state."""
     with pytest.raises(AttributeError):
         backend.device = "elsewhere"
 
 
-def test_backends_can_be_keys(backend):
-    """So can the keys of their devices: CuPy's own devices have no hash."""
+def test_backends_and_device_keys_are_hashable(backend):
+    """device_key makes a hashable key of a device, because CuPy's devices have no hash."""
     other = backend._replace(dtype=None)
     assert {backend: 1, other: 2}[resolve(backend.name)] == 1
     key = device_key(backend.device)
@@ -141,18 +142,18 @@ def test_backends_can_be_keys(backend):
             r"Unknown backend 'tensorflow'. Expected library\[:device\] with one of: numpy",
         ),
         ("", "Unknown backend ''"),
-        ("numpy:gpu", "'numpy:gpu' cannot be used: NumPy knows the device 'cpu' alone, got 'gpu'"),
+        ("numpy:gpu", "'numpy:gpu' cannot be used: NumPy has the device 'cpu' only, got 'gpu'"),
         ("array_api_strict:device9", "'array_api_strict:device9' cannot be used: .*device9"),
     ],
 )
-def test_what_cannot_be_is_refused(spec, message):
-    """Unknown libraries and devices are errors that name them."""
+def test_unknown_libraries_and_devices_raise(spec, message):
+    """The message names the library or the device."""
     with pytest.raises(BackendError, match=message):
         resolve(spec)
 
 
-def test_other_dtypes_are_refused():
-    """Only the two that every library has."""
+def test_a_dtype_other_than_float32_or_float64_raises():
+    """Every library has these two."""
     with pytest.raises(BackendError, match="Expected dtype float32 or float64, got 'int32'"):
         resolve("numpy", "int32")
 
@@ -173,8 +174,10 @@ def uncached():
         ("array_api_strict", "pip install array-api-strict"),
     ],
 )
-def test_missing_package_names_its_install(uncached, monkeypatch, spec, command):
-    """A library that is not installed: its name, and the command that installs it."""
+def test_the_error_for_a_missing_package_names_the_command_that_installs_it(
+    uncached, monkeypatch, spec, command
+):
+    """The message also names the package."""
     monkeypatch.setitem(sys.modules, spec, None)
     with pytest.raises(
         BackendError, match=f"cannot be used: the package {spec} is not installed. .*: {command}$"
@@ -183,7 +186,7 @@ def test_missing_package_names_its_install(uncached, monkeypatch, spec, command)
 
 
 def test_cupy_without_a_gpu_never_falls_back(uncached):
-    """Either there is a GPU and the arrays are CuPy's, or there is an error."""
+    """Either there is a GPU and the arrays are CuPy's, or an error is raised."""
     try:
         kind = type(resolve("cupy").asarray(1.0)).__module__
     except BackendError as error:
@@ -191,16 +194,16 @@ def test_cupy_without_a_gpu_never_falls_back(uncached):
     assert kind.startswith("cupy") or re.search("cannot be used.*(driver|pip install)", kind)
 
 
-def test_a_library_that_computes_wrongly_is_unusable(uncached, monkeypatch):
-    """Usable means that a kernel and a product were run, and were right."""
-    strict = pytest.importorskip("array_api_strict")
+def test_a_library_with_wrong_results_cannot_be_used(uncached, monkeypatch):
+    """Before a library is used, the result of a test computation is checked."""
+    strict = pytest.importorskip("array_api_strict", reason="its matmul is replaced")
     monkeypatch.setattr(strict, "matmul", lambda a, _: a)
-    with pytest.raises(BackendError, match=r"a test computation gave .*, not 58\.0"):
+    with pytest.raises(BackendError, match=r"a test computation returned .*, not 58\.0"):
         resolve("array_api_strict")
 
 
-def test_asarray_keeps_dtypes_of_arrays(backend, xp):
-    """Arrays keep theirs; bare floats get the backend's; a dtype may be named."""
+def test_asarray_keeps_the_dtype_of_an_array(backend, xp):
+    """Python's floats get the backend's dtype; a dtype may be passed."""
     assert backend.asarray([1.0, 2.0]).dtype == backend.dtype
     assert backend.asarray(np.asarray([1, 2], "int32")).dtype == xp.int32
     assert backend.asarray([True]).dtype == xp.bool
@@ -209,15 +212,15 @@ def test_asarray_keeps_dtypes_of_arrays(backend, xp):
     assert backend.asarray(Variable([1.0, 2.0])).dtype == backend.dtype
 
 
-def test_asarray_of_read_only_memory(backend):
-    """PyTorch warns of read-only arrays, and warnings are errors here."""
+def test_asarray_accepts_read_only_memory(backend):
+    """PyTorch warns about read-only arrays, and warnings are errors in these tests."""
     host = np.asarray([1.0, 2.0], "float32")
     host.flags.writeable = False
     assert to_numpy(backend.asarray(host)).tolist() == [1.0, 2.0]
 
 
-def test_to_numpy_round_trip(backend):
-    """There and back, for arrays, Variables, scalars and lists."""
+def test_to_numpy_is_the_inverse_of_asarray(backend):
+    """For arrays, Variables, scalars and lists."""
     x = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
     for value in (x, Variable(x), [[1.0, 2.0], [3.0, 4.0]]):
         host = to_numpy(value)
@@ -226,8 +229,8 @@ def test_to_numpy_round_trip(backend):
     assert to_numpy(2.5).shape == ()
 
 
-def test_array_like_follows_its_model(backend):
-    """Library, device and dtype of the model; always a copy."""
+def test_array_like_follows_the_given_array(backend):
+    """The result has its library, device and dtype, and is always a copy."""
     host = np.asarray([1.0, 2.0])
     x = array_like(host, backend.asarray([0.0]))
     host[:] = 0.0
@@ -236,25 +239,33 @@ def test_array_like_follows_its_model(backend):
     assert to_numpy(x).tolist() == [1.0, 2.0]
 
 
-def test_scatter_add_to_rows_that_do_not_lie_in_order(backend, array):
-    """Into a transposed array too, where NumPy adds in another way; negative indices count."""
+def test_scatter_add_to_rows_that_are_not_contiguous(backend, array):
+    """A transposed array, for which NumPy adds differently; and negative indices."""
     values = array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
-    indices = array([1, -2, 0], "int64")
+    indices = array([1, -2, 0])
     expected = [[4.0, 40.0], [3.0, 30.0], [0.0, 0.0]]
     zeros = backend.asarray(np.zeros((2, 3), "float32"))
     for x in (backend.asarray(np.zeros((3, 2), "float32")), backend.xp.matrix_transpose(zeros)):
-        assert_close(scatter_add(x, indices, values), expected)
+        assert_close(library_of(x).scatter_add(x, indices, values), expected)
 
 
-def test_with_item(backend):
-    """x[key] = value, in place or not."""
+def test_set_item_assigns_in_place_or_in_a_copy(backend):
+    """The result of x[key] = value is returned."""
     x = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
-    y = with_item(x, (slice(None), 1), backend.asarray([7.0, 8.0]))
+    y = backend.library.set_item(x, (slice(None), 1), backend.asarray([7.0, 8.0]))
     assert to_numpy(y).tolist() == [[1.0, 7.0], [3.0, 8.0]]
+    assert (y is x) == backend.library.mutable
 
 
-def test_command_line_of_python_sees_the_environment():
-    """A process of its own, told by XPNET_BACKEND."""
+def test_with_item_leaves_its_argument_as_it_is(backend):
+    x = backend.asarray([1.0, 2.0])
+    y = backend.library.with_item(x, 1, 3.0)
+    assert to_numpy(x).tolist() == [1.0, 2.0]
+    assert to_numpy(y).tolist() == [1.0, 3.0]
+
+
+def test_a_new_process_follows_the_environment():
+    """The variable XPNET_BACKEND is set for a new process of Python."""
     code = "import xpnet; print(xpnet.current().name, xpnet.Variable(1.0).dtype)"
     environment = {**os.environ, "XPNET_BACKEND": "array_api_strict:device1"}
     done = subprocess.run(
@@ -263,7 +274,7 @@ def test_command_line_of_python_sees_the_environment():
     assert done.stdout.split() == ["array_api_strict:device1", "array_api_strict.float32"]
 
 
-def test_a_wrong_environment_is_named(monkeypatch):
+def test_the_error_for_an_unknown_backend_names_the_environment_variable(monkeypatch):
     monkeypatch.setattr(switch, "_run", None)
     monkeypatch.setenv("XPNET_BACKEND", "abacus")
     with pytest.raises(BackendError, match="XPNET_BACKEND=abacus: Unknown backend"):
@@ -271,35 +282,35 @@ def test_a_wrong_environment_is_named(monkeypatch):
     monkeypatch.delenv("XPNET_BACKEND")
 
 
-def test_a_spec_is_a_string():
+def test_a_spec_that_is_not_a_string_raises():
     with pytest.raises(BackendError, match="Expected a backend such as 'numpy'"):
         switch.resolve(None)
 
 
 @pytest.mark.parametrize("device", ["cpu:7", "cpu:-1"])
-def test_a_device_of_jax_that_is_not_there(device):
+def test_a_missing_device_of_jax_raises(device):
     pytest.importorskip("jax", reason="its devices are numbered")
     with pytest.raises(BackendError, match="there is no device .* JAX has 1, numbered from 0"):
         switch.resolve(f"jax:{device}")
 
 
 @pytest.mark.parametrize(("library", "device"), [("torch", "cuda"), ("jax", "gpu")])
-def test_a_gpu_that_is_not_there_comes_with_what_to_install(library, device):
-    pytest.importorskip(library, reason="the package itself is to be there")
+def test_the_error_for_a_missing_gpu_says_what_to_install(library, device):
+    pytest.importorskip(library, reason="only the GPU should be missing, and not the package")
     try:
         switch.resolve(f"{library}:{device}")
     except BackendError as error:
-        said = str(error)
+        message = str(error)
     else:
         pytest.skip("this machine has such a GPU")
-    assert f"install: {switch.INSTALL_GPU[library]}" in said
+    assert f"install: pip install {LIBRARIES[library].gpu_package}" in message
 
 
-# --- what decides where a Variable computes -------------------------------------------------------
+# --- which library a Variable computes with -------------------------------------------------------
 
 
-def test_an_array_decides_and_numbers_follow_the_switch(backend, array):
-    """`use` moves nothing: an array of NumPy stays one."""
+def test_an_array_keeps_its_library_and_numbers_follow_the_switch(backend, array):
+    """`use` does not move existing arrays to another library."""
     kept = xpnet.Variable(np.zeros(3))
     made = xpnet.Variable([1.0, 2.0])
     assert isinstance(kept.data, np.ndarray)
@@ -322,8 +333,8 @@ MIXES = {
 
 @pytest.mark.parametrize("lifted", [True, False], ids=["Variable", "array"])
 @pytest.mark.parametrize("name", MIXES)
-def test_libraries_do_not_mix_at_a_parameter(backend, array, name, lifted):
-    """The error says which two libraries met, and how to move an array."""
+def test_arrays_of_another_library_than_the_parameters_raise(backend, array, name, lifted):
+    """The error says how to move the array."""
     if backend.name == "numpy":
         pytest.skip("the other library is NumPy")
     x = np.ones((2, 3), dtype=np.float32)

@@ -11,9 +11,9 @@ from xpnet import (
     Function,
     Parameter,
     Variable,
-    checkpoint,
     functions as F,
     grad,
+    gradient_checkpoint,
     gradients,
     jvp,
     using,
@@ -163,8 +163,8 @@ def test_jvp_of_a_function_that_also_counts(v):
 
 
 def test_checkpoint_of_what_is_not_recorded(v):
-    assert int(checkpoint(F.argmax)(v)) == 1
-    assert checkpoint(lambda x: None)(v) is None
+    assert int(gradient_checkpoint(F.argmax)(v)) == 1
+    assert gradient_checkpoint(lambda x: None)(v) is None
 
 
 def test_trees_of_other_dicts():
@@ -198,7 +198,7 @@ def test_a_step_within_a_function_changes_no_ages():
     def f(x):
         (p * p).backward()
         optimizer.step()
-        p.cleargrad()
+        p.zero_grad()
         return x * x * p
 
     g = grad(f)(3.0)

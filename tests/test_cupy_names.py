@@ -1,6 +1,6 @@
-"""The check of CuPy's names finds what is missing in made-up code, and nothing in xpnet.
+"""tests/cupy_names.py finds names that CuPy lacks in example code, and none in xpnet.
 
-It needs CuPy, and no GPU.
+These tests need CuPy, but no GPU.
 """
 
 from importlib import import_module
@@ -9,8 +9,8 @@ import pytest
 
 from xpnet.autodiff import namespace
 
-cupy = pytest.importorskip("cupy", exc_type=ImportError)  # its names are what is checked
-check = import_module("tests.cupy_names")  # which imports CuPy
+cupy = pytest.importorskip("cupy", reason="the program inspects it", exc_type=ImportError)
+check = import_module("tests.cupy_names")  # it imports CuPy
 
 KERNEL = "xpnet/kernels/made_up.py"
 
@@ -25,7 +25,7 @@ MISSING = [
     ("if c := cupy().cuda:\n    c.Strom()", "no cupy.cuda.Strom"),
     ("getattr(cupy(), 'nope')", "no cupy.nope"),
     ("getattr(cupy(), name)", "the name is computed"),
-    # arguments: of functions in Python, of ufuncs, of what Cython compiled
+    # arguments of functions in Python, of ufuncs, and of code compiled by Cython
     ("cupy().copyto(x)", "missing a required argument: 'src'"),
     ("cupy().copyto(x, x, 1, 2, 3)", "too many positional arguments"),
     ("cupy().sum(*x, axes=1)", "keyword argument 'axes'"),
@@ -58,7 +58,7 @@ MISSING = [
 FINE = [
     "cupy().sum(x, axis=(0, 1), keepdims=True).get(stream=None)",
     "x = cupy().ElementwiseKernel('T x', 'T y', 'y = x', 'k')\nx(a, b)",
-    "new = cupy().ndarray\nnew = 3\nnew.nope",  # no longer CuPy's
+    "new = cupy().ndarray\nnew = 3\nnew.nope",  # no longer an object of CuPy
     "np = import_module('numpy')\nnp.ctypeslib",
     "getattr(cupy(), 'nope', None)",
     "x.astype('int8', copy=False).reshape(2, 3).data.ptr",
@@ -72,36 +72,36 @@ def reasons(code, path=KERNEL):
 
 
 @pytest.mark.parametrize(("code", "reason"), MISSING, ids=[code for code, _ in MISSING])
-def test_what_cupy_lacks_is_found(code, reason):
+def test_a_name_that_cupy_lacks_is_reported(code, reason):
     (found,) = reasons(code)
     assert reason in found
 
 
 @pytest.mark.parametrize("code", FINE)
-def test_what_cupy_has_is_left_alone(code):
+def test_a_name_that_cupy_has_is_not_reported(code):
     assert reasons(code) == []
 
 
-def test_a_finding_says_where():
+def test_a_finding_has_its_line_and_code():
     missing = check.Reader(KERNEL, "x = 1\ny = cupy().nope(x)").missing
     assert missing == [(2, "cupy().nope", "no cupy.nope")]
 
 
-def test_arrays_are_cupys_in_kernels_alone():
+def test_methods_of_arrays_are_checked_only_where_arrays_are_cupys():
     """Elsewhere x may be a Variable, or an array of another library."""
     code = "x.astype(t, device=d)\nx.data.requires_grad"
     assert len(reasons(code)) == 2
     assert reasons(code, "xpnet/made_up.py") == []
 
 
-def test_computed_names_are_the_declared_ones_in_some_files():
+def test_some_files_may_compute_names():
     code = "getattr(xp, name)(x, **options)"
     assert reasons(code, "xpnet/made_up.py") == ["the name is computed"]
     assert reasons(code, "xpnet/functions/made_up.py") == []
 
 
-def test_a_keyword_of_later_versions_alone():
-    """What the oldest CuPy of pyproject.toml lacks is found where that one is installed."""
+def test_a_keyword_of_later_versions_is_reported_for_older_ones():
+    """`copy` of reshape exists since CuPy 14.1."""
     has_it = tuple(map(int, cupy.__version__.split(".")[:2])) >= (14, 1)
     assert bool(reasons("x.reshape(2, 3, copy=True)")) is not has_it
 
@@ -118,19 +118,19 @@ def test_a_keyword_of_later_versions_alone():
         ("f(unsigned int flags)", "(flags)"),
     ],
 )
-def test_signatures_in_docstrings(doc, expected):
-    """Without the types; the defaults are none of ours."""
+def test_a_signature_is_read_from_a_docstring(doc, expected):
+    """Types are removed, and defaults become None."""
     assert str(check.documented(doc)) == expected
 
 
 @pytest.mark.parametrize("doc", ["", "The sum of x.", "f(x"])
-def test_what_is_no_signature(doc):
+def test_a_docstring_without_a_signature_raises(doc):
     with pytest.raises(ValueError, match="stated nowhere"):
         check.documented(doc)
 
 
-def test_functions_that_are_declared(monkeypatch):
-    """CuPy is to have them all, with their arguments."""
+def test_declared_functions_that_cupy_lacks_are_reported(monkeypatch):
+    """CuPy must have all functions that xpnet declares, with their arguments."""
 
     def exp(x, /, *, where=None):
         raise NotImplementedError
@@ -158,16 +158,16 @@ def test_functions_that_are_declared(monkeypatch):
         ("xpnet/data/_transfer.py", "buffer.staging.copy()", "buffer.staging.clone()"),
         ("xpnet/kernels/update.py", "cuda.function.CPointer", "cuda.CPointer"),
         ("xpnet/kernels/gathered.py", "cupy().matmul(a, b)", "cupy().matmul(a, b, where=b)"),
-        ("xpnet/backend.py", "cuda.runtime.getDeviceCount()", "cuda.getDeviceCount()"),
-        ("xpnet/_libraries/devices.py", "x.get()", "x.ctypes"),
+        ("xpnet/_libraries/cupy.py", "cuda.runtime.getDeviceCount()", "cuda.getDeviceCount()"),
+        ("xpnet/_libraries/cupy.py", "x.get()", "x.ctypes"),
         ("xpnet/_libraries/devices.py", "_runtime().setDevice(", "_runtime().useDevice("),
         ("xpnet/functions/inverses.py", "linalg_of(xp).svd(x)", "linalg_of(xp).svd(x, vectors=1)"),
-        ("xpnet/_libraries/diagnosis.py", "runtime.driverGetVersion()", "runtime.driverVersion()"),
-        ("xpnet/plots/images.py", "xp.float32", "xp.float31"),
+        ("xpnet/_libraries/cupy.py", "runtime.driverGetVersion()", "runtime.driverVersion()"),
+        ("xpnet/plots/_images.py", "xp.float32", "xp.float31"),
     ],
 )
-def test_a_mistake_in_xpnet_is_found(path, there, instead):
-    """One name or keyword is changed in a file as it is."""
+def test_a_mistake_in_xpnet_is_reported(path, there, instead):
+    """One name or keyword is changed in the code of a file of xpnet."""
     code = (check.ROOT / path).read_text("utf-8")
     assert there in code
     assert len(reasons(code.replace(there, instead, 1), path)) == 1
@@ -176,7 +176,7 @@ def test_a_mistake_in_xpnet_is_found(path, there, instead):
 def test_xpnet_reaches_nothing_that_cupy_lacks():
     lines, reached = check.findings()
     assert lines == []
-    expected = {  # a row of GIVES for each: names that are no longer followed would be no finding
+    expected = {  # without these, the program would no longer follow names through RETURNS
         *("xp.exp", "xp.linalg.svd", "cupy.ndarray", "cupy.cuda.runtime.setDevice"),
         *("cupy.cuda.Stream", "Stream.wait_event", "ndarray.set", "MemoryPointer.ptr"),
     }

@@ -14,7 +14,6 @@ from xpnet import functions as F
 ROOT = Path(xpnet.__file__).parent
 PUBLIC = [
     "xpnet",
-    "xpnet.errors",
     "xpnet.layers.initializers",
     "xpnet.data.transforms",
     "xpnet.functions.fft",

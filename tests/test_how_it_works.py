@@ -1,4 +1,4 @@
-"""docs/how-it-works.md: its blocks run, its answers are right, its miniature agrees with xpnet."""
+"""docs/how-it-works.md: its code runs, its results are correct, and its miniature agrees with xpnet."""
 
 import doctest
 import gc
@@ -25,29 +25,29 @@ TEXT = PAGE.read_text(encoding="utf-8")
 
 
 def blocks(text):
-    """(line of its first line, code) of each block of Python, from 1."""
+    """Yield the number of the first line (from 1) and the code of each block of Python."""
     for match in re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         yield text.count("\n", 0, match.start(1)) + 1, match[1]
 
 
 def is_call(code):
-    """Whether a block is a call with its answer, and not a definition."""
+    """Whether a block is a call with its result, and not a definition."""
     return code.startswith(">>>")
 
 
 def run(text):
-    """The namespace that the page's blocks leave, run from top to bottom; fails where one does."""
+    """Run the blocks of the page from top to bottom, and return their namespace."""
     scope = {"__name__": "how_it_works"}
     runner = doctest.DocTestRunner(verbose=False)
     for line, code in blocks(text):
         if is_call(code):
             example = doctest.DocTestParser().get_doctest(code, {}, NAME, NAME, line - 1)
-            example.globs = scope  # and not a copy of it: names that a call makes stay
-            said = []
-            if runner.run(example, out=said.append, clear_globs=False).failed:
-                pytest.fail("".join(said))
+            example.globs = scope  # not a copy, so that names that a call assigns remain
+            output = []
+            if runner.run(example, out=output.append, clear_globs=False).failed:
+                pytest.fail("".join(output))
         else:
-            try:  # the empty lines give the code its place in the file
+            try:  # with the empty lines, line numbers are those of the file
                 exec(compile("\n" * (line - 1) + code, NAME, "exec", dont_inherit=True), scope)
             except Exception as error:
                 error.add_note(f"In the block at line {line} of {NAME}.")
@@ -57,41 +57,41 @@ def run(text):
 
 @pytest.fixture(scope="module")
 def page():
-    """What the page defines."""
+    """The names that the page defines."""
     pytest.importorskip("array_api_strict", reason="section 8 trains on array-api-strict too")
     return SimpleNamespace(**run(TEXT))
 
 
-def test_every_block_runs_and_every_answer_is_right(page):
+def test_every_block_runs_and_every_result_is_correct(page):
     definitions = [code for _, code in blocks(TEXT) if not is_call(code)]
     calls = [code for _, code in blocks(TEXT) if is_call(code)]
     assert (len(definitions), len(calls)) == (11, 12)
-    assert all(re.search(r"^[^>.]", code, re.MULTILINE) for code in calls)  # each has an answer
-    assert TEXT.count("```") == 2 * (len(definitions) + len(calls) + 1)  # and the command
+    assert all(re.search(r"^[^>.]", code, re.MULTILINE) for code in calls)  # each has a result
+    assert TEXT.count("```") == 2 * (len(definitions) + len(calls) + 1)  # one more for the command
     assert page.namespace_over.cache_info().currsize == 2  # Variables over both libraries
 
 
-def test_its_code_is_short():
+def test_the_code_of_the_page_is_short():
     code = "".join(code for _, code in blocks(TEXT) if not is_call(code)).splitlines()
     assert len([line for line in code if line.strip()]) <= 150
     assert max(map(len, code)) <= 100
 
 
-def test_its_command_is_this_file():
+def test_the_command_of_the_page_runs_this_file():
     (command,) = re.findall(r"^```\n(pytest .*)\n```$", TEXT, re.MULTILINE)
     assert command == f"pytest tests/{Path(__file__).name}"
 
 
-def test_a_wrong_answer_is_found():
-    """So that the tests above do not pass because nothing was compared."""
-    before, answer, after = TEXT.partition("\n[3.0, 3.0]\n")
-    assert answer
-    line = before.count("\n") + 1  # of the call
+def test_a_wrong_result_on_the_page_fails():
+    """Otherwise the tests above could pass although nothing is compared."""
+    before, result, after = TEXT.partition("\n[3.0, 3.0]\n")
+    assert result
+    line = before.count("\n") + 1  # the line of the call
     with pytest.raises(pytest.fail.Exception, match=rf'{NAME}", line {line}\b'):
         run(before + "\n[3.0, 4.0]\n" + after)
 
 
-def test_a_wrong_definition_is_found():
+def test_an_error_in_a_definition_has_its_line_in_the_file():
     with pytest.raises(NameError) as caught:
         run("\n\n```python\nx = 1\ny = z\n```\n")
     assert caught.value.__notes__ == [f"In the block at line 4 of {NAME}."]
@@ -111,7 +111,7 @@ def transcendental(x):
 
 
 def shared(x):
-    """One intermediate result, used at several depths."""
+    """An intermediate result that is used at several depths."""
     a = x * x
     return a * (a * a) + a + (x + a * x)
 
@@ -144,7 +144,7 @@ X.flags.writeable = False  # a rule that writes into it fails
 
 
 @pytest.mark.parametrize("f", EXPRESSIONS)
-def test_gradients_are_those_of_xpnet_and_of_differences(page, f):
+def test_gradients_agree_with_xpnet_and_with_differences(page, f):
     v, w = page.Variable(X), xpnet.Variable(X)
     y, z = f(v), f(w)
     assert_close(y.data, z.data, rtol=1e-15)
@@ -155,15 +155,18 @@ def test_gradients_are_those_of_xpnet_and_of_differences(page, f):
 
 
 @pytest.mark.parametrize("f", EXPRESSIONS)
-def test_second_derivatives_are_those_of_xpnet_and_of_differences(page, f):
+def test_second_derivatives_agree_with_xpnet_and_with_differences(page, f):
     def slope(x):
-        (gx,) = page.gradients(f(v := page.Variable(x)), [v])
+        v = page.Variable(x)
+        (gx,) = page.gradients(f(v), [v])
         return gx
 
     v, w = page.Variable(X), xpnet.Variable(X)
     (gv,) = page.gradients(f(v), [v], carry=page.itself)
     (gw,) = xpnet.gradients(f(w), [w], 1.0, create_graph=True)
-    assert_close(gv.data, slope(X), rtol=1e-12, atol=1e-14)  # one rule, on both carriers
+    assert_close(
+        gv.data, slope(X), rtol=1e-12, atol=1e-14
+    )  # the rules are the same for both values of `carry`
     (ours,) = page.gradients(gv * gv, [v])
     (theirs,) = xpnet.gradients(gw * gw, [w], 1.0)
     assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
@@ -171,7 +174,7 @@ def test_second_derivatives_are_those_of_xpnet_and_of_differences(page, f):
     assert_close(ours, differences, rtol=1e-6, atol=1e-6)
 
 
-def test_the_derivatives_of_sin_to_the_fifth(page):
+def test_the_first_five_derivatives_of_sin(page):
     x = page.Variable(np.linspace(-2.0, 2.0, 9))
     y = page.sin(x)
     for k in range(1, 6):
@@ -179,8 +182,8 @@ def test_the_derivatives_of_sin_to_the_fifth(page):
         assert_close(y.data, np.sin(x.data + k * np.pi / 2), atol=1e-14)
 
 
-def test_newtons_steps_are_those_of_the_formula(page):
-    """Of exp(x) - 2x: x - (e^x - 2) / e^x."""
+def test_newton_steps_agree_with_the_formula(page):
+    """For exp(x) - 2x, a step leads to x - (e^x - 2) / e^x."""
     x = np.asarray([-1.0, 0.0, 2.0])
     step = page.newton_step(lambda v: page.exp(v) - 2.0 * v, x)
     assert_close(step, x - 1.0 + 2.0 * np.exp(-x), rtol=1e-14)
@@ -191,7 +194,7 @@ SHAPES = [((), (3,)), ((3,), (2, 3)), ((2, 1), (1, 3)), ((2, 3), (2, 3)), ((1, 1
 
 @pytest.mark.parametrize("shapes", SHAPES + [pair[::-1] for pair in SHAPES[:-2]])
 def test_broadcasting_is_undone(page, shapes):
-    """By a, sum(a / b) has the gradient 1 / b, and by b -a / b^2, summed where one was repeated."""
+    """The gradients of sum(a / b) are 1 / b and -a / b^2, summed over axes that were broadcast."""
     rng = np.random.default_rng(0)
     a, b = (rng.uniform(1.0, 2.0, shape) for shape in shapes)
     va, vb = page.Variable(a), page.Variable(b)
@@ -212,35 +215,37 @@ def test_promotion_is_undone(page, carry):
     assert_close(page.data_of(g), [3.0, 4.0])
 
 
-def test_float32_stays_float32_among_python_numbers(page):
+def test_float32_stays_float32_with_python_numbers(page):
     v = page.Variable(X.astype(np.float32))
     y = rational(v)
     (g,) = page.gradients(y, [v])
     assert (y.dtype, g.dtype) == (np.float32, np.float32)
 
 
-def test_the_largest_numbers_share_their_gradient(page):
+def test_equal_maxima_share_the_gradient(page):
     x = np.asarray([[2.0, 5.0, 5.0], [1.0, 0.0, -1.0]])
     for axis, keepdims in ((None, False), (0, False), (1, True), (-1, False)):
 
         def f(x, axis=axis, keepdims=keepdims):
             return compat.array_namespace(x).max(x, axis=axis, keepdims=keepdims)
 
-        (ours,) = page.gradients(f(v := page.Variable(x)), [v])
-        (theirs,) = xpnet.gradients(f(w := xpnet.Variable(x)), [w], 1.0)
+        v = page.Variable(x)
+        w = xpnet.Variable(x)
+        (ours,) = page.gradients(f(v), [v])
+        (theirs,) = xpnet.gradients(f(w), [w], 1.0)
         assert_close(ours, theirs, rtol=1e-15)
     (g,) = page.gradients(page.table["max"](v), [v])
     assert_close(g, [[0.0, 0.5, 0.5], [0.0, 0.0, 0.0]])
 
 
-def test_what_y_does_not_depend_on_has_gradient_0(page):
+def test_the_gradient_with_respect_to_an_unused_variable_is_zero(page):
     v, other = page.Variable(X), page.Variable(X)
     _, g = page.gradients(v * v, [v, other])
     assert g == 0.0
 
 
-def test_a_long_chain(page):
-    """The walk does not recurse."""
+def test_a_long_chain_does_not_recurse(page):
+    """3,000 multiplications are more than Python's limit of recursion."""
     v = y = page.Variable(np.asarray(1.0))
     for _ in range(3000):
         y = y * 1.0
@@ -248,14 +253,15 @@ def test_a_long_chain(page):
     assert [float(g) for g in page.gradients(y, [v])] == [1.0]
 
 
-def test_a_graph_is_freed_when_its_end_is(page):
-    """Without the collector of cycles: there are none."""
+def test_a_graph_is_freed_with_its_last_variable(page):
+    """Without the garbage collector, because there are no reference cycles."""
     gc.collect()
     gc.disable()
     try:
         v = page.Variable(X)
         a = page.sin(v)
-        (gv,) = page.gradients(y := a * a, [v], carry=page.itself)
+        y = a * a
+        (gv,) = page.gradients(y, [v], carry=page.itself)
         alive = [weakref.ref(a), weakref.ref(a.creator)]
         del a, y, gv
         assert [ref() for ref in alive] == [None, None]
@@ -263,17 +269,17 @@ def test_a_graph_is_freed_when_its_end_is(page):
         gc.enable()
 
 
-# --- the closed world ----------------------------------------------------------------------------
+# --- the namespace -------------------------------------------------------------------------------
 
 
-def test_a_name_without_a_rule_is_an_error(page):
+def test_a_function_without_a_rule_raises(page):
     xp = compat.array_namespace(page.Variable(X))
     with pytest.raises(AttributeError, match="^'cumulative_sum' has no derivative here: give it"):
         xp.cumulative_sum(X)
-    assert not hasattr(xp, "cumulative_sum")  # as other people's code may ask
+    assert not hasattr(xp, "cumulative_sum")  # third-party code asks this
 
 
-def test_the_namespace_offers_what_the_standard_has(page):
+def test_the_namespace_has_functions_of_the_standard(page):
     library = compat.array_namespace(X)
     xp = compat.array_namespace(page.Variable(X), 1.0, page.Variable(X))
     assert isinstance(xp, page.Namespace)
@@ -282,7 +288,7 @@ def test_the_namespace_offers_what_the_standard_has(page):
     assert (xp.float32, xp.pi) == (library.float32, library.pi)
 
 
-def test_numpy_leaves_a_variable_on_its_right_to_us(page):
+def test_numpy_defers_to_a_variable_on_the_right(page):
     v = page.Variable(X)
     for y, expected in ((X * v, X * X), (X + v, X + X), (X - v, 0.0 * X), (X / v, X / X)):
         assert isinstance(y, page.Variable)
@@ -292,8 +298,8 @@ def test_numpy_leaves_a_variable_on_its_right_to_us(page):
 # --- the network ---------------------------------------------------------------------------------
 
 
-def test_the_pages_network_has_the_gradients_of_xpnets_functions(page):
-    """One text on Variables of both, and xpnet's own fused functions."""
+def test_the_network_of_the_page_has_the_gradients_of_xpnets_functions(page):
+    """The same code on Variables of both, and xpnet's fused functions."""
     rng = np.random.default_rng(1)
     weights = [rng.normal(size=n) for n in ((3, 5), (5,), (5, 4), (4,))]
     x, labels = rng.normal(size=(6, 3)), rng.integers(0, 4, size=6)
@@ -303,17 +309,17 @@ def test_the_pages_network_has_the_gradients_of_xpnets_functions(page):
     expected = page.gradients(page.cross_entropy(page.network(x, *ours), target), ours)
 
     theirs = [xpnet.Variable(w) for w in weights]
-    same_text = page.cross_entropy(page.network(x, *theirs), target)
+    same_code = page.cross_entropy(page.network(x, *theirs), target)
     W1, b1, W2, b2 = theirs
     scores = F.linear(F.tanh(F.linear(x, W1, b1)), W2, b2)
-    fused = F.softmax_cross_entropy(scores, labels) * 6.0  # theirs is a mean
-    for loss in (same_text, fused):
+    fused = F.softmax_cross_entropy(scores, labels) * 6.0  # xpnet's loss is a mean
+    for loss in (same_code, fused):
         for g, e in zip(xpnet.gradients(loss, theirs), expected, strict=True):
             assert_close(g, e, rtol=1e-10, atol=1e-13)
 
 
 def test_the_network_learns_on_every_library(page, xp):
-    """XOR, from the page's text, on the libraries that are installed."""
+    """The code of the page learns XOR on every library that is installed."""
     p = page.train(xp)
     assert p.shape == (4, 2)
     assert compat.array_namespace(p) is xp
@@ -321,10 +327,10 @@ def test_the_network_learns_on_every_library(page, xp):
     assert all(abs(float(p[i, 0] + p[i, 1]) - 1.0) < 1e-5 for i in range(4))
 
 
-# --- what it says of xpnet -----------------------------------------------------------------------
+# --- what the page says about xpnet --------------------------------------------------------------
 
 
-def test_the_omissions_are_numbered_and_each_names_a_file():
+def test_the_omissions_are_numbered_and_each_links_to_a_file():
     section = TEXT.split("## 9. What was left out\n")[1]
     _, *parts = re.split(r"^(\d+)\. ", section, flags=re.MULTILINE)
     assert list(map(int, parts[::2])) == list(range(1, 12))
@@ -335,7 +341,7 @@ def test_the_omissions_are_numbered_and_each_names_a_file():
             assert label == f"`{Path(target).name}`" or not label.startswith("`")
 
 
-def test_its_links_lead_somewhere():
+def test_the_links_of_the_page_lead_to_sections_and_files():
     links = re.findall(r"\]\(([^)]+)\)", TEXT)
     here = {
         "#" + re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
@@ -348,7 +354,7 @@ def test_its_links_lead_somewhere():
             assert (PAGE.parent / link).is_file(), link
 
 
-def test_names_of_xpnets_that_it_mentions_are_there():
+def test_names_of_xpnet_on_the_page_exist():
     v = xpnet.Variable(X)
     assert v.requires_grad
     assert callable(xpnet.no_grad)
@@ -357,23 +363,23 @@ def test_names_of_xpnets_that_it_mentions_are_there():
     assert isinstance(v.grad, xpnet.Variable)
 
 
-def test_its_cross_entropy_overflows_where_xpnets_does_not(page):
-    """Omission 12: the softmax of 0 and 1000 is 0 and 1."""
+def test_the_cross_entropy_of_the_page_overflows_and_xpnets_does_not(page):
+    """See "Care with numbers" on the page. The softmax of 0 and 1000 is 0 and 1."""
     x, t = np.asarray([[0.0, 1000.0]]), np.asarray([[1.0, 0.0]])
     with np.errstate(divide="ignore", invalid="ignore"):
         assert not np.isfinite(page.cross_entropy(x, t))
     assert float(F.softmax_cross_entropy(x, np.asarray([0]))) == pytest.approx(1000.0)
 
 
-def test_its_comparisons_are_recorded_and_xpnets_are_not(page):
-    """Omission 8."""
+def test_comparisons_are_recorded_on_the_page_and_not_in_xpnet(page):
+    """See "Constants" on the page."""
     v, w = page.Variable(X), xpnet.Variable(X)
     assert (v == X).creator is not None
     assert (w == X).creator is None
 
 
-def test_it_does_not_notice_a_forgotten_gradient_and_xpnet_does(page):
-    """Omission 14."""
+def test_a_missing_gradient_raises_in_xpnet_and_not_on_the_page(page):
+    """See "Errors" on the page."""
 
     class Forgetful(page.Function):
         def forward(self, x1, x2):

@@ -1,4 +1,4 @@
-"""The lessons' own way of writing a network runs on the names of `xpnet.lessons`."""
+"""The code of the lessons runs with the names of `xpnet.lessons`."""
 
 import inspect
 
@@ -12,7 +12,7 @@ from xpnet.testing import assert_close
 
 @pytest.fixture
 def mutable(backend64):
-    """A function that makes an array that can be changed in place."""
+    """A function that creates an array that can be changed in place."""
     if backend64.name.startswith("jax"):
         pytest.skip("JAX's arrays cannot be changed in place, which the lessons do")
     return lambda values: backend64.asarray(np.asarray(values).copy(), dtype=backend64.dtype)
@@ -26,7 +26,7 @@ def rng():
 # --- lesson 1 --------------------------------------------------------------------------------------
 
 
-def test_the_bill_forward_and_back(backend64):
+def test_forward_and_backward_of_the_bill_in_lesson_1(backend64):
     apples, mandarins = lessons.MulLayer(), lessons.MulLayer()
     fruit, taxed = lessons.AddLayer(), lessons.MulLayer()
     total = taxed.forward(fruit.forward(apples.forward(100, 4), mandarins.forward(70, 3)), 1.1)
@@ -40,14 +40,14 @@ def test_the_bill_forward_and_back(backend64):
     assert [f"{float(d):.1f}" for d in (d_apples, d_mandarins)] == ["1.1", "1.1"]
 
 
-def test_one_gradient_for_both_summands_is_refused_where_their_shapes_differ(backend64, array):
+def test_backward_of_an_add_layer_raises_if_the_shapes_of_the_summands_differ(backend64, array):
     node = lessons.AddLayer()
     node.forward(array([[1.0, 2.0]]), array([3.0]))
     with pytest.raises(xpnet.GradientError, match=r"\(1, 2\) and \(1,\).*xpnet.Add"):
         node.backward(array([[1.0, 1.0]]))
 
 
-def test_backward_without_forward_says_what_to_call():
+def test_backward_before_forward_raises():
     with pytest.raises(xpnet.GradientError, match=r"Relu\.backward: call Relu\.forward"):
         lessons.Relu().backward(1)
 
@@ -55,7 +55,7 @@ def test_backward_without_forward_says_what_to_call():
 # --- lesson 2 --------------------------------------------------------------------------------------
 
 
-def test_one_layer_finds_the_rule(mutable, rng):
+def test_gradient_descent_finds_the_linear_rule_of_lesson_2(mutable, rng):
     x, rule = rng.uniform(-5.0, 5.0, (100, 10)), rng.uniform(-5.0, 5.0, (10, 1))
     w, b = mutable(np.zeros((10, 1))), mutable(np.zeros((1, 1)))
     layers = {"w": lessons.MulLayer(w), "b": lessons.AddLayer(b)}
@@ -75,7 +75,7 @@ def test_one_layer_finds_the_rule(mutable, rng):
     assert_close(b, [[3.0]], rtol=1e-9)
 
 
-def test_the_error_of_lesson_2_has_the_true_derivative(backend64, array):
+def test_the_mean_squared_error_of_lesson_2_has_the_correct_derivative(backend64, array):
     layer = lessons.MSELayer(array([[1.0], [3.0]]))
     assert float(layer.forward(array([[2.0], [7.0]]))) == 8.5
     assert_close(layer.backward(), [[1.0], [4.0]])
@@ -104,7 +104,7 @@ class Sigmoid(lessons.Function):
         return gy * y * (1 - y)
 
 
-def test_functions_of_ones_own_read_their_inputs_and_outputs(backend64, array, rng):
+def test_a_function_can_read_its_inputs_and_outputs(backend64, array, rng):
     x, W, b = (xpnet.Variable(array(rng.normal(size=s))) for s in ((5, 3), (3, 2), (2,)))
     ours = F.sum(Sigmoid()(Linear()(x, W, b)) ** 2)
     theirs = F.sum(F.sigmoid(F.linear(x, W, b)) ** 2)
@@ -115,14 +115,14 @@ def test_functions_of_ones_own_read_their_inputs_and_outputs(backend64, array, r
         assert_close(a, g)
 
 
-def test_an_input_of_none_has_data_none(backend64, array, rng):
+def test_the_data_of_an_input_that_is_none_are_none(backend64, array, rng):
     x, W = (xpnet.Variable(array(rng.normal(size=s))) for s in ((5, 3), (3, 2)))
     found = xpnet.gradients(F.sum(Linear()(x, W, None)), [x, W])
     for a, g in zip(found, xpnet.gradients(F.sum(F.matmul(x, W)), [x, W]), strict=True):
         assert_close(a, g)
 
 
-def test_their_rules_are_differentiated_again(backend64, array):
+def test_the_functions_of_lesson_4_have_second_derivatives(backend64, array):
     x = xpnet.Variable(array([0.5, -1.0]))
     (slope,) = xpnet.gradients(F.sum(Sigmoid()(x)), [x], create_graph=True)
     (bend,) = xpnet.gradients(F.sum(slope), [x])
@@ -132,7 +132,7 @@ def test_their_rules_are_differentiated_again(backend64, array):
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (1, 3), (2, 1), (4, 2, 3), (1, 1, 1)])
-def test_sum_to_undoes_broadcasting(backend64, array, shape):
+def test_sum_to_is_the_gradient_of_broadcasting(backend64, array, shape):
     x = np.arange(24.0).reshape(4, 2, 3)
     weights = np.ones(shape)
     expected = xpnet.grad(lambda w: F.sum(w * array(x)))(array(weights))
@@ -178,7 +178,7 @@ class TwoLayerNet:
 
 @pytest.fixture
 def problem(mutable, rng):
-    """A small net, rows, and their classes as one-hot rows: of floats, which have no gradient here."""
+    """A small network, samples, and their classes as one-hot rows of floats, without a gradient."""
     x = rng.normal(size=(30, 6))
     t = np.eye(3)[np.argmax(x[:, :3], axis=1)]
     return TwoLayerNet(mutable, rng, (6, 8, 3)), mutable(x), mutable(t)
@@ -191,7 +191,7 @@ def test_the_two_gradients_of_lesson_5_agree(problem):
         assert_close(fast[key], xpnet.to_numpy(slow[key]), rtol=1e-6, atol=1e-9)
 
 
-def test_the_lesson_s_loop_learns_without_clearing_gradients(problem):
+def test_the_training_loop_of_lesson_5_needs_no_zero_grad(problem):
     net, x, t = problem
     first = float(net.loss(x, t))
     for _ in range(300):
@@ -219,7 +219,7 @@ def test_softmax_with_loss_keeps_the_probabilities(backend64, array):
     assert_close(layer.backward(), [[0.25, -0.25]])
 
 
-def test_affine_takes_each_sample_as_a_row(mutable, rng):
+def test_affine_flattens_each_sample(mutable, rng):
     x = rng.normal(size=(2, 3, 4))
     W = rng.normal(size=(12, 5))
     layer = lessons.Affine(mutable(W), mutable(np.zeros(5)))
@@ -228,7 +228,7 @@ def test_affine_takes_each_sample_as_a_row(mutable, rng):
     assert_close(dx, np.broadcast_to(W.sum(axis=1), (2, 12)).reshape(2, 3, 4))
 
 
-def test_sigmoid_and_relu(backend64, array):
+def test_forward_and_backward_of_sigmoid_and_relu(backend64, array):
     relu, sigmoid = lessons.Relu(), lessons.Sigmoid()
     assert_close(relu.forward(array([-1.0, 0.0, 2.0])), [0.0, 0.0, 2.0])
     assert_close(relu.backward(array([5.0, 5.0, 5.0])), [0.0, 0.0, 5.0])
@@ -236,7 +236,7 @@ def test_sigmoid_and_relu(backend64, array):
     assert_close(sigmoid.backward(array([8.0])), [2.0])
 
 
-def test_parameters_can_stand_in_the_dict(rng):
+def test_the_dict_may_contain_parameters(rng):
     params = {"W": xpnet.Parameter(rng.normal(size=(3, 2))), "b": xpnet.Parameter(np.zeros(2))}
     layer = lessons.Affine(params["W"], params["b"])
     x = rng.normal(size=(4, 3))
@@ -246,14 +246,14 @@ def test_parameters_can_stand_in_the_dict(rng):
     assert_close(layer.forward(x), before - 4.0)
 
 
-def test_numerical_gradient_gives_back_the_numbers_of_any_layout(mutable):
+def test_numerical_gradient_restores_an_array_of_any_layout(mutable):
     x = mutable([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]).T
     gradient = lessons.numerical_gradient(lambda x: F.sum(x * x * x), x)
     assert_close(gradient, 3.0 * np.array([[1.0, 16.0], [4.0, 25.0], [9.0, 36.0]]), rtol=1e-6)
     assert_close(x, [[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]], rtol=0, atol=0)
 
 
-def test_numerical_gradient_gives_back_the_numbers_after_an_error(mutable):
+def test_numerical_gradient_restores_the_array_after_an_error(mutable):
     x = mutable([1.0, 2.0])
 
     def broken(x):
@@ -264,13 +264,13 @@ def test_numerical_gradient_gives_back_the_numbers_after_an_error(mutable):
     assert_close(x, [1.0, 2.0], rtol=0, atol=0)
 
 
-def test_arrays_that_cannot_be_changed_are_refused():
-    jnp = pytest.importorskip("jax.numpy")
+def test_immutable_arrays_raise():
+    jnp = pytest.importorskip("jax.numpy", reason="its arrays are immutable")
     with pytest.raises(xpnet.ArgumentTypeError, match="in place, which JAX"):
         lessons.Affine(jnp.zeros((2, 3)), jnp.zeros(3))
 
 
-def test_mnist_comes_in_the_lesson_s_form():
+def test_load_mnist_has_the_options_of_the_lessons():
     with xpnet.using("numpy", "float64"):
         (x, t), (x_test, t_test) = lessons.load_mnist(normalize=True, one_hot_label=True)
     assert (x.shape, t.shape, x_test.shape, t_test.shape) == (
@@ -284,7 +284,7 @@ def test_mnist_comes_in_the_lesson_s_form():
     assert 0.99 < x.max() <= 1.0
 
 
-def test_mnist_by_default_is_in_rows_of_float32_and_class_numbers():
+def test_load_mnist_returns_rows_of_float32_and_class_numbers_by_default():
     with xpnet.using("numpy"):
         (x, t), (x_test, t_test) = lessons.load_mnist()
     assert (x.shape, t.shape, x_test.shape, t_test.shape) == (
@@ -298,6 +298,6 @@ def test_mnist_by_default_is_in_rows_of_float32_and_class_numbers():
     assert t[:5].tolist() == [5, 0, 4, 1, 9]
 
 
-def test_the_names_of_the_lessons_are_all_public():
+def test_every_name_of_the_lessons_has_a_docstring():
     for name in lessons.__all__:
         assert inspect.getdoc(getattr(lessons, name)), name

@@ -1,4 +1,4 @@
-"""Networks by name: shapes, sizes, texts, and that each learns something in a few steps."""
+"""Networks by name: their shapes, sizes and messages, and that each learns in a few steps."""
 
 import numpy as np
 import pytest
@@ -37,16 +37,15 @@ def image_like(shape, n, rng):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_sizes(name):
-    """As many parameters as the text says."""
+def test_the_number_of_parameters_is_the_documented_one(name):
     shape, size = SIZES[name]
     model = models.build(name, shape, 10)
     assert sum(to_numpy(p.data).size for p in model.parameters()) == size
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_scores_on_every_backend(backend, array, name):
-    """(batch, outputs), of the backend's dtype; one seed gives the same weights everywhere."""
+def test_scores_are_the_same_on_every_backend(backend, array, name):
+    """Their shape is (batch, outputs), and their dtype the backend's; one seed gives the same weights."""
     shape, options = SMALL[name]
     model = models.build(name, shape, 3, rng=0, **options).eval()
     x = image_like(shape, 2, np.random.default_rng(0))
@@ -58,8 +57,8 @@ def test_scores_on_every_backend(backend, array, name):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_each_learns_by_heart(name):
-    """Thirty-two samples of noise in three classes: the loss falls to less than a third."""
+def test_each_network_memorizes_a_few_samples(name):
+    """For 32 samples of noise in three classes, the loss falls to less than a third."""
     shape, options = SMALL[name]
     manual_seed(0)
     with xpnet.using("numpy") as backend:
@@ -80,21 +79,21 @@ def test_each_learns_by_heart(name):
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (3, 2, 4), (4, 2)], ids=str)
 @pytest.mark.parametrize("name", ["lstm", "transformer"])
-def test_sequences_of_all_kinds(name, shape):
-    """Numbers, sequences, and images with colours row by row."""
+def test_sequence_models_accept_samples_of_one_to_three_axes(name, shape):
+    """A vector, a sequence of vectors, and an image with channels, which is read row by row."""
     x = np.random.default_rng(0).normal(size=(5, *shape)).astype("float32")
     assert models.build(name, shape, 2)(x).shape == (5, 2)
 
 
-def test_rows_of_images():
-    """Row r is what the channels have in row r, one after the other."""
+def test_rows_concatenates_the_channels_of_each_row():
+    """Row r of the result is row r of all channels, one after the other."""
     x = np.arange(12.0, dtype="float32").reshape(1, 2, 3, 2)
     expected = [[[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11]]]
     assert_close(models.Rows()(x), expected)
 
 
-def test_the_last_states():
-    """Of both directions, side by side: the output's last from the front, its first from behind."""
+def test_the_last_state_is_that_of_both_directions():
+    """The last output of the forward direction beside the first one of the backward direction."""
     x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
     reader = LSTM(3, 5, 2, batch_first=True, bidirectional=True, rng=0)
     output = to_numpy(reader(x)[0])
@@ -104,13 +103,13 @@ def test_the_last_states():
     assert models.lstm((4, 3), 2, layers=2, bidirectional=True, dropout=0.5)(x).shape == (2, 2)
 
 
-def test_options_of_the_networks():
-    """Blocks and channels are what they say."""
+def test_the_networks_follow_their_options():
+    """The numbers of blocks and channels of resnet and lenet."""
     model = models.resnet((3, 9, 9), 4, channels=(2, 4), blocks=3)
-    text = repr(model)
-    assert text.count("Residual(") == 6
-    assert text.count("shortcut=") == 1
-    assert "Conv2d(2 -> 4, kernel_size=1, stride=2, bias=False)" in text
+    printed = repr(model)
+    assert printed.count("Residual(") == 6
+    assert printed.count("shortcut=") == 1
+    assert "Conv2d(2 -> 4, kernel_size=1, stride=2, bias=False)" in printed
     assert isinstance(model[0], Conv2d)
     assert isinstance(model[-2], GlobalAvgPool2d)
     assert model(np.zeros((2, 3, 9, 9), "float32")).shape == (2, 4)
@@ -118,16 +117,15 @@ def test_options_of_the_networks():
     assert model(np.zeros((2, 3, 32, 20), "float32")).shape == (2, 4)
 
 
-def test_a_seed_is_a_generator_for_all():
-    """The same seed, the same weights; and dropout's numbers come from the same generator."""
+def test_rng_determines_the_weights_and_the_dropout():
+    """The same integer gives the same weights; dropout draws from the same generator."""
     a, b = (models.lenet((1, 12, 12), 2, rng=3).state_dict() for _ in range(2))
     assert all(to_numpy(a[k] == b[k]).all() for k in a)
     assert len(list(models.transformer((4, 3), 2, rng=3).named_generators())) == 1
     assert not list(models.transformer((4, 3), 2).named_generators())
 
 
-def test_errors():
-    """Unknown names, and samples that a network is not made for."""
+def test_unknown_names_and_unsuitable_samples_raise():
     with pytest.raises(ValueError, match="Unknown model 'vgg'. Expected one of: mlp, lenet, res"):
         models.build("vgg", (1, 28, 28), 10)
     with pytest.raises(ShapeError, match=r"lenet expected images .* at least 12 x 12, got \(784,"):

@@ -1,4 +1,4 @@
-"""The harness for mutants kills what a test notices, reports the rest, and changes copies alone."""
+"""tests/mutation.py reports the mutants that no test notices, and changes only copies."""
 
 import argparse
 import subprocess
@@ -42,7 +42,7 @@ def test_countdown():
 
 @pytest.fixture
 def project(tmp_path):
-    """A small project: two functions with tests, one without."""
+    """A small project with three functions, two of which have tests."""
     for name, text in {
         "xpnet/__init__.py": "",
         "xpnet/sums.py": SOURCE,
@@ -53,8 +53,8 @@ def project(tmp_path):
     return tmp_path
 
 
-def made(source, **only):
-    return [m for m in mutation.mutants("x.py", source) if m.kind in only.get("kinds", [m.kind])]
+def mutants_of(source):
+    return mutation.mutants("x.py", source)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def made(source, **only):
         ('x = "é" * a', ['x = ("é" / a)'] if sys.flags.utf8_mode else ["x = ('é' / a)"]),
     ],
 )
-def test_what_is_changed(source, became):
-    assert sorted(m.applied(source) for m in made(source)) == sorted(became)
+def test_mutants_of_code(source, became):
+    assert sorted(m.applied(source) for m in mutants_of(source)) == sorted(became)
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_what_is_changed(source, became):
         "y = zip(a, b, c, strict=True)",
     ],
 )
-def test_what_is_not(source):
-    assert made(source) == []
+def test_code_without_mutants(source):
+    assert mutants_of(source) == []
 
 
 @pytest.mark.slow
-def test_obvious_mutants_are_killed_and_others_reported(project, capsys):
-    """A wrong sum is killed, an endless loop too, after a time; what has no test survives."""
+def test_obvious_mutants_are_killed_and_survivors_reported(project, capsys):
+    """A wrong sum and an endless loop are killed; mutants of a function without a test survive."""
     assert mutation.main(["--jobs", "2", "xpnet"], root=project) == 1
     survivors = capsys.readouterr().out.rpartition("% killed.")[2].splitlines()
     assert survivors
@@ -113,8 +113,8 @@ def test_obvious_mutants_are_killed_and_others_reported(project, capsys):
 
 
 @pytest.mark.slow
-def test_what_the_nearest_tests_let_pass_another_file_may_kill(project, capsys):
-    """The others run for the survivors of the nearest alone."""
+def test_survivors_of_the_nearest_tests_are_tested_by_the_others(project, capsys):
+    """With --tests 1, the second test file does not run."""
     (project / "xpnet/sums.py").write_text(SOURCE.partition("\n\ndef countdown")[0])
     (project / "tests/test_sums.py").write_text("def test_nothing():\n    pass\n")
     (project / "tests/test_other.py").write_text(TESTS.partition("\n\ndef test_countdown")[0])
@@ -130,7 +130,7 @@ def test_what_the_nearest_tests_let_pass_another_file_may_kill(project, capsys):
 
 
 @pytest.mark.slow
-def test_all_killed_is_exit_code_0(project):
+def test_the_exit_code_is_0_if_all_mutants_are_killed(project):
     (project / "xpnet/sums.py").write_text(SOURCE.partition("\n\ndef countdown")[0])
     (project / "tests/test_sums.py").write_text(
         "from xpnet.sums import total\n\ndef test_total():\n    assert total(2, 3) == 5\n"
@@ -139,14 +139,14 @@ def test_all_killed_is_exit_code_0(project):
 
 
 @pytest.mark.slow
-def test_the_tests_must_pass_before(project):
+def test_tests_that_fail_without_a_change_end_the_program(project):
     (project / "tests/test_sums.py").write_text(TESTS.replace("== 5", "== 6"))
     with pytest.raises(SystemExit, match="tests/test_sums.py fails before anything is changed"):
         mutation.main(["xpnet/sums.py"], root=project)
 
 
-def test_a_kill_in_the_middle_leaves_the_tree_as_it_was(project):
-    """There is nothing to restore: it changes copies."""
+def test_a_killed_program_leaves_the_tree_unchanged(project):
+    """It changes only copies."""
     (project / "tests/test_sums.py").write_text(
         TESTS.replace("def test_total():", "def test_total():\n    import time; time.sleep(60)")
     )
@@ -172,7 +172,7 @@ def test_the_same_seed_makes_the_same_choice(project):
     assert mutation.choice(project, given) != first
 
 
-def test_only_lines_that_changed_since_a_revision(project):
+def test_since_selects_the_lines_that_were_changed(project):
     def git(*arguments):
         identity = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
         subprocess.run(["git", *identity, *arguments], cwd=project, check=True, capture_output=True)
@@ -185,12 +185,12 @@ def test_only_lines_that_changed_since_a_revision(project):
     assert {m.line for m in mutation.choice(project, given)} == {6}
 
 
-def test_known_equivalents_are_left_out(project, monkeypatch):
+def test_known_equivalent_mutants_are_excluded(project, monkeypatch):
     given = argparse.Namespace(since=None, paths=["xpnet"], count=100, seed=0)
     before = mutation.choice(project, given)
     known = ("xpnet/sums.py", "a + b", "(a - b)")
     assert known in {(m.path, m.was, m.became) for m in before}
-    monkeypatch.setattr(mutation, "EQUIVALENT", {known: "so it is said"})
+    monkeypatch.setattr(mutation, "EQUIVALENT", {known: "an example"})
     assert len(mutation.choice(project, given)) == len(before) - 1
 
 
@@ -203,13 +203,13 @@ def test_the_tests_of_a_file_are_found():
     assert "tests/functions/test_rules.py" in found("xpnet/functions/statistical.py")
 
 
-def test_the_tests_of_a_file_that_no_test_names_are_those_of_its_users(project):
+def test_a_file_without_tests_of_its_own_has_those_of_its_users(project):
     (project / "xpnet/outer.py").write_text("from xpnet.sums import total\n")
     (project / "tests/test_sums.py").unlink()
     (project / "tests/test_outer.py").write_text("from xpnet import outer\n")
     assert mutation.tests_of(project, "xpnet/sums.py", 8) == ["tests/test_outer.py"]
     (project / "tests/folder").mkdir()
-    (project / "tests/folder/test_sums.py").write_text("import sys\n")  # of another module
+    (project / "tests/folder/test_sums.py").write_text("import sys\n")  # the test of another module
     assert mutation.tests_of(project, "xpnet/sums.py", 8) == ["tests/test_outer.py"]
 
 

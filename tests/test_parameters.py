@@ -1,4 +1,4 @@
-"""A parameter is not lost: what would take its place is refused, and updates in place reach it."""
+"""A Parameter is not lost: assigning something else raises, and updates in place change it."""
 
 import numpy as np
 import pytest
@@ -47,9 +47,9 @@ W, V = [[1.5, 2.0], [3.0, 4.5]], [[2.0, 0.5], [1.0, 3.0]]
     ],
     ids=["product", "function", "constant", "Parameter"],
 )
-@pytest.mark.parametrize("name", ["W", "b"])
-def test_the_data_of_a_parameter_are_an_array(backend, computed, name):
-    """What was computed would hide in the Parameter: an array, or an error that has the line."""
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_assigning_a_variable_to_the_data_of_a_parameter_raises(backend, computed, name):
+    """The Parameter would hide a graph. The error contains the line to write."""
     p = getattr(Affine(2, 2, rng=0), name)
     before = to_numpy(p.data).copy()
     with pytest.raises(ArgumentTypeError, match=r"got a Variable\. Write p\.data = value\.data"):
@@ -63,12 +63,12 @@ def test_the_data_of_a_parameter_are_an_array(backend, computed, name):
 
 @pytest.mark.parametrize("sign", UPDATES)
 @pytest.mark.parametrize("kind", ["array", "constant", "number", "without recording"])
-def test_an_update_changes_the_parameter_itself(backend, array, sign, kind):
-    """By an array, a constant or a number; by anything in a block without recording."""
+def test_an_update_in_place_keeps_the_parameter_object(backend, array, sign, kind):
+    """By an array, a constant or a number; under no_grad also by a recorded Variable."""
     update, plain = UPDATES[sign]
     p = Parameter(array(W))
     if kind == "number" and sign == "@=":
-        pytest.skip("a matrix product has no number in it")
+        pytest.skip("a number is not an operand of a matrix product")
     value = {
         "array": lambda: array(V),
         "constant": lambda: Variable(array(V), requires_grad=False),
@@ -86,8 +86,8 @@ def test_an_update_changes_the_parameter_itself(backend, array, sign, kind):
 
 @pytest.mark.parametrize("sign", UPDATES)
 @pytest.mark.parametrize("frozen", [False, True])
-def test_an_update_by_what_was_recorded_is_an_error(backend, array, sign, frozen):
-    """A Parameter is a leaf. The error names what to write, and nothing is changed."""
+def test_an_update_by_a_recorded_variable_raises(backend, array, sign, frozen):
+    """A Parameter is a leaf. The error says what to write, and nothing is changed."""
     p, v = Parameter(array(W)), Variable(array(V))
     p.requires_grad = not frozen
     for value in (v, v * 2.0, Parameter(array(V))):
@@ -96,8 +96,8 @@ def test_an_update_by_what_was_recorded_is_an_error(backend, array, sign, frozen
     assert to_numpy(p).tolist() == W
 
 
-def test_an_update_keeps_shape_and_dtype(backend, array):
-    """float64 does not creep in, and nothing broadcasts the parameter."""
+def test_an_update_keeps_the_shape_and_the_dtype(backend, array):
+    """An update neither broadcasts the parameter nor promotes it to float64."""
     p = Parameter(array(W))
     with pytest.raises(xpnet.ShapeError):
         p -= array(np.ones((3, 2, 2)).tolist())
@@ -105,14 +105,14 @@ def test_an_update_keeps_shape_and_dtype(backend, array):
         p *= 1j
     assert to_numpy(p).tolist() == W
     if backend.name == "numpy":
-        p -= np.ones((2, 2))  # of float64: as NumPy's own `-=`
+        p -= np.ones((2, 2))  # an array of float64, which NumPy's own `-=` also accepts
         assert p.dtype == np.float32
         p += np.ones((2, 2), "int64")
         assert to_numpy(p).tolist() == W
 
 
-def test_a_graph_keeps_the_numbers_from_before_the_update(backend, array):
-    """backward gives the derivative where forward was."""
+def test_a_graph_keeps_the_values_from_before_an_update(backend, array):
+    """backward computes the derivative at the values that forward used."""
     p = Parameter(array([1.0, 2.0]))
     loss = F.sum(p * p)
     p -= 0.5
@@ -121,24 +121,24 @@ def test_a_graph_keeps_the_numbers_from_before_the_update(backend, array):
     assert_close(p, [0.5, 1.5])
 
 
-def test_the_lessons_update_of_a_layers_own_parameter(backend, array):
-    """`self.W -= ...` sets the attribute too, to the same Parameter."""
+def test_a_parameter_of_a_layer_can_be_updated_in_place(backend, array):
+    """`layer.weight -= ...` also assigns the attribute, to the same Parameter."""
     layer = Affine(2, 1, rng=0)
-    W, before = layer.W, to_numpy(layer.W).copy()
+    W, before = layer.weight, to_numpy(layer.weight).copy()
     F.sum(layer(array([[1.0, 2.0]]))).backward()
-    layer.W -= 0.5 * layer.W.grad
-    assert layer.W is W
-    assert list(layer.state_dict()) == ["W", "b"]
-    assert_close(layer.W, before - 0.5 * np.asarray([[1.0], [2.0]]), rtol=1e-6)
+    layer.weight -= 0.5 * layer.weight.grad
+    assert layer.weight is W
+    assert list(layer.state_dict()) == ["weight", "bias"]
+    assert_close(layer.weight, before - 0.5 * np.asarray([[1.0], [2.0]]), rtol=1e-6)
 
 
-def test_the_lessons_loop_learns(backend):
-    """Lesson 5, with Parameters in a dict, layers taken by hand, and no cleargrads: as in NumPy."""
+def test_the_training_loop_of_the_lessons_agrees_with_numpy(backend):
+    """Lesson 5: Parameters in a dict, layers called one by one, and no zero_grad."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 5)).astype("float32")
     t = (x @ rng.standard_normal((5, 3)).astype("float32")).argmax(axis=1)
     affine1, relu, affine2 = Affine(5, 8, rng=1), ReLU(), Affine(8, 3, rng=2)
-    params = {"W1": affine1.W, "b1": affine1.b, "W2": affine2.W, "b2": affine2.b}
+    params = {"W1": affine1.weight, "b1": affine1.bias, "W2": affine2.weight, "b2": affine2.bias}
     own = {key: to_numpy(p).astype("float64") for key, p in params.items()}
     losses = []
     last = SoftmaxWithLoss()
@@ -160,56 +160,56 @@ def test_the_lessons_loop_learns(backend):
         gh = (g @ own["W2"].T) * (h > 0)
         steps = {"W1": x.T @ gh, "b1": gh.sum(axis=0), "W2": h.T @ g, "b2": g.sum(axis=0)}
         own = {key: own[key] - 0.5 * steps[key] for key in own}
-    assert params["W1"] is affine1.W
+    assert params["W1"] is affine1.weight
     assert losses[-1] < 0.5 * losses[0]
     for key, p in params.items():
         assert_close(p, own[key], rtol=1e-3, atol=1e-4)
 
 
-# --- what is assigned -----------------------------------------------------------------------------
+# --- assignment of attributes ---------------------------------------------------------------------
 
-LOSSES = {
-    "a product": lambda layer: layer.W * 0.5,
-    "a difference": lambda layer: layer.W - 0.1 * layer.W.data,
-    "an array": lambda layer: layer.W.data * 0.5,
-    "a Variable": lambda layer: Variable(layer.W.data),
-    "a constant": lambda layer: Variable(layer.W.data, requires_grad=False),
+REPLACEMENTS = {
+    "a product": lambda layer: layer.weight * 0.5,
+    "a difference": lambda layer: layer.weight - 0.1 * layer.weight.data,
+    "an array": lambda layer: layer.weight.data * 0.5,
+    "a Variable": lambda layer: Variable(layer.weight.data),
+    "a constant": lambda layer: Variable(layer.weight.data, requires_grad=False),
     "a list": lambda layer: [[1.0], [2.0]],
     "a number": lambda layer: 0.0,
 }
 
 
-@pytest.mark.parametrize("how", LOSSES)
-@pytest.mark.parametrize("name", ["W", "b"])
-def test_what_would_lose_a_parameter_is_refused(backend, how, name):
-    """PyTorch: TypeError, cannot assign. The layer is as it was, and the line to write is named."""
+@pytest.mark.parametrize("how", REPLACEMENTS)
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_assigning_something_else_to_a_parameter_raises(backend, how, name):
+    """As in PyTorch. The layer is unchanged, and the message contains the line to write."""
     layer = Affine(2, 1, rng=0)
     held = getattr(layer, name)
-    value = LOSSES[how](layer)
-    said = rf"^Affine\.{name} is a Parameter.*Write {name}\.data = array"
-    with pytest.raises(ArgumentTypeError, match=said):
+    value = REPLACEMENTS[how](layer)
+    words = rf"^Affine\.{name} is a Parameter.*Write {name}\.data = array"
+    with pytest.raises(ArgumentTypeError, match=words):
         setattr(layer, name, value)
     assert getattr(layer, name) is held
-    assert list(layer.state_dict()) == ["W", "b"]
+    assert list(layer.state_dict()) == ["weight", "bias"]
 
 
-def test_a_parameter_may_be_another_one_or_none(backend, array):
-    """What is still learned and saved, and what is openly gone."""
+def test_a_parameter_may_be_replaced_by_another_one_or_by_none(backend, array):
+    """A new Parameter is learned and saved; None removes it."""
     layer, other = Affine(2, 1, rng=0), Affine(2, 1, rng=1)
-    layer.W = other.W
-    assert layer.W is other.W
-    layer.W = Parameter(array([[1.0], [2.0]]))
-    layer.b = None
-    assert list(layer.state_dict()) == ["W"]
+    layer.weight = other.weight
+    assert layer.weight is other.weight
+    layer.weight = Parameter(array([[1.0], [2.0]]))
+    layer.bias = None
+    assert list(layer.state_dict()) == ["weight"]
     assert to_numpy(layer(array([[1.0, 1.0]]))).tolist() == [[3.0]]
-    layer.b = Parameter(array([1.0]))
-    layer.W.data = layer.W.data * 0.5
+    layer.bias = Parameter(array([1.0]))
+    layer.weight.data = layer.weight.data * 0.5
     assert to_numpy(layer(array([[1.0, 1.0]]))).tolist() == [[2.5]]
-    del layer.b
-    assert list(layer.state_dict()) == ["W"]
+    del layer.bias
+    assert list(layer.state_dict()) == ["weight"]
 
 
-def test_a_buffer_is_not_overwritten_by_an_array(backend, array):
+def test_assigning_an_array_to_a_buffer_raises(backend, array):
     """The array would not be saved."""
     layer = BatchNorm1d(2)
     for value in (array([0.0, 0.0]), Variable(array([0.0, 0.0])), [0.0, 0.0]):
@@ -238,9 +238,9 @@ class Net(Layer):
         return F.multiply(x, self.params["W"])
 
 
-def test_a_layer_is_not_overwritten_by_something_else(backend):
+def test_assigning_something_else_to_a_layer_raises(backend):
     net = Net()
-    for value in (F.relu, "relu", net.hidden.W * 1.0):
+    for value in (F.relu, "relu", net.hidden.weight * 1.0):
         with pytest.raises(ArgumentTypeError, match=r"^Net\.hidden is a layer.*del hidden"):
             net.hidden = value
     net.hidden = Sequential(ReLU())
@@ -250,8 +250,8 @@ def test_a_layer_is_not_overwritten_by_something_else(backend):
     assert len(list(net.parameters())) == 3
 
 
-def test_parameters_in_lists_and_dicts_are_not_overwritten_by_variables(backend):
-    """The whole list, as `ws = [w - lr * g for w in ws]` makes it; updates of its items work."""
+def test_replacing_a_list_of_parameters_by_variables_raises(backend):
+    """A list as from `ws = [w - lr * g for w in ws]`, or a dict. Their items can be updated in place."""
     net = Net()
     with pytest.raises(ArgumentTypeError, match=r"^Net\.weights holds parameters.*p -= "):
         net.weights = [w - 0.1 * w.data for w in net.weights]
@@ -265,14 +265,14 @@ def test_parameters_in_lists_and_dicts_are_not_overwritten_by_variables(backend)
     assert [to_numpy(w).tolist() for w in net.weights] == [[3.0, 5.0], [4.0, 5.0]]
     net.weights = [Parameter([1.0, 1.0])]
     net.params = {}
-    assert list(net.state_dict()) == ["hidden.W", "hidden.b", "weights.0"]
+    assert list(net.state_dict()) == ["hidden.weight", "hidden.bias", "weights.0"]
 
 
 # --- Variables that should be Parameters ----------------------------------------------------------
 
 
 class Scaled(Layer):
-    """A layer whose factor is held as it was given."""
+    """A layer that holds its factor in an attribute, a list or a dict."""
 
     def __init__(self, factor, where):
         self.inner = Affine(2, 2, rng=0)
@@ -287,21 +287,21 @@ class Scaled(Layer):
     ("where", "path"),
     [("attribute", "factor"), ("list", "factor.0"), ("dict", "factor.deep.0")],
 )
-def test_a_variable_that_would_not_learn_is_an_error_at_the_optimizer(backend, array, where, path):
-    """And at the trainer; it says which, and what to make of it."""
+def test_a_variable_that_should_be_a_parameter_raises_in_the_optimizer(backend, array, where, path):
+    """Also in the trainer. The message says which Variable, and to make it a Parameter."""
     model = Sequential(Scaled(Variable(array([2.0])), where))
-    said = rf"layers\.0\.{path} is a Variable that requires a gradient and no Parameter.*Make it P"
+    words = rf"layers\.0\.{path} is a Variable that requires a gradient and no Parameter.*Make it P"
     for make in (
         lambda: xpnet.SGD(model.parameters()),
         lambda: xpnet.Adam([{"params": model.parameters(), "lr": 0.1}]),
         lambda: Trainer(model, F.mean_squared_error, xpnet.SGD(list(model.parameters()))),
     ):
-        with pytest.raises(ArgumentTypeError, match=said):
+        with pytest.raises(ArgumentTypeError, match=words):
             make()
 
 
 @pytest.mark.parametrize("where", ["attribute", "list", "dict"])
-def test_constants_and_what_was_computed_are_no_lost_parameters(backend, array, where):
+def test_constants_and_computed_variables_in_a_layer_do_not_raise(backend, array, where):
     """A layer may keep its last attention, or a table of constants."""
     for value in (
         Variable(array([2.0]), requires_grad=False),
@@ -310,6 +310,6 @@ def test_constants_and_what_was_computed_are_no_lost_parameters(backend, array, 
         array([2.0]),
     ):
         model = Scaled(value, where)
-        model.forward(array([[1.0, 2.0]]))  # it remembers its input
+        model.forward(array([[1.0, 2.0]]))  # the layer keeps its input
         xpnet.SGD(model.parameters())
         Trainer(model, F.mean_squared_error, xpnet.SGD(list(model.parameters())))

@@ -1,4 +1,4 @@
-"""Random numbers: one stream, which can be found again."""
+"""Random numbers: one stream, whose state can be saved and restored."""
 
 import json
 
@@ -9,35 +9,36 @@ from xpnet import StateError, manual_seed, random
 from xpnet.random import default_rng
 
 
-def test_a_stream_goes_on_from_its_state_even_through_json():
-    """Every bit of PCG64's 128 survives."""
+def test_a_stream_resumes_from_a_state_saved_as_json():
+    """The state of PCG64 has 128 bits."""
     manual_seed(5)
     default_rng().random(7)
-    kept = json.loads(json.dumps(random.state()))
+    saved = json.loads(json.dumps(random.state()))
     expected = default_rng().random(9)
     manual_seed(6)
-    random.set_state(kept)
+    random.set_state(saved)
     assert default_rng().random(9).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("name", ["MT19937", "Philox", "SFC64", "PCG64DXSM"])
-def test_generators_of_other_kinds(name):
-    """Those whose state is of arrays, too."""
+def test_generators_of_other_kinds_resume_from_their_state(name):
+    """Also those whose state contains arrays."""
     mine = default_rng(np.random.Generator(getattr(np.random, name)(0)))
     mine.standard_normal(7)
-    kept = json.loads(json.dumps(random.state(mine)))
+    saved = json.loads(json.dumps(random.state(mine)))
     expected = mine.random(9)
-    random.set_state(kept, mine)
+    random.set_state(saved, mine)
     assert mine.random(9).tolist() == expected.tolist()
 
 
-def test_a_generator_of_ones_own_is_set_in_place():
-    """Whoever holds it goes on from there; xpnet's own stream is not touched."""
+def test_set_state_changes_the_given_generator_in_place():
+    """xpnet's own stream is unchanged."""
     manual_seed(1)
-    mine, own = default_rng(3), random.state()
-    kept = random.state(mine)
+    mine = default_rng(3)
+    own = random.state()
+    saved = random.state(mine)
     expected = mine.random(4)
-    random.set_state(kept, mine)
+    random.set_state(saved, mine)
     assert mine.random(4).tolist() == expected.tolist()
     assert random.state() == own
 
@@ -46,13 +47,13 @@ def test_a_generator_of_ones_own_is_set_in_place():
     "numbers",
     [{}, {"bit_generator": "MT19937"}, {"bit_generator": "PCG64", "state": {"state": "x"}}],
 )
-def test_what_is_no_state_is_an_error(numbers):
+def test_an_invalid_state_raises(numbers):
     before = random.state()
     with pytest.raises(StateError, match="Expected the state of a PCG64 generator"):
         random.set_state(numbers)
     assert random.state() == before
 
 
-def test_the_stream_is_numpys_own():
-    """default_rng(7) draws what numpy.random.default_rng(7) draws."""
+def test_the_stream_is_the_same_as_numpys():
+    """default_rng(7) draws the same numbers as numpy.random.default_rng(7)."""
     assert default_rng(7).random(3).tolist() == np.random.default_rng(7).random(3).tolist()

@@ -1,4 +1,4 @@
-"""What README.md says: its programs run, its links lead somewhere, its commands are those there."""
+"""README.md: its programs run, its links lead to files, and its commands and flags exist."""
 
 import contextlib
 import re
@@ -18,10 +18,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """The README's Python, from top to bottom in one scope, in a folder, and what it printed."""
-    pytest.importorskip("matplotlib", reason="the README draws: the extra `plots`")
+    """The namespace of the README's Python code, run from top to bottom in a folder, and its output."""
+    pytest.importorskip("matplotlib", reason="the README's code draws with it")
     printed = []
-    # The switch is for the whole run, and this is not the whole run.
+    # xpnet.use would stay in force for the tests that follow.
     text = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     text, n = re.subn(r"^xpnet\.use\(.*$", "", text, flags=re.MULTILINE)
     assert n == 1
@@ -34,11 +34,11 @@ def program(tmp_path_factory):
         yield scope | {"printed": printed}
 
 
-def test_the_ten_line_example_prints_what_it_says(program):
+def test_the_ten_line_example_prints_the_accuracies_in_its_comment(program):
     (accuracies,) = program["printed"]
-    said = re.search(r'print\(.*\["test_accuracy"\]\)  # \[(.*)\]', README).group(1)
-    # Another BLAS rounds otherwise, and ten thousand images have a few that this decides.
-    assert accuracies == pytest.approx([float(a) for a in said.split(",")], abs=0.003)
+    documented = re.search(r'print\(.*\["test_accuracy"\]\)  # \[(.*)\]', README).group(1)
+    # Another BLAS rounds differently, which changes the classes of a few of the 10,000 images.
+    assert accuracies == pytest.approx([float(a) for a in documented.split(",")], abs=0.003)
 
 
 def test_the_ten_line_example_has_ten_lines():
@@ -46,13 +46,13 @@ def test_the_ten_line_example_has_ten_lines():
     assert len([line for line in lines if line.strip()]) == 10
 
 
-def test_the_loop_written_out_learns(program):
+def test_the_training_loop_learns(program):
     (x, t), _ = program["train"], program["test"]
     losses = [float(program["step"](x[:500], t[:500])) for _ in range(20)]
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_the_network_of_ones_own_learns_and_leaves_its_papers(program):
+def test_the_network_of_the_readme_learns_and_writes_its_files(program):
     assert len(program["history"]["test_accuracy"]) == 3
     assert program["history"]["test_accuracy"][-1] > 0.8
     assert "Conv2d(1 -> 8, kernel_size=5, stride=2)" in program["table"]
@@ -63,17 +63,17 @@ def test_the_network_of_ones_own_learns_and_leaves_its_papers(program):
     }  # fmt: skip
 
 
-def test_code_that_knows_nothing_of_xpnet_is_differentiated_twice(program):
+def test_code_without_xpnet_is_differentiated_twice(program):
     x = np.linspace(0.0, 1.0, 5)
     assert_close(program["slope"], np.sin(2 * x), rtol=1e-12)
     assert_close(program["bend"], np.diag(2 * np.cos(2 * x)), rtol=1e-12)
 
 
-def test_a_layer_goes_forward_and_back_by_hand(program):
+def test_forward_and_backward_of_a_layer_by_hand(program):
     layer, x, y = program["layer"], program["train"][0][:200], program["y"]
-    assert_close(program["dx"], y @ layer.W.data.T, rtol=1e-4, atol=1e-5)
-    assert_close(layer.W.grad, x.T @ y, rtol=1e-4, atol=1e-4)
-    assert_close(layer.b.grad, y.sum(axis=0), rtol=1e-4, atol=1e-4)
+    assert_close(program["dx"], y @ layer.weight.data.T, rtol=1e-4, atol=1e-5)
+    assert_close(layer.weight.grad, x.T @ y, rtol=1e-4, atol=1e-4)
+    assert_close(layer.bias.grad, y.sum(axis=0), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "examples/README.md"])
@@ -83,7 +83,7 @@ def test_links_lead_to_files(name):
     assert [link for link in links if "://" not in link and not (file.parent / link).exists()] == []
 
 
-def test_its_commands_and_flags_are_those_of_the_command_line():
+def test_the_commands_and_flags_of_the_readme_exist():
     blocks = "".join(re.findall(r"```\n(.*?)```", README, re.DOTALL))
     commands = re.findall(r"xpnet (train|evaluate|predict|doctor)\b(.*)", blocks)
     assert {command for command, _ in commands} == {"train", "evaluate", "predict", "doctor"}

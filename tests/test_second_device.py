@@ -1,6 +1,6 @@
-"""Arrays created on the second GPU lie there, in any thread, and whichever device is current.
+"""Arrays for the second GPU are created there, in any thread and for any current device.
 
-Where one device is emulated, a process of its own has two.
+On the emulated device, a separate process has two devices.
 """
 
 import subprocess
@@ -23,7 +23,7 @@ def create():
     second.append(backend.asarray(numpy.arange(3)))
     second.append(xpnet.backend.array_like(numpy.ones(2), second[0]))
     with xpnet.using(backend):
-        second.append(xpnet.Affine(3, 2, rng=0).W.data)
+        second.append(xpnet.Affine(3, 2, rng=0).weight.data)
         second.append(xpnet.functions.zeros(3).data)
 
 create()
@@ -34,7 +34,7 @@ print([x.device.id for x in second], cupy.cuda.Device().id)
 """
 
 
-def test_what_is_created_on_the_second_device_lies_there():
+def test_arrays_for_the_second_device_are_created_there():
     try:
         first = xpnet.backend.resolve("cupy")
     except xpnet.BackendError as error:
@@ -51,4 +51,4 @@ def test_what_is_created_on_the_second_device_lies_there():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{[1] * 10} 0\n", "an array does not lie there"
+    assert done.stdout == f"{[1] * 10} 0\n", "an array is on another device"

@@ -1,4 +1,4 @@
-"""Sizes by hand, and the known figures of LeNet-5."""
+"""Summaries of models: sizes computed by hand, and the known figures of LeNet-5."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from xpnet.summary import MULTIPLY_ADDS, summary
 
 
 def lenet():
-    """LeCun et al., 1998, with the kernels of C3 joined to all maps, as it is usually written."""
+    """LeNet-5 of LeCun et al., 1998; as usual, every kernel of C3 is connected to all maps."""
     return Sequential(
         L.Conv2d(1, 6, 5, padding=2), L.Tanh(), L.AvgPool2d(2), L.Conv2d(6, 16, 5), L.Tanh(),
         L.AvgPool2d(2), L.Flatten(), Affine(400, 120), L.Tanh(), Affine(120, 84), L.Tanh(),
@@ -18,8 +18,8 @@ def lenet():
     )  # fmt: skip
 
 
-def test_lenet(backend):
-    """61,706 parameters; kernels times places, and matrices: 416,520 multiply-adds."""
+def test_the_summary_of_lenet_has_its_known_figures(backend):
+    """LeNet-5 has 61,706 parameters and 416,520 multiply-adds."""
     found = summary(lenet(), (1, 28, 28))
     assert (found.parameters, found.trainable) == (61_706, 61_706)
     assert found.multiply_adds == 117_600 + 240_000 + 48_000 + 10_080 + 840
@@ -47,7 +47,7 @@ def test_lenet(backend):
         (lambda: L.RNN(3, 4), (5, 3), {"batch_axis": 1}, 5 * (4 * 3 + 4 * 4)),
         (lambda: L.LSTM(3, 4, bidirectional=True), (5, 3), {"batch_axis": 1}, 5 * 2 * 4 * (12 + 16)),
         (lambda: L.GRU(3, 4, num_layers=2, batch_first=True), (5, 3), {}, 5 * 3 * (12 + 3 * 16)),
-        # 7 rows by four matrices of 8 times 8; 7 times 7 products of 8, twice
+        # 7 rows times four matrices of 8 x 8, and twice 7 x 7 products of vectors of 8 numbers
         (lambda: L.MultiheadAttention(8, 2, batch_first=True), (7, 8), {}, 7 * 256 + 2 * 49 * 8),
         (lambda: L.MultiheadAttention(8, 2), (7, 8), {"batch_axis": 1}, 7 * 256 + 2 * 49 * 8),
         (
@@ -60,13 +60,13 @@ def test_lenet(backend):
         (lambda: L.LayerNorm(4), (4,), {}, 0),
     ],
 )  # fmt: skip
-def test_multiply_adds_by_hand(make, shape, options, count):
-    """Each row by each matrix, each place by each kernel; what is elementwise is not counted."""
+def test_multiply_adds_agree_with_the_count_by_hand(make, shape, options, count):
+    """Products of rows and matrices, and of kernels and positions; elementwise functions count as 0."""
     assert summary(make(), shape, **options).multiply_adds == count
 
 
-class Twice(Layer):
-    """One layer called twice, one never, a matrix of its own; it says itself what it costs."""
+class SharedLayer(Layer):
+    """It calls one layer twice and another never, has a matrix, and defines `multiply_adds`."""
 
     def __init__(self):
         self.inner = Affine(3, 3)
@@ -82,9 +82,9 @@ class Twice(Layer):
         return 9 * x.shape[0] * len(shapes)
 
 
-def test_a_shared_layer_and_one_of_your_own():
-    """Parameters once, work as often as it is done."""
-    model = Twice()
+def test_a_shared_layer_counts_its_parameters_once():
+    """Multiply-adds are counted for every call."""
+    model = SharedLayer()
     model.scale.requires_grad = False
     found = summary(model, (3,))
     assert (found.parameters, found.trainable, found.multiply_adds) == (21, 12, 9 + 2 * 9)
@@ -96,14 +96,14 @@ def test_a_shared_layer_and_one_of_your_own():
     assert "Parameters     21, 9 of them frozen" in str(found)
 
 
-def test_another_class_may_be_registered(monkeypatch):
-    """By its name, or by that of a class that it is made from."""
+def test_multiply_adds_of_another_class_may_be_registered(monkeypatch):
+    """By the name of the class or of one of its bases."""
     monkeypatch.setitem(MULTIPLY_ADDS, "ReLU", lambda layer, xs, shapes: 7)
     assert summary(Sequential(L.ReLU()), (3,)).multiply_adds == 7
 
 
-class Restless(Layer):
-    """It draws, counts and recounts, in evaluation too."""
+class Stateful(Layer):
+    """It draws random numbers and changes its buffers, also in evaluation mode."""
 
     def __init__(self):
         self.count = Buffer(xpnet.current().asarray(np.zeros(2, "float32")))
@@ -121,10 +121,10 @@ class Restless(Layer):
         return self.inner(x)
 
 
-def test_the_model_is_as_it_was(backend):
-    """Flags, buffers, generators, gradients, and what a step remembers; no attribute is left."""
-    model = Sequential(Restless(), L.ReLU())
-    model[1].training = False  # one is frozen in evaluation, the others have no flag of their own
+def test_a_summary_does_not_change_the_model(backend):
+    """Its flags, buffers, generators, gradients and attributes are restored, also after an error."""
+    model = Sequential(Stateful(), L.ReLU())
+    model[1].training = False  # this layer is in evaluation mode, the others are not
     x = backend.asarray([[1.0, 2.0]])
     xpnet.manual_seed(3)
     before = [sorted(vars(layer)) for layer in model.sublayers()]
@@ -141,11 +141,11 @@ def test_the_model_is_as_it_was(backend):
         summary(model, (3,))
     assert [sorted(vars(layer)) for layer in model.sublayers()] == before
     model.eval()
-    model(x)  # it computes as ever
+    model(x)  # the model still works
 
 
-def test_it_runs_where_the_model_is(backend):
-    """Under another backend in force, in the model's own dtype."""
+def test_a_summary_uses_the_backend_and_dtype_of_the_model(backend):
+    """Even if another backend and dtype are in force."""
     model = Affine(3, 2)
     with xpnet.using("numpy", dtype="float64"):
         found = summary(model, (3,))
@@ -153,8 +153,8 @@ def test_it_runs_where_the_model_is(backend):
     assert found.rows[0].kind == "Affine(3 -> 2)"
 
 
-def test_a_summary_is_shown_as_its_table():
-    """Where it is the last line of a notebook's cell too."""
+def test_the_repr_of_a_summary_is_its_table():
+    """A notebook shows the repr of the last line of a cell."""
     found = summary(xpnet.MLP(4, 3, 2, rng=0), (4,))
     assert repr(found) == str(found)
     assert repr(found).startswith("Layer  ")

@@ -1,4 +1,4 @@
-"""The checks themselves: they find what is wrong, and say where."""
+"""The checks in xpnet.testing: they find errors, and report where."""
 
 import math
 
@@ -9,7 +9,7 @@ from xpnet.testing import assert_close, check_gradients, numerical_gradient
 
 
 class WrongSquare(Function):
-    """x^2, with a derivative that is off by a hundredth."""
+    """x^2, with a derivative that is wrong by half a per cent."""
 
     def forward(self, x):
         return x * x
@@ -19,17 +19,19 @@ class WrongSquare(Function):
 
 
 class FirstOrderOnly(Function):
-    """x^2, whose rule is right on arrays, but loses its history on Variables."""
+    """x^2, with a rule that is correct on arrays, but loses the history of Variables."""
 
     def forward(self, x):
         return x * x
 
     def backward(self, gy, x):
-        return gy * 2.0 * getattr(x, "data", x) if hasattr(x, "creator") else gy * 2.0 * x
+        if hasattr(x, "creator"):
+            return gy * 2.0 * x.data
+        return gy * 2.0 * x
 
 
 class WrongOnVariables(Function):
-    """x^2, whose rule is wrong on Variables alone."""
+    """x^2, with a rule that is wrong only on Variables."""
 
     def forward(self, x):
         return x * x
@@ -52,7 +54,7 @@ def test_wrong_rules_are_found(backend64, array, kind, message):
         check_gradients(lambda x: kind()(x) * 1.0, array([1.0, 2.0]))
 
 
-def test_wrong_argument_is_named(backend64, array):
+def test_the_argument_with_a_wrong_derivative_is_named(backend64, array):
     """The message counts arguments from 0."""
 
     def f(a, b):
@@ -62,13 +64,13 @@ def test_wrong_argument_is_named(backend64, array):
         check_gradients(f, array([1.0]), array([2.0]))
 
 
-def test_right_rules_pass(backend64):
-    """Nested lists are arrays of the backend in float64."""
+def test_correct_rules_pass(backend64):
+    """Nested lists become arrays of the backend in float64."""
     check_gradients(lambda a, b: F.tanh(a) * b, [[0.5, 1.0]], [[2.0], [3.0]], order=3)
 
 
 def test_numerical_gradient_of_a_cubic(backend64, array):
-    """(x^3)' = 3 x^2; central differences err by eps^2 here."""
+    """(x^3)' = 3 x^2; the error of central differences is eps^2 here."""
     x = array([1.0, -2.0])
     g = numerical_gradient(lambda x: F.sum(x**3), x, eps=1e-4)
     assert_close(g, [3.0 + 1e-8, 12.0 + 1e-8], rtol=1e-10)
@@ -84,32 +86,32 @@ def test_numerical_gradient_of_a_cubic(backend64, array):
         ([float("inf")], [1.0], "Not close"),
     ],
 )
-def test_assert_close_fails(actual, expected, message):
-    """On values, shapes, nan and inf."""
+def test_assert_close_raises_if_values_differ(actual, expected, message):
+    """For different values, shapes, NaN and infinity."""
     with pytest.raises(AssertionError, match=message):
         assert_close(actual, expected)
 
 
-def test_assert_close_passes(backend, array):
-    """Any libraries; equal infinities and nans are close."""
+def test_assert_close_accepts_equal_infinities_and_nan(backend, array):
+    """The arrays may be of any library."""
     assert_close(array([1.0, float("inf"), float("nan")]), [1.0, float("inf"), float("nan")])
     with pytest.raises(AssertionError):
         assert_close(1.0, 1.0 + 1e-6)
 
 
-def test_an_order_is_one_or_more():
+def test_an_order_below_one_raises():
     with pytest.raises(ValueError, match="order >= 1, got 0"):
         check_gradients(F.tanh, [1.0], order=0)
 
 
-def test_numerical_gradient_of_integers_is_refused():
-    """They have no small steps: it would answer in millions."""
+def test_numerical_gradient_of_integers_raises():
+    """Integers have no small steps; the result would be meaningless."""
     with using("numpy") as backend, pytest.raises(TypeError, match="floating-point numbers"):
         numerical_gradient(lambda x: (x * x).sum(), backend.asarray([1, 2]))
 
 
-def test_numerical_gradient_chooses_its_step_by_the_dtype():
-    """In float32 a step of 1e-6 would be lost in rounding: (1 + 1e-6)^2 has one good digit."""
+def test_the_step_of_numerical_gradient_depends_on_the_dtype():
+    """In float32, (1 + 1e-6)^2 - 1 has only one correct digit."""
     with using("numpy", "float32") as backend:
         g = numerical_gradient(lambda x: (x * x).sum(), backend.asarray([1.0, 3.0]))
         assert_close(g, [2.0, 6.0], rtol=1e-3)

@@ -27,8 +27,7 @@ METHODS = {
     "to_numpy": "xpnet.to_numpy(x)",
     # history
     "requires_grad_": "Variable(x.data, requires_grad=True)",
-    "zero_grad": "x.cleargrad()",
-    "zero_": "x.cleargrad() for a gradient, or x.data[...] = 0.0",
+    "zero_": "x.zero_grad() for a gradient, or x.data[...] = 0.0",
     "retain_grad": "xpnet.gradients(loss, [x])",
     "grad_fn": "x.creator",
     "unchain": "x.data, or F.stop_gradient(x)",
@@ -255,7 +254,6 @@ LAYERS = {
     "fit": "xpnet.training.Trainer(layer, loss, optimizer).fit((x, t), epochs=n)",
     "evaluate": "xpnet.training.Trainer(layer, loss, optimizer).evaluate((x, t))",
     "predict": "layer(x) in a block `with xpnet.no_grad():`, after layer.eval()",
-    "zero_grad": "layer.cleargrads()",
     # parameters
     "params": "layer.parameters()",
     "weights": "layer.parameters()",

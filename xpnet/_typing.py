@@ -4,7 +4,10 @@ The libraries share no base class, so to a type checker each of these is Any; to
 what is expected.
 """
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from xpnet.random import DeviceGenerator, Generator
 
 Array: TypeAlias = Any
 """An array as the standard describes it: of any library, or a `Variable`."""
@@ -17,3 +20,6 @@ Device: TypeAlias = Any
 
 Namespace: TypeAlias = Any
 """What `array_namespace(x)` returns: the functions of a library, or those of Variables."""
+
+Rng: TypeAlias = "int | Generator | DeviceGenerator | None"
+"""A source of random numbers: a seed, a generator, or None for the one of `xpnet.manual_seed`."""

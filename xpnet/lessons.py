@@ -34,6 +34,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet import autodiff, data, functions as F
+from xpnet._libraries import library_of
 from xpnet._typing import Array
 from xpnet.autodiff._signatures import Rule
 from xpnet.autodiff.derivatives import vjp
@@ -93,7 +94,7 @@ def _floating(x: Array) -> Any:
 
 def _changeable(x: Array) -> Any:
     """An array that `x -= ...` changes in place; what a layer keeps of it is then changed as well."""
-    if compat.is_jax_array(data_of(x)):
+    if not library_of(data_of(x)).mutable:
         raise ArgumentTypeError(
             "The lessons change their arrays in place, which JAX's arrays do not allow: expected "
             "arrays of NumPy, CuPy or PyTorch. xpnet's layers and optimizers run on JAX."
@@ -218,7 +219,7 @@ class Function(autodiff.Function):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "backward" in cls.__dict__:
             cls.backward = _with_inputs(cls.backward)  # type: ignore[method-assign]
-        super().__init_subclass__(keeps=Rule(rest=0, y_at=0), **kwargs)
+        super().__init_subclass__(rule=Rule(rest=0, y_at=0), **kwargs)
 
 
 class _Nothing:

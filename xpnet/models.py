@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xpnet import functions as F
-from xpnet._typing import Array
-from xpnet.errors import ArgumentError, ShapeError
+from xpnet._choices import choose
+from xpnet._typing import Array, Rng
+from xpnet.errors import ShapeError
 from xpnet.layers import (
     LSTM,
     MLP,
@@ -63,7 +64,7 @@ def mlp(
     *,
     hidden: int | Sequence[int] = (256, 128),
     activation: str = "relu",
-    rng: Any = None,
+    rng: Rng = None,
 ) -> Sequential:
     """A perceptron: what an `MLP` is, for samples of any shape.
 
@@ -88,7 +89,7 @@ def lenet(
     channels: tuple[int, int] = (16, 32),
     hidden: int = 128,
     dropout: float = 0.25,
-    rng: Any = None,
+    rng: Rng = None,
 ) -> Sequential:
     """Two convolutions of 5 x 5, each followed by pooling, and two affine layers.
 
@@ -144,7 +145,7 @@ def resnet(
     *,
     channels: Sequence[int] = (16, 32, 64),
     blocks: int = 1,
-    rng: Any = None,
+    rng: Rng = None,
 ) -> Sequential:
     """A residual network for small images: stages of blocks of two 3 x 3 convolutions.
 
@@ -182,7 +183,7 @@ def resnet(
     return Sequential(*layers, GlobalAvgPool2d(), Affine(before, outputs, rng=rng))
 
 
-def _block(before: int, width: int, stride: int, rng: Any) -> Residual:
+def _block(before: int, width: int, stride: int, rng: Rng) -> Residual:
     inner = _convolved(before, width, 3, stride, rng)
     inner += [ReLU(), *_convolved(width, width, 3, 1, rng)]
     if before == width and stride == 1:
@@ -190,7 +191,7 @@ def _block(before: int, width: int, stride: int, rng: Any) -> Residual:
     return Residual(*inner, shortcut=Sequential(*_convolved(before, width, 1, stride, rng)))
 
 
-def _convolved(before: int, width: int, kernel: int, stride: int, rng: Any) -> list[Layer]:
+def _convolved(before: int, width: int, kernel: int, stride: int, rng: Rng) -> list[Layer]:
     convolution = Conv2d(before, width, kernel, stride, kernel // 2, bias=False, rng=rng)
     return [convolution, BatchNorm2d(width)]
 
@@ -203,7 +204,7 @@ def lstm(
     layers: int = 1,
     bidirectional: bool = False,
     dropout: float = 0.0,
-    rng: Any = None,
+    rng: Rng = None,
 ) -> Sequential:
     """An LSTM that reads the whole sequence, and an affine layer that sees its last state.
 
@@ -246,7 +247,7 @@ def transformer(
     layers: int = 2,
     hidden: int = 128,
     dropout: float = 0.1,
-    rng: Any = None,
+    rng: Rng = None,
 ) -> Sequential:
     """A Transformer's encoder over the sequence, and an affine layer that sees the mean.
 
@@ -350,12 +351,12 @@ def _image(name: str, shape: Shape, least: int) -> Shape:
     return shape
 
 
-def _one(rng: Any) -> Any:
+def _one(rng: Rng) -> Any:
     """One generator for all layers, to draw from in turn; or None, which is the common one."""
     return None if rng is None else default_rng(rng)
 
 
-BUILDERS: dict[str, Callable[..., Layer]] = {
+BY_NAME: dict[str, Callable[..., Layer]] = {
     f.__name__: f for f in (mlp, lenet, resnet, lstm, transformer)
 }
 
@@ -380,6 +381,4 @@ def build(name: str, input_shape: Shape, outputs: int, **options: Any) -> Layer:
     ShapeError
         It is not made for samples of that shape.
     """
-    if name not in BUILDERS:
-        raise ArgumentError(f"Unknown model {name!r}. Expected one of: {', '.join(BUILDERS)}.")
-    return BUILDERS[name](tuple(input_shape), outputs, **options)
+    return choose("model", name, BY_NAME)(tuple(input_shape), outputs, **options)

@@ -7,13 +7,14 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import selected
+from xpnet._libraries import library_of
 from xpnet._printable import cells, padded, printable
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Parameter, data_of
 from xpnet.backend import current
 from xpnet.layers import Layer
+from xpnet.layers._contents import contents
 from xpnet.layers.hooks import untouched, watching
 
 __all__ = [
@@ -153,7 +154,7 @@ def summary(
         depth = sum(f"{name}.".startswith(f"{r.name}." if r.name else "") for r in rows.values())
         plain = all(layer is other for other in layer.sublayers())
         row = rows[id(layer)] = Row(depth, name, repr(layer) if plain else type(layer).__name__)
-        for p in _own(layer):
+        for p in _own_parameters(layer):
             row.parameters += 0 if id(p) in seen else p.size
             seen.add(id(p))
     arrays = list(inputs)  # kept till the end, so that no two have one id
@@ -186,7 +187,7 @@ Count = Callable[[Any, list[Any], list[Shape]], int]  # layer, inputs, output sh
 def _matrices(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
     """Every row of the input goes through every matrix of the layer's own, once."""
     rows = math.prod(xs[0].shape[:-1])
-    return int(rows * sum(p.size for p in _own(layer) if p.ndim == 2))
+    return int(rows * sum(p.size for p in _own_parameters(layer) if p.ndim == 2))
 
 
 def _kernels(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
@@ -232,17 +233,11 @@ def _multiply_adds(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
 # --- the model's insides --------------------------------------------------------------------------
 
 
-def _own(value: Any, root: bool = True) -> Iterator[Parameter]:
+def _own_parameters(layer: Layer) -> Iterator[Parameter]:
     """The parameters of a layer that are in no layer within it."""
-    if isinstance(value, Parameter):
-        yield value
-    if isinstance(value, Layer):
-        value = vars(value) if root else {}
-    if isinstance(value, (list, tuple)):
-        value = dict(enumerate(value))
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from _own(item, root=False)
+    for _, owner, value in contents(layer):
+        if owner is layer and isinstance(value, Parameter):
+            yield value
 
 
 def _zeros(model: Layer, shape: Shape, dtype: DType, axis: int) -> Any:
@@ -254,7 +249,7 @@ def _zeros(model: Layer, shape: Shape, dtype: DType, axis: int) -> Any:
         home = backend.selected()
     else:
         xp, device, own = array_namespace(p.data), compat.device(p.data), p.data.dtype
-        home = selected(p.data, device)
+        home = library_of(p.data).selected(device)
     dtype = getattr(xp, dtype) if isinstance(dtype, str) else dtype or own
     shape = (*shape[:axis], 1, *shape[axis:])
     with home:

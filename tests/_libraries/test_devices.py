@@ -25,7 +25,7 @@ from xpnet._libraries.devices import known
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import EXTENSIONS
 from xpnet.autodiff.variable import as_constant, data_of
-from xpnet.plots.graph import dot
+from xpnet.plots._graph import dot
 from xpnet.summary import summary
 from xpnet.training import Trainer, predict
 
@@ -233,7 +233,7 @@ def test_transforms(elsewhere):
             xpnet.hvp(f)(x, x),
             xpnet.jvp(lambda x: x * x, (x,), (x,)),
             xpnet.jacobian(lambda x: x * x)(x),
-            xpnet.grad(xpnet.checkpoint(f))(x),
+            xpnet.grad(xpnet.gradient_checkpoint(f))(x),
             [y, pull(x)],
         ]
 
@@ -375,7 +375,7 @@ def test_nested_blocks_in_threads(elsewhere):
 
     def nested():
         with xpnet.using("cupy:0"), xpnet.using("cupy:1"):
-            y = F.zeros(3), Variable([1.0]), xpnet.Affine(2, 3, rng=0).W
+            y = F.zeros(3), Variable([1.0]), xpnet.Affine(2, 3, rng=0).weight
         with xpnet.using("cupy:1"), xpnet.using("cupy:0"):
             z = F.zeros(3), F.ones(3, device=y[0].device)
         return [x.device.id for x in (*y, *z)]

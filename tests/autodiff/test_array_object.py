@@ -1,8 +1,9 @@
-"""The standard's operators and attributes on Variables."""
+"""Variables have the operators and attributes of the standard's array object."""
 
 import operator
 
 import array_api_compat
+import numpy as np
 import pytest
 
 from xpnet import Variable, array_namespace, functions as F, to_numpy
@@ -14,7 +15,7 @@ COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, 
 
 @pytest.mark.parametrize("op", ARITHMETIC)
 def test_arithmetic_with_variables_and_scalars(backend64, array, op):
-    """Values are the operator's on plain numbers, in both orders; gradients are by differences."""
+    """Values are compared with Python's numbers, in both orders; gradients with differences."""
     a, b = array([1.5, 2.0]), array([0.5, 3.0])
     expected = [op(x, y) for x, y in zip([1.5, 2.0], [0.5, 3.0], strict=True)]
     assert_close(op(Variable(a), Variable(b)), expected, rtol=1e-14)
@@ -27,7 +28,7 @@ def test_arithmetic_with_variables_and_scalars(backend64, array, op):
 
 @pytest.mark.parametrize("op", ARITHMETIC)
 def test_arithmetic_with_arrays_of_the_same_library(backend64, array, op):
-    """An array on the right joins in; on the left too, where the library asks the Variable."""
+    """An array may be on the right; and on the left, if its library asks the other operand."""
     a, b = Variable(array([1.5, 2.0])), array([0.5, 3.0])
     assert isinstance(op(a, b), Variable)
     if backend64.name.startswith("array_api_strict"):
@@ -39,7 +40,7 @@ def test_arithmetic_with_arrays_of_the_same_library(backend64, array, op):
 
 @pytest.mark.parametrize("op", COMPARISONS)
 def test_comparisons_are_constants(backend, array, op):
-    """Booleans as Python gives them, without history."""
+    """The booleans are those of Python's numbers, and have no history."""
     a, b = Variable(array([1.0, 2.0, 3.0])), Variable(array([2.0, 2.0, 2.0]))
     y = op(a, b)
     assert to_numpy(y).tolist() == [op(x, 2.0) for x in (1.0, 2.0, 3.0)]
@@ -47,8 +48,8 @@ def test_comparisons_are_constants(backend, array, op):
     assert to_numpy(op(2.0, a)).tolist() == [op(2.0, x) for x in (1.0, 2.0, 3.0)]
 
 
-def test_unary_operators(backend64, array):
-    """-x, +x and abs(x), with their derivatives."""
+def test_unary_operators_and_their_derivatives(backend64, array):
+    """-x, +x and abs(x)."""
     x = array([-1.5, 2.0])
     assert_close(-Variable(x), [1.5, -2.0])
     assert_close(abs(Variable(x)), [1.5, 2.0])
@@ -56,8 +57,8 @@ def test_unary_operators(backend64, array):
     check_gradients(lambda x: -x * abs(x) + +x, x)
 
 
-def test_matmul_and_transposes(backend64, array):
-    """@, .T and .mT, on both sides of an array."""
+def test_matmul_and_transposes_follow_the_standard(backend64, array):
+    """@, .T and .mT."""
     a = array([[1.0, 2.0], [3.0, 4.0]])
     v = Variable(a)
     assert_close(v @ v, [[7.0, 10.0], [15.0, 22.0]])
@@ -65,15 +66,15 @@ def test_matmul_and_transposes(backend64, array):
     assert_close(v.mT @ a, [[10.0, 14.0], [14.0, 20.0]])
 
 
-def test_scalars_out(backend, array):
-    """float, int, bool, complex and index of a single number."""
+def test_a_variable_with_one_element_converts_to_a_python_number(backend, array):
+    """By float, int, bool, complex and as an index."""
     x = Variable(array(3.0))
     assert (float(x), int(x), bool(x), complex(x)) == (3.0, 3, True, 3 + 0j)
     assert [10, 20, 30][Variable(array(1))] == 20
 
 
-def test_an_integer_stands_where_python_wants_an_index(backend, array):
-    """In range, in slices of lists and of Variables, and as a length."""
+def test_an_integer_variable_is_an_index(backend, array):
+    """In range, in slices of strings and Variables, and as a length."""
     two, x = Variable(array(2)), Variable(array([1.0, 2.0, 3.0]))
     assert list(range(two)) == [0, 1]
     assert "abcd"[:two] == "ab"
@@ -83,26 +84,25 @@ def test_an_integer_stands_where_python_wants_an_index(backend, array):
 
 
 @pytest.mark.parametrize("values", [2.0, [2], True], ids=["a float", "a vector", "a boolean"])
-def test_what_is_no_integer_is_no_index(backend, array, values):
+def test_an_index_must_be_a_single_integer(backend, array, values):
     with pytest.raises(TypeError, match="integer"):
         operator.index(Variable(array(values)))
 
 
-def test_hash_is_identity(backend, array):
-    """Variables can be keys, although == is elementwise."""
+def test_variables_are_hashed_by_identity(backend, array):
+    """Variables can be keys of a dict, although == is elementwise."""
     a, b = Variable(array(1.0)), Variable(array(1.0))
     assert len({a, b}) == 2
 
 
-def test_numpy_refuses_variables(backend, array):
-    """np.asarray of a Variable is an error that names to_numpy."""
-    np = pytest.importorskip("numpy")
+def test_asarray_of_a_variable_raises(backend, array):
+    """The error of np.asarray names to_numpy."""
     with pytest.raises(TypeError, match="to_numpy"):
         np.asarray(Variable(array([1.0])))
 
 
-def test_array_api_compat_finds_our_namespace(backend, array):
-    """Code that asks array-api-compat, which knows nothing of xpnet, is answered."""
+def test_array_api_compat_finds_the_namespace_of_variables(backend, array):
+    """array-api-compat knows nothing of xpnet; it asks the Variable."""
     x = Variable(array([1.0]))
     xp = array_api_compat.array_namespace(x)
     assert xp is array_namespace(x)
@@ -110,8 +110,8 @@ def test_array_api_compat_finds_our_namespace(backend, array):
     assert x.device == array_api_compat.device(x.data)
 
 
-def test_iteration_ends(backend, array):
-    """Not every library says when an index is past the end."""
+def test_iteration_stops_after_the_last_row(backend, array):
+    """Not every library raises IndexError for an index that is out of range."""
     x = Variable(array([[1.0, 2.0], [3.0, 4.0]]))
     rows = list(x)
     assert len(rows) == 2

@@ -1,4 +1,4 @@
-"""custom_rule: a function with a derivative of its own."""
+"""custom_rule: a function with a derivative that its author writes."""
 
 import math
 
@@ -20,15 +20,15 @@ def log1pexp(x):
     return xp.log1p(xp.exp(x))
 
 
-def test_the_rule_is_the_derivative(backend64, array):
-    """First order by the rule, all others by the rule's own derivative."""
+def test_derivatives_of_a_custom_rule(backend64, array):
+    """The first derivative is the rule; higher ones are derivatives of the rule."""
     check_gradients(log1pexp, array([-2.0, 0.0, 3.0]), order=3)
     assert_close(grad(grad(log1pexp))(0.0), 0.25)
     assert_close(jvp(log1pexp, (0.0,), (3.0,))[1], 1.5)
 
 
-def test_it_is_the_rule_that_is_used(backend, array):
-    """A gradient that is not the derivative: straight through a step."""
+def test_the_rule_replaces_the_derivative(backend, array):
+    """A straight-through estimator: the gradient of rounding is not its derivative."""
 
     @custom_rule(lambda gy: gy)
     def straight_through(x):
@@ -55,8 +55,8 @@ def clipped(x, *, limit=1.0):
     return x
 
 
-def test_options_reach_the_function_and_the_rule(backend, array):
-    """By name; with their defaults; and the rule may leave them."""
+def test_options_are_passed_to_the_function_and_to_the_rule(backend, array):
+    """They are passed by name and may have defaults; the rule need not take them."""
     for options, expected in (({}, 1.0), ({"limit": 2.5}, 2.5)):
         x = Variable(array([1.0, 1.0]))
         F.sum(F.multiply(clipped(x, **options), array([10.0, 0.5]))).backward()
@@ -71,8 +71,8 @@ def test_options_reach_the_function_and_the_rule(backend, array):
         powered(Variable(array(2.0)))
 
 
-def test_several_arguments_in_any_order(backend64, array):
-    """The rule is given what it names; inputs may be passed by name and have defaults."""
+def test_the_rule_names_its_arguments_in_any_order(backend64, array):
+    """The rule receives what it names; inputs may be passed by name and have defaults."""
 
     @custom_rule(lambda gy, y, b, a: (gy * y / a, gy * a))
     def product(a, b=3.0):
@@ -84,8 +84,8 @@ def test_several_arguments_in_any_order(backend64, array):
     assert_close(hessian(product, argnums=(0, 1))(2.0, 3.0)[0][1], 1.0)
 
 
-def test_several_outputs(backend64, array):
-    """gy and y are tuples then."""
+def test_a_custom_rule_for_several_outputs(backend64, array):
+    """gy and y are tuples in that case."""
 
     @custom_rule(lambda gy, y, a, b: (gy[0] * b + gy[1], gy[0] * y[0] / b + gy[1]))
     def both(a, b):
@@ -94,8 +94,8 @@ def test_several_outputs(backend64, array):
     check_gradients(lambda a, b: both(a, b)[0] * both(a, b)[1], array(2.0), array(3.0), order=3)
 
 
-def test_none_is_no_derivative(backend, array):
-    """Where it is not asked for it is not missed."""
+def test_a_rule_may_return_none_where_no_gradient_is_needed(backend, array):
+    """Where a gradient is needed, None raises an error."""
 
     @custom_rule(lambda gy, b: (gy * b, None))
     def half(a, b):
@@ -107,7 +107,7 @@ def test_none_is_no_derivative(backend, array):
         half(a, b).backward()
 
 
-def test_too_few_gradients(backend, array):
+def test_too_few_gradients_raise(backend, array):
     @custom_rule(lambda gy: gy)
     def product(a, b):
         return a * b
@@ -116,8 +116,8 @@ def test_too_few_gradients(backend, array):
         product(Variable(array(2.0)), 3.0).backward()
 
 
-def test_what_is_no_argument_is_an_error(backend, array):
-    """A Variable from the closure would have no gradient, and nobody would notice."""
+def test_a_variable_that_is_not_an_argument_raises(backend, array):
+    """A Variable from the closure or in an option would silently get no gradient."""
     w = Variable(array(2.0))
 
     @custom_rule(lambda gy: gy)
@@ -140,8 +140,8 @@ def test_what_is_no_argument_is_an_error(backend, array):
         lambda gy, x, gradient: gy,
     ],
 )
-def test_a_rule_that_names_what_is_not_there(rule):
-    """It is found when the function is made, and the message shows both."""
+def test_a_rule_with_an_unknown_parameter_raises(rule):
+    """It raises when the function is defined, and the message shows both signatures."""
     with pytest.raises(TypeError, match=r"is no rule for f\(x, \*, limit=1.0\): it is called"):
 
         @custom_rule(rule)
@@ -149,13 +149,13 @@ def test_a_rule_that_names_what_is_not_there(rule):
             return x
 
 
-def test_an_argument_called_like_the_output():
+def test_an_argument_named_like_the_output_raises():
     with pytest.raises(TypeError, match="no argument is called so"):
         custom_rule(lambda gy, y: gy)(lambda x, y: x)
 
 
 @pytest.mark.parametrize("f", [lambda *xs: xs[0], lambda x, **options: x])
-def test_arguments_without_names(f):
+def test_arguments_without_names_raise(f):
     with pytest.raises(TypeError, match="a rule needs arguments with names, not "):
         custom_rule(lambda gy: gy)(f)
     with pytest.raises(TypeError, match="a rule needs arguments with names, not "):

@@ -1,4 +1,4 @@
-"""Transforms: against formulas, and against JAX's of the same text."""
+"""Derivatives as functions: compared with formulas, and with JAX on the same code."""
 
 import math
 from typing import NamedTuple
@@ -26,12 +26,12 @@ from xpnet.testing import assert_close
 
 
 def is_array(x, like):
-    """An array of the library, no Variable."""
+    """Whether x is an array of the same library, and not a Variable."""
     return type(x) is type(like)
 
 
 def assert_close_trees(actual, expected, rtol=1e-9, atol=1e-12):
-    """Built alike, and each leaf close to the other's."""
+    """Assert that two trees have the same structure, and that their leaves are close."""
     tree.map(lambda a, b: assert_close(a, b, rtol, atol), expected, actual)
     tree.map(lambda a, b: assert_close(a, b, rtol, atol), actual, expected)
 
@@ -40,7 +40,7 @@ def assert_close_trees(actual, expected, rtol=1e-9, atol=1e-12):
 
 
 def test_gradient_of_a_formula(backend64, array):
-    """d/dx sum(x^3) = 3 x^2, an array of the library's, of its dtype."""
+    """d/dx sum(x^3) = 3 x^2; the gradient is an array of the same library and dtype."""
     x = array([1.0, -2.0])
     g = grad(lambda x: F.sum(x**3))(x)
     assert is_array(g, x)
@@ -48,7 +48,7 @@ def test_gradient_of_a_formula(backend64, array):
     assert_close(g, [3.0, 12.0])
 
 
-def test_value_and_grad_gives_both(backend64, array):
+def test_value_and_grad_returns_both(backend64, array):
     x = array([3.0, 4.0])
     value, g = value_and_grad(lambda x: F.sqrt(F.sum(x * x)))(x)
     assert is_array(value, x)
@@ -57,7 +57,7 @@ def test_value_and_grad_gives_both(backend64, array):
 
 
 def test_plain_array_api_code_is_differentiated(backend, array):
-    """f asks its argument for its namespace, as SciPy's functions do; float32 stays float32."""
+    """f asks for the namespace of its argument, as SciPy's functions do; float32 stays float32."""
 
     def rosenbrock(x):
         xp = array_namespace(x)
@@ -68,8 +68,8 @@ def test_plain_array_api_code_is_differentiated(backend, array):
     assert_close(g, [-2.0, 200.0], rtol=1e-5)
 
 
-def test_grad_decorates(backend64):
-    """Python's floats become arrays of the backend in force; kwargs pass through."""
+def test_grad_is_also_a_decorator(backend64):
+    """Python's floats become arrays of the current backend; keyword arguments are passed on."""
 
     @grad
     def slope(x, *, factor):
@@ -85,8 +85,8 @@ def test_grad_decorates(backend64):
 
 
 @pytest.mark.parametrize("argnums", [0, 1, -1, (0, 1), (1, 0), [1]])
-def test_argnums(backend64, array, argnums):
-    """An int gives one gradient, several a tuple in their order; others reach f as they are."""
+def test_argnums_selects_the_arguments(backend64, array, argnums):
+    """An int returns one gradient, a tuple a tuple in its order; other arguments reach f unchanged."""
     a, b = array([2.0, 3.0]), array([5.0, 7.0])
 
     def f(a, b):
@@ -107,8 +107,8 @@ class Point(NamedTuple):
     y: object
 
 
-def test_nested_trees(backend64, array):
-    """Dicts, lists, tuples, named ones, None, and Python's floats among arrays."""
+def test_arguments_may_be_nested_trees(backend64, array):
+    """Dicts, lists, tuples, named tuples, None, and Python's floats beside arrays."""
     parameters = {
         "W": array([[1.0, 2.0], [3.0, 4.0]]),
         "rest": [(array([1.0, -1.0]), 3.0), None],
@@ -130,8 +130,8 @@ def test_nested_trees(backend64, array):
     assert_close_trees(g, expected)
 
 
-def test_floats_are_born_beside_the_arrays(backend):
-    """Not where the switch points: computation follows the arrays."""
+def test_floats_become_arrays_of_the_other_arguments_library(backend):
+    """The current backend does not matter: computation follows the arrays."""
     with using("numpy", dtype="float64") as elsewhere:
         x = elsewhere.asarray([1.0, 2.0])
     g = grad(lambda x, a: F.sum(a * x), argnums=(0, 1))(x, 3.0)
@@ -140,8 +140,8 @@ def test_floats_are_born_beside_the_arrays(backend):
     assert g[1].dtype == np.float64
 
 
-def test_has_aux(backend64, array):
-    """What f returns beside its value comes back as arrays, or as whatever it is."""
+def test_has_aux_returns_what_f_returns_beside_its_value(backend64, array):
+    """Variables are returned as arrays, everything else unchanged."""
     x = array([1.0, 2.0])
 
     def f(x):
@@ -159,7 +159,7 @@ def test_has_aux(backend64, array):
     assert aux["name"] == "f"
 
 
-def test_has_aux_wants_a_pair(backend, array):
+def test_has_aux_requires_a_pair(backend, array):
     def f(x):
         return x
 
@@ -167,8 +167,8 @@ def test_has_aux_wants_a_pair(backend, array):
         grad(f, has_aux=True)(array(1.0))
 
 
-def test_scalars_of_numpy():
-    """np.float64 is a float to Python and an array to NumPy: it is taken for the second."""
+def test_a_scalar_of_numpy_is_an_array():
+    """np.float64 is both a Python float and an array scalar: it counts as an array."""
     with using("numpy", dtype="float64"):
         g = grad(lambda x: x * x)(np.float64(3.0))
     assert type(g) is np.ndarray
@@ -178,23 +178,23 @@ def test_scalars_of_numpy():
 # --- derivatives of derivatives ---------------------------------------------------------------------
 
 
-def test_derivatives_of_sine(backend64):
-    """sin, cos, -sin, -cos, sin: the transform of a transform."""
+def test_grad_can_be_applied_to_its_result(backend64):
+    """The derivatives of sin are cos, -sin, -cos, sin."""
     f = F.sin
     for expected in (math.cos(0.5), -math.sin(0.5), -math.cos(0.5), math.sin(0.5)):
         f = grad(f)
         assert_close(f(0.5), expected, rtol=1e-12)
 
 
-def test_third_derivatives_of_many_numbers(backend64, array):
-    """The third derivative of sum(x^4) is 24 x on the diagonal, and nothing beside it."""
+def test_third_derivatives_of_a_vector(backend64, array):
+    """The third derivative of sum(x^4) is 24 x on the diagonal, and zero elsewhere."""
     third = jacobian(hessian(lambda x: F.sum(x**4)))(array([1.0, 2.0]))
     expected = np.zeros((2, 2, 2))
     expected[0, 0, 0], expected[1, 1, 1] = 24.0, 48.0
     assert_close(third, expected)
 
 
-PERTURBED = [  # f, f'(x): by x alone, whatever is differentiated within
+PERTURBED = [  # f and f'(x), where f computes a derivative itself
     (lambda x: x * grad(lambda y: x + y)(x), lambda x: 1.0),
     (lambda x: x * grad(lambda y: x * y)(2.0), lambda x: 2.0 * x),
     (lambda x: x * grad(lambda y: x * y * y)(x), lambda x: 6.0 * x**2),
@@ -213,17 +213,17 @@ PERTURBED = [  # f, f'(x): by x alone, whatever is differentiated within
 
 @pytest.mark.parametrize("case", range(len(PERTURBED)))
 def test_perturbations_are_not_confused(backend64, case):
-    """An inner derivative knows its own variable, even where it is the same number or Variable."""
+    """An inner derivative has its own variable, even if its value is the same number or Variable."""
     f, expected = PERTURBED[case]
     assert_close(grad(f)(3.0), expected(3.0), rtol=1e-12)
     assert is_array(grad(f)(3.0), backend64.asarray(0.0))
     x = Variable(backend64.asarray(3.0))
-    f(x).backward()  # the tape's own derivative, through the recorded transforms
+    f(x).backward()  # backward, through the recorded derivatives
     assert_close(x.grad, expected(3.0), rtol=1e-12)
 
 
 def test_the_same_variable_in_the_closure_is_constant(backend64, array):
-    """Only what comes by way of the argument counts: d/dy (x + y^2) at y = x is 2 x, not 2 x + 1."""
+    """Only the argument is differentiated: d/dy (x + y^2) at y = x is 2 x, not 2 x + 1."""
     x = Variable(array(3.0))
     g = grad(lambda y: x + y * y)(x)
     assert_close(g, 6.0)
@@ -231,8 +231,8 @@ def test_the_same_variable_in_the_closure_is_constant(backend64, array):
     assert_close(x.grad, 2.0)
 
 
-def test_second_derivatives_of_straight_lines_are_zero(backend64, array):
-    """Of the same shapes; a constant derivative is none that was lost."""
+def test_second_derivatives_of_linear_functions_are_zero(backend64, array):
+    """They have the usual shapes; a constant derivative does not count as a lost graph."""
     x = array([1.0, 2.0])
     assert_close(grad(grad(lambda x: 3.0 * x))(2.0), 0.0)
     assert_close(hessian(lambda x: F.sum(3.0 * x))(x), np.zeros((2, 2)))
@@ -240,11 +240,11 @@ def test_second_derivatives_of_straight_lines_are_zero(backend64, array):
     assert_close(jacobian(jacobian(lambda x: 2.0 * x))(x), np.zeros((2, 2, 2)))
 
 
-# --- what comes back, and what it remembers -----------------------------------------------------------
+# --- results, and what they depend on ------------------------------------------------------------------
 
 
 def test_variables_in_variables_out(backend64, array):
-    """A Variable that requires a gradient may be asked for it; a constant one stays constant."""
+    """Results for a Variable that requires a gradient are recorded; for a constant they are constants."""
     x, c = Variable(array(3.0)), Variable(array(3.0), requires_grad=False)
     value, g = value_and_grad(lambda x: x * x)(x)
     (second,) = gradients(value * g, [x])
@@ -254,8 +254,8 @@ def test_variables_in_variables_out(backend64, array):
     assert_close(g, 6.0)
 
 
-def test_parameters_in_the_closure_are_remembered(backend64, array):
-    """A loss made of derivatives is differentiated by the parameters: u = a sin(b x)."""
+def test_derivatives_depend_on_the_parameters_in_the_closure(backend64, array):
+    """A loss that contains u'', with u = a sin(b x), is differentiated with respect to a and b."""
     a, b, x = Parameter(array(2.0)), Parameter(array(3.0)), 0.7
     bend = grad(grad(lambda x: a * F.sin(b * x)))(x)
     assert isinstance(bend, Variable)
@@ -266,19 +266,19 @@ def test_parameters_in_the_closure_are_remembered(backend64, array):
     assert_close(b.grad, expected, rtol=1e-12)
 
 
-def test_a_models_input_gradient_reaches_its_parameters(backend, array):
-    """grad of a Layer in the closure, and of a Layer itself."""
+def test_the_input_gradient_of_a_model_depends_on_its_parameters(backend, array):
+    """grad of a function that calls a Layer, and of the Layer itself."""
     model = MLP(2, 3, 1, activation="tanh", rng=0)
     x = array([[0.5, -1.0]])
     for g in (grad(lambda x: F.sum(model(x)))(x), grad(model)(x)):
         F.sum(g * g).backward()
         assert all(p.grad is not None for name, p in model.named_parameters() if "W" in name)
-        model.cleargrads()
+        model.zero_grad()
 
 
-@pytest.mark.parametrize("transform", ["aux", "value", "vjp", "jvp", "jacobian", "hvp"])
-def test_each_result_remembers_the_closure(backend64, array, transform):
-    """d/dw of what each transform gives of w x^2 at x = 3, w = 5."""
+@pytest.mark.parametrize("derivative", ["aux", "value", "vjp", "jvp", "jacobian", "hvp"])
+def test_every_result_depends_on_the_closure(backend64, array, derivative):
+    """d/dw of what each function of xpnet.autodiff returns for w x^2 at x = 3, w = 5."""
     w, x = Parameter(array(5.0)), array(3.0)
 
     def f(x):
@@ -296,15 +296,15 @@ def test_each_result_remembers_the_closure(backend64, array, transform):
         "hvp": lambda: hvp(f)(x, 2.0),
     }
     slopes = {"aux": 3.0, "value": 9.0, "vjp": 12.0, "jvp": 12.0, "jacobian": 6.0, "hvp": 4.0}
-    y = results[transform]()
+    y = results[derivative]()
     y.backward()
-    assert_close(w.grad, slopes[transform])
+    assert_close(w.grad, slopes[derivative])
     with no_grad():
-        assert is_array(results[transform](), x)
+        assert is_array(results[derivative](), x)
 
 
-def test_derivatives_by_vectors_and_tangents(backend64, array):
-    """The gradient that is pulled, and the tangent, may be asked for theirs: both are linear."""
+def test_products_are_differentiable_with_respect_to_their_vectors(backend64, array):
+    """vjp, jvp and hvp are linear in gy, in the tangent and in v."""
     gy = Variable(array([1.0, 2.0]))
     (gx,) = vjp(lambda x: x**3, array([1.0, 2.0]))[1](gy)
     (found,) = gradients(F.sum(gx), [gy])
@@ -316,8 +316,8 @@ def test_derivatives_by_vectors_and_tangents(backend64, array):
     assert_close(found, [6.0, 12.0])
 
 
-def test_arrays_stay_arrays_around_inner_transforms(backend64, array):
-    """An inner derivative by data alone leaves nothing behind that an outer one would find."""
+def test_outer_derivatives_of_inner_derivatives_are_arrays(backend64, array):
+    """An inner derivative with respect to data leaves no Variable in the outer result."""
     x = array([1.0, 2.0])
 
     def loss(w):
@@ -329,8 +329,8 @@ def test_arrays_stay_arrays_around_inner_transforms(backend64, array):
     assert_close(g, 40.0 * 2.0 + 5.0, rtol=1e-12)  # (20 w^2 + 5 w)'
 
 
-def test_no_leaf_is_left_behind(backend64, array):
-    """backward through a recorded transform of data fills the grads of the parameters alone."""
+def test_the_argument_of_f_receives_no_grad(backend64, array):
+    """backward through a recorded derivative sets the grad of the parameters only."""
     w = Parameter(array(2.0))
     seen = []
 
@@ -343,8 +343,8 @@ def test_no_leaf_is_left_behind(backend64, array):
     assert [x.grad for x in seen] == [None]
 
 
-def test_under_no_grad_transforms_work_and_are_not_recorded(backend64, array):
-    """They record within themselves; what they give back is an array, or a constant."""
+def test_under_no_grad_derivatives_are_computed_and_not_recorded(backend64, array):
+    """f is recorded nevertheless; the results are arrays, or constant Variables."""
     w, x = Parameter(array(2.0)), array(3.0)
     with no_grad():
         for given in (x, Variable(x)):
@@ -357,8 +357,8 @@ def test_under_no_grad_transforms_work_and_are_not_recorded(backend64, array):
         assert_close(jvp(lambda x: w * x * x, (x,), (1.0,))[1], 12.0)
 
 
-def test_recording_and_the_open_arguments_are_as_before_an_error(backend, array):
-    """f fails: the error is f's own, and the next derivative is right."""
+def test_an_error_in_f_does_not_affect_the_next_derivative(backend, array):
+    """If f raises, its own error is raised, and the next derivative is correct."""
 
     def f(x):
         raise KeyError("of f")
@@ -368,16 +368,16 @@ def test_recording_and_the_open_arguments_are_as_before_an_error(backend, array)
     assert is_array(grad(lambda x: x * x)(array(1.0)), array(1.0))
 
 
-# --- zero, or an error --------------------------------------------------------------------------------
+# --- zero, or an error ---------------------------------------------------------------------------------
 
 
-def test_what_is_not_used_has_gradient_zero(backend64, array):
-    """Of its shape, where f's value depends on something else."""
+def test_the_gradient_with_respect_to_an_unused_argument_is_zero(backend64, array):
+    """It has the shape of the argument, if the value of f depends on another Variable."""
     a, b = array([1.0, 2.0]), array([[3.0]])
     g = grad(lambda a, b: F.sum(a), argnums=(0, 1))(a, b)
     assert_close_trees(g, (np.ones(2), np.zeros((1, 1))))
     w = Parameter(array(5.0))
-    g = grad(lambda x: w * w)(2.0)  # of w it depends, and is asked for x
+    g = grad(lambda x: w * w)(2.0)  # the value depends on w only
     assert_close(g, 0.0)
     assert_close(jacobian(lambda a: {"a": a, "one": F.ones_like(a)})(a)["one"], np.zeros((2, 2)))
 
@@ -402,8 +402,8 @@ LOST = [
 
 
 @pytest.mark.parametrize("case", range(len(LOST)))
-@pytest.mark.parametrize("transform", LOSING)
-def test_a_lost_graph_is_an_error_never_a_zero(backend, array, case, transform):
+@pytest.mark.parametrize("derivative", LOSING)
+def test_a_lost_graph_raises_instead_of_returning_zero(backend, array, case, derivative):
     lost, words = LOST[case]
     x = array(3.0)
 
@@ -411,7 +411,7 @@ def test_a_lost_graph_is_an_error_never_a_zero(backend, array, case, transform):
         return lost(x)
 
     with pytest.raises(GradientError, match=words):
-        LOSING[transform](f, x)
+        LOSING[derivative](f, x)
 
 
 @pytest.mark.parametrize(
@@ -422,8 +422,8 @@ def test_a_lost_graph_is_an_error_never_a_zero(backend, array, case, transform):
         (lambda x: F.sum(x) * 1j, r"got a Variable of .*complex\d+, shape \(\)"),
     ],
 )
-def test_grad_wants_a_single_real_number(backend, array, f, words):
-    """The message has what was given, and the transforms for more."""
+def test_grad_requires_a_single_real_number(backend, array, f, words):
+    """The message contains what f returned, and names the functions for several numbers."""
     with pytest.raises(GradientError, match=words) as caught:
         grad(f)(array([1.0, 2.0]))
     message = str(caught.value)
@@ -442,7 +442,7 @@ def test_grad_wants_a_single_real_number(backend, array, f, words):
     ],
 )
 def test_arguments_without_derivatives_are_named(backend, argnums, given, words):
-    """Integers, truth values, texts: by place, name, and path."""
+    """Integers, booleans and strings: by position, name and path."""
 
     def loss(w, x):
         raise AssertionError("not called")
@@ -451,15 +451,15 @@ def test_arguments_without_derivatives_are_named(backend, argnums, given, words)
         grad(loss, argnums)(*given)
 
 
-def test_arrays_of_integers_are_named(backend, array):
+def test_arrays_of_integers_raise(backend, array):
     with pytest.raises(TypeError, match=r"argument 0, x: .* an array of .*int\d\d, shape \(2,\)"):
         grad(F.sum)(array([1, 2]))
     with pytest.raises(TypeError, match=r"argument 0, x: .* a Variable of .*int\d\d, shape \(2,\)"):
         grad(F.sum)(Variable(array([1, 2])))
 
 
-def test_a_callable_without_a_signature(backend):
-    """Its arguments have places, if no names."""
+def test_errors_for_a_callable_without_a_signature_name_the_position(backend):
+    """Its arguments have positions, but no names."""
 
     class Strange:
         __signature__ = "none"
@@ -472,7 +472,7 @@ def test_a_callable_without_a_signature(backend):
 
 
 @pytest.mark.parametrize("argnums", [2, -3, (0, 2)])
-def test_arguments_that_are_not_there(backend, argnums):
+def test_argnums_out_of_range_raise(backend, argnums):
     def f(a, b):
         return a * b
 
@@ -483,7 +483,7 @@ def test_arguments_that_are_not_there(backend, argnums):
 # --- many numbers: vjp, jvp, jacobian -----------------------------------------------------------------
 
 
-def test_vjp_pulls_more_than_once(backend64, array):
+def test_the_function_returned_by_vjp_can_be_called_repeatedly(backend64, array):
     """y = A x: pull(gy) is A^T gy."""
     A, x = array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), array([1.0, -1.0])
     y, pull = vjp(lambda A, x: A @ x, A, x)
@@ -493,11 +493,11 @@ def test_vjp_pulls_more_than_once(backend64, array):
         gA, gx = pull(array(gy))
         assert_close(gx, to_numpy(A).T @ gy)
         assert_close(gA, np.outer(gy, to_numpy(x)))
-    assert_close(pull([1.0, 0.0, 0.0])[1], [1.0, 2.0])  # a list will do
+    assert_close(pull([1.0, 0.0, 0.0])[1], [1.0, 2.0])  # gy may be a list
 
 
-def test_vjp_and_jvp_of_trees(backend64, array):
-    """Outputs and inputs are trees; gradients and tangents are built like them."""
+def test_vjp_and_jvp_take_and_return_trees(backend64, array):
+    """Gradients have the structure of the inputs, tangents that of the outputs."""
 
     def f(p):
         return {"product": p["a"] * p["b"], "parts": [p["a"], 3.0 * p["b"]]}
@@ -514,8 +514,8 @@ def test_vjp_and_jvp_of_trees(backend64, array):
     )
 
 
-def test_vectors_that_do_not_fit(backend, array):
-    """Another shape, or built in another way: which one it was."""
+def test_vectors_of_a_different_shape_or_structure_raise(backend, array):
+    """The message names the vector, and its place in the tree."""
     x = array([1.0, 2.0])
     _, pull = vjp(lambda x: {"a": x * x}, x)
     with pytest.raises(ShapeError, match=r"gradient of y\['a'\] of shape \(2,\), got \(3,\)"):
@@ -534,7 +534,7 @@ def test_vectors_that_do_not_fit(backend, array):
         hvp(F.sum, argnums=-1)
 
 
-def test_jacobian_has_the_outputs_axes_first(backend64, array):
+def test_the_axes_of_the_output_come_first_in_a_jacobian(backend64, array):
     """y = x x^T: dy_ij / dx_k = delta_ik x_j + delta_jk x_i."""
     x = array([1.0, 2.0, 3.0])
     J = jacobian(lambda x: x[:, None] * x[None, :])(x)
@@ -544,20 +544,20 @@ def test_jacobian_has_the_outputs_axes_first(backend64, array):
     assert_close(J, expected)
 
 
-def test_jacobian_of_a_number_and_of_nothing(backend64, array):
-    """A number's jacobian is its gradient; no rows of it have the shape (0, 2)."""
+def test_the_jacobian_of_a_number_and_of_an_empty_array(backend64, array):
+    """The jacobian of a number is its gradient; that of an empty output has the shape (0, 2)."""
     x = array([1.0, 2.0])
     assert_close(jacobian(lambda x: F.sum(x * x))(x), [2.0, 4.0])
     assert jacobian(lambda x: x[:0] * 1.0)(x).shape == (0, 2)
 
 
-def test_jacobian_of_complex_numbers_is_an_error(backend, array):
+def test_the_jacobian_of_complex_numbers_raises(backend, array):
     with pytest.raises(GradientError, match=r"jacobian expected real numbers of <lambda>, got .*"):
         jacobian(lambda x: x * 1j)(array([1.0]))
 
 
-def test_hvp_stands_in_for_the_hessian(backend64, array):
-    """H of x^T A x / 2 is (A + A^T) / 2; v follows x, further arguments follow v."""
+def test_hvp_is_the_product_of_the_hessian_and_a_vector(backend64, array):
+    """The Hessian of x^T A x / 2 is (A + A^T) / 2; v comes after x, further arguments after v."""
     host = np.array([[1.0, 2.0, 0.0], [4.0, 3.0, 1.0], [0.0, 5.0, 2.0]])
     A, x, v = array(host), array([1.0, 2.0, 3.0]), array([1.0, 0.0, -1.0])
 
@@ -571,7 +571,7 @@ def test_hvp_stands_in_for_the_hessian(backend64, array):
     assert_close(hessian(f)(x, A), expected)
 
 
-def test_hvp_of_a_tree(backend64, array):
+def test_hvp_takes_trees(backend64, array):
     """f = a^2 b: H (va, vb) = (2 b va + 2 a vb, 2 a va)."""
     h = hvp(lambda p: p["a"] * p["a"] * p["b"])
     found = h({"a": array(3.0), "b": array(5.0)}, {"a": array(1.0), "b": array(10.0)})
@@ -585,7 +585,8 @@ def host(*shape):
     return np.random.default_rng(sum(shape) + len(shape)).normal(size=shape)
 
 
-# Of two arguments one may be an array, to whose operators the strict library admits no Variable.
+# One of two arguments may be an array. array-api-strict's operators reject Variables, so that the code
+# below calls functions instead.
 
 
 def network(p, x):
@@ -595,7 +596,7 @@ def network(p, x):
 
 
 LAYERS = [{"W": host(2, 3), "b": host(3)}, {"W": host(3, 2), "b": host(2)}]
-SMOOTH = {  # a text of one number for each, and its arguments: trees of NumPy's arrays
+SMOOTH = {  # functions that return one number, with their arguments: trees of NumPy's arrays
     "polynomial": (
         lambda x, y: F.sum(F.multiply(x**3, y) + F.multiply(y * y, x)),
         (host(3), host(3)),
@@ -617,7 +618,7 @@ SMOOTH = {  # a text of one number for each, and its arguments: trees of NumPy's
 
 @pytest.fixture
 def oracle(backend64):
-    """A function that calls one of JAX's transforms on JAX's arrays, and gives NumPy's."""
+    """A function that calls one of JAX's transformations on JAX's arrays, and returns NumPy's."""
     jax = pytest.importorskip("jax", reason="JAX is the oracle of these tests")
 
     def call(transform, *trees):
@@ -630,35 +631,35 @@ def oracle(backend64):
 
 @pytest.fixture(params=SMOOTH)
 def case(request, array):
-    """A text, its arguments as NumPy's arrays, the same as the backend's, and tangents of each."""
+    """A function, its arguments as NumPy's and as the backend's arrays, and both as tangents."""
     f, args = SMOOTH[request.param]
     tangents = tree.map(lambda x: np.cos(7.0 * x), args)
     return f, args, tree.map(array, args), tangents, tree.map(array, tangents)
 
 
-def test_grad_is_jaxs(oracle, case):
+def test_grad_agrees_with_jax(oracle, case):
     f, args, ours, *_ = case
     for argnums in (0, 1, (0, 1)):
         expected = oracle(lambda jax, i=argnums: jax.value_and_grad(f, argnums=i), *args)
         assert_close_trees(value_and_grad(f, argnums)(*ours), expected)
 
 
-def test_jvp_is_jaxs(oracle, case):
-    """jax.jvp works forward; ours by two steps back."""
+def test_jvp_agrees_with_jax(oracle, case):
+    """jax.jvp uses forward mode; xpnet's jvp uses reverse mode twice."""
     f, args, ours, tangents, moving = case
     expected = oracle(lambda jax: lambda a, b: jax.jvp(f, tuple(a), tuple(b)), args, tangents)
     assert_close_trees(jvp(f, ours, moving), expected)
 
 
-def test_hessian_is_jaxs(oracle, case):
+def test_hessian_agrees_with_jax(oracle, case):
     f, args, ours, *_ = case
     for argnums in (1, (0, 1)):
         expected = oracle(lambda jax, i=argnums: jax.hessian(f, argnums=i), *args)
         assert_close_trees(hessian(f, argnums)(*ours), expected)
 
 
-def test_hvp_is_jaxs(oracle, case):
-    """jvp of grad, there; gradient of a product, here."""
+def test_hvp_agrees_with_jax(oracle, case):
+    """In JAX it is the jvp of grad; in xpnet the gradient of a product."""
     f, args, ours, tangents, moving = case
 
     def there(jax):
@@ -667,7 +668,7 @@ def test_hvp_is_jaxs(oracle, case):
     assert_close_trees(hvp(f)(ours[0], moving[0], ours[1]), oracle(there, *args, tangents[0]))
 
 
-def test_third_order_is_jaxs(oracle, case):
+def test_third_derivatives_agree_with_jax(oracle, case):
     """The gradient of the squared norm of an hvp."""
     f, args, ours, tangents, moving = case
 
@@ -684,8 +685,8 @@ def test_third_order_is_jaxs(oracle, case):
     assert_close_trees(found, oracle(there, *args, tangents[0]))
 
 
-def test_jacobian_and_vjp_of_trees_are_jaxs(oracle, array):
-    """Trees in, trees out; the jacobian a tree of trees."""
+def test_jacobian_and_vjp_of_trees_agree_with_jax(oracle, array):
+    """Inputs and outputs are trees; the jacobian is a tree of trees."""
 
     def f(p, x):
         y = network(p, x)
@@ -702,7 +703,7 @@ def test_jacobian_and_vjp_of_trees_are_jaxs(oracle, array):
     assert_close_trees(pull(tree.map(array, weights)), expected)
 
 
-COMPLEX = {  # texts of z, of which some are not holomorphic
+COMPLEX = {  # functions of z, some of which are not holomorphic
     "product": lambda z: z * z * (2.0 + 1j),
     "exp": lambda z: F.exp(z) * z,
     "conj": lambda z: F.conj(z) * z * z,
@@ -712,18 +713,16 @@ COMPLEX = {  # texts of z, of which some are not holomorphic
 
 
 @pytest.mark.parametrize("name", COMPLEX)
-def test_complex_numbers_are_jaxs(oracle, array, name):
-    """The gradient of a real number, and a derivative along a complex direction."""
+def test_derivatives_of_complex_numbers_agree_with_jax(oracle, array, name):
+    """The gradient of a real number, and the derivative along a complex direction."""
     f = COMPLEX[name]
     z, z_dot = host(3) + 1j * host(1, 3)[0], host(2, 3)[0] + 1j * host(3, 3)[0]
 
     def real(z):
         y = f(z)
-        return (
-            F.sum(F.real(y * F.conj(y)))
-            if array_namespace(y).isdtype(y.dtype, "complex floating")
-            else F.sum(y * y)
-        )
+        if array_namespace(y).isdtype(y.dtype, "complex floating"):
+            return F.sum(F.real(y * F.conj(y)))
+        return F.sum(y * y)
 
     assert_close_trees(
         value_and_grad(real)(array(z)), oracle(lambda jax: jax.value_and_grad(real), z)
@@ -736,7 +735,7 @@ def test_complex_numbers_are_jaxs(oracle, array, name):
 
 
 class Root(Function):
-    """x with x^3 + x = a: its rule asks a transform for the equation's derivative."""
+    """The x with x^3 + x = a; its rule computes the derivative of the equation by jvp."""
 
     def forward(self, a):
         x = a * 0.0
@@ -748,8 +747,8 @@ class Root(Function):
         return gy / jvp(lambda x: x * x * x + x, (y,), (array_namespace(y).ones_like(y),))[1]
 
 
-def test_a_rule_may_use_transforms(backend64, array):
-    """Implicit differentiation, to third order: x' = 1 / (3 x^2 + 1)."""
+def test_a_rule_may_call_jvp(backend64, array):
+    """Implicit differentiation up to third order: x' = 1 / (3 x^2 + 1)."""
     a = array(2.0)  # x = 1
 
     def solve(a):
@@ -763,7 +762,7 @@ def test_a_rule_may_use_transforms(backend64, array):
 
 
 class Forgetful(Function):
-    """x^2, with a rule that leaves the graph."""
+    """x^2, with a rule that computes on arrays instead of Variables."""
 
     def forward(self, x):
         return x * x
@@ -772,8 +771,8 @@ class Forgetful(Function):
         return data_of(gy) * 2.0 * data_of(x)
 
 
-def test_a_rule_that_leaves_the_graph_is_an_error(backend64, array):
-    """Its first derivative is right; the second would be a zero that nobody asked for."""
+def test_a_second_derivative_through_a_rule_on_arrays_raises(backend64, array):
+    """The first derivative is correct; the second would be zero, which is wrong."""
     x = array([1.0, 2.0])
 
     def f(x):

@@ -1,4 +1,4 @@
-"""checkpoint: the values and derivatives of the plain function, in less memory."""
+"""A checkpointed function has the values and derivatives of the plain one, in less memory."""
 
 import gc
 import math
@@ -26,7 +26,7 @@ from xpnet import (
     to_numpy,
     using,
 )
-from xpnet.autodiff import checkpoint, grad, hessian, hvp, jvp, value_and_grad
+from xpnet.autodiff import grad, gradient_checkpoint, hessian, hvp, jvp, value_and_grad
 from xpnet.random import default_rng
 from xpnet.testing import assert_close, check_gradients
 
@@ -34,10 +34,10 @@ A, B = [0.5, -1.0], [2.0, 0.3]
 
 
 def test_values_and_gradients_are_those_of_the_formula(backend64, array):
-    """x^3 and 3 x^2; f runs once for the value, and once more for the gradient."""
+    """x^3 and 3 x^2; the function runs once for the value, and once more for the gradient."""
     runs = []
 
-    @checkpoint
+    @gradient_checkpoint
     def cube(x):
         """The third power."""
         runs.append(x)
@@ -55,19 +55,21 @@ def test_values_and_gradients_are_those_of_the_formula(backend64, array):
 
 
 def skip(a, b):
-    """f uses what was computed outside of it, and what that was computed from."""
+    """The checkpointed function uses h from the closure, and a, from which h was computed."""
     h = F.sin(a)
-    return checkpoint(lambda z: F.tanh(z * h) + a * z)(h * b)
+    return gradient_checkpoint(lambda z: F.tanh(z * h) + a * z)(h * b)
 
 
 def nested(a, b):
-    return checkpoint(lambda a: F.exp(checkpoint(lambda z: F.sin(z) * b)(a * b)) * a)(a)
+    return gradient_checkpoint(
+        lambda a: F.exp(gradient_checkpoint(lambda z: F.sin(z) * b)(a * b)) * a
+    )(a)
 
 
 def unpacked(a, b):
-    """Trees in and out, options, and outputs that depend on nothing."""
+    """Trees as inputs and outputs, options, and outputs that depend on no input."""
 
-    @checkpoint
+    @gradient_checkpoint
     def f(p, *, times):
         total = p["a"] + p["b"][0]
         return [total * times, {"product": p["a"] * p["b"][0], "count": 3, "none": None}]
@@ -77,35 +79,37 @@ def unpacked(a, b):
     return total * rest["product"]
 
 
-TEXTS = {
-    "argument": lambda a, b: checkpoint(lambda z: F.tanh(z) * z)(a) * b,
-    "closure": lambda a, b: checkpoint(lambda z: F.tanh(z * a))(b),
-    "closure alone": lambda a, b: checkpoint(lambda: F.sin(a) * b)(),
+CASES = {
+    "argument": lambda a, b: gradient_checkpoint(lambda z: F.tanh(z) * z)(a) * b,
+    "closure": lambda a, b: gradient_checkpoint(lambda z: F.tanh(z * a))(b),
+    "closure only": lambda a, b: gradient_checkpoint(lambda: F.sin(a) * b)(),
     "skip": skip,
     "nested": nested,
-    "twice": checkpoint(checkpoint(lambda a, b: F.exp(a * b))),
-    "in a row": lambda a, b: checkpoint(F.sin)(checkpoint(F.exp)(a) * b),
-    "the argument itself": lambda a, b: checkpoint(lambda z: z)(a) * b * a,
+    "twice": gradient_checkpoint(gradient_checkpoint(lambda a, b: F.exp(a * b))),
+    "in a row": lambda a, b: gradient_checkpoint(F.sin)(gradient_checkpoint(F.exp)(a) * b),
+    "the argument itself": lambda a, b: gradient_checkpoint(lambda z: z)(a) * b * a,
     "trees": unpacked,
-    "a derivative within": lambda a, b: checkpoint(grad(lambda z: F.sum(F.sin(z * b) * a)))(a),
+    "a derivative within": lambda a, b: gradient_checkpoint(
+        grad(lambda z: F.sum(F.sin(z * b) * a))
+    )(a),
 }
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_derivatives_against_differences(backend64, array, name):
-    """First, second and third order, by every argument."""
-    check_gradients(TEXTS[name], array(A), array(B), order=3)
+@pytest.mark.parametrize("name", CASES)
+def test_derivatives_agree_with_differences(backend64, array, name):
+    """First, second and third order, with respect to every argument."""
+    check_gradients(CASES[name], array(A), array(B), order=3)
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_transforms_of_it_against_jax(backend64, array, name):
-    """As jax.checkpoint: what is in the closure may be what a transform differentiates by."""
+@pytest.mark.parametrize("name", CASES)
+def test_derivatives_agree_with_jax(backend64, array, name):
+    """As for jax.checkpoint, the closure may contain the Variables to differentiate by."""
     jax = pytest.importorskip("jax", reason="JAX is the oracle of this test")
-    f = TEXTS[name]
-    plain = {  # without any checkpoint, and without xpnet's transforms
+    f = CASES[name]
+    plain = {  # without checkpoints, and without xpnet's derivatives
         "argument": lambda a, b: F.tanh(a) * a * b,
         "closure": lambda a, b: F.tanh(b * a),
-        "closure alone": lambda a, b: F.sin(a) * b,
+        "closure only": lambda a, b: F.sin(a) * b,
         "skip": lambda a, b: F.tanh(F.sin(a) * b * F.sin(a)) + a * F.sin(a) * b,
         "nested": lambda a, b: F.exp(F.sin(a * b) * b) * a,
         "twice": lambda a, b: F.exp(a * b),
@@ -125,19 +129,19 @@ def test_transforms_of_it_against_jax(backend64, array, name):
     assert_close(jvp(lambda a, b: F.sum(f(a, b)), (a, b), (b, a))[1], slope, rtol=1e-9)
 
 
-def test_gradient_by_what_the_closure_holds(backend64, array):
-    """By the intermediate Variable itself: sin(z h) at z = 2, h = x^2, by h, and on by x."""
+def test_gradients_with_respect_to_variables_in_the_closure(backend64, array):
+    """sin(z h) + x at z = 2, h = x^2: with respect to the intermediate h, and to x."""
     x = Variable(array(0.5))
     h = x * x
-    y = checkpoint(lambda z: F.sin(z * h) + x)(2.0)
+    y = gradient_checkpoint(lambda z: F.sin(z * h) + x)(2.0)
     gh, gx = gradients(y, [h, x])
     assert_close(gh, 2.0 * math.cos(0.5), rtol=1e-12)
     assert_close(gx, 2.0 * math.cos(0.5) + 1.0, rtol=1e-12)
 
 
 @pytest.mark.parametrize("order", [1, 2])
-def test_layers_keep_their_parameters_gradients(backend64, array, order):
-    """checkpoint(layer)(x): those of the parameters agree with JAX's of the plain formula."""
+def test_checkpointed_layers_give_their_parameters_gradients(backend64, array, order):
+    """The gradients of the parameters agree with JAX's gradients of the plain formula."""
     jax = pytest.importorskip("jax", reason="JAX is the oracle of this test")
     model, x = MLP(2, [3, 3], 1, activation="tanh", rng=0), array([[0.5, -1.0], [2.0, 0.1]])
 
@@ -148,7 +152,7 @@ def test_layers_keep_their_parameters_gradients(backend64, array, order):
 
     def light(x):
         for layer in model:
-            x = checkpoint(layer)(x)
+            x = gradient_checkpoint(layer)(x)
         return x
 
     light.slope = grad(lambda x: F.sum(light(x)))
@@ -177,14 +181,14 @@ def test_layers_keep_their_parameters_gradients(backend64, array, order):
             assert_close(g, e, rtol=1e-9, atol=1e-12)
 
 
-def test_it_decorates_a_layers_forward(backend64, array):
-    """A method is a function of self, which holds the parameters."""
+def test_it_can_decorate_the_forward_of_a_layer(backend64, array):
+    """The parameters are attributes of self."""
 
     class Square(Layer):
         def __init__(self):
             self.w = Parameter(array(3.0))
 
-        @checkpoint
+        @gradient_checkpoint
         def forward(self, x):
             return self.w * x * x
 
@@ -196,8 +200,8 @@ def test_it_decorates_a_layers_forward(backend64, array):
     assert_close(y, 12.0)
 
 
-def test_random_numbers_are_drawn_again(backend64, array):
-    """The mask of the second run is the first one's; and the stream goes on where it was."""
+def test_the_second_run_draws_the_same_random_numbers(backend64, array):
+    """The second run has the mask of the first; afterwards the stream continues where it was."""
     x = Variable(array([1.0] * 50))
 
     def dropout(x):
@@ -205,7 +209,7 @@ def test_random_numbers_are_drawn_again(backend64, array):
         return F.multiply(x * x, mask)
 
     manual_seed(3)
-    y = checkpoint(dropout)(x)
+    y = gradient_checkpoint(dropout)(x)
     between = default_rng().random(4)
     F.sum(y).backward()
     after = default_rng().random(4)
@@ -216,17 +220,17 @@ def test_random_numbers_are_drawn_again(backend64, array):
     assert (after == rng.random(4)).all()
 
 
-def test_generators_of_ones_own_are_wound_back_too(backend64, array):
-    """Two that are drawn from in turn, one of them in a checkpoint within; both then go on."""
+def test_generators_that_are_passed_in_are_rewound_too(backend64, array):
+    """Two generators are used in turn, one in a nested checkpoint; both continue afterwards."""
     x, mine, other = Variable(array([1.0] * 50)), default_rng(3), default_rng(4)
 
     def half(x, rng):
         return F.dropout(x * x, 0.5, rng=rng)
 
     def f(x):
-        return half(checkpoint(half)(half(x, mine), other), mine)
+        return half(gradient_checkpoint(half)(half(x, mine), other), mine)
 
-    y = checkpoint(f)(x)
+    y = gradient_checkpoint(f)(x)
     drawn = mine.random(3)
     F.sum(y).backward()
     mask, more = np.random.default_rng(3), np.random.default_rng(4)
@@ -240,11 +244,11 @@ def test_generators_of_ones_own_are_wound_back_too(backend64, array):
     assert (other.random(3) == more.random(3)).all()
 
 
-def test_one_stream_by_two_names(backend64, array):
-    """xpnet's own generator, drawn from as such and as what default_rng() gave."""
+def test_the_default_generator_is_rewound_once_under_two_names(backend64, array):
+    """It is used by default, and also passed as rng=default_rng()."""
     manual_seed(3)
     x, rng = Variable(array([1.0] * 50)), default_rng()
-    y = checkpoint(lambda x: F.dropout(F.dropout(x * x, 0.5), 0.5, rng=rng))(x)
+    y = gradient_checkpoint(lambda x: F.dropout(F.dropout(x * x, 0.5), 0.5, rng=rng))(x)
     F.sum(y).backward()
     drawn = np.random.default_rng(3)
     kept = 1.0 * (drawn.random(50, dtype="float32") >= 0.5) * (drawn.random(50, "float32") >= 0.5)
@@ -253,38 +257,40 @@ def test_one_stream_by_two_names(backend64, array):
     assert rng.random() == drawn.random()
 
 
-def test_a_new_seed_between_the_runs(backend64, array):
-    """What manual_seed starts anew stays as it is."""
+def test_a_new_seed_between_the_runs_stays_in_force(backend64, array):
+    """The second run does not change the stream that manual_seed started."""
     x = Variable(array([1.0] * 8))
     manual_seed(3)
-    y = checkpoint(lambda x: F.multiply(x * x, current().asarray(default_rng().random(8))))(x)
+    y = gradient_checkpoint(
+        lambda x: F.multiply(x * x, current().asarray(default_rng().random(8)))
+    )(x)
     manual_seed(4)
     F.sum(y).backward()
     assert_close(x.grad, 2.0 * np.random.default_rng(3).random(8))
     assert default_rng().random() == np.random.default_rng(4).random()
 
 
-def test_the_second_run_is_in_the_first_ones_context(backend):
-    """Arrays that f makes are born where they were."""
-    born = []
+def test_the_second_run_uses_the_backend_of_the_first(backend):
+    """Arrays that f creates are of the same library in both runs."""
+    backends = []
 
-    @checkpoint
+    @gradient_checkpoint
     def f(x):
-        born.append(current().name)
+        backends.append(current().name)
         return x * Variable(3.0, requires_grad=False)
 
     x = Variable(2.0)
     y = f(x)
     with using("numpy", dtype="float64"):
         y.backward()
-    assert born == [backend.name] * 2
+    assert backends == [backend.name] * 2
     assert_close(x.grad, 3.0)
 
 
-def test_recording_off(backend, array):
-    """Under no_grad f runs once and nothing is remembered; the walk back may stand under it."""
+def test_nothing_is_recorded_under_no_grad(backend, array):
+    """The result of f is a constant under no_grad; backward may be called under no_grad."""
     w = Parameter(array(2.0))
-    f = checkpoint(lambda x: w * x)
+    f = gradient_checkpoint(lambda x: w * x)
     with no_grad():
         y = f(3.0)
     assert not y.requires_grad
@@ -295,34 +301,34 @@ def test_recording_off(backend, array):
 
 
 def test_arrays_in_arrays_out(backend, array):
-    """Of what needs no gradient nothing is kept."""
+    """Nothing is kept for inputs that need no gradient."""
     x = array([1.0, 2.0])
-    y = checkpoint(F.exp)(x)
+    y = gradient_checkpoint(F.exp)(x)
     assert type(y) is type(x)
-    y = checkpoint(F.exp)(Variable(x, requires_grad=False))
+    y = gradient_checkpoint(F.exp)(Variable(x, requires_grad=False))
     assert isinstance(y, Variable)
     assert not y.requires_grad
 
 
-def test_a_variable_that_the_function_makes(backend64, array):
-    """Nobody else knows it, so it is no input: the second run makes another."""
+def test_a_variable_that_the_function_creates_is_not_an_input(backend64, array):
+    """The second run creates another one."""
     c, x = array([3.0, 5.0]), Variable(array([1.0, 2.0]))
-    F.sum(checkpoint(lambda x: x * Variable(c))(x)).backward()
+    F.sum(gradient_checkpoint(lambda x: x * Variable(c))(x)).backward()
     assert_close(x.grad, [3.0, 5.0])
 
 
-def test_an_unused_argument(backend64, array):
-    """Its gradient is zero."""
+def test_the_gradient_of_an_unused_argument_is_zero(backend64, array):
+    """It has the shape of the argument."""
     a, b = Variable(array(2.0)), Variable(array([1.0, 2.0]))
-    ga, gb = gradients(checkpoint(lambda a, b: a * a)(a, b), [a, b])
+    ga, gb = gradients(gradient_checkpoint(lambda a, b: a * a)(a, b), [a, b])
     assert_close(ga, 4.0)
     assert_close(gb, [0.0, 0.0])
 
 
-def test_several_times_back(backend64, array):
-    """Each walk runs f anew; only gradients that are asked for are computed."""
+def test_backward_may_be_called_several_times(backend64, array):
+    """Each call runs f again and adds to grad."""
     a, b = Variable(array(2.0)), Variable(array(3.0))
-    y = checkpoint(lambda a: a * a * b)(a)
+    y = gradient_checkpoint(lambda a: a * a * b)(a)
     for _ in range(2):
         y.backward()
     assert_close(a.grad, 24.0)
@@ -331,8 +337,8 @@ def test_several_times_back(backend64, array):
     assert_close(gb, 4.0)
 
 
-def test_what_f_computes_is_freed_at_once(backend64, array):
-    """After the call, none of its nodes is alive; and the collector finds nothing."""
+def test_the_graph_within_a_checkpoint_is_freed_at_once(backend64, array):
+    """After the call no node is left, and the garbage collector finds nothing."""
     seen = []
 
     def f(x):
@@ -344,20 +350,20 @@ def test_what_f_computes_is_freed_at_once(backend64, array):
     gc.collect()
     gc.disable()
     try:
-        y = checkpoint(f)(x)
+        y = gradient_checkpoint(f)(x)
         assert [node() for node in seen] == [None]
         (g,) = gradients(F.sum(y), [x], create_graph=True)
         F.sum(g).backward()
         del y, g
-        x.cleargrad()
+        x.zero_grad()
         assert [node() for node in seen] == [None, None]
         assert gc.collect() == 0
     finally:
         gc.enable()
 
 
-def test_a_parameter_that_the_first_run_makes(backend64, array):
-    """A layer that is shaped by its first input: in the second run it is there already."""
+def test_the_first_run_may_create_a_parameter(backend64, array):
+    """A layer may create its parameters at its first call; the second run finds them."""
 
     class Lazy:
         w = None
@@ -367,28 +373,28 @@ def test_a_parameter_that_the_first_run_makes(backend64, array):
             return self.w * x
 
     layer = Lazy()
-    checkpoint(layer)(array(3.0)).backward()
+    gradient_checkpoint(layer)(array(3.0)).backward()
     assert_close(layer.w.grad, 3.0)
     layer, x = Lazy(), Variable(array(3.0))
-    checkpoint(layer)(x).backward()
+    gradient_checkpoint(layer)(x).backward()
     assert_close(layer.w.grad, 3.0)
     assert_close(x.grad, 2.0)
 
 
-def test_a_step_between_the_runs_is_an_error(backend, array):
-    """The second run would be of other weights: found out as without a checkpoint."""
+def test_an_optimizer_step_between_the_runs_raises(backend, array):
+    """The second run would use other weights; the error is the same as without a checkpoint."""
     layer = Affine(2, 1, rng=0)
-    y = checkpoint(lambda x: F.tanh(layer(x)))(array([[0.5, 1.0]]))
-    layer.b.grad = array([1.0])
-    SGD([layer.b]).step()
+    y = gradient_checkpoint(lambda x: F.tanh(layer(x)))(array([[0.5, 1.0]]))
+    layer.bias.grad = array([1.0])
+    SGD([layer.bias]).step()
     with pytest.raises(
         GradientError, match=r"kept a Parameter of shape \(1,\) .* compute the loss"
     ):
         y.backward()
 
 
-def test_what_is_kept_of_the_first_run(backend64, array):
-    """It lives on, and changes nothing."""
+def test_variables_of_the_first_run_may_be_kept(backend64, array):
+    """They stay alive, and do not change the gradient."""
     kept = []
 
     def f(x):
@@ -396,45 +402,45 @@ def test_what_is_kept_of_the_first_run(backend64, array):
         return kept[-1] * x
 
     x = Variable(array(2.0))
-    checkpoint(f)(x).backward()
+    gradient_checkpoint(f)(x).backward()
     assert_close(x.grad, math.tanh(2.0) + 2.0 / math.cosh(2.0) ** 2, rtol=1e-12)
 
 
-def test_another_path_in_the_second_run_is_an_error(backend, array):
-    """A Variable that is not reached again; or an output of another shape."""
+def test_a_different_path_in_the_second_run_raises(backend, array):
+    """A Variable is not used again, or the output has another shape."""
     a, b = Variable(array(2.0)), Variable(array([1.0, 2.0]))
     for paths in ([lambda: a * b, lambda: b * 1.0], [lambda: a * b, lambda: a * a]):
         rest = iter(paths)
-        y = F.sum(checkpoint(lambda rest=rest: next(rest)())())
+        y = F.sum(gradient_checkpoint(lambda rest=rest: next(rest)())())
         with pytest.raises(GradientError, match="did not use what the first one did"):
             y.backward()
 
 
-def test_a_loops_variable_has_moved_on(backend, array):
-    """The second run would be of the last weight for all: found out, where it was another's."""
+def test_a_loop_variable_that_changed_between_the_runs_raises(backend, array):
+    """The closure refers to the loop variable: the second run would use the last weight for all."""
     x, functions = Variable(array(2.0)), []
     for w in (Parameter(array(3.0)), Parameter(array(5.0))):
         functions.append(lambda x: w * x)  # noqa: B023 - the mistake
-        x = checkpoint(functions[-1])(x)
+        x = gradient_checkpoint(functions[-1])(x)
     with pytest.raises(GradientError, match="did not use what the first one did"):
         x.backward()
 
 
-# --- memory -------------------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------
 
 
 def layers(x, count):
-    """Each keeps one array of x's size for its rule."""
+    """Apply tanh `count` times; each keeps one array of the size of x for its rule."""
     for _ in range(count):
         x = F.tanh(x)
     return x
 
 
 def peak(count, segments):
-    """The most memory of a step forward and back, in arrays of x's size."""
+    """The peak memory of a forward and a backward pass, in arrays of the size of x."""
     x = Variable(np.linspace(-1.0, 1.0, 8192))
     ends = [count * i // segments for i in range(segments + 1)]
-    run = checkpoint(layers) if segments > 1 else layers
+    run = gradient_checkpoint(layers) if segments > 1 else layers
     tracemalloc.start()
     try:
         y = x
@@ -446,10 +452,10 @@ def peak(count, segments):
         tracemalloc.stop()
 
 
-def test_memory_is_linear_and_with_checkpoints_its_square_root():
-    """A step through n layers takes n arrays; in sqrt(n) checkpoints, about 2 sqrt(n).
+def test_checkpoints_reduce_memory_to_its_square_root():
+    """A pass through n layers takes n arrays; with sqrt(n) checkpoints, about 2 sqrt(n).
 
-    NumPy tells tracemalloc of its arrays.
+    NumPy reports its allocations to tracemalloc.
     """
     with using("numpy", dtype="float64"):
         plain = {n: peak(n, 1) for n in (250, 500, 1000)}
@@ -462,14 +468,14 @@ def test_memory_is_linear_and_with_checkpoints_its_square_root():
     assert plain[1000] / light[1000] > 12.0
 
 
-def test_values_and_gradients_of_the_long_chain(backend64, array):
-    """1,000 layers in 32 checkpoints give, to rounding, the derivative by the chain rule."""
+def test_values_and_gradients_of_a_long_chain(backend64, array):
+    """992 layers in 32 checkpoints agree, up to rounding, with the chain rule."""
     if backend64.name != "numpy":
         pytest.skip("the tape is the same for every library; NumPy is the fastest")
 
     def chain(x):
         for _ in range(32):
-            x = checkpoint(layers)(x, 31)
+            x = gradient_checkpoint(layers)(x, 31)
         return F.sum(x)
 
     value, g = value_and_grad(chain)(array([0.5, -2.0]))

@@ -1,4 +1,4 @@
-"""What a mistake says: what was expected, what was given, and where."""
+"""Error messages: what was expected, what was given, and where."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from xpnet.autodiff._messages import explain
 
 
 def message(error):
-    """What is printed of an error: its words, then its notes."""
+    """An error's message and notes, as Python prints them."""
     return "\n".join([str(error), *getattr(error, "__notes__", ())])
 
 
@@ -16,8 +16,8 @@ def message(error):
 
 @pytest.mark.parametrize("f", [F.add, F.maximum, F.pow, F.atan2, F.clip, F.less])
 @pytest.mark.parametrize("tracked", [False, True])
-def test_shapes_that_do_not_broadcast(backend, array, f, tracked):
-    """The same words in every library, of arrays and of Variables."""
+def test_shapes_that_do_not_broadcast_raise(backend, array, f, tracked):
+    """The message is the same for every library, for arrays and for Variables."""
     x1, x2 = array([[1.0, 2.0, 3.0]]), array([[1.0, 2.0], [3.0, 4.0]])
     if tracked:
         x1 = Variable(x1)
@@ -29,7 +29,7 @@ def test_shapes_that_do_not_broadcast(backend, array, f, tracked):
     )
 
 
-def test_shapes_of_operators(backend, array):
+def test_operators_name_the_function_and_the_shapes(backend, array):
     v = Variable(array([1.0, 2.0]))
     with pytest.raises(ShapeError, match=r"multiply expected shapes .* got \(2,\) and \(3,\)"):
         v * array([1.0, 2.0, 3.0])
@@ -59,22 +59,22 @@ AXES = {
 
 
 @pytest.mark.parametrize("name", AXES)
-def test_an_axis_that_is_not_there(backend, array, name):
-    """Which function, what it expected and what it got, in the same words on every library."""
+def test_an_axis_out_of_range_raises(backend, array, name):
+    """The message names the function, the range and the axis, and is the same on every library."""
     words = rf"^{name} expected an axis from -\d to \d, got axis -?\d: it is out of range\."
     for x in (array([[1.0], [2.0]]), Variable(array([[1.0], [2.0]]))):
         with pytest.raises(IndexError, match=words):
             AXES[name](x)
 
 
-def test_a_single_number_has_no_axis(backend, array):
+def test_an_axis_of_a_single_number_raises(backend, array):
     words = "^sum expected no axis, for a single number, got axis 0: it is out of range"
     with pytest.raises(IndexError, match=words):
         F.sum(Variable(array(1.0)), axis=0)
 
 
-def test_a_library_s_own_error_gets_a_note(backend, array):
-    """Of what the function was given; the library's words stay."""
+def test_an_error_of_the_library_gets_a_note(backend, array):
+    """The note says what the function was given; the library's message stays."""
     with pytest.raises(Exception, match=r"Reshape was given float32 \(3,\) on ") as caught:
         F.reshape(Variable(array([1.0, 2.0, 3.0])), (2, 2))
     assert len(caught.value.__notes__) == 1
@@ -83,8 +83,8 @@ def test_a_library_s_own_error_gets_a_note(backend, array):
 # --- dtypes ---------------------------------------------------------------------------------------
 
 
-def test_a_dtype_that_has_no_such_function():
-    """array-api-strict holds to the standard; others may promote."""
+def test_an_unsupported_dtype_raises_with_the_name_of_the_function():
+    """array-api-strict follows the standard; other libraries may promote."""
     with using("array_api_strict") as backend:
         v = Variable(backend.asarray([1, 2, 3]))
         with pytest.raises(TypeError, match=r"floating-point.*\n?sin was given int64 \(3,\) on "):
@@ -93,13 +93,13 @@ def test_a_dtype_that_has_no_such_function():
             F.bitwise_and(Variable(backend.asarray([1.0])), 1)
 
 
-def test_take_wants_integers(backend, array):
+def test_take_requires_integers(backend, array):
     with pytest.raises(TypeError, match="take expected indices of integers, got .*float32"):
         F.take(Variable(array([1.0, 2.0])), array([0.0]))
 
 
 @pytest.mark.parametrize("key", ["a", 1.0, (0, "a"), True])
-def test_keys_that_are_none(backend, array, key):
+def test_an_invalid_key_raises(backend, array, key):
     with pytest.raises(
         IndexError, match=r"x\[key\] expected integers, slices, .* got .*(str|float|bool)"
     ):
@@ -110,8 +110,8 @@ def test_keys_that_are_none(backend, array, key):
 
 
 @pytest.mark.parametrize("f", [F.add, F.matmul, F.where, F.hypot])
-def test_libraries_do_not_mix(backend, array, f):
-    """In either order; nothing is moved without being asked."""
+def test_arrays_of_different_libraries_raise(backend, array, f):
+    """In either order: nothing is moved to another library silently."""
     other = "numpy" if backend.name != "numpy" else "array_api_strict"
     with using(other) as there:
         b = Variable(there.asarray([1.0]))
@@ -122,7 +122,7 @@ def test_libraries_do_not_mix(backend, array, f):
             f(*arguments)
 
 
-def test_devices_do_not_mix():
+def test_arrays_on_different_devices_raise():
     with using("array_api_strict:device1") as here, using("array_api_strict:device2") as there:
         a, b = Variable(here.asarray([1.0])), Variable(there.asarray([1.0]))
     words = r"multiply expected its arrays on one device, got .*device[12].* and .*device[12].*to_device"
@@ -136,7 +136,7 @@ def test_devices_do_not_mix():
 
 
 def test_explain_leaves_an_error_that_it_cannot_explain():
-    """It adds what the function was given, scalars as they are."""
+    """It adds what the function was given; scalars are shown by their value."""
 
     error = ValueError("strange")
     explain(error, "f", [2.0, None], broadcasts=True)

@@ -1,24 +1,24 @@
-"""array_namespace, and what it answers."""
+"""array_namespace, and the namespace of Variables that it returns."""
 
 import pytest
 
 from xpnet import Variable, array_namespace, functions as F, to_numpy, using
 
 
-def test_of_an_array_is_the_librarys(backend, xp, array):
-    """The answer of array-api-compat, for one array and for several."""
+def test_the_namespace_of_an_array_is_that_of_its_library(backend, xp, array):
+    """It is the one that array-api-compat returns, for one array and for several."""
     assert array_namespace(array([1.0])) is xp
     assert array_namespace(array([1.0]), 2.0, None, array([3])) is xp
 
 
-def test_of_a_variable_records(backend, array):
-    """One Variable among arrays is enough, wherever it stands."""
+def test_the_namespace_of_a_variable_is_differentiable(backend, array):
+    """One Variable among arrays is enough, at any position."""
     x = array([1.0])
     for arguments in ((Variable(x), x), (x, Variable(x)), (2.0, Variable(x))):
         assert array_namespace(*arguments).exp is F.exp
 
 
-def test_namespace_has_dtypes_and_constants(backend, array):
+def test_the_namespace_has_dtypes_and_constants(backend, array):
     """They are the library's own."""
     ours, theirs = array_namespace(Variable(array([1.0]))), array_namespace(array([1.0]))
     assert ours.float32 is theirs.float32
@@ -27,8 +27,8 @@ def test_namespace_has_dtypes_and_constants(backend, array):
     assert ours.finfo(theirs.float32).bits == 32
 
 
-def test_unknown_function_is_an_attribute_error(backend, array):
-    """A function of the library without a rule here is missing, not passed through."""
+def test_an_unknown_function_raises_attribute_error(backend, array):
+    """A function of the library that xpnet lacks is missing, and not passed through."""
     xp = array_namespace(Variable(array([1.0])))
     assert not hasattr(xp, "no_such_function")
     with pytest.raises(AttributeError, match=r"xpnet.functions over .* has no 'from_numpy'"):
@@ -37,8 +37,8 @@ def test_unknown_function_is_an_attribute_error(backend, array):
 
 
 @pytest.mark.parametrize("x", [1.0, "text", [1.0, 2.0]])
-def test_of_no_array_is_a_type_error(x):
-    """The message has the type that was given."""
+def test_arguments_without_an_array_raise(x):
+    """The message contains the type of the argument."""
     with pytest.raises(
         TypeError, match=f"Expected an array or a Variable, got .*{type(x).__name__}"
     ):
@@ -47,8 +47,8 @@ def test_of_no_array_is_a_type_error(x):
         array_namespace()
 
 
-def test_libraries_do_not_mix():
-    """Arrays of two libraries are refused, and so are their Variables."""
+def test_arrays_of_different_libraries_raise():
+    """Both as arrays and as Variables."""
     with using("numpy") as numpy, using("array_api_strict") as strict:
         a, b = numpy.asarray([1.0]), strict.asarray([1.0])
     for x, y in ((a, b), (Variable(a), b), (Variable(a), Variable(b))):
@@ -56,8 +56,8 @@ def test_libraries_do_not_mix():
             F.add(x, y)
 
 
-def test_third_party_text_runs_on_both(backend, array):
-    """A softmax written against the standard gives arrays of arrays and Variables of Variables."""
+def test_third_party_code_runs_on_arrays_and_variables(backend, array):
+    """A softmax written against the standard returns arrays for arrays and Variables for Variables."""
 
     def softmax(x):
         xp = array_namespace(x)
@@ -72,20 +72,20 @@ def test_third_party_text_runs_on_both(backend, array):
 
 
 @pytest.mark.parametrize("name", ["vectorize", "array", "ndarray", "T"])
-def test_what_it_does_not_know_is_no_attribute(backend, array, name):
-    """Also where the library has it: its function would lose the gradient."""
+def test_a_function_outside_of_the_standard_is_missing(backend, array, name):
+    """Even if the library has it: the library's function would lose the gradient."""
     with pytest.raises(AttributeError, match=f"has no '{name}'"):
         getattr(array_namespace(Variable(array(1.0))), name)
 
 
-def test_the_librarys_dtypes_and_constants_are_there(backend, array):
+def test_dtypes_and_constants_are_those_of_the_library(backend, array):
     xp = array_namespace(Variable(array(1.0)))
     assert (xp.float32, xp.int64, xp.pi) == (backend.xp.float32, backend.xp.int64, backend.xp.pi)
     assert xp.isdtype(xp.float32, "real floating")
 
 
-def test_every_name_of_the_standard_is_there():
-    """array-api-strict has the standard's names and few others."""
+def test_every_name_of_the_standard_exists():
+    """array-api-strict lists the names of the standard, and few others."""
     strict = pytest.importorskip("array_api_strict", reason="it lists the standard's names")
     own = {"ArrayAPIStrictFlags", "Device", "__version__", "get_array_api_strict_flags"} | {
         name for name in strict.__all__ if name.startswith(("set_array", "reset_array"))
@@ -98,12 +98,14 @@ def test_every_name_of_the_standard_is_there():
     for extension in ("linalg", "fft"):
         names = {n for n in getattr(strict, extension).__all__ if not n.startswith("_")}
         assert len(names) > 10
-        for room in (F, over):
-            assert {n for n in names if not hasattr(getattr(room, extension), n)} == set()
+        for namespace in (F, over):
+            assert {n for n in names if not hasattr(getattr(namespace, extension), n)} == set()
 
 
 def test_the_array_object_has_the_standards_attributes(backend, array):
-    """Those of array-api-strict's Array, its in-place operators apart, which Python makes of others."""
+    """All attributes of array-api-strict's Array, except for in-place operators, for which Python
+    uses the ordinary ones.
+    """
     strict = pytest.importorskip("array_api_strict", reason="its Array has the standard's methods")
     theirs = {
         n for n in dir(type(strict.asarray(1.0))) if not n.startswith("_") or n.endswith("__")
@@ -119,7 +121,7 @@ def test_the_array_object_has_the_standards_attributes(backend, array):
 
 
 def test_a_variables_namespace_is_one_object(backend, array):
-    """The same at each question, on devices without a hash (CuPy's) too."""
+    """Every call returns the same one, also for devices without a hash (CuPy's)."""
     xp = array_namespace(Variable(array([1.0])))
     assert array_namespace(Variable(array([[2]]))) is xp
     assert xp.linalg is array_namespace(Variable(array([1.0]))).linalg

@@ -1,4 +1,4 @@
-"""What a Function's methods name, however they are written; and attributes that are its author's."""
+"""How the parameters of forward and backward are read, and that attributes belong to the author."""
 
 import functools
 from dataclasses import dataclass
@@ -10,16 +10,17 @@ from xpnet.autodiff._signatures import Rule
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.testing import assert_close, check_gradients
 
-OWN = (
+NAMES_THE_TAPE_MIGHT_USE = (
     *("shape", "dtype", "needs", "used", "born", "created", "changed", "parents", "takes", "rest"),
     *("takes_y", "takes_number", "broadcasts", "options", "node", "kept", "y", "like", "outputs"),
     *("function", "index", "data", "grad", "requires_grad", "creator", "pullback", "rule", "keeps"),
     *("_inputs", "_y", "_like", "_nodes", "_node", "_outputs", "__dict__x", "_Function_node"),
+    *("inputs", "saved", "pick", "places", "__xpnet_node__", "__xpnet_called__"),
 )
 
 
 def logged(method):
-    """A decorator as users write them."""
+    """A decorator as users write it."""
 
     @functools.wraps(method)
     def call(*args, **options):
@@ -31,8 +32,8 @@ def logged(method):
 # --- attributes ----------------------------------------------------------------------------------
 
 
-def test_the_shape_that_a_function_sets_is_its_own(backend64, array):
-    """The mean over its own shape: 1/4 for each element, whatever the shape of the input."""
+def test_a_function_may_set_attributes_named_shape_and_dtype(backend64, array):
+    """The sum divided by 4, from the attribute `shape`, and not from the shape of the input."""
 
     class Total(Function):
         def __init__(self):
@@ -52,7 +53,7 @@ def test_the_shape_that_a_function_sets_is_its_own(backend64, array):
 
 @pytest.mark.parametrize("value", [None, 0, -1, "yes", (), [object()], float("nan")])
 @pytest.mark.parametrize("where", ["instance", "class"])
-def test_no_attribute_collides_with_the_tape(backend64, array, where, value):
+def test_no_attribute_of_a_function_collides_with_the_tape(backend64, array, where, value):
     class Cube(Function):
         def forward(self, x):
             return x * x * x
@@ -61,13 +62,13 @@ def test_no_attribute_collides_with_the_tape(backend64, array, where, value):
             return 3.0 * gy * x * x
 
     if where == "class":
-        for name in OWN:
+        for name in NAMES_THE_TAPE_MIGHT_USE:
             setattr(Cube, name, value)
 
     def cube(x):
         f = Cube()
         if where == "instance":
-            vars(f).update(dict.fromkeys(OWN, value))
+            vars(f).update(dict.fromkeys(NAMES_THE_TAPE_MIGHT_USE, value))
         before = dict(vars(f))
         y = f(x)
         assert vars(f) == before
@@ -83,7 +84,7 @@ def test_no_attribute_collides_with_the_tape(backend64, array, where, value):
     assert_close(cube(x), [1.0, -8.0])
 
 
-def test_two_outputs_of_a_function_with_attributes_of_its_own(backend64, array):
+def test_no_attribute_collides_for_a_function_with_two_outputs(backend64, array):
     class SinCos(Function):
         def __init__(self):
             self.shape = self.used = self.outputs = self.like = "mine"
@@ -102,7 +103,7 @@ def test_two_outputs_of_a_function_with_attributes_of_its_own(backend64, array):
     check_gradients(product, array([0.3, 1.0]))
 
 
-def test_methods_may_be_called_like_the_tapes_own(backend64, array):
+def test_no_method_of_a_function_collides_with_the_tape(backend64, array):
     class Double(Function):
         def pullback(self):
             raise AssertionError
@@ -121,8 +122,8 @@ def test_methods_may_be_called_like_the_tapes_own(backend64, array):
     check_gradients(lambda x: +Double()(x), array([1.0, 2.0]))
 
 
-def test_slots_dataclasses_and_setters_of_ones_own(backend64, array):
-    """A class that lets nobody set an attribute, and one that has no `__init__` of its base's."""
+def test_a_function_may_have_slots_or_be_a_frozen_dataclass(backend64, array):
+    """Also a class with unusual special methods, and one that does not call Function.__new__."""
 
     class Slotted(Function):
         __slots__ = ("factor",)
@@ -143,7 +144,7 @@ def test_slots_dataclasses_and_setters_of_ones_own(backend64, array):
         forward = Slotted.forward
         backward = Slotted.backward
 
-    class Answers(Slotted):
+    class Unusual(Slotted):
         def __getattr__(self, name):
             return self
 
@@ -162,11 +163,11 @@ def test_slots_dataclasses_and_setters_of_ones_own(backend64, array):
         def __new__(cls, _factor):
             return object.__new__(cls)
 
-    for kind in (Slotted, Frozen, Answers, Bare):
+    for kind in (Slotted, Frozen, Unusual, Bare):
         check_gradients(lambda x, kind=kind: kind(3.0)(x), array([1.0, 2.0]))
 
 
-def test_a_function_serves_one_call(backend64, array):
+def test_a_function_cannot_be_called_twice(backend64, array):
     class Twice(Function):
         def forward(self, x):
             return 2.0 * x
@@ -175,7 +176,7 @@ def test_a_function_serves_one_call(backend64, array):
             return 2.0 * gy
 
     f, x = Twice(), Variable(array(1.0))
-    assert_close(f(array(1.0)), f(array(1.0)))  # arrays leave nothing behind
+    assert_close(f(array(1.0)), f(array(1.0)))  # calls on arrays are not recorded
     f(x)
     with pytest.raises(GradientError, match="make a new one"):
         f(x)
@@ -183,7 +184,7 @@ def test_a_function_serves_one_call(backend64, array):
         Twice(3.0)
 
 
-def test_what_a_rule_may_ask_is_known_while_it_runs(backend64, array):
+def test_needs_is_defined_only_while_a_rule_runs(backend64, array):
     class Product(Function):
         def forward(self, a, b):
             return a * b
@@ -196,7 +197,7 @@ def test_what_a_rule_may_ask_is_known_while_it_runs(backend64, array):
     f = Product()
     assert not hasattr(f, "needs")
     y = f(Variable(array(2.0)), array(3.0))
-    with pytest.raises(AttributeError, match=r"Product\.needs is known while"):
+    with pytest.raises(AttributeError, match=r"Product\.needs is known only while"):
         f.needs  # noqa: B018
     y.backward()
     assert asked == [(True, False)]
@@ -252,7 +253,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_the_names_of_a_rule_are_read_however_it_is_written(backend64, array, name):
+def test_the_parameters_of_every_kind_of_rule_are_read(backend64, array, name):
     class Scale(Function):
         forward = logged(forward) if "wrapped" in name else forward
         backward = RULES[name]
@@ -260,8 +261,8 @@ def test_the_names_of_a_rule_are_read_however_it_is_written(backend64, array, na
     check_gradients(lambda x: Scale()(x, array([2.0, 3.0])), array([1.0, -1.0]))
 
 
-def test_inputs_without_a_fixed_number(backend64, array):
-    """*xs of forward are handed to *xs of backward."""
+def test_forward_may_take_any_number_of_inputs(backend64, array):
+    """*xs of forward are passed to *xs of backward."""
 
     class Product(Function):
         def forward(self, factor, *xs):
@@ -276,7 +277,7 @@ def test_inputs_without_a_fixed_number(backend64, array):
     check_gradients(lambda *xs: +Product()(*xs), *(array([x, 2.0 * x]) for x in (1.0, 2.0, 3.0)))
 
 
-def test_an_input_that_a_call_leaves_out_has_its_default(backend64, array):
+def test_an_omitted_input_has_its_default_in_backward(backend64, array):
     class Shifted(Function):
         def forward(self, x, shift=0.5):
             return (x + shift) * (x + shift)
@@ -317,13 +318,13 @@ def another_rest(self, gy, *others):
         (lambda self, gy, z: gy, r"y is the output, \('x', 'factor'\) go in; not \('z',\)"),
     ],
 )
-def test_names_that_cannot_be_read_are_an_error_of_the_class(rule, words):
+def test_a_rule_with_invalid_parameters_raises_at_class_definition(rule, words):
     with pytest.raises(TypeError, match=words):
         type("Scale", (Function,), {"forward": forward, "backward": rule})
 
 
-def test_custom_rules_and_decorators(backend64, array):
-    """A rule that is wrapped, and one with options of its own."""
+def test_a_custom_rule_may_be_decorated(backend64, array):
+    """Wrapped, as a partial, and plain; with options that have defaults."""
 
     def rule(gy, scale=1.0, x=None, *, more=0.0):
         return gy * (3.0 * x * x * scale + more)
@@ -333,7 +334,7 @@ def test_custom_rules_and_decorators(backend64, array):
         check_gradients(cube, array([1.0, 2.0]))
 
 
-def test_gradients_as_a_list(backend64, array):
+def test_a_rule_may_return_a_list(backend64, array):
     class Product(Function):
         def forward(self, a, b):
             return a * b
@@ -345,12 +346,12 @@ def test_gradients_as_a_list(backend64, array):
     assert F.multiply(2.0, array(3.0)) == 6.0
 
 
-def test_what_a_rule_keeps_and_how_it_is_handed_over():
-    """By position, or by name where it stands after a star; what was left out as its default."""
-    assert Rule(takes=(0, 1)).handed([1.0, 2.0]) == ([1.0, 2.0], {})
-    assert Rule(names=("a", None)).handed([1.0, 2.0]) == ([2.0], {"a": 1.0})
-    assert Rule(names=("a",), rest=1).handed([1.0, 2.0, 3.0]) == ([2.0, 3.0], {"a": 1.0})
-    assert Rule(takes=(0, 2), defaults=((2, 5.0),)).kept([1.0]) == [1.0, 5.0]
-    assert Rule(takes=(0, 2), defaults=((2, 5.0),)).kept([1.0, 2.0, 3.0]) == [1.0, 3.0]
-    assert Rule(takes=(0,), rest=2).kept([1.0, 2.0, 3.0, 4.0]) == [1.0, 3.0, 4.0]
-    assert Rule().kept([1.0]) == []
+def test_a_rule_keeps_its_arguments_and_passes_them_on():
+    """By position, by name if it is keyword-only, or by its default if it was omitted."""
+    assert Rule(inputs=(0, 1)).arguments([1.0, 2.0]) == ([1.0, 2.0], {})
+    assert Rule(names=("a", None)).arguments([1.0, 2.0]) == ([2.0], {"a": 1.0})
+    assert Rule(names=("a",), rest=1).arguments([1.0, 2.0, 3.0]) == ([2.0, 3.0], {"a": 1.0})
+    assert Rule(inputs=(0, 2), defaults=((2, 5.0),)).saved([1.0]) == [1.0, 5.0]
+    assert Rule(inputs=(0, 2), defaults=((2, 5.0),)).saved([1.0, 2.0, 3.0]) == [1.0, 3.0]
+    assert Rule(inputs=(0,), rest=2).saved([1.0, 2.0, 3.0, 4.0]) == [1.0, 3.0, 4.0]
+    assert Rule().saved([1.0]) == []

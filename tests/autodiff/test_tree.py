@@ -1,4 +1,4 @@
-"""Trees are taken apart and put together again."""
+"""Nested containers are split into leaves, and rebuilt from leaves."""
 
 from typing import NamedTuple
 
@@ -26,36 +26,36 @@ TREES = [
 
 
 @pytest.mark.parametrize(("given", "expected"), TREES)
-def test_leaves_from_left_to_right(given, expected):
-    """Dicts keep their own order; None has no leaves; a text is one."""
+def test_leaves_are_listed_from_left_to_right(given, expected):
+    """Dicts keep their own order; None has no leaves; a string is one leaf."""
     assert tree.leaves(given) == expected
 
 
 @pytest.mark.parametrize(("given", "values"), TREES)
-def test_rebuild_undoes_leaves(given, values):
-    """The types of all branches are those that were given, named tuples included."""
+def test_rebuild_is_the_inverse_of_leaves(given, values):
+    """All containers keep their types, named tuples included."""
     found = tree.rebuild(given, values)
     assert found == given
     assert type(found) is type(given)
-    assert repr(found) == repr(given)  # also within
+    assert repr(found) == repr(given)  # also for nested containers
 
 
-def test_map_goes_by_name():
-    """Two dicts in different orders meet by their keys; the first one's order stays."""
+def test_map_matches_dicts_by_key():
+    """Dicts may have different orders; the result has the order of the first."""
     one, other, third = {"x": 1, "y": [2]}, {"y": [20], "x": 10}, {"x": 5, "y": (6,)}
     found = tree.map(lambda *row: sum(row), one, other, third)
     assert list(found.items()) == [("x", 16), ("y", [28])]
 
 
-def test_matched_tells_where():
-    """A path is what one would write behind the name of the tree."""
+def test_matched_yields_the_path_of_each_leaf():
+    """A path is what one would write after the name of the tree."""
     model = {"W": [0, (0, 0)], "b": None}
     places = dict(tree.matched(model, model))
     assert list(places) == ["['W'][0]", "['W'][1][0]", "['W'][1][1]"]
 
 
-def test_a_leaf_of_the_model_takes_all_that_is_there():
-    """A nested list may stand where an array is expected."""
+def test_a_leaf_of_the_model_matches_any_subtree():
+    """A nested list may be given where an array is expected."""
     assert list(tree.matched((1, 2), ([3.0, 4.0], 5.0))) == [("[0]", [3.0, 4.0]), ("[1]", 5.0)]
 
 
@@ -69,8 +69,8 @@ def test_a_leaf_of_the_model_takes_all_that_is_there():
         ({"a": [1]}, {"a": None}, "Expected a tree like list of [0], got None, at ['a']."),
     ],
 )
-def test_what_is_built_differently_is_an_error(model, given, words):
-    """With both kinds of branch, and the place."""
+def test_a_different_structure_raises(model, given, words):
+    """The message contains both structures, and the path."""
     with pytest.raises(TypeError) as caught:
         tree.map(lambda a, b: a, model, given)
     assert str(caught.value) == words

@@ -1,6 +1,6 @@
-"""What a View knows of its base, whichever of its attributes is asked first.
+"""A View follows its base, whichever of its attributes is read first.
 
-What is written through views, and its derivatives, is in tests/functions/test_assignment.py.
+Tests of assignment through views, and of its derivatives, are in tests/functions/test_assignment.py.
 """
 
 import pytest
@@ -17,7 +17,7 @@ from xpnet import (
 from xpnet.autodiff._views import View, is_repeated, is_view_of, root_of, view
 from xpnet.testing import assert_close
 
-ASKED = {
+READS = {
     "data": lambda v: to_numpy(v.data).tolist() == [7.0, 2.0],
     "node": lambda v: v.node is not None,
     "requires_grad": lambda v: v.requires_grad is True,
@@ -26,8 +26,8 @@ ASKED = {
 }
 
 
-def written(array):
-    """A view of a view of x, into which a number that was computed has been written since."""
+def view_of_written_base(array):
+    """x, a view of it and a view of that; a computed number was then written into x."""
     x = Variable(array([1.0, 2.0, 3.0]), requires_grad=False)
     v = x[:2]
     w = v[...]
@@ -37,38 +37,36 @@ def written(array):
     return x, v, w
 
 
-@pytest.mark.parametrize("asked", ASKED)
-def test_each_question_comes_first_once(backend, array, asked):
-    _, v, w = written(array)
-    assert ASKED[asked](w)
-    assert ASKED[asked](v)
+@pytest.mark.parametrize("name", READS)
+def test_a_view_is_updated_whichever_attribute_is_read_first(backend, array, name):
+    _, v, w = view_of_written_base(array)
+    assert READS[name](w)
+    assert READS[name](v)
 
 
-GIVEN = {
+DETACHING_WRITES = {
     "data": lambda v, array: setattr(v, "data", array([5.0, 6.0])),
     "node": lambda v, array: setattr(v, "node", None),
     "requires_grad": lambda v, array: setattr(v, "requires_grad", False),
 }
 
 
-@pytest.mark.parametrize("given", GIVEN)
-def test_given_something_of_its_own_it_is_alone_and_has_the_newest_of_the_rest(
-    backend, array, given
-):
-    x, v, _ = written(array)
-    GIVEN[given](v, array)
+@pytest.mark.parametrize("name", DETACHING_WRITES)
+def test_setting_an_attribute_of_a_view_detaches_it(backend, array, name):
+    x, v, _ = view_of_written_base(array)
+    DETACHING_WRITES[name](v, array)
     assert not v.is_attached()
     assert root_of(v) is v
     x[1] = 9.0
-    assert_close(v, [5.0, 6.0] if given == "data" else [7.0, 2.0])
-    assert (v.node is None) == (given == "node")
-    assert v.requires_grad == (given != "requires_grad")
+    assert_close(v, [5.0, 6.0] if name == "data" else [7.0, 2.0])
+    assert (v.node is None) == (name == "node")
+    assert v.requires_grad == (name != "requires_grad")
     v.grad = array([1.0, 1.0])
-    v.cleargrad()
+    v.zero_grad()
     assert v.grad is None
 
 
-def test_a_view_of_one_that_is_alone_is_a_view_of_that(backend, array):
+def test_a_view_of_a_detached_view_has_it_as_its_root(backend, array):
     x = Variable(array([1.0, 2.0]), requires_grad=False)
     v = x[...]
     v.data = array([5.0, 6.0])
@@ -85,7 +83,7 @@ def test_only_variables_have_views(backend, array):
     assert view(y, x, None, None, None) is y
 
 
-def test_which_view_it_is(backend, array):
+def test_is_view_of_compares_base_getter_and_key(backend, array):
     x = Variable(array([1.0, 2.0]), requires_grad=False)
     v = x[:1]
     assert isinstance(v, View)
@@ -99,7 +97,7 @@ def test_which_view_it_is(backend, array):
     assert not is_view_of(v, base, get, how)
 
 
-def test_what_holds_a_number_more_than_once(backend, array):
+def test_assigning_to_a_broadcast_view_raises(backend, array):
     x = Variable(array([[1.0, 2.0]]), requires_grad=False)
     y = F.broadcast_to(x, (3, 2))
     assert is_repeated(y)
@@ -116,15 +114,15 @@ def test_what_holds_a_number_more_than_once(backend, array):
 
 
 @pytest.mark.parametrize(
-    ("write", "told"),
+    ("write", "words"),
     [
         (lambda p: p.__setitem__(0, 1.0), "this Parameter is a leaf"),
         (lambda p: p[:1].__setitem__(0, 1.0), "it is a view of a Parameter that is a leaf"),
     ],
 )
-def test_a_leaf_is_named_by_its_class(backend, array, write, told):
+def test_assigning_to_a_leaf_raises_with_the_name_of_its_class(backend, array, write, words):
     p = Parameter(array([1.0, 2.0]))
-    with pytest.raises(GradientError, match=told):
+    with pytest.raises(GradientError, match=words):
         write(p)
     with no_grad():
         write(p)
@@ -132,8 +130,8 @@ def test_a_leaf_is_named_by_its_class(backend, array, write, told):
     assert p.node is None
 
 
-def test_a_view_is_computed_anew_as_it_was_recorded(backend, array):
-    """One that was made in a block without recording has no history, whenever it is asked."""
+def test_an_updated_view_is_recorded_only_if_it_was_before(backend, array):
+    """A view that was created under no_grad has no history, even if it is read outside."""
     x = 1.0 * Variable(array([1.0, 2.0]))
     with no_grad():
         constant = x[:1]

@@ -99,7 +99,7 @@ def scores():
         y = np.fromfile(folder / NAMES[2], "u1", offset=16).reshape(-1, 784) / 255
         layers = sorted({int(name.split(".")[1]) for name in state})
         for i in layers:
-            y = y @ state[f"layers.{i}.W"].astype("f8") + state[f"layers.{i}.b"]
+            y = y @ state[f"layers.{i}.weight"].astype("f8") + state[f"layers.{i}.bias"]
             if i != layers[-1]:
                 y = activations[config["activation"]](y)
         return y, np.fromfile(folder / NAMES[3], "u1", offset=8)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import backend as switch
-from xpnet._libraries import diagnosis
+from xpnet import _libraries, backend as switch
+from xpnet._libraries import cupy_installation
 
 LIBRARIES = ["numpy", "cupy", "torch", "jax", "array_api_strict"]
+CUPY = _libraries.LIBRARIES["cupy"]
 
 
 def rows_of(out):
@@ -105,9 +106,9 @@ def pretend(monkeypatch):
     """A function that replaces CuPy by its arguments: an opener, a driver and the installed wheels."""
 
     def pretend(opener, driver, wheels):
-        monkeypatch.setitem(switch._OPENERS, "cupy", opener)
+        monkeypatch.setattr(CUPY, "open", opener)
         monkeypatch.setattr(switch, "_opened", switch._opened.__wrapped__)
-        monkeypatch.setattr(diagnosis, "cuda_driver_version", lambda: driver)
+        monkeypatch.setattr(cupy_installation, "cuda_driver_version", lambda: driver)
         found = [SimpleNamespace(name=name) for name in wheels]
         monkeypatch.setattr("importlib.metadata.distributions", lambda: found)
 
@@ -163,7 +164,7 @@ def test_cupy_without_a_driver_that_fits(xpnet_, pretend, driver, said):
 @pytest.mark.parametrize("works", [True, False])
 def test_two_wheels_of_cupy_are_reported(xpnet_, pretend, monkeypatch, works):
     """If CuPy works, it only warns about them."""
-    monkeypatch.setitem(diagnosis._DETAILS, "cupy", lambda device: ["NVIDIA H200"])
+    monkeypatch.setattr(CUPY, "details", lambda device: ["NVIDIA H200"])
     opener = computing if works else failing(ImportError("undefined symbol: cublasGemmEx"))
     pretend(opener, 13000, ["cupy-cuda12x", "cupy-cuda13x"])
     answer = xpnet_("doctor")
@@ -178,7 +179,7 @@ def test_a_device_that_cannot_be_queried(xpnet_, pretend, monkeypatch):
     def lost(device):
         raise RuntimeError("cudaErrorUnknown: unknown error")
 
-    monkeypatch.setitem(diagnosis._DETAILS, "cupy", lost)
+    monkeypatch.setattr(CUPY, "details", lost)
     pretend(computing, 13000, ["cupy-cuda13x"])
     answer = xpnet_("doctor")
     assert answer.code == 0

@@ -55,7 +55,7 @@ def test_the_help_names_every_schedule(xpnet_):
 # --- models by name -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", models.BUILDERS)
+@pytest.mark.parametrize("name", models.BY_NAME)
 def test_each_model_is_trained_tested_and_asked(learn, xpnet_, pictures, tmp_path, name):
     """Its run folder is enough to build it again."""
     answer = learn("--model", name)
@@ -101,14 +101,14 @@ def test_a_function_in_a_file_makes_the_model(learn, xpnet_, few, pictures, tmp_
     assert (run / "model.py").read_text() == NET
     state = safetensors.numpy.load_file(run / "model.safetensors")
     assert {n: x.shape for n, x in state.items()} == {
-        "first.W": (784, 12), "first.b": (12,), "last.W": (12, 10), "last.b": (10,),
+        "first.weight": (784, 12), "first.bias": (12,), "last.weight": (12, 10), "last.bias": (10,),
     }  # fmt: skip
     path.unlink()
     said = re.search(r"accuracy (\S+)%", xpnet_("evaluate", run).out)[1]
     x = np.fromfile(few / "t10k-images-idx3-ubyte", "u1", offset=16).reshape(-1, 784) / 255
     t = np.fromfile(few / "t10k-labels-idx1-ubyte", "u1", offset=8)
-    h = np.maximum(x @ state["first.W"].astype("f8") + state["first.b"], 0)
-    y = h @ state["last.W"].astype("f8") + state["last.b"]
+    h = np.maximum(x @ state["first.weight"].astype("f8") + state["first.bias"], 0)
+    y = h @ state["last.weight"].astype("f8") + state["last.bias"]
     assert said == f"{100 * (y.argmax(axis=1) == t).mean():.2f}"
     assert xpnet_("predict", run, pictures / "7.png").code == 0
     assert not (run / "__pycache__").exists()
@@ -190,7 +190,7 @@ def test_weight_decay_and_clipping_change_the_weights(learn, tmp_path):
     def weights(*flags):
         run = tmp_path / re.sub(r"\W", "", "".join(map(str, flags)) or "plain")
         assert learn("--hidden", 4, "--quiet", "--out", run, *flags).code == 0
-        return safetensors.numpy.load_file(run / "model.safetensors")["layers.0.W"].tobytes()
+        return safetensors.numpy.load_file(run / "model.safetensors")["layers.0.weight"].tobytes()
 
     runs = [(), ("--weight-decay", 0.1), ("--clip", 0.01), ("--weight-decay", 0.1, "--clip", 0.01)]
     assert len({weights(*flags) for flags in runs}) == 4

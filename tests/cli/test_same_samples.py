@@ -34,7 +34,7 @@ CHANGES = {
     "longer": (lambda rows: [*rows[:10], *rows], "410 samples instead of 400"),
     "appended to": (lambda rows: [*rows, rows[0]], "401 samples instead of 400"),
     "shorter": (lambda rows: rows[:-1], "399 samples instead of 400"),
-    "one value": (lambda rows: [rows[0].replace("0.", "1.", 1), *rows[1:]], "of another content"),
+    "one value": (lambda rows: [rows[0].replace("0.", "1.", 1), *rows[1:]], "with other content"),
 }
 
 

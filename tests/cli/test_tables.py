@@ -25,7 +25,7 @@ def forward(run, x):
     state = safetensors.numpy.load_file(run / "model.safetensors")
     layers = sorted({int(name.split(".")[1]) for name in state})
     for i in layers:
-        x = x @ state[f"layers.{i}.W"].astype("f8") + state[f"layers.{i}.b"]
+        x = x @ state[f"layers.{i}.weight"].astype("f8") + state[f"layers.{i}.bias"]
         x = x if i == layers[-1] else np.maximum(x, 0)
     return x
 
@@ -362,7 +362,7 @@ def test_a_table_is_learned_by_many_small_steps(xpnet_, flowers, plane, tmp_path
 def test_fractions_are_no_classes(learn, plane):
     answer = learn(plane, "--target", "price")
     assert (answer.code, answer.out) == (2, "")
-    assert re.search(r"plane.csv, line \d+, column 'price': \S+ is no class: ", answer.said)
+    assert re.search(r"plane.csv, line \d+, column 'price': \S+ is not a class: ", answer.said)
     assert "take the task 'regress'" in answer.said
 
 

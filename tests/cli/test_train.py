@@ -84,11 +84,11 @@ def test_the_weights_are_read_by_safetensors_alone(run_folder):
     """Names, shapes and type; and in the metadata, all that config.json says."""
     with safetensors.safe_open(run_folder[0] / "model.safetensors", framework="numpy") as file:
         shapes = {name: file.get_tensor(name).shape for name in file.keys()}  # noqa: SIM118 - no dict
-        assert file.get_tensor("layers.0.W").dtype == np.float32
+        assert file.get_tensor("layers.0.weight").dtype == np.float32
         described = json.loads(file.metadata()["xpnet"])
     assert shapes == {
-        "layers.0.W": (784, 32), "layers.0.b": (32,), "layers.2.W": (32, 16),
-        "layers.2.b": (16,), "layers.4.W": (16, 10), "layers.4.b": (10,),
+        "layers.0.weight": (784, 32), "layers.0.bias": (32,), "layers.2.weight": (32, 16),
+        "layers.2.bias": (16,), "layers.4.weight": (16, 10), "layers.4.bias": (10,),
     }  # fmt: skip
     assert described == config_of(run_folder[0])
     assert described["architecture"] == {
@@ -140,7 +140,12 @@ def test_the_weights_are_those_of_two_steps_by_hand(train, digits, tmp_path):
         gh = gy @ W2.T * (h > 0)
         W1, b1 = W1 - lr * x.T @ gh, b1 - lr * gh.sum(axis=0)
         W2, b2 = W2 - lr * h.T @ gy, b2 - lr * gy.sum(axis=0)
-    expected = {"layers.0.W": W1, "layers.0.b": b1, "layers.2.W": W2, "layers.2.b": b2}
+    expected = {
+        "layers.0.weight": W1,
+        "layers.0.bias": b1,
+        "layers.2.weight": W2,
+        "layers.2.bias": b2,
+    }
     state = weights_of(tmp_path / "run")
     assert state.keys() == expected.keys()
     for name, value in expected.items():
@@ -247,7 +252,7 @@ def test_no_bar_where_nobody_could_see_it(start, digits, tmp_path, flags, env):
 def test_hidden_is_a_width_or_several(train, tmp_path, hidden, widths):
     assert train("--hidden", hidden).code == 0
     state = weights_of(tmp_path / "run")
-    shapes = [x.shape for name, x in sorted(state.items()) if name.endswith("W")]
+    shapes = [x.shape for name, x in sorted(state.items()) if name.endswith("weight")]
     assert shapes == list(zip([784, *widths], [*widths, 10], strict=True))
 
 
@@ -279,7 +284,7 @@ def test_no_two_optimizers_are_the_same(xpnet_, digits, tmp_path):
         flags = ("--batch-size", 1000, "--epochs", 2, "--hidden", 4, "--lr", 0.01, "--quiet")
         place = ("--data-dir", digits, "--out", tmp_path / name, "--optimizer", name)
         assert xpnet_("train", *place, *flags).code == 0
-        found.add(weights_of(tmp_path / name)["layers.0.W"].tobytes())
+        found.add(weights_of(tmp_path / name)["layers.0.weight"].tobytes())
     assert len(found) == 6
 
 
@@ -329,7 +334,7 @@ def test_the_seed_decides(xpnet_, digits, tmp_path):
         (["--out", ""], "--out.*: expected a folder, got ''"),
         (["--data-dir", ""], "--data-dir.*: expected a folder, got ''"),
         (["--backend", "numpi"], "Unknown backend 'numpi'. Expected library.* numpy, cupy, torch"),
-        (["--backend", "numpy:1"], "'numpy:1' cannot be used: NumPy knows the device 'cpu' alone"),
+        (["--backend", "numpy:1"], "'numpy:1' cannot be used: NumPy has the device 'cpu' only"),
     ],
 )
 def test_a_bad_flag_is_named_and_nothing_is_made(train, tmp_path, flags, said):

@@ -115,19 +115,29 @@ def test_pickles_are_not_opened(save, tmp_path):
     ids=lambda a: a.dtype.str,
 )  # fmt: skip
 def test_what_is_no_number(save, array):
-    assert "'x': expected an array of numbers, found the header" in refusal(read_npz, save(x=array))
+    assert f"'x': expected an array of numbers, found {array.dtype}" in refusal(
+        read_npz, save(x=array)
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        (b"", "expected an array in NumPy's format, found b''"),
-        (b"\x80\x04K\x01.........", "expected an array in NumPy's format"),
-        (b"\x93NUMPY\x04\x00", "expected an array in NumPy's format"),
-        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "a header of 4294967295 bytes"),
-        (npy("__import__('os').system('true')"), "expected an array of numbers"),
-        (npy("(" * 60000), "expected an array of numbers"),
-        (npy(header(shape="(-1,)")), "expected an array of numbers"),
+        (
+            b"",
+            "expected an array in NumPy's format: EOF: reading magic string, expected 8 bytes got 0",
+        ),
+        (b"\x80\x04K\x01.........", "NumPy's format: the magic string is not correct"),
+        (
+            b"\x93NUMPY\x04\x00",
+            "expected an array in NumPy's format: version 4, expected 1, 2 or 3",
+        ),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "array header, expected 4294967295 bytes got 0"),
+        (npy("__import__('os').system('true')"), "expected an array in NumPy's format"),
+        (npy("(" * 60000), "expected an array in NumPy's format"),
+        (npy("(" * 9000), "expected an array in NumPy's format"),
+        (npy("-" * 9000 + "1"), "expected an array in NumPy's format"),
+        (npy(header(shape="(-1,)")), "no array can have the shape (-1,)"),
         (npy(header(), bytes(15)), "which is 16 bytes, but there are fewer"),
         (npy(header(), bytes(17)), "which is 16 bytes, but there are more"),
         (npy(header(shape="(1000000000000,)")), "more than the limit"),
@@ -169,7 +179,7 @@ def test_bombs(forge):
 
 def test_forged_containers(forge, save, tmp_path):
     good = npy(header(), bytes(16))
-    assert "no .npy array" in refusal(read_npz, forge(("x.txt", b"text")))
+    assert "is not a .npy array" in refusal(read_npz, forge(("x.txt", b"text")))
     with pytest.warns(UserWarning, match="Duplicate"):
         path = forge(("x.npy", good), ("x.npy", good))
     assert "there twice" in refusal(read_npz, path)
@@ -191,7 +201,7 @@ def test_forged_containers(forge, save, tmp_path):
 def test_a_cut_file(save, kept):
     path = save(x=X, t=T)
     path.write_bytes(path.read_bytes()[:kept])
-    assert "no NPZ archive, cut or corrupt" in refusal(read_npz, path)
+    assert "not an NPZ archive, cut or corrupt" in refusal(read_npz, path)
 
 
 def test_a_cut_stream(tmp_path):
@@ -386,4 +396,4 @@ def test_the_documented_name_goes_first(save):
 def test_targets_that_are_texts(save):
     message = refusal(load_archive, save(x=X, t=np.asarray(["a", "b"])[T]))
     assert message.startswith("'t': expected an array of numbers")
-    assert message.endswith("Texts become numbers with numpy.unique(a, return_inverse=True)")
+    assert message.endswith("Text becomes numbers with numpy.unique(a, return_inverse=True)")

@@ -10,7 +10,7 @@ import pytest
 
 from xpnet import DataError
 from xpnet.data import load_dataset
-from xpnet.data.cifar import ARCHIVE, FOLDER, RECORD, TEST, TRAIN, load_cifar_folder
+from xpnet.data._cifar import ARCHIVE, FOLDER, RECORD, TEST, TRAIN, load_cifar_folder
 
 NAMES = (*TRAIN, TEST)
 
@@ -127,12 +127,12 @@ def test_no_archive(folder, content):
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE]
 )
 def test_links_are_not_followed(folder, tmp_path, kind):
-    """Nor devices opened: what is no plain file is refused."""
+    """Nor devices opened: what is not a plain file is refused."""
     (tmp_path / "secret").write_bytes(records(1))
     info = tarfile.TarInfo(f"{FOLDER}/{TRAIN[0]}")
     info.type, info.linkname = kind, str(tmp_path / "secret")
     rest = [(name, content) for name, content in CONTENT.items() if name != TRAIN[0]]
-    assert "no plain file" in refusal(folder(tar([(info, None), *rest])))
+    assert "not a plain file" in refusal(folder(tar([(info, None), *rest])))
 
 
 def test_paths_lead_nowhere(folder, tmp_path):
@@ -146,8 +146,8 @@ def test_paths_lead_nowhere(folder, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [ARCHIVE]
 
 
-def test_a_file_that_is_there_twice(folder):
-    assert "there twice" in refusal(folder(tar([*CONTENT.items(), (TEST, records(1))])))
+def test_a_file_that_occurs_twice_is_refused(folder):
+    assert "is in it twice" in refusal(folder(tar([*CONTENT.items(), (TEST, records(1))])))
 
 
 def test_a_bomb(folder):

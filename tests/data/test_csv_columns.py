@@ -7,7 +7,7 @@ import pytest
 
 from xpnet import DataError
 from xpnet.data import load_table
-from xpnet.data.csv_reader import read_csv
+from xpnet.data._csv_reader import read_csv
 
 IRIS = ["5.1,3.5,1.4,0.2,setosa", "7.0,3.2,4.7,1.4,versicolor", "6.3,3.3,6.0,2.5,virginica",
         "4.9,3.0,1.4,0.2,setosa", "6.4,3.2,4.5,1.5,versicolor"]  # fmt: skip
@@ -111,7 +111,7 @@ def test_what_may_be_either_is_asked_for(write, rows):
 
 
 def test_without_rows_a_header_of_numbers_is_still_one(write):
-    assert refusal(write("0,1,2,3")) == ": a header, but no rows"
+    assert refusal(write("0,1,2,3")) == ": expected rows, but it has a header only"
 
 
 def test_the_schema_keeps_the_choice(write, tmp_path):
@@ -181,7 +181,7 @@ def test_a_column_without_a_name_that_is_no_index(write, values):
     path = write(",length,kind", *(f"{v},{i},{'ab'[i % 2]}" for i, v in enumerate(values)))
     message = refusal(path)
     assert message.startswith(": column 1 has no name, and its values are not those of an index")
-    assert "--index none if it is a feature" in message
+    assert "--index none if the column is a feature" in message
     assert read_csv(path, index_col=0).names == ["length"]
     if values[0] == 0.5:
         cells = read_csv(path, index_col=False)
@@ -205,7 +205,7 @@ def test_an_index_that_is_not_there_or_is_the_target(write):
     assert refusal(path, index_col="id") == ": no column 'id'; its columns are a, b, t"
     for number in 3, -1, "9" * 5000:
         assert "no column '" in refusal(path, index_col=number)
-    assert "'t' is the index, and the target too" in refusal(path, index_col="t", target="t")
+    assert "'t' is both the index and the target" in refusal(path, index_col="t", target="t")
     assert read_csv(path, index_col="t").target == "b"
 
 
@@ -291,4 +291,4 @@ def test_features_that_are_chosen(write):
     )
     cells = read_csv(path, features=["b"], target=False)
     assert (cells.target, cells.t) == (None, [])
-    assert "no features" in refusal(path, features=[])
+    assert "expected features" in refusal(path, features=[])

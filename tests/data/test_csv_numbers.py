@@ -4,12 +4,12 @@ import pytest
 
 from xpnet import DataError
 from xpnet.data import load_table
-from xpnet.data.csv_numbers import numbers_of, require_number
-from xpnet.data.csv_reader import read_csv
+from xpnet.data._csv_numbers import numbers_of, require_number
+from xpnet.data._csv_reader import read_csv
 
 
 def advice(tmp_path, *cells):
-    """What is said of a column with these cells, the first of which is not a number."""
+    """The error for a column with these cells, the first of which is not a number."""
     path = tmp_path / "table.csv"
     rows = [f"{i},{cell},{'ab'[i % 2]}" for i, cell in enumerate(cells)]
     path.write_text("\n".join(["n,value,kind", *rows]) + "\n", encoding="utf-8")
@@ -19,33 +19,36 @@ def advice(tmp_path, *cells):
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("cells", "expected"),
     [
-        (["$5.1", "$4.9"], "Take $ away: 5.1"),
-        (["5.1 €", "4.9 €"], "Take € away: 5.1"),
-        (["₩5000", "₩1"], "Take ₩ away: 5000"),
-        (["5.1%", "4%"], "Take % away: 5.1"),
-        (["5.1 %", "4 %"], "Take % away: 5.1"),
+        (["$5.1", "$4.9"], "Remove $: 5.1"),
+        (["5.1 €", "4.9 €"], "Remove €: 5.1"),
+        (["₩5000", "₩1"], "Remove ₩: 5000"),
+        (["5.1%", "4%"], "Remove %: 5.1"),
+        (["5.1 %", "4 %"], "Remove %: 5.1"),
         (["2024-01-01", "2024-01-02"], "A date or time is not a number"),
         (["01/02/2024", "01/03/2024"], "A date or time is not a number"),
         (["1.2.2024", "1.3.2024"], "A date or time is not a number"),
         (["2024-01-01T10:00:00Z", "2024-01-02T10:00:00Z"], "A date or time is not a number"),
         (["12:30", "12:31"], "A date or time is not a number"),
-        (["p0", "p1", "p2", "p3"], "all differ, like those of an id: leave the column out"),
+        (
+            ["p0", "p1", "p2", "p3"],
+            "All texts of this column differ, like identifiers: leave the column out",
+        ),
         (
             ["red", "blue", "red", "red"],
-            "give each kind a column of 0 and 1, or leave the column out",
+            "replace it by a column of 0 and 1 for each text, or leave it out",
         ),
-        (["yes", "no"], "give each kind a column of 0 and 1"),
+        (["yes", "no"], "replace it by a column of 0 and 1 for each text"),
     ],
 )
-def test_what_to_do_fits_what_is_there(tmp_path, cells, said):
+def test_the_advice_fits_the_cells(tmp_path, cells, expected):
     message = advice(tmp_path, *cells)
     assert message.startswith(
         f"line 2, column 'value': expected a number, found the text {cells[0]!r}. "
     )
-    assert said in message
-    if "kind" not in said:
+    assert expected in message
+    if "column of 0 and 1" not in expected:
         assert "column of 0 and 1" not in message
 
 
@@ -66,9 +69,9 @@ def test_a_nul_character(tmp_path):
 
 def test_thousands():
     for cell in "1,234", "1,234.5", "0,5":
-        with pytest.raises(DataError, match=r"Numbers have a point, .*: 1234\.5"):
+        with pytest.raises(DataError, match=r"Write numbers with a decimal point, .*: 1234\.5"):
             require_number(cell, "here")
-    with pytest.raises(DataError, match=r"Take \$ away: 1234.50"):
+    with pytest.raises(DataError, match=r"Remove \$: 1234.50"):
         require_number("$1,234.50", "here")
 
 
@@ -81,7 +84,7 @@ def test_a_target_of_a_regression_too(tmp_path):
     """The same advice holds there."""
     path = tmp_path / "table.csv"
     path.write_text("a,price\n1,$5\n2,$6\n3,$7\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"line 2, column 'price': .* '\$5'. Take \$ away: 5"):
+    with pytest.raises(DataError, match=r"line 2, column 'price': .* '\$5'. Remove \$: 5"):
         load_table(path, task="regress")
 
 
@@ -90,7 +93,7 @@ def test_texts_before_columns_of_numbers_may_be_the_target(tmp_path, kinds):
     """A table whose first column is what is to be learned: the message names the flag."""
     path = tmp_path / "first.csv"
     path.write_text("kind,a,b\n" + "".join(f"{kind},1,{i}\n" for i, kind in enumerate(kinds)))
-    with pytest.raises(DataError, match="the target column alone, which --target names"):
+    with pytest.raises(DataError, match="Only the target column, which --target names"):
         load_table(path)
     (x, _), _, _ = load_table(path, target="kind")
     assert x.shape[1] == 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpnet import DataError
-from xpnet.data.csv_reader import read_csv
+from xpnet.data._csv_reader import read_csv
 
 TABLE = "length,width,kind\n1,2.5,a\n-3e-2,4,b\n.5,6.,a\n"
 
@@ -132,7 +132,9 @@ def test_commas_in_numbers(write, text):
     """As Europe writes them, and as spreadsheets group them."""
     message = refusal(write(text))
     assert message.startswith(", line 3, column 'a': expected a number, found the text '2,")
-    assert message.endswith("Numbers have a point, and nothing between their thousands: 1234.5")
+    assert message.endswith(
+        "Write numbers with a decimal point, and without thousands separators: 1234.5"
+    )
 
 
 def test_a_missing_cell_of_a_single_column_is_no_empty_line(write):
@@ -163,12 +165,12 @@ def test_the_delimiter_of_the_header_alone_is_the_tables(write, text, cells):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        (b"a,b;c\n", "of which several fit"),
+        (b"a,b;c\n", "but several of them fit"),
         (b"", "empty; expected a CSV table"),
         (b"\n\n", "empty; expected a CSV table"),
-        (b"a,b\n", "a header, but no rows"),
+        (b"a,b\n", "expected rows, but it has a header only"),
         (b"one\n1\n2\n", "two columns or more"),
-        (b"1,5;2,5\n3,5;4,5\n", "of which several fit"),
+        (b"1,5;2,5\n3,5;4,5\n", "but several of them fit"),
         (b"a,b\n1,\xff\xfe\n", "expected UTF-8 text"),
         (b'a,b\n1,"x\n', "damaged: unexpected end of data"),
         (b'a,b\n1,"x"y\n', "line 2: damaged"),

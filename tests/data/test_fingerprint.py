@@ -37,7 +37,7 @@ def test_whatever_differs_tells(x, t):
     found, expected = fingerprint(x, t), fingerprint(X, T)
     assert found.content != expected.content
     assert found.order != expected.order
-    assert difference(expected, found) == "as many samples (8), but of another content"
+    assert difference(expected, found) == "as many samples (8), but with other content"
 
 
 @given(st.permutations(range(8)))

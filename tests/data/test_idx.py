@@ -174,7 +174,7 @@ def test_too_many_dimensions(write):
 
 def test_empty_array_of_absurd_shape(write):
     """Sizes that NumPy cannot hold are an error, even if one of them is zero."""
-    assert "NumPy refuses" in refusal(write(b"\0\0\x0e\x04" + b"\0" * 4 + b"\xff" * 12))
+    assert "NumPy rejects" in refusal(write(b"\0\0\x0e\x04" + b"\0" * 4 + b"\xff" * 12))
 
 
 def peak_memory(path):

@@ -241,7 +241,9 @@ def test_what_is_no_such_folder(garden, tmp_path):
         f"{folder / 'moss'}: no pictures; expected files that end in .avif"
     )
     draw(tmp_path / "one" / "iris" / "1.png", (0, 0, 0))
-    assert "the only class is 'iris'; to learn, two are needed" in refusal(tmp_path / "one")
+    assert "the only class is 'iris', but a classification needs two or more" in refusal(
+        tmp_path / "one"
+    )
     draw(tmp_path / "one" / "rose" / "1.png", (0, 0, 0))
     assert "too few" in refusal(tmp_path / "one")
 

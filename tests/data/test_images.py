@@ -347,7 +347,7 @@ def test_not_finite(load):
     """Floating-point pictures with holes are refused."""
     grey = seven().astype(np.float32)
     grey[0, 0] = np.nan
-    with pytest.raises(DataError, match="not all finite"):
+    with pytest.raises(DataError, match="some of its values are NaN or infinite"):
         load(Image.fromarray(grey), "floats.tiff")
 
 
@@ -479,7 +479,7 @@ def test_any_picture_fits_any_shape(tmp_path_factory, height, width, channels, s
 
 @pytest.mark.parametrize("channels", [2, 4])
 def test_other_channels_than_a_pictures(tmp_path, channels):
-    with pytest.raises(ShapeError, match=f"one channel or three; .* \\({channels}, 8, 8\\)"):
+    with pytest.raises(ShapeError, match=f"one channel or three, got \\({channels}, 8, 8\\)"):
         load_picture(tmp_path / "picture.png", (channels, 8, 8))
 
 

@@ -10,7 +10,7 @@ import pytest
 import xpnet
 from xpnet import DataError, ShapeError
 from xpnet.data import DataLoader
-from xpnet.data.sources import Arrays
+from xpnet.data._sources import Arrays
 
 X = np.arange(20.0).reshape(10, 2)
 T = np.arange(10)
@@ -276,7 +276,7 @@ def test_samples_that_make_no_batch():
     def odd():
         return iter([(np.zeros(2), 0), (np.zeros(3), 1)])
 
-    with pytest.raises(DataError, match=r"Sample 1 .* \(3,\) at \[0\], sample 0 has \(2,\)"):
+    with pytest.raises(DataError, match=r"Sample 1 .* \(3,\) at \[0\], but sample 0 has \(2,\)"):
         list(DataLoader(odd))
     with pytest.raises(DataError, match="Sample 1 of the stream: Expected a tree like"):
         list(DataLoader(lambda: iter([(1.0, 2), 1.0])))
@@ -286,7 +286,7 @@ def test_samples_that_make_no_batch():
 
 def test_a_stream_that_became_shorter():
     """A position that it no longer has is an error, not an empty epoch."""
-    with pytest.raises(DataError, match="Epoch 2 has 3 batches now; its batch 5"):
+    with pytest.raises(DataError, match="Expected batch 5 of epoch 2, which has 3 batches now"):
         list(DataLoader(samples, batch_size=4).epoch(2, start=5))
 
 
@@ -442,19 +442,24 @@ class Strange:
         ((["a", "b"],), {}, DataError, "numbers, got a list of <U1"),
         (([[1, 2], [3]],), {}, ShapeError, "got a list: .*inhomogeneous"),
         (([(X[0], 1), (X[1], 0)],), {}, ShapeError, "give a function that returns an iterator"),
-        ((np.ma.masked_equal(X, 3.0),), {}, DataError, "masks some"),
+        ((np.ma.masked_equal(X, 3.0),), {}, DataError, "got a masked array"),
         ((Strange(),), {}, DataError, "numbers, got a Strange of object"),
         ((X, T), {"batch_size": 0}, ValueError, "batch_size >= 1, got 0"),
         ((X, T), {"batch_size": 2.5}, TypeError, "integer"),
-        ((X, T), {"batch_size": None}, ValueError, "functions that give batches"),
+        ((X, T), {"batch_size": None}, ValueError, "functions that yield batches"),
         ((X, T), {"last": "pad"}, ValueError, "'keep', 'drop' or 'fill'"),
         ((X, T), {"seed": -1}, ValueError, "seed >= 0"),
         ((X, T), {"prefetch": -1}, ValueError, "prefetch >= 0"),
         ((X, T), {"resident": True, "prefetch": 1}, ValueError, "no prefetch"),
         ((X, T), {"resident": True, "transform": abs}, ValueError, "no transform"),
-        ((samples, T), {}, ValueError, "expected no t"),
+        ((samples, T), {}, ValueError, "Expected no t: "),
         ((samples,), {"resident": True}, ValueError, "resident"),
-        ((samples,), {"batch_size": None, "last": "drop"}, ValueError, "keeps all"),
+        (
+            (samples,),
+            {"batch_size": None, "last": "drop"},
+            ValueError,
+            "Expected last='keep' for a function that yields batches",
+        ),
         ((samples(),), {}, TypeError, "only once. Give the function"),
     ],
 )
@@ -483,7 +488,7 @@ def test_positions_that_are_not_there():
             loader.epoch(epoch, start)
     with pytest.raises(TypeError, match="no length"):
         len(DataLoader(samples))
-    with pytest.raises(TypeError, match="order of its own"):
+    with pytest.raises(TypeError, match="their own order"):
         DataLoader(samples).order(1)
 
 

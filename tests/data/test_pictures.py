@@ -14,7 +14,7 @@ import pytest
 
 from tests.processes import environment
 from xpnet.data import load_digit, load_picture
-from xpnet.data.pictures import FORMATS, LIMIT, is_grey, open_picture
+from xpnet.data._pictures import FORMATS, LIMIT, is_grey, open_picture
 from xpnet.errors import DataError
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
@@ -206,7 +206,7 @@ def test_each_mode_is_averaged_down(tmp_path, mode, most):
 def test_bands_do_not_show(tmp_path, monkeypatch, bands):
     Image.fromarray(ramp(121, 91)).save(path := tmp_path / "picture.png")
     whole = open_picture(path, most=800)
-    monkeypatch.setattr("xpnet.data.pictures._BAND", 91 * 121 // bands // 3)
+    monkeypatch.setattr("xpnet.data._pictures._BAND", 91 * 121 // bands // 3)
     assert np.array_equal(np.asarray(open_picture(path, most=800)), np.asarray(whole))
 
 
@@ -318,7 +318,7 @@ def test_levels_that_are_not_finite_are_refused(tmp_path, value):
     levels = np.zeros((28, 28), np.float32)
     levels[3, 4] = value
     Image.fromarray(levels).save(path := tmp_path / "levels.tiff")
-    with pytest.raises(DataError, match=r"levels\.tiff: .* not all finite"):
+    with pytest.raises(DataError, match=r"levels\.tiff: .* some of its values are NaN or infinite"):
         load_picture(path, (1, 28, 28))
 
 

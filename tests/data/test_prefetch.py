@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from xpnet.data.prefetch import prefetched
+from xpnet.data._prefetch import prefetched
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +159,7 @@ def test_depth_must_be_one_at_least():
 
 PROGRAM = """
 import sys, threading, time
-from xpnet.data.prefetch import prefetched
+from xpnet.data._prefetch import prefetched
 def items():
     i = 0
     while True:
@@ -195,7 +195,7 @@ def test_a_fork_is_told_that_it_has_no_thread():
     """It would wait for ever; in the parent the thread goes on, and a new one can be begun."""
     program = """
 import os
-from xpnet.data.prefetch import prefetched
+from xpnet.data._prefetch import prefetched
 from xpnet.errors import DataError
 items = prefetched(iter(range(100)), 2)
 next(items)
@@ -217,7 +217,7 @@ else:
 def test_a_program_that_ends_amid_an_epoch_ends():
     """A thread that waits for room, or makes an item, keeps no process alive."""
     program = """
-from xpnet.data.prefetch import prefetched
+from xpnet.data._prefetch import prefetched
 import itertools
 kept = prefetched(itertools.count(), 2)
 next(kept)

@@ -20,7 +20,7 @@ import pytest
 import xpnet.data.datasets
 from xpnet import DataError
 from xpnet.data import DATASETS, class_names, load_dataset, load_mnist, read_idx
-from xpnet.data.cifar import TEST, TRAIN
+from xpnet.data._cifar import TEST, TRAIN
 from xpnet.data.remote import CIFAR10, FASHION_MNIST, KMNIST, REMOTES, Remote, fetch
 
 pooch = pytest.importorskip("pooch")

@@ -145,7 +145,7 @@ def test_names_like_those_that_xpnet_gives_are_names(write):
         ([(1, 2, "a"), (3, 4, "")], {}, "line 3, column 'kind': the value is missing"),
         ([(1, 2, "a"), (3, 4, "?")], {}, "line 3, column 'kind': the value is missing"),
         ([(1, 2, "a"), (3, 4, "a")], {}, "column 'kind': the only class is 'a'"),
-        ([(1, 2, 0.5), (3, 4, 2)], {}, "line 2, column 'kind': 0.5 is no class.*'regress'"),
+        ([(1, 2, 0.5), (3, 4, 2)], {}, "line 2, column 'kind': 0.5 is not a class.*'regress'"),
         ([(1, 2, "a"), (3, 4, "b")], {}, "table.csv: 2 samples are too few"),
         ([(1, 2, 5), (3, 4, "b")], {"task": "regress"}, "line 3, column 'kind': expected a number"),
         (

@@ -47,7 +47,7 @@ class Row:
 X, XT = ((2, 3),), ((2, 3), (2, 3))
 IMAGE = (1, 2, 3, 3)
 CLASSES = (np.asarray([2, 0]),)
-STEP = "its formula in Python, and `{}` step by step"
+STEP_BY_STEP = "its formula in Python, and a composite step by step"
 ROWS: dict[str, Row] = {
     # --- activation -----------------------------------------------------------------------------
     "relu": Row(F.relu, X, lambda T, x: T.relu(x)),
@@ -147,14 +147,13 @@ ROWS: dict[str, Row] = {
         ((2, 3), (4, 3), (4, 2)),
         lambda T, *xs: T.scaled_dot_product_attention(*xs),
     ),
-    "rnn": Row(F.rnn, ((2, 1, 2), (1, 2), (2, 2)), oracle=STEP.format("rnn_simple")),
+    "rnn": Row(F.rnn, ((2, 1, 2), (1, 2), (2, 2)), oracle=STEP_BY_STEP),
     "lstm": Row(
         lambda *xs: F.concat(F.lstm(*xs)),
         ((2, 1, 8), (1, 2), (1, 2), (8, 2)),
-        oracle=STEP.format("lstm_simple"),
+        oracle=STEP_BY_STEP,
     ),
-    "gru": Row(F.gru, ((2, 1, 6), (1, 2), (6, 2), (6,)), oracle=STEP.format("gru_simple")),
+    "gru": Row(F.gru, ((2, 1, 6), (1, 2), (6, 2), (6,)), oracle=STEP_BY_STEP),
 }
-BESIDES = {"rnn_simple", "lstm_simple", "gru_simple", "linear_simple", "getitem", "stop_gradient"}
-"""Not in the table: code that teaches and tests the functions of their names; what x[i] does; and
-`stop_gradient`, which has no derivative."""
+BESIDES = {"getitem", "stop_gradient"}
+"""Not in the table: `getitem`, which is x[i], and `stop_gradient`, which has no derivative."""

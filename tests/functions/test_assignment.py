@@ -15,9 +15,9 @@ from xpnet import (
     Parameter,
     ShapeError,
     Variable,
-    checkpoint,
     functions as F,
     grad,
+    gradient_checkpoint,
     gradients,
     hessian,
     jvp,
@@ -269,16 +269,16 @@ def test_transforms_of_a_function_that_writes_into_its_argument(backend64, array
 def test_a_checkpoint_of_a_function_that_writes(backend64, array):
     a = Variable(array([1.0, 2.0, -0.5]))
     (expected,) = gradients(pure(a * a), [a])
-    (g,) = gradients(checkpoint(writes)(a * a), [a], create_graph=True)
+    (g,) = gradients(gradient_checkpoint(writes)(a * a), [a], create_graph=True)
     assert_close(g, expected)
     (gg,) = gradients(F.sum(g), [a])
     (second,) = gradients(F.sum(gradients(pure(a * a), [a], create_graph=True)[0]), [a])
     assert_close(gg, second)
-    (leaf,) = gradients(checkpoint(writes)(a), [a])
+    (leaf,) = gradients(gradient_checkpoint(writes)(a), [a])
     assert_close(leaf, gradients(pure(a), [a])[0])
 
 
-@pytest.mark.parametrize("wrap", [lambda f: f, checkpoint])
+@pytest.mark.parametrize("wrap", [lambda f: f, gradient_checkpoint])
 def test_what_a_function_writes_into_its_argument_is_seen_outside(backend64, array, wrap):
     def scale(x, factor):
         x *= factor

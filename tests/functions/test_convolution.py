@@ -274,7 +274,7 @@ def test_wrong_options():
         F.conv_transpose(x[:, :1], W)
     with pytest.raises(ValueError, match="output_padding smaller than the stride"):
         F.conv_transpose(x, W, output_padding=1)
-    with pytest.raises(ShapeError, match=r"would make images of \(-1, -1\)"):
+    with pytest.raises(ShapeError, match=r"a result of \(-1, -1\) places"):
         F.conv_transpose(x, W, padding=4)
 
 

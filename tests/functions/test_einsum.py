@@ -222,7 +222,7 @@ def test_without_optimize_it_is_from_left_to_right():
     module = import_module("xpnet.functions.einsum")
     shapes = ((3,), (4,), (3,), (4,))
     assert module._planned("i,j,i,j->", shapes, ()).path == ((0, 1), (0, 2), (0, 1))
-    orders = [module._order(x) for x in (True, False, "dp", [(0, 1)])]
+    orders = [module._strategy_or_path(x) for x in (True, False, "dp", [(0, 1)])]
     assert orders == ["auto", (), "dp", ((0, 1),)]
     with pytest.raises(ArgumentError, match="optimize=True"):
         F.einsum("i,j,i,j->", *map(np.ones, shapes), optimize=[])

@@ -179,7 +179,7 @@ def test_embedding_row_and_bias_under_mixed_precision(backend, half):
     i = backend.asarray(np.zeros((32, 128)), "int32")
     precision.backward(F.sum(precision(i)) / (64 * N))  # what float16 can hold
     assert precision.unscale()
-    near(net.last.b.grad, [1.0 / 64.0] * 2, half)
-    rounded = wide(backend.xp.astype(net.last.W.data, getattr(backend.xp, half)))
+    near(net.last.bias.grad, [1.0 / 64.0] * 2, half)
+    rounded = wide(backend.xp.astype(net.last.weight.data, getattr(backend.xp, half)))
     expected = rounded.sum(axis=1) / 64.0
     np.testing.assert_allclose(wide(net.table.weight.grad)[0], expected, rtol=8 * EPS[half])

@@ -260,7 +260,7 @@ class RootMeanSquareOfReLU(Layer):
 
 def test_weights_of_dead_units_stay_finite(backend, array):
     layer = RootMeanSquareOfReLU()
-    layer.first.b.data = backend.asarray(np.asarray([-100.0, 0.0, 0.0, 0.0], "float32"))
+    layer.first.bias.data = backend.asarray(np.asarray([-100.0, 0.0, 0.0, 0.0], "float32"))
     F.sum(
         layer(array(np.random.default_rng(0).standard_normal((8, 3), dtype="float32")))
     ).backward()

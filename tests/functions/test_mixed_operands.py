@@ -32,7 +32,6 @@ CALLS = {
     },
     "hinge_loss": (F.hinge_loss, P, 2.0 * T - 1.0),
     "linear": (F.linear, drawn(2, 3), drawn(3, 2), drawn(2)),
-    "linear_simple": (F.linear_simple, drawn(2, 3), drawn(3, 2), drawn(2)),
     "conv": (F.conv, drawn(1, 2, 4, 4), drawn(3, 2, 2, 2), drawn(3)),
     "conv_transpose": (F.conv_transpose, drawn(1, 2, 4, 4), drawn(2, 3, 2, 2), drawn(3)),
     "layer_norm": (lambda x, w, b: F.layer_norm(x, (3,), w, b), drawn(2, 3), drawn(3), drawn(3)),
@@ -43,18 +42,12 @@ CALLS = {
     "group_norm": (lambda x, w, b: F.group_norm(x, 1, w, b), drawn(2, 4, 3), drawn(4), drawn(4)),
     "attention": (F.scaled_dot_product_attention, drawn(1, 2, 3), drawn(1, 2, 3), drawn(1, 2, 3)),
     "gru": (F.gru, drawn(1, 2, 6), drawn(2, 2), drawn(6, 2), drawn(6)),
-    "gru_simple": (F.gru_simple, drawn(1, 2, 6), drawn(2, 2), drawn(6, 2), drawn(6)),
-    "gru_simple before": (
-        lambda z, h, W, b: F.gru_simple(z, h, W, b, reset_after=False),
+    "gru, reset before": (
+        lambda z, h, W, b: F.gru(z, h, W, b, reset_after=False),
         *(drawn(1, 2, 6), drawn(2, 2), drawn(6, 2), drawn(6)),
     ),
     "lstm": (lambda *x: F.lstm(*x)[0], drawn(1, 2, 8), drawn(2, 2), drawn(2, 2), drawn(8, 2)),
-    "lstm_simple": (
-        lambda *x: F.lstm_simple(*x)[0],
-        *(drawn(1, 2, 8), drawn(2, 2), drawn(2, 2), drawn(8, 2)),
-    ),
     "rnn": (F.rnn, drawn(1, 2, 2), drawn(2, 2), drawn(2, 2)),
-    "rnn_simple": (F.rnn_simple, drawn(1, 2, 2), drawn(2, 2), drawn(2, 2)),
     "tensordot": (lambda a, b: F.tensordot(a, b, axes=1), drawn(2, 3), drawn(3, 2)),
     "outer": (F.linalg.outer, drawn(2), drawn(3)),
     "cross": (F.linalg.cross, drawn(2, 3), drawn(2, 3)),

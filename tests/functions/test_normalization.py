@@ -23,7 +23,7 @@ def batch(x, w=None, b=None):
     return F.batch_norm(x, None, None, w, b)[0]
 
 
-def batch_simple(x, w=None, b=None):
+def batch_composite(x, w=None, b=None):
     w, b = (v if v is None else F.reshape(v, (1, 4, 1, 1)) for v in (w, b))
     return composite(x, (0, 2, 3), w, b)
 
@@ -32,7 +32,7 @@ def layer(x, w=None, b=None):
     return F.layer_norm(x, (2, 3), w, b)
 
 
-def layer_simple(x, w=None, b=None):
+def layer_composite(x, w=None, b=None):
     return composite(x, (2, 3), w, b)
 
 
@@ -40,15 +40,15 @@ def group(x, w=None, b=None):
     return F.group_norm(x, 2, w, b)
 
 
-def group_simple(x, w=None, b=None):
+def group_composite(x, w=None, b=None):
     w, b = (v if v is None else F.reshape(v, (1, 2, 2, 1, 1)) for v in (w, b))
     return F.reshape(composite(F.reshape(x, (3, 2, 2, 2, 3)), (2, 3, 4), w, b), (3, 4, 2, 3))
 
 
 FUSED = {
-    "batch": (batch, batch_simple, (4,)),
-    "layer": (layer, layer_simple, (2, 3)),
-    "group": (group, group_simple, (4,)),
+    "batch": (batch, batch_composite, (4,)),
+    "layer": (layer, layer_composite, (2, 3)),
+    "group": (group, group_composite, (4,)),
 }
 
 
@@ -57,7 +57,7 @@ FUSED = {
 @pytest.mark.parametrize("name", FUSED)
 def test_fused_equals_composite(backend64, array, name, affine):
     """Value, gradients, and second derivatives."""
-    fused, simple, shape = FUSED[name]
+    fused, composite, shape = FUSED[name]
     rng = np.random.default_rng(1)
     given = {key: array(rng.normal(size=shape).tolist()) for key in affine}
     xs = [Variable(array(X.tolist())), *(Variable(v) for v in given.values())]
@@ -69,7 +69,7 @@ def test_fused_equals_composite(backend64, array, name, affine):
         second = gradients(F.sum(found[0] * found[0]), [*xs[: 1 + ("w" in affine)], dout])
         return [y, *found, *second]
 
-    for ours, expected in zip(results(fused), results(simple), strict=True):
+    for ours, expected in zip(results(fused), results(composite), strict=True):
         assert_close(ours, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -125,7 +125,7 @@ def test_what_does_not_fit(backend, array):
     """Expected and given."""
     x = array([[1.0, 2.0, 3.0]])
     with pytest.raises(
-        ShapeError, match=r"more than one number a channel.* got x of shape \(1, 3\)"
+        ShapeError, match=r"more than one number per channel.* got x of shape \(1, 3\)"
     ):
         F.batch_norm(x)
     with pytest.raises(ShapeError, match=r"\(batch, channels, ...\), got \(3,\)"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tests.functions import composites
 from xpnet import ShapeError, Variable, functions as F, gradients, to_numpy, using
 from xpnet.functions._recurrence import GRUResetBefore
 from xpnet.testing import assert_close, check_gradients
@@ -24,9 +25,9 @@ def drawn(name, length=3, batch=2, n=2, seed=0):
     return [*arrays, rng.standard_normal(rows)] if name == "gru" else arrays
 
 
-def called(name, arrays, mask=None, simple=False, **options):
+def called(name, arrays, mask=None, functions=F, **options):
     """All outputs as one array."""
-    function = getattr(F, f"{name}_simple" if simple else name)
+    function = getattr(functions, name)
     if mask is not None:
         options["mask"] = mask
     y = function(*arrays, **options)
@@ -83,9 +84,9 @@ def test_rnn_formula(backend64, array, nonlinearity):
 def test_fused_is_the_composite(backend64, array, name):
     """In value and in every gradient."""
     arrays, got = [array(a.tolist()) for a in drawn(name)], []
-    for simple in (False, True):
+    for functions in (F, composites):
         xs = [Variable(a) for a in arrays]
-        y = called(name, xs, simple=simple)
+        y = called(name, xs, functions=functions)
         got.append([y, *gradients(F.sum(y * y), xs)])
     for fused, composite in zip(*got, strict=True):
         assert_close(fused, composite, rtol=1e-11, atol=1e-14)
@@ -137,9 +138,9 @@ def test_fused_is_the_composite_in_any_shape(name, length, batch, n, seed):
     """An empty batch too."""
     with using("numpy", dtype="float64"):
         hosts, got = drawn(name, length, batch, n, seed), []
-        for simple in (False, True):
+        for functions in (F, composites):
             xs = [Variable(a) for a in hosts]
-            y = called(name, xs, simple=simple)
+            y = called(name, xs, functions=functions)
             got.append([y, *gradients(F.sum(y * y), xs)])
         for fused, composite in zip(*got, strict=True):
             assert_close(fused, composite, rtol=1e-10, atol=1e-13)
@@ -189,12 +190,12 @@ def test_what_does_not_fit(backend, array):
         F.lstm(z, h[:1, :], c, W)
     assert str(caught.value) == (
         "lstm expected z of shape (length, batch, 4 n) with a length of 1 or more, states of shape "
-        "(batch, n) and W of shape (4 n, n), got (3, 2, 8), (1, 2), (2, 2), (8, 2)."
+        "(batch, n) and weight of shape (4 n, n), got (3, 2, 8), (1, 2), (2, 2), (8, 2)."
     )
     for wrong in ((z[:0, ...], h, c, W), (z[0, ...], h, c, W), (z, h, c, W[:4, :])):
         with pytest.raises(ShapeError, match="lstm expected z of shape"):
             F.lstm(*wrong)
-    with pytest.raises(ShapeError, match="rnn expected z .* W of shape .n, n., got"):
+    with pytest.raises(ShapeError, match="rnn expected z .* weight of shape .n, n., got"):
         F.rnn(z, h, W)
     with pytest.raises(ShapeError, match="gru expected z of shape"):
         F.gru(z, h, W)
@@ -227,7 +228,7 @@ def test_gru_that_resets_before(backend64, array, order):
     arrays = [array(a) for a in hosts]
     y = F.gru(*arrays, reset_after=False)
     assert_close(y, of_the_paper(*hosts), rtol=1e-12)
-    assert_close(y, F.gru_simple(*arrays, reset_after=False), rtol=1e-12)
+    assert_close(y, composites.gru(*arrays, reset_after=False), rtol=1e-12)
     assert np.abs(to_numpy(y) - to_numpy(F.gru(*arrays))).max() > 0.01
 
     def call(*xs):

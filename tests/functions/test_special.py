@@ -371,7 +371,7 @@ def test_the_incomplete_gamma_functions_have_no_derivative_by_a(backend, array, 
     a, x = Variable(array([1.5])), Variable(array([2.0]))
     (g,) = gradients(function(F.stop_gradient(a), x), [x])
     assert_close(g, [(1 if name == "gammainc" else -1) * 0.21596386605275228], rtol=1e-5)
-    with pytest.raises(GradientError, match="by x alone.*stop_gradient"):
+    with pytest.raises(GradientError, match="by x only.*stop_gradient"):
         gradients(function(a, x), [a])
 
 

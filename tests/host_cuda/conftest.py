@@ -12,7 +12,7 @@ from tests.host_cuda.device import NOT_EMULATED, emulated
 
 ROOT = Path(__file__).parents[2]
 
-# Scripts that build the device, and a module for CuPy's folder: not for pytest's doctests to import.
+# Scripts that build the device, and modules for CuPy's folder, which pytest's doctests must not import.
 collect_ignore = [
     "build.py",
     "cupy_wheel.py",
@@ -23,7 +23,7 @@ collect_ignore = [
     "bit_generator.py",
 ]
 
-# Variables that a child process takes from its test alone, not from this process.
+# Variables that a child process takes only from its test, and not from this process.
 SETTINGS = {"HOST_CUDA_DEVICES", "HOST_CUDA_MEMORY", "HOST_CUDA_PEERS", "HOST_CUDA_SHUFFLE"}
 
 

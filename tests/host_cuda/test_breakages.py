@@ -1,8 +1,8 @@
-"""A change that breaks xpnet on CuPy fails the tests: each kind of break, in a copy of the tree.
+"""Changes that break xpnet on CuPy make the tests fail: each kind of mistake, in a copy of the tree.
 
-In every row one line of xpnet is replaced by one that a reviewer might let pass. The tests named in the
-row must then fail, with a message that shows the reason, and pass in the unchanged copy. On NumPy none
-of these changes would be noticed.
+Each row replaces one line of xpnet by one that a reviewer might overlook. The tests named in the row
+must then fail with a message that shows the reason, and pass in the unchanged copy. On NumPy, no test
+would notice these changes.
 """
 
 import os
@@ -27,7 +27,7 @@ class Breakage(NamedTuple):
     line: str
     instead: str
     tests: str
-    said: str
+    message: str
 
 
 ORDER = "tests/kernels/test_transfer_order.py"
@@ -41,9 +41,9 @@ BREAKAGES = {
         "numpy",
     ),
     "a missing device": Breakage(
-        "xpnet/backend.py",
-        'return self.device if self.name.startswith("cupy") else nullcontext()',
-        "return nullcontext()",
+        "xpnet/_libraries/cupy.py",
+        "block: AbstractContextManager[Any] = device",
+        "block = super().selected(device)",
         "tests/test_second_device.py",
         "different from the current device",
     ),
@@ -51,7 +51,7 @@ BREAKAGES = {
         "xpnet/autodiff/namespace.py",
         "key = (xp, device_key(device))",
         "key = (xp, device)",
-        "tests/autodiff/test_namespace.py::test_of_a_variable_records",
+        "tests/autodiff/test_namespace.py::test_the_namespace_of_a_variable_is_differentiable",
         "unhashable type: 'cupy.cuda.device.Device'",
     ),
     "a copy on the wrong stream": Breakage(
@@ -68,7 +68,7 @@ BREAKAGES = {
         ORDER,
         "Arrays are not equal",
     ),
-    "a buffer that is written again too early": Breakage(
+    "a buffer that is overwritten too early": Breakage(
         "xpnet/data/_transfer.py",
         "self.stream.wait_event(slot.free)",
         "slot.free.done",
@@ -100,19 +100,20 @@ def tree(tmp_path_factory):
 @pytest.fixture
 def broken(tree):
     """A function that breaks the copy, which is restored after the test."""
-    kept = {}
+    originals = {}
 
     def break_it(breakage):
         path = tree / breakage.path
-        kept[path] = source = path.read_text("utf-8")
+        source = path.read_text("utf-8")
+        originals[path] = source
         assert source.count(breakage.line) == 1, (
             f"{breakage.path} has the line {breakage.line!r} {source.count(breakage.line)} times: "
-            "choose another one to break"
+            "choose another line to break"
         )
         path.write_text(source.replace(breakage.line, breakage.instead), encoding="utf-8")
 
     yield break_it
-    for path, source in kept.items():
+    for path, source in originals.items():
         path.write_text(source, encoding="utf-8")
 
 
@@ -133,24 +134,33 @@ def run(tree, *arguments):
 PYTEST = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
 
 
-def test_the_tests_pass_in_the_copy_as_it_is(tree):
+def test_the_tests_pass_in_the_unchanged_copy(tree):
     code, out = run(tree, *PYTEST, *{breakage.tests for breakage in BREAKAGES.values()})
     assert code == 0, out
     assert "skipped" not in out, out
 
 
 @pytest.mark.parametrize("name", BREAKAGES)
-def test_the_tests_fail_where_it_is_broken(tree, broken, name):
+def test_the_line_and_the_tests_of_a_breakage_exist(name):
+    """This test also runs without the device, so that a renamed test is noticed everywhere."""
+    breakage = BREAKAGES[name]
+    assert (ROOT / breakage.path).read_text("utf-8").count(breakage.line) == 1
+    path, _, test = breakage.tests.partition("::")
+    assert f"def {test}" in (ROOT / path).read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_the_tests_fail_in_the_broken_copy(tree, broken, name):
     breakage = BREAKAGES[name]
     broken(breakage)
     code, out = run(tree, *PYTEST, breakage.tests)
-    assert code == 1, out  # tests failed; other codes mean that none was found or collected
-    assert re.search(breakage.said, out), out
+    assert code == 1, out  # tests failed; other codes mean that no test ran
+    assert re.search(breakage.message, out), out
 
 
 def test_a_method_that_cupy_lacks_is_found_without_a_device(tree, broken):
-    """The check of names finds it, with the wheel alone."""
+    """tests/cupy_names.py, which needs only CuPy's wheel, reports it."""
     broken(BREAKAGES["a method that CuPy lacks"])
     code, out = run(tree, "tests/cupy_names.py")
     assert code == 1, out
-    assert re.search(r"xpnet/kernels/transfer\.py:\d+: buffer\.staging\.clone: ", out), out
+    assert re.search(r"xpnet/data/_transfer\.py:\d+: buffer\.staging\.clone: ", out), out

@@ -1,4 +1,4 @@
-"""The folders that ``build.py`` makes are complete or absent, even if a process is killed."""
+"""The folders that ``build.py`` creates are complete or missing, even if a process is killed."""
 
 import os
 import signal
@@ -33,19 +33,20 @@ print((folder / "one").read_text(), (folder / "two").read_text())
 
 
 def publish(folder, seconds):
-    """A process that makes a folder and takes some time for it."""
+    """Start a process that takes some seconds to create a folder."""
     command = [sys.executable, "-c", PUBLISH, str(HERE), str(folder), str(seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def wait_for(path):
+    """Wait until a file exists."""
     until = time.monotonic() + 30
     while not path.exists():
         assert time.monotonic() < until, f"{path} did not appear"
         time.sleep(0.01)
 
 
-def test_processes_that_build_at_once_build_once(tmp_path):
+def test_processes_that_start_at_the_same_time_build_once(tmp_path):
     processes = [publish(tmp_path, 0.3) for _ in range(4)]
     assert {process.communicate()[0] for process in processes} == {"1 2\n"}
     assert (tmp_path / "made").read_text() == "made\n"
@@ -61,7 +62,7 @@ def test_a_process_that_is_killed_leaves_no_folder(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "result", "result.lock"]
 
 
-def test_processes_that_compile_a_kernel_at_once_all_run_it(cupy, tmp_path):
+def test_processes_may_compile_the_same_kernel_at_the_same_time(cupy, tmp_path):
     code = """
 import cupy
 x = cupy.arange(10)
@@ -78,4 +79,4 @@ print(int((x * 3 + 1).sum()))
         for _ in range(3)
     ]
     assert [process.communicate()[0] for process in starts] == ["145\n"] * 3
-    assert {path.suffix for path in kernels.iterdir()} == {".so"}  # nothing half-made is left
+    assert {path.suffix for path in kernels.iterdir()} == {".so"}  # no incomplete file is left

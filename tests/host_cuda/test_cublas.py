@@ -1,4 +1,4 @@
-"""cuBLAS of the emulated device against NumPy: products of matrices, and what is refused."""
+"""The emulated cuBLAS compared with NumPy: products of matrices, and invalid arguments."""
 
 import numpy as np
 import pytest
@@ -45,14 +45,14 @@ SHAPES = [
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(("first", "second"), SHAPES)
-def test_products_are_numpys(dtype, first, second):
+def test_products_agree_with_numpy(dtype, first, second):
     a = numbers(first, dtype)
     b = numbers(second, dtype, seed=1)
     assert_close(cupy.matmul(on_device(a), on_device(b)), np.matmul(a, b), scale=4)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_products_of_views(dtype):
+def test_products_of_views_agree_with_numpy(dtype):
     a = numbers((6, 4), dtype)
     b = numbers((6, 4), dtype, seed=1)
     x = on_device(a)
@@ -68,13 +68,13 @@ def test_float16_is_computed_in_float32_and_rounded_once(shape):
     a = (integers(shape[0], "f") * 100).astype("e")
     b = (integers(shape[1], "f", seed=1) * 9).astype("e")
     exact = np.matmul(a.astype("d"), b.astype("d"))
-    assert np.abs(exact).max() > 2048  # beyond which float16 does not hold all integers
+    assert np.abs(exact).max() > 2048  # above this, float16 cannot represent all integers
     assert_close(cupy.matmul(on_device(a), on_device(b)), exact.astype("e"))
 
 
 @pytest.mark.parametrize("out", ["bfloat16", "float32"])
 def test_bfloat16_is_computed_in_float32(handle, out):
-    # The upper half of a float32 is a bfloat16, which is exact for small integers and their products.
+    # The upper half of a float32 is a bfloat16; it is exact for small integers and their products.
     a = integers((4, 6), "f")
     b = integers((6, 5), "f", seed=1)
     halves = [on_device((x.T.copy().view("u4") >> 16).astype("u2")) for x in (a, b)]
@@ -96,7 +96,7 @@ def test_bfloat16_is_computed_in_float32(handle, out):
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("transa", OPERATIONS)
 @pytest.mark.parametrize("transb", OPERATIONS)
-def test_gemm_with_factors(dtype, transa, transb):
+def test_gemm_follows_alpha_beta_and_the_operations(dtype, transa, transb):
     a = numbers((4, 3) if transa == "N" else (3, 4), dtype)
     b = numbers((3, 5) if transb == "N" else (5, 3), dtype, seed=1)
     c = numbers((4, 5), dtype, seed=2)
@@ -115,7 +115,7 @@ def test_gemm_with_factors(dtype, transa, transb):
         assert_close(out, np.asarray(expected, dtype), scale=8)
 
 
-def test_what_beta_0_multiplies_is_not_read():
+def test_gemm_does_not_read_the_output_if_beta_is_0():
     a = numbers((3, 3), "d")
     out = cupy.full((3, 3), np.nan)
     cublas.gemm("N", "N", on_device(a), on_device(a), out=out, beta=0.0)
@@ -123,7 +123,7 @@ def test_what_beta_0_multiplies_is_not_read():
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_strided_batches_and_batches_of_pointers(handle, dtype):
+def test_strided_batches_and_batches_of_pointers_agree_with_numpy(handle, dtype):
     a = numbers((3, 4, 2), dtype)
     b = numbers((3, 5, 4), dtype, seed=1)
     x = on_device(a)  # column by column: 2 x 4 and 4 x 5
@@ -170,10 +170,11 @@ def test_products_are_counted_as_products():
     ]
 
 
-# --- what is refused --------------------------------------------------------------------------------
+# --- invalid arguments ------------------------------------------------------------------------------
 
 
 def product(handle, a, b, c, *, ld=3):
+    """Multiply two 3 x 3 matrices, given their addresses."""
     factors = np.array([1.0, 0.0])
     library.setPointerMode(handle, library.CUBLAS_POINTER_MODE_HOST)
     library.dgemm(
@@ -182,7 +183,7 @@ def product(handle, a, b, c, *, ld=3):
     )
 
 
-def test_a_leading_dimension_that_is_too_small_is_refused(handle, capfd):
+def test_a_leading_dimension_that_is_too_small_raises(handle, capfd):
     x = cupy.ones((3, 3))
     with pytest.raises(library.CUBLASError, match="INVALID_VALUE"):
         product(handle, x.data.ptr, x.data.ptr, x.data.ptr, ld=2)
@@ -193,7 +194,7 @@ def test_a_leading_dimension_that_is_too_small_is_refused(handle, capfd):
 
 
 @in_order
-def test_memory_of_the_host_is_refused(handle, capfd):
+def test_memory_of_the_host_raises(handle, capfd):
     x = cupy.ones((3, 3))
     a = np.ones((3, 3))
     with pytest.raises(library.CUBLASError, match="EXECUTION_FAILED"):
@@ -202,7 +203,7 @@ def test_memory_of_the_host_is_refused(handle, capfd):
 
 
 @in_order
-def test_an_array_that_is_too_small_is_refused(handle):
+def test_an_array_that_is_too_small_raises(handle):
     memory = cupy.cuda.Memory(8 * 9)  # an allocation of its own, not a part of the pool's
     x = cupy.ones((3, 3))
     product(handle, memory.ptr, x.data.ptr, x.data.ptr)
@@ -210,7 +211,7 @@ def test_an_array_that_is_too_small_is_refused(handle):
         product(handle, memory.ptr + 8, x.data.ptr, x.data.ptr)
 
 
-def test_a_handle_that_was_destroyed_is_refused(capfd):
+def test_a_destroyed_handle_raises(capfd):
     handle = library.create()
     library.setPointerMode(handle, library.CUBLAS_POINTER_MODE_DEVICE)
     assert library.getPointerMode(handle) == library.CUBLAS_POINTER_MODE_DEVICE
@@ -223,7 +224,7 @@ def test_a_handle_that_was_destroyed_is_refused(capfd):
     assert "created and not destroyed" in capfd.readouterr().err
 
 
-def test_a_type_that_is_not_emulated_is_refused(handle, capfd):
+def test_a_type_that_is_not_emulated_raises(handle, capfd):
     x = cupy.ones((4, 4), "i1")
     factors = np.array([1, 0], "i4")
     pointer = factors.ctypes.data

@@ -1,4 +1,4 @@
-"""cuBLAS of the emulated device against NumPy: everything except products of matrices."""
+"""The emulated cuBLAS compared with NumPy: everything except products of matrices."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def on_device(a, order="C"):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_reductions_of_vectors_to_the_device_and_to_the_host(dtype):
+def test_reductions_of_vectors_agree_with_numpy_on_device_and_host(dtype):
     a = numbers((9,), dtype)
     b = numbers((9,), dtype, seed=1)
     x = on_device(a)
@@ -50,13 +50,13 @@ def test_reductions_of_vectors_to_the_device_and_to_the_host(dtype):
             np.testing.assert_allclose(found, expected, rtol=1e-5 if real == "f" else 1e-13)
 
 
-def test_the_first_of_equal_elements_is_found():
+def test_iamax_and_iamin_return_the_first_of_equal_elements():
     x = cupy.asarray([1.0, -3.0, 3.0, 1.0])
     assert int(cublas.iamax(x)) == 2
     assert int(cublas.iamin(x)) == 1
 
 
-def test_the_norm_of_large_and_small_numbers_neither_overflows_nor_vanishes():
+def test_the_norm_of_large_and_small_numbers_does_not_overflow_or_underflow():
     assert float(cublas.nrm2(cupy.asarray([3e38, 3e38], "f")[:1])) == np.float32(3e38)
     assert float(cublas.nrm2(cupy.asarray([3e200, 4e200]))) == pytest.approx(5e200)
     assert float(cublas.nrm2(cupy.asarray([3e-200, 4e-200]))) == pytest.approx(5e-200)
@@ -64,7 +64,7 @@ def test_the_norm_of_large_and_small_numbers_neither_overflows_nor_vanishes():
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("place", [np.asarray, cupy.asarray])
-def test_axpy_and_scal(dtype, place):
+def test_axpy_and_scal_agree_with_numpy(dtype, place):
     a = numbers((6,), dtype)
     b = numbers((6,), dtype, seed=1)
     y = on_device(b)
@@ -74,7 +74,7 @@ def test_axpy_and_scal(dtype, place):
     assert_close(y, 3 * (2 * a + b))
 
 
-def test_increments_that_are_negative_walk_backwards(handle):
+def test_negative_increments_go_backwards(handle):
     a = numbers((10,), "d")
     b = numbers((5,), "d", seed=1)
     x = on_device(a)
@@ -87,7 +87,7 @@ def test_increments_that_are_negative_walk_backwards(handle):
     assert result[0] == 0
 
 
-def test_a_scalar_of_the_host_is_read_at_the_call(handle):
+def test_a_scalar_on_the_host_is_read_at_the_call(handle):
     x = cupy.ones(4)
     y = cupy.ones(4)
     alpha = np.array(2.0)
@@ -102,7 +102,7 @@ def test_a_scalar_of_the_host_is_read_at_the_call(handle):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("trans", OPERATIONS)
-def test_gemv(dtype, trans):
+def test_gemv_agrees_with_numpy(dtype, trans):
     a = numbers((4, 3), dtype)
     x = numbers((3 if trans == "N" else 4,), dtype, seed=1)
     y = numbers((4 if trans == "N" else 3,), dtype, seed=2)
@@ -113,7 +113,7 @@ def test_gemv(dtype, trans):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("order", "CF")
-def test_rank_one_updates(dtype, order):
+def test_rank_one_updates_agree_with_numpy(dtype, order):
     a = numbers((4, 3), dtype)
     x = numbers((4,), dtype, seed=1)
     y = numbers((3,), dtype, seed=2)
@@ -129,7 +129,7 @@ def test_rank_one_updates(dtype, order):
 
 
 @pytest.mark.parametrize("dtype", ["f", "d"])
-def test_a_symmetric_band_times_a_vector(dtype):
+def test_the_product_of_a_symmetric_band_and_a_vector_agrees_with_numpy(dtype):
     n, k = 5, 1
     diagonal = numbers((n,), dtype)
     beside = numbers((n - 1,), dtype, seed=1)
@@ -147,7 +147,7 @@ def test_a_symmetric_band_times_a_vector(dtype):
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("trans", ["N", "T"])
 @pytest.mark.parametrize("lower", [False, True])
-def test_syrk_writes_one_triangle(dtype, trans, lower):
+def test_syrk_writes_only_one_triangle(dtype, trans, lower):
     a = numbers((4, 3), dtype)
     full = a @ a.T if trans == "N" else a.T @ a
     before = np.full(full.shape, 7, dtype)
@@ -161,7 +161,7 @@ def test_syrk_writes_one_triangle(dtype, trans, lower):
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("transa", OPERATIONS)
 @pytest.mark.parametrize("transb", OPERATIONS)
-def test_geam(dtype, transa, transb):
+def test_geam_agrees_with_numpy(dtype, transa, transb):
     a = numbers((4, 3) if transa == "N" else (3, 4), dtype)
     b = numbers((4, 3) if transb == "N" else (3, 4), dtype, seed=1)
     x = on_device(a, order="F")
@@ -172,7 +172,7 @@ def test_geam(dtype, transa, transb):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("side", ["L", "R"])
-def test_dgmm(dtype, side):
+def test_dgmm_agrees_with_numpy(dtype, side):
     a = numbers((4, 3), dtype)
     x = numbers((4 if side == "L" else 3,), dtype, seed=1)
     expected = x[:, None] * a if side == "L" else a * x
@@ -183,7 +183,7 @@ def test_dgmm(dtype, side):
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize("uplo", [0, 1])
 @pytest.mark.parametrize("trans", [0, 1, 2])
-def test_triangular_systems(handle, dtype, side, uplo, trans):
+def test_solutions_of_triangular_systems_agree_with_numpy(handle, dtype, side, uplo, trans):
     letter = {"f": "s", "d": "d", "F": "c", "D": "z"}[dtype]
     order = 4 if side == 0 else 3
     triangle = (np.tril, np.triu)[uplo](numbers((2, order, order), dtype) / 4) + np.eye(order)
@@ -211,7 +211,7 @@ def test_triangular_systems(handle, dtype, side, uplo, trans):
 
 @pytest.mark.parametrize("dtype", ["f", "d"])
 @pytest.mark.parametrize("uplo", [0, 1])
-def test_triangles_in_packed_storage(handle, dtype, uplo):
+def test_triangles_are_packed_and_unpacked(handle, dtype, uplo):
     letter = {"f": "s", "d": "d"}[dtype]
     a = numbers((4, 4), dtype)
     x = on_device(a.T)  # column by column

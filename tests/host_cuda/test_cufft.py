@@ -1,4 +1,4 @@
-"""cuFFT of the emulated device, through cupy.fft, against NumPy."""
+"""The emulated cuFFT, through cupy.fft, compared with NumPy."""
 
 import numpy as np
 import pytest
@@ -18,13 +18,13 @@ REAL = ("f", "d")
 
 
 def allowed(n):
-    """The factor by which the errors of a transform of n numbers grow."""
+    """The factor by which rounding errors of a transform of n numbers grow."""
     return 4 * n**0.5
 
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("n", LENGTHS)
-def test_one_dimension(dtype, n):
+def test_transforms_of_one_dimension_agree_with_numpy(dtype, n):
     a = numbers((n,), dtype)
     x = cupy.asarray(a)
     names = ["fft", "ifft", "irfft", "hfft"] + (["rfft", "ihfft"] if dtype in REAL else [])
@@ -39,7 +39,7 @@ def test_one_dimension(dtype, n):
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("n", [1, 4, 5, 9])
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_lengths_and_axes(dtype, n, axis):
+def test_transforms_with_lengths_and_axes_agree_with_numpy(dtype, n, axis):
     a = numbers((4, 6, 5), dtype)
     x = cupy.asarray(a)
     for name in ["fft", "ifft", "irfft"] + (["rfft"] if dtype in REAL else []):
@@ -49,7 +49,7 @@ def test_lengths_and_axes(dtype, n, axis):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_several_dimensions(dtype, shape):
+def test_transforms_of_several_dimensions_agree_with_numpy(dtype, shape):
     a = numbers(shape, dtype)
     x = cupy.asarray(a)
     last = range(len(shape))
@@ -62,7 +62,7 @@ def test_several_dimensions(dtype, shape):
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_orders_of_memory(dtype):
+def test_transforms_of_views_agree_with_numpy(dtype):
     a = numbers((4, 6, 5), dtype)
     for view in (a.transpose(2, 0, 1), np.asfortranarray(a), a[::2, 1:]):
         x = cupy.asarray(a)
@@ -76,7 +76,7 @@ def test_orders_of_memory(dtype):
         assert_close(cupy.fft.fft(x, axis=1), np.fft.fft(view, axis=1), scale=allowed(6))
 
 
-def test_there_and_back():
+def test_inverse_transforms_restore_the_array():
     a = numbers((6, 9), "F")
     assert_close(cupy.fft.ifftn(cupy.fft.fftn(cupy.asarray(a))), a, scale=8)
     b = numbers((6, 9), "d")
@@ -97,7 +97,7 @@ def test_transforms_are_not_normalized(sign):
 
 
 @pytest.mark.parametrize("shape", [(8,), (7,), (4, 6), (3, 5)])
-def test_in_place_a_real_array_is_padded_to_its_spectrum(shape):
+def test_a_transform_in_place_needs_a_padded_real_array(shape):
     a = numbers(shape, "d")
     *outer, n = shape
     spectrum = (*outer, n // 2 + 1)
@@ -114,8 +114,8 @@ def test_in_place_a_real_array_is_padded_to_its_spectrum(shape):
     assert_close(padded[..., :n], a * a.size, scale=32 * a.size)
 
 
-def test_strides_distances_and_embedding_arrays():
-    # Two transforms of 3 x 4 in an array of 2 x 5 x 6 x 2: every second element, within wider lines.
+def test_plans_follow_strides_distances_and_embedding_shapes():
+    # Two transforms of 3 x 4 in an array of 2 x 5 x 6 x 2: every second element of longer rows.
     a = numbers((2, 5, 6, 2), "D")
     x = cupy.asarray(a)
     y = cupy.full((3, 4, 2), np.nan, "D")
@@ -130,19 +130,19 @@ def test_strides_distances_and_embedding_arrays():
     assert_close(y.transpose(2, 0, 1), expected, scale=16)
 
 
-def test_a_transform_to_real_numbers_spoils_its_input():
+def test_a_transform_to_real_numbers_overwrites_its_input():
     x = cupy.asarray(numbers((5,), "D"))
     y = cupy.empty(8)
     cufft.Plan1d(8, cufft.CUFFT_Z2D, 1).fft(x, y, 1)
     assert cupy.isnan(x).all()
 
 
-def test_what_a_real_result_cannot_have_is_ignored():
+def test_irfft_ignores_imaginary_parts_that_must_be_zero():
     a = np.array([1 + 5j, 2 + 1j, 3 + 7j])
     assert_close(cupy.fft.irfft(cupy.asarray(a)), np.fft.irfft(a), scale=8)
 
 
-def test_transforms_are_launches_by_their_names():
+def test_a_transform_is_counted_as_a_launch_with_its_name():
     x = cupy.asarray(numbers((8,), "D"))
     cupy.fft.fft(x)
     with counting(names=True) as counts:
@@ -151,7 +151,7 @@ def test_transforms_are_launches_by_their_names():
     assert "launch cufftExecZ2Z" in counts.names
 
 
-# --- what is refused --------------------------------------------------------------------------------
+# --- invalid arguments ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_transforms_are_launches_by_their_names():
         ((8, cufft.CUFFT_C2C, -1), "the batch is -1"),
     ],
 )
-def test_plans_that_are_refused(arguments, message, capfd):
+def test_invalid_plans_raise(arguments, message, capfd):
     with pytest.raises(cufft.CuFFTError, match="INVALID_VALUE"):
         cufft.Plan1d(*arguments)
     assert message in capfd.readouterr().err
 
 
-def test_a_plan_of_another_type_is_refused(capfd):
+def test_a_plan_of_another_type_raises(capfd):
     plan = cufft.Plan1d(8, cufft.CUFFT_Z2Z, 1)
     x = cupy.zeros(8, "F")
     with pytest.raises(cufft.CuFFTError, match="INVALID_VALUE"):
@@ -177,7 +177,7 @@ def test_a_plan_of_another_type_is_refused(capfd):
 
 
 @in_order
-def test_an_array_that_is_too_small_is_refused(capfd):
+def test_an_array_that_is_too_small_raises(capfd):
     plan = cufft.Plan1d(64, cufft.CUFFT_Z2Z, 1)
     memory = cupy.cuda.Memory(16 * 63)  # an allocation of its own, not a part of the pool's
     x = cupy.zeros(64, "D")

@@ -1,4 +1,4 @@
-"""cuRAND of the emulated device, through cupy.random.RandomState."""
+"""The emulated cuRAND, through cupy.random.RandomState."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_a_64_bit_word_is_two_32_bit_words(generator):
 
 
 @pytest.mark.parametrize("dtype", ["f", "d"])
-def test_uniform_numbers(dtype):
+def test_uniform_numbers_have_their_distribution(dtype):
     x = cupy.random.RandomState(1).random_sample(N, dtype=dtype).get()
     assert x.dtype == dtype
     assert 0 <= x.min() < x.max() < 1
@@ -70,7 +70,7 @@ def test_uniform_numbers(dtype):
 
 @pytest.mark.parametrize("dtype", ["f", "d"])
 @pytest.mark.parametrize("n", [N, N + 1])
-def test_normal_numbers(dtype, n):
+def test_normal_numbers_have_their_distribution(dtype, n):
     x = cupy.random.RandomState(2).normal(3.0, 2.0, n, dtype=dtype).get()
     assert x.shape == (n,)
     assert x.dtype == dtype
@@ -79,13 +79,13 @@ def test_normal_numbers(dtype, n):
 
 
 @pytest.mark.parametrize("dtype", ["f", "d"])
-def test_lognormal_numbers(dtype):
+def test_lognormal_numbers_have_their_distribution(dtype):
     x = cupy.random.RandomState(3).lognormal(1.0, 0.5, N, dtype=dtype).get()
     assert stats.kstest((np.log(x) - 1) / 0.5, "norm").pvalue > UNLIKELY
 
 
 @pytest.mark.parametrize("mean", [0.5, 30.0, 5000.0])
-def test_poisson_numbers(generator, mean):
+def test_poisson_numbers_have_their_mean_and_variance(generator, mean):
     out = cupy.empty(N, "u4")
     curand.generatePoisson(generator, out.data.ptr, N, mean)
     x = out.get().astype("d")
@@ -95,7 +95,7 @@ def test_poisson_numbers(generator, mean):
     assert (out.get() != x).any()
 
 
-def test_integers_and_seeds():
+def test_integers_are_uniform_and_follow_the_seed():
     state = cupy.random.RandomState(4)
     x = state.randint(0, 10, N).get()
     assert stats.chisquare(np.bincount(x, minlength=10)).pvalue > UNLIKELY
@@ -105,7 +105,7 @@ def test_integers_and_seeds():
     assert (x != other).any()
 
 
-def test_drawing_is_one_launch():
+def test_drawing_numbers_is_one_launch():
     state = cupy.random.RandomState(6)
     state.standard_normal(8)
     with counting(names=True) as counts:
@@ -114,12 +114,12 @@ def test_drawing_is_one_launch():
     assert counts.to_device == counts.to_host == 0
 
 
-def test_compiled_generators_are_refused():
+def test_generators_with_compiled_kernels_raise():
     with pytest.raises(NotImplementedError, match=r"XORWOW runs compiled device code.*RandomState"):
         cupy.random.default_rng(0)
 
 
-def test_quasirandom_generators_and_destroyed_ones_are_refused(capfd):
+def test_quasirandom_and_destroyed_generators_raise(capfd):
     with pytest.raises(curand.CURANDError, match="TYPE_ERROR"):
         curand.createGenerator(curand.CURAND_RNG_QUASI_SOBOL32)
     generator = curand.createGenerator(curand.CURAND_RNG_PSEUDO_XORWOW)

@@ -1,4 +1,4 @@
-"""cuSOLVER of the emulated device, through cupy.linalg, against NumPy."""
+"""The emulated cuSOLVER, through cupy.linalg, compared with NumPy."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def identity(a):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("batch", BATCHES)
-def test_inverses_solutions_and_determinants(dtype, batch):
+def test_inverses_solutions_and_determinants_agree_with_numpy(dtype, batch):
     a = numbers((*batch, 5, 5), dtype)
     b = numbers((*batch, 5, 3), dtype, seed=1)
     x = cupy.asarray(a)
@@ -40,7 +40,7 @@ def test_inverses_solutions_and_determinants(dtype, batch):
         assert_close(actual, expected, scale=condition)
 
 
-def test_a_solution_with_one_right_hand_side_and_in_either_order():
+def test_systems_with_one_right_hand_side_in_both_memory_orders():
     a = numbers((4, 4), "d")
     b = numbers((4,), "d", seed=1)
     expected = np.linalg.solve(a, b)
@@ -52,14 +52,14 @@ def test_a_solution_with_one_right_hand_side_and_in_either_order():
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("batch", BATCHES)
-def test_cholesky(dtype, batch):
+def test_cholesky_agrees_with_numpy(dtype, batch):
     a = hermitian((*batch, 5, 5), dtype)
     assert_close(cupy.linalg.cholesky(cupy.asarray(a)), np.linalg.cholesky(a), scale=16)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("batch", [(), (3,)])
-def test_systems_by_cholesky(dtype, batch):
+def test_solutions_by_cholesky_agree_with_numpy(dtype, batch):
     a = hermitian((*batch, 5, 5), dtype)
     b = numbers((*batch, 5, 2), dtype, seed=1)
     condition = np.linalg.cond(a).max()
@@ -68,7 +68,7 @@ def test_systems_by_cholesky(dtype, batch):
 
 
 @pytest.mark.parametrize("batch", [(), (2,)])
-def test_a_singular_matrix_gives_infinite_or_nan_and_an_error_on_request(batch):
+def test_a_singular_matrix_gives_infinity_or_nan_and_raises_on_request(batch):
     singular = cupy.broadcast_to(cupy.asarray([[1.0, 2.0], [2.0, 4.0]]), (*batch, 2, 2))
     ones = cupy.ones((*batch, 2, 1))
     assert not cupy.isfinite(cupy.linalg.inv(singular)).any()
@@ -79,7 +79,7 @@ def test_a_singular_matrix_gives_infinite_or_nan_and_an_error_on_request(batch):
             call(singular)
 
 
-def test_what_is_not_positive_definite_is_reported_with_the_order_of_the_minor():
+def test_cholesky_of_an_indefinite_matrix_raises_with_the_order_of_the_minor():
     a = np.stack([np.eye(3), np.diag([1.0, -1.0, 1.0]), np.diag([1.0, 1.0, -1.0])])
     for i, order in ((1, 2), (2, 3)):
         with (
@@ -101,10 +101,10 @@ def test_what_is_not_positive_definite_is_reported_with_the_order_of_the_minor()
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("shape", RECTANGLES)
 @pytest.mark.parametrize("mode", ["reduced", "complete", "r"])
-def test_qr(dtype, batch, shape, mode):
+def test_qr_agrees_with_numpy(dtype, batch, shape, mode):
     a = numbers((*batch, *shape), dtype)
     actual = cupy.linalg.qr(cupy.asarray(a), mode=mode)
-    expected = np.linalg.qr(a, mode=mode)  # by the same algorithm: signs agree
+    expected = np.linalg.qr(a, mode=mode)  # NumPy uses the same algorithm, so that the signs agree
     if mode == "r":
         assert_close(actual, expected, scale=16)
     else:
@@ -114,7 +114,7 @@ def test_qr(dtype, batch, shape, mode):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
-def test_least_squares_by_qr(dtype, shape):
+def test_least_squares_by_qr_agree_with_numpy(dtype, shape):
     a = numbers(shape, dtype)
     b = numbers((shape[0], 2), dtype, seed=1)
     expected = np.linalg.lstsq(a, b, rcond=None)[0]
@@ -137,7 +137,7 @@ def assert_is_svd_of(a, u, s, vh):
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("shape", RECTANGLES)
-def test_svd(dtype, batch, shape):
+def test_svd_agrees_with_numpy(dtype, batch, shape):
     a = numbers((*batch, *shape), dtype)
     x = cupy.asarray(a)
     m, n = shape
@@ -154,7 +154,7 @@ def test_svd(dtype, batch, shape):
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("shape", [(5, 5), (7, 4), (4, 7)])
 @pytest.mark.parametrize("full", [True, False])
-def test_svd_by_jacobi(dtype, shape, full):
+def test_svd_by_jacobi_agrees_with_numpy(dtype, shape, full):
     a = numbers(shape, dtype)
     u, s, v = cusolver.gesvdj(cupy.asarray(a), full_matrices=full)
     assert_is_svd_of(a, u, s, v.conj().T)
@@ -164,7 +164,7 @@ def test_svd_by_jacobi(dtype, shape, full):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("shape", [(5, 5), (7, 4), (4, 7)])
-def test_what_is_built_on_singular_values(dtype, shape):
+def test_functions_that_use_singular_values_agree_with_numpy(dtype, shape):
     a = numbers(shape, dtype)
     b = numbers((shape[0], 2), dtype, seed=1)
     x = cupy.asarray(a)
@@ -176,7 +176,7 @@ def test_what_is_built_on_singular_values(dtype, shape):
         assert_close(cupy.linalg.norm(x, order), np.linalg.norm(a, order), scale=32)
 
 
-def test_the_rank_of_a_matrix_that_lacks_one():
+def test_the_rank_of_a_matrix_without_full_rank():
     a = numbers((6, 2), "d") @ numbers((2, 5), "d", seed=1)
     assert int(cupy.linalg.matrix_rank(cupy.asarray(a))) == 2
 
@@ -187,7 +187,7 @@ def test_the_rank_of_a_matrix_that_lacks_one():
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("uplo", "LU")
-def test_eigenvalues_of_hermitian_matrices(dtype, batch, uplo):
+def test_eigenvalues_of_hermitian_matrices_agree_with_numpy(dtype, batch, uplo):
     a = hermitian((*batch, 5, 5), dtype)
     # Only one triangle is read.
     spoiled = np.where(np.tri(5, dtype=bool) if uplo == "L" else np.tri(5, dtype=bool).T, a, np.nan)
@@ -202,7 +202,7 @@ def test_eigenvalues_of_hermitian_matrices(dtype, batch, uplo):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("batch", BATCHES)
-def test_eigenvalues_of_general_matrices(dtype, batch):
+def test_eigenvalues_of_general_matrices_agree_with_numpy(dtype, batch):
     a = numbers((*batch, 5, 5), dtype)
     x = cupy.asarray(a)
     w, v = (y.get() for y in cupy.linalg.eig(x))
@@ -211,8 +211,8 @@ def test_eigenvalues_of_general_matrices(dtype, batch):
     assert_close(np.asarray(a @ v, complex_type), v * w[..., None, :], scale=32)
     expected = np.asarray(np.linalg.eigvals(a), complex_type)
     assert_close(np.sort(w, axis=-1), np.sort(expected, axis=-1), scale=64)
-    alone = cupy.linalg.eigvals(x).get()
-    assert_close(np.sort(alone, axis=-1), np.sort(expected, axis=-1), scale=64)
+    values = cupy.linalg.eigvals(x).get()
+    assert_close(np.sort(values, axis=-1), np.sort(expected, axis=-1), scale=64)
 
 
 def test_the_eigenvectors_of_a_rotation_are_conjugate():
@@ -221,10 +221,10 @@ def test_the_eigenvectors_of_a_rotation_are_conjugate():
     assert_close(v[:, 0], v[:, 1].conj())
 
 
-# --- what is counted and refused --------------------------------------------------------------------
+# --- counts, and invalid arguments ------------------------------------------------------------------
 
 
-def test_a_factorization_is_a_launch_by_its_name():
+def test_a_factorization_is_counted_as_a_launch_with_its_name():
     a = cupy.asarray(hermitian((3, 3), "f"))
     cupy.linalg.cholesky(a)
     with counting(names=True) as counts:
@@ -233,7 +233,7 @@ def test_a_factorization_is_a_launch_by_its_name():
     assert "launch cusolverDnSpotrf" in counts.names
 
 
-def test_a_workspace_that_is_too_small_is_refused(capfd):
+def test_a_workspace_that_is_too_small_raises(capfd):
     handle = device.get_cusolver_handle()
     a = cupy.eye(4)
     info = cupy.empty(1, "i")
@@ -245,7 +245,7 @@ def test_a_workspace_that_is_too_small_is_refused(capfd):
     assert "cusolverDnDpotrf: the workspace has" in capfd.readouterr().err
 
 
-def test_gesvd_needs_as_many_rows_as_columns(capfd):
+def test_gesvd_with_fewer_rows_than_columns_raises(capfd):
     handle = device.get_cusolver_handle()
     a = cupy.ones((3, 2))  # column by column 2 x 3
     size = library.dgesvd_bufferSize(handle, 2, 3)
@@ -261,7 +261,7 @@ def test_gesvd_needs_as_many_rows_as_columns(capfd):
 
 
 @in_order
-def test_memory_of_the_host_is_refused(capfd):
+def test_memory_of_the_host_raises(capfd):
     handle = device.get_cusolver_handle()
     a = np.eye(4)
     pivots = cupy.empty(4, "i")

@@ -1,4 +1,4 @@
-"""``device.py``: counts of what the device did, launches that do nothing; and host threads."""
+"""``device.py``: counts of events, and launches that do nothing; and threads of the host."""
 
 import threading
 
@@ -25,14 +25,14 @@ def test_the_device_reports_that_it_is_emulated(cupy):
     assert emulated()
 
 
-def test_without_the_emulation_counting_is_an_error(monkeypatch):
+def test_counting_without_the_emulation_raises(monkeypatch):
     monkeypatch.setattr("tests.host_cuda.device._library", lambda: None)
     assert not emulated()
     with pytest.raises(RuntimeError, match="expected the emulated CUDA device"), counting():
         pass
 
 
-def test_nothing_is_counted_where_nothing_happens(cupy):
+def test_nothing_is_counted_if_the_device_does_nothing(cupy):
     x = cupy.ones((2, 3))
     with counting() as counts:
         _ = x.T[1:], x.shape, x.dtype
@@ -76,7 +76,7 @@ def test_memsets_and_synchronizations_are_counted(cupy):
     assert (counts.records, counts.waits, counts.synchronizes) == (1, 1, 3)
 
 
-def test_allocations_are_counted_where_the_pool_grows(cupy):
+def test_allocations_are_counted_if_the_pool_grows(cupy):
     pool = cupy.cuda.MemoryPool()
     with cupy.cuda.using_allocator(pool.malloc):
         with counting() as first:
@@ -127,13 +127,13 @@ def test_each_thread_has_its_own_current_device(child):
 import threading
 import cupy
 
-def look():
+def check():
     seen.append(cupy.cuda.runtime.getDevice())
     cupy.cuda.Device(0).use()
 
 seen = []
 cupy.cuda.Device(1).use()
-thread = threading.Thread(target=look)
+thread = threading.Thread(target=check)
 thread.start()
 thread.join()
 assert seen == [0], seen
@@ -178,7 +178,7 @@ def test_threads_compile_one_kernel_at_the_same_time(cupy):
     assert results == [17 * 8] * 4
 
 
-def test_a_process_that_is_forked_cannot_use_the_device(child):
+def test_a_forked_process_cannot_use_the_device(child):
     code = """
 import os
 import cupy
@@ -197,7 +197,7 @@ assert float((x + 1).sum()) == 6
     child(code)
 
 
-def test_a_fault_outside_of_kernels_is_left_to_the_process(cupy, child):
+def test_a_fault_outside_of_kernels_ends_the_process(cupy, child):
     code = """
 import ctypes
 import cupy

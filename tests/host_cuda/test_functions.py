@@ -1,4 +1,4 @@
-"""CuPy's own kernels against NumPy: functions, reductions, sorting."""
+"""CuPy's own kernels compared with NumPy: functions, reductions, sorting."""
 
 import numpy as np
 import pytest
@@ -142,7 +142,7 @@ def test_extrema_agree_with_numpy(cupy, name, dtype):
     ],
 )
 def test_special_functions_agree_with_scipy(cupy, name, points, dtype):
-    """To the precision of the numbers, in the tails as well."""
+    """Up to the precision of the dtype, also in the tails."""
     ours = pytest.importorskip("cupyx.scipy.special", reason="a part of CuPy")
     theirs = pytest.importorskip("scipy.special", reason="SciPy is the oracle of this test")
     x = np.asarray(points, dtype)

@@ -33,7 +33,7 @@ def test_every_thread_of_a_grid_runs_once_with_its_indices(cupy):
     np.testing.assert_array_equal(out.get(), expected)
 
 
-def test_a_grid_stride_loop_covers_what_its_grid_does_not(cupy):
+def test_a_grid_stride_loop_covers_more_elements_than_threads(cupy):
     kernel = cupy.ElementwiseKernel("T x", "T y", "y = 3 * x", "host_cuda_triple")
     x = cupy.arange(100_003, dtype="int64")
     np.testing.assert_array_equal(kernel(x, block_size=32).get(), 3 * np.arange(100_003))
@@ -83,7 +83,7 @@ def test_a_barrier_waits_for_all_threads_that_have_not_returned(cupy):
     np.testing.assert_array_equal(x.get(), np.cumsum(np.arange(100)))
 
 
-def test_threads_that_wait_for_others_that_never_come_are_an_error(cupy):
+def test_a_deadlock_of_threads_raises(cupy):
     source = r"""
     extern "C" __global__ void stuck(int* x) {
         if (threadIdx.x < 16) __syncwarp(); else __syncthreads();
@@ -148,7 +148,7 @@ def test_a_sum_over_a_warp_by_shuffles_while_other_warps_wait_at_a_barrier(cupy)
     np.testing.assert_array_equal(y.get(), np.full(256, 255 * 256 / 2))
 
 
-def test_votes_see_the_predicates_of_their_warp(cupy):
+def test_votes_count_the_predicates_of_their_warp(cupy):
     source = r"""
     extern "C" __global__ void votes(const int* x, unsigned* ballot, int* any, int* all, int* count) {
         int i = threadIdx.x;
@@ -191,14 +191,14 @@ extern "C" __global__ void atomic(const %(type)s* x, %(type)s* total, %(type)s* 
         ("atomicXor", "unsigned", "uint32", np.bitwise_xor.reduce),
     ],
 )
-def test_atomic_operations_lose_no_update(cupy, name, type_, dtype, expected):
+def test_atomic_operations_apply_every_update(cupy, name, type_, dtype, expected):
     x = np.random.default_rng(0).integers(0, 1000, 4 * 64).astype(dtype)
     total = cupy.zeros(1, dtype=dtype)
     old = cupy.zeros_like(cupy.asarray(x))
     kernel = cupy.RawKernel(ATOMIC % {"name": name, "type": type_}, "atomic")
     kernel((4,), (64,), (cupy.asarray(x), total, old))
     assert total.get()[0] == expected(x)
-    assert old.get()[0] == 0  # what was there before
+    assert old.get()[0] == 0  # the value before the first update
 
 
 def test_an_atomic_operation_that_cuda_lacks_does_not_compile(cupy):
@@ -207,7 +207,7 @@ def test_an_atomic_operation_that_cuda_lacks_does_not_compile(cupy):
         cupy.RawKernel(source, "atomic").compile()
 
 
-def test_compare_and_swap_makes_any_atomic_operation(cupy):
+def test_any_atomic_operation_can_be_built_from_compare_and_swap(cupy):
     source = r"""
     extern "C" __global__ void multiply(const float* x, int* product) {
         int old = *product, assumed;
@@ -239,7 +239,7 @@ def test_arguments_of_all_kinds_reach_a_kernel(cupy):
     np.testing.assert_array_equal(out.get(), [-3, 0.5, 1, 2, -4, -7, float(1 << 40)])
 
 
-def test_a_template_is_a_kernel_by_its_name_expression(cupy):
+def test_a_template_is_found_by_its_name_expression(cupy):
     source = "template <class T, int n> __global__ void fill(T* x) { x[threadIdx.x] = T(n); }"
     names = ["fill<float, 3>", "fill<int, -2>"]
     module = cupy.RawModule(code=source, options=("-std=c++17",), name_expressions=names)
@@ -273,7 +273,7 @@ def test_a_kernel_that_does_not_compile_raises_the_compilers_message(cupy):
         cupy.RawKernel(source, "wrong").compile()
 
 
-def test_a_kernel_that_a_module_lacks_is_an_error(cupy):
+def test_a_missing_kernel_raises(cupy):
     module = cupy.RawModule(code='extern "C" __global__ void present() {}')
     with pytest.raises(cupy.cuda.driver.CUDADriverError, match="NOT_FOUND"):
         module.get_function("absent")
@@ -282,7 +282,7 @@ def test_a_kernel_that_a_module_lacks_is_an_error(cupy):
 @pytest.mark.parametrize(
     ("grid", "block"), [((1,), (1025,)), ((1, 1 << 16), (1,)), ((1,), (1, 1, 65))]
 )
-def test_a_launch_beyond_the_devices_limits_is_an_error(cupy, grid, block):
+def test_a_launch_beyond_the_limits_of_the_device_raises(cupy, grid, block):
     kernel = cupy.RawKernel('extern "C" __global__ void limited() {}', "limited")
     with pytest.raises(cupy.cuda.driver.CUDADriverError, match="INVALID_VALUE"):
         kernel(grid, block, ())
@@ -301,7 +301,7 @@ def test_dividing_an_integer_by_zero_ends_the_kernel_and_not_the_process(cupy):
         cupy.RawKernel(source, "divide")((1,), (1,), (cupy.asarray([1, 0], dtype="int32"),))
 
 
-def test_running_out_of_the_stack_ends_the_kernel_and_not_the_process(cupy):
+def test_a_stack_overflow_ends_the_kernel_and_not_the_process(cupy):
     source = r"""
     __device__ int deep(volatile int* x, int n) {
         volatile int kept[64];

@@ -7,7 +7,7 @@ from tests.host_cuda.device import NOT_EMULATED, emulated
 if not emulated():
     pytest.skip(NOT_EMULATED, allow_module_level=True)
 
-# Each step needs the result of the one before; all run late unless something waits for them.
+# Each step needs the result of the previous one; all run late unless something waits for them.
 CHAIN = """
 import cupy, cupy.cublas, numpy
 a = numpy.random.default_rng(0).normal(size=(6, 6))
@@ -43,12 +43,12 @@ NO_WAIT = CHAIN.replace("    norm = cupy.cublas.nrm2(product.ravel(), out=numpy.
 
 
 @pytest.mark.parametrize("seed", ["1", "2", "3"])
-def test_one_stream_keeps_its_order(child, seed):
+def test_libraries_keep_the_order_of_one_stream(child, seed):
     child(CHAIN + ONE_STREAM, HOST_CUDA_SHUFFLE=seed)
 
 
 def test_a_missing_wait_is_noticed_and_an_event_fixes_it(child):
-    """Without the first part, the test above would prove nothing."""
+    """A wrong result without the event shows that the work does run late."""
     seeds = ("1", "2", "3", "4")
     seen = {
         ordered: {

@@ -1,4 +1,4 @@
-"""Device memory that is fresh, freed, foreign or full; copies between hosts and devices."""
+"""Fresh and freed memory, memory of another device, a full device; copies between host and device."""
 
 import ctypes
 
@@ -17,18 +17,18 @@ extern "C" __global__ void fill(float* x, float value) { x[threadIdx.x] = value;
 
 @pytest.fixture
 def without_pool(cupy):
-    """Every array is an allocation of its own, and freed with the array."""
+    """Every array has its own allocation, which is freed with the array."""
     cupy.cuda.set_allocator(None)
     yield
     cupy.cuda.set_allocator(cupy.get_default_memory_pool().malloc)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64"])
-def test_fresh_memory_is_not_a_number(cupy, without_pool, dtype):
+def test_fresh_memory_contains_nan(cupy, without_pool, dtype):
     assert np.isnan(cupy.empty(100, dtype=dtype).get()).all()
 
 
-def test_fresh_memory_of_integers_is_minus_one(cupy, without_pool):
+def test_fresh_memory_of_integers_contains_minus_one(cupy, without_pool):
     np.testing.assert_array_equal(cupy.empty(5, dtype="int32").get(), np.full(5, -1))
 
 
@@ -95,7 +95,7 @@ def test_empty_arrays_need_no_memory(cupy, without_pool):
     assert (y[4:] + 1).shape == (0,)
 
 
-def test_copies_check_both_ends(cupy, without_pool, capfd):
+def test_copies_check_source_and_target(cupy, without_pool, capfd):
     runtime = cupy.cuda.runtime
     host = np.ones(4, dtype="float32")
     x = cupy.zeros(4, dtype="float32")
@@ -123,7 +123,7 @@ def test_a_library_that_is_given_freed_memory_fails(cupy, without_pool):
         stale @ stale
 
 
-def test_two_dimensional_copies_keep_to_their_rows(cupy):
+def test_two_dimensional_copies_follow_their_pitches(cupy):
     runtime = cupy.cuda.runtime
     source = np.arange(24, dtype="uint8").reshape(4, 6)
     x = cupy.zeros((4, 8), dtype="uint8")
@@ -133,7 +133,7 @@ def test_two_dimensional_copies_keep_to_their_rows(cupy):
     np.testing.assert_array_equal(x.get(), expected)
 
 
-def test_attributes_of_pointers(cupy):
+def test_pointers_have_the_type_of_their_memory(cupy):
     runtime = cupy.cuda.runtime
     x = cupy.zeros(4)
     host = np.zeros(4)
@@ -176,7 +176,7 @@ assert cupy.cuda.runtime.getDeviceProperties(0)["totalGlobalMem"] == 1_000_000
 """
 
 
-def test_memory_runs_out(child):
+def test_an_allocation_beyond_the_memory_raises(child):
     assert "Out of memory allocating 950,272 bytes" in child(FULL, HOST_CUDA_MEMORY="1000000")
 
 
@@ -204,11 +204,11 @@ kernel((1,), (4,), (b.data.ptr,))
 """
 
 
-def test_two_devices_have_memories_of_their_own(child):
+def test_two_devices_have_separate_memories(child):
     child(TWO, HOST_CUDA_DEVICES="2")
 
 
-def test_the_memory_of_another_device_is_an_error(child):
+def test_using_the_memory_of_another_device_raises(child):
     code = f"""{TWO}
 try:
     a + b
@@ -227,7 +227,7 @@ assert b.get().tolist() == [0, 2, 4, 6]
     child(code, HOST_CUDA_DEVICES="2")
 
 
-def test_devices_that_are_peers_use_each_others_memory(child):
+def test_peer_devices_can_use_each_others_memory(child):
     code = f"""{TWO}
 import warnings
 with warnings.catch_warnings():
@@ -239,7 +239,7 @@ assert b.get().tolist() == [0, 4, 8, 12]
     child(code, HOST_CUDA_DEVICES="2", HOST_CUDA_PEERS="1")
 
 
-def test_each_device_has_the_memory_that_is_set(child):
+def test_each_device_has_the_configured_memory(child):
     code = """
 import cupy
 x = cupy.zeros(900_000, dtype="uint8")
@@ -250,17 +250,17 @@ with cupy.cuda.Device(1):
     child(code, HOST_CUDA_DEVICES="2", HOST_CUDA_MEMORY="1000000")
 
 
-def test_a_setting_that_is_not_a_number_ends_the_process(cupy, child):
+def test_an_invalid_setting_ends_the_process(cupy, child):
     with pytest.raises(AssertionError, match="HOST_CUDA_MEMORY: expected a whole number"):
         child("import cupy; cupy.zeros(3)", HOST_CUDA_MEMORY="2 GB")
 
 
-def test_a_device_that_is_not_there_is_an_error(cupy):
+def test_a_missing_device_raises(cupy):
     with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="invalid device ordinal"):
         cupy.cuda.Device(7).use()
 
 
-def test_an_error_is_the_last_one_until_it_is_asked_for(cupy):
+def test_the_last_error_is_kept_until_it_is_read(cupy):
     library = ctypes.CDLL("libcudart.so.13")
     assert library.cudaSetDevice(99) == 101
     assert library.cudaPeekAtLastError() == 101
@@ -268,7 +268,7 @@ def test_an_error_is_the_last_one_until_it_is_asked_for(cupy):
     assert library.cudaGetLastError() == 0
 
 
-def test_what_is_not_emulated_fails_and_names_itself(cupy, capfd):
+def test_a_function_that_is_not_emulated_fails_and_prints_its_name(cupy, capfd):
     stream = cupy.cuda.Stream()
     with (
         pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="operation not supported"),

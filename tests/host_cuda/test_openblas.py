@@ -40,11 +40,11 @@ for library in (cublas, cusolver):
 
 
 @pytest.mark.parametrize("code", [PRODUCT, SCIPY_FIRST], ids=["numpy", "scipy first"])
-def test_numpys_library_is_found_among_those_that_are_loaded(child, code):
+def test_numpys_openblas_is_found_among_the_loaded_libraries(child, code):
     child(code)
 
 
-def test_a_library_can_be_named(child):
+def test_the_environment_can_name_a_library(child):
     child(NAMED + PRODUCT)
 
 
@@ -55,7 +55,7 @@ def test_a_library_can_be_named(child):
         ("libc.so.6", "HOST_CUDA_LAPACK is libc.so.6, which has no LAPACK with 64-bit integers"),
     ],
 )
-def test_a_library_that_cannot_be_used_is_an_error_of_the_handle(child, path, reason):
+def test_creating_a_handle_raises_if_the_library_cannot_be_used(child, path, reason):
     printed = child(REFUSED, HOST_CUDA_LAPACK=path)
     assert printed.count(reason) == 2
     assert "CUBLAS_STATUS_NOT_INITIALIZED" in printed

@@ -1,7 +1,7 @@
-"""The order of work in streams, which is random unless something orders it.
+"""The order of work in streams, which is random unless something determines it.
 
-Each test computes with the orders that SEEDS give. What lacks an order must come out wrong with at
-least one of them; what has one must come out right with all.
+Each test computes with the orders of all SEEDS. Without synchronization, the result must be wrong for
+at least one of them; with it, the result must be correct for all.
 """
 
 import threading
@@ -20,7 +20,7 @@ SEEDS = range(24)
 
 @pytest.fixture
 def always(cupy):
-    """Whether ``compute`` is true with every seed."""
+    """A function that returns whether ``compute()`` is true for every seed."""
 
     def decide(compute):
         outcomes = []
@@ -52,17 +52,17 @@ class Work:
         with stream:
             self.cupy.multiply(self.a, 10, out=self.b)
 
-    def is_right(self):
+    def is_correct(self):
         self.cupy.cuda.Device().synchronize()
         return (self.b.get() == 50).all()
 
 
-def test_without_synchronization_the_result_is_wrong_for_some_seed(cupy, always):
+def test_the_result_without_synchronization_is_wrong_for_some_seed(cupy, always):
     def compute():
         work = Work(cupy)
         work.add(work.first)
         work.multiply(work.second)
-        return work.is_right()
+        return work.is_correct()
 
     assert not always(compute)
 
@@ -83,12 +83,12 @@ def synchronize_an_event(work):
     work.first.record().synchronize()
 
 
-def ask_the_stream(work):
+def poll_the_stream(work):
     while not work.first.done:
         pass
 
 
-def ask_an_event(work):
+def poll_an_event(work):
     event = work.first.record()
     while not event.done:
         pass
@@ -105,43 +105,43 @@ ORDERS = [
     synchronize_the_stream,
     synchronize_the_device,
     synchronize_an_event,
-    ask_the_stream,
-    ask_an_event,
+    poll_the_stream,
+    poll_an_event,
     record_again_after_the_wait,
 ]
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_what_orders_the_streams_makes_the_result_right(cupy, always, order):
+def test_the_result_with_synchronization_is_correct(cupy, always, order):
     def compute():
         work = Work(cupy)
         work.add(work.first)
         order(work)
         work.multiply(work.second)
-        return work.is_right()
+        return work.is_correct()
 
     assert always(compute)
 
 
-def test_an_event_that_was_recorded_too_early_does_not_order(cupy, always):
+def test_an_event_that_was_recorded_too_early_has_no_effect(cupy, always):
     def compute():
         work = Work(cupy)
         event = work.first.record()
         work.add(work.first)
         work.second.wait_event(event)
         work.multiply(work.second)
-        return work.is_right()
+        return work.is_correct()
 
     assert not always(compute)
 
 
-def test_a_wait_for_the_wrong_stream_does_not_order(cupy, always):
+def test_a_wait_for_the_wrong_stream_has_no_effect(cupy, always):
     def compute():
         work = Work(cupy)
         work.add(work.first)
         work.second.wait_event(work.second.record())
         work.multiply(work.second)
-        return work.is_right()
+        return work.is_correct()
 
     assert not always(compute)
 
@@ -156,7 +156,7 @@ def test_the_default_stream_and_blocking_streams_wait_for_each_other(
         default = cupy.cuda.Stream.null
         work.add(default if default_first else work.first)
         work.multiply(work.second if default_first else default)
-        return work.is_right()
+        return work.is_correct()
 
     assert always(compute) == (not non_blocking)
 
@@ -166,7 +166,7 @@ def test_two_blocking_streams_do_not_wait_for_each_other(cupy, always):
         work = Work(cupy, non_blocking=False)
         work.add(work.first)
         work.multiply(work.second)
-        return work.is_right()
+        return work.is_correct()
 
     assert not always(compute)
 
@@ -188,7 +188,7 @@ def pinned_array(cupy, size):
 
 @pytest.mark.parametrize("pinned", [False, True])
 @pytest.mark.parametrize("wait", [False, True])
-def test_only_a_pinned_buffer_can_be_overwritten_too_early(cupy, always, pinned, wait):
+def test_a_pinned_buffer_must_not_be_overwritten_before_the_copy(cupy, always, pinned, wait):
     def compute():
         stream = cupy.cuda.Stream(non_blocking=True)
         host = pinned_array(cupy, 100) if pinned else np.zeros(100, dtype="float32")
@@ -206,7 +206,7 @@ def test_only_a_pinned_buffer_can_be_overwritten_too_early(cupy, always, pinned,
 
 
 @pytest.mark.parametrize("wait", [False, True])
-def test_a_copy_to_pinned_memory_is_late(cupy, always, wait):
+def test_a_copy_to_pinned_memory_needs_a_synchronization(cupy, always, wait):
     def compute():
         stream = cupy.cuda.Stream(non_blocking=True)
         host = pinned_array(cupy, 100)
@@ -243,7 +243,7 @@ def test_libraries_run_in_the_order_of_their_stream(cupy, always, wait):
     assert always(compute) == wait
 
 
-def test_arguments_are_those_of_the_launch(cupy, always):
+def test_arguments_have_the_values_at_the_launch(cupy, always):
     source = 'extern "C" __global__ void add(float* x, float value) { x[threadIdx.x] += value; }'
     kernel = cupy.RawKernel(source, "add")
 
@@ -278,7 +278,7 @@ def test_callbacks_run_in_the_order_of_their_stream(cupy, always, wait):
 
 
 def test_an_error_of_late_work_is_raised_by_a_synchronization(cupy, always):
-    # The first page of a process is never mapped; an address far behind x may be somebody's.
+    # The first page of a process is never mapped, whereas an address far beyond x may be in use.
     source = 'extern "C" __global__ void wild(float* x) { *(volatile float*)16 = 1; }'
     kernel = cupy.RawKernel(source, "wild")
 
@@ -295,7 +295,7 @@ def test_an_error_of_late_work_is_raised_by_a_synchronization(cupy, always):
     assert always(compute)
 
 
-def test_memory_that_is_freed_while_work_is_late_is_freed_after_it(cupy, always):
+def test_memory_is_freed_after_the_work_that_uses_it(cupy, always):
     def compute():
         stream = cupy.cuda.Stream(non_blocking=True)
         x = cupy.zeros(100)
@@ -313,7 +313,7 @@ def test_memory_that_is_freed_while_work_is_late_is_freed_after_it(cupy, always)
         cupy.cuda.set_allocator(cupy.get_default_memory_pool().malloc)
 
 
-def test_a_stream_that_is_destroyed_still_does_its_work(cupy, always):
+def test_the_work_of_a_destroyed_stream_is_done(cupy, always):
     def compute():
         work = Work(cupy)
         work.add(work.first)
@@ -321,7 +321,7 @@ def test_a_stream_that_is_destroyed_still_does_its_work(cupy, always):
         del work.first
         work.second.wait_event(event)
         work.multiply(work.second)
-        return work.is_right()
+        return work.is_correct()
 
     assert always(compute)
 
@@ -348,7 +348,7 @@ def test_host_threads_share_the_device(cupy, always):
     assert always(compute)
 
 
-def test_time_between_events(cupy):
+def test_the_time_between_two_events_is_measured(cupy):
     events = [cupy.cuda.Event(), cupy.cuda.Event()]
     events[0].record()
     _ = cupy.zeros(1000) + 1
@@ -371,7 +371,7 @@ def test_the_same_seed_gives_the_same_order(cupy):
     assert len({tuple(order(seed)) for seed in SEEDS}) > 1
 
 
-def test_a_variable_of_the_environment_shuffles_the_whole_process(child):
+def test_the_environment_can_shuffle_the_whole_process(child):
     code = """
 import cupy
 seen = []

@@ -67,7 +67,7 @@ def test_a_mask_is_made_of_the_stream(cupy_backend, dtype, shape):
     blocks = [block_of(rng.key, 5 + i) for i in range(-(-n // 4))]
     u = np.asarray([w >> 8 for block in blocks for w in block][:n]) / 2.0**24
     expected = np.where(u >= np.float32(p), 1.0 / 0.7, 0.0).reshape(shape)
-    found = philox.mask(rng, cupy_backend.asarray(np.zeros(shape, dtype)), p)
+    found = philox.drawn_mask(rng, cupy_backend.asarray(np.zeros(shape, dtype)), p)
     assert found.dtype == dtype
     np.testing.assert_allclose(to_numpy(found), expected, rtol=RTOL[dtype])
     assert rng.counter == 5 + len(blocks)
@@ -94,7 +94,7 @@ def test_a_checkpointed_function_draws_its_mask_again(cupy_backend, seeded):
     for rng in (None, own):
         seeded(3, device=True)
         v = Variable(x)
-        y = xpnet.checkpoint(lambda x, rng=rng: F.dropout(x * x, 0.5, rng=rng))(v)
+        y = xpnet.gradient_checkpoint(lambda x, rng=rng: F.dropout(x * x, 0.5, rng=rng))(v)
         F.sum(y).backward()
         assert to_numpy(v.grad).tolist() == (2.0 * to_numpy(y)).tolist()
 

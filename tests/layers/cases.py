@@ -60,19 +60,18 @@ class Case:
         ]
 
 
-def affine_names(state: dict[str, Any]) -> dict[str, Any]:
-    """PyTorch's Linear has the transpose of W, and other names."""
-    renamed = {}
+def transpose_weights(state: dict[str, Any]) -> dict[str, Any]:
+    """The weight of PyTorch's Linear is the transpose of an Affine's."""
+    transposed = {}
     for name, value in state.items():
-        path, _, last = name.rpartition(".")
-        last = {"W": "weight", "b": "bias"}.get(last, last)
-        renamed[f"{path}.{last}" if path else last] = value.T if name.endswith("W") else value
-    return renamed
+        is_matrix = name.rpartition(".")[2] == "weight" and value.ndim == 2
+        transposed[name] = value.T if is_matrix else value
+    return transposed
 
 
 def without_layers(state: dict[str, Any]) -> dict[str, Any]:
     """PyTorch's Sequential numbers its layers, and that is their name."""
-    return {name.replace("layers.", ""): v for name, v in affine_names(state).items()}
+    return {name.replace("layers.", ""): v for name, v in transpose_weights(state).items()}
 
 
 ROWS = {"n": (1, 4), "d": (1, 5)}
@@ -193,7 +192,7 @@ LAYERS: dict[str, Case] = {
         rows,
         ROWS | {"m": (1, 4)},
         torch=lambda nn, s: nn.Linear(s.d, s.m),
-        rename=affine_names,
+        rename=transpose_weights,
         wrong=(((5,), "(batch, 5)"), ((2, 4), "(batch, 5)")),
     ),
     "Affine, no bias": Case(
@@ -201,7 +200,7 @@ LAYERS: dict[str, Case] = {
         lambda s: ((s.n, 2, s.d),),
         ROWS | {"m": (1, 4)},
         torch=lambda nn, s: nn.Linear(s.d, s.m, bias=False),
-        rename=affine_names,
+        rename=transpose_weights,
         wrong=(((5,), "(batch, 5)"),),
     ),
     "Embedding": Case(
@@ -468,7 +467,7 @@ LAYERS: dict[str, Case] = {
         STEPS | {"heads": (1, 2)},
         torch=lambda nn, s: nn.MultiheadAttention(s.heads * s.m, s.heads),
         call=lambda module, x: module(x, x, x, need_weights=False)[0],
-        rename=affine_names,
+        rename=transpose_weights,
         wrong=(((4, 6), "(length, batch, 6)"), ((4, 2, 5), "(length, batch, 6)")),
         batch=1,
     ),
@@ -478,14 +477,14 @@ LAYERS: dict[str, Case] = {
         STEPS | {"e": (1, 2), "k": (1, 3)},
         torch=lambda nn, s: nn.MultiheadAttention(s.e, 1, kdim=s.d, vdim=s.m, batch_first=True),
         call=lambda module, *xs: module(*xs, need_weights=False)[0],
-        rename=affine_names,
+        rename=transpose_weights,
     ),
     "TransformerEncoderLayer": Case(
         lambda s: L.TransformerEncoderLayer(2 * s.m, 2, s.f, dropout=0.0, rng=0),
         lambda s: ((s.l, s.n, 2 * s.m),),
         STEPS | {"m": (3, 4), "f": (1, 5)},
         torch=lambda nn, s: nn.TransformerEncoderLayer(2 * s.m, 2, s.f, dropout=0.0),
-        rename=affine_names,
+        rename=transpose_weights,
         wrong=(((4, 8), "(length, batch, 8)"), ((4, 2, 5), "(length, batch, 8)")),
         batch=1,
     ),
@@ -498,7 +497,7 @@ LAYERS: dict[str, Case] = {
         torch=lambda nn, s: nn.TransformerEncoderLayer(
             5 + s.d, 1, s.f, 0.5, "gelu", batch_first=True, norm_first=True
         ),
-        rename=affine_names,
+        rename=transpose_weights,
         wrong=(((3, 5), "(batch, length, 8)"),),
         modes=("eval",),
     ),
@@ -515,7 +514,7 @@ LAYERS: dict[str, Case] = {
             norm=nn.LayerNorm(6),
             enable_nested_tensor=False,
         ),
-        rename=affine_names,
+        rename=transpose_weights,
         batch=1,
     ),
     "PositionalEncoding": Case(

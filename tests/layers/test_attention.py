@@ -25,10 +25,8 @@ def by_pytorchs_names(model, arrays):
     """Arrays, one for each parameter of the model, by the names and in the shapes of PyTorch."""
     found = {}
     for (name, _), x in zip(model.named_parameters(), arrays, strict=True):
-        path, _, last = name.rpartition(".")
-        last_there = {"W": "weight", "b": "bias"}.get(last, last)
-        theirs = f"{path}.{last_there}".removeprefix(".")
-        found[theirs] = to_numpy(x).T if last == "W" else to_numpy(x)
+        is_affine = name.rpartition(".")[2] == "weight" and x.ndim == 2
+        found[name] = to_numpy(x).T if is_affine else to_numpy(x)
     return found
 
 
@@ -116,7 +114,7 @@ def formula(layer, x, allowed):
         shares = np.exp(scores) * allowed
         outputs.append(shares / shares.sum(axis=1, keepdims=True) @ v[:, own])
     y = np.concatenate(outputs, axis=1)
-    return y @ to_numpy(layer.out_proj.W) + to_numpy(layer.out_proj.b)
+    return y @ to_numpy(layer.out_proj.weight) + to_numpy(layer.out_proj.bias)
 
 
 def test_formula(backend, array):
@@ -149,7 +147,7 @@ def test_self_attention_is_one_product(backend, array):
 def test_nothing_to_look_at(backend, array):
     """A query without keys gets the bias of the output; gradients are finite."""
     layer = MultiheadAttention(4, 2, batch_first=True, rng=0)
-    layer.out_proj.b.data = array([1.0, 2.0, 3.0, 4.0])
+    layer.out_proj.bias.data = array([1.0, 2.0, 3.0, 4.0])
     x = Variable(array(np.random.default_rng(0).standard_normal((1, 2, 4)).tolist()))
     y = layer(x, x, x, array([[[False, False], [True, True]]]))
     assert_close(y[0, 0, :], [1.0, 2.0, 3.0, 4.0])
@@ -216,11 +214,11 @@ def test_state_and_repr():
     assert shapes == {
         "in_proj_weight": (18, 6),
         "in_proj_bias": (18,),
-        "out_proj.W": (6, 6),
-        "out_proj.b": (6,),
+        "out_proj.weight": (6, 6),
+        "out_proj.bias": (6,),
     }
     names = [k for k, _ in MultiheadAttention(6, 2, bias=False, kdim=5).named_parameters()]
-    assert names == ["q_proj_weight", "k_proj_weight", "v_proj_weight", "out_proj.W"]
+    assert names == ["q_proj_weight", "k_proj_weight", "v_proj_weight", "out_proj.weight"]
     assert repr(MultiheadAttention(6, 2)) == "MultiheadAttention(6, num_heads=2)"
     layer = MultiheadAttention(6, 2, 0.1, bias=False, kdim=5, batch_first=True)
     assert repr(layer) == (

@@ -111,8 +111,8 @@ def test_attributes_are_pytorchs(pair):
 def test_attributes_do_not_follow_the_parameters():
     """What a layer was made with is what it tells, whatever becomes of its weights."""
     layer, table = L.Affine(4, 3), L.Embedding(5, 3)
-    layer.W.data = np.ones((2, 2), "float32")
-    layer.W = None
+    layer.weight.data = np.ones((2, 2), "float32")
+    layer.weight = None
     table.weight = None
     assert (layer.in_features, layer.out_features) == (4, 3)
     assert (table.num_embeddings, table.embedding_dim) == (5, 3)

@@ -117,7 +117,7 @@ def test_step_by_step_through_a_network(backend64, array):
         d = layer.backward(d)
     stepwise = [p.grad for layer in layers for p in layer.parameters()]
     model = Sequential(*layers)
-    model.cleargrads()
+    model.zero_grad()
     v = Variable(array(X))
     model(v).backward(dout)
     assert_close(d, v.grad, rtol=1e-13)
@@ -126,32 +126,41 @@ def test_step_by_step_through_a_network(backend64, array):
 
 
 def test_backward_replaces_the_gradients_of_the_step_before(backend, array):
-    """As the lessons' layers do; a second backward of one step too. cleargrads forgets them."""
+    """As the lessons' layers do; a second backward of one step too. zero_grad forgets them."""
     layer = Affine(3, 2, rng=0)
     for _ in range(2):
         layer.forward(array(X))
         layer.backward(1.0)
-    assert_close(layer.b.grad, [2.0, 2.0])
+    assert_close(layer.bias.grad, [2.0, 2.0])
     layer.backward(3.0)
-    assert_close(layer.b.grad, [6.0, 6.0])
-    layer.cleargrads()
-    assert layer.W.grad is layer.b.grad is None
+    assert_close(layer.bias.grad, [6.0, 6.0])
+    layer.zero_grad()
+    assert layer.weight.grad is layer.bias.grad is None
     layer.backward(1.0)
-    assert_close(layer.b.grad, [2.0, 2.0])
+    assert_close(layer.bias.grad, [2.0, 2.0])
+
+
+def test_dezeros_names_for_zero_grad_are_aliases(backend, array):
+    layer = Affine(3, 2, rng=0)
+    for forget in (layer.zero_grad, layer.cleargrads, layer.bias.zero_grad, layer.bias.cleargrad):
+        layer(array(X)).backward(array([[1.0, 1.0]] * len(X)))
+        assert layer.bias.grad is not None
+        forget()
+        assert layer.bias.grad is None
 
 
 def test_layers_that_share_a_parameter_add_up_within_a_step(backend64, array):
-    """As the tape does; and the next step begins anew, without cleargrads."""
+    """As the tape does; and the next step begins anew, without zero_grad."""
     first, second = Affine(3, 3, bias=False, rng=0), Affine(3, 3, bias=False, rng=1)
-    second.W = first.W
+    second.weight = first.weight
     v = Variable(array(X))
     y = second(first(v))
     y.backward(y.data)
-    expected = first.W.grad
+    expected = first.weight.grad
     for _ in range(3):
         y = second.forward(first.forward(array(X)))
         first.backward(second.backward(y))
-        assert_close(first.W.grad, expected, rtol=1e-13)
+        assert_close(first.weight.grad, expected, rtol=1e-13)
 
 
 def test_backward_without_forward_is_an_error(backend):
@@ -182,12 +191,12 @@ def test_forward_inside_a_layer_records(backend, array):
     """No gradient is lost where a layer writes self.first.forward(x) for self.first(x)."""
     layer = Doubling()
     F.sum(layer(array(X))).backward()
-    expected = to_numpy(layer.first.W.grad)
+    expected = to_numpy(layer.first.weight.grad)
     assert (expected != 0).all()
-    layer.cleargrads()
+    layer.zero_grad()
     layer.forward(array(X))
     layer.backward(1.0)
-    assert_close(layer.first.W.grad, expected)
+    assert_close(layer.first.weight.grad, expected)
 
 
 class Sum(Layer):
@@ -204,7 +213,7 @@ def test_forward_of_a_variable_and_an_array_records_both(backend, array):
     """The array's way through the sublayer is no lesson of its own."""
     layer = Sum()
     F.sum(layer.forward(Variable(array(X)), array(X))).backward()
-    assert_close(layer.second.W.grad, layer.first.W.grad)
+    assert_close(layer.second.weight.grad, layer.first.weight.grad)
 
 
 class Halved(Affine):
@@ -265,10 +274,10 @@ def test_named_parameters(backend):
     """Names are paths; a shared parameter counts once, under its first name."""
     assert [name for name, _ in Nest().named_parameters()] == [
         "scale",
-        "stack.0.W",
-        "stack.0.b",
-        "stack.1.inner.W",
-        "stack.1.inner.b",
+        "stack.0.weight",
+        "stack.0.bias",
+        "stack.1.inner.weight",
+        "stack.1.inner.bias",
     ]
 
 
@@ -298,28 +307,32 @@ def test_train_and_eval_reach_every_layer(backend):
 def test_load_state_dict_refuses_what_does_not_fit(backend):
     """Missing and unknown names and wrong shapes; nothing is changed then."""
     layer = Affine(3, 2, rng=0)
-    before = to_numpy(layer.W).tolist()
-    W, b = to_numpy(layer.W) * 0, to_numpy(layer.b)
-    with pytest.raises(StateError, match=r"lacks \['b'\] and has unknown \['c'\]"):
-        layer.load_state_dict({"W": W, "c": b})
+    before = to_numpy(layer.weight).tolist()
+    W, b = to_numpy(layer.weight) * 0, to_numpy(layer.bias)
+    with pytest.raises(StateError, match=r"lacks \['bias'\] and has unknown \['c'\]"):
+        layer.load_state_dict({"weight": W, "c": b})
     with pytest.raises(
-        StateError, match=r"unknown \['bias', 'weight'\]. .* see xpnet.saving.pytorch"
+        StateError, match=r"unknown \['0.bias', '0.weight'\]. .* see xpnet.saving.pytorch"
     ):
-        layer.load_state_dict({"weight": W, "bias": b})
+        Sequential(layer).load_state_dict({"0.weight": W, "0.bias": b})
     with pytest.raises(
-        StateError, match=r"Affine\(3 -> 2\): expected b of shape \(2,\), got \(3,\)"
+        StateError, match=r"weight of shape \(3, 2\), got \(2, 3\). .*saving.pytorch"
     ):
-        layer.load_state_dict({"W": W, "b": to_numpy([1.0, 2.0, 3.0])})
-    assert to_numpy(layer.W).tolist() == before
+        layer.load_state_dict({"weight": W.T, "bias": b})
+    with pytest.raises(
+        StateError, match=r"Affine\(3 -> 2\): expected bias of shape \(2,\), got \(3,\)"
+    ):
+        layer.load_state_dict({"weight": W, "bias": to_numpy([1.0, 2.0, 3.0])})
+    assert to_numpy(layer.weight).tolist() == before
 
 
 def test_load_state_dict_copies(backend):
     """What is loaded is not shared with the source."""
     source, layer = to_numpy([[1.0], [2.0], [3.0]]).copy(), Affine(3, 1, bias=False, rng=0)
-    layer.load_state_dict({"W": source})
+    layer.load_state_dict({"weight": source})
     source[:] = 0.0
-    assert_close(layer.W, [[1.0], [2.0], [3.0]])
-    assert layer.W.dtype == backend.dtype
+    assert_close(layer.weight, [[1.0], [2.0], [3.0]])
+    assert layer.weight.dtype == backend.dtype
 
 
 def test_load_state_dict_casts_single_numbers_too(backend):
@@ -335,13 +348,13 @@ def test_load_state_dict_casts_single_numbers_too(backend):
 def test_to_moves_the_parameters(backend, target):
     """The numbers stay; the library and device change; training goes on there."""
     layer = Affine(3, 2, rng=0)
-    before = to_numpy(layer.W).tolist()
+    before = to_numpy(layer.weight).tolist()
     assert layer.to(target) is layer
     with using(target) as there:
         y = layer(there.asarray(X))
         F.sum(y).backward()
-    assert to_numpy(layer.W).tolist() == before
-    assert isinstance(layer.W.grad, type(there.asarray(0.0)))
+    assert to_numpy(layer.weight).tolist() == before
+    assert isinstance(layer.weight.grad, type(there.asarray(0.0)))
 
 
 def test_layer_without_forward_is_an_error(backend):
@@ -456,11 +469,11 @@ def test_backward_is_not_of_an_older_forward(backend, array):
 
 def test_frozen_parameters_are_left_alone_by_backward(backend, array):
     layer = Affine(2, 1, rng=0)
-    layer.b.requires_grad = False
+    layer.bias.requires_grad = False
     layer.forward(array([[1.0, 2.0]]))
     layer.backward(array([[1.0]]))
-    assert layer.b.grad is None
-    assert_close(layer.W.grad, [[1.0], [2.0]])
+    assert layer.bias.grad is None
+    assert_close(layer.weight.grad, [[1.0], [2.0]])
 
 
 def test_a_layer_without_forward_says_so(backend, array):
@@ -492,16 +505,16 @@ def test_a_moved_model_forgets_gradients_and_trains_on(backend):
     model(Variable([[1.0, 2.0]])).backward()
     with using("numpy"):
         model.to("numpy")
-        assert model.W.grad is None
+        assert model.weight.grad is None
         optimizer = xpnet.SGD(model.parameters(), lr=1.0)
-        before = model.W.data.copy()
+        before = model.weight.data.copy()
         model(Variable([[1.0, 2.0]])).backward()
         optimizer.step()
-        assert_close(model.W, before - [[1.0], [2.0]], rtol=1e-6)
+        assert_close(model.weight, before - [[1.0], [2.0]], rtol=1e-6)
 
 
 def test_sequential_takes_layers():
-    with pytest.raises(TypeError, match=r"got a list; of a list, write Sequential\(\*layers\)"):
+    with pytest.raises(TypeError, match=r"got a list; for a list, write Sequential\(\*layers\)"):
         Sequential([xpnet.ReLU()])
 
 

@@ -51,9 +51,9 @@ def test_residual_adds_what_went_in(backend, array):
 def test_residual_does_not_broadcast(backend):
     """(batch, 1) and (batch, 3) are a mistake, not a sum."""
     x = F.zeros((2, 3)).data
-    with pytest.raises(ShapeError, match=r"got \(2, 1\) and \(2, 3\) of x .* Give it shortcut="):
+    with pytest.raises(ShapeError, match=r"got \(2, 1\) and \(2, 3\) for x .* Pass shortcut="):
         Residual(Affine(3, 1))(x)
-    with pytest.raises(ShapeError, match=r"got \(2, 1\) and \(2, 2\) .* Give it another shortcut="):
+    with pytest.raises(ShapeError, match=r"got \(2, 1\) and \(2, 2\) .* Pass another shortcut="):
         Residual(Affine(3, 1), shortcut=Affine(3, 2))(x)
 
 
@@ -68,9 +68,9 @@ def test_residual_names_and_shows_its_shortcut(backend):
     """Parameters of both ways; lines of both."""
     layer = Residual(Affine(2, 3), shortcut=Affine(2, 3, bias=False))
     assert [name for name, _ in layer.named_parameters()] == [
-        "layers.0.W",
-        "layers.0.b",
-        "shortcut.W",
+        "layers.0.weight",
+        "layers.0.bias",
+        "shortcut.weight",
     ]
     assert repr(Sequential(layer)).splitlines() == [
         "Sequential(",

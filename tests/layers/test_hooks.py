@@ -5,7 +5,7 @@ import copy
 import pytest
 
 import xpnet
-from xpnet.layers._scope import around
+from xpnet.layers._context import hooks
 from xpnet.layers.hooks import untouched, watching
 
 
@@ -52,7 +52,7 @@ def test_an_error_leaves_no_watcher(array, backend):
     with pytest.raises(xpnet.ShapeError), untouched(model), watching(model, print):
         model(array([[1.0]]))
     assert vars(model[0]) == before
-    assert around.get() == ()
+    assert hooks.get() == ()
     assert model.training
 
 

@@ -33,7 +33,7 @@ def test_what_fits_is_no_error():
         (None, "got a NoneType; xpnet.current().asarray(x) makes an array."),
         (
             (np.zeros((2, 3)), np.zeros(3)),
-            "got a tuple; of the outputs of a layer that has several, take one: y, *_ = layer(x).",
+            "got a tuple; if a layer has several outputs, take one of them: y, *_ = layer(x).",
         ),
     ],
 )
@@ -79,7 +79,7 @@ def test_one_sample_is_told_from_another_shape(shape, sizes, hint):
 def test_another_dtype(dtype, advice):
     layer = Affine(3, 4)
     with pytest.raises(ArgumentTypeError) as caught:
-        require(layer, np.zeros((2, 3), dtype), BATCH, layer.W)
+        require(layer, np.zeros((2, 3), dtype), BATCH, layer.weight)
     assert str(caught.value) == (
         f"{layer!r} expected x of shape (batch, 3) and dtype float32, {advice}"
     )

@@ -12,7 +12,9 @@ from xpnet.testing import assert_close
 def test_affine_formula(backend, array):
     """y = x @ W + b."""
     layer = Affine(2, 2, rng=0)
-    layer.load_state_dict({"W": to_numpy([[1.0, 2.0], [3.0, 4.0]]), "b": to_numpy([10.0, 20.0])})
+    layer.load_state_dict(
+        {"weight": to_numpy([[1.0, 2.0], [3.0, 4.0]]), "bias": to_numpy([10.0, 20.0])}
+    )
     assert_close(layer(array([[1.0, 1.0], [2.0, 0.0]])), [[14.0, 26.0], [12.0, 24.0]])
     assert_close(layer(array([[[1.0, 1.0]], [[2.0, 0.0]]])), [[[14.0, 26.0]], [[12.0, 24.0]]])
 
@@ -32,7 +34,7 @@ def test_affine_names_what_does_not_fit(backend, array):
         TypeError, match=r"\(3 -> 2\) expected x of shape \(batch, 3\), got a list; "
     ):
         layer([[1.0, 2.0, 3.0]])
-    with pytest.raises(TypeError, match=r"got a tuple; of the outputs of a layer .*, take one"):
+    with pytest.raises(TypeError, match=r"got a tuple; if a layer has several outputs, take one"):
         Sequential(xpnet.LSTM(2, 3), layer)(array([[[1.0, 2.0]]]))
     with pytest.raises(TypeError, match=r"Affine\(3 -> 2\) expected .*float32, got .*int"):
         layer(array([[1, 2, 3]]))
@@ -53,7 +55,9 @@ def test_mlp_takes_an_int_or_a_list(backend, array, hidden, widths):
     """An int is one hidden layer, a list as many as it has numbers."""
     model = MLP(3, hidden, 2, rng=0)
     affine = [layer for layer in model if isinstance(layer, Affine)]
-    assert [layer.W.shape for layer in affine] == list(zip([3, *widths], [*widths, 2], strict=True))
+    assert [layer.weight.shape for layer in affine] == list(
+        zip([3, *widths], [*widths, 2], strict=True)
+    )
     assert len(model) == 2 * len(widths) + 1
     assert model(array([[1.0, 2.0, 3.0]])).shape == (1, 2)
 
@@ -86,9 +90,9 @@ def test_the_layers_of_an_mlp_draw_from_one_stream(backend):
     """Not each the same numbers anew: the second layer goes on where the first stopped."""
     model = MLP(3, 3, 3, weight="normal", rng=5)
     numbers = np.random.default_rng(5).standard_normal(18)
-    scale = float(model[0].W[0, 0]) / numbers[0]
-    assert_close(model[0].W, (scale * numbers[:9]).reshape(3, 3), rtol=1e-5)
-    assert_close(model[2].W, (scale * numbers[9:]).reshape(3, 3), rtol=1e-5)
+    scale = float(model[0].weight[0, 0]) / numbers[0]
+    assert_close(model[0].weight, (scale * numbers[:9]).reshape(3, 3), rtol=1e-5)
+    assert_close(model[2].weight, (scale * numbers[9:]).reshape(3, 3), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +101,12 @@ def test_the_layers_of_an_mlp_draw_from_one_stream(backend):
 def test_the_initializer_of_an_mlp_suits_its_activation(activation, variance):
     """He for ReLU: 2 / in; Glorot for the others: 2 / (in + out)."""
     with xpnet.using("numpy"):
-        W = MLP(300, 100, 10, activation=activation, rng=0)[0].W.data
+        W = MLP(300, 100, 10, activation=activation, rng=0)[0].weight.data
     assert float(W.var()) == pytest.approx(variance, rel=0.05)
 
 
 def test_an_mlps_width_may_be_numpys(backend):
-    assert MLP(3, np.int64(4), 2)[0].W.shape == (3, 4)
+    assert MLP(3, np.int64(4), 2)[0].weight.shape == (3, 4)
 
 
 each_option = pytest.mark.parametrize(

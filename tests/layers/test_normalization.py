@@ -61,7 +61,7 @@ def test_one_number_a_channel_has_no_variance(backend, shape):
     layer, x = BatchNorm1d(2), F.ones(shape).data
     before = {k: to_numpy(v).copy() for k, v in layer.state_dict().items()}
     with pytest.raises(
-        ShapeError, match=r"BatchNorm1d\(2\) expected more than one number a channel"
+        ShapeError, match=r"BatchNorm1d\(2\) expected more than one number per channel"
     ):
         layer(x)
     for key, value in layer.state_dict().items():

@@ -184,7 +184,7 @@ def test_what_does_not_fit(backend, array):
         TypeError, match=r"^PositionalEncoding\(4\) expected x .*float32, got .*int"
     ):
         PositionalEncoding(4)(array([[[1] * 4]]))
-    with pytest.raises(ValueError, match="Unknown activation 'sin'. Expected 'relu' or 'gelu'"):
+    with pytest.raises(ValueError, match="Unknown activation 'sin'. Expected one of: relu, gelu"):
         TransformerEncoderLayer(4, 2, activation="sin")
     with pytest.raises(ValueError, match="d_model of 1 or more, got 0"):
         PositionalEncoding(0)

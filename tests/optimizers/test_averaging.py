@@ -98,7 +98,7 @@ def test_a_graph_keeps_the_numbers_that_it_was_recorded_with(backend):
     with average.applied():
         before.backward()
         assert to_numpy(p.grad).tolist() == [6.0, 12.0]
-        p.cleargrad()
+        p.zero_grad()
         within = F.sum(p * p)
     within.backward()
     assert to_numpy(p.grad).tolist() == [4.0, 8.0]

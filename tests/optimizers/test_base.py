@@ -18,7 +18,7 @@ from xpnet import (
     functions as F,
     to_numpy,
 )
-from xpnet.autodiff import checkpoint
+from xpnet.autodiff import gradient_checkpoint
 from xpnet.optimizers import BY_NAME, Optimizer, optimizer
 from xpnet.testing import assert_close
 
@@ -115,7 +115,7 @@ def test_variables_move_as_parameters_do(case):
 def test_a_graph_of_a_variable_does_not_outlast_a_step(backend):
     """As of a Parameter: backward would take other numbers than forward did."""
     x = Variable(backend.asarray(START))
-    y, z = F.sum(x * x), checkpoint(lambda: F.sum(x * x))()
+    y, z = F.sum(x * x), gradient_checkpoint(lambda: F.sum(x * x))()
     x.grad = backend.asarray(START)
     SGD([x]).step()
     for stale in (y, z):
@@ -161,8 +161,8 @@ def test_gradients_add_up_until_they_are_forgotten(backend):
     for i in range(0, 8, 2):
         (F.mean_squared_error(small(x[i : i + 2, :]), t[i : i + 2, :]) / 4.0).backward()
     moving.step()
-    assert_close(small.W, large.W, rtol=1e-5)
-    assert_close(small.b, large.b, rtol=1e-5)
+    assert_close(small.weight, large.weight, rtol=1e-5)
+    assert_close(small.bias, large.bias, rtol=1e-5)
 
 
 def test_a_graph_older_than_the_step_is_out_of_date(backend):
@@ -316,11 +316,11 @@ def test_an_optimizer_does_not_move_with_its_model():
         model = xpnet.Affine(2, 1, rng=0)
         optimizer = xpnet.Momentum(model.parameters())
         model.to("array_api_strict")
-        model.W.grad = xpnet.backend.resolve("array_api_strict").asarray([[1.0], [1.0]])
+        model.weight.grad = xpnet.backend.resolve("array_api_strict").asarray([[1.0], [1.0]])
         with pytest.raises(xpnet.StateError, match="make the optimizer after"):
             optimizer.step()
         model.to(backend)
-        model.W.grad = backend.asarray([[1.0], [1.0]])
+        model.weight.grad = backend.asarray([[1.0], [1.0]])
         optimizer.step()
 
 

@@ -14,10 +14,10 @@ def test_points_are_means_and_maxima(backend, array):
     """Of W 1.5 and 4, of b 2.5 and 3; a third has none, a fourth zeros, a fifth what is no number."""
     model = xpnet.MLP(2, [2, 1], 1, rng=0)
     grads = {
-        "layers.0.W": [[1.0, -4.0], [0.0, 1.0]],
-        "layers.0.b": [-3.0, 2.0],
-        "layers.2.b": [0.0],
-        "layers.4.W": [[math.nan]],
+        "layers.0.weight": [[1.0, -4.0], [0.0, 1.0]],
+        "layers.0.bias": [-3.0, 2.0],
+        "layers.2.bias": [0.0],
+        "layers.4.weight": [[math.nan]],
     }
     for name, p in model.named_parameters():
         p.grad = array(grads[name]) if name in grads else None

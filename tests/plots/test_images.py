@@ -22,16 +22,18 @@ def test_columns_of_an_affine(backend):
     """A column is a picture, row by row."""
     layer = Affine(6, 3, rng=0)
     figure = plots.filters(layer, shape=(2, 3))
-    w = xpnet.to_numpy(layer.W.data)
+    w = xpnet.to_numpy(layer.weight.data)
     for j, picture in enumerate(pictures_of(figure)):
         assert picture.tolist() == w[:, j].reshape(2, 3).tolist()
     low, high = figure.axes[0].images[0].get_clim()
     assert high == -low == pytest.approx(float(abs(w).max()))
-    with pytest.raises(xpnet.ShapeError, match="the 6 inputs are no picture of shape None"):
+    with pytest.raises(
+        xpnet.ShapeError, match="expected the shape of an image of 6 pixels, got None"
+    ):
         plots.filters(layer)
-    with pytest.raises(xpnet.ShapeError, match=r"or a matrix W, got a Parameter\.$"):
-        plots.filters(layer.W)
-    with pytest.raises(xpnet.ShapeError, match=r"with kernels or a matrix W, got ReLU\(\)"):
+    with pytest.raises(xpnet.ShapeError, match=r"or an Affine, got a Parameter\.$"):
+        plots.filters(layer.weight)
+    with pytest.raises(xpnet.ShapeError, match=r"with kernels or an Affine, got ReLU\(\)"):
         plots.filters(xpnet.ReLU())
 
 
@@ -62,8 +64,8 @@ def test_feature_maps_are_the_layers_output(backend, array):
     assert len(pictures_of(plots.feature_maps(model, conv, x, limit=3))) == 3
     for layer, sample, message in (
         (conv, array(np.zeros((2, 1, 6, 5), "float32")), r"one sample, .*, got \(2, 1, 6, 5\)"),
-        (xpnet.Tanh(), x, r"Tanh\(\) was not called"),
-        (model[2], x, r"got \(1, 48\) of Flatten\(\)"),
+        (xpnet.Tanh(), x, r"Expected a layer that the model calls, got Tanh\(\)"),
+        (model[2], x, r"got \(1, 48\) from Flatten\(\)"),
     ):
         with pytest.raises(xpnet.ShapeError, match=message):
             plots.feature_maps(model, layer, sample)

@@ -18,12 +18,18 @@ def test_mistakes_are_sorted_by_the_probability_of_the_truth(backend, array):
     """Three are wrong; sigmoid(-5) is less than sigmoid(-3), and that than sigmoid(-1)."""
     found = plots.mistakes(array(SCORES), array(TARGETS))
     assert [(m.sample, m.predicted, m.actual) for m in found] == [(2, 0, 1), (1, 1, 0), (3, 1, 0)]
-    assert [m.right for m in found] == pytest.approx([1 / (1 + math.exp(z)) for z in (5, 3, 1)])
-    assert [m.probability for m in found] == pytest.approx([1 - m.right for m in found])
+    assert [m.actual_probability for m in found] == pytest.approx(
+        [1 / (1 + math.exp(z)) for z in (5, 3, 1)]
+    )
+    assert [m.probability for m in found] == pytest.approx(
+        [1 - m.actual_probability for m in found]
+    )
     assert len(plots.mistakes(array(SCORES), array(TARGETS), count=1)) == 1
     with pytest.raises(xpnet.ShapeError, match=r"got \(4, 2\) and \(3,\)"):
         plots.mistakes(array(SCORES), array([0, 0, 1]))
-    with pytest.raises(xpnet.DataError, match="target 2 of sample 1 is none of the 2 classes"):
+    with pytest.raises(
+        xpnet.DataError, match="class numbers below 2, got the target 2 of sample 1"
+    ):
         plots.mistakes(array(SCORES), array([0, 2, 1, -1]))
 
 
@@ -65,4 +71,4 @@ def test_worst_mistakes_show_their_pictures(array, backend, shape):
 
 def test_no_mistakes():
     figure = plots.worst_mistakes(np.zeros((1, 4)), [[1.0, 0.0]], [0])
-    assert texts(figure.axes[0]) == ["no sample was mistaken"]
+    assert texts(figure.axes[0]) == ["all predictions are correct"]

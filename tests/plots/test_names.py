@@ -15,8 +15,8 @@ from matplotlib.text import Text
 
 import xpnet
 from xpnet import Variable, functions as F, plots
+from xpnet.plots._graph import dot
 from xpnet.plots._names import LONGEST, PREFERRED, drawn
-from xpnet.plots.graph import computational_graph, dot
 from xpnet.report import report
 from xpnet.training import History
 
@@ -75,20 +75,11 @@ def metrics(names):
     return plots.curves(history)
 
 
-def graph(names):
-    leaves = {name: Variable(np.asarray(2.0 + i)) for i, name in enumerate(names)}
-    total = Variable(np.asarray(1.0))
-    for leaf in leaves.values():
-        total = total * leaf
-    return computational_graph(total, {**leaves, "$\\frac$ on the way": total})
-
-
 FIGURES = {
     "matrix": matrix,
     "worst": worst,
     "gradient": gradient,
     "metrics": metrics,
-    "graph": graph,
 }
 
 
@@ -183,7 +174,7 @@ def test_an_installed_font_with_the_letters_is_used(draw, hangul):
 @pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
 def test_without_one_there_are_escapes_and_one_warning(draw):
     """Of boxes nobody could tell one class from another."""
-    with pytest.warns(UserWarning, match="No installed font has 4 of the letters") as caught:
+    with pytest.warns(UserWarning, match="No installed font has 4 of the characters") as caught:
         figure = draw([HANGUL, "plain"])
     assert len(caught) == 1
     texts = " ".join(text.get_text() for text in written(figure).findobj(Text))
@@ -192,7 +183,7 @@ def test_without_one_there_are_escapes_and_one_warning(draw):
 
 @pytest.mark.skipif(has("🙂"), reason="a font of this machine has it")
 def test_emoji():
-    with pytest.warns(UserWarning, match="1 of the letters to be drawn, such as '🙂'"):
+    with pytest.warns(UserWarning, match="1 of the characters to be drawn, such as '🙂'"):
         assert drawn(["🙂!"])[0] == [r"\U0001f642!"]
 
 

@@ -147,7 +147,7 @@ def test_without_pictures_history_or_mistakes(tmp_path):
     assert found.tables[3][1][:1] == ["xpnet"]
     assert found.of("img") == []
     found = page(tmp_path / "r.html", SCORES[:2], TARGETS[:2], history=History())
-    assert "No sample was mistaken." in found.text
+    assert "All predictions are correct." in found.text
     assert "No epoch was finished." in found.text
 
 

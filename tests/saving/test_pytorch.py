@@ -55,7 +55,7 @@ def test_what_a_subclass_adds_is_there_too(backend):
     class LowRank(Affine):
         def __init__(self):
             super().__init__(4, 3, bias=False)
-            self.down, self.up = Affine(4, 1, bias=False), Parameter(self.W[:1, :].data)
+            self.down, self.up = Affine(4, 1, bias=False), Parameter(self.weight[:1, :].data)
 
     state = torch_state_dict(LowRank())
     shapes = {name: tuple(x.shape) for name, x in state.items()}

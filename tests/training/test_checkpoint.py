@@ -58,7 +58,7 @@ def test_the_file_is_safetensors_and_json(saved):
     with safetensors.safe_open(path, framework="numpy") as file:
         names, metadata = set(file.keys()), file.metadata()
     assert {
-        "model.layers.0.W",
+        "model.layers.0.weight",
         "model.layers.1.running_mean",
         "optimizer.0.m",
         "average.0",
@@ -91,7 +91,7 @@ def damaged(path, change):
 
 
 def _flip(tensors, metadata):
-    tensors["model.layers.0.W"].view("u1")[0, 0] ^= 1
+    tensors["model.layers.0.weight"].view("u1")[0, 0] ^= 1
 
 
 def _lose(tensors, metadata):
@@ -113,14 +113,14 @@ def _sealed(text):
 
 
 HARMS = {
-    "flipped": (_flip, r"the array model\.layers\.0\.W is damaged"),
+    "flipped": (_flip, r"the array model\.layers\.0\.weight is damaged"),
     "lost": (_lose, r"the array optimizer\.1\.v is missing"),
     "text": (_text, "its text is damaged"),
     "no text": (lambda _, m: m.pop("state"), "does not describe a checkpoint"),
     "no list": (_sealed(lambda _: "[" * 100000), "does not describe a checkpoint"),
     "foreign": (lambda _, m: m.clear(), "another safetensors file"),
     "empty": (_sealed(lambda _: "{}"), "of another training"),
-    "name": (_sealed(lambda s: s.replace('"model.layers.0.W"}', '"gone"}')), "not describe"),
+    "name": (_sealed(lambda s: s.replace('"model.layers.0.weight"}', '"gone"}')), "not describe"),
     "rows": (_sealed(lambda s: s.replace('"epoch": 2, "batch"', '"epoch": 3, "batch"')), "3 epochs"),
     "random": (_sealed(lambda s: s.replace('"PCG64"', '"MT"')), "generator"),
     "layers": (_sealed(lambda s: s.replace('"layers.3.rng"', '"layers.4.rng"')), "generators"),
@@ -167,12 +167,12 @@ def small(optimizer=xpnet.Momentum, hidden=8, dtype="float32", **options):
     ("other", "said"),
     [
         (lambda: small(xpnet.Adam), "Adam"),
-        (lambda: small(hidden=9), r"layers\.0\.W of shape \(4, 9\), got \(4, 8\)"),
-        (lambda: small(hidden=[8, 8]), r"lacks .*layers\.4\.W"),
+        (lambda: small(hidden=9), r"layers\.0\.weight of shape \(4, 9\), got \(4, 8\)"),
+        (lambda: small(hidden=[8, 8]), r"lacks .*layers\.4\.weight"),
         (lambda: small(average=0.9), "lacks an entry 'average', but the trainer has one"),
         (
             lambda: small(dtype="float64"),
-            r"layers\.0\.W is of dtype float32; the model's is float64",
+            r"layers\.0\.weight is of dtype float32; the model's is float64",
         ),
     ],
     ids=["optimizer", "width", "depth", "average", "dtype"],
@@ -379,7 +379,7 @@ def changed(tree, path, value):
 DELETED = object()
 VALUES = [
     10**400, -(10**400), 2**63, -5, -1, 0, 1.5, -2.5, float("nan"), float("inf"), -float("inf"), 1e308,
-    True, None, "x", "", [], {}, [1], {"a": 1}, {"$array": "model.layers.0.W"}, {"$array": "none"},
+    True, None, "x", "", [], {}, [1], {"a": 1}, {"$array": "model.layers.0.weight"}, {"$array": "none"},
     DELETED,
 ]  # fmt: skip
 
@@ -484,7 +484,7 @@ def test_arrays_of_other_shapes_dtypes_and_names_are_refused(within, resume):
         lambda x: x[:1], lambda x: x.reshape(-1)[None], lambda x: x.astype("f8"),
         lambda x: x.astype("i4"), lambda x: x.astype("c8"),
     ]  # fmt: skip
-    for name in ("model.layers.0.W", "model.layers.1.running_mean"):
+    for name in ("model.layers.0.weight", "model.layers.1.running_mean"):
         for change in changes:
             assert not resume(tree, {**arrays, name: change(arrays[name])})
     for name in ("optimizer.0.m", "average.0"):

@@ -16,7 +16,7 @@ def net(tmp_path):
 
 def test_it_is_built_with_its_arguments(net):
     model = net.build((3,), 2)
-    assert model.W.shape == (3, 2)
+    assert model.weight.shape == (3, 2)
 
 
 def test_nothing_is_cached_beside_it(net, tmp_path):

@@ -16,7 +16,7 @@ from xpnet import (
     functions as F,
     to_numpy,
 )
-from xpnet.autodiff import checkpoint
+from xpnet.autodiff import gradient_checkpoint
 from xpnet.testing import assert_close
 from xpnet.training.precision import MixedPrecision
 
@@ -94,7 +94,7 @@ def test_gradients_are_those_of_float32_rounded(backend, low):
     model = xpnet.MLP(6, 8, 3, activation="tanh", rng=0)
     F.softmax_cross_entropy(model(x), t).backward()
     expected = [to_numpy(p.grad).copy() for p in model.parameters()]
-    model.cleargrads()
+    model.zero_grad()
     precision = MixedPrecision(model, low)
     for _ in range(2):
         precision.backward(F.softmax_cross_entropy(precision(x), t))
@@ -110,11 +110,11 @@ def test_small_gradients_survive_by_the_scale(backend):
         pytest.skip(f"{backend.name} has no float16")
     model, x = xpnet.Affine(2, 1, bias=False, rng=0), backend.asarray([[1.0, 0.5]])
     for scale, expected in ((1.0, [[0.0], [0.0]]), (2.0**16, [[1e-8], [5e-9]])):
-        model.cleargrads()
+        model.zero_grad()
         precision = MixedPrecision(model, "float16", scale=scale)
         precision.backward(F.sum(precision(x)) * 1e-8)
         assert precision.unscale()
-        assert_close(model.W.grad, np.asarray(expected, "float32"), rtol=0.01)
+        assert_close(model.weight.grad, np.asarray(expected, "float32"), rtol=0.01)
 
 
 def test_the_block_is_for_the_call(backend, low):
@@ -137,10 +137,12 @@ def test_step_by_step(backend, low):
     with MixedPrecision(model, low):
         y = model.forward(x)
     dx = model.backward(backend.xp.ones_like(y))
-    assert y.dtype == dx.dtype == model.W.grad.dtype == backend.dtype
+    assert y.dtype == dx.dtype == model.weight.grad.dtype == backend.dtype
     half = HALF_OF_THE_LAST_BIT[low]
     assert_close(y, model.forward(x), rtol=4.0 * half, atol=4.0 * half)
-    assert_close(dx, X * 0.0 + np.sum(to_numpy(model.W), axis=1), rtol=4.0 * half, atol=4.0 * half)
+    assert_close(
+        dx, X * 0.0 + np.sum(to_numpy(model.weight), axis=1), rtol=4.0 * half, atol=4.0 * half
+    )
 
 
 def test_without_recording(backend, low):
@@ -245,12 +247,12 @@ class Stack(Layer):
             xpnet.Sequential(L.Affine(6, 6, rng=i), L.Dropout(0.3, rng=i), L.Tanh())
             for i in range(2)
         ]
-        self.blocks[1].layers[0].W = self.blocks[0].layers[0].W
+        self.blocks[1].layers[0].weight = self.blocks[0].layers[0].weight
         self.light = light
 
     def forward(self, x):
         for block in self.blocks:
-            x = x + (checkpoint(block) if self.light else block)(x)
+            x = x + (gradient_checkpoint(block) if self.light else block)(x)
         return x
 
 
@@ -262,9 +264,9 @@ def test_a_checkpoint_computes_again_what_it_did(backend, low):
         precision = MixedPrecision(model, low, scale=64.0)
         if how == "around":
             with precision:
-                y = checkpoint(model)(x)
+                y = gradient_checkpoint(model)(x)
         else:
-            y = (checkpoint(precision) if how == "outside" else precision)(x)
+            y = (gradient_checkpoint(precision) if how == "outside" else precision)(x)
         precision.backward(F.softmax_cross_entropy(y, t))
         assert precision.unscale()
         assert all(p.grad.dtype == p.dtype == backend.dtype for p in model.parameters())
@@ -278,7 +280,7 @@ def test_a_checkpoint_computes_again_what_it_did(backend, low):
 def test_a_checkpoint_after_the_step_is_of_the_weights_before_it(backend, low):
     """The casts are kept: w x has the slope w by x, as it was."""
     model = xpnet.Affine(1, 1, bias=False, rng=0)
-    model.W.data = backend.asarray([[2.0]])
+    model.weight.data = backend.asarray([[2.0]])
     x = Variable(backend.asarray([[3.0]]))
 
     class Light(Layer):
@@ -286,14 +288,14 @@ def test_a_checkpoint_after_the_step_is_of_the_weights_before_it(backend, low):
             self.inner = model
 
         def forward(self, x):
-            return checkpoint(self.inner)(x)
+            return gradient_checkpoint(self.inner)(x)
 
     y = MixedPrecision(Light(), low)(x)
-    model.W.grad = backend.asarray([[1.0]])
-    xpnet.SGD([model.W], lr=1.0).step()
+    model.weight.grad = backend.asarray([[1.0]])
+    xpnet.SGD([model.weight], lr=1.0).step()
     y.backward()
     assert float(x.grad[0, 0]) == 2.0
-    assert float(model.W.grad[0, 0]) == 4.0
+    assert float(model.weight.grad[0, 0]) == 4.0
 
 
 def test_blocks_of_a_model_and_of_a_part_of_it(backend, low):
@@ -319,12 +321,12 @@ def test_an_overflow_halves_the_scale_and_good_steps_double_it(backend, low):
     most = math.inf if low == "float16" else 2.0**10
     found = []
     for size in (1.0, 1e38, 1.0, 1.0, 1.0, 1.0, 1.0):
-        model.cleargrads()
+        model.zero_grad()
         precision.backward(F.sum(precision(x)) * size)
         good = precision.unscale()
         assert good == (size == 1.0)
         if good:
-            assert float(model.W.grad[0, 0]) == 1.0
+            assert float(model.weight.grad[0, 0]) == 1.0
         found.append((precision.scale, precision.good))
     expected = [(10, 1), (9, 0), (9, 1), (10, 0), (10, 1), (11, 0), (11, 1)]
     assert found == [(min(2.0**k, most), n) for k, n in expected]
@@ -337,7 +339,7 @@ def test_what_no_scale_mends_is_an_error(backend, low):
 
     def forever():
         for _ in range(100):
-            model.cleargrads()
+            model.zero_grad()
             precision.backward(F.sum(precision(backend.asarray([[math.nan]]))))
             assert not precision.unscale()
 

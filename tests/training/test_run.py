@@ -72,7 +72,7 @@ def test_after_every_epoch_the_folder_is_whole(clusters, tmp_path):
         def on_epoch(self, trainer):
             config = json.loads((tmp_path / "config.json").read_text())
             state = serialization.load_file(tmp_path / "model.safetensors")[0]
-            np.testing.assert_array_equal(state["layers.0.W"], trainer.model[0].W.data)
+            np.testing.assert_array_equal(state["layers.0.weight"], trainer.model[0].weight.data)
             found.append((config["epochs_finished"], config["finished"]))
             assert config["test_accuracy"] == trainer.history["test_accuracy"][-1]
 
@@ -97,7 +97,7 @@ def test_an_interrupted_run_claims_no_test(clusters, tmp_path):
     assert not config["finished"]
     assert config["test_accuracy"] is None
     state = serialization.load_file(tmp_path / "model.safetensors")[0]
-    np.testing.assert_array_equal(state["layers.0.W"], trainer.model[0].W.data)
+    np.testing.assert_array_equal(state["layers.0.weight"], trainer.model[0].weight.data)
 
 
 def test_nothing_is_overwritten(tmp_path):
@@ -201,7 +201,7 @@ def test_scores_that_are_not_finite_name_the_file(backend, value, clusters, tmp_
     """As those of weights that are none, or that are too large."""
     fit(tmp_path, clusters)
     state, metadata = serialization.load_file(tmp_path / "model.safetensors")
-    state["layers.2.W"] = np.full_like(state["layers.2.W"], value)
+    state["layers.2.weight"] = np.full_like(state["layers.2.weight"], value)
     serialization.save_file(state, tmp_path / "model.safetensors", metadata)
     trained = open_run(tmp_path)
     with pytest.raises(xpnet.StateError, match=r"model\.safetensors: .* not finite"):
@@ -238,7 +238,7 @@ def test_any_model_is_built_again(clusters, tmp_path, monkeypatch):
     trainer.fit(clusters, clusters, 1, 20)
     built = open_run(tmp_path).build()
     assert asked == [("mine", (4,), 3, {"width": 6, "rng": 0})]
-    np.testing.assert_array_equal(built[0].W.data, model[0].W.data)
+    np.testing.assert_array_equal(built[0].weight.data, model[0].weight.data)
 
 
 def test_a_model_of_xpnets_is_built_again(clusters, tmp_path):

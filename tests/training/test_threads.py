@@ -53,7 +53,7 @@ class Moody(Layer):
 def network(seed=0):
     """Everything that behaves differently in training, and layers that share a weight."""
     first, second = L.Affine(8, 8, rng=seed + 1), L.Affine(8, 8, rng=seed + 2)
-    second.W = first.W
+    second.weight = first.weight
     return xpnet.Sequential(
         L.Affine(4, 8, rng=seed), L.BatchNorm1d(8), first, Moody(8), L.Dropout(0.5, rng=seed),
         second, L.Dropout(0.5), L.Affine(8, 3, rng=seed + 3),
@@ -327,7 +327,7 @@ def test_a_prediction_does_not_make_the_graph_of_a_training_out_of_date(backend)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(copy_context().run, trainer.predict, x).result()
     loss.backward()
-    expected = model.W.grad
-    model.cleargrads()
+    expected = model.weight.grad
+    model.zero_grad()
     F.mean_squared_error(model(x), t).backward()
-    assert xpnet.to_numpy(model.W.grad).tobytes() == xpnet.to_numpy(expected).tobytes()
+    assert xpnet.to_numpy(model.weight.grad).tobytes() == xpnet.to_numpy(expected).tobytes()

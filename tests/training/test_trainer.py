@@ -57,8 +57,8 @@ def test_an_epoch_is_the_steps_one_would_write_by_hand(clusters):
         W, b = W - 0.5 * x[batch].T @ g, b - 0.5 * g.sum(axis=0)
     began = time.monotonic()
     history = trainer.fit(clusters, epochs=1, batch_size=20)
-    np.testing.assert_allclose(model[0].W.data, W, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(model[0].b.data, b, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model[0].weight.data, W, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model[0].bias.data, b, rtol=1e-4, atol=1e-6)
     assert history["train_loss"][0] == pytest.approx(losses / 110, rel=1e-5)
     assert history["train_accuracy"][0] == pytest.approx(right / 110)
     assert history.columns == [
@@ -372,7 +372,7 @@ def test_a_regression_needs_no_metric_and_no_labels(backend):
     trainer = Trainer(model, F.mean_squared_error, optimizer, rng=0)
     history = trainer.fit((x, 2 * x + 1), epochs=30, batch_size=10)
     assert history.columns == ["epoch", "train_loss", "lr", "seconds", "samples_per_s"]
-    assert model[0].W.dtype == backend.dtype
+    assert model[0].weight.dtype == backend.dtype
     np.testing.assert_allclose(xpnet.to_numpy(trainer.predict([[3.0]])), [[7.0]], rtol=1e-3)
 
 

@@ -12,13 +12,10 @@ without CuPy, all of this is reduced to a check of `known`.
 """
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache, wraps
 from importlib import import_module
 from sys import modules
 from typing import Any, TypeVar
-
-import array_api_compat as compat
 
 from xpnet._typing import Array, Device
 from xpnet.errors import BackendError
@@ -172,11 +169,6 @@ def _devices(x: Array) -> Iterator[int]:
             yield from _devices(item)
 
 
-def selected(model: Array, device: Device) -> AbstractContextManager[Any]:
-    """A context manager that makes `device` current if `model` is a CuPy array."""
-    return device if compat.is_cupy_array(model) else nullcontext()
-
-
 arrivals: list[Callable[[], None]] = []
 """Functions to call whenever CuPy's numbers have come to the host, that is, after a wait for the GPU."""
 
@@ -185,21 +177,6 @@ def arrived() -> None:
     """Call the functions in `arrivals`: what the GPU has noted in the meantime can now be read."""
     for look in arrivals:
         look()
-
-
-@follows
-def fetched(x: Array) -> Any:
-    """A CuPy array as a NumPy array."""
-    host = x.get()  # on the current stream of its own device
-    arrived()
-    return host
-
-
-def sent(x: Array, device: Device, stream: Any = None) -> Array:
-    """`x` on another device of its library."""
-    if compat.is_cupy_array(x):  # CuPy copies only contiguous arrays between devices
-        x = import_module("cupy").ascontiguousarray(x)
-    return compat.to_device(x, device, stream=stream)
 
 
 @cache

@@ -4,7 +4,7 @@ Variable, Parameter, Function          an array with a gradient; one a layer own
 gradients, no_grad                     gradients without touching `grad`; a block without recording
 grad, value_and_grad, vjp, jvp,
 jacobian, hessian, hvp                 derivatives of a function, as functions
-checkpoint, custom_rule                less memory for more time; a derivative of one's own
+gradient_checkpoint, custom_rule       less memory for more time; a derivative of one's own
 array_namespace, tree                  the functions that an array answers to; nested arguments
 """
 
@@ -20,7 +20,7 @@ from xpnet.autodiff.derivatives import (
     vjp as vjp,
 )
 from xpnet.autodiff.function import Function as Function
-from xpnet.autodiff.gradient_checkpoint import checkpoint as checkpoint
+from xpnet.autodiff.gradient_checkpoint import gradient_checkpoint as gradient_checkpoint
 from xpnet.autodiff.namespace import array_namespace as array_namespace
 from xpnet.autodiff.tape import no_grad as no_grad
 from xpnet.autodiff.variable import (
@@ -34,9 +34,9 @@ __all__ = [
     "Parameter",
     "Variable",
     "array_namespace",
-    "checkpoint",
     "custom_rule",
     "grad",
+    "gradient_checkpoint",
     "gradients",
     "hessian",
     "hvp",

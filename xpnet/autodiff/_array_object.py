@@ -1,7 +1,8 @@
 """The array object of the standard: its attributes and operators, for whatever has `data`."""
 
 from collections.abc import Callable, Iterator
-from operator import index
+from math import prod
+from operator import attrgetter, index
 from typing import Any
 
 import array_api_compat as compat
@@ -70,11 +71,18 @@ class ArrayObject(Leaving):
 
     data: Any
 
-    shape = property(lambda x: x.data.shape)
-    dtype = property(lambda x: x.data.dtype)
-    ndim = property(lambda x: x.data.ndim)
-    size = property(lambda x: compat.size(x.data))
-    device = property(lambda x: compat.device(x.data))
+    # Layers ask for these in every call: `attrgetter` reads them without a Python frame.
+    shape: Any = property(attrgetter("data.shape"))
+    dtype: Any = property(attrgetter("data.dtype"))
+    ndim: Any = property(attrgetter("data.ndim"))
+
+    @property
+    def size(self) -> int:
+        return prod(self.data.shape)
+
+    @property
+    def device(self) -> Device:
+        return compat.device(self.data)
 
     @property
     def mT(self) -> Any:  # noqa: N802 - the standard's name

@@ -60,9 +60,12 @@ def explain(
     """
     if isinstance(error, MissingMethodError):
         return  # the inputs are not what is missing
+    # In a function of the standard None is a mistake; in one of networks it may be optional, unless
+    # an attribute of an array was asked of it.
+    asked_of_none = isinstance(error, AttributeError) and error.name and error.obj is None
     for i, x in enumerate(inputs):
-        # In a function of the standard None is a mistake; in one of networks it may be optional.
-        missing = x is None and forward is not None and (len(inputs) == 1 or name.islower())
+        unasked = len(inputs) == 1 or name.islower() or asked_of_none
+        missing = x is None and forward is not None and unasked
         if missing or not (x is None or _is_array(x) or isinstance(x, NUMBERS)):
             raise no_array(name, _named(i, len(inputs), forward), x) from None
     said = isinstance(error, XpnetError) and not isinstance(error, ArgumentTypeError)
@@ -114,7 +117,7 @@ def _shortened(x: Array) -> str:
 
 ARRAYS = (
     *("x", "x1", "x2", "condition", "indices", "arrays"),  # the standard's
-    *("W", "a", "b", "c", "h", "key", "query", "scores", "t", "value", "y", "z"),
+    *("a", "b", "c", "h", "key", "query", "scores", "t", "value", "weight", "y", "z"),
 )
 """The parameters of functions that take arrays."""
 

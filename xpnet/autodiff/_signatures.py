@@ -8,8 +8,10 @@ The names are read by `inspect.signature`, so that what wraps a method may stand
 """
 
 import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from operator import itemgetter
 from typing import Any
 
 from xpnet.errors import ArgumentTypeError
@@ -19,32 +21,46 @@ BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclass(slots=True)
 class Rule:
-    """What the tape keeps for `backward`, and how it is handed over."""
+    """What the tape saves for `backward`, and how it is passed to it."""
 
-    takes: tuple[int, ...] = ()  # the inputs that it names, in its order
-    rest: int | None = None  # it names all inputs from this one on, by *xs
-    y_at: int | None = None  # the place of y among them
-    names: tuple[str | None, ...] = ()  # of those that are handed over by name; None by position
-    defaults: tuple[tuple[int, Any], ...] = ()  # of inputs that a call may leave out
+    inputs: tuple[int, ...] = ()  # the places of the inputs that backward names, in its order
+    rest: int | None = None  # backward names all inputs from this place on, by *xs
+    y_at: int | None = None  # the place of y among what backward names
+    names: tuple[str | None, ...] = ()  # for what is passed by name; None for what is by position
+    defaults: tuple[tuple[int, Any], ...] = ()  # the defaults of inputs that a call may leave out
+    pick: Callable[[list[Any]], Sequence[Any]] | None = field(init=False, default=None)
+    """`saved`, where the places are the same in each call; then it runs without a Python frame."""
 
-    def taken(self, count: int) -> tuple[int, ...]:
-        """The inputs to keep of a call with so many."""
-        return self.takes if self.rest is None else (*self.takes, *range(self.rest, count))
+    def __post_init__(self) -> None:
+        if self.rest is not None or self.defaults:
+            return
+        if len(self.inputs) > 1:
+            self.pick = itemgetter(*self.inputs)
+        else:  # of a slice, the result is a list too
+            start = self.inputs[0] if self.inputs else 0
+            self.pick = itemgetter(slice(start, start + len(self.inputs)))
 
-    def kept(self, inputs: Sequence[Any]) -> list[Any]:
-        """Those inputs, or the defaults of `forward` for those that were left out."""
-        known = dict(enumerate(inputs))
-        left_out = dict(self.defaults)
-        return [known[i] if i in known else left_out[i] for i in self.taken(len(inputs))]
+    def places(self, count: int) -> tuple[int, ...]:
+        """The places of the inputs to save, for a call with `count` inputs."""
+        if self.rest is None:
+            return self.inputs
+        return (*self.inputs, *range(self.rest, count))
 
-    def handed(self, values: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-        """The kept values as the arguments after gy: by position, and by name."""
-        if not self.names:
-            return values, {}
-        names = (*self.names, *[None] * (len(values) - len(self.names)))
-        pairs = list(zip(names, values, strict=True))
-        by_position = [value for name, value in pairs if name is None]
-        return by_position, {name: value for name, value in pairs if name is not None}
+    def saved(self, inputs: list[Any]) -> Sequence[Any]:
+        """The inputs to save, with the defaults of `forward` for those that were left out."""
+        given = dict(self.defaults) | dict(enumerate(inputs))
+        return [given[i] for i in self.places(len(inputs))]
+
+    def arguments(self, values: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The saved values as arguments of `backward`, after gy: by position, and by name."""
+        by_position: list[Any] = []
+        by_name: dict[str, Any] = {}
+        for name, value in zip_longest(self.names, values):  # *xs may be more than the names
+            if name is None:
+                by_position.append(value)
+            else:
+                by_name[name] = value
+        return by_position, by_name
 
 
 def parameters(cls: type, method: str) -> list[inspect.Parameter]:
@@ -92,20 +108,23 @@ def rule_of(cls: type) -> Rule:
 def _matched(
     cls: type, wanted: Sequence[inspect.Parameter], inputs: Sequence[inspect.Parameter]
 ) -> Rule:
+    """The rule for a `backward` with these parameters after gy, and these inputs of `forward`."""
     place = {p.name: i for i, p in enumerate(inputs) if p.kind is not p.VAR_POSITIONAL}
-    rule = Rule(defaults=tuple((place[p.name], p.default) for p in inputs if _has_default(p)))
+    places: list[int] = []
     names: list[str | None] = []
+    rest = None
+    y_at = None
     skipped = False
     for i, p in enumerate(wanted):
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            rule.rest = _place_of_rest(cls, p, inputs)
+            rest = _place_of_rest(cls, p, inputs)
             continue
         if p.name == "y" and "y" not in place:
-            rule.y_at = len(names)
+            y_at = len(names)
         elif p.name in place and not (p.name == "y" and i == 0):  # where the output is expected
-            rule.takes += (place[p.name],)
+            places.append(place[p.name])
         elif _has_default(p):
-            skipped = True  # an option of the rule's own: what follows is handed over by name
+            skipped = True  # an option of the rule's own: what follows is passed by name
             continue
         else:
             named = tuple(p.name for p in wanted)
@@ -113,8 +132,16 @@ def _matched(
                 f"{cls.__name__}: y is the output, {tuple(place)} go in; not {named}."
             )
         names.append(p.name if skipped or p.kind is p.KEYWORD_ONLY else None)
-    rule.names = tuple(names) if any(names) else ()
-    return rule
+    if not any(names):
+        names = []
+    return Rule(tuple(places), rest, y_at, tuple(names), _defaults_of(inputs, places))
+
+
+def _defaults_of(
+    inputs: Sequence[inspect.Parameter], places: Sequence[int]
+) -> tuple[tuple[int, Any], ...]:
+    """The defaults of those of the inputs at `places` that have one, by place."""
+    return tuple((i, inputs[i].default) for i in places if _has_default(inputs[i]))
 
 
 def _has_default(p: inspect.Parameter) -> bool:

@@ -22,7 +22,7 @@ from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, has_dtype
-from xpnet.autodiff.tape import Node, clock, edge, recorded, recording, seed, walk
+from xpnet.autodiff.tape import Node, creation_order, edge, recorded, recording, seed, walk
 from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of, node_of
 from xpnet.backend import array_like, current
 from xpnet.errors import ArgumentTypeError, GradientError, ShapeError
@@ -90,7 +90,7 @@ class Call:
         self.lifted = any(isinstance(x, Variable) for x in given)
         self.xs = [fresh(x) for x in given]
         self.nodes = [node_of(x) for x in self.xs]  # f may write into its arguments
-        rest, start = iter(self.xs), next(clock)
+        rest, start = iter(self.xs), next(creation_order)
         for i in places:
             replaced[i] = tree.rebuild(args[i], rest)
         with recorded():

@@ -78,7 +78,7 @@ def custom_rule(rule: Callee) -> Callable[[Callee], Callee]:
         names = [name for name in ("y", *inputs) if name in wanted]
         takes = tuple(inputs.index(name) for name in names if name != "y")
 
-        class Custom(Function, keeps=Rule(takes, y_at=0 if "y" in names else None)):
+        class Custom(Function, rule=Rule(takes, y_at=0 if "y" in names else None)):
             def __init__(self, options: dict[str, Any]) -> None:
                 self.options = options
 

@@ -28,6 +28,7 @@ from typing import Any
 
 import array_api_compat as compat
 
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import follow, stays
 from xpnet._typing import Array
 from xpnet.autodiff import tree
@@ -44,7 +45,6 @@ from xpnet.autodiff._traced_call import (
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.tape import recorded, recording, seed
 from xpnet.autodiff.variable import Variable, as_constant, data_of, node_of
-from xpnet.backend import with_item
 from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError
 
 __all__ = [
@@ -358,9 +358,11 @@ def _rows(call: Call, y: Variable) -> list[Any]:
             "and the imaginary part one by one; of a holomorphic function, pull 1.0 through vjp."
         )
     follow(y)
-    xp, count = array_namespace(y.data), compat.size(y.data) or 0
+    xp = array_namespace(y.data)
+    library = library_of(y.data)
+    count = compat.size(y.data) or 0
     flat = xp.reshape(y.data, (-1,))
-    ones = (with_item(xp.zeros_like(flat), i, 1.0) for i in range(count))
+    ones = (library.set_item(xp.zeros_like(flat), i, 1.0) for i in range(count))
     rows = [call.pull([y], [xp.reshape(one, y.shape)]) for one in ones]
     derivatives = []
     for j, x in enumerate(call.xs):

@@ -12,13 +12,13 @@ from xpnet.autodiff._traced_call import fresh, name_of, slopes, standing_for, tr
 from xpnet.autodiff._views import root_of, write
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace
-from xpnet.autodiff.tape import Node, clock, edge, recording
-from xpnet.autodiff.variable import Variable, made, node_of
+from xpnet.autodiff.tape import Node, creation_order, edge, recording
+from xpnet.autodiff.variable import Variable, node_of, variable_of
 from xpnet.errors import GradientError
 from xpnet.random import default_rng, notes
 
 
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+def gradient_checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """f with the same values and derivatives, that keeps its inputs and no more.
 
     What f computes on the way is forgotten, and computed again when a derivative asks for it. Of n
@@ -48,7 +48,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     Examples
     --------
     >>> x = Variable(2.0)
-    >>> cube = checkpoint(lambda x: x * x * x)
+    >>> cube = gradient_checkpoint(lambda x: x * x * x)
     >>> cube(x).backward()
     >>> float(x.grad)
     12.0
@@ -59,13 +59,15 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not recording.get():
             return f(*args, **kwargs)
         run = _Run(f, args, kwargs)
-        before = [made(x.data, node_of(x)) for x in run.given]  # f may write into what it reaches
+        before = [
+            variable_of(x.data, node_of(x)) for x in run.given
+        ]  # f may write into what it reaches
         y, closure = run([x.data for x in before])
         leaves = tree.leaves([y, run.written()])
         arrays = [leaf.data for leaf in leaves if tracked(leaf)]
         if not arrays or not (run.given or closure):
             return y  # of nothing that would ask for its gradient again
-        outputs = Checkpoint(run, arrays)(*before, *map(standing_for, closure))
+        outputs = _GradientCheckpoint(run, arrays)(*before, *map(standing_for, closure))
         rest = iter(outputs if isinstance(outputs, tuple) else (outputs,))
         given = [next(rest) if tracked(leaf) else leaf for leaf in leaves]
         y, written = tree.rebuild([y, run.written()], given)
@@ -75,7 +77,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     return light
 
 
-class Checkpoint(Function):
+class _GradientCheckpoint(Function):
     """What f computed from what it was given, and from the nodes that its closure led to."""
 
     def __init__(self, run: "_Run", arrays: Sequence[Array]) -> None:
@@ -95,7 +97,7 @@ class Checkpoint(Function):
         ys = [v for v in tree.leaves([y, self.run.written()]) if tracked(v)]
         if {id(node) for node in closure} != {id(node) for node in known} or len(ys) != len(gys):
             raise GradientError(
-                f"checkpoint({name_of(self.run.f)}): the second run did not use what the first "
+                f"gradient_checkpoint({name_of(self.run.f)}): the second run did not use what the first "
                 "one did. It must be a function of its arguments, and of a closure that stays."
             )
         nodes = [*self.run.nodes, *known]
@@ -122,7 +124,7 @@ class _Run:
         self.nodes = [node_of(x) for x in self.inputs]
         rest, mine = iter(self.inputs), {id(node) for node in self.nodes}
         args, kwargs = tree.map(lambda x: next(rest) if tracked(x) else x, self.tree)
-        start = next(clock)
+        start = next(creation_order)
         y = self.context.copy().run(self.f, *args, **kwargs)
         leaves = tree.leaves([y, self.written()])
         ends = edge([node_of(leaf) for leaf in leaves if tracked(leaf)], start)

@@ -1,17 +1,17 @@
 """The walk back: from an output to what it was computed from, node by node.
 
-The tape is made of nodes. A node is one call of a Function, an Output of a call that has several, or
-a leaf: a Variable that nothing was computed into. All the walk needs of them is this:
+The tape consists of nodes. A node is one call of a Function, an Output of a call that has several,
+or a leaf: a Variable that was not computed. The walk needs these attributes of it:
 
-    parents          the nodes that went in, None for a constant; () for a leaf
-    created          when it was created: after all its parents
-    changed          when it was last changed in place, which only leaves are; else 0
-    shape, dtype     of what came out
-    pullback(gy)     of a call: from the gradient of what came out, that of each parent
+    parents          the nodes of the inputs, None for a constant; () for a leaf
+    created          its number in the order of creation, higher than those of all its parents
+    changed          that number at its last change in place (only leaves are changed); otherwise 0
+    shape, dtype     of the output
+    pullback(gy)     of a call: the gradients of the inputs, from the gradient of the output
 
-One thread walks a graph at a time. Arrays that a graph was computed from stay as they are until the
-walk back: Variables see to that themselves, and an optimizer's step is noticed where a Parameter
-itself was kept; what else changes an array in place is not.
+Only one thread at a time may walk a graph. The arrays that a graph was computed from must not change
+before the walk. Variables ensure that themselves, and an optimizer's step is detected where a
+Parameter was saved; other changes of an array in place are not detected.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -19,19 +19,27 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import array_api_compat as compat
 
 from xpnet._libraries.devices import follow, follows, known, stays
-from xpnet._typing import Array
+from xpnet._typing import Array, DType
 from xpnet.autodiff._half_precision import total
-from xpnet.autodiff.namespace import DifferentiableNamespace, array_namespace, as_array, has_dtype
+from xpnet.autodiff.namespace import (
+    DifferentiableNamespace,
+    array_namespace,
+    array_types,
+    as_array,
+    has_dtype,
+)
 from xpnet.backend import array_like
 from xpnet.errors import GradientError, ShapeError
 
-Node = Any
-clock = count(1)
+Node: TypeAlias = Any
+"""A `FunctionNode`, an `Output`, or a `Variable` that is a leaf; None for a constant."""
+
+creation_order = count(1)
 
 recording: ContextVar[bool] = ContextVar("xpnet_recording", default=True)
 
@@ -45,7 +53,7 @@ def no_grad() -> Iterator[None]:
 
 @contextmanager
 def recorded(on: bool = True) -> Iterator[None]:
-    """A block that is recorded, whatever surrounds it; or, `on=False`, is not."""
+    """A block in which everything is recorded or, with `on=False`, nothing, whatever surrounds it."""
     token = recording.set(on)
     try:
         yield
@@ -54,14 +62,14 @@ def recorded(on: bool = True) -> Iterator[None]:
 
 
 class Output:
-    """One of several outputs of a call: it hands its gradient to its place among them."""
+    """One of several outputs of a call: its gradient is gathered by its place among them."""
 
     __slots__ = ("__weakref__", "created", "dtype", "index", "parents", "shape")
     changed = 0
 
     def __init__(self, call: Node, index: int, y: Array) -> None:
         self.parents = (call,)
-        self.created = next(clock)
+        self.created = next(creation_order)
         self.index = index
         self.shape = y.shape
         self.dtype = y.dtype
@@ -73,28 +81,31 @@ class Output:
 
 
 def name_of(node: Node) -> str:
-    """What to call in a message the Function whose call this node is."""
+    """The name of a node's Function, for messages."""
     return type(node.function).__name__
 
 
-def completed(gy: dict[int, Any], several: Sequence[tuple[Any, Any]]) -> tuple[Any, ...]:
-    """The gradients of all outputs, of these shapes and dtypes: 0 where nothing was made of one."""
-    (g, *_) = gy.values()
-    zeros, device = array_namespace(g).zeros, compat.device(g)
-    return tuple(
-        gy[i] if i in gy else zeros(shape, dtype=dtype, device=device)
-        for i, (shape, dtype) in enumerate(several)
-    )
+def completed(
+    gy: dict[int, Array], shapes_and_dtypes: Sequence[tuple[tuple[int, ...], DType]]
+) -> tuple[Array, ...]:
+    """The gradients of all outputs of a call: those in `gy`, and zeros for the others."""
+    known_one = next(iter(gy.values()))
+    xp = array_namespace(known_one)
+    device = compat.device(known_one)
+    gradients = []
+    for i, (shape, dtype) in enumerate(shapes_and_dtypes):
+        gradients.append(gy[i] if i in gy else xp.zeros(shape, dtype=dtype, device=device))
+    return tuple(gradients)
 
 
 @stays
 def walk(
-    starts: Sequence[tuple[Node, Any]],
+    starts: Sequence[tuple[Node, Array]],
     wanted: Sequence[Node] | None,
     create_graph: bool,
     through: bool = True,
-) -> list[tuple[Node, Any]]:
-    """The gradients of some nodes by the `wanted` ones (None: by every leaf), and no others.
+) -> list[tuple[Node, Array]]:
+    """The gradients by the `wanted` nodes, or by every leaf if `wanted` is None; no others.
 
     Parameters
     ----------
@@ -102,63 +113,112 @@ def walk(
         The gradients are arrays, or Variables to record the walk itself.
     wanted : sequence of nodes, or None
     create_graph : bool
-        Whether the rules are to run on Variables.
+        Whether the rules run on Variables.
     through : bool
-        Whether ways may lead on from one wanted node to another; else they end at the first.
+        Whether a path may lead through one wanted node to another; otherwise it ends at the first.
 
     Returns
     -------
     list of (node, gradient)
         In the order of `wanted`, without the nodes that no start depends on.
     """
-    reached = _reached_from(
-        [s for s, _ in starts], () if through else {id(n) for n in wanted or ()}
-    )
-    nodes = sorted(reached.values(), key=attrgetter("created"), reverse=True)  # consumers first
-    useful: Collection[int] = reached
-    if wanted is None:
-        wanted = [node for node in nodes if not node.parents]
-    else:
-        useful = _leading_to(wanted, nodes)
-    ends = {id(node) for node in wanted}
-    grads: dict[int, Any] = {}
-    for node, gy in starts:
-        follow(gy)
-        _add(grads, id(node), gy)
+    nodes, wanted, useful = _plan([node for node, _ in starts], wanted, through)
+    ends = set(map(id, wanted))
+    grads = _sums(starts)
     for node in nodes:
         parents = node.parents
-        if not parents:
+        if not parents:  # a leaf
             continue
         key = id(node)
-        g = grads.get(key) if key in ends else grads.pop(key, None)
-        if g is None or (key in ends and not through):
+        if key not in ends:
+            g = grads.pop(key, None)  # it is not needed again: this frees its memory
+        elif through:
+            g = grads.get(key)
+        else:
+            continue
+        if g is None:
             continue
         if known.several:
             follow(g)
         if node.__class__ is Output:
             _add(grads.setdefault(id(parents[0]), {}), node.index, g)
             continue
-        if useful is reached:
-            needs = tuple([p is not None for p in parents])
-        else:
-            needs = tuple([id(p) in useful for p in parents])
+        # `map`, because a comprehension would be one more Python frame for each node.
+        needs = tuple(map(useful.__contains__, map(id, parents)))
         if True in needs:
             node.needs = needs
-            _hand_on(node, g, grads, create_graph)
-    return [(node, as_array(grads[id(node)])) for node in wanted if id(node) in grads]
+            _add_gradients(node, g, grads, create_graph)
+    return _found(wanted, grads)
+
+
+def _plan(
+    roots: Sequence[Node], wanted: Sequence[Node] | None, through: bool
+) -> tuple[list[Node], Sequence[Node], Collection[int]]:
+    """The nodes to visit, latest first; the wanted ones; and the ids of all that lead to these."""
+    ends: Collection[int] = ()
+    if wanted is not None and not through:
+        ends = set(map(id, wanted))
+    reached = _reached_from(roots, ends)
+    # The latest first: then the gradient of a node is complete when the walk arrives there.
+    nodes = sorted(reached.values(), key=attrgetter("created"), reverse=True)
+    if wanted is None:
+        return nodes, [node for node in nodes if not node.parents], reached
+    return nodes, wanted, _leading_to(wanted, nodes)
+
+
+def _found(wanted: Sequence[Node], grads: dict[int, Array]) -> list[tuple[Node, Array]]:
+    """The wanted nodes that the walk has reached, with their gradients."""
+    found = []
+    for node in wanted:
+        g = grads.get(id(node))
+        if g is not None:
+            if type(g) not in array_types:
+                g = as_array(g)
+            found.append((node, g))
+    return found
+
+
+def _reached_from(roots: Sequence[Node], ends: Collection[int]) -> dict[int, Node]:
+    """The roots and all nodes that they depend on, by id; no path continues beyond the `ends`."""
+    seen = dict(zip(map(id, roots), roots, strict=True))
+    stack = list(seen.values())
+    while stack:
+        node = stack.pop()
+        if id(node) in ends:
+            continue
+        for p in node.parents:
+            if p is not None and id(p) not in seen:
+                seen[id(p)] = p
+                stack.append(p)
+    return seen
 
 
 def _leading_to(wanted: Sequence[Node], nodes: Sequence[Node]) -> set[int]:
-    """The ids of the nodes that depend on a wanted node; `nodes` are given latest first."""
-    useful = {id(node) for node in wanted}
+    """The ids of the nodes that depend on a wanted node; `nodes` come latest first."""
+    useful = set(map(id, wanted))
     for node in reversed(nodes):
         if any(id(p) in useful for p in node.parents):
             useful.add(id(node))
     return useful
 
 
-def _hand_on(node: Node, g: Array, grads: dict[int, Any], create_graph: bool) -> None:
-    """Add to the gradients of a call's inputs what its rule makes of the gradient `g`."""
+def _sums(starts: Sequence[tuple[Node, Array]]) -> dict[int, Any]:
+    """The gradients to start from, by the ids of their nodes; those of one node are added up."""
+    grads: dict[int, Any] = {}
+    for node, g in starts:
+        if known.several:
+            follow(g)
+        _add(grads, id(node), g)
+    return grads
+
+
+def _add(sums: dict[int, Any], key: int, g: Array) -> None:
+    """Add a gradient to the sum under a key; never in place, because arrays may be shared."""
+    sums[key] = sums[key] + g if key in sums else g
+
+
+def _add_gradients(node: Node, g: Array, grads: dict[int, Any], create_graph: bool) -> None:
+    """Compute the gradients of a call's inputs from the gradient `g` of its output, and add them."""
     parents = node.parents
     gxs = node.pullback(g, create_graph)
     if len(gxs) != len(parents):
@@ -171,11 +231,11 @@ def _hand_on(node: Node, g: Array, grads: dict[int, Any], create_graph: bool) ->
         if create_graph or getattr(gx, "shape", None) != p.shape or gx.dtype is not p.dtype:
             gx = _fit(gx, p, node, create_graph)
         key = id(p)
-        grads[key] = grads[key] + gx if key in grads else gx  # never in place: gx may be shared
+        grads[key] = grads[key] + gx if key in grads else gx  # `_add`, without its frame
 
 
-def _without_left_out(gxs: Sequence[Any], node: Node) -> Sequence[Any]:
-    """A rule's answers without the None for each input that the call has left out."""
+def _without_left_out(gxs: Sequence[Array | None], node: Node) -> Sequence[Array | None]:
+    """A rule's gradients without the None for each input that the call left out."""
     count = len(node.parents)
     if len(gxs) < count or any(gx is not None for gx in gxs[count:]):
         given = f"{len(gxs)} gradients for {count} inputs"
@@ -183,56 +243,67 @@ def _without_left_out(gxs: Sequence[Any], node: Node) -> Sequence[Any]:
     return gxs[:count]
 
 
-def _add(sums: dict[Any, Any], key: Any, g: Array) -> None:
-    """Add a gradient to the sum under a key; never in place, as `g` may be shared."""
-    sums[key] = sums[key] + g if key in sums else g
-
-
 @follows
-def seed(y: Array, gy: Array) -> Any:
-    """The gradient to start from: `gy`, found or made to fit `y`; 1 for a single number."""
+def seed(y: Array, gy: Any) -> Array:
+    """The gradient to start from: `gy` as an array that fits `y`, by default 1 for a single number.
+
+    Parameters
+    ----------
+    y : array
+    gy : array, Variable, nested list or scalar of the shape of y, or None
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of y
+
+    Raises
+    ------
+    GradientError
+        `gy` is None, but y is complex or more than one number; or `gy` is complex, but y is not.
+    ShapeError
+        `gy` has another shape.
+    """
+    if type(gy) is type(y) and gy.shape == y.shape and gy.dtype == y.dtype:
+        return gy
     xp = array_namespace(y)
-    if gy is None and compat.size(y) != 1:
-        raise GradientError(
-            f"For a Variable of shape {tuple(y.shape)}, pass gy of that shape, the gradient to "
-            "start from; or make one number of it first, say with F.sum."
-        )
-    if gy is None and has_dtype(y, "complex floating"):
-        raise GradientError(
-            "A complex number is not to be made small; pass gy=1.0 for the derivative of a "
-            "holomorphic function, or make a real number of it first, say with F.abs."
-        )
-    if gy is None or isinstance(gy, (int, float)):
-        return xp.full_like(y, 1 if gy is None else gy)
+    if gy is None:
+        _require_one_real_number(y)
+        gy = 1
+    if isinstance(gy, (int, float)):
+        return xp.full_like(y, gy)
     if isinstance(gy, complex):
         gy = xp.full(y.shape, gy, dtype=xp.result_type(y, xp.complex64), device=compat.device(y))
     if isinstance(gy, (list, tuple)):
         gy = array_like(gy, y)
-    array_namespace(y, gy)  # of one library, or an error
+    array_namespace(y, gy)  # raises where they are of different libraries
     if gy.shape != y.shape:
         raise ShapeError(f"Expected gy of shape {tuple(y.shape)}, got {tuple(gy.shape)}.")
     if has_dtype(gy, "complex floating") and not has_dtype(y, "complex floating"):
         raise GradientError(f"Expected a real gy, for a Variable of {y.dtype}, got {gy.dtype}.")
-    return gy if gy.dtype == y.dtype else array_namespace(gy).astype(gy, y.dtype)
+    if gy.dtype == y.dtype:
+        return gy
+    return array_namespace(gy).astype(gy, y.dtype)
 
 
-def _reached_from(roots: Sequence[Node], ends: Collection[int]) -> dict[int, Node]:
-    """The roots and all that they came from, by identity; no way leads on from the `ends`."""
-    seen, stack = {id(root): root for root in roots}, list(roots)
-    while stack:
-        node = stack.pop()
-        if id(node) in ends:
-            continue
-        for p in node.parents:
-            if p is not None and id(p) not in seen:
-                seen[id(p)] = p
-                stack.append(p)
-    return seen
+def _require_one_real_number(y: Array) -> None:
+    """Raise GradientError unless `backward` of y may be called without a gradient to start from."""
+    if compat.size(y) != 1:
+        raise GradientError(
+            f"For a Variable of shape {tuple(y.shape)}, pass gy of that shape, the gradient to "
+            "start from; or reduce it to one number first, for example with F.sum."
+        )
+    if has_dtype(y, "complex floating"):
+        raise GradientError(
+            "A complex number cannot be minimized; pass gy=1.0 for the derivative of a holomorphic "
+            "function, or compute a real number from it first, for example with F.abs."
+        )
 
 
 def edge(roots: Iterable[Node], start: int) -> list[Node]:
-    """The first nodes, on the ways back from `roots`, that were created before `start`."""
-    found, seen, stack = [], set(), list(roots)
+    """The first nodes, on the paths back from `roots`, that were created before `start`."""
+    found: list[Node] = []
+    seen: set[int] = set()
+    stack = list(roots)
     while stack:
         node = stack.pop()
         if id(node) in seen:
@@ -245,8 +316,11 @@ def edge(roots: Iterable[Node], start: int) -> list[Node]:
     return found
 
 
-def _fit(g: Array, node: Node, user: Node, create_graph: bool) -> Any:
-    """Undo broadcasting and promotion: give `g`, from `user`, the shape and dtype of the node."""
+def _fit(g: Array | None, node: Node, user: Node, create_graph: bool) -> Array:
+    """The gradient `g`, from the call `user`, in the shape and dtype of the input `node`.
+
+    It undoes broadcasting and promotion.
+    """
     if g is None:
         raise GradientError(f"{name_of(user)} has no derivative by an input.")
     if getattr(g, "shape", None) != node.shape:
@@ -258,20 +332,23 @@ def _fit(g: Array, node: Node, user: Node, create_graph: bool) -> Any:
         return g
     xp = array_namespace(g)
     if has_dtype(g, "complex floating") and not xp.isdtype(node.dtype, "complex floating"):
-        g = xp.real(g)  # a real number met complex ones: it has no imaginary part to move
-    return g if g.dtype == node.dtype else xp.astype(g, node.dtype)
+        # A real number was combined with complex ones: it has no imaginary part that could move.
+        g = xp.real(g)
+    if g.dtype == node.dtype:
+        return g
+    return xp.astype(g, node.dtype)
 
 
-def _summed(g: Array, shape: tuple[int, ...], user: Node) -> Any:
-    """`g` summed over the axes along which an array of that shape was repeated."""
-    lead = getattr(g, "ndim", -1) - len(shape)
-    if lead >= 0:
-        rest = g.shape[lead:]
+def _summed(g: Array, shape: tuple[int, ...], user: Node) -> Array:
+    """`g` summed over the axes along which an array of that shape was broadcast."""
+    new_axes = getattr(g, "ndim", -1) - len(shape)  # broadcasting puts these in front
+    if new_axes >= 0:
+        rest = g.shape[new_axes:]
         if rest == shape:
-            return total(g, tuple(range(lead)) if lead > 1 else 0)
+            return total(g, tuple(range(new_axes)) if new_axes > 1 else 0)
         if all(n in (1, m) for n, m in zip(shape, rest, strict=True)):
-            stretched = (i + lead for i, n in enumerate(shape) if n == 1)
-            return array_namespace(g).reshape(total(g, (*range(lead), *stretched)), shape)
+            stretched = [i + new_axes for i, n in enumerate(shape) if n == 1]
+            return array_namespace(g).reshape(total(g, (*range(new_axes), *stretched)), shape)
     given = f"of shape {tuple(g.shape)}" if hasattr(g, "shape") else f"{g!r}"
     raise GradientError(
         f"{name_of(user)}.backward gave the gradient {given} for an input of shape {tuple(shape)}."

@@ -6,18 +6,19 @@ Variables and changes nothing.
 """
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import add, attrgetter
 from sys import modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import arrived, follow, stays
+from xpnet._libraries.devices import arrived, known, there
+from xpnet._libraries.numpy import with_data, without_data
 from xpnet._typing import Array
 from xpnet.autodiff._array_object import ArrayObject
 from xpnet.autodiff.namespace import array_types, as_array, has_dtype, methods
-from xpnet.autodiff.tape import Node, clock, recorded, recording, seed, walk
-from xpnet.backend import array_like, current, to_numpy, with_data, without_data
+from xpnet.autodiff.tape import Node, creation_order, recorded, recording, seed, walk
+from xpnet.backend import array_like, current, to_numpy
 from xpnet.errors import ArgumentTypeError, GradientError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Variable(ArrayObject):
         self.data: Array = as_array(data)
         self.raw_grad: Any = None
         self.node: Any = None
-        self.created = next(clock)
+        self.created = next(creation_order)
         self.changed = 0
         floating = has_dtype(self.data, *FLOATING)
         if not floating and not has_dtype(self.data, "integral", "bool"):
@@ -100,7 +101,6 @@ class Variable(ArrayObject):
         """The Function that computed it; None for a leaf."""
         return getattr(self.node, "function", None)
 
-    @stays
     def backward(self, gy: Array | None = None, *, create_graph: bool = False) -> None:
         """Add the derivative of this Variable to the `grad` of every leaf it was computed from.
 
@@ -120,12 +120,20 @@ class Variable(ArrayObject):
             `gy` has another shape.
         """
         for leaf, g in _walk(self, None, gy, create_graph):
-            follow(g)
-            leaf.raw_grad = g if leaf.raw_grad is None else leaf.raw_grad + g
+            if leaf.raw_grad is None:
+                leaf.raw_grad = g
+            elif known.several:
+                leaf.raw_grad = there(add, leaf.raw_grad, g)
+            else:  # never in place: others may hold the array
+                leaf.raw_grad = leaf.raw_grad + g
+
+    def zero_grad(self) -> None:
+        """Forget the gradient: `grad` is None afterwards."""
+        self.raw_grad = None
 
     def cleargrad(self) -> None:
-        """Forget the gradient."""
-        self.raw_grad = None
+        """An alias of `zero_grad`: its name in DeZero, which the lessons use."""
+        self.zero_grad()
 
     def __repr__(self) -> str:
         shown = f"{type(self).__name__}({self.data!r})"
@@ -232,11 +240,14 @@ def _walk(
             "Nothing was recorded: it was made under no_grad, or of constants alone."
         )
     start = node_of(y)
-    takes_number = getattr(start, "takes_number", False)
-    if gy is None and takes_number and not _among(wanted, start):
+    if gy is None and getattr(start, "takes_number", False) and not _among(wanted, start):
         gy = 1.0
     else:
-        gy = (as_constant if create_graph else data_of)(seed(y.data, gy))
+        gy = seed(y.data, gy)
+        if create_graph:
+            gy = as_constant(gy)
+        elif isinstance(gy, Variable):
+            gy = gy.data
     return walk([(start, gy)], wanted, create_graph)
 
 
@@ -245,7 +256,7 @@ def _among(nodes: Sequence[Node] | None, node: Node) -> bool:
     return nodes is not None and any(n is node for n in nodes)
 
 
-def made(data: Array, node: Node | None) -> Variable:
+def variable_of(data: Array, node: Node | None) -> Variable:
     """A Variable without `Variable.__init__`'s questions; a constant if there is no node."""
     v = Variable.__new__(Variable)
     v.data = data
@@ -259,7 +270,7 @@ def made(data: Array, node: Node | None) -> Variable:
 
 def constant(y: Array) -> Variable:
     """An array as a Variable without history."""
-    return made(as_array(y), None)
+    return variable_of(as_array(y), None)
 
 
 def node_of(v: Variable) -> Node:
@@ -275,4 +286,4 @@ def data_of(x: Array) -> Any:
 def as_constant(x: Array) -> Any:
     """An array as a constant Variable; Variables and Python scalars as they are."""
     scalar = x is None or isinstance(x, (int, float, complex))
-    return x if scalar or isinstance(x, Variable) else made(as_array(x), None)
+    return x if scalar or isinstance(x, Variable) else variable_of(as_array(x), None)

@@ -5,8 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from xpnet.cli.screen import echo
 
-LIBRARIES = ("numpy", "cupy", "torch", "jax", "array_api_strict")  # those that backend.py opens
-PACKAGES = {  # what the extras bring, and what for
+PACKAGES = {  # the optional packages, and what needs them
     "matplotlib": "curves.png of xpnet train, the page of xpnet evaluate, and xpnet.plots",
     "pillow": "xpnet predict",
     "pooch": "fashion-mnist, kmnist and cifar10, when they are fetched",
@@ -15,25 +14,26 @@ PACKAGES = {  # what the extras bring, and what for
 
 
 def doctor() -> None:
-    """Tell what each backend needs, what is there, and what to install."""
+    """Print which backends and packages can be used here, and what to install for the others."""
     from xpnet import __version__
-    from xpnet._libraries.diagnosis import cupy_conflict
+    from xpnet._libraries import LIBRARIES
     from xpnet.backend import resolve
     from xpnet.errors import BackendError
 
     echo(f"xpnet {__version__}, Python {sys.version.split()[0]}\n")
     notes: list[str] = []
     echo("backend           usable  version       device")
-    for library in LIBRARIES:
+    for name, library in LIBRARIES.items():
         try:
-            backend = resolve(library)
+            backend = resolve(name)
         except BackendError as error:
-            _row(library, "no", _version_of(library), "-")
+            _row(name, "no", library.version() or "-", "-")
             notes.append(str(error))
-        else:
-            _row(library, "yes", _version_of(library), backend.details() or str(backend.device))
-            if library == "cupy" and (conflict := cupy_conflict()):
-                notes.append(f"The backend 'cupy' computes, but {conflict}")
+            continue
+        _row(name, "yes", library.version() or "-", backend.details() or str(backend.device))
+        conflict = library.conflict()
+        if conflict is not None:
+            notes.append(f"The backend {name!r} computes, but {conflict}")
     echo("\npackage           there   version       for")
     for package, purpose in PACKAGES.items():
         try:
@@ -48,8 +48,3 @@ def doctor() -> None:
 
 def _row(name: str, answer: str, found: str, what: str) -> None:
     echo(f"{name:16}  {answer:6}  {found:12}  {what}")
-
-
-def _version_of(library: str) -> str:
-    """The version of a library that was imported, or that tried to be; "-" without one."""
-    return str(getattr(sys.modules.get(library), "__version__", "-"))

@@ -17,7 +17,7 @@ import typer
 from xpnet.cli import config
 from xpnet.cli.kinds import TABLES, columns, is_path, kind_of
 from xpnet.layers import activation as activations
-from xpnet.models import BUILDERS
+from xpnet.models import BY_NAME as MODELS
 from xpnet.optimizers import BY_NAME as OPTIMIZERS
 from xpnet.schedules import BY_NAME as SCHEDULES
 
@@ -122,7 +122,7 @@ def delimiter(text: str) -> str:
 
 def encoding(text: str) -> str:
     """The name of an encoding that Python knows."""
-    from xpnet.data.csv_reader import codec_of
+    from xpnet.data._csv_reader import codec_of
 
     try:
         codec_of(text)
@@ -148,9 +148,9 @@ def model(text: str) -> str:
     path, colon, function = text.rpartition(":")
     if colon and path and function:
         return f"{file(path)}:{function}"
-    if text.lower() not in BUILDERS:
+    if text.lower() not in MODELS:
         raise typer.BadParameter(
-            f"expected one of {', '.join(BUILDERS)}, or path/to/file.py:function; got {text!r}."
+            f"expected one of {', '.join(MODELS)}, or path/to/file.py:function; got {text!r}."
         )
     return text.lower()
 
@@ -334,7 +334,7 @@ Augment = Annotated[bool, typer.Option(
 )]  # fmt: skip
 Model = Annotated[str, _model(
     model, "NAME|FILE:FUNCTION",
-    f"{', '.join(BUILDERS)}; or path/to/file.py:function, function(input_shape, outputs) -> Layer.",
+    f"{', '.join(MODELS)}; or path/to/file.py:function, function(input_shape, outputs) -> Layer.",
 )]  # fmt: skip
 Hidden = Annotated[Any, _model(
     widths, "WIDTHS", "Widths of the mlp's hidden layers, as 256,128; by default 400.",

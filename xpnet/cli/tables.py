@@ -16,7 +16,7 @@ from xpnet.errors import DataError, StateError
 
 if TYPE_CHECKING:
     from xpnet.data import Schema, Standardizer
-    from xpnet.data.csv_reader import Cells
+    from xpnet.data._csv_reader import Cells
 
 Pair = tuple[Any, Any]  # x and t, NumPy arrays
 Flags = Mapping[str, Any]

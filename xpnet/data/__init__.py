@@ -1,10 +1,12 @@
-"""Data on the host: files and data sets in, batches out.
+"""Data on the host: files and data sets in, batches on the device out.
 
 load_dataset, load_mnist       images by name: MNIST, Fashion-MNIST, KMNIST, CIFAR-10
-load_table, load_archive       CSV and NPZ files, split and checked
-load_image_folder              pictures in a folder for each class
-DataLoader                     batches on the device, in an order that a seed tells
-transforms                     what is done to a batch of images on its way
+load_table, load_archive       CSV and NPZ files, checked and split into training and test
+load_image_folder              pictures in one folder per class
+load_picture, load_digit       one picture, as an image for a network
+DataLoader                     batches on the device, in an order that a seed determines
+transforms                     random and other changes to a batch of images
+split, Standardizer            training and test rows; features in units of their deviation
 """
 
 from xpnet.data import transforms
@@ -45,3 +47,8 @@ __all__ = [
     "split",
     "transforms",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, without the modules that define them."""
+    return [*__all__, "__all__", "__doc__", "__name__"]

@@ -1,8 +1,7 @@
-"""Files that are checked as they are read: `opened` gives only what has the published checksum.
+"""Files that are checked as they are read: `opened` compares them with a published checksum.
 
-Whoever checks a file and then reads it may read another one: it was replaced in between, or a second
-file beside it has the name that the reader prefers. Here the bytes that are hashed are those that were
-read.
+A program that first checks a file and then opens it again may read another one: the file may be
+replaced in between. Here the bytes that are hashed are the bytes that are read.
 """
 
 import hashlib
@@ -25,13 +24,13 @@ def opened(path: Path, checksum: str | None = None) -> Iterator[io.BufferedReade
     ----------
     path : Path
     checksum : str, optional
-        The SHA-256 checksum of the whole file, in hexadecimal digits. None: nothing is checked.
+        The SHA-256 checksum of the whole file, in hexadecimal digits. By default nothing is checked.
 
     Raises
     ------
     DataError
-        The checksum is another. It is raised at the end of a block that raised nothing: nothing that
-        was read may leave the block before.
+        The checksum differs. This is raised at the end of the block, unless the block itself raises;
+        so use what was read only after the block.
     OSError
         The file cannot be opened or read.
     """
@@ -41,13 +40,13 @@ def opened(path: Path, checksum: str | None = None) -> Iterator[io.BufferedReade
             return
         hashed = _Hashed(file)
         yield io.BufferedReader(hashed, _PIECE)
-        while hashed.read(_PIECE):  # what the reader left, and what its buffer did
+        while hashed.read(_PIECE):  # hash the rest of the file, which the block has not read
             pass
     if hashed.hash.hexdigest() != checksum:
         raise DataError(
-            f"{path}: its SHA-256 checksum is {hashed.hash.hexdigest()}, but that of the published file "
-            f"is {checksum}. It is damaged, or another file. Delete it, and it is fetched again; data of "
-            "your own are read from a folder that you name: data_dir (--data-dir FOLDER)"
+            f"{path}: expected the SHA-256 checksum {checksum} of the published file, got "
+            f"{hashed.hash.hexdigest()}. The file is damaged, or another one. Delete it to fetch it "
+            "again, or name a folder with data of your own: data_dir (--data-dir FOLDER)"
         )
 
 

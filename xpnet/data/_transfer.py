@@ -22,7 +22,7 @@ from xpnet.backend import Backend
 
 def sender(backend: Backend, depth: int) -> "CopyStream | None":
     """A `CopyStream` to a backend that has one, for `depth` batches in flight; else None."""
-    return CopyStream(backend, depth + 2) if backend.name.startswith("cupy") else None
+    return CopyStream(backend, depth + 2) if backend.library.has_copy_stream else None
 
 
 class Buffer(NamedTuple):

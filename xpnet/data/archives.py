@@ -1,34 +1,32 @@
 """NPZ archives: NumPy arrays by name, as `numpy.savez(path, x=x, t=t)` writes them.
 
-The reader trusts no header: it reads the few that NumPy writes, executes nothing (no pickle, no
-literal), takes bytes in small pieces, and no more of them than a limit.
+An archive may come from anybody, so `numpy.load` does not read it: that allocates what a header
+promises before it has seen the data. Here NumPy parses the header, pickles are refused, and bytes
+are read in small pieces, up to a limit.
 """
 
+import io
 import math
-import os
-import re
+import sys
 import zipfile
 import zlib
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data._messages import listed
+from xpnet.data._typing import Pair, PathLike, Task
 from xpnet.data.idx import take
 from xpnet.data.splitting import split
 from xpnet.errors import ArgumentError, DataError
 
-Pair = tuple[NDArray[Any], NDArray[Any]]
-PathLike = str | os.PathLike[str]
-
-LIMIT = 1 << 34  # bytes that an archive may unpack to: 16 GiB
-_HEADER = re.compile(
-    r"\{'descr': '([<>|=]?)(\w+)', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\),? ?\}\s*",
-    re.ASCII,
-)
-_DTYPES = {"b1", *(f"{kind}{size}" for kind in "iu" for size in "1248"), "f2", "f4", "f8"}
+LIMIT = 1 << 34  # bytes that the arrays of an archive may take: 16 GiB
+_MAX_NDIM = 64  # of NumPy's arrays
+_HEADER = 1 << 11  # bytes that a header may have; 64 sizes of 19 digits take 1,344
+_START = _HEADER + 12  # bytes: with the magic string, the version and the header's length
 
 
 def load_archive(
@@ -36,89 +34,70 @@ def load_archive(
     test: float = 0.2,
     seed: int = 0,
     limit: int = LIMIT,
-    task: Literal["classify", "regress"] = "classify",
+    task: Task = "classify",
 ) -> tuple[Pair, Pair]:
     """Load samples and targets for training and test from an NPZ file.
 
     Parameters
     ----------
     path : str or path-like
-        It has arrays x_train, t_train, x_test, t_test; or x and t, which are split. Other names are
-        understood as well: X, data, images or features in place of x; y, target, targets, labels or
-        label in place of t; the part before as after it (train_images). Other arrays are not read.
+        The file has arrays x_train, t_train, x_test, t_test; or x and t, which are split. Other
+        names are accepted too: X, data, images or features instead of x; y, target, targets, labels
+        or label instead of t; and the part may come first (train_images). Other arrays are not read.
     test : float
-        The share of x and t that is put aside for the test: see `split`.
+        The fraction of x and t that is held out for the test: see `split`.
     seed : int
-        Of the split.
+        The seed of the split.
     limit : int
-        So many bytes the arrays may have.
+        The most bytes that the arrays may take.
     task : {"classify", "regress"}
-        Whether targets that are integers of shape (n,) are classes, or numbers as any others.
+        Whether integer targets of shape (n,) are classes, or numbers like any others.
 
     Returns
     -------
     (x_train, t_train), (x_test, t_test) : tuple of pairs of ndarray
-        As stored: x of shape (n, ...); t of shape (n,) or (n, ...). To classify, t is int64 of shape
-        (n,) also where it is stored in another form that says the same: (n, 1), rows with a single 1
-        (one-hot), booleans, or floats that are whole.
+        As stored: x of shape (n, ...), t of shape (n,) or (n, ...). For classification, t becomes
+        int64 of shape (n,) where it is stored in another form with the same meaning: shape (n, 1),
+        one-hot rows, booleans, or floats that are whole numbers.
 
     Raises
     ------
     DataError
-        As `read_npz`; an array is missing; samples and targets are not equally many; a value is NaN
-        or infinite; a class is negative, or in the test but not in the training.
+        As `read_npz`; an array is missing; the numbers of samples and targets differ; a value is
+        NaN or infinite; a class is negative, or occurs in the test but not in the training.
     """
     if task not in ("classify", "regress"):
         raise ArgumentError(f"Expected task 'classify' or 'regress', got {task!r}.")
     path = Path(path)
     content = _Content(*_read(path, limit, _UNDERSTOOD))
-    both = [_pair(path, content, part, task) for part in ("train", "test")]
-    if both[0] and both[1]:
-        train, tested = both[0], both[1]
-    elif both[0] or both[1]:
-        there = "x_train" if both[0] else "x_test"
-        raise DataError(f"{path}: it has {there}, but not the other part: {_listed(content.names)}")
-    else:
-        pair = _pair(path, content, "", task)
-        if pair is None:
-            raise DataError(
-                f"{path}: expected arrays x and t, or x_train, t_train, x_test and t_test; "
-                f"found {_listed(content.names)}"
-            )
-        try:
-            grouped = pair[1] if task == "classify" else pair[1].astype(np.float64)
-            first, rest = split(grouped, test, seed)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
-        train, tested = (pair[0][first], pair[1][first]), (pair[0][rest], pair[1][rest])
-    if train[0].shape[1:] != tested[0].shape[1:] or train[1].shape[1:] != tested[1].shape[1:]:
+    train = _pair(path, content, "train", task)
+    tested = _pair(path, content, "test", task)
+    if train is None and tested is None:
+        train, tested = _split_pair(path, content, test, seed, task)
+    elif train is None or tested is None:
+        present = "x_test" if train is None else "x_train"
         raise DataError(
-            f"{path}: samples of shapes {train[0].shape[1:]} and {train[1].shape[1:]} for "
-            f"training, but {tested[0].shape[1:]} and {tested[1].shape[1:]} for the test"
+            f"{path}: it has {present}, but not the other part: {_sorted(content.names)}"
         )
-    if task == "classify" and train[1].ndim == 1 and train[1].dtype.kind in "iu":
-        unseen = np.flatnonzero(~np.isin(tested[1], train[1]))
-        if unseen.size:
-            raise DataError(
-                f"{path}: the test's target {unseen[0]} is the class {tested[1][unseen[0]]}, "
-                "which is not among the training's"
-            )
+    _require_same_shapes(path, train, tested)
+    if task == "classify":
+        _require_known_classes(path, train[1], tested[1])
     return train, tested
 
 
-def load_samples(path: PathLike, targets: Literal["classify", "regress"] | None = None) -> Any:
-    """Load all samples of an NPZ file, and their targets: of data that nothing is learned from.
+def load_samples(path: PathLike, targets: Task | None = None) -> Any:
+    """Load all samples of an NPZ file, and perhaps their targets, to predict or to evaluate.
 
     Parameters
     ----------
     path : str or path-like
-        It has x, or x_test; and t or y of that kind.
+        The file has x, or x_test; and t or y likewise.
     targets : {"classify", "regress"}, optional
-        The task that targets are for. Unless given, they are left aside, and need not be there.
+        The task that the targets are for. By default targets are not read, and may be missing.
 
     Returns
     -------
-    x, or (x, t)
+    x or (x, t) : ndarray, or tuple of two
 
     Raises
     ------
@@ -127,15 +106,17 @@ def load_samples(path: PathLike, targets: Literal["classify", "regress"] | None 
     """
     path = Path(path)
     content = _Content(*_read(path, LIMIT, _UNDERSTOOD))
-    part = next((part for part in ("", "test") if content.find(_SAMPLES, part)), None)
-    if part is None:
-        what = "an array x" if targets is None else "arrays x and t"
-        raise DataError(f"{path}: expected {what}; found {_listed(content.names)}")
+    for part in ("", "test"):
+        name = content.find(_SAMPLES, part)
+        if name is not None:
+            break
+    else:
+        expected = "an array x" if targets is None else "arrays x and t"
+        raise DataError(f"{path}: expected {expected}; found {_sorted(content.names)}")
     if targets is not None:
-        return _pair(path, content, part, targets)
-    name = str(content.find(_SAMPLES, part))
+        return _required_pair(path, content, part, targets)
     x = content.arrays[name]
-    if not x.ndim or not x.size:
+    if x.ndim == 0 or x.size == 0:
         raise DataError(f"{path}: expected one sample or more; found {name} of shape {x.shape}")
     _require_finite(path, name, x)
     return x
@@ -148,9 +129,10 @@ _TARGETS = ("t", "y", "target", "targets", "labels", "label")
 
 
 def _names(kinds: Iterable[str], part: str) -> list[str]:
-    """What arrays of these kinds may be called, those of the whole or of a part of it."""
-    ends = [(f"{kind}_{part}", f"{part}_{kind}") if part else (kind,) for kind in kinds]
-    return [name for names in ends for name in names]
+    """The names that arrays of these kinds may have, for the whole data set or a part of it."""
+    if not part:
+        return list(kinds)
+    return [name for kind in kinds for name in (f"{kind}_{part}", f"{part}_{kind}")]
 
 
 _UNDERSTOOD = {
@@ -159,7 +141,7 @@ _UNDERSTOOD = {
 
 
 class _Content(NamedTuple):
-    """The arrays of an archive that are understood, and the names of all."""
+    """The arrays of an archive whose names are understood, and the names of all."""
 
     arrays: dict[str, NDArray[Any]]
     names: list[str]
@@ -169,22 +151,21 @@ class _Content(NamedTuple):
         return next((name for name in _names(kinds, part) if name in self.arrays), None)
 
 
-def _require_finite(path: Path, name: str, array: NDArray[Any]) -> None:
-    finite = np.isfinite(array)
-    if not finite.all():
-        at = tuple(int(i) for i in np.unravel_index(np.argmin(finite), finite.shape))
-        raise DataError(f"{path}: {name}{list(at)} is {array[at]}; expected numbers")
-
-
-def _pair(path: Path, content: _Content, part: str, task: str) -> Pair | None:
-    """x and t of one part, checked; None if neither is there."""
-    x_name, t_name = content.find(_SAMPLES, part), content.find(_TARGETS, part)
-    if x_name is None and t_name is None:
+def _pair(path: Path, content: _Content, part: str, task: Task) -> Pair | None:
+    """The samples and targets of one part, checked; None if it has neither."""
+    if content.find(_SAMPLES, part) is None and content.find(_TARGETS, part) is None:
         return None
+    return _required_pair(path, content, part, task)
+
+
+def _required_pair(path: Path, content: _Content, part: str, task: Task) -> Pair:
+    """The samples and targets of one part, checked."""
+    x_name = content.find(_SAMPLES, part)
+    t_name = content.find(_TARGETS, part)
     if x_name is None or t_name is None:
         end = f"_{part}" if part else ""
         raise DataError(
-            f"{path}: expected x{end} and t{end} (or y{end}); found {_listed(content.names)}"
+            f"{path}: expected x{end} and t{end} (or y{end}); found {_sorted(content.names)}"
         )
     x = content.arrays[x_name]
     t = content.arrays[t_name]
@@ -203,22 +184,87 @@ def _pair(path: Path, content: _Content, part: str, task: str) -> Pair | None:
     return x, t
 
 
+def _split_pair(
+    path: Path, content: _Content, test: float, seed: int, task: Task
+) -> tuple[Pair, Pair]:
+    """The arrays x and t, split into training and test."""
+    pair = _pair(path, content, "", task)
+    if pair is None:
+        raise DataError(
+            f"{path}: expected arrays x and t, or x_train, t_train, x_test and t_test; "
+            f"found {_sorted(content.names)}"
+        )
+    x, t = pair
+    # `split` takes integers for classes, and splits each class by itself.
+    grouped = t if task == "classify" else t.astype(np.float64)
+    try:
+        first, rest = split(grouped, test, seed)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    return (x[first], t[first]), (x[rest], t[rest])
+
+
+def _require_finite(path: Path, name: str, array: NDArray[Any]) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = tuple(int(i) for i in np.unravel_index(np.argmin(finite), finite.shape))
+        raise DataError(f"{path}: {name}{list(place)} is {array[place]}; expected numbers")
+
+
+def _require_same_shapes(path: Path, train: Pair, tested: Pair) -> None:
+    x_shape, t_shape = (array.shape[1:] for array in train)
+    x_tested, t_tested = (array.shape[1:] for array in tested)
+    if x_shape != x_tested or t_shape != t_tested:
+        raise DataError(
+            f"{path}: samples of shapes {x_shape} and {t_shape} for training, but {x_tested} and "
+            f"{t_tested} for the test"
+        )
+
+
+def _require_known_classes(path: Path, t: NDArray[Any], tested: NDArray[Any]) -> None:
+    """Refuse a class that occurs in the test only, if the targets are class numbers."""
+    if t.ndim != 1 or t.dtype.kind not in "iu":
+        return
+    unseen = np.flatnonzero(~np.isin(tested, t))
+    if unseen.size:
+        raise DataError(
+            f"{path}: the test's target {unseen[0]} is the class {tested[unseen[0]]}, "
+            "which is not among the training's"
+        )
+
+
 def _class_numbers(t: NDArray[Any]) -> NDArray[Any]:
-    """Classes as int64 of shape (n,), where that is what targets of another form are; else as is."""
+    """Targets as class numbers, int64 of shape (n,), if they are classes; else unchanged."""
     if t.ndim == 2 and t.shape[1] == 1:
         t = t[:, 0]
-    if t.ndim == 2 and ((t == 0) | (t == 1)).all() and (np.count_nonzero(t, axis=1) == 1).all():
+    if t.ndim == 2 and _is_one_hot(t):
         numbers: NDArray[Any] = np.argmax(t, axis=1)
         return numbers.astype(np.int64)
-    exact = t.dtype.kind in "bi" or (t.dtype.kind == "u" and t.max() < 2**63)
-    if t.dtype.kind == "f":
-        exact = bool((t == np.floor(t)).all() and (np.abs(t.astype(np.float64)) < 2**53).all())
-    return t.astype(np.int64) if t.ndim == 1 and exact else t
+    if t.ndim == 1 and _fits_int64(t):
+        return t.astype(np.int64)
+    return t
 
 
-def _listed(names: Iterable[str]) -> str:
-    some = sorted(names)
-    return (", ".join(some[:12]) + (", ..." if len(some) > 12 else "")) or "no array"
+def _is_one_hot(t: NDArray[Any]) -> bool:
+    is_binary = bool(((t == 0) | (t == 1)).all())
+    return is_binary and bool((np.count_nonzero(t, axis=1) == 1).all())
+
+
+def _fits_int64(t: NDArray[Any]) -> bool:
+    """Whether all values are whole numbers that int64 holds exactly."""
+    if t.dtype.kind == "u":
+        return bool(t.max() < 2**63)
+    if t.dtype.kind == "f":  # from 2**53 on, float64 no longer holds every whole number
+        is_whole = bool((t == np.floor(t)).all())
+        return is_whole and bool((np.abs(t.astype(np.float64)) < 2**53).all())
+    return t.dtype.kind in "bi"
+
+
+def _sorted(names: Iterable[str]) -> str:
+    return listed(sorted(names))
+
+
+# --- the file -------------------------------------------------------------------------------------
 
 
 def read_npz(path: PathLike, limit: int = LIMIT) -> dict[str, NDArray[Any]]:
@@ -228,20 +274,20 @@ def read_npz(path: PathLike, limit: int = LIMIT) -> dict[str, NDArray[Any]]:
     ----------
     path : str or path-like
     limit : int
-        So many bytes the arrays may have, together; what would have more is an error before it is
+        The most bytes that the arrays may take together. More than that is an error before it is
         in memory.
 
     Returns
     -------
     dict of str to ndarray
-        C-contiguous, in native byte order: bool, integers, floats of 16 to 64 bits.
+        C-contiguous and in native byte order, of booleans, integers, or floats of 16 to 64 bits.
 
     Raises
     ------
     DataError
-        The file is missing, unreadable, corrupt, too large or no such archive; or an array is of
-        Python objects (a pickle, which could execute anything), of text, or of another type.
-        The message names the file and the array.
+        The file is missing, unreadable, corrupt, too large or not an NPZ archive; or an array holds
+        Python objects (a pickle, which could execute anything), text, or another type. The message
+        names the file and the array.
     """
     return _read(Path(path), limit)[0]
 
@@ -259,10 +305,10 @@ def _read(
     except DataError:
         raise
     except zipfile.BadZipFile as error:
-        raise DataError(f"{path}: no NPZ archive, cut or corrupt: {error}") from error
+        raise DataError(f"{path}: not an NPZ archive, cut or corrupt: {error}") from error
     except EOFError:
         raise DataError(f"{path}: cut: its compressed data end too early") from None
-    # What zipfile lets through, of forged lengths, versions, flags and names.
+    # What zipfile and NumPy raise for forged lengths, versions, flags, names and shapes.
     except (OSError, ValueError, RuntimeError, zlib.error, OverflowError, LookupError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: unreadable or corrupt: {reason}") from error
@@ -279,10 +325,12 @@ def _arrays(
         if wanted is not None and name not in wanted:
             continue
         where = f"{path}: {name!r}"
-        if name in arrays or name == info.filename:
-            raise DataError(f"{where} is there twice, or no .npy array")
+        if name in arrays:
+            raise DataError(f"{where} is there twice")
+        if name == info.filename:
+            raise DataError(f"{where} is not a .npy array")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise DataError(f"{where} is packed in a way that NumPy never uses")
+            raise DataError(f"{where} is compressed in a way that NumPy never uses")
         with archive.open(info) as file:
             arrays[name] = _array(where, file, limit)
         limit -= arrays[name].nbytes
@@ -290,50 +338,57 @@ def _arrays(
 
 
 def _array(where: str, file: IO[bytes], limit: int) -> NDArray[Any]:
-    """One array in the NPY format: a magic number, the length of a header, the header, the data."""
-    start = take(file, 8)
-    if len(start) < 8 or start[:6] != b"\x93NUMPY" or start[6] not in (1, 2, 3):
-        raise DataError(f"{where}: expected an array in NumPy's format, found {bytes(start)!r}")
-    length = int.from_bytes(take(file, 2 if start[6] == 1 else 4), "little")
-    if length > 1 << 16:
-        raise DataError(f"{where}: a header of {length} bytes; NumPy's are far shorter")
-    order, is_fortran, shape = _header(where, bytes(take(file, length)).decode("latin-1"))
-    promised = math.prod(shape) * order.itemsize
-    says = f"its header says {order.name} {shape}, which is {promised} bytes"
+    """One array in NumPy's format: a header, then the elements."""
+    start = io.BytesIO(take(file, _START))
+    dtype, is_fortran, shape = _header(where, start)
+    promised = math.prod(shape) * dtype.itemsize
+    header = f"its header promises {dtype.name} {shape}, which is {promised} bytes"
     if promised > limit:
-        raise DataError(f"{where}: {says}, more than the limit for the archive allows: {limit}")
-    data = take(file, promised)
-    if len(data) < promised or file.read(1):  # reading to the end also verifies the checksum
-        more = "fewer" if len(data) < promised else "more"
-        raise DataError(f"{where}: {says}, but there are {more}")
+        raise DataError(f"{where}: {header}, more than the limit for the archive allows: {limit}")
+    data = bytearray(start.read())
+    data += take(file, promised - len(data))
+    if len(data) < promised:
+        raise DataError(f"{where}: {header}, but there are fewer")
+    # Reading to the end also makes zipfile verify the checksum.
+    if len(data) > promised or file.read(1):
+        raise DataError(f"{where}: {header}, but there are more")
     array: NDArray[Any]
-    if order.kind == "b":  # of any byte that is not 0, and so the byte 1
+    if dtype.kind == "b":  # a forged byte may be neither 0 nor 1, which NumPy's booleans must be
         array = np.frombuffer(data, np.uint8) != 0
     else:
-        array = np.frombuffer(data, order).astype(order.newbyteorder("="), copy=False)
+        array = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False)
     if is_fortran:
         array = np.ascontiguousarray(array.reshape(shape[::-1]).T)
     return array.reshape(shape)
 
 
-def _header(where: str, text: str) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
-    """What the header of an array states: its dtype, whether it is in Fortran's order, its shape."""
-    header = _HEADER.fullmatch(text)
-    if header is None or header[2] not in _DTYPES:
-        raise _unusable(where, text)
-    sizes = [size.strip() for size in header[4].split(",") if size.strip()]
-    if len(sizes) > 64 or any(len(size) > 18 for size in sizes):
-        raise DataError(f"{where}: no array can have the shape ({header[4][:80]})")
-    return np.dtype(header[1] + header[2]), header[3] == "True", tuple(map(int, sizes))
-
-
-def _unusable(where: str, text: str) -> DataError:
-    """The error for an array of another kind than numbers."""
-    if "'|O'" in text:
-        return DataError(
-            f"{where} is an array of Python objects, a pickle, which could execute anything: it is not "
-            "read. Save numbers, as with x.astype(float)"
+def _header(where: str, start: IO[bytes]) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
+    """The dtype, whether the order is Fortran's, and the shape; `start` is then at the elements."""
+    try:
+        shape, is_fortran, dtype = _parsed(start)
+    except Exception as error:  # a forged header fails in many ways within NumPy and ast
+        raise DataError(f"{where}: expected an array in NumPy's format: {error}") from error
+    if dtype.hasobject:
+        raise DataError(
+            f"{where} is an array of Python objects, a pickle, which could execute anything, and is "
+            "not read. Save numbers, as with x.astype(float)"
         )
-    is_text = re.search(r"'descr': '[<>|=]?[US]\d", text)
-    hint = ". Texts become numbers with numpy.unique(a, return_inverse=True)" if is_text else ""
-    return DataError(f"{where}: expected an array of numbers, found the header {text[:80]!r}{hint}")
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        hint = ""
+        if dtype.kind in "US":
+            hint = ". Text becomes numbers with numpy.unique(a, return_inverse=True)"
+        raise DataError(f"{where}: expected an array of numbers, found {dtype}{hint}")
+    # NumPy's parser lets any integers pass.
+    if len(shape) > _MAX_NDIM or any(not 0 <= size <= sys.maxsize for size in shape):
+        raise DataError(f"{where}: no array can have the shape {str(shape)[:80]}")
+    return dtype, is_fortran, tuple(map(int, shape))
+
+
+def _parsed(start: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """What NumPy finds in the header."""
+    major, _ = np.lib.format.read_magic(start)
+    if major == 1:
+        return np.lib.format.read_array_header_1_0(start, _HEADER)
+    if major in (2, 3):  # they differ in the names of fields only, which numbers do not have
+        return np.lib.format.read_array_header_2_0(start, _HEADER)
+    raise ArgumentError(f"version {major}, expected 1, 2 or 3")

@@ -1,8 +1,8 @@
 """Data sets of images and class numbers, by name or from a folder.
 
-load_dataset("cifar10")    of `DATASETS`: MNIST comes with xpnet, others are fetched once
-load_mnist()               MNIST, or a folder laid out like it
-load_idx_folder(folder)    the same as it is stored
+load_dataset("cifar10")    one of `DATASETS`: MNIST is included, the others are fetched once
+load_mnist()               MNIST, or a folder in its format
+load_idx_folder(folder)    the same, unconverted
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from xpnet.data.cifar import ARCHIVE, load_cifar_archive, load_cifar_folder
+from xpnet.data._cifar import ARCHIVE, load_cifar_archive, load_cifar_folder
+from xpnet.data._messages import listed
+from xpnet.data._typing import Pair, PathLike
 from xpnet.data.idx import read_idx
 from xpnet.data.remote import REMOTES, fetch
 from xpnet.errors import ArgumentTypeError, DataError
 
-Pair = tuple[NDArray[Any], NDArray[Any]]
-
 _BUILT_IN = Path(__file__).with_name("mnist")
-_FILES = {  # with their SHA-256 checksums
+_FILES = {  # SHA-256 checksums, by file
     "train-images-idx3-ubyte.xz": "8f41e9b4abc124dc3d209e86f7ea714a81f80edea40b565a4781dec7bd67c6e2",
     "train-labels-idx1-ubyte.xz": "dcd3d8184fe1a8be6231f172fb3390116f91c127282fd736ab55752c179963d8",
     "t10k-images-idx3-ubyte.xz": "d815adbb3188b5bafed15d649960a5dbcb0f9138b9a4205b88b175001cb394c9",
@@ -36,7 +36,7 @@ DATASETS = ("mnist", *REMOTES)
 
 def load_dataset(
     name: str,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: PathLike | None = None,
     normalize: bool = True,
     flatten: bool = False,
     one_hot: bool = False,
@@ -47,26 +47,27 @@ def load_dataset(
     Parameters
     ----------
     name : {"mnist", "fashion-mnist", "kmnist", "cifar10"}
-        MNIST comes with xpnet. The others are fetched when they are first asked for, and kept: see
-        `xpnet.data.remote`. Whenever they are read, all are compared with their checksums.
+        MNIST is included in xpnet. The others are fetched on first use and cached: see
+        `xpnet.data.remote`. The files are compared with their checksums whenever they are read.
     data_dir : str or path-like, optional
-        A folder that has the files already; nothing is fetched then. For CIFAR-10 that is
-        ``cifar-10-binary.tar.gz`` or what it unpacks to, for the others see `load_idx_folder`.
+        A folder that has the files already, so that nothing is fetched. For CIFAR-10 it has
+        ``cifar-10-binary.tar.gz`` or the files in it; for the others see `load_idx_folder`.
     normalize, flatten, one_hot, dtype
-        As for `load_mnist`, but images stay images by default.
+        As for `load_mnist`, but images are not flattened by default.
 
     Returns
     -------
     (x_train, t_train), (x_test, t_test) : tuple of pairs of ndarray
-        x : `dtype` or uint8, shape (N, channels, height, width) or flat; MNIST and its relatives
-        have 60000 and 10000 images (1, 28, 28), CIFAR-10 50000 and 10000 of (3, 32, 32).
+        x : `dtype` or uint8, shape (N, channels, height, width), or (N, pixels) if flattened. MNIST,
+        Fashion-MNIST and KMNIST have 60000 and 10000 images of shape (1, 28, 28), CIFAR-10 has
+        50000 and 10000 of shape (3, 32, 32).
         t : int64, shape (N,); or `dtype`, shape (N, 10).
 
     Raises
     ------
     DataError
-        There is no data set of that name; it can neither be found nor fetched; or a file is cut
-        or corrupt.
+        There is no data set of that name; it can neither be found nor fetched; or a file is cut or
+        corrupt.
 
     Examples
     --------
@@ -86,7 +87,7 @@ def load_dataset(
 
 
 def _published(name: str) -> tuple[Pair, Pair]:
-    """A data set as it was published: of its files and of no others, each with its checksum."""
+    """A data set from the files that were published, each compared with its checksum."""
     if name not in REMOTES:
         return _load_idx(_BUILT_IN, _FILES)
     remote = REMOTES[name]
@@ -97,19 +98,21 @@ def _published(name: str) -> tuple[Pair, Pair]:
 
 
 def class_names(name: str) -> list[str]:
-    """The names of a data set's classes, by number; for MNIST, the digits.
+    """The names of a data set's classes, by number. For MNIST they are the digits.
 
     >>> class_names("cifar10")[:3]
     ['airplane', 'automobile', 'bird']
     """
-    return list(REMOTES[name].classes) if name in REMOTES else [str(i) for i in range(_DIGITS)]
+    if name in REMOTES:
+        return list(REMOTES[name].classes)
+    return [str(i) for i in range(_DIGITS)]
 
 
 def load_mnist(
     normalize: bool = True,
     flatten: bool = True,
     one_hot: bool = False,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: PathLike | None = None,
     dtype: DTypeLike = "float32",
 ) -> tuple[Pair, Pair]:
     """Load MNIST, or a data set in its format, as NumPy arrays on the host.
@@ -117,16 +120,17 @@ def load_mnist(
     Parameters
     ----------
     normalize : bool
-        Scale the grey levels from 0..255 to [0, 1]; otherwise they stay uint8.
+        Whether to scale the grey levels from 0..255 to [0, 1]. Otherwise they stay uint8.
     flatten : bool
-        Give each image as one row of pixels; otherwise as (channels, height, width), one channel.
+        Whether an image becomes one row of pixels. Otherwise it has the shape
+        (channels, height, width), with one channel.
     one_hot : bool
-        Give each label as a row with a single 1; otherwise as its class number.
+        Whether a label becomes a row with a single 1. Otherwise it is its class number.
     data_dir : str or path-like, optional
-        A folder for `load_idx_folder`: Fashion-MNIST, KMNIST and so on. By default the MNIST that
-        comes with xpnet.
+        A folder for `load_idx_folder`, such as one with Fashion-MNIST or KMNIST. By default the
+        MNIST that is included in xpnet.
     dtype : dtype-like
-        The floating dtype of normalized images and of one-hot rows.
+        The floating-point dtype of normalized images and of one-hot rows.
 
     Returns
     -------
@@ -142,7 +146,7 @@ def load_mnist(
     DataError
         As `load_idx_folder`.
     TypeError
-        `dtype` is not a floating dtype.
+        `dtype` is not a floating-point dtype.
 
     Examples
     --------
@@ -157,20 +161,23 @@ def load_mnist(
 def _prepared(
     train: Pair, test: Pair, normalize: bool, flatten: bool, one_hot: bool, dtype: DTypeLike
 ) -> tuple[Pair, Pair]:
-    """Images and labels as stored, in the form that was asked for."""
+    """Images and labels in the form that was asked for."""
     dtype = np.dtype(dtype)
     if not np.issubdtype(dtype, np.floating):
-        raise ArgumentTypeError(f"Expected a floating dtype such as 'float32', got {dtype}")
+        raise ArgumentTypeError(f"Expected a floating-point dtype such as 'float32', got {dtype}")
     classes = count_classes(train[1])
 
     def prepare(images: NDArray[Any], labels: NDArray[Any]) -> Pair:
         n, *channels, height, width = images.shape
         c = channels[0] if channels else 1
-        x = images.reshape((n, c * height * width) if flatten else (n, c, height, width))
-        if normalize:  # one pass: the conversion happens inside the division, a buffer at a time
+        x: NDArray[Any] = images.reshape(n, c, height, width)
+        if flatten:
+            x = x.reshape(n, c * height * width)
+        if normalize:  # without a copy in between: the division converts the dtype as it goes
             x = np.divide(x, 255, dtype=dtype)
-        t = np.eye(classes, dtype=dtype)[labels] if one_hot else labels.astype(np.int64)
-        return x, t
+        if one_hot:
+            return x, np.eye(classes, dtype=dtype)[labels]
+        return x, labels.astype(np.int64)
 
     return prepare(*train), prepare(*test)
 
@@ -178,13 +185,13 @@ def _prepared(
 def count_classes(labels: NDArray[Any]) -> int:
     """One more than the largest class number, and at least 10.
 
-    So a sample of the digits in which some are absent has as many classes as the whole.
+    So a few digits, among which some classes are missing, have as many classes as all of MNIST.
     """
     return max(_DIGITS, int(np.max(labels, initial=0)) + 1)
 
 
-def load_idx_folder(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
-    """Read the four IDX files of a data set in MNIST's layout, and check that they agree.
+def load_idx_folder(folder: PathLike) -> tuple[Pair, Pair]:
+    """Read the four IDX files of a data set in MNIST's format, and check that they agree.
 
     The files are ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
     ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each plain, .gz or .xz, in this
@@ -193,20 +200,20 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
     Parameters
     ----------
     folder : str or path-like
-        Where the files are.
+        The folder that has the files.
 
     Returns
     -------
     (train_images, train_labels), (test_images, test_labels) : tuple of pairs of ndarray
-        As stored: images uint8 (N, height, width), with N >= 1 and one size for both sets; labels
-        uint8 (N,).
+        As they are stored: images uint8 of shape (N, height, width), with N >= 1 and the same size
+        in both sets; labels uint8 of shape (N,).
 
     Raises
     ------
     DataError
-        The folder or a file is missing, a file cannot be read (see `read_idx`), or their shapes,
-        dtypes or counts do not fit together, or a test label is no class of the training labels
-        (see `count_classes`). The message names the files and the numbers.
+        The folder or a file is missing; a file cannot be read (see `read_idx`); the shapes, dtypes
+        or numbers of samples do not fit together; or a test label is not a class of the training
+        labels (see `count_classes`). The message names the files and the numbers.
 
     Examples
     --------
@@ -220,7 +227,7 @@ def load_idx_folder(folder: str | os.PathLike[str]) -> tuple[Pair, Pair]:
 
 
 def _load_idx(folder: Path, files: Mapping[str, str | None]) -> tuple[Pair, Pair]:
-    """The data set of the files in a folder that have these names, with their checksums if known."""
+    """The data set from the files of these names, which are checked if a checksum is given."""
     train, train_file, _ = _read_pair(folder, files, "train")
     test, test_file, test_labels = _read_pair(folder, files, "t10k")
     if train[0].shape[1:] != test[0].shape[1:]:
@@ -228,7 +235,9 @@ def _load_idx(folder: Path, files: Mapping[str, str | None]) -> tuple[Pair, Pair
             f"images of different sizes: {train[0].shape[1:]} in {train_file}, "
             f"{test[0].shape[1:]} in {test_file}"
         )
-    if (largest := int(test[1].max())) >= (classes := count_classes(train[1])):
+    largest = int(test[1].max())
+    classes = count_classes(train[1])
+    if largest >= classes:
         raise DataError(
             f"{test_labels}: a test label is {largest}, but the training labels make "
             f"{classes} classes, 0 to {classes - 1}"
@@ -239,7 +248,7 @@ def _load_idx(folder: Path, files: Mapping[str, str | None]) -> tuple[Pair, Pair
 def _read_pair(
     folder: Path, files: Mapping[str, str | None], split: str
 ) -> tuple[Pair, Path, Path]:
-    """Return the images and labels of one split, and the file of each."""
+    """The images and labels of one split, and the file of each."""
     image_file = _find(folder, list(files), f"{split}-images", "idx3-ubyte")
     label_file = _find(folder, list(files), f"{split}-labels", "idx1-ubyte")
     images = _read_ubyte(image_file, "images", files[image_file.name])
@@ -252,35 +261,35 @@ def _read_pair(
 
 
 def _read_ubyte(path: Path, kind: str, checksum: str | None) -> NDArray[Any]:
-    """Return what is in a file, which must be of that kind: "images" or "labels"."""
+    """The array in a file, which must be of the given kind, "images" or "labels"."""
     array = read_idx(path, checksum)
     found = {3: "images", 1: "labels"}.get(array.ndim)
     if found != kind or array.dtype != np.uint8 or not array.size:
         shape = {"images": "(N, height, width)", "labels": "(N,)"}[kind]
-        swapped = f"; these look like {found}" if found not in (kind, None) else ""
+        hint = f"; these look like {found}" if found not in (kind, None) else ""
         raise DataError(
-            f"{path}: expected uint8 {kind} of shape {shape}, no size of which is 0; found "
-            f"{array.dtype} of shape {array.shape}{swapped}"
+            f"{path}: expected uint8 {kind} of shape {shape}, not empty; found {array.dtype} of shape "
+            f"{array.shape}{hint}"
         )
     return array
 
 
 def _find(folder: Path, present: list[str], stem: str, kind: str) -> Path:
+    """The first file with one of the accepted spellings."""
     accepted = [f"{stem}{sep}{kind}{end}" for sep in "-." for end in ("", ".gz", ".xz")]
     for name in accepted:
         if name in present:
             return folder / name
-    shown = ", ".join(present[:12]) + (", ..." if len(present) > 12 else "")
     raise DataError(
         f"{folder}: no {stem} file; expected one of {', '.join(accepted)}; "
-        f"the folder's {len(present)} file(s): {shown or 'none'}"
+        f"the folder's {len(present)} file(s): {listed(present)}"
     )
 
 
 def _files_in(folder: Path) -> list[str]:
-    """Return the sorted names of the files in `folder`.
+    """The sorted names of the files in a folder.
 
-    Folders are left out: an archive in circulation unpacks to folders with the files' names.
+    Folders do not count: one archive of MNIST unpacks to folders with the names of the files.
     """
     try:
         with os.scandir(folder) as entries:

@@ -1,4 +1,4 @@
-"""Fingerprints of samples: by which a run recognises what it was trained and tested on.
+"""Fingerprints of samples, by which a run recognises the data it was trained and tested on.
 
 >>> x, t = np.asarray([[1.0, 2.0], [3.0, 4.0]]), np.asarray([0, 1])
 >>> a, b = fingerprint(x, t), fingerprint(x[::-1], t[::-1])
@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from xpnet.errors import ShapeError, StateError
 
@@ -21,16 +21,16 @@ _RANGE = 1 << (8 * _BYTES)
 
 
 class Fingerprint(NamedTuple):
-    """What tells samples from others.
+    """Hashes that identify a set of samples.
 
     Attributes
     ----------
     samples : int
-        How many there are.
+        The number of samples.
     content : str
-        The sum of the hashes of all samples: the same in any order.
+        The sum of the hashes of all samples; it does not depend on their order.
     order : str
-        The hash of these hashes in order.
+        The hash of these hashes in their order.
     """
 
     samples: int
@@ -38,26 +38,26 @@ class Fingerprint(NamedTuple):
     order: str
 
     def __add__(self, other: Any) -> Self:
-        """The fingerprint of these samples and of others after them."""
+        """The fingerprint of these samples followed by those of `other`."""
         content = int(self.content, 16) + int(other.content, 16)
         order = blake2b((self.order + other.order).encode(), digest_size=_BYTES)
         return type(self)(self.samples + other.samples, _hex(content), order.hexdigest())
 
     @classmethod
     def from_dict(cls, figures: Any) -> Self:
-        """The fingerprint of which `_asdict` made a dict.
+        """The fingerprint from the dict that `_asdict` returned.
 
         Raises
         ------
         StateError
-            It is not one.
+            The dict is not one of a fingerprint.
         """
         try:
             samples = figures["samples"]
             content = figures["content"]
             order = figures["order"]
             if type(samples) is not int or type(order) is not str:
-                raise StateError(f"Expected a whole number and a text, got {figures!r}.")
+                raise StateError(f"Expected samples: int and order: str, got {figures!r}.")
             return cls(samples, _hex(int(content, 16)), order)
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"Expected the fingerprint of samples: {error!r}.") from error
@@ -70,12 +70,12 @@ def fingerprint(x: ArrayLike, t: ArrayLike) -> Fingerprint:
     ----------
     x : array-like, shape (n, ...)
     t : array-like, shape (n, ...)
-        Their dtypes count, too.
+        The dtypes of x and t are part of the fingerprint.
 
     Raises
     ------
     ShapeError
-        There are not as many targets as samples.
+        The numbers of samples and targets differ.
     """
     arrays = [np.asarray(x), np.asarray(t)]
     samples = len(arrays[0])
@@ -96,18 +96,19 @@ def fingerprint(x: ArrayLike, t: ArrayLike) -> Fingerprint:
 
 
 def difference(expected: Fingerprint, found: Fingerprint) -> str:
-    """In words, in what samples differ from those that were expected."""
+    """A phrase that describes how samples differ from those that were expected."""
     if found.samples != expected.samples:
         return f"{found.samples} samples instead of {expected.samples}"
     if found.content == expected.content:
         return "the same samples in another order"
-    return f"as many samples ({found.samples}), but of another content"
+    return f"as many samples ({found.samples}), but with other content"
 
 
-def _rows(array: Any) -> Any:
-    """The bytes of an array, a row for each sample."""
-    n = len(array)
-    return np.ascontiguousarray(array).reshape(n, -1).view(np.uint8) if n else array
+def _rows(array: NDArray[Any]) -> NDArray[Any]:
+    """The bytes of an array, shape (n, bytes of a sample)."""
+    if len(array) == 0:
+        return array
+    return np.ascontiguousarray(array).reshape(len(array), -1).view(np.uint8)
 
 
 def _hex(number: int) -> str:

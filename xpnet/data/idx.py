@@ -5,15 +5,14 @@ An IDX file is one array: a short header, then the elements in C order, all big 
     bytes   0      1      2      3      4 ...                 4 + 4 ndim ...
             0      0      code   ndim   ndim sizes, uint32    the elements
 
-The reader trusts no header. It takes bytes in small pieces and holds only what has arrived, so a
-file that promises terabytes, or unpacks to them, costs no more memory than it honestly contains.
+The reader does not trust headers. It reads small pieces and stores only what has arrived, so a file
+that promises terabytes takes no more memory than it contains.
 """
 
 from __future__ import annotations
 
 import gzip
 import math
-import os
 import struct
 import zlib
 from io import BufferedReader
@@ -24,20 +23,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xpnet.data._checked import opened
+from xpnet.data._typing import PathLike
 from xpnet.errors import DataError
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_GZIP_MAGIC, _XZ_MAGIC = b"\x1f\x8b", b"\xfd7zXZ\0"
+_GZIP_MAGIC = b"\x1f\x8b"
+_XZ_MAGIC = b"\xfd7zXZ\0"
 _MAX_NDIM = 64  # NumPy's own limit
-_PIECE = 1 << 18  # bytes taken at a time
+_PIECE = 1 << 18  # bytes that are read at a time
 _XZ_MEMORY = 1 << 28  # `xz -9` needs a quarter of it; a forged header may ask for 4 GiB
 
 
-def read_idx(path: str | os.PathLike[str], checksum: str | None = None) -> NDArray[Any]:
+def read_idx(path: PathLike, checksum: str | None = None) -> NDArray[Any]:
     """Read the array in an IDX file, plain or compressed with gzip or xz.
 
-    The compression is told by the file's first bytes, not by its name, because browsers and
-    unpackers are known to change one without the other.
+    The compression is recognised by the first bytes of the file, not by its name, because some
+    browsers decompress a file and keep its name.
 
     Parameters
     ----------
@@ -56,7 +57,8 @@ def read_idx(path: str | os.PathLike[str], checksum: str | None = None) -> NDArr
     ------
     DataError
         The file is missing, unreadable, corrupt, not IDX, shorter or longer than its header
-        says, or has another checksum. The message names the file, what was expected and what was found.
+        promises, or has another checksum. The message names the file, and says what was expected
+        and what was found.
 
     Examples
     --------
@@ -82,57 +84,67 @@ def read_idx(path: str | os.PathLike[str], checksum: str | None = None) -> NDArr
 
 
 def _parse(source: _Source, path: Path) -> NDArray[Any]:
+    dtype, shape = _header(source, path)
+    promised = math.prod(shape) * dtype.itemsize
+    header = f"its header promises {dtype.name} {shape}, which is {promised} bytes of data"
+    data = take(source, promised)
+    if len(data) < promised:
+        raise DataError(f"{path}: cut: {header}, but only {len(data)} are there")
+    if source.read(1):  # reading to the end also makes gzip and xz verify their checksums
+        raise DataError(f"{path}: trailing bytes: {header}, but more bytes follow")
+    try:
+        array = np.frombuffer(data, dtype).reshape(shape)
+    except ValueError as error:  # no elements, and sizes whose product NumPy cannot represent
+        raise DataError(f"{path}: {header}, which NumPy rejects: {error}") from None
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _header(source: _Source, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The dtype and the shape; `source` is then at the elements."""
     magic = take(source, 4)
     if len(magic) < 4:
         raise DataError(f"{path}: cut: expected an IDX header, found {len(magic)} bytes in all")
     if magic[:2] != b"\0\0":
         raise DataError(
-            f"{path}: wrong magic number: an IDX file begins with two zero bytes, "
-            f"this one with {bytes(magic)!r}"
+            f"{path}: wrong magic number: expected two zero bytes at the beginning of an IDX file, "
+            f"got {bytes(magic)!r}"
         )
     code, ndim = magic[2:]
     if code not in _DTYPES:
         known = ", ".join(f"{code:02x}" for code in _DTYPES)
         raise DataError(f"{path}: unknown IDX type code {code:02x}; expected one of {known}")
     if ndim > _MAX_NDIM:
-        raise DataError(f"{path}: {ndim} dimensions; NumPy's arrays have at most {_MAX_NDIM}")
+        raise DataError(f"{path}: {ndim} dimensions; NumPy's arrays have {_MAX_NDIM} at most")
     sizes = take(source, 4 * ndim)
     if len(sizes) < 4 * ndim:
         raise DataError(
             f"{path}: cut: {ndim} dimensions need {4 * ndim} bytes of sizes, found {len(sizes)}"
         )
-    shape = struct.unpack(f">{ndim}I", sizes)
-    dtype = np.dtype(_DTYPES[code])
-    promised = math.prod(shape) * dtype.itemsize
-    header = f"its header says {dtype.name} {shape}, which is {promised} bytes of data"
-    data = take(source, promised)
-    if len(data) < promised:
-        raise DataError(f"{path}: cut: {header}, but only {len(data)} are there")
-    if source.read(1):  # reading to the end also makes gzip and xz verify their checksums
-        raise DataError(f"{path}: trailing bytes: {header}, but the file goes on after them")
-    try:
-        array = np.frombuffer(data, dtype).reshape(shape)
-    except ValueError as error:  # no element, yet sizes whose product NumPy cannot hold
-        raise DataError(f"{path}: {header}, which NumPy refuses: {error}") from None
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    return np.dtype(_DTYPES[code]), struct.unpack(f">{ndim}I", sizes)
 
 
 class _Source(Protocol):
-    """Where bytes come from: at most `size` of them, and none only at the end."""
+    """A stream of bytes: `read` returns at most `size`, and b"" only at the end."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 def take(source: _Source, size: int) -> bytearray:
-    """Return the next `size` bytes of `source`, or as many as there are; never room for more."""
+    """The next `size` bytes of `source`, or as many as there are.
+
+    The memory grows with what has arrived, however large `size` is.
+    """
     data = bytearray()
-    while len(data) < size and (piece := source.read(min(size - len(data), _PIECE))):
+    while len(data) < size:
+        piece = source.read(min(size - len(data), _PIECE))
+        if not piece:
+            break
         data += piece
     return data
 
 
 def _unpacked(file: BufferedReader) -> _Source:
-    """Return the content of `file`, decompressed if it is compressed."""
+    """The content of a file, decompressed if it is compressed."""
     start = file.peek(len(_XZ_MAGIC))
     if start.startswith(_GZIP_MAGIC):
         return gzip.GzipFile(fileobj=file)
@@ -142,11 +154,11 @@ def _unpacked(file: BufferedReader) -> _Source:
 
 
 class _XzFile:
-    """``lzma.LZMAFile``, but strict about memory and about garbage after the stream."""
+    """A stream like `lzma.LZMAFile` that limits the memory and rejects garbage after the data."""
 
     def __init__(self, file: BufferedReader) -> None:
         try:
-            import lzma  # here, because a Python built without liblzma lacks it
+            import lzma  # not at the top: a Python that was built without liblzma lacks it
         except ImportError:
             raise OSError("this Python was built without lzma, which .xz files need") from None
         self._lzma = lzma
@@ -157,14 +169,10 @@ class _XzFile:
         data = b""
         while not data:
             packed = b""
-            if self._decoder.eof:  # the file's end, or one more stream, perhaps after zero padding
-                packed = self._decoder.unused_data.lstrip(b"\0")
-                while not packed:
-                    if not (piece := self._file.read(_PIECE)):
-                        return b""
-                    packed = piece.lstrip(b"\0")
-                if not _XZ_MAGIC.startswith(packed[: len(_XZ_MAGIC)]):
-                    raise OSError("garbage after the compressed stream")
+            if self._decoder.eof:
+                packed = self._next_stream()
+                if not packed:
+                    return b""
                 self._decoder = self._lzma.LZMADecompressor(self._lzma.FORMAT_XZ, _XZ_MEMORY)
             elif self._decoder.needs_input:
                 packed = self._file.read(_PIECE)
@@ -175,3 +183,15 @@ class _XzFile:
             except self._lzma.LZMAError as error:
                 raise OSError(str(error)) from error
         return data
+
+    def _next_stream(self) -> bytes:
+        """The beginning of the next xz stream, after zero padding; b"" at the end of the file."""
+        packed = self._decoder.unused_data.lstrip(b"\0")
+        while not packed:
+            piece = self._file.read(_PIECE)
+            if not piece:
+                return b""
+            packed = piece.lstrip(b"\0")
+        if not _XZ_MAGIC.startswith(packed[: len(_XZ_MAGIC)]):
+            raise OSError("garbage after the compressed stream")
+        return packed

@@ -1,4 +1,4 @@
-"""Pictures in a folder for each class, as torchvision's `ImageFolder` and Keras read them.
+"""Pictures in one folder per class, the layout of torchvision's `ImageFolder` and of Keras.
 
 flowers/rose/1.jpg               or, with test pictures of their own,
 flowers/rose/2.jpg                   flowers/train/rose/1.jpg
@@ -9,26 +9,25 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from xpnet.data._messages import listed
+from xpnet.data._pictures import LIMIT as MOST_PIXELS, is_grey, open_picture
+from xpnet.data._typing import Pair, PathLike
 from xpnet.data.images import fitted_picture, load_picture
-from xpnet.data.pictures import LIMIT as MOST_PIXELS, is_grey, open_picture
 from xpnet.data.splitting import split
 from xpnet.data.tables import require_another
 from xpnet.errors import ArgumentError, DataError
 
-Pair = tuple[NDArray[Any], NDArray[Any]]
-PathLike = str | os.PathLike[str]
 Shape = tuple[int, int, int]  # channels, height, width
 
 TRAIN = ("train", "training")
-TEST = ("test", "testing", "val", "valid", "validation")  # the first that is there
+TEST = ("test", "testing", "val", "valid", "validation")  # the first that exists is used
 SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
             ".webp")  # fmt: skip
-LIMIT = 1 << 34  # bytes that the images may take: 16 GiB
+LIMIT = 1 << 34  # bytes that all images together may take: 16 GiB
 
 
 def load_image_folder(
@@ -38,25 +37,26 @@ def load_image_folder(
     seed: int = 0,
     dtype: DTypeLike = "float32",
 ) -> tuple[Pair, Pair, list[str]]:
-    """Load pictures that lie in a folder for each class, for training and test.
+    """Load pictures from one folder per class, for training and test.
 
     Parameters
     ----------
     folder : str or path-like
-        A folder that has a folder for each class; or one folder for training (train, training) and
-        one for the test (test, testing, val, valid or validation), which have these. Names that begin
-        with a dot, and files that are not called like pictures, are passed over. Folders within that
-        of a class belong to it. Links to files, and of classes to folders, are followed.
+        A folder that has a folder for each class; or a folder that has one for training (train,
+        training) and one for the test (test, testing, val, valid or validation), each with a folder
+        for each class. Names that begin with a dot and files without a picture's suffix are ignored.
+        Subfolders of a class belong to it. Links to files, and links that are classes, are followed.
     image_size : int or (int, int), optional
-        The height and width of the images. Pictures of other sizes are brought to it as
-        `load_picture` does. By default that of the pictures, which must all have the same.
+        The height and width of the images. `load_picture` describes how a picture of another size
+        is fitted. By default the size of the pictures, which must all have the same.
     test : float or path-like, optional
-        The share of the pictures that is put aside for the test (see `split`), by default 0.2; or
-        another folder with a folder for each class. Where the folder has pictures for the test, none
-        is to be given.
+        The fraction of the pictures that is held out for the test (see `split`), by default 0.2; or
+        another folder with a folder for each class. It must not be given if the folder has test
+        pictures of its own.
     seed : int
-        Of the split.
+        The seed of the split.
     dtype : dtype-like
+        The dtype of x.
 
     Returns
     -------
@@ -70,33 +70,37 @@ def load_image_folder(
     Raises
     ------
     DataError
-        The folder is missing, there are fewer than two classes, one without pictures or, for the test,
-        one that is not among the training's; a picture is damaged or of another size; too few or too
-        many pictures.
+        The folder is missing; there are fewer than two classes, a class has no pictures, or the test
+        has a class that the training has not; a picture is damaged or of another size; there are
+        too few or too many pictures.
     """
     root = Path(folder)
-    own_train, own_test = _part(root, TRAIN), _part(root, TEST)
-    if test is not None and own_train and own_test:
-        raise ArgumentError(
-            f"{root}: it has a test of its own, {own_test.name}: leave out test={test!r}."
-        )
-    other = own_test if own_train else None
-    if test is not None and not isinstance(test, (int, float)):
-        other = Path(test)
-        require_another(root, other)
+    own_train = _part(root, TRAIN)
+    test_folder = _part(root, TEST) if own_train else None
+    fraction = 0.2
+    if test is not None:
+        if test_folder is not None:
+            raise ArgumentError(
+                f"{root}: it has a test of its own, {test_folder.name}: leave out test={test!r}."
+            )
+        if isinstance(test, (int, float)):
+            fraction = test
+        else:
+            test_folder = Path(test)
+            require_another(root, test_folder)
     files = files_by_class(own_train or root)
     if len(files) < 2:
         raise DataError(
-            f"{root}: the only class is {next(iter(files))!r}; to learn, two are needed"
+            f"{root}: the only class is {next(iter(files))!r}, but a classification needs two or more"
         )
     classes = list(files)
     shape = _shape([path for paths in files.values() for path in paths], image_size)
     pair = _images(files, classes, shape, dtype, exact=image_size is None)
-    if other is not None:
-        tested = load_classes(other, classes, shape, dtype, exact=image_size is None)
+    if test_folder is not None:
+        tested = load_classes(test_folder, classes, shape, dtype, exact=image_size is None)
         return pair, tested, classes
     try:
-        train, rest = split(pair[1], test if isinstance(test, (int, float)) else 0.2, seed)
+        train, rest = split(pair[1], fraction, seed)
     except DataError as error:
         raise DataError(f"{root}: {error}") from None
     return (pair[0][train], pair[1][train]), (pair[0][rest], pair[1][rest]), classes
@@ -109,15 +113,15 @@ def load_classes(
     dtype: DTypeLike = "float32",
     exact: bool = False,
 ) -> Pair:
-    """Load all pictures of a folder as images of a shape, whose classes are known.
+    """Load all pictures of a folder as images of a given shape, with classes that are known.
 
     Parameters
     ----------
     folder : str or path-like
-        As for `load_image_folder`. Where it has folders for training and test, those of the test are
-        loaded alone.
+        As for `load_image_folder`. If it has folders for training and test, only that for the test
+        is loaded.
     classes : sequence of str
-        By number. Not each needs a folder.
+        Their names, by number. A class may lack a folder.
     shape : (channels, height, width)
     dtype : dtype-like
     exact : bool
@@ -126,26 +130,26 @@ def load_classes(
     Returns
     -------
     x, t : ndarray
-        As of `load_image_folder`.
+        As `load_image_folder` returns them.
 
     Raises
     ------
     DataError
-        As `load_image_folder`; or there is another class.
+        As `load_image_folder`; or there is a class that is not in `classes`.
     """
     root = Path(folder)
-    own_test = _part(root, TEST)
-    files = files_by_class(own_test if own_test and _part(root, TRAIN) else root)
-    if unknown := [name for name in files if name not in classes]:
-        shown = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
-        raise DataError(
-            f"{root}: the class {unknown[0]!r} was not seen in training, which had {shown}"
-        )
+    own_test = _part(root, TEST) if _part(root, TRAIN) else None
+    files = files_by_class(own_test or root)
+    for name in files:
+        if name not in classes:
+            raise DataError(
+                f"{root}: the class {name!r} was not seen in training, which had {listed(classes)}"
+            )
     return _images(files, classes, shape, dtype, exact)
 
 
 def has_test(folder: PathLike) -> bool:
-    """Whether a folder has pictures for training and others for the test."""
+    """Whether a folder has one folder for training and one for the test."""
     return bool(_part(Path(folder), TRAIN) and _part(Path(folder), TEST))
 
 
@@ -155,7 +159,7 @@ def files_by_class(folder: Path) -> dict[str, list[Path]]:
     Raises
     ------
     DataError
-        The folder cannot be read, has no folders in it, or one that has no pictures.
+        The folder cannot be read, has no folders in it, or has a folder without pictures.
     """
     try:
         with os.scandir(folder) as entries:
@@ -169,25 +173,26 @@ def files_by_class(folder: Path) -> dict[str, list[Path]]:
     if not names:
         loose = sum(Path(entry.name).suffix.lower() in SUFFIXES for entry in found)
         raise DataError(
-            f"{folder}: expected a folder of pictures for each class in it, such as {folder.name}/rose and "
-            f"{folder.name}/tulip; found no folder, and {loose} pictures. Files like MNIST's are read with "
-            "data_dir (mnist --data-dir FOLDER)"
+            f"{folder}: expected a folder of pictures for each class in it, such as {folder.name}/rose "
+            f"and {folder.name}/tulip; found no folder, and {loose} pictures. Files like MNIST's are read "
+            "with data_dir (mnist --data-dir FOLDER)"
         )
     files = {name: _pictures(folder / name) for name in names}
-    if empty := [name for name, paths in files.items() if not paths]:
-        raise DataError(
-            f"{folder / empty[0]}: no pictures; expected files that end in {', '.join(SUFFIXES)}. If it "
-            "is not a class, take it out of the folder"
-        )
+    for name, paths in files.items():
+        if not paths:
+            raise DataError(
+                f"{folder / name}: no pictures; expected files that end in {', '.join(SUFFIXES)}. If "
+                "it is not a class, move it out of the folder"
+            )
     return files
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"  # which macOS puts into archives
+    return name.startswith(".") or name == "__MACOSX"  # macOS adds that folder to archives
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """All pictures below a folder; links to folders are not followed, so there are no circles."""
+    """All pictures below a folder. Links to folders are not followed, so there are no cycles."""
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not _is_hidden(name)]
@@ -197,20 +202,20 @@ def _pictures(folder: Path) -> list[Path]:
             if Path(name).suffix.lower() in SUFFIXES and not _is_hidden(name)
         ]
     for path in found:
-        if path.exists() and not path.is_file():  # a pipe would never end
+        if path.exists() and not path.is_file():  # reading a pipe may never end
             raise DataError(f"{path}: expected a picture, but it is not a regular file")
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 
 def _part(folder: Path, names: Sequence[str]) -> Path | None:
-    """The folder of a part, training or test, if there is one: it has folders itself."""
+    """The folder of a part, training or test: the first of these names that has folders in it."""
     present = {name.lower(): name for name in _folders(folder)}
     parts = [folder / present[name] for name in names if name in present]
     return next((part for part in parts if _folders(part)), None)
 
 
 def _folders(folder: Path) -> list[str]:
-    """The names of the folders in a folder; none if it cannot be read, which its reader reports."""
+    """The names of the folders in a folder; empty if it cannot be read, which is reported later."""
     try:
         with os.scandir(folder) as entries:
             return [e.name for e in entries if e.is_dir() and not _is_hidden(e.name)]
@@ -219,12 +224,15 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _shape(paths: list[Path], image_size: int | tuple[int, int] | None) -> Shape:
-    """The shape of the images: as large as is asked for, or as the first picture is."""
+    """The shape of the images, of the size that was asked for, or of the first picture's."""
     channels = 1 if all(map(is_grey, paths)) else 3
     if image_size is None:
         width, height = open_picture(paths[0], MOST_PIXELS).size
         return channels, height, width
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if isinstance(image_size, int):
+        height = width = image_size
+    else:
+        height, width = image_size
     if height < 1 or width < 1:
         raise ArgumentError(f"Expected a height and width of 1 or more, got {image_size}.")
     return channels, height, width
@@ -258,7 +266,7 @@ def _image(path: Path, shape: Shape, exact: bool) -> NDArray[np.float32]:
     if (height, width) != shape[1:]:
         raise DataError(
             f"{path}: {height} x {width} pixels (height x width), but the first picture has {shape[1]} x "
-            f"{shape[2]}. Give the size that all are to be brought to: --image-size {shape[1]}x{shape[2]}, "
-            f"say (in Python, image_size=({shape[1]}, {shape[2]}))"
+            f"{shape[2]}. Give one size for all, such as --image-size {shape[1]}x{shape[2]} "
+            f"(in Python, image_size=({shape[1]}, {shape[2]}))"
         )
     return fitted_picture(picture, shape)

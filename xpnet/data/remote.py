@@ -1,8 +1,8 @@
 """Data sets that are fetched once, checked, and kept: Fashion-MNIST, KMNIST, CIFAR-10.
 
-Pooch fetches them, which the extra "data" installs. Each file has a SHA-256 checksum, of the file as it
-was published, so a mirror need not be trusted. A machine without a network is given the files in
-a folder instead: `data_dir`, or `--data-dir` on the command line.
+The package pooch fetches them; the extra "data" installs it. Each file has the SHA-256 checksum of
+the file as it was published, so a mirror need not be trusted. On a machine without a network, put
+the files into a folder and name it: `data_dir`, or `--data-dir` on the command line.
 """
 
 import os
@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xpnet.data._typing import PathLike
 from xpnet.errors import DataError
-
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Remote:
     files : mapping of str to str
         The SHA-256 checksum of each file.
     mirrors : sequence of str
-        Addresses of folders that have the files, to be tried in this order.
+        URLs of folders that have the files, in the order in which they are tried.
     classes : sequence of str
         The names of the classes, by number.
     """
@@ -93,43 +92,43 @@ REMOTES = {remote.name: remote for remote in (FASHION_MNIST, KMNIST, CIFAR10)}
 def fetch(
     remote: Remote, mirrors: Sequence[str] | None = None, cache: PathLike | None = None
 ) -> Path:
-    """The folder that has all files of a data set, whole; what is missing there is fetched.
+    """The folder with all files of a data set; missing and damaged files are fetched first.
 
     Parameters
     ----------
     remote : Remote
     mirrors : sequence of str, optional
-        Other addresses than the data set's own.
+        URLs to be used instead of the data set's own.
     cache : path-like, optional
-        The folder above; by default `$XPNET_CACHE`, or where the system keeps such things
-        (`~/.cache/xpnet` on Linux).
+        The folder in which the data set has its folder; by default `$XPNET_CACHE`, or the user's
+        cache folder (`~/.cache/xpnet` on Linux).
 
     Raises
     ------
     DataError
-        Pooch is missing, or no mirror gave a file that is whole; the message has each mirror's
-        reason, and what can be done.
+        Pooch is not installed, or no mirror returned a file with the right checksum. The message
+        lists the failure of each mirror, and what to try.
     """
     mirrors = mirrors or remote.mirrors
-    way_out = (
-        f"Without one: bring {', '.join(remote.files)} from {mirrors[0]} to a folder, and name it "
-        "with data_dir (--data-dir FOLDER)."
+    alternative = (
+        f"Without a network, copy {', '.join(remote.files)} from {mirrors[0]} to a folder, and name "
+        "it with data_dir (--data-dir FOLDER)."
     )
     try:
         import pooch
     except ImportError:
         raise DataError(
             f"{remote.name}: it is fetched from the network, which needs pooch: "
-            f'pip install "xpnet[data]". {way_out}'
+            f'pip install "xpnet[data]". {alternative}'
         ) from None
     folder = Path(cache or os.environ.get("XPNET_CACHE") or pooch.os_cache("xpnet")) / remote.name
     for name, checksum in remote.files.items():
-        reasons = []
+        failures = []
         for mirror in mirrors:
             url = f"{mirror.rstrip('/')}/{name}"
             try:
-                # A file that is there is not fetched again, unless its checksum is wrong. A new one
-                # takes its place once it is whole.
+                # A file in the cache is fetched again only if its checksum is wrong. The new file
+                # replaces it when it is complete.
                 pooch.retrieve(
                     url,
                     known_hash=f"sha256:{checksum}",
@@ -138,12 +137,12 @@ def fetch(
                     downloader=pooch.HTTPDownloader(timeout=30),
                 )
                 break
-            except (OSError, ValueError) as error:  # those of requests are OSErrors
-                reasons.append(f"    {url}: {error}")
+            except (OSError, ValueError) as error:  # the errors of requests are OSErrors
+                failures.append(f"    {url}: {error}")
         else:
             raise DataError(
                 f"{remote.name}: {name} could not be fetched to {folder}:\n"
-                + "\n".join(reasons)
-                + f"\nIs there a network? {way_out}"
+                + "\n".join(failures)
+                + f"\nIs there a network? {alternative}"
             )
     return folder

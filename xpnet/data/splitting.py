@@ -1,4 +1,4 @@
-"""Splitting and scaling: what is learned from, what is tested on, and in which units.
+"""Splitting samples into training and test, and scaling their features.
 
 >>> train, test = split(np.asarray([0, 0, 0, 0, 1, 1]), 0.5, seed=0)
 >>> len(train), len(test)
@@ -20,16 +20,21 @@ Rows = NDArray[np.int64]
 
 
 def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Rows]:
-    """The rows for training and those for the test, drawn by a seed, each in ascending order.
+    """Draw the rows for training and those for the test, each in ascending order.
 
     Parameters
     ----------
     t : array-like, shape (n,) or (n, ...)
-        The targets. Integers, booleans and texts of shape (n,) are classes: each gives the test the
-        same share, as nearly as can be, and always keeps one sample for training.
+        The targets. Integers, booleans and strings of shape (n,) are classes: each is split in the
+        same proportion, as nearly as possible, and keeps one sample for training.
     fraction : float
         The test's share, above 0 and below 1.
     seed : int
+        The same seed draws the same rows.
+
+    Returns
+    -------
+    train, test : ndarray of int64
 
     Raises
     ------
@@ -38,13 +43,16 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
     """
     if not 0 < fraction < 1:
         raise ArgumentError(f"Expected a fraction between 0 and 1, got {fraction}.")
-    rng, t = np.random.default_rng(seed), np.asarray(t)
+    rng = np.random.default_rng(seed)
+    t = np.asarray(t)
     groups = [np.arange(len(t))]
     if t.ndim == 1 and t.dtype.kind in "biuSU":
         _, label, sizes = np.unique(t, return_inverse=True, return_counts=True)
         groups = np.split(np.argsort(label, kind="stable"), np.cumsum(sizes)[:-1])
     tested = []
-    owed = 0.0  # what rounding has kept from the test so far: small classes take turns
+    # The fractions of samples that rounding has kept from the test so far. They add up over small
+    # classes, until one of these gives a sample more.
+    owed = 0.0
     for rows in groups:
         share = fraction * len(rows)
         owed += share
@@ -55,19 +63,19 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
     train = np.setdiff1d(np.arange(len(t)), test, assume_unique=True)
     if not len(test) or not len(train):
         raise DataError(
-            f"{len(t)} samples are too few to put {fraction:g} of them aside for the test. "
-            "Give more, or test data of their own. (Of each class, one stays for training.)"
+            f"{len(t)} samples are too few to hold out {fraction:g} of them for the test. Give more, "
+            "or separate test data. (One sample of each class stays for training.)"
         )
     return train, test
 
 
 class Standardizer(NamedTuple):
-    """(x - mean) / scale, feature by feature, with figures that training data gave.
+    """(x - mean) / scale, feature by feature, with the mean and the scale of the training data.
 
     Attributes
     ----------
     mean, scale : tuple of float
-        One for each feature. JSON keeps every bit of them.
+        One number for each feature; Python floats, which JSON stores exactly.
     """
 
     mean: tuple[float, ...]
@@ -75,15 +83,16 @@ class Standardizer(NamedTuple):
 
     @classmethod
     def of(cls, x: ArrayLike) -> Self:
-        """The mean and the standard deviation of the training data, shape (n, features).
+        """The standardizer for training data of shape (n, features).
 
-        A feature that is the same everywhere has the scale 1, so that it becomes 0.
+        The scale is the standard deviation; for a constant feature it is 1, so that it becomes 0.
         """
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or not len(x):
             raise ShapeError(f"Expected x of shape (n, features), n >= 1, got {x.shape}.")
-        mean, scale = x.mean(axis=0), x.std(axis=0)
-        # Rounding gives equal numbers a mean beside them, and so a deviation that is not quite 0.
+        mean = x.mean(axis=0)
+        scale = x.std(axis=0)
+        # Rounding moves the mean of equal numbers, so their deviation is not exactly 0.
         scale = np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)
         return cls(tuple(mean.tolist()), tuple(scale.tolist()))
 

@@ -1,35 +1,34 @@
-"""Tables: a CSV file in, training and test data out, and what a prediction needs to know of them.
+"""Tables: load a CSV file as training and test data, with a schema by which to read other files.
 
     train, test, schema = load_table("iris.csv", target="species")
-    config["table"] = schema.to_dict()                    with the model, as JSON
+    config["table"] = schema.to_dict()                    stored with the model, as JSON
     x, t = Schema.from_dict(config["table"]).read("new.csv")
 
-Features are numbers, and are standardised with the training data's mean and deviation. The target is a
-class, of any text, or a number. What cannot be used is an error that names file, line and column.
+Features are numbers, and are standardised with the mean and the deviation of the training data. The
+target is a class, with any text as its name, or a number. An error names the file, the line and the
+column of a cell that cannot be used.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from xpnet.data.csv_numbers import MISSING, require_number
-from xpnet.data.csv_reader import Cells, read_csv
+from xpnet.data._csv_numbers import MISSING, require_number
+from xpnet.data._csv_reader import Cells, read_csv
+from xpnet.data._messages import listed
+from xpnet.data._typing import Pair, PathLike, Task
 from xpnet.data.splitting import Standardizer, split
 from xpnet.errors import ArgumentError, DataError, StateError
-
-Pair = tuple[NDArray[Any], NDArray[Any]]
-PathLike = str | os.PathLike[str]
-Task = Literal["classify", "regress"]
 
 
 @dataclass(frozen=True)
 class Schema:
-    """How the rows of a table become samples: learned from the training data, kept with the model.
+    """How the rows of a table become samples: found in the training data, stored with the model.
 
     Attributes
     ----------
@@ -39,16 +38,16 @@ class Schema:
     target : str
         The column that is the target.
     classes : tuple of str
-        What the classes are called, by number: numbers in ascending order, or texts in
-        alphabetical order; none for a regression.
+        The names of the classes, by number: whole numbers in ascending order, or texts in
+        alphabetical order. Empty for a regression.
     standardizer : Standardizer
         Applied to the features.
     dtype : str
-        Of x, and of the targets of a regression.
+        The dtype of x, and of the targets of a regression.
     header : bool
-        Whether the first row has the columns' names.
+        Whether the first row has the names of the columns.
     index_col, delimiter, encoding
-        As they were chosen: see `read_csv`.
+        The choices with which the table was read: see `read_csv`.
     """
 
     task: Task
@@ -62,34 +61,36 @@ class Schema:
     delimiter: str | None = None
     encoding: str = "utf-8"
 
-    def read(self, path: PathLike, delimiter: str | None = None) -> tuple[Any, Any]:
-        """The samples of another file, with columns of the same names, in any order.
+    def read(
+        self, path: PathLike, delimiter: str | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Read the samples of another file, whose columns may be in any order.
 
-        Other columns than features and target are passed over, whatever they hold.
+        Columns other than features and target are ignored.
 
         Returns
         -------
         x : ndarray, shape (n, features)
         t : ndarray or None
-            As `load_table` gives it; None if the file has no column for the target.
+            As `load_table` returns it; None if the file has no target column.
 
         Raises
         ------
         DataError
-            As `read_csv`; a feature is missing; or a class is none of the training's.
+            As `read_csv`; a feature is missing; or a class does not occur in the training data.
         """
         return self.samples(self.cells(path, delimiter=delimiter))
 
     def cells(self, path: PathLike, targets: bool = True, delimiter: str | None = None) -> Cells:
-        """Another file as it is written, with the features in order.
+        """Read another file without converting its targets, with the features in order.
 
         Parameters
         ----------
         path : str or path-like
         targets : bool
-            Whether to read the targets, too. Otherwise their column may hold anything.
+            Whether to read the targets too. Otherwise their column may hold anything.
         delimiter : str, optional
-            By default that of the training, if one was given; else it is found.
+            By default the one that was chosen for the training data, if any; else it is detected.
 
         Raises
         ------
@@ -107,8 +108,8 @@ class Schema:
             is_known=True,
         )
 
-    def samples(self, cells: Cells) -> tuple[Any, Any]:
-        """x and t of a table as it was read, with the features in order; t None without a target."""
+    def samples(self, cells: Cells) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """x and t of a table that `cells` has read; t is None without a target."""
         x = self.standardizer(cells.x).astype(self.dtype)
         if cells.target is None:
             return x, None
@@ -119,47 +120,53 @@ class Schema:
         for row, label in enumerate(cells.t):
             found = number.get(label, number.get(_canonical(label) or label))
             if found is None:
-                shown = ", ".join(self.classes[:12]) + (", ..." if len(self.classes) > 12 else "")
                 raise DataError(
                     f"{cells.at(row)}: the class {label!r} was not seen in training, which had "
-                    f"{shown}"
+                    f"{listed(self.classes)}"
                 )
             t[row] = found
         return x, t
 
     def to_dict(self) -> dict[str, Any]:
-        """The schema as JSON can hold it."""
+        """The schema as a dict that JSON can store."""
         return {**asdict(self), "standardizer": self.standardizer._asdict()}
 
     @classmethod
     def from_dict(cls, numbers: dict[str, Any]) -> Self:
-        """The schema that `to_dict` described.
+        """The schema from the dict that `to_dict` returned.
 
         Raises
         ------
         StateError
-            These are no numbers of a schema.
+            The dict is not one of a schema.
         """
         try:
             scaling = numbers["standardizer"]
             standardizer = Standardizer(*(tuple(map(float, scaling[k])) for k in ("mean", "scale")))
             names = {key: tuple(map(str, numbers[key])) for key in ("features", "classes")}
-            task, dtype = numbers["task"], np.dtype(numbers["dtype"]).name
+            task = numbers["task"]
+            dtype = np.dtype(numbers["dtype"]).name
             lengths = {len(names["features"]), *map(len, standardizer)}
             if task not in ("classify", "regress") or len(lengths) > 1:
                 raise ArgumentError(task, lengths)
-            target, features, classes = str(numbers["target"]), names["features"], names["classes"]
             choices = {key: numbers[key] for key in _CHOICES}
-            if wrong := [
-                key for key, kind in _CHOICES.items() if not isinstance(choices[key], kind)
-            ]:
-                raise ArgumentError(f"{wrong[0]} is {choices[wrong[0]]!r}")
-            return cls(task, features, target, classes, standardizer, dtype, **choices)
+            for key, kind in _CHOICES.items():
+                if not isinstance(choices[key], kind):
+                    raise ArgumentError(f"{key} is {choices[key]!r}")
+            return cls(
+                task=task,
+                features=names["features"],
+                target=str(numbers["target"]),
+                classes=names["classes"],
+                standardizer=standardizer,
+                dtype=dtype,
+                **choices,
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(f"Expected the schema of a table: {error!r}.") from error
 
 
-_CHOICES = {  # how a table is read, and of which type JSON has it
+_CHOICES = {  # the arguments with which a table is read, and their types in JSON
     "header": bool,
     "index_col": str | int | None,
     "delimiter": str | None,
@@ -180,7 +187,7 @@ def load_table(
     features: Sequence[str] | None = None,
     dtype: DTypeLike = "float32",
 ) -> tuple[Pair, Pair, Schema]:
-    """Load a table of text (CSV, TSV and their relatives) for training and test.
+    """Load a table from a text file (CSV, TSV and the like) for training and test.
 
     Parameters
     ----------
@@ -188,29 +195,31 @@ def load_table(
     target : str, optional
         The column to be predicted; by default the last.
     task : {"classify", "regress"}
-        Whether its values are classes (any text) or numbers.
+        Whether the targets are classes (any text) or numbers.
     test : float or path-like
-        The share of the rows that is put aside for the test (see `split`: by class, and the same
-        rows for the same seed), or another file, with test rows alone.
+        The fraction of the rows that is held out for the test (see `split`: class by class, and the
+        same rows for the same seed); or another file, which has the test rows.
     seed : int
+        The seed of the split.
     delimiter, header, index_col, encoding, features
-        How the file is read: see `read_csv`. The schema keeps the choices, also those that were left
-        open, so that other files are read in the same way.
+        How the file is read: see `read_csv`. The schema stores these choices, and the reader's own
+        decisions, so that other files are read in the same way.
     dtype : dtype-like
+        The dtype of x, and of the targets of a regression.
 
     Returns
     -------
     (x_train, t_train), (x_test, t_test) : tuple of pairs of ndarray
         x : `dtype`, shape (n, features), standardised.
-        t : int64, shape (n,), numbers of classes; or, in a regression, `dtype`, shape (n, 1), as
-        the network's output is.
+        t : int64, shape (n,), class numbers; or, for a regression, `dtype`, shape (n, 1), like
+        the network's output.
     schema : Schema
-        What repeats it with another file.
+        Reads other files in the same way.
 
     Raises
     ------
     DataError
-        As `read_csv`; there is one class alone; classes are fractions, or in the test file but
+        As `read_csv`; there is only one class; classes are fractions, or occur in the test file but
         not in the training file; a target of a regression is not a number; there are too few rows;
         or the test file is the training file.
     """
@@ -219,27 +228,37 @@ def load_table(
     if not isinstance(test, (int, float)):
         require_another(path, test)
     cells = read_csv(path, target, delimiter, header, index_col, encoding, features)
+    if index_col is not None and index_col is not False:
+        index_col = cells.index_name  # by its name: the columns of other files may be in any order
     schema = Schema(
         task=task,
         features=tuple(cells.names),
         target=str(cells.target),
         classes=_classes(cells) if task == "classify" else (),
-        standardizer=Standardizer((0.0,) * len(cells.names), (1.0,) * len(cells.names)),
+        standardizer=_identity(len(cells.names)),
         dtype=np.dtype(dtype).name,
         header=cells.header,
-        index_col=index_col if index_col is None or index_col is False else cells.index_name,
+        index_col=index_col,
         delimiter=delimiter,
         encoding=encoding,
     )
-    if not isinstance(test, (int, float)):
-        schema = _fitted(schema, cells.x)
-        tested = schema.read(test, delimiter)
-        if tested[1] is None:
-            raise DataError(f"{os.fspath(test)}: no column {cells.target!r}, the target")
-        return schema.samples(cells), tested, schema
-    _, t = schema.samples(cells)
+    if isinstance(test, (int, float)):
+        return _split_table(cells, schema, test, seed)
+    schema = _fitted(schema, cells.x)
+    x_test, t_test = schema.read(test, delimiter)
+    if t_test is None:
+        raise DataError(f"{os.fspath(test)}: no column {cells.target!r}, the target")
+    return _pair(schema, cells), (x_test, t_test), schema
+
+
+def _split_table(
+    cells: Cells, schema: Schema, fraction: float, seed: int
+) -> tuple[Pair, Pair, Schema]:
+    """One table, split into training and test, and standardised with the training rows."""
+    _, t = _pair(schema, cells)
+    groups = t if schema.task == "classify" else t[:, 0]
     try:
-        train, rest = split(t if task == "classify" else t[:, 0], test, seed)
+        train, rest = split(groups, fraction, seed)
     except DataError as error:
         raise DataError(f"{cells.path}: {error}") from None
     schema = _fitted(schema, cells.x[train])
@@ -247,21 +266,34 @@ def load_table(
     return (x[train], t[train]), (x[rest], t[rest]), schema
 
 
+def _pair(schema: Schema, cells: Cells) -> Pair:
+    """The samples of a table that has targets."""
+    x, t = schema.samples(cells)
+    if t is None:
+        raise DataError(f"{cells.path}: no column {schema.target!r}, the target")
+    return x, t
+
+
 def require_another(path: PathLike, test: PathLike) -> None:
-    """Refuse a test file or folder that is that of the training, under whatever name."""
+    """Refuse a test file or folder that is the one for training, perhaps under another name."""
     try:
         same = Path(path).samefile(test)
-    except OSError:  # one is not there: the reader will report it
+    except OSError:  # one does not exist, which its reader will report
         return
     if same:
         raise DataError(
-            f"{os.fspath(test)}: the test data are the training data themselves, so the test would be of "
-            "what was learned. Name others, or give a share of them, such as 0.2"
+            f"{os.fspath(test)}: the test data are the training data themselves, so the test would "
+            "show nothing new. Name other data, or give a fraction, such as 0.2"
         )
 
 
+def _identity(features: int) -> Standardizer:
+    """A standardizer that leaves features as they are, until the training rows are known."""
+    return Standardizer((0.0,) * features, (1.0,) * features)
+
+
 def _fitted(schema: Schema, x: NDArray[Any]) -> Schema:
-    return Schema(**{**vars(schema), "standardizer": Standardizer.of(x)})
+    return replace(schema, standardizer=Standardizer.of(x))
 
 
 def _targets(cells: Cells) -> NDArray[np.float64]:
@@ -270,35 +302,39 @@ def _targets(cells: Cells) -> NDArray[np.float64]:
 
 def _classes(cells: Cells) -> tuple[str, ...]:
     """The names of the classes in their order."""
-    first = {label: row for row, label in reversed(list(enumerate(cells.t)))}
-    if absent := [label for label in first if label.lower() in MISSING - {"none", "-"}]:
-        require_number(absent[0], cells.at(first[absent[0]]))
-    numbers = {label: _canonical(label) for label in first}
+    first_rows: dict[str, int] = {}
+    for row, label in enumerate(cells.t):
+        first_rows.setdefault(label, row)
+    for label, row in first_rows.items():
+        if label.lower() in MISSING - {"none", "-"}:  # these two may well be names of classes
+            require_number(label, cells.at(row))  # raises the error for a missing value
+    numbers = {label: _canonical(label) for label in first_rows}
     if all(numbers.values()):
-        names = sorted({int(number) for number in numbers.values() if number})
-        found = tuple(map(str, names))
-    else:
-        if all(_is_number(label) for label in first):
-            row = next(row for label, row in first.items() if not numbers[label])
-            raise DataError(
-                f"{cells.at(row)}: {cells.t[row]} is no class: classes are texts or whole numbers. "
-                "To predict numbers, take the task 'regress'"
-            )
-        found = tuple(sorted(first))
-    if len(found) < 2:
+        whole = sorted({int(number) for number in numbers.values() if number})
+        classes = tuple(map(str, whole))
+    elif all(_is_number(label) for label in first_rows):
+        row = next(row for label, row in first_rows.items() if not numbers[label])
         raise DataError(
-            f"{cells.path}, column {cells.target!r}: the only class is {found[0]!r}; to learn, two "
-            "are needed"
+            f"{cells.at(row)}: {cells.t[row]} is not a class: classes are texts or whole numbers. "
+            "To predict numbers, use the task 'regress'"
         )
-    return found
+    else:
+        classes = tuple(sorted(first_rows))
+    if len(classes) < 2:
+        raise DataError(
+            f"{cells.path}, column {cells.target!r}: the only class is {classes[0]!r}, but a "
+            "classification needs two or more"
+        )
+    return classes
 
 
 def _canonical(label: str) -> str | None:
-    """A whole number as Python writes it, so that 1, 01 and 1.0 are one class; else None."""
+    """A whole number as Python formats it, so that 1, 01 and 1.0 are one class; else None."""
     if not _is_number(label) or not float(label).is_integer():
         return None
-    exact = len(label) < 50 and label.lstrip("+-").isdecimal()  # beyond 2**53, where floats are not
-    return str(int(label if exact else float(label)))
+    if len(label) < 50 and label.lstrip("+-").isdecimal():
+        return str(int(label))  # exact also beyond 2**53, where floats are not
+    return str(int(float(label)))
 
 
 def _is_number(label: str) -> bool:

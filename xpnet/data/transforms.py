@@ -1,8 +1,9 @@
-"""Transforms of images: what a loader does to a batch on the host, before it is sent.
+"""Transforms of images, which a loader applies to a batch on the host.
 
-Each is called as `transform(x, rng)` with a batch of images, shape (N, C, H, W), and gives a new one;
-each image has its own luck. They are fast because none of them loops over images, and repeatable
-because the loader gives a generator that is a function of its seed, the epoch and the batch alone.
+Each is called as `transform(x, rng)` with a batch of images, shape (N, C, H, W), and returns a new
+batch; the random choices differ from image to image. No transform loops over images, which makes them
+fast. They are repeatable, because the loader's generator depends on its seed, the epoch and the batch
+only.
 
 >>> augment = Compose([RandomCrop(28, padding=2), RandomHorizontalFlip(), Normalize(0.5, 0.25)])
 >>> augment
@@ -35,17 +36,17 @@ Generator = np.random.Generator
 
 
 class Compose:
-    """One transform after another, all with the same generator.
+    """Several transforms in turn, with the same generator.
 
     Parameters
     ----------
     transforms : sequence of functions `(x, rng) -> x`
     """
 
-    def __init__(self, transforms: Sequence[Callable[[Any, Generator], Any]]) -> None:
+    def __init__(self, transforms: Sequence[Callable[[Images, Generator], Images]]) -> None:
         self.transforms = list(transforms)
 
-    def __call__(self, x: Any, rng: Generator) -> Any:
+    def __call__(self, x: Images, rng: Generator) -> Images:
         for transform in self.transforms:
             x = transform(x, rng)
         return x
@@ -60,23 +61,26 @@ class Normalize:
     Parameters
     ----------
     mean, std : float or sequence of float
-        One for all channels, or one for each, in the units of x: grey levels from 0 to 255 have
-        others than those from 0 to 1. No `std` is 0.
+        One number for all channels, or one for each, in the units of x: they depend on whether grey
+        levels range from 0 to 255 or from 0 to 1. `std` is positive.
 
     Notes
     -----
-    Floating images keep their dtype; others become float32.
+    Floating-point images keep their dtype; all others become float32.
     """
 
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
-        self.mean, self.std = mean, std
-        m, s = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+        self.mean = mean
+        self.std = std
+        m = np.asarray(mean, np.float64)
+        s = np.asarray(std, np.float64)
         if m.ndim > 1 or s.ndim > 1 or (m.ndim and s.ndim and m.shape != s.shape):
             raise ArgumentError(f"Expected a mean and std for each channel, got {mean} and {std}.")
         if not (np.isfinite(m).all() and np.isfinite(s).all() and (s > 0).all()):
             raise ArgumentError(f"Expected finite mean and std, std > 0; got {mean} and {std}.")
-        self._channels = max(m.size if m.ndim else 1, s.size if s.ndim else 1)
-        self._mean, self._scale = m.reshape(-1, 1, 1), (1 / s).reshape(-1, 1, 1)
+        self._channels = max(m.size, s.size)
+        self._mean = m.reshape(-1, 1, 1)
+        self._scale = (1 / s).reshape(-1, 1, 1)
 
     def __call__(self, x: Images, rng: Generator | None = None) -> Images:
         _require_images(self, x)
@@ -92,64 +96,70 @@ class Normalize:
 
 
 class RandomCrop:
-    """A piece of each image, from a place drawn uniformly.
+    """A crop of each image, at a place drawn uniformly.
 
     Parameters
     ----------
     size : int or (int, int)
-        Height and width of the piece; one number for both.
+        The height and width of the crop; an int is both.
     padding : int
-        First, so many pixels are put around the image: `size=32, padding=4` on images of 32 x 32
-        moves them by up to 4 pixels, as is usual for CIFAR-10 (He et al. 2016).
+        The number of pixels that are first added on each side. On images of 32 x 32,
+        `size=32, padding=4` moves them by up to 4 pixels, as is usual for CIFAR-10 (He et al. 2016).
     fill : float
-        The value of these pixels.
+        The value of the added pixels.
     """
 
     def __init__(self, size: int | tuple[int, int], padding: int = 0, fill: float = 0) -> None:
-        height, width = map(index, size if isinstance(size, Sequence) else (size, size))
+        if not isinstance(size, Sequence):
+            size = (size, size)
+        height, width = map(index, size)
         if height < 1 or width < 1 or padding < 0:
             raise ArgumentError(f"Expected size >= 1 and padding >= 0, got {size} and {padding}.")
-        self.size, self.padding, self.fill = (height, width), padding, fill
+        self.size = (height, width)
+        self.padding = padding
+        self.fill = fill
 
     def __call__(self, x: Images, rng: Generator) -> Images:
         _require_images(self, x)
-        (height, width), p = self.size, self.padding
-        rows, columns = x.shape[2] + 2 * p - height, x.shape[3] + 2 * p - width
+        height, width = self.size
+        rows = x.shape[2] + 2 * self.padding - height
+        columns = x.shape[3] + 2 * self.padding - width
         if rows < 0 or columns < 0:
             raise ShapeError(f"{self} expected images at least that large, got shape {x.shape}.")
-        return _pieces(_padded(x, p, self.fill), self.size, rows, columns, rng)
+        return _crops(_padded(x, self.padding, self.fill), self.size, rows, columns, rng)
 
     def __repr__(self) -> str:
         return f"RandomCrop({self.size}, padding={self.padding}{_filled(self.fill)})"
 
 
 class RandomShift:
-    """Each image moved by up to so many pixels, up or down and left or right.
+    """Each image shifted by a random number of pixels, vertically and horizontally.
 
     Parameters
     ----------
     pixels : int
-        Each whole number from -pixels to pixels is as likely, in both directions.
+        The shifts are drawn uniformly from -pixels to pixels.
     fill : float
-        The value of what moves in.
+        The value of the pixels that become free.
     """
 
     def __init__(self, pixels: int, fill: float = 0) -> None:
         if pixels < 0:
             raise ArgumentError(f"Expected pixels >= 0, got {pixels}.")
-        self.pixels, self.fill = pixels, fill
+        self.pixels = pixels
+        self.fill = fill
 
     def __call__(self, x: Images, rng: Generator) -> Images:
         _require_images(self, x)
         p = self.pixels
-        return _pieces(_padded(x, p, self.fill), x.shape[2:], 2 * p, 2 * p, rng)
+        return _crops(_padded(x, p, self.fill), x.shape[2:], 2 * p, 2 * p, rng)
 
     def __repr__(self) -> str:
         return f"RandomShift({self.pixels}{_filled(self.fill)})"
 
 
 class RandomHorizontalFlip:
-    """Each image mirrored, left and right, with probability p."""
+    """Each image mirrored horizontally with probability p."""
 
     def __init__(self, p: float = 0.5) -> None:
         if not 0 <= p <= 1:
@@ -168,35 +178,36 @@ class RandomHorizontalFlip:
 
 
 class Cutout:
-    """A square of each image blotted out (DeVries and Taylor 2017, arXiv:1708.04552).
+    """Each image with a random square erased (DeVries and Taylor 2017, arXiv:1708.04552).
 
-    Its middle is any pixel, each as likely; where it reaches over the edge, less is blotted out.
+    The center of the square is drawn uniformly from all pixels, so it may extend beyond the image.
 
     Parameters
     ----------
     size : int
-        The side of the square. The paper takes 16 for CIFAR-10.
+        The side of the square. The paper uses 16 for CIFAR-10.
     fill : float
-        What stands there; after `Normalize`, 0 is the mean, which the paper takes.
+        The value inside of the square. After `Normalize`, 0 is the mean, which the paper uses.
     """
 
     def __init__(self, size: int, fill: float = 0) -> None:
         if size < 1:
             raise ArgumentError(f"Expected size >= 1, got {size}.")
-        self.size, self.fill = size, fill
+        self.size = size
+        self.fill = fill
 
     def __call__(self, x: Images, rng: Generator) -> Images:
         _require_images(self, x)
         n, _, height, width = x.shape
-        down = self._inside(height, rng.integers(0, max(height, 1), n))
-        across = self._inside(width, rng.integers(0, max(width, 1), n))
-        hole = down[:, None, :, None] & across[:, None, None, :]
+        rows = self._inside(height, rng.integers(0, max(height, 1), n))
+        columns = self._inside(width, rng.integers(0, max(width, 1), n))
+        hole = rows[:, None, :, None] & columns[:, None, None, :]
         return np.where(hole, np.asarray(self.fill, x.dtype), x)
 
-    def _inside(self, length: int, middle: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of the places 0 to length - 1 are in each square: shape (n, length)."""
-        place = np.arange(length) - (middle[:, None] - self.size // 2)
-        inside: NDArray[np.bool_] = (place >= 0) & (place < self.size)
+    def _inside(self, length: int, center: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the rows or columns 0 to length - 1 each square covers: shape (n, length)."""
+        offset = np.arange(length) - (center[:, None] - self.size // 2)
+        inside: NDArray[np.bool_] = (offset >= 0) & (offset < self.size)
         return inside
 
     def __repr__(self) -> str:
@@ -207,18 +218,20 @@ def _require_images(transform: object, x: Any) -> None:
     if getattr(x, "ndim", None) != 4:
         raise ShapeError(
             f"{transform} expected images of shape (batch, channels, height, width), got "
-            f"{tuple(np.shape(x))}. Rows of pixels become images with x.reshape(-1, 1, 28, 28)."
+            f"{tuple(np.shape(x))}. Reshape rows of pixels, as with x.reshape(-1, 1, 28, 28)."
         )
     if not isinstance(x, np.ndarray):
         raise ArgumentTypeError(
             f"{transform} works on the host: expected a NumPy array, got a {type(x)}."
         )
-    if x.dtype.kind in "biu" and (fill := getattr(transform, "fill", 0)) != int(fill):
+    fill = getattr(transform, "fill", 0)
+    if x.dtype.kind in "biu" and fill != int(fill):
         raise ArgumentError(f"{transform} cannot fill images of {x.dtype} with a fraction.")
 
 
 def _padded(x: Images, p: int, fill: float) -> Images:
-    if not p:
+    """The images with p pixels added on each side."""
+    if p == 0:
         return x
     n, channels, height, width = x.shape
     y = np.full((n, channels, height + 2 * p, width + 2 * p), fill, x.dtype)
@@ -226,13 +239,15 @@ def _padded(x: Images, p: int, fill: float) -> Images:
     return y
 
 
-def _pieces(x: Images, size: tuple[int, ...], rows: int, columns: int, rng: Generator) -> Images:
-    """A piece of that size of each image, beginning in rows 0..rows and columns 0..columns."""
-    top, left = rng.integers(0, rows + 1, len(x)), rng.integers(0, columns + 1, len(x))
+def _crops(x: Images, size: tuple[int, ...], rows: int, columns: int, rng: Generator) -> Images:
+    """A crop of each image, whose first row and column are drawn from 0..rows and 0..columns."""
+    top = rng.integers(0, rows + 1, len(x))
+    left = rng.integers(0, columns + 1, len(x))
     windows = np.lib.stride_tricks.sliding_window_view(x, size, axis=(2, 3))
-    piece: Images = windows[np.arange(len(x)), :, top, left]
-    return piece
+    crops: Images = windows[np.arange(len(x)), :, top, left]
+    return crops
 
 
 def _filled(fill: float) -> str:
+    """The argument `fill` in a repr, unless it is the default."""
     return f", fill={fill}" if fill else ""

@@ -141,10 +141,7 @@ from xpnet.functions.indexing import (
 from xpnet.functions.inspection import (
     __array_namespace_info__ as __array_namespace_info__,
 )
-from xpnet.functions.linear import (
-    linear as linear,
-    linear_simple as linear_simple,
-)
+from xpnet.functions.linear import linear as linear
 from xpnet.functions.logsumexp import logsumexp as logsumexp
 from xpnet.functions.loss import (
     hinge_loss as hinge_loss,
@@ -191,14 +188,7 @@ from xpnet.functions.products import (
     tensordot as tensordot,
     vecdot as vecdot,
 )
-from xpnet.functions.recurrent import (
-    gru as gru,
-    gru_simple as gru_simple,
-    lstm as lstm,
-    lstm_simple as lstm_simple,
-    rnn as rnn,
-    rnn_simple as rnn_simple,
-)
+from xpnet.functions.recurrent import gru as gru, lstm as lstm, rnn as rnn
 from xpnet.functions.searching import (
     all as all,
     any as any,
@@ -305,7 +295,6 @@ __all__ = [
     "greater_equal",
     "group_norm",
     "gru",
-    "gru_simple",
     "hinge_loss",
     "huber_loss",
     "hypot",
@@ -324,7 +313,6 @@ __all__ = [
     "less_equal",
     "linalg",
     "linear",
-    "linear_simple",
     "linspace",
     "log",
     "log1p",
@@ -338,7 +326,6 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "lstm",
-    "lstm_simple",
     "matmul",
     "matrix_transpose",
     "max",
@@ -370,7 +357,6 @@ __all__ = [
     "reshape",
     "result_type",
     "rnn",
-    "rnn_simple",
     "roll",
     "round",
     "scaled_dot_product_attention",

@@ -137,9 +137,9 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
     kept = [n for n in ("y", *inputs) if any(n in names for names in wanted)]
     places = [tuple(kept.index(n) for n in names) for names in wanted]
     takes = tuple(inputs.index(n) for n in kept if n != "y")
-    keeps = Rule(takes, y_at=0 if "y" in kept else None)
+    rule = Rule(takes, y_at=0 if "y" in kept else None)
 
-    class Elementwise(Function, broadcasts=True, keeps=keeps):
+    class Elementwise(Function, broadcasts=True, rule=rule):
         def forward(self, *xs: Array) -> Array:
             return getattr(array_namespace(*xs), name)(*xs)
 

@@ -1,4 +1,4 @@
-"""Attention: every query takes a weighted mean of the values, with weights by likeness to the keys."""
+"""Attention: for each query a mean of the values, weighted by how well the query matches the keys."""
 
 import math
 from numbers import Integral
@@ -15,13 +15,17 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions._in_float32 import like, number
 from xpnet.functions._masks import product_where_not_zero
+from xpnet.functions._shapes import broadcasts_to
 from xpnet.functions.dropout import dropout
 
+Window = int | tuple[int | None, int | None] | None
+"""How many keys around its own place a query may attend to: see `scaled_dot_product_attention`."""
 
-class Shares(Function):
-    """Softmax over the last axis; where all scores are -inf, or there are none, all shares are 0.
 
-    The rule is softmax's: what has no share has no gradient.
+class MaskedSoftmax(Function):
+    """Softmax over the last axis; where all scores are -inf, or the axis is empty, it is 0.
+
+    The derivative is that of softmax: a score of -inf has no gradient.
     """
 
     def forward(self, x: Array) -> Array:
@@ -30,7 +34,8 @@ class Shares(Function):
         xp = array_namespace(x)
         highest = xp.max(x, axis=-1, keepdims=True)
         e = xp.exp(x - xp.where(highest == -math.inf, 0.0, highest))
-        return e / xp.maximum(xp.sum(e, axis=-1, keepdims=True), 1.0)  # 1 or more, or 0
+        total = xp.sum(e, axis=-1, keepdims=True)  # 1 or more, but 0 where all scores are -inf
+        return e / xp.maximum(total, 1.0)
 
     def backward(self, gy: Array, y: Array) -> Array:
         gy_y = product_where_not_zero(gy, y)
@@ -41,44 +46,45 @@ class Shares(Function):
 @follows
 def attention_weights(
     query: Array,
-    key: Any,
-    attn_mask: Any = None,
+    key: Array,
+    attn_mask: Array | None = None,
     is_causal: bool = False,
     scale: float | None = None,
     *,
     softcap: float | None = None,
-    window: int | tuple[int | None, int | None] | None = None,
+    window: Window = None,
 ) -> Array:
-    """softmax(scale q k^T) over the keys: how much each query takes of each.
+    """softmax(scale q k^T) over the keys: the weight of each key for each query.
 
     Parameters
     ----------
     query : array or Variable, shape (..., L, E)
     key : array or Variable, shape (..., S, E)
     attn_mask, is_causal, scale, softcap, window
-        As of `scaled_dot_product_attention`.
+        As for `scaled_dot_product_attention`.
 
     Returns
     -------
     array or Variable, shape (..., L, S)
-        Rows that sum to 1; of a query that may look at no key, to 0.
+        Each row sums to 1, or is 0 for a query that may attend to no key.
 
     Raises
     ------
     ShapeError
-        Queries and keys differ in E, or are no matrices; or the mask does not fit.
+        Queries and keys differ in E, or have fewer than two axes; or the mask does not broadcast.
     TypeError
         The mask is neither of booleans nor of floating-point numbers.
     ValueError
-        The softcap is not positive, or the window is no length.
+        The softcap is not positive, or the window is not a number of keys.
     """
     if min(query.ndim, key.ndim) < 2 or query.shape[-1] != key.shape[-1]:
         raise ShapeError(
             "Attention expected a query of shape (..., L, E) and a key of shape (..., S, E), got "
             f"{tuple(query.shape)} and {tuple(key.shape)}."
         )
-    xp, (length, size) = array_namespace(query, key), (query.shape[-2], key.shape[-2])
-    scale = 1.0 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
+    xp = array_namespace(query, key)
+    if scale is None:
+        scale = 1.0 / math.sqrt(max(query.shape[-1], 1))
     scores = xp.matmul(query * scale, xp.matrix_transpose(key))
     if softcap is not None:
         cap = number(softcap)
@@ -87,39 +93,46 @@ def attention_weights(
         scores = cap * xp.tanh(scores / cap)
     if attn_mask is not None:
         scores = _masked(scores, attn_mask)
-    before, after = _reach(window)
+    before, after = _window_limits(window)
     if is_causal:
         after = 0
-    if before is None and after is None:
-        return _shares(scores)
-    near = xp.ones((length, size), dtype=xp.bool, device=compat.device(query))
-    near = near if after is None else xp.tril(near, k=after)
-    near = near if before is None else xp.triu(near, k=-before)
-    return _shares(xp.where(near, scores, -math.inf))
+    if before is not None or after is not None:
+        within = _band(query, key, before, after)
+        scores = xp.where(within, scores, -math.inf)
+    return like(MaskedSoftmax()(in_full(scores)), scores)
 
 
-def _shares(scores: Array) -> Array:
-    """The shares of scores; for those of 16 bits computed in float32, and rounded once."""
-    return like(Shares()(in_full(scores)), scores)
-
-
-def _reach(window: Any) -> tuple[int | None, int | None]:
-    """How many keys before its own place a query may look at, and how many after; None: all."""
-    reach = window if isinstance(window, tuple) else (window, window)
-    if len(reach) != 2 or not all(
-        n is None or (isinstance(n, Integral) and int(n) >= 0) for n in reach
-    ):
+def _window_limits(window: Window) -> tuple[int | None, int | None]:
+    """How many keys before and after its own place a query may attend to; None: all of them."""
+    limits: tuple[Any, ...] = window if isinstance(window, tuple) else (window, window)
+    if len(limits) != 2 or not all(map(_is_limit, limits)):
         raise ArgumentError(
-            "Attention expected a window of a number of keys, from 0, or of two of them, before and "
-            f"after the query's place, got {window!r}."
+            "Attention expected a window of a number of keys, 0 or more, or of two such numbers, "
+            f"before and after the query's place, got {window!r}."
         )
-    before, after = (None if n is None else int(n) for n in reach)
+    before, after = (None if n is None else int(n) for n in limits)
     return before, after
 
 
+def _is_limit(n: Any) -> bool:
+    return n is None or (isinstance(n, Integral) and int(n) >= 0)
+
+
+def _band(query: Array, key: Array, before: int | None, after: int | None) -> Array:
+    """Booleans of shape (L, S): True from `before` keys before the query's place to `after` after."""
+    xp = array_namespace(query, key)
+    shape = (query.shape[-2], key.shape[-2])
+    within = xp.ones(shape, dtype=xp.bool, device=compat.device(query))
+    if after is not None:
+        within = xp.tril(within, k=after)
+    if before is not None:
+        within = xp.triu(within, k=-before)
+    return within
+
+
 def _masked(scores: Array, mask: Array) -> Array:
-    lengths = zip(reversed(mask.shape), reversed(scores.shape), strict=False)
-    if mask.ndim > scores.ndim or any(m not in (1, n) for m, n in lengths):
+    """The scores with -inf where a boolean mask is False, or with the mask's numbers added."""
+    if not broadcasts_to(mask.shape, scores.shape):
         raise ShapeError(
             "Attention expected a mask that broadcasts to the scores, of shape (..., L, S) = "
             f"{tuple(scores.shape)}, got {tuple(mask.shape)}."
@@ -138,48 +151,49 @@ def _masked(scores: Array, mask: Array) -> Array:
 @follows
 def scaled_dot_product_attention(
     query: Array,
-    key: Any,
-    value: Any,
-    attn_mask: Any = None,
+    key: Array,
+    value: Array,
+    attn_mask: Array | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
     *,
     scale: float | None = None,
     softcap: float | None = None,
-    window: int | tuple[int | None, int | None] | None = None,
+    window: Window = None,
     rng: Any = None,
 ) -> Array:
-    """softmax(q k^T / sqrt(E)) v: each query's mean of the values, weighted by likeness to the keys.
+    """softmax(q k^T / sqrt(E)) v: each query's mean of the values, weighted by its match to the keys.
 
     Parameters
     ----------
     query : array or Variable, shape (..., L, E)
     key : array or Variable, shape (..., S, E)
     value : array or Variable, shape (..., S, V)
-        What stands before the last two axes (batch, heads) broadcasts.
+        The axes before the last two (batch, heads) broadcast.
     attn_mask : array or Variable that broadcasts to (..., L, S), optional
-        Booleans: True where the query may look at the key. Or numbers to be added to the scores:
+        Booleans: True where the query may attend to the key. Or numbers to be added to the scores:
         0 where it may, -inf where it may not.
     dropout_p : float
-        The probability that a weight is left out. For training: the function does not know when
-        that is, so pass 0 in evaluation.
+        The probability that a weight is set to 0. It is for training: the function does not know
+        whether the model is in training, so pass 0 in evaluation.
     is_causal : bool
-        Query i may look at keys 0 to i alone; with a mask, only where the mask allows it too.
+        Query i may attend only to keys 0 to i; with a mask, only where the mask allows it too.
     scale : float, optional
-        What scores are multiplied by; by default, 1 / sqrt(E).
+        The factor of the scores; by default, 1 / sqrt(E).
     softcap : float, optional
-        Scores s become softcap tanh(s / softcap), before any mask, so none is further from 0.
+        Scores s become softcap tanh(s / softcap), before any mask, which limits them to the range
+        from -softcap to softcap.
     window : int or (int or None, int or None), optional
-        Query i may look at keys i - before to i + after alone: one number for both, or
-        (before, after), of which None has no limit. (before, 0) is causal.
-    rng : int, numpy.random.Generator or None
-        Where dropout's numbers come from; None: the generator of `xpnet.manual_seed`.
+        Query i may attend only to keys i - before to i + after: one number for both, or
+        (before, after), where None means no limit. (before, 0) is causal.
+    rng : int, numpy.random.Generator, xpnet.random.DeviceGenerator or None
+        The source of dropout's random numbers; None: the generator of `xpnet.manual_seed`.
 
     Returns
     -------
     array or Variable, shape (..., L, V)
-        A query that may look at no key gets zeros, and a gradient of zeros; PyTorch's function
-        of this name gives nan there on some of its paths.
+        For a query that may attend to no key, the result and its gradient are zeros; PyTorch's
+        function of this name returns NaN there in some of its implementations.
 
     Raises
     ------
@@ -188,12 +202,13 @@ def scaled_dot_product_attention(
     TypeError
         The mask is neither of booleans nor of floating-point numbers.
     ValueError
-        The softcap is not positive, or the window is no length.
+        The softcap is not positive, or the window is not a number of keys.
 
     Notes
     -----
-    Parameters are PyTorch's, but for `softcap` and `window`; there, a mask and `is_causal` exclude each other. What is masked has
-    no influence as long as it is finite: 0 times nan is nan.
+    Parameters are PyTorch's, except `softcap` and `window`; in PyTorch, a mask and `is_causal`
+    exclude each other. Masked keys and values have no influence as long as they are finite: 0 times
+    NaN is NaN.
 
     Sources: Vaswani et al., "Attention is all you need", 2017, eq. 1; the softcap: Gemma Team,
     "Gemma 2: improving open language models at a practical size", 2024, section 2; the window:

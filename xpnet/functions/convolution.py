@@ -13,8 +13,6 @@ Leave out one of the three, and the sum over the others is a function of them:
 The derivatives of each are the other two: three functions, closed under differentiation.
 """
 
-from typing import Any
-
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
 from xpnet.autodiff._messages import named
@@ -30,53 +28,65 @@ class Correlate(Function):
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p s + k d] W[o, c, k]."""
 
     def __init__(self, window: Window, groups: int) -> None:
-        self.window, self.groups = window, groups
+        self.window = window
+        self.groups = groups
 
-    def forward(self, x: Array, W: Array, b: Array) -> Array:
-        array_namespace(x, W, b)  # of one library, or an error
+    def forward(self, x: Array, W: Array, b: Array | None) -> Array:
+        array_namespace(x, W, b)  # raises for arrays of different libraries
         code = kernels(x, W) or windows
         return code.correlate(x, W, b, self.window, self.groups)
 
-    def backward(self, gy: Array, x: Array, W: Array) -> Any:
-        gx = Spread(self.window, self.groups)(gy, W, None) if self.needs[0] else None
-        gW = Weigh(self.window, self.groups)(x, gy) if self.needs[1] else None
-        return gx, gW, _of_bias(gy) if self.needs[2] else None
+    def backward(
+        self, gy: Array, x: Array, W: Array
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        needs_x, needs_W, needs_b = self.needs
+        gx = Spread(self.window, self.groups)(gy, W, None) if needs_x else None
+        gW = Weigh(self.window, self.groups)(x, gy) if needs_W else None
+        gb = _gradient_of_bias(gy) if needs_b else None
+        return gx, gW, gb
 
 
 class Spread(Function):
     """x[n, c, p s + k d] = b[c] + the sum over o of u[n, o, p] W[o, c, k]."""
 
     def __init__(self, window: Window, groups: int) -> None:
-        self.window, self.groups = window, groups
+        self.window = window
+        self.groups = groups
 
-    def forward(self, u: Array, W: Array, b: Array) -> Array:
+    def forward(self, u: Array, W: Array, b: Array | None) -> Array:
         array_namespace(u, W, b)
         code = kernels(u, W) or windows
         return code.spread(u, W, b, self.window, self.groups)
 
-    def backward(self, gy: Array, u: Array, W: Array) -> Any:
-        gu = Correlate(self.window, self.groups)(gy, W, None) if self.needs[0] else None
-        gW = Weigh(self.window, self.groups)(gy, u) if self.needs[1] else None
-        return gu, gW, _of_bias(gy) if self.needs[2] else None
+    def backward(
+        self, gy: Array, u: Array, W: Array
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        needs_u, needs_W, needs_b = self.needs
+        gu = Correlate(self.window, self.groups)(gy, W, None) if needs_u else None
+        gW = Weigh(self.window, self.groups)(gy, u) if needs_W else None
+        gb = _gradient_of_bias(gy) if needs_b else None
+        return gu, gW, gb
 
 
 class Weigh(Function):
     """W[o, c, k] = the sum over n, p of x[n, c, p s + k d] u[n, o, p]."""
 
     def __init__(self, window: Window, groups: int) -> None:
-        self.window, self.groups = window, groups
+        self.window = window
+        self.groups = groups
 
     def forward(self, x: Array, u: Array) -> Array:
         code = kernels(x, u) or windows
         return code.weigh(x, u, self.window, self.groups)
 
-    def backward(self, gW: Any, x: Array, u: Array) -> Any:
-        gx = Spread(self.window, self.groups)(u, gW, None) if self.needs[0] else None
-        gu = Correlate(self.window, self.groups)(x, gW, None) if self.needs[1] else None
+    def backward(self, gW: Array, x: Array, u: Array) -> tuple[Array | None, Array | None]:
+        needs_x, needs_u = self.needs
+        gx = Spread(self.window, self.groups)(u, gW, None) if needs_x else None
+        gu = Correlate(self.window, self.groups)(x, gW, None) if needs_u else None
         return gx, gu
 
 
-def _of_bias(gy: Array) -> Array:
+def _gradient_of_bias(gy: Array) -> Array:
     """The gradient of the bias: gy summed over the batch and the places."""
     return array_namespace(gy).sum(gy, axis=(0, *range(2, gy.ndim)))
 
@@ -93,7 +103,7 @@ def conv(
     dilation: Lengths = 1,
     groups: int = 1,
 ) -> Array:
-    """The convolution of images (signals, volumes) with a kernel, as deep learning has it.
+    """The convolution of images (signals, volumes) with a kernel, as deep learning defines it.
 
     y[n, o, p] = bias[o] + the sum over c, k of x[n, c, p stride + k dilation] weight[o, c, k]
 
@@ -106,18 +116,18 @@ def conv(
     stride : int, or one for each axis
         How far the kernel moves from one output to the next.
     padding : int, one for each axis, "same" or "valid"
-        Zeros before and after each axis. "same": as many as keep its length, which needs a stride
-        of 1, the odd one after it; "valid": none.
+        Zeros before and after each axis. "same" keeps the length of each axis, which needs a
+        stride of 1; an odd zero comes after the axis. "valid" adds no zeros.
     dilation : int, or one for each axis
-        How far apart the kernel's numbers lie.
+        The distance between neighbouring numbers of the kernel.
     groups : int
-        Channels and outputs are split in so many parts, and each part of the outputs sees but its
-        own part of the channels.
+        The number of groups into which channels and outputs are split; each group of outputs
+        depends only on its own group of channels.
 
     Returns
     -------
     array or Variable, shape (batch, outputs, *places)
-        (length + padding before and after - dilation (kernel - 1) - 1) // stride + 1 places an
+        (length + padding before and after - dilation (kernel - 1) - 1) // stride + 1 places per
         axis. On NumPy it is a view, with the batch innermost in memory.
 
     Raises
@@ -127,9 +137,10 @@ def conv(
 
     Notes
     -----
-    Differentiable to any order. It is a cross-correlation: the kernel is not turned round. Source:
-    LeCun et al., "Gradient-based learning applied to document recognition", 1998; dilation: Yu and
-    Koltun, 2016; groups: Krizhevsky, Sutskever and Hinton, 2012.
+    Differentiable to any order. It is a cross-correlation: the kernel is not flipped. Source: LeCun
+    et al., "Gradient-based learning applied to document recognition", 1998; dilation: Yu and
+    Koltun, "Multi-scale context aggregation by dilated convolutions", 2016; groups: Krizhevsky,
+    Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
     """
     d = _check("conv", x, weight, bias, groups, weight.shape[0])
     if x.shape[1] != weight.shape[1] * groups:
@@ -137,7 +148,9 @@ def conv(
             f"conv expected x of {weight.shape[1] * groups} channels for weight of shape "
             f"{tuple(weight.shape)} in {groups} groups, got {tuple(x.shape)}."
         )
-    kernel, steps, gaps = tuple(weight.shape[2:]), lengths(stride, d), lengths(dilation, d)
+    kernel = tuple(weight.shape[2:])
+    steps = lengths(stride, d)
+    gaps = lengths(dilation, d)
     around = padded(padding, kernel, steps, gaps)
     window = sliding(tuple(x.shape[2:]), kernel, steps, around, gaps)
     return Correlate(window, groups)(x, weight, bias)
@@ -156,7 +169,7 @@ def conv_transpose(
     groups: int = 1,
     dilation: Lengths = 1,
 ) -> Array:
-    """The transpose of `conv`, its gradient by x: each number is spread by the kernel.
+    """The transpose of `conv`, which is its gradient by x: the kernel spreads each number of x.
 
     y[n, o, p stride + k dilation] += the sum over c of x[n, c, p] weight[c, o, k]
 
@@ -167,21 +180,25 @@ def conv_transpose(
     bias : array or Variable, shape (outputs,), optional
     stride, dilation : int, or one for each axis
     padding : int, or one for each axis
-        So many numbers are cut off on both sides: `conv` with this padding undoes the shape.
+        How many numbers are cut off on both sides: `conv` with this padding restores the shape.
     output_padding : int, or one for each axis
-        So many numbers more at the end. With a stride, `conv` makes one length of several; this
-        chooses among them. Smaller than the stride or the dilation.
+        How many numbers are added at the end, fewer than the stride or the dilation. With a stride,
+        `conv` maps several lengths to the same length; this chooses among them.
     groups : int
+        As for `conv`.
 
     Returns
     -------
     array or Variable, shape (batch, outputs, *places)
-        (length - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1 places an axis.
+        (length - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1 places per
+        axis.
 
     Raises
     ------
     ShapeError
-        The shapes do not fit, the groups do not divide, or nothing would be left.
+        The shapes do not fit, the groups do not divide, or the result would be empty.
+    ArgumentError
+        The output_padding is not smaller than the stride or the dilation.
 
     Notes
     -----
@@ -194,8 +211,11 @@ def conv_transpose(
             f"conv_transpose expected x of {weight.shape[0]} channels for weight of shape "
             f"{tuple(weight.shape)}, got {tuple(x.shape)}."
         )
-    kernel, steps, gaps = tuple(weight.shape[2:]), lengths(stride, d), lengths(dilation, d)
-    cut, more = lengths(padding, d, least=0), lengths(output_padding, d, least=0)
+    kernel = tuple(weight.shape[2:])
+    steps = lengths(stride, d)
+    gaps = lengths(dilation, d)
+    cut = lengths(padding, d, least=0)
+    more = lengths(output_padding, d, least=0)
     if any(m >= max(s, g) for m, s, g in zip(more, steps, gaps, strict=True)):
         raise ArgumentError(
             f"conv_transpose expected an output_padding smaller than the stride {steps} or the "
@@ -205,26 +225,28 @@ def conv_transpose(
     size = tuple((n - 1) * s - 2 * c + g * (k - 1) + m + 1 for n, k, s, g, c, m in axes)
     if min(size) < 1 or 0 in x.shape[2:]:
         raise ShapeError(
-            f"conv_transpose would make images of {size} of x of shape {tuple(x.shape)}. "
-            "Take less padding or a larger kernel."
+            f"conv_transpose expected shapes that leave a result, got x of shape {tuple(x.shape)} "
+            f"and a result of {size} places. Take less padding or a larger kernel."
         )
     window = sliding(size, kernel, steps, tuple((c, c) for c in cut), gaps, tuple(x.shape[2:]))
     return Spread(window, groups)(x, weight, bias)
 
 
-def _check(name: str, x: Array, weight: Array, bias: Array, groups: int, outputs: int) -> int:
-    """The number of spatial axes; an error if the arrays do not fit."""
+def _check(
+    name: str, x: Array, weight: Array, bias: Array | None, groups: int, outputs: int
+) -> int:
+    """The number of spatial axes; ShapeError if the arrays do not fit."""
     d: int = weight.ndim - 2
     if d < 1 or x.ndim != d + 2:
-        one = " For one sample use x[None, ...]." if x.ndim == d + 1 else ""
+        hint = " For one sample use x[None, ...]." if x.ndim == d + 1 else ""
         raise ShapeError(
             f"{name} expected x of shape (batch, channels, *spatial) and weight of as many axes, "
-            f"got {tuple(x.shape)} and {tuple(weight.shape)}.{one}"
+            f"got {tuple(x.shape)} and {tuple(weight.shape)}.{hint}"
         )
     if groups < 1 or weight.shape[0] % groups or 0 in weight.shape:
         raise ShapeError(
-            f"{name} expected groups that divide the {weight.shape[0]} of weight of shape "
-            f"{tuple(weight.shape)}, none of which is 0, got {groups}."
+            f"{name} expected groups that divide the {weight.shape[0]} rows of weight, and no empty "
+            f"axis, got {groups} groups and weight of shape {tuple(weight.shape)}."
         )
     if bias is not None and tuple(bias.shape) != (outputs,):
         raise ShapeError(f"{name} expected bias of shape ({outputs},), got {tuple(bias.shape)}.")

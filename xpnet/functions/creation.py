@@ -11,7 +11,7 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import follows, selected, sent
+from xpnet._libraries import library_of
 from xpnet._typing import Array, Device, DType
 from xpnet.autodiff._export import export_error
 from xpnet.autodiff.namespace import array_namespace, has_dtype
@@ -112,23 +112,7 @@ def from_dlpack(x: Array, /, *, device: Device | None = None, copy: bool | None 
     if isinstance(x, Variable) and x.requires_grad:
         raise export_error(x)
     array = data_of(x)
-    if home.name.startswith("cupy"):  # its from_dlpack takes neither a device nor `copy`
-        y = home.xp.from_dlpack(array)
-        if copy is False and device is not None and y.device != device:
-            raise ArgumentError(
-                f"from_dlpack expected an array on {device} for copy=False, got one on {y.device}. "
-                "Leave copy out to have it copied there."
-            )
-        y = y if device is None else sent(y, device)
-        return as_constant(_copied(y) if copy else y)
-    options = {"device": device, "copy": copy}
-    given = {name: value for name, value in options.items() if value is not None}
-    return as_constant(home.xp.from_dlpack(array, **given))
-
-
-@follows
-def _copied(x: Array) -> Array:
-    return array_namespace(x).asarray(x, copy=True)
+    return as_constant(home.library.from_dlpack(home.xp, array, device, copy))
 
 
 def _numbers(name: str, *given: Any) -> None:
@@ -226,7 +210,7 @@ def _like(
     there = compat.device(array) if device is None else device
     given = {"dtype": dtype, "device": device}
     options = {key: value for key, value in given.items() if value is not None}
-    with selected(array, there):
+    with library_of(array).selected(there):
         y = getattr(xp, name)(array, *args, **options)
     return as_constant(y) if isinstance(x, Variable) else y
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import sent
+from xpnet._libraries import library_of
 from xpnet._typing import Array, Device, DType
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
@@ -31,7 +31,7 @@ class ToDevice(Function):
 
     def forward(self, x: Array) -> Array:
         self.was = compat.device(x)
-        return sent(x, self.to, self.stream)
+        return library_of(x).to_device(x, self.to, self.stream)
 
     def backward(self, gy: Array) -> Array:
         return ToDevice(self.was, None)(gy)

@@ -12,7 +12,7 @@ derivative: the rules divide by the difference of the values, and give inf or na
 nothing was made of the vectors, nothing is divided: the derivative by the values alone is right.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import array_api_compat as compat
 
@@ -26,18 +26,18 @@ from xpnet.kernels.solvers import linalg_of
 
 
 class QRResult(NamedTuple):
-    """What `qr` gives."""
+    """The result of `qr`."""
 
-    Q: Any
-    R: Any
+    Q: Array
+    R: Array
 
 
 class SVDResult(NamedTuple):
-    """What `svd` gives."""
+    """The result of `svd`."""
 
-    U: Any
-    S: Any
-    Vh: Any
+    U: Array
+    S: Array
+    Vh: Array
 
 
 # --- parts of the rules -------------------------------------------------------------------------
@@ -54,20 +54,22 @@ def is_diagonal(x: Array) -> Array:
     return xp.eye(x.shape[-1], dtype=xp.bool, device=compat.device(x))
 
 
-def between_pairs(numerator: Any, difference: Any) -> Any:
-    """numerator / difference, but 0 on the diagonal, where a value meets itself."""
-    xp, itself = array_namespace(numerator, difference), is_diagonal(numerator)
-    return xp.where(itself, 0.0, numerator) / xp.where(itself, 1.0, difference)
+def divided_off_diagonal(numerator: Array, difference: Array) -> Array:
+    """numerator / difference, but 0 on the diagonal, where a value is compared with itself."""
+    xp = array_namespace(numerator, difference)
+    diagonal = is_diagonal(numerator)
+    return xp.where(diagonal, 0.0, numerator) / xp.where(diagonal, 1.0, difference)
 
 
 class Completed(Function):
-    """Orthonormal vectors, made a square matrix by more of them: any will do, so they are refused.
+    """Orthonormal vectors that were completed to a square matrix: their derivative is an error.
 
-    That is for the user's part of the graph. The rules, which do not use them, go past this.
+    The vectors that complete the matrix may be any, so x does not determine them. This node stands
+    between them and the user; the rules of `QR` and `SVD` use only the vectors that are determined.
     """
 
     def __init__(self, what: str, x: Array, instead: str) -> None:
-        self.why = (
+        self.message = (
             f"{what} has no derivative for x of shape {tuple(x.shape)}: the vectors that complete "
             f"it to a square matrix are not determined by x. Use {instead}."
         )
@@ -75,8 +77,8 @@ class Completed(Function):
     def forward(self, x: Array) -> Array:
         return x
 
-    def backward(self, gy: Array) -> Any:
-        raise GradientError(self.why)
+    def backward(self, gy: Array) -> Array:
+        raise GradientError(self.message)
 
 
 # --- the rules ----------------------------------------------------------------------------------
@@ -93,10 +95,11 @@ class Cholesky(Function):
 
     def backward(self, gy: Array, y: Array) -> Array:
         xp = array_namespace(gy)
-        Lh = xp.matrix_transpose(y)  # that of conj(L)
+        solve = linalg_of(xp).solve
+        Lh = xp.matrix_transpose(y)  # the adjoint of conj(L)
         inner = Lh @ gy
         inner = (xp.tril(inner) + xp.tril(inner, k=-1)) / 2
-        return hermitian(linalg_of(xp).solve(Lh, adjoint(linalg_of(xp).solve(Lh, inner))))
+        return hermitian(solve(Lh, adjoint(solve(Lh, inner))))
 
 
 class QR(Function):
@@ -112,24 +115,34 @@ class QR(Function):
     def __init__(self, mode: str) -> None:
         self.mode = mode
 
-    def forward(self, x: Array) -> Array:
-        return tuple(linalg_of(array_namespace(x)).qr(x, mode=self.mode))
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        Q, R = linalg_of(array_namespace(x)).qr(x, mode=self.mode)
+        return Q, R
 
-    def backward(self, gy: Array, y: Array, x: Array) -> Array:
-        (gQ, gR), (Q, R) = gy, y
-        xp, (m, n) = array_namespace(gQ), x.shape[-2:]
+    def backward(self, gy: tuple[Array, Array], y: tuple[Array, Array], x: Array) -> Array:
+        gQ, gR = gy
+        Q, R = y
+        xp = array_namespace(gQ)
+        m, n = x.shape[-2:]
         k = min(m, n)
-        gQ, Q, gR, R = gQ[..., :k], xp.conj(Q[..., :k]), gR[..., :k, :], xp.conj(R[..., :k, :])
-        rest = []
-        if n > m:
-            rest = [Q @ gR[..., m:]]
-            gQ = gQ + xp.conj(x[..., m:]) @ adjoint(gR[..., m:])
-            gR, R = gR[..., :m], R[..., :m]
+        gQ = gQ[..., :k]
+        gR = gR[..., :k, :]
+        Q = xp.conj(Q[..., :k])
+        R = xp.conj(R[..., :k, :])
+        if n <= m:
+            return self._gradient_of_tall(gQ, gR, Q, R)
+        gC = Q @ gR[..., m:]
+        gQ = gQ + xp.conj(x[..., m:]) @ adjoint(gR[..., m:])
+        gB = self._gradient_of_tall(gQ, gR[..., :m], Q, R[..., :m])
+        return xp.concat([gB, gC], axis=-1)
+
+    def _gradient_of_tall(self, gQ: Array, gR: Array, Q: Array, R: Array) -> Array:
+        """The gradient of a matrix with at least as many rows as columns."""
+        xp = array_namespace(gQ)
         inner = gR @ adjoint(R) - adjoint(Q) @ gQ
         inner = (xp.triu(inner) + xp.triu(inner, k=1)) / 2
-        gx = gQ + Q @ (inner + adjoint(inner))
-        gx = adjoint(linalg_of(xp).solve(R, adjoint(gx)))
-        return xp.concat([gx, *rest], axis=-1) if rest else gx
+        gA = gQ + Q @ (inner + adjoint(inner))
+        return adjoint(linalg_of(xp).solve(R, adjoint(gA)))
 
 
 class SVD(Function):
@@ -150,25 +163,34 @@ class SVD(Function):
     def __init__(self, full_matrices: bool) -> None:
         self.full_matrices = full_matrices
 
-    def forward(self, x: Array) -> Array:
-        return tuple(linalg_of(array_namespace(x)).svd(x, full_matrices=self.full_matrices))
+    def forward(self, x: Array) -> tuple[Array, Array, Array]:
+        U, S, Vh = linalg_of(array_namespace(x)).svd(x, full_matrices=self.full_matrices)
+        return U, S, Vh
 
-    def backward(self, gy: Array, y: Array) -> Array:
-        (gU, gS, gVh), (U, S, Vh) = gy, y
-        xp, m, n, k = array_namespace(gS), U.shape[-2], Vh.shape[-1], S.shape[-1]
-        gU, U = gU[..., :k], xp.conj(U[..., :k])  # the others have none: see Completed
-        gVh, Vh = gVh[..., :k, :], xp.conj(Vh[..., :k, :])
-        columns, rows = S[..., None, :], S[..., :, None]
-        UhgU, VhgV = adjoint(U) @ gU, Vh @ adjoint(gVh)
-        inner = UhgU  # of which the diagonal is replaced, and the rest 0 if no vectors were used
+    def backward(self, gy: tuple[Array, Array, Array], y: tuple[Array, Array, Array]) -> Array:
+        gU, gS, gVh = gy
+        U, S, Vh = y
+        xp = array_namespace(gS)
+        m = U.shape[-2]
+        n = Vh.shape[-1]
+        k = S.shape[-1]
+        gU = gU[..., :k]  # the vectors beyond k have no gradient: see Completed
+        gVh = gVh[..., :k, :]
+        U = xp.conj(U[..., :k])
+        Vh = xp.conj(Vh[..., :k, :])
+        columns = S[..., None, :]
+        rows = S[..., :, None]
+        UhgU = adjoint(U) @ gU
+        VhgV = Vh @ adjoint(gVh)
+        inner = UhgU  # off the diagonal it is 0 if no vectors were used; the diagonal is replaced
         if self.used[0] or self.used[2]:
             # The squares of small or large S are out of range: S / (S[j]^2 - S[i]^2) in two steps.
             sums = xp.where(is_diagonal(UhgU), 1.0, columns + rows)
             PS = (UhgU - adjoint(UhgU)) * (columns / sums)
             SQ = (VhgV - adjoint(VhgV)) * (rows / sums)
-            inner = between_pairs(PS + SQ, columns - rows)
-        turned = linalg_of(xp).diagonal(UhgU)
-        diagonal = gS + (turned - xp.conj(turned)) / (2.0 * xp.where(S == 0, 1.0, S))
+            inner = divided_off_diagonal(PS + SQ, columns - rows)
+        turn = linalg_of(xp).diagonal(UhgU)
+        diagonal = gS + (turn - xp.conj(turn)) / (2.0 * xp.where(S == 0, 1.0, S))
         inner = xp.where(is_diagonal(inner), diagonal[..., None, :], inner)
         gx = U @ inner @ Vh
         if m > k and self.used[0]:
@@ -179,7 +201,7 @@ class SVD(Function):
 
 
 class Svdvals(Function):
-    """gA = U diag(gS) V^H: the vectors are computed only where they are asked for."""
+    """gA = U diag(gS) V^H: the vectors are computed only for the derivative."""
 
     def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).svdvals(x)
@@ -200,7 +222,8 @@ def cholesky(x: Array, /, *, upper: bool = False) -> Array:
     Parameters
     ----------
     x : array or Variable, shape (..., n, n)
-        Symmetric, or Hermitian if complex, and positive definite. Its gradient is so too.
+        Symmetric, or Hermitian if complex, and positive definite. Its gradient is symmetric, or
+        Hermitian, too.
     upper : bool
 
     Returns
@@ -224,7 +247,7 @@ def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     Parameters
     ----------
     x : array or Variable, shape (..., m, n)
-        Its first k = min(m, n) columns are independent.
+        Its first k = min(m, n) columns must be linearly independent.
     mode : "reduced" or "complete"
 
     Returns
@@ -235,7 +258,8 @@ def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
     Raises
     ------
     GradientError
-        Later, by the walk back: the columns that complete Q may be any, and have no derivative.
+        Raised by `backward` if mode is "complete" and m > n: the columns that complete Q are not
+        determined by x, and have no derivative.
     """
     Q, R = QR(mode)(x)
     m, n = x.shape[-2:]
@@ -264,7 +288,8 @@ def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
     Raises
     ------
     GradientError
-        Later, by the walk back: vectors that complete a matrix may be any, and have no derivative.
+        Raised by `backward` if vectors were added that complete U or Vh: these are not determined
+        by x, and have no derivative.
     """
     U, S, Vh = SVD(full_matrices)(x)
     m, n = x.shape[-2:]

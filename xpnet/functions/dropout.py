@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import array_api_compat as compat
-
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
 from xpnet.autodiff._messages import named
@@ -15,7 +13,6 @@ from xpnet.errors import ArgumentError, BackendError, ShapeError
 from xpnet.functions._in_float32 import number
 from xpnet.functions._masks import zero_unless
 from xpnet.kernels.lookup import kernel
-from xpnet.kernels.philox import mask as drawn_mask
 from xpnet.random import DeviceGenerator, in_blocks, mask_rng
 
 
@@ -47,13 +44,14 @@ class Masked(Function):
 
 
 def _drawn_there(rng: DeviceGenerator, x: Array, p: float) -> Array:
-    if not compat.is_cupy_array(x):
+    draw = kernel("drawn_mask", x)
+    if draw is None:
         raise BackendError(
             "dropout expected a CuPy array, to draw its mask on the GPU, got an array of "
             f"{type(x).__module__}. Draw the mask on the host: manual_seed(seed), without "
             "device=True, or rng=seed."
         )
-    return drawn_mask(rng, x, p)
+    return draw(rng, x, p)
 
 
 @named

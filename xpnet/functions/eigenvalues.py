@@ -1,32 +1,32 @@
 """Eigenvalues and eigenvectors, of symmetric matrices and of any: `eigh`, `eig`.
 
-Stacks of matrices are in the last two axes. What the rules make of complex numbers, of the freedom
-of vectors, and of equal values is said in `decompositions`.
+Stacks of matrices are in the last two axes. `decompositions` explains how the rules treat complex
+numbers, the freedom of vectors, and equal values.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from xpnet._typing import Array
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.functions._registry import extension
-from xpnet.functions.decompositions import between_pairs, hermitian, is_diagonal
+from xpnet.functions.decompositions import divided_off_diagonal, hermitian, is_diagonal
 from xpnet.functions.products import adjoint
 from xpnet.kernels.solvers import linalg_of
 
 
 class EighResult(NamedTuple):
-    """What `eigh` gives."""
+    """The result of `eigh`."""
 
-    eigenvalues: Any
-    eigenvectors: Any
+    eigenvalues: Array
+    eigenvectors: Array
 
 
 class EigResult(NamedTuple):
-    """What `eig` gives."""
+    """The result of `eig`."""
 
-    eigenvalues: Any
-    eigenvectors: Any
+    eigenvalues: Array
+    eigenvectors: Array
 
 
 class Eigh(Function):
@@ -36,22 +36,25 @@ class Eigh(Function):
     differentiation", 2008.
     """
 
-    def forward(self, x: Array) -> Array:
-        return tuple(linalg_of(array_namespace(x)).eigh(x))
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        w, V = linalg_of(array_namespace(x)).eigh(x)
+        return w, V
 
-    def backward(self, gy: Array, y: Array) -> Array:
-        (gw, gV), (w, V) = gy, y
+    def backward(self, gy: tuple[Array, Array], y: tuple[Array, Array]) -> Array:
+        gw, gV = gy
+        w, V = y
         xp = array_namespace(gw)
         V = xp.conj(V)
         E = w[..., None, :] - w[..., :, None]
         inner = adjoint(V) @ gV
-        inner = between_pairs(inner, E) if self.used[1] else inner  # which is 0 then
+        if self.used[1]:  # otherwise gV is 0, and 0 / 0 for equal eigenvalues would be NaN
+            inner = divided_off_diagonal(inner, E)
         inner = xp.where(is_diagonal(inner), gw[..., None, :], inner)
         return hermitian(V @ inner @ adjoint(V))
 
 
 class Eigvalsh(Function):
-    """gA = V diag(gw) V^H: the vectors are computed only where they are asked for."""
+    """gA = V diag(gw) V^H: the vectors are computed only for the derivative."""
 
     def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).eigvalsh(x)
@@ -69,18 +72,21 @@ class Eig(Function):
     complex-valued gradients with application to statistically optimum beamforming", 2017.
     """
 
-    def forward(self, x: Array) -> Array:
-        return tuple(linalg_of(array_namespace(x)).eig(x))
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        w, V = linalg_of(array_namespace(x)).eig(x)
+        return w, V
 
-    def backward(self, gy: Array, y: Array) -> Array:
-        (gw, gV), (w, V) = gy, y
+    def backward(self, gy: tuple[Array, Array], y: tuple[Array, Array]) -> Array:
+        gw, gV = gy
+        w, V = y
         xp = array_namespace(gw)
         Vt = xp.matrix_transpose(V)
         E = w[..., None, :] - w[..., :, None]
         inner = Vt @ gV
-        longer = xp.real(linalg_of(xp).diagonal(inner))
-        inner = inner - (Vt @ xp.conj(V)) * longer[..., None, :]
-        inner = between_pairs(inner, E) if self.used[1] else inner  # which is 0 then
+        lengthening = xp.real(linalg_of(xp).diagonal(inner))
+        inner = inner - (Vt @ xp.conj(V)) * lengthening[..., None, :]
+        if self.used[1]:  # otherwise gV is 0, and 0 / 0 for equal eigenvalues would be NaN
+            inner = divided_off_diagonal(inner, E)
         inner = xp.where(is_diagonal(inner), gw[..., None, :], inner)
         return linalg_of(xp).solve(Vt, inner @ Vt)
 

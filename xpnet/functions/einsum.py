@@ -3,6 +3,7 @@
 import math
 import operator
 import string
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,15 +16,16 @@ from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions.linalg import diagonal
 
 Shape = tuple[int, ...]
-LETTERS = string.ascii_uppercase + string.ascii_lowercase  # as the alphabetical order has them
+Path = tuple[tuple[int, ...], ...]
+LETTERS = string.ascii_uppercase + string.ascii_lowercase  # in the order of their code points
 STRATEGIES = ("auto", "optimal", "greedy", "dp")
 
 
 class Factor(NamedTuple):
-    """An operand, or a product of some: a letter for each axis, and the array."""
+    """An operand, or a product of operands: a letter for each axis, and the array."""
 
     term: str
-    x: Any
+    x: Array
 
 
 class Plan(NamedTuple):
@@ -38,35 +40,37 @@ class Plan(NamedTuple):
     sizes : dict of str to int
         The length of each letter's axis.
     path : tuple of tuples of int
-        Which operands are multiplied at each step: their places in the list of those that are
-        left, to which the product is appended.
+        Which operands are multiplied at each step: their places in the list of remaining operands,
+        to which the product is then appended.
     """
 
     terms: tuple[str, ...]
     output: str
     sizes: dict[str, int]
-    path: tuple[tuple[int, ...], ...]
+    path: Path
 
 
 @follows
-def einsum(subscripts: Any, /, *operands: Any, optimize: Any = True) -> Any:
+def einsum(
+    subscripts: Any, /, *operands: Any, optimize: bool | str | Sequence[Any] = True
+) -> Array:
     """The sum of products of the operands, over the axes that the output does not name.
 
     Parameters
     ----------
     subscripts : str
-        One letter for each axis of each operand, and after "->" those of the result. Axes with
-        one letter have one length, or length 1, which broadcasts. A letter that occurs twice in
-        one operand takes the diagonal. "..." stands for the other axes, which broadcast. Without
-        "->" the result has the axes of "...", then the letters that occur once, in alphabetical
-        order.
+        One letter for each axis of each operand, and after "->" the letters of the result. Axes
+        with the same letter have the same length, or length 1, which broadcasts. A letter that
+        occurs twice in one operand takes the diagonal. "..." stands for the other axes, which
+        broadcast. Without "->" the result has the axes of "...", then the letters that occur once,
+        in alphabetical order.
     *operands : arrays, Variables or Python numbers
-        NumPy's other form is understood too: `einsum(x1, [0, 1], x2, [1, 2], [0, 2])`, with
-        integers for letters.
+        NumPy's other form is accepted too: `einsum(x1, [0, 1], x2, [1, 2], [0, 2])`, with integers
+        in place of letters.
     optimize : bool, {"auto", "optimal", "greedy", "dp"} or sequence of tuples
         The order of the products, for three operands or more. True is "auto": the optimal order
-        for few operands, a good one for many. False is from left to right. A sequence is an order
-        as `numpy.einsum_path` and `opt_einsum.contract_path` give it.
+        for few operands, a good one for many. False multiplies from left to right. A sequence is a
+        path as `numpy.einsum_path` and `opt_einsum.contract_path` return it.
 
     Returns
     -------
@@ -81,9 +85,9 @@ def einsum(subscripts: Any, /, *operands: Any, optimize: Any = True) -> Any:
 
     Notes
     -----
-    Two operands at a time are multiplied, as (stacks of) matrices where axes are summed; the axes
-    of one operand alone are summed before. So the time is that of `matmul`, and derivatives of any
-    order are sums of products too. opt_einsum reads the subscripts and finds the order: Smith and
+    Operands are multiplied two at a time, by `matmul` where axes are summed; axes that occur in one
+    operand only are summed first. The time is therefore that of `matmul`, and derivatives of any
+    order are sums of products too. opt_einsum parses the subscripts and finds the order: Smith and
     Gray, "opt_einsum - A Python package for optimizing contraction order for einsum-like
     expressions", Journal of Open Source Software, 2018.
 
@@ -101,29 +105,33 @@ def einsum(subscripts: Any, /, *operands: Any, optimize: Any = True) -> Any:
     if not isinstance(subscripts, str):
         subscripts, xs = _interleaved((subscripts, *operands))
     xs = _as_arrays(xs)
-    plan = _planned(subscripts, tuple(tuple(x.shape) for x in xs), _order(optimize))
-    left = [Factor(term, x) for term, x in zip(plan.terms, xs, strict=True)]
+    plan = _planned(subscripts, tuple(tuple(x.shape) for x in xs), _strategy_or_path(optimize))
+    remaining = [Factor(term, x) for term, x in zip(plan.terms, xs, strict=True)]
     for step in plan.path:
-        factors = [left.pop(i) for i in sorted(step, reverse=True)][::-1]
-        left.append(_product_of(factors, left, plan))
-    (result,) = left
+        factors = [remaining[i] for i in sorted(step)]
+        remaining = [factor for i, factor in enumerate(remaining) if i not in step]
+        remaining.append(_product_of(factors, remaining, plan))
+    (result,) = remaining
     return _ordered(result, plan.output).x
 
 
 def _interleaved(arguments: tuple[Any, ...]) -> tuple[str, list[Any]]:
     """The subscripts and the operands of einsum(x1, axes1, x2, axes2, ..., output)."""
-    output = arguments[-1:] if len(arguments) % 2 else ()
-    pairs = arguments[: len(arguments) - len(output)]
-    axes = (*pairs[1::2], *output)
+    has_output = len(arguments) % 2 == 1
+    pairs = arguments[:-1] if has_output else arguments
+    operands = pairs[0::2]
+    axes = [*pairs[1::2], *arguments[len(pairs) :]]
     if not pairs or not all(isinstance(a, (list, tuple)) for a in axes):
         raise ArgumentTypeError(
             "einsum expected subscripts such as 'ij,jk->ik' and then the operands, or operands "
             "each followed by a list of integers, got "
             f"{', '.join(type(a).__name__ for a in arguments)}."
         )
-    terms = ["".join(map(_letter, a)) for a in pairs[1::2]]
-    arrow = "->" + "".join(map(_letter, output[0])) if output else ""
-    return ",".join(terms) + arrow, list(pairs[0::2])
+    terms = ["".join(map(_letter, a)) for a in axes]
+    subscripts = ",".join(terms[: len(operands)])
+    if has_output:
+        subscripts += "->" + terms[-1]
+    return subscripts, list(operands)
 
 
 def _letter(axis: Any) -> str:
@@ -139,22 +147,24 @@ def _letter(axis: Any) -> str:
 
 
 def _as_arrays(xs: list[Any]) -> list[Any]:
-    """The operands, Python numbers as arrays like the first array."""
+    """The operands, with Python numbers as arrays like the first array."""
     if not xs:
         raise ArgumentTypeError("einsum expected operands after its subscripts, got none.")
-    array_namespace(*xs)  # of one library, or an error
+    array_namespace(*xs)  # raises for different libraries, and if there is no array
     model = next(data_of(x) for x in xs if hasattr(x, "shape"))
     return [x if hasattr(x, "shape") else array_like(x, model) for x in xs]
 
 
-def _order(optimize: Any) -> Any:
-    """The parameter `optimize` as a strategy's name, or as a tuple of steps."""
+def _strategy_or_path(optimize: Any) -> str | Path:
+    """The parameter `optimize` as the name of a strategy, or as a path; () is from left to right."""
     if isinstance(optimize, bool):
         return "auto" if optimize else ()
     if isinstance(optimize, str) and optimize in STRATEGIES:
         return optimize
     if isinstance(optimize, (list, tuple)):
-        steps = optimize[1:] if optimize[:1] in (["einsum_path"], ("einsum_path",)) else optimize
+        steps = list(optimize)
+        if steps[:1] == ["einsum_path"]:  # NumPy's paths begin with this name
+            steps = steps[1:]
         if steps and all(isinstance(step, (list, tuple)) for step in steps):
             return tuple(map(tuple, steps))
     raise ArgumentError(
@@ -164,8 +174,16 @@ def _order(optimize: Any) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _planned(subscripts: str, shapes: tuple[Shape, ...], order: Any) -> Plan:
-    """The plan for operands of these shapes; errors are raised here."""
+def _planned(subscripts: str, shapes: tuple[Shape, ...], strategy_or_path: str | Path) -> Plan:
+    """The plan for operands of these shapes.
+
+    Raises
+    ------
+    ArgumentError
+        The subscripts or the path are malformed.
+    ShapeError
+        The shapes do not fit the subscripts.
+    """
     from opt_einsum import contract_path
     from opt_einsum.parser import parse_einsum_input
 
@@ -180,17 +198,24 @@ def _planned(subscripts: str, shapes: tuple[Shape, ...], order: Any) -> Plan:
         raise ArgumentError(f"einsum cannot read the subscripts {given}: {error}") from None
     terms = tuple(inputs.split(","))
     sizes = _sizes(terms, shapes, given)
+    path: Any = strategy_or_path
     if len(terms) < 3:
-        path: Any = [tuple(range(len(terms)))]
-    elif isinstance(order, tuple):
-        path = order or [(0, 1)] + [(0, n) for n in range(len(terms) - 2, 0, -1)]
-    else:
-        path, _ = contract_path(f"{inputs}->{output}", *shapes, shapes=True, optimize=order)
+        path = [tuple(range(len(terms)))]
+    elif strategy_or_path == ():
+        path = _from_left_to_right(len(terms))
+    elif isinstance(strategy_or_path, str):
+        subscripts = f"{inputs}->{output}"
+        path, _ = contract_path(subscripts, *shapes, shapes=True, optimize=strategy_or_path)
     return Plan(terms, output, sizes, _checked(path, len(terms)))
 
 
+def _from_left_to_right(count: int) -> list[tuple[int, int]]:
+    """The path that multiplies the product so far, which is the last in the list, by the next."""
+    return [(0, 1), *((0, n) for n in range(count - 2, 0, -1))]
+
+
 def _sizes(terms: tuple[str, ...], shapes: tuple[Shape, ...], given: str) -> dict[str, int]:
-    """The length of each letter's axis: that of the operands which do not broadcast."""
+    """The length of each letter's axis: 1 only if it is 1 in every operand, as in broadcasting."""
     sizes: dict[str, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
         if len(term) != len(shape):
@@ -215,36 +240,42 @@ def _sizes(terms: tuple[str, ...], shapes: tuple[Shape, ...], given: str) -> dic
     return sizes
 
 
-def _checked(path: Any, count: int) -> tuple[tuple[int, ...], ...]:
-    """The steps of a path; ArgumentError unless they lead from `count` operands to one."""
+def _checked(path: Any, count: int) -> Path:
+    """The steps of a path from `count` operands to one; ArgumentError if it is not a path."""
     steps = [tuple(map(operator.index, step)) for step in path]
-    left = count
+    remaining = count
     for step in steps:
-        if not step or len(set(step)) < len(step) or not all(0 <= i < left for i in step):
+        if not step or len(set(step)) < len(step) or not all(0 <= i < remaining for i in step):
             raise ArgumentError(
-                f"einsum cannot multiply the operands {step} of {left}, in optimize={path}."
+                f"einsum cannot multiply the operands {step} of {remaining}, in optimize={path}."
             )
-        left += 1 - len(step)
-    if left != 1:
-        steps.append(tuple(range(left)))  # as NumPy: what is left is multiplied at once
+        remaining += 1 - len(step)
+    if remaining != 1:
+        steps.append(tuple(range(remaining)))  # as in NumPy: the rest is multiplied at once
     return tuple(steps)
 
 
 def _product_of(factors: list[Factor], others: list[Factor], plan: Plan) -> Factor:
-    """The product of some factors, over the axes that neither the others nor the output have."""
-    result, *rest = factors
-    while rest:
-        by, *rest = rest
-        needed = set(plan.output).union(*(f.term for f in (*rest, *others)))
-        first = _reduced(result, needed | set(by.term), plan.sizes)
-        second = _reduced(by, needed | set(first.term), plan.sizes)
-        result = _multiplied(first, second, needed)
-    needed = set(plan.output).union(*(f.term for f in others))
-    return _reduced(result, needed, plan.sizes)
+    """The product of factors, summed over the axes that neither the others nor the output have."""
+    product, *rest = factors
+    for i, factor in enumerate(rest):
+        needed = _letters_of(plan.output, [*rest[i + 1 :], *others])
+        first = _reduced(product, needed | set(factor.term), plan.sizes)
+        second = _reduced(factor, needed | set(first.term), plan.sizes)
+        product = _multiplied(first, second, needed)
+    return _reduced(product, _letters_of(plan.output, others), plan.sizes)
+
+
+def _letters_of(output: str, factors: list[Factor]) -> set[str]:
+    """The letters of the output and of the factors."""
+    return set(output).union(*(factor.term for factor in factors))
 
 
 def _reduced(factor: Factor, needed: set[str], sizes: dict[str, int]) -> Factor:
-    """A factor whose axes have different letters, all of them needed, and do not broadcast."""
+    """The factor with an axis for each needed letter: diagonals taken, other axes summed.
+
+    Axes of length 1 that broadcast are left out.
+    """
     term, x = factor
     xp = array_namespace(x)
     for letter in sorted(set(term)):
@@ -256,15 +287,15 @@ def _reduced(factor: Factor, needed: set[str], sizes: dict[str, int]) -> Factor:
     if ones:
         x = xp.squeeze(x, axis=ones)
         term = "".join(c for i, c in enumerate(term) if i not in ones)
-    alone = tuple(i for i, c in enumerate(term) if c not in needed)
-    if alone:
-        x = _sum(x, alone)
+    summed = tuple(i for i, c in enumerate(term) if c not in needed)
+    if summed:
+        x = _sum(x, summed)
         term = "".join(c for c in term if c in needed)
     return Factor(term, x)
 
 
 def _sum(x: Array, axes: tuple[int, ...]) -> Array:
-    """The sum over axes, in the dtype of x: small integers stay what they are, as in NumPy."""
+    """The sum over axes in the dtype of x, small integers included, as in NumPy's einsum."""
     xp = array_namespace(x)
     dtype = x.dtype if has_dtype(x, "integral") else None
     return xp.sum(x, axis=axes, dtype=dtype)
@@ -277,7 +308,7 @@ def _multiplied(first: Factor, second: Factor, needed: set[str]) -> Factor:
     stack = "".join(c for c in both if c in needed)
     rows = "".join(c for c in first.term if c not in both)
     columns = "".join(c for c in second.term if c not in both)
-    if not summed:  # no matrix product is as fast as this for one term
+    if not summed:  # a matrix product with an inner length of 1 would be slower
         return _multiplied_elementwise(first, second, stack + rows + columns)
     left = _matrices(first, stack, rows, summed)
     right = _matrices(second, stack, summed, columns)
@@ -288,19 +319,23 @@ def _multiplied(first: Factor, second: Factor, needed: set[str]) -> Factor:
     return Factor(term, xp.reshape(y, tuple(sizes[c] for c in term)))
 
 
-def _matrices(factor: Factor, stack: str, rows: str, columns: str) -> Any:
-    """A factor as a stack of matrices, with all the axes of the rows as one, and of the columns.
+def _matrices(factor: Factor, stack: str, rows: str, columns: str) -> Array:
+    """A factor as a stack of matrices: all axes of the rows as one axis, and those of the columns.
 
-    Where the columns come first in memory it is a view of their transpose, not a copy.
+    Where the rows are innermost in memory, it is a transposed view of matrices of columns and rows:
+    that needs no copy.
     """
-    turned = factor.term[-1] in rows
-    inner = columns + rows if turned else rows + columns
-    x = _ordered(factor, stack + inner).x
-    n, first = len(stack), len(columns if turned else rows)
-    lengths = (math.prod(x.shape[n : n + first]), math.prod(x.shape[n + first :]))
+    transposed = factor.term[-1] in rows
+    if transposed:
+        rows, columns = columns, rows
+    x = _ordered(factor, stack + rows + columns).x
     xp = array_namespace(x)
-    x = xp.reshape(x, (*x.shape[:n], *lengths))
-    return xp.matrix_transpose(x) if turned else x
+    end_of_stack = len(stack)
+    end_of_rows = end_of_stack + len(rows)
+    n_rows = math.prod(x.shape[end_of_stack:end_of_rows])
+    n_columns = math.prod(x.shape[end_of_rows:])
+    x = xp.reshape(x, (*x.shape[:end_of_stack], n_rows, n_columns))
+    return xp.matrix_transpose(x) if transposed else x
 
 
 def _multiplied_elementwise(first: Factor, second: Factor, term: str) -> Factor:
@@ -308,8 +343,9 @@ def _multiplied_elementwise(first: Factor, second: Factor, term: str) -> Factor:
     xp = array_namespace(first.x, second.x)
     xs = []
     for factor in (first, second):
-        x = _ordered(factor, "".join(c for c in term if c in factor.term)).x
-        lengths = dict(zip((c for c in term if c in factor.term), x.shape, strict=True))
+        own = "".join(c for c in term if c in factor.term)
+        x = _ordered(factor, own).x
+        lengths = dict(zip(own, x.shape, strict=True))
         xs.append(xp.reshape(x, tuple(lengths.get(c, 1) for c in term)))
     return Factor(term, xp.multiply(*xs))
 

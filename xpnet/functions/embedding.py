@@ -1,47 +1,56 @@
 """Embedding: a row of a table for each number."""
 
-import array_api_compat as compat
-
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
 from xpnet.autodiff._messages import named
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
-from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
-from xpnet.functions.indexing import ScatterAdd, look
+from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
+from xpnet.functions.indexing import ScatterAdd
+from xpnet.kernels.bounds import require_within, require_within_on_host
 
 
 class Embedding(Function):
-    """Rows of W, nan where there is none; the derivative adds up equal rows, but for padding."""
+    """Rows of W. The gradient of a row is the sum over its places, and zero for the padding.
+
+    An index that is out of range was an error before, except on CuPy, where the error comes later, and
+    while JAX traces a program. There it picks NaN, and adds to no gradient.
+    """
 
     def __init__(self, indices: Array, padding_idx: int | None) -> None:
-        self.indices, self.padding_idx = indices, padding_idx
+        self.indices = indices
+        self.padding_idx = padding_idx
 
     def forward(self, W: Array) -> Array:
-        i, xp, self.rows = self.indices, array_namespace(self.indices, W), W.shape[0]
-        if xp.iinfo(i.dtype).bits < 32:  # bytes cannot count the rows, nor pick in every library
+        xp = array_namespace(self.indices, W)
+        i = self.indices
+        if xp.iinfo(i.dtype).bits < 32:  # too few for the number of rows, or to index with at all
             i = xp.astype(i, xp.int32)
-        there = (i >= 0) & (i < self.rows)
-        self.places = xp.reshape(xp.where(there, i, 0), (-1,))
-        self.learns = there if self.padding_idx is None else there & (i != self.padding_idx)
+        self.rows = W.shape[0]
+        in_range = (i >= 0) & (i < self.rows)
+        self.places = xp.reshape(xp.where(in_range, i, 0), (-1,))
+        self.has_gradient = in_range
+        if self.padding_idx is not None:
+            self.has_gradient = in_range & (i != self.padding_idx)
         y = xp.reshape(xp.take(W, self.places, axis=0), (*i.shape, W.shape[1]))
-        return xp.where(there[..., None], y, xp.nan)
+        return xp.where(in_range[..., None], y, xp.nan)
 
     def backward(self, gy: Array) -> Array:
         xp = array_namespace(gy)
-        gy = xp.where(self.learns[..., None], gy, 0.0)
+        gy = xp.where(self.has_gradient[..., None], gy, 0.0)
         rows = xp.reshape(gy, (self.places.shape[0], gy.shape[-1]))
         return ScatterAdd(self.places, self.rows)(rows)
 
 
-def _require_rows(x: Array, weight: Array) -> None:
-    rows = weight.shape[0]
-    if compat.is_numpy_array(x) and x.size and not 0 <= x.min() <= x.max() < rows:
-        raise IndexingError(
-            f"embedding expected numbers from 0 to {rows - 1}, got some from {x.min()} to {x.max()}."
-        )
-    look("embedding", x, weight, 0, least=0)
+def _require_rows(x: Array, rows: int) -> None:
+    """Raise IndexError unless all numbers of x are from 0 to rows - 1."""
+    library = library_of(x)
+    if library.wraps_indices:
+        require_within("embedding", x, 0, rows - 1)
+    elif library.has_values(x):
+        require_within_on_host("embedding", x, 0, rows - 1)
 
 
 @named
@@ -55,31 +64,30 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
         From 0 to rows - 1.
     weight : array or Variable, shape (rows, columns)
     padding_idx : int, optional
-        A row that does not learn: its gradient is 0. Negative ones count from the end.
+        A row whose gradient is 0. A negative one counts from the end.
 
     Returns
     -------
     array or Variable, shape (*x.shape, columns)
-        On array-api-strict, PyTorch and JAX, a number outside 0 .. rows - 1, or a negative one,
-        gives NaN, not an error: to check the numbers would make the host wait for a GPU in every
-        step.
 
     Raises
     ------
     IndexError
-        A number is outside 0 .. rows - 1, on NumPy, where the check costs little, and on CuPy. On
-        CuPy it is raised when xpnet next brings numbers to the host, or, with XPNET_DEBUG_INDICES=1
-        in the environment, at once.
+        A number is outside 0 .. rows - 1; negative ones do not count from the end. On CuPy the check
+        runs on the GPU, and the error is raised when xpnet next brings numbers to the host, or, with
+        XPNET_DEBUG_INDICES=1 in the environment, at once. A program that JAX traces, as by `jax.jit`,
+        has no numbers to check: there such a row is NaN.
     TypeError
         x is not of an integer dtype.
     ShapeError
-        `weight` is no table.
+        `weight` is not of two dimensions.
     ValueError
         There is no row `padding_idx`.
 
     Notes
     -----
-    The gradient of a row is the sum over all its places: a scatter-add.
+    The gradient of a row is the sum over all its places: a scatter-add. On PyTorch and JAX, numbers
+    on a GPU are copied to the host for the check, which waits for the GPU.
     """
     if not has_dtype(x, "integral"):
         raise ArgumentTypeError(f"embedding expected integers, got {x.dtype}.")
@@ -90,5 +98,8 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise ArgumentError(f"embedding expected a padding_idx below {rows}, got {padding_idx}.")
-    _require_rows(data_of(x), data_of(weight))
-    return Embedding(data_of(x), None if padding_idx is None else padding_idx % rows)(weight)
+    if padding_idx is not None:
+        padding_idx %= rows
+    indices = data_of(x)
+    _require_rows(indices, rows)
+    return Embedding(indices, padding_idx)(weight)

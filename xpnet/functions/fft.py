@@ -1,15 +1,14 @@
 """Fourier transforms: the standard's extension `fft`, whole, and differentiable to any order.
 
-    from xpnet.functions import fft          fft.rfft(x), of arrays and of Variables
-    xp = array_namespace(x)                  xp.fft.rfft(x), of whatever x is
+    from xpnet.functions import fft          fft.rfft(x), for arrays and for Variables
+    xp = array_namespace(x)                  xp.fft.rfft(x), for either
 
 Each of them is linear, y = F x, so its rule is gx = F^T gy. Gradients by complex numbers are
-dL/dx - i dL/dy, as everywhere here: the matrix is transposed, and not conjugated. `norm` says which
-of both directions is divided by n ("backward", "forward"), or that both are by sqrt(n) ("ortho").
+dL/dx - i dL/dy, as everywhere here: the matrix is transposed, not conjugated. `norm` chooses the
+direction that divides by n ("backward" or "forward"); with "ortho" both divide by sqrt(n).
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import array_api_compat as compat
 
@@ -18,6 +17,7 @@ from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ArgumentError
 from xpnet.functions._registry import extension, from_front
+from xpnet.functions._shapes import slice_along
 from xpnet.functions.creation import arange
 from xpnet.functions.manipulation import concat
 
@@ -42,20 +42,23 @@ __all__ = [
     "rfftn",
 ]
 
-_OTHER = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
+_OPPOSITE_NORM = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 
 class Transform(Function):
     """`fftn` or `ifftn`: their matrices are symmetric, so that the rule is the function itself.
 
-    The gradient of numbers that were cut off is 0, and that of zeros that were put on is dropped.
+    The gradient of numbers that were cut off is 0, and the gradient of added zeros is dropped.
     """
 
     def __init__(self, name: str, lengths: Sequence[int], axes: Sequence[int], norm: str) -> None:
-        self.name, self.lengths, self.axes, self.norm = name, tuple(lengths), tuple(axes), norm
+        self.name = name
+        self.lengths = tuple(lengths)
+        self.axes = tuple(axes)
+        self.norm = norm
 
     def forward(self, x: Array) -> Array:
-        self.was = x.shape
+        self.x_shape = x.shape
         transform = getattr(array_namespace(x).fft, self.name)
         return transform(x, s=self.lengths, axes=self.axes, norm=self.norm)
 
@@ -63,87 +66,100 @@ class Transform(Function):
         transform = getattr(array_namespace(gy).fft, self.name)
         gx = transform(gy, axes=self.axes, norm=self.norm)
         for axis in self.axes:
-            gx = _fitted(gx, self.was[axis], axis)
+            gx = _resized(gx, self.x_shape[axis], axis)
         return gx
 
 
-class _AlongAxis(Function):
-    """A real transform to the length n, which remembers the length that it came from."""
+class _RealTransform(Function):
+    """A transform between real and complex numbers along one axis, of length n."""
+
+    name: str
 
     def __init__(self, n: int, axis: int, norm: str) -> None:
-        self.n, self.axis, self.norm = n, axis, norm
+        self.n = n
+        self.axis = axis
+        self.norm = norm
 
     def forward(self, x: Array) -> Array:
-        self.was = x.shape[self.axis]
-        transform = getattr(array_namespace(x).fft, type(self).__name__.lower())
+        self.x_length = x.shape[self.axis]
+        transform = getattr(array_namespace(x).fft, self.name)
         return transform(x, n=self.n, axis=self.axis, norm=self.norm)
 
 
-class RFFT(_AlongAxis):
+class RFFT(_RealTransform):
     """The first half of `fft` of real numbers: gx = Re(F (gy 0 ... 0))."""
+
+    name = "rfft"
 
     def backward(self, gy: Array) -> Array:
         xp = array_namespace(gy)
         gx = xp.real(xp.fft.fft(gy, n=self.n, axis=self.axis, norm=self.norm))
-        return _fitted(gx, self.was, self.axis)
+        return _resized(gx, self.x_length, self.axis)
 
 
-class IRFFT(_AlongAxis):
+class IRFFT(_RealTransform):
     """The inverse of `rfft`: gx = conj(rfft(gy)), divided by n where this function is.
 
-    That is doubled, but for the first frequency and, of an even n, the last: of all others there
-    are two in the whole spectrum, and x holds one.
+    All frequencies but the first and, for even n, the last are doubled: each occurs twice in the
+    whole spectrum, and x holds one of the two.
     """
 
+    name = "irfft"
+
     def backward(self, gy: Array) -> Array:
-        xp, middle = array_namespace(gy), (self.n + 1) // 2
-        gx = xp.conj(xp.fft.rfft(gy, axis=self.axis, norm=_other(self.norm)))
-        once, twice, last = (
-            _part(gx, self.axis, *ends) for ends in ((0, 1), (1, middle), (middle, None))
-        )
-        gx = xp.concat([once, 2.0 * twice, last], axis=self.axis)
-        return _fitted(gx, self.was, self.axis)
+        xp = array_namespace(gy)
+        middle = (self.n + 1) // 2
+        gx = xp.conj(xp.fft.rfft(gy, axis=self.axis, norm=_opposite(self.norm)))
+        first = slice_along(gx, self.axis, 0, 1)
+        twice = slice_along(gx, self.axis, 1, middle)
+        last = slice_along(gx, self.axis, middle, None)
+        gx = xp.concat([first, 2.0 * twice, last], axis=self.axis)
+        return _resized(gx, self.x_length, self.axis)
 
 
 class Shift(Function):
-    """A permutation: its transpose is its inverse."""
+    """`fftshift` or `ifftshift`: a permutation, whose transpose is its inverse."""
 
-    def __init__(self, name: str, back: str, axes: Any) -> None:
-        self.name, self.back, self.axes = name, back, axes
+    def __init__(self, name: str, inverse: str, axes: int | Sequence[int] | None) -> None:
+        self.name = name
+        self.inverse = inverse
+        self.axes = axes
 
     def forward(self, x: Array) -> Array:
         return getattr(array_namespace(x).fft, self.name)(x, axes=self.axes)
 
     def backward(self, gy: Array) -> Array:
-        return getattr(array_namespace(gy).fft, self.back)(gy, axes=self.axes)
+        return getattr(array_namespace(gy).fft, self.inverse)(gy, axes=self.axes)
 
 
-def _part(x: Array, axis: int, start: int | None, stop: int | None) -> Array:
-    """x[start:stop] along the axis."""
-    return x[(*(slice(None),) * axis, slice(start, stop), ...)]
-
-
-def _fitted(x: Array, n: int, axis: int) -> Array:
+def _resized(x: Array, n: int, axis: int) -> Array:
     """The first n numbers along the axis, with zeros after them if there are fewer."""
-    xp, given = array_namespace(x), x.shape[axis]
-    if given == n:
+    length = x.shape[axis]
+    if length == n:
         return x
-    if given > n:
-        return _part(x, axis, 0, n)
-    shape = (*x.shape[:axis], n - given, *x.shape[axis + 1 :])
-    return xp.concat([x, xp.zeros(shape, dtype=x.dtype, device=compat.device(x))], axis=axis)
+    if length > n:
+        return slice_along(x, axis, 0, n)
+    xp = array_namespace(x)
+    shape = (*x.shape[:axis], n - length, *x.shape[axis + 1 :])
+    zeros = xp.zeros(shape, dtype=x.dtype, device=compat.device(x))
+    return xp.concat([x, zeros], axis=axis)
 
 
-def _lengths(
+def _lengths_and_axes(
     x: Array, s: Sequence[int] | None, axes: Sequence[int] | None, at_least: int = 0
 ) -> tuple[list[int], list[int]]:
-    """Of a transform over several axes: their lengths, and the axes, counted from the front."""
-    if axes is None and s is not None:
-        raise ArgumentError(f"Expected axes for the lengths s={tuple(s)}, got None.")
-    axes = [from_front(a, x.ndim, "fft") for a in (range(x.ndim) if axes is None else axes)]
-    s = [-1] * len(axes) if s is None else list(s)
+    """The length along each axis of a transform, and the axes, counted from the front."""
+    if axes is None:
+        if s is not None:
+            raise ArgumentError(f"Expected axes for the lengths s={tuple(s)}, got None.")
+        axes = range(x.ndim)
+    axes = [from_front(a, x.ndim, "fft") for a in axes]
     if len(axes) < at_least:
-        raise ArgumentError(f"Expected {at_least} axis or more, for x of {x.ndim}, got none.")
+        raise ArgumentError(
+            f"Expected {at_least} axis or more, got none, for x of {x.ndim} dimensions."
+        )
+    if s is None:
+        return [x.shape[a] for a in axes], axes
     if len(s) != len(axes):
         raise ArgumentError(
             f"Expected a length for each of the axes {tuple(axes)}, got s={tuple(s)}."
@@ -151,11 +167,16 @@ def _lengths(
     return [x.shape[a] if n == -1 else n for n, a in zip(s, axes, strict=True)], axes
 
 
-def _other(norm: str) -> str:
+def _opposite(norm: str) -> str:
     """The `norm` that divides in the other direction."""
-    if norm not in _OTHER:
+    if norm not in _OPPOSITE_NORM:
         raise ArgumentError(f'Expected norm "backward", "ortho" or "forward", got {norm!r}.')
-    return _OTHER[norm]
+    return _OPPOSITE_NORM[norm]
+
+
+def _or_length(n: int | None, x: Array, axis: int) -> int:
+    """n, or by default the length of x along the axis."""
+    return x.shape[axis] if n is None else n
 
 
 @extension("fft")
@@ -166,7 +187,7 @@ def fft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
     ----------
     x : array or Variable, complex
     n : int, optional
-        Cut x, or put zeros on, to this length; by default, take it as it is.
+        Cut x off, or append zeros, to this length; by default, the length of x.
     axis : int
     norm : "backward", "ortho" or "forward"
         Divide by 1, sqrt(n) or n.
@@ -177,7 +198,7 @@ def fft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
         Of the shape of x, but n along `axis`.
     """
     axis = from_front(axis, x.ndim, "fft")
-    return Transform("fftn", [x.shape[axis] if n is None else n], [axis], norm)(x)
+    return Transform("fftn", [_or_length(n, x, axis)], [axis], norm)(x)
 
 
 @extension("fft")
@@ -187,7 +208,7 @@ def ifft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "back
     Parameters are those of `fft`; `norm` divides by n, sqrt(n) or 1.
     """
     axis = from_front(axis, x.ndim, "ifft")
-    return Transform("ifftn", [x.shape[axis] if n is None else n], [axis], norm)(x)
+    return Transform("ifftn", [_or_length(n, x, axis)], [axis], norm)(x)
 
 
 @extension("fft")
@@ -199,15 +220,15 @@ def fftn(
     axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Array:
-    """`fft` along each of some axes.
+    """`fft` along each of several axes.
 
     Parameters
     ----------
     x : array or Variable, complex
     s : sequence of ints, optional
-        Cut x, or put zeros on, to these lengths; -1 takes the axis as it is. Needs `axes`.
+        Cut x off, or append zeros, to these lengths; -1 keeps the length. Requires `axes`.
     axes : sequence of ints, optional
-        By default, all of them.
+        By default, all axes.
     norm : "backward", "ortho" or "forward"
         Divide by 1, sqrt(n) or n, where n is the product of the lengths.
 
@@ -216,7 +237,7 @@ def fftn(
     array or Variable, complex
         Of the shape of x, but s along `axes`.
     """
-    return Transform("fftn", *_lengths(x, s, axes), norm)(x)
+    return Transform("fftn", *_lengths_and_axes(x, s, axes), norm)(x)
 
 
 @extension("fft")
@@ -229,7 +250,7 @@ def ifftn(
     norm: str = "backward",
 ) -> Array:
     """The inverse of `fftn`; `norm` divides by n, sqrt(n) or 1."""
-    return Transform("ifftn", *_lengths(x, s, axes), norm)(x)
+    return Transform("ifftn", *_lengths_and_axes(x, s, axes), norm)(x)
 
 
 @extension("fft")
@@ -239,7 +260,7 @@ def rfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "back
     Parameters are those of `fft`, with a real x.
     """
     axis = from_front(axis, x.ndim, "rfft")
-    return RFFT(x.shape[axis] if n is None else n, axis, norm)(x)
+    return RFFT(_or_length(n, x, axis), axis, norm)(x)
 
 
 @extension("fft")
@@ -249,9 +270,9 @@ def irfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "bac
     Parameters
     ----------
     x : array or Variable, complex
-        The imaginary part of the first number, and for an even n of the last, makes no difference.
+        The imaginary part of the first number, and for an even n of the last, is ignored.
     n : int, optional
-        The length of the *result*; by default the even one, twice that of x less 2.
+        The length of the *result*; by default 2 (m - 1) for an x of length m, which is even.
     axis : int
     norm : "backward", "ortho" or "forward"
         Divide by n, sqrt(n) or 1.
@@ -261,7 +282,9 @@ def irfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "bac
     array or Variable, real
     """
     axis = from_front(axis, x.ndim, "irfft")
-    return IRFFT(2 * (x.shape[axis] - 1) if n is None else n, axis, norm)(x)
+    if n is None:
+        n = 2 * (x.shape[axis] - 1)
+    return IRFFT(n, axis, norm)(x)
 
 
 @extension("fft")
@@ -273,13 +296,15 @@ def rfftn(
     axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Array:
-    """`rfft` along the last of some axes, then `fft` along each of the others.
+    """`rfft` along the last of several axes, then `fft` along each of the others.
 
     Parameters are those of `fftn`, with a real x.
     """
-    lengths, axes = _lengths(x, s, axes, at_least=1)
+    lengths, axes = _lengths_and_axes(x, s, axes, at_least=1)
     y = rfft(x, n=lengths[-1], axis=axes[-1], norm=norm)
-    return Transform("fftn", lengths[:-1], axes[:-1], norm)(y) if axes[1:] else y
+    if len(axes) == 1:
+        return y
+    return Transform("fftn", lengths[:-1], axes[:-1], norm)(y)
 
 
 @extension("fft")
@@ -291,39 +316,42 @@ def irfftn(
     axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Array:
-    """The inverse of `rfftn`: `ifft` along each but the last of some axes, then `irfft` along it.
+    """The inverse of `rfftn`: `ifft` along all of several axes but the last, then `irfft` along it.
 
-    Parameters are those of `fftn`; s has the lengths of the *result*. `norm` is that of `irfft`.
+    Parameters are those of `fftn`; s holds the lengths of the *result*. `norm` is that of `irfft`.
     """
-    last = s[-1] if s else -1
-    lengths, axes = _lengths(x, s, axes, at_least=1)
-    y = Transform("ifftn", lengths[:-1], axes[:-1], norm)(x) if axes[1:] else x
-    return irfft(y, n=None if last == -1 else last, axis=axes[-1], norm=norm)
+    last = None
+    if s and s[-1] != -1:
+        last = s[-1]
+    lengths, axes = _lengths_and_axes(x, s, axes, at_least=1)
+    if len(axes) > 1:
+        x = Transform("ifftn", lengths[:-1], axes[:-1], norm)(x)
+    return irfft(x, n=last, axis=axes[-1], norm=norm)
 
 
 @extension("fft")
 def hfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
-    """`fft` of a signal that is its own mirror image, conjugated: n real numbers.
+    """`fft` of a signal that equals its own mirror image, conjugated: n real numbers.
 
     Parameters are those of `irfft`, with the first half of the signal as x; `norm` divides by 1,
     sqrt(n) or n.
     """
-    return irfft(array_namespace(x).conj(x), n=n, axis=axis, norm=_other(norm))
+    return irfft(array_namespace(x).conj(x), n=n, axis=axis, norm=_opposite(norm))
 
 
 @extension("fft")
 def ihfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
-    """The inverse of `hfft`: of real numbers, the first half of the signal.
+    """The inverse of `hfft`: the first half of the signal, from real numbers.
 
     Parameters are those of `fft`, with a real x; `norm` divides by n, sqrt(n) or 1.
     """
-    y = rfft(x, n=n, axis=axis, norm=_other(norm))
+    y = rfft(x, n=n, axis=axis, norm=_opposite(norm))
     return array_namespace(y).conj(y)
 
 
 @extension("fft")
 def fftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
-    """x with the frequency 0, which comes first, moved to the middle of `axes`, or of all axes."""
+    """x with the frequency 0, which comes first, moved to the middle of `axes`; by default, of all."""
     return Shift("fftshift", "ifftshift", axes)(x)
 
 
@@ -336,15 +364,15 @@ def ifftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
 @extension("fft", "structural")
 def fftfreq(
     n: int, /, *, d: float = 1.0, dtype: DType | None = None, device: Device | None = None
-) -> Any:
-    """The frequencies of `fft`: 0, 1, ... and then the negative ones, up to -1, over n d.
+) -> Array:
+    """The frequencies of `fft`: 0, 1, ... and then the negative ones up to -1, divided by n d.
 
     Parameters
     ----------
     n : int
         The length of the transform.
     d : float
-        The distance of the samples.
+        The distance between samples.
     dtype, device : of the library, optional
 
     Returns
@@ -359,8 +387,8 @@ def fftfreq(
 @extension("fft", "structural")
 def rfftfreq(
     n: int, /, *, d: float = 1.0, dtype: DType | None = None, device: Device | None = None
-) -> Any:
-    """The frequencies of `rfft`: 0, 1, ... n // 2, over n d.
+) -> Array:
+    """The frequencies of `rfft`: 0, 1, ... n // 2, divided by n d.
 
     Parameters are those of `fftfreq`.
 

@@ -1,8 +1,8 @@
 """Picking: x[key], `take` and `take_along_axis`; and assignment: x[key] = value, x += value.
 
 A number may be picked more than once. Its gradient is then the sum over all its places, so the
-derivative of picking is to add up: `ScatterAdd`, whose own derivative is to pick again. A number may
-also be assigned to more than once: the last one wins, and the gradient is its alone.
+derivative of picking is to add up: `ScatterAdd`, whose own derivative is to pick again. A place may
+also be assigned to more than once: the last value wins, and only that value has a gradient.
 """
 
 import math
@@ -12,102 +12,110 @@ from typing import Any
 
 import array_api_compat as compat
 
+from xpnet._libraries import library_of
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
 from xpnet.autodiff._half_precision import in_full
 from xpnet.autodiff._views import is_view_of, require_writable, view, write
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, has_dtype
-from xpnet.autodiff.variable import data_of
-from xpnet.backend import item_set, last_at, scatter_add, to_numpy, with_item
+from xpnet.autodiff.variable import Variable, data_of
+from xpnet.backend import to_numpy
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
 from xpnet.functions._in_float32 import like
 from xpnet.functions._registry import from_front, method, standard
+from xpnet.functions._shapes import broadcasts_to
 from xpnet.kernels.bounds import require_within, require_within_on_host
-from xpnet.kernels.scatter import added
+from xpnet.kernels.lookup import kernel
 
-SCALARS: Sequence[Any] = (bool, int, float, complex)
-KINDS = ("bool", "integral", "real floating", "complex floating")  # each holds those before it
+# The kinds of numbers, each of which holds those before it: Python's types and the standard's names.
+SCALARS: Sequence[type[bool | int | float | complex]] = (bool, int, float, complex)
+KINDS = ("bool", "integral", "real floating", "complex floating")
+
+Key = tuple[Any, ...]
+"""A key as a tuple of integers, slices, `...`, None and arrays of integers or booleans."""
 
 
 class GetItem(Function):
     """x[key] for integers, slices, `...` and None: each number is picked at most once."""
 
-    def __init__(self, key: tuple[Any, ...]) -> None:
+    def __init__(self, key: Key) -> None:
         self.key = key
 
     def forward(self, x: Array) -> Array:
-        self.was = x.shape
+        self.x_shape = x.shape
         return x[self.key]
 
     def backward(self, gy: Array) -> Array:
-        return PutItem(self.key, self.was)(gy)
+        return PutItem(self.key, self.x_shape)(gy)
 
 
 class PutItem(Function):
-    """Zeros of `shape`, but x at [key]: it undoes x[key], and x[key] undoes it."""
+    """Zeros of `shape` with x at [key]: the transpose of `GetItem`."""
 
-    def __init__(self, key: tuple[Any, ...], shape: tuple[int, ...]) -> None:
-        self.key, self.to = key, shape
+    def __init__(self, key: Key, shape: tuple[int, ...]) -> None:
+        self.key = key
+        self.shape = shape
 
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
-        zeros = xp.zeros(self.to, dtype=x.dtype, device=compat.device(x))
+        zeros = xp.zeros(self.shape, dtype=x.dtype, device=compat.device(x))
         place = tuple(k for k in self.key if k is not None)  # to assign to new axes is not standard
-        return with_item(zeros, place, xp.reshape(x, zeros[place].shape))
+        return library_of(zeros).set_item(zeros, place, xp.reshape(x, zeros[place].shape))
 
     def backward(self, gy: Array) -> Array:
         return gy[self.key]
 
 
 class SetItem(Function):
-    """x after x[key] = value, for a value of x's dtype that broadcasts; x itself stays as it is.
+    """x after x[key] = value, for a value of x's dtype that broadcasts; x itself does not change.
 
-    The gradient of x is that of the result, with zeros at the key; that of the value is what stands
-    at the key, but for what another number of the value was written over.
+    The gradient of x is that of the result, with zeros at the key. The gradient of the value is the
+    part at the key, with zeros for the numbers that another number of the value overwrote.
     """
 
     def __init__(self, key: Any) -> None:
         self.key = key
         self.by_mask = any(map(_is_mask, _as_tuple(key)))
-        self.may_repeat = any(map(_is_integers, _as_tuple(key)))
+        self.may_repeat = any(map(_is_integer_array, _as_tuple(key)))
 
     def forward(self, x: Array, value: Any) -> Array:
         try:
             by_array = self.by_mask or self.may_repeat
-            if by_array and not self._is_known_to_the_library(x, value):
-                return self._last_ones(x, value)
-            return item_set(x, self.key, value)
+            if by_array and not self._library_assigns_in_order(x, value):
+                return self._assigned_by_where(x, value)
+            return library_of(x).with_item(x, self.key, value)
         except (ValueError, RuntimeError, TypeError) as error:
-            expected, given = tuple(x[self.key].shape), tuple(getattr(value, "shape", ()))
-            if _broadcasts(given, expected):
+            expected = tuple(x[self.key].shape)
+            given = tuple(getattr(value, "shape", ()))
+            if broadcasts_to(given, expected):
                 raise
             raise ShapeError(
                 f"x[key] = value expected a value that broadcasts to the shape of x[key], "
                 f"{expected}, got shape {given}."
             ) from error
 
-    def backward(self, gy: Array) -> Any:
+    def backward(self, gy: Array) -> tuple[Array | None, Array | None]:
         needs_x, needs_value = self.needs
-        gx = SetItem(self.key)(gy, 0.0) if needs_x else None
-        if not needs_value:
-            return gx, None
-        return gx, self._of_the_last(gy) if self.may_repeat else gy[self.key]
+        gx = None
+        gvalue = None
+        if needs_x:
+            gx = SetItem(self.key)(gy, 0.0)
+        if needs_value and self.may_repeat:
+            gvalue = self._gradient_of_last_values(gy)
+        elif needs_value:
+            gvalue = gy[self.key]
+        return gx, gvalue
 
-    def _is_known_to_the_library(self, x: Array, value: Any) -> bool:
-        """Whether its own assignment by arrays does, where a place may be named twice, as NumPy's."""
-        if compat.is_numpy_array(x):
-            return True
-        if compat.is_jax_array(x):
-            return not self.may_repeat
-        one_number = math.prod(getattr(value, "shape", ())) == 1  # whichever wins, it is this one
-        others = compat.is_cupy_array(x) or compat.is_torch_array(x)
-        return others and (one_number or not self.may_repeat)
+    def _library_assigns_in_order(self, x: Array, value: Any) -> bool:
+        """Whether the library's own assignment by arrays lets the last of several values win."""
+        one_value = math.prod(getattr(value, "shape", ())) == 1  # any of equal values may win
+        return library_of(x).assigns_by_arrays(self.may_repeat, one_value)
 
-    def _last_ones(self, x: Array, value: Any) -> Array:
-        """The result by `where`: other libraries do not say which of several numbers wins."""
+    def _assigned_by_where(self, x: Array, value: Any) -> Array:
+        """The result by `where`: some libraries do not define which of several values wins."""
         xp = array_namespace(x)
-        places, last = self._winners(x)
+        places, last = self._last_assignments(x)
         if not math.prod(places.shape):
             return xp.asarray(x, copy=True)
         values = xp.asarray(value, dtype=x.dtype, device=compat.device(x))
@@ -115,41 +123,49 @@ class SetItem(Function):
         chosen = xp.take(values, xp.where(last < 0, 0, last), axis=0)
         return xp.reshape(xp.where(last < 0, xp.reshape(x, (-1,)), chosen), x.shape)
 
-    def _of_the_last(self, gy: Array) -> Array:
-        """gy[key], with zeros for numbers that were written over."""
-        places, last = self._winners(data_of(gy))
+    def _gradient_of_last_values(self, gy: Array) -> Array:
+        """gy[key], with zeros for values that were overwritten."""
+        places, last = self._last_assignments(data_of(gy))
         xp = array_namespace(places)
         flat = xp.reshape(places, (-1,))
         order = xp.arange(flat.shape[0], dtype=last.dtype, device=compat.device(flat))
         won = xp.reshape(xp.take(last, flat, axis=0) == order, places.shape)
         return array_namespace(gy).where(won, gy[self.key], 0.0)
 
-    def _winners(self, x: Array) -> tuple[Any, Any]:
-        """The places in x that the key names; for each place of x, which of these comes last."""
-        xp, size = array_namespace(x), math.prod(x.shape)
+    def _last_assignments(self, x: Array) -> tuple[Array, Array]:
+        """The places in x that the key names; and for each place of x, which of these is last.
+
+        Places are counted in the flattened x; a place that the key does not name has -1.
+        """
+        xp = array_namespace(x)
+        size = math.prod(x.shape)
         numbered = xp.reshape(xp.arange(size, device=compat.device(x)), x.shape)
         places = numbered[self.key]
-        return places, last_at(xp.reshape(places, (-1,)), size)
+        return places, library_of(x).last_at(xp.reshape(places, (-1,)), size)
 
 
 class Pick(Function):
-    """Any choice of numbers from x that `choose` makes, by place: some of them twice, some never.
+    """The numbers of x that `choose` picks by their places, some of them twice, some never.
 
-    Where each came from is found by the same choice, made in an array that numbers the places.
+    `choose` is applied to x, and for the derivative to an array that numbers the places of x: that
+    shows where each picked number came from.
     """
 
-    def __init__(self, choose: Callable[[Any], Any]) -> None:
+    def __init__(self, choose: Callable[[Array], Array]) -> None:
         self.choose = choose
 
     def forward(self, x: Array) -> Array:
-        self.was = x.shape
+        self.x_shape = x.shape
         return self.choose(x)
 
     def backward(self, gy: Array) -> Array:
-        xp, size = array_namespace(gy), math.prod(self.was)
-        numbered = data_of(xp.reshape(xp.arange(size, device=compat.device(data_of(gy))), self.was))
+        xp = array_namespace(gy)
+        size = math.prod(self.x_shape)
+        order = xp.arange(size, device=compat.device(data_of(gy)))
+        numbered = data_of(xp.reshape(order, self.x_shape))
         places = array_namespace(numbered).reshape(self.choose(numbered), (-1,))
-        return xp.reshape(ScatterAdd(places, size)(xp.reshape(gy, (-1,))), self.was)
+        gx = ScatterAdd(places, size)(xp.reshape(gy, (-1,)))
+        return xp.reshape(gx, self.x_shape)
 
 
 class Take(Function):
@@ -167,17 +183,19 @@ class Take(Function):
 
 
 class ScatterAdd(Function):
-    """Rows of zeros, as many as `length`, with the rows of x added at the places `indices`."""
+    """`length` rows of zeros, with the rows of x added at the places `indices`."""
 
     def __init__(self, indices: Array, length: int) -> None:
-        self.indices, self.length = indices, length
+        self.indices = indices
+        self.length = length
 
     def forward(self, x: Array) -> Array:
-        if compat.is_cupy_array(x):
-            return added(x, self.indices, self.length)
-        xp, full = array_namespace(x), in_full(x)
+        if fast := kernel("added_by_index", x):
+            return fast(x, self.indices, self.length)
+        xp = array_namespace(x)
+        full = in_full(x)
         zeros = xp.zeros((self.length, *x.shape[1:]), dtype=full.dtype, device=compat.device(x))
-        return like(scatter_add(zeros, self.indices, full), x)
+        return like(library_of(zeros).scatter_add(zeros, self.indices, full), x)
 
     def backward(self, gy: Array) -> Array:
         return Take(self.indices)(gy)
@@ -187,25 +205,25 @@ class ScatterAdd(Function):
 @follows
 def getitem(x: Array, key: Any) -> Array:
     """x[key]: integers, slices, `...`, None, a mask, arrays or lists of integers, or a tuple of these."""
-    keys = _keys(_with_arrays(key, x))
+    keys = _checked_key(_lists_as_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):
         chosen = keys if isinstance(key, tuple) else keys[0]
         _require_masks_fit(keys, x.shape)
-        _look_at_arrays(keys, data_of(x))
+        _check_arrays_on_cupy(keys, data_of(x))
         return Pick(lambda x: x[chosen])(x)
     _check_bounds(keys, x.shape)
-    if any(map(_is_backward, keys)) and compat.is_torch_array(data_of(x)):
-        forward, axes = _forward(keys, x.shape)
+    if any(map(_has_negative_step, keys)) and not library_of(data_of(x)).slices_backwards:
+        forward, axes = _with_positive_steps(keys, x.shape)
         return array_namespace(x).flip(getitem(x, forward), axis=axes)
     return view(GetItem(keys)(x), x, keys, _item_of, _with_item)
 
 
-def _item_of(x: Array, keys: tuple[Any, ...]) -> Array:
+def _item_of(x: Array, keys: Key) -> Array:
     return GetItem(keys)(x)
 
 
-def _with_item(x: Array, keys: tuple[Any, ...], value: Any) -> Array:
-    """x with a value of the shape of x[keys] at that place; keys choose each number at most once."""
+def _with_item(x: Array, keys: Key, value: Any) -> Array:
+    """x after x[keys] = value, for a value of that shape and keys that pick each number once."""
     place = tuple(k for k in keys if k is not None)  # to assign to new axes is not standard
     if len(place) < len(keys):
         value = array_namespace(value).reshape(value, data_of(x)[place].shape)
@@ -217,12 +235,12 @@ def _with_item(x: Array, keys: tuple[Any, ...], value: Any) -> Array:
 def setitem(x: Array, key: Any, value: Any) -> None:
     """x[key] = value: x gets a new array and, if x or the value has a history, a new node.
 
-    What was computed from x before keeps the numbers that it was computed from, and is
-    differentiated as if nothing had happened. What is computed from x afterwards is differentiated
+    Results that were computed from x before keep the numbers that they were computed from, and
+    their derivatives do not change. Results that are computed from x afterwards are differentiated
     through the assignment, to any order. Views of x, such as `x[0]` or a reshaped x, show the new
-    numbers; and if x is itself a view, the assignment reaches what it is a view of.
+    numbers; if x is itself a view, the assignment reaches the Variable that it is a view of.
 
-    An assignment copies x: to fill n numbers one by one takes n copies. `stack` or `concat` of the
+    An assignment copies x: filling n numbers one by one takes n copies. `stack` or `concat` of the
     parts takes one.
 
     Parameters
@@ -236,46 +254,51 @@ def setitem(x: Array, key: Any, value: Any) -> None:
     Raises
     ------
     GradientError
-        x is a leaf that requires a gradient, or a view of one, and no block without recording
-        surrounds it.
+        x is a leaf that requires a gradient, or a view of one, and the assignment is recorded: it
+        is not within `no_grad`.
     ArgumentTypeError
         The value's kind of dtype is above that of x: floating-point numbers for integers.
     ShapeError, IndexingError
-        The value does not broadcast to x[key]; a key is out of range. Of integers in an array, JAX
-        takes the nearest that is in range instead.
+        The value does not broadcast to x[key]; or a key is out of range. For arrays of integers,
+        JAX uses the nearest index that is in range instead.
     """
     require_writable(x, "x[key] = value")
-    keys = _keys(_with_arrays(key, x))
+    keys = _checked_key(_lists_as_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):
         _set_by_arrays(x, keys, _as_value(value, x))
-    elif not is_view_of(value, x, _item_of, keys):  # else x[key] += 1 has written it already
+    elif not is_view_of(
+        value, x, _item_of, keys
+    ):  # after x[key] += 1, the view was written already
         _set_by_slices(x, keys, _as_value(value, x))
 
 
-def _set_by_arrays(x: Array, keys: tuple[Any, ...], value: Any) -> None:
+def _set_by_arrays(x: Variable, keys: Key, value: Any) -> None:
     if any(k is None for k in keys):
         raise IndexingError(
             "x[key] = value expected no None beside arrays in the key: it makes a new axis. "
-            "Write the key without it, and the value in the shape of that."
+            "Leave it out of the key, and give the value the shape of x[key] without it."
         )
     _require_masks_fit(keys, x.shape)
-    _look_at_arrays(keys, x.data)
-    if compat.is_cupy_array(x.data):  # sent once: the key is read again for the derivatives
-        keys = tuple(array_namespace(x.data).asarray(k) if hasattr(k, "shape") else k for k in keys)
-    chosen = keys if len(keys) > 1 else keys[0]  # some libraries want a mask to stand alone
-    write(x, SetItem(chosen)(x, _without_leading(value, lambda: x.data[chosen].shape)))
+    _check_arrays_on_cupy(keys, x.data)
+    if library_of(x.data).wraps_indices:  # sent once: the key is read again for the derivatives
+        xp = array_namespace(x.data)
+        keys = tuple(xp.asarray(k) if hasattr(k, "shape") else k for k in keys)
+    chosen = keys if len(keys) > 1 else keys[0]  # some libraries refuse a mask in a tuple
+    value = _without_extra_axes(value, lambda: x.data[chosen].shape)
+    write(x, SetItem(chosen)(x, value))
 
 
-def _set_by_slices(x: Array, keys: tuple[Any, ...], value: Any) -> None:
+def _set_by_slices(x: Variable, keys: Key, value: Any) -> None:
     _check_bounds(keys, x.shape)
     xp = array_namespace(x)
-    if any(map(_is_backward, keys)) and compat.is_torch_array(x.data):
-        forward, axes = _forward(keys, x.shape)
-        there = x[forward]
-        value = value if hasattr(value, "shape") else xp.full_like(there, value)
-        setitem(there, ..., xp.flip(xp.broadcast_to(value, there.shape), axis=axes))
+    if any(map(_has_negative_step, keys)) and not library_of(x.data).slices_backwards:
+        forward, axes = _with_positive_steps(keys, x.shape)
+        part = x[forward]
+        if not hasattr(value, "shape"):
+            value = xp.full_like(part, value)
+        setitem(part, ..., xp.flip(xp.broadcast_to(value, part.shape), axis=axes))
         return
-    value = _without_leading(value, lambda: x.data[keys].shape)
+    value = _without_extra_axes(value, lambda: x.data[keys].shape)
     if None in keys and hasattr(value, "shape"):
         shape = x.data[keys].shape
         _require_broadcast(value.shape, shape)
@@ -287,10 +310,10 @@ def _set_by_slices(x: Array, keys: tuple[Any, ...], value: Any) -> None:
 @method("in_place")
 @follows
 def in_place(x: Array, y: Array, sign: str) -> Array:
-    """x after `x += value`, for one of the operators: x is now y, which is x + value.
+    """x after `x += value` or another such operator, where y is x + value.
 
-    It is a write like x[...] = y, and raises the same errors, and where the dtype of y is not one
-    that NumPy casts to that of x ("same_kind").
+    It is an assignment like x[...] = y and raises the same errors. It also raises where NumPy would
+    not cast the dtype of y to that of x (casting "same_kind").
     """
     statement = f"x {sign}= value"
     require_writable(x, statement)
@@ -311,8 +334,14 @@ def in_place(x: Array, y: Array, sign: str) -> Array:
     return x
 
 
-def _as_value(value: Any, x: Array) -> Array:
-    """What may be assigned to items of x: in its library and dtype, or a scalar; or an error."""
+def _as_value(value: Any, x: Variable) -> Any:
+    """The value in the library and dtype of x, or as a scalar of its kind.
+
+    Raises
+    ------
+    ArgumentTypeError
+        It cannot be assigned to items of x.
+    """
     if isinstance(value, (list, tuple)):
         value = array_namespace(x).asarray(value)
     number = isinstance(value, (bool, int, float, complex)) and not hasattr(value, "shape")
@@ -336,51 +365,49 @@ def _as_value(value: Any, x: Array) -> Array:
     return array_namespace(value).astype(value, x.dtype)
 
 
-def _rank(x: Array) -> int:
-    """Which kind its numbers are of: 0 bool, 1 integers, 2 floating-point numbers, 3 complex ones."""
+def _rank(x: Any) -> int:
+    """The kind of a number or an array: 0 bool, 1 integers, 2 floating-point, 3 complex numbers."""
     if not hasattr(x, "dtype"):
         return next(i for i, kind in enumerate(SCALARS) if isinstance(x, kind))
     return next(i for i, kind in enumerate(KINDS) if has_dtype(data_of(x), kind))
 
 
-def _with_arrays(key: Any, x: Array) -> tuple[Any, ...]:
-    """A key as a tuple, with arrays for its lists."""
-    return tuple(_array_of(k, x) if isinstance(k, list) else k for k in _as_tuple(key))
+def _lists_as_arrays(key: Any, x: Array) -> tuple[Any, ...]:
+    """A key as a tuple, with arrays in place of lists."""
+    return tuple(_list_as_array(k, x) if isinstance(k, list) else k for k in _as_tuple(key))
 
 
-def _array_of(k: list[Any], x: Array) -> Array:
-    """A list in a key as an array beside x; an empty one is of integers.
+def _list_as_array(k: list[Any], x: Array) -> Array:
+    """A list in a key as an array of x's library and device; an empty list becomes integers.
 
-    For CuPy it stays on the host, where its integers are checked at once.
+    For CuPy it stays on the host, where its integers can be checked at once.
     """
     array = data_of(x)
-    xp, device = array_namespace(array), compat.device(array)
+    xp = array_namespace(array)
+    device = compat.device(array)
     if not k:
         return xp.zeros((0,), dtype=xp.int64, device=device)
-    if compat.is_cupy_array(array):
+    if library_of(array).wraps_indices:
         return to_numpy(k)
     return xp.asarray(k, device=device)
 
 
-def _without_leading(value: Any, target: Callable[[], Any]) -> Any:
-    """The value without axes of length 1 before those that the target has."""
+def _without_extra_axes(value: Any, target_shape: Callable[[], tuple[int, ...]]) -> Any:
+    """The value without leading axes of length 1 that the target lacks.
+
+    The shape of the target costs an indexing operation, so it is asked for only where needed.
+    """
     shape: tuple[int, ...] = getattr(value, "shape", ())
     if len(shape) < 2 or shape[0] != 1:
         return value
-    extra = len(shape) - len(target())
+    extra = len(shape) - len(target_shape())
     if extra <= 0 or any(n != 1 for n in shape[:extra]):
         return value
     return array_namespace(value).reshape(value, shape[extra:])
 
 
-def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    """Whether an array of that shape broadcasts to the target."""
-    pairs = zip(reversed(shape), reversed(target), strict=False)
-    return len(shape) <= len(target) and all(n in (1, m) for n, m in pairs)
-
-
 def _require_broadcast(shape: tuple[int, ...], target: tuple[int, ...]) -> None:
-    if not _broadcasts(shape, target):
+    if not broadcasts_to(shape, target):
         raise ShapeError(
             f"x[key] = value expected a value that broadcasts to the shape of x[key], "
             f"{tuple(target)}, got shape {tuple(shape)}."
@@ -395,10 +422,10 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
     Parameters
     ----------
     x : array or Variable, shape (..., n, ...)
-    indices : array of integers, shape (m,) or any other
+    indices : array of integers, of any shape
         From 0 to n - 1; they may repeat. On NumPy, CuPy and PyTorch -1, -2, ... count from the end.
     axis : int, optional
-        May be left out for an x of one dimension.
+        Required unless x has one dimension.
 
     Returns
     -------
@@ -410,51 +437,62 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
     IndexError
         An index is out of range. On CuPy the error is raised when xpnet next brings numbers to the
         host, so that no call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by
-        the call itself. JAX raises nothing.
+        the call itself. JAX raises no error.
     TypeError
-        The indices are not integers, or are an array of another library than x.
+        The indices are not integers, or belong to another library than x.
     """
     xp = array_namespace(x)
     if axis is None and x.ndim != 1:
         raise ArgumentError(f"take expected an axis, for x of shape {tuple(x.shape)}, got None.")
     if not has_dtype(indices, "integral"):
         raise ArgumentTypeError(f"take expected indices of integers, got {indices.dtype}.")
-    axis, indices = from_front(axis or 0, x.ndim, "take"), data_of(indices)
+    axis = from_front(axis or 0, x.ndim, "take")
+    indices = data_of(indices)
     _require_one_library(x, indices)
-    look("take", indices, data_of(x), axis)
+    check_on_cupy("take", indices, data_of(x), axis)
     flat = array_namespace(indices).reshape(indices, (-1,))
-    rows = Take(flat)(xp.moveaxis(x, axis, 0) if axis else x)
-    before, after = x.shape[:axis], x.shape[axis + 1 :]
-    rows = xp.moveaxis(rows, 0, axis) if axis else rows
-    return xp.reshape(rows, (*before, *indices.shape, *after))
+    shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+    if axis:
+        x = xp.moveaxis(x, axis, 0)
+    rows = Take(flat)(x)
+    if axis:
+        rows = xp.moveaxis(rows, 0, axis)
+    return xp.reshape(rows, shape)
 
 
 @standard
 @follows
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
-    """For each place of `indices` the number of x there, but at that index along `axis`.
+    """The numbers of x that `indices` name along `axis`, each at its place in the other axes.
+
+    For two dimensions and axis 1, y[i, j] = x[i, indices[i, j]].
 
     Parameters
     ----------
     x : array or Variable, shape (..., n, ...)
     indices : array of integers, shape (..., m, ...)
-        Of as many dimensions as x; the others broadcast against those of x.
+        Of as many dimensions as x; its other axes broadcast against those of x.
     axis : int
+
+    Returns
+    -------
+    array or Variable, shape (..., m, ...)
 
     Raises
     ------
     IndexError
-        As of `take`.
+        An index is out of range, as for `take`.
     TypeError
-        The indices are of another library than x.
+        The indices belong to another library than x.
     """
     if indices.ndim != x.ndim:
         raise ArgumentError(
             f"take_along_axis expected indices of {x.ndim} dimensions, got {indices.ndim}."
         )
-    indices, axis = data_of(indices), from_front(axis, x.ndim, "take_along_axis")
+    indices = data_of(indices)
+    axis = from_front(axis, x.ndim, "take_along_axis")
     _require_one_library(x, indices)
-    look("take_along_axis", indices, data_of(x), axis)
+    check_on_cupy("take_along_axis", indices, data_of(x), axis)
     return along_axis(x, indices, axis)
 
 
@@ -468,19 +506,23 @@ def _require_one_library(x: Array, indices: Array) -> None:
     array_namespace(data_of(x), indices)
 
 
-def look(name: str, indices: Array, x: Array, axis: int, least: int | None = None) -> None:
+def check_on_cupy(
+    name: str, indices: Array | list[Any], x: Array, axis: int, least: int | None = None
+) -> None:
     """Check indices along an axis of x on CuPy, which would wrap them around: see `kernels.bounds`.
+
+    For other libraries it does nothing.
 
     Parameters
     ----------
     name : str
-        The function that was given the indices.
+        The function that was given the indices, for the error.
     indices : array of integers, or a list
         An array of CuPy, or numbers on the host.
     x : array
     axis : int
     least : int, optional
-        The least index that is in range; by default, the one that counts from the end.
+        The least index that is in range; by default, minus the length of the axis.
 
     Raises
     ------
@@ -488,40 +530,51 @@ def look(name: str, indices: Array, x: Array, axis: int, least: int | None = Non
         An index is out of range. For an array of CuPy it is raised when numbers next come to the
         host.
     """
-    if not compat.is_cupy_array(x):
+    if not library_of(x).wraps_indices:
         return
     length = x.shape[axis]
-    require = require_within if compat.is_cupy_array(indices) else require_within_on_host
-    require(name, indices, -length if least is None else least, length - 1)
+    if least is None:
+        least = -length
+    if library_of(indices).wraps_indices:
+        require_within(name, indices, least, length - 1)
+    else:
+        require_within_on_host(name, indices, least, length - 1)
 
 
-def _look_at_arrays(keys: tuple[Any, ...], x: Array) -> None:
-    """`look` at each array of integers in x[keys], and at lists, which CuPy takes in an assignment."""
-    if not compat.is_cupy_array(x):
+def _check_arrays_on_cupy(keys: Key, x: Array) -> None:
+    """`check_on_cupy` for each array of integers in x[keys]."""
+    if not library_of(x).wraps_indices:
         return
-    taken = [getattr(k, "ndim", 1) if _is_mask(k) else 0 if k is None else 1 for k in keys]
-    first = next((i for i, k in enumerate(keys) if k is ...), None)
-    if first is not None:
-        taken[first] = x.ndim - (sum(taken) - 1)
+    consumed = [_axes_consumed(k) for k in keys]
+    ellipsis = next((i for i, k in enumerate(keys) if k is ...), None)
+    if ellipsis is not None:
+        consumed[ellipsis] = x.ndim - (sum(consumed) - 1)
     for i, k in enumerate(keys):
-        chooses = isinstance(k, list) or (hasattr(k, "shape") and not _is_mask(k))
-        if chooses and sum(taken[:i]) < x.ndim:
-            look("x[key]", k, x, sum(taken[:i]))
+        axis = sum(consumed[:i])
+        if _is_integer_array(k) and axis < x.ndim:
+            check_on_cupy("x[key]", k, x, axis)
 
 
-def _is_mask(k: Array) -> bool:
+def _axes_consumed(k: Any) -> int:
+    """How many axes of x one part of a key applies to; an ellipsis counts as one."""
+    if _is_mask(k):
+        return int(k.ndim)
+    return 0 if k is None else 1
+
+
+def _is_mask(k: Any) -> bool:
     return hasattr(k, "shape") and has_dtype(k, "bool")
 
 
-def _is_integers(k: Array) -> bool:
+def _is_integer_array(k: Any) -> bool:
     return hasattr(k, "shape") and not _is_mask(k)
 
 
-def _keys(key: Any) -> tuple[Any, ...]:
-    """A key as a tuple of Python's integers, slices, `...`, None and arrays; or IndexingError."""
+def _checked_key(key: Any) -> Key:
+    """A key as a tuple, NumPy's integers in it as Python's; IndexingError if it cannot be one."""
     keys = tuple(int(k) if _is_integer(k) else data_of(k) for k in _as_tuple(key))
     if not all(map(_is_key, keys)):
-        given = ", ".join(map(_named, keys))
+        given = ", ".join(map(_kind_of, keys))
         raise IndexingError(
             f"x[key] expected integers, slices, ..., None and arrays of integers or booleans, "
             f"got {given}."
@@ -529,25 +582,27 @@ def _keys(key: Any) -> tuple[Any, ...]:
     return keys
 
 
-def _is_key(k: Array) -> bool:
+def _is_key(k: Any) -> bool:
     if hasattr(k, "shape"):
         return has_dtype(k, "integral", "bool")
     return isinstance(k, (type(None), type(...), slice)) or _is_integer(k)
 
 
-def _named(k: Array) -> str:
-    """What kind of key k is, for an error."""
+def _kind_of(k: Any) -> str:
+    """The kind of one part of a key, for an error."""
     return f"an array of {k.dtype}" if hasattr(k, "shape") else type(k).__name__
 
 
-def _require_masks_fit(keys: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+def _require_masks_fit(keys: Key, shape: tuple[int, ...]) -> None:
     """Raise IndexingError unless each mask has the shape of the axes that it chooses from."""
-    taken = [k.ndim if _is_mask(k) else 0 if k is None else 1 for k in keys]
-    first = next((i for i, k in enumerate(keys) if k is ...), len(keys))
+    consumed = [_axes_consumed(k) for k in keys]
+    ellipsis = next((i for i, k in enumerate(keys) if k is ...), len(keys))
     for i, k in enumerate(keys):
         if not _is_mask(k):
             continue
-        axis = sum(taken[:i]) if i < first else len(shape) - sum(taken[i:])
+        axis = sum(consumed[:i])
+        if i > ellipsis:  # axes after an ellipsis are counted from the end
+            axis = len(shape) - sum(consumed[i:])
         chosen = tuple(shape[axis : axis + k.ndim])
         if tuple(k.shape) != chosen:
             raise IndexingError(
@@ -556,45 +611,65 @@ def _require_masks_fit(keys: tuple[Any, ...], shape: tuple[int, ...]) -> None:
             )
 
 
-def _is_backward(k: Array) -> bool:
-    """Whether k is a slice that goes backward, which PyTorch does not know."""
+def _has_negative_step(k: Any) -> bool:
+    """Whether k is a slice with a negative step, which PyTorch does not support."""
     return isinstance(k, slice) and k.step is not None and k.step < 0
 
 
-def _forward(keys: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
-    """The key that picks the same numbers in rising order; the axes of x[key] to be reversed."""
-    taken = sum(k is not None and k is not ... for k in keys)
-    filled: list[Any] = []
-    for k in keys if ... in keys else (*keys, ...):
-        filled += [slice(None)] * (len(shape) - taken) if k is ... else [k]
-    axes = []
-    axis = result = 0
-    for i, k in enumerate(filled):
-        if _is_backward(k):
-            chosen = range(*k.indices(shape[axis]))
-            filled[i] = slice(chosen[-1], chosen[0] + 1, -chosen.step) if chosen else slice(0, 0)
-            axes.append(result)
-        axis += k is not None
-        result += not isinstance(k, int)
-    return tuple(filled), tuple(axes)
+def _with_positive_steps(keys: Key, shape: tuple[int, ...]) -> tuple[Key, tuple[int, ...]]:
+    """A key that picks the same numbers in rising order, and the axes of x[key] to be flipped."""
+    forward: list[Any] = []
+    flipped = []
+    axis = 0  # of x
+    axis_of_result = 0
+    for k in _without_ellipsis(keys, len(shape)):
+        if _has_negative_step(k):
+            forward.append(_reversed_slice(k, shape[axis]))
+            flipped.append(axis_of_result)
+        else:
+            forward.append(k)
+        if k is not None:
+            axis += 1
+        if not isinstance(k, int):
+            axis_of_result += 1
+    return tuple(forward), tuple(flipped)
+
+
+def _without_ellipsis(keys: Key, ndim: int) -> list[Any]:
+    """A key without arrays, with a full slice for each axis that its ellipsis, or its end, leaves."""
+    if ... not in keys:
+        keys = (*keys, ...)
+    consumed = sum(k is not None and k is not ... for k in keys)
+    at = keys.index(...)
+    return [*keys[:at], *[slice(None)] * (ndim - consumed), *keys[at + 1 :]]
+
+
+def _reversed_slice(k: slice, length: int) -> slice:
+    """The slice with a positive step that picks the same numbers."""
+    chosen = range(*k.indices(length))
+    if not chosen:
+        return slice(0, 0)
+    return slice(chosen[-1], chosen[0] + 1, -chosen.step)
 
 
 def _as_tuple(key: Any) -> tuple[Any, ...]:
     return key if isinstance(key, tuple) else (key,)
 
 
-def _is_integer(k: Array) -> bool:
-    """NumPy's integers too; True is none."""
+def _is_integer(k: Any) -> bool:
+    """Whether k is an integer, NumPy's included; True and False do not count as integers."""
     return isinstance(k, Integral) and not isinstance(k, bool)
 
 
-def _check_bounds(keys: tuple[Any, ...], shape: tuple[int, ...]) -> None:
-    """Not every library does: JAX takes the last number in place of one that is not there."""
+def _check_bounds(keys: Key, shape: tuple[int, ...]) -> None:
+    """Raise IndexingError for an integer that is out of range: JAX would take the last number."""
     axes = [k for k in keys if k is not None]
-    before = axes.index(...) if ... in axes else len(axes)
+    ellipsis = axes.index(...) if ... in axes else len(axes)
     for i, k in enumerate(axes):
-        axis = i if i < before else i + len(shape) - len(axes)
-        if isinstance(k, int) and not (axis < len(shape) and -shape[axis] <= k < shape[axis]):
+        if not isinstance(k, int):
+            continue
+        axis = i if i < ellipsis else i + len(shape) - len(axes)
+        if axis >= len(shape) or not -shape[axis] <= k < shape[axis]:
             raise IndexingError(
                 f"Index {k} is out of range for axis {axis} of shape {tuple(shape)}."
             )

@@ -3,11 +3,10 @@
 from typing import Any
 
 from xpnet._typing import Array
-from xpnet.autodiff._messages import named
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ShapeError
-from xpnet.functions.products import matmul, product, rows_of
+from xpnet.functions.products import product, rows_of
 from xpnet.kernels.lookup import kernel
 
 
@@ -17,21 +16,21 @@ class Linear(Function):
     def forward(self, x: Array, W: Array, b: Array) -> Array:
         if W.ndim != 2:
             raise ShapeError(
-                f"linear expected W of shape (in_features, out_features), got {tuple(W.shape)}."
+                "linear expected weight of shape (in_features, out_features), "
+                f"got {tuple(W.shape)}."
             )
-        y = product(array_namespace(x, W, b), x, W)
+        y = product(x, W)
         if b is None:
             return y
-        if b.dtype != y.dtype or b.shape != W.shape[1:]:
-            return y + b
+        if type(b) is not type(y) or b.dtype != y.dtype or b.shape != W.shape[1:]:
+            return array_namespace(y, b).add(y, b)
         y += b  # in place: nothing else refers to y
         return y
 
     def backward(self, gy: Array, x: Array, W: Array) -> Any:
-        xp = array_namespace(gy)
         needs_x, needs_W, needs_b = self.needs
-        gx = product(xp, gy, W.T) if needs_x else None
-        gW = product(xp, rows_of(x).T, rows_of(gy)) if needs_W else None
+        gx = product(gy, W.T) if needs_x else None
+        gW = product(rows_of(x).T, rows_of(gy)) if needs_W else None
         gb = self._of_bias(gy) if needs_b else None
         return gx, gW, gb
 
@@ -43,15 +42,15 @@ class Linear(Function):
         return fast(gy)
 
 
-@named
-def linear(x: Array, W: Array, b: Array | None = None) -> Array:
-    """The affine map y = x @ W + b: `matmul` and `add` fused into one node of the tape.
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """The affine map y = x @ weight + bias: `matmul` and `add` fused into one node of the tape.
 
     Parameters
     ----------
     x : array or Variable, shape (..., in_features)
-    W : array or Variable, shape (in_features, out_features)
-    b : array or Variable, shape (out_features,), optional
+    weight : array or Variable, shape (in_features, out_features)
+        The transpose of the weight of PyTorch's `linear`.
+    bias : array or Variable, shape (out_features,), optional
 
     Returns
     -------
@@ -59,13 +58,7 @@ def linear(x: Array, W: Array, b: Array | None = None) -> Array:
 
     Notes
     -----
-    gx = gy @ W.T,  gW = x.T @ gy,  gb = the sum of gy over the batch.
+    With W = weight and b = bias: gx = gy @ W.T, gW = x.T @ gy, and gb is the sum of gy over the
+    batch.
     """
-    return Linear()(x, W, b)
-
-
-@named
-def linear_simple(x: Array, W: Array, b: Array | None = None) -> Array:
-    """`linear`, composed: the text that teaches the fused one, and that tests it."""
-    y = matmul(x, W)
-    return y if b is None else array_namespace(y, b).add(y, b)
+    return Linear()(x, weight, bias)

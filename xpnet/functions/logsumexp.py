@@ -10,7 +10,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.functions._in_float32 import like, widened
 from xpnet.functions._masks import product_where_not_zero
 from xpnet.functions._registry import axes_of
-from xpnet.functions.statistical import Axis
+from xpnet.functions._shapes import Axis
 
 
 class LogSumExp(Function):

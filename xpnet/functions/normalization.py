@@ -1,10 +1,10 @@
-"""Normalization: shift and scale to mean 0 and variance 1, over one choice of axes or another.
+"""Normalization: shift and scale x to mean 0 and variance 1 over some of its axes.
 
     batch_norm     over the batch and all places, for each channel
     layer_norm     over the last axes, for each sample
     group_norm     over a group of channels and all places, for each sample
 
-Statistics of float16 and bfloat16 are computed in float32.
+For float16 and bfloat16 inputs, the statistics are computed in float32.
 """
 
 import math
@@ -24,35 +24,43 @@ from xpnet.kernels.lookup import kernel
 class Moments(Function):
     """The mean and 1 / sqrt(variance + eps) of x over axes, which are kept with size 1.
 
-    What is `known` already is not computed again: this only says what it was computed from.
+    Statistics that are `known` already are not computed again; the node only records that they
+    depend on x.
     """
 
-    def __init__(self, axes: tuple[int, ...], eps: float, known: Any = None) -> None:
-        self.axes, self.eps, self.known = axes, eps, known
+    def __init__(
+        self, axes: tuple[int, ...], eps: float, known: tuple[Array, Array] | None = None
+    ) -> None:
+        self.axes = axes
+        self.eps = eps
+        self.known = known
 
-    def forward(self, x: Array) -> Any:
+    def forward(self, x: Array) -> tuple[Array, Array]:
         if self.known is not None:
             return self.known
         xp = array_namespace(x)
         mean = xp.mean(x, axis=self.axes, keepdims=True)
         c = x - mean
-        return mean, 1.0 / xp.sqrt(xp.mean(c * c, axis=self.axes, keepdims=True) + self.eps)
+        var = xp.mean(c * c, axis=self.axes, keepdims=True)
+        return mean, 1.0 / xp.sqrt(var + self.eps)
 
-    def backward(self, gy: Array, y: Array, x: Array) -> Array:
-        (gmean, gr), (mean, r), n = gy, y, _count(x, self.axes)
+    def backward(self, gy: tuple[Array, Array], y: tuple[Array, Array], x: Array) -> Array:
+        gmean, gr = gy
+        mean, r = y
+        n = _count(x, self.axes)
         return gmean / n - (x - mean) * (gr * (r * r * r) / n)
 
 
 class Normalize(Function):
     """(x - mean) r w + b in one node, where r = 1 / sqrt(variance + eps); w and b may be None.
 
-    Of arrays as large as x, only x is kept: the normalized numbers are computed from it again.
-    `running` statistics are updated in the same kernel, so they cost no launch of their own.
+    Of the arrays as large as x only x itself is kept: `backward` computes the normalized numbers
+    again. `running` statistics are updated in the same kernel, so they cost no launch of their own.
 
     Parameters
     ----------
     axes : tuple of int
-        The axes that mean and variance are taken over.
+        The axes over which mean and variance are computed.
     eps : float
     shape : tuple of int
         The shape that w and b take to broadcast with x: 1 for each axis along which they are equal.
@@ -68,17 +76,18 @@ class Normalize(Function):
     ) -> None:
         self.axes = axes
         self.eps = eps
-        self.along = shape
-        self.running = running
-        self.even = all(shape[a] == 1 for a in axes)  # one weight wherever there is one mean
+        self.weight_shape = shape
+        self.running: Any = running
+        self.one_weight_per_mean = all(shape[a] == 1 for a in axes)
 
-    def forward(self, x: Array, w: Array, b: Array) -> Array:
-        w, b = _shaped(w, self.along), _shaped(b, self.along)
+    def forward(self, x: Array, w: Array | None, b: Array | None) -> Array:
+        w = _reshaped(w, self.weight_shape)
+        b = _reshaped(b, self.weight_shape)
         fast = kernel("normalize", x, w, b)
         self.fused = fast is not None
         if fast:
-            y, *found = fast(x, w, b, self.axes, self.eps, self.running)
-            self.mean, self.var, self.r, self.running = found
+            y, *statistics = fast(x, w, b, self.axes, self.eps, self.running)
+            self.mean, self.var, self.r, self.running = statistics
             return y
         xp = array_namespace(x, w, b)
         self.mean = xp.mean(x, axis=self.axes, keepdims=True)
@@ -86,39 +95,57 @@ class Normalize(Function):
         self.var = xp.mean(c * c, axis=self.axes, keepdims=True)
         self.r = 1.0 / xp.sqrt(self.var + self.eps)
         if self.running is not None:
-            self.running = self.running.moved(self.mean, self.var, _count(x, self.axes))
-        y = c * self.r if w is None else c * (self.r * w) if self.even else c * self.r * w
+            self.running = self.running.after(self.mean, self.var, _count(x, self.axes))
+        if w is None:
+            y = c * self.r
+        elif self.one_weight_per_mean:
+            y = c * (self.r * w)  # the product in parentheses is small
+        else:
+            y = c * self.r * w
         return y if b is None else y + b
 
-    def backward(self, gy: Array, x: Array, w: Array) -> Any:
-        w = _shaped(w, self.along)
+    def backward(
+        self, gy: Array, x: Array, w: Array | None
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        w = _reshaped(w, self.weight_shape)
         if self.fused and (fast := kernel("normalize_gradients", gy, x)):
-            gx, gw, gb = fast(gy, x, w, self.mean, self.r, self.axes, self.along, self.needs)
-            return gx, self._of_weights(gw, 1), self._of_weights(gb, 2)
-        xp, n = array_namespace(gy), _count(x, self.axes)
+            gx, gw, gb = fast(gy, x, w, self.mean, self.r, self.axes, self.weight_shape, self.needs)
+            return gx, self._gradient_of_input(1, gw), self._gradient_of_input(2, gb)
+        xp = array_namespace(gy)
+        n = _count(x, self.axes)
         mean, r = Moments(self.axes, self.eps, (self.mean, self.r))(x)
         c = x - mean
-        g, scale = (gy, r) if w is None else (gy, r * w) if self.even else (gy * w, r)
+        # gx = scale (g - mean(g) - c r^2 mean(g c)); a weight that is constant over the axes of the
+        # means can be multiplied at the end, as part of the small array `scale`.
+        g = gy
+        scale = r
+        if w is not None and self.one_weight_per_mean:
+            scale = r * w
+        elif w is not None:
+            g = gy * w
         g_mean = xp.mean(g, axis=self.axes, keepdims=True)
         gc_mean = xp.mean(g * c, axis=self.axes, keepdims=True)
-        gx = gw = None
+        gx = None
+        gw = None
         gb = gy
         if self.needs[0]:
             gx = (g - g_mean - c * (gc_mean * (r * r))) * scale
-        if self.even:  # the sums by w and b are known already
-            gw, gb = gc_mean * (n * r), g_mean * n
+        if self.one_weight_per_mean:  # the sums over the axes are known already
+            gw = gc_mean * (n * r)
+            gb = g_mean * n
         elif self.needs[1]:
             gw = gy * (c * r)
-        return gx, self._of_weights(gw, 1), self._of_weights(gb, 2)
+        return gx, self._gradient_of_input(1, gw), self._gradient_of_input(2, gb)
 
-    def _of_weights(self, g: Array, i: int) -> Any:
-        """The gradient by input i, w or b, from `g`, summed over the axes that the input lacks."""
+    def _gradient_of_input(self, i: int, g: Array) -> Array | None:
+        """`g` as the gradient of input i, w or b: summed over the axes that the input lacks."""
         if not self.needs[i]:
             return None
         xp = array_namespace(g)
-        axes = tuple(a for a, n in enumerate(self.along) if n == 1 != g.shape[a])
-        g = xp.sum(g, axis=axes, keepdims=True) if axes else g
-        return _shaped(g, call_of(self).parents[i].shape)
+        axes = tuple(a for a, n in enumerate(self.weight_shape) if n == 1 != g.shape[a])
+        if axes:
+            g = xp.sum(g, axis=axes, keepdims=True)
+        return _reshaped(g, call_of(self).parents[i].shape)
 
 
 class RunningStatistics(NamedTuple):
@@ -127,56 +154,63 @@ class RunningStatistics(NamedTuple):
     Attributes
     ----------
     mean, var : arrays, shape (channels,)
-        The variance is the unbiased one, over n - 1.
+        The variance is unbiased: a mean over n - 1.
     seen : array of an integer, shape ()
-        How many batches have been averaged.
+        The number of batches that have been averaged.
     momentum : float or None
-        How far each batch moves them; None: they are the plain averages over all batches.
+        The weight of each new batch. None: the plain averages over all batches.
     """
 
-    mean: Any
-    var: Any
-    seen: Any
+    mean: Array
+    var: Array
+    seen: Array
     momentum: float | None
 
     def batch_norm(
         self, x: Array, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
-    ) -> tuple[Any, "RunningStatistics"]:
-        """`batch_norm` with the batch's own statistics, and the running ones after it, unrecorded.
+    ) -> tuple[Array, "RunningStatistics"]:
+        """`batch_norm` with the batch's own statistics, and the running statistics after it.
 
-        It raises the same errors as `batch_norm`.
+        The running statistics have no history. It raises the same errors as `batch_norm`.
         """
         y, node = _normalized_batch(x, weight, bias, eps, self)
         return y, node.running
 
-    def moved(self, mean: Array, var: Array, n: int) -> "RunningStatistics":
-        """The statistics after a batch with n numbers per channel, whose `var` is over n."""
+    def after(self, mean: Array, var: Array, n: int) -> "RunningStatistics":
+        """The statistics after a batch with n numbers per channel, whose `var` is a mean over n."""
         xp = array_namespace(self.mean)
         dtype = self.mean.dtype
         seen = as_array(self.seen + 1)
-        share = 1.0 / xp.astype(seen, dtype) if self.momentum is None else self.momentum
-        batch = _shaped(mean, self.mean.shape), _shaped(var * (n / max(n - 1, 1)), self.var.shape)
-        steps = [xp.astype(new, dtype) - was for new, was in zip(batch, self, strict=False)]
+        share: Any = self.momentum
+        if share is None:
+            share = 1.0 / xp.astype(seen, dtype)
+        unbiased = var * (n / max(n - 1, 1))
+        mean_step = xp.astype(_reshaped(mean, self.mean.shape), dtype) - self.mean
+        var_step = xp.astype(_reshaped(unbiased, self.var.shape), dtype) - self.var
         return self._replace(
-            mean=self.mean + steps[0] * share, var=self.var + steps[1] * share, seen=seen
+            mean=self.mean + mean_step * share, var=self.var + var_step * share, seen=seen
         )
 
 
 def _count(x: Array, axes: tuple[int, ...]) -> int:
-    """How many numbers each mean is of."""
+    """How many numbers of x each mean over the axes is computed from."""
     return math.prod(x.shape[a] for a in axes)
 
 
-def _shaped(w: Array, shape: tuple[int, ...]) -> Array:
+def _reshaped(w: Array | None, shape: tuple[int, ...]) -> Array:
     """w in that shape; None stays None."""
-    return w if w is None or w.shape == shape else array_namespace(w).reshape(w, shape)
+    if w is None or w.shape == shape:
+        return w
+    return array_namespace(w).reshape(w, shape)
 
 
-def _check_weights(name: str, shape: tuple[int, ...], weight: Array, bias: Array) -> None:
+def _check_weights(
+    name: str, shape: tuple[int, ...], weight: Array | None, bias: Array | None
+) -> None:
     """Raise ShapeError if weight or bias is given and does not have that shape."""
-    for what, w in (("weight", weight), ("bias", bias)):
+    for argument, w in (("weight", weight), ("bias", bias)):
         if w is not None and tuple(w.shape) != shape:
-            raise ShapeError(f"{name} expected {what} of shape {shape}, got {tuple(w.shape)}.")
+            raise ShapeError(f"{name} expected {argument} of shape {shape}, got {tuple(w.shape)}.")
 
 
 @named
@@ -188,15 +222,15 @@ def batch_norm(
     weight: Array | None = None,
     bias: Array | None = None,
     eps: float = 1e-5,
-) -> tuple[Any, Any, Any]:
+) -> tuple[Array, Array, Array]:
     """(x - mean) / sqrt(var + eps) * weight + bias, for each channel: the second axis of x.
 
     Parameters
     ----------
     x : array or Variable, shape (batch, channels, ...)
     mean, var : arrays, shape (channels,), optional
-        Unless both are given they are the batch's own, over all axes but the second, and what
-        depends on them is differentiated.
+        By default, and unless both are given, the statistics of the batch itself, over all axes but
+        the second. The result is then differentiated through them too.
     weight, bias : arrays or Variables, shape (channels,), optional
     eps : float
 
@@ -204,14 +238,14 @@ def batch_norm(
     -------
     y : array or Variable, of the shape and dtype of `x`
     mean, var : arrays, shape (channels,)
-        The statistics that were used, without history; of the batch, the variance is over n, not
-        n - 1. For running means: they lie where x lies, and nothing has gone to the host.
+        The statistics that were used, without history and on the device of x, for running means.
+        The variance of a batch is a mean over n, not n - 1.
 
     Raises
     ------
     ShapeError
-        x has less than two axes; or the batch's own statistics are asked for, and there is but one
-        number a channel: the result would be `bias`, whatever x is.
+        x has fewer than two axes; or the statistics are the batch's own, and there is only one
+        number per channel, so that the result would be `bias` for any x.
     TypeError
         x is not of floating-point numbers.
 
@@ -223,33 +257,45 @@ def batch_norm(
     """
     if mean is None or var is None:
         y, node = _normalized_batch(x, weight, bias, eps)
-        return y, _shaped(node.mean, (x.shape[1],)), _shaped(node.var, (x.shape[1],))
+        channels = (x.shape[1],)
+        return y, _reshaped(node.mean, channels), _reshaped(node.var, channels)
     full, one = _for_channels(x, weight, bias)
-    w, b = _shaped(weight, one), _shaped(bias, one)
+    w = _reshaped(weight, one)
+    b = _reshaped(bias, one)
     xp = array_namespace(full, w, b, mean, var)
-    r = 1.0 / xp.sqrt(_shaped(var, one) + eps)
-    c = xp.subtract(full, _shaped(mean, one))  # by name: not every array takes a Variable
-    y = xp.multiply(c, r if w is None else xp.multiply(w, r))
-    return like(y if b is None else xp.add(y, b), x), mean, var
+    scale = 1.0 / xp.sqrt(_reshaped(var, one) + eps)
+    if w is not None:
+        scale = xp.multiply(w, scale)
+    # Functions in place of operators: some libraries' arrays do not leave an operator to a Variable.
+    y = xp.multiply(xp.subtract(full, _reshaped(mean, one)), scale)
+    if b is not None:
+        y = xp.add(y, b)
+    return like(y, x), mean, var
 
 
 def _normalized_batch(
-    x: Array, weight: Array, bias: Array, eps: float, running: RunningStatistics | None = None
-) -> tuple[Any, Any]:
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    running: RunningStatistics | None = None,
+) -> tuple[Array, Normalize]:
     """`batch_norm` with the batch's own statistics, and the node that has computed them."""
     full, one = _for_channels(x, weight, bias)
     axes = (0, *range(2, x.ndim))
     if _count(x, axes) < 2:
         raise ShapeError(
-            "batch_norm expected more than one number a channel, to have a variance, got x of "
+            "batch_norm expected more than one number per channel, to have a variance, got x of "
             f"shape {tuple(x.shape)}. Use a larger batch, or give mean and var."
         )
     node = Normalize(axes, eps, one, running)
     return like(node(full, weight, bias), x), node
 
 
-def _for_channels(x: Array, weight: Array, bias: Array) -> tuple[Any, tuple[int, ...]]:
-    """x widened for sums, and the shape in which one number per channel broadcasts with it."""
+def _for_channels(
+    x: Array, weight: Array | None, bias: Array | None
+) -> tuple[Array, tuple[int, ...]]:
+    """x in float32 or more, and the shape in which one number per channel broadcasts with it."""
     if x.ndim < 2:
         raise ShapeError(
             f"batch_norm expected x of shape (batch, channels, ...), got {tuple(x.shape)}."
@@ -291,18 +337,21 @@ def layer_norm(
 
     Notes
     -----
-    One fused node; the gradient by x as in `batch_norm`, of gy * weight. Source: Ba, Kiros and
-    Hinton, "Layer normalization", 2016.
+    One fused node. The gradient by x is that of `batch_norm` with gy * weight in place of gy.
+    Source: Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
-    sizes = normalized_shape if isinstance(normalized_shape, Iterable) else [normalized_shape]
-    shape = tuple(map(int, sizes))
+    if isinstance(normalized_shape, Iterable):
+        shape = tuple(map(int, normalized_shape))
+    else:
+        shape = (int(normalized_shape),)
     first = x.ndim - len(shape)
     if not shape or first < 0 or tuple(x.shape[first:]) != shape:
-        wanted = ", ".join(map(str, shape))
-        raise ShapeError(f"layer_norm expected x of shape (..., {wanted}), got {tuple(x.shape)}.")
+        expected = ", ".join(map(str, shape))
+        raise ShapeError(f"layer_norm expected x of shape (..., {expected}), got {tuple(x.shape)}.")
     _check_weights("layer_norm", shape, weight, bias)
-    node = Normalize(tuple(range(first, x.ndim)), eps, (*(1,) * first, *shape))
-    return like(node(widened("layer_norm", x), weight, bias), x)
+    axes = tuple(range(first, x.ndim))
+    normalize = Normalize(axes, eps, (*(1,) * first, *shape))
+    return like(normalize(widened("layer_norm", x), weight, bias), x)
 
 
 @named
@@ -320,8 +369,8 @@ def group_norm(
     ----------
     x : array or Variable, shape (batch, channels, ...)
     num_groups : int
-        It divides the channels. With 1 it is a `layer_norm` of all; with as many as channels it is
-        called instance normalization.
+        A divisor of the number of channels. With one group, a sample is normalized as a whole, as
+        by `layer_norm`; with one group per channel, this is called instance normalization.
     weight, bias : arrays or Variables, shape (channels,), optional
     eps : float
 
@@ -332,7 +381,7 @@ def group_norm(
     Raises
     ------
     ShapeError
-        x has less than two axes, or its channels do not make groups.
+        x has fewer than two axes, or `num_groups` does not divide its channels.
     TypeError
         x is not of floating-point numbers.
 
@@ -347,8 +396,9 @@ def group_norm(
             f"into {num_groups} groups, got {shape}."
         )
     _check_weights("group_norm", shape[1:2], weight, bias)
-    per, places = shape[1] // num_groups, math.prod(shape[2:])
-    xp, full = array_namespace(x), widened("group_norm", x)
-    grouped = xp.reshape(full, (shape[0], num_groups, per, places))
-    y = Normalize((2, 3), eps, (1, num_groups, per, 1))(grouped, weight, bias)
+    full = widened("group_norm", x)
+    per_group = shape[1] // num_groups
+    places = math.prod(shape[2:])
+    grouped = array_namespace(x).reshape(full, (shape[0], num_groups, per_group, places))
+    y = Normalize((2, 3), eps, (1, num_groups, per_group, 1))(grouped, weight, bias)
     return like(array_namespace(y).reshape(y, shape), x)

@@ -10,7 +10,7 @@ from xpnet.errors import ArgumentError
 from xpnet.functions._in_float32 import in_float32
 from xpnet.functions._masks import zero_unless
 from xpnet.functions._registry import axes_of, extension
-from xpnet.functions.statistical import Axis
+from xpnet.functions._shapes import Axis
 from xpnet.kernels.solvers import linalg_of
 
 

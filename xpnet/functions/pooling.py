@@ -1,8 +1,7 @@
-"""Pooling: the largest, or the mean, of the numbers under a sliding window, channel by channel."""
+"""Pooling: the maximum or the mean of the numbers under a sliding window, channel by channel."""
 
 import math
 from functools import lru_cache
-from typing import Any
 
 import array_api_compat as compat
 
@@ -21,7 +20,7 @@ from xpnet.kernels.window import Lengths, Window, lengths, sliding
 
 
 class MaxPool(Function):
-    """The largest number under the window; its gradient goes to the first of equal ones."""
+    """The maximum under the window; the gradient goes to the first of equal maxima."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -34,10 +33,12 @@ class MaxPool(Function):
 
 
 class Place(Function):
-    """Zeros, but gy added where the maxima lie: linear, and transposed it is `Choose`."""
+    """Zeros, with gy added where the maxima are: linear, with the transpose `Choose`."""
 
     def __init__(self, window: Window, x: Array, y: Array) -> None:
-        self.window, self.x, self.y = window, x, y
+        self.window = window
+        self.x = x
+        self.y = y
 
     def forward(self, gy: Array) -> Array:
         return (kernels(gy) or windows).place(gy, self.x, self.y, self.window)
@@ -47,10 +48,12 @@ class Place(Function):
 
 
 class Choose(Function):
-    """What lies where the maxima lie, for each place of the window."""
+    """For each place of the window, the number of z where the maximum of x is."""
 
     def __init__(self, window: Window, x: Array, y: Array) -> None:
-        self.window, self.x, self.y = window, x, y
+        self.window = window
+        self.x = x
+        self.y = y
 
     def forward(self, z: Array) -> Array:
         return (kernels(z) or windows).choose(z, self.x, self.y, self.window)
@@ -60,7 +63,7 @@ class Choose(Function):
 
 
 class WindowSum(Function):
-    """The sum of the numbers under the window: linear, and transposed it is `WindowShare`."""
+    """The sum of the numbers under the window: linear, with the transpose `WindowShare`."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -73,7 +76,7 @@ class WindowSum(Function):
 
 
 class WindowShare(Function):
-    """Every number of gy, added to all that lay under the window at its place."""
+    """Every number of gy, added to all the places that lay under the window."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -96,7 +99,7 @@ def max_pool(
     dilation: Lengths = 1,
     ceil_mode: bool = False,
 ) -> Array:
-    """The largest number under a window that slides over each channel.
+    """The maximum under a window that slides over each channel.
 
     Parameters
     ----------
@@ -105,14 +108,15 @@ def max_pool(
     kernel : int, or one for each axis
         The lengths of the window.
     stride : int, or one for each axis, optional
-        How far it moves; unless given, by its own length, so that windows do not overlap.
+        The step from one window to the next; by default the length of the window, so that windows
+        do not overlap.
     padding : int, or one for each axis
-        How far it may reach beyond each end, where there is nothing: less than the (dilated) length
-        of the window, as in ONNX, so that no window lies beyond an end. PyTorch allows half.
+        How far a window may reach beyond each end: less than the (dilated) length of the window, as
+        in ONNX, so that no window lies wholly outside. PyTorch allows half of that length.
     dilation : int, or one for each axis
-        How far apart the window's numbers lie.
+        The distance between neighbouring numbers of the window.
     ceil_mode : bool
-        Whether a window that begins inside, and reaches beyond the end, counts.
+        Whether to include a last window that begins inside x and reaches beyond its end.
 
     Returns
     -------
@@ -127,11 +131,13 @@ def max_pool(
 
     Notes
     -----
-    The largest of no numbers, where a dilated window meets padding alone, is -inf. The gradient goes to the first of equal maxima, row by row, as in PyTorch; of a window with a
-    nan, whose maximum is nan, to its first number. Source: Riesenhuber and Poggio, "Hierarchical
-    models of object recognition in cortex", 1999.
+    Where a dilated window covers only padding, the maximum is -inf. The gradient goes to the first
+    of equal maxima, row by row, as in PyTorch; in a window that holds NaN, whose maximum is NaN, to
+    its first number. Source: Riesenhuber and Poggio, "Hierarchical models of object recognition in
+    cortex", 1999.
     """
-    return MaxPool(_window("max_pool", x, kernel, stride, padding, dilation, ceil_mode)[0])(x)
+    window, _ = _window("max_pool", x, kernel, stride, padding, dilation, ceil_mode)
+    return MaxPool(window)(x)
 
 
 @named
@@ -151,7 +157,7 @@ def avg_pool(
     Parameters
     ----------
     x, kernel, stride, padding, dilation, ceil_mode
-        As of `max_pool`.
+        As for `max_pool`.
     count_include_pad : bool
         Whether padding counts as zeros, or not at all.
 
@@ -170,15 +176,17 @@ def avg_pool(
 
     Notes
     -----
-    The mean of no numbers, where a dilated window meets padding alone, is 0. Sums of float16 and bfloat16 are taken in float32. What a window reaches beyond the padding,
-    with `ceil_mode`, never counts. Source: LeCun et al., "Gradient-based learning applied to
-    document recognition", 1998.
+    Where a dilated window covers only padding that does not count, the mean is 0. For float16 and
+    bfloat16 inputs, sums are computed in float32. With `ceil_mode`, places beyond the padding never
+    count. Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998.
     """
     window, around = _window("avg_pool", x, kernel, stride, padding, dilation, ceil_mode)
     y = WindowSum(window)(widened("avg_pool", x))
     counted = around if count_include_pad else None
-    count = _count(window, counted)
-    return like(y / (count or _numbers_under(window, counted, data_of(y))), x)
+    count: Array | float | None = _count(window, counted)
+    if count is None:
+        count = _count_at_each_place(window, counted, data_of(y))
+    return like(y / count, x)
 
 
 @named
@@ -195,22 +203,23 @@ def global_avg_pool(x: Array) -> Array:
 @named
 @follows
 def global_max_pool(x: Array) -> Array:
-    """The largest number of each channel: (batch, channels, *spatial) to (batch, channels).
+    """The maximum of each channel: (batch, channels, *spatial) to (batch, channels).
 
-    The gradient goes to the first of equal ones.
+    The gradient goes to the first of equal maxima.
     """
     xp = array_namespace(x)
     ones = (1,) * _spatial("global_max_pool", x)
-    if kernel("maxima", data_of(x)):  # one launch each way; to find the places takes twenty
+    if kernel("maxima", data_of(x)):  # one launch each way, where argmax and indexing take twenty
         size = tuple(x.shape[2:])
         whole = sliding(size, size, ones, ((0, 0),) * len(size), ones)
         return xp.reshape(MaxPool(whole)(x), x.shape[:2])
     rows = xp.reshape(x, (*x.shape[:2], math.prod(x.shape[2:])))
-    return xp.take_along_axis(rows, xp.argmax(rows, axis=2, keepdims=True), axis=2)[:, :, 0]
+    places = xp.argmax(rows, axis=2, keepdims=True)
+    return xp.take_along_axis(rows, places, axis=2)[:, :, 0]
 
 
 def _spatial(name: str, x: Array) -> int:
-    """The number of spatial axes of x, which has some."""
+    """The number of spatial axes of x; ShapeError if it has none, or an empty one."""
     if x.ndim < 3 or 0 in x.shape[2:]:
         raise ShapeError(
             f"{name} expected x of shape (batch, channels, *spatial), got {tuple(x.shape)}."
@@ -220,13 +229,20 @@ def _spatial(name: str, x: Array) -> int:
 
 
 def _window(
-    name: str, x: Array, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
+    name: str,
+    x: Array,
+    kernel: Lengths,
+    stride: Lengths | None,
+    padding: Lengths,
+    dilation: Lengths,
+    ceil_mode: bool,
 ) -> tuple[Window, tuple[int, ...]]:
-    """The window, and the padding that was asked for: `ceil` adds to it at the end."""
+    """The window, and the padding that was asked for, to which `ceil_mode` adds at the end."""
     d = _spatial(name, x)
     kernel = lengths(kernel, d)
     stride = kernel if stride is None else lengths(stride, d)
-    around, gaps = lengths(padding, d, least=0), lengths(dilation, d)
+    around = lengths(padding, d, least=0)
+    gaps = lengths(dilation, d)
     reach = tuple(g * (k - 1) + 1 for k, g in zip(kernel, gaps, strict=True))
     if any(p >= r for p, r in zip(around, reach, strict=True)):
         raise ArgumentError(
@@ -234,59 +250,71 @@ def _window(
             f"{around}: a window must not lie in the padding alone."
         )
     window = sliding(tuple(x.shape[2:]), kernel, stride, tuple((p, p) for p in around), gaps)
-    if ceil:
-        more = []
-        for n, r, s, p, size in zip(
-            window.padded, window.reach, stride, around, window.size, strict=True
-        ):
-            places = -((r - n) // s) + 1
-            if (places - 1) * s >= size + p:
-                places -= 1  # the last would begin in the padding
-            more.append((p, p + max(0, (places - 1) * s + r - n)))
-        window = sliding(window.size, kernel, stride, tuple(more), gaps)
+    if ceil_mode:
+        padded = _padding_with_last_window(window, around)
+        window = sliding(window.size, kernel, stride, padded, gaps)
     return window, around
 
 
-def _numbers_under(window: Window, around: tuple[int, ...] | None, y: Array) -> Array:
+def _padding_with_last_window(
+    window: Window, around: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    """The padding before and after each axis that makes room for a last, incomplete window."""
+    padding = []
+    for n, reach, stride, p, size in zip(
+        window.padded, window.reach, window.stride, around, window.size, strict=True
+    ):
+        places = -((reach - n) // stride) + 1  # (n - reach) / stride + 1, rounded up
+        if (places - 1) * stride >= size + p:
+            places -= 1  # the last would begin in the padding
+        missing = (places - 1) * stride + reach - n
+        padding.append((p, p + max(0, missing)))
+    return tuple(padding)
+
+
+def _count_at_each_place(window: Window, around: tuple[int, ...] | None, y: Array) -> Array:
     """How many numbers lie under the window at each place, as `_count` defines it: an array like y.
 
     It is the sum of ones that are created on the device: a list would be sent there each time.
     """
     size = window.size
     padding = window.padding
-    if around is not None:
+    if around is not None:  # the padding counts: it belongs to the ones
         size = tuple(n + 2 * p for n, p in zip(size, around, strict=True))
         padding = tuple(
             (before - p, after - p) for (before, after), p in zip(padding, around, strict=True)
         )
-    one = sliding(size, window.kernel, window.stride, padding, window.dilation, window.out)
+    counting = sliding(size, window.kernel, window.stride, padding, window.dilation, window.out)
     xp = array_namespace(y)
     ones = xp.ones((1, 1, *size), dtype=y.dtype, device=compat.device(y))
-    numbers = (kernels(ones) or windows).sums(ones, one)
+    count = (kernels(ones) or windows).sums(ones, counting)
     if any(0 in counts for counts in _counts(window, around)):
-        return xp.maximum(numbers, 1.0)  # the sum of none is 0
-    return numbers
+        return xp.maximum(count, 1.0)  # the sum is 0 there, and so is the mean
+    return count
 
 
 @lru_cache(maxsize=1024)
 def _count(window: Window, around: tuple[int, ...] | None) -> float | None:
-    """How many numbers lie under the window, with the padding `around`; None if places differ."""
+    """How many numbers lie under the window, with the padding `around`.
+
+    None if that differs from place to place.
+    """
     count = 1.0
     for counts in _counts(window, around):
         if len(counts) != 1:
             return None
         count *= max(counts)
-    return max(count, 1.0)  # the sum of none is 0
+    return max(count, 1.0)  # where nothing counts the sum is 0, and so is the mean
 
 
 @lru_cache(maxsize=1024)
 def _counts(window: Window, around: tuple[int, ...] | None) -> tuple[frozenset[int], ...]:
-    """For each axis, how many numbers lie under the window at one place or another."""
-    found = []
-    for i, (n, (before, _)) in enumerate(zip(window.size, window.padding, strict=True)):
+    """For each axis, the different numbers of places under the window, over all its positions."""
+    counts = []
+    for i, n in enumerate(window.size):
         p = around[i] if around else 0
+        before, _ = window.padding[i]
         starts = [place * window.stride[i] - before for place in range(window.out[i])]
         offsets = range(0, window.reach[i], window.dilation[i])
-        counts = (sum(-p <= start + o < n + p for o in offsets) for start in starts)
-        found.append(frozenset(counts))
-    return tuple(found)
+        counts.append(frozenset(sum(-p <= start + o < n + p for o in offsets) for start in starts))
+    return tuple(counts)

@@ -31,7 +31,7 @@ class Matmul(Function):
     """Stacks of matrices too; a vector on either side is a matrix of one row, or one column."""
 
     def forward(self, x1: Array, x2: Array) -> Array:
-        return product(array_namespace(x1, x2), x1, x2)
+        return product(x1, x2)
 
     def backward(self, gy: Array, x1: Array, x2: Array) -> Any:
         xp = array_namespace(gy)
@@ -42,13 +42,13 @@ class Matmul(Function):
         if row:
             gy, x1 = xp.expand_dims(gy, axis=-2), xp.expand_dims(x1, axis=-2)
         if self.needs[0]:
-            gx1 = product(xp, gy, xp.matrix_transpose(x2))
+            gx1 = product(gy, xp.matrix_transpose(x2))
             gx1 = gx1[..., 0, :] if row else gx1
         if self.needs[1] and x2.ndim == 2:  # the sum over the stack is within the product
-            gx2 = product(xp, xp.matrix_transpose(rows_of(x1)), rows_of(gy))
+            gx2 = product(xp.matrix_transpose(rows_of(x1)), rows_of(gy))
             gx2 = gx2[..., :, 0] if column else gx2
         elif self.needs[1]:
-            gx2 = product(xp, xp.matrix_transpose(x1), gy)
+            gx2 = product(xp.matrix_transpose(x1), gy)
             gx2 = gx2[..., :, 0] if column else gx2
         return gx1, gx2
 
@@ -84,21 +84,26 @@ class Cross(Function, broadcasts=True):
         return gx1, gx2
 
 
-def product(xp: DifferentiableNamespace, x1: Array, x2: Array) -> Array:
-    """x1 @ x2; a stack of matrices times one matrix is one product of two matrices.
+def product(x1: Array, x2: Array) -> Array:
+    """x1 @ x2; a stack of matrices times one matrix is computed as one product of two matrices.
 
     For more than two dimensions CuPy copies transposed arrays, and widens float16 to float32 first;
     NumPy multiplies matrix by matrix. A column times a row is an outer product, for which NumPy has
     faster ways than matmul.
     """
-    if x1.shape[-1:] == (1,) and (fast := kernel("outer_product", x1, x2)):
-        return fast(x1, x2)
-    # Both are asked for their dimensions: what is no array raises, where CuPy's product of an array
-    # and None ends the process.
-    if x2.ndim != 2 or x1.ndim <= 2 or isinstance(xp, DifferentiableNamespace):
-        return xp.matmul(x1, x2)  # unlike PyTorch's operator, it promotes dtypes
-    if x1.shape[-1] != x2.shape[0]:
-        return xp.matmul(x1, x2)  # the library's own error
+    # Both are asked for their dimensions: for anything but an array this raises, where CuPy's
+    # product of an array and None ends the process.
+    if x1.ndim == x2.ndim == 2 and x1.shape[1] != 1:
+        # The operator is the library's own product, without a namespace or its wrappers. It is the
+        # standard's only where nothing is to be promoted: PyTorch's operator promotes no dtypes.
+        if type(x1) is type(x2) and x1.dtype == x2.dtype:
+            return x1 @ x2
+    elif x1.shape[-1:] == (1,) and (outer := kernel("outer_product", x1, x2)):
+        return outer(x1, x2)
+    xp = array_namespace(x1, x2)
+    one_matrix = x2.ndim == 2 and x1.ndim > 2 and x1.shape[-1] == x2.shape[0]
+    if not one_matrix or isinstance(xp, DifferentiableNamespace):
+        return xp.matmul(x1, x2)  # where the shapes do not fit, this is the library's own error
     return xp.reshape(xp.matmul(rows_of(x1), x2), (*x1.shape[:-1], x2.shape[1]))
 
 

@@ -1,11 +1,8 @@
 """Recurrences: a state that goes from step to step through a sequence, whole sequences at a time.
 
-Time is the first axis. `z` is the input's share of every step, all of them computed in one product
-beforehand; what is left for a step is the product with the state. Each has a text of single steps
-beside it, `rnn_simple` and so on.
+Time is the first axis. `z` is the input's share of every step, which a single product computes for
+all steps beforehand; each step then needs only the product with the state.
 """
-
-from typing import Any
 
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
@@ -13,16 +10,14 @@ from xpnet.autodiff._messages import named
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 from xpnet.functions._recurrence import GRU, LSTM, RNN, GRUResetBefore
-from xpnet.functions.activation import relu, sigmoid
-from xpnet.functions.linear import linear
 
 
 @named
 @follows
 def rnn(
-    z: Array, h: Array, W: Array, mask: Array | None = None, nonlinearity: str = "tanh"
+    z: Array, h: Array, weight: Array, mask: Array | None = None, nonlinearity: str = "tanh"
 ) -> Array:
-    """h_t = tanh(z_t + W h_(t-1)), the simple recurrent network.
+    """The simple recurrent network: h_t = tanh(z_t + W h_(t-1)).
 
     Parameters
     ----------
@@ -30,10 +25,10 @@ def rnn(
         The input's share of each step, at least one: x_t @ W_in + b.
     h : array or Variable, shape (batch, n)
         The state before the first step.
-    W : array or Variable, shape (n, n)
+    weight : array or Variable, shape (n, n)
         Multiplied as h @ W.T: PyTorch's `weight_hh`.
     mask : array of booleans, shape (length, batch), optional
-        Where it is False, the step is padding: the state goes past it, unchanged.
+        Where it is False, the step is padding: the state does not change.
     nonlinearity : {"tanh", "relu"}
 
     Returns
@@ -54,13 +49,15 @@ def rnn(
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ArgumentError(f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'.")
-    mask = _column("rnn", 1, mask, z, W, h)
-    return RNN(nonlinearity)(_without_padding(z, mask), h, W, mask)
+    mask = _checked_mask("rnn", 1, mask, z, weight, h)
+    return RNN(nonlinearity)(_with_zeros_as_padding(z, mask), h, weight, mask)
 
 
 @named
 @follows
-def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> tuple[Any, Any]:
+def lstm(
+    z: Array, h: Array, c: Array, weight: Array, mask: Array | None = None
+) -> tuple[Array, Array]:
     """Long short-term memory: a cell that gates write to, erase and read.
 
         i, f, g, o = the quarters of z_t + W h_(t-1)
@@ -73,10 +70,10 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> t
         The input's share of each step, at least one: x_t @ W_in + b.
     h, c : arrays or Variables, shape (batch, n)
         The state and the cell before the first step.
-    W : array or Variable, shape (4 n, n)
+    weight : array or Variable, shape (4 n, n)
         Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
     mask : array of booleans, shape (length, batch), optional
-        Where it is False, the step is padding: state and cell go past it, unchanged.
+        Where it is False, the step is padding: state and cell do not change.
 
     Returns
     -------
@@ -97,8 +94,8 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> t
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; the gate f: Gers,
     Schmidhuber and Cummins, "Learning to forget", 2000.
     """
-    mask = _column("lstm", 4, mask, z, W, h, c)
-    states, cells, _ = LSTM()(_without_padding(z, mask), h, c, W, mask)
+    mask = _checked_mask("lstm", 4, mask, z, weight, h, c)
+    states, cells, _ = LSTM()(_with_zeros_as_padding(z, mask), h, c, weight, mask)
     return states, cells
 
 
@@ -107,12 +104,12 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None = None) -> t
 def gru(
     z: Array,
     h: Array,
-    W: Array,
-    b: Array | None = None,
+    weight: Array,
+    bias: Array | None = None,
     mask: Array | None = None,
     reset_after: bool = True,
 ) -> Array:
-    """Gated recurrent unit: one state, of which a gate keeps a part.
+    """Gated recurrent unit: a gate decides which part of the state to keep at each step.
 
         z_r, z_u, z_n = the thirds of z_t;  a_r, a_u, a_n = those of W h_(t-1) + b
         r = sigmoid(z_r + a_r),  u = sigmoid(z_u + a_u),  n = tanh(z_n + r a_n)
@@ -124,12 +121,12 @@ def gru(
         The input's share of each step, at least one: x_t @ W_in + b_in.
     h : array or Variable, shape (batch, n)
         The state before the first step.
-    W : array or Variable, shape (3 n, n)
+    weight : array or Variable, shape (3 n, n)
         Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
-    b : array or Variable, shape (3 n,), optional
-        PyTorch's `bias_hh`. It has a place of its own, for r also weighs the bias.
+    bias : array or Variable, shape (3 n,), optional
+        PyTorch's `bias_hh`. It cannot be added to z, since r also weighs this bias.
     mask : array of booleans, shape (length, batch), optional
-        Where it is False, the step is padding: the state goes past it, unchanged.
+        Where it is False, the step is padding: the state does not change.
     reset_after : bool
         Whether the gate r weighs the product of the state, as in cuDNN, PyTorch and Keras (ONNX's
         linear_before_reset=1). If False it weighs the state itself, as in the paper (ONNX's 0):
@@ -151,26 +148,34 @@ def gru(
     -----
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014.
     """
-    mask = _column("gru", 3, mask, z, W, h)
-    z = _without_padding(z, mask)
+    mask = _checked_mask("gru", 3, mask, z, weight, h)
+    z = _with_zeros_as_padding(z, mask)
     if reset_after:
-        states, _, _ = GRU()(z, h, W, b, mask)
+        states, _, _ = GRU()(z, h, weight, bias, mask)
     else:
-        states, _, _ = GRUResetBefore()(z, h, W, b, mask)
+        states, _, _ = GRUResetBefore()(z, h, weight, bias, mask)
     return states
 
 
-def _column(name: str, gates: int, mask: Array, z: Array, W: Array, *states: Any) -> Any:
-    """The mask as a column for each step, once all shapes have been found to fit."""
-    n = W.shape[-1]
-    steps, fits = tuple(z.shape[:2]), z.ndim == 3 and z.shape[0] > 0
-    fits = fits and (z.shape[2], tuple(W.shape)) == (gates * n, (gates * n, n))
-    if not fits or any(tuple(s.shape) != (steps[1], n) for s in states):
+def _checked_mask(
+    name: str, gates: int, mask: Array | None, z: Array, weight: Array, *states: Array
+) -> Array:
+    """The mask as a column for each step, or None, after a check that all shapes fit."""
+    n = weight.shape[-1]
+    steps = tuple(z.shape[:2])
+    fits = (
+        z.ndim == 3
+        and z.shape[0] > 0
+        and z.shape[2] == gates * n
+        and tuple(weight.shape) == (gates * n, n)
+        and all(tuple(state.shape) == (steps[1], n) for state in states)
+    )
+    if not fits:
         rows = f"{gates} n" if gates > 1 else "n"
-        given = ", ".join(str(tuple(a.shape)) for a in (z, *states, W))
+        given = ", ".join(str(tuple(a.shape)) for a in (z, *states, weight))
         raise ShapeError(
             f"{name} expected z of shape (length, batch, {rows}) with a length of 1 or more, states "
-            f"of shape (batch, n) and W of shape ({rows}, n), got {given}."
+            f"of shape (batch, n) and weight of shape ({rows}, n), got {given}."
         )
     if mask is None:
         return None
@@ -181,55 +186,8 @@ def _column(name: str, gates: int, mask: Array, z: Array, W: Array, *states: Any
     return mask[..., None]
 
 
-def _without_padding(z: Array, mask: Array) -> Array:
-    """z with zeros at the steps that are padding, whatever stands there: 0 times NaN is NaN."""
-    return z if mask is None else array_namespace(z, mask).where(mask, z, 0.0)
-
-
-@named
-@follows
-def rnn_simple(z: Array, h: Array, W: Array, nonlinearity: str = "tanh") -> Array:
-    """`rnn`, step by step: the text that teaches the fused one, and that tests it."""
-    xp, hs = array_namespace(z, h, W), []
-    for t in range(z.shape[0]):
-        a = xp.add(z[t, ...], xp.matmul(h, xp.matrix_transpose(W)))
-        h = xp.tanh(a) if nonlinearity == "tanh" else relu(a)
-        hs.append(h)
-    return xp.stack(hs)
-
-
-@named
-@follows
-def lstm_simple(z: Array, h: Array, c: Array, W: Array) -> tuple[Any, Any]:
-    """`lstm`, step by step: the text that teaches the fused one, and that tests it."""
-    xp, n, hs, cs = array_namespace(z, h, c, W), h.shape[-1], [], []
-    for t in range(z.shape[0]):
-        a = xp.add(z[t, ...], xp.matmul(h, xp.matrix_transpose(W)))
-        i, f, g, o = (a[:, k * n : (k + 1) * n] for k in range(4))
-        c = xp.multiply(sigmoid(f), c) + sigmoid(i) * xp.tanh(g)
-        h = xp.multiply(sigmoid(o), xp.tanh(c))
-        hs.append(h)
-        cs.append(c)
-    return xp.stack(hs), xp.stack(cs)
-
-
-@named
-@follows
-def gru_simple(
-    z: Array, h: Array, W: Array, b: Array | None = None, reset_after: bool = True
-) -> Array:
-    """`gru`, step by step: the text that teaches the fused one, and that tests it."""
-    xp, n, hs = array_namespace(z, h, W, b), h.shape[-1], []
-    for t in range(z.shape[0]):
-        a = linear(h, xp.matrix_transpose(W), b)
-        r = sigmoid(xp.add(z[t, :, :n], a[:, :n]))
-        u = sigmoid(xp.add(z[t, :, n : 2 * n], a[:, n : 2 * n]))
-        if reset_after:
-            share = r * a[:, 2 * n :]
-        else:
-            last = None if b is None else b[2 * n :]
-            share = linear(r * h, xp.matrix_transpose(W[2 * n :, :]), last)
-        new = xp.tanh(xp.add(z[t, :, 2 * n :], share))
-        h = (1.0 - u) * new + u * h
-        hs.append(h)
-    return xp.stack(hs)
+def _with_zeros_as_padding(z: Array, mask: Array | None) -> Array:
+    """z with zeros at the steps that are padding, which may hold NaN: 0 times NaN is NaN."""
+    if mask is None:
+        return z
+    return array_namespace(z, mask).where(mask, z, 0.0)

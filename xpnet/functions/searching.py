@@ -6,7 +6,7 @@ from xpnet._typing import Array
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.functions._registry import constant, standard
-from xpnet.functions.statistical import Axis
+from xpnet.functions._shapes import Axis
 
 
 class Where(Function, broadcasts=True):

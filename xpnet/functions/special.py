@@ -3,14 +3,14 @@
     from xpnet.functions import special      special.erf(x), of arrays and of Variables
     xp = array_namespace(v)                  xp.special.erf(v), of a Variable
 
-Names and parameters are SciPy's, whose functions find these by themselves when they are given
-Variables and SCIPY_ARRAY_API=1 is in the environment. Values are computed by the library of the
-arrays: SciPy (for NumPy), `cupyx.scipy.special`, `torch.special` or `jax.scipy.special`. Where a
-few functions of the standard are as precise they are used instead, on every library: `entr`,
-`expit`, `kl_div`, `log_ndtr`, `logit`, `ndtr`, `rel_entr`, `xlog1py` and `xlogy`.
+Names and parameters are SciPy's. With SCIPY_ARRAY_API=1 in the environment, SciPy's own functions
+call these when they are given Variables. Values are computed by the library of the arrays: SciPy
+(for NumPy), `cupyx.scipy.special`, `torch.special` or `jax.scipy.special`. Where functions of the
+standard are as precise they are used instead, on every library: for `entr`, `expit`, `kl_div`,
+`log_ndtr`, `logit`, `ndtr`, `rel_entr`, `xlog1py` and `xlogy`.
 
-All are elementwise, of real floating-point numbers; two arguments broadcast, and one of them may
-be a Python number. For float16 and bfloat16 inputs, the function is computed in float32.
+All are elementwise functions of real floating-point numbers. Two arguments broadcast, and one of
+them may be a Python number. For float16 and bfloat16 inputs, the function is computed in float32.
 
 Sources of the derivatives, by their equations: Abramowitz and Stegun, "Handbook of mathematical
 functions", 1964 (A&S); NIST Digital Library of Mathematical Functions, dlmf.nist.gov (DLMF).
@@ -27,7 +27,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.backend import array_like
 from xpnet.errors import ArgumentError, ArgumentTypeError, BackendError, GradientError
-from xpnet.functions._in_float32 import widened
+from xpnet.functions._in_float32 import like, widened
 from xpnet.functions._masks import zero_unless
 from xpnet.functions._registry import extension
 from xpnet.functions.activation import sigmoid
@@ -66,8 +66,8 @@ __all__ = [
 SLOPE = 2.0 / math.sqrt(math.pi)  # of erf at 0
 
 
-def _by_library(name: str, *xs: Array) -> Array:
-    """The library's own function of some arrays."""
+def _library_function(name: str, *xs: Any) -> Array:
+    """The library's own special function, applied to arrays."""
     xp = array_namespace(*xs)
     function = special_function(xp, name)
     if function is None:
@@ -75,69 +75,70 @@ def _by_library(name: str, *xs: Array) -> Array:
     return function(*xs)
 
 
-def _evaluated(name: str, node: Callable[..., Any], *xs: Array) -> Array:
-    """A node called with arrays of floating-point numbers, of 32 bits or more."""
+def _in_float32(name: str, function: Callable[..., Array], *xs: Array | float) -> Array:
+    """The function of arrays and Python numbers, computed in float32 or more."""
     arrays = [x for x in xs if hasattr(x, "dtype")]
-    array_namespace(*xs)  # of one library, and one array at least, or an error
+    array_namespace(*xs)  # raises for different libraries, and if there is no array
     model = data_of(arrays[0])
     full = [x if hasattr(x, "dtype") else array_like(float(x), model) for x in xs]
     wide = [widened(f"special.{name}", x) for x in full]
-    y = node(*wide)
+    y = function(*wide)
     if all(x is w for x, w in zip(full, wide, strict=True)):
         return y
     xp = array_namespace(y)
     return xp.astype(y, xp.result_type(*arrays))
 
 
-class _OfOne(Function):
-    """A function of one argument that the library has."""
+class _LibraryFunction(Function):
+    """A function of one argument whose values the library computes."""
 
     name: str
 
     def forward(self, x: Array) -> Array:
-        return _by_library(self.name, x)
+        return _library_function(self.name, x)
 
 
 # --- the error function and the normal distribution -----------------------------------------------
 
 
-class Erf(_OfOne):
+class Erf(_LibraryFunction):
     name = "erf"
 
     def backward(self, gy: Array, x: Array) -> Array:
         return gy * (SLOPE * _gaussian(x))
 
 
-class Erfc(_OfOne):
+class Erfc(_LibraryFunction):
     name = "erfc"
 
     def backward(self, gy: Array, x: Array) -> Array:
         return gy * (-SLOPE * _gaussian(x))
 
 
-class Erfcx(_OfOne):
+class Erfcx(_LibraryFunction):
     name = "erfcx"
 
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp = array_namespace(x)
         least = 10.0 if xp.finfo(x.dtype).eps < 1e-10 else 5.0
-        far = x > least  # there 2 x y is nearly SLOPE, and the difference is a series in 1 / x^2
+        far = x > least  # there 2 x y - SLOPE cancels, and is computed as a series in 1 / x^2
         large = xp.where(far, x, least)
         w = 0.5 / large / large
         series = 1.0 - 25.0 * w
         for odd in range(23, 1, -2):
             series = 1.0 - odd * w * series
-        return gy * xp.where(far, -SLOPE * w * series, 2.0 * (xp.where(far, 0.0, x) * y) - SLOPE)
+        near = 2.0 * (xp.where(far, 0.0, x) * y) - SLOPE
+        return gy * xp.where(far, -SLOPE * w * series, near)
 
 
-class Erfinv(_OfOne):
+class Erfinv(_LibraryFunction):
     name = "erfinv"
 
     def backward(self, gy: Array, y: Array) -> Array:
         return gy * (array_namespace(y).exp(y * y) / SLOPE)
 
 
-class Ndtri(_OfOne):
+class Ndtri(_LibraryFunction):
     name = "ndtri"
 
     def backward(self, gy: Array, y: Array) -> Array:
@@ -145,9 +146,9 @@ class Ndtri(_OfOne):
 
 
 def _gaussian(x: Array) -> Array:
-    """exp(-x^2); squares do not overflow."""
+    """exp(-x^2), without overflow of the square."""
     xp = array_namespace(x)
-    near = xp.minimum(xp.maximum(x, -40.0), 40.0)  # it is 0 long before
+    near = xp.minimum(xp.maximum(x, -40.0), 40.0)  # exp(-40^2) is 0 in float64
     return xp.exp(-(near * near))
 
 
@@ -157,7 +158,7 @@ def erf(x: Array, /) -> Array:
 
     Its derivative is 2 / sqrt(pi) exp(-x^2): A&S 7.1.19.
     """
-    return _evaluated("erf", Erf(), x)
+    return _in_float32("erf", Erf(), x)
 
 
 @extension("special")
@@ -166,50 +167,51 @@ def erfc(x: Array, /) -> Array:
 
     Its derivative is -2 / sqrt(pi) exp(-x^2): A&S 7.1.19.
     """
-    return _evaluated("erfc", Erfc(), x)
+    return _in_float32("erfc", Erfc(), x)
 
 
 @extension("special")
 def erfcx(x: Array, /) -> Array:
     """exp(x^2) erfc(x), which neither overflows nor underflows for large x.
 
-    Its derivative is 2 x y - 2 / sqrt(pi): DLMF 7.10.1. It loses precision as 1 / x^2 does.
+    Its derivative is 2 x y - 2 / sqrt(pi): DLMF 7.10.1. For large x, where the difference cancels,
+    the derivative is computed as a series in 1 / x^2.
     """
-    return _evaluated("erfcx", Erfcx(), x)
+    return _in_float32("erfcx", Erfcx(), x)
 
 
 @extension("special")
 def erfinv(x: Array, /) -> Array:
     """The inverse of erf, for -1 <= x <= 1.
 
-    Its derivative is sqrt(pi) / 2 exp(y^2), that of an inverse.
+    Its derivative is sqrt(pi) / 2 exp(y^2), as for any inverse function.
     """
-    return _evaluated("erfinv", Erfinv(), x)
+    return _in_float32("erfinv", Erfinv(), x)
 
 
 @extension("special")
 def ndtr(x: Array, /) -> Array:
-    """The probability that a normal number is below x: `xpnet.functions.normal_cdf`."""
-    return _evaluated("ndtr", normal_cdf, x)
+    """The standard normal distribution function: `xpnet.functions.normal_cdf`."""
+    return _in_float32("ndtr", normal_cdf, x)
 
 
 @extension("special")
 def log_ndtr(x: Array, /) -> Array:
     """log(ndtr(x)), which is finite where the probability underflows to 0.
 
-    Its derivative, the density over the probability, is precise there too: for x < 0 it is 1 /
-    Mills's ratio of -x, for which see `xpnet.functions.normal`. A&S 26.2.1, 26.2.3.
+    Its derivative is the density divided by the probability, and is precise there too: for x < 0 it
+    is computed as 1 / Mills's ratio of -x; see `xpnet.functions.normal`. A&S 26.2.1, 26.2.3.
     """
-    return _evaluated("log_ndtr", LogNormalCdf(), x)
+    return _in_float32("log_ndtr", LogNormalCdf(), x)
 
 
 @extension("special")
-def ndtri(p: Any, /) -> Any:
-    """The inverse of ndtr: the number that a normal number is below with the probability p.
+def ndtri(p: Array, /) -> Array:
+    """The inverse of ndtr: the quantile p of the standard normal distribution.
 
-    Its derivative is sqrt(2 pi) exp(y^2 / 2), that of an inverse.
+    Its derivative is sqrt(2 pi) exp(y^2 / 2), as for any inverse function.
     """
-    return _evaluated("ndtri", Ndtri(), p)
+    return _in_float32("ndtri", Ndtri(), p)
 
 
 # --- logistic -------------------------------------------------------------------------------------
@@ -235,29 +237,29 @@ class Logit(Function):
 @extension("special")
 def expit(x: Array, /) -> Array:
     """The logistic function 1 / (1 + exp(-x)): `xpnet.functions.sigmoid`."""
-    return _evaluated("expit", sigmoid, x)
+    return _in_float32("expit", sigmoid, x)
 
 
 @extension("special")
-def logit(p: Any, /) -> Any:
+def logit(p: Array, /) -> Array:
     """log(p / (1 - p)), the inverse of expit; -inf at 0, inf at 1, NaN outside of them.
 
     Its derivative is 1 / (p (1 - p)).
     """
-    return _evaluated("logit", Logit(), p)
+    return _in_float32("logit", Logit(), p)
 
 
 # --- gamma and beta -------------------------------------------------------------------------------
 
 
-class Gammaln(_OfOne):
+class Gammaln(_LibraryFunction):
     name = "gammaln"
 
     def backward(self, gy: Array, x: Array) -> Array:
         return gy * digamma(x)
 
 
-class Digamma(_OfOne):
+class Digamma(_LibraryFunction):
     name = "digamma"
 
     def backward(self, gy: Array, x: Array) -> Array:
@@ -269,8 +271,7 @@ class Polygamma(Function):
         self.n = n
 
     def forward(self, x: Array) -> Array:
-        y = _by_library("polygamma", self.n, x)
-        return y if y.dtype == x.dtype else array_namespace(x).astype(y, x.dtype)
+        return like(_library_function("polygamma", self.n, x), x)
 
     def backward(self, gy: Array, x: Array) -> Array:
         return gy * polygamma(self.n + 1, x)
@@ -279,12 +280,18 @@ class Polygamma(Function):
 class Betaln(Function, broadcasts=True):
     def forward(self, a: Array, b: Array) -> Array:
         fast = special_function(array_namespace(a, b), "betaln")
-        return fast(a, b) if fast else _betaln(a, b)
+        if fast:
+            return fast(a, b)
+        return _betaln(a, b)
 
-    def backward(self, gy: Array, a: Array, b: Array) -> Any:
+    def backward(self, gy: Array, a: Array, b: Array) -> tuple[Array | None, Array | None]:
         total = digamma(a + b)
-        ga = gy * (digamma(a) - total) if self.needs[0] else None
-        gb = gy * (digamma(b) - total) if self.needs[1] else None
+        ga = None
+        gb = None
+        if self.needs[0]:
+            ga = gy * (digamma(a) - total)
+        if self.needs[1]:
+            gb = gy * (digamma(b) - total)
         return ga, gb
 
 
@@ -297,10 +304,16 @@ class Beta(Function, broadcasts=True):
         sign = _gamma_sign(a) * _gamma_sign(b) * _gamma_sign(a + b)
         return sign * xp.exp(_betaln(a, b))
 
-    def backward(self, gy: Array, y: Array, a: Array, b: Array) -> Any:
+    def backward(
+        self, gy: Array, y: Array, a: Array, b: Array
+    ) -> tuple[Array | None, Array | None]:
         total = digamma(a + b)
-        ga = gy * y * (digamma(a) - total) if self.needs[0] else None
-        gb = gy * y * (digamma(b) - total) if self.needs[1] else None
+        ga = None
+        gb = None
+        if self.needs[0]:
+            ga = gy * y * (digamma(a) - total)
+        if self.needs[1]:
+            gb = gy * y * (digamma(b) - total)
         return ga, gb
 
 
@@ -314,15 +327,18 @@ def _betaln(a: Array, b: Array) -> Array:
     gammaln(z) = (z - 1/2) log(z) - z + log(2 pi) / 2 + r(z): DLMF 5.11.1.
     """
     xp = array_namespace(a, b)
-    small, large = xp.minimum(a, b), xp.maximum(a, b)
+    small = xp.minimum(a, b)
+    large = xp.maximum(a, b)
     stirling = xp.logical_and(large >= LARGE, small > 0.0)
     s = xp.where(stirling, small, 1.0)
     z = xp.where(stirling, large, LARGE)
-    more = (s + z - 0.5) * xp.log1p(s / z) + s * (xp.log(z) - 1.0)  # gammaln(s + z) - gammaln(z)
-    more = more + _stirling(s + z) - _stirling(z)
-    lgamma_of_large, lgamma_of_sum = (_by_library("gammaln", x) for x in (large, small + large))
-    less = xp.where(stirling, -more, lgamma_of_large - lgamma_of_sum)
-    return _by_library("gammaln", small) + less
+    # gammaln(s + z) - gammaln(z), where the two terms of size z log(z) have been cancelled by hand
+    rise = (s + z - 0.5) * xp.log1p(s / z) + s * (xp.log(z) - 1.0)
+    rise = rise + _stirling(s + z) - _stirling(z)
+    gammaln_of_large = _library_function("gammaln", large)
+    gammaln_of_sum = _library_function("gammaln", small + large)
+    difference = xp.where(stirling, -rise, gammaln_of_large - gammaln_of_sum)
+    return _library_function("gammaln", small) + difference
 
 
 def _stirling(z: Array) -> Array:
@@ -348,13 +364,13 @@ class _IncompleteGamma(Function, broadcasts=True):
     sign: float
 
     def forward(self, a: Array, x: Array) -> Array:
-        return _by_library(self.name, a, x)
+        return _library_function(self.name, a, x)
 
-    def backward(self, gy: Array, a: Array, x: Array) -> Any:
+    def backward(self, gy: Array, a: Array, x: Array) -> tuple[None, Array]:
         if self.needs[0]:
             raise GradientError(
-                f"special.{self.name} has a derivative by x alone: the one by a has no closed form. "
-                "Make a constant: F.stop_gradient(a)."
+                f"special.{self.name} has a derivative by x only: the derivative by a has no closed "
+                "form. Make a constant: F.stop_gradient(a)."
             )
         density = array_namespace(x).exp(xlogy(a - 1.0, x) - x - gammaln(a))
         return None, gy * (self.sign * density)
@@ -372,17 +388,17 @@ class Gammaincc(_IncompleteGamma):
 
 @extension("special")
 def gammaln(x: Array, /) -> Array:
-    """log|Gamma(x)|, where Gamma(n + 1) = n!; inf at 0, -1, -2, ...
+    """log(|Gamma(x)|), where Gamma(n + 1) = n!; inf at 0, -1, -2, ...
 
     Its derivative is `digamma`: DLMF 5.2.2.
     """
-    return _evaluated("gammaln", Gammaln(), x)
+    return _in_float32("gammaln", Gammaln(), x)
 
 
 @extension("special")
 def digamma(x: Array, /) -> Array:
-    """The derivative of `gammaln`; its own is `polygamma` of order 1: DLMF 5.15."""
-    return _evaluated("digamma", Digamma(), x)
+    """The derivative of `gammaln`; its own derivative is `polygamma` of order 1: DLMF 5.15."""
+    return _in_float32("digamma", Digamma(), x)
 
 
 @extension("special")
@@ -393,19 +409,32 @@ def psi(x: Array, /) -> Array:
 
 @extension("special")
 def polygamma(n: int, x: Array, /) -> Array:
-    """The derivative of order n of `digamma`; its own is that of order n + 1: DLMF 5.15.
+    """The derivative of order n of `digamma`; its own derivative has order n + 1: DLMF 5.15.
 
     Parameters
     ----------
     n : int
-        0 or more; `digamma` itself is 0.
+        0 or more; the order 0 is `digamma` itself.
     x : array or Variable
+
+    Returns
+    -------
+    array or Variable, of the shape and dtype of x
+
+    Raises
+    ------
+    ArgumentTypeError
+        n is not an integer.
+    ArgumentError
+        n is negative.
     """
-    n = _order(n)
-    return digamma(x) if n == 0 else _evaluated("polygamma", Polygamma(n), x)
+    n = _checked_order(n)
+    if n == 0:
+        return digamma(x)
+    return _in_float32("polygamma", Polygamma(n), x)
 
 
-def _order(n: Any) -> int:
+def _checked_order(n: Any) -> int:
     try:
         order = operator.index(n)
     except TypeError:
@@ -417,11 +446,11 @@ def _order(n: Any) -> int:
 
 @extension("special")
 def betaln(a: Array, b: Array, /) -> Array:
-    """log|beta(a, b)|, also where the beta function overflows or underflows.
+    """log(|beta(a, b)|), also where the beta function overflows or underflows.
 
     Its derivative by a is digamma(a) - digamma(a + b): A&S 6.2.2, 6.3.1.
     """
-    return _evaluated("betaln", Betaln(), a, b)
+    return _in_float32("betaln", Betaln(), a, b)
 
 
 @extension("special")
@@ -430,25 +459,27 @@ def beta(a: Array, b: Array, /) -> Array:
 
     Its derivative by a is y (digamma(a) - digamma(a + b)): A&S 6.2.2, 6.3.1.
     """
-    return _evaluated("beta", Beta(), a, b)
+    return _in_float32("beta", Beta(), a, b)
 
 
 @extension("special")
 def gammainc(a: Array, x: Array, /) -> Array:
     """The integral of t^(a-1) exp(-t) from 0 to x, over Gamma(a); a > 0 and x >= 0.
 
-    Its derivative by x is x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.13. By a there is none.
+    Its derivative by x is x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.13. The derivative by a raises
+    GradientError, since it has no closed form.
     """
-    return _evaluated("gammainc", Gammainc(), a, x)
+    return _in_float32("gammainc", Gammainc(), a, x)
 
 
 @extension("special")
 def gammaincc(a: Array, x: Array, /) -> Array:
     """1 - gammainc(a, x), precise for large x, where it is small.
 
-    Its derivative by x is -x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.14. By a there is none.
+    Its derivative by x is -x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.14. The derivative by a raises
+    GradientError, since it has no closed form.
     """
-    return _evaluated("gammaincc", Gammaincc(), a, x)
+    return _in_float32("gammaincc", Gammaincc(), a, x)
 
 
 # --- products with logarithms ---------------------------------------------------------------------
@@ -457,32 +488,40 @@ def gammaincc(a: Array, x: Array, /) -> Array:
 class Xlogy(Function, broadcasts=True):
     def forward(self, x: Array, y: Array) -> Array:
         xp = array_namespace(x, y)
-        nothing = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
-        return xp.where(nothing, 0.0, x * xp.log(xp.where(nothing, 1.0, y)))
+        zero = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
+        return xp.where(zero, 0.0, x * xp.log(xp.where(zero, 1.0, y)))
 
-    def backward(self, gy: Array, x: Array, y: Array) -> Any:
+    def backward(self, g: Array, x: Array, y: Array) -> tuple[Array | None, Array | None]:
         xp = array_namespace(x, y)
-        nothing = xp.logical_and(x == 0.0, y <= 0.0)
-        gy = zero_unless(xp.logical_not(nothing), gy)
-        y = xp.where(nothing, 1.0, y)
-        gx = gy * xp.log(y) if self.needs[0] else None
-        gy = gy * (x / y) if self.needs[1] else None
+        zero = xp.logical_and(x == 0.0, y <= 0.0)
+        g = zero_unless(xp.logical_not(zero), g)
+        y = xp.where(zero, 1.0, y)
+        gx = None
+        gy = None
+        if self.needs[0]:
+            gx = g * xp.log(y)
+        if self.needs[1]:
+            gy = g * (x / y)
         return gx, gy
 
 
 class Xlog1py(Function, broadcasts=True):
     def forward(self, x: Array, y: Array) -> Array:
         xp = array_namespace(x, y)
-        nothing = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
-        return xp.where(nothing, 0.0, x * xp.log1p(xp.where(nothing, 0.0, y)))
+        zero = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
+        return xp.where(zero, 0.0, x * xp.log1p(xp.where(zero, 0.0, y)))
 
-    def backward(self, gy: Array, x: Array, y: Array) -> Any:
+    def backward(self, g: Array, x: Array, y: Array) -> tuple[Array | None, Array | None]:
         xp = array_namespace(x, y)
-        nothing = xp.logical_and(x == 0.0, y <= -1.0)
-        gy = zero_unless(xp.logical_not(nothing), gy)
-        y = xp.where(nothing, 0.0, y)
-        gx = gy * xp.log1p(y) if self.needs[0] else None
-        gy = gy * (x / (1.0 + y)) if self.needs[1] else None
+        zero = xp.logical_and(x == 0.0, y <= -1.0)
+        g = zero_unless(xp.logical_not(zero), g)
+        y = xp.where(zero, 0.0, y)
+        gx = None
+        gy = None
+        if self.needs[0]:
+            gx = g * xp.log1p(y)
+        if self.needs[1]:
+            gy = g * (x / (1.0 + y))
         return gx, gy
 
 
@@ -503,73 +542,82 @@ class RelEntr(Function, broadcasts=True):
     def forward(self, x: Array, y: Array) -> Array:
         xp = array_namespace(x, y)
         value = x * _log_of_ratio(x, y)
-        unlike = xp.logical_or(x < 0.0, xp.logical_or(y < 0.0, xp.logical_and(y == 0.0, x > 0.0)))
-        return xp.where(_is_nan(x, y), math.nan, xp.where(unlike, math.inf, value))
+        impossible = xp.logical_and(y == 0.0, x > 0.0)
+        negative = xp.logical_or(x < 0.0, y < 0.0)
+        infinite = xp.logical_or(negative, impossible)
+        return xp.where(_either_is_nan(x, y), math.nan, xp.where(infinite, math.inf, value))
 
-    def backward(self, gy: Array, x: Array, y: Array) -> Any:
+    def backward(self, g: Array, x: Array, y: Array) -> tuple[Array | None, Array | None]:
         xp = array_namespace(x, y)
-        both = xp.logical_and(x > 0.0, y > 0.0)
-        gy = xp.where(_is_nan(x, y), math.nan, zero_unless(both, gy))
-        gx = gy * xp.where(both, 1.0 + _log_of_ratio(x, y), 0.0) if self.needs[0] else None
-        gy = gy * -xp.where(both, x / xp.where(both, y, 1.0), 0.0) if self.needs[1] else None
+        positive = xp.logical_and(x > 0.0, y > 0.0)
+        g = xp.where(_either_is_nan(x, y), math.nan, zero_unless(positive, g))
+        gx = None
+        gy = None
+        if self.needs[0]:
+            gx = g * xp.where(positive, 1.0 + _log_of_ratio(x, y), 0.0)
+        if self.needs[1]:
+            gy = g * -xp.where(positive, x / xp.where(positive, y, 1.0), 0.0)
         return gx, gy
 
 
-def _is_nan(x: Array, y: Array) -> Array:
+def _either_is_nan(x: Array, y: Array) -> Array:
     """Where one of the two is NaN, which differs from itself."""
     return array_namespace(x, y).logical_or(x != x, y != y)  # noqa: PLR0124
 
 
 def _log_of_ratio(x: Array, y: Array) -> Array:
-    """log(x / y), precise where both are nearly equal; 0 unless both are above 0."""
+    """log(x / y), precise where both are nearly equal; 0 unless both are positive."""
     xp = array_namespace(x, y)
-    both = xp.logical_and(x > 0.0, y > 0.0)
-    x, y = xp.where(both, x, 1.0), xp.where(both, y, 1.0)
+    positive = xp.logical_and(x > 0.0, y > 0.0)
+    x = xp.where(positive, x, 1.0)
+    y = xp.where(positive, y, 1.0)
     near = xp.abs(x - y) < 0.5 * y
-    apart = xp.log(x) - xp.log(y)
-    return xp.where(near, xp.log1p(xp.where(near, (x - y) / y, 0.0)), apart)
+    log_near = xp.log1p(xp.where(near, (x - y) / y, 0.0))
+    log_far = xp.log(x) - xp.log(y)
+    return xp.where(near, log_near, log_far)
 
 
 @extension("special")
 def xlogy(x: Array, y: Array, /) -> Array:
-    """x log(y), and 0 where x is 0, whatever y is.
+    """x log(y), and 0 where x is 0, unless y is NaN.
 
-    Its derivatives are log(y) and x / y. Where both are 0, and also where x is 0 and y below, they
-    are 0, as in PyTorch.
+    Its derivatives are log(y) and x / y. Where x is 0 and y is 0 or below, both are 0, as in
+    PyTorch.
     """
-    return _evaluated("xlogy", Xlogy(), x, y)
+    return _in_float32("xlogy", Xlogy(), x, y)
 
 
 @extension("special")
 def xlog1py(x: Array, y: Array, /) -> Array:
-    """x log(1 + y), and 0 where x is 0, whatever y is.
+    """x log(1 + y), and 0 where x is 0, unless y is NaN.
 
-    Its derivatives are log(1 + y) and x / (1 + y). Where x is 0 and y is -1 or below, they are 0.
+    Its derivatives are log(1 + y) and x / (1 + y). Where x is 0 and y is -1 or below, both are 0.
     """
-    return _evaluated("xlog1py", Xlog1py(), x, y)
+    return _in_float32("xlog1py", Xlog1py(), x, y)
 
 
 @extension("special")
 def entr(x: Array, /) -> Array:
-    """-x log(x), the entropy of an event: 0 at 0, and -inf below.
+    """-x log(x), one term of an entropy: 0 at 0, and -inf below.
 
     Its derivative is -log(x) - 1.
     """
-    return _evaluated("entr", Entr(), x)
+    return _in_float32("entr", Entr(), x)
 
 
 @extension("special")
 def rel_entr(x: Array, y: Array, /) -> Array:
-    """x log(x / y) for x, y > 0: relative entropy; 0 where x is 0 and y is not below; else inf.
+    """x log(x / y) for x, y > 0, one term of a relative entropy.
 
-    Its derivatives are log(x / y) + 1 and -x / y; unless both are above 0 they are 0.
+    It is 0 where x is 0 and y is not negative, and inf elsewhere. Its derivatives are
+    log(x / y) + 1 and -x / y where both are positive, and 0 elsewhere.
     """
-    return _evaluated("rel_entr", RelEntr(), x, y)
+    return _in_float32("rel_entr", RelEntr(), x, y)
 
 
 @extension("special")
 def kl_div(x: Array, y: Array, /) -> Array:
-    """x log(x / y) - x + y, Kullback and Leibler's divergence: `rel_entr` where that is infinite."""
+    """x log(x / y) - x + y, one term of Kullback and Leibler's divergence; inf where `rel_entr` is."""
     total = rel_entr(x, y)
     return total - x + y
 
@@ -579,44 +627,45 @@ def kl_div(x: Array, y: Array, /) -> Array:
 FAR = 30.0  # from here on, the terms of Hankel's expansion are below the precision of float64
 
 
-class I0(_OfOne):
+class I0(_LibraryFunction):
     name = "i0"
 
     def backward(self, gy: Array, x: Array) -> Array:
         return gy * i1(x)
 
 
-class I1(_OfOne):
+class I1(_LibraryFunction):
     name = "i1"
 
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
-        return gy * (i0(x) - _over(y, x))
+        return gy * (i0(x) - _ratio_to_x(y, x))
 
 
-class I0e(_OfOne):
+class I0e(_LibraryFunction):
     name = "i0e"
 
     def backward(self, gy: Array, x: Array) -> Array:
-        return gy * (-array_namespace(x).sign(x) * _difference(x))
+        return gy * (-array_namespace(x).sign(x) * _i0e_minus_abs_i1e(x))
 
 
-class I1e(_OfOne):
+class I1e(_LibraryFunction):
     name = "i1e"
 
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
-        return gy * (_difference(x) - _over(y, x))
+        return gy * (_i0e_minus_abs_i1e(x) - _ratio_to_x(y, x))
 
 
-def _over(y: Array, x: Array) -> Array:
+def _ratio_to_x(y: Array, x: Array) -> Array:
     """y / x for y = i1(x) or i1e(x), which is 1/2 at 0."""
     xp = array_namespace(x)
     return xp.where(x == 0.0, 0.5, y / xp.where(x == 0.0, 1.0, x))
 
 
-def _difference(x: Array) -> Array:
-    """i0e(x) - |i1e(x)|, about 1 / (2 |x|) of each for large x, where the difference itself cancels.
+def _i0e_minus_abs_i1e(x: Array) -> Array:
+    """i0e(x) - |i1e(x)|, without cancellation.
 
-    There it is the difference of Hankel's expansions for both: A&S 9.7.1.
+    For large x it is only a share of about 1 / (2 |x|) of each term, so there it is computed as the
+    difference of Hankel's expansions for both: A&S 9.7.1.
     """
     xp = array_namespace(x)
     a = xp.abs(x)
@@ -648,19 +697,19 @@ HANKEL = _hankel(16)
 @extension("special")
 def i0(x: Array, /) -> Array:
     """The modified Bessel function of order 0; its derivative is `i1`: A&S 9.6.27."""
-    return _evaluated("i0", I0(), x)
+    return _in_float32("i0", I0(), x)
 
 
 @extension("special")
 def i1(x: Array, /) -> Array:
     """The modified Bessel function of order 1; its derivative is i0(x) - y / x: A&S 9.6.26."""
-    return _evaluated("i1", I1(), x)
+    return _in_float32("i1", I1(), x)
 
 
 @extension("special")
 def i0e(x: Array, /) -> Array:
     """exp(-|x|) i0(x), which does not overflow; its derivative is i1e(x) - sign(x) y: A&S 9.6.27."""
-    return _evaluated("i0e", I0e(), x)
+    return _in_float32("i0e", I0e(), x)
 
 
 @extension("special")
@@ -669,4 +718,4 @@ def i1e(x: Array, /) -> Array:
 
     Its derivative is i0e(x) - y (sign(x) + 1 / x): A&S 9.6.26.
     """
-    return _evaluated("i1e", I1e(), x)
+    return _in_float32("i1e", I1e(), x)

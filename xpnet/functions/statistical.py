@@ -19,8 +19,7 @@ from xpnet.errors import ArgumentError, ArgumentTypeError
 from xpnet.functions._in_float32 import in_float32, like
 from xpnet.functions._masks import zero_unless
 from xpnet.functions._registry import axes_of, from_front, standard
-
-Axis = int | tuple[int, ...] | None
+from xpnet.functions._shapes import Axis
 
 
 class _Reduction(Function):

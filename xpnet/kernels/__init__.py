@@ -9,26 +9,27 @@ does in many: `gathered`.
 from importlib import import_module
 from types import ModuleType
 
-import array_api_compat as compat
-
+from xpnet._libraries import library_of
 from xpnet._typing import Array
-from xpnet.kernels import strided
 
-_by_type: dict[type, ModuleType | None] = {}  # what `_module_for` found for each type of array
+MODULES = {"numpy": "xpnet.kernels.strided", "cupy": "xpnet.kernels.gathered"}
+
+_by_type: dict[type, ModuleType | None] = {}  # the module for each type of array
 
 
 def kernels(*xs: Array) -> ModuleType | None:
-    """The module with the kernels for these arrays; None if there are none, or the types differ."""
-    found = {_by_type[type(x)] if type(x) in _by_type else _module_for(x) for x in xs}
-    return found.pop() if len(found) == 1 else None
+    """The module with the kernels for these arrays; None if there is none that serves all of them."""
+    first, *others = xs
+    module = _module_for(first)
+    for x in others:
+        if _module_for(x) is not module:
+            return None
+    return module
 
 
 def _module_for(x: Array) -> ModuleType | None:
-    """The module for arrays of the type of x."""
-    module: ModuleType | None = None
-    if compat.is_numpy_array(x):
-        module = strided
-    elif compat.is_cupy_array(x):
-        module = import_module("xpnet.kernels.gathered")
-    _by_type[type(x)] = module
-    return module
+    kind = type(x)
+    if kind not in _by_type:
+        name = MODULES.get(library_of(x).name)
+        _by_type[kind] = import_module(name) if name else None
+    return _by_type[kind]

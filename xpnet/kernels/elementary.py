@@ -7,6 +7,9 @@ branch, and it has no NaN for 0 times infinity either.
 `np.matmul` of a column and a row takes six times as long as `np.dot`, and for stacks of them two to
 three times as long as a product with broadcasting. For a small batch `np.sum` takes longer to find
 `np.add.reduce` than that takes to add.
+
+A cross entropy reads one number in each row. Indexing finds it; the standard has no such index, so
+the portable code compares all classes with the target's.
 """
 
 from importlib import import_module
@@ -92,7 +95,59 @@ def _takes_gradient(gy: Array, y: Array) -> bool:
     return gy.shape == y.shape and gy.dtype in BITS and gy.ndim > 0
 
 
+def cross_entropy(x: Array, t: Array) -> tuple[Array, tuple[Array, ...]]:
+    """The mean of -log softmax(x)[t] over all rows, and what `cross_entropy_gradient` needs.
+
+    Parameters
+    ----------
+    x : numpy.ndarray, shape (..., classes)
+        Scores.
+    t : numpy.ndarray of integers, shape (...)
+        Class numbers. The loss is infinite if one of them is not from 0 to classes - 1.
+    """
+    classes = x.shape[-1]
+    scores = x.reshape(-1, classes)
+    z = scores - np.maximum.reduce(scores, axis=1, keepdims=True)
+    e = np.exp(z)
+    total = np.add.reduce(e, axis=1)
+    t = t.reshape(-1).astype(np.intp, copy=False)
+    rows = np.arange(len(t))
+    unsigned = t.view(np.uintp)  # negative numbers are large in it: one comparison finds them too
+    if np.maximum.reduce(unsigned) < classes:
+        loss = np.add.reduce(np.log(total) - z[rows, t]) / len(rows)
+    else:
+        loss = x.dtype.type(np.inf)
+        rows = rows[unsigned < classes]
+        t = t[rows]
+    return np.asarray(loss), (e, total, rows, t)
+
+
+def cross_entropy_gradient(gy: Array, x: Array, t: Array, kept: tuple[Array, ...]) -> Array:
+    """The gradient by x, times gy, which is an array of one number or a Python number."""
+    e, total, rows, classes = kept
+    gx = e / total[:, None]
+    gx[rows, classes] -= 1.0
+    gx *= gy / len(gx)
+    return gx.reshape(x.shape)
+
+
+def _takes_class_numbers(x: Array, t: Array) -> bool:
+    """Whether x is native scores in 32 or 64 bits, in one row or more, and t class numbers."""
+    return (
+        x.ndim > 1
+        and t.ndim < x.ndim
+        and x.size > 0
+        and isinstance(t, np.ndarray)
+        and x.dtype in BITS
+        and x.dtype.char != "e"
+        and t.dtype.kind in "iu"
+        and t.dtype.isnative
+    )
+
+
 KERNELS = {
+    "cross_entropy": Kernel(cross_entropy, _takes_class_numbers),
+    "cross_entropy_gradient": Kernel(cross_entropy_gradient, _takes_class_numbers),
     "column_sums": Kernel(column_sums, _has_columns),
     "outer_product": Kernel(outer_product, _one_column_and_row),
     "zero_unless": Kernel(zero_unless, _takes),

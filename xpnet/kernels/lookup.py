@@ -17,32 +17,40 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
-import array_api_compat as compat
-
+from xpnet._libraries import library_of
 from xpnet._typing import Array
 
-FOR_CUPY = (
-    "activation",
-    "column_sums",
-    "cross_entropy",
-    "gathered",
-    "lstm",
-    "masking",
-    "normalization",
-    "stacking",
-    "update",
-)
-FOR_NUMPY = ("elementary",)
+MODULES = {  # the modules of this folder that have kernels, by the name of their library
+    "cupy": (
+        "activation",
+        "column_sums",
+        "cross_entropy",
+        "gathered",
+        "lstm",
+        "masking",
+        "normalization",
+        "philox",
+        "scatter",
+        "stacking",
+        "update",
+    ),
+    "numpy": ("elementary",),
+}
+
+
+def always(*arrays: Array) -> bool:
+    """The predicate of a kernel for all arrays of its library."""
+    return True
 
 
 class Kernel(NamedTuple):
     """A kernel, and a predicate: which arrays it takes. Others are left to the portable code."""
 
     run: Callable[..., Any]
-    takes: Callable[..., bool]
+    takes: Callable[..., bool] = always
 
 
-_tables: dict[type, Mapping[str, Kernel]] = {}  # by the type of an array, found once
+_tables: dict[type, Mapping[str, Kernel]] = {}  # by the type of an array
 
 
 def kernel(name: str, x: Array, *others: Any) -> Callable[..., Any] | None:
@@ -68,12 +76,7 @@ def kernel(name: str, x: Array, *others: Any) -> Callable[..., Any] | None:
 
 def _table_for(x: Array) -> Mapping[str, Kernel]:
     """All kernels for arrays of the type of x."""
-    found: dict[str, Kernel] = {}
-    modules: tuple[str, ...] = ()
-    if compat.is_cupy_array(x):
-        modules = FOR_CUPY
-    elif compat.is_numpy_array(x):
-        modules = FOR_NUMPY
-    for module in modules:
-        found |= import_module(f"xpnet.kernels.{module}").KERNELS
-    return found
+    kernels: dict[str, Kernel] = {}
+    for module in MODULES.get(library_of(x).name, ()):
+        kernels |= import_module(f"xpnet.kernels.{module}").KERNELS
+    return kernels

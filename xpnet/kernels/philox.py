@@ -12,6 +12,7 @@ from math import prod
 from typing import Any
 
 from xpnet._typing import Array
+from xpnet.kernels.lookup import Kernel
 from xpnet.random import DeviceGenerator
 
 ROUNDS = """
@@ -67,7 +68,7 @@ def _words() -> Any:
     )
 
 
-def mask(rng: DeviceGenerator, x: Array, p: float) -> Array:
+def drawn_mask(rng: DeviceGenerator, x: Array, p: float) -> Array:
     """For each number of x, 0 with probability p, else 1 / (1 - p): one launch.
 
     Parameters
@@ -85,7 +86,8 @@ def mask(rng: DeviceGenerator, x: Array, p: float) -> Array:
     blocks = -(-n // 4)
     first = rng.advance(blocks)
     if n:
-        factor = 1.0 if p == 1.0 else 1.0 / (1.0 - p)
+        kept_share = 1.0 - p
+        factor = 1.0 / kept_share if kept_share else 1.0  # for p = 1 no number is kept
         _mask()(rng.key, first, n, p, factor, y, size=blocks)
     return y
 
@@ -95,3 +97,6 @@ def words(key: int, block: int, high: int = 0) -> Array:
     y = import_module("cupy").empty(4, dtype="uint32")
     _words()(key, block, high, y, size=1)
     return y
+
+
+KERNELS = {"drawn_mask": Kernel(drawn_mask)}

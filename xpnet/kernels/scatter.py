@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from xpnet._typing import Array
+from xpnet.kernels.lookup import Kernel
 
 PREAMBLE = """
 template <typename T> struct total { typedef T type; };
@@ -55,7 +56,7 @@ def _kernel() -> Any:
     )
 
 
-def added(x: Array, numbers: Array, length: int) -> Array:
+def added_by_index(x: Array, numbers: Array, length: int) -> Array:
     """`length` rows of zeros, with the rows of x added at the indices `numbers`.
 
     Parameters
@@ -84,3 +85,6 @@ def added(x: Array, numbers: Array, length: int) -> Array:
     order = cupy.argsort(numbers)
     _kernel()(cupy.ascontiguousarray(x), numbers, order, m, length, y.size // length, y)
     return y
+
+
+KERNELS = {"added_by_index": Kernel(added_by_index)}

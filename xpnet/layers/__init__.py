@@ -1,6 +1,7 @@
 """Layers: what has parameters, or stands between layers that do."""
 
 from xpnet.layers import initializers as initializers
+from xpnet.layers._contents import Buffer as Buffer
 from xpnet.layers.activation import (
     ELU as ELU,
     GELU as GELU,
@@ -16,7 +17,7 @@ from xpnet.layers.activation import (
 from xpnet.layers.affine import Affine as Affine
 from xpnet.layers.arithmetic import Add as Add, Multiply as Multiply
 from xpnet.layers.attention import MultiheadAttention as MultiheadAttention
-from xpnet.layers.base import Buffer as Buffer, Layer as Layer
+from xpnet.layers.base import Layer as Layer
 from xpnet.layers.container import MLP as MLP, Residual as Residual, Sequential as Sequential
 from xpnet.layers.convolution import (
     Conv1d as Conv1d,

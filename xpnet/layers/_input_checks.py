@@ -1,4 +1,4 @@
-"""What a layer expects of its input, and the error that says so."""
+"""Checks of a layer's input, and the errors they raise."""
 
 from numbers import Integral
 from typing import Any
@@ -8,11 +8,11 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentTypeError, ShapeError
 
-_Sizes = tuple[int | str, ...]  # a number is asked for; a name stands for any size
+_Sizes = tuple[int | str, ...]  # a number is required; a name stands for any size
 
 
-def require(layer: object, x: Array, sizes: _Sizes, parameter: Any = None) -> None:
-    """Raise `misfit` unless x has these sizes and, where a parameter is given, its dtype.
+def require(layer: object, x: Array, sizes: _Sizes, parameter: Array | None = None) -> None:
+    """Raise `misfit` unless x has these sizes and, if a parameter is given, its dtype.
 
     >>> import xpnet
     >>> require(xpnet.ReLU(), xpnet.Variable([[1.0, 2.0]]), ("batch", 3))
@@ -37,52 +37,62 @@ def require_whole(layer: object, **sizes: Any) -> None:
             )
 
 
-def require_dtype(layer: object, x: Array, sizes: _Sizes, parameter: Any, name: str = "x") -> None:
+def require_dtype(
+    layer: object, x: Array, sizes: _Sizes, parameter: Array, name: str = "x"
+) -> None:
     """Raise `misfit` unless x is of the parameter's library, and of its dtype in any byte order.
 
-    A product with float64 would be float64, and so would all that comes after it: that is never
-    done without being asked for.
+    The product of a float32 weight and a float64 input would be float64, and so would everything
+    that is computed from it. xpnet does not do that silently.
     """
-    xp = array_namespace(x, parameter)  # of one library, or an error that says what to write
+    xp = array_namespace(x, parameter)  # raises an error if they are of two libraries
     if x.dtype == parameter.dtype:
         return
-    if (
-        not has_dtype(x, "real floating")
-        or xp.finfo(x.dtype).dtype != xp.finfo(parameter.dtype).dtype
-    ):
+    if not has_dtype(x, "real floating"):
+        raise misfit(layer, x, sizes, parameter.dtype, name)
+    # finfo's dtype is in native byte order, so a big-endian float32 is accepted.
+    if xp.finfo(x.dtype).dtype != xp.finfo(parameter.dtype).dtype:
         raise misfit(layer, x, sizes, parameter.dtype, name)
 
 
-def require_floating(layer: object, x: Array, sizes: _Sizes, asked: str = "real floating") -> None:
-    """Raise `misfit` unless x has real floating-point numbers, of any width; `asked` is what the error names."""
+def require_floating(
+    layer: object, x: Array, sizes: _Sizes, expected: str = "real floating"
+) -> None:
+    """Raise `misfit` unless x has real floating-point numbers of any width.
+
+    The error names the dtype `expected`.
+    """
     if not has_dtype(x, "real floating"):
-        raise misfit(layer, x, sizes, asked)
+        raise misfit(layer, x, sizes, expected)
 
 
 def misfit(
     layer: object, x: Array, sizes: _Sizes, dtype: DType | None = None, name: str = "x"
 ) -> Exception:
-    """The error: what was expected and given, where, and what to try.
+    """The error for an input: what was expected and given, where, and what to try.
 
-    With a dtype, that is what does not fit; else it is the shape, or that x is no array.
+    If a dtype is given, the error is about the dtype; else about the shape, or an x that is not an
+    array.
     """
     wanted = f"{layer!r} expected {name} of shape ({', '.join(map(str, sizes))})"
     if not hasattr(x, "shape"):
         hint = "xpnet.current().asarray(x) makes an array"
-        if isinstance(x, tuple):  # as an LSTM gives them
-            hint = "of the outputs of a layer that has several, take one: y, *_ = layer(x)"
+        if isinstance(x, tuple):  # as an LSTM returns them
+            hint = "if a layer has several outputs, take one of them: y, *_ = layer(x)"
         return ArgumentTypeError(f"{wanted}, got a {type(x).__name__}; {hint}.")
     shape = tuple(x.shape)
     if dtype is not None:
-        named = str(dtype).rpartition(".")[2]
-        return ArgumentTypeError(f"{wanted} and dtype {named}, got {_advice(x, named, name)}")
-    return ShapeError(f"{wanted}, got {shape}.{_one_sample(shape, sizes)}")
+        dtype_name = str(dtype).rpartition(".")[2]
+        given = _given_dtype(x, dtype_name, name)
+        return ArgumentTypeError(f"{wanted} and dtype {dtype_name}, got {given}")
+    return ShapeError(f"{wanted}, got {shape}.{_hint_for_one_sample(shape, sizes)}")
 
 
-def _advice(x: Array, dtype: str, name: str) -> str:
-    """The dtype that was given, and how to give the one that is expected."""
+def _given_dtype(x: Array, dtype: str, name: str) -> str:
+    """The dtype of x, and how to convert x to the expected one."""
     given = str(x.dtype).rpartition(".")[2]
-    dtype = "float32" if dtype == "real floating" else dtype
+    if dtype == "real floating":
+        dtype = "float32"
     library = array_namespace(x).__name__.rpartition(" ")[2].removeprefix("array_api_compat.")
     advice = f"{given}. Use F.astype({name}, {library}.{dtype})"
     if given == "float64":
@@ -90,15 +100,15 @@ def _advice(x: Array, dtype: str, name: str) -> str:
     return f"{advice}."
 
 
-def _one_sample(shape: tuple[int, ...], sizes: _Sizes) -> str:
-    """Where the axis of the batch is all that lacks: how to make a batch of one."""
+def _hint_for_one_sample(shape: tuple[int, ...], sizes: _Sizes) -> str:
+    """If only the batch axis is missing, how to make a batch of one sample; else empty."""
     if "batch" not in sizes:
         return ""
-    at = sizes.index("batch")
-    if not _fits((*shape[:at], 1, *shape[at:]), sizes):
+    axis = sizes.index("batch")
+    if not _fits((*shape[:axis], 1, *shape[axis:]), sizes):
         return ""
     rest = ":" if len(shape) == 1 else "..."
-    return f" For one sample use x[{':, ' * at}None, {rest}]."
+    return f" For one sample use x[{':, ' * axis}None, {rest}]."
 
 
 def _fits(shape: tuple[int, ...] | None, sizes: _Sizes) -> bool:

@@ -1,6 +1,7 @@
 """Activations as layers. They have no parameters; the mathematics is in `xpnet.functions`."""
 
 from xpnet import functions as F
+from xpnet._choices import choose
 from xpnet._typing import Array
 from xpnet.errors import ArgumentError
 from xpnet.layers.base import Layer
@@ -66,7 +67,9 @@ class GELU(Layer):
         return F.gelu(x, self.approximate)
 
     def __repr__(self) -> str:
-        return f"GELU({'' if self.approximate == 'none' else repr(self.approximate)})"
+        if self.approximate == "none":
+            return "GELU()"
+        return f"GELU({self.approximate!r})"
 
 
 class SiLU(Layer):
@@ -83,11 +86,12 @@ class Softplus(Layer):
     ----------
     beta : float
     threshold : float
-        Where beta x is greater, y is x.
+        Where beta x is greater, y is x itself.
     """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        self.beta, self.threshold = beta, threshold
+        self.beta = beta
+        self.threshold = threshold
 
     def forward(self, x: Array) -> Array:
         return F.softplus(x, self.beta, self.threshold)
@@ -113,7 +117,7 @@ class Tanh(Layer):
 class Softmax(Layer):
     """exp(x) / sum(exp(x)) along `axis`: probabilities.
 
-    A network that is trained with `F.softmax_cross_entropy` ends before it: that loss contains it.
+    Do not put it before `F.softmax_cross_entropy`: that loss contains a softmax.
 
     Parameters
     ----------
@@ -126,7 +130,7 @@ class Softmax(Layer):
 
     @property
     def dim(self) -> int:
-        """PyTorch's name of `axis`."""
+        """PyTorch's name for `axis`."""
         return self.axis
 
     def forward(self, x: Array) -> Array:
@@ -150,7 +154,7 @@ class LogSoftmax(Layer):
 
     @property
     def dim(self) -> int:
-        """PyTorch's name of `axis`."""
+        """PyTorch's name for `axis`."""
         return self.axis
 
     def forward(self, x: Array) -> Array:
@@ -160,7 +164,7 @@ class LogSoftmax(Layer):
         return f"LogSoftmax(axis={self.axis})"
 
 
-BY_NAME: dict[str, type[Layer]] = {  # what may stand between hidden layers
+BY_NAME: dict[str, type[Layer]] = {  # the activations of hidden layers, each with its defaults
     "relu": ReLU,
     "leaky_relu": LeakyReLU,
     "elu": ELU,
@@ -178,8 +182,6 @@ def activation(name: str) -> Layer:
     Raises
     ------
     ValueError
-        No activation has that name; the message lists those there are.
+        No activation has that name; the message lists the known ones.
     """
-    if name not in BY_NAME:
-        raise ArgumentError(f"Unknown activation {name!r}. Expected one of: {', '.join(BY_NAME)}.")
-    return BY_NAME[name]()
+    return choose("activation", name, BY_NAME)()

@@ -1,44 +1,46 @@
-"""Affine: the layer that learns a matrix."""
-
-from typing import Any
+"""Affine: a learned matrix and a learned bias."""
 
 from xpnet import functions as F
 from xpnet._hints import Renamed
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.variable import Parameter
 from xpnet.layers._input_checks import misfit, require_dtype, require_whole
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers._repr import non_default
+from xpnet.layers.base import Layer
 from xpnet.layers.initializers import Initializer, initializer, zeros
 
 
 class Affine(Layer):
-    """y = x @ W + b: every output a weighted sum of all inputs. PyTorch's Linear, Keras's Dense.
+    """y = x @ weight + bias: every output is a weighted sum of all inputs, plus a constant.
+
+    PyTorch's Linear, Keras's Dense.
 
     Parameters
     ----------
     in_features, out_features : int
     bias : bool
-        Whether there is a b.
+        Whether the layer has a bias. It starts at zero.
     weight : str or callable
-        How W begins: a name or a function of `xpnet.layers.initializers`. b begins with zeros.
+        The initial weight: the name of an initializer, or a function like those in
+        `xpnet.layers.initializers`.
     rng : int, numpy.random.Generator or None
-        Where W's numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial weight; None: the generator of `xpnet.manual_seed`.
 
     Attributes
     ----------
     in_features, out_features : int
         As given.
-    W : Parameter, shape (in_features, out_features)
-        The transpose of PyTorch's weight.
-    b : Parameter, shape (out_features,), or None
+    weight : Parameter, shape (in_features, out_features)
+        The transpose of PyTorch's weight; `xpnet.saving.pytorch` converts between the two.
+    bias : Parameter, shape (out_features,), or None
 
     Notes
     -----
     x : shape (..., in_features), at least two-dimensional; y : shape (..., out_features).
     """
 
-    weight = Renamed("weight", "layer.W, the transpose of PyTorch's weight")
-    bias = Renamed("bias", "layer.b")
+    W = Renamed("W", "layer.weight")
+    b = Renamed("b", "layer.bias")
 
     def __init__(
         self,
@@ -46,22 +48,22 @@ class Affine(Layer):
         out_features: int,
         bias: bool = True,
         weight: str | Initializer = "he_normal",
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         require_whole(self, in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
-        self.W = Parameter(initializer(weight)((in_features, out_features), rng))
-        self.b = Parameter(zeros((out_features,))) if bias else None
+        self.weight = Parameter(initializer(weight)((in_features, out_features), rng))
+        self.bias = Parameter(zeros((out_features,))) if bias else None
 
     def forward(self, x: Array) -> Array:
         shape: tuple[int, ...] = getattr(x, "shape", ())
-        if len(shape) < 2 or shape[-1] != self.W.shape[0]:
-            raise misfit(self, x, ("batch", self.W.shape[0]))
-        if x.dtype is not self.W.dtype:
-            require_dtype(self, x, ("batch", self.W.shape[0]), self.W)
-        return F.linear(x, self.W, self.b)
+        if len(shape) < 2 or shape[-1] != self.weight.shape[0]:
+            raise misfit(self, x, ("batch", self.weight.shape[0]))
+        if x.dtype is not self.weight.dtype:
+            require_dtype(self, x, ("batch", self.weight.shape[0]), self.weight)
+        return F.linear(x, self.weight, self.bias)
 
     def __repr__(self) -> str:
-        bias = unusual(bias=(self.b is not None, True))
+        bias = non_default(bias=(self.bias is not None, True))
         return f"Affine({self.in_features} -> {self.out_features}{bias})"

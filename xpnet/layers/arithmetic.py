@@ -1,14 +1,12 @@
 """Add and Multiply: the nodes of a computational graph, for drawing one by hand."""
 
-from typing import Any
-
 from xpnet import functions as F
 from xpnet._typing import Array
 from xpnet.layers.base import Layer
 
 
 class Add(Layer):
-    """x1 + x2: hands `dout` to both. Shapes broadcast.
+    """x1 + x2. The gradient of each is `dout`. Shapes broadcast.
 
     Examples
     --------
@@ -22,24 +20,25 @@ class Add(Layer):
     def forward(self, x1: Array, x2: Array) -> Array:
         return F.add(x1, x2)
 
-    def backward(self, dout: Array) -> Any:
-        """`dout`, the gradient of x1 and of x2; a tuple of two if they differ in shape or dtype.
+    def backward(self, dout: Array) -> Array | tuple[Array, Array]:
+        """Compute the gradient of x1 and x2: one array, or a tuple if they differ in shape or dtype.
 
         Raises
         ------
         GradientError
-            As `Layer.backward`.
+            See `Layer.backward`.
         """
         dx = super().backward(dout)
-        if not isinstance(dx, tuple):  # the other summand has none
+        if not isinstance(dx, tuple):  # the other summand has no gradient
             return dx
         dx1, dx2 = dx
-        alike = dx1.shape == dx2.shape and dx1.dtype == dx2.dtype
-        return dx1 if alike else dx
+        if dx1.shape == dx2.shape and dx1.dtype == dx2.dtype:
+            return dx1
+        return dx
 
 
 class Multiply(Layer):
-    """x1 * x2: hands each the other's value times `dout`, as a tuple of two. Shapes broadcast.
+    """x1 * x2. The gradient of each is the other's value times `dout`. Shapes broadcast.
 
     Examples
     --------

@@ -1,65 +1,67 @@
-"""Multi-head attention: several attentions side by side, each in a space of its own."""
+"""Multi-head attention: several attentions side by side, each with its own projections."""
 
 from typing import Any
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.layers._input_checks import require, require_dtype, require_whole
+from xpnet.layers._repr import non_default
 from xpnet.layers.affine import Affine
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers.base import Layer
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.initializers import glorot_uniform, zeros
 from xpnet.random import default_rng
 
 
 class MultiheadAttention(Layer):
-    """Each query takes, in every head, a weighted mean of the values; PyTorch's layer of that name.
+    """In each head, each query takes a weighted mean of the values. As PyTorch's MultiheadAttention.
 
     Parameters
     ----------
     embed_dim : int
-        Of queries and outputs: E below.
+        The size of queries and outputs: E below.
     num_heads : int
-        Each works in E / num_heads dimensions; E must be a multiple.
+        Each head works in E / num_heads dimensions; E must be a multiple of num_heads.
     dropout : float
         In training, the probability that a weight is left out.
     bias : bool
         Whether the projections have biases.
     kdim, vdim : int, optional
-        Of keys and values; unless given, `embed_dim`.
+        The sizes of keys and of values; by default `embed_dim`.
     batch_first : bool
         Whether arrays are of shape (batch, length, E), else (length, batch, E), as in PyTorch.
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers, and dropout's, come from; None: the generator of
+        The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
 
     Attributes
     ----------
     in_proj_weight : Parameter, shape (3 E, E)
-        For queries, keys and values, one above the other. With other `kdim` or `vdim`, there are
-        instead `q_proj_weight` (E, E), `k_proj_weight` (E, kdim) and `v_proj_weight` (E, vdim).
+        The matrices for queries, keys and values, one above the other. With another `kdim` or
+        `vdim` there are `q_proj_weight` (E, E), `k_proj_weight` (E, kdim) and `v_proj_weight` (E, vdim)
+        instead.
     in_proj_bias : Parameter, shape (3 E,), or None
     out_proj : Affine(E -> E)
-        Names and shapes are PyTorch's but for its W and b.
+        Names and shapes are PyTorch's, except that the weight of an Affine is the transpose.
 
     Notes
     -----
-    `y = layer(query, key, value, mask)`, each by position. Without a value it is the key, without a
-    key the query: `layer(x)` is self-attention, in one product for queries, keys and values.
+    `y = layer(query, key, value, mask)`, each by position. By default the value is the key, and the
+    key is the query: `layer(x)` is self-attention, with one product for queries, keys and values.
 
     query, y : shape (length, batch, E);  key, value : shape (size, batch, kdim), (..., vdim)
-    mask : what broadcasts to (batch, length, size), or to (batch, heads, length, size)
-        Booleans, True where the query may look; or numbers to be added to the scores, as of
-        `F.scaled_dot_product_attention`. Of padding, with True at the keys that are none:
-        `mask[:, None, :]`. (PyTorch's layer, unlike its function, has True where it may not.) A
-        query that may look at nothing gets the bias of `out_proj`, not nan.
+    mask : array that broadcasts to (batch, length, size), or to (batch, heads, length, size)
+        Booleans, True where a query may attend to a key; or numbers that are added to the scores, as
+        in `F.scaled_dot_product_attention`. For `valid`, of shape (batch, size) and False at padding,
+        pass `valid[:, None, :]`. (In PyTorch's layer, unlike in its function, True means that a
+        query may not attend.) A query without any key gets the bias of `out_proj`, not NaN.
     is_causal : bool, by name
-        Query i may look at keys 0 to i alone, and where the mask lets it.
+        Query i attends to keys 0 to i only, where the mask allows it.
     softcap, window : by name
-        As of `F.scaled_dot_product_attention`: a bound for scores, and how far a query looks.
+        As for `F.scaled_dot_product_attention`: a bound for the scores, and how far a query sees.
     need_weights : bool, by name
         Return (y, weights), the latter before dropout, their mean over the heads, of shape
         (batch, length, size); with `average_attn_weights=False` (batch, heads, length, size).
@@ -76,7 +78,7 @@ class MultiheadAttention(Layer):
         kdim: int | None = None,
         vdim: int | None = None,
         batch_first: bool = False,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         require_whole(self, embed_dim=embed_dim, num_heads=num_heads)
         if min(embed_dim, num_heads) < 1 or embed_dim % num_heads:
@@ -84,10 +86,14 @@ class MultiheadAttention(Layer):
                 "MultiheadAttention expected an embed_dim that is a multiple of num_heads, got "
                 f"{embed_dim} and {num_heads}."
             )
-        self.embed_dim, self.num_heads, self.batch_first = embed_dim, num_heads, batch_first
+        self.embed_dim = embed_dim
+        self.num_heads = num_heads
         self.head_dim = embed_dim // num_heads
-        self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
-        given, rng = rng is not None, default_rng(rng)
+        self.kdim = kdim or embed_dim
+        self.vdim = vdim or embed_dim
+        self.batch_first = batch_first
+        has_own_rng = rng is not None
+        rng = default_rng(rng)
         self._joint = self.kdim == self.vdim == embed_dim
         if self._joint:
             self.in_proj_weight = Parameter(glorot_uniform((3 * embed_dim, embed_dim), rng))
@@ -98,13 +104,13 @@ class MultiheadAttention(Layer):
         self.in_proj_bias = Parameter(zeros((3 * embed_dim,))) if bias else None
         self.out_proj = Affine(embed_dim, embed_dim, bias=bias, weight="glorot_uniform", rng=rng)
         self.dropout = dropout
-        self.dropout_layer = Dropout(dropout, rng=rng if given and dropout else None)
+        self.dropout_layer = Dropout(dropout, rng=rng if has_own_rng and dropout else None)
 
     def forward(
         self,
         query: Array,
-        key: Any = None,
-        value: Any = None,
+        key: Array | None = None,
+        value: Array | None = None,
         mask: Array | None = None,
         *,
         is_causal: bool = False,
@@ -113,54 +119,72 @@ class MultiheadAttention(Layer):
         need_weights: bool = False,
         average_attn_weights: bool = True,
     ) -> Any:
-        key = query if key is None else key
-        value = key if value is None else value
+        if key is None:
+            key = query
+        if value is None:
+            value = key
         q, k, v = self._projected(query, key, value)
         weights = F.attention_weights(
             q, k, self._mask(mask), is_causal, softcap=softcap, window=window
         )
         dropped = self.dropout_layer(weights) if self.dropout else weights
         y = F.matmul(dropped, v)
+        # From (batch, heads, length, E / heads) to the layout of the inputs, heads side by side.
         y = F.permute_dims(y, (0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3))
         y = self.out_proj(F.reshape(y, (*y.shape[:2], self.embed_dim)))
         if not need_weights:
             return y
-        return y, F.mean(weights, axis=1) if average_attn_weights else weights
+        if average_attn_weights:
+            weights = F.mean(weights, axis=1)
+        return y, weights
 
-    def _projected(self, query: Array, key: Any, value: Any) -> list[Any]:
+    def _projected(self, query: Array, key: Array, value: Array) -> list[Array]:
         """Queries, keys and values of all heads, each of shape (batch, heads, length, E / heads)."""
-        E, b = self.embed_dim, self.in_proj_bias
-        batch, _ = self._sizes(query, "batch", "length", E)
-        _, size = self._sizes(key, batch, "size", self.kdim)
-        self._sizes(value, batch, size, self.vdim)
+        batch, _ = self._checked_sizes(query, "batch", "length", self.embed_dim)
+        _, size = self._checked_sizes(key, batch, "size", self.kdim)
+        self._checked_sizes(value, batch, size, self.vdim)
         if self._joint and query is key is value:
-            qkv = _linear(query, self.in_proj_weight, b)
-            qkv = F.reshape(qkv, (*qkv.shape[:2], 3, self.num_heads, self.head_dim))
-            order = (2, 0, 3, 1, 4) if self.batch_first else (2, 1, 3, 0, 4)
-            return list(F.unstack(F.permute_dims(qkv, order)))
+            return self._projected_together(query)
+        E = self.embed_dim
+        rows = [slice(i * E, (i + 1) * E) for i in range(3)]  # of queries, of keys, of values
         if self._joint:
-            weights = [self.in_proj_weight[i * E : (i + 1) * E, :] for i in range(3)]
+            weights = [self.in_proj_weight[r, :] for r in rows]
         else:
             weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
+        biases = [None, None, None]
+        if self.in_proj_bias is not None:
+            biases = [self.in_proj_bias[r] for r in rows]
+        order = (0, 2, 1, 3) if self.batch_first else (1, 2, 0, 3)
         heads = []
-        for i, (x, W) in enumerate(zip((query, key, value), weights, strict=True)):
-            z = _linear(x, W, None if b is None else b[i * E : (i + 1) * E])
+        for x, weight, bias in zip((query, key, value), weights, biases, strict=True):
+            z = _linear(x, weight, bias)
             z = F.reshape(z, (*z.shape[:2], self.num_heads, self.head_dim))
-            heads.append(F.permute_dims(z, (0, 2, 1, 3) if self.batch_first else (1, 2, 0, 3)))
+            heads.append(F.permute_dims(z, order))
         return heads
 
-    def _sizes(self, x: Array, batch: Any, length: Any, dim: int) -> Any:
-        """(batch, length) of x, which has these sizes, or it is an error."""
-        axes = (batch, length) if self.batch_first else (length, batch)
-        require(self, x, (*axes, dim), self.out_proj.W)
-        return x.shape[:2] if self.batch_first else x.shape[1::-1]
+    def _projected_together(self, x: Array) -> list[Array]:
+        """`_projected` for self-attention: one product instead of three."""
+        qkv = _linear(x, self.in_proj_weight, self.in_proj_bias)
+        qkv = F.reshape(qkv, (*qkv.shape[:2], 3, self.num_heads, self.head_dim))
+        order = (2, 0, 3, 1, 4) if self.batch_first else (2, 1, 3, 0, 4)
+        return list(F.unstack(F.permute_dims(qkv, order)))
 
-    def _mask(self, mask: Array) -> Any:
-        """With an axis for the heads, unless it has one or is the same for all samples."""
+    def _checked_sizes(
+        self, x: Array, batch: int | str, length: int | str, dim: int
+    ) -> tuple[int, int]:
+        """(batch, length) of x; an error if x does not have these sizes."""
+        if self.batch_first:
+            require(self, x, (batch, length, dim), self.out_proj.weight)
+            return x.shape[0], x.shape[1]
+        require(self, x, (length, batch, dim), self.out_proj.weight)
+        return x.shape[1], x.shape[0]
+
+    def _mask(self, mask: Array | None) -> Array | None:
+        """The mask with an axis for the heads, unless it has one or is the same for all samples."""
         if mask is None:
             return None
-        if mask.dtype is not self.out_proj.W.dtype and has_dtype(mask, "real floating"):
-            require_dtype(self, mask, tuple(mask.shape), self.out_proj.W, "a mask")
+        if mask.dtype is not self.out_proj.weight.dtype and has_dtype(mask, "real floating"):
+            require_dtype(self, mask, tuple(mask.shape), self.out_proj.weight, "a mask")
         if mask.ndim in (2, 4):
             return mask
         if mask.ndim != 3:
@@ -171,7 +195,7 @@ class MultiheadAttention(Layer):
         return array_namespace(mask).expand_dims(mask, axis=1)
 
     def __repr__(self) -> str:
-        options = unusual(
+        options = non_default(
             dropout=(self.dropout, 0.0),
             bias=(self.in_proj_bias is not None, True),
             kdim=(self.kdim, self.embed_dim),
@@ -181,5 +205,6 @@ class MultiheadAttention(Layer):
         return f"MultiheadAttention({self.embed_dim}, num_heads={self.num_heads}{options})"
 
 
-def _linear(x: Array, W: Array, b: Array) -> Any:
-    return F.linear(x, F.matrix_transpose(W), b)
+def _linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    """`F.linear` with a weight in PyTorch's layout, (out, in)."""
+    return F.linear(x, F.matrix_transpose(weight), bias)

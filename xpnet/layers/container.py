@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.errors import ArgumentTypeError, ShapeError
 from xpnet.layers.activation import activation as activation_layer
 from xpnet.layers.affine import Affine
@@ -23,7 +23,7 @@ class Sequential(Layer, MutableSequence[Any]):
 
     Notes
     -----
-    It is a list of its layers too: `model[0]`, `model.append(layer)`, `model.insert(0, layer)`;
+    It is also a list of its layers: `model[0]`, `model.append(layer)`, `model.insert(0, layer)`;
     `model[:-1]` is a `Sequential` of the same layers, all but the last.
 
     Examples
@@ -49,14 +49,17 @@ class Sequential(Layer, MutableSequence[Any]):
         return len(self.layers)
 
     def __getitem__(self, index: Any) -> Any:
-        found = self.layers[index]
-        return Sequential(*found) if isinstance(found, list) else found
+        if isinstance(index, slice):
+            return Sequential(*self.layers[index])
+        return self.layers[index]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        new = self._checked(*value if isinstance(index, slice) else (value,))
-        self.layers[index] = new if isinstance(index, slice) else new[0]
+        if isinstance(index, slice):
+            self.layers[index] = self._checked(*value)
+        else:
+            [self.layers[index]] = self._checked(value)
 
-    def __delitem__(self, index: Any) -> None:
+    def __delitem__(self, index: int | slice) -> None:
         del self.layers[index]
 
     def insert(self, index: int, value: Layer) -> None:
@@ -68,23 +71,23 @@ class Sequential(Layer, MutableSequence[Any]):
             if not isinstance(layer, Layer):
                 raise ArgumentTypeError(
                     f"{type(self).__name__} expected layers, got a {type(layer).__name__}; "
-                    f"of a list, write {type(self).__name__}(*layers)."
+                    f"for a list, write {type(self).__name__}(*layers)."
                 )
         return list(layers)
 
-    def _lines(self) -> list[str]:
+    def _shown_layers(self) -> list[str]:
         return [repr(layer) for layer in self.layers]
 
 
 class Residual(Sequential):
-    """y = f(x) + shortcut(x): what is learned is the difference to what went in.
+    """y = f(x) + shortcut(x): f learns the difference between output and input.
 
     Parameters
     ----------
     *layers : Layer
         f: one after another.
     shortcut : Layer, optional
-        What makes x of the shape of f(x); unless given, x goes by as it is.
+        A layer that gives x the shape of f(x); by default the shortcut is x itself.
 
     Raises
     ------
@@ -115,19 +118,21 @@ class Residual(Sequential):
 
     def forward(self, x: Array) -> Array:
         y = super().forward(x)
-        by = x if self.shortcut is None else self.shortcut(x)
-        if y.shape != by.shape:
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        if y.shape != shortcut.shape:
             what = "shortcut=" if self.shortcut is None else "another shortcut="
             raise ShapeError(
-                f"Residual expected its layers and its shortcut to give one shape, got "
-                f"{tuple(y.shape)} and {tuple(by.shape)} of x of shape {tuple(x.shape)}. Give it "
-                f"{what}, a layer that makes {tuple(y.shape)} of x.\n{self!r}"
+                "Residual expected the outputs of its layers and of its shortcut to have one shape, "
+                f"got {tuple(y.shape)} and {tuple(shortcut.shape)} for x of shape {tuple(x.shape)}. "
+                f"Pass {what}, a layer whose output has shape {tuple(y.shape)}.\n{self!r}"
             )
-        return F.add(y, by)
+        return F.add(y, shortcut)
 
-    def _lines(self) -> list[str]:
-        by = [] if self.shortcut is None else [f"shortcut={self.shortcut!r}"]
-        return [*super()._lines(), *by]
+    def _shown_layers(self) -> list[str]:
+        layers = super()._shown_layers()
+        if self.shortcut is not None:
+            layers.append(f"shortcut={self.shortcut!r}")
+        return layers
 
 
 class MLP(Sequential):
@@ -137,15 +142,15 @@ class MLP(Sequential):
     ----------
     in_features : int
     hidden : int or sequence of int
-        The width of the one hidden layer, or the width of each. Empty: no hidden layer.
+        The width of the hidden layer, or of each hidden layer; an empty sequence for none.
     out_features : int
-        The last layer is affine; its scores go into the loss.
+        The number of scores. The last layer is affine, and its scores go into the loss.
     activation : {"relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh"}
     weight : str or callable, optional
-        The initializer of the weights; unless given, Glorot for sigmoid and tanh, which are steepest
-        in the middle, and He for the others, which are kin of ReLU.
+        The initializer of the weights. By default Glorot's for sigmoid and tanh, which are steepest
+        at 0, and He's for the others, which are similar to ReLU.
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial weights; None: the generator of `xpnet.manual_seed`.
 
     Examples
     --------
@@ -166,12 +171,13 @@ class MLP(Sequential):
         out_features: int,
         activation: str = "relu",
         weight: str | Initializer | None = None,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         inner = hidden if isinstance(hidden, Iterable) else [hidden]
         widths = [in_features, *inner, out_features]
-        rng = default_rng(rng)  # once: the layers draw in turn from one stream
-        weight = weight or ("glorot_normal" if activation in ("sigmoid", "tanh") else "he_normal")
+        rng = default_rng(rng)  # once, so that the layers draw in turn from one stream
+        if not weight:
+            weight = "glorot_normal" if activation in ("sigmoid", "tanh") else "he_normal"
         layers: list[Layer] = []
         for before, after in pairwise(widths):
             layers += [Affine(before, after, weight=weight, rng=rng), activation_layer(activation)]

@@ -1,13 +1,14 @@
-"""Convolutions: layers that learn a small kernel and look for it everywhere."""
+"""Convolutions: layers that apply a small learned kernel at every place of a signal or image."""
 
 from typing import Any, ClassVar
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.variable import Parameter
 from xpnet.errors import ShapeError
 from xpnet.kernels.window import Lengths, lengths
 from xpnet.layers._input_checks import require, require_whole
+from xpnet.layers._repr import non_default
 from xpnet.layers.base import Layer
 from xpnet.layers.initializers import Initializer, initializer, zeros
 
@@ -18,6 +19,7 @@ class _Convolution(Layer):
     axes: ClassVar[tuple[str, ...]]
     transposed: ClassVar[bool] = False
     names: ClassVar[tuple[str, ...]] = ("stride", "padding", "dilation", "groups")
+    """The attributes that are options of the function."""
 
     def __init__(
         self,
@@ -27,7 +29,7 @@ class _Convolution(Layer):
         groups: int,
         bias: bool,
         weight: str | Initializer,
-        rng: Any,
+        rng: Rng,
     ) -> None:
         require_whole(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
         if groups < 1 or in_channels % groups or out_channels % groups:
@@ -35,15 +37,19 @@ class _Convolution(Layer):
                 f"{type(self).__name__} expected groups that divide the channels, "
                 f"{in_channels} -> {out_channels}, got groups={groups}."
             )
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.groups = lengths(kernel_size, len(self.axes)), groups
-        channels = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        shape = (channels[0], channels[1] // groups, *self.kernel_size)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = lengths(kernel_size, len(self.axes))
+        self.groups = groups
+        if self.transposed:
+            shape = (in_channels, out_channels // groups, *self.kernel_size)
+        else:
+            shape = (out_channels, in_channels // groups, *self.kernel_size)
         self.weight = Parameter(initializer(weight)(shape, rng))
         self.bias = Parameter(zeros((out_channels,))) if bias else None
 
-    def _slide(self, stride: Lengths, padding: Lengths | str, dilation: Lengths) -> None:
-        """How the kernel moves: a number for each axis, or the name of a padding."""
+    def _set_steps(self, stride: Lengths, padding: Lengths | str, dilation: Lengths) -> None:
+        """Store how the kernel moves: a number for each axis, or the name of a padding."""
         d = len(self.axes)
         self.stride = lengths(stride, d)
         self.padding = padding if isinstance(padding, str) else lengths(padding, d, least=0)
@@ -56,21 +62,25 @@ class _Convolution(Layer):
         return function(x, self.weight, self.bias, **options)
 
     def __repr__(self) -> str:
-        values = {name: getattr(self, name) for name in ("kernel_size", *self.names)}
-        usual = {"kernel_size": None, "stride": 1, "dilation": 1, "groups": 1}
-        told = [f"{n}={_short(v)}" for n, v in values.items() if _short(v) != usual.get(n, 0)]
-        told += ["bias=False"] if self.bias is None else []
-        sizes = f"{self.in_channels} -> {self.out_channels}"
-        return f"{type(self).__name__}({', '.join([sizes, *told])})"
+        defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
+        values = {name: _as_given(getattr(self, name)) for name in self.names}
+        options = non_default(
+            kernel_size=(_as_given(self.kernel_size), None),
+            **{name: (value, defaults[name]) for name, value in values.items()},
+            bias=(self.bias is not None, True),
+        )
+        return f"{type(self).__name__}({self.in_channels} -> {self.out_channels}{options})"
 
 
-def _short(value: Any) -> Any:
-    """(3, 3) as 3, since that is how it may be given."""
-    return value[0] if isinstance(value, (tuple, list)) and len(set(value)) == 1 else value
+def _as_given(value: Any) -> Any:
+    """(3, 3) as 3, the shorter way to give it."""
+    if isinstance(value, (tuple, list)) and len(set(value)) == 1:
+        return value[0]
+    return value
 
 
 class Conv1d(_Convolution):
-    """A convolution of signals: `F.conv` with a kernel and a bias that learn.
+    """A convolution of signals: `F.conv` with a learned kernel and a learned bias.
 
     Parameters
     ----------
@@ -78,14 +88,14 @@ class Conv1d(_Convolution):
     kernel_size, stride, padding, dilation : int, or a tuple of one
         `padding` may also be "same" (with a stride of 1) or "valid".
     groups : int
-        Divides both numbers of channels; each group of outputs sees its own group of inputs.
+        A divisor of both numbers of channels; each group of outputs sees its own group of inputs.
     bias : bool
         Whether there is a bias.
     weight : str or callable
-        How the kernel begins: a name or a function of `xpnet.layers.initializers`. The bias begins with
-        zeros.
+        The initial kernel: the name of an initializer, or a function like those in
+        `xpnet.layers.initializers`. The bias starts at zero.
     rng : int, numpy.random.Generator or None
-        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial kernel; None: the generator of `xpnet.manual_seed`.
 
     Attributes
     ----------
@@ -115,14 +125,14 @@ class Conv1d(_Convolution):
         groups: int = 1,
         bias: bool = True,
         weight: str | Initializer = "he_normal",
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, groups, bias, weight, rng)
-        self._slide(stride, padding, dilation)
+        self._set_steps(stride, padding, dilation)
 
 
 class Conv2d(Conv1d):
-    """A convolution of images: `F.conv` with a kernel and a bias that learn.
+    """A convolution of images: `F.conv` with a learned kernel and a learned bias.
 
     Parameters
     ----------
@@ -130,14 +140,14 @@ class Conv2d(Conv1d):
     kernel_size, stride, padding, dilation : int, or (vertical, horizontal)
         `padding` may also be "same" (with a stride of 1) or "valid".
     groups : int
-        Divides both numbers of channels; each group of outputs sees its own group of inputs.
+        A divisor of both numbers of channels; each group of outputs sees its own group of inputs.
     bias : bool
         Whether there is a bias.
     weight : str or callable
-        How the kernel begins: a name or a function of `xpnet.layers.initializers`. The bias begins with
-        zeros.
+        The initial kernel: the name of an initializer, or a function like those in
+        `xpnet.layers.initializers`. The bias starts at zero.
     rng : int, numpy.random.Generator or None
-        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial kernel; None: the generator of `xpnet.manual_seed`.
 
     Attributes
     ----------
@@ -171,15 +181,15 @@ class ConvTranspose1d(_Convolution):
     kernel_size, stride, padding, output_padding : int, or a tuple of one
         `padding` is cut off on both sides; `output_padding` numbers are added at the end.
     groups : int
-        Divides both numbers of channels; each group of outputs sees its own group of inputs.
+        A divisor of both numbers of channels; each group of outputs sees its own group of inputs.
     bias : bool
         Whether there is a bias.
     dilation : int, or a tuple of one
     weight : str or callable
-        How the kernel begins: a name or a function of `xpnet.layers.initializers`. The bias begins with
-        zeros.
+        The initial kernel: the name of an initializer, or a function like those in
+        `xpnet.layers.initializers`. The bias starts at zero.
     rng : int, numpy.random.Generator or None
-        Where the kernel's numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial kernel; None: the generator of `xpnet.manual_seed`.
 
     Attributes
     ----------
@@ -211,10 +221,10 @@ class ConvTranspose1d(_Convolution):
         bias: bool = True,
         dilation: Lengths = 1,
         weight: str | Initializer = "he_normal",
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, groups, bias, weight, rng)
-        self._slide(stride, padding, dilation)
+        self._set_steps(stride, padding, dilation)
         self.output_padding = lengths(output_padding, len(self.axes), least=0)
 
 

@@ -1,9 +1,7 @@
-"""Dropout: the layer that forgets a little, so that the others learn not to rely on it."""
-
-from typing import Any
+"""Dropout: random zeros in training, so that no unit can rely on a few others."""
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.errors import ArgumentError
 from xpnet.layers._input_checks import misfit, require_floating
 from xpnet.layers.base import Layer
@@ -11,17 +9,17 @@ from xpnet.random import default_rng
 
 
 class Dropout(Layer):
-    """In training each number is 0 with probability p, else divided by 1 - p. Any shape.
+    """In training each number is set to 0 with probability p, else divided by 1 - p. Any shape.
 
-    In evaluation (`model.eval()`) it hands x on.
+    In evaluation (`model.eval()`) it returns x unchanged.
 
     Parameters
     ----------
     p : float
-        How many are left out: from 0 to 1.
+        The probability that a number is set to 0, from 0 to 1.
     rng : int, numpy.random.Generator, xpnet.random.DeviceGenerator or None
-        Where the masks come from; None: the generator of `xpnet.manual_seed`. A generator of the
-        layer's own is part of `named_generators`, so that checkpoints know it.
+        The source of the masks; None: the generator of `xpnet.manual_seed`. A generator of the
+        layer's own is one of its `named_generators`, so checkpoints include its state.
 
     Notes
     -----
@@ -30,7 +28,7 @@ class Dropout(Layer):
     `xpnet.functions.dropout`.
     """
 
-    def __init__(self, p: float = 0.5, rng: Any = None) -> None:
+    def __init__(self, p: float = 0.5, rng: Rng = None) -> None:
         if not 0.0 <= p <= 1.0:
             raise ArgumentError(f"Dropout expected a probability p from 0 to 1, got {p}.")
         self.p = p
@@ -40,7 +38,9 @@ class Dropout(Layer):
         if not hasattr(x, "shape"):
             raise misfit(self, x, ("...",))
         require_floating(self, x, ("...",))
-        return F.dropout(x, self.p, rng=self.rng) if self.training else x
+        if not self.training:
+            return x
+        return F.dropout(x, self.p, rng=self.rng)
 
     def __repr__(self) -> str:
         return f"Dropout(p={self.p})"

@@ -1,15 +1,14 @@
-"""Embedding: the layer that learns a vector for each word, item or class."""
-
-from typing import Any
+"""Embedding: a learned vector for each word, item or class."""
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._libraries import library_of
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import has_dtype
 from xpnet.autodiff.variable import Parameter
-from xpnet.backend import with_item
 from xpnet.errors import ArgumentError
 from xpnet.layers._input_checks import misfit, require_whole
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers._repr import non_default
+from xpnet.layers.base import Layer
 from xpnet.layers.initializers import normal
 
 
@@ -19,24 +18,23 @@ class Embedding(Layer):
     Parameters
     ----------
     num_embeddings, embedding_dim : int
-        How many rows there are, and how long they are.
+        The number of rows, and their length.
     padding_idx : int, optional
-        A row that begins with zeros and does not learn, for the places after the end of a short
-        sequence. Negative ones count from the end.
+        A row of zeros that does not learn, for the places after the end of a short sequence. A
+        negative number counts from the end.
     rng : int, numpy.random.Generator or None
-        Where the weight's numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial weight; None: the generator of `xpnet.manual_seed`.
 
     Attributes
     ----------
     weight : Parameter, shape (num_embeddings, embedding_dim)
-        Begins with normal numbers of mean 0 and standard deviation 1.
+        Initially normally distributed numbers of mean 0 and standard deviation 1.
 
     Raises
     ------
     IndexError
-        A number of x is outside 0 .. num_embeddings - 1, on NumPy and CuPy, see
-        `xpnet.functions.embedding`. On other libraries its row is nan, and the loss is: to look
-        would stop a GPU in every step.
+        A number of x is outside 0 .. num_embeddings - 1. On CuPy the error is raised later: see
+        `xpnet.functions.embedding`.
 
     Notes
     -----
@@ -49,18 +47,20 @@ class Embedding(Layer):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         require_whole(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        n = num_embeddings
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
-        if padding_idx is not None and not -n <= padding_idx < n:
-            raise ArgumentError(f"Embedding expected a padding_idx below {n}, got {padding_idx}.")
-        self.padding_idx = None if padding_idx is None else padding_idx % n
-        weight = normal((n, embedding_dim), rng, std=1.0)
-        if self.padding_idx is not None:
-            weight = with_item(weight, (self.padding_idx, ...), 0.0)
+        self.padding_idx = padding_idx
+        weight = normal((num_embeddings, embedding_dim), rng, std=1.0)
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ArgumentError(
+                    f"Embedding expected a padding_idx below {num_embeddings}, got {padding_idx}."
+                )
+            self.padding_idx = padding_idx % num_embeddings
+            weight = library_of(weight).set_item(weight, (self.padding_idx, ...), 0.0)
         self.weight = Parameter(weight)
 
     def forward(self, x: Array) -> Array:
@@ -70,4 +70,4 @@ class Embedding(Layer):
 
     def __repr__(self) -> str:
         sizes = f"{self.num_embeddings} -> {self.embedding_dim}"
-        return f"Embedding({sizes}{unusual(padding_idx=(self.padding_idx, None))})"
+        return f"Embedding({sizes}{non_default(padding_idx=(self.padding_idx, None))})"

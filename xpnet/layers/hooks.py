@@ -1,4 +1,7 @@
-"""Looking at a model while it computes, and leaving it as it was."""
+"""Hooks: watch a model while it computes, and leave it as it was.
+
+A hook belongs to a block and to the thread that entered it; see `xpnet.layers._context`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -6,13 +9,17 @@ from copy import deepcopy
 from typing import Any
 
 from xpnet import random
-from xpnet._typing import Array
 from xpnet.backend import array_like
-from xpnet.layers import Buffer, Layer
-from xpnet.layers._scope import evaluating, original, surrounded
-from xpnet.layers._stand_ins import StandIns
+from xpnet.layers._contents import Buffer
+from xpnet.layers._context import Call, add_hook, evaluating, hooked, remove_hook
+from xpnet.layers._stand_ins import StandIns, original
+from xpnet.layers.base import Layer
 
 __all__ = [
+    "add_hook",
+    "evaluating",
+    "hooked",
+    "remove_hook",
     "untouched",
     "watching",
 ]
@@ -22,12 +29,12 @@ Look = Callable[[Layer, tuple[Any, ...], Any], Any]
 
 @contextmanager
 def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
-    """A block in which `look(layer, inputs, output)` is told of each call of these layers.
+    """A block in which `look(layer, inputs, output)` is called after each call of these layers.
 
-    What it returns, if that is not None, is handed on instead of the output.
+    If it returns something other than None, that replaces the output.
 
-    It is called for the calls in this block, not for those that another thread makes meanwhile. The
-    layers do not know of it: a layer that nobody watches takes no time for it.
+    It is called for the calls in this block only, not for those that another thread makes at the
+    same time. A layer that is not watched costs no time.
 
     Examples
     --------
@@ -41,25 +48,27 @@ def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
     """
     watched = {id(layer): layer for layer in layers}
 
-    def call(run: Callable[..., Any], layer: Layer, *xs: Array, **options: Any) -> Any:
-        y = run(layer, *xs, **options)
+    def hook(call: Call, layer: Layer, *xs: Any, **options: Any) -> Any:
+        y = call(layer, *xs, **options)
         found = watched.get(id(original(layer)))
-        seen = None if found is None else look(found, xs, y)
-        return y if seen is None else seen
+        if found is None:
+            return y
+        replacement = look(found, xs, y)
+        return y if replacement is None else replacement
 
-    with surrounded(call):
+    with hooked(hook):
         yield
 
 
 @contextmanager
 def untouched(model: Layer) -> Iterator[None]:
-    """A block in evaluation, unrecorded, in which the model's layers change nothing that lasts.
+    """A block in evaluation, without a tape, in which calls leave the model as it was.
 
-    They have copies of their buffers and random number generators, and what they set on themselves
-    is lost. xpnet's own random numbers are copies too.
+    The layers use copies of their buffers and random number generators, and attributes that they
+    set on themselves are discarded. xpnet's own random numbers are copies too.
     """
     buffers = [(b, Buffer(array_like(b.data, b.data))) for _, b in model.named_buffers()]
     generators = [(g, deepcopy(g)) for _, g in model.named_generators()]
-    views = StandIns(model, [*buffers, *generators], kept=False)
-    with evaluating(), random.aside(), surrounded(views, innermost=True):
+    copies = StandIns(model, [*buffers, *generators], copy_back=False)
+    with evaluating(), random.aside(), hooked(copies, innermost=True):
         yield

@@ -1,12 +1,12 @@
-"""Layers that normalize: what comes out has mean 0 and variance 1, then a learned scale and shift.
+"""Normalization layers: scale to mean 0 and variance 1, then apply a learned scale and shift.
 
-BatchNorm remembers, in buffers, what the mean and the variance of its inputs usually are, and uses
-that in evaluation. LayerNorm and GroupNorm treat each sample by itself, in both.
+BatchNorm keeps running averages of its inputs' mean and variance, in buffers, and uses these in
+evaluation. LayerNorm and GroupNorm treat each sample by itself, in training and in evaluation.
 """
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from xpnet import functions as F
 from xpnet._typing import Array
@@ -15,6 +15,7 @@ from xpnet.autodiff.variable import Parameter
 from xpnet.backend import current
 from xpnet.errors import ShapeError
 from xpnet.functions.normalization import RunningStatistics
+from xpnet.layers._contents import Buffer
 from xpnet.layers._input_checks import (
     misfit,
     require,
@@ -22,14 +23,15 @@ from xpnet.layers._input_checks import (
     require_floating,
     require_whole,
 )
-from xpnet.layers.base import Buffer, Layer, unusual
-from xpnet.layers.initializers import require_room, zeros
+from xpnet.layers._repr import non_default
+from xpnet.layers.base import Layer
+from xpnet.layers.initializers import ones, zeros
 
 
 class _BatchNorm(Layer):
-    """What BatchNorm1d and BatchNorm2d share: all but the shapes that they take."""
+    """What BatchNorm1d and BatchNorm2d have in common: everything except the shapes of x."""
 
-    places: ClassVar[tuple[tuple[str, ...], ...]]  # the axes after batch and channels
+    places: ClassVar[tuple[tuple[str, ...], ...]]  # the axes after batch and channels, if any
 
     def __init__(
         self,
@@ -40,16 +42,24 @@ class _BatchNorm(Layer):
         track_running_stats: bool = True,
     ) -> None:
         require_whole(self, num_features=num_features)
-        self.num_features, self.eps = num_features, eps
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = None if momentum is None else float(momentum)
         self.affine = affine
         self.track_running_stats = track_running_stats
-        self.momentum = None if momentum is None else float(momentum)
+        self.weight: Parameter | None = None
+        self.bias: Parameter | None = None
+        self.running_mean: Buffer | None = None
+        self.running_var: Buffer | None = None
+        self.num_batches_tracked: Buffer | None = None
         shape = (num_features,)
-        self.weight = Parameter(_ones(shape)) if affine else None
-        self.bias = Parameter(zeros(shape)) if affine else None
-        self.running_mean = Buffer(zeros(shape)) if track_running_stats else None
-        self.running_var = Buffer(_ones(shape)) if track_running_stats else None
-        self.num_batches_tracked = Buffer(current().asarray(0)) if track_running_stats else None
+        if affine:
+            self.weight = Parameter(ones(shape))
+            self.bias = Parameter(zeros(shape))
+        if track_running_stats:
+            self.running_mean = Buffer(zeros(shape))
+            self.running_var = Buffer(ones(shape))
+            self.num_batches_tracked = Buffer(current().asarray(0))
 
     def forward(self, x: Array) -> Array:
         ndim = len(getattr(x, "shape", ()))
@@ -57,41 +67,42 @@ class _BatchNorm(Layer):
         sizes: tuple[int | str, ...] = ("batch", self.num_features, *rest)
         require(self, x, sizes, self.weight)
         if self.weight is None:
-            self._require_width(x, sizes)
-        mean, var = (b and b.data for b in (self.running_mean, self.running_var))
-        if not self.training and mean is not None:
-            return F.batch_norm(x, mean, var, self.weight, self.bias, self.eps)[0]
-        count = math.prod(x.shape) // max(self.num_features, 1)
-        if count < 2:
-            raise ShapeError(
-                f"{self!r} expected more than one number a channel, to take their variance, got x "
-                f"of shape {tuple(x.shape)}. Use a larger batch, or model.eval()."
-            )
-        if self.training and mean is not None:
-            return self._tracked(x)
-        return F.batch_norm(x, None, None, self.weight, self.bias, self.eps)[0]
-
-    def _tracked(self, x: Array) -> Any:
-        """Normalize x, and update the running statistics on their device, unrecorded."""
-        mean: Any = self.running_mean
-        var: Any = self.running_var
-        seen: Any = self.num_batches_tracked
-        running = RunningStatistics(mean.data, var.data, seen.data, self.momentum)
-        y, moved = running.batch_norm(x, self.weight, self.bias, self.eps)
-        mean.data = moved.mean
-        var.data = moved.var
-        seen.data = moved.seen
+            self._require_dtype_of_statistics(x, sizes)
+        mean = self.running_mean
+        var = self.running_var
+        count = self.num_batches_tracked
+        if mean is None or var is None or count is None:
+            self._require_variance(x)
+            return F.batch_norm(x, None, None, self.weight, self.bias, self.eps)[0]
+        if not self.training:
+            return F.batch_norm(x, mean.data, var.data, self.weight, self.bias, self.eps)[0]
+        self._require_variance(x)
+        # The statistics are updated on their device, and not recorded.
+        running = RunningStatistics(mean.data, var.data, count.data, self.momentum)
+        y, updated = running.batch_norm(x, self.weight, self.bias, self.eps)
+        mean.data = updated.mean
+        var.data = updated.var
+        count.data = updated.seen
         return y
 
-    def _require_width(self, x: Array, sizes: tuple[int | str, ...]) -> None:
-        """Without a weight: numbers as wide as those of the running mean, or of 16 bits."""
+    def _require_variance(self, x: Array) -> None:
+        """Raise ShapeError unless each channel has more than one number."""
+        if math.prod(x.shape) // max(self.num_features, 1) < 2:
+            raise ShapeError(
+                f"{self!r} expected more than one number per channel, to compute their variance, "
+                f"got x of shape {tuple(x.shape)}. Use a larger batch, or model.eval()."
+            )
+
+    def _require_dtype_of_statistics(self, x: Array, sizes: tuple[int | str, ...]) -> None:
+        """For a layer without a weight: x has the dtype of the running mean, or 16 bits."""
         require_floating(self, x, sizes)
-        narrow = array_namespace(x).finfo(x.dtype).bits < 32  # averages of these are in float32
-        if self.running_mean is not None and not narrow:
+        # The running averages of 16-bit inputs are in float32.
+        is_half = array_namespace(x).finfo(x.dtype).bits < 32
+        if self.running_mean is not None and not is_half:
             require_dtype(self, x, sizes, self.running_mean.data)
 
     def __repr__(self) -> str:
-        options = unusual(
+        options = non_default(
             eps=(self.eps, 1e-5),
             momentum=(self.momentum, 0.1),
             affine=(self.weight is not None, True),
@@ -101,44 +112,44 @@ class _BatchNorm(Layer):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Each feature normalized over the batch (and over the places of a sequence).
+    """Normalizes each feature over the batch (and over the places of a sequence).
 
-    y = (x - mean) / sqrt(var + eps) * weight + bias. In training mean and variance are the batch's
-    own, in evaluation (`model.eval()`) their running averages.
+    y = (x - mean) / sqrt(var + eps) * weight + bias. In training, mean and variance are those of the
+    batch; in evaluation (`model.eval()`) they are running averages.
 
     Parameters
     ----------
     num_features : int
     eps : float
-        Added to the variance: nothing is divided by 0.
+        Added to the variance, so that nothing is divided by 0.
     momentum : float or None
-        How far each batch moves the running averages; None: they are the plain averages of all
+        The weight of a new batch in the running averages; None: they are the plain averages of all
         batches so far.
     affine : bool
         Whether there are `weight` and `bias`.
     track_running_stats : bool
-        Whether there are running averages; without them the batch's own statistics are used in
+        Whether there are running averages; without them the statistics of the batch are used in
         evaluation too.
 
     Attributes
     ----------
     weight, bias : Parameter, shape (num_features,), or None
-        Begin with ones and zeros.
+        Initially ones and zeros.
     running_mean, running_var : Buffer, shape (num_features,), or None
-        Begin with zeros and ones. The running variance is of the unbiased one, over n - 1.
+        Initially zeros and ones. The running variance averages the unbiased one, over n - 1.
     num_batches_tracked : Buffer, shape (), or None
-        How many batches there were.
+        The number of batches so far.
 
     Raises
     ------
     ShapeError
-        In training, for one number a feature: the variance of one number is 0, and y is `bias`.
+        In training, if there is one number per feature: its variance is 0, and y would be `bias`.
 
     Notes
     -----
     x and y : shape (batch, num_features) or (batch, num_features, length). The running averages
-    stay on the device, and are not recorded. A `checkpoint` runs a layer twice, and counts a batch
-    twice. Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
+    stay on the device, and are not recorded. `gradient_checkpoint` runs a layer twice, and so counts
+    a batch twice. Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
     reducing internal covariate shift", 2015.
     """
 
@@ -146,7 +157,7 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Each channel of images normalized over the batch and all pixels.
+    """Normalizes each channel of images over the batch and all pixels.
 
     Parameters, attributes and errors are those of `BatchNorm1d`.
 
@@ -159,14 +170,15 @@ class BatchNorm2d(_BatchNorm):
 
 
 class LayerNorm(Layer):
-    """Each sample normalized over its last axes: y = (x - mean) / sqrt(var + eps) * weight + bias.
+    """Normalizes each sample over its last axes: y = (x - mean) / sqrt(var + eps) * weight + bias.
 
     Parameters
     ----------
     normalized_shape : int or sequence of int
-        The sizes of the axes that are normalized together: of a sequence of vectors, the vector's.
+        The sizes of the axes that are normalized together: for a sequence of vectors, the size of a
+        vector.
     eps : float
-        Added to the variance: nothing is divided by 0.
+        Added to the variance, so that nothing is divided by 0.
     elementwise_affine : bool
         Whether there are `weight` and `bias`.
     bias : bool
@@ -175,7 +187,7 @@ class LayerNorm(Layer):
     Attributes
     ----------
     weight, bias : Parameter, shape normalized_shape, or None
-        Begin with ones and zeros.
+        Initially ones and zeros.
 
     Notes
     -----
@@ -196,15 +208,21 @@ class LayerNorm(Layer):
             shape = (normalized_shape,)
         for size in shape:
             require_whole(self, normalized_shape=size)
-        self.normalized_shape, self.eps = tuple(map(int, shape)), eps
+        self.normalized_shape = tuple(map(int, shape))
+        self.eps = eps
         self.elementwise_affine = elementwise_affine
         if not self.normalized_shape:
             raise ShapeError(f"LayerNorm expected the size of an axis, got {normalized_shape}.")
-        self.weight = Parameter(_ones(self.normalized_shape)) if elementwise_affine else None
-        self.bias = Parameter(zeros(self.normalized_shape)) if elementwise_affine and bias else None
+        self.weight: Parameter | None = None
+        self.bias: Parameter | None = None
+        if elementwise_affine:
+            self.weight = Parameter(ones(self.normalized_shape))
+        if elementwise_affine and bias:
+            self.bias = Parameter(zeros(self.normalized_shape))
 
     def forward(self, x: Array) -> Array:
-        shape, given = self.normalized_shape, tuple(getattr(x, "shape", ()))
+        shape = self.normalized_shape
+        given = tuple(getattr(x, "shape", ()))
         if given[-len(shape) :] != shape:
             raise misfit(self, x, ("...", *shape))
         if self.weight is None:
@@ -214,33 +232,37 @@ class LayerNorm(Layer):
         return F.layer_norm(x, shape, self.weight, self.bias, self.eps)
 
     def __repr__(self) -> str:
-        affine, bias = self.weight is not None, self.bias is not None
-        options = unusual(
-            eps=(self.eps, 1e-5), elementwise_affine=(affine, True), bias=(bias, affine)
+        has_weight = self.weight is not None
+        has_bias = self.bias is not None
+        options = non_default(
+            eps=(self.eps, 1e-5),
+            elementwise_affine=(has_weight, True),
+            bias=(has_bias, has_weight),
         )
         shape = self.normalized_shape
-        return f"LayerNorm({shape[0] if len(shape) == 1 else shape}{options})"
+        size = shape[0] if len(shape) == 1 else shape
+        return f"LayerNorm({size}{options})"
 
 
 class GroupNorm(Layer):
-    """Each group of channels of each sample normalized, over all its places.
+    """Normalizes each group of channels of each sample, over all places.
 
-    y = (x - mean) / sqrt(var + eps) * weight + bias; as good for one sample as for many.
+    y = (x - mean) / sqrt(var + eps) * weight + bias. It does not depend on the size of the batch.
 
     Parameters
     ----------
     num_groups, num_channels : int
-        The groups divide the channels. One group: LayerNorm of the whole sample; as many as
-        channels: instance normalization.
+        The number of channels is a multiple of the number of groups. One group is LayerNorm of the
+        whole sample; as many groups as channels is instance normalization.
     eps : float
-        Added to the variance: nothing is divided by 0.
+        Added to the variance, so that nothing is divided by 0.
     affine : bool
         Whether there are `weight` and `bias`.
 
     Attributes
     ----------
     weight, bias : Parameter, shape (num_channels,), or None
-        Begin with ones and zeros.
+        Initially ones and zeros.
 
     Notes
     -----
@@ -256,10 +278,15 @@ class GroupNorm(Layer):
                 f"GroupNorm expected groups that divide the channels, got {num_groups} groups of "
                 f"{num_channels} channels."
             )
-        self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
         self.affine = affine
-        self.weight = Parameter(_ones((num_channels,))) if affine else None
-        self.bias = Parameter(zeros((num_channels,))) if affine else None
+        self.weight: Parameter | None = None
+        self.bias: Parameter | None = None
+        if affine:
+            self.weight = Parameter(ones((num_channels,)))
+            self.bias = Parameter(zeros((num_channels,)))
 
     def forward(self, x: Array) -> Array:
         given = tuple(getattr(x, "shape", ()))
@@ -272,12 +299,5 @@ class GroupNorm(Layer):
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def __repr__(self) -> str:
-        options = unusual(eps=(self.eps, 1e-5), affine=(self.weight is not None, True))
+        options = non_default(eps=(self.eps, 1e-5), affine=(self.weight is not None, True))
         return f"GroupNorm({self.num_groups}, {self.num_channels}{options})"
-
-
-def _ones(shape: tuple[int, ...]) -> Any:
-    require_room(shape)
-    backend = current()
-    with backend.selected():
-        return backend.xp.ones(shape, dtype=backend.dtype, device=backend.device)

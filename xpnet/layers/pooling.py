@@ -1,4 +1,4 @@
-"""Pooling: layers that make images smaller. They have no parameters."""
+"""Pooling: layers that reduce the size of signals and images. They have no parameters."""
 
 from typing import Any, ClassVar
 
@@ -6,6 +6,7 @@ from xpnet import functions as F
 from xpnet._typing import Array
 from xpnet.kernels.window import Lengths
 from xpnet.layers._input_checks import require
+from xpnet.layers._repr import non_default
 from xpnet.layers.base import Layer
 
 
@@ -14,42 +15,45 @@ class _Pooling(Layer):
 
     axes: ClassVar[tuple[str, ...]]
 
-    def checked(self, x: Array) -> Any:
+    def _checked(self, x: Array) -> Array:
         require(self, x, ("batch", "channels", *self.axes))
         return x
 
 
-class _Sliding(_Pooling):
-    """A window that slides: its options, and how they are written."""
+class _SlidingWindow(_Pooling):
+    """Pooling with a window that slides over x."""
 
     kernel_size: Lengths
-    names: ClassVar[tuple[str, ...]]
+    names: ClassVar[tuple[str, ...]]  # of the attributes that are options of the function
 
-    def options(self) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.names}
 
     def __repr__(self) -> str:
-        usual = {
+        defaults = {
             "stride": self.kernel_size,
+            "padding": 0,
             "dilation": 1,
             "ceil_mode": False,
             "count_include_pad": True,
         }
-        told = [f"{n}={v}" for n, v in self.options().items() if v != usual.get(n, 0)]
-        return f"{type(self).__name__}({', '.join([f'kernel_size={self.kernel_size}', *told])})"
+        options = non_default(
+            **{name: (value, defaults[name]) for name, value in self._options().items()}
+        )
+        return f"{type(self).__name__}(kernel_size={self.kernel_size}{options})"
 
 
-class MaxPool1d(_Sliding):
+class MaxPool1d(_SlidingWindow):
     """The largest number under a sliding window: `F.max_pool` of signals.
 
     Parameters
     ----------
     kernel_size : int, or a tuple of one
     stride : int, or a tuple of one, optional
-        How far the window moves; unless given, by its own length.
+        How far the window moves; by default, by its own length.
     padding, dilation : int, or a tuple of one
     ceil_mode : bool
-        Whether a window that begins inside, and reaches beyond the end, counts.
+        Whether a window that starts inside and extends beyond the end is used too.
 
     Notes
     -----
@@ -72,10 +76,11 @@ class MaxPool1d(_Sliding):
         self.kernel_size = kernel_size
         self.padding = padding
         self.stride = kernel_size if stride is None else stride
-        self.dilation, self.ceil_mode = dilation, ceil_mode
+        self.dilation = dilation
+        self.ceil_mode = ceil_mode
 
     def forward(self, x: Array) -> Array:
-        return F.max_pool(self.checked(x), self.kernel_size, **self.options())
+        return F.max_pool(self._checked(x), self.kernel_size, **self._options())
 
 
 class MaxPool2d(MaxPool1d):
@@ -85,10 +90,10 @@ class MaxPool2d(MaxPool1d):
     ----------
     kernel_size : int, or (vertical, horizontal)
     stride : int, or (vertical, horizontal), optional
-        How far the window moves; unless given, by its own lengths.
+        How far the window moves; by default, by its own lengths.
     padding, dilation : int, or (vertical, horizontal)
     ceil_mode : bool
-        Whether a window that begins inside, and reaches beyond the end, counts.
+        Whether a window that starts inside and extends beyond the end is used too.
 
     Notes
     -----
@@ -104,21 +109,21 @@ class MaxPool2d(MaxPool1d):
     axes = ("height", "width")
 
 
-class AvgPool1d(_Sliding):
+class AvgPool1d(_SlidingWindow):
     """The mean of the numbers under a sliding window: `F.avg_pool` of signals.
 
     Parameters
     ----------
     kernel_size : int, or a tuple of one
     stride : int, or a tuple of one, optional
-        How far the window moves; unless given, by its own length.
+        How far the window moves; by default, by its own length.
     padding : int, or a tuple of one
     ceil_mode : bool
-        Whether a window that begins inside, and reaches beyond the end, counts.
+        Whether a window that starts inside and extends beyond the end is used too.
     count_include_pad : bool
-        Whether padding counts as zeros, or not at all.
+        Whether padding counts as zeros in the mean, or is left out of it.
     dilation : int, or a tuple of one, by name
-        How far apart the window's numbers lie, as in ONNX; PyTorch's layer has none.
+        The distance between the window's numbers, as in ONNX; PyTorch's layer has no dilation.
 
     Notes
     -----
@@ -142,11 +147,12 @@ class AvgPool1d(_Sliding):
         self.kernel_size = kernel_size
         self.padding = padding
         self.stride = kernel_size if stride is None else stride
-        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
         self.dilation = dilation
 
     def forward(self, x: Array) -> Array:
-        return F.avg_pool(self.checked(x), self.kernel_size, **self.options())
+        return F.avg_pool(self._checked(x), self.kernel_size, **self._options())
 
 
 class AvgPool2d(AvgPool1d):
@@ -156,14 +162,14 @@ class AvgPool2d(AvgPool1d):
     ----------
     kernel_size : int, or (vertical, horizontal)
     stride : int, or (vertical, horizontal), optional
-        How far the window moves; unless given, by its own lengths.
+        How far the window moves; by default, by its own lengths.
     padding : int, or (vertical, horizontal)
     ceil_mode : bool
-        Whether a window that begins inside, and reaches beyond the end, counts.
+        Whether a window that starts inside and extends beyond the end is used too.
     count_include_pad : bool
-        Whether padding counts as zeros, or not at all.
+        Whether padding counts as zeros in the mean, or is left out of it.
     dilation : int, or (vertical, horizontal), by name
-        How far apart the window's numbers lie, as in ONNX; PyTorch's layer has none.
+        The distance between the window's numbers, as in ONNX; PyTorch's layer has no dilation.
 
     Notes
     -----
@@ -183,16 +189,16 @@ class GlobalAvgPool2d(_Pooling):
     axes = ("height", "width")
 
     def forward(self, x: Array) -> Array:
-        return F.global_avg_pool(self.checked(x))
+        return F.global_avg_pool(self._checked(x))
 
 
 class GlobalMaxPool2d(_Pooling):
     """The largest number of each channel: (batch, channels, height, width) to (batch, channels).
 
-    PyTorch's AdaptiveMaxPool2d(1), flattened. The gradient goes to the first of equal ones.
+    PyTorch's AdaptiveMaxPool2d(1), flattened. The gradient goes to the first of equal maxima.
     """
 
     axes = ("height", "width")
 
     def forward(self, x: Array) -> Array:
-        return F.global_max_pool(self.checked(x))
+        return F.global_max_pool(self._checked(x))

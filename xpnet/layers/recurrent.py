@@ -1,18 +1,19 @@
-"""RNN, LSTM and GRU: layers that read a sequence step by step, and carry a state along."""
+"""RNN, LSTM and GRU: layers that read a sequence step by step, with a state."""
 
 import math
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import array_api_compat as compat
 
 from xpnet import functions as F
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter, data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, ShapeError
 from xpnet.layers._input_checks import require, require_dtype, require_whole
-from xpnet.layers.base import Layer, unusual
+from xpnet.layers._repr import non_default
+from xpnet.layers.base import Layer
 from xpnet.layers.dropout import Dropout
 from xpnet.layers.initializers import uniform
 from xpnet.random import default_rng
@@ -22,7 +23,7 @@ class _Recurrent(Layer):
     """What RNN, LSTM and GRU have in common: layers, directions, padding, names of parameters."""
 
     gates: ClassVar[int] = 1  # rows of weights for each hidden unit
-    states: ClassVar[tuple[str, ...]] = ("h_0",)
+    states: ClassVar[tuple[str, ...]] = ("h_0",)  # the names of the initial states
     weight_ih_l0: Parameter
 
     def __init__(
@@ -34,7 +35,7 @@ class _Recurrent(Layer):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         require_whole(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if min(input_size, hidden_size, num_layers) < 1:
@@ -42,73 +43,119 @@ class _Recurrent(Layer):
                 f"{type(self).__name__} expected sizes and layers of 1 or more, got "
                 f"input_size={input_size}, hidden_size={hidden_size}, num_layers={num_layers}."
             )
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        given, rng, rows = rng is not None, default_rng(rng), self.gates * hidden_size
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
         self.dropout = dropout
-        self.dropout_layer = Dropout(dropout, rng=rng if given and dropout else None)
+        self.bidirectional = bidirectional
+        has_own_rng = rng is not None
+        rng = default_rng(rng)
+        self.dropout_layer = Dropout(dropout, rng=rng if has_own_rng and dropout else None)
+        rows = self.gates * hidden_size
+        columns = input_size
+        bound = 1.0 / math.sqrt(hidden_size)
         for layer in range(num_layers):
-            for end in self._directions:
-                columns = len(self._directions) * hidden_size if layer else input_size
+            for suffix in self._directions:
                 shapes = [(rows, columns), (rows, hidden_size), (rows,), (rows,)]
                 for name, shape in zip(self._names, shapes, strict=False):
-                    setattr(self, f"{name}_l{layer}{end}", self._begin(shape, rng))
+                    parameter = Parameter(uniform(shape, rng, bound))
+                    setattr(self, f"{name}_l{layer}{suffix}", parameter)
+            columns = len(self._directions) * hidden_size  # further layers read the states
 
     @property
     def _names(self) -> tuple[str, ...]:
+        """The names of a layer's parameters, without its number."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         return names if self.bias else names[:2]
 
     @property
     def _directions(self) -> tuple[str, ...]:
+        """What the names of parameters end with: nothing, and "_reverse" for the way back."""
         return ("", "_reverse") if self.bidirectional else ("",)
 
-    def _begin(self, shape: tuple[int, ...], rng: Any) -> Parameter:
-        return Parameter(uniform(shape, rng, 1.0 / math.sqrt(self.hidden_size)))
-
     def _run(
-        self, x: Array, states: Any, mask: Array, W: Array, U: Array, *b: Any
-    ) -> tuple[Any, ...]:
-        """All steps in one direction: what comes out of each state, of shape (length, batch, n)."""
+        self, x: Array, states: list[Array | None], mask: Array | None, *parameters: Array
+    ) -> tuple[Array, ...]:
+        """All steps of one layer in one direction.
+
+        Parameters
+        ----------
+        x : shape (length, batch, features)
+        states : list
+            The initial states, of shape (batch, n); None for zeros.
+        mask : shape (length, batch), or None
+            False at padding.
+        *parameters
+            As in `_names`.
+
+        Returns
+        -------
+        tuple of arrays, shape (length, batch, n)
+            Each of the states after each step.
+        """
         raise MissingMethodError(f"{type(self).__name__} defines no _run.")
 
-    def forward(self, x: Array, lengths: Any = None, *states: Any) -> Any:
+    def forward(
+        self, x: Array, lengths: Array | list[int] | None = None, *states: Array | None
+    ) -> tuple[Array, ...]:
         axes = ("batch", "length") if self.batch_first else ("length", "batch")
         require(self, x, (*axes, self.input_size), self.weight_ih_l0)
         if x.shape[axes.index("length")] == 0:
             raise ShapeError(f"{self!r} expected at least one step, got x of {tuple(x.shape)}.")
         xp = array_namespace(x)
-        x = xp.moveaxis(x, 1, 0) if self.batch_first else x
-        first = self._states(x, states)
+        if self.batch_first:
+            x = xp.moveaxis(x, 1, 0)
+        initial = self._initial_states(x, states)
         mask = None if lengths is None else self._mask(x, lengths)
-        padding = None if mask is None else mask[..., None]
-        x = x if padding is None else xp.where(padding, x, 0.0)
-        last: list[tuple[Any, ...]] = []
+        x = _zero_padding(x, mask)
+        final: list[tuple[Array, ...]] = []  # the last states of each layer and direction
         for layer in range(self.num_layers):
-            x = self.dropout_layer(x) if layer and self.dropout else x
-            outputs = []
-            for end in self._directions:
-                place = [None if s is None else s[len(last), ...] for s in first]
-                parameters = self._of(f"_l{layer}{end}")
-                if end:  # padding, now in front, carries the first state to the last step
-                    back = None if mask is None else F.flip(mask, axis=0)
-                    ys = self._run(F.flip(x, axis=0), place, back, *parameters)
-                    outputs.append(F.flip(ys[0], axis=0))
-                else:
-                    ys = self._run(x, place, mask, *parameters)
-                    outputs.append(ys[0])
-                last.append(tuple(y[-1, ...] for y in ys))
-            xp = array_namespace(*outputs)
-            x = xp.concat(outputs, axis=2) if self.bidirectional else outputs[0]
-            x = x if padding is None else xp.where(padding, x, 0.0)
-        y = xp.moveaxis(x, 0, 1) if self.batch_first else x
-        return y, *(xp.stack(ends) for ends in zip(*last, strict=True))
+            if layer and self.dropout:
+                x = self.dropout_layer(x)
+            x, ends = self._run_layer(layer, x, initial, mask)
+            final += ends
+        xp = array_namespace(x)
+        if self.batch_first:
+            x = xp.moveaxis(x, 0, 1)
+        return x, *(xp.stack(states_n) for states_n in zip(*final, strict=True))
 
-    def _of(self, end: str) -> list[Any]:
-        return [getattr(self, name + end) for name in self._names]
+    def _run_layer(
+        self, layer: int, x: Array, initial: list[Array | None], mask: Array | None
+    ) -> tuple[Array, list[tuple[Array, ...]]]:
+        """The output of one layer, both directions together; and each direction's last states."""
+        outputs = []
+        final = []
+        for direction, suffix in enumerate(self._directions):
+            row = layer * len(self._directions) + direction
+            first = [None if state is None else state[row, ...] for state in initial]
+            parameters = [getattr(self, f"{name}_l{layer}{suffix}") for name in self._names]
+            if suffix:
+                ys = self._run_backwards(x, first, mask, *parameters)
+                outputs.append(F.flip(ys[0], axis=0))
+            else:
+                ys = self._run(x, first, mask, *parameters)
+                outputs.append(ys[0])
+            final.append(tuple(y[-1, ...] for y in ys))
+        y = outputs[0]
+        if self.bidirectional:
+            y = array_namespace(*outputs).concat(outputs, axis=2)
+        return _zero_padding(y, mask), final
 
-    def _states(self, x: Array, states: tuple[Any, ...]) -> list[Any]:
-        """The first states as they were given, or for each of them None."""
+    def _run_backwards(
+        self, x: Array, states: list[Array | None], mask: Array | None, *parameters: Array
+    ) -> tuple[Array, ...]:
+        """`_run` from the end of the sequences to their start; its states are in that order.
+
+        Padding comes first then, and passes the initial state on to a sequence's own last step.
+        """
+        if mask is not None:
+            mask = F.flip(mask, axis=0)
+        return self._run(F.flip(x, axis=0), states, mask, *parameters)
+
+    def _initial_states(self, x: Array, states: tuple[Array | None, ...]) -> list[Array | None]:
+        """The initial states that were given, and None for each of the others."""
         if len(states) > len(self.states):
             raise ArgumentTypeError(
                 f"{self!r} expected x, lengths and {' and '.join(self.states)}, "
@@ -116,44 +163,56 @@ class _Recurrent(Layer):
             )
         shape = (len(self._directions) * self.num_layers, x.shape[1], self.hidden_size)
         for name, state in zip(self.states, states, strict=False):
-            if state is not None and tuple(getattr(state, "shape", ())) != shape:
-                given = tuple(getattr(state, "shape", ())) or type(state).__name__
+            if state is None:
+                continue
+            given = tuple(getattr(state, "shape", ()))
+            if given != shape:
                 raise ShapeError(
-                    f"{self!r} expected {name} of shape (layers, batch, n) = {shape}, got {given}."
+                    f"{self!r} expected {name} of shape (layers, batch, n) = {shape}, got "
+                    f"{given or type(state).__name__}."
                 )
-            if state is not None and state.dtype is not self.weight_ih_l0.dtype:
+            if state.dtype is not self.weight_ih_l0.dtype:
                 require_dtype(self, state, shape, self.weight_ih_l0, name)
-        return [*states, *[None] * (len(self.states) - len(states))]
+        missing = len(self.states) - len(states)
+        return [*states, *[None] * missing]
 
-    def _mask(self, x: Array, lengths: Any) -> Any:
-        """True at the steps that are no padding, (length, batch)."""
-        x, lengths = data_of(x), data_of(lengths)  # it has no gradient
+    def _mask(self, x: Array, lengths: Array | list[int]) -> Array:
+        """Shape (length, batch): True at the steps of each sequence, False at padding."""
+        x = data_of(x)  # a mask has no gradient
+        lengths = data_of(lengths)
         xp = array_namespace(x)
+        device = compat.device(x)
         if isinstance(lengths, (list, tuple)) and all(isinstance(n, Integral) for n in lengths):
-            lengths = xp.asarray([int(n) for n in lengths], device=compat.device(x))
+            lengths = xp.asarray([int(n) for n in lengths], device=device)
         given = tuple(getattr(lengths, "shape", ())) or type(lengths).__name__
         if given != (x.shape[1],):
             raise ShapeError(
                 f"{self!r} expected lengths of shape ({x.shape[1]},), got {given}. States come after "
-                f"them, each by itself: layer(x, None, {', '.join(self.states)})."
+                f"them, each as an argument: layer(x, None, {', '.join(self.states)})."
             )
         if not has_dtype(lengths, "integral"):
             raise ArgumentTypeError(f"{self!r} expected lengths of integers, got {lengths.dtype}.")
-        steps = xp.arange(x.shape[0], device=compat.device(x))
+        steps = xp.arange(x.shape[0], device=device)
         return steps[:, None] < xp.astype(lengths, steps.dtype)[None, :]
 
-    def _started(self, x: Array, states: Any, W: Array, b: Array | None = None) -> list[Any]:
-        """The input's share of all steps, in one product; and the first states, zeros if None."""
-        length, batch, _ = x.shape
-        rows = array_namespace(x).reshape(x, (length * batch, x.shape[2]))
-        z = F.linear(rows, F.matrix_transpose(W), b)
-        shape, device = (batch, self.hidden_size), compat.device(z)
-        zeros = array_namespace(z).zeros(shape, dtype=z.dtype, device=device)
+    def _prepared(
+        self, x: Array, states: list[Array | None], weight: Array, bias: Array | None
+    ) -> list[Array]:
+        """The input's share of all steps, computed in one product; and the initial states.
+
+        The share of a step is x_t @ weight.T + bias, of shape (batch, rows of weight).
+        """
+        length, batch, features = x.shape
+        rows = array_namespace(x).reshape(x, (length * batch, features))
+        z = F.linear(rows, F.matrix_transpose(weight), bias)
+        zeros = array_namespace(z).zeros(
+            (batch, self.hidden_size), dtype=z.dtype, device=compat.device(z)
+        )
         z = F.reshape(z, (length, batch, z.shape[1]))
-        return [z, *(zeros if s is None else s for s in states)]
+        return [z, *(zeros if state is None else state for state in states)]
 
     def __repr__(self) -> str:
-        options = unusual(
+        options = non_default(
             num_layers=(self.num_layers, 1),
             bias=(self.bias, True),
             batch_first=(self.batch_first, False),
@@ -165,17 +224,24 @@ class _Recurrent(Layer):
         return f"{type(self).__name__}({self.input_size} -> {self.hidden_size}{options})"
 
 
+def _zero_padding(x: Array, mask: Array | None) -> Array:
+    """x with zeros where the mask, of shape (length, batch), is False."""
+    if mask is None:
+        return x
+    return array_namespace(x).where(mask[..., None], x, 0.0)
+
+
 class RNN(_Recurrent):
     """h_t = tanh(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh): PyTorch's RNN, Keras's SimpleRNN.
 
     Parameters
     ----------
     input_size : int
-        How many features a step has.
+        The number of features of a step.
     hidden_size : int
-        How many numbers the state has: n below.
+        The size of the state: n below.
     num_layers : int
-        Each further layer reads the states of the one before.
+        The number of layers; each further one reads the states of the one before.
     nonlinearity : {"tanh", "relu"}
     bias : bool
         Whether there are b_ih and b_hh.
@@ -185,32 +251,35 @@ class RNN(_Recurrent):
     dropout : float
         In training, the probability that an output is left out, between one layer and the next.
     bidirectional : bool
-        Whether each layer reads the sequence from its end too; outputs stand side by side.
+        Whether each layer also reads the sequence backwards; the outputs of both directions are
+        concatenated.
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers, and dropout's, come from; None: the generator of
+        The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
 
     Attributes
     ----------
     weight_ih_l0 : Parameter, shape (n, input_size)
-        Of layer 0, and so on; of the direction from the end, `weight_ih_l0_reverse`.
+        The weight of layer 0, and so on; for the backward direction `weight_ih_l0_reverse`.
     weight_hh_l0 : Parameter, shape (n, n)
     bias_ih_l0, bias_hh_l0 : Parameter, shape (n,)
-        Names, shapes and the first values, uniform within 1 / sqrt(n), are PyTorch's.
+        Names, shapes and initial values, uniform between -1 / sqrt(n) and 1 / sqrt(n), are
+        PyTorch's.
 
     Notes
     -----
-    `output, h_n = layer(x, lengths, h_0)`. Only x must be given, and each by position.
+    `output, h_n = layer(x, lengths, h_0)`. Only x is required. Pass each by position.
 
     x : shape (length, batch, input_size)
     lengths : integers, shape (batch,)
-        How many steps of each sequence are no padding. Padding changes nothing, whatever stands
-        there: the output at it is 0, h_n is the state after a sequence's own last step, and the
-        direction from the end starts there; as of PyTorch's packed sequences, sorted or not. A
-        length above that of x counts as that; one of 0 leaves the first state.
+        The number of steps of each sequence; what follows is padding. Padding has no effect,
+        whatever its values: the output there is 0, h_n is the state after a sequence's own last
+        step, and the backward direction starts at that step. This is as with PyTorch's packed
+        sequences, sorted or not. A length above that of x counts as that of x; with a length of 0
+        the state stays the initial one.
     h_0, h_n : shape (layers * directions, batch, n)
-        The states before and after; zeros unless given. To take up a sequence where the last call
-        has left it, pass h_n.
+        The initial and the last states; by default the initial ones are zeros. To continue a
+        sequence where the last call stopped, pass h_n.
 
     Source: Elman, "Finding structure in time", 1990; both directions: Schuster and Paliwal,
     "Bidirectional recurrent neural networks", 1997.
@@ -226,7 +295,7 @@ class RNN(_Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        rng: Any = None,
+        rng: Rng = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ArgumentError(
@@ -238,14 +307,21 @@ class RNN(_Recurrent):
         self.nonlinearity = nonlinearity
 
     def _run(
-        self, x: Array, states: Any, mask: Array, W: Array, U: Array, *b: Any
-    ) -> tuple[Any, ...]:
-        z, h = self._started(x, states, W, b[0] + b[1] if b else None)
-        return (F.rnn(z, h, U, mask, self.nonlinearity),)
+        self,
+        x: Array,
+        states: list[Array | None],
+        mask: Array | None,
+        weight_ih: Array,
+        weight_hh: Array,
+        *biases: Array,
+    ) -> tuple[Array, ...]:
+        bias = biases[0] + biases[1] if biases else None
+        z, h = self._prepared(x, states, weight_ih, bias)
+        return (F.rnn(z, h, weight_hh, mask, self.nonlinearity),)
 
 
 class LSTM(_Recurrent):
-    """Long short-term memory: beside the state a cell, that gates write to, erase and read.
+    """Long short-term memory: besides the state there is a cell, which gates write, erase and read.
 
     Parameters are those of `RNN`, without the nonlinearity.
 
@@ -258,9 +334,9 @@ class LSTM(_Recurrent):
 
     Notes
     -----
-    `output, h_n, c_n = layer(x, lengths, h_0, c_0)`: all as of `RNN`, and the cells like the
-    states. PyTorch has (h_n, c_n) in a tuple of their own; here all outputs stand in a row, so that
-    `backward((gy, gh, gc))` can be given their gradients. There are no projections (`proj_size`).
+    `output, h_n, c_n = layer(x, lengths, h_0, c_0)`: as for `RNN`; the cells are like the states.
+    PyTorch returns (h_n, c_n) as a tuple of their own; here all outputs are in one tuple, so that
+    `backward((gy, gh, gc))` can take their gradients. There are no projections (`proj_size`).
 
     Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997; see `xpnet.functions.lstm`.
     """
@@ -269,21 +345,28 @@ class LSTM(_Recurrent):
     states = ("h_0", "c_0")
 
     def _run(
-        self, x: Array, states: Any, mask: Array, W: Array, U: Array, *b: Any
-    ) -> tuple[Any, ...]:
-        z, h, c = self._started(x, states, W, b[0] + b[1] if b else None)
-        return F.lstm(z, h, c, U, mask)
+        self,
+        x: Array,
+        states: list[Array | None],
+        mask: Array | None,
+        weight_ih: Array,
+        weight_hh: Array,
+        *biases: Array,
+    ) -> tuple[Array, ...]:
+        bias = biases[0] + biases[1] if biases else None
+        z, h, c = self._prepared(x, states, weight_ih, bias)
+        return F.lstm(z, h, c, weight_hh, mask)
 
 
 class GRU(_Recurrent):
-    """Gated recurrent unit: of its state a gate keeps a part; three quarters of an LSTM's weights.
+    """Gated recurrent unit: a gate keeps a part of the state. It has 3/4 of an LSTM's weights.
 
     Parameters are those of `RNN`, without the nonlinearity, and one more.
 
     Parameters
     ----------
     reset_after : bool, by name
-        Whether the reset gate comes after the product with the state, as in PyTorch, cuDNN and
+        Whether the reset gate is applied after the product with the state, as in PyTorch, cuDNN and
         Keras (ONNX's linear_before_reset=1), or before it, as in the paper (ONNX's default).
 
     Attributes
@@ -295,7 +378,7 @@ class GRU(_Recurrent):
 
     Notes
     -----
-    `output, h_n = layer(x, lengths, h_0)`: all as of `RNN`.
+    `output, h_n = layer(x, lengths, h_0)`: as for `RNN`.
 
     Source: Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014; see
     `xpnet.functions.gru`.
@@ -312,7 +395,7 @@ class GRU(_Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        rng: Any = None,
+        rng: Rng = None,
         *,
         reset_after: bool = True,
     ) -> None:
@@ -322,7 +405,14 @@ class GRU(_Recurrent):
         self.reset_after = reset_after
 
     def _run(
-        self, x: Array, states: Any, mask: Array, W: Array, U: Array, *b: Any
-    ) -> tuple[Any, ...]:
-        z, h = self._started(x, states, W, *b[:1])
-        return (F.gru(z, h, U, b[1] if b else None, mask, self.reset_after),)
+        self,
+        x: Array,
+        states: list[Array | None],
+        mask: Array | None,
+        weight_ih: Array,
+        weight_hh: Array,
+        bias_ih: Array | None = None,
+        bias_hh: Array | None = None,
+    ) -> tuple[Array, ...]:
+        z, h = self._prepared(x, states, weight_ih, bias_ih)
+        return (F.gru(z, h, weight_hh, bias_hh, mask, self.reset_after),)

@@ -12,30 +12,36 @@ from xpnet.layers.base import Layer
 
 
 class Flatten(Layer):
-    """The axes from `start_dim` to `end_dim` made one: images to rows of numbers.
+    """Joins the axes from `start_dim` to `end_dim` into one: images become rows of numbers.
 
     Parameters
     ----------
     start_dim, end_dim : int
-        The first axis and the last. Negative ones count from the end. Unless given, all but the
-        batch.
+        The first axis and the last. Negative ones count from the end. By default all axes but the
+        batch are joined.
 
     Notes
     -----
-    x : shape (batch, ...); y : shape (batch, product of the rest). An x of the batch alone becomes
+    x : shape (batch, ...); y : shape (batch, product of the rest). An x of shape (batch,) becomes
     (batch, 1).
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = start_dim, end_dim
+        self.start_dim = start_dim
+        self.end_dim = end_dim
 
     def forward(self, x: Array) -> Array:
         if not hasattr(x, "shape"):
             raise misfit(self, x, ("batch", "..."))
         shape = tuple(x.shape)
-        first, last = (d if d >= 0 else len(shape) + d for d in (self.start_dim, self.end_dim))
-        bare = first == len(shape) == last + 1  # nothing after the batch: an axis of size 1
-        if not (0 <= first <= last < len(shape) or bare):
+        first = self.start_dim
+        if first < 0:
+            first += len(shape)
+        last = self.end_dim
+        if last < 0:
+            last += len(shape)
+        no_axes = first == len(shape) == last + 1  # their product is 1: a new axis of that size
+        if not (0 <= first <= last < len(shape) or no_axes):
             raise ShapeError(
                 f"{self!r} expected x of more axes, to join those from {self.start_dim} to "
                 f"{self.end_dim}, got {shape}."
@@ -44,12 +50,13 @@ class Flatten(Layer):
         return F.reshape(x, (*shape[:first], joined, *shape[last + 1 :]))
 
     def __repr__(self) -> str:
-        default = (self.start_dim, self.end_dim) == (1, -1)
-        return "Flatten()" if default else f"Flatten({self.start_dim}, {self.end_dim})"
+        if (self.start_dim, self.end_dim) == (1, -1):
+            return "Flatten()"
+        return f"Flatten({self.start_dim}, {self.end_dim})"
 
 
 class Reshape(Layer):
-    """Each sample in another shape: rows of numbers to images. The batch stays, as in Keras.
+    """Gives each sample another shape: rows of numbers become images. As in Keras, the batch stays.
 
     Parameters
     ----------
@@ -68,7 +75,9 @@ class Reshape(Layer):
     """
 
     def __init__(self, *sizes: int | Sequence[int]) -> None:
-        shape: Any = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], Sequence) else sizes
+        shape: Any = sizes
+        if len(sizes) == 1 and isinstance(sizes[0], Sequence):
+            shape = sizes[0]
         if sum(n == -1 for n in shape) > 1 or any(n < -1 for n in shape):
             raise ShapeError(f"Reshape expected sizes, and at most one of them -1, got {shape}.")
         self.shape = tuple(shape)
@@ -77,15 +86,18 @@ class Reshape(Layer):
         if not hasattr(x, "shape"):
             raise misfit(self, x, ("batch", "..."))
         given = tuple(x.shape)
-        size, known = math.prod(given[1:]), math.prod(n for n in self.shape if n != -1)
-        free = -1 in self.shape and known and size % known == 0
-        if not given or not (free or size == known):
-            many = f"a multiple of {known}" if -1 in self.shape else f"{known}"
+        size = math.prod(given[1:])
+        known = math.prod(n for n in self.shape if n != -1)
+        fits = size == known
+        if -1 in self.shape:
+            fits = known > 0 and size % known == 0
+        if not given or not fits:
+            count = f"a multiple of {known}" if -1 in self.shape else f"{known}"
             raise ShapeError(
-                f"{self!r} expected x of shape (batch, ...), with {many} numbers a sample, "
+                f"{self!r} expected x of shape (batch, ...), with {count} numbers per sample, "
                 f"got {given}."
             )
-        shape = (size // known if n == -1 else n for n in self.shape)
+        shape = [size // known if n == -1 else n for n in self.shape]
         return F.reshape(x, (given[0], *shape))
 
     def __repr__(self) -> str:

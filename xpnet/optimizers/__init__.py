@@ -10,9 +10,10 @@ what is computed of them is elementwise, and has the shape of p. Options have Py
 defaults where PyTorch has them. Its SGD with momentum is `Momentum`, with nesterov=True `Nesterov`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from xpnet.errors import ArgumentError
+from xpnet._choices import choose
 from xpnet.optimizers.adam import (
     Adam as Adam,
     AdamW as AdamW,
@@ -80,15 +81,14 @@ BY_NAME: dict[str, type[Optimizer]] = {
 def optimizer(
     name: str, parameters: Parameters, lr: float | None = None, **options: Any
 ) -> Optimizer:
-    """The optimizer of that name, in lower case; with its own default learning rate if None.
+    """Create an optimizer by its name in lower case; without `lr` it has its own default.
 
     Raises
     ------
     ValueError
-        No optimizer has that name; the message lists those there are.
+        No optimizer has that name; the message lists the known ones.
     """
-    if name not in BY_NAME:
-        raise ArgumentError(f"Unknown optimizer {name!r}. Expected one of: {', '.join(BY_NAME)}.")
-    kind: Any = BY_NAME[name]
-    made: Optimizer = kind(parameters, **({} if lr is None else {"lr": lr}), **options)
-    return made
+    kind: Callable[..., Optimizer] = choose("optimizer", name, BY_NAME)
+    if lr is not None:
+        options["lr"] = lr
+    return kind(parameters, **options)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, ClassVar
 
-from xpnet._libraries.devices import follow, stays
+from xpnet._libraries.devices import follow, known, stays
 from xpnet._saved import finite, whole
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace, has_dtype
-from xpnet.autodiff.tape import clock
+from xpnet.autodiff.tape import creation_order
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import array_like
 from xpnet.errors import (
@@ -201,7 +201,8 @@ class Optimizer:
                 c = self.coefficients(together[0][2], o)
                 for p, g, s, narrow in self._left_by_kernel(together, c, o):
                     x = own = p.data
-                    follow(x)
+                    if known.several:
+                        follow(x)
                     if narrow:
                         x = widened("step", x)
                         g = widened("step", g)
@@ -209,7 +210,9 @@ class Optimizer:
                         x, g = self.decayed(x, g, o)
                     x = update(x, g, s, c)
                     p.data = like(x, own) if narrow else x
-                    p.changed = next(clock)  # a graph that has kept it as it was is out of date
+                    p.changed = next(
+                        creation_order
+                    )  # a graph that has kept it as it was is out of date
 
     def _ready(self, members: Iterable[tuple[Any, State, bool]]) -> list[Member]:
         """The parameters that have a gradient, each checked before any of them moves.
@@ -266,7 +269,7 @@ class Optimizer:
         left = set(fast(formula, c, slots, moves))
         for i, (p, _, _, _) in enumerate(members):
             if i not in left:
-                p.changed = next(clock)
+                p.changed = next(creation_order)
         return [member for i, member in enumerate(members) if i in left]
 
     def zero_grad(self) -> None:

@@ -1,7 +1,7 @@
-r"""Names in pictures: drawn as they are, in fonts that have their letters.
+r"""Names in plots: drawn literally, in fonts that have their characters.
 
-matplotlib takes what stands between two dollar signs for mathematics: of `$5-$9` it draws other
-letters, and of `$\frac$` none. And its own font has no Chinese, Japanese or Korean letters.
+matplotlib reads text between two dollar signs as mathematics: it draws `$5-$9` in other letters, and
+fails at `$\frac$`. And its default font has no Chinese, Japanese or Korean characters.
 """
 
 import warnings
@@ -11,8 +11,8 @@ from typing import Any
 
 from xpnet._printable import printable
 
-LONGEST = 100  # letters of a name; a picture must have room for it
-PREFERRED = (  # those with many letters that are on most systems, in the order in which to try them
+LONGEST = 100  # characters of a name that are drawn: a plot has limited room
+PREFERRED = (  # common fonts with many characters, in the order in which they are tried
     "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans CJK SC", "NanumGothic", "Malgun Gothic",
     "Apple SD Gothic Neo", "AppleGothic", "Hiragino Sans", "Yu Gothic", "MS Gothic", "IPAexGothic",
     "Microsoft YaHei", "SimHei", "PingFang SC", "WenQuanYi Zen Hei", "Droid Sans Fallback",
@@ -21,10 +21,10 @@ PREFERRED = (  # those with many letters that are on most systems, in the order 
 
 
 def drawn(names: Iterable[object]) -> tuple[list[str], dict[str, Any]]:
-    """Names as a picture shows them, and the properties of the texts that do.
+    """Names as a plot shows them, and the text properties with which to draw them.
 
-    Control characters become escapes. So do letters that no installed font has, with one warning
-    for all of them. Names of more than 100 letters are cut.
+    Control characters are escaped. So are characters that no installed font has, with one warning
+    for all of them. Names of more than 100 characters are cut.
 
     Returns
     -------
@@ -33,53 +33,60 @@ def drawn(names: Iterable[object]) -> tuple[list[str], dict[str, Any]]:
         Keyword arguments for `Axes.text`, `set_title`, `set_xticks` and the like.
     """
     texts = [_cut(printable(name)) for name in names]
-    letters = {c for text in texts for c in text if not c.isascii()}
-    families, missing = _families(letters)
+    characters = {c for text in texts for c in text if not c.isascii()}
+    families, missing = _families(characters)
     if missing:
         some = "".join(sorted(missing)[:10])
         warnings.warn(
-            f"No installed font has {len(missing)} of the letters to be drawn, such as {some!r}: "
-            "escapes stand for them. Install a font that has them, Noto Sans CJK say.",
+            f"No installed font has {len(missing)} of the characters to be drawn, such as {some!r}, "
+            "so they are escaped. Install a font that has them, such as Noto Sans CJK.",
             stacklevel=4,
         )
-        texts = ["".join(_escaped(c) if c in missing else c for c in text) for text in texts]
-    properties = {"parse_math": False, "usetex": False}
-    return texts, properties | ({"fontfamily": families} if families else {})
+        escapes = {ord(c): c.encode("unicode_escape").decode("ascii") for c in missing}
+        texts = [text.translate(escapes) for text in texts]
+    properties: dict[str, Any] = {"parse_math": False, "usetex": False}
+    if families:
+        properties["fontfamily"] = families
+    return texts, properties
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST - 1]}…"
 
 
-def _escaped(c: str) -> str:
-    return c.encode("unicode_escape").decode("ascii")
+def _families(characters: set[str]) -> tuple[list[str], set[str]]:
+    """The fonts to draw with, and the characters that no font has.
 
-
-def _families(letters: set[str]) -> tuple[list[str], set[str]]:
-    """The fonts for these letters, none if the usual ones have all; and the letters that none has."""
+    The fonts are an empty list if those of the caller's settings have all characters.
+    """
     from matplotlib import font_manager, rcParams
 
+    if not characters:
+        return [], set()
     usual = list(rcParams["font.family"])
-    missing = set(letters)
-    for family in usual if missing else ():
+    missing = set(characters)
+    for family in usual:
         font = font_manager.FontProperties(family=[family])
-        missing -= _letters(str(font_manager.findfont(font)))
-    found = []
-    for name, path in _installed() if missing else ():
-        if here := missing & _letters(path):
-            found.append(name)
-            missing -= here
+        missing -= _characters_of(str(font_manager.findfont(font)))
+    found: list[str] = []
+    for name, path in _installed():
         if not missing:
             break
+        in_this_font = missing & _characters_of(path)
+        if in_this_font:
+            found.append(name)
+            missing -= in_this_font
     return [*usual, *found] if found else [], missing
 
 
 def _installed() -> Iterator[tuple[str, str]]:
-    """Name and file of each upright font, those that are likely to do first."""
+    """The name and the file of each upright font, the preferred ones first."""
     from matplotlib.font_manager import fontManager
 
     rank = {name: i for i, name in enumerate(PREFERRED)}
-    # The last resort has a box for each letter of every script, so that none would be missing.
+    # "Last Resort" has a box for every character, so that nothing would be missing.
     fonts = [
         font
         for font in fontManager.ttflist
@@ -91,8 +98,8 @@ def _installed() -> Iterator[tuple[str, str]]:
 
 
 @cache
-def _letters(path: str) -> frozenset[str]:
-    """What a font has; nothing, if matplotlib cannot draw with it, as with pictures of emoji."""
+def _characters_of(path: str) -> frozenset[str]:
+    """The characters of a font; empty if matplotlib cannot use it, such as a font of color emoji."""
     from matplotlib.font_manager import get_font
 
     try:

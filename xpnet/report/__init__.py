@@ -1,4 +1,4 @@
-"""Report: one HTML file that says how good a model is, to be sent and opened anywhere.
+"""A report about how good a model is: one HTML file, which opens anywhere.
 
 >>> from tempfile import TemporaryDirectory
 >>> from pathlib import Path

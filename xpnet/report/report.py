@@ -1,4 +1,4 @@
-"""How good a model is, on one page."""
+"""The report about a model: its sections, from scores and targets."""
 
 import json
 import math
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xpnet import functions as F, metrics, plots
+from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
@@ -17,16 +18,16 @@ from xpnet.saving.safetensors import replacing
 from xpnet.training.environment import versions as versions_here
 from xpnet.training.history import History
 
-MANY = 40  # classes: beyond it the confusion matrix is a picture, not a table
-MISTAKES = 24
+MANY = 40  # classes: with more, the confusion matrix is a plot instead of a table
+MISTAKES = 24  # the maximum number of mistakes to show
 
 
 def report(
     path: str | os.PathLike[str],
-    scores: Any,
-    targets: Any,
+    scores: Array,
+    targets: Array,
     *,
-    images: Any = None,
+    images: Array | None = None,
     classes: Sequence[str] | None = None,
     samples: Sequence[str] | None = None,
     history: History | Sequence[Mapping[str, float]] | None = None,
@@ -34,30 +35,30 @@ def report(
     versions: Mapping[str, str] | None = None,
     title: str = "Evaluation",
 ) -> Path:
-    """Write a page about a model's answers: one HTML file, complete in itself.
+    """Write a report about a model's predictions as one HTML file.
 
     Parameters
     ----------
     path : str or path-like
-        The file; one that is there is replaced.
+        The file, which is replaced if it exists.
     scores : array or nested list
-        What the model gave. Of classes, shape (n, classes), before softmax; of numbers, the shape
-        of the targets.
+        The output of the model. For a classification, shape (n, classes), before softmax; for a
+        regression, the shape of the targets.
     targets : array or nested list
         Class numbers, shape (n,), if they are integers and the scores have one axis more; else
-        numbers.
+        the values of a regression.
     images : array, optional
-        The samples, if they are pictures: see `plots.worst_mistakes`.
+        The samples, if they are images: see `plots.worst_mistakes`.
     classes : sequence of str, optional
-        Their names.
+        The names of the classes; by default their numbers.
     samples : sequence of str, optional
-        What each sample is called where it was mistaken, such as "line 14"; by default its number.
+        The name of each sample in the list of mistakes, such as "line 14"; by default its number.
     history : History or sequence of dicts, optional
-        The training, a row an epoch.
+        The training, with a row per epoch.
     config : mapping, optional
-        The settings to be told; values that are no text are written as JSON.
+        The settings to be listed. Values that are not strings are written as JSON.
     versions : mapping of str to str, optional
-        Unless given, those that are running.
+        The versions of packages; by default those that are running.
     title : str
 
     Returns
@@ -68,34 +69,37 @@ def report(
     Raises
     ------
     ShapeError
-        Scores and targets do not fit, there are no samples, or not a name for each class or sample.
+        Scores and targets do not fit together, there are no samples, or there is not one name per
+        class or sample.
     ModuleNotFoundError
         matplotlib is not installed.
     """
-    y, t = _host(scores), _host(targets)
+    y = _on_host(scores)
+    t = _on_host(targets)
     if t.ndim == 0 or t.shape[0] == 0 or y.shape[:1] != t.shape[:1]:
         raise ShapeError(
             f"Expected scores and targets of the same samples, got shapes {tuple(y.shape)} and "
             f"{tuple(t.shape)}."
         )
-    called = [str(name) for name in (samples if samples is not None else range(t.shape[0]))]
-    if len(called) != t.shape[0]:
-        raise ShapeError(f"Expected a name for each of {t.shape[0]} samples, got {len(called)}.")
-    is_class = y.ndim == 2 and t.ndim == 1 and y.shape[1] > 1 and has_dtype(t, "integral")
+    names = _names_of(samples, t.shape[0], "samples")
     parts = [f"<header><h1>{escape(title)}</h1></header>", "<main>"]
-    parts += _classification(y, t, images, classes, called) if is_class else _regression(y, t)
+    if y.ndim == 2 and t.ndim == 1 and y.shape[1] > 1 and has_dtype(t, "integral"):
+        parts += _classification(y, t, images, classes, names)
+    else:
+        parts += _regression(y, t)
     if history is not None:
         parts.append(_training(history))
     if config:
         rows = [(str(key), _text(value)) for key, value in config.items()]
         head = ("Setting", "Value")
         parts.append(page.section("Configuration", page.table("Settings", head, rows, "words")))
-    rows = list((versions if versions is not None else versions_here()).items())
-    table = page.table("What ran", ("Package", "Version"), rows, "words")
+    if versions is None:
+        versions = versions_here()
+    table = page.table("Packages", ("Package", "Version"), list(versions.items()), "words")
     parts += [page.section("Versions", table), "</main>", "<footer>Made by xpnet.</footer>"]
     text = page.page(title, parts)
     with replacing(path) as temporary:
-        # What is no Unicode, a byte of a file's name perhaps, is written as its escape.
+        # A file's name may have bytes that are not UTF-8; they are written as escapes.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
@@ -104,26 +108,13 @@ def report(
 
 
 def _classification(
-    y: Any, t: Any, images: Any, classes: Sequence[str] | None, samples: list[str]
+    y: Array, t: Array, images: Array | None, classes: Sequence[str] | None, samples: list[str]
 ) -> list[str]:
-    n, k = y.shape
-    names = [str(name) for name in (classes if classes is not None else range(k))]
-    if len(names) != k:
-        raise ShapeError(f"Expected a name for each of {k} classes, got {len(names)}.")
+    k = y.shape[1]
+    names = _names_of(classes, k, "classes")
     table = metrics.confusion_matrix(y, t)
     counts = table.tolist()
-    numbers = {
-        "Accuracy": _percent(float(metrics.accuracy(y, t))),
-        f"Wrong of {n:,}": f"{n - sum(counts[i][i] for i in range(k)):,}",
-        "F1, mean of classes": _percent(float(metrics.f1(y, t, average="macro"))),
-    }
-    if k > 5:
-        numbers["Among the best 3"] = _percent(float(metrics.top_k_accuracy(y, t, k=3)))
-    if k <= MANY:
-        p = F.softmax(y)
-        area = float(metrics.roc_auc(p[:, 1] if k == 2 else p, t))
-        numbers["ROC AUC"] = f"{area:.4f}" if math.isfinite(area) else "-"
-    parts = [page.figures(numbers)]
+    parts = [page.figures(_main_figures(y, t, counts))]
     caption = "Rows: actual class. Columns: predicted class. Cells: samples."
     if k <= MANY:
         matrix = page.counts(caption, names, counts)
@@ -136,42 +127,78 @@ def _classification(
     return parts
 
 
-def _by_class(y: Any, t: Any, names: list[str], counts: list[list[int]]) -> str:
-    nan = math.nan
+def _names_of(given: Sequence[str] | None, n: int, what: str) -> list[str]:
+    """A name for each of n samples or classes; by default its number."""
+    names = [str(name) for name in (range(n) if given is None else given)]
+    if len(names) != n:
+        raise ShapeError(f"Expected a name for each of {n} {what}, got {len(names)}.")
+    return names
+
+
+def _main_figures(y: Array, t: Array, counts: list[list[int]]) -> dict[str, str]:
+    n, k = y.shape
+    correct = sum(counts[i][i] for i in range(k))
+    figures = {
+        "Accuracy": _percent(float(metrics.accuracy(y, t))),
+        f"Wrong of {n:,}": f"{n - correct:,}",
+        "F1, mean of classes": _percent(float(metrics.f1(y, t, average="macro"))),
+    }
+    if k > 5:
+        figures["Among the best 3"] = _percent(float(metrics.top_k_accuracy(y, t, k=3)))
+    if k <= MANY:
+        p = F.softmax(y)
+        if k == 2:
+            p = p[:, 1]
+        area = float(metrics.roc_auc(p, t))
+        figures["ROC AUC"] = f"{area:.4f}" if math.isfinite(area) else "-"
+    return figures
+
+
+def _by_class(y: Array, t: Array, names: list[str], counts: list[list[int]]) -> str:
     columns = [
-        getattr(metrics, figure)(y, t, average=None, zero_division=nan).tolist()
-        for figure in ("precision", "recall", "f1")
+        figure(y, t, average=None, zero_division=math.nan).tolist()
+        for figure in (metrics.precision, metrics.recall, metrics.f1)
     ]
     rows = []
     for i, (name, row) in enumerate(zip(names, counts, strict=True)):
-        wrong, j = max(((c, j) for j, c in enumerate(row) if j != i), key=lambda m: (m[0], -m[1]))
-        taken = f"{names[j]} ({wrong:,})" if wrong else "-"
-        rows.append((name, *(_percent(column[i]) for column in columns), f"{sum(row):,}", taken))
+        others = [j for j in range(len(row)) if j != i]
+        j = max(others, key=row.__getitem__)
+        confused = "-"
+        if row[j]:
+            confused = f"{names[j]} ({row[j]:,})"
+        shares = [_percent(column[i]) for column in columns]
+        rows.append((name, *shares, f"{sum(row):,}", confused))
     head = ("Class", "Precision", "Recall", "F1", "Samples", "Most often taken for")
-    caption = "Precision: of those named so, the share that are. Recall: of those that are, the share found."
+    caption = (
+        "Precision: the share of correct predictions among all predictions of the class. "
+        "Recall: the share of the samples of the class that was found."
+    )
     return page.table(caption, head, rows, "taken")
 
 
-def _mistakes(y: Any, t: Any, images: Any, names: list[str], samples: list[str]) -> str:
+def _mistakes(
+    y: Array, t: Array, images: Array | None, names: list[str], samples: list[str]
+) -> str:
     found = plots.mistakes(y, t, MISTAKES)
     if not found:
-        return "<p>No sample was mistaken.</p>"
-    note = "Those whose actual class was given the least probability, the worst first."
+        return "<p>All predictions are correct.</p>"
+    note = "The mistakes whose actual class got the lowest probabilities, the worst first."
     if images is None:
         head = ("Sample", "Predicted", "Probability", "Actual", "Its probability")
         rows = [
-            (samples[m.sample], names[m.predicted], _percent(m.probability), names[m.actual], _percent(m.right))
+            (samples[m.sample], names[m.predicted], _percent(m.probability), names[m.actual], _percent(m.actual_probability))
             for m in found
         ]  # fmt: skip
         return page.table(note, head, rows, "mistaken")
-    shown = plots.pictures(_host(images)[[m.sample for m in found], ...])
+    shown = plots.pictures(_on_host(images)[[m.sample for m in found], ...])
     items = []
     for m, pixels in zip(found, shown, strict=True):
-        predicted, actual = names[m.predicted], names[m.actual]
+        predicted = names[m.predicted]
+        actual = names[m.actual]
         text = f"Sample {samples[m.sample]}: {actual}, taken for {predicted}"
         caption = (
             f"<strong>{escape(predicted)}</strong>, {_percent(m.probability)}<br>"
-            f"is <strong>{escape(actual)}</strong>, {_percent(m.right)}"
+            f"is <strong>{escape(actual)}</strong>, {_percent(m.actual_probability)}"
         )
         drawn = page.image(page.picture(pixels), "png", text)
         items.append(f"<figure>{drawn}<figcaption>{caption}</figcaption></figure>")
@@ -181,8 +208,9 @@ def _mistakes(y: Any, t: Any, images: Any, names: list[str], samples: list[str])
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def _regression(y: Any, t: Any) -> list[str]:
-    y = y[:, 0] if t.ndim == 1 and tuple(y.shape) == (t.shape[0], 1) else y
+def _regression(y: Array, t: Array) -> list[str]:
+    if t.ndim == 1 and tuple(y.shape) == (t.shape[0], 1):
+        y = y[:, 0]
     error = float(metrics.mean_squared_error(y, t))
     mean = float(metrics.mean_absolute_error(y, t))
     score = float(metrics.r2(y, t))
@@ -236,15 +264,21 @@ def _training(given: History | Sequence[Mapping[str, float]]) -> str:
 # --- text -------------------------------------------------------------------------------------------
 
 
-def _host(x: Any) -> Any:
+def _on_host(x: Array) -> Array:
     x = to_numpy(x)
-    return array_namespace(x).asarray(x)
+    return array_namespace(x).asarray(x)  # a nested list becomes an array
 
 
 def _percent(share: float) -> str:
-    return f"{100.0 * share:.2f} %" if math.isfinite(share) else "-"
+    if not math.isfinite(share):
+        return "-"
+    return f"{100.0 * share:.2f} %"
 
 
 def _text(value: Any) -> str:
-    value = "-" if value is None else value
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    """A setting as text."""
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, default=str)

@@ -3,8 +3,9 @@
     load_torch_state_dict(model, theirs.state_dict())
     theirs.load_state_dict({k: torch.asarray(v) for k, v in torch_state_dict(model).items()})
 
-Layers have PyTorch's names and shapes already, but for two: an `Affine` has W, the transpose of
-Linear's weight, and b; a `Sequential` says "layers.0" where PyTorch says "0". In files:
+Layers have PyTorch's names and shapes, with two exceptions: the weight of an `Affine` is the
+transpose of the weight of PyTorch's Linear, and in a `Sequential` the name of a layer is "layers.0"
+where PyTorch's is "0". In files:
 `save_file(torch_state_dict(model), path)` writes what `safetensors.torch.load_file(path)` reads.
 """
 
@@ -17,6 +18,7 @@ from xpnet.autodiff.variable import Parameter
 from xpnet.backend import to_numpy
 from xpnet.errors import StateError
 from xpnet.layers import Affine, Buffer, Layer, Sequential
+from xpnet.layers._contents import contents
 
 __all__ = [
     "Entry",
@@ -24,7 +26,6 @@ __all__ = [
     "torch_state_dict",
 ]
 
-AFFINE = {"W": "weight", "b": "bias"}
 COUNT = "num_batches_tracked"  # PyTorch's normalizations count; it is no part of what they compute
 
 
@@ -123,20 +124,26 @@ def _host(name: str, x: Array) -> Any:
         ) from error
 
 
-def _entries(value: Any, name: str = "", theirs: str = "") -> Iterator[Entry]:
-    """Each tensor under its names, parameters before buffers within a layer, as in PyTorch."""
-    if isinstance(value, (Parameter, Buffer)):
-        yield Entry(name, theirs, value, False)
-    elif isinstance(value, (Layer, dict, list, tuple)):
-        items = vars(value) if isinstance(value, Layer) else value
-        items = items if isinstance(items, dict) else dict(enumerate(items))
-        renamed = AFFINE if isinstance(value, Affine) else {}
-        for key, item in items.items():
-            plain = isinstance(value, Sequential) and key == "layers"
-            other = theirs if plain else _join(theirs, renamed.get(key, key))
-            for entry in _entries(item, _join(name, key), other):
-                yield entry._replace(transposed=True) if renamed and key == "W" else entry
+def _entries(model: Layer) -> Iterator[Entry]:
+    """Each parameter and buffer, under each of its names."""
+    lists_of_layers: set[str] = set()
+    if isinstance(model, Sequential):
+        lists_of_layers.add("layers")
+    for path, owner, value in contents(model):
+        if isinstance(value, Sequential):
+            lists_of_layers.add(f"{path}.layers")
+        if isinstance(value, (Parameter, Buffer)):
+            is_transposed = isinstance(owner, Affine) and value is owner.weight
+            yield Entry(path, _pytorch_name(path, lists_of_layers), value, is_transposed)
 
 
-def _join(path: str, key: Any) -> str:
-    return f"{path}.{key}" if path else f"{key}"
+def _pytorch_name(path: str, omitted: set[str]) -> str:
+    """A path without the names that end the omitted paths: PyTorch's Sequential has no "layers".
+
+    >>> _pytorch_name("blocks.0.layers.2.weight", {"blocks.0.layers"})
+    'blocks.0.2.weight'
+    """
+    names = path.split(".")
+    return ".".join(
+        name for i, name in enumerate(names, start=1) if ".".join(names[:i]) not in omitted
+    )

@@ -3,6 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
+from xpnet._choices import choose
 from xpnet.errors import ArgumentError
 from xpnet.schedules.curves import (
     Schedule,
@@ -55,9 +56,7 @@ def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
     """
     at_least(1, steps=steps, epochs=epochs)
     name, _, rest = text.strip().partition(":")
-    if name not in BY_NAME:
-        raise ArgumentError(f"Unknown schedule {name!r}. Expected one of: {', '.join(BY_NAME)}.")
-    build = BY_NAME[name]
+    build = choose("schedule", name, BY_NAME)
     try:
         options = _options(rest, {**(build.__kwdefaults__ or {}), "warmup": 0.0}, name)
         before = _warmup_steps(options.pop("warmup", 0.0), steps, epochs)

@@ -16,7 +16,7 @@ from xpnet.backend import current
 from xpnet.data._placement import place
 from xpnet.errors import DataError, ShapeError
 from xpnet.layers import Layer
-from xpnet.layers._scope import evaluating
+from xpnet.layers.hooks import evaluating
 from xpnet.training.batches import Arrays, Data, Loader, on_host, output, pair, rows_of, samples
 
 Rows = Sequence[int]

@@ -17,7 +17,7 @@ def versions() -> dict[str, str]:
     from xpnet import __version__
 
     found = {"xpnet": __version__, "python": platform.python_version()}
-    for library in dict.fromkeys(["numpy", current().name.partition(":")[0]]):
+    for library in dict.fromkeys(["numpy", current().library.name]):
         found[library] = str(getattr(sys.modules.get(library), "__version__", "unknown"))
     return found
 
@@ -31,7 +31,7 @@ def threads() -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    for library in (current().name.partition(":")[0], "numpy", ""):
+    for library in (current().library.name, "numpy", ""):
         own = [pool for pool in pools if library in pool["filepath"]]
         if own:
             parts = (own[0].get(key) for key in ("internal_api", "version", "architecture"))

@@ -13,7 +13,7 @@ from xpnet.backend import current, on_current_device, using
 from xpnet.data._placement import place
 from xpnet.errors import DataError, ShapeError
 from xpnet.layers import Layer
-from xpnet.layers._scope import evaluating
+from xpnet.layers.hooks import evaluating
 from xpnet.training._checks import check_batches, checked, require_samples
 from xpnet.training.batches import (
     Arrays,

@@ -11,7 +11,7 @@ from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError, StateError
 from xpnet.layers import Layer
-from xpnet.layers.base import require_learned
+from xpnet.layers._contents import require_no_loose_variables
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer, clip_grad_norm
 from xpnet.training.batches import output, samples
 
@@ -70,7 +70,7 @@ class Learner:
         if schedule is not None:
             _require_function("schedule", schedule)
         _require_optimizer_of(model, optimizer)
-        require_learned(model)
+        require_no_loose_variables(model)
         if isinstance(precision, str):
             from xpnet.training.precision import MixedPrecision
 

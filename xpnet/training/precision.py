@@ -34,8 +34,8 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter, Variable, data_of
 from xpnet.errors import ArgumentError, BackendError, StateError, TrainingError
 from xpnet.layers import Layer
-from xpnet.layers._scope import around, enter, leave, original, surrounded
-from xpnet.layers._stand_ins import StandIns
+from xpnet.layers._stand_ins import StandIns, is_replaced, original
+from xpnet.layers.hooks import add_hook, hooked, remove_hook
 
 __all__ = [
     "MixedPrecision",
@@ -117,25 +117,26 @@ class MixedPrecision:
             return self.model(*xs, **options)
 
     def __enter__(self) -> Self:
-        enter(self._low, innermost=True)
+        add_hook(self._in_16_bits, innermost=True)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        leave(self._low)
+        remove_hook(self._in_16_bits)
 
-    def _low(self, run: Callable[..., Any], layer: Layer, *xs: Any, **options: Any) -> Any:
-        """A call of the model in 16 bits: in with casts, out in the weights' dtype."""
+    def _in_16_bits(self, call: Callable[..., Any], layer: Layer, *xs: Any, **options: Any) -> Any:
+        """A hook: the model's calls take casts of weights and inputs, and cast the output back."""
         if original(layer) is not self.model:
-            return run(layer, *xs, **options)
-        weights = next(self.model.parameters(), None)
-        if weights is None or _cast_already(weights):  # by a block around this one
-            return run(layer, *xs, **options)
-        low, full = require_dtype(weights.data, self.dtype), weights.dtype
-        with _quiet(weights.data):
+            return call(layer, *xs, **options)
+        weight = next(self.model.parameters(), None)
+        if weight is None or is_replaced(weight):  # an outer block has cast it
+            return call(layer, *xs, **options)
+        low = require_dtype(weight.data, self.dtype)
+        full = weight.dtype
+        with _without_warnings(weight.data):
             casts = StandIns(layer, [(p, F.astype(p, low)) for p in layer.parameters()])
             xs, options = tree.map(lambda x: _cast(x, low), (xs, options))
-            with surrounded(casts, innermost=True):
-                y = casts(run, layer, *xs, **options)
+            with hooked(casts, innermost=True):
+                y = casts(call, layer, *xs, **options)
             return tree.map(lambda leaf: _cast(leaf, full), y)
 
     # --- the scale --------------------------------------------------------------------------
@@ -150,7 +151,7 @@ class MixedPrecision:
 
         Several times before `unscale`, where gradients are to add up.
         """
-        with _quiet(loss.data):
+        with _without_warnings(loss.data):
             self.scaled(loss).backward()
 
     @stays
@@ -236,11 +237,6 @@ def require_dtype(x: Array, name: str) -> Any:
 _usable: set[tuple[Any, str]] = set()
 
 
-def _cast_already(p: Parameter) -> bool:
-    """Whether a cast stands in for the parameter."""
-    return any(isinstance(by, StandIns) and p in by for by in around.get())
-
-
 def _cast(x: Array, dtype: DType) -> Any:
     """An array or Variable of real floating-point numbers in `dtype`; anything else as it is."""
     if not (isinstance(x, Variable) or compat.is_array_api_obj(x)):
@@ -248,7 +244,7 @@ def _cast(x: Array, dtype: DType) -> Any:
     return F.astype(x, dtype, copy=False) if has_dtype(x, "real floating") else x
 
 
-def _quiet(x: Array) -> AbstractContextManager[Any]:
+def _without_warnings(x: Array) -> AbstractContextManager[Any]:
     """A block without NumPy's warnings of overflow: here they are looked for, and dealt with."""
     errstate = getattr(array_namespace(x), "errstate", None)
     return nullcontext() if errstate is None else errstate(over="ignore", invalid="ignore")

@@ -13,7 +13,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import current, on_current_device
 from xpnet.errors import StateError
 from xpnet.layers import MLP, Layer
-from xpnet.layers.initializers import at_most
+from xpnet.layers._size_limit import size_limit
 from xpnet.saving.safetensors import load_file, replacing, save, set_state, sweep
 from xpnet.training._claim import Claim, is_empty, require_new
 from xpnet.training.callback import Callback
@@ -192,7 +192,7 @@ class TrainedModel(NamedTuple):
             size = sum(max(1, math.prod(x.shape)) for x in self.state.values())
             try:
                 # A forged description cannot make a model that is larger than the weights.
-                with at_most(size):
+                with size_limit(size):
                     model = _built(self.architecture)
             except _INVALID as error:
                 raise invalid_metadata(self.file, repr(error)) from error

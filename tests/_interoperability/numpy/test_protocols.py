@@ -340,7 +340,7 @@ def test_a_network_as_users_of_numpy_write_it(backend, array):
         p = 1.0 / (1.0 + np.exp(-(np.dot(x, W) + b)))
         loss = -np.mean(t * np.log(p) + (1.0 - t) * np.log(1.0 - p))
         for q in (W, b):
-            q.cleargrad()
+            q.zero_grad()
         loss.backward()
         for q in (W, b):
             q.data = q.data - 0.5 * q.grad

@@ -37,7 +37,7 @@ class Told(Callback):
     def on_epoch(self, trainer):
         trainer.history.rows[-1][self.column] = self.values[len(trainer.history) - 1]
         with trainer.averaged():
-            self.weights.append(xpnet.to_numpy(trainer.model[0].W).copy())
+            self.weights.append(xpnet.to_numpy(trainer.model[0].weight).copy())
 
 
 NAN = math.nan
@@ -61,7 +61,7 @@ def test_a_training_ends_when_it_gets_no_better(clusters, values, options, epoch
     trainer = make(EarlyStopping(**options), told)
     history = trainer.fit(clusters, clusters, 6, 20)
     assert (len(history), history.kept, history.interrupted) == (epochs, best, False)
-    np.testing.assert_array_equal(trainer.model[0].W.data, told.weights[best - 1])
+    np.testing.assert_array_equal(trainer.model[0].weight.data, told.weights[best - 1])
 
 
 def test_large_is_good_of_an_accuracy(clusters):
@@ -75,7 +75,7 @@ def test_the_last_weights_stay_if_one_likes(clusters):
     trainer = make(EarlyStopping(patience=1, restore_best=False), told)
     history = trainer.fit(clusters, None, 4, 20)
     assert (len(history), history.kept) == (2, None)
-    np.testing.assert_array_equal(trainer.model[0].W.data, told.weights[-1])
+    np.testing.assert_array_equal(trainer.model[0].weight.data, told.weights[-1])
 
 
 def test_the_best_weights_are_the_averaged_ones(clusters):
@@ -83,9 +83,9 @@ def test_the_best_weights_are_the_averaged_ones(clusters):
     told = Told([1, 2, 3])
     trainer = make(EarlyStopping(patience=2), told, average=0.5)
     trainer.fit(clusters, clusters, 3, 20)
-    np.testing.assert_array_equal(trainer.model[0].W.data, told.weights[0])
+    np.testing.assert_array_equal(trainer.model[0].weight.data, told.weights[0])
     with trainer.averaged():
-        np.testing.assert_array_equal(trainer.model[0].W.data, told.weights[0])
+        np.testing.assert_array_equal(trainer.model[0].weight.data, told.weights[0])
 
 
 def test_a_stopped_training_stays_stopped_and_goes_on_without_the_callback(clusters, tmp_path):
@@ -157,7 +157,9 @@ def test_the_best_is_kept_beside_the_last(clusters, tmp_path):
     states = {name: checkpoint.read(tmp_path / f"{name}.safetensors") for name in ("best", "last")}
     for name, epoch in (("best", 2), ("last", 3)):
         assert states[name]["position"]["epoch"] == epoch
-        np.testing.assert_array_equal(states[name]["model"]["layers.0.W"], told.weights[epoch - 1])
+        np.testing.assert_array_equal(
+            states[name]["model"]["layers.0.weight"], told.weights[epoch - 1]
+        )
     make(Checkpoint(tmp_path / "b", best=False)).fit(clusters, None, 1, 20)
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["last.safetensors"]
 

@@ -9,9 +9,9 @@ import pytest
 import xpnet
 from xpnet import functions as F
 from xpnet.autodiff.variable import data_of
-from xpnet.layers._scope import around
+from xpnet.layers._context import hooks
 from xpnet.training import Callback, Checkpoint, Statistics, Trainer
-from xpnet.training.callbacks.probe import watching
+from xpnet.training.callbacks.probe import probing
 
 
 def make(*callbacks, log_every=1e9, **options):
@@ -42,8 +42,8 @@ def test_the_figures_are_those_of_the_step(backend, clusters):
         "layers.1/gradient_std": np.sqrt((ga**2).mean()),
         "layers.0/gradient_std": np.sqrt(((ga * (h > 0)) ** 2).mean()),
         "model/gradient_std": np.sqrt((gy**2).mean()),
-        "layers.2.W/grad_norm": np.linalg.norm(a.T @ gy),
-        "layers.2.W/norm": np.linalg.norm(W2 - 0.1 * a.T @ gy),
+        "layers.2.weight/grad_norm": np.linalg.norm(a.T @ gy),
+        "layers.2.weight/norm": np.linalg.norm(W2 - 0.1 * a.T @ gy),
     }  # fmt: skip
     assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-4)
     assert len(row) == 2 + 4 * 4 + 4 * 2
@@ -73,7 +73,7 @@ def test_they_change_nothing(clusters):
     without.fit(clusters, clusters, 2, 10)
     for name, x in without.model.state_dict().items():
         np.testing.assert_array_equal(with_.model.state_dict()[name], x)
-    assert around.get() == ()  # nobody watches any more
+    assert hooks.get() == ()  # nobody watches any more
 
 
 def test_they_go_to_a_file_and_to_the_history(clusters, tmp_path):
@@ -82,10 +82,12 @@ def test_they_go_to_a_file_and_to_the_history(clusters, tmp_path):
     with (tmp_path / "new" / "s.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
-    assert float(rows[3]["layers.0.W/norm"]) == pytest.approx(
-        history["layers.0.W/norm"][1], rel=1e-5
+    assert float(rows[3]["layers.0.weight/norm"]) == pytest.approx(
+        history["layers.0.weight/norm"][1], rel=1e-5
     )
-    assert history["layers.0.W/norm"] == [statistics.rows[i]["layers.0.W/norm"] for i in (1, 3)]
+    assert history["layers.0.weight/norm"] == [
+        statistics.rows[i]["layers.0.weight/norm"] for i in (1, 3)
+    ]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -96,7 +98,7 @@ def test_after_an_error_what_was_seen_is_there(clusters, tmp_path):
     with pytest.raises(xpnet.TrainingError):
         trainer.fit(clusters, None, 2, 10)
     assert len((tmp_path / "s.csv").read_text().splitlines()) > 1
-    assert around.get() == ()
+    assert hooks.get() == ()
 
 
 def test_rows_are_kept_by_a_checkpoint(clusters, tmp_path):
@@ -110,10 +112,10 @@ def test_rows_are_kept_by_a_checkpoint(clusters, tmp_path):
 def test_parameters_without_a_gradient_have_a_norm_alone(clusters):
     statistics = Statistics()
     trainer = make(statistics)
-    trainer.model[0].b.requires_grad = False
+    trainer.model[0].bias.requires_grad = False
     trainer.fit(clusters, None, 1, 110)
-    assert "layers.0.b/norm" in statistics.rows[0]
-    assert "layers.0.b/grad_norm" not in statistics.rows[0]
+    assert "layers.0.bias/norm" in statistics.rows[0]
+    assert "layers.0.bias/grad_norm" not in statistics.rows[0]
 
 
 def test_outputs_of_many_kinds_are_seen(backend):
@@ -129,7 +131,7 @@ def test_outputs_of_many_kinds_are_seen(backend):
 
     seen = []
     layer, x = Two(), xpnet.Variable(backend.asarray([1.0, 3.0]))
-    with watching(layer, lambda *found: seen.append(found), lambda *found: seen.append(found)):
+    with probing(layer, lambda *found: seen.append(found), lambda *found: seen.append(found)):
         y, (index, nothing) = layer(x)
         F.sum(y * y).backward()
     assert int(index) == 1

@@ -56,8 +56,8 @@ def test_the_figures_are_those_of_the_history(clusters, tmp_path):
 def test_statistics_are_there_too(clusters, tmp_path, first):
     statistics, board = Statistics(), TensorBoard(tmp_path)
     make(*([board, statistics] if first else [statistics, board])).fit(clusters, None, 3, 20)
-    found = read(tmp_path)["layers.0.W/grad_norm"]
-    expected = [(row["step"], row["layers.0.W/grad_norm"]) for row in statistics.rows]
+    found = read(tmp_path)["layers.0.weight/grad_norm"]
+    expected = [(row["step"], row["layers.0.weight/grad_norm"]) for row in statistics.rows]
     assert [step for step, _ in found] == [step for step, _ in expected]
     assert [v for _, v in found] == pytest.approx([v for _, v in expected])
 
@@ -66,17 +66,17 @@ def test_histograms_of_weights_and_gradients(backend, clusters, tmp_path):
     """As NumPy counts them; a frozen parameter has weights alone, one that is not finite neither."""
     trainer = make(TensorBoard(tmp_path))
     model = trainer.model
-    model[0].b.requires_grad = False
+    model[0].bias.requires_grad = False
     model.idle = xpnet.Parameter([float("inf")])
     trainer.fit(clusters, None, 2, 20)
     found = events(tmp_path)
     assert set(found.Tags()["histograms"]) == {
-        "weights/layers.0.W", "weights/layers.0.b", "weights/layers.2.W", "weights/layers.2.b",
-        "gradients/layers.0.W", "gradients/layers.2.W", "gradients/layers.2.b",
+        "weights/layers.0.weight", "weights/layers.0.bias", "weights/layers.2.weight", "weights/layers.2.bias",
+        "gradients/layers.0.weight", "gradients/layers.2.weight", "gradients/layers.2.bias",
     }  # fmt: skip
     for tag, x in (
-        ("weights/layers.0.W", model[0].W.data),
-        ("gradients/layers.0.W", model[0].W.grad),
+        ("weights/layers.0.weight", model[0].weight.data),
+        ("gradients/layers.0.weight", model[0].weight.grad),
     ):
         x = xpnet.to_numpy(x).ravel()
         last = found.Histograms(tag)[-1]

@@ -15,10 +15,10 @@ from xpnet._interoperability.numpy.ufuncs import (
     with_arrays,
     with_options,
 )
+from xpnet._libraries.numpy import is_array_type, name_in_numpy
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import NoArrayError, ufuncs
 from xpnet.autodiff.variable import Variable
-from xpnet.backend import is_array_type, name_in_numpy
 from xpnet.errors import ArgumentTypeError
 from xpnet.functions._registry import method
 

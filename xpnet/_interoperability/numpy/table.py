@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import array_api_compat as compat
 
+from xpnet._libraries.numpy import dtype_name
 from xpnet._typing import Array, DType, Namespace
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of
-from xpnet.backend import dtype_name
 from xpnet.errors import ArgumentTypeError, IndexingError
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])

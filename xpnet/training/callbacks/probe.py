@@ -9,13 +9,14 @@ from xpnet.autodiff import tree
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import has_dtype
 from xpnet.autodiff.variable import Variable, data_of
-from xpnet.layers import Layer, hooks as watch
+from xpnet.layers import Layer
+from xpnet.layers.hooks import watching
 
 Look = Callable[[str, Layer, Array], None]
 
 
 @contextmanager
-def watching(model: Layer, on_output: Look, on_gradient: Look | None = None) -> Iterator[None]:
+def probing(model: Layer, on_output: Look, on_gradient: Look | None = None) -> Iterator[None]:
     """A block in which each layer's floating outputs are shown, and later their gradients.
 
     Parameters
@@ -37,7 +38,7 @@ def watching(model: Layer, on_output: Look, on_gradient: Look | None = None) -> 
 
         return tree.map(through, output)
 
-    with watch.watching(model.sublayers(), look):
+    with watching(model.sublayers(), look):
         yield
 
 

@@ -12,7 +12,7 @@ from xpnet.autodiff.variable import data_of
 from xpnet.backend import to_numpy
 from xpnet.layers import Layer
 from xpnet.training.callback import Callback, Progress
-from xpnet.training.callbacks.probe import watching
+from xpnet.training.callbacks.probe import probing
 from xpnet.training.history import write_rows
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Statistics(Callback):
         self._found = {}
         self._due = False
         self._open = ExitStack()
-        self._open.enter_context(watching(trainer.model, self._output, self._gradient))
+        self._open.enter_context(probing(trainer.model, self._output, self._gradient))
 
     def _close(self) -> None:
         if self._open is not None:

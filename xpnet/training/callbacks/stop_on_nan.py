@@ -14,7 +14,7 @@ from xpnet.training._checks import Rows, check_batch
 from xpnet.training._snapshot import copied
 from xpnet.training.batches import Arrays, on_host, pair, rows_of
 from xpnet.training.callback import Callback, Progress
-from xpnet.training.callbacks.probe import watching
+from xpnet.training.callbacks.probe import probing
 
 if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
@@ -102,7 +102,7 @@ def _cause_in_step(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) 
     # In mixed precision, gradients that overflow are expected, and lead to a smaller scale.
     exact = trainer.learner.precision is None
     on_gradient = _noting(gradients, "output's gradient") if exact else None
-    with watching(trainer.model, _noting(outputs, "output"), on_gradient):
+    with probing(trainer.model, _noting(outputs, "output"), on_gradient):
         _, loss = trainer.step(x, t)
     if not outputs and not _is_finite(data_of(loss)):
         unknown = "the outputs of all layers were finite, and the loss was not: look at the targets"

@@ -1,50 +1,50 @@
 """The CSV reader: rows of numbers, and one column of targets, which may be text.
 
-It guesses little, and reports what it refuses: the file, the line and the column. Cells become numbers
-as they are read, so a table takes the memory of its numbers, however long its text.
+It guesses little. What it refuses is reported with the file, the line and the column. Cells become
+numbers as they are read, so a table takes the memory of its numbers, not of its text.
 """
 
 import codecs
 import csv
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data.csv_columns import Choice, Columns, columns_of, names_rows
-from xpnet.data.csv_numbers import numbers_of, require_number
+from xpnet.data._csv_columns import Choice, Columns, columns_of, names_rows
+from xpnet.data._csv_numbers import numbers_of, require_number
 from xpnet.errors import ArgumentError, DataError
 
 DELIMITERS = ",;\t|"
-_SAMPLE = 100  # rows from which the choices are made that the caller leaves open
+_SAMPLE = 100  # rows from which the reader decides what the caller has not chosen
 
 
 class Cells(NamedTuple):
-    """A table as it is written.
+    """A table, with its targets as they are written.
 
     Attributes
     ----------
     path : Path
     names : list of str
-        Of the feature columns, in order.
+        The names of the feature columns, in order.
     target : str or None
-        The name of the target column; None where it is not there.
+        The name of the target column; None if there is no target.
     x : ndarray of float64, shape (n, features)
     t : list of str
-        The target of each row, as written.
+        The target of each row, as it is written.
     lines : array of int
-        The line of the file in which each row ends, from 1.
+        The line of the file in which each row ends, counted from 1.
     header : bool
         Whether the names were read from the file.
     index_name : str or None
-        The name of the column that names the rows; None where there is none.
+        The name of the column that names the rows; None if there is no index.
     row_names : list of str
-        What it calls each row.
+        The name of each row; empty if there is no index.
     """
 
     path: Path
@@ -58,7 +58,7 @@ class Cells(NamedTuple):
     row_names: list[str]
 
     def at(self, row: int) -> str:
-        """Where the target of a row is, for an error."""
+        """The place of a row's target, for an error."""
         return f"{self.path}, line {self.lines[row]}, column {self.target!r}"
 
 
@@ -79,34 +79,34 @@ def read_csv(
     path : str or path-like
         A text file, of any name.
     target : str or False, optional
-        The target column's name; by default it is the last that is not a feature. False if no target
-        is to be read.
+        The name of the target column. By default it is the last column that is not a feature.
+        False: no target is read.
     delimiter : str, optional
-        By default the one of ``, ; tab |`` that gives the first lines equally many columns, two or
-        more; or white space, if that alone does. A space stands for any white space.
+        By default the one of ``, ; tab |`` that splits the first lines into the same number of
+        columns, two or more; or white space, if only that does. A space means any white space.
     header : bool, optional
-        Whether the first row has the columns' names. By default it has if no cell of it is a
-        number, or if it has the numbers 0, 1, ..., as pandas writes the names of an array's columns,
-        or whole numbers in equal steps, such as years, above fractions. It has not if it has other
-        numbers alone, or if a text in it is in the same column again below. What remains is
-        refused. Without a header the names are "column 1" and so on.
+        Whether the first row has the names of the columns. By default it has if none of its cells
+        is a number; or if they are the numbers 0, 1, ..., which pandas writes for the columns of
+        an array; or whole numbers in equal steps, such as years, above fractions. It has not if all
+        its cells are other numbers, or if a text in it occurs again in the same column. Any
+        other first row is refused. Without a header the names are "column 1" and so on.
     index_col : str, int or False, optional
-        The column that names the rows, which is not a feature: its name, or its number from 0; False
-        if there is none. By default it is the first column if that has no name (or one such as
-        "Unnamed: 0"), as pandas writes its index.
+        The column that names the rows, which is not a feature: its name, or its number from 0. False:
+        there is no index. By default it is the first column if that has no name (or one such as
+        "Unnamed: 0"), as pandas writes an index.
     encoding : str
-        Of the text. A byte order mark of UTF-8 is passed over.
+        The encoding of the text. A byte order mark of UTF-8 is skipped.
     features : sequence of str, optional
-        The columns that are features, in this order; what others hold does not matter. By default
+        The columns that are features, in this order; other columns may hold anything. By default
         all but target and index.
     is_known : bool
-        Whether another table was read with these choices. Then a table without the target, or without
-        the index, is accepted as well.
+        Whether these choices are those of a table that was read before. Then a table without the
+        target or without the index is accepted too.
 
     Raises
     ------
     DataError
-        The file is missing or not such a table; a value is missing, text, NaN or infinite, or above
+        The file is missing or not such a table; a value is missing, text, NaN, infinite or above
         the range of float32; a row has more or fewer cells than the first. The message names the
         file, line and column.
     """
@@ -140,10 +140,10 @@ def read_csv(
 
 
 def codec_of(encoding: str) -> str:
-    """The codec by which a file is opened."""
+    """The name of the codec that opens a file of this encoding."""
     try:
         name = codecs.lookup(encoding).name
-        "".encode(name)  # fails for those from bytes to bytes
+        "".encode(name)  # fails for codecs from bytes to bytes, such as base64
     except (LookupError, ValueError):
         raise ArgumentError(
             f"Unknown encoding {encoding!r}. Expected one of Python's, such as utf-8, utf-16, cp1252 "
@@ -153,13 +153,15 @@ def codec_of(encoding: str) -> str:
 
 
 def _require_text(path: Path, file: TextIO, encoding: str) -> None:
-    """Refuse a file of UTF-16 that is read as one of bytes, in words."""
-    start: bytes = file.buffer.peek(1024)  # type: ignore[attr-defined] # of a BufferedReader
-    marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if codecs.lookup(encoding).name == "utf-8" and (marked or b"\0" in start):
-        what = (
-            "is UTF-16" if marked else "has NUL characters, as UTF-16 without a mark or other data"
-        )
+    """Refuse a file of UTF-16 that would be read as UTF-8, with advice."""
+    if codecs.lookup(encoding).name != "utf-8":
+        return
+    start: bytes = file.buffer.peek(1024)  # type: ignore[attr-defined] # it is a BufferedReader
+    is_marked = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if is_marked or b"\0" in start:
+        what = "is UTF-16"
+        if not is_marked:
+            what = "has NUL characters, as UTF-16 without a byte order mark or other data"
         raise DataError(
             f"{path}: expected UTF-8 text, but this file {what}. Save it as UTF-8 (in Excel: CSV UTF-8), "
             "or name its encoding: --encoding utf-16 (in Python, encoding='utf-16')"
@@ -167,13 +169,13 @@ def _require_text(path: Path, file: TextIO, encoding: str) -> None:
 
 
 def _undecodable(path: Path, encoding: str, error: UnicodeError) -> DataError:
-    """The error for a file of another encoding, with the first line that shows it."""
+    """The error for a file of another encoding, with the first line that cannot be decoded."""
     if codecs.lookup(encoding).name != "utf-8":
         return DataError(
             f"{path}: expected text in the encoding {encoding}: {getattr(error, 'reason', error)}"
         )
     place = ""
-    found = "others"
+    found = "another encoding"
     with path.open("rb") as file:
         for line, content in enumerate(file, 1):
             try:
@@ -193,47 +195,67 @@ def _undecodable(path: Path, encoding: str, error: UnicodeError) -> DataError:
 
 
 def _sniffed(path: Path, lines: list[str], one_column: bool) -> str:
-    """The delimiter that gives the first lines equally many columns."""
-    widths = {}
-    for delimiter in DELIMITERS:
-        if found := _width(lines, delimiter):
-            widths[delimiter] = found
-    if len(widths) == 1:
-        return next(iter(widths))
-    if not widths and _width(lines, " "):
+    """The delimiter that splits the first lines into the same number of columns."""
+    fitting = [delimiter for delimiter in DELIMITERS if _width(lines, delimiter)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting and _width(lines, " "):
         return " "
-    if not lines or (one_column and not any(d in line for d in DELIMITERS for line in lines)):
+    present = [delimiter for delimiter in DELIMITERS if delimiter in "".join(lines)]
+    if not lines or (one_column and not present):
         return ","
-    # Perhaps a title stands above the table, or a line has too many cells: the error will name it.
-    likely = [d for d in DELIMITERS if _width(lines[-3:], d)] + [
-        d for d in DELIMITERS if d in lines[0]
-    ]
-    if not widths and likely:
-        return likely[0]
-    what = "of which several fit" if widths else "none of which is there"
+    what = "but several of them fit"
+    if not fitting:
+        likely = _likely(lines)
+        if likely is not None:
+            return likely
+        what = "but found none of them"
     raise DataError(
         f"{path}: expected two columns or more, separated by a comma, semicolon, tab, | or white space, "
-        f"{what}. If it is a table, write it with one of them, or name its delimiter: --delimiter (in "
+        f"{what}. If it is a table, write it with one of these, or name its delimiter: --delimiter (in "
         "Python, delimiter)"
     )
 
 
+def _likely(lines: list[str]) -> str | None:
+    """The most likely delimiter of lines that no delimiter splits alike.
+
+    Perhaps there is a title above the table, or a line has too many cells: a later step reports it.
+    """
+    for delimiter in DELIMITERS:
+        if _width(lines[-3:], delimiter):
+            return delimiter
+    return next((delimiter for delimiter in DELIMITERS if delimiter in lines[0]), None)
+
+
 def _width(lines: list[str], delimiter: str) -> int:
-    """How many columns a delimiter gives all of the lines; 0 if not equally many, or one alone."""
+    """The number of columns if a delimiter splits all lines alike, into two or more; else 0."""
     try:
         rows = csv.reader(_split(lines, delimiter), delimiter=delimiter, strict=True)
         found = {len(row) for row in rows}
-    except csv.Error:  # lines[-1] may end within quotes
+    except csv.Error:  # the last of these lines may end within quotes
         return 0
-    return max(found) if len(found) == 1 and max(found) > 1 else 0
+    if len(found) != 1 or found == {1}:
+        return 0
+    return found.pop()
 
 
-def _split(lines: Any, delimiter: str) -> Iterator[str]:
-    """The lines as the csv module takes them, which knows of no white space of any length."""
-    return (" ".join(line.split()) for line in lines) if delimiter == " " else iter(lines)
+def _split(lines: Iterable[str], delimiter: str) -> Iterator[str]:
+    """The lines as the csv module needs them: it splits at single spaces only."""
+    if delimiter == " ":
+        return (" ".join(line.split()) for line in lines)
+    return iter(lines)
 
 
-def _read(path: Path, rows: Any, choice: Choice) -> Cells:
+class _Rows(Protocol):
+    """What `csv.reader` returns."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+
+def _read(path: Path, rows: _Rows, choice: Choice) -> Cells:
     written = (row for row in rows if len(row) > 1 or (row and not row[0].isspace()))
     numbered = ((rows.line_num, row) for row in written)
     beginning = list(islice(numbered, 1 + _SAMPLE))
@@ -241,9 +263,11 @@ def _read(path: Path, rows: Any, choice: Choice) -> Cells:
         raise DataError(f"{path}: empty; expected a CSV table")
     columns = columns_of(path, beginning, choice)
     sample = beginning[columns.header :]
-    values, t, lines = array("d"), [], array("q")
+    values = array("d")
+    t = []
+    lines = array("q")
     named: dict[int, list[str]] = {place: [] for place in columns.row_names}
-    kinds: dict[str, str] = {}  # one text for equal targets
+    labels: dict[str, str] = {}  # equal targets share one string in memory
     for line, row in chain(sample, numbered):
         if len(row) != len(columns.names):
             raise DataError(
@@ -252,14 +276,14 @@ def _read(path: Path, rows: Any, choice: Choice) -> Cells:
             )
         if columns.target is not None:
             label = row[columns.target].strip()
-            t.append(kinds.setdefault(label, label))
+            t.append(labels.setdefault(label, label))
         for place, cells in named.items():
             cells.append(row[place].strip())
         chosen = [row[place] for place in columns.features]
-        values.extend(numbers_of(chosen) or _explained(path, line, row, columns, sample))
+        values.extend(numbers_of(chosen) or _checked_numbers(path, line, row, columns, sample))
         lines.append(line)
     if not lines:
-        raise DataError(f"{path}: a header, but no rows")
+        raise DataError(f"{path}: expected rows, but it has a header only")
     return _table(path, columns, np.asarray(values, np.float64), t, lines, named, choice)
 
 
@@ -267,16 +291,16 @@ def _table(
     path: Path, columns: Columns, values: NDArray[np.float64], t: list[str], lines: "array[int]",
     named: dict[int, list[str]], choice: Choice,
 ) -> Cells:  # fmt: skip
-    """The cells together, once the columns without a name have turned out to be an index."""
+    """The table, after a check that the columns without a name have the values of an index."""
     index = next(iter(named), None)
     for place, cells in named.items():
-        if columns.is_chosen or names_rows(cells):
+        if columns.index_is_chosen or names_rows(cells):
             continue
         if not choice.is_known:
             raise DataError(
                 f"{path}: column {place + 1} has no name, and its values are not those of an index, "
-                "whole numbers or texts that all differ. Give it a name, or say which column is the "
-                "index: --index NAME, or --index none if it is a feature (in Python, index_col)"
+                "whole numbers or distinct texts. Give it a name, or choose the index: --index NAME, "
+                "or --index none if the column is a feature (in Python, index_col)"
             )
         index = None
     target = None if columns.target is None else columns.names[columns.target]
@@ -293,10 +317,10 @@ def _table(
     )
 
 
-def _explained(
+def _checked_numbers(
     path: Path, line: int, row: list[str], columns: Columns, sample: list[tuple[int, list[str]]]
 ) -> list[float]:
-    """The numbers of a row; or the error for the first of its cells that is not a number."""
+    """The numbers of a row, cell by cell; the error names the first cell that is not a number."""
     above = line > sample[0][0]
     found = []
     for place in columns.features:

@@ -1,16 +1,15 @@
 """Opening pictures of unknown origin: `open_picture`, through which all pictures are read.
 
-A picture is decoded by code that was written for speed, and says itself how large it is. So
+Decoders are written for speed, not for safety, and a file may claim any size. So
 
-- only formats of pixels are opened: a PostScript file, whatever its name, would start Ghostscript;
-- the size that a file states is checked before anything is decoded;
-- a large picture is averaged down band by band, so that it never exists in more than its own mode.
+- only raster formats are opened: a PostScript file, whatever its name, would start Ghostscript;
+- the size that a file claims is checked before anything is decoded;
+- a large picture is averaged down band by band, so that no converted copy of it exists as a whole.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,22 +19,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet.data._typing import PathLike
 from xpnet.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture, Transpose
 
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # where Pillow has them
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # if Pillow has them
 LIMIT = 2**26  # pixels, 8192 x 8192: more than a page of A4 at 600 dpi, or 64 megapixels
 _BAND = 2**20  # pixels that are converted at a time
 _ORIENTATION = 0x0112  # EXIF's tag
 
 
-def open_picture(path: str | os.PathLike[str], most: int = 2**24) -> Picture:
+def open_picture(path: PathLike, most: int = 2**24) -> Picture:
     """Open a picture, upright, in one of two modes: "RGBa" or, for more than 8 bits, "F".
 
-    The small a stands for colour times alpha. It is this product that may be averaged, since the
-    colour of a transparent pixel means nothing. "F" goes from 0 to 1. Of an animation it is the
+    In "RGBa" colour is multiplied with alpha. Only this product can be averaged, since the colour of
+    a transparent pixel is arbitrary. "F" ranges from 0 to 1. An animation is represented by its
     first frame. Colour profiles are not applied.
 
     Parameters
@@ -43,7 +43,7 @@ def open_picture(path: str | os.PathLike[str], most: int = 2**24) -> Picture:
     path : str or path-like
         An AVIF, BMP, GIF, JPEG, PNG, PPM, TIFF or WebP file.
     most : int
-        A picture with more pixels is averaged down to at most as many, by a whole factor.
+        A picture with more pixels is averaged down to at most this number, by a whole factor.
 
     Returns
     -------
@@ -52,15 +52,15 @@ def open_picture(path: str | os.PathLike[str], most: int = 2**24) -> Picture:
     Raises
     ------
     DataError
-        The picture is missing, unreadable, of another format or of more than 2^26 pixels, or Pillow
+        The picture is missing, unreadable, in another format or larger than 2^26 pixels, or Pillow
         is not installed. The message names the file.
     """
     with _opened(Path(path)) as file:
         return _decoded(file, most)
 
 
-def is_grey(path: str | os.PathLike[str]) -> bool:
-    """Whether a picture has no colour by the mode that it states; it is not decoded.
+def is_grey(path: PathLike) -> bool:
+    """Whether a picture is grey, by the mode in its header; it is not decoded.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def is_grey(path: str | os.PathLike[str]) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Picture]:
-    """A picture that is open, and not yet decoded; whatever is wrong with it is a DataError."""
+    """Open a picture without decoding it; every error in the block becomes a DataError."""
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -84,7 +84,7 @@ def _opened(path: Path) -> Iterator[Picture]:
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata, which are not used
+            warnings.simplefilter("ignore")  # they are about metadata, which is not used
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=formats) as file:
                 _require_small(file)
@@ -96,12 +96,12 @@ def _opened(path: Path) -> Iterator[Picture]:
             f"{path}: expected a picture that Pillow can read: cannot identify its content as one "
             f"of {', '.join(formats)}. If it is a picture, save it as PNG."
         ) from None
-    except Exception as error:  # broken files raise whatever their format's decoder stumbles on
+    except Exception as error:  # decoders raise errors of many types for broken files
         raise DataError(f"{path}: expected a picture that Pillow can read: {error}") from error
 
 
 def _require_small(file: Picture) -> None:
-    """Refuse a picture by the size that it states."""
+    """Refuse a picture whose header claims too large a size."""
     width, height = file.size
     if width * height > LIMIT:
         raise ArgumentError(
@@ -111,14 +111,14 @@ def _require_small(file: Picture) -> None:
 
 
 def _decoded(file: Picture, most: int) -> Picture:
-    """Return the picture, upright, with at most that many pixels."""
+    """The picture, upright, with at most `most` pixels."""
     from PIL import Image
 
     factor = _factor(file.size, most)
-    file.draft(file.mode, (file.width // factor, file.height // factor))  # JPEG decodes smaller
+    file.draft(file.mode, (file.width // factor, file.height // factor))  # JPEG decodes to less
     file.load()
     mode = file.mode
-    turn = _turns().get(file.getexif().get(_ORIENTATION, 1))  # known once the file was read
+    turn = _turns().get(file.getexif().get(_ORIENTATION, 1))  # some formats know it after load()
     low = file.getextrema()[0] if mode == "I" else 0
     picture = _averaged(file, _factor(file.size, most), low)
     if picture.mode == "F":
@@ -127,7 +127,7 @@ def _decoded(file: Picture, most: int) -> Picture:
 
 
 def _turns() -> dict[int, Transpose]:
-    """Return by which transposition a picture becomes upright, for each orientation of EXIF."""
+    """The transposition that makes a picture upright, for each orientation of EXIF."""
     from PIL.Image import Transpose
 
     return {
@@ -142,15 +142,15 @@ def _turns() -> dict[int, Transpose]:
 
 
 def _factor(size: tuple[int, int], most: int) -> int:
-    """Return the least whole number by whose square the pixels are at most that many."""
+    """The least whole factor that reduces a picture to at most `most` pixels."""
     width, height = size
     return max(1, math.ceil(math.sqrt(width * height / most)))
 
 
 def _averaged(file: Picture, factor: int, low: Any) -> Picture:
-    """Return the picture in mode "RGBa" or "F", each pixel the mean of factor x factor pixels.
+    """The picture in mode "RGBa" or "F", each pixel the mean of factor x factor pixels.
 
-    From grey levels `low` is taken away first: float32 tells large whole numbers not apart.
+    `low` is subtracted from grey levels first: float32 cannot represent all large whole numbers.
     """
     from PIL import Image
 
@@ -171,21 +171,24 @@ def _is_deep(picture: Picture) -> bool:
 
 
 def _plain(picture: Picture, low: Any) -> Picture:
-    """Return a picture in mode "RGBa"; or in "F", since Pillow's own conversion would clip to 8 bits."""
+    """A picture in mode "RGBa", or in "F", since Pillow's own conversion would clip it to 8 bits."""
     from PIL import Image
 
     if _is_deep(picture):
         levels = np.asarray(picture)
-        return Image.fromarray(np.asarray(levels - float(low) if low else levels, np.float32))
+        if low:
+            levels = levels - float(low)
+        return Image.fromarray(np.asarray(levels, np.float32))
     return picture.convert("RGBA").convert("RGBa")
 
 
 def _unit_range(grey: NDArray[np.float32], mode: str) -> NDArray[np.float32]:
-    """Return 16- and 32-bit grey levels from 0 to 1; only those of 16 bits have a known white."""
+    """16- and 32-bit grey levels scaled to 0..1; only 16 bits define what is white."""
     if mode.startswith("I;16"):
         return grey / np.float32(65535)
     if not np.isfinite(grey).all():
-        raise ArgumentError("its values are not all finite")
-    wide = grey.astype(np.float64)  # in which the difference of any two levels is finite
-    low, high = wide.min(), wide.max()
+        raise ArgumentError("some of its values are NaN or infinite")
+    wide = grey.astype(np.float64)  # the difference of two float32 levels may overflow
+    low = wide.min()
+    high = wide.max()
     return np.asarray((wide - low) / (high - low or 1), np.float32)

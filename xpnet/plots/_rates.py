@@ -2,18 +2,18 @@
 
 import copy
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet import random
-from xpnet.autodiff.variable import data_of
+from xpnet._typing import Array
+from xpnet.autodiff.variable import Variable, data_of
 from xpnet.backend import to_numpy
 from xpnet.data.loader import DataLoader
 from xpnet.errors import ArgumentError
 from xpnet.layers import Layer
-from xpnet.plots.style import BLUE, ORANGE, figure_of, finished, plain
+from xpnet.plots._style import BLUE, ORANGE, PathLike, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 class RangeTest(NamedTuple):
-    """What `lr_range_test` found.
+    """The result of `lr_range_test`.
 
     Attributes
     ----------
     rates, losses : list of float
-        The rate of each step, and its loss before the update.
+        The rate of each step, and the loss before its update.
     smoothed : list of float
-        The losses' exponential mean, freed from its beginning.
+        The exponential moving average of the losses, with bias correction.
     steepest : float
-        The rate at which the smoothed loss falls most for a given factor of the rate: a good
-        choice to train with, or the greatest of a schedule.
+        The rate at which the smoothed loss falls most per factor of the rate: a good choice for a
+        training, or for the maximum of a schedule.
     """
 
     rates: list[float]
@@ -43,19 +43,19 @@ class RangeTest(NamedTuple):
 
 def lr_range_test(
     model: Layer,
-    loss: Callable[[Any, Any], Any],
+    loss: Callable[[Any, Any], Variable],
     optimizer: "Optimizer",
-    batches: tuple[Any, Any] | Iterable[tuple[Any, Any]],
+    batches: tuple[Array, Array] | Iterable[tuple[Array, Array]],
     low: float = 1e-6,
     high: float = 10.0,
     steps: int = 100,
     smoothing: float = 0.9,
     stop: float = 4.0,
 ) -> RangeTest:
-    """Train a copy with rates that grow from `low` to `high`, until the loss explodes.
+    """Train a copy of the model with rates that grow from `low` to `high`, until the loss explodes.
 
     Source: L. N. Smith, Cyclical learning rates for training neural networks, WACV 2017, section
-    3.3; with rates in a geometric series.
+    3.3; but the rates are a geometric series.
 
     Parameters
     ----------
@@ -63,19 +63,19 @@ def lr_range_test(
     loss : callable
         (y, t) -> the mean over a batch.
     optimizer : Optimizer
-        Of the model's parameters. It, the model and xpnet's random numbers are left as they are:
-        copies of the first two are trained.
+        The optimizer of the model's parameters. Copies of it and of the model are trained; they
+        themselves, and the state of xpnet's random numbers, do not change.
     batches : (x, t), DataLoader, or iterable of batches (x, t)
-        As for `Trainer.fit`: a tuple is all samples, and goes by batches of 100. What an iterable
-        gives is on the model's device; it is begun anew when it ends.
+        As for `Trainer.fit`: a tuple holds all samples, which are divided into batches of 100. The
+        batches of an iterable are on the model's device; it is repeated when it ends.
     low, high : float
-        The first and the last rate; of parameter groups with rates of their own, the optimizer's.
+        The first and the last rate. The rates of parameter groups keep their ratio to it.
     steps : int
-        At most so many.
+        The maximum number of steps.
     smoothing : float
-        From 0 (none) to below 1: the weight of the past in the mean of the losses.
+        The weight of the past in the moving average of the losses, from 0 (none) to below 1.
     stop : float
-        The test ends where the smoothed loss is so many times its least, or not finite.
+        The test ends when the smoothed loss exceeds its minimum by this factor, or is not finite.
 
     Returns
     -------
@@ -84,16 +84,18 @@ def lr_range_test(
     Raises
     ------
     ValueError
-        The range is empty, there are less than three steps, or there is no batch.
+        The range is empty, there are fewer than three steps, or no batch has a finite loss.
     """
     if not 0.0 < low < high or steps < 3:
         raise ArgumentError(f"Expected 0 < low < high and steps >= 3, got {low}, {high}, {steps}.")
     if isinstance(batches, tuple):
         batches = DataLoader(*batches, batch_size=100, shuffle=True, seed=0)
     with random.aside():
-        model, optimizer = copy.deepcopy((model, optimizer))  # in one, so that they stay a pair
+        # One copy of both, so that the new optimizer refers to the parameters of the new model.
+        model, optimizer = copy.deepcopy((model, optimizer))
         model.train()
-        base, mean = optimizer.lr, 0.0
+        base = optimizer.lr
+        mean = 0.0
         rates: list[float] = []
         losses: list[float] = []
         smoothed: list[float] = []
@@ -101,14 +103,14 @@ def lr_range_test(
             rate = low * (high / low) ** (i / (steps - 1))
             optimizer.factor = rate / base
             found = loss(model(x), t)
-            value = float(to_numpy(data_of(found)))  # to the host in each step: it may be the last
+            value = float(to_numpy(data_of(found)))
             mean = smoothing * mean + (1.0 - smoothing) * value
-            now = mean / (1.0 - smoothing ** (i + 1))
-            if not math.isfinite(value) or (smoothed and now > stop * min(smoothed)):
+            corrected = mean / (1.0 - smoothing ** (i + 1))
+            if not math.isfinite(value) or (smoothed and corrected > stop * min(smoothed)):
                 break
             rates.append(rate)
             losses.append(value)
-            smoothed.append(now)
+            smoothed.append(corrected)
             optimizer.zero_grad()
             found.backward()
             optimizer.step()
@@ -118,20 +120,23 @@ def lr_range_test(
 
 
 def _steepest(rates: Sequence[float], smoothed: Sequence[float]) -> float:
-    """Where the loss falls most; the first tenth, in which its mean is still young, left out."""
+    """The rate where the loss falls most, without the first tenth, whose average is still noisy."""
     inner = range(max(1, len(rates) // 10), len(rates) - 1)
-    slopes = {i: smoothed[i + 1] - smoothed[i - 1] for i in inner}  # rates are a geometric series
-    return rates[min(slopes, key=slopes.__getitem__)] if slopes else rates[0]
+    # The rates are a geometric series, so differences are slopes by the logarithm of the rate.
+    slopes = {i: smoothed[i + 1] - smoothed[i - 1] for i in inner}
+    if not slopes:
+        return rates[0]
+    return rates[min(slopes, key=slopes.__getitem__)]
 
 
-def lr_finder(result: RangeTest, path: str | os.PathLike[str] | None = None) -> "Figure":
-    """The loss by learning rate, as `lr_range_test` found it, and where it falls most.
+def lr_finder(result: RangeTest, path: PathLike | None = None) -> "Figure":
+    """The loss by learning rate, from `lr_range_test`, with the rate where it falls most.
 
     Parameters
     ----------
     result : RangeTest
     path : str or path-like, optional
-        Where to write the picture, as PNG, PDF or SVG by its suffix.
+        Where to write the plot, as PNG, PDF or SVG by its suffix.
 
     Returns
     -------
@@ -141,10 +146,11 @@ def lr_finder(result: RangeTest, path: str | os.PathLike[str] | None = None) -> 
     axes = figure.subplots()
     axes.plot(result.rates, result.losses, color="#bbbbbb", linewidth=1.0, label="each batch")
     axes.plot(result.rates, result.smoothed, color=BLUE, linewidth=2.0, label="smoothed")
-    at = result.smoothed[result.rates.index(result.steepest)]
+    loss = result.smoothed[result.rates.index(result.steepest)]
     label = f"falls most at {result.steepest:.2g}"
-    axes.plot([result.steepest], [at], marker="o", ms=8, ls="", color=ORANGE, label=label)
+    axes.plot([result.steepest], [loss], marker="o", ms=8, ls="", color=ORANGE, label=label)
     axes.set_xscale("log")
+    # A single batch may have a loss far above: the smoothed curve decides how high the plot is.
     top = max(result.smoothed) + 0.3 * (max(result.smoothed) - min(result.smoothed))
     bottom = min(*result.smoothed, *result.losses)
     axes.set_ylim(bottom - 0.05 * (top - bottom), top + 0.05 * (top - bottom) or 1.0)
@@ -157,19 +163,19 @@ def learning_rate(
     schedule: Callable[[int], float],
     steps: int,
     lr: float = 1.0,
-    path: str | os.PathLike[str] | None = None,
+    path: PathLike | None = None,
 ) -> "Figure":
-    """The learning rate by step.
+    """The learning rate of a schedule, by step.
 
     Parameters
     ----------
     schedule : callable
-        The number of a step, from 0 -> the factor of the rate: see `xpnet.schedules`.
+        From the number of a step, counted from 0, to the factor of the rate: see `xpnet.schedules`.
     steps : int
     lr : float
-        The optimizer's rate; 1 draws the factor.
+        The optimizer's rate; with 1 the factor is drawn.
     path : str or path-like, optional
-        Where to write the picture, as PNG, PDF or SVG by its suffix.
+        Where to write the plot, as PNG, PDF or SVG by its suffix.
 
     Returns
     -------

@@ -1,9 +1,10 @@
-"""Sources: where a loader's samples come from, read batch by batch on the host.
+"""The sources of a loader's samples, read batch by batch on the host.
 
     Arrays(tree)                 arrays of any library, memory-mapped files, HDF5 data sets
-    stream(samples, batch_size)  samples that an iterator gives, one after another
+    stream(samples, batch_size)  samples from an iterator
+    whole(batches)               batches from an iterator
 
-A tree is an array, or a tuple or dict of trees; a list is an array written out.
+A tree is an array, or a tuple or dict of trees. Nested lists of numbers count as arrays.
 """
 
 import mmap
@@ -24,14 +25,14 @@ Tree = Any
 
 
 class Arrays:
-    """Arrays that have one sample in each row, all of them equally many.
+    """Arrays with a sample in each row, and the same number of rows.
 
     Parameters
     ----------
     tree : array of any library, list, or a tuple or dict of these
-        Shapes (n, ...), n at least 1. What lies on a device is brought to the host, once. What is
-        memory-mapped, and what only looks like an array (a data set of an HDF5 file: it has `shape`,
-        `dtype` and indexing), stays where it is and is read batch by batch.
+        Shapes (n, ...), n at least 1. An array on a device is copied to the host, once. A
+        memory-mapped array, or an object that only looks like an array (a data set of an HDF5 file
+        has `shape`, `dtype` and indexing), stays in its file and is read batch by batch.
 
     Attributes
     ----------
@@ -41,7 +42,7 @@ class Arrays:
     Raises
     ------
     ShapeError
-        An array has no samples, or they have not equally many.
+        An array has no samples, or the numbers of samples differ.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -51,9 +52,9 @@ class Arrays:
             raise ShapeError("Expected samples, got no array at all.")
         for path, x in named:
             if not x.shape or not x.shape[0]:
+                place = f" at {path}" if path else ""
                 raise ShapeError(
-                    f"Expected samples, shape (n, ...) with n >= 1, got shape {tuple(x.shape)}"
-                    + (f" at {path}." if path else ".")
+                    f"Expected samples, shape (n, ...) with n >= 1, got shape {tuple(x.shape)}{place}."
                 )
         lengths = {path: x.shape[0] for path, x in named}
         if len(set(lengths.values())) > 1:
@@ -63,9 +64,10 @@ class Arrays:
         self._in_file = {id(x) for _, x in named if _in_file(x)}
 
     def take(self, rows: slice | NDArray[np.int64]) -> Tree:
-        """The samples in those rows, as fresh NumPy arrays.
+        """The samples in these rows, as NumPy arrays of their own.
 
-        In a file, rows are read in ascending order, each once: a disk, and HDF5, want it so.
+        Rows in a file are read in ascending order, each once: HDF5 requires it, and disks are
+        faster so.
         """
         return trees.map(lambda x: self._rows(x, rows), self.tree)
 
@@ -74,28 +76,31 @@ class Arrays:
             return np.array(x[rows])
         if id(x) in self._in_file:
             ascending, place = np.unique(rows, return_inverse=True)
-            if file := _mapped(x):
+            file = _mapped(x)
+            if file is not None:
                 _announce(file, x, ascending)
             return np.take(np.asarray(x[ascending]), place, axis=0)
         return np.take(x, rows, axis=0)
 
 
 def stream(samples: Iterable[Tree], batch_size: int, last: str) -> Iterator[Tree]:
-    """Batches of an iterator's samples, each array stacked along a new first axis.
+    """Batches of an iterator's samples, stacked along a new first axis.
 
     Parameters
     ----------
     last : {"keep", "drop", "fill"}
-        What becomes of a last batch that is short: it is given so, or not at all, or filled up
-        with the first samples of the stream.
+        A short last batch is yielded as it is, or left out, or filled up with the first samples of
+        the stream.
 
     Raises
     ------
     DataError
-        Two samples of one batch differ in their structure or shapes; the message says which.
+        Two samples of one batch differ in their structure or shapes; the message names them.
     """
-    samples, first, number = iter(samples), None, 0
-    while group := [_fresh(sample) for sample in islice(samples, batch_size)]:
+    samples = iter(samples)
+    first = None
+    number = 0
+    while group := [_copied(sample) for sample in islice(samples, batch_size)]:
         if len(group) < batch_size:
             if last == "drop":
                 return
@@ -109,7 +114,7 @@ def stream(samples: Iterable[Tree], batch_size: int, last: str) -> Iterator[Tree
 
 
 def _stacked(group: list[Tree], number: int) -> Tree:
-    """One batch of a list of samples, the first of which is the stream's `number`-th."""
+    """The batch of several samples; the first is number `number` of the stream, for an error."""
     model = [x.shape for x in trees.leaves(group[0])]
     columns: list[list[Any]] = [[] for _ in model]
     for i, sample in enumerate(group):
@@ -118,61 +123,64 @@ def _stacked(group: list[Tree], number: int) -> Tree:
         except TypeError as error:
             raise DataError(f"Sample {number + i} of the stream: {error}") from None
         for column, (path, x), shape in zip(columns, found, model, strict=True):
-            if getattr(x, "shape", None) != shape:
+            found_shape = getattr(x, "shape", None)
+            if found_shape != shape:
+                place = f" at {path}" if path else ""
                 raise DataError(
-                    f"Sample {number + i} of the stream has shape {getattr(x, 'shape', None)}"
-                    + (f" at {path}" if path else "")
-                    + f", sample {number} has {shape}: they make no batch."
+                    f"Sample {number + i} of the stream has shape {found_shape}{place}, but sample "
+                    f"{number} has {shape}: they cannot be stacked to a batch."
                 )
             column.append(x)
     return trees.rebuild(group[0], [np.stack(column) for column in columns])
 
 
 def whole(batches: Iterable[Tree]) -> Iterator[Tree]:
-    """A stream's own batches, on the host; DataError for one without samples."""
-    for number, batch in enumerate(map(_fresh, batches)):
+    """The batches of an iterator, on the host; DataError for a batch without samples."""
+    for number, batch in enumerate(map(_copied, batches)):
         if any(x.shape[:1] == (0,) for x in trees.leaves(batch)):
             raise DataError(f"Batch {number} of the stream has no samples: leave it out.")
         yield batch
 
 
-def _fresh(tree: Tree) -> Tree:
-    """Copies: a generator may fill one array again and again."""
+def _copied(tree: Tree) -> Tree:
+    """A copy of a sample: a generator may overwrite the array that it yielded."""
     return trees.map(np.array, _normal(tree))
 
 
 def _normal(tree: Tree) -> Tree:
-    """A tree of host arrays, or of what is read like one."""
+    """The same tree with arrays on the host; objects that read from a file stay as they are."""
     if isinstance(tree, dict):
         return {key: _normal(child) for key, child in tree.items()}
     if isinstance(tree, tuple):
         parts = [_normal(child) for child in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+        if hasattr(tree, "_fields"):  # a named tuple takes its parts one by one
+            return type(tree)(*parts)
+        return tuple(parts)
     if tree is None:
         return tree
     try:
         reads = _in_file(tree)
         array = np.asarray(tree[0:1]) if reads else to_numpy(tree)
-    except ValueError as error:  # of a list whose rows are not equally long
+    except ValueError as error:  # a list whose rows have different lengths
         raise ShapeError(
-            f"Expected an array, got a {type(tree).__name__}: {error} Of samples, (x, t) by (x, t), "
-            "give a function that returns an iterator."
+            f"Expected an array, got a {type(tree).__name__}: {error} For samples one by one, "
+            "(x, t), give a function that returns an iterator."
         ) from None
     if array.dtype.kind not in "biufc" or (reads and array.shape[1:] != tuple(tree.shape[1:])):
         raise DataError(
             f"Expected arrays of numbers, got a {type(tree).__name__} of {array.dtype}."
         )
     if isinstance(tree, np.ndarray) and np.any(getattr(tree, "mask", False)):
-        raise DataError("Expected numbers, got an array that masks some. Give x.filled(0), say.")
+        raise DataError("Expected numbers, got a masked array. Fill it first: x.filled(0).")
     return tree if reads else array
 
 
 def _in_file(x: Any) -> bool:
-    """Whether reading a row of `x` reads a file: it is mapped, or only looks like an array."""
+    """Whether `x` reads its rows from a file: it is memory-mapped, or only looks like an array."""
     if isinstance(x, np.ndarray):
         return x.ndim > 0 and _mapped(x) is not None
     like_array = all(hasattr(x, name) for name in ("shape", "dtype", "__getitem__"))
-    # A Series of pandas has these too, but counts its rows by labels; it can say its numbers.
+    # A pandas Series has these attributes too, but finds rows by label; it converts itself to NumPy.
     other = compat.is_array_api_obj(x) or any(
         hasattr(x, name) for name in ("__array_namespace__", "to_numpy", "numpy")
     )
@@ -180,17 +188,17 @@ def _in_file(x: Any) -> bool:
 
 
 def _mapped(x: Any) -> mmap.mmap | None:
-    """The map of a file that an array is a part of; None if it is of none."""
+    """The memory map that an array is a view of, or None."""
     while isinstance(x, np.ndarray):
         x = x.base
     return x if isinstance(x, mmap.mmap) else None
 
 
 def _announce(file: mmap.mmap, x: NDArray[Any], rows: NDArray[np.int64]) -> None:
-    """Tell the system which rows of a mapped file are read next.
+    """Announce to the system which rows of a mapped file are read next.
 
-    Else each waits for the disk by itself, and for all that is read ahead behind it, which nobody
-    wants: up to megabytes.
+    Otherwise each row waits for the disk in turn, and for the megabytes behind it that the system
+    reads ahead in vain.
     """
     row = x[:1]
     if hasattr(file, "madvise") and row.flags.c_contiguous:  # Windows has no such call
@@ -198,6 +206,6 @@ def _announce(file: mmap.mmap, x: NDArray[Any], rows: NDArray[np.int64]) -> None
         starts = first + rows * x.strides[0]
         pages = starts - starts % mmap.PAGESIZE
         sizes = starts - pages + row.nbytes
-        with suppress(OSError):  # it is advice
+        with suppress(OSError):  # this only is advice
             for page, size in zip(pages.tolist(), sizes.tolist(), strict=True):
                 file.madvise(mmap.MADV_WILLNEED, page, size)

@@ -1,4 +1,4 @@
-"""The cells of a CSV table as numbers, and what to do about cells that hold something else."""
+"""The cells of a CSV table as numbers, and advice about cells that hold something else."""
 
 import math
 import re
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xpnet.data.csv_columns import NUMBER, shortened
+from xpnet.data._csv_columns import NUMBER
+from xpnet.data._messages import shortened
 from xpnet.errors import DataError
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a"}
@@ -16,7 +17,7 @@ _DATE = re.compile(
     re.ASCII,
 )
 _CURRENCIES = "$€£¥₩₹"
-_KINDS = "give each kind a column of 0 and 1, or leave the column out (--features, --index)"
+_KINDS = "replace it by a column of 0 and 1 for each text, or leave it out (--features, --index)"
 
 
 def numbers_of(row: Sequence[str]) -> list[float] | None:
@@ -25,9 +26,13 @@ def numbers_of(row: Sequence[str]) -> list[float] | None:
         numbers = [float(cell) for cell in row]
     except ValueError:
         return None
-    # Comparing fails for NaN too; Python's float also reads "1_000" and the digits of all scripts.
-    usable, text = all(-LARGEST <= number <= LARGEST for number in numbers), "".join(row)
-    return numbers if usable and text.isascii() and "_" not in text else None
+    if not all(-LARGEST <= number <= LARGEST for number in numbers):  # this also excludes NaN
+        return None
+    # Python's float also reads "1_000", and digits of all scripts.
+    text = "".join(row)
+    if "_" in text or not text.isascii():
+        return None
+    return numbers
 
 
 def require_number(cell: str, where: str, others: Sequence[str] = (), above: bool = False) -> float:
@@ -37,16 +42,16 @@ def require_number(cell: str, where: str, others: Sequence[str] = (), above: boo
     ----------
     cell : str
     where : str
-        How the message begins.
+        The beginning of the message.
     others : sequence of str
-        Other cells of the column, as far as they are known: they tell what the column is.
+        Some of the other cells of the column, from which the advice is chosen.
     above : bool
-        Whether there are rows above, which have numbers in this column.
+        Whether there are rows above; they have numbers in this column.
 
     Raises
     ------
     DataError
-        It is not such a number. The message says what it is instead, and what to do.
+        The cell is not such a number. The message says what it is instead, and what to try.
     """
     cell = cell.strip()
     number = float(cell) if NUMBER.fullmatch(cell) else math.nan
@@ -64,25 +69,25 @@ def require_number(cell: str, where: str, others: Sequence[str] = (), above: boo
 
 
 def _advice(cell: str, others: list[str], above: bool) -> str:
-    """What to do about a text where a number is expected."""
+    """What to try where a text stands in place of a number."""
     if "\0" in cell:
         return "It has a NUL character: the file is damaged, or is not UTF-8"
     if _DATE.fullmatch(cell):
         return (
-            "A date or time is not a number: write what matters of it as numbers (the year, the "
+            "A date or time is not a number: write its relevant parts as numbers (the year, the "
             "month, the hour), or leave the column out (--features, --index)"
         )
     return _advice_on_signs(cell) or _advice_on_texts(cell, others, above)
 
 
 def _advice_on_signs(cell: str) -> str:
-    """What to take away from a number; empty if that does not make it one."""
+    """Which signs to remove; empty if the cell does not become a number without them."""
     bare = cell.strip(_CURRENCIES + "% ")
     if NUMBER.fullmatch(cell.replace(",", "")):
-        return "Numbers have a point, and nothing between their thousands: 1234.5"
+        return "Write numbers with a decimal point, and without thousands separators: 1234.5"
     if NUMBER.fullmatch(bare.replace(",", "")):
         signs = sorted(set(cell) & {*_CURRENCIES, "%"})
-        return f"Take {' and '.join(signs)} away: {bare.replace(',', '')}"
+        return f"Remove {' and '.join(signs)}: {bare.replace(',', '')}"
     return ""
 
 
@@ -91,7 +96,7 @@ def _advice_on_texts(cell: str, others: list[str], above: bool) -> str:
         return "The rows above have numbers in this column: correct this cell, or delete this row"
     if len(others) > 2 and len({cell, *others}) == len(others) + 1:
         return (
-            "The texts of this column all differ, like those of an id: leave the column out, or let "
-            "it name the rows (--features, --index; in Python, features, index_col)"
+            "All texts of this column differ, like identifiers: leave the column out, or make it the "
+            "index (--features, --index; in Python, features, index_col)"
         )
-    return f"Text may stand in the target column alone, which --target names: {_KINDS}"
+    return f"Only the target column, which --target names, may have text: {_KINDS}"

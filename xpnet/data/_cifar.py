@@ -3,9 +3,9 @@
     byte 0    1 ...                                                3073
     label     1024 of red, row by row;  1024 of green;  1024 of blue
 
-Five files of 10,000 records are for training, one is for the test. The archive is read as it streams,
-and nothing of it is written to disk: neither paths nor links in it have any effect. The other
-version, of Python pickles, is not read: a pickle may execute anything.
+Five files of 10,000 records are for training, and one is for the test. The archive is read as a
+stream and never unpacked to disk, so paths and links in it have no effect. The version that
+consists of Python pickles is not read, because a pickle may execute anything.
 """
 
 import tarfile
@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xpnet.data._checked import opened
+from xpnet.data._typing import Pair
 from xpnet.errors import DataError
-
-Pair = tuple[NDArray[Any], NDArray[Any]]
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 FOLDER = "cifar-10-batches-bin"
@@ -33,7 +31,7 @@ _PIECE = 1 << 18
 
 
 def load_cifar_folder(folder: Path) -> tuple[Pair, Pair]:
-    """Read CIFAR-10 from a folder: its archive, or what that unpacks to.
+    """Read CIFAR-10 from a folder that has its archive, or the files of the archive.
 
     Returns
     -------
@@ -43,7 +41,8 @@ def load_cifar_folder(folder: Path) -> tuple[Pair, Pair]:
     Raises
     ------
     DataError
-        A file is missing, cut, corrupt or too long, or a label is above 9. The message names it.
+        A file is missing, cut, corrupt or too long, or a label is above 9. The message names the
+        file.
     """
     for place in (folder, folder / FOLDER):
         if (place / TEST).is_file():
@@ -74,10 +73,11 @@ def load_cifar_archive(path: Path, checksum: str | None = None) -> tuple[Pair, P
     Raises
     ------
     DataError
-        Likewise; or the checksum is another.
+        As `load_cifar_folder`; or the checksum differs.
     """
     found = {name: _batch(data, f"{path}: {name}") for name, data in _unpacked(path, checksum)}
-    if missing := [name for name in (*TRAIN, TEST) if name not in found]:
+    missing = [name for name in (*TRAIN, TEST) if name not in found]
+    if missing:
         raise DataError(f"{path}: cut or another archive: no {', '.join(missing)} in it")
     *train, test = [found[name] for name in (*TRAIN, TEST)]
     return _joined(train), test
@@ -89,10 +89,11 @@ def _joined(parts: list[Pair]) -> Pair:
 
 
 def _missing(folder: Path) -> DataError:
-    pickled = [
-        p for p in ("cifar-10-python.tar.gz", "cifar-10-batches-py") if (folder / p).exists()
-    ]
-    hint = f" {pickled[0]} holds pickles, which could execute anything." if pickled else ""
+    hint = ""
+    for name in ("cifar-10-python.tar.gz", "cifar-10-batches-py"):
+        if (folder / name).exists():
+            hint = f" {name} holds pickles, which could execute anything."
+            break
     return DataError(f"{folder}: expected {ARCHIVE}, or the files {TRAIN[0]} to {TEST}.{hint}")
 
 
@@ -107,13 +108,14 @@ def _content(path: Path) -> bytes:
 def _batch(data: bytes, where: object) -> Pair:
     """The images and labels of one file."""
     if not data or len(data) % RECORD or len(data) > MOST:
+        more = " or more" if len(data) > MOST else ""
         raise DataError(
-            f"{where}: expected 1 to 10000 records of {RECORD} bytes, found {len(data)} bytes"
-            + (" or more" if len(data) > MOST else "")
+            f"{where}: expected 1 to 10000 records of {RECORD} bytes, found {len(data)} bytes{more}"
         )
     records = np.frombuffer(data, np.uint8).reshape(-1, RECORD)
     labels = records[:, 0].copy()
-    if (wrong := np.flatnonzero(labels > 9)).size:
+    wrong = np.flatnonzero(labels > 9)
+    if wrong.size:
         raise DataError(
             f"{where}: record {wrong[0]} has the label {labels[wrong[0]]}; expected 0 to 9"
         )
@@ -121,7 +123,7 @@ def _batch(data: bytes, where: object) -> Pair:
 
 
 def _unpacked(path: Path, checksum: str | None) -> Iterator[tuple[str, bytes]]:
-    """The six files in the archive, each once, by name."""
+    """The name and the content of each of the six files in the archive."""
     seen: set[str] = set()
     try:
         with opened(path, checksum) as file:
@@ -131,16 +133,11 @@ def _unpacked(path: Path, checksum: str | None) -> Iterator[tuple[str, bytes]]:
                     place, _, name = member.name.rpartition("/")
                     if place != FOLDER or name not in (*TRAIN, TEST):
                         continue
-                    plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
-                    if not plain or member.issparse() or name in seen or member.size > MOST:
-                        raise DataError(f"{path}: {name} in it is no plain file, or there twice")
+                    if name in seen:
+                        raise DataError(f"{path}: {name} is in it twice")
                     seen.add(name)
-                    content = archive.extractfile(member)
-                    data = content.read() if content else b""
-                    if len(data) != member.size:
-                        raise DataError(f"{path}: cut within {name}")
-                    yield name, data
-            while stream.read(_PIECE):  # to the end, where gzip verifies its checksum
+                    yield name, _member(path, archive, member)
+            while stream.read(_PIECE):  # at the end of the stream, gzip verifies its checksum
                 pass
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
         if isinstance(error, DataError):
@@ -148,11 +145,24 @@ def _unpacked(path: Path, checksum: str | None) -> Iterator[tuple[str, bytes]]:
         raise DataError(f"{path}: cut, corrupt or no archive: {error}") from error
 
 
+def _member(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """The content of one file in the archive."""
+    is_plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+    if not is_plain or member.size > MOST:
+        raise DataError(f"{path}: {member.name} is not a plain file, or is too long")
+    content = archive.extractfile(member)
+    data = b"" if content is None else content.read()
+    if len(data) != member.size:
+        raise DataError(f"{path}: cut within {member.name}")
+    return data
+
+
 class _Bounded:
-    """A stream of at most what the archive honestly has: a bomb ends with an error."""
+    """A stream that raises an error once it has returned more than CIFAR-10 can have."""
 
     def __init__(self, stream: GzipFile) -> None:
-        self._stream, self._left = stream, 7 * MOST
+        self._stream = stream
+        self._left = 7 * MOST  # six files and the tar format's own headers
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(min(size, _PIECE))

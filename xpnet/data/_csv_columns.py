@@ -1,7 +1,8 @@
-"""The columns of a CSV table: what they are called, and which is which.
+"""The columns of a CSV table: their names, and which are features, target and index.
 
-Choices that a caller leaves open are made from the first rows, as pandas' users expect them. Where two
-readings are plausible, the table is refused, and the message names the argument and the flag that decide.
+What the caller does not choose is decided from the first rows, as users of pandas expect it. Where
+two readings are plausible, the table is refused, and the message names the argument and the flag
+that decide.
 """
 
 import math
@@ -11,6 +12,7 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from xpnet.data._messages import listed, shortened
 from xpnet.errors import DataError
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -18,11 +20,11 @@ _WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
 _UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*|", re.ASCII)  # pandas' name for a blank, or a blank
 
 Row = list[str]
-Numbered = tuple[int, Row]  # with the line of the file in which it ends
+Numbered = tuple[int, Row]  # a row, and the line of the file in which it ends
 
 
 class Choice(NamedTuple):
-    """What a caller has chosen: the arguments of `read_csv` of the same names."""
+    """The caller's choices: the arguments of `read_csv` of the same names."""
 
     target: str | bool | None = None
     header: bool | None = None
@@ -32,20 +34,20 @@ class Choice(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Which column is which, by place.
+    """The role of each column, by its number from 0.
 
     Attributes
     ----------
     names : list of str
-        Of all columns.
+        The names of all columns.
     header : bool
         Whether the first row has these names.
     features : list of int
     target : int or None
     row_names : list of int
-        Columns that name the rows; more than one after repeated saving.
-    is_chosen : bool
-        Whether the caller named the index. Otherwise its values must look like one.
+        The columns that name the rows. A table that pandas has saved repeatedly has several.
+    index_is_chosen : bool
+        Whether the caller named the index. Otherwise its values must look like an index.
     """
 
     names: list[str]
@@ -53,17 +55,17 @@ class Columns(NamedTuple):
     features: list[int]
     target: int | None
     row_names: list[int]
-    is_chosen: bool
+    index_is_chosen: bool
 
 
 def columns_of(path: Path, rows: list[Numbered], choice: Choice) -> Columns:
-    """The columns of a table, of which `rows` are the first.
+    """The columns of a table that begins with `rows`.
 
     Raises
     ------
     DataError
-        A column that was chosen is not there, a name is there twice or missing, or it remains open
-        whether the first row has names.
+        A chosen column does not exist, a name is missing or occurs twice, or the first row may be
+        a header or not.
     """
     rows = _with_corner(rows)
     _require_no_title(path, rows)
@@ -79,12 +81,12 @@ def columns_of(path: Path, rows: list[Numbered], choice: Choice) -> Columns:
     if choice.features is not None:
         features = [_place(path, names, name, choice) for name in choice.features]
     if not features:
-        raise DataError(f"{path}: no features: besides the target there is no column to learn from")
+        raise DataError(f"{path}: expected features, but there is no column besides the target")
     return Columns(names, header, features, target, index, choice.index_col is not None)
 
 
 def names_rows(cells: list[str]) -> bool:
-    """Whether these cells look like an index: whole numbers, or texts all of which differ."""
+    """Whether these cells look like an index: whole numbers, or distinct texts."""
     cells = [cell.strip() for cell in cells]
     if all(_WHOLE.fullmatch(cell) for cell in cells):
         return True
@@ -95,17 +97,17 @@ def names_rows(cells: list[str]) -> bool:
 
 
 def _with_corner(rows: list[Numbered]) -> list[Numbered]:
-    """The rows with a name for each column: R leaves out that of the rows' names."""
+    """The rows, with a name for each column: R writes no name for the column of row names."""
     (line, first), *others = rows
     wider = others and all(len(row) == len(first) + 1 for _, row in others)
-    ends_blank = all(not row[-1].strip() for _, row in others)  # a delimiter too many
+    ends_blank = all(not row[-1].strip() for _, row in others)  # each row ends with a delimiter
     if not wider or ends_blank or any(NUMBER.fullmatch(cell.strip()) for cell in first):
         return rows
     return [(line, ["", *first]), *others]
 
 
 def _require_no_title(path: Path, rows: list[Numbered]) -> None:
-    """Refuse lines above the table: a title, or comments."""
+    """Refuse a table with a title or comments above it."""
     width = len(rows[-1][1])
     above = list(takewhile(lambda numbered: len(numbered[1]) != width, rows))
     below = rows[len(above) :]
@@ -113,83 +115,89 @@ def _require_no_title(path: Path, rows: list[Numbered]) -> None:
         line, row = above[0]
         if len(row) == width - 1 and all(not row[-1].strip() for _, row in below):
             raise DataError(
-                f"{path}, line {below[0][0]}: the rows end with a delimiter, and have a cell more than the "
-                "header. Take the delimiter at the end of each line away"
+                f"{path}, line {below[0][0]}: the rows end with a delimiter, and have one cell more than "
+                "the header. Remove the delimiter at the end of each line"
             )
         what = "these lines are" if len(above) > 1 else "this line is"
         raise DataError(
-            f"{path}, line {line}: the number of cells is {len(row)} here, and {width} from line "
+            f"{path}, line {line}: the number of cells is {len(row)} here, but {width} from line "
             f"{below[0][0]} on: {what} not part of the table, but perhaps a title or a comment "
-            f"({shortened(row[0])!r}). Delete what stands above the table"
+            f"({shortened(row[0])!r}). Delete all lines above the table"
         )
 
 
 def _has_names(path: Path, line: int, first: Row, sample: list[Row]) -> bool:
-    """Whether the first row has the columns' names, where the caller leaves that open."""
+    """Whether the first row has the names of the columns, decided from its cells and the next rows."""
     cells = [cell.strip() for cell in first]
     numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
     if not numbers:
         return True
     texts = [i for i, cell in enumerate(cells) if cell and not NUMBER.fullmatch(cell)]
-    found = (
-        _names_among_texts(cells, numbers, texts, sample)
-        if len(numbers) < len(cells)
-        else _names_of_numbers(numbers, sample)
-    )
-    if found is None:
-        what = (
-            "numbers that may be names" if len(numbers) == len(cells) else "both names and numbers"
-        )
+    if len(numbers) < len(cells):
+        what = "both names and numbers"
+        has_names = _names_among_texts(cells, numbers, texts, sample)
+    else:
+        what = "numbers that may be names"
+        has_names = _names_of_numbers(numbers, sample)
+    if has_names is None:
         raise DataError(
             f"{path}, line {line}: {what}: is it a header, or the first row? Choose with --header or "
-            "--no-header (in Python, header=True or header=False), or put a line of names above"
+            "--no-header (in Python, header=True or header=False), or insert a line of names above"
         )
-    return found
+    return has_names
 
 
 def _names_among_texts(
     cells: Row, numbers: Row, texts: list[int], sample: list[Row]
 ) -> bool | None:
-    """Whether a row of numbers and texts, or blanks, has names; None if both is plausible."""
+    """Whether a row of numbers and texts (or blanks) has names; None if both are plausible."""
     if texts and all(cells[i] in _column(sample, i) for i in texts):
-        return False  # a class that is there again
+        return False  # the texts are classes, which occur again
     if numbers == _counted(len(numbers)):
-        return True  # what pandas calls the columns of an array
+        return True  # the names that pandas gives to the columns of an array
     if not all(number.isdecimal() for number in numbers):
         return False
     numbered = [i for i, cell in enumerate(cells) if cell in numbers]
     if _in_steps(numbers) and all(_has_fractions(sample, i) for i in numbered):
-        return True  # years, say
+        return True  # such as years
     return None
 
 
 def _names_of_numbers(numbers: Row, sample: list[Row]) -> bool | None:
-    """Whether a row of numbers has names; None if both is plausible."""
+    """Whether a row of numbers has names; None if both are plausible."""
     count = len(numbers)
     fractions = [_has_fractions(sample, i) for i in range(count)]
     if numbers == _counted(count):
-        goes_on = bool(sample) and sample[0] == [str(count + i) for i in range(count)]
-        return True if any(fractions) or (count > 2 and not goes_on) else None
+        # 0, 1, 2 and then 3, 4, 5: numbers that count on are rows as well as names.
+        counts_on = bool(sample) and sample[0] == [str(count + i) for i in range(count)]
+        if any(fractions) or (count > 2 and not counts_on):
+            return True
+        return None
     if not sample:
         return False
     if _in_steps(numbers):
         return _names_in_steps(numbers, sample, fractions)
-    whole = all(number.isdecimal() for number in numbers) and len(set(numbers)) == count
-    return None if whole and all(fractions) else False
+    is_whole = all(number.isdecimal() for number in numbers) and len(set(numbers)) == count
+    if is_whole and all(fractions):
+        return None
+    return False
 
 
 def _names_in_steps(numbers: Row, sample: list[Row], fractions: list[bool]) -> bool | None:
-    """Likewise of numbers in equal steps, such as years or wavelengths."""
+    """Whether a row of numbers in equal steps, such as years or wavelengths, has names."""
     if not all(number.isdecimal() for number in numbers):
-        counts = [float(number) for number in numbers] == list(range(len(numbers)))
-        return None if counts or len(numbers) > 4 else False
+        is_range = [float(number) for number in numbers] == list(range(len(numbers)))
+        if is_range or len(numbers) > 4:
+            return None
+        return False
     if all(fractions):
         return True
     if any(fractions):
         return None
     below = [cell for i in range(len(numbers)) for cell in _column(sample, i)]
-    years = all(map(_is_year, numbers)) and not any(map(_is_year, below))
-    return None if years else False
+    if all(map(_is_year, numbers)) and not any(map(_is_year, below)):
+        return None
+    return False
 
 
 def _is_year(cell: str) -> bool:
@@ -205,12 +213,12 @@ def _column(sample: list[Row], i: int) -> list[str]:
 
 
 def _has_fractions(sample: list[Row], i: int) -> bool:
-    """Whether a column has cells that are not written as whole numbers are."""
+    """Whether a column has cells that are not whole numbers."""
     return any(cell and not cell.lstrip("+-").isdecimal() for cell in _column(sample, i))
 
 
 def _in_steps(numbers: Row) -> bool:
-    """Whether three numbers or more follow each other in equal steps."""
+    """Whether these are three numbers or more in equal, positive steps."""
     steps = [float(b) - float(a) for a, b in pairwise(numbers)]
     return len(steps) > 1 and steps[0] > 0 and all(math.isclose(s, steps[0]) for s in steps)
 
@@ -223,13 +231,13 @@ def _names(path: Path, line: int, first: Row, header: bool, choice: Choice) -> l
         return [f"column {i}" for i in range(1, len(first) + 1)]
     if not first[-1].strip() and not choice.is_known:
         raise DataError(
-            f"{path}, line {line}: the last column has no name. Give it one, or take the delimiter "
-            "at the end of each line away"
+            f"{path}, line {line}: the last column has no name. Give it one, or remove the delimiter "
+            "at the end of each line"
         )
     names = [cell.strip() or f"column {i}" for i, cell in enumerate(first, 1)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}, line {line}: two columns are called {twice!r}")
+        raise DataError(f"{path}, line {line}: two columns are called {twice!r}; rename one")
     return names
 
 
@@ -252,7 +260,7 @@ def _index_place(path: Path, names: list[str], choice: Choice) -> int | None:
         return names.index(wanted)
     if wanted.isdecimal() and len(wanted) < 10 and int(wanted) < len(names):
         return int(wanted)
-    if choice.is_known:  # what is needed is known, and the index is not
+    if choice.is_known:  # a prediction does not need the index
         return None
     return _place(path, names, wanted, choice)
 
@@ -264,14 +272,15 @@ def _target(path: Path, names: list[str], places: list[int], choice: Choice) -> 
         place = _place(path, names, choice.target, choice)
         if place not in places:
             raise DataError(
-                f"{path}: the column {choice.target!r} is the index, and the target too"
+                f"{path}: the column {choice.target!r} is both the index and the target"
             )
         return place
     left = [i for i in places if names[i] not in (choice.features or ())]
     if not left or len(places) < 2:
+        besides = " besides the one that names the rows" if len(places) < len(names) else ""
         raise DataError(
-            f"{path}: expected two columns or more, features and a target; found {len(places)}"
-            + (" besides the one that names the rows" if len(places) < len(names) else "")
+            f"{path}: expected two columns or more, features and a target; "
+            f"found {len(places)}{besides}"
         )
     return left[-1]
 
@@ -279,16 +288,10 @@ def _target(path: Path, names: list[str], places: list[int], choice: Choice) -> 
 def _place(path: Path, names: list[str], name: str, choice: Choice) -> int:
     if name in names:
         return names.index(name)
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     if choice.is_known and name in (choice.features or ()):
         absent = [feature for feature in choice.features or () if feature not in names]
         raise DataError(
             f"{path}: no column {name!r}, which the model needs: it was trained on "
             f"{len(choice.features or ())} features, {len(absent)} of which are missing here"
         )
-    raise DataError(f"{path}: no column {name!r}; its columns are {shown}")
-
-
-def shortened(text: str) -> str:
-    """A text as it is shown in a message: its beginning, if it is long."""
-    return text if len(text) <= 40 else text[:40] + "..."
+    raise DataError(f"{path}: no column {name!r}; its columns are {listed(names)}")

@@ -1,0 +1,231 @@
+"""What every array library answers: the questions that the array API standard leaves open."""
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+
+from xpnet._typing import Array, Device, Namespace
+from xpnet.errors import ArgumentError, BackendError
+
+
+class Library:
+    """An array library, where it differs from the others. Its arrays are computed with by the standard.
+
+    The methods of this class use the standard only. They are slow in places, and right for any
+    library. A subclass overrides what its library does differently, or faster.
+
+    Attributes
+    ----------
+    name : str
+        The library's name in a backend's spec, which is the name that Python imports it by.
+    aliases : tuple of str
+        Other names for it in a spec.
+    package, gpu_package : str
+        What `pip install` is to be given; `gpu_package` is for a machine with an NVIDIA GPU, and
+        empty where that is no other package.
+    mutable : bool
+        Whether x[key] = value changes the array x.
+    needs_writable_memory : bool
+        Whether an array of this library cannot be made of a read-only NumPy array without a copy.
+    slices_backwards : bool
+        Whether x[::-1] is supported.
+    wraps_indices : bool
+        Whether an index that is out of range silently picks some other number of the array.
+    has_copy_stream : bool
+        Whether `xpnet.data` can copy batches to the device while it computes.
+    """
+
+    name = ""
+    aliases: tuple[str, ...] = ()
+    package = ""
+    gpu_package = ""
+    mutable = True
+    needs_writable_memory = False
+    slices_backwards = True
+    wraps_indices = False
+    has_copy_stream = False
+
+    # --- the library and its devices ----------------------------------------------------------
+
+    def open(self, device: str, dtype: str) -> tuple[Namespace, Device, str]:
+        """Import the library and find one of its devices.
+
+        Parameters
+        ----------
+        device : str
+            The part of a spec after the library's name and a colon; "" is the default device.
+        dtype : {"float32", "float64"}
+            The floating-point type that will be asked for.
+
+        Returns
+        -------
+        (namespace, device, spec)
+            The library's array API namespace, its own device object, and the spec that names both.
+
+        Raises
+        ------
+        ArgumentError
+            There is no such device.
+        Exception
+            The library is not installed, or fails in its own way.
+        """
+        raise BackendError("this library is not listed in xpnet._libraries")
+
+    def why_unusable(self, error: Exception, device: str) -> str:
+        """The reason why `open`, or a first computation, failed, and the command that helps."""
+        if isinstance(error, ModuleNotFoundError):
+            return (
+                f"the package {error.name} is not installed. "
+                f"Install it with: pip install {self.package}"
+            )
+        reason = str(error)
+        if self.gpu_package and device.startswith(("cuda", "gpu")):
+            reason += ". On a machine with an NVIDIA GPU, install: pip install " + self.gpu_package
+        return reason
+
+    def conflict(self) -> str | None:
+        """What is wrong with the installation although it computes, and the remedy; else None."""
+        return None
+
+    def version(self) -> str | None:
+        """The version of the library; None if it has not been imported."""
+        return getattr(sys.modules.get(self.name), "__version__", None)
+
+    def details(self, device: Device) -> list[str]:
+        """The name of a GPU, its memory, and its CUDA version; empty for a CPU.
+
+        Raises
+        ------
+        RuntimeError
+            The device cannot be queried.
+        """
+        return []
+
+    def selected(self, device: Device) -> AbstractContextManager[Any]:
+        """A block in which `device` is the calling thread's current one, if the library has such."""
+        return nullcontext()
+
+    def make_current(self, device: Device) -> None:
+        """Make `device` the calling thread's current one, if the library has such."""
+
+    # --- arrays -------------------------------------------------------------------------------
+
+    def owns(self, x: object) -> bool:
+        """Whether `x` is an array of this library. It is asked once for each type."""
+        return False
+
+    def has_values(self, x: Array) -> bool:
+        """Whether the numbers of an array can be read: not while a program is traced."""
+        return True
+
+    def to_host(self, x: Array) -> np.ndarray:
+        """`x` as a NumPy array, which may share its memory."""
+        return np.asarray(x)
+
+    def to_device(self, x: Array, device: Device, stream: Any = None) -> Array:
+        """`x` on another device of this library."""
+        return compat.to_device(x, device, stream=stream)
+
+    def from_dlpack(
+        self, xp: Namespace, x: object, device: Device | None, copy: bool | None
+    ) -> Array:
+        """An array of another library as one of this one, by DLPack.
+
+        Parameters
+        ----------
+        xp : namespace
+            That of this library.
+        x : object with `__dlpack__` and `__dlpack_device__`
+        device : device of this library, optional
+        copy : bool, optional
+            Ask for new memory (True), or for an error where that is needed (False).
+        """
+        options = {"device": device, "copy": copy}
+        given = {name: value for name, value in options.items() if value is not None}
+        return xp.from_dlpack(x, **given)
+
+    def set_item(self, x: Array, key: Any, value: Any) -> Array:
+        """`x` after x[key] = value: x itself if the library is mutable, else a new array."""
+        x[key] = value
+        return x
+
+    def with_item(self, x: Array, key: Any, value: Any) -> Array:
+        """A new array: what x would be after x[key] = value."""
+        return self.set_item(compat.array_namespace(x).asarray(x, copy=True), key, value)
+
+    def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:
+        """Whether x[key] = value by arrays in the key does here what it does on NumPy.
+
+        There the last value wins where a place is named twice. The standard has no such assignment.
+
+        Parameters
+        ----------
+        may_repeat : bool
+            Whether the key has integers, and so may name a place twice.
+        one_value : bool
+            Whether all places get the same number.
+        """
+        return False
+
+    def last_at(self, places: Array, size: int) -> Array:
+        """For each number k below `size` the last i with places[i] == k, or -1 if there is none.
+
+        Parameters
+        ----------
+        places : array of integers, shape (n,)
+            From 0 to size - 1.
+
+        Returns
+        -------
+        array of integers, shape (size,)
+        """
+        xp = compat.array_namespace(places)
+        device = compat.device(places)
+        last = xp.full((size,), -1, device=device)
+        order = xp.arange(places.shape[0], dtype=last.dtype, device=device)
+        return self._put_in_order(last, places, order)
+
+    def _put_in_order(self, last: Array, places: Array, order: Array) -> Array:
+        """`last` after last[places[i]] = order[i] for each i in turn; `order` increases."""
+        for i in range(places.shape[0]):
+            last[int(places[i])] = order[i]
+        return last
+
+    def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
+        """`x` after x[indices[i], ...] += values[i, ...] for each i: equal indices add up.
+
+        Parameters
+        ----------
+        x : array, shape (m, ...)
+            It is changed where the library allows it.
+        indices : array of integers, shape (n,)
+            From -m to m - 1.
+        values : array, shape (n, ...)
+        """
+        for i in range(indices.shape[0]):
+            k = int(indices[i])
+            x[k, ...] = x[k, ...] + values[i, ...]
+        return x
+
+
+def device_number(text: str) -> int:
+    """The number of a device in a spec; "" is the first one.
+
+    Raises
+    ------
+    ArgumentError
+        It is not an integer.
+    """
+    try:
+        return int(text or 0)
+    except ValueError:
+        message = f"expected the number of a device, from 0, got {text!r}."
+        raise ArgumentError(message) from None
+
+
+def gibibytes(count: int) -> str:
+    """A number of bytes as text: "139.8 GiB"."""
+    return f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,112 @@
+"""NumPy: the library that is always there, and the host's memory for all others."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+
+from xpnet._libraries._base import Library
+from xpnet._typing import Array, Device, DType, Namespace
+from xpnet.errors import ArgumentError
+
+
+class NumPy(Library):
+    """NumPy, on the CPU."""
+
+    name = "numpy"
+    aliases = ("cpu",)
+    package = "numpy"
+
+    def open(self, device: str, dtype: str) -> tuple[Namespace, Device, str]:
+        if device not in ("", "cpu"):
+            raise ArgumentError(f"NumPy has the device 'cpu' only, got {device!r}.")
+        return import_module("array_api_compat.numpy"), "cpu", "numpy"
+
+    def owns(self, x: object) -> bool:
+        return bool(compat.is_numpy_array(x))
+
+    def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:
+        return True
+
+    def _put_in_order(self, last: Array, places: Array, order: Array) -> Array:
+        last[places] = order  # NumPy's documentation states that the last value wins
+        return last
+
+    def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
+        if not x.flags.c_contiguous:
+            np.add.at(x, indices, values)
+            return x
+        # `np.add.at` adds single numbers ten times as fast as rows.
+        width = x[:1].size
+        rows = np.arange(x.shape[0])[indices]
+        places = rows[:, None] * width + np.arange(width)
+        np.add.at(x.reshape(-1), places.reshape(-1), values.reshape(-1))
+        return x
+
+
+library = NumPy()
+
+
+# --- NumPy's protocols ----------------------------------------------------------------------
+
+
+def name_in_numpy(function: Callable[..., Any]) -> str:
+    """The name of a function or ufunc in NumPy: "mean", "linalg.inv"; "" for another package's."""
+    name: str = function.__name__
+    if isinstance(function, np.ufunc):
+        return name if getattr(np, name, None) is function else ""
+    package, _, module = function.__module__.partition(".")
+    if package != "numpy":
+        return ""
+    if module in ("linalg", "fft"):
+        return f"{module}.{name}"
+    return name
+
+
+def dtype_name(dtype: DType) -> str | None:
+    """The name of a dtype that NumPy understands, such as `float` or "f4"; None for another."""
+    try:
+        name: str = np.dtype(dtype).name
+    except TypeError:
+        return None
+    return name
+
+
+def is_array_type(kind: type) -> bool:
+    """Whether a type is NumPy's array, and not another package's that derives from it."""
+    return kind is np.ndarray or kind.__module__ == "numpy"
+
+
+# --- gradients ------------------------------------------------------------------------------
+
+
+class _Gradient(np.ndarray):
+    """A NumPy array whose `data` is an array, as that of a gradient is in PyTorch and DeZero.
+
+    NumPy's own `data` is a buffer, and `W.data -= lr * W.grad.data` would be a TypeError. What is
+    computed from it is an ordinary array.
+    """
+
+    @property
+    def data(self) -> Any:
+        return self.view(np.ndarray)
+
+    def __repr__(self) -> str:
+        return repr(self.data)
+
+    def __array_wrap__(
+        self, array: np.ndarray, context: Any = None, return_scalar: bool = False
+    ) -> Any:
+        return array[()] if return_scalar else array.view(np.ndarray)
+
+
+def with_data(g: Array | None) -> Array | None:
+    """A gradient whose `data` is an array; those of other libraries, and None, as they are."""
+    return g.view(_Gradient) if type(g) is np.ndarray else g
+
+
+def without_data(g: Array | None) -> Array | None:
+    """The array that `with_data` was given."""
+    return g.data if type(g) is _Gradient else g

@@ -1,0 +1,54 @@
+"""PyTorch, on the CPU, on NVIDIA and AMD GPUs, and on Apple's."""
+
+from importlib import import_module
+
+import array_api_compat as compat
+import numpy as np
+
+from xpnet._libraries._base import Library, gibibytes
+from xpnet._typing import Array, Device, Namespace
+
+
+class Torch(Library):
+    """PyTorch, on a CPU or a GPU."""
+
+    name = "torch"
+    package = "torch"
+    gpu_package = "torch"
+    needs_writable_memory = True  # PyTorch has no read-only memory, and warns of writes to it
+    slices_backwards = False
+
+    def open(self, device: str, dtype: str) -> tuple[Namespace, Device, str]:
+        handle = import_module("torch").device(device or "cpu")
+        return import_module("array_api_compat.torch"), handle, f"torch:{handle}"
+
+    def details(self, device: Device) -> list[str]:
+        if device.type != "cuda":  # a CPU, or Apple's GPU, for which PyTorch has no name
+            return []
+        torch = import_module("torch")
+        properties = torch.cuda.get_device_properties(device)
+        if torch.version.cuda:
+            platform = f"CUDA {torch.version.cuda}"
+        else:
+            platform = f"HIP {torch.version.hip}"
+        return [properties.name, gibibytes(properties.total_memory), platform]
+
+    def owns(self, x: object) -> bool:
+        return bool(compat.is_torch_array(x))
+
+    def to_host(self, x: Array) -> np.ndarray:
+        host: np.ndarray = x.numpy(force=True)
+        return host
+
+    def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:
+        return one_value or not may_repeat
+
+    def _put_in_order(self, last: Array, places: Array, order: Array) -> Array:
+        return last.scatter_reduce(0, places, order, "amax")
+
+    def scatter_add(self, x: Array, indices: Array, values: Array) -> Array:
+        from_front = indices % max(x.shape[0], 1)  # index_add takes no negative indices
+        return x.index_add(0, from_front, values)
+
+
+library = Torch()

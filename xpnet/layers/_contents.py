@@ -1,0 +1,141 @@
+"""What a layer consists of: parameters, buffers, random number generators, and other layers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from xpnet._typing import Array
+from xpnet.autodiff.variable import Parameter, Variable
+from xpnet.errors import ArgumentTypeError
+
+
+class Holder:
+    """An object whose attributes may hold parameters: the base class of `Layer`, and of no other."""
+
+    __slots__ = ()
+
+
+class Buffer:
+    """An array that is part of a layer's state, but not a parameter: optimizers do not change it.
+
+    It is saved and moved with the layer. An example is the running mean of a `BatchNorm2d`. The
+    layer assigns a new array to `data`, or changes the array in place.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Array) -> None:
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"Buffer({self.data!r})"
+
+
+def contents(root: Any) -> Iterator[tuple[str, Holder | None, Any]]:
+    """What a layer consists of: each Variable, Buffer, random number generator and Layer in it.
+
+    They may be attributes, or items of lists, tuples and dicts that are attributes. Whatever saves,
+    moves, converts or counts the contents of a layer walks through them here.
+
+    Parameters
+    ----------
+    root : Layer, list, tuple or dict
+
+    Yields
+    ------
+    path : str
+        The names of attributes, keys and places that lead to the value: "hidden.0.weight".
+    owner : Layer or None
+        The innermost layer that holds the value; None outside of layers.
+    value : Variable, Buffer, Generator or Layer
+        A layer comes before what it holds. A value that is held in two places comes twice.
+    """
+    return _contents(root, "", None)
+
+
+def _contents(
+    root: Any, path: str, owner: Holder | None
+) -> Iterator[tuple[str, Holder | None, Any]]:
+    items: dict[Any, Any]
+    if isinstance(root, Holder):
+        items = vars(root)
+        owner = root
+    elif isinstance(root, dict):
+        items = root
+    elif isinstance(root, (list, tuple)):
+        items = dict(enumerate(root))
+    else:
+        return
+    for name, value in items.items():
+        place = f"{path}.{name}" if path else f"{name}"
+        if isinstance(value, (Variable, Buffer, Holder)) or is_generator(value):
+            yield place, owner, value
+        yield from _contents(value, place, owner)
+
+
+def is_generator(value: Any) -> bool:
+    """Whether a value is a NumPy random number generator."""
+    # Not isinstance: the class's name would import numpy.random, which takes time.
+    return hasattr(value, "bit_generator")
+
+
+class Parameters(Iterator[Parameter]):
+    """The parameters of a layer; an optimizer may ask whether these are all that should learn."""
+
+    def __init__(self, named: Iterator[tuple[str, Parameter]], layer: Holder) -> None:
+        self._rest = named
+        self._layer = layer
+
+    def __next__(self) -> Parameter:
+        return next(self._rest)[1]
+
+    def require_all(self) -> None:
+        """Raise ArgumentTypeError if the layer holds a Variable that should be a Parameter."""
+        require_no_loose_variables(self._layer)
+
+
+def require_no_loose_variables(layer: Holder) -> None:
+    """Raise ArgumentTypeError if a layer holds a leaf Variable that requires a gradient in vain.
+
+    It is not a Parameter, so optimizers do not update it and files do not contain it.
+    """
+    for path, _, value in contents(layer):
+        is_plain = isinstance(value, Variable) and not isinstance(value, Parameter)
+        if is_plain and value.requires_grad and value.node is None:
+            raise ArgumentTypeError(
+                f"{type(layer).__name__}.{path} is a Variable that requires a gradient and no "
+                "Parameter: it would be neither learned nor saved. Make it Parameter(array), or "
+                "Variable(array, requires_grad=False) if it is a constant."
+            )
+
+
+def require_kept(layer: Holder, name: str, held: Any, value: Any) -> None:
+    """Raise ArgumentTypeError if assigning `value` would lose a parameter, buffer or layer."""
+    where = f"{type(layer).__name__}.{name}"
+    if isinstance(held, (list, tuple, dict)):
+        state = [v for _, _, v in contents(held) if isinstance(v, (Parameter, Buffer))]
+        variables = [v for _, _, v in contents([value]) if isinstance(v, Variable)]
+        if state and any(not isinstance(v, Parameter) for v in variables):
+            raise ArgumentTypeError(
+                f"{where} holds parameters, and would hold a Variable that is no Parameter: it would be "
+                "neither learned nor saved. Write p.data = ... for each p of them, or p -= ..."
+            )
+        return
+    if value is None or isinstance(value, (Parameter, Buffer, Holder)):
+        return
+    given = type(value).__name__
+    if isinstance(held, Parameter):
+        raise ArgumentTypeError(
+            f"{where} is a Parameter: expected a Parameter or None, got {given}, which would be "
+            f"neither learned nor saved. Write {name}.data = array to give it other numbers, or "
+            f"{name} = Parameter(array) before the optimizer is created."
+        )
+    if isinstance(held, Buffer):
+        raise ArgumentTypeError(
+            f"{where} is a Buffer: expected a Buffer or None, got {given}, which would not be "
+            f"saved. Write {name}.data = array to give it other numbers."
+        )
+    if isinstance(held, Holder):
+        raise ArgumentTypeError(
+            f"{where} is a layer: expected a layer or None, got {given}; its parameters would be "
+            f"lost. Write del {name} first if that is what you want."
+        )

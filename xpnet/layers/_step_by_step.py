@@ -1,0 +1,145 @@
+"""Step by step, as in the lessons: `y = layer.forward(x)`, then `dx = layer.backward(dy)`.
+
+A subclass of Layer writes a `forward` that computes. `Layer.__init_subclass__` puts `remembering`
+around it, so that `forward`, called from outside on arrays, returns an array and remembers what
+`backward` needs: the tape of this one layer.
+"""
+
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import array_api_compat as compat
+
+from xpnet import functions as F
+from xpnet._libraries.devices import follow, stays
+from xpnet.autodiff.tape import seed
+from xpnet.autodiff.variable import Variable, as_constant, data_of, gradients
+from xpnet.errors import ArgumentTypeError, GradientError
+from xpnet.layers._context import hooks
+
+if TYPE_CHECKING:
+    from xpnet.layers.base import Layer
+
+in_a_call: ContextVar[bool] = ContextVar("xpnet_in_a_call", default=False)
+"""Whether a layer is being called: then `forward` of a layer within it only computes."""
+
+
+class Step:
+    """What a layer remembers of `forward`, for `backward`."""
+
+    __slots__ = ("inputs", "output", "previous_gradients")
+
+    def __init__(self, inputs: list[Variable], output: Any, previous: dict[int, Any]) -> None:
+        self.inputs = inputs  # those that have a gradient
+        self.output = output
+        self.previous_gradients = previous  # of the step before, by the parameter's id
+
+
+def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
+    """`forward` as the lessons use it, around the one that a subclass wrote.
+
+    Called from outside on arrays, it returns arrays and remembers what `backward` needs. Inside
+    another layer's call, or on Variables, it is the subclass's own code and nothing else.
+    """
+    names = list(inspect.signature(implementation).parameters)[1:]
+    target = names.index("t") if "t" in names else None
+
+    @wraps(implementation)
+    def forward(self: "Layer", *xs: Any, **options: Any) -> Any:
+        if in_a_call.get():
+            # A forward of a base class, called by super(), is a part of a call and not a call.
+            is_whole = type(self)._implementation is implementation  # noqa: SLF001 - a Layer's
+            if is_whole and hooks.get():
+                return self(*xs, **options)
+            return implementation(self, *xs, **options)
+        vars(self).pop("_step", None)
+        if any(isinstance(x, Variable) for x in xs):
+            return self(*xs, **options)
+        _refuse_arrays_by_name(self, options)
+        variables = [None if x is None else _variable(x, i == target) for i, x in enumerate(xs)]
+        y = self(*variables, **options)
+        inputs = [v for v in variables if v is not None and v.requires_grad]
+        gradients_before = {id(p): p.raw_grad for p in self.parameters()}
+        # Past __setattr__, which is for attributes that hold parameters.
+        vars(self)["_step"] = Step(inputs, y, gradients_before)
+        return tuple(map(data_of, y)) if isinstance(y, tuple) else data_of(y)
+
+    return forward
+
+
+def _refuse_arrays_by_name(layer: "Layer", options: dict[str, Any]) -> None:
+    for name, option in options.items():
+        if isinstance(option, Variable) or compat.is_array_api_obj(option):
+            raise ArgumentTypeError(
+                f"{layer!r}.forward: pass {name} by position; backward knows no array by name."
+            )
+
+
+def _variable(x: Any, is_target: bool) -> Variable:
+    """An input of `forward` as a Variable; a Python integer becomes a float."""
+    number = float(x) if isinstance(x, int) else x
+    return Variable(number, requires_grad=False if is_target else None)
+
+
+@stays
+def backward(self: "Layer", dout: Any) -> Any:
+    """Compute the gradients of the last `forward` that was called on arrays.
+
+    Parameters
+    ----------
+    dout : array or scalar, of the shape of what `forward` returned
+        The gradient of the output. For several outputs, a tuple, with None for those that do not
+        count.
+
+    Returns
+    -------
+    array, or tuple of arrays
+        The gradient of each input that has one (integers and targets have none). The gradients of
+        the parameters are their `grad`; see `Layer`.
+
+    Raises
+    ------
+    GradientError
+        `forward` was not called on arrays before; or `dout` is a tuple, for a single output.
+    """
+    if "_step" not in vars(self):
+        raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
+    step: Step = vars(self)["_step"]
+    inputs = step.inputs
+    parameters = [p for p in self.parameters() if p.requires_grad]
+    y, gy = _single_output(self, step.output, dout)
+    found = gradients(as_constant(y), [*inputs, *parameters], gy)
+    for p, g in zip(parameters, found[len(inputs) :], strict=True):
+        follow(g)
+        # If the gradient has changed since `forward`, another layer that shares p has set it, in
+        # this same step: the two add up. Otherwise it is of the step before, and is replaced.
+        if p.raw_grad is not None and p.raw_grad is not step.previous_gradients.get(id(p)):
+            g = p.raw_grad + g
+        p.raw_grad = g
+        step.previous_gradients[id(p)] = g
+    if not inputs:
+        return None
+    return found[0] if len(inputs) == 1 else found[: len(inputs)]
+
+
+def _single_output(layer: "Layer", y: Any, dout: Any) -> tuple[Any, Any]:
+    """One output with its gradient, from which the gradients of all inputs are those wanted."""
+    if not isinstance(y, tuple):
+        if isinstance(dout, tuple):
+            raise GradientError(
+                f"{layer!r}.backward expected one gradient, got a tuple of {len(dout)}: what "
+                "`backward` of a layer with several inputs returns, one for each. Pass one of them."
+            )
+        return y, dout
+    given = dout if isinstance(dout, (tuple, list)) else ()
+    pairs = [(yi, g) for yi, g in zip(y, given, strict=False) if g is not None]
+    if len(given) != len(y) or not pairs:
+        raise GradientError(
+            f"{layer!r}.backward expected a tuple of {len(y)} gradients, one for each "
+            "output; None for those that do not count."
+        )
+    # The derivative of this sum is the vector-Jacobian product of all outputs together.
+    return sum(F.sum(yi * seed(data_of(yi), g)) for yi, g in pairs), 1.0

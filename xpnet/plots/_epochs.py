@@ -1,0 +1,86 @@
+"""The course of a training: loss and metrics by epoch."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from xpnet.plots._names import drawn
+from xpnet.plots._style import TEST, TRAIN, PathLike, figure_of, finished, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from xpnet.training.history import History
+
+_UNITS = {"accuracy": " (%)", "loss": " (mean over samples)"}
+
+
+def curves(
+    history: "History",
+    path: PathLike | None = None,
+    names: Sequence[str] | None = None,
+) -> "Figure":
+    """Loss and metrics by epoch, of training and test.
+
+    Parameters
+    ----------
+    history : History
+        The loss and each metric have a panel. A metric called "accuracy" is drawn in per cent.
+    path : str or path-like, optional
+        Where to write the plot, as PNG, PDF or SVG by its suffix.
+    names : sequence of str, optional
+        What to draw, such as "loss" or "accuracy"; by default everything.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ModuleNotFoundError
+        matplotlib is not installed.
+    """
+    if not names:
+        names = [c.removeprefix("train_") for c in history.columns if c.startswith("train_")]
+    if not names:
+        names = ["loss"]
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    figure = figure_of(4.6 * columns, 3.6 * rows)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, name in zip(panels, names, strict=False):
+        _draw_panel(axes, history, name)
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    return finished(figure, path)
+
+
+def _draw_panel(axes: "Axes", history: "History", name: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for part, color in (("train", TRAIN), ("test", TEST)):
+        column = f"{part}_{name}"
+        if column in history:
+            _draw_curve(axes, history["epoch"], history[column], part, name, color)
+    (label,), style = drawn([f"{name}{_UNITS.get(name, '')}".replace("_", " ")])
+    plain(axes, "epoch")
+    axes.set_ylabel(label, **style)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if len(history):
+        axes.legend(frameon=False, title="after the last epoch", alignment="left")
+    else:
+        axes.text(0.5, 0.5, "no epoch was finished", transform=axes.transAxes, ha="center")
+
+
+def _draw_curve(
+    axes: "Axes", epochs: Sequence[float], values: Sequence[float], part: str, name: str, color: str
+) -> None:
+    if name == "accuracy":
+        values = [100.0 * value for value in values]
+        label = f"{part}, {values[-1]:.2f} %"
+    elif abs(values[-1]) >= 1e4:
+        label = f"{part}, {values[-1]:,.0f}"
+    else:
+        label = f"{part}, {values[-1]:.4f}"
+    marker = "o" if len(values) <= 40 else ""
+    axes.plot(epochs, values, ls="-", marker=marker, ms=3.5, color=color, label=label)
