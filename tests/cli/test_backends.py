@@ -1,4 +1,4 @@
-"""A whole training, as a user starts it, on each array library: MNIST to NumPy's accuracy.
+"""A whole training on each array library: MNIST with the accuracy of NumPy.
 
 Without a GPU, CuPy computes on the emulated device, which takes half a minute for the 600 steps.
 """

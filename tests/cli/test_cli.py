@@ -1,4 +1,4 @@
-"""The command line as a whole: help, versions, wrong words, and what ends each command."""
+"""The command line as a whole: help, version, unknown words, and errors."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Python code of a run folder: executed after consent alone, and only `model.py` of that folder."""
+"""Python code of a run folder is executed only with consent, and only its `model.py`."""
 
 import io
 import json

@@ -1,6 +1,6 @@
-"""A run folder after a power cut: each file of it empty, cut, full of anything, older, or gone.
+"""A run folder after a power failure: each file empty, cut, damaged, older, or missing.
 
-The training is resumed as if nothing had been, or refused with the file's name; it is never another
+The training is resumed as if it had not been interrupted, or refused with the file's name; it is never another
 training.
 """
 
@@ -42,7 +42,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture
 def broken_off(xpnet_, flowers, runs, tmp_path):
-    """A copy of a run of two epochs, of one of an epoch, and of that of four without a break."""
+    """A copy of a run of two epochs, a run of one epoch, and an uninterrupted run of four."""
     for epochs in (1, 2):
         if not (runs / str(epochs)).exists():
             out = runs / str(epochs)

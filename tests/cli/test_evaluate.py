@@ -1,4 +1,4 @@
-"""`xpnet evaluate`: its figures are those that NumPy finds from the files alone."""
+"""`xpnet evaluate`: its figures are those that NumPy computes from the files."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from xpnet.data import load_mnist
 
 
 def table_of(out):
-    """The rows by class: images, found and right when named (in per cent, or None), most often."""
+    """The rows by class: images, recall and precision (in per cent, or None), worst mistake."""
     rows = re.findall(r"^ +(\d+) +(\d+) +([\d.]+%|-) +([\d.]+%|-)  (.+)$", out, re.MULTILINE)
     share = lambda text: None if text == "-" else float(text[:-1])  # noqa: E731 - used in one line
     return {
@@ -314,6 +314,6 @@ def test_a_damaged_history_is_named(xpnet_, run_folder, tmp_path):
     answer = xpnet_("evaluate", run)
     assert answer.code == 2
     assert f"Error: {run / 'history.csv'}: expected the history of a training" in answer.said
-    assert "Test loss" in answer.out  # what is known is told
+    assert "Test loss" in answer.out  # the figures are still printed
     (run / "history.csv").unlink()
     assert xpnet_("evaluate", run).code == 0

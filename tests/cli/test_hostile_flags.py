@@ -1,4 +1,4 @@
-"""Whatever stands on the command line or in a configuration: a sentence or a result, no traceback."""
+"""Any value on the command line or in a configuration gives a result or a message, no traceback."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Names of classes, columns, files and folders are the user's, or somebody else's: all are printed."""
+"""Names of classes, columns, files and folders cannot act on the terminal that they are printed on."""
 
 import re
 import sys

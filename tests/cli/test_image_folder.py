@@ -1,4 +1,4 @@
-"""`xpnet train FOLDER`: pictures in a folder for each class, learned, tested and told apart."""
+"""`xpnet train FOLDER`: pictures in a folder for each class are learned, tested and predicted."""
 
 import json
 import re
@@ -12,7 +12,7 @@ QUICK = ("--hidden", 16, "--epochs", 12, "--batch-size", 8, "--quiet")
 
 
 def draw(path, kind, rng, size=12):
-    """A noisy picture with a bar that stands or lies."""
+    """A noisy picture with a vertical or horizontal bar."""
     pixels = rng.integers(0, 60, (size, size, 3))
     middle = slice(size // 3, 2 * size // 3)
     pixels[(slice(None), middle) if kind == "standing" else (middle,)] += 180

@@ -1,4 +1,4 @@
-"""`--model`, and the other flags of how it learns: by name, and of a file of one's own."""
+"""`--model`, by name or from a file, and the other flags of the training."""
 
 import json
 import re

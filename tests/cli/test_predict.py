@@ -1,4 +1,4 @@
-"""`xpnet predict`: the digit in a picture, and how sure the network is."""
+"""`xpnet predict`: the class in a picture and its probability."""
 
 import re
 
@@ -12,7 +12,7 @@ LABELS = "72104"  # MNIST's first five test images
 
 @pytest.fixture(scope="module")
 def good_run(start, tmp_path_factory):
-    """A run that knows the digits: one epoch of the whole MNIST."""
+    """A run that has learned the digits: one epoch on all of MNIST."""
     run = tmp_path_factory.mktemp("good") / "run"
     process = start("train", "--hidden", 64, "--epochs", 1, "--quiet", "--out", run)
     _, err = process.communicate()

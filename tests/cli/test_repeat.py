@@ -1,4 +1,4 @@
-"""What is written to repeat a run repeats it to the last bit, however often it was resumed."""
+"""The file of a run repeats it to the last bit, however often the run was resumed."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def settings_of(run):
 
 
 def history_of(run):
-    """The rows without what a clock said."""
+    """The rows without measured times."""
     lines = (run / "history.csv").read_text().splitlines()
     return [line.split(",")[:6] for line in lines]
 

@@ -1,4 +1,4 @@
-"""`xpnet train --resume RUN`: a run goes on as if nothing had been."""
+"""`xpnet train --resume RUN`: the run ends as if it had not been interrupted."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def weights_of(run):
 
 
 def figures_of(run):
-    """history.csv without what a clock says."""
+    """history.csv without measured times."""
     lines = (run / "history.csv").read_text().splitlines()
     return [line.rsplit(",", 2)[0] for line in lines]
 

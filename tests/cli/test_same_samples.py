@@ -1,4 +1,4 @@
-"""A run is tested, and resumed, on the samples that it had; on others only if they are named."""
+"""A run is tested and resumed on its own samples, and on others only if the user names them."""
 
 import csv
 import json

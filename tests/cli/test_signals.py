@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP are Ctrl-C: what is due is written, the cursor shown, and a line says how to resume."""
+"""SIGTERM and SIGHUP act as Ctrl-C: files are written, and a line says how to resume."""
 
 import json
 import re

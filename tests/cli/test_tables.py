@@ -1,4 +1,4 @@
-"""Tables: `xpnet train --dataset FILE.csv` or `FILE.npz`, and what the other commands make of it."""
+"""Tables: `xpnet train --dataset FILE.csv` or `FILE.npz`, and the other commands on such runs."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ def rows_of(path):
 
 
 def forward(run, x):
-    """What NumPy alone makes of a run's weights: an mlp with ReLU."""
+    """The output of a run's mlp with ReLU, computed with NumPy only."""
     state = safetensors.numpy.load_file(run / "model.safetensors")
     layers = sorted({int(name.split(".")[1]) for name in state})
     for i in layers:

@@ -1,4 +1,4 @@
-"""Tables as pandas, R, spreadsheets and archives of data sets write them, on the command line."""
+"""Tables as pandas, R, spreadsheets and archives of data sets write them."""
 
 import json
 import re

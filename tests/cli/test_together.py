@@ -1,4 +1,4 @@
-"""Commands at the same time: none disturbs another, and each either succeeds or says why not."""
+"""Commands at the same time: none disturbs another, and each succeeds or reports why not."""
 
 import json
 import re

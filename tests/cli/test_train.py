@@ -1,4 +1,4 @@
-"""`xpnet train`, as its user meets it: the run folder, the output, each flag, and each way to fail."""
+"""`xpnet train`: the run folder, the output, each flag, and each error."""
 
 import csv
 import json
@@ -42,7 +42,7 @@ def weights_of(run):
 
 
 def figures_of(run):
-    """The rows without what a clock says."""
+    """The rows without measured times."""
     return [[row[column] for column in COLUMNS[:5]] for row in rows_of(run)]
 
 
@@ -379,7 +379,7 @@ def test_the_environment_variable_is_the_default_backend(train, tmp_path):
 
 
 def _refuses_the_gpu(train, tmp_path, monkeypatch):
-    """Try to train on a GPU that is not there; what was said."""
+    """Try to train on a GPU that does not exist; return the message."""
     monkeypatch.setattr(xpnet.training.Trainer, "fit", lambda *_, **__: pytest.fail("it trained"))
     answer = train("--backend", "cupy")
     assert (answer.code, answer.out) == (2, "")

@@ -1,4 +1,4 @@
-"""Checkpoints: what is in the file, and what is no checkpoint of this training."""
+"""Checkpoints: the content of the file, and files that are no checkpoint of this training."""
 
 import json
 import random
@@ -200,7 +200,7 @@ def test_a_checkpoint_with_an_average_needs_a_trainer_with_one(clusters, tmp_pat
 
 
 class Stop(Callback):
-    """Ctrl-C after so many batches."""
+    """Presses Ctrl-C after a number of batches."""
 
     def __init__(self, batches):
         self.left = batches
@@ -236,7 +236,7 @@ def test_the_states_of_callbacks_and_metrics_are_saved(clusters, tmp_path):
 
     whole = make()
     whole.fit(clusters, clusters, 4, 20)
-    broken = make(Checkpoint(tmp_path), Stop(16))  # of 6 batches an epoch: within the third
+    broken = make(Checkpoint(tmp_path), Stop(16))  # with 6 batches per epoch: within the third
     broken.fit(clusters, clusters, 4, 20)
     assert (len(broken.history), broken.batch, broken.optimizer.lr) == (2, 4, 0.01)
     fresh = make()
@@ -351,7 +351,7 @@ def test_checkpoints_are_written_at_intervals_of_seconds(clusters, tmp_path):
         )
 
 
-# --- a checkpoint that is whole, and wrong --------------------------------------------------------
+# --- a checkpoint with valid checksums and invalid content ----------------------------------------
 
 
 def paths(tree, path=()):
@@ -386,7 +386,7 @@ VALUES = [
 
 @pytest.fixture(scope="module")
 def within(tmp_path_factory):
-    """The tree and the arrays of a checkpoint within an epoch, and its file's folder."""
+    """The tree and the arrays of a checkpoint within an epoch, and the folder of its file."""
     folder = tmp_path_factory.mktemp("within")
     with xpnet.using("numpy"):
         trainer = resumable.make(folder)

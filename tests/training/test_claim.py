@@ -1,4 +1,4 @@
-"""Claims: a folder has one training at a time, in whatever process or thread."""
+"""Claims: only one training writes to a folder, whatever its process or thread."""
 
 import os
 import signal
@@ -75,7 +75,7 @@ def test_a_folder_that_existed_before_stays(tmp_path):
 def test_another_process_is_refused_with_the_number_of_the_first(other, tmp_path):
     process = other(tmp_path / "run")
     said = rf"run: a training is writing to this folder: process {process.pid} on .*another folder"
-    for _ in range(2):  # who is refused takes nothing away
+    for _ in range(2):  # a refused claim leaves the other one intact
         with pytest.raises(xpnet.StateError, match=said):
             Claim(tmp_path / "run").acquire()
     process.communicate("\n")

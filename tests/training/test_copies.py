@@ -1,4 +1,4 @@
-"""A trainer is copied and pickled whole: the copy goes on as the trainer itself does."""
+"""A copied or pickled trainer continues exactly as the original does."""
 
 import copy
 import pickle

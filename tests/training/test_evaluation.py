@@ -1,4 +1,4 @@
-"""Evaluation in batches says what one batch would, records nothing, and leaves modes alone."""
+"""Evaluation in batches gives the result of one batch, records nothing, and changes no mode."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_the_model_is_in_evaluation_mode_during_the_call_only(clusters):
             return y
 
     spies = xpnet.Sequential(Spy(), Spy())
-    spies[1].eval()  # one alone, as a frozen layer
+    spies[1].eval()  # only one, as a frozen layer
     predict(spies, clusters[0], 50)
     assert seen == [(False, False)] * 6
     assert [layer.training for layer in spies.sublayers()] == [True, True, False]

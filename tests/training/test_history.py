@@ -1,4 +1,4 @@
-"""The table of a training, and its file."""
+"""The history of a training, and its file."""
 
 import csv
 import math

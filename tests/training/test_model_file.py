@@ -1,4 +1,4 @@
-"""A model of one's own: read, named by its content, and executed as it was read."""
+"""A model of the user's own: read, identified by its content, and executed as it was read."""
 
 import pytest
 

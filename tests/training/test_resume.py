@@ -1,4 +1,4 @@
-"""A training that was broken off, at any moment and in any way, goes on as if it had not been."""
+"""A training that was interrupted, at any moment and in any way, is resumed bit for bit."""
 
 import os
 import random
@@ -57,13 +57,13 @@ def whole(tmp_path_factory):
 
 
 class Server:
-    """A process that forks a training for each folder: none of them has to import anything."""
+    """A process that forks a training for each folder, so that no training has to import anything."""
 
     def __init__(self, server):
         self.server = server
 
     def start(self, folder):
-        """Begin, or go on, in `folder`; the number of the process."""
+        """Start or resume a training in `folder`; return the number of its process."""
         self.server.stdin.write(f"{folder}\n")
         self.server.stdin.flush()
         return int(self.server.stdout.readline())

@@ -1,4 +1,4 @@
-"""The run folder: whole after every epoch, and enough to rebuild the model."""
+"""The run folder: complete after every epoch, and sufficient to rebuild the model."""
 
 import json
 import math

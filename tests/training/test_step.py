@@ -1,4 +1,4 @@
-"""What belongs to a step beside its gradient: clipping, accumulation, schedule, average, precision."""
+"""A step beside its gradient: clipping, accumulation, schedule, average, precision, data."""
 
 import math
 
@@ -231,7 +231,7 @@ def test_a_stream_without_samples_is_an_error(clusters):
 
 
 def bad_data(clusters, fault):
-    """Sample 70 is at fault; and what is said of it."""
+    """Data whose sample 70 is invalid, and a pattern of the error."""
     x, t = clusters
     if fault == "number":
         x = x.copy()

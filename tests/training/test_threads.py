@@ -1,4 +1,4 @@
-"""Many threads predict with one model: each gets what one alone would, and the model stays as it is."""
+"""Several threads use one model at the same time: each gets the result of a single thread."""
 
 import copy
 import pickle
@@ -224,7 +224,7 @@ def test_threads_compute_in_different_precision(backend, clusters):
 
 
 def test_threads_that_summarize_do_not_see_each_other(backend):
-    """Who watches a call is notified of that call only."""
+    """A hook is called for its own thread only."""
     model = network()
     before, expected = image(model), str(summary(model, (4,)))
     x = np.ones((5, 4), "float32")

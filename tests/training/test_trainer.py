@@ -1,4 +1,4 @@
-"""The loop: what it computes, what it moves between host and device, and what ends it."""
+"""The training loop: its results, its transfers between host and device, and its end."""
 
 import math
 import signal
@@ -131,7 +131,7 @@ def test_the_loss_is_transferred_once_per_log_line(monkeypatch, clusters):
     calls = _count_transfers(monkeypatch)
     make(log_every=1e9).fit(clusters, clusters, epochs=3, batch_size=10)
     assert calls[:4] == [(110, 4), (110,)] * 2  # the data, once for the run
-    assert len(calls) == 4 + 3 * 2  # an epoch: its own figures, and its test's
+    assert len(calls) == 4 + 3 * 2  # per epoch: its own figures, and those of its test
 
 
 def test_log_every_of_zero_logs_each_step(monkeypatch, clusters):

@@ -1,4 +1,4 @@
-"""Those that end a training, slow it down, or write a table."""
+"""Callbacks that end a training, reduce its learning rate, or write a table."""
 
 import csv
 import math

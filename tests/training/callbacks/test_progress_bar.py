@@ -1,4 +1,4 @@
-"""What a training shows: lines anywhere, and a bar on a terminal and in a notebook."""
+"""The progress bar: lines anywhere, and a bar on a terminal and in a notebook."""
 
 import io
 import re

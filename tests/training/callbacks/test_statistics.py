@@ -1,4 +1,4 @@
-"""Figures layer by layer: what they are, what they cost, and where they go."""
+"""Statistics layer by layer: their values, their cost, and where they are written."""
 
 import csv
 from typing import Any, NamedTuple

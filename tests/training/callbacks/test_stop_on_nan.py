@@ -1,4 +1,4 @@
-"""Where the first number that is none arose: data, layer, gradient, loss or step."""
+"""StopOnNaN names where NaN or infinity arose: data, layer, gradient, loss or step."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 class Bad(xpnet.Layer):
-    """Hands x on, until so many calls in training were made; then f(x)."""
+    """Returns x in the first calls in training mode, and f(x) afterwards."""
 
     def __init__(self, calls, f):
         self.calls, self.f, self.seen = calls, f, 0
