@@ -80,7 +80,7 @@ STATED = {  # what has no counterpart there, and where it is from
     "training.learner:Learner": {"accumulate": 1},
     "training:Trainer": {"log_every": 0.25, "accumulate": 1},
     "training:Trainer.fit": {"epochs": 10, "batch_size": 100},
-    "precision:MixedPrecision": {
+    "training.precision:MixedPrecision": {
         "dtype": "float16",
         "growth_interval": 2000,
     },  # torch.amp.GradScaler's
