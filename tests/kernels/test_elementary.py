@@ -1,4 +1,4 @@
-"""The faster ways in NumPy give the results of the portable code."""
+"""The faster elementary operations for NumPy return the same as the portable code."""
 
 import numpy as np
 import pytest
