@@ -108,7 +108,8 @@ def test_logaddexp_of_infinities(v):
         (inf, inf, [1.0, 1.0]),
         (-inf, 0.0, [0.0, 1.0]),
     ):
-        a, b = Variable(x1), Variable(x2)
+        a = Variable(x1)
+        b = Variable(x2)
         assert_close(gradients(F.logaddexp(a, b), [a, b]), expected)
 
 
@@ -126,7 +127,8 @@ def test_negative_indices_of_take(backend64, array):
 
 
 def test_axes_that_are_numpys_integers(v):
-    one, x = np.int64(0), F.stack([v, v])
+    one = np.int64(0)
+    x = F.stack([v, v])
     calls = [F.sum, F.max, F.expand_dims, F.flip, F.linalg.vector_norm, F.cumulative_sum, F.sort]
     for f in calls:
         assert_close(f(x, axis=one), f(x, axis=0))

@@ -54,7 +54,8 @@ def pairs():
 
 
 def test_defaults_are_those_of_pytorch_where_both_have_the_parameter():
-    compared, differ = 0, set()
+    compared = 0
+    differ = set()
     for name, ours, theirs in pairs():
         expected = defaults(theirs)
         for parameter, default in defaults(ours).items():
@@ -196,7 +197,8 @@ def test_options_of_precision_recall_and_f1_have_an_effect(array, backend64):
 
 def test_f1_at_several_thresholds(array, backend64):
     """F1 is 0.667 at the default threshold 0.5."""
-    y, t = array([0.9, 0.6, 0.1, 0.7, 0.2]), array([1, 1, 1, 0, 0])
+    y = array([0.9, 0.6, 0.1, 0.7, 0.2])
+    t = array([1, 1, 1, 0, 0])
     for threshold, expected in ((0.5, 2 / 3), (0.05, 0.75), (0.65, 0.4), (0.9, 0.0)):
         metric = metrics.F1(threshold=threshold)
         metric.update(y, t)

@@ -111,7 +111,8 @@ class Draw:
     """Hypothesis's `draw`, one generator of random numbers, by a seed that it drew, their kind."""
 
     def __init__(self, draw, kind):
-        self.draw, self.kind = draw, kind
+        self.draw = draw
+        self.kind = kind
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
     def __call__(self, strategy):
@@ -173,7 +174,8 @@ def _elementwise(name, shapes, low, high, kind):
         return of(name), [numbers(draw, shape, low, high) for shape in draw(shapes)]
 
 
-_one, _two = st.sampled_from(SHAPES).map(lambda shape: [shape]), st.sampled_from(PAIRS)
+_one = st.sampled_from(SHAPES).map(lambda shape: [shape])
+_two = st.sampled_from(PAIRS)
 for _name, _bounds in UNARY.items():
     _elementwise(_name, _one, *_bounds, float)
 for _name in [*UNARY, "imag", "sign"]:  # the standard defines all of them for complex numbers
@@ -192,7 +194,8 @@ def _(draw):
 
 @case("remainder")
 def _(draw):
-    x1, x2 = numbers(draw, (2, 3), 0.1, 0.9), numbers(draw, (3,), 1.0, 1.2)
+    x1 = numbers(draw, (2, 3), 0.1, 0.9)
+    x2 = numbers(draw, (3,), 1.0, 1.2)
     return of("remainder"), [x1 + draw(st.sampled_from([-3.0, 0.0, 2.4])), x2]
 
 
@@ -204,7 +207,8 @@ def _(draw):
 
 @case("clip")
 def _(draw):
-    x, low = numbers(draw, (2, 3)), numbers(draw, (3,), -1.0, 0.0)
+    x = numbers(draw, (2, 3))
+    low = numbers(draw, (3,), -1.0, 0.0)
     return lambda xp, x, low, high: xp.clip(x, low, high), [x, low, low + 1.0]
 
 
@@ -219,7 +223,8 @@ def _reduction(name, complex_too=False):
         if name in ("var", "std"):
             options["correction"] = draw(st.sampled_from([0.0, 0.5]))
         if name == "std":  # its derivative for a single number is infinite
-            shape, options["axis"] = (2, 3), draw(st.sampled_from([None, 0, -1, (0, 1)]))
+            shape = (2, 3)
+            options["axis"] = draw(st.sampled_from([None, 0, -1, (0, 1)]))
         return lambda xp, x: of(name)(xp, x, **options), [numbers(draw, shape)]
 
 

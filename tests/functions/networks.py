@@ -44,7 +44,8 @@ class Row:
         return [rng.normal(size=shape) for shape in self.shapes]
 
 
-X, XT = ((2, 3),), ((2, 3), (2, 3))
+X = ((2, 3),)
+XT = ((2, 3), (2, 3))
 IMAGE = (1, 2, 3, 3)
 CLASSES = (np.asarray([2, 0]),)
 STEP_BY_STEP = "its formula in Python, and a composite step by step"

@@ -172,8 +172,10 @@ def test_activations_agree_with_torch(dtype, shape, scale, seed):
         (F.sigmoid, T.sigmoid),
     ]:
         with using("numpy", dtype=dtype):
-            x, tensor = Variable(host), torch.tensor(host, requires_grad=True)
-            y, expected = ours(x), theirs(tensor)
+            x = Variable(host)
+            tensor = torch.tensor(host, requires_grad=True)
+            y = ours(x)
+            expected = theirs(tensor)
             assert y.dtype == x.dtype
             assert_close(y, expected.detach().numpy(), rtol=rtol, atol=atol)
             y.backward(weights)

@@ -23,7 +23,8 @@ HURRIED = settings(
 def by_jax(call, hosts, weights):
     """The gradients of Re(sum(weights * call)) by each of the arrays."""
     with using("jax", dtype="float64") as there:
-        arrays, w = [there.asarray(host) for host in hosts], there.asarray(weights)
+        arrays = [there.asarray(host) for host in hosts]
+        w = there.asarray(weights)
 
         def number(*xs):
             return jnp.sum(jnp.real(w * call(jnp, *xs)))

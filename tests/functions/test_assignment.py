@@ -28,7 +28,9 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.testing import assert_close, check_gradients
 
 X = np.arange(12.0).reshape(3, 4) / 7.0 - 0.6
-ROW, ONE, PAIR = X[1] * X[2] + 0.3, np.asarray(0.7), np.asarray([0.4, -1.3])
+ROW = X[1] * X[2] + 0.3
+ONE = np.asarray(0.7)
+PAIR = np.asarray([0.4, -1.3])
 MASK = X * 7.0 % 2.0 > 0.9
 
 # name -> (key, value); keys hold NumPy's arrays, which become arrays of each library.
@@ -73,7 +75,8 @@ STRICT_REFUSES = {  # as in the standard: integer arrays for only some of the ax
 @pytest.fixture(params=CASES)
 def case(request, backend64):
     """(key, value), in NumPy's arrays."""
-    name, (key, value) = request.param, CASES[request.param]
+    name = request.param
+    key, value = CASES[request.param]
     if backend64.name.startswith("array_api_strict"):
         if name in STRICT_REFUSES:
             pytest.skip("array-api-strict, like the standard, has no integer arrays for some axes")
@@ -131,7 +134,8 @@ def test_values_and_gradients_agree_with_jax(array, case):
     with jax.enable_x64(True):
         expected = jax.grad(theirs, (0, 1))(jnp.asarray(X), jnp.asarray(value))
         expected = [np.asarray(g) for g in expected]
-    x, v = Variable(array(X)), Variable(array(value))
+    x = Variable(array(X))
+    v = Variable(array(value))
     y = F.asarray(x, copy=True)
     y[in_library(key, array)] = v
     for g, e in zip(gradients(F.sum(F.cos(y)), [x, v]), expected, strict=True):
@@ -143,7 +147,8 @@ def test_values_and_gradients_agree_with_jax(array, case):
 
 def test_a_graph_keeps_the_numbers_that_it_was_computed_from(backend64, array):
     """To second order: x y is 2 a^2 b for the a before the assignment, and so are its derivatives."""
-    a, b = Variable(array([1.0, 2.0])), Variable(array([3.0, 4.0]))
+    a = Variable(array([1.0, 2.0]))
+    b = Variable(array([3.0, 4.0]))
     x = 2.0 * a
     before = x * x * b
     x[0] = b[1]
@@ -251,12 +256,15 @@ def writes(x):
 
 
 def pure(x):
-    a, b, c = x[0], x[1], x[2]
+    a = x[0]
+    b = x[1]
+    c = x[2]
     return (b * c**2) ** 2 + (b + c) ** 2 + c**2 + 0.0 * a
 
 
 def test_transforms_of_a_function_that_writes_into_its_argument(backend64, array):
-    x, u = array([1.0, 2.0, -0.5]), array([0.3, -1.0, 2.0])
+    x = array([1.0, 2.0, -0.5])
+    u = array([0.3, -1.0, 2.0])
     assert_close(grad(writes)(x), grad(pure)(x))
     assert_close(hessian(writes)(x), hessian(pure)(x))
     for ours, theirs in zip(jvp(writes, (x,), (u,)), jvp(pure, (x,), (u,)), strict=True):
@@ -285,7 +293,8 @@ def test_a_write_into_an_argument_is_visible_to_the_caller(backend64, array, wra
     def scale(x, factor):
         x *= factor
 
-    a, r = Variable(array([1.0, 2.0])), Variable(array(3.0))
+    a = Variable(array([1.0, 2.0]))
+    r = Variable(array(3.0))
     x = a * a
     wrap(scale)(x, r)
     assert_close(x, [3.0, 12.0])
@@ -330,7 +339,8 @@ def test_augmented_assignment(backend64, array, sign):
     def g(x, y):
         return array_namespace(x).concat([plain(x, y), plain(x[1:], y)])
 
-    x, y = array([1.5, 2.5, 0.7]), array(1.2)
+    x = array([1.5, 2.5, 0.7])
+    y = array(1.2)
     assert_close(f(Variable(x), Variable(y)), g(x, y))
     if sign in ("//=", "%="):
         assert f(Variable(x), y).requires_grad == (sign == "%=")
@@ -341,7 +351,8 @@ def test_augmented_assignment(backend64, array, sign):
 @pytest.mark.parametrize("sign", BITWISE)
 def test_augmented_assignment_by_bitwise_operators(backend, array, sign):
     augment, plain = BITWISE[sign]
-    x, y = array([12, 5, 7]), array([1, 2, 3])
+    x = array([12, 5, 7])
+    y = array([1, 2, 3])
     z = same = Variable(array([12, 5, 7]))
     z = augment(z, y)
     assert z is same
@@ -365,7 +376,8 @@ def test_augmented_assignment_to_items(backend64, array):
         z[z > 1.0] *= 2.0
         return z
 
-    x, y = np.asarray([1.5, 2.5, 0.7]), np.asarray([0.3, 2.0])
+    x = np.asarray([1.5, 2.5, 0.7])
+    y = np.asarray([0.3, 2.0])
     assert_close(f(Variable(array(x)), Variable(array(y))), f(x, y))
     check_gradients(f, array(x), array(y))
     z = Variable(array(x)) * 1.0
@@ -426,7 +438,8 @@ def test_a_write_through_a_view_reaches_its_base(backend64, array, name, recorde
     make, index, place = VIEWS[name]
     a = Variable(array(X), requires_grad=recorded)
     x = a * 1.0
-    v, w = make(array_namespace(x), x), make(array_namespace(x), x)
+    v = make(array_namespace(x), x)
+    w = make(array_namespace(x), x)
     value = Variable(array(5.0), requires_grad=recorded)
     v[index] = value
     expected = X.copy()
@@ -607,7 +620,8 @@ def test_without_recording_a_computed_variable_keeps_its_history(backend64, arra
 def test_a_value_that_would_change_the_dtype_is_an_error(backend, array):
     """A write keeps the dtype of x; nothing is truncated."""
     xp = backend.xp
-    i, b = Variable(array([2, 4])), Variable(array([True, False]))
+    i = Variable(array([2, 4]))
+    b = Variable(array([True, False]))
     f = Variable(array([1.0, 2.0]), requires_grad=False)
     z = f * 1j
     u = Variable(xp.asarray([1, 2], dtype=xp.uint8, device=compat.device(i.data)))
@@ -621,7 +635,11 @@ def test_a_value_that_would_change_the_dtype_is_an_error(backend, array):
             x += value
     assert_close(i, [2, 4])
     assert_close(f, [1.0, 2.0])
-    i[0], f[0], z[0], b[1], u[0] = True, 3, 2.0, True, 7
+    i[0] = True
+    f[0] = 3
+    z[0] = 2.0
+    b[1] = True
+    u[0] = 7
     assert_close(i, [1, 4])
     assert_close(f, [3.0, 2.0])
     assert_close(z, [2.0, 2.0j])

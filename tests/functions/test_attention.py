@@ -33,7 +33,9 @@ def by_hand(q, k, v, scale, allowed=lambda i, j: True):
 
 def test_formula(backend64, array, order):
     """Each query's mean of the values; by default the scale is 1 / sqrt(E)."""
-    q, k, v = array(Q), array(K), array(V)
+    q = array(Q)
+    k = array(K)
+    v = array(V)
     attention = F.scaled_dot_product_attention
     assert_close(attention(q, k, v), by_hand(Q, K, V, 1 / math.sqrt(2)), rtol=1e-13)
     assert_close(attention(q, k, v, scale=0.3), by_hand(Q, K, V, 0.3), rtol=1e-13)
@@ -43,7 +45,9 @@ def test_formula(backend64, array, order):
 
 def test_causal(backend64, array):
     """Query i may attend to keys 0 to i."""
-    q, k, v = array(Q), array(K), array(V)
+    q = array(Q)
+    k = array(K)
+    v = array(V)
     expected = by_hand(Q, K, V, 1 / math.sqrt(2), lambda i, j: j <= i)
     got = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     assert_close(got, expected, rtol=1e-13)
@@ -55,7 +59,9 @@ def test_causal(backend64, array):
 
 def test_masks(backend64, array, order):
     """Boolean masks choose keys; masks of numbers are added to the scores, and have gradients."""
-    q, k, v = array(Q), array(K), array(V)
+    q = array(Q)
+    k = array(K)
+    v = array(V)
     allowed = [[True, False], [True, True], [False, True]]
     added = array([[0.0 if a else -math.inf for a in row] for row in allowed])
     expected = by_hand(Q, K, V, 1 / math.sqrt(2), lambda i, j: allowed[i][j])
@@ -84,7 +90,9 @@ def test_a_query_that_may_attend_to_no_key(backend, array, kind):
 
 def test_empty_keys_and_empty_queries(backend, array):
     """Without keys the output is zeros; without queries it is empty."""
-    q, k, v = array(Q), array(K), array(V)
+    q = array(Q)
+    k = array(K)
+    v = array(V)
     none = F.scaled_dot_product_attention(q, k[:0, :], v[:0, :])
     assert_close(none, [[0.0] * 3] * 3)
     assert F.scaled_dot_product_attention(q[:0, :], k, v).shape == (0, 3)
@@ -92,14 +100,19 @@ def test_empty_keys_and_empty_queries(backend, array):
 
 def test_large_scores(backend, array):
     """No overflow: the best key has all the weight."""
-    q, k, v = array([[1e4, 0.0]]), array([[1e4, 0.0], [-1e4, 1.0]]), array([[1.0], [2.0]])
+    q = array([[1e4, 0.0]])
+    k = array([[1e4, 0.0], [-1e4, 1.0]])
+    v = array([[1.0], [2.0]])
     assert_close(F.scaled_dot_product_attention(q, k, v), [[1.0]])
 
 
 def test_dropout(backend, array):
     """Some weights are 0 and the others larger, with the same mean; a seed determines the result."""
-    q, k, v = array(Q), array(K), array(V)
-    attention, expected = F.scaled_dot_product_attention, by_hand(Q, K, V, 1 / math.sqrt(2))
+    q = array(Q)
+    k = array(K)
+    v = array(V)
+    attention = F.scaled_dot_product_attention
+    expected = by_hand(Q, K, V, 1 / math.sqrt(2))
     once, again = (attention(q, k, v, dropout_p=0.5, rng=3) for _ in range(2))
     assert_close(once, again)
     rng = np.random.default_rng(0)
@@ -112,7 +125,9 @@ def test_dropout(backend, array):
 
 def test_shapes_that_do_not_fit_are_errors(backend, array):
     """The message shows both shapes."""
-    q, k, v = array(Q), array(K), array(V)
+    q = array(Q)
+    k = array(K)
+    v = array(V)
     with pytest.raises(ShapeError, match=r"\(\.\.\., L, E\) .*, got \(3, 2\) and \(2, 3\)\."):
         F.scaled_dot_product_attention(q, v, v)
     with pytest.raises(ShapeError, match=r"as many values as keys.*\(3, 2\) and \(2, 2\)\."):
@@ -136,17 +151,20 @@ def test_shapes_that_do_not_fit_are_errors(backend, array):
 def test_agrees_with_pytorch(lead, length, size, widths, masked, dtype, seed):
     """Value and gradients."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
-    rng, (E, width) = np.random.default_rng(seed), widths
+    rng = np.random.default_rng(seed)
+    E, width = widths
     shapes = [(*lead, length, E), (*lead, size, E), (*lead, size, width)]
     hosts = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
-    options, theirs = {}, {}
+    options = {}
+    theirs = {}
     if masked == "causal":
         options = theirs = {"is_causal": True}
     elif masked != "no":
         mask = rng.random((length, size)) < 0.7
         mask[:, 0] = True  # PyTorch returns NaN where no key is allowed
         mask = mask if masked == "bool" else rng.standard_normal((length, size)).astype(dtype)
-        options, theirs = {"attn_mask": mask}, {"attn_mask": torch.tensor(mask)}
+        options = {"attn_mask": mask}
+        theirs = {"attn_mask": torch.tensor(mask)}
     tensors = [torch.tensor(host, requires_grad=True) for host in hosts]
     expected = torch.nn.functional.scaled_dot_product_attention(*tensors, **theirs)
     weights = rng.standard_normal(expected.shape).astype(dtype)
@@ -207,7 +225,8 @@ def test_derivatives_with_softcap_and_window(backend64, array, order):
 
 def test_a_window_with_a_mask_and_other_lengths(backend64, array):
     """A key must be allowed by both; a query whose keys are all outside its window gets zeros."""
-    q, k = array(np.ones((4, 1))), array(np.ones((2, 1)))
+    q = array(np.ones((4, 1)))
+    k = array(np.ones((2, 1)))
     w = F.attention_weights(q, k, array([[True, False]] * 4, "bool"), window=1)
     assert_close(w, [[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
 

@@ -103,6 +103,7 @@ def test_clip_in_the_other_byte_order(dtype, bounds):
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_clip_with_bounds_of_another_dtype(order):
     """Bounds that promote are passed to the library's own clip."""
-    x, low = np.asarray([-3.0, 0.5], f"{order}f4"), np.asarray([0.0, 1.0], f"{order}f8")
+    x = np.asarray([-3.0, 0.5], f"{order}f4")
+    low = np.asarray([0.0, 1.0], f"{order}f8")
     with using("numpy", dtype="float64"):
         np.testing.assert_array_equal(F.clip(x, low, 2.0), [0.0, 1.0])

@@ -58,7 +58,8 @@ class _OnHost:
     """The attributes of its array that a case uses, for an array on the host."""
 
     def __init__(self, host):
-        self.dtype, self.device = host.dtype, "cpu"
+        self.dtype = host.dtype
+        self.device = "cpu"
 
 
 @pytest.mark.parametrize("name", sorted(STRUCTURAL))

@@ -46,7 +46,9 @@ def several(value, d):
 def by_loops(x, W, b, *, stride=1, padding=0, dilation=1, groups=1):
     """The formula of the docstring, number by number."""
     d = x.ndim - 2
-    s, g, k = several(stride, d), several(dilation, d), W.shape[2:]
+    s = several(stride, d)
+    g = several(dilation, d)
+    k = W.shape[2:]
     if padding == "same":
         around = [(gi * (ki - 1) // 2, -(-gi * (ki - 1) // 2)) for gi, ki in zip(g, k, strict=True)]
     else:
@@ -55,7 +57,8 @@ def by_loops(x, W, b, *, stride=1, padding=0, dilation=1, groups=1):
     reach = [gi * (ki - 1) + 1 for gi, ki in zip(g, k, strict=True)]
     out = [(n - r) // si + 1 for n, r, si in zip(x.shape[2:], reach, s, strict=True)]
     y = np.zeros((x.shape[0], W.shape[0], *out))
-    per_in, per_out = W.shape[1], W.shape[0] // groups
+    per_in = W.shape[1]
+    per_out = W.shape[0] // groups
     for o, place in product(range(W.shape[0]), product(*map(range, out))):
         y[(slice(None), o, *place)] = b[o]
         for c, at in product(range(per_in), product(*map(range, k))):
@@ -68,12 +71,16 @@ def by_loops(x, W, b, *, stride=1, padding=0, dilation=1, groups=1):
 def transposed_by_loops(x, W, b, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
     """Each number is spread by the kernel; then the padding is cut off."""
     d = x.ndim - 2
-    s, g, k = several(stride, d), several(dilation, d), W.shape[2:]
-    p, more = several(padding, d), several(output_padding, d)
+    s = several(stride, d)
+    g = several(dilation, d)
+    k = W.shape[2:]
+    p = several(padding, d)
+    more = several(output_padding, d)
     axes = zip(x.shape[2:], s, g, k, more, strict=True)
     whole = [(n - 1) * si + gi * (ki - 1) + 1 + m for n, si, gi, ki, m in axes]
     y = np.zeros((x.shape[0], W.shape[1] * groups, *whole))
-    per_in, per_out = W.shape[0] // groups, W.shape[1]
+    per_in = W.shape[0] // groups
+    per_out = W.shape[1]
     for c, place in product(range(W.shape[0]), product(*map(range, x.shape[2:]))):
         for o, at in product(range(per_out), product(*map(range, k))):
             met = [q * si + a * gi for q, si, a, gi in zip(place, s, at, g, strict=True)]
@@ -182,11 +189,16 @@ def convolutions(draw):
     def axes(low, high):
         return tuple(draw(st.integers(low, high)) for _ in range(d))
 
-    kernel, stride, dilation, padding = axes(1, 4), axes(1, 3), axes(1, 2), axes(0, 2)
+    kernel = axes(1, 4)
+    stride = axes(1, 3)
+    dilation = axes(1, 2)
+    padding = axes(0, 2)
     reach = [g * (k - 1) + 1 for k, g in zip(kernel, dilation, strict=True)]
     least = [max(1, r - 2 * p) for r, p in zip(reach, padding, strict=True)]
     size = tuple(n + draw(st.integers(0, 5)) for n in least)
-    groups, cin, cout = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    groups = draw(st.integers(1, 3))
+    cin = draw(st.integers(1, 3))
+    cout = draw(st.integers(1, 3))
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     batch = draw(st.integers(1, 4))
     return (batch, groups * cin, *size), (groups * cout, cin, *kernel), options
@@ -262,7 +274,9 @@ def test_shapes_that_do_not_fit_are_errors(x, W, options, match):
 
 def test_invalid_options_are_errors():
     """Strides, paddings and their number are checked, also those of the transpose."""
-    x, W, b = np.zeros((1, 2, 5, 5)), np.zeros((2, 2, 3, 3)), np.zeros(3)
+    x = np.zeros((1, 2, 5, 5))
+    W = np.zeros((2, 2, 3, 3))
+    b = np.zeros(3)
     for option in ({"stride": 0}, {"stride": (1, 1, 1)}, {"padding": -1}, {"dilation": 1.5}):
         with pytest.raises(ValueError, match="Expected a whole number from"):
             F.conv(x, W, **option)

@@ -62,7 +62,8 @@ def test_asarray_returns_the_variable_itself_unless_a_copy_is_requested(backend,
 
 
 def test_asarray_of_several_variables_is_a_differentiable_copy(backend, array):
-    x, y = Variable(array(2.0)), Variable(array(3.0))
+    x = Variable(array(2.0))
+    y = Variable(array(3.0))
     for copy in (None, True):
         z = F.asarray([[x, y], [y, y]], copy=copy)
         assert_close(z, [[2.0, 3.0], [3.0, 3.0]])

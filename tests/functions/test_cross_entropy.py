@@ -25,7 +25,8 @@ def cross_entropy(rows, weights):
 
 def test_softmax_cross_entropy_of_class_numbers(backend64, array, order):
     """The formula; and the fused node equals the composite, to the third derivative."""
-    x, t = array(SCORES), array(CLASSES)
+    x = array(SCORES)
+    t = array(CLASSES)
     onehot = array(np.eye(3)[CLASSES].tolist())
 
     def composite(x):
@@ -33,7 +34,8 @@ def test_softmax_cross_entropy_of_class_numbers(backend64, array, order):
 
     assert_close(F.softmax_cross_entropy(x, t), cross_entropy(SCORES, ONE_HOT), rtol=1e-14)
     assert_close(F.softmax_cross_entropy(Variable(x), t), composite(x), rtol=1e-14)
-    v, w = Variable(x), Variable(x)
+    v = Variable(x)
+    w = Variable(x)
     (g,) = gradients(F.softmax_cross_entropy(v, t), [v])
     (expected,) = gradients(composite(w), [w])
     assert_close(g, expected, rtol=1e-13, atol=1e-16)
@@ -42,7 +44,8 @@ def test_softmax_cross_entropy_of_class_numbers(backend64, array, order):
 
 def test_softmax_cross_entropy_of_one_hot_rows(backend64, array):
     """Integer, boolean and floating-point one-hot rows have the loss of class numbers."""
-    x, expected = array(SCORES), cross_entropy(SCORES, ONE_HOT)
+    x = array(SCORES)
+    expected = cross_entropy(SCORES, ONE_HOT)
     for rows in (ONE_HOT, np.asarray(ONE_HOT, bool), np.asarray(ONE_HOT, float).tolist()):
         assert_close(F.softmax_cross_entropy(Variable(x), array(rows)), expected, rtol=1e-14)
 
@@ -50,14 +53,16 @@ def test_softmax_cross_entropy_of_one_hot_rows(backend64, array):
 def test_softmax_cross_entropy_of_weights(backend64, array, order):
     """Rows may be any weights, and need not sum to 1; they have a gradient too."""
     weights = [[0.2, 0.3, 0.4], [1.0, 0.5, 0.0], [0.1, 0.1, 0.8], [0.0, 0.0, 2.0]]
-    x, t = array(SCORES), array(weights)
+    x = array(SCORES)
+    t = array(weights)
     assert_close(F.softmax_cross_entropy(x, t), cross_entropy(SCORES, weights), rtol=1e-14)
     check_gradients(F.softmax_cross_entropy, x, t, order=order)
 
 
 def test_softmax_cross_entropy_of_sequences(backend64, array, order):
     """Classes are the last axis; the mean is over all other axes."""
-    x, t = array([SCORES, SCORES]), array([CLASSES, CLASSES])
+    x = array([SCORES, SCORES])
+    t = array([CLASSES, CLASSES])
     expected = cross_entropy(SCORES, ONE_HOT)
     assert_close(F.softmax_cross_entropy(x, t), expected, rtol=1e-14)
     check_gradients(lambda x: F.softmax_cross_entropy(x, t), x, order=order)
@@ -65,7 +70,8 @@ def test_softmax_cross_entropy_of_sequences(backend64, array, order):
 
 def test_softmax_cross_entropy_of_large_scores(backend, array):
     """No overflow: a confident correct answer has the loss 0, a confident wrong one its score."""
-    x, t = array([[1e4, 0.0], [1e4, 0.0]]), array([0, 1])
+    x = array([[1e4, 0.0], [1e4, 0.0]])
+    t = array([0, 1])
     assert_close(F.softmax_cross_entropy(x, t), 5e3)
 
 
@@ -97,7 +103,8 @@ def test_softmax_cross_entropy_refuses_invalid_targets(backend, array):
 
 def test_binary_cross_entropy(backend64, array, order):
     """The formula for probabilities, and the same value from scores."""
-    scores, targets = [-3.0, 0.0, 0.5, 2.0], [0.0, 1.0, 0.3, 1.0]
+    scores = [-3.0, 0.0, 0.5, 2.0]
+    targets = [0.0, 1.0, 0.3, 1.0]
     probabilities = [1.0 / (1.0 + math.exp(-s)) for s in scores]
     expected = -math.fsum(
         t * math.log(p) + (1 - t) * math.log(1 - p)
@@ -179,7 +186,9 @@ def test_class_weights_make_a_weighted_mean(backend64, array, order, smoothing):
     q = np.eye(3)[CLASSES] * (1.0 - smoothing) + smoothing / 3.0
     total = 4.0 * cross_entropy(SCORES, (q * WEIGHT).tolist())
     expected = total / sum(WEIGHT[c] for c in CLASSES)
-    x, t, w = array(SCORES), array(CLASSES), array(WEIGHT)
+    x = array(SCORES)
+    t = array(CLASSES)
+    w = array(WEIGHT)
     assert_close(F.softmax_cross_entropy(x, t, w, smoothing), expected, rtol=1e-13)
     check_gradients(lambda x, w: F.softmax_cross_entropy(x, t, w, smoothing), x, w, order=order)
 
@@ -244,7 +253,8 @@ def test_ignored_rows_hide_no_other_mistake(backend, array):
 
 def test_weights_do_not_change_the_dtype_of_the_loss(backend, array):
     """float32 stays float32; integer weights are cast."""
-    x, t = array(SCORES), array(CLASSES)
+    x = array(SCORES)
+    t = array(CLASSES)
     loss = F.softmax_cross_entropy(x, t, array([1, 1, 1]))
     assert loss.dtype == backend.dtype
     assert_close(loss, F.softmax_cross_entropy(x, t), rtol=1e-6)
@@ -252,7 +262,8 @@ def test_weights_do_not_change_the_dtype_of_the_loss(backend, array):
 
 def test_invalid_weights_and_smoothing_are_errors(backend, array):
     """The message says what was expected and what was given."""
-    x, t = array(SCORES), array(CLASSES)
+    x = array(SCORES)
+    t = array(CLASSES)
     with pytest.raises(ShapeError, match=r"weight of shape \(3,\), one for each class, got \(4,\)"):
         F.softmax_cross_entropy(x, t, array([1.0, 1.0, 1.0, 1.0]))
     with pytest.raises(ValueError, match=r"label_smoothing from 0 to 1, got 1.5"):
@@ -269,7 +280,8 @@ def test_kl_divergence(backend64, array, order):
         for yi, ti in zip(yr, tr, strict=True)
         if ti > 0.0
     )
-    log_y, p = array(np.log(y).tolist()), array(t)
+    log_y = array(np.log(y).tolist())
+    p = array(t)
     assert_close(F.kl_divergence(log_y, p), expected, rtol=1e-13)
     assert_close(F.kl_divergence(log_y, array(y)), 0.0, atol=1e-15)
     check_gradients(F.kl_divergence, log_y, array([[0.2, 0.3, 0.5], [0.1, 0.4, 0.5]]), order=order)
@@ -291,8 +303,10 @@ def test_kl_divergence_of_a_class_with_probability_0(backend, array):
 
 def test_binary_weights(backend64, array, order):
     """mean(w (p t softplus(-x) + (1 - t) softplus(x)))."""
-    x, t = [[-3.0, 0.5], [2.0, 0.0]], [[0.0, 1.0], [0.3, 1.0]]
-    w, p = [[1.0], [0.5]], [3.0, 0.25]
+    x = [[-3.0, 0.5], [2.0, 0.0]]
+    t = [[0.0, 1.0], [0.3, 1.0]]
+    w = [[1.0], [0.5]]
+    p = [3.0, 0.25]
     expected = math.fsum(
         w[i][0]
         * (
@@ -303,7 +317,8 @@ def test_binary_weights(backend64, array, order):
         for j in range(2)
     )
     options = {"weight": array(w), "pos_weight": array(p)}
-    x, t = array(x), array(t)
+    x = array(x)
+    t = array(t)
     assert_close(F.binary_cross_entropy_with_logits(x, t, **options), expected / 4.0, rtol=1e-13)
     check_gradients(
         lambda x, t: F.binary_cross_entropy_with_logits(x, t, **options), x, t, order=order
@@ -345,7 +360,8 @@ def test_cross_entropies_agree_with_torch(dtype, n, classes, smoothing, weighted
     rng = np.random.default_rng(seed)
     x, s = (rng.normal(size=(n, classes)).astype(dtype) for _ in range(2))
     rows = rng.dirichlet(np.ones(classes), n).astype(dtype)
-    t, q = rng.integers(0, classes, n), rng.uniform(size=(n, classes)).astype(dtype)
+    t = rng.integers(0, classes, n)
+    q = rng.uniform(size=(n, classes)).astype(dtype)
     w, v = rng.uniform(0.5, 2.0, (2, classes)).astype(dtype)
     some = int(t[0]) - 1  # never all classes
 
@@ -394,7 +410,8 @@ def test_cross_entropies_agree_with_torch(dtype, n, classes, smoothing, weighted
         for ours, theirs in pairs:
             xs = [Variable(x), Variable(s)]
             tensors = [torch.tensor(a, requires_grad=True) for a in (x, s)]
-            loss, expected = ours(*xs), theirs(*tensors)
+            loss = ours(*xs)
+            expected = theirs(*tensors)
             assert loss.dtype == np.dtype(dtype)
             assert_close(loss, expected.detach().numpy(), rtol=rtol, atol=atol)
             loss.backward()

@@ -35,7 +35,8 @@ def test_a_dtype_of_numpy_is_not_an_array():
 def test_astype_moves_to_a_device():
     """The numbers, the dtype and the way back of the gradient; also for integers."""
     strict = pytest.importorskip("array_api_strict", reason="it has several devices")
-    here, there = strict.Device("device1"), strict.Device("device2")
+    here = strict.Device("device1")
+    there = strict.Device("device2")
     x = Variable(strict.asarray([1.5, -2.0], dtype=strict.float32, device=here))
     y = F.astype(x, strict.float64, device=there)
     assert (y.device, y.dtype) == (there, strict.float64)

@@ -72,7 +72,8 @@ def test_qr(backend64, array, shape, mode, dtype):
     for given in (array(a, dtype), Variable(array(a, dtype))):
         result = linalg.qr(given, mode=mode)
         assert result._fields == ("Q", "R")
-        Q, R = to_numpy(result.Q), to_numpy(result.R)
+        Q = to_numpy(result.Q)
+        R = to_numpy(result.R)
         assert Q.shape == (*shape[:-2], m, k)
         assert R.shape == (*shape[:-2], k, n)
         assert_close(Q @ R, a, rtol=1e-12, atol=1e-13)

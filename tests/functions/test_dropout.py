@@ -10,7 +10,8 @@ from xpnet.testing import assert_close, check_gradients
 
 def test_a_given_mask(backend64, array, order):
     """x mask / (1 - p), and likewise for the gradient, to any order."""
-    x, mask = array([[1.0, 2.0], [3.0, 4.0]]), array([[True, False], [False, True]])
+    x = array([[1.0, 2.0], [3.0, 4.0]])
+    mask = array([[True, False], [False, True]])
     assert_close(F.dropout(x, 0.75, mask), [[4.0, 0.0], [0.0, 16.0]])
     check_gradients(lambda x: F.dropout(x * x, 0.75, mask), x, order=order)
 

@@ -97,7 +97,8 @@ def calls(draw):
     """Subscripts, and shapes for them: letters with lengths, repeated, of length 1, or "..."."""
     sizes = {c: draw(st.integers(1, 3)) for c in "abcdE"}
     dots = tuple(draw(st.lists(st.integers(1, 3), max_size=2)))
-    terms, shapes = [], []
+    terms = []
+    shapes = []
     for _ in range(draw(st.integers(1, 3))):
         letters = draw(st.lists(st.sampled_from(sorted(sizes)), max_size=4))
         lengths = [sizes[c] for c in letters]
@@ -107,7 +108,8 @@ def calls(draw):
         at = draw(st.integers(0, len(letters)))
         mine = dots[draw(st.integers(0, len(dots))) :] if draw(st.booleans()) else None
         if mine is not None:
-            letters[at:at], lengths[at:at] = ["..."], mine
+            letters[at:at] = ["..."]
+            lengths[at:at] = mine
         terms.append("".join(letters))
         shapes.append(tuple(lengths))
     subscripts = ",".join(terms)
@@ -230,7 +232,8 @@ def test_without_optimize_operands_are_multiplied_from_left_to_right():
 
 def test_the_order_of_products_saves_memory():
     """From left to right this would create an array of 10^12 numbers."""
-    x, y = np.ones(10**6), np.full(10**6, 2.0)
+    x = np.ones(10**6)
+    y = np.full(10**6, 2.0)
     assert_close(F.einsum("i,j,i,j->", x, y, x, y), 4e12)
 
 

@@ -70,9 +70,12 @@ def test_unary(backend64, array, name, f, xs):
 @pytest.mark.parametrize(("name", "f"), BINARY, ids=[row[0] for row in BINARY])
 def test_binary(backend64, array, name, f):
     """Values, over a broadcast, are compared with Python's, and both derivatives with differences."""
-    function, a, b = getattr(F, name), [0.5, 2.0, 3.0], [1.5, 0.7]
+    function = getattr(F, name)
+    a = [0.5, 2.0, 3.0]
+    b = [1.5, 0.7]
     expected = [[f(x, y) for x in a] for y in b]
-    x1, x2 = array(a), array([[y] for y in b])
+    x1 = array(a)
+    x2 = array([[y] for y in b])
     assert_close(function(x1, x2), expected, rtol=1e-14)
     check_gradients(function, x1, x2)
 
@@ -89,7 +92,8 @@ def test_step_functions_are_constants(backend, array, name, f):
 @pytest.mark.parametrize("name", ["logical_and", "logical_or", "logical_xor"])
 def test_logical(backend, array, name):
     """The truth table."""
-    a, b = array([True, True, False, False]), array([True, False, True, False])
+    a = array([True, True, False, False])
+    b = array([True, False, True, False])
     op = {"and": lambda x, y: x and y, "or": lambda x, y: x or y, "xor": lambda x, y: x != y}
     f = op[name.removeprefix("logical_")]
     expected = [f(x, y) for x in (True, False) for y in (True, False)]
@@ -100,7 +104,8 @@ def test_logical(backend, array, name):
 @pytest.mark.parametrize("name", ["maximum", "minimum"])
 def test_ties_share_the_gradient(backend64, array, name):
     """Equal numbers get a half each, as in JAX."""
-    a, b = Variable(array([2.0])), Variable(array([2.0]))
+    a = Variable(array([2.0]))
+    b = Variable(array([2.0]))
     ga, gb = gradients(getattr(F, name)(a, b), [a, b])
     assert_close(ga, [0.5])
     assert_close(gb, [0.5])
@@ -125,7 +130,8 @@ def test_power_by_a_scalar_at_zero(backend64, array, exponent, slopes):
 
 def test_power_at_zero_with_arrays(backend64, array):
     """0**0 and 0**2 have finite derivatives, which are 0 by x1 and by x2."""
-    x1, x2 = Variable(array([0.0, 0.0])), Variable(array([0.0, 2.0]))
+    x1 = Variable(array([0.0, 0.0]))
+    x2 = Variable(array([0.0, 2.0]))
     g1, g2 = gradients(x1**x2, [x1, x2], 1)
     assert_close(g1, [0.0, 0.0])
     assert_close(g2, [0.0, 0.0])
@@ -133,7 +139,8 @@ def test_power_at_zero_with_arrays(backend64, array):
 
 def test_logaddexp_does_not_overflow(backend64, array):
     """log(exp(1000) + exp(0)) is 1000, and its derivatives are 1 and 0."""
-    a, b = Variable(array(1000.0)), Variable(array(0.0))
+    a = Variable(array(1000.0))
+    b = Variable(array(0.0))
     y = F.logaddexp(a, b)
     ga, gb = gradients(y, [a, b])
     assert_close([float(y), float(ga), float(gb)], [1000.0, 1.0, 0.0])
@@ -141,7 +148,8 @@ def test_logaddexp_does_not_overflow(backend64, array):
 
 def test_mixed_second_derivatives_of_a_power_agree(backend64):
     """d/dx d/dy x^y = x^(y-1) (1 + y log x), in either order; also at y = 0."""
-    x, y = Variable(backend64.asarray(2.0)), Variable(backend64.asarray(0.0))
+    x = Variable(backend64.asarray(2.0))
+    y = Variable(backend64.asarray(0.0))
     gx, gy = gradients(F.pow(x, y), [x, y], create_graph=True)
     assert float(gradients(gx, [y])[0]) == pytest.approx(0.5)
     assert float(gradients(gy, [x])[0]) == pytest.approx(0.5)

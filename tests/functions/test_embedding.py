@@ -12,7 +12,8 @@ TABLE = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 
 def test_rows_of_the_table(backend64, array, order):
     """For each integer its row; the gradients of equal integers are added."""
-    W, x = Variable(array(TABLE)), array([[2, 0], [2, 2]])
+    W = Variable(array(TABLE))
+    x = array([[2, 0], [2, 2]])
     y = F.embedding(x, W)
     assert_close(y, [[TABLE[2], TABLE[0]], [TABLE[2], TABLE[2]]])
     dout = array([[[1.0, 10.0], [2.0, 20.0]], [[3.0, 30.0], [4.0, 40.0]]])
@@ -23,7 +24,8 @@ def test_rows_of_the_table(backend64, array, order):
 @pytest.mark.parametrize("padding", [1, -2])
 def test_the_padding_row_has_no_gradient(backend64, array, padding):
     """Its value is returned like any other row's."""
-    W, x = Variable(array(TABLE)), array([1, 0, 1])
+    W = Variable(array(TABLE))
+    x = array([1, 0, 1])
     y = F.embedding(x, W, padding_idx=padding)
     assert_close(y, [TABLE[1], TABLE[0], TABLE[1]])
     (g,) = gradients(F.sum(y), [W])

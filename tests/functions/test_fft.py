@@ -185,7 +185,8 @@ def test_complex64_stays_complex64(backend, array):
     ],
 )
 def test_invalid_arguments_are_errors(backend, array, call, error, message):
-    z, x = array([[1.0, 2.0]], "complex64"), array([[1.0, 2.0]], "float32")
+    z = array([[1.0, 2.0]], "complex64")
+    x = array([[1.0, 2.0]], "float32")
     with pytest.raises(error, match=message):
         call(Variable(z), Variable(x))
 

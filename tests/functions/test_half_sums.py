@@ -169,7 +169,8 @@ def test_embedding_row_and_bias_under_mixed_precision(backend, half):
 
     class Net(xpnet.Layer):
         def __init__(self):
-            self.table, self.last = L.Embedding(3, 2, rng=0), L.Affine(2, 2, rng=0)
+            self.table = L.Embedding(3, 2, rng=0)
+            self.last = L.Affine(2, 2, rng=0)
 
         def forward(self, i):
             return self.last(self.table(i))

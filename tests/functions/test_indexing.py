@@ -123,8 +123,11 @@ def test_indices_of_another_library_are_an_error(backend, array, pick):
 
 def test_a_graph_keeps_a_constant_that_is_assigned_to_later(backend, array):
     """Whether it was used by itself, by a view of it, as indices, or as a mask."""
-    v, c = Variable(array([1.0, 2.0, 3.0])), F.ones(3)
-    i, m, r = F.asarray([0, 1]), F.asarray([True, False, True]), F.asarray([1, 2, 0])
+    v = Variable(array([1.0, 2.0, 3.0]))
+    c = F.ones(3)
+    i = F.asarray([0, 1])
+    m = F.asarray([True, False, True])
+    r = F.asarray([1, 2, 0])
     uses = {
         "a factor": (v * c, [1.0, 1.0, 1.0]),
         "a view": (v[:2] * c[:2], [1.0, 1.0, 0.0]),
@@ -136,7 +139,10 @@ def test_a_graph_keeps_a_constant_that_is_assigned_to_later(backend, array):
     }
     if not backend.name.startswith("jax"):  # JAX must know the repeats before it runs
         uses["repeat"] = (F.repeat(v, r), [1.0, 2.0, 0.0])
-    c[0], i[0], m[1], r[0] = 5.0, 2, True, 7
+    c[0] = 5.0
+    i[0] = 2
+    m[1] = True
+    r[0] = 7
     for y, expected in uses.values():
         assert_close(gradients(F.sum(y), [v])[0], array(expected))
 

@@ -49,7 +49,8 @@ def test_derivatives_of_the_determinant_follow_the_formulas(backend64, array):
     """The gradient of log|det x| is x^-T; the Hessian of det x in a direction d follows Jacobi's
     formula.
     """
-    a, d = draw((3, 3)), draw((3, 3), seed=1)
+    a = draw((3, 3))
+    d = draw((3, 3), seed=1)
     x = Variable(array(a))
     inverse = np.linalg.inv(a)
     (g,) = gradients(linalg.slogdet(x).logabsdet, [x])
@@ -93,7 +94,8 @@ def test_derivatives_that_need_an_inverse_of_a_singular_matrix_are_not_finite(ba
 def test_the_inverse_of_a_singular_matrix_is_an_error(backend64, array):
     """On NumPy and CuPy; PyTorch raises an error of its own, and JAX returns NaN or infinity."""
     library = backend64.name.partition(":")[0]
-    singular, b = array([[1.0, 2.0], [2.0, 4.0]]), array([1.0, 2.0])
+    singular = array([[1.0, 2.0], [2.0, 4.0]])
+    b = array([1.0, 2.0])
     calls = [
         linalg.inv,
         lambda x: linalg.solve(x, b),
@@ -134,8 +136,10 @@ def test_the_sign_of_a_real_determinant_has_the_derivative_0(backend64, array):
 )
 def test_solve(backend64, array, left, right, dtype):
     """x2 is a vector only if it has one dimension; stacks broadcast."""
-    a, b = draw(left, dtype) + 2.0 * np.eye(left[-1]), draw(right, dtype, seed=1)
-    x1, x2 = array(a, dtype), array(b, dtype)
+    a = draw(left, dtype) + 2.0 * np.eye(left[-1])
+    b = draw(right, dtype, seed=1)
+    x1 = array(a, dtype)
+    x2 = array(b, dtype)
     expected = np.linalg.inv(a) @ b
     for one, two in ((x1, x2), (Variable(x1), Variable(x2))):
         assert_close(linalg.solve(one, two), expected, rtol=1e-9, atol=1e-12)
@@ -143,7 +147,8 @@ def test_solve(backend64, array, left, right, dtype):
 
 
 def test_solve_computes_only_the_gradients_that_are_needed(backend64, array):
-    A, b = array([[2.0, 1.0], [1.0, 3.0]]), array([1.0, 2.0])
+    A = array([[2.0, 1.0], [1.0, 3.0]])
+    b = array([1.0, 2.0])
     v = Variable(b)
     (g,) = gradients(F.sum(linalg.solve(A, v)), [v])
     assert_close(g, np.linalg.inv([[2.0, 1.0], [1.0, 3.0]]).T @ [1.0, 1.0], rtol=1e-12)

@@ -17,7 +17,8 @@ def test_linear_equals_its_composite(backend64, array, batch, bias):
     arrays = [rng.normal(size=(*batch, 3)), rng.normal(size=(3, 2))]
     arrays += [rng.normal(size=2)] if bias else []
     xs = [Variable(array(a.tolist())) for a in arrays]
-    fused, composed = F.linear(*xs), composites.linear(*xs)
+    fused = F.linear(*xs)
+    composed = composites.linear(*xs)
     assert_close(fused, arrays[0] @ arrays[1] + (arrays[2] if bias else 0.0), rtol=1e-12)
     assert_close(fused, composed, rtol=1e-15)
     weights = array(rng.normal(size=fused.shape).tolist())
@@ -31,7 +32,8 @@ def test_linear_equals_its_composite(backend64, array, batch, bias):
 def test_linear_of_an_empty_batch(backend, array, xp):
     """The result is empty, and gradients are zeros."""
     x = xp.zeros((0, 3), dtype=backend.dtype, device=backend.device)
-    W, b = Variable(array([[1.0], [2.0], [3.0]])), Variable(array([1.0]))
+    W = Variable(array([[1.0], [2.0], [3.0]]))
+    b = Variable(array([1.0]))
     y = F.linear(x, W, b)
     assert y.shape == (0, 1)
     F.sum(y).backward()

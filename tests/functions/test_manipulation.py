@@ -35,7 +35,8 @@ def test_functions_of_one_array(backend64, array, f, expected):
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_concat_and_stack(backend64, array, axis):
     """Each input gets its own part of the gradient."""
-    a, b = array(X.tolist()), array((2 * X[:, :, ::-1]).tolist())
+    a = array(X.tolist())
+    b = array((2 * X[:, :, ::-1]).tolist())
     host = [X, 2 * X[:, :, ::-1]]
     assert_close(F.concat([Variable(a), b], axis=axis), np.concatenate(host, axis=axis))
     assert_close(F.stack([Variable(a), b], axis=axis), np.stack(host, axis=axis))

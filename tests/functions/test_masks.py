@@ -14,7 +14,8 @@ from xpnet.testing import assert_close
 # The derivative of sqrt at 0, and its products on the way to the mask that cuts it off.
 pytestmark = pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
 
-inf, nan = float("inf"), float("nan")
+inf = float("inf")
+nan = float("nan")
 IMAGE = [[[[4.0, 1.0, 2.0], [3.0, 0.0, 5.0], [2.0, 7.0, 6.0]]]]
 
 ELEMENTWISE = {  # name: f(x), x, which numbers of x are cut off
@@ -126,7 +127,8 @@ def test_reductions_and_windows(backend, array, name):
 def test_recorded_windows(backend, array, name):
     """The portable code, which runs on Variables, picks the same numbers as the kernels."""
     f, numbers, above, expected = REDUCED[name]
-    x, gy = Variable(array(numbers)), Variable(array(above))
+    x = Variable(array(numbers))
+    gy = Variable(array(above))
     (g,) = gradients(f(x), [x], gy, create_graph=True)
     np.testing.assert_array_equal(to_numpy(g), np.asarray(expected, "float32"))
 
@@ -180,7 +182,9 @@ def test_ignored_rows_may_hold_any_numbers(backend, array, garbage):
 
 @pytest.mark.parametrize("garbage", [inf, -inf])
 def test_scores_of_weight_0_may_be_infinite(backend, array, garbage):
-    x, t, w = Variable(array([2.0, garbage])), array([1.0, 0.5]), array([1.0, 0.0])
+    x = Variable(array([2.0, garbage]))
+    t = array([1.0, 0.5])
+    w = array([1.0, 0.0])
     loss = F.binary_cross_entropy_with_logits(x, t, weight=w)
     assert_close(loss, np.log1p(np.exp(-2.0)) / 2.0, rtol=1e-6)
     (g,) = gradients(loss, [x])
@@ -194,12 +198,14 @@ def test_padding_of_sequences_may_hold_any_numbers(backend, array, name, garbage
     gates = {"lstm": 4, "gru": 3, "gru, reset before": 3}.get(name, 1)
     rng = np.random.default_rng(0)
     numbers = rng.standard_normal((3, 2, gates * 2), dtype="float32")
-    W, h = array(rng.standard_normal((gates * 2, 2), dtype="float32")), array([[1.0, 1.0]] * 2)
+    W = array(rng.standard_normal((gates * 2, 2), dtype="float32"))
+    h = array([[1.0, 1.0]] * 2)
     mask = array([[True, True], [True, False], [False, False]], "bool")
     outputs = []
     for filler in (0.0, garbage):
         numbers[1, 1] = numbers[2] = filler
-        z, w = Variable(array(numbers.copy())), Variable(W)
+        z = Variable(array(numbers.copy()))
+        w = Variable(W)
         if name == "lstm":
             y = F.lstm(z, h, h, w, mask)[0]
         elif name.startswith("gru"):
@@ -213,7 +219,8 @@ def test_padding_of_sequences_may_hold_any_numbers(backend, array, name, garbage
 
 def test_relu_in_a_recurrent_network(backend, array):
     """Where h = relu(z) is 0, an infinite gradient is cut off."""
-    z, h = Variable(array([[[-1.0, 2.0]]])), array([[0.0, 0.0]])
+    z = Variable(array([[[-1.0, 2.0]]]))
+    h = array([[0.0, 0.0]])
     y = F.rnn(z, h, array([[0.0, 0.0]] * 2), None, "relu")
     (g,) = gradients(y, [z], array([[[inf, 3.0]]]))
     np.testing.assert_array_equal(to_numpy(g), [[[0.0, 3.0]]])

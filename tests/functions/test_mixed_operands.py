@@ -92,7 +92,8 @@ def test_array_api_stricts_operators_refuse_variables():
     import xpnet
 
     with xpnet.using("array_api_strict") as strict:
-        t, v = strict.asarray([1.0, 2.0]), Variable(strict.asarray([3.0, 4.0]))
+        t = strict.asarray([1.0, 2.0])
+        v = Variable(strict.asarray([3.0, 4.0]))
         with pytest.raises(TypeError, match="Expected Array or Python scalar"):
             _ = t - v
         for y in (F.subtract(t, v), -(v - t), Variable(t) - v):

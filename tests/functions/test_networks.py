@@ -69,7 +69,8 @@ def test_derivatives(backend64, array, order, name):
 def test_agrees_with_torch(name):
     """Value and gradients, in float64."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
-    row, hosts = ROWS[name], ROWS[name].hosts()
+    row = ROWS[name]
+    hosts = ROWS[name].hosts()
     tensors = [torch.tensor(x, requires_grad=True) for x in hosts]
     constant = [torch.tensor(c) for c in row.constant]
     expected = row.torch(torch.nn.functional, *tensors, *constant)

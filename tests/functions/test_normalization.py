@@ -78,7 +78,12 @@ def test_derivatives_against_differences(backend64, array, order, name):
     fused, _, shape = FUSED[name]
     x, w, b = X[:2, :, :, :2], *np.random.default_rng(2).normal(size=(2, *shape))
     if name == "layer":
-        fused, w, b = lambda x, w, b: F.layer_norm(x, 2, w, b), w[0, :2], b[0, :2]
+
+        def fused(x, w, b):
+            return F.layer_norm(x, 2, w, b)
+
+        w = w[0, :2]
+        b = b[0, :2]
     check_gradients(fused, *(array(v.tolist()) for v in (x, w, b)), order=order)
 
 

@@ -170,7 +170,8 @@ def pools(draw):
     def axes(low, high):
         return tuple(draw(st.integers(low, high)) for _ in range(d))
 
-    kernel, stride = axes(1, 4), axes(1, 4)
+    kernel = axes(1, 4)
+    stride = axes(1, 4)
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
     least = [max(1, k - 2 * p) for k, p in zip(kernel, padding, strict=True)]
     size = tuple(n + draw(st.integers(0, 6)) for n in least)
@@ -185,7 +186,8 @@ def test_pooling_agrees_with_pytorch(dtype, data):
     """Value and gradient of both, with equal maxima, over drawn windows."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     shape, kernel, options = data.draw(pools())
-    f, d = torch.nn.functional, len(shape) - 3
+    f = torch.nn.functional
+    d = len(shape) - 3
     dilation = data.draw(st.integers(1, 2)) if not any(options["padding"]) else 1
     if all(n > dilation * (k - 1) for n, k in zip(shape[2:], kernel, strict=True)):
         dilated = {**options, "dilation": dilation}
@@ -216,8 +218,10 @@ def test_any_memory_layout():
     with xpnet.using("numpy"):
         for a in (x[::2, ::2], x[::-2, 1:3, ::-1], np.asfortranarray(x), x.mT):
             for pool in (F.max_pool, F.avg_pool):
-                v, w = Variable(a), Variable(a.copy())
-                y, expected = pool(v, 3, stride=2, padding=1), pool(w, 3, stride=2, padding=1)
+                v = Variable(a)
+                w = Variable(a.copy())
+                y = pool(v, 3, stride=2, padding=1)
+                expected = pool(w, 3, stride=2, padding=1)
                 assert_close(y, expected)
                 gy = np.asfortranarray(drawn(y.shape))
                 assert_close(gradients(y, [v], gy)[0], gradients(expected, [w], gy.copy())[0])

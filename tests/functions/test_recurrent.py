@@ -19,7 +19,8 @@ def drawn(name, length=3, batch=2, n=2, seed=0):
     """z, the first states, W (and b): the arguments of the function of that name, as NumPy's
     arrays.
     """
-    rng, rows = np.random.default_rng(seed), GATES[name] * n
+    rng = np.random.default_rng(seed)
+    rows = GATES[name] * n
     arrays = [rng.standard_normal((length, batch, rows)), rng.standard_normal((batch, n))]
     if name == "lstm":
         arrays.append(rng.standard_normal((batch, n)))
@@ -43,7 +44,11 @@ def sigmoid(x):
 def test_lstm_formula(backend64, array):
     """One unit, one sample, two steps, in plain Python."""
     z = [[0.5, -1.0, 0.25, 2.0], [-0.5, 1.5, -2.0, 0.1]]
-    W, h, c, states, cells = [0.3, -0.2, 0.7, 0.4], 0.1, -0.6, [], []
+    W = [0.3, -0.2, 0.7, 0.4]
+    h = 0.1
+    c = -0.6
+    states = []
+    cells = []
     for step in z:
         i, f, g, o = (a + w * h for a, w in zip(step, W, strict=True))
         c = sigmoid(f) * c + sigmoid(i) * math.tanh(g)
@@ -58,11 +63,15 @@ def test_lstm_formula(backend64, array):
 
 def test_gru_formula(backend64, array):
     """One unit, one sample, two steps, in plain Python."""
-    z, W, b, h = [[0.5, -1.0, 0.25], [-0.5, 1.5, -2.0]], [0.3, -0.2, 0.7], [0.1, 0.2, 0.3], 0.1
+    z = [[0.5, -1.0, 0.25], [-0.5, 1.5, -2.0]]
+    W = [0.3, -0.2, 0.7]
+    b = [0.1, 0.2, 0.3]
+    h = 0.1
     states = []
     for step in z:
         a = [w * h + bias for w, bias in zip(W, b, strict=True)]
-        r, u = sigmoid(step[0] + a[0]), sigmoid(step[1] + a[1])
+        r = sigmoid(step[0] + a[0])
+        u = sigmoid(step[1] + a[1])
         h = (1.0 - u) * math.tanh(step[2] + r * a[2]) + u * h
         states.append([[h]])
     arrays = [[[step] for step in z], [[0.1]], [[w] for w in W], b]
@@ -72,7 +81,8 @@ def test_gru_formula(backend64, array):
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 def test_rnn_formula(backend64, array, nonlinearity):
     """One unit, one sample, three steps, in plain Python."""
-    h, states = 0.1, []
+    h = 0.1
+    states = []
     for z in (0.5, -2.0, 1.0):
         h = z + 0.7 * h
         h = math.tanh(h) if nonlinearity == "tanh" else max(h, 0.0)
@@ -85,7 +95,8 @@ def test_rnn_formula(backend64, array, nonlinearity):
 @pytest.mark.parametrize("name", GATES)
 def test_fused_equals_the_composite(backend64, array, name):
     """In value and in every gradient."""
-    arrays, got = [array(a.tolist()) for a in drawn(name)], []
+    arrays = [array(a.tolist()) for a in drawn(name)]
+    got = []
     for functions in (F, composites):
         xs = [Variable(a) for a in arrays]
         y = called(name, xs, functions=functions)
@@ -139,7 +150,8 @@ def test_gru_without_bias(backend64, array):
 def test_fused_equals_the_composite_in_any_shape(name, length, batch, n, seed):
     """Also for an empty batch."""
     with using("numpy", dtype="float64"):
-        hosts, got = drawn(name, length, batch, n, seed), []
+        hosts = drawn(name, length, batch, n, seed)
+        got = []
         for functions in (F, composites):
             xs = [Variable(a) for a in hosts]
             y = called(name, xs, functions=functions)
@@ -216,7 +228,8 @@ def test_shapes_that_do_not_fit_are_errors(backend, array):
 
 def of_the_paper(z, h, W, b):
     """Every step in NumPy, as ONNX defines linear_before_reset=0."""
-    n, states = h.shape[1], []
+    n = h.shape[1]
+    states = []
     for zt in z:
         r = 1.0 / (1.0 + np.exp(-(zt[:, :n] + h @ W[:n].T + b[:n])))
         u = 1.0 / (1.0 + np.exp(-(zt[:, n : 2 * n] + h @ W[n : 2 * n].T + b[n : 2 * n])))

@@ -24,7 +24,9 @@ class Spy:
     """A namespace that notes, by name, what is taken from it."""
 
     def __init__(self, xp, taken, extension=""):
-        self.xp, self.taken, self.extension = xp, taken, extension
+        self.xp = xp
+        self.taken = taken
+        self.extension = extension
 
     def __getattr__(self, name):
         full = f"{self.extension}.{name}" if self.extension else name
@@ -43,7 +45,8 @@ def test_a_case_calls_the_function_that_it_stands_for(name, data):
     with using("numpy", dtype="float64") as backend:
         for case in CASES[name]:
             call, hosts = data.draw(case)
-            xs, taken = [Variable(backend.asarray(host)) for host in hosts], set()
+            xs = [Variable(backend.asarray(host)) for host in hosts]
+            taken = set()
             y = call(Spy(array_namespace(*xs), taken), *xs)
             assert name in taken
             assert y.requires_grad

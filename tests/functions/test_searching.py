@@ -9,7 +9,9 @@ from xpnet.testing import assert_close, check_gradients
 
 def test_where(backend64, array):
     """Each argument has the gradient where it was chosen; with scalars and broadcasting."""
-    c, a, b = array([[True, False, True]]), array([1.0, 2.0, 3.0]), array([[-1.0], [-2.0]])
+    c = array([[True, False, True]])
+    a = array([1.0, 2.0, 3.0])
+    b = array([[-1.0], [-2.0]])
     assert_close(F.where(c, Variable(a), b), [[1.0, -1.0, 3.0], [1.0, -2.0, 3.0]])
     check_gradients(lambda a, b: F.where(c, a, b) ** 3, a, b)
     check_gradients(lambda a: F.where(c, a, 0.0) ** 3, a)

@@ -48,7 +48,9 @@ def test_statistics_of_more_numbers_than_float16_can_count(backend, dtype):
     if not hasattr(backend.xp, dtype):
         pytest.skip(f"{backend.name} has no {dtype}")
     numbers = np.tile(np.asarray(MANY), 25_000)
-    mean, var, n = 1.0, 63.0 / 32.0, numbers.size
+    mean = 1.0
+    var = 63.0 / 32.0
+    n = numbers.size
     slopes = {
         "mean": (mean, 1.0 + 0.0 * numbers),
         "var": (var, 2.0 * (numbers - mean)),

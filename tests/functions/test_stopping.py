@@ -28,7 +28,8 @@ def test_other_objects_are_returned_unchanged(array, backend):
 
 def test_trees(backend, array):
     """`jax.lax.stop_gradient` accepts them too."""
-    w, b = Parameter(array([1.0])), Variable(array([2.0]))
+    w = Parameter(array([1.0]))
+    b = Variable(array([2.0]))
     stopped = F.stop_gradient({"w": w, "rest": [b, (3.0, None)]})
     assert stopped.keys() == {"w", "rest"}
     assert stopped["rest"][1] == (3.0, None)

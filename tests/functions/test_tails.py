@@ -59,7 +59,8 @@ def steep(x):
     """The derivative of the approximate gelu."""
     if abs(x) > 1e3:
         return mp.mpf(int(x > 0))
-    c, k = mp.mpf("0.044715"), mp.sqrt(2 / mp.pi)
+    c = mp.mpf("0.044715")
+    k = mp.sqrt(2 / mp.pi)
     u = 2 * k * (x + c * x**3)
     s = sigmoid(u)
     return s + x * s * sigmoid(-u) * 2 * k * (1 + 3 * c * x * x)
@@ -133,7 +134,8 @@ def test_derivative(name, dtype):
     limits = np.finfo(dtype)
     exact = [derivative(mp.mpf(float(n))) for n in x]
     kept = [abs(d) < float(limits.max) / 8 for d in exact]
-    x, exact = x[kept], [d for d, k in zip(exact, kept, strict=True) if k]
+    x = x[kept]
+    exact = [d for d, k in zip(exact, kept, strict=True) if k]
     with using("numpy", dtype=dtype):
         v = Variable(x)
         y = f(v)
@@ -179,7 +181,8 @@ def test_asinh_of_large_numbers(backend, array):
 def test_atan2_of_small_and_large_points(backend, array):
     """The squares of 1e-30 and 1e30 are out of range; the angle does not depend on the scale."""
     for scale in (1e-30, 1.0, 1e30):
-        y, x = Variable(array([3.0 * scale])), Variable(array([4.0 * scale]))
+        y = Variable(array([3.0 * scale]))
+        x = Variable(array([4.0 * scale]))
         gy, gx = gradients(F.atan2(y, x), [y, x], array([1.0]))
         assert_close(to_numpy(gy).astype("float64") * scale, [4.0 / 25.0], rtol=1e-6)
         assert_close(to_numpy(gx).astype("float64") * scale, [-3.0 / 25.0], rtol=1e-6)
@@ -198,7 +201,8 @@ def test_complex_numbers(name):
         x = Variable(np.asarray(points))
         (g,) = gradients(getattr(F, name)(x), [x], np.ones(len(points), complex))
     for point, found in zip(points, g, strict=True):
-        z, h = mp.mpc(point), mp.mpf("1e-20")
+        z = mp.mpc(point)
+        h = mp.mpf("1e-20")
         expected = (f(z + h) - f(z - h)) / (2 * h)
         assert abs(mp.mpc(complex(found)) - expected) <= 1e-13 * abs(expected), point
 

@@ -155,14 +155,16 @@ def parts(y):
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_by_its_defaults_a_function_has_numpys_value(backend64, array, name):
     skip_what_lacks(backend64, name)
-    arguments, options = default_call(name), OPTIONS.get(name, {})
+    arguments = default_call(name)
+    options = OPTIONS.get(name, {})
     host = [getattr(host_xp, x) if isinstance(x, str) else x for x in arguments]
     theirs = parts(of(name)(host_xp, *host, **options))
     mine = [as_given(x, backend64, array) for x in arguments]
     ours = parts(functions[name](*mine, **options))
     assert len(ours) == len(theirs)
     if name in SIGNLESS:
-        ours, theirs = SIGNLESS[name](array_namespace(*ours), *ours), SIGNLESS[name](np, *theirs)
+        ours = SIGNLESS[name](array_namespace(*ours), *ours)
+        theirs = SIGNLESS[name](np, *theirs)
     for y, expected in zip(ours, theirs, strict=True):
         assert_close(y, np.asarray(expected), rtol=1e-10, atol=1e-12)
 
@@ -229,7 +231,9 @@ class Watched:
     """A namespace that notes which parameters its functions are given: (name, parameter)."""
 
     def __init__(self, xp, given, extension=""):
-        self.xp, self.given, self.extension = xp, given, extension
+        self.xp = xp
+        self.given = given
+        self.extension = extension
 
     def __getattr__(self, name):
         full = f"{self.extension}.{name}" if self.extension else name

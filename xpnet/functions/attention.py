@@ -136,7 +136,7 @@ def _masked(scores: Array, mask: Array) -> Array:
         return array_namespace(scores, mask).where(mask, scores, -math.inf)
     if not has_dtype(mask, "real floating"):
         raise ArgumentTypeError(
-            "Attention expected a mask of booleans (True: look) or of floating-point numbers (to "
+            "Attention expected a mask of booleans (True: attend) or of floating-point numbers (to "
             f"be added to the scores), got {mask.dtype}."
         )
     return scores + array_namespace(scores, mask).astype(mask, scores.dtype)

@@ -65,8 +65,8 @@ def _averaged(kind: Any) -> Any:
     """The subclass of a class of parameters whose `data` depends on the block."""
     if issubclass(kind, _Averaged):
         return kind
-    # `alone` is the class of copies: a copy has no average.
-    attributes = {"__slots__": (), "__module__": kind.__module__, "alone": kind}
+    # A copy has no average.
+    attributes = {"__slots__": (), "__module__": kind.__module__, "class_of_copies": kind}
     subclass = type(kind.__name__, (_Averaged, kind), attributes)
     array_types.add(subclass)
     return subclass
