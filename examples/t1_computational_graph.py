@@ -59,4 +59,4 @@ bill["total"] = bill["fruit total"] * bill["tax"]
 graph = args.out / "t1_computational_graph.dot"
 dot(bill["total"], bill, graph)  # with Graphviz installed, "....svg" writes a picture
 print(f"\ngraph: {graph}")
-print("To see it, run `dot -Tsvg -O` on it, or paste it into a viewer of Graphviz in the browser.")
+print("To see it: dot -Tsvg -O FILE, or paste it into a viewer of Graphviz in the browser.")

@@ -312,12 +312,15 @@ def another_rest(self, gy, *others):
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (anonymous, r"parameter \*everything, which does not say what to keep"),
+        (anonymous, r"parameter \*everything, which does not say what to save"),
         (kept_by_keyword, r"parameter \*\*kept"),
         (another_rest, r"parameter \*others"),
         (without_gy, "expected gy as its first parameter"),
         (type, "cannot be read|parameter"),
-        (lambda self, gy, z: gy, r"y is the output, \('x', 'factor'\) go in; not \('z',\)"),
+        (
+            lambda self, gy, z: gy,
+            r"y \(the output\) and the inputs \('x', 'factor'\), got \('z',\)",
+        ),
     ],
 )
 def test_a_rule_with_invalid_parameters_raises_at_class_definition(rule, words):

@@ -126,7 +126,7 @@ def test_what_is_not_finite(cupy_backend, window):
     agree("choose", (z, x, y), window)
 
 
-def test_a_window_over_padding_alone(cupy_backend):
+def test_a_window_over_padding_only(cupy_backend):
     """Its maximum is -inf, which is at no place of x."""
     window = Window((1,), (2,), (1,), ((3, 3),), (1,))
     x, gy, z = np.ones((1, 1, 1)), np.ones((1, 1, 6)), np.full((1, 1, 1), 2.0)

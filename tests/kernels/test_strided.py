@@ -1,4 +1,4 @@
-"""The kernels for NumPy give what the code in the standard gives."""
+"""The kernels for NumPy return the same as the portable code."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from xpnet.testing import assert_close
 @DRAWN
 @given(drawn=arrays_and_windows())
 def test_convolution(drawn, block):
-    """Forward, transposed and by the weights, whatever the size of a block."""
+    """Forward, transposed and by the weights, for every size of a block."""
     window, groups, x, W, gy, b, c = drawn
     plain = windows
     with pytest.MonkeyPatch.context() as patch:
@@ -51,7 +51,7 @@ def test_pooling(drawn):
         "sums": (x,),
         "shares": (gy,),
     }.items():
-        actual, expected = (getattr(text, name)(*arrays, window) for text in (strided, windows))
+        actual, expected = (getattr(module, name)(*arrays, window) for module in (strided, windows))
         assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -85,7 +85,7 @@ def test_inputs_stay_as_they_are():
 
 
 def test_the_batch_is_innermost():
-    """What a kernel gives, the next takes without a copy."""
+    """The next kernel takes the result of a kernel without a copy."""
     window = window_over((5, 5), (2, 2), (1, 1), (0, 0), (1, 1))
     x = np.random.default_rng(0).normal(size=(8, 3, 5, 5)).astype("float32")
     y = strided.correlate(x, np.ones((4, 3, 2, 2), "float32"), None, window, 1)
@@ -96,7 +96,7 @@ def test_the_batch_is_innermost():
 
 
 def test_the_arrays_choose():
-    """NumPy's have kernels; the strict library's have not."""
+    """NumPy's arrays have kernels; those of the strict library have none."""
     assert kernels(windows, np.zeros(3)) is strided
     strict = pytest.importorskip("array_api_strict", reason="a library without kernels")
     assert kernels(windows, strict.zeros(3)) is windows

@@ -1,4 +1,4 @@
-"""How a window slides: by hand."""
+"""The geometry of a sliding window, against numbers found by hand."""
 
 import pytest
 
@@ -20,14 +20,14 @@ def test_by_hand():
     assert window.inside((2,)) == ((slice(0, 2),), (slice(3, 6, 2),))
 
 
-def test_a_number_that_meets_padding_alone():
+def test_a_number_that_meets_only_padding():
     """One column, padded by two on both sides: the kernel's ends never meet it."""
     window = window_over((1,), (3,), (3,), (1,), (1,))
     assert [window.inside(offset) is None for offset in window.offsets] == [True, False, True]
 
 
 def test_the_way_back():
-    """From 5 places to the 6 numbers they met, padded by what the kernel reaches beyond."""
+    """From 5 places to the 6 numbers that they met, padded by the reach of the kernel."""
     window = Window((6,), (3,), (1,), ((1, 0),), (1,))
     assert window.out == (5,)
     back = window.turned
@@ -46,19 +46,19 @@ def test_the_way_back():
     ],
 )
 def test_blocks(rows, room, expected):
-    """Of so many rows at most, and of each what there is room for: about equal."""
+    """Blocks of about equal size, with at most `rows` rows and `room` places in each."""
     window = window_over((3, 2), (1, 1), (1, 1), (0, 0), (1, 1))
     assert list(window.blocks(rows, room)) == expected
 
 
 def test_in_one_row():
-    """A first axis of length 1, over which nothing moves."""
+    """The window gets a first axis of length 1, along which it does not move."""
     window = Window((6,), (3,), (2,), ((1, 0),), (2,), (2,)).lifted
     assert (window.size, window.kernel, window.stride) == ((1, 6), (1, 3), (1, 2))
     assert (window.padding, window.dilation, window.out) == (((0, 0), (1, 0)), (1, 2), (1, 2))
 
 
 def test_a_window_that_does_not_fit():
-    """The error tells what was thought around the axes."""
+    """The error states the padding."""
     with pytest.raises(ShapeError, match=r"dilated to \(7,\) does not fit into \(3,\), padded"):
         window_over((3,), (4,), (1,), (1,), (2,))

@@ -58,7 +58,7 @@ class Library:
         device : str
             The part of a spec after the library's name and a colon; "" is the default device.
         dtype : {"float32", "float64"}
-            The floating-point type that will be asked for.
+            The floating-point type that will be used.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class Library:
         return x
 
 
-def device_number(text: str) -> int:
+def device_number(number: str) -> int:
     """The number of a device in a spec; "" is the first one.
 
     Raises
@@ -220,12 +220,12 @@ def device_number(text: str) -> int:
         It is not an integer.
     """
     try:
-        return int(text or 0)
+        return int(number or 0)
     except ValueError:
-        message = f"expected the number of a device, from 0, got {text!r}."
+        message = f"expected the number of a device, from 0, got {number!r}."
         raise ArgumentError(message) from None
 
 
 def gibibytes(count: int) -> str:
-    """A number of bytes as text: "139.8 GiB"."""
+    """A number of bytes, formatted: "139.8 GiB"."""
     return f"{count / 2**30:.1f} GiB"

@@ -1,8 +1,8 @@
 """CuPy: arrays on NVIDIA GPUs.
 
-Three things are CuPy's own. It creates arrays on the calling thread's current device, whatever
-`device=` says (array-api-compat, issue 337). It copies only contiguous arrays between devices. And an
-index that is out of range wraps around without an error.
+CuPy differs from the other libraries in three ways. It creates arrays on the calling thread's current
+device, and ignores `device=` (array-api-compat, issue 337). It copies only contiguous arrays between
+devices. An index that is out of range wraps around without an error.
 """
 
 from contextlib import AbstractContextManager

@@ -1,8 +1,8 @@
 """Computation follows its arrays: what this requires of CuPy on a machine with several GPUs.
 
-CuPy computes on the calling thread's current device, wherever the arrays lie: for arrays on another
-device it only warns, and puts the result on the wrong one. Each thread starts on device 0, whatever
-`use` selected in another thread. So xpnet makes the device of the arrays current while it computes,
+CuPy computes on the calling thread's current device, not on that of the arrays: for arrays on another
+device it only warns, and puts the result on the wrong one. Each thread starts on device 0, even if
+`use` selected another one in another thread. So xpnet makes the device of the arrays current while it computes,
 in every thread, and raises an error if the arrays lie on two devices. On a machine with one GPU, or
 without CuPy, all of this is reduced to a check of `known`.
 

@@ -8,7 +8,7 @@ v.data, xpnet.to_numpy(v), float(v)  the numbers without the gradient, on purpos
 """
 
 import copy
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, SupportsIndex
 
 from xpnet._typing import Array
 from xpnet.errors import ArgumentTypeError, ExportError, GradientError
@@ -78,7 +78,7 @@ class Exported:
         )
         return _with_attributes(other, copy.deepcopy(getattr(self, "__dict__", {}), memo))
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         """For `pickle`: a leaf is saved; a computed Variable raises."""
         self._require_leaf("pickle")
         state = (self.class_of_copies or type(self), self.data, self.raw_grad, self.requires_grad)

@@ -59,9 +59,11 @@ class ConstantIn(Function):
 def fresh(x: Array) -> Variable:
     """A Variable with the data of x and a node of its own, which leads to x if x is recorded."""
     with recorded():
-        v: Variable = Alias()(x if tracked(x) else Variable(data_of(x)))
-    if not tracked(x):
-        v.node.parents = (None,)  # there is no leaf, in which `backward` would leave a gradient
+        if tracked(x):
+            v: Variable = Alias()(x)
+        else:
+            v = Alias()(Variable(data_of(x)))
+            v.node.parents = (None,)  # there is no leaf, in which `backward` would leave a gradient
     return v
 
 
@@ -136,7 +138,7 @@ class Call:
         with recorded():
             y = self.f(*replaced, **kwargs)
         self.y: Tree = y
-        self.aux: Any = None
+        self.aux: Tree = None
         if has_aux:
             if not (isinstance(y, tuple) and len(y) == 2):
                 raise ArgumentTypeError(
@@ -203,7 +205,9 @@ class Call:
         """A Variable that f returned as the caller expects it; anything else as it is."""
         if not isinstance(v, Variable) or self.recorded:
             return v
-        return as_constant(v.data) if self.lifted else v.data
+        if self.lifted:
+            return as_constant(v.data)
+        return v.data
 
     def like_arguments(self, values: Sequence[Array]) -> Tree:
         """A value for each of the xs, as trees like the arguments; for several argnums, a tuple."""

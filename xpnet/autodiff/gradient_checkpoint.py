@@ -70,13 +70,18 @@ def gradient_checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not arrays or not (run.given or closure):
             return y  # no derivative will be computed
         outputs = _GradientCheckpoint(run, arrays)(*before, *map(standing_for, closure))
-        rest = iter(outputs if isinstance(outputs, tuple) else (outputs,))
+        rest = iter(_as_tuple(outputs))
         replaced = [next(rest) if tracked(leaf) else leaf for leaf in leaves]
         y, written = tree.rebuild([y, run.written()], replaced)
         run.write_back(written)
         return y
 
     return checkpointed
+
+
+def _as_tuple(arrays: Arrays) -> tuple[Array, ...]:
+    """A tuple of arrays as it is; one array as a tuple."""
+    return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
 class _GradientCheckpoint(Function):
@@ -92,7 +97,7 @@ class _GradientCheckpoint(Function):
         return arrays if len(arrays) > 1 else arrays[0]
 
     def backward(self, gy: Arrays, *inputs: Array) -> tuple[Array, ...]:
-        gys = gy if isinstance(gy, tuple) else (gy,)
+        gys = _as_tuple(gy)
         given = inputs[: len(self.run.given)]
         known = call_of(self).parents[len(given) :]
         with self.run.generators_as_before():

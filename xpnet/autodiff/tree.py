@@ -108,5 +108,7 @@ def _mapped(f: Callable[[Leaf], Leaf], tree: Tree) -> Tree:
 
 def _described(tree: Tree, children: Mapping[Hashable, Tree] | None) -> str:
     """The type of a tree and its keys, for messages."""
-    kind = "None" if tree is None else type(tree).__name__
+    if tree is None:
+        return "None"
+    kind = type(tree).__name__
     return f"{kind} of {list(children)}" if children else kind

@@ -8,7 +8,7 @@ Variables and changes nothing.
 from collections.abc import Callable, Sequence
 from operator import add, attrgetter
 from sys import modules
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import array_api_compat as compat
 
@@ -65,7 +65,7 @@ class Variable(ArrayObject):
     __slots__ = ("__weakref__", "changed", "created", "data", "node", "raw_grad", "requires_grad")
     parents: ClassVar[tuple[()]] = ()  # on the tape, a leaf is a node without inputs
 
-    def __init__(self, data: Any, *, requires_grad: bool | None = None) -> None:
+    def __init__(self, data: Array, *, requires_grad: bool | None = None) -> None:
         if isinstance(data, Variable):
             raise ArgumentTypeError(
                 "Expected an array, got a Variable. Use it as it is, or its .data."
@@ -146,11 +146,11 @@ class Variable(ArrayObject):
         return shown
 
 
-def _update(operator: str) -> Callable[[Any, Array], Any]:
+def _update(operator: str) -> Callable[["Parameter", Array], "Parameter"]:
     """`p op= value` for Parameters, which is not recorded, because the value is a constant."""
-    general: Callable[[Any, Array], Any] = getattr(Variable, operator)
+    general: Callable[[Parameter, Array], Parameter] = getattr(Variable, operator)
 
-    def update(p: "Parameter", value: Array) -> Any:
+    def update(p: "Parameter", value: Array) -> "Parameter":
         if isinstance(value, Variable) and value.requires_grad and recording.get():
             raise GradientError(
                 f"Parameter.{operator} expected an array, a number or a constant Variable, got one "
@@ -198,7 +198,7 @@ class Parameter(Variable):
     __ipow__ = _update("__ipow__")
     __imatmul__ = _update("__imatmul__")
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
         self.created = self.changed = 0  # before everything else, also the call that created it
         if has_dtype(self.data, "complex floating"):
@@ -246,7 +246,9 @@ def gradients(
     for x, node in zip(xs, nodes, strict=True):
         if id(node) not in found:
             zeros = seed(x.data, 0.0)
-            found[id(node)] = as_constant(zeros) if create_graph else zeros
+            if create_graph:
+                zeros = as_constant(zeros)
+            found[id(node)] = zeros
     return tuple(found[id(node)] for node in nodes)
 
 

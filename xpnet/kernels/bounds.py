@@ -130,7 +130,7 @@ def require_within_on_host(name: str, indices: Array, least: int, most: int) -> 
 
 
 def _number(call: Call) -> int:
-    """The number that stands for a call in a note, from 1; 0 means that there is no note."""
+    """The number of a call in the notes, from 1; in a note, 0 means that nothing was found."""
     number = _numbers.get(call)
     if number is None:
         with _lock:

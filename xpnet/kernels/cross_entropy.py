@@ -4,7 +4,7 @@ The forward kernel keeps for the gradient the maximum of each row, the sum of it
 if the target is weights, their sum: three numbers per row, not a softmax as large as the scores.
 """
 
-from importlib import import_module
+import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.kernels.cuda import Raw, floating, together
@@ -18,9 +18,9 @@ CROWD = 256  # per block if there are several
 NARROW = 32  # up to this many classes, a thread computes a row; otherwise a warp does
 LANES = 32  # threads of a warp
 
-WEIGHTS = "typedef T Target;", "#define WEIGHTS 1"
-NUMBERS = {  # the definitions for a target of class numbers, by its dtype
-    import_module("numpy").dtype(name): (f"typedef {C_TYPES[name]} Target;", "#define WEIGHTS 0")
+WEIGHTS = ("typedef T Target;", "#define WEIGHTS 1")
+NUMBERS = {  # the definitions for a target of class numbers, by their dtype
+    np.dtype(name): (f"typedef {C_TYPES[name]} Target;", "#define WEIGHTS 0")
     for name in C_TYPES
     if "int" in name
 }
@@ -28,8 +28,11 @@ NUMBERS = {  # the definitions for a target of class numbers, by its dtype
 
 def _for_targets(name: str) -> dict[DType | None, Raw]:
     """A kernel for each dtype of class numbers, and one for weights, under the key None."""
-    targets = {None: WEIGHTS, **NUMBERS}
-    return {dtype: Raw("cross_entropy.cu", name, *target) for dtype, target in targets.items()}
+    kernels: dict[DType | None, Raw] = {
+        dtype: Raw("cross_entropy.cu", name, *lines) for dtype, lines in NUMBERS.items()
+    }
+    kernels[None] = Raw("cross_entropy.cu", name, *WEIGHTS)
+    return kernels
 
 
 _forward = _for_targets("xpnet_cross_entropy")

@@ -1,7 +1,7 @@
 """What single kernels for CuPy have in common: how they are built, and which arrays they take.
 
 A kernel is built when it is first called, once for each dtype; CuPy keeps the binary for later
-processes. Threads that ask at the same time may build it twice, and use either.
+processes. Two threads that need it at the same time may both build it, and use either.
 
 Two of CuPy's classes are used. A call costs Python, including the allocation of its result (x + y
 costs 4.8 us on the same machine):

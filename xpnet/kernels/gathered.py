@@ -23,8 +23,9 @@ document processing", 2006.
 
 import math
 from functools import cache, lru_cache
-from importlib import import_module
 from typing import Any
+
+import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.errors import ArgumentTypeError
@@ -39,8 +40,6 @@ from xpnet.kernels.cuda_source import (
 )
 from xpnet.kernels.lookup import Kernel
 from xpnet.kernels.window import Window
-
-np: Any = import_module("numpy")
 
 COLUMNS = 1 << 28  # bytes of columns at a time: enough to keep a GPU busy, little of its memory
 MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: gathered.cu

@@ -10,15 +10,14 @@ Source of the scheme, a block for each group and two sums: PyTorch's `batch_norm
 import math
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from importlib import import_module
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.kernels.cuda import floating, together
 from xpnet.kernels.cuda_source import SHORT, THREADS, compiled, cupy, index_type
 from xpnet.kernels.lookup import Kernel
-
-np: Any = import_module("numpy")
 
 MOST = 1024  # threads of a block
 

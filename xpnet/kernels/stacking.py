@@ -4,15 +4,14 @@ CuPy's own `stack` sends a table of addresses for more than eight arrays.
 """
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
+
+import numpy as np
 
 from xpnet._typing import Array
 from xpnet.kernels.cuda import Raw, floating
 from xpnet.kernels.cuda_source import THREADS, cupy
 from xpnet.kernels.lookup import Kernel
-
-np: Any = import_module("numpy")
 
 MOST = 256  # arrays per launch; a kernel's arguments take 4 KB at most
 

@@ -21,14 +21,13 @@ convolution for deep neural network", 2017.
 import math
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
-from importlib import import_module
 from typing import Any
+
+import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.kernels.elementary import zero_unless
 from xpnet.kernels.window import Blocks, Key, Sizes, Window
-
-np: Any = import_module("numpy")
 
 BLOCK = 1 << 21  # bytes of columns in a block: what a core's second-level cache holds
 COLUMNS = 1 << 9  # columns in a block: BLAS is fastest where the product stays in the cache too
@@ -109,7 +108,7 @@ def _spread_by_columns(gy: Array, W: Array, window: Window, groups: int) -> Arra
     flat = _flat(W, groups).swapaxes(2, 3)
     g = _inward(gy, groups)
     n = gy.shape[0]
-    x = np.zeros((groups, W.shape[1], *window.padded, n), np.result_type(gy, W))
+    x: Array = np.zeros((groups, W.shape[1], *window.padded, n), np.result_type(gy, W))
     most = min(8 * COLUMNS, math.prod(g.shape[3:]))  # a whole row, if possible
     after = (slice(None),) * len(window.kernel)
     memory = None
@@ -161,7 +160,7 @@ class _Columns:
         sides = (groups, x.shape[2], x.shape[1], *window.kernel[1:])
         shape = (*sides, *window.out[1:], x.shape[-1])
         strides = (group, row, channel, *spaced, *moved, batch)
-        self.view = np.lib.stride_tricks.as_strided(x, shape, strides)
+        self.view: Array = np.lib.stride_tricks.as_strided(x, shape, strides)
         self.window = window
         self.rows = math.prod(sides[2:])
         self.image: Array | None = None

@@ -9,16 +9,18 @@ import ctypes
 import threading
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module, resources
+from importlib import resources
 from struct import Struct
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.kernels.cuda import FLOATS
 from xpnet.kernels.cuda_source import THREADS, cupy, current_device, type_definitions
 from xpnet.kernels.lookup import Kernel
 
-FLOAT32: Any = import_module("numpy").dtype("float32")
+FLOAT32 = np.dtype("float32")
 WORDS = 511  # 8-byte words that a launch may take as its argument: CUDA's limit is 4 kB
 SHARE = 2048  # numbers that a block computes
 

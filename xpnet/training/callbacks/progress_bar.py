@@ -50,7 +50,10 @@ class ProgressBar(Callback):
         terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         if self.bar is None and (notebook or terminal):
             self.bar = _bar(self.console)
-            self.cell = _Cell(self.console.width) if notebook else self.bar.start()
+            if notebook:
+                self.cell = _Cell(self.console.width)
+            else:
+                self.bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
