@@ -1,10 +1,10 @@
-"""What must hold before xpnet is released, one session a question.
+"""What must hold before xpnet is released: one session per question.
 
     nox                          all that needs no large download
     nox -s "tests(numpy)"        one session;  -- -k loss  hands the rest to pytest
     nox -l                       the list, with what each session shows
 
-Every session makes an environment of its own, with what its question needs and no more.
+Every session creates an environment of its own, with the packages that it needs and no others.
 """
 
 import ast
@@ -155,25 +155,25 @@ def emulated_device(session: nox.Session) -> dict[str, str]:
 
 
 def hurried(session: nox.Session) -> dict[str, str]:
-    """XLA's flags not to improve what it compiles, most of which runs once: half of JAX's time.
+    """XLA's flags to compile without optimizations, as most programs run once: half of JAX's time.
 
-    None of them where this JAX does not know one: it would end the process.
+    Empty if this version of JAX does not know one of them, which would end the process.
     """
     flags = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
     env = {"XLA_FLAGS": flags}
-    said = session.run(
+    printed = session.run(
         *("python", "-c", "import jax; print(jax.numpy.zeros(1).shape)"),
         env=env,
         silent=True,
         success_codes=range(-64, 256),
     )
-    return env if "(1,)" in said else {}
+    return env if "(1,)" in printed else {}
 
 
 def cuda_of_driver() -> tuple[int, str]:
-    """The newest CUDA of this machine's driver (13000 is 13.0), or the reason why there is none.
+    """The newest CUDA of this machine's driver (13000 is 13.0), or the reason why it cannot be used.
 
-    It asks the driver, not Python packages: nothing of CuPy's 2 GB is installed just to skip.
+    It queries the driver, not Python packages, so that CuPy's 2 GB are not installed only to skip.
     """
     version, count = ctypes.c_int(0), ctypes.c_int(0)
     try:
@@ -187,7 +187,7 @@ def cuda_of_driver() -> tuple[int, str]:
     if count.value == 0:
         return 0, f"the NVIDIA driver finds no GPU (CUDA error {code})"
     if version.value < 12000:
-        return 0, f"the NVIDIA driver knows CUDA up to {version.value / 1000:.1f}; CuPy 14 needs 12"
+        return 0, f"the NVIDIA driver supports CUDA {version.value / 1000:.1f}; CuPy 14 needs 12.0"
     return version.value, ""
 
 
@@ -236,7 +236,7 @@ def oldest_of(requirement: str) -> str:
 def mutants(session: nox.Session) -> None:
     """A test fails for almost every small fault in the lines that changed since a revision.
 
-    Not among those of plain nox, for it takes hours. What to change is for it to be told:
+    Not among those of plain nox, as it takes hours. Its arguments say what to change:
     nox -s mutants -- --since REV --count 200 --seed 1
     """
     tested_with = tools(
@@ -303,7 +303,7 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """The wheel, alone in a clean environment outside the checkout, learns MNIST to 98 %.
+    """The wheel, in a clean environment outside the checkout, learns MNIST to 98 %.
 
     The wheel is made from the sdist, so both are whole. The install is weighed as well.
     """

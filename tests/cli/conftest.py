@@ -1,4 +1,4 @@
-"""A data set that takes a moment, and the command line as a caller sees it."""
+"""Small data sets, and fixtures that run the command line as a user does."""
 
 import json
 import re
@@ -74,7 +74,7 @@ def flowers(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory):
-    """A CSV table of 80 rows: price = 3000 + 50 a - 20 b, which stands between the two."""
+    """A CSV table of 80 rows: price = 3000 + 50 a - 20 b is the middle column."""
     rng = np.random.default_rng(1)
     rows = [(a, 3000 + 50 * a - 20 * b, b) for a, b in rng.uniform(-2, 2, (80, 2))]
     path = tmp_path_factory.mktemp("tables") / "plane.csv"
@@ -85,7 +85,7 @@ def plane(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def scores():
-    """A function: what NumPy alone makes of a run's weights and a folder's test images."""
+    """A function that computes, with NumPy only, the scores of a run on a folder's test images."""
     activations = {
         "relu": lambda x: np.maximum(x, 0),
         "sigmoid": lambda x: 1 / (1 + np.exp(-x)),

@@ -1,4 +1,4 @@
-"""A whole training, as a user starts it, on each array library: MNIST to NumPy's accuracy.
+"""A whole training on each array library: MNIST with the accuracy of NumPy.
 
 Without a GPU, CuPy computes on the emulated device, which takes half a minute for the 600 steps.
 """
@@ -37,12 +37,12 @@ def on_numpy(start, tmp_path_factory):
 
 
 def test_mnist_is_learned_as_on_numpy(backend, xpnet_, on_numpy, pictures, tmp_path):
-    """The same seed gives the same weights to begin with and the same batches.
+    """The same seed means the same initial weights and the same batches.
 
-    So the two trainings differ by the rounding of float32 alone. One product of 784 terms is
-    rounded by about 784**0.5 * 6e-8 = 2e-6 of its size, and so are a step's changes, which add up to
-    the weights. Weights that are apart by so little change the answer only for an image whose two
-    best scores are as close: of 10 000 images, for a few at most. The bounds are ten times that.
+    So the two trainings differ only by the rounding of float32. A product of 784 terms has a relative error
+    of about 784**0.5 * 6e-8 = 2e-6, and so has the change of a step; these changes add up to the weights.
+    Such small differences change the answer only for an image whose two best scores are as close: for a
+    few of 10 000 images at most. The bounds are ten times that.
     """
     run = tmp_path / "run"
     answer, figures, weights = trained(xpnet_, backend.name, run)

@@ -1,4 +1,4 @@
-"""The command line as a whole: help, versions, wrong words, and what ends each command."""
+"""The command line as a whole: help, version, unknown words, and errors."""
 
 import re
 import shutil
@@ -20,33 +20,33 @@ def test_help_lists_the_commands(xpnet_):
         assert re.search(rf"\b{command} +[A-Z]\w+", answer.out), command
 
 
-def test_without_a_word_it_shows_the_help(xpnet_):
+def test_without_a_command_the_help_is_shown(xpnet_):
     answer = xpnet_()
     assert answer.code == 2
     assert "Begin with: xpnet train" in answer.out + answer.err
 
 
-def test_each_line_of_help_begins_with_what_it_is_about(xpnet_):
-    """With a noun or a verb, its capital letter or its article; not in the middle of a sentence."""
+def test_each_help_text_begins_with_a_capital_letter(xpnet_):
+    """With a noun, a verb or a name, and not in the middle of a sentence."""
     screens = [xpnet_(*words, "--help").out for words in ([], *([c] for c in COMMANDS))]
     firsts = set(re.findall(r"  ([A-Z][a-z]+) .* +│$", "\n".join(screens), re.MULTILINE))
     assert {"Show", "Widths", "Seed", "Run", "Folder"} <= firsts
     assert not firsts & {"And", "Of", "Where", "In", "To", "As"}
 
 
-def test_the_version(xpnet_):
+def test_the_version_is_printed(xpnet_):
     answer = xpnet_("--version")
     assert (answer.code, answer.out, answer.err) == (0, f"xpnet {xpnet.__version__}\n", "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_explains_itself(xpnet_, command):
+def test_each_command_has_a_help_page(xpnet_, command):
     answer = xpnet_(command, "--help")
     assert answer.code == 0
     assert f"xpnet {command}" in answer.out or f"{command} [OPTIONS]" in answer.out
 
 
-def test_the_help_of_train_names_every_flag(xpnet_):
+def test_the_help_of_train_lists_every_flag(xpnet_):
     out = xpnet_("train", "--help").out
     for flag in ("dataset", "data-dir", "target", "test", "task", "augment",
                  "model", "hidden", "activation", "epochs", "batch-size", "optimizer", "lr",
@@ -68,14 +68,14 @@ def test_the_help_of_train_names_every_flag(xpnet_):
         (["doctor", "numpy"], "unexpected extra argument"),
     ],
 )
-def test_wrong_words_are_named(xpnet_, words, said):
+def test_unknown_commands_and_flags_are_named(xpnet_, words, said):
     answer = xpnet_(*words)
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.said
 
 
-def test_the_module_is_the_command(start):
-    """`python -m xpnet`, by the name under which it is installed."""
+def test_the_module_can_be_run_as_the_command(start):
+    """`python -m xpnet`, with the name of the installed command."""
     process = start("--version")
     assert process.communicate() == (f"xpnet {xpnet.__version__}\n", "")
     assert process.returncode == 0
@@ -86,8 +86,8 @@ def test_the_module_is_the_command(start):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is another error on Windows")
 @pytest.mark.parametrize("command", ["doctor", "train"])
-def test_a_reader_that_leaves_is_no_error(start, digits, tmp_path, command):
-    """`xpnet doctor | head -1`: it ends, and says nothing."""
+def test_a_closed_pipe_is_no_error(start, digits, tmp_path, command):
+    """`xpnet doctor | head -1` ends without a message."""
     flags = ["--data-dir", digits, "--epochs", 100000, "--hidden", 8, "--out", tmp_path / "run"]
     process = start(command, *(flags if command == "train" else []))
     assert process.stdout.readline()
@@ -100,7 +100,7 @@ def test_a_reader_that_leaves_is_no_error(start, digits, tmp_path, command):
 class TestTheProcess:
     """What `main` does before a command runs."""
 
-    def test_a_closed_output_is_no_error(self, start, digits, tmp_path):
+    def test_a_closed_standard_output_is_no_error(self, start, digits, tmp_path):
         """`xpnet train >&-`, as some services start programs."""
         flags = f"--data-dir {digits} --epochs 1 --hidden 8 --out {tmp_path / 'run'}"
         program = ("-c", f"import os; os.execl('/bin/sh', 'sh', '-c', {SHELL!r} + ' >&-')")
@@ -109,15 +109,17 @@ class TestTheProcess:
         assert process.wait() == 0
         assert (tmp_path / "run" / "config.json").exists()
 
-    def test_a_name_that_the_encoding_lacks_is_escaped(self, start, run_folder, pictures, tmp_path):
+    def test_a_character_that_the_encoding_lacks_is_escaped(
+        self, start, run_folder, pictures, tmp_path
+    ):
         shutil.copy(pictures / "7.png", tmp_path / "日.png")
         process = start("predict", run_folder[0], tmp_path / "日.png", PYTHONIOENCODING="cp1252")
         out, err = process.communicate()
         assert (process.returncode, err) == (0, "")
         assert out.startswith(f"{tmp_path}/\\u65e5.png  ")
 
-    def test_so_is_that_of_a_run(self, start, digits, tmp_path):
-        """Through the table as well, which rich prints."""
+    def test_a_character_in_the_name_of_a_run_is_escaped_too(self, start, digits, tmp_path):
+        """In the table as well, which rich prints."""
         flags = ("--data-dir", digits, "--epochs", 1, "--hidden", 8, "--out", tmp_path / "é")
         process = start("train", *flags, PYTHONIOENCODING="ascii")
         out, err = process.communicate()
@@ -125,7 +127,7 @@ class TestTheProcess:
         assert out.endswith(f"Run folder: {tmp_path}/\\xe9\n")
 
     @pytest.mark.parametrize("module", ["typer", "typer.core", "xpnet.training", "xpnet.data"])
-    def test_ctrl_c_while_something_is_imported(self, start, module):
+    def test_ctrl_c_during_an_import_ends_the_command(self, start, module):
         """By the command line at its start, or by the command."""
         code = (
             "import os, signal, sys, xpnet.cli\n"
@@ -142,8 +144,10 @@ class TestTheProcess:
         assert process.returncode == 130
 
     @pytest.mark.parametrize("command", ["evaluate", "predict"])
-    def test_ctrl_c_in_what_saves_nothing_says_no_more(self, start, run_folder, command):
-        """Nor does a second one, on the way out."""
+    def test_ctrl_c_in_a_command_that_saves_nothing_prints_one_word(
+        self, start, run_folder, command
+    ):
+        """A second one, while it ends, prints nothing more."""
         code = (
             "import atexit, os, signal, xpnet.cli, xpnet.training as t\n"
             "press = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
@@ -180,7 +184,7 @@ def noted(said):
     ],
     ids=["memory", "so much memory", "disk", "ours", "a note", "another", "Ctrl-C"],
 )
-def test_what_is_no_bug_is_a_sentence(train, tmp_path, monkeypatch, error, code, said):
+def test_an_error_that_is_no_bug_is_one_sentence(train, tmp_path, monkeypatch, error, code, said):
     def fails(*_, **__):
         raise error
 
@@ -191,7 +195,7 @@ def test_what_is_no_bug_is_a_sentence(train, tmp_path, monkeypatch, error, code,
 
 
 def test_a_bug_keeps_its_traceback(train, monkeypatch):
-    """Whatever else is raised is ours to mend, and is shown whole."""
+    """Any other exception is a fault of xpnet, and its traceback is shown."""
 
     def fails(*_, **__):
         raise ZeroDivisionError("a bug")
@@ -201,8 +205,8 @@ def test_a_bug_keeps_its_traceback(train, monkeypatch):
         train()
 
 
-def test_the_command_line_is_read_without_the_libraries():
-    """Help and a wrong flag come at once: no array library but NumPy is imported, no matplotlib."""
+def test_the_command_line_is_parsed_without_the_libraries():
+    """Help and errors of flags come at once: only NumPy is imported, and not matplotlib."""
     code = (
         "import sys, xpnet.cli; "
         "print({'cupy', 'torch', 'jax', 'matplotlib', 'safetensors'} & set(sys.modules))"

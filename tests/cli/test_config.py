@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import safetensors.numpy
 
-from xpnet.cli import config
+from xpnet.cli import run_files
 
 
 def weights_of(run):
@@ -37,8 +37,8 @@ def write(tmp_path, few):
 # --- the file of a run ----------------------------------------------------------------------------
 
 
-def test_a_run_holds_every_setting(train, digits, tmp_path):
-    """By the flag's name, in the flag's own form; what was left out, as what it came to."""
+def test_the_file_of_a_run_has_every_setting(train, digits, tmp_path):
+    """By the name of the flag, in its own form; defaults are written out."""
     flags = ("--optimizer", "nadam", "--clip", 2, "--schedule", "step:size=1,gamma=0.5",
              "--weight-decay", 0.001, "--seed", 3, "--hidden", "8,6", "--augment")  # fmt: skip
     assert train(*flags).code == 0
@@ -60,7 +60,7 @@ def test_a_run_holds_every_setting(train, digits, tmp_path):
     ],
     ids=["clipped", "lenet, augmented", "float64"],
 )
-def test_it_repeats_the_run_to_the_last_bit(xpnet_, few, tmp_path, flags):
+def test_the_file_repeats_the_run_to_the_last_bit(xpnet_, few, tmp_path, flags):
     first, again = tmp_path / "run", tmp_path / "again"
     place = ("--data-dir", few, "--epochs", 2, "--batch-size", 50, "--out", first, "--quiet")
     assert xpnet_("train", *place, *flags).code == 0
@@ -71,8 +71,8 @@ def test_it_repeats_the_run_to_the_last_bit(xpnet_, few, tmp_path, flags):
 
 
 @pytest.mark.parametrize("task", ["classify", "regress"])
-def test_it_repeats_a_run_on_a_table(xpnet_, flowers, plane, tmp_path, task):
-    """The table's path is absolute in the file, whatever it was on the command line."""
+def test_the_file_repeats_a_run_on_a_table(xpnet_, flowers, plane, tmp_path, task):
+    """The path of the table is absolute in the file, even if it was relative on the command line."""
     flags = ("--target", "price", "--test", 0.3) if task == "regress" else ()
     table = plane if task == "regress" else flowers
     place = ("--dataset", table, "--task", task, "--epochs", 3, "--hidden", 4, "--seed", 2)
@@ -86,8 +86,8 @@ def test_it_repeats_a_run_on_a_table(xpnet_, flowers, plane, tmp_path, task):
 # --- a file of one's own --------------------------------------------------------------------------
 
 
-def test_flags_on_the_command_line_win(xpnet_, write, tmp_path):
-    """Over the file, which wins over the environment and over what flags are unless given."""
+def test_flags_on_the_command_line_take_precedence(xpnet_, write, tmp_path):
+    """Over the file, which takes precedence over the environment and over defaults."""
     config = write('optimizer = "adam"\nlr = 0.01\nseed = 5\nbackend = "numpy"')
     out = tmp_path / "run"
     answer = xpnet_(
@@ -99,8 +99,8 @@ def test_flags_on_the_command_line_win(xpnet_, write, tmp_path):
     assert {key: settings[key] for key in expected} == expected
 
 
-def test_the_data_set_may_be_said_in_either_way(xpnet_, write, few, tmp_path):
-    """The argument is of the command line, so it wins over the file's."""
+def test_the_data_set_may_be_an_argument_or_a_flag(xpnet_, write, few, tmp_path):
+    """The argument is on the command line, so it takes precedence over the file's."""
     config = write('dataset = "kmnist"')
     assert xpnet_("train", "--config", config, "--out", tmp_path / "a", "--quiet").code == 0
     assert settings_of(tmp_path / "a")["dataset"] == "kmnist"
@@ -110,8 +110,8 @@ def test_the_data_set_may_be_said_in_either_way(xpnet_, write, few, tmp_path):
         assert settings_of(out)["dataset"] == "mnist"
 
 
-def test_paths_in_it_are_relative_to_it(xpnet_, write, flowers, tmp_path, monkeypatch):
-    """So a folder with data, model and configuration is used from anywhere."""
+def test_paths_in_the_file_are_relative_to_it(xpnet_, write, flowers, tmp_path, monkeypatch):
+    """So a folder with data, model and configuration can be used from anywhere."""
     project = tmp_path / "project"
     project.mkdir()
     shutil.copy(flowers, project / "data.csv")
@@ -133,7 +133,7 @@ def test_paths_in_it_are_relative_to_it(xpnet_, write, flowers, tmp_path, monkey
 
 
 @pytest.mark.parametrize("hidden", ["8", "[8]", '"8"', "[8, 8]", '"8,8"'])
-def test_widths_are_a_number_several_or_a_text(xpnet_, write, tmp_path, hidden):
+def test_widths_may_be_a_number_a_list_or_a_string(xpnet_, write, tmp_path, hidden):
     config = write(f"hidden = {hidden}\nquiet = true")
     assert xpnet_("train", "--config", config, "--out", tmp_path / "run").code == 0
     described = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -146,7 +146,7 @@ def test_widths_are_a_number_several_or_a_text(xpnet_, write, tmp_path, hidden):
         ("epoch = 3", "unknown key 'epoch'. Did you mean 'epochs'?"),
         ("batch_size = 3", "unknown key 'batch_size'. Did you mean 'batch-size'?"),
         ("zzz = 3", "unknown key 'zzz'. There are: "),
-        ('resume = "runs/x"', "unknown key 'resume'. It can be given on the command line alone."),
+        ('resume = "runs/x"', "unknown key 'resume'. It can be given on the command line only."),
         ('epochs = "3"', "epochs: expected a whole number, got '3'."),
         ("epochs = 3.0", "epochs: expected a whole number, got 3.0."),
         ("epochs = true", "epochs: expected a whole number, got True."),
@@ -155,7 +155,7 @@ def test_widths_are_a_number_several_or_a_text(xpnet_, write, tmp_path, hidden):
         ("lr = -1", "lr: expected a number greater than 0, got -1."),
         ("lr = nan", "lr: expected a number greater than 0, got nan."),
         ("quiet = 1", "quiet: expected true or false, got 1."),
-        ("model = 1", "model: expected a text, got 1."),
+        ("model = 1", "model: expected a string, got 1."),
         ('model = "alexnet"', "model: expected one of mlp, lenet, "),
         ('optimizer = "fast"', "optimizer: expected one of sgd, "),
         ("hidden = [8, 0]", "hidden: expected a width, or widths"),
@@ -163,12 +163,12 @@ def test_widths_are_a_number_several_or_a_text(xpnet_, write, tmp_path, hidden):
         ('schedule = "up"', "schedule: Unknown schedule 'up'."),
         ('dataset = "cifar"', "dataset: expected one of mnist, "),
         ("test = 2.0", "test: expected a number between 0 and 1"),
-        ("[model]\nname = 3", "model: expected a text, got {'name': 3}."),
-        ("epochs = ", "is no TOML: "),
+        ("[model]\nname = 3", "model: expected a string, got {'name': 3}."),
+        ("epochs = ", "is not valid TOML: "),
     ],
 )
-def test_what_is_wrong_in_it_is_named(xpnet_, write, tmp_path, text, said):
-    """The file and the key; and nothing is made."""
+def test_an_error_names_the_file_and_the_key(xpnet_, write, tmp_path, text, said):
+    """And no folder is created."""
     config = write(text)
     answer = xpnet_("train", "--config", config, "--out", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_read_is_named(xpnet_, tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     answer = xpnet_("train", "--config", tmp_path / "bytes.toml")
     assert answer.code == 2
-    assert f"{tmp_path / 'bytes.toml'}: is no TOML" in answer.said
+    assert f"{tmp_path / 'bytes.toml'}: is not valid TOML" in answer.said
 
 
 VALUES = [
@@ -193,7 +193,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_what_is_written_is_read_as_it_was(value):
-    """TOML's own reader is the judge."""
-    read = tomllib.loads(f"key = {config._toml(value)}\n")["key"]
+def test_values_are_written_as_valid_toml(value):
+    """Python's own TOML parser reads them back."""
+    read = tomllib.loads(f"key = {run_files._toml(value)}\n")["key"]
     assert (read, type(read)) == (value, type(value))

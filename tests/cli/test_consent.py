@@ -1,4 +1,4 @@
-"""Python code of a run folder: executed after consent alone, and only `model.py` of that folder."""
+"""Python code of a run folder is executed only with consent, and only its `model.py`."""
 
 import io
 import json
@@ -97,7 +97,7 @@ def test_the_code_of_somebody_elses_run_is_not_executed(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_with_trust_it_is_executed_and_from_then_on_without(
+def test_with_trust_code_is_executed_and_afterwards_without(
     foreign, executed, xpnet_, pictures, tmp_path, command
 ):
     words = commands(foreign, pictures, tmp_path)[command]
@@ -109,8 +109,8 @@ def test_with_trust_it_is_executed_and_from_then_on_without(
     assert executed() == 1
 
 
-def test_ones_own_run_asks_for_nothing(own, executed, xpnet_, pictures, tmp_path):
-    """Neither where it is nor in a copy."""
+def test_the_code_of_the_users_own_run_is_trusted(own, executed, xpnet_, pictures, tmp_path):
+    """In its folder and in a copy of it."""
     shutil.copytree(own, tmp_path / "copy")
     for run in (own, tmp_path / "copy"):
         for words in commands(run, pictures, tmp_path / run.name).values():
@@ -119,8 +119,8 @@ def test_ones_own_run_asks_for_nothing(own, executed, xpnet_, pictures, tmp_path
             assert executed() >= 1
 
 
-def test_code_that_was_changed_is_asked_for_again(own, executed, xpnet_, pictures, tmp_path):
-    """A resumed run refuses it: what it would go on with is another model."""
+def test_changed_code_needs_consent_again(own, executed, xpnet_, pictures, tmp_path):
+    """A resumed run refuses it, because it would continue with another model."""
     (own / "model.py").write_text(NET + "# and more\n")
     for name, words in commands(own, pictures, tmp_path).items():
         answer = xpnet_(*words)
@@ -133,8 +133,10 @@ def test_code_that_was_changed_is_asked_for_again(own, executed, xpnet_, picture
     assert executed() == 0
 
 
-def test_a_file_of_flags_of_ones_own_may_name_code(executed, xpnet_, few, tmp_path, monkeypatch):
-    """Whoever writes the file asks for it; as does who names it on the command line."""
+def test_a_file_of_flags_that_the_user_wrote_may_name_code(
+    executed, xpnet_, few, tmp_path, monkeypatch
+):
+    """Its author asks for the code, as does a user who names it on the command line."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "net.py").write_text(NET)
     flags = f"data-dir = '{few}'\nepochs = 1\nbatch-size = 50\nquiet = true\n"
@@ -165,10 +167,8 @@ def forge(run, model, **architecture):
         "model.py\x00:net", "~/model.py:net", "file://model.py:net", "model.py::net",
     ],
 )  # fmt: skip
-def test_other_code_than_model_py_is_refused_even_with_trust(
-    own, executed, xpnet_, tmp_path, model
-):
-    """Wherever it lies, and whoever asks."""
+def test_code_outside_model_py_is_refused_even_with_trust(own, executed, xpnet_, tmp_path, model):
+    """Wherever the file is."""
     (tmp_path / "elsewhere").mkdir()
     for folder in (own, tmp_path / "elsewhere", own.parent):
         (folder / "evil.py").write_text(NET)
@@ -184,7 +184,7 @@ def test_other_code_than_model_py_is_refused_even_with_trust(
 @pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_link_is_refused(own, executed, xpnet_, pictures, tmp_path, command):
-    """The code that it points to was trusted: that is no reason to execute it here."""
+    """Even if the code that it points to is trusted."""
     (own / "model.py").rename(tmp_path / "moved.py")
     (own / "model.py").symlink_to(tmp_path / "moved.py")
     answer = xpnet_(*commands(own, pictures, tmp_path)[command], "--trust")
@@ -210,15 +210,15 @@ def test_another_function_of_trusted_code_is_not_trusted(own, executed, xpnet_):
         {"input_shape": [1.5]}, {"input_shape": {"a": 1}},
     ],
 )  # fmt: skip
-def test_the_function_is_called_with_numbers_alone(own, executed, wrong):
+def test_the_function_is_called_with_numbers_only(own, executed, wrong):
     forge(own, "model.py:net", **wrong)
     with pytest.raises(xpnet.StateError, match=r"model\.safetensors: its metadata"):
         open_run(own).build()
     assert executed() == 0
 
 
-def test_from_python_it_is_trusted_by_an_argument(foreign, executed):
-    """And what is trusted in this way is not remembered: it may be for this once."""
+def test_in_python_an_argument_gives_trust(foreign, executed):
+    """It is not remembered, because it may be meant for one call."""
     trained = open_run(foreign)
     with pytest.raises(xpnet.StateError, match=r"Read it first\. .*open_run\(path, trust=True\)"):
         trained.build()
@@ -229,13 +229,13 @@ def test_from_python_it_is_trusted_by_an_argument(foreign, executed):
         open_run(foreign).build()
 
 
-def test_from_python_ones_own_run_needs_no_argument(own, executed):
+def test_in_python_the_users_own_run_needs_no_argument(own, executed):
     assert len(list(open_run(own).build().parameters())) == 2
     assert executed() == 1
 
 
-def test_what_is_executed_is_what_was_asked_about(tmp_path, executed):
-    """The file may be exchanged after it was read."""
+def test_the_executed_code_is_the_code_that_was_shown(tmp_path, executed):
+    """The file may be replaced after it was read."""
     path = tmp_path / "net.py"
     path.write_text(NET)
     source = read(path, "net")
@@ -253,8 +253,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("answer", ["y\n", "n\n", "\n"])
-def test_on_a_terminal_it_is_asked_once(tmp_path, monkeypatch, capsys, answer):
-    """The question says what would be executed; no is what nothing means."""
+def test_on_a_terminal_the_user_is_asked_once(tmp_path, monkeypatch, capsys, answer):
+    """The question describes the code; an empty answer means no."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path = tmp_path / "model.py"
     path.write_text(NET)
@@ -277,7 +277,7 @@ def test_on_a_terminal_it_is_asked_once(tmp_path, monkeypatch, capsys, answer):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are of POSIX")
-def test_what_is_trusted_is_nobody_elses_business(tmp_path, monkeypatch):
+def test_the_list_of_trusted_code_is_private(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path = tmp_path / "model.py"
     path.write_text(NET)
@@ -289,7 +289,7 @@ def test_what_is_trusted_is_nobody_elses_business(tmp_path, monkeypatch):
     assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_where_nothing_can_be_remembered_it_is_asked_again(tmp_path, monkeypatch):
+def test_without_a_writable_list_the_user_is_asked_again(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     (tmp_path / "model.py").write_text(NET)

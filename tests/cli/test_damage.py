@@ -1,6 +1,6 @@
-"""A run folder after a power cut: each file of it empty, cut, full of anything, older, or gone.
+"""A run folder after a power failure: each file empty, cut, damaged, older, or missing.
 
-The training is resumed as if nothing had been, or refused with the file's name; it is never another
+The training is resumed as if it had not been interrupted, or refused with the file's name; it is never another
 training.
 """
 
@@ -42,7 +42,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture
 def broken_off(xpnet_, flowers, runs, tmp_path):
-    """A copy of a run of two epochs, of one of an epoch, and of that of four without a break."""
+    """A copy of a run of two epochs, a run of one epoch, and an uninterrupted run of four."""
     for epochs in (1, 2):
         if not (runs / str(epochs)).exists():
             out = runs / str(epochs)
@@ -73,8 +73,8 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", FILES)
-def test_it_is_the_same_training_or_a_refusal(broken_off, xpnet_, name, damage):
-    """The checkpoint alone decides; of all else none is needed."""
+def test_a_damaged_run_is_resumed_unchanged_or_refused(broken_off, xpnet_, name, damage):
+    """Only the checkpoint matters; none of the other files is needed."""
     run, older, whole = broken_off
     file = run / name
     data = DAMAGE[damage](file.read_bytes(), (older / name).read_bytes())
@@ -104,8 +104,8 @@ def test_it_is_the_same_training_or_a_refusal(broken_off, xpnet_, name, damage):
 
 
 @pytest.mark.parametrize("place", range(0, 1000, 37))
-def test_no_bit_of_the_checkpoint_flips_unseen(broken_off, xpnet_, place):
-    """Of its head, its text and its arrays: each has a checksum, or no other value."""
+def test_every_flipped_bit_of_the_checkpoint_is_noticed(broken_off, xpnet_, place):
+    """In its header, its text and its arrays: each has a checksum, or only one valid value."""
     run, _, _ = broken_off
     file = run / "last.safetensors"
     data = bytearray(file.read_bytes())
@@ -126,7 +126,7 @@ def test_no_bit_of_the_checkpoint_flips_unseen(broken_off, xpnet_, place):
     ],
 )
 def test_a_setting_that_was_edited_is_named(broken_off, xpnet_, old, new, said):
-    """It would have no effect, and nobody would know."""
+    """It would have no effect."""
     run, _, _ = broken_off
     text = (run / "config.toml").read_text()
     assert old in text
@@ -138,7 +138,7 @@ def test_a_setting_that_was_edited_is_named(broken_off, xpnet_, old, new, said):
     assert "begin a new run: xpnet train --config" in answer.said
 
 
-def test_comments_are_no_edit(broken_off, xpnet_):
+def test_comments_in_the_file_are_no_edit(broken_off, xpnet_):
     run, _, whole = broken_off
     text = (run / "config.toml").read_text()
     (run / "config.toml").write_text(f"# mine\n{text}\n\n# more\n")
@@ -147,8 +147,8 @@ def test_comments_are_no_edit(broken_off, xpnet_):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows cannot synchronise a folder")
-def test_every_file_is_synchronised_before_it_has_its_name(xpnet_, flowers, tmp_path, monkeypatch):
-    """Of the whole run, whatever is renamed has been synchronised, and its folder is afterwards."""
+def test_every_file_is_synchronised_before_it_is_renamed(xpnet_, flowers, tmp_path, monkeypatch):
+    """Each file of the run, and its folder afterwards."""
     calls, sync, replace = [], os.fsync, type(tmp_path).replace
 
     def synced(handle):
@@ -172,8 +172,8 @@ def test_every_file_is_synchronised_before_it_has_its_name(xpnet_, flowers, tmp_
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions and links are of POSIX")
-def test_permissions_and_links_of_a_run_stay(broken_off, xpnet_, tmp_path):
-    """A history that is on another disk, and weights that nobody else may read."""
+def test_permissions_and_links_of_a_run_are_kept(broken_off, xpnet_, tmp_path):
+    """A history on another disk, and weights that only their owner may read."""
     run, _, whole = broken_off
     (run / "history.csv").rename(tmp_path / "history.csv")
     (run / "history.csv").symlink_to(tmp_path / "history.csv")

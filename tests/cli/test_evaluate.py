@@ -1,4 +1,4 @@
-"""`xpnet evaluate`: its figures are those that NumPy finds from the files alone."""
+"""`xpnet evaluate`: its figures are those that NumPy computes from the files."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from xpnet.data import load_mnist
 
 
 def table_of(out):
-    """The rows by class: images, found and right when named (in per cent, or None), most often."""
+    """The rows by class: images, recall and precision (in per cent, or None), worst mistake."""
     rows = re.findall(r"^ +(\d+) +(\d+) +([\d.]+%|-) +([\d.]+%|-)  (.+)$", out, re.MULTILINE)
     share = lambda text: None if text == "-" else float(text[:-1])  # noqa: E731 - used in one line
     return {
@@ -21,8 +21,10 @@ def table_of(out):
     }
 
 
-def test_loss_and_accuracy_are_the_runs_and_numpys(backend, xpnet_, run_folder, scores, digits):
-    """On any backend; those of config.json, and of a forward written out."""
+def test_loss_and_accuracy_are_those_of_the_run_and_of_numpy(
+    backend, xpnet_, run_folder, scores, digits
+):
+    """On any backend; they equal those of config.json, and of a forward pass in NumPy."""
     folder, _ = run_folder
     answer = xpnet_("evaluate", folder, "--backend", backend.name)
     assert (answer.code, answer.err) == (0, "")
@@ -39,8 +41,8 @@ def test_loss_and_accuracy_are_the_runs_and_numpys(backend, xpnet_, run_folder, 
     assert answer.out.startswith(f"400 test images of {digits}, on {backend.name}\n")
 
 
-def test_the_table_is_numpys_count(xpnet_, run_folder, scores, digits):
-    """How many images a class has, is found in, is right when named, and its worst mistake."""
+def test_the_table_agrees_with_numpy(xpnet_, run_folder, scores, digits):
+    """The number of images of each class, its recall, its precision, and its worst mistake."""
     y, t = scores(run_folder[0], digits)
     p = y.argmax(axis=1)
     table = table_of(xpnet_("evaluate", run_folder[0]).out)
@@ -59,7 +61,7 @@ def test_the_table_is_numpys_count(xpnet_, run_folder, scores, digits):
 
 
 def test_other_data_may_be_named(xpnet_, run_folder, write_digits, tmp_path):
-    """Ten images, all of a seven: the other classes have none, and so no share."""
+    """Ten images of sevens: the other classes have no images, and so no recall."""
     (x, t), _ = load_mnist(normalize=False, flatten=False)
     seven = x[t == 7][:10, 0]
     data = write_digits(tmp_path / "sevens", (seven, np.full(10, 7)), (seven, np.full(10, 7)))
@@ -73,8 +75,8 @@ def test_other_data_may_be_named(xpnet_, run_folder, write_digits, tmp_path):
     assert {row[1] for c, row in table.items() if c != 7} == {None}
 
 
-def test_the_built_in_data_are_those_of_a_run_on_them(xpnet_, run_folder, tmp_path):
-    """All 10,000 images, where the run's description names no folder."""
+def test_a_run_on_the_built_in_data_is_tested_on_them(xpnet_, run_folder, tmp_path):
+    """All 10,000 images, if the description of the run names no folder."""
     run = tmp_path / "run"
     run.mkdir()
     state, described = _read(run_folder[0])
@@ -85,7 +87,7 @@ def test_the_built_in_data_are_those_of_a_run_on_them(xpnet_, run_folder, tmp_pa
     assert [row[0] for row in table_of(answer.out).values()] == images
 
 
-def test_a_run_that_was_not_finished_says_so(xpnet_, run_folder, tmp_path):
+def test_an_unfinished_run_is_reported_as_such(xpnet_, run_folder, tmp_path):
     assert "not finished" not in xpnet_("evaluate", run_folder[0]).out
     run = tmp_path / "run"
     run.mkdir()
@@ -96,7 +98,7 @@ def test_a_run_that_was_not_finished_says_so(xpnet_, run_folder, tmp_path):
     assert answer.out.startswith("The training was not finished: 3 of 4 epochs.\n400 test images")
 
 
-def test_a_report_that_cannot_be_written_is_told_at_once(xpnet_, run_folder, tmp_path):
+def test_a_report_that_cannot_be_written_is_an_error_at_once(xpnet_, run_folder, tmp_path):
     for page, said in (
         (tmp_path, "that is a folder"),
         (tmp_path / "no" / "r.html", "no such folder"),
@@ -108,14 +110,14 @@ def test_a_report_that_cannot_be_written_is_told_at_once(xpnet_, run_folder, tmp
         assert said in answer.said
 
 
-def test_data_that_were_moved_are_told_by_the_run(xpnet_, run_folder, digits, tmp_path):
+def test_data_that_were_moved_are_an_error_that_names_the_run(xpnet_, run_folder, digits, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     state, described = _read(run_folder[0])
     _write(run, state, {**described, "data_dir": str(tmp_path / "gone")})
     answer = xpnet_("evaluate", run)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{run}: the run was trained on {tmp_path / 'gone'}, which is not there" in answer.said
+    assert f"{run}: the run was trained on {tmp_path / 'gone'}, which is missing" in answer.said
     assert answer.said.endswith("Name another with --data-dir.")
     assert xpnet_("evaluate", run, "--data-dir", digits).code == 0
 
@@ -169,12 +171,14 @@ def _another_models(run):
         (_cut, "cannot be read as safetensors"),
         (_half_described, "model.safetensors: its metadata do not describe the model"),
         (_another_models, "model.safetensors: these are another model's weights"),
-        (_not_finite, "model.safetensors: the network's scores are not finite"),
+        (_not_finite, "model.safetensors: expected finite scores of the network"),
     ],
 )
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of making the harm
-def test_what_is_no_run_is_named(xpnet_, run_folder, pictures, tmp_path, command, harm, said):
+def test_a_folder_that_is_no_run_is_named(
+    xpnet_, run_folder, pictures, tmp_path, command, harm, said
+):
     run = shutil.copytree(run_folder[0], tmp_path / "run")
     harm(run)
     answer = xpnet_(command, run, *([pictures / "7.png"] if command == "predict" else []))
@@ -184,8 +188,8 @@ def test_what_is_no_run_is_named(xpnet_, run_folder, pictures, tmp_path, command
     assert said in answer.said
 
 
-def test_data_that_are_gone_or_do_not_fit_are_named(xpnet_, run_folder, write_digits, tmp_path):
-    """A folder that is no more, and images of another size, which the first layer refuses."""
+def test_data_that_are_missing_or_do_not_fit_are_named(xpnet_, run_folder, write_digits, tmp_path):
+    """A folder that no longer exists, and images of another size, which the first layer refuses."""
     answer = xpnet_("evaluate", run_folder[0], "--data-dir", tmp_path / "none")
     assert (answer.code, answer.out) == (2, "")
     assert str(tmp_path / "none") in answer.said
@@ -196,7 +200,9 @@ def test_data_that_are_gone_or_do_not_fit_are_named(xpnet_, run_folder, write_di
     assert re.search(r"Affine\(784 -> 32\).* 196\)", answer.said)
 
 
-def test_labels_that_the_network_has_not_are_an_error(xpnet_, run_folder, write_digits, tmp_path):
+def test_labels_outside_the_classes_of_the_network_are_an_error(
+    xpnet_, run_folder, write_digits, tmp_path
+):
     letters = (np.zeros((2, 28, 28)), np.asarray([3, 11]))
     data = write_digits(tmp_path / "letters", letters, letters)
     answer = xpnet_("evaluate", run_folder[0], "--data-dir", data)
@@ -242,7 +248,7 @@ def test_a_report_page_is_written(xpnet_, run_folder, tmp_path):
     assert text_of(other) == text
 
 
-def test_the_page_of_numbers_is_in_their_units(xpnet_, plane, tmp_path):
+def test_the_page_of_a_regression_has_the_units_of_the_targets(xpnet_, plane, tmp_path):
     pytest.importorskip("matplotlib")
     run = tmp_path / "run"
     flags = ("--dataset", plane, "--target", "price", "--task", "regress", "--epochs", 60)
@@ -270,8 +276,8 @@ def test_the_page_has_the_names_of_classes(xpnet_, flowers, tmp_path):
 
 @pytest.mark.parametrize("index", [False, True])
 @pytest.mark.parametrize("share", [False, True])
-def test_the_page_names_the_rows_that_were_mistaken(xpnet_, tmp_path, index, share):
-    """By their lines in the file, or by its index: so that they can be found there."""
+def test_the_page_names_the_rows_with_mistakes(xpnet_, tmp_path, index, share):
+    """By their lines in the file, or by its index."""
     pytest.importorskip("matplotlib")
     table, test, run = tmp_path / "t.csv", tmp_path / "test.csv", tmp_path / "run"
     for path, wrong in ((table, range(57, 60) if share else ()), (test, [7])):
@@ -287,7 +293,7 @@ def test_the_page_names_the_rows_that_were_mistaken(xpnet_, tmp_path, index, sha
     assert rows == {7} if not share else rows <= {57, 58, 59}
 
 
-def test_without_matplotlib_the_figures_are_printed_all_the_same(
+def test_without_matplotlib_the_figures_are_still_printed(
     xpnet_, run_folder, tmp_path, monkeypatch
 ):
     run = shutil.copytree(run_folder[0], tmp_path / "run")
@@ -302,12 +308,12 @@ def test_without_matplotlib_the_figures_are_printed_all_the_same(
     assert not (run / "report.html").exists()
 
 
-def test_a_history_that_is_damaged_is_named(xpnet_, run_folder, tmp_path):
+def test_a_damaged_history_is_named(xpnet_, run_folder, tmp_path):
     run = shutil.copytree(run_folder[0], tmp_path / "run")
     (run / "history.csv").write_text("epoch,train_loss\n1,low\n")
     answer = xpnet_("evaluate", run)
     assert answer.code == 2
-    assert f"Error: {run / 'history.csv'}: expected the table of a training" in answer.said
-    assert "Test loss" in answer.out  # what is known is told
+    assert f"Error: {run / 'history.csv'}: expected the history of a training" in answer.said
+    assert "Test loss" in answer.out  # the figures are still printed
     (run / "history.csv").unlink()
     assert xpnet_("evaluate", run).code == 0

@@ -1,4 +1,4 @@
-"""Broken configurations and forged run folders: the command line's own errors, which name the file."""
+"""Invalid configurations and forged run folders lead to errors that name the file."""
 
 import json
 
@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tests.fuzzing import damaged, forged, inputs
 from xpnet.cli import config
 from xpnet.cli.commands import app
-from xpnet.cli.run_folder import open_trained
+from xpnet.cli.run_folder import RunFolder
 from xpnet.errors import XpnetError
 
 CONFIGURATION = """# To repeat this run: xpnet train --config config.toml --out FOLDER
@@ -46,7 +46,7 @@ VALUES = [
 
 
 def test_fuzz_of_configurations(tmp_path):
-    """500, or as many as are asked for: damaged bytes, and values that no one would write."""
+    """500 by default: damaged bytes, and unusual values."""
     command = typer.main.get_command(app).commands["train"]
     context = command.make_context("train", [], resilient_parsing=True)
     context.resilient_parsing = False  # but for the values that have no default
@@ -90,7 +90,7 @@ def runs(tmp_path_factory, flowers, plane, few):
 
 
 def test_fuzz_of_run_metadata(runs, tmp_path):
-    """500, or as many as are asked for: what is said of a model is checked before it is built."""
+    """500 by default: the description of a model is checked before it is built."""
     valid = []
     for run in sorted(runs.iterdir()):
         with safetensors.safe_open(run / "model.safetensors", framework="numpy") as file:
@@ -107,7 +107,7 @@ def test_fuzz_of_run_metadata(runs, tmp_path):
         else:
             file.write_bytes(damaged(content, rng))
         try:
-            trained = open_trained(tmp_path)
+            trained = RunFolder(tmp_path).trained()
             trained.build()
         except XpnetError as error:
             refused += 1

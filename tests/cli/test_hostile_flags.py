@@ -1,4 +1,4 @@
-"""Whatever stands on the command line or in a configuration: a sentence or a result, no traceback."""
+"""Any value on the command line or in a configuration gives a result or a message, no traceback."""
 
 import json
 import math
@@ -97,10 +97,10 @@ def require_a_sentence(answer):
 @pytest.mark.parametrize(
     ("name", "flag"), [(name, flag) for name, flags in FLAGS.items() for flag in flags]
 )
-def test_no_value_of_a_flag_ends_in_a_traceback(
+def test_no_value_of_a_flag_leads_to_a_traceback(
     xpnet_, folder, trained, tmp_path, monkeypatch, name, flag
 ):
-    """Each flag of each command with some eighty values that no one would think of."""
+    """Each flag of each command with some eighty unusual values."""
     for entry in folder.iterdir():
         if entry.name != "run":
             (tmp_path / entry.name).symlink_to(entry)
@@ -155,7 +155,7 @@ TOML = {
 
 
 @pytest.mark.parametrize("text", TOML.values(), ids=TOML)
-def test_no_configuration_ends_in_a_traceback(xpnet_, tmp_path, text):
+def test_no_configuration_leads_to_a_traceback(xpnet_, tmp_path, text):
     path = tmp_path / "train.toml"
     path.write_text(text, encoding="utf-8")
     answer = xpnet_("train", "--config", path, "--out", tmp_path / "run")
@@ -173,8 +173,8 @@ def test_no_configuration_ends_in_a_traceback(xpnet_, tmp_path, text):
      "task", "dtype", "precision", "activation", "hidden"],
 )  # fmt: skip
 @pytest.mark.parametrize("text", ["a\\u0000b.csv", "\\u0000", "mnist\\u0000", "a\\u0000.py:f"])
-def test_nul_in_a_text_is_named(xpnet_, tmp_path, key, text):
-    """A path in C ends at its NUL: another file might be read."""
+def test_a_nul_character_in_a_string_is_refused(xpnet_, tmp_path, key, text):
+    """In C a path ends at NUL: another file might be read."""
     path = tmp_path / "train.toml"
     path.write_text(f'{key} = "{text}"', encoding="utf-8")
     answer = xpnet_("train", "--config", path)
@@ -185,8 +185,8 @@ def test_nul_in_a_text_is_named(xpnet_, tmp_path, key, text):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_a_byte_order_mark_is_read(xpnet_, few, tmp_path, encoding, newline):
-    """As Notepad and PowerShell write it; a table that begins so is read as well."""
+def test_a_byte_order_mark_is_accepted(xpnet_, few, tmp_path, encoding, newline):
+    """As Notepad and PowerShell write it, in configurations and in tables."""
     lines = [f"data-dir = '{few}'", "epochs = 1", "hidden = 4", "batch-size = 100", "quiet = true"]
     path = tmp_path / "train.toml"
     path.write_text("\n".join(lines), encoding=encoding, newline=newline)
@@ -200,7 +200,7 @@ def test_another_encoding_is_named(xpnet_, tmp_path, encoding):
     path.write_text("# é\nepochs = 1\n", encoding=encoding)
     answer = xpnet_("train", "--config", path)
     assert answer.code == 2
-    assert "is no TOML: expected UTF-8" in answer.said
+    assert "is not valid TOML: expected UTF-8" in answer.said
     assert "Save it as UTF-8." in answer.said
 
 
@@ -220,7 +220,7 @@ def latin(folder, name="caf\udce9.csv"):
 
 @pytest.mark.parametrize("flag", ["DATASET", "--dataset", "--test", "--model", "--data-dir"])
 def test_a_path_that_the_configuration_cannot_hold_is_refused(xpnet_, flowers, few, tmp_path, flag):
-    """TOML is Unicode: the run could not be repeated, nor resumed. Nothing is written."""
+    """TOML is Unicode: the run could not be repeated or resumed. Nothing is written."""
     name = {"--model": "caf\udce9.py", "--data-dir": "caf\udce9"}.get(flag, "caf\udce9.csv")
     path = latin(tmp_path, name)
     if flag == "--data-dir":
@@ -243,7 +243,7 @@ def test_a_path_that_the_configuration_cannot_hold_is_refused(xpnet_, flowers, f
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_above_counts_as_well(xpnet_, flowers, tmp_path, monkeypatch):
+def test_the_name_of_a_parent_folder_counts_as_well(xpnet_, flowers, tmp_path, monkeypatch):
     above = latin(tmp_path, "caf\udce9")
     above.mkdir()
     shutil.copy(flowers, above / "t.csv")
@@ -254,7 +254,7 @@ def test_a_folder_above_counts_as_well(xpnet_, flowers, tmp_path, monkeypatch):
 
 
 def test_a_run_folder_may_have_any_name(xpnet_, flowers, tmp_path):
-    """It stands in no configuration: train, resume, evaluate with its page, predict."""
+    """It is in no configuration: train, resume, evaluate with its page, predict."""
     run = latin(tmp_path, "caf\udce9")
     table = latin(tmp_path)
     shutil.copy(flowers, table)
@@ -350,8 +350,8 @@ def test_configurations_drawn_at_random(parse, tmp_path, pairs):
         (["--precision", "float16", "--dtype", "float64"], "float16 goes with --dtype float32"),
     ],
 )
-def test_what_the_data_decide_is_a_sentence(xpnet_, flowers, tmp_path, flags, said):
-    """One step of all 48 rows: each flag alone is right. Nothing is written."""
+def test_an_error_that_depends_on_the_data_is_one_sentence(xpnet_, flowers, tmp_path, flags, said):
+    """One step of all 48 rows: each flag by itself is valid. Nothing is written."""
     few = {"--epochs": "1", "--batch-size": "48"}
     words = [word for pair in few.items() for word in pair if pair[0] not in flags]
     answer = xpnet_("train", flowers, *words, *flags, "--out", tmp_path / "run")
@@ -362,13 +362,13 @@ def test_what_the_data_decide_is_a_sentence(xpnet_, flowers, tmp_path, flags, sa
 
 
 @pytest.mark.parametrize("name", [name for name in schedules.BY_NAME if name != "one-cycle"])
-def test_the_other_schedules_have_a_training_of_one_step(xpnet_, flowers, tmp_path, name):
+def test_the_other_schedules_accept_a_training_of_one_step(xpnet_, flowers, tmp_path, name):
     few = ("--epochs", 1, "--batch-size", 48, "--schedule", name, "--out", tmp_path / "run")
     answer = xpnet_("train", flowers, *few, "--quiet")
     assert (answer.code, answer.err) == (0, "")
 
 
 def test_a_warm_up_may_be_longer_than_the_default_training(xpnet_, flowers, tmp_path):
-    """How long is too long is decided with --epochs, and not when the flag is read."""
+    """Its length is checked against --epochs, and not when the flag is parsed."""
     few = ("--epochs", 30, "--schedule", "linear:warmup=20", "--out", tmp_path / "run")
     assert xpnet_("train", flowers, *few, "--quiet").code == 0

@@ -1,4 +1,4 @@
-"""Names of classes, columns, files and folders are the user's, or somebody else's: all are printed."""
+"""Names of classes, columns, files and folders cannot act on the terminal that they are printed on."""
 
 import re
 import sys
@@ -57,14 +57,14 @@ def printed(answer):
     return text
 
 
-def test_training(run):
+def test_training_prints_names_without_control_characters(run):
     _, out = run
     assert CONTROL.findall(out) == []
     assert r"run \u202egpj" in out
 
 
-def test_evaluate(xpnet_, run, table):
-    """The names of classes and of files; and the columns stand in line, whatever a letter's width."""
+def test_evaluate_prints_names_without_control_characters(xpnet_, run, table):
+    """Names of classes and of files; the columns are aligned, whatever the width of a letter."""
     pytest.importorskip("matplotlib")
     out = printed(xpnet_("evaluate", run[0]))
     for name in CLASSES:
@@ -76,16 +76,16 @@ def test_evaluate(xpnet_, run, table):
     assert set(ends) == {cell_len(head[: head.index("samples") + len("samples  ")])}
 
 
-def test_predict(xpnet_, run, table):
-    """In the table that it prints a line break stays, in quotes; all else is escaped."""
+def test_predict_prints_names_without_control_characters(xpnet_, run, table):
+    """In the table, a line break stays, in quotes; everything else is escaped."""
     out = printed(xpnet_("predict", run[0], table))
     assert out.startswith(r"line,kind\x1b[0m,probability")
     assert '"two\nlines",' in out
     assert r"\x1b[2J\x1b]0;pwned\x07red," in out
 
 
-def test_errors_of_the_data(xpnet_, run, tmp_path):
-    """A class that was not seen in training, a column that is missing, a number that is none."""
+def test_errors_of_the_data_have_no_control_characters(xpnet_, run, tmp_path):
+    """A class that was not seen in training, a missing column, an invalid number."""
     new = tmp_path / f"new {OVERRIDE}.csv"
     for text in (
         f'"\x1b[31mlength","[link=http://x]width","kind\x1b[0m"\n1,2,"{CLEAR}"\n3,4,"{CLEAR}"\n',
@@ -125,8 +125,8 @@ def test_errors_of_the_data(xpnet_, run, tmp_path):
     ids=lambda words: "-".join(words[:2]).encode("unicode_escape").decode(),
 )
 @pytest.mark.parametrize("color", ["", "1"])
-def test_errors_of_the_command_line(xpnet_, words, color, tmp_path, monkeypatch):
-    """Those that typer prints, in a frame that may be coloured, and ours."""
+def test_errors_of_flags_have_no_control_characters(xpnet_, words, color, tmp_path, monkeypatch):
+    """Those that typer prints, in a frame that may be coloured, and those of xpnet."""
     monkeypatch.chdir(tmp_path)
     answer = xpnet_(*words)
     assert answer.code == 2
@@ -136,7 +136,9 @@ def test_errors_of_the_command_line(xpnet_, words, color, tmp_path, monkeypatch)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file names")
-def test_pictures_of_names_of_two_widths_stand_in_line(xpnet_, run_folder, pictures, tmp_path):
+def test_lines_of_pictures_with_names_of_two_widths_are_aligned(
+    xpnet_, run_folder, pictures, tmp_path
+):
     paths = []
     for name in ("사과.png", "a.png", "[red]x\x1b[31m\u202e.png", "two\nlines.png"):
         paths.append(tmp_path / name)

@@ -1,4 +1,4 @@
-"""`xpnet train FOLDER`: pictures in a folder for each class, learned, tested and told apart."""
+"""`xpnet train FOLDER`: pictures in a folder for each class are learned, tested and predicted."""
 
 import json
 import re
@@ -12,7 +12,7 @@ QUICK = ("--hidden", 16, "--epochs", 12, "--batch-size", 8, "--quiet")
 
 
 def draw(path, kind, rng, size=12):
-    """A noisy picture with a bar that stands or lies."""
+    """A noisy picture with a vertical or horizontal bar."""
     pixels = rng.integers(0, 60, (size, size, 3))
     middle = slice(size // 3, 2 * size // 3)
     pixels[(slice(None), middle) if kind == "standing" else (middle,)] += 180
@@ -41,7 +41,7 @@ def accuracy(answer):
 
 
 @pytest.mark.parametrize("model", ["mlp", "lenet"])
-def test_a_folder_is_learned_tested_and_told_apart(xpnet_, bars, tmp_path, model):
+def test_a_folder_is_learned_tested_and_predicted(xpnet_, bars, tmp_path, model):
     folder, run = bars(size=16), tmp_path / "run"
     flags = ("--model", model, *(QUICK if model == "mlp" else QUICK[2:]))
     answer = xpnet_("train", f"{folder}/", *flags[:-1], "--augment", "--out", run)
@@ -57,8 +57,8 @@ def test_a_folder_is_learned_tested_and_told_apart(xpnet_, bars, tmp_path, model
     assert (reading["kind"], reading["shape"]) == ("folder", [3, 16, 16])
 
 
-def test_by_relative_name_in_the_run_and_in_files_of_flags(xpnet_, bars, tmp_path, monkeypatch):
-    """A run stands for itself, from wherever it is called; a file's paths are relative to it."""
+def test_relative_paths_work_in_runs_and_in_files_of_flags(xpnet_, bars, tmp_path, monkeypatch):
+    """A run can be used from any folder; the paths of a file are relative to the file."""
     bars()
     run, again = tmp_path / "run", tmp_path / "again"
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def test_by_relative_name_in_the_run_and_in_files_of_flags(xpnet_, bars, tmp_pat
 
 
 def test_pictures_of_several_sizes_need_a_size(xpnet_, bars, tmp_path):
-    """The message names the flag; with it, what is predicted is brought to that size as well."""
+    """The message names the flag; with it, pictures to predict are resized as well."""
     folder, run = bars(), tmp_path / "run"
     draw(folder / "lying" / "large.png", "lying", np.random.default_rng(1), size=40)
     answer = xpnet_("train", folder, *QUICK, "--out", run)
@@ -90,8 +90,8 @@ def test_pictures_of_several_sizes_need_a_size(xpnet_, bars, tmp_path):
     assert reading["shape"] == [3, 9, 10]
 
 
-def test_a_test_of_its_own(xpnet_, bars, tmp_path):
-    """In the folder, by a flag or later; the training's pictures are not needed for it."""
+def test_a_folder_may_have_its_own_test(xpnet_, bars, tmp_path):
+    """In the folder, by a flag, or later; the training pictures are not needed for it."""
     folder, run = bars("both", ("train", "test")), tmp_path / "run"
     answer = xpnet_("train", folder, *QUICK[:-1], "--out", run)
     assert answer.out.startswith("40 training and 40 test images")
@@ -112,8 +112,8 @@ def test_a_test_of_its_own(xpnet_, bars, tmp_path):
     assert xpnet_("evaluate", tmp_path / "o").out.startswith(f"40 test images of {other}")
 
 
-def test_pictures_that_have_changed(xpnet_, bars, tmp_path):
-    """One that is new, or another: which were learned is no longer known."""
+def test_changed_pictures_are_refused(xpnet_, bars, tmp_path):
+    """A new or a different picture: it is unknown which were learned."""
     folder, run = bars(), tmp_path / "run"
     before = accuracy(xpnet_("train", folder, *QUICK, "--out", run))
     draw(folder / "lying" / "00a.png", "lying", np.random.default_rng(1))
@@ -136,7 +136,7 @@ def test_pictures_that_have_changed(xpnet_, bars, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--task", "regress"), "'--task': regress is for numbers, of a table; bars has classes"),
+        (("--task", "regress"), "'--task': regress is for numbers in a table; bars has classes"),
         (("--target", "a"), "'--target': it is for CSV tables; the data are bars"),
         (("--data-dir", "."), "'--data-dir': it is for data sets of images; the data are bars"),
         (("--image-size", "0"), "'--image-size': expected a height and width in pixels"),
@@ -145,17 +145,17 @@ def test_pictures_that_have_changed(xpnet_, bars, tmp_path):
         (("--test", "none"), "'--test': expected a number between 0 and 1"),
     ],
 )
-def test_flags_that_do_not_go_with_a_folder(xpnet_, bars, tmp_path, flags, said):
+def test_flags_that_do_not_suit_a_folder_are_refused(xpnet_, bars, tmp_path, flags, said):
     answer = xpnet_("train", bars(), *flags, *QUICK, "--out", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.said
 
 
-def test_what_is_no_folder_of_pictures(xpnet_, bars, tmp_path):
+def test_a_folder_without_pictures_of_classes_is_refused(xpnet_, bars, tmp_path):
     folder, run = bars(), tmp_path / "run"
     answer = xpnet_("train", tmp_path / "none", "--out", run)
     assert (answer.code, answer.out) == (2, "")
-    assert "or a folder that is there, with a folder of pictures for each class" in answer.said
+    assert "or an existing folder that has a folder of pictures for each class" in answer.said
     answer = xpnet_("train", folder / "lying", "--out", run)
     assert "found no folder, and 20 pictures" in answer.said
     (folder / "lying" / "05.png").write_bytes(b"no picture")
@@ -164,8 +164,8 @@ def test_what_is_no_folder_of_pictures(xpnet_, bars, tmp_path):
     assert not run.exists()
 
 
-def test_a_name_goes_before_a_folder(xpnet_, bars, tmp_path, monkeypatch):
-    """A folder that is called like a data set is named with its place."""
+def test_the_name_of_a_data_set_takes_precedence_over_a_folder(xpnet_, bars, tmp_path, monkeypatch):
+    """A folder with the name of a data set is given by its path."""
     bars("mnist")
     monkeypatch.chdir(tmp_path)
     answer = xpnet_("train", "./mnist", *QUICK, "--out", "run")
@@ -174,4 +174,4 @@ def test_a_name_goes_before_a_folder(xpnet_, bars, tmp_path, monkeypatch):
     answer = xpnet_("train", "--config", "c.toml", "--out", "c")
     assert answer.out.startswith("32 training and 8 test images")
     answer = xpnet_("train", "mnist", "--test", 0.5, "--out", "no")
-    assert "'--test': it is for tables; mnist has test images of its own" in answer.said
+    assert "'--test': it is for tables; mnist has its own test images" in answer.said

@@ -1,4 +1,4 @@
-"""`--model`, and the other flags of how it learns: by name, and of a file of one's own."""
+"""`--model`, by name or from a file, and the other flags of the training."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 from xpnet import models, optimizers, schedules
-from xpnet.cli.flags import MODELS, RATES
+from xpnet.cli.flags import RATES
 
 NET = """
 import math
@@ -42,9 +42,7 @@ def learn(xpnet_, few, tmp_path):
     return run
 
 
-def test_the_names_are_those_of_the_library():
-    """The help has them written out, since it is not to import the library."""
-    assert set(MODELS) == set(models.BY_NAME)
+def test_every_optimizer_has_a_learning_rate():
     assert list(RATES) == list(optimizers.BY_NAME)
 
 
@@ -57,9 +55,9 @@ def test_the_help_names_every_schedule(xpnet_):
 # --- models by name -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_each_model_is_trained_tested_and_asked(learn, xpnet_, pictures, tmp_path, name):
-    """Its run folder is enough to build it again."""
+@pytest.mark.parametrize("name", models.BY_NAME)
+def test_each_model_is_trained_tested_and_used(learn, xpnet_, pictures, tmp_path, name):
+    """Its run folder is sufficient to build it again."""
     answer = learn("--model", name)
     assert (answer.code, answer.err) == (0, "")
     run = tmp_path / "run"
@@ -71,8 +69,8 @@ def test_each_model_is_trained_tested_and_asked(learn, xpnet_, pictures, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["lenet", "transformer"])
-def test_a_model_on_every_backend(backend, learn, xpnet_, tmp_path, name):
-    """It learns the same from one seed; dropout is drawn on the host."""
+def test_a_model_learns_the_same_on_every_backend(backend, learn, xpnet_, tmp_path, name):
+    """From one seed; dropout is drawn on the host."""
     assert learn("--model", name, "--out", tmp_path / "numpy").code == 0
     answer = learn("--model", name, "--backend", backend.name)
     assert (answer.code, answer.err) == (0, "")
@@ -83,7 +81,7 @@ def test_a_model_on_every_backend(backend, learn, xpnet_, tmp_path, name):
 
 
 @pytest.mark.parametrize("flags", [["--hidden", "8"], ["--activation", "relu"]])
-def test_the_mlps_flags_are_not_ignored_elsewhere(learn, tmp_path, flags):
+def test_flags_of_the_mlp_are_refused_for_other_models(learn, tmp_path, flags):
     answer = learn("--model", "lenet", *flags)
     assert (answer.code, answer.out) == (2, "")
     assert f"'{flags[0]}': it is for the model mlp; the model is lenet." in answer.said
@@ -93,8 +91,8 @@ def test_the_mlps_flags_are_not_ignored_elsewhere(learn, tmp_path, flags):
 # --- models of one's own --------------------------------------------------------------------------
 
 
-def test_a_function_in_a_file_makes_the_model(learn, xpnet_, few, pictures, tmp_path):
-    """The run keeps a copy: what becomes of the file is nothing to it."""
+def test_a_function_in_a_file_may_build_the_model(learn, xpnet_, few, pictures, tmp_path):
+    """The run keeps a copy of the file, so the file itself may change."""
     path = tmp_path / "my nets.py"
     path.write_text(NET)
     answer = learn("--model", f"{path}:net", "--epochs", 3)
@@ -122,8 +120,8 @@ def test_a_function_in_a_file_makes_the_model(learn, xpnet_, few, pictures, tmp_
     ("text", "said"),
     [
         (None, "expected a Python file with the function net; there is no such file"),
-        ("", "there is no function net in it; there is none."),
-        ("def other(s, n): pass\nnet = 3", "there is no function net in it; there is other."),
+        ("", "expected a function net in it, found: none."),
+        ("def other(s, n): pass\nnet = 3", "expected a function net in it, found: other."),
         ("def net(s, n): return", ":net: expected it to return a Layer, .*returned a NoneType"),
         ("def net(s): pass", ":net: called as .*fails: TypeError: net.* 1 positional"),
         (
@@ -134,7 +132,7 @@ def test_a_function_in_a_file_makes_the_model(learn, xpnet_, few, pictures, tmp_
         ("raise SystemExit(3)", "it cannot be run: line 1: SystemExit: 3"),
         ("x = [1\ny = 2", "it cannot be run: line 1: SyntaxError"),
         ("\nraise ValueError('no')", "it cannot be run: line 2: ValueError: no"),
-        ("import neighbour", "No module named 'neighbour'.* The file must stand alone"),
+        ("import neighbour", "No module named 'neighbour'.* The file must be self-contained"),
         (
             "import xpnet\nnet = lambda s, n: xpnet.Sequential(xpnet.Flatten(), xpnet.Affine(784, 3))",
             r"net.py:net: Sequential expected to give .* shape \(batch, 10\), gave \(2, 3\)",
@@ -149,7 +147,7 @@ def test_a_function_in_a_file_makes_the_model(learn, xpnet_, few, pictures, tmp_
         ),
     ],
 )
-def test_what_is_wrong_with_it_is_a_sentence(learn, tmp_path, text, said):
+def test_an_invalid_model_function_is_an_error_of_one_sentence(learn, tmp_path, text, said):
     path = tmp_path / "net.py"
     if text is not None:
         path.write_text(text)
@@ -161,7 +159,7 @@ def test_what_is_wrong_with_it_is_a_sentence(learn, tmp_path, text, said):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_whose_copy_is_gone_says_so(learn, xpnet_, tmp_path):
+def test_a_run_without_its_copy_of_the_file_is_an_error(learn, xpnet_, tmp_path):
     (tmp_path / "net.py").write_text(NET)
     assert learn("--model", f"{tmp_path / 'net.py'}:net").code == 0
     copy = tmp_path / "run" / "model.py"
@@ -175,8 +173,8 @@ def test_a_run_whose_copy_is_gone_says_so(learn, xpnet_, tmp_path):
 
 
 @pytest.mark.parametrize("name", schedules.BY_NAME)
-def test_each_schedule_is_the_librarys(learn, tmp_path, name):
-    """The column lr has the rate of each epoch's last step."""
+def test_each_schedule_is_that_of_the_library(learn, tmp_path, name):
+    """The column lr has the rate of the last step of each epoch."""
     assert learn("--schedule", name, "--lr", 0.01, "--epochs", 4, "--hidden", 4).code == 0
     lines = (tmp_path / "run" / "history.csv").read_text().splitlines()
     column = lines[0].split(",").index("lr")
@@ -187,7 +185,7 @@ def test_each_schedule_is_the_librarys(learn, tmp_path, name):
 
 
 def test_weight_decay_and_clipping_change_the_weights(learn, tmp_path):
-    """And adamw's own decay is not taken away by leaving the flag out."""
+    """Without the flag, adamw has its own decay."""
 
     def weights(*flags):
         run = tmp_path / re.sub(r"\W", "", "".join(map(str, flags)) or "plain")
@@ -202,8 +200,8 @@ def test_weight_decay_and_clipping_change_the_weights(learn, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["mlp", "lenet"])
-def test_augmented_images_are_others_in_each_epoch(learn, tmp_path, model):
-    """So they are harder to learn; the test images are as they were."""
+def test_augmented_images_differ_in_each_epoch(learn, tmp_path, model):
+    """So they are harder to learn; the test images are unchanged."""
     losses = []
     for flags in ([], ["--augment"]):
         run = tmp_path / f"run{len(flags)}"
@@ -213,8 +211,8 @@ def test_augmented_images_are_others_in_each_epoch(learn, tmp_path, model):
     assert losses[1] > losses[0]
 
 
-def test_float16_computes_where_the_library_can(backend, learn, tmp_path):
-    """The weights are float32 all the same; or the error names what there is not."""
+def test_float16_is_used_if_the_library_supports_it(backend, learn, tmp_path):
+    """The weights stay float32; otherwise the error names what is missing."""
     answer = learn("--precision", "float16", "--backend", backend.name, "--hidden", 8)
     if backend.name.startswith("array_api_strict"):
         assert (answer.code, answer.out) == (2, "")
@@ -226,7 +224,7 @@ def test_float16_computes_where_the_library_can(backend, learn, tmp_path):
     assert {x.dtype.name for x in state.values()} == {"float32"}
 
 
-def test_a_precision_that_does_not_go_is_named(learn, tmp_path):
+def test_an_unsuitable_precision_is_named(learn, tmp_path):
     answer = learn("--precision", "bfloat16", "--backend", "numpy")
     assert (answer.code, answer.out) == (2, "")
     assert "numpy has no bfloat16" in answer.said
@@ -236,7 +234,7 @@ def test_a_precision_that_does_not_go_is_named(learn, tmp_path):
 
 
 def test_tensorboard_writes_event_files(learn, xpnet_, tmp_path):
-    """Another one when the run goes on; and they are no obstacle to that."""
+    """A resumed run writes another file, and the first does not prevent that."""
     pytest.importorskip("tensorboard")
     assert learn("--tensorboard", "--hidden", 4).code == 0
     run = tmp_path / "run"
@@ -245,7 +243,7 @@ def test_tensorboard_writes_event_files(learn, xpnet_, tmp_path):
     assert sum(path.stat().st_size for path in (run / "tensorboard").iterdir()) > 500
 
 
-def test_without_tensorboard_it_says_what_to_install(learn, tmp_path, monkeypatch):
+def test_without_tensorboard_the_error_names_what_to_install(learn, tmp_path, monkeypatch):
     for module in ("tensorboard", "tensorboard.summary.writer.event_file_writer"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
     answer = learn("--tensorboard")

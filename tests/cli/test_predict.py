@@ -1,4 +1,4 @@
-"""`xpnet predict`: the digit in a picture, and how sure the network is."""
+"""`xpnet predict`: the class in a picture and its probability."""
 
 import re
 
@@ -12,7 +12,7 @@ LABELS = "72104"  # MNIST's first five test images
 
 @pytest.fixture(scope="module")
 def good_run(start, tmp_path_factory):
-    """A run that knows the digits: one epoch of the whole MNIST."""
+    """A run that has learned the digits: one epoch on all of MNIST."""
     run = tmp_path_factory.mktemp("good") / "run"
     process = start("train", "--hidden", 64, "--epochs", 1, "--quiet", "--out", run)
     _, err = process.communicate()
@@ -20,8 +20,10 @@ def good_run(start, tmp_path_factory):
     return run
 
 
-def test_pictures_as_in_mnist_and_drawings_give_the_digit(backend, xpnet_, good_run, pictures):
-    """White on black as MNIST's own, and black on white, larger and in colour; on any backend."""
+def test_digits_in_images_of_mnist_and_in_drawings_are_predicted(
+    backend, xpnet_, good_run, pictures
+):
+    """White on black as in MNIST, and black on white, larger and in colour; on any backend."""
     paths = [pictures / f"{d}{kind}.png" for d in LABELS for kind in ("", "-drawn")]
     answer = xpnet_("predict", good_run, *paths, "--backend", backend.name)
     assert (answer.code, answer.err) == (0, "")
@@ -33,7 +35,7 @@ def test_pictures_as_in_mnist_and_drawings_give_the_digit(backend, xpnet_, good_
         assert 50 < float(percent) <= 100
 
 
-def test_the_probability_is_numpys_softmax(xpnet_, run_folder, scores, digits, pictures):
+def test_the_probability_is_the_softmax_of_numpy(xpnet_, run_folder, scores, digits, pictures):
     """The pictures are the first test images, so their scores are the first rows."""
     y, _ = scores(run_folder[0], digits)
     e = np.exp(y[:5])
@@ -44,7 +46,7 @@ def test_the_probability_is_numpys_softmax(xpnet_, run_folder, scores, digits, p
     np.testing.assert_allclose([float(s) for _, s in found], 100 * p.max(axis=1), atol=0.01)
 
 
-def test_what_is_no_picture_is_reported_and_the_others_are_answered(
+def test_a_file_that_is_no_picture_is_reported_and_others_are_predicted(
     xpnet_, run_folder, pictures, tmp_path
 ):
     (tmp_path / "text.png").write_text("no picture")
@@ -63,7 +65,7 @@ def test_what_is_no_picture_is_reported_and_the_others_are_answered(
     assert "no such file" in errors[0]
 
 
-def test_without_pillow_it_says_what_to_install(xpnet_, run_folder, monkeypatch, tmp_path):
+def test_without_pillow_the_error_names_what_to_install(xpnet_, run_folder, monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     answer = xpnet_("predict", run_folder[0], tmp_path / "x.png")
     assert (answer.code, answer.out) == (2, "")
@@ -71,10 +73,10 @@ def test_without_pillow_it_says_what_to_install(xpnet_, run_folder, monkeypatch,
     assert answer.said.endswith("pip install pillow")
 
 
-def test_its_help_states_the_limits(xpnet_):
+def test_the_help_states_the_limits(xpnet_):
     out = " ".join(xpnet_("predict", "--help").out.split())
-    assert "one digit a picture, and no frame around it" in out
-    assert "one thing that fills the picture" in out
+    assert "a picture shows one digit without a frame" in out
+    assert "one object that fills the picture" in out
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +90,10 @@ def clothes(write_digits, tmp_path_factory):
 
 
 @pytest.mark.parametrize("model", ["mlp", "lenet"])
-def test_pictures_for_other_data_sets_are_as_these_have_them(xpnet_, clothes, model, tmp_path):
-    """As stored, and as a photograph, larger and dark on light; the class by its name."""
+def test_pictures_for_other_data_sets_are_read_as_these_store_them(
+    xpnet_, clothes, model, tmp_path
+):
+    """As stored, and as a photograph, larger and dark on light; the class has its name."""
     image = pytest.importorskip("PIL.Image")
     folder, x = clothes
     flags = ("--data-dir", folder, "--model", model, "--epochs", 12, "--out", tmp_path / "run")
@@ -107,8 +111,8 @@ def test_pictures_for_other_data_sets_are_as_these_have_them(xpnet_, clothes, mo
     assert re.fullmatch(rf"{re.escape(str(photograph))} +Dress +\d+\.\d\d%", second)
 
 
-def test_images_of_another_size_are_brought_to_it(xpnet_, write_digits, pictures, tmp_path):
-    """A network on 14 x 14 pixels."""
+def test_pictures_of_another_size_are_resized(xpnet_, write_digits, pictures, tmp_path):
+    """For a network on 14 x 14 pixels."""
     (x, t), _ = load_mnist(normalize=False, flatten=False)
     small = (x[:100, 0, ::2, ::2], t[:100])
     data = write_digits(tmp_path / "small", small, small)

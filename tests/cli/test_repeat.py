@@ -1,4 +1,4 @@
-"""What is written to repeat a run repeats it to the last bit, however often it was resumed."""
+"""The file of a run repeats it to the last bit, however often the run was resumed."""
 
 import json
 import shutil
@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 import xpnet
 from xpnet import schedules
-from xpnet.cli import flags, run_files as papers, setup as learner
+from xpnet.cli import flags, run_files, setup
+from xpnet.cli.run_folder import RunFolder
 from xpnet.training import environment
 
 
@@ -27,7 +28,7 @@ def settings_of(run):
 
 
 def history_of(run):
-    """The rows without what a clock said."""
+    """The rows without measured times."""
     lines = (run / "history.csv").read_text().splitlines()
     return [line.split(",")[:6] for line in lines]
 
@@ -68,7 +69,7 @@ def assert_repeated(xpnet_, run, tmp_path):
 def test_a_run_that_was_resumed_for_more_epochs_is_repeated(
     trained, xpnet_, tmp_path, epochs, earlier
 ):
-    """The first epochs ran on a schedule for fewer."""
+    """The first epochs had a schedule for fewer."""
     run = trained(*epochs)
     assert settings_of(run)["epochs"] == epochs[-1]
     assert settings_of(run).get("earlier-epochs") == earlier
@@ -79,13 +80,13 @@ SCHEDULES = [name for name in schedules.BY_NAME if name != "constant"]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_on_every_schedule(trained, xpnet_, tmp_path, name):
+def test_a_resumed_run_is_repeated_on_every_schedule(trained, xpnet_, tmp_path, name):
     run = trained(3, 5, flags=("--schedule", name, "--optimizer", "adamw", "--clip", 1))
     assert_repeated(xpnet_, run, tmp_path)
 
 
-def test_with_draws_and_images(few, xpnet_, tmp_path):
-    """Augmentation and dropout draw on, too."""
+def test_a_resumed_run_with_random_numbers_is_repeated(few, xpnet_, tmp_path):
+    """Augmentation and dropout continue their streams."""
     run, flags = tmp_path / "run", ("--model", "lenet", "--augment", "--batch-size", 50)
     place = ("--data-dir", few, "--out", run, "--quiet")
     assert xpnet_("train", *place, *flags, "--epochs", 1).code == 0
@@ -93,8 +94,8 @@ def test_with_draws_and_images(few, xpnet_, tmp_path):
     assert_repeated(xpnet_, run, tmp_path)
 
 
-def test_without_what_was_planned_before_it_would_be_another_run(trained, xpnet_, tmp_path):
-    """So the test above is one."""
+def test_without_the_earlier_plan_the_run_would_differ(trained, xpnet_, tmp_path):
+    """So the test above has a meaning."""
     run = trained(3, 6)
     again = tmp_path / "again"
     text = (run / "config.toml").read_text().replace('earlier-epochs = "3@6"\n', "")
@@ -103,8 +104,10 @@ def test_without_what_was_planned_before_it_would_be_another_run(trained, xpnet_
     assert weights_of(again) != weights_of(run)
 
 
-def test_a_run_that_was_broken_off_and_then_resumed_for_others(start, xpnet_, flowers, tmp_path):
-    """Within an epoch perhaps; the plan changes at the step where it was broken off, not before."""
+def test_a_run_that_was_interrupted_and_resumed_for_other_epochs_is_repeated(
+    start, xpnet_, flowers, tmp_path
+):
+    """Perhaps within an epoch; the plan changes at the step of the interruption, not before."""
     run = tmp_path / "run"
     flags = ("--epochs", 4000, "--hidden", 4, "--batch-size", 4, "--quiet", "--out", run)
     process = start("train", flowers, *flags)
@@ -113,7 +116,7 @@ def test_a_run_that_was_broken_off_and_then_resumed_for_others(start, xpnet_, fl
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
-    record = papers.papers_of(run / "last.safetensors")
+    record = RunFolder(run).record()
     epochs = record.epochs + 2
     with threadpool_limits(1):  # as the process has
         answer = xpnet_("train", "--resume", run, "--epochs", epochs, "--quiet")
@@ -122,28 +125,28 @@ def test_a_run_that_was_broken_off_and_then_resumed_for_others(start, xpnet_, fl
         assert_repeated(xpnet_, run, tmp_path)
 
 
-def test_as_planned_before_is_no_other_plan(trained, xpnet_, tmp_path):
-    """Broken off, asked for more, and before a step was done for as many as at first."""
+def test_a_plan_that_is_taken_back_is_not_recorded(trained, xpnet_, tmp_path):
+    """Interrupted, resumed for more epochs, and before a step was done for the old number again."""
     run = trained(3, 6)
-    record = papers.papers_of(run / "last.safetensors")
+    record = RunFolder(run).record()
     for epochs, earlier, expected in [
         (6, [[3, 6]], [[3, 6]]), (8, [[3, 6]], [[3, 6], [6, 12]]), (8, None, [[6, 12]]),
         (3, [[3, 12]], None), (8, [[3, 12]], [[3, 12]]), (6, None, None),
     ]:  # fmt: skip
         settings = {"epochs": epochs, "earlier_epochs": earlier}
-        learner.further(settings, record)
+        setup.remember_plan(settings, record)
         assert settings["earlier_epochs"] == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "3", "3@", "@3", "3@0", "0@3", "3@5,4@5", "3@5,4@4", "a@b", "3@5,"]
 )
-def test_plans_that_are_none_are_named(text):
+def test_invalid_plans_are_named(text):
     with pytest.raises(typer.BadParameter, match="expected EPOCHS@STEP"):
         flags.plans(text)
 
 
-def test_the_jump_of_the_rate_is_printed(xpnet_, flowers, tmp_path):
+def test_the_change_of_the_learning_rate_is_printed(xpnet_, flowers, tmp_path):
     """From 0.003 * 1 / 6, after five of six steps, to 0.003 * 6 / 12."""
     run = tmp_path / "run"
     flags = ("--hidden", 4, "--lr", 0.003, "--epochs", 3, "--out", run)
@@ -160,8 +163,8 @@ def test_the_jump_of_the_rate_is_printed(xpnet_, flowers, tmp_path):
 # --- where it ran ---------------------------------------------------------------------------------
 
 
-def test_the_environment_stands_in_the_folder(trained):
-    """The versions, and the threads, on which the last bits depend."""
+def test_the_environment_is_recorded_in_the_folder(trained):
+    """The versions and threads on which the last bits depend."""
     with threadpool_limits(1):
         run = trained(1)
     config = json.loads((run / "config.json").read_text())
@@ -174,14 +177,14 @@ def test_the_environment_stands_in_the_folder(trained):
     assert "threads 1" in head[1]
 
 
-def test_other_threads_and_versions_are_named(trained, xpnet_, tmp_path, monkeypatch):
-    """When a run is repeated, and when it is resumed; the file of such a run says so."""
+def test_different_threads_and_versions_are_named(trained, xpnet_, tmp_path, monkeypatch):
+    """When a run is repeated, and when it is resumed; config.toml has them too."""
     with threadpool_limits(1):
         run = trained(2)
         out = xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "a").out
         assert "last bits" not in out
     now = {"xpnet": xpnet.__version__, "numpy": "1.2.3", "blas": "another 1", "threads": 64}
-    for module in (environment, papers):
+    for module in (environment, run_files):
         monkeypatch.setattr(module, "environment", lambda: now)
     out = xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "b").out
     assert "threads 1 -> 64. The last bits of a run depend on these.\n" in out
@@ -190,7 +193,7 @@ def test_other_threads_and_versions_are_named(trained, xpnet_, tmp_path, monkeyp
     out = xpnet_("train", "--resume", run, "--epochs", 3).out
     assert "threads 1 -> 64. The last bits may differ from those of a run that was not" in out
     text = (run / "config.toml").read_text()
-    assert "# What is not repeated: after step 4 it went on with numpy " in text
+    assert "# Not repeated: after step 4 it was resumed with numpy " in text
     assert "threads 1 -> 64.\n" in text
     shutil.rmtree(tmp_path / "a")
     assert xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "a").code == 0
@@ -199,7 +202,7 @@ def test_other_threads_and_versions_are_named(trained, xpnet_, tmp_path, monkeyp
 @pytest.mark.parametrize(
     "config", [None, "", "[]", "{}", '{"versions": 3}', '{"versions": {"numpy": [1], "a\\n": "b"}}']
 )
-def test_a_config_that_tells_nothing_is_no_error(trained, xpnet_, tmp_path, config):
+def test_a_config_json_without_an_environment_is_no_error(trained, xpnet_, tmp_path, config):
     run = trained(1)
     (run / "config.json").unlink()
     if config is not None:

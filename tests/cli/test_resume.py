@@ -1,4 +1,4 @@
-"""`xpnet train --resume RUN`: a run goes on as if nothing had been."""
+"""`xpnet train --resume RUN`: the run ends as if it had not been interrupted."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def weights_of(run):
 
 
 def figures_of(run):
-    """history.csv without what a clock says."""
+    """history.csv without measured times."""
     lines = (run / "history.csv").read_text().splitlines()
     return [line.rsplit(",", 2)[0] for line in lines]
 
@@ -51,8 +51,8 @@ def started(start, few, run, epoch):
 
 @on_posix
 @pytest.mark.parametrize("epoch", [1, 30, 100])
-def test_a_killed_run_ends_like_the_one_that_was_not(start, xpnet_, whole, few, tmp_path, epoch):
-    """SIGKILL, then --resume: the same weights and the same table, to the last bit."""
+def test_a_killed_run_ends_like_an_uninterrupted_one(start, xpnet_, whole, few, tmp_path, epoch):
+    """SIGKILL, then --resume: the same weights and the same history, to the last bit."""
     run = tmp_path / "run"
     process = started(start, few, run, epoch)
     process.send_signal(signal.SIGKILL)
@@ -67,14 +67,14 @@ def test_a_killed_run_ends_like_the_one_that_was_not(start, xpnet_, whole, few, 
 
 
 @on_posix
-def test_so_does_one_that_was_interrupted(start, xpnet_, whole, few, tmp_path):
-    """Ctrl-C, twice over."""
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(start, xpnet_, whole, few, tmp_path):
+    """Ctrl-C, twice."""
     run = tmp_path / "run"
     process = started(start, few, run, 5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, err) == (130, "")
-    assert out.endswith(f"To go on: xpnet train --resume {run}\n")
+    assert out.endswith(f"To resume: xpnet train --resume {run}\n")
     done = config_of(run)["epochs_finished"]
     process = start("train", "--resume", run)
     lines = iter(process.stdout.readline, "")
@@ -86,21 +86,21 @@ def test_so_does_one_that_was_interrupted(start, xpnet_, whole, few, tmp_path):
     assert weights_of(run) == weights_of(whole)
 
 
-def test_a_finished_run_says_so(xpnet_, run_folder, tmp_path):
+def test_a_finished_run_is_reported_as_such(xpnet_, run_folder, tmp_path):
     run = shutil.copytree(run_folder[0], tmp_path / "run")
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     for epochs in ([], ["--epochs", 4], ["--epochs", 2]):
         answer = xpnet_("train", "--resume", run, *epochs)
         assert (answer.code, answer.err) == (0, "")
         assert answer.out == (
-            f"{run} is finished: 4 epochs are done. To go further, ask for more of them: "
+            f"{run} is finished: 4 epochs are done. To continue it, ask for more epochs: "
             "--epochs 8\n"
         )
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
-def test_more_epochs_go_further(xpnet_, train, tmp_path):
-    """With a rate that does not fall it is as if they had been asked for at once."""
+def test_a_finished_run_can_be_resumed_for_more_epochs(xpnet_, train, tmp_path):
+    """With a constant rate the result is that of asking for them at once."""
     flags = ("--schedule", "constant", "--optimizer", "adam")
     assert train(*flags, "--epochs", 2).code == 0
     run = tmp_path / "run"
@@ -112,8 +112,8 @@ def test_more_epochs_go_further(xpnet_, train, tmp_path):
     assert weights_of(run) == weights_of(tmp_path / "whole")
 
 
-def test_another_backend_goes_on_to_tolerance(backend, xpnet_, train, tmp_path):
-    """On NumPy for an epoch, then on that one; NumPy's own goes on from a copy."""
+def test_a_run_can_be_resumed_on_another_backend(backend, xpnet_, train, tmp_path):
+    """An epoch on NumPy, then on the other one; the results agree to tolerance."""
     run = tmp_path / "run"
     assert train("--schedule", "constant").code == 0
     own = shutil.copytree(run, tmp_path / "own")
@@ -126,7 +126,7 @@ def test_another_backend_goes_on_to_tolerance(backend, xpnet_, train, tmp_path):
         np.testing.assert_allclose(b[name], a[name], rtol=1e-3, atol=1e-4)
 
 
-def test_a_run_on_a_table_goes_on(xpnet_, plane, tmp_path):
+def test_a_run_on_a_table_is_resumed(xpnet_, plane, tmp_path):
     flags = ("--dataset", plane, "--target", "price", "--task", "regress", "--hidden", 4)
     for run, epochs in (("run", 2), ("whole", 4)):
         place = ("--out", tmp_path / run, "--schedule", "constant", "--quiet")
@@ -147,18 +147,18 @@ def test_a_run_on_a_table_goes_on(xpnet_, plane, tmp_path):
         (["--dataset", "mnist"], "'--dataset'"),
     ],
 )
-def test_the_settings_are_the_runs(xpnet_, run_folder, flags, named):
+def test_a_resumed_run_keeps_its_settings(xpnet_, run_folder, flags, named):
     answer = xpnet_("train", "--resume", run_folder[0], *flags)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{named}: a run that goes on keeps its settings" in answer.said
+    assert f"{named}: a resumed run keeps its settings" in answer.said
     assert "only --epochs, --backend, --data-dir and --quiet may be given" in answer.said
 
 
-def test_a_file_of_flags_does_not_go_with_it(xpnet_, run_folder):
+def test_a_file_of_flags_is_refused_with_resume(xpnet_, run_folder):
     config = run_folder[0] / "config.toml"
     answer = xpnet_("train", "--resume", run_folder[0], "--config", config)
     assert (answer.code, answer.out) == (2, "")
-    assert "'--config': a run that goes on keeps its settings" in answer.said
+    assert "'--config': a resumed run keeps its settings" in answer.said
 
 
 # --- what may be wrong with it --------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder"])
-def test_what_is_no_run_is_named(xpnet_, tmp_path, what):
+def test_a_folder_that_is_no_run_is_named(xpnet_, tmp_path, what):
     run = tmp_path / "run"
     if what == "a file":
         run.write_text("mine")
@@ -223,8 +223,8 @@ def test_what_is_no_run_is_named(xpnet_, tmp_path, what):
     assert f"{run}: expected a run folder" in answer.said
 
 
-def test_a_table_that_was_changed_is_named(xpnet_, plane, tmp_path):
-    """What was learned would be of other units."""
+def test_a_changed_table_is_named(xpnet_, plane, tmp_path):
+    """The units of the targets would be different."""
     table = tmp_path / "table.csv"
     shutil.copy(plane, table)
     flags = ("--dataset", table, "--target", "price", "--task", "regress", "--epochs", 1)

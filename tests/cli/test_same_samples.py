@@ -1,4 +1,4 @@
-"""A run is tested, and resumed, on the samples that it had; on others only if they are named."""
+"""A run is tested and resumed on its own samples, and on others only if the user names them."""
 
 import csv
 import json
@@ -39,8 +39,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_table_that_has_changed_is_not_split_anew(xpnet_, noise, tmp_path, change):
-    """Rows that were learned would be in the test: noise would be told by heart."""
+def test_a_changed_table_is_not_split_again(xpnet_, noise, tmp_path, change):
+    """Rows that were learned would be in the test, and memorised noise would count as right."""
     table, run, (head, rows) = tmp_path / "noise.csv", tmp_path / "run", noise
     write(table, rows, head)
     answer = xpnet_("train", table, "--hidden", 64, "--epochs", 40, "--quiet", "--out", run)
@@ -60,8 +60,8 @@ def test_a_table_that_has_changed_is_not_split_anew(xpnet_, noise, tmp_path, cha
     assert accuracy(xpnet_("evaluate", run)) == before
 
 
-def test_the_same_rows_written_in_another_way_are_the_same(xpnet_, noise, tmp_path):
-    """Other ends of lines, delimiters, quotes, and columns in another order."""
+def test_the_same_rows_in_another_format_are_the_same(xpnet_, noise, tmp_path):
+    """Other line ends, delimiters and quotes, and columns in another order."""
     table, run, (head, rows) = tmp_path / "noise.csv", tmp_path / "run", noise
     write(table, rows, head)
     before = accuracy(xpnet_("train", table, *QUICK, "--out", run))
@@ -71,8 +71,8 @@ def test_the_same_rows_written_in_another_way_are_the_same(xpnet_, noise, tmp_pa
     assert accuracy(xpnet_("evaluate", run)) == before
 
 
-def test_a_test_file_that_has_changed(xpnet_, noise, tmp_path):
-    """A test file may not change either; the training file is not needed."""
+def test_a_changed_test_file_is_refused(xpnet_, noise, tmp_path):
+    """The training file is not needed."""
     run, (head, rows) = tmp_path / "run", noise
     table, test = tmp_path / "train.csv", tmp_path / "test.csv"
     write(table, rows[:300], head)
@@ -92,7 +92,7 @@ def test_a_test_file_that_has_changed(xpnet_, noise, tmp_path):
 
 @pytest.mark.parametrize("task", ["classify", "regress"])
 @pytest.mark.parametrize("images", [False, True])
-def test_an_archive_that_has_changed(xpnet_, tmp_path, task, images):
+def test_a_changed_archive_is_refused(xpnet_, tmp_path, task, images):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (60, 8, 8)).astype("u1") if images else rng.standard_normal((60, 4))
     t = np.arange(60) % 2 if task == "classify" else rng.standard_normal(60)
@@ -113,8 +113,8 @@ def test_an_archive_that_has_changed(xpnet_, tmp_path, task, images):
     assert "the same samples in another order" in xpnet_("evaluate", run).said
 
 
-def test_images_that_have_changed(xpnet_, digits, write_digits, tmp_path):
-    """A folder of other images of the same shape is for another run; or it is named."""
+def test_changed_images_are_refused(xpnet_, digits, write_digits, tmp_path):
+    """A folder of other images of the same shape must be named, or belongs to another run."""
     from xpnet.data import load_idx_folder
 
     (x, t), (x_test, t_test) = load_idx_folder(digits)
@@ -139,8 +139,8 @@ def test_images_that_have_changed(xpnet_, digits, write_digits, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["{0}", "{0.parent}/./{0.name}", "link", "copy", "shuffled"])
-def test_the_training_file_is_no_test(xpnet_, noise, tmp_path, name):
-    """Under whatever name: its test would be of what was learned."""
+def test_the_training_file_is_refused_as_a_test(xpnet_, noise, tmp_path, name):
+    """Under any name: the test would be on the samples that were learned."""
     table, (head, rows) = tmp_path / "noise.csv", noise
     write(table, rows, head)
     test = tmp_path / f"{name}.csv"
@@ -156,12 +156,14 @@ def test_the_training_file_is_no_test(xpnet_, noise, tmp_path, name):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_idx_folder_of_one_class_or_of_others_in_its_test(xpnet_, write_digits, tmp_path):
-    """Refused as in tables and archives; 100 % would be no achievement."""
+def test_an_idx_folder_of_one_class_or_with_unseen_test_classes_is_refused(
+    xpnet_, write_digits, tmp_path
+):
+    """As in tables and archives; an accuracy of 100 % would mean nothing."""
     x = np.zeros((20, 28, 28))
     ones, both = np.ones(20), np.arange(20) % 2
     for train, test, said in (
-        (ones, ones, "the only class is 1; to learn, two are needed"),
+        (ones, ones, "expected two classes or more, got only class 1"),
         (both, both + 1, "test images have the class 2, but no training image has"),
     ):
         folder = write_digits(tmp_path / "data", (x, train), (x, test))
@@ -184,8 +186,8 @@ def flowers_run(xpnet_, flowers, tmp_path):
 
 @pytest.mark.parametrize("target", ["", "?", "tulip", "NA", '"a\nb"'])
 @pytest.mark.parametrize("index", [False, True])
-def test_predict_reads_what_it_needs_alone(xpnet_, flowers_run, flowers, tmp_path, target, index):
-    """The target may be blank or new; other columns text or missing: the test file of a competition."""
+def test_predict_reads_only_the_features(xpnet_, flowers_run, flowers, tmp_path, target, index):
+    """The target may be missing or new, other columns text or missing, as in the test file of a competition."""
     with flowers.open(newline="") as file:
         rows = list(csv.DictReader(file))
     new = tmp_path / "new.csv"
@@ -206,7 +208,7 @@ def test_predict_reads_what_it_needs_alone(xpnet_, flowers_run, flowers, tmp_pat
         assert [line.split(",")[0] for line in found] == [f"p{i}" for i in range(60)]
 
 
-def test_a_file_that_fails_leaves_no_gap_that_nobody_sees(xpnet_, flowers_run, flowers, tmp_path):
+def test_answers_are_attributable_if_a_file_fails(xpnet_, flowers_run, flowers, tmp_path):
     """Each answer has its file and its line."""
     bad = tmp_path / "bad.csv"
     write(bad, ["1,2", "1,long"], "length,width")
@@ -224,7 +226,7 @@ def test_a_file_that_fails_leaves_no_gap_that_nobody_sees(xpnet_, flowers_run, f
     "samples",
     [None, [], "x", {}, {"train": 3, "test": {}}, {"train": {"samples": -1}, "test": None}],
 )
-def test_fingerprints_that_are_none(xpnet_, flowers_run, samples):
+def test_invalid_fingerprints_are_an_error(xpnet_, flowers_run, samples):
     """As of a run folder that somebody has edited."""
     state = safetensors.numpy.load_file(flowers_run / "model.safetensors")
     described = json.loads((flowers_run / "config.json").read_text())

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP are Ctrl-C: what is due is written, the cursor shown, and a line says how to resume."""
+"""SIGTERM and SIGHUP act as Ctrl-C: files are written, and a line says how to resume."""
 
 import json
 import re
@@ -33,8 +33,8 @@ def until(shown, text, pattern):
 
 
 @pytest.mark.parametrize("name", CODES)
-def test_on_a_terminal(start, flags, tmp_path, xpnet_, name):
-    """The bar goes, the cursor comes back, the last words say how to resume; and it can be resumed."""
+def test_a_signal_on_a_terminal_ends_the_training_like_ctrl_c(start, flags, tmp_path, xpnet_, name):
+    """The bar is removed, the cursor visible, the last line says how to resume; and it can be resumed."""
     process, shown = on_terminal(start, "train", *flags)
     text = until(shown, "", r"(?s)\x1b\[\?25l.*\x1b\[2K")
     process.send_signal(getattr(signal, name))
@@ -46,7 +46,7 @@ def test_on_a_terminal(start, flags, tmp_path, xpnet_, name):
     assert re.search(
         r"Interrupted in epoch \d+ of 100000\. What was learned so far is in ", end[-2]
     )
-    assert end[-1] == f"To go on: xpnet train --resume {run}"
+    assert end[-1] == f"To resume: xpnet train --resume {run}"
     assert process.stderr.read() == ""
     config = json.loads((run / "config.json").read_text())
     assert (config["interrupted"], config["finished"]) == (True, False)
@@ -56,17 +56,17 @@ def test_on_a_terminal(start, flags, tmp_path, xpnet_, name):
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_in_a_pipe(start, flags, tmp_path, name):
+def test_a_signal_in_a_pipe_ends_the_training_like_ctrl_c(start, flags, tmp_path, name):
     process = start("train", *flags)
     lines = iter(process.stdout.readline, "")
     assert any(line.startswith("    1  ") for line in lines)
     process.send_signal(getattr(signal, name))
     *_, line = lines
     assert (process.wait(), process.stderr.read()) == (CODES[name], "")
-    assert line == f"To go on: xpnet train --resume {tmp_path / 'run'}\n"
+    assert line == f"To resume: xpnet train --resume {tmp_path / 'run'}\n"
 
 
-def test_two_at_once_are_one(start, flags, tmp_path):
+def test_two_signals_at_once_count_as_one(start, flags, tmp_path):
     """GNU timeout sends its signal to the process, and at once to its group."""
     process = start("train", *flags)
     lines = iter(process.stdout.readline, "")
@@ -76,7 +76,7 @@ def test_two_at_once_are_one(start, flags, tmp_path):
         time.sleep(0.01)
     *_, line = lines
     assert process.wait() == 143
-    assert line.startswith("To go on: ")
+    assert line.startswith("To resume: ")
 
 
 SLOW = (
@@ -89,8 +89,8 @@ SLOW = (
 )
 
 
-def test_a_second_one_ends_it_at_once(start, flags):
-    """Though what is due takes a minute; and the cursor is shown."""
+def test_a_second_signal_ends_the_process_at_once(start, flags):
+    """Even if writing would take a minute; and the cursor is visible."""
     process, shown = on_terminal(start, "train", *flags, program=("-c", SLOW))
     text = until(shown, "", r"(?s)\x1b\[\?25l.*\x1b\[2K")
     process.send_signal(signal.SIGTERM)
@@ -104,8 +104,8 @@ def test_a_second_one_ends_it_at_once(start, flags):
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
 
 
-def test_a_closed_terminal_does_not_cost_what_was_learned(start, flags, tmp_path):
-    """To print to it is an error from then on; the weights of that moment are written."""
+def test_what_was_learned_is_saved_if_the_terminal_is_closed(start, flags, tmp_path):
+    """Printing raises an error from then on; the weights of that moment are written."""
     process, shown = on_terminal(start, "train", *flags)
     until(shown, "", r"(?s)\x1b\[\?25l.*\x1b\[2K")
     process.send_signal(
@@ -119,8 +119,8 @@ def test_a_closed_terminal_does_not_cost_what_was_learned(start, flags, tmp_path
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "train"])
-def test_before_anything_was_learned(start, run_folder, tmp_path, command):
-    """While a model or data are read: a word, and its exit code."""
+def test_a_signal_before_the_first_step_saves_nothing(start, run_folder, tmp_path, command):
+    """While a model or data are read: one word, and its exit code."""
     code = (
         "import os, signal, xpnet.cli, xpnet.data, xpnet.training as t\n"
         "press = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
@@ -137,8 +137,8 @@ def test_before_anything_was_learned(start, run_folder, tmp_path, command):
     assert (process.returncode, out, err) == (143, "", said)
 
 
-def test_a_training_whose_signals_are_ignored_ends_too(start, flags, tmp_path):
-    """As a background job of a script, which has SIGINT ignored: SIGTERM ends it after a whole step."""
+def test_sigterm_ends_a_training_that_ignores_sigint(start, flags, tmp_path):
+    """Like a background job of a script: SIGTERM ends it after a complete step."""
     code = (
         "import signal, xpnet.cli\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
@@ -154,7 +154,7 @@ def test_a_training_whose_signals_are_ignored_ends_too(start, flags, tmp_path):
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     *_, line = lines
-    assert (process.wait(), line[:9]) == (143, "To go on:")
+    assert (process.wait(), line[:10]) == (143, "To resume:")
 
 
 class TestTheBlock:
@@ -171,7 +171,7 @@ class TestTheBlock:
         assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)] == before
 
     @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
-    def test_a_programs_own_handler_stays(self, handler):
+    def test_a_handler_of_the_program_is_kept(self, handler):
         before = signal.signal(signal.SIGTERM, handler)
         try:
             with Termination() as termination:
@@ -182,7 +182,7 @@ class TestTheBlock:
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    def test_another_thread_installs_nothing(self):
+    def test_another_thread_installs_no_handler(self):
         found = []
 
         def enter():
@@ -194,8 +194,8 @@ class TestTheBlock:
         thread.join()
         assert found == [False]
 
-    def test_a_step_is_done_whole(self):
-        """As for Ctrl-C: it comes at the end of what is not to be broken off; and not after `ignore`."""
+    def test_a_signal_waits_for_the_end_of_a_deferred_block(self):
+        """Like Ctrl-C: it is raised at the end of the block; and not after `ignore`."""
         done = []
 
         def steps(interrupts):
@@ -212,8 +212,8 @@ class TestTheBlock:
             interrupts.ignore()
             signal.raise_signal(signal.SIGTERM)
 
-    def test_the_library_alone_installs_nothing(self, clusters_fit):
-        """A Trainer is used within programs that have their own way to end."""
+    def test_the_library_installs_no_handler(self, clusters_fit):
+        """A Trainer is used in programs that handle their own end."""
         before = signal.getsignal(signal.SIGTERM)
         seen = clusters_fit(lambda: signal.getsignal(signal.SIGTERM))
         assert seen

@@ -1,4 +1,4 @@
-"""Tables: `xpnet train --dataset FILE.csv` or `FILE.npz`, and what the other commands make of it."""
+"""Tables: `xpnet train --dataset FILE.csv` or `FILE.npz`, and the other commands on such runs."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ def rows_of(path):
 
 
 def forward(run, x):
-    """What NumPy alone makes of a run's weights: an mlp with ReLU."""
+    """The output of a run's mlp with ReLU, computed with NumPy only."""
     state = safetensors.numpy.load_file(run / "model.safetensors")
     layers = sorted({int(name.split(".")[1]) for name in state})
     for i in layers:
@@ -44,8 +44,8 @@ def learn(xpnet_, tmp_path):
 # --- classes --------------------------------------------------------------------------------------
 
 
-def test_a_table_of_kinds_is_learned(learn, xpnet_, flowers, tmp_path):
-    """By the names of the kinds, in the table by class and in what is predicted."""
+def test_a_table_with_named_classes_is_learned(learn, xpnet_, flowers, tmp_path):
+    """The table by class and the predictions have the names."""
     answer = learn(flowers)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith("48 training and 12 test samples, on numpy in float32, adam")
@@ -67,8 +67,8 @@ def test_a_table_of_kinds_is_learned(learn, xpnet_, flowers, tmp_path):
     assert all(0.5 < float(share) <= 1 for _, _, share in answers)
 
 
-def test_without_the_target_and_in_another_order_too(learn, xpnet_, flowers, tmp_path):
-    """What is to be predicted has no target; its columns go by their names."""
+def test_predict_needs_no_target_and_any_order_of_columns(learn, xpnet_, flowers, tmp_path):
+    """Columns are found by their names."""
     assert learn(flowers).code == 0
     rows = rows_of(flowers)
     lines = [f"{row['width']},{i},{row['length']}" for i, row in enumerate(rows)]
@@ -82,7 +82,7 @@ def test_without_the_target_and_in_another_order_too(learn, xpnet_, flowers, tmp
     assert lines == [f"{path},{line}" for path in (other, flowers) for line in answers]
 
 
-def test_the_test_may_have_a_file_of_its_own(learn, xpnet_, flowers, tmp_path):
+def test_the_test_may_have_its_own_file(learn, xpnet_, flowers, tmp_path):
     head, *lines = flowers.read_text().splitlines()
     for name, part in (("train", lines[:45]), ("test", lines[45:])):
         (tmp_path / f"{name}.csv").write_text("\n".join([head, *part]))
@@ -97,7 +97,7 @@ def test_the_share_and_the_seed_decide_the_split(learn, flowers):
     assert answer.out.startswith("30 training and 30 test samples")
 
 
-def test_a_table_that_moved_is_told(learn, xpnet_, flowers, tmp_path):
+def test_a_table_that_was_moved_is_an_error(learn, xpnet_, flowers, tmp_path):
     table = tmp_path / "flowers.csv"
     shutil.copy(flowers, table)
     assert learn(table).code == 0
@@ -105,9 +105,7 @@ def test_a_table_that_moved_is_told(learn, xpnet_, flowers, tmp_path):
     table.unlink()
     answer = xpnet_("evaluate", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
-    assert (
-        f"{table}: the run's data are not there. Name another table with --dataset" in answer.said
-    )
+    assert f"{table}: the run's data are missing. Name another table with --dataset" in answer.said
     answer = xpnet_("evaluate", tmp_path / "run", "--dataset", flowers)  # all of its rows
     assert answer.out.startswith(f"60 test samples of {flowers}, on numpy\n")
     assert figures
@@ -116,8 +114,8 @@ def test_a_table_that_moved_is_told(learn, xpnet_, flowers, tmp_path):
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def test_numbers_are_learned_in_their_own_units(learn, xpnet_, plane, tmp_path):
-    """The error and what is predicted are in those of the file; NumPy finds the same."""
+def test_errors_and_predictions_are_in_the_units_of_the_targets(learn, xpnet_, plane, tmp_path):
+    """NumPy computes the same."""
     answer = learn(plane, "--target", "price", "--task", "regress", "--epochs", 300)
     assert (answer.code, answer.err) == (0, "")
     run = tmp_path / "run"
@@ -149,7 +147,7 @@ def test_numbers_are_learned_in_their_own_units(learn, xpnet_, plane, tmp_path):
 
 
 def test_an_archive_of_images_is_learned(xpnet_, tmp_path):
-    """Arrays (n, height, width): of one colour. The third is the class."""
+    """Arrays (n, height, width) of one colour. The third is the class."""
     rng = np.random.default_rng(0)
     t = np.arange(80) % 2
     x = rng.integers(0, 100, (80, 14, 14)) + 100 * t[:, None, None]
@@ -169,7 +167,7 @@ def test_an_archive_of_images_is_learned(xpnet_, tmp_path):
 
 
 def test_several_numbers_are_learned_at_once(xpnet_, tmp_path):
-    """An archive of (n, 3) and (n, 2), with test arrays of its own."""
+    """An archive of (n, 3) and (n, 2), with its own test arrays."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((120, 3))
     t = x @ np.asarray([[1.0, 100.0], [2.0, 0.0], [0.0, -300.0]]) + [5.0, 1000.0]
@@ -207,8 +205,8 @@ def test_several_numbers_are_learned_at_once(xpnet_, tmp_path):
         ("crocus", "crocus,1", "line 2: expected 3 cells"),
     ],
 )
-def test_what_is_wrong_in_a_table_is_named(learn, flowers, tmp_path, old, new, said):
-    """The file, the line and the column; and nothing is made."""
+def test_an_error_in_a_table_names_file_line_and_column(learn, flowers, tmp_path, old, new, said):
+    """And no folder is created."""
     lines = flowers.read_text().splitlines()
     lines[1] = lines[1].replace(old.format(length=lines[1].split(",")[0]), new)
     table = tmp_path / "table.csv"
@@ -225,7 +223,7 @@ def test_what_is_wrong_in_a_table_is_named(learn, flowers, tmp_path, old, new, s
     [
         (["--target", "colour"], "no column 'colour'; its columns are length, width, kind"),
         (["--task", "regress"], "column 'kind': expected a number, found the text 'crocus'"),
-        (["--task", "regress"], "classes to be learned: --task classify"),
+        (["--task", "regress"], "classes to predict: --task classify"),
         (["--batch-size", 49], "A batch of 49 is larger than the data, 48 samples"),
         (["--data-dir", "."], "'--data-dir': it is for data sets of images; .* flowers.csv"),
         (["--augment"], "'--augment': it is for data sets of images; the data are flowers.csv"),
@@ -234,7 +232,7 @@ def test_what_is_wrong_in_a_table_is_named(learn, flowers, tmp_path, old, new, s
         (["mnist"], "'--dataset': .*flowers.csv, but DATASET is mnist: give one of them"),
     ],
 )
-def test_a_flag_that_does_not_go_with_it_is_named(learn, flowers, tmp_path, flags, said):
+def test_a_flag_that_does_not_suit_the_table_is_named(learn, flowers, tmp_path, flags, said):
     answer = learn(flowers, *flags)
     assert (answer.code, answer.out) == (2, "")
     assert re.search(said, answer.said), answer.said
@@ -245,12 +243,12 @@ def test_a_flag_that_does_not_go_with_it_is_named(learn, flowers, tmp_path, flag
     ("flags", "said"),
     [
         (["--target", "x"], "'--target': it is for CSV tables; the data are mnist"),
-        (["--test", 0.5], "'--test': it is for tables; mnist has test images of its own"),
-        (["--task", "regress"], "'--task': regress is for numbers, of a table; mnist has classes"),
+        (["--test", 0.5], "'--test': it is for tables; mnist has its own test images"),
+        (["--task", "regress"], "'--task': regress is for numbers in a table; mnist has classes"),
         (["--task", "guess"], "'--task': expected one of classify, regress; got 'guess'"),
     ],
 )
-def test_flags_of_tables_are_not_for_images(train, tmp_path, flags, said):
+def test_flags_of_tables_are_refused_for_images(train, tmp_path, flags, said):
     answer = train(*flags)
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.said
@@ -261,11 +259,11 @@ def test_flags_of_tables_are_not_for_images(train, tmp_path, flags, said):
     ("prices", "said"),
     [
         (100, "numbers to predict: --task regress"),
-        (45, "make 45 classes, of 80 training samples. .* numbers to predict: --task regress"),
+        (45, "have 45 classes for 80 training samples. .* numbers to predict: --task regress"),
     ],
 )
-def test_numbers_that_look_like_classes_are_asked_about(learn, tmp_path, prices, said):
-    """Whole prices, each of which would be a class of its own."""
+def test_many_classes_that_are_numbers_are_refused_with_a_hint(learn, tmp_path, prices, said):
+    """Whole prices, each of which would be a class."""
     lines = [f"{i},{1000 + i % prices}" for i in range(100)]
     (tmp_path / "prices.csv").write_text("\n".join(["area,price", *lines]))
     answer = learn(tmp_path / "prices.csv")
@@ -273,13 +271,13 @@ def test_numbers_that_look_like_classes_are_asked_about(learn, tmp_path, prices,
     assert re.search(said, answer.said), answer.said
 
 
-def test_archives_of_other_targets_are_named(learn, tmp_path):
+def test_archives_with_other_targets_are_refused(learn, tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros((9, 2)), t=np.linspace(0, 1, 9))
     answer = learn(tmp_path / "a.npz")
     assert answer.code == 2
     assert (
-        "expected classes, integers of shape (n,). To predict numbers: --task regress"
-        in answer.said
+        "expected classes as targets, integers of shape (n,), got float64 of shape (7,). To predict "
+        "numbers: --task regress" in answer.said
     )
     np.savez(tmp_path / "a.npz", x=np.zeros((9, 2)))
     assert (
@@ -295,11 +293,11 @@ def test_archives_of_other_targets_are_named(learn, tmp_path):
 
 
 def test_numbers_that_are_no_classes_take_no_memory(learn, tmp_path):
-    """As many classes as the largest number says would be two thousand million names."""
+    """The largest number would mean two billion names of classes."""
     np.savez(tmp_path / "a.npz", x=np.zeros((30, 2)), t=np.arange(30) % 3 * 10**9)
     answer = learn(tmp_path / "a.npz")
     assert (answer.code, answer.out) == (2, "")
-    assert "make 2000000001 classes" in answer.said
+    assert "have 2000000001 classes" in answer.said
     assert "--task regress" in answer.said
     kinds = ["low"] * 3 + [str(i) for i in range(57)]
     (tmp_path / "b.csv").write_text(
@@ -317,8 +315,8 @@ def archive_run(learn, tmp_path):
     return x, y
 
 
-def test_another_archive_is_read_as_the_first(archive_run, xpnet_, tmp_path):
-    """And what is wrong in it is told of it, not of the network."""
+def test_another_archive_is_read_like_the_first(archive_run, xpnet_, tmp_path):
+    """And its errors name it, not the network."""
     x, y = archive_run
     other, run = tmp_path / "other.npz", tmp_path / "run"
     np.savez(other, x=x[:9], y=y[:9])
@@ -327,7 +325,7 @@ def test_another_archive_is_read_as_the_first(archive_run, xpnet_, tmp_path):
     np.savez(other, x=x[:9], t=y[:9] + 1)
     answer = xpnet_("evaluate", run, "--dataset", other)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{other}: t[2] is the class 3, not seen in training" in answer.said
+    assert f"{other}: the class 3 in t[2] was not seen in training" in answer.said
     np.savez(other, x=np.where(np.arange(60)[:, None] == 7, np.nan, x), t=y)
     for command in (("evaluate", run, "--dataset", other), ("predict", run, other)):
         answer = xpnet_(*command)
@@ -339,15 +337,15 @@ def test_another_archive_is_read_as_the_first(archive_run, xpnet_, tmp_path):
     assert "expected one sample or more" in xpnet_("predict", run, other).said
 
 
-def test_whole_numbers_below_zero_can_be_predicted(learn, tmp_path):
+def test_negative_integers_can_be_predicted(learn, tmp_path):
     x = np.random.default_rng(0).standard_normal((60, 2))
     np.savez(tmp_path / "a.npz", x=x, t=np.rint(9 * x[:, 0]).astype(int))
     assert learn(tmp_path / "a.npz", "--task", "regress", "--epochs", 2).code == 0
 
 
 @pytest.mark.parametrize(("task", "rate"), [("classify", 0.003), ("regress", 0.001)])
-def test_a_table_is_learned_by_many_small_steps(xpnet_, flowers, plane, tmp_path, task, rate):
-    """Those that suit images, ten times through in hundreds, would be ten steps here."""
+def test_a_table_is_learned_in_many_small_steps(xpnet_, flowers, plane, tmp_path, task, rate):
+    """With the defaults for images, 10 epochs of batches of 100, there would be ten steps."""
     table = (
         ["--dataset", flowers] if task == "classify" else ["--dataset", plane, "--target", "price"]
     )
@@ -361,7 +359,7 @@ def test_a_table_is_learned_by_many_small_steps(xpnet_, flowers, plane, tmp_path
     assert float(said[0] or 0) == 100 if task == "classify" else float(said[1]) > 0.98
 
 
-def test_fractions_are_no_classes(learn, plane):
+def test_fractions_are_refused_as_classes(learn, plane):
     answer = learn(plane, "--target", "price")
     assert (answer.code, answer.out) == (2, "")
     assert re.search(r"plane.csv, line \d+, column 'price': \S+ is not a class: ", answer.said)
@@ -374,8 +372,8 @@ def test_a_model_of_images_refuses_a_table(xpnet_, flowers, tmp_path):
     assert "lenet expected images of shape (channels, height, width)" in answer.said
 
 
-def test_a_class_never_seen_is_named_where_it_stands(learn, xpnet_, flowers, tmp_path):
-    """In the test's file, at the training and later."""
+def test_an_unseen_class_is_named_with_its_place(learn, xpnet_, flowers, tmp_path):
+    """In the test file, at the training and later."""
     other = tmp_path / "other.csv"
     other.write_text("length,width,kind\n1,2,iris\n3,4,tulip\n")
     said = f"{other}, line 3, column 'kind': the class 'tulip' was not seen in training"
@@ -388,7 +386,7 @@ def test_a_class_never_seen_is_named_where_it_stands(learn, xpnet_, flowers, tmp
     assert said in answer.said
 
 
-def test_a_file_that_cannot_be_predicted_is_reported_and_the_others_are(
+def test_a_file_that_cannot_be_predicted_is_reported_and_others_are_predicted(
     learn, xpnet_, flowers, tmp_path
 ):
     assert learn(flowers, "--epochs", 1).code == 0
@@ -402,7 +400,7 @@ def test_a_file_that_cannot_be_predicted_is_reported_and_the_others_are(
     assert second.startswith(f"Error: {tmp_path / 'none.csv'}: no such file")
 
 
-def test_evaluate_refuses_data_of_the_other_kind(learn, xpnet_, run_folder, flowers, tmp_path):
+def test_evaluate_refuses_data_of_another_kind(learn, xpnet_, run_folder, flowers, tmp_path):
     assert learn(flowers, "--epochs", 1).code == 0
     answer = xpnet_("evaluate", tmp_path / "run", "--data-dir", tmp_path)
     assert (answer.code, answer.out) == (2, "")

@@ -1,4 +1,4 @@
-"""Tables as pandas, R, spreadsheets and archives of data sets write them, on the command line."""
+"""Tables as pandas, R, spreadsheets and archives of data sets write them."""
 
 import json
 import re
@@ -45,8 +45,8 @@ NAMES = "sepal length,sepal width,petal length,petal width,species"
 
 
 @pytest.mark.parametrize("head", [f",{NAMES}", f"Unnamed: 0,{NAMES}"])
-def test_an_index_is_not_learned_from(xpnet_, iris, tmp_path, head):
-    """The kinds come one after another, so the number of a row tells the kind; not in a new order."""
+def test_an_index_is_no_feature(xpnet_, iris, tmp_path, head):
+    """The rows are sorted by class, so the row number reveals the class; not in another order."""
     (x, t), run = iris, tmp_path / "run"
     table, shuffled = tmp_path / "iris.csv", tmp_path / "shuffled.csv"
     table.write_text("\n".join([head, *lines(x, t, range(150))]))
@@ -62,8 +62,8 @@ def test_an_index_is_not_learned_from(xpnet_, iris, tmp_path, head):
     assert accuracy(xpnet_("evaluate", run, "--dataset", shuffled)) > 95
 
 
-def test_what_an_index_does_as_a_feature(xpnet_, iris, tmp_path):
-    """With --index none, which asks for it: the sum of what the test above is about."""
+def test_an_index_as_a_feature_reveals_the_class(xpnet_, iris, tmp_path):
+    """With --index none, which asks for it: the control of the test above."""
     (x, t), run = iris, tmp_path / "run"
     table, shuffled = tmp_path / "iris.csv", tmp_path / "shuffled.csv"
     table.write_text("\n".join([f",{NAMES}", *lines(x, t, range(150))]))
@@ -77,22 +77,22 @@ def test_what_an_index_does_as_a_feature(xpnet_, iris, tmp_path):
 
 @pytest.mark.parametrize("name", ["Id", "index", "ID", "row"])
 def test_a_column_that_numbers_the_rows_is_noted(xpnet_, iris, tmp_path, name):
-    """It is learned from, since it has a name; a note says how to leave it out."""
+    """It is used as a feature, since it has a name; a note says how to leave it out."""
     (x, t), table = iris, tmp_path / "iris.csv"
     for start, index in ((1, True), (0, True), (None, False)):
         numbers = range(start, start + 150) if index else np.arange(150) // 2
         table.write_text("\n".join([f"{name},{NAMES}", *lines(x, t, numbers)]))
         answer = xpnet_("train", table, *QUICK, "--out", tmp_path / f"{start}")
         assert answer.code == 0
-        note = f"Note: the column '{name}' numbers the rows, and is learned from. To leave it out: --index {name}\n"
+        note = f"Note: the column '{name}' numbers the rows, and is used as a feature. To leave it out: --index {name}\n"
         assert answer.err == (note if index else "")
     answer = xpnet_("train", table, "--index", name, *QUICK, "--out", tmp_path / "run")
     assert (answer.code, answer.err) == (0, "")
     assert name not in reading_of(tmp_path / "run")["schema"]["features"]
 
 
-def test_numbers_above_the_columns_of_an_array(xpnet_, iris, tmp_path):
-    """pd.DataFrame(array).to_csv(index=False): no class "4", no sample more, here and in predict."""
+def test_column_numbers_as_a_header_are_recognised(xpnet_, iris, tmp_path):
+    """pd.DataFrame(array).to_csv(index=False): no class "4" and no additional sample, also in predict."""
     (x, t), run = iris, tmp_path / "run"
     table, new = tmp_path / "iris.csv", tmp_path / "new.csv"
     table.write_text("\n".join(["0,1,2,3,4", *lines(x, t)]))
@@ -105,8 +105,8 @@ def test_numbers_above_the_columns_of_an_array(xpnet_, iris, tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["--header", "--no-header"])
-def test_a_header_that_may_be_a_row_is_asked_for_and_remembered(xpnet_, tmp_path, flag):
-    """By the run, its config.toml and what is predicted with it."""
+def test_an_ambiguous_header_needs_a_flag_that_is_remembered(xpnet_, tmp_path, flag):
+    """By the run, by its config.toml and by predictions with it."""
     table, run, again = tmp_path / "t.csv", tmp_path / "run", tmp_path / "again"
     rows = [f"{i % 5},{i % 2}" for i in range(40)]
     table.write_text("\n".join(["0,1", *rows]))
@@ -123,7 +123,7 @@ def test_a_header_that_may_be_a_row_is_asked_for_and_remembered(xpnet_, tmp_path
 
 
 def test_each_choice_is_in_the_file_that_repeats_the_run(xpnet_, tmp_path):
-    """Columns, index, delimiter and encoding; and in what the run reads later."""
+    """Columns, index, delimiter and encoding; the run reads other files with them."""
     table, run, again = tmp_path / "꽃.txt", tmp_path / "run", tmp_path / "again"
     rows = [f"p{i}^{i}.5^x{i}^{i % 7}^{['버시컬러', '세토사'][i % 2]}" for i in range(40)]
     table.write_text("\n".join(["이름^a^note^b, c^종", *rows]), encoding="cp949")
@@ -151,7 +151,7 @@ def test_each_choice_is_in_the_file_that_repeats_the_run(xpnet_, tmp_path):
         (".csv", "|", True),
     ],
 )
-def test_tables_by_other_names(xpnet_, iris, tmp_path, suffix, delimiter, head):
+def test_tables_with_other_suffixes_are_read(xpnet_, iris, tmp_path, suffix, delimiter, head):
     """As the UCI repository, R and numpy.savetxt write them."""
     x, t = iris
     table, run = tmp_path / f"iris{suffix}", tmp_path / "run"
@@ -194,7 +194,7 @@ def test_tables_by_other_names(xpnet_, iris, tmp_path, suffix, delimiter, head):
         (("--no-header",), "expected a number, found the text 'length'"),
     ],
 )
-def test_a_choice_that_does_not_go_is_named(xpnet_, flowers, tmp_path, flags, said):
+def test_an_unsuitable_choice_is_named(xpnet_, flowers, tmp_path, flags, said):
     answer = xpnet_("train", flowers, *flags, *QUICK, "--out", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.said
@@ -202,7 +202,7 @@ def test_a_choice_that_does_not_go_is_named(xpnet_, flowers, tmp_path, flags, sa
 
 
 @pytest.mark.parametrize("flag", ["--features", "--index", "--delimiter", "--encoding", "--header"])
-def test_choices_for_tables_are_not_for_images(xpnet_, tmp_path, flag):
+def test_choices_for_tables_are_refused_for_images(xpnet_, tmp_path, flag):
     value = [] if flag == "--header" else ["utf-8" if flag == "--encoding" else ","]
     value = ["a"] if flag in ("--features", "--index") else value
     answer = xpnet_("train", "mnist", flag, *value, "--out", tmp_path / "run")
@@ -213,8 +213,8 @@ def test_choices_for_tables_are_not_for_images(xpnet_, tmp_path, flag):
 @pytest.mark.parametrize(
     "form", [lambda t: t[:, None], lambda t: np.eye(3)[t], lambda t: t * 1.0, lambda t: t == 1]
 )
-def test_archives_with_classes_in_another_form(xpnet_, tmp_path, form):
-    """Keras', MedMNIST's and scikit-learn's: classes, that no --task regress is needed for."""
+def test_archives_with_classes_in_another_form_are_read(xpnet_, tmp_path, form):
+    """Those of Keras, MedMNIST and scikit-learn: classes that need no --task regress."""
     rng, run = np.random.default_rng(0), tmp_path / "run"
     t = np.arange(90) % 3
     x = rng.standard_normal((90, 2)) + 9 * np.asarray([(0, 0), (0, 1), (1, 0)])[t]
@@ -224,7 +224,7 @@ def test_archives_with_classes_in_another_form(xpnet_, tmp_path, form):
     assert accuracy(xpnet_("evaluate", run)) == 100
 
 
-def test_archives_of_images_whose_channels_come_last(xpnet_, tmp_path):
+def test_archives_of_images_with_channels_last_are_read(xpnet_, tmp_path):
     """As Keras and MedMNIST have them."""
     rng, run = np.random.default_rng(0), tmp_path / "run"
     t = np.arange(60) % 2

@@ -1,4 +1,4 @@
-"""Commands at the same time: none disturbs another, and each either succeeds or says why not."""
+"""Commands at the same time: none disturbs another, and each succeeds or reports why not."""
 
 import json
 import re
@@ -19,8 +19,8 @@ def seed_of(run):
     return json.loads((run / "config.json").read_text())["seed"]
 
 
-def test_runs_that_start_together_have_folders_of_their_own(start, flowers, tmp_path):
-    """Without --out each gets another one, and with one --out for all exactly one gets it."""
+def test_runs_that_start_together_have_different_folders(start, flowers, tmp_path):
+    """Without --out each gets another one; with one --out for all, exactly one gets it."""
     out = tmp_path / "one"
     program = (
         "-c", f"import os; os.chdir({str(tmp_path)!r}); from xpnet.cli import main; main()",
@@ -47,8 +47,8 @@ def test_runs_that_start_together_have_folders_of_their_own(start, flowers, tmp_
     assert len(safetensors.numpy.load_file(out / "model.safetensors")) == 4
 
 
-def test_a_run_that_still_trains_is_tested_but_not_resumed(start, xpnet_, flowers, tmp_path):
-    """It is not disturbed by either, and can be resumed once it has been killed."""
+def test_a_running_training_can_be_tested_but_not_resumed(start, xpnet_, flowers, tmp_path):
+    """It is disturbed by neither, and can be resumed once it has been killed."""
     run = tmp_path / "run"
     process = start("train", flowers, "--epochs", 1_000_000, "--out", run, *SMALL)
     while not all((run / name).exists() for name in ("config.json", "last.safetensors")):

@@ -1,4 +1,4 @@
-"""`xpnet train`, as its user meets it: the run folder, the output, each flag, and each way to fail."""
+"""`xpnet train`: the run folder, the output, each flag, and each error."""
 
 import csv
 import json
@@ -42,14 +42,14 @@ def weights_of(run):
 
 
 def figures_of(run):
-    """The rows without what a clock says."""
+    """The rows without measured times."""
     return [[row[column] for column in COLUMNS[:5]] for row in rows_of(run)]
 
 
 # --- the run folder ---------------------------------------------------------------------------
 
 
-def test_config_holds_every_flag_and_the_result(xpnet_, digits, tmp_path):
+def test_config_json_has_every_flag_and_the_result(xpnet_, digits, tmp_path):
     flags = {
         "backend": "numpy", "hidden": "8,6", "activation": "tanh", "epochs": 2, "batch_size": 400,
         "lr": 0.01, "optimizer": "adam", "seed": 3, "dtype": "float64", "data_dir": str(digits),
@@ -70,7 +70,7 @@ def test_config_holds_every_flag_and_the_result(xpnet_, digits, tmp_path):
     assert config["versions"]["xpnet"] == xpnet.__version__
 
 
-def test_history_has_a_row_an_epoch(run_folder):
+def test_the_history_has_a_row_per_epoch(run_folder):
     rows = rows_of(run_folder[0])
     assert list(rows[0]) == COLUMNS
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
@@ -80,8 +80,8 @@ def test_history_has_a_row_an_epoch(run_folder):
     assert all(row["seconds"] > 0 and row["samples_per_s"] > 0 for row in rows)
 
 
-def test_the_weights_are_read_by_safetensors_alone(run_folder):
-    """Names, shapes and type; and in the metadata, all that config.json says."""
+def test_the_weights_are_read_by_safetensors_only(run_folder):
+    """Names, shapes and dtype; the metadata have the content of config.json."""
     with safetensors.safe_open(run_folder[0] / "model.safetensors", framework="numpy") as file:
         shapes = {name: file.get_tensor(name).shape for name in file.keys()}  # noqa: SIM118 - no dict
         assert file.get_tensor("layers.0.weight").dtype == np.float32
@@ -96,7 +96,7 @@ def test_the_weights_are_read_by_safetensors_alone(run_folder):
     }  # fmt: skip
 
 
-def test_there_are_six_files_and_the_curves_are_a_picture(train, tmp_path):
+def test_a_run_has_six_files_and_the_curves_are_a_picture(train, tmp_path):
     pytest.importorskip("matplotlib")
     assert train().code == 0
     run = tmp_path / "run"
@@ -108,14 +108,14 @@ def test_there_are_six_files_and_the_curves_are_a_picture(train, tmp_path):
     assert width > height > 300
 
 
-def test_the_curves_of_many_epochs_are_drawn_without_a_word(train, tmp_path):
-    """Above 40 a line has no points; a warning would be an error here."""
+def test_the_curves_of_many_epochs_are_drawn_without_a_warning(train, tmp_path):
+    """Above 40 epochs a line has no points; a warning would be an error here."""
     answer = train("--epochs", 41, "--batch-size", 2000, "--hidden", 2)
     assert (answer.code, answer.err) == (0, "")
     assert len(rows_of(tmp_path / "run")) == 41
 
 
-def test_unless_named_the_folder_is_below_runs(xpnet_, digits, tmp_path, monkeypatch):
+def test_by_default_the_folder_is_in_runs(xpnet_, digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = xpnet_("train", "--data-dir", digits, "--epochs", 1, "--hidden", 8)
     (folder,) = (tmp_path / "runs").iterdir()
@@ -156,7 +156,7 @@ def test_the_weights_are_those_of_two_steps_by_hand(train, digits, tmp_path):
 
 
 def test_piped_output_is_a_table_in_plain_text(run_folder):
-    """No control characters, even where FORCE_COLOR asks for colours; a line an epoch."""
+    """No control characters, even if FORCE_COLOR asks for colours; a line per epoch."""
     folder, out = run_folder
     assert all(c == "\n" or c.isprintable() for c in out)
     line = re.compile(
@@ -172,7 +172,7 @@ def test_piped_output_is_a_table_in_plain_text(run_folder):
     assert re.fullmatch(re.escape(end) + r"\d+\.\d s\. Run folder: .*small", out.splitlines()[-1])
 
 
-def test_quiet_prints_the_result_alone(train, tmp_path):
+def test_quiet_prints_the_result_only(train, tmp_path):
     answer = train("--quiet")
     assert (answer.code, answer.err) == (0, "")
     accuracy = rows_of(tmp_path / "run")[-1]["test_accuracy"]
@@ -191,8 +191,8 @@ def without_colours(text):
 
 @on_posix
 @pytest.mark.parametrize("columns", ["80", "140"])
-def test_on_a_terminal_a_bar_shows_how_it_goes(start, digits, tmp_path, columns):
-    """Time left, loss, accuracy, speed; then it goes, and the cursor is there again."""
+def test_on_a_terminal_a_bar_shows_the_progress(start, digits, tmp_path, columns):
+    """Time left, loss, accuracy, speed; then it is removed, and the cursor is visible again."""
     flags = ("--data-dir", digits, "--epochs", 3, "--hidden", 8, "--out", tmp_path / "run")
     process, shown = on_terminal(start, "train", *flags, columns=columns)
     text = "".join(shown)
@@ -217,10 +217,10 @@ def test_on_a_terminal_a_bar_shows_how_it_goes(start, digits, tmp_path, columns)
         ("30", ""),
     ],
 )
-def test_a_narrow_terminal_shows_fewer_figures_and_these_whole(
+def test_a_narrow_terminal_shows_fewer_figures_completely(
     start, digits, tmp_path, columns, figures
 ):
-    """The time left is the last to go; it is not spoken of before it is known."""
+    """The time left is the last to be dropped; it is not shown before it is known."""
     flags = ("--data-dir", digits, "--epochs", 3, "--hidden", 8, "--out", tmp_path / "run")
     process, shown = on_terminal(start, "train", *flags, columns=columns)
     plain = without_colours("".join(shown))
@@ -233,7 +233,7 @@ def test_a_narrow_terminal_shows_fewer_figures_and_these_whole(
 
 @on_posix
 @pytest.mark.parametrize(("flags", "env"), [(["--quiet"], {}), ([], {"TERM": "dumb"})])
-def test_no_bar_where_nobody_could_see_it(start, digits, tmp_path, flags, env):
+def test_no_bar_is_shown_without_a_terminal(start, digits, tmp_path, flags, env):
     flags = [*flags, "--data-dir", digits, "--epochs", 1, "--hidden", 8, "--out", tmp_path / "run"]
     process, shown = on_terminal(start, "train", *flags, **env)
     text = "".join(shown)
@@ -249,7 +249,7 @@ def test_no_bar_where_nobody_could_see_it(start, digits, tmp_path, flags, env):
 @pytest.mark.parametrize(
     ("hidden", "widths"), [("80", [80]), ("32,16", [32, 16]), (" 7, 5", [7, 5])]
 )
-def test_hidden_is_a_width_or_several(train, tmp_path, hidden, widths):
+def test_hidden_takes_one_or_several_widths(train, tmp_path, hidden, widths):
     assert train("--hidden", hidden).code == 0
     state = weights_of(tmp_path / "run")
     shapes = [x.shape for name, x in sorted(state.items()) if name.endswith("weight")]
@@ -257,8 +257,8 @@ def test_hidden_is_a_width_or_several(train, tmp_path, hidden, widths):
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
-def test_each_activation_is_what_was_trained(train, scores, digits, tmp_path, activation):
-    """NumPy, with that function between the layers, finds the same accuracy and loss."""
+def test_each_activation_is_the_one_that_was_trained(train, scores, digits, tmp_path, activation):
+    """NumPy, with that function between the layers, computes the same accuracy and loss."""
     assert train("--activation", activation, "--epochs", 3, "--hidden", "12,12").code == 0
     y, t = scores(tmp_path / "run", digits)
     config = config_of(tmp_path / "run")
@@ -268,8 +268,8 @@ def test_each_activation_is_what_was_trained(train, scores, digits, tmp_path, ac
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw"])
-def test_each_optimizer_learns_at_its_own_rate(train, tmp_path, name):
-    """160 steps from chance, 10 %."""
+def test_each_optimizer_learns_at_its_default_rate(train, tmp_path, name):
+    """160 steps from 10 %, the accuracy of guessing."""
     flags = ("--optimizer", name, "--hidden", 16, "--epochs", 4, "--batch-size", 50)
     answer = train(*flags)
     config = config_of(tmp_path / "run")
@@ -277,8 +277,8 @@ def test_each_optimizer_learns_at_its_own_rate(train, tmp_path, name):
     assert f"{name} from lr {config['lr']:g}" in answer.out
 
 
-def test_no_two_optimizers_are_the_same(xpnet_, digits, tmp_path):
-    """Of one seed and one rate, three steps."""
+def test_no_two_optimizers_give_the_same_weights(xpnet_, digits, tmp_path):
+    """With one seed and one rate, after three steps."""
     found = set()
     for name in ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw"):
         flags = ("--batch-size", 1000, "--epochs", 2, "--hidden", 4, "--lr", 0.01, "--quiet")
@@ -288,12 +288,12 @@ def test_no_two_optimizers_are_the_same(xpnet_, digits, tmp_path):
     assert len(found) == 6
 
 
-def test_float64_is_float64_all_through(train, tmp_path):
+def test_float64_is_used_throughout(train, tmp_path):
     assert train("--dtype", "float64").code == 0
     assert {x.dtype.name for x in weights_of(tmp_path / "run").values()} == {"float64"}
 
 
-def test_the_seed_decides(xpnet_, digits, tmp_path):
+def test_the_seed_determines_the_run(xpnet_, digits, tmp_path):
     """One seed, one run, to the last bit; another seed, another run."""
     runs = [tmp_path / name for name in ("a", "b", "c")]
     for run, seed in zip(runs, (5, 5, 6), strict=True):
@@ -337,14 +337,14 @@ def test_the_seed_decides(xpnet_, digits, tmp_path):
         (["--backend", "numpy:1"], "'numpy:1' cannot be used: NumPy has the device 'cpu' only"),
     ],
 )
-def test_a_bad_flag_is_named_and_nothing_is_made(train, tmp_path, flags, said):
+def test_an_invalid_flag_is_named_and_nothing_is_created(train, tmp_path, flags, said):
     answer = train(*flags)
     assert (answer.code, answer.out) == (2, "")
     assert re.search(said, answer.said)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_may_have_capitals(train, tmp_path):
+def test_names_may_have_upper_case_letters(train, tmp_path):
     names = ("--optimizer", "Adam", "--activation", "ReLU", "--dtype", "Float32")
     answer = train("MNIST", *names)
     assert (answer.code, answer.err) == (0, "")
@@ -356,8 +356,8 @@ def test_names_may_have_capitals(train, tmp_path):
 # --- the backends -----------------------------------------------------------------------------
 
 
-def test_on_every_backend_it_learns_the_same(backend, train, tmp_path):
-    """Of one seed: NumPy's table to float32's precision, and the backend's name in config.json."""
+def test_every_backend_learns_the_same(backend, train, tmp_path):
+    """With one seed: NumPy's history to the precision of float32, and the backend's name in config.json."""
     assert train("--epochs", 2, "--out", tmp_path / "numpy").code == 0
     assert train("--epochs", 2, "--backend", backend.name).code == 0
     assert config_of(tmp_path / "run")["backend"] == backend.name
@@ -365,7 +365,7 @@ def test_on_every_backend_it_learns_the_same(backend, train, tmp_path):
     np.testing.assert_allclose(figures_of(tmp_path / "run"), expected, rtol=2e-3, atol=5e-3)
 
 
-def test_the_environment_names_the_backend_unless_a_flag_does(train, tmp_path):
+def test_the_environment_variable_is_the_default_backend(train, tmp_path):
     pytest.importorskip("array_api_strict")
     strict = "array_api_strict:device1"
     assert train(XPNET_BACKEND=strict).code == 0
@@ -379,7 +379,7 @@ def test_the_environment_names_the_backend_unless_a_flag_does(train, tmp_path):
 
 
 def _refuses_the_gpu(train, tmp_path, monkeypatch):
-    """Try to train on a GPU that is not there; what was said."""
+    """Try to train on a GPU that does not exist; return the message."""
     monkeypatch.setattr(xpnet.training.Trainer, "fit", lambda *_, **__: pytest.fail("it trained"))
     answer = train("--backend", "cupy")
     assert (answer.code, answer.out) == (2, "")
@@ -387,8 +387,8 @@ def _refuses_the_gpu(train, tmp_path, monkeypatch):
     return answer.said
 
 
-def test_without_a_usable_gpu_it_says_why_and_trains_nothing(train, tmp_path, monkeypatch):
-    """As this machine is."""
+def test_without_a_usable_gpu_the_error_says_why(train, tmp_path, monkeypatch):
+    """On a machine like this one."""
     try:
         switch.resolve("cupy")
     except xpnet.BackendError as error:
@@ -400,8 +400,8 @@ def test_without_a_usable_gpu_it_says_why_and_trains_nothing(train, tmp_path, mo
     assert re.search("'cupy' cannot be used: .*(driver|not installed|overwrite each other)", said)
 
 
-def test_without_cupy_it_gives_the_command_that_installs_it(train, tmp_path, monkeypatch):
-    """As on a machine that never had it."""
+def test_without_cupy_the_error_has_the_command_that_installs_it(train, tmp_path, monkeypatch):
+    """On a machine that never had it."""
     monkeypatch.setattr(switch, "_opened", switch._opened.__wrapped__)
     monkeypatch.setattr("importlib.metadata.distributions", list)
     monkeypatch.setitem(sys.modules, "cupy", None)
@@ -436,7 +436,7 @@ def _fewer(path):
         ("t10k-labels-idx1-ubyte", _fewer, "399"),
     ],
 )
-def test_damaged_data_are_named_and_nothing_is_made(train, digits, tmp_path, name, harm, said):
+def test_damaged_data_are_named_and_nothing_is_created(train, digits, tmp_path, name, harm, said):
     data = shutil.copytree(digits, tmp_path / "data")
     harm(data / name)
     answer = train("--data-dir", data)
@@ -454,8 +454,8 @@ def test_a_missing_data_folder_is_named(train, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_network_it_says_what_to_bring(xpnet_, tmp_path, monkeypatch):
-    """The files by name, and the flag for their folder; with it no network is needed."""
+def test_without_a_network_the_error_names_the_files(xpnet_, tmp_path, monkeypatch):
+    """By name, with the flag for their folder; with that no network is needed."""
     pooch = pytest.importorskip("pooch")
 
     def retrieve(*_, **__):
@@ -470,8 +470,8 @@ def test_without_a_network_it_says_what_to_bring(xpnet_, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_may_stand_for_any_of_them(xpnet_, few, tmp_path):
-    """Classes have the data set's names."""
+def test_a_folder_may_have_the_files_of_any_data_set(xpnet_, few, tmp_path):
+    """The classes have the names of the data set."""
     run = tmp_path / "run"
     flags = ("--data-dir", few, "--epochs", 1, "--hidden", 4, "--out", run, "--quiet")
     assert xpnet_("train", "fashion-mnist", *flags).code == 0
@@ -481,7 +481,7 @@ def test_a_folder_may_stand_for_any_of_them(xpnet_, few, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["a folder that is not empty", "a file"])
-def test_what_is_at_out_is_not_touched(train, tmp_path, what):
+def test_an_existing_out_is_not_changed(train, tmp_path, what):
     out = tmp_path / "run"
     if what == "a file":
         out.write_text("mine")
@@ -497,16 +497,16 @@ def test_what_is_at_out_is_not_touched(train, tmp_path, what):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence(train, tmp_path):
+def test_a_folder_that_cannot_be_created_is_an_error_of_one_sentence(train, tmp_path):
     (tmp_path / "file").touch()
     """Before the data are read and anything is printed."""
     answer = train("--out", tmp_path / "file" / "run", "--data-dir", tmp_path / "none")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.said.startswith(f"Error: {tmp_path / 'file' / 'run'} cannot be made: ")
+    assert answer.said.startswith(f"Error: {tmp_path / 'file' / 'run'} cannot be created: ")
     assert "--out" in answer.said
 
 
-def test_a_disk_that_is_full_names_the_file_and_the_folder(train, tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_that_names_file_and_folder(train, tmp_path, monkeypatch):
     """It fills up in the second epoch."""
     write_csv = xpnet.training.History.write_csv
 
@@ -524,7 +524,7 @@ def test_a_disk_that_is_full_names_the_file_and_the_folder(train, tmp_path, monk
     assert answer.err == f"{said}The weights after epoch 2 are in {run}\n"
 
 
-def test_too_much_for_the_memory_is_a_sentence(train, tmp_path):
+def test_a_lack_of_memory_is_an_error_of_one_sentence(train, tmp_path):
     """784 times 10^12 weights, more than a processor can address."""
     answer = train("--hidden", 10**12)
     assert (answer.code, answer.out) == (2, "")
@@ -533,13 +533,15 @@ def test_too_much_for_the_memory_is_a_sentence(train, tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [500, 2000], ids=["training", "test"])
-def test_a_rate_that_is_too_high_ends_it_with_advice(train, xpnet_, tmp_path, batch_size):
-    """With one step an epoch it is the test that finds it. The folder's weights are still good."""
+def test_a_learning_rate_that_is_too_high_is_an_error_with_advice(
+    train, xpnet_, tmp_path, batch_size
+):
+    """With one step per epoch the test reveals it. The weights in the folder are still good."""
     answer = train("--lr", 1e30, "--optimizer", "sgd", "--epochs", 5, "--batch-size", batch_size)
     assert answer.code == 2
     assert re.fullmatch(
         r"Error: The (test )?loss became (nan|inf).* epoch 1.* (smaller learning rate than 1e\+30"
-        rf"|rate was 1e\+30: try a smaller one).* The weights of the start are in {tmp_path / 'run'}",
+        rf"|rate was 1e\+30: try a smaller one).* The weights before the first epoch are in {tmp_path / 'run'}",
         answer.said,
     )
     assert "Test accuracy" not in answer.out
@@ -549,7 +551,7 @@ def test_a_rate_that_is_too_high_ends_it_with_advice(train, xpnet_, tmp_path, ba
     assert answer.out.startswith("The training was not finished: 0 of 5 epochs.\n")
 
 
-def test_without_matplotlib_it_says_so_and_goes_on(train, tmp_path, monkeypatch):
+def test_without_matplotlib_the_curves_are_skipped_with_a_message(train, tmp_path, monkeypatch):
     class Hidden:
         def find_spec(self, name, *_):
             if name == "matplotlib":
@@ -585,7 +587,7 @@ def _is_a_whole_interrupted_run(run, xpnet_, digits):
 
 @on_posix
 def test_ctrl_c_keeps_what_was_learned(start, xpnet_, digits, tmp_path):
-    """A whole run folder, which can be evaluated; a line that tells where it is; code 130."""
+    """A complete run folder, which can be evaluated; a line with its path; exit code 130."""
     run = tmp_path / "run"
     process = start("train", "--data-dir", digits, "--epochs", 100000, "--hidden", 8, "--out", run)
     lines = iter(process.stdout.readline, "")
@@ -598,12 +600,12 @@ def test_ctrl_c_keeps_what_was_learned(start, xpnet_, digits, tmp_path):
     assert learned == (
         f"Interrupted in epoch {done + 1} of 100000. What was learned so far is in {run}\n"
     )
-    assert further == f"To go on: xpnet train --resume {run}\n"
+    assert further == f"To resume: xpnet train --resume {run}\n"
 
 
 @on_posix
-def test_ctrl_c_takes_the_bar_away(start, xpnet_, digits, tmp_path):
-    """In the middle of a run, which the bar shows; the last words stand below the table."""
+def test_ctrl_c_removes_the_bar(start, xpnet_, digits, tmp_path):
+    """In the middle of a run, which the bar shows; the last line is below the table."""
     run = tmp_path / "run"
     flags = ("--data-dir", digits, "--epochs", 100000, "--hidden", 8, "--out", run)
     process, shown = on_terminal(start, "train", *flags)
@@ -638,7 +640,7 @@ def test_ctrl_c_before_the_training_leaves_nothing(start, tmp_path):
 
 @on_posix
 @pytest.mark.parametrize("pause", [0.001, 0.01, 0.03, 0.1, 0.3])
-def test_ctrl_c_twice_is_ctrl_c_once(start, xpnet_, digits, tmp_path, pause):
+def test_two_ctrl_c_count_as_one(start, xpnet_, digits, tmp_path, pause):
     """The second comes while the folder is written, the curves are drawn, or the process ends."""
     run = tmp_path / "run"
     process = start(
@@ -652,13 +654,13 @@ def test_ctrl_c_twice_is_ctrl_c_once(start, xpnet_, digits, tmp_path, pause):
     *_, learned, further = lines
     assert (process.wait(), process.stderr.read()) == (130, "")
     assert learned.endswith(f"What was learned so far is in {run}\n")
-    assert further == f"To go on: xpnet train --resume {run}\n"
+    assert further == f"To resume: xpnet train --resume {run}\n"
     _is_a_whole_interrupted_run(run, xpnet_, digits)
 
 
 @on_posix
-def test_ctrl_c_after_the_last_epoch_comes_too_late(start, digits, tmp_path):
-    """While the curves of a whole run are drawn: they are drawn, and the run is no less whole."""
+def test_ctrl_c_after_the_last_epoch_has_no_effect(start, digits, tmp_path):
+    """While the curves of a complete run are drawn."""
     code = (
         "import os, signal, xpnet.cli, xpnet.plots as plots\n"
         "def pressed(*args, curves=plots.curves):\n"

@@ -1,4 +1,4 @@
-"""A small problem: which of three clusters is a point in."""
+"""A small problem: points in three clusters, to be classified."""
 
 import numpy as np
 import pytest

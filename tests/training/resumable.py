@@ -1,4 +1,4 @@
-"""A training that can be killed and taken up again, and a process that starts it at once.
+"""A training that can be killed and resumed, and a process that starts it quickly.
 
 The process imports xpnet, and then for each line "FOLDER" that it reads it forks a child that
 trains in that folder; it prints the child's number, and, when it has ended, how.
@@ -68,7 +68,7 @@ def fit(folder, seed=1, epochs=EPOCHS, train=None, **options):
 
 
 def without_clocks(state):
-    """What a checkpoint holds, but for what a clock said."""
+    """The content of a checkpoint without measured times."""
     position = {**state["position"], "seconds": None}
     rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in state["history"]["rows"]]
     return {**state, "position": position, "history": {"rows": rows}}

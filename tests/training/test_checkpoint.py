@@ -1,4 +1,4 @@
-"""Checkpoints: what is in the file, and what is no checkpoint of this training."""
+"""Checkpoints: the content of the file, and files that are no checkpoint of this training."""
 
 import json
 import random
@@ -53,7 +53,7 @@ def everything(trainer):
 
 
 def test_the_file_is_safetensors_and_json(saved):
-    """Tensors under the names of the parts; all else is a text that json reads."""
+    """Tensors have the names of the parts; everything else is a JSON text."""
     path = saved[1]
     with safetensors.safe_open(path, framework="numpy") as file:
         names, metadata = set(file.keys()), file.metadata()
@@ -129,7 +129,7 @@ HARMS = {
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_damaged_file_is_named_and_nothing_changes(saved, harm):
-    """Neither in the trainer, nor in its history, nor in any stream of random numbers."""
+    """Neither the trainer, nor its history, nor any stream of random numbers."""
     trainer, path = saved
     change, said = HARMS[harm]
     damaged(path, change)
@@ -143,14 +143,14 @@ def test_a_damaged_file_is_named_and_nothing_changes(saved, harm):
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, 5000, -1])
-def test_a_cut_file_is_named(saved, length):
+def test_an_incomplete_file_is_named(saved, length):
     trainer, path = saved
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(xpnet.StateError, match=r"last\.safetensors: .*(cut|cannot be read)"):
         trainer.fit(resumable.data(), None, 3, 20, resume=path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(xpnet.StateError, match="no such file"):
         resumable.make(tmp_path).fit(resumable.data(), resume=tmp_path / "none", batch_size=20)
 
@@ -178,7 +178,7 @@ def small(optimizer=xpnet.Momentum, hidden=8, dtype="float32", **options):
     ids=["optimizer", "width", "depth", "average", "dtype"],
 )
 def test_another_trainings_checkpoint_is_refused(clusters, tmp_path, other, said):
-    """Each with the name of what does not fit; and the model is what it was."""
+    """The message names what does not fit, and the model is unchanged."""
     path = tmp_path / "c.safetensors"
     trainer = small()
     trainer.fit(clusters, None, 1, 20)
@@ -193,14 +193,14 @@ def test_another_trainings_checkpoint_is_refused(clusters, tmp_path, other, said
     assert everything(other) == before
 
 
-def test_an_average_that_the_trainer_lacks_is_refused(clusters, tmp_path):
+def test_a_checkpoint_with_an_average_needs_a_trainer_with_one(clusters, tmp_path):
     small(average=0.9).save(tmp_path / "c.safetensors")
     with pytest.raises(xpnet.StateError, match="has an entry 'average', but the trainer has none"):
         small().fit(clusters, None, 2, 20, resume=tmp_path / "c.safetensors")
 
 
 class Stop(Callback):
-    """Ctrl-C after so many batches."""
+    """Presses Ctrl-C after a number of batches."""
 
     def __init__(self, batches):
         self.left = batches
@@ -227,8 +227,8 @@ def test_within_an_epoch_the_batches_must_be_the_same(clusters, tmp_path, data, 
         small().fit(data(*clusters), None, 2, size, resume=tmp_path / "c.safetensors")
 
 
-def test_what_callbacks_and_metrics_know_is_kept(clusters, tmp_path):
-    """A metric that is no mean, in the middle of an epoch; a rate that falls by epochs."""
+def test_the_states_of_callbacks_and_metrics_are_saved(clusters, tmp_path):
+    """A metric that is no mean, within an epoch; a learning rate that falls per epoch."""
 
     def make(*callbacks):
         measures, all_callbacks = [accuracy, F1(average="macro")], [LinearDecay(), *callbacks]
@@ -236,7 +236,7 @@ def test_what_callbacks_and_metrics_know_is_kept(clusters, tmp_path):
 
     whole = make()
     whole.fit(clusters, clusters, 4, 20)
-    broken = make(Checkpoint(tmp_path), Stop(16))  # of 6 batches an epoch: within the third
+    broken = make(Checkpoint(tmp_path), Stop(16))  # with 6 batches per epoch: within the third
     broken.fit(clusters, clusters, 4, 20)
     assert (len(broken.history), broken.batch, broken.optimizer.lr) == (2, 4, 0.01)
     fresh = make()
@@ -249,15 +249,15 @@ def test_what_callbacks_and_metrics_know_is_kept(clusters, tmp_path):
     assert fresh.optimizer.lr == 0.01
 
 
-def test_half_a_step_of_several_batches_is_not_saved(clusters, tmp_path):
-    """Of 5 batches a step: those before it are."""
+def test_a_step_of_several_batches_is_not_saved_half_done(clusters, tmp_path):
+    """With 5 batches per step, the checkpoint is that after the step before."""
     trainer = small(callbacks=[Checkpoint(tmp_path, every_steps=1), Stop(8)], accumulate=5)
     trainer.fit(clusters, None, 4, 10)
     assert checkpoint.read(tmp_path / Checkpoint.LAST)["position"]["batch"] == 5
 
 
-def test_a_finished_training_goes_on_for_more_epochs(clusters, tmp_path):
-    """Three and then two are five."""
+def test_a_finished_training_can_be_resumed_for_more_epochs(clusters, tmp_path):
+    """Three epochs and then two more equal five."""
     whole, first, then = small(), small(), small()
     whole.fit(clusters, None, 5, 20)
     first.fit(clusters, None, 3, 20)
@@ -291,7 +291,7 @@ class Keeps(Callback):
         (np.asfortranarray([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
     ],
 )
-def test_what_a_callback_remembers_comes_back(tmp_path, value, expected):
+def test_the_state_of_a_callback_is_restored(tmp_path, value, expected):
     small(callbacks=[Keeps(value)]).save(tmp_path / "c.safetensors")
     keeps = Keeps()
     small(callbacks=[keeps]).load(tmp_path / "c.safetensors")
@@ -300,14 +300,14 @@ def test_what_a_callback_remembers_comes_back(tmp_path, value, expected):
 
 
 @pytest.mark.parametrize("value", [{1, 2}, b"x", {1: 2}, {"$array": "x"}, np.asarray(["text"])])
-def test_what_no_checkpoint_holds_is_named(tmp_path, value):
-    """When it is written: not when it is wanted again."""
+def test_a_value_that_cannot_be_saved_is_named(tmp_path, value):
+    """When it is written, not when it is read."""
     with pytest.raises(TypeError, match=r"numbers, strings, .*; callbacks\.Keeps\.0\.value is "):
         small(callbacks=[Keeps(value)]).save(tmp_path / "c.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_is_full_leaves_the_old_file(saved, monkeypatch):
+def test_a_full_disk_leaves_the_old_file(saved, monkeypatch):
     trainer, path = saved
     before = path.read_bytes()
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
@@ -318,7 +318,7 @@ def test_a_disk_that_is_full_leaves_the_old_file(saved, monkeypatch):
     assert len(list(path.parent.iterdir())) == 2
 
 
-def test_what_a_killed_process_left_half_written_goes(tmp_path):
+def test_the_temporary_files_of_a_killed_process_are_removed(tmp_path):
     (tmp_path / ".last.safetensors.4711.part").write_bytes(b"half")
     (tmp_path / ".mine.part").write_bytes(b"")
     resumable.fit(tmp_path, epochs=1)
@@ -327,13 +327,13 @@ def test_what_a_killed_process_left_half_written_goes(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"every_steps": 0}, {"every_seconds": -1.0}])
-def test_times_between_checkpoints_are_positive(tmp_path, options):
+def test_intervals_between_checkpoints_must_be_positive(tmp_path, options):
     with pytest.raises(ValueError, match="> 0, got"):
         Checkpoint(tmp_path, **options)
 
 
-def test_every_so_many_seconds(clusters, tmp_path):
-    """With a second at once over, after each batch; with a day, at the epochs' ends."""
+def test_checkpoints_are_written_at_intervals_of_seconds(clusters, tmp_path):
+    """A tiny interval: after each batch; a day: only at the end of epochs."""
     for seconds, batch in ((1e-9, 3), (86400.0, 0)):
         folder = tmp_path / f"{batch}"
 
@@ -351,7 +351,7 @@ def test_every_so_many_seconds(clusters, tmp_path):
         )
 
 
-# --- a checkpoint that is whole, and wrong --------------------------------------------------------
+# --- a checkpoint with valid checksums and invalid content ----------------------------------------
 
 
 def paths(tree, path=()):
@@ -386,7 +386,7 @@ VALUES = [
 
 @pytest.fixture(scope="module")
 def within(tmp_path_factory):
-    """The tree and the arrays of a checkpoint within an epoch, and its file's folder."""
+    """The tree and the arrays of a checkpoint within an epoch, and the folder of its file."""
     folder = tmp_path_factory.mktemp("within")
     with xpnet.using("numpy"):
         trainer = resumable.make(folder)
@@ -462,16 +462,16 @@ def located(tree, dotted):
     return found[0]
 
 
-def test_numbers_that_are_none_are_refused_and_change_nothing(within, resume):
-    """Whatever they would be of: each is refused before the trainer is another."""
+def test_invalid_numbers_are_refused_and_change_nothing(within, resume):
+    """Each is refused before the trainer is changed."""
     tree = within[0]
     for dotted, value in WRONG:
         assert not resume(changed(tree, located(tree, dotted), value)), (dotted, value)
     assert resume(tree)
 
 
-def test_any_change_is_refused_or_is_a_checkpoint(within, resume):
-    """A random value in a random place: the trainer is unchanged, or holds what the file does."""
+def test_any_changed_value_is_refused_or_loaded(within, resume):
+    """A random value in a random place: the trainer is unchanged, or has what the file holds."""
     tree, rng = within[0], random.Random(0)
     places = list(paths(tree))
     taken = [resume(changed(tree, rng.choice(places), rng.choice(VALUES))) for _ in range(400)]
@@ -504,7 +504,7 @@ class Raises(Keeps):
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), MemoryError()])
 def test_a_callback_that_cannot_load_its_state_changes_nothing(clusters, tmp_path, error):
-    """The rest had been loaded; what an interrupt breaks off stays an interrupt."""
+    """Everything else had been loaded; a KeyboardInterrupt stays a KeyboardInterrupt."""
     trainer = small(callbacks=[Keeps([0])])
     trainer.fit(clusters, None, 1, 20)
     trainer.save(tmp_path / "c.safetensors")
@@ -524,8 +524,8 @@ def test_a_callback_that_cannot_load_its_state_changes_nothing(clusters, tmp_pat
 
 
 @pytest.mark.parametrize("rule", xpnet.optimizers.BY_NAME)
-def test_an_optimizer_takes_a_state_whole_or_not_at_all(rule):
-    """Also where a trainer has no part in it."""
+def test_an_optimizer_loads_a_state_completely_or_not_at_all(rule):
+    """Also without a trainer."""
     parameters = [xpnet.Parameter([1.0, 2.0]), xpnet.Parameter([[3.0]])]
     optimizer = xpnet.optimizers.optimizer(rule, parameters, 0.1)
     for p in parameters:

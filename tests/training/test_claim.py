@@ -1,4 +1,4 @@
-"""Claims: a folder has one training at a time, in whatever process or thread."""
+"""Claims: only one training writes to a folder, whatever its process or thread."""
 
 import os
 import signal
@@ -65,7 +65,7 @@ def test_a_folder_is_created_and_an_empty_one_removed(tmp_path):
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["mine"]
 
 
-def test_a_folder_that_was_there_stays(tmp_path):
+def test_a_folder_that_existed_before_stays(tmp_path):
     (tmp_path / "a").mkdir()
     with Claim(tmp_path / "a"):
         pass
@@ -75,7 +75,7 @@ def test_a_folder_that_was_there_stays(tmp_path):
 def test_another_process_is_refused_with_the_number_of_the_first(other, tmp_path):
     process = other(tmp_path / "run")
     said = rf"run: a training is writing to this folder: process {process.pid} on .*another folder"
-    for _ in range(2):  # who is refused takes nothing away
+    for _ in range(2):  # a refused claim leaves the other one intact
         with pytest.raises(xpnet.StateError, match=said):
             Claim(tmp_path / "run").acquire()
     process.communicate("\n")
@@ -84,7 +84,7 @@ def test_another_process_is_refused_with_the_number_of_the_first(other, tmp_path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_a_process_that_was_killed_locks_nothing_out(other, tmp_path):
+def test_a_killed_process_does_not_keep_others_out(other, tmp_path):
     process = other(tmp_path / "run")
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -95,7 +95,7 @@ def test_a_process_that_was_killed_locks_nothing_out(other, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no symbolic links")
-def test_the_folder_by_another_name_is_the_same(other, tmp_path, monkeypatch):
+def test_a_folder_has_one_claim_under_all_its_names(other, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to("run")
     other(tmp_path / "run")
@@ -105,7 +105,7 @@ def test_the_folder_by_another_name_is_the_same(other, tmp_path, monkeypatch):
             Claim(name).acquire()
 
 
-def test_a_thread_claims_again_and_another_thread_is_refused(tmp_path):
+def test_a_thread_may_claim_again_and_another_thread_is_refused(tmp_path):
     errors = []
 
     def claim():
@@ -133,7 +133,7 @@ def test_a_thread_claims_again_and_another_thread_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"pid": "x", "host": 1}', '{"pid": 1', "\0"])
-def test_a_lock_file_with_anything_in_it_is_a_lock_file(content, tmp_path):
+def test_the_content_of_a_lock_file_does_not_matter(content, tmp_path):
     (tmp_path / ".lock").write_text(content)
     assert claims._holder(tmp_path / ".lock") == "another process"
     with Claim(tmp_path):
@@ -166,7 +166,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_folder_in_which_a_process_trains_is_refused(clusters, other, tmp_path, writer):
-    """And the other training is not disturbed."""
+    """The other training is not disturbed."""
     callback = WRITERS[writer](tmp_path / "run")
     process = other(tmp_path / "run")
     with pytest.raises(xpnet.StateError, match=f"process {process.pid}"):
@@ -195,9 +195,7 @@ class Fails(Callback):
         ("on_end", ZeroDivisionError), ("on_end", KeyboardInterrupt),
     ],
 )  # fmt: skip
-def test_a_training_that_ends_in_any_way_releases_its_folder(
-    clusters, tmp_path, writer, moment, error
-):
+def test_a_training_releases_its_folder_however_it_ends(clusters, tmp_path, writer, moment, error):
     callback = WRITERS[writer](tmp_path / "run")
     for callbacks in ([callback, Fails(moment, error)], [Fails(moment, error), callback]):
         with suppress(error):
@@ -216,8 +214,10 @@ def content(folder):
 
 
 @pytest.mark.parametrize("left", ["last.safetensors", "best.safetensors", "both"])
-def test_a_new_training_does_not_overwrite_an_older_ones_checkpoints(clusters, tmp_path, left):
-    """Neither before its first step nor later; of the same trainer, too."""
+def test_a_new_training_does_not_overwrite_the_checkpoints_of_an_older_one(
+    clusters, tmp_path, left
+):
+    """Neither before its first step nor later; also if it has the same trainer."""
     trainer = trainer_of(Checkpoint(tmp_path))
     trainer.fit(clusters, None, 2, 20)
     for name in {"last.safetensors", "best.safetensors"} - {left}:
@@ -230,8 +230,8 @@ def test_a_new_training_does_not_overwrite_an_older_ones_checkpoints(clusters, t
         assert content(tmp_path) == before
 
 
-def test_the_older_training_is_resumed_from_its_own_files_alone(clusters, tmp_path):
-    """From the last or the best; a checkpoint from elsewhere is a new training to this folder."""
+def test_a_folder_accepts_only_the_training_that_its_files_resume(clusters, tmp_path):
+    """From the last or the best file; a checkpoint from another folder is a new training here."""
     for name in "ab":
         trainer_of(Checkpoint(tmp_path / name)).fit(clusters, None, 2, 20)
     before = content(tmp_path / "a")
@@ -250,8 +250,8 @@ def test_the_older_training_is_resumed_from_its_own_files_alone(clusters, tmp_pa
     assert checkpoint.steps_of(tmp_path / "c" / "last.safetensors") == 24
 
 
-def test_what_another_training_has_resumed_meanwhile_is_not_overwritten(clusters, tmp_path):
-    """It was read before the other began, and the other has ended before this one writes."""
+def test_a_checkpoint_that_was_resumed_meanwhile_is_not_overwritten(clusters, tmp_path):
+    """It was read before the other training began, and that has ended before this one writes."""
     last = tmp_path / "last.safetensors"
     trainer_of(Checkpoint(tmp_path)).fit(clusters, None, 1, 20)
 
@@ -267,7 +267,7 @@ def test_what_another_training_has_resumed_meanwhile_is_not_overwritten(clusters
 
 
 def test_a_run_is_not_overwritten_by_a_second_training(clusters, tmp_path):
-    """Of the same trainer, of a run made before the first began, and of one that says `again`."""
+    """By the same trainer, by a run created before the first began, and by one with `again`."""
     first, early = trainer_of(Run(tmp_path / "run", CONFIG)), Run(tmp_path / "run", CONFIG)
     first.fit(clusters, None, 2, 20)
     before = content(tmp_path / "run")
@@ -289,8 +289,8 @@ def test_a_table_of_an_older_training_is_not_overwritten(clusters, tmp_path):
     assert len((tmp_path / "h.csv").read_text().splitlines()) == 4
 
 
-def test_what_a_killed_process_has_claimed_and_not_written_to_is_free(tmp_path):
-    """It has left its lock file alone, which nobody holds."""
+def test_a_folder_with_only_the_lock_file_of_a_killed_process_is_free(tmp_path):
+    """Nobody holds the lock file that it has left."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").write_text('{"pid": 1, "host": "x"}')
     Run(tmp_path / "run", CONFIG)
@@ -299,7 +299,7 @@ def test_what_a_killed_process_has_claimed_and_not_written_to_is_free(tmp_path):
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_a_new_folder_is_new(tmp_path):
+def test_a_folder_that_must_be_new_must_not_exist(tmp_path):
     with pytest.raises(xpnet.StateError, match="expected a new folder, but it exists"):
         Claim(tmp_path).acquire(new=True)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""A trainer is copied and pickled whole: the copy goes on as the trainer itself does."""
+"""A copied or pickled trainer continues exactly as the original does."""
 
 import copy
 import pickle
@@ -21,8 +21,8 @@ COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda x: pickle.loads(pickle.dum
 @pytest.mark.parametrize("how", COPIES)
 @pytest.mark.parametrize("options", [{}, {"average": 0.9}, {"clip": 1.0, "accumulate": 2}])
 @pytest.mark.parametrize("fitted", [False, True])
-def test_a_copy_goes_on_as_the_trainer_does(backend, clusters, how, options, fitted):
-    """Model, optimizer and average stay a set; nothing is shared with the original."""
+def test_a_copy_continues_as_the_trainer_does(backend, clusters, how, options, fitted):
+    """Model, optimizer and average belong together; nothing is shared with the original."""
     if how == "pickle" and backend.name.startswith("array_api_strict"):
         pytest.skip("array-api-strict's arrays are not pickled")
     model = L.Sequential(
@@ -47,7 +47,7 @@ def test_a_copy_goes_on_as_the_trainer_does(backend, clusters, how, options, fit
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_backend_is_copied_by_name(backend, dtype):
-    """What holds one, a loader of resident data say, is copied and pickled."""
+    """So what holds one, such as a loader of resident data, can be copied and pickled."""
     if backend.name.endswith("no_float64") and dtype == "float64":
         pytest.skip("this device has no float64, and refuses it")
     there = xpnet.backend.resolve(backend.name, dtype)

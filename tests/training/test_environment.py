@@ -20,8 +20,8 @@ def test_the_versions_are_those_of_the_packages(backend):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_the_threads_are_those_that_blas_has(number):
-    """As they are, and not as a variable of the environment would have them."""
+def test_the_threads_are_those_of_the_blas(number):
+    """The actual number, whatever an environment variable asks for."""
     with xpnet.using("numpy"), threadpool_limits(number, user_api="blas"):
         found = environment.threads()
         pools = [
@@ -33,7 +33,7 @@ def test_the_threads_are_those_that_blas_has(number):
 
 
 def test_the_blas_is_that_of_the_library(monkeypatch):
-    """NumPy's where the library has none, any where NumPy has none; nothing where there is none."""
+    """NumPy's if the library has none, any if NumPy has none, and nothing if there is none."""
 
     def pool(name, number, api="blas"):
         return {
@@ -53,7 +53,7 @@ def test_the_blas_is_that_of_the_library(monkeypatch):
         assert environment.threads() == {"blas": "numpy 1", "threads": 5}
 
 
-def test_what_both_have_is_compared():
+def test_entries_of_both_environments_are_compared():
     before = {"numpy": "2.0", "threads": 1, "blas": "a", "gone": 1}
     now = {"numpy": "2.1", "threads": 1, "blas": "b", "new": 2}
     assert environment.changes(before, now) == ["numpy 2.0 -> 2.1", "blas a -> b"]
@@ -65,6 +65,6 @@ def test_a_config_without_versions_has_no_environment(config):
     assert environment.recorded(config) == {}
 
 
-def test_what_cannot_be_printed_is_left_out():
+def test_entries_that_cannot_be_printed_are_left_out():
     config = {"versions": {"numpy": "2.0", "a\x1b": "1", "b": ["2"], "c": "x" * 200}, "blas": "\n"}
     assert environment.recorded(config) == {"numpy": "2.0"}

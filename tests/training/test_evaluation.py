@@ -1,4 +1,4 @@
-"""Evaluation in batches says what one batch would, records nothing, and leaves modes alone."""
+"""Evaluation in batches gives the result of one batch, records nothing, and changes no mode."""
 
 import numpy as np
 import pytest
@@ -39,8 +39,8 @@ def test_a_loader_is_predicted_batch_by_batch(backend, clusters):
         predict(model, DataLoader(lambda: iter(()), batch_size=5))
 
 
-def test_outputs_that_have_no_row_for_each_sample_are_not_joined():
-    """States of an LSTM, shape (layers, batch, hidden), would be, along the wrong axis."""
+def test_outputs_without_a_row_for_each_sample_are_not_joined():
+    """States of an LSTM, of shape (layers, batch, hidden), would be joined along the wrong axis."""
     model, x = xpnet.LSTM(4, 3, batch_first=True, rng=0), np.ones((6, 5, 4), "float32")
     assert [y.shape for y in predict(model, x)] == [(6, 5, 3), (1, 6, 3), (1, 6, 3)]
     for batch_size in 2, 4:
@@ -49,7 +49,7 @@ def test_outputs_that_have_no_row_for_each_sample_are_not_joined():
 
 
 def test_a_loss_may_be_computed_on_the_host(backend, clusters):
-    """To measure it, no gradient is asked: by a function of another package, say."""
+    """An evaluation needs no gradient, so a function of another package will do."""
 
     def half(y, t):
         return 0.5
@@ -61,8 +61,8 @@ def test_a_loss_may_be_computed_on_the_host(backend, clusters):
     assert figures == {"loss": 0.5, "accuracy": accurate}
 
 
-def test_one_hot_targets_serve_as_well(clusters):
-    """The same loss and accuracy as from class numbers."""
+def test_one_hot_targets_give_the_same_figures(clusters):
+    """Loss and accuracy are those of class numbers."""
     x, t = clusters
     model = xpnet.MLP(4, 5, 3, rng=0)
     by_number = evaluate(model, F.softmax_cross_entropy, (x, t), [accuracy])
@@ -70,8 +70,8 @@ def test_one_hot_targets_serve_as_well(clusters):
     assert by_number == pytest.approx(by_row)
 
 
-def test_the_model_is_in_evaluation_and_comes_back(clusters):
-    """`training` is off inside, and afterwards what it was; nothing is recorded."""
+def test_the_model_is_in_evaluation_mode_during_the_call_only(clusters):
+    """`training` is False inside and unchanged afterwards; nothing is recorded."""
     seen = []
 
     class Spy(xpnet.Layer):
@@ -81,14 +81,14 @@ def test_the_model_is_in_evaluation_and_comes_back(clusters):
             return y
 
     spies = xpnet.Sequential(Spy(), Spy())
-    spies[1].eval()  # one alone, as a frozen layer
+    spies[1].eval()  # only one, as a frozen layer
     predict(spies, clusters[0], 50)
     assert seen == [(False, False)] * 6
     assert [layer.training for layer in spies.sublayers()] == [True, True, False]
 
 
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError])
-def test_data_that_do_not_fit_on_the_device_are_a_dataerror(clusters, monkeypatch, error):
+def test_data_that_do_not_fit_on_the_device_raise_a_dataerror(clusters, monkeypatch, error):
     """NumPy and CuPy raise a MemoryError, PyTorch and JAX a RuntimeError: 110 x 4 float32."""
 
     class Full(xpnet.backend.Backend):

@@ -1,4 +1,4 @@
-"""Broken and forged checkpoints: a StateError that names the file, and a trainer that is what it was."""
+"""Damaged and forged checkpoints: a StateError names the file, and the trainer is unchanged."""
 
 import json
 
@@ -13,7 +13,7 @@ from xpnet.training import checkpoint
 
 
 def print_of(trainer):
-    """All of a trainer, to the last bit, but for what clocks say."""
+    """The whole state of a trainer, to the last bit."""
     text, arrays = checkpoint.flattened(trainer.state_dict())
     own = [vars(trainer)[name] for name in ("epochs", "resumed", "stopped", "_changing")]
     own += [vars(trainer.learner)[name] for name in ("updating", "gathered")]
@@ -51,7 +51,7 @@ def other(x, rng):
 
 
 def test_fuzz_of_checkpoints(tmp_path):
-    """500, or as many as are asked for: damaged files, and forged ones whose checksums are right."""
+    """500 by default: damaged files, and forged ones whose checksums are right."""
     source = make(tmp_path / "run", precision="float16")
     source.fit(loader(), data(), 2, 20)
     path = tmp_path / "run" / "last.safetensors"

@@ -1,4 +1,4 @@
-"""The table of a training, and its file."""
+"""The history of a training, and its file."""
 
 import csv
 import math
@@ -8,8 +8,8 @@ import pytest
 from xpnet.training import History
 
 
-def test_columns_and_file(tmp_path):
-    """What is appended is what a reader of the file finds, to six digits."""
+def test_the_file_has_the_rows_that_were_appended(tmp_path):
+    """To six digits."""
     history = History()
     history.append({"epoch": 1, "train_loss": 0.123456789, "test_accuracy": 0.9812})
     history.append({"epoch": 2, "train_loss": 1e-9, "test_accuracy": 1.0})
@@ -25,15 +25,15 @@ def test_columns_and_file(tmp_path):
     assert float(rows[1]["train_loss"]) == 1e-9
 
 
-def test_an_empty_history_has_a_file_too(tmp_path):
-    """A training that was interrupted at once."""
+def test_an_empty_history_can_be_written(tmp_path):
+    """As after a training that was interrupted at once."""
     History().write_csv(tmp_path / "h.csv")
     assert (tmp_path / "h.csv").read_text() == "epoch\n"
     assert repr(History()) == "History(0 epochs)"
 
 
-def test_rows_need_not_have_the_same_columns(tmp_path):
-    """As when a callback adds a figure now and then: a place stays empty."""
+def test_rows_may_have_different_columns(tmp_path):
+    """A callback may add a figure from time to time: a cell is empty without it."""
     history = History()
     history.append({"epoch": 1, "train_loss": 0.5})
     history.append({"epoch": 2, "train_loss": 0.25, "norm": 3.0})

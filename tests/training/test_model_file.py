@@ -1,4 +1,4 @@
-"""A model of one's own: read, named by its content, and executed as it was read."""
+"""A model of the user's own: read, identified by its content, and executed as it was read."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def net(tmp_path):
     return source.read(tmp_path / "net.py", "net")
 
 
-def test_it_is_built_with_its_arguments(net):
+def test_a_model_is_built_with_its_arguments(net):
     model = net.build((3,), 2)
     assert model.weight.shape == (3, 2)
 
@@ -24,7 +24,7 @@ def test_nothing_is_cached_beside_it(net, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["net.py"]
 
 
-def test_the_digest_is_of_the_function_and_the_code(net):
+def test_the_digest_depends_on_the_function_and_the_code(net):
     others = [net._replace(function="tne"), net._replace(code=net.code + b"\n")]
     assert len({net.digest, *(other.digest for other in others)}) == 3
     assert net._replace(path=net.path.with_name("other.py")).digest == net.digest
@@ -45,9 +45,7 @@ def test_trust_is_remembered(net, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"\n" * 10, b"0" * 64])
-def test_a_list_of_what_is_trusted_that_is_damaged_trusts_nothing(
-    net, monkeypatch, tmp_path, content
-):
+def test_a_damaged_list_of_trusted_code_trusts_nothing(net, monkeypatch, tmp_path, content):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "state"))
     (tmp_path / "state" / "xpnet").mkdir(parents=True)
@@ -67,12 +65,12 @@ def test_without_a_home_folder_nothing_is_remembered(net, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["net.txt", "net"])
-def test_what_is_no_python_file_is_named(tmp_path, name):
+def test_a_file_that_is_no_python_code_is_named(tmp_path, name):
     (tmp_path / name).write_text(NET)
     with pytest.raises(xpnet.StateError, match=r"one that ends in \.py"):
         source.read(tmp_path / name, "net")
 
 
 @pytest.mark.parametrize("model", ["lenet", None, 3, ["model.py:net"], {}])
-def test_a_model_of_xpnets_has_no_source(tmp_path, model):
+def test_a_model_of_xpnet_has_no_source(tmp_path, model):
     assert source.of_run(tmp_path / "model.safetensors", model) is None

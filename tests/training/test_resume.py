@@ -1,4 +1,4 @@
-"""A training that was broken off, at any moment and in any way, goes on as if it had not been."""
+"""A training that was interrupted, at any moment and in any way, is resumed bit for bit."""
 
 import os
 import random
@@ -57,13 +57,13 @@ def whole(tmp_path_factory):
 
 
 class Server:
-    """A process that forks a training for each folder: none of them has to import anything."""
+    """A process that forks a training for each folder, so that no training has to import anything."""
 
     def __init__(self, server):
         self.server = server
 
     def start(self, folder):
-        """Begin, or go on, in `folder`; the number of the process."""
+        """Start or resume a training in `folder`; return the number of its process."""
         self.server.stdin.write(f"{folder}\n")
         self.server.stdin.flush()
         return int(self.server.stdout.readline())
@@ -84,11 +84,11 @@ def server():
 
 
 @on_posix
-def test_killed_at_50_random_moments_it_ends_bit_for_bit_the_same(server, whole, tmp_path):
-    """A life lasts up to a tenth of what the training takes; after each, all checkpoints load.
+def test_killed_at_50_random_moments_a_training_ends_bit_for_bit_the_same(server, whole, tmp_path):
+    """Each process lives up to a tenth of the time of the training; afterwards all checkpoints load.
 
-    Longer where it came to nothing, so that a machine that becomes slower does not stop it for good.
-    Where a training has come to its end before, the next one begins in a new folder.
+    A process that achieved nothing is followed by one that lives longer, so that a machine that becomes
+    slower does not stop the test. If the training ends early, the next one starts in a new folder.
     """
     (tmp_path / "0").mkdir()
     server.start(tmp_path / "0")
@@ -120,7 +120,7 @@ def test_killed_at_50_random_moments_it_ends_bit_for_bit_the_same(server, whole,
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 9, 11, 55])
 def test_ctrl_c_within_an_epoch_loses_no_step(whole, tmp_path, batch):
-    """After so many batches, of which two make a step: that of half a step is learned again."""
+    """After this number of batches, two of which make a step: those of half a step are learned again."""
     left = iter(range(batch - 1, -1, -1))
 
     class Press(Callback):
@@ -140,7 +140,7 @@ def test_ctrl_c_within_an_epoch_loses_no_step(whole, tmp_path, batch):
 
 
 def test_ctrl_c_within_an_evaluation_loses_no_step(whole, tmp_path, monkeypatch):
-    """Of the second epoch: all its steps are done, its test is made when the training goes on."""
+    """In the second epoch: all its steps are done, and the resumed training does its test."""
     measure, calls = evaluation.measure, []
 
     def pressed(*args):
@@ -157,7 +157,7 @@ def test_ctrl_c_within_an_evaluation_loses_no_step(whole, tmp_path, monkeypatch)
     assert_same_end(tmp_path, whole)
 
 
-def test_ctrl_c_within_a_step_is_answered_at_its_end(whole, tmp_path, monkeypatch):
+def test_ctrl_c_within_a_step_is_raised_at_its_end(whole, tmp_path, monkeypatch):
     """Half of the parameters have moved when the key is pressed."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     trainer = resumable.make(tmp_path)
@@ -180,8 +180,8 @@ def test_ctrl_c_within_a_step_is_answered_at_its_end(whole, tmp_path, monkeypatc
     assert_same_end(tmp_path, whole)
 
 
-def test_a_step_that_was_broken_off_is_not_saved(tmp_path, monkeypatch):
-    """The one before it holds."""
+def test_an_interrupted_step_is_not_saved(tmp_path, monkeypatch):
+    """The checkpoint is that of the step before."""
     trainer = resumable.make(tmp_path)
     update, calls = trainer.optimizer.update, []
 
@@ -198,11 +198,11 @@ def test_a_step_that_was_broken_off_is_not_saved(tmp_path, monkeypatch):
         trainer.save(tmp_path / "mine.safetensors")
 
 
-def test_it_goes_on_on_another_backend(backend, tmp_path):
-    """From NumPy's checkpoint in the middle of an epoch, to float32's precision.
+def test_a_training_can_be_resumed_on_another_backend(backend, tmp_path):
+    """From a checkpoint of NumPy within an epoch, to the precision of float32.
 
-    With momentum: Adam makes much of a slope that is nothing but rounding, as that of a bias which
-    BatchNorm subtracts again.
+    With momentum: Adam enlarges a gradient that is only rounding, such as that of a bias which BatchNorm
+    subtracts again.
     """
 
     class Stop(Callback):

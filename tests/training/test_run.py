@@ -1,4 +1,4 @@
-"""The run folder: whole after every epoch, and enough to rebuild the model."""
+"""The run folder: complete after every epoch, and sufficient to rebuild the model."""
 
 import json
 import math
@@ -39,7 +39,7 @@ def fit(folder, clusters, *callbacks, epochs=3):
 
 
 def test_a_run_is_written_and_opened_on_any_backend(backend, clusters, tmp_path):
-    """The weights, the table and the settings; the rebuilt model scores as the trained one."""
+    """The weights, the history and the settings; the rebuilt model scores as the trained one."""
     trainer = fit(tmp_path / "a" / "run", clusters)
     config = json.loads((tmp_path / "a" / "run" / "config.json").read_text())
     assert config["seed"] == 4
@@ -64,8 +64,8 @@ def test_a_run_is_written_and_opened_on_any_backend(backend, clusters, tmp_path)
         )
 
 
-def test_after_every_epoch_the_folder_is_whole(clusters, tmp_path):
-    """Whoever kills the process later finds the last epoch's weights, and their test."""
+def test_after_every_epoch_the_folder_is_complete(clusters, tmp_path):
+    """If the process is killed later, the last epoch's weights and test figures are there."""
     found = []
 
     class Look(Callback):
@@ -83,7 +83,7 @@ def test_after_every_epoch_the_folder_is_whole(clusters, tmp_path):
     ]  # fmt: skip
 
 
-def test_an_interrupted_run_claims_no_test(clusters, tmp_path):
+def test_an_interrupted_run_has_no_test_figures(clusters, tmp_path):
     """Its weights are newer than the last test."""
 
     class Stop(Callback):
@@ -101,7 +101,7 @@ def test_an_interrupted_run_claims_no_test(clusters, tmp_path):
 
 
 def test_nothing_is_overwritten(tmp_path):
-    """A folder with something in it, or a file, is refused; an empty folder will do."""
+    """A folder that is not empty, or a file, is refused; an empty folder is accepted."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     (tmp_path / "empty").mkdir()
@@ -114,11 +114,13 @@ def test_nothing_is_overwritten(tmp_path):
     assert list((tmp_path / "empty").iterdir()) == []
 
 
-def test_where_no_folder_can_be_made_is_known_before(tmp_path, monkeypatch):
-    """Below a file, and in a folder that may not be written to."""
+def test_a_folder_that_cannot_be_created_is_refused_before_the_training(tmp_path, monkeypatch):
+    """Below a file, and in a folder that is not writable."""
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(xpnet.StateError, match=r"file/a/b cannot be made: .*file is a file.*--out"):
+    with pytest.raises(
+        xpnet.StateError, match=r"file/a/b cannot be created: .*file is a file.*--out"
+    ):
         claim_path(file / "a" / "b", "mnist")
     file.unlink()
     monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
@@ -128,7 +130,7 @@ def test_where_no_folder_can_be_made_is_known_before(tmp_path, monkeypatch):
 
 
 def test_default_paths_differ(tmp_path, monkeypatch):
-    """Two runs that start in the same second have folders of their own."""
+    """Two runs that start in the same second have different folders."""
     monkeypatch.chdir(tmp_path)
     claims = [claim_path(None, "mnist") for _ in range(3)]
     paths = {claim.folder for claim in claims}
@@ -166,16 +168,16 @@ def described(**changed):
     ],
     ids=range(15),
 )
-def test_weights_without_their_description_are_an_error(metadata, tmp_path):
-    """Whatever is wrong with it is a StateError, and names the file."""
+def test_weights_without_a_valid_description_are_an_error(metadata, tmp_path):
+    """Whatever is wrong with it, the error is a StateError that names the file."""
     model = xpnet.MLP(**ARCHITECTURE, rng=0)
     serialization.save(model, tmp_path / "model.safetensors", metadata)
     with pytest.raises(xpnet.StateError, match=r"model\.safetensors: (its metadata|these are)"):
         open_run(tmp_path).build()
 
 
-def test_the_metadata_are_the_whole_configuration(clusters, tmp_path):
-    """The weights alone tell how they came about: every setting, the versions and the result."""
+def test_the_metadata_of_the_weights_have_the_whole_configuration(clusters, tmp_path):
+    """Every setting, the versions and the result."""
     fit(tmp_path, clusters)
     _, metadata = serialization.load_file(tmp_path / "model.safetensors")
     config = json.loads((tmp_path / "config.json").read_text())
@@ -183,8 +185,8 @@ def test_the_metadata_are_the_whole_configuration(clusters, tmp_path):
     assert CONFIG.items() <= config.items()
 
 
-def test_config_is_json_whatever_was_measured(clusters, tmp_path):
-    """JSON has no NaN: a figure that is none is an error, and not a file that none can read."""
+def test_config_json_is_valid_json_whatever_was_measured(clusters, tmp_path):
+    """JSON has no NaN: a NaN figure is an error, and never an invalid file."""
     run = Run(tmp_path, {**CONFIG, "lr": math.nan})
     model = xpnet.MLP(**ARCHITECTURE)
     trainer = Trainer(model, F.softmax_cross_entropy, xpnet.SGD(model.parameters()))
@@ -195,8 +197,10 @@ def test_config_is_json_whatever_was_measured(clusters, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
-def test_scores_that_are_not_finite_name_the_file(backend, value, clusters, tmp_path):
-    """As those of weights that are none, or that are too large."""
+def test_scores_that_are_not_finite_are_an_error_that_names_the_file(
+    backend, value, clusters, tmp_path
+):
+    """Weights that are NaN, or that are too large, lead to such scores."""
     fit(tmp_path, clusters)
     state, metadata = serialization.load_file(tmp_path / "model.safetensors")
     state["layers.2.weight"] = np.full_like(state["layers.2.weight"], value)
@@ -207,19 +211,19 @@ def test_scores_that_are_not_finite_name_the_file(backend, value, clusters, tmp_
 
 
 def test_a_folder_that_is_no_run_is_an_error(tmp_path):
-    """It says what makes one."""
+    """The message names the command that writes one."""
     with pytest.raises(xpnet.StateError, match=r"expected a run folder with model\.safetensors"):
         open_run(tmp_path)
 
 
-def test_a_file_of_a_run_is_not_the_run(clusters, tmp_path):
+def test_a_file_of_a_run_folder_is_refused_with_a_hint(clusters, tmp_path):
     fit(tmp_path / "r1", clusters)
     with pytest.raises(xpnet.StateError, match=rf"Give its folder, {tmp_path / 'r1'}\."):
         open_run(tmp_path / "r1" / "model.safetensors")
 
 
-def test_any_model_is_built_again(clusters, tmp_path, monkeypatch):
-    """What has a name in `xpnet.models`, by that name, with its options; its weights are the run's."""
+def test_a_model_by_name_is_built_again(clusters, tmp_path, monkeypatch):
+    """By its name in `xpnet.models`, with its options; its weights are those of the run."""
     asked = []
 
     def build(name, input_shape, outputs, **options):
@@ -239,7 +243,7 @@ def test_any_model_is_built_again(clusters, tmp_path, monkeypatch):
     np.testing.assert_array_equal(built[0].weight.data, model[0].weight.data)
 
 
-def test_a_model_of_xpnets_is_built_again(clusters, tmp_path):
+def test_every_model_of_xpnet_is_built_again(clusters, tmp_path):
     """By its own name: the same scores, on the same backend."""
     architecture = {"model": "mlp", "input_shape": [4], "outputs": 3, "hidden": [5]}
     model = models.build("mlp", (4,), 3, hidden=[5], rng=1)
@@ -283,8 +287,8 @@ def train(folder, clusters, *callbacks, resume=None, again=False, average=None):
     return trainer
 
 
-def test_a_run_goes_on_in_its_folder(clusters, tmp_path):
-    """Ctrl-C in the third epoch, then to the end: the files of a run that was not broken off."""
+def test_a_run_is_resumed_in_its_folder(clusters, tmp_path):
+    """Ctrl-C in the third epoch, then resumed to the end: the files of an uninterrupted run."""
 
     class Stop(Callback):
         def on_step(self, trainer):
@@ -313,13 +317,13 @@ def test_a_run_goes_on_in_its_folder(clusters, tmp_path):
         assert a.split(",")[:6] == b.split(",")[:6]
 
 
-def test_only_a_run_goes_on(tmp_path):
+def test_only_a_run_folder_can_be_resumed(tmp_path):
     with pytest.raises(xpnet.StateError, match=r"folder of a run, with model\.safetensors"):
         Run(tmp_path, CONFIG, again=True)
 
 
 def test_the_weights_in_the_folder_are_those_that_were_tested(clusters, tmp_path):
-    """The averaged ones; and of the best epoch, where these were given back."""
+    """The averaged ones; and those of the best epoch, if these were restored."""
 
     class Worse(Callback):
         order = -2
@@ -363,8 +367,8 @@ LARGE = [
 
 
 @pytest.mark.parametrize("number", range(len(LARGE)))
-def test_a_model_larger_than_its_weights_is_refused_before_memory_is_taken(tmp_path, number):
-    """An 11 kB file cannot ask for gigabytes, nor for layers without end."""
+def test_a_model_larger_than_its_weights_is_refused_before_it_takes_memory(tmp_path, number):
+    """A file of 11 kB can ask neither for gigabytes nor for endless layers."""
     model = xpnet.MLP(30, [40, 30], 10, rng=0)
     path = tmp_path / "model.safetensors"
     serialization.save(model, path, described(architecture=LARGE[number]))
@@ -403,8 +407,8 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_options_that_are_none_give_an_error_or_that_model(tmp_path, name):
-    """Of each model, each option with each wrong value: a StateError, or the weights fit."""
+def test_invalid_options_are_an_error_or_give_a_model_that_the_weights_fit(tmp_path, name):
+    """For each model, each option with each invalid value."""
     shape = (20, 4) if name in ("mlp", "lstm", "transformer") else (1, 12, 12)
     model = models.build(name, shape, 3, rng=0)
     state = {k: np.asarray(x) for k, x in model.state_dict().items()}
@@ -431,8 +435,8 @@ def test_options_that_are_none_give_an_error_or_that_model(tmp_path, name):
     assert refused > 60
 
 
-def test_the_files_do_not_tell_whose_they_are(clusters, tmp_path, monkeypatch):
-    """The home folder, which has the user's name, is ~ in them; it is another user's there."""
+def test_the_files_do_not_contain_the_name_of_the_user(clusters, tmp_path, monkeypatch):
+    """The home folder, which has the user's name, is ~ in them; for another user it is theirs."""
     home = tmp_path / "home" / "alice"
     monkeypatch.setattr(Path, "home", lambda: home)
     for name in ("HOME", "USERPROFILE"):

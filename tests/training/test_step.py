@@ -1,4 +1,4 @@
-"""What belongs to a step beside its gradient: clipping, accumulation, schedule, average, precision."""
+"""A step beside its gradient: clipping, accumulation, schedule, average, precision, data."""
 
 import math
 
@@ -30,8 +30,8 @@ def assert_close(a, b, **tolerance):
         np.testing.assert_allclose(x, b[name], **tolerance)
 
 
-def test_several_batches_make_the_step_of_one_large_batch(backend, clusters):
-    """20, 20 and 7 samples: the mean over all 47, to rounding. No step is made before the last."""
+def test_accumulated_batches_make_the_step_of_one_large_batch(backend, clusters):
+    """20, 20 and 7 samples: the mean over all 47, up to rounding. No step is made before the last."""
     x, t = (backend.asarray(a) for a in clusters)
     x = backend.asarray(x, backend.dtype)
     small, large = make(accumulate=3), make()
@@ -46,7 +46,7 @@ def test_several_batches_make_the_step_of_one_large_batch(backend, clusters):
 
 
 def test_the_batches_left_at_an_epochs_end_make_a_step(clusters):
-    """Of 6 batches of 20, two steps of 4 and 2; the second on 30 samples."""
+    """6 batches make a step of 4 and one of 2; the second has 30 samples."""
     steps = []
 
     class Look(Callback):
@@ -59,8 +59,8 @@ def test_the_batches_left_at_an_epochs_end_make_a_step(clusters):
     assert trainer.steps == 2
 
 
-def test_a_norm_is_cut(backend, clusters):
-    """One step of SGD at rate 0.5 moves all weights together by half of the norm."""
+def test_gradients_are_clipped_to_a_norm(backend, clusters):
+    """One step of SGD with rate 0.5 moves all weights together by half of the norm."""
     trainer = make(clip=0.01)
     before = weights(trainer)
     trainer.fit(clusters, None, 1, 110)
@@ -68,8 +68,8 @@ def test_a_norm_is_cut(backend, clusters):
     assert math.sqrt(moved) == pytest.approx(0.5 * 0.01, rel=1e-3)
 
 
-def test_whatever_else_is_done_to_gradients(clusters):
-    """A function of the parameters."""
+def test_clip_may_be_a_function_of_the_parameters(clusters):
+    """"""
     trainer = make(clip=lambda parameters: clip_grad_value(parameters, 1e-3))
     before = weights(trainer)
     trainer.fit(clusters, None, 1, 110)
@@ -77,8 +77,8 @@ def test_whatever_else_is_done_to_gradients(clusters):
     assert largest == pytest.approx(0.5e-3, rel=1e-3)
 
 
-def test_a_schedule_is_asked_for_each_step(clusters):
-    """Of 6 steps an epoch; the history has the rate of the epoch's last one."""
+def test_a_schedule_is_called_once_per_step(clusters):
+    """With 6 steps per epoch; the history has the rate of the last step of each epoch."""
     asked = []
 
     def schedule(step):
@@ -100,7 +100,7 @@ def test_a_schedule_of_zero_moves_nothing(clusters):
 
 
 @pytest.mark.parametrize("given", ["a decay", "an average"])
-def test_the_averaged_weights_are_tested_and_the_others_go_on(backend, clusters, given):
+def test_the_averaged_weights_are_tested_and_the_others_are_trained(backend, clusters, given):
     """By the formula, over six steps; the model itself keeps the last weights."""
     seen = []
 
@@ -136,8 +136,8 @@ def test_the_averaged_weights_are_tested_and_the_others_go_on(backend, clusters,
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_sixteen_bits_learn_as_well(backend, clusters, dtype):
-    """Weights stay float32; where the library has no such type it says so."""
+def test_a_training_in_half_precision_learns(backend, clusters, dtype):
+    """The weights stay float32; if the library has no such dtype, an error names it."""
     try:
         trainer = make(precision=dtype, lr=0.1, accumulate=2)
     except xpnet.BackendError as error:
@@ -149,7 +149,7 @@ def test_sixteen_bits_learn_as_well(backend, clusters, dtype):
 
 
 def test_a_step_with_gradients_that_overflow_is_left_out(clusters):
-    """At a scale of 2^60 all of them do: nothing moves, and the scale is halved each time."""
+    """With a scale of 2^60 all of them do: no weight moves, and the scale is halved each time."""
     trainer = make()
     precision = MixedPrecision(trainer.model, "float16", scale=2.0**60)
     trainer = Trainer(
@@ -170,8 +170,8 @@ def test_accumulate_is_at_least_one():
 # --- data -------------------------------------------------------------------------------------
 
 
-def test_a_loader_gives_the_batches(backend, clusters):
-    """The same as arrays do, of one seed: the order is the loader's."""
+def test_a_loader_has_its_own_order(backend, clusters):
+    """The same batches as from arrays with the same seed."""
     arrays = make()
     seed = int(np.random.default_rng(0).integers(2**63))
     loader = DataLoader(*clusters, batch_size=20, shuffle=True, seed=seed)
@@ -184,8 +184,8 @@ def test_a_loader_gives_the_batches(backend, clusters):
     assert a["test_loss"] == pytest.approx(b["test_loss"], rel=1e-5)
 
 
-def test_any_iterable_of_batches_will_do(backend, clusters):
-    """A list, of NumPy's arrays, in the order that it has; float64 becomes the backend's."""
+def test_data_may_be_any_iterable_of_batches(backend, clusters):
+    """A list of NumPy's arrays, in its own order; float64 becomes the backend's dtype."""
     x, t = clusters
     batches = [(x[i : i + 55].astype("float64"), t[i : i + 55]) for i in (0, 55)]
     seen = []
@@ -204,8 +204,8 @@ def test_any_iterable_of_batches_will_do(backend, clusters):
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
-def test_a_function_gives_the_samples(backend, clusters, prefetch):
-    """Of which nobody knows how many: the same as from the arrays in their order."""
+def test_a_function_may_return_the_samples(backend, clusters, prefetch):
+    """Their number is unknown; the batches are those of the arrays in their order."""
     seen = []
 
     class Listener(Callback):
@@ -224,14 +224,14 @@ def test_a_function_gives_the_samples(backend, clusters, prefetch):
     assert seen == [(110, 0)] * 2
 
 
-def test_a_stream_that_has_come_to_its_end_is_an_error(clusters):
+def test_a_stream_without_samples_is_an_error(clusters):
     epochs = iter([zip(*clusters, strict=True), ()])
     with pytest.raises(xpnet.DataError, match="Expected batches .* got none in epoch 2"):
         make().fit(DataLoader(lambda: iter(next(epochs)), batch_size=20), None, 2)
 
 
 def bad_data(clusters, fault):
-    """Sample 70 is at fault; and what is said of it."""
+    """Data whose sample 70 is invalid, and a pattern of the error."""
     x, t = clusters
     if fault == "number":
         x = x.copy()
@@ -243,8 +243,8 @@ def bad_data(clusters, fault):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("fault", ["number", "label"])
-def test_a_loaders_sample_that_is_at_fault_is_named(backend, clusters, fault):
-    """By its row in the data, in whatever order; of a function, by its place in the stream."""
+def test_an_invalid_sample_of_a_loader_is_named(backend, clusters, fault):
+    """By its row in the data, in whatever order; for a function, by its place in the stream."""
     x, t, said = bad_data(clusters, fault)
 
     def samples():
@@ -268,8 +268,8 @@ def test_a_loaders_sample_that_is_at_fault_is_named(backend, clusters, fault):
         make().fit(batches, None, 1)
 
 
-def test_what_is_no_data_is_refused(clusters):
-    """Each with what was expected."""
+def test_invalid_data_arguments_are_refused(clusters):
+    """Each error has what was expected."""
     x, t = clusters
     with pytest.raises(TypeError, match=r"DataLoader\(function\)"):
         make().fit(pair for pair in [(x, t)])
@@ -294,7 +294,7 @@ def test_what_is_no_data_is_refused(clusters):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_none_are_found_before_training(backend, clusters, value):
+def test_nan_and_infinity_are_found_before_the_training(backend, clusters, value):
     x = clusters[0].copy()
     x[17, 3] = x[44, 0] = value
     with pytest.raises(
@@ -309,29 +309,29 @@ def test_numbers_that_are_none_are_found_before_training(backend, clusters, valu
         make().fit(clusters, (clusters[0], t), batch_size=10)
 
 
-def test_texts_are_no_numbers(clusters):
+def test_texts_are_refused_as_data(clusters):
     names = np.asarray(["red", "green", "blue"])[clusters[1]]
     with pytest.raises(xpnet.DataError, match="Expected numbers in t, got <U5"):
         make().fit((clusters[0], names))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_large_numbers_whose_sum_overflows_are_numbers(clusters):
+def test_large_numbers_whose_sum_overflows_are_accepted(clusters):
     x = clusters[0] * np.float32(0)
     x[:, 0] = 3e38
     assert np.isinf(x.sum())
     assert make().evaluate((x, clusters[1]))["loss"] != 0
 
 
-def test_the_first_label_that_is_outside_is_named(clusters):
+def test_the_first_label_outside_the_classes_is_named(clusters):
     t = clusters[1].copy()
     t[[30, 40]] = 9
     with pytest.raises(xpnet.DataError, match="The first label outside these is that of sample 30"):
         make().fit((clusters[0], t), batch_size=10)
 
 
-def test_a_model_of_several_inputs_has_a_tuple_of_arrays(backend, clusters):
-    """By position; a dict, by name."""
+def test_a_model_of_several_inputs_takes_a_tuple_of_arrays(backend, clusters):
+    """By position; or a dict, by name."""
 
     class Both(xpnet.Layer):
         def __init__(self):
@@ -353,8 +353,8 @@ def test_a_model_of_several_inputs_has_a_tuple_of_arrays(backend, clusters):
 
 
 @pytest.mark.parametrize("kind", [tuple, dict])
-def test_a_model_of_several_outputs_gives_a_tuple_of_arrays(backend, clusters, kind):
-    """Or a dict, with targets of the same form."""
+def test_a_model_of_several_outputs_returns_a_tuple_of_arrays(backend, clusters, kind):
+    """Or a dict, with targets of the same structure."""
     names = (0, 1) if kind is tuple else ("a", "b")
 
     def named(*values):
@@ -383,7 +383,7 @@ def test_a_model_of_several_outputs_gives_a_tuple_of_arrays(backend, clusters, k
 # --- metrics ----------------------------------------------------------------------------------
 
 
-def test_a_metric_that_is_no_mean_is_that_of_the_whole_epoch(backend, clusters):
+def test_a_metric_that_is_no_mean_is_computed_over_the_whole_epoch(backend, clusters):
     """F1 of all test samples at once, in batches of different sizes; columns in the given order."""
     f1 = F1(average="macro")
     trainer = make()
@@ -397,7 +397,7 @@ def test_a_metric_that_is_no_mean_is_that_of_the_whole_epoch(backend, clusters):
 
 
 def test_a_metric_may_be_computed_on_the_host(backend, clusters):
-    """A Python number, or NumPy's, is as good as an array; of an epoch broken off as well."""
+    """It may be a Python number or a NumPy scalar; also in an epoch that was interrupted."""
 
     def right(y, t):
         return np.mean(np.argmax(xpnet.to_numpy(y), axis=-1) == xpnet.to_numpy(t))
@@ -420,7 +420,7 @@ def test_a_metric_may_be_computed_on_the_host(backend, clusters):
 
 
 def test_a_metric_that_is_no_number_is_refused(clusters):
-    """Of a function it is found in the first batch."""
+    """For a function this is noticed in the first batch."""
 
     def scores(y, t):
         return y
@@ -438,15 +438,15 @@ def test_a_metric_that_is_no_number_is_refused(clusters):
 @pytest.mark.parametrize(
     "metrics", [[accuracy, accuracy], [F1(average="macro"), F1(average="micro")], [F1(name="loss")]]
 )
-def test_two_columns_of_one_name_are_refused(clusters, metrics):
+def test_two_metrics_of_one_name_are_refused(clusters, metrics):
     trainer = make()
     trainer.metrics = metrics
     with pytest.raises(ValueError, match="different names.* twice"):
         trainer.fit(clusters, None, 1, 20)
 
 
-def test_a_plateaus_factor_is_not_kept_for_the_next_fit(clusters):
-    """Nor is one that is the optimizer's own touched, where nothing sets it."""
+def test_the_factor_of_a_plateau_is_not_kept_for_the_next_fit(clusters):
+    """And the optimizer's own factor is unchanged if nothing sets it."""
 
     class Worse(Callback):
         order = -2
@@ -462,7 +462,7 @@ def test_a_plateaus_factor_is_not_kept_for_the_next_fit(clusters):
     assert own.fit(clusters, None, 1, 20)["lr"] == pytest.approx([0.2])
 
 
-def test_batches_that_wait_for_others_cannot_be_saved(clusters, tmp_path):
+def test_a_half_done_step_cannot_be_saved(clusters, tmp_path):
     trainer = make(accumulate=2)
     trainer.step(*clusters)
     with pytest.raises(xpnet.StateError, match="half done"):

@@ -1,4 +1,4 @@
-"""Many threads predict with one model: each gets what one alone would, and the model stays as it is."""
+"""Several threads use one model at the same time: each gets the result of a single thread."""
 
 import copy
 import pickle
@@ -95,7 +95,7 @@ def in_threads(tasks):
 @pytest.mark.parametrize("average", [None, 0.9])
 @pytest.mark.parametrize("mode", [True, False])
 def test_eight_threads_predict_while_a_ninth_trains_another_model(backend, clusters, average, mode):
-    """Each answer is, bit for bit, that of one thread alone; not a bit of the model changes."""
+    """Each prediction is, bit for bit, that of a single thread; the model is unchanged."""
     trainer = fitted(clusters, average=average)
     trainer.model.train(mode)
     trainer.model[1].training = not mode  # one layer apart
@@ -128,8 +128,8 @@ def test_eight_threads_predict_while_a_ninth_trains_another_model(backend, clust
 
 
 @pytest.mark.parametrize("average", [None, 0.9])
-def test_threads_that_evaluate(backend, clusters, average):
-    """Loss and metrics, by the trainer and by the function, are those of one thread."""
+def test_threads_that_evaluate_do_not_disturb_each_other(backend, clusters, average):
+    """Loss and metrics, by the trainer and by the function, are those of a single thread."""
     trainer = fitted(clusters, average=average)
     before = image(trainer.model)
     expected = trainer.evaluate(clusters)
@@ -143,8 +143,8 @@ def test_threads_that_evaluate(backend, clusters, average):
 
 
 @pytest.mark.parametrize("average", [None, 0.9])
-def test_threads_whose_calls_fail(backend, clusters, average):
-    """An error in the middle of a prediction leaves nothing behind, in its thread or in others."""
+def test_a_prediction_that_fails_changes_no_mode(backend, clusters, average):
+    """After an error in the middle of a prediction, neither its thread nor others are affected."""
     trainer = fitted(clusters, average=average)
     before, x = image(trainer.model), clusters[0]
     expected = xpnet.to_numpy(trainer.predict(x)).tobytes()
@@ -165,7 +165,7 @@ def test_threads_whose_calls_fail(backend, clusters, average):
 
 
 def test_a_prediction_does_not_disturb_the_training_of_the_same_model(backend, clusters):
-    """The weights, and the running statistics, are those of a training that nobody watched."""
+    """Weights and running statistics are those of a training without predictions."""
     watched, alone = (fitted(clusters, average=0.9) for _ in range(2))
     stop, failures = threading.Event(), []
 
@@ -197,8 +197,8 @@ def test_a_prediction_does_not_disturb_the_training_of_the_same_model(backend, c
         assert xpnet.to_numpy(a).tobytes() == xpnet.to_numpy(b).tobytes()
 
 
-def test_threads_in_mixed_precision(backend, clusters):
-    """Casts stand in for the parameters in a call; the layers hold the parameters all the while."""
+def test_threads_compute_in_different_precision(backend, clusters):
+    """Casts replace the parameters during a call; the layers keep their parameters."""
     model = network().eval()
     del model[3].scaled  # of a closure the parameters are the layer's own, of 32 bits
     try:
@@ -224,7 +224,7 @@ def test_threads_in_mixed_precision(backend, clusters):
 
 
 def test_threads_that_summarize_do_not_see_each_other(backend):
-    """Who watches a call is told of that call alone."""
+    """A hook is called for its own thread only."""
     model = network()
     before, expected = image(model), str(summary(model, (4,)))
     x = np.ones((5, 4), "float32")
@@ -235,8 +235,8 @@ def test_threads_that_summarize_do_not_see_each_other(backend):
     assert image(model) == before
 
 
-def test_a_loader_computes_as_outside(clusters):
-    """What makes the batches is no part of the model: it may record, and train, between the calls."""
+def test_a_loader_is_not_in_evaluation_mode(clusters):
+    """It makes the batches outside of the model: it may record and train between the calls."""
     seen = []
 
     class Noisy:
@@ -253,8 +253,8 @@ def test_a_loader_computes_as_outside(clusters):
     assert seen == [(True, True)] * 2
 
 
-def test_the_setting_of_a_class_gives_way_to_the_call(clusters):
-    """`training = False` in the body of a class is where its layers begin."""
+def test_the_mode_of_a_call_overrides_that_of_a_class(clusters):
+    """`training = False` in the body of a class is the initial mode of its layers."""
 
     class Frozen(Layer):
         training = False
@@ -280,8 +280,8 @@ def test_the_setting_of_a_class_gives_way_to_the_call(clusters):
     assert 0 < (y == 0.0).sum() < y.size
 
 
-def test_copies_and_pickles_of_a_model_with_averages(backend, clusters):
-    """Parameters are called by their class, are copied as it, and are pickled."""
+def test_a_model_with_averages_can_be_copied_and_pickled(backend, clusters):
+    """Its parameters keep their class in repr, in copies and in pickles."""
     trainer = fitted(clusters, average=0.9)
     p = next(trainer.model.parameters())
     assert type(p).__name__ == "Parameter"
@@ -300,8 +300,8 @@ def test_copies_and_pickles_of_a_model_with_averages(backend, clusters):
     assert expected != {k: xpnet.to_numpy(x).tobytes() for k, x in model.state_dict().items()}
 
 
-def test_averages_hold_however_a_parameter_is_reached(backend):
-    """By a closure, a list, and the parameter itself; and in this thread alone."""
+def test_averages_are_used_however_a_parameter_is_reached(backend):
+    """By a closure, by a list, and by the parameter itself; and in this thread only."""
     p = Parameter(backend.asarray([1.0, 2.0]))
     average = ExponentialMovingAverage([p], 0.5)
     held, double = [p], lambda: p * 2.0
@@ -318,8 +318,8 @@ def test_averages_hold_however_a_parameter_is_reached(backend):
     assert xpnet.to_numpy(double()).tolist() == [6.0, 12.0]
 
 
-def test_a_prediction_does_not_make_the_graph_of_a_training_out_of_date(backend):
-    """Between forward and backward somebody predicts with the averages: the gradient is right."""
+def test_a_prediction_does_not_invalidate_the_graph_of_a_training(backend):
+    """Another thread predicts with the averages between forward and backward: the gradient is right."""
     model = xpnet.Affine(2, 1, rng=0)
     trainer = Trainer(model, F.mean_squared_error, xpnet.SGD(model.parameters()), average=0.9)
     x, t = backend.asarray([[1.0, 2.0], [0.5, 1.0]]), backend.asarray([[1.0], [2.0]])

@@ -1,4 +1,4 @@
-"""The loop: what it computes, what it moves between host and device, and what ends it."""
+"""The training loop: its results, its transfers between host and device, and its end."""
 
 import math
 import signal
@@ -24,8 +24,8 @@ def make(rng=0, callbacks=(), hidden=8, log_every=0.25, lr=0.1):
     return Trainer(model, F.softmax_cross_entropy, optimizer, [accuracy], callbacks, rng, log_every)
 
 
-def test_it_learns_and_says_so(backend, clusters):
-    """Clusters that a line parts are learned without a mistake."""
+def test_a_trainer_learns_and_records_it(backend, clusters):
+    """Linearly separable clusters are learned without a mistake."""
     trainer = make()
     history = trainer.fit(clusters, clusters, epochs=5, batch_size=20)
     assert history["epoch"] == [1, 2, 3, 4, 5]
@@ -35,7 +35,7 @@ def test_it_learns_and_says_so(backend, clusters):
     assert all(p.dtype == backend.dtype for p in trainer.model.parameters())
 
 
-def test_an_epoch_is_the_steps_one_would_write_by_hand(clusters):
+def test_an_epoch_equals_steps_written_by_hand(clusters):
     """NumPy, no autodiff: the same permutation, batches of 20 and a last one of 10, plain SGD."""
     x, t = clusters
     rng = np.random.default_rng(3)
@@ -68,8 +68,8 @@ def test_an_epoch_is_the_steps_one_would_write_by_hand(clusters):
     assert history["samples_per_s"][0] == pytest.approx(110 / history["seconds"][0], rel=0.2)
 
 
-def test_one_seed_is_one_run_on_every_backend(backend, clusters):
-    """Initial weights bit for bit, batches index for index, losses to float32's precision."""
+def test_one_seed_is_one_training_on_every_backend(backend, clusters):
+    """Initial weights bit for bit, batches index for index, losses to the precision of float32."""
 
     class Batches(Trainer):
         def step(self, x, t):
@@ -95,8 +95,8 @@ def test_one_seed_is_one_run_on_every_backend(backend, clusters):
     np.testing.assert_allclose(losses, losses_numpy, rtol=1e-4)
 
 
-def test_each_epoch_goes_through_all_samples_once_in_another_order(clusters):
-    """Two epochs: every label as often as it is there, the last short batch included."""
+def test_each_epoch_has_all_samples_once_in_another_order(clusters):
+    """Two epochs: every label as often as in the data, including the last short batch."""
     seen = []
 
     class Batches(Trainer):
@@ -126,23 +126,23 @@ def _count_transfers(monkeypatch):
     return calls
 
 
-def test_the_loss_comes_to_the_host_once_a_log_line(monkeypatch, clusters):
-    """3 epochs of 11 steps, no time for a line within: 4 arrays go in, 2 figures out an epoch."""
+def test_the_loss_is_transferred_once_per_log_line(monkeypatch, clusters):
+    """3 epochs of 11 steps, no log line within them: 4 arrays are sent, 2 figures read per epoch."""
     calls = _count_transfers(monkeypatch)
     make(log_every=1e9).fit(clusters, clusters, epochs=3, batch_size=10)
     assert calls[:4] == [(110, 4), (110,)] * 2  # the data, once for the run
-    assert len(calls) == 4 + 3 * 2  # an epoch: its own figures, and its test's
+    assert len(calls) == 4 + 3 * 2  # per epoch: its own figures, and those of its test
 
 
-def test_a_log_line_a_step_if_asked(monkeypatch, clusters):
-    """The control of the test above: with no time between lines there is one a step."""
+def test_log_every_of_zero_logs_each_step(monkeypatch, clusters):
+    """The control of the test above: without time between log lines there is one per step."""
     calls = _count_transfers(monkeypatch)
     make(log_every=0.0).fit(clusters, epochs=1, batch_size=10)
     assert len(calls) == 2 + 11
 
 
-def test_a_step_stays_on_the_device(clusters, monkeypatch):
-    """On a pretended device a transfer raises by itself; what xpnet does by to_numpy is counted."""
+def test_a_step_transfers_nothing_to_the_host(clusters, monkeypatch):
+    """On a simulated device NumPy raises for a transfer; those by to_numpy are counted."""
     with xpnet.using("array_api_strict:device1") as backend:
         trainer = make()
         x, t = (backend.asarray(a) for a in clusters)
@@ -154,7 +154,7 @@ def test_a_step_stays_on_the_device(clusters, monkeypatch):
 
 
 def test_an_interrupted_fit_keeps_what_it_learned(backend, clusters):
-    """Ctrl-C in the third epoch: two rows, weights that have moved on, on_end told."""
+    """Ctrl-C in the third epoch: two rows, weights that have moved on, on_end called."""
 
     class Impatient(Callback):
         ended = 0
@@ -176,8 +176,8 @@ def test_an_interrupted_fit_keeps_what_it_learned(backend, clusters):
     assert trainer.evaluate(clusters)["accuracy"] > 0.9
 
 
-def test_ctrl_c_at_the_start_waits_until_all_are_told(clusters, ctrl_c):
-    """Who is told of the end was told of the start, and has open what it closes."""
+def test_ctrl_c_at_the_start_waits_until_all_callbacks_are_notified(clusters, ctrl_c):
+    """A callback that gets on_end has got on_start, and has opened what it closes."""
     told = []
 
     class Impatient(Callback):
@@ -195,8 +195,8 @@ def test_ctrl_c_at_the_start_waits_until_all_are_told(clusters, ctrl_c):
     assert (history.interrupted, len(history), told) == (True, 0, ["start", "end"])
 
 
-def test_what_a_trainer_is_made_of(clusters):
-    """Each with what was expected, before any data are looked at."""
+def test_invalid_arguments_of_a_trainer_are_refused(clusters):
+    """Each error has what was expected, before the data are looked at."""
     model, loss = xpnet.MLP(4, 8, 3, rng=0), F.softmax_cross_entropy
     sgd = xpnet.SGD(model.parameters())
     for error, said, args, options in (
@@ -235,7 +235,7 @@ def test_what_a_trainer_is_made_of(clusters):
 
 
 def test_ctrl_c_after_the_last_epoch_interrupts_nothing(clusters):
-    """The work is done; only the looking on was cut short."""
+    """The training is complete; only a callback was interrupted."""
 
     class Late(Callback):
         def on_epoch(self, trainer):
@@ -256,8 +256,8 @@ def ctrl_c(monkeypatch):
 
 
 @pytest.mark.parametrize("epoch", [2, 99], ids=["interrupted", "complete"])
-def test_ctrl_c_does_not_break_the_end_off(clusters, ctrl_c, epoch):
-    """Pressed again while `on_end` writes, or then for the first time."""
+def test_ctrl_c_is_ignored_during_on_end(clusters, ctrl_c, epoch):
+    """Pressed again while `on_end` writes, or there for the first time."""
     ended = []
 
     class Impatient(Callback):
@@ -275,8 +275,8 @@ def test_ctrl_c_does_not_break_the_end_off(clusters, ctrl_c, epoch):
         ctrl_c()
 
 
-def test_a_block_holds_for_itself_alone(clusters, ctrl_c):
-    """A training's end is the training's; who wants the same afterwards says so."""
+def test_a_block_ignores_ctrl_c_for_itself_only(clusters, ctrl_c):
+    """A training ignores it until its own end; a caller may ask for the same afterwards."""
     with Interrupts():
         make().fit(clusters, epochs=1)
         with pytest.raises(KeyboardInterrupt):
@@ -287,8 +287,8 @@ def test_a_block_holds_for_itself_alone(clusters, ctrl_c):
         ctrl_c()
 
 
-def test_a_second_press_at_once_is_the_first_still(ctrl_c):
-    """It comes while the first one's KeyboardInterrupt is on its way; a later one counts again."""
+def test_a_second_press_within_a_second_counts_as_the_first(ctrl_c):
+    """It comes while the first KeyboardInterrupt is being handled; a later one counts again."""
     with Interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt):
             ctrl_c()
@@ -298,8 +298,8 @@ def test_a_second_press_at_once_is_the_first_still(ctrl_c):
             ctrl_c()
 
 
-def test_interrupts_of_another_thread_or_handler_are_left_alone(clusters, monkeypatch):
-    """Only the main thread may ask for signals; and a program may have its own answer."""
+def test_other_threads_and_own_handlers_are_left_alone(clusters, monkeypatch):
+    """Only the main thread may set handlers, and a program may have its own."""
     with ThreadPoolExecutor(1) as pool:
         assert len(pool.submit(make().fit, clusters, None, 1).result()) == 1
     mine = lambda *_: None  # noqa: E731 - it is compared
@@ -312,8 +312,8 @@ def test_interrupts_of_another_thread_or_handler_are_left_alone(clusters, monkey
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_test_loss_that_is_no_number_is_as_bad(clusters):
-    """One step an epoch: its loss was taken before the step that ruined the weights."""
+def test_a_test_loss_that_is_not_finite_is_an_error(clusters):
+    """With one step per epoch, the training loss is computed before the step that ruins the weights."""
     trainer = make(lr=1e30)
     with pytest.raises(
         xpnet.TrainingError, match=r"The test loss became (nan|inf) after epoch 1.* than 1e"
@@ -323,7 +323,7 @@ def test_a_test_loss_that_is_no_number_is_as_bad(clusters):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_loss_that_is_no_number_stops_with_advice(clusters):
+def test_a_loss_that_is_not_finite_is_an_error_with_advice(clusters):
     """At the next log line, with the epoch, the loss and the learning rate in the message."""
     with pytest.raises(xpnet.TrainingError, match=r"became (nan|inf) in epoch 1.* than 1e\+30"):
         make(lr=1e30).fit(clusters, epochs=3, batch_size=10)
@@ -332,8 +332,8 @@ def test_a_loss_that_is_no_number_stops_with_advice(clusters):
 @pytest.mark.parametrize(
     ("bad", "said"), [(3, "from 0 to 3"), (-1, "from -1 to 2")], ids=["high", "negative"]
 )
-def test_labels_outside_the_classes_are_an_error_before_training(backend, clusters, bad, said):
-    """In the test labels too; no weight has moved and nobody was told of a start."""
+def test_labels_outside_the_classes_are_an_error_before_the_training(backend, clusters, bad, said):
+    """In the test data too; no weight has moved and no callback was notified."""
 
     class Nobody(Callback):
         def on_start(self, trainer):
@@ -365,7 +365,7 @@ def test_data_that_do_not_fit_are_refused(clusters):
 
 
 def test_a_regression_needs_no_metric_and_no_labels(backend):
-    """y = 2 x + 1, learned by least squares; float64 data become the backend's float32."""
+    """y = 2 x + 1 by least squares; float64 data become the backend's float32."""
     x = np.linspace(-1, 1, 50)[:, None]
     model = xpnet.MLP(1, [], 1, rng=0)
     optimizer = xpnet.SGD(model.parameters(), 0.3)
@@ -376,8 +376,8 @@ def test_a_regression_needs_no_metric_and_no_labels(backend):
     np.testing.assert_allclose(xpnet.to_numpy(trainer.predict([[3.0]])), [[7.0]], rtol=1e-3)
 
 
-def test_callbacks_are_told_in_order(clusters):
-    """Start, then log lines and an epoch's end, then the end; the figures of each are there."""
+def test_callbacks_are_notified_in_order(clusters):
+    """Start, then log lines and the end of each epoch, then the end; each with its figures."""
     told = []
 
     class Listener(Callback):
@@ -400,7 +400,7 @@ def test_callbacks_are_told_in_order(clusters):
 
 
 def test_a_training_within_a_training_leaves_ctrl_c_to_it(clusters, ctrl_c):
-    """The inner one holds Ctrl-C back for its own end, and not for longer."""
+    """The inner one ignores Ctrl-C until its own end, and no longer."""
 
     class Inner(Callback):
         def on_epoch(self, trainer):

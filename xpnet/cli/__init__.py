@@ -1,8 +1,8 @@
 """The command line: `xpnet train | evaluate | predict | doctor`.
 
-A command reads its flags, calls the library, and prints; a file a command. Exit codes: 0 done,
-2 the fault is in the flags, the data or the machine (the message says which), 130 Ctrl-C, 143 and
-129 likewise for SIGTERM and SIGHUP.
+Each command has a file: it reads its flags, calls the library, and prints. Exit codes: 0 for success,
+2 for an error in the flags, the data or the machine, which the message names, 130 after Ctrl-C, 143
+after SIGTERM and 129 after SIGHUP.
 """
 
 import io
@@ -16,7 +16,7 @@ def main() -> None:
     _prepare("stdout")
     _prepare("stderr")
     try:
-        # Here and not above, since it takes a moment, and Ctrl-C may come in it.
+        # Imported here because it takes a moment, in which Ctrl-C may be pressed.
         from xpnet.cli.commands import app
         from xpnet.training.interrupt import Interrupts, Termination
 
@@ -26,7 +26,7 @@ def main() -> None:
                 app(prog_name="xpnet")
             except SystemExit as end:
                 if end.code == INTERRUPTED and termination.received:
-                    end.code = 128 + termination.received  # as a shell has it
+                    end.code = 128 + termination.received  # as in a shell
                 raise
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _prepare(name: str) -> None:
-    """Make a standard stream take every text: what its encoding lacks, and where it is closed."""
+    """Make a standard stream accept every character, also one of another encoding, or if it is closed."""
     stream = getattr(sys, name)
     if stream is None:  # xpnet train >&-
         setattr(sys, name, io.StringIO())

@@ -1,4 +1,4 @@
-"""The commands together, and their one answer to what can go wrong in each."""
+"""The commands, and how their errors are reported."""
 
 import warnings
 from collections.abc import Iterator
@@ -17,51 +17,56 @@ from xpnet.cli.screen import echo
 from xpnet.cli.train import train
 from xpnet.errors import XpnetError
 
-_UsageError: Any = typer.BadParameter.__base__  # Click's own or typer's copy, by typer's version
+_UsageError: Any = (
+    typer.BadParameter.__base__
+)  # Click's class, or a copy in newer versions of typer
 
 
 class Commands(TyperGroup):
-    """The commands, with one answer to what can go wrong in each: a sentence, no traceback."""
+    """The commands; errors of the user, the data or the machine are printed without a traceback."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the command line."""
-        with _answered():
+        with _reported():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        with _answered(), warnings.catch_warnings():
-            # Numbers that overflow end in an error, which says so once and in words.
+        with _reported(), warnings.catch_warnings():
+            # A loss that overflows ends in an error, which names the reason once.
             warnings.simplefilter("ignore", RuntimeWarning)
             return super().invoke(ctx)
 
 
 @contextmanager
-def _answered() -> Iterator[None]:
-    """A block whose errors, where they are no bugs of xpnet's, become their message."""
+def _reported() -> Iterator[None]:
+    """A block in which errors that are no bugs of xpnet's are printed and become an exit code."""
     try:
         yield
     except BrokenPipeError:
-        raise  # `xpnet doctor | head`: typer ends quietly
+        raise  # of `xpnet doctor | head`; typer ends without a message
     except _UsageError as error:
         error.message = printable(error.message)  # typer prints it, in a frame
         raise
     except (XpnetError, OSError, MemoryError) as error:
-        _say(f"Error: {error}" if str(error) else "Error: there is not enough memory.", error)
+        message = str(error) or "there is not enough memory."  # a MemoryError has no message
+        _print_with_notes(f"Error: {message}", error)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as interrupt:
         from xpnet.training.interrupt import ignore_in_all_blocks
 
         ignore_in_all_blocks()
-        _say("Interrupted.", interrupt)
+        _print_with_notes("Interrupted.", interrupt)
         raise typer.Exit(130) from None
 
 
-def _say(sentence: str, error: BaseException) -> None:
+def _print_with_notes(sentence: str, error: BaseException) -> None:
     """Print a sentence and the error's notes (`BaseException.add_note`) in one line."""
-    if notes := getattr(error, "__notes__", []):
-        end = "" if sentence.endswith((".", ".)")) else "."
-        sentence = " ".join([sentence + end, ". ".join(notes)])
+    notes = getattr(error, "__notes__", [])
+    if notes:
+        if not sentence.endswith((".", ".)")):
+            sentence += "."
+        sentence = f"{sentence} {'. '.join(notes)}"
     echo(" ".join(sentence.split()), err=True)
 
 

@@ -1,4 +1,4 @@
-"""Consent: Python code of a run folder is executed only if it is trusted."""
+"""Consent: Python code of a run folder is executed only if the user trusts it."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 
 
 def require_consent(source: "Source", trust: bool) -> None:
-    """Ask on a terminal whether code may be executed, unless it is trusted; remember a yes.
+    """Unless the code is trusted, ask on a terminal whether to execute it, and remember a yes.
 
     Parameters
     ----------
+    source : Source
     trust : bool
         Whether `--trust` was given.
 
     Raises
     ------
     StateError
-        It is not trusted, and the answer was no, or there is nobody to ask.
+        The code is not trusted, and the answer was no, or there is no terminal to ask on.
     """
     if source.is_trusted():
         return

@@ -1,17 +1,21 @@
-"""What is learned: images, by the name of their data set; pictures; or the samples of a table.
+"""The data of the commands: images by the name of their data set, pictures, or the rows of a table.
 
-`learned` is for a training; `tested` is for a run, whose data it reads as the training did. A run keeps
-the fingerprint of its samples, and is not tested on others unless these are named.
+`learned` reads the data of a training; `tested` reads the test data of a run as the training did. A run
+keeps the fingerprint of its samples, and is not tested on other samples unless the user names these.
 """
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from xpnet._typing import Array
 from xpnet.cli import tables
 from xpnet.cli.kinds import kind_of
-from xpnet.cli.tables import SHARE, Flags, Pair, Reading, Tested
+from xpnet.cli.tables import SHARE, Flags, Pair, Reading, Tested, path_of_test
 from xpnet.errors import DataError, StateError
+
+if TYPE_CHECKING:
+    from xpnet.data.fingerprint import Fingerprint
 
 
 class Samples(NamedTuple):
@@ -22,14 +26,15 @@ class Samples(NamedTuple):
     train, test : (x, t)
         NumPy arrays. The targets of a regression are standardised, of shape (n, numbers).
     input_shape : tuple of int
-        Of one sample.
+        The shape of one sample.
     outputs : int
-        Classes, or numbers.
+        The number of classes, or of numbers to predict.
     reading : dict
-        How other data are read in the same way, as JSON has it. "kind": see `kind_of`; "classes":
-        their names, none in a regression; of images, "shape": (channels, height, width); of tables,
-        "schema" or "features", and "targets": the units of a regression. "samples" has the
-        fingerprints of "train" and "test"; it is None of published data, which have checksums.
+        What is needed to read other data in the same way, as JSON can hold it. "kind": see `kind_of`;
+        "classes": their names, empty for a regression; for images, "shape": (channels, height,
+        width); for tables, "schema" or "features", and for a regression "targets", their units.
+        "samples" has the fingerprints of "train" and "test"; it is None for published data, which
+        have checksums.
     """
 
     train: Pair
@@ -45,7 +50,7 @@ def learned(flags: Flags) -> Samples:
     Raises
     ------
     DataError
-        They are missing, damaged, or none for this task.
+        They are missing or damaged, or do not suit the task.
     """
     kind = kind_of(flags["dataset"])
     if kind == "images":
@@ -58,37 +63,41 @@ def learned(flags: Flags) -> Samples:
     published = kind == "images" and not flags["data_dir"]
     reading["samples"] = None if published else _fingerprints(flags, train, test)
     if kind == "images":
-        train, test = ((_unit(x, flags), t) for x, t in (train, test))
-    reading = json.loads(json.dumps({"kind": kind, **reading}))  # as it will be read again
+        train, test = ((_scaled(x, flags), t) for x, t in (train, test))
+    reading = json.loads(json.dumps({"kind": kind, **reading}))  # equal to what will be read again
     outputs = len(reading["classes"]) or train[1].shape[1]
     return Samples(train, test, tuple(train[0].shape[1:]), outputs, reading)
 
 
 def tested(flags: Flags, reading: Reading, other: str | None) -> Tested:
-    """The test data of a run, and where they are from.
+    """The test data of a run, and their source.
 
     Parameters
     ----------
     flags, reading : mapping
-        The run's.
+        Those of the run.
     other : str or None
-        Other data, which the user names: a table or a folder of pictures, all of whose samples are
+        Other data that the user names: a table or a folder of pictures, all of whose samples are
         the test; or a folder of images like MNIST's, with the test images in it.
 
     Raises
     ------
     DataError
-        The data are missing or damaged; or, unless others are named, not those of the training.
+        The data are missing or damaged; or `other` is None, and they have changed since the training.
     """
     if reading["kind"] == "images":
         folder = other or flags["data_dir"]
         _, (x, t), _ = _images({**flags, "data_dir": folder})
-        built_in = "the built-in MNIST" if flags["dataset"] == "mnist" else flags["dataset"]
         if folder and not other:
             _require_unchanged(reading, folder, (x, t), None)
-        return Tested((_unit(x, flags), t), None, str(folder or built_in))
-    read = _folder_again if reading["kind"] == "folder" else tables.tested
-    found = read(flags, reading, other)
+        source = folder or flags["dataset"]
+        if source == "mnist":
+            source = "the built-in MNIST"
+        return Tested((_scaled(x, flags), t), None, str(source))
+    if reading["kind"] == "folder":
+        found = _folder_again(flags, reading, other)
+    else:
+        found = tables.tested(flags, reading, other)
     if not other:
         _require_unchanged(reading, found.source, found.test, found.rest)
     return found
@@ -103,8 +112,9 @@ def _fingerprints(flags: Flags, train: Pair, test: Pair) -> dict[str, Any]:
     prints = {"train": fingerprint(*train), "test": fingerprint(*test)}
     if isinstance(flags["test"], str) and prints["train"].content == prints["test"].content:
         raise DataError(
-            f"{flags['test']}: its samples are those of {flags['dataset']}: the test would be of what was "
-            "learned. Name others with --test, or a share, such as --test 0.2."
+            f"{flags['test']}: expected other samples than those of {flags['dataset']}, got the same: the "
+            "test would be on the samples that were learned. Name others with --test, or a share, such "
+            "as --test 0.2."
         )
     return {part: found._asdict() for part, found in prints.items()}
 
@@ -115,7 +125,7 @@ def _require_unchanged(reading: Reading, source: str, test: Pair, rest: Pair | N
     Parameters
     ----------
     rest : (x, t) or None
-        The samples that were learned, where the test is a part of the same file.
+        The samples that were learned, if the test is a part of the same file.
     """
     from xpnet.data.fingerprint import difference, fingerprint
 
@@ -127,30 +137,33 @@ def _require_unchanged(reading: Reading, source: str, test: Pair, rest: Pair | N
     if rest is not None:
         expected = kept["train"] + expected
         found = fingerprint(*rest) + found
-    again = "--data-dir" if reading["kind"] == "images" else "--dataset"
+    flag = "--data-dir" if reading["kind"] == "images" else "--dataset"
+    value = "FOLDER" if rest is None else "FILE"
     raise DataError(
-        f"{source}: it has changed since the training: it has {difference(expected, found)}. So it cannot be "
-        "known which of them were learned, and which are for the test. Bring the old data back; or, to "
-        f"test on samples that were not learned, name them: {again} {'FOLDER' if rest is None else 'FILE'}."
+        f"{source}: it has changed since the training: it has {difference(expected, found)}. So it is unknown "
+        "which samples were learned and which are for the test. Restore the old data; or, to test on "
+        f"samples that were not learned, name them: {flag} {value}."
     )
 
 
 def changed(kept: Reading, found: Reading) -> str:
-    """In words, what the data of a run have that they did not have before."""
+    """What is different in the data of a run that is resumed, as a phrase for a message."""
     from xpnet.data.fingerprint import difference
 
-    if kept.get("samples") is None or found["samples"] is None:  # published data, and others
+    if kept.get("samples") is None or found["samples"] is None:  # one of them is published data
         return "other samples"
-    parts = [_kept(reading) for reading in (kept, found)]
-    old, new = (prints["train"] + prints["test"] for prints in parts)
-    if old.samples != new.samples or (old.content == new.content and parts[0] != parts[1]):
+    before = _kept(kept)
+    now = _kept(found)
+    old = before["train"] + before["test"]
+    new = now["train"] + now["test"]
+    if old.samples != new.samples or (old.content == new.content and before != now):
         return difference(old, new)
-    # In another order other rows are learned, whose means are the units of all.
+    # In another order other rows are learned, and their means and deviations are the units.
     return "other values, classes or columns, or the same samples in another order"
 
 
-def _kept(reading: Reading) -> dict[str, Any]:
-    """The fingerprints that a run keeps, of its training and of its test."""
+def _kept(reading: Reading) -> dict[str, "Fingerprint"]:
+    """The fingerprints of a run's training and test samples."""
     from xpnet.data.fingerprint import Fingerprint
 
     prints = reading.get("samples")
@@ -166,15 +179,16 @@ def _images(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     """The images as they are stored, and the reading."""
     from xpnet.data import class_names, count_classes, load_dataset
 
-    name, folder = flags["dataset"], flags["data_dir"]
-    train, test = load_dataset(name, data_dir=folder, normalize=False)
-    names, count = class_names(name), count_classes(train[1])
+    name = flags["dataset"]
+    train, test = load_dataset(name, data_dir=flags["data_dir"], normalize=False)
+    names = class_names(name)
+    count = count_classes(train[1])
     if len(names) != count:  # a folder of other images
         names = [str(i) for i in range(count)]
     return train, test, {"classes": names, "shape": train[0].shape[1:]}
 
 
-def _unit(x: Any, flags: Flags) -> Any:
+def _scaled(x: Array, flags: Flags) -> Array:
     """Levels from 0 to 255 as numbers from 0 to 1."""
     x = x.astype(flags["dtype"])
     x /= 255
@@ -182,12 +196,13 @@ def _unit(x: Any, flags: Flags) -> Any:
 
 
 def _require_classes(flags: Flags, train: Pair, test: Pair) -> None:
-    """Refuse images of one class alone, and test images of classes that none of the training has."""
+    """Refuse images of a single class, and test images of classes without training images."""
     where = flags["data_dir"] or flags["dataset"]
     seen = set(train[1].tolist())
     if len(seen) < 2:
-        raise DataError(f"{where}: the only class is {seen.pop()}; to learn, two are needed.")
-    if unseen := sorted(set(test[1].tolist()) - seen):
+        raise DataError(f"{where}: expected two classes or more, got only class {seen.pop()}.")
+    unseen = sorted(set(test[1].tolist()) - seen)
+    if unseen:
         raise DataError(
             f"{where}: test images have the class {unseen[0]}, but no training image has. The classes of "
             f"the training are {', '.join(map(str, sorted(seen)))}."
@@ -200,11 +215,13 @@ def _require_classes(flags: Flags, train: Pair, test: Pair) -> None:
 def _folder(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     from xpnet.data import load_image_folder
 
-    size = flags["image_size"]
-    sides = [int(side) for side in size.split("x")] if size else []
+    image_size = None
+    if flags["image_size"]:
+        sides = [int(side) for side in flags["image_size"].split("x")]
+        image_size = (sides[0], sides[-1])
     train, test, classes = load_image_folder(
         flags["dataset"],
-        image_size=(sides[0], sides[-1]) if sides else None,
+        image_size=image_size,
         test=flags["test"],
         seed=flags["seed"],
         dtype=flags["dtype"],
@@ -216,11 +233,11 @@ def _folder_again(flags: Flags, reading: Reading, other: str | None) -> Tested:
     from xpnet.data import split
     from xpnet.data.image_folder import has_test, load_classes
 
-    own = flags["test"] if isinstance(flags["test"], str) else flags["dataset"]
+    own = path_of_test(flags)
     source = other or own
     if not Path(source).is_dir():
         raise DataError(
-            f"{source}: the run's data are not there. Name another folder with --dataset FOLDER."
+            f"{source}: the run's data are missing. Name another folder with --dataset FOLDER."
         )
     x, t = load_classes(source, reading["classes"], tuple(reading["shape"]), flags["dtype"])
     if other or own != flags["dataset"] or has_test(source):

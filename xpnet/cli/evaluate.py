@@ -1,14 +1,13 @@
-"""`xpnet evaluate`: how good a trained network is, in figures, by class, and as a page."""
+"""`xpnet evaluate`: the test figures of a trained network, a table by class, and a report page."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Annotated
 
 from xpnet._printable import cells, padded, printable
-from xpnet.cli.flags import Backend, DataDir, RunFolder, Trust, file, option, table
-from xpnet.cli.kinds import PICTURES
+from xpnet._typing import Array
+from xpnet.cli.errors import bad_flag
+from xpnet.cli.flags import Backend, DataDir, RunArgument, Trust, file, option, table
 from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ REPORT = "report.html"  # in a run folder
 
 
 def evaluate(
-    run: RunFolder,
+    run: RunArgument,
     backend: Backend = "numpy",
     data_dir: DataDir = None,
     other: Other = None,
@@ -38,21 +37,19 @@ def evaluate(
 
     The test data are those of the training, unless --data-dir or --dataset
     names others; it is an error if they have changed since. The page is one
-    HTML file: curves, mistakes, and the tables.
+    HTML file with curves, mistakes and tables.
     """
     from xpnet.backend import to_numpy, using
-    from xpnet.cli.run_folder import open_trained
-    from xpnet.cli.task import loss_of, metrics_of, told
+    from xpnet.cli.run_folder import RunFolder
+    from xpnet.cli.task import loss_of, metrics_of, result_line
+    from xpnet.metrics import confusion_matrix
     from xpnet.training.evaluation import checked_on_device, measure
 
-    trained = open_trained(run, trust)
+    trained = RunFolder(run).trained(trust)
     page = report or run / REPORT
     if page.is_dir() or not page.parent.is_dir():
         what = "that is a folder" if page.is_dir() else "there is no such folder"
-        raise typer.BadParameter(
-            f"{page}: expected a file to write, in a folder that is there; {what}.",
-            param_hint="'--report'",
-        )
+        raise bad_flag("--report", f"{page}: expected a file in an existing folder; {what}.")
     found = _test_data(trained, run, data_dir, other)
     x, t = found.test
     with using(backend, trained.model.dtype) as where:
@@ -61,23 +58,25 @@ def evaluate(
         y = trained.model.scores(model, data[0])
         metrics = metrics_of(trained.task, trained.reading)
         figures = measure(model, loss_of(trained.task), data, metrics)
-        counts = _counts(y, data[1]) if trained.classes else []
+        counts: list[list[int]] = []
+        if trained.classes:
+            counts = to_numpy(confusion_matrix(y, data[1])).tolist()
         y = to_numpy(y)
     if trained.model.epochs_finished < trained.model.epochs:
         echo(
             f"The training was not finished: {trained.model.epochs_finished} of "
             f"{trained.model.epochs} epochs."
         )
-    what = "images" if trained.reading["kind"] in PICTURES else "samples"
+    what = "images" if trained.has_pictures else "samples"
     echo(f"{len(t)} test {what} of {found.source}, on {where.name}")
-    echo(f"Test loss {figures['loss']:.4f}, {told(trained.task, figures)}")
+    echo(f"Test loss {figures['loss']:.4f}, {result_line(trained.task, figures)}")
     for line in _by_class(trained.classes, counts, what):
         echo(line)
     echo(_page(trained, page, other, found, y))
 
 
-def _page(trained: "Trained", path: Path, other: str | None, found: "Tested", y: Any) -> str:
-    """Write the report page, and tell where it is; or, without matplotlib, that there is none."""
+def _page(trained: "Trained", path: Path, other: str | None, found: "Tested", y: Array) -> str:
+    """Write the report page, and return a line with its path, or with the package that is missing."""
     from xpnet.cli.tables import standardizer
     from xpnet.report import report
 
@@ -106,45 +105,44 @@ def _page(trained: "Trained", path: Path, other: str | None, found: "Tested", y:
 
 
 def _test_data(trained: "Trained", run: Path, data_dir: Path | None, other: str | None) -> "Tested":
-    """What the run is tested on, and where that is from."""
+    """The samples that the run is tested on."""
     from xpnet.cli.dataset import tested
     from xpnet.errors import DataError
 
     kind = trained.reading["kind"]
-    images = kind == "images"
-    for flag, given, fits in (("--data-dir", data_dir, images), ("--dataset", other, not images)):
-        if given and not fits:
-            what = {"images": "images", "folder": "a folder of pictures"}.get(kind, "a table")
-            raise typer.BadParameter(f"the run was trained on {what}.", param_hint=f"'{flag}'")
+    data = {"images": "images", "folder": "a folder of pictures"}.get(kind, "a table")
+    if data_dir and kind != "images":
+        raise bad_flag("--data-dir", f"the run was trained on {data}.")
+    if other and kind == "images":
+        raise bad_flag("--dataset", f"the run was trained on {data}.")
     folder = trained.model.data_dir
     if not data_dir and folder and not Path(folder).is_dir():
         raise DataError(
-            f"{run}: the run was trained on {folder}, which is not there. Name another with --data-dir."
+            f"{run}: the run was trained on {folder}, which is missing. Name another with --data-dir."
         )
     named = str(data_dir) if data_dir else other
     return tested({**trained.config, "data_dir": folder}, trained.reading, named)
 
 
-def _counts(y: Any, t: Any) -> list[list[int]]:
-    from xpnet.backend import to_numpy
-    from xpnet.metrics import confusion_matrix
-
-    counts: list[list[int]] = to_numpy(confusion_matrix(y, t)).tolist()
-    return counts
-
-
 def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterator[str]:
-    """A line a class, from the confusion matrix: recall, precision, and its worst mistake."""
+    """A line per class, from the confusion matrix: recall, precision, and the worst mistake."""
     if not classes:
         return
     names = [printable(name) for name in classes]
     wide = max(5, *map(cells, names))
     yield f"\n{'class':>{wide}}  {what:>7}   found  right when named  most often taken for"
     for c, row in enumerate(counts):
-        samples, right, named = sum(row), row[c], sum(other[c] for other in counts)
+        samples = sum(row)
+        recall = _share(row[c], samples)
+        precision = _share(row[c], sum(other[c] for other in counts))
+        worst = "-"
         mistakes = [(n, j) for j, n in enumerate(row) if j != c and n]
-        n, j = max(mistakes, key=lambda m: m[0], default=(0, 0))
-        worst = f"{names[j]}, {n} {'time' if n == 1 else 'times'}" if n else "-"
-        found = f"{right / samples:.2%}" if samples else "-"
-        precision = f"{right / named:.2%}" if named else "-"
-        yield f"{padded(names[c], wide, right=True)}  {samples:7}  {found:>6}  {precision:>16}  {worst}"
+        if mistakes:
+            n, j = max(mistakes, key=lambda mistake: mistake[0])
+            worst = f"{names[j]}, {n} times" if n > 1 else f"{names[j]}, 1 time"
+        name = padded(names[c], wide, right=True)
+        yield f"{name}  {samples:7}  {recall:>6}  {precision:>16}  {worst}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}" if whole else "-"

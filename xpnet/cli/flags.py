@@ -1,7 +1,7 @@
-"""Flags: what each is called, what its values may be, and what its help says.
+"""Flags: the name, the valid values and the help text of each.
 
-Those of `xpnet train` stand together in panels, since there are many. A value that is none of a
-flag's is refused here, so that it is refused alike on the command line and in a file.
+The flags of `xpnet train` are grouped in panels, since there are many. Values are checked here, so
+that an invalid one is refused in the same way on the command line and in a file.
 """
 
 import math
@@ -16,10 +16,12 @@ import typer
 
 from xpnet.cli import config
 from xpnet.cli.kinds import TABLES, columns, is_path, kind_of
+from xpnet.layers import activation as activations
+from xpnet.models import BY_NAME as MODELS
+from xpnet.optimizers import BY_NAME as OPTIMIZERS
+from xpnet.schedules import BY_NAME as SCHEDULES
 
-DATA, MODEL, LEARNING, MACHINE, RUN = "Data", "Model", "Learning", "Numbers", "Run folder"
-
-RATES = {  # at which each learns MNIST well, at the other flags' defaults
+RATES = {  # learning rates at which each optimizer learns MNIST well with the other flags' defaults
     "sgd": 0.5,
     "momentum": 0.1,
     "nesterov": 0.1,
@@ -33,22 +35,21 @@ RATES = {  # at which each learns MNIST well, at the other flags' defaults
     "lion": 0.0001,
     "lamb": 0.01,
 }
-TABLE_RATE = 0.003  # of adam and the mlp, for the classes of a table, whose steps are few
-MODELS = ("mlp", "lenet", "resnet", "lstm", "transformer")
-MOST = 10**9  # epochs, or samples a step
-WIDEST = 10**12  # a layer so wide fits into no memory; NumPy says that of it, but of no wider one
+TABLE_RATE = 0.003  # of adam and the mlp, for the classes of a table, which makes few steps
+MOST = 10**9  # epochs, or samples per step
+WIDEST = 10**12  # too wide for any memory, and still small enough for NumPy's own MemoryError
 
 
-# --- what the values may be -----------------------------------------------------------------------
+# --- values ---------------------------------------------------------------------------------------
 
 
 def folder(text: str) -> Path:
-    """`text` as a path. An empty one, perhaps of an unset variable, would be the current folder."""
+    """The path of a folder. An empty text, perhaps an unset variable, would be the current folder."""
     return _path(text, "a folder")
 
 
 def file(text: str) -> Path:
-    """Likewise."""
+    """The path of a file, likewise."""
     return _path(text, "a file")
 
 
@@ -63,7 +64,7 @@ def _path(text: str | os.PathLike[str], what: str) -> Path:
 
 
 def one_of(known: Callable[[], Iterable[str]]) -> Callable[[str], str]:
-    """A reader of names, in small or capital letters; `known` is asked when one is read."""
+    """A parser of names in lower or upper case; `known` is called when a name is parsed."""
 
     def name(text: str) -> str:
         names = list(known())
@@ -72,12 +73,6 @@ def one_of(known: Callable[[], Iterable[str]]) -> Callable[[str], str]:
         return text.lower()
 
     return name
-
-
-def _activations() -> Iterable[str]:
-    from xpnet.layers.activation import BY_NAME
-
-    return BY_NAME
 
 
 FILES = f"a table, FILE{', FILE'.join(TABLES[:-1])} or FILE{TABLES[-1]}; an archive, FILE.npz"
@@ -89,10 +84,10 @@ def dataset(text: str) -> str:
 
     if is_path(text):
         file(text)
-        return text  # as it is: ./mnist is a folder, and mnist is not
+        return text  # unchanged: ./mnist is a folder, and mnist is a name
     if text.lower() not in DATASETS:
         raise typer.BadParameter(
-            f"expected one of {', '.join(DATASETS)}; {FILES}; or a folder that is there, with a folder of "
+            f"expected one of {', '.join(DATASETS)}; {FILES}; or an existing folder that has a folder of "
             f"pictures for each class; got {text!r}. Other images, in files like MNIST's, are read from a "
             "folder: --data-dir FOLDER."
         )
@@ -107,18 +102,19 @@ def table(text: str) -> str:
 
 
 def features(text: str) -> str:
-    """Names of columns with commas between them; a name that has a comma stands in quotes."""
+    """Names of columns, separated by commas; a name that contains a comma is in quotes."""
     names = columns(text)
     if not names or not all(names) or len(set(names)) < len(names):
         raise typer.BadParameter(
-            f"expected the names of columns, each once, with commas between them; got {text!r}."
+            f"expected different names of columns, separated by commas; got {text!r}."
         )
     return text
 
 
 def delimiter(text: str) -> str:
-    """One character, or the name of one that a shell makes hard to write."""
-    found = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}.get(text, text)
+    """One character, or the name of one that is hard to write in a shell."""
+    names = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
+    found = names.get(text, text)
     if len(found) != 1 or found in '\r\n"\0':
         raise typer.BadParameter(f"expected one character, or tab or space; got {text!r}.")
     return found
@@ -148,7 +144,7 @@ _SIZE = re.compile(r"[1-9]\d{0,4}(x[1-9]\d{0,4})?", re.ASCII)
 
 
 def model(text: str) -> str:
-    """The name of a model, or where there is a function that makes one."""
+    """The name of a model, or a file and a function that returns one."""
     path, colon, function = text.rpartition(":")
     if colon and path and function:
         return f"{file(path)}:{function}"
@@ -167,14 +163,14 @@ def widths(text: str) -> list[int]:
         numbers = []
     if not numbers or not 1 <= min(numbers) <= max(numbers) <= WIDEST:
         raise typer.BadParameter(
-            f"expected a width, or widths with commas between them, as in 80 or 256,128; each "
-            f"from 1 to 10^12; got {text!r}."
+            f"expected a width, or widths separated by commas, as in 80 or 256,128; each from 1 to "
+            f"10^12; got {text!r}."
         )
     return numbers
 
 
 def positive(text: str) -> float:
-    """A number greater than 0, and finite."""
+    """A finite number greater than 0."""
     number = _number(text, "a number greater than 0")
     if not 0 < number < math.inf:
         raise typer.BadParameter(f"expected a number greater than 0, got {number:g}.")
@@ -182,7 +178,7 @@ def positive(text: str) -> float:
 
 
 def not_negative(text: str) -> float:
-    """A number from 0 on, and finite."""
+    """A finite number, 0 or more."""
     number = _number(text, "a number, 0 or more")
     if not 0 <= number < math.inf:
         raise typer.BadParameter(f"expected a number, 0 or more, got {number:g}.")
@@ -191,7 +187,7 @@ def not_negative(text: str) -> float:
 
 def test(text: str | float) -> float | str:
     """A number between 0 and 1, or the path of a table or of a folder of pictures."""
-    what = "a number between 0 and 1, or a table or folder of pictures that is there"
+    what = "a number between 0 and 1, or an existing table or folder of pictures"
     try:
         number = float(text)
     except ValueError:
@@ -204,7 +200,7 @@ def test(text: str | float) -> float | str:
 
 
 def plans(text: str) -> list[list[int]]:
-    """How many epochs a run was planned for before it was resumed for others, and until which step.
+    """The numbers of epochs that a run was planned for, each with the step at which that changed.
 
     >>> plans("3@57,6@80")
     [[3, 57], [6, 80]]
@@ -218,7 +214,7 @@ def plans(text: str) -> list[list[int]]:
     ordered = all(a < b for a, b in pairwise(steps))
     if not found or not ordered or min(epochs for epochs, _ in found) < 1:
         raise typer.BadParameter(
-            f"expected EPOCHS@STEP, or several with commas between them, as 3@57; got {text!r}."
+            f"expected EPOCHS@STEP, or several separated by commas, as 3@57,6@80; got {text!r}."
         )
     return found
 
@@ -226,12 +222,12 @@ def plans(text: str) -> list[list[int]]:
 def _number(text: str | float, what: str) -> float:
     try:
         return float(text)
-    except (ValueError, OverflowError):  # of a whole number beyond 1.8e308
+    except (ValueError, OverflowError):  # a whole number above 1.8e308 overflows
         raise typer.BadParameter(f"expected {what}, got {text!r}.") from None
 
 
 def schedule(text: str) -> str:
-    """The name of a schedule, perhaps with options; how long the training is, shows later."""
+    """The name of a schedule, perhaps with options. The length of the training is not known yet."""
     from xpnet.schedules import schedule as parsed
 
     try:
@@ -247,7 +243,7 @@ def schedule(text: str) -> str:
 def option(
     parser: Callable[[str], Any] | None, metavar: str, text: str, *names: str, **more: Any
 ) -> Any:
-    """A flag whose values `parser` reads."""
+    """A flag whose values are parsed by `parser`."""
     return typer.Option(*names, parser=parser, metavar=metavar, help=text, **more)
 
 
@@ -255,20 +251,20 @@ BACKEND = "Library and device to compute on: numpy, cupy, cupy:1, torch:cuda, ja
 Backend = Annotated[str, typer.Option(
     envvar="XPNET_BACKEND", metavar="LIBRARY[:DEVICE]", help=BACKEND,
 )]  # fmt: skip
-IMAGES = "Folder that has the data set's files; other images too, in files like MNIST's."
+IMAGES = "Folder with the data set's files, or with other images in files like MNIST's."
 DataDir = Annotated[Path | None, option(folder, "FOLDER", IMAGES)]
-RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", parser=folder, help="Run folder, as xpnet train makes.")
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", parser=folder, help="Run folder, as xpnet train writes it.")
 ]
 
-TRUST = "Execute the model.py of a run folder that somebody else has made."
+TRUST = "Execute the model.py of a run folder that is somebody else's."
 Trust = Annotated[bool, typer.Option("--trust", help=TRUST)]
 
 # --- flags of `xpnet train` -----------------------------------------------------------------------
 
 
 def _train(panel: str) -> Callable[..., Any]:
-    """A maker of flags that stand in that panel of the help."""
+    """A function like `option` for flags in one panel of the help."""
 
     def make(*words: Any, **more: Any) -> Any:
         return option(*words, rich_help_panel=panel, **more)
@@ -276,121 +272,131 @@ def _train(panel: str) -> Callable[..., Any]:
     return make
 
 
-_data, _model, _learning = _train(DATA), _train(MODEL), _train(LEARNING)
-_machine, _run = _train(MACHINE), _train(RUN)
+DATA = "Data"
+MODEL = "Model"
+LEARNING = "Learning"
+MACHINE = "Numbers"
+RUN = "Run folder"
+
+_data = _train(DATA)
+_model = _train(MODEL)
+_learning = _train(LEARNING)
+_machine = _train(MACHINE)
+_run = _train(RUN)
 
 DatasetArgument = Annotated[str | None, typer.Argument(
     parser=dataset, metavar="DATASET", show_default=False,
     help="The data, as --dataset; by default mnist, which comes with xpnet.",
 )]  # fmt: skip
 Dataset = Annotated[str | None, _data(
-    dataset, "NAME|FILE|FOLDER", f"mnist, fashion-mnist, kmnist, cifar10; {FILES}; or a folder with a "
-    "folder of pictures for each class.",
+    dataset, "NAME|FILE|FOLDER", f"mnist, fashion-mnist, kmnist, cifar10; {FILES}; or a folder that "
+    "has a folder of pictures for each class.",
     "--dataset",
 )]  # fmt: skip
 TrainDataDir = Annotated[Path | None, _data(folder, "FOLDER", IMAGES)]
 Target = Annotated[str | None, _data(
-    None, "COLUMN", "Column of the table to be learned; by default the last.",
+    None, "COLUMN", "Column of the table to predict; by default the last.",
 )]  # fmt: skip
 Features = Annotated[str | None, _data(
-    features, "COLUMNS", "Columns of the table to learn from, with commas between them; by default all "
+    features, "COLUMNS", "Columns of the table to learn from, separated by commas; by default all "
     "others.",
 )]  # fmt: skip
 Index = Annotated[str | None, _data(
-    None, "COLUMN", "Column of the table that names its rows, and is not learned from: its name, or its "
-    "number from 0; none if there is none. By default the first, if it has no name, as pandas writes it.",
+    None, "COLUMN", "Column of the table with the names of its rows, which is not learned from: its name, its "
+    "number from 0, or none. By default the first if it has no name, as pandas writes it.",
 )]  # fmt: skip
 Header = Annotated[bool | None, typer.Option(
     "--header/--no-header", rich_help_panel=DATA, show_default=False,
-    help="Whether the first row of the table has the columns' names; by default that is found out.",
+    help="Whether the first row of the table has the columns' names; by default this is detected.",
 )]  # fmt: skip
 Delimiter = Annotated[str | None, _data(
-    delimiter, "CHARACTER", "What is between the columns of the table: a character, tab, or space for any "
-    "white space; by default that is found out.",
+    delimiter, "CHARACTER", "Separator of the table's columns: a character, tab, or space for any white "
+    "space; by default this is detected.",
 )]  # fmt: skip
 Encoding = Annotated[str | None, _data(
     encoding, "NAME", "Encoding of the table: cp1252, cp949, utf-16; by default utf-8.",
 )]  # fmt: skip
 ImageSize = Annotated[str | None, _data(
-    image_size, "HEIGHTxWIDTH", "Size that the pictures of a folder are brought to, as 64 or 48x64; by "
+    image_size, "HEIGHTxWIDTH", "Size to which the pictures of a folder are resized, as 64 or 48x64; by "
     "default their own.",
 )]  # fmt: skip
 Test = Annotated[Any, _data(
-    test, "SHARE|FILE", "Share of the samples kept for the test, or a table or folder of its own; by "
-    "default 0.2.",
+    test, "SHARE|FILE", "Share of the samples for the test, or another table or folder; by default "
+    "0.2.",
 )]  # fmt: skip
 Task = Annotated[str, _data(
     one_of(lambda: ("classify", "regress")), "NAME",
-    "classify: which class it is; regress: a number, or several.",
+    "classify: predict a class; regress: predict one or several numbers.",
 )]  # fmt: skip
 Augment = Annotated[bool, typer.Option(
     "--augment", rich_help_panel=DATA,
-    help="Shift the training images at random, and mirror those that may be mirrored.",
+    help="Shift the training images at random, and mirror them if that suits the data set.",
 )]  # fmt: skip
 Model = Annotated[str, _model(
     model, "NAME|FILE:FUNCTION",
     f"{', '.join(MODELS)}; or path/to/file.py:function, function(input_shape, outputs) -> Layer.",
 )]  # fmt: skip
 Hidden = Annotated[Any, _model(
-    widths, "WIDTHS", "Widths of the mlp's hidden layers, as 256,128; unless given, 400.",
+    widths, "WIDTHS", "Widths of the mlp's hidden layers, as 256,128; by default 400.",
 )]  # fmt: skip
 Activation = Annotated[str | None, _model(
-    one_of(_activations), "NAME", "The mlp's function between layers; unless given, relu.",
+    one_of(lambda: activations.BY_NAME), "NAME",
+    "Activation function of the mlp's hidden layers; by default relu.",
 )]  # fmt: skip
 Epochs = Annotated[int | None, typer.Option(
     metavar="NUMBER", min=1, max=MOST, rich_help_panel=LEARNING,
-    help="Times through the data; unless given, 10 for images and 100 for rows of a table.",
+    help="Passes through the data; by default 10 for images and 100 for a table.",
 )]  # fmt: skip
 EarlierEpochs = Annotated[Any, _learning(
-    plans, "EPOCHS@STEP", "Of a resumed run: what --epochs was before, and until which step.",
+    plans, "EPOCHS@STEP", "For a resumed run: the earlier --epochs, and the step until which it held.",
     hidden=True,
 )]  # fmt: skip
 BatchSize = Annotated[int | None, typer.Option(
     metavar="NUMBER", min=1, max=MOST, rich_help_panel=LEARNING,
-    help="Samples a step; unless given, 100 images or 32 rows, or all if there are fewer.",
+    help="Samples per step; by default 100 images or 32 rows, or all if there are fewer.",
 )]  # fmt: skip
 Optimizer = Annotated[str | None, _learning(
-    one_of(lambda: RATES), "NAME",
-    f"{', '.join(RATES)}; unless given, one that suits model and data.",
+    one_of(lambda: OPTIMIZERS), "NAME",
+    f"{', '.join(OPTIMIZERS)}; by default one that suits the model and the data.",
 )]  # fmt: skip
 Lr = Annotated[float | None, _learning(
-    positive, "NUMBER", "Learning rate; unless given, one that suits the optimizer.",
+    positive, "NUMBER", "Learning rate; by default one that suits the optimizer.",
 )]  # fmt: skip
 Schedule = Annotated[str, _learning(
     schedule, "NAME",
-    "How the rate changes: constant, linear (it falls to 0), cosine, cosine-restarts, one-cycle, "
-    "step, multi-step, exponential; with options, as step:size=5,gamma=0.5.",
+    f"Course of the learning rate: {', '.join(SCHEDULES)} (linear falls to 0); with options, as "
+    "step:size=5,gamma=0.5.",
 )]  # fmt: skip
 WeightDecay = Annotated[float | None, _learning(
     not_negative, "NUMBER",
-    "Pull of the weights towards 0; unless given, the optimizer's own: 0.01 of adamw, else 0.",
+    "Pull of the weights towards 0; by default the optimizer's own: 0.01 for adamw, else 0.",
 )]  # fmt: skip
 Clip = Annotated[float | None, _learning(
-    positive, "NORM", "Cut the gradients, all together, to this norm.",
+    positive, "NORM", "Largest norm of all gradients together; larger ones are scaled down.",
 )]  # fmt: skip
 Seed = Annotated[int, typer.Option(
-    metavar="NUMBER", min=0, max=2**128 - 1, rich_help_panel=LEARNING, help="Seed of the first weights, of the batches, of the split.",
+    metavar="NUMBER", min=0, max=2**128 - 1, rich_help_panel=LEARNING, help="Seed of the initial weights, the batches, and the split into training and test.",
 )]  # fmt: skip
 TrainBackend = Annotated[str, typer.Option(
     envvar="XPNET_BACKEND", metavar="LIBRARY[:DEVICE]", help=BACKEND, rich_help_panel=MACHINE,
 )]  # fmt: skip
 Dtype = Annotated[str, _machine(
-    one_of(lambda: ("float32", "float64")), "NAME", "Type of the weights: float32 or float64.",
+    one_of(lambda: ("float32", "float64")), "NAME", "Data type of the weights: float32 or float64.",
 )]  # fmt: skip
 Precision = Annotated[str | None, _machine(
     one_of(lambda: ("float32", "float16", "bfloat16")), "NAME",
-    "Type to compute in, where weights stay float32: float32, float16 or bfloat16.",
+    "Data type to compute in, while the weights stay float32: float32, float16 or bfloat16.",
 )]  # fmt: skip
 Out = Annotated[Path | None, _run(
-    folder, "FOLDER", "New or empty; unless given, runs/<data>-<time>.",
+    folder, "FOLDER", "New or empty folder for the run; by default runs/<data>-<time>.",
 )]  # fmt: skip
 Resume = Annotated[Path | None, _run(
     folder, "RUN",
-    "Go on with this run, as if it had not been broken off; with --epochs, further.",
+    "Resume this run as if it had not been interrupted; --epochs may ask for more epochs.",
     is_eager=True, callback=config.from_run,
 )]  # fmt: skip
 Config = Annotated[Path | None, _run(
-    file, "FILE.toml", "Take flags from this file; those on the command line win.",
+    file, "FILE.toml", "Read flags from this file; those on the command line take precedence.",
     is_eager=True, callback=config.from_file,
 )]  # fmt: skip
 TrainTrust = Annotated[bool, typer.Option("--trust", help=TRUST, rich_help_panel=RUN)]
@@ -398,5 +404,5 @@ TensorBoard = Annotated[bool, typer.Option(
     "--tensorboard", help="Write event files for TensorBoard as well.", rich_help_panel=RUN,
 )]  # fmt: skip
 Quiet = Annotated[bool, typer.Option(
-    "--quiet", help="Print the result alone.", rich_help_panel=RUN,
+    "--quiet", help="Print the result only.", rich_help_panel=RUN,
 )]  # fmt: skip

@@ -1,10 +1,11 @@
-"""Kinds of data sets, told by what they are called: images by name, tables by file, pictures by folder."""
+"""Kinds of data sets: images by name, tables and archives by their suffix, pictures by folder."""
 
 import csv
 from pathlib import Path
 
 TABLES = (".csv", ".tsv", ".txt", ".data")
 ARCHIVE = ".npz"
+KINDS = ("images", "folder", "csv", "npz")
 PICTURES = ("images", "folder")  # the kinds whose samples are images
 
 
@@ -17,24 +18,26 @@ def kind_of(dataset: str) -> str:
     suffix = Path(dataset).suffix.lower()
     if suffix in TABLES:
         return "csv"
-    return "npz" if suffix == ARCHIVE else "folder"
+    if suffix == ARCHIVE:
+        return "npz"
+    return "folder"
 
 
 def is_path(dataset: str, folder: Path | None = None) -> bool:
-    """Whether a data set is named by its path, and not by a name that xpnet knows.
+    """Whether a data set is given by its path, and not by a name that xpnet knows.
 
     Parameters
     ----------
     dataset : str
     folder : Path, optional
-        What the place is relative to; by default the current folder.
+        The folder that the path is relative to; by default the current folder.
     """
     kind = kind_of(dataset)
     return kind in ("csv", "npz") or (kind == "folder" and Path(folder or ".", dataset).is_dir())
 
 
 def columns(text: str) -> list[str]:
-    """The names that a list of columns has.
+    """The column names in a comma-separated list.
 
     >>> columns('length, "width, in cm"')
     ['length', 'width, in cm']

@@ -1,120 +1,132 @@
-"""`xpnet predict`: what a trained network says of pictures, or of the rows of a table."""
+"""`xpnet predict`: the answers of a trained network for pictures, or for the rows of a table."""
 
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xpnet._printable import cells, padded, printable
-from xpnet.cli.flags import Backend, RunFolder, Trust, file
-from xpnet.cli.kinds import PICTURES
+from xpnet._typing import Array
+from xpnet.cli.flags import Backend, RunArgument, Trust, file
 from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
     from xpnet.cli.run_folder import Trained
+    from xpnet.layers import Layer
 
 
 def predict(
-    run: RunFolder,
+    run: RunArgument,
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...", parser=file, help="Pictures of one thing each; or tables."
+            metavar="FILE...", parser=file, help="Pictures with one object each, or tables."
         ),
     ],
     backend: Backend = "numpy",
     trust: Trust = False,
 ) -> None:
-    """Name what is in each picture, and how sure the network is.
+    """Print the class of each picture, or of each row of a table, and its probability.
 
-    PNG, JPEG and whatever else Pillow reads; dark on light or light on dark.
-    Of a run on MNIST: one digit a picture, and no frame around it: whatever
-    differs from the paper is taken for the digit's ink. Of a run on other
-    images: one thing that fills the picture; it is brought to their size.
+    Pictures may be PNG, JPEG or any other format that Pillow reads, dark on
+    light or light on dark. For a run on MNIST, a picture shows one digit without
+    a frame: everything that differs from the paper is taken as the digit's ink.
+    For a run on other images, it shows one object that fills the picture; it is
+    resized.
 
-    For a run on a table, FILE has the columns that the run was trained on; what
-    others hold does not matter. Out comes a table as well: of each row, its
-    name by the index column, or its line in the file; and the file, if there
-    are several.
+    For a run on a table, FILE is a table with the columns that the run was
+    trained on; other columns are ignored. The output is a table as well: each
+    line has the row's name in the index column, or its line in the file; and
+    the file, if there are several.
 
-    A file that cannot be read is reported, the others are answered all the
-    same, and the exit code is 2.
+    A file that cannot be read is reported; the others are processed, and the
+    exit code is 2.
     """
     from xpnet.backend import using
-    from xpnet.cli.run_folder import open_trained
+    from xpnet.cli.run_folder import RunFolder
     from xpnet.errors import DataError
 
-    trained = open_trained(run, trust)
-    images = trained.reading["kind"] in PICTURES
-    failed, begun = False, False
+    trained = RunFolder(run).trained(trust)
+    failed = False
+    has_head = False
     with using(backend, trained.model.dtype):
         model = trained.build()
         for path in files:
             try:
-                if images:
-                    echo(_picture(trained, model, path, max(cells(printable(f)) for f in files)))
+                if trained.has_pictures:
+                    width = max(cells(printable(f)) for f in files)
+                    echo(_picture_line(trained, model, path, width))
                 else:
-                    lines = _table(trained, model, path, several=len(files) > 1)
-                    echo(_written(lines[1:] if begun else lines), nl=False)
+                    head, *lines = _table(trained, model, path, several=len(files) > 1)
+                    if not has_head:
+                        lines = [head, *lines]
+                        has_head = True
+                    echo(_as_csv(lines), nl=False)
             except DataError as error:
                 echo(f"Error: {error}", err=True)
                 failed = True
-            else:
-                begun = True
     if failed:
         raise typer.Exit(2)
 
 
-def _picture(trained: "Trained", model: Any, path: Path, width: int) -> str:
-    """A line: the file, its class, and the share of the probability."""
+def _picture_line(trained: "Trained", model: "Layer", path: Path, width: int) -> str:
+    """A line with the file, its class, and the probability of that class."""
     from xpnet import functions as F
     from xpnet.backend import to_numpy
     from xpnet.data import load_digit, load_picture
 
     shape = trained.reading["shape"]
-    digits = trained.config["dataset"] == "mnist" and shape == [1, 28, 28]
-    x = load_digit(path) if digits else load_picture(path, shape)
+    if trained.config["dataset"] == "mnist" and shape == [1, 28, 28]:
+        x = load_digit(path)
+    else:
+        x = load_picture(path, shape)
     scores = trained.model.scores(model, x.reshape(1, *trained.input_shape))
-    row = to_numpy(F.softmax(scores)).tolist()[0]
-    c = row.index(max(row))
+    probabilities = to_numpy(F.softmax(scores)).tolist()[0]
+    c = probabilities.index(max(probabilities))
     names = [printable(name) for name in trained.classes]
-    wide = max(map(cells, names))
-    return f"{padded(printable(path), width)}  {padded(names[c], wide)}  {row[c]:7.2%}"
+    name = padded(names[c], max(map(cells, names)))
+    return f"{padded(printable(path), width)}  {name}  {probabilities[c]:7.2%}"
 
 
-def _table(trained: "Trained", model: Any, path: Path, several: bool) -> list[list[str]]:
-    """Lines of a table with a head: each row's name, its class and the probability, or its numbers."""
+def _table(trained: "Trained", model: "Layer", path: Path, several: bool) -> list[list[str]]:
+    """A head, and for each row its name, and its class and probability, or its numbers."""
     from xpnet.cli.tables import rows
 
     found = rows(path, trained.config, trained.reading)
     names, answers = _answers(trained, trained.model.scores(model, trained.fitting(found.x)))
     lines = [[name, *answer] for name, answer in zip(found.names, answers, strict=True)]
-    if several:  # whose rows may be named in different ways
+    if several:  # files whose rows may be named in different ways
         return [["file", "row", *names], *([str(path), *line] for line in lines)]
     return [[found.title, *names], *lines]
 
 
-def _answers(trained: "Trained", y: Any) -> tuple[list[str], list[list[str]]]:
-    """What the network's outputs are called, and what they are in words."""
+def _answers(trained: "Trained", y: Array) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns of answers, and the answers for each row."""
     from xpnet import functions as F
     from xpnet.backend import to_numpy
     from xpnet.cli.tables import standardizer
 
-    name = trained.reading["schema"]["target"] if "schema" in trained.reading else "t"
+    name = "t"  # an archive has no names
+    if "schema" in trained.reading:
+        name = trained.reading["schema"]["target"]
     if trained.classes:
-        found = ((max(p), p.index(max(p))) for p in to_numpy(F.softmax(y)).tolist())
-        return [name, "probability"], [[trained.classes[c], f"{share:.4f}"] for share, c in found]
+        answers = []
+        for probabilities in to_numpy(F.softmax(y)).tolist():
+            largest = max(probabilities)
+            answers.append([trained.classes[probabilities.index(largest)], f"{largest:.4f}"])
+        return [name, "probability"], answers
     units = standardizer(trained.reading["targets"])
     numbers = (to_numpy(y) * units.scale + units.mean).tolist()
-    several = len(units.mean) > 1
-    names = [f"{name} {i}" for i in range(1, len(units.mean) + 1)] if several else [name]
+    names = [name]
+    if len(units.mean) > 1:
+        names = [f"{name} {i}" for i in range(1, len(units.mean) + 1)]
     return names, [[f"{number:.7g}" for number in row] for row in numbers]
 
 
-def _written(lines: list[list[str]]) -> str:
-    """Lines as CSV."""
+def _as_csv(lines: list[list[str]]) -> str:
+    """Lines in CSV format."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()

@@ -1,29 +1,37 @@
-"""Papers: what a run needs to be resumed and to be repeated.
+"""The files that a run needs to be resumed and to be repeated.
 
-To be resumed: its settings, how it reads its data, and the digest of its own model's code go into the
-checkpoint, which has a checksum. To be repeated: `config.toml`, and `model.py` if the model is one of
-the user's own.
+To be resumed: its settings, how it reads its data, and the digest of its own model's code are part of
+the checkpoint, which has checksums. To be repeated: `config.toml`, and `model.py` if the model is one
+of the user's own.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from xpnet.cli import config
-from xpnet.errors import StateError
+from xpnet.cli.config import FILE, PATHS
 from xpnet.saving.safetensors import replacing
 from xpnet.training import Callback
 from xpnet.training._claim import Claim
-from xpnet.training.checkpoint import read_text
-from xpnet.training.environment import environment
+from xpnet.training.environment import changes, environment
 from xpnet.training.model_file import COPY, Source
 
 if TYPE_CHECKING:
     from xpnet.training import Trainer
 
+KEYS = (  # the settings that repeat a run, in the order of the file
+    "dataset", "data_dir", "target", "features", "index", "header", "delimiter", "encoding",
+    "image_size", "test", "task", "augment",
+    "model", "hidden", "activation",
+    "epochs", "earlier_epochs", "batch_size", "optimizer", "lr", "schedule", "weight_decay", "clip", "seed",
+    "backend", "dtype", "precision", "tensorboard",
+)  # fmt: skip
 
-class Papers(Callback):
-    """Writes what repeats the run, and gives the checkpoint what resumes it.
+
+class RunFiles(Callback):
+    """Writes the files that repeat the run, and adds to the checkpoint what resumes it.
 
     Parameters
     ----------
@@ -34,11 +42,12 @@ class Papers(Callback):
         How the data are read: see `xpnet.cli.dataset`.
     source : Source or None
         The code of the model, if it is the user's own.
-    environments : sequence of mappings
-        Of a resumed run, those that it had before: see `config.write`.
+    environments : sequence of mapping
+        For a resumed run, the environments of its earlier parts, each with the step at which it began
+        as "step".
     """
 
-    order: ClassVar[int] = -1  # before the weights: whoever finds these can resume the run
+    order: ClassVar[int] = -1  # before the weights: a folder that has weights can be resumed
 
     def __init__(
         self,
@@ -48,34 +57,35 @@ class Papers(Callback):
         source: Source | None = None,
         environments: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        from xpnet.cli.settings import FILE_KEYS
-
-        kept = {name: settings[name] for name in FILE_KEYS}
+        kept = {name: settings[name] for name in KEYS}
         if source is not None:
             kept["model"] = f"{COPY}:{source.function}"
         self.folder = folder
-        self.settings = config.described(kept, folder)
+        self.settings = as_toml_values(kept, folder)
         self.reading = reading
         self.source = source
         self.environments = [dict(found) for found in environments]
         self.claim = Claim(folder)
 
     def on_start(self, trainer: "Trainer") -> None:
-        """Claim the folder, and write into it."""
+        """Claim the folder, and write the files."""
         self.claim.acquire()
         try:
-            now = {"step": trainer.steps, **environment()}
-            before = self.environments[-1:] or [{}]
-            if {**now, "step": 0} != {**before[0], "step": 0}:
-                self.environments.append(now)
+            self._add_environment({"step": trainer.steps, **environment()})
             if self.source is not None:
                 self.source.trust()  # this training executes it
                 with replacing(self.folder / COPY) as temporary:
                     temporary.write_bytes(self.source.code)
-            config.write(self.folder / config.FILE, self.settings, self.environments)
+            write_settings(self.folder / FILE, self.settings, self.environments)
         except BaseException:
             self.claim.release()
             raise
+
+    def _add_environment(self, now: dict[str, Any]) -> None:
+        """Add the current environment, unless it is the one of the part before."""
+        before = self.environments[-1] if self.environments else {}
+        if {**now, "step": 0} != {**before, "step": 0}:
+            self.environments.append(now)
 
     def on_end(self, trainer: "Trainer") -> None:
         self.claim.release()
@@ -92,65 +102,59 @@ class Papers(Callback):
         }
 
 
-class Record(NamedTuple):
-    """What a checkpoint holds of the papers.
+def as_toml_values(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings by their flags' names, without those that are None, as a file holds them.
 
-    Attributes
+    Paths in `folder`, where the file is, are relative to it.
+    """
+    found = {}
+    for name, value in settings.items():
+        key = name.replace("_", "-")
+        if value is not None:
+            found[key] = _toml_value(key, value, folder)
+    return found
+
+
+def _toml_value(key: str, value: Any, folder: Path) -> Any:
+    if isinstance(value, list):  # [256, 128], or [[3, 57]], which is 3@57
+        return ",".join("@".join(map(str, n)) if isinstance(n, list) else str(n) for n in value)
+    if key in PATHS and isinstance(value, str) and Path(value).is_absolute():
+        path = Path(value)
+        if path.parent == folder.resolve():
+            return path.name
+    return value
+
+
+def write_settings(
+    path: Path, settings: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the file that repeats a run.
+
+    Parameters
     ----------
-    settings : dict
-        As `config.described` gave them.
-    reading : dict
-    source : str or None
-        The digest of the model's own code.
-    environments : list of dict
-    epochs, steps : int
-        Those that are done.
+    path : Path
+    settings : mapping
+        What `as_toml_values` returned.
+    environments : sequence of mapping
+        The environment of each part of the run, with the step at which it began as "step".
     """
-
-    settings: dict[str, Any]
-    reading: dict[str, Any]
-    source: str | None
-    environments: list[dict[str, Any]]
-    epochs: int
-    steps: int
-
-
-def papers_of(file: Path) -> Record:
-    """Read what `Papers` gave to a checkpoint.
-
-    Raises
-    ------
-    StateError
-        The file is damaged, or no checkpoint of `xpnet train`.
-    """
-    state = read_text(file)
-    try:
-        position = state["position"]
-        found = state["callbacks"]["Papers.0"]
-        names = ("settings", "reading", "source", "environments")
-        values: list[Any] = [found[name] for name in names]
-        values += [position["epoch"], state["steps"]]
-        record = Record(*values)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _no_papers(file, repr(error)) from error
-    kinds = (dict, dict, str | None, list, int, int)
-    for name, value, kind in zip(Record._fields, record, kinds, strict=True):
-        if not isinstance(value, kind):
-            raise _no_papers(file, f"{name} is {value!r}")
-    if not record.environments or not all(map(_is_environment, record.environments)):
-        raise _no_papers(file, "its environments are none")
-    if type(record.settings.get("epochs")) is not int:
-        raise _no_papers(file, "it has no epochs")
-    return record
+    last = environments[-1]
+    parts = ", ".join(f"{name} {value}" for name, value in last.items() if name != "step")
+    lines = [
+        f"# To repeat this run: xpnet train --config {FILE} --out FOLDER",
+        f"# It is the same to the last bit with {parts}.",
+    ]
+    for old, new in pairwise(environments):
+        changed = ", ".join(changes(old, {**new, "step": old["step"]}))
+        lines.append(f"# Not repeated: after step {new['step']} it was resumed with {changed}.")
+    for key, value in settings.items():
+        lines.append(f"{key} = {_toml(value)}")
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-def _is_environment(value: Any) -> bool:
-    """Whether that may be an environment, and can be printed."""
-    plain = isinstance(value, dict) and all(isinstance(x, (str, int)) for x in value.values())
-    return plain and type(value.get("step")) is int and f"{value}".isprintable()
-
-
-def _no_papers(file: Path, reason: str) -> StateError:
-    return StateError(
-        f"{file}: it does not hold the settings of a run: {reason}. Was it written by xpnet train?"
-    )
+def _toml(value: str | float) -> str:
+    """A string, a number or a bool in TOML, which Python's standard library reads but cannot write."""
+    # JSON's strings and numbers are valid TOML, except for the character DEL.
+    text = json.dumps(value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")

@@ -1,31 +1,140 @@
-"""A run that is read again: its model, how it read its data, and what its outputs are called."""
+"""A run folder that is read again: to resume its training, or to use its model."""
 
 import csv
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from xpnet._typing import Array
+from xpnet.cli.config import FILE
 from xpnet.cli.consent import require_consent
-from xpnet.cli.kinds import PICTURES
+from xpnet.cli.kinds import KINDS, PICTURES
 from xpnet.errors import StateError
+from xpnet.layers import Layer
 from xpnet.saving.safetensors import load_file
-from xpnet.training import Run, TrainedModel, open_run
-from xpnet.training.run import here
+from xpnet.training import Checkpoint, Run, TrainedModel, open_run
+from xpnet.training.checkpoint import read_text
+from xpnet.training.run import invalid_metadata, with_home
+
+
+class RunFolder:
+    """What `xpnet train` has written to a folder; nothing is read before a method is called.
+
+    Attributes
+    ----------
+    path : Path
+    checkpoint, model, settings : Path
+        The files of the checkpoint, of the weights, and of the settings that repeat the run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / Checkpoint.LAST
+        self.model = path / Run.MODEL
+        self.settings = path / FILE
+
+    def record(self) -> "Record":
+        """The part of the checkpoint that `RunFiles` wrote.
+
+        Raises
+        ------
+        StateError
+            The checkpoint is damaged, or was not written by `xpnet train`.
+        """
+        file = self.checkpoint
+        state = read_text(file)
+        try:
+            found = state["callbacks"]["RunFiles.0"]
+            record = Record(
+                settings=found["settings"],
+                reading=found["reading"],
+                source=found["source"],
+                environments=found["environments"],
+                epochs=state["position"]["epoch"],
+                steps=state["steps"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _invalid_record(file, repr(error)) from error
+        kinds = (dict, dict, str | None, list, int, int)
+        for name, value, kind in zip(Record._fields, record, kinds, strict=True):
+            if not isinstance(value, kind):
+                raise _invalid_record(file, f"{name} is {value!r}")
+        if not record.environments or not all(map(_is_environment, record.environments)):
+            raise _invalid_record(file, "its environments are missing or invalid")
+        if type(record.settings.get("epochs")) is not int:
+            raise _invalid_record(file, "its number of epochs is missing")
+        return record
+
+    def trained(self, trust: bool = False) -> "Trained":
+        """The trained model, with the description of its data.
+
+        Parameters
+        ----------
+        trust : bool
+            Whether `--trust` was given: see `require_consent`.
+
+        Raises
+        ------
+        StateError
+            The folder is no run folder, or damaged; or its model is Python code that is not trusted.
+        """
+        model = open_run(self.path)
+        _, metadata = load_file(model.file, names=())
+        config = with_home(json.loads(metadata["xpnet"]))
+        try:
+            input_shape, outputs = _shapes(model.architecture)
+            is_valid = _is_description(config, input_shape, outputs)
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            raise invalid_metadata(model.file, repr(error)) from error
+        if not is_valid:
+            raise invalid_metadata(
+                model.file, "its task or the description of its data is missing or invalid"
+            )
+        source = model.source
+        if source is not None:
+            require_consent(source, trust)
+            model = model._replace(trust=True)
+        return Trained(model, config, config["reading"], input_shape)
+
+
+class Record(NamedTuple):
+    """What a checkpoint holds so that the command line can resume it.
+
+    Attributes
+    ----------
+    settings : dict
+        As `run_files.as_toml_values` returned them.
+    reading : dict
+        How the data are read.
+    source : str or None
+        The digest of the model's own code.
+    environments : list of dict
+    epochs, steps : int
+        The numbers of finished epochs and steps.
+    """
+
+    settings: dict[str, Any]
+    reading: dict[str, Any]
+    source: str | None
+    environments: list[dict[str, Any]]
+    epochs: int
+    steps: int
 
 
 class Trained(NamedTuple):
-    """What `xpnet train` left in a run folder.
+    """A trained model, and the description of the data that it was trained on.
 
     Attributes
     ----------
     model : TrainedModel
     config : dict
-        All that config.json holds.
+        The content of config.json.
     reading : dict
         How its data are read: see `xpnet.cli.dataset`.
     input_shape : tuple of int
-        Of a sample, as the model takes it.
+        The shape of a sample, as the model takes it.
     """
 
     model: TrainedModel
@@ -40,20 +149,25 @@ class Trained(NamedTuple):
 
     @property
     def classes(self) -> list[str]:
-        """The names of the classes, by number; none in a regression."""
+        """The names of the classes, by number; empty for a regression."""
         return list(self.reading["classes"])
 
-    def build(self) -> Any:
+    @property
+    def has_pictures(self) -> bool:
+        """Whether its samples are images."""
+        return self.reading["kind"] in PICTURES
+
+    def build(self) -> Layer:
         """The model with its weights, on the current backend."""
         return self.model.build()
 
     def history(self) -> list[dict[str, float]]:
-        """The rows of history.csv; none where it is gone, since what else is there is as good.
+        """The rows of history.csv; empty if the file is missing, since the model does not need it.
 
         Raises
         ------
         StateError
-            It is no such table.
+            The file is not such a table.
         """
         path = self.model.file.with_name(Run.HISTORY)
         if not path.is_file():
@@ -63,72 +177,72 @@ class Trained(NamedTuple):
                 rows = list(csv.DictReader(file))
             return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
         except (ValueError, TypeError, csv.Error) as error:
-            raise StateError(f"{path}: expected the table of a training: {error}.") from error
+            raise StateError(f"{path}: expected the history of a training: {error}.") from error
 
-    def fitting(self, x: Any) -> Any:
-        """Samples in the shape that the model takes; as they are, if they are of another size."""
+    def fitting(self, x: Array) -> Array:
+        """Samples in the shape that the model takes, if they have as many numbers as it takes.
+
+        Others are returned for the model to refuse, as rows if it takes rows.
+        """
         if math.prod(x.shape[1:]) == math.prod(self.input_shape):
             return x.reshape(-1, *self.input_shape)
-        return x.reshape(len(x), -1) if len(self.input_shape) == 1 else x
+        if len(self.input_shape) == 1:
+            return x.reshape(len(x), -1)
+        return x
 
 
-def open_trained(run: Path, trust: bool = False) -> Trained:
-    """Read a run folder.
-
-    Parameters
-    ----------
-    trust : bool
-        Whether `--trust` was given: see `require_consent`.
-
-    Raises
-    ------
-    StateError
-        It is none, or damaged; or its model is Python code that is not trusted.
-    """
-    trained = open_run(run)
-    _, metadata = load_file(trained.file, names=())
-    config: dict[str, Any] = here(json.loads(metadata["xpnet"]))
-    a = trained.architecture
-    try:
-        flat = "model" not in a
-        shape = (a["in_features"],) if flat else tuple(map(int, a["input_shape"]))
-        outputs = int(a["out_features"] if flat else a["outputs"])
-        reading = config["reading"]
-        known = [config["task"] in ("classify", "regress"), _are_classes(reading["classes"], outputs),
-                 bool(reading["classes"]) == (config["task"] == "classify"),
-                 reading["kind"] in ("images", "folder", "csv", "npz"), _is_split(config["test"], config["seed"]),
-                 reading["kind"] not in PICTURES or _is_shape(reading["shape"], shape)]  # fmt: skip
-    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-        raise _no_run(trained.file, repr(error)) from error
-    if not all(known):
-        raise _no_run(trained.file, "its task or reading is none")
-    if trained.source is not None:
-        require_consent(trained.source, trust)
-        trained = trained._replace(trust=True)
-    return Trained(trained, config, reading, shape)
+def _shapes(architecture: Mapping[str, Any]) -> tuple[tuple[int, ...], int]:
+    """The shape of a sample and the number of outputs."""
+    if "model" not in architecture:  # an MLP
+        return (architecture["in_features"],), int(architecture["out_features"])
+    return tuple(map(int, architecture["input_shape"])), int(architecture["outputs"])
 
 
-def _are_classes(names: Any, outputs: int) -> bool:
-    """Whether these are the names of as many classes; or of none, in a regression."""
-    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return texts and len(names) in (0, outputs)
+def _is_description(config: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int) -> bool:
+    """Whether task, classes, kind, split and image shape are valid, and fit the model."""
+    reading = config["reading"]
+    task = config["task"]
+    if task not in ("classify", "regress") or reading["kind"] not in KINDS:
+        return False
+    if bool(reading["classes"]) != (task == "classify"):
+        return False
+    if not _are_classes(reading["classes"], outputs):
+        return False
+    if reading["kind"] in PICTURES and not _is_image_shape(reading["shape"], input_shape):
+        return False
+    return _is_split(config["test"], config["seed"])
 
 
-def _is_split(test: Any, seed: Any) -> bool:
-    """Whether that tells which rows of a table were the test: by default, a share, or a file."""
-    share = type(test) is float and 0.0 < test < 1.0
-    return (test is None or isinstance(test, str) or share) and type(seed) is int and seed >= 0
+def _are_classes(names: object, outputs: int) -> bool:
+    """Whether these are the names of as many classes as there are outputs, or an empty list."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return False
+    return len(names) in (0, outputs)
 
 
-def _is_shape(image: Any, sample: tuple[int, ...]) -> bool:
-    """Whether that is the shape of an image, of as many numbers as a sample has."""
-    whole = isinstance(image, list) and all(type(n) is int for n in image)
-    return (
-        whole and len(image) == 3 and image[0] in (1, 3) and math.prod(image) == math.prod(sample)
-    )
+def _is_split(test: object, seed: object) -> bool:
+    """Whether this names the rows that are the test: None, a share or a file, and a seed."""
+    is_share = type(test) is float and 0.0 < test < 1.0
+    if test is not None and not isinstance(test, str) and not is_share:
+        return False
+    return type(seed) is int and seed >= 0
 
 
-def _no_run(file: Path, reason: str) -> StateError:
+def _is_image_shape(image: object, sample: tuple[int, ...]) -> bool:
+    """Whether this is (channels, height, width) of as many numbers as a sample has."""
+    if not isinstance(image, list) or len(image) != 3 or image[0] not in (1, 3):
+        return False
+    return all(type(n) is int for n in image) and math.prod(image) == math.prod(sample)
+
+
+def _is_environment(value: object) -> bool:
+    """Whether this is an environment that can be printed."""
+    if not isinstance(value, dict) or not all(isinstance(x, (str, int)) for x in value.values()):
+        return False
+    return type(value.get("step")) is int and f"{value}".isprintable()
+
+
+def _invalid_record(file: Path, reason: str) -> StateError:
     return StateError(
-        f"{file}: its metadata do not describe the model: {reason}. Was it written by xpnet train?"
+        f"{file}: it does not hold the settings of a run: {reason}. Was it written by xpnet train?"
     )

@@ -1,4 +1,4 @@
-"""What the commands print: every line of theirs passes through `echo`."""
+"""Output of the commands: every line that they print passes through `echo`."""
 
 import sys
 
@@ -6,7 +6,7 @@ from xpnet._printable import printable
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print lines, on standard output or standard error; names in them cannot act on a terminal."""
+    """Print lines on standard output or standard error, without control characters from file names."""
     stream = sys.stderr if err else sys.stdout
     stream.write(printable(text, keep="\n\t") + "\n" * nl)
     stream.flush()

@@ -1,17 +1,22 @@
-"""Tables as data of a training: files of text by `xpnet.data.tables`, and NPZ archives.
+"""Tables as data of a training: text files, read by `xpnet.data.tables`, and NPZ archives.
 
-What a training finds out in its own data alone is the run's to keep, and is called its reading: the
-classes' names, and the means and deviations by which numbers are standardised.
+A run keeps what it has determined from its training data, its "reading": the names of the classes,
+and the means and deviations by which numbers are standardised.
 """
 
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from xpnet._typing import Array
 from xpnet.cli.kinds import columns, kind_of
 from xpnet.cli.screen import echo
 from xpnet.errors import DataError, StateError
+
+if TYPE_CHECKING:
+    from xpnet.data import Schema, Standardizer
+    from xpnet.data._csv_reader import Cells
 
 Pair = tuple[Any, Any]  # x and t, NumPy arrays
 Flags = Mapping[str, Any]
@@ -21,28 +26,30 @@ SHARE = 0.2  # of the samples, kept for the test
 
 def learn(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     """The samples for training and test, and the reading: see `xpnet.cli.dataset.learned`."""
-    is_text = kind_of(flags["dataset"]) == "csv"
-    train, test, reading = _csv(flags) if is_text else _npz(flags)
+    if kind_of(flags["dataset"]) == "csv":
+        train, test, reading = _csv(flags)
+    else:
+        train, test, reading = _npz(flags)
     if flags["task"] == "regress":
         from xpnet.data import Standardizer
 
         reading["targets"] = Standardizer.of(train[1])._asdict()
-        train, test = ((x, _in_deviations(t, reading, flags)) for x, t in (train, test))
+        train, test = ((x, _standardized(t, reading, flags)) for x, t in (train, test))
     return train, test, reading
 
 
 class Tested(NamedTuple):
-    """What a run is tested on.
+    """The samples that a run is tested on.
 
     Attributes
     ----------
     test : (x, t)
     rest : (x, t) or None
-        What was learned, where it is in the same file.
+        The samples that were learned, if they are in the same file.
     source : str
         The file or folder.
     names : list of str or None
-        What the test samples are called, where they have names.
+        The names of the test samples, if they have names.
     """
 
     test: Pair
@@ -53,42 +60,50 @@ class Tested(NamedTuple):
 
 def tested(flags: Flags, reading: Reading, other: str | None) -> Tested:
     """The test samples of a run, or all of another table."""
-    own = flags["test"] if isinstance(flags["test"], str) else flags["dataset"]
-    source = other or own
+    source = other or path_of_test(flags)
     if not Path(source).is_file():
         raise DataError(
-            f"{source}: the run's data are not there. Name another table with --dataset FILE."
+            f"{source}: the run's data are missing. Name another table with --dataset FILE."
         )
-    apart = not other and source == flags["dataset"]  # the test is a part of the table
-    part = _csv_again if "schema" in reading else _npz_again
-    found = part(source, flags, reading, apart)
+    is_split = not other and source == flags["dataset"]  # the test is a part of the table
+    if "schema" in reading:
+        found = _csv_again(source, flags, reading, is_split)
+    else:
+        found = _npz_again(source, flags, reading, is_split)
     if reading["classes"]:
         return found
-    (x, t), rest = found.test, found.rest
+    x, t = found.test
+    rest = found.rest
     if rest is not None:
-        rest = rest[0], _in_deviations(rest[1], reading, flags)
-    return found._replace(test=(x, _in_deviations(t, reading, flags)), rest=rest)
+        rest = rest[0], _standardized(rest[1], reading, flags)
+    return found._replace(test=(x, _standardized(t, reading, flags)), rest=rest)
+
+
+def path_of_test(flags: Flags) -> str:
+    """The file or folder of a run's test samples: its own, or that of the training."""
+    source: str = flags["test"] if isinstance(flags["test"], str) else flags["dataset"]
+    return source
 
 
 class Rows(NamedTuple):
-    """Samples without targets, and what they are called in a table of answers.
+    """Samples without targets, and their names in a table of answers.
 
     Attributes
     ----------
     x : ndarray
     title : str
-        Of the names: that of the index; or "line" (of the file, from 1), or "row" (of an array, from
-        0), as errors count them.
+        The title of the names: that of the index column; or "line" (in the file, from 1), or "row"
+        (of an array, from 0), as errors count them.
     names : list of str
     """
 
-    x: Any
+    x: Array
     title: str
     names: list[str]
 
 
 def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
-    """The samples of a file without targets, or with targets that are left aside."""
+    """The samples of a file; targets, if it has any, are ignored."""
     if "schema" in reading:
         known = schema(reading)
         cells = known.cells(path, targets=False)
@@ -100,20 +115,20 @@ def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
     return Rows(x, "row", [str(i) for i in range(len(x))])
 
 
-def schema(reading: Reading) -> Any:
-    """How a run reads CSV tables."""
+def schema(reading: Reading) -> "Schema":
+    """The schema by which a run reads CSV tables."""
     from xpnet.data import Schema
 
     return Schema.from_dict(reading["schema"])
 
 
-def standardizer(figures: Mapping[str, Any]) -> Any:
+def standardizer(figures: Mapping[str, Any]) -> "Standardizer":
     """The mean and scale that a run keeps.
 
     Raises
     ------
     StateError
-        The figures are none.
+        They are missing or invalid.
     """
     from xpnet.data import Standardizer
 
@@ -124,7 +139,7 @@ def standardizer(figures: Mapping[str, Any]) -> Any:
     return Standardizer(mean, scale)
 
 
-def _in_deviations(t: Any, reading: Reading, flags: Flags) -> Any:
+def _standardized(t: Array, reading: Reading, flags: Flags) -> Array:
     return standardizer(reading["targets"])(t).astype(flags["dtype"])
 
 
@@ -159,62 +174,57 @@ def _csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
         if task == "classify" and "too few" in str(error):  # perhaps each number is a class
             error.add_note("If the targets are numbers to predict: --task regress")
         if task == "regress" and "found the text" in str(error):
-            error.add_note("If these texts are the classes to be learned: --task classify")
+            error.add_note("If these texts are the classes to predict: --task classify")
         raise
-    _note_numbering(found, [train[0]] if isinstance(flags["test"], str) else [train[0], test[0]])
+    parts = [train[0]]
+    if not isinstance(flags["test"], str):  # the test is a part of the same table
+        parts.append(test[0])
+    _note_numbering(found, parts)
     reading: dict[str, Any] = {"schema": found.to_dict(), "classes": list(found.classes)}
     if task == "classify":
         _require_classes(flags, len(train[0]), reading["classes"])
     return train, test, reading
 
 
-_NUMBERING = (
-    "id",
-    "index",
-    "idx",
-    "no",
-    "nr",
-    "row",
-    "rownames",
-    "#",
-)  # columns that number the rows
+NUMBERING = ("id", "index", "idx", "no", "nr", "row", "rownames", "#")  # names of row numbers
 
 
-def _note_numbering(found: Any, parts: list[Any]) -> None:
-    """Print a note where a feature is called like a number of the rows, and is one."""
+def _note_numbering(found: "Schema", parts: list[Array]) -> None:
+    """Print a note if a feature has the name of a row number, and its values are consecutive."""
     for i, name in enumerate(found.features):
-        if name.lower().strip(" ._") not in _NUMBERING:
+        if name.lower().strip(" ._") not in NUMBERING:
             continue
         mean, scale = (figures[i] for figures in found.standardizer)
         values = [value for x in parts for value in x[:, i].tolist()]
         numbers = sorted(round(value * scale + mean) for value in values)
         if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
             echo(
-                f"Note: the column {name!r} numbers the rows, and is learned from. To leave it out: "
+                f"Note: the column {name!r} numbers the rows, and is used as a feature. To leave it out: "
                 f"--index {shlex.quote(name)}",
                 err=True,
             )
 
 
-def _csv_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Tested:
+def _csv_again(source: str, flags: Flags, reading: Reading, is_split: bool) -> Tested:
     from xpnet.data import split
 
     known = schema(reading)
     cells = known.cells(source)
     x, t = known.samples(cells)
     if t is None:
-        raise DataError(f"{source}: no column {reading['schema']['target']!r}, the target.")
+        target = reading["schema"]["target"]
+        raise DataError(f"{source}: expected a column {target!r}, the target, but there is none.")
     title, names = _called(cells)
     names = [f"{title} {name}" for name in names]
-    if not apart:
+    if not is_split:
         return Tested((x, t), None, source, names)
     train, test = split(t if reading["classes"] else t[:, 0], _share(flags), flags["seed"])
     chosen = [names[i] for i in test.tolist()]
     return Tested((x[test], t[test]), (x[train], t[train]), source, chosen)
 
 
-def _called(cells: Any) -> tuple[str, list[str]]:
-    """What the rows of a table are called: by its index, or by their lines."""
+def _called(cells: "Cells") -> tuple[str, list[str]]:
+    """The title and the names of a table's rows: those of its index, or their lines."""
     if cells.index_name is not None:
         return cells.index_name, cells.row_names
     return "line", list(map(str, cells.lines))
@@ -232,7 +242,7 @@ def _npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     reading: dict[str, Any] = {"classes": []}
     if flags["task"] == "classify":
         count = int(t.max()) + 1
-        _require_count(flags, len(t), count)  # before a list of so many is made
+        _require_count(flags, len(t), count)  # before a list of that length is made
         reading["classes"] = [str(i) for i in range(count)]
     if x.ndim <= 2:
         reading["features"] = Standardizer.of(x.reshape(len(x), -1))._asdict()
@@ -240,10 +250,10 @@ def _npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     return (x, t), (x_test, t_test), reading
 
 
-def _npz_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Tested:
+def _npz_again(source: str, flags: Flags, reading: Reading, is_split: bool) -> Tested:
     from xpnet.data import load_archive, load_samples
 
-    if not apart:
+    if not is_split:
         pair = load_samples(source, flags["task"])
         return Tested(_read(pair, source, flags, reading), None, source)
     train, test = load_archive(source, _share(flags), flags["seed"], task=flags["task"])
@@ -252,32 +262,33 @@ def _npz_again(source: str, flags: Flags, reading: Reading, apart: bool) -> Test
 
 
 def _read(pair: Pair, source: str, flags: Flags, reading: Reading) -> Pair:
-    """Samples and targets of an archive, as the training had them."""
+    """Samples and targets of an archive in the form that the training had."""
     x, t = pair
-    t, classes = _targets(t, source, flags), reading["classes"]
+    t = _targets(t, source, flags)
+    classes = reading["classes"]
     if classes and int(t.max()) >= len(classes):
         row = int(t.argmax())
         raise DataError(
-            f"{source}: t[{row}] is the class {t[row]}, not seen in training, which had the classes "
-            f"0 to {len(classes) - 1}."
+            f"{source}: the class {t[row]} in t[{row}] was not seen in training, which had the classes 0 "
+            f"to {len(classes) - 1}."
         )
     return _features(x, flags, reading), t
 
 
-def _targets(t: Any, path: str, flags: Flags) -> Any:
-    """The targets of an archive, if they are fit for the task."""
+def _targets(t: Array, path: str, flags: Flags) -> Array:
+    """The targets of an archive, if they suit the task."""
     if flags["task"] == "regress":
         return t.reshape(len(t), -1).astype("float64")
     if t.ndim != 1 or t.dtype.kind not in "iu":
         raise DataError(
-            f"{path}: its targets are {t.dtype} of shape {t.shape}: expected classes, integers of "
-            "shape (n,). To predict numbers: --task regress."
+            f"{path}: expected classes as targets, integers of shape (n,), got {t.dtype} of shape "
+            f"{t.shape}. To predict numbers: --task regress."
         )
     return t.astype("int64")
 
 
-def _features(x: Any, flags: Flags, reading: Reading) -> Any:
-    """Rows of features standardised; images of bytes, from 0 to 1; other arrays as they are.
+def _features(x: Array, flags: Flags, reading: Reading) -> Array:
+    """Rows of features standardised, images of bytes scaled to 0 to 1, other arrays unchanged.
 
     Images whose channels come last become (channels, height, width).
     """
@@ -286,21 +297,23 @@ def _features(x: Any, flags: Flags, reading: Reading) -> Any:
         x = x.transpose(0, 3, 1, 2)
     if "features" in reading:
         return standardizer(reading["features"])(x.reshape(len(x), -1)).astype(dtype)
-    return x.astype(dtype) / 255 if x.dtype == "uint8" else x.astype(dtype)
+    if x.dtype == "uint8":
+        return x.astype(dtype) / 255
+    return x.astype(dtype)
 
 
 def _require_classes(flags: Flags, samples: int, classes: list[str]) -> None:
-    """Refuse names of classes that are numbers for the most part, and too many."""
+    """Refuse classes whose names are mostly numbers, if they are too many."""
     if sum(name.lstrip("-").isdigit() for name in classes) > len(classes) // 2:
         _require_count(flags, samples, len(classes))
 
 
 def _require_count(flags: Flags, samples: int, count: int) -> None:
-    """Likewise, of classes that are numbers."""
+    """Refuse a single class, and classes that are numbers if they are too many."""
     if count < 2:
-        raise DataError(f"{flags['dataset']}: the only class is 0; to learn, two are needed.")
+        raise DataError(f"{flags['dataset']}: expected two classes or more, got only class 0.")
     if count > max(20, samples // 2):
         raise DataError(
-            f"{flags['dataset']}: its targets make {count} classes, of {samples} training "
-            "samples. If they are numbers to predict: --task regress."
+            f"{flags['dataset']}: its targets have {count} classes for {samples} training samples. If "
+            "they are numbers to predict: --task regress."
         )

@@ -1,5 +1,6 @@
-"""`xpnet train`: a network learns a data set, and leaves a run folder."""
+"""`xpnet train`: train a network on a data set, and write a run folder."""
 
+import math
 import shlex
 import time
 from collections.abc import Iterator
@@ -14,8 +15,11 @@ from xpnet.cli.kinds import PICTURES
 from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
-    from xpnet.cli.run_files import Record
-    from xpnet.training import History
+    from xpnet.cli.dataset import Samples
+    from xpnet.cli.run_folder import Record
+    from xpnet.layers import Layer
+    from xpnet.random import Generator
+    from xpnet.training import Callback, History, Trainer
 
 
 def train(
@@ -59,69 +63,67 @@ def train(
 
     The folder holds the weights (model.safetensors), history.csv, curves.png,
     config.json, and config.toml, which repeats the run. Ctrl-C ends the
-    training early and keeps what was learned; --resume RUN goes on.
+    training early and keeps what was learned; --resume RUN continues it.
     """
     from xpnet.cli.config import RESUMED
-    from xpnet.cli.run_files import papers_of
+    from xpnet.cli.run_folder import RunFolder
     from xpnet.cli.settings import settled
     from xpnet.errors import StateError
-    from xpnet.training import Checkpoint
     from xpnet.training._claim import Claim
     from xpnet.training.run import claim_path
 
+    start = time.perf_counter()
     settings = settled(ctx)
-    begin, record = time.perf_counter(), None
-    if run := settings["resume"]:
+    record = None
+    run = settings["resume"]
+    if run:
         claim = Claim(run).acquire()
     else:
         claim = claim_path(settings["out"], Path(settings["dataset"]).stem)
     with claim:
         settings["out"] = str(claim.folder)
         if run:
-            record = papers_of(run / Checkpoint.LAST)
-            if record != ctx.meta[RESUMED]:  # it was read before the claim
+            record = RunFolder(run).record()
+            if record != ctx.meta[RESUMED]:  # that one was read before the claim
                 raise StateError(f"{run}: it was resumed meanwhile. Try again.")
-            if _is_done(run, record, settings["epochs"]):
+            if record.epochs >= settings["epochs"]:
+                _print_finished(run, record.epochs)
                 return
-        _learn(settings, record, begin)
+        _train_and_report(settings, record, start)
 
 
-def _learn(settings: dict[str, Any], record: "Record | None", begin: float) -> None:
+def _print_finished(run: Path, epochs: int) -> None:
+    done = f"{epochs} epochs are done"
+    if epochs == 1:
+        done = "1 epoch is done"
+    echo(f"{run} is finished: {done}. To continue it, ask for more epochs: --epochs {2 * epochs}")
+
+
+def _train_and_report(settings: dict[str, Any], record: "Record | None", start: float) -> None:
     """Train in a folder that is claimed, and print the result."""
     from xpnet.backend import using
-    from xpnet.cli.task import told
+    from xpnet.cli.task import result_line
 
     path = Path(settings["out"])
-    with using(settings["backend"], settings["dtype"]) as where, _what_is_left_told(path):
+    with using(settings["backend"], settings["dtype"]) as where, _saved_weights_noted(path):
         settings["backend"] = where.name
         history = _train(settings, record, where.describe())
         _draw(history, path)
     if history.interrupted:
         echo(
             f"Interrupted in epoch {len(history) + 1} of {settings['epochs']}. What was learned so far is in "
-            f"{path}\nTo go on: xpnet train --resume {shlex.quote(str(path))}"
+            f"{path}\nTo resume: xpnet train --resume {shlex.quote(str(path))}"
         )
         raise typer.Exit(130)
     figures = {name.removeprefix("test_"): value for name, value in history.rows[-1].items()}
-    seconds = time.perf_counter() - begin
-    said = told(settings["task"], figures)
-    echo(f"Test {said}, after {seconds:.1f} s. Run folder: {path}")
-
-
-def _is_done(path: Path, record: "Record", epochs: int) -> bool:
-    """Whether a run has nothing left to do; it says so."""
-    done = record.epochs
-    if done >= epochs:
-        echo(
-            f"{path} is finished: {done} epoch{'s are' if done > 1 else ' is'} done. To go further, "
-            f"ask for more of them: --epochs {2 * done}"
-        )
-    return bool(done >= epochs)
+    seconds = time.perf_counter() - start
+    result = result_line(settings["task"], figures)
+    echo(f"Test {result}, after {seconds:.1f} s. Run folder: {path}")
 
 
 @contextmanager
-def _what_is_left_told(path: Path) -> Iterator[None]:
-    """A block whose errors get a note: which weights are in the run folder, or that none are."""
+def _saved_weights_noted(path: Path) -> Iterator[None]:
+    """A block whose errors get a note with the weights that are in the run folder."""
     from xpnet.errors import StateError
     from xpnet.training import open_run
 
@@ -129,99 +131,126 @@ def _what_is_left_told(path: Path) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         try:
-            n = open_run(path).epochs_finished
-            error.add_note(
-                f"The weights {f'after epoch {n}' if n else 'of the start'} are in {path}"
-            )
+            epochs = open_run(path).epochs_finished
         except StateError:
             if isinstance(error, KeyboardInterrupt):
                 error.add_note("Nothing was saved.")
+        else:
+            which = f"after epoch {epochs}" if epochs else "before the first epoch"
+            error.add_note(f"The weights {which} are in {path}")
         raise
 
 
 def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "History":
-    """The work itself, on the backend in force, which `device` describes.
+    """Train on the current backend.
 
     Parameters
     ----------
+    settings : dict
     record : Record or None
-        Of the run that is resumed.
+        The record of the run that is resumed.
+    device : str
+        The description of the backend's device.
     """
-    from xpnet.cli import setup as learner
+    from xpnet.cli import setup
     from xpnet.cli.dataset import learned
-    from xpnet.cli.run_files import Papers
-    from xpnet.cli.task import loss_of, metrics_of
-    from xpnet.optimizers import optimizer
+    from xpnet.cli.run_files import RunFiles
     from xpnet.random import default_rng, manual_seed
-    from xpnet.training import Checkpoint, Trainer
+    from xpnet.training import Checkpoint
 
-    source = learner.source_of(settings, record)
+    source = setup.source_of(settings, record)
     samples = learned(settings)
     images = samples.input_shape
-    manual_seed(settings["seed"])  # of whatever draws by itself: dropout, a model of one's own
+    has_rows = len(images) == 1
+    manual_seed(settings["seed"])  # for dropout, and for a model of the user's own
     rng = default_rng(settings["seed"])
-    architecture, samples = learner.described(settings, samples)
-    model = learner.built(architecture, source, rng, rows=len(images) == 1)
-    learner.require_outputs(model, settings["model"], samples)
-    learner.settle_steps(settings, len(samples.train[0]), rows=len(images) == 1)
-    path, epochs, size = Path(settings["out"]), settings["epochs"], settings["batch_size"]
+    architecture, samples = setup.architecture_of(settings, samples)
+    model = setup.built(architecture, source, rng, rows=has_rows)
+    setup.require_outputs(model, settings["model"], samples)
+    setup.settle_steps(settings, len(samples.train[0]), rows=has_rows)
+    path = Path(settings["out"])
+    last = None
+    environments: list[dict[str, Any]] = []
     if record is not None:
-        learner.require_same(settings, record, samples)
-        learner.further(settings, record)
-    papers = Papers(path, settings, samples.reading, source, record.environments if record else ())
-    decay = settings["weight_decay"]
-    options = {} if decay is None else {"weight_decay": decay}
-    trainer = Trainer(
+        setup.require_same(settings, record, samples)
+        setup.remember_plan(settings, record)
+        last = path / Checkpoint.LAST
+        environments = record.environments
+    files = RunFiles(path, settings, samples.reading, source, environments)
+    callbacks = _callbacks(settings, architecture, samples, record)
+    trainer = _trainer(settings, model, samples, [files, *callbacks], rng)
+    data = setup.training_data(settings, samples, images, model, rng)
+    if not settings["quiet"]:
+        echo(_first_lines(settings, device, samples, model))
+        for line in setup.differences(settings, record, trainer):
+            echo(line)
+    return trainer.fit(data, samples.test, settings["epochs"], settings["batch_size"], resume=last)
+
+
+def _trainer(
+    settings: dict[str, Any],
+    model: "Layer",
+    samples: "Samples",
+    callbacks: "list[Callback]",
+    rng: "Generator",
+) -> "Trainer":
+    from xpnet.cli.setup import scheduled
+    from xpnet.cli.task import loss_of, metrics_of
+    from xpnet.optimizers import optimizer
+    from xpnet.training import Trainer
+
+    options = {}
+    if settings["weight_decay"] is not None:
+        options["weight_decay"] = settings["weight_decay"]
+    precision = settings["precision"]
+    if precision == "float32":
+        precision = None
+    steps_per_epoch = math.ceil(len(samples.train[0]) / settings["batch_size"])
+    return Trainer(
         model,
         loss_of(settings["task"]),
         optimizer(settings["optimizer"], model.parameters(), settings["lr"], **options),
         metrics=metrics_of(settings["task"], samples.reading),
-        callbacks=[papers, *_callbacks(settings, architecture, samples, record)],
+        callbacks=callbacks,
         rng=rng,
-        schedule=learner.scheduled(settings, -(-len(samples.train[0]) // size)),
+        schedule=scheduled(settings, steps_per_epoch),
         clip=settings["clip"],
-        precision=None if settings["precision"] in (None, "float32") else settings["precision"],
+        precision=precision,
     )
-    data = learner.fed(settings, samples, images, model, rng)
-    if not settings["quiet"]:
-        echo(_begun(settings, device, samples, model))
-        for line in learner.differences(settings, record, trainer):
-            echo(line)
-    last = path / Checkpoint.LAST if record else None
-    return trainer.fit(data, samples.test, epochs, size, resume=last)
 
 
 def _callbacks(
     settings: dict[str, Any],
     architecture: dict[str, Any],
-    samples: Any,
+    samples: "Samples",
     record: "Record | None",
-) -> list[Any]:
-    """What looks on while it trains, and writes the run folder."""
-    from xpnet.cli import setup as learner
+) -> "list[Callback]":
+    """The callbacks that write the run folder and report the progress."""
+    from xpnet.cli import setup
     from xpnet.training import ProgressBar, StopOnNaN
 
     path = Path(settings["out"])
-    kept = {name: value for name, value in settings.items() if name not in _NOT_KEPT}
-    run = learner.SeldomRun(
-        path,
-        {**kept, "architecture": architecture, "reading": samples.reading},
-        again=record is not None,
-    )
-    checkpoint = learner.SeldomCheckpoint(path, every_seconds=30.0, best=False)
-    callbacks = [learner.End(), StopOnNaN(), run, checkpoint]
+    config = {name: value for name, value in settings.items() if name not in _NOT_IN_CONFIG}
+    config["architecture"] = architecture
+    config["reading"] = samples.reading
+    callbacks: list[Callback] = [
+        setup.IgnoreInterruptsAtEnd(),
+        StopOnNaN(),
+        setup.ThrottledRun(path, config, again=record is not None),
+        setup.ThrottledCheckpoint(path, every_seconds=30.0, best=False),
+    ]
     if settings["tensorboard"]:
-        callbacks.append(learner.tensorboard(path))
+        callbacks.append(setup.tensorboard(path))
     if not settings["quiet"]:
         callbacks.append(ProgressBar())
     return callbacks
 
 
-_NOT_KEPT = ("resume", "config", "quiet", "trust", "of_a_run", "environment")
+_NOT_IN_CONFIG = ("resume", "config", "quiet", "trust", "of_a_run", "environment")
 
 
-def _begun(settings: dict[str, Any], device: str, samples: Any, model: Any) -> str:
-    """What is about to happen: the data, the numbers, the network."""
+def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", model: "Layer") -> str:
+    """The data, the device, the optimizer and the network, printed before the training."""
     what = "images" if samples.reading["kind"] in PICTURES else "samples"
     precision = settings["precision"] or settings["dtype"]
     return (
@@ -232,7 +261,7 @@ def _begun(settings: dict[str, Any], device: str, samples: Any, model: Any) -> s
 
 
 def _draw(history: "History", folder: Path) -> None:
-    """The curves, where there is matplotlib; it is an extra, and the rest does without it."""
+    """Draw the curves, if matplotlib is installed."""
     from xpnet import plots
     from xpnet.training import Run
 

@@ -81,7 +81,7 @@ def einsum(
     ArgumentError
         The subscripts or `optimize` are malformed.
     ShapeError
-        The operands do not have the shapes that the subscripts say.
+        The shapes of the operands do not fit the subscripts.
 
     Notes
     -----

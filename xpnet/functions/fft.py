@@ -22,10 +22,6 @@ from xpnet.functions.creation import arange
 from xpnet.functions.manipulation import concat
 
 __all__ = [
-    "IRFFT",
-    "RFFT",
-    "Shift",
-    "Transform",
     "fft",
     "fftfreq",
     "fftn",

@@ -8,7 +8,6 @@ Where a function takes `rows`, these are the row numbers that the samples of a b
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 
 from xpnet._typing import Array
 from xpnet.autodiff import tree
@@ -18,7 +17,7 @@ from xpnet.data._placement import place
 from xpnet.errors import DataError, ShapeError
 from xpnet.layers import Layer
 from xpnet.layers.hooks import evaluating
-from xpnet.training.batches import Data, Loader, on_host, output, pair, rows_of, samples
+from xpnet.training.batches import Arrays, Data, Loader, on_host, output, pair, rows_of, samples
 
 Rows = Sequence[int]
 
@@ -48,7 +47,7 @@ def checked(model: Layer, data: Data) -> Data:
     return x, t
 
 
-def check_batch(model: Layer, x: Any, t: Any, rows: Rows | None = None) -> None:
+def check_batch(model: Layer, x: Arrays, t: Arrays, rows: Rows | None = None) -> None:
     """Refuse samples on the host that are NaN or infinite, and labels outside the model's classes.
 
     Raises
@@ -87,7 +86,7 @@ def check_batches(model: Layer, loader: Loader, epoch: int, batches: int | None 
             raise
 
 
-def require_samples(x: Any) -> int:
+def require_samples(x: Arrays) -> int:
     """The number of samples in x.
 
     Raises
@@ -124,7 +123,7 @@ def require_classes(t: Array, classes: int, rows: Rows | None = None) -> None:
         )
 
 
-def require_finite(name: str, data: Any, rows: Rows | None = None) -> None:
+def require_finite(name: str, data: Arrays, rows: Rows | None = None) -> None:
     """Refuse NaN and infinity, which would make all weights NaN within a step or two.
 
     Raises
@@ -149,8 +148,8 @@ def require_finite(name: str, data: Any, rows: Rows | None = None) -> None:
         value = float(x[tuple(place_of_first)])
         if rows is not None:
             place_of_first[0] = int(rows[place_of_first[0]])
-        count = int(xp.sum(xp.astype(invalid, xp.int64)))
-        more = f", and {count - 1} more" if count > 1 else ""
+        others = int(xp.sum(xp.astype(invalid, xp.int64))) - 1
+        more = f", and {others} more" if others else ""
         raise DataError(
             f"Expected numbers in {name}{path}, got {value} at {place_of_first}, of sample "
             f"{place_of_first[0]}{more}. Leave such samples out, or fill them with the column's mean."

@@ -1,9 +1,9 @@
 """Claims: a folder is written to by one training at a time.
 
-The claim is a lock of the operating system's on the file `.lock` in the folder, by the package
-filelock. The system releases it when the process ends, however that happens, so that a process
-that was killed locks nothing out. On a network file system it holds between hosts only as far as
-that file system passes such locks on (NFS 4 and SMB do).
+A claim is a lock of the operating system on the file `.lock` in the folder, taken with the package
+filelock. The system releases it when the process ends, however that happens, so a process that was
+killed does not keep others out. On a network file system it is effective between hosts only if the
+file system supports such locks (NFS 4 and SMB do).
 """
 
 import json
@@ -23,7 +23,7 @@ LOCK = ".lock"
 
 
 class Claim:
-    """The right to write to a folder: of one thread, which may claim it several times.
+    """The right to write to a folder. One thread has it, and may claim the folder several times.
 
     Parameters
     ----------
@@ -43,17 +43,17 @@ class Claim:
         self.lock: BaseFileLock | None = None
 
     def acquire(self, new: bool = False) -> Self:
-        """Create the folder and lock it; nothing, if this claim holds already.
+        """Create the folder and lock it, unless this claim has it already.
 
         Parameters
         ----------
         new : bool
-            Whether there must be no such folder yet.
+            Whether the folder must not exist yet.
 
         Raises
         ------
         StateError
-            Another process or thread has claimed it; the message says which. Or it was to be new,
+            Another process or thread, which the message names, has claimed it; or it is to be new,
             and exists.
         OSError
             The folder or its lock cannot be created.
@@ -70,8 +70,8 @@ class Claim:
             lock.acquire(blocking=False)
         except BaseException as error:
             self._remove_created()
-            if isinstance(error, FileNotFoundError) and not new:  # its creator has removed it
-                return self.acquire()
+            if isinstance(error, FileNotFoundError) and not new:
+                return self.acquire()  # whoever had created the folder has just removed it
             if not isinstance(error, Timeout):
                 raise
             raise StateError(
@@ -79,26 +79,26 @@ class Claim:
                 "ended, end it, or name another folder."
             ) from None
         self.lock = lock
-        with suppress(OSError):  # Windows lets nobody write to it now; it only tells who has it
+        with suppress(OSError):  # on Windows a locked file cannot be written to; it is only a hint
             file.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         return self
 
     def release(self) -> None:
-        """Let others claim the folder; nothing, if this claim does not hold."""
+        """Let others claim the folder, if this claim has it."""
         lock = self.lock
         self.lock = None
         if lock is None:
             return
         if lock.lock_counter == 1:
-            # Before the lock is given up: whoever has opened the file meanwhile finds that it is
-            # gone. Windows removes no file that is open, and leaves it.
+            # Removed before the lock is released: a process that has opened the file meanwhile
+            # notices that it is gone. Windows does not remove an open file, so there it stays.
             with suppress(OSError):
                 Path(lock.lock_file).unlink()
         lock.release()
         self._remove_created()
 
     def _create(self, new: bool) -> None:
-        """Create the folder, and remember which of those above were created for it."""
+        """Create the folder and its parents, and remember which of them were missing."""
         missing = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         for path in reversed(missing):
             try:
@@ -113,7 +113,7 @@ class Claim:
             raise StateError(f"{self.folder}: expected a new folder, but it exists.")
 
     def _remove_created(self) -> None:
-        """Remove the folders that were created for this claim, as long as they are empty."""
+        """Remove the folders that were created for this claim if they are empty."""
         with suppress(OSError):
             for path in self.created:
                 path.rmdir()
@@ -127,12 +127,12 @@ class Claim:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether there is nothing in a folder but its lock, perhaps."""
+    """Whether a folder is empty but for a lock."""
     return all(path.name == LOCK for path in folder.iterdir())
 
 
 def require_new(*files: Path) -> None:
-    """Refuse to overwrite what an older training has written, before the first step of a new one.
+    """Refuse to overwrite the files of an older training, before the first step of a new one.
 
     Raises
     ------
@@ -142,19 +142,22 @@ def require_new(*files: Path) -> None:
     for file in files:
         if file.exists():
             raise StateError(
-                f"{file}: an older training has written this, and a new one would overwrite it. To "
-                "resume the older one: fit(..., resume=FOLDER/last.safetensors). To keep both, name "
-                "another folder; else remove the old one first."
+                f"{file}: an older training has written this file, and a new one would overwrite it. "
+                "To resume the older one: fit(..., resume=FOLDER/last.safetensors). To keep both, "
+                "name another folder; otherwise remove the old file first."
             )
 
 
 def _holder(file: Path) -> str:
-    """Who has locked a folder, as far as the lock file tells."""
+    """Who has locked a folder, according to the lock file."""
     try:
         found = json.loads(file.read_text())
-        pid, host = int(found["pid"]), str(found["host"])
+        pid = int(found["pid"])
+        host = str(found["host"])
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
     if pid == os.getpid() and host == socket.gethostname():
         return "another thread of this process"
-    return f"process {pid} on {host}" if host.isprintable() else f"process {pid}"
+    if not host.isprintable():
+        return f"process {pid}"
+    return f"process {pid} on {host}"

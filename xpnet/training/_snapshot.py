@@ -1,7 +1,7 @@
 """Snapshot: what a training is now, so that a load that fails halfway can be undone."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from xpnet.autodiff import tree
 from xpnet.backend import array_like
@@ -39,7 +39,8 @@ class Snapshot:
             return
         container: Any = value
         self._containers[id(container)] = (container, container.copy())
-        for item in container.values() if isinstance(container, dict) else container:
+        items = container.values() if isinstance(container, dict) else container
+        for item in items:
             self._remember(item)
 
     def restore(self) -> None:
@@ -55,6 +56,10 @@ class Snapshot:
         self._streams.load_state_dict(self._positions)
 
 
-def copied(state: Any) -> Any:
+State = TypeVar("State")
+
+
+def copied(state: State) -> State:
     """A state with copies of its arrays, each where it was, so that later changes do not reach it."""
-    return tree.map(lambda x: array_like(x, x) if hasattr(x, "dtype") else x, state)
+    copy: State = tree.map(lambda x: array_like(x, x) if hasattr(x, "dtype") else x, state)
+    return copy

@@ -18,7 +18,7 @@ class Streams:
         The trainer's own generator.
     """
 
-    def __init__(self, model: Layer, rng: Any) -> None:
+    def __init__(self, model: Layer, rng: "random.Generator | None") -> None:
         self.rng = rng
         self.layers = dict(model.named_generators())
 

@@ -1,6 +1,6 @@
 """Batches: what a training accepts as data, as epochs of pairs (x, t) on the device."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -16,7 +16,8 @@ from xpnet.data._placement import place
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, StateError
 from xpnet.layers import Layer
 
-Data = tuple[Any, Any]  # x and t: samples and their targets
+Arrays = Any  # an array of samples, or a tuple or dict of arrays with one sample per row
+Data = tuple[Arrays, Arrays]  # x and t: samples and their targets
 
 
 class Loader(Protocol):
@@ -73,12 +74,18 @@ class Batches:
 
 def loader_of(data: Any) -> Loader:
     """`data` itself if it is a loader, else a loader of the batches that it consists of."""
-    return data if hasattr(data, "epoch") and hasattr(data, "seed") else Batches(data)
+    if hasattr(data, "epoch") and hasattr(data, "seed"):
+        loader: Loader = data
+        return loader
+    return Batches(data)
 
 
-def rows_of(loader: Loader, epoch: int, batch: int) -> Any:
+def rows_of(loader: Loader, epoch: int, batch: int) -> Sequence[int] | None:
     """The row numbers of a batch's samples in the data; None if the loader does not know them."""
-    return loader.rows(epoch, batch) if hasattr(loader, "rows") else None
+    if not hasattr(loader, "rows"):
+        return None
+    rows: Sequence[int] | None = loader.rows(epoch, batch)
+    return rows
 
 
 def pair(batch: Any, where: str) -> Data:
@@ -102,10 +109,11 @@ def pair(batch: Any, where: str) -> Data:
 # --- samples --------------------------------------------------------------------------------------
 
 
-def samples(batch: Any) -> int:
+def samples(batch: Arrays) -> int:
     """The number of samples in a batch: an array, or a tuple or dict of arrays."""
-    array = batch if hasattr(batch, "shape") else tree.leaves(batch)[0]
-    return int(array.shape[0])
+    if hasattr(batch, "shape"):
+        return int(batch.shape[0])
+    return int(tree.leaves(batch)[0].shape[0])
 
 
 def slices(n: int, batch_size: int) -> Iterator[slice]:
@@ -116,12 +124,12 @@ def slices(n: int, batch_size: int) -> Iterator[slice]:
     return (slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size))
 
 
-def part_of(data: Any, part: slice) -> Any:
+def part_of(data: Arrays, part: slice) -> Arrays:
     """The samples of a slice, of an array or of each array in a tuple or dict."""
     return tree.map(lambda x: x[part, ...], data)
 
 
-def output(model: Layer, x: Any) -> Any:
+def output(model: Layer, x: Arrays) -> Any:
     """The model's output: a tuple of arrays is passed by position, a dict by name."""
     if isinstance(x, tuple):
         return model(*x)
@@ -133,14 +141,14 @@ def output(model: Layer, x: Any) -> Any:
 # --- host and device ------------------------------------------------------------------------------
 
 
-def on_host(x: Any) -> Any:
+def on_host(x: Any) -> Arrays:
     """`x`, of any library or a nested list, as NumPy's array; likewise a tuple or dict of arrays."""
     if isinstance(x, dict) or (isinstance(x, tuple) and all(hasattr(a, "shape") for a in x)):
         return tree.map(to_numpy, x)
     return to_numpy(x)
 
 
-def on_device(x: Any) -> Any:
+def on_device(x: Any) -> Arrays:
     """`x`, as `on_host` takes it, on the current backend's device, floating numbers in its dtype.
 
     Raises

@@ -1,7 +1,7 @@
 """Evaluation: a model's outputs, loss and metrics in batches, without recording a graph."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,6 +16,7 @@ from xpnet.layers import Layer
 from xpnet.layers.hooks import evaluating
 from xpnet.training._checks import check_batches, checked, require_samples
 from xpnet.training.batches import (
+    Arrays,
     Data,
     Loader,
     loader_of,
@@ -67,7 +68,7 @@ def predict(model: Layer, x: Array, batch_size: int = BATCH) -> Array:
 
 
 @on_current_device
-def _predict(model: Layer, x: Any, batch_size: int) -> Array:
+def _predict(model: Layer, x: Arrays, batch_size: int) -> Array:
     batches: list[Any] = []
     for part in _inputs(x, batch_size):
         with evaluating():  # not around the loop: a loader's own computations are not part of it
@@ -84,12 +85,17 @@ def _predict(model: Layer, x: Any, batch_size: int) -> Array:
     return tree.map(lambda *ys: array_namespace(*ys).concat(ys, axis=0), *batches)
 
 
-def _inputs(x: Any, batch_size: int) -> Iterable[Any]:
+def _inputs(x: Arrays, batch_size: int) -> Iterator[Arrays]:
     """The inputs in batches: those of a loader, or slices of arrays."""
-    if hasattr(x, "epoch"):
-        return (b[0] if isinstance(b, tuple) and len(b) == 2 else b for b in x.epoch(1))
-    x = on_device(x)
-    return (part_of(x, part) for part in slices(require_samples(x), batch_size))
+    if not hasattr(x, "epoch"):
+        x = on_device(x)
+        for part in slices(require_samples(x), batch_size):
+            yield part_of(x, part)
+        return
+    for batch in x.epoch(1):
+        if isinstance(batch, tuple) and len(batch) == 2:
+            batch = batch[0]  # (x, t)
+        yield batch
 
 
 def evaluate(
@@ -138,7 +144,9 @@ def in_dtype_of(model: Layer) -> AbstractContextManager[Any]:
 
 def prepared(model: Layer, data: Any) -> Data | Loader:
     """Data to iterate over many times: checked arrays on the device, or a loader."""
-    return checked_on_device(model, data) if isinstance(data, tuple) else loader_of(data)
+    if isinstance(data, tuple):
+        return checked_on_device(model, data)
+    return loader_of(data)
 
 
 def checked_on_device(model: Layer, data: Data) -> Data:

@@ -155,22 +155,22 @@ class Learner:
                 self.clip(self.optimizer.parameters)
             elif self.clip is not None:
                 clip_grad_norm(self.optimizer.parameters, self.clip)
-            self._set_learning_rate()
+            if self.schedule is not None or self.damping is not None:
+                self.optimizer.factor = self._factor()
             self.optimizer.step()
             if self.average is not None:
                 self.average.update()
         self.steps += 1
         self.updating = False
 
-    def _set_learning_rate(self) -> None:
-        if self.schedule is None and self.damping is None:
-            return
+    def _factor(self) -> float:
+        """The product of the schedule's factor and `damping`."""
         factor = 1.0
         if self.schedule is not None:
             factor = float(self.schedule(self.steps))
         if self.damping is not None:
             factor *= self.damping
-        self.optimizer.factor = factor
+        return factor
 
     @property
     def lr(self) -> float:

@@ -8,12 +8,13 @@ from typing import Any
 
 from xpnet._libraries.devices import follow, follows, stays
 from xpnet._saved import finite, mapping, whole
+from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace
-from xpnet.autodiff.variable import data_of
+from xpnet.autodiff.variable import Variable, data_of
 from xpnet.backend import current, to_numpy
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError, StateError
-from xpnet.training.batches import samples
+from xpnet.training.batches import Arrays, samples
 
 Metric = Any  # a function (y, t) -> mean, or an object with update, compute, reset and name
 
@@ -53,11 +54,11 @@ class Meter:
                 'twice. Objects can be named: F1(average="macro", name="macro_f1").'
             )
         self.names = ["loss", *map(name_of, self.means)]
-        self.sums: list[Any] = []
+        self.sums: list[Array | float] = []
         self.seen = 0
 
     @follows
-    def add(self, loss: Any, y: Any, t: Any) -> None:
+    def add(self, loss: Variable | Array | float, y: Arrays, t: Arrays) -> None:
         """Count a batch: its loss, a mean over its samples, and its metrics."""
         n = samples(t)
         y = tree.map(data_of, y)
@@ -87,7 +88,7 @@ class Meter:
         sums = [s if self._is_on_host(s) else next(remaining) for s in self.sums]
         return {name: float(s) / self.seen for name, s in zip(self.names, sums, strict=True)}
 
-    def _is_on_host(self, s: Any) -> bool:
+    def _is_on_host(self, s: Array | float) -> bool:
         """Whether a sum is a Python number, or a NumPy scalar where the loss is no such scalar."""
         return isinstance(s, float) or (isinstance(s, Real) and type(s) is not type(self.sums[0]))
 

@@ -1,15 +1,15 @@
-"""A model of one's own: a function in a Python file, `--model path/to/file.py:function`.
+"""A model of the user's own: a function in a Python file, `--model path/to/file.py:function`.
 
     def net(input_shape, outputs):
         return Sequential(Flatten(), Affine(math.prod(input_shape), outputs))
 
 The run folder keeps a copy of the file, `model.py`, from which the model is built again. So the file
-stands alone: it may import what is installed, but not its neighbours.
+must be self-contained: it may import installed packages, but not the files beside it.
 
-To build such a model is to execute the file. A run folder may come from somebody else: its `model.py`
-is executed only if it is trusted, which it is by its content. What this user has trained on this
-machine, or has said to trust, is remembered: `$XDG_STATE_HOME/xpnet/trusted` has a SHA-256 digest a
-line, of the function's name and the file's content.
+Building such a model executes the file. A run folder may come from somebody else, so its `model.py`
+is executed only if its content is trusted. The models that this user has trained on this machine, or
+has decided to trust, are remembered: each line of `$XDG_STATE_HOME/xpnet/trusted` is the SHA-256
+digest of a function's name and its file's content.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ COPY = "model.py"  # in the run folder
 
 
 class Source(NamedTuple):
-    """A function in a Python file, which is executed as it was when it was read.
+    """A function in a Python file. The code is executed as it was when the file was read.
 
     Attributes
     ----------
@@ -52,14 +52,14 @@ class Source(NamedTuple):
         return hashlib.sha256(self.function.encode() + b"\0" + self.code).hexdigest()
 
     def is_trusted(self) -> bool:
-        """Whether this user has trained it on this machine, or has said to trust it."""
+        """Whether this user has trained it on this machine, or has decided to trust it."""
         try:
             return self.digest in _trusted().read_text(encoding="ascii").split()
         except (OSError, ValueError, RuntimeError):  # there may be no home folder
             return False
 
     def trust(self) -> None:
-        """Remember that it may be executed; where that cannot be written, it is asked again."""
+        """Remember that it may be executed; if that cannot be written, the user is asked again."""
         if self.is_trusted():
             return
         with suppress(OSError, RuntimeError):
@@ -69,7 +69,7 @@ class Source(NamedTuple):
                 f.write(f"{self.digest}\n")
 
     def warning(self) -> str:
-        """What is about to be executed, in words."""
+        """A description of the code that is about to be executed."""
         return (
             f"{self.path}: this model is Python code, which would be executed with all your rights: "
             f"{len(self.code.splitlines())} lines, called by the function {self.function}, with the "
@@ -77,44 +77,43 @@ class Source(NamedTuple):
         )
 
     def require_trust(self, trust: bool) -> None:
-        """Refuse to execute what is not trusted.
+        """Refuse to execute code that is not trusted.
 
         Raises
         ------
         StateError
-            It is not, and `trust` is False.
+            It is not trusted, and `trust` is False.
         """
         if not (trust or self.is_trusted()):
             raise StateError(f"{self.warning()} If you trust it: open_run(path, trust=True).")
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> Layer:
-        """What `function(input_shape, outputs)` returns.
+        """The Layer that `function(input_shape, outputs)` returns.
 
         Raises
         ------
         StateError
-            There is no such function, the file or the function fails, or what it returns is no
-            Layer.
+            There is no such function, the file or the function raises an exception, or the result
+            is no Layer.
         """
-        made = self._loaded()
+        function = self._loaded()
         try:
-            model = made(input_shape, outputs)
+            model = function(input_shape, outputs)
         except (Exception, SystemExit) as error:
             raise StateError(
                 f"{self}: called as {self.function}({input_shape}, {outputs}), it fails: "
-                f"{told(error, self.path)}"
+                f"{described(error, self.path)}"
             ) from error
         if not isinstance(model, Layer):
             raise StateError(
-                f"{self}: expected it to return a Layer, a Sequential say; it returned a "
+                f"{self}: expected it to return a Layer, for example a Sequential; it returned a "
                 f"{type(model).__name__}."
             )
         return model
 
     def _loaded(self) -> Callable[..., Any]:
-        """The function, of the code that is executed as a module."""
+        """Execute the code as a module, and return its function."""
         path = self.path
-        function = self.function
         spec = spec_from_loader("xpnet_model", _Loader(path, self.code))
         if spec is None or spec.loader is None:
             raise StateError(f"{path}: expected a Python file.")
@@ -122,26 +121,27 @@ class Source(NamedTuple):
         try:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
-            alone = ""
+            hint = ""
             if isinstance(error, ImportError):
-                alone = " The file must stand alone: the run folder keeps a copy of it."
-            raise StateError(f"{path}: it cannot be run: {told(error, path)}{alone}") from error
-        found: Any = getattr(module, function, None)
-        if not callable(found):
-            names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+                hint = " The file must be self-contained: the run folder keeps a copy of it."
+            raise StateError(f"{path}: it cannot be run: {described(error, path)}{hint}") from error
+        function: Callable[..., Any] | None = getattr(module, self.function, None)
+        if not callable(function):
             own = [
-                n for n in names if getattr(vars(module)[n], "__module__", "") == module.__name__
+                name
+                for name, value in vars(module).items()
+                if callable(value)
+                and not name.startswith("_")
+                and getattr(value, "__module__", "") == module.__name__
             ]
             raise StateError(
-                f"{path}: there is no function {function} in it; there "
-                f"{'are' if len(own) > 1 else 'is'} {', '.join(own) or 'none'}."
+                f"{path}: expected a function {self.function} in it, found: {', '.join(own) or 'none'}."
             )
-        chosen: Callable[..., Any] = found
-        return chosen
+        return function
 
 
 class _Loader(SourceLoader):
-    """Executes code that was read before, and caches nothing."""
+    """A loader of code that was read before; it caches nothing."""
 
     def __init__(self, path: Path, code: bytes) -> None:
         self.path = path
@@ -155,13 +155,13 @@ class _Loader(SourceLoader):
 
 
 def split(model: str) -> tuple[Path, str] | None:
-    """The file and the function that a model is named by; None if it is one of xpnet's."""
+    """The file and the function of a model of the user's own; None for the name of xpnet's model."""
     path, colon, function = model.rpartition(":")
     return (Path(path), function) if colon else None
 
 
 def read(path: Path, function: str) -> Source:
-    """The function of a file, of which nothing is executed yet.
+    """Read the code of a function without executing it.
 
     Raises
     ------
@@ -180,21 +180,24 @@ def read(path: Path, function: str) -> Source:
 
 
 def of_run(file: Path, model: Any) -> Source | None:
-    """The source of the model that the metadata of a run's file name; None for one of xpnet's.
+    """The source of a run's model; None for a model of xpnet's own.
 
     Parameters
     ----------
     file : Path
-        The file whose metadata they are.
+        The file of the run folder whose metadata name the model.
     model : object
-        What they name: "lenet", or "model.py:function".
+        The name in the metadata: "lenet", or "model.py:function".
 
     Raises
     ------
     StateError
-        They name another file than `model.py` of the same folder, or that is missing or a link.
+        The metadata name another file than `model.py` of the same folder, or that file is missing or
+        a link.
     """
-    own = split(model) if isinstance(model, str) else None
+    if not isinstance(model, str):
+        return None
+    own = split(model)
     if own is None:
         return None
     name, function = own
@@ -212,17 +215,18 @@ def of_run(file: Path, model: Any) -> Source | None:
 
 
 def _trusted() -> Path:
-    """The file that remembers what may be executed."""
-    home = Path.home() / ".local" / "state"
-    place = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_STATE_HOME")
-    return (Path(place) if place else home) / "xpnet" / "trusted"
+    """The file that remembers which code may be executed."""
+    variable = "LOCALAPPDATA" if os.name == "nt" else "XDG_STATE_HOME"
+    default = Path.home() / ".local" / "state"
+    return Path(os.environ.get(variable) or default) / "xpnet" / "trusted"
 
 
-def told(error: BaseException, path: Path) -> str:
-    """An error as a sentence, with the last line of the file that it passed."""
+def described(error: BaseException, path: Path) -> str:
+    """An error as a sentence, with the last line of the file in its traceback."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    message = str(error)
     if isinstance(error, SyntaxError):
         lines = [error.lineno]
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
+        message = error.msg
     place = f"line {lines[-1]}: " if lines else ""
-    return f"{place}{type(error).__name__}: {said.rstrip('.')}."
+    return f"{place}{type(error).__name__}: {message.rstrip('.')}."

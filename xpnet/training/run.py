@@ -1,4 +1,4 @@
-"""Run: the folder that a training leaves behind."""
+"""Run: the folder that a training writes, and the trained model that is read from it."""
 
 import json
 import math
@@ -27,46 +27,51 @@ if TYPE_CHECKING:
 
 
 class Run(Callback):
-    """A folder, written while the training goes, so that whatever ends it leaves a whole one.
+    """A folder that is written after each epoch, so that it is complete whatever ends the training.
 
-        model.safetensors    the weights; in the metadata, all that config.json holds
-        history.csv          a row an epoch: see `History`
+        model.safetensors    the weights; the metadata have the same content as config.json
+        history.csv          a row per epoch: see `History`
         config.json          every setting, the device, the versions, the threads, and the result;
-                             in paths, ~ is the user's home folder: nobody else learns its name
+                             paths begin with ~ in place of the user's home folder, so that nobody
+                             else learns its name
         curves.png           drawn by the caller at the end, since that needs matplotlib
 
-    and, of a training that has a callback `Checkpoint(path)`,
+    and, if the training has a callback `Checkpoint(path)`,
 
-        last.safetensors     the training itself, to go on from
-        best.safetensors     and as it was after its best epoch
+        last.safetensors     the state of the training, from which it is resumed
+        best.safetensors     its state after its best epoch
 
     The weights are those that were tested: the averaged ones, if there is an average; and those of
-    the best epoch, once `EarlyStopping` has given them back.
+    the best epoch, once `EarlyStopping` has restored them.
 
     Parameters
     ----------
     path : str or path-like
-        The folder; it is made when the training starts. One that is there must be empty.
+        The folder; it is created when the training starts. If it exists, it must be empty.
     config : dict
-        The settings to write down. Needed are "architecture", what the model is built from again,
-        "dtype", "dataset", "data_dir". An architecture is {"model": name, ...} with the arguments
+        The settings to write. Required are "architecture", from which the model is built again,
+        "dtype", "dataset" and "data_dir". An architecture is {"model": name, ...} with the arguments
         of `xpnet.models.build` (input_shape, outputs, and the model's own options); or, without
         "model", the arguments of an `MLP` (in_features, hidden, out_features, activation).
     again : bool
-        Whether the folder is that of a training that goes on, with its files; they are replaced.
+        Whether the folder is that of the training that is resumed; its files are replaced.
 
     Raises
     ------
     StateError
-        There is a file of that name, or a folder that is not empty; or none can be made there.
+        There is a file of that name, or a folder that is not empty, or it cannot be created.
     """
 
-    MODEL, HISTORY, CONFIG, CURVES = "model.safetensors", "history.csv", "config.json", "curves.png"
+    MODEL = "model.safetensors"
+    HISTORY = "history.csv"
+    CONFIG = "config.json"
+    CURVES = "curves.png"
 
     def __init__(
         self, path: str | os.PathLike[str], config: dict[str, Any], again: bool = False
     ) -> None:
-        self.path, self.config = Path(path), config
+        self.path = Path(path)
+        self.config = config
         self.claim = Claim(self.path)
         if not again:
             require_free(self.path)
@@ -74,7 +79,7 @@ class Run(Callback):
             raise StateError(f"{self.path}: expected the folder of a run, with {self.MODEL}.")
 
     def on_start(self, trainer: "Trainer") -> None:
-        """Claim the folder and write to it: a disk that is full or read-only is found out now."""
+        """Claim the folder and write to it, so that a full or read-only disk is noticed now."""
         files = [self.path / name for name in (self.MODEL, self.HISTORY, self.CONFIG)]
         self.claim.acquire()
         try:
@@ -98,10 +103,25 @@ class Run(Callback):
 
     def _write(self, trainer: "Trainer") -> None:
         history = trainer.history
-        # The test is told of the weights in the folder: those of a broken-off epoch had none.
-        tested = history.rows[(history.kept or 0) - 1] if len(history) else {}
-        tested = {} if history.interrupted else tested
-        result = {
+        where = {"device": current().describe(), "versions": versions(), **threads()}
+        everything = {**self.config, **self._result(trainer), **where}
+        portable = {name: _without_home(value) for name, value in everything.items()}
+        text = json.dumps(portable, indent=2, allow_nan=False)
+        with trainer.averaged():
+            save(trainer.model, self.path / self.MODEL, {"xpnet": text})
+        history.write_csv(self.path / self.HISTORY)
+        with replacing(self.path / self.CONFIG) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    def _result(self, trainer: "Trainer") -> dict[str, Any]:
+        history = trainer.history
+        tested: dict[str, float] = {}
+        # The figures are those of the weights in the folder. Those of an interrupted epoch have not
+        # been tested.
+        if len(history) and not history.interrupted:
+            epoch = history.kept or len(history)
+            tested = history.rows[epoch - 1]
+        return {
             "finished": len(history) == trainer.epochs or trainer.stopped,
             "interrupted": history.interrupted,
             "epochs": trainer.epochs,
@@ -110,19 +130,10 @@ class Run(Callback):
             "test_loss": tested.get("test_loss"),
             "test_accuracy": tested.get("test_accuracy"),
         }
-        where = {"device": current().describe(), "versions": versions(), **threads()}
-        everything = {**self.config, **result, **where}
-        shared = {name: _shared(value) for name, value in everything.items()}
-        text = json.dumps(shared, indent=2, allow_nan=False)
-        with trainer.averaged():
-            save(trainer.model, self.path / self.MODEL, {"xpnet": text})
-        history.write_csv(self.path / self.HISTORY)
-        with replacing(self.path / self.CONFIG) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
 
 
 class TrainedModel(NamedTuple):
-    """What `model.safetensors` of a run folder holds.
+    """The content of `model.safetensors` in a run folder.
 
     Attributes
     ----------
@@ -130,16 +141,17 @@ class TrainedModel(NamedTuple):
     state : dict of str to numpy.ndarray
         The weights.
     architecture : dict
-        What they are the weights of: see `Run`.
+        The description of the model: see `Run`.
     dtype : str
-        The type that it was trained in.
+        The dtype that it was trained in.
     dataset : str
+        The name of the data set that it was trained on.
     data_dir : str or None
-        The data of its training: a built-in data set, unless a folder is named.
+        The folder of its data; None if the data set is built in.
     epochs, epochs_finished : int
-        How many there were to be, and how many there were.
+        The number of epochs that were planned, and that were finished.
     trust : bool
-        Whether `model.py` of the folder may be executed, if the model is built by it.
+        Whether `model.py` of the folder may be executed, if that builds the model.
     """
 
     file: Path
@@ -154,12 +166,12 @@ class TrainedModel(NamedTuple):
 
     @property
     def source(self) -> Source | None:
-        """The Python code that builds the model; None for a model of xpnet's.
+        """The Python code that builds the model; None for a model of xpnet's own.
 
         Raises
         ------
         StateError
-            The metadata name other code than `model.py` of the folder, or that is missing.
+            The metadata name other code than `model.py` of the folder, or that file is missing.
         """
         return of_run(self.file, self.architecture.get("model"))
 
@@ -173,35 +185,35 @@ class TrainedModel(NamedTuple):
             code that is not trusted.
         """
         source = self.source
-        architecture = self.architecture
         if source is not None:
             source.require_trust(self.trust)
-            model = source.build(*_shape(self.file, architecture))
+            model = source.build(*_shape(self.file, self.architecture))
         else:
             size = sum(max(1, math.prod(x.shape)) for x in self.state.values())
             try:
-                with size_limit(size):  # a model that needs more is not the one that was saved
-                    model = _built(architecture)
+                # A forged description cannot make a model that is larger than the weights.
+                with size_limit(size):
+                    model = _built(self.architecture)
             except _INVALID as error:
-                raise _no_model(self.file, repr(error)) from error
+                raise invalid_metadata(self.file, repr(error)) from error
         set_state(model, self.state, self.file)
         return model
 
     @on_current_device
     def scores(self, model: Layer, x: Array) -> Array:
-        """`predict(model, x)`, of the model that `build` gave.
+        """`predict(model, x)` for the model that `build` returned.
 
         Raises
         ------
         StateError
-            The scores are not finite, as those of a training that diverged.
+            The scores are not finite, as they are after a training that diverged.
         """
         y = predict(model, x)
         xp = array_namespace(y)
         if not bool(xp.all(xp.isfinite(y))):
             raise StateError(
-                f"{self.file}: the network's scores are not finite: its weights are not, or they "
-                "are too large. Train it again, with a smaller learning rate."
+                f"{self.file}: expected finite scores of the network, got NaN or infinity: its weights "
+                "are not finite, or too large. Train it again, with a smaller learning rate."
             )
         return y
 
@@ -213,9 +225,9 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
     ----------
     path : str or path-like
     trust : bool
-        Whether Python code of the folder may be executed: the `model.py` of a run that was trained
-        with a model of one's own. That of a run that this user has trained on this machine may be
-        in any case.
+        Whether Python code of the folder may be executed: its `model.py`, if the run was trained with
+        a model of the user's own. The code of a run that this user has trained on this machine is
+        trusted anyway.
 
     Raises
     ------
@@ -224,27 +236,35 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
     """
     file = Path(path) / Run.MODEL
     if not file.is_file():
-        hint = f" Give its folder, {Path(path).parent}." if Path(path).is_file() else ""
+        hint = ""
+        if Path(path).is_file():
+            hint = f" Give its folder, {Path(path).parent}."
         raise StateError(
-            f"{path}: expected a run folder with {Run.MODEL}, as xpnet train makes.{hint}"
+            f"{path}: expected a run folder with {Run.MODEL}, as xpnet train writes it.{hint}"
         )
     state, metadata = load_file(file)
     try:
-        config = json.loads(metadata["xpnet"])
-        config = here(config)
+        config = with_home(json.loads(metadata["xpnet"]))
         found = {name: config[name] for name in _KINDS}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _no_model(file, repr(error)) from error
+        raise invalid_metadata(file, repr(error)) from error
     for name, kind in _KINDS.items():
         if not isinstance(found[name], kind):
-            raise _no_model(file, f"its {name} is of type {type(found[name]).__name__}")
+            raise invalid_metadata(file, f"its {name} is of type {type(found[name]).__name__}")
     if found["dtype"] not in ("float32", "float64"):
-        raise _no_model(file, f"its dtype is {found['dtype']!r}")
+        raise invalid_metadata(file, f"its dtype is {found['dtype']!r}")
     return TrainedModel(file, state, **found, trust=trust)
 
 
-def here(config: Any) -> dict[str, Any]:
-    """The settings of a run as they are on this machine: paths begin with the home folder again."""
+def invalid_metadata(file: Path, reason: str) -> StateError:
+    """The error for a file whose metadata are missing or invalid."""
+    return StateError(
+        f"{file}: its metadata do not describe the model: {reason}. Was it written by xpnet train?"
+    )
+
+
+def with_home(config: Any) -> dict[str, Any]:
+    """The settings of a run with this user's home folder in place of the ~ at the start of paths."""
     found = dict(config)
     for name in ("dataset", "test", "data_dir"):
         value = found.get(name)
@@ -254,7 +274,7 @@ def here(config: Any) -> dict[str, Any]:
     return found
 
 
-_KINDS = {  # what the metadata say of a model, and as what
+_KINDS = {  # the entries that the metadata must have, and their types
     "architecture": dict,
     "dtype": str,
     "dataset": str,
@@ -264,9 +284,15 @@ _KINDS = {  # what the metadata say of a model, and as what
 }
 
 
-_INVALID = (  # what invalid numbers, texts and lists in a description lead to
-    ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
-)  # fmt: skip
+_INVALID = (  # the exceptions that invalid values in a description can lead to
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def _built(architecture: dict[str, Any]) -> Layer:
@@ -276,72 +302,89 @@ def _built(architecture: dict[str, Any]) -> Layer:
     from xpnet import models
 
     options = {"rng": 0} | architecture
-    name, shape = options.pop("model"), options.pop("input_shape")
-    return models.build(name, tuple(shape), options.pop("outputs"), **options)
+    name = options.pop("model")
+    shape = tuple(options.pop("input_shape"))
+    outputs = options.pop("outputs")
+    return models.build(name, shape, outputs, **options)
 
 
 def _shape(file: Path, architecture: dict[str, Any]) -> tuple[tuple[int, ...], int]:
-    """What the function of a model of one's own is called with: positive numbers, and no others."""
-    shape, outputs = architecture.get("input_shape"), architecture.get("outputs")
-    numbers: list[Any] = [*shape, outputs] if isinstance(shape, list) else [None]
-    if not all(type(n) is int and n > 0 for n in numbers):
-        raise _no_model(file, f"its input_shape is {shape!r} and its outputs are {outputs!r}")
-    return tuple(numbers[:-1]), numbers[-1]
+    """The arguments of a model function of the user's own: positive integers."""
+    shape = architecture.get("input_shape")
+    outputs = architecture.get("outputs")
+    sizes: list[Any] = [*shape, outputs] if isinstance(shape, list) else [None]
+    if not all(type(n) is int and n > 0 for n in sizes):
+        raise invalid_metadata(
+            file, f"its input_shape is {shape!r} and its outputs are {outputs!r}"
+        )
+    return tuple(sizes[:-1]), sizes[-1]
 
 
-def _shared(value: Any) -> Any:
-    """A setting as others may read it: ~ stands for the home folder, whose name is that of the user."""
+def _without_home(value: Any) -> Any:
+    """A setting as others may read it: ~ stands for the home folder, which has the user's name."""
     if not isinstance(value, str) or not Path(value).is_absolute():
         return value
     try:
         return f"~/{Path(value).relative_to(Path.home()).as_posix()}"
-    except (ValueError, RuntimeError):  # it lies elsewhere, or there is none
+    except (ValueError, RuntimeError):  # the path is elsewhere, or there is no home folder
         return value
 
 
-def _no_model(file: Path, reason: str) -> StateError:
-    return StateError(
-        f"{file}: its metadata do not describe the model: {reason}. Was it written by xpnet train?"
-    )
-
-
 def claim_path(out: Path | None, dataset: str) -> Claim:
-    """Claim `out`, if nothing is there; or `runs/<dataset>-<local time>`, numbered if that is taken.
+    """Claim the folder of a new run.
+
+    Parameters
+    ----------
+    out : Path or None
+        The folder, where there must be nothing; None: `runs/<dataset>-<local time>`, with a number if
+        that exists.
+    dataset : str
 
     Raises
     ------
     StateError
-        There is something in `out`, or no folder can be created there, or another training has
-        claimed it.
+        `out` is a file or not empty, the folder cannot be created, or another training has claimed
+        it.
     """
     if out is not None:
         claim = Claim(require_free(out)).acquire()
         try:
-            require_free(out)  # now that nobody else writes there
+            require_free(out)  # again, now that nobody else writes there
         except BaseException:
             claim.release()
             raise
         return claim
     stem = Path("runs") / f"{dataset}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     require_free(stem.parent / "new")
+    path = stem
     number = 1
     while True:
-        path = stem if number == 1 else stem.with_name(f"{stem.name}-{number}")
         try:
             return Claim(path).acquire(new=True)
         except StateError:  # another training has it
             number += 1
+            path = stem.with_name(f"{stem.name}-{number}")
 
 
 def require_free(path: Path) -> Path:
-    """`path`, if a run can be written there, and nothing is there that may be another run."""
+    """`path`, if a folder can be created there and does not hold files yet.
+
+    Raises
+    ------
+    StateError
+        There is something at `path`, or it cannot be created.
+    """
     if path.exists() and (not path.is_dir() or not is_empty(path)):
         what = "a folder that is not empty" if path.is_dir() else "a file"
         raise StateError(f"{path} is {what}. Name another folder, or remove it first.")
-    above = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        what = "cannot be written to" if above.is_dir() else "is a file"
+    parent = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not parent.is_dir():
         raise StateError(
-            f"{path} cannot be made: {above} {what}. Name another folder, as with --out."
+            f"{path} cannot be created: {parent} is a file. Name another folder, as with --out."
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise StateError(
+            f"{path} cannot be created: {parent} cannot be written to. Name another folder, as with "
+            "--out."
         )
     return path

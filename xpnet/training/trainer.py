@@ -141,10 +141,10 @@ class Trainer:
         self._reset(0)
 
     def _reset(self, epochs: int) -> None:
+        self.meter = Meter(self.metrics)  # first, since it raises an error for invalid metrics
         self.learner.reset()
         self.epochs = epochs
         self.history = History()
-        self.meter = Meter(self.metrics)
         self.batch = 0
         self.seconds = 0.0  # of the current epoch
         self.resumed = False

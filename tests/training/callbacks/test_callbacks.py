@@ -1,4 +1,4 @@
-"""Those that end a training, slow it down, or write a table."""
+"""Callbacks that end a training, reduce its learning rate, or write a table."""
 
 import csv
 import math
@@ -55,8 +55,10 @@ NAN = math.nan
         ([NAN, 5, NAN, NAN, 1, 1], {"patience": 2}, 4, 2),
     ],
 )
-def test_a_training_ends_when_it_gets_no_better(clusters, values, options, epochs, best):
-    """And the model has the weights of its best epoch."""
+def test_early_stopping_ends_a_training_that_no_longer_improves(
+    clusters, values, options, epochs, best
+):
+    """The model then has the weights of its best epoch."""
     told = Told(values)
     trainer = make(EarlyStopping(**options), told)
     history = trainer.fit(clusters, clusters, 6, 20)
@@ -64,13 +66,13 @@ def test_a_training_ends_when_it_gets_no_better(clusters, values, options, epoch
     np.testing.assert_array_equal(trainer.model[0].weight.data, told.weights[best - 1])
 
 
-def test_large_is_good_of_an_accuracy(clusters):
+def test_large_values_of_an_accuracy_are_good(clusters):
     told = Told([0.5, 0.9, 0.8, 0.7], "test_accuracy")
     history = make(EarlyStopping("test_accuracy", patience=2), told).fit(clusters, clusters, 4, 20)
     assert (len(history), history.kept) == (4, 2)
 
 
-def test_the_last_weights_stay_if_one_likes(clusters):
+def test_without_restore_best_the_model_keeps_the_last_weights(clusters):
     told = Told([1, 2, 3, 4], "train_loss")
     trainer = make(EarlyStopping(patience=1, restore_best=False), told)
     history = trainer.fit(clusters, None, 4, 20)
@@ -78,8 +80,8 @@ def test_the_last_weights_stay_if_one_likes(clusters):
     np.testing.assert_array_equal(trainer.model[0].weight.data, told.weights[-1])
 
 
-def test_the_best_weights_are_the_averaged_ones(clusters):
-    """Those that were measured; predictions are of them too."""
+def test_the_restored_weights_are_the_averaged_ones(clusters):
+    """Those that were measured; predictions use them too."""
     told = Told([1, 2, 3])
     trainer = make(EarlyStopping(patience=2), told, average=0.5)
     trainer.fit(clusters, clusters, 3, 20)
@@ -88,8 +90,8 @@ def test_the_best_weights_are_the_averaged_ones(clusters):
         np.testing.assert_array_equal(trainer.model[0].weight.data, told.weights[0])
 
 
-def test_a_stopped_training_stays_stopped_and_goes_on_without_the_callback(clusters, tmp_path):
-    """Its checkpoint knows the history, and so how long it got no better."""
+def test_a_resumed_training_stays_stopped_unless_the_callback_is_removed(clusters, tmp_path):
+    """The checkpoint holds the history, from which the callback computes its decision."""
     values = [1, 2, 3, 4, 5]
     make(EarlyStopping(patience=2), Told(values), Checkpoint(tmp_path)).fit(
         clusters, clusters, 5, 20
@@ -101,14 +103,14 @@ def test_a_stopped_training_stays_stopped_and_goes_on_without_the_callback(clust
     assert len(free) == 5
 
 
-def test_a_second_fit_begins_anew(clusters):
+def test_a_second_fit_starts_counting_again(clusters):
     stopping = EarlyStopping(patience=1)
     trainer = make(stopping, Told([1, 2, 3]))
     assert len(trainer.fit(clusters, clusters, 3, 20)) == 2
     assert len(trainer.fit(clusters, clusters, 3, 20)) == 2
 
 
-def test_what_there_is_not_cannot_be_followed(clusters):
+def test_an_unknown_column_and_invalid_options_are_refused(clusters):
     with pytest.raises(ValueError, match=r"one of epoch, train_loss, .*; got 'test_f1'"):
         make(EarlyStopping("test_f1")).fit(clusters, clusters, 2, 20)
     with pytest.raises(ValueError, match="patience >= 0"):
@@ -119,15 +121,15 @@ def test_what_there_is_not_cannot_be_followed(clusters):
         EarlyStopping(min_delta=NAN)
 
 
-def test_the_rate_falls_where_it_gets_no_better(clusters):
-    """A half after two epochs without a better one, in the rows from the next epoch on."""
+def test_the_learning_rate_falls_on_a_plateau(clusters):
+    """It is halved after two epochs without improvement; the next row has the new rate."""
     trainer = make(ReduceOnPlateau(factor=0.5, patience=1), Told([5, 4, 4, 4, 4, 4]), lr=0.8)
     history = trainer.fit(clusters, clusters, 6, 20)
     assert history["lr"] == pytest.approx([0.8, 0.8, 0.8, 0.8, 0.4, 0.4])
     assert trainer.learner.damping == 0.25
 
 
-def test_a_plateau_of_an_accuracy_comes_on_top_of_a_schedule(clusters):
+def test_the_factor_of_a_plateau_multiplies_that_of_the_schedule(clusters):
     told = Told([0.5, 0.5, 0.6, 0.6], "test_accuracy")
     callback = ReduceOnPlateau("test_accuracy", factor=0.5, patience=0)
     trainer = make(callback, told, lr=0.8, schedule=lambda step: 0.5)
@@ -135,7 +137,7 @@ def test_a_plateau_of_an_accuracy_comes_on_top_of_a_schedule(clusters):
     assert history["lr"] == pytest.approx([0.4, 0.4, 0.2, 0.2])
 
 
-def test_the_history_is_a_file_after_each_epoch(clusters, tmp_path):
+def test_the_history_is_written_after_each_epoch(clusters, tmp_path):
     lines = []
 
     class Look(Callback):
@@ -151,7 +153,7 @@ def test_the_history_is_a_file_after_each_epoch(clusters, tmp_path):
     )
 
 
-def test_the_best_is_kept_beside_the_last(clusters, tmp_path):
+def test_the_best_checkpoint_is_kept_beside_the_last(clusters, tmp_path):
     told = Told([3, 1, 2])
     make(Checkpoint(tmp_path), told).fit(clusters, clusters, 3, 20)
     states = {name: checkpoint.read(tmp_path / f"{name}.safetensors") for name in ("best", "last")}
@@ -165,8 +167,8 @@ def test_the_best_is_kept_beside_the_last(clusters, tmp_path):
 
 
 @pytest.mark.parametrize("event", ["on_start", "on_step", "on_log", "on_epoch", "on_end"])
-def test_an_error_is_told_to_all(clusters, event):
-    """And goes on its way; even if one of them fails at that too."""
+def test_all_callbacks_are_notified_of_an_error(clusters, event):
+    """The error is raised afterwards, even if a callback fails in on_error."""
     told = []
 
     class Bad(Callback):

@@ -1,4 +1,4 @@
-"""What a training shows: lines anywhere, and a bar on a terminal and in a notebook."""
+"""The progress bar: lines anywhere, and a bar on a terminal and in a notebook."""
 
 import io
 import re
@@ -31,8 +31,8 @@ def shown(console):
     return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", console.file.getvalue())
 
 
-def test_where_there_is_no_terminal_there_are_lines(clusters, capsys):
-    """On standard output, as it is when the bar is made."""
+def test_without_a_terminal_only_lines_are_printed(clusters, capsys):
+    """On the standard output of the moment when the bar is created."""
     history = make(ProgressBar()).fit(clusters, clusters, 2, 20)
     out = capsys.readouterr().out
     assert "\x1b" not in out
@@ -48,8 +48,8 @@ def test_where_there_is_no_terminal_there_are_lines(clusters, capsys):
         )
 
 
-def test_columns_are_those_of_the_training(clusters):
-    """No test data, other metrics: an error is no share."""
+def test_the_columns_are_those_of_the_training(clusters):
+    """Without test data and with other metrics; an error is not shown in per cent."""
 
     def mean_absolute_error(y, t):
         return xpnet.current().asarray(0.25)
@@ -61,7 +61,7 @@ def test_columns_are_those_of_the_training(clusters):
     assert line.split()[2] == "0.2500"
 
 
-def test_on_a_terminal_a_bar_moves_and_goes(clusters):
+def test_on_a_terminal_a_bar_moves_and_is_removed_at_the_end(clusters):
     console = screen(force_terminal=True)
     bar = ProgressBar(console)
     make(bar).fit(clusters, clusters, 2, 20)
@@ -89,8 +89,8 @@ def outputs(monkeypatch):
     return shown
 
 
-def test_a_notebook_has_one_output_that_changes(clusters, outputs):
-    """The bar stands below the lines, and is gone at the end; nothing is printed."""
+def test_a_notebook_has_one_output_that_is_updated(clusters, outputs):
+    """The bar is below the lines and removed at the end; nothing is printed."""
 
     class Look(Callback):
         def on_log(self, trainer, progress):
@@ -110,23 +110,23 @@ def test_a_notebook_has_one_output_that_changes(clusters, outputs):
     assert (console.file.getvalue(), bar.bar, bar.cell) == ("", None, None)
 
 
-def test_a_notebook_is_not_flooded(clusters, outputs):
-    """Epochs of a millisecond: the output is replaced a few times a second."""
+def test_a_notebook_output_is_updated_a_few_times_per_second(clusters, outputs):
+    """Even if an epoch takes a millisecond."""
     make(ProgressBar(screen(force_jupyter=True))).fit(clusters, None, 60, 20)
     ((*states, end),) = outputs
     assert len(states) < 30
     assert len(end["text/plain"].splitlines()) == 61
 
 
-def test_a_stream_has_a_bar_of_epochs(clusters):
+def test_for_a_stream_the_bar_counts_epochs(clusters):
     console = screen(force_terminal=True)
     make(ProgressBar(console)).fit([clusters], None, 3)
     assert "epoch 3/3 ━" in shown(console)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_an_error_takes_the_bar_down(clusters):
-    """The cursor is there again."""
+def test_an_error_removes_the_bar(clusters):
+    """The cursor is visible again."""
     console = screen(force_terminal=True)
     bar = ProgressBar(console)
     with pytest.raises(xpnet.TrainingError):
@@ -135,8 +135,8 @@ def test_an_error_takes_the_bar_down(clusters):
     assert console.file.getvalue().rindex("\x1b[?25h") > console.file.getvalue().rindex("\x1b[?25l")
 
 
-def test_a_training_that_goes_on_shows_what_was(clusters, tmp_path):
-    """The table is whole."""
+def test_a_resumed_training_prints_its_earlier_epochs(clusters, tmp_path):
+    """The table is complete."""
 
     class Stop(Callback):
         def on_log(self, trainer, progress):
@@ -150,8 +150,8 @@ def test_a_training_that_goes_on_shows_what_was(clusters, tmp_path):
     assert [line.split()[0] for line in console.file.getvalue().splitlines()[1:]] == list("1234")
 
 
-def test_a_training_that_is_stopped_says_after_which_epoch_and_why(clusters):
-    """By EarlyStopping, which knows the best epoch, and by a callback that gives no reason."""
+def test_a_stopped_training_prints_the_epoch_and_the_reason(clusters):
+    """Stopped by EarlyStopping, which names the best epoch, and by a callback without a reason."""
     stopping = EarlyStopping("test_accuracy", patience=2)
     console = screen()
     history = make(ProgressBar(console), stopping, lr=1e-30).fit(clusters, clusters, 9, 20)
@@ -176,7 +176,7 @@ def test_a_training_that_is_stopped_says_after_which_epoch_and_why(clusters):
 
 
 def test_a_bar_leaves_room_for_the_echo_of_ctrl_c(clusters):
-    """A terminal shows ^C where the cursor is; at the end of a full line it would begin another."""
+    """A terminal prints ^C at the cursor; at the end of a full line this would start another line."""
     console = screen(force_terminal=True, width=60)
     make(ProgressBar(console)).fit(clusters, clusters, 2, 20)
     bars = [line for line in re.split(r"[\r\n]+", shown(console)) if "━" in line]
@@ -185,8 +185,8 @@ def test_a_bar_leaves_room_for_the_echo_of_ctrl_c(clusters):
 
 
 @pytest.mark.parametrize("name", ["[red]x", "사과", "a\x1b[2Jb", ":smile:", "[/]"])
-def test_a_metrics_name_is_shown_as_it_is(clusters, name):
-    """No markup, no emoji, no escape; and the columns stand in line."""
+def test_a_metrics_name_is_shown_literally(clusters, name):
+    """Without markup, emoji or escapes; and the columns are aligned."""
 
     def metric(y, t):
         return xpnet.current().asarray(0.25)

@@ -1,4 +1,4 @@
-"""Figures layer by layer: what they are, what they cost, and where they go."""
+"""Statistics layer by layer: their values, their cost, and where they are written."""
 
 import csv
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ def make(*callbacks, log_every=1e9, **options):
 
 
 def test_the_figures_are_those_of_the_step(backend, clusters):
-    """One batch of all samples, by NumPy: outputs, slopes, weights after the step."""
+    """One batch of all samples, compared with NumPy: outputs, gradients, weights after the step."""
     statistics = Statistics()
     trainer = make(statistics)
     W1, b1, W2, b2 = (xpnet.to_numpy(p).copy() for p in trainer.model.parameters())
@@ -49,8 +49,8 @@ def test_the_figures_are_those_of_the_step(backend, clusters):
     assert len(row) == 2 + 4 * 4 + 4 * 2
 
 
-def test_a_row_a_log_line_and_a_transfer_a_row(clusters, monkeypatch):
-    """Of 11 steps an epoch the first one alone is looked at, where there is no time for a line."""
+def test_each_log_line_makes_one_row_with_one_transfer(clusters, monkeypatch):
+    """With no log line within an epoch, only the first of its 11 steps is watched."""
     calls = []
 
     def counted(x):
@@ -66,8 +66,8 @@ def test_a_row_a_log_line_and_a_transfer_a_row(clusters, monkeypatch):
     assert [row["step"] for row in statistics.rows] == list(range(1, 12))
 
 
-def test_they_change_nothing(clusters):
-    """Not a bit of the weights, and no layer has anything of its own afterwards."""
+def test_statistics_do_not_change_the_training(clusters):
+    """The weights are equal bit for bit, and no layer has an additional attribute afterwards."""
     with_, without = make(Statistics(), log_every=0.0), make()
     with_.fit(clusters, clusters, 2, 10)
     without.fit(clusters, clusters, 2, 10)
@@ -76,7 +76,7 @@ def test_they_change_nothing(clusters):
     assert hooks.get() == ()  # nobody watches any more
 
 
-def test_they_go_to_a_file_and_to_the_history(clusters, tmp_path):
+def test_statistics_are_written_to_a_file_and_to_the_history(clusters, tmp_path):
     statistics = Statistics(tmp_path / "new" / "s.csv", history=True)
     history = make(statistics, log_every=0.0).fit(clusters, None, 2, 55)
     with (tmp_path / "new" / "s.csv").open(newline="") as file:
@@ -91,8 +91,8 @@ def test_they_go_to_a_file_and_to_the_history(clusters, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_after_an_error_what_was_seen_is_there(clusters, tmp_path):
-    """It tells why."""
+def test_the_file_is_written_after_an_error_too(clusters, tmp_path):
+    """It may show the reason."""
     trainer = make(Statistics(tmp_path / "s.csv"), log_every=0.0)
     trainer.optimizer.lr = 1e30
     with pytest.raises(xpnet.TrainingError):
@@ -101,7 +101,7 @@ def test_after_an_error_what_was_seen_is_there(clusters, tmp_path):
     assert hooks.get() == ()
 
 
-def test_rows_are_kept_by_a_checkpoint(clusters, tmp_path):
+def test_a_checkpoint_holds_the_rows(clusters, tmp_path):
     first, then = Statistics(), Statistics()
     make(first, Checkpoint(tmp_path)).fit(clusters, None, 2, 10)
     make(then).fit(clusters, None, 3, 10, resume=tmp_path / Checkpoint.LAST)
@@ -109,7 +109,7 @@ def test_rows_are_kept_by_a_checkpoint(clusters, tmp_path):
     assert then.rows[2]["step"] == 23
 
 
-def test_parameters_without_a_gradient_have_a_norm_alone(clusters):
+def test_a_parameter_without_a_gradient_has_only_a_norm(clusters):
     statistics = Statistics()
     trainer = make(statistics)
     trainer.model[0].bias.requires_grad = False
@@ -118,8 +118,8 @@ def test_parameters_without_a_gradient_have_a_norm_alone(clusters):
     assert "layers.0.bias/grad_norm" not in statistics.rows[0]
 
 
-def test_outputs_of_many_kinds_are_seen(backend):
-    """Named tuples, lists and integers; the values and the gradients stay what they were."""
+def test_outputs_of_all_kinds_are_watched(backend):
+    """Named tuples, lists and integers; values and gradients are unchanged."""
 
     class Pair(NamedTuple):
         y: Any

@@ -1,4 +1,4 @@
-"""Where the first number that is none arose: data, layer, gradient, loss or step."""
+"""StopOnNaN names where NaN or infinity arose: data, layer, gradient, loss or step."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 class Bad(xpnet.Layer):
-    """Hands x on, until so many calls in training were made; then f(x)."""
+    """Returns x in the first calls in training mode, and f(x) afterwards."""
 
     def __init__(self, calls, f):
         self.calls, self.f, self.seen = calls, f, 0
@@ -31,10 +31,10 @@ def make(*callbacks, calls=8, f=lambda x: F.log(0.0 * x), loss=F.softmax_cross_e
 
 
 def test_the_layer_is_named(backend, clusters):
-    """In the ninth step, of which the log line comes to know after the eleventh.
+    """It fails in the ninth step, which is noticed at the log line after the eleventh.
 
-    `Bad` counts its calls, so it is bad from the beginning when the epoch is repeated: what
-    matters is its name.
+    `Bad` counts its calls, so it fails from the beginning when the epoch is repeated: only its name
+    matters here.
     """
     trainer = make(log_every=1e9)
     start = {name: xpnet.to_numpy(x).copy() for name, x in trainer.model.state_dict().items()}
@@ -50,7 +50,7 @@ def test_the_layer_is_named(backend, clusters):
 
 
 def test_the_step_is_found(clusters):
-    """What goes wrong by weights goes wrong again in the same batch, of the second epoch."""
+    """Weights that overflow in a batch of the second epoch overflow again when it is repeated."""
     grown = []
 
     class Grow(Callback):
@@ -79,15 +79,15 @@ def test_the_step_is_found(clusters):
     assert all(np.isfinite(x).all() for x in trainer.model.state_dict().values())
 
 
-def test_a_gradient_alone_can_be_bad(clusters):
-    """sqrt(0) is a number, its slope is none: the ReLU before it is given it."""
+def test_a_gradient_that_is_not_finite_is_found(clusters):
+    """sqrt(0) is finite and its derivative is not; the ReLU before it receives that gradient."""
     trainer = make(calls=0, f=lambda x: x + F.sqrt(0.0 * x))
     said = r"layers\.1\.layers\.0 = ReLU\(\) was the first layer whose output's gradient was not"
     with pytest.raises(xpnet.TrainingError, match=said):
         trainer.fit(clusters, None, 2, 10)
 
 
-def test_a_loss_alone_can_be_bad(clusters):
+def test_a_loss_that_is_not_finite_is_found(clusters):
     trainer = make(calls=9**9, loss=lambda y, t: F.mean(y * 0.0) / 0.0)
     with pytest.raises(
         xpnet.TrainingError, match="outputs of all layers were finite, and the loss was not"
@@ -95,8 +95,8 @@ def test_a_loss_alone_can_be_bad(clusters):
         trainer.fit(clusters, None, 2, 10)
 
 
-def test_data_that_are_none_are_told_from_layers(clusters):
-    """Of a list of batches nobody has looked at before."""
+def test_invalid_data_are_distinguished_from_layers(clusters):
+    """In a list of batches, which is not checked before the training."""
     x, t = clusters
     wrong = x.copy()
     wrong[70, 1] = np.nan
@@ -110,7 +110,7 @@ def test_data_that_are_none_are_told_from_layers(clusters):
         make(calls=9**9).fit(loader, None, 2)
 
 
-def test_labels_that_are_no_class_are_told_from_layers(clusters):
+def test_invalid_labels_are_distinguished_from_layers(clusters):
     x, t = clusters
     wrong = np.where(np.arange(110) == 70, 3, t)
     loader = DataLoader(x, wrong, batch_size=20, shuffle=True, seed=1)
@@ -118,8 +118,8 @@ def test_labels_that_are_no_class_are_told_from_layers(clusters):
         make(calls=9**9).fit(loader, None, 2)
 
 
-def test_a_parameters_gradient_alone(clusters):
-    """A parameter that no layer's output goes through with a slope: the loss has it to itself."""
+def test_a_parameters_gradient_that_is_not_finite_is_found(clusters):
+    """The loss uses this parameter directly, so no layer has an output with that gradient."""
 
     class Own(xpnet.Layer):
         def __init__(self):
@@ -138,8 +138,8 @@ def test_a_parameters_gradient_alone(clusters):
         trainer.fit(clusters, None, 2, 10)
 
 
-def test_a_step_alone(clusters):
-    """All gradients are numbers, and the rate is not: found where the weights are."""
+def test_a_step_that_makes_weights_infinite_is_found(clusters):
+    """All gradients are finite, and the learning rate is too large."""
     model = xpnet.MLP(4, [], 3, rng=0)
     optimizer = xpnet.SGD(model.parameters(), 0.1)
     trainer = Trainer(
@@ -152,8 +152,8 @@ def test_a_step_alone(clusters):
         trainer.fit(clusters, None, 2, 10)
 
 
-def test_what_does_not_come_again_is_said_to_be_so(clusters):
-    """Numbers from outside xpnet's streams: the second time they were others."""
+def test_a_loss_that_is_finite_when_repeated_is_reported(clusters):
+    """Random numbers from outside the streams of xpnet differ when the steps are repeated."""
     trainer = make(f=lambda x: F.log(0.0 * x), log_every=1e9)
     bad = trainer.model[1][1]
 
@@ -168,23 +168,23 @@ def test_what_does_not_come_again_is_said_to_be_so(clusters):
         trainer.fit(clusters, None, 1, 10)
 
 
-def test_all_is_well_and_nothing_changes(clusters):
-    """Not a bit, with a copy at each log line."""
+def test_a_training_without_nan_is_unchanged(clusters):
+    """Bit for bit, although the state is copied at each log line."""
     with_, without = make(calls=9**9, log_every=0.0), make(calls=9**9)
     without.callbacks = []
     a, b = with_.fit(clusters, clusters, 2, 10), without.fit(clusters, clusters, 2, 10)
     assert (a["train_loss"], a["test_loss"]) == (b["train_loss"], b["test_loss"])
 
 
-def test_sixteen_bits_may_overflow_in_their_gradients(clusters):
-    """That is what the scale is for; outputs may not."""
+def test_gradients_may_overflow_in_mixed_precision(clusters):
+    """The scale of the loss handles that; outputs must be finite."""
     trainer = make(calls=9**9, precision="float16", lr=1e6, log_every=0.0, accumulate=2)
     with pytest.raises(xpnet.TrainingError, match="whose output was not finite|not when the steps"):
         trainer.fit(clusters, None, 40, 10)
 
 
-def test_the_trainers_own_error_names_what_is_left(clusters, tmp_path):
-    """Without the callback: the first of the parameters, and who would tell more."""
+def test_the_trainers_own_error_names_the_first_parameter(clusters, tmp_path):
+    """Without the callback; the message refers to StopOnNaN."""
     trainer = make(Checkpoint(tmp_path), calls=3, log_every=1e9)
     trainer.callbacks = trainer.callbacks[1:]
     with pytest.raises(

@@ -41,7 +41,7 @@ def read(folder):
 
 
 def test_the_figures_are_those_of_the_history(clusters, tmp_path):
-    """An epoch a point, at the number of its last step."""
+    """One point per epoch, at the number of its last step."""
     history = make(TensorBoard(tmp_path)).fit(clusters, clusters, 3, 20)
     found = read(tmp_path)
     for tag, column in {
@@ -53,7 +53,7 @@ def test_the_figures_are_those_of_the_history(clusters, tmp_path):
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_statistics_are_there_too(clusters, tmp_path, first):
+def test_the_figures_of_statistics_are_written_too(clusters, tmp_path, first):
     statistics, board = Statistics(), TensorBoard(tmp_path)
     make(*([board, statistics] if first else [statistics, board])).fit(clusters, None, 3, 20)
     found = read(tmp_path)["layers.0.weight/grad_norm"]
@@ -63,7 +63,7 @@ def test_statistics_are_there_too(clusters, tmp_path, first):
 
 
 def test_histograms_of_weights_and_gradients(backend, clusters, tmp_path):
-    """As NumPy counts them; a frozen parameter has weights alone, one that is not finite neither."""
+    """As NumPy counts; a frozen parameter has no gradient, and one that is not finite no histogram."""
     trainer = make(TensorBoard(tmp_path))
     model = trainer.model
     model[0].bias.requires_grad = False
@@ -93,13 +93,13 @@ def test_histograms_of_weights_and_gradients(backend, clusters, tmp_path):
     assert not events(tmp_path / "none").Tags()["histograms"]
 
 
-def test_a_training_that_goes_on_takes_back_what_was_after_its_checkpoint(
+def test_a_resumed_training_discards_the_points_after_its_checkpoint(
     clusters, tmp_path, monkeypatch
 ):
-    """Three epochs and a bit of which two are in the checkpoint, then three: three points.
+    """Three epochs and a part, of which two are in the checkpoint, then three: three points.
 
-    TensorBoard reads a folder's files in the order of their names: a second, and the number of the
-    file in its process. Of one second, number 10 would come before number 9.
+    TensorBoard reads the files of a folder in the order of their names, which are a second and the number
+    of the file in its process. Within one second, number 10 would come before number 9.
     """
     from tensorboard.summary.writer import event_file_writer
 
@@ -129,7 +129,7 @@ def test_an_error_closes_the_file(clusters, tmp_path):
     assert "running/loss" in read(tmp_path)
 
 
-def test_without_the_package_it_says_so_at_once(tmp_path, monkeypatch):
+def test_a_missing_package_is_an_error_at_once(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.event_file_writer", None)
     with pytest.raises(ModuleNotFoundError, match="tensorboard"):
         TensorBoard(tmp_path)

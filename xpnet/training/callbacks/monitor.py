@@ -59,8 +59,8 @@ class Monitor:
         least = math.inf
         for epoch, value in enumerate(self.values(trainer), 1):
             loss = sign * value
-            needed = self.min_delta if best else 0.0
-            if loss < least - needed:
+            # The first finite value is the best so far, however large.
+            if loss < least - (self.min_delta if best else 0.0):
                 best = epoch
                 least = loss
         return best

@@ -1,4 +1,4 @@
-"""ProgressBar: what a training shows while it goes."""
+"""ProgressBar: a line per epoch and a progress bar."""
 
 import io
 import sys
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
 
     from xpnet.training.trainer import Trainer
 
-ECHO = len("^C")
-SHARES = ("accuracy", "precision", "recall", "f1")  # what is read in per cent
+ECHO = len("^C")  # what a terminal prints when Ctrl-C is pressed
+SHARES = ("accuracy", "precision", "recall", "f1")  # figures that are shown in per cent
 
 
 class ProgressBar(Callback):
-    """A line an epoch and, below them, a bar: time left, loss, metrics, speed.
+    """Prints a line per epoch and, below the lines, a bar with time left, loss, metrics and speed.
 
-    A terminal that is too narrow for all of these figures shows the first ones alone. In a notebook
+    A terminal that is too narrow for all of these figures shows only the first ones. In a notebook,
     lines and bar are one output of the cell, which changes in place. In a file or a pipe there
-    are the lines alone, without control characters.
+    are only the lines, without control characters.
 
-    Where a callback ends the training early, a last line says after which epoch, and why.
+    If a callback ends the training early, a last line has the epoch and the reason.
 
-    It is taken down whatever ends the training. As a block it is also there before and after.
+    The bar is removed whatever ends the training. Used as a block (`with ProgressBar() as bar:`), it is
+    also shown before and after the training.
 
     Parameters
     ----------
     console : rich.console.Console, optional
-        Where to show it; unless given, on standard output. One with `force_jupyter=False` has
-        lines in a notebook too: for a program that cannot show an output that changes.
+        Where to print; by default standard output. With `force_jupyter=False` a console prints
+        lines in a notebook too: for programs that cannot show an output that changes.
     """
 
     def __init__(self, console: "Console | None" = None) -> None:
@@ -49,7 +50,10 @@ class ProgressBar(Callback):
         terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         if self.bar is None and (notebook or terminal):
             self.bar = _bar(self.console)
-            self.cell = _Cell(self.console.width) if notebook else self.bar.start()
+            if notebook:
+                self.cell = _Cell(self.console.width)
+            else:
+                self.bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -66,8 +70,8 @@ class ProgressBar(Callback):
             "  ".join(padded(head, width, right=True) for _, head, width in self.columns),
             style="bold",
         )
-        for row in trainer.history.rows:  # of a training that goes on
-            self._line(row)
+        for row in trainer.history.rows:  # epochs before a training was resumed
+            self._print_row(row)
         if self.bar is not None:
             epoch = min(len(trainer.history) + 1, trainer.epochs)
             self.task = self.bar.add_task(f"epoch {epoch}/{trainer.epochs}", total=None, figures="")
@@ -77,39 +81,45 @@ class ProgressBar(Callback):
     def on_log(self, trainer: "Trainer", progress: Progress) -> None:
         if self.bar is None:
             return
-        known, begun = progress.samples > 0, progress.epoch - 1
+        # The bar counts samples, or epochs if the number of samples is unknown.
+        total = progress.epochs
+        completed = progress.epoch - 1
+        if progress.samples:
+            total = total * progress.samples
+            completed = completed * progress.samples + progress.seen
         self.bar.update(
             self.task,
             description=f"epoch {progress.epoch}/{progress.epochs}",
-            total=progress.epochs * progress.samples if known else progress.epochs,
-            completed=begun * progress.samples + progress.seen if known else begun,
+            total=total,
+            completed=completed,
         )
         self.bar.update(self.task, figures=self._figures(progress))
         if self.cell is not None:
-            self.cell.show(self.bar, seldom=True)
+            self.cell.show(self.bar, throttled=True)
 
     def _figures(self, progress: Progress) -> str:
-        """As many as the line has room for, beside what was done and a bar of four."""
+        """As many figures as fit into the line, beside the description and a bar of four characters."""
         task = self.bar.tasks[self.task]
+        figures = []
         left = task.time_remaining
-        figures = [
-            *([] if left is None else [f"{timedelta(seconds=round(left))} left"]),
-            *(f"{_head(name)} {_text(name, value)}" for name, value in progress.figures.items()),
-            f"{progress.samples_per_s:,.0f} samples/s",
-        ]
+        if left is not None:
+            figures.append(f"{timedelta(seconds=round(left))} left")
+        for name, value in progress.figures.items():
+            figures.append(f"{_head(name)} {_text(name, value)}")
+        figures.append(f"{progress.samples_per_s:,.0f} samples/s")
         room = self.console.width - ECHO - len(task.description) - len(" ━━━━ ")
         while figures and cells("  ".join(figures)) > room:
             figures.pop()
         return "  ".join(figures)
 
     def on_epoch(self, trainer: "Trainer") -> None:
-        self._line(trainer.history.rows[-1])
+        self._print_row(trainer.history.rows[-1])
 
-    def _line(self, row: dict[str, float]) -> None:
-        texts = (
-            (_text(name, row[name]) if name in row else "").rjust(width)
-            for name, _, width in self.columns
-        )
+    def _print_row(self, row: dict[str, float]) -> None:
+        texts = []
+        for name, _, width in self.columns:
+            text = _text(name, row[name]) if name in row else ""
+            texts.append(text.rjust(width))
         self._print("  ".join(texts))
 
     def _print(self, line: str, style: str | None = None) -> None:
@@ -121,8 +131,10 @@ class ProgressBar(Callback):
     def on_end(self, trainer: "Trainer") -> None:
         done = len(trainer.history)
         if trainer.stopped and done < trainer.epochs:
-            reason = f": {trainer.reason}" if trainer.reason else ""
-            self._print(printable(f"Stopped after epoch {done} of {trainer.epochs}{reason}."))
+            line = f"Stopped after epoch {done} of {trainer.epochs}"
+            if trainer.reason:
+                line = f"{line}: {trainer.reason}"
+            self._print(printable(f"{line}."))
         self.__exit__()
 
     def on_error(self, trainer: "Trainer", error: BaseException) -> None:
@@ -130,7 +142,7 @@ class ProgressBar(Callback):
 
 
 def _bar(console: "Console") -> Any:
-    """A bar for one task, which leaves room for the ^C that a terminal shows: it would wrap the line."""
+    """A bar for one task. It leaves room for the ^C of a terminal, which would wrap the line."""
     from rich import progress
     from rich.constrain import Constrain
 
@@ -151,17 +163,19 @@ def _bar(console: "Console") -> Any:
 
 
 class _Cell:
-    """The output of a notebook's cell: a head, lines, and what is below them. It needs no widgets."""
+    """The output of a notebook's cell: a header, lines, and the bar below them, without widgets."""
 
     def __init__(self, width: int) -> None:
         from IPython.display import display
 
-        self.width, self.lines, self.shown = width, list[str](), time.monotonic()
+        self.width = width
+        self.lines: list[str] = []
+        self.shown = time.monotonic()
         self.output = display({"text/plain": ""}, raw=True, display_id=True)
 
-    def show(self, *below: Any, seldom: bool = False) -> None:
-        """Replace the output; if `seldom`, five times a second at most, and less if it is long."""
-        if seldom and time.monotonic() - self.shown < 0.2 + len(self.lines) / 2500:
+    def show(self, *below: Any, throttled: bool = False) -> None:
+        """Replace the output; if `throttled`, at most five times per second, and less if it is long."""
+        if throttled and time.monotonic() - self.shown < 0.2 + len(self.lines) / 2500:
             return
         page = _console(file=io.StringIO(), record=True, width=self.width, force_jupyter=False)
         for style, lines in (("bold", self.lines[:1]), (None, self.lines[1:])):
@@ -180,7 +194,7 @@ _HTML = (
 
 
 def standard() -> "Console":
-    """Lines to standard output; no control characters in them unless it is a terminal."""
+    """A console for standard output, without control characters unless that is a terminal."""
     return _console(force_terminal=sys.stdout.isatty())
 
 
@@ -191,12 +205,16 @@ def _console(**options: Any) -> "Console":
 
 
 def _columns(trainer: "Trainer") -> list[tuple[str, str, int]]:
-    """Name, head and width of each."""
-    metrics = [name_of(metric) for metric in trainer.metrics]
+    """The name, header and width of each column."""
+    parts = ["train"]
+    if trainer.tested:
+        parts.append("test")
+    heads = {name: _head(name) for name in map(name_of, trainer.metrics)}
     columns = [("epoch", "epoch", 5)]
-    for part in ("train", "test") if trainer.tested else ("train",):
+    for part in parts:
         columns.append((f"{part}_loss", f"{part} loss", 10))
-        columns += [(f"{part}_{name}", _head(name), max(cells(_head(name)), 8)) for name in metrics]
+        for name, head in heads.items():
+            columns.append((f"{part}_{name}", head, max(cells(head), 8)))
     return [*columns, ("seconds", "seconds", 8), ("samples_per_s", "samples/s", 9)]
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from xpnet._typing import Array
 from xpnet.autodiff import tree
@@ -10,9 +10,9 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import DataError, TrainingError
 from xpnet.layers import Layer
-from xpnet.training._checks import check_batch
+from xpnet.training._checks import Rows, check_batch
 from xpnet.training._snapshot import copied
-from xpnet.training.batches import Data, on_host, pair, rows_of
+from xpnet.training.batches import Arrays, on_host, pair, rows_of
 from xpnet.training.callback import Callback, Progress
 from xpnet.training.callbacks.probe import probing
 
@@ -70,8 +70,7 @@ class StopOnNaN(Callback):
         begin = trainer.batch
         epoch = len(trainer.history) + 1
         where = ", but not when the steps since the last log line were repeated"
-        for number, (x, t) in enumerate(self._batches(trainer, begin, end), begin):
-            rows = None if trainer.loader is None else rows_of(trainer.loader, epoch, number)
+        for number, x, t, rows in self._batches(trainer, epoch, begin, end):
             cause = _cause_in_step(trainer, x, t, rows)
             if cause:
                 where = f": in epoch {epoch}, batch {number}, {cause}"
@@ -82,15 +81,19 @@ class StopOnNaN(Callback):
             f"or clip the gradients (clip=1.0). The model has its weights of batch {begin} again."
         )
 
-    def _batches(self, trainer: "Trainer", begin: int, end: int) -> Iterator[Data]:
-        """The batches of the current epoch from `begin` to `end`."""
-        if trainer.loader is not None:
-            batches = trainer.loader.epoch(len(trainer.history) + 1, begin)
-            for _, batch in zip(range(begin, end), batches, strict=False):
-                yield pair(batch, "the data")
+    def _batches(
+        self, trainer: "Trainer", epoch: int, begin: int, end: int
+    ) -> Iterator[tuple[int, Arrays, Arrays, Rows | None]]:
+        """The batches of an epoch from `begin` to `end`: number, x, t, and their rows in the data."""
+        loader = trainer.loader
+        if loader is None:
+            return
+        for number, batch in zip(range(begin, end), loader.epoch(epoch, begin), strict=False):
+            x, t = pair(batch, "the data")
+            yield number, x, t, rows_of(loader, epoch, number)
 
 
-def _cause_in_step(trainer: "Trainer", x: Any, t: Any, rows: Any) -> str:
+def _cause_in_step(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) -> str:
     """Do a step; what in it was the first that is NaN or infinite, or an empty string."""
     if not all(_is_finite(a) for a in tree.leaves((x, t))):
         return _fault_of_data(trainer, x, t, rows)
@@ -133,7 +136,7 @@ def _fault_of_parameters(model: Layer, exact: bool) -> str:
     return ""
 
 
-def _fault_of_data(trainer: "Trainer", x: Any, t: Any, rows: Any) -> str:
+def _fault_of_data(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) -> str:
     """What is wrong with the samples of a batch, or an empty string."""
     try:
         check_batch(trainer.model, on_host(x), on_host(t), rows)
