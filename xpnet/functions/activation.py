@@ -1,4 +1,4 @@
-"""Activation functions: those between a network's layers, and the softmax at its end."""
+"""Activation functions, which stand between a network's layers, and the softmax at its end."""
 
 import math
 
@@ -160,6 +160,11 @@ class TanhGELU(Function):
 
 
 class LogSoftmax(Function):
+    """y = x - log(sum(exp(x))) over `axis`; gx = gy - exp(y) sum(gy).
+
+    The maximum is subtracted from x first: this changes nothing in y, and exp cannot overflow.
+    """
+
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
@@ -176,6 +181,11 @@ class LogSoftmax(Function):
 
 
 class Softmax(Function):
+    """y = exp(x) / sum(exp(x)) over `axis`; gx = y (gy - sum(gy y)).
+
+    The maximum is subtracted from x first: this changes nothing in y, and exp cannot overflow.
+    """
+
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
