@@ -12,6 +12,7 @@ from typing import NamedTuple
 import array_api_compat as compat
 
 from xpnet._typing import Array
+from xpnet.autodiff._traced_call import tracked
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.tape import seed
 from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of, gradients
@@ -219,12 +220,7 @@ def _check(
     for i in range(len(points)):
 
         def derivative(*xs: Array, i: int = i) -> Array:
-            tracked = [x if _is_tracked(x) else Variable(data_of(x)) for x in xs]
-            return weighted.gradient(tracked, create_graph=True)[i]
+            variables = [x if tracked(x) else Variable(data_of(x)) for x in xs]
+            return weighted.gradient(variables, create_graph=True)[i]
 
         _check(derivative, points, order, level + 1, tolerance)
-
-
-def _is_tracked(x: Array) -> bool:
-    """Whether x is a Variable that requires a gradient."""
-    return isinstance(x, Variable) and x.requires_grad

@@ -127,7 +127,7 @@ class Variable(ArrayObject):
         for leaf, g in _walk(self, None, gy, create_graph):
             if leaf.raw_grad is None:
                 leaf.raw_grad = g
-            elif known.several:
+            elif known.several:  # on a machine with several GPUs
                 leaf.raw_grad = call_on_their_device(add, leaf.raw_grad, g)
             else:  # never in place: others may hold the array
                 leaf.raw_grad = leaf.raw_grad + g

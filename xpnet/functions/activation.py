@@ -47,8 +47,8 @@ class LeakyReLU(Function):
     def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("leaky_relu_gradient", gy, x):
             return fast(gy, x, self.slope)
-        low = self.slope * gy if self.slope else 0.0  # 0 times infinity would be NaN
-        return array_namespace(gy, x).where(x > 0.0, gy, low)
+        below = self.slope * gy if self.slope else 0.0  # 0 times infinity would be NaN
+        return array_namespace(gy, x).where(x > 0.0, gy, below)
 
 
 class ELU(Function):
@@ -66,8 +66,8 @@ class ELU(Function):
             return fast(gy, x, self.alpha)
         xp = array_namespace(gy, x)
         low = xp.where(x > 0.0, 0.0, x)  # not `minimum`, which halves the second derivative at 0
-        glow = gy * (self.alpha * xp.exp(low)) if self.alpha else 0.0  # 0 times infinity is NaN
-        return xp.where(x > 0.0, gy, glow)
+        below = gy * (self.alpha * xp.exp(low)) if self.alpha else 0.0  # 0 times infinity is NaN
+        return xp.where(x > 0.0, gy, below)
 
 
 class Softplus(Function):

@@ -41,7 +41,7 @@ def created(make: Callable[..., Array], dtype: DType | None, device: Device | No
             expected = backend.dtype
             if has_dtype(y, "complex floating"):
                 expected = backend.xp.result_type(backend.dtype, backend.xp.complex64)
-            if y.dtype != expected:
+            if y.dtype != expected:  # again, because a cast would keep what was rounded
                 y = make(dtype=expected, device=device)
     return as_constant(y)
 
