@@ -1,19 +1,19 @@
-"""One test, every backend.
+"""Fixtures that run a test on every backend.
 
-`backend` runs a test once on each array library, with its arrays born in float32 on
+`backend` runs a test once on each array library, with arrays created in float32 on
 
 * NumPy, whose arrays `array` makes read-only: writing into an input is an error;
 * array-api-strict, on pretended devices: mixing devices, a hidden transfer to the host, a call
-  that the standard does not have, or (on `no_float64`) a float64 that crept in is an error;
+  that the standard does not have, or (on `no_float64`) an unexpected float64 is an error;
 * PyTorch and JAX on the CPU;
 * CuPy on a GPU if there is one, else on the emulated CUDA device of tests/host_cuda, in whose
   environment `nox -s "tests(cupy)"` starts pytest: then the tests are named `[cupy (emulated)]`.
 
 `backend64` is the same in float64, for comparisons with differences and formulas.
 
-XPNET_TEST_BACKENDS=numpy,torch chooses libraries; what is chosen must be there. Without it, what
-is missing is skipped, with the reason. XPNET_REQUIRE_GPU=1 makes a missing GPU an error, and
-refuses the emulation.
+XPNET_TEST_BACKENDS=numpy,torch chooses libraries, which must then be installed. Without it, tests on
+a library that is missing are skipped, with the reason. XPNET_REQUIRE_GPU=1 makes a missing GPU an
+error, and refuses the emulation.
 """
 
 import os
@@ -26,12 +26,12 @@ from tests.host_cuda import device as host_cuda
 from xpnet import backend as switch
 from xpnet._libraries import LIBRARIES
 
-collect_ignore = ["cupy_names.py"]  # a program that imports CuPy; no doctests are in it
+collect_ignore = ["cupy_names.py"]  # a program that imports CuPy, without doctests
 
 SPECS = {name: [name] for name in LIBRARIES} | {
     "array_api_strict": ["array_api_strict:device1", "array_api_strict:no_float64"],
 }
-NAMED_THERE = ("cli", "data")  # folders of tests in which the name of a library is a flag's value
+NAMES_ARE_FLAGS = ("cli", "data")  # folders of tests in which a library's name is a flag's value
 ORDERS = {library: (1,) if library == "jax" else (1, 2) for library in SPECS}
 CHOSEN = [name for name in os.environ.get("XPNET_TEST_BACKENDS", "").split(",") if name]
 if unknown := set(CHOSEN) - set(SPECS):
@@ -44,7 +44,7 @@ if os.environ.get("XPNET_REQUIRE_GPU") == "1" and host_cuda.emulated():
 
 @pytest.fixture(scope="session", autouse=True)
 def state_folder(tmp_path_factory):
-    """What xpnet remembers of the user it remembers in a folder of the tests."""
+    """A folder for what xpnet stores about its user, in place of the user's own."""
     folder = tmp_path_factory.mktemp("state")
     names = ("XDG_STATE_HOME", "LOCALAPPDATA")
     before = {name: os.environ.get(name) for name in names}
@@ -73,7 +73,7 @@ def _named(spec):
 
 
 def _specs(dtype):
-    """The specs to run on, those that cannot run here marked as skipped for what they lack."""
+    """The specs to run on; those that cannot run here are marked as skipped, with the reason."""
     for library in CHOSEN or SPECS:
         for spec in SPECS[library]:
             if dtype == "float64" and spec.endswith("no_float64"):
@@ -90,14 +90,14 @@ def _specs(dtype):
 
 @pytest.fixture(params=_specs("float32"))
 def backend(request):
-    """The backend in force for the test, in float32."""
+    """The current backend of the test, in float32."""
     with xpnet.using(request.param) as backend:
         yield backend
 
 
 @pytest.fixture(params=_specs("float64"))
 def backend64(request):
-    """The backend in force for the test, in float64."""
+    """The current backend of the test, in float64."""
     with xpnet.using(request.param, dtype="float64") as backend:
         yield backend
 
@@ -139,7 +139,7 @@ def array(request):
 
 @pytest.fixture
 def eager(request):
-    """For what has nothing to do with the library: not again on JAX, which compiles each shape."""
+    """For tests that do not depend on the library: skip JAX, which compiles each shape."""
     name = "backend64" if "backend64" in request.fixturenames else "backend"
     if request.getfixturevalue(name).name.startswith("jax"):
         pytest.skip("JAX compiles each function for each shape; this is shown on other libraries")
@@ -149,8 +149,7 @@ def eager(request):
 def traced(backend):
     """A function `(f, *arrays) -> f(*arrays)`, for tests of dtypes and of what stays on a device.
 
-    On JAX it goes by shapes and dtypes alone: nothing is compiled, and what asks for a number is an
-    error.
+    On JAX it computes shapes and dtypes only: nothing is compiled, and reading a number is an error.
     """
     if not backend.name.startswith("jax"):
         return lambda f, *arrays: f(*arrays)
@@ -161,16 +160,16 @@ def traced(backend):
 
 @pytest.fixture
 def order(request):
-    """Of the derivatives to check: 2, but 1 on JAX, which compiles each function for each shape."""
+    """The highest order of derivatives to check: 2, but 1 on JAX, which compiles each shape."""
     return max(ORDERS[request.getfixturevalue("backend64").name.partition(":")[0]])
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what is not about the libraries that are chosen.
+    """Leave out tests that are not about the chosen libraries.
 
-    What is the same whatever the library runs once: in the session of NumPy. Elsewhere there run the
-    tests that take a `backend`, and files that name the library: tests that ask it by itself, or
-    take it for the oracle. What only CuPy has runs in CuPy's session.
+    A test that does not depend on the library runs once, in the session of NumPy. The other sessions
+    run the tests that take a `backend`, and files that name the library because they test it or use
+    it as the oracle. Tests of features that only CuPy has run in CuPy's session.
     """
     if not CHOSEN:
         return
@@ -181,12 +180,14 @@ def pytest_collection_modifyitems(config, items):
 
 
 def naming_a_chosen_library(paths):
-    """The files whose text has the name of a chosen library, as a module or as a package.
+    """The files that contain the name of a chosen library, as a module or as a package.
 
-    Not those of the command line and of the data, for which the name is a flag's value.
+    The tests of the command line and of the data are left out: there the name is a flag's value.
     """
     words = {*CHOSEN, *(name.replace("_", "-") for name in CHOSEN)}
-    texts = {path: path.read_text("utf-8") for path in paths if path.parent.name not in NAMED_THERE}
+    texts = {
+        path: path.read_text("utf-8") for path in paths if path.parent.name not in NAMES_ARE_FLAGS
+    }
     return {path for path, text in texts.items() if any(word in text for word in words)}
 
 
@@ -200,9 +201,9 @@ def is_for_chosen(item, named):
 
 @pytest.fixture(autouse=True, scope="session")
 def interruptible():
-    """Ctrl-C works in the programs that tests start, even if these run in a shell's background.
+    """Ctrl-C works in the programs that tests start, even if the tests run in a shell's background.
 
-    Such a shell has its jobs ignore it, and what is ignored is inherited.
+    A shell has its background jobs ignore SIGINT, and child processes inherit that.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -211,8 +212,8 @@ def interruptible():
 
 @pytest.fixture(autouse=True)
 def no_state_leaks():
-    """A test that changes the switch for the run, or leaves recording off, fails."""
-    switch.current()  # the first question sets the default
+    """A test fails that changes the switch for the run, or leaves recording off."""
+    switch.current()  # the first call sets the default
     before = switch._run, switch._block.get()
     yield
     assert (switch._run, switch._block.get()) == before

@@ -1,4 +1,4 @@
-"""Mutation testing: make one random change to the code, and check that a test fails.
+"""Mutation testing: make one random change at a time to the code, and check that a test fails.
 
     python tests/mutation.py --since v0.1.0 --count 200 --seed 1     lines changed since a revision
     python tests/mutation.py --count 50 xpnet/functions/einsum.py    whole files or folders
@@ -455,10 +455,10 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
         "--jobs", type=int, default=2, help="the number of mutants at the same time (2)"
     )
     parser.add_argument(
-        "--tests", type=int, default=8, help="the most test files for each mutant (8)"
+        "--tests", type=int, default=8, help="the largest number of test files for each mutant (8)"
     )
     parser.add_argument(
-        "--at-least", type=float, default=97.0, help="the least per cent of killed mutants (97)"
+        "--at-least", type=float, default=97.0, help="the percentage of mutants to kill (97)"
     )
     parser.add_argument(
         "--list", action="store_true", help="print the mutants without testing them"

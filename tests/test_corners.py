@@ -1,4 +1,4 @@
-"""What a reader tried to break it with, and found: each was a wrong number or a strange error."""
+"""Inputs that once produced a wrong number or a confusing error."""
 
 import copy
 from collections import OrderedDict, defaultdict
@@ -24,7 +24,7 @@ from xpnet.testing import assert_close, check_gradients
 
 @pytest.fixture
 def v():
-    """A Variable of NumPy's, in float64."""
+    """A Variable of NumPy, in float64."""
     with using("numpy", dtype="float64") as backend:
         yield Variable(backend.asarray([1.5, 2.5]))
 
@@ -33,7 +33,7 @@ def v():
 
 
 def test_integers_of_a_differentiable_function(v):
-    """Sums by truncation are steps, and clip keeps the dtype of what is clipped."""
+    """Sums of truncated numbers have no derivative, and clip keeps the dtype of its argument."""
     integers = F.asarray([1, 5])
     for y in (
         F.sum(v, dtype=np.int64),
@@ -56,11 +56,11 @@ def test_integers_of_a_differentiable_function(v):
     assert_close(g, [3.0, 3.0])
 
 
-# --- what a Variable says of itself ---------------------------------------------------------------
+# --- what a Variable reports about itself --------------------------------------------------------------
 
 
 def test_an_intermediate_result_may_be_detached(v):
-    """As in PyTorch: y.requires_grad = False makes a constant of it."""
+    """As in PyTorch: y.requires_grad = False makes y a constant."""
     y = v * v
     y.requires_grad = False
     (g,) = gradients(F.sum(y * v), [v])
@@ -76,7 +76,7 @@ def test_formats_copies_and_versions(v):
         v.__array_namespace__(api_version="1999.01")
 
 
-def test_operators_let_strangers_answer(v):
+def test_operators_leave_other_classes_the_answer(v):
     class Stranger:
         def __radd__(self, other):
             return "answered"
@@ -92,21 +92,24 @@ def test_operators_let_strangers_answer(v):
 
 @pytest.mark.filterwarnings("ignore:divide by zero|invalid value:RuntimeWarning")
 def test_variance(v):
-    """More correction than numbers is no negative variance; complex numbers have another one."""
+    """A correction above the count does not make the variance negative; complex numbers are an
+    error.
+    """
     assert float(F.var(v, correction=3)) == float("inf")
     with pytest.raises(TypeError, match="var expected real numbers, got complex128"):
         F.var(v * 1j)
 
 
 def test_logaddexp_of_infinities(v):
-    """The larger takes all; of two that are infinite each has one, as in JAX."""
+    """The larger has the whole gradient; two equal infinities have 1 each, as in JAX."""
     inf = float("inf")
     for x1, x2, expected in (
         (inf, 0.0, [1.0, 0.0]),
         (inf, inf, [1.0, 1.0]),
         (-inf, 0.0, [0.0, 1.0]),
     ):
-        a, b = Variable(x1), Variable(x2)
+        a = Variable(x1)
+        b = Variable(x2)
         assert_close(gradients(F.logaddexp(a, b), [a, b]), expected)
 
 
@@ -114,7 +117,7 @@ def test_asarray_of_arrays_keeps_their_dtype():
     with using("numpy"):
         assert F.asarray([np.ones(2), np.ones(2)]).dtype == np.float64
         assert F.asarray([[1.0, 2.0]]).dtype == np.float32
-        with pytest.raises(ValueError, match="several Variables is a copy"):
+        with pytest.raises(ValueError, match="for copy=False, got several Variables"):
             F.asarray([Variable(1.0)], copy=False)
 
 
@@ -124,7 +127,8 @@ def test_negative_indices_of_take(backend64, array):
 
 
 def test_axes_that_are_numpys_integers(v):
-    one, x = np.int64(0), F.stack([v, v])
+    one = np.int64(0)
+    x = F.stack([v, v])
     calls = [F.sum, F.max, F.expand_dims, F.flip, F.linalg.vector_norm, F.cumulative_sum, F.sort]
     for f in calls:
         assert_close(f(x, axis=one), f(x, axis=0))
@@ -142,7 +146,7 @@ def test_sizes_of_zero(v):
             f([])
 
 
-def test_numbers_are_no_variables(v):
+def test_numbers_are_not_variables(v):
     for make in (lambda: F.linspace(v[0], 1.0, 3), lambda: F.arange(v[0])):
         with pytest.raises(TypeError, match="expected Python numbers, got a Variable"):
             make()
@@ -162,20 +166,20 @@ def test_jvp_of_a_function_that_also_counts(v):
     assert (int(n), int(n_dot)) == (1, 0)
 
 
-def test_checkpoint_of_what_is_not_recorded(v):
+def test_gradient_checkpoint_of_a_function_that_is_not_recorded(v):
     assert int(gradient_checkpoint(F.argmax)(v)) == 1
     assert gradient_checkpoint(lambda x: None)(v) is None
 
 
-def test_trees_of_other_dicts():
+def test_trees_of_dict_subclasses():
     given = defaultdict(list, a=1.0)
     assert isinstance(tree.map(lambda x: x + 1.0, given), defaultdict)
     assert tree.map(lambda x: x + 1.0, OrderedDict(b=1.0, a=2.0)) == OrderedDict(b=2.0, a=3.0)
     assert given == {"a": 1.0}
 
 
-def test_a_parameter_that_the_function_makes_is_remembered():
-    """A layer that is shaped by its first input, within a transform."""
+def test_a_parameter_that_the_function_creates_is_kept():
+    """Within a derivative, a layer takes its shape from its first input."""
 
     class Lazy:
         w = None
@@ -190,8 +194,8 @@ def test_a_parameter_that_the_function_makes_is_remembered():
     assert_close(model.w.grad, 7.0)
 
 
-def test_a_step_within_a_function_changes_no_ages():
-    """p was there before f, also after an optimizer has changed it."""
+def test_a_parameter_stays_differentiable_after_an_optimizer_step_within_the_function():
+    """The parameter existed before f, also after an optimizer has changed it."""
     p = Parameter(2.0)
     optimizer = SGD([p], lr=0.1)
 

@@ -1,7 +1,7 @@
-"""Defaults: those of PyTorch and scikit-learn, or of the paper; a default is used by every first try.
+"""Defaults are those of PyTorch and scikit-learn, or of the paper.
 
-Tests of functions, layers and optimizers give their options, and so would not notice if a default
-became another one. The defaults of the standard's functions are in tests/functions/test_values.py.
+Tests of functions, layers and optimizers pass their options, and would not notice if a default
+changed. The defaults of the standard's functions are tested in tests/functions/test_values.py.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from xpnet.testing import assert_close
 
 
 def defaults(callee):
-    """{name: default} of what need not be given."""
+    """{name: default} of the parameters that are optional."""
     found = inspect.signature(callee).parameters.values()
     return {p.name: p.default for p in found if p.default is not p.empty}
 
@@ -38,7 +38,7 @@ DEPARTURES = {  # (ours, parameter): why
 
 
 def pairs():
-    """(name, ours, PyTorch's) of all that both have."""
+    """(name, ours, PyTorch's) of everything that both libraries have."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
     rooms = [(layers, torch.nn), (optimizers, torch.optim), (F, torch.nn.functional)]
     for ours, theirs in rooms:
@@ -48,13 +48,14 @@ def pairs():
                 continue
             try:
                 inspect.signature(other)
-            except ValueError:  # it is built in, and states none
+            except ValueError:  # a built-in function without a signature
                 continue
             yield name, mine, other
 
 
-def test_a_default_is_pytorchs_where_both_have_the_parameter():
-    compared, differ = 0, set()
+def test_defaults_are_those_of_pytorch_where_both_have_the_parameter():
+    compared = 0
+    differ = set()
     for name, ours, theirs in pairs():
         expected = defaults(theirs)
         for parameter, default in defaults(ours).items():
@@ -66,7 +67,7 @@ def test_a_default_is_pytorchs_where_both_have_the_parameter():
     assert compared > 110
 
 
-STATED = {  # what has no counterpart there, and where it is from
+STATED = {  # defaults without a counterpart there, and their source
     "optimizers:LAMB": {
         "lr": 1e-3,
         "betas": (0.9, 0.999),
@@ -103,7 +104,7 @@ def test_a_default_without_a_counterpart_is_as_stated(name):
 
 
 def test_softmax_is_over_the_last_of_three_axes():
-    """As `torch.nn.functional.softmax(x, -1)`; a default of 1 would be its first, old one."""
+    """As `torch.nn.functional.softmax(x, -1)`; PyTorch's old implicit default would be the first."""
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
     e = np.exp(x)
     expected = e / e.sum(axis=2, keepdims=True)
@@ -125,7 +126,7 @@ ESTIMATES = TARGETS + RNG.normal(scale=0.3, size=(40, 2))
 
 
 def by_sklearn():
-    """{name: (ours' arguments, scikit-learn's value)}."""
+    """{name: (arguments of our metric, scikit-learn's value)}."""
     sk = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle of this test")
     chosen = (SCORES > 0.5).astype(int)
     best = OF_CLASSES.argmax(axis=1)
@@ -154,7 +155,7 @@ OVER_BATCHES = {
 }  # fmt: skip
 
 
-def test_every_metric_by_its_defaults_is_scikit_learns(array, backend64):
+def test_every_metric_with_its_defaults_equals_scikit_learns(array, backend64):
     found = by_sklearn()
     offered = {n for n, value in vars(metrics).items() if inspect.isfunction(value)}
     assert found.keys() == offered
@@ -175,8 +176,8 @@ def test_a_metric_over_batches_has_the_defaults_of_the_function(name):
     assert found == defaults(getattr(metrics, name))
 
 
-def test_the_options_of_rates_reach_them(array, backend64):
-    """Each other than its default, for the function and over batches; values by scikit-learn."""
+def test_options_of_precision_recall_and_f1_have_an_effect(array, backend64):
+    """Each differs from its default, for the function and over batches; values are scikit-learn's."""
     sk = pytest.importorskip("sklearn.metrics", reason="scikit-learn is the oracle of this test")
     options = {"threshold": 0.8, "zero_division": 1.0, "average": None, "classes": 2}
     nobody = np.zeros_like(LABELS)
@@ -194,9 +195,10 @@ def test_the_options_of_rates_reach_them(array, backend64):
                 assert_close(metric.compute(), expected)
 
 
-def test_a_threshold_between_scores_decides(array, backend64):
-    """0.667 at the threshold 0.5; 1.0 at 0.3 would be another figure."""
-    y, t = array([0.9, 0.6, 0.1, 0.7, 0.2]), array([1, 1, 1, 0, 0])
+def test_f1_at_several_thresholds(array, backend64):
+    """F1 is 0.667 at the default threshold 0.5."""
+    y = array([0.9, 0.6, 0.1, 0.7, 0.2])
+    t = array([1, 1, 1, 0, 0])
     for threshold, expected in ((0.5, 2 / 3), (0.05, 0.75), (0.65, 0.4), (0.9, 0.0)):
         metric = metrics.F1(threshold=threshold)
         metric.update(y, t)

@@ -59,7 +59,7 @@ def test_hints_do_not_hide_attributes():
 
 def test_the_repr_of_a_hint_shows_what_to_write():
     assert repr(vars(xpnet.autodiff._array_object.ArrayObject)["item"]).startswith(
-        "not there: write float(x)"
+        "missing: write float(x)"
     )
 
 

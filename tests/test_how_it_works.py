@@ -145,10 +145,13 @@ X.flags.writeable = False  # a rule that writes into it fails
 
 @pytest.mark.parametrize("f", EXPRESSIONS)
 def test_gradients_agree_with_xpnet_and_with_differences(page, f):
-    v, w = page.Variable(X), xpnet.Variable(X)
-    y, z = f(v), f(w)
+    v = page.Variable(X)
+    w = xpnet.Variable(X)
+    y = f(v)
+    z = f(w)
     assert_close(y.data, z.data, rtol=1e-15)
-    (ours,), (theirs,) = page.gradients(y, [v]), xpnet.gradients(z, [w], 1.0)
+    (ours,) = page.gradients(y, [v])
+    (theirs,) = xpnet.gradients(z, [w], 1.0)
     assert isinstance(ours, np.ndarray)
     assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
     assert_close(ours, numerical_gradient(lambda x: np.sum(f(x)), X), rtol=1e-7, atol=1e-8)
@@ -161,7 +164,8 @@ def test_second_derivatives_agree_with_xpnet_and_with_differences(page, f):
         (gx,) = page.gradients(f(v), [v])
         return gx
 
-    v, w = page.Variable(X), xpnet.Variable(X)
+    v = page.Variable(X)
+    w = xpnet.Variable(X)
     (gv,) = page.gradients(f(v), [v], carry=page.itself)
     (gw,) = xpnet.gradients(f(w), [w], 1.0, create_graph=True)
     assert_close(
@@ -197,7 +201,8 @@ def test_broadcasting_is_undone(page, shapes):
     """The gradients of sum(a / b) are 1 / b and -a / b^2, summed over axes that were broadcast."""
     rng = np.random.default_rng(0)
     a, b = (rng.uniform(1.0, 2.0, shape) for shape in shapes)
-    va, vb = page.Variable(a), page.Variable(b)
+    va = page.Variable(a)
+    vb = page.Variable(b)
     ga, gb = page.gradients(va / vb, [va, vb])
     full_a, full_b = np.broadcast_arrays(a, b)
     for g, x, full in ((ga, a, 1.0 / full_b), (gb, b, -full_a / full_b**2)):
@@ -239,7 +244,8 @@ def test_equal_maxima_share_the_gradient(page):
 
 
 def test_the_gradient_with_respect_to_an_unused_variable_is_zero(page):
-    v, other = page.Variable(X), page.Variable(X)
+    v = page.Variable(X)
+    other = page.Variable(X)
     _, g = page.gradients(v * v, [v, other])
     assert g == 0.0
 
@@ -302,7 +308,8 @@ def test_the_network_of_the_page_has_the_gradients_of_xpnets_functions(page):
     """The same code on Variables of both, and xpnet's fused functions."""
     rng = np.random.default_rng(1)
     weights = [rng.normal(size=n) for n in ((3, 5), (5,), (5, 4), (4,))]
-    x, labels = rng.normal(size=(6, 3)), rng.integers(0, 4, size=6)
+    x = rng.normal(size=(6, 3))
+    labels = rng.integers(0, 4, size=6)
     target = np.eye(4)[labels]
 
     ours = [page.Variable(w) for w in weights]
@@ -365,7 +372,8 @@ def test_names_of_xpnet_on_the_page_exist():
 
 def test_the_cross_entropy_of_the_page_overflows_and_xpnets_does_not(page):
     """See "Care with numbers" on the page. The softmax of 0 and 1000 is 0 and 1."""
-    x, t = np.asarray([[0.0, 1000.0]]), np.asarray([[1.0, 0.0]])
+    x = np.asarray([[0.0, 1000.0]])
+    t = np.asarray([[1.0, 0.0]])
     with np.errstate(divide="ignore", invalid="ignore"):
         assert not np.isfinite(page.cross_entropy(x, t))
     assert float(F.softmax_cross_entropy(x, np.asarray([0]))) == pytest.approx(1000.0)
@@ -373,7 +381,8 @@ def test_the_cross_entropy_of_the_page_overflows_and_xpnets_does_not(page):
 
 def test_comparisons_are_recorded_on_the_page_and_not_in_xpnet(page):
     """See "Constants" on the page."""
-    v, w = page.Variable(X), xpnet.Variable(X)
+    v = page.Variable(X)
+    w = xpnet.Variable(X)
     assert (v == X).creator is not None
     assert (w == X).creator is None
 
@@ -395,7 +404,8 @@ def test_a_missing_gradient_raises_in_xpnet_and_not_on_the_page(page):
         def backward(self, gy, x2):
             return (gy * x2,)
 
-    v, w = page.Variable(X), xpnet.Variable(X)
+    v = page.Variable(X)
+    w = xpnet.Variable(X)
     (g,) = page.gradients(Forgetful()(v, v), [v])
     assert_close(g, X)  # and not 2 X
     with pytest.raises(xpnet.GradientError, match="ForgetfulToo.backward gave 1 gradients for 2"):

@@ -27,8 +27,10 @@ def rng():
 
 
 def test_forward_and_backward_of_the_bill_in_lesson_1(backend64):
-    apples, mandarins = lessons.MulLayer(), lessons.MulLayer()
-    fruit, taxed = lessons.AddLayer(), lessons.MulLayer()
+    apples = lessons.MulLayer()
+    mandarins = lessons.MulLayer()
+    fruit = lessons.AddLayer()
+    taxed = lessons.MulLayer()
     total = taxed.forward(fruit.forward(apples.forward(100, 4), mandarins.forward(70, 3)), 1.1)
     d_fruit, d_tax = taxed.backward(1)
     d_apples = fruit.backward(d_fruit)
@@ -56,8 +58,10 @@ def test_backward_before_forward_raises():
 
 
 def test_gradient_descent_finds_the_linear_rule_of_lesson_2(mutable, rng):
-    x, rule = rng.uniform(-5.0, 5.0, (100, 10)), rng.uniform(-5.0, 5.0, (10, 1))
-    w, b = mutable(np.zeros((10, 1))), mutable(np.zeros((1, 1)))
+    x = rng.uniform(-5.0, 5.0, (100, 10))
+    rule = rng.uniform(-5.0, 5.0, (10, 1))
+    w = mutable(np.zeros((10, 1)))
+    b = mutable(np.zeros((1, 1)))
     layers = {"w": lessons.MulLayer(w), "b": lessons.AddLayer(b)}
     last = lessons.MSELayer(mutable(x @ rule + 3.0))
     for _ in range(800):
@@ -166,8 +170,12 @@ class TwoLayerNet:
         dout = self.last.backward(1)
         for layer in reversed(self.layers):
             dout = layer.backward(dout)
-        one, two = self.affine1, self.affine2
-        return {"W1": one.dW, "b1": one.db, "W2": two.dW, "b2": two.db}
+        return {
+            "W1": self.affine1.dW,
+            "b1": self.affine1.db,
+            "W2": self.affine2.dW,
+            "b2": self.affine2.db,
+        }
 
     def numerical_gradient(self, x, t):
         return {
@@ -186,7 +194,8 @@ def problem(mutable, rng):
 
 def test_the_two_gradients_of_lesson_5_agree(problem):
     net, x, t = problem
-    slow, fast = net.numerical_gradient(x, t), net.gradient(x, t)
+    slow = net.numerical_gradient(x, t)
+    fast = net.gradient(x, t)
     for key in fast:
         assert_close(fast[key], xpnet.to_numpy(slow[key]), rtol=1e-6, atol=1e-9)
 
@@ -229,7 +238,8 @@ def test_affine_flattens_each_sample(mutable, rng):
 
 
 def test_forward_and_backward_of_sigmoid_and_relu(backend64, array):
-    relu, sigmoid = lessons.Relu(), lessons.Sigmoid()
+    relu = lessons.Relu()
+    sigmoid = lessons.Sigmoid()
     assert_close(relu.forward(array([-1.0, 0.0, 2.0])), [0.0, 0.0, 2.0])
     assert_close(relu.backward(array([5.0, 5.0, 5.0])), [0.0, 0.0, 5.0])
     assert_close(sigmoid.forward(array([0.0])), [0.5])

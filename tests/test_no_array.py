@@ -1,4 +1,4 @@
-"""What is no array is an error that names the function and the argument, for every function."""
+"""For every function, an argument that is not an array is an error that names both."""
 
 import inspect
 
@@ -27,7 +27,7 @@ NAMES = sorted((DECLARED | NETWORKS).keys() - OTHERWISE.keys())
 
 
 def arguments(function):
-    """How many arguments a function needs."""
+    """The number of arguments that a function requires."""
     parameters = inspect.signature(function).parameters.values()
     by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return max(1, sum(p.default is p.empty and p.kind in by_position for p in parameters))
@@ -71,7 +71,7 @@ def test_the_error_names_the_function_and_the_argument(name, wrong):
         (lambda v: F.argmax("a"), "argmax expected .* for x, got str"),
         (lambda v: F.linalg.inv("a"), "inv expected .* for x, got str"),
         (lambda v: F.fft.fft([1.0]), "fft expected .* for x, got list"),
-        (lambda v: F.linear(v, "a"), "linear expected .* for W, got str"),
+        (lambda v: F.linear(v, "a"), "linear expected .* for weight, got str"),
         (lambda v: F.softmax([1.0], axis=0), "softmax expected .* for x, got list"),
         (lambda v: F.mean_squared_error(v, "a"), "mean_squared_error expected .* for t, got str"),
         (lambda v: v.__array_namespace__().sum("a"), "sum expected .* for x, got str"),
@@ -88,8 +88,8 @@ def test_a_long_value_is_shortened(backend, array):
     assert len(str(caught.value)) < 200
 
 
-def test_other_errors_stay_what_they_are(backend, array):
-    """Too few arguments, an unknown one, an axis that is not there."""
+def test_other_errors_do_not_change(backend, array):
+    """Too few arguments, an unknown argument, an axis out of range."""
     v = Variable(array([1.0, 2.0]))
     with pytest.raises(TypeError, match="argument"):
         F.sum()
@@ -99,7 +99,7 @@ def test_other_errors_stay_what_they_are(backend, array):
         F.sum(v, axis=7)
 
 
-def test_an_operator_still_lets_the_other_operand_answer():
+def test_an_operator_leaves_the_other_operand_the_answer():
     class Other:
         def __radd__(self, x):
             return "theirs"

@@ -31,7 +31,8 @@ UPDATES = {
     "**=": (lambda p, v: p.__ipow__(v), lambda x, v: x**v),
     "@=": (lambda p, v: p.__imatmul__(v), lambda x, v: x @ v),
 }
-W, V = [[1.5, 2.0], [3.0, 4.5]], [[2.0, 0.5], [1.0, 3.0]]
+W = [[1.5, 2.0], [3.0, 4.5]]
+V = [[2.0, 0.5], [1.0, 3.0]]
 
 
 # --- updates in place -----------------------------------------------------------------------------
@@ -88,7 +89,8 @@ def test_an_update_in_place_keeps_the_parameter_object(backend, array, sign, kin
 @pytest.mark.parametrize("frozen", [False, True])
 def test_an_update_by_a_recorded_variable_raises(backend, array, sign, frozen):
     """A Parameter is a leaf. The error says what to write, and nothing is changed."""
-    p, v = Parameter(array(W)), Variable(array(V))
+    p = Parameter(array(W))
+    v = Variable(array(V))
     p.requires_grad = not frozen
     for value in (v, v * 2.0, Parameter(array(V))):
         with pytest.raises(GradientError, match="leaf.*value.data.*with no_grad"):
@@ -124,7 +126,8 @@ def test_a_graph_keeps_the_values_from_before_an_update(backend, array):
 def test_a_parameter_of_a_layer_can_be_updated_in_place(backend, array):
     """`layer.weight -= ...` also assigns the attribute, to the same Parameter."""
     layer = Affine(2, 1, rng=0)
-    W, before = layer.weight, to_numpy(layer.weight).copy()
+    W = layer.weight
+    before = to_numpy(layer.weight).copy()
     F.sum(layer(array([[1.0, 2.0]]))).backward()
     layer.weight -= 0.5 * layer.weight.grad
     assert layer.weight is W
@@ -137,12 +140,15 @@ def test_the_training_loop_of_the_lessons_agrees_with_numpy(backend):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 5)).astype("float32")
     t = (x @ rng.standard_normal((5, 3)).astype("float32")).argmax(axis=1)
-    affine1, relu, affine2 = Affine(5, 8, rng=1), ReLU(), Affine(8, 3, rng=2)
+    affine1 = Affine(5, 8, rng=1)
+    relu = ReLU()
+    affine2 = Affine(8, 3, rng=2)
     params = {"W1": affine1.weight, "b1": affine1.bias, "W2": affine2.weight, "b2": affine2.bias}
     own = {key: to_numpy(p).astype("float64") for key, p in params.items()}
     losses = []
     last = SoftmaxWithLoss()
-    xb, tb = xpnet.current().asarray(x), xpnet.current().asarray(t)
+    xb = xpnet.current().asarray(x)
+    tb = xpnet.current().asarray(t)
     for _ in range(30):
         y = affine2.forward(relu.forward(affine1.forward(xb)))
         losses.append(float(last.forward(y, tb)))
@@ -195,7 +201,8 @@ def test_assigning_something_else_to_a_parameter_raises(backend, how, name):
 
 def test_a_parameter_may_be_replaced_by_another_one_or_by_none(backend, array):
     """A new Parameter is learned and saved; None removes it."""
-    layer, other = Affine(2, 1, rng=0), Affine(2, 1, rng=1)
+    layer = Affine(2, 1, rng=0)
+    other = Affine(2, 1, rng=1)
     layer.weight = other.weight
     assert layer.weight is other.weight
     layer.weight = Parameter(array([[1.0], [2.0]]))

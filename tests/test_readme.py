@@ -47,7 +47,8 @@ def test_the_ten_line_example_has_ten_lines():
 
 
 def test_the_training_loop_learns(program):
-    (x, t), _ = program["train"], program["test"]
+    x, t = program["train"]
+    assert "test" in program
     losses = [float(program["step"](x[:500], t[:500])) for _ in range(20)]
     assert losses[-1] < 0.7 * losses[0]
 
@@ -70,7 +71,9 @@ def test_code_without_xpnet_is_differentiated_twice(program):
 
 
 def test_forward_and_backward_of_a_layer_by_hand(program):
-    layer, x, y = program["layer"], program["train"][0][:200], program["y"]
+    layer = program["layer"]
+    x = program["train"][0][:200]
+    y = program["y"]
     assert_close(program["dx"], y @ layer.weight.data.T, rtol=1e-4, atol=1e-5)
     assert_close(layer.weight.grad, x.T @ y, rtol=1e-4, atol=1e-4)
     assert_close(layer.bias.grad, y.sum(axis=0), rtol=1e-4, atol=1e-4)

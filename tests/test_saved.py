@@ -44,7 +44,7 @@ def test_a_number_below_the_minimum_raises_with_the_minimum():
 
 
 def test_a_message_abbreviates_a_long_value():
-    with pytest.raises(xpnet.StateError, match="got one of 1329 bits"):
+    with pytest.raises(xpnet.StateError, match="got an integer of 1329 bits"):
         saved.whole({"x": 10**400}, "x")
     with pytest.raises(xpnet.StateError, match=r"got \['a', .*\.\.\."):
         saved.mapping({"x": ["a"] * 1000}, "x")

@@ -2,7 +2,9 @@
 
 import pytest
 
-style = pytest.importorskip("tests.style", reason="radon, which counts branches, is not installed")
+from tests import style
+
+pytest.importorskip("radon", reason="radon, which counts branches, is not installed")
 
 
 @pytest.fixture

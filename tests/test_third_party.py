@@ -35,7 +35,7 @@ QUATERNIONS = rng.normal(size=(5, 4))
 TIMES = np.asarray([0.0, 0.3, 1.0, 1.4, 2.0])
 
 # --- SciPy, in its array-API mode: name -> (how it is called, its arguments) ----------------------
-# What follows a blank tells two rows of one function apart.
+# The word after a blank distinguishes two rows of one function.
 
 SCIPY = {
     "scipy.special.softmax": (lambda f, x: f(x, axis=1), X),
@@ -242,7 +242,7 @@ def softmax_cross_entropy(logits):
 
 
 def gaussian_likelihood(x, factor):
-    """The logarithm of a normal density, of covariance 1 + factor factor^T; up to a constant."""
+    """The logarithm of a normal density with covariance 1 + factor factor^T, up to a constant."""
     xp = compat.array_namespace(x, factor)
     one = xp.eye(x.shape[0], dtype=x.dtype, device=compat.device(x))
     covariance = one + factor @ factor.T
@@ -251,7 +251,7 @@ def gaussian_likelihood(x, factor):
 
 
 def spectral_energy(x):
-    """How much of a signal lies at high frequencies: the sum of |f X(f)|^2."""
+    """The energy of a signal at high frequencies: the sum of |f X(f)|^2."""
     xp = compat.array_namespace(x)
     f = xp.fft.rfftfreq(x.shape[0], dtype=x.dtype, device=compat.device(x))
     return xp.sum((f * xp.abs(xp.fft.rfft(x))) ** 2)
@@ -269,13 +269,13 @@ USERS = {
 
 LACKS = {
     ("array_api_strict", "einops.array_api.rearrange regroups"): (
-        "einops gives reshape a list of sizes; the standard, to the letter, has a tuple"
+        "einops passes a list of sizes to reshape; the standard has a tuple"
     ),
 }
 
 
 def as_differentiated(f, array, inputs):
-    """The test of one row: a Variable comes out, of NumPy's value, with the right derivatives."""
+    """Check one function: it returns a Variable with NumPy's value and the right derivatives."""
     inputs = [np.array(x) for x in inputs]
     arrays = [array(x.copy()) for x in inputs]
     y = f(*map(Variable, arrays))
@@ -285,14 +285,14 @@ def as_differentiated(f, array, inputs):
     check_gradients(f, *arrays)
 
 
-def test_as_many_as_promised():
-    """At least 20 functions of other packages, by name; rows that call one twice count once."""
+def test_at_least_20_functions_of_other_packages_are_tested():
+    """A function that is tested twice counts once."""
     assert len({name.partition(" ")[0] for name in (*SCIPY, *OTHERS)}) >= 20
 
 
 @pytest.mark.parametrize("name", [*OTHERS, *(SCIPY if SCIPY_ASKS else ())])
-def test_a_function_of_another_package(backend64, array, name):
-    """Found under its own name, and called as it is."""
+def test_a_function_of_another_package_is_differentiated(backend64, array, name):
+    """It is called unmodified, under its own name."""
     path = name.partition(" ")[0]
     package = path.partition(".")[0]
     pytest.importorskip(package, reason=f"{package}'s functions are to be differentiated")
@@ -304,8 +304,8 @@ def test_a_function_of_another_package(backend64, array, name):
 
 
 @pytest.mark.parametrize("name", USERS)
-def test_a_function_as_users_write_it(backend64, array, name):
-    """It is written against the standard, and found its namespace with array_api_compat."""
+def test_a_function_written_against_the_standard_is_differentiated(backend64, array, name):
+    """It finds its namespace with array_api_compat."""
     f, *inputs = USERS[name]
     as_differentiated(f, array, inputs)
 
@@ -322,17 +322,20 @@ assert y.requires_grad and y.shape == (3, 1)
 
 
 def test_einops_may_be_imported_later():
-    """Variables are made known when one is created after the import."""
+    """Variables are registered when one is created after the import."""
     pytest.importorskip("einops", reason="its functions are to be differentiated")
     program = EINOPS_LATER.format(between="xpnet.Variable(1.0)")
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
 
 
 @pytest.mark.skipif(SCIPY_ASKS, reason="SciPy asks its arrays in this process already")
-def test_scipys_table_in_a_process_where_scipy_asks(backend64):
-    """The same library, the same settings, and SCIPY_ARRAY_API=1."""
+def test_scipy_is_differentiated_in_a_process_with_its_array_api(backend64):
+    """The process has the same settings, and SCIPY_ARRAY_API=1."""
     pytest.importorskip("scipy", reason="SciPy's functions are to be differentiated")
-    test, library = test_a_function_of_another_package.__name__, backend64.name.partition(":")[0]
+    test, library = (
+        test_a_function_of_another_package_is_differentiated.__name__,
+        backend64.name.partition(":")[0],
+    )
     options = ("-k", f"({test} and scipy) or scikit", "-q", "-p", "no:cacheprovider")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", __file__, *options],
@@ -348,8 +351,8 @@ def test_scipys_table_in_a_process_where_scipy_asks(backend64):
 # --- what is not differentiated says so -----------------------------------------------------------
 
 
-def test_at_changes_no_leaf(backend64, array):
-    """Not even where it would like to: it takes every array for one that may be written to."""
+def test_at_does_not_change_a_leaf(backend64, array):
+    """array_api_extra.at takes every array for writable."""
     xpx = pytest.importorskip("array_api_extra", reason="its functions assign to items")
     v = Variable(array(V))
     with pytest.raises(GradientError, match=r"F\.where"):
@@ -357,7 +360,7 @@ def test_at_changes_no_leaf(backend64, array):
     assert_close(v, V)
 
 
-def test_a_function_that_assigns_to_items_may_do_so_without_gradients(backend64, array):
+def test_a_function_may_assign_to_items_of_constants(backend64, array):
     xpx = pytest.importorskip("array_api_extra", reason="its functions assign to items")
     y = xpx.create_diagonal(Variable(array([1.0, 2.0]), requires_grad=False))
     assert not y.requires_grad
@@ -370,8 +373,8 @@ def test_a_function_that_assigns_to_items_may_do_so_without_gradients(backend64,
 @pytest.mark.skipif(not SCIPY_ASKS, reason="scikit-learn dispatches where SciPy does")
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
-def test_scikit_learns_gaussian_mixture(kind, recorded):
-    """It adds its regularisation by a write into every (n + 1)th number of a flat view."""
+def test_the_gaussian_mixture_of_scikit_learn_is_differentiated(kind, recorded):
+    """It writes its regularisation into every (n + 1)th element of a flat view."""
     sklearn = pytest.importorskip("sklearn", reason="its estimators are to be run on Variables")
     mixture = pytest.importorskip("sklearn.mixture", reason="its estimators are to be run")
     points = np.random.default_rng(0).normal(size=(60, 2)) + np.repeat([[0.0], [4.0]], 30, axis=0)

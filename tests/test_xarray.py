@@ -64,14 +64,14 @@ CALLS = {
 
 @pytest.fixture
 def held(backend64, array):
-    """A Variable of X, on NumPy."""
+    """X as a Variable, on NumPy."""
     if backend64.name != "numpy":
         pytest.skip("xarray mixes arrays of NumPy in, and asks for dtype.kind, which NumPy's have")
     return Variable(array(X))
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_data_array_of_a_variable(held, name):
+def test_a_data_array_of_a_variable_is_differentiated(held, name):
     call, ours = CALLS[name]
     y = call(labelled(held))
     expected = call(labelled(X))
@@ -85,7 +85,7 @@ def test_a_data_array_of_a_variable(held, name):
     assert_close(g, ours_g, rtol=1e-12)
 
 
-def test_missing_numbers_are_left_out_and_get_no_gradient(held):
+def test_missing_values_are_skipped_and_have_no_gradient(held):
     d = labelled(held)
     loss = d.where(d > 0).mean().data
     (g,) = gradients(loss, [held])
@@ -93,13 +93,13 @@ def test_missing_numbers_are_left_out_and_get_no_gradient(held):
     assert_close(g, (X > 0) / (X > 0).sum(), rtol=1e-12)
 
 
-def test_labels_select_what_is_differentiated(held):
+def test_values_selected_by_label_are_differentiated(held):
     loss = (labelled(held).sel(a=[10, 30]) ** 2).sum().data
     loss.backward()
     assert_close(held.grad, 2.0 * X * np.asarray([[1.0], [0.0], [1.0]]), rtol=1e-12)
 
 
-def test_the_numbers_come_out_by_name_alone(held):
+def test_values_of_a_data_array_are_refused(held):
     """`.values` would lose the gradient."""
     with pytest.raises(TypeError, match="xpnet.to_numpy"):
         _ = labelled(held).values

@@ -1,14 +1,13 @@
-"""What to write instead of names that come from other libraries: `v.sum()`, `F.mse_loss`, `Linear`.
+"""What to write for names that come from other libraries: `v.sum()`, `F.mse_loss`, `Linear`.
 
-PyTorch, NumPy, Keras, JAX and DeZero have names that xpnet has not, or has elsewhere. Asking for one
-of them is an AttributeError that names xpnet's own; `hasattr` is False.
+PyTorch, NumPy, Keras, JAX and DeZero have names that xpnet does not have, or has elsewhere. Reading
+one of them raises an AttributeError with xpnet's own name; `hasattr` is False.
 """
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import NoReturn, TypeVar
 
-from xpnet._typing import Array
 from xpnet.errors import MissingAttributeError
 
 T = TypeVar("T")
@@ -48,7 +47,7 @@ METHODS = {
     "view": "F.reshape(x, shape)",
     "flatten": "F.reshape(x, (-1,))",
     "ravel": "F.reshape(x, (-1,))",
-    "transpose": "F.permute_dims(x, axes), or x.T of a matrix",
+    "transpose": "F.permute_dims(x, axes), or x.T for a matrix",
     "permute": "F.permute_dims(x, axes)",
     "t": "x.T",
     "swapaxes": "F.moveaxis(x, source, destination), or np.swapaxes(x, i, j)",
@@ -142,10 +141,10 @@ FUNCTIONS = {
     "mse": "F.mean_squared_error(y, t)",
     "cross_entropy": "F.softmax_cross_entropy(scores, t)",
     "cross_entropy_loss": "F.softmax_cross_entropy(scores, t)",
-    "cross_entropy_error": "F.softmax_cross_entropy(scores, t), of scores before the softmax",
+    "cross_entropy_error": "F.softmax_cross_entropy(scores, t), with scores from before the softmax",
     "sparse_categorical_crossentropy": "F.softmax_cross_entropy(scores, t)",
     "categorical_crossentropy": "F.softmax_cross_entropy(scores, t)",
-    "nll_loss": "F.softmax_cross_entropy(scores, t), of scores before F.log_softmax",
+    "nll_loss": "F.softmax_cross_entropy(scores, t), with scores from before F.log_softmax",
     "bce_loss": "F.binary_cross_entropy(p, t)",
     "binary_crossentropy": "F.binary_cross_entropy(p, t)",
     "sigmoid_cross_entropy": "F.binary_cross_entropy_with_logits(scores, t)",
@@ -153,13 +152,13 @@ FUNCTIONS = {
     "smooth_l1_loss": "F.huber_loss(y, t)",
     "mean_absolute_error": "F.l1_loss(y, t)",
     # networks
-    "affine": "F.linear(x, W, b)",
-    "dense": "F.linear(x, W, b)",
-    "conv1d": "F.conv(x, W, b)",
-    "conv2d": "F.conv(x, W, b)",
-    "conv3d": "F.conv(x, W, b)",
-    "conv_transpose1d": "F.conv_transpose(x, W, b)",
-    "conv_transpose2d": "F.conv_transpose(x, W, b)",
+    "affine": "F.linear(x, weight, bias)",
+    "dense": "F.linear(x, weight, bias)",
+    "conv1d": "F.conv(x, weight, bias)",
+    "conv2d": "F.conv(x, weight, bias)",
+    "conv3d": "F.conv(x, weight, bias)",
+    "conv_transpose1d": "F.conv_transpose(x, weight, bias)",
+    "conv_transpose2d": "F.conv_transpose(x, weight, bias)",
     "max_pool1d": "F.max_pool(x, kernel_size)",
     "max_pool2d": "F.max_pool(x, kernel_size)",
     "avg_pool1d": "F.avg_pool(x, kernel_size)",
@@ -343,7 +342,7 @@ PACKAGE = {
 
 
 class Hint:
-    """An attribute that is not there, and says what to write."""
+    """An attribute that an object does not have: reading it raises an error with what to write."""
 
     __slots__ = ("instead", "name")
 
@@ -351,7 +350,7 @@ class Hint:
         self.name = name
         self.instead = instead
 
-    def __get__(self, x: Array, kind: type) -> Any:
+    def __get__(self, x: object, kind: type) -> NoReturn:
         where = ", with F = xpnet.functions" if "F." in self.instead else ""
         raise MissingAttributeError(
             f"{_a(kind.__name__)} has no {self.name!r}. Write {self.instead}{where}.",
@@ -360,22 +359,22 @@ class Hint:
         )
 
     def __repr__(self) -> str:
-        return f"not there: write {self.instead}"
+        return f"missing: write {self.instead}"
 
 
 class Renamed(Hint):
-    """One that cannot be set either: the value would be in a place that nothing reads."""
+    """A hint that cannot be assigned to either: nothing would read the value."""
 
     __slots__ = ()
 
-    def __set__(self, x: Array, value: Any) -> None:
+    def __set__(self, x: object, value: object) -> None:
         self.__get__(x, type(x))
 
 
 def hinted(names: dict[str, str]) -> Callable[[type[T]], type[T]]:
-    """Class decorator: attributes that other libraries' objects have say what to write.
+    """Class decorator: for attributes that other libraries' objects have, the error says what to write.
 
-    They are descriptors, as a `__getattr__` would slow down every attribute of the class.
+    They are descriptors, because a `__getattr__` would slow down every attribute of the class.
     """
 
     def decorate(kind: type[T]) -> type[T]:
@@ -388,25 +387,25 @@ def hinted(names: dict[str, str]) -> Callable[[type[T]], type[T]]:
 
 
 def _a(noun: str) -> str:
-    """The noun with its article, as a sentence begins."""
+    """The noun with its article, at the beginning of a sentence."""
     return f"An {noun}" if noun[0] in "AEIOU" else f"A {noun}"
 
 
 def missing(
     module: str, name: str, known: list[str], hints: dict[str, str]
 ) -> MissingAttributeError:
-    """The error for a name that a module does not have: with its name here, or similar ones.
+    """The error for a name that a module does not have, with xpnet's name for it, or similar names.
 
     Parameters
     ----------
     module : str
-        Its name, for the message.
+        The name of the module, for the message.
     name : str
-        The name that was asked for.
+        The missing name.
     known : list of str
-        The names that there are.
+        The names that the module has.
     hints : dict
-        Names of other libraries, and what to write.
+        Names of other libraries, and what to write for each.
     """
     message = f"{module} has no {name!r}."
     if name in hints:
@@ -417,6 +416,6 @@ def missing(
 
 
 def _similar(name: str, known: list[str]) -> list[str]:
-    """Names that differ from this one in their capitals, or else in few letters."""
+    """The known names that differ only in case or, if there are none, in a few letters."""
     same = [k for k in known if k.lower() == name.lower()]
     return same or get_close_matches(name, known, cutoff=0.75)

@@ -1,8 +1,9 @@
-"""Texts from outside, made fit to be printed: names of files, of columns, of classes.
+"""Text from outside, made safe to print: names of files, of columns, of classes.
 
-A name may hold anything. An escape sequence moves the cursor, renames the window or recolours what
-follows; a right-to-left override shows `gpj.exe` as `exe.jpg`; a line break forges a line of output.
-Whatever is printed passes through `printable`, also where it goes to a file: that may be shown later.
+A name may contain any character. An escape sequence moves the cursor, renames the window or recolours
+what follows; a right-to-left override shows `gpj.exe` as `exe.jpg`; a line break imitates a line of
+output. Whatever is printed passes through `printable`, also on its way to a file, which may be shown
+in a terminal later.
 """
 
 import unicodedata
@@ -18,12 +19,12 @@ def printable(text: object, keep: str = "") -> str:
     ----------
     text : object
     keep : str
-        Control characters that remain: "\n", where lines are meant.
+        Control characters that remain, such as "\n" in a text of several lines.
 
     Returns
     -------
     str
-        Letters of all scripts remain. A byte of a file name that is not UTF-8 becomes its number.
+        Letters of all scripts remain. A byte of a file name that is not UTF-8 is shown as a number.
 
     Examples
     --------
@@ -39,6 +40,7 @@ def printable(text: object, keep: str = "") -> str:
 
 
 def _escaped(c: str) -> str:
+    """The character itself or, if it would act on a terminal, its escape."""
     if c in _JOINERS or unicodedata.category(c) not in _UNPRINTABLE:
         return c
     if "\udc80" <= c <= "\udcff":  # a byte that Python could not decode: see PEP 383
@@ -47,19 +49,26 @@ def _escaped(c: str) -> str:
 
 
 def cells(text: str) -> int:
-    """How many cells of a terminal a text takes: a Chinese, Japanese or Korean letter takes two."""
+    """The width of a text in cells of a terminal: a Chinese, Japanese or Korean letter takes two."""
     from rich.cells import cell_len
 
     return cell_len(text)
 
 
 def padded(text: str, width: int, right: bool = False) -> str:
-    """A text with spaces after it, or before it, so that it takes at least that many cells.
+    """A text padded with spaces to a width in cells.
+
+    Parameters
+    ----------
+    text : str
+    width : int
+    right : bool
+        Whether to align the text to the right, with the spaces before it.
 
     Examples
     --------
     >>> padded("사과", 6), padded("사과", 6, right=True)
     ('사과  ', '  사과')
     """
-    space = " " * (width - cells(text))
-    return space + text if right else text + space
+    spaces = " " * (width - cells(text))
+    return spaces + text if right else text + spaces

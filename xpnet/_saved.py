@@ -1,6 +1,7 @@
-"""Saved numbers: what a state holds is checked before anything is changed by it.
+"""Checked values of a saved state.
 
-JSON has numbers of any size, Infinity and NaN; a count has none of these.
+A state from a file may hold anything: JSON has numbers of any size, Infinity and NaN. So everything
+is read with these functions before anything is changed.
 """
 
 import math
@@ -16,7 +17,7 @@ def whole(state: Mapping[str, Any], name: str, least: int = 0) -> int:
     Raises
     ------
     StateError
-        It is missing, or none.
+        It is missing, or not such an integer.
     """
     value = state.get(name)
     if type(value) is not int or not least <= value < 2**63:
@@ -30,16 +31,17 @@ def finite(state: Mapping[str, Any], name: str, least: float = -math.inf) -> flo
     Raises
     ------
     StateError
-        It is missing, or none.
+        It is missing, or not such a number.
     """
-    value = state.get(name)
-    number = math.nan
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value) if abs(value) <= 1e308 else math.inf
-    if not (math.isfinite(number) and number >= least):
-        bound = f" >= {least:g}" if least > -math.inf else ""
-        raise StateError(f"Expected {name} to be a finite number{bound}, got {_short(value)}.")
-    return number
+    value: Any = state.get(name)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # Compared before float(value), which raises OverflowError for a large integer.
+    if is_number and abs(value) <= 1e308 and value >= least:
+        return float(value)
+    expected = "a finite number"
+    if least > -math.inf:
+        expected += f" >= {least:g}"
+    raise StateError(f"Expected {name} to be {expected}, got {_short(value)}.")
 
 
 def mapping(state: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def mapping(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     Raises
     ------
     StateError
-        It is missing, or none.
+        It is missing, or not a dict.
     """
     value = state.get(name)
     if not isinstance(value, dict):
@@ -62,14 +64,15 @@ def rows(state: Mapping[str, Any], name: str = "rows") -> list[dict[str, float]]
     Raises
     ------
     StateError
-        They are missing, or none.
+        They are missing, or not dicts of numbers.
     """
     value = state.get(name)
-    for row in value if isinstance(value, list) else [None]:
-        numbers = isinstance(row, dict) and all(map(_is_number, row.values()))
-        if not numbers:
+    if not isinstance(value, list):
+        raise StateError(f"Expected {name} to be dicts of numbers, got {_short(value)}.")
+    for row in value:
+        if not (isinstance(row, dict) and all(map(_is_number, row.values()))):
             raise StateError(f"Expected {name} to be dicts of numbers, got {_short(row)}.")
-    return [dict(row) for row in value or ()]
+    return [dict(row) for row in value]
 
 
 def _is_number(value: Any) -> bool:
@@ -77,8 +80,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    """A value in a message: not all the digits of a large one."""
+    """A value for a message, shortened."""
     if isinstance(value, int) and value.bit_length() > 200:
-        return f"one of {value.bit_length()} bits"
+        return f"an integer of {value.bit_length()} bits"
     text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    if len(text) > 80:
+        text = f"{text[:77]}..."
+    return text

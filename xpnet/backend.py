@@ -69,7 +69,7 @@ class Backend(NamedTuple):
 
     @property
     def library(self) -> Library:
-        """What xpnet knows of the library."""
+        """The object with what the array API standard leaves open for this library."""
         return library_named(self.name)
 
     def asarray(self, x: object, dtype: DType | None = None) -> Array:
@@ -133,17 +133,17 @@ _block: ContextVar[Backend | None] = ContextVar("xpnet_backend", default=None)  
 
 
 def use(spec: str | Backend, dtype: str = "float32") -> Backend:
-    """Make `spec` the backend of the whole run (or of the `using` block that this stands in).
+    """Make `spec` the backend of the whole run; inside a `using` block, of the rest of the block.
 
     It decides where xpnet *creates* arrays: parameters, data that are loaded, random numbers, and
     Variables of Python numbers and lists. It moves nothing: a Variable of a NumPy array computes on
-    NumPy, also after `use("torch")`, and beside a parameter on PyTorch it is an error. Move an array
-    with `xpnet.current().asarray(x)`.
+    NumPy, also after `use("torch")`, and together with a parameter on PyTorch it raises an error.
+    Move an array with `xpnet.current().asarray(x)`.
 
     Parameters
     ----------
     spec : str or Backend
-        `library[:device]`, see the head of this module.
+        `library[:device]`, see the docstring of this module.
     dtype : {"float32", "float64"}
         The type that parameters and data are created with. A `Backend` has its own.
 
@@ -166,7 +166,7 @@ def use(spec: str | Backend, dtype: str = "float32") -> Backend:
 def using(spec: str | Backend, dtype: str = "float32") -> Iterator[Backend]:
     """`use` for a block, in this thread and task only.
 
-    One thing outlasts the block: after float64 was asked for, JAX keeps 64 bits for the process.
+    One thing outlasts the block: once float64 was requested, JAX keeps 64 bits for the process.
 
     >>> with using("numpy", dtype="float64") as backend:
     ...     backend.asarray([1.0]).dtype
@@ -279,7 +279,7 @@ def _probe(backend: Backend) -> None:
 
 
 @singledispatch
-def to_numpy(x: Any) -> Any:
+def to_numpy(x: Array) -> Array:
     """`x` as a NumPy array: the one way from any device to the host.
 
     Parameters
@@ -295,7 +295,7 @@ def to_numpy(x: Any) -> Any:
     return library_of(x).to_host(x)
 
 
-def array_like(x: Any, model: Array) -> Array:
+def array_like(x: Array, model: Array) -> Array:
     """A copy of `x` with the library, device and dtype of `model`.
 
     Parameters

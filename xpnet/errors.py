@@ -18,8 +18,8 @@
     └── TrainingError          the loss became NaN or infinite                   ArithmeticError
 
 Each is also the built-in error on the right, which a caller who does not know xpnet would catch.
-A message says what was expected, what was given, where, and what to try. It often holds a name from
-a file, so it is shown as `printable` has it: a terminal takes no commands from it.
+A message says what was expected, what was given, where, and what to try. It often contains a name
+from a file, so `printable` escapes characters that would act on a terminal.
 """
 
 from xpnet._printable import printable
@@ -48,7 +48,7 @@ class XpnetError(Exception):
     """The base class of all errors that xpnet raises on purpose."""
 
     def __str__(self) -> str:
-        # That of Exception, since KeyError would show the message in quotation marks.
+        # The method of Exception, because KeyError would show the message in quotation marks.
         return printable(Exception.__str__(self), keep="\n\t")
 
 
@@ -73,7 +73,7 @@ class DataError(XpnetError, ValueError):
 
 
 class GradientError(XpnetError, RuntimeError):
-    """A derivative is asked for where none exists."""
+    """A derivative does not exist, or nothing was recorded for it."""
 
 
 class ExportError(GradientError, BufferError):

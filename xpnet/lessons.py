@@ -1,4 +1,4 @@
-"""The names of the lessons that xpnet grew from: their code runs with its imports changed.
+"""The names of the lessons that xpnet grew from: only the imports in their code must be changed.
 
     lesson 1    AddLayer(), MulLayer()                      the nodes of a computational graph
     lesson 2    MulLayer(w), AddLayer(b), MSELayer(t)       one layer by gradient descent
@@ -7,14 +7,15 @@
 
 (Lesson 3 needs no other names than NumPy's.)
 
-A layer here keeps the arrays that it is given and does not copy them, so the lessons' line
-`params[key] -= learning_rate * grad[key]` reaches it. `forward` computes and remembers;
-`backward(dout)` gives the gradient of what went in, and sets those of the layer's own arrays anew.
-They are the true derivatives; where a lesson takes a short cut (lesson 2 leaves out the 2 / N of
-the mean squared error, and averages the bias's gradient), the learning rate differs by a factor.
+A layer here stores the arrays that it is given without copying them, so the lessons' line
+`params[key] -= learning_rate * grad[key]` changes the layer. `forward` computes, and remembers what
+`backward` needs; `backward(dout)` returns the gradient of the input, and sets the gradients of the
+layer's own arrays. They are the exact derivatives. Where a lesson takes a short cut (lesson 2 omits
+the 2 / N of the mean squared error, and averages the gradient of the bias), the learning rate differs
+by a factor.
 
-The lessons compute in float64: `xpnet.use("numpy", "float64")`. For layers that learn in float32,
-on any device, and are saved, see `xpnet.layers`.
+The lessons compute in float64: `xpnet.use("numpy", "float64")`. For layers that train in float32, on
+any device, and that can be saved, see `xpnet.layers`.
 
 Examples
 --------
@@ -70,36 +71,40 @@ class _Layer:
     _pull: Callable[[Any], tuple[Array, ...]] | None = None
 
     def _compute(self, f: Callable[..., Any], *xs: Any) -> Array:
-        """f(*xs), with what `_gradients` needs kept."""
+        """f(*xs); what `_gradients` needs is remembered."""
         y, self._pull = vjp(f, *map(_floating, xs))
         return y
 
     def _gradients(self, dout: Array) -> tuple[Array, ...]:
-        """The gradients of the last xs, for the gradient `dout` of what was computed of them."""
+        """The gradients of the last xs, given the gradient `dout` of the result."""
         if self._pull is None:
             name = type(self).__name__
             raise GradientError(f"{name}.backward: call {name}.forward(...) first.")
         return self._pull(dout)
 
-    def backward(self, dout: Array = 1) -> Any:
-        """The gradient of x, for the gradient `dout` of what `forward` gave."""
+    def backward(self, dout: Array = 1) -> Array:
+        """The gradient of x, given the gradient `dout` of the output of `forward`."""
         (dx,) = self._gradients(dout)
         return dx
 
 
-def _floating(x: Array) -> Any:
-    """An array as it is; a Python number, as a price or a count, as a floating-point one."""
-    return float(x) if isinstance(x, int) else data_of(x)
+def _floating(x: Array | int) -> Array:
+    """The data of x; a Python integer, such as a price or a count, becomes a float."""
+    if isinstance(x, int):
+        return float(x)
+    return data_of(x)
 
 
-def _changeable(x: Array) -> Any:
-    """An array that `x -= ...` changes in place; what a layer keeps of it is then changed as well."""
+def _changeable(x: Array) -> Array:
+    """x as an array that `x -= ...` changes in place, and with it the layer that stores it."""
     if not library_of(data_of(x)).mutable:
         raise ArgumentTypeError(
             "The lessons change their arrays in place, which JAX's arrays do not allow: expected "
             "arrays of NumPy, CuPy or PyTorch. xpnet's layers and optimizers run on JAX."
         )
-    return x if compat.is_array_api_obj(data_of(x)) else current().asarray(x)
+    if compat.is_array_api_obj(data_of(x)):
+        return x
+    return current().asarray(x)
 
 
 # --- lessons 1 and 2: nodes, and one layer -------------------------------------------------------
@@ -111,7 +116,7 @@ class AddLayer(_Layer):
     Parameters
     ----------
     b : array, optional
-        What to add; without it `forward` takes both numbers.
+        The array to add; without it, `forward` takes both numbers.
 
     Attributes
     ----------
@@ -124,17 +129,19 @@ class AddLayer(_Layer):
         self.grad: Array | None = None
 
     def forward(self, x: Array, y: Array | None = None) -> Array:
-        return self._compute(F.add, x, y if self.b is None else self.b)
+        if self.b is not None:
+            y = self.b
+        return self._compute(F.add, x, y)
 
     def backward(self, dout: Array = 1) -> Array:
-        """`dout`, which is the gradient of each number, as both are of one shape."""
+        """`dout`, which is the gradient of each number, as both have the same shape."""
         dx, dy = self._gradients(dout)
         if self.b is not None:
             self.grad = dy
         elif dx.shape != dy.shape:
             raise GradientError(
-                f"AddLayer.backward has one gradient for both: expected numbers of one shape, got "
-                f"{tuple(dx.shape)} and {tuple(dy.shape)}. xpnet.Add gives one for each."
+                "AddLayer.backward returns one gradient for both: expected numbers of one shape, got "
+                f"{tuple(dx.shape)} and {tuple(dy.shape)}. xpnet.Add returns one for each."
             )
         return dx
 
@@ -162,8 +169,8 @@ class MulLayer(_Layer):
             return self._compute(F.multiply, x, y)
         return self._compute(F.matmul, x, self.w)
 
-    def backward(self, dout: Array = 1) -> Any:
-        """The gradients of x and of y; with weights of its own, that of x."""
+    def backward(self, dout: Array = 1) -> Array | tuple[Array, Array]:
+        """The gradients of x and y; of x only, if the layer has weights of its own."""
         dx, dy = self._gradients(dout)
         if self.w is None:
             return dx, dy
@@ -177,7 +184,7 @@ class MSELayer(_Layer):
     Attributes
     ----------
     loss : array or None
-        What `forward` computed last.
+        The last result of `forward`.
     """
 
     def __init__(self, t: Array) -> None:
@@ -193,11 +200,12 @@ class MSELayer(_Layer):
 
 
 class Function(autodiff.Function):
-    """A Function whose rule finds its inputs and outputs in attributes, as DeZero's does.
+    """A Function whose rule reads its inputs and outputs from attributes, as in DeZero.
 
     `backward(self, gy)` reads `self.inputs`, a tuple of Variables, and `self.outputs`, a tuple of
-    functions that give a Variable each (DeZero's weak references). An input that was None has data
-    None. It keeps all inputs and outputs; `xpnet.Function` keeps those that the rule names.
+    functions that return a Variable each (DeZero's weak references). For an input of None, `data` is
+    None. All inputs and outputs stay in memory, whereas `xpnet.Function` keeps only those that the
+    rule names.
 
     Examples
     --------
@@ -223,7 +231,7 @@ class Function(autodiff.Function):
 
 
 class _Nothing:
-    """What an input of None is in a rule."""
+    """An input of None, in a rule."""
 
     data = None
 
@@ -233,21 +241,24 @@ def _with_inputs(rule: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(rule)
     def backward(self: Function, gy: Array, y: Array, *xs: Any) -> Any:
-        several = isinstance(y, tuple)
-        gys = gy if several else (gy,)
-        ys = [as_constant(y) for y in (y if several else (y,))]
+        gys = _as_tuple(gy)
+        ys = [as_constant(output) for output in _as_tuple(y)]
         self.inputs = tuple(_Nothing() if x is None else as_constant(x) for x in xs)
-        self.outputs = tuple(partial(as_constant, y) for y in ys)
-        recorded = any(isinstance(g, Variable) for g in gys)
-        gxs = rule(self, *map(as_constant, gys))
-        gxs = gxs if isinstance(gxs, tuple) else (gxs,)
-        return gxs if recorded else tuple(map(data_of, gxs))
+        self.outputs = tuple(partial(as_constant, output) for output in ys)
+        gxs = _as_tuple(rule(self, *map(as_constant, gys)))
+        if any(isinstance(g, Variable) for g in gys):  # the rule itself is being recorded
+            return gxs
+        return tuple(map(data_of, gxs))
 
     return backward
 
 
-def sum_to(x: Array, shape: tuple[int, ...]) -> Any:
-    """x summed over the axes along which an array of that shape was repeated to give x.
+def _as_tuple(x: Any) -> tuple[Any, ...]:
+    return x if isinstance(x, tuple) else (x,)
+
+
+def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
+    """x summed over the axes along which an array of that shape was repeated to get x.
 
     Parameters
     ----------
@@ -255,16 +266,16 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Any:
     shape : tuple of int
         A shape that broadcasts to that of x.
     """
-    lead = x.ndim - len(shape)
-    stretched = [i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1]
-    return F.reshape(F.sum(x, axis=(*range(lead), *stretched)), shape)
+    added = x.ndim - len(shape)  # axes in front
+    repeated = [added + i for i, n in enumerate(shape) if n == 1 and x.shape[added + i] != 1]
+    return F.reshape(F.sum(x, axis=(*range(added), *repeated)), shape)
 
 
 # --- lesson 5: two layers on MNIST -----------------------------------------------------------------
 
 
 class Affine(_Layer):
-    """x @ W + b, with arrays W and b of the caller's.
+    """x @ W + b, with the caller's arrays W and b.
 
     Parameters
     ----------
@@ -284,7 +295,7 @@ class Affine(_Layer):
         self.db: Array | None = None
 
     def forward(self, x: Array) -> Array:
-        """x of shape (batch, ...), of which each sample is taken as a row of `in` numbers."""
+        """x has the shape (batch, ...); each sample is used as a row of `in` numbers."""
         return self._compute(_affine, x, self.W, self.b)
 
     def backward(self, dout: Array = 1) -> Array:
@@ -293,7 +304,7 @@ class Affine(_Layer):
         return dx
 
 
-def _affine(x: Array, W: Array, b: Array) -> Any:
+def _affine(x: Array, W: Array, b: Array) -> Array:
     return F.linear(F.reshape(x, (x.shape[0], -1)), W, b)
 
 
@@ -312,16 +323,16 @@ class Sigmoid(_Layer):
 
 
 class SoftmaxWithLoss(_Layer):
-    """The mean cross entropy of y = softmax(x) with targets t: class numbers, or one-hot rows.
+    """The mean cross entropy of y = softmax(x) and targets t: class numbers, or one-hot rows.
 
-    Its gradient by x is (y - t) / batch; the targets have none.
+    The gradient of x is (y - t) / batch; the targets have none.
 
     Attributes
     ----------
     y, t : array or None
         The probabilities softmax(x), and the targets, of the last `forward`.
     loss : array or None
-        What it gave.
+        The last result of `forward`.
     """
 
     def __init__(self) -> None:
@@ -342,16 +353,16 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
     Parameters
     ----------
     f : callable
-        Gives one number. It may ignore its argument: x itself is changed, number by number, and
-        has its own numbers again at the end.
+        A function that returns one number. It may ignore its argument: x itself is changed, number
+        by number, and restored at the end.
     x : array
-        Of NumPy, CuPy or PyTorch, in float64: in float32 the differences are mostly rounding.
+        A NumPy, CuPy or PyTorch array of float64; in float32 the differences are mostly rounding.
     h : float
 
     Returns
     -------
     array, of the shape of x
-        See `xpnet.testing.numerical_gradient` for a function that leaves x alone.
+        `xpnet.testing.numerical_gradient` is a function that does not change x.
     """
     x = data_of(_changeable(x))
     gradient = array_namespace(x).zeros_like(x)
@@ -383,9 +394,11 @@ def load_mnist(
         Each label as a row with a single 1; otherwise as its class number.
     """
     backend = current()
-    train, test = data.load_mnist(normalize, flatten, one_hot_label)
+    (x_train, t_train), (x_test, t_test) = data.load_mnist(normalize, flatten, one_hot_label)
 
-    def moved(x: Array) -> Array:
-        return backend.asarray(x, backend.dtype if x.dtype.kind == "f" else None)
+    def converted(x: Array) -> Array:
+        if x.dtype.kind == "f":
+            return backend.asarray(x, backend.dtype)
+        return backend.asarray(x)
 
-    return (moved(train[0]), moved(train[1])), (moved(test[0]), moved(test[1]))
+    return (converted(x_train), converted(t_train)), (converted(x_test), converted(t_test))

@@ -1,12 +1,12 @@
 """Whole networks by name: from the shape of one sample and the number of outputs.
 
     mlp            rows of numbers; images are flattened
-    lenet          images (channels, height, width): LeCun et al. 1998, with what was learned since
+    lenet          images (channels, height, width): LeCun et al. 1998, with later improvements
     resnet         images (channels, height, width): He et al. 2016, for small images
     lstm           sequences (length, features), images row by row: Hochreiter and Schmidhuber 1997
-    transformer    likewise: Vaswani et al. 2017
+    transformer    the same inputs as lstm: Vaswani et al. 2017
 
-Each ends with an Affine: its scores go into a loss. They are short: read one, and write your own.
+Each ends with an Affine, whose scores go into a loss. They are short: read one, and write your own.
 
 >>> from xpnet import models
 >>> model = models.build("lenet", (1, 28, 28), 10)
@@ -66,7 +66,7 @@ def mlp(
     activation: str = "relu",
     rng: Rng = None,
 ) -> Sequential:
-    """A perceptron: what an `MLP` is, for samples of any shape.
+    """A perceptron: an `MLP` for samples of any shape.
 
     Parameters
     ----------
@@ -74,9 +74,9 @@ def mlp(
         The shape of one sample.
     outputs : int
     hidden, activation
-        As of `MLP`.
+        As for `MLP`.
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial weights; None: the generator of `xpnet.manual_seed`.
     """
     inner = MLP(math.prod(input_shape), hidden, outputs, activation=activation, rng=rng)
     return Sequential(Flatten(), *inner)
@@ -99,28 +99,28 @@ def lenet(
         At least 12 x 12 pixels.
     outputs : int
     channels : (int, int)
-        How many kernels the two convolutions have; of 1998's they had 6 and 16.
+        The numbers of kernels of the two convolutions; in 1998 they were 6 and 16.
     hidden : int
-        Units before the last layer.
+        The number of units before the last layer.
     dropout : float
         In training, the probability that an input of an affine layer is left out.
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers, and dropout's, come from; None: the generator of
+        The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
 
     Raises
     ------
     ShapeError
-        The samples are no images, or too small.
+        The samples are not images, or too small.
 
     Notes
     -----
-    ReLU and the largest number stand where LeNet-5 had tanh and the mean: what has proved better
-    since. Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
+    ReLU and max pooling replace LeNet-5's tanh and average pooling: they have proved better since.
+    Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
     recognition", 1998; dropout: Srivastava et al., 2014.
     """
     colours, height, width = _image("lenet", input_shape, 12)
-    rng = _one(rng)
+    rng = _one_generator(rng)
     first, second = channels
     places = ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
     return Sequential(
@@ -154,30 +154,31 @@ def resnet(
     input_shape : (channels, height, width)
     outputs : int
     channels : sequence of int
-        Of each stage. From one stage to the next, height and width are halved.
+        The number of channels of each stage. From one stage to the next, height and width are halved.
     blocks : int
-        How many there are in a stage. Layers with weights: 2 + 2 * blocks * stages.
+        The number of blocks of a stage. There are 2 + 2 * blocks * stages layers with weights.
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers come from; None: the generator of `xpnet.manual_seed`.
+        The source of the initial weights; None: the generator of `xpnet.manual_seed`.
 
     Raises
     ------
     ShapeError
-        The samples are no images.
+        The samples are not images.
 
     Notes
     -----
-    Batch normalization follows each convolution, which has no bias then; the way around a block
-    that halves is a 1 x 1 convolution ("option B"). Source: He, Zhang, Ren and Sun, "Deep residual
+    Each convolution is followed by batch normalization, and therefore has no bias. The shortcut of a
+    block that halves height and width is a 1 x 1 convolution ("option B"). Source: He, Zhang, Ren and Sun, "Deep residual
     learning for image recognition", 2016, section 4.2.
     """
     colours, *_ = _image("resnet", input_shape, 1)
-    rng = _one(rng)
+    rng = _one_generator(rng)
     layers: list[Layer] = [*_convolved(colours, channels[0], 3, 1, rng), ReLU()]
     before = channels[0]
     for stage, width in enumerate(channels):
         for block in range(blocks):
-            stride = 2 if stage and not block else 1
+            halves = stage > 0 and block == 0
+            stride = 2 if halves else 1
             layers += [_block(before, width, stride, rng), ReLU()]
             before = width
     return Sequential(*layers, GlobalAvgPool2d(), Affine(before, outputs, rng=rng))
@@ -206,25 +207,25 @@ def lstm(
     dropout: float = 0.0,
     rng: Rng = None,
 ) -> Sequential:
-    """An LSTM that reads the whole sequence, and an affine layer that sees its last state.
+    """An LSTM that reads the whole sequence, and an affine layer on its last state.
 
     Parameters
     ----------
-    input_shape : (length, features), or what `Rows` makes that of
+    input_shape : (length, features), or a shape that `Rows` converts to that
     outputs : int
     hidden : int
-        How many numbers the state has.
+        The size of the state.
     layers : int
     bidirectional : bool
-        Whether it also reads from the end; then the affine layer sees both last states.
+        Whether it also reads backwards; then the affine layer gets both last states.
     dropout : float
         In training, the probability that an output is left out, between one layer and the next.
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers, and dropout's, come from; None: the generator of
+        The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
     """
     _, features = Rows.of(input_shape)
-    rng = _one(rng)
+    rng = _one_generator(rng)
     reader = LSTM(
         features,
         hidden,
@@ -234,7 +235,7 @@ def lstm(
         bidirectional=bidirectional,
         rng=rng,
     )
-    width = hidden * (2 if bidirectional else 1)
+    width = 2 * hidden if bidirectional else hidden
     return Sequential(Rows(), LastState(reader), Affine(width, outputs, rng=rng))
 
 
@@ -249,29 +250,29 @@ def transformer(
     dropout: float = 0.1,
     rng: Rng = None,
 ) -> Sequential:
-    """A Transformer's encoder over the sequence, and an affine layer that sees the mean.
+    """A Transformer's encoder over the sequence, and an affine layer on the mean over its steps.
 
     Parameters
     ----------
-    input_shape : (length, features), or what `Rows` makes that of
+    input_shape : (length, features), or a shape that `Rows` converts to that
     outputs : int
     width : int
-        How many numbers stand for a step, a multiple of `heads`.
+        The size of a step's representation, a multiple of `heads`.
     heads, layers : int
     hidden : int
-        Units of the perceptron in each layer.
+        The number of hidden units of the perceptron in each layer.
     dropout : float
     rng : int, numpy.random.Generator or None
-        Where the weights' numbers, and dropout's, come from; None: the generator of
+        The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
 
     Notes
     -----
-    Layers normalize what they read ("pre-norm"), which needs no warm-up of the learning rate:
-    Xiong et al., 2020.
+    The layers normalize their inputs ("pre-norm"), so that no warm-up of the learning rate is
+    needed: Xiong et al., 2020.
     """
     _, features = Rows.of(input_shape)
-    rng = _one(rng)
+    rng = _one_generator(rng)
     encoders = [
         TransformerEncoderLayer(
             width, heads, hidden, dropout, "gelu", batch_first=True, norm_first=True, rng=rng
@@ -288,31 +289,32 @@ def transformer(
     )
 
 
-# --- what stands between ---------------------------------------------------------------------------
+# --- layers of these networks ---------------------------------------------------------------------------
 
 
 class Rows(Layer):
     """Samples as sequences, (batch, length, features).
 
-    Images (batch, height, width) and (batch, channels, height, width) row by row, rows of numbers
-    (batch, n) number by number; sequences are what they are.
+    Images (batch, height, width) and (batch, channels, height, width) become sequences of their
+    rows; rows of numbers (batch, n) become sequences of numbers; sequences stay as they are.
     """
 
-    def forward(self, x: Array) -> Any:
+    def forward(self, x: Array) -> Array:
+        shape = self.of(tuple(x.shape[1:]))
         if x.ndim == 4:
             x = F.permute_dims(x, (0, 2, 1, 3))
-        return F.reshape(x, (x.shape[0], *self.of(tuple(x.shape[1:]), rows_first=True)))
+        return F.reshape(x, (x.shape[0], *shape))
 
     @staticmethod
-    def of(shape: Shape, rows_first: bool = False) -> tuple[int, int]:
-        """The length and the features of a sample of this shape."""
+    def of(shape: Shape) -> tuple[int, int]:
+        """The length and the features of the sequence that a sample of this shape becomes."""
         if len(shape) == 1:
             return shape[0], 1
         if len(shape) == 2:
             return shape
         if len(shape) == 3:
-            length, other = (0, 1) if rows_first else (1, 0)
-            return shape[length], shape[other] * shape[2]
+            channels, height, width = shape
+            return height, channels * width
         raise ShapeError(
             "Expected samples of shape (length, features), (channels, height, width) or (length,), "
             f"got {tuple(shape)}."
@@ -325,7 +327,7 @@ class LastState(Layer):
     def __init__(self, recurrent: Layer) -> None:
         self.recurrent = recurrent
 
-    def forward(self, x: Array) -> Any:
+    def forward(self, x: Array) -> Array:
         _, h, *_ = self.recurrent(x)
         if not getattr(self.recurrent, "bidirectional", False):
             return h[-1, ...]
@@ -338,21 +340,21 @@ class LastState(Layer):
 class MeanOverSteps(Layer):
     """The mean over a sequence: (batch, length, features) to (batch, features)."""
 
-    def forward(self, x: Array) -> Any:
+    def forward(self, x: Array) -> Array:
         return F.mean(x, axis=1)
 
 
 def _image(name: str, shape: Shape, least: int) -> Shape:
     if len(shape) != 3 or min(shape[1:]) < least:
-        size = f", at least {least} x {least}" if least > 1 else ""
-        raise ShapeError(
-            f"{name} expected images of shape (channels, height, width){size}, got {tuple(shape)}."
-        )
+        expected = "(channels, height, width)"
+        if least > 1:
+            expected += f", at least {least} x {least}"
+        raise ShapeError(f"{name} expected images of shape {expected}, got {tuple(shape)}.")
     return shape
 
 
-def _one(rng: Rng) -> Any:
-    """One generator for all layers, to draw from in turn; or None, which is the common one."""
+def _one_generator(rng: Rng) -> Rng:
+    """One generator for all layers, which draw from it in turn; None for xpnet's own."""
     return None if rng is None else default_rng(rng)
 
 
@@ -362,23 +364,23 @@ BY_NAME: dict[str, Callable[..., Layer]] = {
 
 
 def build(name: str, input_shape: Shape, outputs: int, **options: Any) -> Layer:
-    """The network of that name, with new weights.
+    """Create the network of that name, with new weights.
 
     Parameters
     ----------
     name : {"mlp", "lenet", "resnet", "lstm", "transformer"}
     input_shape : tuple of int
-        The shape of one sample: of an image, (channels, height, width).
+        The shape of one sample: (channels, height, width) for an image.
     outputs : int
-        How many numbers come out: one for each class.
+        The number of outputs: for classes, one for each.
     **options
-        Those of the function of that name.
+        The options of the function of that name.
 
     Raises
     ------
     ValueError
-        No network has that name; the message lists those there are.
+        No network has that name; the message lists the known ones.
     ShapeError
-        It is not made for samples of that shape.
+        The network does not take samples of that shape.
     """
     return choose("model", name, BY_NAME)(tuple(input_shape), outputs, **options)

@@ -1,16 +1,16 @@
 """Random numbers: drawn on the host, so that one seed means one thing on every backend.
 
-NumPy draws them (PCG64), in float64 by default; they are then cast and sent to the device: the
-same initial weights, shuffles and dropout masks, bit for bit, on every library.
+NumPy draws them (PCG64), in float64 by default. They are then cast and copied to the device: initial
+weights, shuffles and dropout masks are the same, bit for bit, on every library.
 
-    manual_seed(0)                    start xpnet's own stream anew
-    default_rng()                     that stream; default_rng(7), one of its own
-    state(); set_state(numbers)       where the streams are, as JSON can hold it
+    manual_seed(0)                    restart xpnet's own stream
+    default_rng()                     that stream; default_rng(7) is a stream of its own
+    state(); set_state(numbers)       the state of the streams, in a form that JSON can hold
 
 A dropout mask has as many numbers as its input, drawn on the host and copied to the GPU in every
-step. With CuPy masks can be drawn on the GPU:
+step. With CuPy, masks can be drawn on the GPU:
 
-    manual_seed(0, device=True)       all dropout masks come from a stream on the GPU
+    manual_seed(0, device=True)       all dropout masks are drawn from a stream on the GPU
     Dropout(0.5, rng=DeviceGenerator(7))      only the masks of one layer
 
 These numbers differ from the host's, but are the same on every device, and on the emulated one.
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xpnet._typing import Array
 from xpnet.errors import ArgumentError, MissingAttributeError, StateError
 
 __all__ = [
@@ -38,24 +39,24 @@ __all__ = [
     "state",
 ]
 
-if TYPE_CHECKING:  # NumPy itself loads numpy.random when it is first asked for
+if TYPE_CHECKING:  # NumPy loads numpy.random only when it is first used
     Generator = np.random.Generator
 
-BLOCK = 1 << 16  # numbers that are drawn at a time: 512 KiB of float64, which a cache holds
+BLOCK = 1 << 16  # how many numbers are drawn at a time: 512 KiB of float64, which fit into a cache
 
 _generator: "Generator | None" = None
 _device: "DeviceGenerator | None" = None
 _copies: "ContextVar[tuple[Generator, DeviceGenerator | None] | None]" = ContextVar(
     "xpnet_streams", default=None
 )
-_lock = threading.Lock()  # not the generators' own: they are copied and pickled
+_lock = threading.Lock()  # not an attribute of generators, which are copied and pickled
 
 notes: ContextVar[tuple[dict[Any, Any], ...]] = ContextVar("xpnet_notes", default=())
-"""Where each generator stood (None: xpnet's own) when `default_rng` was first asked for it."""
+"""The state of each generator (None: xpnet's own) when `default_rng` was first called with it."""
 
 
 class DeviceGenerator:
-    """A stream of random numbers that are computed where they are needed: on the GPU, with CuPy.
+    """A stream of random numbers that are computed on the GPU, with CuPy.
 
     Parameters
     ----------
@@ -65,16 +66,15 @@ class DeviceGenerator:
     Attributes
     ----------
     key, counter : int
-        The number of the stream, and how many of its blocks are used up, in 64 bits each. They are
-        the whole state.
+        The number of the stream, and how many of its blocks have been used, in 64 bits each. They
+        are the whole state.
 
     Notes
     -----
-    Philox4x32-10: block number `counter` of a stream is four numbers of 32 bits, computed from the
-    counter and the key alone. So there is no memory on the device that a checkpoint would have to
-    save, and no order in which threads would have to draw. It draws dropout masks, and nothing
-    else. Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
-    3", SC 2011.
+    Philox4x32-10: block number `counter` of a stream consists of four numbers of 32 bits, which are
+    computed only from the counter and the key. So a checkpoint has no memory on the device to save,
+    and threads may draw in any order. It draws only dropout masks. Source: Salmon, Moraes, Dror and
+    Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
 
     def __init__(self, seed: int) -> None:
@@ -93,16 +93,18 @@ class DeviceGenerator:
     @state.setter
     def state(self, numbers: dict[str, Any]) -> None:
         if numbers["bit_generator"] != "Philox4x32":
-            raise ArgumentError(f"it is one of {numbers['bit_generator']}")
+            raise ArgumentError(f"expected the state of Philox4x32, got {numbers['bit_generator']}")
         key = int(numbers["key"])
         counter = int(numbers["counter"])
         if not (0 <= key < 1 << 64 and 0 <= counter < 1 << 64):
-            raise ArgumentError(f"key and counter are from 0 to 2**64 - 1, got {key} and {counter}")
+            raise ArgumentError(
+                f"expected key and counter from 0 to 2**64 - 1, got {key} and {counter}"
+            )
         self.key = key
         self.counter = counter
 
     def advance(self, blocks: int) -> int:
-        """Use up `blocks` blocks of four numbers, and return the number of the first."""
+        """Mark `blocks` blocks of four numbers as used, and return the number of the first."""
         with _lock:
             first = self.counter
             self.counter = (first + blocks) % (1 << 64)
@@ -119,30 +121,32 @@ class DeviceGenerator:
 
 
 def manual_seed(seed: int, device: bool = False) -> None:
-    """Start xpnet's random numbers anew from `seed`, for the whole process.
+    """Restart xpnet's random numbers from `seed`, for the whole process.
 
     Parameters
     ----------
     seed : int
     device : bool
-        Draw dropout masks on the GPU, with CuPy: a launch in each step instead of a draw on the
-        host and a copy. With other libraries dropout then raises BackendError.
+        Whether to draw dropout masks on the GPU, with CuPy: by one launch in each step instead of
+        on the host with a copy. With other libraries, dropout then raises BackendError.
     """
     global _generator, _device
     _generator = np.random.default_rng(seed)
     _device = DeviceGenerator(seed) if device else None
 
 
-def mask_rng(rng: Any) -> Any:
+def mask_rng(rng: "int | Generator | DeviceGenerator | None") -> Any:
     """The generator of a dropout mask: `rng`, or (None) the one that `manual_seed` chose for masks."""
-    device = _own()[1]
-    return default_rng(device if rng is None and device is not None else rng)
+    if rng is None:
+        _, rng = _own()
+    return default_rng(rng)
 
 
 def default_rng(rng: "int | Generator | DeviceGenerator | None" = None) -> Any:
     """`rng` itself, a generator seeded by it, or (None) the one that `manual_seed` started."""
+    generator: Generator | DeviceGenerator
     if isinstance(rng, DeviceGenerator):
-        generator: Any = rng
+        generator = rng
     else:
         generator = np.random.default_rng(_own()[0] if rng is None else rng)
     if rng is None or rng is generator:
@@ -153,9 +157,9 @@ def default_rng(rng: "int | Generator | DeviceGenerator | None" = None) -> Any:
 
 @contextmanager
 def aside() -> Iterator[None]:
-    """A block that draws from copies of xpnet's own streams: afterwards these are where they were.
+    """A block that draws from copies of xpnet's own streams, whose state does not change.
 
-    Another thread, which draws from the streams themselves, does not notice.
+    Other threads continue to draw from the streams themselves.
     """
     token = _copies.set(deepcopy(_own()))
     try:
@@ -165,7 +169,7 @@ def aside() -> Iterator[None]:
 
 
 def _own() -> "tuple[Generator, DeviceGenerator | None]":
-    """xpnet's own streams: the host's and, after `manual_seed(seed, device=True)`, that of masks."""
+    """xpnet's own streams: the host's and, after `manual_seed(seed, device=True)`, the masks'."""
     global _generator
     copies = _copies.get()
     if copies is not None:
@@ -175,18 +179,18 @@ def _own() -> "tuple[Generator, DeviceGenerator | None]":
     return _generator, _device
 
 
-def in_blocks(shape: tuple[int, ...], dtype: str, draw: Callable[[int], Any]) -> Any:
-    """An array on the host, filled by `draw(n)`, which draws the next n numbers, a block at a time.
+def in_blocks(shape: tuple[int, ...], dtype: str, draw: Callable[[int], Array]) -> Array:
+    """An array on the host, filled block by block by `draw(n)`, which draws the next n numbers.
 
-    The numbers are those of one call for all of them, but there is no second array of that size in
-    the wider dtype that they are drawn in.
+    The numbers are the same as from one call for all of them, but that would take a second array of
+    this size, in the wider dtype in which they are drawn.
 
     Parameters
     ----------
     shape : tuple of int
     dtype : str
     draw : callable
-        From a number n to an array of shape (n,), which is cast to `dtype`.
+        draw(n) returns an array of shape (n,), which is cast to `dtype`.
     """
     numbers = np.empty(shape, dtype)
     flat = numbers.reshape(-1)
@@ -197,9 +201,9 @@ def in_blocks(shape: tuple[int, ...], dtype: str, draw: Callable[[int], Any]) ->
 
 
 def state(rng: "Generator | DeviceGenerator | None" = None) -> dict[str, Any]:
-    """Where a generator is in its stream: plain numbers and names, of which JSON keeps every bit.
+    """The state of a generator: plain numbers and names, which JSON represents exactly.
 
-    Of xpnet's own streams there may be two: the host's and, under "device", that of dropout masks.
+    xpnet's own state may have that of two streams: the host's and, under "device", the masks'.
 
     >>> manual_seed(0)
     >>> here = state()
@@ -209,20 +213,22 @@ def state(rng: "Generator | DeviceGenerator | None" = None) -> dict[str, Any]:
     True
     """
     found = _plain(default_rng(rng).bit_generator.state)
-    if rng is None and (device := _own()[1]) is not None:
-        found["device"] = device.state
+    if rng is None:
+        _, device = _own()
+        if device is not None:
+            found["device"] = device.state
     return found
 
 
 def set_state(numbers: dict[str, Any], rng: "Generator | DeviceGenerator | None" = None) -> None:
-    """Bring a generator, in place, to where `state` found one.
+    """Set the state of a generator, in place, to one that `state` returned.
 
     Dropout masks are then drawn where they were drawn before: on the GPU, or on the host.
 
     Raises
     ------
     StateError
-        These are no numbers of such a generator. Then nothing is changed.
+        It is not the state of such a generator. Then nothing is changed.
     """
     global _device
     generator = default_rng(rng).bit_generator
@@ -245,7 +251,7 @@ def set_state(numbers: dict[str, Any], rng: "Generator | DeviceGenerator | None"
 
 
 def _assign(generator: Any, numbers: dict[str, Any]) -> None:
-    """Set the state of a bit generator; to what it was, if the numbers are not taken as they are."""
+    """Set the state of a bit generator, or leave it unchanged if it does not accept the numbers."""
     before = generator.state
     try:
         generator.state = numbers
@@ -254,15 +260,17 @@ def _assign(generator: Any, numbers: dict[str, Any]) -> None:
         raise
     if _plain(generator.state) != _plain(numbers):
         generator.state = before
-        raise ArgumentError("its numbers are out of their range")
+        raise ArgumentError("some of its numbers are out of range")
 
 
 def _plain(numbers: dict[str, Any]) -> dict[str, Any]:
-    """A generator's state with Python's numbers."""
+    """A generator's state with Python's numbers in place of NumPy's."""
     plain = {}
     for name, x in numbers.items():
         if isinstance(x, dict):
             plain[name] = _plain(x)
+        elif hasattr(x, "tolist"):
+            plain[name] = x.tolist()
         else:
-            plain[name] = x.tolist() if hasattr(x, "tolist") else x
+            plain[name] = x
     return plain

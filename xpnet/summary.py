@@ -1,4 +1,4 @@
-"""What a model is made of: a table of layers, output shapes, parameters, multiply-adds, memory."""
+"""A table of a model: its layers, output shapes, parameters, multiply-adds and memory."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -24,28 +24,28 @@ __all__ = [
 ]
 
 Shape = tuple[int, ...]
-WIDTH = 48  # characters of a layer's description; what is longer is cut
+WIDTH = 48  # characters of a layer's description; a longer one is shortened
 
 
 @dataclass
 class Row:
-    """A layer of the table.
+    """A row of the table: one layer.
 
     Attributes
     ----------
     depth : int
-        How many layers it stands in.
+        The number of layers that contain it.
     name : str
-        Its path of attributes, "layers.0"; of the model itself, "".
+        The path of attributes to it, "layers.0"; "" for the model itself.
     kind : str
-        Its repr, or of a layer made of layers the class.
+        Its repr; for a layer that contains others, its class.
     shapes : list of tuple of int
-        Of its outputs, for a batch of one; empty if it was not called.
+        The shapes of its outputs for a batch of one; empty if it was not called.
     parameters : int
-        Numbers in its own parameters, those of the layers in it left out, and those that another
-        row has counted.
+        The count of numbers in its own parameters: without the layers in it, and without
+        parameters that another row has counted.
     multiply_adds : int
-        Of its own, for one sample, all its calls together.
+        The multiply-adds of the layer itself for one sample, all its calls together.
     """
 
     depth: int
@@ -58,22 +58,23 @@ class Row:
 
 @dataclass(repr=False)
 class Summary:
-    """What `summary` found; its str and its repr are the table.
+    """The result of `summary`; its str and its repr are the table.
 
     Attributes
     ----------
     rows : list of Row
     batch_axis : int
-        Of inputs and outputs.
+        The axis of the batch in inputs and outputs.
     parameters, trainable : int
-        Numbers in all parameters, each counted once; those of them that learn.
+        The count of numbers in all parameters, each parameter once; and in those that require a
+        gradient.
     multiply_adds : int
-        For one sample: products of matrices and kernels. What is done number by number
-        (activations, normalization, biases) is not counted.
+        The multiply-adds of matrix products and convolutions for one sample. Elementwise
+        computations (activations, normalization, biases) are not counted.
     parameter_bytes, buffer_bytes : int
     activation_bytes : int
-        For one sample: the input and every layer's output, each array once, as a training keeps
-        them for its way back.
+        The memory of the input and of every layer's output for one sample, each array once; a
+        training keeps them for the backward pass.
     """
 
     rows: list[Row]
@@ -94,17 +95,21 @@ class Summary:
             columns = [padded(row[i], widths[i], right=i > 1) for i in range(len(head))]
             lines.append("  ".join(columns).rstrip())
         rule = "-" * (sum(widths) + 6)
+        return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
+
+    def _totals(self) -> list[str]:
+        parameters = f"{self.parameters:,}"
         frozen = self.parameters - self.trainable
-        kept = f", {frozen:,} of them frozen" if frozen else ""
-        buffers = f", buffers {_size(self.buffer_bytes)}" if self.buffer_bytes else ""
-        memory = f"parameters {_size(self.parameter_bytes)}{buffers}, "
-        memory += f"activations {_size(self.activation_bytes)} a sample"
-        totals = [
-            f"Parameters     {self.parameters:,}{kept}",
-            f"Multiply-adds  {self.multiply_adds:,} a sample",
-            f"Memory         {memory}",
+        if frozen:
+            parameters += f", {frozen:,} of them frozen"
+        memory = f"parameters {_size(self.parameter_bytes)}"
+        if self.buffer_bytes:
+            memory += f", buffers {_size(self.buffer_bytes)}"
+        return [
+            f"Parameters     {parameters}",
+            f"Multiply-adds  {self.multiply_adds:,} per sample",
+            f"Memory         {memory}, activations {_size(self.activation_bytes)} per sample",
         ]
-        return "\n".join([lines[0], rule, *lines[1:], rule, *totals])
 
 
 def summary(
@@ -113,19 +118,19 @@ def summary(
     dtype: DType | None = None,
     batch_axis: int = 0,
 ) -> Summary:
-    """Run one sample of zeros through `model`, and tell what each layer makes of it.
+    """Run one sample of zeros through `model`, and describe its layers.
 
     Parameters
     ----------
     model : Layer
-        It is run in evaluation and without a tape; its flags, buffers and random numbers are
-        afterwards as they were.
+        It is run in evaluation and without a tape; its flags, buffers and random numbers stay as
+        they are.
     input_shape : tuple of int, or list of them
-        Of one sample, without the batch; of a model with several inputs, a list.
+        The shape of one sample, without the batch; for a model with several inputs, a list.
     dtype : dtype or its name, optional
-        Of the input: "int64" for an `Embedding`. Unless given, that of the first parameter.
+        The dtype of the input: "int64" for an `Embedding`. By default that of the first parameter.
     batch_axis : int
-        Where the batch of one is put: 1 for sequences of a model that is not `batch_first`.
+        The axis of the batch: 1 for sequences of a model that is not `batch_first`.
 
     Returns
     -------
@@ -143,26 +148,22 @@ def summary(
       2: Affine(80 -> 10)   (batch, 10)          810            800
     ---------------------------------------------------------------
     Parameters     63,610
-    Multiply-adds  63,520 a sample
-    Memory         parameters 254.4 kB, activations 3.8 kB a sample
+    Multiply-adds  63,520 per sample
+    Memory         parameters 254.4 kB, activations 3.8 kB per sample
     """
-    shapes: list[Any] = input_shape if isinstance(input_shape, list) else [input_shape]
+    shapes: list[Any] = [input_shape]
+    if isinstance(input_shape, list):
+        shapes = input_shape
     inputs = [_zeros(model, tuple(shape), dtype, batch_axis) for shape in shapes]
-    seen: set[int] = set()
-    rows: dict[int, Row] = {}  # by layer
-    for name, layer in model.named_layers():
-        depth = sum(f"{name}.".startswith(f"{r.name}." if r.name else "") for r in rows.values())
-        plain = all(layer is other for other in layer.sublayers())
-        row = rows[id(layer)] = Row(depth, name, repr(layer) if plain else type(layer).__name__)
-        for p in _own_parameters(layer):
-            row.parameters += 0 if id(p) in seen else p.size
-            seen.add(id(p))
-    arrays = list(inputs)  # kept till the end, so that no two have one id
+    rows = _rows(model)
+    arrays = list(inputs)  # referred to until the end, so that no two have the same id
 
-    def record(layer: Layer, xs: tuple[Any, ...], y: Array) -> None:
-        outputs = [data_of(v) for v in (y if isinstance(y, tuple) else (y,)) if hasattr(v, "shape")]
+    def record(layer: Layer, xs: tuple[Any, ...], y: Any) -> None:
+        if not isinstance(y, tuple):
+            y = (y,)
+        outputs = [data_of(output) for output in y if hasattr(output, "shape")]
         row = rows[id(layer)]
-        row.shapes = [tuple(v.shape) for v in outputs]
+        row.shapes = [tuple(output.shape) for output in outputs]
         row.multiply_adds += _multiply_adds(layer, [data_of(x) for x in xs], row.shapes)
         arrays.extend(outputs)
 
@@ -171,12 +172,35 @@ def summary(
     found = Summary(list(rows.values()), batch_axis)
     for p in model.parameters():
         found.parameters += p.size
-        found.trainable += p.size if p.requires_grad else 0
+        if p.requires_grad:
+            found.trainable += p.size
         found.parameter_bytes += _bytes(p.data)
     found.buffer_bytes = sum(_bytes(b.data) for _, b in model.named_buffers())
     found.multiply_adds = sum(row.multiply_adds for row in found.rows)
     found.activation_bytes = sum(map(_bytes, {id(x): x for x in arrays}.values()))
     return found
+
+
+def _rows(model: Layer) -> dict[int, Row]:
+    """A row for each layer, by its id, without what a call shows."""
+    rows: dict[int, Row] = {}
+    counted: set[int] = set()
+    for name, layer in model.named_layers():
+        containing = [row for row in rows.values() if _is_within(name, row.name)]
+        contains_others = any(layer is not other for other in layer.sublayers())
+        kind = type(layer).__name__ if contains_others else repr(layer)
+        row = Row(len(containing), name, kind)
+        for p in _own_parameters(layer):
+            if id(p) not in counted:
+                row.parameters += p.size
+                counted.add(id(p))
+        rows[id(layer)] = row
+    return rows
+
+
+def _is_within(name: str, outer: str) -> bool:
+    """Whether a path of attributes leads into another one; every path leads into ""."""
+    return not outer or name.startswith(f"{outer}.")
 
 
 # --- multiply-adds ------------------------------------------------------------------------------
@@ -185,14 +209,16 @@ Count = Callable[[Any, list[Any], list[Shape]], int]  # layer, inputs, output sh
 
 
 def _matrices(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
-    """Every row of the input goes through every matrix of the layer's own, once."""
+    """Each row of the input is multiplied by each of the layer's own matrices, once."""
     rows = math.prod(xs[0].shape[:-1])
     return int(rows * sum(p.size for p in _own_parameters(layer) if p.ndim == 2))
 
 
 def _kernels(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
-    """Every place of the output, or where kernels are laid down, of the input, takes all weights."""
-    shape = xs[0].shape if "Transpose" in type(layer).__name__ else outputs[0]
+    """All weights are used once for each place of the output; of a transpose, of the input."""
+    shape = outputs[0]
+    if "Transpose" in type(layer).__name__:
+        shape = xs[0].shape
     places: int = math.prod(shape[-(layer.weight.ndim - 2) :])
     return places * int(layer.weight.size)
 
@@ -200,11 +226,14 @@ def _kernels(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
 def _attention(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
     """Projections by the layer's own matrices, then queries by keys, and weights by values."""
     query, key, value = (*xs, None, None)[:3]
-    key = query if key is None else key
-    value = key if value is None else value
-    length = key.shape[1 if layer.batch_first else 0]
-    width, rows = query.shape[-1], math.prod(query.shape[:-1])
-    # Each of the three has a matrix (its own width, width), be they apart or one above the other.
+    if key is None:
+        key = query
+    if value is None:
+        value = key
+    length = key.shape[1] if layer.batch_first else key.shape[0]
+    width = query.shape[-1]
+    rows = math.prod(query.shape[:-1])
+    # Each of the three is multiplied by a matrix of shape (its own width, width).
     projections = sum(math.prod(x.shape) * width for x in (query, key, value))
     return int(projections + 2 * rows * length * width)
 
@@ -215,9 +244,9 @@ MULTIPLY_ADDS: dict[str, Count] = {
     **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d"), _kernels),
     "MultiheadAttention": _attention,
 }
-"""How to count, by the name of a layer's class or of one that it is made from.
+"""How to count, by the name of a layer's class or of one of its base classes.
 
-A layer of your own may be added, or have a method `multiply_adds(inputs, output_shapes)`.
+You can add your own layer here, or give it a method `multiply_adds(inputs, output_shapes)`.
 """
 
 
@@ -230,7 +259,7 @@ def _multiply_adds(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
     return 0
 
 
-# --- the model's insides --------------------------------------------------------------------------
+# --- parameters and inputs --------------------------------------------------------------------------
 
 
 def _own_parameters(layer: Layer) -> Iterator[Parameter]:
@@ -240,19 +269,26 @@ def _own_parameters(layer: Layer) -> Iterator[Parameter]:
             yield value
 
 
-def _zeros(model: Layer, shape: Shape, dtype: DType, axis: int) -> Any:
-    """A batch of one, where the model's parameters are."""
+def _zeros(model: Layer, shape: Shape, dtype: DType | None, axis: int) -> Array:
+    """A batch of one, on the device of the model's parameters."""
     p = next(model.parameters(), None)
     if p is None:
         backend = current()
-        xp, device, own = backend.xp, backend.device, backend.dtype
-        home = backend.selected()
+        xp = backend.xp
+        device = backend.device
+        default = backend.dtype
+        on_device = backend.selected()
     else:
-        xp, device, own = array_namespace(p.data), compat.device(p.data), p.data.dtype
-        home = library_of(p.data).selected(device)
-    dtype = getattr(xp, dtype) if isinstance(dtype, str) else dtype or own
+        xp = array_namespace(p.data)
+        device = compat.device(p.data)
+        default = p.data.dtype
+        on_device = library_of(p.data).selected(device)
+    if dtype is None:
+        dtype = default
+    elif isinstance(dtype, str):
+        dtype = getattr(xp, dtype)
     shape = (*shape[:axis], 1, *shape[axis:])
-    with home:
+    with on_device:
         return xp.zeros(shape, dtype=dtype, device=device)
 
 
@@ -260,24 +296,36 @@ def _zeros(model: Layer, shape: Shape, dtype: DType, axis: int) -> Any:
 
 
 def _cells(row: Row, batch_axis: int) -> tuple[str, ...]:
+    """A row of the table, as text."""
+    label = " ".join(row.kind.split())
     name = row.name.rpartition(".")[2]
-    text = "  " * row.depth + (f"{name}: " if name else "") + " ".join(row.kind.split())
-    text = printable(text)
-    text = text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
-    shapes = [
-        f"({', '.join('batch' if i == batch_axis else str(n) for i, n in enumerate(shape))})"
-        for shape in row.shapes
-    ]
-    numbers = (f"{n:,}" if n else "" for n in (row.parameters, row.multiply_adds))
-    return (text, ", ".join(shapes) or "not called", *numbers)
+    if name:
+        label = f"{name}: {label}"
+    label = printable("  " * row.depth + label)
+    if len(label) > WIDTH:
+        label = f"{label[: WIDTH - 1]}…"
+    shapes = ", ".join(_shown(shape, batch_axis) for shape in row.shapes) or "not called"
+    return label, shapes, _shown_count(row.parameters), _shown_count(row.multiply_adds)
+
+
+def _shown_count(n: int) -> str:
+    return f"{n:,}" if n else ""
+
+
+def _shown(shape: Shape, batch_axis: int) -> str:
+    sizes = [str(n) for n in shape]
+    if 0 <= batch_axis < len(sizes):
+        sizes[batch_axis] = "batch"
+    return f"({', '.join(sizes)})"
 
 
 def _bytes(x: Array) -> int:
-    xp, dtype = array_namespace(x), x.dtype
-    if xp.isdtype(dtype, "bool"):
-        return math.prod(x.shape)
-    info = xp.iinfo if xp.isdtype(dtype, "integral") else xp.finfo
-    return int(math.prod(x.shape) * info(dtype).bits) // 8
+    xp = array_namespace(x)
+    count: int = math.prod(x.shape)
+    if xp.isdtype(x.dtype, "bool"):
+        return count
+    info = xp.iinfo if xp.isdtype(x.dtype, "integral") else xp.finfo
+    return count * int(info(x.dtype).bits) // 8
 
 
 def _size(n: int) -> str:

@@ -1,4 +1,4 @@
-"""Are the derivatives right? Checks against central differences, for xpnet's rules and for yours.
+"""Checks of derivatives against central differences, for xpnet's rules and for your own.
 
 >>> from xpnet import functions as F
 >>> from xpnet.testing import check_gradients
@@ -6,8 +6,8 @@
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import array_api_compat as compat
 
@@ -26,45 +26,49 @@ __all__ = [
 ]
 
 
-def numerical_gradient(f: Callable[[Any], Any], x: Array, eps: float | None = None) -> Array:
-    """The gradient of a number-valued f at x, by central differences.
+def numerical_gradient(f: Callable[[Array], Array], x: Array, eps: float | None = None) -> Array:
+    """The gradient of a real-valued f at x, by central differences.
 
     (f(x + eps e_i) - f(x - eps e_i)) / (2 eps), for each number x_i of x in turn: 2 size(x) calls
-    of f. The error is of the order eps^2, plus that of rounding, in float64 1e-16 / eps. Of a
-    complex x, df/dRe(x_i) - i df/dIm(x_i), as xpnet and JAX have it: 4 size(x) calls.
+    of f. The truncation error is of the order eps^2; the rounding error, in float64, is 1e-16 / eps.
+    For complex x, it is df/dRe(x_i) - i df/dIm(x_i), the convention of xpnet and JAX: 4 size(x)
+    calls.
 
     Parameters
     ----------
     f : callable
-        Takes an array like `x`, gives one real number, as an array, a Variable or a float.
+        Takes an array like `x` and returns one real number, as an array, a Variable or a float.
     x : array, of a floating-point dtype
-        float64, unless a rough answer will do. It is not changed.
+        In float64, unless a rough result is enough. It is not changed.
     eps : float, optional
-        The step; unless given, the cube root of the dtype's precision, where both errors are about
-        the same: 6e-6 in float64, 5e-3 in float32.
+        The step. By default it is the cube root of the dtype's precision, for which both errors are
+        of about the same size: 6e-6 in float64, 5e-3 in float32.
 
     Returns
     -------
     array
-        Of the library, device, shape and dtype of `x`.
+        It has the library, device, shape and dtype of `x`.
 
     Raises
     ------
     TypeError
-        `x` is of integers, which have no small steps.
+        `x` has an integer dtype, in which there are no small steps.
     """
     if not has_dtype(x, *FLOATING):
         raise ArgumentTypeError(
             f"numerical_gradient expected floating-point numbers, got {x.dtype}."
         )
-    eps = float(array_namespace(x).finfo(x.dtype).eps) ** (1 / 3) if eps is None else eps
+    if eps is None:
+        eps = float(array_namespace(x).finfo(x.dtype).eps) ** (1 / 3)
+    directions: tuple[complex, ...] = (1, 1j) if has_dtype(x, "complex floating") else (1,)
     point = to_numpy(x).copy()
     gradient = point.copy()
     gradient[...] = 0.0
-    flat, out = point.reshape(-1), gradient.reshape(-1)
+    flat = point.reshape(-1)  # views: what is written into them is in the two arrays
+    out = gradient.reshape(-1)
     for i in range(flat.size):
         middle = flat[i].item()
-        for direction in (1, 1j) if isinstance(middle, complex) else (1,):
+        for direction in directions:
             values = []
             for step in (eps, -eps):
                 flat[i] = middle + step * direction
@@ -74,22 +78,26 @@ def numerical_gradient(f: Callable[[Any], Any], x: Array, eps: float | None = No
     return array_like(gradient, x)
 
 
-def assert_close(actual: Any, expected: Any, rtol: float = 1e-7, atol: float = 0.0) -> None:
-    """Fail unless both have one shape and |actual - expected| <= atol + rtol |expected|.
+def assert_close(actual: Array, expected: Array, rtol: float = 1e-7, atol: float = 0.0) -> None:
+    """Fail unless the shapes are equal and |actual - expected| <= atol + rtol |expected|.
 
     Parameters
     ----------
     actual, expected : arrays of any libraries, Variables, scalars or nested lists
+    rtol, atol : float
+        The largest relative and absolute difference.
 
     Raises
     ------
     AssertionError
-        With both values, and the largest difference.
+        They differ; the message has both values, and the largest difference.
     """
-    a, b = to_numpy(actual), to_numpy(expected)
+    a = to_numpy(actual)
+    b = to_numpy(expected)
     if a.shape != b.shape:
         raise CheckError(f"Expected shape {b.shape}, got {a.shape}.")
-    differs = ~((a == b) | ((a != a) & (b != b)))  # equal infinities and nans are close
+    both_nan = (a != a) & (b != b)
+    differs = ~((a == b) | both_nan)  # equal infinities are close, and so is NaN to NaN
     difference = abs(1.0 * a[differs] - b[differs])
     near = (difference < math.inf) & (difference <= atol + rtol * abs(b[differs]))
     if not near.all():
@@ -100,8 +108,8 @@ def assert_close(actual: Any, expected: Any, rtol: float = 1e-7, atol: float = 0
 
 
 def check_gradients(
-    f: Callable[..., Any],
-    *arrays: Any,
+    f: Callable[..., Array],
+    *arrays: Array,
     order: int = 2,
     eps: float | None = None,
     rtol: float = 1e-5,
@@ -109,90 +117,111 @@ def check_gradients(
 ) -> None:
     """Fail unless f's derivatives, up to `order`, agree with central differences.
 
-    With random weights v and each array x in turn, the gradient of Re(sum(v f(x))) is computed three
-    times: by rules that run on arrays, by the same rules recorded on Variables, and by
-    differences. Then the recorded gradient is checked in the same way as a function of all
-    arrays: that is the second derivative.
+    With random weights v and for each array x in turn, the gradient of Re(sum(v f(x))) is computed
+    three times: by rules that run on arrays, by the same rules recorded on Variables, and by
+    differences. Then the recorded gradient is checked in the same way, as a function of all arrays:
+    that is the second derivative.
 
     Parameters
     ----------
     f : callable
-        Takes as many arrays as are given, or Variables; gives one of any shape.
+        Takes as many arrays, or Variables, as are given; returns one of any shape.
     *arrays : arrays of float64 or complex128, scalars or nested lists
-        Where to check. What is no array becomes one of the current backend, in float64.
+        The point at which to check. Scalars and lists become arrays of the current backend, in
+        float64.
     order : int
         1 or more.
     eps : float, optional
         The step of the differences, as in `numerical_gradient`.
     rtol, atol : float
-        Largest relative and absolute difference. Each further order is checked against
+        The largest relative and absolute difference. Each further order is checked against
         differences of derivatives that are exact, so it is as precise as the first.
 
     Raises
     ------
     AssertionError
-        Some derivative is wrong; the message has the argument, the order, both values, and a line
-        that repeats the check.
+        A derivative is wrong; the message has the argument, the order, both values, and a line that
+        repeats the check.
     """
     if order < 1:
         raise ArgumentError(f"Expected order >= 1, got {order}.")
     points = [
         x if compat.is_array_api_obj(x) else current().asarray(x, dtype="float64") for x in arrays
     ]
-    _check(f, points, order, 1, eps, rtol, atol)
+    _check(f, points, order, 1, _Tolerance(eps, rtol, atol))
+
+
+class _Tolerance(NamedTuple):
+    """The step of the differences, and how close the derivatives must be."""
+
+    eps: float | None
+    rtol: float
+    atol: float
+
+
+class _Weighted:
+    """Re(sum(v f(*xs))) with random weights v: a function with one real number as its value."""
+
+    def __init__(self, f: Callable[..., Array], points: list[Array], stream: int) -> None:
+        self.f = f
+        y = data_of(f(*[Variable(x) for x in points]))
+        v, imaginary = default_rng(stream).uniform(0.5, 1.5, (2, *y.shape))
+        self.complex = has_dtype(y, "complex floating")
+        if self.complex:
+            v = v + 1j * imaginary
+        self.v = as_constant(array_like(v, y))
+
+    def __call__(self, *xs: Array) -> Array:
+        z = self.f(*xs) * self.v
+        xp = array_namespace(z)
+        if self.complex:
+            z = xp.real(z)
+        return xp.sum(z)
+
+    def gradient(self, xs: list[Variable], create_graph: bool) -> Sequence[Array]:
+        """The gradient by each of the xs; zeros if the value does not depend on any of them."""
+        z = self(*xs)
+        if z.requires_grad:
+            return gradients(z, xs, create_graph=create_graph)
+        # f may be the derivative of a straight line.
+        zeros = [seed(x.data, 0.0) for x in xs]
+        return [as_constant(zero) for zero in zeros] if create_graph else zeros
 
 
 def _check(
-    f: Callable[..., Any],
-    points: list[Array],
-    order: int,
-    level: int,
-    eps: float | None,
-    rtol: float,
-    atol: float,
+    f: Callable[..., Array], points: list[Array], order: int, level: int, tolerance: _Tolerance
 ) -> None:
-    y = data_of(f(*(Variable(x) for x in points)))
-    weights = default_rng(level).uniform(0.5, 1.5, (2, *y.shape))
-    turned = has_dtype(y, "complex floating")
-    v = array_like(weights[0] + 1j * weights[1] if turned else weights[0], y)
-
-    def weighted(*xs: Any) -> Any:
-        z = f(*xs) * as_constant(v)
-        xp = array_namespace(z)
-        return xp.sum(xp.real(z) if turned else z)
-
-    def gradient_of(xs: Any, create_graph: bool) -> Any:
-        z = weighted(*xs)
-        if z.requires_grad:
-            return gradients(z, xs, create_graph=create_graph)
-        zeros = [seed(x.data, 0.0) for x in xs]  # the derivative of
-        return [as_constant(zero) for zero in zeros] if create_graph else zeros  # a straight line
-
-    on_arrays = gradient_of([Variable(x) for x in points], create_graph=False)
-    on_variables = gradient_of([Variable(x) for x in points], create_graph=True)
+    """Check the first derivative of f, which is itself one of order `level - 1`, then the next."""
+    weighted = _Weighted(f, points, stream=level)
+    on_arrays = weighted.gradient([Variable(x) for x in points], create_graph=False)
+    on_variables = weighted.gradient([Variable(x) for x in points], create_graph=True)
     for i, x in enumerate(points):
 
-        def along(z: Array, i: int = i) -> Any:
-            return weighted(*(as_constant(z if j == i else x) for j, x in enumerate(points)))
+        def along(z: Array, i: int = i) -> Array:
+            replaced = [*points[:i], z, *points[i + 1 :]]
+            return weighted(*map(as_constant, replaced))
 
-        expected = numerical_gradient(along, x, eps)
+        expected = numerical_gradient(along, x, tolerance.eps)
         for how, actual in (("arrays", on_arrays[i]), ("Variables", on_variables[i])):
             try:
-                assert_close(actual, expected, rtol, atol)
+                assert_close(actual, expected, tolerance.rtol, tolerance.atol)
             except AssertionError as error:
                 values = ", ".join(str(to_numpy(p).tolist()) for p in points)
                 raise CheckError(
                     f"Derivative of order {level} by argument {i}, rules run on {how}: {error}\n"
                     f"check_gradients({getattr(f, '__name__', 'f')}, {values}, order={level})"
                 ) from None
-    if level < order:
-        for i in range(len(points)):
+    if level == order:
+        return
+    for i in range(len(points)):
 
-            def derivative(*xs: Any, i: int = i) -> Any:
-                tracked = [
-                    x if isinstance(x, Variable) and x.requires_grad else Variable(data_of(x))
-                    for x in xs
-                ]
-                return gradient_of(tracked, create_graph=True)[i]
+        def derivative(*xs: Array, i: int = i) -> Array:
+            tracked = [x if _is_tracked(x) else Variable(data_of(x)) for x in xs]
+            return weighted.gradient(tracked, create_graph=True)[i]
 
-            _check(derivative, points, order, level + 1, eps, rtol, atol)
+        _check(derivative, points, order, level + 1, tolerance)
+
+
+def _is_tracked(x: Array) -> bool:
+    """Whether x is a Variable that requires a gradient."""
+    return isinstance(x, Variable) and x.requires_grad

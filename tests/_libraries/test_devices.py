@@ -1,4 +1,4 @@
-"""Computation follows its arrays: with CuPy on two GPUs, real or emulated, whichever is current.
+"""Computation follows its arrays: CuPy on two GPUs, real or emulated, with either one current.
 
 Each test runs where another device than that of its arrays is current: CuPy by itself would compute
 there, and warn. Warnings are errors here, in every thread.
@@ -201,7 +201,7 @@ def test_layers_are_created_where_the_run_is(elsewhere, name, monkeypatch):
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdaGrad", "RMSProp", "Adadelta", "Lion"])
 def test_optimizers_move_parameters_where_they_lie(elsewhere, optimizer):
-    """It is made and stepped, gradients clipped and parameters averaged, while another is current."""
+    """Creation, steps, clipping and averages, while another device is current."""
     with xpnet.using(elsewhere.backend):
         p = xpnet.Parameter([1.0, 2.0])
 
@@ -273,7 +273,7 @@ def in_no_block(function):
     return lambda: contextvars.Context().run(function)
 
 
-def test_assignment_and_the_way_to_the_host(elsewhere):
+def test_assignment_and_copies_to_the_host(elsewhere):
     x = Variable(elsewhere.array([1.0, 2.0]), requires_grad=False)
 
     def assign():
@@ -287,7 +287,7 @@ def test_assignment_and_the_way_to_the_host(elsewhere):
 
 @pytest.mark.parametrize("pick", [lambda x, i: x[i], lambda x, i: x[i, i], lambda x, i: x[..., i]])
 def test_picking_by_arrays(elsewhere, pick):
-    """The kernel that looks at the indices runs where they lie."""
+    """The kernel that checks the indices runs on their device."""
     X = np.arange(6.0).reshape(2, 3)
     x = Variable(elsewhere.array(X), requires_grad=True)
     good, bad = elsewhere.array([0, -1]), elsewhere.array([0, 7])
@@ -345,7 +345,7 @@ def test_a_network_on_two_devices(elsewhere):
 
 
 def test_summary_and_graph_of_a_model(elsewhere):
-    """They compute too."""
+    """Both of them compute on the model's device."""
     with xpnet.using(elsewhere.backend):
         model = xpnet.MLP(3, [4], 2, rng=0)
         x = elsewhere.array(np.ones((2, 3)), "float32")
@@ -355,7 +355,7 @@ def test_summary_and_graph_of_a_model(elsewhere):
 
 
 def test_a_threads_current_device_is_its_own(elsewhere):
-    """After any computation of xpnet's the current device is what it was, even after an error."""
+    """After a computation the current device is what it was before, even after an error."""
     import cupy
 
     x = Variable(elsewhere.array([1.0, 2.0]))
@@ -389,7 +389,7 @@ def test_on_two_emulated_devices(cupy_backend):
     import cupy
 
     if "mulated" not in str(cupy.cuda.runtime.getDeviceProperties(0)["name"]):
-        pytest.skip("the GPUs of this machine are not emulated: they are as many as they are")
+        pytest.skip("the GPUs of this machine are not emulated, so their number is fixed")
     if known.several:
         pytest.skip("there are two already")
     options = {"HOST_CUDA_DEVICES": "2", "XPNET_TWO_DEVICES": "1", "XPNET_TEST_BACKENDS": "cupy"}

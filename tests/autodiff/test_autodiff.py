@@ -26,7 +26,8 @@ from xpnet.testing import assert_close, check_gradients
 
 def test_the_gradient_of_a_product_is_the_other_factor(backend64, array):
     """d(ab)/da = b and d(ab)/db = a."""
-    a, b = Variable(array([2.0, 3.0])), Variable(array([5.0, 7.0]))
+    a = Variable(array([2.0, 3.0]))
+    b = Variable(array([5.0, 7.0]))
     F.sum(a * b).backward()
     assert_close(a.grad, [5.0, 7.0])
     assert_close(b.grad, [2.0, 3.0])
@@ -51,7 +52,8 @@ def test_backward_adds_to_grad_until_zero_grad(backend64, array):
 
 def test_shared_gradients_are_not_changed_in_place(backend64, array):
     """add passes the same array to both inputs; a second contribution to one must not reach the other."""
-    a, b = Variable(array([1.0, 1.0])), Variable(array([1.0, 1.0]))
+    a = Variable(array([1.0, 1.0]))
+    b = Variable(array([1.0, 1.0]))
     F.sum((a + b) + 2.0 * a).backward()
     assert_close(a.grad, [3.0, 3.0])
     assert_close(b.grad, [1.0, 1.0])
@@ -86,7 +88,8 @@ def test_first_order_gradients_are_plain_arrays(backend, array):
 
 def test_broadcasting_is_undone(backend64, array):
     """Shapes (3, 1) and (4,) are broadcast; each gradient is summed to the shape of its input."""
-    a, b = Variable(array([[1.0], [2.0], [3.0]])), Variable(array([1.0, 2.0, 3.0, 4.0]))
+    a = Variable(array([[1.0], [2.0], [3.0]]))
+    b = Variable(array([1.0, 2.0, 3.0, 4.0]))
     F.sum(a * b).backward()
     assert_close(a.grad, [[10.0], [10.0], [10.0]])
     assert_close(b.grad, [6.0, 6.0, 6.0, 6.0])
@@ -126,16 +129,21 @@ class Counted(Function):
 
 def test_only_requested_gradients_are_computed(backend64, array):
     """Neither an array nor a Variable outside of the list of `gradients` needs a gradient."""
-    log, data, w = [], array([1.0, 2.0]), Variable(array([3.0, 4.0]))
+    log = []
+    data = array([1.0, 2.0])
+    w = Variable(array([3.0, 4.0]))
     F.sum(Counted(log)(data, w)).backward()
-    a, b = Variable(data), Variable(data)
+    a = Variable(data)
+    b = Variable(data)
     gradients(F.sum(Counted(log)(a, b)), [b])
     assert log == [(False, True), (False, True)]
 
 
 def test_branches_that_do_not_lead_to_an_input_are_skipped(backend64, array):
     """gradients(y, [x]) does not call the rules of a branch without x."""
-    log, x, w = [], Variable(array(2.0)), Variable(array(3.0))
+    log = []
+    x = Variable(array(2.0))
+    w = Variable(array(3.0))
     y = x * x + Counted(log)(w, w)
     (g,) = gradients(y, [x])
     assert_close(g, 4.0)
@@ -153,7 +161,8 @@ def test_gradients_with_respect_to_an_intermediate_variable(backend64, array):
 
 def test_the_gradient_with_respect_to_an_unused_variable_is_zero(backend64, array):
     """y does not depend on z: dy/dz is zero and has the shape of z."""
-    x, z = Variable(array(3.0)), Variable(array([1.0, 2.0]))
+    x = Variable(array(3.0))
+    z = Variable(array([1.0, 2.0]))
     _, gz = gradients(x * x, [x, z])
     assert_close(gz, [0.0, 0.0])
 
@@ -183,7 +192,8 @@ def test_every_output_of_a_function_is_differentiable(backend64, array):
 @pytest.mark.parametrize("which", [0, 1])
 def test_an_unused_output_contributes_no_gradient(backend64, array, which):
     """If one of two outputs is not used, the gradient of the other is correct."""
-    a, b = Variable(array(3.0)), Variable(array(5.0))
+    a = Variable(array(3.0))
+    b = Variable(array(5.0))
     ProductAndSum()(a, b)[which].backward()
     assert_close(a.grad, [5.0, 1.0][which])
     assert_close(b.grad, [3.0, 1.0][which])
@@ -315,8 +325,9 @@ def test_a_scalar_gy_is_broadcast(backend, array):
 
 def test_the_gradient_with_respect_to_a_constant_raises(backend, array):
     """For a Variable with requires_grad=False, gradients raises instead of returning zero."""
-    x, c = Variable(array(2.0)), Variable(array(3.0), requires_grad=False)
-    with pytest.raises(GradientError, match="requires none"):
+    x = Variable(array(2.0))
+    c = Variable(array(3.0), requires_grad=False)
+    with pytest.raises(GradientError, match="require a gradient; one of xs does not"):
         gradients(x * c, [c])
 
 
@@ -357,7 +368,10 @@ def test_a_function_without_forward_raises():
 
 def test_a_rule_that_names_an_unknown_input_raises():
     """A misspelt name is reported when the class is defined."""
-    with pytest.raises(TypeError, match=r"Bad: y is the output, \('x',\) go in; not \('z',\)"):
+    words = (
+        r"Bad.backward expected, after gy, y \(the output\) and the inputs \('x',\), got \('z',\)"
+    )
+    with pytest.raises(TypeError, match=words):
 
         class Bad(Function):
             def forward(self, x):
@@ -382,7 +396,8 @@ def test_a_function_without_init_rejects_arguments(args, options):
 
 def test_a_function_cannot_be_called_twice(backend, array):
     """A second call would overwrite what the first one kept for backward."""
-    f, x = ProductAndSum(), Variable(array(1.0))
+    f = ProductAndSum()
+    x = Variable(array(1.0))
     f(x, x)
     with pytest.raises(RuntimeError, match="make a new one"):
         f(x, x)
@@ -453,9 +468,9 @@ def sum_with_rule(gradient_of):
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (lambda gy, x: gy, r"Careless.backward gave the gradient of shape \(\) for .* \(3,\)"),
-        (lambda gy, x: x[:2], r"gave the gradient of shape \(2,\) for .* \(3,\)"),
-        (lambda gy, x: 0.0, r"gave the gradient 0.0 for"),
+        (lambda gy, x: gy, r"Careless.backward expected .* \(3,\) .*, got .* shape \(\)"),
+        (lambda gy, x: x[:2], r"expected a gradient of shape \(3,\) .*, got .* shape \(2,\)"),
+        (lambda gy, x: 0.0, r"expected a gradient of shape \(3,\) for an input, got 0.0"),
         (lambda gy, x: (gy * x, gy), r"gave 2 gradients for 1 inputs"),
     ],
 )
@@ -466,7 +481,7 @@ def test_a_gradient_with_the_wrong_shape_raises(backend, array, rule, words):
 
 
 def test_an_input_named_like_the_output_raises():
-    with pytest.raises(TypeError, match="y is the output"):
+    with pytest.raises(TypeError, match="y .the output. and the inputs"):
 
         class Product(Function):
             def forward(self, x, y):
@@ -492,7 +507,8 @@ def test_an_overridden_forward_changes_the_order_of_inputs(backend, array):
         def forward(self, factor, x):
             return x * factor
 
-    x, factor = Variable(array(5.0)), array(3.0)
+    x = Variable(array(5.0))
+    factor = array(3.0)
     for y in (Scaled()(x, factor), Swapped()(factor, x)):
         given.clear()
         y.backward()
@@ -501,7 +517,8 @@ def test_an_overridden_forward_changes_the_order_of_inputs(backend, array):
 
 def test_broadcasting_is_undone_in_new_and_existing_axes_at_once(backend, array):
     """Shape (3, 1) was broadcast to (2, 3, 4): the gradient is summed over axes 0 and 2."""
-    x, wide = Variable(array([[1.0], [2.0], [3.0]])), array([[[1.0] * 4] * 3] * 2)
+    x = Variable(array([[1.0], [2.0], [3.0]]))
+    wide = array([[[1.0] * 4] * 3] * 2)
     y = x * wide
     array_namespace(y).sum(y).backward()
     assert_close(x.grad, [[8.0], [8.0], [8.0]])

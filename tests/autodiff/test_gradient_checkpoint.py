@@ -30,7 +30,8 @@ from xpnet.autodiff import grad, gradient_checkpoint, hessian, hvp, jvp, value_a
 from xpnet.random import default_rng
 from xpnet.testing import assert_close, check_gradients
 
-A, B = [0.5, -1.0], [2.0, 0.3]
+A = [0.5, -1.0]
+B = [2.0, 0.3]
 
 
 def test_values_and_gradients_are_those_of_the_formula(backend64, array):
@@ -119,11 +120,13 @@ def test_derivatives_agree_with_jax(backend64, array, name):
         "a derivative within": lambda a, b: F.cos(a * b) * a * b,
     }[name]
     with using("jax", dtype="float64") as there:
-        a, b = there.asarray(A), there.asarray(B)
+        a = there.asarray(A)
+        b = there.asarray(B)
         expected = to_numpy(jax.hessian(lambda a: F.sum(plain(a, b)))(a))
         _, slope = jax.jvp(lambda a, b: F.sum(plain(a, b)), (a, b), (b, a))
         slope = to_numpy(slope)
-    a, b = array(A), array(B)
+    a = array(A)
+    b = array(B)
     assert_close(hessian(lambda a, b: F.sum(f(a, b)))(a, Variable(b)), expected, 1e-9, 1e-12)
     assert_close(hvp(lambda a: F.sum(f(a, Variable(b))))(a, b), expected @ B, 1e-9, 1e-12)
     assert_close(jvp(lambda a, b: F.sum(f(a, b)), (a, b), (b, a))[1], slope, rtol=1e-9)
@@ -143,7 +146,8 @@ def test_gradients_with_respect_to_variables_in_the_closure(backend64, array):
 def test_checkpointed_layers_give_their_parameters_gradients(backend64, array, order):
     """The gradients of the parameters agree with JAX's gradients of the plain formula."""
     jax = pytest.importorskip("jax", reason="JAX is the oracle of this test")
-    model, x = MLP(2, [3, 3], 1, activation="tanh", rng=0), array([[0.5, -1.0], [2.0, 0.1]])
+    model = MLP(2, [3, 3], 1, activation="tanh", rng=0)
+    x = array([[0.5, -1.0], [2.0, 0.1]])
 
     def loss_of(f, x):
         if order == 1:
@@ -222,7 +226,9 @@ def test_the_second_run_draws_the_same_random_numbers(backend64, array):
 
 def test_generators_that_are_passed_in_are_rewound_too(backend64, array):
     """Two generators are used in turn, one in a nested checkpoint; both continue afterwards."""
-    x, mine, other = Variable(array([1.0] * 50)), default_rng(3), default_rng(4)
+    x = Variable(array([1.0] * 50))
+    mine = default_rng(3)
+    other = default_rng(4)
 
     def half(x, rng):
         return F.dropout(x * x, 0.5, rng=rng)
@@ -233,7 +239,8 @@ def test_generators_that_are_passed_in_are_rewound_too(backend64, array):
     y = gradient_checkpoint(f)(x)
     drawn = mine.random(3)
     F.sum(y).backward()
-    mask, more = np.random.default_rng(3), np.random.default_rng(4)
+    mask = np.random.default_rng(3)
+    more = np.random.default_rng(4)
     kept = 1.0 * (mask.random(50, dtype="float32") >= 0.5)
     kept *= more.random(50, dtype="float32") >= 0.5
     kept *= mask.random(50, dtype="float32") >= 0.5
@@ -247,7 +254,8 @@ def test_generators_that_are_passed_in_are_rewound_too(backend64, array):
 def test_the_default_generator_is_rewound_once_under_two_names(backend64, array):
     """It is used by default, and also passed as rng=default_rng()."""
     manual_seed(3)
-    x, rng = Variable(array([1.0] * 50)), default_rng()
+    x = Variable(array([1.0] * 50))
+    rng = default_rng()
     y = gradient_checkpoint(lambda x: F.dropout(F.dropout(x * x, 0.5), 0.5, rng=rng))(x)
     F.sum(y).backward()
     drawn = np.random.default_rng(3)
@@ -312,14 +320,16 @@ def test_arrays_in_arrays_out(backend, array):
 
 def test_a_variable_that_the_function_creates_is_not_an_input(backend64, array):
     """The second run creates another one."""
-    c, x = array([3.0, 5.0]), Variable(array([1.0, 2.0]))
+    c = array([3.0, 5.0])
+    x = Variable(array([1.0, 2.0]))
     F.sum(gradient_checkpoint(lambda x: x * Variable(c))(x)).backward()
     assert_close(x.grad, [3.0, 5.0])
 
 
 def test_the_gradient_of_an_unused_argument_is_zero(backend64, array):
     """It has the shape of the argument."""
-    a, b = Variable(array(2.0)), Variable(array([1.0, 2.0]))
+    a = Variable(array(2.0))
+    b = Variable(array([1.0, 2.0]))
     ga, gb = gradients(gradient_checkpoint(lambda a, b: a * a)(a, b), [a, b])
     assert_close(ga, 4.0)
     assert_close(gb, [0.0, 0.0])
@@ -327,7 +337,8 @@ def test_the_gradient_of_an_unused_argument_is_zero(backend64, array):
 
 def test_backward_may_be_called_several_times(backend64, array):
     """Each call runs f again and adds to grad."""
-    a, b = Variable(array(2.0)), Variable(array(3.0))
+    a = Variable(array(2.0))
+    b = Variable(array(3.0))
     y = gradient_checkpoint(lambda a: a * a * b)(a)
     for _ in range(2):
         y.backward()
@@ -375,7 +386,8 @@ def test_the_first_run_may_create_a_parameter(backend64, array):
     layer = Lazy()
     gradient_checkpoint(layer)(array(3.0)).backward()
     assert_close(layer.w.grad, 3.0)
-    layer, x = Lazy(), Variable(array(3.0))
+    layer = Lazy()
+    x = Variable(array(3.0))
     gradient_checkpoint(layer)(x).backward()
     assert_close(layer.w.grad, 3.0)
     assert_close(x.grad, 2.0)
@@ -408,7 +420,8 @@ def test_variables_of_the_first_run_may_be_kept(backend64, array):
 
 def test_a_different_path_in_the_second_run_raises(backend, array):
     """A Variable is not used again, or the output has another shape."""
-    a, b = Variable(array(2.0)), Variable(array([1.0, 2.0]))
+    a = Variable(array(2.0))
+    b = Variable(array([1.0, 2.0]))
     for paths in ([lambda: a * b, lambda: b * 1.0], [lambda: a * b, lambda: a * a]):
         rest = iter(paths)
         y = F.sum(gradient_checkpoint(lambda rest=rest: next(rest)())())
@@ -418,7 +431,8 @@ def test_a_different_path_in_the_second_run_raises(backend, array):
 
 def test_a_loop_variable_that_changed_between_the_runs_raises(backend, array):
     """The closure refers to the loop variable: the second run would use the last weight for all."""
-    x, functions = Variable(array(2.0)), []
+    x = Variable(array(2.0))
+    functions = []
     for w in (Parameter(array(3.0)), Parameter(array(5.0))):
         functions.append(lambda x: w * x)  # noqa: B023 - the mistake
         x = gradient_checkpoint(functions[-1])(x)
@@ -479,7 +493,8 @@ def test_values_and_gradients_of_a_long_chain(backend64, array):
         return F.sum(x)
 
     value, g = value_and_grad(chain)(array([0.5, -2.0]))
-    y, slope = np.array([0.5, -2.0]), 1.0
+    y = np.array([0.5, -2.0])
+    slope = 1.0
     for _ in range(992):
         y = np.tanh(y)
         slope = slope * (1.0 - y * y)

@@ -20,7 +20,8 @@ def test_the_namespace_of_a_variable_is_differentiable(backend, array):
 
 def test_the_namespace_has_dtypes_and_constants(backend, array):
     """They are the library's own."""
-    ours, theirs = array_namespace(Variable(array([1.0]))), array_namespace(array([1.0]))
+    ours = array_namespace(Variable(array([1.0])))
+    theirs = array_namespace(array([1.0]))
     assert ours.float32 is theirs.float32
     assert ours.pi == theirs.pi
     assert ours.isdtype(theirs.int32, "integral")
@@ -50,7 +51,8 @@ def test_arguments_without_an_array_raise(x):
 def test_arrays_of_different_libraries_raise():
     """Both as arrays and as Variables."""
     with using("numpy") as numpy, using("array_api_strict") as strict:
-        a, b = numpy.asarray([1.0]), strict.asarray([1.0])
+        a = numpy.asarray([1.0])
+        b = strict.asarray([1.0])
     for x, y in ((a, b), (Variable(a), b), (Variable(a), Variable(b))):
         with pytest.raises(TypeError, match="different libraries do not mix"):
             F.add(x, y)

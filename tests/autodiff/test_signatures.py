@@ -1,5 +1,6 @@
 """How the parameters of forward and backward are read, and that attributes belong to the author."""
 
+import copy
 import functools
 from dataclasses import dataclass
 
@@ -37,7 +38,8 @@ def test_a_function_may_set_attributes_named_shape_and_dtype(backend64, array):
 
     class Total(Function):
         def __init__(self):
-            self.shape, self.dtype = (2, 2), "mine"
+            self.shape = (2, 2)
+            self.dtype = "mine"
 
         def forward(self, x):
             return array_namespace(x).sum(x) / (self.shape[0] * self.shape[1])
@@ -175,13 +177,41 @@ def test_a_function_cannot_be_called_twice(backend64, array):
         def backward(self, gy):
             return 2.0 * gy
 
-    f, x = Twice(), Variable(array(1.0))
+    f = Twice()
+    x = Variable(array(1.0))
     assert_close(f(array(1.0)), f(array(1.0)))  # calls on arrays are not recorded
     f(x)
     with pytest.raises(GradientError, match="make a new one"):
         f(x)
     with pytest.raises(TypeError, match=r"Twice\(\) takes no arguments"):
         Twice(3.0)
+
+
+def test_a_copy_of_a_called_function_was_not_called(backend64, array):
+    """The copy has the attributes of its author, in the dict and in slots, and a node of its own."""
+
+    class Scaled(Function):
+        __slots__ = ("factor",)
+
+        def __init__(self, factor):
+            self.factor = factor
+            self.name = "scaled"
+
+        def forward(self, x):
+            return x * self.factor
+
+        def backward(self, gy):
+            return gy * self.factor
+
+    f = Scaled(3.0)
+    x = Variable(array(2.0))
+    f(x).backward()
+    other = copy.copy(f)
+    assert (other.factor, other.name) == (3.0, "scaled")
+    other(x).backward()
+    assert_close(x.grad, 6.0)
+    with pytest.raises(GradientError, match="make a new one"):
+        other(x)
 
 
 def test_needs_is_defined_only_while_a_rule_runs(backend64, array):
@@ -310,12 +340,15 @@ def another_rest(self, gy, *others):
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        (anonymous, r"parameter \*everything, which does not say what to keep"),
+        (anonymous, r"parameter \*everything, which does not say what to save"),
         (kept_by_keyword, r"parameter \*\*kept"),
         (another_rest, r"parameter \*others"),
         (without_gy, "expected gy as its first parameter"),
         (type, "cannot be read|parameter"),
-        (lambda self, gy, z: gy, r"y is the output, \('x', 'factor'\) go in; not \('z',\)"),
+        (
+            lambda self, gy, z: gy,
+            r"y \(the output\) and the inputs \('x', 'factor'\), got \('z',\)",
+        ),
     ],
 )
 def test_a_rule_with_invalid_parameters_raises_at_class_definition(rule, words):

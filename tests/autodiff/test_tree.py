@@ -42,7 +42,9 @@ def test_rebuild_is_the_inverse_of_leaves(given, values):
 
 def test_map_matches_dicts_by_key():
     """Dicts may have different orders; the result has the order of the first."""
-    one, other, third = {"x": 1, "y": [2]}, {"y": [20], "x": 10}, {"x": 5, "y": (6,)}
+    one = {"x": 1, "y": [2]}
+    other = {"y": [20], "x": 10}
+    third = {"x": 5, "y": (6,)}
     found = tree.map(lambda *row: sum(row), one, other, third)
     assert list(found.items()) == [("x", 16), ("y", [28])]
 

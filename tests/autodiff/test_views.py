@@ -78,7 +78,8 @@ def test_a_view_of_a_detached_view_has_it_as_its_root(backend, array):
 
 
 def test_only_variables_have_views(backend, array):
-    x, y = array([1.0, 2.0]), Variable(array([1.0, 2.0]))
+    x = array([1.0, 2.0])
+    y = Variable(array([1.0, 2.0]))
     assert view(x, y, None, None, None) is x
     assert view(y, x, None, None, None) is y
 
@@ -92,7 +93,9 @@ def test_is_view_of_compares_base_getter_and_key(backend, array):
     assert not is_view_of(v, x, len, v.how)
     assert not is_view_of(v, Variable(x.data), v.get, v.how)
     assert not is_view_of(x, x, v.get, v.how)
-    base, get, how = v.base, v.get, v.how
+    base = v.base
+    get = v.get
+    how = v.how
     v.data = array([3.0])
     assert not is_view_of(v, base, get, how)
 

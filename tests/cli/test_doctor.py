@@ -1,4 +1,4 @@
-"""`xpnet doctor`: every backend, what is there, and the command that installs what is not."""
+"""`xpnet doctor`: which backends are usable, and the command that installs the others."""
 
 import re
 import sys
@@ -12,7 +12,7 @@ import xpnet
 from xpnet import _libraries, backend as switch
 from xpnet._libraries import cupy_installation
 
-LIBRARIES = ["numpy", "cupy", "torch", "jax", "array_api_strict"]
+LIBRARIES = list(_libraries.NAMES)  # NumPy, which is always there, is the first
 CUPY = _libraries.LIBRARIES["cupy"]
 
 
@@ -22,12 +22,12 @@ def rows_of(out):
     return {name: rest for name, *rest in found}
 
 
-def test_it_tells_what_is_true_of_each_backend(xpnet_):
+def test_each_backend_is_listed_as_it_is(xpnet_):
     answer = xpnet_("doctor")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith(f"xpnet {xpnet.__version__}, Python {sys.version.split()[0]}\n")
     rows = rows_of(answer.out)
-    assert list(rows)[:5] == LIBRARIES
+    assert list(rows)[: len(LIBRARIES)] == LIBRARIES
     assert rows["numpy"] == ["yes", np.__version__, "cpu"]
     for library in LIBRARIES:
         try:
@@ -50,7 +50,7 @@ class Nowhere:
 
 
 def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
-    """As in an environment with nothing but NumPy."""
+    """As in an environment with NumPy only."""
 
     def missing(package):
         raise PackageNotFoundError(package)
@@ -64,7 +64,7 @@ def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
     answer = xpnet_("doctor")
     assert answer.code == 0, answer.err
     rows = rows_of(answer.out)
-    assert [rows[library][:2] for library in LIBRARIES[1:]] == [["no", "-"]] * 4
+    assert [rows[library][:2] for library in LIBRARIES[1:]] == [["no", "-"]] * (len(LIBRARIES) - 1)
     assert rows["matplotlib"][:2] == rows["pillow"][:2] == ["no", "-"]
     for package in (
         "torch",
@@ -81,7 +81,7 @@ def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_the_tools_for_pictures_are_listed_with_their_purpose(xpnet_, monkeypatch, there):
+def test_optional_packages_are_listed_with_their_purpose(xpnet_, monkeypatch, there):
     versions = {"matplotlib": "3.9.9", "pillow": "11.1.1"} if there else {}
 
     def version(package):
@@ -145,7 +145,7 @@ NO_DRIVER = "cudaErrorInsufficientDriver: CUDA driver version is insufficient fo
 
 
 @pytest.mark.parametrize(
-    ("driver", "said"),
+    ("driver", "message"),
     [
         (None, "no NVIDIA driver was found: a GPU and its driver (nvidia.com/drivers) are needed"),
         (11040, f"{NO_DRIVER}. The driver supports CUDA 11.4, and CuPy 14 needs 12.0."),
@@ -153,28 +153,28 @@ NO_DRIVER = "cudaErrorInsufficientDriver: CUDA driver version is insufficient fo
     ],
     ids=["no driver", "a driver too old", "a driver too old for this wheel"],
 )
-def test_cupy_without_a_driver_that_fits(xpnet_, pretend, driver, said):
+def test_cupy_without_a_driver_that_fits(xpnet_, pretend, driver, message):
     pretend(failing(RuntimeError(NO_DRIVER)), driver, ["cupy-cuda13x"])
     answer = xpnet_("doctor")
     assert answer.code == 0
     assert rows_of(answer.out)["cupy"][0] == "no"
-    assert said in answer.out
+    assert message in answer.out
 
 
 @pytest.mark.parametrize("works", [True, False])
 def test_two_wheels_of_cupy_are_reported(xpnet_, pretend, monkeypatch, works):
-    """If CuPy works, it only warns about them."""
+    """Also if CuPy works, which only warns about them."""
     monkeypatch.setattr(CUPY, "details", lambda device: ["NVIDIA H200"])
     opener = computing if works else failing(ImportError("undefined symbol: cublasGemmEx"))
     pretend(opener, 13000, ["cupy-cuda12x", "cupy-cuda13x"])
     answer = xpnet_("doctor")
     assert rows_of(answer.out)["cupy"][0] == ("yes" if works else "no")
-    said = "cupy-cuda12x and cupy-cuda13x are installed and overwrite each other"
-    assert answer.out.count(said) == 1
+    message = "cupy-cuda12x and cupy-cuda13x are installed and overwrite each other"
+    assert answer.out.count(message) == 1
 
 
 def test_a_device_that_cannot_be_queried(xpnet_, pretend, monkeypatch):
-    """It computes, so it is usable, and the reason takes the place of the details."""
+    """It computes, so it is usable; the details are the reason why it cannot be queried."""
 
     def lost(device):
         raise RuntimeError("cudaErrorUnknown: unknown error")

@@ -1,4 +1,4 @@
-"""NPZ archives: what NumPy writes is read; what is forged, cut or a pickle is refused."""
+"""NPZ archives: those that NumPy writes are read; forged ones, cut ones and pickles are refused."""
 
 import io
 import re
@@ -28,7 +28,7 @@ def save(tmp_path):
 
 @pytest.fixture
 def forge(tmp_path):
-    """A function that writes an archive of members as given, byte for byte."""
+    """A function that writes an archive with these members, byte for byte."""
 
     def forge(*members, compression=zipfile.ZIP_STORED):
         with zipfile.ZipFile(tmp_path / "data.npz", "w", compression) as archive:
@@ -40,7 +40,7 @@ def forge(tmp_path):
 
 
 def npy(header, data=b"", version=1):
-    """The bytes of an array, with any header."""
+    """The bytes of an array in NumPy's format, with any header."""
     text = header.encode("latin-1")
     length = struct.pack("<H" if version == 1 else "<I", len(text))
     return b"\x93NUMPY" + bytes([version, 0]) + length + text + data
@@ -76,8 +76,8 @@ def refusal(read, path, **options):
     ],
     ids=lambda a: f"{a.dtype.str}{a.shape}",
 )
-def test_what_numpy_writes_is_read(save, pack, array):
-    """As NumPy reads it, in native byte order, writable."""
+def test_an_archive_that_numpy_writes_is_read(save, pack, array):
+    """The arrays equal those that NumPy reads; they are writable and in native byte order."""
     path = save(pack, x=array, **{"folder/y": X})
     found = read_npz(path)
     assert list(found) == ["x", "folder/y"]
@@ -90,13 +90,13 @@ def test_what_numpy_writes_is_read(save, pack, array):
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_newer_versions_of_the_format(forge, version):
+def test_newer_versions_of_the_format_are_read(forge, version):
     path = forge(("x.npy", npy(header(), X[0, :2].tobytes(), version)))
     assert read_npz(path)["x"].tolist() == [0, 1]
 
 
-def test_pickles_are_not_opened(save, tmp_path):
-    """The message says why; nothing is executed."""
+def test_pickles_are_refused_without_being_executed(save, tmp_path):
+    """The message says why."""
     flag = tmp_path / "executed"
 
     class Harm:
@@ -114,7 +114,7 @@ def test_pickles_are_not_opened(save, tmp_path):
      np.zeros(2, "f4,i4"), np.zeros(2, "V3")],
     ids=lambda a: a.dtype.str,
 )  # fmt: skip
-def test_what_is_no_number(save, array):
+def test_arrays_of_other_types_are_refused(save, array):
     assert f"'x': expected an array of numbers, found {array.dtype}" in refusal(
         read_npz, save(x=array)
     )
@@ -147,8 +147,8 @@ def test_what_is_no_number(save, array):
         (npy(header(shape="(0, 999999999999999999, 999999999999)")), "corrupt"),
     ],
 )
-def test_forged_arrays(forge, content, match):
-    """No header is believed, none executed, and none makes memory grow."""
+def test_forged_headers_are_refused_without_allocating_memory(forge, content, match):
+    """A header is neither executed nor believed."""
     path = forge(("x.npy", content))
     tracemalloc.start()
     try:
@@ -159,8 +159,8 @@ def test_forged_arrays(forge, content, match):
     assert match in message
 
 
-def test_bombs(forge):
-    """What unpacks to more than the limit is refused before it is in memory, one or many."""
+def test_arrays_above_the_limit_are_refused_before_they_are_in_memory(forge):
+    """The limit holds for one array, and for the sum of several."""
     zeros = npy(header("|u1", shape="(100000000,)"), bytes(10**8))
     path = forge(("x.npy", zeros), compression=zipfile.ZIP_DEFLATED)
     del zeros
@@ -177,7 +177,7 @@ def test_bombs(forge):
     assert read_npz(path, limit=1200)["b"].shape == (600,)
 
 
-def test_forged_containers(forge, save, tmp_path):
+def test_forged_zip_files_are_refused(forge, save, tmp_path):
     good = npy(header(), bytes(16))
     assert "is not a .npy array" in refusal(read_npz, forge(("x.txt", b"text")))
     with pytest.warns(UserWarning, match="Duplicate"):
@@ -186,26 +186,26 @@ def test_forged_containers(forge, save, tmp_path):
     path = forge(("x.npy", good), compression=zipfile.ZIP_BZIP2)
     assert "in a way that NumPy never uses" in refusal(read_npz, path)
     content = bytearray(save(x=X).read_bytes())
-    content[200] ^= 1  # within the data: the checksum tells
+    content[200] ^= 1  # within the data: the checksum detects it
     (tmp_path / "data.npz").write_bytes(content)
     assert "Bad CRC-32" in refusal(read_npz, tmp_path / "data.npz")
     path = forge(("x.npy", good))
     content = bytearray(path.read_bytes())
-    content[6] |= 1  # encrypted, it says
+    content[6] |= 1  # the flag of encryption
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
     assert "encrypted" in refusal(read_npz, path)
 
 
 @pytest.mark.parametrize("kept", [0, 10, 100, -1])
-def test_a_cut_file(save, kept):
+def test_a_truncated_file_is_refused(save, kept):
     path = save(x=X, t=T)
     path.write_bytes(path.read_bytes()[:kept])
     assert "not an NPZ archive, cut or corrupt" in refusal(read_npz, path)
 
 
-def test_a_cut_stream(tmp_path):
-    """Compressed data that end before the array does, in an archive that is whole."""
+def test_a_truncated_compressed_stream_is_refused(tmp_path):
+    """The archive is complete, but the compressed data of an array end too early."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", npy(header(shape="(1000,)"), np.arange(1000.0).tobytes()))
@@ -214,12 +214,12 @@ def test_a_cut_stream(tmp_path):
     length = struct.unpack("<I", content[18:22])[0]
     packed = zlib.compressobj(wbits=-15)
     broken = packed.compress(b"\x93NUMPY") + packed.flush(zlib.Z_SYNC_FLUSH)
-    broken = broken + b"\x07" * (length - len(broken))  # no block of deflate begins so
+    broken = broken + b"\x07" * (length - len(broken))  # no block of deflate begins with this byte
     (tmp_path / "x.npz").write_bytes(content[:start] + broken + content[start + length :])
     assert "corrupt" in refusal(read_npz, tmp_path / "x.npz")
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_an_unreadable_file_is_an_error_that_names_it(tmp_path):
     assert refusal(read_npz, tmp_path / "none.npz") == "no such file; expected an NPZ archive"
     assert "Is a directory" in refusal(read_npz, tmp_path)
 
@@ -227,8 +227,8 @@ def test_files_that_cannot_be_read(tmp_path):
 # --- the data set ---------------------------------------------------------------------------------
 
 
-def test_x_and_t_are_split(save):
-    """By the seed, class by class; y stands for t."""
+def test_x_and_t_are_split_into_training_and_test(save):
+    """The split depends on the seed and is made class by class. The targets may be called y."""
     for names in ("x", "t"), ("x", "y"):
         path = save(**dict(zip(names, (X, T), strict=True)), other=X)
         (x, t), (x_test, t_test) = load_archive(path, test=0.2, seed=1)
@@ -240,8 +240,8 @@ def test_x_and_t_are_split(save):
         assert not np.array_equal(load_archive(path, test=0.2, seed=2)[1][0], x_test)
 
 
-def test_parts_of_their_own(save):
-    """They stay as they are."""
+def test_an_archive_with_a_test_part_is_not_split(save):
+    """All four arrays are returned unchanged."""
     (x, t), (x_test, t_test) = load_archive(save(x_train=X, y_train=T, x_test=X[:4], y_test=T[:4]))
     assert np.array_equal(x, X)
     assert np.array_equal(t, T)
@@ -249,14 +249,14 @@ def test_parts_of_their_own(save):
     assert np.array_equal(t_test, T[:4])
 
 
-def test_targets_that_are_numbers(save):
+def test_targets_may_be_floats(save):
     (_, t), (_, t_test) = load_archive(save(x=X, t=X[:, :2] / 7))
     assert t.shape == (16, 2)
     assert t_test.dtype == np.float64
 
 
-def test_whole_numbers_to_predict(save):
-    """With task="regress" integers are no classes: they may be negative, and each be there once."""
+def test_integer_targets_of_a_regression_are_not_classes(save):
+    """They may be negative, and each may occur only once."""
     t = np.arange(20) - 5
     path = save(x=X, t=t)
     with pytest.raises(DataError, match=r"t\[0\] is -5"):
@@ -294,7 +294,7 @@ def test_whole_numbers_to_predict(save):
         ({"x": X[:1], "t": T[:1]}, "too few"),
     ],
 )
-def test_what_is_no_data_set(save, arrays, match):
+def test_an_archive_without_a_valid_data_set_is_refused(save, arrays, match):
     message = refusal(load_archive, save(**arrays))
     assert re.search(match, message)
 
@@ -317,8 +317,8 @@ def test_what_is_no_data_set(save, arrays, match):
         lambda t: t.astype("u2"),
     ],
 )
-def test_classes_in_another_form_are_classes(save, form):
-    """Whole numbers of shape (n,), split class by class as those are that are stored so."""
+def test_classes_in_another_form_become_class_numbers(save, form):
+    """They are int64 of shape (n,), and split like classes that are stored so."""
     expected = load_archive(save(x=X, t=T))
     found = load_archive(save(x=X, t=form(T)))
     parts = load_archive(save(x_train=X, t_train=form(T), x_test=X[:4], t_test=form(T[:4])))
@@ -334,30 +334,30 @@ def test_classes_in_another_form_are_classes(save, form):
     [
         np.linspace(0, 1, 20),
         np.full((20, 2), 1),  # two labels each
-        np.stack([T, T], axis=1),  # one or none
+        np.stack([T, T], axis=1),  # one label or none
         np.full(20, 1e17),
         np.zeros((20, 1, 1)),
     ],
 )
-def test_targets_that_are_not_clearly_classes_stay_as_they_are(save, t):
+def test_targets_that_are_not_clearly_classes_are_unchanged(save, t):
     (_, t_train), (_, t_test) = load_archive(save(x=X, t=t))
     assert t_train.dtype == t_test.dtype == t.dtype
     assert t_train.shape[1:] == t.shape[1:]
 
 
 @pytest.mark.parametrize("t", [T * 1.0, T[:, None], np.eye(2)[T], T.astype(bool)])
-def test_numbers_to_predict_stay_as_they_are(save, t):
+def test_targets_of_a_regression_are_unchanged(save, t):
     (_, found), _ = load_archive(save(x=X, t=t), task="regress")
     assert (found.dtype, found.shape[1:]) == (t.dtype, t.shape[1:])
 
 
 @pytest.mark.parametrize(("scale", "dtype"), [(1000.0, "int64"), (2.0**53, "float64")])
-def test_whole_floats_are_classes_as_far_as_they_are_exact(save, scale, dtype):
+def test_whole_floats_are_classes_if_they_are_exact(save, scale, dtype):
     (_, t), _ = load_archive(save(x=X, t=T * scale))
     assert t.dtype == dtype
 
 
-def test_classes_that_are_negative_floats(save):
+def test_negative_floats_are_not_classes(save):
     with pytest.raises(DataError, match=r"t\[0\] is -1; expected classes, from 0 on"):
         load_archive(save(x=X, t=2.0 * T - 1))
 
@@ -375,8 +375,8 @@ def test_classes_that_are_negative_floats(save):
         ("train_x", "train_y", "test_x", "test_y"),
     ],
 )
-def test_names_of_other_libraries(save, names):
-    """What is beside them is not read: a validation set, texts, a pickle."""
+def test_names_that_other_libraries_use_are_understood(save, names):
+    """Other arrays in the archive are not read: a validation set, texts, a pickle."""
     arrays = dict(zip(names, (X, T, X[:4], T[:4]), strict=False))
     others = {"val_images": X, "feature_names": np.asarray(["a", "b"]), "notes": np.asarray([None])}
     (x, t), (x_test, t_test) = load_archive(save(**arrays, **others))
@@ -388,12 +388,12 @@ def test_names_of_other_libraries(save, names):
     assert np.array_equal(load_samples(save(**arrays, **others)), X[:4])
 
 
-def test_the_documented_name_goes_first(save):
+def test_the_name_x_has_priority_over_other_names(save):
     (x, _), _ = load_archive(save(data=X + 1, x=X, t=T, labels=T + 1), test=0.5)
     assert np.isin(x, X).all()
 
 
-def test_targets_that_are_texts(save):
+def test_text_targets_are_refused_with_advice(save):
     message = refusal(load_archive, save(x=X, t=np.asarray(["a", "b"])[T]))
     assert message.startswith("'t': expected an array of numbers")
     assert message.endswith("Text becomes numbers with numpy.unique(a, return_inverse=True)")

@@ -26,7 +26,7 @@ def test_the_whole_file_is_checked_however_much_is_read(path, size):
 
 @pytest.mark.parametrize("place", [0, 700_000, len(CONTENT) - 1])
 @pytest.mark.parametrize("size", [0, 10])
-def test_a_byte_that_differs_is_found(path, place, size):
+def test_a_changed_byte_is_detected(path, place, size):
     data = bytearray(CONTENT)
     data[place] ^= 1
     path.write_bytes(data)
@@ -41,11 +41,11 @@ def test_a_byte_that_differs_is_found(path, place, size):
         assert file.read() == data
 
 
-def test_an_error_within_the_block_is_the_one_that_comes_out(path):
+def test_an_error_in_the_block_is_not_replaced(path):
     with pytest.raises(KeyError), opened(path, "0" * 64):
         raise KeyError
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file_is_an_oserror(tmp_path):
     with pytest.raises(FileNotFoundError), opened(tmp_path / "none", SUM):
         pass

@@ -1,4 +1,4 @@
-"""CIFAR-10's binary version: records, archives, and archives that mean harm."""
+"""CIFAR-10's binary version: records, archives, and malicious archives."""
 
 import gzip
 import io
@@ -16,7 +16,7 @@ NAMES = (*TRAIN, TEST)
 
 
 def records(n, start=0):
-    """n records: the label is the record's number, the pixels count upwards from it."""
+    """n records; the label is the record's number, and the pixels count upwards from it."""
     labels = (np.arange(n) + start) % 10
     pixels = (labels[:, None] + np.arange(3072)) % 256
     return np.concatenate([labels[:, None], pixels], axis=1).astype(np.uint8).tobytes()
@@ -26,7 +26,7 @@ CONTENT = {name: records(3, start=i) for i, name in enumerate(NAMES)}
 
 
 def tar(members, pack=gzip.compress):
-    """An archive of (name, content) or of ready TarInfo objects."""
+    """An archive of (name, content), or of TarInfo objects."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
         for member, content in members:
@@ -65,22 +65,22 @@ def require_content(loaded):
     assert x.dtype == t.dtype == np.uint8
 
 
-def test_the_archive(folder):
-    """In any order, with other files between, which are passed over."""
+def test_the_archive_is_read(folder):
+    """Its files may be in any order, and other files are ignored."""
     members = [("readme.html", b"<p>"), *reversed(CONTENT.items()), ("batches.meta.txt", b"cat")]
     require_content(load_cifar_folder(folder(tar(members))))
 
 
 @pytest.mark.parametrize("within", ["", FOLDER])
-def test_the_unpacked_files(tmp_path, within):
+def test_the_unpacked_files_are_read(tmp_path, within):
     (tmp_path / within).mkdir(exist_ok=True)
     for name, content in CONTENT.items():
         (tmp_path / within / name).write_bytes(content)
     require_content(load_cifar_folder(tmp_path))
 
 
-def test_as_a_data_set(folder):
-    """Images from 0 to 1, with their three channels."""
+def test_load_dataset_reads_a_folder_with_the_archive(folder):
+    """The images have values from 0 to 1, and three channels."""
     (x, t), (x_test, _) = load_dataset("cifar10", data_dir=folder(tar(CONTENT.items())))
     assert (x.shape, x.dtype, t.dtype) == ((15, 3, 32, 32), np.float32, np.int64)
     assert x.max() <= 1
@@ -90,7 +90,7 @@ def test_as_a_data_set(folder):
     assert x_test.shape == (3, 3, 32, 32)
 
 
-def test_what_is_missing(tmp_path, folder):
+def test_missing_files_are_named(tmp_path, folder):
     assert f"expected {ARCHIVE}, or the files" in refusal(tmp_path)
     (tmp_path / "cifar-10-python.tar.gz").touch()
     assert "cifar-10-python.tar.gz holds pickles" in refusal(tmp_path)
@@ -99,14 +99,14 @@ def test_what_is_missing(tmp_path, folder):
 
 
 @pytest.mark.parametrize("size", [0, 1, RECORD - 1, 2 * RECORD + 1])
-def test_parts_of_records(folder, size):
+def test_incomplete_records_are_refused(folder, size):
     content = CONTENT | {TRAIN[1]: bytes(size)}
     assert f"{TRAIN[1]}: expected 1 to 10000 records of 3073 bytes, found {size}" in refusal(
         folder(tar(content.items()))
     )
 
 
-def test_a_label_that_is_none(folder):
+def test_an_invalid_label_is_refused(folder):
     content = CONTENT | {TEST: CONTENT[TEST][:RECORD] + b"\x0a" + CONTENT[TEST][RECORD + 1 :]}
     assert f"{TEST}: record 1 has the label 10; expected 0 to 9" in refusal(
         folder(tar(content.items()))
@@ -114,20 +114,20 @@ def test_a_label_that_is_none(folder):
 
 
 @pytest.mark.parametrize("kept", [0, 10, 200, -200, -9, -1])
-def test_a_cut_archive(folder, kept):
+def test_a_truncated_archive_is_refused(folder, kept):
     refusal(folder(tar(CONTENT.items())[:kept]))
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04", gzip.compress(b"text" * 1000), b"\x1f\x8b" * 9])
-def test_no_archive(folder, content):
+def test_a_file_that_is_not_an_archive_is_refused(folder, content):
     refusal(folder(content))
 
 
 @pytest.mark.parametrize(
     "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE]
 )
-def test_links_are_not_followed(folder, tmp_path, kind):
-    """Nor devices opened: what is not a plain file is refused."""
+def test_links_and_devices_in_the_archive_are_refused(folder, tmp_path, kind):
+    """Only plain files are read."""
     (tmp_path / "secret").write_bytes(records(1))
     info = tarfile.TarInfo(f"{FOLDER}/{TRAIN[0]}")
     info.type, info.linkname = kind, str(tmp_path / "secret")
@@ -135,8 +135,8 @@ def test_links_are_not_followed(folder, tmp_path, kind):
     assert "not a plain file" in refusal(folder(tar([(info, None), *rest])))
 
 
-def test_paths_lead_nowhere(folder, tmp_path):
-    """Nothing is written; a file elsewhere in the archive is not one of the six."""
+def test_paths_in_the_archive_have_no_effect(folder, tmp_path):
+    """Nothing is written, and a file in another folder of the archive is not one of the six."""
     members = []
     for name in (f"../{TRAIN[0]}", f"/{FOLDER}/{TRAIN[0]}", TRAIN[0]):
         info = tarfile.TarInfo(name)
@@ -150,8 +150,8 @@ def test_a_file_that_occurs_twice_is_refused(folder):
     assert "is in it twice" in refusal(folder(tar([*CONTENT.items(), (TEST, records(1))])))
 
 
-def test_a_bomb(folder):
-    """A file, or a header, that unpacks to gigabytes ends with an error, in little memory."""
+def test_an_archive_that_unpacks_to_gigabytes_is_refused_in_little_memory(folder):
+    """This holds for a large file, and for a large header."""
     zeros = gzip.compress(bytes(1 << 24), 1)
     info = tarfile.TarInfo(f"{FOLDER}/{TRAIN[0]}")
     info.size = 1 << 34
@@ -168,8 +168,8 @@ def test_a_bomb(folder):
             tracemalloc.stop()
 
 
-def test_a_file_that_cannot_be_read(tmp_path):
-    """Of the unpacked ones; and one that is too long is not read to its end."""
+def test_an_unreadable_file_is_an_error_that_names_it(tmp_path):
+    """A file that is too long is not read to its end."""
     for name, content in CONTENT.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / TRAIN[4]).unlink()

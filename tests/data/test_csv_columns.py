@@ -1,4 +1,4 @@
-"""Headers and indices: what pandas, R and spreadsheets write, read as those who wrote it expect."""
+"""Headers and indices, as pandas, R and spreadsheets write them."""
 
 import io
 
@@ -51,8 +51,8 @@ def numbers(*rows):
         ("1,2,3,4,5", IRIS),
     ],
 )
-def test_numbers_that_are_names(write, first, rows):
-    """They name the columns, and are not a sample."""
+def test_numbers_in_the_first_row_may_be_names(write, first, rows):
+    """They name the columns, and are not a row of the table."""
     cells = read_csv(write(first, *rows))
     *names, target = first.split(",")
     assert (cells.names, cells.target, cells.header) == (names, target, True)
@@ -77,8 +77,8 @@ def test_numbers_that_are_names(write, first, rows):
         numbers([1990, 1991, 1992], [1993, 1994, 1995], [1990, 1995, 2000]),
     ],
 )
-def test_a_first_row_of_numbers(write, rows):
-    """It is a sample, also where the last column has names of classes."""
+def test_a_first_row_of_numbers_is_a_row_of_the_table(write, rows):
+    """This also holds if the last column has the names of classes."""
     cells = read_csv(write(*rows))
     assert (len(cells.x), cells.header) == (len(rows), False)
     assert cells.names[0] == "column 1"
@@ -90,7 +90,7 @@ def test_a_first_row_of_numbers(write, rows):
     [
         numbers([0, 1], [1, 0], [2, 1]),
         numbers([0, 1, 2], [3, 4, 5], [6, 7, 8]),  # the rows count on
-        numbers([5, 3, 1], [5.1, 3.5, 1.4], [4.9, 3.0, 1.2]),  # a spreadsheet writes 5.0 so
+        numbers([5, 3, 1], [5.1, 3.5, 1.4], [4.9, 3.0, 1.2]),  # a spreadsheet writes 5.0 as 5
         numbers([1, 2, 3], [5.1, 3.5, 0], [4.9, 3.0, 1]),
         numbers([400.0, 400.5, 401.0, 401.5, 402.0], [0.1, 0.2, 0.1, 0.2, 0.7]),
         numbers([1, 2, "a"], [4, 5, "b"]),
@@ -99,8 +99,8 @@ def test_a_first_row_of_numbers(write, rows):
         numbers([0.0, 1.0, 2.0], [0.5, 3.0, 1.0], [1.5, 2.0, 0.0]),
     ],
 )
-def test_what_may_be_either_is_asked_for(write, rows):
-    """The message names the flag and the argument; with it, both readings are possible."""
+def test_a_first_row_that_may_be_names_or_numbers_is_refused(write, rows):
+    """The message names the flag and the argument, with which both readings are possible."""
     path = write(*rows)
     message = refusal(path)
     assert message.startswith(", line 1: ")
@@ -110,12 +110,12 @@ def test_what_may_be_either_is_asked_for(write, rows):
     assert len(read_csv(path, header=False).x) == len(rows)
 
 
-def test_without_rows_a_header_of_numbers_is_still_one(write):
+def test_a_header_of_numbers_without_rows_is_a_header(write):
     assert refusal(write("0,1,2,3")) == ": expected rows, but it has a header only"
 
 
-def test_the_schema_keeps_the_choice(write, tmp_path):
-    """New samples are read as those of the training were, whatever they look like."""
+def test_the_schema_stores_whether_there_is_a_header(write, tmp_path):
+    """Other files are read in the same way, whatever their first row looks like."""
     path = write("0,1,2", *numbers(*((i + 0.5, i, i % 2) for i in range(10))))
     _, _, schema = load_table(path)
     new = tmp_path / "new.csv"
@@ -144,14 +144,14 @@ def species(index, head="", name="{}"):
     ids=["0..n", "shuffled", "twice"],
 )
 def test_a_first_column_without_a_name_is_the_index(write, head, index):
-    """Not a feature: it would tell where in the file a row stood."""
+    """It is not a feature, since it only says where in the file a row is."""
     cells = read_csv(write(*species(index, head)))
     assert cells.names == ["length", "width"]
     assert cells.x[:, 1].tolist() == [i % 3 for i in index]
     assert cells.row_names == [str(i) for i in index]
 
 
-def test_an_index_of_texts_and_one_that_was_saved_again(write):
+def test_an_index_may_be_text_or_have_been_saved_repeatedly(write):
     cells = read_csv(write(*species(range(5), name="row{}")))
     assert (cells.names, cells.row_names[2]) == (["length", "width"], "row2")
     head, *rows = species(range(5), "Unnamed: 0.1,Unnamed: 0")
@@ -160,15 +160,15 @@ def test_an_index_of_texts_and_one_that_was_saved_again(write):
     assert cells.row_names == ["0", "1", "2", "3", "4"]
 
 
-def test_numbers_above_an_index(write):
-    """pd.DataFrame(array).to_csv(): both at once."""
+def test_a_header_of_numbers_may_stand_above_an_index(write):
+    """This is what pd.DataFrame(array).to_csv() writes."""
     cells = read_csv(write(",0,1,2", "0,5.1,3.5,0", "1,4.9,3.0,1"))
     assert (cells.names, cells.target) == (["0", "1"], "2")
     assert cells.x.tolist() == [[5.1, 3.5], [4.9, 3.0]]
 
 
-def test_the_corner_that_r_leaves_out(write):
-    """write.table gives the names of the rows no name; a delimiter at each end is another matter."""
+def test_a_header_without_a_name_for_the_index_is_completed(write):
+    """R's write.table writes such headers. A delimiter at the end of each row is different."""
     cells = read_csv(write('"length","kind"', '"1",5.1,"a"', '"2",4.9,"b"'))
     assert (cells.names, cells.target, cells.row_names) == (["length"], "kind", ["1", "2"])
     message = refusal(write("length,kind", "5.1,a,", "4.9,b,"))
@@ -176,8 +176,8 @@ def test_the_corner_that_r_leaves_out(write):
 
 
 @pytest.mark.parametrize("values", [[0.5, 1.5, 0.5], [0.5, 1.5, 2.5], ["x", "y", "x"]])
-def test_a_column_without_a_name_that_is_no_index(write, values):
-    """It is not dropped either: the message names the flag that decides."""
+def test_a_column_without_a_name_that_is_not_an_index_is_refused(write, values):
+    """The message names the flag that decides."""
     path = write(",length,kind", *(f"{v},{i},{'ab'[i % 2]}" for i, v in enumerate(values)))
     message = refusal(path)
     assert message.startswith(": column 1 has no name, and its values are not those of an index")
@@ -190,17 +190,17 @@ def test_a_column_without_a_name_that_is_no_index(write, values):
 
 
 @pytest.mark.parametrize("index_col", ["id", 1, "1"])
-def test_an_index_by_name_or_number(write, index_col):
+def test_an_index_is_chosen_by_name_or_number(write, index_col):
     cells = read_csv(write("a,id,t", "1,p7,x", "2,p7,y"), index_col=index_col)
     assert (cells.names, cells.index_name, cells.row_names) == (["a"], "id", ["p7", "p7"])
 
 
-def test_a_name_goes_before_a_number(write):
+def test_a_column_whose_name_is_a_number_has_priority(write):
     cells = read_csv(write("1,0,2", "5.5,7,x", "6.5,8,y"), header=True, index_col="0")
     assert cells.row_names == ["7", "8"]
 
 
-def test_an_index_that_is_not_there_or_is_the_target(write):
+def test_an_index_that_is_missing_or_the_target_is_refused(write):
     path = write("a,b,t", "1,2,x")
     assert refusal(path, index_col="id") == ": no column 'id'; its columns are a, b, t"
     for number in 3, -1, "9" * 5000:
@@ -210,17 +210,17 @@ def test_an_index_that_is_not_there_or_is_the_target(write):
 
 
 def test_columns_called_id_or_index_are_features(write):
-    """Whoever names a column may mean it; nothing is guessed from a name."""
+    """Nothing is guessed from a name."""
     assert read_csv(write("id,index,t", "1,2,x")).names == ["id", "index"]
 
 
-def test_a_target_without_a_name(write):
-    """What is asked for is not the index."""
+def test_an_unnamed_column_that_is_the_target_is_not_the_index(write):
+    """The caller's choice has priority."""
     cells = read_csv(write(",a", "0,1.5", "1,2.5"), target="column 1")
     assert (cells.names, cells.t) == (["a"], ["0", "1"])
 
 
-def test_the_index_is_needed_by_no_later_file(write, tmp_path):
+def test_a_later_file_may_lack_the_index(write, tmp_path):
     _, _, schema = load_table(write(*species(range(20))))
     new = tmp_path / "new.csv"
     new.write_text("width,length\n1,2.5\n", encoding="utf-8")
@@ -230,7 +230,7 @@ def test_the_index_is_needed_by_no_later_file(write, tmp_path):
     assert schema.cells(new).row_names == ["5", "4"]
     new.write_text(
         ",width,length\n0.5,1,2.5\n0.5,1,2.5\n", encoding="utf-8"
-    )  # no index, but unread
+    )  # there is no index, but that is not checked
     assert schema.cells(new).x.tolist() == [[2.5, 1], [2.5, 1]]
 
 
@@ -240,8 +240,8 @@ def test_the_index_is_needed_by_no_later_file(write, tmp_path):
 @pytest.mark.parametrize("names", [None, "abcde", [1990, 1991, 1992, 1993, 1994]])
 @pytest.mark.parametrize("index", [False, True])
 @pytest.mark.parametrize("again", [False, True])
-def test_what_pandas_writes_is_read_as_it_was(tmp_path, names, index, again):
-    """For any names of the columns, with an index, and written a second time."""
+def test_a_table_that_pandas_writes_is_read_back(tmp_path, names, index, again):
+    """The columns have any names; there may be an index, and the table may be saved twice."""
     pandas = pytest.importorskip("pandas")
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.standard_normal((40, 4)), rng.integers(0, 3, (40, 1)) + 0.0], axis=1)
@@ -266,8 +266,8 @@ def test_what_pandas_writes_is_read_as_it_was(tmp_path, names, index, again):
     "above", [["Flowers of 2024"], ["# made by hand", "# do not edit"], ["Flowers; all"], ["a,b"]]
 )
 @pytest.mark.parametrize("delimiter", [",", "\t"])
-def test_a_title_or_comments_above_the_table(write, above, delimiter):
-    """The message shows them, and what they are; it is not said that there are no commas."""
+def test_a_title_or_comments_above_the_table_are_refused(write, above, delimiter):
+    """The message shows them, and does not complain about missing commas instead."""
     path = write(*above, *(line.replace(",", delimiter) for line in ["l,w,a,b,kind", *IRIS]))
     message = refusal(path)
     assert message.startswith(", line 1: the number of cells is ")
@@ -278,7 +278,7 @@ def test_a_title_or_comments_above_the_table(write, above, delimiter):
 # --- features -------------------------------------------------------------------------------------
 
 
-def test_features_that_are_chosen(write):
+def test_only_chosen_features_are_read(write):
     """Other columns may hold anything."""
     path = write("name,a,when,b,t", "p0,1,2024-01-01,3,x", "p1,,?,4,y")
     cells = read_csv(path, features=["b"])

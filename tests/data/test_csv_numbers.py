@@ -1,4 +1,4 @@
-"""Cells that are no numbers: each message says what to do about what it names."""
+"""Cells that are not numbers: the message names the cell and says what to do about it."""
 
 import pytest
 
@@ -54,20 +54,20 @@ def test_the_advice_fits_the_cells(tmp_path, cells, expected):
 
 @pytest.mark.parametrize("cell", ["Total", "5.1x", "p9"])
 @pytest.mark.parametrize("rows", [1, 3, 150])
-def test_a_text_below_numbers(tmp_path, cell, rows):
-    """A line of totals, or a slip: the column has numbers."""
+def test_a_text_below_numbers_is_refused_with_its_line(tmp_path, cell, rows):
+    """It may be a line of totals, or a typing error."""
     message = advice(tmp_path, *range(rows), cell)
     assert message.startswith(f"line {rows + 2}, column 'value': expected a number, found the text")
     assert message.endswith("have numbers in this column: correct this cell, or delete this row")
 
 
-def test_a_nul_character(tmp_path):
-    """Far down in a file; in the beginning it is a sign of UTF-16."""
+def test_a_nul_character_is_reported(tmp_path):
+    """It is far down in the file; at the beginning it would indicate UTF-16."""
     message = advice(tmp_path, *range(2000), "5.1\x00")
     assert "found the text '5.1\\x00'. It has a NUL character: the file is damaged" in message
 
 
-def test_thousands():
+def test_thousands_separators_are_reported():
     for cell in "1,234", "1,234.5", "0,5":
         with pytest.raises(DataError, match=r"Write numbers with a decimal point, .*: 1234\.5"):
             require_number(cell, "here")
@@ -76,12 +76,12 @@ def test_thousands():
 
 
 @pytest.mark.parametrize("cell", ["5", " -.5 ", "+1e-3", "3.4e38", "05."])
-def test_numbers(cell):
+def test_numbers_are_read(cell):
     assert require_number(cell, "here") == float(cell)
 
 
-def test_a_target_of_a_regression_too(tmp_path):
-    """The same advice holds there."""
+def test_the_target_of_a_regression_gets_the_same_advice(tmp_path):
+    """It is read as a number, too."""
     path = tmp_path / "table.csv"
     path.write_text("a,price\n1,$5\n2,$6\n3,$7\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"line 2, column 'price': .* '\$5'. Remove \$: 5"):
@@ -90,7 +90,7 @@ def test_a_target_of_a_regression_too(tmp_path):
 
 @pytest.mark.parametrize("kinds", [["yes", "no"] * 4, ["setosa", "virginica"] * 4])
 def test_texts_before_columns_of_numbers_may_be_the_target(tmp_path, kinds):
-    """A table whose first column is what is to be learned: the message names the flag."""
+    """The message names the flag, for a table whose first column is the target."""
     path = tmp_path / "first.csv"
     path.write_text("kind,a,b\n" + "".join(f"{kind},1,{i}\n" for i, kind in enumerate(kinds)))
     with pytest.raises(DataError, match="Only the target column, which --target names"):
@@ -105,12 +105,12 @@ def test_texts_before_columns_of_numbers_may_be_the_target(tmp_path, kinds):
         (["1", " -2.5 ", "3e2"], [1.0, -2.5, 300.0]),
         (["1", "two"], None),
         (["1", ""], None),
-        (["1_000", "2"], None),  # Python's own way of writing
+        (["1_000", "2"], None),  # Python's own notation
         (["\u0661", "2"], None),  # an Arabic digit
         (["nan", "2"], None),
         (["inf", "2"], None),
         (["1e39", "2"], None),  # beyond float32
     ],
 )
-def test_a_row_of_numbers_or_not(row, numbers):
+def test_a_row_is_numbers_only_if_all_cells_are(row, numbers):
     assert numbers_of(row) == numbers

@@ -1,4 +1,4 @@
-"""MNIST as it ships, and folders laid out like it: good, incomplete and inconsistent."""
+"""The included MNIST, and folders in its format: valid, incomplete and inconsistent."""
 
 import gzip
 import hashlib
@@ -16,7 +16,7 @@ from xpnet.errors import DataError
 
 PACK = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}
 BUILT_IN = Path(xpnet.data.__file__).with_name("mnist")
-SHA256 = {  # of the files as LeCun published them, unpacked
+SHA256 = {  # of the files that LeCun published, unpacked
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
@@ -26,12 +26,12 @@ SHA256 = {  # of the files as LeCun published them, unpacked
 
 @pytest.fixture(scope="module")
 def mnist():
-    """The built-in MNIST as `load_mnist` gives it by default."""
+    """The included MNIST as `load_mnist` returns it by default."""
     return load_mnist()
 
 
 def write_idx(path, array, code=0x08):
-    """Write `array`, whose bytes are big endian already, packed as the name's ending says."""
+    """Write `array`, which is big endian already, compressed as the suffix of the name says."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
     pack = PACK.get(path.suffix, bytes)
     path.write_bytes(pack(header + array.tobytes()))
@@ -39,7 +39,7 @@ def write_idx(path, array, code=0x08):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Return a function that writes a small data set, with any of its arrays replaced."""
+    """A function that writes a small data set, with any of its arrays replaced."""
 
     def write(end="", dot="-", **replaced):
         rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def folder(tmp_path):
 
 
 def refusal(folder, **options):
-    """Return the message with which a folder is refused."""
+    """The message with which a folder is refused."""
     with pytest.raises(DataError) as caught:
         load_mnist(data_dir=folder, **options)
     return str(caught.value)
@@ -66,7 +66,7 @@ def refusal(folder, **options):
 
 @pytest.mark.parametrize("name", SHA256)
 def test_the_built_in_files_are_the_published_ones(name):
-    """Each file unpacks to the published bytes, and the note beside it gives the same checksum."""
+    """Each file unpacks to the published bytes, and the README beside it has the same checksum."""
     content = lzma.decompress((BUILT_IN / f"{name}.xz").read_bytes())
     assert hashlib.sha256(content).hexdigest() == SHA256[name]
     assert re.search(rf"`{name}`.*`{SHA256[name]}`", (BUILT_IN / "README.md").read_text("utf-8"))
@@ -82,7 +82,7 @@ def test_default_shapes_and_dtypes(mnist):
 
 
 def test_known_class_counts(mnist):
-    """The digits are as frequent as the literature says."""
+    """The frequencies of the digits are those of the literature."""
     (_, t_train), (_, t_test) = mnist
     train = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     test = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -91,20 +91,20 @@ def test_known_class_counts(mnist):
 
 
 def test_known_first_labels(mnist):
-    """The order is the published one."""
+    """The order of the samples is the published one."""
     (_, t_train), (_, t_test) = mnist
     assert t_train[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert t_test[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
 
 
 def test_known_mean_and_deviation(mnist):
-    """The training pixels have the mean 0.1307 and deviation 0.3081 that everyone normalizes by."""
+    """The training pixels have the well-known mean 0.1307 and deviation 0.3081."""
     (x_train, _), _ = mnist
     assert x_train.mean(dtype=np.float64) == pytest.approx(0.1307, abs=5e-5)
     assert x_train.std(dtype=np.float64) == pytest.approx(0.3081, abs=5e-5)
 
 
-def test_normalized_is_the_grey_level_over_255(mnist):
+def test_a_normalized_value_is_the_grey_level_over_255(mnist):
     """Every value is the nearest float32 to its grey level over 255, and 0 and 1 both occur."""
     images = read_idx(BUILT_IN / "t10k-images-idx3-ubyte.xz").reshape(10000, 784)
     exact = (images.astype(np.float64) / 255).astype(np.float32)
@@ -112,16 +112,16 @@ def test_normalized_is_the_grey_level_over_255(mnist):
     assert (exact.min(), exact.max()) == (0, 1)
 
 
-def test_unnormalized_is_as_stored(folder):
-    """Without normalization the grey levels stay the file's bytes."""
+def test_without_normalization_images_are_bytes(folder):
+    """The grey levels are those of the file."""
     images = np.arange(240, dtype=np.uint8).reshape(12, 5, 4)
     (x, _), _ = load_mnist(normalize=False, data_dir=folder(train_images=images))
     assert x.dtype == np.uint8
     assert x.tolist() == np.arange(240).reshape(12, 20).tolist()
 
 
-def test_unflattened_has_one_channel(folder):
-    """Without flattening an image keeps its rows and columns behind a channel axis."""
+def test_an_image_that_is_not_flattened_has_one_channel(folder):
+    """It keeps its rows and columns, after a channel axis."""
     images = np.arange(240, dtype=np.uint8).reshape(12, 5, 4)
     (x, _), (x_test, _) = load_mnist(
         normalize=False, flatten=False, data_dir=folder(train_images=images)
@@ -131,15 +131,15 @@ def test_unflattened_has_one_channel(folder):
     assert x[2, 0, 1].tolist() == [44, 45, 46, 47]
 
 
-def test_one_hot(folder):
-    """A one-hot row has its single 1 in the column of its class."""
+def test_one_hot_rows_have_a_single_one(folder):
+    """It is in the column of the class."""
     (_, t), (_, t_test) = load_mnist(one_hot=True, data_dir=folder())
     assert (t.shape, t.dtype) == ((12, 10), np.float32)
     assert t_test.tolist() == [[0.0] * 9 + [1.0], [1.0] + [0.0] * 9, [0.0] * 4 + [1.0] + [0.0] * 5]
 
 
 def test_one_hot_has_ten_columns_even_without_the_nine(folder):
-    """A sample of the digits in which some are absent keeps the columns of all."""
+    """A few digits, among which some classes are missing, have the columns of all."""
     few = folder(train_labels=np.ones(12, np.uint8), t10k_labels=np.full(3, 7, np.uint8))
     (_, t), (_, t_test) = load_mnist(one_hot=True, data_dir=few)
     assert t.shape == (12, 10)
@@ -156,8 +156,8 @@ def test_one_hot_grows_with_the_training_labels(folder):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", np.float64])
-def test_dtype(folder, dtype):
-    """The asked dtype is that of images and of one-hot rows, without a detour over another."""
+def test_dtype_is_that_of_images_and_one_hot_rows(folder, dtype):
+    """Values are rounded once, to the dtype that was asked for."""
     images = np.full((12, 5, 4), 200, np.uint8)
     (x, t), _ = load_mnist(data_dir=folder(train_images=images), one_hot=True, dtype=dtype)
     assert x.dtype == t.dtype == np.dtype(dtype)
@@ -165,13 +165,13 @@ def test_dtype(folder, dtype):
 
 
 def test_dtype_must_be_floating():
-    """Images from 0 to 1 do not fit in integers."""
+    """Integers cannot represent images from 0 to 1."""
     with pytest.raises(TypeError, match="floating-point dtype such as 'float32', got int32"):
         load_mnist(dtype="int32")
 
 
 def test_arrays_are_fresh_and_writable(folder):
-    """What is loaded may be changed, and a second load does not see the change."""
+    """A change of the arrays does not affect a second call."""
     place = folder()
     (x, t), _ = load_mnist(normalize=False, data_dir=place)
     before = x.copy(), t.copy()
@@ -184,30 +184,30 @@ def test_arrays_are_fresh_and_writable(folder):
 
 @pytest.mark.parametrize("end", PACK)
 @pytest.mark.parametrize("dot", ["-", "."])
-def test_names_and_packings(folder, end, dot):
-    """Plain, gzip and xz files are found under both spellings of their names."""
+def test_both_spellings_and_all_compressions_are_found(folder, end, dot):
+    """Files may be plain, or compressed with gzip or xz."""
     (x, t), _ = load_mnist(data_dir=folder(end, dot))
     assert x.shape == (12, 20)
     assert t.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
 
 
-def test_a_plain_file_comes_before_a_packed_one(folder):
-    """Of a file and its packed twin, the plain one is read."""
+def test_a_plain_file_has_priority_over_a_compressed_one(folder):
+    """Only the plain file is read."""
     folder(".gz", train_labels=np.full(12, 3, np.uint8))
     (_, t), _ = load_mnist(data_dir=str(folder()))
     assert t.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
 
 
-def test_a_folder_with_the_name_of_a_file_is_passed_over(folder):
-    """A folder named like a plain file does not hide the packed one."""
+def test_a_folder_with_the_name_of_a_file_is_ignored(folder):
+    """It does not hide the compressed file."""
     place = folder(".gz")
     (place / "train-images-idx3-ubyte").mkdir()
     (x, _), _ = load_mnist(data_dir=place)
     assert x.shape == (12, 20)
 
 
-def test_load_idx_folder_gives_what_is_stored(folder):
-    """Underneath, images and labels come as the files hold them."""
+def test_load_idx_folder_returns_the_stored_arrays(folder):
+    """Images and labels are not converted."""
     images = np.arange(240, dtype=np.uint8).reshape(12, 5, 4)
     (x, t), (x_test, t_test) = load_idx_folder(folder(train_images=images))
     assert x.tolist() == images.tolist()
@@ -216,20 +216,20 @@ def test_load_idx_folder_gives_what_is_stored(folder):
     assert t_test.tolist() == [9, 0, 4]
 
 
-def test_missing_folder(tmp_path):
-    """A folder that is not there is named."""
+def test_a_missing_folder_is_named(tmp_path):
+    """The message has its path."""
     message = refusal(tmp_path / "nowhere")
     assert message.startswith(f"{tmp_path / 'nowhere'}: expected a folder with four IDX files")
 
 
-def test_a_file_instead_of_a_folder(folder):
-    """A file given as the folder is named."""
+def test_a_file_in_place_of_a_folder_is_named(folder):
+    """The message has its path."""
     path = folder() / "t10k-labels-idx1-ubyte"
     assert refusal(path).startswith(f"{path}: expected a folder")
 
 
-def test_missing_file(folder):
-    """A missing file's message gives the accepted names and what is there instead."""
+def test_a_missing_file_is_named(folder):
+    """The message lists the accepted names, and the files that are there."""
     place = folder(".gz")
     (place / "t10k-labels-idx1-ubyte.gz").unlink()
     message = refusal(place)
@@ -242,8 +242,8 @@ def test_missing_file(folder):
     )
 
 
-def test_missing_file_in_a_crowd(tmp_path):
-    """A folder with very many files does not flood the message."""
+def test_a_missing_file_among_many_is_named(tmp_path):
+    """The message lists some of the files only."""
     for i in range(100):
         (tmp_path / f"{i:03}.txt").touch()
     message = refusal(tmp_path)
@@ -251,20 +251,20 @@ def test_missing_file_in_a_crowd(tmp_path):
     assert message.endswith("011.txt, ...")
 
 
-def test_missing_file_in_an_empty_folder(tmp_path):
-    """An empty folder is said to be empty."""
+def test_an_empty_folder_is_reported(tmp_path):
+    """The message says that there are no files."""
     assert refusal(tmp_path).endswith("the folder's 0 file(s): none")
 
 
 def test_a_corrupt_file_is_named(folder):
-    """The reader's own errors come through, with the one file of the four that is broken."""
+    """The error of the reader names the one file of four that is damaged."""
     path = folder() / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
     assert refusal(path.parent).startswith(f"{path}: cut")
 
 
-def test_counts_differ(folder):
-    """Images and labels that do not pair up are named with both counts."""
+def test_different_numbers_of_images_and_labels_are_refused(folder):
+    """The message names both files and numbers."""
     place = folder(t10k_labels=np.zeros(4, np.uint8))
     assert refusal(place) == (
         f"3 images in {place / 't10k-images-idx3-ubyte'}, "
@@ -273,8 +273,8 @@ def test_counts_differ(folder):
 
 
 @pytest.mark.parametrize("shape", [(12,), (12, 20), (12, 1, 5, 4), (0, 5, 4), (12, 0, 4)])
-def test_images_of_another_shape(folder, shape):
-    """Images must be a non-empty stack of planes."""
+def test_images_of_another_shape_are_refused(folder, shape):
+    """Images must have shape (N, height, width), N > 0."""
     place = folder(train_images=np.zeros(shape, np.uint8))
     message = refusal(place)
     assert message.startswith(f"{place / 'train-images-idx3-ubyte'}: expected uint8 images")
@@ -283,22 +283,22 @@ def test_images_of_another_shape(folder, shape):
 
 
 @pytest.mark.parametrize("shape", [(), (12, 1), (0,)])
-def test_labels_of_another_shape(folder, shape):
-    """Labels must be a non-empty row."""
+def test_labels_of_another_shape_are_refused(folder, shape):
+    """Labels must have shape (N,), N > 0."""
     place = folder(train_labels=np.zeros(shape, np.uint8))
     message = refusal(place)
     assert message.startswith(f"{place / 'train-labels-idx1-ubyte'}: expected uint8 labels")
     assert message.endswith(f"found uint8 of shape {shape}")
 
 
-def test_labels_that_are_images(folder):
-    """Files with each other's names are told to be so."""
+def test_exchanged_files_are_recognised(folder):
+    """The message says that labels look like images, and images like labels."""
     message = refusal(folder(t10k_labels=np.zeros((3, 5, 4), np.uint8)))
     assert message.endswith("found uint8 of shape (3, 5, 4); these look like images")
 
 
 @pytest.mark.parametrize("name", ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
-def test_another_dtype(folder, name):
+def test_other_dtypes_are_refused(folder, name):
     """Images and labels must be unsigned bytes."""
     place = folder()
     write_idx(place / name, np.zeros(3, ">i4"), code=0x0C)
@@ -306,8 +306,8 @@ def test_another_dtype(folder, name):
     assert "found int32 of shape (3,)" in refusal(place)
 
 
-def test_sizes_differ(folder):
-    """Training and test images of different sizes are named with both sizes."""
+def test_images_of_different_sizes_are_refused(folder):
+    """The message names both files and sizes."""
     place = folder(t10k_images=np.zeros((3, 4, 4), np.uint8))
     assert refusal(place) == (
         f"images of different sizes: (5, 4) in {place / 'train-images-idx3-ubyte'}, "
@@ -316,8 +316,8 @@ def test_sizes_differ(folder):
 
 
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_a_test_label_outside_the_classes(folder, one_hot):
-    """A class that no training label announces is an error, whatever form labels take."""
+def test_a_test_label_outside_the_classes_is_refused(folder, one_hot):
+    """This holds for class numbers and for one-hot rows."""
     place = folder(t10k_labels=np.array([0, 10, 1], np.uint8))
     assert refusal(place, one_hot=one_hot) == (
         f"{place / 't10k-labels-idx1-ubyte'}: a test label is 10, but the training labels make "

@@ -1,4 +1,4 @@
-"""Fingerprints: equal for equal samples alone, and by the content whatever the order."""
+"""Fingerprints are equal for equal samples only; their content does not depend on the order."""
 
 import json
 
@@ -13,8 +13,8 @@ X = np.arange(24.0).reshape(8, 3)
 T = np.arange(8) % 2
 
 
-def test_it_is_that_of_the_values():
-    """Not of the memory in which they lie."""
+def test_a_fingerprint_depends_on_the_values_only():
+    """The layout in memory makes no difference."""
     found = fingerprint(X, T)
     assert found == fingerprint(X.tolist(), T.tolist())
     assert found == fingerprint(np.asfortranarray(X), np.repeat(T, 2)[::2])
@@ -33,7 +33,7 @@ def test_it_is_that_of_the_values():
         (X, np.roll(T, 1)),
     ],
 )
-def test_whatever_differs_tells(x, t):
+def test_any_difference_changes_the_fingerprint(x, t):
     found, expected = fingerprint(x, t), fingerprint(X, T)
     assert found.content != expected.content
     assert found.order != expected.order
@@ -41,8 +41,8 @@ def test_whatever_differs_tells(x, t):
 
 
 @given(st.permutations(range(8)))
-def test_another_order(places):
-    """The same content; the same order only if nothing moved."""
+def test_another_order_keeps_the_content(places):
+    """The order is the same only if no sample has moved."""
     found, expected = fingerprint(X[places], T[places]), fingerprint(X, T)
     assert found.content == expected.content
     assert (found.order == expected.order) == (list(places) == list(range(8)))
@@ -51,22 +51,22 @@ def test_another_order(places):
 
 
 @given(st.integers(0, 8))
-def test_parts_add_up(place):
-    """In content; which part a sample is in counts in the order."""
+def test_fingerprints_of_parts_can_be_added(place):
+    """The contents add up; the order depends on the parts."""
     parts = [fingerprint(X[s], T[s]) for s in (slice(place), slice(place, None))]
     total = parts[0] + parts[1]
     assert (total.samples, total.content) == fingerprint(X, T)[:2]
     assert total.order != (parts[1] + parts[0]).order or place in (0, 8)
 
 
-def test_a_sample_more_or_less():
+def test_an_added_or_missing_sample_is_detected():
     expected = fingerprint(X, T)
     assert difference(expected, fingerprint(X[1:], T[1:])) == "7 samples instead of 8"
     twice = fingerprint(np.concatenate([X, X[:1]]), np.concatenate([T, T[:1]]))
     assert difference(expected, twice) == "9 samples instead of 8"
 
 
-def test_json_keeps_it():
+def test_a_fingerprint_survives_json():
     found = fingerprint(X, T)
     assert Fingerprint.from_dict(json.loads(json.dumps(found._asdict()))) == found
 
@@ -75,7 +75,7 @@ def test_json_keeps_it():
     "change",
     [{"samples": "8"}, {"samples": True}, {"content": "x"}, {"content": 5}, {"order": None}],
 )
-def test_what_is_none(change):
+def test_an_invalid_dict_is_refused(change):
     with pytest.raises(StateError):
         Fingerprint.from_dict(fingerprint(X, T)._asdict() | change)
     for other in None, [], {"samples": 3}:
@@ -83,10 +83,10 @@ def test_what_is_none(change):
             Fingerprint.from_dict(other)
 
 
-def test_targets_that_are_not_as_many():
+def test_different_numbers_of_samples_and_targets_are_refused():
     with pytest.raises(ShapeError, match="8 targets for as many samples, got 7"):
         fingerprint(X, T[1:])
 
 
-def test_no_samples():
+def test_empty_arrays_have_a_fingerprint():
     assert fingerprint(X[:0], T[:0]).samples == 0

@@ -31,8 +31,10 @@ from xpnet.errors import DataError, StateError
 from xpnet.saving.safetensors import load_file
 
 INPUTS = inputs(2500)  # for each of the six readers
-LITTLE = 4e6  # bytes of memory for files of a few hundred: more would be what a header promised
-XZ = 3.5e8  # a forged xz header may ask for a dictionary of 256 MiB, as `xz -9` does a quarter of
+LITTLE = (
+    4e6  # bytes of memory for files of a few hundred bytes: more would be for a promise of a header
+)
+XZ = 3.5e8  # a forged xz header may ask for a dictionary of 256 MiB; that of `xz -9` has 64 MiB
 
 
 def packed_idx():
@@ -67,7 +69,7 @@ def tables():
 
 
 def others():
-    """What pandas, R, numpy.savetxt and the UCI repository write: indices, numbers for names, spaces."""
+    """Tables as pandas, R, numpy.savetxt and the UCI repository write them."""
     rows = [f"{i},{i}.5,{i * i % 7}.25,{'ab'[i % 2]}" for i in range(12)]
     named = "\n".join([",length,width,kind", *rows]) + "\n"
     numbered = "\n".join([",0,1,2", *rows]) + "\n"
@@ -76,7 +78,7 @@ def others():
 
 
 def labelled():
-    """Archives by other names, with classes in other forms, beside texts and a pickle."""
+    """Archives with other names of arrays, classes in other forms, texts and a pickle."""
     x, t = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
     texts, pickle = np.asarray(["a", "b"]), np.asarray([None])
     return [
@@ -88,7 +90,7 @@ def labelled():
 
 
 def drawn():
-    """Pictures in several formats, of grey levels and in colour."""
+    """Pictures in several formats, grey and in colour."""
     image = pytest.importorskip("PIL.Image")
     found = []
     for kind, mode in (("PNG", "RGB"), ("GIF", "P"), ("BMP", "L"), ("TIFF", "F"), ("JPEG", "RGB")):
@@ -99,7 +101,7 @@ def drawn():
 
 
 def load_pictures(path):
-    """A folder of two classes, with that file as one of the pictures."""
+    """Load a folder of two classes that has this file as one of its pictures."""
     for kind in "a", "b":
         (path.parent / "pictures" / kind).mkdir(parents=True, exist_ok=True)
         (path.parent / "pictures" / kind / "0.pgm").write_bytes(b"P5 2 2 255\n" + bytes(4))
@@ -132,7 +134,7 @@ READERS = {
 
 
 def require_own_error(read, error, path, content):
-    """True if the content was refused, in xpnet's words, which name the file."""
+    """Whether the content was refused, with xpnet's own error, which names the file."""
     path.write_bytes(content)
     try:
         read(path)
@@ -144,11 +146,11 @@ def require_own_error(read, error, path, content):
 
 @pytest.mark.parametrize("name", READERS)
 def test_fuzz_of_data_files(name, tmp_path):
-    """2,500 for each reader: only its own error comes out, and no header is believed."""
+    """2,500 files for each reader raise its own error only, and no header is believed."""
     make, read, error = READERS[name]
     valid, path = make(), tmp_path / f"broken.{name}"
     rng = np.random.default_rng(0)
-    for content in valid:  # the first is valid indeed, and reading brings in what it imports
+    for content in valid:  # reading them once imports the modules that the reader needs
         require_own_error(read, error, path, content)
     refused = largest = largest_xz = 0
     tracemalloc.start()
@@ -167,10 +169,10 @@ def test_fuzz_of_data_files(name, tmp_path):
         tracemalloc.stop()
     assert largest < LITTLE
     assert largest_xz < XZ
-    assert refused > INPUTS / 3  # the damage is damage
+    assert refused > INPUTS / 3  # most damage is noticed
 
 
-PICTURES = {  # how each is written: the smallest of its format, and one with all that may be in it
+PICTURES = {  # the options with which each format is saved: none, and many
     "png": [{}, {"optimize": True, "icc_profile": b"x" * 200, "dpi": (72, 72)}],
     "jpeg": [{}, {"progressive": True, "quality": 5}],
     "gif": [{}, {"save_all": True, "append": 2}],
@@ -206,7 +208,7 @@ def pictures():
 
 
 def test_fuzz_of_pictures(tmp_path):
-    """500, or as many as are asked for: each becomes finite numbers from 0 to 1, or a DataError."""
+    """Each of 500 pictures becomes finite numbers from 0 to 1, or a DataError."""
     valid = list(pictures())
     assert len(valid) > 20
     rng = np.random.default_rng(0)
@@ -240,8 +242,8 @@ def test_fuzz_of_pictures(tmp_path):
     assert largest < 3e8  # a header may ask for a large picture, but not for the memory of several
 
 
-def test_broken_pictures_in_a_folder(tmp_path):
-    """The error names the picture; what is read in spite of the damage is finite, from 0 to 1."""
+def test_fuzz_of_pictures_in_a_folder(tmp_path):
+    """The error names the picture; a damaged picture that can be read is finite, from 0 to 1."""
     valid, path, rng = drawn(), tmp_path / "broken", np.random.default_rng(0)
     refused = 0
     for i in range(1000):
@@ -252,7 +254,7 @@ def test_broken_pictures_in_a_folder(tmp_path):
 
 @pytest.mark.parametrize("name", READERS)
 def test_the_valid_files_are_valid(name, tmp_path):
-    """What is damaged above can be read before: all but the pickle and the two delimiters."""
+    """The files that are damaged above can be read, except a pickle and one with two delimiters."""
     make, read, error = READERS[name]
     path = tmp_path / "valid"
     refused = [require_own_error(read, error, path, content) for content in make()]
@@ -262,8 +264,8 @@ def test_the_valid_files_are_valid(name, tmp_path):
 
 @settings(max_examples=100, deadline=None)
 @given(name=st.sampled_from(sorted(READERS)), data=st.data())
-def test_whatever_hypothesis_thinks_of(tmp_path_factory, name, data):
-    """Bytes alone, text alone, or a valid file with a piece replaced."""
+def test_inputs_of_hypothesis_raise_the_readers_own_errors(tmp_path_factory, name, data):
+    """The inputs are bytes, text, or a valid file with a part replaced."""
     make, read, error = READERS[name]
     content = data.draw(
         st.one_of(
@@ -278,15 +280,15 @@ def test_whatever_hypothesis_thinks_of(tmp_path_factory, name, data):
     require_own_error(read, error, tmp_path_factory.getbasetemp() / f"drawn.{name}", content)
 
 
-def test_safetensors_outside_tracemalloc_stays_small_too(tmp_path):
-    """Its reader is written in Rust, which tracemalloc does not see: ask the system."""
+def test_the_reader_of_safetensors_takes_little_memory(tmp_path):
+    """It is written in Rust, which tracemalloc does not see, so the system is asked."""
     resource = pytest.importorskip("resource")  # not on Windows
     path, rng, valid = tmp_path / "broken", np.random.default_rng(1), weights()
     require_own_error(load_file, StateError, path, valid[0])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for i in range(500):
         content = damaged(valid[i % 2], rng)
-        if i % 5 == 0:  # an honest header, whose array is said to be large
+        if i % 5 == 0:  # a valid header that promises a large array
             head = b'{"x":{"dtype":"F64","shape":[%d],"data_offsets":[0,%d]}}' % (1 << 34, 1 << 37)
             content = struct.pack("<Q", len(head)) + head + bytes(64)
         require_own_error(load_file, StateError, path, content)

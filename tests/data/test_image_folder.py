@@ -1,4 +1,4 @@
-"""Pictures in a folder for each class: what torchvision and Keras read, and what people have beside it."""
+"""Pictures in one folder per class, and other things that such folders contain."""
 
 import os
 import sys
@@ -16,14 +16,14 @@ COLOURS = {"rose": (250, 20, 20), "iris": (20, 20, 250), "fern": (20, 250, 20)}
 
 
 def draw(path, colour, size=(8, 6), mode="RGB"):
-    """A picture of one colour, (width, height)."""
+    """Write a picture of one colour, of size (width, height)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, colour).convert(mode).save(path)
 
 
 @pytest.fixture
 def garden(tmp_path):
-    """A function that makes a folder with five pictures of each of three classes."""
+    """A function that makes a folder with five pictures in each of three classes."""
 
     def make(name="garden", **options):
         for kind, colour in COLOURS.items():
@@ -35,7 +35,7 @@ def garden(tmp_path):
 
 
 def whole(*arguments, **options):
-    """All images, those of the test too; their classes; and the names of these."""
+    """The images of training and test; their classes; and the names of these."""
     (x, t), (x_test, t_test), classes = load_image_folder(*arguments, **options)
     return np.concatenate([x, x_test]), np.concatenate([t, t_test]), classes
 
@@ -47,7 +47,7 @@ def refusal(*arguments, **options):
 
 
 def require_colours(x, t, classes):
-    """Each image is of the colour of its class."""
+    """Check that each image has the colour of its class."""
     for image, number in zip(x, t, strict=True):
         expected = np.asarray(COLOURS[classes[number]], np.float32) / 255
         np.testing.assert_allclose(
@@ -55,8 +55,8 @@ def require_colours(x, t, classes):
         )
 
 
-def test_a_folder_for_each_class(garden):
-    """Classes in alphabetical order; a share of each for the test, drawn by the seed."""
+def test_one_folder_per_class_is_read(garden):
+    """Classes are in alphabetical order; the seed draws a share of each for the test."""
     (x, t), (x_test, t_test), classes = load_image_folder(garden(), test=0.2, seed=1)
     assert classes == ["fern", "iris", "rose"]
     assert (x.shape, x.dtype, t.dtype) == ((12, 3, 6, 8), np.float32, np.int64)
@@ -69,8 +69,8 @@ def test_a_folder_for_each_class(garden):
     np.testing.assert_array_equal(again.astype("f4"), x)
 
 
-def test_folders_within_that_of_a_class_belong_to_it(garden):
-    """As in torchvision; what is not called like a picture is passed over."""
+def test_subfolders_of_a_class_belong_to_it(garden):
+    """Files without the suffix of a picture are ignored, as in torchvision."""
     folder = garden()
     draw(folder / "iris" / "wild" / "z.jpg", COLOURS["iris"])
     draw(folder / "iris" / "a" / "z.bmp", COLOURS["iris"])
@@ -83,7 +83,7 @@ def test_folders_within_that_of_a_class_belong_to_it(garden):
 
 
 @pytest.mark.parametrize("names", [("train", "test"), ("training", "val"), ("Train", "Validation")])
-def test_pictures_for_the_test_of_their_own(tmp_path, names):
+def test_a_folder_may_have_test_pictures_of_its_own(tmp_path, names):
     for part, kinds in zip(names, (COLOURS, ["rose", "iris"]), strict=True):
         for kind in kinds:
             draw(tmp_path / part / kind / "1.png", COLOURS[kind])
@@ -97,7 +97,7 @@ def test_pictures_for_the_test_of_their_own(tmp_path, names):
     assert np.array_equal(again[0], x_test)
 
 
-def test_a_test_folder_is_named(garden, tmp_path):
+def test_a_test_folder_may_be_given(garden, tmp_path):
     folder = garden()
     draw(tmp_path / "other" / "iris" / "1.png", COLOURS["iris"])
     (x, _), (x_test, t_test), classes = load_image_folder(folder, test=tmp_path / "other")
@@ -112,7 +112,7 @@ def test_a_test_folder_is_named(garden, tmp_path):
 
 
 def test_a_class_called_train_is_a_class(tmp_path):
-    """Trains and tests may be what the pictures show."""
+    """A folder called train that has no folders in it is a class."""
     for kind in "train", "test":
         for i in range(3):
             draw(tmp_path / kind / f"{i}.png", (i, i, i))
@@ -124,20 +124,20 @@ def test_a_class_called_train_is_a_class(tmp_path):
 @pytest.mark.parametrize(
     "modes", [("L", 1), ("1", 1), ("LA", 1), ("RGB", 3), ("RGBA", 3), ("P", 3)]
 )
-def test_channels(garden, modes):
+def test_the_number_of_channels_depends_on_the_pictures(garden, modes):
     mode, channels = modes
     (x, _), _, _ = load_image_folder(garden(mode=mode))
     assert x.shape[1:] == (channels, 6, 8)
 
 
-def test_one_picture_with_colour_makes_three_channels(garden):
+def test_one_picture_in_colour_makes_three_channels(garden):
     folder = garden(mode="L")
     draw(folder / "iris" / "9.png", COLOURS["iris"])
     (x, _), _, _ = load_image_folder(folder)
     assert x.shape[1:] == (3, 6, 8)
 
 
-def test_deep_grey(tmp_path):
+def test_grey_pictures_of_16_bits_have_one_channel(tmp_path):
     for kind, level in ("dark", 0), ("light", 65535):
         (tmp_path / kind).mkdir()
         for i in range(3):
@@ -147,8 +147,8 @@ def test_deep_grey(tmp_path):
     assert x.mean(axis=(1, 2, 3)).tolist() == t.tolist()
 
 
-def test_pictures_of_several_sizes(garden):
-    """Named, with the flag; with a size they are what `load_picture` makes of them."""
+def test_pictures_of_several_sizes_need_an_image_size(garden):
+    """The message names the flag; with it they are what `load_picture` returns."""
     folder = garden()
     draw(folder / "iris" / "9.png", COLOURS["iris"], size=(20, 10))
     message = refusal(folder)
@@ -164,8 +164,8 @@ def test_pictures_of_several_sizes(garden):
         load_image_folder(folder, 0)
 
 
-def test_pictures_lie_as_exif_says(garden):
-    """A picture that was turned has the size that it is seen in."""
+def test_pictures_are_turned_as_exif_says(garden):
+    """The size is that of the turned picture."""
     folder = garden()
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -173,8 +173,8 @@ def test_pictures_lie_as_exif_says(garden):
     assert whole(folder)[0].shape == (16, 3, 6, 8)
 
 
-def test_what_lies_beside_the_pictures(garden):
-    """What file managers and notebooks leave there."""
+def test_other_files_and_folders_are_ignored(garden):
+    """File managers and notebooks leave such files."""
     folder = garden()
     for name in ".DS_Store", "iris/.DS_Store", "iris/._1.png", "iris/Thumbs.db", "labels.csv":
         (folder / name).write_bytes(b"\0\1\2")
@@ -198,7 +198,7 @@ def test_a_broken_picture_is_named(garden, content):
         )
 
 
-def test_a_cut_picture_is_named(garden):
+def test_a_truncated_picture_is_named(garden):
     folder = garden()
     path = folder / "iris" / "3.png"
     path.write_bytes(path.read_bytes()[:-30])
@@ -206,8 +206,8 @@ def test_a_cut_picture_is_named(garden):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
-def test_links(garden, tmp_path):
-    """To pictures and of classes to folders they are followed; circles do not trap."""
+def test_links_are_followed_without_cycles(garden, tmp_path):
+    """Links to pictures, and links that are classes, are followed."""
     folder = garden()
     elsewhere = tmp_path / "elsewhere"
     draw(elsewhere / "1.png", (9, 9, 9))
@@ -223,13 +223,13 @@ def test_links(garden, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
-def test_a_pipe_is_no_picture(garden):
+def test_a_pipe_is_refused(garden):
     folder = garden()
     os.mkfifo(folder / "iris" / "pipe.png")
     assert "it is not a regular file" in refusal(folder)
 
 
-def test_what_is_no_such_folder(garden, tmp_path):
+def test_a_folder_without_classes_is_refused(garden, tmp_path):
     folder = garden()
     assert refusal(tmp_path / "none").startswith(f"{tmp_path / 'none'}: expected a folder")
     assert refusal(folder / "iris" / "1.png").startswith(
@@ -248,14 +248,14 @@ def test_what_is_no_such_folder(garden, tmp_path):
     assert "too few" in refusal(tmp_path / "one")
 
 
-def test_images_that_would_fill_the_memory(garden):
-    """Refused before there is an array of them."""
+def test_too_many_images_are_refused(garden):
+    """This is checked before an array is allocated."""
     message = refusal(garden(), 100_000)
     assert "15 images of shape (3, 100000, 100000) take 1676 GiB" in message
     assert "--image-size" in message
 
 
-def test_without_pillow(garden, monkeypatch):
+def test_without_pillow_the_error_says_what_to_install(garden, monkeypatch):
     folder = garden()
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert "needs Pillow, which is missing: pip install pillow" in refusal(folder)

@@ -1,4 +1,4 @@
-"""Pictures of digits: all that people draw, scan and photograph ends in MNIST's form."""
+"""Drawn, scanned and photographed digits become images like MNIST's."""
 
 import sys
 from pathlib import Path
@@ -23,7 +23,7 @@ def digits():
 
 @pytest.fixture
 def load(tmp_path):
-    """Return a function that saves a picture, or grey levels from 0 to 1, and loads it."""
+    """A function that saves a picture, or grey levels from 0 to 1, and loads it."""
 
     def load(picture, name="picture.png", **options):
         if isinstance(picture, np.ndarray):
@@ -35,19 +35,19 @@ def load(tmp_path):
 
 
 def to_bytes(grey):
-    """Return levels from 0 to 1 as bytes."""
+    """Grey levels from 0 to 1 as bytes."""
     return np.clip(np.rint(255 * grey), 0, 255).astype(np.uint8)
 
 
 def bar(height=100, width=25, field=(150, 200), at=(30, 90)):
-    """Return a white bar on black, of the shape `field`, with its upper left corner at `at`."""
+    """A white bar on black, in an array of shape `field`, with its upper left corner at `at`."""
     grey = np.zeros(field)
     grey[at[0] : at[0] + height, at[1] : at[1] + width] = 1
     return grey
 
 
 def seven(field=(200, 160), at=(40, 50)):
-    """Return a white 7 of 100 x 60 on black, with straight strokes."""
+    """A white 7 of 100 x 60 on black, with straight strokes."""
     grey = np.zeros(field)
     y, x = at
     grey[y : y + 15, x : x + 60] = 1
@@ -56,26 +56,26 @@ def seven(field=(200, 160), at=(40, 50)):
 
 
 def box(image):
-    """Return the first and last row and column that hold ink."""
+    """The first and last row and column that have ink."""
     rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
     return rows[0], rows[-1], columns[0], columns[-1]
 
 
 def centre_of_mass(image):
-    """Return the centre of mass, as (row, column)."""
+    """The centre of mass, (row, column)."""
     return (np.indices(image.shape) * image).sum(axis=(1, 2)) / image.sum()
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
-def test_prepared_digits_come_through_unchanged(load, digits, mode):
-    """MNIST's own images, saved as pictures, are the very arrays that `load_mnist` gives."""
+def test_prepared_digits_are_unchanged(load, digits, mode):
+    """MNIST's own images, saved as pictures, are read as `load_mnist` returns them."""
     for digit in digits[:10]:
         found = load(Image.fromarray(digit).convert(mode))
         assert np.array_equal(found, (digit / 255).astype(np.float32))
 
 
-def test_a_prepared_digit_of_16_bits_comes_through_unchanged(load, digits):
-    """The same holds for 16-bit grey, whose levels are 257 times those of 8 bits."""
+def test_a_prepared_digit_of_16_bits_is_unchanged(load, digits):
+    """Grey levels of 16 bits are 257 times those of 8 bits."""
     found = load(Image.fromarray(digits[0].astype(np.uint16) * 257))
     np.testing.assert_allclose(found, digits[0] / 255, rtol=1e-6)
 
@@ -85,8 +85,8 @@ def test_a_prepared_digit_of_16_bits_comes_through_unchanged(load, digits):
     [((2, 26), (13, 15)), ((10, 18), (13, 15)), ((0, 20), (3, 5))],
     ids=["too large", "too small", "in a corner"],
 )
-def test_a_drawing_of_28_pixels_is_prepared_like_any_other(load, rows, columns):
-    """Light on black, but of another size or place than MNIST's digits have."""
+def test_a_drawing_of_28_pixels_is_prepared(load, rows, columns):
+    """It is light on black, but its digit has another size or place than MNIST's."""
     grey = np.zeros((28, 28))
     grey[slice(*rows), slice(*columns)] = 1
     found = load(grey)
@@ -95,8 +95,8 @@ def test_a_drawing_of_28_pixels_is_prepared_like_any_other(load, rows, columns):
     np.testing.assert_allclose(centre_of_mass(found), 14, atol=0.51)
 
 
-def test_all_of_mnist_counts_as_prepared():
-    """What is taken unchanged must include the originals: here all of the test images."""
+def test_every_image_of_mnist_counts_as_prepared():
+    """This is checked for all test images."""
     built_in = Path(xpnet.data.__file__).with_name("mnist")
     images = read_idx(built_in / "t10k-images-idx3-ubyte.xz") / np.float32(255)
     assert all(map(xpnet.data.images._is_prepared, images))
@@ -105,7 +105,7 @@ def test_all_of_mnist_counts_as_prepared():
 @pytest.mark.parametrize("paper", [0.0, 1.0])
 @pytest.mark.parametrize("side", [28, 84, 196])
 def test_real_digits_are_recovered(load, digits, side, paper):
-    """Digits of MNIST, moved and enlarged on a large sheet, light or dark, come back."""
+    """They were moved and enlarged on a large sheet, light or dark."""
     found = []
     for digit in digits:
         sheet = Image.new("L", (400, 300))
@@ -116,12 +116,12 @@ def test_real_digits_are_recovered(load, digits, side, paper):
     n = len(digits)
     likeness = np.corrcoef(np.reshape(found, (n, -1)), digits.reshape(n, -1))[:n, n:]
     assert np.median(np.diagonal(likeness)) > 0.95
-    # Not all: a 1 whose centre was all but half way between two pixels may end on the other.
+    # Not all of them: a centre of mass half way between two pixels may be rounded to the other.
     assert np.count_nonzero(likeness.argmax(axis=1) == np.arange(n)) >= n - 2
 
 
-def test_shape_dtype_and_range(load):
-    """The result is float32 of shape (28, 28), from exactly 0 to exactly 1."""
+def test_the_image_is_float32_from_0_to_1(load):
+    """Its shape is (28, 28), and both 0 and 1 occur."""
     found = load(seven())
     assert (found.shape, found.dtype) == ((28, 28), np.float32)
     assert (found.min(), found.max()) == (0, 1)
@@ -137,8 +137,8 @@ def test_shape_dtype_and_range(load):
         (90, 2, (20, 1)),
     ],
 )
-def test_fits_the_box_and_keeps_the_proportions(load, height, width, expected):
-    """The longer side becomes 20 pixels, the other one follows, and a bar stays a bar."""
+def test_the_digit_fits_the_box_and_keeps_its_proportions(load, height, width, expected):
+    """The longer side becomes 20 pixels, and a bar stays a bar."""
     found = load(bar(height, width, at=(20, 20)))
     top, bottom, left, right = box(found)
     assert (bottom - top + 1, right - left + 1) == expected
@@ -146,12 +146,12 @@ def test_fits_the_box_and_keeps_the_proportions(load, height, width, expected):
 
 
 def test_a_bar_is_centred(load):
-    """The middle of a 20 x 10 bar comes to pixel 14, as near as whole pixels allow."""
+    """The middle of a 20 x 10 bar is at pixel 14, as near as whole pixels allow."""
     np.testing.assert_allclose(centre_of_mass(load(bar(100, 50))), 14, atol=0.5)
 
 
 def test_the_centre_of_mass_is_centred_not_the_box(load):
-    """A 7 hangs to the right of its mass's centre, so its box ends up left of the middle."""
+    """The centre of mass of a 7 is right of the middle of its box."""
     found = load(seven())
     np.testing.assert_allclose(centre_of_mass(found), 14, atol=0.5)
     top, bottom, left, right = box(found)
@@ -161,8 +161,8 @@ def test_the_centre_of_mass_is_centred_not_the_box(load):
 
 
 @pytest.mark.parametrize(("flip", "rows"), [(1, (0, 19)), (-1, (8, 27))])
-def test_a_lopsided_drawing_stays_in_the_field(load, flip, rows):
-    """A drawing whose mass is near one end is moved to the field's edge, and not beyond it."""
+def test_an_asymmetric_drawing_stays_in_the_field(load, flip, rows):
+    """A drawing with its mass near one end is moved to the edge, but not beyond."""
     grey = np.zeros((200, 200))
     grey[50:150, 98:102] = 1  # a thin stem, 20 rows when scaled, ...
     grey[130:150, 50:150] = 1  # ... on a heavy foot, which puts the centre of mass in row 16
@@ -170,13 +170,13 @@ def test_a_lopsided_drawing_stays_in_the_field(load, flip, rows):
 
 
 def test_margins_do_not_matter(load):
-    """The same drawing anywhere on a sheet of another size gives the same image."""
+    """The same drawing anywhere on a sheet of any size becomes the same image."""
     expected = load(seven((180, 180), (40, 60)))
     assert np.array_equal(load(seven((190, 185), (80, 10))), expected)
 
 
 def test_edges_are_smooth(load):
-    """A disc of any size has the area of a disc of 20 pixels, because its edge is antialiased."""
+    """With antialiased edges, a disc of any size has the area of a disc of 20 pixels."""
     y, x = np.indices((190, 190)) - 95
     for radius in 37, 61, 90:
         found = load((y**2 + x**2 < radius**2).astype(float))
@@ -186,7 +186,7 @@ def test_edges_are_smooth(load):
 
 @pytest.mark.parametrize(("ink", "paper"), [(0, 1), (0.4, 0.55), (0.55, 0.4), (0.9, 1), (0.1, 0)])
 def test_polarity_and_contrast_do_not_matter(load, ink, paper):
-    """Dark on light and light on dark, strong or faint, are all white on black in the end."""
+    """Dark on light and light on dark, strong or faint, all become white on black."""
     found = load(paper + (ink - paper) * seven())
     np.testing.assert_allclose(found, load(seven()), atol=1e-6)
 
@@ -195,16 +195,16 @@ def test_polarity_and_contrast_do_not_matter(load, ink, paper):
     ("ink", "paper"),
     [((255, 0, 0), (0, 130, 0)), ((0, 0, 200), (255, 255, 255)), ((255, 255, 0), (255, 255, 255))],
 )
-def test_colours(load, ink, paper):
-    """Coloured ink counts by its colour, even if it is as bright as the paper."""
+def test_coloured_ink_is_recognised(load, ink, paper):
+    """It may be as bright as the paper."""
     pixels = np.where(seven()[..., None] > 0, ink, paper).astype(np.uint8)
     np.testing.assert_allclose(load(Image.fromarray(pixels)), load(seven()), atol=1e-6)
 
 
 @pytest.mark.parametrize("ink", [0, 90, 255])
 @pytest.mark.parametrize("behind", [0, 255])
-def test_transparent_paper(load, ink, behind):
-    """On transparent paper ink is what is opaque, whatever colour hides in the transparency."""
+def test_on_transparent_paper_ink_is_what_is_opaque(load, ink, behind):
+    """The colour of transparent pixels does not matter."""
     opaque = seven() > 0
     pixels = np.stack([np.where(opaque, ink, behind), 255 * opaque], axis=2).astype(np.uint8)
     assert np.array_equal(load(Image.fromarray(pixels, "LA")), load(seven()))
@@ -212,8 +212,8 @@ def test_transparent_paper(load, ink, behind):
 
 @pytest.mark.parametrize(("ink", "paper"), [(0, 1), (1, 0), (0.9, 0.6)])
 @pytest.mark.parametrize("margin", [1, 40, 300])
-def test_a_sheet_with_transparent_margins(load, ink, paper, margin):
-    """An opaque card is the paper of what is drawn on it, whatever lies around it."""
+def test_a_sheet_with_transparent_margins_is_the_paper(load, ink, paper, margin):
+    """What is around the sheet does not matter."""
     grey = to_bytes(paper + (ink - paper) * seven())
     card = np.pad(
         np.dstack([grey, np.full_like(grey, 255)]), [(margin,) * 2, (margin,) * 2, (0, 0)]
@@ -221,8 +221,8 @@ def test_a_sheet_with_transparent_margins(load, ink, paper, margin):
     np.testing.assert_allclose(load(Image.fromarray(card, "LA")), load(seven()), atol=1e-5)
 
 
-def test_a_card_of_28_pixels_is_no_prepared_digit(load):
-    """A white card with margins of black nothing is light on black, but not MNIST's digit."""
+def test_a_card_of_28_pixels_is_not_a_prepared_digit(load):
+    """A white card with transparent margins is light on black, but not a digit of MNIST."""
     card = np.zeros((28, 28, 2), np.uint8)
     card[4:24, 4:24] = 255
     card[7:21, 10:12, 0] = 0
@@ -231,13 +231,13 @@ def test_a_card_of_28_pixels_is_no_prepared_digit(load):
 
 
 def test_a_coloured_bar_on_transparent_paper_is_ink(load):
-    """It fills its box as a sheet would, but nothing is on it."""
+    """It fills its box like a sheet, but has no drawing on it."""
     pixels = np.stack([bar() * 90, bar() * 255], axis=2).astype(np.uint8)
     assert np.array_equal(load(Image.fromarray(pixels, "LA")), load(bar()))
 
 
 def test_transparent_corners_are_paper(load):
-    """The rounded corners of a window's picture are no ink."""
+    """A screenshot of a window has rounded corners, which are not ink."""
     pixels = np.dstack([to_bytes(1 - seven())] * 3 + [np.full((200, 160), 255, np.uint8)])
     pixels[:8, :8] = pixels[-8:, -8:] = 0
     np.testing.assert_allclose(load(Image.fromarray(pixels)), load(seven()), atol=1e-6)
@@ -260,17 +260,17 @@ def test_transparent_corners_are_paper(load):
         ("floats.tiff", lambda image: Image.fromarray(np.asarray(image) / np.float32(-7))),
     ],
 )
-def test_formats(load, name, convert):
-    """The drawing is the same in every format and depth."""
+def test_all_formats_give_the_same_image(load, name, convert):
+    """This holds for every format and depth."""
     options = {"lossless": True} if name.endswith("webp") else {}
     found = load(convert(Image.fromarray(to_bytes(1 - seven()))), name, **options)
     np.testing.assert_allclose(found, load(seven()), atol=1e-5)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation(load, orientation):
-    """A camera's note on how it was held is obeyed."""
-    undo = {  # what must be done to the upright picture so that a viewer's correction restores it
+def test_the_orientation_of_exif_is_applied(load, orientation):
+    """Cameras store how they were held."""
+    undo = {  # the transposition of an upright picture that a viewer's correction undoes
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
         4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -287,8 +287,8 @@ def test_exif_orientation(load, orientation):
     assert np.array_equal(load(image, exif=exif), load(1 - seven()))
 
 
-def test_a_photograph(load):
-    """Grain, uneven light, dust and JPEG's artefacts are not taken for ink."""
+def test_a_photograph_of_a_digit_is_read(load):
+    """Grain, uneven light, dust and artefacts of JPEG are not ink."""
     rng = np.random.default_rng(0)
     grey = (1 - 0.8 * seven((400, 320), (140, 120))) * np.linspace(0.95, 0.6, 320)
     grey += rng.normal(0, 0.04, grey.shape)
@@ -298,23 +298,23 @@ def test_a_photograph(load):
     assert np.abs(found - clean).mean() < 0.02
 
 
-def test_a_large_picture(load):
-    """A photograph of twelve million pixels gives what a small one does."""
+def test_a_large_picture_gives_the_same_image(load):
+    """It has twelve million pixels."""
     small = seven((150, 200))
     large = small.repeat(20, axis=0).repeat(20, axis=1)
     assert large.size == 12e6
     np.testing.assert_allclose(load(large), load(small), atol=0.1)
 
 
-def test_a_small_digit_on_a_large_sheet(load):
-    """A digit that averaging the sheet would blur to a few pixels keeps its detail."""
+def test_a_small_digit_on_a_large_sheet_keeps_its_detail(load):
+    """Averaging the whole sheet would blur it to a few pixels."""
     grey = np.zeros((2000, 2000))
     grey[100:200, 1700:1760] = seven((100, 60), (0, 0))
     np.testing.assert_allclose(load(grey), load(seven()), atol=0.15)
 
 
-def test_a_hair_line_is_as_bright_as_a_pen(load):
-    """A line of one pixel would be averaged to a shadow; it is brought back to full strength."""
+def test_a_thin_line_is_as_bright_as_a_thick_one(load):
+    """Averaging makes a line of one pixel faint, so it is scaled to full strength."""
     found = load(bar(100, 1) + bar(1, 60))
     assert found.max() == 1
     assert (found > 0.5).sum() >= 20
@@ -322,8 +322,8 @@ def test_a_hair_line_is_as_bright_as_a_pen(load):
 
 @pytest.mark.parametrize("size", [(1, 1), (28, 28), (300, 200)])
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_blank(load, tmp_path, size, level):
-    """A picture of one colour holds no digit."""
+def test_a_blank_picture_is_refused(load, tmp_path, size, level):
+    """A picture of one colour has no digit."""
     with pytest.raises(DataError) as caught:
         load(np.full(size, level))
     assert str(caught.value).startswith(f"{tmp_path / 'picture.png'}: blank")
@@ -331,20 +331,20 @@ def test_blank(load, tmp_path, size, level):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "I;16", "I", "F"])
-def test_blank_in_other_modes(load, tmp_path, mode):
-    """The same holds for a wholly transparent picture and for more than 8 bits."""
+def test_a_blank_picture_in_other_modes_is_refused(load, tmp_path, mode):
+    """It may be transparent, or have more than 8 bits."""
     with pytest.raises(DataError, match="blank"):
         load(Image.new(mode, (50, 50)), "picture.tiff")
 
 
-def test_almost_blank(load):
-    """The grain of an empty sheet is no digit."""
+def test_a_picture_that_is_nearly_blank_is_refused(load):
+    """The grain of an empty sheet is not a digit."""
     with pytest.raises(DataError, match="at least 5% is needed"):
         load(0.9 + np.random.default_rng(0).normal(0, 0.005, (200, 200)))
 
 
-def test_not_finite(load):
-    """Floating-point pictures with holes are refused."""
+def test_levels_that_are_nan_are_refused(load):
+    """The picture has floating-point levels."""
     grey = seven().astype(np.float32)
     grey[0, 0] = np.nan
     with pytest.raises(DataError, match="some of its values are NaN or infinite"):
@@ -352,20 +352,20 @@ def test_not_finite(load):
 
 
 def refusal(path):
-    """Return the message with which `path` is refused, which must begin with it."""
+    """The message with which a file is refused, which must begin with its path."""
     with pytest.raises(DataError) as caught:
         load_digit(path)
     assert str(caught.value).startswith(f"{path}: ")
     return str(caught.value)
 
 
-def test_missing(tmp_path):
-    """A picture that is not there is named."""
+def test_a_missing_picture_is_named(tmp_path):
+    """The message has its path."""
     assert "no such file; expected a picture" in refusal(tmp_path / "nowhere.png")
 
 
-def test_unreadable(tmp_path):
-    """A folder, an empty file, a text and a cut picture are named, and the reason given."""
+def test_an_unreadable_picture_is_named(tmp_path):
+    """It may be a folder, an empty file, a text or a truncated picture."""
     assert "directory" in refusal(tmp_path).lower()
     path = tmp_path / "picture.png"
     for content in b"", b"not a picture":
@@ -377,32 +377,32 @@ def test_unreadable(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [200 * 160 - 1, 1000])
-def test_decompression_bomb(load, tmp_path, monkeypatch, limit):
-    """A picture beyond Pillow's limit, where it only warns too, is refused before it is decoded."""
+def test_a_decompression_bomb_is_refused(load, tmp_path, monkeypatch, limit):
+    """It is refused before it is decoded, also where Pillow only warns."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(DataError, match="decompression bomb"):
         load(seven((200, 160)))
 
 
-def test_without_pillow(tmp_path, monkeypatch):
-    """Without Pillow the message gives the command that installs it."""
+def test_without_pillow_the_error_says_what_to_install(tmp_path, monkeypatch):
+    """The message has the command."""
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert refusal(tmp_path / "picture.png").endswith("missing: pip install pillow")
 
 
 def outcome(path):
-    """Return the image, or None and the message of the DataError."""
+    """The image, or None and the message of the DataError."""
     try:
         return load_digit(path), ""
     except DataError as error:
         return None, str(error)
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's remarks on the damage
+@pytest.mark.filterwarnings("ignore")  # Pillow's warnings about the damage
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(["png", "gif", "jpeg", "bmp", "tiff", "webp"]))
-def test_fuzz(tmp_path_factory, data, kind):
-    """A damaged picture gives an image in MNIST's form or a DataError, and nothing else."""
+def test_a_damaged_picture_is_read_or_refused(tmp_path_factory, data, kind):
+    """It becomes an image like MNIST's, or raises a DataError."""
     path = tmp_path_factory.getbasetemp() / f"fuzz.{kind}"
     Image.fromarray(to_bytes(bar(12, 6, (20, 20), (4, 7)))).save(path)
     content = bytearray(path.read_bytes())
@@ -421,7 +421,7 @@ def test_fuzz(tmp_path_factory, data, kind):
 # --- pictures of other things ---------------------------------------------------------------------
 
 
-def test_a_picture_of_that_size_comes_through_as_it_is(tmp_path):
+def test_a_picture_of_the_right_size_is_not_scaled(tmp_path):
     rng = np.random.default_rng(0)
     for shape in ((1, 28, 28), (3, 32, 32), (1, 10, 20), (3, 10, 20)):
         pixels = rng.integers(0, 256, shape).astype("u1")
@@ -432,8 +432,8 @@ def test_a_picture_of_that_size_comes_through_as_it_is(tmp_path):
         np.testing.assert_array_equal(found, pixels.astype(np.float32) / np.float32(255))
 
 
-def test_a_photograph_on_light_paper_is_negated(tmp_path):
-    """And one that is wider than high gets paper above and below."""
+def test_a_photograph_on_light_paper_is_inverted(tmp_path):
+    """If it is wider than high, paper is added above and below."""
     grey = np.full((100, 200), 230, "u1")
     grey[20:80, 50:150] = 30
     Image.fromarray(grey).convert("RGB").save(tmp_path / "picture.png")
@@ -445,8 +445,8 @@ def test_a_photograph_on_light_paper_is_negated(tmp_path):
     assert (rows[0], rows[-1], columns[0], columns[-1]) == (10, 17, 7, 20)
 
 
-def test_of_a_colour_picture_the_middle_is_taken(tmp_path):
-    """With the colours where they were, and white where it is transparent."""
+def test_the_middle_of_a_colour_picture_is_cut_out(tmp_path):
+    """The colours keep their places, and transparent pixels become white."""
     colour = np.zeros((40, 100, 4), "u1")
     colour[:, 30:70] = [200, 100, 50, 255]
     colour[:, 50:70] = 0  # transparent
@@ -478,13 +478,13 @@ def test_any_picture_fits_any_shape(tmp_path_factory, height, width, channels, s
 
 
 @pytest.mark.parametrize("channels", [2, 4])
-def test_other_channels_than_a_pictures(tmp_path, channels):
+def test_other_numbers_of_channels_are_refused(tmp_path, channels):
     with pytest.raises(ShapeError, match=f"one channel or three, got \\({channels}, 8, 8\\)"):
         load_picture(tmp_path / "picture.png", (channels, 8, 8))
 
 
-def test_a_picture_that_is_none_is_named(tmp_path):
+def test_a_file_that_is_not_a_picture_is_named(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
-    for name, said in (("none.png", "no such file"), ("text.png", "that Pillow can read")):
-        with pytest.raises(DataError, match=f"{name}: .*{said}"):
+    for name, expected in (("none.png", "no such file"), ("text.png", "that Pillow can read")):
+        with pytest.raises(DataError, match=f"{name}: .*{expected}"):
             load_picture(tmp_path / name, (1, 28, 28))

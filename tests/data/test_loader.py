@@ -1,4 +1,4 @@
-"""DataLoader: which batches, in which order, on every backend; and where it says no."""
+"""DataLoader: its batches and their order, on every backend; and what it refuses."""
 
 import mmap
 import threading
@@ -18,12 +18,12 @@ ORDER = np.random.default_rng([3, 1]).permutation(10).tolist()  # seed 3, epoch 
 
 
 def targets(batches):
-    """The second entries of batches, on the host."""
+    """The second entries of all batches, on the host."""
     return [xpnet.to_numpy(t).tolist() for _, t in batches]
 
 
 def test_batches_on_the_device(backend):
-    """Floats come in the backend's dtype, class numbers as integers, rows and targets together."""
+    """Floats have the backend's dtype, class numbers are integers, and rows keep their targets."""
     loader = DataLoader(X, T, batch_size=4)
     batches = list(loader)
     assert [tuple(x.shape) for x, _ in batches] == [(4, 2), (4, 2), (2, 2)]
@@ -38,7 +38,7 @@ def test_batches_on_the_device(backend):
 
 @pytest.mark.parametrize("options", [{}, {"prefetch": 2}, {"resident": True}])
 def test_the_order_is_the_documented_one_on_every_backend(backend, options):
-    """A function of seed and epoch: host, thread and device give one order."""
+    """It depends on seed and epoch only: host, thread and device have the same order."""
     loader = DataLoader(X, T, batch_size=4, shuffle=True, seed=3, **options)
     assert targets(loader) == [ORDER[:4], ORDER[4:8], ORDER[8:]]
     second = np.random.default_rng([3, 2]).permutation(10).tolist()
@@ -48,8 +48,8 @@ def test_the_order_is_the_documented_one_on_every_backend(backend, options):
 
 @pytest.mark.parametrize("prefetch", [0, 3])
 @pytest.mark.parametrize("start", [0, 1, 2, 3])
-def test_an_epoch_from_its_middle_goes_on_as_the_whole_one(prefetch, start):
-    """Order and transforms do not depend on what was given before."""
+def test_an_epoch_from_its_middle_equals_the_rest_of_the_whole_one(prefetch, start):
+    """Order and transforms do not depend on earlier batches."""
 
     def noise(x, rng):
         return x + rng.normal(size=x.shape)
@@ -64,7 +64,7 @@ def test_an_epoch_from_its_middle_goes_on_as_the_whole_one(prefetch, start):
 
 
 def test_transforms_draw_from_seed_epoch_and_batch():
-    """The generator is the documented one, and is not the one that made the order."""
+    """The generator is the documented one, and differs from that of the order."""
     drawn = []
 
     def transform(x, rng):
@@ -84,8 +84,8 @@ def test_transforms_draw_from_seed_epoch_and_batch():
     ],
 )
 @pytest.mark.parametrize("resident", [False, True])
-def test_the_last_batch(last, expected, resident):
-    """It is short, left out, or filled up with the first samples of the epoch."""
+def test_the_last_batch_is_kept_dropped_or_filled(last, expected, resident):
+    """It is filled up with the first samples of the epoch."""
     options = {"batch_size": 4, "shuffle": True, "seed": 3, "last": last, "resident": resident}
     loader = DataLoader(X, T, **options)
     assert targets(loader) == expected
@@ -95,8 +95,8 @@ def test_the_last_batch(last, expected, resident):
     assert targets(ordered) == [[0, 1, 2, 3], [4, 5, 6, 7], *tail]
 
 
-def test_a_batch_larger_than_the_data():
-    """It is short, or filled with all samples again and again; dropped, it would be no batch."""
+def test_a_batch_may_be_larger_than_the_data():
+    """It is short, or filled with all samples repeatedly; to drop it is an error."""
     assert targets(DataLoader(X, T, batch_size=11)) == [list(range(10))]
     filled = targets(DataLoader(X, T, batch_size=25, last="fill"))
     assert filled == [[*range(10), *range(10), *range(5)]]
@@ -104,8 +104,8 @@ def test_a_batch_larger_than_the_data():
         DataLoader(X, T, batch_size=11, last="drop")
 
 
-def test_trees_of_arrays():
-    """x may be a tuple or dict; t too; a list is an array; without t a batch is x."""
+def test_data_may_be_trees_of_arrays():
+    """x and t may be tuples, dicts or lists; without t a batch is x only."""
     x = {"a": X.tolist(), "b": (T, T.astype(np.float64))}
     (batch,) = DataLoader(x, batch_size=10)
     assert list(batch) == ["a", "b"]
@@ -116,8 +116,8 @@ def test_trees_of_arrays():
     assert t["t"].tolist() == list(range(10))
 
 
-def test_batches_are_the_receivers_own():
-    """A transform that writes in place changes no data."""
+def test_batches_are_copies():
+    """A transform that writes in place does not change the data."""
 
     def spoil(x, rng):
         x[...] = -1
@@ -131,8 +131,8 @@ def test_batches_are_the_receivers_own():
     np.testing.assert_array_equal(x, X)
 
 
-def test_read_only_and_big_endian_arrays(backend):
-    """As IDX files mapped to memory are."""
+def test_read_only_and_big_endian_arrays_are_accepted(backend):
+    """Memory-mapped IDX files are such arrays."""
     x = np.arange(6, dtype=">i2").reshape(3, 2)
     x.flags.writeable = False
     for resident in False, True:
@@ -140,14 +140,14 @@ def test_read_only_and_big_endian_arrays(backend):
         assert xpnet.to_numpy(batch).tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_arrays_of_the_backend(backend, array):
-    """Data may lie where the batches go, or come from another library."""
+def test_arrays_of_any_library_are_accepted(backend, array):
+    """Data may be on the device already, or belong to another library."""
     (batch,) = list(DataLoader(array(X.tolist()), array(T), batch_size=10))
     np.testing.assert_array_equal(xpnet.to_numpy(batch[0]), X)
 
 
-def test_resident_data_stay_where_they_were_sent():
-    """A backend chosen later does not mix with them."""
+def test_resident_data_stay_on_their_backend():
+    """A backend that is chosen later does not affect them."""
     with xpnet.using("array_api_strict:device1"):
         loader = DataLoader(X, T, batch_size=5, shuffle=True, seed=3, resident=True)
     assert targets(loader) == [ORDER[:5], ORDER[5:]]
@@ -157,8 +157,8 @@ def test_resident_data_stay_where_they_were_sent():
 # --- seeds ----------------------------------------------------------------------------------------
 
 
-def test_the_seed_comes_from_manual_seed():
-    """Drawn once, where something is random; an ordered loader draws nothing."""
+def test_the_seed_is_drawn_after_manual_seed():
+    """It is drawn once, and only if something is random."""
     xpnet.random.manual_seed(5)
     first = DataLoader(X, T, shuffle=True).seed
     xpnet.random.manual_seed(5)
@@ -170,11 +170,11 @@ def test_the_seed_comes_from_manual_seed():
     assert targets(DataLoader(X, T, shuffle=True, seed=first)) == targets(loader)
     seeds = [DataLoader(X, T, shuffle=True).seed for _ in range(20)]
     assert len(set(seeds)) == 20
-    assert 2**58 < max(seeds) < 2**63  # of all seeds, not of a few
+    assert 2**58 < max(seeds) < 2**63  # drawn from all seeds, not from a few
 
 
-def test_iterating_counts_epochs_and_asking_does_not():
-    """`epoch` is a question; `iter` goes on."""
+def test_iter_counts_epochs_and_epoch_does_not():
+    """`iter` is the next epoch; `epoch` may be called for any."""
     loader = DataLoader(X, T, batch_size=10, shuffle=True, seed=3)
     list(loader.epoch(7))
     assert targets(loader) == [ORDER]
@@ -185,14 +185,14 @@ def test_iterating_counts_epochs_and_asking_does_not():
 
 
 def samples():
-    """Ten samples, one after another."""
+    """Yield ten samples."""
     for x, t in zip(X, T, strict=True):
         yield x, int(t)
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
-def test_a_generator_function(backend, prefetch):
-    """Its samples are stacked; each epoch calls it anew; it can be gone on with."""
+def test_samples_of_a_generator_function_are_stacked(backend, prefetch):
+    """Each epoch calls it again, and an epoch can be resumed."""
     loader = DataLoader(samples, batch_size=4, prefetch=prefetch)
     assert loader.samples is None
     for _ in range(2):
@@ -206,16 +206,16 @@ def test_a_generator_function(backend, prefetch):
 @pytest.mark.parametrize(
     ("last", "tail"), [("keep", [[8, 9]]), ("drop", []), ("fill", [[8, 9, 0, 1]])]
 )
-def test_the_last_batch_of_a_stream(last, tail):
-    """As for arrays, though nobody knows that it is the last before it ends."""
+def test_the_last_batch_of_a_stream_is_kept_dropped_or_filled(last, tail):
+    """This equals the last batch of arrays."""
     loader = DataLoader(samples, batch_size=4, last=last)
     assert targets(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], *tail]
     long = {"keep": [[*range(10)]], "drop": [], "fill": [[*range(10), *range(10), *range(5)]]}
     assert targets(DataLoader(samples, batch_size=25, last=last)) == long[last]
 
 
-def test_a_function_that_gives_batches():
-    """With batch_size=None it makes them itself, of any length."""
+def test_a_function_may_yield_batches():
+    """With batch_size=None they may have any length."""
 
     def batches():
         return iter([(X[:3], T[:3]), (X[3:], T[3:])])
@@ -227,8 +227,8 @@ def test_a_function_that_gives_batches():
         list(DataLoader(lambda: iter([(X, T), (X[:0], T[:0])]), batch_size=None))
 
 
-def test_a_function_that_shuffles():
-    """It is given the generator of the epoch."""
+def test_a_function_that_shuffles_gets_a_generator():
+    """It is the generator of the epoch."""
 
     def shuffled(rng):
         return ((X[i], i) for i in rng.permutation(10))
@@ -239,7 +239,7 @@ def test_a_function_that_shuffles():
 
 
 def test_a_stream_is_closed_when_its_batches_are():
-    """Files that it has open are closed at once, not when memory is swept."""
+    """Its open files are closed at once, not when garbage is collected."""
     closed = []
 
     def source():
@@ -257,8 +257,8 @@ def test_a_stream_is_closed_when_its_batches_are():
 
 @pytest.mark.parametrize("batch_size", [3, None])
 @pytest.mark.parametrize("prefetch", [0, 2])
-def test_a_generator_may_fill_one_array_again_and_again(batch_size, prefetch):
-    """What it gave before does not change with it."""
+def test_a_generator_may_overwrite_the_array_that_it_yielded(batch_size, prefetch):
+    """Earlier samples do not change."""
 
     def refills():
         x = np.zeros((1, 2))
@@ -270,8 +270,8 @@ def test_a_generator_may_fill_one_array_again_and_again(batch_size, prefetch):
     assert np.concatenate(batches).reshape(6, 2)[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_samples_that_make_no_batch():
-    """The first one that differs is named."""
+def test_samples_that_cannot_be_stacked_are_refused():
+    """The message names the first one that differs."""
 
     def odd():
         return iter([(np.zeros(2), 0), (np.zeros(3), 1)])
@@ -284,8 +284,8 @@ def test_samples_that_make_no_batch():
         list(DataLoader(lambda: iter(["text"])))
 
 
-def test_a_stream_that_became_shorter():
-    """A position that it no longer has is an error, not an empty epoch."""
+def test_a_stream_that_has_become_shorter_is_an_error():
+    """The epoch is not just empty."""
     with pytest.raises(DataError, match="Expected batch 5 of epoch 2, which has 3 batches now"):
         list(DataLoader(samples, batch_size=4).epoch(2, start=5))
 
@@ -299,8 +299,8 @@ def mapped(tmp_path):
     return np.load(tmp_path / "x.npy", mmap_mode="r")
 
 
-def test_single_numbers_of_a_mapped_file(mapped):
-    """Samples of a stream that have no axis."""
+def test_samples_of_a_stream_may_be_numbers_of_a_mapped_file(mapped):
+    """They have no axis."""
     (batch,) = DataLoader(lambda: (mapped[i, 0, ...] for i in range(3)))
     np.testing.assert_array_equal(batch, [0, 2, 4])
     with pytest.raises(ShapeError, match=r"got shape \(\)"):
@@ -308,8 +308,8 @@ def test_single_numbers_of_a_mapped_file(mapped):
 
 
 @pytest.mark.parametrize("last", ["keep", "fill"])
-def test_memory_mapped_files(mapped, last):
-    """The same batches as of the array in memory."""
+def test_memory_mapped_files_have_the_same_batches(mapped, last):
+    """The batches equal those of an array in memory."""
     options = {"batch_size": 300, "shuffle": True, "seed": 1, "last": last}
     for (x,), (expected,) in zip(
         DataLoader((mapped,), **options), DataLoader((np.array(mapped),), **options), strict=True
@@ -318,8 +318,8 @@ def test_memory_mapped_files(mapped, last):
         assert not isinstance(x, np.memmap)
 
 
-class Told(mmap.mmap):
-    """A mapped file that notes which bytes it was told of, and then refuses."""
+class Announced(mmap.mmap):
+    """A mapped file that records which bytes were announced, and then raises."""
 
     def madvise(self, advice, start, length):
         assert advice == mmap.MADV_WILLNEED
@@ -332,21 +332,21 @@ class Told(mmap.mmap):
 @pytest.mark.parametrize(
     "view", [np.s_[:], np.s_[::-1], np.s_[5::3, 100:1900], np.s_[:, 7], np.s_[:, ::2]], ids=str
 )
-def test_the_system_is_told_which_rows_are_read_next(tmp_path, view):
-    """Each from the beginning of its page to its end; none with gaps. It need not listen."""
+def test_rows_of_a_mapped_file_are_announced_to_the_system(tmp_path, view):
+    """Each contiguous row is announced from the beginning of its page. The system may fail to."""
     np.arange(200_000, dtype=np.float32).tofile(tmp_path / "x")  # number i is at byte 4 i
     with (tmp_path / "x").open("rb") as file:
-        told = Told(file.fileno(), 0, access=mmap.ACCESS_READ)
-    x = np.ndarray((100, 2000), np.float32, buffer=told)[view]
+        mapped = Announced(file.fileno(), 0, access=mmap.ACCESS_READ)
+    x = np.ndarray((100, 2000), np.float32, buffer=mapped)[view]
     rows = np.asarray([7, 2, 7])
     np.testing.assert_array_equal(Arrays(x).take(rows), np.array(x)[rows])
     ends = [(4 * int(x[i].min()), 4 * int(x[i].max()) + 4) for i in (2, 7)]
     expected = [range(start - start % mmap.PAGESIZE, stop) for start, stop in ends]
-    assert getattr(told, "bytes", []) == ([] if view == np.s_[:, ::2] else expected)
+    assert getattr(mapped, "bytes", []) == ([] if view == np.s_[:, ::2] else expected)
 
 
-def test_a_file_much_larger_than_memory(tmp_path):
-    """A terabyte of which three batches are read costs the memory of a few batches."""
+def test_a_file_may_be_much_larger_than_memory(tmp_path):
+    """Three batches of a terabyte take the memory of a few batches."""
     rows, length = 1 << 20, 1 << 18  # of 1 MiB each
     with (tmp_path / "large").open("wb") as file:
         try:
@@ -367,14 +367,14 @@ def test_a_file_much_larger_than_memory(tmp_path):
         assert np.delete(batch, place, axis=0).max() == 0
         next(batches)
         next(batches)
-        # The order takes 8 MiB and drawing it as much again; a batch takes 4, a few at a time.
+        # The order takes 8 MiB, drawing it takes 8 MiB more, and a batch takes 4 MiB.
         assert tracemalloc.get_traced_memory()[1] < 40e6
     finally:
         tracemalloc.stop()
 
 
 class OnDisk:
-    """What a data set of an HDF5 file is: it can be asked for rows in ascending order, once each."""
+    """Like a data set of an HDF5 file: rows are indexed in ascending order, once each."""
 
     def __init__(self, x):
         self.x, self.shape, self.dtype, self.asked = x, x.shape, x.dtype, []
@@ -388,8 +388,8 @@ class OnDisk:
         return self.x[rows]
 
 
-def test_what_only_looks_like_an_array_is_read_batch_by_batch():
-    """Never as a whole."""
+def test_objects_that_look_like_arrays_are_read_batch_by_batch():
+    """They are never read as a whole."""
     disk = OnDisk(X)
     assert targets(DataLoader(disk, T, batch_size=4, shuffle=True, seed=3)) == [
         ORDER[:4], ORDER[4:8], ORDER[8:]
@@ -403,7 +403,7 @@ def test_what_only_looks_like_an_array_is_read_batch_by_batch():
 
 
 class Labelled:
-    """What a Series of pandas is: rows are called by labels, and it can say its numbers."""
+    """Like a Series of pandas: rows are indexed by labels, and it converts itself to NumPy."""
 
     shape, dtype = (10,), np.dtype(np.int64)
 
@@ -416,12 +416,12 @@ class Labelled:
     to_numpy = __array__
 
 
-def test_rows_are_not_asked_for_by_label():
+def test_rows_are_not_indexed_by_label():
     assert targets(DataLoader(X, Labelled(), batch_size=4, shuffle=True, seed=3))[0] == ORDER[:4]
 
 
 class Strange:
-    """What a sparse matrix is: it looks like an array, but its rows are none."""
+    """Like a sparse matrix: it looks like an array, but its rows do not."""
 
     shape, dtype = (10, 2), np.dtype(np.float64)
 
@@ -463,15 +463,15 @@ class Strange:
         ((samples(),), {}, TypeError, "only once. Give the function"),
     ],
 )
-def test_what_makes_no_loader(arguments, options, error, match):
-    """Each is said at once, not amid an epoch."""
+def test_invalid_arguments_are_refused(arguments, options, error, match):
+    """They are refused at once, not during an epoch."""
     with pytest.raises(error, match=match):
         DataLoader(*arguments, **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"shuffle": True, "last": "fill"}])
-def test_the_rows_of_a_batch(options):
-    """Those whose samples it has."""
+def test_rows_are_those_of_the_samples_of_a_batch(options):
+    """They are the rows in the data."""
     loader = DataLoader(np.arange(10), batch_size=4, seed=3, **options)
     for number, batch in enumerate(loader.epoch(2)):
         np.testing.assert_array_equal(loader.rows(2, number), batch)
@@ -480,8 +480,8 @@ def test_the_rows_of_a_batch(options):
     assert DataLoader(lambda: iter([np.arange(4)]), batch_size=None).rows(1, 0) is None
 
 
-def test_positions_that_are_not_there():
-    """An epoch counts from 1, a batch from 0 to their number."""
+def test_invalid_positions_are_refused():
+    """Epochs are counted from 1, batches from 0."""
     loader = DataLoader(X, T, batch_size=4)
     for epoch, start in (0, 0), (1, -1), (1, 4):
         with pytest.raises(ValueError, match="Expected"):
@@ -492,8 +492,8 @@ def test_positions_that_are_not_there():
         DataLoader(samples).order(1)
 
 
-def test_repr():
-    """What is not as usual is shown."""
+def test_repr_shows_the_arguments():
+    """Arguments with their default are left out."""
     assert repr(DataLoader(X, T)) == "DataLoader(10 samples, 1 batches of 100)"
     loader = DataLoader(X, T, batch_size=4, shuffle=True, seed=3, last="drop", prefetch=2)
     assert repr(loader) == (
@@ -502,8 +502,8 @@ def test_repr():
     assert repr(DataLoader(samples, batch_size=8)) == "DataLoader(a stream, by 8)"
 
 
-def test_a_thread_sees_the_block_that_asked():
-    """A `using` block holds for what its thread prepares."""
+def test_a_thread_has_the_context_of_its_caller():
+    """The backend of a `using` block is that of the thread."""
     before = threading.active_count()
     with xpnet.using("array_api_strict:device1", dtype="float64") as backend:
         (x, _), *_ = DataLoader(X, T, prefetch=1)

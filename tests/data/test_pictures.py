@@ -1,4 +1,4 @@
-"""Pictures of unknown origin: what is opened, how large it may be, and how much memory it takes."""
+"""Pictures of unknown origin: their formats, their sizes, and the memory that they take."""
 
 import io
 import os
@@ -25,7 +25,7 @@ SIDE = 9400  # the side of a bomb: more pixels than LIMIT, but few enough for Pi
 
 
 def png(width, height, depth=8, colour=0, data=None, chunks=b""):
-    """A PNG file of one colour, compressed a thousandfold; its pixels are never in memory at once."""
+    """Write a PNG file of one colour without having its pixels in memory."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     row = b"\0" + bytes(-(-width * channels * depth // 8))
     packer = zlib.compressobj(9)
@@ -41,7 +41,7 @@ def chunk(kind, data):
 
 
 def bombs():
-    """Files of a few hundred kB, or of a few bytes, that state more pixels than are read."""
+    """Small files that claim more pixels than are read."""
     flat = Image.new("1", (SIDE, SIDE))
     yield "grey.png", png(SIDE, SIDE)
     yield "colour.png", png(SIDE, SIDE, colour=2, data=b"")
@@ -74,7 +74,7 @@ from xpnet.data import load_digit, load_picture
 from xpnet.errors import DataError
 Image.init()
 shape = tuple(map(int, sys.argv[1].split(",")))
-load_picture(sys.argv[2], shape)  # brings in what is imported
+load_picture(sys.argv[2], shape)  # once before, to import all modules
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[3:]:
     for load in (load_digit, lambda path: load_picture(path, shape)):
@@ -87,7 +87,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def measured(folder, *paths, shape=(3, 32, 32)):
-    """What loading the pictures printed, and by how many MB the process that did so grew."""
+    """The output of a process that loads pictures, and by how many MB its memory grew."""
     small = folder / "small.png"
     Image.new("RGB", (40, 40), "white").save(small)
     answer = subprocess.run(
@@ -101,7 +101,7 @@ def measured(folder, *paths, shape=(3, 32, 32)):
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ru_maxrss has another unit, or none")
 class TestMemory:
     def test_a_bomb_is_refused_before_it_is_decoded(self, tmp_path):
-        """Each of them would take 90 MB to 900 MB; the message has the size that the file states."""
+        """Each would take 90 MB to 900 MB. The message has the size that the file claims."""
         paths = []
         for name, content in bombs():
             paths.append(tmp_path / name)
@@ -115,8 +115,8 @@ class TestMemory:
         assert sum(f"{SIDE} x {SIDE} pixels" in line for line in lines) == 2 * (len(paths) - 3)
         assert grown < 30
 
-    def test_a_large_picture_is_never_held_in_another_mode(self, tmp_path):
-        """36 million pixels, as 36 MB of greys: not four, eight and sixteen times as many bytes."""
+    def test_a_large_picture_is_not_converted_as_a_whole(self, tmp_path):
+        """36 million grey pixels take 36 MB, not four to sixteen times as much."""
         path = tmp_path / "large.png"
         path.write_bytes(png(6000, 6000))
         lines, grown = measured(tmp_path, path)
@@ -124,15 +124,15 @@ class TestMemory:
         assert grown < 36 + 230
 
     @pytest.mark.parametrize("size", [(3, 60_000), (60_000, 3)])
-    def test_a_strip_has_paper_beside_it_in_its_final_size(self, tmp_path, size):
-        """As a square of 60,000 x 60,000 it would take 14 GB."""
+    def test_paper_is_added_to_a_strip_in_its_final_size(self, tmp_path, size):
+        """A square of 60,000 x 60,000 would take 14 GB."""
         path = tmp_path / "strip.png"
         Image.new("L", size, 255).save(path)
         lines, grown = measured(tmp_path, path, shape=(1, 28, 28))
         assert lines == [line for line in lines if "blank" in line]
         assert grown < 150
 
-    def test_nor_is_one_of_sixteen_bits(self, tmp_path):
+    def test_a_large_picture_of_16_bits_is_not_converted_as_a_whole(self, tmp_path):
         path = tmp_path / "deep.png"
         path.write_bytes(png(6000, 6000, depth=16))
         assert measured(tmp_path, path)[1] < 72 + 230
@@ -151,8 +151,8 @@ OTHERS = {
 
 @pytest.mark.parametrize("content", OTHERS.values(), ids=OTHERS)
 @pytest.mark.parametrize("name", ["digit.png", "digit.eps"])
-def test_other_formats_start_no_interpreter(tmp_path, monkeypatch, content, name):
-    """PostScript is a program, which Pillow gives to Ghostscript, and this one would never end."""
+def test_postscript_does_not_start_an_interpreter(tmp_path, monkeypatch, content, name):
+    """PostScript is a program, which Pillow would run in Ghostscript. This one would not end."""
     folder, mark = tmp_path / "bin", tmp_path / "started"
     folder.mkdir()
     ghostscript = folder / "gs"
@@ -164,12 +164,12 @@ def test_other_formats_start_no_interpreter(tmp_path, monkeypatch, content, name
     for load in (load_digit, lambda path: load_picture(path, (1, 28, 28))):
         with pytest.raises(DataError, match=r"cannot identify its content as one of .*PNG"):
             load(path)
-    assert shutil.which("gs") == str(ghostscript)  # the trap was set
+    assert shutil.which("gs") == str(ghostscript)  # the stand-in would be found
     assert not mark.exists()
 
 
 def ramp(height=120, width=90):
-    """A picture whose every pixel tells where it is."""
+    """A picture whose pixels encode their positions."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 2, y * 2, (x + y)], axis=-1).astype(np.uint8)
 
@@ -177,7 +177,7 @@ def ramp(height=120, width=90):
 @pytest.mark.parametrize("most", [120 * 90, 120 * 90 // 4, 120 * 90 // 9])
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "CMYK", "P", "1", "I;16", "F"])
 def test_each_mode_is_averaged_down(tmp_path, mode, most):
-    """A picture of factor x factor times as many pixels is the mean of these, in any mode."""
+    """Each pixel is the mean of factor x factor pixels."""
     pixels = ramp()
     picture = Image.fromarray(pixels)
     if mode == "I;16":
@@ -196,14 +196,14 @@ def test_each_mode_is_averaged_down(tmp_path, mode, most):
         120 // factor, factor, 90 // factor, factor, -1
     )
     found = np.asarray(small, np.float64).reshape(120 // factor, 90 // factor, -1)
-    if mode == "F":  # from its own least level to its own greatest
+    if mode == "F":  # scaled from its minimum to its maximum
         expected = expected * np.ptp(found) / np.ptp(expected.mean(axis=(1, 3)))
         expected = expected - expected.mean(axis=(1, 3)).min()
     np.testing.assert_allclose(found, expected.mean(axis=(1, 3)), atol=0.51)
 
 
 @pytest.mark.parametrize("bands", [1, 7])
-def test_bands_do_not_show(tmp_path, monkeypatch, bands):
+def test_averaging_in_bands_equals_averaging_as_a_whole(tmp_path, monkeypatch, bands):
     Image.fromarray(ramp(121, 91)).save(path := tmp_path / "picture.png")
     whole = open_picture(path, most=800)
     monkeypatch.setattr("xpnet.data._pictures._BAND", 91 * 121 // bands // 3)
@@ -211,7 +211,7 @@ def test_bands_do_not_show(tmp_path, monkeypatch, bands):
 
 
 def stored(picture, orientation):
-    """The picture as a camera stores it that is held in this orientation's way."""
+    """The picture as a camera in this orientation stores it."""
     t = Image.Transpose
     turns = {2: t.FLIP_LEFT_RIGHT, 3: t.ROTATE_180, 4: t.FLIP_TOP_BOTTOM, 5: t.TRANSPOSE,
              6: t.ROTATE_270, 7: t.TRANSVERSE, 8: t.ROTATE_90}  # fmt: skip
@@ -222,7 +222,7 @@ def stored(picture, orientation):
 @pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "webp"])
 @pytest.mark.parametrize("most", [2**24, 2000])
 def test_exif_turns_a_picture_upright(tmp_path, orientation, kind, most):
-    """Also one that is averaged down: a red corner above to the left, a blue one to the right."""
+    """This also holds after averaging: the upper left corner is red, the upper right one blue."""
     if kind == "webp" and not features.check("webp"):
         pytest.skip("this Pillow has no WebP")
     pixels = np.zeros((64, 48, 3), np.uint8)
@@ -240,7 +240,7 @@ def test_exif_turns_a_picture_upright(tmp_path, orientation, kind, most):
 
 
 @pytest.mark.parametrize("kind", ["gif", "png", "tiff", "webp"])
-def test_of_an_animation_the_first_frame(tmp_path, kind):
+def test_the_first_frame_of_an_animation_is_read(tmp_path, kind):
     if kind == "webp" and not features.check("webp"):
         pytest.skip("this Pillow has no WebP")
     frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "green", "blue")]
@@ -252,7 +252,7 @@ def test_of_an_animation_the_first_frame(tmp_path, kind):
 
 
 def test_a_colour_profile_is_not_applied(tmp_path):
-    """Nor does a damaged one, or one that unpacks to a gigabyte, do any harm."""
+    """A damaged profile, or one that unpacks to a gigabyte, has no effect."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(ramp()).save(path := tmp_path / "p.png", icc_profile=profile)
     plain = np.asarray(open_picture(path))
@@ -270,7 +270,7 @@ def test_a_colour_profile_is_not_applied(tmp_path):
 @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "bmp", "gif", "ppm", "webp"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_a_truncated_picture_is_refused(tmp_path, kind, share):
-    """Never is what is missing made up: grey areas would be taken for paper."""
+    """Missing parts are not filled in: grey areas would be taken for paper."""
     if kind == "webp" and not features.check("webp"):
         pytest.skip("this Pillow has no WebP")
     pixels = np.random.default_rng(0).integers(0, 256, (100, 80, 3), np.uint8)
@@ -282,7 +282,7 @@ def test_a_truncated_picture_is_refused(tmp_path, kind, share):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_formats_that_are_named_can_be_read(tmp_path, kind):
+def test_the_documented_formats_can_be_read(tmp_path, kind):
     if kind not in Image.SAVE:
         pytest.skip(f"this Pillow cannot write {kind}")
     path = tmp_path / "picture"
@@ -294,7 +294,7 @@ def test_the_formats_that_are_named_can_be_read(tmp_path, kind):
 
 @pytest.mark.parametrize("scale", [3e38, 1e-40])
 def test_grey_levels_of_a_huge_range_stay_finite(tmp_path, scale):
-    """The difference of the least and the greatest overflows float32: the picture would be NaN."""
+    """The difference of the extremes overflows float32, which would make the picture NaN."""
     levels = np.linspace(-1, 1, 28 * 28, dtype=np.float32).reshape(28, 28) * np.float32(scale)
     Image.fromarray(levels).save(path := tmp_path / "levels.tiff")
     found = load_picture(path, (1, 28, 28))[0]
@@ -303,8 +303,8 @@ def test_grey_levels_of_a_huge_range_stay_finite(tmp_path, scale):
 
 @pytest.mark.parametrize("most", [2**24, 28 * 14])
 @pytest.mark.parametrize("low", [-(2**31), 2**30, 2**31 - 300])
-def test_whole_grey_levels_far_from_zero_are_told_apart(tmp_path, low, most):
-    """float32 holds whole numbers up to 2^24: what is above would be a picture of one level."""
+def test_large_whole_grey_levels_are_distinguished(tmp_path, low, most):
+    """float32 represents whole numbers up to 2^24; larger levels would be equal."""
     levels = low + np.arange(256).repeat(4).reshape(32, 32)
     Image.fromarray(levels.astype(np.int32)).save(path := tmp_path / "levels.tiff")
     found = np.asarray(open_picture(path, most))
@@ -324,7 +324,7 @@ def test_levels_that_are_not_finite_are_refused(tmp_path, value):
 
 @pytest.mark.parametrize("level", [0, 7, 65535, -1.5, 3e38, -3e38])
 def test_a_picture_of_one_level_is_finite(tmp_path, level):
-    """Neither divides by 0 nor overflows; 16 bits keep their level."""
+    """There is no division by 0. A picture of 16 bits keeps its level."""
     dtype = np.uint16 if isinstance(level, int) else np.float32
     Image.fromarray(np.full((28, 28), level, dtype)).save(path := tmp_path / "levels.tiff")
     found = load_picture(path, (1, 28, 28))
@@ -334,7 +334,7 @@ def test_a_picture_of_one_level_is_finite(tmp_path, level):
 @pytest.mark.parametrize("size", [(1, 2**22), (12, 262_400), (2**22, 1), (3, 10**6)])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 28, 14), (3, 28, 28)])
 def test_a_strip_takes_no_more_memory_than_a_square(tmp_path, size, shape):
-    """Paper on both sides of it would be a square as large as it is long: 17 million million pixels."""
+    """With paper on both sides it would be a square of 17 million million pixels."""
     Image.new("L", size, 200).save(path := tmp_path / "strip.png")
     tracemalloc.start()
     try:
@@ -351,8 +351,8 @@ GREY = {"1": True, "L": True, "LA": True, "I;16": True, "RGB": False, "RGBA": Fa
 
 
 @pytest.mark.parametrize("mode", GREY)
-def test_what_is_grey_states_it_by_its_mode(tmp_path, mode):
-    """A palette may hold colours."""
+def test_a_picture_is_grey_by_its_mode(tmp_path, mode):
+    """A palette may have colours."""
     Image = pytest.importorskip("PIL.Image", reason="pictures are read by Pillow")
     Image.new(mode, (2, 3)).save(tmp_path / "a.png")
     assert is_grey(tmp_path / "a.png") is GREY[mode]

@@ -1,4 +1,4 @@
-"""The thread that works ahead: it ends with its work, with its reader, and with its process."""
+"""The prefetching thread ends with its items, with its consumer, and with its process."""
 
 import gc
 import os
@@ -15,7 +15,7 @@ from xpnet.data._prefetch import prefetched
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left():
-    """After each test there is no thread that it has started; others may have ended meanwhile."""
+    """Check that each test has ended the threads that it started."""
     before = set(threading.enumerate())
     yield
     assert not set(threading.enumerate()) - before
@@ -28,13 +28,13 @@ def counted(made, n=100):
 
 
 @pytest.mark.parametrize("depth", [1, 3, 200])
-def test_all_items_in_order(depth):
+def test_all_items_are_yielded_in_order(depth):
     assert list(prefetched(counted([]), depth)) == list(range(100))
     assert list(prefetched(iter([]), depth)) == []
 
 
-def test_it_is_ahead_by_its_depth_and_no_more():
-    """With three in store and one in use it waits."""
+def test_the_thread_is_ahead_by_at_most_its_depth():
+    """With three items ready and one in use it waits."""
     made = []
     items = prefetched(counted(made), 3)
     assert made == []  # nothing before the first `next`
@@ -47,7 +47,7 @@ def test_it_is_ahead_by_its_depth_and_no_more():
     items.close()
 
 
-def test_the_work_is_done_in_one_other_thread():
+def test_items_are_prepared_in_one_other_thread():
     def names():
         for _ in range(3):
             yield threading.current_thread().name
@@ -55,8 +55,8 @@ def test_the_work_is_done_in_one_other_thread():
     assert set(prefetched(names(), 1)) == {"prefetch"}
 
 
-def test_an_error_comes_in_its_turn_with_its_place():
-    """What was made before it is given first."""
+def test_an_error_is_raised_in_its_turn_with_its_traceback():
+    """Earlier items are yielded first."""
 
     def fails():
         yield from range(3)
@@ -86,7 +86,7 @@ def test_other_errors_end_the_thread_too(error):
 
 
 def test_break_close_and_forgetting_end_the_thread():
-    """And the generator is closed, in the thread."""
+    """The generator is closed in the thread."""
     closed = []
 
     def items():
@@ -107,8 +107,8 @@ def test_break_close_and_forgetting_end_the_thread():
     assert len(closed) == 3
 
 
-def test_a_cycle_that_is_swept_ends_the_thread():
-    """However the iterator is forgotten."""
+def test_garbage_collection_of_the_iterator_ends_the_thread():
+    """The iterator may be part of a reference cycle."""
     kept = {"items": prefetched(counted([], 10**9), 2)}
     next(kept["items"])
     kept["self"] = kept
@@ -116,12 +116,12 @@ def test_a_cycle_that_is_swept_ends_the_thread():
     gc.collect()
 
 
-def test_an_error_of_the_reader_ends_the_thread():
+def test_an_error_of_the_consumer_ends_the_thread():
     with pytest.raises(ZeroDivisionError):
         sum(1 / i for i in prefetched(counted([], 10**9), 2))
 
 
-def test_one_that_is_never_asked_starts_no_thread():
+def test_an_unused_iterator_does_not_start_a_thread():
     before = threading.active_count()
     items = prefetched(counted([]), 2)
     assert threading.active_count() == before
@@ -129,7 +129,7 @@ def test_one_that_is_never_asked_starts_no_thread():
 
 
 def test_an_error_while_closing_is_raised():
-    """One that its end brings is an error as any other."""
+    """The error is raised at the end of the items."""
 
     def items():
         yield 1
@@ -152,7 +152,7 @@ def test_an_error_while_closing_is_raised():
         list(prefetched(Closing(), 2))
 
 
-def test_depth_must_be_one_at_least():
+def test_depth_must_be_at_least_one():
     with pytest.raises(ValueError, match="depth >= 1, got 0"):
         prefetched(iter([]), 0)
 
@@ -178,8 +178,8 @@ except KeyboardInterrupt:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent as on POSIX")
 @pytest.mark.parametrize(("pause", "body"), [(0, "time.sleep(10)"), (0.3, "pass")])
-def test_ctrl_c_ends_it(pause, body):
-    """While the reader works, and while it waits for the thread."""
+def test_ctrl_c_ends_the_thread(pause, body):
+    """The consumer may be working, or waiting for the thread."""
     program = PROGRAM.format(pause=pause, body=body)
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
@@ -191,8 +191,8 @@ def test_ctrl_c_ends_it(pause, body):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_a_fork_is_told_that_it_has_no_thread():
-    """It would wait for ever; in the parent the thread goes on, and a new one can be begun."""
+def test_a_forked_process_gets_an_error():
+    """It has no thread to wait for. In the parent the thread continues, and the child can start one."""
     program = """
 import os
 from xpnet.data._prefetch import prefetched
@@ -207,15 +207,15 @@ else:
         list(items)
         os._exit(1)
     except DataError as error:
-        assert "gone, as in a fork" in str(error)
+        assert "gone, as it is in a forked process" in str(error)
     assert list(prefetched(iter(range(100)), 2)) == list(range(100))
     os._exit(0)
 """
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=True).returncode == 0
 
 
-def test_a_program_that_ends_amid_an_epoch_ends():
-    """A thread that waits for room, or makes an item, keeps no process alive."""
+def test_a_program_may_end_during_an_epoch():
+    """A thread that waits, or prepares an item, does not keep the process alive."""
     program = """
 from xpnet.data._prefetch import prefetched
 import itertools

@@ -1,4 +1,4 @@
-"""Fetching data sets, from servers on this machine: whole, cut, wrong, dead and none at all."""
+"""Fetching data sets from servers on this machine: complete, truncated, wrong, dead and missing."""
 
 import gzip
 import hashlib
@@ -33,7 +33,7 @@ SMALL = Remote(
 
 @pytest.fixture(autouse=True)
 def quiet():
-    """Pooch tells of each download."""
+    """Silence pooch, which logs each download."""
     pooch.get_logger().setLevel(logging.CRITICAL)
     yield
     pooch.get_logger().setLevel(logging.INFO)
@@ -41,7 +41,7 @@ def quiet():
 
 @pytest.fixture
 def serve():
-    """A function that starts a server of some files, and gives its address and what it was asked."""
+    """A function that starts a server of some files, and returns its URL and a list of requests."""
     servers = []
 
     def start(files, promised=0):
@@ -82,7 +82,7 @@ def refusal(mirrors, cache):
 
 
 def test_files_are_fetched_once(serve, tmp_path):
-    """Into a folder of the data set's name; the second time nobody is asked."""
+    """They are stored in a folder with the data set's name; the second time there is no request."""
     mirror, asked = serve(FILES)
     for address in mirror.rstrip("/"), mirror:
         folder = fetch(SMALL, [address], tmp_path)
@@ -99,18 +99,18 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(serve, tmp_path):
     assert asked == ["a.bin", "b.bin"]
 
 
-def test_a_dead_mirror_is_passed_over(serve, tmp_path):
-    """One that is not there, one without the files, one with others: then one that has them."""
+def test_a_mirror_that_fails_is_skipped(serve, tmp_path):
+    """Mirrors may be unreachable, lack the files, or have other ones."""
     missing, _ = serve({})
     wrong, _ = serve({"a.bin": b"an advertisement", "b.bin": b"b"})
     good, asked = serve(FILES)
     folder = fetch(SMALL, ["http://127.0.0.1:9/", missing, wrong, good], tmp_path)
     assert (folder / "a.bin").read_bytes() == FILES["a.bin"]
-    assert asked == ["a.bin"]  # b.bin came from the mirror before
+    assert asked == ["a.bin"]  # b.bin came from the first mirror
 
 
-def test_a_cut_download_is_no_file(serve, tmp_path):
-    """Whether the connection broke or the mirror's file is short."""
+def test_a_truncated_download_leaves_no_file(serve, tmp_path):
+    """The connection may break, or the file of the mirror may be short."""
     broken, _ = serve({name: content[:1] for name, content in FILES.items()}, promised=100)
     short, _ = serve({name: content[:-1] for name, content in FILES.items()})
     message = refusal([broken, short], tmp_path)
@@ -126,38 +126,38 @@ def test_a_wrong_checksum_leaves_no_file(serve, tmp_path):
     assert not (tmp_path / "small" / "a.bin").exists()
 
 
-def test_no_network(tmp_path):
-    """Each address with its reason, and what can be done without."""
+def test_without_a_network_the_error_lists_each_failure(tmp_path):
+    """The message also says what to do without a network."""
     message = refusal(["http://127.0.0.1:9/", "http://nowhere.invalid/"], tmp_path)
     assert message.startswith(f"small: a.bin could not be fetched to {tmp_path / 'small'}:\n")
     assert "\n    http://127.0.0.1:9/a.bin: " in message
     assert "\n    http://nowhere.invalid/a.bin: " in message
-    assert "bring a.bin, b.bin from http://127.0.0.1:9/ to a folder" in message
+    assert "copy a.bin, b.bin from http://127.0.0.1:9/ to a folder" in message
     assert "--data-dir FOLDER" in message
 
 
-def test_a_cache_that_cannot_be_written(serve, tmp_path):
+def test_a_cache_that_cannot_be_written_is_an_error(serve, tmp_path):
     mirror, _ = serve(FILES)
     (tmp_path / "small").write_text("a file where the folder should be")
     assert "small: a.bin could not be fetched" in refusal([mirror], tmp_path)
 
 
-def test_the_cache_may_be_named_in_the_environment(serve, tmp_path, monkeypatch):
+def test_an_environment_variable_names_the_cache(serve, tmp_path, monkeypatch):
     mirror, _ = serve(FILES)
     monkeypatch.setenv("XPNET_CACHE", str(tmp_path / "elsewhere"))
     assert fetch(SMALL, [mirror]) == tmp_path / "elsewhere" / "small"
 
 
-def test_without_pooch(monkeypatch):
-    """The message has the command that installs it, and the way without."""
+def test_without_pooch_the_error_says_what_to_install(monkeypatch):
+    """The message also says what to do without it."""
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(DataError, match=r'pip install "xpnet\[data\]".*--data-dir FOLDER'):
         fetch(KMNIST)
 
 
 @pytest.mark.parametrize("remote", REMOTES.values(), ids=lambda remote: remote.name)
-def test_what_is_published(remote):
-    """Checksums are SHA-256, addresses end in a slash, there are ten classes."""
+def test_the_table_of_data_sets_is_well_formed(remote):
+    """Checksums are SHA-256, URLs end in a slash, and there are ten classes."""
     assert all(re.fullmatch("[0-9a-f]{64}", checksum) for checksum in remote.files.values())
     assert len(remote.mirrors) >= 2
     assert all(re.fullmatch(r"https?://\S+/", mirror) for mirror in remote.mirrors)
@@ -168,8 +168,8 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fas
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
-def test_fashion_mnist_of_debian():
-    """`data_dir` reads it: 6,000 and 1,000 images of each class, of the published mean."""
+def test_fashion_mnist_is_read_from_data_dir():
+    """It has 6,000 and 1,000 images per class, and the published mean."""
     (x, t), (x_test, t_test) = load_dataset("fashion-mnist", data_dir=DEBIAN)
     assert x.shape == (60000, 1, 28, 28)
     assert x_test.shape == (10000, 1, 28, 28)
@@ -184,8 +184,8 @@ def test_fashion_mnist_of_debian():
     ]
 
 
-def test_load_dataset_fetches(serve, tmp_path, monkeypatch):
-    """By name, from the mirrors, into the cache, as images."""
+def test_load_dataset_fetches_by_name(serve, tmp_path, monkeypatch):
+    """The files come from the mirrors and are stored in the cache."""
     images = np.arange(12 * 4, dtype=np.uint8).reshape(12, 2, 2)
 
     def idx(a):
@@ -209,12 +209,12 @@ def test_load_dataset_fetches(serve, tmp_path, monkeypatch):
 
 
 def idx(a):
-    """An IDX file of bytes."""
+    """The bytes of an IDX file."""
     return bytes([0, 0, 8, a.ndim]) + np.asarray(a.shape, ">u4").tobytes() + a.tobytes()
 
 
 def digits(value):
-    """The four files of a data set, by the names that it has in the cache: images of one value."""
+    """The four files of a data set in the cache, by name; all pixels have one value."""
     arrays = {"images": np.full((12, 2, 2), value, "u1"), "labels": np.arange(12, dtype="u1") % 10}
     return {
         name: gzip.compress(idx(arrays["images" if "images" in name else "labels"]), mtime=0)
@@ -224,7 +224,7 @@ def digits(value):
 
 @pytest.fixture
 def published(monkeypatch, tmp_path):
-    """A function that puts the files of a data set into the cache, as the published ones."""
+    """A function that puts files into the cache and makes their checksums the published ones."""
 
     def publish(remote, files):
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
@@ -247,7 +247,7 @@ def published(monkeypatch, tmp_path):
 @pytest.mark.parametrize("dot", ["-", "."])
 @pytest.mark.parametrize("remote", [KMNIST, FASHION_MNIST])
 def test_a_file_beside_the_checked_one_is_not_read(published, remote, end, dot):
-    """Whatever name `load_idx_folder` would prefer, the published file is the one that is read."""
+    """The published file is read, also if `load_idx_folder` would prefer another name."""
     folder = published(remote, digits(7))
     pack = lzma.compress if end else bytes
     for name, content in digits(99).items():
@@ -255,13 +255,13 @@ def test_a_file_beside_the_checked_one_is_not_read(published, remote, end, dot):
         (folder / other).write_bytes(pack(gzip.decompress(content)))
     (x, _), (x_test, _) = load_dataset(remote.name, normalize=False)
     assert np.unique(x).tolist() == np.unique(x_test).tolist() == [7]
-    if (dot, end) == ("-", ""):  # in a folder that is named, it is
+    if (dot, end) == ("-", ""):  # in a folder that the caller names, it is read
         (x, _), _ = load_dataset(remote.name, normalize=False, data_dir=folder)
         assert np.unique(x).tolist() == [99]
 
 
 def cifar(value):
-    """The archive of CIFAR-10, one record a file, and its files."""
+    """The archive of CIFAR-10, with one record per file, and its files."""
     files = {name: bytes([3]) + bytes([value]) * 3072 for name in (*TRAIN, TEST)}
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as archive:
@@ -273,7 +273,7 @@ def cifar(value):
 
 
 @pytest.mark.parametrize("within", ["", "cifar-10-batches-bin"])
-def test_nor_are_unpacked_files_beside_an_archive(published, within):
+def test_unpacked_files_beside_the_checked_archive_are_not_read(published, within):
     folder = published(CIFAR10, cifar(7)[0])
     (folder / within).mkdir(exist_ok=True)
     for name, content in cifar(99)[1].items():
@@ -286,7 +286,7 @@ def test_nor_are_unpacked_files_beside_an_archive(published, within):
 
 @pytest.mark.parametrize("remote", [KMNIST, CIFAR10])
 def test_a_file_that_is_replaced_after_it_was_checked_is_refused(published, monkeypatch, remote):
-    """What is hashed is what is read: another process may write in between."""
+    """The bytes that are read are hashed: another process may write in between."""
     old, new = (digits(7), digits(99)) if remote is KMNIST else (cifar(7)[0], cifar(99)[0])
     folder, name = published(remote, old), next(iter(old))
 
@@ -297,15 +297,15 @@ def test_a_file_that_is_replaced_after_it_was_checked_is_refused(published, monk
 
     monkeypatch.setattr(xpnet.data.datasets, "fetch", replaced)
     with pytest.raises(
-        DataError, match="its SHA-256 checksum is .* Delete it, and it is fetched"
+        DataError, match="expected the SHA-256 checksum .* Delete it to fetch it again"
     ) as caught:
         load_dataset(remote.name)
     assert str(folder / name) in str(caught.value)
 
 
 @pytest.mark.parametrize("load", [lambda: load_dataset("mnist"), load_mnist])
-def test_the_built_in_files_are_checked_too(monkeypatch, tmp_path, load):
-    """Those that come with xpnet; a plain file beside them is not read."""
+def test_the_included_files_are_checked(monkeypatch, tmp_path, load):
+    """An uncompressed file beside them is not read."""
     built_in = xpnet.data.datasets._BUILT_IN
     folder = shutil.copytree(built_in, tmp_path / "mnist")
     (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(60000, "u1")))
@@ -314,11 +314,11 @@ def test_the_built_in_files_are_checked_too(monkeypatch, tmp_path, load):
     assert t[:5].tolist() == [5, 0, 4, 1, 9]
     path = folder / "train-labels-idx1-ubyte.xz"
     path.write_bytes(lzma.compress(idx(np.zeros(60000, "u1"))))
-    with pytest.raises(DataError, match="its SHA-256 checksum is"):
+    with pytest.raises(DataError, match="expected the SHA-256 checksum"):
         load()
 
 
-def test_names():
+def test_an_unknown_data_set_is_refused():
     assert DATASETS == ("mnist", "fashion-mnist", "kmnist", "cifar10")
     assert class_names("mnist") == list("0123456789")
     assert class_names("cifar10") == list(CIFAR10.classes)

@@ -15,7 +15,7 @@ from xpnet.data import Standardizer, split
     seed=st.integers(0, 2**32),
 )
 def test_each_row_is_in_one_part_and_no_class_is_unseen(t, fraction, seed):
-    """Whatever the classes; and each class keeps its share to within one sample."""
+    """This holds for any classes; the share of each is exact to within one sample."""
     t = np.asarray(t)
     try:
         train, test = split(t, fraction, seed)
@@ -30,8 +30,8 @@ def test_each_row_is_in_one_part_and_no_class_is_unseen(t, fraction, seed):
         assert abs(tested - fraction * n) <= 1 or tested == n - 1
 
 
-def test_the_whole_has_its_share_too():
-    """Rounding class by class does not add up."""
+def test_the_test_has_its_share_of_all_samples():
+    """Errors of rounding do not add up over the classes."""
     t = np.repeat(np.arange(100), 3)  # 0.6 of a sample each
     train, test = split(t, 0.2, seed=0)
     assert (len(train), len(test)) == (240, 60)
@@ -46,8 +46,8 @@ def test_a_seed_gives_the_same_rows():
 
 
 @pytest.mark.parametrize("names", [[False, True], ["no", "yes"], [b"no", b"yes"]])
-def test_whatever_names_classes(names):
-    """Texts and truth values are split as their numbers are; a list is an array."""
+def test_classes_may_be_strings_booleans_or_lists(names):
+    """They are split like their numbers."""
     t = [0] * 90 + [1] * 10
     expected = split(t, 0.2, seed=5)
     assert np.bincount(np.asarray(t)[expected[1]]).tolist() == [18, 2]
@@ -55,7 +55,7 @@ def test_whatever_names_classes(names):
         assert np.array_equal(rows, same)
 
 
-def test_what_cannot_be_split():
+def test_too_few_samples_and_invalid_shares_are_refused():
     with pytest.raises(DataError, match="1 samples are too few"):
         split(np.zeros(1))
     with pytest.raises(DataError, match="too few"):
@@ -65,8 +65,8 @@ def test_what_cannot_be_split():
             split(np.zeros(10), fraction)
 
 
-def test_standardizer_is_sklearns():
-    """StandardScaler's figures, a constant feature included."""
+def test_standardizer_equals_that_of_scikit_learn():
+    """This includes a constant feature."""
     preprocessing = pytest.importorskip("sklearn.preprocessing")
     x = np.random.default_rng(0).normal(3, 2, (50, 4))
     x[:, 1] = 0.1
@@ -77,7 +77,7 @@ def test_standardizer_is_sklearns():
     np.testing.assert_allclose(found(x), expected.transform(x), rtol=1e-9, atol=1e-12)
 
 
-def test_standardizer_asks_for_its_features():
+def test_standardizer_refuses_another_number_of_features():
     assert Standardizer.of([[1, 2], [3, 2]])([[3, 4]]).tolist() == [[1, 2]]
     for x in np.zeros(3), np.zeros((0, 3)):
         with pytest.raises(ShapeError, match=r"\(n, features\), n >= 1, got"):

@@ -1,4 +1,4 @@
-"""Tables for training and test: classes, units, and the schema that repeats them."""
+"""Tables for training and test: classes, standardisation, and the schema."""
 
 import json
 
@@ -30,8 +30,8 @@ def refusal(*arguments, **options):
     return str(caught.value)
 
 
-def test_classes(write):
-    """Texts become numbers in alphabetical order; each class is in both parts."""
+def test_classes_are_numbered_in_alphabetical_order(write):
+    """Each class occurs in both parts."""
     (x, t), (x_test, t_test), schema = load_table(write(table()), test=0.2, seed=1)
     assert (x.shape, x.dtype, t.shape, t.dtype) == ((24, 2), np.float32, (24,), np.int64)
     assert (x_test.shape, t_test.shape) == ((6, 2), (6,))
@@ -39,7 +39,7 @@ def test_classes(write):
     assert schema.features == ("a", "b")
     assert schema.target == "kind"
     assert np.bincount(t_test).tolist() == [2, 2, 2]
-    # Units of the training rows: undone, they are the file's numbers and their classes.
+    # Without the scaling of the training rows, these are the numbers of the file.
     mean, scale = map(np.asarray, schema.standardizer)
     a = np.rint(x * scale + mean)[:, 0]
     assert np.array_equal(a.astype(int) % 3, t)
@@ -47,30 +47,30 @@ def test_classes(write):
     np.testing.assert_allclose(x.std(axis=0), 1, atol=1e-6)
 
 
-def test_the_split_is_the_seeds(write):
+def test_the_split_depends_on_the_seed(write):
     path = write(table())
     first, again = load_table(path, seed=1), load_table(path, seed=1)
     assert np.array_equal(first[1][0], again[1][0])
     assert not np.array_equal(first[1][0], load_table(path, seed=2)[1][0])
 
 
-def test_classes_that_are_numbers(write):
-    """In ascending order; 1, 01 and 1.0 are one."""
+def test_classes_that_are_numbers_are_in_ascending_order(write):
+    """1, 01 and 1.0 are one class."""
     rows = [(i, ["10", "9", "-1", "09", "9.0", "1e1"][i % 6]) for i in range(60)]
     _, _, schema = load_table(write(table(rows, "a,t")))
     assert schema.classes == ("-1", "9", "10")
 
 
-def test_classes_that_floats_cannot_tell_apart(write):
-    """Numbers of items, say, beyond 2 ** 53."""
+def test_classes_that_are_equal_as_floats_are_distinguished(write):
+    """They may be identifiers beyond 2 ** 53."""
     rows = [(i, 9007199254740992 + i % 2) for i in range(20)]
     (_, t), _, schema = load_table(write(table(rows, "a,t")))
     assert schema.classes == ("9007199254740992", "9007199254740993")
     assert np.bincount(t).tolist() == [8, 8]
 
 
-def test_regression(write):
-    """Targets are numbers of shape (n, 1), in their own units."""
+def test_targets_of_a_regression_are_not_scaled(write):
+    """They have shape (n, 1)."""
     rows = [(i, i * i, i / 4) for i in range(20)]
     (x, t), (_, t_test), schema = load_table(write(table(rows)), task="regress", dtype="float64")
     assert (t.shape, t.dtype, x.dtype) == ((16, 1), np.float64, np.float64)
@@ -78,8 +78,8 @@ def test_regression(write):
     assert schema.classes == ()
 
 
-def test_a_test_file_of_its_own(write):
-    """All rows of the first train; the second is in their units."""
+def test_a_test_file_is_scaled_like_the_training(write):
+    """All rows of the first file are for training."""
     path = write(table())
     other = write(table([(100, 1, "eel"), (1, 2, "cat")]), "test.csv")
     (x, t), (x_test, t_test), schema = load_table(path, test=other)
@@ -91,8 +91,8 @@ def test_a_test_file_of_its_own(write):
     np.testing.assert_allclose(x_test, expected, rtol=1e-6)
 
 
-def test_a_class_that_was_never_seen(write):
-    """In a test file or a new one: named with its line, and those that were."""
+def test_an_unknown_class_is_refused(write):
+    """The message names its line, and the classes that are known."""
     path = write(table())
     other = write(table([(1, 1, "cat"), (100, 1, "fox")]), "test.csv")
     message = refusal(path, test=other)
@@ -100,8 +100,8 @@ def test_a_class_that_was_never_seen(write):
     assert message.endswith("which had cat, dog, eel")
 
 
-def test_a_schema_repeats_it(write):
-    """By way of JSON, on another file, whatever the order of its columns; the target is optional."""
+def test_a_schema_reads_other_files_in_the_same_way(write):
+    """It survives JSON. Columns may be in another order, and the target may be missing."""
     (_, _), (x_test, _t_test), schema = load_table(write(table()))
     schema = Schema.from_dict(json.loads(json.dumps(schema.to_dict())))
     assert isinstance(schema.standardizer, Standardizer)
@@ -118,8 +118,8 @@ def test_a_schema_repeats_it(write):
         schema.read(write("a,kind\n1,cat\n", "few.csv"))
 
 
-def test_a_table_without_names(write):
-    """Its schema reads others without names."""
+def test_a_schema_without_names_reads_files_without_names(write):
+    """Their columns are found by position."""
     rows = [(i, i % 2) for i in range(20)]
     path = write("\n".join(f"{a},{t}" for a, t in rows))
     _, _, schema = load_table(path)
@@ -131,8 +131,8 @@ def test_a_table_without_names(write):
     assert x.shape == (2, 1)
 
 
-def test_names_like_those_that_xpnet_gives_are_names(write):
-    """A header stays one for the tables that are read later."""
+def test_names_like_those_that_xpnet_assigns_are_names(write):
+    """The schema stores that there is a header."""
     path = write(table([(i, i % 2) for i in range(20)], "column 1,t"))
     _, _, schema = load_table(path)
     assert schema.header
@@ -156,18 +156,18 @@ def test_names_like_those_that_xpnet_gives_are_names(write):
         ([(1, "", 5), (3, 4, 1)], {}, "line 2, column 'b': the value is missing"),
     ],
 )
-def test_what_cannot_be_learned(write, rows, options, match):
+def test_tables_that_cannot_be_learned_are_refused(write, rows, options, match):
     with pytest.raises(DataError, match=match):
         load_table(write(table(rows)), **options)
 
 
-def test_a_test_file_without_targets(write):
+def test_a_test_file_without_targets_is_refused(write):
     assert "no column 'kind', the target" in refusal(
         write(table()), test=write("a,b\n1,2\n", "test.csv")
     )
 
 
-def test_arguments_that_mean_nothing(write):
+def test_invalid_arguments_are_refused(write):
     with pytest.raises(ValueError, match="'classify' or 'regress', got 'cluster'"):
         load_table(write(table()), task="cluster")
     with pytest.raises(ValueError, match="between 0 and 1"):
@@ -185,8 +185,8 @@ def test_arguments_that_mean_nothing(write):
         {"dtype": "floaty"},
     ],
 )
-def test_a_schema_that_is_none(write, change):
-    """As of a run folder that somebody edited."""
+def test_an_invalid_schema_is_refused(write, change):
+    """Somebody may have edited the file of a run."""
     _, _, schema = load_table(write(table()))
     with pytest.raises(StateError, match="schema of a table"):
         Schema.from_dict(schema.to_dict() | change)
@@ -196,8 +196,8 @@ def test_a_schema_that_is_none(write, change):
         Schema.from_dict(numbers)
 
 
-def test_a_real_table(tmp_path):
-    """The wine of scikit-learn, written by hand: its rows come back, standardised as its own."""
+def test_the_wine_of_scikit_learn_is_read(tmp_path):
+    """It is written to a file, and read back standardised."""
     datasets = pytest.importorskip("sklearn.datasets")
     wine = datasets.load_wine()
     rows = [(*x, wine.target_names[t]) for x, t in zip(wine.data, wine.target, strict=True)]

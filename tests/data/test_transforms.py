@@ -1,4 +1,4 @@
-"""Transforms of images: against loops over single images, pixel by pixel."""
+"""Transforms of images, compared with loops over single images, pixel by pixel."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def images(rng):
 
 
 def test_normalize_is_the_formula(images):
-    """For each channel its own, or one for all; float64 stays, bytes become float32."""
+    """Channels may have numbers of their own; float64 stays, bytes become float32."""
     mean, std = [1.4, 1.5, 1.6], [0.2, 0.3, 0.4]
     y = Normalize(mean, std)(images)
     assert y.dtype == np.float32
@@ -49,8 +49,8 @@ def test_normalize_is_the_formula(images):
 
 
 @pytest.mark.parametrize("padding", [0, 2])
-def test_each_crop_is_a_piece_of_its_image(images, rng, padding):
-    """Of the padded image, at a place that it names itself; all places occur."""
+def test_each_crop_is_a_part_of_its_image(images, rng, padding):
+    """The pixels encode the place in the padded image; all places occur."""
     transform = RandomCrop((5, 7), padding=padding, fill=-1)
     y = transform(images, rng)
     assert y.shape == (200, 3, 5, 7)
@@ -69,8 +69,8 @@ def test_each_crop_is_a_piece_of_its_image(images, rng, padding):
         assert places == {(i, j) for i in range(4) for j in range(3)}
 
 
-def test_each_shift_moves_its_image(images, rng):
-    """By -2 to 2 in each direction; what moves in is the filling."""
+def test_each_image_is_shifted_by_itself(images, rng):
+    """The shifts are -2 to 2 in each direction, and free pixels are filled."""
     y = RandomShift(2, fill=-1)(images, rng)
     moves = set()
     for x, shifted in zip(images, y, strict=True):
@@ -90,8 +90,8 @@ def test_each_shift_moves_its_image(images, rng):
     assert len(moves) == 25
 
 
-def test_flips(images, rng):
-    """Each image is itself or its mirror image; half of them are mirrored."""
+def test_half_of_the_images_are_mirrored(images, rng):
+    """Each image is unchanged or its mirror image."""
     y = RandomHorizontalFlip()(images, rng)
     mirrored = 0
     for x, flipped in zip(images, y, strict=True):
@@ -104,8 +104,8 @@ def test_flips(images, rng):
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 30])
-def test_cutout_blots_out_a_square(images, rng, size):
-    """In all channels at one place; the middle is inside of the image, the edges may not be."""
+def test_cutout_erases_a_square(images, rng, size):
+    """The place is the same in all channels. The centre is inside of the image."""
     y = Cutout(size, fill=-1)(images, rng)
     areas = set()
     for x, holed in zip(images, y, strict=True):
@@ -118,12 +118,12 @@ def test_cutout_blots_out_a_square(images, rng, size):
         areas.add(int(hole.sum()))
     assert max(areas) == min(size, 8) * min(size, 9)
     if size == 4:
-        assert min(areas) < 16  # some reach over the edge
+        assert min(areas) < 16  # some extend beyond the edge
 
 
 @pytest.mark.parametrize("transform", RANDOM, ids=repr)
-def test_one_seed_means_one_batch(images, transform):
-    """Equal generators give equal images; the dtype stays; nothing is written to."""
+def test_equal_seeds_give_equal_batches(images, transform):
+    """The dtype is kept, and the input is not written to."""
     first, second = (transform(images, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first, second)
     assert not np.array_equal(first, transform(images, np.random.default_rng(6)))
@@ -133,16 +133,16 @@ def test_one_seed_means_one_batch(images, transform):
         assert transform(part, np.random.default_rng(5)).shape[0] == len(part)
 
 
-def test_compose_is_one_after_the_other(images):
-    """With one generator for all, in their order."""
+def test_compose_applies_transforms_in_turn(images):
+    """They share one generator."""
     composed = Compose([RandomShift(2), Normalize(1.5, 0.3)])
     rng = np.random.default_rng(3)
     expected = Normalize(1.5, 0.3)(RandomShift(2)(images, rng), rng)
     assert np.array_equal(composed(images, np.random.default_rng(3)), expected)
 
 
-def test_in_a_loader(images):
-    """A loader's batches are its transform's, epoch by epoch anew."""
+def test_a_loader_applies_its_transform(images):
+    """Each epoch is transformed anew."""
     loader = DataLoader(images, np.arange(200), batch_size=50, seed=1, transform=RandomShift(1))
     first = [x for x, _ in loader.epoch(1)]
     assert all(np.array_equal(a, b) for a, (b, _) in zip(first, loader.epoch(1), strict=True))
@@ -151,12 +151,12 @@ def test_in_a_loader(images):
 
 @pytest.mark.parametrize("transform", [*RANDOM, Normalize(0, 1)], ids=repr)
 def test_flat_images_are_refused(transform):
-    """With the way to make images of them."""
+    """The message says how to reshape them."""
     with pytest.raises(ShapeError, match=r"expected images of shape .*got \(5, 784\).*reshape"):
         transform(np.zeros((5, 784)), np.random.default_rng(0))
 
 
-def test_images_that_do_not_fit():
+def test_images_that_do_not_fit_are_refused():
     x = np.zeros((2, 3, 4, 4))
     with pytest.raises(ShapeError, match=r"RandomCrop\(\(7, 7\), padding=1\) expected images"):
         RandomCrop(7, padding=1)(x, np.random.default_rng(0))
@@ -166,15 +166,15 @@ def test_images_that_do_not_fit():
 
 @pytest.mark.parametrize("transform", [*RANDOM, Normalize(0, 1)], ids=repr)
 def test_arrays_of_another_library_are_refused(transform):
-    """A loader gives NumPy's, whatever the backend."""
+    """A loader passes NumPy arrays, on every backend."""
     with xpnet.using("array_api_strict:device1") as there:
         x = there.asarray(np.zeros((2, 1, 8, 9), np.float32))
     with pytest.raises(TypeError, match="works on the host: expected a NumPy array"):
         transform(x, np.random.default_rng(0))
 
 
-def test_what_bytes_cannot_hold_does_not_fill_them():
-    """Half of the grey levels from 0 to 1, where they go to 255."""
+def test_a_fraction_cannot_fill_images_of_bytes():
+    """Grey levels from 0 to 1 have a middle of 0.5, bytes have not."""
     x, rng = np.ones((1, 1, 3, 3), np.uint8), np.random.default_rng(0)
     for transform in RandomShift(1, fill=0.5), RandomCrop(3, 1, fill=0.5), Cutout(2, fill=0.5):
         with pytest.raises(ValueError, match="cannot fill images of uint8 with a fraction"):
@@ -182,7 +182,7 @@ def test_what_bytes_cannot_hold_does_not_fill_them():
         assert transform(x.astype(np.float16), rng).dtype == np.float16
 
 
-def test_sizes_of_any_kind_of_integer():
+def test_sizes_may_be_any_integers():
     assert RandomCrop(np.int64(3)).size == RandomCrop([3, np.int32(3)]).size == (3, 3)
     with pytest.raises(TypeError, match="integer"):
         RandomCrop(2.5)
@@ -202,6 +202,6 @@ def test_sizes_of_any_kind_of_integer():
         lambda: Cutout(0),
     ],
 )
-def test_parameters_that_mean_nothing(make):
+def test_invalid_parameters_are_refused(make):
     with pytest.raises(ValueError, match="Expected"):
         make()

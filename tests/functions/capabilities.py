@@ -1,9 +1,9 @@
-"""The capability table, docs/capabilities.md, from what is declared and what is tested.
+"""The capability table, docs/capabilities.md, generated from the declarations and the tests.
 
     python tests/functions/capabilities.py > docs/capabilities.md
 
-Nothing here is a claim of its own. What a function's derivative is, it says where it is declared; a
-library's column says whether test_rules.py and test_constant.py run it there, or skip it.
+The kind of a function's derivative is read from its declaration; a library's column says whether
+test_rules.py and test_constant.py run the function there, or skip it.
 """
 
 import sys
@@ -30,75 +30,78 @@ CHECKED = [", ".join(map(str, ORDERS[library])) for library in LIBRARIES]
 HEAD = """\
 # What the namespace can do
 
-Every function of the array API standard {VERSION} that `xpnet.functions` has, and what becomes of
-its derivative. This page is made from the declarations in `xpnet/functions/` and from the cases that
-the tests run (`python tests/functions/capabilities.py`); a test fails when it is out of date.
+Every function of the array API standard {VERSION} in `xpnet.functions`, and its derivative. This page
+is generated from the declarations in `xpnet/functions/` and from the cases that the tests run
+(`python tests/functions/capabilities.py`); a test fails when it is out of date.
 
-**Derivative.** *differentiable*: there is a rule, or the function is composed of others that have
-one. *constant*: booleans, indices, steps; the result is a Variable without history. *structural*: it
-makes arrays, or answers questions about dtypes and shapes. A name that is not here is an
-`AttributeError` for a Variable, never the library's function with its gradient lost.
+**Derivative.** *differentiable*: the function has a rule, or is composed of functions that have one.
+*constant*: the result is of booleans, indices or steps, and is a Variable without history. *structural*:
+the function creates arrays, or answers questions about dtypes and shapes. Any other name raises
+`AttributeError` for a Variable; it is never the library's own function, which would lose the gradient.
 
-**Order.** Up to which order the derivative is compared with central differences in float64, by rules
+**Order.** The order up to which the derivative is compared with central differences in float64, by rules
 that run on arrays (read-only ones on NumPy) and by the same rules recorded on Variables. Rules are
 written in the namespace itself, so higher orders need no other code.
 *and complex*: with complex input too; the gradient of a real L by z = x + iy is dL/dx - i dL/dy.
 
-**JAX agrees.** First order against `jax.grad` of the same call, to 1e-5 relative in float64, over
-shapes, broadcasting, axes and keepdims that hypothesis draws (`tests/functions/test_against_jax.py`).
+**JAX agrees.** The first derivative is compared with `jax.grad` of the same call, to a relative error of
+1e-5 in float64, over shapes, broadcasting, axes and keepdims that hypothesis draws
+(`tests/functions/test_against_jax.py`).
 
 **Corners**, where a derivative does not exist or is not unique, are those of JAX
-(`test_corners_are_those_of_jax`): equal numbers share in `maximum`, `minimum`, `max` and `min`, and `clip` passes a
-half at its bounds; `sqrt` has slope inf at 0, so that of `std` of equal numbers is nan; `prod` and
-`cumulative_prod` are exact where factors are 0, and the first derivative of `det` where a matrix is singular
-(the second takes an inverse). The vectors of equal eigenvalues or singular values have no derivative,
-inf or nan; the values themselves have a first one, if nothing is made of the vectors. Of the equal numbers in `unique_values` the first has all. The departures:
+(`test_gradients_at_corners_agree_with_jax`). Equal numbers share the gradient of `maximum`, `minimum`,
+`max` and `min`, and `clip` passes a half at its bounds. `sqrt` has an infinite derivative at 0. `prod` and
+`cumulative_prod` are exact where factors are 0, and so is the first derivative of `det` where a matrix is
+singular (the second requires an inverse). The derivative by the vectors of equal eigenvalues or singular
+values is inf or NaN; the values themselves have a first derivative, if the vectors are not used. Among
+equal numbers, the first has the whole gradient of `unique_values`. The differences from JAX:
 
 | at | xpnet | JAX | why |
 |---|---|---|---|
 {DEPARTED}
 
-**Libraries.** Where the tests run it: on NumPy with read-only arrays, on array-api-strict on a pretended
-device, on the real CuPy over an emulated CUDA device (`tests/host_cuda/`), which runs CuPy's own kernels on the
-host. No run on a GPU stands behind this page yet, hence *emulated*.
+**Libraries.** The libraries on which the tests run the function: NumPy with read-only arrays,
+array-api-strict with a pretended device, and the real CuPy over an emulated CUDA device
+(`tests/host_cuda/`), which runs CuPy's own kernels on the host. This page does not report a run on a GPU
+yet, hence *emulated*.
 """
 
 NETWORKS = """\
 # What networks are made of
 
-A library's column says which orders of derivatives are checked there. On JAX it is the first alone:
-JAX compiles each function for each shape, and the rules are the same text.
+A library's column shows which orders of derivatives are checked there. On JAX it is only the first: JAX
+compiles each function for each shape, and the rules are the same code.
 
 ## Functions beyond the standard
 
-The rows of `tests/functions/networks.py`. *Compared with*: value and gradients, to 1e-10 relative in
-float64; and in each function's own test, over shapes and options that hypothesis draws, in float32
-too, to 1e-5. Derivatives are compared with central differences.
+The rows of `tests/functions/networks.py`. *Compared with*: value and gradients, to a relative error of
+1e-10 in float64; and in each function's own test, over shapes and options that hypothesis draws, also in
+float32, to 1e-5. Derivatives are compared with central differences.
 """
 
 OF_LAYERS = """\
 ## Layers
 
-The rows of `tests/layers/cases.py`; of some layers there are two, with other options. *Compared with
-PyTorch's* layer of that name, weights copied over: value, gradients of inputs and parameters, and running
-statistics, to 1e-5 relative in float32 and 1e-10 in float64, over sizes and options that hypothesis
-draws (`tests/layers/test_against_torch.py`). Dropout is compared in evaluation, and in training where it leaves out
-nothing: its random numbers are NumPy's.
+The rows of `tests/layers/cases.py`; some layers have two, with different options. *Compared with
+PyTorch's* layer of that name, with copied weights: value, gradients of inputs and parameters, and running
+statistics, to a relative error of 1e-5 in float32 and 1e-10 in float64, over sizes and options that
+hypothesis draws (`tests/layers/test_against_torch.py`). Dropout is compared in evaluation, and in training
+with p = 0, since its random numbers are NumPy's.
 
-Orders (`tests/layers/test_contract.py`): *1*, values and gradients are what NumPy has, to 1e-10 in
-float64; float32 stays float32, and no step goes by way of the host. *2*, second derivatives by inputs and
+Orders (`tests/layers/test_contract.py`): *1*, values and gradients equal those on NumPy, to 1e-10 in
+float64; float32 stays float32, and no step passes through the host. *2*, second derivatives by inputs and
 parameters agree with differences.
 """
 
 OF_LIMITS = """\
 ## What a library cannot do
 
-Each cell is tested there (`tests/layers/test_limits.py`).
+Each cell is tested on the library (`tests/layers/test_limits.py`).
 """
 
 
 def departed():
-    """The rows of what differs from JAX: tested, both sides, by test_against_jax.py."""
+    """The rows of the differences from JAX: test_against_jax.py checks both values."""
     cells = [(name, ours, theirs, why) for name, (_, _, ours, theirs, why) in DEPARTURES.items()]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in cells)
 
@@ -144,7 +147,7 @@ def layers():
 
 
 def limits(note):
-    """The cells of what not every library can do."""
+    """The cells of what some library cannot do."""
     for name, limit in LIMITS.items():
         yield [
             name,
@@ -153,7 +156,7 @@ def limits(note):
 
 
 def tabled(head, cells):
-    """A table, as lines."""
+    """A table as lines."""
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     return [*lines, *("| " + " | ".join(row) + " |" for row in cells), ""]
 

@@ -1,10 +1,10 @@
-"""For every differentiable function of the namespace: calls of it, to be differentiated.
+"""Cases for every differentiable function of the namespace: calls of it, to be differentiated.
 
-A case is a hypothesis strategy. It draws `(call, arrays)`: `call(xp, *arrays)` is a function of
-NumPy's arrays, written against the standard, so that it runs with xpnet's namespace and with JAX's.
-test_rules.py differentiates the cases on every backend, and compares with differences;
-test_against_jax.py compares with JAX. capabilities.py makes the table in docs/capabilities.md of
-them: what stands there is what was run.
+A case is a hypothesis strategy that draws `(call, arrays)`. `call(xp, *arrays)` is a function of
+NumPy arrays, written against the standard, so that it runs with xpnet's namespace and with JAX's.
+test_rules.py differentiates the cases on every backend and compares with differences;
+test_against_jax.py compares with JAX. capabilities.py generates docs/capabilities.md from the same
+cases, so the table lists what was run.
 """
 
 from importlib import import_module
@@ -27,12 +27,12 @@ AGAINST_JAX = {
     "nextafter": "JAX has no derivative of nextafter",
     "special.psi": "JAX has it under the name of digamma alone",
     "sign": "JAX takes the sign of a complex number for a step",
-    "unique_all": "JAX's unique functions do not run on what it differentiates",
-    "unique_counts": "JAX's unique functions do not run on what it differentiates",
-    "unique_inverse": "JAX's unique functions do not run on what it differentiates",
-    "unique_values": "JAX's unique functions do not run on what it differentiates",
+    "unique_all": "JAX's unique functions do not run on the arrays that it differentiates",
+    "unique_counts": "JAX's unique functions do not run on the arrays that it differentiates",
+    "unique_inverse": "JAX's unique functions do not run on the arrays that it differentiates",
+    "unique_values": "JAX's unique functions do not run on the arrays that it differentiates",
 }
-"""Names that JAX cannot judge, and why."""
+"""Names that cannot be compared with JAX, and why."""
 
 nan = float("nan")
 DEPARTURES = {  # name: (a call, its arguments, our gradient by the first, JAX's, why)
@@ -41,14 +41,14 @@ DEPARTURES = {  # name: (a call, its arguments, our gradient by the first, JAX's
         [[2.0, 2.0]],
         [0.0, 0.0],
         [nan, nan],
-        "as in PyTorch: features that happen to be equal stop no training",
+        "as in PyTorch: features that happen to be equal must not turn weights into NaN",
     ),
     "abs at 0": (
         lambda xp, x: xp.abs(x),
         [[0.0]],
         [0.0],
         [1.0],
-        "the mean of both sides: what is even and smooth, but composed of abs, comes out right",
+        "the mean of both sides: even, smooth functions that are composed of abs have the right derivative",
     ),
     "hypot at 0": (
         lambda xp, x1, x2: xp.hypot(x1, x2),
@@ -62,14 +62,14 @@ DEPARTURES = {  # name: (a call, its arguments, our gradient by the first, JAX's
         [[0.0, 0.0]],
         [0.0, 0.0],
         [nan, nan],
-        "the shortest of its subgradients; a vector that happens to be 0 stops no training",
+        "the shortest of its subgradients; a vector that happens to be 0 must not turn weights into NaN",
     ),
     "copysign of 0": (
         lambda xp, x1, x2: xp.copysign(x1, x2),
         [[0.0], [2.0]],
         [0.0],
         [1.0],
-        "as of abs",
+        "as for abs",
     ),
     "0 to the power of 0, by the base": (
         lambda xp, x1, x2: xp.pow(x1, x2),
@@ -83,17 +83,17 @@ DEPARTURES = {  # name: (a call, its arguments, our gradient by the first, JAX's
         [[2.0, 2.0, 1.0]],
         [1.0, 2.0, 3.0],
         [2.0, 1.0, 3.0],
-        "equal numbers keep their order, as the standard asks of a stable sort",
+        "equal numbers keep their order, as the standard requires of a stable sort",
     ),
 }
-"""Corners where JAX has another convention, or none."""
+"""Corners where JAX has another convention, or returns NaN."""
 
 LACKS = {}
-"""{(name, library): why}: what does not run on a library; a skip, and a note in the table."""
+"""{(name, library): why a function does not run on a library}: a skip, and a note in the table."""
 
 
 def case(*names, kinds=(float,), complex_too=False):
-    """Decorator: a function of a `Draw` is a case of each of these names, with numbers of a kind."""
+    """Decorator: a function of a `Draw` is a case for each of these names, with numbers of a kind."""
 
     def add(function):
         for kind in (float, complex) if complex_too else kinds:
@@ -111,7 +111,8 @@ class Draw:
     """Hypothesis's `draw`, one generator of random numbers, by a seed that it drew, their kind."""
 
     def __init__(self, draw, kind):
-        self.draw, self.kind = draw, kind
+        self.draw = draw
+        self.kind = kind
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
     def __call__(self, strategy):
@@ -119,7 +120,7 @@ class Draw:
 
 
 def numbers(draw, shape, low=-2.0, high=2.0):
-    """Random numbers of a shape: never equal, seldom near a corner."""
+    """Random numbers of a shape: never equal, and seldom near a corner."""
     x = draw.rng.uniform(low, high, shape)
     if draw.kind is complex:
         x = x + 1j * draw.rng.uniform(low, high, shape)
@@ -127,7 +128,7 @@ def numbers(draw, shape, low=-2.0, high=2.0):
 
 
 def of(name):
-    """The function of that name in a namespace, also "linalg.inv"."""
+    """The function of that name in a namespace; the name may be "linalg.inv"."""
 
     def call(xp, *args, **kwargs):
         for part in name.split("."):
@@ -138,7 +139,7 @@ def of(name):
 
 
 def axis_of(draw, shape, several=True):
-    """An axis of that shape, or None; where `several`, a tuple of them too."""
+    """An axis of that shape, or None; with `several`, also a tuple of axes."""
     axes = st.integers(-len(shape), len(shape) - 1) if shape else st.nothing()
     options = [st.none()]
     if shape:
@@ -173,10 +174,11 @@ def _elementwise(name, shapes, low, high, kind):
         return of(name), [numbers(draw, shape, low, high) for shape in draw(shapes)]
 
 
-_one, _two = st.sampled_from(SHAPES).map(lambda shape: [shape]), st.sampled_from(PAIRS)
+_one = st.sampled_from(SHAPES).map(lambda shape: [shape])
+_two = st.sampled_from(PAIRS)
 for _name, _bounds in UNARY.items():
     _elementwise(_name, _one, *_bounds, float)
-for _name in [*UNARY, "imag", "sign"]:  # the standard has all of them for complex numbers
+for _name in [*UNARY, "imag", "sign"]:  # the standard defines all of them for complex numbers
     _elementwise(_name, _one, 0.2, 0.8, complex)
 for _name, _bounds in BINARY.items():
     _elementwise(_name, _two, *_bounds, float)
@@ -192,7 +194,8 @@ def _(draw):
 
 @case("remainder")
 def _(draw):
-    x1, x2 = numbers(draw, (2, 3), 0.1, 0.9), numbers(draw, (3,), 1.0, 1.2)
+    x1 = numbers(draw, (2, 3), 0.1, 0.9)
+    x2 = numbers(draw, (3,), 1.0, 1.2)
     return of("remainder"), [x1 + draw(st.sampled_from([-3.0, 0.0, 2.4])), x2]
 
 
@@ -204,7 +207,8 @@ def _(draw):
 
 @case("clip")
 def _(draw):
-    x, low = numbers(draw, (2, 3)), numbers(draw, (3,), -1.0, 0.0)
+    x = numbers(draw, (2, 3))
+    low = numbers(draw, (3,), -1.0, 0.0)
     return lambda xp, x, low, high: xp.clip(x, low, high), [x, low, low + 1.0]
 
 
@@ -218,8 +222,9 @@ def _reduction(name, complex_too=False):
         options = {"axis": axis_of(draw, shape), "keepdims": draw(st.booleans())}
         if name in ("var", "std"):
             options["correction"] = draw(st.sampled_from([0.0, 0.5]))
-        if name == "std":  # of a single number its slope is infinite
-            shape, options["axis"] = (2, 3), draw(st.sampled_from([None, 0, -1, (0, 1)]))
+        if name == "std":  # its derivative for a single number is infinite
+            shape = (2, 3)
+            options["axis"] = draw(st.sampled_from([None, 0, -1, (0, 1)]))
         return lambda xp, x: of(name)(xp, x, **options), [numbers(draw, shape)]
 
 
@@ -639,7 +644,7 @@ def spread(draw):
 def _(draw):
     def call(xp, x):
         w = xp.linalg.eigvals(x)
-        return xp.sum(xp.sin(w) * w, axis=-1)  # they come in no order
+        return xp.sum(xp.sin(w) * w, axis=-1)  # their order depends on the library
 
     return call, [spread(draw)]
 

@@ -1,7 +1,7 @@
-"""The networks' own functions, a row each: how each is called, with what, and PyTorch's like.
+"""The networks' own functions, one row each: a call, its arguments, and PyTorch's equivalent.
 
-test_networks.py takes every row through the derivatives and the comparison that the capability
-table says; hypothesis draws shapes and options in each function's own test.
+test_networks.py checks for each row the derivatives and the comparison that the capability table
+states; each function's own test draws shapes and options with hypothesis.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Row:
     call: Callable[..., Any]
     shapes: tuple[tuple[int, ...], ...]
     torch: Callable[..., Any] | None = None  # (torch.nn.functional, *tensors)
-    oracle: str = ""  # what else it is compared with
+    oracle: str = ""  # what it is compared with otherwise
     constant: tuple[Any, ...] = ()
     positive: bool = False
 
@@ -44,7 +44,8 @@ class Row:
         return [rng.normal(size=shape) for shape in self.shapes]
 
 
-X, XT = ((2, 3),), ((2, 3), (2, 3))
+X = ((2, 3),)
+XT = ((2, 3), (2, 3))
 IMAGE = (1, 2, 3, 3)
 CLASSES = (np.asarray([2, 0]),)
 STEP_BY_STEP = "its formula in Python, and a composite step by step"

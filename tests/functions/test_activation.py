@@ -59,15 +59,15 @@ def test_softmax_along_the_first_axis(backend64, array, order, name):
     check_gradients(lambda x: getattr(F, name)(x, axis=0), array(X), order=order)
 
 
-def test_relu_has_slope_zero_at_zero(backend64, array):
-    """The convention of PyTorch and JAX."""
+def test_relu_has_the_derivative_0_at_0(backend64, array):
+    """PyTorch and JAX define it so, too."""
     x = Variable(array([0.0, -1.0, 1.0]))
     (g,) = gradients(F.relu(x), [x], 1)
     assert_close(g, [0.0, 0.0, 1.0])
 
 
 def test_extremes_do_not_overflow(backend, array):
-    """Warnings are errors here: exp never sees a large number."""
+    """Warnings are errors in these tests; no exponential may overflow."""
     x = array([-1e4, -80.0, 0.0, 80.0, 1e4])
     assert_close(F.sigmoid(x), [0.0, math.exp(-80.0), 0.5, 1.0, 1.0], rtol=1e-5)
     assert_close(F.softmax(array([1e4, 0.0, -1e4])), [1.0, 0.0, 0.0])
@@ -82,7 +82,7 @@ def test_extremes_do_not_overflow(backend, array):
 
 @pytest.mark.parametrize("largest", [1e4, 1e30])
 def test_derivatives_at_extremes(backend, array, largest):
-    """Left 0 (or the slope), right 1, up to the second order: no overflow, no nan."""
+    """On the left 0 or the slope, on the right 1, to the second order, without overflow or NaN."""
     for f, left in [
         (F.leaky_relu, 0.01),
         (F.elu, 0.0),
@@ -99,7 +99,7 @@ def test_derivatives_at_extremes(backend, array, largest):
 
 
 def test_options_of_activations(backend64, array, order):
-    """Slope, alpha, beta and threshold, the tanh; with derivatives."""
+    """Slope, alpha, beta, threshold and approximation, with derivatives."""
     x = array(X)
     for f, expected in [
         (lambda x: F.leaky_relu(x, 0.3), lambda x: x if x > 0.0 else 0.3 * x),
@@ -113,8 +113,8 @@ def test_options_of_activations(backend64, array, order):
     assert_close(y, [0.5 * math.log1p(math.exp(1.8)), 1.1], rtol=1e-14)
 
 
-def test_slopes_at_zero(backend64, array):
-    """PyTorch's: the slope of the left side for leaky_relu; elu, smooth, has alpha."""
+def test_derivatives_at_0(backend64, array):
+    """As in PyTorch: leaky_relu has the slope of its left side, and elu has alpha."""
     for f, expected in [
         (F.leaky_relu, 0.01),
         (lambda x: F.elu(x, 0.5), 0.5),
@@ -126,7 +126,7 @@ def test_slopes_at_zero(backend64, array):
         assert_close(gradients(f(x), [x], 1)[0], [expected], rtol=1e-14)
 
 
-def test_gelu_knows_two_ways(backend, array):
+def test_gelu_refuses_an_unknown_approximation(backend, array):
     with pytest.raises(ValueError, match="approximate='none' or 'tanh', got 'erf'"):
         F.gelu(array([1.0]), "erf")
 
@@ -172,8 +172,10 @@ def test_activations_agree_with_torch(dtype, shape, scale, seed):
         (F.sigmoid, T.sigmoid),
     ]:
         with using("numpy", dtype=dtype):
-            x, tensor = Variable(host), torch.tensor(host, requires_grad=True)
-            y, expected = ours(x), theirs(tensor)
+            x = Variable(host)
+            tensor = torch.tensor(host, requires_grad=True)
+            y = ours(x)
+            expected = theirs(tensor)
             assert y.dtype == x.dtype
             assert_close(y, expected.detach().numpy(), rtol=rtol, atol=atol)
             y.backward(weights)
@@ -183,8 +185,8 @@ def test_activations_agree_with_torch(dtype, shape, scale, seed):
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 @pytest.mark.parametrize(("shape", "axis"), [((3, 0), -1), ((0, 3), 0), ((0, 3), 1), ((0,), 0)])
-def test_softmax_of_no_numbers(backend, array, name, shape, axis):
-    """Empty, as in PyTorch, with an empty gradient; in float16 too where there is one."""
+def test_softmax_of_an_empty_array(backend, array, name, shape, axis):
+    """The result is empty, as in PyTorch, and so is the gradient; in float16 too."""
     for dtype in ("float32", "float16"):
         if not hasattr(backend.xp, dtype):
             continue
@@ -196,7 +198,7 @@ def test_softmax_of_no_numbers(backend, array, name, shape, axis):
 
 
 def test_the_third_derivative_of_the_sigmoid_and_of_tanh(backend64, array):
-    """Each by the formula in y: s' = s (1 - s) and t' = 1 - t^2, derived twice more."""
+    """From the formulas s' = s (1 - s) and t' = 1 - t^2, differentiated twice more."""
     x = Variable(array([-2.0, -0.3, 0.0, 0.7, 3.0]))
     s, t = (to_numpy(f(x).data) for f in (F.sigmoid, F.tanh))
     slope = s * (1.0 - s)

@@ -1,4 +1,4 @@
-"""The same texts differentiated by JAX: an oracle that shares no rule with xpnet."""
+"""The same expressions differentiated by JAX, which shares no rule with xpnet."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ jax = pytest.importorskip("jax", reason="JAX is the oracle of these tests")
 jnp = jax.numpy
 
 HURRIED = settings(
-    max_examples=4,  # few: JAX compiles anew for each shape
+    max_examples=4,  # few, since JAX compiles for each shape
     deadline=None,
     derandomize=True,
     database=None,
@@ -23,7 +23,8 @@ HURRIED = settings(
 def by_jax(call, hosts, weights):
     """The gradients of Re(sum(weights * call)) by each of the arrays."""
     with using("jax", dtype="float64") as there:
-        arrays, w = [there.asarray(host) for host in hosts], there.asarray(weights)
+        arrays = [there.asarray(host) for host in hosts]
+        w = there.asarray(weights)
 
         def number(*xs):
             return jnp.sum(jnp.real(w * call(jnp, *xs)))
@@ -32,7 +33,7 @@ def by_jax(call, hosts, weights):
 
 
 def by_xpnet(call, hosts, weights):
-    """The same, and the weights' shape is that of the value."""
+    """Likewise by xpnet; the weights have the shape of the value."""
     with using("numpy", dtype="float64") as here:
         xs = [Variable(here.asarray(host)) for host in hosts]
         xp = array_namespace(*xs)
@@ -64,7 +65,7 @@ def test_every_differentiable_function_agrees_with_jax(name, number, data):
         assert_close(ours, theirs, rtol=1e-5, atol=1e-9)
 
 
-TEXTS = {  # what is not of the standard, and compositions
+EXPRESSIONS = {  # functions beyond the standard, and compositions
     "relu": F.relu,
     "sigmoid": F.sigmoid,
     "softmax": F.softmax,
@@ -78,12 +79,12 @@ TEXTS = {  # what is not of the standard, and compositions
 shapes = st.sampled_from([(1, 1), (3, 4), (4, 2)])
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", EXPRESSIONS)
 @HURRIED
 @given(shape=shapes, seed=st.integers(0, 2**32 - 1))
-def test_gradients_of_texts_agree_with_jax(name, shape, seed):
-    """First order, and second through the gradient's own sum of squares, to 1e-9 in float64."""
-    f = TEXTS[name]
+def test_gradients_of_expressions_agree_with_jax(name, shape, seed):
+    """First order, and second order through the sum of squares of the gradient, to 1e-9 in float64."""
+    f = EXPRESSIONS[name]
     host = np.random.default_rng(seed).normal(size=shape)
 
     def first(x):
@@ -139,7 +140,7 @@ def both(call, lists):
 
 @pytest.mark.parametrize("name", CORNERS)
 @pytest.mark.filterwarnings("ignore:divide by zero|invalid value:RuntimeWarning")
-def test_corners_are_those_of_jax(name):
+def test_gradients_at_corners_agree_with_jax(name):
     ours, theirs = both(*CORNERS[name])
     for g, expected in zip(ours, theirs, strict=True):
         assert_close(g, expected, rtol=1e-12, atol=1e-15)
@@ -147,8 +148,8 @@ def test_corners_are_those_of_jax(name):
 
 @pytest.mark.parametrize("name", DEPARTURES)
 @pytest.mark.filterwarnings("ignore:divide by zero|invalid value:RuntimeWarning")
-def test_departures_from_jax_are_what_the_page_says(name):
-    """Both sides: what xpnet has, and what JAX has."""
+def test_differences_from_jax_are_those_of_the_page(name):
+    """Both values are checked: xpnet's and JAX's."""
     call, lists, expected, of_jax, _ = DEPARTURES[name]
     ours, theirs = both(call, lists)
     assert_close(ours[0], expected, rtol=1e-12)

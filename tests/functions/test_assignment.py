@@ -1,4 +1,4 @@
-"""x[key] = value and x += value: values, derivatives of each order, views, and what is refused."""
+"""x[key] = value and x += value: values, derivatives of each order, views, and errors."""
 
 import copy
 import pickle
@@ -28,7 +28,9 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.testing import assert_close, check_gradients
 
 X = np.arange(12.0).reshape(3, 4) / 7.0 - 0.6
-ROW, ONE, PAIR = X[1] * X[2] + 0.3, np.asarray(0.7), np.asarray([0.4, -1.3])
+ROW = X[1] * X[2] + 0.3
+ONE = np.asarray(0.7)
+PAIR = np.asarray([0.4, -1.3])
 MASK = X * 7.0 % 2.0 > 0.9
 
 # name -> (key, value); keys hold NumPy's arrays, which become arrays of each library.
@@ -62,7 +64,7 @@ CASES = {
     "an integer and integers": ((1, np.asarray([3, 0, 3])), np.asarray([0.1, 0.2, 0.3])),
 }
 
-STRICT_REFUSES = {  # array-api-strict, and the standard: integer arrays for some axes alone
+STRICT_REFUSES = {  # as in the standard: integer arrays for only some of the axes
     "integers for rows",
     "rows that repeat",
     "rows that repeat, one value",
@@ -73,25 +75,26 @@ STRICT_REFUSES = {  # array-api-strict, and the standard: integer arrays for som
 @pytest.fixture(params=CASES)
 def case(request, backend64):
     """(key, value), in NumPy's arrays."""
-    name, (key, value) = request.param, CASES[request.param]
+    name = request.param
+    key, value = CASES[request.param]
     if backend64.name.startswith("array_api_strict"):
         if name in STRICT_REFUSES:
             pytest.skip("array-api-strict, like the standard, has no integer arrays for some axes")
         if all(isinstance(k, int | slice) for k in key) and len(key) < 2:
-            key = (*key, ...)  # strict wants every axis named
+            key = (*key, ...)  # array-api-strict requires an index for every axis
         elif None in [k if k is None else 0 for k in key] and ... not in key:
             key = (*key, ...)
     return key, value
 
 
 def in_library(key, array):
-    """The key with arrays of the library; a mask alone stands alone."""
+    """The key with arrays of the library; a single mask is not put into a tuple."""
     keys = tuple(array(k) if isinstance(k, np.ndarray) else k for k in key)
     return keys[0] if len(keys) == 1 else keys
 
 
 def assigned(key):
-    """(x, value) -> what a copy of x is after the assignment, times a weight for each place."""
+    """A function (x, value) -> x after the assignment, times a weight for each place."""
 
     def f(x, value):
         xp = array_namespace(x)
@@ -103,21 +106,23 @@ def assigned(key):
 
 
 def after(key, x, value):
-    """What NumPy makes of it."""
+    """NumPy's result."""
     x = x.copy()
     x[key] = value
     return x
 
 
 def test_values_and_derivatives(array, case):
-    """NumPy's values; first and second derivatives by x and by the value."""
+    """Values are compared with NumPy, first and second derivatives by x and by the value with
+    differences.
+    """
     key, value = case
     y = assigned(in_library(key, array))(Variable(array(X)), Variable(array(value)))
     assert_close(y, after(key, X, value) ** 3, rtol=1e-14)
     check_gradients(assigned(in_library(key, array)), array(X), array(value))
 
 
-def test_values_and_gradients_are_those_of_jax(array, case):
+def test_values_and_gradients_agree_with_jax(array, case):
     jax = pytest.importorskip("jax", reason="its .at is what this is compared with")
     jnp = jax.numpy
     key, value = case
@@ -129,7 +134,8 @@ def test_values_and_gradients_are_those_of_jax(array, case):
     with jax.enable_x64(True):
         expected = jax.grad(theirs, (0, 1))(jnp.asarray(X), jnp.asarray(value))
         expected = [np.asarray(g) for g in expected]
-    x, v = Variable(array(X)), Variable(array(value))
+    x = Variable(array(X))
+    v = Variable(array(value))
     y = F.asarray(x, copy=True)
     y[in_library(key, array)] = v
     for g, e in zip(gradients(F.sum(F.cos(y)), [x, v]), expected, strict=True):
@@ -140,8 +146,9 @@ def test_values_and_gradients_are_those_of_jax(array, case):
 
 
 def test_a_graph_keeps_the_numbers_that_it_was_computed_from(backend64, array):
-    """Also at second order: x y is 2 a^2 b with the a that was, and its derivatives are too."""
-    a, b = Variable(array([1.0, 2.0])), Variable(array([3.0, 4.0]))
+    """To second order: x y is 2 a^2 b for the a before the assignment, and so are its derivatives."""
+    a = Variable(array([1.0, 2.0]))
+    b = Variable(array([3.0, 4.0]))
     x = 2.0 * a
     before = x * x * b
     x[0] = b[1]
@@ -157,8 +164,8 @@ def test_a_graph_keeps_the_numbers_that_it_was_computed_from(backend64, array):
     assert_close(gb, [16.0, 16.0 + 2.0 * 4.0 * 3.0])
 
 
-def test_a_value_may_be_of_the_array_itself(backend64, array):
-    """As NumPy has it: of the numbers from before."""
+def test_a_value_may_be_a_part_of_the_array_itself(backend64, array):
+    """As in NumPy: with its numbers from before the assignment."""
     a = Variable(array([1.0, 2.0, 3.0]))
     x = a * a
     x[1:] = x[:-1]
@@ -171,7 +178,7 @@ def test_a_value_may_be_of_the_array_itself(backend64, array):
     assert_close(a.grad, [2.0 * (100.0 * 4.0 + 10.0), 4.0 * (1.0 + 100.0), 0.0])
 
 
-def test_a_loop_that_fills_an_array(backend64, array):
+def test_an_array_can_be_filled_in_a_loop(backend64, array):
     """Geometric growth: y[i] = r y[i - 1]."""
 
     def grown(r):
@@ -192,7 +199,7 @@ def test_a_loop_that_fills_an_array(backend64, array):
 
 
 @pytest.mark.parametrize("what", ["x", "value", "both", "neither"])
-def test_who_has_a_history(backend64, array, what):
+def test_which_variables_have_a_history_after_an_assignment(backend64, array, what):
     x = Variable(array([1.0, 2.0, 3.0]), requires_grad=what in ("x", "both"))
     v = Variable(array(5.0), requires_grad=what in ("value", "both"))
     y = F.asarray(x, copy=True)
@@ -208,7 +215,7 @@ def test_who_has_a_history(backend64, array, what):
         assert v.grad is None if what == "x" else float(v.grad) == 10.0
 
 
-def test_numbers_of_no_dimensions_and_complex_ones(backend64, array):
+def test_assignment_to_zero_dimensional_and_complex_arrays(backend64, array):
     def f(x, v):
         y = x * x
         y[...] = v * y
@@ -227,7 +234,7 @@ def test_numbers_of_no_dimensions_and_complex_ones(backend64, array):
 
 
 def test_a_value_of_another_width_is_cast(backend64, array):
-    """As NumPy: the array keeps its dtype, and the value's gradient has that of the value."""
+    """As in NumPy: the array keeps its dtype, and the gradient of the value has the value's dtype."""
     xp = backend64.xp
     x = F.astype(Variable(array([1.0, 2.0])), xp.float32)
     v = Variable(array(3.0))
@@ -242,19 +249,22 @@ def test_a_value_of_another_width_is_cast(backend64, array):
 
 
 def writes(x):
-    """It writes into its own argument: x1 x2^2, x0 + x2."""
+    """A function that writes into its own argument: x1 x2^2, x0 + x2."""
     x[0] = x[1] * x[2] ** 2 + x[0] * 0.0
     x[1:2] += x[2:]
     return array_namespace(x).sum(x * x)
 
 
 def pure(x):
-    a, b, c = x[0], x[1], x[2]
+    a = x[0]
+    b = x[1]
+    c = x[2]
     return (b * c**2) ** 2 + (b + c) ** 2 + c**2 + 0.0 * a
 
 
 def test_transforms_of_a_function_that_writes_into_its_argument(backend64, array):
-    x, u = array([1.0, 2.0, -0.5]), array([0.3, -1.0, 2.0])
+    x = array([1.0, 2.0, -0.5])
+    u = array([0.3, -1.0, 2.0])
     assert_close(grad(writes)(x), grad(pure)(x))
     assert_close(hessian(writes)(x), hessian(pure)(x))
     for ours, theirs in zip(jvp(writes, (x,), (u,)), jvp(pure, (x,), (u,)), strict=True):
@@ -262,11 +272,11 @@ def test_transforms_of_a_function_that_writes_into_its_argument(backend64, array
     y, pull = vjp(writes, x)
     assert_close(y, pure(x))
     assert_close(pull(2.0)[0], 2.0 * grad(pure)(x))
-    assert_close(x, [1.0, 2.0, -0.5])  # f was given Variables of its own
+    assert_close(x, [1.0, 2.0, -0.5])  # f received Variables of its own
     check_gradients(lambda x: grad(writes)(+x), x)
 
 
-def test_a_checkpoint_of_a_function_that_writes(backend64, array):
+def test_gradient_checkpoint_of_a_function_that_writes_into_its_argument(backend64, array):
     a = Variable(array([1.0, 2.0, -0.5]))
     (expected,) = gradients(pure(a * a), [a])
     (g,) = gradients(gradient_checkpoint(writes)(a * a), [a], create_graph=True)
@@ -279,11 +289,12 @@ def test_a_checkpoint_of_a_function_that_writes(backend64, array):
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, gradient_checkpoint])
-def test_what_a_function_writes_into_its_argument_is_seen_outside(backend64, array, wrap):
+def test_a_write_into_an_argument_is_visible_to_the_caller(backend64, array, wrap):
     def scale(x, factor):
         x *= factor
 
-    a, r = Variable(array([1.0, 2.0])), Variable(array(3.0))
+    a = Variable(array([1.0, 2.0]))
+    r = Variable(array(3.0))
     x = a * a
     wrap(scale)(x, r)
     assert_close(x, [3.0, 12.0])
@@ -314,7 +325,7 @@ BITWISE = {
 
 @pytest.mark.parametrize("sign", OPERATORS)
 def test_augmented_assignment(backend64, array, sign):
-    """The Variable is the same, its numbers are those of the operator, and so are its derivatives."""
+    """The Variable stays the same object; its numbers and derivatives are those of the operator."""
     augment, plain = OPERATORS[sign]
 
     def f(x, y):
@@ -328,7 +339,8 @@ def test_augmented_assignment(backend64, array, sign):
     def g(x, y):
         return array_namespace(x).concat([plain(x, y), plain(x[1:], y)])
 
-    x, y = array([1.5, 2.5, 0.7]), array(1.2)
+    x = array([1.5, 2.5, 0.7])
+    y = array(1.2)
     assert_close(f(Variable(x), Variable(y)), g(x, y))
     if sign in ("//=", "%="):
         assert f(Variable(x), y).requires_grad == (sign == "%=")
@@ -337,9 +349,10 @@ def test_augmented_assignment(backend64, array, sign):
 
 
 @pytest.mark.parametrize("sign", BITWISE)
-def test_augmented_assignment_of_bits(backend, array, sign):
+def test_augmented_assignment_by_bitwise_operators(backend, array, sign):
     augment, plain = BITWISE[sign]
-    x, y = array([12, 5, 7]), array([1, 2, 3])
+    x = array([12, 5, 7])
+    y = array([1, 2, 3])
     z = same = Variable(array([12, 5, 7]))
     z = augment(z, y)
     assert z is same
@@ -352,7 +365,7 @@ def test_augmented_assignment_of_bits(backend, array, sign):
 
 
 def test_augmented_assignment_to_items(backend64, array):
-    """x[key] += y: once for a slice; as in NumPy, for repeated integers the last sum wins."""
+    """x[key] += y adds once for a slice; for repeated integers the last sum wins, as in NumPy."""
 
     def f(x, y):
         z = x * x
@@ -363,7 +376,8 @@ def test_augmented_assignment_to_items(backend64, array):
         z[z > 1.0] *= 2.0
         return z
 
-    x, y = np.asarray([1.5, 2.5, 0.7]), np.asarray([0.3, 2.0])
+    x = np.asarray([1.5, 2.5, 0.7])
+    y = np.asarray([0.3, 2.0])
     assert_close(f(Variable(array(x)), Variable(array(y))), f(x, y))
     check_gradients(f, array(x), array(y))
     z = Variable(array(x)) * 1.0
@@ -372,8 +386,8 @@ def test_augmented_assignment_to_items(backend64, array):
     assert_close(z, [4.5, 2.5, 2.7])
 
 
-def test_an_assignment_that_has_happened_already_is_not_made_again(backend64, array):
-    """x[key] += 1 is x[key].__iadd__(1), and then x[key] = that."""
+def test_an_augmented_assignment_to_a_view_is_not_repeated_by_setitem(backend64, array):
+    """Python evaluates x[key] += 1 as x[key].__iadd__(1), and then assigns the result to x[key]."""
     x = Variable(array([1.0, 2.0])) * 1.0
     part = x[:1]
     part += 1.0
@@ -420,11 +434,12 @@ VIEWS = {  # name -> (the view, an index in it, where that is in x)
 
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_write_through_a_view_reaches_what_it_is_a_view_of(backend64, array, name, recorded):
+def test_a_write_through_a_view_reaches_its_base(backend64, array, name, recorded):
     make, index, place = VIEWS[name]
     a = Variable(array(X), requires_grad=recorded)
     x = a * 1.0
-    v, w = make(array_namespace(x), x), make(array_namespace(x), x)
+    v = make(array_namespace(x), x)
+    w = make(array_namespace(x), x)
     value = Variable(array(5.0), requires_grad=recorded)
     v[index] = value
     expected = X.copy()
@@ -446,7 +461,7 @@ def test_a_write_through_a_view_reaches_what_it_is_a_view_of(backend64, array, n
 
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_write_into_the_base_is_seen_in_its_views(backend64, array, name, recorded):
+def test_a_write_into_the_base_changes_its_views(backend64, array, name, recorded):
     make, index, place = VIEWS[name]
     x = Variable(array(X), requires_grad=recorded) * 1.0
     v = make(array_namespace(x), x)
@@ -466,7 +481,7 @@ def test_the_imaginary_part_is_a_view_too(backend64, array):
     assert_close(z, [1.0 + 5.0j, 7.0 + 6.0j])
 
 
-def test_rows_are_changed_in_a_loop(backend64, array):
+def test_rows_can_be_changed_in_a_loop(backend64, array):
     x = Variable(array(X), requires_grad=False)
     for i, row in enumerate(x):
         row[0] = 10.0 * i
@@ -477,7 +492,7 @@ def test_rows_are_changed_in_a_loop(backend64, array):
     assert_close(x, expected)
 
 
-def test_the_issues_own_inputs(backend, array):
+def test_a_write_through_two_views_and_a_fraction_added_to_integers(backend, array):
     x = Variable(array([[0.0, 0.0], [0.0, 0.0]]), requires_grad=False)
     x[0, ...][1] = 5.0
     assert_close(x, [[0.0, 5.0], [0.0, 0.0]])
@@ -487,7 +502,7 @@ def test_the_issues_own_inputs(backend, array):
     assert_close(i, [2, 4])
 
 
-def test_a_copy_is_no_view(backend64, array):
+def test_a_copy_is_not_a_view(backend64, array):
     x = Variable(array(X), requires_grad=False)
     xp = array_namespace(x)
     copies = [
@@ -500,7 +515,7 @@ def test_a_copy_is_no_view(backend64, array):
         assert_close(x, X)
 
 
-def test_what_was_broadcast_is_not_written_to(backend64, array):
+def test_a_broadcast_view_cannot_be_written_to(backend64, array):
     x = Variable(array([1.0, 2.0]), requires_grad=False)
     y = F.broadcast_to(x, (3, 2))
     for z in (y, y[0, ...], F.flip(y), y.T, F.expand_dims(y, axis=0), F.broadcast_arrays(x, y)[0]):
@@ -509,7 +524,7 @@ def test_what_was_broadcast_is_not_written_to(backend64, array):
         with pytest.raises(ValueError, match=r"x \*= value expected .* each number once"):
             z *= 2.0
     assert_close(y, [[1.0, 2.0]] * 3)
-    flat = F.reshape(y, (-1,))  # it is a copy, also on NumPy
+    flat = F.reshape(y, (-1,))  # a copy, also on NumPy
     flat[0] = 5.0
     assert_close(flat, [5.0, 2.0, 1.0, 2.0, 1.0, 2.0])
     assert_close(x, [1.0, 2.0])
@@ -527,7 +542,7 @@ def test_a_long_chain_of_views(backend64, array):
     assert_close(v, [7.0, 8.0])
 
 
-def test_a_view_that_is_given_numbers_of_its_own(backend64, array):
+def test_a_view_whose_data_is_replaced_is_no_longer_a_view(backend64, array):
     x = Variable(array([1.0, 2.0]), requires_grad=False)
     v = x[:1]
     v.data = array([5.0])
@@ -553,14 +568,14 @@ WRITES = {
     "+=": lambda x: x.__iadd__(1.0),
     "-= of a view": lambda x: x[:1].__isub__(1.0),
 }
-UPDATE = (Parameter, "+=")  # is allowed: see tests/test_parameters.py
+UPDATE = (Parameter, "+=")  # this is allowed: see tests/test_parameters.py
 
 
 @pytest.mark.parametrize(
     ("kind", "name"),
     [(kind, name) for kind in (Variable, Parameter) for name in WRITES if (kind, name) != UPDATE],
 )
-def test_a_leaf_that_requires_a_gradient_is_not_written_to(backend64, array, name, kind):
+def test_a_leaf_that_requires_a_gradient_cannot_be_written_to(backend64, array, name, kind):
     x = kind(array([1.0, 2.0]))
     with pytest.raises(GradientError, match=r"leaf.*copy=True.*F\.where.*no_grad"):
         WRITES[name](x)
@@ -568,8 +583,8 @@ def test_a_leaf_that_requires_a_gradient_is_not_written_to(backend64, array, nam
     assert x.creator is None
 
 
-def test_a_leaf_is_written_to_without_recording(backend64, array):
-    """As in PyTorch; but a graph from before has kept the numbers that were."""
+def test_a_leaf_can_be_written_to_without_recording(backend64, array):
+    """As in PyTorch; an earlier graph has kept the previous numbers."""
     given = array([1.0, 2.0])
     x = Variable(given)
     y = x * x
@@ -587,7 +602,7 @@ def test_a_leaf_is_written_to_without_recording(backend64, array):
 
 
 def test_without_recording_a_computed_variable_keeps_its_history(backend64, array):
-    """As in PyTorch: the assignment is no part of what is differentiated."""
+    """As in PyTorch: the assignment is not differentiated."""
     a = Variable(array([1.0, 2.0]))
     x = 3.0 * a
     with no_grad():
@@ -602,10 +617,11 @@ def test_without_recording_a_computed_variable_keeps_its_history(backend64, arra
 # --- what is refused ------------------------------------------------------------------------------
 
 
-def test_a_dtype_that_would_change_is_an_error(backend, array):
+def test_a_value_that_would_change_the_dtype_is_an_error(backend, array):
     """A write keeps the dtype of x; nothing is truncated."""
     xp = backend.xp
-    i, b = Variable(array([2, 4])), Variable(array([True, False]))
+    i = Variable(array([2, 4]))
+    b = Variable(array([True, False]))
     f = Variable(array([1.0, 2.0]), requires_grad=False)
     z = f * 1j
     u = Variable(xp.asarray([1, 2], dtype=xp.uint8, device=compat.device(i.data)))
@@ -619,7 +635,11 @@ def test_a_dtype_that_would_change_is_an_error(backend, array):
             x += value
     assert_close(i, [2, 4])
     assert_close(f, [1.0, 2.0])
-    i[0], f[0], z[0], b[1], u[0] = True, 3, 2.0, True, 7
+    i[0] = True
+    f[0] = 3
+    z[0] = 2.0
+    b[1] = True
+    u[0] = 7
     assert_close(i, [1, 4])
     assert_close(f, [3.0, 2.0])
     assert_close(z, [2.0, 2.0j])
@@ -658,8 +678,8 @@ def test_an_array_of_another_library_is_refused(backend64, array):
         x[0, ...] = X[1]
 
 
-def test_lists(backend64, array):
-    """As key and as value, of Variables too."""
+def test_lists_as_keys_and_as_values(backend64, array):
+    """Also lists of Variables."""
     a = Variable(array([1.0, 2.0]))
     x = Variable(array([0.0] * 4), requires_grad=False)
     x[[3, 0]] = [a[0], a[1] * 2.0]
@@ -670,11 +690,11 @@ def test_lists(backend64, array):
     xpnet.to_numpy(x)
 
 
-# --- values and keys that are none ------------------------------------------------------------------
+# --- invalid values and keys -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [None, "a", {}, {1.0}, object()])
-def test_a_value_that_is_no_number_is_named(backend, array, value):
+def test_the_error_names_a_value_that_is_not_a_number(backend, array, value):
     x = Variable(array([1.0, 2.0])) * 2
     with pytest.raises(xpnet.ArgumentTypeError, match=f"expected .*, got {type(value).__name__}"):
         x[0] = value
@@ -704,7 +724,7 @@ def test_a_mask_of_a_later_axis_has_its_shape(backend, array):
         _ = x[mask, ...]
 
 
-def test_a_key_of_floating_point_numbers_is_named(backend, array):
+def test_the_error_names_a_key_of_floating_point_numbers(backend, array):
     x = Variable(array([1.0, 2.0])) * 2
     for key in (array([1.0]), Variable(array(1.0))):
         with pytest.raises(xpnet.IndexingError, match="got an array of .*float"):
@@ -713,7 +733,7 @@ def test_a_key_of_floating_point_numbers_is_named(backend, array):
             x[key] = 0.0
 
 
-def test_a_list_chooses_in_reading_as_in_writing(backend64, array):
+def test_a_list_picks_the_same_numbers_for_reading_and_for_writing(backend64, array):
     v = Variable(array([1.0, 3.0, 5.0]))
     y = v[[2, 0, 2]]
     assert_close(y, array([5.0, 1.0, 5.0]))
@@ -722,7 +742,7 @@ def test_a_list_chooses_in_reading_as_in_writing(backend64, array):
     assert v[[]].shape == (0,)
 
 
-def test_a_list_of_booleans_is_a_mask_in_reading(backend64, array):
+def test_a_list_of_booleans_is_a_mask(backend64, array):
     v = Variable(array([1.0, 3.0, 5.0]))
     y = v[[True, False, True]]
     F.sum(y * y).backward()

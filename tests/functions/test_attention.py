@@ -1,4 +1,4 @@
-"""Attention: the formula, masks of both kinds, queries with nothing to look at, PyTorch's answers."""
+"""Attention: the formula, masks of both kinds, queries without keys, and PyTorch's results."""
 
 import math
 
@@ -32,8 +32,10 @@ def by_hand(q, k, v, scale, allowed=lambda i, j: True):
 
 
 def test_formula(backend64, array, order):
-    """Every query's mean of the values; the scale is 1 / sqrt(E) unless given."""
-    q, k, v = array(Q), array(K), array(V)
+    """Each query's mean of the values; by default the scale is 1 / sqrt(E)."""
+    q = array(Q)
+    k = array(K)
+    v = array(V)
     attention = F.scaled_dot_product_attention
     assert_close(attention(q, k, v), by_hand(Q, K, V, 1 / math.sqrt(2)), rtol=1e-13)
     assert_close(attention(q, k, v, scale=0.3), by_hand(Q, K, V, 0.3), rtol=1e-13)
@@ -42,8 +44,10 @@ def test_formula(backend64, array, order):
 
 
 def test_causal(backend64, array):
-    """Query i may look at keys 0 to i."""
-    q, k, v = array(Q), array(K), array(V)
+    """Query i may attend to keys 0 to i."""
+    q = array(Q)
+    k = array(K)
+    v = array(V)
     expected = by_hand(Q, K, V, 1 / math.sqrt(2), lambda i, j: j <= i)
     got = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     assert_close(got, expected, rtol=1e-13)
@@ -54,8 +58,10 @@ def test_causal(backend64, array):
 
 
 def test_masks(backend64, array, order):
-    """Booleans say where to look; numbers are added to the scores, and have gradients."""
-    q, k, v = array(Q), array(K), array(V)
+    """Boolean masks choose keys; masks of numbers are added to the scores, and have gradients."""
+    q = array(Q)
+    k = array(K)
+    v = array(V)
     allowed = [[True, False], [True, True], [False, True]]
     added = array([[0.0 if a else -math.inf for a in row] for row in allowed])
     expected = by_hand(Q, K, V, 1 / math.sqrt(2), lambda i, j: allowed[i][j])
@@ -67,8 +73,8 @@ def test_masks(backend64, array, order):
 
 
 @pytest.mark.parametrize("kind", ["bool", "float"])
-def test_a_query_with_nothing_to_look_at(backend, array, kind):
-    """It gets zeros and a gradient of zeros, and harms no other."""
+def test_a_query_that_may_attend_to_no_key(backend, array, kind):
+    """Its output and its gradient are zeros, and no other query changes."""
     allowed = [[False, False], [True, True], [True, False]]
     added = [[0.0 if a else -math.inf for a in row] for row in allowed]
     mask = array(allowed if kind == "bool" else added)
@@ -82,24 +88,31 @@ def test_a_query_with_nothing_to_look_at(backend, array, kind):
     assert all(a.dtype == backend.dtype for a in (y, gq, gk, gv))
 
 
-def test_no_keys_and_no_queries(backend, array):
-    """Nothing to look at at all: zeros. Nobody who looks: nothing."""
-    q, k, v = array(Q), array(K), array(V)
+def test_empty_keys_and_empty_queries(backend, array):
+    """Without keys the output is zeros; without queries it is empty."""
+    q = array(Q)
+    k = array(K)
+    v = array(V)
     none = F.scaled_dot_product_attention(q, k[:0, :], v[:0, :])
     assert_close(none, [[0.0] * 3] * 3)
     assert F.scaled_dot_product_attention(q[:0, :], k, v).shape == (0, 3)
 
 
 def test_large_scores(backend, array):
-    """No overflow: the best key takes all."""
-    q, k, v = array([[1e4, 0.0]]), array([[1e4, 0.0], [-1e4, 1.0]]), array([[1.0], [2.0]])
+    """No overflow: the best key has all the weight."""
+    q = array([[1e4, 0.0]])
+    k = array([[1e4, 0.0], [-1e4, 1.0]])
+    v = array([[1.0], [2.0]])
     assert_close(F.scaled_dot_product_attention(q, k, v), [[1.0]])
 
 
 def test_dropout(backend, array):
-    """Weights are left out, the others grow: on average the same; one seed, one answer."""
-    q, k, v = array(Q), array(K), array(V)
-    attention, expected = F.scaled_dot_product_attention, by_hand(Q, K, V, 1 / math.sqrt(2))
+    """Some weights are 0 and the others larger, with the same mean; a seed determines the result."""
+    q = array(Q)
+    k = array(K)
+    v = array(V)
+    attention = F.scaled_dot_product_attention
+    expected = by_hand(Q, K, V, 1 / math.sqrt(2))
     once, again = (attention(q, k, v, dropout_p=0.5, rng=3) for _ in range(2))
     assert_close(once, again)
     rng = np.random.default_rng(0)
@@ -110,9 +123,11 @@ def test_dropout(backend, array):
     assert off.max() < 4.0  # standard errors
 
 
-def test_what_does_not_fit(backend, array):
-    """Both shapes are in the message."""
-    q, k, v = array(Q), array(K), array(V)
+def test_shapes_that_do_not_fit_are_errors(backend, array):
+    """The message shows both shapes."""
+    q = array(Q)
+    k = array(K)
+    v = array(V)
     with pytest.raises(ShapeError, match=r"\(\.\.\., L, E\) .*, got \(3, 2\) and \(2, 3\)\."):
         F.scaled_dot_product_attention(q, v, v)
     with pytest.raises(ShapeError, match=r"as many values as keys.*\(3, 2\) and \(2, 2\)\."):
@@ -136,17 +151,20 @@ def test_what_does_not_fit(backend, array):
 def test_agrees_with_pytorch(lead, length, size, widths, masked, dtype, seed):
     """Value and gradients."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
-    rng, (E, width) = np.random.default_rng(seed), widths
+    rng = np.random.default_rng(seed)
+    E, width = widths
     shapes = [(*lead, length, E), (*lead, size, E), (*lead, size, width)]
     hosts = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
-    options, theirs = {}, {}
+    options = {}
+    theirs = {}
     if masked == "causal":
         options = theirs = {"is_causal": True}
     elif masked != "no":
         mask = rng.random((length, size)) < 0.7
-        mask[:, 0] = True  # PyTorch has nan where nothing is allowed
+        mask[:, 0] = True  # PyTorch returns NaN where no key is allowed
         mask = mask if masked == "bool" else rng.standard_normal((length, size)).astype(dtype)
-        options, theirs = {"attn_mask": mask}, {"attn_mask": torch.tensor(mask)}
+        options = {"attn_mask": mask}
+        theirs = {"attn_mask": torch.tensor(mask)}
     tensors = [torch.tensor(host, requires_grad=True) for host in hosts]
     expected = torch.nn.functional.scaled_dot_product_attention(*tensors, **theirs)
     weights = rng.standard_normal(expected.shape).astype(dtype)
@@ -166,7 +184,7 @@ def test_agrees_with_pytorch(lead, length, size, widths, masked, dtype, seed):
 
 
 def capped(q, k, v, cap, allowed):
-    """softmax(cap tanh(q k^T / (sqrt(E) cap))) v in NumPy, where `allowed`."""
+    """softmax(cap tanh(q k^T / (sqrt(E) cap))) v in NumPy, over the keys that `allowed` permits."""
     scores = q @ k.T / math.sqrt(q.shape[1])
     scores = scores if cap is None else cap * np.tanh(scores / cap)
     e = np.where(allowed, np.exp(scores), 0.0)
@@ -180,7 +198,7 @@ WINDOWS = [None, 0, 1, (1, 0), (0, 2), (None, 1), (2, None), (None, None)]
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_softcap_and_window(backend64, array, cap, window, is_causal):
-    """By the formula of Gemma 2, and by keys from i - before to i + after."""
+    """The formula of Gemma 2, over keys from i - before to i + after."""
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal(shape) for shape in ((5, 2), (5, 2), (5, 3)))
     before, after = window if isinstance(window, tuple) else (window, window)
@@ -206,13 +224,14 @@ def test_derivatives_with_softcap_and_window(backend64, array, order):
 
 
 def test_a_window_with_a_mask_and_other_lengths(backend64, array):
-    """Both must allow a key; a query whose keys are all behind its window gets zeros."""
-    q, k = array(np.ones((4, 1))), array(np.ones((2, 1)))
+    """A key must be allowed by both; a query whose keys are all outside its window gets zeros."""
+    q = array(np.ones((4, 1)))
+    k = array(np.ones((2, 1)))
     w = F.attention_weights(q, k, array([[True, False]] * 4, "bool"), window=1)
     assert_close(w, [[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
 
 
-def test_misfits_of_softcap_and_window(backend, array):
+def test_invalid_softcaps_and_windows_are_errors(backend, array):
     q = array(Q)
     for cap in (0.0, -1.0):
         with pytest.raises(ValueError, match="positive softcap"):
@@ -223,7 +242,7 @@ def test_misfits_of_softcap_and_window(backend, array):
 
 
 def test_softcap_and_window_of_the_layer(backend64, array):
-    """MultiheadAttention hands them on: a window that is wide changes nothing, a narrow one much."""
+    """MultiheadAttention passes them on: a wide window changes nothing, a narrow one changes much."""
     layer = xpnet.MultiheadAttention(4, 2, batch_first=True, rng=0)
     x = array(np.random.default_rng(0).standard_normal((2, 5, 4)))
     plain = to_numpy(layer(x))

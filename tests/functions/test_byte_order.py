@@ -1,6 +1,6 @@
-"""NumPy's arrays in another machine's byte order, as files have them, and with gaps or turned round.
+"""NumPy arrays in another machine's byte order, with gaps, or with negative strides.
 
-Every function gives the values and gradients that it gives for a plain copy of the same numbers.
+Every function returns the values and gradients that it returns for a plain copy of the numbers.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def swapped(a):
 
 
 def with_gaps(a):
-    """The same numbers, every second of a larger array."""
+    """The same numbers, as every second number of a larger array."""
     return np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a
 
 
@@ -34,7 +34,7 @@ LAYOUTS = [swapped, with_gaps, turned]
 
 
 def found(call, arrays):
-    """Values and gradients of a call, by all its arguments that have one."""
+    """Values and gradients of a call, by all of its arguments that have a gradient."""
     xs = [Variable(a) for a in arrays]
     ys = call(array_namespace(*xs), *xs)
     answers = []
@@ -59,13 +59,13 @@ def assert_same(call, arrays):
 )
 @settings(max_examples=3, deadline=None)
 @given(data=st.data())
-def test_of_the_standards_functions(name, number, data):
+def test_differentiable_functions_of_the_standard(name, number, data):
     with using("numpy", dtype="float64"):
         assert_same(*data.draw(CASES[name][number]))
 
 
 @pytest.mark.parametrize("name", CONSTANT)
-def test_of_functions_without_a_derivative(name):
+def test_functions_without_a_derivative(name):
     arrays, options = CONSTANT[name]
     with using("numpy", dtype="float64"):
         expected = of(name)(F, *arrays, **options)
@@ -75,7 +75,7 @@ def test_of_functions_without_a_derivative(name):
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_of_the_networks_functions(name):
+def test_functions_of_networks(name):
     row = ROWS[name]
     with using("numpy", dtype="float64"):
         for layout in LAYOUTS:
@@ -91,8 +91,8 @@ def test_of_the_networks_functions(name):
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i2", "i4", "i8", "c8"])
 @pytest.mark.parametrize("bounds", [(0, 1), (None, 1), (0, None), (None, None)])
-def test_clip_of_the_other_byte_order(dtype, bounds):
-    """Of floating-point numbers, integers and complex ones, with one bound, two or none."""
+def test_clip_in_the_other_byte_order(dtype, bounds):
+    """For floating-point, integer and complex numbers, with one bound, two, or neither."""
     x = np.asarray([-3, 0, 2], dtype)
     expected = F.clip(x, *bounds)
     for given_x in (swapped(x), Variable(swapped(x))):
@@ -102,7 +102,8 @@ def test_clip_of_the_other_byte_order(dtype, bounds):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_clip_with_bounds_of_another_dtype(order):
-    """Promoted bounds go to the library's own clip."""
-    x, low = np.asarray([-3.0, 0.5], f"{order}f4"), np.asarray([0.0, 1.0], f"{order}f8")
+    """Bounds that promote are passed to the library's own clip."""
+    x = np.asarray([-3.0, 0.5], f"{order}f4")
+    low = np.asarray([0.0, 1.0], f"{order}f8")
     with using("numpy", dtype="float64"):
         np.testing.assert_array_equal(F.clip(x, low, 2.0), [0.0, 1.0])

@@ -1,4 +1,4 @@
-"""docs/capabilities.md says what is declared and tested, and no more."""
+"""docs/capabilities.md lists what is declared and tested, and nothing else."""
 
 from pathlib import Path
 
@@ -22,14 +22,14 @@ def test_every_function_has_a_row():
 
 
 def test_every_function_and_layer_of_networks_has_a_row():
-    """Those that are exported, whatever the tables of the tests have."""
+    """Every exported one, whether or not the tables of the tests have it."""
     kinds = {v for v in vars(layers).values() if isinstance(v, type) and issubclass(v, Layer)}
     names = {kind.__name__ for kind in kinds - {Layer}} | (owned().keys() - BESIDES)
     written = page()
     assert not [name for name in names if f"| `{name}` |" not in written]
 
 
-def test_what_is_excused_is_there():
-    """An excuse for a function that is gone, or was renamed, would hide the next one."""
+def test_every_excuse_names_an_existing_function():
+    """An excuse for a function that was deleted or renamed could hide the next one."""
     assert set(AGAINST_JAX) <= set(CASES)
     assert {name for name, _ in LACKS} <= set(functions)

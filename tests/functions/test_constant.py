@@ -1,4 +1,4 @@
-"""What has no derivative: it is the library's own result, as a Variable without history."""
+"""Functions without a derivative return the library's own result, as a Variable without history."""
 
 import array_api_compat as compat
 import numpy as np
@@ -34,7 +34,7 @@ def skip_what_lacks(backend):
 
 @pytest.mark.parametrize("name", sorted(CONSTANT))
 def test_constant(backend, array, skip_what_lacks, name):
-    """Of Variables that require a gradient, where their dtype allows it."""
+    """On Variables that require a gradient, where their dtype allows it."""
     skip_what_lacks(name)
     hosts, options = CONSTANT[name]
     dtypes = {"f": "float32", "i": "int32", "b": "bool"}
@@ -58,18 +58,21 @@ class _OnHost:
     """The attributes of its array that a case uses, for an array on the host."""
 
     def __init__(self, host):
-        self.dtype, self.device = host.dtype, "cpu"
+        self.dtype = host.dtype
+        self.device = "cpu"
 
 
 @pytest.mark.parametrize("name", sorted(STRUCTURAL))
 def test_structural(backend, array, skip_what_lacks, name):
-    """The library's own answer, on the device of the Variable that was asked."""
+    """The result is the library's own, on the device of the Variable that was given."""
     skip_what_lacks(name)
     x = array(X.tolist())
-    v = Variable(x, requires_grad=name != "from_dlpack")  # DLPack takes no recorded one
+    v = Variable(
+        x, requires_grad=name != "from_dlpack"
+    )  # from_dlpack refuses a Variable that requires a gradient
     y = STRUCTURAL[name](array_namespace(v), v)
     if name in ("fft.fftfreq", "fft.rfftfreq") and backend.name.startswith("cupy"):
-        # array-api-compat refuses CuPy's devices here: the expected numbers are NumPy's.
+        # array-api-compat refuses CuPy's devices here, so NumPy computes the expected numbers.
         host = np.asarray(X, "float32")
         theirs = array(STRUCTURAL[name](compat.array_namespace(host), _OnHost(host)).tolist())
     else:

@@ -44,9 +44,11 @@ def several(value, d):
 
 
 def by_loops(x, W, b, *, stride=1, padding=0, dilation=1, groups=1):
-    """The docstring's formula, number by number."""
+    """The formula of the docstring, number by number."""
     d = x.ndim - 2
-    s, g, k = several(stride, d), several(dilation, d), W.shape[2:]
+    s = several(stride, d)
+    g = several(dilation, d)
+    k = W.shape[2:]
     if padding == "same":
         around = [(gi * (ki - 1) // 2, -(-gi * (ki - 1) // 2)) for gi, ki in zip(g, k, strict=True)]
     else:
@@ -55,7 +57,8 @@ def by_loops(x, W, b, *, stride=1, padding=0, dilation=1, groups=1):
     reach = [gi * (ki - 1) + 1 for gi, ki in zip(g, k, strict=True)]
     out = [(n - r) // si + 1 for n, r, si in zip(x.shape[2:], reach, s, strict=True)]
     y = np.zeros((x.shape[0], W.shape[0], *out))
-    per_in, per_out = W.shape[1], W.shape[0] // groups
+    per_in = W.shape[1]
+    per_out = W.shape[0] // groups
     for o, place in product(range(W.shape[0]), product(*map(range, out))):
         y[(slice(None), o, *place)] = b[o]
         for c, at in product(range(per_in), product(*map(range, k))):
@@ -66,14 +69,18 @@ def by_loops(x, W, b, *, stride=1, padding=0, dilation=1, groups=1):
 
 
 def transposed_by_loops(x, W, b, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
-    """Each number spread by the kernel; then the padding cut off."""
+    """Each number is spread by the kernel; then the padding is cut off."""
     d = x.ndim - 2
-    s, g, k = several(stride, d), several(dilation, d), W.shape[2:]
-    p, more = several(padding, d), several(output_padding, d)
+    s = several(stride, d)
+    g = several(dilation, d)
+    k = W.shape[2:]
+    p = several(padding, d)
+    more = several(output_padding, d)
     axes = zip(x.shape[2:], s, g, k, more, strict=True)
     whole = [(n - 1) * si + gi * (ki - 1) + 1 + m for n, si, gi, ki, m in axes]
     y = np.zeros((x.shape[0], W.shape[1] * groups, *whole))
-    per_in, per_out = W.shape[0] // groups, W.shape[1]
+    per_in = W.shape[0] // groups
+    per_out = W.shape[1]
     for c, place in product(range(W.shape[0]), product(*map(range, x.shape[2:]))):
         for o, at in product(range(per_out), product(*map(range, k))):
             met = [q * si + a * gi for q, si, a, gi in zip(place, s, at, g, strict=True)]
@@ -122,8 +129,8 @@ def test_derivatives(backend64, array, order, case):
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("case", ["groups", "same", "a signal"])
-def test_the_rules_equal_the_texts_own_derivatives(backend64, array, case):
-    """The text in the standard, differentiated as any other, gives what the three rules give."""
+def test_the_rules_equal_the_derivatives_of_the_portable_code(backend64, array, case):
+    """The portable code, differentiated as a composite, has the gradients of the three rules."""
     x_shape, W_shape, options = CASES[case]
     xs = [Variable(array(a)) for a in drawn_arrays(x_shape, W_shape, W_shape[0])]
     y = F.conv(*xs, **options)
@@ -136,14 +143,14 @@ def test_the_rules_equal_the_texts_own_derivatives(backend64, array, case):
 
 
 @pytest.mark.usefixtures("eager")
-def test_third_order(backend64, array):
-    """The three functions are closed: derivatives of derivatives of derivatives are right."""
+def test_third_derivatives(backend64, array):
+    """The three functions are closed under differentiation."""
     x, W = drawn_arrays((1, 1, 4), (1, 1, 2))
     check_gradients(lambda x, W: F.tanh(F.conv(x, W, stride=2)), array(x), array(W), order=3)
 
 
 def test_float32_stays_float32(backend, array):
-    """In value and gradients, on every library."""
+    """In the value and in the gradients, on every library."""
     x, W, b = (Variable(array(a, "float32")) for a in drawn_arrays((2, 2, 5, 5), (3, 2, 3, 3), 3))
     y = F.max_pool(F.conv(x, W, b, padding=1), 2, stride=1)
     gs = gradients(F.sum(y * y), [x, W, b])
@@ -151,8 +158,8 @@ def test_float32_stays_float32(backend, array):
 
 
 @pytest.mark.usefixtures("eager")
-def test_no_samples_have_gradients_of_zero(backend, array):
-    """An empty batch: the weights' gradients are zeros of their shapes."""
+def test_an_empty_batch_has_gradients_of_zero(backend, array):
+    """The gradients of the weights are zeros of their shapes."""
     x, W, b = (Variable(array(a, "float32")) for a in drawn_arrays((0, 2, 5, 5), (3, 2, 3, 3), 3))
     gx, gW, gb = gradients(F.sum(F.conv(x, W, b)), [x, W, b])
     assert gx.shape == (0, 2, 5, 5)
@@ -160,8 +167,8 @@ def test_no_samples_have_gradients_of_zero(backend, array):
     assert_close(gb, [0.0, 0.0, 0.0])
 
 
-def test_any_layout():
-    """NumPy's arrays with gaps, turned round, or Fortran's, give what their copies give."""
+def test_any_memory_layout():
+    """NumPy's arrays with gaps, negative strides or Fortran order give the result of their copies."""
     x, W = drawn_arrays((4, 4, 6, 6), (2, 2, 3, 3))
     with xpnet.using("numpy", dtype="float64"):
         for a in (x[::2, ::2], x[::-2, 1:3, ::-1], np.asfortranarray(x[:, :2]), x[:, :2].mT):
@@ -176,17 +183,22 @@ def test_any_layout():
 
 @st.composite
 def convolutions(draw):
-    """Shapes of x and weight, and options, of a convolution of signals or images."""
+    """Shapes of x and weight, and options, for a convolution of signals or images."""
     d = draw(st.integers(1, 2))
 
     def axes(low, high):
         return tuple(draw(st.integers(low, high)) for _ in range(d))
 
-    kernel, stride, dilation, padding = axes(1, 4), axes(1, 3), axes(1, 2), axes(0, 2)
+    kernel = axes(1, 4)
+    stride = axes(1, 3)
+    dilation = axes(1, 2)
+    padding = axes(0, 2)
     reach = [g * (k - 1) + 1 for k, g in zip(kernel, dilation, strict=True)]
     least = [max(1, r - 2 * p) for r, p in zip(reach, padding, strict=True)]
     size = tuple(n + draw(st.integers(0, 5)) for n in least)
-    groups, cin, cout = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    groups = draw(st.integers(1, 3))
+    cin = draw(st.integers(1, 3))
+    cout = draw(st.integers(1, 3))
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     batch = draw(st.integers(1, 4))
     return (batch, groups * cin, *size), (groups * cout, cin, *kernel), options
@@ -216,7 +228,7 @@ def test_conv_transpose_agrees_with_pytorch(dtype, rtol, data):
     keys = ("stride", "dilation", "padding")
     axes = zip(size, kernel, *(options[key] for key in keys), more, strict=True)
     if any((n - 1) * s - 2 * p + g * (k - 1) + m < 0 for n, k, s, g, p, m in axes):
-        options["padding"] = 0  # else nothing would be left
+        options["padding"] = 0  # otherwise the result would be empty
     theirs = [torch.nn.functional.conv_transpose1d, torch.nn.functional.conv_transpose2d]
     shapes = ((batch, cin, *size), (cin, per, *kernel), per * options["groups"])
     options["output_padding"] = more
@@ -235,7 +247,9 @@ def agree(torch, ours, theirs, shapes, options, dtype, rtol):
         pairs = [(y, expected), *zip(gradients(y, xs, gy), (t.grad for t in tensors), strict=True)]
         for actual, wanted in pairs:
             wanted = wanted.numpy(force=True)
-            atol = rtol * float(abs(wanted).max(initial=0.0))  # relative to the largest: sums
+            atol = rtol * float(
+                abs(wanted).max(initial=0.0)
+            )  # relative to the largest, since these are sums
             assert to_numpy(actual).dtype == dtype
             assert_close(actual, wanted, rtol=rtol, atol=atol)
 
@@ -252,15 +266,17 @@ def agree(torch, ours, theirs, shapes, options, dtype, rtol):
         ((2, 4, 5, 5), (4, 4, 3, 3), {"groups": 0}, "got 0"),
     ],
 )
-def test_misfits(x, W, options, match):
-    """Wrong shapes: what was expected, what was given."""
+def test_shapes_that_do_not_fit_are_errors(x, W, options, match):
+    """The message says what was expected and what was given."""
     with pytest.raises(ShapeError, match=match):
         F.conv(np.zeros(x), np.zeros(W), **options)
 
 
-def test_wrong_options():
-    """Strides, paddings and their number are looked at; so are those of the transpose."""
-    x, W, b = np.zeros((1, 2, 5, 5)), np.zeros((2, 2, 3, 3)), np.zeros(3)
+def test_invalid_options_are_errors():
+    """Strides, paddings and their number are checked, also those of the transpose."""
+    x = np.zeros((1, 2, 5, 5))
+    W = np.zeros((2, 2, 3, 3))
+    b = np.zeros(3)
     for option in ({"stride": 0}, {"stride": (1, 1, 1)}, {"padding": -1}, {"dilation": 1.5}):
         with pytest.raises(ValueError, match="Expected a whole number from"):
             F.conv(x, W, **option)
@@ -278,8 +294,8 @@ def test_wrong_options():
         F.conv_transpose(x, W, padding=4)
 
 
-def test_two_libraries_are_an_error():
-    """NumPy's kernel would take the other library's array for its own."""
+def test_arrays_of_two_libraries_are_an_error():
+    """NumPy's kernel would accept the other library's array as its own."""
     strict = pytest.importorskip("array_api_strict", reason="the other library")
     with pytest.raises(TypeError, match="Arrays of different libraries do not mix"):
         F.conv(np.zeros((1, 1, 3, 3)), strict.zeros((1, 1, 2, 2)))

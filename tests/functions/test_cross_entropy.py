@@ -25,7 +25,8 @@ def cross_entropy(rows, weights):
 
 def test_softmax_cross_entropy_of_class_numbers(backend64, array, order):
     """The formula; and the fused node equals the composite, to the third derivative."""
-    x, t = array(SCORES), array(CLASSES)
+    x = array(SCORES)
+    t = array(CLASSES)
     onehot = array(np.eye(3)[CLASSES].tolist())
 
     def composite(x):
@@ -33,7 +34,8 @@ def test_softmax_cross_entropy_of_class_numbers(backend64, array, order):
 
     assert_close(F.softmax_cross_entropy(x, t), cross_entropy(SCORES, ONE_HOT), rtol=1e-14)
     assert_close(F.softmax_cross_entropy(Variable(x), t), composite(x), rtol=1e-14)
-    v, w = Variable(x), Variable(x)
+    v = Variable(x)
+    w = Variable(x)
     (g,) = gradients(F.softmax_cross_entropy(v, t), [v])
     (expected,) = gradients(composite(w), [w])
     assert_close(g, expected, rtol=1e-13, atol=1e-16)
@@ -41,42 +43,46 @@ def test_softmax_cross_entropy_of_class_numbers(backend64, array, order):
 
 
 def test_softmax_cross_entropy_of_one_hot_rows(backend64, array):
-    """Integer, boolean and floating one-hot rows give what class numbers give."""
-    x, expected = array(SCORES), cross_entropy(SCORES, ONE_HOT)
+    """Integer, boolean and floating-point one-hot rows have the loss of class numbers."""
+    x = array(SCORES)
+    expected = cross_entropy(SCORES, ONE_HOT)
     for rows in (ONE_HOT, np.asarray(ONE_HOT, bool), np.asarray(ONE_HOT, float).tolist()):
         assert_close(F.softmax_cross_entropy(Variable(x), array(rows)), expected, rtol=1e-14)
 
 
 def test_softmax_cross_entropy_of_weights(backend64, array, order):
-    """Any weights will do, also such that do not sum to 1; they have a gradient of their own."""
+    """Rows may be any weights, and need not sum to 1; they have a gradient too."""
     weights = [[0.2, 0.3, 0.4], [1.0, 0.5, 0.0], [0.1, 0.1, 0.8], [0.0, 0.0, 2.0]]
-    x, t = array(SCORES), array(weights)
+    x = array(SCORES)
+    t = array(weights)
     assert_close(F.softmax_cross_entropy(x, t), cross_entropy(SCORES, weights), rtol=1e-14)
     check_gradients(F.softmax_cross_entropy, x, t, order=order)
 
 
 def test_softmax_cross_entropy_of_sequences(backend64, array, order):
-    """Classes stand on the last axis; the mean is over all others."""
-    x, t = array([SCORES, SCORES]), array([CLASSES, CLASSES])
+    """Classes are the last axis; the mean is over all other axes."""
+    x = array([SCORES, SCORES])
+    t = array([CLASSES, CLASSES])
     expected = cross_entropy(SCORES, ONE_HOT)
     assert_close(F.softmax_cross_entropy(x, t), expected, rtol=1e-14)
     check_gradients(lambda x: F.softmax_cross_entropy(x, t), x, order=order)
 
 
 def test_softmax_cross_entropy_of_large_scores(backend, array):
-    """No overflow: a sure and right answer costs 0 nats, a sure and wrong one its score."""
-    x, t = array([[1e4, 0.0], [1e4, 0.0]]), array([0, 1])
+    """No overflow: a confident correct answer has the loss 0, a confident wrong one its score."""
+    x = array([[1e4, 0.0], [1e4, 0.0]])
+    t = array([0, 1])
     assert_close(F.softmax_cross_entropy(x, t), 5e3)
 
 
 @pytest.mark.parametrize("label", [3, -1])
-def test_class_number_out_of_range_is_infinite(backend, array, label):
+def test_a_class_number_out_of_range_makes_the_loss_infinite(backend, array, label):
     """Never a plausible loss."""
     t = array([2, 1, label, 2])
     assert to_numpy(F.softmax_cross_entropy(Variable(array(SCORES)), t)) == math.inf
 
 
-def test_softmax_cross_entropy_refuses_what_does_not_fit(backend, array):
+def test_softmax_cross_entropy_refuses_invalid_targets(backend, array):
     """Shapes and dtypes of targets that are neither class numbers nor rows."""
     x = array(SCORES)
     with pytest.raises(ShapeError, match=r"shape \(4,\) \(class numbers\) or \(4, 3\) \(one-hot\)"):
@@ -96,8 +102,9 @@ def test_softmax_cross_entropy_refuses_what_does_not_fit(backend, array):
 
 
 def test_binary_cross_entropy(backend64, array, order):
-    """The formula, of probabilities; and the same from scores."""
-    scores, targets = [-3.0, 0.0, 0.5, 2.0], [0.0, 1.0, 0.3, 1.0]
+    """The formula for probabilities, and the same value from scores."""
+    scores = [-3.0, 0.0, 0.5, 2.0]
+    targets = [0.0, 1.0, 0.3, 1.0]
     probabilities = [1.0 / (1.0 + math.exp(-s)) for s in scores]
     expected = -math.fsum(
         t * math.log(p) + (1 - t) * math.log(1 - p)
@@ -112,8 +119,8 @@ def test_binary_cross_entropy(backend64, array, order):
     )
 
 
-def test_binary_cross_entropy_is_finite_at_the_ends(backend, array):
-    """A probability of exactly 0 or 1 costs -log(1e-7) nats when wrong, nothing when right."""
+def test_binary_cross_entropy_is_finite_for_probabilities_of_0_and_1(backend, array):
+    """A wrong probability of exactly 0 or 1 has the loss -log(1e-7), a correct one 0."""
     y = F.binary_cross_entropy(array([0.0, 1.0]), array([0.0, 1.0]))
     assert_close(y, 0.0, atol=2e-7)
     y = F.binary_cross_entropy(array([0.0, 0.0]), array([1.0, 1.0]))
@@ -121,13 +128,13 @@ def test_binary_cross_entropy_is_finite_at_the_ends(backend, array):
 
 
 def test_binary_cross_entropy_with_logits_of_large_scores(backend, array):
-    """No overflow: a wrong answer costs its score."""
+    """No overflow: the loss of a wrong answer is its score."""
     y = F.binary_cross_entropy_with_logits(array([1e4, -1e4]), array([0.0, 0.0]))
     assert_close(y, 5e3)
 
 
-def test_a_class_that_is_ruled_out_has_no_share(backend, array):
-    """A score of -inf: the loss is that of the others, log(1 + e), and so is the gradient."""
+def test_a_class_with_the_score_minus_infinity_does_not_count(backend, array):
+    """The loss is that of the other classes, log(1 + e), and so is the gradient."""
     x = Variable(array([[0.0, 1.0, -math.inf]]))
     for t in (array([0]), array([[1.0, 0.0, 0.0]])):
         loss = F.softmax_cross_entropy(x, t)
@@ -136,14 +143,14 @@ def test_a_class_that_is_ruled_out_has_no_share(backend, array):
         assert_close(gradients(loss, [x])[0], [[-e, e, 0.0]], rtol=1e-5, atol=1e-7)
 
 
-def test_labels_in_bytes_of_more_classes_than_bytes_count(backend, array):
+def test_8_bit_labels_with_more_classes_than_8_bits_can_count(backend, array):
     """Class 2 of 300, all scores equal: log 300."""
     loss = F.softmax_cross_entropy(array([[0.0] * 300]), array([2], backend.xp.uint8))
     assert float(loss) == pytest.approx(math.log(300.0), rel=1e-6)
 
 
-def test_probabilities_of_one_in_half_precision(backend, array):
-    """1 - 1e-7 is 1 there, and its logarithm would be -inf."""
+def test_probabilities_of_1_in_half_precision(backend, array):
+    """1 - 1e-7 rounds to 1 there, and the logarithm would be -inf."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip("float16 is none of the standard's dtypes; this library keeps to those")
     y, t = (array(v, backend.xp.float16) for v in ([1.0, 0.0], [1.0, 1.0]))
@@ -152,7 +159,7 @@ def test_probabilities_of_one_in_half_precision(backend, array):
 
 
 def test_a_large_batch_in_half_precision(backend, array):
-    """Scores all equal: log 2. The sum over the batch, 69,315, is more than float16 has."""
+    """All scores are equal: log 2. The sum over the batch, 69,315, is above float16's range."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip("float16 is none of the standard's dtypes; this library keeps to those")
     x = Variable(array(np.zeros((100_000, 2)).tolist(), backend.xp.float16))
@@ -173,17 +180,21 @@ WEIGHT = [0.5, 2.0, 1.25]
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
 def test_class_weights_make_a_weighted_mean(backend64, array, order, smoothing):
-    """Each row costs sum(q w (-log p)), q the smoothed target; divided by the targets' weights."""
+    """The loss of a row is sum(q w (-log p)) for the smoothed target q; the sum is divided by the
+    targets' weights.
+    """
     q = np.eye(3)[CLASSES] * (1.0 - smoothing) + smoothing / 3.0
     total = 4.0 * cross_entropy(SCORES, (q * WEIGHT).tolist())
     expected = total / sum(WEIGHT[c] for c in CLASSES)
-    x, t, w = array(SCORES), array(CLASSES), array(WEIGHT)
+    x = array(SCORES)
+    t = array(CLASSES)
+    w = array(WEIGHT)
     assert_close(F.softmax_cross_entropy(x, t, w, smoothing), expected, rtol=1e-13)
     check_gradients(lambda x, w: F.softmax_cross_entropy(x, t, w, smoothing), x, w, order=order)
 
 
-def test_weights_of_rows_are_divided_by_the_batch(backend64, array):
-    """As in PyTorch: of probabilities the mean is not the weighted one."""
+def test_for_rows_the_weighted_sum_is_divided_by_the_batch_size(backend64, array):
+    """As in PyTorch: for probabilities the mean is not weighted."""
     rows = np.asarray([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.25, 0.5, 0.25]])
     q = (rows * 0.9 + 0.1 / 3.0) * WEIGHT
     loss = F.softmax_cross_entropy(array(SCORES), array(rows.tolist()), array(WEIGHT), 0.1)
@@ -191,16 +202,18 @@ def test_weights_of_rows_are_divided_by_the_batch(backend64, array):
 
 
 @pytest.mark.parametrize("label", [3, -1])
-def test_weighted_class_number_out_of_range_is_infinite(backend, array, label):
-    """With weights and smoothing too."""
+def test_a_class_number_out_of_range_makes_a_weighted_loss_infinite(backend, array, label):
+    """With weights and with smoothing."""
     t = array([2, 1, label, 2])
     for options in ({"weight": array(WEIGHT)}, {"label_smoothing": 0.1}):
         assert to_numpy(F.softmax_cross_entropy(array(SCORES), t, **options)) == math.inf
 
 
 @pytest.mark.parametrize("options", [{}, {"weight": WEIGHT}, {"label_smoothing": 0.1}])
-def test_rows_that_are_ignored_do_not_count(backend64, array, order, options):
-    """The loss is that of the others alone, in any shape, and of bytes too; theirs is the gradient."""
+def test_ignored_rows_do_not_count(backend64, array, order, options):
+    """The loss and the gradient are those of the other rows only, in any shape, and for 8-bit
+    labels.
+    """
     options = {k: array(v) if k == "weight" else v for k, v in options.items()}
     x = array([SCORES, SCORES])
     t = array([[-100, *CLASSES[1:]], [-100] * 4])
@@ -213,7 +226,7 @@ def test_rows_that_are_ignored_do_not_count(backend64, array, order, options):
     signed = array([-100, *CLASSES[1:]], backend64.xp.int8)
     loss = F.softmax_cross_entropy(x[0, ...], signed, **options, ignore_index=-100)
     assert_close(loss, of_others, rtol=1e-13)
-    unsigned = array(CLASSES, backend64.xp.uint8)  # of which none is -100, nor 156
+    unsigned = array(CLASSES, backend64.xp.uint8)  # none of them is -100 or 156
     loss = F.softmax_cross_entropy(x[0, ...], unsigned, **options, ignore_index=-100)
     assert_close(loss, F.softmax_cross_entropy(x[0, ...], unsigned, **options), rtol=1e-13)
 
@@ -238,17 +251,19 @@ def test_ignored_rows_hide_no_other_mistake(backend, array):
         F.softmax_cross_entropy(x, x, ignore_index=1)
 
 
-def test_weights_do_not_widen_the_loss(backend, array):
-    """float32 stays float32; integer weights count as numbers."""
-    x, t = array(SCORES), array(CLASSES)
+def test_weights_do_not_change_the_dtype_of_the_loss(backend, array):
+    """float32 stays float32; integer weights are cast."""
+    x = array(SCORES)
+    t = array(CLASSES)
     loss = F.softmax_cross_entropy(x, t, array([1, 1, 1]))
     assert loss.dtype == backend.dtype
     assert_close(loss, F.softmax_cross_entropy(x, t), rtol=1e-6)
 
 
-def test_weights_and_smoothing_that_make_no_sense_are_errors(backend, array):
-    """Expected and given."""
-    x, t = array(SCORES), array(CLASSES)
+def test_invalid_weights_and_smoothing_are_errors(backend, array):
+    """The message says what was expected and what was given."""
+    x = array(SCORES)
+    t = array(CLASSES)
     with pytest.raises(ShapeError, match=r"weight of shape \(3,\), one for each class, got \(4,\)"):
         F.softmax_cross_entropy(x, t, array([1.0, 1.0, 1.0, 1.0]))
     with pytest.raises(ValueError, match=r"label_smoothing from 0 to 1, got 1.5"):
@@ -265,7 +280,8 @@ def test_kl_divergence(backend64, array, order):
         for yi, ti in zip(yr, tr, strict=True)
         if ti > 0.0
     )
-    log_y, p = array(np.log(y).tolist()), array(t)
+    log_y = array(np.log(y).tolist())
+    p = array(t)
     assert_close(F.kl_divergence(log_y, p), expected, rtol=1e-13)
     assert_close(F.kl_divergence(log_y, array(y)), 0.0, atol=1e-15)
     check_gradients(F.kl_divergence, log_y, array([[0.2, 0.3, 0.5], [0.1, 0.4, 0.5]]), order=order)
@@ -276,8 +292,8 @@ def test_kl_divergence(backend64, array, order):
     )
 
 
-def test_kl_divergence_of_a_class_that_is_ruled_out(backend, array):
-    """Of probability 0 in the target it has no share, whatever the prediction is there."""
+def test_kl_divergence_of_a_class_with_probability_0(backend, array):
+    """A class with probability 0 in the target does not count, whatever the prediction is."""
     y = Variable(array([[0.0, -math.inf]]))
     for t, log_target in (([[1.0, 0.0]], False), ([[0.0, -math.inf]], True)):
         loss = F.kl_divergence(y, array(t), log_target=log_target)
@@ -287,8 +303,10 @@ def test_kl_divergence_of_a_class_that_is_ruled_out(backend, array):
 
 def test_binary_weights(backend64, array, order):
     """mean(w (p t softplus(-x) + (1 - t) softplus(x)))."""
-    x, t = [[-3.0, 0.5], [2.0, 0.0]], [[0.0, 1.0], [0.3, 1.0]]
-    w, p = [[1.0], [0.5]], [3.0, 0.25]
+    x = [[-3.0, 0.5], [2.0, 0.0]]
+    t = [[0.0, 1.0], [0.3, 1.0]]
+    w = [[1.0], [0.5]]
+    p = [3.0, 0.25]
     expected = math.fsum(
         w[i][0]
         * (
@@ -299,7 +317,8 @@ def test_binary_weights(backend64, array, order):
         for j in range(2)
     )
     options = {"weight": array(w), "pos_weight": array(p)}
-    x, t = array(x), array(t)
+    x = array(x)
+    t = array(t)
     assert_close(F.binary_cross_entropy_with_logits(x, t, **options), expected / 4.0, rtol=1e-13)
     check_gradients(
         lambda x, t: F.binary_cross_entropy_with_logits(x, t, **options), x, t, order=order
@@ -307,7 +326,7 @@ def test_binary_weights(backend64, array, order):
 
 
 def test_binary_weights_do_not_broadcast_the_loss(backend, array):
-    """A weight of more axes than the scores is an error, not a mean over more numbers."""
+    """A weight with more axes than the scores is an error, not a mean over more numbers."""
     x = array([0.0, 1.0])
     for name in ("weight", "pos_weight"):
         with pytest.raises(ShapeError, match=r"broadcast to the shape of x, \(2,\), got \(3, 1\)"):
@@ -341,9 +360,10 @@ def test_cross_entropies_agree_with_torch(dtype, n, classes, smoothing, weighted
     rng = np.random.default_rng(seed)
     x, s = (rng.normal(size=(n, classes)).astype(dtype) for _ in range(2))
     rows = rng.dirichlet(np.ones(classes), n).astype(dtype)
-    t, q = rng.integers(0, classes, n), rng.uniform(size=(n, classes)).astype(dtype)
+    t = rng.integers(0, classes, n)
+    q = rng.uniform(size=(n, classes)).astype(dtype)
     w, v = rng.uniform(0.5, 2.0, (2, classes)).astype(dtype)
-    some = int(t[0]) - 1  # never all
+    some = int(t[0]) - 1  # never all classes
 
     def given(value):
         return value if weighted else None
@@ -390,7 +410,8 @@ def test_cross_entropies_agree_with_torch(dtype, n, classes, smoothing, weighted
         for ours, theirs in pairs:
             xs = [Variable(x), Variable(s)]
             tensors = [torch.tensor(a, requires_grad=True) for a in (x, s)]
-            loss, expected = ours(*xs), theirs(*tensors)
+            loss = ours(*xs)
+            expected = theirs(*tensors)
             assert loss.dtype == np.dtype(dtype)
             assert_close(loss, expected.detach().numpy(), rtol=rtol, atol=atol)
             loss.backward()

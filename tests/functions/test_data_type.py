@@ -1,4 +1,4 @@
-"""Dtypes and devices: what an array is asked, and what the switch is."""
+"""Dtypes and devices: which questions are answered by an array, and which by the backend."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from xpnet import Variable, functions as F, gradients
 from xpnet.testing import assert_close
 
 
-def test_questions_about_an_array_go_to_its_own_library():
-    """A plain array, or a Variable, while another library is the current backend."""
+def test_inspection_of_an_array_uses_its_own_library():
+    """For an array or a Variable, while another library is the current backend."""
     strict = pytest.importorskip("array_api_strict", reason="another library than NumPy")
     x = np.asarray([1.0], "float32")
     with xpnet.using("array_api_strict"):
@@ -19,10 +19,12 @@ def test_questions_about_an_array_go_to_its_own_library():
             assert F.finfo(asked).dtype == np.float32
             assert F.isdtype(strict.float32, "real floating")
         assert F.iinfo(np.asarray([1], "int8")).max == 127
-        assert F.result_type(strict.int8, strict.int16) == strict.int16  # dtypes alone: its own
+        assert (
+            F.result_type(strict.int8, strict.int16) == strict.int16
+        )  # only dtypes: their own library
 
 
-def test_a_dtype_of_numpy_is_no_array():
+def test_a_dtype_of_numpy_is_not_an_array():
     """NumPy's dtypes are classes, whose attributes look like an array's."""
     assert F.finfo(np.float32).bits == 32
     assert F.iinfo(np.int16).max == 32767
@@ -31,9 +33,10 @@ def test_a_dtype_of_numpy_is_no_array():
 
 
 def test_astype_moves_to_a_device():
-    """With the numbers, the dtype and the way back; an array of no fractions too."""
+    """The numbers, the dtype and the way back of the gradient; also for integers."""
     strict = pytest.importorskip("array_api_strict", reason="it has several devices")
-    here, there = strict.Device("device1"), strict.Device("device2")
+    here = strict.Device("device1")
+    there = strict.Device("device2")
     x = Variable(strict.asarray([1.5, -2.0], dtype=strict.float32, device=here))
     y = F.astype(x, strict.float64, device=there)
     assert (y.device, y.dtype) == (there, strict.float64)
@@ -46,7 +49,7 @@ def test_astype_moves_to_a_device():
     assert F.astype(x, strict.float32, copy=False, device=here) is x
 
 
-def test_astype_copies_unless_told_not_to(backend, array):
+def test_astype_copies_by_default(backend, array):
     x = Variable(array([1.0, 2.0]))
     assert F.astype(x, x.dtype, copy=False) is x
     assert F.astype(x, x.dtype) is not x

@@ -1,7 +1,7 @@
-"""Decompositions: what they are made of is what went in, and their derivatives, corners too.
+"""Decompositions: the product of the factors is x; and their derivatives, at corners too.
 
-Vectors may come with another sign, or phase, from each library. So tests are of what makes no
-difference between them: squares of absolute values, and what the factors make together.
+The signs, or phases, of vectors depend on the library. The tests therefore use quantities that do
+not depend on them: squares of absolute values, and products of the factors.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def draw(shape, dtype="float64"):
 
 
 def positive(x):
-    """A positive definite matrix made of any."""
+    """A positive definite matrix, from any matrix."""
     return F.matmul(x, adjoint(x)) + 2.0 * F.eye(x.shape[-1], dtype=x.dtype)
 
 
@@ -37,7 +37,7 @@ def lengths(x):
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("upper", [False, True])
 def test_cholesky(backend64, array, upper, dtype):
-    """A triangle, with real numbers on the diagonal, which makes x with its transpose."""
+    """A triangle with real numbers on the diagonal, whose product with its transpose is x."""
     a = draw((2, 3, 3), dtype)
     a = a @ np.conj(np.swapaxes(a, -1, -2)) + 2.0 * np.eye(3)
     for given in (array(a, dtype), Variable(array(a, dtype))):
@@ -72,7 +72,8 @@ def test_qr(backend64, array, shape, mode, dtype):
     for given in (array(a, dtype), Variable(array(a, dtype))):
         result = linalg.qr(given, mode=mode)
         assert result._fields == ("Q", "R")
-        Q, R = to_numpy(result.Q), to_numpy(result.R)
+        Q = to_numpy(result.Q)
+        R = to_numpy(result.R)
         assert Q.shape == (*shape[:-2], m, k)
         assert R.shape == (*shape[:-2], k, n)
         assert_close(Q @ R, a, rtol=1e-12, atol=1e-13)
@@ -91,14 +92,14 @@ def test_derivatives_of_qr(backend64, array, shape, dtype):
 
 
 def test_derivatives_of_a_complete_qr(backend64, array):
-    """Where nothing was completed, all; else of R."""
+    """By both factors where nothing was completed, otherwise by R."""
     for shape in ((2, 3), (2, 2)):
         check_gradients(lambda x: linalg.qr(x, mode="complete").Q, array(draw(shape)))
         check_gradients(lambda x: linalg.qr(x, mode="complete").R, array(draw(shape)))
     check_gradients(lambda x: linalg.qr(x, mode="complete").R, array(draw((3, 2))))
 
 
-def test_a_completed_q_is_refused(backend64, array):
+def test_the_derivative_by_a_completed_q_is_an_error(backend64, array):
     x = Variable(array(draw((3, 2))))
     Q, _ = linalg.qr(x, mode="complete")
     message = r'Q of qr has no derivative for x of shape \(3, 2\).*Use qr\(x, mode="reduced"\)\.'
@@ -130,7 +131,7 @@ def test_svd(backend64, array, shape, full, dtype):
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("shape", [(2, 2), (3, 2), (2, 3), (2, 2, 1)], ids=str)
 def test_derivatives_of_svd(backend64, array, shape, dtype):
-    """By the values, by either of the vectors, and by both, whose phases are one."""
+    """By the values, by either of the vectors, and by both with their phases together."""
 
     def parts(x):
         return linalg.svd(x, full_matrices=False)
@@ -148,7 +149,7 @@ def test_derivatives_of_svd(backend64, array, shape, dtype):
 
 @pytest.mark.parametrize("shape", [(3, 2), (2, 3)], ids=str)
 def test_derivatives_of_a_full_svd(backend64, array, shape):
-    """By the values, to any order, and by the vectors that are no more than were there."""
+    """By the values, to any order, and by the vectors that were not added to complete a matrix."""
     x = array(draw(shape))
     check_gradients(lambda x: linalg.svd(x).S, x)
     smaller = "Vh" if shape == (3, 2) else "U"
@@ -156,19 +157,19 @@ def test_derivatives_of_a_full_svd(backend64, array, shape):
 
 
 @pytest.mark.parametrize(("shape", "field"), [((3, 2), "U"), ((2, 3), "Vh")])
-def test_completed_vectors_are_refused(backend64, array, shape, field):
+def test_the_derivative_by_completed_vectors_is_an_error(backend64, array, shape, field):
     x = Variable(array(draw(shape)))
     completed = getattr(linalg.svd(x), field)
     message = rf"{field} of svd has no derivative .* Use svd\(x, full_matrices=False\)\."
     with pytest.raises(GradientError, match=message):
         F.sum(completed).backward()
-    assert_close(getattr(linalg.svd(x.data), field), completed)  # the value is there
+    assert_close(getattr(linalg.svd(x.data), field), completed)  # the value itself is defined
 
 
 @pytest.mark.parametrize("values", [(1.0, 1.0), (2.0, 0.0), (0.0, 0.0)], ids=str)
 @pytest.mark.parametrize("shape", [(2, 2), (3, 2), (2, 3)], ids=str)
-def test_equal_singular_values_alone_have_a_derivative(backend64, array, values, shape):
-    """sum(S^2) = sum(x^2), so that its gradient is 2 x, whatever the values are."""
+def test_equal_singular_values_have_a_derivative(backend64, array, values, shape):
+    """sum(S^2) = sum(x^2), so the gradient is 2 x, whatever the values are."""
     a = np.zeros(shape)
     a[0, 0], a[1, 1] = values
     for f in (lambda x: linalg.svd(x).S, lambda x: linalg.svd(x, full_matrices=False).S):
@@ -180,8 +181,8 @@ def test_equal_singular_values_alone_have_a_derivative(backend64, array, values,
     assert_close(g, 2.0 * a, atol=1e-14)
 
 
-def test_the_vectors_of_equal_values_have_none(backend64, array):
-    """Infinite or nan, and not a number that looks like one."""
+def test_the_derivative_by_the_vectors_of_equal_values_is_not_finite(backend64, array):
+    """It is NaN or infinite, and never a plausible number."""
     x = Variable(array([[1.0, 0.0], [0.0, 1.0]]))
     U, _, Vh = linalg.svd(x)
     loss = F.sum(U * array([[0.3, 0.5], [0.7, 0.2]])) + F.sum(Vh * array([[0.1, 0.2], [0.6, 0.3]]))
@@ -191,8 +192,10 @@ def test_the_vectors_of_equal_values_have_none(backend64, array):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value|divide by zero:RuntimeWarning")
-def test_a_product_through_the_vectors_of_equal_values_is_nan_and_no_wrong_number():
-    """U S Vh is x; but at x = 0 its derivative cannot be had by way of U and Vh. So in JAX."""
+def test_a_gradient_through_the_vectors_of_equal_values_is_nan():
+    """U S Vh is x; but at x = 0 its derivative cannot be computed through U and Vh. JAX returns NaN
+    as well.
+    """
     with using("numpy", dtype="float64") as backend:
         x = Variable(backend.asarray([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]))
         U, S, Vh = linalg.svd(x, full_matrices=False)

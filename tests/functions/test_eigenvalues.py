@@ -51,8 +51,8 @@ def test_derivatives_of_eigh(backend64, array, shape, dtype):
 
 
 @pytest.mark.parametrize("diagonal", [(1.0, 1.0, 2.0), (0.0, 0.0, 0.0)], ids=str)
-def test_equal_eigenvalues_alone_have_a_derivative(backend64, array, diagonal):
-    """sum(w^2) = sum(x^2) of a symmetric x, so that its gradient is 2 x."""
+def test_equal_eigenvalues_have_a_derivative(backend64, array, diagonal):
+    """sum(w^2) = sum(x^2) for a symmetric x, so the gradient is 2 x."""
     a = np.diag(diagonal)
     for f in (lambda x: linalg.eigh(x).eigenvalues, linalg.eigvalsh):
         x = Variable(array(a))
@@ -60,8 +60,8 @@ def test_equal_eigenvalues_alone_have_a_derivative(backend64, array, diagonal):
         assert_close(g, 2.0 * a, atol=1e-14)
 
 
-def test_the_vectors_of_equal_eigenvalues_have_none(backend64, array):
-    """Infinite or nan, and not a number that looks like one."""
+def test_the_derivative_by_the_vectors_of_equal_eigenvalues_is_not_finite(backend64, array):
+    """It is NaN or infinite, and never a plausible number."""
     x = Variable(array(np.diag([1.0, 1.0, 2.0])))
     weights = array(draw((3, 3)))
     with np.errstate(all="ignore"):
@@ -70,7 +70,7 @@ def test_the_vectors_of_equal_eigenvalues_have_none(backend64, array):
 
 
 def test_the_gradient_of_eigvalsh_is_symmetric(backend64, array):
-    """The largest eigenvalue moves by v^T dx v."""
+    """The largest eigenvalue changes by v^T dx v."""
     a = draw((3, 3))
     a = a + a.T
     v = np.linalg.eigh(a).eigenvectors[:, -1]
@@ -82,7 +82,7 @@ def test_the_gradient_of_eigvalsh_is_symmetric(backend64, array):
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (2, 2, 2)], ids=str)
 def test_eig(backend64, array, shape, dtype):
-    """Complex, also of real matrices, in an order of the library's."""
+    """The result is complex, also for real matrices, in the order of the library."""
     a = draw(shape, dtype)
     for given in (array(a, dtype), Variable(array(a, dtype))):
         result = linalg.eig(given)
@@ -118,8 +118,8 @@ def test_eigenvalues_of_a_rotation(backend64, array):
     assert_close(g, [[3.0, -2.0], [2.0, 3.0]], rtol=1e-12)
 
 
-def test_equal_eigenvalues_of_any_matrix(backend64, array):
-    """sum(w^3) = tr(x^3), so that its gradient is 3 (x^2)^T."""
+def test_equal_eigenvalues_of_a_general_matrix(backend64, array):
+    """sum(w^3) = tr(x^3), so the gradient is 3 (x^2)^T."""
     x = Variable(array(np.diag([2.0, 2.0, 1.0])))
     (g,) = gradients(F.sum(F.real(linalg.eigvals(x) ** 3)), [x])
     assert_close(g, np.diag([12.0, 12.0, 3.0]), rtol=1e-12)

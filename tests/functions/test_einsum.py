@@ -18,7 +18,7 @@ from xpnet import (
 )
 from xpnet.testing import assert_close, check_gradients
 
-FIXED = {  # what each shows: the subscripts, and the shapes
+FIXED = {  # name: the subscripts, and the shapes
     "a product of matrices": ("ij,jk->ik", (2, 3), (3, 4)),
     "both transposed": ("ji,kj->ik", (3, 2), (4, 3)),
     "an outer product": ("i,j->ij", (2,), (3,)),
@@ -50,7 +50,7 @@ FIXED = {  # what each shows: the subscripts, and the shapes
     "a chain": ("ij,jk,kl,lm->im", (2, 3), (3, 2), (2, 4), (4, 2)),
     "Khatri-Rao": ("ir,jr,kr->ijk", (2, 3), (2, 3), (2, 3)),
 }
-NUMPY_REFUSES = {"an ellipsis that is summed"}  # PyTorch has it
+NUMPY_REFUSES = {"an ellipsis that is summed"}  # PyTorch accepts it
 
 HURRIED = settings(
     max_examples=150,
@@ -67,7 +67,7 @@ def hosts_of(shapes):
 
 
 def by_numpy(subscripts, hosts):
-    """NumPy's value; where it is stricter than the others, with the letters written out."""
+    """NumPy's value; where NumPy is stricter than the others, with the letters written out."""
     subscripts = subscripts.replace(" ", "")
     if subscripts == "i...->i":
         subscripts = "ijk->i"
@@ -97,17 +97,19 @@ def calls(draw):
     """Subscripts, and shapes for them: letters with lengths, repeated, of length 1, or "..."."""
     sizes = {c: draw(st.integers(1, 3)) for c in "abcdE"}
     dots = tuple(draw(st.lists(st.integers(1, 3), max_size=2)))
-    terms, shapes = [], []
+    terms = []
+    shapes = []
     for _ in range(draw(st.integers(1, 3))):
         letters = draw(st.lists(st.sampled_from(sorted(sizes)), max_size=4))
         lengths = [sizes[c] for c in letters]
-        for i, c in enumerate(letters):  # those of one diagonal are equal
+        for i, c in enumerate(letters):  # axes of one diagonal have equal lengths
             if letters.count(c) == 1 and draw(st.integers(0, 5)) == 0:
                 lengths[i] = 1
         at = draw(st.integers(0, len(letters)))
         mine = dots[draw(st.integers(0, len(dots))) :] if draw(st.booleans()) else None
         if mine is not None:
-            letters[at:at], lengths[at:at] = ["..."], mine
+            letters[at:at] = ["..."]
+            lengths[at:at] = mine
         terms.append("".join(letters))
         shapes.append(tuple(lengths))
     subscripts = ",".join(terms)
@@ -189,7 +191,7 @@ def test_float32_stays_float32(backend, array):
 
 
 def test_the_form_with_integers(backend, array):
-    """As NumPy has it: the output in the order of the integers, or as the last list says."""
+    """As in NumPy: the output has the order of the integers, or that of the last list."""
     hosts = hosts_of([(2, 3), (3, 4)])
     x, y = (array(host.tolist()) for host in hosts)
     product = hosts[0] @ hosts[1]
@@ -208,7 +210,7 @@ def test_python_numbers_are_operands(backend, array):
     assert_close(x.grad, [1.0, 1.0])
 
 
-def test_an_order_of_products_may_be_given():
+def test_the_order_of_products_can_be_given():
     hosts = hosts_of([(2, 3), (3, 4), (4, 2)])
     expected = np.einsum("ij,jk,kl->il", *hosts)
     path = np.einsum_path("ij,jk,kl->il", *hosts, optimize="greedy")[0]
@@ -218,7 +220,7 @@ def test_an_order_of_products_may_be_given():
         assert_close(y, expected, rtol=1e-12)
 
 
-def test_without_optimize_it_is_from_left_to_right():
+def test_without_optimize_operands_are_multiplied_from_left_to_right():
     module = import_module("xpnet.functions.einsum")
     shapes = ((3,), (4,), (3,), (4,))
     assert module._planned("i,j,i,j->", shapes, ()).path == ((0, 1), (0, 2), (0, 1))
@@ -228,13 +230,14 @@ def test_without_optimize_it_is_from_left_to_right():
         F.einsum("i,j,i,j->", *map(np.ones, shapes), optimize=[])
 
 
-def test_the_order_saves_time_where_it_can():
-    """From left to right this would make an array of 10^12 numbers."""
-    x, y = np.ones(10**6), np.full(10**6, 2.0)
+def test_the_order_of_products_saves_memory():
+    """From left to right this would create an array of 10^12 numbers."""
+    x = np.ones(10**6)
+    y = np.full(10**6, 2.0)
     assert_close(F.einsum("i,j,i,j->", x, y, x, y), 4e12)
 
 
-MALFORMED = {  # the subscripts, and the shapes: part of what the error says
+MALFORMED = {  # (the subscripts, and the shapes): a part of the error
     ("ij,jk->iz", (2, 3), (3, 4)): "'z' did not appear",
     ("ij->ii", (2, 3)): "more than once in the output",
     ("ij,jk", (2, 3)): "2, must be equal to the number of operands, 1",
@@ -264,7 +267,7 @@ def test_errors_name_the_subscripts_and_the_shapes(call):
     assert all(str(shape) in str(caught.value) for shape in shapes)
 
 
-def test_other_arguments_that_are_none():
+def test_invalid_arguments_are_errors():
     x = np.ones((2, 2))
     with pytest.raises(ArgumentTypeError, match="operands after its subscripts"):
         F.einsum("ij")

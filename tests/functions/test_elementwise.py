@@ -8,7 +8,7 @@ import xpnet
 from xpnet import Variable, functions as F, gradients, to_numpy
 from xpnet.testing import assert_close, check_gradients
 
-# name, what Python computes, where to look (inside the domain, away from corners)
+# name, Python's function, arguments (inside the domain, away from corners)
 UNARY = [
     ("negative", lambda x: -x, [-1.5, 0.0, 2.0]),
     ("positive", lambda x: +x, [-1.5, 0.0, 2.0]),
@@ -61,7 +61,7 @@ STEPS = [
 
 @pytest.mark.parametrize(("name", "f", "xs"), UNARY, ids=[row[0] for row in UNARY])
 def test_unary(backend64, array, name, f, xs):
-    """Values are math's, first and second derivatives those of differences."""
+    """Values are compared with Python's math, first and second derivatives with differences."""
     function = getattr(F, name)
     assert_close(function(array(xs)), [f(x) for x in xs], rtol=1e-14, atol=1e-15)
     check_gradients(function, array(xs))
@@ -69,17 +69,20 @@ def test_unary(backend64, array, name, f, xs):
 
 @pytest.mark.parametrize(("name", "f"), BINARY, ids=[row[0] for row in BINARY])
 def test_binary(backend64, array, name, f):
-    """Values are Python's, over a broadcast; both derivatives are those of differences."""
-    function, a, b = getattr(F, name), [0.5, 2.0, 3.0], [1.5, 0.7]
+    """Values, over a broadcast, are compared with Python's, and both derivatives with differences."""
+    function = getattr(F, name)
+    a = [0.5, 2.0, 3.0]
+    b = [1.5, 0.7]
     expected = [[f(x, y) for x in a] for y in b]
-    x1, x2 = array(a), array([[y] for y in b])
+    x1 = array(a)
+    x2 = array([[y] for y in b])
     assert_close(function(x1, x2), expected, rtol=1e-14)
     check_gradients(function, x1, x2)
 
 
 @pytest.mark.parametrize(("name", "f"), STEPS, ids=[row[0] for row in STEPS])
-def test_steps_are_constants(backend, array, name, f):
-    """Functions that jump give what Python gives, and remember nothing."""
+def test_step_functions_are_constants(backend, array, name, f):
+    """Functions that jump return Python's values, without history."""
     xs = [-1.5, -0.5, 0.0, 0.5, 2.5]
     y = getattr(F, name)(Variable(array(xs)))
     assert to_numpy(y).tolist() == [f(x) for x in xs]
@@ -89,7 +92,8 @@ def test_steps_are_constants(backend, array, name, f):
 @pytest.mark.parametrize("name", ["logical_and", "logical_or", "logical_xor"])
 def test_logical(backend, array, name):
     """The truth table."""
-    a, b = array([True, True, False, False]), array([True, False, True, False])
+    a = array([True, True, False, False])
+    b = array([True, False, True, False])
     op = {"and": lambda x, y: x and y, "or": lambda x, y: x or y, "xor": lambda x, y: x != y}
     f = op[name.removeprefix("logical_")]
     expected = [f(x, y) for x in (True, False) for y in (True, False)]
@@ -100,14 +104,15 @@ def test_logical(backend, array, name):
 @pytest.mark.parametrize("name", ["maximum", "minimum"])
 def test_ties_share_the_gradient(backend64, array, name):
     """Equal numbers get a half each, as in JAX."""
-    a, b = Variable(array([2.0])), Variable(array([2.0]))
+    a = Variable(array([2.0]))
+    b = Variable(array([2.0]))
     ga, gb = gradients(getattr(F, name)(a, b), [a, b])
     assert_close(ga, [0.5])
     assert_close(gb, [0.5])
 
 
-def test_abs_has_slope_zero_at_zero(backend64, array):
-    """The convention of JAX and PyTorch."""
+def test_abs_has_the_derivative_0_at_0(backend64, array):
+    """JAX and PyTorch define it so, too."""
     x = Variable(array(0.0))
     abs(x).backward()
     assert_close(x.grad, 0.0)
@@ -117,15 +122,16 @@ def test_abs_has_slope_zero_at_zero(backend64, array):
     ("exponent", "slopes"), [(0, [0.0, 0.0]), (1, [1.0, 1.0]), (2, [0.0, 4.0]), (3.0, [0.0, 12.0])]
 )
 def test_power_by_a_scalar_at_zero(backend64, array, exponent, slopes):
-    """x**n has the slope n x**(n-1) at 0 too, and that of x**0 is 0 everywhere."""
+    """x**n has the derivative n x**(n-1) at 0 too, and that of x**0 is 0 everywhere."""
     x = Variable(array([0.0, 2.0]))
     (g,) = gradients(x**exponent, [x], 1)
     assert_close(g, slopes)
 
 
 def test_power_at_zero_with_arrays(backend64, array):
-    """0**0 and 0**2 have finite derivatives: by x1 0, by x2 0."""
-    x1, x2 = Variable(array([0.0, 0.0])), Variable(array([0.0, 2.0]))
+    """0**0 and 0**2 have finite derivatives, which are 0 by x1 and by x2."""
+    x1 = Variable(array([0.0, 0.0]))
+    x2 = Variable(array([0.0, 2.0]))
     g1, g2 = gradients(x1**x2, [x1, x2], 1)
     assert_close(g1, [0.0, 0.0])
     assert_close(g2, [0.0, 0.0])
@@ -133,30 +139,32 @@ def test_power_at_zero_with_arrays(backend64, array):
 
 def test_logaddexp_does_not_overflow(backend64, array):
     """log(exp(1000) + exp(0)) is 1000, and its derivatives are 1 and 0."""
-    a, b = Variable(array(1000.0)), Variable(array(0.0))
+    a = Variable(array(1000.0))
+    b = Variable(array(0.0))
     y = F.logaddexp(a, b)
     ga, gb = gradients(y, [a, b])
     assert_close([float(y), float(ga), float(gb)], [1000.0, 1.0, 0.0])
 
 
 def test_mixed_second_derivatives_of_a_power_agree(backend64):
-    """d/dx d/dy x^y = x^(y-1) (1 + y log x), in either order; at y = 0 too."""
-    x, y = Variable(backend64.asarray(2.0)), Variable(backend64.asarray(0.0))
+    """d/dx d/dy x^y = x^(y-1) (1 + y log x), in either order; also at y = 0."""
+    x = Variable(backend64.asarray(2.0))
+    y = Variable(backend64.asarray(0.0))
     gx, gy = gradients(F.pow(x, y), [x, y], create_graph=True)
     assert float(gradients(gx, [y])[0]) == pytest.approx(0.5)
     assert float(gradients(gy, [x])[0]) == pytest.approx(0.5)
 
 
 def test_a_fraction_to_the_power_of_integers_is_refused(backend, array):
-    """Of the integers' dtype it would be 2 to that power."""
+    """In the integers' dtype it would be 2 to that power."""
     for x in (array([1, 2]), Variable(array([1, 2]))):
-        with pytest.raises(TypeError, match=r"2\.5 \*\* x needs an x of floating-point numbers"):
+        with pytest.raises(TypeError, match=r"2\.5 \*\* x expected an x of floating-point numbers"):
             F.pow(2.5, x)
     assert_close(F.pow(2.5, array([1.0, 2.0])), [2.5, 6.25])
 
 
-def test_the_power_0_of_the_smallest_numbers_has_slope_0():
-    """x^-1 is infinite there, too, and 0 times that is no number."""
+def test_the_power_0_of_subnormal_numbers_has_the_derivative_0():
+    """x^-1 is infinite there too, and 0 times infinity is NaN."""
     with xpnet.using("numpy") as backend:
         x = Variable(backend.asarray([0.0, 1e-39]))
         (g,) = gradients(F.sum(F.pow(x, backend.asarray([0.0, 0.0]))), [x])

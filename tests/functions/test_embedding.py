@@ -11,8 +11,9 @@ TABLE = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 
 
 def test_rows_of_the_table(backend64, array, order):
-    """For each number its row; equal numbers add up their gradients."""
-    W, x = Variable(array(TABLE)), array([[2, 0], [2, 2]])
+    """For each integer its row; the gradients of equal integers are added."""
+    W = Variable(array(TABLE))
+    x = array([[2, 0], [2, 2]])
     y = F.embedding(x, W)
     assert_close(y, [[TABLE[2], TABLE[0]], [TABLE[2], TABLE[2]]])
     dout = array([[[1.0, 10.0], [2.0, 20.0]], [[3.0, 30.0], [4.0, 40.0]]])
@@ -21,9 +22,10 @@ def test_rows_of_the_table(backend64, array, order):
 
 
 @pytest.mark.parametrize("padding", [1, -2])
-def test_padding_does_not_learn(backend64, array, padding):
-    """Its row is there, its gradient is not."""
-    W, x = Variable(array(TABLE)), array([1, 0, 1])
+def test_the_padding_row_has_no_gradient(backend64, array, padding):
+    """Its value is returned like any other row's."""
+    W = Variable(array(TABLE))
+    x = array([1, 0, 1])
     y = F.embedding(x, W, padding_idx=padding)
     assert_close(y, [TABLE[1], TABLE[0], TABLE[1]])
     (g,) = gradients(F.sum(y), [W])
@@ -31,7 +33,7 @@ def test_padding_does_not_learn(backend64, array, padding):
 
 
 @pytest.mark.parametrize("wrong", [3, -1])
-def test_a_number_without_a_row_is_an_error(backend, array, wrong):
+def test_an_integer_out_of_range_is_an_error(backend, array, wrong):
     """A number that is too large or negative never picks another row.
 
     On CuPy the error is raised when numbers come to the host. Until then the row is NaN, and no
@@ -52,8 +54,8 @@ def test_a_number_without_a_row_is_an_error(backend, array, wrong):
     assert_close(g, [[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
 
 
-def test_a_number_without_a_row_is_nan_where_jax_traces():
-    """Such a program has no numbers to check."""
+def test_an_integer_out_of_range_is_nan_while_jax_traces():
+    """A traced program has no numbers to check."""
     jax = pytest.importorskip("jax")
     with using("jax"):
         table = jax.numpy.asarray(TABLE)
@@ -62,21 +64,21 @@ def test_a_number_without_a_row_is_nan_where_jax_traces():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64"])
-def test_integers_of_any_size(backend, array, dtype):
-    """Bytes, as labels are often stored."""
+def test_integers_of_any_width(backend, array, dtype):
+    """Also 8 bits, in which labels are often stored."""
     x = array([2, 1], getattr(backend.xp, dtype))
     assert_close(F.embedding(x, array(TABLE)), [TABLE[2], TABLE[1]])
-    table = [[float(i)] for i in range(300)]  # more rows than a byte can count
+    table = [[float(i)] for i in range(300)]  # more rows than 8 bits can count
     assert_close(F.embedding(x, array(table), padding_idx=299), [[2.0], [1.0]])
 
 
-def test_one_number_and_none(backend, array):
+def test_zero_dimensional_and_empty_indices(backend, array):
     """0-d and empty x."""
     assert_close(F.embedding(array(1), array(TABLE)), TABLE[1])
     assert F.embedding(array([[1]])[:0, :], array(TABLE)).shape == (0, 1, 2)
 
 
-def test_what_is_no_index_is_an_error(backend, array):
+def test_invalid_indices_are_errors(backend, array):
     with pytest.raises(TypeError, match="expected integers, got .*float32"):
         F.embedding(array([1.0]), array(TABLE))
     with pytest.raises(ValueError, match="padding_idx below 3, got 3"):

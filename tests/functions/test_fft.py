@@ -22,7 +22,7 @@ SIGNATURES = {
 
 
 def draw(shape, name):
-    """Of the numbers that the function takes, and their dtype."""
+    """Numbers of the dtype that the function takes."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=shape)
     if name in OF_REAL:
@@ -31,11 +31,11 @@ def draw(shape, name):
 
 
 def few(backend, lengths):
-    """On JAX every third: it compiles each of them, and NumPy has seen them all."""
+    """Every third case on JAX, which compiles each of them; NumPy runs them all."""
     return lengths[::3] if backend.name.startswith("jax") else lengths
 
 
-def test_the_extension_is_whole(backend, array):
+def test_the_extension_is_complete(backend, array):
     xp = array_namespace(Variable(array([1.0])))
     assert dir(xp.fft) == sorted(SIGNATURES)
     for name, expected in SIGNATURES.items():
@@ -47,7 +47,7 @@ def test_the_extension_is_whole(backend, array):
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ONE_AXIS)
 def test_one_axis(backend64, array, name, norm):
-    """Cut to a length, filled up to one, or as it is; on arrays and on Variables."""
+    """Cut to a length, filled up to one, or unchanged; on arrays and on Variables."""
     a, dtype = draw((2, 5), name)
     lengths = [(-1, None), (1, 5), (0, 1), (0, 2), (-1, 3), (1, 4), (0, 5), (-1, 8)]
     for axis, n in few(backend64, lengths):
@@ -60,7 +60,7 @@ def test_one_axis(backend64, array, name, norm):
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ONE_AXIS)
 def test_derivatives_of_one_axis(backend64, array, name, norm):
-    """Of even and odd lengths, shorter and longer than the array."""
+    """For even and odd lengths, shorter and longer than the array."""
     a, dtype = draw((4, 2), name)
     for n in few(backend64, [None, 1, 3, 6]):
         check_gradients(
@@ -72,7 +72,7 @@ def test_derivatives_of_one_axis(backend64, array, name, norm):
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", SEVERAL_AXES)
 def test_several_axes(backend64, array, name, norm):
-    """In the order of `axes`: the last is the one that real transforms halve."""
+    """In the order of `axes`: real transforms halve the last."""
     a, dtype = draw((3, 2, 4), name)
     x = array(a, dtype)
     for s, axes in [
@@ -92,7 +92,7 @@ def test_several_axes(backend64, array, name, norm):
 
 
 @pytest.mark.parametrize("name", ["fftn", "ifftn"])
-def test_over_no_axes_nothing_is_transformed(backend64, array, name):
+def test_empty_axes_transform_nothing(backend64, array, name):
     """As with NumPy."""
     z = array([[1.0 + 2.0j, 0.5], [2.0, -1.0j]], "complex128")
     assert_close(getattr(fft, name)(Variable(z), axes=()), z)
@@ -105,15 +105,15 @@ def test_second_derivatives_of_several_axes(backend64, array, name):
 
 
 def test_parseval(backend64, array):
-    """The sum of |fft(x)|^2 is n times that of x^2: its gradient is 2 n x."""
+    """The sum of |fft(x)|^2 is n times that of x^2, so its gradient is 2 n x."""
     a = np.random.default_rng(0).normal(size=6)
     x = Variable(array(a, "complex128"))
     (g,) = gradients(F.sum(F.abs(fft.fft(x)) ** 2), [x])
     assert_close(g, 12.0 * a, rtol=1e-12, atol=1e-12)
 
 
-def test_what_irfft_does_not_look_at_has_no_gradient(backend64, array):
-    """The imaginary part of the first frequency and, of an even length, of the last."""
+def test_the_numbers_that_irfft_ignores_have_no_gradient(backend64, array):
+    """The imaginary part of the first frequency and, for an even length, of the last."""
     a, dtype = draw((4,), "irfft")
     for n, last in ((6, 0.0), (7, None)):
         x = Variable(array(a, dtype))
@@ -123,7 +123,7 @@ def test_what_irfft_does_not_look_at_has_no_gradient(backend64, array):
         assert (abs(imaginary[-1]) < 1e-15) == (last is not None)
 
 
-def test_minus_1_takes_the_last_axis_of_irfftn_as_it_is(backend64, array):
+def test_a_length_of_minus_1_keeps_the_last_axis_of_irfftn(backend64, array):
     a, dtype = draw((2, 4), "irfftn")
     y = fft.irfftn(array(a, dtype), s=(-1, -1), axes=(0, 1))
     assert_close(y, np.fft.irfftn(a), rtol=1e-12, atol=1e-14)
@@ -147,8 +147,8 @@ def test_frequencies(backend64, n):
     assert_close(fft.rfftfreq(n, d=0.1), np.fft.rfftfreq(n, d=0.1), rtol=1e-15)
 
 
-def test_frequencies_are_born_where_the_switch_says(backend):
-    """In its dtype, as constants; of a Variable's namespace, where that one is."""
+def test_frequencies_are_created_on_the_current_backend(backend):
+    """In its dtype, as constants; from a Variable's namespace, on the Variable's device."""
     for make in (fft.fftfreq, fft.rfftfreq):
         f = make(4)
         assert f.dtype == backend.dtype
@@ -184,14 +184,15 @@ def test_complex64_stays_complex64(backend, array):
         (lambda z, x: fft.fft(z, axis=2), IndexError, "axis 2"),
     ],
 )
-def test_what_does_not_fit_is_told(backend, array, call, error, message):
-    z, x = array([[1.0, 2.0]], "complex64"), array([[1.0, 2.0]], "float32")
+def test_invalid_arguments_are_errors(backend, array, call, error, message):
+    z = array([[1.0, 2.0]], "complex64")
+    x = array([[1.0, 2.0]], "float32")
     with pytest.raises(error, match=message):
         call(Variable(z), Variable(x))
 
 
 def test_a_real_signal_has_a_real_gradient(backend64, array):
-    """Where the library takes one for `fft`; the standard asks for complex numbers."""
+    """Where the library accepts one for `fft`; the standard requires complex numbers."""
     x = Variable(array([1.0, -2.0, 0.5]))
     try:
         y = fft.fft(x)

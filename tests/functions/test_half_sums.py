@@ -1,7 +1,7 @@
-"""Sums of many float16 or bfloat16 numbers, in rules and functions: accumulated in float32.
+"""Sums of many float16 or bfloat16 numbers, in rules and functions, are accumulated in float32.
 
-4,096 ones added in float16 are 2,048, and 70,000 are infinite. What is expected is computed in float64,
-from the same rounded inputs, and rounded once: so all is exact to the precision of the dtype.
+4,096 ones added in float16 are 2,048, and 70,000 are infinite. Expected values are computed in
+float64 from the same rounded inputs, and rounded once: so all are exact to the dtype's precision.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def half(request, backend):
 
 
 def wide(x):
-    """A NumPy array of an array of any dtype."""
+    """Any array as a NumPy array in float64."""
     xp = xpnet.current().xp
     return to_numpy(xp.astype(data_of(x), xp.float32)).astype("float64")
 
@@ -35,8 +35,8 @@ def near(actual, expected, half):
     np.testing.assert_allclose(wide(actual), expected, rtol=2 * EPS[half], atol=1e-30)
 
 
-def test_what_is_half(backend, half):
-    """By the dtype's name, for arrays and Variables; float32 stays what it is."""
+def test_is_half(backend, half):
+    """By the name of the dtype, for arrays and Variables; float32 is not."""
     x = backend.asarray(np.ones((3, N)), half)
     single = backend.asarray(np.ones(3, "float32"))
     assert is_half(x)
@@ -61,7 +61,7 @@ BROADCAST = {  # name: f(a, b), where b is repeated N times
 
 
 @pytest.mark.parametrize("name", BROADCAST)
-def test_gradients_of_what_was_broadcast(backend, half, name):
+def test_gradients_of_broadcast_numbers(backend, half, name):
     a, b = (Variable(backend.asarray(np.ones(s), half)) for s in ((N, 2), (2,)))
     y = BROADCAST[name](a, b)
     (g,) = gradients(y, [b], backend.asarray(np.ones((N, 2)), half))
@@ -69,7 +69,7 @@ def test_gradients_of_what_was_broadcast(backend, half, name):
     near(g, [N, N], half)
 
 
-REPEATED = {  # name: f(x), each of whose numbers comes N times
+REPEATED = {  # name: f(x), each of whose numbers occurs N times
     "take": lambda x: F.take(x, F.asarray(np.zeros(N, "int32")), axis=0),
     "mask of integers": lambda x: x[F.asarray(np.zeros(N, "int32"))],
     "repeat": lambda x: F.repeat(x, N, axis=0),
@@ -80,7 +80,7 @@ REPEATED = {  # name: f(x), each of whose numbers comes N times
 
 
 @pytest.mark.parametrize("name", REPEATED)
-def test_gradients_of_what_was_picked_often(backend, half, name):
+def test_gradients_of_numbers_that_were_picked_often(backend, half, name):
     x = Variable(backend.asarray(np.ones((1, 2)), half))
     y = REPEATED[name](x)
     (g,) = gradients(y, [x], backend.asarray(np.ones(y.shape), half))
@@ -88,8 +88,8 @@ def test_gradients_of_what_was_picked_often(backend, half, name):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_softmax_over_many(backend, half, axis):
-    """Sums to 1 over 4,096 rows, with a gradient that sums to 0 over them."""
+def test_softmax_over_many_classes(backend, half, axis):
+    """The rows of 4,096 sum to 1, with a gradient that sums to 0 over them."""
     shape = (N, 2) if axis == 0 else (2, N)
     x = Variable(backend.asarray(np.zeros(shape), half))
     y = F.softmax(x, axis=axis)
@@ -111,16 +111,16 @@ def test_softmax_over_70000_classes(backend, half):
 
 
 @pytest.mark.parametrize("name", ["max", "min"])
-def test_ties_of_70000(backend, half, name):
-    """Each has 1 / 70,000 of the gradient, which float16 knows, though not 70,000 itself."""
+def test_ties_of_70000_numbers(backend, half, name):
+    """Each has 1 / 70,000 of the gradient, which float16 can represent, although not 70,000 itself."""
     n = 70_000
     x = Variable(backend.asarray(np.ones(n), half))
     (g,) = gradients(getattr(F, name)(x), [x], backend.asarray(8.0, half))
     np.testing.assert_allclose(wide(g), np.full(n, 8.0 / n), rtol=4 * EPS[half])
 
 
-def test_sums_and_running_sums(backend, half):
-    """NumPy adds in float16 along all axes but the last; so do its cumulative sums."""
+def test_sums_and_cumulative_sums(backend, half):
+    """NumPy adds in float16 along all axes but the last, and in cumulative sums."""
     x = Variable(backend.asarray(np.ones((N, 2)), half))
     near(F.sum(x, axis=0), [N, N], half)
     counts = np.arange(1.0, N + 1)[:, None] * np.ones(2)
@@ -134,7 +134,7 @@ def test_sums_and_running_sums(backend, half):
 
 
 def test_overlapping_windows(backend, half):
-    """A number that is the largest of 96 windows, whose gradients of 1 + eps would be rounded away."""
+    """A number is the maximum of 96 windows, whose gradients of 1 + eps would be rounded away."""
     numbers = np.zeros((1, 1, 96))
     numbers[..., 48] = 3.0
     x = Variable(backend.asarray(numbers, half))
@@ -151,7 +151,7 @@ def test_overlapping_windows(backend, half):
     near(g[0, 0, :], 2.0 * covering / 256.0, half)
 
 
-def test_losses_of_many(backend, half):
+def test_losses_of_many_numbers(backend, half):
     """The sum over 4,096 classes, and squares above float16's range."""
     n = N
     t = backend.asarray(np.full((1, n), 0.5), half)
@@ -169,7 +169,8 @@ def test_embedding_row_and_bias_under_mixed_precision(backend, half):
 
     class Net(xpnet.Layer):
         def __init__(self):
-            self.table, self.last = L.Embedding(3, 2, rng=0), L.Affine(2, 2, rng=0)
+            self.table = L.Embedding(3, 2, rng=0)
+            self.last = L.Affine(2, 2, rng=0)
 
         def forward(self, i):
             return self.last(self.table(i))
@@ -177,7 +178,7 @@ def test_embedding_row_and_bias_under_mixed_precision(backend, half):
     net = Net()
     precision = MixedPrecision(net, half)
     i = backend.asarray(np.zeros((32, 128)), "int32")
-    precision.backward(F.sum(precision(i)) / (64 * N))  # what float16 can hold
+    precision.backward(F.sum(precision(i)) / (64 * N))  # within float16's range
     assert precision.unscale()
     near(net.last.bias.grad, [1.0 / 64.0] * 2, half)
     rounded = wide(backend.xp.astype(net.last.weight.data, getattr(backend.xp, half)))

@@ -1,4 +1,4 @@
-"""x[key] by arrays and masks: what is picked twice counts twice; what is not has gradient 0."""
+"""x[key] by arrays and masks: a number picked twice counts twice, others have the gradient 0."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from xpnet import ArgumentError, GradientError, Variable, array_namespace, funct
 from xpnet.testing import assert_close, check_gradients
 
 X = np.arange(1.0, 13.0).reshape(3, 4) / 4.0
-KEYS = {  # made of NumPy's arrays; array-api-strict knows those of the standard alone
+KEYS = {  # of NumPy's arrays; array-api-strict supports only those of the standard
     "repeated integers": [0, 2, 2, 0, 0],
     "negative integers": [-1, 0, -1],
     "a matrix of integers": [[0, 1], [2, 2]],
@@ -19,7 +19,7 @@ KEYS = {  # made of NumPy's arrays; array-api-strict knows those of the standard
     "an array and a slice": ([0, 2, 2], slice(1, 3)),
     "an array and an integer": ([0, 2, 2], 1),
 }
-BEYOND_THE_STANDARD = {  # which knows an array for every axis, or one mask of all
+BEYOND_THE_STANDARD = {  # which has an array for every axis, or one mask of all axes
     "repeated integers",
     "negative integers",
     "a matrix of integers",
@@ -66,22 +66,22 @@ def test_getitem_by_arrays(backend64, array, name, wrapped):
         assert_close(g, np.zeros(X.shape))
 
 
-def test_take_along_axis_wants_as_many_dimensions(backend, array):
+def test_take_along_axis_requires_indices_of_as_many_dimensions(backend, array):
     x = Variable(array([[1.0, 2.0], [3.0, 4.0]]))
     for indices in ([1, 0], [[[1, 0], [0, 1]]]):
         with pytest.raises(ArgumentError, match="take_along_axis expected indices of 2 dimensions"):
             F.take_along_axis(x, array(indices, "int64"))
 
 
-def test_each_time_counts(backend64, array):
-    """Row 2 was picked three times, row 1 never."""
+def test_every_pick_of_a_row_counts(backend64, array):
+    """Row 2 is picked three times, row 1 never."""
     v = Variable(array(X.tolist()))
     (g,) = gradients(F.sum(F.take(v, array([2, 0, 2, 2], "int64"), axis=0)), [v])
     assert_close(g, np.asarray([[1.0] * 4, [0.0] * 4, [3.0] * 4]))
 
 
 @pytest.mark.parametrize("pick", ["take", "x[key]", "take_along_axis"])
-def test_complex_numbers_are_picked_too(backend64, array, pick):
+def test_picking_complex_numbers(backend64, array, pick):
     """The gradient of the sum of the real parts counts each occurrence."""
     x = Variable(array([1.0 + 2.0j, 3.0 - 1.0j, -2.0j], "complex128"))
     key = array([0, 0, 2], "int64")
@@ -96,8 +96,8 @@ def test_complex_numbers_are_picked_too(backend64, array, pick):
     assert_close(g, [2.0 - 6.0j, 0.0j, 1.0 - 3.0j])
 
 
-def test_equal_numbers_of_unique_values(backend64, array):
-    """The first of them has all of the gradient: of 1, 2, 1, 3 the values are 1, 2, 3."""
+def test_the_first_of_equal_numbers_has_the_gradient_of_unique_values(backend64, array):
+    """The values of 1, 2, 1, 3 are 1, 2, 3."""
     v = Variable(array([1.0, 2.0, 1.0, 3.0]))
     values, indices, inverse, counts = F.unique_all(v)
     assert_close(values, [1.0, 2.0, 3.0])
@@ -113,7 +113,7 @@ def test_equal_numbers_of_unique_values(backend64, array):
 
 @pytest.mark.parametrize("pick", [F.take, F.take_along_axis])
 def test_indices_of_another_library_are_an_error(backend, array, pick):
-    """CuPy takes NumPy's: a copy to the device in each call, which nothing shows."""
+    """CuPy would accept NumPy's, with a hidden copy to the device in each call."""
     strict = pytest.importorskip("array_api_strict", reason="it stands in as another library")
     other = (strict if backend.name == "numpy" else np).asarray([0, 1])
     for x in (array([1.0, 2.0, 3.0]), Variable(array([1.0, 2.0, 3.0]))):
@@ -121,10 +121,13 @@ def test_indices_of_another_library_are_an_error(backend, array, pick):
             pick(x, other, axis=0)
 
 
-def test_a_constant_that_is_assigned_to_after_it_was_used(backend, array):
-    """The graph has kept what it was: by itself, by a view of it, as indices, mask or times."""
-    v, c = Variable(array([1.0, 2.0, 3.0])), F.ones(3)
-    i, m, r = F.asarray([0, 1]), F.asarray([True, False, True]), F.asarray([1, 2, 0])
+def test_a_graph_keeps_a_constant_that_is_assigned_to_later(backend, array):
+    """Whether it was used by itself, by a view of it, as indices, or as a mask."""
+    v = Variable(array([1.0, 2.0, 3.0]))
+    c = F.ones(3)
+    i = F.asarray([0, 1])
+    m = F.asarray([True, False, True])
+    r = F.asarray([1, 2, 0])
     uses = {
         "a factor": (v * c, [1.0, 1.0, 1.0]),
         "a view": (v[:2] * c[:2], [1.0, 1.0, 0.0]),
@@ -134,15 +137,18 @@ def test_a_constant_that_is_assigned_to_after_it_was_used(backend, array):
         "take": (F.take(v, i), [1.0, 1.0, 0.0]),
         "take_along_axis": (F.take_along_axis(v, i, axis=0), [1.0, 1.0, 0.0]),
     }
-    if not backend.name.startswith("jax"):  # whose repeats must be known before it runs
+    if not backend.name.startswith("jax"):  # JAX must know the repeats before it runs
         uses["repeat"] = (F.repeat(v, r), [1.0, 2.0, 0.0])
-    c[0], i[0], m[1], r[0] = 5.0, 2, True, 7
+    c[0] = 5.0
+    i[0] = 2
+    m[1] = True
+    r[0] = 7
     for y, expected in uses.values():
         assert_close(gradients(F.sum(y), [v])[0], array(expected))
 
 
-def test_a_parameter_that_was_stepped_after_it_was_used(backend, array):
-    """A graph from before the step does not go back through the new weights."""
+def test_backward_through_a_parameter_that_was_updated_later_is_an_error(backend, array):
+    """A graph from before the step does not use the new weights."""
     from xpnet import SGD, Parameter
 
     w = Parameter(array([1.0, 2.0]))
@@ -150,7 +156,7 @@ def test_a_parameter_that_was_stepped_after_it_was_used(backend, array):
     y.backward()
     SGD([w], lr=0.1).step()
     with pytest.raises(
-        GradientError, match="an optimizer's step changed it since: compute the loss anew"
+        GradientError, match="an optimizer's step changed it since: compute the loss again"
     ):
         y.backward()
     assert array_namespace(w) is w.__array_namespace__()

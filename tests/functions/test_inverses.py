@@ -1,4 +1,4 @@
-"""Inverses and determinants: against NumPy and formulas, where they are singular too."""
+"""Inverses and determinants: against NumPy and formulas, for singular matrices too."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def draw(shape, dtype="float64", seed=0):
 
 
 def cofactors(x):
-    """By their definition: determinants of what is left without a row and a column."""
+    """By definition: determinants without a row and a column."""
     n = len(x)
     return np.array(
         [
@@ -45,9 +45,12 @@ def test_inv_det_and_slogdet(backend64, array, shape, dtype):
     check_gradients(lambda x: linalg.slogdet(x).sign, x)
 
 
-def test_derivatives_of_the_determinant_have_formulas(backend64, array):
-    """d log|det x| = x^-T, and the Hessian of det x, in the direction d, by Jacobi's formula."""
-    a, d = draw((3, 3)), draw((3, 3), seed=1)
+def test_derivatives_of_the_determinant_follow_the_formulas(backend64, array):
+    """The gradient of log|det x| is x^-T; the Hessian of det x in a direction d follows Jacobi's
+    formula.
+    """
+    a = draw((3, 3))
+    d = draw((3, 3), seed=1)
     x = Variable(array(a))
     inverse = np.linalg.inv(a)
     (g,) = gradients(linalg.slogdet(x).logabsdet, [x])
@@ -61,7 +64,7 @@ def test_derivatives_of_the_determinant_have_formulas(backend64, array):
 
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("rank", [0, 1, 2, 3])
-def test_det_has_a_derivative_where_there_is_no_inverse(backend64, array, rank, dtype):
+def test_det_of_a_singular_matrix_has_a_derivative(backend64, array, rank, dtype):
     """The cofactors; below rank 2 they are all 0."""
     a = draw((3, rank), dtype) @ draw((rank, 3), dtype, seed=1)
     x = Variable(array(a, dtype))
@@ -69,8 +72,8 @@ def test_det_has_a_derivative_where_there_is_no_inverse(backend64, array, rank, 
     assert_close(g, cofactors(a), rtol=1e-10, atol=1e-13)
 
 
-def test_what_needs_an_inverse_is_not_silent_without_one(backend64, array):
-    """An error where the library finds out, else no finite number."""
+def test_derivatives_that_need_an_inverse_of_a_singular_matrix_are_not_finite(backend64, array):
+    """An error where the library raises one, otherwise NaN or infinite."""
     singular = [[1.0, 2.0], [2.0, 4.0]]
 
     def second_of_det(x):
@@ -88,10 +91,11 @@ def test_what_needs_an_inverse_is_not_silent_without_one(backend64, array):
                 assert not np.isfinite(to_numpy(g)).all()
 
 
-def test_without_an_inverse_it_is_an_error(backend64, array):
+def test_the_inverse_of_a_singular_matrix_is_an_error(backend64, array):
     """On NumPy and CuPy; PyTorch raises an error of its own, and JAX returns NaN or infinity."""
     library = backend64.name.partition(":")[0]
-    singular, b = array([[1.0, 2.0], [2.0, 4.0]]), array([1.0, 2.0])
+    singular = array([[1.0, 2.0], [2.0, 4.0]])
+    b = array([1.0, 2.0])
     calls = [
         linalg.inv,
         lambda x: linalg.solve(x, b),
@@ -108,7 +112,7 @@ def test_without_an_inverse_it_is_an_error(backend64, array):
     assert float(linalg.det(singular)) == 0.0
 
 
-def test_a_real_sign_is_a_step(backend64, array):
+def test_the_sign_of_a_real_determinant_has_the_derivative_0(backend64, array):
     x = Variable(array([[1.0, 2.0], [3.0, 4.0]]))
     sign, _ = linalg.slogdet(x)
     assert_close(sign, -1.0)
@@ -131,23 +135,26 @@ def test_a_real_sign_is_a_step(backend64, array):
     ids=str,
 )
 def test_solve(backend64, array, left, right, dtype):
-    """x2 is a vector if it has one dimension, and only then; stacks broadcast."""
-    a, b = draw(left, dtype) + 2.0 * np.eye(left[-1]), draw(right, dtype, seed=1)
-    x1, x2 = array(a, dtype), array(b, dtype)
+    """x2 is a vector only if it has one dimension; stacks broadcast."""
+    a = draw(left, dtype) + 2.0 * np.eye(left[-1])
+    b = draw(right, dtype, seed=1)
+    x1 = array(a, dtype)
+    x2 = array(b, dtype)
     expected = np.linalg.inv(a) @ b
     for one, two in ((x1, x2), (Variable(x1), Variable(x2))):
         assert_close(linalg.solve(one, two), expected, rtol=1e-9, atol=1e-12)
     check_gradients(linalg.solve, x1, x2)
 
 
-def test_solve_computes_the_gradients_that_are_asked_for(backend64, array):
-    A, b = array([[2.0, 1.0], [1.0, 3.0]]), array([1.0, 2.0])
+def test_solve_computes_only_the_gradients_that_are_needed(backend64, array):
+    A = array([[2.0, 1.0], [1.0, 3.0]])
+    b = array([1.0, 2.0])
     v = Variable(b)
     (g,) = gradients(F.sum(linalg.solve(A, v)), [v])
     assert_close(g, np.linalg.inv([[2.0, 1.0], [1.0, 3.0]]).T @ [1.0, 1.0], rtol=1e-12)
 
 
-def test_solve_tells_stacks_that_do_not_fit(backend, xp):
+def test_solve_reports_stacks_that_do_not_broadcast(backend, xp):
     A = xp.ones((2, 3, 3), dtype=backend.dtype, device=backend.device)
     B = xp.ones((4, 3, 1), dtype=backend.dtype, device=backend.device)
     with pytest.raises(ShapeError, match=r"got \(2,\) and \(4,\)"):
@@ -163,8 +170,8 @@ def test_pinv(backend64, array, shape, dtype):
     check_gradients(linalg.pinv, x)
 
 
-def test_pinv_where_columns_depend_on_each_other(backend64, array):
-    """Its derivative holds along what keeps the rank: here 1, of a column times a row."""
+def test_pinv_of_a_rank_deficient_matrix(backend64, array):
+    """Its derivative holds for changes that keep the rank: here 1, of a column times a row."""
     check_gradients(
         lambda column, row: linalg.pinv(F.matmul(column, row), rtol=1e-8),
         array(draw((3, 1))),
@@ -172,7 +179,7 @@ def test_pinv_where_columns_depend_on_each_other(backend64, array):
     )
 
 
-def test_pinv_takes_for_zero_what_is_below_rtol(backend64, array):
+def test_pinv_treats_values_below_rtol_as_0(backend64, array):
     """A number for all matrices of a stack, or one for each."""
     x = array([[[1.0, 0.0], [0.0, 0.1]], [[1.0, 0.0], [0.0, 0.1]]])
     small = [[1.0, 0.0], [0.0, 0.0]]

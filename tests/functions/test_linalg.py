@@ -1,4 +1,4 @@
-"""The extension `linalg` as a whole, and what linalg.py itself defines."""
+"""The extension `linalg` as a whole, and the functions that linalg.py itself defines."""
 
 import inspect
 import math
@@ -61,8 +61,10 @@ def signature(function):
     return str(inspect.Signature([p.replace(annotation=plain) for p in parameters]))
 
 
-def test_the_extension_is_whole(backend, array):
-    """Every function of the standard, with its parameters, in the module and of a Variable."""
+def test_the_extension_is_complete(backend, array):
+    """Every function of the standard, with its parameters, in the module and in a Variable's
+    namespace.
+    """
     xp = array_namespace(Variable(array([1.0])))
     assert sorted(SIGNATURES) == linalg.__all__ == dir(xp.linalg)
     for name, expected in SIGNATURES.items():
@@ -70,7 +72,7 @@ def test_the_extension_is_whole(backend, array):
         assert getattr(xp.linalg, name) is getattr(linalg, name)
 
 
-def test_what_is_in_both_namespaces_is_one(backend, array):
+def test_functions_of_both_namespaces_are_the_same_object(backend, array):
     xp = array_namespace(Variable(array([1.0])))
     for name in ("matmul", "matrix_transpose", "tensordot", "vecdot"):
         assert getattr(xp, name) is getattr(xp.linalg, name)
@@ -86,8 +88,8 @@ def test_matrix_power(backend64, array, n, dtype):
     check_gradients(lambda x: linalg.matrix_power(x, n), x)
 
 
-def test_matrix_power_0_has_a_derivative_and_it_is_0(backend64, array):
-    """Of any numbers."""
+def test_matrix_power_0_has_the_derivative_0(backend64, array):
+    """For any numbers."""
     x = Variable(array([[math.inf, 2.0], [math.nan, 0.0]]))
     y = linalg.matrix_power(x, 0)
     assert_close(y, [[1.0, 0.0], [0.0, 1.0]])
@@ -96,7 +98,7 @@ def test_matrix_power_0_has_a_derivative_and_it_is_0(backend64, array):
     assert_close(g, [[0.0, 0.0], [0.0, 0.0]])
 
 
-def test_matrix_power_of_what_has_none(backend, array):
+def test_matrix_power_refuses_other_shapes_and_exponents(backend, array):
     x = array([[1.0, 2.0]])
     for n in (0, 1, 2):
         with pytest.raises(ShapeError, match=r"square matrices, got shape \(1, 2\)"):
@@ -107,7 +109,7 @@ def test_matrix_power_of_what_has_none(backend, array):
 
 @pytest.mark.parametrize("shape", [(3, 3), (2, 2, 4), (4, 2), (0, 3)], ids=str)
 def test_diagonal_and_trace(backend64, array, shape):
-    """Above and below, and beyond the matrix, where there is nothing."""
+    """Above and below the main diagonal, and beyond the matrix, where they are empty."""
     a = draw(shape)
     x = array(a)
     for k in range(-5, 6):
@@ -120,13 +122,13 @@ def test_diagonal_and_trace(backend64, array, shape):
         check_gradients(lambda x: linalg.trace(x, offset=-1), x)
 
 
-def test_a_diagonal_is_of_a_matrix(backend, array):
+def test_the_diagonal_of_a_vector_is_an_error(backend, array):
     with pytest.raises(ShapeError, match=r"expected matrices, got shape \(2,\)"):
         linalg.diagonal(array([1.0, 2.0]))
 
 
-def test_trace_adds_up_as_sum_does(backend, array):
-    """Small integers in the default integer dtype; in `dtype`, if one is given."""
+def test_trace_has_the_dtype_of_sum(backend, array):
+    """Small integers in the default integer dtype; or in `dtype`, if one is given."""
     x = Variable(array([[100, 0], [0, 100]], "int8"))
     assert to_numpy(linalg.trace(x)) == 200
     assert linalg.trace(x).dtype == F.sum(x).dtype
@@ -136,7 +138,7 @@ def test_trace_adds_up_as_sum_does(backend, array):
 
 
 def test_matrix_rank(backend, array):
-    """It counts, and has no derivative."""
+    """It is an integer without a derivative."""
     x = Variable(array([[[1.0, 0.0], [0.0, 0.1]], [[1.0, 2.0], [2.0, 4.0]]]))
     assert to_numpy(linalg.matrix_rank(x)).tolist() == [2, 1]
     assert to_numpy(linalg.matrix_rank(x, rtol=0.5)).tolist() == [1, 1]
@@ -145,9 +147,10 @@ def test_matrix_rank(backend, array):
         F.sum(linalg.matrix_rank(x)).backward()
 
 
-def test_real_and_complex_numbers_meet(backend64, array):
+def test_products_of_real_and_complex_factors(backend64, array):
     """A real factor has a real gradient."""
-    a, z = array(draw((2, 2)) + 2.0 * np.eye(2)), array(draw((2, 2), "complex128"), "complex128")
+    a = array(draw((2, 2)) + 2.0 * np.eye(2))
+    z = array(draw((2, 2), "complex128"), "complex128")
     for f in (linalg.solve, linalg.matmul, linalg.tensordot, linalg.vecdot):
         check_gradients(f, a, z, order=1)
         check_gradients(f, z, a, order=1)

@@ -17,7 +17,8 @@ def test_linear_equals_its_composite(backend64, array, batch, bias):
     arrays = [rng.normal(size=(*batch, 3)), rng.normal(size=(3, 2))]
     arrays += [rng.normal(size=2)] if bias else []
     xs = [Variable(array(a.tolist())) for a in arrays]
-    fused, composed = F.linear(*xs), composites.linear(*xs)
+    fused = F.linear(*xs)
+    composed = composites.linear(*xs)
     assert_close(fused, arrays[0] @ arrays[1] + (arrays[2] if bias else 0.0), rtol=1e-12)
     assert_close(fused, composed, rtol=1e-15)
     weights = array(rng.normal(size=fused.shape).tolist())
@@ -29,9 +30,10 @@ def test_linear_equals_its_composite(backend64, array, batch, bias):
 
 
 def test_linear_of_an_empty_batch(backend, array, xp):
-    """No samples: no outputs, and gradients of zero."""
+    """The result is empty, and gradients are zeros."""
     x = xp.zeros((0, 3), dtype=backend.dtype, device=backend.device)
-    W, b = Variable(array([[1.0], [2.0], [3.0]])), Variable(array([1.0]))
+    W = Variable(array([[1.0], [2.0], [3.0]]))
+    b = Variable(array([1.0]))
     y = F.linear(x, W, b)
     assert y.shape == (0, 1)
     F.sum(y).backward()
@@ -40,15 +42,15 @@ def test_linear_of_an_empty_batch(backend, array, xp):
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 2, 2)])
-def test_weights_that_are_no_matrix_are_an_error(backend, array, shape):
-    """Not a product whose derivative would be another's; that is `matmul`."""
+def test_weights_that_are_not_a_matrix_are_an_error(backend, array, shape):
+    """`matmul` multiplies other shapes."""
     W = array(np.ones(shape).tolist())
     with pytest.raises(xpnet.ShapeError, match=r"linear expected weight of shape \(in_.* got \(2,"):
         F.linear(Variable(array([[1.0, 2.0], [3.0, 4.0]])), W)
 
 
 def test_linear_of_two_libraries_is_an_error():
-    """NumPy's matmul would take the other library's array for its own."""
+    """NumPy's matmul would accept the other library's array as its own."""
     strict = pytest.importorskip("array_api_strict", reason="the other library")
     with xpnet.using("numpy") as backend:
         x = backend.asarray([[1.0, 2.0]])

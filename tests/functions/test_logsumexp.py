@@ -1,4 +1,4 @@
-"""logsumexp: SciPy's values, and what infinite numbers and empty axes give."""
+"""logsumexp: SciPy's values, infinite numbers and empty axes."""
 
 import math
 
@@ -19,7 +19,7 @@ def test_value(backend64, array, axis, keepdims):
     assert_close(y, np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)), rtol=1e-13)
 
 
-def test_by_default_it_is_over_all_axes_and_drops_them(backend64, array):
+def test_by_default_all_axes_are_reduced_and_dropped(backend64, array):
     y = F.logsumexp(array([[0.0, math.log(3.0)], [math.log(2.0), math.log(4.0)]]))
     assert y.shape == ()
     assert_close(y, math.log(10.0), rtol=1e-14)
@@ -45,8 +45,8 @@ ROWS = {  # a row: its value, and its gradient
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_far_out(backend, array, row):
-    """Alone, and beside a row of ordinary numbers; without a warning."""
+def test_infinite_and_large_numbers(backend, array, row):
+    """By themselves, and beside a row of ordinary numbers; without a warning."""
     value, gradient = ROWS[row]
     x = Variable(array([list(row), [0.0, 0.0]]))
     y = F.logsumexp(x, axis=1)
@@ -58,12 +58,13 @@ def test_far_out(backend, array, row):
 def test_the_second_derivative_of_impossible_rows_is_0(backend64, array):
     x = Variable(array([-inf, -inf]))
     F.logsumexp(x).backward(create_graph=True)
-    g, x.grad = x.grad, None
+    g = x.grad
+    x.grad = None
     F.sum(g * g).backward()
     assert_close(x.grad, [0.0, 0.0])
 
 
-def test_of_nothing_it_is_minus_infinity(backend, array):
+def test_over_an_empty_axis_it_is_minus_infinity(backend, array):
     x = Variable(array(np.zeros((2, 0)), "float32"))
     y = F.logsumexp(x, axis=1)
     assert_close(y, [-inf, -inf])
@@ -74,8 +75,8 @@ def test_of_nothing_it_is_minus_infinity(backend, array):
     assert_close(F.logsumexp(x), -inf)
 
 
-def test_many_numbers_of_16_bits(backend, array):
-    """70,000 would be infinite: log(70,000) is not."""
+def test_many_numbers_in_half_precision(backend, array):
+    """70,000 is infinite in float16, log(70,000) is not."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip("the library has no float16")
     x = Variable(backend.xp.astype(array(np.zeros(70_000), "float32"), backend.xp.float16))
@@ -94,7 +95,7 @@ def test_errors(backend, array):
         F.logsumexp(array([[1.0]]), axis=2)
 
 
-def test_it_agrees_with_scipy():
+def test_values_agree_with_scipy():
     special = pytest.importorskip("scipy.special", reason="SciPy is the oracle of this test")
     x = np.random.default_rng(1).normal(scale=300.0, size=(20, 7))
     for axis in (None, 0, 1):

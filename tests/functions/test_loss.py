@@ -13,7 +13,8 @@ from xpnet.testing import assert_close, check_gradients
 
 def test_mean_squared_error(backend64, array, order):
     """mean((y - t)^2) over all numbers: (1 + 0 + 4 + 9) / 4."""
-    y, t = array([[1.0, 2.0], [3.0, 4.0]]), array([[0.0, 2.0], [1.0, 7.0]])
+    y = array([[1.0, 2.0], [3.0, 4.0]])
+    t = array([[0.0, 2.0], [1.0, 7.0]])
     assert_close(F.mean_squared_error(y, t), 3.5)
     check_gradients(F.mean_squared_error, y, t, order=order)
 
@@ -50,17 +51,19 @@ def test_targets_do_not_broadcast(backend, array, loss):
     ],
 )
 def test_targets_may_be_integers(backend, array, loss):
-    """The same number as of floats, and float32 stays float32."""
+    """With the value of floating-point targets; float32 stays float32."""
     y = array([[0.25], [0.75]])
-    found, expected = loss(y, array([[0], [1]])), loss(y, array([[0.0], [1.0]]))
+    found = loss(y, array([[0], [1]]))
+    expected = loss(y, array([[0.0], [1.0]]))
     assert found.dtype == backend.dtype
     assert_close(found, expected)
 
 
-def test_integer_predictions_are_not_squeezed_into_their_bytes():
+def test_integer_predictions_do_not_overflow():
     """(0 - 300)^2 and (0 - 200)^2: 65000 on average."""
     with xpnet.using("numpy") as backend:
-        y, t = backend.asarray([0, 0], "int8"), backend.asarray([300, 200])
+        y = backend.asarray([0, 0], "int8")
+        t = backend.asarray([300, 200])
         assert float(F.mean_squared_error(y, t)) == 65000.0
         with pytest.raises(TypeError, match="target of real numbers, got complex128"):
             F.mean_squared_error(backend.asarray([1.0]), backend.asarray([1.0 + 5.0j]))
@@ -68,7 +71,8 @@ def test_integer_predictions_are_not_squeezed_into_their_bytes():
 
 def test_l1_loss(backend64, array, order):
     """mean(|y - t|): (1 + 0 + 2 + 3) / 4; where they are equal the derivative is 0."""
-    y, t = array([[1.0, 2.0], [3.0, 4.0]]), array([[0.0, 2.0], [1.0, 7.0]])
+    y = array([[1.0, 2.0], [3.0, 4.0]])
+    t = array([[0.0, 2.0], [1.0, 7.0]])
     assert_close(F.l1_loss(y, t), 1.5)
     v = Variable(y)
     (g,) = gradients(F.l1_loss(v, t), [v])
@@ -78,7 +82,8 @@ def test_l1_loss(backend64, array, order):
 
 def test_huber_loss(backend64, array, order):
     """A parabola within delta, straight lines beyond: (0.5 * 0.25 + 0 + 0.5 * 1.5 + 0.5 * 2.75) / 4."""
-    y, t = array([[0.5, 2.0], [3.0, 4.0]]), array([[0.0, 2.0], [1.25, 7.0]])
+    y = array([[0.5, 2.0], [3.0, 4.0]])
+    t = array([[0.0, 2.0], [1.25, 7.0]])
     assert_close(F.huber_loss(y, t, delta=0.5), (0.125 + 0.0 + 0.75 + 1.375) / 4.0)
     for delta in (0.4, 1.0, 2.0):
         check_gradients(lambda y, t: F.huber_loss(y, t, delta), y, t, order=order)  # noqa: B023
@@ -99,7 +104,8 @@ def test_huber_loss_of_large_errors(backend, array):
 
 def test_hinge_loss_of_two_classes(backend64, array, order):
     """mean(max(0, 1 - x t)): (0 + 1.5 + 0.5 + 4) / 4; the slope at the margin itself is 0."""
-    x, t = array([[2.0, -0.5], [-0.5, 3.0]]), array([[1.0, 1.0], [-1.0, -1.0]])
+    x = array([[2.0, -0.5], [-0.5, 3.0]])
+    t = array([[1.0, 1.0], [-1.0, -1.0]])
     assert_close(F.hinge_loss(x, t), 1.5)
     assert_close(F.hinge_loss(x, array([[1, 1], [-1, -1]])), 1.5)
     assert_close(F.hinge_loss(x, t, margin=0.0), (0.0 + 0.5 + 0.0 + 3.0) / 4.0)
@@ -110,23 +116,24 @@ def test_hinge_loss_of_two_classes(backend64, array, order):
 
 def test_hinge_loss_of_class_numbers(backend64, array, order):
     """Rows (1, 3, 2.5) of class 1, and (0, 1, 0) of class 0: 0.5 / 3 and (2 + 1) / 3."""
-    x, t = array([[1.0, 3.0, 2.5], [0.0, 1.0, 0.0]]), array([1, 0])
+    x = array([[1.0, 3.0, 2.5], [0.0, 1.0, 0.0]])
+    t = array([1, 0])
     assert_close(F.hinge_loss(x, t), (0.5 / 3.0 + 3.0 / 3.0) / 2.0, rtol=1e-14)
     check_gradients(lambda x: F.hinge_loss(x, t, margin=0.9), x, order=order)
 
 
 @pytest.mark.parametrize("t", [[0, 3], [-1, 0]])
-def test_hinge_loss_of_no_class_is_infinite(backend, array, t):
+def test_hinge_loss_is_infinite_for_a_class_out_of_range(backend, array, t):
     x = array([[1.0, 3.0, 2.5], [0.0, 1.0, 0.0]])
     assert to_numpy(F.hinge_loss(x, array(t))) == math.inf
 
 
-def test_hinge_loss_of_what_is_neither_side_is_infinite(backend, array):
+def test_hinge_loss_is_infinite_for_targets_other_than_1_and_minus_1(backend, array):
     """0 and 1 where -1 and 1 are expected: never a plausible loss."""
     assert to_numpy(F.hinge_loss(array([1.0, 2.0]), array([0, 1]))) == math.inf
 
 
-def test_hinge_loss_refuses_what_does_not_fit(backend, array):
+def test_hinge_loss_refuses_invalid_targets(backend, array):
     x = array([[1.0, 3.0, 2.5], [0.0, 1.0, 0.0]])
     with pytest.raises(ShapeError, match=r"\(2,\) \(class numbers\) or \(2, 3\) \(-1 or 1\)"):
         F.hinge_loss(x, array([[1], [0]]))
@@ -154,7 +161,7 @@ TOLERANCES = {"float32": (1e-5, 1e-6), "float64": (1e-10, 1e-13)}
     seed=st.integers(0, 2**16),
 )
 def test_losses_agree_with_torch(dtype, n, m, delta, seed):
-    """Values and gradients by prediction and target."""
+    """Values, and gradients by prediction and target."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     T = torch.nn.functional
     rng = np.random.default_rng(seed)
@@ -174,7 +181,8 @@ def test_losses_agree_with_torch(dtype, n, m, delta, seed):
         for ours, theirs in pairs:
             xs = [Variable(x), Variable(s)]
             tensors = [torch.tensor(a, requires_grad=True) for a in (x, s)]
-            loss, expected = ours(*xs), theirs(*tensors)
+            loss = ours(*xs)
+            expected = theirs(*tensors)
             assert loss.dtype == np.dtype(dtype)
             assert_close(loss, expected.detach().numpy(), rtol=rtol, atol=atol)
             loss.backward()

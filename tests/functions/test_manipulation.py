@@ -24,8 +24,8 @@ ONE = [
 
 
 @pytest.mark.parametrize(("f", "expected"), [row[1:] for row in ONE], ids=[row[0] for row in ONE])
-def test_of_one_array(backend64, array, f, expected):
-    """The same numbers in the same places as NumPy's, on arrays and Variables."""
+def test_functions_of_one_array(backend64, array, f, expected):
+    """Values are compared with NumPy's, on arrays and Variables."""
     x = array(X.tolist())
     assert_close(f(x), expected)
     assert_close(f(Variable(x)), expected)
@@ -34,8 +34,9 @@ def test_of_one_array(backend64, array, f, expected):
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_concat_and_stack(backend64, array, axis):
-    """Each input gets the part of the gradient that it gave the numbers of."""
-    a, b = array(X.tolist()), array((2 * X[:, :, ::-1]).tolist())
+    """Each input gets its own part of the gradient."""
+    a = array(X.tolist())
+    b = array((2 * X[:, :, ::-1]).tolist())
     host = [X, 2 * X[:, :, ::-1]]
     assert_close(F.concat([Variable(a), b], axis=axis), np.concatenate(host, axis=axis))
     assert_close(F.stack([Variable(a), b], axis=axis), np.stack(host, axis=axis))
@@ -48,10 +49,10 @@ KEYS = [1, -1, slice(None, None, 2), (0, 2), (..., 1), (None, 1, slice(1, 3)), (
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
 def test_getitem(backend64, array, key):
-    """Integers, slices, ... and None; what was not picked has gradient 0."""
+    """Integers, slices, ... and None; numbers that were not picked have the gradient 0."""
     x = array(X.tolist())
     if isinstance(key, tuple) and None not in key and ... not in key:
-        key = (*key, ...)  # the standard wants an index for each axis, or `...`
+        key = (*key, ...)  # the standard requires an index for each axis, or `...`
     elif not isinstance(key, tuple):
         key = (key, ...)
     elif None in key:
@@ -60,12 +61,12 @@ def test_getitem(backend64, array, key):
     check_gradients(lambda x: x[key] ** 3, x)
 
 
-def test_errors_of_shapes(backend, array):
-    """Axes out of range and axes that are not of length 1."""
+def test_invalid_axes_are_errors(backend, array):
+    """Axes out of range, and axes that do not have length 1."""
     x = Variable(array([[1.0, 2.0]]))
     with pytest.raises(IndexError, match="expand_dims expected an axis from -3 to 2, got axis 4"):
         F.expand_dims(x, axis=4)
-    with pytest.raises(ValueError, match="Only axes of length 1"):
+    with pytest.raises(ValueError, match="squeeze expected axes of length 1"):
         F.squeeze(x, 1)
     with pytest.raises(ShapeError, match=r"stack expected .* got \(1, 2\) and \(1, 1\)\."):
         F.stack([x, x[:, :1]])
@@ -74,7 +75,9 @@ def test_errors_of_shapes(backend, array):
 
 
 def test_astype(backend, array, xp):
-    """To a floating dtype the gradient comes back in the first one; to integers there is none."""
+    """From a floating-point dtype the gradient returns in the dtype of x; integers have no
+    gradient.
+    """
     x = Variable(array([1.5, 2.5]))
     y = F.astype(x, xp.int32)
     assert y.dtype == xp.int32
@@ -97,7 +100,7 @@ def test_astype(backend, array, xp):
         lambda x: F.concat([F.sum(x)]),
     ],
 )
-def test_an_axis_that_is_not_there_is_an_error(backend, array, call):
+def test_an_axis_out_of_range_is_an_error(backend, array, call):
     for x in (array([[1.0], [2.0]]), Variable(array([[1.0], [2.0]]))):
         with pytest.raises(IndexError, match="out of range"):
             call(x)
@@ -112,13 +115,13 @@ def test_an_axis_that_is_not_there_is_an_error(backend, array, call):
         ((0, 0, 0), "Index 0 is out of range for axis 2"),
     ],
 )
-def test_an_index_that_is_not_there_is_an_error(backend, array, key, words):
-    """JAX alone would take the nearest."""
+def test_an_index_out_of_range_is_an_error(backend, array, key, words):
+    """JAX itself would use the nearest index."""
     with pytest.raises(IndexError, match=words):
         Variable(array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))[key]
 
 
-def test_numpys_integers_are_indices_and_true_is_none(backend, array):
+def test_numpys_integers_are_indices_and_true_is_not(backend, array):
     x = Variable(array([1.0, 2.0]))
     assert float(x[np.int64(1)]) == 2.0
     with pytest.raises(IndexError, match="got bool"):

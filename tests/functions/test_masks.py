@@ -1,8 +1,8 @@
-"""What a mask cuts off has no gradient, whatever comes from above: 0 times infinity would be NaN.
+"""Numbers that a mask cuts off have no gradient, even if the incoming gradient is infinite or NaN.
 
-Each row is a function, its input, and the places whose gradient is 0 because they are not chosen. The
-gradient from above is infinite or NaN there (and 1 elsewhere, so that the rest can be compared with
-what a finite one gives).
+Each row is a function, its input, and the places whose gradient is 0 because they are not chosen.
+The incoming gradient is infinite or NaN there, and 1 elsewhere, so that the rest can be compared
+with the result of a finite one.
 """
 
 import numpy as np
@@ -11,10 +11,11 @@ import pytest
 from xpnet import Layer, Variable, functions as F, gradients, layers as L, to_numpy
 from xpnet.testing import assert_close
 
-# The slope of sqrt at 0; what becomes of it on its way to the mask that cuts it off.
+# The derivative of sqrt at 0, and its products on the way to the mask that cuts it off.
 pytestmark = pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
 
-inf, nan = float("inf"), float("nan")
+inf = float("inf")
+nan = float("nan")
 IMAGE = [[[[4.0, 1.0, 2.0], [3.0, 0.0, 5.0], [2.0, 7.0, 6.0]]]]
 
 ELEMENTWISE = {  # name: f(x), x, which numbers of x are cut off
@@ -48,7 +49,7 @@ ELEMENTWISE = {  # name: f(x), x, which numbers of x are cut off
 @pytest.mark.parametrize("above", [inf, -inf, nan])
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_elementwise(backend, array, name, above):
-    """The gradient is 0 at what is cut off, and elsewhere what it is otherwise."""
+    """The gradient is 0 where x is cut off, and unchanged elsewhere."""
     f, numbers, cut = ELEMENTWISE[name]
     x = Variable(array(numbers))
     y = f(x)
@@ -63,7 +64,7 @@ def test_elementwise(backend, array, name, above):
 
 @pytest.mark.parametrize("recorded", [False, True])
 def test_root_mean_square_of_dead_units(backend, array, recorded):
-    """sqrt(relu(x)) and its like: JAX and PyTorch give 0 where relu is 0, though sqrt has slope inf."""
+    """JAX and PyTorch, too, return 0 where relu is 0, though sqrt has an infinite derivative."""
     x = Variable(array([-1.0, 4.0]))
     for f in (F.relu, lambda x: F.maximum(x, 0.0), lambda x: F.clip(x, 0.0, 100.0)):
         y = F.sum(F.sqrt(f(x)))
@@ -74,7 +75,7 @@ def test_root_mean_square_of_dead_units(backend, array, recorded):
             np.testing.assert_array_equal(to_numpy(second), [0.0, -1.0 / 32.0])
 
 
-REDUCED = {  # name: f(x), x, the gradient from above, what is expected
+REDUCED = {  # name: f(x), x, the incoming gradient, the expected gradient
     "max": (lambda x: F.max(x, axis=1), [[1.0, 2.0], [3.0, 0.0]], [1.0, inf], [[0, 1], [inf, 0]]),
     "min": (lambda x: F.min(x, axis=1), [[1.0, 2.0], [3.0, 0.0]], [1.0, inf], [[1, 0], [0, inf]]),
     "max of all": (F.max, [1.0, 5.0, 5.0, 2.0], inf, [0.0, inf, inf, 0.0]),
@@ -124,15 +125,16 @@ def test_reductions_and_windows(backend, array, name):
 
 @pytest.mark.parametrize("name", ["max_pool", "max_pool of tiles", "max_pool padded"])
 def test_recorded_windows(backend, array, name):
-    """The portable code, which runs on Variables, chooses as the kernels do."""
+    """The portable code, which runs on Variables, picks the same numbers as the kernels."""
     f, numbers, above, expected = REDUCED[name]
-    x, gy = Variable(array(numbers)), Variable(array(above))
+    x = Variable(array(numbers))
+    gy = Variable(array(above))
     (g,) = gradients(f(x), [x], gy, create_graph=True)
     np.testing.assert_array_equal(to_numpy(g), np.asarray(expected, "float32"))
 
 
-def test_a_maximum_with_a_nan_has_no_derivative(backend, array):
-    """NaN is equal to nothing: the gradient of its row is NaN, that of another row is as ever."""
+def test_the_gradient_of_a_maximum_that_is_nan_is_nan(backend, array):
+    """NaN equals nothing: the gradient of its row is NaN, and that of other rows does not change."""
     x = Variable(array([[1.0, nan], [2.0, 5.0]]))
     (g,) = gradients(F.max(x, axis=1), [x], array([1.0, 1.0]))
     np.testing.assert_array_equal(to_numpy(g), [[nan, nan], [0.0, 1.0]])
@@ -155,8 +157,8 @@ LOSSES = {  # name: f(x), whose gradient by x is 0 in the row or number that is 
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_root_of_a_loss_that_is_0(backend, array, name):
-    """Its slope is infinite, and that of what was cut off 0."""
+def test_the_square_root_of_a_loss_of_0(backend, array, name):
+    """Its derivative is infinite, and that of numbers that were cut off is 0."""
     f, numbers, _ = LOSSES[name]
     x = Variable(array(numbers))
     (g,) = gradients(F.sqrt(f(x)), [x])
@@ -164,8 +166,8 @@ def test_root_of_a_loss_that_is_0(backend, array, name):
 
 
 @pytest.mark.parametrize("garbage", [inf, -inf, nan])
-def test_rows_that_are_ignored_may_hold_anything(backend, array, garbage):
-    """Their gradient is 0, and the others' what it is without them."""
+def test_ignored_rows_may_hold_any_numbers(backend, array, garbage):
+    """Their gradient is 0, and that of other rows does not depend on them."""
     t = array([0, -1], "int32")
     x = Variable(array([[1.0, 2.0], [garbage, garbage]]))
     loss = F.softmax_cross_entropy(x, t, ignore_index=-1)
@@ -180,7 +182,9 @@ def test_rows_that_are_ignored_may_hold_anything(backend, array, garbage):
 
 @pytest.mark.parametrize("garbage", [inf, -inf])
 def test_scores_of_weight_0_may_be_infinite(backend, array, garbage):
-    x, t, w = Variable(array([2.0, garbage])), array([1.0, 0.5]), array([1.0, 0.0])
+    x = Variable(array([2.0, garbage]))
+    t = array([1.0, 0.5])
+    w = array([1.0, 0.0])
     loss = F.binary_cross_entropy_with_logits(x, t, weight=w)
     assert_close(loss, np.log1p(np.exp(-2.0)) / 2.0, rtol=1e-6)
     (g,) = gradients(loss, [x])
@@ -189,17 +193,19 @@ def test_scores_of_weight_0_may_be_infinite(backend, array, garbage):
 
 @pytest.mark.parametrize("garbage", [inf, nan])
 @pytest.mark.parametrize("name", ["rnn", "relu", "lstm", "gru", "gru, reset before"])
-def test_padding_of_sequences_may_hold_anything(backend, array, name, garbage):
-    """The functions themselves, whose input may have been computed from garbage."""
+def test_padding_of_sequences_may_hold_any_numbers(backend, array, name, garbage):
+    """The functions themselves are called, with inputs that may be NaN."""
     gates = {"lstm": 4, "gru": 3, "gru, reset before": 3}.get(name, 1)
     rng = np.random.default_rng(0)
     numbers = rng.standard_normal((3, 2, gates * 2), dtype="float32")
-    W, h = array(rng.standard_normal((gates * 2, 2), dtype="float32")), array([[1.0, 1.0]] * 2)
+    W = array(rng.standard_normal((gates * 2, 2), dtype="float32"))
+    h = array([[1.0, 1.0]] * 2)
     mask = array([[True, True], [True, False], [False, False]], "bool")
     outputs = []
     for filler in (0.0, garbage):
         numbers[1, 1] = numbers[2] = filler
-        z, w = Variable(array(numbers.copy())), Variable(W)
+        z = Variable(array(numbers.copy()))
+        w = Variable(W)
         if name == "lstm":
             y = F.lstm(z, h, h, w, mask)[0]
         elif name.startswith("gru"):
@@ -211,16 +217,17 @@ def test_padding_of_sequences_may_hold_anything(backend, array, name, garbage):
         np.testing.assert_array_equal(to_numpy(dirty), to_numpy(clean))
 
 
-def test_relu_of_a_recurrent_net(backend, array):
-    """h = relu(z): where it is 0, an infinite gradient from above is cut off."""
-    z, h = Variable(array([[[-1.0, 2.0]]])), array([[0.0, 0.0]])
+def test_relu_in_a_recurrent_network(backend, array):
+    """Where h = relu(z) is 0, an infinite gradient is cut off."""
+    z = Variable(array([[[-1.0, 2.0]]]))
+    h = array([[0.0, 0.0]])
     y = F.rnn(z, h, array([[0.0, 0.0]] * 2), None, "relu")
     (g,) = gradients(y, [z], array([[[inf, 3.0]]]))
     np.testing.assert_array_equal(to_numpy(g), [[[0.0, 3.0]]])
 
 
 @pytest.mark.parametrize("above", [inf, nan])
-def test_queries_that_look_nowhere(backend, array, above):
+def test_queries_that_may_attend_to_no_key(backend, array, above):
     """Their output is 0, and so is every gradient through it."""
     q, k, v = (Variable(array([[1.0, 1.0]] * 2)) for _ in range(3))
     mask = array([[False, False], [True, True]], "bool")
@@ -232,15 +239,15 @@ def test_queries_that_look_nowhere(backend, array, above):
     np.testing.assert_array_equal(to_numpy(y), [[0.0, 0.0], [1.0, 1.0]])
 
 
-def test_dropout_leaves_out_infinite_numbers(backend, array):
-    """Forwards too: a number that is left out is 0."""
+def test_dropout_sets_infinite_numbers_to_0(backend, array):
+    """In the forward pass as well."""
     mask = array([[False, True], [True, False]], "bool")
     y = F.dropout(Variable(array([[nan, 2.0], [3.0, inf]])), 0.5, mask=mask)
     np.testing.assert_array_equal(to_numpy(y), [[0.0, 4.0], [6.0, 0.0]])
 
 
-def test_gates_of_infinite_numbers(backend, array):
-    """silu and gelu go to 0 at -inf, and are x at inf; so do their slopes, to 0 and 1."""
+def test_silu_and_gelu_of_infinite_numbers(backend, array):
+    """They are 0 at -inf and x at inf, and their derivatives are 0 and 1."""
     x = Variable(array([-inf, inf]))
     for f in (F.silu, F.gelu, lambda x: F.gelu(x, "tanh")):
         y = f(x)
@@ -270,7 +277,7 @@ def test_weights_of_dead_units_stay_finite(backend, array):
         np.testing.assert_array_equal(g[..., 0], np.zeros(g.shape[:-1]))
 
 
-ABOVE_TORCH = {  # name: ours, and PyTorch's, each of which has an infinite slope above what is cut off
+ABOVE_TORCH = {  # name: ours, and PyTorch's, each with an infinite derivative that the mask cuts off
     "relu": (lambda x: F.sqrt(F.relu(x)), lambda T, x: T.relu(x).sqrt()),
     "std": (lambda x: F.std(0.0 * x + 1.0), lambda T, x: (0.0 * x + 1.0).std(correction=0)),
     "norm": (lambda x: F.linalg.vector_norm(0.0 * x), lambda T, x: T.linalg.vector_norm(0.0 * x)),
@@ -286,7 +293,7 @@ ABOVE_TORCH = {  # name: ours, and PyTorch's, each of which has an infinite slop
 
 
 @pytest.mark.parametrize("name", ABOVE_TORCH)
-def test_as_pytorch(name):
+def test_gradients_agree_with_pytorch(name):
     torch = pytest.importorskip("torch")
     ours, theirs = ABOVE_TORCH[name]
     numbers = np.asarray([-1.0, -3.0, 0.0, -0.5])
@@ -300,7 +307,7 @@ def test_as_pytorch(name):
     np.testing.assert_array_equal(g, t.grad.numpy())
 
 
-def test_as_jax():
+def test_gradients_agree_with_jax():
     """Where relu is 0, JAX's gradient is 0 as well."""
     jax = pytest.importorskip("jax")
     numbers = np.asarray([-1.0, 4.0], "float32")

@@ -1,7 +1,8 @@
 """Arrays and Variables among the arguments of one function, in every combination.
 
-An array on the left of an operator has to ask the Variable on the right; array-api-strict's does not.
-So our functions combine what they are given by name, `xp.multiply(x, t)`, and not by operators.
+An array on the left of an operator has to leave the operation to the Variable on the right, and
+array-api-strict's does not. xpnet's functions therefore call `xp.multiply(x, t)` instead of using
+operators on their arguments.
 """
 
 from itertools import product
@@ -63,8 +64,8 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_an_array_may_stand_for_each_argument(backend64, array, eager, name):
-    """The value is that of arrays alone, and each Variable gets the gradient it gets among others."""
+def test_every_argument_may_be_an_array_or_a_variable(backend64, array, eager, name):
+    """The value is that for arrays, and each Variable has the gradient that it has among Variables."""
     call, *inputs = CALLS[name]
     arrays = [array(np.array(x)) for x in inputs]
     expected = call(*arrays)
@@ -83,13 +84,16 @@ def test_an_array_may_stand_for_each_argument(backend64, array, eager, name):
             assert_close(g, w, rtol=1e-10, atol=1e-12)
 
 
-def test_an_operator_with_stricts_array_on_the_left_is_stricts_error():
-    """It refuses the Variable before Python can ask it; the function, or the other order, works."""
+def test_array_api_stricts_operators_refuse_variables():
+    """The array refuses the Variable before Python can ask it; the function, or the other order,
+    works.
+    """
     pytest.importorskip("array_api_strict", reason="the library that refuses")
     import xpnet
 
     with xpnet.using("array_api_strict") as strict:
-        t, v = strict.asarray([1.0, 2.0]), Variable(strict.asarray([3.0, 4.0]))
+        t = strict.asarray([1.0, 2.0])
+        v = Variable(strict.asarray([3.0, 4.0]))
         with pytest.raises(TypeError, match="Expected Array or Python scalar"):
             _ = t - v
         for y in (F.subtract(t, v), -(v - t), Variable(t) - v):

@@ -1,4 +1,4 @@
-"""The networks' own functions as the capability table has them: rows of networks.py."""
+"""The networks' own functions, by the rows of networks.py that make the capability table."""
 
 import ast
 import inspect
@@ -18,7 +18,7 @@ def test_every_function_has_a_row():
 
 
 def given_in_tests(name):
-    """The parameters of a function that its chapter's test gives, or the table: by place, by name."""
+    """All parameters of a function, and those that the tests of its chapter, or the table, pass."""
     function = owned()[name]
     chapter = function.__module__.rpartition(".")[2]
     files = [Path(__file__).with_name(f) for f in (f"test_{chapter}.py", "networks.py")]
@@ -33,14 +33,14 @@ def given_in_tests(name):
 
 @pytest.mark.parametrize("name", sorted(owned().keys() - BESIDES))
 def test_every_parameter_is_given_by_some_test(name):
-    """Else nothing would notice if it did something else, or nothing."""
+    """Otherwise no test would fail if a parameter had no effect."""
     parameters, found = given_in_tests(name)
     assert parameters - found == set()
 
 
 @pytest.mark.parametrize("name", ["batch_norm", "layer_norm", "group_norm"])
-def test_eps_is_pytorchs(name):
-    """A large one, and by default."""
+def test_eps_is_that_of_pytorch(name):
+    """For a large value, and by default."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     x = np.random.default_rng(0).normal(size=(4, 6))
     torchs = getattr(torch.nn.functional, name)
@@ -58,7 +58,7 @@ def test_eps_is_pytorchs(name):
 
 @pytest.mark.parametrize("name", ROWS)
 def test_derivatives(backend64, array, order, name):
-    """Of order 1 and 2, on JAX 1, against differences, with rules on arrays and on Variables."""
+    """Compared with differences to the second order (on JAX, first), on arrays and on Variables."""
     row = ROWS[name]
     constant = [array(c.tolist()) for c in row.constant]
     xs = [array(x.tolist()) for x in row.hosts()]
@@ -69,7 +69,8 @@ def test_derivatives(backend64, array, order, name):
 def test_agrees_with_torch(name):
     """Value and gradients, in float64."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
-    row, hosts = ROWS[name], ROWS[name].hosts()
+    row = ROWS[name]
+    hosts = ROWS[name].hosts()
     tensors = [torch.tensor(x, requires_grad=True) for x in hosts]
     constant = [torch.tensor(c) for c in row.constant]
     expected = row.torch(torch.nn.functional, *tensors, *constant)

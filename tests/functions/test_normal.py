@@ -13,7 +13,7 @@ def by_erfc(x):
 
 
 def test_normal_cdf_in_float64(backend64, array):
-    """To 1e-15; and relative to what little there is in the tail: the rounding of x^2 / 2."""
+    """To 1e-15; in the tail the relative error is that of rounding x^2 / 2."""
     for start, rtol in ((-6.0, 1e-14), (-30.0, 2e-13)):
         points = np.concatenate([np.linspace(start, 9.0, 701), [-0.0, 0.0, 1e-300]]).tolist()
         expected = [by_erfc(x) for x in points]
@@ -23,7 +23,7 @@ def test_normal_cdf_in_float64(backend64, array):
 
 
 def test_normal_cdf_in_float32(backend, array):
-    """To 2e-7, and in the negative tail to 1e-5 relative."""
+    """To 2e-7, and in the negative tail to a relative error of 1e-5."""
     points = np.linspace(-12.0, 6.0, 401).astype(np.float32).astype(float).tolist()
     expected = [by_erfc(x) for x in points]
     y = F.normal_cdf(array(points))
@@ -32,8 +32,8 @@ def test_normal_cdf_in_float32(backend, array):
     assert_close(y, expected, rtol=1e-5)
 
 
-def test_normal_cdf_far_out(backend, array):
-    """0 and 1, and nan stays."""
+def test_normal_cdf_of_large_numbers_and_of_nan(backend, array):
+    """0, 1 and NaN."""
     y = F.normal_cdf(array([-math.inf, -1e30, -100.0, 100.0, 1e30, math.inf, math.nan]))
     assert_close(y, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, math.nan])
 
@@ -42,7 +42,7 @@ def test_the_derivative_is_the_density(backend64, array):
     check_gradients(F.normal_cdf, array([-3.0, -0.5, 0.0, 1.25]), order=3)
 
 
-def test_two_halves_make_one(backend64, array):
+def test_both_tails_sum_to_1(backend64, array):
     """Phi(x) + Phi(-x) = 1."""
     x = array(np.linspace(0.0, 8.0, 33).tolist())
     assert_close(F.normal_cdf(x) + F.normal_cdf(-x), [1.0] * 33, rtol=1e-15)

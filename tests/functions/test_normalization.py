@@ -11,7 +11,7 @@ X = RNG.normal(size=(3, 4, 2, 3)) * 2.0 + 1.0
 
 
 def composite(x, axes, weight=None, bias=None, eps=1e-5):
-    """The text that teaches the fused one, and that tests it."""
+    """The normalization composed of simple functions, which the fused node is compared with."""
     mean = F.mean(x, axis=axes, keepdims=True)
     var = F.mean((x - mean) * (x - mean), axis=axes, keepdims=True)
     y = (x - mean) / F.sqrt(var + eps)
@@ -78,12 +78,17 @@ def test_derivatives_against_differences(backend64, array, order, name):
     fused, _, shape = FUSED[name]
     x, w, b = X[:2, :, :, :2], *np.random.default_rng(2).normal(size=(2, *shape))
     if name == "layer":
-        fused, w, b = lambda x, w, b: F.layer_norm(x, 2, w, b), w[0, :2], b[0, :2]
+
+        def fused(x, w, b):
+            return F.layer_norm(x, 2, w, b)
+
+        w = w[0, :2]
+        b = b[0, :2]
     check_gradients(fused, *(array(v.tolist()) for v in (x, w, b)), order=order)
 
 
-def test_batch_norm_gives_its_statistics(backend64, array):
-    """Those of the batch, without history; or those that it was given."""
+def test_batch_norm_returns_its_statistics(backend64, array):
+    """The statistics of the batch, without history; or the given ones."""
     x = Variable(array(X.tolist()))
     y, mean, var = F.batch_norm(x)
     assert_close(mean, X.mean((0, 2, 3)), rtol=1e-13)
@@ -95,16 +100,16 @@ def test_batch_norm_gives_its_statistics(backend64, array):
     check_gradients(lambda x, w, b: F.batch_norm(x, mean, var, w, b)[0], x.data, w, b)
 
 
-def test_far_from_zero_nothing_cancels(backend, array):
-    """Mean 1000, deviation 1, in float32: the variance is that of the differences."""
+def test_a_large_mean_does_not_cancel_the_variance(backend, array):
+    """Mean 1000, deviation 1, in float32: the variance is computed from differences."""
     host = (1000.0 + np.arange(8.0).reshape(8, 1)).astype(np.float32)
     y, _, var = F.batch_norm(array(host.tolist()))
     assert_close(var, [5.25], rtol=1e-6)
     assert_close(y, (np.arange(8.0).reshape(8, 1) - 3.5) / np.sqrt(5.25 + 1e-5), rtol=1e-5)
 
 
-def test_float16_has_statistics_in_float32(backend, array):
-    """65536 and more would be inf; the result is float16 again, and so is the gradient."""
+def test_float16_statistics_are_computed_in_float32(backend, array):
+    """Numbers from 65536 would be infinite; the result and the gradient are float16 again."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip("float16 is none of the standard's dtypes; this library keeps to those")
     host = np.linspace(-600.0, 600.0, 4000).reshape(4000, 1)
@@ -121,8 +126,8 @@ def test_float16_has_statistics_in_float32(backend, array):
         assert_close(z[0, :], host[:, 0] / host.std(), rtol=2e-3, atol=2e-3)
 
 
-def test_what_does_not_fit(backend, array):
-    """Expected and given."""
+def test_shapes_that_do_not_fit_are_errors(backend, array):
+    """The message says what was expected and what was given."""
     x = array([[1.0, 2.0, 3.0]])
     with pytest.raises(
         ShapeError, match=r"more than one number per channel.* got x of shape \(1, 3\)"
@@ -136,8 +141,8 @@ def test_what_does_not_fit(backend, array):
         F.group_norm(x, 2)
 
 
-def test_integers_are_told(backend, array):
-    """Not a word of dtypes inside: whose input, and what it was."""
+def test_integers_are_an_error(backend, array):
+    """The message names the function and the dtype that it was given."""
     x = array([[1, 2], [3, 4]])
     for name, f in {
         "batch_norm": F.batch_norm,
@@ -149,13 +154,13 @@ def test_integers_are_told(backend, array):
             f(x)
 
 
-def test_sizes_are_any_whole_numbers(backend, array):
+def test_sizes_may_be_integers_of_numpy_or_lists(backend, array):
     """Those of NumPy too, and lists."""
     x = array([[1.0, 2.0, 4.0]])
     for shape in (np.int64(3), [3], (np.int32(3),)):
         assert_close(F.layer_norm(x, shape), F.layer_norm(x, 3))
 
 
-def test_equal_numbers_become_zero(backend, array):
-    """Of variance 0: eps keeps it from 0 / 0."""
+def test_equal_numbers_are_normalized_to_0(backend, array):
+    """The variance is 0, and eps prevents 0 / 0."""
     assert_close(F.layer_norm(array([[2.0, 2.0, 2.0]]), 3), [[0.0, 0.0, 0.0]])

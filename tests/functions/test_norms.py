@@ -22,7 +22,7 @@ def draw(shape, dtype="float64"):
 @pytest.mark.parametrize("dtype", KINDS)
 @pytest.mark.parametrize("ord", [0, *ORDERS])
 def test_vector_norm(backend64, array, ord, dtype):
-    """Of any order, along any axes, on arrays and on Variables."""
+    """For any order, along any axes, on arrays and on Variables."""
     a = draw((2, 3, 2), dtype)
     x = array(a, dtype)
     for axis in (None, 1, -1, (0, 2), (-1, 1)):
@@ -36,8 +36,8 @@ def test_vector_norm(backend64, array, ord, dtype):
 
 
 @pytest.mark.parametrize("ord", [1.5, 2, 3])
-def test_of_float16_the_sum_does_not_overflow(backend, ord):
-    """Nor is it 0: its powers are of float32; as PyTorch's."""
+def test_norms_of_float16_do_not_overflow_or_underflow(backend, ord):
+    """Powers are computed in float32, as in PyTorch."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip(f"{backend.name} has no float16")
     for size in (3000.0, 3e-4):
@@ -79,14 +79,14 @@ def test_the_gradient_by_a_component_that_is_0(backend64, array, ord):
     assert_close(g, [0.0, 1.0], rtol=1e-12)
 
 
-def test_the_largest_share(backend64, array):
+def test_equal_largest_components_share_the_gradient(backend64, array):
     x = Variable(array([3.0, -3.0, 1.0]))
     (g,) = gradients(linalg.vector_norm(x, ord=math.inf), [x])
     assert_close(g, [0.5, -0.5, 0.0])
 
 
-def test_a_count_has_no_derivative(backend, array):
-    """And says so, where one is asked for."""
+def test_the_norm_of_order_0_has_no_derivative(backend, array):
+    """Differentiating it is an error."""
     x = Variable(array([0.0, 2.0, -1.0]))
     y = linalg.vector_norm(x, ord=0)
     assert y.dtype == x.dtype
@@ -95,7 +95,7 @@ def test_a_count_has_no_derivative(backend, array):
         y.backward()
 
 
-def test_vector_norm_of_an_axis_that_is_not_there(backend, array):
+def test_vector_norm_along_an_axis_out_of_range_is_an_error(backend, array):
     with pytest.raises(IndexError, match="got axis 2|axis 2 is out of range"):
         linalg.vector_norm(array([[1.0, 2.0]]), axis=2)
 
@@ -118,7 +118,7 @@ def test_matrix_norm(backend64, array, ord, dtype):
 
 
 def test_matrix_norms_at_corners(backend64, array):
-    """That of zeros has gradient 0; what is largest twice shares."""
+    """The norm of zeros has the gradient 0; equal maxima share the gradient."""
     x = Variable(array([[0.0, 0.0], [0.0, 0.0]]))
     (g,) = gradients(linalg.matrix_norm(x, ord=None), [x])
     assert_close(g, [[0.0, 0.0], [0.0, 0.0]])

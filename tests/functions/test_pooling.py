@@ -28,7 +28,7 @@ CASES = {
 
 
 def windows(shape, kernel, *, stride=None, padding=0, ceil_mode=False):
-    """For each place: its index, the slices inside x, and how many numbers with the padding."""
+    """For each position: its index, the slices inside x, and the count of numbers with the padding."""
     d = len(shape) - 2
     k, p = ((v if isinstance(v, tuple) else (v,) * d) for v in (kernel, padding))
     s = k if stride is None else stride if isinstance(stride, tuple) else (stride,) * d
@@ -53,13 +53,13 @@ def by_loops(x, kernel, what, **options):
 
 
 def drawn(shape, low=-9, high=9):
-    """Whole numbers: some of them are equal."""
+    """Whole numbers, some of which are equal."""
     return np.random.default_rng(0).integers(low, high, shape).astype("float64")
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_max_pool_is_its_formula(backend64, array, case):
-    """The largest number that lies inside x; padding is never the largest."""
+def test_max_pool_follows_its_formula(backend64, array, case):
+    """The maximum of the numbers inside x; padding is never the maximum."""
     shape, kernel, options = CASES[case]
     x = drawn(shape, -9, -1)
     expected = by_loops(x, kernel, lambda met, _: met.max(axis=-1), **options)
@@ -68,8 +68,8 @@ def test_max_pool_is_its_formula(backend64, array, case):
 
 @pytest.mark.parametrize("include", [True, False])
 @pytest.mark.parametrize("case", CASES)
-def test_avg_pool_is_its_formula(backend64, array, case, include):
-    """The sum, over as many as there are with the padding, or without."""
+def test_avg_pool_follows_its_formula(backend64, array, case, include):
+    """The sum, divided by the count of numbers with the padding, or without it."""
     shape, kernel, options = CASES[case]
     x = drawn(shape)
     expected = by_loops(
@@ -87,7 +87,9 @@ OF_DERIVATIVES = [
 
 @pytest.mark.parametrize(("shape", "kernel", "options"), OF_DERIVATIVES, ids=["plain", "reaching"])
 def test_derivatives(backend64, array, order, shape, kernel, options):
-    """Up to the third order, against differences; the numbers are far apart, so maxima stay."""
+    """To the third order, against differences; the numbers are far apart, so the maxima stay the
+    same.
+    """
     x = array(np.random.default_rng(0).permutation(math.prod(shape)).reshape(shape) / 10.0)
     order = order if options or order == 1 else 3
     check_gradients(lambda x: F.max_pool(F.tanh(x), kernel, **options) ** 3, x, order=order)
@@ -103,7 +105,7 @@ def test_derivatives_of_global_pooling(backend64, array, order):
 
 
 def test_the_first_of_equal_maxima_has_the_gradient(backend, array):
-    """By hand: row by row, where windows overlap too; padding has none, not even of -inf."""
+    """Row by row, also where windows overlap; padding has no gradient, even for maxima of -inf."""
     x = Variable(array([[[[1.0, 3.0, 3.0], [3.0, 0.0, 3.0]]]]))
     gy = array([[[[10.0, 1.0]]]])
     (gx,) = gradients(F.max_pool(x, 2, stride=1), [x], gy)
@@ -117,7 +119,7 @@ def test_the_first_of_equal_maxima_has_the_gradient(backend, array):
 
 
 def test_nan_is_the_maximum(backend, array):
-    """A nan is not lost, and the gradient of its window goes to one number."""
+    """A NaN is not lost, and the gradient of its window goes to one number."""
     x = Variable(array([[[1.0, math.nan, 2.0, 3.0]]]))
     y = F.max_pool(x, 2)
     assert_close(y, [[[math.nan, 3.0]]])
@@ -125,8 +127,8 @@ def test_nan_is_the_maximum(backend, array):
     assert_close(gx, [[[1.0, 0.0, 0.0, 2.0]]])
 
 
-def test_integers_have_maxima(backend, xp):
-    """Pixels as they are; padding is less than all of them."""
+def test_max_pool_of_integers(backend, xp):
+    """Padding is below all of them."""
     x = xp.asarray([[[3, 200, 0]]], dtype=xp.uint8, device=backend.device)
     y = F.max_pool(x, 2, stride=1, padding=1)
     assert y.dtype == xp.uint8
@@ -134,7 +136,7 @@ def test_integers_have_maxima(backend, xp):
 
 
 def test_global_pooling(backend, array):
-    """By hand; signals and images."""
+    """Of signals and images."""
     x = array([[[[1.0, 2.0], [3.0, 6.0]], [[0.0, -4.0], [0.0, 0.0]]]])
     assert_close(F.global_avg_pool(x), [[3.0, -1.0]])
     assert_close(F.global_max_pool(x), [[6.0, 0.0]])
@@ -142,7 +144,7 @@ def test_global_pooling(backend, array):
 
 
 def test_means_of_float16(backend, array):
-    """The sum, 90,000, is more than float16 has; and so is the number of places, 90,000."""
+    """The sum, 90,000, and the number of places, 90,000, are above float16's range."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip("float16 is none of the standard's dtypes; this library keeps to those")
     float16 = backend.xp.float16
@@ -168,7 +170,8 @@ def pools(draw):
     def axes(low, high):
         return tuple(draw(st.integers(low, high)) for _ in range(d))
 
-    kernel, stride = axes(1, 4), axes(1, 4)
+    kernel = axes(1, 4)
+    stride = axes(1, 4)
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
     least = [max(1, k - 2 * p) for k, p in zip(kernel, padding, strict=True)]
     size = tuple(n + draw(st.integers(0, 6)) for n in least)
@@ -183,7 +186,8 @@ def test_pooling_agrees_with_pytorch(dtype, data):
     """Value and gradient of both, with equal maxima, over drawn windows."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     shape, kernel, options = data.draw(pools())
-    f, d = torch.nn.functional, len(shape) - 3
+    f = torch.nn.functional
+    d = len(shape) - 3
     dilation = data.draw(st.integers(1, 2)) if not any(options["padding"]) else 1
     if all(n > dilation * (k - 1) for n, k in zip(shape[2:], kernel, strict=True)):
         dilated = {**options, "dilation": dilation}
@@ -208,21 +212,23 @@ def agree(torch, ours, theirs, shape, kernel, options, dtype):
         assert_close(gx, tensor.grad, rtol=rtol)
 
 
-def test_any_layout():
-    """NumPy's arrays with gaps, turned round, or Fortran's, give what their copies give."""
+def test_any_memory_layout():
+    """NumPy's arrays with gaps, negative strides or Fortran order give the result of their copies."""
     x = drawn((4, 4, 6, 6))
     with xpnet.using("numpy"):
         for a in (x[::2, ::2], x[::-2, 1:3, ::-1], np.asfortranarray(x), x.mT):
             for pool in (F.max_pool, F.avg_pool):
-                v, w = Variable(a), Variable(a.copy())
-                y, expected = pool(v, 3, stride=2, padding=1), pool(w, 3, stride=2, padding=1)
+                v = Variable(a)
+                w = Variable(a.copy())
+                y = pool(v, 3, stride=2, padding=1)
+                expected = pool(w, 3, stride=2, padding=1)
                 assert_close(y, expected)
                 gy = np.asfortranarray(drawn(y.shape))
                 assert_close(gradients(y, [v], gy)[0], gradients(expected, [w], gy.copy())[0])
 
 
-def test_misfits():
-    """Wrong shapes and options: what was expected, what was given."""
+def test_invalid_shapes_and_options_are_errors():
+    """The message says what was expected and what was given."""
     x = np.zeros((2, 3, 4, 4))
     for pool in (F.max_pool, F.avg_pool):
         with pytest.raises(ShapeError, match=r"\(batch, channels, \*spatial\), got \(4, 4\)"):
@@ -255,7 +261,9 @@ WIDE = {  # x, kernel, options
 
 
 def met_by_hand(x, kernel, *, stride=None, padding=0, dilation=1, ceil_mode=False):
-    """For each place of each axis: the indices that its window meets, and how many with padding."""
+    """For each position along each axis: the indices under its window, and their count with
+    padding.
+    """
     d = x.ndim - 2
     kernel, padding, dilation = (
         v if isinstance(v, tuple) else (v,) * d for v in (kernel, padding, dilation)
@@ -263,7 +271,7 @@ def met_by_hand(x, kernel, *, stride=None, padding=0, dilation=1, ceil_mode=Fals
     stride = kernel if stride is None else stride if isinstance(stride, tuple) else (stride,) * d
     axes = []
     for n, k, s, p, g in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True):
-        last = n + p - g * (k - 1) - 1  # where the last window begins that ends within the padding
+        last = n + p - g * (k - 1) - 1  # the start of the last window that ends within the padding
         starts = [
             a for a in range(-p, n + p, s) if a <= last or (ceil_mode and a - s < last and a < n)
         ]
@@ -289,8 +297,10 @@ def pooled_by_hand(x, kernel, what, **options):
 
 
 @pytest.mark.parametrize("case", WIDE)
-def test_wide_padding_and_gaps(backend64, array, case):
-    """The largest number, -inf of none; the mean by either count, 0 of none."""
+def test_wide_padding_and_dilation(backend64, array, case):
+    """The maximum is -inf where only padding lies under the window, and the mean is 0, by either
+    count.
+    """
     shape, kernel, options = WIDE[case]
     x = drawn(shape, -9, -1)
     expected = pooled_by_hand(
@@ -309,7 +319,7 @@ def test_wide_padding_and_gaps(backend64, array, case):
 
 
 @pytest.mark.parametrize("case", ["two of three", "gaps, padded", "both ends at once"])
-def test_derivatives_of_wide_padding_and_gaps(backend64, array, case, order):
+def test_derivatives_of_wide_padding_and_dilation(backend64, array, case, order):
     shape, kernel, options = WIDE[case]
     numbers = np.random.default_rng(0).permutation(math.prod(shape)).reshape(shape) / 7.0
     x = array(numbers)
@@ -319,12 +329,12 @@ def test_derivatives_of_wide_padding_and_gaps(backend64, array, case, order):
             x,
             order=order,
         )
-    if case != "both ends at once":  # of which some maxima are -inf
+    if case != "both ends at once":  # some of its maxima are -inf
         check_gradients(lambda x: F.max_pool(x, kernel, **options), x, order=order)
 
 
-def test_the_gradient_of_an_empty_window_goes_nowhere(backend, array):
-    """The maximum over padding alone is -inf, of no number; its gradient has no place to go to."""
+def test_a_window_over_padding_only_has_no_gradient(backend, array):
+    """Its maximum is -inf, and does not depend on x."""
     x = Variable(array([[[1.0, 2.0]]]))
     y = F.max_pool(x, 2, stride=1, padding=3, dilation=4)
     assert_close(y, [[[2.0, -math.inf, -math.inf, 1.0]]])
@@ -332,8 +342,8 @@ def test_the_gradient_of_an_empty_window_goes_nowhere(backend, array):
     assert_close(g, [[[1.0, 1.0]]])
 
 
-def test_padding_as_long_as_the_window(backend, array):
-    """It would have windows that meet nothing: an error, also of the length with gaps."""
+def test_padding_as_long_as_the_window_is_an_error(backend, array):
+    """Windows would lie in the padding only; the length counts with the dilation."""
     x = array([[[1.0, 2.0, 3.0]]])
     for pool in (F.max_pool, F.avg_pool):
         for options in ({"padding": 2}, {"padding": 3, "dilation": 2}):
@@ -344,7 +354,7 @@ def test_padding_as_long_as_the_window(backend, array):
 
 
 def test_dilation_of_the_layers(backend, array):
-    """AvgPool1d and AvgPool2d hand it on, and show it."""
+    """AvgPool1d and AvgPool2d pass it on, and show it."""
     x = array(np.arange(32.0, dtype="float32").reshape(1, 1, 4, 8))
     layer = xpnet.layers.AvgPool2d(2, stride=1, dilation=(2, 3))
     assert_close(layer(x), F.avg_pool(x, 2, stride=1, dilation=(2, 3)))

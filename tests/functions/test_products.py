@@ -35,19 +35,25 @@ def draw(shape, dtype="float64"):
 )
 def test_matmul(backend64, array, left, right, dtype):
     """Matrices, vectors on either side, and stacks that broadcast; nothing is conjugated."""
-    a, b = draw(left, dtype), draw(right, dtype)
-    x1, x2 = array(a, dtype), array(b, dtype)
+    a = draw(left, dtype)
+    b = draw(right, dtype)
+    x1 = array(a, dtype)
+    x2 = array(b, dtype)
     assert_close(linalg.matmul(x1, Variable(x2)), a @ b, rtol=1e-12, atol=1e-14)
     check_gradients(F.matmul, x1, x2, order=2 if a.size + b.size < 40 else 1)
 
 
 def test_a_stack_times_a_matrix_is_one_product(backend, array):
     """Bit for bit the product of all rows at once, and so are the gradients, on every library."""
-    a, W = draw((4, 5, 3)).astype("float32"), draw((3, 6)).astype("float32")
+    a = draw((4, 5, 3)).astype("float32")
+    W = draw((3, 6)).astype("float32")
     rows = array(a.reshape(20, 3))
     for f in (F.matmul, F.linear):
-        x, w, v = Variable(array(a)), Variable(array(W)), Variable(array(W))
-        y, expected = f(x, w), f(Variable(rows), v)
+        x = Variable(array(a))
+        w = Variable(array(W))
+        v = Variable(array(W))
+        y = f(x, w)
+        expected = f(Variable(rows), v)
         assert to_numpy(y).reshape(20, 6).tobytes() == to_numpy(expected).tobytes()
         F.sum(y * y).backward()
         F.sum(expected * expected).backward()
@@ -68,8 +74,10 @@ def test_a_stack_times_a_matrix_is_one_product(backend, array):
 )
 def test_vecdot(backend64, array, left, right, axis, dtype):
     """The first argument is conjugated; axes other than `axis` broadcast."""
-    a, b = draw(left, dtype), draw(right, dtype)
-    x1, x2 = array(a, dtype), array(b, dtype)
+    a = draw(left, dtype)
+    b = draw(right, dtype)
+    x1 = array(a, dtype)
+    x2 = array(b, dtype)
     from_end = axis if axis < 0 else axis - a.ndim
     assert_close(
         linalg.vecdot(Variable(x1), x2, axis=axis), np.sum(np.conj(a) * b, axis=from_end), 1e-12
@@ -93,8 +101,10 @@ def test_vecdot(backend64, array, left, right, axis, dtype):
     ids=str,
 )
 def test_tensordot(backend64, array, left, right, axes):
-    a, b = draw(left), draw(right)
-    x1, x2 = array(a), array(b)
+    a = draw(left)
+    b = draw(right)
+    x1 = array(a)
+    x2 = array(b)
     expected = np.tensordot(a, b, axes=axes)
     for one, two in ((x1, x2), (Variable(x1), x2)):
         assert_close(linalg.tensordot(one, two, axes=axes), expected, rtol=1e-12, atol=1e-14)
@@ -105,7 +115,8 @@ def test_tensordot(backend64, array, left, right, axes):
 
 @pytest.mark.parametrize("dtype", KINDS)
 def test_outer(backend64, array, dtype):
-    a, b = draw((2,), dtype), draw((3,), dtype)
+    a = draw((2,), dtype)
+    b = draw((3,), dtype)
     assert_close(linalg.outer(Variable(array(a, dtype)), array(b, dtype)), np.outer(a, b), 1e-12)
     check_gradients(linalg.outer, array(a, dtype), array(b, dtype))
 
@@ -117,9 +128,11 @@ def test_outer(backend64, array, dtype):
     ids=str,
 )
 def test_cross(backend64, array, left, right, axis, dtype):
-    """a x b has a2 b3 - a3 b2 first, and so on around; other axes broadcast."""
-    a, b = draw(left, dtype), draw(right, dtype)
-    x1, x2 = array(a, dtype), array(b, dtype)
+    """The first component of a x b is a2 b3 - a3 b2, and so on cyclically; other axes broadcast."""
+    a = draw(left, dtype)
+    b = draw(right, dtype)
+    x1 = array(a, dtype)
+    x2 = array(b, dtype)
     from_end = axis if axis < 0 else axis - a.ndim
     (a1, a2, a3), (b1, b2, b3) = (np.moveaxis(x, from_end, 0) for x in (a, b))
     expected = np.stack([a2 * b3 - a3 * b2, a3 * b1 - a1 * b3, a1 * b2 - a2 * b1], axis=from_end)
@@ -135,8 +148,9 @@ def test_matrix_transpose(backend64, array):
 
 
 def test_integers_stay_integers(backend, array):
-    """As in the library; they have no history."""
-    a, b = array([[1, 2, 3], [4, 5, 6]], "int32"), array([7, 8, 9], "int32")
+    """As in the library, without history."""
+    a = array([[1, 2, 3], [4, 5, 6]], "int32")
+    b = array([7, 8, 9], "int32")
     for y, expected in [
         (linalg.vecdot(Variable(a), b), [50, 122]),
         (linalg.cross(Variable(a), b), [[-6, 12, -6], [-3, 6, -3]]),
@@ -149,9 +163,10 @@ def test_integers_stay_integers(backend, array):
         assert to_numpy(y).tolist() == expected
 
 
-def test_only_what_is_asked_for(backend64, array):
-    """A constant among the factors has no gradient computed."""
-    x1, x2 = Variable(array([1.0, 2.0, 3.0])), array([4.0, 5.0, 6.0])
+def test_only_the_gradients_that_are_needed_are_computed(backend64, array):
+    """A constant factor has no gradient."""
+    x1 = Variable(array([1.0, 2.0, 3.0]))
+    x2 = array([4.0, 5.0, 6.0])
     for product in (linalg.vecdot, linalg.cross, linalg.matmul):
         for y in (product(x1, x2), product(x2, x1)):
             (g,) = gradients(F.sum(y), [x1])
@@ -173,9 +188,10 @@ def test_only_what_is_asked_for(backend64, array):
         (lambda x, v: linalg.tensordot(x, x, axes=((2,), (0,))), IndexError, "axis 2"),
     ],
 )
-def test_what_does_not_fit_is_told(backend, array, call, error, message):
-    """No library's broadcasting of an axis that is summed over, and no other axis than asked for."""
-    x, v = array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), array([1.0, 2.0, 3.0])
+def test_shapes_that_do_not_fit_are_errors(backend, array, call, error, message):
+    """No library broadcasts an axis that is summed over, or uses another axis than the given one."""
+    x = array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    v = array([1.0, 2.0, 3.0])
     for arrays in ((x, v), (Variable(x), Variable(v))):
         with pytest.raises(error, match=message):
             call(*arrays)
@@ -187,8 +203,9 @@ OUTER = [((5, 1), (1, 4)), ((3, 5, 1), (3, 1, 4)), ((3, 5, 1), (1, 4)), ((5, 1),
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize(("left", "right"), OUTER)
 def test_a_column_times_a_row(left, right, dtype):
-    """What takes the place of np.matmul, which is slow at it, gives its bits; NaN and inf too."""
-    x1, x2 = draw(left).astype(dtype), draw(right).astype(dtype)
+    """The replacement for np.matmul, which is slow here, has the same bits, also for NaN and inf."""
+    x1 = draw(left).astype(dtype)
+    x2 = draw(right).astype(dtype)
     x1.reshape(-1)[:2] = np.inf, np.nan
     np.testing.assert_array_equal(F.matmul(x1, x2), np.matmul(x1, x2))
     if x1.ndim == 2:
@@ -197,12 +214,15 @@ def test_a_column_times_a_row(left, right, dtype):
 
 
 def test_gradients_of_a_batch_of_one():
-    """The weight's is an outer product: the same bits as those of np.matmul."""
-    x, W, gy = draw((1, 5)), Variable(draw((5, 4))), draw((1, 4))
+    """The gradient of the weight is an outer product, with the bits of np.matmul."""
+    x = draw((1, 5))
+    W = Variable(draw((5, 4)))
+    gy = draw((1, 4))
     for f in (F.matmul, F.linear):
         (g,) = gradients(f(x, W), [W], gy)
         np.testing.assert_array_equal(g, np.matmul(x.T, gy))
-    a, b = Variable(draw((3, 5, 1))), Variable(draw((3, 1, 4)))
+    a = Variable(draw((3, 5, 1)))
+    b = Variable(draw((3, 1, 4)))
     ga, gb = gradients(F.matmul(a, b), [a, b], draw((3, 5, 4)))
     assert_close(ga, draw((3, 5, 4)) @ b.data.mT, rtol=1e-13)
     assert_close(gb, a.data.mT @ draw((3, 5, 4)), rtol=1e-13)

@@ -1,4 +1,4 @@
-"""Recurrences: the formulas step by step, rules against differences, padding that is not there."""
+"""Recurrences: the formulas step by step, rules against differences, and padding."""
 
 import math
 
@@ -16,8 +16,11 @@ HURRIED = settings(max_examples=20, deadline=None, derandomize=True, database=No
 
 
 def drawn(name, length=3, batch=2, n=2, seed=0):
-    """z, the first states, W (and b): the arguments of the function of that name, on the host."""
-    rng, rows = np.random.default_rng(seed), GATES[name] * n
+    """z, the first states, W (and b): the arguments of the function of that name, as NumPy's
+    arrays.
+    """
+    rng = np.random.default_rng(seed)
+    rows = GATES[name] * n
     arrays = [rng.standard_normal((length, batch, rows)), rng.standard_normal((batch, n))]
     if name == "lstm":
         arrays.append(rng.standard_normal((batch, n)))
@@ -41,7 +44,11 @@ def sigmoid(x):
 def test_lstm_formula(backend64, array):
     """One unit, one sample, two steps, in plain Python."""
     z = [[0.5, -1.0, 0.25, 2.0], [-0.5, 1.5, -2.0, 0.1]]
-    W, h, c, states, cells = [0.3, -0.2, 0.7, 0.4], 0.1, -0.6, [], []
+    W = [0.3, -0.2, 0.7, 0.4]
+    h = 0.1
+    c = -0.6
+    states = []
+    cells = []
     for step in z:
         i, f, g, o = (a + w * h for a, w in zip(step, W, strict=True))
         c = sigmoid(f) * c + sigmoid(i) * math.tanh(g)
@@ -56,11 +63,15 @@ def test_lstm_formula(backend64, array):
 
 def test_gru_formula(backend64, array):
     """One unit, one sample, two steps, in plain Python."""
-    z, W, b, h = [[0.5, -1.0, 0.25], [-0.5, 1.5, -2.0]], [0.3, -0.2, 0.7], [0.1, 0.2, 0.3], 0.1
+    z = [[0.5, -1.0, 0.25], [-0.5, 1.5, -2.0]]
+    W = [0.3, -0.2, 0.7]
+    b = [0.1, 0.2, 0.3]
+    h = 0.1
     states = []
     for step in z:
         a = [w * h + bias for w, bias in zip(W, b, strict=True)]
-        r, u = sigmoid(step[0] + a[0]), sigmoid(step[1] + a[1])
+        r = sigmoid(step[0] + a[0])
+        u = sigmoid(step[1] + a[1])
         h = (1.0 - u) * math.tanh(step[2] + r * a[2]) + u * h
         states.append([[h]])
     arrays = [[[step] for step in z], [[0.1]], [[w] for w in W], b]
@@ -70,7 +81,8 @@ def test_gru_formula(backend64, array):
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 def test_rnn_formula(backend64, array, nonlinearity):
     """One unit, one sample, three steps, in plain Python."""
-    h, states = 0.1, []
+    h = 0.1
+    states = []
     for z in (0.5, -2.0, 1.0):
         h = z + 0.7 * h
         h = math.tanh(h) if nonlinearity == "tanh" else max(h, 0.0)
@@ -81,29 +93,30 @@ def test_rnn_formula(backend64, array, nonlinearity):
 
 
 @pytest.mark.parametrize("name", GATES)
-def test_fused_is_the_composite(backend64, array, name):
+def test_fused_equals_the_composite(backend64, array, name):
     """In value and in every gradient."""
-    arrays, got = [array(a.tolist()) for a in drawn(name)], []
+    arrays = [array(a.tolist()) for a in drawn(name)]
+    got = []
     for functions in (F, composites):
         xs = [Variable(a) for a in arrays]
         y = called(name, xs, functions=functions)
         got.append([y, *gradients(F.sum(y * y), xs)])
     for fused, composite in zip(*got, strict=True):
         assert_close(fused, composite, rtol=1e-11, atol=1e-14)
-    assert_close(called(name, arrays), got[0][0], rtol=1e-14)  # of arrays, an array
+    assert_close(called(name, arrays), got[0][0], rtol=1e-14)  # arrays in, an array out
 
 
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("name", GATES)
-def test_rules(backend64, array, order, name, padded):
-    """First and second derivatives by all arguments, against differences."""
+def test_first_and_second_derivatives(backend64, array, order, name, padded):
+    """By all arguments, against differences."""
     mask = array([[True, True], [False, True]]) if padded else None
     arrays = [array(a.tolist()) for a in drawn(name, length=2)]
     check_gradients(lambda *xs: called(name, xs, mask), *arrays, order=order)
 
 
-def test_rules_of_relu(backend64, array, order):
-    """ReLU's slopes are steps, away from its corner; and of the cells alone."""
+def test_derivatives_of_relu_and_of_the_cells(backend64, array, order):
+    """Away from the corner of relu; and by the cells only."""
     arrays = [array(a.tolist()) for a in drawn("rnn")]
     check_gradients(lambda *xs: F.rnn(*xs, nonlinearity="relu"), *arrays, order=1)
     arrays = [array(a.tolist()) for a in drawn("lstm", length=2)]
@@ -111,7 +124,7 @@ def test_rules_of_relu(backend64, array, order):
 
 
 def test_third_derivative():
-    """The rules are their own text: nothing is lost on the way to higher orders."""
+    """The rules can themselves be differentiated."""
     with using("numpy", dtype="float64"):
         for name in GATES:
             z, *rest = drawn(name, length=2, batch=1, n=1)
@@ -120,7 +133,7 @@ def test_third_derivative():
 
 @pytest.mark.usefixtures("eager")
 def test_gru_without_bias(backend64, array):
-    """None is a bias of zeros."""
+    """None stands for a bias of zeros."""
     z, h, W, b = (array(a.tolist()) for a in drawn("gru"))
     assert_close(F.gru(z, h, W), F.gru(z, h, W, 0.0 * b), rtol=1e-14)
     check_gradients(F.gru, z, h, W, order=1)
@@ -134,10 +147,11 @@ def test_gru_without_bias(backend64, array):
     n=st.integers(1, 4),
     seed=st.integers(0, 99),
 )
-def test_fused_is_the_composite_in_any_shape(name, length, batch, n, seed):
-    """An empty batch too."""
+def test_fused_equals_the_composite_in_any_shape(name, length, batch, n, seed):
+    """Also for an empty batch."""
     with using("numpy", dtype="float64"):
-        hosts, got = drawn(name, length, batch, n, seed), []
+        hosts = drawn(name, length, batch, n, seed)
+        got = []
         for functions in (F, composites):
             xs = [Variable(a) for a in hosts]
             y = called(name, xs, functions=functions)
@@ -152,8 +166,10 @@ def test_fused_is_the_composite_in_any_shape(name, length, batch, n, seed):
     lengths=st.lists(st.integers(0, 4), min_size=1, max_size=3),
     seed=st.integers(0, 99),
 )
-def test_padding_leaves_state_and_gradients(name, lengths, seed):
-    """Each sequence as if it were alone and cut; what stands at padding has no gradient."""
+def test_padding_changes_neither_state_nor_gradients(name, lengths, seed):
+    """Each sequence has the result of the sequence by itself, cut to its length; padding has no
+    gradient.
+    """
     length = 4
     mask = np.arange(length)[:, None] < np.asarray(lengths)
     z, *states, W = drawn(name, length, len(lengths), 2, seed)[: 4 if name == "lstm" else 3]
@@ -173,8 +189,8 @@ def test_padding_leaves_state_and_gradients(name, lengths, seed):
 
 
 @pytest.mark.parametrize("name", GATES)
-def test_float32_stays_and_saturates(backend, array, name):
-    """No float64 creeps in; scores of any size are finite, and so are gradients."""
+def test_float32_stays_float32_and_large_scores_are_finite(backend, array, name):
+    """Gradients are finite as well."""
     z, *rest = (Variable(array(a.astype("float32").tolist())) for a in drawn(name))
     for scores in (z, z * 1e4):
         y = called(name, [scores, *rest])
@@ -183,8 +199,8 @@ def test_float32_stays_and_saturates(backend, array, name):
         assert all(np.isfinite(to_numpy(a)).all() for a in (y, *grads))
 
 
-def test_what_does_not_fit(backend, array):
-    """All shapes are in the message."""
+def test_shapes_that_do_not_fit_are_errors(backend, array):
+    """The message shows all shapes."""
     z, h, c, W = (array(a.astype("float32").tolist()) for a in drawn("lstm"))
     with pytest.raises(ShapeError) as caught:
         F.lstm(z, h[:1, :], c, W)
@@ -212,7 +228,8 @@ def test_what_does_not_fit(backend, array):
 
 def of_the_paper(z, h, W, b):
     """Every step in NumPy, as ONNX defines linear_before_reset=0."""
-    n, states = h.shape[1], []
+    n = h.shape[1]
+    states = []
     for zt in z:
         r = 1.0 / (1.0 + np.exp(-(zt[:, :n] + h @ W[:n].T + b[:n])))
         u = 1.0 / (1.0 + np.exp(-(zt[:, n : 2 * n] + h @ W[n : 2 * n].T + b[n : 2 * n])))
@@ -223,7 +240,9 @@ def of_the_paper(z, h, W, b):
 
 
 def test_gru_that_resets_before(backend64, array, order):
-    """By the paper's formula; its derivatives by differences, with a bias and without."""
+    """Compared with the paper's formula, and its derivatives with differences, with and without a
+    bias.
+    """
     hosts = drawn("gru")
     arrays = [array(a) for a in hosts]
     y = F.gru(*arrays, reset_after=False)
@@ -239,7 +258,7 @@ def test_gru_that_resets_before(backend64, array, order):
 
 
 def test_padding_of_a_gru_that_resets_before(backend64, array):
-    """The state goes past it, and no gradient comes from it."""
+    """The state does not change at padding, which has no gradient."""
     arrays = [array(a) for a in drawn("gru")]
     mask = array([[True, True], [True, False], [False, False]], "bool")
 
@@ -253,7 +272,7 @@ def test_padding_of_a_gru_that_resets_before(backend64, array):
 
 
 def test_each_output_of_a_gru_that_resets_before(backend64, array):
-    """The gates and the weighed states have derivatives too: a second derivative asks for them."""
+    """The gates and the weighed states have derivatives too, which second derivatives need."""
     arrays = [array(a) for a in drawn("gru")]
 
     def outputs(*xs):

@@ -1,6 +1,6 @@
 """Every differentiable function: its derivatives of order 1 and 2, on every backend.
 
-What is tested is what is declared. A function without a case fails here.
+The tests are generated from the declarations: a function without a case fails here.
 """
 
 import os
@@ -24,7 +24,9 @@ class Spy:
     """A namespace that notes, by name, what is taken from it."""
 
     def __init__(self, xp, taken, extension=""):
-        self.xp, self.taken, self.extension = xp, taken, extension
+        self.xp = xp
+        self.taken = taken
+        self.extension = extension
 
     def __getattr__(self, name):
         full = f"{self.extension}.{name}" if self.extension else name
@@ -39,11 +41,12 @@ class Spy:
 @settings(max_examples=3, deadline=None, derandomize=True, database=None)
 @given(data=st.data())
 def test_a_case_calls_the_function_that_it_stands_for(name, data):
-    """And what comes of it is recorded: else the table would claim what nothing tests."""
+    """And its result is recorded: otherwise the table would claim what no test runs."""
     with using("numpy", dtype="float64") as backend:
         for case in CASES[name]:
             call, hosts = data.draw(case)
-            xs, taken = [Variable(backend.asarray(host)) for host in hosts], set()
+            xs = [Variable(backend.asarray(host)) for host in hosts]
+            taken = set()
             y = call(Spy(array_namespace(*xs), taken), *xs)
             assert name in taken
             assert y.requires_grad
@@ -53,7 +56,7 @@ def test_a_case_calls_the_function_that_it_stands_for(name, data):
     ("name", "number"), [(name, i) for name in sorted(CASES) for i in range(len(CASES[name]))]
 )
 @settings(
-    max_examples=1 if os.environ.get("XPNET_TEST_BACKENDS") == "jax" else 3,  # it compiles each
+    max_examples=1 if os.environ.get("XPNET_TEST_BACKENDS") == "jax" else 3,  # JAX compiles each
     deadline=None,
     derandomize=True,
     database=None,

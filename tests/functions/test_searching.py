@@ -1,4 +1,4 @@
-"""where, and the functions that find places."""
+"""`where`, and the functions that find places."""
 
 import numpy as np
 import pytest
@@ -8,16 +8,18 @@ from xpnet.testing import assert_close, check_gradients
 
 
 def test_where(backend64, array):
-    """Each side gets the gradient where it was picked; scalars and broadcasting included."""
-    c, a, b = array([[True, False, True]]), array([1.0, 2.0, 3.0]), array([[-1.0], [-2.0]])
+    """Each argument has the gradient where it was chosen; with scalars and broadcasting."""
+    c = array([[True, False, True]])
+    a = array([1.0, 2.0, 3.0])
+    b = array([[-1.0], [-2.0]])
     assert_close(F.where(c, Variable(a), b), [[1.0, -1.0, 3.0], [1.0, -2.0, 3.0]])
     check_gradients(lambda a, b: F.where(c, a, b) ** 3, a, b)
     check_gradients(lambda a: F.where(c, a, 0.0) ** 3, a)
     check_gradients(lambda a: F.where(c, 1.0, a) ** 3, a)
 
 
-def test_functions_that_do_not_broadcast_do_not_say_that_they_do():
-    """NumPy's own error, with what it was given: those shapes need not broadcast."""
+def test_errors_of_functions_that_do_not_broadcast_do_not_mention_broadcasting():
+    """The error is NumPy's own, with the shapes that were given."""
     x = Variable(np.ones((2, 3)))
     with pytest.raises(ValueError, match="too deep") as caught:
         F.searchsorted(x, Variable(np.ones(2)))
@@ -26,7 +28,7 @@ def test_functions_that_do_not_broadcast_do_not_say_that_they_do():
 
 
 def test_where_by_a_variable(backend, array):
-    """A condition computed from Variables picks without a gradient of its own."""
+    """A condition that is computed from Variables has no gradient."""
     x = Variable(array([-1.0, 2.0]))
     F.sum(F.where(x > 0.0, x * x, -x)).backward()
     assert_close(x.grad, [-1.0, 4.0])
@@ -35,8 +37,8 @@ def test_where_by_a_variable(backend, array):
 @pytest.mark.parametrize(
     ("name", "expected"), [("argmax", [2, 1]), ("argmin", [1, 2]), ("any", [1, 1]), ("all", [1, 0])]
 )
-def test_places(backend, array, name, expected):
-    """Indices and truth along an axis, of arrays and Variables; keepdims passes through."""
+def test_functions_that_find_places(backend, array, name, expected):
+    """Indices and truth values along an axis, of arrays and Variables, with keepdims."""
     x = array([[1.0, -2.0, 3.0], [0.5, 4.0, 0.0]])
     f = getattr(F, name)
     y = f(Variable(x), axis=1)
@@ -45,7 +47,7 @@ def test_places(backend, array, name, expected):
     assert not y.requires_grad
 
 
-def test_likes(backend, array):
+def test_like_functions(backend, array):
     """Zeros, ones and a number, of the shape, dtype and device of x, without history."""
     x = Variable(array([[1.0, 2.0]]))
     for y, number in ((F.zeros_like(x), 0.0), (F.ones_like(x), 1.0), (F.full_like(x, 7.0), 7.0)):

@@ -67,7 +67,7 @@ def test_every_special_function_has_points():
 
 
 def call_of(backend, name):
-    """The function of that name, or a skip with what the library lacks."""
+    """The function of that name; the test is skipped if the library lacks it."""
     library = backend.name.partition(":")[0]
     if reason := LACKS.get((f"special.{name}", library)):
         pytest.skip(reason)
@@ -87,7 +87,7 @@ def agrees_with_scipy(backend, array, name, rtol):
 
 
 @pytest.mark.parametrize("name", POINTS)
-@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # of jax.scipy
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # raised by jax.scipy
 def test_values_in_float64(backend64, array, name):
     agrees_with_scipy(backend64, array, name, 1e-11)
 
@@ -110,7 +110,7 @@ def by_mpmath(f, x, n=1):
         return float(mpmath.diff(lambda x: f(mpmath, x), x, n))
 
 
-TAILS = {  # name: the function by mpmath, and where its derivative is small, large or cancels
+TAILS = {  # name: mpmath's function, and points where the derivative is small, large or cancels
     "erf": (lambda m, x: m.erf(x), [-5.0, 1e-8, 6.0]),
     "erfc": (lambda m, x: m.erfc(x), [-5.0, 5.0, 20.0]),
     "erfcx": (lambda m, x: m.exp(x * x) * m.erfc(x), [-1.0, 0.0, 5.0]),
@@ -126,8 +126,8 @@ TAILS = {  # name: the function by mpmath, and where its derivative is small, la
 
 
 @pytest.mark.parametrize("name", TAILS)
-def test_slopes_far_out(backend64, array, name):
-    """To 1e-11 relative, where differences in float64 would show nothing."""
+def test_derivatives_far_out(backend64, array, name):
+    """To a relative error of 1e-11, where differences in float64 would be noise."""
     function = call_of(backend64, name)
     f, points = TAILS[name]
     x = Variable(array(points))
@@ -135,7 +135,7 @@ def test_slopes_far_out(backend64, array, name):
     assert_close(g, [by_mpmath(f, point) for point in points], rtol=1e-11)
 
 
-def test_the_second_derivatives_of_what_does_not_cancel(backend64, array):
+def test_second_derivatives_do_not_cancel(backend64, array):
     """log_ndtr at -40, and the Bessel functions on both sides of where Hankel's expansion begins."""
     for name in ("log_ndtr", "i0e", "i1e"):
         f, points = TAILS[name]
@@ -169,7 +169,7 @@ CORNERS = {  # name: columns of arguments, the values, and the gradient by each 
 
 @pytest.mark.parametrize("name", CORNERS)
 def test_corners(backend, array, name):
-    """Without a warning, which in this suite is an error."""
+    """Without a warning, which is an error in these tests."""
     function = call_of(backend, name)
     columns, values, slopes = CORNERS[name]
     xs = [Variable(array(column)) for column in columns]
@@ -181,11 +181,12 @@ def test_corners(backend, array, name):
 
 @pytest.mark.parametrize("name", ["entr", "rel_entr", "kl_div", "xlogy", "beta", "betaln", "erf"])
 def test_nan_in_is_nan_out(backend64, array, name):
-    """Whatever stands beside it: no number is unknown and 0, or infinite, at the same time."""
+    """Whatever the other argument is, also 0 or infinite."""
     function = call_of(backend64, name)
     corners = [-1.0, 0.0] if name in ("entr", "rel_entr", "kl_div", "erf") else []
     others = [*corners, 0.5, 3.0, nan]
-    known, unknown = Variable(array(others)), Variable(array([nan] * len(others)))
+    known = Variable(array(others))
+    unknown = Variable(array([nan] * len(others)))
     two = name not in ("entr", "erf")
     for xs in ([known, unknown], [unknown, known]) if two else ([unknown],):
         y = function(*xs)
@@ -195,9 +196,10 @@ def test_nan_in_is_nan_out(backend64, array, name):
                 assert_close(g, [nan] * len(others))
 
 
-def test_relative_entropy_of_what_is_nearly_equal_and_of_what_is_far_apart(backend64, array):
-    """By log1p near 1, of any size, and by logarithms elsewhere."""
-    x, y = [1e8 + 1.0, 1e-8, 1e-12, 4.0], [1e8, 1.00000001e-8, 1e-3, 1e-9]
+def test_relative_entropy_of_nearly_equal_and_of_distant_numbers(backend64, array):
+    """By log1p near a ratio of 1, and by logarithms elsewhere."""
+    x = [1e8 + 1.0, 1e-8, 1e-12, 4.0]
+    y = [1e8, 1.00000001e-8, 1e-3, 1e-9]
     expected = [
         (1e8 + 1.0) * math.log1p(1e-8),
         1e-8 * math.log1p((1e-8 - 1.00000001e-8) / 1.00000001e-8),
@@ -210,7 +212,7 @@ def test_relative_entropy_of_what_is_nearly_equal_and_of_what_is_far_apart(backe
 
 
 def test_float32_far_out(backend, array):
-    """The ratio of density and probability at -40 is 40.02; both of them are 0 in float32."""
+    """The ratio of density and probability at -40 is 40.02, although both are 0 in float32."""
     x = Variable(array([-1e30, -40.0, -12.0]))
     y = special.log_ndtr(x)
     assert y.dtype == backend.dtype
@@ -234,7 +236,7 @@ def test_betaln_of_large_numbers(backend64, array):
 
 @pytest.mark.parametrize("name", ["beta", "betaln", "kl_div", "rel_entr", "xlog1py", "xlogy"])
 def test_the_gradient_by_one_of_two_arguments(backend64, array, name):
-    """While the other is constant: what it is while both are asked for."""
+    """If the other is constant, it equals the gradient when both are needed."""
     function = call_of(backend64, name)
     hosts = [[0.5, 2.0], [1.5, 0.75]]
     xs = [Variable(array(host)) for host in hosts]
@@ -248,7 +250,7 @@ def test_the_gradient_by_one_of_two_arguments(backend64, array, name):
 
 @pytest.mark.parametrize("name", ["erf", "erfc", "ndtr"])
 def test_the_third_derivative_at_0(backend64, array, name):
-    """Where a rule by |x| would have none: of erf, -4 / sqrt(pi)."""
+    """A rule by |x| would not have it: for erf it is -4 / sqrt(pi)."""
     function = call_of(backend64, name)
     x = Variable(array(0.0))
     y = function(x)
@@ -266,8 +268,9 @@ def test_stirlings_coefficients():
 
 
 def test_near_the_corners(backend64, array):
-    """The logarithm of nearly equal numbers is precise; only y <= -1 has no logarithm of 1 + y."""
-    x, y = array([1.0 + 2.0**-40, 1.0]), array([1.0, 1.0 + 2.0**-40])
+    """The logarithm of nearly equal numbers is precise; log(1 + y) is undefined only for y <= -1."""
+    x = array([1.0 + 2.0**-40, 1.0])
+    y = array([1.0, 1.0 + 2.0**-40])
     tiny = 2.0**-40
     expected = [(1.0 + tiny) * math.log1p(tiny), -math.log1p(tiny)]
     assert_close(special.rel_entr(x, y), expected, rtol=1e-14)
@@ -276,7 +279,7 @@ def test_near_the_corners(backend64, array):
     assert_close(g, [math.log(1.5), math.log(0.5)], rtol=1e-14)
 
 
-def test_stirlings_series_is_precise_from_10_on():
+def test_stirlings_series_is_precise_from_10():
     mpmath = pytest.importorskip("mpmath", reason="mpmath is the oracle of this test")
     for z in (10.0, 12.5, 100.0):
         with mpmath.workdps(40):
@@ -285,7 +288,7 @@ def test_stirlings_series_is_precise_from_10_on():
         assert_close(special._stirling(np.asarray(z)), expected, rtol=2e-15)
 
 
-def test_beta_as_it_is_composed_where_a_library_has_none():
+def test_the_composed_beta_for_libraries_without_one():
     """On NumPy as well: the logarithm against mpmath's, the sign against SciPy's."""
     mpmath = pytest.importorskip("mpmath", reason="mpmath is the oracle of this test")
     for a, b in ((0.5, 0.25), (3.0, 9.9), (3.0, 10.0), (1e-3, 10.1), (40.0, 12.0), (1e7, 1e7)):
@@ -296,7 +299,8 @@ def test_beta_as_it_is_composed_where_a_library_has_none():
             assert_close(found, expected, rtol=1e-13, atol=1e-14)
     negative = np.asarray([-1.5, -0.5, -2.5, 0.5, 3.0, -3.2, -4.8])
     assert_close(special._gamma_sign(negative), scipy_special.gammasgn(negative))
-    x, y = np.asarray([-1.5, -2.5, -1.5]), np.asarray([2.2, 0.25, -0.7])
+    x = np.asarray([-1.5, -2.5, -1.5])
+    y = np.asarray([2.2, 0.25, -0.7])
     assert_close(special._betaln(x, y), scipy_special.betaln(x, y), rtol=1e-12)
 
 
@@ -310,7 +314,7 @@ def test_polygamma_of_several_orders(backend64, array, order):
 
 
 @pytest.mark.parametrize("name", ["erf", "gammaln", "log_ndtr", "xlogy", "polygamma", "logit"])
-def test_16_bits_are_computed_in_32(backend, array, name):
+def test_half_precision_is_computed_in_float32(backend, array, name):
     if not hasattr(backend.xp, "float16"):
         pytest.skip("the library has no float16")
     function = call_of(backend, name)
@@ -325,7 +329,7 @@ def test_16_bits_are_computed_in_32(backend, array, name):
     assert g.dtype == xs[0].dtype
 
 
-def test_python_numbers_stand_beside_arrays(backend, array):
+def test_python_numbers_are_arguments_beside_arrays(backend, array):
     x = Variable(array([1.0, 2.0]))
     assert_close(special.xlogy(2, x), [0.0, 2.0 * math.log(2.0)], rtol=1e-6)
     assert_close(special.xlogy(x, 2.0), [math.log(2.0), 2.0 * math.log(2.0)], rtol=1e-6)
@@ -333,7 +337,8 @@ def test_python_numbers_stand_beside_arrays(backend, array):
 
 
 def test_two_arguments_broadcast(backend64, array):
-    x, y = array([[1.0], [2.0]]), array([0.5, 1.0, 4.0])
+    x = array([[1.0], [2.0]])
+    y = array([0.5, 1.0, 4.0])
     assert_close(special.rel_entr(x, y), scipy_special.rel_entr([[1.0], [2.0]], [0.5, 1.0, 4.0]))
 
 
@@ -346,7 +351,7 @@ def test_two_arguments_that_do_not_broadcast(backend, array, name):
 
 
 def test_they_are_an_extension_of_the_namespace(backend, array):
-    """Where SciPy looks for them."""
+    """SciPy looks for them there."""
     x = Variable(array([0.5]))
     xp = array_namespace(x)
     assert "special" in dir(xp)
@@ -368,20 +373,21 @@ def test_errors(backend, array):
 @pytest.mark.parametrize("name", ["gammainc", "gammaincc"])
 def test_the_incomplete_gamma_functions_have_no_derivative_by_a(backend, array, name):
     function = call_of(backend, name)
-    a, x = Variable(array([1.5])), Variable(array([2.0]))
+    a = Variable(array([1.5]))
+    x = Variable(array([2.0]))
     (g,) = gradients(function(F.stop_gradient(a), x), [x])
     assert_close(g, [(1 if name == "gammainc" else -1) * 0.21596386605275228], rtol=1e-5)
     with pytest.raises(GradientError, match="by x only.*stop_gradient"):
         gradients(function(a, x), [a])
 
 
-def test_a_library_without_special_functions_says_so():
+def test_a_library_without_special_functions_is_an_error():
     strict = pytest.importorskip("array_api_strict", reason="it has no special functions")
     with pytest.raises(BackendError, match="array_api_strict has no special functions"):
         special.erf(strict.asarray([0.5]))
 
 
-def test_without_scipy_the_error_says_what_to_install(monkeypatch):
+def test_without_scipy_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.special", None)
     special_function.cache_clear()
     with pytest.raises(MissingPackageError, match="pip install scipy"):
@@ -390,7 +396,7 @@ def test_without_scipy_the_error_says_what_to_install(monkeypatch):
     special_function.cache_clear()
 
 
-OF_SCIPY = {  # a call of SciPy's own function, and what it is given
+OF_SCIPY = {  # a call of SciPy's own function, and its arguments
     "erf": [(-2.0, 2.0)],
     "erfc": [(-2.0, 2.0)],
     "gammaln": [(0.5, 4.0)],
@@ -417,10 +423,10 @@ OF_SCIPY = {  # a call of SciPy's own function, and what it is given
 
 
 @pytest.mark.parametrize("name", OF_SCIPY)
-def test_scipys_own_function_takes_variables(backend64, array, name):
-    """`scipy.special.erf(v)` is this function: the process needs SCIPY_ARRAY_API=1."""
+def test_scipys_own_functions_accept_variables(backend64, array, name):
+    """`scipy.special.erf(v)` calls this function if SCIPY_ARRAY_API=1 is set in the process."""
     if os.environ.get("SCIPY_ARRAY_API") != "1":
-        pytest.skip("run by test_scipys_functions_in_a_process_where_scipy_asks")
+        pytest.skip("run by test_scipys_functions_in_a_process_with_scipy_array_api")
     function = call_of(backend64, name)
     rng = np.random.default_rng(0)
     hosts = [rng.uniform(low, high, 4) for low, high in OF_SCIPY[name]]
@@ -433,11 +439,11 @@ def test_scipys_own_function_takes_variables(backend64, array, name):
     assert function is getattr(special, name)
 
 
-def test_scipys_functions_in_a_process_where_scipy_asks(backend64):
+def test_scipys_functions_in_a_process_with_scipy_array_api(backend64):
     if os.environ.get("SCIPY_ARRAY_API") == "1":
         pytest.skip("SciPy asks its arrays in this process already")
     library = backend64.name.partition(":")[0]
-    options = ("-k", "takes_variables", "-q", "-p", "no:cacheprovider")
+    options = ("-k", "scipys_own_functions", "-q", "-p", "no:cacheprovider")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", __file__, *options],
         env=os.environ | {"SCIPY_ARRAY_API": "1", "XPNET_TEST_BACKENDS": library},

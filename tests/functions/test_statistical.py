@@ -25,8 +25,8 @@ def test_reduction(backend64, array, name, axis, keepdims):
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "prod", "max", "min", "var", "std"])
-def test_of_no_array(name):
-    """As all functions: a list is none."""
+def test_a_list_is_not_an_array(name):
+    """As for all functions."""
     with pytest.raises(TypeError, match="expected an array or a Variable for x, got list"):
         getattr(F, name)([1.0, 2.0])
 
@@ -43,12 +43,14 @@ MANY = (0.25, -0.5, 1.0, 3.25)  # their mean is 1, their variance 63/32
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_of_more_numbers_than_float16_can_count(backend, dtype):
-    """100,000: mean, var and std, and their slopes, are rounded formulas; none overflows."""
+def test_statistics_of_more_numbers_than_float16_can_count(backend, dtype):
+    """100,000: mean, var and std, and their derivatives, do not overflow."""
     if not hasattr(backend.xp, dtype):
         pytest.skip(f"{backend.name} has no {dtype}")
     numbers = np.tile(np.asarray(MANY), 25_000)
-    mean, var, n = 1.0, 63.0 / 32.0, numbers.size
+    mean = 1.0
+    var = 63.0 / 32.0
+    n = numbers.size
     slopes = {
         "mean": (mean, 1.0 + 0.0 * numbers),
         "var": (var, 2.0 * (numbers - mean)),
@@ -67,7 +69,7 @@ def test_of_more_numbers_than_float16_can_count(backend, dtype):
 
 @pytest.mark.parametrize("name", ["max", "min"])
 def test_ties_share_the_gradient(backend64, array, name):
-    """Three equal extremes get a third each; a fourth number nothing."""
+    """Three equal extremes get a third each, and a fourth number gets 0."""
     other = -1.0 if name == "max" else 9.0
     x = Variable(array([2.0, other, 2.0, 2.0]))
     (g,) = gradients(getattr(F, name)(x), [x])

@@ -1,4 +1,4 @@
-"""stop_gradient: the same numbers, and no gradient."""
+"""stop_gradient returns the same numbers, without a gradient."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from xpnet import Parameter, Variable, functions as F
 from xpnet.testing import assert_close
 
 
-def test_no_gradient_goes_through_it(backend, array):
+def test_no_gradient_passes(backend, array):
     x = Variable(array([1.0, 2.0]))
     y = F.stop_gradient(x * x)
     assert isinstance(y, Variable)
@@ -19,7 +19,7 @@ def test_no_gradient_goes_through_it(backend, array):
     assert_close(x.grad, [1.0, 4.0])
 
 
-def test_what_is_not_a_variable_stays_as_it_is(array, backend):
+def test_other_objects_are_returned_unchanged(array, backend):
     x = array([1.0, 2.0])
     assert F.stop_gradient(x) is x
     assert F.stop_gradient(2.5) == 2.5
@@ -27,8 +27,9 @@ def test_what_is_not_a_variable_stays_as_it_is(array, backend):
 
 
 def test_trees(backend, array):
-    """As `jax.lax.stop_gradient` takes them."""
-    w, b = Parameter(array([1.0])), Variable(array([2.0]))
+    """`jax.lax.stop_gradient` accepts them too."""
+    w = Parameter(array([1.0]))
+    b = Variable(array([2.0]))
     stopped = F.stop_gradient({"w": w, "rest": [b, (3.0, None)]})
     assert stopped.keys() == {"w", "rest"}
     assert stopped["rest"][1] == (3.0, None)
@@ -39,8 +40,8 @@ def test_trees(backend, array):
     assert b.requires_grad
 
 
-def test_within_transforms(backend, array):
-    """It stops the derivative of a transform, as JAX's does."""
+def test_within_grad_and_the_like(backend, array):
+    """It stops their derivative, as in JAX."""
     x = array([1.0, 3.0])
     g = xpnet.grad(lambda x: F.sum(x * F.stop_gradient(x)))(x)
     assert_close(g, [1.0, 3.0])

@@ -1,7 +1,7 @@
 """Elementwise derivatives over the whole range of the dtype, against mpmath's with 60 digits.
 
-Precise relative to themselves: a square that overflows, or 1 - y of a y that is rounded to 1, would be
-wrong by all of it. Where a derivative is below the least normal number, it may be rounded to that.
+The relative error must be small: a square that overflows, or 1 - y for a y that is rounded to 1,
+would lose the whole derivative. Derivatives below the least normal number may be rounded to it.
 """
 
 import mpmath
@@ -14,13 +14,13 @@ from xpnet.testing import assert_close
 mp = mpmath.mp.clone()
 mp.dps = 60
 
-RANGE = {"float32": (-37.0, 37.5), "float64": (-300.0, 300.0)}  # of decimal exponents
+RANGE = {"float32": (-37.0, 37.5), "float64": (-300.0, 300.0)}  # decimal exponents
 SATURATED = [0.3, 0.9, 1.7, 5.0, 9.0, 12.0, 17.0, 20.0, 40.0, 80.0]
 BELOW_1 = [1e-30, 1e-9, 0.1, 0.5, 0.9, 0.99, 0.999, 0.99999]
 
 
 def wide(low, high):
-    """Both signs, from the smallest to the largest."""
+    """Numbers of both signs, from the smallest to the largest."""
     magnitudes = np.concatenate([np.logspace(low, high, 41), SATURATED])
     return np.concatenate([-magnitudes[::-1], magnitudes])
 
@@ -30,7 +30,7 @@ def positive(low, high):
 
 
 def moderate(low, high):
-    """Of which sinh and cosh are in range."""
+    """Numbers whose sinh and cosh are in range."""
     numbers = np.concatenate([np.logspace(low, 1.9, 31), SATURATED])
     return np.concatenate([-numbers, numbers])
 
@@ -56,17 +56,18 @@ def density(x):
 
 
 def steep(x):
-    """The slope of the approximate gelu."""
+    """The derivative of the approximate gelu."""
     if abs(x) > 1e3:
         return mp.mpf(int(x > 0))
-    c, k = mp.mpf("0.044715"), mp.sqrt(2 / mp.pi)
+    c = mp.mpf("0.044715")
+    k = mp.sqrt(2 / mp.pi)
     u = 2 * k * (x + c * x**3)
     s = sigmoid(u)
     return s + x * s * sigmoid(-u) * 2 * k * (1 + 3 * c * x * x)
 
 
 def erfcx_slope(x):
-    """2 x erfcx(x) - 2 / sqrt(pi), of which nothing is left for large x without more digits."""
+    """2 x erfcx(x) - 2 / sqrt(pi), which cancels for large x without more digits."""
     if x > 1e6:
         return -1 / (mp.sqrt(mp.pi) * x * x)
     return 2 * x * mp.exp(x * x) * mp.erfc(x) - 2 / mp.sqrt(mp.pi)
@@ -119,7 +120,7 @@ RULES = {  # name: the function, where, and its derivative
         sigmoid,
     ),
 }
-# Of x^2 / 2, which is rounded, the exponential is taken: its error is that of x^2.
+# The exponential of x^2 / 2, which is rounded, has the error of x^2.
 SLACK = {"gelu": 400.0, "gelu by tanh": 400.0, "erfcx": 1000.0}
 
 
@@ -127,13 +128,14 @@ SLACK = {"gelu": 400.0, "gelu by tanh": 400.0, "erfcx": 1000.0}
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:divide by zero")  # where 1/x^2 is infinite
 def test_derivative(name, dtype):
-    """On NumPy; what other libraries' functions differ in is not of the rules."""
+    """On NumPy only: other libraries differ in their own functions, not in the rules."""
     f, numbers, derivative = RULES[name]
     x = numbers(*RANGE[dtype]).astype(dtype)
     limits = np.finfo(dtype)
     exact = [derivative(mp.mpf(float(n))) for n in x]
     kept = [abs(d) < float(limits.max) / 8 for d in exact]
-    x, exact = x[kept], [d for d, k in zip(exact, kept, strict=True) if k]
+    x = x[kept]
+    exact = [d for d, k in zip(exact, kept, strict=True) if k]
     with using("numpy", dtype=dtype):
         v = Variable(x)
         y = f(v)
@@ -141,13 +143,13 @@ def test_derivative(name, dtype):
     tolerance = SLACK.get(name, 16.0) * float(limits.eps)
     for number, found, wanted in zip(x, g, exact, strict=True):
         difference = abs(mp.mpf(float(found)) - wanted)
-        least = 2 * float(limits.smallest_normal)  # below, a number has fewer bits
+        least = 2 * float(limits.smallest_normal)  # smaller numbers have fewer bits
         assert difference <= tolerance * abs(wanted) + least, (number, found, float(wanted))
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 def test_saturated(backend, array, name):
-    """In float32 y is 1, and the slope all that is left: 2.06e-9 for sigmoid at 20."""
+    """In float32 y is 1, and the derivative is small but not 0: 2.06e-9 for sigmoid at 20."""
     x = Variable(array([20.0, -20.0, 9.5, 0.0]))
     (g,) = gradients(getattr(F, name)(x), [x], array([1.0] * 4))
     n = np.asarray([20.0, 20.0, 9.5, 0.0])
@@ -160,7 +162,7 @@ def test_saturated(backend, array, name):
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 def test_all_orders_at_0(backend64, array, name):
-    """Of what is computed from |x| no corner shows: derivatives 1 to 4 at 0, and near it."""
+    """Computing with |x| leaves no corner: derivatives 1 to 4 at 0, and near it."""
     expected = {"tanh": [1.0, 0.0, -2.0, 0.0], "sigmoid": [0.25, 0.0, -0.125, 0.0]}[name]
     x = Variable(array([0.0]))
     y = getattr(F, name)(x)
@@ -170,7 +172,7 @@ def test_all_orders_at_0(backend64, array, name):
 
 
 def test_asinh_of_large_numbers(backend, array):
-    """x^2 overflows in float32 at 1.8e19; the slope is 1 / x."""
+    """x^2 overflows in float32 at 1.8e19; the derivative is 1 / x."""
     x = Variable(array([1e20, -3e30]))
     (g,) = gradients(F.asinh(x), [x], array([1.0, 1.0]))
     assert_close(g, [1e-20, 1.0 / 3e30], rtol=1e-6)
@@ -179,7 +181,8 @@ def test_asinh_of_large_numbers(backend, array):
 def test_atan2_of_small_and_large_points(backend, array):
     """The squares of 1e-30 and 1e30 are out of range; the angle does not depend on the scale."""
     for scale in (1e-30, 1.0, 1e30):
-        y, x = Variable(array([3.0 * scale])), Variable(array([4.0 * scale]))
+        y = Variable(array([3.0 * scale]))
+        x = Variable(array([4.0 * scale]))
         gy, gx = gradients(F.atan2(y, x), [y, x], array([1.0]))
         assert_close(to_numpy(gy).astype("float64") * scale, [4.0 / 25.0], rtol=1e-6)
         assert_close(to_numpy(gx).astype("float64") * scale, [-3.0 / 25.0], rtol=1e-6)
@@ -187,7 +190,9 @@ def test_atan2_of_small_and_large_points(backend, array):
 
 @pytest.mark.parametrize("name", ["asin", "acos", "atan", "atanh", "asinh", "tanh", "expm1"])
 def test_complex_numbers(name):
-    """Near the axes, on both sides of the branch cuts, and far out; against differences of mpmath."""
+    """Near the axes, on both sides of the branch cuts, and far out; compared with differences by
+    mpmath.
+    """
     points = [0.3 + 0.2j, -2.5 + 1e-3j, 2.5 - 1e-3j, 0.1 + 3.0j, -0.2 - 3.0j, 1.5 - 2.0j]
     if name not in ("tanh", "expm1"):
         points += [1e12 + 1e11j, -1e12 + 2e12j]
@@ -196,13 +201,14 @@ def test_complex_numbers(name):
         x = Variable(np.asarray(points))
         (g,) = gradients(getattr(F, name)(x), [x], np.ones(len(points), complex))
     for point, found in zip(points, g, strict=True):
-        z, h = mp.mpc(point), mp.mpf("1e-20")
+        z = mp.mpc(point)
+        h = mp.mpf("1e-20")
         expected = (f(z + h) - f(z - h)) / (2 * h)
         assert abs(mp.mpc(complex(found)) - expected) <= 1e-13 * abs(expected), point
 
 
 def test_svd_of_small_distinct_values(backend64, array):
-    """diag(1e-200, 3e-200) has vectors, and their slope: that of diag(1, 3), times 1e200."""
+    """The derivative of the vectors of diag(1e-200, 3e-200) is that of diag(1, 3), times 1e200."""
 
     def turned(x):
         U, S, Vh = F.linalg.svd(x, full_matrices=False)
@@ -224,15 +230,15 @@ def _slope_at_1(f, array, numbers):
     return to_numpy(gradients(f(x), [x])[0])
 
 
-def test_equal_singular_values_have_values_alone(backend64, array):
+def test_equal_singular_values_divide_by_0_only_if_vectors_are_used(backend64, array):
     """Nothing is divided where no vector was used."""
     x = Variable(array(np.eye(2)))
     (g,) = gradients(F.sum(F.linalg.svd(x).S), [x])
     assert_close(g, np.eye(2), atol=1e-15)
 
 
-def test_the_logistic_loss_of_sure_and_right_predictions(backend, array):
-    """In float32 the loss at 20 is 2.06e-9, not 0, and so is its slope."""
+def test_the_logistic_loss_of_confident_correct_predictions(backend, array):
+    """In float32 the loss at 20 is 2.06e-9, not 0, and so is its derivative."""
     x = Variable(array([20.0]))
     loss = F.binary_cross_entropy_with_logits(x, array([1.0]))
     assert_close(loss, np.log1p(np.exp(-20.0)), rtol=2e-6)

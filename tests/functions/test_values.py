@@ -1,9 +1,9 @@
-"""The values of the standard's functions: NumPy's own, which share no code with xpnet.
+"""The values of the standard's functions against NumPy's own, which share no code with xpnet.
 
-test_rules.py compares each derivative with differences of the same function, so that a wrong value
-with its own right derivative would pass there. Here the same cases are compared with what NumPy
-itself computes; each function is called once by its defaults; its signature is that of
-array-api-strict; and every parameter of it is given by some case.
+test_rules.py compares each derivative with differences of the same function, so a wrong value with
+its own correct derivative would pass there. Here the same cases are compared with NumPy; each
+function is called once with its defaults; its signature is that of array-api-strict; and every
+parameter is given by some case.
 """
 
 import inspect
@@ -41,7 +41,7 @@ def skip_what_lacks(backend, name):
     ("name", "number"), [(name, i) for name in sorted(CASES) for i in range(len(CASES[name]))]
 )
 @settings(
-    max_examples=1 if os.environ.get("XPNET_TEST_BACKENDS") == "jax" else 8,  # it compiles each
+    max_examples=1 if os.environ.get("XPNET_TEST_BACKENDS") == "jax" else 8,  # JAX compiles each
     deadline=None,
     derandomize=True,
     database=None,
@@ -68,7 +68,7 @@ P = np.asarray([[0.25, 0.5, 1.5], [2.0, 0.75, 3.0]])
 U = np.asarray([[0.3, -0.6, 0.9], [0.2, 0.0, -0.5]])
 I = np.asarray([[2, 0, 1], [0, 0, 2]])  # noqa: E741
 
-ONE = {  # the argument of functions of one, where X will not do
+ONE = {  # the argument of functions of one argument, where X is not valid
     **dict.fromkeys(("acos", "asin", "atanh"), U),
     **dict.fromkeys(("log", "log10", "log1p", "log2", "sqrt", "reciprocal"), P),
     "acosh": P + 1.0,
@@ -87,7 +87,7 @@ ONE = {  # the argument of functions of one, where X will not do
     },
     "cumulative_prod": P[0], "cumulative_sum": P[0],
 }  # fmt: skip
-MORE = {  # the arguments of other functions; what is no array goes as it is
+MORE = {  # the arguments of other functions
     **{f"bitwise_{name}": (N, N[1]) for name in ("and", "or", "xor", "left_shift", "right_shift")},
     **{f"logical_{name}": (B, B[0]) for name in ("and", "or", "xor")},
     **dict.fromkeys(("pow", "divide", "floor_divide", "remainder", "atan2", "hypot"), (P, P[1])),
@@ -123,7 +123,7 @@ OPTIONS = {"expand_dims": {"axis": 0}, "squeeze": {}}
 
 
 def default_call(name):
-    """The arguments of a call by defaults."""
+    """The arguments of a call without options."""
     if name in MORE:
         return MORE[name]
     if name in ONE:
@@ -140,10 +140,10 @@ DEFAULTS = sorted(n for n, kind in kinds.items() if kind != "structural" and "sp
 
 
 def as_given(x, backend, array):
-    """An argument as the backend has it: arrays as Variables, also in a list; dtypes by name."""
+    """An argument for the backend: arrays as Variables, also in a list; dtypes by name."""
     if isinstance(x, list):
         return [as_given(one, backend, array) for one in x]
-    if isinstance(x, np.ndarray):  # the copy becomes read-only
+    if isinstance(x, np.ndarray):  # a copy, which becomes read-only
         return Variable(array(x.copy(), str(x.dtype)))
     return getattr(backend.xp, x) if isinstance(x, str) else x
 
@@ -155,20 +155,22 @@ def parts(y):
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_by_its_defaults_a_function_has_numpys_value(backend64, array, name):
     skip_what_lacks(backend64, name)
-    arguments, options = default_call(name), OPTIONS.get(name, {})
+    arguments = default_call(name)
+    options = OPTIONS.get(name, {})
     host = [getattr(host_xp, x) if isinstance(x, str) else x for x in arguments]
     theirs = parts(of(name)(host_xp, *host, **options))
     mine = [as_given(x, backend64, array) for x in arguments]
     ours = parts(functions[name](*mine, **options))
     assert len(ours) == len(theirs)
     if name in SIGNLESS:
-        ours, theirs = SIGNLESS[name](array_namespace(*ours), *ours), SIGNLESS[name](np, *theirs)
+        ours = SIGNLESS[name](array_namespace(*ours), *ours)
+        theirs = SIGNLESS[name](np, *theirs)
     for y, expected in zip(ours, theirs, strict=True):
         assert_close(y, np.asarray(expected), rtol=1e-10, atol=1e-12)
 
 
 def of_svd(xp, u, s, vh):
-    """What LAPACK leaves open are signs: the shapes, and the product of the vectors."""
+    """The shapes, and the product of the factors: LAPACK leaves the signs of vectors open."""
     n = s.shape[0]
     return [s, xp.matmul(u[:, :n] * s, vh[:n, :]), xp.abs(u), xp.abs(vh)]
 
@@ -229,7 +231,9 @@ class Watched:
     """A namespace that notes which parameters its functions are given: (name, parameter)."""
 
     def __init__(self, xp, given, extension=""):
-        self.xp, self.given, self.extension = xp, given, extension
+        self.xp = xp
+        self.given = given
+        self.extension = extension
 
     def __getattr__(self, name):
         full = f"{self.extension}.{name}" if self.extension else name
@@ -247,7 +251,7 @@ class Watched:
         return call
 
 
-ELSEWHERE = {  # not every library has these: where each is tested
+ELSEWHERE = {  # functions that some libraries lack: where each is tested
     ("astype", "device"): "tests/functions/test_data_type.py",
     ("from_dlpack", "copy"): "tests/functions/test_creation.py",
     ("from_dlpack", "device"): "tests/functions/test_creation.py",
@@ -255,7 +259,9 @@ ELSEWHERE = {  # not every library has these: where each is tested
 
 
 def note_what_cases_give(given_to, case):
-    """Run a case some times, with what is drawn, and note what is given to which function."""
+    """Run a case several times, with drawn arguments, and note which parameters each function is
+    given.
+    """
 
     @settings(max_examples=25, deadline=None, derandomize=True, database=None)
     @given(drawn=case)
@@ -268,7 +274,7 @@ def note_what_cases_give(given_to, case):
 
 
 def test_every_parameter_of_every_function_is_given_by_some_case():
-    """Else nothing would notice if it did something else, or nothing."""
+    """Otherwise no test would fail if a parameter had no effect."""
     found = set()
     with using("numpy", dtype="float64") as backend:
         for cases in CASES.values():
@@ -277,7 +283,9 @@ def test_every_parameter_of_every_function_is_given_by_some_case():
         for name, (hosts, options) in CONSTANT.items():
             bound = inspect.signature(functions[name]).bind(*hosts, **options)
             found.update((name, parameter) for parameter in bound.arguments)
-        x = Variable(backend.asarray(X), requires_grad=False)  # DLPack takes no recorded one
+        x = Variable(
+            backend.asarray(X), requires_grad=False
+        )  # from_dlpack refuses a Variable that requires a gradient
         for call in STRUCTURAL.values():
             call(Watched(array_namespace(x), found), x)
     wanted = {(n, p) for n, f in functions.items() for p in inspect.signature(f).parameters}

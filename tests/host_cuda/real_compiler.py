@@ -77,9 +77,11 @@ def kept_sources() -> list[Source]:
             kept[source, tuple(options)] = None
         return compiled(self, options, *rest, **more)
 
-    program.__init__, program.compile = keep_source, keep_options
+    program.__init__ = keep_source
+    program.compile = keep_options
     code = pytest.main(["-q", "-p", "no:cacheprovider", *TESTS])
-    program.__init__, program.compile = create, compiled
+    program.__init__ = create
+    program.compile = compiled
     if code:
         raise SystemExit("expected the tests of the kernels to pass, before NVRTC compiles these")
     return list(kept)

@@ -35,9 +35,9 @@ ORDER = "tests/kernels/test_transfer_order.py"
 BREAKAGES = {
     "a NumPy array mixed in": Breakage(
         "xpnet/functions/dropout.py",
-        "mask = array_like(kept, data_of(x))",
-        "mask = kept",
-        "tests/functions/test_dropout.py::test_one_seed_is_one_mask",
+        "mask = array_like(drawn, data_of(x))",
+        "mask = drawn",
+        "tests/functions/test_dropout.py::test_a_seed_determines_the_mask",
         "numpy",
     ),
     "a missing device": Breakage(
@@ -79,7 +79,7 @@ BREAKAGES = {
         "xpnet/data/_transfer.py",
         "buffer.staging.copy()",
         "buffer.staging.clone()",
-        f"{ORDER}::test_a_loader_with_a_thread_delivers_what_one_without_delivers",
+        f"{ORDER}::test_a_loader_with_a_thread_delivers_the_same_as_one_without",
         "has no attribute 'clone'",
     ),
 }

@@ -130,7 +130,8 @@ def test_rank_one_updates_agree_with_numpy(dtype, order):
 
 @pytest.mark.parametrize("dtype", ["f", "d"])
 def test_the_product_of_a_symmetric_band_and_a_vector_agrees_with_numpy(dtype):
-    n, k = 5, 1
+    n = 5
+    k = 1
     diagonal = numbers((n,), dtype)
     beside = numbers((n - 1,), dtype, seed=1)
     full = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)

@@ -21,7 +21,8 @@ extern "C" __global__ void indices(int* out) {
 
 
 def test_every_thread_of_a_grid_runs_once_with_its_indices(cupy):
-    grid, block = (2, 3, 2), (4, 2, 3)
+    grid = (2, 3, 2)
+    block = (4, 2, 3)
     out = cupy.full((2 * 3 * 2, 4 * 2 * 3, 6), -1, dtype="int32")
     cupy.RawKernel(INDICES, "indices")(grid, block, (out,))
     expected = [

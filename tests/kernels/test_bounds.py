@@ -53,11 +53,13 @@ def looks(monkeypatch):
 @pytest.mark.parametrize("side", ["above", "below"])
 def test_an_index_out_of_range(cupy_backend, name, side):
     """The call itself succeeds; the first number that comes to the host raises, and only that one."""
-    call, length, said = CALLS[name]
+    call, length, function = CALLS[name]
     wrong = length if side == "above" else -length - 1
     x, i = Variable(cupy_backend.asarray(X)), cupy_backend.asarray(np.asarray([0, wrong, 1]))
     y = call(x, i)
-    message = rf"{said} expected indices from -{length} to {length - 1}, got {wrong}: .*XPNET_DEBUG"
+    message = (
+        rf"{function} expected indices from -{length} to {length - 1}, got {wrong}: .*XPNET_DEBUG"
+    )
     with pytest.raises(IndexError, match=message):
         to_numpy(y)
     assert to_numpy(x).tolist() == X.tolist()
@@ -104,7 +106,7 @@ def test_an_empty_axis(cupy_backend):
 
 
 def test_any_index_of_an_empty_axis(cupy_backend):
-    """It is out of range, whatever it is: an error at once, and none later."""
+    """Every index is out of range: an error at once, and none later."""
     x = cupy_backend.asarray(np.zeros((0, 2), "float32"))
     with pytest.raises(IndexError, match="take expected no indices, along an axis of length 0"):
         F.take(x, cupy_backend.asarray(np.zeros(1, "int64")), axis=0)
@@ -113,12 +115,12 @@ def test_any_index_of_an_empty_axis(cupy_backend):
 
 @pytest.mark.parametrize("name", [name for name in KEYS if name != "x[mask, i]"])
 @pytest.mark.parametrize("side", ["above", "below"])
-def test_keys_on_the_host_are_looked_at_there(cupy_backend, looks, name, side):
+def test_keys_on_the_host_are_checked_there(cupy_backend, looks, name, side):
     """CuPy takes arrays of NumPy as keys, and wraps them too."""
-    call, length, said = CALLS[name]
+    call, length, function = CALLS[name]
     wrong = length if side == "above" else -length - 1
     x = Variable(cupy_backend.asarray(X))
-    message = rf"{said} expected indices from -{length} to {length - 1}, got {wrong}: it is out"
+    message = rf"{function} expected indices from -{length} to {length - 1}, got {wrong}: it is out"
     with pytest.raises(IndexError, match=message):
         call(x, np.asarray([0, wrong, 1]))
     i = np.asarray([0, -length, length - 1])

@@ -1,4 +1,4 @@
-"""What NumPy does faster in another way gives what the portable code gives."""
+"""The faster elementary operations for NumPy return the same as the portable code."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_cross_entropy_of_class_numbers(monkeypatch, rng, shape, dtype, integers
 
 @pytest.mark.parametrize("wrong", [-1, 5, 2**31 - 1, -(2**31)])
 def test_cross_entropy_of_a_row_of_no_class(monkeypatch, rng, wrong):
-    """The loss is infinite, and the row has the gradient of a row whose class is elsewhere."""
+    """The loss is infinite, and the gradient of that row is its softmax."""
     x = rng.normal(size=(3, 5))
     t = np.array([4, wrong, 0], "int32")
     found = loss_and_gradient(x, t)

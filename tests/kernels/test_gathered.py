@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from tests.kernels.drawn import DRAWN, arrays_and_windows
+from tests.kernels.drawn import DRAWN, arrays_and_windows, window_over
 from xpnet import functions as F, to_numpy
 from xpnet.functions import _windows as windows
 from xpnet.kernels import gathered, kernels
@@ -75,7 +75,7 @@ def test_pooling(cupy_backend, drawn):
 
 
 def test_four_axes(cupy_backend):
-    window = Window.over((3, 2, 4, 3), (2, 1, 3, 2), (1, 1, 2, 1), (1, 0, 1, 0), (1, 1, 1, 2))
+    window = window_over((3, 2, 4, 3), (2, 1, 3, 2), (1, 1, 2, 1), (1, 0, 1, 0), (1, 1, 1, 2))
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 3, *window.size))
     W = rng.normal(size=(2, 3, *window.kernel))
@@ -114,7 +114,7 @@ def test_every_dtype_of_maxima(cupy_backend, dtype):
     pooling_agrees(OVERLAP, x, gy, z)
 
 
-@pytest.mark.parametrize("window", [OVERLAP, Window.over((6, 6), (2, 2), (2, 2), (0, 0), (1, 1))])
+@pytest.mark.parametrize("window", [OVERLAP, window_over((6, 6), (2, 2), (2, 2), (0, 0), (1, 1))])
 def test_what_is_not_finite(cupy_backend, window):
     """NaN is the maximum wherever it is, and its gradient goes to the window's first number."""
     rng = np.random.default_rng(0)
@@ -126,7 +126,7 @@ def test_what_is_not_finite(cupy_backend, window):
     agree("choose", (z, x, y), window)
 
 
-def test_a_window_over_padding_alone(cupy_backend):
+def test_a_window_over_padding_only(cupy_backend):
     """Its maximum is -inf, which is at no place of x."""
     window = Window((1,), (2,), (1,), ((3, 3),), (1,))
     x, gy, z = np.ones((1, 1, 1)), np.ones((1, 1, 6)), np.full((1, 1, 1), 2.0)
@@ -202,21 +202,21 @@ def test_sums_of_float16(cupy_backend):
     def ones(*shape):
         return cupy.ones(shape, "float16")
 
-    window = Window.over((10, 10), (10, 10), (1, 1), (0, 0), (1, 1))
+    window = window_over((10, 10), (10, 10), (1, 1), (0, 0), (1, 1))
     for outputs in (1, 2):  # for a single number CuPy uses another product
         W = ones(outputs, 50, 10, 10)
         y = gathered.correlate(ones(1, 50, 10, 10), W, ones(outputs), window, 1)
         assert (y.dtype, y.ravel().tolist()) == ("float16", [5000.0] * outputs)  # of 5,001
-    window = Window.over((1, 1), (1, 1), (1, 1), (0, 0), (1, 1))
+    window = window_over((1, 1), (1, 1), (1, 1), (0, 0), (1, 1))
     for outputs in (1, 2):
         W = gathered.weigh(ones(5000, 1, 1, 1), ones(5000, outputs, 1, 1), window, 1)
         assert (W.dtype, W.ravel().tolist()) == ("float16", [5000.0] * outputs)
-    window = Window.over((19,), (10,), (1,), (0,), (1,))
+    window = window_over((19,), (10,), (1,), (0,), (1,))
     x = gathered.spread(ones(1, 500, 10), ones(500, 1, 10), None, window, 1)
     assert (x.dtype, x[0, 0, 9].item()) == ("float16", 5000.0)
-    window = Window.over((5000,), (5000,), (1,), (0,), (1,))
+    window = window_over((5000,), (5000,), (1,), (0,), (1,))
     assert gathered.sums(ones(1, 1, 5000), window).item() == 5000.0
-    window = Window.over((5001,), (2501,), (1,), (0,), (1,))
+    window = window_over((5001,), (2501,), (1,), (0,), (1,))
     assert gathered.shares(ones(1, 1, 2501), window)[0, 0, 2500].item() == 2500.0  # of 2,501
 
 
@@ -224,7 +224,7 @@ def test_float16_is_not_rounded_on_the_way_back(cupy_backend):
     """2049 - 2048 = 1, though float16 holds neither 2049 nor the window's shares of it."""
     import cupy
 
-    window = Window.over((2,), (2,), (1,), (1,), (1,))
+    window = window_over((2,), (2,), (1,), (1,), (1,))
     gy = cupy.asarray([[[0.0, 1.0, -1.0], [0.0, 1.0, 0.0]]], "float16")
     W = cupy.asarray([[[0.0, 2048.0]], [[0.0, 1.0]]], "float16")
     W[:, :, 0] = cupy.asarray([[2048.0], [0.0]])
@@ -238,7 +238,7 @@ def test_results_are_contiguous(cupy_backend):
     import cupy
 
     x, W = cupy.ones((2, 3, 4, 4), "float32"), cupy.ones((2, 3, 1, 1), "float32")
-    window = Window.over((4, 4), (1, 1), (1, 1), (0, 0), (1, 1))
+    window = window_over((4, 4), (1, 1), (1, 1), (0, 0), (1, 1))
     y = gathered.correlate(x, W, None, window, 1)
     for result in (
         y,
@@ -259,14 +259,14 @@ def test_the_arrays_choose(cupy_backend):
     import cupy
 
     x = cupy.zeros((1, 1, 3))
-    assert kernels(x, x) is gathered
-    assert kernels(x, np.zeros(3)) is None
+    assert kernels(windows, x, x) is gathered
+    assert kernels(windows, x, np.zeros(3)) is windows
 
 
 def test_what_has_no_sum_and_no_maximum_is_an_error(cupy_backend):
     import cupy
 
-    window = Window.over((3,), (2,), (1,), (0,), (1,))
+    window = window_over((3,), (2,), (1,), (0,), (1,))
     with pytest.raises(TypeError, match=r"sums expected numbers, float16, .*, got bool"):
         gathered.sums(cupy.ones((1, 1, 3), bool), window)
     for dtype in "bool", "complex64":
@@ -326,7 +326,7 @@ def test_on_other_streams(cupy_backend):
             largest = gathered.maxima(y, pool)
             found[i] = largest.get(), gathered.place(largest, y, largest, pool).get()
 
-    pool = Window.over(OVERLAP.out, (2, 2), (1, 1), (1, 1), (1, 1))
+    pool = window_over(OVERLAP.out, (2, 2), (1, 1), (1, 1), (1, 1))
     threads = [threading.Thread(target=compute, args=(i,)) for i in range(len(xs))]
     for thread in threads:
         thread.start()

@@ -1,6 +1,6 @@
-"""What a training step asks of a GPU: few launches, and nothing that makes it wait.
+"""A training step on a GPU: few launches, and nothing that waits.
 
-This is counted on the emulated CUDA device, which sees every launch, copy and allocation.
+This is counted on the emulated CUDA device, which counts every launch, copy and allocation.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What training steps on images and on sequences ask of a GPU, counted on the emulated CUDA device.
+"""The launches and transfers of training steps on images and sequences, counted on the emulated device.
 
 Each test states the most launches that are allowed, and what they are for: a change that needs another
 launch has to state it here.
@@ -105,7 +105,7 @@ def test_lstm(on_device):
 
 
 def test_transformer(on_device):
-    """Of its layers, attention and layer normalization are mostly the portable code."""
+    """Its attention and its layer normalization are mostly the portable code."""
     model = models.transformer(ROWS[1:], 10, dropout=0.0, rng=0)
     counts = counted(training_step(on_device, model, numbers(on_device, *ROWS)))
     assert counts.total <= 178, counts.names
@@ -114,7 +114,7 @@ def test_transformer(on_device):
 
 @pytest.fixture
 def drawn_on_the_device():
-    """Masks of the process's own stream, which is as it was after the test."""
+    """Masks drawn from the process's own stream, which is restored after the test."""
     before = xpnet.random.state()
     xpnet.manual_seed(0, device=True)
     yield

@@ -37,7 +37,7 @@ def computed(backend, dtype, steps, masked, outputs, wrap=lambda x: x):
 @pytest.mark.parametrize("steps", [1, 2, 7])
 @pytest.mark.parametrize("outputs", [(0,), (1,), (0, 1), (2,)])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_it_is_the_portable_code(cupy_backend, dtype, outputs, steps, masked):
+def test_it_agrees_with_the_portable_code(cupy_backend, dtype, outputs, steps, masked):
     """The gradients come from each of the outputs; the gates have another shape than the others."""
     expected = computed(resolve("numpy"), "float64", steps, masked, outputs)
     actual = computed(cupy_backend, dtype, steps, masked, outputs)
@@ -53,7 +53,7 @@ def test_views(cupy_backend):
         assert_close(a, e, **TOLERANCES["float64"])
 
 
-def test_what_it_does_not_take(cupy_backend):
+def test_arrays_that_it_does_not_take(cupy_backend):
     """These are left to the portable code."""
     import cupy
 

@@ -10,7 +10,7 @@ from xpnet.kernels.lookup import kernel
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(4, 3, 2), (4, 3, 1), (1, 1, 1), (3, 1), (4, 3, 2)[1:]])
 def test_masks(cupy_backend, dtype, shape):
-    """Masks of x's shape, or of one that broadcasts to it; what is masked is 0, also NaN and inf."""
+    """Masks of x's shape, or of one that broadcasts to it; masked numbers are 0, also NaN and inf."""
     rng = np.random.default_rng(0)
     x, mask = rng.normal(size=(4, 3, 2)).astype(dtype), (rng.random(shape) < 0.5).astype(dtype)
     x[:2, :2, 0] = [[np.inf, np.nan], [-np.inf, np.inf]]

@@ -48,7 +48,7 @@ def outputs(backend, case, dtype, with_w=True, with_b=True, wrap=lambda x: x):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_the_portable_code(cupy_backend, case, dtype):
+def test_it_agrees_with_the_portable_code(cupy_backend, case, dtype):
     expected = outputs(resolve("numpy"), case, "float64")
     actual = outputs(cupy_backend, case, dtype)
     for a, e in zip(actual, expected, strict=True):
@@ -130,7 +130,7 @@ def test_running_statistics_of_other_dtypes(cupy_backend):
     assert int(after.seen) == 1
 
 
-def test_what_it_does_not_take(cupy_backend):
+def test_arrays_that_it_does_not_take(cupy_backend):
     """These are left to the portable code."""
     import cupy
 

@@ -48,7 +48,7 @@ def seeded():
 
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
 def test_known_answers(counter, key, expected):
-    """The definition that the tests below compare with gives the numbers that the authors publish."""
+    """The definition that the tests below compare with returns the numbers that the authors published."""
     assert tuple(block_of(key, *counter)) == expected
 
 
@@ -59,7 +59,7 @@ def test_known_answers_of_the_kernel(cupy_backend, counter, key, expected):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (2, 2, 2), (0, 4)])
-def test_a_mask_is_made_of_the_stream(cupy_backend, dtype, shape):
+def test_a_mask_is_drawn_from_the_stream(cupy_backend, dtype, shape):
     """It is made block by block from the generator's position, with 24 bits per number."""
     rng, p = DeviceGenerator(7), 0.3
     rng.advance(5)
@@ -116,7 +116,7 @@ def test_a_state_repeats_the_masks(seeded):
 
 
 @pytest.mark.parametrize("wrong", [{"key": -1}, {"counter": 2**64}, {"bit_generator": "PCG64"}])
-def test_what_is_no_state_is_an_error(wrong):
+def test_an_invalid_state_is_an_error(wrong):
     rng = DeviceGenerator(1)
     before = rng.state
     with pytest.raises(StateError, match="Expected the state of a DeviceGenerator"):
@@ -136,7 +136,7 @@ def test_a_generator_is_copied_and_pickled():
 
 
 def test_on_another_library_it_is_an_error(backend, array, seeded):
-    """It never falls back to the host's numbers."""
+    """Numbers are never drawn on the host instead."""
     if backend.name.startswith("cupy"):
         pytest.skip("CuPy draws them")
     seeded(0, device=True)

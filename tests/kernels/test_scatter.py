@@ -44,7 +44,7 @@ def test_numbers_of_every_dtype(cupy_backend, dtype):
     assert to_numpy(y).tolist() == [2.0, 3.0, 5.0, 0.0]
 
 
-def test_it_is_the_portable_sum(cupy_backend):
+def test_it_agrees_with_the_portable_sum(cupy_backend):
     """The matrix may be a view."""
     rng = np.random.default_rng(0)
     x = cupy_backend.asarray(rng.normal(size=(6, 50)).astype("float32")).T

@@ -1,4 +1,4 @@
-"""The special functions that CuPy's own are replaced by, on the whole range of their arguments."""
+"""The special functions that replace CuPy's own, over the whole range of their arguments."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ POINTS = [-1e6, -800.0, -720.0, -95.0, -30.1, -29.9, -2.0, -0.0, 1e-9, 1.0, 29.9
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("name", ["i0e", "i1e"])
 def test_scaled_bessel_functions(cupy_backend, name, dtype):
-    """Where exp(-|x|), the function that grows, or both of them leave the dtype's range too."""
+    """Also where exp(-|x|), the unscaled function, or both leave the range of the dtype."""
     points = [x for x in POINTS if abs(x) < float(np.finfo(dtype).max)]
     x = np.asarray([*points, np.inf, -np.inf, np.nan], dtype)
     y = getattr(special, name)(cupy_backend.asarray(x))

@@ -26,7 +26,7 @@ def test_views_and_nothing(cupy_backend):
     assert kernel("stack", *empty)(empty).shape == (3, 2, 0)
 
 
-def test_what_it_does_not_take(cupy_backend):
+def test_arrays_that_it_does_not_take(cupy_backend):
     """These are left to the standard's stack."""
     import cupy
 

@@ -1,4 +1,4 @@
-"""The copy stream on the real CuPy: batches arrive as they were sent, in whatever order streams work.
+"""The copy stream on the real CuPy: batches arrive as they were sent, in any order in which streams work.
 
 On the emulated device the streams' work runs late and in a random order, which only the copy stream's
 own waits restrict: so a missing wait for an event gives wrong numbers. On a GPU the order is the GPU's
@@ -72,7 +72,7 @@ def test_each_batch_arrives_as_it_was_sent(gpu, order, ahead):
     assert len(received) == BATCHES
 
 
-def test_a_loader_with_a_thread_delivers_what_one_without_delivers(gpu, order):
+def test_a_loader_with_a_thread_delivers_the_same_as_one_without(gpu, order):
     """Two threads: one copies, one computes."""
     x, t = np.arange(120.0, dtype="float32").reshape(60, 2), np.arange(60)
     options = {"batch_size": 8, "shuffle": True, "seed": 0}

@@ -16,7 +16,7 @@ WITH_FORMULA = [case for case in CASES if case.kind is not xpnet.LAMB]
 
 
 def without_kernel(kind):
-    """The same optimizer, with the portable code alone."""
+    """The same optimizer, with the portable code only."""
     return type(kind.__name__, (kind,), {"formula": lambda self, o: None})
 
 
@@ -67,7 +67,7 @@ def test_a_hundred_steps(cupy_backend, launched, case, dtype):
     assert bits(fast) == bits(slow)
 
 
-def test_every_optimizer_but_lamb_has_a_formula():
+def test_every_optimizer_except_lamb_has_a_formula():
     """LAMB's step is proportional to norms of the whole parameter."""
     for case in CASES:
         moving = case.kind([Parameter([1.0])], **case.options)
@@ -133,7 +133,7 @@ def test_gradients_with_gaps(cupy_backend, launched):
     ],
     ids=["transposed", "reversed", "a wide gradient", "a wide parameter"],
 )
-def test_what_does_not_fit_moves_by_the_portable_code(cupy_backend, launched, change):
+def test_parameters_that_do_not_fit_move_by_the_portable_code(cupy_backend, launched, change):
     """All others still move in one launch."""
     fast, slow = twice(cupy_backend, [(3, 4), (4, 3), (5,)], lambda ps: change(ps[1]))
     assert fast == slow
@@ -182,7 +182,7 @@ def test_parameters_stay_the_same_arrays_and_graphs_go_out_of_date(cupy_backend)
     xpnet.SGD([p], lr=0.5).step()
     assert p.data is array
     assert to_numpy(array).tolist() == [0.5, 1.5]
-    with pytest.raises(xpnet.GradientError, match="compute the loss anew"):
+    with pytest.raises(xpnet.GradientError, match="compute the loss again"):
         loss.backward()
 
 

@@ -1,14 +1,15 @@
-"""How a window slides: by hand."""
+"""The geometry of a sliding window, against numbers found by hand."""
 
 import pytest
 
+from tests.kernels.drawn import window_over
 from xpnet import ShapeError
 from xpnet.kernels.window import Window
 
 
 def test_by_hand():
     """Seven numbers, padded by one; a kernel of 3, 2 apart, moved by 2."""
-    window = Window.over((7,), (3,), (2,), (1,), (2,))
+    window = window_over((7,), (3,), (2,), (1,), (2,))
     assert (window.reach, window.padded, window.out, window.pads) == ((5,), (9,), (3,), True)
     assert list(window.offsets) == [(0,), (1,), (2,)]
     assert window.under((1,)) == (slice(2, 7, 2),)
@@ -19,20 +20,20 @@ def test_by_hand():
     assert window.inside((2,)) == ((slice(0, 2),), (slice(3, 6, 2),))
 
 
-def test_a_number_that_meets_padding_alone():
+def test_a_number_that_meets_only_padding():
     """One column, padded by two on both sides: the kernel's ends never meet it."""
-    window = Window.over((1,), (3,), (3,), (1,), (1,))
+    window = window_over((1,), (3,), (3,), (1,), (1,))
     assert [window.inside(offset) is None for offset in window.offsets] == [True, False, True]
 
 
 def test_the_way_back():
-    """From 5 places to the 6 numbers they met, padded by what the kernel reaches beyond."""
+    """From 5 places to the 6 numbers that they met, padded by the reach of the kernel."""
     window = Window((6,), (3,), (1,), ((1, 0),), (1,))
     assert window.out == (5,)
     back = window.turned
     assert (back.size, back.padding, back.out) == ((5,), ((1, 2),), (6,))
-    assert Window.over((6,), (3,), (2,), (1,), (1,)).turned is None
-    assert Window.over((6,), (3,), (1,), (3,), (1,)).turned is None
+    assert window_over((6,), (3,), (2,), (1,), (1,)).turned is None
+    assert window_over((6,), (3,), (1,), (3,), (1,)).turned is None
 
 
 @pytest.mark.parametrize(
@@ -45,19 +46,19 @@ def test_the_way_back():
     ],
 )
 def test_blocks(rows, room, expected):
-    """Of so many rows at most, and of each what there is room for: about equal."""
-    window = Window.over((3, 2), (1, 1), (1, 1), (0, 0), (1, 1))
+    """Blocks of about equal size, with at most `rows` rows and `room` places in each."""
+    window = window_over((3, 2), (1, 1), (1, 1), (0, 0), (1, 1))
     assert list(window.blocks(rows, room)) == expected
 
 
 def test_in_one_row():
-    """A first axis of length 1, over which nothing moves."""
+    """The window gets a first axis of length 1, along which it does not move."""
     window = Window((6,), (3,), (2,), ((1, 0),), (2,), (2,)).lifted
     assert (window.size, window.kernel, window.stride) == ((1, 6), (1, 3), (1, 2))
     assert (window.padding, window.dilation, window.out) == (((0, 0), (1, 0)), (1, 2), (1, 2))
 
 
 def test_a_window_that_does_not_fit():
-    """The error tells what was thought around the axes."""
+    """The error states the padding."""
     with pytest.raises(ShapeError, match=r"dilated to \(7,\) does not fit into \(3,\), padded"):
-        Window.over((3,), (4,), (1,), (1,), (2,))
+        window_over((3,), (4,), (1,), (1,), (2,))

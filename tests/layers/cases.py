@@ -1,4 +1,4 @@
-"""Every layer, one row each (or several, for its options): what the tests of all layers run on.
+"""Every layer, one row each (or several, for its options): the cases of the tests of all layers.
 
 test_contract.py puts each row through what all layers have to do, on every backend;
 test_against_torch.py compares each with PyTorch's layer of that name. A layer that is exported and
@@ -43,7 +43,7 @@ class Case:
     batch: int | None = 0  # the axis of the batch in inputs and outputs
 
     def at(self, **sizes: int) -> SimpleNamespace:
-        """The sizes, the upper bound of those that are not given."""
+        """The sizes; for those that are not given, the upper bound."""
         return SimpleNamespace(**{name: high for name, (_, high) in self.sizes.items()} | sizes)
 
     def layer(self) -> L.Layer:
@@ -110,7 +110,7 @@ def elementwise(ours, theirs=None):
 
 
 def windowed(name, given, inputs, sizes, **others):
-    """A layer with PyTorch's arguments, of the names that they have there."""
+    """A layer, created with the names of PyTorch's arguments."""
     own = {"rng": 0} if name.startswith("Conv") else {}
     return Case(
         lambda s: getattr(L, name)(**given(s), **own),
@@ -128,7 +128,7 @@ def kernels(s, size):
 
 
 def pools(s, size):
-    """What all poolings take: padding of half the kernel at most."""
+    """The options of all poolings: padding is at most half of the kernel."""
     around = {"padding": min(s.pad, s.k // 2), "ceil_mode": bool(s.ceil)}
     return around | {"kernel_size": size, "stride": s.stride}
 

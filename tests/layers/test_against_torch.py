@@ -1,4 +1,4 @@
-"""Each layer against PyTorch's layer of that name, weights copied over: the rows of cases.py."""
+"""Each layer of cases.py, compared with PyTorch's layer of that name, with the same weights."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ HURRIED = settings(
 )
 
 
-def test_what_has_no_counterpart_is_known():
+def test_layers_without_a_counterpart_in_pytorch_are_listed():
     """All others are compared."""
     compared = {type(LAYERS[name].layer()).__name__ for name, _ in COMPARED}
     assert {type(case.layer()).__name__ for case in LAYERS.values()} - compared == set(
@@ -32,14 +32,14 @@ def test_what_has_no_counterpart_is_known():
 
 
 def randomized(layer, rng):
-    """The layer with other numbers in its parameters than those it begins with: ones tell little."""
+    """The layer with random parameters: initial ones and zeros would hide errors."""
     for p in layer.parameters():
         p.data = p.data + rng.normal(size=p.shape).astype(p.data.dtype) * 0.3
     return layer
 
 
 def in_torch(layer, case, s, dtype):
-    """PyTorch's layer with the same state: names and shapes are part of what is compared."""
+    """PyTorch's layer with the same state, so that names and shapes are compared too."""
     module = case.torch(torch.nn, s).to(getattr(torch, dtype))
     state = {
         name: torch.from_numpy(x.copy()) for name, x in case.rename(layer.state_dict()).items()
@@ -49,7 +49,7 @@ def in_torch(layer, case, s, dtype):
 
 
 def flat(y):
-    """The outputs in a row: PyTorch nests those of an LSTM."""
+    """The outputs in one tuple: PyTorch nests those of an LSTM."""
     return [z for part in y for z in flat(part)] if isinstance(y, tuple) else [y]
 
 

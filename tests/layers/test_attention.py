@@ -22,7 +22,7 @@ NEAR = {"float32": {"rtol": 1e-5, "atol": 1e-5}, "float64": {"rtol": 1e-10, "ato
 
 
 def by_pytorchs_names(model, arrays):
-    """Arrays, one for each parameter of the model, by the names and in the shapes of PyTorch."""
+    """Arrays, one for each parameter of the model, by PyTorch's names and in its shapes."""
     found = {}
     for (name, _), x in zip(model.named_parameters(), arrays, strict=True):
         is_affine = name.rpartition(".")[2] == "weight" and x.ndim == 2
@@ -135,7 +135,7 @@ def test_formula(backend, array):
 
 
 def test_self_attention_is_one_product(backend, array):
-    """layer(x) is layer(x, x, x), and what three different arrays of the same numbers give."""
+    """layer(x) equals layer(x, x, x), and the result for three equal but separate arrays."""
     layer = MultiheadAttention(4, 2, rng=0)
     x = np.random.default_rng(0).standard_normal((3, 2, 4)).tolist()
     one, three = array(x), [array(x) for _ in range(3)]
@@ -144,7 +144,7 @@ def test_self_attention_is_one_product(backend, array):
     assert_close(layer(one, three[0]), layer(*three), rtol=1e-5, atol=1e-6)
 
 
-def test_nothing_to_look_at(backend, array):
+def test_a_query_without_any_key(backend, array):
     """A query without keys gets the bias of the output; gradients are finite."""
     layer = MultiheadAttention(4, 2, batch_first=True, rng=0)
     layer.out_proj.bias.data = array([1.0, 2.0, 3.0, 4.0])
@@ -177,7 +177,7 @@ def test_padding_has_no_influence(lengths, seed):
 
 @pytest.mark.usefixtures("eager")
 def test_both_styles_and_second_derivatives(backend64, array):
-    """forward and backward, of three inputs and a mask; differences."""
+    """forward and backward with three inputs and a mask, compared with central differences."""
     layer = MultiheadAttention(2, 1, batch_first=True, rng=0)
     rng = np.random.default_rng(0)
     inputs = [array(rng.standard_normal((1, n, 2)).tolist()) for n in (2, 3, 3)]
@@ -227,7 +227,7 @@ def test_state_and_repr():
 
 
 @pytest.mark.usefixtures("eager")
-def test_what_does_not_fit(backend, array):
+def test_shapes_that_do_not_fit_are_errors(backend, array):
     """Expected, given, where, and what to try."""
     layer = MultiheadAttention(4, 2, batch_first=True, rng=0)
     x = array(np.zeros((2, 3, 4)).tolist())

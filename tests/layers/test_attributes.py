@@ -75,14 +75,14 @@ def identity(case):
 
 @pytest.fixture(params=CASES, ids=identity)
 def pair(request):
-    """A layer of ours, and PyTorch's, made in the same way."""
+    """A layer of xpnet and one of PyTorch, created with the same arguments."""
     nn = pytest.importorskip("torch", reason="PyTorch is the oracle of this test").nn
     name, ours, args, options = request.param
     return (ours or getattr(L, name))(*args, **options), getattr(nn, name)(*args, **options)
 
 
 def public(module):
-    """The plain attributes of a module of PyTorch, but for what is not supported here."""
+    """The plain attributes of a PyTorch module, without those that xpnet does not have."""
     return {
         name: value for name, value in vars(module).items()
         if not name.startswith("_") and name not in UNSUPPORTED
@@ -109,7 +109,7 @@ def test_attributes_are_pytorchs(pair):
 
 
 def test_attributes_do_not_follow_the_parameters():
-    """What a layer was made with is what it tells, whatever becomes of its weights."""
+    """The attributes stay as the arguments were, even if the weights are replaced."""
     layer, table = L.Affine(4, 3), L.Embedding(5, 3)
     layer.weight.data = np.ones((2, 2), "float32")
     layer.weight = None

@@ -126,7 +126,7 @@ def test_step_by_step_through_a_network(backend64, array):
 
 
 def test_backward_replaces_the_gradients_of_the_step_before(backend, array):
-    """As the lessons' layers do; a second backward of one step too. zero_grad forgets them."""
+    """As in the lessons; also for a second backward of one step. zero_grad forgets them."""
     layer = Affine(3, 2, rng=0)
     for _ in range(2):
         layer.forward(array(X))
@@ -150,7 +150,7 @@ def test_dezeros_names_for_zero_grad_are_aliases(backend, array):
 
 
 def test_layers_that_share_a_parameter_add_up_within_a_step(backend64, array):
-    """As the tape does; and the next step begins anew, without zero_grad."""
+    """As on the tape; and the next step starts from zero, without zero_grad."""
     first, second = Affine(3, 3, bias=False, rng=0), Affine(3, 3, bias=False, rng=1)
     second.weight = first.weight
     v = Variable(array(X))
@@ -200,7 +200,7 @@ def test_forward_inside_a_layer_records(backend, array):
 
 
 class Sum(Layer):
-    """Of two inputs, each through a sublayer's forward."""
+    """A layer with two inputs, each through the forward of a sublayer."""
 
     def __init__(self):
         self.first, self.second = Affine(3, 1, rng=0), Affine(3, 1, rng=1)
@@ -210,22 +210,22 @@ class Sum(Layer):
 
 
 def test_forward_of_a_variable_and_an_array_records_both(backend, array):
-    """The array's way through the sublayer is no lesson of its own."""
+    """An array that passes through a sublayer is not a step of the sublayer's own."""
     layer = Sum()
     F.sum(layer.forward(Variable(array(X)), array(X))).backward()
     assert_close(layer.second.weight.grad, layer.first.weight.grad)
 
 
 class Halved(Affine):
-    """Uses the forward of the class above."""
+    """Calls the forward of its base class."""
 
     def forward(self, x):
         return super().forward(x) * 0.5
 
 
 @pytest.mark.parametrize("watched", [False, True])
-def test_the_forward_of_the_class_above_is_that_class_s(backend, array, watched):
-    """It is not the layer called once more, whoever watches: a watcher sees one call."""
+def test_super_forward_is_not_a_second_call_of_the_layer(backend, array, watched):
+    """`super().forward` is part of the same call: `watching` reports one call."""
     layer, above = Halved(3, 2, rng=0), Affine(3, 2, rng=0)
     calls = []
     by = watching([layer], lambda layer, xs, y: calls.append(layer)) if watched else nullcontext()
@@ -239,7 +239,7 @@ def test_the_forward_of_the_class_above_is_that_class_s(backend, array, watched)
 
 
 def test_integers_have_no_gradient(backend, array):
-    """Of an array and class numbers, backward gives the array's gradient alone."""
+    """For an array and class numbers, backward returns the gradient of the array only."""
 
     class SoftmaxWithLoss(Layer):
         def forward(self, x, t):
@@ -336,7 +336,7 @@ def test_load_state_dict_copies(backend):
 
 
 def test_load_state_dict_casts_single_numbers_too(backend):
-    """As the count of a BatchNorm that learned on JAX, in 32 bits."""
+    """For example the count of a BatchNorm that was trained on JAX, in 32 bits."""
     layer = xpnet.BatchNorm1d(2)
     for count in (np.asarray(3, "int32"), np.asarray(3.0)):
         layer.load_state_dict(layer.state_dict() | {"num_batches_tracked": count})
@@ -346,7 +346,7 @@ def test_load_state_dict_casts_single_numbers_too(backend):
 
 @pytest.mark.parametrize("target", ["numpy", "array_api_strict:device2"])
 def test_to_moves_the_parameters(backend, target):
-    """The numbers stay; the library and device change; training goes on there."""
+    """The values stay, the library and device change, and training continues there."""
     layer = Affine(3, 2, rng=0)
     before = to_numpy(layer.weight).tolist()
     assert layer.to(target) is layer
@@ -386,7 +386,7 @@ def test_reprs():
 
 
 def test_the_repr_of_a_layer_of_ones_own_shows_the_layers_in_it(backend):
-    """By name, those of lists and dicts too; what is within those is theirs to show."""
+    """Layers are shown by name, in lists and dicts too; each shows the layers within itself."""
     nest = Nest()
     nest.last = Sequential(ReLU(), Sequential())
     assert repr(nest).splitlines() == [
@@ -440,7 +440,7 @@ def test_forward_may_come_from_a_class_that_is_no_layer(backend, array):
 
 
 def test_several_outputs_go_forward_and_back(backend, array):
-    """d(3 * 2 x + 5 (x + 1)) by x is 11; by the factor, 3 * the sum of x."""
+    """The derivative of 3 * 2 x + 5 (x + 1) by x is 11; by the factor, it is 3 * the sum of x."""
     layer, x = Halves(), array([1.0, 2.0])
     y, z = layer.forward(x, shift=1.0)
     assert not isinstance(y, Variable)
@@ -459,7 +459,7 @@ def test_a_text_that_gives_arrays_is_handed_on(backend, array):
     assert_close(y, [1.0])
 
 
-def test_backward_is_not_of_an_older_forward(backend, array):
+def test_backward_does_not_use_an_older_forward(backend, array):
     layer = Affine(2, 1, rng=0)
     layer.forward(array([[1.0, 2.0]]))
     layer.forward(Variable(array([[1.0, 2.0]])))
@@ -476,7 +476,7 @@ def test_frozen_parameters_are_left_alone_by_backward(backend, array):
     assert_close(layer.weight.grad, [[1.0], [2.0]])
 
 
-def test_a_layer_without_forward_says_so(backend, array):
+def test_a_layer_without_forward_raises_an_error(backend, array):
     class Empty(Layer):
         pass
 
@@ -485,8 +485,8 @@ def test_a_layer_without_forward_says_so(backend, array):
             use(array([1.0]))
 
 
-def test_an_error_tells_the_layer_it_came_from(backend, array):
-    """The innermost, after the function; the library's own words know nothing of layers."""
+def test_an_error_has_a_note_that_names_the_innermost_layer(backend, array):
+    """The note names the innermost layer, after the function; the library's own message does not."""
 
     class Wrong(Layer):
         def forward(self, x):
@@ -495,11 +495,11 @@ def test_an_error_tells_the_layer_it_came_from(backend, array):
     with pytest.raises(Exception) as caught:  # noqa: PT011 - each library has its own
         Sequential(Wrong())(array([[1.0]]))
     function, layer = caught.value.__notes__
-    assert function.startswith("Reshape was given float32 (1, 1) on ")
+    assert function.startswith("Reshape was given an array of float32, shape (1, 1), on ")
     assert layer == "in Wrong()"
 
 
-def test_a_moved_model_forgets_gradients_and_trains_on(backend):
+def test_a_moved_model_forgets_its_gradients_and_can_be_trained(backend):
     """Also where the library that it comes from shares read-only memory, as JAX does."""
     model = Affine(2, 1, rng=0)
     model(Variable([[1.0, 2.0]])).backward()
@@ -519,7 +519,7 @@ def test_sequential_takes_layers():
 
 
 def test_several_gradients_must_have_the_outputs_shapes(backend, array):
-    """They do not broadcast; None is for an output that does not count."""
+    """Gradients do not broadcast; None stands for an output that does not count."""
     layer = Halves()
     layer.forward(array([1.0, 2.0]))
     with pytest.raises(xpnet.ShapeError, match=r"Expected gy of shape \(2,\), got \(2, 1\)"):
@@ -530,7 +530,7 @@ def test_several_gradients_must_have_the_outputs_shapes(backend, array):
             layer.backward(dout)
 
 
-def test_an_array_by_name_would_lose_its_gradient(backend, array):
+def test_an_array_passed_by_name_is_an_error_step_by_step(backend, array):
     with pytest.raises(TypeError, match="pass x by position"):
         Affine(2, 1, rng=0).forward(x=array([[1.0, 2.0]]))
     x, shift = Variable(array([1.0, 2.0])), Variable(array([3.0, 5.0]))
@@ -548,7 +548,7 @@ def test_a_layer_is_pickled_without_its_last_step(backend):
 
 
 def test_layer_and_data_of_two_precisions(backend, array):
-    """An error that says how to convert: the product would be float64, and all that follows."""
+    """The error says how to convert: else the product, and all that follows, would be float64."""
     if backend.name.endswith("no_float64"):
         pytest.skip("this device has no float64, and refuses it")
     if backend.name.startswith("jax"):
@@ -592,7 +592,7 @@ def test_buffers_are_saved_and_moved_but_never_learn(backend, array):
     assert isinstance(model[0].seen.data, np.ndarray)
 
 
-def test_generators_of_a_layers_own_are_found(backend):
+def test_named_generators_finds_the_generators_of_layers(backend):
     """By name, one that two layers share once: a checkpoint keeps where they are."""
     model = xpnet.Sequential(Counter(), Counter())
     assert [n for n, _ in model.named_generators()] == ["layers.0.rng", "layers.1.rng"]
@@ -608,8 +608,8 @@ class Scaled(xpnet.Layer):
         return x if shift is None else F.add(x, shift)
 
 
-def test_none_stands_for_an_input_that_is_left_out(backend, array):
-    """Step by step as in a call; the gradients are of those that are there."""
+def test_none_means_that_an_input_is_left_out(backend, array):
+    """Step by step as in a call; only the given inputs have gradients."""
     layer, x, shift = Scaled(), array([1.0, 2.0]), array([3.0, 5.0])
     assert_close(layer.forward(x, None, shift), [4.0, 7.0])
     dx, dshift = layer.backward(array([1.0, 10.0]))
@@ -647,7 +647,7 @@ def test_a_target_of_floats_has_no_gradient_step_by_step(backend64, array):
     assert_close(layer.backward(1), [1.0, -2.0])
 
 
-def test_called_a_target_is_differentiated_like_any_input(backend64, array):
+def test_a_target_is_differentiated_when_the_layer_is_called(backend64, array):
     x, t = Variable(array([1.0, 2.0])), Variable(array([0.0, 4.0]))
     _, dt = gradients(SquaredError()(x, t), [x, t])
     assert_close(dt, [-1.0, 2.0])

@@ -1,4 +1,4 @@
-"""Sequential as a list of layers; Residual: two ways that meet, and the error where not."""
+"""Sequential as a list of layers; Residual, and its error where the shapes differ."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_sequential_is_a_list_of_its_layers(backend, array):
     assert len(Residual(ReLU(), ReLU(), shortcut=ReLU())[:1]) == 1
 
 
-def test_what_is_put_into_a_sequential_must_be_a_layer(backend):
+def test_items_of_a_sequential_must_be_layers(backend):
     model = Sequential(ReLU())
     with pytest.raises(TypeError, match="Sequential expected layers, got a function"):
         model.append(F.relu)
@@ -40,7 +40,7 @@ def test_what_is_put_into_a_sequential_must_be_a_layer(backend):
     assert len(model) == 1
 
 
-def test_residual_adds_what_went_in(backend, array):
+def test_residual_adds_its_input(backend, array):
     """f(x) + x; and with a shortcut f(x) + g(x)."""
     x = array([[1.0, -2.0]])
     assert_close(Residual(ReLU())(x), [[2.0, -2.0]])
@@ -57,7 +57,7 @@ def test_residual_does_not_broadcast(backend):
         Residual(Affine(3, 1), shortcut=Affine(3, 2))(x)
 
 
-def test_residual_takes_layers_alone():
+def test_residual_accepts_layers_only():
     with pytest.raises(TypeError, match="Residual expected layers, got a list"):
         Residual([ReLU()])
     with pytest.raises(TypeError, match="layer as shortcut, got 'same'"):
@@ -65,7 +65,7 @@ def test_residual_takes_layers_alone():
 
 
 def test_residual_names_and_shows_its_shortcut(backend):
-    """Parameters of both ways; lines of both."""
+    """The parameters and the repr include those of the shortcut."""
     layer = Residual(Affine(2, 3), shortcut=Affine(2, 3, bias=False))
     assert [name for name, _ in layer.named_parameters()] == [
         "layers.0.weight",

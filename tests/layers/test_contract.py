@@ -36,7 +36,7 @@ def weights_for(ys, array):
 
 
 def trained(case, array):
-    """A layer after a step: its buffers are no longer what they began with."""
+    """A layer after a step, whose buffers have changed."""
     layer = case.layer()
     layer(*inputs(case, array, seed=5))
     return layer
@@ -48,7 +48,7 @@ def state_of(layer):
 
 
 def test_every_layer_is_in_the_table():
-    """What xpnet.layers exports, without the base and without what is no layer."""
+    """The layers that xpnet.layers exports, without the base class."""
     exported = {
         value
         for value in vars(xpnet.layers).values()
@@ -58,7 +58,7 @@ def test_every_layer_is_in_the_table():
 
 
 def test_every_layer_with_sizes_names_wrong_shapes():
-    """Without any are those that take all shapes, and containers, whose layers tell."""
+    """The layers without sizes take all shapes, or are containers, whose layers raise the error."""
     silent = {type(c.layer()).__name__ for n, c in LAYERS.items() if n not in WITH_WRONG}
     silent -= {type(LAYERS[n].layer()).__name__ for n in WITH_WRONG}
     anything = {"Add", "Multiply", "Embedding", "Dropout"}
@@ -130,7 +130,7 @@ def test_every_library_computes_what_numpy_does(backend64, array, name, mode):
 @pytest.mark.usefixtures("eager")
 @each_layer
 def test_second_derivatives(backend64, array, name):
-    """Of all inputs and parameters at once: along one direction, against differences.
+    """The gradients of all inputs and parameters at once, along one direction, against differences.
 
     What is differentiated again is the squared length of the gradient.
     """
@@ -203,8 +203,8 @@ def no_way_to_the_host(backend, monkeypatch):
 
 
 @each_layer
-def test_a_step_goes_by_without_the_host(backend, array, traced, no_way_to_the_host, name):
-    """On array-api-strict's devices a hidden transfer raises of itself, as where JAX traces."""
+def test_a_step_copies_nothing_to_the_host(backend, array, traced, no_way_to_the_host, name):
+    """On array-api-strict's devices a hidden transfer raises an error, as it does when JAX traces."""
     case = LAYERS[name]
     layer = case.layer()
 
@@ -278,7 +278,7 @@ def test_repr_names_class_and_sizes(backend, array, name):
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", WITH_WRONG)
-def test_wrong_shapes_are_told(backend, array, name):
+def test_wrong_shapes_are_errors(backend, array, name):
     """Where, what was expected, and what was given."""
     layer = LAYERS[name].layer()
     for shape, expected in LAYERS[name].wrong:
@@ -297,7 +297,7 @@ def zeros(shape):
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", WITH_WRONG)
-def test_no_array_is_told(backend, name):
+def test_an_input_that_is_not_an_array_is_an_error(backend, name):
     """A list is an error that says how to make an array of it, not an AttributeError."""
     with pytest.raises((TypeError, ShapeError), match="expected x of .*got a list; .*asarray"):
         LAYERS[name].layer()([[1.0, 2.0]])
@@ -354,8 +354,8 @@ def test_copies_are_whole_and_their_own(backend, array, name, again):
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", [name for name, case in LAYERS.items() if case.batch is not None])
-def test_a_batch_of_none(backend, array, name):
-    """Comes out as a batch of none, and the gradients of the parameters are zeros."""
+def test_an_empty_batch_is_no_error(backend, array, name):
+    """The output is an empty batch, and the gradients of the parameters are zeros."""
     case = LAYERS[name]
     layer = case.layer().eval()
     specs = case.inputs(case.at(n=0))

@@ -62,8 +62,8 @@ def test_positional_arguments_are_pytorchs():
     )
 
 
-def test_texts():
-    """What is as usual is not told; "same" and lengths that differ are."""
+def test_reprs_omit_default_options():
+    """Defaults are omitted; "same" and lengths that differ are shown."""
     assert repr(Conv1d(1, 2, 5)) == "Conv1d(1 -> 2, kernel_size=5)"
     assert repr(Conv2d(1, 32, 3, padding=(1, 1))) == "Conv2d(1 -> 32, kernel_size=3, padding=1)"
     told = "Conv2d(1 -> 2, kernel_size=(1, 3), padding=same)"
@@ -74,8 +74,8 @@ def test_texts():
     )
 
 
-def test_weights_begin_as_they_are_told(backend):
-    """He's numbers of the seed, over the fans of a kernel; biases are zeros; other initializers."""
+def test_initial_weights_follow_the_initializer(backend):
+    """He's initializer with the fans of a kernel; biases are zeros; other initializers."""
     layer = Conv2d(3, 5, (3, 2), groups=1, rng=7)
     drawn = np.random.default_rng(7).standard_normal((5, 3, 3, 2)) * np.sqrt(2 / 18)
     assert_close(layer.weight, drawn.astype("float32"))
@@ -104,15 +104,15 @@ def test_a_step_on_every_backend(backend, array):
         (ConvTranspose2d(3, 4, 3), (2, 4, 8, 8), r"ConvTranspose2d.*\(batch, 3, height, width\)"),
     ],
 )
-def test_misfits(layer, shape, match):
-    """The layer tells what it expected."""
+def test_invalid_shapes_and_options_are_errors(layer, shape, match):
+    """The error says what the layer expected."""
     with pytest.raises(ShapeError, match=match) as caught:
         layer(np.zeros(shape, "float32"))
     assert repr(layer) in f"{caught.value}{''.join(caught.value.__notes__)}"
 
 
 def test_integers_are_an_error():
-    """Pixels as bytes: the error says how to make numbers of them."""
+    """Pixels as bytes: the error says how to convert them."""
     with pytest.raises(TypeError, match=r"and dtype float32, got uint8\. Use F\.astype"):
         Conv2d(1, 1, 1)(Variable(np.zeros((1, 1, 2, 2), "uint8")))
 

@@ -16,8 +16,8 @@ def test_one_seed_gives_the_same_masks_on_every_backend(backend):
         assert_close(layer(F.ones((3, 5)).data), kept / 0.6, rtol=1e-6)
 
 
-def test_the_global_stream_unless_given(backend):
-    """`manual_seed` repeats it; a layer without its own generator has none to save."""
+def test_the_global_generator_is_the_default(backend):
+    """`manual_seed` repeats the mask; a layer without a generator of its own has no state to save."""
     layer, x = Dropout(0.5), F.ones((4, 4)).data
     xpnet.manual_seed(1)
     first = to_numpy(layer(x))
@@ -28,8 +28,8 @@ def test_the_global_stream_unless_given(backend):
     assert [name for name, _ in model.named_generators()] == ["layers.0.rng"]
 
 
-def test_evaluation_hands_x_on(backend, array):
-    """The very array; and no random number is drawn."""
+def test_in_evaluation_x_is_returned_unchanged(backend, array):
+    """The same array is returned, and no random number is drawn."""
     layer, x = Dropout(0.5, rng=0).eval(), array([1.0, 2.0])
     before = xpnet.random.state(layer.rng)
     assert layer(x) is x
@@ -44,7 +44,7 @@ def test_the_gradient_has_the_same_mask(backend):
     assert_close(x.grad, y)
 
 
-def test_what_makes_no_sense_is_an_error(backend, array):
+def test_invalid_options_are_errors(backend, array):
     with pytest.raises(ValueError, match="Dropout expected a probability p from 0 to 1, got 2"):
         Dropout(2.0)
     with pytest.raises(TypeError, match=r"Dropout\(p=0.5\) expected .*real floating, got .*int"):

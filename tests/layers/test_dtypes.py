@@ -1,4 +1,4 @@
-"""A layer with parameters takes numbers of their width and library; what converts is asked for."""
+"""A layer with parameters takes inputs of their dtype and library; conversions are explicit."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_a_narrower_width_is_an_error_too(backend, dtype):
             make()(x)
 
 
-def test_the_layer_is_named(backend):
+def test_the_error_names_the_layer(backend):
     """The one that refuses, not the model around it."""
     x = of(backend, np.ones((5, 4)), "float64")
     with pytest.raises(xpnet.ArgumentTypeError) as caught:
@@ -138,7 +138,7 @@ def test_layers_without_parameters_keep_the_width(backend):
             layer(integers)
 
 
-def test_the_byte_order_of_a_file_is_no_other_width():
+def test_another_byte_order_is_not_another_width():
     """What FITS and IDX hold is big-endian: the numbers are the same."""
     layer = L.Affine(4, 3, rng=0)
     x = np.linspace(0.0, 1.0, 20, dtype="float32").reshape(5, 4)
@@ -168,7 +168,7 @@ def test_arrays_of_another_library_are_an_error_at_the_parameter(library):
 
 
 class Doubling(Layer):
-    """It shows the dtype of what it was given."""
+    """The error names the dtype of the input."""
 
     def __init__(self):
         self.factor = xpnet.Parameter([2.0])
@@ -181,7 +181,7 @@ class Doubling(Layer):
 
 @pytest.mark.parametrize("other", ["float32", "float64"])
 def test_a_trainer_converts_data_to_the_dtype_of_its_model(backend64, other):
-    """Arrays, loaders and batches of any width; whatever the backend in force prefers."""
+    """Arrays, loaders and batches of any dtype, whatever the dtype of the current backend."""
     x, t = np.ones((20, 3)), np.full((20, 3), 3.0)
     with xpnet.using(backend64.name, dtype="float64" if other == "float32" else "float32"):
         model = Doubling()

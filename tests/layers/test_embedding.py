@@ -7,8 +7,8 @@ from xpnet import SGD, Embedding, functions as F, to_numpy
 from xpnet.testing import assert_close
 
 
-def test_it_begins_with_normal_numbers(backend):
-    """Of mean 0 and deviation 1; those of the seed."""
+def test_the_initial_weight_is_normally_distributed(backend):
+    """Mean 0 and standard deviation 1, repeatable by the seed."""
     W = to_numpy(Embedding(200, 50, rng=0).weight)
     assert abs(float(W.mean())) < 0.05
     assert abs(float(W.std()) - 1.0) < 0.05
@@ -16,7 +16,7 @@ def test_it_begins_with_normal_numbers(backend):
 
 
 @pytest.mark.parametrize("padding", [1, -3])
-def test_padding_is_zero_and_stays(backend, array, padding):
+def test_the_padding_row_is_zero_and_does_not_learn(backend, array, padding):
     """After a step too."""
     layer = Embedding(4, 2, padding_idx=padding, rng=0)
     x = array([[0, 1], [1, 3]])
@@ -45,7 +45,7 @@ def test_a_number_without_a_row_is_an_error(backend, array, wrong):
         assert "in Embedding(4 -> 2)" in caught.value.__notes__
 
 
-def test_what_is_no_index_is_an_error(backend, array):
+def test_an_input_that_is_not_integers_is_an_error(backend, array):
     with pytest.raises(TypeError, match=r"Embedding\(4 -> 2\) expected .*int64, got .*float32"):
         Embedding(4, 2)(array([1.0]))
     with pytest.raises(TypeError, match="got a list"):

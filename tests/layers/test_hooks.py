@@ -9,7 +9,7 @@ from xpnet.layers._context import hooks
 from xpnet.layers.hooks import untouched, watching
 
 
-def test_each_call_is_told_and_gradients_flow(backend, array):
+def test_each_call_is_observed_and_gradients_flow(backend, array):
     """By call and by forward, on arrays and Variables."""
     model, seen = xpnet.MLP(2, 3, 1, rng=0), []
     plain = model(array([[1.0, 2.0]]))
@@ -28,7 +28,7 @@ def test_each_call_is_told_and_gradients_flow(backend, array):
 
 
 def test_gradients_flow_through_the_forward_of_a_watched_layer(backend, array):
-    """Also where its text asks that of the class above."""
+    """This includes a forward that calls the forward of its base class."""
     model = xpnet.Residual(xpnet.Affine(2, 2, rng=0))
     with watching(model.sublayers(), lambda *_: None):
         y = model.forward(array([[1.0, 2.0]]))
@@ -56,8 +56,8 @@ def test_an_error_leaves_no_watcher(array, backend):
     assert model.training
 
 
-def test_watchers_within_watchers(array, backend):
-    """The inner one sees what the outer one hands on, may change it, and leaves that one there."""
+def test_watching_can_be_nested(array, backend):
+    """The inner block sees and may change the output; afterwards the outer one is still active."""
     layer, seen = xpnet.ReLU(), []
 
     def doubled(layer, xs, y):

@@ -32,7 +32,7 @@ VARIANCES = {
 
 @pytest.mark.parametrize("name", VARIANCES)
 def test_variance(backend, name):
-    """Mean 0 and the paper's variance, to the error of 60,000 draws; born where the switch says."""
+    """Mean 0 and the paper's variance, within the error of 60,000 draws, on the current backend."""
     W = init.initializer(name)(SHAPE, 0)
     assert W.dtype == backend.dtype
     host, std = to_numpy(W).astype("float64"), math.sqrt(VARIANCES[name])
@@ -48,7 +48,7 @@ OF_KERNELS = {"glorot_normal": 2 / 1050, "he_uniform": 2 / 300, "lecun_normal": 
 
 @pytest.mark.parametrize("name", OF_KERNELS)
 def test_variance_of_a_kernel(backend, name):
-    """(outputs, channels, *lengths): 20 * 5 * 3 numbers go in, 50 * 5 * 3 outputs come of one."""
+    """For (outputs, channels, *lengths), fan_in is 20 * 5 * 3 and fan_out is 50 * 5 * 3."""
     host = to_numpy(init.initializer(name)(KERNEL, 0)).astype("float64")
     assert host.shape == KERNEL
     assert abs(host.var() / OF_KERNELS[name] - 1) < 4 * math.sqrt(2 / 15_000)
@@ -61,7 +61,7 @@ def test_zeros(backend):
     assert b.dtype == backend.dtype
 
 
-def test_a_function_is_its_own_initializer(backend):
+def test_a_function_can_be_an_initializer(backend):
     """initializer(f) is f; fans need two dimensions or more."""
     assert init.initializer(init.zeros) is init.zeros
     with pytest.raises(ShapeError, match=r"got \(3,\)"):
@@ -82,15 +82,15 @@ def test_one_seed_gives_the_same_bits_everywhere(backend):
     assert hashlib.sha256(bits).hexdigest() == hashlib.sha256(expected).hexdigest()
 
 
-def test_draws_are_numpys(backend):
+def test_random_numbers_are_numpys(backend):
     """He's weights are NumPy's standard normal numbers of the seed, scaled, then cast."""
     np = pytest.importorskip("numpy")
     expected = np.random.default_rng(3).standard_normal((4, 2)) * math.sqrt(2 / 4)
     assert to_numpy(init.he_normal((4, 2), 3)).tolist() == expected.astype("float32").tolist()
 
 
-def test_seeds_differ_and_generators_go_on(backend):
-    """manual_seed restarts; without it the stream goes on; a generator is used as it is."""
+def test_seeds_differ_and_a_generator_continues(backend):
+    """manual_seed restarts the stream, which continues otherwise; a generator is used as it is."""
     manual_seed(1)
     a, b = to_numpy(init.normal((5,))), to_numpy(init.normal((5,)))
     manual_seed(1)
@@ -104,7 +104,7 @@ MANY = (BLOCK // 100 + 7, 251)  # two blocks and a part of a third
 
 
 def test_blocks_are_one_stream(backend):
-    """Numbers drawn a block at a time are those of a single draw, and the stream goes on behind them."""
+    """Numbers drawn a block at a time equal those of a single draw, and the stream continues after them."""
     np = pytest.importorskip("numpy")
     count = MANY[0] * MANY[1]
     assert count > 2 * BLOCK
@@ -120,7 +120,7 @@ def test_blocks_are_one_stream(backend):
         assert ours.random() == theirs.random()
 
 
-def test_what_layers_draw_is_one_stream():
+def test_layers_draw_from_one_stream():
     """Recurrent weights, a table, a mask of dropout: NumPy's numbers of the seed."""
     np = pytest.importorskip("numpy")
     with using("numpy"):

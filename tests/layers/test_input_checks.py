@@ -1,4 +1,4 @@
-"""What a layer says of an input that does not fit: expected, given, where, and what to try."""
+"""Errors for an input that does not fit: expected, given, where, and what to try."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def numpy():
         yield
 
 
-def test_what_fits_is_no_error():
+def test_a_fitting_input_passes():
     x, W = np.zeros((2, 3), "float32"), Parameter(np.zeros((3, 4), "float32"))
     require(ReLU(), x, BATCH)
     require(ReLU(), x, BATCH, W)
@@ -37,7 +37,7 @@ def test_what_fits_is_no_error():
         ),
     ],
 )
-def test_what_is_no_array(x, given):
+def test_inputs_that_are_not_arrays_are_errors(x, given):
     with pytest.raises(ArgumentTypeError) as caught:
         require(ReLU(), x, BATCH)
     assert str(caught.value) == f"ReLU() expected x of shape (batch, 3), {given}"
@@ -54,7 +54,7 @@ def test_what_is_no_array(x, given):
         ((3,), ("rows", 3), ""),
     ],
 )
-def test_one_sample_is_told_from_another_shape(shape, sizes, hint):
+def test_an_error_suggests_a_batch_axis_only_for_a_single_sample(shape, sizes, hint):
     with pytest.raises(ShapeError) as caught:
         require(ReLU(), np.zeros(shape), sizes)
     wanted = ", ".join(map(str, sizes))
@@ -94,6 +94,6 @@ def test_any_width_of_floating_point_numbers():
         require_floating(ReLU(), np.zeros((2, 3), "bool"), BATCH, "complex floating")
 
 
-def test_the_name_of_what_does_not_fit():
+def test_errors_name_the_argument_that_does_not_fit():
     error = misfit(ReLU(), np.zeros((2, 3)), (3, 3), name="a mask")
     assert str(error) == "ReLU() expected a mask of shape (3, 3), got (2, 3)."

@@ -87,7 +87,7 @@ def test_affine_of_no_features_is_an_error(sizes):
 
 
 def test_the_layers_of_an_mlp_draw_from_one_stream(backend):
-    """Not each the same numbers anew: the second layer goes on where the first stopped."""
+    """The second layer continues the stream of the first, so that the weights differ."""
     model = MLP(3, 3, 3, weight="normal", rng=5)
     numbers = np.random.default_rng(5).standard_normal(18)
     scale = float(model[0].weight[0, 0]) / numbers[0]
@@ -105,7 +105,7 @@ def test_the_initializer_of_an_mlp_suits_its_activation(activation, variance):
     assert float(W.var()) == pytest.approx(variance, rel=0.05)
 
 
-def test_an_mlps_width_may_be_numpys(backend):
+def test_the_width_of_an_mlp_may_be_a_numpy_integer(backend):
     assert MLP(3, np.int64(4), 2)[0].weight.shape == (3, 4)
 
 
@@ -137,7 +137,7 @@ def test_options_may_be_numpys_numbers(use):
 
 
 @each_option
-def test_an_option_that_would_learn_is_an_error(use):
+def test_a_variable_that_requires_a_gradient_is_an_error_as_an_option(use):
     """Its gradient is not lost in silence."""
     with xpnet.using("numpy") as backend:
         x, half = backend.asarray([[1.0, -2.0]]), xpnet.Parameter(0.5)

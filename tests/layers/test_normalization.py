@@ -43,7 +43,7 @@ def test_plain_averages_without_momentum(backend64, array):
     assert_close(layer.running_var.data, BATCHES.var(1, ddof=1).mean(0), rtol=1e-12)
 
 
-def test_what_comes_out_is_normal(backend64, array):
+def test_the_output_is_normalized(backend64, array):
     """Mean 0, variance 1 (less eps) in each channel; then weight and bias."""
     x = array((np.random.default_rng(1).normal(size=(5, 3, 4, 2)) * 7.0 - 3.0).tolist())
     layer = BatchNorm2d(3)
@@ -56,8 +56,8 @@ def test_what_comes_out_is_normal(backend64, array):
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (1, 2, 1), (0, 2)])
-def test_one_number_a_channel_has_no_variance(backend, shape):
-    """An error in training, in which y would not depend on x; none in evaluation."""
+def test_one_number_per_channel_has_no_variance(backend, shape):
+    """It is an error in training, where y would not depend on x, but not in evaluation."""
     layer, x = BatchNorm1d(2), F.ones(shape).data
     before = {k: to_numpy(v).copy() for k, v in layer.state_dict().items()}
     with pytest.raises(
@@ -77,7 +77,7 @@ def test_without_running_statistics_the_batch_counts(backend, array):
     assert BatchNorm1d(2, affine=False, track_running_stats=False).state_dict() == {}
 
 
-def test_statistics_are_not_recorded(backend, array):
+def test_running_statistics_are_not_recorded(backend, array):
     """They are arrays: a second step does not walk back into the first."""
     layer = BatchNorm1d(2)
     x = Variable(array(BATCHES[0].tolist()))
@@ -101,7 +101,7 @@ def test_state_keys_are_those_of_torch():
 
 
 def test_low_precision_input(backend, array):
-    """float16 in, float16 out, statistics in float32; a weight has to be of float16 as well."""
+    """float16 in, float16 out, statistics in float32; a weight must be float16 as well."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip("float16 is none of the standard's dtypes; this library keeps to those")
     x = array(BATCHES[0].tolist(), backend.xp.float16)
@@ -116,7 +116,7 @@ def test_low_precision_input(backend, array):
 
 @pytest.mark.usefixtures("eager")
 def test_layer_norm_is_of_each_sample(backend64, array):
-    """A sample alone gives what it gives among others; so does GroupNorm."""
+    """The result for a sample does not depend on the others in the batch; as with GroupNorm."""
     x = array(BATCHES.tolist())
     for layer in (LayerNorm(2), LayerNorm([4, 2]), GroupNorm(2, 4)):
         assert_close(layer(x[:1, :, :]), layer(x)[:1, :, :], rtol=1e-13)

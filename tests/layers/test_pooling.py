@@ -56,8 +56,8 @@ def agree(torch, ours, theirs, shape):
         assert_close(ours.backward(gy), tensor.grad, rtol=1e-5, atol=1e-6)
 
 
-def test_texts():
-    """What is as usual is not told."""
+def test_reprs_omit_default_options():
+    """Defaults are omitted."""
     assert repr(MaxPool2d(2)) == "MaxPool2d(kernel_size=2)"
     assert repr(MaxPool1d(3, 2, ceil_mode=True)) == (
         "MaxPool1d(kernel_size=3, stride=2, ceil_mode=True)"
@@ -71,8 +71,8 @@ def test_texts():
 @pytest.mark.parametrize(
     "layer", [MaxPool2d(2), AvgPool2d(2), GlobalAvgPool2d(), GlobalMaxPool2d()], ids=repr
 )
-def test_misfits(layer):
-    """A missing batch axis; the layer tells what it expected."""
+def test_invalid_shapes_and_options_are_errors(layer):
+    """The batch axis is missing; the error says what the layer expected."""
     text = r"expected x of shape \(batch, channels, height, width\), got \(3, 4, 4\)\. For one"
     with pytest.raises(ShapeError, match=text):
         layer(np.zeros((3, 4, 4), "float32"))

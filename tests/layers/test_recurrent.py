@@ -1,4 +1,4 @@
-"""RNN, LSTM, GRU: PyTorch's answers, padding that is not there, states handed on, both styles."""
+"""RNN, LSTM, GRU: PyTorch's results, padding, states that are passed on, both styles."""
 
 import copy
 
@@ -85,7 +85,7 @@ def test_agrees_with_pytorch(name, bias, sizes, length, batch, flags, dtype, dat
     seed=st.integers(0, 99),
 )
 def test_padding_has_no_influence(name, bidirectional, lengths, rubbish, seed):
-    """Whatever stands at it, nan too; and it gets zeros, and a gradient of zeros."""
+    """Whatever its values, NaN included; its output and its gradient are zeros."""
     with using("numpy", dtype="float64"):
         layer = LAYERS[name](3, 2, 2, bidirectional=bidirectional, rng=seed)
         x, first = drawn(layer, 4, len(lengths), seed)
@@ -105,8 +105,8 @@ def test_padding_has_no_influence(name, bidirectional, lengths, rubbish, seed):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_lengths_cut_each_sequence(backend, array, name):
-    """On every library: each sequence as if it were alone; arrays, and lists of numbers."""
+def test_lengths_end_each_sequence(backend, array, name):
+    """On every library each sequence is processed as if by itself; lengths are arrays or lists."""
     layer = LAYERS[name](2, 2, bidirectional=True, batch_first=True, rng=0)
     x, _ = drawn(layer, 3, 2)
     together = layer(array(x.tolist()), array([3, 1]))
@@ -123,8 +123,8 @@ def test_lengths_cut_each_sequence(backend, array, name):
 
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_sequence_in_two_parts(backend, array, name):
-    """The states of the first part begin the second."""
+def test_a_sequence_can_be_continued_with_the_last_states(backend, array, name):
+    """The last states of the first part are the initial states of the second."""
     layer = LAYERS[name](2, 2, rng=0)
     x, _ = drawn(layer, 2, 2)
     whole = layer(array(x.tolist()))
@@ -182,7 +182,7 @@ def test_parameters_are_pytorchs(name):
             assert 0.15 < np.abs(to_numpy(p)).max() <= 0.2
 
 
-def test_the_state_travels():
+def test_the_state_is_saved_and_restored():
     """state_dict, and a copy; the same seed gives the same weights."""
     a, b, c = LSTM(3, 4, 2, rng=1), LSTM(3, 4, 2, rng=2), LSTM(3, 4, 2, rng=1)
     x, _ = drawn(a, 5, 2)
@@ -219,7 +219,7 @@ def test_repr():
 
 
 @pytest.mark.usefixtures("eager")
-def test_what_does_not_fit(backend, array):
+def test_shapes_that_do_not_fit_are_errors(backend, array):
     """Expected, given, where, and what to try."""
     layer = LSTM(3, 4, rng=0)
     x = array(np.zeros((5, 2, 3)).tolist())

@@ -51,14 +51,14 @@ def test_shapes_that_do_not_fit(backend, layer, given):
     assert str(caught.value).endswith(f"got {given}.")
 
 
-def test_order_is_that_of_rows(backend, array):
+def test_reshaping_is_in_row_major_order(backend, array):
     """The last axis first."""
     x = array([[[1.0, 2.0], [3.0, 4.0]]])
     assert_close(Flatten()(x), [[1.0, 2.0, 3.0, 4.0]])
     assert_close(Reshape(4, 1)(x), [[[1.0], [2.0], [3.0], [4.0]]])
 
 
-def test_two_unknown_sizes_are_an_error():
+def test_two_sizes_of_minus_one_are_an_error():
     with pytest.raises(ShapeError, match=r"at most one of them -1, got \(-1, -1\)"):
         Reshape(-1, -1)
 

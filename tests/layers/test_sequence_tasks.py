@@ -19,7 +19,7 @@ from xpnet import (
 
 
 def learned(model, draw, steps, lr, rng):
-    """The accuracy on 2,000 samples that nobody has seen, after that many steps of 64."""
+    """The accuracy on 2,000 new samples, after that many steps of 64 samples."""
     optimizer = Adam(model.parameters(), lr=lr)
     for _ in range(steps):
         *x, t = draw(rng, 64)
@@ -32,7 +32,7 @@ def learned(model, draw, steps, lr, rng):
 
 
 class Recall(Layer):
-    """The state after the last step says what the marked symbol was."""
+    """The marked symbol is predicted from the state after the last step."""
 
     def __init__(self, symbols, n, rng):
         self.lstm = LSTM(symbols + 1, n, batch_first=True, rng=rng)
@@ -90,7 +90,7 @@ def test_a_transformer_reverses():
         assert learned(Reverser(10, 32, rng), backwards, steps=300, lr=0.003, rng=rng) >= 0.99
 
 
-def test_a_transformer_without_places_cannot():
+def test_a_transformer_without_positions_cannot_reverse():
     """It sees which digits there are, not where: well below a third."""
     rng = np.random.default_rng(0)
     with using("numpy"):

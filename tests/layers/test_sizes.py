@@ -29,7 +29,7 @@ MAKERS = {
 
 @pytest.mark.parametrize("size", [2.5, 2.0, "two", True, None], ids=repr)
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_size_that_is_no_whole_number_is_named(name, size):
+def test_a_size_that_is_not_a_whole_number_is_an_error_that_names_it(name, size):
     layer, argument = name.split()
     words = f"{layer} expected {argument} to be a whole number, got {size!r}."
     with pytest.raises(xpnet.ArgumentTypeError, match=re.escape(words)):

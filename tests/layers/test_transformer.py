@@ -124,8 +124,8 @@ def test_encoder(backend, array):
 
 
 @pytest.mark.usefixtures("eager")
-def test_dropout_is_for_training(backend, array):
-    """One seed, one answer; none in evaluation."""
+def test_dropout_is_active_in_training_only(backend, array):
+    """A seed repeats the dropout; there is none in evaluation."""
     x = array(np.random.default_rng(0).standard_normal((3, 2, 4)).tolist())
     layer, again = (TransformerEncoderLayer(4, 2, 8, 0.5, rng=0) for _ in range(2))
     first = layer(x)
@@ -154,22 +154,22 @@ def test_positions(backend, array, width):
 
 
 def test_positions_are_as_precise_as_x():
-    """In float64 of either order of bytes, as read from a file."""
+    """In float64 of either byte order, as read from a file."""
     x = np.zeros((3, 1, 4))
     y, other = (PositionalEncoding(4).forward(a) for a in (x, x.astype(">f8")))
     assert_close(other, y, rtol=0.0)
 
 
 @pytest.mark.usefixtures("eager")
-def test_positions_pass_gradients_on(backend64, array):
-    """What is added is a constant."""
+def test_positional_encoding_passes_gradients_on(backend64, array):
+    """The pattern is a constant."""
     check_gradients(PositionalEncoding(3), array(np.zeros((2, 1, 3)).tolist()))
     y = PositionalEncoding(4, dropout=0.5, rng=0)(array(np.ones((50, 2, 4)).tolist()))
     assert 0.3 < np.mean(to_numpy(y) == 0.0) < 0.7
 
 
 @pytest.mark.usefixtures("eager")
-def test_what_does_not_fit(backend, array):
+def test_shapes_that_do_not_fit_are_errors(backend, array):
     """Expected, given, where, and what to try."""
     layer = TransformerEncoderLayer(4, 2, 8, rng=0)
     with pytest.raises(ShapeError) as caught:

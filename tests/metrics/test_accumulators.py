@@ -30,8 +30,8 @@ def updated(metric, array, y, t, parts):
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_batches_are_the_whole(backend, array, name):
-    """Of unequal batches, one of them empty; again after a reset; and from a saved state on."""
+def test_accumulated_batches_equal_all_samples_at_once(backend, array, name):
+    """For unequal batches, one of them empty; again after a reset; and from a saved state."""
     kind, y, options = PAIRS[name]
     t = TARGETS if name == "r2" else LABELS
     whole = xpnet.to_numpy(getattr(metrics, name)(array(y), array(t), **options))
@@ -52,7 +52,7 @@ def test_batches_are_the_whole(backend, array, name):
     assert updated(kind(**options, name="other"), array, y, t, parts[:1]).name == "other"
 
 
-def test_batches_of_unlike_classes_do_not_add_up():
+def test_batches_with_different_numbers_of_classes_are_an_error():
     """One class and three would broadcast."""
     for kind in metrics.ConfusionMatrix, metrics.Recall:
         metric = kind()
@@ -61,8 +61,8 @@ def test_batches_of_unlike_classes_do_not_add_up():
             metric.update(np.asarray([0, 2]), np.asarray([2, 1]))
 
 
-def test_variables_leave_no_history(backend, array):
-    """What is gathered are arrays; class numbers need a number of classes to add up."""
+def test_metrics_of_variables_are_not_recorded(backend, array):
+    """The state consists of arrays; for class numbers the number of classes must be given."""
     metric = metrics.F1(average="macro", classes=3)
     metric.update(xpnet.Variable(array([0, 1])), array([0, 1]))
     metric.update(array([2, 2]), array([2, 0]))

@@ -19,7 +19,7 @@ Y = [[0.9, 0.1, 0.0], [0.2, 0.3, 0.1], [0.0, 0.0, 5.0], [1.0, 2.0, 0.0]]  # 0, 1
 @pytest.mark.parametrize(
     "t", [[0, 1, 2, 0], np.eye(3, dtype="float32")[[0, 1, 2, 0]]], ids=["numbers", "one-hot"]
 )
-def test_accuracy_counts_the_right_ones(backend, t):
+def test_accuracy_is_the_share_of_correct_predictions(backend, t):
     """Three of four are right, on the device, in the scores' dtype."""
     a = metrics.accuracy(backend.asarray(Y), backend.asarray(t))
     assert a.dtype == backend.dtype
@@ -35,7 +35,7 @@ def test_accuracy_of_a_variable_is_an_array(backend):
 
 @pytest.mark.parametrize("dtype", ["int32", "uint8"])
 def test_confusion_matrix_has_the_truth_in_rows(backend, dtype):
-    """One of class 0 was taken for 1; the rest is on the diagonal."""
+    """One sample of class 0 is predicted as 1; the rest is on the diagonal."""
     matrix = metrics.confusion_matrix(
         backend.asarray(Y), backend.asarray([0, 1, 2, 0], dtype=dtype)
     )
@@ -57,7 +57,7 @@ def test_accuracy_refuses_targets_of_another_shape(backend, array, y, t):
         metrics.accuracy(array(y), array(t))
 
 
-def test_counts_do_not_depend_on_the_scores_type(backend, array):
+def test_counts_do_not_depend_on_the_dtype_of_scores(backend, array):
     """300 of one class, scored in bytes that count to 255."""
     y = array([[1, 0]] * 300, backend.xp.uint8)
     t = array([0] * 300)
@@ -67,7 +67,7 @@ def test_counts_do_not_depend_on_the_scores_type(backend, array):
         metrics.confusion_matrix(y, array([0] * 299))
 
 
-def test_confusion_matrix_takes_what_a_network_gives(backend, array):
+def test_confusion_matrix_takes_the_scores_of_a_network(backend, array):
     """Sequences, one-hot rows, one column of two classes' scores, class numbers."""
     y, t = np.float32(Y), np.asarray([0, 1, 2, 0])
     expected = [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
@@ -92,7 +92,7 @@ def test_confusion_matrix_takes_what_a_network_gives(backend, array):
 
 
 def test_counts_are_exact_beyond_the_digits_of_float32(monkeypatch):
-    """As in blocks of 2 ** 24 cells, so in blocks of 8."""
+    """The result does not depend on the size of the blocks."""
     labels = np.ones(2**24 + 3, "uint8")
     matrix = metrics.confusion_matrix(labels, labels)
     assert matrix.tolist() == [[0, 0], [0, 2**24 + 3]]
@@ -111,7 +111,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_rates_by_hand(backend, array, name):
-    """Each average; a class that nobody named is in none of the means."""
+    """Each average; a class that does not occur is in none of the means."""
     figure = getattr(metrics, name)
     y, t = array(np.c_[np.float32(Y), np.float32([-1.0] * 4)]), array([0, 1, 2, 0])
     of_each, macro, micro, weighted = BY_HAND[name]
@@ -123,14 +123,14 @@ def test_rates_by_hand(backend, array, name):
     assert (value.dtype, value.shape) == (backend.xp.float32, ())
     of_each = xpnet.to_numpy(figure(y, t, average=None, zero_division=math.nan))
     assert math.isnan(of_each[3])
-    with pytest.raises(xpnet.ShapeError, match="is of two classes, got 4"):
+    with pytest.raises(xpnet.ShapeError, match="is for two classes, got 4"):
         figure(y, t)
     with pytest.raises(ValueError, match="got 'all'"):
         figure(y, t, average="all")
 
 
 def test_binary_rates_by_hand(backend, array):
-    """Three are of class 1, two of them found, and one that is not."""
+    """Of three samples of class 1 two are found; one of class 0 is predicted as 1."""
     y, t = array([0.9, 0.6, 0.1, 0.7, 0.2]), array([1, 1, 1, 0, 0])
     assert float(metrics.precision(y, t)) == pytest.approx(2 / 3)
     assert float(metrics.recall(y, t)) == pytest.approx(2 / 3)
@@ -149,7 +149,7 @@ def test_top_k_by_hand(backend, array, k, share):
         assert (value.dtype, float(value)) == (backend.dtype, share)
 
 
-def test_top_k_of_what_is_no_number_or_no_class(backend, array):
+def test_top_k_of_nan_scores_and_invalid_classes(backend, array):
     """A NaN is no success, nor is a class that does not exist."""
     y = array([[math.nan, 1.0], [math.nan, 1.0], [0.0, 1.0]])
     assert float(metrics.top_k_accuracy(y, array([0, 1, 2]), k=1)) == 0.0
@@ -158,14 +158,14 @@ def test_top_k_of_what_is_no_number_or_no_class(backend, array):
         metrics.top_k_accuracy(y, array([0, 1, 1]), k=0)
 
 
-def test_a_mean_whose_weights_are_all_left_out():
-    """The class that occurs was never chosen, the one that was does not occur: 0, as scikit-learn."""
+def test_a_weighted_mean_whose_weights_are_all_zero():
+    """The class that occurs is never predicted, and the predicted one does not occur: 0, as scikit-learn."""
     y, t = np.asarray([[0.0, 1.0]]), np.asarray([0])
     assert metrics.precision(y, t, average="weighted", zero_division=math.nan) == 0.0
 
 
 def test_half_precision_counts_beyond_its_range():
-    """70,000 right ones of as many, in scores whose largest number is 65,504."""
+    """70,000 correct predictions, with float16 scores, whose largest number is 65,504."""
     y = np.zeros((70000, 2), "float16")
     for figure in (metrics.accuracy, metrics.top_k_accuracy):
         value = figure(y, np.zeros(70000, "int32"))

@@ -25,7 +25,7 @@ def test_binary_by_hand(backend, array):
     assert float(metrics.roc_auc(array([1, 2, 3]), array([[0], [1], [1]]))) == 1.0
 
 
-def test_what_has_no_order_is_nan(backend, array):
+def test_without_two_samples_to_compare_it_is_nan(backend, array):
     """One class alone, no samples, a score that is NaN."""
     for y, t in (([0.1, 0.2], [1, 1]), ([0.1, 0.2], [0, 0]), ([0.1, math.nan, 0.3], [0, 1, 1])):
         assert math.isnan(float(metrics.roc_auc(array(y), array(t))))
@@ -35,8 +35,8 @@ def test_what_has_no_order_is_nan(backend, array):
     assert math.isnan(areas[1])
 
 
-def test_three_classes_by_hand(backend, array):
-    """Of class 0 one score is beaten by one of the two others; 1 and 2 are in order."""
+def test_three_classes_computed_by_hand(backend, array):
+    """One score of class 0 is below one of the two others; classes 1 and 2 are in order."""
     y = array(np.float32([[0.4, 0.3, 0.3], [0.5, 0.2, 0.3], [0.45, 0.5, 0.05], [0.1, 0.1, 0.8]]))
     t = array([0, 0, 1, 2])
     areas = xpnet.to_numpy(metrics.roc_auc(y, t, average=None))
@@ -55,7 +55,7 @@ def test_targets_in_other_forms():
             metrics.roc_auc(scores, np.asarray(labels))
 
 
-def test_what_does_not_fit_is_refused(backend, array):
+def test_invalid_shapes_and_averages_are_errors(backend, array):
     with pytest.raises(xpnet.ShapeError, match=r"got \(2, 3\) and \(3,\)"):
         metrics.roc_auc(array(np.zeros((2, 3), dtype="float32")), array([0, 1, 2]))
     with pytest.raises(ValueError, match="got 'ovo' and 'micro'"):

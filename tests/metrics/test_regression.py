@@ -25,7 +25,7 @@ def test_by_hand(backend, array):
 
 
 def test_r2_of_columns_and_of_constants(backend, array):
-    """A perfect column, a constant one that is met, and one that is not; one sample has none."""
+    """A perfect column, a constant one that is predicted, and one that is not; NaN for one sample."""
     t = array([[1.0, 2.0, 0.1], [2.0, 2.0, 0.1], [4.0, 2.0, 0.1]])
     y = array([[1.0, 2.0, 0.1], [2.0, 2.0, 0.1], [4.0, 2.0, 0.2]])
     assert xpnet.to_numpy(metrics.r2(y, t, average=None)).tolist() == [1.0, 1.0, 0.0]
@@ -37,7 +37,7 @@ def test_r2_of_columns_and_of_constants(backend, array):
 
 
 def test_r2_of_large_targets(backend, array):
-    """A million and some: squares of which float32 could not tell apart."""
+    """Targets near a million, whose squares float32 could not distinguish."""
     t = array([1e6 + 1.0, 1e6 + 2.0, 1e6 + 3.0])
     assert float(metrics.r2(array([1e6 + 1.0, 1e6 + 2.0, 1e6 + 4.0]), t)) == 0.5
 

@@ -12,7 +12,7 @@ SHAPES = [(3, 2), (4,), ()]
 
 
 class Case(NamedTuple):
-    """An optimizer, and PyTorch's of the same formula; None where it has none."""
+    """An optimizer, and PyTorch's with the same formula, or None."""
 
     kind: type
     options: dict
@@ -53,7 +53,7 @@ CASES = [
 
 
 def start(dtype=np.float64):
-    """Where the parameters begin; one of them holds a zero, one is a single number."""
+    """The initial parameters; one of them contains a zero, one is a single number."""
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape) for shape in SHAPES]
     arrays[1][0] = 0.0
@@ -71,12 +71,12 @@ def curve(i):
 
 
 def slope(i, t, p):
-    """The gradient of parameter i in step t: of a valley, and noise that everyone sees alike."""
+    """The gradient of parameter i in step t: that of a quadratic function, with repeatable noise."""
     return np.asarray(curve(i), p.dtype) * p + np.asarray(noise(i, t), p.dtype)
 
 
 def go(moving, steps, rate=None):
-    """Let an optimizer of xpnet go down for these steps; `rate` sets it up for each of them."""
+    """Run an optimizer of xpnet for these steps; `rate` sets it up for each of them."""
     home = xpnet.current()
     for t in steps:
         if rate is not None:

@@ -16,7 +16,7 @@ WAY = [[1.0, 2.0], [3.0, -1.0], [0.0, 0.0], [8.0, 4.0]]  # where the parameter i
 
 @pytest.mark.parametrize("warmup", [False, True])
 def test_formula(backend, warmup):
-    """The weights of all that it has seen, in plain NumPy."""
+    """The average of all parameters so far, in plain NumPy."""
     p = Parameter(backend.asarray(WAY[0]))
     average, expected = ExponentialMovingAverage([p], 0.9, warmup), np.asarray(WAY[0])
     for t, x in enumerate(WAY[1:], 1):
@@ -77,8 +77,8 @@ def test_training_goes_on_after_an_evaluation(backend):
         assert_close(model(x), (before + after) / 2, rtol=1e-6)
 
 
-def test_of_a_variable(backend):
-    """As an optimizer, it takes other Variables than Parameters."""
+def test_variables_can_be_averaged(backend):
+    """Like an optimizer, it accepts Variables that are not Parameters."""
     x = Variable(backend.asarray(WAY[0]))
     average = ExponentialMovingAverage([x], 0.5)
     x.data = backend.asarray(WAY[1])
@@ -105,7 +105,7 @@ def test_a_graph_keeps_the_numbers_that_it_was_recorded_with(backend):
 
 
 def test_a_context_that_outlives_the_block_shows_no_other_parameter_an_average(backend):
-    """It keeps the parameters that it stands in for: none of those created later has their id."""
+    """It refers to the parameters, so that none of those created later gets their id."""
     first = [Parameter(backend.asarray([1.0])) for _ in range(200)]
     average = ExponentialMovingAverage(first, 0.5)
     with average.applied():
@@ -118,7 +118,7 @@ def test_a_context_that_outlives_the_block_shows_no_other_parameter_an_average(b
     assert len(kept.averages) == 200
 
 
-def test_taken_up_it_goes_on_bit_for_bit(backend):
+def test_resuming_is_bit_for_bit(backend):
     p = Parameter(backend.asarray(WAY[0]))
     average = ExponentialMovingAverage([p], 0.9, warmup=True)
     p.data = backend.asarray(WAY[1])
@@ -137,7 +137,7 @@ def test_taken_up_it_goes_on_bit_for_bit(backend):
 
 
 def test_errors(backend):
-    """No parameters, a share that is none, a state of something else."""
+    """No parameters, an invalid decay, a state of something else."""
     p = Parameter(backend.asarray([1.0, 2.0]))
     with pytest.raises(ValueError, match="no parameters"):
         ExponentialMovingAverage([])

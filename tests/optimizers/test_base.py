@@ -52,8 +52,8 @@ def test_gradients_are_not_changed(backend, array, case):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_numpy_scalars_do_not_leak_in(backend, kind):
-    """NumPy's float64 among the options would make float64 of float32."""
+def test_numpy_scalars_do_not_change_dtypes(backend, kind):
+    """NumPy's float64 among the options would turn float32 into float64."""
     p = Parameter(backend.asarray(START))
     moving = kind([{"params": [p], "weight_decay": np.float64(0.1)}], lr=np.float64(0.01))
     for _ in range(2):
@@ -67,7 +67,7 @@ def test_numpy_scalars_do_not_leak_in(backend, kind):
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_empty_and_single_numbers(backend, kind):
-    """Parameters of no numbers, and of one without axes."""
+    """Empty parameters, and one without axes."""
     empty, one = Parameter(backend.asarray(np.zeros((0, 3), "float32"))), Parameter(2.0)
     empty.grad, one.grad = backend.asarray(np.zeros((0, 3), "float32")), backend.asarray(1.0)
     kind([empty, one], lr=0.1).step()
@@ -77,7 +77,7 @@ def test_empty_and_single_numbers(backend, kind):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_of_16_bits_it_is_the_step_of_float32_rounded(backend, eager, case):
+def test_the_step_of_a_16_bit_parameter_is_that_of_float32_rounded(backend, eager, case):
     """Also where a gradient is 0, and Adam's eps would be; the state is of float32, and loads."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip(f"{backend.name} has no float16")
@@ -97,8 +97,8 @@ def test_of_16_bits_it_is_the_step_of_float32_rounded(backend, eager, case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_variables_move_as_parameters_do(case):
-    """An image, say; the array that it was made of stays as it is."""
+def test_variables_are_updated_like_parameters(case):
+    """For example an image; the array that it was created from is not changed."""
     with xpnet.using("numpy") as backend:
         given = backend.asarray(START)
         image, p = Variable(given), Parameter(given)
@@ -112,14 +112,14 @@ def test_variables_move_as_parameters_do(case):
         assert given.tolist() == START != to_numpy(p).tolist()
 
 
-def test_a_graph_of_a_variable_does_not_outlast_a_step(backend):
-    """As of a Parameter: backward would take other numbers than forward did."""
+def test_a_graph_of_a_variable_is_out_of_date_after_a_step(backend):
+    """As for a Parameter: backward would use other values than forward did."""
     x = Variable(backend.asarray(START))
     y, z = F.sum(x * x), gradient_checkpoint(lambda: F.sum(x * x))()
     x.grad = backend.asarray(START)
     SGD([x]).step()
     for stale in (y, z):
-        with pytest.raises(GradientError, match=r"kept a Variable of shape \(3,\) .* loss anew"):
+        with pytest.raises(GradientError, match=r"kept a Variable of shape \(3,\) .* loss again"):
             stale.backward()
     F.sum(x * x).backward()
 
@@ -166,7 +166,7 @@ def test_gradients_add_up_until_they_are_forgotten(backend):
 
 
 def test_a_graph_older_than_the_step_is_out_of_date(backend):
-    """What a Parameter was when the graph was recorded is gone: the walk back says so."""
+    """The recorded values of a Parameter are overwritten, so backward raises an error."""
     p = Parameter(backend.asarray(START))
     loss = F.sum(p * p)
     p.grad = backend.asarray(SLOPE)
@@ -176,7 +176,7 @@ def test_a_graph_older_than_the_step_is_out_of_date(backend):
 
 
 def test_adam_counts_the_steps_of_each_parameter(backend, array):
-    """PyTorch's: the first step of a parameter is one of lr, however late it comes."""
+    """As in PyTorch, a parameter's first step has size lr, however late it is."""
     early, late = Parameter(array([1.0])), Parameter(array([1.0]))
     adam = Adam([early, late], lr=0.01)
     for _ in range(50):
@@ -187,7 +187,7 @@ def test_adam_counts_the_steps_of_each_parameter(backend, array):
     assert_close(late, [0.99], rtol=1e-5)
 
 
-def test_recorded_gradients_will_do(backend):
+def test_recorded_gradients_are_accepted(backend):
     """After backward(create_graph=True) a gradient is a Variable."""
     p = Parameter(backend.asarray(START))
     F.sum(p * p).backward(create_graph=True)
@@ -214,8 +214,8 @@ def test_groups_have_options_of_their_own(backend, array):
     assert [float(p[0]) for p in (a, b, c)] == [1.0, 1.125, 1.125]
 
 
-def test_a_group_may_come_later(backend, array):
-    """What was frozen begins to move."""
+def test_a_group_can_be_added_later(backend, array):
+    """A parameter that was frozen is updated from then on."""
     a, b = Parameter(backend.asarray([1.0])), Parameter(backend.asarray([1.0]))
     moving = xpnet.Momentum([a], lr=0.5, momentum=0.0)
     a.grad = b.grad = array([1.0])
@@ -226,8 +226,8 @@ def test_a_group_may_come_later(backend, array):
     assert [s["t"] for s in moving.state] == [2, 1]
 
 
-def test_decoupled_decay_is_of_the_parameter_alone(backend, array):
-    """SGD's two decays are one; those of an optimizer that scales gradients are not."""
+def test_decoupled_decay_depends_on_the_parameter_only(backend, array):
+    """For SGD both decays are the same; for an optimizer that scales gradients they differ."""
     ends = {}
     for kind in (SGD, xpnet.RMSProp):
         for decoupled in (False, True):
@@ -277,7 +277,7 @@ def test_wrong_options_are_errors(backend):
 
 
 def test_base_has_no_update(backend):
-    """A subclass without a formula says so."""
+    """A subclass without a formula raises an error."""
     p = Parameter([1.0])
     p.grad = p.data
     with pytest.raises(NotImplementedError):
@@ -296,8 +296,10 @@ def test_base_has_no_update(backend):
         lambda p: xpnet.Affine(2, 1),
     ],
 )
-def test_what_is_no_parameter_is_refused(backend, array, given):
-    with pytest.raises(TypeError, match=r"SGD expected Parameters, as model\.parameters\(\) gives"):
+def test_only_parameters_are_accepted(backend, array, given):
+    with pytest.raises(
+        TypeError, match=r"SGD expected Parameters, as model\.parameters\(\) returns"
+    ):
         xpnet.SGD(given(Parameter(array([[1.0, 2.0], [3.0, 4.0]]))))
 
 
@@ -310,14 +312,14 @@ def test_a_parameter_given_twice_is_refused(backend, array):
 
 
 def test_an_optimizer_does_not_move_with_its_model():
-    """Its state would meet arrays of another library."""
+    """Its state would be combined with arrays of another library."""
     pytest.importorskip("array_api_strict", reason="the other library")
     with xpnet.using("numpy") as backend:
         model = xpnet.Affine(2, 1, rng=0)
         optimizer = xpnet.Momentum(model.parameters())
         model.to("array_api_strict")
         model.weight.grad = xpnet.backend.resolve("array_api_strict").asarray([[1.0], [1.0]])
-        with pytest.raises(xpnet.StateError, match="make the optimizer after"):
+        with pytest.raises(xpnet.StateError, match="create the optimizer after"):
             optimizer.step()
         model.to(backend)
         model.weight.grad = backend.asarray([[1.0], [1.0]])
@@ -344,7 +346,7 @@ def made(case, lr=0.02):
 
 
 def taken_up(case, state, arrays):
-    """Another optimizer, made with another rate, goes on from a state."""
+    """Another optimizer, created with another rate, resumes from a state."""
     moving = made(case, lr=0.3)
     for p, x in zip(moving.parameters, arrays, strict=True):
         p.data = xpnet.current().asarray(x.copy())
@@ -353,7 +355,7 @@ def taken_up(case, state, arrays):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_taken_up_it_goes_on_bit_for_bit(backend, case):
+def test_resuming_is_bit_for_bit(backend, case):
     """Saved after seven steps, and loaded into an optimizer that was made anew."""
     moving = made(case)
     moving.factor = 0.7
@@ -370,7 +372,7 @@ def test_taken_up_it_goes_on_bit_for_bit(backend, case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_taken_up_on_another_library_it_goes_on(backend, case):
+def test_an_optimizer_can_be_resumed_on_another_library(backend, case):
     """What NumPy began."""
     with xpnet.using("numpy"):
         moving = made(case)
@@ -384,7 +386,7 @@ def test_taken_up_on_another_library_it_goes_on(backend, case):
 
 
 def test_options_set_to_whole_numbers_take_up_fractions(backend):
-    """What was loaded holds: 0 is not to make 0 of 0.5."""
+    """An option that was set to an integer takes a fraction from the state: 0.5 does not become 0."""
     p = Parameter([1.0])
     state = xpnet.Momentum([{"params": [p], "lr": 0.5}], momentum=0.25).state_dict()
     moving = xpnet.Momentum([{"params": [p], "lr": 1.0}])
@@ -393,8 +395,8 @@ def test_options_set_to_whole_numbers_take_up_fractions(backend):
     assert (moving.defaults["momentum"], moving.groups[0]["lr"]) == (0.25, 0.5)
 
 
-def test_a_state_that_does_not_fit_is_told_and_changes_nothing(backend):
-    """Another optimizer's; of other parameters, other shapes, other options."""
+def test_a_state_that_does_not_fit_is_an_error_and_changes_nothing(backend):
+    """States of another optimizer, of other parameters, other shapes, other options."""
     adam = Adam(parameters())
     go(adam, range(2))
     before, _ = saved(adam)

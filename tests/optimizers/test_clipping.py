@@ -19,7 +19,7 @@ def arrays(scale=1.0):
 
 
 def with_gradients(array, scale=1.0):
-    """Parameters with read-only gradients, and one that has none."""
+    """Parameters with read-only gradients, and one without a gradient."""
     ps = [Parameter(np.zeros(shape, "float32")) for shape in SHAPES]
     ps = [Parameter(xpnet.current().asarray(to_numpy(p))) for p in ps]
     for p, g in zip(ps, arrays(scale), strict=True):
@@ -30,7 +30,7 @@ def with_gradients(array, scale=1.0):
 @pytest.mark.parametrize("norm_type", [2.0, 1, 3.5, math.inf])
 @pytest.mark.parametrize("max_norm", [0.5, 1e6])
 def test_norm_is_pytorchs(backend, array, norm_type, max_norm):
-    """The norm before, and the gradients after: cut, or left alone."""
+    """The norm before, and the gradients after: clipped, or unchanged."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     theirs = [torch.nn.Parameter(torch.zeros(shape)) for shape in SHAPES]
     for p, g in zip(theirs, arrays(), strict=True):
@@ -55,7 +55,7 @@ def test_norm_by_hand(backend, array):
     assert_close(b.grad, [[0.8]], rtol=1e-5)
 
 
-def test_gradients_that_share_memory_are_cut_once(backend):
+def test_gradients_that_share_memory_are_clipped_once(backend):
     """Two parameters of one sum may have one array for a gradient."""
     a, b = Parameter(backend.asarray([1.0, 1.0])), Parameter(backend.asarray([1.0, 1.0]))
     shared = backend.asarray([3.0, 4.0])
@@ -69,7 +69,7 @@ def test_gradients_that_share_memory_are_cut_once(backend):
 
 
 def test_each_gradient_keeps_its_dtype(backend):
-    """The norm of those of 16 bits is taken in float32, where the square of 40,000 is finite."""
+    """For 16-bit gradients the norm is computed in float32, where the square of 40,000 is finite."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip(f"{backend.name} has no float16")
     a, b = Parameter(backend.asarray([1.0], "float16")), Parameter(backend.asarray([1.0]))
@@ -93,8 +93,8 @@ def test_value(backend, array):
     assert p.grad.dtype == backend.dtype
 
 
-def test_what_is_no_number_is_told_by_the_norm(backend, array):
-    """A step would make NaN of every parameter; the norm shows it before."""
+def test_the_norm_is_nan_or_infinite_if_a_gradient_is(backend, array):
+    """A step would turn every parameter into NaN; the norm shows it before."""
     a, b = Parameter(backend.asarray([1.0])), Parameter(backend.asarray([1.0]))
     a.grad, b.grad = array([1.0]), array([math.nan])
     assert math.isnan(float(clip_grad_norm([a, b], 1.0)))
@@ -102,7 +102,7 @@ def test_what_is_no_number_is_told_by_the_norm(backend, array):
 
 
 def test_errors(backend):
-    """backward was forgotten; a limit that is none."""
+    """backward was not called; an invalid limit."""
     p = Parameter(backend.asarray([1.0]))
     for clip in (clip_grad_norm, clip_grad_value):
         with pytest.raises(GradientError, match=r"call loss\.backward\(\) before"):

@@ -128,7 +128,7 @@ def test_lamb_scales_by_the_whole_parameter(backend64):
 
 
 def test_lamb_starts_from_zeros(backend):
-    """Where the parameter is 0 there is nothing to be in proportion to: a step of lr."""
+    """Where the parameter is 0, the step is lr times the direction."""
     p = Parameter(backend.asarray([0.0, 0.0]))
     p.grad = backend.asarray([0.5, -2.0])
     xpnet.LAMB([p], lr=0.1).step()

@@ -1,4 +1,4 @@
-"""A hundred steps of each optimizer end where PyTorch's end, or those of the paper in NumPy."""
+"""A hundred steps of each optimizer, compared with PyTorch's, or with the paper's in NumPy."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def factor(t):
 
 
 def by_xpnet(case, dtype=None):
-    """Two groups, the second with a rate and a decay of its own; a schedule, and a new rate."""
+    """Two groups, the second with its own rate and decay; a schedule, and a new rate."""
     a, b, c = parameters(dtype)
     groups = [{"params": [a]}, {"params": [b, c], "lr": 0.005, "weight_decay": 0.2}]
     moving = case.kind(groups, **case.options)
@@ -92,7 +92,7 @@ def test_in_float64(backend64, case):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_in_float32(backend, case):
-    """The same, and float32 stays float32, of parameters and of what the optimizer keeps."""
+    """The same in float32, which parameters and state keep."""
     expected = (by_torch if case.theirs else by_paper)(case, np.float32)
     for p, x in zip(by_xpnet(case), expected, strict=True):
         assert p.dtype == backend.xp.float32
@@ -104,7 +104,7 @@ def test_every_optimizer_has_a_case():
 
 
 def test_defaults_are_pytorchs():
-    """Names and values of all options that PyTorch has too; but for SGD's rate, which is 0.1."""
+    """Names and defaults of all options that PyTorch has too, except SGD's rate, which is 0.1."""
     import inspect
 
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")

@@ -1,4 +1,4 @@
-"""Pictures show the numbers that they were given."""
+"""Curves of a training show the numbers of its history."""
 
 import io
 import subprocess
@@ -16,7 +16,7 @@ from xpnet.training import History
 
 @pytest.fixture
 def history():
-    """Two epochs."""
+    """A history of two epochs."""
     history = History()
     for row in ((1, 0.5, 0.90, 0.4, 0.91), (2, 0.2, 0.97, 0.3, 0.95)):
         names = ("epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy")
@@ -25,7 +25,7 @@ def history():
 
 
 def test_curves_are_the_columns(history):
-    """A panel a figure, a line a column; accuracy in per cent; axes that say what they are."""
+    """Each metric has a panel, each column a line; accuracy is in per cent, and axes have labels."""
     loss, accuracy = plots.curves(history).axes
     assert (loss.get_xlabel(), loss.get_ylabel()) == ("epoch", "loss (mean over samples)")
     assert accuracy.get_ylabel() == "accuracy (%)"
@@ -38,8 +38,8 @@ def test_curves_are_the_columns(history):
     assert texts == ["train, 97.00 %", "test, 95.00 %"]
 
 
-def test_curves_without_a_test_or_an_epoch():
-    """One line where there was no test; words where there is nothing to draw."""
+def test_curves_without_test_data_or_epochs_are_drawn():
+    """Without test data there is one line; without epochs there is a note."""
     history = History()
     assert "no epoch was finished" in [t.get_text() for t in plots.curves(history).axes[0].texts]
     history.append({"epoch": 1, "train_loss": 0.5})
@@ -49,7 +49,7 @@ def test_curves_without_a_test_or_an_epoch():
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_the_suffix_is_the_format(history, tmp_path, suffix):
-    """And nothing else is left in the folder."""
+    """No temporary file is left in the folder."""
     path = tmp_path / f"curves{suffix}"
     plots.curves(history, path)
     sign = {".png": b"\x89PNG", ".svg": b"<svg", ".pdf": b"%PDF"}[suffix]
@@ -57,8 +57,8 @@ def test_the_suffix_is_the_format(history, tmp_path, suffix):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_notebook_shows_the_figure(history):
-    """Without pyplot, which would have told it how to."""
+def test_a_notebook_displays_the_figure(history):
+    """pyplot, which usually makes it do so, is not used."""
     data, size = plots.curves(history)._repr_png_()
     picture = Image.open(io.BytesIO(data))
     assert picture.format == "PNG"
@@ -66,7 +66,7 @@ def test_a_notebook_shows_the_figure(history):
 
 
 def test_the_picture_is_not_empty(history, tmp_path):
-    """It has the lines' red and grey, on white, in a size to be read."""
+    """It has the red and the grey of the lines on white, and a readable size."""
     plots.curves(history, tmp_path / "c.png")
     image = Image.open(tmp_path / "c.png").convert("RGB")
     assert image.width > 1000
@@ -77,7 +77,7 @@ def test_the_picture_is_not_empty(history, tmp_path):
 
 
 def test_the_callers_matplotlib_is_left_alone(tmp_path):
-    """Drawing imports no pyplot, which is what chooses a backend and keeps figures open."""
+    """Drawing does not import pyplot, which chooses a backend and keeps figures open."""
     code = (
         "import sys, xpnet.plots as p, xpnet.training as t; p.curves(t.History(), sys.argv[1]);"
         "assert 'matplotlib.pyplot' not in sys.modules"
@@ -86,8 +86,8 @@ def test_the_callers_matplotlib_is_left_alone(tmp_path):
     assert (tmp_path / "c.png").stat().st_size > 1000
 
 
-def test_some_of_the_figures(history):
-    """And more than three take a second row."""
+def test_chosen_metrics_are_drawn(history):
+    """More than three panels take a second row."""
     (axes,) = plots.curves(history, names=["accuracy"]).axes
     assert axes.get_ylabel() == "accuracy (%)"
     for row in history.rows:

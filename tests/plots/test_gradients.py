@@ -1,4 +1,4 @@
-"""The mean and the greatest of each gradient."""
+"""The mean and the maximum of each gradient."""
 
 import math
 
@@ -11,7 +11,7 @@ from xpnet import plots
 
 
 def test_points_are_means_and_maxima(backend, array):
-    """Of W 1.5 and 4, of b 2.5 and 3; a third has none, a fourth zeros, a fifth what is no number."""
+    """W has 1.5 and 4, b has 2.5 and 3; the others are missing, zero, or not finite."""
     model = xpnet.MLP(2, [2, 1], 1, rng=0)
     grads = {
         "layers.0.weight": [[1.0, -4.0], [0.0, 1.0]],
@@ -32,6 +32,6 @@ def test_points_are_means_and_maxima(backend, array):
     assert labels == [name for name, _ in model.named_parameters()]
 
 
-def test_before_backward(tmp_path):
+def test_a_model_without_gradients_is_drawn(tmp_path):
     plots.gradient_flow(xpnet.MLP(2, 2, 2), tmp_path / "flow.png")
     assert (tmp_path / "flow.png").stat().st_size > 1000

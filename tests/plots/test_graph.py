@@ -109,7 +109,7 @@ def composed():
 
 
 def tangle():
-    """Leaves that are used early and late, and a variable that meets itself."""
+    """Leaves that are used early and late, and a variable that is multiplied with itself."""
     a, b, c = Variable(1.0), Variable(2.0), Variable(3.0)
     y = (a * b + c) * a * c * c + b + b * b
     return y, {"a": a, "b": b, "a leaf with a rather long name": c}
@@ -130,7 +130,7 @@ def leaf():
 
 
 def test_the_bill_has_the_lessons_numbers(backend):
-    """Every value and gradient of lesson 1, where it belongs."""
+    """Each node has its value and gradient from lesson 1."""
     code = dot(*bill())
     assert {w.title: w[2:] for w in nodes(code) if len(w.title) > 1} == {
         "apple price": ("100", "4.4"),
@@ -171,8 +171,8 @@ def test_every_edge_leads_to_a_node_that_is_listed_later(graph):
     assert [source for source, target, _ in edges if target == "end"] == [boxes[-1][0]]
 
 
-def test_values_that_nobody_kept_are_computed_again():
-    """The sum in (a + b) * 2 is kept by no rule, but made of known numbers."""
+def test_values_that_no_rule_has_kept_are_computed_again():
+    """No rule keeps the sum in (a + b) * 2, but its inputs are known."""
     a, b = Variable(3.0), Variable(4.0)
     code = dot(F.sqrt((a + b) * 2.0 + 2.0), {"a": a, "b": b})
     sums = [w for w in nodes(code) if w.title == "+"]
@@ -180,15 +180,15 @@ def test_values_that_nobody_kept_are_computed_again():
     assert node(code, "√") == Node("√", "", "4", "1")
 
 
-def test_a_value_that_is_not_known_is_left_out():
-    """x + 1 keeps neither x nor 1: the constant has no number, and the sum has none either."""
+def test_an_unknown_value_is_left_out():
+    """x + 1 keeps neither x nor 1, so the values of the constant and of the sum are unknown."""
     x = Variable(1.0)
     first, second = (w for w in nodes(dot(x + 1.0 + 2.0, {})) if w.title == "+")
     assert first == Node("+", "", "", "1")
     assert second == Node("+", "", "4", "1")
 
 
-def test_a_number_in_a_formula_stands_in_its_box():
+def test_a_number_in_a_formula_is_the_title_of_its_box():
     x = Variable(3.0)
     code = dot(x * 2.5, {"x": x})
     assert sorted(nodes(code)) == [
@@ -208,7 +208,7 @@ def test_a_constant_has_its_name_and_value_but_no_gradient():
 
 
 def test_powers_show_their_exponent():
-    """A number as the exponent is a part of the function, an array is an input."""
+    """A number is part of the function, an array is an input."""
     x = Variable(3.0)
     assert node(dot(x**2, {}), "^2") == Node("^2", "", "9", "1")
     code = dot(2.0**x, {"x": x})
@@ -216,8 +216,8 @@ def test_powers_show_their_exponent():
     assert node(code, "x").gradient == f"{8 * np.log(2.0):.6g}"
 
 
-def test_one_variable_used_twice_by_one_function():
-    """There are two edges, and the gradient is the sum."""
+def test_a_variable_that_a_function_takes_twice_has_two_edges():
+    """Its gradient is the sum of both."""
     x = Variable(3.0)
     code = dot(x * x, {"x": x})
     assert node(code, "x") == Node("x", "", "3", "6")
@@ -239,8 +239,8 @@ def test_a_shared_leaf_is_one_box_with_the_sum_of_its_gradients():
     assert float(c_gradient) == a * (2.0 * a * b * c + 3.0 * c**2)
 
 
-def test_several_outputs():
-    """A Function with two outputs has a node for each, with its own value and gradient."""
+def test_each_output_of_a_function_is_a_node():
+    """It has a value and a gradient of its own."""
     code = dot(*split())
     assert node(code, "Split") == Node("Split")
     assert node(code, "[0]") == Node("[0]", "left", "6", "9")
@@ -248,7 +248,7 @@ def test_several_outputs():
     assert node(code, "x").gradient == "36"
 
 
-def test_one_of_several_outputs():
+def test_an_unused_output_is_left_out():
     x = Variable(3.0)
     code = dot(Split()(x)[1], {"x": x})
     assert [w.title for w in nodes(code)] == ["x", "Split", "[1]"]
@@ -264,15 +264,15 @@ def test_arrays_have_their_shape_and_the_norm_of_their_gradient(backend, array):
     assert node(code, "Σ") == Node("Σ", "", "25", "1")
 
 
-def test_one_number_in_an_array_is_a_number_and_none_is_a_shape():
+def test_an_array_of_one_element_is_a_number_and_an_empty_one_a_shape():
     x, nothing = Variable([[2.0]]), Variable(np.zeros((0, 3)))
     code = dot(F.sum(x) + F.sum(nothing), {"x": x, "nothing": nothing})
     assert node(code, "x") == Node("x", "", "2", "1")
     assert node(code, "nothing") == Node("nothing", "", "(0, 3)", "‖g‖ = 0")
 
 
-def test_a_network_with_its_loss(backend):
-    """Parameters by name, data as constants, functions by theirs; the loss at the end."""
+def test_the_graph_of_a_network_shows_its_parameters_and_functions(backend):
+    """Parameters and functions have their names, data are constants, and the loss is at the end."""
     loss, names = network()
     code = dot(loss, names)
     titles = [w.title for w in nodes(code)]
@@ -288,14 +288,14 @@ def test_a_network_with_its_loss(backend):
         assert float(shown.gradient.removeprefix("‖g‖ = ")) == pytest.approx(norm, rel=5e-3)
 
 
-def test_an_argument_that_was_left_out_has_no_box():
+def test_an_omitted_argument_has_no_box():
     x, W = Variable([[1.0, 2.0]]), Variable([[3.0], [4.0]])
     code = dot(F.linear(x, W), {"x": x, "W": W})
     assert sorted(w.title for w in nodes(code)) == ["Linear", "W", "x"]
     assert node(code, "Linear").value == "11"
 
 
-def test_the_graph_of_a_gradient():
+def test_the_graph_of_a_gradient_is_drawn():
     """d x^3 / dx = 3 x^2 = 12 at 2, whose derivative is 6 x = 12."""
     x = Variable(2.0)
     (slope,) = gradients(x**3, [x], create_graph=True)
@@ -304,7 +304,7 @@ def test_the_graph_of_a_gradient():
     assert node(code, "x").gradient == "12"
 
 
-def test_no_grad_is_touched_also_after_backward():
+def test_gradients_of_the_caller_are_not_changed():
     x = Variable(3.0)
     y = x * x
     dot(y, {"x": x})
@@ -315,7 +315,7 @@ def test_no_grad_is_touched_also_after_backward():
     assert float(x.grad) == 6.0
 
 
-def test_names_of_other_variables_do_not_matter():
+def test_names_of_variables_outside_the_graph_are_ignored():
     x = Variable(3.0)
     code = dot(x * 2.0, {"x": x, "elsewhere": Variable(1.0)})
     assert "elsewhere" not in [w.title for w in nodes(code)]
@@ -326,7 +326,7 @@ def test_a_name_may_be_empty():
     assert Node("", "", "3", "2") in nodes(dot(x * 2.0, {"": x}))
 
 
-def test_a_leaf_without_a_name_is_called_by_its_class():
+def test_a_leaf_without_a_name_has_the_name_of_its_class():
     assert nodes(dot(Variable(3.0), {})) == [Node("Variable", "", "3", "1")]
     assert nodes(dot(xpnet.Parameter(3.0), {}))[0].title == "Parameter"
 
@@ -407,19 +407,19 @@ def test_without_graphviz_the_error_names_what_to_install(tmp_path, monkeypatch)
     assert not (tmp_path / "graph.svg").exists()
 
 
-def test_more_than_a_number_has_no_graph():
+def test_an_output_with_several_elements_is_refused():
     x = Variable([1.0, 2.0])
     with pytest.raises(GradientError, match=r"one number, got shape \(2,\).*F\.sum"):
         dot(x * x, {"x": x})
 
 
 @pytest.mark.parametrize("output", [Variable(1), Variable(1.0, requires_grad=False), 3.0])
-def test_what_was_not_recorded_has_no_graph(output):
+def test_an_output_that_was_not_recorded_is_refused(output):
     with pytest.raises(GradientError, match="Expected a Variable that was recorded, got"):
         dot(output, {})
 
 
-def test_what_was_made_under_no_grad_has_no_graph():
+def test_an_output_computed_under_no_grad_is_refused():
     x = Variable(2.0)
     with xpnet.no_grad():
         y = x * x

@@ -1,4 +1,4 @@
-"""Weights and outputs as pictures."""
+"""Weights and outputs of layers as images."""
 
 import numpy as np
 import pytest
@@ -14,12 +14,12 @@ def shown(figure):
 
 
 def pictures_of(figure):
-    """Without the colour bar."""
+    """The axes of the images, without that of the color bar."""
     return shown(figure)[: len([a for a in figure.axes if not a.axison and a.images])]
 
 
-def test_columns_of_an_affine(backend):
-    """A column is a picture, row by row."""
+def test_columns_of_an_affine_are_images(backend):
+    """A column of the weight is an image, row by row."""
     layer = Affine(6, 3, rng=0)
     figure = plots.filters(layer, shape=(2, 3))
     w = xpnet.to_numpy(layer.weight.data)
@@ -41,8 +41,8 @@ def test_columns_of_an_affine(backend):
     ("channels", "limit", "count", "size"),
     [(1, 64, 5, (3, 3)), (3, 4, 4, (3, 3, 3)), (2, 64, 10, (3, 3)), (2, 7, 6, (3, 3))],
 )
-def test_kernels(channels, limit, count, size):
-    """One channel in blue and red, three in colours, others each by itself."""
+def test_kernels_are_images(channels, limit, count, size):
+    """One channel is blue and red, three are colors, and others have an image each."""
     layer = L.Conv2d(channels, 5, 3, rng=0)
     found = pictures_of(plots.filters(layer, limit=limit))
     assert [p.shape for p in found] == [size] * count
@@ -54,7 +54,7 @@ def test_kernels(channels, limit, count, size):
 
 
 def test_feature_maps_are_the_layers_output(backend, array):
-    """Of a convolution within a model, which is left in training."""
+    """The model stays in training mode."""
     conv = L.Conv2d(1, 4, 3, rng=0)
     model = xpnet.Sequential(conv, xpnet.ReLU(), xpnet.Flatten())
     x = array(np.random.default_rng(0).normal(size=(1, 1, 6, 5)).astype("float32"))
@@ -71,6 +71,6 @@ def test_feature_maps_are_the_layers_output(backend, array):
             plots.feature_maps(model, layer, sample)
 
 
-def test_what_is_no_picture():
+def test_arrays_that_are_not_images_are_refused():
     with pytest.raises(xpnet.ShapeError, match=r"got \(2, 7\)"):
         plots.pictures(np.zeros((2, 7)))

@@ -1,4 +1,4 @@
-"""What was taken for what, and drawn."""
+"""Mistakes of a classification, and their plots."""
 
 import math
 
@@ -14,8 +14,8 @@ SCORES = [[2.0, 0.0], [0.0, 3.0], [5.0, 0.0], [0.0, 1.0]]
 TARGETS = [0, 0, 1, 0]
 
 
-def test_mistakes_are_sorted_by_the_probability_of_the_truth(backend, array):
-    """Three are wrong; sigmoid(-5) is less than sigmoid(-3), and that than sigmoid(-1)."""
+def test_mistakes_are_sorted_by_the_probability_of_the_actual_class(backend, array):
+    """Three are wrong, with the probabilities sigmoid(-5) < sigmoid(-3) < sigmoid(-1)."""
     found = plots.mistakes(array(SCORES), array(TARGETS))
     assert [(m.sample, m.predicted, m.actual) for m in found] == [(2, 0, 1), (1, 1, 0), (3, 1, 0)]
     assert [m.actual_probability for m in found] == pytest.approx(
@@ -38,7 +38,7 @@ def texts(axes):
 
 
 def test_confusion_matrix_has_numbers_and_names(tmp_path):
-    """An empty cell for none; the colour is the share of the row."""
+    """A cell that counts 0 is empty; the color shows the share of the row."""
     figure = plots.confusion_matrix(
         np.asarray([[3, 1], [0, 4]]), ["cat", "dog"], tmp_path / "c.png"
     )
@@ -55,8 +55,8 @@ def test_confusion_matrix_has_numbers_and_names(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(16,), (4, 4), (1, 4, 4), (4, 4, 1), (3, 4, 4), (4, 4, 3)])
-def test_worst_mistakes_show_their_pictures(array, backend, shape):
-    """Each with what it was taken for, how surely, and what it is."""
+def test_worst_mistakes_show_their_images(array, backend, shape):
+    """Each has the predicted class, its probability and the actual class."""
     images = np.arange(4 * np.prod(shape), dtype="float32").reshape(4, *shape)
     figure = plots.worst_mistakes(array(images), array(SCORES), array(TARGETS), ["cat", "dog"])
     shown = [axes for axes in figure.axes if axes.images]
@@ -65,10 +65,10 @@ def test_worst_mistakes_show_their_pictures(array, backend, shape):
     ]  # fmt: skip
     picture = np.asarray(shown[0].images[0].get_array())
     assert picture.shape == ((4, 4, 3) if 3 in shape else (4, 4))
-    if shape == (4, 4):  # scaled from the least of the shown, 16, to the greatest, 63
+    if shape == (4, 4):  # scaled from the minimum of those that are shown, 16, to the maximum, 63
         np.testing.assert_allclose(picture, (images[2] - 16) / 47, rtol=1e-5)
 
 
-def test_no_mistakes():
+def test_without_mistakes_there_is_a_note():
     figure = plots.worst_mistakes(np.zeros((1, 4)), [[1.0, 0.0]], [0])
     assert texts(figure.axes[0]) == ["all predictions are correct"]

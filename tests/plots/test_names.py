@@ -1,4 +1,4 @@
-"""Names in pictures are drawn as they are: no mathematics, no markup, and in a font that has them."""
+"""Names in plots are drawn literally: without mathematics or markup, in a font that has them."""
 
 import io
 import warnings
@@ -36,7 +36,7 @@ HANGUL = "버시컬러"
 
 
 def written(figure):
-    """The figure's PNG; each warning on the way is an error, as in all tests."""
+    """The figure, after it was written in each format; a warning would be an error, as in all tests."""
     for kind in ("png", "svg", "pdf"):
         file = io.BytesIO()
         figure.savefig(file, format=kind)
@@ -45,7 +45,7 @@ def written(figure):
 
 
 def shown(name):
-    """What a picture has in place of a name."""
+    """A name as a plot shows it."""
     ((text,), _) = drawn([name])
     return text
 
@@ -85,21 +85,21 @@ FIGURES = {
 
 @pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
 @pytest.mark.parametrize("names", [MATHS, OTHERS], ids=["mathematics", "others"])
-def test_each_name_is_drawn_as_it_is(draw, names):
+def test_each_name_is_drawn_literally(draw, names):
     figure = written(draw(names))
     texts = {text.get_text(): text for text in figure.findobj(Text)}
     for name in names:
-        said = shown(name.replace("_", " ") if draw is metrics else name)
-        found = [text for key, text in texts.items() if said in key]
+        expected = shown(name.replace("_", " ") if draw is metrics else name)
+        found = [text for key, text in texts.items() if expected in key]
         assert found, (name, list(texts))
-        assert said == "" or not any(
+        assert expected == "" or not any(
             text.get_parse_math() for text in found if "$" in text.get_text()
         )
     assert figure.get_figwidth() * 150 < 2**16
 
 
-def test_dollars_take_room():
-    """As mathematics they were gone, and what was between them in another font."""
+def test_dollar_signs_are_drawn():
+    """In mathematics they would be missing, and the text between them in another font."""
     figure = matrix(["$0-$50", "0-50", r"$\foo$", "b"])
     FigureCanvasAgg(figure).draw()
     wide = [text.get_window_extent().width for text in figure.axes[0].get_yticklabels()]
@@ -107,8 +107,8 @@ def test_dollars_take_room():
 
 
 @pytest.mark.parametrize("n", [2, 31, 45])
-def test_a_report_with_names_like_formulas(tmp_path, n):
-    """Above 40 classes its matrix is a picture."""
+def test_a_report_may_have_names_like_formulas(tmp_path, n):
+    """With more than 40 classes its matrix is a plot."""
     names = [MATHS[i % len(MATHS)] + str(i) for i in range(n)]
     scores = np.roll(np.eye(n), 1, axis=1)
     images = np.zeros((n, 4, 4))
@@ -116,8 +116,8 @@ def test_a_report_with_names_like_formulas(tmp_path, n):
     assert "$5_off_$34" in page.read_text("utf-8") or n < 5
 
 
-def test_the_letters_are_these_of_the_callers_settings(monkeypatch):
-    """A font that the caller has chosen is not replaced where it has the letters; rcParams stay."""
+def test_the_font_of_the_callers_settings_is_used(monkeypatch):
+    """It is not replaced if it has all characters, and rcParams do not change."""
     before = dict(mpl.rcParams)
     assert "fontfamily" not in drawn(["plain", "é", "ἀ"])[1]
     matrix(["plain", "é"])
@@ -128,7 +128,7 @@ def test_the_letters_are_these_of_the_callers_settings(monkeypatch):
 
 @pytest.fixture
 def hangul(tmp_path):
-    """A font that has the letters of HANGUL: those of DejaVu's A to D, under other numbers."""
+    """A font that has the characters of HANGUL: the glyphs A to D of DejaVu, under other code points."""
     ttlib = pytest.importorskip("fontTools.ttLib")
     path = tmp_path / "Test.ttf"
     font = ttlib.TTFont(mpl.get_data_path() + "/fonts/ttf/DejaVuSans.ttf")
@@ -146,12 +146,12 @@ def hangul(tmp_path):
 
 
 def has_without(name):
-    """Whether another font than that one has the letters of HANGUL."""
+    """Whether a font other than this one has the characters of HANGUL."""
     return any(font.name in PREFERRED for font in fontManager.ttflist if font.name != name)
 
 
 def has(letters):
-    """Whether a font of this machine has the letters."""
+    """Whether a font of this machine has the characters."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         drawn([letters])
@@ -159,8 +159,8 @@ def has(letters):
 
 
 @pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
-def test_an_installed_font_with_the_letters_is_used(draw, hangul):
-    """And no warning for each letter: the test's settings make each warning an error."""
+def test_an_installed_font_with_the_characters_is_used(draw, hangul):
+    """There is no warning, which would be an error in tests."""
     figure = written(draw([HANGUL, "plain"]))
     found = [text for text in figure.findobj(Text) if HANGUL in text.get_text()]
     assert found
@@ -172,8 +172,8 @@ def test_an_installed_font_with_the_letters_is_used(draw, hangul):
 
 @pytest.mark.skipif(has(HANGUL), reason="a font of this machine has the letters")
 @pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
-def test_without_one_there_are_escapes_and_one_warning(draw):
-    """Of boxes nobody could tell one class from another."""
+def test_characters_that_no_font_has_are_escaped_with_one_warning(draw):
+    """Boxes in their place would make classes indistinguishable."""
     with pytest.warns(UserWarning, match="No installed font has 4 of the characters") as caught:
         figure = draw([HANGUL, "plain"])
     assert len(caught) == 1
@@ -182,7 +182,7 @@ def test_without_one_there_are_escapes_and_one_warning(draw):
 
 
 @pytest.mark.skipif(has("🙂"), reason="a font of this machine has it")
-def test_emoji():
+def test_emoji_are_escaped():
     with pytest.warns(UserWarning, match="1 of the characters to be drawn, such as '🙂'"):
         assert drawn(["🙂!"])[0] == [r"\U0001f642!"]
 
@@ -194,14 +194,14 @@ def test_long_names_are_cut():
 
 
 def test_dot_escapes_names(tmp_path):
-    """A line break would end a line of the file, and half a character could not be written."""
+    """A line break would end a line of the file, and a surrogate could not be written."""
     x = Variable(np.asarray(2.0))
     text = dot(x * x, {'a"\n\x1b\udce9\\': x}, tmp_path / "g.dot")
     assert r'label="a\"\\n\\x1b\\xe9\\"' in text
     assert (tmp_path / "g.dot").read_text("utf-8") == text
 
 
-def test_a_name_on_a_wire_is_escaped():
+def test_a_name_on_an_edge_is_escaped():
     x = Variable(np.asarray(2.0))
     y = x * x
     assert "<b>$&lt;\\x1b</b>" in dot(F.exp(y), {"$<\x1b": y})

@@ -10,8 +10,8 @@ import xpnet
 from xpnet import plots
 
 
-def test_points(backend, array):
-    """What is not finite is left out."""
+def test_each_prediction_and_each_error_is_a_point(backend, array):
+    """NaN and infinite values are left out."""
     figure = plots.predictions(array([1.0, 2.5, math.nan]), array([1.0, 2.0, 3.0]))
     left, right = figure.axes
     assert left.collections[0].get_offsets().tolist() == [[1.0, 1.0], [2.0, 2.5]]

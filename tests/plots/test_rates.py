@@ -1,4 +1,4 @@
-"""The range test finds the rates at which a parabola is descended, and touches nothing."""
+"""The range test finds the rates that descend a parabola, and changes nothing else."""
 
 import math
 
@@ -12,7 +12,7 @@ from xpnet import functions as F, layers as L, plots, random
 
 
 def problem(array):
-    """A model with a dropout, its optimizer, and two batches."""
+    """A model with dropout, its optimizer, and two batches."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 50, 3)).astype("float32")
     t = (x @ np.ones((3, 1))).astype("float32")
@@ -22,8 +22,8 @@ def problem(array):
     return model, F.mean_squared_error, optimizer, batches
 
 
-def test_nothing_is_changed(backend, array):
-    """Weights, the optimizer's own numbers, flags and random numbers."""
+def test_the_model_and_the_optimizer_are_not_changed(backend, array):
+    """Neither are the training flag and the state of random numbers."""
     model, loss, optimizer, batches = problem(array)
     loss(model(batches[0][0]), batches[0][1]).backward()
     optimizer.step()
@@ -42,7 +42,7 @@ def test_nothing_is_changed(backend, array):
 
 
 def test_the_rates_are_a_geometric_series_that_ends_with_the_loss(array, backend):
-    """Twice the curvature's inverse is too much: there the loss grows, and the test stops."""
+    """Above twice the inverse of the curvature the loss grows, and the test stops."""
     model, loss, optimizer, batches = problem(array)
     found = plots.lr_range_test(model, loss, optimizer, batches, low=1e-4, high=100.0, steps=61)
     ratios = [b / a for a, b in zip(found.rates[:-1], found.rates[1:], strict=True)]
@@ -59,8 +59,8 @@ def test_the_rates_are_a_geometric_series_that_ends_with_the_loss(array, backend
     assert axes.get_legend().get_texts()[2].get_text() == f"falls most at {found.steepest:.2g}"
 
 
-def test_samples_are_made_into_batches(backend):
-    """As `Trainer.fit` takes them: here two batches of 100, in turn."""
+def test_samples_are_divided_into_batches(backend):
+    """As in `Trainer.fit`; here there are two batches of 100, in turn."""
     model, loss, optimizer, _ = problem(lambda x: x)
     x = np.random.default_rng(1).normal(size=(200, 3)).astype("float32")
     seen = []
@@ -74,7 +74,7 @@ def test_samples_are_made_into_batches(backend):
     assert found.losses[0] != found.losses[1]
 
 
-def test_what_cannot_be_searched(array, backend):
+def test_invalid_ranges_and_batches_are_refused(array, backend):
     model, loss, optimizer, batches = problem(array)
     with pytest.raises(ValueError, match="0 < low < high"):
         plots.lr_range_test(model, loss, optimizer, batches, low=1.0, high=0.1)

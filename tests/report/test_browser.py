@@ -1,4 +1,4 @@
-"""The page in a real browser: what it shows, on a screen and on a phone, and what it asks for."""
+"""The report in a real browser: what it shows on a screen and a phone, and what it requests."""
 
 import json
 import os
@@ -54,7 +54,7 @@ window.onload = () => {
 
 
 def dump(path, folder, *flags):
-    """The page's elements after it was loaded, and what the browser complained of."""
+    """The elements of the page after it was loaded, and the messages in the browser's console."""
     command = [BROWSER, *FLAGS, f"--user-data-dir={folder}", *flags, "--dump-dom", path.as_uri()]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return run.stdout, re.findall(r".*CONSOLE.*", run.stderr)
@@ -62,7 +62,7 @@ def dump(path, folder, *flags):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A page with all that a page can have."""
+    """A report with all its parts."""
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("report")
     targets = rng.integers(0, 10, 300)
@@ -80,7 +80,7 @@ def made(tmp_path_factory):
 
 
 def measured(made, tmp_path, *flags):
-    """The page within frames of a screen's and of a phone's width, without its own policy."""
+    """The page in frames as wide as a screen and a phone, without its own policy."""
     text = made.read_text(encoding="utf-8")
     assert page.POLICY in text
     (tmp_path / "plain.html").write_text(text.replace(page.POLICY, ""), encoding="utf-8")
@@ -95,8 +95,8 @@ def measured(made, tmp_path, *flags):
     return json.loads(unescape(re.search(r'<pre id="probe">(.*?)</pre>', dom, re.DOTALL)[1]))
 
 
-def test_it_is_shown_whole_on_a_screen_and_on_a_phone(made, tmp_path):
-    """All pictures are there, all rows; nothing is asked of the network; nothing sticks out."""
+def test_the_page_is_complete_on_a_screen_and_on_a_phone(made, tmp_path):
+    """All images and rows are shown, nothing is requested from the network, and nothing overflows."""
     screen, phone = measured(made, tmp_path)
     for shown in (screen, phone):
         assert shown["title"] == "Letters & <others>"
@@ -108,21 +108,21 @@ def test_it_is_shown_whole_on_a_screen_and_on_a_phone(made, tmp_path):
         assert (shown["paper"], shown["ink"]) == ("rgb(255, 255, 255)", "rgb(28, 28, 28)")
 
 
-def test_it_is_dark_where_that_is_wanted(made, tmp_path):
+def test_the_page_is_dark_if_the_user_prefers_that(made, tmp_path):
     screen, _ = measured(made, tmp_path, "--blink-settings=preferredColorScheme=0")
     assert (screen["paper"], screen["ink"]) == ("rgb(21, 23, 26)", "rgb(232, 232, 232)")
 
 
-def test_its_policy_stands_in_nobodys_way(made, tmp_path):
-    """Opened as it is, the browser has nothing to complain of, and finds the names as text."""
+def test_the_content_security_policy_allows_the_page_itself(made, tmp_path):
+    """The browser reports no violation, and shows names as text."""
     dom, complaints = dump(made, tmp_path / "profile")
     assert complaints == []
     assert "<title>Letters &amp; &lt;others&gt;</title>" in dom
     assert dom.count("&lt;b&gt;Ankle boot&lt;/b&gt;") > 2
 
 
-def test_what_it_would_complain_of_is_seen(made, tmp_path):
-    """The same page with a picture from elsewhere, and with a script: refused, and told."""
+def test_violations_of_the_policy_are_detected(made, tmp_path):
+    """An external image and a script in the same page are blocked and reported."""
     text = made.read_text(encoding="utf-8")
     for foreign in ('<img src="other.png">', "<script>1</script>"):
         bad = tmp_path / "bad.html"

@@ -1,4 +1,4 @@
-"""The page says what is so, as text, to every reader, and needs nothing else."""
+"""The report has the right numbers as text, is accessible, and loads nothing."""
 
 import re
 from html.parser import HTMLParser
@@ -14,7 +14,9 @@ from xpnet.training import History
 
 RNG = np.random.default_rng(0)
 TARGETS = np.asarray([0, 0, 0, 1, 1, 2])
-SCORES = np.eye(4, dtype="float32")[[0, 0, 1, 1, 1, 0]] * 3.0  # class 3 neither is nor is named
+SCORES = (
+    np.eye(4, dtype="float32")[[0, 0, 1, 1, 1, 0]] * 3.0
+)  # class 3 neither occurs nor is predicted
 IMAGES = RNG.uniform(size=(6, 5, 4)).astype("float32")
 HISTORY = [
     {"epoch": i, "train_loss": 1.0 / i, "test_loss": 1.5 / i, "train_accuracy": 0.5, "seconds": 1.0}
@@ -24,7 +26,7 @@ EVIL = "<script>alert(\"x\")</script> & 'co'"
 
 
 class Page(HTMLParser):
-    """The elements of a page, and the text of its cells by table; tags are closed in order."""
+    """The elements of a page, and the text of its cells by table. Tags must be closed in order."""
 
     VOID = frozenset({"meta", "img", "br"})
 
@@ -63,8 +65,8 @@ def page(path, *args, **options):
     return Page(report(path, *args, **options).read_text(encoding="utf-8"))
 
 
-def test_classes(tmp_path, backend, array):
-    """Four of six are right; the numbers are those that a hand counts."""
+def test_the_report_of_a_classification(tmp_path, backend, array):
+    """Four of six predictions are correct; the figures are computed by hand."""
     found = page(
         tmp_path / "r.html",
         array(SCORES),
@@ -104,8 +106,8 @@ def test_classes(tmp_path, backend, array):
     ]
 
 
-def test_it_is_accessible_and_alone(tmp_path):
-    """Language, title, texts for pictures, headers of tables; no address of anything else."""
+def test_the_page_is_accessible_and_self_contained(tmp_path):
+    """It has a language, a title, alternative texts and table headers, and no external address."""
     path = report(tmp_path / "r.html", SCORES, TARGETS, images=IMAGES, history=HISTORY)
     text = path.read_text(encoding="utf-8")
     found = Page(text)
@@ -126,7 +128,7 @@ def test_it_is_accessible_and_alone(tmp_path):
 
 
 def test_text_is_escaped(tmp_path):
-    """Names, titles, settings: whatever is in them is text."""
+    """Names, titles and settings may contain markup."""
     found = page(
         tmp_path / "r.html", SCORES, TARGETS, images=IMAGES, title=EVIL,
         classes=[EVIL, "b", "c", "d"], config={EVIL: EVIL, "more": {EVIL: 1}}, versions={EVIL: EVIL},
@@ -137,8 +139,8 @@ def test_text_is_escaped(tmp_path):
     assert found.tables[2][1] == [EVIL, EVIL]
 
 
-def test_without_pictures_history_or_mistakes(tmp_path):
-    """A table of the mistakes; words where there are none, and where no epoch was finished."""
+def test_images_history_and_mistakes_may_be_missing(tmp_path):
+    """Without images mistakes are a table; without mistakes or epochs there is a note."""
     found = page(tmp_path / "r.html", SCORES, TARGETS)
     assert found.tables[2][1:] == [
         ["2", "1", "87.00 %", "0", "4.33 %"],
@@ -151,8 +153,8 @@ def test_without_pictures_history_or_mistakes(tmp_path):
     assert "No epoch was finished." in found.text
 
 
-def test_samples_that_have_names(tmp_path):
-    """As their lines in a file; escaped as all texts are."""
+def test_samples_may_have_names(tmp_path):
+    """A name may be the line of a file; it is escaped like all text."""
     names = ["line 2", "line 3", "<b>", "line 5", "line 6", "line 9"]
     found = page(tmp_path / "r.html", SCORES, TARGETS, samples=names)
     assert [row[0] for row in found.tables[2][1:]] == ["<b>", "line 9"]
@@ -164,31 +166,31 @@ def test_samples_that_have_names(tmp_path):
     ]
 
 
-def test_two_classes_and_many(tmp_path):
-    """The area under the curve of the scores; beyond forty classes a picture for the table."""
+def test_two_classes_and_many_classes(tmp_path):
+    """Two classes have an area under the curve; the matrix of more than 40 classes is a plot."""
     found = page(tmp_path / "r.html", [[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]], [1, 0, 1])
     assert "ROC AUC0.5000" in found.text
     found = page(tmp_path / "r.html", np.eye(41)[[0, 1, 2]], [0, 1, 1])
     assert "Confusion matrix of 41 classes" in found.of("img")[0]["alt"]
 
 
-def test_long_names_leave_the_columns_narrow(tmp_path):
-    """They are turned; in the other tables they are broken."""
+def test_long_names_keep_columns_narrow(tmp_path):
+    """They are rotated in the matrix, and wrapped in the other tables."""
     names = ["a rather long name, of a class", "b", "c", "d"]
     for classes, kind in ((names, "counts long"), (None, "counts")):
         found = page(tmp_path / "r.html", SCORES, TARGETS, classes=classes)
         assert [t["class"] for t in found.of("table")[:3]] == [kind, "taken", "mistaken"]
 
 
-def test_large_numbers_are_written_out(tmp_path):
-    """Of prices, say: no 1.656e+04."""
+def test_large_numbers_have_all_their_digits(tmp_path):
+    """Prices, for example, do not become 1.656e+04."""
     found = page(tmp_path / "r.html", [116560.0, 200000.0], [100000.0, 216560.0])
     assert "Mean absolute error16,560" in found.text
 
 
 @pytest.mark.parametrize("shape", [(50,), (50, 1), (25, 2)])
-def test_numbers(tmp_path, shape):
-    """Every error is 0.5, by turns above and below."""
+def test_the_report_of_a_regression(tmp_path, shape):
+    """Every error is 0.5, alternately above and below."""
     t = np.arange(50.0).reshape(shape)
     y = t + 0.5 * (-1.0) ** np.arange(50).reshape(shape)
     if shape == (50,):
@@ -202,8 +204,8 @@ def test_numbers(tmp_path, shape):
     assert found.of("img")[0]["alt"].startswith("Two scatter plots")
 
 
-def test_what_does_not_fit(tmp_path):
-    """And then there is no file."""
+def test_arguments_that_do_not_fit_together_are_refused(tmp_path):
+    """No file is written."""
     path = tmp_path / "r.html"
     for scores, targets, options, message in (
         (SCORES, TARGETS[:3], {}, r"got shapes \(6, 4\) and \(3,\)"),

@@ -49,7 +49,7 @@ def test_names_and_shapes_are_pytorchs(backend):
     assert {name: tuple(x.shape) for name, x in state.items()} == NAMES
 
 
-def test_what_a_subclass_adds_is_there_too(backend):
+def test_parameters_that_a_subclass_adds_are_converted_too(backend):
     """An Affine's own parameters are renamed, others are as they are called."""
 
     class LowRank(Affine):
@@ -65,7 +65,7 @@ def test_what_a_subclass_adds_is_there_too(backend):
     assert all((xpnet.to_numpy(p) == 2.0).all() for p in other.parameters())
 
 
-def test_there_and_back_is_bit_for_bit(backend):
+def test_to_pytorch_and_back_is_bit_for_bit(backend):
     """Copies, so that later steps of the one do not move the other."""
     ours, other = Net(), Net()
     for p in other.parameters():
@@ -88,7 +88,7 @@ def test_there_and_back_is_bit_for_bit(backend):
         ({"again.bias": np.ones(2)}, r"heads.0.bias and again.bias are one tensor here, but differ"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_changes_nothing(change, message):
+def test_a_state_that_does_not_fit_changes_nothing(change, message):
     """The error names the tensor as PyTorch does."""
     model = Net()
     before = hosts(model)
@@ -99,8 +99,8 @@ def test_what_does_not_fit_changes_nothing(change, message):
     assert all((x == before[name]).all() for name, x in hosts(model).items())
 
 
-def test_pytorchs_counts_are_passed_over():
-    """Of batches that a normalization has seen: it computes the same without."""
+def test_pytorchs_batch_counts_are_optional():
+    """The counts of batches do not affect what a normalization computes."""
     model, other = Net(), Net()
     state = torch_state_dict(model) | {"heads.1.num_batches_tracked": np.asarray(7)}
     load_torch_state_dict(other, state)
@@ -109,11 +109,13 @@ def test_pytorchs_counts_are_passed_over():
     assert all((x == loaded[name]).all() for name, x in hosts(model).items())
 
 
-def test_a_tensor_that_numpy_lacks_is_named():
+def test_a_tensor_with_a_dtype_that_numpy_lacks_is_an_error_that_names_it():
     torch = pytest.importorskip("torch", reason="PyTorch has the dtype")
     model = Affine(3, 2)
     state = {"weight": torch.ones(2, 3, dtype=torch.bfloat16), "bias": torch.ones(2)}
-    with pytest.raises(StateError, match=r"weight, a torch.bfloat16, is no array .* v.float\(\)"):
+    with pytest.raises(
+        StateError, match=r"weight, a torch.bfloat16, cannot be a NumPy array .* v.float\(\)"
+    ):
         load_torch_state_dict(model, state)
 
 
@@ -121,7 +123,7 @@ def test_a_tensor_that_numpy_lacks_is_named():
 
 
 def pairs():
-    """Name, our model, a function that makes PyTorch's of the namespace torch.nn, an input shape."""
+    """Name, our model, a function that creates PyTorch's from torch.nn, an input shape."""
     layers = vars(xpnet.layers)
     yield (
         "mlp",
@@ -186,7 +188,7 @@ def outputs(ours, theirs, x, torch):
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_from_pytorch(name):
-    """Its weights, moved off their beginnings and its statistics too: its outputs to 1e-5."""
+    """With random weights and statistics, the outputs agree to 1e-5."""
     torch = pytest.importorskip("torch", reason="PyTorch is the other side")
     make_ours, make_theirs, shape = PAIRS[name]
     ours, theirs = make_ours(), make_theirs(torch.nn)

@@ -1,4 +1,4 @@
-"""Weights go to a file and come back, or the error says which file and why."""
+"""Weights are saved and loaded; the errors say which file, and why."""
 
 import errno
 import json
@@ -50,7 +50,7 @@ def test_arrays_of_any_library_come_back_bit_for_bit(backend, tmp_path):
     ids=["0-d", "transposed", "strided", "empty", "big-endian", "bool", "broadcast"],
 )
 def test_odd_arrays_keep_their_values(x, tmp_path):
-    """Memory order, byte order and strides are no part of what is saved."""
+    """Memory order, byte order and strides do not affect the file."""
     serialization.save_file({"x": x}, tmp_path / "x.safetensors")
     loaded = serialization.load_file(tmp_path / "x.safetensors")[0]["x"]
     assert loaded.shape == x.shape
@@ -81,7 +81,7 @@ def test_a_model_comes_back_on_any_backend(backend, tmp_path):
 
 
 def test_another_models_weights_are_refused_and_change_nothing(tmp_path):
-    """The error names the file, and the model stays as it was."""
+    """The error names the file, and the model is unchanged."""
     path = tmp_path / "m.safetensors"
     serialization.save(xpnet.MLP(3, 4, 2, rng=0), path)
     model = xpnet.MLP(3, 5, 2, rng=1)
@@ -92,7 +92,7 @@ def test_another_models_weights_are_refused_and_change_nothing(tmp_path):
         np.testing.assert_array_equal(x, before[name])
 
 
-def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
+def test_a_missing_file_and_a_folder_have_different_errors(tmp_path):
     """Both are StateErrors that name the path."""
     with pytest.raises(xpnet.StateError, match="none: .*no such file"):
         serialization.load_file(tmp_path / "none")
@@ -148,7 +148,7 @@ def test_a_damaged_file_gives_our_error_or_arrays(tmp_path_factory, place, value
         assert "w.safetensors" in str(error)
 
 
-def test_an_array_that_the_format_lacks_is_refused_before_a_file_is_touched(tmp_path):
+def test_a_dtype_that_the_format_lacks_is_an_error_before_a_file_is_written(tmp_path):
     """Text has no place in it; the old file stays."""
     path = _file(tmp_path)
     before = path.read_bytes()
@@ -159,7 +159,7 @@ def test_an_array_that_the_format_lacks_is_refused_before_a_file_is_touched(tmp_
 
 
 def test_a_full_disk_names_the_file(tmp_path):
-    """The system's own error names none, and that of a missing folder the temporary file."""
+    """The system's error names no file, or, if the folder is missing, the temporary file."""
     path = tmp_path / "x.csv"
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     match = rf"No space left on device: '{path}'"
@@ -193,7 +193,7 @@ on_posix = pytest.mark.skipif(os.name != "posix", reason="permissions and links 
 
 @pytest.fixture
 def write(tmp_path):
-    """A function that replaces or creates a file in one of the ways that xpnet has."""
+    """A function that replaces or creates a file, in each way that xpnet does."""
 
     def arrays(path):
         serialization.save_file({"x": np.arange(3.0)}, path)
@@ -239,7 +239,7 @@ def test_a_new_file_has_the_permissions_of_any_new_file(write, mask, tmp_path):
 
 
 @on_posix
-def test_while_a_private_file_is_replaced_nobody_else_reads_the_new_one(tmp_path):
+def test_while_a_private_file_is_replaced_only_its_owner_can_read_the_new_one(tmp_path):
     path = tmp_path / "w"
     path.touch(0o600)
     with serialization.replacing(path) as temporary:
@@ -247,7 +247,7 @@ def test_while_a_private_file_is_replaced_nobody_else_reads_the_new_one(tmp_path
 
 
 @on_posix
-def test_root_leaves_a_file_to_its_owner(write, tmp_path):
+def test_a_file_that_root_replaces_keeps_its_owner(write, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
     for way in WAYS:
@@ -280,7 +280,7 @@ def test_a_symbolic_link_stays_one(write, way, there, tmp_path):
 
 
 @on_posix
-def test_a_temporary_name_can_be_neither_known_nor_followed(tmp_path, monkeypatch):
+def test_a_temporary_name_cannot_be_guessed_and_a_link_is_not_followed(tmp_path, monkeypatch):
     """Two are different; and a link that lies there is an error, not a way to another file."""
     names = []
     for _ in range(2):
@@ -305,7 +305,9 @@ def test_a_name_as_long_as_names_may_be(tmp_path):
 
 
 @pytest.mark.parametrize("error", [errno.EROFS, errno.EACCES, errno.EIO])
-def test_an_error_names_the_file_even_where_nothing_can_be_cleared_up(tmp_path, monkeypatch, error):
+def test_an_error_names_the_file_even_if_the_temporary_file_cannot_be_removed(
+    tmp_path, monkeypatch, error
+):
     """On a disk that has become read-only, what removes the temporary file fails too."""
 
     def fails(path, *args, **options):
@@ -322,7 +324,7 @@ def test_an_error_names_the_file_even_where_nothing_can_be_cleared_up(tmp_path, 
 
 @on_posix
 @pytest.mark.parametrize("way", WAYS)
-def test_the_disk_has_the_content_before_the_name(write, way, tmp_path, monkeypatch):
+def test_the_content_is_on_the_disk_before_the_name(write, way, tmp_path, monkeypatch):
     """The file is synchronised, then renamed, then its folder is synchronised."""
     calls, sync, replace = [], os.fsync, Path.replace
 
@@ -343,7 +345,7 @@ def test_the_disk_has_the_content_before_the_name(write, way, tmp_path, monkeypa
 
 
 @on_posix
-def test_what_a_killed_process_has_left_is_removed_and_what_another_writes_is_not(tmp_path):
+def test_sweep_removes_files_of_killed_processes_only(tmp_path):
     """A process that is killed in the middle leaves its temporary file; one that writes needs it."""
     program = (
         "import sys\nfrom xpnet.saving.safetensors import replacing\n"
@@ -365,7 +367,7 @@ def test_what_a_killed_process_has_left_is_removed_and_what_another_writes_is_no
     assert {p.name for p in tmp_path.iterdir()} == {"w", ".mine.part", ".w.1-0.part"}
 
 
-def test_what_an_earlier_process_of_the_same_number_has_left_is_removed(tmp_path):
+def test_sweep_removes_files_of_an_earlier_process_with_the_same_number(tmp_path):
     """In a container each process may be number 1."""
     (tmp_path / f".w.{os.getpid()}-0123456789abcdef.part").touch()
     (tmp_path / ".w.99999999999999999999-0.part").touch()

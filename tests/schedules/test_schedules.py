@@ -1,4 +1,4 @@
-"""Schedules: PyTorch's values over hundreds of steps, and their formulas where it is not."""
+"""Schedules: PyTorch's values over hundreds of steps, or else values from the formulas."""
 
 import math
 import warnings
@@ -14,7 +14,7 @@ HURRIED = settings(max_examples=25, deadline=None, derandomize=True, database=No
 
 
 def by_torch(build, steps=STEPS, epoch=False):
-    """The rates that PyTorch's scheduler gives, for a rate of 1 (of max_lr 1)."""
+    """The rates of PyTorch's scheduler, for a rate of 1 (or a max_lr of 1)."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     moving = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     with warnings.catch_warnings():
@@ -110,7 +110,7 @@ def test_by_formula():
 
 @pytest.mark.parametrize("options", [{}, {"anneal_strategy": "linear"}, {"three_phase": True}])
 def test_momentum_in_one_cycle_is_pytorchs(options):
-    """One curve more, turned over: of the optimizer's momentum."""
+    """The momentum follows one more curve, upside down."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     moving = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(moving, 1.0, STEPS, **options)
@@ -148,7 +148,7 @@ PLATEAUS = [
     )
 )
 def test_plateaus_are_pytorchs(options, losses):
-    """After each prefix of a history, of PyTorch's object and of the function."""
+    """PyTorch's object and the function agree after each prefix of a history."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     moving = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(moving, eps=0.0, min_lr=0.01, **options)
@@ -200,7 +200,7 @@ def test_wrong_numbers_are_errors():
 
 
 def test_by_name():
-    """What a command line says, and what it means: lengths are epochs there."""
+    """Schedules as written on the command line, where lengths are in epochs, and by hand."""
     by_hand = {
         "constant": S.constant(),
         "linear": S.linear(60),
@@ -224,7 +224,7 @@ def test_by_name():
 
 
 def test_warmup_by_name():
-    """It is a part of the whole: the schedule has the rest."""
+    """The warm-up is a part of the training; the schedule is for the rest."""
     schedule = S.schedule("linear:warmup=0.9", steps=60, epochs=6)
     assert schedule(0) == pytest.approx(0.1)
     assert schedule(9) == 1.0
@@ -275,7 +275,7 @@ def test_errors_of_lengths():
 @pytest.mark.parametrize("name", S.BY_NAME)
 @pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (2, 1), (2, 2), (3, 2), (5, 5)])
 def test_the_shortest_trainings(name, steps, epochs):
-    """Each schedule has a factor for each of one, two, three steps; but for one that goes up and down."""
+    """Each schedule has a factor for each of one, two, three steps, except one-cycle for one step."""
     if name == "one-cycle" and steps == 1:
         with pytest.raises(xpnet.ArgumentError, match="at least 2 steps, up and down, got 1. Take"):
             S.schedule(name, steps, epochs)
@@ -288,7 +288,7 @@ def test_the_shortest_trainings(name, steps, epochs):
 
 @pytest.mark.parametrize(("steps", "epochs"), [(1, 1), (2, 1), (2, 2)])
 def test_a_warm_up_of_the_shortest_trainings(steps, epochs):
-    """It may take all steps but one; and of one epoch the message speaks in the singular."""
+    """It may take all steps but one; for one epoch the message uses the singular."""
     for name in S.BY_NAME:
         with pytest.raises(
             xpnet.ArgumentError, match=r"a warm-up shorter than \d epochs?, the trai"

@@ -27,7 +27,7 @@ HALF_OF_THE_LAST_BIT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}  # relative
 
 @pytest.fixture(params=["float16", "bfloat16"])
 def low(request, backend):
-    """The name of a dtype of 16 bits that the backend's library has."""
+    """The name of a 16-bit dtype of the backend's library."""
     if not hasattr(backend.xp, request.param):
         with pytest.raises(BackendError, match=f"has no {request.param}; torch and jax have it"):
             MixedPrecision(xpnet.Affine(2, 2), request.param)
@@ -36,7 +36,7 @@ def low(request, backend):
 
 
 class Witness(Layer):
-    """Passes on what it gets, and remembers of which dtypes it was, and its parameter."""
+    """Returns its input, and remembers its dtype and that of its parameter."""
 
     def __init__(self):
         self.weight, self.seen = Parameter([1.0]), []
@@ -66,15 +66,15 @@ def trained(dtype, epochs=60):
     return float(F.softmax_cross_entropy(model(x), t))
 
 
-def test_a_training_ends_near_that_of_float32(backend, low):
+def test_a_training_ends_with_nearly_the_same_loss_as_in_float32(backend, low):
     """The loss falls from 1.3 to 0.03; in 16 bits it ends within a twentieth of that."""
     full = trained(None)
     assert full < 0.1
     assert trained(low) == pytest.approx(full, rel=0.05)
 
 
-def test_what_is_of_which_dtype(backend, low):
-    """Inside all is of 16 bits; the output, the weights and their gradients are of 32."""
+def test_dtypes_of_weights_inputs_and_outputs(backend, low):
+    """Inside, everything has 16 bits; the output, the weights and their gradients have 32."""
     witness = Witness()
     model = xpnet.Sequential(xpnet.Affine(6, 4, rng=0), witness, xpnet.Affine(4, 3, rng=0))
     precision = MixedPrecision(model, low)
@@ -89,7 +89,7 @@ def test_what_is_of_which_dtype(backend, low):
 
 
 def test_gradients_are_those_of_float32_rounded(backend, low):
-    """Of the right size after `unscale`, the step's and, added up, that of two."""
+    """After `unscale` gradients have the right size: of one backward, and of two added up."""
     x, t = backend.asarray(X), backend.asarray(T)
     model = xpnet.MLP(6, 8, 3, activation="tanh", rng=0)
     F.softmax_cross_entropy(model(x), t).backward()
@@ -104,7 +104,7 @@ def test_gradients_are_those_of_float32_rounded(backend, low):
         assert_close(p.grad, 2.0 * g, rtol=4.0 * half, atol=8.0 * half * float(np.max(np.abs(g))))
 
 
-def test_small_gradients_survive_by_the_scale(backend):
+def test_the_scale_keeps_small_gradients_from_underflow(backend):
     """1e-8 is 0 in float16, unless the loss is scaled."""
     if not hasattr(backend.xp, "float16"):
         pytest.skip(f"{backend.name} has no float16")
@@ -117,7 +117,7 @@ def test_small_gradients_survive_by_the_scale(backend):
         assert_close(model.weight.grad, np.asarray(expected, "float32"), rtol=0.01)
 
 
-def test_the_block_is_for_the_call(backend, low):
+def test_mixed_precision_holds_for_calls_within_the_block(backend, low):
     """`with precision:` and the model called as ever; within, parameters stay in their places."""
     model, x = xpnet.MLP(6, 8, 3, rng=0), backend.asarray(X)
     before = dict(vars(model.layers[0])), dict(vars(model))
@@ -176,7 +176,7 @@ class Odd(Layer):
 
 
 def test_parameters_anywhere(backend, low):
-    """Of a model that keeps them as it likes; after an error all is as it was."""
+    """Parameters in any containers; after an error, everything is as before."""
     model = Odd()
     precision, state = MixedPrecision(model, low, scale=8.0), dict(vars(model))
     x, index = backend.asarray([1.0, 2.0]), backend.asarray([1])
@@ -194,7 +194,7 @@ def test_parameters_anywhere(backend, low):
     assert dict(vars(model)) == state
 
 
-def test_normalization_takes_its_means_in_float32(backend, low):
+def test_normalization_computes_its_means_in_float32(backend, low):
     """The squares of 300 are beyond float16; the running statistics stay float32."""
     x = (300.0 + X).astype("float32")
     model = xpnet.layers.BatchNorm1d(6)
@@ -208,7 +208,7 @@ def test_normalization_takes_its_means_in_float32(backend, low):
 
 
 def test_other_layers(backend, low):
-    """Those between Affines hand on the 16 bits; gradients come back to all of them."""
+    """Layers between Affines keep the 16 bits; all layers get gradients."""
     L, rng = xpnet.layers, np.random.default_rng(0)
     images = xpnet.Sequential(
         L.Conv2d(2, 4, 3, rng=0), L.BatchNorm2d(4), L.ReLU(), L.MaxPool2d(2), L.Flatten(),
@@ -239,7 +239,7 @@ def test_other_layers(backend, low):
 
 
 class Stack(Layer):
-    """Blocks with a weight in common and dropout of their own, with or without checkpoints."""
+    """Blocks that share a weight, with their own dropout, with or without gradient_checkpoint."""
 
     def __init__(self, light):
         L = xpnet.layers
@@ -256,7 +256,7 @@ class Stack(Layer):
         return x
 
 
-def test_a_checkpoint_computes_again_what_it_did(backend, low):
+def test_a_gradient_checkpoint_recomputes_in_the_same_precision(backend, low):
     """Within the model, around it, and around the block: bit for bit as without, also scaled."""
     x, t, found = backend.asarray(X[:5]), backend.asarray(T[:5]), []
     for how in ("plain", "within", "around", "outside"):
@@ -277,8 +277,8 @@ def test_a_checkpoint_computes_again_what_it_did(backend, low):
         assert [g.tobytes() for g in others] == [g.tobytes() for g in found[0]]
 
 
-def test_a_checkpoint_after_the_step_is_of_the_weights_before_it(backend, low):
-    """The casts are kept: w x has the slope w by x, as it was."""
+def test_a_gradient_checkpoint_recomputes_with_the_weights_of_the_forward_pass(backend, low):
+    """The casts are kept: the derivative of w x by x is the w of the forward pass."""
     model = xpnet.Affine(1, 1, bias=False, rng=0)
     model.weight.data = backend.asarray([[2.0]])
     x = Variable(backend.asarray([[3.0]]))
@@ -332,7 +332,7 @@ def test_an_overflow_halves_the_scale_and_good_steps_double_it(backend, low):
     assert found == [(min(2.0**k, most), n) for k, n in expected]
 
 
-def test_what_no_scale_mends_is_an_error(backend, low):
+def test_gradients_that_overflow_at_any_scale_are_an_error(backend, low):
     """NaN in every step: not for ever."""
     model = xpnet.Affine(1, 1, rng=0)
     precision = MixedPrecision(model, low, scale=2.0**-20)
@@ -347,14 +347,14 @@ def test_what_no_scale_mends_is_an_error(backend, low):
         forever()
 
 
-def test_without_gradients_the_optimizer_has_the_word(backend, low):
+def test_without_gradients_unscale_leaves_the_error_to_the_optimizer(backend, low):
     model = xpnet.Affine(1, 1, rng=0)
     assert MixedPrecision(model, low).unscale()
     with pytest.raises(xpnet.GradientError, match="No parameter has a gradient"):
         xpnet.SGD(model.parameters()).step()
 
 
-def test_the_scale_is_taken_up(backend, low):
+def test_the_scale_can_be_resumed(backend, low):
     model = xpnet.Affine(1, 1, rng=0)
     precision = MixedPrecision(model, low)
     assert precision.state_dict() == {"scale": 65536.0 if low == "float16" else 1.0, "good": 0}

@@ -1,6 +1,6 @@
-"""Variables under other libraries' functions: NumPy's, by its protocols, and einops.
+"""Variables in the functions of other libraries: NumPy, by its protocols, and einops.
 
-To import it is to register them.
+Importing this package registers both.
 """
 
 from xpnet._interoperability import einops as einops, numpy as numpy

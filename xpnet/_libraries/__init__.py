@@ -1,4 +1,4 @@
-"""The array libraries: one object each for what the array API standard leaves open.
+"""One object for each array library, with what the array API standard leaves open.
 
     library_of(x)       the object for the library of an array
     LIBRARIES["torch"]  the object for a library, by its name in a backend's spec
@@ -20,7 +20,7 @@ LIBRARIES: dict[str, Library] = {
     name: import_module(f"xpnet._libraries.{name}").library for name in NAMES
 }
 ANY_OTHER = Library()
-"""For arrays of a library that is not listed: it goes by the standard only."""
+"""For arrays of a library that is not listed; its methods use the standard only."""
 
 _by_type: dict[type, Library] = {}
 
@@ -32,7 +32,7 @@ def library_of(x: Array) -> Library:
 
 
 def _found(x: Array) -> Library:
-    """What `library_of` answers for the type of x, which is asked for the first time."""
+    """The object for the library of x, whose type has not been seen before."""
     owners = (library for library in LIBRARIES.values() if library.owns(x))
     library = _by_type[type(x)] = next(owners, ANY_OTHER)
     return library

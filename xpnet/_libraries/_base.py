@@ -1,4 +1,4 @@
-"""What every array library answers: the questions that the array API standard leaves open."""
+"""The base class of the objects for array libraries."""
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -12,24 +12,24 @@ from xpnet.errors import ArgumentError, BackendError
 
 
 class Library:
-    """An array library, where it differs from the others. Its arrays are computed with by the standard.
+    """What the array API standard leaves open, for one array library.
 
-    The methods of this class use the standard only. They are slow in places, and right for any
-    library. A subclass overrides what its library does differently, or faster.
+    The methods of this class use the standard only. They are correct for any library, and some are
+    slow. A subclass overrides what its library does differently, or faster.
 
     Attributes
     ----------
     name : str
-        The library's name in a backend's spec, which is the name that Python imports it by.
+        The library's name in a backend's spec; Python imports the library by that name too.
     aliases : tuple of str
         Other names for it in a spec.
     package, gpu_package : str
-        What `pip install` is to be given; `gpu_package` is for a machine with an NVIDIA GPU, and
-        empty where that is no other package.
+        The packages for `pip install`. `gpu_package` is for a machine with an NVIDIA GPU; if it is
+        empty, error messages do not mention it.
     mutable : bool
         Whether x[key] = value changes the array x.
     needs_writable_memory : bool
-        Whether an array of this library cannot be made of a read-only NumPy array without a copy.
+        Whether an array cannot share the memory of a read-only NumPy array.
     slices_backwards : bool
         Whether x[::-1] is supported.
     wraps_indices : bool
@@ -58,7 +58,7 @@ class Library:
         device : str
             The part of a spec after the library's name and a colon; "" is the default device.
         dtype : {"float32", "float64"}
-            The floating-point type that will be asked for.
+            The floating-point type that will be used.
 
         Returns
         -------
@@ -75,7 +75,7 @@ class Library:
         raise BackendError("this library is not listed in xpnet._libraries")
 
     def why_unusable(self, error: Exception, device: str) -> str:
-        """The reason why `open`, or a first computation, failed, and the command that helps."""
+        """The reason why `open` or the first computation failed, and the command that fixes it."""
         if isinstance(error, ModuleNotFoundError):
             return (
                 f"the package {error.name} is not installed. "
@@ -87,7 +87,7 @@ class Library:
         return reason
 
     def conflict(self) -> str | None:
-        """What is wrong with the installation although it computes, and the remedy; else None."""
+        """A fault of the installation that computes nevertheless, and its remedy; None by default."""
         return None
 
     def version(self) -> str | None:
@@ -105,20 +105,20 @@ class Library:
         return []
 
     def selected(self, device: Device) -> AbstractContextManager[Any]:
-        """A block in which `device` is the calling thread's current one, if the library has such."""
+        """A block in which `device` is the calling thread's current one, where there is such a one."""
         return nullcontext()
 
     def make_current(self, device: Device) -> None:
-        """Make `device` the calling thread's current one, if the library has such."""
+        """Make `device` the calling thread's current one, where there is such a one."""
 
     # --- arrays -------------------------------------------------------------------------------
 
     def owns(self, x: object) -> bool:
-        """Whether `x` is an array of this library. It is asked once for each type."""
+        """Whether `x` is an array of this library. The answer is cached for the type of x."""
         return False
 
     def has_values(self, x: Array) -> bool:
-        """Whether the numbers of an array can be read: not while a program is traced."""
+        """Whether the numbers of an array can be read; they cannot while a program is traced."""
         return True
 
     def to_host(self, x: Array) -> np.ndarray:
@@ -147,24 +147,24 @@ class Library:
         given = {name: value for name, value in options.items() if value is not None}
         return xp.from_dlpack(x, **given)
 
-    def set_item(self, x: Array, key: Any, value: Any) -> Array:
+    def set_item(self, x: Array, key: Any, value: Array | complex) -> Array:
         """`x` after x[key] = value: x itself if the library is mutable, else a new array."""
         x[key] = value
         return x
 
-    def with_item(self, x: Array, key: Any, value: Any) -> Array:
+    def with_item(self, x: Array, key: Any, value: Array | complex) -> Array:
         """A new array: what x would be after x[key] = value."""
         return self.set_item(compat.array_namespace(x).asarray(x, copy=True), key, value)
 
     def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:
-        """Whether x[key] = value by arrays in the key does here what it does on NumPy.
+        """Whether x[key] = value with arrays in the key has the same result as on NumPy.
 
-        There the last value wins where a place is named twice. The standard has no such assignment.
+        On NumPy the last value wins if a place is named twice. The standard has no such assignment.
 
         Parameters
         ----------
         may_repeat : bool
-            Whether the key has integers, and so may name a place twice.
+            Whether an array in the key has integers, and so may name a place twice.
         one_value : bool
             Whether all places get the same number.
         """
@@ -211,7 +211,7 @@ class Library:
         return x
 
 
-def device_number(text: str) -> int:
+def device_number(number: str) -> int:
     """The number of a device in a spec; "" is the first one.
 
     Raises
@@ -220,12 +220,12 @@ def device_number(text: str) -> int:
         It is not an integer.
     """
     try:
-        return int(text or 0)
+        return int(number or 0)
     except ValueError:
-        message = f"expected the number of a device, from 0, got {text!r}."
+        message = f"expected the number of a device, from 0, got {number!r}."
         raise ArgumentError(message) from None
 
 
 def gibibytes(count: int) -> str:
-    """A number of bytes as text: "139.8 GiB"."""
+    """A number of bytes, formatted: "139.8 GiB"."""
     return f"{count / 2**30:.1f} GiB"

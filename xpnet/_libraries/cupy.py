@@ -1,8 +1,8 @@
 """CuPy: arrays on NVIDIA GPUs.
 
-Three things are CuPy's own. It creates arrays on the calling thread's current device, whatever
-`device=` says (array-api-compat, issue 337). It copies only contiguous arrays between devices. And an
-index that is out of range wraps around without an error.
+CuPy differs from the other libraries in three ways. It creates arrays on the calling thread's current
+device, and ignores `device=` (array-api-compat, issue 337). It copies only contiguous arrays between
+devices. An index that is out of range wraps around without an error.
 """
 
 from contextlib import AbstractContextManager
@@ -30,7 +30,7 @@ class CuPy(Library):
 
     def open(self, device: str, dtype: str) -> tuple[Namespace, Device, str]:
         cupy = import_module("cupy")
-        # Asked before the spec is read: on a machine without a driver, that is the error to report.
+        # First, as without a driver this raises the error that should be reported.
         count = cupy.cuda.runtime.getDeviceCount()
         index = device_number(device)
         if not 0 <= index < count:
@@ -80,7 +80,7 @@ class CuPy(Library):
     def from_dlpack(
         self, xp: Namespace, x: object, device: Device | None, copy: bool | None
     ) -> Array:
-        """As of every library: CuPy's own function takes neither a device nor `copy`."""
+        """The same as on any library, although CuPy's own function takes neither device nor copy."""
         y = xp.from_dlpack(x)
         if copy is False and device is not None and y.device != device:
             raise ArgumentError(
@@ -92,7 +92,7 @@ class CuPy(Library):
         return _copied(y) if copy else y
 
     @follows
-    def set_item(self, x: Array, key: Any, value: Any) -> Array:
+    def set_item(self, x: Array, key: Any, value: Array | complex) -> Array:
         return super().set_item(x, key, value)
 
     def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:
@@ -101,7 +101,7 @@ class CuPy(Library):
     @follows
     def last_at(self, places: Array, size: int) -> Array:
         cupy = import_module("cupy")
-        # `maximum.at` does not support int64, so the places count from 1 in uint64, and 0 is "none".
+        # `maximum.at` does not support int64. In uint64, i is stored as i + 1, and 0 means "no i".
         found = cupy.zeros((size,), dtype=cupy.uint64)
         following = cupy.arange(1, places.shape[0] + 1, dtype=cupy.uint64)
         cupy.maximum.at(found, places, following)

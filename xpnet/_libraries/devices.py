@@ -1,17 +1,17 @@
 """Computation follows its arrays: what this requires of CuPy on a machine with several GPUs.
 
-CuPy computes on the calling thread's current device, wherever the arrays lie: for arrays on another
-device it only warns, and puts the result on the wrong one. Each thread starts on device 0, whatever
-`use` selected in another thread. So xpnet makes the device of the arrays current while it computes,
+CuPy computes on the calling thread's current device, not on that of the arrays: for arrays on another
+device it only warns, and puts the result on the wrong one. Each thread starts on device 0, even if
+`use` selected another one in another thread. So xpnet makes the device of the arrays current while it computes,
 in every thread, and raises an error if the arrays lie on two devices. On a machine with one GPU, or
 without CuPy, all of this is reduced to a check of `known`.
 
-    @follows     a function of arrays: computed on their device; arrays on two devices are an error
-    @stays       a function that moves from device to device by calling `follow(x)`
-    there(f, x)  f(x), computed on the device of x
+    @follows                    a function of arrays: computed on their device; two devices are an error
+    @stays                      a function that moves from device to device by calling `follow(x)`
+    call_on_their_device(f, x)  f(x), computed on the device of x
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cache, wraps
 from importlib import import_module
 from sys import modules
@@ -21,12 +21,14 @@ from xpnet._typing import Array, Device
 from xpnet.errors import BackendError
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 
 class Known:
-    """Whether CuPy has several devices here; None until CuPy is imported."""
+    """What is known of this machine. An object, so that modules which import it see its changes."""
 
     several: bool | None = None
+    """Whether CuPy has several devices; None until CuPy is imported."""
 
 
 known = Known()
@@ -45,7 +47,9 @@ def several() -> bool:
 
 def device_key(device: Device) -> Hashable:
     """A dict key for a library's device: CuPy's devices define `__eq__` but no `__hash__`."""
-    key: Hashable = device.id if type(device).__hash__ is None else device
+    key: Hashable = device
+    if type(device).__hash__ is None:
+        key = device.id
     return key
 
 
@@ -77,7 +81,7 @@ def stays(function: Callee) -> Callee:
     @wraps(function)
     def there_and_back(*args: Any, **options: Any) -> Any:
         if "cupy" in modules and several():
-            return _on(None, function, args, options)
+            return _call_on(None, function, args, options)
         return function(*args, **options)
 
     return there_and_back  # type: ignore[return-value]
@@ -86,11 +90,11 @@ def stays(function: Callee) -> Callee:
 def follow(x: Array) -> None:
     """Make the device of an array current, within a function that `stays`."""
     if known.several:
-        for device in _devices(x):
+        for device in _device_numbers(x):
             _runtime().setDevice(device)
 
 
-def settle(name: str, xs: Any) -> None:
+def settle(name: str, xs: Sequence[Array]) -> None:
     """Make the one device of all these arrays current, within a function that `stays`.
 
     Raises
@@ -99,22 +103,25 @@ def settle(name: str, xs: Any) -> None:
         The arrays lie on several devices; the message names `name`.
     """
     if known.several:
-        device = _one(name, xs)
+        device = _single_device(name, xs)
         if device is not None:
             _runtime().setDevice(device)
 
 
-def there(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+def call_on_their_device(function: Callable[..., Result], *args: Any, **options: Any) -> Result:
     """function(*args, **options) on the device of the first array among its arguments."""
     if not known.several:
         return function(*args, **options)
-    device = next(_devices((args, options)), None)
-    return _on(device, function, args, options)
+    device = next(_device_numbers((args, options)), None)
+    return _call_on(device, function, args, options)
 
 
 def together(
-    name: Any, function: Callable[..., Any], args: Any, options: dict[str, Any] | None = None
-) -> Any:
+    name: str | object,
+    function: Callable[..., Result],
+    args: Sequence[Any],
+    options: dict[str, Any] | None = None,
+) -> Result:
     """function(*args, **options) on the device of its arrays.
 
     Parameters
@@ -128,23 +135,35 @@ def together(
         The arrays lie on several devices.
     """
     options = options or {}
-    return _on(_one(name, (args, options)), function, args, options)
+    return _call_on(_single_device(name, (args, options)), function, args, options)
 
 
-def _one(name: Any, xs: Any) -> int | None:
+def _single_device(name: str | object, xs: Sequence[Any]) -> int | None:
     """The number of the one device of all these arrays; None if none of them is CuPy's."""
-    found = sorted(set(_devices(xs)))
+    found = sorted(set(_device_numbers(xs)))
+    if not found:
+        return None
     if len(found) > 1:
-        name = name if isinstance(name, str) else type(name).__name__
+        if not isinstance(name, str):
+            name = type(name).__name__
         places = " and ".join(f"<CUDA Device {i}>" for i in found)
         raise BackendError(
             f"{name} expected its arrays on one device, got {places}. "
             "Move one of them with x.to_device(device)."
         )
-    return found[0] if found else None
+    return found[0]
 
 
-def _on(device: int | None, function: Callable[..., Any], args: Any, options: Any) -> Any:
+def _call_on(
+    device: int | None,
+    function: Callable[..., Result],
+    args: Sequence[Any],
+    options: dict[str, Any],
+) -> Result:
+    """function(*args, **options) on a device; afterwards the current device is what it was before.
+
+    With None as the device, the function changes devices itself.
+    """
     runtime = _runtime()
     before = runtime.getDevice()
     if device is not None and device != before:
@@ -155,28 +174,30 @@ def _on(device: int | None, function: Callable[..., Any], args: Any, options: An
         runtime.setDevice(before)
 
 
-def _devices(x: Array) -> Iterator[int]:
+def _device_numbers(x: Any) -> Iterator[int]:
     """The number of the device of each CuPy array in x, which may be a Variable or a tree."""
-    kind = _array()
-    array = x if isinstance(x, kind) else getattr(x, "data", None)
+    kind = _array_type()
+    array: Any = x
+    if not isinstance(x, kind):  # a Variable, perhaps
+        array = getattr(x, "data", None)
     if isinstance(array, kind):
         yield array.data.device_id  # type: ignore[attr-defined]
     elif isinstance(x, (tuple, list)):
         for item in x:
-            yield from _devices(item)
+            yield from _device_numbers(item)
     elif isinstance(x, dict):
         for item in x.values():
-            yield from _devices(item)
+            yield from _device_numbers(item)
 
 
 arrivals: list[Callable[[], None]] = []
-"""Functions to call whenever CuPy's numbers have come to the host, that is, after a wait for the GPU."""
+"""Functions to call when CuPy's numbers have come to the host, as the GPU has finished by then."""
 
 
 def arrived() -> None:
-    """Call the functions in `arrivals`: what the GPU has noted in the meantime can now be read."""
-    for look in arrivals:
-        look()
+    """Call the functions in `arrivals`."""
+    for function in arrivals:
+        function()
 
 
 @cache
@@ -185,6 +206,6 @@ def _runtime() -> Any:
 
 
 @cache
-def _array() -> type:
+def _array_type() -> type:
     kind: type = import_module("cupy").ndarray
     return kind

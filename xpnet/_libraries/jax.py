@@ -44,10 +44,10 @@ class JAX(Library):
     def has_values(self, x: Array) -> bool:
         return not isinstance(x, import_module("jax").core.Tracer)
 
-    def set_item(self, x: Array, key: Any, value: Any) -> Array:
+    def set_item(self, x: Array, key: Any, value: Array | complex) -> Array:
         return x.at[key].set(value)
 
-    def with_item(self, x: Array, key: Any, value: Any) -> Array:
+    def with_item(self, x: Array, key: Any, value: Array | complex) -> Array:
         return x.at[key].set(value)
 
     def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:

@@ -90,7 +90,7 @@ class _Gradient(np.ndarray):
     """
 
     @property
-    def data(self) -> Any:
+    def data(self) -> np.ndarray:  # type: ignore[override]
         return self.view(np.ndarray)
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ class _Gradient(np.ndarray):
 
     def __array_wrap__(
         self, array: np.ndarray, context: Any = None, return_scalar: bool = False
-    ) -> Any:
+    ) -> Array:
         return array[()] if return_scalar else array.view(np.ndarray)
 
 

@@ -1,4 +1,4 @@
-"""The array object of the standard: its attributes and operators, for whatever has `data`."""
+"""The array object of the standard: its attributes and operators, around an array called `data`."""
 
 from collections.abc import Callable, Iterator
 from math import prod
@@ -9,8 +9,8 @@ import array_api_compat as compat
 
 from xpnet._hints import METHODS, hinted
 from xpnet._libraries.devices import arrived
-from xpnet._typing import Array, Device
-from xpnet.autodiff._export import Leaving
+from xpnet._typing import Array, Device, DType
+from xpnet.autodiff._export import Exported
 from xpnet.autodiff.namespace import (
     API_VERSIONS,
     DifferentiableNamespace,
@@ -24,15 +24,19 @@ from xpnet.autodiff.namespace import (
 from xpnet.backend import to_numpy
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
 
+Unary = Callable[[Any], Array]
+Binary = Callable[[Any, Array], Array]
 
-def _unary(name: str) -> Callable[[Any], Any]:
+
+def _unary(name: str) -> Unary:
+    """The operator that is the function of this name, which is looked up when it is used."""
     return lambda x: functions[name](x)
 
 
-def _binary(name: str) -> Callable[[Any, Any], Any]:
-    """`x1 op x2`; where one of them is no array and no number, it may know the answer itself."""
+def _binary(name: str) -> Binary:
+    """`x1 op x2`; if x2 is neither an array nor a number, Python asks x2 for the result."""
 
-    def operate(x1: Array, x2: Array) -> Any:
+    def operate(x1: Array, x2: Array) -> Array:
         try:
             return functions[name](x1, x2)
         except NoArrayError:
@@ -41,39 +45,41 @@ def _binary(name: str) -> Callable[[Any, Any], Any]:
     return operate
 
 
-def _both(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    """`x op other`, and `other op x`, which Python asks of x when `other` knows no answer."""
+def _both(name: str) -> tuple[Binary, Binary]:
+    """`x op other`, and `other op x`, which Python calls if `other` does not implement it."""
     operate = _binary(name)
     return operate, lambda x, other: operate(other, x)
 
 
-def _augmented(sign: str, operate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """`x op= other`: x itself is changed, as NumPy does it, and whoever else holds it sees that."""
+def _augmented(sign: str, operate: Binary) -> Binary:
+    """`x op= other`: x itself changes, as in NumPy, for every reference to it."""
 
-    def assign(x: Array, other: Any) -> Any:
+    def assign(x: Array, other: Array) -> Array:
         y = operate(x, other)
-        return y if y is NotImplemented else methods["in_place"](x, y, sign)
+        if y is NotImplemented:
+            return y
+        return methods["in_place"](x, y, sign)
 
     return assign
 
 
 @hinted(METHODS)
-class ArrayObject(Leaving):
+class ArrayObject(Exported):
     """The standard's array object, around an array called `data`.
 
-    Attributes are those of `data`. Operators are the differentiable functions, by name; there are
-    no methods that repeat them. `float(x)` and its kind fetch the number to the host. NumPy's
-    functions, such as `np.exp(x)`, are the differentiable ones (NEP 13 and NEP 18).
+    Attributes are those of `data`. Operators are the differentiable functions; there are no methods
+    that repeat them. `float(x)`, `int(x)`, `bool(x)` and `complex(x)` copy the number to the host.
+    NumPy's functions, such as `np.exp(x)`, are the differentiable ones (NEP 13 and NEP 18).
     """
 
     __slots__ = ()
-    __hash__ = object.__hash__  # == is elementwise; the tape needs identity
+    __hash__ = object.__hash__  # by identity, because == is elementwise
 
-    data: Any
+    data: Array
 
-    # Layers ask for these in every call: `attrgetter` reads them without a Python frame.
+    # Layers read these in every call: `attrgetter` does it without a Python frame.
     shape: Any = property(attrgetter("data.shape"))
-    dtype: Any = property(attrgetter("data.dtype"))
+    dtype: DType = property(attrgetter("data.dtype"))
     ndim: Any = property(attrgetter("data.ndim"))
 
     @property
@@ -85,13 +91,13 @@ class ArrayObject(Leaving):
         return compat.device(self.data)
 
     @property
-    def mT(self) -> Any:  # noqa: N802 - the standard's name
+    def mT(self) -> Array:  # noqa: N802 - the standard's name
         if self.ndim < 2:
             raise ShapeError(f"x.mT expected two dimensions or more, got shape {self.shape}.")
         return functions["matrix_transpose"](self)
 
     @property
-    def T(self) -> Any:  # noqa: N802 - the standard's name
+    def T(self) -> Array:  # noqa: N802 - the standard's name
         if self.ndim != 2:
             raise ShapeError(f"x.T expected two dimensions, got shape {self.shape}; see x.mT.")
         return self.mT
@@ -104,15 +110,17 @@ class ArrayObject(Leaving):
         data = self.data
         return namespace_over(array_namespace(data), compat.device(data))
 
-    def __array_ufunc__(self, ufunc: Any, how: str, *inputs: Array, **options: Any) -> Any:
+    def __array_ufunc__(self, ufunc: Any, how: str, *inputs: Array, **options: Any) -> Array:
         if how == "__call__" and not options and ufunc in ufuncs:
             try:
                 return ufuncs[ufunc](*inputs)
             except NoArrayError:
-                pass  # a nested list, or another package's array
+                pass  # an input is a nested list, or another package's array
         return methods["__array_ufunc__"](ufunc, how, *inputs, **options)
 
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
         return methods["__array_function__"](function, types, args, kwargs)
 
     def __dir__(self) -> list[str]:
@@ -120,10 +128,10 @@ class ArrayObject(Leaving):
 
     def __len__(self) -> int:
         if not self.shape:
-            raise ArgumentTypeError("An array of no dimensions has no length.")
+            raise ArgumentTypeError("An array without dimensions has no length.")
         return int(self.shape[0])
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Array]:
         return (self[i, ...] for i in range(len(self)))
 
     def __bool__(self) -> bool:
@@ -182,19 +190,23 @@ class ArrayObject(Leaving):
     __ixor__ = _augmented("^", __xor__)
     __ilshift__ = _augmented("<<", __lshift__)
     __irshift__ = _augmented(">>", __rshift__)
-    __neg__, __pos__, __abs__ = _unary("negative"), _unary("positive"), _unary("abs")
+    __neg__ = _unary("negative")
+    __pos__ = _unary("positive")
+    __abs__ = _unary("abs")
     __invert__ = _unary("bitwise_invert")
-    __lt__, __le__ = _binary("less"), _binary("less_equal")
-    __gt__, __ge__ = _binary("greater"), _binary("greater_equal")
+    __lt__ = _binary("less")
+    __le__ = _binary("less_equal")
+    __gt__ = _binary("greater")
+    __ge__ = _binary("greater_equal")
     __eq__ = _binary("equal")
     __ne__ = _binary("not_equal")
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: Any) -> Array:
         return methods["__getitem__"](self, key)
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: Any, value: Array) -> None:
         methods["__setitem__"](self, key, value)
 
-    def to_device(self, device: Device, /, *, stream: Any = None) -> Any:
-        """The same numbers on another device of this library; gradients find their way back."""
+    def to_device(self, device: Device, /, *, stream: Any = None) -> Array:
+        """The same numbers on another device of this library; gradients are moved back."""
         return methods["to_device"](self, device, stream=stream)

@@ -1,35 +1,35 @@
-"""The ways by which an array leaves the graph that recorded it, and what they say.
+"""The ways by which an array leaves the graph that recorded it.
 
-np.asarray(v), np.array([v, w])      an error, always: v may lie on a GPU
-np.from_dlpack(v), torch.asarray(v)  an error if v has a history or asks for a gradient
+np.asarray(v), np.array([v, w])      always an error: v may be on a GPU
+np.from_dlpack(v), torch.asarray(v)  an error if v requires a gradient
 copy.deepcopy(v), pickle.dumps(v)    an error if v was computed; a leaf is copied
 copy.copy(v)                         the same history
-v.data, xpnet.to_numpy(v), float(v)  the numbers alone: whoever writes this means it
+v.data, xpnet.to_numpy(v), float(v)  the numbers without the gradient, on purpose
 """
 
 import copy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn, SupportsIndex
 
 from xpnet._typing import Array
 from xpnet.errors import ArgumentTypeError, ExportError, GradientError
 
 
-class Leaving:
-    """The methods by which other code asks an array object for its data."""
+class Exported:
+    """The methods by which other code asks an array object for its data. All Variables have them."""
 
     __slots__ = ()
 
-    alone: ClassVar[type | None] = None  # the class of a copy, where it is another one
+    class_of_copies: ClassVar[type | None] = None  # where it is another class
 
-    data: Any
-    raw_grad: Any
+    data: Array
+    raw_grad: Array | None
     node: Any
     requires_grad: bool
 
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         name = type(self).__name__
         raise ArgumentTypeError(
-            f"A {name} does not become a NumPy array on its own: it may lie on a GPU, and its "
+            f"A {name} does not become a NumPy array on its own: it may be on a GPU, and its "
             "gradient would be lost. Call NumPy's functions on it (np.mean(x)), or xpnet's "
             "(F.mean(x); F.stack([x, y]) for a list); they keep the gradient. For the numbers "
             "without the gradient, call xpnet.to_numpy(x)."
@@ -43,12 +43,12 @@ class Leaving:
         dl_device: tuple[Any, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """The data, for another library, of a Variable that requires no gradient.
+        """The data of a Variable that requires no gradient, for another library.
 
         Raises
         ------
         ExportError
-            It requires one, and the other library would not record what it computes.
+            It requires a gradient, and the other library would not record what it computes.
         """
         if self.requires_grad:
             raise export_error(self)
@@ -62,7 +62,9 @@ class Leaving:
 
     def __copy__(self) -> Any:
         """The same data and history, in another object."""
-        other = _restored(self.alone or type(self), self.data, self.raw_grad, self.requires_grad)
+        other = _restored(
+            self.class_of_copies or type(self), self.data, self.raw_grad, self.requires_grad
+        )
         other.node = self.node
         return _with_attributes(other, getattr(self, "__dict__", {}))
 
@@ -71,33 +73,35 @@ class Leaving:
         self._require_leaf("copy.deepcopy")
         data = copy.deepcopy(self.data, memo)
         grad = copy.deepcopy(self.raw_grad, memo)
-        other = memo[id(self)] = _restored(self.alone or type(self), data, grad, self.requires_grad)
+        other = memo[id(self)] = _restored(
+            self.class_of_copies or type(self), data, grad, self.requires_grad
+        )
         return _with_attributes(other, copy.deepcopy(getattr(self, "__dict__", {}), memo))
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """For `pickle`: a leaf is written, what was computed is not."""
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """For `pickle`: a leaf is saved; a computed Variable raises."""
         self._require_leaf("pickle")
-        state = (self.alone or type(self), self.data, self.raw_grad, self.requires_grad)
+        state = (self.class_of_copies or type(self), self.data, self.raw_grad, self.requires_grad)
         return _restored, state, getattr(self, "__dict__", None) or None
 
     def _require_leaf(self, name: str) -> None:
         if self.node is not None:
             raise GradientError(
                 f"{name} expected a leaf, got a {type(self).__name__} that was computed: a copy of "
-                "it would lead to copies of the leaves, and give yours no gradient. Copy x.data."
+                "it would lead to copies of the leaves, and yours would get no gradient. Copy x.data."
             )
 
 
 def export_error(x: Array) -> ExportError:
-    """The error for a Variable with a gradient that is asked for by DLPack."""
+    """The error for a Variable that requires a gradient and is exported by DLPack."""
     return ExportError(
-        f"DLPack would hand out a {type(x).__name__} that requires a gradient, and what the other "
-        "library computes is not recorded. Pass x.data to leave the gradient behind."
+        f"DLPack would export a {type(x).__name__} that requires a gradient, and what the other "
+        "library computes is not recorded. Pass x.data to export it without the gradient."
     )
 
 
-def _restored(kind: type, data: Any, grad: Any, requires_grad: bool) -> Any:
-    """A leaf of this data, which counts as older than all that is recorded."""
+def _restored(kind: type, data: Array, grad: Array | None, requires_grad: bool) -> Any:
+    """A leaf with these data, which counts as created before all that is recorded."""
     x: Any = object.__new__(kind)
     x.data = data
     x.raw_grad = grad
@@ -107,8 +111,8 @@ def _restored(kind: type, data: Any, grad: Any, requires_grad: bool) -> Any:
     return x
 
 
-def _with_attributes(x: Array, attributes: dict[str, Any]) -> Any:
-    """x with the attributes that a subclass without `__slots__` has."""
+def _with_attributes(x: Array, attributes: dict[str, Any]) -> Array:
+    """x with these attributes, which a Variable of a subclass without `__slots__` may have."""
     for name, value in attributes.items():
         setattr(x, name, value)
     return x

@@ -1,15 +1,13 @@
-"""float16 and bfloat16: what sums of many numbers need, which have too few bits and too little range.
+"""float16 and bfloat16: sums of many numbers need more bits and a larger range than they have.
 
-4,096 ones added in float16 are 2,048, for 2,049 is no float16; 70,000 are infinite. So sums inside
-xpnet's own rules are accumulated in float32, and rounded once.
+The sum of 4,096 ones in float16 is 2,048, because 2,049 is not a float16; the sum of 70,000 is
+infinite. So sums inside xpnet's own rules are accumulated in float32, and rounded once.
 """
 
-from typing import Any
-
-from xpnet._typing import Array
+from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace
 
-_known: dict[tuple[type, Any], bool] = {}  # by dtype: whether it has 16 bits
+_known: dict[tuple[type, DType], bool] = {}  # whether it has 16 bits, by dtype and its type
 
 
 def is_half(x: Array) -> bool:
@@ -18,20 +16,21 @@ def is_half(x: Array) -> bool:
     key = type(dtype), dtype
     half = _known.get(key)
     if half is None:
-        half = _known[key] = str(getattr(dtype, "name", dtype)).endswith("float16")
+        half = str(getattr(dtype, "name", dtype)).endswith("float16")
+        _known[key] = half
     return half
 
 
-def in_full(x: Array) -> Any:
-    """x in float32 if it is of 16 bits, otherwise as it is."""
+def in_full(x: Array) -> Array:
+    """x in float32 if it is float16 or bfloat16, otherwise as it is."""
     if not is_half(x):
         return x
     xp = array_namespace(x)
     return xp.astype(x, xp.float32)
 
 
-def total(x: Array, axis: Any = None, keepdims: bool = False) -> Any:
-    """The sum over `axis` in the dtype of x, accumulated in float32 where that has 16 bits."""
+def total(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+    """The sum over `axis` in the dtype of x; for float16 and bfloat16, accumulated in float32."""
     xp = array_namespace(x)
     if not is_half(x):
         return xp.sum(x, axis=axis, keepdims=keepdims)

@@ -1,7 +1,7 @@
-"""What went wrong in a function: what it expected, what it was given, and where.
+"""Errors of functions: what was expected, what was given, and where.
 
-Libraries differ in what they say of a mistake. Here it is said once, after the fact: a call that
-succeeds pays nothing for it.
+The libraries describe the same mistake in different words. Here it is described in one form, and only
+after an error was raised: a call that succeeds costs nothing more.
 """
 
 import inspect
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import array_api_compat as compat
 
 from xpnet._typing import Array
+from xpnet.autodiff._export import Exported
 from xpnet.autodiff.namespace import NoArrayError
 from xpnet.errors import (
     ArgumentTypeError,
@@ -31,21 +32,21 @@ NUMBERS = (bool, int, float, complex)
 def explain(
     error: Exception,
     name: str,
-    inputs: Sequence[Any],
+    inputs: Sequence[Array],
     broadcasts: bool,
     forward: Callable[..., Any] | None = None,
 ) -> None:
-    """Raise what explains `error` better, or add to it a note of what the function was given.
+    """Raise a clearer error than `error`, or add a note to it that says what the function was given.
 
     Parameters
     ----------
     error : Exception
         What a library's function raised.
     name : str
-        Of the function.
+        The name of the function.
     inputs : sequence of arrays and scalars
     broadcasts : bool
-        Whether the inputs were to have shapes that broadcast.
+        Whether the inputs must have shapes that broadcast.
     forward : callable, optional
         What was called: its parameters name the inputs.
 
@@ -54,23 +55,13 @@ def explain(
     NoArrayError
         An input is neither an array nor a number.
     BackendError
-        The arrays lie on several devices.
+        The arrays are on several devices.
     ShapeError
         Their shapes do not broadcast.
     """
     if isinstance(error, MissingMethodError):
-        return  # the inputs are not what is missing
-    # In a function of the standard None is a mistake; in one of networks it may be optional, unless
-    # an attribute of an array was asked of it.
-    asked_of_none = isinstance(error, AttributeError) and error.name and error.obj is None
-    for i, x in enumerate(inputs):
-        unasked = len(inputs) == 1 or name.islower() or asked_of_none
-        missing = x is None and forward is not None and unasked
-        if missing or not (x is None or _is_array(x) or isinstance(x, NUMBERS)):
-            raise no_array(name, _named(i, len(inputs), forward), x) from None
-    said = isinstance(error, XpnetError) and not isinstance(error, ArgumentTypeError)
-    if forward is not None and inputs and not said and not any(map(_is_array, inputs)):
-        raise no_array(name, _named(0, len(inputs), forward), inputs[0]) from None
+        return  # the inputs are not the cause
+    _require_arrays(error, name, inputs, forward)
     arrays = [x for x in inputs if hasattr(x, "shape")]
     devices = list(dict.fromkeys(str(compat.device(x)) for x in arrays))
     if len(devices) > 1 and len(set(map(type, arrays))) == 1:
@@ -80,37 +71,64 @@ def explain(
         ) from error
     shapes = [tuple(x.shape) for x in arrays]
     if broadcasts and (clash := _clash(shapes)):
-        given = " and ".join(map(str, shapes))
+        axis, *lengths = clash
         raise ShapeError(
-            f"{name} expected shapes that broadcast, got {given}: counted from the end, axis "
-            f"{clash[0]} has lengths {' and '.join(map(str, clash[1:]))}."
+            f"{name} expected shapes that broadcast, got {' and '.join(map(str, shapes))}: counted "
+            f"from the end, axis {axis} has lengths {' and '.join(map(str, lengths))}."
         ) from error
-    error.add_note(f"{name} was given {', '.join(map(_said, inputs))}")
+    error.add_note(f"{name} was given {', '.join(map(described, inputs))}")
 
 
-def _named(i: int, n: int, forward: Callable[..., Any] | None) -> str:
-    """The name of input i of n."""
-    parameters = {} if forward is None else inspect.signature(forward).parameters
-    names = [name for name, p in parameters.items() if p.kind is not p.VAR_POSITIONAL]
-    if n <= len(names):
+def _require_arrays(
+    error: Exception, name: str, inputs: Sequence[Array], forward: Callable[..., Any] | None
+) -> None:
+    """Raise NoArrayError if an input that must be an array or a number is something else."""
+    if forward is None:
+        allowed: tuple[Any, ...] = (*NUMBERS, type(None))
+    elif len(inputs) == 1 or name.islower() or _attribute_of_none(error):
+        allowed = NUMBERS
+    else:  # some functions for networks take None for an optional input
+        allowed = (*NUMBERS, type(None))
+    for i, x in enumerate(inputs):
+        if not (_is_array(x) or isinstance(x, allowed)):
+            raise no_array(name, _argument(i, len(inputs), forward), x) from None
+    explained = isinstance(error, XpnetError) and not isinstance(error, ArgumentTypeError)
+    if forward is not None and inputs and not explained and not any(map(_is_array, inputs)):
+        raise no_array(name, _argument(0, len(inputs), forward), inputs[0]) from None
+
+
+def _attribute_of_none(error: Exception) -> bool:
+    """Whether the error is that None has no such attribute: then None was given for an array."""
+    return isinstance(error, AttributeError) and bool(error.name) and error.obj is None
+
+
+def _argument(i: int, count: int, forward: Callable[..., Any] | None) -> str:
+    """The name of input i of `count`, from the parameters of `forward` if it has that many."""
+    names: list[str] = []
+    if forward is not None:
+        parameters = inspect.signature(forward).parameters.values()
+        names = [p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    if count <= len(names):
         return names[i]
-    return "x" if n == 1 else f"x{i + 1}"
+    return "x" if count == 1 else f"x{i + 1}"
 
 
-def _is_array(x: Array) -> bool:
+def _is_array(x: Any) -> bool:
+    """Whether x has the shape and the dtype of an array."""
     return isinstance(getattr(x, "shape", None), tuple) and hasattr(x, "dtype")
 
 
-def no_array(name: str, argument: str, x: Array) -> NoArrayError:
-    """The error for an argument that is no array."""
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+def no_array(name: str, argument: str, x: Any) -> NoArrayError:
+    """The error for an argument that must be an array, and is not."""
+    snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     return NoArrayError(
-        f"{snake} expected an array or a Variable for {argument}, got {type(x).__name__} "
+        f"{snake_case} expected an array or a Variable for {argument}, got {type(x).__name__} "
         f"{_shortened(x)}. For numbers in a list, write F.asarray(values)."
     )
 
 
-def _shortened(x: Array) -> str:
+def _shortened(x: Any) -> str:
+    """`repr(x)`, at most 40 characters of it."""
     shown = repr(x)
     return shown if len(shown) <= 40 else f"{shown[:37]}..."
 
@@ -123,7 +141,11 @@ ARRAYS = (
 
 
 def named(function: Callee) -> Callee:
-    """Decorator: where an argument is no array, the error names the function and the argument."""
+    """Decorator: where an argument is not an array, the error names the function and the argument.
+
+    A function that does nothing but call a Function needs no decorator: the Function's own call
+    explains its errors.
+    """
     name = function.__name__
 
     @wraps(function)
@@ -131,35 +153,41 @@ def named(function: Callee) -> Callee:
         try:
             return function(*args, **options)
         except Exception:
-            look_at(function, name, args, options)
+            require_arrays_in_call(function, name, args, options)
             raise
 
     return call  # type: ignore[return-value]
 
 
-def look_at(
+def require_arrays_in_call(
     function: Callable[..., Any], name: str, args: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
-    """Raise NoArrayError if an argument that takes an array was given something else."""
-    parameters = inspect.signature(function).parameters
+    """Raise NoArrayError if an argument of this call must be an array, and is not."""
+    signature = inspect.signature(function)
     try:
-        given = inspect.signature(function).bind(*args, **options).arguments
+        given = signature.bind(*args, **options).arguments
     except TypeError:
-        return  # too few arguments, or an unknown one: Python's own error says so
-    for parameter, value in given.items():
-        optional = value is None and parameters[parameter].default is None
-        if parameter not in ARRAYS or optional:
+        return  # an argument is missing, or unknown: Python's own error says so
+    for argument, value in given.items():
+        optional = value is None and signature.parameters[argument].default is None
+        if argument not in ARRAYS or optional:
             continue
-        several = parameter == "arrays" and isinstance(value, (list, tuple))
-        for i, x in enumerate(value if several else [value]):
-            if not _is_array(x) and (several or not isinstance(x, NUMBERS)):
-                raise no_array(name, f"{parameter}[{i}]" if several else parameter, x) from None
-    none = "arrays" in given and not given["arrays"]  # what is missing the function says itself
-    if not none and not any(map(_is_array, _flattened(given.values()))):
-        raise no_array(name, *next(iter(given.items()), ("x", None))) from None
+        if argument == "arrays" and isinstance(value, (list, tuple)):
+            for i, x in enumerate(value):
+                if not _is_array(x):
+                    raise no_array(name, f"arrays[{i}]", x) from None
+        elif not (_is_array(value) or isinstance(value, NUMBERS)):
+            raise no_array(name, argument, value) from None
+    arrays = given.get("arrays")
+    if isinstance(arrays, (list, tuple)) and not arrays:
+        return  # for an empty list, the function's own error says more
+    if not any(map(_is_array, _flattened(given.values()))):
+        argument, value = next(iter(given.items()), ("x", None))
+        raise no_array(name, argument, value) from None
 
 
 def _flattened(values: Iterable[Any]) -> Iterator[Any]:
+    """The values, and in place of lists and tuples the values in them."""
     for x in values:
         if isinstance(x, (list, tuple)):
             yield from _flattened(x)
@@ -168,24 +196,29 @@ def _flattened(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def outdated(function: Any, x: Array) -> GradientError:
-    """The error for a Variable that was changed after a function has kept it for its rule."""
+    """The error for a Variable that has changed since a Function saved it for its rule."""
     return GradientError(
         f"{type(function).__name__} has kept a {type(x).__name__} of shape {tuple(x.shape)} for its "
-        "derivative, and an optimizer's step changed it since: compute the loss anew."
+        "derivative, and an optimizer's step changed it since: compute the loss again."
     )
 
 
 def _clash(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """The last axis, and its lengths, along which the shapes do not broadcast."""
-    for i, lengths in enumerate(zip_longest(*(s[::-1] for s in shapes), fillvalue=1), 1):
-        if len(different := dict.fromkeys(n for n in lengths if n != 1)) > 1:
+    """The last axis along which the shapes do not broadcast, and their lengths there."""
+    from_the_end = zip_longest(*(shape[::-1] for shape in shapes), fillvalue=1)
+    for i, lengths in enumerate(from_the_end, 1):
+        different = dict.fromkeys(n for n in lengths if n != 1)
+        if len(different) > 1:
             return (-i, *different)
     return None
 
 
-def _said(x: Array) -> str:
-    """An array as its dtype, shape and device; a scalar as itself."""
-    if hasattr(x, "shape"):
+def described(x: Any) -> str:
+    """An array as its dtype, shape and device; a scalar or a string as itself; else the type."""
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
+        kind = "a Variable" if isinstance(x, Exported) else "an array"
         dtype = str(x.dtype).rpartition(".")[2]  # torch.float32, array_api_strict.float32
-        return f"{dtype} {tuple(x.shape)} on {compat.device(x)}"
-    return repr(x)
+        return f"{kind} of {dtype}, shape {tuple(x.shape)}, on {compat.device(x)}"
+    if x is None or isinstance(x, (*NUMBERS, str)):
+        return repr(x)
+    return f"a {type(x).__name__}"

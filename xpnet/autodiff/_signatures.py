@@ -1,10 +1,10 @@
-"""What the two methods of a Function name: read once, when its class is created.
+"""The parameters of a Function's two methods, which are read once, when its class is created.
 
     def forward(self, x, factor): ...
     def backward(self, gy, y, factor): ...      y is what forward returned; factor is its input 1
 
-The names are read by `inspect.signature`, so that what wraps a method may stand in its place
-(`functools.wraps`, `partialmethod`, `staticmethod`).
+They are read by `inspect.signature`, so the methods may be wrapped (`functools.wraps`,
+`partialmethod`, `staticmethod`).
 """
 
 import inspect
@@ -34,11 +34,13 @@ class Rule:
     def __post_init__(self) -> None:
         if self.rest is not None or self.defaults:
             return
-        if len(self.inputs) > 1:
+        if not self.inputs:
+            self.pick = itemgetter(slice(0, 0))
+        elif len(self.inputs) == 1:  # a slice, because of one place `itemgetter` makes no sequence
+            (place,) = self.inputs
+            self.pick = itemgetter(slice(place, place + 1))
+        else:
             self.pick = itemgetter(*self.inputs)
-        else:  # of a slice, the result is a list too
-            start = self.inputs[0] if self.inputs else 0
-            self.pick = itemgetter(slice(start, start + len(self.inputs)))
 
     def places(self, count: int) -> tuple[int, ...]:
         """The places of the inputs to save, for a call with `count` inputs."""
@@ -64,7 +66,7 @@ class Rule:
 
 
 def parameters(cls: type, method: str) -> list[inspect.Parameter]:
-    """The parameters of a method after self; of a static method all.
+    """The parameters of a method after self; for a static method, all of them.
 
     Raises
     ------
@@ -74,7 +76,9 @@ def parameters(cls: type, method: str) -> list[inspect.Parameter]:
     found = inspect.getattr_static(cls, method)
     bind = getattr(type(found), "__get__", None)
     try:
-        bound = bind(found, object(), cls) if bind else found
+        bound = found
+        if bind is not None:
+            bound = bind(found, object(), cls)
         return list(inspect.signature(bound).parameters.values())
     except (TypeError, ValueError) as error:
         raise ArgumentTypeError(
@@ -84,12 +88,12 @@ def parameters(cls: type, method: str) -> list[inspect.Parameter]:
 
 
 def rule_of(cls: type) -> Rule:
-    """What `cls.backward` names of the inputs of `cls.forward` and of its output.
+    """Which inputs of `cls.forward`, and whether its output, are parameters of `cls.backward`.
 
     Raises
     ------
     ArgumentTypeError
-        It names something else, or nothing that can be read.
+        It has other parameters, or they cannot be read.
     """
     named = parameters(cls, "backward")
     if named and named[0].kind is inspect.Parameter.VAR_POSITIONAL:
@@ -121,15 +125,16 @@ def _matched(
             continue
         if p.name == "y" and "y" not in place:
             y_at = len(names)
-        elif p.name in place and not (p.name == "y" and i == 0):  # where the output is expected
+        elif p.name in place and not (p.name == "y" and i == 0):  # where one expects the output
             places.append(place[p.name])
         elif _has_default(p):
-            skipped = True  # an option of the rule's own: what follows is passed by name
+            skipped = True  # an option that only the rule has: what follows is passed by name
             continue
         else:
             named = tuple(p.name for p in wanted)
             raise ArgumentTypeError(
-                f"{cls.__name__}: y is the output, {tuple(place)} go in; not {named}."
+                f"{cls.__name__}.backward expected, after gy, y (the output) and the inputs "
+                f"{tuple(place)}, got {named}."
             )
         names.append(p.name if skipped or p.kind is p.KEYWORD_ONLY else None)
     if not any(names):
@@ -149,7 +154,7 @@ def _has_default(p: inspect.Parameter) -> bool:
 
 
 def _place_of_rest(cls: type, p: inspect.Parameter, inputs: Sequence[inspect.Parameter]) -> int:
-    """Where the *xs of forward begin that are *xs of backward too."""
+    """The place at which the *xs of forward begin, which are the *xs of backward too."""
     for i, known in enumerate(inputs):
         if known.kind is p.kind is p.VAR_POSITIONAL and known.name == p.name:
             return i
@@ -158,6 +163,6 @@ def _place_of_rest(cls: type, p: inspect.Parameter, inputs: Sequence[inspect.Par
 
 def _unreadable(cls: type, p: inspect.Parameter) -> ArgumentTypeError:
     return ArgumentTypeError(
-        f"{cls.__name__}.backward has a parameter {p}, which does not say what to keep for it. "
-        "Name y, or inputs of forward; a decorator keeps the names by functools.wraps."
+        f"{cls.__name__}.backward has a parameter {p}, which does not say what to save for it. "
+        "Name y, or inputs of forward; a decorator preserves the names with functools.wraps."
     )

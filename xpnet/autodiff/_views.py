@@ -1,31 +1,35 @@
-"""Views: Variables that show numbers of another one, and writes that reach them all.
+"""Views: Variables that show numbers of another Variable, so that a write into either is in both.
 
     row = x[0]              a View of x: it computes and is differentiated like any Variable
     row[1] = 5.0            x[0, 1] is 5.0 now, as in NumPy, on every library
     x[0, 2] = 7.0           and row[2] is 7.0
 
-No memory is written to. A write makes a new array and a new node for the *root*, the Variable that is
-no view; a View finds out that its root has another array by now, and is computed anew when it is
-asked for. So what was recorded before a write keeps the old numbers, and what is recorded after it is
+No memory is overwritten. A write creates a new array and a new node for the *root*, the Variable that
+is not a view. When a View is read and its root has another array than before, the View is computed
+again. So what was recorded before a write keeps the old numbers, and what is recorded after it is
 differentiated through the write.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from xpnet._libraries.devices import arrived
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_types
-from xpnet.autodiff.tape import recorded, recording
+from xpnet.autodiff.tape import Node, recorded, recording
 from xpnet.autodiff.variable import Variable
 from xpnet.errors import ArgumentError, GradientError
 
-Get = Callable[[Any, Any], Any]
-Put = Callable[[Any, Any, Any], Any]
+How: TypeAlias = Any
+"""What selects the view from its base: a key, a shape, axes."""
+Get = Callable[[Variable, How], Variable]
+"""get(base, how) computes the view."""
+Put = Callable[[Variable, How, Variable], Variable]
+"""put(base, how, y) computes what the base becomes if y is written into the view."""
 
 
-class _Nothing:
-    """The root of a View that was given numbers of its own."""
+class _NoRoot:
+    """The root of a View that was detached: it has data of its own."""
 
     data = None
 
@@ -37,10 +41,10 @@ class View(Variable):
         *("base", "_data", "get", "how", "_node", "put", "recording_then", "_requires_grad"),
         *("repeats", "root", "seen"),
     )
-    alone = Variable  # a copy is no view
+    class_of_copies = Variable  # a copy is not a view
 
-    def of(self, base: Variable, how: Any, get: Get, put: Put | None) -> None:
-        """Make this the view `get(base, how)`; put(base, how, y) is what base is if this is y."""
+    def attach(self, base: Variable, how: How, get: Get, put: Put | None) -> None:
+        """Make this Variable the view `get(base, how)`."""
         self.raw_grad = None
         self.created = self.changed = 0
         self.base = base
@@ -48,21 +52,22 @@ class View(Variable):
         self.get = get
         self.put = put
         self.repeats = put is None or is_repeated(base)
-        self.root: Any = base.root if isinstance(base, View) and base.is_attached() else base
+        self.root: Any = root_of(base)
         self.recording_then = recording.get()
 
-    def shows(self, y: Variable) -> None:
-        """Take over the numbers and the node of y, which are those of the base as it is now."""
+    def show(self, y: Variable) -> None:
+        """Take over the data and the node of y, which was computed from the base as it is now."""
         self._data = y.data
         self._node = y.node
         self._requires_grad = y.requires_grad
         self.seen = self.root.data
 
     def is_attached(self) -> bool:
-        return self.root is not _Nothing
+        """Whether this is still a view."""
+        return self.root is not _NoRoot
 
     def _refresh(self) -> None:
-        """Compute this view anew, and before it what it is a view of."""
+        """Compute this view again, and before it the views that it is a view of."""
         outdated: list[View] = []
         v: Any = self
         while isinstance(v, View) and v.is_attached() and v.seen is not self.root.data:
@@ -70,35 +75,35 @@ class View(Variable):
             v = v.base
         for view in reversed(outdated):
             with recorded(on=view.recording_then):
-                view.shows(view.get(view.base, view.how))
+                view.show(view.get(view.base, view.how))
 
-    def _be_alone(self) -> None:
-        """Be no view any more: somebody gives it numbers of its own."""
+    def _detach(self) -> None:
+        """Make this an ordinary Variable, because it is given data of its own."""
         if self.seen is not self.root.data:
             self._refresh()
-        self.root = _Nothing
+        self.root = _NoRoot
         self.seen = self.base = self.get = self.put = None  # type: ignore[assignment]
 
     @property
-    def data(self) -> Any:
+    def data(self) -> Array:
         if self.seen is not self.root.data:
             self._refresh()
         return self._data
 
     @data.setter
-    def data(self, data: Any) -> None:
-        self._be_alone()
+    def data(self, data: Array) -> None:
+        self._detach()
         self._data = data
 
     @property
-    def node(self) -> Any:
+    def node(self) -> Node:
         if self.seen is not self.root.data:
             self._refresh()
         return self._node
 
     @node.setter
-    def node(self, node: Any) -> None:
-        self._be_alone()
+    def node(self, node: Node) -> None:
+        self._detach()
         self._node = node
 
     @property
@@ -109,7 +114,7 @@ class View(Variable):
 
     @requires_grad.setter
     def requires_grad(self, requires_grad: bool) -> None:
-        self._be_alone()
+        self._detach()
         self._requires_grad = requires_grad
 
     def __repr__(self) -> str:
@@ -119,63 +124,64 @@ class View(Variable):
 
 
 array_types.add(View)
+View.__name__ = "Variable"  # in messages, it is a Variable like others
 
 
-View.__name__ = "Variable"  # for messages: it is one like the others
-
-
-def view(y: Array, base: Any, how: Any, get: Get, put: Put | None) -> Any:
+def view(y: Array, base: Array, how: How, get: Get, put: Put | None) -> Array:
     """`y`, which is get(base, how), as a View of base; an array as it is.
 
     Parameters
     ----------
     y, base : arrays or Variables
     how : anything
-        What `get` and `put` are given.
+        An argument of `get` and `put`.
     get : callable
-        get(base, how) computes y, as a Variable that is no View.
+        get(base, how) computes y, as a Variable that is not a View.
     put : callable, optional
-        put(base, how, y) is what base becomes if y is written into its view. Without it, nothing
-        can be written: y holds numbers of the base more than once.
+        put(base, how, y) computes what base becomes if y is written into its view. Without it,
+        nothing can be written, because y shows numbers of the base more than once.
     """
     if not isinstance(y, Variable) or not isinstance(base, Variable):
         return y
     v = View.__new__(View)
-    v.of(base, how, get, put)
-    v.shows(y)
+    v.attach(base, how, get, put)
+    v.show(y)
     return v
 
 
-def is_view_of(v: Array, base: Variable, get: Get, how: Any) -> bool:
-    """Whether v is the view get(base, how), and not merely equal to it."""
+def is_view_of(v: Array, base: Variable, get: Get, how: How) -> bool:
+    """Whether v is the view get(base, how), and not only equal to it."""
     same = isinstance(v, View) and v.is_attached() and v.base is base and v.get is get
     return same and bool(v.how == how)
 
 
 def is_repeated(x: Array) -> bool:
-    """Whether x is a view that holds a number of its root more than once, as `broadcast_to` gives."""
+    """Whether x is a view that shows a number of its root more than once, as from `broadcast_to`."""
     return isinstance(x, View) and x.is_attached() and x.repeats
 
 
 def root_of(x: Variable) -> Variable:
-    """x, or what it is a view of: the Variable that a write gives a new array."""
-    return x.root if isinstance(x, View) and x.is_attached() else x
+    """The Variable that a write into x gives a new array: the root of a view, otherwise x itself."""
+    if isinstance(x, View) and x.is_attached():
+        root: Variable = x.root
+        return root
+    return x
 
 
 def require_writable(x: Variable, what: str) -> None:
-    """Raise an error if nothing may be written into x.
+    """Raise an error if x must not be written into.
 
     Raises
     ------
     ArgumentError
-        It was broadcast.
+        x was broadcast.
     GradientError
-        It is a leaf that a gradient is wanted of, or a view of one.
+        x is a leaf that requires a gradient, or a view of one.
     """
     if is_repeated(x):
         raise ArgumentError(
             f"{what} expected a Variable that holds each number once; this one of shape "
-            f"{tuple(x.shape)} was broadcast, so that several of its numbers are one. Write into a "
+            f"{tuple(x.shape)} was broadcast, so some of its numbers are the same one. Write into a "
             "copy: y = xp.asarray(x, copy=True)."
         )
     root = root_of(x)
@@ -184,20 +190,19 @@ def require_writable(x: Variable, what: str) -> None:
         given = f"this {kind} is" if root is x else f"it is a view of a {kind} that is"
         raise GradientError(
             f"{what} expected a Variable that was computed, or one without a gradient; {given} a "
-            "leaf that requires one, and would no longer be what its gradient is for. Write into a "
-            "copy, y = xp.asarray(x, copy=True), or make a new array by F.where or F.concat. To "
-            "change it for good, as an optimizer does, write in a block `with no_grad():`."
+            "leaf that requires one, and its gradient would not belong to it any more. Write into a "
+            "copy, y = xp.asarray(x, copy=True), or create a new array with F.where or F.concat. To "
+            "change it permanently, as an optimizer does, write in a block `with no_grad():`."
         )
 
 
 def write(x: Variable, y: Variable) -> None:
-    """Make x what y is: through all that x is a view of, down to the root, which is given an array.
+    """Give x the value of y, through all that x is a view of, down to the root, which is changed.
 
-    In a block without recording the root keeps its node: the write is no part of what is
-    differentiated.
+    In a block without recording the root keeps its node: the write is not differentiated.
     """
     while isinstance(x, View) and x.is_attached():
-        y = x.put(x.base, x.how, y)  # type: ignore[misc] # what repeats was refused
+        y = x.put(x.base, x.how, y)  # type: ignore[misc] # None only for what `is_repeated`
         x = x.base
     if recording.get():
         x.node = y.node

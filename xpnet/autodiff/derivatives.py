@@ -1,23 +1,24 @@
 """Derivatives as functions: `grad(f)` is a function, and so is its own gradient.
 
     value_and_grad(f)   grad(f)        the gradient of one number
-    vjp(f, *xs)         jvp(f, ...)    the derivative of many, times a vector from the left or right
-    jacobian(f)         hessian(f)     all of it, and all of the second
-    hvp(f)                             the second derivative times a vector, for two gradients' price
+    vjp(f, *xs)         jvp(f, ...)    the Jacobian, times a vector from the left or from the right
+    jacobian(f)         hessian(f)     the whole Jacobian; all second derivatives
+    hvp(f)                             the second derivative times a vector, at the cost of two gradients
 
-f is plain code on arrays. Where it is to be differentiated it is given Variables; what it computes
+f is plain code on arrays. To differentiate it, these functions call it with Variables. What it computes
 from them by operators, by xpnet's functions or by those of `array_namespace(x)` is differentiable,
-to any order: transforms may be transformed. Arguments may be trees of arrays, see `xpnet.autodiff.tree`.
+to any order: derivatives can be differentiated. Arguments may be trees of arrays, see
+`xpnet.autodiff.tree`.
 
-**What comes back.** Arrays for arrays and Python's numbers; for Variables, Variables. If f reaches
-anything else that requires a gradient (a model's parameters in its closure), then Variables come
-back as well, and remember: a loss made of derivatives can be differentiated by the parameters.
-Under `no_grad` transforms work as ever, but nothing of what they give back is recorded.
+**What is returned.** Arrays for arrays and Python's numbers; Variables for Variables. If f uses
+anything else that requires a gradient (a model's parameters in its closure), Variables are returned
+as well, and they are recorded: a loss that contains derivatives can be differentiated by the
+parameters. Under `no_grad` these functions work as usual, but their results are not recorded.
 
 **What is zero, and what is an error.** The derivative by an argument that f's value does not depend
-on is zero. But a value that nothing was recorded for at all is a GradientError, never a zero: it
-is far more often a graph that was lost than a function that is constant. A constant *derivative*
-is no such loss: the second derivative of 3 x is zero.
+on is zero. But a value for which nothing was recorded at all is a GradientError, never a zero: a
+graph that was lost is far more frequent than a function that is constant. A constant *derivative*
+is not an error: the second derivative of 3 x is zero.
 
 **Complex numbers.** The gradient of a real L by z = x + iy is dL/dx - i dL/dy, as in JAX.
 """
@@ -44,6 +45,7 @@ from xpnet.autodiff._traced_call import (
 )
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.tape import recorded, recording, seed
+from xpnet.autodiff.tree import Tree
 from xpnet.autodiff.variable import Variable, as_constant, data_of, node_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError
 
@@ -61,7 +63,7 @@ Callee = Callable[..., Any]
 
 
 def value_and_grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callee:
-    """A function that gives f's value and its gradient, for little more than the price of one.
+    """A function that returns f's value and its gradient, at little more than the cost of one.
 
     Parameters
     ----------
@@ -69,22 +71,23 @@ def value_and_grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = 
         Returns a single real number; with `has_aux`, a pair of that and of anything else.
     argnums : int or sequence of int
         Which positional arguments to differentiate by: trees of arrays of floating-point numbers.
-        All others, and those given by name, reach f as they are.
+        All others, and those given by name, are passed to f as they are.
     has_aux : bool
+        Whether f returns such a pair.
 
     Returns
     -------
     callable
-        Takes what f takes. Gives (value, gradient), with `has_aux` ((value, aux), gradient). The
-        gradient is built like the argument, each leaf of its leaf's shape and dtype; of several
-        `argnums`, a tuple of these.
+        Takes the arguments of f. Returns (value, gradient), with `has_aux` ((value, aux), gradient).
+        The gradient is a tree like the argument, and each leaf has the shape and dtype of that of
+        the argument; for several `argnums`, a tuple of these.
 
     Raises
     ------
     GradientError
-        From the function returned: f gave no single real number, or none that was recorded.
+        From the function returned: f did not return a single real number, or it was not recorded.
     TypeError
-        Likewise: an argument to differentiate by is of integers, or is missing.
+        From the function returned: an argument to differentiate by has integers, or is missing.
 
     Examples
     --------
@@ -97,17 +100,19 @@ def value_and_grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = 
     """
 
     @wraps(f, updated=())
-    def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    def value_and_gradient(*args: Tree, **kwargs: Tree) -> tuple[Tree, Tree]:
         call = Call(f, argnums, args, kwargs, has_aux)
         gradient = call.like_arguments(call.pull([call.number()], [1.0]))
         value = call.value(call.y)
-        return ((value, tree.map(call.value, call.aux)) if has_aux else value), gradient
+        if has_aux:
+            return (value, tree.map(call.value, call.aux)), gradient
+        return value, gradient
 
     return value_and_gradient
 
 
 def grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callee:
-    """A function that gives the gradient of f: the derivative of its one number by each of many.
+    """A function that returns the gradient of f: the derivative of one number by each of many.
 
     Parameters
     ----------
@@ -117,7 +122,7 @@ def grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> 
     Returns
     -------
     callable
-        Takes what f takes. Gives the gradient; with `has_aux`, (gradient, aux).
+        Takes the arguments of f. Returns the gradient; with `has_aux`, (gradient, aux).
 
     Examples
     --------
@@ -130,39 +135,41 @@ def grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> 
     both = value_and_grad(f, argnums, has_aux)
 
     @wraps(f, updated=())
-    def gradient(*args: Any, **kwargs: Any) -> Any:
+    def gradient(*args: Tree, **kwargs: Tree) -> Tree:
         value, slope = both(*args, **kwargs)
-        return (slope, value[1]) if has_aux else slope
+        if has_aux:
+            return slope, value[1]
+        return slope
 
     return gradient
 
 
-def vjp(f: Callee, *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+def vjp(f: Callee, *primals: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
     """f's value, and a function that multiplies its derivative by a vector from the left.
 
-    For y = f(x) with the Jacobian J[i, j] = dy_i / dx_j, `pull(gy)` is the vector sum_i gy_i J[i, j]
-    for about the price of f, however many numbers x and y have. (vector-Jacobian product)
+    For y = f(x) with the Jacobian J[i, j] = dy_i / dx_j, `pull(gy)` is the vector sum_i gy_i J[i, j],
+    the vector-Jacobian product, at about the cost of f, whatever the sizes of x and y.
 
     Parameters
     ----------
     f : callable
         Returns a Variable, or a tree of them.
     *primals : trees of arrays
-        All that f is called with.
+        All arguments of f.
 
     Returns
     -------
     y : array, or tree of arrays
     pull : callable
-        Takes gradients built like y, each of the shape of its leaf. Gives a tuple: the gradients
-        of sum(gy y) by each of the primals. May be called more than once.
+        Takes gradients as a tree like y, each of the shape of its leaf. Returns a tuple: the
+        gradients of sum(gy y) by each of the primals. It may be called more than once.
 
     Raises
     ------
     GradientError
-        What f returned was not recorded.
+        The result of f was not recorded.
     ShapeError, TypeError
-        From `pull`: gy is of another shape, or built in another way.
+        From `pull`: gy has another shape, or is another kind of tree.
 
     Examples
     --------
@@ -173,30 +180,30 @@ def vjp(f: Callee, *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]
     """
     call = Call(f, range(len(primals)), primals, {})
 
-    def pull(gy: Array) -> tuple[Any, ...]:
+    def pull(gy: Tree) -> tuple[Tree, ...]:
         pairs = zip(call.ys, tree.matched(call.y, gy), strict=True)
         gys = [fitting(y, g, f"the gradient of y{path}") for y, (path, g) in pairs]
-        gradients: tuple[Any, ...] = call.like_arguments(call.pull(call.ys, gys))
+        gradients: tuple[Tree, ...] = call.like_arguments(call.pull(call.ys, gys))
         return gradients
 
     return tree.map(call.value, call.y), pull
 
 
-def jvp(f: Callee, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(f: Callee, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
     """f's value, and its derivative in a direction: the Jacobian times a vector from the right.
 
-    For y = f(x), y_dot_i = sum_j J[i, j] x_dot_j: how fast y moves when x moves at x_dot. It is
-    computed by reverse steps alone: the gradient of sum(u y) is linear in u, and its derivative
-    by u, along x_dot, is y_dot. (Jacobian-vector product)
+    For y = f(x), y_dot_i = sum_j J[i, j] x_dot_j, the Jacobian-vector product: how fast y changes
+    when x changes at the rate x_dot. It is computed by reverse steps only: the gradient of sum(u y)
+    is linear in u, and the derivative by u of its product with x_dot is y_dot.
 
     Parameters
     ----------
     f : callable
         Returns a Variable, or a tree of them.
     primals : sequence of trees of arrays
-        All that f is called with.
-    tangents : sequence, built like `primals`
-        How fast each of them moves.
+        All arguments of f.
+    tangents : sequence of trees like those of `primals`
+        The rates at which they change.
 
     Returns
     -------
@@ -206,9 +213,9 @@ def jvp(f: Callee, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     Raises
     ------
     GradientError
-        What f returned was not recorded.
+        The result of f was not recorded.
     ShapeError, TypeError
-        The tangents are of other shapes, or built in another way.
+        The tangents have other shapes, or are other kinds of trees.
 
     Examples
     --------
@@ -217,24 +224,24 @@ def jvp(f: Callee, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any
     (6.0, 23.0)
     """
     call = Call(f, range(len(primals)), primals, {})
-    moving = tree.matched(tuple(call.trees), tuple(tangents))
-    pairs = zip(call.xs, moving, strict=True)
+    matched = tree.matched(tuple(call.trees), tuple(tangents))
+    pairs = zip(call.xs, matched, strict=True)
     x_dots = [fitting(x, t, f"the tangent of primals{path}") for x, (path, t) in pairs]
     floating = [y for y in call.ys if tracked(y)]
     us = [fresh(seed(y.data, 1.0)) for y in floating]
     with recorded():
-        speed = as_constant(dot(call.pull(floating, us), x_dots))
-    graph = recording.get() and (call.recorded or any(map(tracked, x_dots)))
-    found = slopes([speed], [1.0], [node_of(u) for u in us], graph)
-    speeds = iter([call.given(g, u) for g, u in zip(found, us, strict=True)])
-    y_dots = [next(speeds) if tracked(y) else call.given(None, y) for y in call.ys]
+        rate = as_constant(dot(call.pull(floating, us), x_dots))  # of sum(u y) along x_dot
+    create_graph = recording.get() and (call.recorded or any(map(tracked, x_dots)))
+    found = slopes([rate], [1.0], [node_of(u) for u in us], create_graph)
+    rates = iter([call.given(g, u) for g, u in zip(found, us, strict=True)])
+    y_dots = [next(rates) if tracked(y) else call.given(None, y) for y in call.ys]
     return tree.map(call.value, call.y), tree.rebuild(call.y, y_dots)
 
 
 def jacobian(f: Callee, argnums: int | Sequence[int] = 0) -> Callee:
-    """A function that gives all derivatives of f: J[i, j] = dy_i / dx_j.
+    """A function that returns all derivatives of f: J[i, j] = dy_i / dx_j.
 
-    It takes one pull for each number of y. For one product with J see `vjp` and `jvp`.
+    It takes one backward pass for each number of y. For one product with J, see `vjp` and `jvp`.
 
     Parameters
     ----------
@@ -246,13 +253,13 @@ def jacobian(f: Callee, argnums: int | Sequence[int] = 0) -> Callee:
     Returns
     -------
     callable
-        Takes what f takes. Gives an array of shape (*y.shape, *x.shape). Where y and x are trees,
-        a tree built like y, whose leaves are trees built like x.
+        Takes the arguments of f. Returns an array of shape (*y.shape, *x.shape); if y and x are
+        trees, a tree like y whose leaves are trees like x.
 
     Raises
     ------
     GradientError
-        From the function returned: what f returned was not recorded, or is complex.
+        From the function returned: the result of f was not recorded, or is complex.
 
     Examples
     --------
@@ -262,7 +269,7 @@ def jacobian(f: Callee, argnums: int | Sequence[int] = 0) -> Callee:
     """
 
     @wraps(f, updated=())
-    def all_derivatives(*args: Any, **kwargs: Any) -> Any:
+    def all_derivatives(*args: Tree, **kwargs: Tree) -> Tree:
         call = Call(f, argnums, args, kwargs)
         return tree.rebuild(call.y, [call.like_arguments(_rows(call, y)) for y in call.ys])
 
@@ -270,9 +277,9 @@ def jacobian(f: Callee, argnums: int | Sequence[int] = 0) -> Callee:
 
 
 def hessian(f: Callee, argnums: int | Sequence[int] = 0) -> Callee:
-    """A function that gives all second derivatives of f: H[i, j] = d^2 y / dx_i dx_j.
+    """A function that returns all second derivatives of f: H[i, j] = d^2 y / dx_i dx_j.
 
-    It is jacobian(grad(f)). For one product with H see `hvp`.
+    It is jacobian(grad(f)). For one product with H, see `hvp`.
 
     Parameters
     ----------
@@ -282,8 +289,8 @@ def hessian(f: Callee, argnums: int | Sequence[int] = 0) -> Callee:
     Returns
     -------
     callable
-        Takes what f takes. Gives an array of shape (*x.shape, *x.shape); where x is a tree, a tree
-        of trees.
+        Takes the arguments of f. Returns an array of shape (*x.shape, *x.shape); if x is a tree, a
+        tree of trees.
 
     Examples
     --------
@@ -295,9 +302,9 @@ def hessian(f: Callee, argnums: int | Sequence[int] = 0) -> Callee:
 
 
 def hvp(f: Callee, argnums: int = 0) -> Callee:
-    """A function that gives f's second derivative times a vector: sum_j H[i, j] v_j.
+    """A function that returns f's second derivative times a vector: sum_j H[i, j] v_j.
 
-    H is never formed: it is the gradient of sum(v grad f). The signature is SciPy's, so
+    H is never formed: the product is the gradient of sum(v grad f). The signature is SciPy's, so
     `scipy.optimize.minimize(f, x, jac=grad(f), hessp=hvp(f), method="trust-ncg")` works.
 
     Parameters
@@ -310,15 +317,15 @@ def hvp(f: Callee, argnums: int = 0) -> Callee:
     Returns
     -------
     callable
-        Takes what f takes and, directly behind x, the vector v, built like x: h(x, v, *args).
-        Gives H v, built like x.
+        Takes the arguments of f and, directly after x, the vector v, a tree like x: h(x, v, *args).
+        Returns H v, a tree like x.
 
     Raises
     ------
     GradientError, TypeError
         From the function returned, as from that of `grad`.
     ShapeError
-        v is of another shape than x.
+        v has another shape than x.
 
     Examples
     --------
@@ -331,7 +338,7 @@ def hvp(f: Callee, argnums: int = 0) -> Callee:
         raise ArgumentError(f"hvp expected argnums counted from the front, got {argnums}.")
     gradient = grad(f, argnums)
 
-    def product(*args: Any, **kwargs: Any) -> Any:
+    def product(*args: Tree, **kwargs: Tree) -> Tree:
         if len(args) < argnums + 2:
             raise ArgumentTypeError(
                 f"hvp({name_of(f)}) expected x and v, got {len(args)} arguments."
@@ -339,7 +346,7 @@ def hvp(f: Callee, argnums: int = 0) -> Callee:
         x, v = args[argnums : argnums + 2]
 
         @wraps(f, updated=())
-        def along(*inputs: Array, **options: Any) -> Any:
+        def along(*inputs: Tree, **options: Tree) -> Array:
             slope = tree.leaves(gradient(*inputs, **options))
             pairs = zip(slope, tree.matched(x, v), strict=True)
             return dot(slope, [fitting(g, t, f"v{path}") for g, (path, t) in pairs])
@@ -350,12 +357,12 @@ def hvp(f: Callee, argnums: int = 0) -> Callee:
 
 
 @stays
-def _rows(call: Call, y: Variable) -> list[Any]:
+def _rows(call: Call, y: Variable) -> list[Array]:
     """The derivative of y by each of the xs: arrays of shape (*y.shape, *x.shape)."""
     if is_complex(y):
         raise GradientError(
             f"jacobian expected real numbers of {name_of(call.f)}, got {y.dtype}. Take the real "
-            "and the imaginary part one by one; of a holomorphic function, pull 1.0 through vjp."
+            "and the imaginary part one by one; for a holomorphic function, pull 1.0 through vjp."
         )
     follow(y)
     xp = array_namespace(y.data)

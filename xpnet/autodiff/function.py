@@ -152,6 +152,7 @@ class Function:
         raise GradientError(f"{type(self).__name__} defines no backward: it has no derivative.")
 
     def __call__(self, *inputs: Array) -> Array:
+        # `is True`: for the unset slot, the `__getattr__` of a subclass may return anything.
         if getattr(self, "__xpnet_called__", None) is True:
             raise GradientError(f"This {type(self).__name__} was called before; make a new one.")
         arrays: list[Array] = []
@@ -188,11 +189,11 @@ class Function:
 
 
 # The slots are written past `__setattr__`, which a Function may define (a frozen dataclass does).
-_set_called: Callable[[Function, bool], None] = vars(Function)["__xpnet_called__"].__set__
-_set_node: Callable[[Function, "FunctionNode | None"], None] = vars(Function)[
-    "__xpnet_node__"
-].__set__
-_get_node: Callable[[Function], "FunctionNode"] = vars(Function)["__xpnet_node__"].__get__
+_called: Any = vars(Function)["__xpnet_called__"]
+_node: Any = vars(Function)["__xpnet_node__"]
+_set_called: Callable[[Function, bool], None] = _called.__set__
+_set_node: Callable[[Function, "FunctionNode | None"], None] = _node.__set__
+_get_node: Callable[[Function], "FunctionNode"] = _node.__get__
 
 
 def call_of(function: Function) -> "FunctionNode":
@@ -242,7 +243,7 @@ class FunctionNode:
         self.created = next(creation_order)
         # Arrays and not Variables: x[key] = value and an optimizer may give a Variable another one.
         self.saved = rule.pick(arrays) if rule.pick else rule.saved(arrays)
-        self.y = None if rule.y_at is None else y
+        self.y: Arrays | None = None if rule.y_at is None else y
         if isinstance(y, tuple):
             self.shapes_and_dtypes = [(yi.shape, yi.dtype) for yi in y]
             self.outputs: WeakValueDictionary[int, Output] = WeakValueDictionary()
@@ -281,10 +282,14 @@ class FunctionNode:
         for p in self.parents:
             if p is not None and p.changed > self.created:
                 self._require_not_saved(p)
-        saved = self._saved_as_variables() if create_graph else self.saved
+        saved = self.saved
+        y = self.y
+        if create_graph:
+            saved = self._saved_as_variables()
+            y = self._y_as_variable()
         if rule.y_at is not None:
             saved = [*saved]
-            saved.insert(rule.y_at, self._y_as_variable() if create_graph else self.y)
+            saved.insert(rule.y_at, y)
         _set_node(function, self)  # only while the rule runs: it is a cycle of references
         try:
             if rule.names:
@@ -294,7 +299,9 @@ class FunctionNode:
                 gxs = function.backward(gy, *saved)
         finally:
             _set_node(function, None)
-        return gxs if isinstance(gxs, (tuple, list)) else (gxs,)
+        if isinstance(gxs, (tuple, list)):
+            return gxs
+        return (gxs,)
 
     def _require_not_saved(self, leaf: Node) -> None:
         """Raise GradientError if this leaf, which has changed since, is saved for the rule."""
@@ -310,8 +317,10 @@ class FunctionNode:
             variables.append(as_constant(x) if node is None else variable_of(x, node))
         return variables
 
-    def _y_as_variable(self) -> Variable | tuple[Variable, ...]:
-        """The output, or the tuple of outputs, with the nodes that they had."""
+    def _y_as_variable(self) -> Variable | tuple[Variable, ...] | None:
+        """The output, or the tuple of outputs, with the nodes that they had; None if not saved."""
+        if self.y is None:
+            return None
         if isinstance(self.y, tuple):
             return self.variables_of(self.y)
         return variable_of(self.y, self)

@@ -1,6 +1,6 @@
-"""Recompute instead of keep: less memory for a graph, against a second run."""
+"""Recompute intermediate results instead of keeping them: a graph takes less memory, and more time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from functools import wraps
@@ -10,40 +10,43 @@ from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff._traced_call import fresh, name_of, slopes, standing_for, tracked
 from xpnet.autodiff._views import root_of, write
-from xpnet.autodiff.function import Function, call_of
+from xpnet.autodiff.function import Arrays, Function, call_of
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.tape import Node, creation_order, edge, recording
+from xpnet.autodiff.tree import Tree
 from xpnet.autodiff.variable import Variable, node_of, variable_of
 from xpnet.errors import GradientError
 from xpnet.random import default_rng, notes
 
 
 def gradient_checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """f with the same values and derivatives, that keeps its inputs and no more.
+    """f with the same values and derivatives, but of its computation only the inputs are kept.
 
-    What f computes on the way is forgotten, and computed again when a derivative asks for it. Of n
-    layers in sqrt(n) checkpoints, about 2 sqrt(n) results are in memory at once instead of n, for
-    the price of one more forward pass. Griewank, "Achieving logarithmic growth of temporal and
-    spatial complexity in reverse automatic differentiation", 1992; Chen et al., "Training deep
-    nets with sublinear memory cost", 2016.
+    Intermediate results of f are not kept, but computed again when a derivative needs them. If n
+    layers are divided among sqrt(n) checkpoints, about 2 sqrt(n) results are in memory at once
+    instead of n, for the cost of one more forward pass. Sources: Griewank, "Achieving logarithmic
+    growth of temporal and spatial complexity in reverse automatic differentiation", 1992; Chen et
+    al., "Training deep nets with sublinear memory cost", 2016.
 
     Parameters
     ----------
     f : callable
-        Of arrays, Variables and anything else; it may use Parameters and other Variables from
-        outside. It is run twice and must compute the same: what it draws from xpnet's generator
-        (`manual_seed`), or from one by way of `default_rng`, as layers do, it draws again; what it
-        changes outside of itself, it changes twice. In mixed precision both runs are.
+        A function of arrays, Variables and anything else. It may use Parameters and other Variables
+        from outside. It runs twice and must compute the same: random numbers from xpnet's generator
+        (`manual_seed`), or from one that it passes to `default_rng`, as layers do, are the same in
+        both runs; what f changes outside of itself, it changes twice. Both runs use the precision of
+        the first.
 
     Returns
     -------
     callable
-        Takes and gives what f does. A derivative of second order keeps the second run's graph.
+        Takes the arguments of f and returns its results. A second derivative keeps the graph of the
+        second run.
 
     Raises
     ------
     GradientError
-        From the walk back: the second run would not use what the first one did, or did not.
+        From the walk back: the second run did not use the same Variables as the first.
 
     Examples
     --------
@@ -55,97 +58,108 @@ def gradient_checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(f, updated=())
-    def light(*args: Any, **kwargs: Any) -> Any:
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if not recording.get():
             return f(*args, **kwargs)
         run = _Run(f, args, kwargs)
-        before = [
-            variable_of(x.data, node_of(x)) for x in run.given
-        ]  # f may write into what it reaches
+        # The nodes of the inputs as they are now: f may write into what it is given.
+        before = [variable_of(x.data, node_of(x)) for x in run.given]
         y, closure = run([x.data for x in before])
         leaves = tree.leaves([y, run.written()])
         arrays = [leaf.data for leaf in leaves if tracked(leaf)]
         if not arrays or not (run.given or closure):
-            return y  # of nothing that would ask for its gradient again
+            return y  # no derivative will be computed
         outputs = _GradientCheckpoint(run, arrays)(*before, *map(standing_for, closure))
-        rest = iter(outputs if isinstance(outputs, tuple) else (outputs,))
-        given = [next(rest) if tracked(leaf) else leaf for leaf in leaves]
-        y, written = tree.rebuild([y, run.written()], given)
+        rest = iter(_as_tuple(outputs))
+        replaced = [next(rest) if tracked(leaf) else leaf for leaf in leaves]
+        y, written = tree.rebuild([y, run.written()], replaced)
         run.write_back(written)
         return y
 
-    return light
+    return checkpointed
+
+
+def _as_tuple(arrays: Arrays) -> tuple[Array, ...]:
+    """A tuple of arrays as it is; one array as a tuple."""
+    return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
 class _GradientCheckpoint(Function):
-    """What f computed from what it was given, and from the nodes that its closure led to."""
+    """The results of f as a function of its inputs and of the nodes that its closure led to."""
 
     def __init__(self, run: "_Run", arrays: Sequence[Array]) -> None:
         self.run = run
         self.arrays = tuple(arrays)
 
-    def forward(self, *inputs: Array) -> Any:
-        arrays, self.arrays = self.arrays, ()
+    def forward(self, *inputs: Array) -> Arrays:
+        arrays = self.arrays
+        self.arrays = ()  # the results are not kept
         return arrays if len(arrays) > 1 else arrays[0]
 
-    def backward(self, gy: Array, *inputs: Array) -> Any:
-        gys = gy if isinstance(gy, tuple) else (gy,)
+    def backward(self, gy: Arrays, *inputs: Array) -> tuple[Array, ...]:
+        gys = _as_tuple(gy)
         given = inputs[: len(self.run.given)]
         known = call_of(self).parents[len(given) :]
-        with self.run.as_before():
+        with self.run.generators_as_before():
             y, closure = self.run(given)
         ys = [v for v in tree.leaves([y, self.run.written()]) if tracked(v)]
         if {id(node) for node in closure} != {id(node) for node in known} or len(ys) != len(gys):
             raise GradientError(
-                f"gradient_checkpoint({name_of(self.run.f)}): the second run did not use what the first "
-                "one did. It must be a function of its arguments, and of a closure that stays."
+                f"gradient_checkpoint({name_of(self.run.f)}): the second run did not use what the "
+                "first one did. It must depend only on its arguments, and on a closure that does "
+                "not change."
             )
         nodes = [*self.run.nodes, *known]
         found = slopes(ys, gys, nodes, create_graph=isinstance(gys[0], Variable))
         for i, x in enumerate(given):
-            if found[i] is None:  # f need not use all that it is given
+            if found[i] is None:  # f does not depend on this input
                 found[i] = array_namespace(x).zeros_like(x)
         return tuple(found)
 
 
 class _Run:
-    """f(*args, **kwargs), again and again: in the context of now, on `inputs` of its own."""
+    """f(*args, **kwargs), to be run several times: each time with its own inputs, in one context."""
 
-    def __init__(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
-        self.f, self.tree = f, [args, kwargs]
+    def __init__(
+        self, f: Callable[..., Any], args: Sequence[Tree], kwargs: Mapping[str, Tree]
+    ) -> None:
+        self.f = f
+        self.tree = [args, kwargs]
         self.given = [x for x in tree.leaves(self.tree) if tracked(x)]
-        self.context = copy_context()  # its mode too, who watches, and which casts stand in
+        self.context = copy_context()  # with the mode of layers, their hooks, and the precision
         self.drawn = {None: default_rng().bit_generator.state}
         self.context.run(notes.set, (*notes.get(), self.drawn))
 
-    def __call__(self, given: Sequence[Any]) -> tuple[Any, list[Node]]:
-        """What f returns for these numbers, and the nodes outside of f that it was computed from."""
+    def __call__(self, given: Sequence[Array]) -> tuple[Tree, list[Node]]:
+        """The result of f for these inputs, and the nodes outside of f that it was computed from."""
         self.inputs = [fresh(x) for x in given]
         self.nodes = [node_of(x) for x in self.inputs]
-        rest, mine = iter(self.inputs), {id(node) for node in self.nodes}
+        rest = iter(self.inputs)
         args, kwargs = tree.map(lambda x: next(rest) if tracked(x) else x, self.tree)
         start = next(creation_order)
         y = self.context.copy().run(self.f, *args, **kwargs)
         leaves = tree.leaves([y, self.written()])
         ends = edge([node_of(leaf) for leaf in leaves if tracked(leaf)], start)
+        mine = {id(node) for node in self.nodes}
         return y, [node for node in ends if id(node) not in mine]
 
-    def written(self) -> list[Any]:
-        """Those of the arguments that f has written into; None for the others."""
+    def written(self) -> list[Variable | None]:
+        """The inputs that f has written into; None in place of the others."""
         pairs = zip(self.inputs, self.nodes, strict=True)
         return [None if node_of(x) is node else x for x, node in pairs]
 
-    def write_back(self, written: Sequence[Any]) -> None:
-        """Write into what was given what f wrote into its own; a leaf stays as it is."""
+    def write_back(self, written: Sequence[Variable | None]) -> None:
+        """Write what f wrote into its own inputs into the caller's; a leaf is not changed."""
         for x, y in zip(self.given, written, strict=True):
             if y is not None and root_of(x).node is not None:
                 write(x, y)
 
     @contextmanager
-    def as_before(self) -> Iterator[None]:
-        """A block with the generators where they stood before the first run."""
+    def generators_as_before(self) -> Iterator[None]:
+        """A block in which the generators are in the state that they had before the first run."""
         with ExitStack() as stack:
-            for rng, state in reversed(self.drawn.items()):  # of one stream, the first note counts
+            # In reverse: if a stream was noted twice, the first note is the state before the run.
+            for rng, state in reversed(self.drawn.items()):
                 generator = default_rng(rng).bit_generator
                 stack.callback(setattr, generator, "state", generator.state)
                 generator.state = state

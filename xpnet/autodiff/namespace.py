@@ -1,8 +1,8 @@
-"""Arrays say what they can do: `xp = array_namespace(x)`.
+"""The functions for an array: `xp = array_namespace(x)`.
 
-For an array that is its library's namespace. For a `Variable` it is the same functions,
-differentiable: so code written against the standard computes when it is given arrays, and
-computes *and remembers* when it is given Variables.
+For an array, it is its library's namespace. For a `Variable`, it has the same functions, which are
+differentiable: so code written against the standard computes when it is given arrays, and computes
+*and records* when it is given Variables.
 
 >>> def softmax(x):
 ...     xp = array_namespace(x)
@@ -10,7 +10,7 @@ computes *and remembers* when it is given Variables.
 ...     return e / xp.sum(e, axis=-1, keepdims=True)
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from functools import cache, wraps
 from typing import Any
 
@@ -25,18 +25,18 @@ from xpnet.errors import ArgumentTypeError
 functions: dict[str, Callable[..., Any]] = {}
 """The standard's functions that accept Variables, by name; `xpnet.functions` fills it.
 
-Those of its extensions are there as "linalg.inv" and "fft.rfft"; so are those of "special", an extension
-that is proposed for the standard, and that SciPy looks for: github.com/data-apis/array-api/issues/725.
+Those of its extensions have names such as "linalg.inv" and "fft.rfft". So have those of "special", an
+extension that is proposed for the standard, and that SciPy uses: github.com/data-apis/array-api/issues/725.
 """
 
 methods: dict[str, Callable[..., Any]] = {}
-"""What the array object has and the namespace has not: indexing, `to_device`."""
+"""Methods of the array object that are not functions of the namespace: indexing, `to_device`."""
 
-ufuncs: dict[Any, Callable[..., Any]] = {}
-"""What answers for a ufunc of NumPy that a Variable was given to before."""
+ufuncs: dict[Callable[..., Any], Callable[..., Any]] = {}
+"""The functions to call for NumPy's ufuncs; filled when a Variable is passed to one."""
 
 kinds: dict[str, str] = {}
-"""What became of each function's derivative: "differentiable", "constant" or "structural"."""
+"""Whether each function is "differentiable", "constant" or "structural"; see `functions._registry`."""
 
 EXTENSIONS = ("linalg", "fft", "special")
 DTYPES = {
@@ -49,39 +49,43 @@ API_VERSION = API_VERSIONS[-1]
 
 
 class NoArrayError(ArgumentTypeError):
-    """An array was expected, and something else given: an operator lets that answer."""
+    """An array was expected, and something else given. An operator then returns NotImplemented."""
 
 
 class DifferentiableNamespace:
-    """What `array_namespace` answers for a Variable: xpnet's functions, at home where it lies.
+    """What `array_namespace` returns for a Variable: xpnet's functions, for its library and device.
 
     Functions that create arrays create Variables of this library, on this device, with the
-    library's own default dtypes. Dtypes and constants are the library's. Any other name that xpnet
-    does not have is an AttributeError, never the library's function with its gradient lost.
+    library's own default dtypes. Dtypes and constants are the library's. Any other name raises
+    AttributeError: the library's function of that name would lose the gradient.
     """
 
     __array_api_version__ = API_VERSION
 
     def __init__(self, xp: Namespace, device: Device, extension: str = "") -> None:
         library = xp.__name__.removeprefix("array_api_compat.")
-        self.__name__ = ".".join(filter(None, ("xpnet.functions", extension))) + f" over {library}"
-        self._xp, self._extension = xp, extension
-        self._home = Backend(library, xp, device, None)
+        self.__name__ = f"xpnet.functions.{extension}".rstrip(".") + f" over {library}"
+        self._xp = xp
+        self._extension = extension
+        self._home = Backend(library.partition(".")[0], xp, device, None)  # "jax", of "jax.numpy"
 
     def __getattr__(self, name: str) -> Any:
-        full = f"{self._extension}.{name}" if self._extension else name
+        full = name
+        hints = FUNCTIONS
+        if self._extension:
+            full = f"{self._extension}.{name}"
+            hints = {}
         if full in functions:
             value: Any = functions[full]
-            if kinds[full] == "structural":  # these ask the switch where no array tells them
+            if kinds[full] == "structural":  # without an array, these follow the current backend
                 value = wraps(value)(using(self._home)(value))
         elif full in EXTENSIONS:
             value = DifferentiableNamespace(self._xp, self._home.device, extension=full)
         elif full in DTYPES or full in CONSTANTS:
             value = getattr(self._xp, name)
         else:
-            hints = {} if self._extension else FUNCTIONS
             raise missing(self.__name__, name, dir_of(self._extension), hints)
-        setattr(self, name, value)  # found once, it is an ordinary attribute
+        setattr(self, name, value)  # from now on it is found without this method
         return value
 
     def __dir__(self) -> list[str]:
@@ -92,7 +96,7 @@ class DifferentiableNamespace:
 
 
 def dir_of(extension: str = "") -> list[str]:
-    """The names of the standard that are here, in one of its extensions or outside of them."""
+    """The names of the standard that xpnet has: in an extension, or in the main namespace."""
     if extension:
         start = f"{extension}."
         return sorted(n.removeprefix(start) for n in functions if n.startswith(start))
@@ -103,71 +107,75 @@ _namespaces: dict[tuple[Any, Hashable], DifferentiableNamespace] = {}
 
 
 def namespace_over(xp: Namespace, device: Device) -> DifferentiableNamespace:
-    """The `DifferentiableNamespace` of a library and one of its devices: the same object at each call."""
+    """The `DifferentiableNamespace` of a library and a device: the same object in each call."""
     key = (xp, device_key(device))
     found = _namespaces.get(key)
-    if found is None:  # if two threads make one at the same time, the first is kept
+    if found is None:  # if two threads create one at the same time, both get the first
         found = _namespaces.setdefault(key, DifferentiableNamespace(xp, device))
     return found
 
 
-_namespace_of: dict[type, Any] = dict.fromkeys((bool, int, float, complex, type(None)))
+_namespace_of: dict[type, Namespace] = dict.fromkeys((bool, int, float, complex, type(None)))
 
 
-def array_namespace(*xs: Array) -> Any:
+def array_namespace(*xs: Array) -> Namespace:
     """The namespace of the arrays among `xs`: differentiable if one of them is a Variable.
 
-    Python scalars (and None) belong to every namespace and do not count. For arrays this is
-    `array_api_compat.array_namespace`, remembered by type: a tenth of the time.
+    Python scalars and None are ignored, because they go with every namespace. For arrays this is
+    `array_api_compat.array_namespace`, cached by type, which takes a tenth of the time.
 
     Raises
     ------
     TypeError
-        None of `xs` is an array, or they are of different libraries.
+        None of `xs` is an array, or they are arrays of different libraries.
     """
     found = None
     for x in xs:
         try:
             xp = _namespace_of[type(x)]
         except KeyError:
-            xp = _ask(x)
+            xp = _namespace_for(x)
         if found is None or xp is found:
             found = xp
         elif xp is not None:
-            found = _stronger(found, xp)
+            found = _differentiable(found, xp)
     if found is None:
         raise ArgumentTypeError(f"Expected an array or a Variable, got {_types(xs)}.")
     return found
 
 
-def _ask(x: Array) -> Any:
-    """`x`'s own answer. It holds for all of its type, unless `x` is a Variable."""
-    answer = getattr(x, "__array_namespace__", None)
-    if answer and isinstance(xp := answer(), DifferentiableNamespace):
-        return xp
+def _namespace_for(x: Array) -> Namespace:
+    """The namespace of x, which is cached for its type, unless x is a Variable."""
+    own = getattr(x, "__array_namespace__", None)
+    if own is not None:
+        xp = own()
+        if isinstance(xp, DifferentiableNamespace):
+            return xp
     if not compat.is_array_api_obj(x):
         raise NoArrayError(f"Expected an array or a Variable, got {_types([x])}.")
-    several()  # this may be the first CuPy array: it finds out how many devices there are
-    xp = _namespace_of[type(x)] = compat.array_namespace(x)
+    several()  # x may be the first CuPy array: this looks up how many devices there are
+    xp = compat.array_namespace(x)
+    _namespace_of[type(x)] = xp
     return xp
 
 
-def _stronger(a: Array, b: Array) -> Any:
-    """Of two namespaces the one that records; two libraries do not mix."""
+def _differentiable(a: Namespace, b: Namespace) -> Namespace:
+    """The one of two namespaces that records, if they are of one library."""
     if getattr(a, "_xp", a) is not getattr(b, "_xp", b):
         raise ArgumentTypeError(
             f"Arrays of different libraries do not mix: {a.__name__} and {b.__name__}. "
-            "Move one of them with xpnet.current().asarray(x); of a NumPy scalar, take x.item()."
+            "Move one of them with xpnet.current().asarray(x); for a NumPy scalar, use x.item()."
         )
     return a if isinstance(a, DifferentiableNamespace) else b
 
 
-def _types(xs: Any) -> str:
+def _types(xs: Iterable[Any]) -> str:
+    """The names of the types of `xs`, for messages."""
     return ", ".join(f"{type(x).__module__}.{type(x).__name__}" for x in xs) or "nothing"
 
 
 def has_dtype(x: Array, *kinds: str) -> bool:
-    """Whether the dtype of the array `x` is of one of the kinds that `isdtype` knows."""
+    """Whether the dtype of the array `x` is of one of these kinds, as in the standard's `isdtype`."""
     return _isdtype(array_namespace(x), x.dtype, kinds)
 
 
@@ -177,19 +185,19 @@ def _isdtype(xp: Namespace, dtype: DType, kinds: tuple[str, ...]) -> bool:
 
 
 array_types: set[type] = set()
-"""The types that `as_array` leaves alone; it finds them out."""
+"""The types that `as_array` returns unchanged; it adds them when it finds them."""
 
 
-def as_array(y: Array) -> Any:
-    """An array as it is; a NumPy scalar, which NumPy's functions give for 0-d arrays, as one."""
+def as_array(y: Array) -> Array:
+    """An array as it is; a NumPy scalar, which NumPy returns in place of a 0-d array, as an array."""
     kind = type(y)
     if kind not in array_types:
-        y = _as_its_library_has_it(y)
+        y = _asarray(y)
         if type(y) is kind:
             array_types.add(kind)
     return y
 
 
 @follows
-def _as_its_library_has_it(y: Array) -> Any:
+def _asarray(y: Array) -> Array:
     return array_namespace(y).asarray(y)

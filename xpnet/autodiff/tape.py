@@ -26,6 +26,7 @@ import array_api_compat as compat
 from xpnet._libraries.devices import follow, follows, known, stays
 from xpnet._typing import Array, DType
 from xpnet.autodiff._half_precision import total
+from xpnet.autodiff._messages import described
 from xpnet.autodiff.namespace import (
     DifferentiableNamespace,
     array_namespace,
@@ -94,7 +95,10 @@ def completed(
     device = compat.device(known_one)
     gradients = []
     for i, (shape, dtype) in enumerate(shapes_and_dtypes):
-        gradients.append(gy[i] if i in gy else xp.zeros(shape, dtype=dtype, device=device))
+        g = gy.get(i)
+        if g is None:
+            g = xp.zeros(shape, dtype=dtype, device=device)
+        gradients.append(g)
     return tuple(gradients)
 
 
@@ -244,7 +248,7 @@ def _without_left_out(gxs: Sequence[Array | None], node: Node) -> Sequence[Array
 
 
 @follows
-def seed(y: Array, gy: Any) -> Array:
+def seed(y: Array, gy: Array) -> Array:
     """The gradient to start from: `gy` as an array that fits `y`, by default 1 for a single number.
 
     Parameters
@@ -349,7 +353,7 @@ def _summed(g: Array, shape: tuple[int, ...], user: Node) -> Array:
         if all(n in (1, m) for n, m in zip(shape, rest, strict=True)):
             stretched = [i + new_axes for i, n in enumerate(shape) if n == 1]
             return array_namespace(g).reshape(total(g, (*range(new_axes), *stretched)), shape)
-    given = f"of shape {tuple(g.shape)}" if hasattr(g, "shape") else f"{g!r}"
     raise GradientError(
-        f"{name_of(user)}.backward gave the gradient {given} for an input of shape {tuple(shape)}."
+        f"{name_of(user)}.backward expected a gradient of shape {tuple(shape)} for an input, got "
+        f"{described(g)}."
     )

@@ -1,26 +1,30 @@
-"""Trees: nested dicts, lists and tuples, with arrays for leaves.
+"""Trees: nested dicts, lists and tuples whose leaves are arrays.
 
-A model's parameters are seldom one array: `{"W": W, "b": b}` is a tree, and so is a list of these.
-Tuples may be named. None has no leaves; anything else is one.
+A model's parameters are rarely one array: `{"W": W, "b": b}` is a tree, and so is a list of such dicts.
+Named tuples are trees too. None is a tree without leaves; anything else is a leaf.
 
 >>> leaves({"W": [1.0, 2.0], "b": None, "name": "first"})
 [1.0, 2.0, 'first']
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from copy import copy
-from typing import Any
+from typing import Any, TypeAlias
 
 from xpnet.errors import ArgumentTypeError
 
+Leaf: TypeAlias = Any
+Tree: TypeAlias = Any
+"""A leaf, None, or a dict, list or tuple of trees."""
 
-def leaves(tree: Any) -> list[Any]:
+
+def leaves(tree: Tree) -> list[Leaf]:
     """The leaves of a tree, from left to right; dicts keep their own order."""
     return [leaf for _, leaf in matched(tree, tree)]
 
 
-def rebuild(tree: Any, values: Iterable[Any]) -> Any:
-    """A tree built like `tree`, with `values`, from left to right, for leaves.
+def rebuild(tree: Tree, values: Iterable[Leaf]) -> Tree:
+    """A tree like `tree` with `values`, from left to right, for leaves.
 
     >>> rebuild({"W": [0, 0], "b": None}, [1, 2])
     {'W': [1, 2], 'b': None}
@@ -29,13 +33,13 @@ def rebuild(tree: Any, values: Iterable[Any]) -> Any:
     return _mapped(lambda _: next(rest), tree)
 
 
-def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
-    """A tree of f(leaf, ...), with the leaves of `tree` and of others that are built like it.
+def map(f: Callable[..., Leaf], tree: Tree, *rest: Tree) -> Tree:
+    """A tree of f(leaf, ...), with the leaves of `tree` and of other trees like it.
 
     Raises
     ------
     TypeError
-        One of the others is built in another way; the message says where.
+        One of the others is another kind of tree; the message names the place.
 
     Examples
     --------
@@ -43,54 +47,68 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     >>> map(lambda p, g: p - 0.1 * g, parameters, slopes)
     {'w': -1.0, 'b': 1.0}
     """
-    if not rest:  # a loader's batch, in each step
+    if not rest:  # the usual case, and fast: it runs for each batch of a loader
         return _mapped(f, tree)
     columns = [[leaf for _, leaf in matched(tree, other)] for other in (tree, *rest)]
     return rebuild(tree, (f(*row) for row in zip(*columns, strict=True)))
 
 
-def matched(model: Any, tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, what `tree` has there) for each leaf of `model`; TypeError if it has no such place.
+def matched(model: Tree, tree: Tree, path: str = "") -> Iterator[tuple[str, Tree]]:
+    """(path, what `tree` has there) for each leaf of `model`.
 
-    A path is what one would write behind the tree's name: "['W'][0]".
+    A path is what one would write after the tree's name: "['W'][0]".
+
+    Raises
+    ------
+    ArgumentTypeError
+        `tree` has no such place, or others beside it.
     """
-    expected, given = _children(model), _children(tree)
+    expected = _children(model)
     if expected is None:
         yield path, tree
-    elif given is None or given.keys() != expected.keys():
+        return
+    given = _children(tree)
+    if given is None or given.keys() != expected.keys():
+        where = f", at {path}." if path else "."
         raise ArgumentTypeError(
-            f"Expected a tree like {_shape_of(model, expected)}, got {_shape_of(tree, given)}"
-            + (f", at {path}." if path else ".")
+            f"Expected a tree like {_described(model, expected)}, got {_described(tree, given)}{where}"
         )
-    else:
-        for key, child in expected.items():
-            yield from matched(child, given[key], f"{path}[{key!r}]")
+    for key, child in expected.items():
+        yield from matched(child, given[key], f"{path}[{key!r}]")
 
 
-def _children(tree: Any) -> Mapping[Any, Any] | None:
-    """What hangs on a branch, by key or place; None for a leaf."""
+def _children(tree: Tree) -> Mapping[Hashable, Tree] | None:
+    """The parts of a tree by key or by place; None for a leaf."""
+    if tree is None:
+        return {}
     if isinstance(tree, dict):
         return tree
     if isinstance(tree, (list, tuple)):
         return dict(enumerate(tree))
-    return {} if tree is None else None
+    return None
 
 
-def _mapped(f: Callable[[Any], Any], tree: Any) -> Any:
+def _mapped(f: Callable[[Leaf], Leaf], tree: Tree) -> Tree:
+    """A tree of f(leaf)."""
     if tree is None:
         return None
     if isinstance(tree, dict):
-        new = copy(tree)  # of a class of its own, perhaps
+        new = copy(tree)  # it may be of a subclass of dict
         new.update({key: _mapped(f, child) for key, child in tree.items()})
         return new
     if isinstance(tree, (list, tuple)):
         parts = [_mapped(f, child) for child in tree]
         if isinstance(tree, list):
             return parts
-        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+        if hasattr(tree, "_fields"):  # a named tuple
+            return type(tree)(*parts)
+        return tuple(parts)
     return f(tree)
 
 
-def _shape_of(tree: Any, children: Mapping[Any, Any] | None) -> str:
-    kind = "None" if tree is None else type(tree).__name__
+def _described(tree: Tree, children: Mapping[Hashable, Tree] | None) -> str:
+    """The type of a tree and its keys, for messages."""
+    if tree is None:
+        return "None"
+    kind = type(tree).__name__
     return f"{kind} of {list(children)}" if children else kind

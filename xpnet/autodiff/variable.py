@@ -1,18 +1,18 @@
-"""Variables: arrays that remember how they were made, and the two ways to ask for a gradient.
+"""Variables: arrays with a record of how they were computed, and two ways to compute gradients.
 
 `Variable` is an array, of any library, with a `grad` and a `creator`, the `Function` that computed
-it. `Variable.backward` adds to the `grad` of every leaf; `gradients` returns the gradients by some
+it. `Variable.backward` adds to the `grad` of every leaf; `gradients` returns the gradients by given
 Variables and changes nothing.
 """
 
 from collections.abc import Callable, Sequence
 from operator import add, attrgetter
 from sys import modules
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import array_api_compat as compat
 
-from xpnet._libraries.devices import arrived, known, there
+from xpnet._libraries.devices import arrived, call_on_their_device, known
 from xpnet._libraries.numpy import with_data, without_data
 from xpnet._typing import Array
 from xpnet.autodiff._array_object import ArrayObject
@@ -24,31 +24,33 @@ from xpnet.errors import ArgumentTypeError, GradientError
 if TYPE_CHECKING:
     from xpnet.autodiff.function import Function
 
-FLOATING = ("real floating", "complex floating")  # what has derivatives, as `isdtype` calls it
+FLOATING = ("real floating", "complex floating")
+"""The kinds of dtypes that have derivatives, by their names in `isdtype`."""
 
 
 class Variable(ArrayObject):
-    """An array that remembers how it was made.
+    """An array with a record of how it was computed.
 
-    It has the standard's attributes and operators, and no method that repeats a function.
+    It has the standard's attributes and operators, and no methods that repeat functions.
 
     Parameters
     ----------
     data : array of any library, scalar or nested list
-        An array decides by itself: it is kept as it is, in its library and on its device, whatever
-        `xpnet.use` has chosen. Python numbers and lists go to the current backend.
+        An array is kept as it is, in its library and on its device, whatever `xpnet.use` has
+        chosen. Python numbers and lists become arrays of the current backend.
     requires_grad : bool, optional
-        Whether `backward` gives it a gradient; by default, if its dtype is a floating-point one.
+        Whether `backward` gives it a gradient. By default, it does if the dtype is a floating-point
+        one.
 
     Attributes
     ----------
     grad : array, Variable or None
-        What `backward` added up: an array like `data`, so that a step of gradient descent is
-        `x.data -= lr * x.grad` on every library. On NumPy, as on PyTorch, `x.grad.data` is the
-        same numbers. A Variable after `backward(create_graph=True)`. It may share memory with
-        others: do not write into it.
+        The sum of the gradients that `backward` computed: an array like `data`, so that a step of
+        gradient descent is `x.data -= lr * x.grad` on every library. With NumPy, as with PyTorch,
+        `x.grad.data` is an array with the same numbers. After `backward(create_graph=True)` it is a
+        Variable. It may share memory with other arrays: do not write into it.
     raw_grad : array, Variable or None
-        `grad` as the library made it, for optimizers.
+        `grad` as an ordinary array of the library, for optimizers.
     creator : Function or None
         The Function that computed it; None for a leaf.
 
@@ -61,22 +63,24 @@ class Variable(ArrayObject):
     """
 
     __slots__ = ("__weakref__", "changed", "created", "data", "node", "raw_grad", "requires_grad")
-    parents: ClassVar[tuple[()]] = ()  # to the tape, a leaf is a node that nothing went into
+    parents: ClassVar[tuple[()]] = ()  # on the tape, a leaf is a node without inputs
 
-    def __init__(self, data: Any, *, requires_grad: bool | None = None) -> None:
+    def __init__(self, data: Array, *, requires_grad: bool | None = None) -> None:
         if isinstance(data, Variable):
             raise ArgumentTypeError(
                 "Expected an array, got a Variable. Use it as it is, or its .data."
             )
         if getattr(data, "requires_grad", False):
-            raise ArgumentTypeError("This tensor is recorded by its own library; pass x.detach().")
+            raise ArgumentTypeError(
+                "Expected a tensor that its own library does not record; pass x.detach()."
+            )
         if not compat.is_array_api_obj(data):
             data = current().asarray(data)
         if "einops" in modules:
             methods["meet_einops"]()
         self.data: Array = as_array(data)
-        self.raw_grad: Any = None
-        self.node: Any = None
+        self.raw_grad: Array | None = None
+        self.node: Node = None
         self.created = next(creation_order)
         self.changed = 0
         floating = has_dtype(self.data, *FLOATING)
@@ -89,11 +93,11 @@ class Variable(ArrayObject):
         self.requires_grad: bool = floating if requires_grad is None else requires_grad
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Array | None:
         return with_data(self.raw_grad)
 
     @grad.setter
-    def grad(self, g: Array) -> None:
+    def grad(self, g: Array | None) -> None:
         self.raw_grad = without_data(g)
 
     @property
@@ -107,15 +111,16 @@ class Variable(ArrayObject):
         Parameters
         ----------
         gy : array or Variable of this shape, nested list or scalar, optional
-            The gradient to start from: the vector of the vector-Jacobian product. It may be left
-            out for a single number; then it is 1.
+            The gradient to start from: the vector of the vector-Jacobian product. For a single
+            number, it is 1 by default.
         create_graph : bool
-            Record the derivative too: each `grad` is a Variable that can be differentiated.
+            Whether to record the derivative too: each `grad` is then a Variable that can be
+            differentiated.
 
         Raises
         ------
         GradientError
-            Nothing was recorded, a rule is missing, or `gy` is left out for more than a number.
+            Nothing was recorded, a rule is missing, or `gy` is missing for more than one number.
         ShapeError
             `gy` has another shape.
         """
@@ -123,7 +128,7 @@ class Variable(ArrayObject):
             if leaf.raw_grad is None:
                 leaf.raw_grad = g
             elif known.several:
-                leaf.raw_grad = there(add, leaf.raw_grad, g)
+                leaf.raw_grad = call_on_their_device(add, leaf.raw_grad, g)
             else:  # never in place: others may hold the array
                 leaf.raw_grad = leaf.raw_grad + g
 
@@ -141,16 +146,16 @@ class Variable(ArrayObject):
         return shown
 
 
-def _update(operator: str) -> Callable[[Any, Any], Any]:
-    """`p op= value` for Parameters: without recording, as the value is a constant."""
-    general: Callable[[Any, Any], Any] = getattr(Variable, operator)
+def _update(operator: str) -> Callable[["Parameter", Array], "Parameter"]:
+    """`p op= value` for Parameters, which is not recorded, because the value is a constant."""
+    general: Callable[[Parameter, Array], Parameter] = getattr(Variable, operator)
 
-    def update(p: "Parameter", value: Any) -> Any:
+    def update(p: "Parameter", value: Array) -> "Parameter":
         if isinstance(value, Variable) and value.requires_grad and recording.get():
             raise GradientError(
                 f"Parameter.{operator} expected an array, a number or a constant Variable, got one "
-                "with a gradient: a Parameter is a leaf, and nothing that was computed. To update "
-                "it, take value.data, or write in a block `with no_grad():`."
+                "with a gradient: a Parameter is a leaf and cannot be the result of a computation. "
+                "To update it, use value.data, or write in a block `with no_grad():`."
             )
         with recorded(on=False):
             return general(p, value)
@@ -158,8 +163,8 @@ def _update(operator: str) -> Callable[[Any, Any], Any]:
     return update
 
 
-def _give(p: "Parameter", data: Array) -> None:
-    """`p.data = data`: an array, or the computed Variable would hide in it, neither leaf nor node."""
+def _set_data(p: "Parameter", data: Array) -> None:
+    """`p.data = data`, for an array: a Variable inside a Parameter would be no node of any graph."""
     if isinstance(data, Variable):
         raise ArgumentTypeError(
             "Parameter.data expected an array, got a Variable. Write p.data = value.data, or "
@@ -171,14 +176,19 @@ def _give(p: "Parameter", data: Array) -> None:
 class Parameter(Variable):
     """A Variable that a layer owns and an optimizer updates: a copy of floating-point data.
 
-    `p -= 0.1 * g`, with an array or a number, updates it, and is not recorded: it is the same
-    Parameter afterwards, for all who hold it. So is `params["W"] -= 0.1 * grads["W"]`. But
-    `p = p - 0.1 * g` gives the name to a Variable that was computed.
+    `p -= 0.1 * g`, with an array or a number, updates it, and is not recorded: every other reference
+    to the Parameter sees the update. The same holds for `params["W"] -= 0.1 * grads["W"]`. But
+    `p = p - 0.1 * g` binds the name to a computed Variable.
+
+    Raises
+    ------
+    GradientError
+        The data are complex, or not floating-point.
     """
 
     __slots__ = ()
-    _array: Any = vars(Variable)["data"]  # the same place under another name
-    data: Any = property(attrgetter("_array"), _give)  # read without a call of Python's
+    _array: Array = vars(Variable)["data"]  # the same slot under another name
+    data: Array = property(attrgetter("_array"), _set_data)  # reading it takes no Python frame
     __iadd__ = _update("__iadd__")
     __isub__ = _update("__isub__")
     __imul__ = _update("__imul__")
@@ -188,12 +198,12 @@ class Parameter(Variable):
     __ipow__ = _update("__ipow__")
     __imatmul__ = _update("__imatmul__")
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
-        self.created = self.changed = 0  # it counts as older than whatever made it, see `edge`
+        self.created = self.changed = 0  # before everything else, also the call that created it
         if has_dtype(self.data, "complex floating"):
-            raise GradientError("A Parameter is real; make two, and of them 1j * b + a.")
-        self.data = array_like(self.data, self.data)  # to be changed in place
+            raise GradientError("A Parameter is real; use two, a and b, and compute a + 1j * b.")
+        self.data = array_like(self.data, self.data)  # a copy, which is changed in place
 
 
 to_numpy.register(Variable, lambda x: to_numpy(x.data))
@@ -202,8 +212,8 @@ array_types.update((Variable, Parameter))
 
 def gradients(
     y: Variable, xs: Sequence[Variable], gy: Array | None = None, *, create_graph: bool = False
-) -> tuple[Any, ...]:
-    """The gradient of `y` by each of `xs`; touches no `grad`, and computes nothing else.
+) -> tuple[Array, ...]:
+    """The gradients of `y` by each of `xs`, without changing any `grad`.
 
     Parameters
     ----------
@@ -211,33 +221,44 @@ def gradients(
     xs : sequence of Variables
         Leaves, or Variables on the way to `y`.
     gy, create_graph
-        As for `Variable.backward`, which raises the same errors.
+        As for `Variable.backward`.
 
     Returns
     -------
     tuple of arrays (of Variables with `create_graph`)
-        Each of the shape and dtype of its x; zeros where `y` does not depend on x.
+        Each has the shape and dtype of its x; zeros where `y` does not depend on x.
+
+    Raises
+    ------
+    GradientError, ShapeError
+        As from `Variable.backward`; or one of `xs` requires no gradient.
+    ArgumentTypeError
+        `xs` is a Variable.
     """
     if isinstance(xs, Variable):
         raise ArgumentTypeError(
             "Expected a sequence of Variables; for one, write gradients(y, [x])."
         )
     if not all(x.requires_grad for x in xs):
-        raise GradientError("A gradient was asked for by a Variable that requires none.")
+        raise GradientError("Expected Variables that require a gradient; one of xs does not.")
     nodes = [node_of(x) for x in xs]
     found = {id(node): g for node, g in _walk(y, nodes, gy, create_graph)}
     for x, node in zip(xs, nodes, strict=True):
         if id(node) not in found:
-            found[id(node)] = (as_constant if create_graph else data_of)(seed(x.data, 0.0))
+            zeros = seed(x.data, 0.0)
+            if create_graph:
+                zeros = as_constant(zeros)
+            found[id(node)] = zeros
     return tuple(found[id(node)] for node in nodes)
 
 
 def _walk(
-    y: Variable, wanted: Sequence[Node] | None, gy: Array, create_graph: bool
-) -> list[tuple[Node, Any]]:
+    y: Variable, wanted: Sequence[Node] | None, gy: Array | None, create_graph: bool
+) -> list[tuple[Node, Array]]:
+    """`tape.walk` from y, which starts with the gradient gy."""
     if not y.requires_grad:
         raise GradientError(
-            "Nothing was recorded: it was made under no_grad, or of constants alone."
+            "Nothing was recorded: it was computed under no_grad, or only from constants."
         )
     start = node_of(y)
     if gy is None and getattr(start, "takes_number", False) and not _among(wanted, start):
@@ -256,8 +277,8 @@ def _among(nodes: Sequence[Node] | None, node: Node) -> bool:
     return nodes is not None and any(n is node for n in nodes)
 
 
-def variable_of(data: Array, node: Node | None) -> Variable:
-    """A Variable without `Variable.__init__`'s questions; a constant if there is no node."""
+def variable_of(data: Array, node: Node) -> Variable:
+    """A Variable with this node, without the checks of `Variable()`; a constant if it is None."""
     v = Variable.__new__(Variable)
     v.data = data
     v.raw_grad = None
@@ -274,16 +295,17 @@ def constant(y: Array) -> Variable:
 
 
 def node_of(v: Variable) -> Node:
-    """What stands for a Variable that requires a gradient in the graph."""
+    """The node of a Variable that requires a gradient: for a leaf, the Variable itself."""
     return v if v.node is None else v.node
 
 
-def data_of(x: Array) -> Any:
+def data_of(x: Array) -> Array:
     """The array in a Variable; anything else as it is."""
     return x.data if isinstance(x, Variable) else x
 
 
-def as_constant(x: Array) -> Any:
-    """An array as a constant Variable; Variables and Python scalars as they are."""
-    scalar = x is None or isinstance(x, (int, float, complex))
-    return x if scalar or isinstance(x, Variable) else variable_of(as_array(x), None)
+def as_constant(x: Array) -> Array:
+    """An array as a constant Variable; Variables, Python scalars and None as they are."""
+    if x is None or isinstance(x, (Variable, int, float, complex)):
+        return x
+    return constant(x)

@@ -1,50 +1,63 @@
-"""Host to GPU while the GPU computes: pinned memory and a copy stream, for CuPy.
+"""Copies of batches to the GPU while it computes, for CuPy: pinned memory and a copy stream.
 
-A copy from ordinary memory makes the GPU wait; one from pinned memory, on a stream of its own, runs
+A copy from ordinary memory makes the GPU wait; a copy from pinned memory, on a stream of its own, runs
 beside the computation. Two events keep the two streams in order:
 
     thread     pinned <- batch;  copy stream: [wait `free`]  staging <- pinned,  record `full`
     consumer   compute stream:   [wait `full`]  array <- staging,  record `free`
 
-The arrays that are handed out are the compute stream's own, copied on the device: a batch may be
-kept, or dropped amid a kernel that still reads it, and CuPy's pool, which is per stream, needs no
-care. That copy runs at the speed of the GPU's memory; a staging buffer never leaves this file.
+The arrays that `receive` returns are copies, made on the device by the compute stream. So a batch may
+be kept, or dropped while a kernel still reads it, and CuPy's memory pool, which is per stream, needs no
+care. That copy runs at the speed of the GPU's memory. A staging buffer never leaves this file.
 """
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from xpnet._typing import Array
+from xpnet._typing import Array, DType
 from xpnet.autodiff import tree as trees
 from xpnet.backend import Backend
+from xpnet.data._sources import Tree
 
 
 def sender(backend: Backend, depth: int) -> "CopyStream | None":
     """A `CopyStream` to a backend that has one, for `depth` batches in flight; else None."""
-    return CopyStream(backend, depth + 2) if backend.library.has_copy_stream else None
+    if backend.library.has_copy_stream:
+        return CopyStream(backend, depth + 2)
+    return None
 
 
 class Buffer(NamedTuple):
     """Memory for one array of a batch: on the host, pinned, and on the device."""
 
-    pinned: Any
-    staging: Any
+    pinned: Array  # of NumPy
+    staging: Array  # of CuPy
 
 
 class Slot:
-    """Memory for one batch, used again and again, and the events that say when it may be."""
+    """Memory for one batch, used again and again, and the events that say when it may be used.
+
+    Attributes
+    ----------
+    buffers : list of Buffer
+        One for each array of a batch.
+    full, free : CuPy's events
+        The staging memory has been filled; it has been read.
+    """
 
     def __init__(self, event: Callable[[], Any]) -> None:
         self.buffers: list[Buffer] = []
-        self.full, self.free = event(), event()
+        self.full = event()
+        self.free = event()
 
 
 class Ticket(NamedTuple):
     """A batch on its way."""
 
     slot: Slot
-    tree: Any
+    tree: Tree
 
 
 class CopyStream:
@@ -55,44 +68,48 @@ class CopyStream:
     backend : Backend
         CuPy.
     slots : int
-        How many batches may be under way: two more than the queue between the threads holds, one
-        in the hands of each.
+        How many batches may be on their way: two more than the queue between the threads holds, as
+        each thread has one in its hands.
     """
 
     def __init__(self, backend: Backend, slots: int) -> None:
-        self.backend, self.cupy = backend, import_module("cupy")
+        self.backend = backend
+        self.cupy = import_module("cupy")
         self.cupyx = import_module("cupyx")
         with backend.device:
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
-            event = lambda: self.cupy.cuda.Event(disable_timing=True)  # noqa: E731
+            event = partial(self.cupy.cuda.Event, disable_timing=True)
             self.slots = [Slot(event) for _ in range(slots)]
         self.number = 0
 
-    def send(self, batch: Any) -> Ticket:
-        """Begin to copy a tree of host arrays; in the thread that prefetches."""
+    def send(self, batch: Tree) -> Ticket:
+        """Begin to copy a tree of host arrays; called by the thread that prefetches."""
         slot = self.slots[self.number % len(self.slots)]
         self.number += 1
         arrays = trees.leaves(batch)
-        dtypes = [
-            self.backend.dtype if x.dtype.kind == "f" else x.dtype.newbyteorder("=") for x in arrays
-        ]
         with self.backend.device, self.stream:
-            slot.full.synchronize()  # the host may write once the last copy has read
+            slot.full.synchronize()  # the previous copy from this pinned memory has finished
             self.stream.wait_event(slot.free)
-            shaped = [(b.pinned.shape, b.pinned.dtype) for b in slot.buffers]
-            if shaped != [(x.shape, dtype) for x, dtype in zip(arrays, dtypes, strict=True)]:
-                slot.buffers = [
-                    Buffer(self.cupyx.empty_pinned(x.shape, dtype), self.cupy.empty(x.shape, dtype))
-                    for x, dtype in zip(arrays, dtypes, strict=True)
-                ]
+            wanted = [(x.shape, self._dtype_on_device(x)) for x in arrays]
+            if wanted != [(b.pinned.shape, b.pinned.dtype) for b in slot.buffers]:
+                slot.buffers = [self._buffer(shape, dtype) for shape, dtype in wanted]
             for x, buffer in zip(arrays, slot.buffers, strict=True):
                 buffer.pinned[...] = x
                 buffer.staging.set(buffer.pinned, stream=self.stream)
             slot.full.record(self.stream)
         return Ticket(slot, batch)
 
-    def receive(self, ticket: Ticket) -> Any:
-        """The tree on the device, in order for the current stream; in the thread that computes."""
+    def _dtype_on_device(self, x: Array) -> DType:
+        """Floating-point numbers get the backend's dtype, and others the machine's byte order."""
+        if x.dtype.kind == "f":
+            return self.backend.dtype
+        return x.dtype.newbyteorder("=")
+
+    def _buffer(self, shape: tuple[int, ...], dtype: DType) -> Buffer:
+        return Buffer(self.cupyx.empty_pinned(shape, dtype), self.cupy.empty(shape, dtype))
+
+    def receive(self, ticket: Ticket) -> Tree:
+        """The tree on the device, in order for the current stream; called by the thread that computes."""
         slot = ticket.slot
         with self.backend.device:
             compute = self.cupy.cuda.get_current_stream()

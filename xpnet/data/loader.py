@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet._libraries.devices import there
+from xpnet._libraries.devices import call_on_their_device
 from xpnet._typing import Array, Namespace
 from xpnet.autodiff import tree as trees
 from xpnet.autodiff.namespace import array_namespace
@@ -337,7 +337,7 @@ class DataLoader:
 
 
 def _take(xp: Namespace, rows: Array, x: Array) -> Array:
-    return there(xp.take, x, rows, axis=0)
+    return call_on_their_device(xp.take, x, rows, axis=0)
 
 
 def _received(sent: Generator[Any], receive: Callable[[Any], Tree]) -> Iterator[Tree]:

@@ -2,10 +2,10 @@
 
     from xpnet import functions as F
 
-This module is itself a namespace of the standard, version 2025.12. Given arrays its functions
-compute, on the arrays' own library and device; given Variables they compute and remember. Names
-and parameters are the standard's where the standard has the function. What makes arrays asks the
-switch where, and makes Variables without history.
+This module is itself a namespace of the standard, version 2025.12. Its functions compute on the
+library and device of the arrays that they are given; for Variables they also record the graph.
+Names and parameters are the standard's where the standard has the function. Functions that create
+arrays use the current backend, and return Variables without history.
 """
 
 from types import ModuleType
@@ -405,10 +405,10 @@ __array_api_version__ = API_VERSION
 
 
 def _hide_chapters() -> None:
-    """Take the modules out of the package's attributes, where only functions are looked for.
+    """Delete the submodules from the package's attributes, which then are only functions.
 
-    `F.cross_entropy` is no module then, but an error that names `F.softmax_cross_entropy`. Imports
-    find modules by themselves.
+    `F.cross_entropy` is then an error that names `F.softmax_cross_entropy`, not a module. Imports
+    of submodules do not need the attributes.
     """
     for name, value in list(globals().items()):
         if isinstance(value, ModuleType) and name not in __all__:
@@ -422,12 +422,18 @@ def __getattr__(name: str) -> Any:
     """Dtypes and constants are those of the current backend's library."""
     if name in DTYPES or name in CONSTANTS:
         return getattr(current().xp, name)
-    if name.startswith("__"):  # Python itself asks
+    if name.startswith("__"):  # looked up by Python itself
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
-    there = {name: f"F.special.{name}" for name in special.__all__}
-    raise missing(__name__, name, __dir__(), there | FUNCTIONS)
+    in_special = {name: f"F.special.{name}" for name in special.__all__}
+    raise missing(__name__, name, __dir__(), in_special | FUNCTIONS)
 
 
 def __dir__() -> list[str]:
-    kept = ("__array_api_version__", "__array_namespace_info__", "__doc__", "__name__", "__all__")
-    return sorted({*__all__, *dir_of(), *kept})
+    of_module = (
+        "__all__",
+        "__array_api_version__",
+        "__array_namespace_info__",
+        "__doc__",
+        "__name__",
+    )
+    return sorted({*__all__, *dir_of(), *of_module})

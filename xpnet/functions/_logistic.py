@@ -1,10 +1,9 @@
-"""The sigmoid and the bells that are the slopes of sigmoid and tanh, precise in their tails.
+"""The sigmoid, and the derivatives of sigmoid and tanh, precise in their tails.
 
-y (1 - y) and 1 - y^2 are 0 where y is rounded to 1, though a gradient of 2e-9 may be all there is.
-Here the slopes are computed from exp(-|x|), and so are precise relative to themselves.
+The usual formulas y (1 - y) and 1 - y^2 are 0 where y is rounded to 1, although a gradient of 2e-9
+may be all that is left. Here the derivatives are computed from exp(-|x|), with a small relative
+error everywhere.
 """
-
-from typing import Any
 
 from xpnet._typing import Array
 from xpnet.autodiff.function import Function
@@ -19,7 +18,8 @@ class Sigmoid(Function):
     def forward(self, x: Array) -> Array:
         if fast := kernel("sigmoid", x):
             return fast(x)
-        xp = array_namespace(x)  # exp of what is never positive: no overflow on either side
+        xp = array_namespace(x)
+        # exp is taken of negative numbers only, so it overflows on neither side.
         return xp.exp(xp.minimum(x, 0.0)) / (1.0 + xp.exp(-xp.abs(x)))
 
     def backward(self, gy: Array, x: Array) -> Array:
@@ -46,7 +46,7 @@ class SquaredSech(Function):
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         small = xp.exp(-xp.abs(x))
-        small = small * small  # exp(-2 |x|), of which 2 |x| may be out of range
+        small = small * small  # exp(-2 |x|) by a square, since 2 |x| may overflow
         return 4.0 * small / ((1.0 + small) * (1.0 + small))
 
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
@@ -54,7 +54,7 @@ class SquaredSech(Function):
 
 
 class LogOnePlusExp(Function):
-    """log(1 + exp(x)), without overflow, and precise relative to itself."""
+    """log(1 + exp(x)), without overflow and with a small relative error everywhere."""
 
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
@@ -65,26 +65,36 @@ class LogOnePlusExp(Function):
 
 
 class LogisticLoss(Function):
-    """a log(1 + exp(-x)) + b log(1 + exp(x)); a share of 0 of an infinite number is 0.
+    """a log(1 + exp(-x)) + b log(1 + exp(x)); a term with a factor of 0 is 0, also for infinite x.
 
-    Its slope is b sigmoid(x) - a sigmoid(-x), where sigmoid(x) - a would cancel if a + b is 1.
+    The gradient is b sigmoid(x) - a sigmoid(-x). With a + b = 1 that equals sigmoid(x) - a, a
+    difference that would cancel.
     """
 
     def forward(self, x: Array, a: Array, b: Array) -> Array:
         xp = array_namespace(x)
         near_0 = (a + b) * xp.log1p(xp.exp(-xp.abs(x)))
-        missed = product_where_not_zero(xp.maximum(-x, 0.0), a)
-        return missed + product_where_not_zero(xp.maximum(x, 0.0), b) + near_0
+        linear_a = product_where_not_zero(xp.maximum(-x, 0.0), a)
+        linear_b = product_where_not_zero(xp.maximum(x, 0.0), b)
+        return linear_a + linear_b + near_0
 
-    def backward(self, gy: Array, x: Array, a: Array, b: Array) -> Any:
-        gx = gy * (b * Sigmoid()(x) - a * Sigmoid()(-x)) if self.needs[0] else None
-        ga = gy * LogOnePlusExp()(-x) if self.needs[1] else None
-        gb = gy * LogOnePlusExp()(x) if self.needs[2] else None
+    def backward(
+        self, gy: Array, x: Array, a: Array, b: Array
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        gx = None
+        ga = None
+        gb = None
+        if self.needs[0]:
+            gx = gy * (b * Sigmoid()(x) - a * Sigmoid()(-x))
+        if self.needs[1]:
+            ga = gy * LogOnePlusExp()(-x)
+        if self.needs[2]:
+            gb = gy * LogOnePlusExp()(x)
         return gx, ga, gb
 
 
 def tanh_gradient(gy: Array, x: Array) -> Array:
-    """The rule for tanh."""
+    """The gradient of tanh, from that of its output."""
     if fast := kernel("tanh_gradient", gy, x):
         return fast(gy, x)
     if has_dtype(x, "complex floating"):

@@ -1,6 +1,4 @@
-"""Masks by choice, not by a product: 0 times infinity is NaN."""
-
-from typing import Any
+"""Masking by `where` instead of by a product with 0, since 0 times infinity is NaN."""
 
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
@@ -20,7 +18,7 @@ def zero_unless(mask: Array, x: Array) -> Array:
     return array_namespace(x).where(mask, x, 0)
 
 
-def product_where_not_zero(x: Array, factors: Any) -> Array:
+def product_where_not_zero(x: Array, factors: Array) -> Array:
     """x times factors, and 0 where the factor is 0, also where x is NaN or infinite.
 
     Parameters

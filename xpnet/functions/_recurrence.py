@@ -52,7 +52,9 @@ class RNN(Function):
             gzs.append(gz_t)
             gh = xp.matmul(gz_t, W) + gh_past
         gz = _stacked(gzs[::-1])
-        gW = _gradient_of_weight(gz, h, y) if self.needs[2] else None
+        gW = None
+        if self.needs[2]:
+            gW = _gradient_of_weight(gz, h, y)
         return gz, gh, gW, None
 
 
@@ -96,7 +98,9 @@ class LSTM(Function):
         states, cells, gates = y
         if fast := kernel("lstm_gradients", gy[0], h, c, W, mask):
             gz, gh, gc = fast(gy, y, c, W, mask, self.used[2])
-            gW = _gradient_of_weight(gz, h, states) if self.needs[3] else None
+            gW = None
+            if self.needs[3]:
+                gW = _gradient_of_weight(gz, h, states)
             return gz, gh, gc, gW, None
         xp = array_namespace(states)
         n = h.shape[1]
@@ -121,7 +125,9 @@ class LSTM(Function):
             gh = xp.matmul(gz_t, W) + gh_past
             gc = gc * f + gc_past
         gz = _stacked(gzs[::-1])
-        gW = _gradient_of_weight(gz, h, states) if self.needs[3] else None
+        gW = None
+        if self.needs[3]:
+            gW = _gradient_of_weight(gz, h, states)
         return gz, gh, gc, gW, None
 
 
@@ -172,7 +178,9 @@ class GRU(Function):
         for gh_t, ggates_t, gshare_t, h_before, a, share, mask_t in steps:
             r, u, new = _parts(a, n)
             gh, gh_past = _split_by_mask(mask_t, gh + gh_t)
-            gr, gu, gn = _parts(ggates_t, n) if self.used[1] else NO_GRADIENTS
+            gr, gu, gn = NO_GRADIENTS
+            if self.used[1]:
+                gr, gu, gn = _parts(ggates_t, n)
             gn = (gn + gh * (1.0 - u)) * (1.0 - new * new)
             gu = (gu + gh * (h_before - new)) * (u * (1.0 - u))
             gr = (gr + gn * share) * (r * (1.0 - r))
@@ -184,14 +192,16 @@ class GRU(Function):
             gas.append(ga_t)
             gh = xp.matmul(ga_t, W) + gh * u + gh_past
         ga = _stacked(gas[::-1])
-        gW = _gradient_of_weight(ga, h, states) if self.needs[2] else None
+        gW = None
+        if self.needs[2]:
+            gW = _gradient_of_weight(ga, h, states)
         return _stacked(gzs[::-1]), gh, gW, ga, None
 
 
 class GRUResetBefore(Function):
     """A GRU whose gate r weighs the state before the product: two products per step.
 
-    The outputs: the states h; r, u and n side by side; and r h, which the second product multiplies.
+    The outputs: the states h; r, u and n side by side; and r h, a factor of the second product.
     """
 
     def forward(
@@ -245,7 +255,9 @@ class GRUResetBefore(Function):
         ):
             r, u, new = _parts(a, n)
             gh, gh_past = _split_by_mask(mask_t, gh + gh_t)
-            gr, gu, gn = _parts(ggates_t, n) if self.used[1] else NO_GRADIENTS
+            gr, gu, gn = NO_GRADIENTS
+            if self.used[1]:
+                gr, gu, gn = _parts(ggates_t, n)
             gn = (gn + gh * (1.0 - u)) * (1.0 - new * new)
             grh = xp.matmul(gn, W_new)
             if self.used[2]:
@@ -264,7 +276,11 @@ class GRUResetBefore(Function):
         return gz, gh, gW, gz, None
 
 
-NO_GRADIENTS = (0.0, 0.0, 0.0)  # of gates that nothing used, instead of arrays of zeros
+NO_GRADIENTS: Sequence[Any] = (
+    0.0,
+    0.0,
+    0.0,
+)  # of gates that nothing used, instead of arrays of zeros
 
 
 def _sigmoid_by_tanh(h: Array) -> tuple[Array, Array]:

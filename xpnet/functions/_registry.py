@@ -1,24 +1,24 @@
-"""How a function joins the differentiable namespace, and what becomes of its derivative.
+"""How a function joins the differentiable namespace, and whether it has a derivative.
 
-    standard       differentiable: a Function of its own, or composed of others that are
-    elementwise    differentiable: one line in a table, a rule for each argument
-    constant       its result has no derivative (booleans, indices, steps): no history
-    structural     it makes arrays, or answers questions about dtypes and shapes: no history
+    standard       differentiable: a Function, or composed of others that are differentiable
+    elementwise    differentiable: one line in a table, with a rule for each argument
+    constant       its result has no derivative (booleans, indices, steps) and no history
+    structural     it creates arrays, or returns facts about dtypes and shapes: no history
 
-Whatever is declared here is what `array_namespace(v)` offers for a Variable `v`, what the operators
-of `v` call, and a row of the capability table. A name that is not declared is not there.
+What is declared here is what `array_namespace(v)` has for a Variable `v`, what the operators of `v`
+call, and a row of the capability table. The namespace has no other names.
 """
 
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from sys import modules
 from typing import Any, TypeVar
 
 from xpnet._libraries.devices import follows, several, together
 from xpnet._typing import Array
-from xpnet.autodiff._messages import explain, look_at, named
+from xpnet.autodiff._messages import explain, named, require_arrays_in_call
 from xpnet.autodiff._signatures import Rule
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, functions, kinds, methods
@@ -29,23 +29,23 @@ Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 
 def _declare(name: str, function: Callable[..., Any], kind: str) -> None:
-    functions[name], kinds[name] = function, kind
+    functions[name] = function
+    kinds[name] = kind
 
 
 def standard(function: Callee) -> Callee:
-    """Decorator: offer `function` to Variables as the standard's function of that name."""
+    """Decorator: `function` is the standard's function of that name, for Variables too."""
     function = named(function)
     _declare(function.__name__, function, "differentiable")
     return function
 
 
 def extension(name: str, kind: str = "differentiable") -> Callable[[Callee], Callee]:
-    """Decorator: the same, for a function of an extension, such as "linalg"."""
+    """Decorator: the function is that of an extension of the standard, such as "linalg"."""
 
     def declare(function: Callee) -> Callee:
-        if (
-            function.__name__ not in functions
-        ):  # otherwise it is in the main namespace, and follows already
+        # A function of the main namespace too was decorated there.
+        if function.__name__ not in functions:
             function = named(follows(function))
         _declare(f"{name}.{function.__name__}", function, kind)
         return function
@@ -54,13 +54,13 @@ def extension(name: str, kind: str = "differentiable") -> Callable[[Callee], Cal
 
 
 def structural(function: Callee) -> Callee:
-    """Decorator: offer a function that asks the switch where no array tells it what to make."""
+    """Decorator: the function creates arrays of the current backend, unless an array is given."""
     _declare(function.__name__, function, "structural")
     return function
 
 
 def method(name: str) -> Callable[[Callee], Callee]:
-    """Decorator: offer a function as the array object's own, not as one of the namespace."""
+    """Decorator: the function is a method of the array object, and not in the namespace."""
 
     def declare(function: Callee) -> Callee:
         methods[name] = function
@@ -70,11 +70,19 @@ def method(name: str) -> Callable[[Callee], Callee]:
 
 
 def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = False) -> Any:
-    """Decorator: the library's own function of this name, on the arrays that Variables hold.
+    """Decorator: the library's own function of this name, on the arrays in Variables.
 
-    The decorated function gives the signature and the docstring; its body is not run. Of Variables
-    the result is a Variable without history, or a tuple of them, so that nobody can take it for
-    something that has a derivative.
+    Only the signature and the docstring of the decorated function are used; its body does not run.
+    For Variables, the result is a Variable without history, or a tuple of them: it cannot be
+    mistaken for something that has a derivative.
+
+    Parameters
+    ----------
+    function : callable
+    within : str
+        The extension of the standard that has the function.
+    broadcasts : bool
+        Whether the arguments must have shapes that broadcast.
     """
     name = function.__name__
     signature = inspect.signature(function)
@@ -83,15 +91,17 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
     @wraps(function)
     def on_arrays(*args: Any, **kwargs: Any) -> Any:
         arrays = [data_of(x) for x in args]
-        options = {key: data_of(x) for key, x in kwargs.items()} if kwargs else kwargs
+        options = {key: data_of(x) for key, x in kwargs.items()}
         try:
             xp = array_namespace(*arrays)
         except TypeError:
-            signature.bind(*args, **kwargs)  # too few arguments, or an unknown one?
-            look_at(declared, name, args, kwargs)
+            signature.bind(*args, **kwargs)  # raises if one is missing or unknown
+            require_arrays_in_call(declared, name, args, kwargs)
             raise
         try:
-            function = getattr(getattr(xp, within) if within else xp, name)
+            if within:
+                xp = getattr(xp, within)
+            function = getattr(xp, name)
             if "cupy" in modules and several():
                 y = together(name, function, arrays, options)
             else:
@@ -101,16 +111,20 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
             raise
         if not any(isinstance(x, Variable) for x in (*args, *kwargs.values())):
             return y
-        return as_constants(y) if isinstance(y, tuple) else as_constant(y)
+        if isinstance(y, tuple):
+            return as_constants(y)
+        return as_constant(y)
 
     _declare(f"{within}.{name}" if within else name, on_arrays, "constant")
     return on_arrays
 
 
-def as_constants(ys: Any) -> Any:
-    """A tuple of arrays, named or not, as the same tuple of constant Variables."""
+def as_constants(ys: tuple[Array, ...]) -> tuple[Array, ...]:
+    """A tuple or named tuple of arrays as one of constant Variables."""
     constants = [as_constant(y) for y in ys]
-    return type(ys)(*constants) if hasattr(ys, "_fields") else tuple(constants)
+    if hasattr(ys, "_fields"):
+        return type(ys)(*constants)
+    return tuple(constants)
 
 
 def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,31 +133,33 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
     Parameters
     ----------
     name : str
-        Its name in the standard; arrays are handed to their own library's function.
+        Its name in the standard. For arrays, it is the library's function of this name.
     doc : str
         Its docstring.
     *rules : callables
         The gradient of each argument, from `gy` and from whatever else the rule names: `y`, the
-        output; `x`, the argument; of two arguments, `x1` and `x2`. One that is not asked for is
-        not computed.
+        output; `x`, the argument; or `x1` and `x2`, the two arguments. A gradient that is not needed
+        is not computed.
 
     Returns
     -------
     callable
-        f(x) or f(x1, x2). Broadcasting and promotion are undone by the tape.
+        f(x) or f(x1, x2). The tape undoes broadcasting and promotion.
     """
     inputs = ("x",) if len(rules) == 1 else ("x1", "x2")
-    wanted = [tuple(inspect.signature(rule).parameters)[1:] for rule in rules]  # after gy
-    kept = [n for n in ("y", *inputs) if any(n in names for names in wanted)]
-    places = [tuple(kept.index(n) for n in names) for names in wanted]
-    takes = tuple(inputs.index(n) for n in kept if n != "y")
-    rule = Rule(takes, y_at=0 if "y" in kept else None)
+    named_by_rules = [tuple(inspect.signature(rule).parameters)[1:] for rule in rules]  # after gy
+    saved = [n for n in ("y", *inputs) if any(n in names for names in named_by_rules)]
+    places = [tuple(saved.index(n) for n in names) for names in named_by_rules]
+    rule = Rule(
+        inputs=tuple(inputs.index(n) for n in saved if n != "y"),
+        y_at=0 if "y" in saved else None,
+    )
 
     class Elementwise(Function, broadcasts=True, rule=rule):
         def forward(self, *xs: Array) -> Array:
             return getattr(array_namespace(*xs), name)(*xs)
 
-        def backward(self, gy: Array, *values: Any) -> Any:
+        def backward(self, gy: Array, *values: Array) -> Array | tuple[Array | None, Array | None]:
             if len(rules) == 1:
                 return rules[0](gy, *[values[i] for i in places[0]])
             needs = call_of(self).needs
@@ -166,12 +182,12 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
 
 
 def step(name: str, doc: str, arguments: int = 1) -> Callable[..., Any]:
-    """An elementwise `constant` of the standard, of one or two arguments, in one line of a table."""
+    """An elementwise `constant` of the standard, with one or two arguments, as one line of a table."""
 
-    def unary(x: Array, /) -> Any:
+    def unary(x: Array, /) -> Array:
         raise NotImplementedError
 
-    def binary(x1: Array, x2: Array, /) -> Any:
+    def binary(x1: Array, x2: Array, /) -> Array:
         raise NotImplementedError
 
     function = unary if arguments == 1 else binary
@@ -182,7 +198,7 @@ def step(name: str, doc: str, arguments: int = 1) -> Callable[..., Any]:
     return result
 
 
-def axes_of(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
+def axes_of(axis: int | Sequence[int] | None, ndim: int, name: str) -> tuple[int, ...]:
     """One axis, several, or None for all, as a tuple counted from the front."""
     if axis is None:
         return tuple(range(ndim))
@@ -191,9 +207,12 @@ def axes_of(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
 
 
 def from_front(axis: int, ndim: int, name: str) -> int:
-    """`axis` counted from the front; IndexError where there is none. Not every library looks.
+    """`axis` counted from the front, for the function `name`.
 
-    `name` is that of the function which was given the axis.
+    Raises
+    ------
+    IndexingError
+        The axis is out of range, which some libraries do not check.
     """
     axis = operator.index(axis)  # NumPy's integers too
     if not -ndim <= axis < ndim:

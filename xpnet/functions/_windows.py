@@ -17,7 +17,7 @@ import array_api_compat as compat
 from xpnet._typing import Array
 from xpnet.autodiff._half_precision import in_full
 from xpnet.autodiff.namespace import array_namespace
-from xpnet.functions._in_float32 import like
+from xpnet.functions._in_float32 import cast_like
 from xpnet.kernels.window import Window
 
 
@@ -51,7 +51,7 @@ def weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
 
 
 def _columns(x: Array, window: Window, groups: int) -> Array:
-    """The numbers under the window, a column per position: (groups, channels * kernel, batch * places)."""
+    """The numbers under the window, in columns: (groups, channels * kernel, batch * places)."""
     xp = array_namespace(x)
     columns = xp.stack(taps(_channels_first(x), window), axis=1)
     size = x.shape[1] // groups * math.prod(window.kernel)
@@ -112,7 +112,7 @@ def sums(x: Array, window: Window) -> Array:
     y, *rest = taps(in_full(x), window)
     for tap in rest:
         y = y + tap
-    return like(y, x)
+    return cast_like(y, x)
 
 
 def shares(gy: Array, window: Window) -> Array:
@@ -157,7 +157,7 @@ def fold(parts: list[Array], window: Window) -> Array:
         total = placed if total is None else total + placed
     if window.pads:
         total = total[(..., *window.inner)]
-    return like(total, parts[0])
+    return cast_like(total, parts[0])
 
 
 def _at_its_places(part: Array, offset: tuple[int, ...], window: Window) -> Array:

@@ -1,7 +1,6 @@
-"""The functions between a network's layers, and the probabilities at its end."""
+"""Activation functions: those between a network's layers, and the softmax at its end."""
 
 import math
-from typing import Any
 
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
@@ -10,7 +9,7 @@ from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError
-from xpnet.functions._in_float32 import like, number
+from xpnet.functions._in_float32 import as_number, cast_like
 from xpnet.functions._logistic import LogisticDensity, Sigmoid
 from xpnet.functions._masks import product_where_not_zero, zero_unless
 from xpnet.functions.normal import normal_cdf
@@ -19,7 +18,9 @@ from xpnet.kernels.lookup import kernel
 # The constants in the approximation of gelu.
 CUBE = 0.044715
 SLOPE = math.sqrt(2.0 / math.pi)
-LOWEST = -1e4  # below, x sigmoid(x) and x Phi(x) are 0 in every dtype: so that -inf is not NaN
+# Below this, x sigmoid(x) and x Phi(x) are 0 in every dtype. Gated functions replace smaller x by
+# it: for an x of -inf the product would be NaN.
+LOWEST = -1e4
 
 
 class ReLU(Function):
@@ -36,7 +37,7 @@ class ReLU(Function):
 
 class LeakyReLU(Function):
     def __init__(self, slope: float) -> None:
-        self.slope = number(slope)
+        self.slope = as_number(slope)
 
     def forward(self, x: Array) -> Array:
         if fast := kernel("leaky_relu", x):
@@ -46,13 +47,13 @@ class LeakyReLU(Function):
     def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("leaky_relu_gradient", gy, x):
             return fast(gy, x, self.slope)
-        low = self.slope * gy if self.slope else 0.0  # else 0 times infinity
+        low = self.slope * gy if self.slope else 0.0  # 0 times infinity would be NaN
         return array_namespace(gy, x).where(x > 0.0, gy, low)
 
 
 class ELU(Function):
     def __init__(self, alpha: float) -> None:
-        self.alpha = number(alpha)
+        self.alpha = as_number(alpha)
 
     def forward(self, x: Array) -> Array:
         if fast := kernel("elu", x):
@@ -64,19 +65,21 @@ class ELU(Function):
         if fast := kernel("elu_gradient", gy, x):
             return fast(gy, x, self.alpha)
         xp = array_namespace(gy, x)
-        low = xp.where(x > 0.0, 0.0, x)  # at 0 too: `minimum` would share its derivative there
-        steep = gy * (self.alpha * xp.exp(low)) if self.alpha else 0.0  # else 0 times infinity
-        return xp.where(x > 0.0, gy, steep)
+        low = xp.where(x > 0.0, 0.0, x)  # not `minimum`, which halves the second derivative at 0
+        glow = gy * (self.alpha * xp.exp(low)) if self.alpha else 0.0  # 0 times infinity is NaN
+        return xp.where(x > 0.0, gy, glow)
 
 
 class Softplus(Function):
     def __init__(self, beta: float, threshold: float) -> None:
-        self.beta, self.threshold = number(beta), number(threshold)
+        self.beta = as_number(beta)
+        self.threshold = as_number(threshold)
 
     def forward(self, x: Array) -> Array:
         if fast := kernel("softplus", x):
             return fast(x, self.beta, self.threshold)
-        xp, z = array_namespace(x), self.beta * x
+        xp = array_namespace(x)
+        z = self.beta * x
         soft = xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
         return xp.where(z > self.threshold, x, soft / self.beta)
 
@@ -87,21 +90,26 @@ class Softplus(Function):
         return gy * array_namespace(gy, x).where(z > self.threshold, 1.0, sigmoid(z))
 
 
-def _within(x: Array, limit: float) -> Array:
-    """The nearest numbers to x from -limit to limit."""
+def _clipped(x: Array, limit: float) -> Array:
+    """x, limited to the range from -limit to limit."""
     xp = array_namespace(x)
     return xp.minimum(xp.maximum(x, -limit), limit)
 
 
 class Gated(Function):
-    """x times a share from 0 to 1 that vanishes faster than x grows: 0 at -inf, not NaN."""
+    """x times a gate from 0 to 1 that vanishes faster than x grows: 0 at -inf, not NaN."""
 
-    def forward(self, x: Array, share: Any) -> Array:
-        return share * array_namespace(x).maximum(x, LOWEST)
+    def forward(self, x: Array, gate: Array) -> Array:
+        return gate * array_namespace(x).maximum(x, LOWEST)
 
-    def backward(self, gy: Array, x: Array, share: Any) -> Any:
-        gx = gy * share if self.needs[0] else None
-        return gx, gy * _within(x, -LOWEST) if self.needs[1] else None
+    def backward(self, gy: Array, x: Array, gate: Array) -> tuple[Array | None, Array | None]:
+        gx = None
+        ggate = None
+        if self.needs[0]:
+            gx = gy * gate
+        if self.needs[1]:
+            ggate = gy * _clipped(x, -LOWEST)
+        return gx, ggate
 
 
 class SiLU(Function):
@@ -113,7 +121,7 @@ class SiLU(Function):
     def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("silu_gradient", gy, x):
             return fast(gy, x)
-        near = _within(x, 1000.0)  # there x sigmoid'(x) is 0
+        near = _clipped(x, 1000.0)  # x sigmoid'(x) is 0 at these limits
         return gy * (sigmoid(x) + near * LogisticDensity()(near))
 
 
@@ -126,7 +134,7 @@ class GELU(Function):
     def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("gelu_gradient", gy, x):
             return fast(gy, x)
-        near = _within(x, 40.0)  # there x phi(x) is 0
+        near = _clipped(x, 40.0)  # x phi(x) is 0 at these limits
         density = array_namespace(x).exp(-0.5 * (near * near)) / math.sqrt(2.0 * math.pi)
         return gy * (normal_cdf(x) + near * density)
 
@@ -138,17 +146,17 @@ class TanhGELU(Function):
         if fast := kernel("tanh_gelu", x):
             return fast(x)
         xp = array_namespace(x)
-        c = _within(x, 30.0)  # the share is 0 or 1 before: so that the cube does not overflow
+        c = _clipped(x, 30.0)  # the gate is 0 or 1 at these limits, and the cube cannot overflow
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
-        return xp.maximum(x, LOWEST) * sigmoid(z)  # it is (1 + tanh(z / 2)) / 2, but precise
+        return xp.maximum(x, LOWEST) * sigmoid(z)  # (1 + tanh(z / 2)) / 2, but precise for z < 0
 
     def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("tanh_gelu_gradient", gy, x):
             return fast(gy, x)
-        c = _within(x, 30.0)
+        c = _clipped(x, 30.0)
         z = 2.0 * SLOPE * (c * (1.0 + CUBE * (c * c)))
-        steep = 2.0 * SLOPE * (1.0 + 3.0 * CUBE * (c * c))
-        return gy * (sigmoid(z) + c * (LogisticDensity()(z) * steep))
+        slope_of_z = 2.0 * SLOPE * (1.0 + 3.0 * CUBE * (c * c))
+        return gy * (sigmoid(z) + c * (LogisticDensity()(z) * slope_of_z))
 
 
 class LogSoftmax(Function):
@@ -158,7 +166,7 @@ class LogSoftmax(Function):
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         if 0 in x.shape:
-            return xp.astype(x, x.dtype)  # of no numbers there is no largest one
+            return xp.astype(x, x.dtype)  # an empty axis has no maximum
         x = x - xp.max(x, axis=self.axis, keepdims=True)
         return x - xp.log(xp.sum(xp.exp(x), axis=self.axis, keepdims=True))
 
@@ -174,7 +182,7 @@ class Softmax(Function):
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         if 0 in x.shape:
-            return xp.astype(x, x.dtype)  # of no numbers there is no largest one
+            return xp.astype(x, x.dtype)  # an empty axis has no maximum
         e = xp.exp(x - xp.max(x, axis=self.axis, keepdims=True))
         return e / xp.sum(e, axis=self.axis, keepdims=True)
 
@@ -198,7 +206,7 @@ def sigmoid(x: Array) -> Array:
 
 @follows
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
-    """x where x > 0, else `negative_slope` * x, elementwise; at 0 the derivative is the slope.
+    """x where x > 0, else `negative_slope` * x, elementwise; the derivative at 0 is the slope.
 
     Source: Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models",
     2013.
@@ -218,7 +226,7 @@ def elu(x: Array, alpha: float = 1.0) -> Array:
 
 @follows
 def gelu(x: Array, approximate: str = "none") -> Array:
-    """x Phi(x), elementwise, where Phi(x) is the probability that a normal number is below x.
+    """x Phi(x), elementwise, where Phi is the distribution function of the normal distribution.
 
     Parameters
     ----------
@@ -227,6 +235,10 @@ def gelu(x: Array, approximate: str = "none") -> Array:
         "tanh": x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which differs by up to 5e-4; the
         first GPT and BERT models were trained with it.
 
+    Returns
+    -------
+    array or Variable, of the shape and dtype of x
+
     Raises
     ------
     ValueError
@@ -234,14 +246,16 @@ def gelu(x: Array, approximate: str = "none") -> Array:
 
     Notes
     -----
-    Phi is precise relative to itself, in the far negative tail too: see `xpnet.functions.normal`.
+    The relative error of Phi is small in the far negative tail too: see `xpnet.functions.normal`.
     Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016.
     """
-    if approximate == "none":
-        return GELU()(x) if kernel("gelu", data_of(x)) else Gated()(x, normal_cdf(x))
-    if approximate != "tanh":
+    if approximate == "tanh":
+        return TanhGELU()(x)
+    if approximate != "none":
         raise ArgumentError(f"gelu expected approximate='none' or 'tanh', got {approximate!r}.")
-    return TanhGELU()(x)
+    if kernel("gelu", data_of(x)):
+        return GELU()(x)
+    return Gated()(x, normal_cdf(x))
 
 
 @follows
@@ -251,14 +265,17 @@ def silu(x: Array) -> Array:
     Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units for neural network function
     approximation in reinforcement learning", 2018.
     """
-    return SiLU()(x) if kernel("silu", data_of(x)) else Gated()(x, sigmoid(x))
+    if kernel("silu", data_of(x)):
+        return SiLU()(x)
+    return Gated()(x, sigmoid(x))
 
 
 @follows
 def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta x)) / beta, elementwise: a smooth `relu`, whose derivative is the sigmoid.
 
-    Where beta x > `threshold` it is x itself, and its derivative 1, as in PyTorch: off by 2e-9.
+    Where beta x > `threshold` it is x itself, with derivative 1, as in PyTorch: for the default
+    threshold, the error is below 2.1e-9 / beta.
 
     Source: Dugas, Bengio, Belisle, Nadeau and Garcia, "Incorporating second-order functional
     knowledge for better option pricing", 2001.
@@ -274,7 +291,9 @@ def softmax(x: Array, axis: int = -1) -> Array:
     """
     full = in_full(x)
     y = Softmax(axis)(full)
-    return y if full is x else like(y, x)
+    if full is x:
+        return y
+    return cast_like(y, x)
 
 
 @follows
@@ -285,4 +304,6 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     """
     full = in_full(x)
     y = LogSoftmax(axis)(full)
-    return y if full is x else like(y, x)
+    if full is x:
+        return y
+    return cast_like(y, x)

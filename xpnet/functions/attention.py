@@ -1,4 +1,4 @@
-"""Attention: for each query a mean of the values, weighted by how well the query matches the keys."""
+"""Attention: for each query a mean of the values, weighted by the query's match to the keys."""
 
 import math
 from numbers import Integral
@@ -10,36 +10,31 @@ from xpnet._libraries.devices import follows
 from xpnet._typing import Array
 from xpnet.autodiff._half_precision import in_full
 from xpnet.autodiff._messages import named
-from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError
-from xpnet.functions._in_float32 import like, number
-from xpnet.functions._masks import product_where_not_zero
+from xpnet.functions._in_float32 import as_number, cast_like
 from xpnet.functions._shapes import broadcasts_to
+from xpnet.functions.activation import Softmax
 from xpnet.functions.dropout import dropout
 
 Window = int | tuple[int | None, int | None] | None
 """How many keys around its own place a query may attend to: see `scaled_dot_product_attention`."""
 
 
-class MaskedSoftmax(Function):
-    """Softmax over the last axis; where all scores are -inf, or the axis is empty, it is 0.
+class MaskedSoftmax(Softmax):
+    """Softmax over an axis; where all scores are -inf, or the axis is empty, it is 0.
 
     The derivative is that of softmax: a score of -inf has no gradient.
     """
 
     def forward(self, x: Array) -> Array:
-        if x.shape[-1] == 0:
+        if x.shape[self.axis] == 0:
             return x
         xp = array_namespace(x)
-        highest = xp.max(x, axis=-1, keepdims=True)
+        highest = xp.max(x, axis=self.axis, keepdims=True)
         e = xp.exp(x - xp.where(highest == -math.inf, 0.0, highest))
-        total = xp.sum(e, axis=-1, keepdims=True)  # 1 or more, but 0 where all scores are -inf
+        total = xp.sum(e, axis=self.axis, keepdims=True)  # 0 where all scores are -inf, else >= 1
         return e / xp.maximum(total, 1.0)
-
-    def backward(self, gy: Array, y: Array) -> Array:
-        gy_y = product_where_not_zero(gy, y)
-        return gy_y - y * array_namespace(gy).sum(gy_y, axis=-1, keepdims=True)
 
 
 @named
@@ -87,7 +82,7 @@ def attention_weights(
         scale = 1.0 / math.sqrt(max(query.shape[-1], 1))
     scores = xp.matmul(query * scale, xp.matrix_transpose(key))
     if softcap is not None:
-        cap = number(softcap)
+        cap = as_number(softcap)
         if not cap > 0.0:
             raise ArgumentError(f"Attention expected a positive softcap, got {softcap!r}.")
         scores = cap * xp.tanh(scores / cap)
@@ -99,7 +94,7 @@ def attention_weights(
     if before is not None or after is not None:
         within = _band(query, key, before, after)
         scores = xp.where(within, scores, -math.inf)
-    return like(MaskedSoftmax()(in_full(scores)), scores)
+    return cast_like(MaskedSoftmax(-1)(in_full(scores)), scores)
 
 
 def _window_limits(window: Window) -> tuple[int | None, int | None]:
@@ -119,7 +114,7 @@ def _is_limit(n: Any) -> bool:
 
 
 def _band(query: Array, key: Array, before: int | None, after: int | None) -> Array:
-    """Booleans of shape (L, S): True from `before` keys before the query's place to `after` after."""
+    """Booleans of shape (L, S): True from `before` keys before a query's place to `after` after."""
     xp = array_namespace(query, key)
     shape = (query.shape[-2], key.shape[-2])
     within = xp.ones(shape, dtype=xp.bool, device=compat.device(query))
@@ -141,7 +136,7 @@ def _masked(scores: Array, mask: Array) -> Array:
         return array_namespace(scores, mask).where(mask, scores, -math.inf)
     if not has_dtype(mask, "real floating"):
         raise ArgumentTypeError(
-            "Attention expected a mask of booleans (True: look) or of floating-point numbers (to "
+            "Attention expected a mask of booleans (True: attend) or of floating-point numbers (to "
             f"be added to the scores), got {mask.dtype}."
         )
     return scores + array_namespace(scores, mask).astype(mask, scores.dtype)
@@ -162,7 +157,7 @@ def scaled_dot_product_attention(
     window: Window = None,
     rng: Any = None,
 ) -> Array:
-    """softmax(q k^T / sqrt(E)) v: each query's mean of the values, weighted by its match to the keys.
+    """softmax(q k^T / sqrt(E)) v: for each query, a mean of the values, weighted by the keys.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class Correlate(Function):
 
     def forward(self, x: Array, W: Array, b: Array | None) -> Array:
         array_namespace(x, W, b)  # raises for arrays of different libraries
-        code = kernels(x, W) or windows
+        code = kernels(windows, x, W)
         return code.correlate(x, W, b, self.window, self.groups)
 
     def backward(
@@ -55,7 +55,7 @@ class Spread(Function):
 
     def forward(self, u: Array, W: Array, b: Array | None) -> Array:
         array_namespace(u, W, b)
-        code = kernels(u, W) or windows
+        code = kernels(windows, u, W)
         return code.spread(u, W, b, self.window, self.groups)
 
     def backward(
@@ -76,7 +76,7 @@ class Weigh(Function):
         self.groups = groups
 
     def forward(self, x: Array, u: Array) -> Array:
-        code = kernels(x, u) or windows
+        code = kernels(windows, x, u)
         return code.weigh(x, u, self.window, self.groups)
 
     def backward(self, gW: Array, x: Array, u: Array) -> tuple[Array | None, Array | None]:

@@ -1,9 +1,9 @@
-"""New arrays, where the switch says: Variables without history, for code that computes with them.
+"""New arrays on the current backend: Variables without history.
 
     F.zeros((2, 3))                           on the current backend, in its dtype
     array_namespace(v).zeros((2, 3))          on the library and device of v, in the library's dtype
 
-A function that makes an array like another one follows that one.
+The `*_like` functions create an array on the library and device of their argument.
 """
 
 from collections.abc import Callable
@@ -26,22 +26,23 @@ Shape = int | tuple[int, ...]
 SCALARS = (bool, int, float, complex)
 
 
-def born(make: Callable[..., Any], dtype: DType, device: Device) -> Any:
-    """What make(dtype, device) gives on the current backend, as a constant Variable.
+def created(make: Callable[..., Array], dtype: DType | None, device: Device | None) -> Array:
+    """The array make(dtype=..., device=...) on the current backend, as a constant Variable.
 
-    Without a dtype the library chooses the kind, from what it is given; of floating-point numbers
-    the width is the switch's.
+    By default the device is the backend's. Without a dtype the library chooses the kind of numbers,
+    and the backend the width of floating-point numbers.
     """
-    home = current()
-    device = home.device if device is None else device
-    with home._replace(device=device).selected():  # CuPy ignores `device=`
+    backend = current()
+    if device is None:
+        device = backend.device
+    with backend._replace(device=device).selected():  # CuPy ignores `device=`
         y = make(dtype=dtype, device=device)
-        if dtype is None and home.dtype is not None and has_dtype(y, *FLOATING):
-            wanted = home.dtype
+        if dtype is None and backend.dtype is not None and has_dtype(y, *FLOATING):
+            expected = backend.dtype
             if has_dtype(y, "complex floating"):
-                wanted = home.xp.result_type(home.dtype, home.xp.complex64)
-            if y.dtype != wanted:
-                y = make(dtype=wanted, device=device)
+                expected = backend.xp.result_type(backend.dtype, backend.xp.complex64)
+            if y.dtype != expected:
+                y = make(dtype=expected, device=device)
     return as_constant(y)
 
 
@@ -53,72 +54,105 @@ def asarray(
     dtype: DType | None = None,
     device: Device | None = None,
     copy: bool | None = None,
-) -> Any:
+) -> Array:
     """`obj` as a Variable.
 
     Parameters
     ----------
     obj : Variable, array, scalar, or nested sequence of Variables or of scalars
-        A Variable keeps its history; an array its dtype, and in its own library its device.
+        A Variable keeps its history. An array keeps its dtype and, if it is of the current
+        backend's library, its device.
     dtype, device : of the library, optional
     copy : bool, optional
-        Ask for new memory (True), or for an error where that is needed (False).
+        True always copies; False raises an error where a copy is needed. By default, copy only
+        where it is needed.
+
+    Returns
+    -------
+    Variable
+
+    Raises
+    ------
+    ArgumentError
+        A copy is needed, and `copy` is False.
     """
     if isinstance(obj, Variable):
         return _converted(obj, dtype, device, copy)
-    if _holds(obj, lambda x: isinstance(x, Variable)):
+    if _contains(obj, _is_variable):
         if copy is False:
-            raise ArgumentError("asarray of several Variables is a copy.")
+            raise ArgumentError(
+                "asarray expected one array for copy=False, got several Variables. Leave copy out."
+            )
         return _converted(stack([asarray(x) for x in obj]), dtype, device, None)
-    home = current()
-    if compat.is_array_api_obj(obj) or _holds(obj, compat.is_array_api_obj):
-        at_home = compat.is_array_api_obj(obj) and array_namespace(obj) is home.xp
+    backend = current()
+    if compat.is_array_api_obj(obj) or _contains(obj, compat.is_array_api_obj):
         if device is None:
-            device = compat.device(obj) if at_home else home.device
-        with home._replace(device=device).selected():
-            return as_constant(home.xp.asarray(obj, dtype=dtype, device=device, copy=copy))
-    return born(lambda **where: home.xp.asarray(obj, copy=copy, **where), dtype, device)
+            of_backend = compat.is_array_api_obj(obj) and array_namespace(obj) is backend.xp
+            device = compat.device(obj) if of_backend else backend.device
+        with backend._replace(device=device).selected():
+            return as_constant(backend.xp.asarray(obj, dtype=dtype, device=device, copy=copy))
+    return created(lambda **options: backend.xp.asarray(obj, copy=copy, **options), dtype, device)
 
 
-def _holds(obj: Any, one: Callable[[Any], bool]) -> bool:
-    """Whether a nested sequence holds one of a kind, which is no scalar's."""
+def _is_variable(x: Any) -> bool:
+    return isinstance(x, Variable)
+
+
+def _contains(obj: Any, is_kind: Callable[[Any], bool]) -> bool:
+    """Whether a nested sequence contains an object of a kind; scalars are passed over quickly."""
     return isinstance(obj, (list, tuple)) and any(
-        type(x) not in SCALARS and (one(x) or _holds(x, one)) for x in obj
+        type(x) not in SCALARS and (is_kind(x) or _contains(x, is_kind)) for x in obj
     )
 
 
-def _converted(x: Array, dtype: DType, device: Device, copy: bool | None) -> Array:
+def _converted(x: Variable, dtype: DType | None, device: Device | None, copy: bool | None) -> Array:
     """A Variable in another dtype, on another device, or in new memory."""
-    dtype = x.dtype if dtype is None else dtype
-    device = x.device if device is None else device
+    if dtype is None:
+        dtype = x.dtype
+    if device is None:
+        device = x.device
     if x.dtype == dtype and x.device == device and not copy:
         return x
     if copy is False:
         name = getattr(dtype, "__name__", dtype)  # NumPy's and JAX's are classes
-        raise ArgumentError(f"asarray of {x.dtype} on {x.device} as {name} on {device} is a copy.")
+        raise ArgumentError(
+            f"asarray expected {name} on {device} for copy=False, got {x.dtype} on {x.device}. "
+            "Leave copy out to have it copied."
+        )
     return astype(x, dtype, device=device)
 
 
 @structural
 def from_dlpack(x: Array, /, *, device: Device | None = None, copy: bool | None = None) -> Array:
-    """The array of another library, by DLPack; it has no history here.
+    """The array of another library, by DLPack, as a Variable without history.
+
+    Parameters
+    ----------
+    x : array of any library that has DLPack
+    device : of the library, optional
+    copy : bool, optional
+        True always copies; False raises an error where a copy is needed.
 
     Raises
     ------
     ExportError
         `x` is a Variable that requires a gradient, which would be lost.
+    ArgumentError
+        On CuPy, a copy to another device is needed, and `copy` is False.
     """
-    home = current()
+    backend = current()
     if isinstance(x, Variable) and x.requires_grad:
         raise export_error(x)
     array = data_of(x)
-    return as_constant(home.library.from_dlpack(home.xp, array, device, copy))
+    return as_constant(backend.library.from_dlpack(backend.xp, array, device, copy))
 
 
-def _numbers(name: str, *given: Any) -> None:
+def _require_numbers(name: str, *given: Any) -> None:
+    """Raise ArgumentTypeError for a Variable, whose gradient would be lost."""
     if any(isinstance(x, Variable) for x in given):
         raise ArgumentTypeError(
-            f"{name} expected Python numbers, got a Variable; compute it from one of 0 to 1."
+            f"{name} expected Python numbers, got a Variable, whose gradient would be lost. Create "
+            f"the array with Python numbers, and scale and shift it by the Variable."
         )
 
 
@@ -131,13 +165,14 @@ def arange(
     *,
     dtype: DType | None = None,
     device: Device | None = None,
-) -> Any:
-    """start, start + step, ... up to `stop`, which is not among them; arange(n) starts at 0."""
-    _numbers("arange", start, stop, step)
+) -> Array:
+    """start, start + step, ... up to `stop`, which is not included; arange(n) starts at 0."""
+    _require_numbers("arange", start, stop, step)
     if stop is None:
-        start, stop = 0, start
+        stop = start
+        start = 0
     xp = current().xp
-    return born(lambda **where: xp.arange(start, stop, step, **where), dtype, device)
+    return created(lambda **options: xp.arange(start, stop, step, **options), dtype, device)
 
 
 @structural
@@ -150,42 +185,47 @@ def linspace(
     dtype: DType | None = None,
     device: Device | None = None,
     endpoint: bool = True,
-) -> Any:
-    """`num` numbers at equal distances from `start` to `stop`, which is left out on request."""
-    _numbers("linspace", start, stop)
+) -> Array:
+    """`num` numbers at equal distances from `start` to `stop`; without `endpoint`, to before it."""
+    _require_numbers("linspace", start, stop)
     xp = current().xp
-    return born(
-        lambda **where: xp.linspace(start, stop, num, endpoint=endpoint, **where), dtype, device
+    return created(
+        lambda **options: xp.linspace(start, stop, num, endpoint=endpoint, **options),
+        dtype,
+        device,
     )
 
 
 @structural
-def empty(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Any:
+def empty(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """An array whose numbers are not set yet."""
-    return born(lambda **where: current().xp.empty(shape, **where), dtype, device)
+    return created(lambda **options: current().xp.empty(shape, **options), dtype, device)
 
 
 @structural
-def zeros(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Any:
-    """0 everywhere."""
-    return born(lambda **where: current().xp.zeros(shape, **where), dtype, device)
+def zeros(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Array:
+    """An array of zeros."""
+    return created(lambda **options: current().xp.zeros(shape, **options), dtype, device)
 
 
 @structural
-def ones(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Any:
-    """1 everywhere."""
-    return born(lambda **where: current().xp.ones(shape, **where), dtype, device)
+def ones(shape: Shape, *, dtype: DType | None = None, device: Device | None = None) -> Array:
+    """An array of ones."""
+    return created(lambda **options: current().xp.ones(shape, **options), dtype, device)
 
 
 @structural
 def full(
     shape: Shape, fill_value: complex, *, dtype: DType | None = None, device: Device | None = None
-) -> Any:
-    """`fill_value` everywhere; without a dtype it decides the kind. A Variable is repeated."""
+) -> Array:
+    """`fill_value` everywhere; by default it decides the kind of the dtype.
+
+    A Variable as `fill_value` is broadcast to the shape, and differentiated.
+    """
     if isinstance(fill_value, Variable):
-        shape = (shape,) if isinstance(shape, int) else shape
-        return BroadcastTo(tuple(shape))(_converted(fill_value, dtype, device, None))
-    return born(lambda **where: current().xp.full(shape, fill_value, **where), dtype, device)
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        return BroadcastTo(shape)(_converted(fill_value, dtype, device, None))
+    return created(lambda **options: current().xp.full(shape, fill_value, **options), dtype, device)
 
 
 @structural
@@ -197,20 +237,22 @@ def eye(
     k: int = 0,
     dtype: DType | None = None,
     device: Device | None = None,
-) -> Any:
+) -> Array:
     """1 on the k-th diagonal, 0 elsewhere."""
-    return born(lambda **where: current().xp.eye(n_rows, n_cols, k=k, **where), dtype, device)
+    return created(
+        lambda **options: current().xp.eye(n_rows, n_cols, k=k, **options), dtype, device
+    )
 
 
-def _like(
+def _created_like(
     name: str, x: Array, *args: Any, dtype: DType | None = None, device: Device | None = None
 ) -> Array:
+    """The result of the library's function of that name, a constant Variable if x is a Variable."""
     array = data_of(x)
     xp = array_namespace(array)
-    there = compat.device(array) if device is None else device
     given = {"dtype": dtype, "device": device}
     options = {key: value for key, value in given.items() if value is not None}
-    with library_of(array).selected(there):
+    with library_of(array).selected(compat.device(array) if device is None else device):
         y = getattr(xp, name)(array, *args, **options)
     return as_constant(y) if isinstance(x, Variable) else y
 
@@ -218,26 +260,29 @@ def _like(
 @structural
 def empty_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
     """An array like x whose numbers are not set yet."""
-    return _like("empty_like", x, dtype=dtype, device=device)
+    return _created_like("empty_like", x, dtype=dtype, device=device)
 
 
 @structural
 def zeros_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
-    """Zeros of the shape and dtype of x, where x is."""
-    return _like("zeros_like", x, dtype=dtype, device=device)
+    """Zeros of the shape and dtype of x, on its device."""
+    return _created_like("zeros_like", x, dtype=dtype, device=device)
 
 
 @structural
 def ones_like(x: Array, /, *, dtype: DType | None = None, device: Device | None = None) -> Array:
-    """Ones of the shape and dtype of x, where x is."""
-    return _like("ones_like", x, dtype=dtype, device=device)
+    """Ones of the shape and dtype of x, on its device."""
+    return _created_like("ones_like", x, dtype=dtype, device=device)
 
 
 @structural
 def full_like(
     x: Array, /, fill_value: complex, *, dtype: DType | None = None, device: Device | None = None
 ) -> Array:
-    """One number everywhere, in the shape and dtype of x, where x is. A Variable is repeated."""
+    """`fill_value` everywhere, in the shape and dtype of x, on its device.
+
+    A Variable as `fill_value` is broadcast to the shape, and differentiated.
+    """
     if isinstance(fill_value, Variable):
         return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device)
-    return _like("full_like", x, fill_value, dtype=dtype, device=device)
+    return _created_like("full_like", x, fill_value, dtype=dtype, device=device)

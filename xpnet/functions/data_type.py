@@ -6,7 +6,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet._libraries import library_of
-from xpnet._typing import Array, Device, DType
+from xpnet._typing import Array, Device, DType, Namespace
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of
@@ -16,10 +16,10 @@ from xpnet.functions._registry import method, standard, structural
 
 class AsType(Function):
     def __init__(self, dtype: DType) -> None:
-        self.to = dtype
+        self.dtype = dtype
 
     def forward(self, x: Array) -> Array:
-        return array_namespace(x).astype(x, self.to)
+        return array_namespace(x).astype(x, self.dtype)
 
     def backward(self, gy: Array) -> Array:
         return gy  # the tape undoes promotion
@@ -27,19 +27,20 @@ class AsType(Function):
 
 class ToDevice(Function):
     def __init__(self, device: Device, stream: Any) -> None:
-        self.to, self.stream = device, stream
+        self.device = device
+        self.stream = stream
 
     def forward(self, x: Array) -> Array:
-        self.was = compat.device(x)
-        return library_of(x).to_device(x, self.to, self.stream)
+        self.x_device = compat.device(x)
+        return library_of(x).to_device(x, self.device, self.stream)
 
     def backward(self, gy: Array) -> Array:
-        return ToDevice(self.was, None)(gy)
+        return ToDevice(self.x_device, None)(gy)
 
 
 @method("to_device")
 def to_device(x: Array, device: Device, /, *, stream: Any = None) -> Array:
-    """x on another device of its library; its gradient comes back from there."""
+    """x on another device of its library; the gradient is sent back to the device of x."""
     if isinstance(x, Variable) and stream is None and device == x.device:
         return x
     return ToDevice(device, stream)(x)
@@ -49,61 +50,71 @@ def to_device(x: Array, device: Device, /, *, stream: Any = None) -> Array:
 def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Device | None = None) -> Array:
     """x in another dtype, and on another device if one is given.
 
-    One without fractions has no derivative, and remembers nothing. The result may share memory
-    with x if `copy` is False.
+    A result that is not of floating-point numbers has no history. With `copy=False` the result may
+    share memory with x.
     """
     if device is not None and device != compat.device(data_of(x)):
         x = to_device(x, device)
     if array_namespace(x).isdtype(dtype, FLOATING):
-        return x if x.dtype == dtype and not copy else AsType(dtype)(x)
+        if x.dtype == dtype and not copy:
+            return x
+        return AsType(dtype)(x)
     y = array_namespace(data_of(x)).astype(data_of(x), dtype, copy=copy)
     return as_constant(y) if isinstance(x, Variable) else y
 
 
-def _library(*xs: Array) -> Array:
-    """The library of the arrays among `xs`, or of the current backend."""
+def _library_of(*xs: Array | DType) -> Namespace:
+    """The library of the arrays among `xs`; without an array, the current backend's."""
     arrays = [data_of(x) for x in xs if _is_array(x)]
     return array_namespace(*arrays) if arrays else current().xp
 
 
-def _is_array(x: Array) -> bool:
-    """An array, or a dtype? NumPy's dtypes are classes, whose attributes look like an array's."""
+def _is_array(x: Array | DType) -> bool:
+    """Whether x is an array, not a dtype: NumPy's dtypes are classes with an array's attributes."""
     return isinstance(x, Variable) or (compat.is_array_api_obj(x) and not isinstance(x, type))
 
 
-@structural
-def can_cast(from_: Any, to: Any, /) -> bool:
-    """Whether a dtype, or that of an array, becomes another one by promotion."""
-    can: bool = _library(from_).can_cast(from_.dtype if _is_array(from_) else from_, to)
-    return can
+def _dtype_of(x: Array | DType) -> DType:
+    """The dtype of an array; a dtype itself."""
+    return x.dtype if _is_array(x) else x
 
 
 @structural
-def finfo(type: Any, /) -> Any:
-    """The limits of a floating-point dtype, or an array's: bits, eps, max, min, smallest_normal.
+def can_cast(from_: Array | DType, to: DType, /) -> bool:
+    """Whether a dtype, or the dtype of an array, promotes to another dtype."""
+    answer: bool = _library_of(from_).can_cast(_dtype_of(from_), to)
+    return answer
 
-    They are Python's numbers, as the standard says: NumPy's, which some libraries give, are arrays
-    of NumPy, and mix with no other library's.
+
+@structural
+def finfo(type: Array | DType, /) -> SimpleNamespace:
+    """The limits of a floating-point dtype, or of the dtype of an array.
+
+    Returns
+    -------
+    object with the attributes bits, dtype, eps, max, min and smallest_normal
+        The limits are Python numbers, as the standard prescribes. Some libraries return NumPy
+        scalars, which do not mix with other libraries' arrays.
     """
-    limits = _library(type).finfo(type.dtype if _is_array(type) else type)
+    limits = _library_of(type).finfo(_dtype_of(type))
     numbers = {n: float(getattr(limits, n)) for n in ("eps", "max", "min", "smallest_normal")}
     return SimpleNamespace(bits=limits.bits, dtype=limits.dtype, **numbers)
 
 
 @structural
-def iinfo(type: Any, /) -> Any:
-    """The limits of an integer dtype, or an array's: bits, max, min."""
-    return _library(type).iinfo(type.dtype if _is_array(type) else type)
+def iinfo(type: Array | DType, /) -> Any:
+    """The limits of an integer dtype, or of the dtype of an array: bits, max, min."""
+    return _library_of(type).iinfo(_dtype_of(type))
 
 
 @structural
-def isdtype(dtype: DType, kind: Any) -> bool:
-    """Whether a dtype is another one, or of a kind, such as "real floating"; or one of several."""
+def isdtype(dtype: DType, kind: DType | str | tuple[DType | str, ...]) -> bool:
+    """Whether a dtype is another dtype, or of a kind such as "real floating", or one of several."""
     answer: bool = current().xp.isdtype(dtype, kind)
     return answer
 
 
 @structural
-def result_type(*arrays_and_dtypes: Any) -> Any:
+def result_type(*arrays_and_dtypes: Any) -> DType:
     """The dtype that arrays, dtypes and Python scalars promote to."""
-    return _library(*arrays_and_dtypes).result_type(*map(data_of, arrays_and_dtypes))
+    return _library_of(*arrays_and_dtypes).result_type(*map(data_of, arrays_and_dtypes))

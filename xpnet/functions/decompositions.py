@@ -8,8 +8,8 @@ Freedom. A vector may change its sign, a complex one its phase, and be as good a
 are for what makes no difference between them.
 
 Equal values. The vectors of equal eigenvalues, or equal singular values, may be mixed, and have no
-derivative: the rules divide by the difference of the values, and give inf or nan, as in JAX. Where
-nothing was made of the vectors, nothing is divided: the derivative by the values alone is right.
+derivative: the rules divide by the difference of the values, and give inf or NaN, as in JAX. Where
+the vectors are not used, nothing is divided: the derivative by the values is right.
 """
 
 from typing import NamedTuple

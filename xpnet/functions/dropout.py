@@ -1,4 +1,4 @@
-"""Dropout: numbers left out at random while a network learns."""
+"""Dropout: numbers are set to 0 at random during training."""
 
 from typing import Any
 
@@ -10,8 +10,9 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.backend import array_like
 from xpnet.errors import ArgumentError, BackendError, ShapeError
-from xpnet.functions._in_float32 import number
+from xpnet.functions._in_float32 import as_number
 from xpnet.functions._masks import zero_unless
+from xpnet.functions._shapes import broadcasts_to
 from xpnet.kernels.lookup import kernel
 from xpnet.random import DeviceGenerator, in_blocks, mask_rng
 
@@ -19,14 +20,14 @@ from xpnet.random import DeviceGenerator, in_blocks, mask_rng
 class Masked(Function):
     """x times a mask, which has a factor for each number or each group of numbers, times a scale.
 
-    Where the factor is 0, so is the result, whatever x is there.
+    Where the factor is 0, so is the result, even for an x that is NaN or infinite.
     """
 
     def __init__(self, mask: Array, scale: float) -> None:
         self.mask = mask
         self.scale = scale
-        self.factors: Any = None  # the mask times the scale, once it is known
-        self.stays: Any = None  # where the mask is not 0
+        self.factors: Array | None = None  # the mask times the scale, once computed
+        self.not_zero: Array | None = None  # where the mask is not 0
 
     def forward(self, x: Array) -> Array:
         return self._masked(x)
@@ -38,12 +39,15 @@ class Masked(Function):
         if fast := kernel("masked", x, self.mask):
             return fast(x, self.mask, self.scale)
         if self.factors is None:
-            self.factors = self.mask if self.scale == 1.0 else self.mask * self.scale
-            self.stays = self.mask != 0.0
-        return zero_unless(self.stays, x) * self.factors
+            self.factors = self.mask
+            if self.scale != 1.0:
+                self.factors = self.mask * self.scale
+            self.not_zero = self.mask != 0.0
+        return zero_unless(self.not_zero, x) * self.factors
 
 
-def _drawn_there(rng: DeviceGenerator, x: Array, p: float) -> Array:
+def _drawn_on_device(rng: DeviceGenerator, x: Array, p: float) -> Array:
+    """A scaled mask that is drawn on the GPU where x lies."""
     draw = kernel("drawn_mask", x)
     if draw is None:
         raise BackendError(
@@ -57,22 +61,22 @@ def _drawn_there(rng: DeviceGenerator, x: Array, p: float) -> Array:
 @named
 @follows
 def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Any = None) -> Array:
-    """x * mask / (1 - p): each number is left out with probability p, the others grow to match.
+    """x * mask / (1 - p): each number is set to 0 with probability p, and the others are scaled up.
 
-    So the expected value of what comes out is x, and nothing is to be done in evaluation.
+    The expected value of the result is x, so nothing needs to be scaled in evaluation.
 
     Parameters
     ----------
     x : array or Variable, of floating-point numbers
     p : float
-        From 0 (nothing is left out) to 1 (everything).
+        The probability: 0 keeps all numbers, 1 keeps no number.
     mask : array of booleans or numbers, of x's shape or one that broadcasts to it, optional
-        True, or 1, where a number stays. A mask of shape (batch, channels, 1, 1) drops whole
-        channels. By default it is drawn: on the host, so that one seed gives one mask on every
-        backend, then sent to x's device.
+        True, or 1, where a number is kept. A mask of shape (batch, channels, 1, 1) drops whole
+        channels. By default the mask is drawn on the host, so that a seed yields the same mask on
+        every backend, and sent to the device of x.
     rng : int, numpy.random.Generator, xpnet.random.DeviceGenerator or None
-        What draws the mask; None: the generator of `xpnet.manual_seed`. A DeviceGenerator draws it
-        on the GPU where x lies.
+        The generator of the mask; None: the generator of `xpnet.manual_seed`. A DeviceGenerator
+        draws the mask on the GPU where x lies.
 
     Returns
     -------
@@ -81,11 +85,11 @@ def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Any = None
     Raises
     ------
     ValueError
-        `p` is no probability.
+        `p` is not from 0 to 1.
     ShapeError
         `mask` does not broadcast to the shape of `x`.
     BackendError
-        The mask is to be drawn on the GPU, but x is not a CuPy array.
+        `rng` is a DeviceGenerator, but x is not a CuPy array.
 
     Notes
     -----
@@ -93,7 +97,7 @@ def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Any = None
     Salakhutdinov, "Dropout: a simple way to prevent neural networks from overfitting", 2014; the
     scaling in training ("inverted") is that of all libraries today.
     """
-    p = number(p)
+    p = as_number(p)
     if not 0.0 <= p <= 1.0:
         raise ArgumentError(f"dropout expected a probability p from 0 to 1, got {p}.")
     if mask is None:
@@ -101,16 +105,16 @@ def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Any = None
             return x
         rng = mask_rng(rng)
         if isinstance(rng, DeviceGenerator):
-            return Masked(_drawn_there(rng, data_of(x), p), 1.0)(x)
-        kept = in_blocks(x.shape, "bool", lambda n: rng.random(n, dtype="float32") >= p)
-        mask = array_like(kept, data_of(x))
+            return Masked(_drawn_on_device(rng, data_of(x), p), 1.0)(x)
+        drawn = in_blocks(x.shape, "bool", lambda n: rng.random(n, dtype="float32") >= p)
+        mask = array_like(drawn, data_of(x))
     else:
-        mask, shape = data_of(mask), tuple(x.shape)
-        pairs = zip(reversed(mask.shape), reversed(shape), strict=False)
-        if mask.ndim > len(shape) or any(m not in (1, n) for m, n in pairs):
+        mask = data_of(mask)
+        if not broadcasts_to(mask.shape, x.shape):
             raise ShapeError(
-                f"dropout expected a mask that broadcasts to the shape of x, {shape}, "
+                f"dropout expected a mask that broadcasts to the shape of x, {tuple(x.shape)}, "
                 f"got {tuple(mask.shape)}."
             )
         mask = array_namespace(mask).astype(mask, x.dtype)
-    return Masked(mask, 1.0 if p == 1.0 else 1.0 / (1.0 - p))(x)
+    scale = 1.0 if p == 1.0 else 1.0 / (1.0 - p)  # p = 1 keeps no number that could be scaled
+    return Masked(mask, scale)(x)

@@ -11,7 +11,6 @@ nothing conjugated; only `abs`, `conj`, `imag`, `real` and `sign` are not holomo
 """
 
 import math
-from typing import Any
 
 from xpnet._typing import Array
 from xpnet.autodiff._views import view
@@ -23,12 +22,12 @@ from xpnet.functions._masks import zero_unless
 from xpnet.functions._registry import elementwise, standard, step
 
 
-def _or_one(y: Array) -> Array:
-    """y, but 1 for 0: a divisor of what is then 0 itself."""
+def _nonzero_divisor(y: Array) -> Array:
+    """y with 1 in place of 0, to divide numbers that are 0 themselves there."""
     return array_namespace(y).where(y == 0.0, 1.0, y)
 
 
-def _share_of_sum(x: Array, other: Any) -> Array:
+def _share_of_sum(x: Array, other: Array) -> Array:
     """exp(x) / (exp(x) + exp(other)); 1 where both are infinite and equal, as in JAX."""
     xp = array_namespace(x, other)
     same = xp.logical_and(x == other, xp.isinf(x))
@@ -37,39 +36,39 @@ def _share_of_sum(x: Array, other: Any) -> Array:
 
 
 def _fn(name: str, x: Array) -> Array:
-    """The namespace's function `name` of x, for rules that call one."""
+    """The namespace's function `name`, applied to x: for rules that call a function."""
     return getattr(array_namespace(x), name)(x)
 
 
-def _with_one(x: Array) -> Array:
-    """sqrt(x^2 + 1), where x^2 itself may be out of range."""
+def _root_of_one_plus_square(x: Array) -> Array:
+    """sqrt(1 + x^2), where x^2 itself may be out of range."""
     xp = array_namespace(x)
     return xp.hypot(x, xp.ones_like(x))
 
 
-def _asin_slope(x: Array) -> Array:
-    """sqrt(1 - x^2), precise near 1; the product of two roots is right for complex x too."""
+def _root_of_one_minus_square(x: Array) -> Array:
+    """sqrt(1 - x^2), precise near 1; a product of two roots holds for complex x too."""
     return _fn("sqrt", 1.0 - x) * _fn("sqrt", 1.0 + x)
 
 
 def _asinh_gradient(gy: Array, x: Array) -> Array:
-    """The rule for asinh."""
+    """The rule for asinh: gy / sqrt(1 + x^2)."""
     if has_dtype(x, "complex floating"):
-        return gy / _asin_slope(1j * x)
-    return gy / _with_one(x)
+        return gy / _root_of_one_minus_square(1j * x)
+    return gy / _root_of_one_plus_square(x)
 
 
 def _atan_gradient(gy: Array, x: Array) -> Array:
-    """The rule for atan."""
+    """The rule for atan: gy / (1 + x^2)."""
     if has_dtype(x, "complex floating"):
         return gy / (1.0 + 1j * x) / (1.0 - 1j * x)
-    length = _with_one(x)
+    length = _root_of_one_plus_square(x)
     return gy / length / length
 
 
-def _part_of_length(y: Array, x: Array, gy: Array) -> Array:
+def _hypot_gradient(gy: Array, y: Array, x: Array) -> Array:
     """gy x / y for a length y, and 0 where y is 0."""
-    return zero_unless(y != 0.0, gy) * (x / _or_one(y))
+    return zero_unless(y != 0.0, gy) * (x / _nonzero_divisor(y))
 
 
 def _over_square(gy: Array, x1: Array, x2: Array) -> Array:
@@ -92,8 +91,8 @@ sqrt = elementwise("sqrt", "The square root.", lambda gy, y: 0.5 * gy / y)
 hypot = elementwise(
     "hypot",
     "sqrt(x1^2 + x2^2).",
-    lambda gy, x1, y: _part_of_length(y, x1, gy),
-    lambda gy, x2, y: _part_of_length(y, x2, gy),
+    lambda gy, x1, y: _hypot_gradient(gy, y, x1),
+    lambda gy, x2, y: _hypot_gradient(gy, y, x2),
 )
 
 
@@ -103,24 +102,27 @@ class Pow(Function, broadcasts=True):
     def forward(self, x1: Array, x2: Array) -> Array:
         return array_namespace(x1, x2).pow(x1, x2)
 
-    def backward(self, gy: Array, y: Array, x1: Array, x2: Array) -> Any:
+    def backward(
+        self, gy: Array, y: Array, x1: Array, x2: Array
+    ) -> tuple[Array | None, Array | None]:
         xp = array_namespace(gy)
-        gx1 = gx2 = None
+        gx1 = None
+        gx2 = None
         if self.needs[0]:
             tiny = float(xp.finfo(x1.dtype).smallest_normal)
-            corner = xp.logical_and(xp.abs(x1) < tiny, x2 == 0)  # else 0 times infinity
+            corner = xp.logical_and(xp.abs(x1) < tiny, x2 == 0)  # 0 times infinity would be NaN
             gx1 = gy * x2 * xp.pow(x1, xp.where(corner, 1.0, x2 - 1.0))
         if self.needs[1]:
-            there = x1 != 0
-            log = xp.log(xp.where(there, x1, 1.0))
-            gx2 = zero_unless(there, gy) * zero_unless(there, y) * log
+            nonzero = x1 != 0
+            log = xp.log(xp.where(nonzero, x1, 1.0))
+            gx2 = zero_unless(nonzero, gy) * zero_unless(nonzero, y) * log
         return gx1, gx2
 
 
 class PowScalar(Function):
-    """x ** n with a Python number n: no array of exponents, and nothing to decide at n = 0."""
+    """x ** n with a Python number n: it needs no array of exponents, and no `where` for n = 0."""
 
-    def __init__(self, n: Any) -> None:
+    def __init__(self, n: complex) -> None:
         self.n = n
 
     def forward(self, x: Array) -> Array:
@@ -140,9 +142,10 @@ def pow(x1: Array, x2: Array, /) -> Array:
     if isinstance(x1, (int, float, complex)):
         if not isinstance(x1, int) and has_dtype(x2, "integral"):
             raise ArgumentTypeError(
-                f"{x1} ** x needs an x of floating-point numbers, got {x2.dtype}."
+                f"{x1} ** x expected an x of floating-point numbers, got {x2.dtype}."
             )
-        x1 = array_namespace(x2).full_like(x2 * 1j if isinstance(x1, complex) else x2, x1)
+        model = x2 * 1j if isinstance(x1, complex) else x2
+        x1 = array_namespace(x2).full_like(model, x1)
     return Pow()(x1, x2)
 
 
@@ -166,8 +169,8 @@ logaddexp = elementwise(
 sin = elementwise("sin", "The sine of x radians.", lambda gy, x: gy * _fn("cos", x))
 cos = elementwise("cos", "The cosine of x radians.", lambda gy, x: -(gy * _fn("sin", x)))
 tan = elementwise("tan", "The tangent of x radians.", lambda gy, y: gy * (1.0 + y * y))
-asin = elementwise("asin", "The inverse sine.", lambda gy, x: gy / _asin_slope(x))
-acos = elementwise("acos", "The inverse cosine.", lambda gy, x: -gy / _asin_slope(x))
+asin = elementwise("asin", "The inverse sine.", lambda gy, x: gy / _root_of_one_minus_square(x))
+acos = elementwise("acos", "The inverse cosine.", lambda gy, x: -gy / _root_of_one_minus_square(x))
 atan = elementwise("atan", "The inverse tangent.", _atan_gradient)
 atan2 = elementwise(
     "atan2",
@@ -182,7 +185,8 @@ asinh = elementwise("asinh", "The inverse of sinh.", _asinh_gradient)
 acosh = elementwise(
     "acosh",
     "The inverse of cosh.",
-    lambda gy, x: gy / (_fn("sqrt", x - 1.0) * _fn("sqrt", x + 1.0)),  # one root, for complex x too
+    # sqrt(x^2 - 1) as a product of two roots, which holds for complex x too
+    lambda gy, x: gy / (_fn("sqrt", x - 1.0) * _fn("sqrt", x + 1.0)),
 )
 atanh = elementwise("atanh", "The inverse of tanh.", lambda gy, x: gy / (1.0 - x) / (1.0 + x))
 
@@ -208,13 +212,13 @@ _sign_of_real = step("sign", "-1, 0 or 1.")
 
 @standard
 def real(x: Array, /) -> Array:
-    """The real part; a real x as it is. What is written into it is written into x."""
+    """The real part; a real x as it is. It is a view: a write into it changes x."""
     return view(_real(x), x, None, _real_of, _with_real)
 
 
 @standard
 def imag(x: Array, /) -> Array:
-    """The imaginary part. What is written into it is written into x."""
+    """The imaginary part. It is a view: a write into it changes x."""
     return view(_imag(x), x, None, _imag_of, _with_imag)
 
 
@@ -223,7 +227,10 @@ def _real_of(x: Array, how: None) -> Array:
 
 
 def _with_real(x: Array, how: None, y: Array) -> Array:
-    return y + 1j * _imag(x) if has_dtype(x, "complex floating") else +y
+    """x after y was written into its real part."""
+    if has_dtype(x, "complex floating"):
+        return y + 1j * _imag(x)
+    return +y
 
 
 def _imag_of(x: Array, how: None) -> Array:
@@ -231,6 +238,7 @@ def _imag_of(x: Array, how: None) -> Array:
 
 
 def _with_imag(x: Array, how: None, y: Array) -> Array:
+    """x after y was written into its imaginary part."""
     return _real(x) + 1j * y
 
 
@@ -246,14 +254,14 @@ class Abs(Function):
 
 
 class Sign(Function):
-    """Of complex numbers: x / |x|. What moves x outwards changes nothing; what turns it, y."""
+    """x / |x| for complex numbers: it depends on the angle of x, and not on |x|."""
 
     def forward(self, x: Array) -> Array:
         return array_namespace(x).sign(x)
 
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp = array_namespace(gy)
-        turn = xp.imag(zero_unless(x != 0, gy) * y) / _or_one(xp.abs(x))
+        turn = xp.imag(zero_unless(x != 0, gy) * y) / _nonzero_divisor(xp.abs(x))
         return turn * (1j * xp.conj(y))
 
 
@@ -265,8 +273,10 @@ def abs(x: Array, /) -> Array:
 
 @standard
 def sign(x: Array, /) -> Array:
-    """-1, 0 or 1: a step, without history; of a complex x the number x / |x|, or 0."""
-    return Sign()(x) if has_dtype(x, "complex floating") else _sign_of_real(x)
+    """-1, 0 or 1, without history; for a complex x the number x / |x|, or 0."""
+    if has_dtype(x, "complex floating"):
+        return Sign()(x)
+    return _sign_of_real(x)
 
 
 # --- division with remainder, and picking one of two ---------------------------------------------
@@ -275,17 +285,17 @@ remainder = elementwise(
     "remainder",
     "x1 - x2 floor(x1 / x2), which has the sign of x2.",
     lambda gy: gy,
-    lambda gy, x1, x2: -_times_whole(gy, x1, x2),
+    lambda gy, x1, x2: -_times_quotient(gy, x1, x2),
 )
 
 
-def _times_whole(gy: Array, x1: Array, x2: Array) -> Array:
+def _times_quotient(gy: Array, x1: Array, x2: Array) -> Array:
     """gy floor(x1 / x2)."""
-    times = array_namespace(x1, x2).floor_divide(x1, x2)
-    return zero_unless(times != 0, gy) * times
+    quotient = array_namespace(x1, x2).floor_divide(x1, x2)
+    return zero_unless(quotient != 0, gy) * quotient
 
 
-def _share(gy: Array, wins: Any, ties: Any) -> Array:
+def _share(gy: Array, wins: Array, ties: Array) -> Array:
     """The gradient where the input wins, half of it where both are equal, else 0."""
     return zero_unless(wins, gy) + zero_unless(ties, 0.5 * gy)
 
@@ -304,47 +314,57 @@ minimum = elementwise(
 )
 
 
-def _promotes(x: Array, *others: Any) -> bool:
-    """Whether one of the others is an array whose dtype differs from that of x."""
-    return any(getattr(other, "dtype", x.dtype) != x.dtype for other in others)
+Bound = Array | float | None
+
+
+def _promotes(x: Array, *bounds: Bound) -> bool:
+    """Whether a bound is an array whose dtype differs from that of x."""
+    return any(getattr(bound, "dtype", x.dtype) != x.dtype for bound in bounds)
 
 
 def _native(x: Array) -> Array:
-    """x in this machine's byte order: array_api_compat's clip refuses NumPy's arrays in another."""
+    """x in this machine's byte order: array_api_compat's clip raises for NumPy's other orders."""
     if getattr(x.dtype, "isnative", True):
         return x
     return array_namespace(x).astype(x, x.dtype.newbyteorder("="))
 
 
 class Clip(Function, broadcasts=True):
-    """minimum(maximum(x, min), max), and its corners: each tie shares."""
+    """minimum(maximum(x, min), max); where x equals a bound, both share the gradient."""
 
-    def forward(self, x: Array, min: Any, max: Any) -> Array:
+    def forward(self, x: Array, min: Bound, max: Bound) -> Array:
         xp = array_namespace(x, min, max)
         if min is max is None or not has_dtype(x, "real floating") or _promotes(x, min, max):
             return xp.clip(_native(x), min, max)
-        # On CuPy, array_api_compat's clip brings numbers to the host, and so waits for the device.
-        y = x if min is None else xp.maximum(x, min)
-        return y if max is None else xp.minimum(y, max)
+        # array_api_compat's clip is avoided: on CuPy it brings numbers to the host, and so waits.
+        if min is not None:
+            x = xp.maximum(x, min)
+        if max is not None:
+            x = xp.minimum(x, max)
+        return x
 
-    def backward(self, gy: Array, x: Array, min: Any, max: Any) -> Any:
+    def backward(
+        self, gy: Array, x: Array, min: Bound, max: Bound
+    ) -> tuple[Array, Array | None, Array | None]:
         xp = array_namespace(gy)
-        gx = glow = ghigh = None
+        gx = gy
+        gmin = None
+        gmax = None
         if max is not None:
             y = x if min is None else xp.maximum(x, min)
-            gy, ghigh = _share(gy, y < max, y == max), _share(gy, y > max, y == max)
+            gmax = _share(gx, y > max, y == max)
+            gx = _share(gx, y < max, y == max)
         if min is not None:
-            gx, glow = _share(gy, x > min, x == min), _share(gy, x < min, x == min)
-        else:
-            gx = gy
-        return gx, glow, ghigh
+            gmin = _share(gx, x < min, x == min)
+            gx = _share(gx, x > min, x == min)
+        return gx, gmin, gmax
 
 
 @standard
-def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:
+def clip(x: Array, /, min: Bound = None, max: Bound = None) -> Array:
     """The nearest number to x in the interval from `min` to `max`, each of which may be None.
 
-    Its derivative is 1 within, 0 outside, and 1/2 where x is at a bound.
+    Its derivative is 1 inside the interval, 0 outside, and 1/2 where x equals a bound.
     """
     return Clip()(x, min, max)
 
@@ -356,9 +376,9 @@ ceil = step("ceil", "The smallest integer that is not below x.")
 round = step("round", "The nearest integer; halves go to the even one.")
 trunc = step("trunc", "x without its fraction.")
 floor_divide = step("floor_divide", "floor(x1 / x2).", 2)
-isfinite = step("isfinite", "Whether x is neither infinite nor nan.")
+isfinite = step("isfinite", "Whether x is neither infinite nor NaN.")
 isinf = step("isinf", "Whether x is infinite.")
-isnan = step("isnan", "Whether x is nan.")
+isnan = step("isnan", "Whether x is NaN.")
 signbit = step("signbit", "Whether the sign of x is minus, that of a zero too.")
 equal = step("equal", "x1 == x2.", 2)
 not_equal = step("not_equal", "x1 != x2.", 2)
@@ -372,7 +392,7 @@ logical_not = step("logical_not", "not x.")
 logical_xor = step("logical_xor", "x1 or x2, but not both.", 2)
 bitwise_and = step("bitwise_and", "x1 & x2: the bits that both have.", 2)
 bitwise_or = step("bitwise_or", "x1 | x2: the bits that either has.", 2)
-bitwise_xor = step("bitwise_xor", "x1 ^ x2: the bits that one alone has.", 2)
+bitwise_xor = step("bitwise_xor", "x1 ^ x2: the bits that only one of them has.", 2)
 bitwise_invert = step("bitwise_invert", "~x: the bits that x lacks.")
 bitwise_left_shift = step("bitwise_left_shift", "x1 << x2: the bits of x1, x2 places up.", 2)
 bitwise_right_shift = step("bitwise_right_shift", "x1 >> x2: the bits of x1, x2 places down.", 2)

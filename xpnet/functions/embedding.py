@@ -1,4 +1,4 @@
-"""Embedding: a row of a table for each number."""
+"""Embedding: a row of a table for each integer."""
 
 from xpnet._libraries import library_of
 from xpnet._libraries.devices import follows
@@ -56,7 +56,7 @@ def _require_rows(x: Array, rows: int) -> None:
 @named
 @follows
 def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
-    """weight[x]: for each number of x, that row of the table.
+    """weight[x]: for each integer of x, that row of the table.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
         From 0 to rows - 1.
     weight : array or Variable, shape (rows, columns)
     padding_idx : int, optional
-        A row whose gradient is 0. A negative one counts from the end.
+        A row whose gradient is 0, so that it is not trained. Negative numbers count from the end.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
     ShapeError
         `weight` is not of two dimensions.
     ValueError
-        There is no row `padding_idx`.
+        `padding_idx` is out of range.
 
     Notes
     -----

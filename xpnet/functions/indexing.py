@@ -22,13 +22,13 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Variable, data_of
 from xpnet.backend import to_numpy
 from xpnet.errors import ArgumentError, ArgumentTypeError, IndexingError, ShapeError
-from xpnet.functions._in_float32 import like
+from xpnet.functions._in_float32 import cast_like
 from xpnet.functions._registry import from_front, method, standard
 from xpnet.functions._shapes import broadcasts_to
 from xpnet.kernels.bounds import require_within, require_within_on_host
 from xpnet.kernels.lookup import kernel
 
-# The kinds of numbers, each of which holds those before it: Python's types and the standard's names.
+# The kinds of numbers, each of which includes those before it, by Python's type and by name.
 SCALARS: Sequence[type[bool | int | float | complex]] = (bool, int, float, complex)
 KINDS = ("bool", "integral", "real floating", "complex floating")
 
@@ -195,7 +195,7 @@ class ScatterAdd(Function):
         xp = array_namespace(x)
         full = in_full(x)
         zeros = xp.zeros((self.length, *x.shape[1:]), dtype=full.dtype, device=compat.device(x))
-        return like(library_of(zeros).scatter_add(zeros, self.indices, full), x)
+        return cast_like(library_of(zeros).scatter_add(zeros, self.indices, full), x)
 
     def backward(self, gy: Array) -> Array:
         return Take(self.indices)(gy)
@@ -204,12 +204,12 @@ class ScatterAdd(Function):
 @method("__getitem__")
 @follows
 def getitem(x: Array, key: Any) -> Array:
-    """x[key]: integers, slices, `...`, None, a mask, arrays or lists of integers, or a tuple of these."""
+    """x[key] for integers, slices, `...`, None, masks, arrays or lists of integers, or a tuple."""
     keys = _checked_key(_lists_as_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):
         chosen = keys if isinstance(key, tuple) else keys[0]
         _require_masks_fit(keys, x.shape)
-        _check_arrays_on_cupy(keys, data_of(x))
+        _check_index_arrays(keys, data_of(x))
         return Pick(lambda x: x[chosen])(x)
     _check_bounds(keys, x.shape)
     if any(map(_has_negative_step, keys)) and not library_of(data_of(x)).slices_backwards:
@@ -279,7 +279,7 @@ def _set_by_arrays(x: Variable, keys: Key, value: Any) -> None:
             "Leave it out of the key, and give the value the shape of x[key] without it."
         )
     _require_masks_fit(keys, x.shape)
-    _check_arrays_on_cupy(keys, x.data)
+    _check_index_arrays(keys, x.data)
     if library_of(x.data).wraps_indices:  # sent once: the key is read again for the derivatives
         xp = array_namespace(x.data)
         keys = tuple(xp.asarray(k) if hasattr(k, "shape") else k for k in keys)
@@ -449,7 +449,7 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
     axis = from_front(axis or 0, x.ndim, "take")
     indices = data_of(indices)
     _require_one_library(x, indices)
-    check_on_cupy("take", indices, data_of(x), axis)
+    _check_indices("take", indices, data_of(x), axis)
     flat = array_namespace(indices).reshape(indices, (-1,))
     shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
     if axis:
@@ -492,7 +492,7 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     indices = data_of(indices)
     axis = from_front(axis, x.ndim, "take_along_axis")
     _require_one_library(x, indices)
-    check_on_cupy("take_along_axis", indices, data_of(x), axis)
+    _check_indices("take_along_axis", indices, data_of(x), axis)
     return along_axis(x, indices, axis)
 
 
@@ -506,23 +506,19 @@ def _require_one_library(x: Array, indices: Array) -> None:
     array_namespace(data_of(x), indices)
 
 
-def check_on_cupy(
-    name: str, indices: Array | list[Any], x: Array, axis: int, least: int | None = None
-) -> None:
-    """Check indices along an axis of x on CuPy, which would wrap them around: see `kernels.bounds`.
+def _check_indices(name: str, indices: Array, x: Array, axis: int) -> None:
+    """Check indices along an axis of x where the library would wrap them around, as CuPy does.
 
-    For other libraries it does nothing.
+    For other libraries it does nothing. See `kernels.bounds`.
 
     Parameters
     ----------
     name : str
         The function that was given the indices, for the error.
-    indices : array of integers, or a list
-        An array of CuPy, or numbers on the host.
+    indices : array of integers
+        Of the library of x, or on the host.
     x : array
     axis : int
-    least : int, optional
-        The least index that is in range; by default, minus the length of the axis.
 
     Raises
     ------
@@ -533,16 +529,14 @@ def check_on_cupy(
     if not library_of(x).wraps_indices:
         return
     length = x.shape[axis]
-    if least is None:
-        least = -length
     if library_of(indices).wraps_indices:
-        require_within(name, indices, least, length - 1)
+        require_within(name, indices, -length, length - 1)
     else:
-        require_within_on_host(name, indices, least, length - 1)
+        require_within_on_host(name, indices, -length, length - 1)
 
 
-def _check_arrays_on_cupy(keys: Key, x: Array) -> None:
-    """`check_on_cupy` for each array of integers in x[keys]."""
+def _check_index_arrays(keys: Key, x: Array) -> None:
+    """`_check_indices` for each array of integers in x[keys]."""
     if not library_of(x).wraps_indices:
         return
     consumed = [_axes_consumed(k) for k in keys]
@@ -552,7 +546,7 @@ def _check_arrays_on_cupy(keys: Key, x: Array) -> None:
     for i, k in enumerate(keys):
         axis = sum(consumed[:i])
         if _is_integer_array(k) and axis < x.ndim:
-            check_on_cupy("x[key]", k, x, axis)
+            _check_indices("x[key]", k, x, axis)
 
 
 def _axes_consumed(k: Any) -> int:
@@ -636,7 +630,7 @@ def _with_positive_steps(keys: Key, shape: tuple[int, ...]) -> tuple[Key, tuple[
 
 
 def _without_ellipsis(keys: Key, ndim: int) -> list[Any]:
-    """A key without arrays, with a full slice for each axis that its ellipsis, or its end, leaves."""
+    """A key without arrays, with full slices for its ellipsis and for the axes after its end."""
     if ... not in keys:
         keys = (*keys, ...)
     consumed = sum(k is not None and k is not ... for k in keys)

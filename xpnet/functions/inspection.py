@@ -1,47 +1,51 @@
-"""What the namespace can do, on which devices, in which dtypes."""
+"""The standard's inspection functions: capabilities, devices and dtypes of the namespace."""
 
 from typing import Any
 
-from xpnet._typing import Device
+from xpnet._typing import Device, DType
 from xpnet.backend import Backend, current
 from xpnet.functions._registry import structural
 
 
 class Info:
-    """The answers of the library, and where arrays are born."""
+    """The answers of the current backend and of its library."""
 
-    def __init__(self, home: Backend) -> None:
-        self._home, self._info = home, home.xp.__array_namespace_info__()
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._info = backend.xp.__array_namespace_info__()
 
     def capabilities(self) -> dict[str, Any]:
-        """What depends on the library: boolean indexing, shapes that depend on data, most axes."""
+        """The library's support of boolean masks and data-dependent shapes, and its most axes."""
         capabilities: dict[str, Any] = self._info.capabilities()
         return capabilities
 
-    def default_device(self) -> Any:
-        """Where a new array is born."""
-        return self._home.device
+    def default_device(self) -> Device:
+        """The device on which new arrays are created."""
+        return self._backend.device
 
-    def default_dtypes(self, *, device: Device | None = None) -> dict[str, Any]:
-        """What a new array is born in, by kind; floating-point numbers as the switch says."""
-        xp, wanted = self._home.xp, self._home.dtype
+    def default_dtypes(self, *, device: Device | None = None) -> dict[str, DType]:
+        """The dtypes of new arrays by kind; the backend chooses those of floating-point numbers."""
+        xp = self._backend.xp
+        floating = self._backend.dtype
         dtypes = dict(self._info.default_dtypes(device=device))
-        if wanted is not None:
-            dtypes["real floating"] = wanted
-            dtypes["complex floating"] = xp.result_type(wanted, xp.complex64)
+        if floating is not None:
+            dtypes["real floating"] = floating
+            dtypes["complex floating"] = xp.result_type(floating, xp.complex64)
         return dtypes
 
-    def devices(self) -> tuple[Any, ...]:
-        """The devices that the library can use here."""
+    def devices(self) -> tuple[Device, ...]:
+        """The devices that the library can use on this machine."""
         return tuple(self._info.devices())
 
-    def dtypes(self, *, device: Device | None = None, kind: Any = None) -> dict[str, Any]:
-        """The dtypes of a kind, by name."""
-        dtypes: dict[str, Any] = self._info.dtypes(device=device, kind=kind)
+    def dtypes(
+        self, *, device: Device | None = None, kind: str | tuple[str, ...] | None = None
+    ) -> dict[str, DType]:
+        """The dtypes of a kind, or of several kinds, by name."""
+        dtypes: dict[str, DType] = self._info.dtypes(device=device, kind=kind)
         return dtypes
 
 
 @structural
 def __array_namespace_info__() -> Info:  # noqa: N807 - the standard's name
-    """What the namespace can do: capabilities(), default_device(), default_dtypes(), ..."""
+    """The inspection functions: capabilities(), default_device(), default_dtypes(), ..."""
     return Info(current())

@@ -4,7 +4,7 @@ All but `pinv` are holomorphic, so for complex numbers too their rules are those
 with transposes that do not conjugate: gradients are dL/dx - i dL/dy, as everywhere here.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from xpnet._typing import Array
 from xpnet.autodiff.function import Function
@@ -17,10 +17,10 @@ from xpnet.kernels.solvers import linalg_of
 
 
 class SlogdetResult(NamedTuple):
-    """What `slogdet` gives."""
+    """The result of `slogdet`."""
 
-    sign: Any
-    logabsdet: Any
+    sign: Array
+    logabsdet: Array
 
 
 class Inv(Function):
@@ -33,7 +33,7 @@ class Inv(Function):
 
 
 def solve_stacks(x1: Array, x2: Array) -> Array:
-    """`linalg.solve` for matrices x2 with stacks that broadcast, which CuPy and others refuse."""
+    """`linalg.solve` for matrices x2 with stacks that broadcast, which CuPy does not support."""
     xp = array_namespace(x1, x2)
     stack = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
     x1 = xp.broadcast_to(x1, (*stack, *x1.shape[-2:]))
@@ -48,13 +48,18 @@ class Solve(Function):
             return linalg_of(array_namespace(x1, x2)).solve(x1, x2)
         return solve_stacks(x1, x2)
 
-    def backward(self, gy: Array, y: Array, x1: Array) -> Any:
+    def backward(self, gy: Array, y: Array, x1: Array) -> tuple[Array | None, Array]:
         xp = array_namespace(gy)
-        if self.of_vector:
-            gy, y = gy[..., None], y[..., None]
+        if self.of_vector:  # as a matrix with one column
+            gy = gy[..., None]
+            y = y[..., None]
         gx2 = solve_stacks(xp.matrix_transpose(x1), gy)
-        gx1 = -(gx2 @ xp.matrix_transpose(y)) if self.needs[0] else None
-        return gx1, gx2[..., 0] if self.of_vector else gx2
+        gx1 = None
+        if self.needs[0]:
+            gx1 = -(gx2 @ xp.matrix_transpose(y))
+        if self.of_vector:
+            gx2 = gx2[..., 0]
+        return gx1, gx2
 
 
 class Det(Function):
@@ -68,11 +73,11 @@ class Det(Function):
 class Cofactors(Function):
     """The derivative of det(x): det(x) x^-T if x has an inverse, but defined without it.
 
-    The cofactors of a product are the product of the cofactors. So of x = U diag(S) Vh they are
+    The cofactors of a product are the product of the cofactors. For x = U diag(S) Vh they are
 
         det(U) conj(U) diag(the product of all S but S[i]) det(Vh) conj(Vh)
 
-    Their own derivative is written with the inverse: a second derivative needs one.
+    Their own derivative uses the inverse, so a second derivative of det requires one.
     """
 
     def forward(self, x: Array) -> Array:
@@ -95,14 +100,16 @@ class Cofactors(Function):
 class Slogdet(Function):
     """d log(det x) = tr(x^-1 dx): its real part moves logabsdet, its imaginary part turns sign."""
 
-    def forward(self, x: Array) -> Array:
-        return tuple(linalg_of(array_namespace(x)).slogdet(x))
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        sign, logabsdet = linalg_of(array_namespace(x)).slogdet(x)
+        return sign, logabsdet
 
-    def backward(self, gy: Array, y: Array, x: Array) -> Array:
-        (gsign, glog), (sign, _) = gy, y
-        xp = array_namespace(glog)
+    def backward(self, gy: tuple[Array, Array], y: tuple[Array, Array], x: Array) -> Array:
+        gsign, glogabsdet = gy
+        sign, _ = y
+        xp = array_namespace(glogabsdet)
         turn = gsign * sign
-        g = glog + (turn - xp.conj(turn)) / 2  # + i Im(turn), which is 0 for real numbers
+        g = glogabsdet + (turn - xp.conj(turn)) / 2  # + i Im(turn), which is 0 for real numbers
         return g[..., None, None] * xp.matrix_transpose(linalg_of(xp).inv(x))
 
 
@@ -113,17 +120,20 @@ class Pinv(Function):
     pseudo-inverses and nonlinear least squares problems whose variables separate", 1973.
     """
 
-    def __init__(self, rtol: Any) -> None:
+    def __init__(self, rtol: Array | float | None) -> None:
         self.options = {} if rtol is None else {"rtol": rtol}
 
     def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).pinv(x, **self.options)
 
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
-        xp, G = array_namespace(gy), adjoint(gy)
-        A, P = xp.conj(x), xp.conj(y)  # that formula is for conjugated gradients
+        xp = array_namespace(gy)
+        A = xp.conj(x)  # the formula is for conjugated gradients
+        P = xp.conj(y)
         Ph = adjoint(P)
-        left, right = G @ (P @ Ph), (Ph @ P) @ G
+        G = adjoint(gy)
+        left = G @ (P @ Ph)
+        right = (Ph @ P) @ G
         return left - A @ (P @ left) + right - (right @ P) @ A - adjoint(P @ G @ P)
 
 
@@ -156,7 +166,7 @@ def solve(x1: Array, x2: Array, /) -> Array:
     ----------
     x1 : array or Variable, shape (..., n, n)
     x2 : array or Variable, shape (n,) or (..., n, k)
-        Stacks of matrices broadcast; of vectors there are none.
+        Stacks of matrices broadcast; a stack of vectors is not supported, as in the standard.
 
     Returns
     -------
@@ -172,7 +182,7 @@ def solve(x1: Array, x2: Array, /) -> Array:
 
 @extension("linalg")
 def det(x: Array, /) -> Array:
-    """The determinant of each matrix. Its derivative is defined for singular ones too.
+    """The determinant of each matrix. Its derivative is defined for singular matrices too.
 
     Parameters
     ----------
@@ -196,22 +206,22 @@ def slogdet(x: Array, /) -> SlogdetResult:
     Returns
     -------
     sign : array or Variable, shape (...)
-        A complex one has length 1. The derivative of a real one is 0.
+        A complex sign has the absolute value 1. The derivative of a real sign is 0.
     logabsdet : array or Variable, shape (...), real
     """
     return SlogdetResult(*Slogdet()(x))
 
 
 @extension("linalg")
-def pinv(x: Array, /, *, rtol: Any = None) -> Array:
-    """The pseudo-inverse of Moore and Penrose of each matrix.
+def pinv(x: Array, /, *, rtol: Array | float | None = None) -> Array:
+    """The Moore-Penrose pseudo-inverse of each matrix.
 
     Parameters
     ----------
     x : array or Variable, shape (..., m, n)
     rtol : float or array, shape (...), optional
-        Singular values up to rtol times the largest are taken for 0; by default, max(m, n) times
-        the dtype's precision.
+        Singular values up to rtol times the largest count as 0; by default, max(m, n) times the
+        dtype's precision.
 
     Returns
     -------

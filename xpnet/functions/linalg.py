@@ -1,14 +1,13 @@
 """Linear algebra: the standard's extension `linalg`, whole, and differentiable to any order.
 
-    from xpnet.functions import linalg       linalg.inv(x), of arrays and of Variables
-    xp = array_namespace(x)                  xp.linalg.inv(x), of whatever x is
+    from xpnet.functions import linalg       linalg.inv(x), for arrays and for Variables
+    xp = array_namespace(x)                  xp.linalg.inv(x), for either
 
 Functions take a matrix, or a stack of them in the last two axes.
 """
 
 import operator
 from functools import partial
-from typing import Any
 
 import array_api_compat as compat
 
@@ -55,35 +54,45 @@ __all__ = [
 
 @extension("linalg")
 def matrix_power(x: Array, n: int, /) -> Array:
-    """x @ x @ ... @ x, n of them, by squaring; for a negative n those of the inverse.
+    """The product of n matrices x, by repeated squaring; for a negative n, of -n inverses.
 
     Parameters
     ----------
     x : array or Variable, shape (..., m, m)
     n : int
-        0 makes the identity.
+        The exponent; 0 returns identity matrices.
 
     Returns
     -------
     array or Variable, shape (..., m, m)
+
+    Raises
+    ------
+    ShapeError
+        The matrices are not square.
     """
-    xp, n = array_namespace(x), operator.index(n)
+    xp = array_namespace(x)
+    n = operator.index(n)
     if x.ndim < 2 or x.shape[-2] != x.shape[-1]:
         raise ShapeError(f"matrix_power expected square matrices, got shape {tuple(x.shape)}.")
     if n == 0:
         return xp.eye(x.shape[-1], dtype=x.dtype, device=compat.device(x)) * x**0
-    x, n = (x, n) if n > 0 else (linalg_of(xp).inv(x), -n)
+    if n < 0:
+        x = linalg_of(xp).inv(x)
+        n = -n
     y = None
-    while n:
+    while True:  # x is the original matrix to the power 1, 2, 4, ...; y collects the bits of n
         if n % 2:
             y = x if y is None else y @ x
-        x, n = x @ x if n > 1 else x, n // 2
-    return y
+        n //= 2
+        if n == 0:
+            return y
+        x = x @ x
 
 
 @partial(constant, within="linalg")
-def matrix_rank(x: Array, /, *, rtol: Any = None) -> Any:
-    """How many singular values of each matrix are above rtol times the largest: no derivative.
+def matrix_rank(x: Array, /, *, rtol: Array | float | None = None) -> Array:
+    """The number of singular values of each matrix above rtol times the largest: no derivative.
 
     Parameters
     ----------
@@ -114,10 +123,17 @@ def diagonal(x: Array, /, *, offset: int = 0) -> Array:
     if x.ndim < 2:
         raise ShapeError(f"diagonal expected matrices, got shape {tuple(x.shape)}.")
     *stack, m, n = x.shape
-    k = max(0, min(m, n - offset) if offset >= 0 else min(m + offset, n))
     flat = array_namespace(x).reshape(x, (*stack, m * n))
-    first = (offset if offset >= 0 else -offset * n) if k else 0
-    return flat[..., first : first + (k - 1) * (n + 1) + 1 if k else 0 : n + 1]
+    if offset >= 0:
+        length = min(m, n - offset)
+        first = offset
+    else:
+        length = min(m + offset, n)
+        first = -offset * n
+    if length <= 0:
+        return flat[..., :0]
+    last = first + (length - 1) * (n + 1)
+    return flat[..., first : last + 1 : n + 1]
 
 
 @extension("linalg")

@@ -1,7 +1,5 @@
 """`linear`, the product that networks are made of, fused into one node of the tape."""
 
-from typing import Any
-
 from xpnet._typing import Array
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace
@@ -11,31 +9,33 @@ from xpnet.kernels.lookup import kernel
 
 
 class Linear(Function):
-    """x @ W + b as one node: nothing is kept of the product, which no derivative needs."""
+    """x @ weight + bias as one node: no derivative needs the product, so it is not saved."""
 
-    def forward(self, x: Array, W: Array, b: Array) -> Array:
-        if W.ndim != 2:
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        if weight.ndim != 2:
             raise ShapeError(
                 "linear expected weight of shape (in_features, out_features), "
-                f"got {tuple(W.shape)}."
+                f"got {tuple(weight.shape)}."
             )
-        y = product(x, W)
-        if b is None:
+        y = product(x, weight)
+        if bias is None:
             return y
-        if type(b) is not type(y) or b.dtype != y.dtype or b.shape != W.shape[1:]:
-            return array_namespace(y, b).add(y, b)
-        y += b  # in place: nothing else refers to y
+        if type(bias) is not type(y) or bias.dtype != y.dtype or bias.shape != weight.shape[1:]:
+            return array_namespace(y, bias).add(y, bias)
+        y += bias  # in place, because nothing else refers to y
         return y
 
-    def backward(self, gy: Array, x: Array, W: Array) -> Any:
-        needs_x, needs_W, needs_b = self.needs
-        gx = product(gy, W.T) if needs_x else None
-        gW = product(rows_of(x).T, rows_of(gy)) if needs_W else None
-        gb = self._of_bias(gy) if needs_b else None
-        return gx, gW, gb
+    def backward(
+        self, gy: Array, x: Array, weight: Array
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        needs_x, needs_weight, needs_bias = self.needs
+        gx = product(gy, weight.T) if needs_x else None
+        g_weight = product(rows_of(x).T, rows_of(gy)) if needs_weight else None
+        g_bias = self._of_bias(gy) if needs_bias else None
+        return gx, g_weight, g_bias
 
     def _of_bias(self, gy: Array) -> Array:
-        """The gradient by b; if no kernel sums it over the batch, the tape does."""
+        """The gradient by the bias; where no kernel sums over the batch, the tape does."""
         fast = kernel("column_sums", gy)
         if fast is None or call_of(self).parents[2].shape != gy.shape[-1:]:
             return gy

@@ -1,7 +1,7 @@
-"""How wrong a prediction is: one number, the mean over the batch, to be made small.
+"""Losses: the error of a prediction as one number, the mean over the batch.
 
-Each takes the prediction first and the target second, as in PyTorch. Losses of probabilities stand
-in `cross_entropy`.
+Each takes the prediction first and the target second, as in PyTorch. Losses of probabilities are in
+`cross_entropy`.
 """
 
 import math
@@ -13,14 +13,15 @@ from xpnet.autodiff._messages import named
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError
-from xpnet.functions._in_float32 import like, number
-from xpnet.functions._targets import class_numbers, is_class, matching
+from xpnet.functions._in_float32 import as_number, cast_like
+from xpnet.functions._targets import class_numbers, is_class, matching_target
 from xpnet.functions.activation import relu
 
 
 def _difference(name: str, y: Array, t: Array) -> Array:
-    """y - t, of one shape; by name, as not every array leaves an operator to a Variable."""
-    t = matching(name, y, t)
+    """y - t for a target of the shape of y."""
+    t = matching_target(name, y, t)
+    # A function, not an operator: some libraries' arrays do not leave operators to a Variable.
     return array_namespace(y, t).subtract(y, t)
 
 
@@ -32,8 +33,8 @@ def mean_squared_error(y: Array, t: Array) -> Array:
     Parameters
     ----------
     y, t : arrays or Variables of one shape
-        They do not broadcast: (n, 1) against (n,) is an error, not a mean of n * n numbers.
-        Integer targets count as numbers of y's dtype.
+        They do not broadcast: shapes (n, 1) and (n,) raise an error, instead of giving the mean of
+        n * n numbers. Integer targets are cast to y's dtype.
 
     Raises
     ------
@@ -45,8 +46,8 @@ def mean_squared_error(y: Array, t: Array) -> Array:
     Least squares. Source: Gauss, "Theoria combinationis observationum", 1821.
     """
     difference = _difference("mean_squared_error", y, t)
-    wide = in_full(difference)
-    return like(array_namespace(wide).mean(wide * wide), difference)
+    full = in_full(difference)
+    return cast_like(array_namespace(full).mean(full * full), difference)
 
 
 @named
@@ -82,7 +83,7 @@ def huber_loss(y: Array, t: Array, delta: float = 1.0) -> Array:
     ----------
     y, t : arrays or Variables of one shape
     delta : float
-        Where the parabola goes over into straight lines, of its slope there.
+        The |d| at which the parabola continues as a straight line, with the same slope.
 
     Raises
     ------
@@ -93,40 +94,40 @@ def huber_loss(y: Array, t: Array, delta: float = 1.0) -> Array:
 
     Notes
     -----
-    As PyTorch's huber_loss; Keras and scikit-learn have the same. Source: Huber, "Robust
+    It is PyTorch's huber_loss, and that of Keras and scikit-learn. Source: Huber, "Robust
     estimation of a location parameter", 1964.
     """
     if not delta > 0.0:
         raise ArgumentError(f"huber_loss expected a positive delta, got {delta}.")
     difference = _difference("huber_loss", y, t)
     xp = array_namespace(difference)
-    far = number(delta)
-    near = xp.minimum(xp.maximum(difference, -far), far)
-    return xp.mean(near * (difference - 0.5 * near))
+    limit = as_number(delta)
+    clipped = xp.minimum(xp.maximum(difference, -limit), limit)
+    return xp.mean(clipped * (difference - 0.5 * clipped))
 
 
 @named
 @follows
 def hinge_loss(x: Array, t: Array, margin: float = 1.0) -> Array:
-    """mean of max(0, margin - x t), for t = 1 or -1; or that of several classes, for class numbers.
+    """mean of max(0, margin - x t) for t = 1 or -1; or the loss of several classes.
 
     Parameters
     ----------
     x : array or Variable, shape (...) or (..., classes)
         Scores.
     t : array, of the shape of x or of x without its last axis
-        -1 or 1 for each number of x. Or, of an integer dtype and one axis less, class numbers:
-        then a row of x costs the sum of max(0, margin - x[t] + x[j]) over the classes j other than
-        t, divided by the number of classes, as in PyTorch's multi_margin_loss.
+        -1 or 1 for each number of x; or class numbers, of an integer dtype and one axis less. The
+        loss of a row of x is then the sum of max(0, margin - x[t] + x[j]) over the classes j other
+        than t, divided by the number of classes, as in PyTorch's multi_margin_loss.
     margin : float
-        How far apart scores have to be to cost nothing.
+        The difference of scores from which on the loss is 0.
 
     Returns
     -------
     array or Variable, shape ()
-        The loss is inf, not an error, for a class number outside 0 .. classes - 1, or, among
-        targets of the shape of x, for any that is neither -1 nor 1: to look at the numbers would
-        stop a GPU in every step.
+        A class number outside 0 .. classes - 1, or a target of the shape of x that is neither -1
+        nor 1, makes the loss infinite instead of raising an error: checking the numbers would make
+        the host wait for a GPU in every step.
 
     Raises
     ------
@@ -141,13 +142,16 @@ def hinge_loss(x: Array, t: Array, margin: float = 1.0) -> Array:
     Cortes and Vapnik, "Support-vector networks", 1995; Weston and Watkins, "Support vector machines
     for multi-class pattern recognition", 1999.
     """
-    xp, margin = array_namespace(x, t), number(margin)
+    xp = array_namespace(x, t)
+    margin = as_number(margin)
     if t.shape == x.shape:
-        t = matching("hinge_loss", x, t)
+        t = matching_target("hinge_loss", x, t)
         loss = xp.mean(relu(margin - xp.multiply(x, t)))
         return xp.where(xp.all((t == 1.0) | (t == -1.0)), loss, math.inf)
-    named = is_class(data_of(class_numbers("hinge_loss", x, t, "-1 or 1")), x)
-    xp = array_namespace(x, named)
-    own = xp.sum(xp.where(named, x, 0.0), axis=-1, keepdims=True)
-    costs = xp.where(named, 0.0, relu(margin - own + x))
-    return xp.where(xp.count_nonzero(named) == math.prod(t.shape), xp.mean(costs), math.inf)
+    classes = class_numbers("hinge_loss", x, t, "-1 or 1")
+    is_target = is_class(data_of(classes), x)
+    xp = array_namespace(x, is_target)
+    target_scores = xp.sum(xp.where(is_target, x, 0.0), axis=-1, keepdims=True)
+    losses = xp.where(is_target, 0.0, relu(margin - target_scores + x))
+    all_in_range = xp.count_nonzero(is_target) == math.prod(t.shape)
+    return xp.where(all_in_range, xp.mean(losses), math.inf)

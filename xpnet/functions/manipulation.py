@@ -3,7 +3,6 @@
 import operator
 from collections.abc import Sequence
 from itertools import accumulate, pairwise, zip_longest
-from typing import Any
 
 from xpnet._typing import Array
 from xpnet.autodiff._views import is_repeated, view
@@ -12,20 +11,22 @@ from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions._registry import axes_of, from_front, standard, structural
+from xpnet.functions._shapes import Axis, slice_along
 from xpnet.functions.elementwise import not_equal, subtract
 from xpnet.functions.indexing import Pick
 
 
 class Reshape(Function):
     def __init__(self, shape: tuple[int, ...], copy: bool | None) -> None:
-        self.to, self.options = shape, {} if copy is None else {"copy": copy}
+        self.shape = shape
+        self.options = {} if copy is None else {"copy": copy}
 
     def forward(self, x: Array) -> Array:
-        self.was = x.shape
-        return array_namespace(x).reshape(x, self.to, **self.options)
+        self.x_shape = x.shape
+        return array_namespace(x).reshape(x, self.shape, **self.options)
 
     def backward(self, gy: Array) -> Array:
-        return array_namespace(gy).reshape(gy, self.was)
+        return array_namespace(gy).reshape(gy, self.x_shape)
 
 
 class PermuteDims(Function):
@@ -36,23 +37,22 @@ class PermuteDims(Function):
         return array_namespace(x).permute_dims(x, self.axes)
 
     def backward(self, gy: Array) -> Array:
-        inverse = tuple(self.axes.index(i) for i in range(len(self.axes)))
-        return array_namespace(gy).permute_dims(gy, inverse)
+        return array_namespace(gy).permute_dims(gy, _inverse(self.axes))
 
 
 class BroadcastTo(Function):
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self.to = shape
+        self.shape = shape
 
     def forward(self, x: Array) -> Array:
-        return array_namespace(x).broadcast_to(x, self.to)
+        return array_namespace(x).broadcast_to(x, self.shape)
 
     def backward(self, gy: Array) -> Array:
         return gy  # the tape undoes broadcasting
 
 
 class Flip(Function):
-    def __init__(self, axis: int | tuple[int, ...] | None) -> None:
+    def __init__(self, axis: Axis) -> None:
         self.axis = axis
 
     def forward(self, x: Array) -> Array:
@@ -71,14 +71,14 @@ class Concat(Function):
         self.ends = [0, *accumulate(x.shape[self.axis] for x in xs)]
         return array_namespace(*xs).concat(xs, axis=self.axis)
 
-    def backward(self, gy: Array) -> Array:
-        before = (slice(None),) * self.axis
-        return tuple(gy[(*before, slice(a, b), ...)] for a, b in pairwise(self.ends))
+    def backward(self, gy: Array) -> tuple[Array, ...]:
+        return tuple(slice_along(gy, self.axis, a, b) for a, b in pairwise(self.ends))
 
 
 class Roll(Function):
-    def __init__(self, shift: Any, axis: Any) -> None:
-        self.shift, self.axis = shift, axis
+    def __init__(self, shift: tuple[int, ...], axis: tuple[int, ...]) -> None:
+        self.shift = shift
+        self.axis = axis
 
     def forward(self, x: Array) -> Array:
         return array_namespace(x).roll(x, self.shift, axis=self.axis)
@@ -90,7 +90,8 @@ class Roll(Function):
 
 class Triangle(Function):
     def __init__(self, name: str, k: int) -> None:
-        self.name, self.k = name, k
+        self.name = name
+        self.k = k
 
     def forward(self, x: Array) -> Array:
         return getattr(array_namespace(x), self.name)(x, k=self.k)
@@ -99,7 +100,13 @@ class Triangle(Function):
         return getattr(array_namespace(gy), self.name)(gy, k=self.k)
 
 
-# What views of a Variable are computed by, and what it becomes if something is written into them.
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The permutation that undoes another one."""
+    return tuple(axes.index(i) for i in range(len(axes)))
+
+
+# For each kind of view: how it is computed from a Variable, and what that Variable becomes after a
+# write into the view.
 
 
 def _reshaped(x: Array, shape: tuple[int, ...]) -> Array:
@@ -111,7 +118,7 @@ def _with_reshaped(x: Array, shape: tuple[int, ...], y: Array) -> Array:
 
 
 def _with_or_without_axes(x: Array, shape: tuple[int, ...]) -> Array:
-    """A view in a shape that differs in axes of length 1 alone."""
+    """A view in a shape that differs only in axes of length 1."""
     return view(_reshaped(x, shape), x, shape, _reshaped, _with_reshaped)
 
 
@@ -120,7 +127,7 @@ def _permuted(x: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _with_permuted(x: Array, axes: tuple[int, ...], y: Array) -> Array:
-    return PermuteDims(tuple(axes.index(i) for i in range(len(axes))))(y)
+    return PermuteDims(_inverse(axes))(y)
 
 
 def _flipped(x: Array, axes: tuple[int, ...]) -> Array:
@@ -143,11 +150,11 @@ def _once(x: Array, shape: tuple[int, ...], y: Array) -> Array:
 def reshape(x: Array, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Array:
     """The same numbers in another shape; one length may be -1, and is then computed.
 
-    `copy` asks for new memory (True), or for an error where that is needed (False). A Variable
-    without new memory is a view: what is written into it is written into x.
+    `copy=True` always copies; `copy=False` raises an error where a copy is needed. Unless copied, a
+    Variable is a view: a write into it changes x.
     """
     y = Reshape(shape, copy)(x)
-    if copy or is_repeated(x):  # numbers that are one cannot lie one after another
+    if copy or is_repeated(x):  # a number that is repeated has to be copied to each of its places
         return y
     return view(y, x, shape, _reshaped, _with_reshaped)
 
@@ -163,12 +170,13 @@ def permute_dims(x: Array, /, axes: tuple[int, ...]) -> Array:
 def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
     """x repeated along new axes, and along those of length 1, up to `shape`."""
     y = _repeated(x, tuple(shape))
-    return view(y, x, tuple(shape), _repeated, _once if y.shape == x.shape else None)
+    put = _once if y.shape == x.shape else None  # repeated numbers cannot be written to
+    return view(y, x, tuple(shape), _repeated, put)
 
 
 @standard
-def broadcast_arrays(*arrays: Array) -> tuple[Any, ...]:
-    """The arrays, each repeated up to the shape that they have in common."""
+def broadcast_arrays(*arrays: Array) -> tuple[Array, ...]:
+    """The arrays, each repeated to the shape that they broadcast to."""
     shape = broadcast_shapes(*(x.shape for x in arrays))
     return tuple(broadcast_to(x, shape) for x in arrays)
 
@@ -177,29 +185,33 @@ def broadcast_arrays(*arrays: Array) -> tuple[Any, ...]:
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that arrays of these shapes broadcast to.
 
-    Counted from the end, the lengths of an axis are equal, 1, or not there.
+    Counted from the end, the lengths of an axis must be equal, 1, or missing.
 
     Raises
     ------
     ShapeError
         They do not broadcast.
     """
-    lengths = list(zip_longest(*(shape[::-1] for shape in shapes), fillvalue=1))
-    if any(len({n for n in axis if n != 1}) > 1 for axis in lengths):
-        given = " and ".join(str(tuple(shape)) for shape in shapes)
-        raise ShapeError(f"broadcast_shapes expected shapes that broadcast, got {given}.")
-    return tuple(next((n for n in axis if n != 1), 1) for axis in reversed(lengths))
+    result = []
+    for lengths in zip_longest(*(shape[::-1] for shape in shapes), fillvalue=1):
+        longer = {n for n in lengths if n != 1}
+        if len(longer) > 1:
+            given = " and ".join(str(tuple(shape)) for shape in shapes)
+            raise ShapeError(f"broadcast_shapes expected shapes that broadcast, got {given}.")
+        result.append(longer.pop() if longer else 1)
+    return tuple(reversed(result))
 
 
 @standard
 def expand_dims(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     """x with new axes of length 1 at `axis`, counted in the result."""
-    more = len(axis) if isinstance(axis, (tuple, list)) else 1
-    new = axes_of(axis, x.ndim + more, "expand_dims")
-    if len(set(new)) < len(new):
+    count = len(axis) if isinstance(axis, (tuple, list)) else 1
+    new_axes = axes_of(axis, x.ndim + count, "expand_dims")
+    if len(set(new_axes)) < len(new_axes):
         raise ArgumentError(f"expand_dims expected different axes, got {axis}.")
-    lengths = iter(x.shape)
-    shape = (1 if i in new else next(lengths) for i in range(x.ndim + len(new)))
+    shape = list(x.shape)
+    for a in sorted(new_axes):
+        shape.insert(a, 1)
     return _with_or_without_axes(x, tuple(shape))
 
 
@@ -208,7 +220,9 @@ def squeeze(x: Array, /, axis: int | tuple[int, ...]) -> Array:
     """x without the axes `axis`, each of which must have length 1."""
     axes = set(axes_of(axis, x.ndim, "squeeze"))
     if any(x.shape[a] != 1 for a in axes):
-        raise ArgumentError(f"Only axes of length 1 can be squeezed; shape {x.shape}, axis {axis}.")
+        raise ArgumentError(
+            f"squeeze expected axes of length 1, got axis {axis} for x of shape {tuple(x.shape)}."
+        )
     return _with_or_without_axes(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
 
 
@@ -217,18 +231,21 @@ def moveaxis(
     x: Array, source: int | tuple[int, ...], destination: int | tuple[int, ...], /
 ) -> Array:
     """x with the axes `source` at the places `destination`; the others keep their order."""
-    sources, places = (axes_of(axes, x.ndim, "moveaxis") for axes in (source, destination))
-    if len(sources) != len(places) or len(set(sources)) < len(sources):
+    sources = axes_of(source, x.ndim, "moveaxis")
+    places = axes_of(destination, x.ndim, "moveaxis")
+    if not len(sources) == len(places) == len(set(sources)) == len(set(places)):
         raise ArgumentError(
-            f"moveaxis expected as many axes as places, got {source}, {destination}."
+            "moveaxis expected different axes, and as many different places, got "
+            f"{source} and {destination}."
         )
-    moved = dict(zip(places, sources, strict=True))
-    others = (a for a in range(x.ndim) if a not in sources)
-    return permute_dims(x, tuple(moved[i] if i in moved else next(others) for i in range(x.ndim)))
+    axes = [a for a in range(x.ndim) if a not in sources]
+    for place, a in sorted(zip(places, sources, strict=True)):
+        axes.insert(place, a)
+    return permute_dims(x, tuple(axes))
 
 
 @standard
-def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
+def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
     """The arrays one after another along `axis`; with None, all flattened first."""
     if not arrays:
         raise ArgumentError("concat expected one array or more, got none.")
@@ -238,7 +255,7 @@ def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
 
 
 @standard
-def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
+def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
     """Arrays of one shape side by side along a new axis."""
     if len({tuple(x.shape) for x in arrays}) > 1:
         given = " and ".join(str(tuple(x.shape)) for x in arrays)
@@ -247,25 +264,23 @@ def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
 
 
 @standard
-def unstack(x: Array, /, *, axis: int = 0) -> tuple[Any, ...]:
-    """The parts of x along `axis`, without that axis: what `stack` puts together."""
+def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
+    """The parts of x along `axis`, without that axis: the inverse of `stack`."""
     axis = from_front(axis, x.ndim, "unstack")
     before = (slice(None),) * axis
     return tuple(x[(*before, i, ...)] for i in range(x.shape[axis]))
 
 
 @standard
-def flip(x: Array, /, *, axis: int | tuple[int, ...] | None = None) -> Array:
+def flip(x: Array, /, *, axis: Axis = None) -> Array:
     """x with the order of the numbers reversed along `axis`, or along all axes."""
     axes = axes_of(axis, x.ndim, "flip")
     return view(_flipped(x, axes), x, axes, _flipped, _with_flipped)
 
 
 @standard
-def roll(
-    x: Array, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None
-) -> Array:
-    """x with the numbers moved up by `shift` places along `axis`, and round the end.
+def roll(x: Array, /, shift: int | tuple[int, ...], *, axis: Axis = None) -> Array:
+    """x with the numbers moved by `shift` places along `axis`; those beyond the end come first.
 
     With axis None they are moved in the order of the flattened array.
     """
@@ -274,20 +289,22 @@ def roll(
     if axis is None:
         return reshape(Roll(shifts, (0,))(reshape(x, (-1,))), x.shape)
     axes = axes_of(axis, x.ndim, "roll")
-    return Roll(shifts if len(shifts) == len(axes) else shifts * len(axes), axes)(x)
+    if len(shifts) != len(axes):  # one shift for all axes
+        shifts = shifts * len(axes)
+    return Roll(shifts, axes)(x)
 
 
 @standard
 def tile(x: Array, repetitions: tuple[int, ...], /) -> Array:
-    """x as a tile, laid repetitions[i] times along axis i; new axes come first."""
+    """x repeated as a tile, repetitions[i] times along axis i; new axes come first."""
     return Pick(lambda x: array_namespace(x).tile(x, repetitions))(x)
 
 
 @standard
-def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
-    """Each number of x `repeats` times in a row along `axis`, or of the flattened x.
+def repeat(x: Array, repeats: Array | int, /, *, axis: int | None = None) -> Array:
+    """Each number of x `repeats` times in a row along `axis`, or in the flattened x.
 
-    `repeats` is an int, or an array of integers: how often for each place along the axis.
+    `repeats` is an int, or an array of integers with one number for each place along the axis.
     """
     times = data_of(repeats)
     return Pick(lambda x: array_namespace(x).repeat(x, times, axis=axis))(x)
@@ -306,34 +323,45 @@ def triu(x: Array, /, *, k: int = 0) -> Array:
 
 
 @standard
-def meshgrid(*arrays: Array, indexing: str = "xy") -> tuple[Any, ...]:
-    """Coordinates of a grid: for n vectors n arrays of n dimensions, each constant along the rest.
+def meshgrid(*arrays: Array, indexing: str = "xy") -> tuple[Array, ...]:
+    """The coordinates of a grid: for n vectors, n arrays of n dimensions.
 
-    With "xy" the first two axes are exchanged: rows are y.
+    Array i holds vector i along axis i, and repeats it along the other axes. With indexing "xy" the
+    first two axes are exchanged: y changes from row to row.
     """
     if indexing not in ("xy", "ij"):
         raise ArgumentError(f'meshgrid expected indexing "xy" or "ij", got {indexing!r}.')
-    order = list(range(len(arrays)))
+    axes = list(range(len(arrays)))
     if indexing == "xy" and len(arrays) > 1:
-        order[:2] = 1, 0
-    shapes = [tuple(-1 if axis == i else 1 for axis in range(len(arrays))) for i in order]
-    lines = [reshape(x, s) for x, s in zip(arrays, shapes, strict=True)]
-    shape = broadcast_shapes(*(x.shape for x in lines))
-    return tuple(_repeated(x, shape) for x in lines)
+        axes[0], axes[1] = axes[1], axes[0]
+    lines = []
+    for x, axis in zip(arrays, axes, strict=True):
+        shape = [1] * len(arrays)
+        shape[axis] = -1
+        lines.append(reshape(x, tuple(shape)))
+    full_shape = broadcast_shapes(*(x.shape for x in lines))
+    return tuple(_repeated(x, full_shape) for x in lines)
 
 
 @standard
 def diff(
-    x: Array, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None
+    x: Array,
+    /,
+    *,
+    axis: int = -1,
+    n: int = 1,
+    prepend: Array | None = None,
+    append: Array | None = None,
 ) -> Array:
     """The differences of neighbours along `axis`, taken `n` times: x[1:] - x[:-1].
 
-    `prepend` and `append` are put before and after x first.
+    `prepend` and `append` are arrays that are first put before and after x.
     """
     axis = from_front(axis, x.ndim, "diff")
     parts = [part for part in (prepend, x, append) if part is not None]
-    x, before = concat(parts, axis=axis) if len(parts) > 1 else x, (slice(None),) * axis
+    if len(parts) > 1:
+        x = concat(parts, axis=axis)
     minus = not_equal if has_dtype(x, "bool") else subtract
     for _ in range(n):
-        x = minus(x[(*before, slice(1, None), ...)], x[(*before, slice(None, -1), ...)])
+        x = minus(slice_along(x, axis, 1, None), slice_along(x, axis, None, -1))
     return x

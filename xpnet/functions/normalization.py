@@ -17,7 +17,7 @@ from xpnet.autodiff._messages import named
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, as_array
 from xpnet.errors import ShapeError
-from xpnet.functions._in_float32 import like, widened
+from xpnet.functions._in_float32 import cast_like, widened
 from xpnet.kernels.lookup import kernel
 
 
@@ -266,11 +266,11 @@ def batch_norm(
     scale = 1.0 / xp.sqrt(_reshaped(var, one) + eps)
     if w is not None:
         scale = xp.multiply(w, scale)
-    # Functions in place of operators: some libraries' arrays do not leave an operator to a Variable.
+    # Functions, not operators: some libraries' arrays do not leave an operator to a Variable.
     y = xp.multiply(xp.subtract(full, _reshaped(mean, one)), scale)
     if b is not None:
         y = xp.add(y, b)
-    return like(y, x), mean, var
+    return cast_like(y, x), mean, var
 
 
 def _normalized_batch(
@@ -289,7 +289,7 @@ def _normalized_batch(
             f"shape {tuple(x.shape)}. Use a larger batch, or give mean and var."
         )
     node = Normalize(axes, eps, one, running)
-    return like(node(full, weight, bias), x), node
+    return cast_like(node(full, weight, bias), x), node
 
 
 def _for_channels(
@@ -351,7 +351,7 @@ def layer_norm(
     _check_weights("layer_norm", shape, weight, bias)
     axes = tuple(range(first, x.ndim))
     normalize = Normalize(axes, eps, (*(1,) * first, *shape))
-    return like(normalize(widened("layer_norm", x), weight, bias), x)
+    return cast_like(normalize(widened("layer_norm", x), weight, bias), x)
 
 
 @named
@@ -401,4 +401,4 @@ def group_norm(
     places = math.prod(shape[2:])
     grouped = array_namespace(x).reshape(full, (shape[0], num_groups, per_group, places))
     y = Normalize((2, 3), eps, (1, num_groups, per_group, 1))(grouped, weight, bias)
-    return like(array_namespace(y).reshape(y, shape), x)
+    return cast_like(array_namespace(y).reshape(y, shape), x)

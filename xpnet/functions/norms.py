@@ -1,7 +1,6 @@
-"""The lengths of vectors, and of matrices. Parameters are the standard's."""
+"""The norms of vectors and of matrices. Parameters are the standard's."""
 
 import math
-from typing import Any
 
 from xpnet._typing import Array
 from xpnet.autodiff.function import Function
@@ -18,23 +17,25 @@ class VectorNorm(Function):
     """y = (sum |x|^p)^(1/p), with the axes kept: gx = gy conj(x)/y (|x|/y)^(p-2)."""
 
     def __init__(self, axis: Axis, ord: float) -> None:
-        self.axis, self.ord = axis, ord
+        self.axis = axis
+        self.ord = ord
 
     def forward(self, x: Array) -> Array:
         norm = linalg_of(array_namespace(x)).vector_norm
         return norm(x, axis=self.axis, keepdims=True, ord=self.ord)
 
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
-        xp, p = array_namespace(gy), self.ord
-        nothing = y == 0
-        y = xp.where(nothing, 1.0, y)
+        xp = array_namespace(gy)
+        p = self.ord
+        corner = y == 0
+        y = xp.where(corner, 1.0, y)
         gx = xp.conj(x) / y
-        if p > 2 and p % 2 == 0:  # a polynomial: smooth where a component is 0
+        if p > 2 and p % 2 == 0:  # a polynomial of x: smooth where a component is 0
             gx = gx * xp.real(gx * xp.conj(gx)) ** (p // 2 - 1)
         elif p != 2:
-            nothing = xp.logical_or(nothing, x == 0)
-            gx = gx * (xp.abs(xp.where(nothing, 1.0, x)) / y) ** (p - 2)
-        return zero_unless(xp.logical_not(nothing), gy) * xp.where(nothing, 0.0, gx)
+            corner = xp.logical_or(corner, x == 0)
+            gx = gx * (xp.abs(xp.where(corner, 1.0, x)) / y) ** (p - 2)
+        return zero_unless(xp.logical_not(corner), gy) * xp.where(corner, 0.0, gx)
 
 
 @extension("linalg")
@@ -50,7 +51,7 @@ def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: 
     keepdims : bool
         Keep the axes, with length 1.
     ord : int or float
-        inf is the largest |x|, -inf the smallest, and 0 counts those that are not 0.
+        inf is the largest |x|, -inf the smallest, and 0 counts the numbers that are not 0.
 
     Returns
     -------
@@ -58,9 +59,9 @@ def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: 
 
     Notes
     -----
-    At corners: the gradient of a norm that is 0 is 0, the shortest of its subgradients (JAX has
-    nan). A component that is 0 has gradient 0, unless `ord` is 2, 4, ..., where all derivatives
-    are exact. The largest, or smallest, share where they are equal. The count has no derivative.
+    At corners: a norm that is 0 has the gradient 0, its shortest subgradient (JAX returns NaN). A
+    component that is 0 has the gradient 0, unless `ord` is 2, 4, ..., where all derivatives are
+    exact. For inf and -inf, equal numbers share the gradient. For 0 the gradient is 0.
     """
     xp = array_namespace(x)
     if ord == math.inf:
@@ -81,7 +82,7 @@ def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: 
 
 @extension("linalg")
 @in_float32
-def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
+def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: float | str | None = "fro") -> Array:
     """The norm of each matrix.
 
     Parameters
@@ -90,29 +91,39 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Arr
     keepdims : bool
         Keep the last two axes, with length 1.
     ord : "fro", "nuc", 1, -1, 2, -2, inf or -inf
-        "fro" is that of all its numbers as one vector; "nuc" is the sum of its singular values, 2
-        the largest and -2 the smallest; 1 is the largest sum of the |x| of a column and -1 the
-        smallest, inf and -inf those of a row. None is "fro".
+        "fro" is the norm of all numbers of the matrix as one vector. "nuc" is the sum of its
+        singular values, 2 the largest and -2 the smallest of them. 1 is the largest and -1 the
+        smallest sum of |x| over a column; inf and -inf likewise over a row. None is "fro".
 
     Returns
     -------
     array or Variable, shape (...), real
 
+    Raises
+    ------
+    ArgumentError
+        `ord` is another value.
+
     Notes
     -----
-    At corners: "fro" of a matrix of zeros has gradient 0. Equal sums, or singular values, share.
-    "nuc" of a singular matrix has many subgradients; U Vh, of its `svd`, is the one that is given.
+    At corners: "fro" of a matrix of zeros has the gradient 0. Equal sums or singular values share
+    the gradient. "nuc" of a singular matrix has many subgradients; the result is U Vh of its `svd`.
     """
     xp = array_namespace(x)
     if ord is None or ord == "fro":
         return vector_norm(x, axis=(-2, -1), keepdims=keepdims, ord=2)
     if ord in ("nuc", 2, -2):
-        sums = linalg_of(xp).svdvals(x)[..., None]
-    elif ord in (1, -1, math.inf, -math.inf):
-        sums = xp.sum(xp.abs(x), axis=-2 if ord in (1, -1) else -1, keepdims=True)
+        values = linalg_of(xp).svdvals(x)[..., None]
+    elif ord in (1, -1):
+        values = xp.sum(xp.abs(x), axis=-2, keepdims=True)
+    elif ord in (math.inf, -math.inf):
+        values = xp.sum(xp.abs(x), axis=-1, keepdims=True)
     else:
         raise ArgumentError(
             f'matrix_norm expected ord "fro", "nuc", 1, -1, 2, -2, inf or -inf, got {ord!r}.'
         )
-    reduce = xp.sum if ord == "nuc" else xp.max if ord > 0 else xp.min
-    return reduce(sums, axis=(-2, -1), keepdims=keepdims)
+    if ord == "nuc":
+        return xp.sum(values, axis=(-2, -1), keepdims=keepdims)
+    if ord in (1, 2, math.inf):
+        return xp.max(values, axis=(-2, -1), keepdims=keepdims)
+    return xp.min(values, axis=(-2, -1), keepdims=keepdims)

@@ -13,7 +13,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import _windows as windows
-from xpnet.functions._in_float32 import like, widened
+from xpnet.functions._in_float32 import cast_like, widened
 from xpnet.kernels import kernels
 from xpnet.kernels.lookup import kernel
 from xpnet.kernels.window import Lengths, Window, lengths, sliding
@@ -26,7 +26,7 @@ class MaxPool(Function):
         self.window = window
 
     def forward(self, x: Array) -> Array:
-        return (kernels(x) or windows).maxima(x, self.window)
+        return kernels(windows, x).maxima(x, self.window)
 
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
         return Place(self.window, data_of(x), data_of(y))(gy)
@@ -41,7 +41,7 @@ class Place(Function):
         self.y = y
 
     def forward(self, gy: Array) -> Array:
-        return (kernels(gy) or windows).place(gy, self.x, self.y, self.window)
+        return kernels(windows, gy).place(gy, self.x, self.y, self.window)
 
     def backward(self, gy: Array) -> Array:
         return Choose(self.window, self.x, self.y)(gy)
@@ -56,7 +56,7 @@ class Choose(Function):
         self.y = y
 
     def forward(self, z: Array) -> Array:
-        return (kernels(z) or windows).choose(z, self.x, self.y, self.window)
+        return kernels(windows, z).choose(z, self.x, self.y, self.window)
 
     def backward(self, gy: Array) -> Array:
         return Place(self.window, self.x, self.y)(gy)
@@ -69,7 +69,7 @@ class WindowSum(Function):
         self.window = window
 
     def forward(self, x: Array) -> Array:
-        return (kernels(x) or windows).sums(x, self.window)
+        return kernels(windows, x).sums(x, self.window)
 
     def backward(self, gy: Array) -> Array:
         return WindowShare(self.window)(gy)
@@ -82,7 +82,7 @@ class WindowShare(Function):
         self.window = window
 
     def forward(self, gy: Array) -> Array:
-        return (kernels(gy) or windows).shares(gy, self.window)
+        return kernels(windows, gy).shares(gy, self.window)
 
     def backward(self, gy: Array) -> Array:
         return WindowSum(self.window)(gy)
@@ -186,7 +186,7 @@ def avg_pool(
     count: Array | float | None = _count(window, counted)
     if count is None:
         count = _count_at_each_place(window, counted, data_of(y))
-    return like(y / count, x)
+    return cast_like(y / count, x)
 
 
 @named
@@ -197,7 +197,7 @@ def global_avg_pool(x: Array) -> Array:
     Source: Lin, Chen and Yan, "Network in network", 2014.
     """
     axes = tuple(range(2, _spatial("global_avg_pool", x) + 2))
-    return like(array_namespace(x).mean(widened("global_avg_pool", x), axis=axes), x)
+    return cast_like(array_namespace(x).mean(widened("global_avg_pool", x), axis=axes), x)
 
 
 @named
@@ -247,7 +247,7 @@ def _window(
     if any(p >= r for p, r in zip(around, reach, strict=True)):
         raise ArgumentError(
             f"{name} expected a padding that is shorter than the window, of length {reach}, got "
-            f"{around}: a window must not lie in the padding alone."
+            f"{around}: a window must not lie in the padding only."
         )
     window = sliding(tuple(x.shape[2:]), kernel, stride, tuple((p, p) for p in around), gaps)
     if ceil_mode:
@@ -287,7 +287,7 @@ def _count_at_each_place(window: Window, around: tuple[int, ...] | None, y: Arra
     counting = sliding(size, window.kernel, window.stride, padding, window.dilation, window.out)
     xp = array_namespace(y)
     ones = xp.ones((1, 1, *size), dtype=y.dtype, device=compat.device(y))
-    count = (kernels(ones) or windows).sums(ones, counting)
+    count = kernels(windows, ones).sums(ones, counting)
     if any(0 in counts for counts in _counts(window, around)):
         return xp.maximum(count, 1.0)  # the sum is 0 there, and so is the mean
     return count

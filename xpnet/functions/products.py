@@ -1,13 +1,12 @@
 """Products of vectors, of matrices, and of arrays with any number of axes.
 
-Parameters are the standard's. Nothing is conjugated, except by `vecdot` its first argument. So the
-rules are those of real numbers for complex ones too: gradients are dL/dx - i dL/dy, as everywhere
-here, and matrices in them are transposed, not conjugated.
+Parameters are the standard's. Nothing is conjugated, except the first argument of `vecdot`. So the
+rules for complex numbers are those for real ones: gradients are dL/dx - i dL/dy, as everywhere in
+xpnet, and matrices in them are transposed, not conjugated.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
@@ -28,28 +27,34 @@ class MatrixTranspose(Function):
 
 
 class Matmul(Function):
-    """Stacks of matrices too; a vector on either side is a matrix of one row, or one column."""
+    """The product of matrices or of stacks of them; a vector counts as a matrix of one row or column."""
 
     def forward(self, x1: Array, x2: Array) -> Array:
         return product(x1, x2)
 
-    def backward(self, gy: Array, x1: Array, x2: Array) -> Any:
+    def backward(self, gy: Array, x1: Array, x2: Array) -> tuple[Array | None, Array | None]:
         xp = array_namespace(gy)
-        gx1 = gx2 = None
-        row, column = x1.ndim == 1, x2.ndim == 1
-        if column:
-            gy, x2 = xp.expand_dims(gy, axis=-1), xp.expand_dims(x2, axis=-1)
-        if row:
-            gy, x1 = xp.expand_dims(gy, axis=-2), xp.expand_dims(x1, axis=-2)
+        gx1 = None
+        gx2 = None
+        is_row = x1.ndim == 1
+        is_column = x2.ndim == 1
+        if is_column:
+            gy = xp.expand_dims(gy, axis=-1)
+            x2 = xp.expand_dims(x2, axis=-1)
+        if is_row:
+            gy = xp.expand_dims(gy, axis=-2)
+            x1 = xp.expand_dims(x1, axis=-2)
         if self.needs[0]:
             gx1 = product(gy, xp.matrix_transpose(x2))
-            gx1 = gx1[..., 0, :] if row else gx1
-        if self.needs[1] and x2.ndim == 2:  # the sum over the stack is within the product
-            gx2 = product(xp.matrix_transpose(rows_of(x1)), rows_of(gy))
-            gx2 = gx2[..., :, 0] if column else gx2
-        elif self.needs[1]:
-            gx2 = product(xp.matrix_transpose(x1), gy)
-            gx2 = gx2[..., :, 0] if column else gx2
+            if is_row:
+                gx1 = gx1[..., 0, :]
+        if self.needs[1]:
+            if x2.ndim == 2:  # one product, in which the sum over the stack is included
+                gx2 = product(xp.matrix_transpose(rows_of(x1)), rows_of(gy))
+            else:
+                gx2 = product(xp.matrix_transpose(x1), gy)
+            if is_column:
+                gx2 = gx2[..., :, 0]
         return gx1, gx2
 
 
@@ -60,7 +65,7 @@ class Vecdot(Function, broadcasts=True):
     def forward(self, x1: Array, x2: Array) -> Array:
         return array_namespace(x1, x2).vecdot(x1, x2, axis=self.axis)
 
-    def backward(self, gy: Array, x1: Array, x2: Array) -> Any:
+    def backward(self, gy: Array, x1: Array, x2: Array) -> tuple[Array | None, Array | None]:
         xp = array_namespace(gy)
         gy = xp.expand_dims(gy, axis=self.axis)
         gx1 = xp.conj(gy * x2) if self.needs[0] else None
@@ -77,7 +82,7 @@ class Cross(Function, broadcasts=True):
     def forward(self, x1: Array, x2: Array) -> Array:
         return array_namespace(x1, x2).linalg.cross(x1, x2, axis=self.axis)
 
-    def backward(self, gy: Array, x1: Array, x2: Array) -> Any:
+    def backward(self, gy: Array, x1: Array, x2: Array) -> tuple[Array | None, Array | None]:
         cross = array_namespace(gy).linalg.cross
         gx1 = cross(x2, gy, axis=self.axis) if self.needs[0] else None
         gx2 = cross(gy, x1, axis=self.axis) if self.needs[1] else None
@@ -91,8 +96,8 @@ def product(x1: Array, x2: Array) -> Array:
     NumPy multiplies matrix by matrix. A column times a row is an outer product, for which NumPy has
     faster ways than matmul.
     """
-    # Both are asked for their dimensions: for anything but an array this raises, where CuPy's
-    # product of an array and None ends the process.
+    # `ndim` is read from both: it raises if one is not an array, where CuPy's product of an array
+    # and None would end the process.
     if x1.ndim == x2.ndim == 2 and x1.shape[1] != 1:
         # The operator is the library's own product, without a namespace or its wrappers. It is the
         # standard's only where nothing is to be promoted: PyTorch's operator promotes no dtypes.
@@ -123,7 +128,7 @@ def adjoint(x: Array) -> Array:
 @extension("linalg")
 @standard
 def matrix_transpose(x: Array, /) -> Array:
-    """The last two axes of x exchanged."""
+    """x with its last two axes exchanged."""
     return view(_transposed(x, None), x, None, _transposed, _with_transposed)
 
 
@@ -149,7 +154,7 @@ def matmul(x1: Array, x2: Array, /) -> Array:
     Returns
     -------
     array or Variable, shape (..., m, n)
-        Without m, or n, where a vector was given.
+        Without m or n where a vector is given.
     """
     return Matmul()(x1, x2)
 
@@ -163,9 +168,9 @@ def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     Parameters
     ----------
     x1, x2 : arrays or Variables, shapes (..., k, ...)
-        Of one length along `axis`; the other axes broadcast.
+        They have the same length along `axis`; the other axes broadcast.
     axis : int
-        Counted from the end; from the front it may be if both have as many axes.
+        Counted from the end; it may be counted from the front if both have as many axes.
     """
     axis = _from_end(axis, x1, x2)
     if x1.shape[axis] != x2.shape[axis]:
@@ -188,46 +193,50 @@ def tensordot(
     ----------
     x1, x2 : arrays or Variables
     axes : int or two sequences of ints
-        The axes of x1 and those of x2 to sum over, pair by pair; n stands for the last n of x1
-        and the first n of x2.
+        The axes of x1 and those of x2 to sum over, pair by pair; n means the last n of x1 and the
+        first n of x2.
 
     Returns
     -------
     array or Variable
-        Of the other axes of x1, then those of x2.
+        Its axes are the other axes of x1, then those of x2.
 
     Notes
     -----
-    It is one product of matrices: the axes that stay are the rows of x1 and the columns of x2.
+    It is one product of matrices: the other axes are the rows of x1 and the columns of x2.
     """
-    xp, axes1, axes2 = array_namespace(x1, x2), *_summed(axes, x1.ndim, x2.ndim)
+    xp = array_namespace(x1, x2)
+    axes1, axes2 = _summed_axes(axes, x1.ndim, x2.ndim)
     lengths = tuple(x1.shape[a] for a in axes1)
     if lengths != tuple(x2.shape[a] for a in axes2):
         raise ShapeError(
             f"tensordot expected axes of equal lengths, got {axes1} of shape {tuple(x1.shape)} "
             f"and {axes2} of shape {tuple(x2.shape)}."
         )
-    free1, free2 = ([i for i in range(x.ndim) if i not in a] for x, a in ((x1, axes1), (x2, axes2)))
-    shape1, shape2 = (tuple(x.shape[i] for i in free) for x, free in ((x1, free1), (x2, free2)))
+    free1 = [i for i in range(x1.ndim) if i not in axes1]
+    free2 = [i for i in range(x2.ndim) if i not in axes2]
+    shape1 = tuple(x1.shape[i] for i in free1)
+    shape2 = tuple(x2.shape[i] for i in free2)
     k = math.prod(lengths)
     rows = xp.reshape(xp.permute_dims(x1, (*free1, *axes1)), (math.prod(shape1), k))
     columns = xp.reshape(xp.permute_dims(x2, (*axes2, *free2)), (k, math.prod(shape2)))
     return xp.reshape(xp.matmul(rows, columns), shape1 + shape2)
 
 
-def _summed(axes: Any, ndim1: int, ndim2: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _summed_axes(
+    axes: int | tuple[Sequence[int], Sequence[int]], ndim1: int, ndim2: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The axes of both arrays that `tensordot` sums over, counted from the front."""
     if isinstance(axes, int):
         if not 0 <= axes <= min(ndim1, ndim2):
             raise ArgumentError(f"tensordot expected 0 to {min(ndim1, ndim2)} axes, got {axes}.")
         return tuple(range(ndim1 - axes, ndim1)), tuple(range(axes))
-    first, second = (
-        tuple(from_front(a, n, "tensordot") for a in given)
-        for given, n in zip(axes, (ndim1, ndim2), strict=True)
-    )
-    if not len(first) == len(second) == len(set(first)) == len(set(second)):
+    given1, given2 = axes
+    axes1 = tuple(from_front(a, ndim1, "tensordot") for a in given1)
+    axes2 = tuple(from_front(a, ndim2, "tensordot") for a in given2)
+    if not len(axes1) == len(axes2) == len(set(axes1)) == len(set(axes2)):
         raise ArgumentError(f"tensordot expected as many different axes of each, got {axes}.")
-    return first, second
+    return axes1, axes2
 
 
 @extension("linalg")
@@ -259,7 +268,7 @@ def cross(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     x1, x2 : arrays or Variables, shapes (..., 3, ...)
         The axes other than `axis` broadcast.
     axis : int
-        Counted from the end; from the front it may be if both have as many axes.
+        Counted from the end; it may be counted from the front if both have as many axes.
     """
     axis = _from_end(axis, x1, x2)
     if not x1.shape[axis] == x2.shape[axis] == 3:

@@ -26,7 +26,7 @@ def rnn(
     h : array or Variable, shape (batch, n)
         The state before the first step.
     weight : array or Variable, shape (n, n)
-        Multiplied as h @ W.T: PyTorch's `weight_hh`.
+        It multiplies the state as h @ weight.T: PyTorch's `weight_hh`.
     mask : array of booleans, shape (length, batch), optional
         Where it is False, the step is padding: the state does not change.
     nonlinearity : {"tanh", "relu"}
@@ -42,6 +42,8 @@ def rnn(
         The shapes do not fit, or there is no step.
     TypeError
         The mask is not of booleans.
+    ValueError
+        The nonlinearity is neither "tanh" nor "relu".
 
     Notes
     -----
@@ -71,7 +73,7 @@ def lstm(
     h, c : arrays or Variables, shape (batch, n)
         The state and the cell before the first step.
     weight : array or Variable, shape (4 n, n)
-        Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
+        It multiplies the state as h @ weight.T: PyTorch's `weight_hh`, gates in its order.
     mask : array of booleans, shape (length, batch), optional
         Where it is False, the step is padding: state and cell do not change.
 
@@ -122,7 +124,7 @@ def gru(
     h : array or Variable, shape (batch, n)
         The state before the first step.
     weight : array or Variable, shape (3 n, n)
-        Multiplied as h @ W.T: PyTorch's `weight_hh`, gates in its order.
+        It multiplies the state as h @ weight.T: PyTorch's `weight_hh`, gates in its order.
     bias : array or Variable, shape (3 n,), optional
         PyTorch's `bias_hh`. It cannot be added to z, since r also weighs this bias.
     mask : array of booleans, shape (length, batch), optional

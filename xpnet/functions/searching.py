@@ -13,10 +13,14 @@ class Where(Function, broadcasts=True):
     def forward(self, condition: Array, x1: Array, x2: Array) -> Array:
         return array_namespace(condition, x1, x2).where(condition, x1, x2)
 
-    def backward(self, gy: Array, condition: Array) -> Any:
+    def backward(self, gy: Array, condition: Array) -> tuple[None, Array | None, Array | None]:
         where = array_namespace(gy).where
-        gx1 = where(condition, gy, 0.0) if self.needs[1] else None
-        gx2 = where(condition, 0.0, gy) if self.needs[2] else None
+        gx1 = None
+        gx2 = None
+        if self.needs[1]:
+            gx1 = where(condition, gy, 0.0)
+        if self.needs[2]:
+            gx2 = where(condition, 0.0, gy)
         return None, gx1, gx2
 
 
@@ -24,19 +28,19 @@ class Where(Function, broadcasts=True):
 def where(condition: Array, x1: Array, x2: Array, /) -> Array:
     """x1 where `condition` is true, else x2.
 
-    Both are computed everywhere: an infinite derivative of the one that is not picked makes
-    0 * inf = nan. Give it a harmless argument there.
+    Both are computed everywhere, and where one is not chosen its gradient is 0. If its derivative
+    is infinite there, the product is NaN: compute it from a harmless argument at these places.
     """
     return Where()(condition, x1, x2)
 
 
 @constant
-def argmax(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+def argmax(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """The index of the largest number along an axis, or in the flattened x."""
 
 
 @constant
-def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+def argmin(x: Array, /, *, axis: int | None = None, keepdims: bool = False) -> Array:
     """The index of the smallest number along an axis, or in the flattened x."""
 
 
@@ -46,20 +50,22 @@ def nonzero(x: Array, /) -> Any:
 
 
 @constant
-def count_nonzero(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def count_nonzero(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """How many numbers along the axes are not 0."""
 
 
 @constant
-def searchsorted(x1: Array, x2: Array, /, *, side: str = "left", sorter: Any = None) -> Any:
-    """Where to insert each number of x2 into the sorted x1, before its equals or after them."""
+def searchsorted(
+    x1: Array, x2: Array, /, *, side: str = "left", sorter: Array | None = None
+) -> Array:
+    """Where to insert each number of x2 into the sorted x1: before equal numbers, or after them."""
 
 
 @constant
-def any(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def any(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether any number along the axes is not 0."""
 
 
 @constant
-def all(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def all(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Whether all numbers along the axes are not 0."""

@@ -1,10 +1,10 @@
-"""Order, and sets: what is there, each number once.
+"""Sorting, and sets: the different numbers of an array.
 
-A sorted array is a choice of numbers, so its derivative leads each gradient back to the place
-that the number came from; of equal numbers, to the one that the library picks.
+Sorting picks every number of x once, so its derivative sends each gradient back to the place that
+the number came from. Among equal numbers the library decides which place that is.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import array_api_compat as compat
 
@@ -18,24 +18,30 @@ from xpnet.functions.manipulation import reshape
 
 
 class UniqueAll(NamedTuple):
-    values: Any
-    indices: Any
-    inverse_indices: Any
-    counts: Any
+    """The result of `unique_all`."""
+
+    values: Array
+    indices: Array
+    inverse_indices: Array
+    counts: Array
 
 
 class UniqueCounts(NamedTuple):
-    values: Any
-    counts: Any
+    """The result of `unique_counts`."""
+
+    values: Array
+    counts: Array
 
 
 class UniqueInverse(NamedTuple):
-    values: Any
-    inverse_indices: Any
+    """The result of `unique_inverse`."""
+
+    values: Array
+    inverse_indices: Array
 
 
 @constant
-def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
     """The indices that sort x along `axis`; with `stable`, equal numbers keep their order."""
 
 
@@ -48,52 +54,60 @@ def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool 
 
 
 @constant
-def isin(x1: Array, x2: Array, /, *, invert: bool = False) -> Any:
-    """Whether each number of x1 is among those of x2; with `invert`, whether it is not."""
+def isin(x1: Array, x2: Array, /, *, invert: bool = False) -> Array:
+    """Whether each number of x1 occurs in x2; with `invert`, whether it does not."""
 
 
 @standard
 @follows
 def unique_all(x: Array, /) -> UniqueAll:
-    """The different numbers of x, with where each is, and how often.
+    """The different numbers of x, with the places and the count of each.
 
     Returns
     -------
-    UniqueAll
-        `values`, differentiable, in the library's order; `indices`, where each value is first in
-        the flattened x; `inverse_indices`, of the shape of x: values[inverse_indices] is x;
-        `counts`.
+    values : array or Variable, shape (n,)
+        Differentiable, in the order of the library.
+    indices : array of integers, shape (n,)
+        The first place of each value in the flattened x.
+    inverse_indices : array of integers, of the shape of x
+        values[inverse_indices] equals x.
+    counts : array of integers, shape (n,)
     """
-    inverse = _inverse_of(data_of(x))
+    inverse = _inverse_indices(data_of(x))
     xp = array_namespace(inverse)
     flat = xp.reshape(inverse, (-1,))
     order = xp.argsort(flat, stable=True)
-    grouped = xp.take(flat, order, axis=0)  # 0 0 0 1 2 2 ...: where does each group begin, and end?
-    n = int(xp.max(flat)) + 1 if flat.shape[0] else 0
+    grouped = xp.take(flat, order, axis=0)  # 0 0 0 1 2 2 ...
+    n = 0
+    if flat.shape[0]:
+        n = int(xp.max(flat)) + 1
     groups = xp.arange(n, dtype=flat.dtype, device=compat.device(flat))
-    begin, end = (xp.searchsorted(grouped, groups, side=side) for side in ("left", "right"))
+    begin = xp.searchsorted(grouped, groups, side="left")
+    end = xp.searchsorted(grouped, groups, side="right")
     indices = xp.take(order, begin, axis=0)
-    found = (indices, inverse, end - begin)
     values = take(reshape(x, (-1,)), indices)
-    return UniqueAll(values, *(map(as_constant, found) if isinstance(x, Variable) else found))
+    constants = (indices, inverse, end - begin)
+    if isinstance(x, Variable):
+        constants = tuple(map(as_constant, constants))
+    return UniqueAll(values, *constants)
 
 
-def _inverse_of(x: Array) -> Array:
-    """The `inverse_indices` of an array, of its shape: not every library reshapes them."""
+def _inverse_indices(x: Array) -> Array:
+    """The `inverse_indices` of an array, in its shape: some libraries return them flat."""
     xp = array_namespace(x)
     return xp.reshape(xp.unique_inverse(x).inverse_indices, x.shape)
 
 
 @standard
 def unique_counts(x: Array, /) -> UniqueCounts:
-    """The different numbers of x, and how often each is there."""
+    """The different numbers of x, and how often each occurs."""
     found = unique_all(x)
     return UniqueCounts(found.values, found.counts)
 
 
 @standard
 def unique_inverse(x: Array, /) -> UniqueInverse:
-    """The different numbers of x, and which of them is at each place."""
+    """The different numbers of x, and the index of the value at each place of x."""
     found = unique_all(x)
     return UniqueInverse(found.values, found.inverse_indices)
 

@@ -1,7 +1,7 @@
 """Special functions: of probability, of combinatorics and of waves; differentiable.
 
-    from xpnet.functions import special      special.erf(x), of arrays and of Variables
-    xp = array_namespace(v)                  xp.special.erf(v), of a Variable
+    from xpnet.functions import special      special.erf(x), for arrays and for Variables
+    xp = array_namespace(v)                  xp.special.erf(v), for a Variable
 
 Names and parameters are SciPy's. With SCIPY_ARRAY_API=1 in the environment, SciPy's own functions
 call these when they are given Variables. Values are computed by the library of the arrays: SciPy
@@ -27,7 +27,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.backend import array_like
 from xpnet.errors import ArgumentError, ArgumentTypeError, BackendError, GradientError
-from xpnet.functions._in_float32 import like, widened
+from xpnet.functions._in_float32 import cast_like, widened
 from xpnet.functions._masks import zero_unless
 from xpnet.functions._registry import extension
 from xpnet.functions.activation import sigmoid
@@ -271,7 +271,7 @@ class Polygamma(Function):
         self.n = n
 
     def forward(self, x: Array) -> Array:
-        return like(_library_function("polygamma", self.n, x), x)
+        return cast_like(_library_function("polygamma", self.n, x), x)
 
     def backward(self, gy: Array, x: Array) -> Array:
         return gy * polygamma(self.n + 1, x)
@@ -617,7 +617,7 @@ def rel_entr(x: Array, y: Array, /) -> Array:
 
 @extension("special")
 def kl_div(x: Array, y: Array, /) -> Array:
-    """x log(x / y) - x + y, one term of Kullback and Leibler's divergence; inf where `rel_entr` is."""
+    """x log(x / y) - x + y, one term of a Kullback-Leibler divergence; inf where `rel_entr` is."""
     total = rel_entr(x, y)
     return total - x + y
 

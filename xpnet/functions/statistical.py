@@ -1,9 +1,10 @@
-"""Reductions: many numbers to one, over some axes or all; and running ones, along one axis.
+"""Reductions over some axes or all, such as sum and max; and cumulative ones along one axis.
 
 Parameters are the standard's. `x` has any shape; `axis` is an int, a tuple of ints, or None for
-all axes; with `keepdims` the reduced axes stay, with length 1. `dtype` is that of the result.
+all axes; with `keepdims` the reduced axes are kept, with length 1. `dtype` is that of the result.
 """
 
+import builtins
 import math
 from typing import Any
 
@@ -16,153 +17,177 @@ from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError
-from xpnet.functions._in_float32 import in_float32, like
+from xpnet.functions._in_float32 import cast_like, in_float32
 from xpnet.functions._masks import zero_unless
 from xpnet.functions._registry import axes_of, from_front, standard
-from xpnet.functions._shapes import Axis
+from xpnet.functions._shapes import Axis, slice_along
 
 
 class _Reduction(Function):
-    """A reduction over `axis`, which remembers the shape that its gradient must get back to."""
+    """A reduction over `axis` by the library's function `name`."""
+
+    name: str
 
     def __init__(self, axis: Axis, keepdims: bool, **options: Any) -> None:
-        self.axis, self.keepdims, self.options = axis, keepdims, options
+        self.axis = axis
+        self.keepdims = keepdims
+        self.options = options
 
     def forward(self, x: Array) -> Array:
-        name, xp = type(self).__name__.lower(), array_namespace(x)
-        axes = axes_of(self.axis, x.ndim, name)
+        axes = axes_of(self.axis, x.ndim, self.name)
         self.reduced = set(axes)
-        self.full = x.shape
-        self.kept = tuple(1 if i in self.reduced else n for i, n in enumerate(x.shape))
+        self.x_shape = x.shape
+        self.kept_shape = tuple(1 if i in self.reduced else n for i, n in enumerate(x.shape))
+        reduce = getattr(array_namespace(x), self.name)
         axis = None if self.axis is None else axes
-        return getattr(xp, name)(x, axis=axis, keepdims=self.keepdims, **self.options)
+        return reduce(x, axis=axis, keepdims=self.keepdims, **self.options)
 
     def spread(self, gy: Array) -> Array:
-        """`gy`, one number for each reduced group, copied to all the group's places."""
+        """`gy`, which has one number for each group that was reduced, copied to the whole group."""
         xp = array_namespace(gy)
-        return xp.broadcast_to(xp.reshape(gy, self.kept), self.full)
+        return xp.broadcast_to(xp.reshape(gy, self.kept_shape), self.x_shape)
 
 
 class Sum(_Reduction):
+    name = "sum"
+
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         if self.options or not is_half(x):
             return super().forward(x)
         self.options = {"dtype": xp.float32}
-        return like(super().forward(x), x)
+        return cast_like(super().forward(x), x)
 
     def backward(self, gy: Array) -> Array:
         return self.spread(gy)
 
 
 class Mean(_Reduction):
+    name = "mean"
+
     def backward(self, gy: Array) -> Array:
-        n = math.prod(self.full[i] for i in self.reduced)
-        root = 2.0 ** (n.bit_length() // 2)  # exact; and to float16, n itself may be infinite
+        n = math.prod(self.x_shape[i] for i in self.reduced)
+        # Two divisions, since n may be infinite in float16; the first, by a power of 2, is exact.
+        root = 2.0 ** (n.bit_length() // 2)
         return self.spread(gy / root / (n / root))
 
 
 class Prod(_Reduction):
-    """The derivative by one factor is the product of all others: those before, times those after.
+    """The derivative by a factor is the product of the factors before it and those after it.
 
-    No division: a factor may be 0.
+    It is computed without a division, since a factor may be 0.
     """
+
+    name = "prod"
 
     def backward(self, gy: Array, x: Array) -> Array:
         xp = array_namespace(gy)
-        kept = [i for i in range(len(self.full)) if i not in self.reduced]
+        kept = [i for i in range(len(self.x_shape)) if i not in self.reduced]
         order = (*kept, *self.reduced)
-        count = math.prod(self.full[i] for i in self.reduced)
-        rows = xp.reshape(xp.permute_dims(x, order), (*(self.full[i] for i in kept), count))
-        others = _before(rows) * xp.flip(_before(xp.flip(rows, axis=-1)), axis=-1)
-        others = xp.reshape(others, tuple(self.full[i] for i in order))
+        count = math.prod(self.x_shape[i] for i in self.reduced)
+        rows = xp.reshape(xp.permute_dims(x, order), (*(self.x_shape[i] for i in kept), count))
+        before = _products_before(rows)
+        after = xp.flip(_products_before(xp.flip(rows, axis=-1)), axis=-1)
+        others = xp.reshape(before * after, tuple(self.x_shape[i] for i in order))
         inverse = tuple(order.index(i) for i in range(len(order)))
         return self.spread(gy) * xp.permute_dims(others, inverse)
 
 
-def _before(rows: Any) -> Any:
-    """For each number of a row, the product of those before it."""
+def _products_before(rows: Array) -> Array:
+    """For each number of a row, the product of the numbers before it."""
     return array_namespace(rows).cumulative_prod(rows, axis=-1, include_initial=True)[..., :-1]
 
 
 class Max(_Reduction):
-    """The gradient goes to the largest number; equal ones share it, as in JAX."""
+    """The gradient goes to the maximum; equal maxima share it, as in JAX."""
+
+    name = "max"
 
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp = array_namespace(gy)
-        y, gy = xp.reshape(y, self.kept), in_full(xp.reshape(gy, self.kept))
-        unordered = xp.isnan(y)  # y is NaN, which equals nothing: the gradient is NaN as well
-        wins = data_of(xp.logical_or(x == y, unordered))
+        y = xp.reshape(y, self.kept_shape)
+        gy = in_full(xp.reshape(gy, self.kept_shape))
+        has_nan = xp.isnan(y)  # NaN equals no number of x: the gradient is NaN as well
+        wins = data_of(xp.logical_or(x == y, has_nan))
         winners = array_namespace(wins).count_nonzero(wins, axis=tuple(self.reduced), keepdims=True)
         share = gy / array_namespace(winners).astype(winners, gy.dtype)
-        share = xp.where(unordered, math.nan, share)
-        return zero_unless(wins, xp.broadcast_to(share, self.full))
+        share = xp.where(has_nan, math.nan, share)
+        return zero_unless(wins, xp.broadcast_to(share, self.x_shape))
 
 
 class Min(Max):
-    """As Max, of the smallest."""
+    """The gradient goes to the minimum; equal minima share it."""
+
+    name = "min"
 
 
-class _Running(Function):
-    """A running reduction along one axis."""
+class _Cumulative(Function):
+    """A cumulative reduction along one axis."""
 
     name: str
 
-    def __init__(self, axis: int, dtype: DType, include_initial: bool) -> None:
-        self.axis, self.options = axis, {"dtype": dtype, "include_initial": include_initial}
+    def __init__(self, axis: int, dtype: DType | None, include_initial: bool) -> None:
+        self.axis = axis
+        self.dtype = dtype
+        self.include_initial = include_initial
 
     def forward(self, x: Array) -> Array:
         self.axis = from_front(self.axis, x.ndim, self.name)
-        full = in_full(x) if self.options["dtype"] is None else x
-        y = getattr(array_namespace(x), self.name)(full, axis=self.axis, **self.options)
-        return y if full is x else like(y, x)
+        accumulate = getattr(array_namespace(x), self.name)
+        full = in_full(x) if self.dtype is None else x
+        y = accumulate(full, axis=self.axis, dtype=self.dtype, include_initial=self.include_initial)
+        return y if full is x else cast_like(y, x)
 
     def without_initial(self, gy: Array) -> Array:
-        """`gy` without that of the neutral element that came first; it depends on nothing."""
-        return self.part(gy, 1, None) if self.options["include_initial"] else gy
-
-    def part(self, x: Array, start: int | None, stop: int | None) -> Array:
-        """x[start:stop] along the axis."""
-        return x[(*(slice(None),) * self.axis, slice(start, stop), ...)]
+        """`gy` without the gradient of the initial 0 or 1, which does not depend on x."""
+        if not self.include_initial:
+            return gy
+        return slice_along(gy, self.axis, 1, None)
 
 
-class CumulativeSum(_Running):
+class CumulativeSum(_Cumulative):
     name = "cumulative_sum"
 
     def backward(self, gy: Array) -> Array:
-        xp, gy = array_namespace(gy), in_full(self.without_initial(gy))
+        xp = array_namespace(gy)
+        gy = in_full(self.without_initial(gy))
         backwards = xp.cumulative_sum(xp.flip(gy, axis=self.axis), axis=self.axis)
         return xp.flip(backwards, axis=self.axis)
 
 
-class CumulativeProd(_Running):
-    """y[k] = x[0] ... x[k]; no division in its derivative, for a factor may be 0.
+class CumulativeProd(_Cumulative):
+    """y[k] = x[0] ... x[k]. Its derivative does not divide, since a factor may be 0.
 
-    The derivative by x[k] is y[k-1] s[k], where s[k] = gy[k] + x[k+1] s[k+1] counts what comes
-    after. That recurrence is solved in log2(n) steps, each of which joins spans to spans twice as
-    long (Hillis and Steele, "Data parallel algorithms", 1986).
+    The derivative by x[k] is y[k-1] s[k], where s[k] = gy[k] + x[k+1] s[k+1] is the sum over all
+    later outputs. That recurrence is solved in log2(n) steps, each of which doubles the length of
+    the spans that s covers (Hillis and Steele, "Data parallel algorithms", 1986).
     """
 
     name = "cumulative_prod"
 
-    def shifted(self, x: Array, by: int, fill: Any) -> Array:
-        """x moved to the front of its axis, the place that it left at the end filled."""
-        xp = array_namespace(x)
-        left = xp.broadcast_to(fill, (*x.shape[: self.axis], by, *x.shape[self.axis + 1 :]))
-        return xp.concat([self.part(x, by, None), left], axis=self.axis)
-
     def backward(self, gy: Array, x: Array) -> Array:
-        xp, s, x = array_namespace(gy), in_full(self.without_initial(gy)), in_full(x)
+        xp = array_namespace(gy)
+        s = in_full(self.without_initial(gy))
+        x = in_full(x)
         n = x.shape[self.axis]
         if n == 0:
             return s
-        ones, zeros = xp.ones_like(self.part(x, 0, 1)), xp.zeros_like(self.part(s, 0, 1))
+        one = xp.ones_like(slice_along(x, self.axis, 0, 1))
+        zero = xp.zeros_like(slice_along(s, self.axis, 0, 1))
         before = xp.cumulative_prod(x, axis=self.axis, include_initial=True)
-        factors, span = xp.concat([self.part(x, 1, None), ones], axis=self.axis), 1
+        factors = xp.concat([slice_along(x, self.axis, 1, None), one], axis=self.axis)
+        span = 1
         while span < n:
-            s = s + factors * self.shifted(s, span, zeros)
-            factors, span = factors * self.shifted(factors, span, ones), 2 * span
-        return self.part(before, None, -1) * s
+            s = s + factors * self._shifted(s, span, zero)
+            factors = factors * self._shifted(factors, span, one)
+            span *= 2
+        return slice_along(before, self.axis, None, -1) * s
+
+    def _shifted(self, x: Array, by: int, fill: Array) -> Array:
+        """x moved towards the front of the axis, with `fill` in the places at the end."""
+        xp = array_namespace(x)
+        end = xp.broadcast_to(fill, (*x.shape[: self.axis], by, *x.shape[self.axis + 1 :]))
+        return xp.concat([slice_along(x, self.axis, by, None), end], axis=self.axis)
 
 
 @standard
@@ -170,7 +195,9 @@ def sum(
     x: Array, /, *, axis: Axis = None, dtype: DType | None = None, keepdims: bool = False
 ) -> Array:
     """The sum over `axis`."""
-    return Sum(axis, keepdims, dtype=dtype)(x) if dtype is not None else Sum(axis, keepdims)(x)
+    if dtype is None:
+        return Sum(axis, keepdims)(x)
+    return Sum(axis, keepdims, dtype=dtype)(x)
 
 
 @standard
@@ -189,13 +216,13 @@ def mean(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 @standard
 def max(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The largest number over `axis`. Equal ones share the gradient."""
+    """The largest number over `axis`. Equal maxima share the gradient."""
     return Max(axis, keepdims)(x)
 
 
 @standard
 def min(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The smallest number over `axis`. Equal ones share the gradient."""
+    """The smallest number over `axis`. Equal minima share the gradient."""
     return Min(axis, keepdims)(x)
 
 
@@ -208,12 +235,12 @@ def var(
     """The variance over `axis`: sum((x - mean)^2) / (n - correction)."""
     if has_dtype(x, "complex floating"):
         raise ArgumentTypeError(
-            f"var expected real numbers, got {x.dtype}; for |x - mean|^2 see abs."
+            f"var expected real numbers, got {x.dtype}. Compute |x - mean|^2 with abs."
         )
     deviations = x - mean(x, axis=axis, keepdims=True)
     squares = sum(deviations * deviations, axis=axis, keepdims=keepdims)
     count = compat.size(x) // (compat.size(squares) or 1)
-    return squares / (count - correction if count > correction else 0.0)
+    return squares / builtins.max(count - correction, 0.0)
 
 
 @standard
@@ -224,11 +251,12 @@ def std(
 ) -> Array:
     """The standard deviation over `axis`: the square root of `var`.
 
-    Its gradient where it is 0 is 0, as in PyTorch, the shortest of its subgradients.
+    Where it is 0 its gradient is 0, the shortest subgradient, as in PyTorch.
     """
     variance = var(x, axis=axis, correction=correction, keepdims=keepdims)
-    xp, spreads = array_namespace(variance), variance != 0.0
-    return xp.where(spreads, xp.sqrt(xp.where(spreads, variance, 1.0)), 0.0)
+    xp = array_namespace(variance)
+    nonzero = variance != 0.0
+    return xp.where(nonzero, xp.sqrt(xp.where(nonzero, variance, 1.0)), 0.0)
 
 
 @standard
@@ -240,11 +268,11 @@ def cumulative_sum(
     dtype: DType | None = None,
     include_initial: bool = False,
 ) -> Array:
-    """The sums of the first 1, 2, ... numbers along `axis`; of none too with `include_initial`.
+    """The sums of the first 1, 2, ... numbers along `axis`; with `include_initial`, 0 before them.
 
     `axis` may be None for an x of one dimension.
     """
-    return CumulativeSum(_only_axis(x, axis), dtype, include_initial)(x)
+    return CumulativeSum(_axis_or_only_axis(x, axis), dtype, include_initial)(x)
 
 
 @standard
@@ -256,14 +284,17 @@ def cumulative_prod(
     dtype: DType | None = None,
     include_initial: bool = False,
 ) -> Array:
-    """The products of the first 1, 2, ... numbers along `axis`; of none with `include_initial`.
+    """The products of the first 1, 2, ... numbers along `axis`; with `include_initial`, 1 before.
 
     `axis` may be None for an x of one dimension.
     """
-    return CumulativeProd(_only_axis(x, axis), dtype, include_initial)(x)
+    return CumulativeProd(_axis_or_only_axis(x, axis), dtype, include_initial)(x)
 
 
-def _only_axis(x: Array, axis: int | None) -> int:
-    if axis is None and x.ndim != 1:
+def _axis_or_only_axis(x: Array, axis: int | None) -> int:
+    """The axis; None stands for the only axis of an x of one dimension."""
+    if axis is not None:
+        return axis
+    if x.ndim != 1:
         raise ArgumentError(f"Expected an axis, for x of shape {tuple(x.shape)}, got None.")
-    return 0 if axis is None else axis
+    return 0

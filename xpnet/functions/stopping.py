@@ -1,4 +1,4 @@
-"""Where differentiation stops."""
+"""`stop_gradient`: a value that is constant for derivatives."""
 
 from xpnet._typing import Array
 from xpnet.autodiff import tree
@@ -6,7 +6,7 @@ from xpnet.autodiff.variable import Variable, as_constant
 
 
 def stop_gradient(x: Array) -> Array:
-    """x as it is, but constant: no gradient goes through it.
+    """x as a constant: derivatives do not pass through it.
 
     Parameters
     ----------
@@ -16,13 +16,13 @@ def stop_gradient(x: Array) -> Array:
     Returns
     -------
     array, Variable, or a tree of them
-        Variables without history, which share memory with those of `x`. Arrays and anything else
-        as they are.
+        Variables are replaced by Variables without history, which share memory with those of `x`.
+        Arrays and other objects are returned unchanged.
 
     Notes
     -----
-    It is `jax.lax.stop_gradient`, and what `x.detach()` is in PyTorch. Within a transform, such as
-    `xpnet.grad`, it stops that derivative as well.
+    It is `jax.lax.stop_gradient`, and `x.detach()` in PyTorch. It also stops the derivatives of
+    `xpnet.grad` and the like.
 
     Examples
     --------

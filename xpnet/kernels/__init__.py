@@ -1,9 +1,10 @@
 """Kernels that are faster on one library than the portable code: optional, and tested equal to it.
 
-The arrays choose, `kernels(x)`; there is no switch. NumPy arrays have strides, so a window over them
-can be a view, and their memory can be changed, so a result can be added in place: `strided`. On a GPU
-every call is a launch, so for CuPy there are kernels that do in one launch what the portable code
-does in many: `gathered`.
+The arrays decide which kernels run; there is no switch. `kernels(portable, x)` is the module for
+convolution and pooling, and `kernel(name, x)` in `lookup` a single function. NumPy's arrays have
+strides, so a window over them can be a view, and results can be added in place: `strided`. On a GPU
+every call is a launch, so the kernels for CuPy do in one launch what the portable code does in many:
+`gathered`.
 """
 
 from importlib import import_module
@@ -17,14 +18,17 @@ MODULES = {"numpy": "xpnet.kernels.strided", "cupy": "xpnet.kernels.gathered"}
 _by_type: dict[type, ModuleType | None] = {}  # the module for each type of array
 
 
-def kernels(*xs: Array) -> ModuleType | None:
-    """The module with the kernels for these arrays; None if there is none that serves all of them."""
+def kernels(portable: ModuleType, *xs: Array) -> ModuleType:
+    """The module with the functions of `portable` that are fastest for these arrays.
+
+    It is `portable` itself if there is no other module for all of them.
+    """
     first, *others = xs
     module = _module_for(first)
     for x in others:
         if _module_for(x) is not module:
-            return None
-    return module
+            return portable
+    return portable if module is None else module
 
 
 def _module_for(x: Array) -> ModuleType | None:

@@ -1,13 +1,13 @@
-"""A check for indices that are out of range on CuPy, which wraps them around silently.
+"""Checks for indices that are out of range.
 
-To check indices on the host would make it wait for the GPU at each call. So a small kernel checks
-them on the device: it notes the first index that is out of range in the device's memory, and the note
-is read when numbers come to the host anyway: `to_numpy`, `float(loss)`, a log line. Each thread has
-its own notes, one for each device; what a thread left unread when it ended is read by the next thread
-that reads. XPNET_DEBUG_INDICES=1 reads the note at each call instead, so that the traceback leads to
-that call.
+CuPy wraps such indices around silently. A check on the host would make it wait for the GPU at each
+call. So a small kernel checks the indices on the device: it notes the first one that is out of range
+in the device's memory, and the note is read when numbers come to the host anyway (`to_numpy`,
+`float(loss)`, a log line). Each thread has its own notes, one per device. A note that is unread when
+its thread ends is read by the next thread that reads. XPNET_DEBUG_INDICES=1 reads the note at each
+call instead, so that the traceback leads to that call.
 
-Indices on the host, which CuPy accepts and wraps too, are checked there, at once.
+Indices on the host are checked there, at once.
 """
 
 import os
@@ -16,7 +16,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from xpnet._libraries.devices import arrivals, there
+from xpnet._libraries.devices import arrivals, call_on_their_device
 from xpnet._typing import Array
 from xpnet.backend import to_numpy
 from xpnet.errors import IndexingError
@@ -89,7 +89,7 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
     """
     if not indices.size:
         return
-    if most < 0:  # whatever they are
+    if most < 0:  # no index is in range
         raise IndexingError(_expected(Call(name, least, most)) + ".")
     device = indices.data.device_id
     note = _notes.of.get(device)
@@ -104,11 +104,20 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
 
 
 def require_within_on_host(name: str, indices: Array, least: int, most: int) -> None:
-    """Check at once that all indices, an array of NumPy or a list, are from `least` to `most`.
+    """Check at once that all indices are from `least` to `most`.
+
+    Parameters
+    ----------
+    name : str
+        The function that was given the indices.
+    indices : array of integers of any library, or a list
+        It is copied to the host. Numbers that are not integers are not checked.
+    least, most : int
 
     Raises
     ------
     IndexError
+        An index is out of range.
     """
     array = to_numpy(indices)
     if not array.size or array.dtype.kind not in "iu":
@@ -121,7 +130,7 @@ def require_within_on_host(name: str, indices: Array, least: int, most: int) -> 
 
 
 def _number(call: Call) -> int:
-    """The number that stands for a call in a note, from 1; 0 means that there is no note."""
+    """The number of a call in the notes, from 1; in a note, 0 means that nothing was found."""
     number = _numbers.get(call)
     if number is None:
         with _lock:
@@ -148,7 +157,7 @@ def read() -> None:
 
 
 def _of_ended_threads() -> list[dict[int, Array]]:
-    """Their open notes; threads that have none left are forgotten."""
+    """The open notes of threads that have ended; a thread without open notes is forgotten."""
     with _lock:
         ended = [(thread, notes) for thread, notes in _threads if not thread.is_alive()]
         for entry in ended:
@@ -158,16 +167,20 @@ def _of_ended_threads() -> list[dict[int, Array]]:
 
 
 def _taken(notes: dict[int, Array]) -> Array | None:
-    """One of the open notes, which is then nobody else's to read; None if there are none left."""
+    """Take one of the open notes, so that no other thread reads it; None if there are none."""
     with _lock:
-        return notes.popitem()[1] if notes else None
+        if not notes:
+            return None
+        return notes.popitem()[1]
 
 
 def _read(note: Array) -> None:
-    number, bits, negative = there(_get, note).tolist()
+    number, index, negative = call_on_their_device(_get, note).tolist()
     if number:
-        there(_clear, note)
-        raise IndexingError(_message(_calls[number - 1], bits - (1 << 64) if negative else bits))
+        call_on_their_device(_clear, note)
+        if negative:  # the note holds the bits of an int64 as a uint64
+            index -= 1 << 64
+        raise IndexingError(_message(_calls[number - 1], index))
 
 
 def _get(note: Array) -> Any:

@@ -4,33 +4,35 @@ The forward kernel keeps for the gradient the maximum of each row, the sum of it
 if the target is weights, their sum: three numbers per row, not a softmax as large as the scores.
 """
 
-from importlib import import_module
-from typing import Any
+import numpy as np
 
-from xpnet._typing import Array
+from xpnet._typing import Array, DType
 from xpnet.kernels.cuda import Raw, floating, together
 from xpnet.kernels.cuda_source import C_TYPES, cupy
 from xpnet.kernels.lookup import Kernel
 
-ALONE = 1 << 16  # up to so many scores, one block does all: to add several takes another launch
+ALONE = 1 << 16  # up to this many scores, one block does all: adding several takes another launch
 BLOCKS = 1024
 THREADS = 1024  # per block if there is only one
 CROWD = 256  # per block if there are several
-NARROW = 32  # up to so many classes, a thread computes a row; otherwise a warp does
+NARROW = 32  # up to this many classes, a thread computes a row; otherwise a warp does
 LANES = 32  # threads of a warp
 
-WEIGHTS = "typedef T Target;", "#define WEIGHTS 1"
-NUMBERS = {  # the definitions for a target of class numbers, by its dtype
-    import_module("numpy").dtype(name): (f"typedef {C_TYPES[name]} Target;", "#define WEIGHTS 0")
+WEIGHTS = ("typedef T Target;", "#define WEIGHTS 1")
+NUMBERS = {  # the definitions for a target of class numbers, by their dtype
+    np.dtype(name): (f"typedef {C_TYPES[name]} Target;", "#define WEIGHTS 0")
     for name in C_TYPES
     if "int" in name
 }
 
 
-def _for_targets(name: str) -> dict[Any, Raw]:
+def _for_targets(name: str) -> dict[DType | None, Raw]:
     """A kernel for each dtype of class numbers, and one for weights, under the key None."""
-    targets = {None: WEIGHTS, **NUMBERS}
-    return {dtype: Raw("cross_entropy.cu", name, *target) for dtype, target in targets.items()}
+    kernels: dict[DType | None, Raw] = {
+        dtype: Raw("cross_entropy.cu", name, *lines) for dtype, lines in NUMBERS.items()
+    }
+    kernels[None] = Raw("cross_entropy.cu", name, *WEIGHTS)
+    return kernels
 
 
 _forward = _for_targets("xpnet_cross_entropy")
@@ -42,16 +44,24 @@ def takes(x: Array, t: Array) -> bool:
     """Whether x is scores in 32 or 64 bits, and t class numbers, or weights of the same dtype."""
     if type(t) is not type(x) or x.dtype.char == "e" or not floating(x) or not together(x, t):
         return False
-    fits: bool = x.dtype == t.dtype if t.ndim == x.ndim else t.dtype in NUMBERS
-    return fits and x.shape[-1] > 0
+    if x.shape[-1] == 0:
+        return False
+    if t.ndim == x.ndim:
+        return bool(x.dtype == t.dtype)
+    return t.dtype in NUMBERS
 
 
-def cross_entropy(x: Array, t: Array) -> tuple[Any, Any]:
+def _kind(x: Array, t: Array) -> DType | None:
+    """The key of the kernels for a target: the dtype of class numbers, or None for weights."""
+    return None if t.ndim == x.ndim else t.dtype
+
+
+def cross_entropy(x: Array, t: Array) -> tuple[Array, Array]:
     """The mean loss over all rows, and what `cross_entropy_gradient` needs of the rows."""
     new = cupy().ndarray
     dtype = x.dtype
     classes = x.shape[-1]
-    weights = t.ndim == x.ndim
+    kind = _kind(x, t)
     rows = x.size // classes
     lanes = 1 if classes <= NARROW else LANES
     threads = min(-(-max(rows, 1) * lanes // LANES) * LANES, THREADS)
@@ -60,9 +70,12 @@ def cross_entropy(x: Array, t: Array) -> tuple[Any, Any]:
         threads = min(threads, CROWD)
         blocks = min(-(-rows * lanes // threads), BLOCKS)
     loss = new((), dtype)
-    kept = new((3 if weights else 2, rows), dtype)
-    sums = new((blocks, 2), dtype) if blocks > 1 else None
-    run = _forward[None if weights else t.dtype].of(dtype)
+    numbers_per_row = 3 if kind is None else 2
+    kept = new((numbers_per_row, rows), dtype)
+    sums = None
+    if blocks > 1:
+        sums = new((blocks, 2), dtype)
+    run = _forward[kind].of(dtype)
     contiguous = cupy().ascontiguousarray
     arguments = contiguous(x), contiguous(t), kept, loss, sums, rows, classes, lanes
     run((blocks,), (threads,), arguments)
@@ -71,14 +84,13 @@ def cross_entropy(x: Array, t: Array) -> tuple[Any, Any]:
     return loss, kept
 
 
-def cross_entropy_gradient(gy: Array, x: Array, t: Array, kept: Any) -> Array:
+def cross_entropy_gradient(gy: Array | float, x: Array, t: Array, kept: Array) -> Array:
     """The gradient by x, times gy, which is an array of one number or a Python number."""
     gx = cupy().ndarray(x.shape, x.dtype)
     if not gx.size:
         return gx
-    run = _gradient[None if t.ndim == x.ndim else t.dtype].of(x.dtype)
-    number = isinstance(gy, float)
-    factor = (None, gy) if number else (gy, 0.0)
+    run = _gradient[_kind(x, t)].of(x.dtype)
+    factor = (None, gy) if isinstance(gy, float) else (gy, 0.0)
     contiguous = cupy().ascontiguousarray
     classes = x.shape[-1]
     arguments = contiguous(x), contiguous(t), kept, *factor, gx, x.size // classes, classes

@@ -1,7 +1,7 @@
 """What single kernels for CuPy have in common: how they are built, and which arrays they take.
 
 A kernel is built when it is first called, once for each dtype; CuPy keeps the binary for later
-processes. Threads that ask at the same time may build it twice, and use either.
+processes. Two threads that need it at the same time may both build it, and use either.
 
 Two of CuPy's classes are used. A call costs Python, including the allocation of its result (x + y
 costs 4.8 us on the same machine):
@@ -27,7 +27,7 @@ __device__ inline double wide(double x) { return x; }
 def floating(x: Array, *others: Any) -> bool:
     """Whether these arrays have one floating-point dtype, and lie on the current device.
 
-    For arrays on another device the portable code runs, and does what CuPy does with them.
+    For arrays on another device the portable code runs.
     """
     dtype = x.dtype
     device = x.data.device_id
@@ -59,7 +59,7 @@ class Elementwise:
     def __init__(self, name: str, inputs: str, code: str) -> None:
         self._built: Any = None
         code = f"typedef decltype(wide(T(0))) A;\n{code}"
-        self._of = inputs, "T y", code, f"xpnet_{name}"
+        self._of = (inputs, "T y", code, f"xpnet_{name}")
 
     def __call__(self, *xs: Array) -> Array:
         if self._built is None:

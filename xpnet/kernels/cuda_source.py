@@ -1,6 +1,6 @@
-"""CUDA source that ships beside these modules: compiled for each type when it is first needed.
+"""The CUDA files beside these modules, compiled for each dtype when they are first needed.
 
-CuPy compiles it with NVRTC, and keeps the result on disk for the next process. Nothing here imports
+CuPy compiles them with NVRTC, and keeps the result on disk for the next process. Nothing here imports
 CuPy before there is a CuPy array.
 """
 
@@ -14,6 +14,7 @@ from xpnet._typing import Array
 from xpnet.errors import ArgumentError, ArgumentTypeError
 
 THREADS = 256  # per block
+SHORT = 1 << 30  # arrays of fewer numbers are indexed by 32 bits: a GPU divides those faster
 
 C_TYPES = {
     "float16": "__half",
@@ -81,18 +82,27 @@ def compiled(files: tuple[str, ...], name: str, dtype: str, *definitions: str) -
     """
     if dtype not in C_TYPES:
         raise ArgumentTypeError(f"{name} expected numbers, {', '.join(C_TYPES)}, got {dtype}.")
-    number = C_TYPES[dtype]
-    head = []
-    if dtype == "float16":
-        head.append("#include <cuda_fp16.h>")
+    head = type_definitions(dtype)
     if dtype.startswith("complex"):
-        head.append(COMPLEX)
-    head.append(f"typedef {number} T;")
-    head.append(f"typedef {'float' if dtype == 'float16' else number} A;")
+        head.insert(0, COMPLEX)
     folder = resources.files("xpnet.kernels")
     sources = [(folder / file).read_text("utf-8") for file in files]
     code = "\n".join([*head, *definitions, *sources])
     return cupy().RawModule(code=code).get_function(name)
+
+
+def type_definitions(dtype: str) -> list[str]:
+    """Lines of C that define T, the type of a dtype, and A, the one in which sums are taken."""
+    if dtype == "float16":
+        return ["#include <cuda_fp16.h>", "typedef __half T;", "typedef float A;"]
+    return [f"typedef {C_TYPES[dtype]} T;", f"typedef {C_TYPES[dtype]} A;"]
+
+
+def index_type(short: bool) -> str:
+    """A line of C that defines I, the type of an index: of 32 bits if the arrays are short."""
+    if short:
+        return "typedef int I;"
+    return "typedef long long I;"
 
 
 def on_its_device(kernel: Kernel) -> Kernel:
@@ -111,7 +121,7 @@ def on_its_device(kernel: Kernel) -> Kernel:
     return computed  # type: ignore[return-value]
 
 
-def alike(*xs: Array) -> list[Any]:
+def alike(*xs: Array | None) -> list[Array]:
     """The arrays (None stays None) in the dtype to which they promote, C-contiguous.
 
     Raises

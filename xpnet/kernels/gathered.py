@@ -1,12 +1,12 @@
-"""Convolution and pooling for CuPy: a kernel to gather, one product, a kernel to put in place.
+"""Convolution and pooling for CuPy: a kernel that gathers, one product, a kernel that scatters.
 
-The functions are those of `xpnet.functions._windows`. Images lie as (batch, channels, *spatial) with
-no gaps, which is what users of CuPy expect: elementwise kernels run over flat memory, reshaping
-copies nothing, and other libraries find the layout that they assume. The last step of a convolution
-reads and writes every number anyway, to add the bias, so it puts them in that order at no cost. (On
-the CPU the batch lies innermost, for its caches: see `strided`.)
+The functions are those of `xpnet.functions._windows`. Images are contiguous, in the layout (batch,
+channels, *spatial) that users of CuPy expect: elementwise kernels run over flat memory, reshaping
+copies nothing, and other libraries assume the same. The last step of a convolution reads and writes
+every number anyway, to add the bias, so it writes them in that order at no cost. (On the CPU the
+batch is innermost, for its caches: see `strided`.)
 
-    correlate    gather columns, one product, add the bias on the way to the images
+    correlate    gather columns, one product, add the bias while writing the images
     spread       gather rows, one product, fold the columns
     weigh        gather columns and rows, one product
 
@@ -23,19 +23,25 @@ document processing", 2006.
 
 import math
 from functools import cache, lru_cache
-from importlib import import_module
 from typing import Any
+
+import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.errors import ArgumentTypeError
-from xpnet.kernels.cuda_source import THREADS, alike, compiled, cupy, on_its_device
+from xpnet.kernels.cuda_source import (
+    SHORT,
+    THREADS,
+    alike,
+    compiled,
+    cupy,
+    index_type,
+    on_its_device,
+)
 from xpnet.kernels.lookup import Kernel
 from xpnet.kernels.window import Window
 
-np: Any = import_module("numpy")
-
 COLUMNS = 1 << 28  # bytes of columns at a time: enough to keep a GPU busy, little of its memory
-SHORT = 1 << 30  # arrays of fewer numbers are indexed by 32 bits: a GPU divides those faster
 MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: gathered.cu
 
 
@@ -79,14 +85,14 @@ def weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
     above = x.shape[1] * window.numbers
     outputs = gy.shape[1]
     parts = _parts(above + outputs, window, x.dtype, x, gy)
-    W: Any = None
+    W: Array = None
     for images, places in parts:
         both = _gathered(images, places, window)
         columns = _stacked(both[:above], groups)
         rows = _stacked(both[above:], groups)
         if groups == 1:
             product = _product(rows, columns.T)
-        else:  # here what is transposed is copied, so the smaller of the two
+        else:  # CuPy copies a transposed stack, so transpose the smaller of the two
             product = _product(columns, rows.swapaxes(1, 2)).swapaxes(1, 2)
         if len(parts) > 1 and product.dtype == "float16":
             product = product.astype("float32")
@@ -140,16 +146,17 @@ def shares(gy: Array, window: Window) -> Array:
     return x
 
 
-# --- what they are made of ------------------------------------------------------------------------
+# --- the steps ------------------------------------------------------------------------------------
 
 
 def _parts(rows: int, window: Window, dtype: DType, *arrays: Array) -> list[tuple[Any, ...]]:
-    """The arrays, cut along the batch so that columns of so many rows take COLUMNS bytes at most.
+    """The arrays, cut along the batch so that columns with `rows` rows take COLUMNS bytes at most.
 
     A part has one image at least, however much memory that takes.
     """
     batch = arrays[0].shape[0]
-    size = COLUMNS // max(rows * window.positions * dtype.itemsize, 1) or 1
+    bytes_per_image = rows * window.positions * dtype.itemsize
+    size = max(COLUMNS // max(bytes_per_image, 1), 1)
     if batch <= size:
         return [arrays]
     return [tuple(x[i : i + size] for x in arrays) for i in range(0, batch, size)]
@@ -157,24 +164,29 @@ def _parts(rows: int, window: Window, dtype: DType, *arrays: Array) -> list[tupl
 
 def _stacked(x: Array, groups: int) -> Array:
     """A matrix as a stack of `groups` matrices, its rows split among them; unchanged for one group."""
-    return x if groups == 1 else x.reshape(groups, x.shape[0] // groups, x.shape[1])
+    if groups == 1:
+        return x
+    return x.reshape(groups, x.shape[0] // groups, x.shape[1])
 
 
-def _gathered(x: Array, u: Array, window: Window, wide: bool = False) -> Array:
+def _gathered(x: Array | None, u: Array | None, window: Window, wide: bool = False) -> Array:
     """A column for each image and place: the numbers of x under the window, and below them those of u.
 
     The shape is (x's channels * kernel + u's channels, batch * places); x or u may be None. If
     `wide`, float16 becomes float32.
     """
-    given = u if x is None else x
-    images = given.shape[0]
-    dtype = given.dtype
+    first: Array = u if x is None else x
+    images = first.shape[0]
     channels = 0 if x is None else x.shape[1]
     outputs = 0 if u is None else u.shape[1]
+    name = "gather"
+    result = first.dtype
+    if wide:
+        name = "gather_wide"
+        result = "float32"
     shape = (channels * window.numbers + outputs, images * window.positions)
-    rows = cupy().ndarray(shape, "float32" if wide else dtype)
-    name = "gather_wide" if wide else "gather"
-    _launch(name, dtype, window, (x, channels, u, outputs, rows), images)
+    rows = cupy().ndarray(shape, result)
+    _launch(name, first.dtype, window, (x, channels, u, outputs, rows), images)
     return rows
 
 
@@ -195,10 +207,10 @@ def _product(a: Array, b: Array) -> Array:
 def _launch(
     name: str, dtype: DType, window: Window, arguments: tuple[Any, ...], *counts: int
 ) -> None:
-    """Launch a kernel with one thread for each number of its result, the last of the arguments.
+    """Launch the kernel for images of `dtype`, with one thread for each number of its result.
 
-    It is the kernel for images of `dtype`. After the arguments it takes the counts (of images, of
-    channels), then the window.
+    The result is the last of the arguments. After them come the counts (of images, of channels), then
+    the window.
     """
     size = arguments[-1].size
     if size == 0:
@@ -212,9 +224,9 @@ def _launch(
 @cache
 def _kernel(name: str, dtype: DType, axes: int, short: bool) -> Any:
     """A kernel for arrays of a dtype with `axes` spatial axes."""
-    files = ("window.cuh", "maxima.cu" if name in MAXIMA else "gathered.cu")
-    index = "typedef int I;" if short else "typedef long long I;"
-    return compiled(files, name, dtype.name, index, f"enum {{ D = {axes} }};")
+    file = "maxima.cu" if name in MAXIMA else "gathered.cu"
+    files = ("window.cuh", file)
+    return compiled(files, name, dtype.name, index_type(short), f"enum {{ D = {axes} }};")
 
 
 @lru_cache(maxsize=1024)
@@ -237,7 +249,8 @@ def _lowest(dtype: DType) -> Any:
     """
     if not _ordered(dtype):
         raise ArgumentTypeError(f"maxima expected real numbers, integers or floats, got {dtype}.")
-    return np.asarray(-math.inf if dtype.kind == "f" else np.iinfo(dtype).min, dtype)
+    lowest = -math.inf if dtype.kind == "f" else np.iinfo(dtype).min
+    return np.asarray(lowest, dtype)
 
 
 def _ordered(dtype: DType) -> bool:

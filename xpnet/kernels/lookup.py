@@ -56,7 +56,7 @@ _tables: dict[type, Mapping[str, Kernel]] = {}  # by the type of an array
 def kernel(name: str, x: Array, *others: Any) -> Callable[..., Any] | None:
     """The kernel of that name for these arrays, or None.
 
-    There is none for Variables: a rule that is recorded runs the portable code.
+    Variables have no kernels: a rule that is recorded runs the portable code.
 
     Parameters
     ----------

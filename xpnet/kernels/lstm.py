@@ -3,8 +3,6 @@
 A step writes its results into the arrays of all steps, so nothing has to be stacked afterwards.
 """
 
-from typing import Any
-
 from xpnet._typing import Array
 from xpnet.kernels.cuda import Raw, floating, together
 from xpnet.kernels.cuda_source import THREADS, cupy
@@ -14,7 +12,7 @@ _step = Raw("lstm.cu", "lstm_step")
 _step_back = Raw("lstm.cu", "lstm_step_back")
 
 
-def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array) -> tuple[Any, Any, Any]:
+def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None) -> tuple[Array, Array, Array]:
     """The states, the cells and the gates after each step, as `xpnet.functions._recurrence.LSTM`."""
     z, h, c, mask = _contiguous(z, h, c, mask)
     steps = z.shape[0]
@@ -33,13 +31,13 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array) -> tuple[Any, Any,
 
 
 def lstm_gradients(
-    gy: tuple[Any, Any, Any],
-    y: tuple[Any, Any, Any],
+    gy: tuple[Array, Array, Array],
+    y: tuple[Array, Array, Array],
     c: Array,
     W: Array,
-    mask: Array,
+    mask: Array | None,
     of_gates: bool,
-) -> tuple[Any, Any, Any]:
+) -> tuple[Array, Array, Array]:
     """The gradients by z, and by the state and the cell before the first step.
 
     Parameters
@@ -56,19 +54,22 @@ def lstm_gradients(
     steps, rows, units = cells.shape
     gz = cupy().ndarray(gates.shape, gates.dtype)
     gc = cupy().ndarray(c.shape, c.dtype)
-    kept = None if mask is None else cupy().ndarray(c.shape, c.dtype)
+    kept = None  # the gradient that passes a masked step by
+    if mask is not None:
+        kept = cupy().ndarray(c.shape, c.dtype)
     step = _step_back.of(gates.dtype)
     grid = _grid(c)
     product = None
-    given = gh, g_cells, g_gates if of_gates else None
+    given = (gh, g_cells, g_gates if of_gates else None)
     for t in reversed(range(steps)):
-        arrays = *given, product, kept, gc, c, cells, gates, mask, gz
+        arrays = (*given, product, kept, gc, c, cells, gates, mask, gz)
         step(*grid, (*arrays, t, steps, rows, units))
         product = gz[t].dot(W)
-    return gz, product if kept is None else product + kept, gc
+    gh = product if kept is None else product + kept
+    return gz, gh, gc
 
 
-def _contiguous(*arrays: Array) -> list[Any]:
+def _contiguous(*arrays: Array | None) -> list[Array | None]:
     return [x if x is None else cupy().ascontiguousarray(x) for x in arrays]
 
 
@@ -77,10 +78,11 @@ def _grid(x: Array) -> tuple[tuple[int], tuple[int]]:
     return (-(-x.size // THREADS),), (THREADS,)
 
 
-def _takes(z: Array, h: Array, c: Array, W: Array, mask: Array) -> bool:
+def _takes(z: Array, h: Array, c: Array, W: Array, mask: Array | None) -> bool:
     """Whether these are non-empty arrays of one floating-point dtype, on the current device."""
-    there = mask is None or (type(mask) is type(z) and together(mask, z))
-    return floating(z, h, c, W) and z.size > 0 and there
+    if mask is not None and (type(mask) is not type(z) or not together(mask, z)):
+        return False
+    return floating(z, h, c, W) and z.size > 0
 
 
 KERNELS = {

@@ -1,26 +1,25 @@
 """Normalization for CuPy: one launch for the statistics, one for the result; two or three backward.
 
-The axes that are normalized over are the first ones, the last ones, or both: the others are
-neighbours, and form the groups. A group is the work of one block of threads, which sums twice, for
-the mean and for the variance, in an order that depends on nothing but the sizes.
+The axes that are normalized over are the first ones, the last ones, or both; the others are adjacent,
+and form the groups. One block of threads computes a group. It sums twice, for the mean and for the
+variance, in an order that depends on the sizes only.
 
 Source of the scheme, a block for each group and two sums: PyTorch's `batch_norm_collect_statistics`.
 """
 
 import math
+from collections.abc import Sequence
 from functools import cache, lru_cache
-from importlib import import_module
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.kernels.cuda import floating, together
-from xpnet.kernels.cuda_source import THREADS, compiled, cupy
+from xpnet.kernels.cuda_source import SHORT, THREADS, compiled, cupy, index_type
 from xpnet.kernels.lookup import Kernel
 
-np: Any = import_module("numpy")
-
 MOST = 1024  # threads of a block
-SHORT = 1 << 30  # arrays of fewer numbers are indexed by 32 bits: a GPU divides those faster
 
 
 class Groups(NamedTuple):
@@ -33,9 +32,12 @@ class Groups(NamedTuple):
     @classmethod
     @lru_cache(maxsize=1024)
     def over(cls, shape: tuple[int, ...], axes: tuple[int, ...]) -> "Groups":
-        """The groups whose numbers lie along `axes`; the other axes must be neighbours."""
-        kept = [axis for axis in range(len(shape)) if axis not in axes]
-        first, last = (kept[0], kept[-1] + 1) if kept else (0, 0)
+        """The groups whose numbers lie along `axes`; the other axes must be adjacent."""
+        others = [axis for axis in range(len(shape)) if axis not in axes]
+        if not others:
+            return cls(1, 1, math.prod(shape))
+        first = others[0]
+        last = others[-1] + 1
         return cls(math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:]))
 
     @property
@@ -69,8 +71,13 @@ class Weights(NamedTuple):
 
 
 def normalize(
-    x: Array, w: Array, b: Array, axes: tuple[int, ...], eps: float, running: Array | None = None
-) -> tuple[Any, ...]:
+    x: Array,
+    w: Array | None,
+    b: Array | None,
+    axes: tuple[int, ...],
+    eps: float,
+    running: Any = None,
+) -> tuple[Array, Array, Array, Array, Any]:
     """(x - mean) r w + b, where mean and r = 1 / sqrt(variance + eps) are those of x over axes.
 
     Parameters
@@ -95,9 +102,9 @@ def normalize(
     groups = Groups.over(x.shape, axes)
     shape = tuple([1 if axis in axes else n for axis, n in enumerate(x.shape)])
     mean, var, r = (cupy().ndarray(shape, x.dtype) for _ in range(3))
-    was, after, momentum = _running(running, x.dtype)
+    before, after, momentum = _running(running, x.dtype)
     grid = groups.groups, groups.threads
-    _start("moments", grid, x, mean, var, r, eps, _record(groups), *was, *after, momentum)
+    _start("moments", grid, x, mean, var, r, eps, _record(groups), *before, *after, momentum)
     y = cupy().ndarray(x.shape, x.dtype)
     weights: Any = Weights.along(x.shape, _shape(w, b))
     _start("normalize", _each(x), x, mean, r, w, b, y, x.size, _record(groups), *weights)
@@ -107,13 +114,13 @@ def normalize(
 def normalize_gradients(
     gy: Array,
     x: Array,
-    w: Array,
+    w: Array | None,
     mean: Array,
-    r: Any,
+    r: Array,
     axes: tuple[int, ...],
     shape: tuple[int, ...] | None,
     needs: tuple[bool, ...],
-) -> tuple[Any, Any, Any]:
+) -> tuple[Array | None, Array | None, Array | None]:
     """The gradients of `normalize` by x, w and b.
 
     Parameters
@@ -132,10 +139,14 @@ def normalize_gradients(
     groups = Groups.over(x.shape, axes)
     weights: Any = Weights.along(x.shape, shape)
     even = all(shape is None or shape[axis] == 1 for axis in axes)
-    arrays = gy, x, mean, r
-    gx = gw = gb = None
-    if even or needs[0]:
-        gb, gw = _sums(arrays, None if even else w, groups, groups, weights, mean.shape)
+    arrays = (gy, x, mean, r)
+    gx = None
+    gw = None
+    gb = None
+    if even:  # the weights do not differ within a group
+        gb, gw = _sums(arrays, None, groups, groups, weights, mean.shape)
+    elif needs[0]:
+        gb, gw = _sums(arrays, w, groups, groups, weights, mean.shape)
     if needs[0]:
         gx = cupy().ndarray(x.shape, x.dtype)
         sizes = x.size, _record(groups), *weights, int(even)
@@ -146,12 +157,17 @@ def normalize_gradients(
     return gx, gw, gb
 
 
-# --- what they are made of ------------------------------------------------------------------------
+# --- the launches ---------------------------------------------------------------------------------
 
 
 def _sums(
-    arrays: Any, w: Array, over: Groups, groups: Groups, weights: Array, shape: Any
-) -> tuple[Any, Any]:
+    arrays: tuple[Array, Array, Array, Array],
+    w: Array | None,
+    over: Groups,
+    groups: Groups,
+    weights: Any,
+    shape: tuple[int, ...] | None,
+) -> tuple[Array, Array]:
     """The sums of g and of g (x - mean) r over each group of `over`, as arrays of shape `shape`."""
     first, second = (cupy().ndarray(shape, arrays[0].dtype) for _ in range(2))
     sizes = _record(over), _record(groups), *weights
@@ -164,31 +180,39 @@ def _each(x: Array) -> tuple[int, int]:
     return -(-x.size // THREADS), THREADS
 
 
-def _numbers(w: Array, x: Array) -> Any:
+def _numbers(w: Array | None, x: Array) -> Array | None:
     """The weights in the dtype of x, C-contiguous; or None."""
-    return None if w is None else cupy().ascontiguousarray(w, x.dtype)
+    if w is None:
+        return None
+    return cupy().ascontiguousarray(w, x.dtype)
 
 
-def _shape(w: Array, b: Array) -> tuple[int, ...] | None:
+def _shape(w: Array | None, b: Array | None) -> tuple[int, ...] | None:
     """The shape of w or, if that is None, of b."""
-    given = b if w is None else w
-    return None if given is None else tuple(given.shape)
+    if w is not None:
+        return tuple(w.shape)
+    if b is not None:
+        return tuple(b.shape)
+    return None
 
 
-def _running(running: Array, dtype: DType) -> tuple[Any, Any, float]:
+def _running(running: Any, dtype: DType) -> tuple[Sequence[Any], Sequence[Any], float]:
     """Running statistics as `moments` takes them: the old, memory for the new, and the momentum."""
     if running is None:
         return (None,) * 3, (None,) * 3, 0.0
-    was = [
+    before = [
         running.mean.astype(dtype, copy=False),
         running.var.astype(dtype, copy=False),
         running.seen.astype("int64", copy=False),
     ]
-    after = [cupy().ndarray(a.shape, a.dtype) for a in was]
-    return was, after, -1.0 if running.momentum is None else running.momentum
+    after = [cupy().ndarray(a.shape, a.dtype) for a in before]
+    momentum = running.momentum
+    if momentum is None:  # the mean of all batches
+        momentum = -1.0
+    return before, after, momentum
 
 
-def _moved(running: Array, after: Any) -> Any:
+def _moved(running: Any, after: Sequence[Any]) -> Any:
     """The running statistics with the numbers that `moments` computed, in their own dtypes."""
     if running is None:
         return None
@@ -208,8 +232,7 @@ def _start(name: str, grid: tuple[int, int], x: Array, *rest: Any) -> None:
 @cache
 def _kernel(name: str, dtype: DType, short: bool) -> Any:
     """A kernel for arrays of a dtype."""
-    index = "typedef int I;" if short else "typedef long long I;"
-    return compiled(("normalization.cu",), name, dtype.name, index)
+    return compiled(("normalization.cu",), name, dtype.name, index_type(short))
 
 
 @cache
@@ -223,9 +246,12 @@ def _takes(x: Array, *weights: Any) -> bool:
     if x.dtype.char not in "fd" or x.size == 0 or not floating(x):
         return False
     given = [w for w in weights if w is not None]
-    return all(w.dtype.itemsize <= x.dtype.itemsize and together(w, x) for w in given) and (
-        len({w.shape for w in given}) < 2 and Weights.along(x.shape, _shape(*weights)) is not None
-    )
+    for w in given:
+        if w.dtype.itemsize > x.dtype.itemsize or not together(w, x):
+            return False
+    if len({w.shape for w in given}) > 1:
+        return False
+    return Weights.along(x.shape, _shape(*weights)) is not None
 
 
 def _takes_gradient(gy: Array, x: Array) -> bool:

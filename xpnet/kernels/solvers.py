@@ -1,9 +1,9 @@
 """Linear algebra that raises errors on CuPy: a matrix without an inverse is an error, as on NumPy.
 
 By default CuPy does not check what its solvers report, because a check makes the host wait for the
-GPU: for a matrix that is not positive definite it silently returns an unfinished factor. So xpnet
-turns the check on. It costs one transfer of a few bytes for each call of a solver, among kernels that
-take far longer; functions that use no solver (`det`, `slogdet`, products, norms) do not wait.
+GPU. For a matrix that is not positive definite it silently returns an unfinished factor. So xpnet
+turns the check on. It costs one transfer of a few bytes per call of a solver, whose kernels take far
+longer. Functions that use no solver (`det`, `slogdet`, products, norms) do not wait.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,12 @@ def linalg_of(xp: Namespace) -> Any:
         Raised by its functions on NumPy and CuPy: there is no inverse, no factor, or no convergence.
         PyTorch raises an error of its own; JAX returns NaN.
     """
-    return Loud(xp.linalg) if xp.__name__ == "array_api_compat.cupy" else xp.linalg
+    if xp.__name__ == "array_api_compat.cupy":
+        return _Checked(xp.linalg)
+    return xp.linalg
 
 
-class Loud:
+class _Checked:
     """CuPy's `linalg`, with functions that check what the solver reports."""
 
     def __init__(self, linalg: Any) -> None:

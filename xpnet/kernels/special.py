@@ -1,4 +1,4 @@
-"""The special functions of each library: SciPy's for NumPy, and those that the others bring along."""
+"""The special functions of each library: SciPy's for NumPy, and the other libraries' own."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from xpnet._typing import Array, Namespace
 from xpnet.errors import BackendError, MissingPackageError
 from xpnet.kernels.cuda import Elementwise
 
-MODULES = {  # of a namespace: the module with its special functions
+MODULES = {  # the module with a library's special functions, by the name of its namespace
     "array_api_compat.numpy": "scipy.special",
     "array_api_compat.cupy": "cupyx.scipy.special",
     "array_api_compat.torch": "torch.special",
@@ -19,9 +19,9 @@ MODULES = {  # of a namespace: the module with its special functions
 
 
 def _polygamma_of_torch(n: int, x: Array) -> Array:
-    """PyTorch's own for n = 1 is off by 3e-10 relative: above 0, Hurwitz's zeta function is not.
+    """polygamma(n, x) by Hurwitz's zeta function where x > 0; DLMF 25.11.12.
 
-    DLMF 25.11.12.
+    There PyTorch's own has a relative error of 3e-10 for n = 1.
     """
     torch = import_module("torch")
     zeta = torch.special.zeta(n + 1.0, x)
@@ -30,13 +30,13 @@ def _polygamma_of_torch(n: int, x: Array) -> Array:
 
 
 def _polygamma_of_cupy(n: int, x: Array) -> Array:
-    """CuPy's own takes orders in an array alone. DLMF 25.11.12."""
+    """polygamma(n, x) by Hurwitz's zeta function; DLMF 25.11.12. CuPy's own takes no Python number."""
     zeta = import_module("cupyx.scipy.special").zeta(n + 1.0, x)
     return (-1) ** (n + 1) * math.factorial(n) * zeta
 
 
-# CuPy's own is a product of exp(-|x|) and the function that grows, NaN where that overflows. Far out,
-# this is Hankel's expansion: A&S 9.7.1.
+# CuPy's own multiplies exp(-|x|) by the function, and is NaN where that overflows. Here Hankel's
+# expansion is used for large |x|: A&S 9.7.1.
 SCALED_BESSEL = """
     A a = x < T(0) ? -A(x) : A(x);
     if (a <= A(30)) {{
@@ -60,15 +60,15 @@ OURS: dict[tuple[str, str], Callable[..., Any] | None] = {
     ("cupyx.scipy.special", "i1e"): _i1e,
     ("cupyx.scipy.special", "polygamma"): _polygamma_of_cupy,
     ("torch.special", "polygamma"): _polygamma_of_torch,
-    ("jax.scipy.special", "betaln"): None,  # off by 1e-8 relative
+    ("jax.scipy.special", "betaln"): None,  # its relative error is 1e-8
     ("jax.scipy.special", "beta"): None,  # likewise
 }
-"""What is used in place of a library's function, or None if that is not to be used."""
+"""Functions to use in place of a library's own; None if its own must not be used."""
 
 
 @cache
 def special_function(xp: Namespace, name: str) -> Callable[..., Any] | None:
-    """The library's special function of that name; None if it has others, but not this one.
+    """The library's special function of that name; None if it has no such function.
 
     Raises
     ------

@@ -4,22 +4,21 @@ CuPy's own `stack` sends a table of addresses for more than eight arrays.
 """
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
+
+import numpy as np
 
 from xpnet._typing import Array
 from xpnet.kernels.cuda import Raw, floating
 from xpnet.kernels.cuda_source import THREADS, cupy
 from xpnet.kernels.lookup import Kernel
 
-np: Any = import_module("numpy")
-
 MOST = 256  # arrays per launch; a kernel's arguments take 4 KB at most
 
 _kernel = Raw("stacking.cu", "xpnet_stack", f"#define MOST {MOST}")
 
 
-def stack(steps: Sequence[Any]) -> Any:
+def stack(steps: Sequence[Array]) -> Array:
     """Arrays of one shape and dtype along a new first axis."""
     first = steps[0]
     y = cupy().ndarray((len(steps), *first.shape), first.dtype)
@@ -32,7 +31,7 @@ def stack(steps: Sequence[Any]) -> Any:
         addresses[: len(part)] = [x.data.ptr for x in part]
         table = addresses.view(f"V{8 * MOST}")
         blocks = -(-len(part) * first.size // THREADS)
-        arguments = table, y[start:], len(part), first.size
+        arguments = (table, y[start:], len(part), first.size)
         _kernel.of(first.dtype)((blocks,), (THREADS,), arguments)
     return y
 

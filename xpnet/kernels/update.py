@@ -9,21 +9,22 @@ import ctypes
 import threading
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module, resources
+from importlib import resources
 from struct import Struct
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from xpnet._typing import Array, DType
 from xpnet.kernels.cuda import FLOATS
-from xpnet.kernels.cuda_source import C_TYPES, THREADS, cupy, current_device
+from xpnet.kernels.cuda_source import THREADS, cupy, current_device, type_definitions
 from xpnet.kernels.lookup import Kernel
 
-FLOAT32: Any = import_module("numpy").dtype("float32")
+FLOAT32 = np.dtype("float32")
 WORDS = 511  # 8-byte words that a launch may take as its argument: CUDA's limit is 4 kB
 SHARE = 2048  # numbers that a block computes
 
-
-Move = tuple[Any, Any, list[Any]]  # a parameter's array, its gradient, and its state
+Move = tuple[Array, Array, list[Array]]  # a parameter's array, its gradient, and its state
 
 
 class _Built(NamedTuple):
@@ -33,7 +34,7 @@ class _Built(NamedTuple):
     room: int  # how many parameters one launch can take
 
 
-def takes(p: Any) -> bool:
+def takes(p: Array) -> bool:
     """Whether p is real, in 16, 32 or 64 bits; `update` itself decides which moves fit."""
     return p.dtype.char in FLOATS
 
@@ -78,7 +79,7 @@ def update(
     return left
 
 
-def _fits(p: Any, g: Array, state: list[Any]) -> bool:
+def _fits(p: Array, g: Array, state: list[Array]) -> bool:
     """Whether the kernel can move this parameter: contiguous memory, on one device."""
     if not isinstance(p, cupy().ndarray) or p.dtype.char not in FLOATS:
         return False
@@ -153,10 +154,7 @@ def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype
         "STORE": " ".join(f"{place} = {slot};" for slot, place in places.items()),
         "FORMULA": " ".join(formula.split()),
     }
-    half = dtype.char == "e"
-    head = ["#include <cuda_fp16.h>"] if half else []
-    head.append(f"typedef {C_TYPES[dtype.name]} T;")
-    head.append(f"typedef {'float' if half else C_TYPES[dtype.name]} A;")
+    head = type_definitions(dtype.name)
     head += [f"#define {name} {value}" for name, value in definitions.items()]
     source = (resources.files("xpnet.kernels") / "update.cu").read_text("utf-8")
     code = "\n".join([*head, source])

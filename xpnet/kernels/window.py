@@ -1,4 +1,4 @@
-"""How a window slides over the spatial axes of an array: the numbers, without the arrays."""
+"""The geometry of a window that slides over the spatial axes of an array."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,28 +6,30 @@ from functools import cached_property, lru_cache
 from itertools import product
 from math import prod
 from numbers import Integral
-from typing import Any, Self
+from typing import Any
 
 from xpnet.errors import ArgumentError, ShapeError
 
 Sizes = tuple[int, ...]
 Lengths = int | tuple[int, ...]  # one for all axes, or one for each
+Padding = tuple[tuple[int, int], ...]  # for each axis, how much before it and after it
 Key = tuple[slice, ...]
+Blocks = Iterator[tuple[Sizes, Sizes]]  # the first place of a block, and the one after its last
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window of `kernel` numbers an axis, `dilation` apart, that moves on by `stride`.
+    """A window of `kernel` numbers per axis, `dilation` apart, that moves by `stride`.
 
     Parameters
     ----------
     size : tuple of int
-        The lengths of the spatial axes it slides over.
+        The lengths of the spatial axes that it slides over.
     kernel, stride, dilation : tuple of int, one for each axis
     padding : tuple of pairs of int
-        How many numbers are thought before and after each axis.
+        How many numbers are added before and after each axis; negative ones are cut off.
     places : tuple of int, optional
-        How many places the window takes along each axis; unless given, all that there are.
+        How many places the window takes along each axis; by default, as many as fit.
 
     Raises
     ------
@@ -38,22 +40,27 @@ class Window:
     size: Sizes
     kernel: Sizes
     stride: Sizes
-    padding: tuple[tuple[int, int], ...]
+    padding: Padding
     dilation: Sizes
     places: Sizes | None = None
 
     def __post_init__(self) -> None:
-        if any(r > p for r, p in zip(self.reach, self.padded, strict=True)):
-            dilated = f", dilated to {self.reach}" if self.reach != self.kernel else ""
-            padded = f", padded to {self.padded}" if self.padded != self.size else ""
-            raise ShapeError(
-                f"A window of {self.kernel}{dilated} does not fit into {self.size}{padded}. "
-                "Take a smaller kernel, more padding or larger images."
-            )
+        if all(r <= p for r, p in zip(self.reach, self.padded, strict=True)):
+            return
+        window = f"{self.kernel}"
+        if self.reach != self.kernel:
+            window += f", dilated to {self.reach}"
+        images = f"{self.size}"
+        if self.padded != self.size:
+            images += f", padded to {self.padded}"
+        raise ShapeError(
+            f"A window of {window} does not fit into {images}. "
+            "Take a smaller kernel, more padding or larger images."
+        )
 
     @cached_property
     def reach(self) -> Sizes:
-        """How many numbers of each axis lie under the window, from its first to its last."""
+        """How many numbers of each axis the window spans, from its first to its last."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
     @cached_property
@@ -71,7 +78,7 @@ class Window:
 
     @cached_property
     def positions(self) -> int:
-        """How many places the window takes in all."""
+        """How many places the window takes in total."""
         return prod(self.out)
 
     @cached_property
@@ -91,27 +98,33 @@ class Window:
 
     @property
     def offsets(self) -> Iterator[Sizes]:
-        """The numbers of the window, row by row."""
+        """The index of each number of the window, row by row."""
         return product(*map(range, self.kernel))
 
     def under(self, offset: Sizes, start: Sizes | None = None, stop: Sizes | None = None) -> Key:
-        """What of the padded axes meets one number of the window at its places start to stop."""
-        start, stop = start or (0,) * len(self.out), stop or self.out
+        """What one number of the window meets in the padded axes, at its places start to stop."""
+        if start is None:
+            start = (0,) * len(self.out)
+        if stop is None:
+            stop = self.out
         axes = zip(offset, self.dilation, self.stride, start, stop, strict=True)
         return tuple(slice(o * d + a * s, o * d + (b - 1) * s + 1, s) for o, d, s, a, b in axes)
 
     def inside(self, offset: Sizes) -> tuple[Key, Key] | None:
         """The places at which one number of the window meets no padding, and what it meets there.
 
-        Slices of the axes of the output, and of the axes without padding; None if there are none.
+        The slices of the axes of the output, and of the axes without padding; None if it meets
+        padding everywhere.
         """
-        places, met = [], []
+        places = []
+        met = []
         axes = zip(
             offset, self.dilation, self.stride, self.padding, self.size, self.out, strict=True
         )
         for o, d, s, (before, _), n, out in axes:
             at = o * d - before  # what the first place meets
-            first, last = max(0, -(at // s)), min(out - 1, (n - 1 - at) // s)
+            first = max(0, -(at // s))
+            last = min(out - 1, (n - 1 - at) // s)
             if first > last:
                 return None
             places.append(slice(first, last + 1))
@@ -120,9 +133,9 @@ class Window:
 
     @property
     def turned(self) -> "Window | None":
-        """The window that goes back, from the places to what they met; None if it cannot.
+        """The window of the transposed convolution, from the places to what they met.
 
-        It moves by 1, and so must this one; and it needs padding that is not negative.
+        None unless this window moves by 1, and the other one needs no negative padding.
         """
         padding = []
         axes = zip(self.reach, self.padding, self.out, self.size, self.stride, strict=True)
@@ -136,15 +149,20 @@ class Window:
 
     @cached_property
     def lifted(self) -> "Window":
-        """The same over images that all lie in one row."""
-        size, kernel, stride = (1, *self.size), (1, *self.kernel), (1, *self.stride)
-        padding, dilation = ((0, 0), *self.padding), (1, *self.dilation)
-        return Window(size, kernel, stride, padding, dilation, (1, *self.out))
+        """The same window over images with one more axis, of length 1, in front."""
+        return Window(
+            size=(1, *self.size),
+            kernel=(1, *self.kernel),
+            stride=(1, *self.stride),
+            padding=((0, 0), *self.padding),
+            dilation=(1, *self.dilation),
+            places=(1, *self.out),
+        )
 
-    def blocks(self, rows: int, room: int) -> Iterator[tuple[Sizes, Sizes]]:
-        """The places in blocks, as (start, stop): so many rows, and about `room` places in each.
+    def blocks(self, rows: int, room: int) -> Blocks:
+        """The places in blocks, as (start, stop): `rows` rows, and about `room` places in each.
 
-        A row is what lies at one place of the first axis; its places are neighbours in memory.
+        A row holds all places at one index of the first axis; they are neighbours in memory.
         """
         ranges = []
         for n in reversed(self.out[1:]):
@@ -155,38 +173,40 @@ class Window:
             start, stop = zip(*block, strict=True)
             yield start, stop
 
-    @classmethod
-    def over(
-        cls, size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
-    ) -> Self:
-        """A window with as much padding before an axis as after it."""
-        return cls(size, kernel, stride, tuple((p, p) for p in padding), dilation)
-
 
 @lru_cache(maxsize=1024)
 def sliding(
     size: Sizes,
     kernel: Sizes,
     stride: Sizes,
-    padding: tuple[tuple[int, int], ...],
+    padding: Padding,
     dilation: Sizes,
     places: Sizes | None = None,
 ) -> Window:
-    """The `Window` with these arguments, cached: a training step asks for the same ones each time."""
+    """The `Window` with these arguments, cached, as each training step asks for the same ones."""
     return Window(size, kernel, stride, padding, dilation, places)
 
 
 def _split(n: int, most: int) -> list[tuple[int, int]]:
-    """0 to n in as few parts as can be, of at most so many, and about equal."""
+    """The range from 0 to n in as few and as equal parts as possible, of at most `most` each."""
     parts = -(-n // max(most, 1))
     return [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
 
 def lengths(value: Lengths, d: int, least: int = 1) -> tuple[int, ...]:
-    """One whole number, or one for each of d axes, as a tuple."""
+    """A whole number for all of d axes, or one for each of them, as a tuple.
+
+    Raises
+    ------
+    ArgumentError
+        A number is below `least`, or there are not d of them.
+    """
     if type(value) is int and value >= least:
         return (value,) * d
-    several: tuple[Any, ...] = tuple(value) if isinstance(value, Iterable) else (value,) * d
+    if isinstance(value, Iterable):
+        several: tuple[Any, ...] = tuple(value)
+    else:
+        several = (value,) * d
     if len(several) != d or not all(isinstance(n, Integral) and int(n) >= least for n in several):
         raise ArgumentError(
             f"Expected a whole number from {least}, or {d} of them, one for each axis, "
@@ -197,11 +217,23 @@ def lengths(value: Lengths, d: int, least: int = 1) -> tuple[int, ...]:
 
 def padded(
     padding: Lengths | str,
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-) -> tuple[tuple[int, int], ...]:
-    """How many zeros before and after each axis: numbers, "same" or "valid"."""
+    kernel: Sizes,
+    stride: Sizes,
+    dilation: Sizes,
+) -> Padding:
+    """How many zeros are added before and after each axis.
+
+    Parameters
+    ----------
+    padding : int, tuple of int, "same" or "valid"
+        With "same", as many that the output has the size of the input. With "valid", none.
+    kernel, stride, dilation : tuple of int, one for each axis
+
+    Raises
+    ------
+    ArgumentError
+        `padding` is neither of these; or it is "same" and the stride is not 1.
+    """
     if padding == "same":
         if stride != (1,) * len(stride):
             raise ArgumentError(f'padding="same" expected a stride of 1, got {stride}.')
@@ -209,5 +241,6 @@ def padded(
         return tuple((m // 2, m - m // 2) for m in more)
     if isinstance(padding, str) and padding != "valid":
         raise ArgumentError(f'Expected padding as numbers, "same" or "valid", got {padding!r}.')
-    around = (0,) * len(kernel) if isinstance(padding, str) else lengths(padding, len(kernel), 0)
-    return tuple((p, p) for p in around)
+    if isinstance(padding, str):
+        return ((0, 0),) * len(kernel)
+    return tuple((p, p) for p in lengths(padding, len(kernel), 0))

@@ -54,7 +54,10 @@ def hooked(hook: Hook, *, innermost: bool = False) -> Iterator[None]:
 def add_hook(hook: Hook, *, innermost: bool = False) -> None:
     """Let each call of a layer go through `hook`, until `remove_hook`."""
     others = hooks.get()
-    hooks.set((hook, *others) if innermost else (*others, hook))
+    if innermost:
+        hooks.set((hook, *others))
+    else:
+        hooks.set((*others, hook))
 
 
 def remove_hook(hook: Hook) -> None:

@@ -28,6 +28,13 @@ def require(layer: object, x: Array, sizes: _Sizes, parameter: Array | None = No
         require_dtype(layer, x, sizes, parameter)
 
 
+def sequence_axes(batch_first: bool) -> tuple[str, str]:
+    """The names of the first two axes of a batch of sequences."""
+    if batch_first:
+        return ("batch", "length")
+    return ("length", "batch")
+
+
 def require_whole(layer: object, **sizes: Any) -> None:
     """Raise ArgumentTypeError unless each of these sizes, by name, is a whole number."""
     for name, size in sizes.items():

@@ -65,7 +65,9 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
         gradients_before = {id(p): p.raw_grad for p in self.parameters()}
         # Past __setattr__, which is for attributes that hold parameters.
         vars(self)["_step"] = Step(inputs, y, gradients_before)
-        return tuple(map(data_of, y)) if isinstance(y, tuple) else data_of(y)
+        if isinstance(y, tuple):
+            return tuple(map(data_of, y))
+        return data_of(y)
 
     return forward
 
@@ -80,8 +82,11 @@ def _refuse_arrays_by_name(layer: "Layer", options: dict[str, Any]) -> None:
 
 def _variable(x: Any, is_target: bool) -> Variable:
     """An input of `forward` as a Variable; a Python integer becomes a float."""
-    number = float(x) if isinstance(x, int) else x
-    return Variable(number, requires_grad=False if is_target else None)
+    if isinstance(x, int):
+        x = float(x)
+    if is_target:
+        return Variable(x, requires_grad=False)
+    return Variable(x)
 
 
 @stays
@@ -122,7 +127,9 @@ def backward(self: "Layer", dout: Any) -> Any:
         step.previous_gradients[id(p)] = g
     if not inputs:
         return None
-    return found[0] if len(inputs) == 1 else found[: len(inputs)]
+    if len(inputs) == 1:
+        return found[0]
+    return found[: len(inputs)]
 
 
 def _single_output(layer: "Layer", y: Any, dout: Any) -> tuple[Any, Any]:
@@ -134,7 +141,9 @@ def _single_output(layer: "Layer", y: Any, dout: Any) -> tuple[Any, Any]:
                 "`backward` of a layer with several inputs returns, one for each. Pass one of them."
             )
         return y, dout
-    given = dout if isinstance(dout, (tuple, list)) else ()
+    given: tuple[Any, ...] = ()
+    if isinstance(dout, (tuple, list)):
+        given = tuple(dout)
     pairs = [(yi, g) for yi, g in zip(y, given, strict=False) if g is not None]
     if len(given) != len(y) or not pairs:
         raise GradientError(

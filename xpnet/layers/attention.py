@@ -11,7 +11,7 @@ from xpnet.layers._input_checks import require, require_dtype, require_whole
 from xpnet.layers._repr import non_default
 from xpnet.layers.affine import Affine
 from xpnet.layers.base import Layer
-from xpnet.layers.dropout import Dropout
+from xpnet.layers.dropout import inner_dropout
 from xpnet.layers.initializers import glorot_uniform, zeros
 from xpnet.random import default_rng
 
@@ -104,7 +104,7 @@ class MultiheadAttention(Layer):
         self.in_proj_bias = Parameter(zeros((3 * embed_dim,))) if bias else None
         self.out_proj = Affine(embed_dim, embed_dim, bias=bias, weight="glorot_uniform", rng=rng)
         self.dropout = dropout
-        self.dropout_layer = Dropout(dropout, rng=rng if has_own_rng and dropout else None)
+        self.dropout_layer = inner_dropout(dropout, rng if has_own_rng else None)
 
     def forward(
         self,

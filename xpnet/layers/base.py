@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from xpnet._hints import LAYERS, hinted
-from xpnet._libraries.devices import known, there
+from xpnet._libraries.devices import call_on_their_device, known
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import Backend, array_like, resolve, to_numpy
@@ -88,7 +88,7 @@ class Layer(Holder):
             for hook in hooks.get():
                 call = partial(hook, call)
             if known.several:
-                return there(call, self, *xs, **options)
+                return call_on_their_device(call, self, *xs, **options)
             return call(self, *xs, **options)
         except Exception as error:
             notes = getattr(error, "__notes__", ())
@@ -169,10 +169,10 @@ class Layer(Holder):
             missing = sorted(holders.keys() - state.keys())
             unknown = sorted(state.keys() - holders.keys())
             torch_like = any(name.rpartition(".")[2] in ("weight", "bias") for name in unknown)
-            hint = " For PyTorch's names see xpnet.saving.pytorch." if torch_like else ""
-            raise StateError(
-                f"{self!r}: the state lacks {missing} and has unknown {unknown}.{hint}"
-            )
+            message = f"{self!r}: the state lacks {missing} and has unknown {unknown}."
+            if torch_like:
+                message += " For PyTorch's names see xpnet.saving.pytorch."
+            raise StateError(message)
         for name, holder in holders.items():
             _require_shape(self, name, tuple(holder.data.shape), state[name])
         arrays = {name: array_like(state[name], holder.data) for name, holder in holders.items()}
@@ -260,6 +260,7 @@ def _require_shape(layer: Layer, name: str, expected: tuple[int, ...], x: Any) -
     given = tuple(x.shape)
     if given == expected:
         return
-    transposed = len(given) == 2 and given == expected[::-1]
-    hint = " For weights from PyTorch see xpnet.saving.pytorch." if transposed else ""
-    raise StateError(f"{layer!r}: expected {name} of shape {expected}, got {given}.{hint}")
+    message = f"{layer!r}: expected {name} of shape {expected}, got {given}."
+    if len(given) == 2 and given == expected[::-1]:
+        message += " For weights from PyTorch see xpnet.saving.pytorch."
+    raise StateError(message)

@@ -120,7 +120,9 @@ class Residual(Sequential):
         y = super().forward(x)
         shortcut = x if self.shortcut is None else self.shortcut(x)
         if y.shape != shortcut.shape:
-            what = "shortcut=" if self.shortcut is None else "another shortcut="
+            what = "another shortcut="
+            if self.shortcut is None:
+                what = "shortcut="
             raise ShapeError(
                 "Residual expected the outputs of its layers and of its shortcut to have one shape, "
                 f"got {tuple(y.shape)} and {tuple(shortcut.shape)} for x of shape {tuple(x.shape)}. "
@@ -173,8 +175,9 @@ class MLP(Sequential):
         weight: str | Initializer | None = None,
         rng: Rng = None,
     ) -> None:
-        inner = hidden if isinstance(hidden, Iterable) else [hidden]
-        widths = [in_features, *inner, out_features]
+        if not isinstance(hidden, Iterable):
+            hidden = [hidden]
+        widths = [in_features, *hidden, out_features]
         rng = default_rng(rng)  # once, so that the layers draw in turn from one stream
         if not weight:
             weight = "glorot_normal" if activation in ("sigmoid", "tanh") else "he_normal"

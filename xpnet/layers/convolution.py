@@ -52,14 +52,19 @@ class _Convolution(Layer):
         """Store how the kernel moves: a number for each axis, or the name of a padding."""
         d = len(self.axes)
         self.stride = lengths(stride, d)
-        self.padding = padding if isinstance(padding, str) else lengths(padding, d, least=0)
+        self.padding: tuple[int, ...] | str
+        if isinstance(padding, str):
+            self.padding = padding
+        else:
+            self.padding = lengths(padding, d, least=0)
         self.dilation = lengths(dilation, d)
 
     def forward(self, x: Array) -> Array:
         require(self, x, ("batch", self.in_channels, *self.axes), self.weight)
-        function = F.conv_transpose if self.transposed else F.conv
         options = {name: getattr(self, name) for name in self.names}
-        return function(x, self.weight, self.bias, **options)
+        if self.transposed:
+            return F.conv_transpose(x, self.weight, self.bias, **options)
+        return F.conv(x, self.weight, self.bias, **options)
 
     def __repr__(self) -> str:
         defaults = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}

@@ -44,3 +44,8 @@ class Dropout(Layer):
 
     def __repr__(self) -> str:
         return f"Dropout(p={self.p})"
+
+
+def inner_dropout(p: float, rng: Rng) -> Dropout:
+    """A Dropout within another layer; with p = 0 it has no generator, and so no state to save."""
+    return Dropout(p, rng=rng if p else None)

@@ -51,10 +51,11 @@ def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
     def hook(call: Call, layer: Layer, *xs: Any, **options: Any) -> Any:
         y = call(layer, *xs, **options)
         found = watched.get(id(original(layer)))
-        if found is None:
-            return y
-        replacement = look(found, xs, y)
-        return y if replacement is None else replacement
+        if found is not None:
+            replacement = look(found, xs, y)
+            if replacement is not None:
+                y = replacement
+        return y
 
     with hooked(hook):
         yield

@@ -135,7 +135,9 @@ def _drawn(shape: Shape, draw: Callable[[int], Array]) -> Array:
     """Numbers that `draw` makes on the host in float64, on the backend's device and in its dtype."""
     require_within_limit(shape)
     backend = current()
-    name = "float64" if "float64" in str(backend.dtype) else "float32"
+    name = "float32"
+    if "float64" in str(backend.dtype):
+        name = "float64"
     return backend.asarray(in_blocks(shape, name, draw), dtype=backend.dtype)
 
 

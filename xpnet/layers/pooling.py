@@ -75,7 +75,9 @@ class MaxPool1d(_SlidingWindow):
     ) -> None:
         self.kernel_size = kernel_size
         self.padding = padding
-        self.stride = kernel_size if stride is None else stride
+        self.stride = stride
+        if stride is None:
+            self.stride = kernel_size
         self.dilation = dilation
         self.ceil_mode = ceil_mode
 
@@ -146,7 +148,9 @@ class AvgPool1d(_SlidingWindow):
     ) -> None:
         self.kernel_size = kernel_size
         self.padding = padding
-        self.stride = kernel_size if stride is None else stride
+        self.stride = stride
+        if stride is None:
+            self.stride = kernel_size
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
         self.dilation = dilation

@@ -11,10 +11,10 @@ from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter, data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError, MissingMethodError, ShapeError
-from xpnet.layers._input_checks import require, require_dtype, require_whole
+from xpnet.layers._input_checks import require, require_dtype, require_whole, sequence_axes
 from xpnet.layers._repr import non_default
 from xpnet.layers.base import Layer
-from xpnet.layers.dropout import Dropout
+from xpnet.layers.dropout import inner_dropout
 from xpnet.layers.initializers import uniform
 from xpnet.random import default_rng
 
@@ -52,7 +52,7 @@ class _Recurrent(Layer):
         self.bidirectional = bidirectional
         has_own_rng = rng is not None
         rng = default_rng(rng)
-        self.dropout_layer = Dropout(dropout, rng=rng if has_own_rng and dropout else None)
+        self.dropout_layer = inner_dropout(dropout, rng if has_own_rng else None)
         rows = self.gates * hidden_size
         columns = input_size
         bound = 1.0 / math.sqrt(hidden_size)
@@ -100,7 +100,7 @@ class _Recurrent(Layer):
     def forward(
         self, x: Array, lengths: Array | list[int] | None = None, *states: Array | None
     ) -> tuple[Array, ...]:
-        axes = ("batch", "length") if self.batch_first else ("length", "batch")
+        axes = sequence_axes(self.batch_first)
         require(self, x, (*axes, self.input_size), self.weight_ih_l0)
         if x.shape[axes.index("length")] == 0:
             raise ShapeError(f"{self!r} expected at least one step, got x of {tuple(x.shape)}.")
@@ -224,6 +224,11 @@ class _Recurrent(Layer):
         return f"{type(self).__name__}({self.input_size} -> {self.hidden_size}{options})"
 
 
+def _sum(biases: tuple[Array, ...]) -> Array | None:
+    """bias_ih + bias_hh, which PyTorch stores separately; None if there are none."""
+    return biases[0] + biases[1] if biases else None
+
+
 def _zero_padding(x: Array, mask: Array | None) -> Array:
     """x with zeros where the mask, of shape (length, batch), is False."""
     if mask is None:
@@ -315,8 +320,7 @@ class RNN(_Recurrent):
         weight_hh: Array,
         *biases: Array,
     ) -> tuple[Array, ...]:
-        bias = biases[0] + biases[1] if biases else None
-        z, h = self._prepared(x, states, weight_ih, bias)
+        z, h = self._prepared(x, states, weight_ih, _sum(biases))
         return (F.rnn(z, h, weight_hh, mask, self.nonlinearity),)
 
 
@@ -353,8 +357,7 @@ class LSTM(_Recurrent):
         weight_hh: Array,
         *biases: Array,
     ) -> tuple[Array, ...]:
-        bias = biases[0] + biases[1] if biases else None
-        z, h, c = self._prepared(x, states, weight_ih, bias)
+        z, h, c = self._prepared(x, states, weight_ih, _sum(biases))
         return F.lstm(z, h, c, weight_hh, mask)
 
 

@@ -12,12 +12,12 @@ from xpnet._typing import Array, Rng
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ArgumentTypeError
-from xpnet.layers._input_checks import require, require_floating
+from xpnet.layers._input_checks import require, require_floating, sequence_axes
 from xpnet.layers._repr import non_default
 from xpnet.layers.affine import Affine
 from xpnet.layers.attention import MultiheadAttention
 from xpnet.layers.base import Layer
-from xpnet.layers.dropout import Dropout
+from xpnet.layers.dropout import inner_dropout
 from xpnet.layers.normalization import LayerNorm
 from xpnet.random import default_rng
 
@@ -90,7 +90,7 @@ class TransformerEncoderLayer(Layer):
             d_model, nhead, dropout, bias, batch_first=batch_first, rng=own
         )
         self.linear1 = Affine(d_model, dim_feedforward, bias, weight="glorot_uniform", rng=rng)
-        self.dropout = Dropout(dropout, rng=own if dropout else None)
+        self.dropout = inner_dropout(dropout, own)
         self.linear2 = Affine(dim_feedforward, d_model, bias, weight="glorot_uniform", rng=rng)
         self.norm1 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias)
         self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias)
@@ -98,7 +98,7 @@ class TransformerEncoderLayer(Layer):
         self.norm_first = norm_first
 
     def forward(self, x: Array, mask: Array | None = None, *, is_causal: bool = False) -> Array:
-        axes = ("batch", "length") if self.self_attn.batch_first else ("length", "batch")
+        axes = sequence_axes(self.self_attn.batch_first)
         require(self, x, (*axes, self.self_attn.embed_dim), self.linear1.weight)
         if self.norm_first:
             x = F.add(x, self._attended(self.norm1(x), mask, is_causal))
@@ -195,10 +195,10 @@ class PositionalEncoding(Layer):
             )
         self.d_model = d_model
         self.batch_first = batch_first
-        self.dropout = Dropout(dropout, rng=rng if dropout else None)
+        self.dropout = inner_dropout(dropout, rng)
 
     def forward(self, x: Array) -> Array:
-        axes = ("batch", "length") if self.batch_first else ("length", "batch")
+        axes = sequence_axes(self.batch_first)
         require(self, x, (*axes, self.d_model))
         require_floating(self, x, (*axes, self.d_model), "float32")
         pattern = self._pattern(data_of(x))

@@ -1,11 +1,11 @@
-"""How good a prediction is: figures to be read, where a loss is one to be differentiated.
+"""Metrics: how good predictions are, for people to read; a loss is there to be differentiated.
 
-Each takes scores first and targets second, as the losses do, and stays on their device. The
-figures are scikit-learn's.
+Each takes scores first and targets second, as the losses do, and computes on their device. The
+definitions are scikit-learn's.
 
-A function of all samples at once has a small name: `f1(y, t, average="macro")`. Where it is a mean
-over samples (accuracy, the errors), the means of batches have the same mean, and a training takes
-the function as it is. Where it is not, a class of that name adds up batches:
+A function, such as `f1(y, t, average="macro")`, takes all samples at once. A metric that is a mean
+over samples (accuracy, the mean errors) can be averaged over batches, so a `Trainer` takes the
+function itself. For the others there is a class that gathers batches:
 
 >>> from xpnet import current, metrics
 >>> f1 = metrics.F1(average="macro")

@@ -1,38 +1,38 @@
-"""What scores and targets say: which class was chosen, and which was right."""
-
-from typing import Any
+"""Predicted and actual classes, from scores and targets."""
 
 import array_api_compat as compat
 
-from xpnet._typing import Array
+from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ShapeError
 
 
-def real_dtype(y: Array) -> Array:
-    """The dtype of a figure: float64 of float64, else float32, where half precision would overflow."""
+def real_dtype(y: Array) -> DType:
+    """The dtype of a figure: float64 for float64 scores, else float32; a sum in float16 may overflow."""
     xp = array_namespace(y)
-    return y.dtype if y.dtype == xp.float64 else xp.float32
+    if y.dtype == xp.float64:
+        return y.dtype
+    return xp.float32
 
 
-def chosen_and_actual(
+def predicted_and_actual(
     name: str, y: Array, t: Array, classes: int | None, threshold: float
-) -> tuple[Any, Any, int]:
-    """The class numbers that y chooses, those that t names, both of shape (n,), and how many there are.
+) -> tuple[Array, Array, int]:
+    """Predicted class numbers and actual ones, both of shape (n,), and the number of classes.
 
     Parameters
     ----------
     name : str
-        Who asks: for the error.
+        The metric, for the error message.
     y : array or Variable
-        Shape (..., classes): scores, of which the highest is chosen, the first of equal ones.
+        Shape (..., classes): scores, of which the highest is chosen, and the first of equal ones.
         Floating-point or bool, of the shape of t or with one column: scores of class 1, chosen
         above `threshold` or where True. Integers of shape (n,): class numbers.
     t : array or Variable
         Class numbers, or one-hot rows.
     classes : int, optional
-        How many there are, where y has class numbers; else one more than the highest is taken.
+        The number of classes, if y has class numbers; by default one more than the highest.
     threshold : float
 
     Raises
@@ -40,39 +40,59 @@ def chosen_and_actual(
     ShapeError
         The shapes do not fit.
     """
-    y, t, asked = data_of(y), data_of(t), classes
-    xp, counted = array_namespace(y, t), has_dtype(y, "integral")
-    one_hot = tuple(t.shape) == tuple(y.shape) and y.ndim > 1 and y.shape[-1] > 1
-    if one_hot or (y.ndim > 0 and y.shape[-1] > 1 and tuple(t.shape) == tuple(y.shape[:-1])):
-        t = xp.argmax(t, axis=-1) if one_hot else t
-        classes, y = y.shape[-1], xp.argmax(y, axis=-1)
-    elif not counted and tuple(y.shape) in (tuple(t.shape), (*t.shape, 1)):
-        classes, y = 2, y if has_dtype(y, "bool") else y > threshold
-    elif tuple(y.shape) == tuple(t.shape) and y.ndim == 1:
-        classes = _count(y, t) if classes is None else classes
+    y = data_of(y)
+    t = data_of(t)
+    y_shape = tuple(y.shape)
+    t_shape = tuple(t.shape)
+    if _has_axis_of_classes(y_shape, t_shape):
+        xp = array_namespace(y, t)
+        count = y_shape[-1]
+        if t.ndim == y.ndim:  # one-hot
+            t = xp.argmax(t, axis=-1)
+        y = xp.argmax(y, axis=-1)
+    elif not has_dtype(y, "integral") and y_shape in (t_shape, (*t_shape, 1)):
+        count = 2
+        if not has_dtype(y, "bool"):
+            y = y > threshold
+    elif y_shape == t_shape and y.ndim == 1:
+        count = _number_of_classes(y, t) if classes is None else classes
     else:
         raise ShapeError(
             f"{name} expected scores y of shape (..., classes), and t of shape (...) with class "
-            "numbers or one-hot rows; or of two classes, y and t of one shape; or y of shape (n,) "
-            f"with class numbers. Got y of shape {tuple(y.shape)}, t of shape {tuple(t.shape)}."
+            "numbers or one-hot rows; or, for two classes, y and t of one shape; or y of shape (n,) "
+            f"with class numbers. Got y of shape {y_shape}, t of shape {t_shape}."
         )
-    if asked is not None and (asked < 1 or asked != classes):
-        raise ShapeError(f"{name} got classes={asked}, where y has {classes}; expected 1 or more.")
-    return integers(xp.reshape(y, (-1,))), integers(xp.reshape(t, (-1,))), classes
+    if classes is not None and (classes < 1 or classes != count):
+        raise ShapeError(f"{name} got classes={classes}, where y has {count}; expected 1 or more.")
+    return _flat_integers(y), _flat_integers(t), count
 
 
-def _count(y: Array, t: Array) -> int:
+def _has_axis_of_classes(y_shape: tuple[int, ...], t_shape: tuple[int, ...]) -> bool:
+    """Whether y has a score for each class, and t a class number or a one-hot row for each."""
+    if not y_shape or y_shape[-1] < 2:
+        return False
+    return t_shape == y_shape[:-1] or (len(y_shape) > 1 and t_shape == y_shape)
+
+
+def _number_of_classes(y: Array, t: Array) -> int:
+    """One more than the highest class number; 1 if there are no samples."""
+    if not y.shape[0]:
+        return 1
     xp = array_namespace(y, t)
-    both = [integers(x) for x in (y, t)]
-    return 1 + max(int(xp.max(x)) for x in both) if y.shape[0] else 1
+    return 1 + max(int(xp.max(integers(x))) for x in (y, t))
+
+
+def _flat_integers(x: Array) -> Array:
+    return integers(array_namespace(x).reshape(x, (-1,)))
 
 
 def integers(x: Array) -> Array:
     """Class numbers of any dtype as int32."""
-    return array_namespace(x).astype(x, array_namespace(x).int32)
+    xp = array_namespace(x)
+    return xp.astype(x, xp.int32)
 
 
 def one_hot(x: Array, classes: int) -> Array:
-    """Booleans, shape (n, classes): whether x[i], an int32, is class j."""
+    """Booleans of shape (n, classes): whether x[i], an int32, is class j."""
     xp = array_namespace(x)
     return x[:, None] == xp.arange(classes, dtype=xp.int32, device=compat.device(x))

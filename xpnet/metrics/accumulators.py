@@ -1,4 +1,4 @@
-"""Metrics that are no means over samples: added up over batches, and computed at the end."""
+"""Metrics that are not means over samples: gathered over batches, and computed at the end."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -11,18 +11,18 @@ from xpnet.errors import ShapeError, StateError
 from xpnet.metrics import classification, ranking, regression
 from xpnet.metrics._labels import real_dtype
 
-State = tuple[Any, ...]
+State = tuple[Array, ...]
 
 
 class Accumulator:
-    """A metric of many batches: what is to be known of them is gathered where they are.
+    """A metric of many batches: statistics of each batch are merged, on the device of the batches.
 
     Parameters
     ----------
     name : str
-        What the metric's column is called.
+        The name of the metric's column.
     statistics : callable
-        (y, t) -> arrays of a batch.
+        (y, t) -> a tuple of arrays, for a batch.
     merge : callable
         (arrays, arrays) -> the arrays of both batches together.
     result : callable
@@ -30,7 +30,7 @@ class Accumulator:
 
     Examples
     --------
-    The largest error of all, which is no mean:
+    The largest error, which is not a mean:
 
     >>> from xpnet import current
     >>> largest = Accumulator(
@@ -53,36 +53,42 @@ class Accumulator:
         result: Callable[..., Any],
     ) -> None:
         self.name = name
-        self._statistics, self._merge, self._result = statistics, merge, result
+        self._statistics = statistics
+        self._merge = merge
+        self._result = result
         self._state: State = ()
 
     @follows
     def update(self, y: Array, t: Array) -> None:
-        """Count a batch of scores and targets; nothing comes to the host."""
+        """Add a batch of scores and targets; nothing is copied to the host."""
         new = self._statistics(data_of(y), data_of(t))
-        self._state = self._merge(self._state, new) if self._state else new
+        if self._state:
+            new = self._merge(self._state, new)
+        self._state = new
 
     @stays
-    def compute(self) -> Any:
-        """The metric of all batches since `reset`, an array on their device; nan of none."""
+    def compute(self) -> Array:
+        """The metric of all batches since `reset`, an array on their device; NaN without batches."""
         follow(self._state[:1])
-        return self._result(*self._state) if self._state else float("nan")
+        if not self._state:
+            return float("nan")
+        return self._result(*self._state)
 
     def reset(self) -> None:
         """Forget all batches."""
         self._state = ()
 
-    def state_dict(self) -> dict[str, Any]:
-        """What was gathered, by name: for a checkpoint."""
+    def state_dict(self) -> dict[str, Array]:
+        """The gathered arrays by name: for a checkpoint."""
         return {f"{i}": array for i, array in enumerate(self._state)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resume from what `state_dict` gave, arrays on the device of the batches to come.
+        """Resume from the result of `state_dict`, with arrays on the device of further batches.
 
         Raises
         ------
         StateError
-            It is no such state. Then nothing is changed.
+            The state is invalid. Then nothing is changed.
         """
         arrays = [state.get(f"{i}") for i in range(len(state))]
         if not all(hasattr(array, "dtype") for array in arrays):
@@ -94,7 +100,7 @@ class Accumulator:
 
 
 class ConfusionMatrix(Accumulator):
-    """`confusion_matrix` over batches. A table: for `compute`, not for a history of numbers."""
+    """`confusion_matrix` over batches: a table, so it is not for a history of numbers."""
 
     def __init__(
         self, classes: int | None = None, threshold: float = 0.5, name: str = "confusion_matrix"
@@ -106,7 +112,10 @@ class ConfusionMatrix(Accumulator):
 
 
 class _Rate(Accumulator):
-    """A rate of counts. Counts know no floating-point dtype, so that of the scores is kept too."""
+    """A rate that is computed from counts, in the dtype of the scores.
+
+    Counts are integers. So that the dtype survives in the state, an array of zeros is kept with it.
+    """
 
     figure: ClassVar[str]
 
@@ -122,7 +131,7 @@ class _Rate(Accumulator):
             counts = classification.confusion_matrix(y, t, classes, threshold)
             return counts, array_namespace(counts).zeros_like(counts, dtype=real_dtype(y))
 
-        def rate(counts: Any, like: Any) -> Any:
+        def rate(counts: Array, like: Array) -> Array:
             return classification.rate(self.figure, counts, average, zero_division, like.dtype)
 
         super().__init__(name or self.figure, count, _added, rate)
@@ -147,17 +156,17 @@ class F1(_Rate):
 
 
 class R2(Accumulator):
-    """`r2` over batches, by the moments of each, so that large targets lose no digits."""
+    """`r2` over batches, computed from the moments of each, so that large targets lose no digits."""
 
     def __init__(self, average: str | None = "uniform", name: str = "r2") -> None:
-        def result(n: Any, mean: Array, squares: Any, errors: Any) -> Array:
-            return regression.of_moments(n, mean, squares, errors, average)
+        def result(n: Array, mean: Array, squares: Array, errors: Array) -> Array:
+            return regression.r2_of_moments(n, mean, squares, errors, average)
 
         super().__init__(name, regression.moments, regression.merged, result)
 
 
 class RocAuc(Accumulator):
-    """`roc_auc` over batches, with its options. It keeps all scores: order is known at the end."""
+    """`roc_auc` over batches, with its options. It keeps all scores, since it depends on their order."""
 
     def __init__(
         self, average: str | None = "macro", multi_class: str = "ovr", name: str = "roc_auc"
@@ -165,45 +174,48 @@ class RocAuc(Accumulator):
         def result(y: Array, t: Array) -> Array:
             return ranking.roc_auc(y, t, average, multi_class)
 
-        super().__init__(name, lambda y, t: (y, t), _joined, result)
+        super().__init__(name, lambda y, t: (y, t), _concatenated, result)
         self._batches: list[State] = []
 
     def update(self, y: Array, t: Array) -> None:
         self._batches.append((data_of(y), data_of(t)))
 
-    def compute(self) -> Any:
-        self._join()
+    def compute(self) -> Array:
+        self._concatenate()
         return super().compute()
 
     def reset(self) -> None:
         super().reset()
         self._batches = []
 
-    def state_dict(self) -> dict[str, Any]:
-        self._join()
+    def state_dict(self) -> dict[str, Array]:
+        self._concatenate()
         return super().state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self._batches = []
 
-    def _join(self) -> None:
-        """Make one batch of all, at once: to join them one by one would copy them each time."""
-        parts = [self._state, *self._batches] if self._state else self._batches
+    def _concatenate(self) -> None:
+        """Concatenate all batches at once; doing so batch by batch would copy all each time."""
+        parts = self._batches
+        if self._state:
+            parts = [self._state, *parts]
         if parts:
-            self._state, self._batches = _joined(*parts), []
+            self._state = _concatenated(*parts)
+            self._batches = []
 
 
 def _added(a: State, b: State) -> State:
-    if a[0].shape != b[0].shape:  # they might broadcast
+    if a[0].shape != b[0].shape:  # adding them might broadcast
         raise ShapeError(
-            f"Batches of {a[0].shape[0]} and {b[0].shape[0]} classes do not add up. Of class "
-            "numbers, say how many there are: classes=10."
+            f"Batches of {a[0].shape[0]} and {b[0].shape[0]} classes cannot be added. For class "
+            "numbers, pass the number of classes: classes=10."
         )
     return tuple(x + y for x, y in zip(a, b, strict=True))
 
 
 @follows
-def _joined(*states: State) -> State:
+def _concatenated(*states: State) -> State:
     xp = array_namespace(states[0][0])
     return tuple(xp.concat(arrays, axis=0) for arrays in zip(*states, strict=True))

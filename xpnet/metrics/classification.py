@@ -1,6 +1,4 @@
-"""Right or wrong, by class."""
-
-from typing import Any
+"""Metrics of classification: accuracy, the confusion matrix, and rates computed from it."""
 
 import array_api_compat as compat
 
@@ -9,15 +7,15 @@ from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
-from xpnet.metrics._labels import chosen_and_actual, integers, one_hot, real_dtype
+from xpnet.metrics._labels import integers, one_hot, predicted_and_actual, real_dtype
 
 AVERAGES = ("binary", "macro", "micro", "weighted", None)
-BLOCK = 2**24  # cells of a one-hot table; also, sums of ones in float32 are exact up to it
+BLOCK = 2**24  # cells of a one-hot table at a time; a sum of that many ones is exact in float32
 
 
 @follows
 def accuracy(y: Array, t: Array) -> Array:
-    """The share of samples whose highest score is at their class.
+    """The share of samples whose highest score is that of their class.
 
     Parameters
     ----------
@@ -29,18 +27,19 @@ def accuracy(y: Array, t: Array) -> Array:
     Returns
     -------
     array, shape ()
-        From 0 to 1; float64 of float64 scores, else float32. The first of several equal scores
+        From 0 to 1; float64 for float64 scores, else float32. The first of several equal scores
         counts as the highest.
 
     Raises
     ------
     ShapeError
-        The shapes do not fit, or there is one column alone, whose highest score is always the same.
+        The shapes do not fit, or there is only one column, in which the highest score means nothing.
     """
     y, t = _scores("accuracy", y, t)
     xp = array_namespace(y, t)
     best = xp.argmax(y, axis=-1)
-    t = t if t.dtype == best.dtype else xp.astype(t, best.dtype)
+    if t.dtype != best.dtype:
+        t = xp.astype(t, best.dtype)
     return xp.mean(xp.astype(best == t, real_dtype(y)))
 
 
@@ -55,14 +54,14 @@ def top_k_accuracy(y: Array, t: Array, k: int = 5) -> Array:
     t : array or Variable, shape (...) or (..., classes)
         Class numbers, or one-hot rows.
     k : int
-        From 1 on. With 1 this is the accuracy; with all classes it is 1.
+        At least 1. With k = 1 this is the accuracy; with all classes it is 1.
 
     Returns
     -------
     array, shape ()
-        From 0 to 1. Of several equal scores the first counts as the highest, as in `accuracy`
-        (scikit-learn takes the last); one that is NaN counts as higher than all others, and the
-        class whose score it is as not found.
+        From 0 to 1. The first of several equal scores counts as the highest, as in `accuracy`
+        (scikit-learn takes the last). A NaN counts as higher than all other scores, but a class with
+        that score counts as not found.
 
     Raises
     ------
@@ -74,14 +73,16 @@ def top_k_accuracy(y: Array, t: Array, k: int = 5) -> Array:
     if k < 1:
         raise ArgumentError(f"Expected k >= 1, got {k}.")
     y, t = _scores("top_k_accuracy", y, t)
-    xp, classes, t = array_namespace(y, t), y.shape[-1], integers(t)
-    every = xp.arange(classes, dtype=xp.int32, device=compat.device(t))
-    own = t[..., None] == every
-    score = xp.sum(xp.where(own, y, xp.zeros_like(y)), axis=-1, keepdims=True, dtype=y.dtype)
-    behind = (y < score) | ((y == score) & (every >= t[..., None])) | own
-    rank = xp.sum(xp.astype(~behind, xp.int32), axis=-1)
-    found = (rank < k) & xp.any(own, axis=-1)
-    found = found & ~xp.any(own & (y != y), axis=-1)  # noqa: PLR0124 - NaN differs from itself
+    xp = array_namespace(y, t)
+    t = integers(t)[..., None]
+    classes = xp.arange(y.shape[-1], dtype=xp.int32, device=compat.device(t))
+    is_own = t == classes
+    own_score = xp.sum(xp.where(is_own, y, xp.zeros_like(y)), axis=-1, keepdims=True, dtype=y.dtype)
+    # The standard has no top-k: count the scores that are higher.
+    is_behind = (y < own_score) | ((y == own_score) & (classes >= t)) | is_own
+    rank = xp.sum(xp.astype(~is_behind, xp.int32), axis=-1)
+    found = (rank < k) & xp.any(is_own, axis=-1)
+    found = found & ~xp.any(is_own & (y != y), axis=-1)  # noqa: PLR0124 - NaN differs from itself
     return xp.mean(xp.astype(found, real_dtype(y)))
 
 
@@ -89,40 +90,43 @@ def top_k_accuracy(y: Array, t: Array, k: int = 5) -> Array:
 def confusion_matrix(
     y: Array, t: Array, classes: int | None = None, threshold: float = 0.5
 ) -> Array:
-    """How often each class was taken for each.
+    """How many samples of each class were predicted as each class.
 
     Parameters
     ----------
     y : array or Variable
-        Shape (..., classes): scores or probabilities, of which the first highest is chosen. Or, of
+        Shape (..., classes): scores or probabilities, of which the first highest is chosen. Or, for
         two classes, floating-point scores of class 1, of the shape of t or with one column. Or
         class numbers, integers of shape (n,).
     t : array or Variable, shape (...) or (..., classes)
         Class numbers, or one-hot rows.
     classes : int, optional
-        How many there are, where y has class numbers; else one more than the highest is taken.
+        The number of classes, if y has class numbers; by default one more than the highest.
     threshold : float
-        Above it a score of class 1 chooses it: 0.5 of probabilities, 0.0 of logits.
+        Class 1 is predicted if its score is above: 0.5 for probabilities, 0.0 for logits.
 
     Returns
     -------
     array of integers, shape (classes, classes)
-        At [i, j] the number of samples of class i for which j was chosen. A number that names no
-        class is not counted.
+        At [i, j] the number of samples of class i for which j was predicted. A sample with an
+        invalid class number is not counted.
 
     Raises
     ------
     ShapeError
         The shapes do not fit.
     """
-    chosen, actual, classes = chosen_and_actual("confusion_matrix", y, t, classes, threshold)
-    xp, n = array_namespace(chosen, actual), actual.shape[0]
+    predicted, actual, classes = predicted_and_actual("confusion_matrix", y, t, classes, threshold)
+    xp = array_namespace(predicted, actual)
+    n = actual.shape[0]
     step = max(1, BLOCK // classes)
     blocks = []
-    for i in range(0, max(n, 1), step):  # no block at all would have no sum
+    for i in range(0, max(n, 1), step):  # at least one block, so that there is a sum
         rows = slice(i, min(i + step, n))
-        a, c = (xp.astype(one_hot(x[rows], classes), xp.float32) for x in (actual, chosen))
-        blocks.append(xp.astype(xp.matmul(a.T, c), xp.int32))
+        # The standard has no bincount: a product of one-hot tables counts the pairs of classes.
+        actual_table = xp.astype(one_hot(actual[rows], classes), xp.float32)
+        predicted_table = xp.astype(one_hot(predicted[rows], classes), xp.float32)
+        blocks.append(xp.astype(xp.matmul(actual_table.T, predicted_table), xp.int32))
     return xp.sum(xp.stack(blocks), axis=0)  # in the library's widest default integers
 
 
@@ -135,22 +139,22 @@ def precision(
     threshold: float = 0.5,
     classes: int | None = None,
 ) -> Array:
-    """tp / (tp + fp): of the samples that were taken for a class, the share that are of it.
+    """tp / (tp + fp): the share of the samples predicted as a class that are of this class.
 
     Parameters
     ----------
     y, t : array or Variable
         As for `confusion_matrix`.
     average : {"binary", "macro", "micro", "weighted", None}
-        "binary": of class 1, where there are two. "macro": the mean over the classes that occur in
-        t or were chosen. "micro": of all samples together. "weighted": the mean weighted by how
-        often a class occurs in t. None: of each class, shape (classes,).
+        "binary": for class 1 of two. "macro": the mean over the classes that occur in t or were
+        predicted. "micro": for all samples together. "weighted": the mean weighted by how often a
+        class occurs in t. None: for each class, shape (classes,).
     zero_division : float
-        The value where the denominator is zero; a mean leaves nan out.
+        The value where the denominator is zero. A NaN is left out of the mean.
     threshold : float
-        Above it a score of class 1 chooses it, where scores have no axis of classes.
+        Class 1 is predicted if its score is above, where scores have no axis of classes.
     classes : int, optional
-        How many there are, where y has class numbers.
+        The number of classes, if y has class numbers.
 
     Returns
     -------
@@ -159,11 +163,11 @@ def precision(
     Raises
     ------
     ShapeError
-        The shapes do not fit, or "binary" is asked of another number of classes.
+        The shapes do not fit, or the average is "binary" and there are not two classes.
     ValueError
-        There is no such average.
+        The average is unknown.
     """
-    return of_counts("precision", y, t, average, zero_division, threshold, classes)
+    return _from_scores("precision", y, t, average, zero_division, threshold, classes)
 
 
 @follows
@@ -175,8 +179,11 @@ def recall(
     threshold: float = 0.5,
     classes: int | None = None,
 ) -> Array:
-    """tp / (tp + fn): of the samples of a class, the share that was found. Else as `precision`."""
-    return of_counts("recall", y, t, average, zero_division, threshold, classes)
+    """tp / (tp + fn): the share of the samples of a class that were found.
+
+    See `precision` for the parameters.
+    """
+    return _from_scores("recall", y, t, average, zero_division, threshold, classes)
 
 
 @follows
@@ -188,14 +195,14 @@ def f1(
     threshold: float = 0.5,
     classes: int | None = None,
 ) -> Array:
-    """2 tp / (2 tp + fp + fn): the harmonic mean of precision and recall. Else as `precision`.
+    """2 tp / (2 tp + fp + fn): the harmonic mean of precision and recall.
 
-    Source: C. J. van Rijsbergen, Information Retrieval, 2nd ed., 1979, chapter 7.
+    See `precision` for the parameters. Source: C. J. van Rijsbergen, Information Retrieval, 2nd ed., 1979, chapter 7.
     """
-    return of_counts("f1", y, t, average, zero_division, threshold, classes)
+    return _from_scores("f1", y, t, average, zero_division, threshold, classes)
 
 
-def of_counts(
+def _from_scores(
     name: str,
     y: Array,
     t: Array,
@@ -209,51 +216,66 @@ def of_counts(
     return rate(name, counts, average, zero_division, real_dtype(data_of(y)))
 
 
-def rate(name: str, counts: Any, average: str | None, zero_division: float, dtype: DType) -> Any:
+def rate(
+    name: str, counts: Array, average: str | None, zero_division: float, dtype: DType
+) -> Array:
     """Precision, recall or F1 of a confusion matrix, in a floating-point dtype."""
     if average not in AVERAGES:
         raise ArgumentError(f"{name} expected an average of {AVERAGES}, got {average!r}.")
     if average == "binary" and counts.shape[0] != 2:
         raise ShapeError(
-            f"{name} with average='binary' is of two classes, got {counts.shape[0]}. Choose "
+            f"{name} with average='binary' is for two classes, got {counts.shape[0]}. Choose "
             "average='macro', 'micro', 'weighted', or None for each class."
         )
     xp = array_namespace(counts)
-    right, true, named = xp.linalg.diagonal(counts), xp.sum(counts, axis=1), xp.sum(counts, axis=0)
+    right = xp.linalg.diagonal(counts)
+    actual = xp.sum(counts, axis=1)
+    predicted = xp.sum(counts, axis=0)
     if average == "micro":
-        right, true, named = (xp.sum(x, keepdims=True) for x in (right, true, named))
-    over, under = {
-        "precision": (right, named),
-        "recall": (right, true),
-        "f1": (2 * right, true + named),
+        right = xp.sum(right, keepdims=True)
+        actual = xp.sum(actual, keepdims=True)
+        predicted = xp.sum(predicted, keepdims=True)
+    numerator, denominator = {
+        "precision": (right, predicted),
+        "recall": (right, actual),
+        "f1": (2 * right, actual + predicted),
     }[name]
-    empty = under == 0
-    share = xp.astype(over, dtype) / xp.astype(xp.where(empty, xp.ones_like(under), under), dtype)
-    share = xp.where(empty, xp.full_like(share, float(zero_division)), share)
+    rates = _divided(numerator, denominator, zero_division, dtype)
     if average is None:
-        return share
+        return rates
     if average == "binary":
-        return share[1]
+        return rates[1]
     if average == "micro":
-        return share[0]
-    nan, zero = xp.isnan(share), xp.zeros_like(share)
-    share = xp.where(nan, zero, share)
-    weight = present = xp.astype(~nan & (true + named > 0), dtype)
-    if average == "weighted":  # of weights that are all 0, the plain mean, as scikit-learn
-        weight = present * xp.astype(true, dtype)
-        weight = xp.where(xp.any(weight > 0.0), weight, present)
-    total = xp.sum(weight)
-    mean = xp.sum(share * weight) / xp.where(total == 0.0, xp.ones_like(total), total)
-    return xp.where(total == 0.0, xp.full_like(mean, float(zero_division)), mean)
+        return rates[0]
+    occurs = actual + predicted > 0
+    weights = xp.astype(occurs & ~xp.isnan(rates), dtype)
+    if average == "weighted":
+        by_class = weights * xp.astype(actual, dtype)
+        # If all of these weights are 0, the mean is the plain one, as in scikit-learn.
+        weights = xp.where(xp.any(by_class > 0.0), by_class, weights)
+    rates = xp.where(xp.isnan(rates), xp.zeros_like(rates), rates)
+    return _divided(xp.sum(rates * weights), xp.sum(weights), zero_division, dtype)
 
 
-def _scores(name: str, y: Array, t: Array) -> tuple[Any, Any]:
-    """Scores, and class numbers, of shapes that fit."""
-    y, t = data_of(y), data_of(t)
-    xp, shape = array_namespace(y, t), tuple(y.shape)
+def _divided(numerator: Array, denominator: Array, zero_division: float, dtype: DType) -> Array:
+    """numerator / denominator, and `zero_division` where the denominator is 0."""
+    xp = array_namespace(numerator)
+    is_zero = denominator == 0
+    divisor = xp.where(is_zero, xp.ones_like(denominator), denominator)
+    quotient = xp.astype(numerator, dtype) / xp.astype(divisor, dtype)
+    return xp.where(is_zero, xp.full_like(quotient, float(zero_division)), quotient)
+
+
+def _scores(name: str, y: Array, t: Array) -> tuple[Array, Array]:
+    """Scores and class numbers, of shapes that fit."""
+    y = data_of(y)
+    t = data_of(t)
+    shape = tuple(y.shape)
     if not shape or shape[-1] < 2 or tuple(t.shape) not in (shape, shape[:-1]):
         raise ShapeError(
             f"{name} expected scores of two classes or more and t of shape {shape[:-1]} (class "
             f"numbers) or {shape} (one-hot), got y of shape {shape}, t of shape {tuple(t.shape)}."
         )
-    return y, xp.argmax(t, axis=-1) if t.ndim == y.ndim else t
+    if t.ndim == y.ndim:
+        t = array_namespace(y, t).argmax(t, axis=-1)
+    return y, t

@@ -1,6 +1,6 @@
-"""How far numbers are from those that they should be."""
+"""Metrics of regression: mean errors, and the coefficient of determination."""
 
-from typing import Any
+from typing import NamedTuple
 
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
@@ -37,7 +37,7 @@ def mean_absolute_error(y: Array, t: Array) -> Array:
 
 @follows
 def mean_squared_error(y: Array, t: Array) -> Array:
-    """The mean of (y - t)^2 over all numbers. Else as `mean_absolute_error`."""
+    """The mean of (y - t)^2 over all numbers. See `mean_absolute_error` for the parameters."""
     e = _errors("mean_squared_error", y, t)
     return array_namespace(e).mean(e * e)
 
@@ -46,72 +46,92 @@ def mean_squared_error(y: Array, t: Array) -> Array:
 def r2(y: Array, t: Array, average: str | None = "uniform") -> Array:
     """The coefficient of determination: 1 - sum((t - y)^2) / sum((t - mean(t))^2).
 
-    1 is perfect; 0 is as good as the mean of the targets, and less is worse. Source: S. Wright,
-    Correlation and causation, 1921.
+    1 is perfect; 0 is as good as predicting the mean of the targets; less is worse. Source:
+    S. Wright, Correlation and causation, 1921.
 
     Parameters
     ----------
     y, t : array or Variable, of one shape (n, ...)
         Predictions and targets.
     average : {"uniform", "variance", None}
-        Over the columns, where there are several: the plain mean, the mean weighted by the targets'
-        variance, or each column's own.
+        For several columns: their plain mean, their mean weighted by the variance of the targets,
+        or each column's own value.
 
     Returns
     -------
     array, shape () or (...)
-        Of targets that are all the same: 1 where the predictions are right, else 0. NaN of fewer
-        than two samples.
+        If all targets are equal: 1 where the predictions are right, else 0. NaN for fewer than two
+        samples.
 
     Raises
     ------
     ShapeError
         The shapes differ.
     ValueError
-        There is no such average.
+        The average is unknown.
     """
-    return of_moments(*moments(y, t), average=average)
+    return r2_of_moments(*moments(y, t), average=average)
 
 
-def moments(y: Array, t: Array) -> tuple[Any, Any, Any, Any]:
-    """Of each column: how many samples; the targets' mean and their squares about it; squared errors."""
-    e, (y, t) = _errors("r2", y, t), (data_of(y), data_of(t))
+class Moments(NamedTuple):
+    """What r2 is computed from; each of the shape of a sample."""
+
+    n: Array  # the number of samples
+    mean: Array  # the mean of the targets
+    squares: Array  # the sum of (t - mean)^2
+    errors: Array  # the sum of (y - t)^2
+
+
+def moments(y: Array, t: Array) -> Moments:
+    """The moments of a batch."""
+    e = _errors("r2", y, t)
+    t = data_of(t)
     if t.ndim == 0:
         raise ShapeError("r2 expected y and t of shape (n, ...), got a single number.")
-    xp, n = array_namespace(e), t.shape[0]
+    xp = array_namespace(e)
     t = xp.astype(t, e.dtype)
     zero = xp.zeros_like(xp.sum(e, axis=0))
-    if n == 0:
-        return zero, zero, zero, zero
-    shifted = t - t[:1, ...]  # so that equal targets have no variance at all, and large ones theirs
+    if t.shape[0] == 0:
+        return Moments(zero, zero, zero, zero)
+    # Relative to the first target: then equal targets have no variance at all, and large ones do
+    # not lose theirs to rounding.
+    shifted = t - t[:1, ...]
     mean = xp.mean(shifted, axis=0)
-    squares = xp.sum((shifted - mean) ** 2.0, axis=0)
-    return zero + float(n), mean + t[0, ...], squares, xp.sum(e * e, axis=0)
-
-
-def merged(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The moments of two batches together: Chan, Golub and LeVeque, 1979; nothing cancels."""
-    (n, mean, squares, errors), (m, mean_b, squares_b, errors_b) = a, b
-    xp = array_namespace(n)
-    total = xp.where(n + m > 0.0, n + m, xp.ones_like(n))
-    difference = mean_b - mean
-    return (
-        n + m,
-        mean + difference * (m / total),
-        squares + squares_b + difference * difference * (n * (m / total)),
-        errors + errors_b,
+    return Moments(
+        n=zero + float(t.shape[0]),
+        mean=mean + t[0, ...],
+        squares=xp.sum((shifted - mean) ** 2.0, axis=0),
+        errors=xp.sum(e * e, axis=0),
     )
 
 
-def of_moments(n: Any, mean: Array, squares: Any, errors: Any, average: str | None) -> Array:
-    """R2 of the moments of all samples."""
+def merged(a: tuple[Array, ...], b: tuple[Array, ...]) -> Moments:
+    """The moments of two batches together, without cancellation: Chan, Golub and LeVeque, 1979."""
+    a = Moments(*a)
+    b = Moments(*b)
+    xp = array_namespace(a.n)
+    n = a.n + b.n
+    share = b.n / xp.where(n > 0.0, n, xp.ones_like(n))
+    difference = b.mean - a.mean
+    return Moments(
+        n=n,
+        mean=a.mean + difference * share,
+        squares=a.squares + b.squares + difference * difference * (a.n * share),
+        errors=a.errors + b.errors,
+    )
+
+
+def r2_of_moments(
+    n: Array, mean: Array, squares: Array, errors: Array, average: str | None
+) -> Array:
+    """R2, computed from the moments of all samples."""
     if average not in AVERAGES:
         raise ArgumentError(f"r2 expected an average of {AVERAGES}, got {average!r}.")
     xp = array_namespace(n)
-    constant = squares == 0.0
-    score = 1.0 - errors / xp.where(constant, xp.ones_like(squares), squares)
-    flat = xp.astype(errors == 0.0, score.dtype)
-    score = xp.where(constant, flat, score)
+    is_constant = squares == 0.0
+    score = 1.0 - errors / xp.where(is_constant, xp.ones_like(squares), squares)
+    is_right = xp.astype(errors == 0.0, score.dtype)
+    score = xp.where(is_constant, is_right, score)
     score = xp.where(n < 2.0, xp.full_like(score, xp.nan), score)
     if average is None:
         return score
@@ -123,10 +143,13 @@ def of_moments(n: Any, mean: Array, squares: Any, errors: Any, average: str | No
 
 
 def _errors(name: str, y: Array, t: Array) -> Array:
-    y, t = data_of(y), data_of(t)
+    """y - t in the dtype of the metric."""
+    y = data_of(y)
+    t = data_of(t)
     if tuple(y.shape) != tuple(t.shape):
         raise ShapeError(
             f"{name} expected y and t of one shape, got {tuple(y.shape)} and {tuple(t.shape)}."
         )
-    xp, dtype = array_namespace(y, t), real_dtype(y)
+    xp = array_namespace(y, t)
+    dtype = real_dtype(y)
     return xp.astype(y, dtype) - xp.astype(t, dtype)

@@ -1,13 +1,14 @@
-"""Optimizers: how a parameter moves, once its gradient is known.
+"""Optimizers: how parameters change, given their gradients.
 
-Each class's `coefficients` computes the numbers of a step from its options, and `update` applies the
-formula. Arrays are changed in place where the library can (NumPy, CuPy, PyTorch) and replaced where
-it cannot (JAX), by the same code: `a -= b` does either. On CuPy, `formula`, which is the same formula
-in CUDA, moves all parameters in one launch.
+In each class, `coefficients` computes the numbers of a step from the options, and `update` applies
+the formula. Arrays are changed in place where the library allows it (NumPy, CuPy, PyTorch), and
+replaced where it does not (JAX), by the same code: `a -= b` does either. On CuPy, `formula`, which is
+the same formula in CUDA, updates all parameters in one launch.
 
-Notation: p the parameter, g its gradient, lr the learning rate, t the number of the step from 1;
-what is computed of them is elementwise, and has the shape of p. Options have PyTorch's names and
-defaults where PyTorch has them. Its SGD with momentum is `Momentum`, with nesterov=True `Nesterov`.
+Notation: p is the parameter, g its gradient, lr the learning rate, t the number of the step from 1;
+everything that is computed from them is elementwise, and has the shape of p. Options have PyTorch's
+names and defaults where PyTorch has them. `Momentum` is PyTorch's SGD with momentum, and `Nesterov`
+its SGD with nesterov=True.
 """
 
 from collections.abc import Callable

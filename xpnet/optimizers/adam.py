@@ -9,12 +9,12 @@ from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, 
 
 
 class Adam(Optimizer):
-    """Momentum and RMSProp together, each corrected for its start from zero.
+    """Momentum and RMSProp together, each corrected for starting at zero.
 
         m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2
         p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 
-    t counts the steps of p. With `amsgrad`, the largest v so far stands in place of v.
+    t counts the steps of p. With `amsgrad`, v is replaced by the largest v so far.
 
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1; amsgrad:
     Reddi, Kale and Kumar, "On the convergence of Adam and beyond", ICLR 2018.
@@ -22,7 +22,7 @@ class Adam(Optimizer):
     Parameters
     ----------
     betas : (float, float)
-        b1 and b2: how much of m and of v lasts to the next step.
+        b1 and b2: the shares of m and of v that remain in the next step.
     amsgrad : bool
     """
 
@@ -44,15 +44,17 @@ class Adam(Optimizer):
         )  # fmt: skip
 
     def initial(self, p: Array, o: Options) -> State:
-        slots = (*self.slots, "largest") if o["amsgrad"] else self.slots
-        return {slot: array_namespace(p).zeros_like(p) for slot in slots}
+        state = super().initial(p, o)
+        if o["amsgrad"]:
+            state["largest"] = array_namespace(p).zeros_like(p)
+        return state
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
         b1, b2 = o["betas"]
         t = s["t"]
         rate = o["lr"] / (1.0 - b1**t)
         root = (1.0 - b2**t) ** 0.5
-        return {**of_moments(o), "rate": rate, "root": root, "amsgrad": o["amsgrad"]}
+        return {**moment_coefficients(o), "rate": rate, "root": root, "amsgrad": o["amsgrad"]}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         m, v = moments(g, s, c)
@@ -74,14 +76,14 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam after p -= lr weight_decay p: decay that the gradient's scale does not touch.
+    """Adam after p -= lr weight_decay p: decay that does not depend on the scale of the gradient.
 
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
 
     Parameters
     ----------
     weight_decay : float
-        The share of p, times lr, that is lost in each step.
+        lr times weight_decay is the share of p that is subtracted in each step.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class AdamW(Adam):
 
 
 class NAdam(Optimizer):
-    """Adam with Nesterov's momentum: part of the step is that of the gradient itself.
+    """Adam with Nesterov's momentum: a part of the step is along the gradient itself.
 
         c(t) = b1 (1 - 0.96^(t momentum_decay) / 2)        C = c(1) c(2) ... c(t)
         p -= lr ((1 - c(t)) / (1 - C) g + c(t+1) / (1 - C c(t+1)) m) / (sqrt(v / (1 - b2^t)) + eps)
@@ -110,9 +112,9 @@ class NAdam(Optimizer):
     Parameters
     ----------
     betas : (float, float)
-        b1 and b2: how much of m and of v lasts to the next step.
+        b1 and b2: the shares of m and of v that remain in the next step.
     momentum_decay : float
-        How fast c grows from b1 / 2 to b1.
+        The rate at which c grows from b1 / 2 to b1.
     """
 
     slots = ("m", "v")
@@ -157,7 +159,7 @@ class NAdam(Optimizer):
             "of_g": lr * (1.0 - now) / (1.0 - product),
             "of_m": lr * after / (1.0 - product * after),
         }
-        return {**of_moments(o), **rates, "root": root}
+        return {**moment_coefficients(o), **rates, "root": root}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         m, v = moments(g, s, c)
@@ -174,7 +176,7 @@ class NAdam(Optimizer):
 
 
 class RAdam(Optimizer):
-    """Adam that scales its steps only when it has seen enough to know their scale.
+    """Adam that scales its steps only after enough gradients to estimate their scale.
 
         r = 2 / (1 - b2) - 1        r(t) = r - 2 t b2^t / (1 - b2^t)
         p -= lr k m / (1 - b1^t)
@@ -190,7 +192,7 @@ class RAdam(Optimizer):
     Parameters
     ----------
     betas : (float, float)
-        b1 and b2: how much of m and of v lasts to the next step.
+        b1 and b2: the shares of m and of v that remain in the next step.
     """
 
     slots = ("m", "v")
@@ -220,7 +222,7 @@ class RAdam(Optimizer):
         if known:
             k = (seen - 4.0) * (seen - 2.0) * most / ((most - 4.0) * (most - 2.0) * seen)
             lr *= (k * left) ** 0.5
-        return {**of_moments(o), "rate": lr, "known": known}
+        return {**moment_coefficients(o), "rate": lr, "known": known}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         m, v = moments(g, s, c)
@@ -237,19 +239,21 @@ class RAdam(Optimizer):
 MOMENTS = "m *= b1; m += rest1 * g; v *= b2; v += rest2 * (g * g);"  # `moments` in CUDA
 
 
-def of_moments(o: Options) -> dict[str, Any]:
-    """The coefficients that `moments`, and most formulas that use it, compute from the options."""
+def moment_coefficients(o: Options) -> dict[str, Any]:
+    """The coefficients of `moments`, and others that most formulas with moments use."""
     b1, b2 = o["betas"]
     rest = {"rest1": 1.0 - b1, "rest2": 1.0 - b2}
     return {"lr": o["lr"], "eps": o["eps"], "b1": b1, "b2": b2, **rest}
 
 
 def moments(g: Array, s: State, c: Coefficients) -> tuple[Array, Array]:
-    """m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2: the means of g and of g^2, so far."""
-    m, v = s["m"], s["v"]
+    """m = b1 m + (1 - b1) g and v = b2 v + (1 - b2) g^2: running means of g and of g^2."""
+    m = s["m"]
+    v = s["v"]
     m *= c["b1"]
     m += c["rest1"] * g
     v *= c["b2"]
     v += c["rest2"] * (g * g)
-    s["m"], s["v"] = m, v
+    s["m"] = m  # on JAX the arrays are new ones
+    s["v"] = v
     return m, v

@@ -19,56 +19,61 @@ from xpnet.kernels.lookup import kernel
 from xpnet.optimizers.base import require_like
 
 
-class _StandIn:
-    """What a parameter's data are in a block of `applied`."""
+class _Applied:
+    """A parameter's average, in a block of `applied`."""
 
-    def __init__(self, parameter: Variable, data: Any) -> None:
-        self.parameter = parameter  # kept, so that no other has its id
+    def __init__(self, parameter: Variable, data: Array) -> None:
+        self.parameter = parameter  # referred to, so that no other object gets its id
         self.data = data
 
 
-_stand_ins: ContextVar[Mapping[int, _StandIn]] = ContextVar(
+_applied: ContextVar[Mapping[int, _Applied]] = ContextVar(
     "xpnet_averages", default=MappingProxyType({})
 )
-_data: Any = Variable.__dict__["data"]
+"""The averages of this block, by the ids of their parameters."""
+
+_own_data: Any = Variable.__dict__["data"]  # the slot of Variable
 
 
 class _Averaged:
-    """What is added to the class of a parameter that has an average: data by the block.
+    """A base added to the class of a parameter that has an average: `data` depends on the block.
 
-    However the parameter is reached, by its layer, a closure or a list, in a block of `applied` its
-    data are the average. A parameter without an average pays nothing for it.
+    In a block of `applied`, `data` is the average, whether the parameter is reached by its layer, a
+    closure or a list. For a parameter without an average, `data` takes no longer than before.
     """
 
     __slots__ = ()
 
     @property
     def data(self) -> Any:
-        own = _stand_ins.get().get(id(self))
-        return _data.__get__(self) if own is None else own.data
+        average = _applied.get().get(id(self))
+        if average is None:
+            return _own_data.__get__(self)
+        return average.data
 
     @data.setter
     def data(self, x: Array) -> None:
-        own = _stand_ins.get().get(id(self))
-        if own is None:
-            _data.__set__(self, x)
+        average = _applied.get().get(id(self))
+        if average is None:
+            _own_data.__set__(self, x)
         else:
-            own.data = x
+            average.data = x
 
 
 @cache
 def _averaged(kind: Any) -> Any:
-    """A class of parameters as one of parameters that have an average."""
+    """The subclass of a class of parameters whose `data` depends on the block."""
     if issubclass(kind, _Averaged):
         return kind
-    attributes = {"__slots__": (), "__module__": kind.__module__, "alone": kind}
-    made = type(kind.__name__, (_Averaged, kind), attributes)  # copies are of the plain class
-    array_types.add(made)
-    return made
+    # A copy has no average.
+    attributes = {"__slots__": (), "__module__": kind.__module__, "class_of_copies": kind}
+    subclass = type(kind.__name__, (_Averaged, kind), attributes)
+    array_types.add(subclass)
+    return subclass
 
 
 class ExponentialMovingAverage:
-    """a = decay a + (1 - decay) p, after each step; a begins as p.
+    """a = decay a + (1 - decay) p, after each step; initially a is p.
 
     Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control
     and Optimization 30, 1992; in this form Tarvainen and Valpola, "Mean teachers are better role
@@ -78,11 +83,11 @@ class ExponentialMovingAverage:
     ----------
     parameters : iterable of Parameter
     decay : float
-        How much of the average lasts to the next step, from 0 to below 1: the average is about
-        one over the last 1 / (1 - decay) steps.
+        The share of the average that remains in the next step, from 0 to below 1: it averages over
+        about the last 1 / (1 - decay) steps.
     warmup : bool
-        Begin with a smaller decay, min(decay, (1 + t) / (10 + t)) in update t from 1, so that the
-        start is forgotten sooner.
+        Start with a smaller decay, min(decay, (1 + t) / (10 + t)) in update t from 1, so that the
+        initial parameters lose their weight sooner.
 
     Attributes
     ----------
@@ -111,22 +116,24 @@ class ExponentialMovingAverage:
             raise ArgumentError("ExponentialMovingAverage was given no parameters.")
         if not 0.0 <= decay < 1.0:
             raise ArgumentError(f"ExponentialMovingAverage expected 0 <= decay < 1, got {decay}.")
-        self.decay, self.warmup, self.updates = float(decay), warmup, 0
+        self.decay = float(decay)
+        self.warmup = warmup
+        self.updates = 0
         self.averages = [array_like(p.data, p.data) for p in self.parameters]
-        self._lock = Lock()  # no block begins with averages that are half updated
-        self._mark()
+        self._lock = Lock()  # so that no block starts with averages that are half updated
+        self._change_classes()
 
     @stays
     def update(self) -> None:
-        """Take the parameters as they are now into the average; call it after each step."""
+        """Include the present parameters in the averages; call it after each step."""
         with self._lock:
             self._update()
 
     def _update(self) -> None:
         self.updates += 1
-        t, decay = self.updates, self.decay
+        decay = self.decay
         if self.warmup:
-            decay = min(decay, (1.0 + t) / (10.0 + t))
+            decay = min(decay, (1.0 + self.updates) / (10.0 + self.updates))
         for i in self._left_by_kernel(decay):
             a = self.averages[i]
             follow(a)
@@ -135,47 +142,49 @@ class ExponentialMovingAverage:
             self.averages[i] = a
 
     def _left_by_kernel(self, decay: float) -> Iterable[int]:
-        """Update the averages for which there is a kernel, all at once; the indices of the rest."""
-        every = range(len(self.averages))
+        """Update the averages for which there is a kernel, all at once; return the other indices."""
+        indices = range(len(self.averages))
         fast = kernel("update", self.averages[0])
         if fast is None:
-            return every
+            return indices
         numbers = {"decay": decay, "rest": 1.0 - decay}
-        moves: list[Any] = [(self.averages[i], self.parameters[i].data, []) for i in every]
+        moves: list[Any] = [(self.averages[i], self.parameters[i].data, []) for i in indices]
         left: list[int] = fast("p *= decay; p += rest * g;", numbers, (), moves)
         return left
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """A block in which the parameters are their averages: to evaluate, or to save a model.
+        """A block in which the parameters' data are the averages: to evaluate, or to save a model.
 
-        They are so for what is computed in this block, by this thread: in another, which may be
-        training the model, `data` are the parameters' own.
+        This holds for this block and this thread. In another thread, which may be training the
+        model, `data` are the parameters' own.
 
-        What is set within it is lost: afterwards the parameters are what they were. A graph keeps
-        the numbers that it was recorded with, wherever `backward` is called. For the
-        averages to stay, copy them out: `model.state_dict()` in the block.
+        Changes to the parameters in the block are lost: afterwards they are as before. A graph keeps
+        the numbers with which it was recorded, wherever `backward` is called. To keep the averages,
+        copy them: `model.state_dict()` in the block returns them.
         """
         with self._lock:
             copies = [array_like(a, a) for a in self.averages]
-        mine = {id(p): _StandIn(p, x) for p, x in zip(self.parameters, copies, strict=True)}
-        token = _stand_ins.set({**_stand_ins.get(), **mine})
+        applied = {id(p): _Applied(p, x) for p, x in zip(self.parameters, copies, strict=True)}
+        token = _applied.set({**_applied.get(), **applied})
         try:
             yield
         finally:
-            _stand_ins.reset(token)
+            _applied.reset(token)
 
     def state_dict(self) -> dict[str, Any]:
         """The averages, as "0", "1" and so on, in the order of the parameters, and "updates"."""
-        return {**{f"{i}": a for i, a in enumerate(self.averages)}, "updates": self.updates}
+        state: dict[str, Any] = {f"{i}": a for i, a in enumerate(self.averages)}
+        state["updates"] = self.updates
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state, with arrays of any library.
+        """Resume from a state, with arrays of any library.
 
         Raises
         ------
         StateError
-            It is of other parameters. Then nothing is changed.
+            The state is of other parameters. Then nothing is changed.
         """
         require_like(self, self.state_dict(), state)
         updates = whole(state, "updates")
@@ -188,10 +197,10 @@ class ExponentialMovingAverage:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=Lock())
-        self._mark()  # copies of parameters are of the plain class
+        self._change_classes()  # copies of the parameters have the plain class
 
-    def _mark(self) -> None:
-        """Give each parameter a class whose data depend on the block."""
+    def _change_classes(self) -> None:
+        """Give each parameter a class whose `data` depends on the block."""
         for p in self.parameters:
             kind: Any = type(p)
             p.__class__ = _averaged(kind)

@@ -20,7 +20,7 @@ from xpnet.errors import (
     ShapeError,
     StateError,
 )
-from xpnet.functions._in_float32 import like, widened
+from xpnet.functions._in_float32 import cast_like, widened
 from xpnet.kernels.lookup import kernel
 
 Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
@@ -28,66 +28,67 @@ Options = dict[str, Any]
 State = dict[str, Any]
 Coefficients = Mapping[str, Any]
 
-BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # the shares that last; other numbers are >= 0
+BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # options from 0 to below 1; others are >= 0
 
 
-# A parameter that is about to move, its gradient, its state, and whether its dtype has 16 bits.
+# A parameter, its gradient, its state, and whether its dtype has 16 bits.
 Member = tuple[Any, Array, State, bool]
 
 
 class Optimizer:
-    """The base: parameters in groups, the options of each group, and for each parameter its state.
+    """The base class: parameters in groups, the options of each group, and the state of each parameter.
 
     Parameters
     ----------
     parameters : iterable of Parameter, or of dicts
-        Parameters, or other Variables that require a gradient (they get copies of their arrays, to
-        be changed in place); each once. Or groups of them, as in PyTorch:
+        Parameters, or other Variables that require a gradient (their arrays are copied, to be
+        changed in place); each once. Or groups of them, as in PyTorch:
         `[{"params": body.parameters()}, {"params": head.parameters(), "lr": 0.1}]`. A group may
-        have any option for its own; for the others the optimizer's hold. Those of 16 bits are
-        moved, and their state is kept, in float32.
+        set any option; for the others, the optimizer's values are used. Parameters of 16 bits are
+        updated in float32, and their state is kept in float32.
     lr : float
         The learning rate, greater than 0. It may be changed between steps.
     weight_decay : float
-        The pull towards zero. It adds weight_decay * p to the gradient, which is the derivative of
-        a penalty weight_decay / 2 * sum(p^2), as in PyTorch.
+        The strength of the pull towards zero. weight_decay * p is added to the gradient: the
+        derivative of a penalty weight_decay / 2 * sum(p^2), as in PyTorch.
     decoupled_weight_decay : bool
-        Take p -= lr * weight_decay * p before the step instead: a pull that momentum and scaling
-        by the gradient's size do not touch. Loshchilov and Hutter, "Decoupled weight decay
+        Compute p -= lr * weight_decay * p before the step instead: a pull that is independent of
+        momentum and of scaling by the gradient's size. Loshchilov and Hutter, "Decoupled weight decay
         regularization", ICLR 2019.
 
     Attributes
     ----------
     factor : float
-        What a schedule multiplies the rates of all groups by, 1 at first.
+        The factor of a schedule, by which the learning rates of all groups are multiplied;
+        initially 1.
     defaults : dict
-        The options of every group that has none of its own. They may be changed between steps.
+        The options that a group does not set. They may be changed between steps.
     groups : list of dict
-        "params", a list, and the options that are the group's own; those may be changed too.
+        "params", a list, and the options that the group sets; they may be changed too.
     parameters : list of Parameter
-        Of all groups.
+        The parameters of all groups.
 
     Raises
     ------
     TypeError
-        What is to be moved is no parameter, or an option is unknown.
+        Something is not a parameter, or an option is unknown.
     ValueError
-        There are no parameters, one is there twice, or an option is out of its range.
+        There are no parameters, one is given twice, or an option is out of its range.
 
     Examples
     --------
     >>> from xpnet import SGD
     >>> slow, fast = Parameter([1.0]), Parameter([1.0])
     >>> optimizer = SGD([{"params": [slow]}, {"params": [fast], "lr": 1.0}], lr=0.25)
-    >>> optimizer.factor = 0.5  # what a schedule gives
+    >>> optimizer.factor = 0.5  # as a schedule does
     >>> (slow + fast).backward([1.0])
     >>> optimizer.step()
     >>> float(slow[0]), float(fast[0])
     (0.875, 0.500)
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()  # the arrays that update keeps for each parameter
-    counts: ClassVar[tuple[str, ...]] = ("t",)  # the numbers that advance keeps for each parameter
+    slots: ClassVar[tuple[str, ...]] = ()  # the arrays in the state of a parameter, for `update`
+    counts: ClassVar[tuple[str, ...]] = ("t",)  # the numbers in it, which `advance` changes
     _count: ClassVar[Any] = itemgetter(*counts)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -114,15 +115,19 @@ class Optimizer:
         self.state: list[State] = []
         self._members: list[tuple[Options, list[tuple[Any, State, bool]]]] = []
         _require_all(parameters)
-        given: list[Any] = list(parameters) if hasattr(parameters, "__iter__") else [parameters]
+        given: list[Any] = [parameters]
+        if hasattr(parameters, "__iter__"):
+            given = list(parameters)
         if not given:
             raise ArgumentError(f"{type(self).__name__} was given no parameters.")
-        for group in given if isinstance(given[0], dict) else [{"params": given}]:
+        if not isinstance(given[0], dict):
+            given = [{"params": given}]
+        for group in given:
             self.add_group(group)
 
     @stays
     def add_group(self, group: Options) -> None:
-        """Let another group of parameters move: `{"params": layer.parameters(), "lr": 0.001}`.
+        """Add a group of parameters: `{"params": layer.parameters(), "lr": 0.001}`.
 
         Raises
         ------
@@ -136,28 +141,13 @@ class Optimizer:
                 f"{name} expected a group {{'params': [...], ...}}, got {group!r}."
             )
         options = dict(group)
-        params: Any = options.pop("params")
-        _require_all(params)
-        params = [params] if isinstance(params, Variable) else list(params)
-        if not params:
-            raise ArgumentError(f"{name} was given no parameters in a group.")
-        if not all(
-            isinstance(p, Variable) and p.creator is None and has_dtype(p, "real floating")
-            for p in params
-        ):
-            kinds = ", ".join(sorted({type(p).__name__ for p in params}))
-            raise ArgumentTypeError(
-                f"{name} expected Parameters, as model.parameters() gives them, got "
-                f"{kinds} that are none, that were computed, or that are not real."
-            )
-        if len({id(p) for p in [*self.parameters, *params]}) < len(self.parameters) + len(params):
-            raise ArgumentError(f"{name} was given a parameter twice.")
+        params = self._checked_parameters(options.pop("params"))
         if unknown := sorted(options.keys() - self.defaults.keys()):
             raise ArgumentTypeError(f"{name} has no option {unknown}, but {sorted(self.defaults)}.")
         options = self._checked(options)
         self.groups.append({"params": params, **options})
         self.parameters += params
-        members = []  # who moves by which options, found once and not in every step
+        members = []  # the parameters of the group, as `step` needs them
         for p in params:
             if not isinstance(p, Parameter):
                 p.data = array_like(p.data, p.data)
@@ -168,9 +158,27 @@ class Optimizer:
         self.state += [s for _, s, _ in members]
         self._members.append((self.groups[-1], members))
 
+    def _checked_parameters(self, params: Any) -> list[Any]:
+        """The parameters of a new group; an error if there are none, or one cannot be moved."""
+        name = type(self).__name__
+        _require_all(params)
+        found: list[Any] = [params] if isinstance(params, Variable) else list(params)
+        if not found:
+            raise ArgumentError(f"{name} was given no parameters in a group.")
+        if not all(_is_real_leaf(p) for p in found):
+            kinds = ", ".join(sorted({type(p).__name__ for p in found}))
+            raise ArgumentTypeError(
+                f"{name} expected Parameters, as model.parameters() returns them, or other leaf "
+                f"Variables of a real floating-point dtype; got {kinds}."
+            )
+        everything = [*self.parameters, *found]
+        if len({id(p) for p in everything}) < len(everything):
+            raise ArgumentError(f"{name} was given a parameter twice.")
+        return found
+
     @property
     def lr(self) -> float:
-        """The learning rate, of all groups that have none of their own."""
+        """The learning rate of all groups that do not set their own."""
         return float(self.defaults["lr"])
 
     @lr.setter
@@ -179,16 +187,16 @@ class Optimizer:
 
     @stays
     def step(self) -> None:
-        """Move every parameter that has a gradient.
+        """Update every parameter that has a gradient.
 
         Raises
         ------
         GradientError
-            None has: `backward` was not called.
+            No parameter has a gradient: `backward` was not called.
         ShapeError
             A gradient has another shape than its parameter.
         StateError
-            The parameters were moved to another library since this optimizer was made.
+            The parameters were moved to another library since this optimizer was created.
         """
         ready = [(group, self._ready(members)) for group, members in self._members]
         if not any(members for _, members in ready):
@@ -209,10 +217,9 @@ class Optimizer:
                     if o["weight_decay"]:
                         x, g = self.decayed(x, g, o)
                     x = update(x, g, s, c)
-                    p.data = like(x, own) if narrow else x
-                    p.changed = next(
-                        creation_order
-                    )  # a graph that has kept it as it was is out of date
+                    p.data = cast_like(x, own) if narrow else x
+                    # Graphs that saved its old value are out of date.
+                    p.changed = next(creation_order)
 
     def _ready(self, members: Iterable[tuple[Any, State, bool]]) -> list[Member]:
         """The parameters that have a gradient, each checked before any of them moves.
@@ -220,7 +227,7 @@ class Optimizer:
         Raises
         ------
         StateError
-            The parameters have moved to another library or device since the optimizer was made.
+            The parameters were moved to another library or device since the optimizer was created.
         ShapeError
             A gradient does not have the shape of its parameter.
         """
@@ -234,7 +241,7 @@ class Optimizer:
                 g = g.data
             x = p.data
             if slot is not None and type(s[slot]) is not type(x):
-                raise StateError(f"{self!r}: make the optimizer after model.to(...).")
+                raise StateError(f"{self!r}: create the optimizer after model.to(...).")
             if g.shape != x.shape:
                 shapes = f"{tuple(x.shape)}, got {tuple(g.shape)}"
                 raise ShapeError(f"{self!r}: expected a gradient of shape {shapes}.")
@@ -242,7 +249,7 @@ class Optimizer:
         return ready
 
     def _of_one_count(self, members: list[Member], o: Options) -> Iterable[list[Member]]:
-        """Count a step of each, and group those that take the same step: usually all of them."""
+        """Count a step for each member, and group those with equal counts: usually all of them."""
         self.advance([s for _, _, s, _ in members], o)
         found: dict[Any, list[Member]] = {}
         for member in members:
@@ -252,13 +259,15 @@ class Optimizer:
     def _left_by_kernel(
         self, members: list[Member], c: Coefficients, o: Options
     ) -> Iterable[Member]:
-        """Move the members for which there is a kernel, all at once; return those left to `update`."""
+        """Update the members for which there is a kernel, all at once; return the other members."""
         fast = kernel("update", members[0][0].data)
-        if fast is None or (formula := self.formula(o)) is None:
+        if fast is None:
+            return members
+        formula = self.formula(o)
+        if formula is None:
             return members
         if o["weight_decay"]:
-            decoupled = o["decoupled_weight_decay"]
-            if decoupled:
+            if o["decoupled_weight_decay"]:
                 formula = f"p *= kept; {formula}"
                 c = {**c, "kept": 1.0 - o["lr"] * o["weight_decay"]}
             else:
@@ -275,8 +284,8 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters; call it before each `backward`.
 
-        Without it gradients add up: `backward` of several batches, each loss divided by their
-        number, and then one `step` is a step on one batch as large as all of them.
+        Without it, gradients add up: calling `backward` for several batches, each loss divided by
+        the number of batches, and then one `step`, is a step on one large batch.
         """
         for p in self.parameters:
             p.raw_grad = None
@@ -284,26 +293,26 @@ class Optimizer:
     # --- what a formula is made of ----------------------------------------------------------
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
-        """The new value of `p`; it may be `p` itself, changed. `g` is not to be changed.
+        """Compute the new value of `p`; it may be `p` itself, changed in place. Do not change `g`.
 
-        `s` holds the parameter's arrays by name, and "t", the number of its step from 1; `c` holds
-        what `coefficients` computed from that number and the options.
+        `s` holds the parameter's arrays by name, and "t", the number of its step from 1; `c` is
+        what `coefficients` returned.
         """
         raise MissingMethodError(f"{type(self).__name__} defines no update.")
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
         """The numbers of a step, by name, computed from the counts in `s` and the group's options.
 
-        In `o`, `lr` is the schedule's. By default the coefficients are the options themselves.
+        In `o`, `lr` includes the schedule's factor. By default the coefficients are the options.
         """
         return o
 
     def formula(self, o: Options) -> str | None:
-        """`update` in CUDA, for one number; None if a number's update depends on other numbers.
+        """`update` as CUDA code for one number; None if a number's update depends on other numbers.
 
-        The code changes p, to which weight decay has been applied, and the slots, given g and the
-        coefficients, all by their names. The options select its variant. It gives the same bits as
-        `update`: the same operations in the same order.
+        The code changes p, after weight decay, and the slots; it reads g and the coefficients; all
+        of these by their names. The options select its variant. Its results equal those of `update`
+        bit for bit: it does the same operations in the same order.
         """
         return None
 
@@ -313,7 +322,7 @@ class Optimizer:
             s["t"] += 1
 
     def initial(self, p: Array, o: Options) -> State:
-        """What `update` keeps for a parameter, before its first step: zeros in each of `slots`."""
+        """The state of a parameter before its first step: zeros in each of `slots`."""
         return {slot: array_namespace(p).zeros_like(p) for slot in self.slots}
 
     def decayed(self, p: Array, g: Array, o: Options) -> tuple[Array, Array]:
@@ -328,25 +337,38 @@ class Optimizer:
         checked: Options = {}
         for name, value in options.items():
             several = isinstance(value, (tuple, list))
-            xs = [x if isinstance(x, bool) else float(x) for x in (value if several else [value])]
-            if name == "betas" and len(xs) != 2:
+            numbers = list(value) if several else [value]
+            if name == "betas" and len(numbers) != 2:
                 raise ArgumentError(f"{type(self).__name__} expected two betas, got {value}.")
-            least, most = 0.0, 1.0 if name in BELOW_ONE else math.inf
-            if not all(least <= x < most for x in xs) or (name == "lr" and xs == [0.0]):
-                range_ = f"0 <= {name} < 1" if name in BELOW_ONE else f"{name} >= 0"
-                range_ = "lr > 0" if name == "lr" else range_
-                raise ArgumentError(f"{type(self).__name__} expected {range_}, got {value}.")
-            checked[name] = tuple(xs) if several else xs[0]
+            numbers = [self._in_range(name, number, value) for number in numbers]
+            checked[name] = tuple(numbers) if several else numbers[0]
         return checked
 
-    # --- to be saved, and to go on ----------------------------------------------------------
+    def _in_range(self, name: str, number: float | bool, value: Any) -> float | bool:
+        """A number of an option's value as a float, a bool as it is; an error if out of range."""
+        if not isinstance(number, bool):
+            number = float(number)
+        if name == "lr":
+            expected = "lr > 0"
+            in_range = 0.0 < number < math.inf
+        elif name in BELOW_ONE:
+            expected = f"0 <= {name} < 1"
+            in_range = 0.0 <= number < 1.0
+        else:
+            expected = f"{name} >= 0"
+            in_range = 0.0 <= number < math.inf
+        if not in_range:
+            raise ArgumentError(f"{type(self).__name__} expected {expected}, got {value}.")
+        return number
+
+    # --- saving and resuming ----------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on, by flat names: arrays, and numbers that JSON can hold.
+        """All that is needed to resume, by flat names: arrays, and numbers that JSON can hold.
 
-        "0.m" and "0.t" are of the first parameter, "lr" and "betas.0" are options, "groups.1.lr" is
-        a group's own, "Adam.parameters" is how many there are. The arrays are the optimizer's, not
-        copies.
+        "0.m" and "0.t" belong to the first parameter, "lr" and "betas.0" are options, "groups.1.lr"
+        is an option of a group, and "Adam.parameters" is the number of parameters. The arrays are
+        the optimizer's own, not copies.
         """
         mine: dict[str, Any] = {
             f"{type(self).__name__}.parameters": len(self.parameters),
@@ -363,14 +385,15 @@ class Optimizer:
         return mine
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state: with its arrays, of any library, its counts and its options.
+        """Resume from a state: its arrays, of any library, its counts and its options.
 
         Raises
         ------
         StateError
-            It is of another optimizer, or of other parameters. Then nothing is changed.
+            The state is of another optimizer, or of other parameters. Then nothing is changed.
         """
-        mine, name = self.state_dict(), f"{type(self).__name__}.parameters"
+        mine = self.state_dict()
+        name = f"{type(self).__name__}.parameters"
         if name not in state:
             others = [key.removesuffix(".parameters") for key in state if "parameters" in key]
             raise StateError(f"{self!r}: the state is of {', '.join(others) or 'no optimizer'}.")
@@ -418,28 +441,36 @@ class Optimizer:
         return loaded
 
     def _options(self) -> Iterator[tuple[Options, str, str]]:
-        """Each option: the dict that it stands in, its name there, and its name in a state."""
+        """Each option: the dict that contains it, its name there, and its name in a state."""
         prefixes = [("", self.defaults), *((f"groups.{i}.", g) for i, g in enumerate(self.groups))]
         for prefix, options in prefixes:
-            yield from ((options, name, prefix + name) for name in options if name != "params")
+            for name in options:
+                if name != "params":
+                    yield options, name, f"{prefix}{name}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(lr={self.lr:g})"
 
 
+def _is_real_leaf(p: Any) -> bool:
+    return isinstance(p, Variable) and p.creator is None and has_dtype(p, "real floating")
+
+
 def _require_all(parameters: Any) -> None:
-    """Ask what gives a layer's parameters whether the layer holds others that would not learn."""
+    """Raise an error if the parameters are of a layer with a Variable that would not be updated."""
     if hasattr(parameters, "require_all"):
         parameters.require_all()
 
 
 def require_like(owner: Any, mine: dict[str, Any], state: dict[str, Any]) -> None:
-    """StateError unless the state has the names of the owner's, and arrays of the same shapes."""
+    """Raise StateError unless two states have the same names, and arrays of the same shapes."""
     if mine.keys() != state.keys():
-        lacking, unknown = sorted(mine.keys() - state.keys()), sorted(state.keys() - mine.keys())
+        lacking = sorted(mine.keys() - state.keys())
+        unknown = sorted(state.keys() - mine.keys())
         raise StateError(f"{owner!r}: the state lacks {lacking} and has unknown {unknown}.")
     for key, x in mine.items():
-        expected, given = (tuple(getattr(v, "shape", ())) for v in (x, state[key]))
+        expected = tuple(getattr(x, "shape", ()))
+        given = tuple(getattr(state[key], "shape", ()))
         if expected != given:
             raise StateError(f"{owner!r}: expected {key} of shape {expected}, got {given}.")
         if hasattr(x, "dtype") and not hasattr(state[key], "dtype"):

@@ -1,4 +1,4 @@
-"""Gradients made smaller before a step, where they are too large. Nothing goes to the host.
+"""Gradient clipping: reduce gradients that are too large, before a step. Nothing goes to the host.
 
 loss.backward()
 norm = clip_grad_norm(model.parameters(), 1.0)
@@ -12,17 +12,17 @@ from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, data_of
 from xpnet.errors import ArgumentError, GradientError
-from xpnet.functions._in_float32 import like
+from xpnet.functions._in_float32 import cast_like
 
 
 @stays
 def clip_grad_norm(
     parameters: Iterable[Variable] | Variable, max_norm: float, norm_type: float = 2.0
 ) -> Array:
-    """Scale all gradients by one number, so that together they are no longer than `max_norm`.
+    """Scale all gradients by one number, so that their common norm is at most `max_norm`.
 
-    g *= min(1, max_norm / (norm + 1e-6)) for each gradient g, where norm is that of all of them as
-    one vector: PyTorch's `clip_grad_norm_`.
+    g *= min(1, max_norm / (norm + 1e-6)) for each gradient g, where norm is the norm of all
+    of them as one vector: PyTorch's `clip_grad_norm_`.
 
     Parameters
     ----------
@@ -36,15 +36,15 @@ def clip_grad_norm(
     Returns
     -------
     array, shape ()
-        The norm before, on the device; of 16 bits, in float32. It is infinite or NaN where a
-        gradient is; then no clipping helps.
+        The norm before clipping, on the device; for 16-bit gradients, in float32. It is infinite or
+        NaN if a gradient is; then clipping does not help.
 
     Raises
     ------
     GradientError
         No parameter has a gradient.
     ValueError
-        A limit or a norm that is not above 0.
+        `max_norm` or `norm_type` is not above 0.
 
     Notes
     -----
@@ -62,13 +62,13 @@ def clip_grad_norm(
     norm = xp.linalg.vector_norm(xp.stack(norms), ord=norm_type)
     factor = xp.minimum(float(max_norm) / (norm + 1e-6), 1.0)
     for p, g in zip(moved, grads, strict=True):
-        p.raw_grad = like(g * factor, g)  # a new array: gradients may share memory
+        p.raw_grad = cast_like(g * factor, g)  # a new array: gradients may share memory
     return norm
 
 
 @stays
 def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float) -> None:
-    """Bring every number of every gradient into -clip_value ... clip_value.
+    """Limit every number of every gradient to the range from -clip_value to clip_value.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float
     GradientError
         No parameter has a gradient.
     ValueError
-        The limit is not above 0.
+        `clip_value` is not above 0.
     """
     if not clip_value > 0.0:
         raise ArgumentError(f"Expected clip_value > 0, got {clip_value}.")
@@ -95,8 +95,9 @@ def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float
 
 
 def _with_gradient(parameters: Iterable[Variable] | Variable) -> list[Variable]:
-    given = [parameters] if isinstance(parameters, Variable) else parameters
-    moved = [p for p in given if p.raw_grad is not None]
-    if not moved:
+    if isinstance(parameters, Variable):
+        parameters = [parameters]
+    found = [p for p in parameters if p.raw_grad is not None]
+    if not found:
         raise GradientError("No parameter has a gradient to clip: call loss.backward() before.")
-    return moved
+    return found

@@ -1,4 +1,4 @@
-"""Along the gradient, at once or with momentum: SGD, Momentum, Nesterov."""
+"""Steps along the gradient, without or with momentum: SGD, Momentum, Nesterov."""
 
 from typing import Any
 
@@ -38,16 +38,16 @@ class SGD(Optimizer):
 class Momentum(Optimizer):
     """v = momentum v + (1 - dampening) g;  p -= lr v, as PyTorch's SGD with momentum.
 
-    In the first step v = g, as there.
+    In the first step v = g, as in PyTorch.
 
     Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
 
     Parameters
     ----------
     momentum : float
-        How much of the velocity v lasts to the next step, from 0 to below 1.
+        The share of the velocity v that remains in the next step, from 0 to below 1.
     dampening : float
-        How much of the gradient is left out of the velocity.
+        The share of the gradient that is left out of the velocity.
     """
 
     slots = ("v",)
@@ -67,7 +67,9 @@ class Momentum(Optimizer):
         )  # fmt: skip
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
-        share = 1.0 - o["dampening"] if s["t"] > 1 else 1.0
+        share = 1.0
+        if s["t"] > 1:
+            share -= o["dampening"]
         return {"lr": o["lr"], "momentum": o["momentum"], "share": share}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
@@ -87,7 +89,7 @@ class Momentum(Optimizer):
 
 
 class Nesterov(Momentum):
-    """v = momentum v + g;  p -= lr (g + momentum v): the velocity of one step ahead.
+    """v = momentum v + g;  p -= lr (g + momentum v): the gradient step from the point that momentum leads to.
 
     As PyTorch's SGD with nesterov=True.
 
@@ -98,7 +100,7 @@ class Nesterov(Momentum):
     Parameters
     ----------
     momentum : float
-        How much of the velocity v lasts to the next step, from 0 to below 1.
+        The share of the velocity v that remains in the next step, from 0 to below 1.
     """
 
     def __init__(

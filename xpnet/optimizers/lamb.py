@@ -1,13 +1,13 @@
-"""LAMB: Adam's direction, and steps in proportion to the parameter's size."""
+"""LAMB: steps in Adam's direction, proportional to the size of the parameter."""
 
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
-from xpnet.optimizers.adam import moments, of_moments
+from xpnet.optimizers.adam import moment_coefficients, moments
 from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
 
 class LAMB(Optimizer):
-    """Adam's direction, and steps in proportion to the parameter's size, for large batches.
+    """Steps in Adam's direction, proportional to the size of the parameter, for large batches.
 
         d = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps) + weight_decay p
         p -= lr |p| / |d| d
@@ -21,7 +21,7 @@ class LAMB(Optimizer):
     Parameters
     ----------
     betas : (float, float)
-        b1 and b2: how much of m and of v lasts to the next step.
+        b1 and b2: the shares of m and of v that remain in the next step.
     """
 
     slots = ("m", "v")
@@ -46,7 +46,7 @@ class LAMB(Optimizer):
         b1, b2 = o["betas"]
         t = s["t"]
         left = {"left1": 1.0 - b1**t, "left2": 1.0 - b2**t}
-        return {**of_moments(o), **left, "decay": o["weight_decay"]}
+        return {**moment_coefficients(o), **left, "decay": o["weight_decay"]}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         xp = array_namespace(p)
@@ -54,8 +54,9 @@ class LAMB(Optimizer):
         d = m / c["left1"] / (xp.sqrt(v / c["left2"]) + c["eps"])
         if c["decay"]:
             d += c["decay"] * p
-        size, length = xp.sqrt(xp.sum(p * p)), xp.sqrt(xp.sum(d * d))
-        none = (size == 0.0) | (length == 0.0)
-        trust = xp.where(none, 1.0, size / xp.where(none, 1.0, length))
+        size = xp.sqrt(xp.sum(p * p))
+        length = xp.sqrt(xp.sum(d * d))
+        is_zero = (size == 0.0) | (length == 0.0)
+        trust = xp.where(is_zero, 1.0, size / xp.where(is_zero, 1.0, length))
         p -= c["lr"] * (trust * d)
         return p

@@ -1,4 +1,4 @@
-"""Lion: every number of a parameter takes a step of one size."""
+"""Lion: every number of a parameter takes a step of the same size."""
 
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
@@ -8,15 +8,15 @@ from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, 
 class Lion(Optimizer):
     """p -= lr sign(b1 m + (1 - b1) g);  m = b2 m + (1 - b2) g.
 
-    Before that, p -= lr weight_decay p. Rates are 3 to 10 times smaller than Adam's, and the
-    decay that much larger.
+    Before that, p -= lr weight_decay p. Learning rates should be 3 to 10 times smaller than Adam's,
+    and weight_decay larger by the same factor.
 
     Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023, program 1.
 
     Parameters
     ----------
     betas : (float, float)
-        b1: the momentum's share in the step; b2: how much of it lasts to the next.
+        b1: the share of the momentum m in the step; b2: the share of m that remains in the next.
     """
 
     slots = ("m",)

@@ -13,9 +13,9 @@ class AdaGrad(Optimizer):
     Parameters
     ----------
     lr_decay : float
-        How fast the learning rate falls by itself.
+        The rate at which the learning rate falls.
     initial_accumulator_value : float
-        What s begins with.
+        The initial value of s.
     """
 
     slots = ("s",)
@@ -60,7 +60,7 @@ class AdaGrad(Optimizer):
 class RMSProp(Optimizer):
     """s = alpha s + (1 - alpha) g^2;  p -= lr g / (sqrt(s) + eps).
 
-    With `centered`, m = alpha m + (1 - alpha) g, and s - m^2, the variance, in place of s. With
+    With `centered`, m = alpha m + (1 - alpha) g, and s is replaced by the variance s - m^2. With
     `momentum`, v = momentum v + g / (sqrt(s) + eps), and p -= lr v.
 
     Tieleman and Hinton, "Lecture 6.5: RMSProp", Coursera, 2012; centered: Graves, "Generating
@@ -69,9 +69,9 @@ class RMSProp(Optimizer):
     Parameters
     ----------
     alpha : float
-        How much of the mean square s lasts to the next step.
+        The share of the mean square s that remains in the next step.
     momentum : float
-        How much of the velocity v lasts to the next step.
+        The share of the velocity v that remains in the next step.
     centered : bool
     """
 
@@ -94,7 +94,11 @@ class RMSProp(Optimizer):
         )  # fmt: skip
 
     def initial(self, p: Array, o: Options) -> State:
-        slots = ("s", *(["m"] if o["centered"] else []), *(["v"] if o["momentum"] else []))
+        slots = ["s"]
+        if o["centered"]:
+            slots.append("m")
+        if o["momentum"]:
+            slots.append("v")
         return {slot: array_namespace(p).zeros_like(p) for slot in slots}
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
@@ -113,7 +117,8 @@ class RMSProp(Optimizer):
             mean = s["m"]
             mean *= alpha
             mean += rest * g
-            s["m"], variance = mean, xp.maximum(square - mean * mean, 0.0)
+            s["m"] = mean
+            variance = xp.maximum(square - mean * mean, 0.0)
         if not c["momentum"]:
             p -= c["lr"] * g / (xp.sqrt(variance) + c["eps"])
             return p
@@ -147,7 +152,7 @@ class RMSProp(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps measured in steps: no learning rate has to be found, it is 1.
+    """Steps with the units of the parameter, so that the learning rate is 1.
 
         s = rho s + (1 - rho) g^2        d = g sqrt(u + eps) / sqrt(s + eps)
         u = rho u + (1 - rho) d^2        p -= lr d
@@ -157,7 +162,7 @@ class Adadelta(Optimizer):
     Parameters
     ----------
     rho : float
-        How much of the mean squares, s of gradients and u of steps, lasts to the next step.
+        The share of the mean squares, s of gradients and u of steps, that remains in the next step.
     """
 
     slots = ("s", "u")
@@ -192,7 +197,8 @@ class Adadelta(Optimizer):
         u *= rho
         u += rest * (d * d)
         p -= c["lr"] * d
-        s["s"], s["u"] = square, u
+        s["s"] = square
+        s["u"] = u
         return p
 
     def formula(self, o: Options) -> str:

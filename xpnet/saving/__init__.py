@@ -1,4 +1,4 @@
-"""Saving: weights in safetensors files, and from PyTorch and back. Nothing is pickled or executed."""
+"""Weights in safetensors files, and to and from PyTorch. Nothing is pickled or executed."""
 
 from xpnet.saving.pytorch import (
     load_torch_state_dict as load_torch_state_dict,

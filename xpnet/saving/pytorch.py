@@ -1,4 +1,4 @@
-"""Weights to PyTorch and from it: its names, its shapes; PyTorch itself is not needed.
+"""Weights to and from PyTorch, by its names and in its shapes. PyTorch need not be installed.
 
     load_torch_state_dict(model, theirs.state_dict())
     theirs.load_state_dict({k: torch.asarray(v) for k, v in torch_state_dict(model).items()})
@@ -6,10 +6,10 @@
 Layers have PyTorch's names and shapes, with two exceptions: the weight of an `Affine` is the
 transpose of the weight of PyTorch's Linear, and in a `Sequential` the name of a layer is "layers.0"
 where PyTorch's is "0". In files:
-`save_file(torch_state_dict(model), path)` writes what `safetensors.torch.load_file(path)` reads.
+`save_file(torch_state_dict(model), path)` writes a file for `safetensors.torch.load_file(path)`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from xpnet._typing import Array
@@ -21,21 +21,20 @@ from xpnet.layers import Affine, Buffer, Layer, Sequential
 from xpnet.layers._contents import contents
 
 __all__ = [
-    "Entry",
     "load_torch_state_dict",
     "torch_state_dict",
 ]
 
-COUNT = "num_batches_tracked"  # PyTorch's normalizations count; it is no part of what they compute
+COUNT = "num_batches_tracked"  # of PyTorch's normalizations; it does not affect their results
 
 
-class Entry(NamedTuple):
-    """A tensor of a model: its name here and in PyTorch, and whether it lies there transposed."""
+class _Entry(NamedTuple):
+    """A tensor of a model: its name here and in PyTorch, and whether PyTorch has its transpose."""
 
     name: str
-    theirs: str
-    tensor: Any
-    transposed: bool
+    torch_name: str
+    tensor: Parameter | Buffer
+    is_transposed: bool
 
 
 def torch_state_dict(model: Layer) -> dict[str, Array]:
@@ -48,9 +47,9 @@ def torch_state_dict(model: Layer) -> dict[str, Array]:
     Returns
     -------
     dict of str to array
-        Copies, of the model's own library: on PyTorch `load_state_dict` takes them as they are;
-        of another, call `torch.asarray` on each. A tensor that stands in two places is there twice,
-        as in PyTorch.
+        Copies, in the model's own library. If that is PyTorch, pass them to `load_state_dict`; else
+        call `torch.asarray` on each first. A tensor that is held in two places is there twice, as in
+        PyTorch.
 
     Examples
     --------
@@ -61,70 +60,83 @@ def torch_state_dict(model: Layer) -> dict[str, Array]:
     state = {}
     for entry in _entries(model):
         x = entry.tensor.data
-        x = x.T if entry.transposed else x
-        state[entry.theirs] = array_namespace(x).asarray(x, copy=True)
+        if entry.is_transposed:
+            x = x.T
+        state[entry.torch_name] = array_namespace(x).asarray(x, copy=True)
     return state
 
 
 def load_torch_state_dict(model: Layer, state: Mapping[str, Any]) -> None:
-    """Set the parameters and buffers of `model` from those of PyTorch's model of the same shape.
+    """Set the parameters and buffers of `model` from those of the same model in PyTorch.
 
     Parameters
     ----------
     model : Layer
         Each of its tensors keeps its dtype and its device.
     state : mapping of str to tensor or array
-        What `state_dict()` gives, or arrays of any library by those names. The counts
-        "num_batches_tracked" may be there or not.
+        The result of `state_dict()`, or arrays of any library by those names. The counts
+        "num_batches_tracked" are optional.
 
     Raises
     ------
     StateError
-        Names are missing or unknown, a shape differs, a tensor is of a dtype that NumPy has not,
-        or two tensors that are one here are not equal. Then nothing is changed.
+        Names are missing or unknown, a shape differs, NumPy does not have the dtype of a tensor, or
+        two tensors that are one tensor here are not equal. Then nothing is changed.
     """
     entries = list(_entries(model))
-    names = {entry.theirs for entry in entries}
-    given = {name for name in state if name in names or name.rpartition(".")[2] != COUNT}
-    missing = sorted(name for name in names - given if name.rpartition(".")[2] != COUNT)
-    if missing or given - names:
-        raise StateError(
-            f"{model!r}: PyTorch's state lacks {missing} and has unknown {sorted(given - names)}."
-        )
+    _require_names(model, {entry.torch_name for entry in entries}, state.keys())
     new = dict(model.state_dict())  # a count that is not given stays as it is
-    sources: dict[int, str] = {}
-    ours: dict[int, str] = {}
-    for name, theirs, tensor, transposed in entries:
-        if theirs not in given:
+    first: dict[int, _Entry] = {}  # the first entry of each tensor, by its id
+    for entry in entries:
+        if entry.torch_name not in state:
             continue
-        x = _host(theirs, state[theirs])
-        expected = tuple(tensor.data.shape)[:: -1 if transposed else 1]
-        if tuple(x.shape) != expected:
+        x = _converted(model, entry, state[entry.torch_name])
+        same = first.setdefault(id(entry.tensor), entry)
+        if same is entry:
+            new[entry.name] = x
+        elif x.tobytes() != new[same.name].tobytes():
             raise StateError(
-                f"{model!r}: expected {theirs} of shape {expected}, got {tuple(x.shape)}."
-            )
-        x = x.T if transposed else x
-        if id(tensor) not in ours:
-            ours[id(tensor)], sources[id(tensor)], new[name] = name, theirs, x
-        elif x.tobytes() != new[ours[id(tensor)]].tobytes():
-            raise StateError(
-                f"{model!r}: {sources[id(tensor)]} and {theirs} are one tensor here, but differ."
+                f"{model!r}: {same.torch_name} and {entry.torch_name} are one tensor here, but "
+                "differ."
             )
     model.load_state_dict(new)
 
 
-def _host(name: str, x: Array) -> Any:
+def _require_names(model: Layer, expected: set[str], given: Collection[str]) -> None:
+    """Raise StateError unless the names of a state are those of the model; counts are optional."""
+    missing = sorted(n for n in expected if n not in given and n.rpartition(".")[2] != COUNT)
+    unknown = sorted(n for n in given if n not in expected and n.rpartition(".")[2] != COUNT)
+    if missing or unknown:
+        raise StateError(f"{model!r}: PyTorch's state lacks {missing} and has unknown {unknown}.")
+
+
+def _converted(model: Layer, entry: _Entry, x: Array) -> Array:
+    """A tensor of PyTorch's as a NumPy array of the shape that the model's own tensor has."""
+    x = _to_host(entry.torch_name, x)
+    expected = tuple(entry.tensor.data.shape)
+    if entry.is_transposed:
+        expected = expected[::-1]
+    if tuple(x.shape) != expected:
+        raise StateError(
+            f"{model!r}: expected {entry.torch_name} of shape {expected}, got {tuple(x.shape)}."
+        )
+    if entry.is_transposed:
+        x = x.T
+    return x
+
+
+def _to_host(name: str, x: Array) -> Array:
     try:
         return to_numpy(x)
     except (TypeError, ValueError, RuntimeError) as error:
         kind = getattr(x, "dtype", type(x).__name__)
         raise StateError(
-            f"{name}, a {kind}, is no array that NumPy can hold ({error}). Convert it to float32 "
+            f"{name}, a {kind}, cannot be a NumPy array ({error}). Convert it to float32 "
             "first: {k: v.float() for k, v in state.items()}."
         ) from error
 
 
-def _entries(model: Layer) -> Iterator[Entry]:
+def _entries(model: Layer) -> Iterator[_Entry]:
     """Each parameter and buffer, under each of its names."""
     lists_of_layers: set[str] = set()
     if isinstance(model, Sequential):
@@ -134,7 +146,7 @@ def _entries(model: Layer) -> Iterator[Entry]:
             lists_of_layers.add(f"{path}.layers")
         if isinstance(value, (Parameter, Buffer)):
             is_transposed = isinstance(owner, Affine) and value is owner.weight
-            yield Entry(path, _pytorch_name(path, lists_of_layers), value, is_transposed)
+            yield _Entry(path, _pytorch_name(path, lists_of_layers), value, is_transposed)
 
 
 def _pytorch_name(path: str, omitted: set[str]) -> str:

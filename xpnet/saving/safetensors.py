@@ -1,7 +1,7 @@
-"""Weights in files: safetensors in, safetensors out.
+"""Weights in safetensors files.
 
-The format is a table of named arrays and of named strings, and nothing that could be executed. It
-is read by PyTorch, JAX, and many others: https://huggingface.co/docs/safetensors.
+The format is a table of named arrays and named strings, and contains nothing that could be executed.
+PyTorch, JAX and many others read it: https://huggingface.co/docs/safetensors.
 
     save(model, "mlp.safetensors")             a model's weights
     load(model, "mlp.safetensors")             into a model of the same shape
@@ -50,7 +50,7 @@ def load(model: Layer, path: PathLike) -> dict[str, str]:
     Raises
     ------
     StateError
-        As `load_file`; or the file's names or shapes are not the model's. Then no parameter is
+        See `load_file`; or the file's names or shapes are not the model's. Then no parameter is
         changed.
     """
     state, metadata = load_file(path)
@@ -69,34 +69,36 @@ def set_state(model: Layer, state: dict[str, Any], path: PathLike) -> None:
 def save_file(
     state: Mapping[str, Array], path: PathLike, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write arrays of any library, by name, to a safetensors file, whole or not at all.
+    """Write arrays of any library, by name, to a safetensors file, completely or not at all.
 
     Parameters
     ----------
     state : mapping of str to array
-        Arrays or Variables of any shape and device; 0-d and non-contiguous ones too.
+        Arrays or Variables of any shape and device, 0-d and non-contiguous ones included.
     path : str or path-like
-        The file; one that is there is replaced in one step, once the new one is complete.
+        The file. An existing one is replaced in one step, once the new one is complete.
     metadata : mapping of str to str, optional
-        What else is to be remembered.
+        Strings to be stored with the arrays.
 
     Raises
     ------
     StateError
-        An array's dtype is none that safetensors has.
+        safetensors does not have the dtype of an array.
     OSError
         The file cannot be written: no such folder, no permission, no space.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import save as to_bytes
 
-    # The format stores bytes in C order, and its writer takes an array's memory as it lies.
+    # The format stores bytes in C order, and its writer copies an array's memory as it is.
     arrays = {name: to_numpy(x).copy(order="C") for name, x in state.items()}
     try:
         data = to_bytes(arrays, dict(metadata) if metadata else None)
     except SafetensorError as error:
         raise StateError(f"{path}: cannot be written: {error}") from error
-    with replacing(path) as temporary:  # by us: safetensors makes a file that only its owner reads
+    with replacing(
+        path
+    ) as temporary:  # safetensors' own writer creates files that only the owner can read
         temporary.write_bytes(data)
 
 
@@ -120,40 +122,41 @@ def load_file(
     Raises
     ------
     StateError
-        The file is missing, cut, corrupt or of another format; the message names it.
+        The file is missing, truncated, corrupt or of another format; the message names it.
     """
     from safetensors import safe_open
 
     path = Path(path)
     try:
-        there = path.is_file()
+        is_file = path.is_file()
     except OSError as error:
         raise StateError(f"{path}: cannot be read: {error.strerror or error}.") from error
-    if not there:
-        what = "that is a folder" if path.is_dir() else "there is no such file"
-        raise StateError(f"{path}: expected a safetensors file, but {what}.")
+    if path.is_dir():
+        raise StateError(f"{path}: expected a safetensors file, but that is a folder.")
+    if not is_file:
+        raise StateError(f"{path}: expected a safetensors file, but there is no such file.")
     try:
         with safe_open(path, framework="numpy") as file:
             wanted = list(file.keys()) if names is None else names
             return {name: file.get_tensor(name) for name in wanted}, file.metadata() or {}
-    except Exception as error:  # also what NumPy says of dtypes that it lacks
+    except Exception as error:  # including NumPy's for dtypes that it does not have
         raise StateError(
-            f"{path}: cannot be read as safetensors: {error}. It is cut, damaged, or of another "
+            f"{path}: cannot be read as safetensors: {error}. It is truncated, damaged, or of another "
             "format."
         ) from error
 
 
 @contextmanager
 def replacing(path: PathLike) -> Iterator[Path]:
-    """A block that writes a temporary file beside `path`, which then takes its place in one step.
+    """A block that writes a temporary file beside `path`, which then replaces `path` in one step.
 
-    A process that is killed, a disk that is full and a power cut leave the old file or the new one:
-    the disk has the content before the name, and then the name. The new file has the permissions
-    of the old one and, as far as the system allows, its owner; a symbolic link stays one, and what
-    it points to is replaced. An OSError names `path`.
+    If the process is killed, the disk is full or the power fails, either the old file or the new one
+    is left, complete: the content is on the disk before the file gets its name. The new file has the
+    permissions of the old one and, as far as the system allows, its owner. A symbolic link stays
+    one, and the file it points to is replaced. An OSError names `path`.
 
-    The temporary file is created anew, under a name that nobody can know before, and only its owner
-    can open it while a file with narrower permissions than usual is replaced.
+    The temporary file is a new one, with a name that cannot be guessed. If the old file has narrower
+    permissions than usual, only its owner can open the temporary file.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -163,8 +166,10 @@ def replacing(path: PathLike) -> Iterator[Path]:
     1,2,3
     """
     path = Path(path)
-    target = Path(os.path.realpath(path)) if path.is_symlink() else path
-    name = target.name[:50]  # so that a name as long as names may be leaves room for the rest
+    target = path
+    if path.is_symlink():
+        target = Path(os.path.realpath(path))
+    name = target.name[:50]  # shortened: with the rest, the longest names would be too long
     temporary = target.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(8)}.part")
     _temporaries.add(temporary)
     try:
@@ -175,13 +180,15 @@ def replacing(path: PathLike) -> Iterator[Path]:
         temporary.replace(target)
         if os.name == "posix":  # Windows cannot open a folder
             _sync(target.parent)
-    except OSError as error:  # a full disk gives no name, others that of the temporary file
+    except OSError as error:  # it has no file name (a full disk), or that of the temporary file
         if error.errno is not None:
             error.filename = str(path)
             del error.filename2
         raise
     finally:
-        with suppress(OSError):  # on a disk that has become read-only: the first error is raised
+        with suppress(
+            OSError
+        ):  # say, the disk has become read-only; the first error is the one to raise
             temporary.unlink(missing_ok=True)
         _temporaries.discard(temporary)
 
@@ -190,16 +197,16 @@ _temporaries: set[Path] = set()  # those that this process is writing
 
 
 def sweep(folder: PathLike, *names: str) -> None:
-    """Remove temporary files of `replacing` that killed processes have left of these files.
+    """Remove temporary files that killed processes have left in `replacing` these files.
 
-    Those of processes that run are left alone. A process of another host or container cannot be
-    told apart from one that has ended: call this only where no other process may write.
+    Temporary files of running processes stay. A process on another host or in another container
+    looks like one that has ended, so call this only where no other process may write.
     """
     for name in names:
         for part in Path(folder).glob(f".{name}.*.part"):
             pid, dash, _ = part.name.removeprefix(f".{name}.").partition("-")
-            writing = dash and pid.isdecimal() and _is_running(int(pid))
-            if part not in _temporaries and not writing:
+            in_use = dash and pid.isdecimal() and _is_running(int(pid))
+            if part not in _temporaries and not in_use:
                 with suppress(OSError):  # Windows refuses while it is open
                     part.unlink(missing_ok=True)
 
@@ -218,9 +225,9 @@ def _is_running(pid: int) -> bool:
 
 
 def _create_like(temporary: Path, target: Path) -> int:
-    """Create an empty file with the owner of `target`; the permissions that it is to have at last.
+    """Create an empty file with the owner of `target`; return the permissions it is to get.
 
-    Until then nobody else can open it. Where there is no `target`, it is a new file like any other.
+    Until then only its owner can open it. Without a `target` it gets the usual permissions at once.
     """
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
     try:
@@ -237,8 +244,11 @@ def _create_like(temporary: Path, target: Path) -> int:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk know a file's content, or a folder's names."""
-    handle = os.open(path, os.O_RDWR if path.is_file() and os.name != "posix" else os.O_RDONLY)
+    """Make the disk store a file's content, or the names in a folder."""
+    flags = os.O_RDONLY
+    if path.is_file() and os.name != "posix":  # Windows flushes only files that can be written
+        flags = os.O_RDWR
+    handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:

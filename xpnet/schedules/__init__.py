@@ -1,15 +1,15 @@
 """Schedules: how the learning rate changes, as pure functions of the step.
 
-A schedule takes the number of a step, from 0, and gives the factor by which the optimizer's rates
-are multiplied in it: `optimizer.factor = schedule(n)`. It remembers nothing, so a training that is
-taken up again needs to know no more than n. The values are those of PyTorch's schedulers.
+A schedule takes the number of a step, from 0, and returns the factor by which the optimizer's
+learning rates are multiplied in that step: `optimizer.factor = schedule(n)`. It has no state, so a
+training that is resumed needs only n. The values are those of PyTorch's schedulers.
 
 >>> rate = warmup(cosine(100), steps=10)
 >>> [round(rate(n), 3) for n in (0, 5, 10, 60, 110)]
 [0.091, 0.545, 1.0, 0.5, 0.0]
 
-Where n is to count epochs, not steps: `per_epoch(schedule, steps_per_epoch)`. `reduce_on_plateau` is
-a function of the losses so far.
+If n should count epochs and not steps, use `per_epoch(schedule, steps_per_epoch)`.
+`reduce_on_plateau` is a function of the losses so far.
 """
 
 from xpnet.schedules.by_name import (

@@ -1,6 +1,7 @@
 """Schedules by name, for the command line: "cosine", "step:size=10,gamma=0.5"."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from xpnet._choices import choose
@@ -22,27 +23,27 @@ from xpnet.schedules.curves import (
 
 
 def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
-    """The schedule of a whole training, by name, perhaps with options: "cosine:warmup=2,end=0.1".
+    """The schedule of a whole training, by name, optionally with options: "cosine:warmup=2,end=0.1".
 
         constant
         linear              end=0
         cosine              end=0
-        cosine-restarts     size=1 (epochs of the first wave), mult=2, end=0
+        cosine-restarts     size=1 (epochs of the first period), mult=2, end=0
         one-cycle           pct_start=0.3, anneal_strategy=cos, div_factor=25, final_div_factor=1e4
         step                size (epochs; a third of the training), gamma=0.1
         multi-step          milestones=30/60 (epochs; a half and three quarters), gamma=0.1
-        exponential         gamma=0.95 (an epoch)
+        exponential         gamma=0.95 (per epoch)
 
-    Each also has warmup=0: for so many epochs, perhaps a fraction of one, the rate goes up a line,
-    and the schedule has the rest.
+    Each also has warmup=0: the number of epochs, which may be a fraction, in which the learning rate
+    increases linearly; the schedule is for the rest.
 
     Parameters
     ----------
     text : str
     steps : int
-        Of the whole training.
+        The number of steps of the whole training.
     epochs : int
-        How many epochs those are.
+        The number of epochs of the whole training.
 
     Returns
     -------
@@ -60,25 +61,27 @@ def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
     try:
         options = _options(rest, {**(build.__kwdefaults__ or {}), "warmup": 0.0}, name)
         before = _warmup_steps(options.pop("warmup", 0.0), steps, epochs)
-        made: Schedule = build(
-            _Training(steps - before, max(steps // epochs, 1), epochs), **options
-        )
+        curve = build(_Training(steps - before, max(steps // epochs, 1), epochs), **options)
     except ValueError as error:
-        said = str(error)
-        raise ArgumentError(f"Schedule {text!r}: {said[0].lower()}{said[1:]}") from None
-    return warmup(made, before) if before else made
+        message = str(error)
+        raise ArgumentError(f"Schedule {text!r}: {message[0].lower()}{message[1:]}") from None
+    if before:
+        return warmup(curve, before)
+    return curve
 
 
 def _warmup_steps(warmup: float, steps: int, epochs: int) -> int:
-    """The steps of a warm-up of so many epochs; it must leave a step to the schedule."""
-    if 0.0 <= warmup < epochs and (before := round(warmup * steps / epochs)) < steps:
-        return before
+    """The number of steps of a warm-up, given in epochs; it must leave a step for the schedule."""
+    if 0.0 <= warmup < epochs:
+        before = round(warmup * steps / epochs)
+        if before < steps:
+            return before
     length = "1 epoch" if epochs == 1 else f"{epochs} epochs"
     raise ArgumentError(f"Expected a warm-up shorter than {length}, the training, got {warmup:g}.")
 
 
 def _options(text: str, known: dict[str, Any], name: str) -> dict[str, Any]:
-    """What "end=0.1,warmup=2" says, each of the kind of its default."""
+    """The options in a text such as "end=0.1,warmup=2", each of the type of its default."""
     options = {}
     for item in filter(None, text.split(",")):
         key, _, value = (part.strip() for part in item.partition("="))
@@ -89,7 +92,7 @@ def _options(text: str, known: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 class _Training(NamedTuple):
-    """What a schedule by name is made for: its length in steps, and what an epoch has of them."""
+    """The training for which a schedule is created: its length, and the steps per epoch."""
 
     steps: int
     per_epoch: int
@@ -135,15 +138,16 @@ def _step(run: _Training, *, size: int = 0, gamma: float = 0.1) -> Schedule:
 def _multi_step(
     run: _Training, *, milestones: tuple[int, ...] = (), gamma: float = 0.1
 ) -> Schedule:
-    falls = milestones or (math.ceil(run.epochs / 2), math.ceil(run.epochs * 3 / 4))
-    return per_epoch(multi_step(falls, gamma), run.per_epoch)
+    if not milestones:
+        milestones = (math.ceil(run.epochs / 2), math.ceil(run.epochs * 3 / 4))
+    return per_epoch(multi_step(milestones, gamma), run.per_epoch)
 
 
 def _exponential(run: _Training, *, gamma: float = 0.95) -> Schedule:
     return per_epoch(exponential(gamma), run.per_epoch)
 
 
-BY_NAME: dict[str, Any] = {
+BY_NAME: dict[str, Callable[..., Schedule]] = {
     "constant": _constant,
     "linear": _linear,
     "cosine": _cosine,
@@ -156,12 +160,15 @@ BY_NAME: dict[str, Any] = {
 
 
 def _read(key: str, value: str, kind: type) -> Any:
-    """An option's value, of the kind of its default."""
-    what = {int: "a whole number", tuple: "whole numbers as in 30/60"}.get(kind, "a number")
+    """An option's value, of the type of its default."""
+    expected = {int: "a whole number", tuple: "whole numbers as in 30/60"}.get(kind, "a number")
+    message = f"Expected {key} to be {expected}, got {value!r}."
     try:
-        x = tuple(map(int, value.split("/"))) if kind is tuple else kind(value)
+        if kind is tuple:
+            return tuple(map(int, value.split("/")))
+        x = kind(value)
     except ValueError:
-        x = None
-    if x is None or (isinstance(x, float) and not math.isfinite(x)):
-        raise ArgumentError(f"Expected {key} to be {what}, got {value!r}.")
+        raise ArgumentError(message) from None
+    if isinstance(x, float) and not math.isfinite(x):
+        raise ArgumentError(message)
     return x

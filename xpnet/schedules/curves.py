@@ -1,4 +1,4 @@
-"""Curves: from the number of a step to the factor in it."""
+"""Schedules as curves: functions from the number of a step to the factor for that step."""
 
 import math
 from bisect import bisect_right
@@ -16,17 +16,17 @@ def constant() -> Schedule:
 
 
 def step_decay(step_size: int, gamma: float = 0.1) -> Schedule:
-    """gamma^(n // step_size): a fall by one ratio, every `step_size` steps. PyTorch's StepLR."""
+    """gamma^(n // step_size): multiplied by gamma every `step_size` steps. PyTorch's StepLR."""
     at_least(1, step_size=step_size)
     _not_negative(gamma=gamma)
     return lambda n: _power(gamma, n // step_size)
 
 
 def multi_step(milestones: Iterable[int], gamma: float = 0.1) -> Schedule:
-    """gamma^k after k of the milestones: a fall at each of these steps. PyTorch's MultiStepLR."""
-    falls = sorted(milestones)
+    """gamma^k after k of the milestones, which are numbers of steps. PyTorch's MultiStepLR."""
+    milestones = sorted(milestones)
     _not_negative(gamma=gamma)
-    return lambda n: _power(gamma, bisect_right(falls, n))
+    return lambda n: _power(gamma, bisect_right(milestones, n))
 
 
 def exponential(gamma: float) -> Schedule:
@@ -36,14 +36,14 @@ def exponential(gamma: float) -> Schedule:
 
 
 def linear(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
-    """From `start` to `end` on a line, in `steps` steps; then it stays. PyTorch's LinearLR."""
+    """From `start` to `end` linearly in `steps` steps, then constant. PyTorch's LinearLR."""
     at_least(1, steps=steps)
     _not_negative(start=start, end=end)
     return lambda n: start + (end - start) * (min(n, steps) / steps)
 
 
 def cosine(steps: int, end: float = 0.0) -> Schedule:
-    """From 1 to `end` on half a wave, in `steps` steps; then it stays. PyTorch's CosineAnnealingLR.
+    """From 1 to `end` along half a cosine in `steps` steps, then constant. PyTorch's CosineAnnealingLR.
 
     end + (1 - end) (1 + cos(pi n / steps)) / 2.
 
@@ -51,22 +51,22 @@ def cosine(steps: int, end: float = 0.0) -> Schedule:
     """
     at_least(1, steps=steps)
     _not_negative(end=end)
-    return lambda n: _wave(1.0, end, min(n, steps) / steps)
+    return lambda n: _cosine_between(1.0, end, min(n, steps) / steps)
 
 
 def cosine_restarts(steps: int, mult: int = 1, end: float = 0.0) -> Schedule:
-    """`cosine`, again and again: PyTorch's CosineAnnealingWarmRestarts.
+    """`cosine`, repeatedly: PyTorch's CosineAnnealingWarmRestarts.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
 
     Parameters
     ----------
     steps : int
-        Length of the first wave (T_0).
+        The length of the first period (T_0).
     mult : int
-        Each is so many times as long as the one before (T_mult).
+        Each period is `mult` times as long as the one before (T_mult).
     end : float
-        What each comes near; the step after its last is 1 again.
+        The value that each period approaches; after its last step the factor is 1 again.
     """
     at_least(1, steps=steps, mult=mult)
     _not_negative(end=end)
@@ -76,8 +76,9 @@ def cosine_restarts(steps: int, mult: int = 1, end: float = 0.0) -> Schedule:
         if mult == 1:
             n %= length
         while n >= length:
-            n, length = n - length, length * mult
-        return _wave(1.0, end, n / length)
+            n -= length
+            length *= mult
+        return _cosine_between(1.0, end, n / length)
 
     return schedule
 
@@ -90,11 +91,11 @@ def one_cycle(
     final_div_factor: float = 1e4,
     three_phase: bool = False,
 ) -> Schedule:
-    """From 1 / div_factor up to 1, and down to almost nothing at step steps - 1. Then it stays.
+    """From 1 / div_factor up to 1, down to almost 0 at step steps - 1, then constant.
 
-    PyTorch's OneCycleLR; the optimizer's lr is the `max_lr`. That of the momentum, as there, is
-    another curve: from 0.95 down to 0.85 where the rate is highest, and up again. To be set before
-    step n (for Adam, in betas), by a callback's `on_step` say, with n the trainer's `steps`:
+    PyTorch's OneCycleLR; the optimizer's lr is the `max_lr`. The momentum follows another curve, as
+    in PyTorch: from 0.95 down to 0.85 where the learning rate is highest, and up again. Set it before
+    step n (for Adam, in betas), for example in a callback's `on_step`, with n the trainer's `steps`:
 
         bump = one_cycle(steps, div_factor=math.inf, final_div_factor=1.0)  # 0, up to 1, and to 0
         optimizer.defaults["momentum"] = 0.95 - 0.1 * bump(n)
@@ -107,24 +108,26 @@ def one_cycle(
     steps : int
         At least 2.
     pct_start : float
-        The share of the steps that go up, from 0 to 1.
+        The share of the steps in which the factor increases, from 0 to 1.
     anneal_strategy : {"cos", "linear"}
     div_factor, final_div_factor : float
-        It begins at 1 / div_factor, and ends at 1 / (div_factor final_div_factor).
+        The factor starts at 1 / div_factor, and ends at 1 / (div_factor final_div_factor).
     three_phase : bool
-        Go down as fast as up, to the beginning's rate, and only then to the end's.
+        Decrease as fast as it increased, to the initial factor, and only then to the last one.
     """
     at_least(2, steps=steps)
     if not (div_factor > 0.0 and final_div_factor > 0.0):
-        given = f"{div_factor} and {final_div_factor}"
-        raise ArgumentError(f"Expected div_factor and final_div_factor above 0, got {given}.")
+        raise ArgumentError(
+            "Expected div_factor and final_div_factor above 0, got "
+            f"{div_factor} and {final_div_factor}."
+        )
     if not 0.0 <= pct_start <= 1.0:
         raise ArgumentError(f"Expected pct_start from 0 to 1, got {pct_start}.")
     if anneal_strategy not in ("cos", "linear"):
         raise ArgumentError(f"Expected anneal_strategy 'cos' or 'linear', got {anneal_strategy!r}.")
-    between = _wave if anneal_strategy == "cos" else _line
+    between = {"cos": _cosine_between, "linear": _linear_between}[anneal_strategy]
     first = 1.0 / div_factor
-    last = first / final_div_factor  # their product might be 0
+    last = first / final_div_factor  # not 1 / (a product), which might be 1 / 0
     top = pct_start * steps - 1
     points = [(0.0, first), (top, 1.0), (steps - 1.0, last)]
     if three_phase:
@@ -135,14 +138,17 @@ def one_cycle(
             return last
         for (begin, a), (end, b) in pairwise(points):
             if n <= end:
-                return between(a, b, (n - begin) / (end - begin) if end > begin else 1.0)
+                share = 1.0
+                if end > begin:
+                    share = (n - begin) / (end - begin)
+                return between(a, b, share)
         return last
 
     return schedule
 
 
 def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedule:
-    """In the first `steps` steps up a line from `start`; then `schedule`, from its beginning.
+    """In the first `steps` steps a linear increase from `start`; then `schedule`, from its step 0.
 
     PyTorch's SequentialLR of a LinearLR and another. Goyal et al., "Accurate, large minibatch SGD:
     training ImageNet in 1 hour", 2017.
@@ -153,8 +159,8 @@ def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedu
     steps : int
         0: no warm-up.
     start : float, optional
-        The share of schedule(0) to begin with; unless given, 1 / (steps + 1), so that no step is
-        lost.
+        The share of schedule(0) to start with; by default 1 / (steps + 1), so that no step has a
+        learning rate of 0.
     """
     at_least(0, steps=steps)
     first = 1.0 / (steps + 1) if start is None else start
@@ -162,7 +168,7 @@ def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedu
 
     def warmed(n: int) -> float:
         if n < steps:
-            return schedule(0) * _line(first, 1.0, n / steps)
+            return schedule(0) * _linear_between(first, 1.0, n / steps)
         return schedule(n - steps)
 
     return warmed
@@ -182,16 +188,16 @@ def _power(gamma: float, n: int) -> float:
         return math.inf
 
 
-def _line(a: float, b: float, share: float) -> float:
+def _linear_between(a: float, b: float, share: float) -> float:
     return a + (b - a) * share
 
 
-def _wave(a: float, b: float, share: float) -> float:
+def _cosine_between(a: float, b: float, share: float) -> float:
     return b + (a - b) * (1.0 + math.cos(math.pi * share)) / 2.0
 
 
 def at_least(least: int, **given: int) -> None:
-    """ValueError unless these are whole numbers of that size."""
+    """Raise ArgumentError unless each of these is a whole number and not less than `least`."""
     for name, value in given.items():
         if int(value) != value or value < least:
             raise ArgumentError(f"Expected {name} to be a whole number from {least}, got {value}.")

@@ -1,4 +1,4 @@
-"""Plateaus: to go slower where nothing is won any more, from the losses so far."""
+"""Reduce the learning rate on plateaus: a function of the losses so far."""
 
 import math
 from collections.abc import Sequence
@@ -16,48 +16,55 @@ def reduce_on_plateau(
     mode: str = "min",
     threshold_mode: str = "rel",
 ) -> float:
-    """The factor after these losses: less by one ratio each time they got no better for long.
+    """The factor after these losses: multiplied by `factor` each time they stopped improving.
 
     PyTorch's ReduceLROnPlateau, as a function of the history.
 
     Parameters
     ----------
     losses : sequence of float
-        One an epoch, from the first. NaN counts as no better.
+        One per epoch, from the first. NaN counts as no improvement.
     factor : float
-        The ratio, from 0 to below 1.
+        From 0 to below 1.
     patience : int
-        How many epochs without progress are borne; the next one makes the rate fall.
+        The number of epochs without improvement that are tolerated; the next one reduces the factor.
     threshold : float
-        Progress is to be better than the best so far by this share of it; or, with threshold_mode
-        "abs", by this much.
+        An improvement must exceed the best loss so far by this share of it; or, with threshold_mode
+        "abs", by this amount.
     cooldown : int
-        For how many epochs after a fall nothing is counted.
+        The number of epochs after a reduction in which none is counted.
     least : float
-        The factor falls no further.
+        The lowest factor.
     mode : {"min", "max"}
-        "max" where larger is better, as of an accuracy.
+        "max" if larger is better, as for an accuracy.
     threshold_mode : {"rel", "abs"}
     """
     if not 0.0 <= factor < 1.0:
         raise ArgumentError(f"Expected a factor from 0 to below 1, got {factor}.")
-    for name, value, of in (
-        ("mode", mode, ("min", "max")),
-        ("threshold_mode", threshold_mode, ("rel", "abs")),
-    ):
-        if value not in of:
-            raise ArgumentError(f"Expected {name} {of[0]!r} or {of[1]!r}, got {value!r}.")
-    sign = 1.0 if mode == "min" else -1.0
-    now, best, bad, wait = 1.0, math.inf, 0, 0
+    if mode not in ("min", "max"):
+        raise ArgumentError(f"Expected mode 'min' or 'max', got {mode!r}.")
+    if threshold_mode not in ("rel", "abs"):
+        raise ArgumentError(f"Expected threshold_mode 'rel' or 'abs', got {threshold_mode!r}.")
+    sign = 1.0 if mode == "min" else -1.0  # of losses whose smallest is the best
+    result = 1.0
+    best = math.inf
+    epochs_without_improvement = 0
+    epochs_to_wait = 0
     for loss in losses:
         x = sign * float(loss)
-        margin = threshold * sign * best if threshold_mode == "rel" else threshold
-        if x < (best if math.isinf(best) else best - margin):
-            best, bad = x, 0
+        limit = best
+        if math.isfinite(best):
+            limit -= threshold * sign * best if threshold_mode == "rel" else threshold
+        if x < limit:
+            best = x
+            epochs_without_improvement = 0
         else:
-            bad += 1
-        if wait > 0:
-            wait, bad = wait - 1, 0
-        if bad > patience:
-            now, bad, wait = max(now * factor, least), 0, cooldown
-    return now
+            epochs_without_improvement += 1
+        if epochs_to_wait > 0:
+            epochs_to_wait -= 1
+            epochs_without_improvement = 0
+        if epochs_without_improvement > patience:
+            result = max(result * factor, least)
+            epochs_without_improvement = 0
+            epochs_to_wait = cooldown
+    return result

@@ -1,4 +1,4 @@
-"""Mixed precision: compute in 16 bits, learn in 32.
+"""Mixed precision: compute in 16 bits, update the weights in 32.
 
     precision = MixedPrecision(model, "float16")
     loss = F.softmax_cross_entropy(precision(x), t)
@@ -7,13 +7,14 @@
     if precision.unscale():
         optimizer.step()
 
-The weights stay float32; the model sees a cast of each, by way of which the gradients arrive at the
-weights, in float32. Inputs are cast too, and outputs cast back, so that losses are of float32;
-normalization takes its means in float32 of its own accord.
+The weights stay float32. The model computes with a cast of each, through which the gradients reach
+the weights in float32. Inputs are cast too, and outputs are cast back, so that losses are float32;
+normalization always computes its means in float32.
 
-What is small in float32 is 0 in float16: gradients below 6e-8. So the loss is scaled up before the
-walk back, and the gradients down after it. Is one infinite or NaN then, the step is left out and the
-scale halved; after many good steps it is doubled. bfloat16 has float32's range, and needs no scale.
+Small float32 numbers are 0 in float16, such as gradients below 6e-8. So the loss is multiplied by a
+scale before the backward pass, and the gradients are divided by it afterwards. If one of them is
+infinite or NaN then, the step is skipped and the scale is halved; after many good steps it is
+doubled. bfloat16 has float32's range, and needs no scale.
 
 Micikevicius et al., "Mixed precision training", ICLR 2018.
 """
@@ -28,7 +29,7 @@ import array_api_compat as compat
 from xpnet import functions as F
 from xpnet._libraries.devices import follows, settle, stays
 from xpnet._saved import finite, whole
-from xpnet._typing import Array, DType
+from xpnet._typing import Array, DType, Namespace
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import Parameter, Variable, data_of
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 DTYPES = ("float16", "bfloat16")
-LEAST = 2.0**-24  # a scale of less is no matter of scale any more
+LEAST = 2.0**-24  # with a smaller scale, the scale is not what makes gradients infinite
 
 
 class MixedPrecision:
@@ -52,38 +53,38 @@ class MixedPrecision:
     Parameters
     ----------
     model : Layer
-        With weights of float32, say; they are its own, and stay as they are.
+        Usually with float32 weights; they are not changed.
     dtype : {"float16", "bfloat16"}
     scale : float, optional
-        What the loss is multiplied by at first. Unless given, 65536 for float16; 1 for bfloat16,
-        and there it does not grow.
+        The initial factor of the loss. By default 65536 for float16, and 1 for bfloat16, where it
+        does not grow.
     growth_interval : int
-        After so many good steps in a row the scale is doubled.
+        The number of good steps in a row after which the scale is doubled.
 
     Attributes
     ----------
     scale : float
     good : int
-        Steps since the scale last changed.
+        The number of steps since the scale last changed.
 
     Raises
     ------
     BackendError
-        The library that the model's weights are of has no such dtype, or cannot compute in it.
+        The library of the model's weights does not have the dtype, or cannot compute in it.
     ValueError
-        The dtype is another, the scale not above 0, or the model has no parameters.
+        The dtype is unknown, the scale is not above 0, or the model has no parameters.
 
     Notes
     -----
-    `with precision:` is a block in which the model computes so when it is called, `model(x)`;
-    `precision(x)` is that for one call. The casts are part of the graph, so `backward` may come
-    after the block. Only what the model holds is cast, and only while it is called: layers within
-    it, called by themselves, compute in float32. What a layer brings in of its own, say a `Buffer`,
-    it casts itself: `F.astype(b, x.dtype)`; what a closure reads from the layer around it is not
-    cast. Other threads that call the model meanwhile compute in float32. A `checkpoint` within the
-    model, or around it, computes the second time as it did the first.
+    In a block `with precision:` the model computes in 16 bits when it is called, `model(x)`;
+    `precision(x)` does so for one call. The casts are part of the graph, so `backward` may come
+    after the block. Only the model's parameters and inputs are cast, and only while the model is
+    called: a layer within it, called by itself, computes in float32. A layer must cast anything
+    else, such as a `Buffer`, itself: `F.astype(b, x.dtype)`. What a closure reads from the layer
+    around it is not cast. Other threads that call the model at the same time compute in float32. A
+    `gradient_checkpoint` in the model, or around it, computes the second time as it did the first.
 
-    It is for devices that compute faster in 16 bits, as GPUs do. Of CPUs, PyTorch is about as fast
+    It is for devices that compute faster in 16 bits, as GPUs do. On CPUs, PyTorch is about as fast
     in bfloat16 as in float32; NumPy computes float16 number by number, some fifty times slower.
     """
 
@@ -107,12 +108,15 @@ class MixedPrecision:
         if weights is None:
             raise ArgumentError(f"{model!r} has no parameters to compute with.")
         require_dtype(weights.data, dtype)
-        self.model, self.dtype, self.growth_interval = model, dtype, growth_interval
-        self.scale, self.good = float(scale), 0
+        self.model = model
+        self.dtype = dtype
+        self.growth_interval = growth_interval
+        self.scale = float(scale)
+        self.good = 0
         self._most = math.inf if dtype == "float16" else self.scale
 
     def __call__(self, *xs: Any, **options: Any) -> Any:
-        """The model's output, computed in 16 bits and given in the dtype of the weights."""
+        """The model's output, computed in 16 bits and returned in the dtype of the weights."""
         with self:
             return self.model(*xs, **options)
 
@@ -142,47 +146,50 @@ class MixedPrecision:
     # --- the scale --------------------------------------------------------------------------
 
     def scaled(self, loss: Variable) -> Variable:
-        """The loss to start `backward` from, where `self.backward(loss)` will not do."""
+        """The loss times the scale, for a backward pass other than `self.backward(loss)`."""
         scaled: Variable = loss * self.scale
         return scaled
 
     def backward(self, loss: Variable) -> None:
-        """Add the gradients of the loss, times the scale, to the `grad` of what it came from.
+        """Add the gradients of the loss, times the scale, to the `grad` of the parameters.
 
-        Several times before `unscale`, where gradients are to add up.
+        To add up the gradients of several losses, call it several times before `unscale`.
         """
         with _without_warnings(loss.data):
             self.scaled(loss).backward()
 
     @stays
     def unscale(self, parameters: Iterable[Parameter] | None = None) -> bool:
-        """Bring the gradients to their own size, and tell whether all of them are finite.
+        """Divide the gradients by the scale, and return whether all of them are finite.
 
-        If not, the step is to be left out; the scale is halved. This brings one truth value to the
-        host: the only one that a step needs.
+        If they are not, skip the step; the scale has been halved. This copies one truth value to the
+        host, the only one that a step needs.
 
         Parameters
         ----------
         parameters : iterable of Parameter, optional
-            What the optimizer moves; unless given, the model's.
+            The parameters of the optimizer; by default the model's.
 
         Raises
         ------
         TrainingError
             The scale has become so small that it cannot be what makes the gradients infinite.
         """
-        given = self.model.parameters() if parameters is None else parameters
-        moved = [p for p in given if p.raw_grad is not None]
+        if parameters is None:
+            parameters = self.model.parameters()
+        with_gradient = [p for p in parameters if p.raw_grad is not None]
+        if not with_gradient:
+            return True  # the optimizer's step raises an error for that
+        xp = array_namespace(*(p.data for p in with_gradient))
+        settle("unscale", [p.raw_grad for p in with_gradient])
         checks = []
-        if not moved:
-            return True  # the optimizer has words for that
-        xp = array_namespace(*(p.data for p in moved))
-        settle("unscale", [p.raw_grad for p in moved])
-        for p in moved:
-            p.raw_grad = g = data_of(p.raw_grad) * (1.0 / self.scale)
+        for p in with_gradient:
+            g = data_of(p.raw_grad) * (1.0 / self.scale)
+            p.raw_grad = g
             checks.append(xp.all(xp.isfinite(g)))
         if not bool(xp.all(xp.stack(checks))):
-            self.scale, self.good = self.scale / 2.0, 0
+            self.scale /= 2.0
+            self.good = 0
             if self.scale < LEAST:
                 raise TrainingError(
                     f"Gradients are infinite or NaN in {self.dtype}, however small the loss is "
@@ -191,23 +198,24 @@ class MixedPrecision:
             return False
         self.good += 1
         if self.good >= self.growth_interval:
-            self.scale, self.good = min(2.0 * self.scale, self._most), 0
+            self.scale = min(2.0 * self.scale, self._most)
+            self.good = 0
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """The scale, and the count of good steps: numbers, which JSON can hold."""
+        """The scale and the count of good steps, as numbers that JSON can hold."""
         return {"scale": self.scale, "good": self.good}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume with the scale of a state; StateError if it is invalid. Then nothing is changed."""
-        said = f"{self!r} expected a scale and a count of good steps, got {state}."
+        message = f"{self!r} expected a scale and a count of good steps, got {state}."
         if state.keys() != self.state_dict().keys():
-            raise StateError(said)
+            raise StateError(message)
         try:
             scale = finite(state, "scale", LEAST)
             good = whole(state, "good")
         except StateError as error:
-            raise StateError(f"{said} {error}") from None
+            raise StateError(f"{message} {error}") from None
         self.scale = scale
         self.good = good
 
@@ -216,14 +224,16 @@ class MixedPrecision:
 
 
 @follows
-def require_dtype(x: Array, name: str) -> Any:
-    """The dtype of that name of x's library, which has to compute in it; or BackendError."""
+def require_dtype(x: Array, name: str) -> DType:
+    """The dtype of that name in x's library; BackendError if it cannot compute in it."""
     xp = array_namespace(x)
     library = xp.__name__.rpartition(".")[2]
     dtype = getattr(xp, name, None)
     if dtype is None:
-        other = " It has float16." if name == "bfloat16" and hasattr(xp, "float16") else ""
-        raise BackendError(f"{library} has no {name}; torch and jax have it.{other}")
+        message = f"{library} has no {name}; torch and jax have it."
+        if name == "bfloat16" and hasattr(xp, "float16"):
+            message += " It has float16."
+        raise BackendError(message)
     if (xp, name) not in _usable:
         try:
             one = xp.ones((2, 2), dtype=dtype, device=compat.device(x))
@@ -234,17 +244,21 @@ def require_dtype(x: Array, name: str) -> Any:
     return dtype
 
 
-_usable: set[tuple[Any, str]] = set()
+_usable: set[tuple[Namespace, str]] = set()
 
 
-def _cast(x: Array, dtype: DType) -> Any:
+def _cast(x: Any, dtype: DType) -> Any:
     """An array or Variable of real floating-point numbers in `dtype`; anything else as it is."""
-    if not (isinstance(x, Variable) or compat.is_array_api_obj(x)):
-        return x
-    return F.astype(x, dtype, copy=False) if has_dtype(x, "real floating") else x
+    is_array = isinstance(x, Variable) or compat.is_array_api_obj(x)
+    if is_array and has_dtype(x, "real floating"):
+        return F.astype(x, dtype, copy=False)
+    return x
 
 
-def _without_warnings(x: Array) -> AbstractContextManager[Any]:
-    """A block without NumPy's warnings of overflow: here they are looked for, and dealt with."""
+def _without_warnings(x: Array) -> AbstractContextManager[None]:
+    """A block without NumPy's warnings of overflow, which is expected here, and handled."""
     errstate = getattr(array_namespace(x), "errstate", None)
-    return nullcontext() if errstate is None else errstate(over="ignore", invalid="ignore")
+    if errstate is None:
+        return nullcontext()
+    block: AbstractContextManager[None] = errstate(over="ignore", invalid="ignore")
+    return block

@@ -1,7 +1,7 @@
 """Calls of NumPy's functions: each is run on NumPy's arrays, and on Variables of each library.
 
 A case is a function of a few arrays. NumPy's own answer is what Variables are compared with.
-`CASES` gives several cases for each name of the table, `UFUNCS` likewise for ufuncs.
+`CASES` has several cases for each implemented function, and `UFUNCS` for each ufunc.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ UNIT = rng.uniform(-0.8, 0.8, 5)
 
 
 def many(*cases):
-    """Cases of a function, each a call and its arrays."""
+    """The cases of a function: a call and its arrays."""
     return [(case[0], [np.array(x) for x in case[1:]]) for case in cases]
 
 
@@ -69,7 +69,7 @@ OTHER_UFUNCS = {
 
 
 def holes(x):
-    """x with NaN in some places."""
+    """x with some elements NaN."""
     return np.where(PRESENT, x, np.nan)
 
 
@@ -502,13 +502,13 @@ CONSTANT = {
     "size": many((lambda x: np.size(x), X), (lambda x: np.size(x, 1), X)),
     "can_cast": many((lambda x: np.can_cast(x, np.complex128), X), (lambda x: np.can_cast(x, np.int32), X)),
 }  # fmt: skip
-"""Functions whose answers have no derivative: constant Variables, or plain Python values."""
+"""Functions whose results have no derivative: constant Variables or Python values."""
 
 NO_VALUES = {"result_type": "a dtype; see test_protocols.py"}
-"""Names whose answers are no numbers."""
+"""Functions whose results are not numbers."""
 
 LACKS = {
-    ("array_api_strict", "isin"): "its isin, as the standard's, is for integers alone",
-    ("jax", "linalg.eig"): "JAX differentiates eigenvectors on request alone",
+    ("array_api_strict", "isin"): "its isin, like the standard's, is for integers only",
+    ("jax", "linalg.eig"): "JAX differentiates eigenvectors only on request",
 }
-"""What does not run on a library, and why."""
+"""Cases that do not run on a library, with the reason."""

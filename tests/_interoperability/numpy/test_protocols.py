@@ -1,4 +1,4 @@
-"""What NumPy asks a Variable (NEP 13, NEP 18), and what it answers: never a conversion."""
+"""NumPy's protocols on Variables (NEP 13, NEP 18), which never convert to NumPy."""
 
 import inspect
 import operator
@@ -17,7 +17,7 @@ from xpnet import (
     using,
 )
 from xpnet._interoperability.numpy.protocols import INSTEAD
-from xpnet._interoperability.numpy.table import lifted, table
+from xpnet._interoperability.numpy.registry import as_arrays, implementations
 from xpnet._interoperability.numpy.ufuncs import REDUCTIONS, RUNNING, elementwise_calls
 from xpnet.testing import assert_close, check_gradients
 
@@ -30,16 +30,16 @@ FUNCTIONS = {
     if isinstance(f, DISPATCHER) and f.__module__ == module.__name__
 }
 WITHOUT = {"bitwise_count", "frexp", "gcd", "isnat", "lcm", "spacing"}
-"""Ufuncs for which there is no counterpart."""
+"""Ufuncs that are not implemented."""
 
 
-def test_numpy_has_what_is_looked_for():
+def test_numpy_has_the_functions_that_are_tested():
     assert len(UFUNCS) > 80
     assert len(FUNCTIONS) > 200
 
 
 @pytest.mark.parametrize("name", UFUNCS)
-def test_each_ufunc_answers_or_names_what_to_write(name):
+def test_each_ufunc_is_implemented_or_names_an_alternative(name):
     ufunc = getattr(np, name)
     if name in elementwise_calls:
         return
@@ -49,35 +49,35 @@ def test_each_ufunc_answers_or_names_what_to_write(name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_each_function_answers_or_names_what_to_write(name):
-    """Asked as NumPy asks."""
-    if name in table:
+def test_each_function_is_implemented_or_names_an_alternative(name):
+    """The protocol is called as NumPy calls it."""
+    if name in implementations:
         return
     v = Variable(np.ones(2))
     with pytest.raises(ArgumentTypeError, match=rf"np\.{name} has no differentiable.* Write ") as e:
         v.__array_function__(FUNCTIONS[name], (Variable,), (v,), {})
-    assert "xpnet.to_numpy(x): the result has no history" in str(e.value)
+    assert "xpnet.to_numpy(x): the result has no gradient" in str(e.value)
 
 
-def test_the_table_has_no_names_that_numpy_has_not():
-    """But for those that an older NumPy lacks."""
+def test_each_implementation_has_a_name_of_numpy():
+    """An older NumPy may lack some."""
     newer = {"unstack", "cumulative_sum", "cumulative_prod", "astype", "trapezoid"}
-    assert set(table) - newer <= set(FUNCTIONS)
+    assert set(implementations) - newer <= set(FUNCTIONS)
     assert set(elementwise_calls) - {"matvec", "vecmat", "vecdot"} <= set(UFUNCS)
     assert set(INSTEAD) - {"array2string"} <= set(FUNCTIONS)
-    assert not set(INSTEAD) & set(table)
+    assert not set(INSTEAD) & set(implementations)
 
 
-@pytest.mark.parametrize("name", sorted(table))
-def test_each_parameter_of_numpys_is_a_parameter_of_ours(name):
-    """So no call that NumPy accepts ends in Python's own error of an unknown argument."""
+@pytest.mark.parametrize("name", sorted(implementations))
+def test_each_parameter_of_numpy_is_a_parameter_of_the_implementation(name):
+    """So no valid call raises Python's error about an unexpected argument."""
     if name not in FUNCTIONS:
         pytest.skip("this NumPy does not have it")
     try:
         theirs = inspect.signature(FUNCTIONS[name]).parameters
     except ValueError:
-        pytest.skip("NumPy gives no signature of it")
-    ours = inspect.signature(table[name].function).parameters
+        pytest.skip("NumPy has no signature for it")
+    ours = inspect.signature(implementations[name].function).parameters
     flexible = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in ours.values())
     named = [n for n, p in theirs.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     positional = (inspect.Parameter.POSITIONAL_ONLY,)
@@ -93,7 +93,7 @@ COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, 
 
 @pytest.mark.parametrize("op", OPERATORS)
 @pytest.mark.parametrize("left", [np.float64(2.0), np.asarray(2.0), np.asarray([2.0, 3.0])])
-def test_numpy_on_the_left(op, left):
+def test_an_array_of_numpy_may_be_on_the_left(op, left):
     with using("numpy", dtype="float64"):
         v = Variable(np.asarray([1.3, 0.7]))
         y = op(left, v)
@@ -103,7 +103,7 @@ def test_numpy_on_the_left(op, left):
 
 
 @pytest.mark.parametrize("op", COMPARISONS)
-def test_comparisons_with_numpy_on_the_left(op):
+def test_an_array_of_numpy_may_be_on_the_left_of_a_comparison(op):
     with using("numpy"):
         left, v = np.asarray([1.0, 2.0, 3.0]), Variable(np.asarray([2.0, 2.0, 2.0]))
         y = op(left, v)
@@ -112,14 +112,14 @@ def test_comparisons_with_numpy_on_the_left(op):
         assert y.data.tolist() == op(left, v.data).tolist()
 
 
-def test_a_product_with_a_matrix_of_numpy_on_the_left():
+def test_a_matrix_of_numpy_may_be_on_the_left_of_a_product():
     with using("numpy", dtype="float64"):
         left = np.asarray([[1.0, 2.0], [3.0, 4.0]])
         check_gradients(lambda x: left @ x, np.asarray([1.0, -1.0]))
 
 
 @pytest.mark.parametrize("op", [operator.iadd, operator.isub, operator.imul, operator.itruediv])
-def test_an_array_does_not_take_a_gradient_in(op):
+def test_in_place_operators_refuse_to_write_a_variable_into_an_array(op):
     with using("numpy"):
         left = np.asarray([1.0, 2.0])
         with pytest.raises(XpnetError, match=r"array .= x would write.*Write y = y . x"):
@@ -127,7 +127,7 @@ def test_an_array_does_not_take_a_gradient_in(op):
         assert left.tolist() == [1.0, 2.0]
 
 
-def test_an_array_takes_constants_in():
+def test_in_place_operators_write_a_constant_into_an_array():
     with using("numpy"):
         left = np.asarray([1.0, 2.0])
         before = left
@@ -136,7 +136,7 @@ def test_an_array_takes_constants_in():
         assert left.tolist() == [4.0, 6.0]
 
 
-def test_libraries_do_not_mix(backend, array):
+def test_arrays_of_several_libraries_are_refused(backend, array):
     if backend.name == "numpy":
         pytest.skip("the other library is NumPy")
     v, left = Variable(array([1.0, 2.0])), np.ones(2, dtype=np.float32)
@@ -181,11 +181,11 @@ def test_arguments_that_change_nothing_are_accepted(v):
     [
         ("where", np.asarray([True, False]), r"np\.where\(mask, result, other\)"),
         ("casting", "no", "astype"),
-        ("order", "F", "up to the library"),
+        ("order", "F", "The library decides about the layout"),
         ("signature", "d->d", "Leave it out"),
     ],
 )
-def test_other_arguments_say_what_to_write(v, option, value, instead):
+def test_refused_arguments_name_an_alternative(v, option, value, instead):
     with pytest.raises(ArgumentTypeError, match=rf"no argument {option}=.*{instead}"):
         np.exp(v, **{option: value})
 
@@ -210,7 +210,7 @@ M = np.asarray([[1.5, 0.5, 2.0], [0.25, 3.0, 1.0]])
 
 
 @pytest.mark.parametrize("name", [*REDUCTIONS, "logaddexp"])
-def test_reduce(v, name):
+def test_reduce_is_the_reduction_of_that_name(v, name):
     reduce = getattr(np, name).reduce
     for options in ({}, {"axis": 1}, {"axis": None}, {"axis": 1, "keepdims": True}):
         y = reduce(Variable(M), **options)
@@ -219,7 +219,7 @@ def test_reduce(v, name):
             check_gradients(lambda x, options=options: reduce(x, **options), M)
 
 
-def test_reduce_with_arguments_by_position(v):
+def test_reduce_takes_arguments_by_position(v):
     assert_close(np.add.reduce(Variable(M), 1, np.float64, None, True), M.sum(1, keepdims=True))
     assert_close(
         np.add.reduce(Variable(M), initial=2.0, where=M > 1),
@@ -229,14 +229,14 @@ def test_reduce_with_arguments_by_position(v):
 
 
 @pytest.mark.parametrize("name", RUNNING)
-def test_accumulate(v, name):
+def test_accumulate_is_the_cumulative_reduction(v, name):
     accumulate = getattr(np, name).accumulate
     assert_close(accumulate(Variable(M)), accumulate(M))
     check_gradients(lambda x: accumulate(x, axis=1), M)
 
 
 @pytest.mark.parametrize("name", ["add", "multiply", "subtract", "maximum", "power"])
-def test_outer(v, name):
+def test_outer_has_all_pairs(v, name):
     outer = getattr(np, name).outer
     x = np.asarray([0.7, 1.1])
     assert_close(outer(Variable(M), Variable(x)), outer(M, x))
@@ -247,19 +247,19 @@ def test_outer(v, name):
 @pytest.mark.parametrize(
     ("call", "instead"),
     [
-        (lambda v: np.subtract.reduce(v), r"there are np\.add\.reduce"),
+        (lambda v: np.subtract.reduce(v), r"but np\.add\.reduce"),
         (lambda v: np.maximum.accumulate(v), r"np\.add\.accumulate"),
         (lambda v: np.add.at(v, 0, 1.0), r"x\[indices\] = x\[indices\] \+ values"),
         (lambda v: np.add.at(np.zeros(2), [0, 1], v), r"x\[indices\]"),
         (lambda v: np.add.reduceat(v, [0, 1]), r"np\.stack"),
     ],
 )
-def test_methods_without_counterpart_say_what_to_write(v, call, instead):
+def test_methods_that_are_not_implemented_name_an_alternative(v, call, instead):
     with pytest.raises(ArgumentTypeError, match=instead):
         call(v)
 
 
-def test_several_outputs(v):
+def test_ufuncs_may_have_several_outputs(v):
     for call in (np.modf, lambda x: np.divmod(x, 0.4)):
         parts = call(v)
         assert isinstance(parts, tuple)
@@ -274,7 +274,7 @@ def test_several_outputs(v):
 
 
 class Labelled:
-    """Another package's array, with protocols of its own."""
+    """An array of another package, with protocols of its own."""
 
     __array_priority__ = 1
 
@@ -288,7 +288,7 @@ class Labelled:
         return "theirs"
 
 
-def test_another_packages_array_is_asked(v):
+def test_the_protocol_of_another_packages_array_is_called(v):
     theirs = Labelled()
     assert np.add(v, theirs) == "theirs"
     assert np.add(theirs, v) == "theirs"
@@ -296,13 +296,13 @@ def test_another_packages_array_is_asked(v):
     assert v + theirs == "theirs"
 
 
-def test_what_nobody_knows_is_an_error(v):
+def test_an_unknown_operand_is_an_error(v):
     for call in (lambda: np.add(v, "a"), lambda: np.add(v, None), lambda: np.multiply(v, object())):
         with pytest.raises(TypeError):
             call()
 
 
-def test_special_functions_of_scipy_are_xpnets(v):
+def test_special_functions_of_scipy_are_implemented_by_xpnet(v):
     special = pytest.importorskip("scipy.special", reason="its ufuncs ask their arguments")
     for name in ("erf", "gammaln", "psi", "expit", "log_ndtr", "i0e"):
         function = getattr(special, name)
@@ -321,7 +321,7 @@ def test_a_ufunc_made_of_a_python_function_is_refused(v):
 # --- code that is written with np. ----------------------------------------------------------------
 
 
-def test_result_type_and_dtypes(backend64, array):
+def test_result_type_accepts_variables_and_dtypes(backend64, array):
     v = Variable(array([1.0]))
     assert np.result_type(v, 2.0) == v.dtype
     assert np.result_type(v, np.float32) == v.dtype
@@ -330,7 +330,7 @@ def test_result_type_and_dtypes(backend64, array):
     assert np.zeros_like(v, dtype=float).dtype == backend64.xp.float64
 
 
-def test_a_network_as_users_of_numpy_write_it(backend, array):
+def test_a_network_written_with_numpy_is_trained(backend, array):
     """The loss falls, on the library of the parameters."""
     W, b = Parameter(array([[0.1], [-0.2]])), Parameter(array([0.0]))
     x = Variable(array([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]]), requires_grad=False)
@@ -362,7 +362,7 @@ WITH_AXIS = {
 
 
 @pytest.mark.parametrize("name", WITH_AXIS)
-def test_an_axis_that_is_not_there_is_an_error(name):
+def test_an_invalid_axis_is_an_error(name):
     x = Variable(np.arange(6.0).reshape(2, 3))
     for axis in (-2, -1, 0, 1):
         WITH_AXIS[name](x, axis)
@@ -372,7 +372,7 @@ def test_an_axis_that_is_not_there_is_an_error(name):
             WITH_AXIS[name](x, axis)
 
 
-def test_python_numbers_in_a_list_are_weak_and_nothing_else_is():
+def test_only_python_numbers_in_a_list_adapt_their_dtype():
     """Booleans stay booleans, and arrays keep their dtype."""
     x = Variable(np.asarray([1.0, 2.0], "float32"))
     for given, dtype in (
@@ -382,4 +382,4 @@ def test_python_numbers_in_a_list_are_weak_and_nothing_else_is():
         ([np.asarray([1, 2])], "int64"),
         ([np.asarray([1.0, 2.0], "float16")], "float16"),
     ):
-        assert lifted(x, given)[1].dtype == dtype
+        assert as_arrays(x, given)[1].dtype == dtype

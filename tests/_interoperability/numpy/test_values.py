@@ -1,4 +1,4 @@
-"""NumPy's functions on Variables: NumPy's values, and derivatives that agree with differences."""
+"""NumPy's functions on Variables have NumPy's values, and the derivatives of differences."""
 
 import re
 import warnings
@@ -9,7 +9,7 @@ import pytest
 
 from tests._interoperability.numpy import cases
 from xpnet import Variable, to_numpy
-from xpnet._interoperability.numpy.table import table
+from xpnet._interoperability.numpy.registry import implementations
 from xpnet._interoperability.numpy.ufuncs import elementwise_calls
 from xpnet.testing import assert_close, check_gradients
 
@@ -59,7 +59,7 @@ def skip_most_on_jax(backend, case):
 
 
 @pytest.mark.parametrize(("call", "arrays"), DIFFERENTIABLE)
-def test_value_and_derivative(backend64, array, request, call, arrays):
+def test_values_and_derivatives_are_right(backend64, array, request, call, arrays):
     name = request.node.callspec.id
     skip_what_a_library_lacks(backend64, name)
     skip_most_on_jax(backend64, name)
@@ -75,7 +75,7 @@ def test_value_and_derivative(backend64, array, request, call, arrays):
 
 
 @pytest.mark.parametrize(("call", "arrays"), CONSTANT)
-def test_value_of_what_has_no_derivative(backend64, array, request, call, arrays):
+def test_values_of_functions_without_derivative_are_right(backend64, array, request, call, arrays):
     skip_what_a_library_lacks(backend64, request.node.callspec.id)
     skip_most_on_jax(backend64, request.node.callspec.id)
     expected = numpys_own(call, arrays)
@@ -90,16 +90,16 @@ def test_value_of_what_has_no_derivative(backend64, array, request, call, arrays
 
 
 @pytest.mark.parametrize("name", cases.INTEGERS)
-def test_bits(backend, array, name):
+def test_functions_of_integers_are_right(backend, array, name):
     xs = [[1, 2, 7], [1, 3, 2]][: cases.INTEGERS[name]]
     expected = getattr(np, name)(*xs)
     y = getattr(np, name)(*(Variable(array(x)) for x in xs))
     assert to_numpy(y).tolist() == expected.tolist()
 
 
-def test_each_entry_of_the_table_has_a_case():
+def test_each_implementation_has_a_case():
     covered = {*cases.CASES, *cases.CONSTANT, *cases.NO_VALUES}
-    assert covered == set(table)
+    assert covered == set(implementations)
 
 
 def test_each_ufunc_has_a_case():

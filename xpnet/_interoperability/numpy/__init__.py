@@ -1,9 +1,9 @@
 """NumPy's own functions on Variables: `np.exp(v)`, `np.mean(v)`, `np.linalg.inv(v)`.
 
-NumPy asks its arguments whether they answer for it: ufuncs by `__array_ufunc__` (NEP 13), all other
-functions by `__array_function__` (NEP 18). A Variable answers with the differentiable function,
-on whatever library holds its data. The table from NumPy's names and parameters to the standard's
-is what the modules of this package define:
+NumPy hands a call over to its arguments if they implement a protocol: `__array_ufunc__` for ufuncs
+(NEP 13), `__array_function__` for all other functions (NEP 18). A Variable then calls the
+differentiable function, on the library that holds its data. The modules of this package implement
+NumPy's functions, with NumPy's names and parameters, by those of the standard:
 
     ufuncs        np.exp, np.add, np.add.reduce, ...: elementwise, and their methods
     reductions    np.sum, np.mean, np.cumsum, np.nanmax, ...
@@ -13,8 +13,8 @@ is what the modules of this package define:
     signals       np.fft.*, np.convolve, np.interp, np.gradient, ...
     questions     np.shape, np.isclose, np.result_type, np.zeros_like, ...
 
-What the table does not have raises an error that says what to write. Nothing is converted to
-NumPy, which would lose the gradient.
+A function that is not implemented raises an error that says what to write instead. A Variable is never
+converted to a NumPy array, which would lose the gradient.
 """
 
 from xpnet._interoperability.numpy import (

@@ -1,20 +1,22 @@
-"""NumPy's functions that choose: by condition, by index, by size; sorting, searching, rounding."""
+"""NumPy's functions that select: by condition, by index, by size; sorting, searching, rounding."""
 
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xpnet._interoperability.numpy.table import (
+from xpnet._interoperability.numpy.registry import (
     ADVICE,
+    Axis,
+    Number,
     arrays_in,
+    as_arrays,
     flat,
-    front,
+    implements,
     integers,
-    lifted,
-    listed,
+    lists_as_arrays,
     namespace_of,
     not_available,
-    numpys,
+    positive_axis,
 )
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace, has_dtype
@@ -23,15 +25,16 @@ from xpnet.errors import ArgumentError
 
 ADVICE["mode"] = 'Only mode="raise" is available.'
 ADVICE["sorter"] = "Sort x1 first."
-ADVICE["axis"] = "Compute it for one slice after another."
+ADVICE["axis"] = "Call it for each slice."
 
 # --- by condition ---------------------------------------------------------------------------------
 
 
-@numpys("where", refuses=())
+@implements("where", refuses=())
 def where(condition: Array, x: Array | None = None, y: Array | None = None, /) -> Array:
-    """np.where: x where the condition holds, else y; the places where it holds, without x and y."""
-    x, y = listed(x, y) if any(True for _ in arrays_in((x, y))) else (x, y)
+    """np.where: x where the condition holds, else y. Without x and y, the indices where it holds."""
+    if any(True for _ in arrays_in((x, y))):
+        x, y = lists_as_arrays(x, y)
     model = next(arrays_in((condition, x, y)))
     condition = integers(model, condition)
     xp = namespace_of(condition, x, y)
@@ -42,18 +45,20 @@ def where(condition: Array, x: Array | None = None, y: Array | None = None, /) -
     return xp.where(condition, x, y)
 
 
-@numpys("select")
-def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
-    """np.select: for each place the choice of the first condition that holds."""
+@implements("select")
+def select(
+    condlist: Sequence[Array], choicelist: Sequence[Array], default: Array | Number = 0
+) -> Array:
+    """np.select: elementwise, the choice whose condition is the first that holds."""
     result = default
     for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
         result = where(condition, choice, result)
     return result
 
 
-@numpys("choose", refuses=("out", "mode"))
-def choose(a: Array, choices: Any, out: Array | None = None, mode: str = "raise") -> Array:
-    """np.choose: for each place the choice of that number; 0 to len(choices) - 1."""
+@implements("choose", refuses=("out", "mode"))
+def choose(a: Array, choices: Array, out: Array | None = None, mode: str = "raise") -> Array:
+    """np.choose: elementwise, the choice of that number, from 0 to len(choices) - 1."""
     model = next(arrays_in(choices), a)
     a = integers(model, a)
     choices = list(choices)
@@ -63,70 +68,82 @@ def choose(a: Array, choices: Any, out: Array | None = None, mode: str = "raise"
     return result
 
 
-@numpys("compress")
+@implements("compress")
 def compress(
     condition: Array, a: Array, axis: int | None = None, out: Array | None = None
 ) -> Array:
     """np.compress: the slices along an axis where the condition holds."""
     condition = integers(a, condition)
     if axis is None:
-        a, axis = flat(a), 0
-    (places,) = array_namespace(data_of(condition)).nonzero(data_of(condition))
-    return array_namespace(a).take(a, places, axis=axis)
+        a = flat(a)
+        axis = 0
+    (indices,) = array_namespace(data_of(condition)).nonzero(data_of(condition))
+    return array_namespace(a).take(a, indices, axis=axis)
 
 
-@numpys("extract")
+@implements("extract")
 def extract(condition: Array, arr: Array) -> Array:
-    """np.extract: the numbers where the condition holds."""
+    """np.extract: the elements where the condition holds."""
     condition = integers(arr, condition)
     return compress(flat(condition), flat(arr), 0)
 
 
-@numpys("clip")
+@implements("clip")
 def clip(
     a: Array,
-    a_min: Any = None,
-    a_max: Any = None,
+    a_min: Array | Number | None = None,
+    a_max: Array | Number | None = None,
     out: Array | None = None,
     *,
-    min: Any = None,
-    max: Any = None,
+    min: Array | Number | None = None,
+    max: Array | Number | None = None,
     **options: Any,
 ) -> Array:
-    """np.clip: the nearest number between two bounds."""
+    """np.clip: the nearest number within two bounds."""
     for option in options:
         raise not_available("clip", option)
-    a, low, high = listed(a, a_min if min is None else min, a_max if max is None else max)
+    low = a_min if min is None else min
+    high = a_max if max is None else max
+    a, low, high = lists_as_arrays(a, low, high)
     if isinstance(a, (int, float)):
-        a = lifted(a, low, high)[0]
+        a = as_arrays(a, low, high)[0]
     return namespace_of(a, low, high).clip(a, low, high)
 
 
-@numpys("nan_to_num")
+@implements("nan_to_num")
 def nan_to_num(
-    x: Array, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+    x: Array,
+    copy: bool = True,
+    nan: float = 0.0,
+    posinf: float | None = None,
+    neginf: float | None = None,
 ) -> Array:
-    """np.nan_to_num: numbers in place of NaN and of infinities, which become the largest."""
+    """np.nan_to_num: NaN becomes 0, and infinities become the largest finite numbers."""
     xp = array_namespace(x)
     if not has_dtype(x, "real floating"):
         return x
     limits = xp.finfo(x.dtype)
+    if posinf is None:
+        posinf = float(limits.max)
+    if neginf is None:
+        neginf = float(limits.min)
     x = xp.where(xp.isnan(x), nan, x)
-    x = xp.where(x == math.inf, float(limits.max) if posinf is None else posinf, x)
-    return xp.where(x == -math.inf, float(limits.min) if neginf is None else neginf, x)
+    x = xp.where(x == math.inf, posinf, x)
+    return xp.where(x == -math.inf, neginf, x)
 
 
 # --- by index -------------------------------------------------------------------------------------
 
 
-@numpys("take", refuses=("out",))
+@implements("take", refuses=("out",))
 def take(
     a: Array, indices: Array, axis: int | None = None, out: Array | None = None, mode: str = "raise"
 ) -> Array:
-    """np.take: the numbers at these indices along an axis, or of the flattened array."""
+    """np.take: the elements at these indices along an axis, or of the flattened array."""
     if axis is None:
-        a, axis = flat(a), 0
-    axis = front(axis, a.ndim, "take")
+        a = flat(a)
+        axis = 0
+    axis = positive_axis(axis, a.ndim, "take")
     xp = array_namespace(a)
     indices = integers(a, indices)
     n = a.shape[axis]
@@ -139,56 +156,69 @@ def take(
     return xp.take(a, indices, axis=axis)
 
 
-@numpys("take_along_axis")
-def take_along_axis(arr: Array, indices: Array, axis: Any = -1) -> Array:
-    """np.take_along_axis: for each place the number at that index along an axis."""
+@implements("take_along_axis")
+def take_along_axis(arr: Array, indices: Array, axis: int | None = -1) -> Array:
+    """np.take_along_axis: elementwise, the element at that index along an axis."""
     if axis is None:
-        arr, axis = flat(arr), 0
+        arr = flat(arr)
+        axis = 0
     return array_namespace(arr).take_along_axis(arr, indices, axis=axis)
 
 
 # --- sorting --------------------------------------------------------------------------------------
 
 
-@numpys("sort", refuses=("order",))
+@implements("sort", refuses=("order",))
 def sort(
-    a: Array, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    a: Array,
+    axis: int | None = -1,
+    kind: str | None = None,
+    order: str | None = None,
+    *,
+    stable: bool | None = None,
 ) -> Array:
-    """np.sort: in ascending order along an axis; of the flattened array for None."""
+    """np.sort: in ascending order along an axis; with None, of the flattened array."""
     if axis is None:
-        a, axis = flat(a), 0
+        a = flat(a)
+        axis = 0
     return array_namespace(a).sort(a, axis=axis)
 
 
-@numpys("argsort", refuses=("order",))
+@implements("argsort", refuses=("order",))
 def argsort(
-    a: Array, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    a: Array,
+    axis: int | None = -1,
+    kind: str | None = None,
+    order: str | None = None,
+    *,
+    stable: bool | None = None,
 ) -> Array:
     """np.argsort: the indices that sort along an axis."""
     if axis is None:
-        a, axis = flat(a), 0
+        a = flat(a)
+        axis = 0
     return array_namespace(a).argsort(a, axis=axis)
 
 
-@numpys("partition", refuses=("order",))
+@implements("partition", refuses=("order",))
 def partition(
-    a: Array, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None
+    a: Array, kth: Array, axis: int | None = -1, kind: str = "introselect", order: str | None = None
 ) -> Array:
-    """np.partition: smaller numbers before the k-th, larger ones after it; here all are sorted."""
+    """np.partition: smaller elements before the k-th, larger ones after it. Here all are sorted."""
     return sort(a, axis)
 
 
-@numpys("argpartition", refuses=("order",))
+@implements("argpartition", refuses=("order",))
 def argpartition(
-    a: Array, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None
+    a: Array, kth: Array, axis: int | None = -1, kind: str = "introselect", order: str | None = None
 ) -> Array:
     """np.argpartition: the indices of np.partition."""
     return argsort(a, axis)
 
 
-@numpys("sort_complex")
+@implements("sort_complex")
 def sort_complex(a: Array) -> Array:
-    """np.sort_complex: sorted, as complex numbers."""
+    """np.sort_complex: sorted, with a complex dtype."""
     xp = array_namespace(a)
     if has_dtype(a, "complex floating"):
         raise not_available("sort_complex", "a")
@@ -198,123 +228,125 @@ def sort_complex(a: Array) -> Array:
 # --- searching ------------------------------------------------------------------------------------
 
 
-def _place(name: str) -> Callable[..., Any]:
+def _index_of_extreme(name: str) -> Callable[..., Any]:
     """np.argmax or np.argmin."""
 
-    def place(
+    def index_of_extreme(
         a: Array, axis: int | None = None, out: Array | None = None, *, keepdims: bool = False
     ) -> Array:
-        """The index of the largest or smallest number."""
+        """The index of the largest or smallest element."""
         return getattr(array_namespace(a), name)(a, axis=axis, keepdims=keepdims)
 
-    return numpys(name)(place)
+    return implements(name)(index_of_extreme)
 
 
-def _nan_place(name: str, worst: float) -> Callable[..., Any]:
+def _nan_index_of_extreme(name: str, worst: float) -> Callable[..., Any]:
     """np.nanargmax or np.nanargmin."""
 
-    def place(
+    def index_of_extreme(
         a: Array, axis: int | None = None, out: Array | None = None, *, keepdims: bool = False
     ) -> Array:
-        """The index of the largest or smallest of the numbers that are not NaN."""
+        """The index of the largest or smallest element that is not NaN."""
         xp = array_namespace(a)
         numbers = xp.where(xp.isnan(a), worst, a)
         return getattr(xp, name)(numbers, axis=axis, keepdims=keepdims)
 
-    return numpys(f"nan{name}")(place)
+    return implements(f"nan{name}")(index_of_extreme)
 
 
-argmax = _place("argmax")
-argmin = _place("argmin")
-nanargmax = _nan_place("argmax", -math.inf)
-nanargmin = _nan_place("argmin", math.inf)
+argmax = _index_of_extreme("argmax")
+argmin = _index_of_extreme("argmin")
+nanargmax = _nan_index_of_extreme("argmax", -math.inf)
+nanargmin = _nan_index_of_extreme("argmin", math.inf)
 
 
-@numpys("nonzero")
-def nonzero(a: Array) -> Array:
-    """np.nonzero: the places of the numbers that are not 0, an array for each axis."""
-    return array_namespace(a).nonzero(a)
+@implements("nonzero")
+def nonzero(a: Array) -> tuple[Array, ...]:
+    """np.nonzero: the indices of the elements that are not 0, an array for each axis."""
+    indices: tuple[Array, ...] = array_namespace(a).nonzero(a)
+    return indices
 
 
-@numpys("flatnonzero")
+@implements("flatnonzero")
 def flatnonzero(a: Array) -> Array:
-    """np.flatnonzero: the places in the flattened array of the numbers that are not 0."""
+    """np.flatnonzero: the indices of the elements of the flattened array that are not 0."""
     return nonzero(flat(a))[0]
 
 
-@numpys("argwhere")
+@implements("argwhere")
 def argwhere(a: Array) -> Array:
-    """np.argwhere: the places of the numbers that are not 0, a row for each."""
+    """np.argwhere: the indices of the elements that are not 0, a row for each."""
     return array_namespace(a).stack(nonzero(a), axis=-1)
 
 
-@numpys("count_nonzero")
-def count_nonzero(a: Array, axis: Any = None, *, keepdims: bool = False) -> Array:
-    """np.count_nonzero: how many numbers are not 0."""
+@implements("count_nonzero")
+def count_nonzero(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Array:
+    """np.count_nonzero: the number of elements that are not 0."""
     return array_namespace(a).count_nonzero(a, axis=axis, keepdims=keepdims)
 
 
-@numpys("searchsorted")
-def searchsorted(a: Array, v: Array, side: str = "left", sorter: Any = None) -> Array:
-    """np.searchsorted: where to insert numbers into a sorted array."""
-    a, v = lifted(a, v)
+@implements("searchsorted")
+def searchsorted(a: Array, v: Array, side: str = "left", sorter: Array = None) -> Array:
+    """np.searchsorted: the indices at which to insert numbers into a sorted array."""
+    a, v = as_arrays(a, v)
     xp = array_namespace(a, v)
     return xp.searchsorted(a, v, side=side, sorter=sorter)
 
 
-@numpys("digitize")
-def digitize(x: Array, bins: Any, right: bool = False) -> Array:
+@implements("digitize")
+def digitize(x: Array, bins: Array, right: bool = False) -> Array:
     """np.digitize: the number of the bin, for bins in ascending order."""
     return searchsorted(bins, x, "left" if right else "right")
 
 
-@numpys("isin")
+@implements("isin")
 def isin(
-    element: Any,
-    test_elements: Any,
+    element: Array,
+    test_elements: Array,
     assume_unique: bool = False,
     invert: bool = False,
     *,
-    kind: Any = None,
-) -> Any:
-    """np.isin: whether a number is among others."""
-    element, test_elements = lifted(element, test_elements)
+    kind: str | None = None,
+) -> Array:
+    """np.isin: elementwise, whether an element is among others."""
+    element, test_elements = as_arrays(element, test_elements)
     return array_namespace(element, test_elements).isin(element, test_elements, invert=invert)
 
 
 # --- sets -----------------------------------------------------------------------------------------
 
 
-@numpys("unique", refuses=("axis", "equal_nan"))
+@implements("unique", refuses=("axis", "equal_nan"))
 def unique(
-    ar: Any,
+    ar: Array,
     return_index: bool = False,
     return_inverse: bool = False,
     return_counts: bool = False,
-    axis: Any = None,
+    axis: int | None = None,
     *,
     equal_nan: bool = True,
     sorted: bool = True,
-) -> Any:
-    """np.unique: the different numbers, in ascending order, and on request where they are."""
+) -> Array | tuple[Array, ...]:
+    """np.unique: the distinct elements in ascending order, and on request their indices and counts."""
     found = array_namespace(ar).unique_all(ar)
-    wanted = {
-        "indices": return_index,
-        "inverse_indices": return_inverse,
-        "counts": return_counts,
-    }
-    parts = [getattr(found, name) for name, asked in wanted.items() if asked]
-    return (found.values, *parts) if parts else found.values
+    parts = [found.values]
+    if return_index:
+        parts.append(found.indices)
+    if return_inverse:
+        parts.append(found.inverse_indices)
+    if return_counts:
+        parts.append(found.counts)
+    return tuple(parts) if len(parts) > 1 else found.values
 
 
 def _unique(name: str) -> Callable[..., Any]:
-    """np.unique_all and its kind: the standard's."""
+    """One of np.unique_all, np.unique_counts and so on, which are the standard's."""
 
     def unique_of(x: Array) -> Array:
-        """The different numbers, and where they are."""
+        """The distinct elements, with their indices or counts."""
         return getattr(array_namespace(x), name)(x)
 
-    return numpys(name)(unique_of)
+    return implements(name)(unique_of)
 
 
 unique_all = _unique("unique_all")
@@ -323,10 +355,10 @@ unique_inverse = _unique("unique_inverse")
 unique_values = _unique("unique_values")
 
 
-@numpys("union1d")
+@implements("union1d")
 def union1d(ar1: Array, ar2: Array) -> Array:
-    """np.union1d: the different numbers of both."""
-    ar1, ar2 = lifted(ar1, ar2)
+    """np.union1d: the distinct elements of both."""
+    ar1, ar2 = as_arrays(ar1, ar2)
     xp = array_namespace(ar1, ar2)
     return xp.unique_values(xp.concat([flat(ar1), flat(ar2)]))
 
@@ -334,57 +366,67 @@ def union1d(ar1: Array, ar2: Array) -> Array:
 # --- rounding and parts of numbers ----------------------------------------------------------------
 
 
-@numpys("round", "around")
+@implements("round", "around")
 def round_(a: Array, decimals: int = 0, out: Array | None = None) -> Array:
-    """np.round: to so many decimals; a step, without derivative."""
+    """np.round: to this number of decimals; a step, without a derivative."""
     xp = array_namespace(a)
     if decimals == 0:
         return xp.round(a)
+    a = data_of(a)
     scale = 10.0 ** abs(decimals)
-    a = data_of(a) if hasattr(a, "creator") else a
-    rounded = xp.round(xp.asarray(a * scale if decimals > 0 else a / scale))
-    return rounded / scale if decimals > 0 else rounded * scale
+    if decimals > 0:
+        return xp.round(xp.asarray(a * scale)) / scale
+    return xp.round(xp.asarray(a / scale)) * scale
 
 
-@numpys("fix")
+@implements("fix")
 def fix(x: Array, out: Array | None = None) -> Array:
     """np.fix: without the fraction."""
     return array_namespace(x).trunc(x)
 
 
-@numpys("real")
-def real(val: Any) -> Any:
+@implements("real")
+def real(val: Array) -> Array:
     """np.real: the real part."""
-    return array_namespace(val).real(val) if has_dtype(val, "complex floating") else val
+    if not has_dtype(val, "complex floating"):
+        return val
+    return array_namespace(val).real(val)
 
 
-@numpys("imag")
-def imag(val: Any) -> Any:
-    """np.imag: the imaginary part; of a real number 0."""
+@implements("imag")
+def imag(val: Array) -> Array:
+    """np.imag: the imaginary part, which is 0 for a real array."""
     xp = array_namespace(val)
-    return xp.imag(val) if has_dtype(val, "complex floating") else xp.zeros_like(val)
+    if not has_dtype(val, "complex floating"):
+        return xp.zeros_like(val)
+    return xp.imag(val)
 
 
-@numpys("real_if_close")
+@implements("real_if_close")
 def real_if_close(a: Array, tol: float = 100) -> Array:
     """np.real_if_close: the real part, if no imaginary part is larger than `tol` epsilons."""
     if not has_dtype(a, "complex floating"):
         return a
     xp = array_namespace(a)
-    limit = tol * xp.finfo(a.dtype).eps if tol > 1 else tol
-    return xp.real(a) if bool(xp.all(xp.abs(xp.imag(a)) < limit)) else a
+    limit = tol
+    if tol > 1:
+        limit = tol * xp.finfo(a.dtype).eps
+    is_close = bool(xp.all(xp.abs(xp.imag(a)) < limit))
+    return xp.real(a) if is_close else a
 
 
-@numpys("angle")
+@implements("angle")
 def angle(z: Array, deg: bool = False) -> Array:
     """np.angle: the argument of a complex number, in radians or degrees."""
     y = array_namespace(z).atan2(imag(z), real(z))
-    return y * (180.0 / math.pi) if deg else y
+    if deg:
+        return y * (180.0 / math.pi)
+    return y
 
 
-@numpys("sinc")
+@implements("sinc")
 def sinc(x: Array) -> Array:
-    """np.sinc: sin(pi x) / (pi x); near 0 a polynomial, which has all derivatives."""
+    """np.sinc: sin(pi x) / (pi x), and near 0 a polynomial, which has derivatives of every order."""
     xp = array_namespace(x)
     near = xp.abs(x) < 0.03
     z = math.pi * xp.where(near, x, 0.0)

@@ -2,18 +2,21 @@
 
 import operator
 from collections.abc import Callable, Sequence
+from string import ascii_letters
 from typing import Any
 
 from xpnet import functions as F
-from xpnet._interoperability.numpy.table import (
+from xpnet._interoperability.numpy.registry import (
+    Axis,
+    Order,
+    as_arrays,
     as_tuple,
     cast,
     flat,
-    front,
-    lifted,
-    listed,
+    implements,
+    lists_as_arrays,
     not_available,
-    numpys,
+    positive_axis,
 )
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace, has_dtype
@@ -22,10 +25,10 @@ from xpnet.errors import ArgumentError
 # --- products -------------------------------------------------------------------------------------
 
 
-@numpys("dot")
+@implements("dot")
 def dot(a: Array, b: Array, out: Array | None = None) -> Array:
     """np.dot: the sum over the last axis of `a` and the last but one of `b`."""
-    a, b = lifted(a, b)
+    a, b = as_arrays(a, b)
     xp = array_namespace(a, b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b
@@ -34,69 +37,71 @@ def dot(a: Array, b: Array, out: Array | None = None) -> Array:
     return xp.tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 2,)))
 
 
-@numpys("inner", refuses=())
+@implements("inner", refuses=())
 def inner(a: Array, b: Array, /) -> Array:
     """np.inner: the sum over the last axes of both."""
-    a, b = lifted(a, b)
+    a, b = as_arrays(a, b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return array_namespace(a, b).tensordot(a, b, axes=((a.ndim - 1,), (b.ndim - 1,)))
 
 
-@numpys("outer")
+@implements("outer")
 def outer(a: Array, b: Array, out: Array | None = None) -> Array:
-    """np.outer: the products of all pairs of numbers."""
-    a, b = lifted(a, b)
+    """np.outer: the products of all pairs of elements."""
+    a, b = as_arrays(a, b)
     return array_namespace(a, b).linalg.outer(flat(a), flat(b))
 
 
-@numpys("linalg.outer")
+@implements("linalg.outer")
 def linalg_outer(x1: Array, x2: Array, /) -> Array:
     """np.linalg.outer: of two vectors."""
-    x1, x2 = lifted(x1, x2)
+    x1, x2 = as_arrays(x1, x2)
     return array_namespace(x1, x2).linalg.outer(x1, x2)
 
 
-@numpys("vdot", refuses=())
+@implements("vdot", refuses=())
 def vdot(a: Array, b: Array, /) -> Array:
-    """np.vdot: the product of both flattened, the first conjugated."""
-    a, b = lifted(a, b)
+    """np.vdot: the inner product of both, flattened, with the first conjugated."""
+    a, b = as_arrays(a, b)
     return array_namespace(a, b).vecdot(flat(a), flat(b))
 
 
-@numpys("linalg.vecdot")
+@implements("linalg.vecdot")
 def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
-    """np.linalg.vecdot: the product of vectors along an axis, the first conjugated."""
-    x1, x2 = lifted(x1, x2)
+    """np.linalg.vecdot: the inner product of vectors along an axis, with the first conjugated."""
+    x1, x2 = as_arrays(x1, x2)
     return array_namespace(x1, x2).vecdot(x1, x2, axis=axis)
 
 
-@numpys("linalg.matmul")
+@implements("linalg.matmul")
 def matmul(x1: Array, x2: Array, /) -> Array:
     """np.linalg.matmul: the product of matrices."""
-    x1, x2 = lifted(x1, x2)
+    x1, x2 = as_arrays(x1, x2)
     return array_namespace(x1, x2).matmul(x1, x2)
 
 
-@numpys("tensordot")
-def tensordot(a: Array, b: Array, axes: Any = 2) -> Array:
-    """np.tensordot: the sum over some axes of `a` and as many of `b`."""
-    a, b = lifted(a, b)
-    if hasattr(axes, "__len__"):
+@implements("tensordot")
+def tensordot(a: Array, b: Array, axes: int | Sequence[int | Sequence[int]] = 2) -> Array:
+    """np.tensordot: the sum over some axes of `a` and the same number of axes of `b`."""
+    a, b = as_arrays(a, b)
+    if not isinstance(axes, int):
         axes = tuple(as_tuple(each) for each in axes)
     return array_namespace(a, b).tensordot(a, b, axes=axes)
 
 
-@numpys("linalg.tensordot")
-def linalg_tensordot(a: Array, b: Array, /, *, axes: Any = 2) -> Array:
-    """np.linalg.tensordot: likewise."""
+@implements("linalg.tensordot")
+def linalg_tensordot(
+    a: Array, b: Array, /, *, axes: int | Sequence[int | Sequence[int]] = 2
+) -> Array:
+    """np.linalg.tensordot: the same as np.tensordot."""
     return tensordot(a, b, axes)
 
 
-@numpys("kron")
+@implements("kron")
 def kron(a: Array, b: Array) -> Array:
-    """np.kron: `b` once for each number of `a`, times that number."""
-    a, b = lifted(a, b)
+    """np.kron: a block for each element of `a`, which is that element times `b`."""
+    a, b = as_arrays(a, b)
     xp = array_namespace(a, b)
     n = max(a.ndim, b.ndim)
     shape1 = (1,) * (n - a.ndim) + tuple(a.shape)
@@ -106,26 +111,28 @@ def kron(a: Array, b: Array) -> Array:
     return xp.reshape(spread1 * spread2, tuple(map(operator.mul, shape1, shape2)))
 
 
-@numpys("cross", refuses=("axisa", "axisb", "axisc"))
+@implements("cross", refuses=("axisa", "axisb", "axisc"))
 def cross(
     a: Array, b: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
 ) -> Array:
     """np.cross: the cross product of vectors of three components."""
-    a, b = lifted(a, b)
-    return array_namespace(a, b).linalg.cross(a, b, axis=-1 if axis is None else axis)
+    a, b = as_arrays(a, b)
+    if axis is None:
+        axis = -1
+    return array_namespace(a, b).linalg.cross(a, b, axis=axis)
 
 
-@numpys("linalg.cross")
+@implements("linalg.cross")
 def linalg_cross(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
-    """np.linalg.cross: likewise."""
+    """np.linalg.cross: the same as np.cross."""
     return cross(x1, x2, axis=axis)
 
 
-@numpys("einsum", refuses=("out", "dtype", "order", "casting"))
+@implements("einsum", refuses=("out", "dtype", "order", "casting"))
 def einsum(
-    *operands: Any,
+    *operands: Array,
     out: Array | None = None,
-    optimize: Any = False,
+    optimize: bool | str = False,
     dtype: DType | None = None,
     order: str = "K",
     casting: str = "safe",
@@ -136,27 +143,28 @@ def einsum(
         arrays = operands[1:]
     else:
         subscripts, arrays = _subscripts(operands)
-    return F.einsum(subscripts, *lifted(*arrays))
+    return F.einsum(subscripts, *as_arrays(*arrays))
 
 
-def _subscripts(operands: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+def _subscripts(operands: tuple[Any, ...]) -> tuple[str, tuple[Array, ...]]:
     """einsum(a, [0, 1], b, [1, 2], [0, 2]) as einsum("AB,BC->AC", a, b)."""
-    arrays, sublists = operands[: len(operands) // 2 * 2 : 2], operands[1::2]
-    words = [_word(sublist) for sublist in sublists]
-    last = f"->{_word(operands[-1])}" if len(operands) % 2 else ""
-    return ",".join(words) + last, arrays
+    pairs = len(operands) // 2
+    arrays = operands[: 2 * pairs : 2]
+    subscripts = ",".join(_letters(sublist) for sublist in operands[1 : 2 * pairs : 2])
+    if len(operands) % 2:
+        subscripts += f"->{_letters(operands[-1])}"
+    return subscripts, arrays
 
 
-def _word(sublist: Any) -> str:
-    return "".join(
-        "..." if i is ... else chr(ord("A") + i) if i < 26 else chr(71 + i) for i in sublist
-    )
+def _letters(sublist: Sequence[Any]) -> str:
+    """The letters of axes that are given as numbers and Ellipsis."""
+    return "".join("..." if i is ... else ascii_letters[(i + 26) % 52] for i in sublist)
 
 
-@numpys("polyval")
-def polyval(p: Any, x: Array) -> Array:
+@implements("polyval")
+def polyval(p: Array, x: Array) -> Array:
     """np.polyval: p[0] x^(n-1) + ... + p[n-1], by Horner's rule."""
-    p, x = lifted(p, x)
+    p, x = as_arrays(p, x)
     y = array_namespace(p, x).zeros_like(x)
     for i in range(p.shape[0]):
         y = y * x + p[i]
@@ -166,38 +174,41 @@ def polyval(p: Any, x: Array) -> Array:
 # --- statistics that are products -----------------------------------------------------------------
 
 
-@numpys("cov", refuses=("fweights", "aweights"))
+@implements("cov", refuses=("fweights", "aweights"))
 def cov(
     m: Array,
     y: Array | None = None,
     rowvar: bool = True,
     bias: bool = False,
     ddof: int | None = None,
-    fweights: Any = None,
-    aweights: Any = None,
+    fweights: Array | None = None,
+    aweights: Array | None = None,
     *,
     dtype: DType | None = None,
 ) -> Array:
-    """np.cov: the covariance matrix of variables that lie in rows, or in columns."""
-    m, y = listed(cast(m, dtype), y)
+    """np.cov: the covariance matrix of random variables in rows, or in columns."""
+    m, y = lists_as_arrays(cast(m, dtype), y)
     xp = array_namespace(m, y)
     rows = _rows(m, rowvar)
     if y is not None:
         rows = xp.concat([rows, _rows(y, rowvar)])
-    ddof = (0 if bias else 1) if ddof is None else ddof
+    if ddof is None:
+        ddof = 0 if bias else 1
     deviations = rows - xp.mean(rows, axis=1, keepdims=True)
     matrix = deviations @ xp.conj(deviations).mT / max(rows.shape[1] - ddof, 0)
-    return xp.squeeze(matrix, axis=(0, 1)) if matrix.shape == (1, 1) else matrix
+    if matrix.shape == (1, 1):
+        return xp.squeeze(matrix, axis=(0, 1))
+    return matrix
 
 
 def _rows(x: Array, rowvar: bool) -> Array:
-    """Variables as the rows of a matrix."""
+    """Random variables as the rows of a matrix."""
     if x.ndim < 2:
         return array_namespace(x).reshape(x, (1, -1))
     return x if rowvar else x.mT
 
 
-@numpys("corrcoef")
+@implements("corrcoef")
 def corrcoef(
     x: Array, y: Array | None = None, rowvar: bool = True, *, dtype: DType | None = None
 ) -> Array:
@@ -206,29 +217,24 @@ def corrcoef(
     xp = array_namespace(matrix)
     if matrix.ndim == 0:
         return matrix / matrix
-    deviation = xp.sqrt(xp.real(_diagonal(matrix)) if _complex(matrix) else _diagonal(matrix))
-    return matrix / deviation[:, None] / deviation[None, :]
-
-
-def _diagonal(x: Array) -> Array:
-    return array_namespace(x).linalg.diagonal(x)
-
-
-def _complex(x: Array) -> bool:
-    return has_dtype(x, "complex floating")
+    variances = xp.linalg.diagonal(matrix)
+    if has_dtype(matrix, "complex floating"):
+        variances = xp.real(variances)
+    deviations = xp.sqrt(variances)
+    return matrix / deviations[:, None] / deviations[None, :]
 
 
 # --- np.linalg ------------------------------------------------------------------------------------
 
 
 def _linalg(name: str) -> Callable[..., Any]:
-    """A function of one stack of matrices that the standard has."""
+    """A function of a stack of matrices, which the standard has under the same name."""
 
     def function(a: Array) -> Array:
-        """Of each matrix."""
+        """The function, applied to each matrix."""
         return getattr(array_namespace(a).linalg, name)(a)
 
-    return numpys(f"linalg.{name}")(function)
+    return implements(f"linalg.{name}")(function)
 
 
 inv, det, slogdet, eig, eigvals, svdvals = map(
@@ -236,59 +242,59 @@ inv, det, slogdet, eig, eigvals, svdvals = map(
 )
 
 
-@numpys("linalg.cholesky")
+@implements("linalg.cholesky")
 def cholesky(a: Array, /, *, upper: bool = False) -> Array:
     """np.linalg.cholesky: the triangular factor."""
     return array_namespace(a).linalg.cholesky(a, upper=upper)
 
 
-@numpys("linalg.diagonal")
+@implements("linalg.diagonal")
 def diagonal(x: Array, /, *, offset: int = 0) -> Array:
-    """np.linalg.diagonal: of the matrices in the last two axes."""
+    """np.linalg.diagonal: the diagonals of the matrices in the last two axes."""
     return array_namespace(x).linalg.diagonal(x, offset=offset)
 
 
-@numpys("linalg.trace")
+@implements("linalg.trace")
 def trace(x: Array, /, *, offset: int = 0, dtype: DType | None = None) -> Array:
-    """np.linalg.trace: of the matrices in the last two axes."""
+    """np.linalg.trace: the traces of the matrices in the last two axes."""
     return array_namespace(x).linalg.trace(cast(x, dtype), offset=offset)
 
 
 def _triangle(a: Array, UPLO: str, name: str) -> Array:
-    """The matrix whose other triangle the standard's function does not read."""
+    """The symmetric matrix that has this triangle: the standard's functions read the lower one."""
     if UPLO.upper() not in ("L", "U"):
         raise ArgumentError(f'np.linalg.{name} expected UPLO "L" or "U", got {UPLO!r}.')
     xp = array_namespace(a)
-    low = xp.tril(a) if UPLO.upper() == "L" else xp.conj(xp.triu(a)).mT
-    strict = xp.tril(low, k=-1)
-    return low + xp.conj(strict).mT
+    lower = xp.tril(a) if UPLO.upper() == "L" else xp.conj(xp.triu(a)).mT
+    return lower + xp.conj(xp.tril(lower, k=-1)).mT
 
 
-@numpys("linalg.eigh")
-def eigh(a: Array, UPLO: str = "L") -> Array:
-    """np.linalg.eigh: eigenvalues and vectors of symmetric matrices, from one triangle."""
-    return array_namespace(a).linalg.eigh(_triangle(a, UPLO, "eigh"))
+@implements("linalg.eigh")
+def eigh(a: Array, UPLO: str = "L") -> tuple[Array, Array]:
+    """np.linalg.eigh: eigenvalues and eigenvectors of symmetric matrices, from one triangle."""
+    found: tuple[Array, Array] = array_namespace(a).linalg.eigh(_triangle(a, UPLO, "eigh"))
+    return found
 
 
-@numpys("linalg.eigvalsh")
+@implements("linalg.eigvalsh")
 def eigvalsh(a: Array, UPLO: str = "L") -> Array:
     """np.linalg.eigvalsh: the eigenvalues of symmetric matrices, from one triangle."""
     return array_namespace(a).linalg.eigvalsh(_triangle(a, UPLO, "eigvalsh"))
 
 
-@numpys("linalg.svd", refuses=("hermitian",))
+@implements("linalg.svd", refuses=("hermitian",))
 def svd(
     a: Array, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
-) -> Array:
-    """np.linalg.svd: the singular value decomposition, or its values alone."""
+) -> Array | tuple[Array, Array, Array]:
+    """np.linalg.svd: the singular value decomposition, or the singular values only."""
     if not compute_uv:
         return array_namespace(a).linalg.svdvals(a)
     return array_namespace(a).linalg.svd(a, full_matrices=full_matrices)
 
 
-@numpys("linalg.qr")
-def qr(a: Array, mode: str = "reduced") -> Array:
-    """np.linalg.qr: the QR decomposition, or R alone."""
+@implements("linalg.qr")
+def qr(a: Array, mode: str = "reduced") -> Array | tuple[Array, Array]:
+    """np.linalg.qr: the QR decomposition, or R only."""
     if mode == "r":
         return array_namespace(a).linalg.qr(a).R
     if mode not in ("reduced", "complete"):
@@ -298,85 +304,103 @@ def qr(a: Array, mode: str = "reduced") -> Array:
     return array_namespace(a).linalg.qr(a, mode=mode)
 
 
-@numpys("linalg.pinv", refuses=("hermitian",))
-def pinv(a: Array, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Array:
+@implements("linalg.pinv", refuses=("hermitian",))
+def pinv(
+    a: Array,
+    rcond: Array | float | None = None,
+    hermitian: bool = False,
+    *,
+    rtol: Array | float | None = None,
+) -> Array:
     """np.linalg.pinv: the pseudo-inverse."""
-    return array_namespace(a).linalg.pinv(a, rtol=rcond if rtol is None else rtol)
+    if rtol is None:
+        rtol = rcond
+    return array_namespace(a).linalg.pinv(a, rtol=rtol)
 
 
-@numpys("linalg.matrix_rank", refuses=("hermitian",))
-def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    """np.linalg.matrix_rank: how many singular values are above a tolerance."""
+@implements("linalg.matrix_rank", refuses=("hermitian",))
+def matrix_rank(
+    A: Array,
+    tol: Array | float | None = None,
+    hermitian: bool = False,
+    *,
+    rtol: Array | float | None = None,
+) -> Array:
+    """np.linalg.matrix_rank: the number of singular values above a tolerance."""
     xp = array_namespace(A)
     if tol is None:
         return xp.linalg.matrix_rank(A, rtol=rtol)
     return xp.count_nonzero(xp.linalg.svdvals(A) > tol, axis=-1)
 
 
-@numpys("linalg.solve")
+@implements("linalg.solve")
 def solve(a: Array, b: Array) -> Array:
     """np.linalg.solve: x such that a @ x = b."""
-    a, b = lifted(a, b)
+    a, b = as_arrays(a, b)
     return array_namespace(a, b).linalg.solve(a, b)
 
 
-@numpys("linalg.matrix_power")
+@implements("linalg.matrix_power")
 def matrix_power(a: Array, n: int) -> Array:
     """np.linalg.matrix_power: a @ a @ ... @ a."""
     return array_namespace(a).linalg.matrix_power(a, n)
 
 
-@numpys("linalg.multi_dot")
-def multi_dot(arrays: Sequence[Any], *, out: Array | None = None) -> Array:
+@implements("linalg.multi_dot")
+def multi_dot(arrays: Sequence[Array], *, out: Array | None = None) -> Array:
     """np.linalg.multi_dot: the product of several matrices, from left to right."""
     if out is not None:
         raise not_available("linalg.multi_dot", "out")
-    first, *rest = lifted(*arrays)
+    first, *rest = as_arrays(*arrays)
     for x in rest:
         first = dot(first, x)
     return first
 
 
-@numpys("linalg.vector_norm")
-def vector_norm(x: Array, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
+@implements("linalg.vector_norm")
+def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: Order = 2) -> Array:
     """np.linalg.vector_norm: (sum |x|^ord)^(1/ord)."""
     return array_namespace(x).linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 
 
-@numpys("linalg.matrix_norm")
-def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
-    """np.linalg.matrix_norm: of the matrices in the last two axes."""
+@implements("linalg.matrix_norm")
+def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Order = "fro") -> Array:
+    """np.linalg.matrix_norm: the norms of the matrices in the last two axes."""
     return array_namespace(x).linalg.matrix_norm(x, keepdims=keepdims, ord=ord)
 
 
-@numpys("linalg.norm")
-def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
-    """np.linalg.norm: of vectors along one axis, or of matrices in two; by default of all numbers."""
+@implements("linalg.norm")
+def norm(x: Array, ord: Order = None, axis: Axis = None, keepdims: bool = False) -> Array:
+    """np.linalg.norm: of vectors along one axis, or of matrices in two; by default of all elements."""
     xp = array_namespace(x)
     if ord is None and not (isinstance(axis, tuple) and len(axis) == 2):
         return xp.linalg.vector_norm(x, axis=axis, keepdims=keepdims)
-    axes = tuple(range(x.ndim)) if axis is None else as_tuple(axis)
-    axes = tuple(front(i, x.ndim, "linalg.norm") for i in axes)
+    if axis is None:
+        axis = tuple(range(x.ndim))
+    axes = tuple(positive_axis(i, x.ndim, "linalg.norm") for i in as_tuple(axis))
     if len(axes) == 1:
         return xp.linalg.vector_norm(x, axis=axes[0], keepdims=keepdims, ord=ord)
     if len(axes) != 2:
         raise ArgumentError(
             f"np.linalg.norm expected one axis or two for ord={ord!r}, got {len(axes)}."
         )
-    y = xp.linalg.matrix_norm(xp.moveaxis(x, axes, (-2, -1)), ord="fro" if ord is None else ord)
+    if ord is None:
+        ord = "fro"
+    y = xp.linalg.matrix_norm(xp.moveaxis(x, axes, (-2, -1)), ord=ord)
     if not keepdims:
         return y
     return xp.reshape(y, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
 
-@numpys("linalg.cond")
-def cond(x: Array, p: Any = None) -> Array:
+@implements("linalg.cond")
+def cond(x: Array, p: Array = None) -> Array:
     """np.linalg.cond: the norm of a matrix times that of its inverse."""
     xp = array_namespace(x)
     if p is None or p in (2, -2):
         values = xp.linalg.svdvals(x)
-        first = values[..., 0]
-        last = values[..., -1]
-        return last / first if p == -2 else first / last
-    linalg = xp.linalg
-    return linalg.matrix_norm(x, ord=p) * linalg.matrix_norm(linalg.inv(x), ord=p)
+        largest = values[..., 0]
+        smallest = values[..., -1]
+        if p == -2:
+            return smallest / largest
+        return largest / smallest
+    return xp.linalg.matrix_norm(x, ord=p) * xp.linalg.matrix_norm(xp.linalg.inv(x), ord=p)

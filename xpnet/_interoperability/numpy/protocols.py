@@ -1,15 +1,16 @@
-"""The two questions that NumPy asks: `__array_ufunc__` (NEP 13) and `__array_function__` (NEP 18).
+"""NumPy's two protocols: `__array_ufunc__` (NEP 13) and `__array_function__` (NEP 18).
 
 NEP 13: N. J. Smith et al., "A mechanism for overriding ufuncs", 2013.
 NEP 18: S. Hoyer et al., "A dispatch mechanism for NumPy's high level array functions", 2018.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from xpnet._interoperability.numpy.table import answer, table
+from xpnet._interoperability.numpy.registry import call_implementation, implementations
 from xpnet._interoperability.numpy.ufuncs import (
     METHODS,
+    Ufunc,
     elementwise_calls,
     foreign_ufunc,
     with_arrays,
@@ -47,60 +48,64 @@ INSTEAD = {
     "savez_compressed": "Write np.savez_compressed(file, xpnet.to_numpy(x)).",
     "shares_memory": "Write np.shares_memory(x.data, y.data).",
 }
-"""What to write instead of functions that have no counterpart."""
+"""What to write instead of functions that are not implemented."""
 
 
 @method("__array_function__")
 def array_function(
-    function: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """NEP 18: the answer to `function(*args, **kwargs)`, where a Variable is among the arguments.
+    function: Callable[..., Any],
+    types: Iterable[type],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Array:
+    """NEP 18: the result of `function(*args, **kwargs)`, where an argument is a Variable.
 
     Raises
     ------
     ArgumentTypeError
-        The table does not have the function, or not one of its arguments.
+        The function, or one of its arguments, is not implemented.
     """
     if not all(issubclass(kind, Variable) or is_array_type(kind) for kind in types):
-        return NotImplemented  # another package's array, which may know the answer
+        return NotImplemented  # an array of another package, which may implement the function
     name = name_in_numpy(function)
-    if name not in table:
+    if name not in implementations:
         raise _missing(f"np.{name}" if name else function.__name__, name)
-    return answer(name, args, kwargs)
+    return call_implementation(name, args, kwargs)
 
 
 @method("__array_ufunc__")
-def array_ufunc(ufunc: Any, how: str, *inputs: Any, **options: Any) -> Any:
-    """NEP 13: the answer to `ufunc(*inputs)`, or to one of its methods, such as "reduce".
+def array_ufunc(ufunc: Ufunc, how: str, *inputs: Array, **options: Any) -> Array:
+    """NEP 13: the result of `ufunc(*inputs)`, or of one of its methods, such as "reduce".
 
     Raises
     ------
     ArgumentTypeError
-        The ufunc, the method, or one of its arguments has no counterpart.
+        The ufunc, the method, or one of its arguments is not implemented.
     """
     try:
         if how == "__call__" and not options:
-            return _called(ufunc)(*with_arrays(inputs))
+            return _function_for(ufunc)(*with_arrays(inputs))
         if how == "__call__":
-            return with_options(ufunc, ufunc.__name__, _called(ufunc), inputs, options)
+            return with_options(ufunc, ufunc.__name__, _function_for(ufunc), inputs, options)
         if how not in METHODS:
             raise _no_method(ufunc.__name__, how)
-        return METHODS[how](ufunc.__name__, _called(ufunc), *inputs, **options)
+        return METHODS[how](ufunc.__name__, _function_for(ufunc), *inputs, **options)
     except NoArrayError:
-        if all(_is_ours(x) for x in inputs):
+        if all(_has_no_other_protocol(x) for x in inputs):
             raise
-        return NotImplemented  # another package's array, which may know the answer
+        return NotImplemented  # an array of another package, which may implement the ufunc
 
 
-def _called(ufunc: Any) -> Callable[..., Any]:
-    """The function that answers for a ufunc."""
-    found = ufuncs.get(ufunc)
-    if found is None:
-        found = ufuncs[ufunc] = _found(ufunc)
-    return found
+def _function_for(ufunc: Ufunc) -> Callable[..., Any]:
+    """The function that implements a ufunc for Variables."""
+    function = ufuncs.get(ufunc)
+    if function is None:
+        function = _find_function(ufunc)
+        ufuncs[ufunc] = function
+    return function
 
 
-def _found(ufunc: Any) -> Callable[..., Any]:
+def _find_function(ufunc: Ufunc) -> Callable[..., Any]:
     name = name_in_numpy(ufunc)
     if not name:
         return foreign_ufunc(ufunc)
@@ -109,8 +114,8 @@ def _found(ufunc: Any) -> Callable[..., Any]:
     raise _missing(f"np.{name}", name)
 
 
-def _is_ours(x: Array) -> bool:
-    """Whether no other package is to be asked about x: it has no protocol of its own."""
+def _has_no_other_protocol(x: Array) -> bool:
+    """Whether x is a Variable, or no array of another package that implements NEP 13 too."""
     return isinstance(x, Variable) or not hasattr(type(x), "__array_ufunc__")
 
 
@@ -118,7 +123,7 @@ def _missing(shown: str, name: str) -> ArgumentTypeError:
     instead = INSTEAD.get(name, "Write it with xpnet.functions.")
     return ArgumentTypeError(
         f"{shown} has no differentiable counterpart in xpnet. {instead} Where no gradient is "
-        f"needed, call it on xpnet.to_numpy(x): the result has no history."
+        f"needed, call it on xpnet.to_numpy(x): the result has no gradient."
     )
 
 

@@ -1,21 +1,23 @@
-"""NumPy's questions about arrays: shapes, dtypes, whether numbers are close; arrays like others."""
+"""NumPy's queries of arrays: shapes, dtypes, whether elements are close; and arrays like others."""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
-from xpnet._interoperability.numpy.table import (
+from xpnet._interoperability.numpy.registry import (
     REFUSED,
+    Axis,
+    Shape,
+    as_arrays,
     as_tuple,
     cast,
-    constantly,
     dtype_of,
-    front,
+    implements,
     is_floating,
-    lifted,
     namespace_of,
     not_available,
-    numpys,
+    on_data,
+    positive_axis,
 )
 from xpnet._typing import Array, Device, DType, Namespace
 from xpnet.autodiff.namespace import array_namespace, functions, has_dtype
@@ -23,55 +25,59 @@ from xpnet.autodiff.namespace import array_namespace, functions, has_dtype
 # --- shapes and dtypes ----------------------------------------------------------------------------
 
 
-@numpys("shape")
+@implements("shape")
 def shape(a: Array) -> tuple[int, ...]:
     """np.shape: the lengths of the axes."""
     return tuple(a.shape)
 
 
-@numpys("ndim")
+@implements("ndim")
 def ndim(a: Array) -> int:
     """np.ndim: the number of axes."""
     return int(a.ndim)
 
 
-@numpys("size")
-def size(a: Array, axis: Any = None) -> int:
-    """np.size: how many numbers there are, also along some axes alone."""
+@implements("size")
+def size(a: Array, axis: Axis = None) -> int:
+    """np.size: the number of elements, or the length of some axes."""
     lengths = tuple(a.shape)
     if axis is not None:
-        lengths = tuple(lengths[front(i, a.ndim, "size")] for i in as_tuple(axis))
+        lengths = tuple(lengths[positive_axis(i, a.ndim, "size")] for i in as_tuple(axis))
     return math.prod(lengths)
 
 
-@numpys("iscomplexobj")
+@implements("iscomplexobj")
 def iscomplexobj(x: Array) -> bool:
     """np.iscomplexobj: whether the dtype is complex."""
     return has_dtype(x, "complex floating")
 
 
-@numpys("isrealobj")
+@implements("isrealobj")
 def isrealobj(x: Array) -> bool:
     """np.isrealobj: whether the dtype is not complex."""
     return not has_dtype(x, "complex floating")
 
 
-@numpys("result_type", refuses=())
-def result_type(*arrays_and_dtypes: Any) -> Any:
+@implements("result_type", refuses=())
+def result_type(*arrays_and_dtypes: Array | DType) -> DType:
     """np.result_type: the dtype that arrays, dtypes and numbers promote to."""
     xp = namespace_of(*arrays_and_dtypes)
     return functions["result_type"](*(_as_dtype(xp, x) for x in arrays_and_dtypes))
 
 
-def _as_dtype(xp: Namespace, x: Array) -> Array:
-    """A dtype of NumPy as the library's; arrays and numbers as they are."""
-    is_dtype = isinstance(x, (type, str)) or (hasattr(x, "itemsize") and not hasattr(x, "shape"))
-    return dtype_of(xp, x) if is_dtype or type(x).__module__.startswith("numpy.dtype") else x
+def _as_dtype(xp: Namespace, x: Array | DType) -> Array | DType:
+    """A dtype as the library's own; arrays and numbers unchanged."""
+    is_named = isinstance(x, (type, str))
+    is_numpys = type(x).__module__.startswith("numpy.dtype")
+    is_librarys = hasattr(x, "itemsize") and not hasattr(x, "shape")
+    if is_named or is_numpys or is_librarys:
+        return dtype_of(xp, x)
+    return x
 
 
-@numpys("can_cast", refuses=("casting",))
-def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
-    """np.can_cast: whether a dtype becomes another one by promotion."""
+@implements("can_cast", refuses=("casting",))
+def can_cast(from_: Array | DType, to: DType, casting: str = "safe") -> bool:
+    """np.can_cast: whether a dtype can be promoted to another one."""
     xp = namespace_of(from_)
     can: bool = functions["can_cast"](from_, dtype_of(xp, to))
     return can
@@ -81,18 +87,18 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
 
 
 def _like(name: str) -> Callable[..., Any]:
-    """np.zeros_like and its kind."""
+    """One of np.zeros_like, np.ones_like and np.empty_like."""
 
     def like(
         a: Array,
         dtype: DType | None = None,
         order: str = "K",
         subok: bool = True,
-        shape: Any = None,
+        shape: Shape = None,
         *,
         device: Device | None = None,
     ) -> Array:
-        """An array without history, where `a` is."""
+        """An array without a gradient, of the same library and on the same device."""
         xp = array_namespace(a)
         dtype = dtype_of(xp, dtype)
         if device not in (None, "cpu"):
@@ -101,7 +107,7 @@ def _like(name: str) -> Callable[..., Any]:
             return getattr(xp, f"{name}_like")(a, dtype=dtype)
         return getattr(xp, name)(as_tuple(shape), dtype=dtype or a.dtype, device=a.device)
 
-    return numpys(f"{name}_like")(like)
+    return implements(f"{name}_like")(like)
 
 
 zeros_like = _like("zeros")
@@ -109,40 +115,44 @@ ones_like = _like("ones")
 empty_like = _like("empty")
 
 
-@numpys("full_like", refuses=(*REFUSED, "device"))
+@implements("full_like", refuses=(*REFUSED, "device"))
 def full_like(
     a: Array,
-    fill_value: Any,
+    fill_value: Array,
     dtype: DType | None = None,
     order: str = "K",
     subok: bool = True,
-    shape: Any = None,
+    shape: Shape = None,
     *,
     device: Device | None = None,
 ) -> Array:
-    """np.full_like: one number everywhere, which may be a Variable, or numbers that broadcast."""
+    """np.full_like: a number everywhere, which may be a Variable, or an array that broadcasts."""
     xp = namespace_of(a, fill_value)
     dtype = a.dtype if dtype is None else dtype_of(xp, dtype)
-    (value, _) = lifted(fill_value, a)
-    return xp.broadcast_to(
-        cast(value, dtype), tuple(a.shape) if shape is None else as_tuple(shape)
-    ) + xp.zeros_like(cast(value, dtype))
+    shape = tuple(a.shape) if shape is None else as_tuple(shape)
+    value, _ = as_arrays(fill_value, a)
+    value = cast(value, dtype)
+    # The sum is an array of its own: a broadcast one may be read-only.
+    return xp.broadcast_to(value, shape) + xp.zeros_like(value)
 
 
-# --- are numbers close, or of a kind? -------------------------------------------------------------
+# --- comparisons ----------------------------------------------------------------------------------
 
 
-@numpys("isclose")
-@constantly
+@implements("isclose")
+@on_data
 def isclose(
-    a: Array, b: Array, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
+    a: Array, b: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Array:
     """np.isclose: |a - b| <= atol + rtol |b|; equal infinities are close."""
-    a, b = lifted(a, b)
+    a, b = as_arrays(a, b)
     xp = array_namespace(a, b)
     if not (is_floating(a) and is_floating(b)):
-        floating = xp.result_type(a, b) if is_floating(a) or is_floating(b) else xp.float64
-        a, b = xp.astype(a, floating), xp.astype(b, floating)
+        floating = xp.float64
+        if is_floating(a) or is_floating(b):
+            floating = xp.result_type(a, b)
+        a = xp.astype(a, floating)
+        b = xp.astype(b, floating)
     finite = xp.logical_and(xp.isfinite(a), xp.isfinite(b))
     x = xp.where(finite, a, xp.zeros_like(a))
     y = xp.where(finite, b, xp.zeros_like(b))
@@ -153,21 +163,21 @@ def isclose(
     return xp.logical_or(close, xp.logical_and(xp.isnan(a), xp.isnan(b)))
 
 
-@numpys("allclose")
-@constantly
+@implements("allclose")
+@on_data
 def allclose(
-    a: Array, b: Array, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
+    a: Array, b: Array, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
-    """np.allclose: whether all numbers are close."""
+    """np.allclose: whether all elements are close."""
     close = isclose(a, b, rtol, atol, equal_nan)
     return bool(array_namespace(close).all(close))
 
 
-@numpys("array_equal")
-@constantly
+@implements("array_equal")
+@on_data
 def array_equal(a1: Array, a2: Array, equal_nan: bool = False) -> bool:
-    """np.array_equal: whether shapes and numbers are equal."""
-    a1, a2 = lifted(a1, a2)
+    """np.array_equal: whether shapes and elements are equal."""
+    a1, a2 = as_arrays(a1, a2)
     if tuple(a1.shape) != tuple(a2.shape):
         return False
     xp = array_namespace(a1, a2)
@@ -177,11 +187,11 @@ def array_equal(a1: Array, a2: Array, equal_nan: bool = False) -> bool:
     return bool(xp.all(same))
 
 
-@numpys("array_equiv")
-@constantly
+@implements("array_equiv")
+@on_data
 def array_equiv(a1: Array, a2: Array) -> bool:
-    """np.array_equiv: whether numbers are equal where the shapes broadcast."""
-    a1, a2 = lifted(a1, a2)
+    """np.array_equiv: whether the shapes broadcast, and the elements are equal."""
+    a1, a2 = as_arrays(a1, a2)
     xp = array_namespace(a1, a2)
     sides = zip(reversed(a1.shape), reversed(a2.shape), strict=False)
     if not all(n == m or 1 in (n, m) for n, m in sides):
@@ -189,33 +199,35 @@ def array_equiv(a1: Array, a2: Array) -> bool:
     return bool(xp.all(a1 == a2))
 
 
-@numpys("isposinf")
-@constantly
+@implements("isposinf")
+@on_data
 def isposinf(x: Array, out: Array | None = None) -> Array:
-    """np.isposinf: whether a number is positive infinity."""
+    """np.isposinf: elementwise, whether it is positive infinity."""
     return x == math.inf
 
 
-@numpys("isneginf")
-@constantly
+@implements("isneginf")
+@on_data
 def isneginf(x: Array, out: Array | None = None) -> Array:
-    """np.isneginf: whether a number is negative infinity."""
+    """np.isneginf: elementwise, whether it is negative infinity."""
     return x == -math.inf
 
 
-@numpys("isreal")
-@constantly
+@implements("isreal")
+@on_data
 def isreal(x: Array) -> Array:
-    """np.isreal: whether the imaginary part is 0."""
+    """np.isreal: elementwise, whether the imaginary part is 0."""
     xp = array_namespace(x)
-    return xp.imag(x) == 0 if has_dtype(x, "complex floating") else xp.ones_like(x == x)  # noqa: PLR0124
+    if has_dtype(x, "complex floating"):
+        return xp.imag(x) == 0
+    return xp.ones_like(x, dtype=xp.bool)
 
 
-@numpys("iscomplex")
-@constantly
+@implements("iscomplex")
+@on_data
 def iscomplex(x: Array) -> Array:
-    """np.iscomplex: whether the imaginary part is not 0."""
+    """np.iscomplex: elementwise, whether the imaginary part is not 0."""
     xp = array_namespace(x)
     if has_dtype(x, "complex floating"):
         return xp.imag(x) != 0
-    return xp.zeros_like(x == x)  # noqa: PLR0124 - booleans of that shape
+    return xp.zeros_like(x, dtype=xp.bool)

@@ -1,22 +1,25 @@
-"""NumPy's reductions: sums, means, extremes, running sums, and those that leave NaN out."""
+"""NumPy's reductions: sums, means, extremes, cumulative sums, and those that ignore NaN."""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
-from xpnet._interoperability.numpy.table import (
+from xpnet._interoperability.numpy.registry import (
     ADVICE,
     REFUSED,
+    Axis,
+    Mask,
+    Number,
     along,
     as_tuple,
     cast,
     dtype_of,
     flat,
-    front,
+    implements,
     integers,
-    listed,
+    lists_as_arrays,
     not_available,
-    numpys,
+    positive_axis,
 )
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace, has_dtype
@@ -25,134 +28,140 @@ from xpnet.errors import ArgumentError
 ADVICE["method"] = 'Only method="linear" is available.'
 
 
-def _among(x: Array, where: Any, neutral: Any) -> Array:
-    """x with the neutral number where the mask is false."""
+def _masked(x: Array, where: Mask, neutral: Array | Number) -> Array:
+    """x, with the neutral number where the mask is false."""
     if where is None or where is True:
         return x
     where = integers(x, where)
     return array_namespace(x).where(where, x, neutral)
 
 
-def _neutral(x: Array, number: int) -> Array:
-    """A number of the kind of x: booleans need their own."""
+def _neutral(x: Array, number: int) -> int | bool:
+    """0 or 1 as a number, or as a boolean if x is boolean."""
     return bool(number) if has_dtype(x, "bool") else number
 
 
-@numpys("sum")
+@implements("sum")
 def sum_(
     a: Array,
-    axis: Any = None,
+    axis: Axis = None,
     dtype: DType | None = None,
     out: Array | None = None,
     keepdims: bool = False,
-    initial: Any = None,
-    where: Any = None,
+    initial: Array | Number | None = None,
+    where: Mask = None,
 ) -> Array:
-    """np.sum: `initial` plus the sum of the numbers where the mask is true."""
+    """np.sum: `initial` plus the sum of the elements where the mask is true."""
     xp = array_namespace(a)
-    a = _among(a, where, _neutral(a, 0))
+    a = _masked(a, where, _neutral(a, 0))
     y = xp.sum(a, axis=axis, dtype=dtype_of(xp, dtype), keepdims=keepdims)
-    return y if initial is None else y + initial
+    if initial is not None:
+        y = y + initial
+    return y
 
 
-@numpys("prod")
+@implements("prod")
 def prod(
     a: Array,
-    axis: Any = None,
+    axis: Axis = None,
     dtype: DType | None = None,
     out: Array | None = None,
     keepdims: bool = False,
-    initial: Any = None,
-    where: Any = None,
+    initial: Array | Number | None = None,
+    where: Mask = None,
 ) -> Array:
-    """np.prod: `initial` times the product of the numbers where the mask is true."""
+    """np.prod: `initial` times the product of the elements where the mask is true."""
     xp = array_namespace(a)
-    a = _among(a, where, _neutral(a, 1))
+    a = _masked(a, where, _neutral(a, 1))
     y = xp.prod(a, axis=axis, dtype=dtype_of(xp, dtype), keepdims=keepdims)
-    return y if initial is None else y * initial
+    if initial is not None:
+        y = y * initial
+    return y
 
 
 def _extreme(name: str, pair: str) -> Callable[..., Any]:
-    """np.max or np.min, where `pair` is the function of two numbers."""
+    """np.max or np.min; `pair` is the elementwise function of two arrays."""
 
     def extreme(
         a: Array,
-        axis: Any = None,
+        axis: Axis = None,
         out: Array | None = None,
         keepdims: bool = False,
-        initial: Any = None,
-        where: Any = None,
+        initial: Array | Number | None = None,
+        where: Mask = None,
     ) -> Array:
-        """The largest or smallest of `initial` and the numbers where the mask is true."""
+        """The largest or smallest of `initial` and the elements where the mask is true."""
         xp = array_namespace(a)
-        masked = where is not None and where is not True
-        if masked and initial is None:
-            raise ArgumentError(f"np.{name} expected `initial` beside the mask `where`, got none.")
-        if masked:
-            a = _among(a, where, initial)
+        if where is not None and where is not True:
+            if initial is None:
+                raise ArgumentError(
+                    f"np.{name} expected `initial` with the mask `where`, got None."
+                )
+            a = _masked(a, where, initial)
         y = getattr(xp, name)(a, axis=axis, keepdims=keepdims)
         if initial is None:
             return y
         return getattr(xp, pair)(y, xp.full_like(y, initial))
 
-    return numpys(name, f"a{name}")(extreme)
+    return implements(name, f"a{name}")(extreme)
 
 
 max_ = _extreme("max", "maximum")
 min_ = _extreme("min", "minimum")
 
 
-@numpys("mean")
+@implements("mean")
 def mean(
     a: Array,
-    axis: Any = None,
+    axis: Axis = None,
     dtype: DType | None = None,
     out: Array | None = None,
     keepdims: bool = False,
     *,
-    where: Any = None,
+    where: Mask = None,
 ) -> Array:
-    """np.mean: the mean of the numbers where the mask is true."""
+    """np.mean: the mean of the elements where the mask is true."""
     xp = array_namespace(a)
     a = cast(a, dtype)
     if where is None or where is True:
         return xp.mean(a, axis=axis, keepdims=keepdims)
-    total = xp.sum(_among(a, where, 0), axis=axis, keepdims=keepdims)
+    total = xp.sum(_masked(a, where, 0), axis=axis, keepdims=keepdims)
     return total / _count(a, where, axis, keepdims)
 
 
-def _count(a: Array, where: Any, axis: Any, keepdims: bool) -> Array:
-    """How many numbers the mask picks, in the dtype of `a`."""
+def _count(a: Array, where: Mask, axis: Axis, keepdims: bool) -> Array:
+    """The number of elements that the mask selects, in the dtype of `a`."""
     where = integers(a, where)
     xp = array_namespace(a)
-    picked = xp.broadcast_to(xp.astype(where, a.dtype), a.shape)
-    return xp.sum(picked, axis=axis, keepdims=keepdims)
+    selected = xp.broadcast_to(xp.astype(where, a.dtype), a.shape)
+    return xp.sum(selected, axis=axis, keepdims=keepdims)
 
 
-@numpys("var", refuses=(*REFUSED, "mean"))
+@implements("var", refuses=(*REFUSED, "mean"))
 def var(
     a: Array,
-    axis: Any = None,
+    axis: Axis = None,
     dtype: DType | None = None,
     out: Array | None = None,
     ddof: float = 0,
     keepdims: bool = False,
     *,
-    where: Any = None,
+    where: Mask = None,
     mean: Array | None = None,
     correction: float | None = None,
 ) -> Array:
-    """np.var: sum(|x - mean|^2) / (n - ddof) of the numbers where the mask is true."""
+    """np.var: sum(|x - mean|^2) / (n - ddof) of the elements where the mask is true."""
     xp = array_namespace(a)
     a = cast(a, dtype)
-    ddof = ddof if correction is None else correction
+    if correction is not None:
+        ddof = correction
     everywhere = where is None or where is True
     is_complex = has_dtype(a, "complex floating")
     if everywhere and not is_complex:
         return xp.var(a, axis=axis, correction=ddof, keepdims=keepdims)
     if everywhere:
         where = xp.ones_like(xp.isnan(a))
-    deviations = _among(a - _mean(a, axis, where), where, 0)
+    deviations = _masked(a - _mean(a, axis, where), where, 0)
     squares = deviations * deviations
     if is_complex:
         squares = xp.real(deviations * xp.conj(deviations))
@@ -161,20 +170,20 @@ def var(
     return total / xp.maximum(count - ddof, xp.zeros_like(count))
 
 
-def _mean(a: Array, axis: Any, where: Any) -> Array:
+def _mean(a: Array, axis: Axis, where: Mask) -> Array:
     return mean(a, axis, keepdims=True, where=where)
 
 
-@numpys("std", refuses=(*REFUSED, "mean"))
+@implements("std", refuses=(*REFUSED, "mean"))
 def std(
     a: Array,
-    axis: Any = None,
+    axis: Axis = None,
     dtype: DType | None = None,
     out: Array | None = None,
     ddof: float = 0,
     keepdims: bool = False,
     *,
-    where: Any = None,
+    where: Mask = None,
     mean: Array | None = None,
     correction: float | None = None,
 ) -> Array:
@@ -183,81 +192,82 @@ def std(
     return array_namespace(variance).sqrt(variance)
 
 
-def _question(name: str) -> Callable[..., Any]:
+def _truth(name: str) -> Callable[..., Any]:
     """np.any or np.all."""
 
-    def ask(
+    def truth(
         a: Array,
-        axis: Any = None,
+        axis: Axis = None,
         out: Array | None = None,
         keepdims: bool = False,
         *,
-        where: Any = None,
+        where: Mask = None,
     ) -> Array:
-        """Whether any number, or each number, is not 0 where the mask is true."""
-        a = _among(a, where, _neutral(a, int(name == "all")))
+        """Whether any element, or each element, is not 0 where the mask is true."""
+        a = _masked(a, where, _neutral(a, int(name == "all")))
         return getattr(array_namespace(a), name)(a, axis=axis, keepdims=keepdims)
 
-    return numpys(name)(ask)
+    return implements(name)(truth)
 
 
-any_ = _question("any")
-all_ = _question("all")
+any_ = _truth("any")
+all_ = _truth("all")
 
 
-@numpys("ptp")
-def ptp(a: Array, axis: Any = None, out: Array | None = None, keepdims: bool = False) -> Array:
+@implements("ptp")
+def ptp(a: Array, axis: Axis = None, out: Array | None = None, keepdims: bool = False) -> Array:
     """np.ptp: the largest minus the smallest."""
     xp = array_namespace(a)
     return xp.max(a, axis=axis, keepdims=keepdims) - xp.min(a, axis=axis, keepdims=keepdims)
 
 
-@numpys("average")
+@implements("average")
 def average(
     a: Array,
-    axis: Any = None,
+    axis: Axis = None,
     weights: Array | None = None,
     returned: bool = False,
     *,
     keepdims: bool = False,
-) -> Any:
-    """np.average: sum(w x) / sum(w); of one dimension, the weights lie along `axis`."""
-    a, weights = listed(a, weights)
+) -> Array | tuple[Array, Array]:
+    """np.average: sum(w x) / sum(w). Weights with fewer axes than x lie along `axis`."""
+    a, weights = lists_as_arrays(a, weights)
     xp = array_namespace(a, weights)
     if weights is None:
         weights = xp.ones_like(a)
     elif weights.ndim < a.ndim:
-        axes = [front(i, a.ndim, "average") for i in as_tuple(axis)]
+        axes = [positive_axis(i, a.ndim, "average") for i in as_tuple(axis)]
         lengths = iter(weights.shape)
-        weights = xp.reshape(
-            weights, tuple(next(lengths) if i in axes else 1 for i in range(a.ndim))
-        )
+        shape = tuple(next(lengths) if i in axes else 1 for i in range(a.ndim))
+        weights = xp.reshape(weights, shape)
     weights = xp.broadcast_to(weights, a.shape)
     total = xp.sum(weights, axis=axis, keepdims=keepdims)
     y = xp.sum(a * weights, axis=axis, keepdims=keepdims) / total
-    return (y, total) if returned else y
+    if returned:
+        return y, total
+    return y
 
 
 # --- order statistics -----------------------------------------------------------------------------
 
 
-@numpys("median")
+@implements("median")
 def median(
     a: Array,
-    axis: Any = None,
+    axis: Axis = None,
     out: Array | None = None,
     overwrite_input: bool = False,
     keepdims: bool = False,
 ) -> Array:
-    """np.median: the middle number, or the mean of both in the middle."""
+    """np.median: the middle element, or the mean of the two in the middle."""
     return quantile(a, 0.5, axis, keepdims=keepdims)
 
 
-@numpys("quantile", refuses=("out", "method", "weights"))
+@implements("quantile", refuses=("out", "method", "weights"))
 def quantile(
     a: Array,
     q: Array,
-    axis: Any = None,
+    axis: Axis = None,
     out: Array | None = None,
     overwrite_input: bool = False,
     method: str = "linear",
@@ -265,36 +275,39 @@ def quantile(
     *,
     weights: Array | None = None,
 ) -> Array:
-    """np.quantile: q of the numbers are below; between two numbers, a straight line."""
+    """np.quantile: the number below which the share q of the elements lies, by linear interpolation."""
     xp = array_namespace(a)
-    axes = [front(i, a.ndim, "quantile") for i in as_tuple(axis)] if axis is not None else None
-    axes = list(range(a.ndim)) if axes is None else axes
-    kept = [i for i in range(a.ndim) if i not in axes]
-    lengths = tuple(a.shape[i] for i in kept)
-    ordered = xp.reshape(xp.permute_dims(a, (*kept, *axes)), (*lengths, -1))
-    missing = xp.any(xp.isnan(ordered), axis=-1)
-    ordered = xp.sort(ordered, axis=-1)
-    shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape)) if keepdims else lengths
-    parts = [
-        xp.reshape(xp.where(missing, math.nan, _at(ordered, float(p))), shape) for p in _numbers(q)
-    ]
+    if axis is None:
+        axis = tuple(range(a.ndim))
+    reduced = [positive_axis(i, a.ndim, "quantile") for i in as_tuple(axis)]
+    remaining = [i for i in range(a.ndim) if i not in reduced]
+    shape = tuple(a.shape[i] for i in remaining)
+    rows = xp.reshape(xp.permute_dims(a, (*remaining, *reduced)), (*shape, -1))
+    has_nan = xp.any(xp.isnan(rows), axis=-1)
+    ordered = xp.sort(rows, axis=-1)
+    if keepdims:
+        shape = tuple(1 if i in reduced else n for i, n in enumerate(a.shape))
+    parts = []
+    for p in _quantiles(q):
+        y = xp.where(has_nan, math.nan, _interpolated(ordered, float(p)))
+        parts.append(xp.reshape(y, shape))
     return xp.stack(parts) if _are_several(q) else parts[0]
 
 
-def _numbers(q: Array) -> list[Any]:
-    """The quantiles that are asked for, which need no derivative."""
+def _quantiles(q: Array) -> list[Array]:
+    """The quantiles to compute; there is no derivative with respect to them."""
     if getattr(q, "requires_grad", False):
         raise not_available("quantile", "q")
     return list(q) if _are_several(q) else [q]
 
 
 def _are_several(q: Array) -> bool:
-    """Whether q is a list, or an array that is not a single number."""
+    """Whether q is a list, or an array with axes."""
     return hasattr(q, "__len__") and getattr(q, "ndim", 1) > 0
 
 
-def _at(ordered: Any, q: float) -> Any:
-    """The number at q times the length of the last axis, between its neighbours."""
+def _interpolated(ordered: Array, q: float) -> Array:
+    """The quantile of sorted rows, interpolated between two elements."""
     if not 0.0 <= q <= 1.0:
         raise ArgumentError(f"np.quantile expected q from 0 to 1, got {q}.")
     place = q * (ordered.shape[-1] - 1)
@@ -306,11 +319,11 @@ def _at(ordered: Any, q: float) -> Any:
     return ordered[..., below] * (1.0 - part) + ordered[..., above] * part
 
 
-@numpys("percentile", refuses=("out", "method", "weights"))
+@implements("percentile", refuses=("out", "method", "weights"))
 def percentile(
     a: Array,
     q: Array,
-    axis: Any = None,
+    axis: Axis = None,
     out: Array | None = None,
     overwrite_input: bool = False,
     method: str = "linear",
@@ -319,26 +332,29 @@ def percentile(
     weights: Array | None = None,
 ) -> Array:
     """np.percentile: np.quantile of q / 100."""
-    parts = [float(p) / 100.0 for p in _numbers(q)]
-    return quantile(a, parts if _are_several(q) else parts[0], axis, keepdims=keepdims)
+    shares = [float(p) / 100.0 for p in _quantiles(q)]
+    if not _are_several(q):
+        return quantile(a, shares[0], axis, keepdims=keepdims)
+    return quantile(a, shares, axis, keepdims=keepdims)
 
 
-# --- running reductions ---------------------------------------------------------------------------
+# --- cumulative reductions ------------------------------------------------------------------------
 
 
 def _running(name: str, standard: str) -> Callable[..., Any]:
     """np.cumsum or np.cumprod."""
 
     def running(
-        a: Array, axis: Any = None, dtype: DType | None = None, out: Array | None = None
+        a: Array, axis: Axis = None, dtype: DType | None = None, out: Array | None = None
     ) -> Array:
-        """The sums, or products, up to each number; of the flattened array by default."""
+        """The sums, or products, up to each element; by default of the flattened array."""
         xp = array_namespace(a)
-        a = flat(a) if axis is None else a
-        axis = 0 if axis is None else axis
+        if axis is None:
+            a = flat(a)
+            axis = 0
         return getattr(xp, standard)(a, axis=axis, dtype=dtype_of(xp, dtype))
 
-    return numpys(name)(running)
+    return implements(name)(running)
 
 
 cumsum = _running("cumsum", "cumulative_sum")
@@ -346,24 +362,24 @@ cumprod = _running("cumprod", "cumulative_prod")
 
 
 def _cumulative(name: str) -> Callable[..., Any]:
-    """np.cumulative_sum or np.cumulative_prod: the standard's."""
+    """np.cumulative_sum or np.cumulative_prod, which are the standard's."""
 
     def cumulative(
         x: Array,
         /,
         *,
-        axis: Any = None,
+        axis: Axis = None,
         dtype: DType | None = None,
         out: Array | None = None,
         include_initial: bool = False,
     ) -> Array:
-        """The sums, or products, up to each number, and of none with `include_initial`."""
+        """The sums, or products, up to each element, after the empty one with `include_initial`."""
         xp = array_namespace(x)
         return getattr(xp, name)(
             x, axis=axis, dtype=dtype_of(xp, dtype), include_initial=include_initial
         )
 
-    return numpys(name)(cumulative)
+    return implements(name)(cumulative)
 
 
 cumulative_sum = _cumulative("cumulative_sum")
@@ -374,15 +390,15 @@ cumulative_prod = _cumulative("cumulative_prod")
 
 
 def _without_nan(name: str, neutral: float) -> Callable[..., Any]:
-    """np.nansum and its kind: NaN replaced by a number that changes nothing."""
+    """A reduction such as np.nansum, with NaN replaced by a number that does not change it."""
     function = {"sum": sum_, "prod": prod, "cumsum": cumsum, "cumprod": cumprod}[name]
 
-    def without(a: Array, *args: Any, out: Array | None = None, **options: Any) -> Array:
-        """The reduction of the numbers that are not NaN."""
+    def without(a: Array, *args: Array, out: Array | None = None, **options: Any) -> Array:
+        """The reduction of the elements that are not NaN."""
         xp = array_namespace(a)
         return function(xp.where(xp.isnan(a), neutral, a), *args, **options)
 
-    return numpys(f"nan{name}")(without)
+    return implements(f"nan{name}")(without)
 
 
 nansum = _without_nan("sum", 0.0)
@@ -396,27 +412,27 @@ def _nan_extreme(name: str, neutral: float) -> Callable[..., Any]:
 
     def extreme(
         a: Array,
-        axis: Any = None,
+        axis: Axis = None,
         out: Array | None = None,
         keepdims: bool = False,
-        initial: Any = None,
-        where: Any = None,
+        initial: Array | Number | None = None,
+        where: Mask = None,
     ) -> Array:
-        """The largest, or smallest, of the numbers that are not NaN; NaN if all are."""
+        """The largest, or smallest, element that is not NaN; NaN if all are."""
         xp = array_namespace(a)
         missing = xp.isnan(a)
         y = getattr(xp, name)(xp.where(missing, neutral, a), axis=axis, keepdims=keepdims)
         return xp.where(xp.all(missing, axis=axis, keepdims=keepdims), math.nan, y)
 
-    return numpys(f"nan{name}", refuses=("out", "initial", "where"))(extreme)
+    return implements(f"nan{name}", refuses=("out", "initial", "where"))(extreme)
 
 
 nanmax = _nan_extreme("max", -math.inf)
 nanmin = _nan_extreme("min", math.inf)
 
 
-def _present(a: Array, where: Any) -> tuple[Any, Any]:
-    """`a` with 0 for NaN, and the mask of the numbers that count."""
+def _present(a: Array, where: Mask) -> tuple[Array, Array]:
+    """`a` with 0 in place of NaN, and the mask of the elements that are not NaN."""
     xp = array_namespace(a)
     present = xp.logical_not(xp.isnan(a))
     if where is not None and where is not True:
@@ -425,49 +441,49 @@ def _present(a: Array, where: Any) -> tuple[Any, Any]:
     return xp.where(present, a, 0.0), present
 
 
-@numpys("nanmean")
+@implements("nanmean")
 def nanmean(
     a: Array,
-    axis: Any = None,
+    axis: Axis = None,
     dtype: DType | None = None,
     out: Array | None = None,
     keepdims: bool = False,
     *,
-    where: Any = None,
+    where: Mask = None,
 ) -> Array:
-    """np.nanmean: the mean of the numbers that are not NaN."""
+    """np.nanmean: the mean of the elements that are not NaN."""
     a, present = _present(cast(a, dtype), where)
     return mean(a, axis, None, None, keepdims, where=present)
 
 
-@numpys("nanvar", refuses=(*REFUSED, "mean"))
+@implements("nanvar", refuses=(*REFUSED, "mean"))
 def nanvar(
     a: Array,
-    axis: Any = None,
+    axis: Axis = None,
     dtype: DType | None = None,
     out: Array | None = None,
     ddof: float = 0,
     keepdims: bool = False,
     *,
-    where: Any = None,
+    where: Mask = None,
     mean: Array | None = None,
     correction: float | None = None,
 ) -> Array:
-    """np.nanvar: the variance of the numbers that are not NaN."""
+    """np.nanvar: the variance of the elements that are not NaN."""
     a, present = _present(cast(a, dtype), where)
     return var(a, axis, None, None, ddof, keepdims, where=present, correction=correction)
 
 
-@numpys("nanstd", refuses=(*REFUSED, "mean"))
+@implements("nanstd", refuses=(*REFUSED, "mean"))
 def nanstd(
     a: Array,
-    axis: Any = None,
+    axis: Axis = None,
     dtype: DType | None = None,
     out: Array | None = None,
     ddof: float = 0,
     keepdims: bool = False,
     *,
-    where: Any = None,
+    where: Mask = None,
     mean: Array | None = None,
     correction: float | None = None,
 ) -> Array:
@@ -479,28 +495,37 @@ def nanstd(
 # --- differences ----------------------------------------------------------------------------------
 
 
-@numpys("diff")
-def diff(a: Array, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
-    """np.diff: the differences of neighbours, `n` times; a number is put before or after each row."""
+@implements("diff")
+def diff(
+    a: Array,
+    n: int = 1,
+    axis: int = -1,
+    prepend: Array | None = None,
+    append: Array | None = None,
+) -> Array:
+    """np.diff: the differences of neighbours, `n` times; a number is prepended to each row."""
     xp = array_namespace(a)
-    axis = front(axis, a.ndim, "diff")
-    ends = [None if end is None else _end(a, end, axis) for end in (prepend, append)]
-    return xp.diff(a, axis=axis, n=n, prepend=ends[0], append=ends[1])
+    axis = positive_axis(axis, a.ndim, "diff")
+    if prepend is not None:
+        prepend = _end(a, prepend, axis)
+    if append is not None:
+        append = _end(a, append, axis)
+    return xp.diff(a, axis=axis, n=n, prepend=prepend, append=append)
 
 
-def _end(a: Array, end: Any, axis: int) -> Array:
-    """What is put before or after: a number for each row, or an array."""
+def _end(a: Array, end: Array, axis: int) -> Array:
+    """The array to be prepended or appended; a number is repeated for each row."""
     xp = array_namespace(a)
     first = a[along(axis, slice(0, 1))]
     if getattr(end, "ndim", 0) == 0 and not isinstance(end, (list, tuple)):
         return xp.zeros_like(first) + end
-    (_, end) = listed(a, end)
+    _, end = lists_as_arrays(a, end)
     return end
 
 
-@numpys("ediff1d")
-def ediff1d(ary: Array, to_end: Any = None, to_begin: Any = None) -> Array:
-    """np.ediff1d: the differences of the flattened array, between what is given."""
+@implements("ediff1d")
+def ediff1d(ary: Array, to_end: Array | None = None, to_begin: Array | None = None) -> Array:
+    """np.ediff1d: the differences of the flattened array, between two other arrays."""
     xp = array_namespace(ary)
     row = flat(ary)
     parts = [row[1:] - row[:-1]]
@@ -511,9 +536,9 @@ def ediff1d(ary: Array, to_end: Any = None, to_begin: Any = None) -> Array:
     return xp.concat(parts) if len(parts) > 1 else parts[0]
 
 
-def _row(model: Any, x: Array) -> Array:
-    """Numbers as an array of one axis."""
+def _row(model: Array, x: Array) -> Array:
+    """A number, list or array as an array with one axis."""
     if not hasattr(x, "shape") and not isinstance(x, (list, tuple)):
         x = [x]
-    (_, x) = listed(model, x)
+    _, x = lists_as_arrays(model, x)
     return flat(x)

@@ -1,4 +1,4 @@
-"""NumPy's functions that move numbers: reshaping, joining, splitting, repeating, padding."""
+"""NumPy's functions that move elements: reshaping, joining, splitting, repeating, padding."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -7,17 +7,19 @@ from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._interoperability.numpy.table import (
+from xpnet._interoperability.numpy.registry import (
+    Axis,
+    Number,
+    Shape,
     along,
+    as_arrays,
     as_tuple,
     cast,
     flat,
-    front,
+    implements,
     integers,
-    lifted,
-    namespace_of,
     not_available,
-    numpys,
+    positive_axis,
 )
 from xpnet._typing import Array, Device, DType
 from xpnet.autodiff.namespace import array_namespace
@@ -27,24 +29,28 @@ from xpnet.errors import ArgumentError, ShapeError
 # --- axes -----------------------------------------------------------------------------------------
 
 
-@numpys("reshape", refuses=())
+@implements("reshape", refuses=())
 def reshape(
     a: Array,
     /,
-    shape: Any = None,
+    shape: Shape = None,
     order: str = "C",
     *,
-    newshape: Any = None,
+    newshape: Shape = None,
     copy: bool | None = None,
 ) -> Array:
     """np.reshape: in order "C", the last axis changes fastest; in order "F", the first."""
     xp = array_namespace(a)
-    shape = tuple(map(operator.index, as_tuple(newshape if shape is None else shape)))
+    if shape is None:
+        shape = newshape
+    shape = tuple(map(operator.index, as_tuple(shape)))
     if order == "F":
         return _reversed(xp.reshape(_reversed(a), shape[::-1]))
     if order != "C":
         raise not_available("reshape", "order")
-    return xp.reshape(a, shape) if copy is None else xp.reshape(a, shape, copy=copy)
+    if copy is None:
+        return xp.reshape(a, shape)
+    return xp.reshape(a, shape, copy=copy)
 
 
 def _reversed(a: Array) -> Array:
@@ -52,93 +58,103 @@ def _reversed(a: Array) -> Array:
     return array_namespace(a).permute_dims(a, tuple(reversed(range(a.ndim))))
 
 
-@numpys("ravel", refuses=())
+@implements("ravel", refuses=())
 def ravel(a: Array, order: str = "C") -> Array:
-    """np.ravel: one axis."""
+    """np.ravel: flattened to one axis."""
     return reshape(a, (-1,), order)
 
 
-@numpys("transpose")
-def transpose(a: Array, axes: Any = None) -> Array:
+@implements("transpose")
+def transpose(a: Array, axes: Sequence[int] | None = None) -> Array:
     """np.transpose: the axes in another order, reversed by default."""
-    axes = tuple(reversed(range(a.ndim))) if axes is None else tuple(axes)
-    return array_namespace(a).permute_dims(a, axes)
+    if axes is None:
+        return _reversed(a)
+    return array_namespace(a).permute_dims(a, tuple(axes))
 
 
-@numpys("matrix_transpose", "linalg.matrix_transpose")
+@implements("matrix_transpose", "linalg.matrix_transpose")
 def matrix_transpose(x: Array, /) -> Array:
     """np.matrix_transpose: the last two axes exchanged."""
     return array_namespace(x).matrix_transpose(x)
 
 
-@numpys("swapaxes")
+@implements("swapaxes")
 def swapaxes(a: Array, axis1: int, axis2: int) -> Array:
     """np.swapaxes: two axes exchanged."""
     order = list(range(a.ndim))
-    first = front(axis1, a.ndim, "swapaxes")
-    second = front(axis2, a.ndim, "swapaxes")
-    order[first], order[second] = second, first
+    first = positive_axis(axis1, a.ndim, "swapaxes")
+    second = positive_axis(axis2, a.ndim, "swapaxes")
+    order[first] = second
+    order[second] = first
     return array_namespace(a).permute_dims(a, tuple(order))
 
 
-@numpys("moveaxis")
-def moveaxis(a: Array, source: Any, destination: Any) -> Array:
-    """np.moveaxis: axes at other places."""
+@implements("moveaxis")
+def moveaxis(a: Array, source: Axis, destination: Axis) -> Array:
+    """np.moveaxis: axes moved to other positions."""
     return array_namespace(a).moveaxis(a, source, destination)
 
 
-@numpys("rollaxis")
+@implements("rollaxis")
 def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
-    """np.rollaxis: one axis before another."""
-    axis = front(axis, a.ndim, "rollaxis")
-    start = start + a.ndim if start < 0 else start
-    return array_namespace(a).moveaxis(a, axis, start - 1 if axis < start else start)
+    """np.rollaxis: one axis moved before another."""
+    axis = positive_axis(axis, a.ndim, "rollaxis")
+    if start < 0:
+        start += a.ndim
+    if axis < start:  # without this axis, the others move up by one
+        start -= 1
+    return array_namespace(a).moveaxis(a, axis, start)
 
 
-@numpys("expand_dims")
-def expand_dims(a: Array, axis: Any) -> Array:
+@implements("expand_dims")
+def expand_dims(a: Array, axis: Axis) -> Array:
     """np.expand_dims: new axes of length 1."""
     return array_namespace(a).expand_dims(a, axis=axis)
 
 
-@numpys("squeeze")
-def squeeze(a: Array, axis: Any = None) -> Array:
-    """np.squeeze: without the axes of length 1, all of them by default."""
+@implements("squeeze")
+def squeeze(a: Array, axis: Axis = None) -> Array:
+    """np.squeeze: without axes of length 1, by default without all of them."""
     if axis is None:
         axis = tuple(i for i, n in enumerate(a.shape) if n == 1)
     return array_namespace(a).squeeze(a, axis=axis)
 
 
-@numpys("broadcast_to")
-def broadcast_to(array: Array, shape: Any, subok: bool = False) -> Array:
+@implements("broadcast_to")
+def broadcast_to(array: Array, shape: Shape, subok: bool = False) -> Array:
     """np.broadcast_to: repeated up to a shape."""
     return array_namespace(array).broadcast_to(array, as_tuple(shape))
 
 
-@numpys("broadcast_arrays")
-def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
+@implements("broadcast_arrays")
+def broadcast_arrays(*args: Array, subok: bool = False) -> tuple[Array, ...]:
     """np.broadcast_arrays: each repeated up to the common shape."""
-    arrays = lifted(*args)
-    return array_namespace(*arrays).broadcast_arrays(*arrays)
+    arrays = as_arrays(*args)
+    return tuple(array_namespace(*arrays).broadcast_arrays(*arrays))
 
 
 def _at_least(n: int) -> Callable[..., Any]:
-    """np.atleast_1d and its kind."""
+    """One of np.atleast_1d, np.atleast_2d and np.atleast_3d."""
 
-    def at_least(*arys: Any) -> Any:
-        """Each array with new axes where it has fewer than asked for."""
-        padded = tuple(_with_axes(x, n) for x in lifted(*arys))
+    def at_least(*arys: Array) -> Array | tuple[Array, ...]:
+        """Each array, with new axes if it has fewer than n."""
+        padded = tuple(_with_axes(x, n) for x in as_arrays(*arys))
         return padded[0] if len(padded) == 1 else padded
 
-    return numpys(f"atleast_{n}d")(at_least)
+    return implements(f"atleast_{n}d")(at_least)
 
 
 def _with_axes(x: Array, n: int) -> Array:
-    """x with `n` axes at least, placed as NumPy does: (N,) becomes (1, N), (1, N, 1)."""
+    """x with at least n axes, where NumPy puts them: (N,) becomes (1, N) or (1, N, 1)."""
     if x.ndim >= n:
         return x
-    shapes = {0: (1,) * n, 1: (1, *x.shape, 1)[:n] if n > 1 else x.shape, 2: (*x.shape, 1)}
-    return array_namespace(x).reshape(x, shapes[x.ndim])
+    if x.ndim == 2:
+        shape = (*x.shape, 1)
+    elif x.ndim == 1:
+        shape = (1, *x.shape, 1)[:n]
+    else:
+        shape = (1,) * n
+    return array_namespace(x).reshape(x, shape)
 
 
 atleast_1d, atleast_2d, atleast_3d = map(_at_least, (1, 2, 3))
@@ -147,13 +163,13 @@ atleast_1d, atleast_2d, atleast_3d = map(_at_least, (1, 2, 3))
 # --- joining --------------------------------------------------------------------------------------
 
 
-def _cast_all(arrays: Sequence[Any], dtype: DType) -> list[Any]:
-    return [cast(x, dtype) for x in lifted(*arrays)]
+def _cast_all(arrays: Sequence[Array], dtype: DType | None) -> list[Array]:
+    return [cast(x, dtype) for x in as_arrays(*arrays)]
 
 
-@numpys("concatenate")
+@implements("concatenate")
 def concatenate(
-    arrays: Sequence[Any],
+    arrays: Sequence[Array],
     /,
     axis: int | None = 0,
     out: Array | None = None,
@@ -161,77 +177,89 @@ def concatenate(
     dtype: DType | None = None,
     casting: str = "same_kind",
 ) -> Array:
-    """np.concatenate: arrays one after another along an axis; flattened for None."""
+    """np.concatenate: arrays joined along an axis; with None, flattened and joined."""
     parts = _cast_all(arrays, dtype)
     return array_namespace(*parts).concat(parts, axis=axis)
 
 
-@numpys("stack")
+@implements("stack")
 def stack(
-    arrays: Sequence[Any],
+    arrays: Sequence[Array],
     axis: int = 0,
     out: Array | None = None,
     *,
     dtype: DType | None = None,
     casting: str = "same_kind",
 ) -> Array:
-    """np.stack: arrays side by side along a new axis."""
+    """np.stack: arrays joined along a new axis."""
     parts = _cast_all(arrays, dtype)
     return array_namespace(*parts).stack(parts, axis=axis)
 
 
-@numpys("vstack")
-def vstack(tup: Sequence[Any], *, dtype: DType | None = None, casting: str = "same_kind") -> Any:
-    """np.vstack: rows below one another."""
+@implements("vstack")
+def vstack(
+    tup: Sequence[Array], *, dtype: DType | None = None, casting: str = "same_kind"
+) -> Array:
+    """np.vstack: arrays joined as rows."""
     return concatenate([_with_axes(x, 2) for x in _cast_all(tup, dtype)])
 
 
-@numpys("hstack")
-def hstack(tup: Sequence[Any], *, dtype: DType | None = None, casting: str = "same_kind") -> Any:
-    """np.hstack: along the second axis; vectors along their only one."""
+@implements("hstack")
+def hstack(
+    tup: Sequence[Array], *, dtype: DType | None = None, casting: str = "same_kind"
+) -> Array:
+    """np.hstack: arrays joined along the second axis, or vectors along their only one."""
     parts = [_with_axes(x, 1) for x in _cast_all(tup, dtype)]
-    return concatenate(parts, axis=0 if parts[0].ndim == 1 else 1)
+    axis = 0 if parts[0].ndim == 1 else 1
+    return concatenate(parts, axis=axis)
 
 
-@numpys("dstack")
-def dstack(tup: Sequence[Any]) -> Any:
-    """np.dstack: along the third axis."""
-    return concatenate([_with_axes(x, 3) for x in lifted(*tup)], axis=2)
+@implements("dstack")
+def dstack(tup: Sequence[Array]) -> Array:
+    """np.dstack: arrays joined along the third axis."""
+    return concatenate([_with_axes(x, 3) for x in as_arrays(*tup)], axis=2)
 
 
-@numpys("column_stack")
-def column_stack(tup: Sequence[Any]) -> Any:
-    """np.column_stack: vectors as columns beside one another."""
-    parts = [x[:, None] if x.ndim == 1 else x for x in (_with_axes(x, 1) for x in lifted(*tup))]
-    return concatenate(parts, axis=1)
+@implements("column_stack")
+def column_stack(tup: Sequence[Array]) -> Array:
+    """np.column_stack: arrays joined along the second axis, with vectors as columns."""
+    parts = [_with_axes(x, 1) for x in as_arrays(*tup)]
+    columns = [x[:, None] if x.ndim == 1 else x for x in parts]
+    return concatenate(columns, axis=1)
 
 
-@numpys("append")
+@implements("append")
 def append(arr: Array, values: Array, axis: int | None = None) -> Array:
-    """np.append: `values` after `arr`; both flattened by default."""
+    """np.append: `arr` and then `values`; by default both are flattened."""
     return concatenate([arr, values], axis=axis)
 
 
-@numpys("block")
-def block(arrays: Any) -> Any:
-    """np.block: nested lists of blocks; the innermost lists lie along the last axis."""
-    namespace_of(arrays)
+@implements("block")
+def block(arrays: Array) -> Array:
+    """np.block: nested lists of blocks; the innermost lists are joined along the last axis."""
     depth = _depth(arrays)
-    ndim = max(depth, *(x.ndim for x in lifted(*_leaves(arrays))))
-    return _block(arrays, depth, ndim, list(_leaves(arrays)))
+    leaves = _leaves(arrays)
+    ndim = max(depth, *(x.ndim for x in as_arrays(*leaves)))
+    return _block(arrays, depth, ndim, leaves)
 
 
 def _depth(x: Array) -> int:
-    return 1 + _depth(x[0]) if isinstance(x, list) else 0
-
-
-def _leaves(x: Array) -> list[Any]:
-    return [leaf for part in x for leaf in _leaves(part)] if isinstance(x, list) else [x]
-
-
-def _block(x: Array, depth: int, ndim: int, leaves: list[Any]) -> Array:
+    """How deeply lists are nested."""
     if not isinstance(x, list):
-        x = lifted(*leaves, x)[-1]
+        return 0
+    return 1 + _depth(x[0])
+
+
+def _leaves(x: Array) -> list[Array]:
+    """The arrays and numbers in nested lists."""
+    if not isinstance(x, list):
+        return [x]
+    return [leaf for part in x for leaf in _leaves(part)]
+
+
+def _block(x: Array, depth: int, ndim: int, leaves: list[Array]) -> Array:
+    if not isinstance(x, list):
+        x = as_arrays(*leaves, x)[-1]
         return array_namespace(x).reshape(x, (1,) * (ndim - x.ndim) + tuple(x.shape))
     return concatenate([_block(part, depth - 1, ndim, leaves) for part in x], axis=-depth)
 
@@ -239,24 +267,28 @@ def _block(x: Array, depth: int, ndim: int, leaves: list[Any]) -> Array:
 # --- splitting ------------------------------------------------------------------------------------
 
 
-@numpys("array_split")
-def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    """np.array_split: parts along an axis, of nearly equal length, or between given places."""
-    axis = front(axis, ary.ndim, "array_split")
+@implements("array_split")
+def array_split(
+    ary: Array, indices_or_sections: int | Sequence[int] | Array, axis: int = 0
+) -> list[Array]:
+    """np.array_split: parts along an axis, of nearly equal length, or split at given indices."""
+    axis = positive_axis(axis, ary.ndim, "array_split")
     n = ary.shape[axis]
     if isinstance(indices_or_sections, int):
-        each, more = divmod(n, indices_or_sections)
-        lengths = [each + 1] * more + [each] * (indices_or_sections - more)
+        length, longer = divmod(n, indices_or_sections)
+        lengths = [length + 1] * longer + [length] * (indices_or_sections - longer)
         ends = [0, *accumulate(lengths)]
     else:
         ends = [0, *map(int, indices_or_sections), n]
     return [ary[along(axis, slice(a, b))] for a, b in pairwise(ends)]
 
 
-@numpys("split")
-def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    """np.split: parts of equal length, or between given places."""
-    n = ary.shape[front(axis, ary.ndim, "split")]
+@implements("split")
+def split(
+    ary: Array, indices_or_sections: int | Sequence[int] | Array, axis: int = 0
+) -> list[Array]:
+    """np.split: parts along an axis, of equal length, or split at given indices."""
+    n = ary.shape[positive_axis(axis, ary.ndim, "split")]
     if isinstance(indices_or_sections, int) and n % indices_or_sections:
         raise ArgumentError(
             f"np.split expected parts of equal length, got {indices_or_sections} parts of {n}; "
@@ -265,109 +297,115 @@ def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     return array_split(ary, indices_or_sections, axis)
 
 
-@numpys("hsplit")
-def hsplit(ary: Array, indices_or_sections: Any) -> list[Any]:
-    """np.hsplit: along the second axis; a vector along its only one."""
-    return split(ary, indices_or_sections, 0 if ary.ndim == 1 else 1)
+@implements("hsplit")
+def hsplit(ary: Array, indices_or_sections: int | Sequence[int] | Array) -> list[Array]:
+    """np.hsplit: split along the second axis, or a vector along its only one."""
+    axis = 0 if ary.ndim == 1 else 1
+    return split(ary, indices_or_sections, axis)
 
 
-@numpys("vsplit")
-def vsplit(ary: Array, indices_or_sections: Any) -> list[Any]:
-    """np.vsplit: along the first axis."""
+@implements("vsplit")
+def vsplit(ary: Array, indices_or_sections: int | Sequence[int] | Array) -> list[Array]:
+    """np.vsplit: split along the first axis."""
     return split(ary, indices_or_sections, 0)
 
 
-@numpys("dsplit")
-def dsplit(ary: Array, indices_or_sections: Any) -> list[Any]:
-    """np.dsplit: along the third axis."""
+@implements("dsplit")
+def dsplit(ary: Array, indices_or_sections: int | Sequence[int] | Array) -> list[Array]:
+    """np.dsplit: split along the third axis."""
     return split(ary, indices_or_sections, 2)
 
 
-@numpys("unstack")
-def unstack(x: Array, /, *, axis: int = 0) -> tuple[Any, ...]:
-    """np.unstack: the parts along an axis, without that axis."""
-    parts: tuple[Any, ...] = array_namespace(x).unstack(x, axis=axis)
+@implements("unstack")
+def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
+    """np.unstack: the slices along an axis, without that axis."""
+    parts: tuple[Array, ...] = array_namespace(x).unstack(x, axis=axis)
     return parts
 
 
-# --- turning and repeating ------------------------------------------------------------------------
+# --- rotating and repeating -----------------------------------------------------------------------
 
 
-@numpys("flip")
-def flip(m: Array, axis: Any = None) -> Array:
-    """np.flip: reversed along some axes, all by default."""
+@implements("flip")
+def flip(m: Array, axis: Axis = None) -> Array:
+    """np.flip: reversed along some axes, by default along all."""
     return array_namespace(m).flip(m, axis=axis)
 
 
-@numpys("fliplr")
+@implements("fliplr")
 def fliplr(m: Array) -> Array:
     """np.fliplr: reversed along the second axis."""
     return flip(m, 1)
 
 
-@numpys("flipud")
+@implements("flipud")
 def flipud(m: Array) -> Array:
     """np.flipud: reversed along the first axis."""
     return flip(m, 0)
 
 
-@numpys("rot90")
-def rot90(m: Array, k: int = 1, axes: Any = (0, 1)) -> Array:
-    """np.rot90: turned by k right angles in the plane of two axes."""
+@implements("rot90")
+def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
+    """np.rot90: rotated by k right angles in the plane of two axes."""
     first, second = axes
     turns = k % 4
-    if turns == 2:
-        return flip(m, (first, second))
+    if turns == 0:
+        return m
     if turns == 1:
         return swapaxes(flip(m, second), first, second)
-    return flip(swapaxes(m, first, second), second) if turns else m
+    if turns == 2:
+        return flip(m, (first, second))
+    return flip(swapaxes(m, first, second), second)
 
 
-@numpys("roll")
-def roll(a: Array, shift: Any, axis: Any = None) -> Array:
-    """np.roll: moved along an axis, and round the end."""
+@implements("roll")
+def roll(a: Array, shift: int | tuple[int, ...], axis: Axis = None) -> Array:
+    """np.roll: shifted along an axis; what leaves at one end enters at the other."""
     return array_namespace(a).roll(a, shift, axis=axis)
 
 
-@numpys("tile")
-def tile(A: Any, reps: Any) -> Any:
-    """np.tile: laid several times along each axis."""
+@implements("tile")
+def tile(A: Array, reps: Array) -> Array:
+    """np.tile: repeated as a whole along each axis."""
     return array_namespace(A).tile(A, tuple(map(int, as_tuple(reps))))
 
 
-@numpys("repeat")
-def repeat(a: Array, repeats: Any, axis: int | None = None) -> Array:
-    """np.repeat: each number several times in a row."""
+@implements("repeat")
+def repeat(a: Array, repeats: Array, axis: int | None = None) -> Array:
+    """np.repeat: each element several times in a row."""
     times = repeats if isinstance(repeats, int) else integers(a, repeats)
     return array_namespace(a).repeat(a, times, axis=axis)
 
 
-@numpys("tril")
+@implements("tril")
 def tril(m: Array, k: int = 0) -> Array:
-    """np.tril: the numbers on and below a diagonal."""
+    """np.tril: the elements on and below a diagonal, and 0 above."""
     return array_namespace(m).tril(_square(m), k=k)
 
 
-@numpys("triu")
+@implements("triu")
 def triu(m: Array, k: int = 0) -> Array:
-    """np.triu: the numbers on and above a diagonal."""
+    """np.triu: the elements on and above a diagonal, and 0 below."""
     return array_namespace(m).triu(_square(m), k=k)
 
 
 def _square(m: Array) -> Array:
-    """A vector as each row of a matrix, as np.tril and np.triu take it."""
+    """A vector as every row of a square matrix, as np.tril and np.triu use it."""
     if m.ndim != 1:
         return m
     return array_namespace(m).broadcast_to(m, (m.shape[0], m.shape[0]))
 
 
-@numpys("meshgrid")
-def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
+@implements("meshgrid")
+def meshgrid(
+    *xi: Array, copy: bool = True, sparse: bool = False, indexing: str = "xy"
+) -> Sequence[Array]:
     """np.meshgrid: the coordinates of a grid."""
     if sparse:
         raise not_available("meshgrid", "sparse")
-    vectors = [flat(x) for x in lifted(*xi)]
-    return array_namespace(*vectors).meshgrid(*vectors, indexing=indexing)
+    vectors = [flat(x) for x in as_arrays(*xi)]
+    grids: Sequence[Array] = array_namespace(*vectors).meshgrid(*vectors, indexing=indexing)
+    return grids
 
 
 # --- diagonals ------------------------------------------------------------------------------------
@@ -375,18 +413,18 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 
 def _last_two(a: Array, axis1: int, axis2: int, name: str) -> Array:
     """`a` with two axes moved to the end."""
-    axes = (front(axis1, a.ndim, name), front(axis2, a.ndim, name))
+    axes = (positive_axis(axis1, a.ndim, name), positive_axis(axis2, a.ndim, name))
     return array_namespace(a).moveaxis(a, axes, (-2, -1))
 
 
-@numpys("diagonal")
+@implements("diagonal")
 def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """np.diagonal: the diagonal of the matrices in two axes."""
+    """np.diagonal: the diagonals of the matrices in two axes."""
     matrices = _last_two(a, axis1, axis2, "diagonal")
     return array_namespace(a).linalg.diagonal(matrices, offset=offset)
 
 
-@numpys("trace")
+@implements("trace")
 def trace(
     a: Array,
     offset: int = 0,
@@ -395,12 +433,12 @@ def trace(
     dtype: DType | None = None,
     out: Array | None = None,
 ) -> Array:
-    """np.trace: the sum of the diagonal of the matrices in two axes."""
+    """np.trace: the sums of the diagonals of the matrices in two axes."""
     matrices = _last_two(a, axis1, axis2, "trace")
     return cast(array_namespace(a).linalg.trace(cast(matrices, dtype), offset=offset), dtype)
 
 
-@numpys("diag")
+@implements("diag")
 def diag(v: Array, k: int = 0) -> Array:
     """np.diag: the diagonal of a matrix, or the matrix that has a vector on its diagonal."""
     if v.ndim == 2:
@@ -409,51 +447,53 @@ def diag(v: Array, k: int = 0) -> Array:
         raise ShapeError(f"np.diag expected a vector or a matrix, got shape {tuple(v.shape)}.")
     xp = array_namespace(v)
     n = v.shape[0] + abs(k)
-    rest = xp.zeros((abs(k),), dtype=v.dtype, device=compat.device(data_of(v)))
+    device = compat.device(data_of(v))
+    rest = xp.zeros((abs(k),), dtype=v.dtype, device=device)
     rows = xp.concat([v, rest] if k >= 0 else [rest, v])
-    on = xp.eye(n, k=k, dtype=xp.bool, device=compat.device(data_of(v)))
-    return xp.where(on, rows[:, None], xp.zeros_like(rows)[:, None])
+    is_on_diagonal = xp.eye(n, k=k, dtype=xp.bool, device=device)
+    return xp.where(is_on_diagonal, rows[:, None], xp.zeros_like(rows)[:, None])
 
 
-@numpys("diagflat")
+@implements("diagflat")
 def diagflat(v: Array, k: int = 0) -> Array:
-    """np.diagflat: the matrix that has all the numbers on its diagonal."""
+    """np.diagflat: the matrix that has all elements on its diagonal."""
     return diag(flat(v), k)
 
 
-# --- padding and leaving out ----------------------------------------------------------------------
+# --- padding and deleting -------------------------------------------------------------------------
 
 
-def _pairs(width: Any, ndim: int) -> list[Any]:
-    """What np.pad is given for the sides of each axis: one for all, a pair, or a pair for each."""
+def _pairs(width: Any, ndim: int) -> list[tuple[Any, Any]]:
+    """An argument of np.pad as a pair for each axis: it may be one number, a pair, or pairs."""
     if isinstance(width, dict):
-        given = {front(axis, ndim, "pad"): pair for axis, pair in width.items()}
+        given = {positive_axis(axis, ndim, "pad"): pair for axis, pair in width.items()}
         return [_pair(given.get(axis, 0)) for axis in range(ndim)]
     if not hasattr(width, "__len__"):
         return [(width, width)] * ndim
-    if len(width) == 1 or not hasattr(width[0], "__len__"):
-        inner = width[0] if hasattr(width[0], "__len__") else width
-        return [_pair(inner)] * ndim
+    if not hasattr(width[0], "__len__"):
+        return [_pair(width)] * ndim
+    if len(width) == 1:
+        return [_pair(width[0])] * ndim
     return [_pair(pair) for pair in width]
 
 
-def _pair(x: Array) -> tuple[Any, Any]:
+def _pair(x: Array) -> tuple[Array, Array]:
     both = as_tuple(x)
     return (both[0], both[-1])
 
 
-@numpys("pad", refuses=("stat_length", "end_values"))
+@implements("pad", refuses=("stat_length", "end_values"))
 def pad(
     array: Array,
-    pad_width: Any,
+    pad_width: int | Sequence[Any] | dict[int, Any],
     mode: str = "constant",
     *,
-    constant_values: Any = 0,
+    constant_values: Array | Number | Sequence[Any] = 0,
     reflect_type: str = "even",
-    stat_length: Any = None,
-    end_values: Any = 0,
+    stat_length: int | Sequence[Any] | None = None,
+    end_values: Array | Number | Sequence[Any] = 0,
 ) -> Array:
-    """np.pad: by numbers, or by numbers of the array: "edge", "reflect", "symmetric", "wrap"."""
+    """np.pad: with constants, or with elements: "edge", "reflect", "symmetric", "wrap"."""
     if reflect_type != "even":
         raise not_available("pad", "reflect_type")
     widths = _pairs(pad_width, array.ndim)
@@ -462,79 +502,90 @@ def pad(
         for axis in range(array.ndim):
             array = _with_constants(array, axis, widths[axis], values[axis])
         return array
-    if mode not in PLACES:
+    if mode not in SOURCES:
         raise ArgumentError(
-            f'np.pad of a Variable expected the mode "constant" or one of {sorted(PLACES)}, got '
+            f'np.pad of a Variable expected the mode "constant" or one of {sorted(SOURCES)}, got '
             f"{mode!r}."
         )
     for axis in range(array.ndim):
         before, after = widths[axis]
         if before or after:
             n = array.shape[axis]
-            places = [PLACES[mode](i, n) for i in range(-before, n + after)]
-            array = _picked(array, places, axis)
+            indices = [SOURCES[mode](i, n) for i in range(-before, n + after)]
+            array = _taken(array, indices, axis)
     return array
 
 
-def _with_constants(array: Array, axis: int, width: Any, values: Array) -> Array:
-    xp = array_namespace(array)
-    sides = []
-    for n, value in zip(width, values, strict=True):
-        shape = (*array.shape[:axis], n, *array.shape[axis + 1 :])
-        device = compat.device(data_of(array))
-        sides.append(xp.full(shape, value, dtype=array.dtype, device=device))
-    return xp.concat([sides[0], array, sides[1]], axis=axis) if any(width) else array
-
-
-def _picked(array: Array, places: list[int], axis: int) -> Array:
-    """The numbers at these places along an axis."""
+def _with_constants(
+    array: Array, axis: int, widths: tuple[int, int], values: tuple[Number, Number]
+) -> Array:
+    """The array with constants before and after it along an axis."""
+    if not any(widths):
+        return array
     xp = array_namespace(array)
     device = compat.device(data_of(array))
-    indices = xp.asarray(places, device=device) if places else xp.arange(0, device=device)
-    return xp.take(array, indices, axis=axis)
+    sides = []
+    for n, value in zip(widths, values, strict=True):
+        shape = (*array.shape[:axis], n, *array.shape[axis + 1 :])
+        sides.append(xp.full(shape, value, dtype=array.dtype, device=device))
+    return xp.concat([sides[0], array, sides[1]], axis=axis)
+
+
+def _taken(array: Array, indices: list[int], axis: int) -> Array:
+    """The elements at these indices along an axis."""
+    xp = array_namespace(array)
+    device = compat.device(data_of(array))
+    if not indices:  # asarray([]) would have a floating-point dtype
+        return xp.take(array, xp.arange(0, device=device), axis=axis)
+    return xp.take(array, xp.asarray(indices, device=device), axis=axis)
 
 
 def _reflected(i: int, n: int) -> int:
-    period = max(2 * (n - 1), 1)
-    return min(i % period, period - i % period) if n > 1 else 0
+    if n <= 1:
+        return 0
+    period = 2 * (n - 1)
+    return min(i % period, period - i % period)
 
 
 def _symmetric(i: int, n: int) -> int:
     return min(i % (2 * n), 2 * n - 1 - i % (2 * n))
 
 
-PLACES: dict[str, Callable[[int, int], int]] = {
+SOURCES: dict[str, Callable[[int, int], int]] = {
     "edge": lambda i, n: min(max(i, 0), n - 1),
     "reflect": _reflected,
     "symmetric": _symmetric,
     "wrap": lambda i, n: i % n,
 }
-"""For each mode of np.pad, the place that a number beyond the ends is taken from."""
+"""For each mode of np.pad, the index from which an element beyond the ends is taken."""
 
 
-@numpys("delete")
-def delete(arr: Array, obj: Any, axis: int | None = None) -> Array:
-    """np.delete: without the numbers at these places along an axis."""
+@implements("delete")
+def delete(arr: Array, obj: Array, axis: int | None = None) -> Array:
+    """np.delete: without the elements at these indices along an axis."""
     if axis is None:
-        arr, axis = flat(arr), 0
-    axis = front(axis, arr.ndim, "delete")
-    n = arr.shape[axis]
-    gone = range(n)[obj] if isinstance(obj, slice) else [range(n)[int(i)] for i in as_tuple(obj)]
-    dropped = set(gone)
-    return _picked(arr, [i for i in range(n) if i not in dropped], axis)
+        arr = flat(arr)
+        axis = 0
+    axis = positive_axis(axis, arr.ndim, "delete")
+    indices = range(arr.shape[axis])
+    if isinstance(obj, slice):
+        deleted = set(indices[obj])
+    else:
+        deleted = {indices[int(i)] for i in as_tuple(obj)}
+    return _taken(arr, [i for i in indices if i not in deleted], axis)
 
 
-@numpys("copy")
+@implements("copy")
 def copy(a: Array, order: str = "K", subok: bool = False) -> Array:
-    """np.copy: new memory, the same history."""
+    """np.copy: a copy in memory of its own, which is part of the same graph."""
     if order not in ("K", "C", "A"):
         raise not_available("copy", "order")
     return array_namespace(a).asarray(a, copy=True)
 
 
-@numpys("astype")
+@implements("astype")
 def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Device | None = None) -> Array:
-    """np.astype: another dtype."""
+    """np.astype: the array in another dtype."""
     if device not in (None, "cpu"):
         raise not_available("astype", "device")
     return cast(x, dtype)

@@ -1,24 +1,26 @@
-"""NumPy's Fourier transforms, and functions of samples: convolution, interpolation, gradients."""
+"""NumPy's Fourier transforms, and functions of sampled signals: convolution, interpolation, gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import array_api_compat as compat
 
-from xpnet._interoperability.numpy.table import (
+from xpnet._interoperability.numpy.registry import (
     ADVICE,
     REFUSED,
+    Axis,
+    Number,
     along,
+    as_arrays,
     as_tuple,
     dtype_of,
     flat,
-    front,
-    lifted,
-    listed,
+    implements,
+    lists_as_arrays,
     namespace_of,
-    numpys,
+    positive_axis,
 )
-from xpnet._typing import Array, Device, DType, Namespace
+from xpnet._typing import Array, Device, DType
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError
@@ -32,7 +34,7 @@ OF_REAL = ("rfft", "ihfft", "rfftn")
 
 
 def _complex(a: Array) -> Array:
-    """Real numbers as complex ones, of which the standard has the transforms."""
+    """Real numbers as complex ones, since the standard transforms complex arrays only."""
     if has_dtype(a, "complex floating"):
         return a
     xp = array_namespace(a)
@@ -49,36 +51,40 @@ def _transform(name: str) -> Callable[..., Any]:
         norm: str | None = None,
         out: Array | None = None,
     ) -> Array:
-        """Along one axis."""
+        """The transform along one axis."""
         function = getattr(array_namespace(a).fft, name)
-        a = a if name in OF_REAL else _complex(a)
+        if name not in OF_REAL:
+            a = _complex(a)
         return function(a, n=n, axis=axis, norm=norm or "backward")
 
-    return numpys(f"fft.{name}")(transform)
+    return implements(f"fft.{name}")(transform)
 
 
 for _name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
     _transform(_name)
 
 
-def _transform_of_many(name: str, standard: str, axes_by_default: Any) -> Callable[..., Any]:
+def _transform_of_many(
+    name: str, standard: str, default_axes: tuple[int, ...] | None
+) -> Callable[..., Any]:
     """A transform along several axes."""
 
     def transform(
         a: Array,
-        s: Any = None,
-        axes: Any = axes_by_default,
+        s: Sequence[int] | None = None,
+        axes: Sequence[int] | None = default_axes,
         norm: str | None = None,
         out: Array | None = None,
     ) -> Array:
-        """Along several axes."""
+        """The transform along several axes."""
         if s is not None and axes is None:
             axes = tuple(range(-len(s), 0))
         function = getattr(array_namespace(a).fft, standard)
-        a = a if standard in OF_REAL else _complex(a)
+        if standard not in OF_REAL:
+            a = _complex(a)
         return function(a, s=s, axes=axes, norm=norm or "backward")
 
-    return numpys(f"fft.{name}")(transform)
+    return implements(f"fft.{name}")(transform)
 
 
 for _name in ("fftn", "ifftn", "rfftn", "irfftn"):
@@ -89,11 +95,11 @@ for _name in ("fftn", "ifftn", "rfftn", "irfftn"):
 def _shift(name: str) -> Callable[..., Any]:
     """np.fft.fftshift or np.fft.ifftshift."""
 
-    def shift(x: Array, axes: Any = None) -> Array:
-        """The frequency 0 in the middle, or back at the front."""
+    def shift(x: Array, axes: Axis = None) -> Array:
+        """The frequency 0 moved to the middle, or back to the front."""
         return getattr(array_namespace(x).fft, name)(x, axes=axes)
 
-    return numpys(f"fft.{name}")(shift)
+    return implements(f"fft.{name}")(shift)
 
 
 fftshift = _shift("fftshift")
@@ -103,10 +109,10 @@ ifftshift = _shift("ifftshift")
 # --- convolution ----------------------------------------------------------------------------------
 
 
-@numpys("convolve")
+@implements("convolve")
 def convolve(a: Array, v: Array, mode: str = "full") -> Array:
     """np.convolve: y[k] = sum over i of a[i] v[k - i], of two vectors."""
-    a, v = (flat(x) for x in lifted(a, v))
+    a, v = (flat(x) for x in as_arrays(a, v))
     if a.shape[0] < v.shape[0]:
         a, v = v, a
     xp = array_namespace(a, v)
@@ -119,72 +125,80 @@ def convolve(a: Array, v: Array, mode: str = "full") -> Array:
         )
     first, count = starts[mode]
     device = compat.device(data_of(a))
-    rim = xp.zeros((m - 1,), dtype=a.dtype, device=device)
-    padded = xp.concat([rim, a, rim])
+    zeros = xp.zeros((m - 1,), dtype=a.dtype, device=device)
+    padded = xp.concat([zeros, a, zeros])
     rows = xp.arange(first, first + count, device=device)[:, None]
-    places = rows + xp.arange(m, device=device)[None, :]
-    return xp.matmul(xp.take(padded, places, axis=0), xp.flip(v))
+    windows = xp.take(padded, rows + xp.arange(m, device=device)[None, :], axis=0)
+    return xp.matmul(windows, xp.flip(v))
 
 
-@numpys("correlate")
+@implements("correlate")
 def correlate(a: Array, v: Array, mode: str = "valid") -> Array:
     """np.correlate: y[k] = sum over n of a[n + k] conj(v[n]), of two vectors."""
-    a, v = (flat(x) for x in lifted(a, v))
+    a, v = (flat(x) for x in as_arrays(a, v))
     xp = array_namespace(a, v)
-    conjugate = xp.conj(v) if has_dtype(v, "complex floating") else v
-    turned = xp.flip(conjugate)
+    if has_dtype(v, "complex floating"):
+        v = xp.conj(v)
     if a.shape[0] >= v.shape[0]:
-        return convolve(a, turned, mode)
-    # NumPy computes that of the longer by the shorter, reversed.
-    return xp.flip(convolve(xp.flip(a), conjugate, mode))
+        return convolve(a, xp.flip(v), mode)
+    # If v is longer, NumPy correlates v with a, and reverses the result.
+    return xp.flip(convolve(xp.flip(a), v, mode))
 
 
-# --- samples --------------------------------------------------------------------------------------
+# --- interpolation and derivatives ----------------------------------------------------------------
 
 
-@numpys("interp", refuses=("period",))
+@implements("interp", refuses=("period",))
 def interp(
-    x: Array, xp: Namespace, fp: Array, left: Any = None, right: Any = None, period: Any = None
+    x: Array,
+    xp: Array,
+    fp: Array,
+    left: Array | Number | None = None,
+    right: Array | Number | None = None,
+    period: float | None = None,
 ) -> Array:
-    """np.interp: between the points (xp, fp) by straight lines, beyond them constant."""
-    x, nodes, values = lifted(x, xp, fp)
+    """np.interp: linear interpolation between the points (xp, fp), and constants beyond them."""
+    x, nodes, values = as_arrays(x, xp, fp)
     ns = array_namespace(x, nodes, values)
     n = nodes.shape[0]
-    found = array_namespace(data_of(nodes)).searchsorted(data_of(nodes), data_of(flat(x)))
-    above = array_namespace(found).clip(found, 1, n - 1)
-    x0, x1 = (ns.take(nodes, i) for i in (above - 1, above))
-    y0, y1 = (ns.take(values, i) for i in (above - 1, above))
     row = flat(x)
+    found = array_namespace(data_of(nodes)).searchsorted(data_of(nodes), data_of(row))
+    above = array_namespace(found).clip(found, 1, n - 1)
+    x0 = ns.take(nodes, above - 1)
+    x1 = ns.take(nodes, above)
+    y0 = ns.take(values, above - 1)
+    y1 = ns.take(values, above)
     y = y0 + (row - x0) / (x1 - x0) * (y1 - y0)
     y = ns.where(row < nodes[0], values[0] if left is None else left, y)
     y = ns.where(row > nodes[-1], values[-1] if right is None else right, y)
     return ns.reshape(y, x.shape)
 
 
-@numpys("trapezoid")
-def trapezoid(y: Array, x: Array | None = None, dx: Any = 1.0, axis: int = -1) -> Array:
-    """np.trapezoid: the integral of samples, by trapezoids."""
-    y, x = listed(y, x)
+@implements("trapezoid")
+def trapezoid(y: Array, x: Array | None = None, dx: Array | Number = 1.0, axis: int = -1) -> Array:
+    """np.trapezoid: the integral of samples by the trapezoidal rule."""
+    y, x = lists_as_arrays(y, x)
     xp = array_namespace(y, x)
-    axis = front(axis, y.ndim, "trapezoid")
-    if x is not None:
-        dx = xp.diff(x) if x.ndim == 1 else xp.diff(x, axis=axis)
+    axis = positive_axis(axis, y.ndim, "trapezoid")
     if x is not None and x.ndim == 1:
-        dx = xp.reshape(dx, tuple(-1 if i == axis else 1 for i in range(y.ndim)))
+        dx = _along_axis(xp.diff(x), axis, y.ndim)
+    elif x is not None:
+        dx = xp.diff(x, axis=axis)
     both = y[along(axis, slice(1, None))] + y[along(axis, slice(None, -1))]
     return xp.sum(dx * both / 2.0, axis=axis)
 
 
-@numpys("gradient")
-def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """np.gradient: the derivative along axes, by central differences; at the ends one-sided."""
-    axes = (
-        list(range(f.ndim))
-        if axis is None
-        else [front(i, f.ndim, "gradient") for i in as_tuple(axis)]
-    )
-    spacings = list(varargs) if len(varargs) != 1 else list(varargs) * len(axes)
-    spacings = spacings or [1.0] * len(axes)
+@implements("gradient")
+def gradient(
+    f: Array, *varargs: Array, axis: Axis = None, edge_order: int = 1
+) -> Array | tuple[Array, ...]:
+    """np.gradient: derivatives along axes, by central differences, and one-sided ones at the ends."""
+    if axis is None:
+        axis = tuple(range(f.ndim))
+    axes = [positive_axis(i, f.ndim, "gradient") for i in as_tuple(axis)]
+    spacings = list(varargs) or [1.0]
+    if len(spacings) == 1:
+        spacings *= len(axes)
     if len(spacings) != len(axes):
         raise ArgumentError(
             f"np.gradient expected one spacing, or one for each of {len(axes)} axes, got "
@@ -196,34 +210,50 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     return slopes[0] if len(slopes) == 1 else slopes
 
 
-def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
-    """The derivative along one axis, for a distance of the samples, or for their places."""
+def _slope(f: Array, spacing: Array, axis: int, edge_order: int) -> Array:
+    """The derivative along one axis; `spacing` is the distance of the samples, or their positions."""
     if edge_order not in (1, 2):
         raise ArgumentError(f"np.gradient expected edge_order 1 or 2, got {edge_order}.")
     xp = namespace_of(f, spacing)
-    f, spacing = listed(f, spacing)
+    f, spacing = lists_as_arrays(f, spacing)
     n = f.shape[axis]
     if getattr(spacing, "ndim", 0):
-        gaps = xp.reshape(xp.diff(spacing), tuple(-1 if i == axis else 1 for i in range(f.ndim)))
+        steps = xp.diff(spacing)
     else:
-        gaps = xp.ones((n - 1,), dtype=f.dtype, device=compat.device(data_of(f))) * spacing
-        gaps = xp.reshape(gaps, tuple(-1 if i == axis else 1 for i in range(f.ndim)))
-    rises = xp.diff(f, axis=axis) / gaps
-    before, after = gaps[along(axis, slice(None, -1))], gaps[along(axis, slice(1, None))]
-    left, right = rises[along(axis, slice(None, -1))], rises[along(axis, slice(1, None))]
-    middle = (left * after + right * before) / (before + after)
-    first, last = rises[along(axis, slice(0, 1))], rises[along(axis, slice(-1, None))]
-    if edge_order == 2:
-        curved = (right - left) / (before + after)
-        first = first - curved[along(axis, slice(0, 1))] * before[along(axis, slice(0, 1))]
-        last = last + curved[along(axis, slice(-1, None))] * after[along(axis, slice(-1, None))]
-    return xp.concat([first, middle, last], axis=axis)
+        steps = xp.ones((n - 1,), dtype=f.dtype, device=compat.device(data_of(f))) * spacing
+    steps = _along_axis(steps, axis, f.ndim)
+    slopes = xp.diff(f, axis=axis) / steps
+
+    all_but_last = along(axis, slice(None, -1))
+    all_but_first = along(axis, slice(1, None))
+    first = along(axis, slice(0, 1))
+    last = along(axis, slice(-1, None))
+    step_before = steps[all_but_last]
+    step_after = steps[all_but_first]
+    slope_before = slopes[all_but_last]
+    slope_after = slopes[all_but_first]
+    both_steps = step_before + step_after
+    # The slope of the parabola through three neighbours, at the one in the middle.
+    middle = (slope_before * step_after + slope_after * step_before) / both_steps
+    start = slopes[first]
+    end = slopes[last]
+    if edge_order == 2:  # the slopes of the first and the last parabola at their outer ends
+        curvature = (slope_after - slope_before) / both_steps
+        start = start - curvature[first] * step_before[first]
+        end = end + curvature[last] * step_after[last]
+    return xp.concat([start, middle, end], axis=axis)
 
 
-@numpys("linspace", refuses=(*REFUSED, "device"))
+def _along_axis(x: Array, axis: int, ndim: int) -> Array:
+    """A vector as an array of ndim axes that broadcasts along all but one."""
+    shape = tuple(-1 if i == axis else 1 for i in range(ndim))
+    return array_namespace(x).reshape(x, shape)
+
+
+@implements("linspace", refuses=(*REFUSED, "device"))
 def linspace(
-    start: Any,
-    stop: Any,
+    start: Array,
+    stop: Array,
     num: int = 50,
     endpoint: bool = True,
     retstep: bool = False,
@@ -231,15 +261,20 @@ def linspace(
     axis: int = 0,
     *,
     device: Device | None = None,
-) -> Any:
-    """np.linspace: numbers at equal distances, between ends that may be Variables."""
-    start, stop = lifted(start, stop)
+) -> Array | tuple[Array, Array]:
+    """np.linspace: evenly spaced numbers between ends that may be Variables."""
+    start, stop = as_arrays(start, stop)
     xp = array_namespace(start, stop)
-    steps = max(num - 1 if endpoint else num, 1)
-    there = compat.device(data_of(start))
-    parts = xp.arange(num, dtype=(start + stop).dtype, device=there)
-    parts = xp.reshape(parts / float(steps), (-1, *(1,) * (start + stop).ndim))
-    y = start * (1.0 - parts) + stop * parts
-    y = xp.moveaxis(y, 0, axis) if axis else y
-    y = y if dtype is None else xp.astype(y, dtype_of(xp, dtype))
-    return (y, (stop - start) / float(steps)) if retstep else y
+    intervals = num - 1 if endpoint else num
+    intervals = max(intervals, 1)
+    both = start + stop
+    shares = xp.arange(num, dtype=both.dtype, device=compat.device(data_of(start)))
+    shares = xp.reshape(shares / float(intervals), (-1, *(1,) * both.ndim))
+    y = start * (1.0 - shares) + stop * shares
+    if axis != 0:
+        y = xp.moveaxis(y, 0, axis)
+    if dtype is not None:
+        y = xp.astype(y, dtype_of(xp, dtype))
+    if retstep:
+        return y, (stop - start) / float(intervals)
+    return y

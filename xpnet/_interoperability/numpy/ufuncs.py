@@ -2,22 +2,26 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from xpnet import functions as F
-from xpnet._interoperability.numpy.table import (
-    answer,
+from xpnet._interoperability.numpy.registry import (
+    Axis,
+    as_arrays,
+    call_implementation,
     cast,
+    data_of_all,
     equals,
-    lifted,
     not_available,
-    stripped,
 )
 from xpnet._typing import Array
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, functions, has_dtype
 from xpnet.autodiff.variable import Variable
 from xpnet.errors import ArgumentTypeError
+
+Ufunc: TypeAlias = Any
+"""`numpy.ufunc`, or a ufunc of another package."""
 
 RENAMED = {
     "absolute": "abs",
@@ -36,7 +40,7 @@ RENAMED = {
     "right_shift": "bitwise_right_shift",
     "rint": "round",
 }
-"""The standard's name of a ufunc, where it differs from NumPy's."""
+"""The standard's names of ufuncs that NumPy calls differently."""
 
 SAME = (
     "add", "bitwise_and", "bitwise_or", "bitwise_xor", "ceil", "copysign", "cos", "cosh", "divide",
@@ -50,7 +54,7 @@ SAME = (
 
 
 elementwise_calls: dict[str, Callable[..., Any]] = {}
-"""What answers for a ufunc, by NumPy's name."""
+"""The function that implements a ufunc for Variables, by NumPy's name."""
 
 
 for _name in SAME:
@@ -60,7 +64,7 @@ for _name, _ours in RENAMED.items():
 
 
 def ufunc(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: the function answers for the ufunc of its name."""
+    """Decorator: the function implements the ufunc of its name."""
     elementwise_calls[function.__name__] = function
     return function
 
@@ -85,13 +89,13 @@ def cbrt(x: Array) -> Array:
 
 @ufunc
 def degrees(x: Array) -> Array:
-    """Radians in degrees."""
+    """Radians converted to degrees."""
     return x * (180.0 / math.pi)
 
 
 @ufunc
 def radians(x: Array) -> Array:
-    """Degrees in radians."""
+    """Degrees converted to radians."""
     return x * (math.pi / 180.0)
 
 
@@ -119,19 +123,19 @@ def float_power(x1: Array, x2: Array) -> Array:
 
 @ufunc
 def fmax(x1: Array, x2: Array) -> Array:
-    """The larger of both numbers; where one is NaN, the other."""
+    """The larger of two numbers; if one is NaN, the other."""
     return F.maximum(*_without_nan(x1, x2))
 
 
 @ufunc
 def fmin(x1: Array, x2: Array) -> Array:
-    """The smaller of both numbers; where one is NaN, the other."""
+    """The smaller of two numbers; if one is NaN, the other."""
     return F.minimum(*_without_nan(x1, x2))
 
 
-def _without_nan(x1: Array, x2: Array) -> tuple[Any, Any]:
-    """Both, with NaN replaced by the number of the other."""
-    x1, x2 = lifted(x1, x2)
+def _without_nan(x1: Array, x2: Array) -> tuple[Array, Array]:
+    """Both arrays, with NaN replaced by the element of the other."""
+    x1, x2 = as_arrays(x1, x2)
     xp = array_namespace(x1, x2)
     return xp.where(xp.isnan(x1), x2, x1), xp.where(xp.isnan(x2), x1, x2)
 
@@ -139,7 +143,7 @@ def _without_nan(x1: Array, x2: Array) -> tuple[Any, Any]:
 @ufunc
 def fmod(x1: Array, x2: Array) -> Array:
     """The remainder of x1 / x2 with the sign of x1, as in C."""
-    x1, x2 = lifted(x1, x2)
+    x1, x2 = as_arrays(x1, x2)
     xp = array_namespace(x1, x2)
     return xp.sign(x1) * xp.remainder(xp.abs(x1), xp.abs(x2))
 
@@ -147,7 +151,7 @@ def fmod(x1: Array, x2: Array) -> Array:
 @ufunc
 def heaviside(x1: Array, x2: Array) -> Array:
     """0 where x1 < 0, x2 where x1 == 0, 1 where x1 > 0, NaN where x1 is NaN."""
-    x1, x2 = lifted(x1, x2)
+    x1, x2 = as_arrays(x1, x2)
     xp = array_namespace(x1, x2)
     step = (xp.sign(x1) + 1.0) / 2.0
     return xp.where(x1 == 0, x2, step)
@@ -155,21 +159,22 @@ def heaviside(x1: Array, x2: Array) -> Array:
 
 @ufunc
 def ldexp(x1: Array, x2: Array) -> Array:
-    """x1 * 2**x2, for integers x2; in two steps, as 2**x2 alone may be infinite."""
-    x1, x2 = lifted(x1, x2)
+    """x1 * 2**x2 for integers x2, in two steps, since 2**x2 by itself may overflow."""
+    x1, x2 = as_arrays(x1, x2)
     xp = array_namespace(x1, x2)
     half = x2 // 2
     two = xp.asarray(2.0, dtype=x1.dtype, device=x1.device)
-    powers = [xp.pow(two, xp.astype(n, x1.dtype)) for n in (half, x2 - half)]
-    return x1 * powers[0] * powers[1]
+    power = xp.pow(two, xp.astype(half, x1.dtype))
+    rest = xp.pow(two, xp.astype(x2 - half, x1.dtype))
+    return x1 * power * rest
 
 
 def _logical(name: str) -> Callable[..., Any]:
-    """A question about truth, which NumPy asks of numbers too: those that are not 0 are true."""
+    """A logical function, which NumPy applies to numbers too: those that are not 0 are true."""
     function = getattr(F, name)
 
-    def call(*inputs: Any) -> Any:
-        arrays = lifted(*inputs)
+    def call(*inputs: Array) -> Array:
+        arrays = as_arrays(*inputs)
         return function(*(x if has_dtype(x, "bool") else x != 0 for x in arrays))
 
     return call
@@ -193,8 +198,8 @@ def vecmat(x1: Array, x2: Array) -> Array:
 
 
 @ufunc
-def modf(x: Array) -> tuple[Any, Any]:
-    """The fraction of x, and its integral part as a number without derivative; both keep the sign."""
+def modf(x: Array) -> tuple[Array, Array]:
+    """The fractional part of x, and the integral part, which has no derivative; with the sign of x."""
     whole = F.trunc(x)
     return F.copysign(x - whole, x), whole
 
@@ -208,8 +213,8 @@ elementwise_calls["divmod"] = lambda x1, x2: (
 # --- ufuncs of other packages ---------------------------------------------------------------------
 
 
-def foreign_ufunc(ufunc: Any) -> Callable[..., Any]:
-    """What answers for a ufunc of another package: SciPy's special functions, by name.
+def foreign_ufunc(ufunc: Ufunc) -> Callable[..., Any]:
+    """The function that implements a ufunc of another package: SciPy's special functions, by name.
 
     Raises
     ------
@@ -227,7 +232,7 @@ def foreign_ufunc(ufunc: Any) -> Callable[..., Any]:
 
 
 SPECIAL = {"psi": "digamma"}
-"""The name of a special function, where it differs from that of SciPy's ufunc."""
+"""xpnet's names of special functions that SciPy calls differently."""
 
 
 # --- keyword arguments ----------------------------------------------------------------------------
@@ -238,20 +243,26 @@ IGNORED = {
     "subok": (True, False),
     "where": (True,),
 }
-"""Arguments of ufuncs, and the values of which change nothing for Variables."""
+"""Arguments of ufuncs, with the values that make no difference for Variables."""
 
-Inputs = tuple[Any, ...]
-Options = dict[str, Any]
+Inputs: TypeAlias = tuple[Array, ...]
+Options: TypeAlias = dict[str, Any]
 
 
 def with_arrays(inputs: Inputs) -> Inputs:
-    """The inputs of a ufunc, nested lists among them as arrays."""
-    return lifted(*inputs) if any(isinstance(x, (list, tuple)) for x in inputs) else inputs
+    """The inputs of a ufunc, with nested lists converted to arrays."""
+    if any(isinstance(x, (list, tuple)) for x in inputs):
+        return as_arrays(*inputs)
+    return inputs
 
 
 def with_options(
-    ufunc: Any, name: str, function: Callable[..., Any], inputs: Inputs, options: Options
-) -> Any:
+    ufunc: Ufunc | None,
+    name: str,
+    function: Callable[..., Any],
+    inputs: Inputs,
+    options: Options,
+) -> Array:
     """ufunc(*inputs, **options), where a Variable is an input or `out`.
 
     Raises
@@ -262,7 +273,7 @@ def with_options(
     options = dict(options)
     out = options.pop("out", ())
     if any(array is not None for array in out):
-        return _written(ufunc, name, inputs, options | {"out": out})
+        return _write_out(ufunc, name, inputs, options | {"out": out})
     for option, allowed in IGNORED.items():
         if any(equals(options.get(option), value) for value in allowed):
             del options[option]
@@ -271,30 +282,35 @@ def with_options(
     for option in options:
         raise not_available(name, option)
     inputs = tuple(cast(x, dtype) for x in with_arrays(inputs))
-    return function(*inputs) if axis is None else F.vecdot(*inputs, axis=axis)
+    if axis is not None:
+        return F.vecdot(*inputs, axis=axis)
+    return function(*inputs)
 
 
-def _written(ufunc: Any, name: str, inputs: Inputs, options: Options) -> Any:
-    """ufunc(*inputs, out=array), and `array += v`, which NumPy writes in that way.
+def _write_out(ufunc: Ufunc | None, name: str, inputs: Inputs, options: Options) -> Array:
+    """ufunc(*inputs, out=array), which also is how NumPy calls `array += v`.
 
     Raises
     ------
     ArgumentTypeError
-        An input has a gradient, which the array would not have; or `out` is a Variable.
+        An input has a gradient, which the array would lose; or `out` is a Variable.
     """
     recorded = any(getattr(x, "requires_grad", False) for x in inputs)
-    if not recorded and not any(isinstance(x, Variable) for x in options["out"]):
-        data = stripped(inputs)
-        array_namespace(*data, *options["out"])  # of one library, or an error
+    into_variable = any(isinstance(x, Variable) for x in options["out"])
+    if ufunc is not None and not recorded and not into_variable:
+        data = data_of_all(inputs)
+        array_namespace(*data, *options["out"])  # raises if they are of several libraries
         return ufunc(*data, **options)
     symbol = SYMBOLS.get(name)
     if symbol:
-        inplace, shown = f"array {symbol}= x", f"y = y {symbol} x"
+        given = f"array {symbol}= x"
+        instead = f"y = y {symbol} x"
     else:
-        inplace, shown = f"np.{name}(x, out=array)", f"y = np.{name}(x)"
+        given = f"np.{name}(x, out=array)"
+        instead = f"y = np.{name}(x)"
     raise ArgumentTypeError(
-        f"{inplace} would write the numbers of a Variable x into an array, which has no gradient. "
-        f"Write {shown}, which makes a Variable; or take x.data, to leave the gradient behind."
+        f"{given} would write the numbers of a Variable x into an array, which has no gradient. "
+        f"Write {instead}, which returns a Variable; or use x.data, which has no gradient."
     )
 
 
@@ -313,7 +329,7 @@ SYMBOLS = {
     "left_shift": "<<",
     "right_shift": ">>",
 }
-"""The operators of the ufuncs that Python writes in place."""
+"""The operators of ufuncs, which Python also has in place, such as `+=`."""
 
 
 # --- methods --------------------------------------------------------------------------------------
@@ -329,8 +345,10 @@ REDUCTIONS = {
 RUNNING = {"add": "cumsum", "multiply": "cumprod"}
 
 
-def reduce(name: str, _: Any, x: Array, axis: Any = 0, *args: Any, **options: Any) -> Array:
-    """ufunc.reduce: np.sum and its kind, along the first axis by default."""
+def reduce(
+    name: str, _: Callable[..., Any], x: Array, axis: Axis = 0, *args: Array, **options: Any
+) -> Array:
+    """ufunc.reduce: a reduction such as np.sum, by default along the first axis."""
     if name == "logaddexp":
         return F.logsumexp(x, axis=axis, keepdims=options.get("keepdims", False))
     if name not in REDUCTIONS:
@@ -341,22 +359,24 @@ def reduce(name: str, _: Any, x: Array, axis: Any = 0, *args: Any, **options: An
     given = {key: value for key, value in options.items() if value is not None}
     if name not in ("add", "multiply"):
         given.pop("dtype", None)
-    return answer(REDUCTIONS[name], (x, axis), given)
+    return call_implementation(REDUCTIONS[name], (x, axis), given)
 
 
-def accumulate(name: str, _: Any, x: Array, axis: int = 0, *args: Any, **options: Any) -> Array:
-    """ufunc.accumulate: np.cumsum and np.cumprod, along the first axis by default."""
+def accumulate(
+    name: str, _: Callable[..., Any], x: Array, axis: int = 0, *args: Array, **options: Any
+) -> Array:
+    """ufunc.accumulate: np.cumsum and np.cumprod, by default along the first axis."""
     if name not in RUNNING:
         raise _no_reduction(name, "accumulate", RUNNING)
     options = dict(zip(("dtype", "out"), args, strict=False)) | options
     _no_out(f"{name}.accumulate", options.pop("out", None))
-    return answer(RUNNING[name], (x, axis), options)
+    return call_implementation(RUNNING[name], (x, axis), options)
 
 
 def outer(name: str, function: Callable[..., Any], x1: Array, x2: Array, **options: Any) -> Array:
-    """ufunc.outer: the ufunc of each pair of numbers; the axes of x1, then those of x2."""
+    """ufunc.outer: the ufunc of each pair of elements, with the axes of x1, then those of x2."""
     _no_out(f"{name}.outer", options.get("out"))
-    x1, x2 = lifted(x1, x2)
+    x1, x2 = as_arrays(x1, x2)
     x1 = x1[(..., *(None,) * x2.ndim)]
     return with_options(None, name, function, (x1, x2), options)
 
@@ -376,6 +396,6 @@ METHODS: dict[str, Callable[..., Any]] = {
 def _no_reduction(name: str, how: str, available: dict[str, str]) -> ArgumentTypeError:
     known = ", ".join(f"np.{n}.{how}" for n in available)
     return ArgumentTypeError(
-        f"np.{name}.{how} of a Variable is not available; there are {known}. Write a loop of "
-        f"np.{name}, or a function of xpnet.functions."
+        f"np.{name}.{how} of a Variable is not available, but {known} are. Write a loop over "
+        f"np.{name}, or use a function of xpnet.functions."
     )

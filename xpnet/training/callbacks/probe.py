@@ -1,7 +1,8 @@
-"""Probes: a look at what goes through each layer of a model, without a line in the layers."""
+"""Probing: the outputs of each layer of a model by name, and the gradients of these outputs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from xpnet._typing import Array
@@ -17,33 +18,37 @@ Look = Callable[[str, Layer, Array], None]
 
 @contextmanager
 def probing(model: Layer, on_output: Look, on_gradient: Look | None = None) -> Iterator[None]:
-    """A block in which each layer's floating outputs are shown, and later their gradients.
+    """A block in which functions are called with each layer's floating-point outputs and gradients.
 
     Parameters
     ----------
     model : Layer
     on_output, on_gradient : function `(name, layer, array)`
-        Outputs come as they are computed, so a layer's before that of the one that it is in; the
-        gradients come in the backward pass, the other way round. The model itself is called "model".
+        The outputs come as they are computed: a layer's before that of a layer which contains it.
+        The gradients come in the backward pass, in the reverse order. The model itself has the name
+        "model".
     """
     names = {id(layer): name or "model" for name, layer in model.named_layers()}
 
     def look(layer: Layer, _: Any, output: Any) -> Any:
-        def through(y: Array) -> Any:
-            if hasattr(y, "dtype") and has_dtype(y, "real floating"):
-                on_output(names[id(layer)], layer, data_of(y))
-                if on_gradient is not None and isinstance(y, Variable) and y.requires_grad:
-                    return _Tap(lambda g: on_gradient(names[id(layer)], layer, g))(y)
-            return y
+        name = names[id(layer)]
 
-        return tree.map(through, output)
+        def look_at(y: Any) -> Any:
+            if not (hasattr(y, "dtype") and has_dtype(y, "real floating")):
+                return y
+            on_output(name, layer, data_of(y))
+            if on_gradient is None or not isinstance(y, Variable) or not y.requires_grad:
+                return y
+            return _Tap(partial(on_gradient, name, layer))(y)
+
+        return tree.map(look_at, output)
 
     with watching(model.sublayers(), look):
         yield
 
 
 class _Tap(Function):
-    """y = x, and a look at the gradient that comes back."""
+    """y = x; its rule passes the gradient to a function."""
 
     def __init__(self, look: Callable[[Array], None]) -> None:
         self.look = look
@@ -51,6 +56,6 @@ class _Tap(Function):
     def forward(self, x: Array) -> Array:
         return x
 
-    def backward(self, gy: Array) -> Any:
+    def backward(self, gy: Array) -> Array:
         self.look(data_of(gy))
         return gy
