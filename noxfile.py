@@ -37,8 +37,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DEV = EXTRAS["dev"]
 
-# Two cores suffice for tests, and the BLAS of a large machine would start a thread on each of its
-# own for matrices of 3 x 4. What is set outside stays.
+# The tests multiply small matrices, for which BLAS would start a thread on every core of a large
+# machine. A value that is set in the environment is kept.
 THREADS = str(min(os.cpu_count() or 1, 4))
 ENV = {
     name: os.environ.get(name, THREADS)
@@ -47,7 +47,7 @@ ENV = {
 
 
 def tools(*names: str) -> list[str]:
-    """The requirements of those names, as the extra `dev` in pyproject.toml states them."""
+    """The requirements of these packages in the extra `dev` of pyproject.toml."""
     stated = {re.split(r"[^\w-]", requirement)[0]: requirement for requirement in DEV}
     return [stated[name] for name in names]
 
@@ -64,7 +64,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """The annotations of xpnet/ agree with each other: mypy, strict."""
+    """The annotations of xpnet/ are consistent: mypy, strict."""
     session.install("-e", ".", *tools("mypy"))
     session.run("mypy")
 
@@ -74,8 +74,8 @@ def types(session: nox.Session) -> None:
 INSTALLED = {  # what to install for a library: xpnet's extras, then packages
     # What is the same for all libraries is tested here only: metrics against scikit-learn, downloads, logs.
     "numpy": ("data,plots,tensorboard", tools("radon", "scikit-learn", "xarray")),
-    # One version, so that a failure is of our making. Where an index offers a CPU build (pip then
-    # prefers 2.13.0+cpu) this is 200 MB; the default build for Linux brings gigabytes of CUDA,
+    # A fixed version, so that a failure is caused by a change of ours. Where an index offers a CPU build (pip then
+    # prefers 2.13.0+cpu) this is 200 MB; the default build for Linux downloads gigabytes of CUDA,
     # which is why this session runs only when it is asked for by name.
     "torch": ("plots,torch", ["torch==2.13.0"]),
     "jax": ("plots,jax", []),
@@ -96,7 +96,7 @@ def libraries() -> list[str]:
 
 # By default, the package that is called like the library.
 BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
-COVERED = "numpy"  # to trace takes twice as long: on one, which has all but CuPy's kernels
+COVERED = "numpy"  # tracing doubles the time; NumPy runs all code but CuPy's kernels
 
 
 @nox.session
@@ -213,11 +213,11 @@ def cupy_names(session: nox.Session, version: str) -> None:
 def oldest(session: nox.Session) -> None:
     """The tests on NumPy, with the oldest version of each dependency that pyproject.toml allows.
 
-    Not among those of plain nox: a bound is wrong only when it, or what needs it, was changed.
+    Plain nox does not run it: a bound can become wrong only when it, or code that needs it, changes.
     """
     extras = ("plots", "data", "tensorboard")
     allowed = [*PROJECT["dependencies"], *(r for extra in extras for r in EXTRAS[extra])]
-    # Without array-api-extra, which needs a newer array-api-compat; its tests say that they skip.
+    # Without array-api-extra, which needs a newer array-api-compat; its tests skip.
     runner = tools(
         "array-api-strict", "einops", "hypothesis", "mpmath", "pytest", "scikit-learn", "scipy"
     )
@@ -260,7 +260,7 @@ def cuda_compiler(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """The standard's own suite on xpnet.functions: no failure that NumPy beneath it has not.
+    """The standard's own suite on xpnet.functions: no failure that NumPy itself does not have.
 
     The suite is not on PyPI. ARRAY_API_TESTS names a checkout of data-apis/array-api-tests with
     its submodule; without one the session skips. `-- --library numpy array_api_strict torch`
@@ -269,7 +269,7 @@ def conformance(session: nox.Session) -> None:
     checkout = os.environ.get("ARRAY_API_TESTS")
     if not checkout:
         session.skip(
-            "ARRAY_API_TESTS is not set. The suite is no package: clone data-apis/array-api-tests "
+            "ARRAY_API_TESTS is not set. The suite is not a package: clone data-apis/array-api-tests "
             "with --recurse-submodules, and set ARRAY_API_TESTS to its folder."
         )
     session.install("-e", ".", "-r", str(Path(checkout) / "requirements.txt"))
@@ -283,7 +283,7 @@ def conformance(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Branch coverage of xpnet/ by the tests on NumPy and those of CuPy's kernels: at least 95 %.
 
-    It takes what the sessions tests(numpy) and cuda_compiler have traced.
+    It combines the traces of the sessions tests(numpy) and cuda_compiler.
     """
     session.install(*tools("coverage"))
     session.run("coverage", "combine", "--quiet")
@@ -342,8 +342,8 @@ def weigh(session: nox.Session, environment: Path) -> None:
         and not path.is_relative_to(package / "data" / "mnist")
         and not path.relative_to(package.parent).parts[0].startswith(tools_of_venv)
     ]
-    # A file of bytecode spells out where its source lies: over a thousand times the name of this
-    # folder, which is no weight of ours and would let the length of a checkout's path decide.
+    # Bytecode contains the path of its source. The length of this folder's name is subtracted, so
+    # that the size does not depend on where the checkout is.
     name = len(str(package.parent))
     size = sum(path.stat().st_size - name * (path.suffix == ".pyc") for path in files)
     session.log(f"The base install without MNIST: {size / 2**20:.2f} MB.")
@@ -355,7 +355,7 @@ def weigh(session: nox.Session, environment: Path) -> None:
 def bench(session: nox.Session) -> None:
     """The figures that we publish are within their limits: a training step, an import, a node.
 
-    Not among those of plain nox: what else a machine does would decide.
+    Plain nox does not run it: other load on the machine would decide the result.
     """
     session.install("-e", ".")
     # OPENBLAS_CORETYPE is set on some machines, to a kernel that halves NumPy's speed.

@@ -1,4 +1,4 @@
-"""What the examples share: their flags, words for what is missing, and where pictures go."""
+"""What the examples have in common: flags, checks for missing packages, and pictures."""
 
 import os
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -13,13 +13,13 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
-}  # import name: pip name
+}  # the name to import: the name to install
 
 
 def begin(
     doc: str, dtype: str = "float32", needs: tuple[str, ...] = ("matplotlib",), **flags: Any
 ) -> tuple[Namespace, xpnet.Backend, Any]:
-    """Read the flags, switch to the backend, seed the random numbers; or say what is missing.
+    """Read the flags, switch to the backend, seed the random numbers; exit if something is missing.
 
     Parameters
     ----------
@@ -28,21 +28,25 @@ def begin(
     dtype : str
         The floating-point type of the example.
     needs : tuple of str
-        The packages beyond xpnet that it imports.
+        The packages that it imports besides xpnet.
     **flags : (type, default, help)
-        Its own flags; each also has --backend and --out.
+        Its own flags, besides --backend and --out.
 
     Returns
     -------
     args, backend, rng
     """
     parser = ArgumentParser(description=doc, formatter_class=RawDescriptionHelpFormatter)
-    where = os.environ.get("XPNET_BACKEND") or "numpy"
-    parser.add_argument("--backend", default=where, help=f"numpy, cupy, torch, jax, ... ({where})")
+    default_backend = os.environ.get("XPNET_BACKEND") or "numpy"
+    parser.add_argument(
+        "--backend",
+        default=default_backend,
+        help=f"numpy, cupy, torch, jax, ... ({default_backend})",
+    )
     out = Path(__file__).with_name("out")
     parser.add_argument("--out", type=Path, default=out, help="folder for the picture")
-    for name, (kind, default, words) in flags.items():
-        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{words} ({default})")
+    for name, (kind, default, text) in flags.items():
+        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{text} ({default})")
     args = parser.parse_args()
     missing = [pip for name, pip in PACKAGES.items() if name in needs and not find_spec(name)]
     if missing:
@@ -50,7 +54,7 @@ def begin(
     try:
         backend = xpnet.use(args.backend, dtype)
         args.out.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=args.out).close()  # found out now, not after the training
+        TemporaryFile(dir=args.out).close()  # an error now is better than one after the training
     except (xpnet.BackendError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     xpnet.manual_seed(0)
@@ -59,21 +63,22 @@ def begin(
 
 def positive(text: str) -> int:
     """The type of a flag that counts something."""
-    if (number := int(text)) < 1:
+    number = int(text)
+    if number < 1:
         raise ValueError("less than 1")
     return number
 
 
 def canvas(columns: int = 1, width: float = 6.0, height: float = 3.6) -> tuple[Any, Any]:
     """A figure, and its axes (an array of them if there are several columns)."""
-    from matplotlib.figure import Figure  # begin() has said so if it is not installed
+    from matplotlib.figure import Figure  # begin() has checked that it is installed
 
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     return figure, figure.subplots(1, columns)
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write the figure, with a legend wherever something has a label, and say where it is."""
+    """Write the figure, with a legend wherever something has a label, and print its path."""
     for ax in figure.axes:
         ax.grid(color="#e6e6e6", linewidth=0.8)
         ax.set_axisbelow(True)

@@ -1,10 +1,11 @@
 """A convolutional network learns MNIST: the training toolkit in one sitting.
 
-The loader shifts images at random, in a thread of its own, while the last batch is learned; the
-learning rate goes up and down once, and gradients are cut to a norm. Callbacks look on: one shows
-how far it is, one stops at NaN and names the layer, one stops when nothing gets better, one keeps
-the best weights and all that is needed to go on: after Ctrl-C, --resume ends as if nothing had
-been. At the end there is a page to open in a browser, with curves, confusion matrix and mistakes.
+The loader shifts images at random, in a thread of its own, while the network trains on the last
+batch. The learning rate goes up and down once, and gradients are clipped. There are callbacks: one
+shows the progress, one stops at NaN and names the layer, one stops when the accuracy no longer
+improves, and one saves the best weights, and a checkpoint to resume from: after Ctrl-C, --resume
+continues, with the same result as an uninterrupted training. The last lines write a page for a
+browser, with curves, confusion matrix and mistakes.
 
     python examples/digits_convolution.py
     python examples/digits_convolution.py --samples 5000 --epochs 2
@@ -25,12 +26,13 @@ from xpnet.training import Checkpoint, EarlyStopping, ProgressBar, StopOnNaN, Tr
 
 args, backend, rng = begin(
     __doc__,
-    samples=(positive, 60000, "images to learn from"),
-    epochs=(positive, 4, "times through them"),
-    resume=(Path, None, "a checkpoint to go on from"),
+    samples=(positive, 60000, "images to train on"),
+    epochs=(positive, 4, "passes over them"),
+    resume=(Path, None, "a checkpoint to resume from"),
 )
 (x, t), (x_test, t_test) = load_dataset("mnist")
-x, t = x[: args.samples], t[: args.samples]
+x = x[: args.samples]
+t = t[: args.samples]
 
 model = xpnet.Sequential(
     xpnet.Conv2d(1, 16, 5, padding=2, rng=rng), xpnet.BatchNorm2d(16), xpnet.ReLU(),

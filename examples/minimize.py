@@ -1,9 +1,10 @@
 """SciPy's minimizers, driven by xpnet's derivatives.
 
-The more `scipy.optimize.minimize` is told of a function, the less it has to ask, and the closer it
-comes: of the values alone it makes slopes by differences; `value_and_grad` gives it the gradient,
-and `hvp` the second derivative times a vector. The function is plain code on arrays of the array
-API standard. Rosenbrock's, a narrow bent valley that ends at 1, 1, ..., is SciPy's own text of it.
+The more derivatives `scipy.optimize.minimize` gets, the fewer evaluations it needs, and the
+closer it comes to the minimum. From values only, it computes slopes by differences;
+`value_and_grad` returns the gradient too, and `hvp` the product of the second derivative with a
+vector. The functions are plain code on arrays of the array API standard. Rosenbrock's, a narrow
+bent valley that ends at 1, 1, ..., is SciPy's own implementation.
 
     python examples/minimize.py
     python examples/minimize.py --backend torch --size 50
@@ -23,7 +24,7 @@ from xpnet.autodiff import hvp, tree, value_and_grad
 
 
 def several(text):
-    """A number of variables: Rosenbrock's function has a valley from two on."""
+    """A number of variables; Rosenbrock's function needs at least two."""
     if positive(text) < 2:
         raise ArgumentTypeError(f"expected at least 2, got {text!r}")
     return positive(text)
@@ -36,26 +37,27 @@ args, backend, rng = begin(
     size=(several, 20, "variables of Rosenbrock's function"),
 )
 
-from scipy.optimize import minimize, rosen  # noqa: E402 - begin() looks for it
+from scipy.optimize import minimize, rosen  # noqa: E402 - begin() checks for it
 
 drawn = rng.normal(size=(500, 10))
 scores = drawn @ np.linspace(-2.0, 2.0, 10) + rng.normal(size=500)
-samples, labels = backend.asarray(drawn), backend.asarray((scores > 0.0) * 1.0)
+samples = backend.asarray(drawn)
+labels = backend.asarray((scores > 0.0) * 1.0)
 
 
 def logistic(w):
-    """How badly the model sigmoid(samples @ w) explains the labels; a long w costs a little."""
+    """The loss of the model sigmoid(samples @ w), with a small penalty on the length of w."""
     z = F.matmul(samples, w)
     return F.binary_cross_entropy_with_logits(z, labels) + 1e-3 * F.sum(w * w)
 
 
 def on_backend(f):
-    """f for SciPy, which brings NumPy's arrays and takes them back."""
+    """f for SciPy, which passes NumPy arrays and expects NumPy arrays."""
     return lambda *xs: tree.map(xpnet.to_numpy, f(*map(backend.asarray, xs)))
 
 
 def minimized(start, **given):
-    """SciPy's result, and the values on the way to it."""
+    """SciPy's result, and the value after each iteration."""
     path = []
 
     def note(intermediate_result):
@@ -64,14 +66,16 @@ def minimized(start, **given):
     return minimize(x0=start, callback=note, options={"gtol": 1e-8}, **given), path
 
 
-print("Each starts at 0, and ends where no slope is above 1e-8, or where rounding stops it.")
+print("Each starts at 0, and stops where no slope is above 1e-8, or where rounding errors stop it.")
 row = "{:16}{:>12}{:>12}{:>8}{:>11}{:>10}   {}".format
 figure, axes = canvas(columns=2, width=9.0)
 problems = {"Rosenbrock": (rosen, args.size), "logistic regression": (logistic, 10)}
 for ax, (problem, (f, size)) in zip(axes, problems.items(), strict=True):
-    value, both, product = on_backend(f), on_backend(value_and_grad(f)), on_backend(hvp(f))
+    value = on_backend(f)
+    both = on_backend(value_and_grad(f))
+    product = on_backend(hvp(f))
     ways = {
-        "values alone": {"method": "BFGS", "fun": value},
+        "values only": {"method": "BFGS", "fun": value},
         "and gradients": {"method": "BFGS", "fun": both, "jac": True},
         "and products": {"method": "trust-ncg", "fun": both, "jac": True, "hessp": product},
     }
@@ -82,13 +86,16 @@ for ax, (problem, (f, size)) in zip(axes, problems.items(), strict=True):
     ends = {}
     for way, given in ways.items():
         r, path = minimized(np.zeros(size), **given)
-        counts = r.nit, r.nfev, r.njev if "jac" in given else 0, r.get("nhev", 0)
+        gradients = r.njev if "jac" in given else 0
+        counts = r.nit, r.nfev, gradients, r.get("nhev", 0)
         print(row(way, given["method"], *counts, f"{np.linalg.norm(both(r.x)[1]):.1e}"))
-        style = "--" if way == "and gradients" else "-"  # else it hides the first for a while
+        style = "--" if way == "and gradients" else "-"  # it would hide the first curve for a while
         ax.semilogy(np.array(path) - min(path) + 1e-16, style, label=way)
         ends[way] = r.x
     if f is rosen:
         for way, x in ends.items():
-            print(f"{way:16} largest error of x {abs(x - 1.0).max():.1e}")  # it is to be 1, 1, ...
-    ax.set(xlabel="iteration", ylabel="value, less the least", title=problem)
+            print(
+                f"{way:16} largest error of x {abs(x - 1.0).max():.1e}"
+            )  # the minimum is at 1, 1, ...
+    ax.set(xlabel="iteration", ylabel="value above the minimum", title=problem)
 save(figure, args.out / "minimize.png")

@@ -1,10 +1,10 @@
 """A physics-informed network: it learns a solution from the equation alone, without any data.
 
 A weight on a spring is pulled up by 1 and let go: u'' + 0.3 u' + u = 0, u(0) = 1, u'(0) = 0. The
-network's output u(t) starts like that by construction. The loss is how far it is from obeying the
-equation: it is made of first and second derivatives by t, which `grad` gives, and `backward` then
-differentiates those by the network's parameters. The formula for u is used to check the result:
-the largest error is below 1e-3.
+network's output u(t) satisfies the initial conditions by construction. The loss is the mean
+squared residual of the equation. It contains first and second derivatives by t, which `grad`
+computes, and `backward` then differentiates these by the network's parameters. The formula for u
+is only used to check the result: the largest error is below 1e-3.
 
     python examples/physics_informed.py
     python examples/physics_informed.py --backend torch --steps 4000
@@ -19,19 +19,20 @@ import xpnet
 from xpnet import functions as F
 from xpnet.autodiff import grad
 
-DAMPING, END = 0.3, 2.0 * math.pi
+DAMPING = 0.3
+END = 2.0 * math.pi
 
 args, backend, _ = begin(__doc__, dtype="float64", steps=(positive, 2000, "steps of Adam"))
 model = xpnet.MLP(1, [32, 32], 1, activation="tanh")
 
 
 def u(t):
-    """The network's solution; t has the shape (points, 1). At t = 0 it is 1, and flat."""
+    """The network's solution for t of shape (points, 1). At t = 0 it is 1 with slope 0."""
     return 1.0 + model(t * (2.0 / END) - 1.0) * F.tanh(0.5 * t**2)
 
 
 def derivative(f):
-    """df/dt at each point: f(t) there depends on t there alone, so the sum's gradient has all."""
+    """df/dt at each point: the gradient of the sum, since f(t) depends on t at that point only."""
     return grad(lambda t: F.sum(f(t)))
 
 
@@ -53,7 +54,7 @@ for step in range(args.steps):
     loss = F.mean(residual**2)
     optimizer.zero_grad()
     loss.backward()
-    optimizer.lr = 0.01 * (1.0 + math.cos(math.pi * step / args.steps))  # down to 0, gently
+    optimizer.lr = 0.01 * (1.0 + math.cos(math.pi * step / args.steps))  # decreases smoothly to 0
     optimizer.step()
     losses.append(float(loss))
     if step % 200 == 0 or step == args.steps - 1:
@@ -69,5 +70,5 @@ ax.plot(fine, exact(fine), color="0.7", linewidth=5.0, label="formula")
 ax.plot(fine, found, label="network")
 ax.set(xlabel="t", ylabel="u", title="u'' + 0.3 u' + u = 0")
 ax2.semilogy(losses, marker="." if len(losses) == 1 else None)
-ax2.set(xlabel="step", ylabel="mean squared residual", title="How far it is from obeying")
+ax2.set(xlabel="step", ylabel="mean squared residual", title="Residual of the equation")
 save(figure, args.out / "physics_informed.png")

@@ -1,9 +1,9 @@
-"""A Transformer learns to say a sequence backwards, and shows where it looked.
+"""A Transformer learns to reverse a sequence, and shows what it attends to.
 
-Sixteen random digits go in; the same digits, last one first, are to come out, all at once. One
-encoder layer is enough: each place has to look at the place opposite. That it can only if it knows
-the places, which the positional encoding tells. The picture is what it attends to once it has
-learned: a line from corner to corner, which nobody has told it of.
+The input is sixteen random digits; the output is the same digits, last one first, all at once. One
+encoder layer is enough: each place has to attend to the opposite place. For that it needs the
+positional encoding. The picture shows the attention after training: a line from corner to corner,
+which it has found by itself.
 
     python examples/sequence.py
     python examples/sequence.py --backend torch --length 24 --steps 600
@@ -14,11 +14,12 @@ from common import begin, canvas, positive, save
 import xpnet
 from xpnet import functions as F
 
-DIGITS, WIDTH = 10, 32
+DIGITS = 10
+WIDTH = 32
 
 
 class Reverser(xpnet.Layer):
-    """A digit for each place, from all digits."""
+    """Scores of the digits at each place, computed from all digits."""
 
     def __init__(self):
         self.embed = xpnet.Embedding(DIGITS, WIDTH)
@@ -32,7 +33,7 @@ class Reverser(xpnet.Layer):
         return self.scores(self.encoder(self.places(self.embed(x))))
 
     def attention(self, x):
-        """How much each place takes of each, the mean over the heads: (batch, length, length)."""
+        """The weights of attention, averaged over the heads: (batch, length, length)."""
         x = self.encoder.norm1(self.places(self.embed(x)))
         return self.encoder.self_attn(x, need_weights=True)[1]
 
@@ -44,16 +45,17 @@ args, backend, rng = begin(
 )
 
 
-def drawn(size):
-    """Digits, and the same digits backwards."""
+def random_batch(size):
+    """Random digits, and the same digits in reverse."""
     x = rng.integers(0, DIGITS, (size, args.length))
     return backend.asarray(x), backend.asarray(x[:, ::-1].copy())
 
 
 model = Reverser()
 optimizer = xpnet.Adam(model.parameters(), lr=0.003)
-test_x, test_t = drawn(200)
-steps, rates = [], []
+test_x, test_t = random_batch(200)
+steps = []
+rates = []
 for step in range(args.steps + 1):
     if step % 20 == 0 or step == args.steps:
         found = F.argmax(model.forward(test_x), axis=-1)
@@ -61,21 +63,21 @@ for step in range(args.steps + 1):
         steps.append(step)
         if step % 100 == 0 or step == args.steps:
             print(f"step {step:4}   digits right {rates[-1]:.3f}   (by chance 0.100)")
-    x, t = drawn(64)
+    x, t = random_batch(64)
     loss = F.softmax_cross_entropy(model(x), t)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
 
-said = F.argmax(model.forward(test_x[:1, :]), axis=-1)
-for name, digits in (("in", test_x), ("out", said)):
+answer = F.argmax(model.forward(test_x[:1, :]), axis=-1)
+for name, digits in (("in", test_x), ("out", answer)):
     print(f"{name:4}", *xpnet.to_numpy(digits)[0])
 
 figure, (curve, looked) = canvas(columns=2, width=9.0)
 curve.plot(steps, rates)
-curve.set(xlabel="step", ylabel="digits right", title="A sequence backwards", ylim=(0.0, 1.05))
+curve.set(xlabel="step", ylabel="digits right", title="A reversed sequence", ylim=(0.0, 1.05))
 weights = xpnet.to_numpy(F.mean(model.attention(test_x), axis=0))
 shown = looked.imshow(weights, cmap="Blues", vmin=0.0, zorder=1)
 figure.colorbar(shown, ax=looked, label="share")
-looked.set(xlabel="place looked at", ylabel="place of the answer", title="What each looks at")
+looked.set(xlabel="place in the input", ylabel="place in the output", title="Attention")
 save(figure, args.out / "sequence.png")

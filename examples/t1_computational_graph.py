@@ -1,9 +1,9 @@
 """Lesson 1: a computational graph, forward and backward.
 
 A bill: 4 apples at 100 each, 3 mandarins at 70 each, and then a tax factor of 1.1. Every sum and
-every product is a node. `forward` gives its value and remembers what went in; `backward` takes the
-gradient of what came out, and gives that of each thing that went in: an Add node passes it on
-as it is, a Multiply node multiplies it by the value of the other side.
+every product is a node. `forward` returns its value and remembers its inputs; `backward` takes
+the gradient of the output, and returns the gradient of each input: an Add node passes the
+gradient on, and a Multiply node multiplies it by the value of the other input.
 
     python examples/t1_computational_graph.py
     python examples/t1_computational_graph.py --backend torch --out pictures
@@ -16,7 +16,7 @@ from xpnet.plots import dot
 
 args, backend, _ = begin(__doc__, dtype="float64", needs=())
 
-# --- by hand: node after node forward, then node after node back --------------------------------
+# --- by hand: node after node forward, then node after node backward ----------------------------
 
 apples, mandarins, fruit, taxed = Multiply(), Multiply(), Add(), Multiply()
 

@@ -1,8 +1,8 @@
 """Lesson 2: one layer, trained by gradient descent.
 
-A secret rule turns ten numbers into one: y = x @ ans_w + 3. From a hundred examples of x and y, a
-multiply layer and an add layer find the rule. A layer is its `forward`, no more: `backward` follows
-from it, and adds the true derivative to the `grad` of each parameter.
+A hidden rule turns ten numbers into one: y = x @ ans_w + 3. From a hundred examples of x and y, a
+multiply layer and an add layer find the rule. Only the `forward` of a layer is written: `backward`
+follows from it, and sets the `grad` of each parameter to the exact derivative.
 
     python examples/t2_one_layer.py
     python examples/t2_one_layer.py --backend torch --lr 0.02 --epochs 500
@@ -15,7 +15,7 @@ from xpnet import functions as F
 
 
 class Multiply(xpnet.Layer):
-    """x @ w: every input has a weight."""
+    """x @ w: each input has a weight."""
 
     def __init__(self, w):
         self.w = xpnet.Parameter(w)
@@ -25,7 +25,7 @@ class Multiply(xpnet.Layer):
 
 
 class Add(xpnet.Layer):
-    """x + b: one number for all."""
+    """x + b: one number is added to all."""
 
     def __init__(self, b):
         self.b = xpnet.Parameter(b)
@@ -60,7 +60,8 @@ layers = {
     "loss": MeanSquaredError(t),
 }
 names = list(layers)
-w, b = layers["multiply"].w, layers["add"].b
+w = layers["multiply"].w
+b = layers["add"].b
 
 errors = []
 for epoch in range(args.epochs + 1):
@@ -79,7 +80,8 @@ for epoch in range(args.epochs + 1):
         p.data = p.data - args.lr * p.grad
         p.zero_grad()
 
-found, true = xpnet.to_numpy(w)[:, 0], xpnet.to_numpy(ans_w)[:, 0]
+found = xpnet.to_numpy(w)[:, 0]
+true = xpnet.to_numpy(ans_w)[:, 0]
 print("\n  true weight   found")
 for pair in zip([*true, 3.0], [*found, float(b)], strict=True):
     print("{:12.4f}{:10.4f}".format(*pair))

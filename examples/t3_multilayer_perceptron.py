@@ -1,10 +1,10 @@
 """Lesson 3: a multi-layer perceptron with any number of hidden layers, for three kinds of task.
 
-Regression asks for a number (how far has a patient's diabetes gone in a year?), binary
-classification for a yes or no (is a tumour benign?), selection for one of several (which digit is
-it?). The network and its training are one text; a task only says how to read the targets, how wrong
-an output is, and what prediction an output stands for. `hidden` is an int, the width of one hidden
-layer, or a list of widths, one for each of several.
+Regression predicts a number (how much has a patient's diabetes progressed in a year?), binary
+classification a yes or no (is a tumour benign?), selection one of several classes (which digit is
+it?). The network and its training are the same code. A task only defines how the targets are
+read, the loss of an output, and the prediction from an output. `hidden` is an int, the width of
+one hidden layer, or a list with the width of each hidden layer.
 
     python examples/t3_multilayer_perceptron.py --hidden 32
     python examples/t3_multilayer_perceptron.py --hidden 32,16 --backend torch
@@ -19,14 +19,16 @@ from xpnet import functions as F
 
 
 def hidden(text):
-    """'32' is the int 32, one hidden layer; '32,16' is the list [32, 16], two."""
+    """'32' becomes the int 32, one hidden layer; '32,16' the list [32, 16], two layers."""
     if not all(width.isdecimal() and int(width) for width in text.split(",")):
         raise ArgumentTypeError(f"expected a width as in 32, or several as in 32,16; got {text!r}")
-    return [int(width) for width in text.split(",")] if "," in text else int(text)
+    if "," in text:
+        return [int(width) for width in text.split(",")]
+    return int(text)
 
 
 def regression(t):
-    """Train on t, standardised, by squared error; undo that for a prediction."""
+    """Train on standardised targets with the squared error; predictions are scaled back."""
     mean, std = t.mean(), t.std()
     return (t[:, None] - mean) / std, 1, F.mean_squared_error, lambda y: y[:, 0] * std + mean
 
@@ -37,7 +39,7 @@ def binary(t):
 
 
 def select_one(t):
-    """An output for each class; the largest is chosen."""
+    """One output for each class; the largest is chosen."""
     return t, int(t.max()) + 1, F.softmax_cross_entropy, lambda y: y.argmax(axis=1)
 
 
@@ -45,10 +47,13 @@ def train(x, t, outputs, loss_of):
     """A new network, and the mean of its losses in each epoch."""
     take = backend.xp.take
     network = xpnet.MLP(x.shape[1], args.hidden, outputs)
-    optimizer = xpnet.AdamW(network.parameters(), lr=0.003, weight_decay=1.0)  # few data: decay
+    optimizer = xpnet.AdamW(
+        network.parameters(), lr=0.003, weight_decay=1.0
+    )  # decay, since data are few
     curve = []
     for _ in range(args.epochs):
-        order, losses = rng.permutation(x.shape[0]), []
+        order = rng.permutation(x.shape[0])
+        losses = []
         for start in range(0, x.shape[0], 32):
             rows = backend.asarray(order[start : start + 32])
             loss = loss_of(network(take(x, rows, axis=0)), take(t, rows, axis=0))
@@ -67,7 +72,7 @@ args, backend, rng = begin(
     epochs=(positive, 30, "passes over the data"),
 )
 
-from sklearn import datasets, dummy, metrics, model_selection  # noqa: E402 - begin() looks for it
+from sklearn import datasets, dummy, metrics, model_selection  # noqa: E402 - begin() checks for it
 
 TASKS = {
     "diabetes": (datasets.load_diabetes, regression),
@@ -81,17 +86,21 @@ for ax, (name, (load, kind)) in zip(axes, TASKS.items(), strict=True):
     x, x_test, t, t_test = model_selection.train_test_split(
         *load(return_X_y=True), test_size=0.25, random_state=42
     )
-    mean, std = x.mean(axis=0), x.std(axis=0) + 1e-9
+    mean = x.mean(axis=0)
+    std = x.std(axis=0) + 1e-9
     targets, outputs, loss_of, predict = kind(t)
     targets = backend.asarray(targets, backend.dtype if targets.dtype.kind == "f" else None)
     on_device = [backend.asarray((part - mean) / std, backend.dtype) for part in (x, x_test)]
     network, curve = train(on_device[0], targets, outputs, loss_of)
 
-    number = kind is regression
-    score = metrics.r2_score if number else metrics.accuracy_score
-    guess = (dummy.DummyRegressor() if number else dummy.DummyClassifier()).fit(x, t)
+    if kind is regression:
+        score = metrics.r2_score
+        baseline = dummy.DummyRegressor()  # the mean
+    else:
+        score = metrics.accuracy_score
+        baseline = dummy.DummyClassifier()  # the most frequent class
     found = score(t_test, predict(xpnet.to_numpy(network(on_device[1]))))
-    base = guess.score(x_test, t_test)  # the mean, or the most frequent class, for all
+    base = baseline.fit(x, t).score(x_test, t_test)
     print(f"{name:10} {kind.__name__:12} {score.__name__:14} {found:6.3f} {base:10.3f}")
     ax.plot(range(1, args.epochs + 1), curve)
     ax.set(title=f"{name}: {found:.3f} on test data", xlabel="epoch")

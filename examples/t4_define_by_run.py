@@ -1,9 +1,10 @@
-"""Lesson 4: define by run. To compute is to build the graph, and the graph knows its derivative.
+"""Lesson 4: define by run. Computing builds the graph, and the graph is differentiated.
 
-A network of 1, 10 and 1 numbers learns a noisy sine; it is trained twice from the same start. First
-it is composed by hand from Variables: every operator makes a node, and `backward` walks the nodes
-back. Then of the library's functions: `F.linear` is the product and the sum fused into one node,
-`F.sigmoid` computes its derivative from its own output, y (1 - y). The numbers are the same.
+A network of 1, 10 and 1 units learns a noisy sine; it is trained twice from the same start. First
+it is composed by hand from Variables: every operator creates a node, and `backward` visits the
+nodes in reverse. Then it is composed of the library's functions: `F.linear` is the product and
+the sum fused into one node, and `F.sigmoid` computes its derivative from its own output, y (1 -
+y). The numbers are the same.
 
     python examples/t4_define_by_run.py
     python examples/t4_define_by_run.py --backend torch --iterations 3001
@@ -22,12 +23,15 @@ args, backend, _ = begin(
 )
 
 np.random.seed(0)  # noqa: NPY002 - the lesson's numbers come from this generator, in this order
-rand, randn = np.random.rand, np.random.randn
+rand = np.random.rand
+randn = np.random.randn
 points = rand(100, 1)
 targets = np.sin(2.0 * math.pi * points) + rand(100, 1)
-W1, W2 = 0.01 * randn(1, 10), 0.01 * randn(10, 1)
+W1 = 0.01 * randn(1, 10)
+W2 = 0.01 * randn(10, 1)
 
-x, t = backend.asarray(points), backend.asarray(targets)
+x = backend.asarray(points)
+t = backend.asarray(targets)
 
 
 def composed(x, W1, b1, W2, b2):
@@ -38,13 +42,13 @@ def composed(x, W1, b1, W2, b2):
 
 
 def composed_loss(y, t):
-    """The mean squared error, likewise."""
+    """The mean squared error, one operator after another."""
     difference = y - t
     return F.sum(difference**2) / t.shape[0]
 
 
 def fused(x, W1, b1, W2, b2):
-    """The same network, of functions with a derivative of their own."""
+    """The same network, composed of functions that have their own derivatives."""
     return F.linear(F.sigmoid(F.linear(x, W1, b1)), W2, b2)
 
 
@@ -69,7 +73,7 @@ train(composed, composed_loss)
 print("\nfused")
 parameters = train(fused, F.mean_squared_error)
 
-# The derivative of the fit is computed like any other; with create_graph it has one of its own.
+# With create_graph the derivative of the fit is recorded, so it can be differentiated again.
 line = Variable(backend.asarray(np.linspace(0.0, 1.0, 200)[:, None]))
 fit = fused(line, *parameters)
 (slope,) = xpnet.gradients(F.sum(fit), [line], create_graph=True)

@@ -1,7 +1,8 @@
 """Lesson 5: backpropagation in a network of two layers, on MNIST; and why ReLU.
 
-`gradient` goes through the layers forward and back; `numerical_gradient` only tries, and agrees.
-In a deep stack of sigmoids, whose slope is at most 1/4, the gradient vanishes on its way back.
+`gradient` goes forward and backward through the layers; `numerical_gradient` computes differences
+of the loss, and agrees. In a deep stack of sigmoids, whose slope is at most 1/4, the gradient
+vanishes on its way back.
 
     python examples/t5_two_layer_network.py --backend numpy
 """
@@ -40,17 +41,21 @@ class TwoLayerNet:
         return x
 
     def loss(self, x, t):
-        t = F.argmax(t, axis=1) if t.ndim == 2 else t
+        if t.ndim == 2:
+            t = F.argmax(t, axis=1)
         return self.last_layer.forward(self.predict(x), t)
 
     def accuracy(self, x, t):
-        t = F.argmax(t, axis=1) if t.ndim == 2 else t
+        if t.ndim == 2:
+            t = F.argmax(t, axis=1)
         return float(F.mean(F.astype(F.argmax(self.predict(x), axis=1) == t, x.dtype)))
 
     def numerical_gradient(self, x, t):
         def loss_at(p, array):
-            before, p.data = p.data, array
-            loss, p.data = self.loss(x, t), before
+            before = p.data
+            p.data = array
+            loss = self.loss(x, t)
+            p.data = before
             return loss
 
         return {k: numerical_gradient(partial(loss_at, p), p.data) for k, p in self.params.items()}
@@ -67,22 +72,26 @@ class TwoLayerNet:
 args, backend, rng = begin(__doc__, iterations=(positive, 20_000, "batches of 200 images"))
 train, test = [[backend.asarray(array) for array in pair] for pair in load_mnist()]
 
-with xpnet.using(args.backend, "float64") as double:  # a net small enough for 1,800 losses
-    x, t = double.asarray(train[0][:5, 300:400], "float64"), double.asarray(train[1][:5])
+with xpnet.using(args.backend, "float64") as double:  # a small net: 1,800 losses
+    x = double.asarray(train[0][:5, 300:400], "float64")
+    t = double.asarray(train[1][:5])
     net = TwoLayerNet(input_size=100, hidden_size=8, output_size=10, weight_init_std=0.5)
-    slow, fast = net.numerical_gradient(x, t), net.gradient(x, t)
+    slow = net.numerical_gradient(x, t)
+    fast = net.gradient(x, t)
     difference = max(float(F.max(F.abs(slow[name] - fast[name]))) for name in fast)
 print(f"numerical and backpropagated gradients differ by at most {difference:.1e}\n")
 
 net = TwoLayerNet(input_size=784, hidden_size=80, output_size=10)
-lr, losses, history = 0.1, [], []
+lr = 0.1
+losses = []
+history = []
 for iteration in range(1, args.iterations + 1):
     rows = backend.asarray(rng.integers(0, 60_000, 200))
     x, t = (backend.xp.take(array, rows, axis=0) for array in train)
     for name, g in net.gradient(x, t).items():
         net.params[name].data -= lr * g
     losses.append(net.last_loss)
-    if iteration % 300 == 0 or iteration == args.iterations:  # 300 batches are an epoch
+    if iteration % 300 == 0 or iteration == args.iterations:  # an epoch has 300 batches
         history.append((net.accuracy(*train), net.accuracy(*test)))
         row = (len(history), float(F.mean(F.stack(losses[-300:]))), *history[-1])
         print("epoch {:2}   loss {:.4f}   train {:.4f}   test {:.4f}".format(*row))

@@ -1,7 +1,7 @@
-"""The lessons print the tutorials' numbers, and draw them, on every backend.
+"""The lessons print the tutorials' numbers, and draw pictures, on every backend.
 
-Each runs as a reader runs it, in a process of its own. What takes long is marked slow; the nox
-session `examples` runs that too.
+Each lesson runs as a reader runs it, in a process of its own. Long runs are marked slow; the nox
+session `examples` runs these too.
 """
 
 import re
@@ -30,7 +30,7 @@ FLOORS = {"diabetes": 0.48, "cancer": 0.97, "digits": 0.965}  # a linear model: 
 
 @pytest.fixture
 def run(tmp_path):
-    """A function that runs a lesson and gives what it printed; its picture has been looked at."""
+    """A function that runs a lesson, checks its picture, and returns what it printed."""
 
     def run(lesson, backend, *flags):
         done = example(lesson, "--backend", backend, "--out", tmp_path, *flags)
@@ -55,10 +55,11 @@ def run(tmp_path):
 # --- lesson 1: a computational graph -----------------------------------------------------------
 
 
-def test_t1_prints_the_lessons_numbers(run, backend64):
-    """In its order and to the last digit: 1.1 * 100 and 1.1 * 3 end as they do in binary."""
-    printed = run(T1, backend64.name)
-    assert re.findall(r"^(\w+(?: \w+)?) +([\d.]+)$", printed, re.MULTILINE) == [
+def test_t1_prints_the_lessons_numbers(backend64, tmp_path):
+    """In its order and to the last digit: 1.1 * 100 and 1.1 * 3 are rounded in binary."""
+    done = example(T1, "--backend", backend64.name, "--out", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.findall(r"^(\w+(?: \w+)?) +([\d.]+)$", done.stdout, re.MULTILINE) == [
         ("total", "671.0"),
         ("apple price", "4.4"),
         ("apple count", "110.00000000000001"),
@@ -69,6 +70,13 @@ def test_t1_prints_the_lessons_numbers(run, backend64):
         ("fruit total", "1.1"),
         ("tax", "610.0"),
     ]
+    graph = tmp_path / f"{T1}.dot"
+    assert f"\ngraph: {graph}\n" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == [graph.name]
+    text = graph.read_text(encoding="utf-8")
+    assert text.startswith("digraph")
+    for name in ("apple price", "mandarin total", "fruit total", "tax"):
+        assert name in text
 
 
 # --- lesson 2: one layer ------------------------------------------------------------------------
@@ -247,9 +255,9 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lesson", "packages"), [(T1, "matplotlib"), (T3, "matplotlib scikit-learn")]
+    ("lesson", "packages"), [(T2, "matplotlib"), (T3, "matplotlib scikit-learn")]
 )
-def test_a_missing_package_is_named(lesson, packages, tmp_path):
+def test_an_error_names_the_missing_packages(lesson, packages, tmp_path):
     hidden = "import sys; sys.modules['matplotlib'] = sys.modules['sklearn'] = None"
     (tmp_path / "sitecustomize.py").write_text(hidden, encoding="utf-8")
     done = example(lesson, first=str(tmp_path))
@@ -257,8 +265,8 @@ def test_a_missing_package_is_named(lesson, packages, tmp_path):
     assert done.stderr == f"{lesson}.py: install first: pip install {packages}\n"
 
 
-def test_the_environment_names_the_backend_too(tmp_path):
-    """A flag counts for more."""
+def test_the_backend_may_be_set_in_the_environment(tmp_path):
+    """The flag takes precedence."""
     done = example(T1, "--out", tmp_path, XPNET_BACKEND="abacus")
     assert (done.returncode, "Unknown backend 'abacus'" in done.stderr) == (2, True)
     done = example(T1, "--out", tmp_path, "--backend", "numpy", XPNET_BACKEND="abacus")
