@@ -73,7 +73,7 @@ class DataError(XpnetError, ValueError):
 
 
 class GradientError(XpnetError, RuntimeError):
-    """A derivative is asked for where none exists."""
+    """A derivative does not exist, or nothing was recorded for it."""
 
 
 class ExportError(GradientError, BufferError):

@@ -24,6 +24,11 @@ def test_each_array_belongs_to_the_library_of_its_backend(backend):
     assert backend.library is LIBRARIES[backend.name.partition(":")[0]]
 
 
+def test_a_variables_namespace_creates_arrays_in_its_library(backend):
+    home = xpnet.Variable(backend.asarray([1.0])).__array_namespace__()._home
+    assert home.library is backend.library
+
+
 @pytest.mark.parametrize("x", [1.0, [1.0], "text", None])
 def test_what_is_no_array_belongs_to_no_library(x):
     assert library_of(x) is ANY_OTHER

@@ -1,5 +1,6 @@
 """How the parameters of forward and backward are read, and that attributes belong to the author."""
 
+import copy
 import functools
 from dataclasses import dataclass
 
@@ -184,6 +185,33 @@ def test_a_function_cannot_be_called_twice(backend64, array):
         f(x)
     with pytest.raises(TypeError, match=r"Twice\(\) takes no arguments"):
         Twice(3.0)
+
+
+def test_a_copy_of_a_called_function_was_not_called(backend64, array):
+    """The copy has the attributes of its author, in the dict and in slots, and a node of its own."""
+
+    class Scaled(Function):
+        __slots__ = ("factor",)
+
+        def __init__(self, factor):
+            self.factor = factor
+            self.name = "scaled"
+
+        def forward(self, x):
+            return x * self.factor
+
+        def backward(self, gy):
+            return gy * self.factor
+
+    f = Scaled(3.0)
+    x = Variable(array(2.0))
+    f(x).backward()
+    other = copy.copy(f)
+    assert (other.factor, other.name) == (3.0, "scaled")
+    other(x).backward()
+    assert_close(x.grad, 6.0)
+    with pytest.raises(GradientError, match="make a new one"):
+        other(x)
 
 
 def test_needs_is_defined_only_while_a_rule_runs(backend64, array):

@@ -185,7 +185,7 @@ def test_tables_with_other_suffixes_are_read(xpnet_, iris, tmp_path, suffix, del
         ),
         (("--index", "id"), "no column 'id'; its columns are length, width, kind"),
         (("--index", "9"), "no column '9'"),
-        (("--index", "kind", "--target", "kind"), "'kind' is the index, and the target too"),
+        (("--index", "kind", "--target", "kind"), "'kind' is both the index and the target"),
         (
             ("--image-size", "64"),
             "'--image-size': it is for folders of pictures; the data are flowers.csv",

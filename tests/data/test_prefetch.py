@@ -207,7 +207,7 @@ else:
         list(items)
         os._exit(1)
     except DataError as error:
-        assert "gone, as in a fork" in str(error)
+        assert "gone, as it is in a forked process" in str(error)
     assert list(prefetched(iter(range(100)), 2)) == list(range(100))
     os._exit(0)
 """

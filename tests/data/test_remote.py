@@ -132,7 +132,7 @@ def test_without_a_network_the_error_lists_each_failure(tmp_path):
     assert message.startswith(f"small: a.bin could not be fetched to {tmp_path / 'small'}:\n")
     assert "\n    http://127.0.0.1:9/a.bin: " in message
     assert "\n    http://nowhere.invalid/a.bin: " in message
-    assert "bring a.bin, b.bin from http://127.0.0.1:9/ to a folder" in message
+    assert "copy a.bin, b.bin from http://127.0.0.1:9/ to a folder" in message
     assert "--data-dir FOLDER" in message
 
 
@@ -297,7 +297,7 @@ def test_a_file_that_is_replaced_after_it_was_checked_is_refused(published, monk
 
     monkeypatch.setattr(xpnet.data.datasets, "fetch", replaced)
     with pytest.raises(
-        DataError, match="its SHA-256 checksum is .* Delete it, and it is fetched"
+        DataError, match="expected the SHA-256 checksum .* Delete it to fetch it again"
     ) as caught:
         load_dataset(remote.name)
     assert str(folder / name) in str(caught.value)
@@ -314,7 +314,7 @@ def test_the_included_files_are_checked(monkeypatch, tmp_path, load):
     assert t[:5].tolist() == [5, 0, 4, 1, 9]
     path = folder / "train-labels-idx1-ubyte.xz"
     path.write_bytes(lzma.compress(idx(np.zeros(60000, "u1"))))
-    with pytest.raises(DataError, match="its SHA-256 checksum is"):
+    with pytest.raises(DataError, match="expected the SHA-256 checksum"):
         load()
 
 

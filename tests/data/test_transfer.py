@@ -1,8 +1,8 @@
-"""The copy stream: its order of events, on streams that are simulated as unkindly as CUDA allows.
+"""The copy stream: its order of events, on simulated streams that work as late or early as CUDA allows.
 
-No CuPy here: what is tested is that no buffer is written while another stream, or the host, still has
-to read it. On a simulated stream work happens when it is forced to, by an event or at the end; or, on
-one that is `hasty`, at once. Whoever forgets to wait then reads the wrong numbers.
+CuPy is not needed here: the tests show that no buffer is written while another stream, or the host,
+still has to read it. A simulated stream works when it is forced to, by an event or at the end; one
+that is `hasty` works at once. Without the waits, wrong numbers are read.
 """
 
 import sys
@@ -21,7 +21,7 @@ LOCK = threading.RLock()
 
 
 class Stream:
-    """A queue of work, done in order."""
+    """A queue of work that is done in order."""
 
     def __init__(self, hasty=False):
         self.work, self.done, self.hasty = [], 0, hasty
@@ -124,7 +124,7 @@ def batch(i, n=3):
     return np.full((n, 2), float(i)), np.full(n, i)
 
 
-def went_round(copier, ahead, count=20):
+def received_batches(copier, ahead, count=20):
     """The batches that arrive when `ahead` of them are sent before the first is received."""
     received, tickets = [], []
     for i in range(count):
@@ -137,17 +137,17 @@ def went_round(copier, ahead, count=20):
 
 
 def test_each_batch_arrives_as_it_was_sent(gpu):
-    """However late or early the streams work, and however often the buffers are used again."""
+    """At any time at which the streams work, and after any number of uses of the buffers."""
     for ahead in range(4):
         expected = [(float(i), i) for i in range(20)]
-        assert went_round(CopyStream(gpu, slots=ahead + 2), ahead) == expected
+        assert received_batches(CopyStream(gpu, slots=ahead + 2), ahead) == expected
 
 
-def test_without_its_waits_it_would_not(gpu, monkeypatch):
-    """The simulation notices what it is there to notice."""
+def test_without_its_waits_batches_are_wrong(gpu, monkeypatch):
+    """The simulation finds a missing wait."""
     monkeypatch.setattr(Stream, "wait_event", lambda self, event: None)
     monkeypatch.setattr(Event, "synchronize", lambda self: None)
-    assert went_round(CopyStream(gpu, slots=3), 1) != [(float(i), i) for i in range(20)]
+    assert received_batches(CopyStream(gpu, slots=3), 1) != [(float(i), i) for i in range(20)]
 
 
 def test_dtypes_and_shapes(gpu):
@@ -162,7 +162,7 @@ def test_dtypes_and_shapes(gpu):
 
 
 def test_a_loader_uses_it(gpu):
-    """With a thread, on that backend; the batches are those of any other."""
+    """On that backend, with a thread; the batches are the same as on any other."""
     before, x, t = threading.active_count(), np.arange(60.0).reshape(30, 2), np.arange(30)
     options = {"batch_size": 4, "shuffle": True, "seed": 0}
     expected = [t.tolist() for _, t in DataLoader(x, t, **options)]
@@ -174,6 +174,6 @@ def test_a_loader_uses_it(gpu):
     assert threading.active_count() == before
 
 
-def test_other_backends_have_none(backend):
+def test_other_backends_have_no_copy_stream(backend):
     if not backend.name.startswith("cupy"):
         assert sender(backend, 2) is None

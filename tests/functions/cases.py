@@ -48,7 +48,7 @@ DEPARTURES = {  # name: (a call, its arguments, our gradient by the first, JAX's
         [[0.0]],
         [0.0],
         [1.0],
-        "the mean of both sides: the derivative of an even, smooth function that is composed of abs is right",
+        "the mean of both sides: even, smooth functions that are composed of abs have the right derivative",
     ),
     "hypot at 0": (
         lambda xp, x1, x2: xp.hypot(x1, x2),

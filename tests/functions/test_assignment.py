@@ -690,7 +690,7 @@ def test_lists_as_keys_and_as_values(backend64, array):
     xpnet.to_numpy(x)
 
 
-# --- values and keys that are none ------------------------------------------------------------------
+# --- invalid values and keys -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [None, "a", {}, {1.0}, object()])

@@ -156,7 +156,7 @@ def test_backward_through_a_parameter_that_was_updated_later_is_an_error(backend
     y.backward()
     SGD([w], lr=0.1).step()
     with pytest.raises(
-        GradientError, match="an optimizer's step changed it since: compute the loss anew"
+        GradientError, match="an optimizer's step changed it since: compute the loss again"
     ):
         y.backward()
     assert array_namespace(w) is w.__array_namespace__()

@@ -182,7 +182,7 @@ def test_parameters_stay_the_same_arrays_and_graphs_go_out_of_date(cupy_backend)
     xpnet.SGD([p], lr=0.5).step()
     assert p.data is array
     assert to_numpy(array).tolist() == [0.5, 1.5]
-    with pytest.raises(xpnet.GradientError, match="compute the loss anew"):
+    with pytest.raises(xpnet.GradientError, match="compute the loss again"):
         loss.backward()
 
 

@@ -1,11 +1,11 @@
-"""Automatic differentiation: Variables record what is computed from them, and walk back through it.
+"""Automatic differentiation: computations with Variables are recorded, and differentiated backward.
 
-Variable, Parameter, Function          an array with a gradient; one a layer owns; one primitive
-gradients, no_grad                     gradients without touching `grad`; a block without recording
+Variable, Parameter, Function          an array with a gradient; one that a layer owns; a primitive
+gradients, no_grad                     gradients without changing `grad`; a block without recording
 grad, value_and_grad, vjp, jvp,
 jacobian, hessian, hvp                 derivatives of a function, as functions
-gradient_checkpoint, custom_rule       less memory for more time; a derivative of one's own
-array_namespace, tree                  the functions that an array answers to; nested arguments
+gradient_checkpoint, custom_rule       less memory for more time; a derivative that you define
+array_namespace, tree                  the functions for an array; nested arguments
 """
 
 from xpnet.autodiff import tree as tree

@@ -103,7 +103,7 @@ def _attribute_of_none(error: Exception) -> bool:
 
 
 def _argument(i: int, count: int, forward: Callable[..., Any] | None) -> str:
-    """The name of input i of `count`, from the parameters of `forward` if it names so many."""
+    """The name of input i of `count`, from the parameters of `forward` if it has that many."""
     names: list[str] = []
     if forward is not None:
         parameters = inspect.signature(forward).parameters.values()
@@ -187,7 +187,7 @@ def require_arrays_in_call(
 
 
 def _flattened(values: Iterable[Any]) -> Iterator[Any]:
-    """The values, with those that stand in lists and tuples one by one."""
+    """The values, and in place of lists and tuples the values in them."""
     for x in values:
         if isinstance(x, (list, tuple)):
             yield from _flattened(x)
@@ -199,7 +199,7 @@ def outdated(function: Any, x: Array) -> GradientError:
     """The error for a Variable that has changed since a Function saved it for its rule."""
     return GradientError(
         f"{type(function).__name__} has kept a {type(x).__name__} of shape {tuple(x.shape)} for its "
-        "derivative, and an optimizer's step changed it since: compute the loss anew."
+        "derivative, and an optimizer's step changed it since: compute the loss again."
     )
 
 

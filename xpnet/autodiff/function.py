@@ -152,6 +152,7 @@ class Function:
         raise GradientError(f"{type(self).__name__} defines no backward: it has no derivative.")
 
     def __call__(self, *inputs: Array) -> Array:
+        # `is True`: for the unset slot, the `__getattr__` of a subclass may return anything.
         if getattr(self, "__xpnet_called__", None) is True:
             raise GradientError(f"This {type(self).__name__} was called before; make a new one.")
         arrays: list[Array] = []
@@ -188,11 +189,11 @@ class Function:
 
 
 # The slots are written past `__setattr__`, which a Function may define (a frozen dataclass does).
-_set_called: Callable[[Function, bool], None] = vars(Function)["__xpnet_called__"].__set__
-_set_node: Callable[[Function, "FunctionNode | None"], None] = vars(Function)[
-    "__xpnet_node__"
-].__set__
-_get_node: Callable[[Function], "FunctionNode"] = vars(Function)["__xpnet_node__"].__get__
+_called: Any = vars(Function)["__xpnet_called__"]
+_node: Any = vars(Function)["__xpnet_node__"]
+_set_called: Callable[[Function, bool], None] = _called.__set__
+_set_node: Callable[[Function, "FunctionNode | None"], None] = _node.__set__
+_get_node: Callable[[Function], "FunctionNode"] = _node.__get__
 
 
 def call_of(function: Function) -> "FunctionNode":

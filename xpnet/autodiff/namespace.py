@@ -67,7 +67,7 @@ class DifferentiableNamespace:
         self.__name__ = f"xpnet.functions.{extension}".rstrip(".") + f" over {library}"
         self._xp = xp
         self._extension = extension
-        self._home = Backend(library, xp, device, None)
+        self._home = Backend(library.partition(".")[0], xp, device, None)  # "jax", of "jax.numpy"
 
     def __getattr__(self, name: str) -> Any:
         full = name

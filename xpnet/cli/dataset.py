@@ -112,9 +112,8 @@ def _fingerprints(flags: Flags, train: Pair, test: Pair) -> dict[str, Any]:
     prints = {"train": fingerprint(*train), "test": fingerprint(*test)}
     if isinstance(flags["test"], str) and prints["train"].content == prints["test"].content:
         raise DataError(
-            f"{flags['test']}: expected other samples than those of {flags['dataset']}, got the same: the "
-            "test would be on the samples that were learned. Name others with --test, or a share, such "
-            "as --test 0.2."
+            f"{flags['test']}: the test data are the training data themselves, so the test would show "
+            "nothing new. Name other data with --test, or give a fraction, such as --test 0.2."
         )
     return {part: found._asdict() for part, found in prints.items()}
 

@@ -3,9 +3,9 @@
     from xpnet import functions as F
 
 This module is itself a namespace of the standard, version 2025.12. Its functions compute on the
-library and device of the arrays that they are given; for Variables they also record the graph. Names
-and parameters are the standard's where the standard has the function. Functions that create arrays
-use the current backend, and return Variables without history.
+library and device of the arrays that they are given; for Variables they also record the graph.
+Names and parameters are the standard's where the standard has the function. Functions that create
+arrays use the current backend, and return Variables without history.
 """
 
 from types import ModuleType
@@ -407,8 +407,8 @@ __array_api_version__ = API_VERSION
 def _hide_chapters() -> None:
     """Delete the submodules from the package's attributes, which then are only functions.
 
-    `F.cross_entropy` is then an error that names `F.softmax_cross_entropy`, not a module. Imports of
-    submodules do not need the attributes.
+    `F.cross_entropy` is then an error that names `F.softmax_cross_entropy`, not a module. Imports
+    of submodules do not need the attributes.
     """
     for name, value in list(globals().items()):
         if isinstance(value, ModuleType) and name not in __all__:

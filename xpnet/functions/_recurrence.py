@@ -201,7 +201,7 @@ class GRU(Function):
 class GRUResetBefore(Function):
     """A GRU whose gate r weighs the state before the product: two products per step.
 
-    The outputs: the states h; r, u and n side by side; and r h, which the second product multiplies.
+    The outputs: the states h; r, u and n side by side; and r h, a factor of the second product.
     """
 
     def forward(

@@ -3,7 +3,7 @@
     standard       differentiable: a Function, or composed of others that are differentiable
     elementwise    differentiable: one line in a table, with a rule for each argument
     constant       its result has no derivative (booleans, indices, steps) and no history
-    structural     it creates arrays, or answers questions about dtypes and shapes: no history
+    structural     it creates arrays, or returns facts about dtypes and shapes: no history
 
 What is declared here is what `array_namespace(v)` has for a Variable `v`, what the operators of `v`
 call, and a row of the capability table. The namespace has no other names.

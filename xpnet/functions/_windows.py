@@ -51,7 +51,7 @@ def weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
 
 
 def _columns(x: Array, window: Window, groups: int) -> Array:
-    """The numbers under the window, a column per position: (groups, channels * kernel, batch * places)."""
+    """The numbers under the window, in columns: (groups, channels * kernel, batch * places)."""
     xp = array_namespace(x)
     columns = xp.stack(taps(_channels_first(x), window), axis=1)
     size = x.shape[1] // groups * math.prod(window.kernel)

@@ -18,8 +18,8 @@ from xpnet.kernels.lookup import kernel
 # The constants in the approximation of gelu.
 CUBE = 0.044715
 SLOPE = math.sqrt(2.0 / math.pi)
-# Below this, x sigmoid(x) and x Phi(x) are 0 in every dtype. Gated functions replace smaller x by it:
-# for an x of -inf the product would be NaN.
+# Below this, x sigmoid(x) and x Phi(x) are 0 in every dtype. Gated functions replace smaller x by
+# it: for an x of -inf the product would be NaN.
 LOWEST = -1e4
 
 

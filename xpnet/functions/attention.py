@@ -1,4 +1,4 @@
-"""Attention: for each query a mean of the values, weighted by how well the query matches the keys."""
+"""Attention: for each query a mean of the values, weighted by the query's match to the keys."""
 
 import math
 from numbers import Integral
@@ -114,7 +114,7 @@ def _is_limit(n: Any) -> bool:
 
 
 def _band(query: Array, key: Array, before: int | None, after: int | None) -> Array:
-    """Booleans of shape (L, S): True from `before` keys before the query's place to `after` after."""
+    """Booleans of shape (L, S): True from `before` keys before a query's place to `after` after."""
     xp = array_namespace(query, key)
     shape = (query.shape[-2], key.shape[-2])
     within = xp.ones(shape, dtype=xp.bool, device=compat.device(query))
@@ -157,7 +157,7 @@ def scaled_dot_product_attention(
     window: Window = None,
     rng: Any = None,
 ) -> Array:
-    """softmax(q k^T / sqrt(E)) v: each query's mean of the values, weighted by its match to the keys.
+    """softmax(q k^T / sqrt(E)) v: for each query, a mean of the values, weighted by the keys.
 
     Parameters
     ----------

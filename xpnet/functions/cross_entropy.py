@@ -170,21 +170,22 @@ def _weighted(
         return SoftmaxCrossEntropy()(x, _smoothed(t, weight, smoothing, None))
     chosen = is_class(data_of(t), x)
     counts = None
-    asked: Array = math.prod(x.shape[:-1])  # the number of rows that count
+    n = math.prod(x.shape[:-1])
+    counted: Array = n  # how many rows count
     xp = array_namespace(x, t, weight)
     if ignored is not None:
         counts = _counts(data_of(t), ignored)
         chosen = chosen & counts
         x = xp.where(counts, x, 0.0)  # whatever the scores of an ignored row are
-        asked = xp.count_nonzero(counts)
+        counted = xp.count_nonzero(counts)
     rows = xp.astype(chosen, x.dtype)
     loss = SoftmaxCrossEntropy()(x, _smoothed(rows, weight, smoothing, counts))
     if weight is not None or counts is not None:
         total = xp.sum(rows if weight is None else xp.multiply(rows, weight))
         if counts is not None:
-            total = xp.where(asked == 0, 1.0, total)  # the loss is 0 then, and not NaN
-        loss = loss * math.prod(x.shape[:-1]) / total
-    return xp.where(xp.count_nonzero(chosen) == asked, loss, math.inf)
+            total = xp.where(counted == 0, 1.0, total)  # the loss is 0 then, and not NaN
+        loss = loss * n / total
+    return xp.where(xp.count_nonzero(chosen) == counted, loss, math.inf)
 
 
 def _require_options(

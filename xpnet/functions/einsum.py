@@ -156,7 +156,7 @@ def _as_arrays(xs: list[Any]) -> list[Any]:
 
 
 def _strategy_or_path(optimize: Any) -> str | Path:
-    """The parameter `optimize` as the name of a strategy, or as a path; () is from left to right."""
+    """The parameter `optimize` as a strategy's name, or as a path; () is from left to right."""
     if isinstance(optimize, bool):
         return "auto" if optimize else ()
     if isinstance(optimize, str) and optimize in STRATEGIES:

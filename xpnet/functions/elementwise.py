@@ -254,7 +254,7 @@ class Abs(Function):
 
 
 class Sign(Function):
-    """x / |x| for complex numbers: a change of |x| does not change it, and a change of the angle does."""
+    """x / |x| for complex numbers: it depends on the angle of x, and not on |x|."""
 
     def forward(self, x: Array) -> Array:
         return array_namespace(x).sign(x)

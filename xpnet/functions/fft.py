@@ -347,7 +347,7 @@ def ihfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "bac
 
 @extension("fft")
 def fftshift(x: Array, /, *, axes: int | Sequence[int] | None = None) -> Array:
-    """x with the frequency 0, which comes first, moved to the middle of `axes`; by default, of all."""
+    """x with the frequency 0, which comes first, moved to the middle of `axes`, by default all."""
     return Shift("fftshift", "ifftshift", axes)(x)
 
 

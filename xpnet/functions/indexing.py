@@ -28,7 +28,7 @@ from xpnet.functions._shapes import broadcasts_to
 from xpnet.kernels.bounds import require_within, require_within_on_host
 from xpnet.kernels.lookup import kernel
 
-# The kinds of numbers, each of which holds those before it: Python's types and the standard's names.
+# The kinds of numbers, each of which includes those before it, by Python's type and by name.
 SCALARS: Sequence[type[bool | int | float | complex]] = (bool, int, float, complex)
 KINDS = ("bool", "integral", "real floating", "complex floating")
 
@@ -204,7 +204,7 @@ class ScatterAdd(Function):
 @method("__getitem__")
 @follows
 def getitem(x: Array, key: Any) -> Array:
-    """x[key]: integers, slices, `...`, None, a mask, arrays or lists of integers, or a tuple of these."""
+    """x[key] for integers, slices, `...`, None, masks, arrays or lists of integers, or a tuple."""
     keys = _checked_key(_lists_as_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):
         chosen = keys if isinstance(key, tuple) else keys[0]
@@ -630,7 +630,7 @@ def _with_positive_steps(keys: Key, shape: tuple[int, ...]) -> tuple[Key, tuple[
 
 
 def _without_ellipsis(keys: Key, ndim: int) -> list[Any]:
-    """A key without arrays, with a full slice for each axis that its ellipsis, or its end, leaves."""
+    """A key without arrays, with full slices for its ellipsis and for the axes after its end."""
     if ... not in keys:
         keys = (*keys, ...)
     consumed = sum(k is not None and k is not ... for k in keys)

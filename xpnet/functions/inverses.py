@@ -33,7 +33,7 @@ class Inv(Function):
 
 
 def solve_stacks(x1: Array, x2: Array) -> Array:
-    """`linalg.solve` for matrices x2, with stacks that broadcast: CuPy and others do not do that."""
+    """`linalg.solve` for matrices x2 with stacks that broadcast, which CuPy does not support."""
     xp = array_namespace(x1, x2)
     stack = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
     x1 = xp.broadcast_to(x1, (*stack, *x1.shape[-2:]))

@@ -69,10 +69,10 @@ def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
     Notes
     -----
-    With the maximum m it is computed as m + log(sum(exp(x - m))). The gradient is `softmax`: 0 where
-    all numbers are -inf, and equal shares for several numbers that are inf. For float16 and bfloat16
-    inputs, the sum is computed in float32. Source: Blanchard, Higham and Higham, "Accurately
-    computing the log-sum-exp and softmax functions", 2021.
+    With the maximum m it is computed as m + log(sum(exp(x - m))). The gradient is `softmax`: 0
+    where all numbers are -inf, and equal shares for several numbers that are inf. For float16 and
+    bfloat16 inputs, the sum is computed in float32. Source: Blanchard, Higham and Higham,
+    "Accurately computing the log-sum-exp and softmax functions", 2021.
     """
     wide = widened("logsumexp", x)
     axes = axes_of(axis, x.ndim, "logsumexp")

@@ -1,4 +1,4 @@
-"""Losses: the error of a prediction as one number, the mean over the batch, which training minimizes.
+"""Losses: the error of a prediction as one number, the mean over the batch.
 
 Each takes the prediction first and the target second, as in PyTorch. Losses of probabilities are in
 `cross_entropy`.

@@ -9,8 +9,8 @@ from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.errors import ArgumentTypeError
 
-# (1 + a / 4) exp(a^2 / 2) Phi(-a) for a >= 0 as a polynomial in u = (4 - a) / (4 + a): the Chebyshev
-# series over -1 < u <= 1, truncated at the precision of the dtype and written in powers of u.
+# (1 + a / 4) exp(a^2 / 2) Phi(-a) for a >= 0 as a polynomial in u = (4 - a) / (4 + a): the
+# Chebyshev series over -1 < u <= 1, truncated at the dtype's precision and written in powers of u.
 DOUBLE = (
     0.18882128260393785, 0.15197416049297308, 0.09678435018555664, 0.04663046448990915,
     0.01509914372259023, 0.001885047241846578, -0.0008699230891628756, -0.00040770461685247714,

@@ -266,7 +266,7 @@ def batch_norm(
     scale = 1.0 / xp.sqrt(_reshaped(var, one) + eps)
     if w is not None:
         scale = xp.multiply(w, scale)
-    # Functions in place of operators: some libraries' arrays do not leave an operator to a Variable.
+    # Functions, not operators: some libraries' arrays do not leave an operator to a Variable.
     y = xp.multiply(xp.subtract(full, _reshaped(mean, one)), scale)
     if b is not None:
         y = xp.add(y, b)

@@ -96,8 +96,8 @@ def product(x1: Array, x2: Array) -> Array:
     NumPy multiplies matrix by matrix. A column times a row is an outer product, for which NumPy has
     faster ways than matmul.
     """
-    # Both are asked for their dimensions: for anything but an array this raises, where CuPy's
-    # product of an array and None ends the process.
+    # `ndim` is read from both: it raises if one is not an array, where CuPy's product of an array
+    # and None would end the process.
     if x1.ndim == x2.ndim == 2 and x1.shape[1] != 1:
         # The operator is the library's own product, without a namespace or its wrappers. It is the
         # standard's only where nothing is to be promoted: PyTorch's operator promotes no dtypes.

@@ -617,7 +617,7 @@ def rel_entr(x: Array, y: Array, /) -> Array:
 
 @extension("special")
 def kl_div(x: Array, y: Array, /) -> Array:
-    """x log(x / y) - x + y, one term of Kullback and Leibler's divergence; inf where `rel_entr` is."""
+    """x log(x / y) - x + y, one term of a Kullback-Leibler divergence; inf where `rel_entr` is."""
     total = rel_entr(x, y)
     return total - x + y
 

@@ -67,13 +67,13 @@ class Mean(_Reduction):
 
     def backward(self, gy: Array) -> Array:
         n = math.prod(self.x_shape[i] for i in self.reduced)
-        # In two divisions, since n may be infinite in float16; the first, by a power of 2, is exact.
+        # Two divisions, since n may be infinite in float16; the first, by a power of 2, is exact.
         root = 2.0 ** (n.bit_length() // 2)
         return self.spread(gy / root / (n / root))
 
 
 class Prod(_Reduction):
-    """The derivative by a factor is the product of all others: those before it times those after it.
+    """The derivative by a factor is the product of the factors before it and those after it.
 
     It is computed without a division, since a factor may be 0.
     """

@@ -218,9 +218,8 @@ class Optimizer:
                         x, g = self.decayed(x, g, o)
                     x = update(x, g, s, c)
                     p.data = cast_like(x, own) if narrow else x
-                    p.changed = next(
-                        creation_order
-                    )  # graphs that kept its old value are out of date
+                    # Graphs that saved its old value are out of date.
+                    p.changed = next(creation_order)
 
     def _ready(self, members: Iterable[tuple[Any, State, bool]]) -> list[Member]:
         """The parameters that have a gradient, each checked before any of them moves.
