@@ -87,7 +87,7 @@ def value_and_grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = 
     GradientError
         From the function returned: f did not return a single real number, or it was not recorded.
     TypeError
-        From the function returned: an argument to differentiate by has integers, or is missing.
+        From the function returned: an argument to differentiate by holds integers, or is missing.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def value_and_grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = 
 
 
 def grad(f: Callee, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callee:
-    """A function that returns the gradient of f: the derivative of one number by each of many.
+    """A function that returns the gradient of f: the derivative of its value by each input number.
 
     Parameters
     ----------
@@ -193,8 +193,9 @@ def jvp(f: Callee, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[T
     """f's value, and its derivative in a direction: the Jacobian times a vector from the right.
 
     For y = f(x), y_dot_i = sum_j J[i, j] x_dot_j, the Jacobian-vector product: how fast y changes
-    when x changes at the rate x_dot. It is computed by reverse steps only: the gradient of sum(u y)
-    is linear in u, and the derivative by u of its product with x_dot is y_dot.
+    when x changes at the rate x_dot. It is computed by two walks back: the first computes g(u), the
+    gradient of sum(u y) by x, which is linear in u; the second differentiates sum(g(u) x_dot) by u,
+    and that is y_dot.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Define-by-run differentiation: Variables remember the Functions that computed them.
 
     x ───► Function ───► y        y.creator is the Function, y.node the tape's record of the call
-    gx ◄── backward ◄── gy        the walk goes from node to node, the latest first
+    gx ◄── backward ◄── gy        gy is the gradient of y; the walk visits the latest node first
 
 `Variable` is an array, of any library, with a `grad` and a `creator`. `Function` is one primitive:
 `forward` on arrays, and `backward`, written once. For a first derivative `backward` is given
@@ -172,7 +172,8 @@ class Function:
             arrays.append(x)
             parents.append(node)
         try:
-            # `known` is settled where there is a Variable, whose array was looked at before.
+            # Arrays may lie apart, on several GPUs. If an input is a Variable, they were counted
+            # when it was created.
             apart = known.several if lifted else "cupy" in modules and several()
             y: Array = together(self, self.forward, arrays) if apart else self.forward(*arrays)
         except Exception as error:
@@ -241,7 +242,7 @@ class FunctionNode:
         self.function = function
         self.parents = parents
         self.created = next(creation_order)
-        # Arrays and not Variables: x[key] = value and an optimizer may give a Variable another one.
+        # Arrays, not Variables: a Variable's array is replaced by x[key] = value and by optimizers.
         self.saved = rule.pick(arrays) if rule.pick else rule.saved(arrays)
         self.y: Arrays | None = None if rule.y_at is None else y
         if isinstance(y, tuple):

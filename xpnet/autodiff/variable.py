@@ -164,7 +164,7 @@ def _update(operator: str) -> Callable[["Parameter", Array], "Parameter"]:
 
 
 def _set_data(p: "Parameter", data: Array) -> None:
-    """`p.data = data`, for an array: a Variable inside a Parameter would be no node of any graph."""
+    """`p.data = data`, for an array: a Variable inside a Parameter would belong to no graph."""
     if isinstance(data, Variable):
         raise ArgumentTypeError(
             "Parameter.data expected an array, got a Variable. Write p.data = value.data, or "
@@ -200,10 +200,11 @@ class Parameter(Variable):
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
-        self.created = self.changed = 0  # before everything else, also the call that created it
+        # As if it were created before everything else, even before the call that creates it.
+        self.created = self.changed = 0
         if has_dtype(self.data, "complex floating"):
             raise GradientError("A Parameter is real; use two, a and b, and compute a + 1j * b.")
-        self.data = array_like(self.data, self.data)  # a copy, which is changed in place
+        self.data = array_like(self.data, self.data)  # a copy, since optimizers change it in place
 
 
 to_numpy.register(Variable, lambda x: to_numpy(x.data))
