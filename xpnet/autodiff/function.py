@@ -20,7 +20,7 @@ from sys import modules
 from typing import Any, ClassVar, TypeAlias
 from weakref import WeakValueDictionary
 
-from xpnet._libraries.devices import known, several, together
+from xpnet._libraries.devices import call_on_one_device, known, several
 from xpnet._typing import Array, DType
 from xpnet.autodiff._messages import explain, outdated
 from xpnet.autodiff._signatures import Rule, rule_of
@@ -174,7 +174,10 @@ class Function:
         try:
             # `known` is settled where there is a Variable, whose array was looked at before.
             apart = known.several if lifted else "cupy" in modules and several()
-            y: Array = together(self, self.forward, arrays) if apart else self.forward(*arrays)
+            if apart:
+                y: Array = call_on_one_device(self, self.forward, arrays)
+            else:
+                y = self.forward(*arrays)
         except Exception as error:
             explain(error, type(self).__name__, arrays, self.__xpnet_broadcasts__, self.forward)
             raise
