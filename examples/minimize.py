@@ -71,9 +71,7 @@ row = "{:16}{:>12}{:>12}{:>8}{:>11}{:>10}   {}".format
 figure, axes = canvas(columns=2, width=9.0)
 problems = {"Rosenbrock": (rosen, args.size), "logistic regression": (logistic, 10)}
 for ax, (problem, (f, size)) in zip(axes, problems.items(), strict=True):
-    value = on_backend(f)
-    both = on_backend(value_and_grad(f))
-    product = on_backend(hvp(f))
+    value, both, product = on_backend(f), on_backend(value_and_grad(f)), on_backend(hvp(f))
     ways = {
         "values only": {"method": "BFGS", "fun": value},
         "and gradients": {"method": "BFGS", "fun": both, "jac": True},

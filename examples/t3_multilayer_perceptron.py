@@ -1,10 +1,9 @@
 """Lesson 3: a multi-layer perceptron with any number of hidden layers, for three kinds of task.
 
 Regression predicts a number (how much has a patient's diabetes progressed in a year?), binary
-classification a yes or no (is a tumour benign?), selection one of several classes (which digit is
-it?). The network and its training are the same code. A task only defines how the targets are
-read, the loss of an output, and the prediction from an output. `hidden` is an int, the width of
-one hidden layer, or a list with the width of each hidden layer.
+classification a yes or no (is a tumour benign?), selection one of several classes (which digit?).
+The network and its training are the same code; a task only defines the targets, the loss, and the
+prediction. `hidden` is the width of one hidden layer, or a list with the width of each.
 
     python examples/t3_multilayer_perceptron.py --hidden 32
     python examples/t3_multilayer_perceptron.py --hidden 32,16 --backend torch
@@ -22,9 +21,7 @@ def hidden(text):
     """'32' becomes the int 32, one hidden layer; '32,16' the list [32, 16], two layers."""
     if not all(width.isdecimal() and int(width) for width in text.split(",")):
         raise ArgumentTypeError(f"expected a width as in 32, or several as in 32,16; got {text!r}")
-    if "," in text:
-        return [int(width) for width in text.split(",")]
-    return int(text)
+    return [int(width) for width in text.split(",")] if "," in text else int(text)
 
 
 def regression(t):
@@ -52,8 +49,7 @@ def train(x, t, outputs, loss_of):
     )  # decay, since data are few
     curve = []
     for _ in range(args.epochs):
-        order = rng.permutation(x.shape[0])
-        losses = []
+        order, losses = rng.permutation(x.shape[0]), []
         for start in range(0, x.shape[0], 32):
             rows = backend.asarray(order[start : start + 32])
             loss = loss_of(network(take(x, rows, axis=0)), take(t, rows, axis=0))
@@ -86,19 +82,14 @@ for ax, (name, (load, kind)) in zip(axes, TASKS.items(), strict=True):
     x, x_test, t, t_test = model_selection.train_test_split(
         *load(return_X_y=True), test_size=0.25, random_state=42
     )
-    mean = x.mean(axis=0)
-    std = x.std(axis=0) + 1e-9
+    mean, std = x.mean(axis=0), x.std(axis=0) + 1e-9
     targets, outputs, loss_of, predict = kind(t)
     targets = backend.asarray(targets, backend.dtype if targets.dtype.kind == "f" else None)
     on_device = [backend.asarray((part - mean) / std, backend.dtype) for part in (x, x_test)]
     network, curve = train(on_device[0], targets, outputs, loss_of)
-
+    score, baseline = metrics.accuracy_score, dummy.DummyClassifier()  # the most frequent class
     if kind is regression:
-        score = metrics.r2_score
-        baseline = dummy.DummyRegressor()  # the mean
-    else:
-        score = metrics.accuracy_score
-        baseline = dummy.DummyClassifier()  # the most frequent class
+        score, baseline = metrics.r2_score, dummy.DummyRegressor()  # the mean
     found = score(t_test, predict(xpnet.to_numpy(network(on_device[1]))))
     base = baseline.fit(x, t).score(x_test, t_test)
     print(f"{name:10} {kind.__name__:12} {score.__name__:14} {found:6.3f} {base:10.3f}")

@@ -1,8 +1,7 @@
 """Lesson 5: backpropagation in a network of two layers, on MNIST; and why ReLU.
 
-`gradient` goes forward and backward through the layers; `numerical_gradient` computes differences
-of the loss, and agrees. In a deep stack of sigmoids, whose slope is at most 1/4, the gradient
-vanishes on its way back.
+`gradient` is computed by the layers, `numerical_gradient` by differences of the loss; they agree.
+In a deep stack of sigmoids, whose slope is at most 1/4, the gradient vanishes on its way back.
 
     python examples/t5_two_layer_network.py --backend numpy
 """
@@ -41,21 +40,17 @@ class TwoLayerNet:
         return x
 
     def loss(self, x, t):
-        if t.ndim == 2:
-            t = F.argmax(t, axis=1)
+        t = F.argmax(t, axis=1) if t.ndim == 2 else t
         return self.last_layer.forward(self.predict(x), t)
 
     def accuracy(self, x, t):
-        if t.ndim == 2:
-            t = F.argmax(t, axis=1)
+        t = F.argmax(t, axis=1) if t.ndim == 2 else t
         return float(F.mean(F.astype(F.argmax(self.predict(x), axis=1) == t, x.dtype)))
 
     def numerical_gradient(self, x, t):
         def loss_at(p, array):
-            before = p.data
-            p.data = array
-            loss = self.loss(x, t)
-            p.data = before
+            before, p.data = p.data, array
+            loss, p.data = self.loss(x, t), before
             return loss
 
         return {k: numerical_gradient(partial(loss_at, p), p.data) for k, p in self.params.items()}
@@ -73,18 +68,14 @@ args, backend, rng = begin(__doc__, iterations=(positive, 20_000, "batches of 20
 train, test = [[backend.asarray(array) for array in pair] for pair in load_mnist()]
 
 with xpnet.using(args.backend, "float64") as double:  # a small net: 1,800 losses
-    x = double.asarray(train[0][:5, 300:400], "float64")
-    t = double.asarray(train[1][:5])
+    x, t = double.asarray(train[0][:5, 300:400], "float64"), double.asarray(train[1][:5])
     net = TwoLayerNet(input_size=100, hidden_size=8, output_size=10, weight_init_std=0.5)
-    slow = net.numerical_gradient(x, t)
-    fast = net.gradient(x, t)
+    slow, fast = net.numerical_gradient(x, t), net.gradient(x, t)
     difference = max(float(F.max(F.abs(slow[name] - fast[name]))) for name in fast)
 print(f"numerical and backpropagated gradients differ by at most {difference:.1e}\n")
 
 net = TwoLayerNet(input_size=784, hidden_size=80, output_size=10)
-lr = 0.1
-losses = []
-history = []
+lr, losses, history = 0.1, [], []
 for iteration in range(1, args.iterations + 1):
     rows = backend.asarray(rng.integers(0, 60_000, 200))
     x, t = (backend.xp.take(array, rows, axis=0) for array in train)

@@ -363,7 +363,7 @@ def test_fractions_are_refused_as_classes(learn, plane):
     answer = learn(plane, "--target", "price")
     assert (answer.code, answer.out) == (2, "")
     assert re.search(r"plane.csv, line \d+, column 'price': \S+ is not a class: ", answer.said)
-    assert "take the task 'regress'" in answer.said
+    assert "use the task 'regress'" in answer.said
 
 
 def test_a_model_of_images_refuses_a_table(xpnet_, flowers, tmp_path):

@@ -309,7 +309,7 @@ def test_the_seed_determines_the_run(xpnet_, digits, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--hidden", "0"], "--hidden.*: expected a width, or widths with commas"),
+        (["--hidden", "0"], "--hidden.*: expected a width, or widths separated by commas"),
         (["--hidden", "-3"], "--hidden"),
         (["--hidden", "80,x"], "--hidden.*: .* got '80,x'"),
         (["--hidden", "80,"], "--hidden"),

@@ -20,7 +20,7 @@ from sys import modules
 from typing import Any, ClassVar, TypeAlias
 from weakref import WeakValueDictionary
 
-from xpnet._libraries.devices import known, several, together
+from xpnet._libraries.devices import call_on_one_device, known, several
 from xpnet._typing import Array, DType
 from xpnet.autodiff._messages import explain, outdated
 from xpnet.autodiff._signatures import Rule, rule_of
@@ -175,7 +175,10 @@ class Function:
             # Arrays may lie apart, on several GPUs. If an input is a Variable, they were counted
             # when it was created.
             apart = known.several if lifted else "cupy" in modules and several()
-            y: Array = together(self, self.forward, arrays) if apart else self.forward(*arrays)
+            if apart:
+                y: Array = call_on_one_device(self, self.forward, arrays)
+            else:
+                y = self.forward(*arrays)
         except Exception as error:
             explain(error, type(self).__name__, arrays, self.__xpnet_broadcasts__, self.forward)
             raise

@@ -106,7 +106,7 @@ def features(text: str) -> str:
     names = columns(text)
     if not names or not all(names) or len(set(names)) < len(names):
         raise typer.BadParameter(
-            f"expected different names of columns, separated by commas; got {text!r}."
+            f"expected the names of columns, each once, separated by commas; got {text!r}."
         )
     return text
 

@@ -16,7 +16,7 @@ from functools import wraps
 from sys import modules
 from typing import Any, TypeVar
 
-from xpnet._libraries.devices import follows, several, together
+from xpnet._libraries.devices import call_on_one_device, follows, several
 from xpnet._typing import Array
 from xpnet.autodiff._messages import explain, named, require_arrays_in_call
 from xpnet.autodiff._signatures import Rule
@@ -104,7 +104,7 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
                 xp = getattr(xp, within)
             function = getattr(xp, name)
             if "cupy" in modules and several():
-                y = together(name, function, arrays, options)
+                y = call_on_one_device(name, function, arrays, options)
             else:
                 y = function(*arrays, **options)
         except Exception as error:

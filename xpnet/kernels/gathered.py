@@ -46,7 +46,7 @@ MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: 
 
 
 @on_its_device
-def correlate(x: Array, W: Array, b: Array, window: Window, groups: int) -> Array:
+def correlate(x: Array, W: Array, b: Array | None, window: Window, groups: int) -> Array:
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
     x, W, b = alike(x, W, b)
     n = x.shape[0]
@@ -61,7 +61,7 @@ def correlate(x: Array, W: Array, b: Array, window: Window, groups: int) -> Arra
 
 
 @on_its_device
-def spread(gy: Array, W: Array, b: Array, window: Window, groups: int) -> Array:
+def spread(gy: Array, W: Array, b: Array | None, window: Window, groups: int) -> Array:
     """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed."""
     gy, W, b = alike(gy, W, b)
     n = gy.shape[0]

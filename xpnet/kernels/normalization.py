@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xpnet._typing import Array, DType
-from xpnet.kernels.cuda import floating, together
+from xpnet.kernels.cuda import floating, on_one_device
 from xpnet.kernels.cuda_source import SHORT, THREADS, compiled, cupy, index_type
 from xpnet.kernels.lookup import Kernel
 
@@ -247,7 +247,7 @@ def _takes(x: Array, *weights: Any) -> bool:
         return False
     given = [w for w in weights if w is not None]
     for w in given:
-        if w.dtype.itemsize > x.dtype.itemsize or not together(w, x):
+        if w.dtype.itemsize > x.dtype.itemsize or not on_one_device(w, x):
             return False
     if len({w.shape for w in given}) > 1:
         return False

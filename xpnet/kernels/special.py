@@ -82,14 +82,14 @@ def special_function(xp: Namespace, name: str) -> Callable[..., Any] | None:
         library = xp.__name__.removeprefix("array_api_compat.")
         raise BackendError(
             f"special.{name} is computed by the library of its arrays, and {library} has no special "
-            "functions. Move the arrays to another library: xpnet.to_numpy(x), then with SciPy."
+            "functions. Move the arrays to NumPy with xpnet.to_numpy(x): there SciPy computes it."
         )
     try:
-        library = import_module(module)
+        functions = import_module(module)
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"special.{name} of NumPy's arrays is computed by SciPy, and the package {error.name} "
             "is not installed. Install it with: pip install scipy",
             name=error.name,
         ) from error
-    return OURS.get((module, name), getattr(library, name, None))
+    return OURS.get((module, name), getattr(functions, name, None))

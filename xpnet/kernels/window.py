@@ -226,7 +226,7 @@ def padded(
     Parameters
     ----------
     padding : int, tuple of int, "same" or "valid"
-        With "same", as many that the output has the size of the input. With "valid", none.
+        With "same", enough for the output to have the size of the input. With "valid", none.
     kernel, stride, dilation : tuple of int, one for each axis
 
     Raises

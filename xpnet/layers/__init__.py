@@ -1,4 +1,4 @@
-"""Layers: what has parameters, or stands between layers that do."""
+"""Layers: functions with parameters, the functions between them, and containers."""
 
 from xpnet.layers import initializers as initializers
 from xpnet.layers._contents import Buffer as Buffer

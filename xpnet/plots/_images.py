@@ -228,7 +228,9 @@ def _columns(n: int) -> int:
     """The number of columns for n images."""
     if n > 40:
         return 10
-    return 8 if n > 20 else 5
+    if n > 20:
+        return 8
+    return 5
 
 
 def _figure_of_grid(
