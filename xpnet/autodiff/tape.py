@@ -132,14 +132,14 @@ def walk(
         In the order of `wanted`, without the nodes that no start depends on.
     """
     nodes, wanted, useful = _plan([node for node, _ in starts], wanted, through)
-    ends = set(map(id, wanted))
+    wanted_ids = set(map(id, wanted))
     grads = _sums(starts)
     for node in nodes:
         parents = node.parents
         if not parents:  # a leaf
             continue
         key = id(node)
-        if key not in ends:
+        if key not in wanted_ids:
             g = grads.pop(key, None)  # it is not needed again: this frees its memory
         elif through:
             g = grads.get(key)
@@ -149,7 +149,7 @@ def walk(
             continue
         if known.several:  # on a machine with several GPUs: compute where g is
             follow(g)
-        if node.__class__ is Output:
+        if node.__class__ is Output:  # its call gathers the gradients of all outputs in a dict
             _add(grads.setdefault(id(parents[0]), {}), node.index, g)
             continue
         # `map`, because a comprehension would be one more Python frame for each node.

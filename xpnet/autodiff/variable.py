@@ -76,7 +76,7 @@ class Variable(ArrayObject):
             )
         if not compat.is_array_api_obj(data):
             data = current().asarray(data)
-        if "einops" in modules:
+        if "einops" in modules:  # it may have been imported since the last Variable was created
             methods["meet_einops"]()
         self.data: Array = as_array(data)
         self.raw_grad: Array | None = None
@@ -94,6 +94,7 @@ class Variable(ArrayObject):
 
     @property
     def grad(self) -> Array | None:
+        # NumPy's own `data` is a memoryview, with which one cannot compute.
         return with_data(self.raw_grad)
 
     @grad.setter

@@ -87,7 +87,6 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
     """
     name = function.__name__
     signature = inspect.signature(function)
-    declared = function
 
     @wraps(function)
     def on_arrays(*args: Any, **kwargs: Any) -> Any:
@@ -97,18 +96,18 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
             xp = array_namespace(*arrays)
         except TypeError:
             signature.bind(*args, **kwargs)  # raises if one is missing or unknown
-            require_arrays_in_call(declared, name, args, kwargs)
+            require_arrays_in_call(function, name, args, kwargs)
             raise
         try:
             if within:
                 xp = getattr(xp, within)
-            function = getattr(xp, name)
+            of_library = getattr(xp, name)
             if "cupy" in modules and several():
-                y = call_on_one_device(name, function, arrays, options)
+                y = call_on_one_device(name, of_library, arrays, options)
             else:
-                y = function(*arrays, **options)
+                y = of_library(*arrays, **options)
         except Exception as error:
-            explain(error, name, arrays, broadcasts, declared)
+            explain(error, name, arrays, broadcasts, function)
             raise
         if not any(isinstance(x, Variable) for x in (*args, *kwargs.values())):
             return y
