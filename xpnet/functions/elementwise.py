@@ -202,7 +202,7 @@ _real = elementwise("real", "The real part; a real x as it is.", lambda gy: gy)
 _imag = elementwise("imag", "The imaginary part.", lambda gy: gy * -1j)
 copysign = elementwise(
     "copysign",
-    "|x1| with the sign of x2, that of a zero too.",
+    "|x1| with the sign of x2, where -0.0 is negative.",
     lambda gy, x1, y: zero_unless(x1 != 0, gy) * (_fn("sign", x1) * _fn("sign", y)),
     lambda gy: _fn("zeros_like", gy),
 )
@@ -387,7 +387,7 @@ floor_divide = step("floor_divide", "floor(x1 / x2).", 2)
 isfinite = step("isfinite", "Whether x is neither infinite nor NaN.")
 isinf = step("isinf", "Whether x is infinite.")
 isnan = step("isnan", "Whether x is NaN.")
-signbit = step("signbit", "Whether the sign of x is minus, that of a zero too.")
+signbit = step("signbit", "Whether the sign bit of x is set, as for negative numbers and -0.0.")
 equal = step("equal", "x1 == x2.", 2)
 not_equal = step("not_equal", "x1 != x2.", 2)
 less = step("less", "x1 < x2.", 2)
