@@ -342,7 +342,8 @@ class Clip(Function, broadcasts=True):
 
     def forward(self, x: Array, min: Bound, max: Bound) -> Array:
         xp = array_namespace(x, min, max)
-        if min is max is None or not has_dtype(x, "real floating") or _promotes(x, min, max):
+        unlimited = min is None and max is None
+        if unlimited or not has_dtype(x, "real floating") or _promotes(x, min, max):
             return xp.clip(_native(x), min, max)
         # Not array_api_compat's clip: on CuPy it copies numbers to the host, and so waits for the GPU.
         if min is not None:
@@ -354,6 +355,7 @@ class Clip(Function, broadcasts=True):
     def backward(
         self, gy: Array, x: Array, min: Bound, max: Bound
     ) -> tuple[Array, Array | None, Array | None]:
+        # Back through the two steps: first the one that `max` limits, then the one that `min` limits.
         xp = array_namespace(gy)
         gx = gy
         gmin = None
