@@ -70,7 +70,7 @@ def follows(function: Callee) -> Callee:
 
     @wraps(function)
     def on_device(*args: Any, **options: Any) -> Any:
-        if "cupy" in modules and several():
+        if "cupy" in modules and several():  # the first test saves a call where there is no CuPy
             return call_on_one_device(name, function, args, options)
         return function(*args, **options)
 

@@ -21,7 +21,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import _windows as windows
 from xpnet.kernels import kernels
-from xpnet.kernels.window import Lengths, Window, lengths, padded, sliding
+from xpnet.kernels.window import Lengths, Window, lengths, padding_pairs, sliding
 
 
 class Correlate(Function):
@@ -151,7 +151,7 @@ def conv(
     kernel = tuple(weight.shape[2:])
     steps = lengths(stride, d)
     gaps = lengths(dilation, d)
-    around = padded(padding, kernel, steps, gaps)
+    around = padding_pairs(padding, kernel, steps, gaps)
     window = sliding(tuple(x.shape[2:]), kernel, steps, around, gaps)
     return Correlate(window, groups)(x, weight, bias)
 
