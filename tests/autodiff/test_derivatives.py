@@ -375,6 +375,20 @@ def test_an_error_in_f_does_not_affect_the_next_derivative(backend, array):
     assert is_array(grad(lambda x: x * x)(array(1.0)), array(1.0))
 
 
+def test_the_zero_gradient_of_a_parameter_is_on_its_device():
+    """The derivative by x is the constant 2: its gradient by the parameter is zero, where that is."""
+    strict = pytest.importorskip("array_api_strict", reason="it has several devices")
+    here = strict.Device("device1")
+    there = strict.Device("device2")
+    parameter = Parameter(strict.asarray([1.0, 2.0], device=there))
+    x = Variable(strict.asarray([3.0], device=here))
+    slope = grad(lambda x: F.sum(2.0 * x) + F.sum(parameter.to_device(here)))(x)
+    loss = F.sum(slope).to_device(there) + F.sum(parameter * parameter)
+    loss.backward()
+    assert parameter.grad.device == there
+    assert_close(parameter.grad, [2.0, 4.0])
+
+
 # --- zero, or an error ---------------------------------------------------------------------------------
 
 

@@ -53,11 +53,16 @@ class ConstantIn(Function):
         return g
 
     def backward(self, gy: Array) -> tuple[Array, ...]:
-        xp = array_namespace(gy)
-        device = compat.device(gy)
-        others = call_of(self).parents[1:]
-        zeros = [xp.zeros(node.shape, dtype=node.dtype, device=device) for node in others]
-        return (gy, *zeros)
+        return (gy, *[_zeros_by(node, gy) for node in call_of(self).parents[1:]])
+
+
+def _zeros_by(node: Node, gy: Array) -> Array:
+    """A gradient of zeros by a node: on the device of a leaf; otherwise on that of gy."""
+    if isinstance(node, Variable):
+        zeros = seed(node.data, 0.0)
+        return as_constant(zeros) if isinstance(gy, Variable) else zeros
+    xp = array_namespace(gy)
+    return xp.zeros(node.shape, dtype=node.dtype, device=compat.device(gy))
 
 
 def fresh(x: Array) -> Variable:
