@@ -1,6 +1,6 @@
-"""The names that annotations use for what an array library brings along.
+"""Names for annotations: the arrays, dtypes, devices and namespaces of any library.
 
-The libraries share no base class, so to a type checker each of these is Any; to a reader it says
+The libraries share no base class, so to a type checker each of these is Any; to a reader it names
 what is expected.
 """
 

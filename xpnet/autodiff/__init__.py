@@ -1,11 +1,18 @@
 """Automatic differentiation: computations with Variables are recorded, and differentiated backward.
 
-Variable, Parameter, Function          an array with a gradient; one that a layer owns; a primitive
-gradients, no_grad                     gradients without changing `grad`; a block without recording
-grad, value_and_grad, vjp, jvp,
-jacobian, hessian, hvp                 derivatives of a function, as functions
-gradient_checkpoint, custom_rule       less memory for more time; a derivative that you define
-array_namespace, tree                  the functions for an array; nested arguments
+    Variable, Parameter     an array with a gradient, and one that a layer owns
+    Function                one differentiable operation: its value, and the rule for its derivative
+    gradients               gradients by given Variables, without changing any `grad`
+    no_grad                 a block in which nothing is recorded
+    grad, value_and_grad    the gradient of a function, as a function
+    vjp, jvp                the derivative of a function, times a vector
+    jacobian, hessian, hvp  all derivatives, all second derivatives, and these times a vector
+    gradient_checkpoint     less memory for more time
+    custom_rule             a derivative that you define
+    array_namespace         the functions for an array or a Variable
+    tree                    nested dicts, lists and tuples of arrays
+
+Read `variable`, `function` and `tape` first, in this order: the rest is built upon them.
 """
 
 from xpnet.autodiff import tree as tree

@@ -37,7 +37,7 @@ class Rule:
             return
         if not self.inputs:
             self.pick = itemgetter(slice(0, 0))
-        elif len(self.inputs) == 1:  # a slice, because of one place `itemgetter` makes no sequence
+        elif len(self.inputs) == 1:  # a slice: for a single place, `itemgetter` returns no sequence
             (place,) = self.inputs
             self.pick = itemgetter(slice(place, place + 1))
         else:
@@ -126,7 +126,8 @@ def _matched(
             continue
         if p.name == "y" and "y" not in place:
             y_at = len(names)
-        elif p.name in place and not (p.name == "y" and i == 0):  # where one expects the output
+        # An input called y must not be the first after gy, where a reader expects the output.
+        elif p.name in place and not (p.name == "y" and i == 0):
             places.append(place[p.name])
         elif _has_default(p):
             skipped = True  # an option that only the rule has: what follows is passed by name

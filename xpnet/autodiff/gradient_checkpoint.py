@@ -102,17 +102,18 @@ class _GradientCheckpoint(Function):
     def backward(self, gy: Arrays, *inputs: Array) -> tuple[Array, ...]:
         gys = _as_tuple(gy)
         given = inputs[: len(self.run.given)]
-        known = call_of(self).parents[len(given) :]
+        first_closure = call_of(self).parents[len(given) :]
         with self.run.generators_as_before():
             y, closure = self.run(given)
         ys = [v for v in tree.leaves([y, self.run.written()]) if tracked(v)]
-        if {id(node) for node in closure} != {id(node) for node in known} or len(ys) != len(gys):
+        same_closure = set(map(id, closure)) == set(map(id, first_closure))
+        if not same_closure or len(ys) != len(gys):
             raise GradientError(
                 f"gradient_checkpoint({name_of(self.run.f)}): the second run did not use what the "
                 "first one did. It must depend only on its arguments, and on a closure that does "
                 "not change."
             )
-        nodes = [*self.run.nodes, *known]
+        nodes = [*self.run.nodes, *first_closure]
         found = slopes(ys, gys, nodes, create_graph=isinstance(gys[0], Variable))
         for i, x in enumerate(given):
             if found[i] is None:  # f does not depend on this input
@@ -130,6 +131,7 @@ class _Run:
         self.tree = [args, kwargs]
         self.given = [x for x in tree.leaves(self.tree) if tracked(x)]
         self.context = copy_context()  # with the mode of layers, their hooks, and the precision
+        # For each generator, its state before f first used it: `default_rng` notes that here.
         self.drawn = {None: default_rng().bit_generator.state}
         self.context.run(notes.set, (*notes.get(), self.drawn))
 

@@ -61,7 +61,7 @@ def structural(function: Callee) -> Callee:
 
 
 def method(name: str) -> Callable[[Callee], Callee]:
-    """Decorator: the function is a method of the array object, and not in the namespace."""
+    """Decorator: Variables call the function by this name, which is not in the namespace."""
 
     def declare(function: Callee) -> Callee:
         methods[name] = function

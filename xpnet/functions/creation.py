@@ -186,7 +186,7 @@ def linspace(
     device: Device | None = None,
     endpoint: bool = True,
 ) -> Array:
-    """`num` numbers at equal distances from `start` to `stop`; without `endpoint`, to before it."""
+    """`num` numbers at equal distances from `start` to `stop`, which `endpoint=False` leaves out."""
     _require_numbers("linspace", start, stop)
     xp = current().xp
     return created(
@@ -238,7 +238,7 @@ def eye(
     dtype: DType | None = None,
     device: Device | None = None,
 ) -> Array:
-    """1 on the k-th diagonal, 0 elsewhere."""
+    """1 on the k-th diagonal, 0 elsewhere: shape (n_rows, n_cols), by default (n_rows, n_rows)."""
     return created(
         lambda **options: current().xp.eye(n_rows, n_cols, k=k, **options), dtype, device
     )

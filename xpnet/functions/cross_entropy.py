@@ -128,7 +128,7 @@ def softmax_cross_entropy(
     -------
     array or Variable, shape ()
         The loss is infinite, without an error, if a class number is not from 0 to classes - 1:
-        checking the numbers would synchronise a GPU in every step.
+        checking the numbers would make the host wait for a GPU in every step.
 
     Raises
     ------
@@ -175,23 +175,23 @@ def _weighted(
     if t.ndim == x.ndim:
         return SoftmaxCrossEntropy()(x, _smoothed(t, weight, smoothing, None))
     chosen = is_class(data_of(t), x)
-    counts = None
+    is_counted = None
     n = math.prod(x.shape[:-1])
-    counted: Array = n  # how many rows count
+    n_counted: Array = n  # how many rows count
     xp = array_namespace(x, t, weight)
     if ignored is not None:
-        counts = _counts(data_of(t), ignored)
-        chosen = chosen & counts
-        x = xp.where(counts, x, 0.0)  # the scores of an ignored row may even be NaN
-        counted = xp.count_nonzero(counts)
+        is_counted = _is_counted(data_of(t), ignored)
+        chosen = chosen & is_counted
+        x = xp.where(is_counted, x, 0.0)  # the scores of an ignored row may even be NaN
+        n_counted = xp.count_nonzero(is_counted)
     rows = xp.astype(chosen, x.dtype)
-    loss = SoftmaxCrossEntropy()(x, _smoothed(rows, weight, smoothing, counts))
-    if weight is not None or counts is not None:
+    loss = SoftmaxCrossEntropy()(x, _smoothed(rows, weight, smoothing, is_counted))
+    if weight is not None or is_counted is not None:
         total = xp.sum(rows if weight is None else xp.multiply(rows, weight))
-        if counts is not None:
-            total = xp.where(counted == 0, 1.0, total)  # the loss is 0 then, and not NaN
+        if is_counted is not None:
+            total = xp.where(n_counted == 0, 1.0, total)  # the loss is 0 then, and not NaN
         loss = loss * n / total
-    return xp.where(xp.count_nonzero(chosen) == counted, loss, math.inf)
+    return xp.where(xp.count_nonzero(chosen) == n_counted, loss, math.inf)
 
 
 def _require_options(
@@ -213,20 +213,22 @@ def _require_options(
         )
 
 
-def _counts(t: Array, ignored: int) -> Array:
-    """Whether each row counts, with a last axis of length 1."""
+def _is_counted(t: Array, ignored: int) -> Array:
+    """Whether each row counts: booleans of shape (..., 1)."""
     xp = array_namespace(t)
     if xp.iinfo(t.dtype).bits < 32:
         t = xp.astype(t, xp.int32)  # -100 does not fit into a byte
     return t[..., None] != ignored
 
 
-def _smoothed(rows: Array, weight: Array | None, smoothing: float, counts: Array | None) -> Array:
+def _smoothed(
+    rows: Array, weight: Array | None, smoothing: float, is_counted: Array | None
+) -> Array:
     """Targets as rows, smoothed, with 0 in the rows that do not count, and then weighted."""
     if smoothing:
         rows = rows * (1.0 - smoothing) + smoothing / rows.shape[-1]
-        if counts is not None:
-            rows = array_namespace(rows).where(counts, rows, 0.0)
+        if is_counted is not None:
+            rows = array_namespace(rows).where(is_counted, rows, 0.0)
     if weight is None:
         return rows
     return array_namespace(rows, weight).multiply(rows, weight)
@@ -344,8 +346,7 @@ def binary_cross_entropy_with_logits(
     missed = t if pos_weight is None else xp.multiply(t, cast_like(pos_weight, x))
     terms = LogisticLoss()(x, missed, 1.0 - t)
     if weight is not None:
-        counts = data_of(weight) != 0.0
-        terms = xp.where(
-            counts, xp.multiply(xp.where(counts, terms, 0.0), cast_like(weight, x)), 0.0
-        )
+        has_weight = data_of(weight) != 0.0
+        # A term of weight 0 may be infinite, and its product with 0 would be NaN.
+        terms = xp.multiply(xp.where(has_weight, terms, 0.0), cast_like(weight, x))
     return xp.mean(terms)

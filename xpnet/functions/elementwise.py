@@ -202,7 +202,7 @@ _real = elementwise("real", "The real part; a real x as it is.", lambda gy: gy)
 _imag = elementwise("imag", "The imaginary part.", lambda gy: gy * -1j)
 copysign = elementwise(
     "copysign",
-    "|x1| with the sign of x2, that of a zero too.",
+    "|x1| with the sign of x2, where -0.0 is negative.",
     lambda gy, x1, y: zero_unless(x1 != 0, gy) * (_fn("sign", x1) * _fn("sign", y)),
     lambda gy: _fn("zeros_like", gy),
 )
@@ -342,7 +342,8 @@ class Clip(Function, broadcasts=True):
 
     def forward(self, x: Array, min: Bound, max: Bound) -> Array:
         xp = array_namespace(x, min, max)
-        if min is max is None or not has_dtype(x, "real floating") or _promotes(x, min, max):
+        unlimited = min is None and max is None
+        if unlimited or not has_dtype(x, "real floating") or _promotes(x, min, max):
             return xp.clip(_native(x), min, max)
         # Not array_api_compat's clip: on CuPy it copies numbers to the host, and so waits for the GPU.
         if min is not None:
@@ -354,6 +355,7 @@ class Clip(Function, broadcasts=True):
     def backward(
         self, gy: Array, x: Array, min: Bound, max: Bound
     ) -> tuple[Array, Array | None, Array | None]:
+        # Back through the two steps: first the one that `max` limits, then the one that `min` limits.
         xp = array_namespace(gy)
         gx = gy
         gmin = None
@@ -387,7 +389,7 @@ floor_divide = step("floor_divide", "floor(x1 / x2).", 2)
 isfinite = step("isfinite", "Whether x is neither infinite nor NaN.")
 isinf = step("isinf", "Whether x is infinite.")
 isnan = step("isnan", "Whether x is NaN.")
-signbit = step("signbit", "Whether the sign of x is minus, that of a zero too.")
+signbit = step("signbit", "Whether the sign bit of x is set, as for negative numbers and -0.0.")
 equal = step("equal", "x1 == x2.", 2)
 not_equal = step("not_equal", "x1 != x2.", 2)
 less = step("less", "x1 < x2.", 2)
