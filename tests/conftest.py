@@ -32,13 +32,14 @@ SPECS = {name: [name] for name in LIBRARIES} | {
     "array_api_strict": ["array_api_strict:device1", "array_api_strict:no_float64"],
 }
 NAMES_ARE_FLAGS = ("cli", "data")  # folders of tests in which a library's name is a flag's value
-ORDERS = {library: (1,) if library == "jax" else (1, 2) for library in SPECS}
+ORDERS = dict.fromkeys(LIBRARIES, (1, 2)) | {"jax": (1,)}  # the orders of derivatives to check
 CHOSEN = [name for name in os.environ.get("XPNET_TEST_BACKENDS", "").split(",") if name]
 if unknown := set(CHOSEN) - set(SPECS):
-    raise pytest.UsageError(f"XPNET_TEST_BACKENDS: unknown {sorted(unknown)}; of {list(SPECS)}")
-
-
-if os.environ.get("XPNET_REQUIRE_GPU") == "1" and host_cuda.emulated():
+    raise pytest.UsageError(
+        f"XPNET_TEST_BACKENDS expected some of {list(SPECS)}, got {sorted(unknown)}"
+    )
+GPU_IS_REQUIRED = os.environ.get("XPNET_REQUIRE_GPU") == "1"
+if GPU_IS_REQUIRED and host_cuda.emulated():
     raise pytest.UsageError("XPNET_REQUIRE_GPU=1, but the CUDA of this process is the emulation")
 
 
@@ -72,15 +73,19 @@ def _named(spec):
     return f"{spec} (emulated)" if spec == "cupy" and host_cuda.emulated() else spec
 
 
+def _is_required(library):
+    """Whether a library that cannot be used here is an error; otherwise its tests are skipped."""
+    return library in CHOSEN or (library == "cupy" and GPU_IS_REQUIRED)
+
+
 def _specs(dtype):
     """The specs to run on; those that cannot run here are marked as skipped, with the reason."""
     for library in CHOSEN or SPECS:
         for spec in SPECS[library]:
             if dtype == "float64" and spec.endswith("no_float64"):
                 continue
-            required = bool(CHOSEN) or (library == "cupy" and os.environ.get("XPNET_REQUIRE_GPU"))
             marks = []
-            if not required:
+            if not _is_required(library):
                 try:
                     switch.resolve(spec)
                 except xpnet.BackendError as error:
@@ -105,11 +110,10 @@ def backend64(request):
 @pytest.fixture
 def cupy_backend():
     """CuPy, as the current backend in float32, for features that only CuPy has."""
-    required = "cupy" in CHOSEN or os.environ.get("XPNET_REQUIRE_GPU")
     try:
         switch.resolve("cupy")
     except xpnet.BackendError as error:
-        if required:
+        if _is_required("cupy"):
             raise
         pytest.skip(str(error))
     with xpnet.using("cupy") as backend:
@@ -174,9 +178,10 @@ def pytest_collection_modifyitems(config, items):
     if not CHOSEN:
         return
     named = set() if "numpy" in CHOSEN else naming_a_chosen_library({item.path for item in items})
-    left = {item: None for item in items if not is_for_chosen(item, named)}
-    config.hook.pytest_deselected(items=list(left))
-    items[:] = [item for item in items if item not in left]
+    chosen = [item for item in items if is_for_chosen(item, named)]
+    others = [item for item in items if not is_for_chosen(item, named)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = chosen
 
 
 def naming_a_chosen_library(paths):
@@ -185,10 +190,10 @@ def naming_a_chosen_library(paths):
     The tests of the command line and of the data are left out: there the name is a flag's value.
     """
     words = {*CHOSEN, *(name.replace("_", "-") for name in CHOSEN)}
-    texts = {
+    sources = {
         path: path.read_text("utf-8") for path in paths if path.parent.name not in NAMES_ARE_FLAGS
     }
-    return {path for path, text in texts.items() if any(word in text for word in words)}
+    return {path for path, source in sources.items() if any(word in source for word in words)}
 
 
 def is_for_chosen(item, named):

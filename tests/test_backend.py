@@ -66,7 +66,7 @@ def test_use_holds_for_every_thread(fresh_switch):
 
 
 def test_using_is_undone_after_an_error(fresh_switch):
-    """After the block, the previous backend is in force again."""
+    """After the block, the previous backend is the current one again."""
     use("numpy")
     with pytest.raises(ZeroDivisionError), using("array_api_strict", dtype="float64"):
         len(current().name) / 0
@@ -295,7 +295,7 @@ def test_a_missing_device_of_jax_raises(device):
 
 
 @pytest.mark.parametrize(("library", "device"), [("torch", "cuda"), ("jax", "gpu")])
-def test_the_error_for_a_missing_gpu_says_what_to_install(library, device):
+def test_the_error_for_a_missing_gpu_names_the_command_that_installs_its_package(library, device):
     pytest.importorskip(library, reason="only the GPU should be missing, and not the package")
     try:
         switch.resolve(f"{library}:{device}")

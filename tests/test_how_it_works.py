@@ -408,5 +408,7 @@ def test_a_missing_gradient_raises_in_xpnet_and_not_on_the_page(page):
     w = xpnet.Variable(X)
     (g,) = page.gradients(Forgetful()(v, v), [v])
     assert_close(g, X)  # and not 2 X
-    with pytest.raises(xpnet.GradientError, match="ForgetfulToo.backward gave 1 gradients for 2"):
+    with pytest.raises(
+        xpnet.GradientError, match="ForgetfulToo.backward returned 1 gradients for 2"
+    ):
         xpnet.gradients(ForgetfulToo()(w, w), [w], 1.0)

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import array_api_compat as compat
 import numpy as np
@@ -20,6 +19,7 @@ import xpnet
 from tests.functions.cases import CASES, CONSTANT, LACKS, STRUCTURAL, of
 from tests.functions.networks import ROWS
 from tests.layers.cases import LAYERS
+from tests.processes import ROOT
 from xpnet import BackendError, Variable, functions as F, gradients, metrics, to_numpy
 from xpnet._libraries.devices import known
 from xpnet.autodiff import tree
@@ -42,7 +42,8 @@ class Elsewhere:
     """Arrays on one device, and calls while the other one is current."""
 
     def __init__(self, home, begins_at_0):
-        self.backend, self.begins_at_0 = xpnet.backend.resolve(home), begins_at_0
+        self.backend = xpnet.backend.resolve(home)
+        self.begins_at_0 = begins_at_0
 
     def array(self, host, dtype=None):
         return self.backend.asarray(np.asarray(host), dtype)
@@ -326,7 +327,7 @@ def test_arrays_of_two_devices_are_an_error(elsewhere):
 
 def test_a_network_on_two_devices(elsewhere):
     """Gradients move from one device to the other."""
-    other = xpnet.backend.resolve("cupy:1" if elsewhere.begins_at_0 is False else "cupy:0")
+    other = xpnet.backend.resolve("cupy:0" if elsewhere.begins_at_0 else "cupy:1")
     with xpnet.using(elsewhere.backend):
         p = xpnet.Parameter([1.0, 2.0])
     with xpnet.using(other):
@@ -396,11 +397,11 @@ def test_on_two_emulated_devices(cupy_backend):
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(
         command,
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         env=os.environ | options,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    assert "skipped" not in done.stdout.splitlines()[-1] or "passed" in done.stdout
+    assert "passed" in done.stdout.splitlines()[-1]

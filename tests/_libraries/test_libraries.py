@@ -4,6 +4,7 @@ import re
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import xpnet
@@ -29,13 +30,21 @@ def test_a_variables_namespace_creates_arrays_in_its_library(backend):
     assert home.library is backend.library
 
 
-@pytest.mark.parametrize("x", [1.0, [1.0], "text", None])
+@pytest.mark.parametrize("x", [1.0, [1.0], "a string", None])
 def test_what_is_no_array_belongs_to_no_library(x):
     assert library_of(x) is ANY_OTHER
 
 
+def test_zero_gradients_of_jax_belong_to_numpy(monkeypatch):
+    """They are NumPy's arrays, of a dtype of JAX: what they belong to holds for all of that type."""
+    jax = pytest.importorskip("jax")
+    monkeypatch.setattr(_libraries, "_by_type", {})
+    assert library_of(np.zeros(2, jax.dtypes.float0)) is LIBRARIES["numpy"]
+    assert library_of(np.zeros(2)) is LIBRARIES["numpy"]
+
+
 def test_an_array_of_an_unlisted_library_goes_by_the_standard(monkeypatch):
-    """Its arrays can be scattered to, and assigned to, all the same."""
+    """Rows can be added to its arrays by index, and the last of equal indices can be found."""
     strict = pytest.importorskip("array_api_strict")
     monkeypatch.setattr(_libraries, "_by_type", {})
     monkeypatch.delitem(LIBRARIES, "array_api_strict")
@@ -92,7 +101,7 @@ def test_a_library_that_is_listed_can_be_used(abacus, spec):
     assert to_numpy(next(layer.parameters()).grad).shape == (3, 2)
 
 
-def test_the_errors_of_a_library_that_is_listed_are_reported(abacus, monkeypatch):
+def test_the_errors_of_a_library_that_is_listed_are_reported(abacus):
     with pytest.raises(xpnet.BackendError, match="'abacus:7' cannot be used: an abacus has one"):
         xpnet.use("abacus:7")
     with pytest.raises(xpnet.BackendError, match="one of: numpy, .*abacus.*, beads, auto"):

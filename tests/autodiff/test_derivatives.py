@@ -798,5 +798,5 @@ def test_a_second_derivative_through_a_rule_on_arrays_raises(backend64, array):
         return F.sum(Forgetful()(x))
 
     assert_close(grad(f)(x), [2.0, 4.0])
-    with pytest.raises(GradientError, match="Forgetful.backward gave an array for a Variable"):
+    with pytest.raises(GradientError, match="Forgetful.backward returned an array for a Variable"):
         hvp(f)(x, x)

@@ -1,6 +1,7 @@
 """One contract for all layers: each row of cases.py, on every backend."""
 
 import copy
+import importlib
 import pickle
 import re
 import sys
@@ -11,10 +12,13 @@ import pytest
 import xpnet
 from tests.layers.cases import LAYERS, Integers
 from xpnet import Add, Layer, ShapeError, Variable, functions as F, gradients, to_numpy, using
+from xpnet.kernels.bounds import require_within_on_host
 from xpnet.layers import Buffer
 from xpnet.saving.safetensors import load, save
 from xpnet.testing import assert_close
 
+# The function of the same name hides the module in `xpnet.functions`.
+embedding_module = importlib.import_module("xpnet.functions.embedding")
 each_layer = pytest.mark.parametrize("name", LAYERS)
 WITH_STATE = [name for name, case in LAYERS.items() if list(case.layer()._state())]
 WITH_WRONG = [name for name, case in LAYERS.items() if case.wrong]
@@ -181,23 +185,35 @@ def test_float32_stays_float32(backend, array, traced, name):
 
 @pytest.fixture
 def no_way_to_the_host(backend, monkeypatch):
-    """From here on, an array that leaves its device is an error."""
-    once = to_numpy
+    """From here on, an array that leaves its device is an error; but indices are checked on the host."""
+    checks = []  # those that are running
 
-    def refuse(x, *args, **kwargs):
-        if isinstance(x, np.ndarray) and "numpy" not in backend.name:
-            return once(x)  # it is there: a mask on its way to the device
-        raise AssertionError(f"{type(x).__name__} on its way to the host")
+    def refusing(read):
+        def refuse(x, *args, **kwargs):
+            is_on_the_host = isinstance(x, np.ndarray) and "numpy" not in backend.name
+            if checks or is_on_the_host:  # on the host: a mask on its way to the device
+                return read(x, *args, **kwargs)
+            raise AssertionError(f"{type(x).__name__} on its way to the host")
+
+        return refuse
+
+    def check(*args):
+        checks.append(args)
+        try:
+            require_within_on_host(*args)
+        finally:
+            checks.pop()
 
     def close():
+        monkeypatch.setattr(embedding_module, "require_within_on_host", check)
         for module in [m for n, m in sys.modules.items() if n.partition(".")[0] == "xpnet"]:
-            if getattr(module, "to_numpy", None) is once:
-                monkeypatch.setattr(module, "to_numpy", refuse)
+            if getattr(module, "to_numpy", None) is to_numpy:
+                monkeypatch.setattr(module, "to_numpy", refusing(to_numpy))
         if backend.name.startswith("torch"):
             import torch
 
             for method in ("__array__", "__bool__", "__float__", "__int__", "item", "numpy"):
-                monkeypatch.setattr(torch.Tensor, method, refuse)
+                monkeypatch.setattr(torch.Tensor, method, refusing(getattr(torch.Tensor, method)))
 
     return close
 

@@ -8,7 +8,7 @@ import array_api_compat as compat
 import numpy as np
 
 from xpnet._typing import Array, Device, Namespace
-from xpnet.errors import ArgumentError, BackendError
+from xpnet.errors import ArgumentError, MissingMethodError
 
 
 class Library:
@@ -25,7 +25,7 @@ class Library:
         Other names for it in a spec.
     package, gpu_package : str
         The packages for `pip install`. `gpu_package` is for a machine with an NVIDIA GPU; if it is
-        empty, error messages do not mention it.
+        empty, error messages do not mention it. (CuPy's package depends on the driver.)
     mutable : bool
         Whether x[key] = value changes the array x.
     needs_writable_memory : bool
@@ -33,7 +33,7 @@ class Library:
     slices_backwards : bool
         Whether x[::-1] is supported.
     wraps_indices : bool
-        Whether an index that is out of range silently picks some other number of the array.
+        Whether an index that is out of range silently picks another number of the array.
     has_copy_stream : bool
         Whether `xpnet.data` can copy batches to the device while it computes.
     """
@@ -72,7 +72,7 @@ class Library:
         Exception
             The library is not installed, or fails in its own way.
         """
-        raise BackendError("this library is not listed in xpnet._libraries")
+        raise MissingMethodError(f"{type(self).__name__} defines no open.")
 
     def why_unusable(self, error: Exception, device: str) -> str:
         """The reason why `open` or the first computation failed, and the command that fixes it."""
@@ -105,11 +105,11 @@ class Library:
         return []
 
     def selected(self, device: Device) -> AbstractContextManager[Any]:
-        """A block in which `device` is the calling thread's current one, where there is such a one."""
+        """A block with `device` as the calling thread's current one, if the library has current devices."""
         return nullcontext()
 
     def make_current(self, device: Device) -> None:
-        """Make `device` the calling thread's current one, where there is such a one."""
+        """Make `device` the calling thread's current one, if the library has current devices."""
 
     # --- arrays -------------------------------------------------------------------------------
 

@@ -24,7 +24,6 @@ class CuPy(Library):
 
     name = "cupy"
     aliases = ("gpu", "cuda")
-    package = "cupy-cuda13x"
     wraps_indices = True
     has_copy_stream = True
 

@@ -7,8 +7,11 @@ in every thread, and raises an error if the arrays lie on two devices. On a mach
 without CuPy, all of this is reduced to a check of `known`.
 
     @follows                    a function of arrays: computed on their device; two devices are an error
-    @stays                      a function that moves from device to device by calling `follow(x)`
+    call_on_one_device          the same for a call of a function that is not decorated
     call_on_their_device(f, x)  f(x), computed on the device of x
+    @stays                      a function that moves from device to device by calling
+    follow(x)                     to the device of x
+    settle(name, xs)              to the one device of all xs; two devices are an error
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -67,8 +70,8 @@ def follows(function: Callee) -> Callee:
 
     @wraps(function)
     def on_device(*args: Any, **options: Any) -> Any:
-        if "cupy" in modules and several():
-            return together(name, function, args, options)
+        if "cupy" in modules and several():  # the first test saves a call where there is no CuPy
+            return call_on_one_device(name, function, args, options)
         return function(*args, **options)
 
     on_device.follows = True  # type: ignore[attr-defined]
@@ -116,7 +119,7 @@ def call_on_their_device(function: Callable[..., Result], *args: Any, **options:
     return _call_on(device, function, args, options)
 
 
-def together(
+def call_on_one_device(
     name: str | object,
     function: Callable[..., Result],
     args: Sequence[Any],

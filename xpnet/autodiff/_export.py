@@ -15,11 +15,11 @@ from xpnet.errors import ArgumentTypeError, ExportError, GradientError
 
 
 class Exported:
-    """The methods by which other code asks an array object for its data. All Variables have them."""
+    """The methods by which other code asks an array object for its data: a base class of Variables."""
 
     __slots__ = ()
 
-    class_of_copies: ClassVar[type | None] = None  # where it is another class
+    class_of_copies: ClassVar[type | None] = None  # by default, the class of the object itself
 
     data: Array
     raw_grad: Array | None
@@ -101,7 +101,7 @@ def export_error(x: Array) -> ExportError:
 
 
 def _restored(kind: type, data: Array, grad: Array | None, requires_grad: bool) -> Any:
-    """A leaf with these data, which counts as created before all that is recorded."""
+    """A leaf with these data; in the order of creation it comes before everything recorded."""
     x: Any = object.__new__(kind)
     x.data = data
     x.raw_grad = grad

@@ -1,4 +1,4 @@
-"""float16 and bfloat16: sums of many numbers need more bits and a larger range than they have.
+"""float16 and bfloat16: a sum of many numbers needs more precision, or a larger range, than these.
 
 The sum of 4,096 ones in float16 is 2,048, because 2,049 is not a float16; the sum of 70,000 is
 infinite. So sums inside xpnet's own rules are accumulated in float32, and rounded once.
@@ -7,7 +7,7 @@ infinite. So sums inside xpnet's own rules are accumulated in float32, and round
 from xpnet._typing import Array, DType
 from xpnet.autodiff.namespace import array_namespace
 
-_known: dict[tuple[type, DType], bool] = {}  # whether it has 16 bits, by dtype and its type
+_known: dict[tuple[type, DType], bool] = {}  # whether a dtype has 16 bits, by its type and itself
 
 
 def is_half(x: Array) -> bool:
@@ -22,7 +22,7 @@ def is_half(x: Array) -> bool:
 
 
 def in_full(x: Array) -> Array:
-    """x in float32 if it is float16 or bfloat16, otherwise as it is."""
+    """x in float32 if it is of float16 or bfloat16, otherwise x itself."""
     if not is_half(x):
         return x
     xp = array_namespace(x)

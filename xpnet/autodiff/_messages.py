@@ -1,7 +1,7 @@
 """Errors of functions: what was expected, what was given, and where.
 
-The libraries describe the same mistake in different words. Here it is described in one form, and only
-after an error was raised: a call that succeeds costs nothing more.
+The libraries describe the same mistake in different words; here it is described in one form. The
+work is done only after a library has raised an error: a call that succeeds costs nothing more.
 """
 
 import inspect
@@ -60,7 +60,7 @@ def explain(
         Their shapes do not broadcast.
     """
     if isinstance(error, MissingMethodError):
-        return  # the inputs are not the cause
+        return  # the inputs are not its cause
     _require_arrays(error, name, inputs, forward)
     arrays = [x for x in inputs if hasattr(x, "shape")]
     devices = list(dict.fromkeys(str(compat.device(x)) for x in arrays))
@@ -76,19 +76,19 @@ def explain(
             f"{name} expected shapes that broadcast, got {' and '.join(map(str, shapes))}: counted "
             f"from the end, axis {axis} has lengths {' and '.join(map(str, lengths))}."
         ) from error
-    error.add_note(f"{name} was given {', '.join(map(described, inputs))}")
+    error.add_note(f"{name} was given {'; '.join(map(described, inputs))}")
 
 
 def _require_arrays(
     error: Exception, name: str, inputs: Sequence[Array], forward: Callable[..., Any] | None
 ) -> None:
     """Raise NoArrayError if an input that must be an array or a number is something else."""
-    if forward is None:
-        allowed: tuple[Any, ...] = (*NUMBERS, type(None))
-    elif len(inputs) == 1 or name.islower() or _attribute_of_none(error):
+    # Some functions for networks take None for an optional input. Functions of one input, and those
+    # of the standard, whose names are in lower case, do not.
+    allowed: tuple[Any, ...] = (*NUMBERS, type(None))
+    required = len(inputs) == 1 or name.islower() or _attribute_of_none(error)
+    if forward is not None and required:
         allowed = NUMBERS
-    else:  # some functions for networks take None for an optional input
-        allowed = (*NUMBERS, type(None))
     for i, x in enumerate(inputs):
         if not (_is_array(x) or isinstance(x, allowed)):
             raise no_array(name, _argument(i, len(inputs), forward), x) from None
@@ -162,7 +162,10 @@ def named(function: Callee) -> Callee:
 def require_arrays_in_call(
     function: Callable[..., Any], name: str, args: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
-    """Raise NoArrayError if an argument of this call must be an array, and is not."""
+    """Raise NoArrayError if an argument of this call must be an array, and is not.
+
+    An argument must be one if its name is in `ARRAYS`, unless it is None by default and here.
+    """
     signature = inspect.signature(function)
     try:
         given = signature.bind(*args, **options).arguments

@@ -1,10 +1,11 @@
-"""The parameters of a Function's two methods, which are read once, when its class is created.
+"""What a Function saves for its derivative: what the parameters of `backward` name.
 
     def forward(self, x, factor): ...
     def backward(self, gy, y, factor): ...      y is what forward returned; factor is its input 1
 
-They are read by `inspect.signature`, so the methods may be wrapped (`functools.wraps`,
-`partialmethod`, `staticmethod`).
+Here y and factor are saved, and x is not. The parameters are read once, when the class is created,
+by `inspect.signature`, so the methods may be wrapped (`functools.wraps`, `partialmethod`,
+`staticmethod`).
 """
 
 import inspect

@@ -2,13 +2,14 @@
 
     x ──► alias ──► f ──► y        only a path through the alias counts as f's x
 
-If f also finds the same x outside, in its closure, that is another path to y. This is why nested
-derivatives are right, and why no two derivatives are confused. If f writes into its arguments, it
-writes into these Variables.
+If f also uses the same x from outside, through its closure, that is another path to y, and is not
+differentiated. So nested derivatives are right: each counts its own x only. If f writes into its
+arguments, it writes into the aliases.
 
-What f finds that requires a gradient (a model's parameters, the x of a surrounding derivative) will
-be differentiated by later. So if y was computed from such *others*, the derivative is recorded. The
-order of creation tells them apart: the nodes that f created come after the start of the call.
+Whatever else f uses that requires a gradient (a model's parameters, the x of a surrounding
+derivative) may be differentiated by later. So if y was computed from such *others*, the derivative is
+recorded. They are recognised by the order of creation: the nodes that f creates come after the start
+of the call, the others before it.
 """
 
 import inspect
@@ -33,7 +34,7 @@ Callee = Callable[..., Any]
 
 
 class Alias(Function):
-    """The identity: it gives an input a node of its own."""
+    """The identity: its output is an input of f with a node of its own."""
 
     def forward(self, x: Array) -> Array:
         return x
@@ -43,7 +44,10 @@ class Alias(Function):
 
 
 class ConstantIn(Function):
-    """A derivative that does not depend on others: its gradient by them is zero, and not missing."""
+    """A derivative g that does not depend on the `others`: its gradient by them is zeros, not missing.
+
+    Without this node, differentiating g would be an error: nothing was recorded.
+    """
 
     def forward(self, g: Array, *others: Array) -> Array:
         return g
@@ -63,12 +67,12 @@ def fresh(x: Array) -> Variable:
             v: Variable = Alias()(x)
         else:
             v = Alias()(Variable(data_of(x)))
-            v.node.parents = (None,)  # there is no leaf, in which `backward` would leave a gradient
+            v.node.parents = (None,)  # without a leaf, whose `grad` a `backward` in f would set
     return v
 
 
 def standing_for(node: Node) -> Variable:
-    """A Variable with this node, to be an input of a Function; its data are not used."""
+    """A Variable with this node, as an input of a Function that does not use its data."""
     if isinstance(node, Variable):
         return node
     v = Variable(0.0)
@@ -175,7 +179,7 @@ class Call:
     def number(self) -> Variable:
         """The output, which must be a single real number."""
         y = self.y
-        if isinstance(y, Variable) and compat.size(y.data) == 1 and has_dtype(y, FLOATING[0]):
+        if isinstance(y, Variable) and compat.size(y.data) == 1 and has_dtype(y, "real floating"):
             return y
         raise GradientError(
             f"Expected {name_of(self.f)} to return a single real number, got {described(y)}. For "
@@ -183,13 +187,13 @@ class Call:
         )
 
     def pull(self, ys: Sequence[Variable], gys: Sequence[Array]) -> list[Array]:
-        """The gradient of the sum of all y gy by each of the xs."""
+        """The gradients of sum(y gy), over all ys, by each of the xs."""
         create_graph = self.recorded or (recording.get() and any(map(tracked, gys)))
         found = slopes(ys, gys, self.nodes, create_graph)
-        return [self.given(g, x) for g, x in zip(found, self.xs, strict=True)]
+        return [self.for_caller(g, x) for g, x in zip(found, self.xs, strict=True)]
 
     @stays
-    def given(self, g: Array | None, x: Variable) -> Array:
+    def for_caller(self, g: Array | None, x: Variable) -> Array:
         """A gradient by x as an array or a Variable, as the caller expects it; None becomes zeros."""
         follow(x)
         if g is None:
@@ -219,7 +223,10 @@ class Call:
 def slopes(
     ys: Sequence[Tree], gys: Sequence[Array], nodes: Sequence[Node], create_graph: bool
 ) -> list[Array | None]:
-    """The gradients of the sum of all y gy by nodes, at which the walk ends; None if there is none."""
+    """The gradients of sum(y gy) over all ys by each of the nodes; None where there is none.
+
+    No path leads through one of the nodes to another: the walk ends at each.
+    """
     lift = as_constant if create_graph else data_of
     pairs = zip(ys, gys, strict=True)
     starts = [(node_of(y), lift(seed(y.data, g))) for y, g in pairs if tracked(y)]
@@ -245,7 +252,7 @@ def fitting(model: Variable, x: Array, what: str) -> Array:
     """`x`, an array, Variable, scalar or list, as an array like `model`; errors call it `what`."""
     try:
         return seed(model.data, x)
-    except ShapeError as error:
+    except ShapeError as error:  # in the message of `seed`, x is called gy
         raise ShapeError(str(error).replace("gy", what)) from None
 
 
@@ -261,7 +268,7 @@ def tracked(x: Any) -> bool:
 
 def is_complex(x: Array) -> bool:
     """Whether the numbers of the array x are complex."""
-    return has_dtype(x, FLOATING[1])
+    return has_dtype(x, "complex floating")
 
 
 def _places(f: Callee, argnums: Sequence[int], count: int) -> list[int]:
@@ -297,7 +304,7 @@ def _model(leaves: Sequence[Any]) -> Array | None:
     for x in leaves:
         if isinstance(x, Variable) or compat.is_array_api_obj(x):
             data = data_of(x)
-            if has_dtype(data, FLOATING[0]):
+            if has_dtype(data, "real floating"):
                 return data
     return None
 

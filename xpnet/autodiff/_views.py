@@ -4,10 +4,10 @@
     row[1] = 5.0            x[0, 1] is 5.0 now, as in NumPy, on every library
     x[0, 2] = 7.0           and row[2] is 7.0
 
-No memory is overwritten. A write creates a new array and a new node for the *root*, the Variable that
-is not a view. When a View is read and its root has another array than before, the View is computed
-again. So what was recorded before a write keeps the old numbers, and what is recorded after it is
-differentiated through the write.
+A view of a view leads, from base to base, to a Variable that is not a view: the *root*. No memory is
+overwritten. A write creates a new array and a new node for the root. When a View is read and its root
+has another array than before, the View is computed again. So what was recorded before a write keeps
+the old numbers, and what is recorded after it is differentiated through the write.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,10 @@ Put = Callable[[Variable, How, Variable], Variable]
 
 
 class _NoRoot:
-    """The root of a View that was detached: it has data of its own."""
+    """The root of a View that was detached, and has data of its own.
+
+    Its `data` is None, as is `seen` of such a View: so the View is never computed again.
+    """
 
     data = None
 
@@ -78,7 +81,7 @@ class View(Variable):
                 view.show(view.get(view.base, view.how))
 
     def _detach(self) -> None:
-        """Make this an ordinary Variable, because it is given data of its own."""
+        """Make this an ordinary Variable, because it is about to be given data of its own."""
         if self.seen is not self.root.data:
             self._refresh()
         self.root = _NoRoot
@@ -161,7 +164,7 @@ def is_repeated(x: Array) -> bool:
 
 
 def root_of(x: Variable) -> Variable:
-    """The Variable that a write into x gives a new array: the root of a view, otherwise x itself."""
+    """The Variable whose array a write into x replaces: the root of a view, otherwise x itself."""
     if isinstance(x, View) and x.is_attached():
         root: Variable = x.root
         return root
@@ -181,8 +184,8 @@ def require_writable(x: Variable, what: str) -> None:
     if is_repeated(x):
         raise ArgumentError(
             f"{what} expected a Variable that holds each number once; this one of shape "
-            f"{tuple(x.shape)} was broadcast, so some of its numbers are the same one. Write into a "
-            "copy: y = xp.asarray(x, copy=True)."
+            f"{tuple(x.shape)} was broadcast, so it shows some number of its base several times. "
+            "Write into a copy: y = xp.asarray(x, copy=True)."
         )
     root = root_of(x)
     if root.requires_grad and root.node is None and recording.get():
@@ -190,14 +193,14 @@ def require_writable(x: Variable, what: str) -> None:
         given = f"this {kind} is" if root is x else f"it is a view of a {kind} that is"
         raise GradientError(
             f"{what} expected a Variable that was computed, or one without a gradient; {given} a "
-            "leaf that requires one, and its gradient would not belong to it any more. Write into a "
+            "leaf that requires one, and a write would separate it from its gradient. Write into a "
             "copy, y = xp.asarray(x, copy=True), or create a new array with F.where or F.concat. To "
             "change it permanently, as an optimizer does, write in a block `with no_grad():`."
         )
 
 
 def write(x: Variable, y: Variable) -> None:
-    """Give x the value of y, through all that x is a view of, down to the root, which is changed.
+    """Write y into x: the root of x is given a new array, computed through each view on the way.
 
     In a block without recording the root keeps its node: the write is not differentiated.
     """

@@ -1,4 +1,4 @@
-"""A function with a derivative of its own."""
+"""`custom_rule`: a decorator that gives a function the derivative that you define."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ def custom_rule(rule: Callee) -> Callable[[Callee], Callee]:
     """Decorator: give a function its own derivative, where the derived one will not do.
 
     Use it for a faster formula, for one that is stable where the composite's is not, or for one that
-    is not the derivative at all (clipped, reversed, passed straight through). It is the decorator
-    for what `Function` is as a class.
+    is not the derivative at all (clipped, reversed, passed straight through). It does for a function
+    what a subclass of `Function` does with two methods.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ def custom_rule(rule: Callee) -> Callable[[Callee], Callee]:
 
     Examples
     --------
-    log(1 + e^x), whose derivative, written out, would be inf / inf from x = 89 on:
+    log(1 + e^x): its derivative e^x / (1 + e^x) would be inf / inf from x = 89 on, in float32. The
+    rule computes it as 1 / (1 + e^-x):
 
     >>> from xpnet import array_namespace
     >>> def sigmoid_times(gy, x):
@@ -80,7 +81,7 @@ def custom_rule(rule: Callee) -> Callable[[Callee], Callee]:
 
 
 class _Names(NamedTuple):
-    """What a rule names of its function."""
+    """The names that a rule's parameters take from its function, and where their values go."""
 
     saved: tuple[str, ...]  # the output and inputs, in the order in which the tape passes them
     inputs: tuple[int, ...]  # the places of these inputs among the function's arguments
@@ -102,7 +103,7 @@ def _function_class(f: Callee, rule: Callee) -> Callable[[dict[str, Any]], Funct
             if any(isinstance(leaf, Variable) for leaf in tree.leaves(y)):
                 raise GradientError(
                     f"{name_of(f)} used a Variable that is not among its arguments, so its "
-                    "rule gives no gradient for it. Make it an argument."
+                    "rule returns no gradient for it. Make it an argument."
                 )
             return y
 
@@ -132,8 +133,9 @@ def _names(f: Callee, rule: Callee) -> _Names:
     if not by_position or "y" in (*inputs, *options) or not known.issuperset(wanted):
         raise ArgumentTypeError(
             f"{name_of(rule)}{inspect.signature(rule)} is no rule for "
-            f"{name_of(f)}{inspect.signature(f)}: it is called with gy, and then names y (the "
-            "output; no argument is called so), arguments and options of the function."
+            f"{name_of(f)}{inspect.signature(f)}: its first parameter must be gy, and the others may "
+            "be y (the output; no argument of the function may have this name), arguments and "
+            "options of the function."
         )
     saved = [name for name in ("y", *inputs) if name in wanted]
     places = [inputs.index(name) for name in saved if name != "y"]
@@ -151,13 +153,16 @@ def _require_constants(f: Callee, options: dict[str, Any]) -> None:
 
 
 def _without_own_options(signature: inspect.Signature, known: set[str]) -> inspect.Signature:
-    """A rule's signature without the options that only the rule has; what follows goes by name."""
+    """A rule's signature without the options that only the rule has.
+
+    The parameters after such an option are passed by name, since one before them is left out.
+    """
     parameters: list[inspect.Parameter] = []
-    by_name = False
+    skipped = False
     for i, p in enumerate(signature.parameters.values()):
         if i and p.default is not p.empty and p.name not in known:
-            by_name = True
-        elif by_name and p.kind is p.POSITIONAL_OR_KEYWORD:
+            skipped = True
+        elif skipped and p.kind is p.POSITIONAL_OR_KEYWORD:
             parameters.append(p.replace(kind=p.KEYWORD_ONLY))
         else:
             parameters.append(p)

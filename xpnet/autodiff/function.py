@@ -1,7 +1,7 @@
 """Define-by-run differentiation: Variables remember the Functions that computed them.
 
     x ───► Function ───► y        y.creator is the Function, y.node the tape's record of the call
-    gx ◄── backward ◄── gy        the walk goes from node to node, the latest first
+    gx ◄── backward ◄── gy        gy is the gradient of y; the walk visits the latest node first
 
 `Variable` is an array, of any library, with a `grad` and a `creator`. `Function` is one primitive:
 `forward` on arrays, and `backward`, written once. For a first derivative `backward` is given
@@ -20,7 +20,7 @@ from sys import modules
 from typing import Any, ClassVar, TypeAlias
 from weakref import WeakValueDictionary
 
-from xpnet._libraries.devices import known, several, together
+from xpnet._libraries.devices import call_on_one_device, known, several
 from xpnet._typing import Array, DType
 from xpnet.autodiff._messages import explain, outdated
 from xpnet.autodiff._signatures import Rule, rule_of
@@ -172,9 +172,13 @@ class Function:
             arrays.append(x)
             parents.append(node)
         try:
-            # `known` is settled where there is a Variable, whose array was looked at before.
+            # The arrays may lie apart, if there are several GPUs. Those were counted when the first
+            # Variable was created: `known` is up to date if an input is one.
             apart = known.several if lifted else "cupy" in modules and several()
-            y: Array = together(self, self.forward, arrays) if apart else self.forward(*arrays)
+            if apart:
+                y: Array = call_on_one_device(self, self.forward, arrays)
+            else:
+                y = self.forward(*arrays)
         except Exception as error:
             explain(error, type(self).__name__, arrays, self.__xpnet_broadcasts__, self.forward)
             raise
@@ -241,7 +245,7 @@ class FunctionNode:
         self.function = function
         self.parents = parents
         self.created = next(creation_order)
-        # Arrays and not Variables: x[key] = value and an optimizer may give a Variable another one.
+        # Arrays, not Variables: a Variable's array is replaced by x[key] = value and by optimizers.
         self.saved = rule.pick(arrays) if rule.pick else rule.saved(arrays)
         self.y: Arrays | None = None if rule.y_at is None else y
         if isinstance(y, tuple):

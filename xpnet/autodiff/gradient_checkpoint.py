@@ -1,4 +1,7 @@
-"""Recompute intermediate results instead of keeping them: a graph takes less memory, and more time."""
+"""`gradient_checkpoint`: compute intermediate results again instead of keeping them.
+
+A graph then takes less memory, and the walk back more time.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,11 +23,11 @@ from xpnet.random import default_rng, notes
 
 
 def gradient_checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """f with the same values and derivatives, but of its computation only the inputs are kept.
+    """f with the same values and derivatives, of which only the inputs are kept in memory.
 
-    Intermediate results of f are not kept, but computed again when a derivative needs them. If n
-    layers are divided among sqrt(n) checkpoints, about 2 sqrt(n) results are in memory at once
-    instead of n, for the cost of one more forward pass. Sources: Griewank, "Achieving logarithmic
+    Intermediate results of f are computed again when a derivative needs them. If n layers are divided
+    among sqrt(n) checkpoints, about 2 sqrt(n) results are in memory at once instead of n, for the
+    cost of one more forward pass. Sources: Griewank, "Achieving logarithmic
     growth of temporal and spatial complexity in reverse automatic differentiation", 1992; Chen et
     al., "Training deep nets with sublinear memory cost", 2016.
 

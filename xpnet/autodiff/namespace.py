@@ -30,7 +30,9 @@ extension that is proposed for the standard, and that SciPy uses: github.com/dat
 """
 
 methods: dict[str, Callable[..., Any]] = {}
-"""Methods of the array object that are not functions of the namespace: indexing, `to_device`."""
+"""What Variables call in the packages above this one, which register it: indexing, assignment,
+`to_device`, NumPy's protocols, einops. These functions are not in the namespace.
+"""
 
 ufuncs: dict[Callable[..., Any], Callable[..., Any]] = {}
 """The functions to call for NumPy's ufuncs; filled when a Variable is passed to one."""
@@ -110,11 +112,12 @@ def namespace_over(xp: Namespace, device: Device) -> DifferentiableNamespace:
     """The `DifferentiableNamespace` of a library and a device: the same object in each call."""
     key = (xp, device_key(device))
     found = _namespaces.get(key)
-    if found is None:  # if two threads create one at the same time, both get the first
+    if found is None:  # if two threads come here at the same time, both return the first one's
         found = _namespaces.setdefault(key, DifferentiableNamespace(xp, device))
     return found
 
 
+# By the type of an array; None for the types that go with every namespace. Variables are not in it.
 _namespace_of: dict[type, Namespace] = dict.fromkeys((bool, int, float, complex, type(None)))
 
 

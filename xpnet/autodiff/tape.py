@@ -4,10 +4,15 @@ The tape consists of nodes. A node is one call of a Function, an Output of a cal
 or a leaf: a Variable that was not computed. The walk needs these attributes of it:
 
     parents          the nodes of the inputs, None for a constant; () for a leaf
-    created          its number in the order of creation, higher than those of all its parents
-    changed          that number at its last change in place (only leaves are changed); otherwise 0
+    created          its place in the order of creation, after those of all its parents
+    changed          its place in that order when it was last changed in place; 0 if it never was
     shape, dtype     of the output
-    pullback(gy)     of a call: the gradients of the inputs, from the gradient of the output
+    pullback(gy)     of a call: the gradients of the inputs, from the gradient `gy` of the output
+    needs            of a call, set by the walk: for each input, whether its gradient is needed
+    index            of an Output: its place among the outputs of the call
+
+For a call y = f(x) the walk multiplies gy, the gradient of y, by the derivative of f, and so obtains
+gx, the gradient of x. Where several nodes use x, its gradient is the sum of theirs.
 
 Only one thread at a time may walk a graph. The arrays that a graph was computed from must not change
 before the walk. Variables ensure that themselves, and an optimizer's step is detected where a
@@ -63,7 +68,7 @@ def recorded(on: bool = True) -> Iterator[None]:
 
 
 class Output:
-    """One of several outputs of a call: its gradient is gathered by its place among them."""
+    """One of several outputs of a call. The call needs their gradients together, in one tuple."""
 
     __slots__ = ("__weakref__", "created", "dtype", "index", "parents", "shape")
     changed = 0
@@ -81,7 +86,7 @@ class Output:
         return self.parents[0].function
 
 
-def name_of(node: Node) -> str:
+def function_name(node: Node) -> str:
     """The name of a node's Function, for messages."""
     return type(node.function).__name__
 
@@ -90,9 +95,9 @@ def completed(
     gy: dict[int, Array], shapes_and_dtypes: Sequence[tuple[tuple[int, ...], DType]]
 ) -> tuple[Array, ...]:
     """The gradients of all outputs of a call: those in `gy`, and zeros for the others."""
-    known_one = next(iter(gy.values()))
-    xp = array_namespace(known_one)
-    device = compat.device(known_one)
+    some_gradient = next(iter(gy.values()))
+    xp = array_namespace(some_gradient)
+    device = compat.device(some_gradient)
     gradients = []
     for i, (shape, dtype) in enumerate(shapes_and_dtypes):
         g = gy.get(i)
@@ -109,7 +114,7 @@ def walk(
     create_graph: bool,
     through: bool = True,
 ) -> list[tuple[Node, Array]]:
-    """The gradients by the `wanted` nodes, or by every leaf if `wanted` is None; no others.
+    """The gradients by the `wanted` nodes or, if `wanted` is None, by every leaf.
 
     Parameters
     ----------
@@ -117,7 +122,7 @@ def walk(
         The gradients are arrays, or Variables to record the walk itself.
     wanted : sequence of nodes, or None
     create_graph : bool
-        Whether the rules run on Variables.
+        Whether the rules run on Variables, so that the walk is recorded.
     through : bool
         Whether a path may lead through one wanted node to another; otherwise it ends at the first.
 
@@ -127,14 +132,14 @@ def walk(
         In the order of `wanted`, without the nodes that no start depends on.
     """
     nodes, wanted, useful = _plan([node for node, _ in starts], wanted, through)
-    ends = set(map(id, wanted))
+    wanted_ids = set(map(id, wanted))
     grads = _sums(starts)
     for node in nodes:
         parents = node.parents
         if not parents:  # a leaf
             continue
         key = id(node)
-        if key not in ends:
+        if key not in wanted_ids:
             g = grads.pop(key, None)  # it is not needed again: this frees its memory
         elif through:
             g = grads.get(key)
@@ -142,9 +147,9 @@ def walk(
             continue
         if g is None:
             continue
-        if known.several:
+        if known.several:  # on a machine with several GPUs: compute where g is
             follow(g)
-        if node.__class__ is Output:
+        if node.__class__ is Output:  # its call gathers the gradients of all outputs in a dict
             _add(grads.setdefault(id(parents[0]), {}), node.index, g)
             continue
         # `map`, because a comprehension would be one more Python frame for each node.
@@ -232,6 +237,7 @@ def _add_gradients(node: Node, g: Array, grads: dict[int, Any], create_graph: bo
             continue
         if known.several:
             follow(gx)
+        # Nearly all gradients of a first derivative fit already: this saves the call.
         if create_graph or getattr(gx, "shape", None) != p.shape or gx.dtype is not p.dtype:
             gx = _fit(gx, p, node, create_graph)
         key = id(p)
@@ -243,7 +249,7 @@ def _without_left_out(gxs: Sequence[Array | None], node: Node) -> Sequence[Array
     count = len(node.parents)
     if len(gxs) < count or any(gx is not None for gx in gxs[count:]):
         given = f"{len(gxs)} gradients for {count} inputs"
-        raise GradientError(f"{name_of(node)}.backward gave {given}.")
+        raise GradientError(f"{function_name(node)}.backward returned {given}.")
     return gxs[:count]
 
 
@@ -326,12 +332,15 @@ def _fit(g: Array | None, node: Node, user: Node, create_graph: bool) -> Array:
     It undoes broadcasting and promotion.
     """
     if g is None:
-        raise GradientError(f"{name_of(user)} has no derivative by an input.")
+        raise GradientError(f"{function_name(user)} has no derivative by an input.")
     if getattr(g, "shape", None) != node.shape:
         g = _summed(g, node.shape, user)
     if create_graph and not isinstance(array_namespace(g), DifferentiableNamespace):
-        name = name_of(user)
-        raise GradientError(f"{name}.backward gave an array for a Variable: its graph is lost.")
+        name = function_name(user)
+        raise GradientError(
+            f"{name}.backward returned an array for a Variable: its graph is lost. Compute with "
+            "the Variable itself, not with its data."
+        )
     if g.dtype == node.dtype:
         return g
     xp = array_namespace(g)
@@ -345,7 +354,8 @@ def _fit(g: Array | None, node: Node, user: Node, create_graph: bool) -> Array:
 
 def _summed(g: Array, shape: tuple[int, ...], user: Node) -> Array:
     """`g` summed over the axes along which an array of that shape was broadcast."""
-    new_axes = getattr(g, "ndim", -1) - len(shape)  # broadcasting puts these in front
+    # Broadcasting puts new axes in front. A Python number has no `ndim`, and is an error below.
+    new_axes = getattr(g, "ndim", -1) - len(shape)
     if new_axes >= 0:
         rest = g.shape[new_axes:]
         if rest == shape:
@@ -354,6 +364,6 @@ def _summed(g: Array, shape: tuple[int, ...], user: Node) -> Array:
             stretched = [i + new_axes for i, n in enumerate(shape) if n == 1]
             return array_namespace(g).reshape(total(g, (*range(new_axes), *stretched)), shape)
     raise GradientError(
-        f"{name_of(user)}.backward expected a gradient of shape {tuple(shape)} for an input, got "
+        f"{function_name(user)}.backward expected a gradient of shape {tuple(shape)} for an input, got "
         f"{described(g)}."
     )

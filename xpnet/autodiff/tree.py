@@ -61,7 +61,7 @@ def matched(model: Tree, tree: Tree, path: str = "") -> Iterator[tuple[str, Tree
     Raises
     ------
     ArgumentTypeError
-        `tree` has no such place, or others beside it.
+        `tree` does not have the same keys, or is not nested in the same way.
     """
     expected = _children(model)
     if expected is None:
@@ -79,7 +79,7 @@ def matched(model: Tree, tree: Tree, path: str = "") -> Iterator[tuple[str, Tree
 
 def _children(tree: Tree) -> Mapping[Hashable, Tree] | None:
     """The parts of a tree by key or by place; None for a leaf."""
-    if tree is None:
+    if tree is None:  # a tree without parts
         return {}
     if isinstance(tree, dict):
         return tree

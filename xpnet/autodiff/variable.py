@@ -76,7 +76,7 @@ class Variable(ArrayObject):
             )
         if not compat.is_array_api_obj(data):
             data = current().asarray(data)
-        if "einops" in modules:
+        if "einops" in modules:  # it may have been imported since the last Variable was created
             methods["meet_einops"]()
         self.data: Array = as_array(data)
         self.raw_grad: Array | None = None
@@ -94,6 +94,7 @@ class Variable(ArrayObject):
 
     @property
     def grad(self) -> Array | None:
+        # NumPy's own `data` is a memoryview, with which one cannot compute.
         return with_data(self.raw_grad)
 
     @grad.setter
@@ -127,7 +128,7 @@ class Variable(ArrayObject):
         for leaf, g in _walk(self, None, gy, create_graph):
             if leaf.raw_grad is None:
                 leaf.raw_grad = g
-            elif known.several:
+            elif known.several:  # on a machine with several GPUs
                 leaf.raw_grad = call_on_their_device(add, leaf.raw_grad, g)
             else:  # never in place: others may hold the array
                 leaf.raw_grad = leaf.raw_grad + g
@@ -164,7 +165,7 @@ def _update(operator: str) -> Callable[["Parameter", Array], "Parameter"]:
 
 
 def _set_data(p: "Parameter", data: Array) -> None:
-    """`p.data = data`, for an array: a Variable inside a Parameter would be no node of any graph."""
+    """`p.data = data`, for an array: a Variable inside a Parameter would belong to no graph."""
     if isinstance(data, Variable):
         raise ArgumentTypeError(
             "Parameter.data expected an array, got a Variable. Write p.data = value.data, or "
@@ -200,10 +201,11 @@ class Parameter(Variable):
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
-        self.created = self.changed = 0  # before everything else, also the call that created it
+        # As if it were created before everything else, even before the call that creates it.
+        self.created = self.changed = 0
         if has_dtype(self.data, "complex floating"):
             raise GradientError("A Parameter is real; use two, a and b, and compute a + 1j * b.")
-        self.data = array_like(self.data, self.data)  # a copy, which is changed in place
+        self.data = array_like(self.data, self.data)  # a copy, since optimizers change it in place
 
 
 to_numpy.register(Variable, lambda x: to_numpy(x.data))

@@ -13,13 +13,13 @@ Indices on the host are checked there, at once.
 import os
 import threading
 from functools import cache
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from xpnet._libraries.devices import arrivals, call_on_their_device
 from xpnet._typing import Array
 from xpnet.backend import to_numpy
 from xpnet.errors import IndexingError
+from xpnet.kernels.cuda_source import cupy
 
 DEBUG = os.environ.get("XPNET_DEBUG_INDICES", "") not in ("", "0")
 
@@ -44,7 +44,7 @@ class Call(NamedTuple):
 
 
 class _Notes(threading.local):
-    """A thread's note on each device, and the devices whose note may have been written since."""
+    """A thread's note on each device, and the notes that may have been written since they were read."""
 
     def __init__(self) -> None:
         self.of: dict[int, Array] = {}
@@ -62,7 +62,7 @@ _numbers: dict[Call, int] = {}
 
 @cache
 def _kernel() -> Any:
-    return import_module("cupy").ElementwiseKernel(
+    return cupy().ElementwiseKernel(
         "I index, int64 least, int64 most, int64 call",
         "raw uint64 note",
         BODY,
@@ -94,7 +94,7 @@ def require_within(name: str, indices: Array, least: int, most: int) -> None:
     device = indices.data.device_id
     note = _notes.of.get(device)
     if note is None:
-        note = _notes.of[device] = import_module("cupy").zeros(3, "uint64")
+        note = _notes.of[device] = cupy().zeros(3, "uint64")
     _kernel()(indices, least, most, _number(Call(name, least, most)), note)
     _notes.open[device] = note
     if DEBUG:

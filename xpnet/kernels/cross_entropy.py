@@ -7,7 +7,7 @@ if the target is weights, their sum: three numbers per row, not a softmax as lar
 import numpy as np
 
 from xpnet._typing import Array, DType
-from xpnet.kernels.cuda import Raw, floating, together
+from xpnet.kernels.cuda import Raw, floating, on_one_device
 from xpnet.kernels.cuda_source import C_TYPES, cupy
 from xpnet.kernels.lookup import Kernel
 
@@ -40,9 +40,9 @@ _gradient = _for_targets("xpnet_cross_entropy_gradient")
 _mean = Raw("cross_entropy.cu", "xpnet_cross_entropy_mean", *WEIGHTS)
 
 
-def takes(x: Array, t: Array) -> bool:
+def _takes(x: Array, t: Array) -> bool:
     """Whether x is scores in 32 or 64 bits, and t class numbers, or weights of the same dtype."""
-    if type(t) is not type(x) or x.dtype.char == "e" or not floating(x) or not together(x, t):
+    if type(t) is not type(x) or x.dtype.char == "e" or not floating(x) or not on_one_device(x, t):
         return False
     if x.shape[-1] == 0:
         return False
@@ -99,6 +99,6 @@ def cross_entropy_gradient(gy: Array | float, x: Array, t: Array, kept: Array) -
 
 
 KERNELS = {
-    "cross_entropy": Kernel(cross_entropy, takes),
-    "cross_entropy_gradient": Kernel(cross_entropy_gradient, takes),
+    "cross_entropy": Kernel(cross_entropy, _takes),
+    "cross_entropy_gradient": Kernel(cross_entropy_gradient, _takes),
 }

@@ -39,7 +39,7 @@ def floating(x: Array, *others: Any) -> bool:
     return True
 
 
-def together(x: Array, y: Array) -> bool:
+def on_one_device(x: Array, y: Array) -> bool:
     """Whether two arrays lie on one device."""
     return bool(x.data.device_id == y.data.device_id)
 

@@ -32,7 +32,7 @@ C_TYPES = {
     "uint64": "unsigned long long",
 }
 
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 
 @cache
@@ -105,7 +105,7 @@ def index_type(short: bool) -> str:
     return "typedef long long I;"
 
 
-def on_its_device(kernel: Kernel) -> Kernel:
+def on_its_device(kernel: Callee) -> Callee:
     """Decorator: the kernel runs on the device of its first array, whichever device is current.
 
     CuPy launches a kernel on the thread's current device, and puts new arrays there.

@@ -12,13 +12,10 @@ A cross entropy reads one number in each row. Indexing finds it; the standard ha
 the portable code compares all classes with the target's.
 """
 
-from importlib import import_module
-from typing import Any
+import numpy as np
 
 from xpnet._typing import Array
 from xpnet.kernels.lookup import Kernel
-
-np: Any = import_module("numpy")
 
 BITS = {np.dtype(f"f{size}"): np.dtype(f"i{size}") for size in (2, 4, 8)}  # of native numbers
 

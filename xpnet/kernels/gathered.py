@@ -46,7 +46,7 @@ MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: 
 
 
 @on_its_device
-def correlate(x: Array, W: Array, b: Array, window: Window, groups: int) -> Array:
+def correlate(x: Array, W: Array, b: Array | None, window: Window, groups: int) -> Array:
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
     x, W, b = alike(x, W, b)
     n = x.shape[0]
@@ -61,7 +61,7 @@ def correlate(x: Array, W: Array, b: Array, window: Window, groups: int) -> Arra
 
 
 @on_its_device
-def spread(gy: Array, W: Array, b: Array, window: Window, groups: int) -> Array:
+def spread(gy: Array, W: Array, b: Array | None, window: Window, groups: int) -> Array:
     """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed."""
     gy, W, b = alike(gy, W, b)
     n = gy.shape[0]
@@ -215,7 +215,7 @@ def _launch(
     size = arguments[-1].size
     if size == 0:
         return
-    first = arguments[0]  # no other can be larger than both
+    first = arguments[0]  # the other arguments are no larger than these two
     short = size < SHORT and (first is None or first.size < SHORT)
     kernel = _kernel(name, dtype, len(window.size), short)
     kernel((-(-size // THREADS),), (THREADS,), (*arguments, *counts, _packed(window)))

@@ -4,7 +4,7 @@ A step writes its results into the arrays of all steps, so nothing has to be sta
 """
 
 from xpnet._typing import Array
-from xpnet.kernels.cuda import Raw, floating, together
+from xpnet.kernels.cuda import Raw, floating, on_one_device
 from xpnet.kernels.cuda_source import THREADS, cupy
 from xpnet.kernels.lookup import Kernel
 
@@ -80,7 +80,7 @@ def _grid(x: Array) -> tuple[tuple[int], tuple[int]]:
 
 def _takes(z: Array, h: Array, c: Array, W: Array, mask: Array | None) -> bool:
     """Whether these are non-empty arrays of one floating-point dtype, on the current device."""
-    if mask is not None and (type(mask) is not type(z) or not together(mask, z)):
+    if mask is not None and (type(mask) is not type(z) or not on_one_device(mask, z)):
         return False
     return floating(z, h, c, W) and z.size > 0
 

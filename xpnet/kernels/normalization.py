@@ -10,14 +10,17 @@ Source of the scheme, a block for each group and two sums: PyTorch's `batch_norm
 import math
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from xpnet._typing import Array, DType
-from xpnet.kernels.cuda import floating, together
+from xpnet.kernels.cuda import floating, on_one_device
 from xpnet.kernels.cuda_source import SHORT, THREADS, compiled, cupy, index_type
 from xpnet.kernels.lookup import Kernel
+
+if TYPE_CHECKING:
+    from xpnet.functions.normalization import RunningStatistics
 
 MOST = 1024  # threads of a block
 
@@ -76,8 +79,8 @@ def normalize(
     b: Array | None,
     axes: tuple[int, ...],
     eps: float,
-    running: Any = None,
-) -> tuple[Array, Array, Array, Array, Any]:
+    running: "RunningStatistics | None" = None,
+) -> tuple[Array, Array, Array, Array, "RunningStatistics | None"]:
     """(x - mean) r w + b, where mean and r = 1 / sqrt(variance + eps) are those of x over axes.
 
     Parameters
@@ -196,7 +199,9 @@ def _shape(w: Array | None, b: Array | None) -> tuple[int, ...] | None:
     return None
 
 
-def _running(running: Any, dtype: DType) -> tuple[Sequence[Any], Sequence[Any], float]:
+def _running(
+    running: "RunningStatistics | None", dtype: DType
+) -> tuple[Sequence[Array | None], Sequence[Array | None], float]:
     """Running statistics as `moments` takes them: the old, memory for the new, and the momentum."""
     if running is None:
         return (None,) * 3, (None,) * 3, 0.0
@@ -212,7 +217,9 @@ def _running(running: Any, dtype: DType) -> tuple[Sequence[Any], Sequence[Any], 
     return before, after, momentum
 
 
-def _moved(running: Any, after: Sequence[Any]) -> Any:
+def _moved(
+    running: "RunningStatistics | None", after: Sequence[Array]
+) -> "RunningStatistics | None":
     """The running statistics with the numbers that `moments` computed, in their own dtypes."""
     if running is None:
         return None
@@ -247,7 +254,7 @@ def _takes(x: Array, *weights: Any) -> bool:
         return False
     given = [w for w in weights if w is not None]
     for w in given:
-        if w.dtype.itemsize > x.dtype.itemsize or not together(w, x):
+        if w.dtype.itemsize > x.dtype.itemsize or not on_one_device(w, x):
             return False
     if len({w.shape for w in given}) > 1:
         return False

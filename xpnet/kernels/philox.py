@@ -7,11 +7,10 @@ Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC
 """
 
 from functools import cache
-from importlib import import_module
-from math import prod
 from typing import Any
 
 from xpnet._typing import Array
+from xpnet.kernels.cuda_source import cupy
 from xpnet.kernels.lookup import Kernel
 from xpnet.random import DeviceGenerator
 
@@ -48,7 +47,7 @@ WORDS = f"""
 
 @cache
 def _mask() -> Any:
-    return import_module("cupy").ElementwiseKernel(
+    return cupy().ElementwiseKernel(
         "uint64 key, uint64 first_block, int64 n, float32 p, float64 factor",
         "raw T mask",
         MASK,
@@ -59,7 +58,7 @@ def _mask() -> Any:
 
 @cache
 def _words() -> Any:
-    return import_module("cupy").ElementwiseKernel(
+    return cupy().ElementwiseKernel(
         "uint64 key, uint64 block, uint64 high_words",
         "raw uint32 words",
         WORDS,
@@ -80,9 +79,8 @@ def drawn_mask(rng: DeviceGenerator, x: Array, p: float) -> Array:
     p : float
         From 0 to 1.
     """
-    cupy = import_module("cupy")
-    y = cupy.empty(x.shape, dtype=x.dtype)
-    n = prod(x.shape)
+    y = cupy().empty(x.shape, dtype=x.dtype)
+    n = x.size
     blocks = -(-n // 4)
     first = rng.advance(blocks)
     if n:
@@ -94,7 +92,7 @@ def drawn_mask(rng: DeviceGenerator, x: Array, p: float) -> Array:
 
 def words(key: int, block: int, high: int = 0) -> Array:
     """The four numbers of a block; `high` holds the upper two words of its counter. For tests."""
-    y = import_module("cupy").empty(4, dtype="uint32")
+    y = cupy().empty(4, dtype="uint32")
     _words()(key, block, high, y, size=1)
     return y
 

@@ -7,10 +7,10 @@ float16 in float32, and writes each number of the result once, so the result nee
 """
 
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from xpnet._typing import Array
+from xpnet.kernels.cuda_source import cupy
 from xpnet.kernels.lookup import Kernel
 
 PREAMBLE = """
@@ -47,7 +47,7 @@ BODY = """
 
 @cache
 def _kernel() -> Any:
-    return import_module("cupy").ElementwiseKernel(
+    return cupy().ElementwiseKernel(
         "raw T x, raw I numbers, raw O order, int64 m, int64 rows, int64 columns",
         "T y",
         BODY,
@@ -75,15 +75,14 @@ def added_by_index(x: Array, numbers: Array, length: int) -> Array:
     A stable sort, and one launch. A row is added up by one thread for each column, in the order in
     which its index occurs: if nearly all indices are equal, the time is proportional to their number.
     """
-    cupy = import_module("cupy")
     m = x.shape[0]
     rest = x.shape[1:]
-    y = cupy.empty((length, *rest), dtype=x.dtype)
+    y = cupy().empty((length, *rest), dtype=x.dtype)
     if m == 0 or y.size == 0:
         y.fill(0)
         return y
-    order = cupy.argsort(numbers)
-    _kernel()(cupy.ascontiguousarray(x), numbers, order, m, length, y.size // length, y)
+    order = cupy().argsort(numbers)
+    _kernel()(cupy().ascontiguousarray(x), numbers, order, m, length, y.size // length, y)
     return y
 
 

@@ -35,7 +35,7 @@ def _polygamma_of_cupy(n: int, x: Array) -> Array:
     return (-1) ** (n + 1) * math.factorial(n) * zeta
 
 
-# CuPy's own multiplies exp(-|x|) by the function, and is NaN where that overflows. Here Hankel's
+# CuPy's own multiplies exp(-|x|) by the Bessel function, and is NaN where that overflows. Here Hankel's
 # expansion is used for large |x|: A&S 9.7.1.
 SCALED_BESSEL = """
     A a = x < T(0) ? -A(x) : A(x);
@@ -82,14 +82,14 @@ def special_function(xp: Namespace, name: str) -> Callable[..., Any] | None:
         library = xp.__name__.removeprefix("array_api_compat.")
         raise BackendError(
             f"special.{name} is computed by the library of its arrays, and {library} has no special "
-            "functions. Move the arrays to another library: xpnet.to_numpy(x), then with SciPy."
+            "functions. Move the arrays to NumPy with xpnet.to_numpy(x): there SciPy computes it."
         )
     try:
-        library = import_module(module)
+        functions = import_module(module)
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"special.{name} of NumPy's arrays is computed by SciPy, and the package {error.name} "
             "is not installed. Install it with: pip install scipy",
             name=error.name,
         ) from error
-    return OURS.get((module, name), getattr(library, name, None))
+    return OURS.get((module, name), getattr(functions, name, None))

@@ -49,7 +49,7 @@ def _prepared(kernel: Callable[..., Any], least: int = 1) -> Callable[..., Any]:
     """
 
     @wraps(kernel)
-    def computed(first: Any, second: Any, *rest: Any) -> Any:
+    def computed(first: Array, second: Array, *rest: Any) -> Array:
         *bias, window, groups = rest
         dtype = np.result_type(first, second)
         if dtype == "float16":
@@ -67,7 +67,7 @@ def _prepared(kernel: Callable[..., Any], least: int = 1) -> Callable[..., Any]:
 
 
 @_prepared
-def correlate(x: Array, W: Array, b: Array, window: Window, groups: int) -> Array:
+def correlate(x: Array, W: Array, b: Array | None, window: Window, groups: int) -> Array:
     """y[n, o, p] = b[o] + the sum over c, k of x[n, c, p under k] W[o, c, k]."""
     flat = _flat(W, groups)
     columns = _Columns(x, window, groups)
@@ -82,7 +82,7 @@ def correlate(x: Array, W: Array, b: Array, window: Window, groups: int) -> Arra
 
 
 @_prepared
-def spread(gy: Array, W: Array, b: Array, window: Window, groups: int) -> Array:
+def spread(gy: Array, W: Array, b: Array | None, window: Window, groups: int) -> Array:
     """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed.
 
     Where the window moves by 1, this is `correlate` with the kernel turned round, which is faster
@@ -290,7 +290,7 @@ def shares(gy: Array, window: Window) -> Array:
     return _outward(x.astype(g.dtype, copy=False)[None])
 
 
-def _for_sums(x: Array) -> Array:
+def _for_sums(x: Array) -> DType:
     """The dtype in which numbers like those of x are added up."""
     if x.dtype == np.float16:
         return np.float32

@@ -34,7 +34,7 @@ class _Built(NamedTuple):
     room: int  # how many parameters one launch can take
 
 
-def takes(p: Array) -> bool:
+def _takes(p: Array) -> bool:
     """Whether p is real, in 16, 32 or 64 bits; `update` itself decides which moves fit."""
     return p.dtype.char in FLOATS
 
@@ -161,4 +161,4 @@ def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype
     return _Built(cupy().RawKernel(code, "xpnet_update", ("--fmad=false",)), room)
 
 
-KERNELS = {"update": Kernel(update, takes)}
+KERNELS = {"update": Kernel(update, _takes)}

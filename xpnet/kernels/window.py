@@ -215,7 +215,7 @@ def lengths(value: Lengths, d: int, least: int = 1) -> tuple[int, ...]:
     return tuple(map(int, several))
 
 
-def padded(
+def padding_pairs(
     padding: Lengths | str,
     kernel: Sizes,
     stride: Sizes,
@@ -226,7 +226,7 @@ def padded(
     Parameters
     ----------
     padding : int, tuple of int, "same" or "valid"
-        With "same", as many that the output has the size of the input. With "valid", none.
+        With "same", enough for the output to have the size of the input. With "valid", none.
     kernel, stride, dilation : tuple of int, one for each axis
 
     Raises

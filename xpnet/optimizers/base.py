@@ -27,12 +27,10 @@ Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
 Options = dict[str, Any]
 State = dict[str, Any]
 Coefficients = Mapping[str, Any]
+Member = tuple[Any, Array, State, bool]
+"""A parameter, its gradient, its state, and whether its dtype has 16 bits."""
 
 BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # options from 0 to below 1; others are >= 0
-
-
-# A parameter, its gradient, its state, and whether its dtype has 16 bits.
-Member = tuple[Any, Array, State, bool]
 
 
 class Optimizer:
@@ -89,7 +87,7 @@ class Optimizer:
 
     slots: ClassVar[tuple[str, ...]] = ()  # the arrays in the state of a parameter, for `update`
     counts: ClassVar[tuple[str, ...]] = ("t",)  # the numbers in it, which `advance` changes
-    _count: ClassVar[Any] = itemgetter(*counts)
+    _count: ClassVar[Any] = itemgetter(*counts)  # the counts in a state, as a key of a dict
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -205,9 +203,9 @@ class Optimizer:
         for group, members in ready:
             o = self.defaults | group
             o["lr"] = float(o["lr"] * self.factor)
-            for together in self._of_one_count(members, o):
-                c = self.coefficients(together[0][2], o)
-                for p, g, s, narrow in self._left_by_kernel(together, c, o):
+            for same_step in self._of_one_count(members, o):
+                c = self.coefficients(same_step[0][2], o)
+                for p, g, s, narrow in self._left_by_kernel(same_step, c, o):
                     x = own = p.data
                     if known.several:
                         follow(x)
@@ -227,7 +225,7 @@ class Optimizer:
         Raises
         ------
         StateError
-            The parameters were moved to another library or device since the optimizer was created.
+            The parameters were moved to another library since the optimizer was created.
         ShapeError
             A gradient does not have the shape of its parameter.
         """
@@ -241,7 +239,10 @@ class Optimizer:
                 g = g.data
             x = p.data
             if slot is not None and type(s[slot]) is not type(x):
-                raise StateError(f"{self!r}: create the optimizer after model.to(...).")
+                raise StateError(
+                    f"{self!r}: the parameters were moved to another library after the optimizer was "
+                    "created. Create the optimizer after model.to(...)."
+                )
             if g.shape != x.shape:
                 shapes = f"{tuple(x.shape)}, got {tuple(g.shape)}"
                 raise ShapeError(f"{self!r}: expected a gradient of shape {shapes}.")
@@ -251,10 +252,10 @@ class Optimizer:
     def _of_one_count(self, members: list[Member], o: Options) -> Iterable[list[Member]]:
         """Count a step for each member, and group those with equal counts: usually all of them."""
         self.advance([s for _, _, s, _ in members], o)
-        found: dict[Any, list[Member]] = {}
+        by_count: dict[Any, list[Member]] = {}
         for member in members:
-            found.setdefault(self._count(member[2]), []).append(member)
-        return found.values()
+            by_count.setdefault(self._count(member[2]), []).append(member)
+        return by_count.values()
 
     def _left_by_kernel(
         self, members: list[Member], c: Coefficients, o: Options
