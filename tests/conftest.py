@@ -32,7 +32,7 @@ SPECS = {name: [name] for name in LIBRARIES} | {
     "array_api_strict": ["array_api_strict:device1", "array_api_strict:no_float64"],
 }
 NAMES_ARE_FLAGS = ("cli", "data")  # folders of tests in which a library's name is a flag's value
-ORDERS = {name: (1, 2) for name in LIBRARIES} | {"jax": (1,)}  # the orders of derivatives to check
+ORDERS = dict.fromkeys(LIBRARIES, (1, 2)) | {"jax": (1,)}  # the orders of derivatives to check
 CHOSEN = [name for name in os.environ.get("XPNET_TEST_BACKENDS", "").split(",") if name]
 if unknown := set(CHOSEN) - set(SPECS):
     raise pytest.UsageError(

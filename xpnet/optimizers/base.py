@@ -28,11 +28,10 @@ Options = dict[str, Any]
 State = dict[str, Any]
 Coefficients = Mapping[str, Any]
 
-BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # options from 0 to below 1; others are >= 0
-
-
-# A parameter, its gradient, its state, and whether its dtype has 16 bits.
 Member = tuple[Any, Array, State, bool]
+"""A parameter, its gradient, its state, and whether its dtype has 16 bits."""
+
+BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # options from 0 to below 1; others are >= 0
 
 
 class Optimizer:
