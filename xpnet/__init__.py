@@ -80,7 +80,7 @@ MODULES = (
     "testing",
     "training",
 )
-"""The public modules; those that take longer to import are imported when they are first asked for."""
+"""The public modules; those that are not needed by `import xpnet` are imported when first used."""
 
 __all__ = [
     "Backend",
@@ -113,7 +113,7 @@ __all__ += optimizers.__all__
 
 
 def __getattr__(name: str) -> Any:
-    """A public module; for a name that another library has, an error that says what to write."""
+    """A public module. Any other name is an error, with what to write if another library has it."""
     if name in MODULES:
         return import_module(f"xpnet.{name}")
     if name.startswith("__"):  # Python itself asks

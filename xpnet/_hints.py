@@ -372,7 +372,7 @@ class Renamed(Hint):
 
 
 def hinted(names: dict[str, str]) -> Callable[[type[T]], type[T]]:
-    """Class decorator: for attributes that other libraries' objects have, the error says what to write.
+    """Class decorator: add a `Hint` for each name, an attribute that other libraries' objects have.
 
     They are descriptors, because a `__getattr__` would slow down every attribute of the class.
     """

@@ -1,4 +1,4 @@
-"""Text from outside, made safe to print: names of files, of columns, of classes.
+"""Strings from outside, made safe to print: names of files, of columns, of classes.
 
 A name may contain any character. An escape sequence moves the cursor, renames the window or recolours
 what follows; a right-to-left override shows `gpj.exe` as `exe.jpg`; a line break imitates a line of
@@ -19,7 +19,7 @@ def printable(text: object, keep: str = "") -> str:
     ----------
     text : object
     keep : str
-        Control characters that remain, such as "\n" in a text of several lines.
+        Control characters that remain, such as "\n" in several lines.
 
     Returns
     -------
@@ -49,21 +49,21 @@ def _escaped(c: str) -> str:
 
 
 def cells(text: str) -> int:
-    """The width of a text in cells of a terminal: a Chinese, Japanese or Korean letter takes two."""
+    """How many cells of a terminal a string takes: a Chinese, Japanese or Korean letter takes two."""
     from rich.cells import cell_len
 
     return cell_len(text)
 
 
 def padded(text: str, width: int, right: bool = False) -> str:
-    """A text padded with spaces to a width in cells.
+    """A string padded with spaces to a width in cells of a terminal.
 
     Parameters
     ----------
     text : str
     width : int
     right : bool
-        Whether to align the text to the right, with the spaces before it.
+        Whether the spaces are before the string, which aligns it to the right.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Checked values of a saved state.
+"""Values of a saved state, each checked when it is read.
 
 A state from a file may hold anything: JSON has numbers of any size, Infinity and NaN. So everything
 is read with these functions before anything is changed.
@@ -59,7 +59,7 @@ def mapping(state: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def rows(state: Mapping[str, Any], name: str = "rows") -> list[dict[str, float]]:
-    """The rows of that name: copies of dicts of numbers, which may be NaN or infinite.
+    """The list of that name, whose rows are dicts of numbers, NaN and infinity among them: a copy.
 
     Raises
     ------
@@ -80,10 +80,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    """A value for a message, shortened."""
+    """`repr(value)` for a message, at most 80 characters of it."""
     if isinstance(value, int) and value.bit_length() > 200:
         return f"an integer of {value.bit_length()} bits"
-    text = repr(value)
-    if len(text) > 80:
-        text = f"{text[:77]}..."
-    return text
+    shown = repr(value)
+    if len(shown) > 80:
+        shown = f"{shown[:77]}..."
+    return shown

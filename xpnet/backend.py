@@ -198,6 +198,7 @@ def current() -> Backend:
 
 
 def _from_environment() -> Backend:
+    """The backend that XPNET_BACKEND names, or NumPy; from now on, that of the run."""
     spec = os.environ.get("XPNET_BACKEND") or "numpy"
     try:
         return use(spec)
@@ -243,6 +244,7 @@ def _unpickled(name: str, dtype: str | None) -> Backend:
 
 
 def _first_usable(dtype: str) -> Backend:
+    """The first of the backends in `AUTO` that can be used here."""
     for spec in AUTO[:-1]:
         try:
             return resolve(spec, dtype)
@@ -253,6 +255,7 @@ def _first_usable(dtype: str) -> Backend:
 
 @cache
 def _opened(name: str, device: str, dtype: str) -> Backend:
+    """A library on one of its devices, tried by a small computation."""
     library = LIBRARIES[name]
     try:
         xp, handle, resolved = library.open(device, dtype)

@@ -18,7 +18,7 @@
     └── TrainingError          the loss became NaN or infinite                   ArithmeticError
 
 Each is also the built-in error on the right, which a caller who does not know xpnet would catch.
-A message says what was expected, what was given, where, and what to try. It often contains a name
+A message states what was expected, what was given, where, and what to try. It often contains a name
 from a file, so `printable` escapes characters that would act on a terminal.
 """
 
@@ -61,7 +61,7 @@ class ArgumentTypeError(XpnetError, TypeError):
 
 
 class BackendError(XpnetError, RuntimeError):
-    """A backend is unknown, or this machine cannot run it; the message says what is missing."""
+    """A backend is unknown, or this machine cannot run it; the message names what is missing."""
 
 
 class CheckError(XpnetError, AssertionError):
@@ -97,11 +97,11 @@ class MissingMethodError(XpnetError, NotImplementedError):
 
 
 class MissingPackageError(XpnetError, ModuleNotFoundError):
-    """An optional package is not installed; the message gives the command that installs it."""
+    """An optional package is not installed; the message has the command that installs it."""
 
 
 class ShapeError(XpnetError, ValueError):
-    """An array has a shape that does not fit; the message gives the expected and the given one."""
+    """An array has a shape that does not fit; the message states the expected and the given one."""
 
 
 class StateError(XpnetError, ValueError):

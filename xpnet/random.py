@@ -1,7 +1,7 @@
 """Random numbers: drawn on the host, so that one seed means one thing on every backend.
 
-NumPy draws them (PCG64), in float64 by default. They are then cast and copied to the device: initial
-weights, shuffles and dropout masks are the same, bit for bit, on every library.
+NumPy draws them, by its generator PCG64, in float64 by default. They are then cast and copied to the
+device: initial weights, shuffles and dropout masks are the same, bit for bit, on every library.
 
     manual_seed(0)                    restart xpnet's own stream
     default_rng()                     that stream; default_rng(7) is a stream of its own
@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # NumPy loads numpy.random only when it is first used
 
 BLOCK = 1 << 16  # how many numbers are drawn at a time: 512 KiB of float64, which fit into a cache
 
+# xpnet's own streams: on the host, and for masks on the GPU. In a block `aside`, copies of both.
 _generator: "Generator | None" = None
 _device: "DeviceGenerator | None" = None
 _copies: "ContextVar[tuple[Generator, DeviceGenerator | None] | None]" = ContextVar(
@@ -52,7 +53,10 @@ _copies: "ContextVar[tuple[Generator, DeviceGenerator | None] | None]" = Context
 _lock = threading.Lock()  # not an attribute of generators, which are copied and pickled
 
 notes: ContextVar[tuple[dict[Any, Any], ...]] = ContextVar("xpnet_notes", default=())
-"""The state of each generator (None: xpnet's own) when `default_rng` was first called with it."""
+"""Dicts in which `default_rng` notes the state of each generator (None: xpnet's own) at its first use.
+
+A `gradient_checkpoint` adds one: with it, the second run draws the same numbers as the first.
+"""
 
 
 class DeviceGenerator:
@@ -71,9 +75,9 @@ class DeviceGenerator:
 
     Notes
     -----
-    Philox4x32-10: block number `counter` of a stream consists of four numbers of 32 bits, which are
-    computed only from the counter and the key. So a checkpoint has no memory on the device to save,
-    and threads may draw in any order. It draws only dropout masks. Source: Salmon, Moraes, Dror and
+    The algorithm is Philox4x32-10: block number `counter` of a stream consists of four numbers of 32
+    bits, which are computed only from the counter and the key. So a checkpoint has no memory on the
+    device to save, and threads may draw in any order. Only dropout masks are drawn. Source: Salmon, Moraes, Dror and
     Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
 
@@ -143,7 +147,10 @@ def mask_rng(rng: "int | Generator | DeviceGenerator | None") -> Any:
 
 
 def default_rng(rng: "int | Generator | DeviceGenerator | None" = None) -> Any:
-    """`rng` itself, a generator seeded by it, or (None) the one that `manual_seed` started."""
+    """A generator: `rng` itself if it is one; one seeded by an int; xpnet's own for None.
+
+    xpnet's own stream begins at a random seed, unless `manual_seed` is called.
+    """
     generator: Generator | DeviceGenerator
     if isinstance(rng, DeviceGenerator):
         generator = rng

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import array_api_compat as compat
 
 from xpnet._typing import Array
+from xpnet.autodiff._traced_call import tracked
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.tape import seed
 from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of, gradients
@@ -64,17 +65,17 @@ def numerical_gradient(f: Callable[[Array], Array], x: Array, eps: float | None 
     point = to_numpy(x).copy()
     gradient = point.copy()
     gradient[...] = 0.0
-    flat = point.reshape(-1)  # views: what is written into them is in the two arrays
-    out = gradient.reshape(-1)
+    flat = point.reshape(-1)  # a view of `point`, which f is called with
+    out = gradient.reshape(-1)  # a view of `gradient`
     for i in range(flat.size):
-        middle = flat[i].item()
+        x_i = flat[i].item()
         for direction in directions:
             values = []
             for step in (eps, -eps):
-                flat[i] = middle + step * direction
+                flat[i] = x_i + step * direction
                 values.append(float(data_of(f(array_like(point, x)))))
             out[i] += (values[0] - values[1]) / (2.0 * eps * direction)
-        flat[i] = middle
+        flat[i] = x_i
     return array_like(gradient, x)
 
 
@@ -117,10 +118,10 @@ def check_gradients(
 ) -> None:
     """Fail unless f's derivatives, up to `order`, agree with central differences.
 
-    With random weights v and for each array x in turn, the gradient of Re(sum(v f(x))) is computed
-    three times: by rules that run on arrays, by the same rules recorded on Variables, and by
-    differences. Then the recorded gradient is checked in the same way, as a function of all arrays:
-    that is the second derivative.
+    f may return an array, but a gradient is that of one number: so Re(sum(v f(x))) is differentiated,
+    with random weights v, by each array x in turn. Its gradient is computed three times: by rules
+    that run on arrays, by the same rules recorded on Variables, and by differences. Then the recorded
+    gradient is checked in the same way, as a function of all arrays: that is the second derivative.
 
     Parameters
     ----------
@@ -191,7 +192,10 @@ class _Weighted:
 def _check(
     f: Callable[..., Array], points: list[Array], order: int, level: int, tolerance: _Tolerance
 ) -> None:
-    """Check the first derivative of f, which is itself one of order `level - 1`, then the next."""
+    """Check the gradient of f and, if `level` is below `order`, the gradient of that gradient.
+
+    f is itself a derivative of order `level - 1`: the function to check, where `level` is 1.
+    """
     weighted = _Weighted(f, points, stream=level)
     on_arrays = weighted.gradient([Variable(x) for x in points], create_graph=False)
     on_variables = weighted.gradient([Variable(x) for x in points], create_graph=True)
@@ -216,12 +220,7 @@ def _check(
     for i in range(len(points)):
 
         def derivative(*xs: Array, i: int = i) -> Array:
-            tracked = [x if _is_tracked(x) else Variable(data_of(x)) for x in xs]
-            return weighted.gradient(tracked, create_graph=True)[i]
+            variables = [x if tracked(x) else Variable(data_of(x)) for x in xs]
+            return weighted.gradient(variables, create_graph=True)[i]
 
         _check(derivative, points, order, level + 1, tolerance)
-
-
-def _is_tracked(x: Array) -> bool:
-    """Whether x is a Variable that requires a gradient."""
-    return isinstance(x, Variable) and x.requires_grad

@@ -10,6 +10,8 @@ from xpnet._libraries.cupy_installation import cuda_driver_version, cupy_conflic
 
 
 class Distribution:
+    """An installed package; the name of a damaged one is None."""
+
     def __init__(self, name):
         self.name = name
 
@@ -20,7 +22,7 @@ def installed(monkeypatch):
 
     def install(driver, wheels):
         monkeypatch.setattr(cupy_installation, "cuda_driver_version", lambda: driver)
-        found = [Distribution(name) for name in ["numpy", "cupy-xarray", *wheels]]
+        found = [Distribution(name) for name in ["numpy", "cupy-xarray", None, *wheels]]
         monkeypatch.setattr(importlib.metadata, "distributions", lambda: found)
 
     return install

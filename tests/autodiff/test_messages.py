@@ -145,4 +145,4 @@ def test_explain_leaves_an_error_that_it_cannot_explain():
 
     error = ValueError("strange")
     explain(error, "f", [2.0, None], broadcasts=True)
-    assert message(error) == "strange\nf was given 2.0, None"
+    assert message(error) == "strange\nf was given 2.0; None"

@@ -95,6 +95,23 @@ def test_newer_versions_of_the_format_are_read(forge, version):
     assert read_npz(path)["x"].tolist() == [0, 1]
 
 
+def test_headers_as_long_as_a_page_are_read(forge):
+    """Some writers fill up the header with spaces, so that the elements begin a page."""
+    padded = header().strip().ljust(4096 - 10 - 1) + "\n"
+    path = forge(("x.npy", npy(padded, X[0, :2].tobytes())))
+    assert read_npz(path)["x"].tolist() == [0, 1]
+
+
+def test_an_array_is_in_memory_once(save):
+    path = save(x=np.ones(10**6))
+    tracemalloc.start()
+    try:
+        read_npz(path)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * 8e6
+    finally:
+        tracemalloc.stop()
+
+
 def test_pickles_are_refused_without_being_executed(save, tmp_path):
     """The message says why."""
     flag = tmp_path / "executed"

@@ -25,6 +25,20 @@ def test_the_gradient_of_a_fill_value_is_the_sum(backend, array):
     assert_close(g, 12.0)
 
 
+def test_full_like_is_on_the_device_of_x():
+    """Also if its number is a Variable on another device, which its gradient is moved back to."""
+    strict = pytest.importorskip("array_api_strict", reason="it has several devices")
+    here = strict.Device("device1")
+    there = strict.Device("device2")
+    x = strict.asarray([1.0, 2.0], device=here)
+    c = Variable(strict.asarray(3.0, device=there))
+    y = F.full_like(x, c)
+    assert y.device == here
+    (g,) = gradients(F.sum(y * y), [c])
+    assert g.device == there
+    assert_close(g, 12.0)
+
+
 def test_like_functions_accept_another_dtype(backend, array, xp):
     x = Variable(array([[1.0, 2.0]]))
     for name, expected in (("zeros_like", 0), ("ones_like", 1)):

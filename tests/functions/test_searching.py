@@ -24,7 +24,7 @@ def test_errors_of_functions_that_do_not_broadcast_do_not_mention_broadcasting()
     with pytest.raises(ValueError, match="too deep") as caught:
         F.searchsorted(x, Variable(np.ones(2)))
     assert not isinstance(caught.value, ShapeError)
-    assert "searchsorted was given float64 (2, 3)" in caught.value.__notes__[0]
+    assert "searchsorted was given an array of float64, shape (2, 3)" in caught.value.__notes__[0]
 
 
 def test_where_by_a_variable(backend, array):

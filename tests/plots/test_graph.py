@@ -381,6 +381,14 @@ def test_a_picture_is_drawn_by_graphviz(tmp_path):
 
 
 @pytest.mark.usefixtures("graphviz")
+def test_the_suffix_may_have_capitals(tmp_path):
+    code = dot(*bill(), tmp_path / "graph.SVG")
+    assert (tmp_path / "graph.SVG").read_bytes() == b"<svg>" + code.encode()
+    dot(*bill(), tmp_path / "graph.DOT")
+    assert (tmp_path / "graph.DOT").read_text(encoding="utf-8") == code
+
+
+@pytest.mark.usefixtures("graphviz")
 def test_a_format_that_graphviz_does_not_know_is_an_error_that_names_it(tmp_path):
     with pytest.raises(
         ArgumentError, match=r"graph\.xyz: Graphviz cannot draw.*-Txyz not recognized"

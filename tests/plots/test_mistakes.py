@@ -1,6 +1,7 @@
 """Mistakes of a classification, and their plots."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -67,6 +68,13 @@ def test_worst_mistakes_show_their_images(array, backend, shape):
     assert picture.shape == ((4, 4, 3) if 3 in shape else (4, 4))
     if shape == (4, 4):  # scaled from the minimum of those that are shown, 16, to the maximum, 63
         np.testing.assert_allclose(picture, (images[2] - 16) / 47, rtol=1e-5)
+
+
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
+    for module in ("matplotlib", "matplotlib.figure", "matplotlib.colors"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "xpnet\[plots\]"'):
+        plots.confusion_matrix(np.eye(2, dtype=int), ["cat", "dog"])
 
 
 def test_without_mistakes_there_is_a_note():

@@ -75,7 +75,7 @@ def _cupy_wheels() -> list[str]:
     """The installed distributions of CuPy; all of them put their files into the folder cupy/."""
     from importlib.metadata import distributions
 
-    names = {d.name.lower() for d in distributions() if d.name.lower().startswith("cupy")}
+    names = {(d.name or "").lower() for d in distributions()}  # None if its files are damaged
     return sorted(name for name in names if name == "cupy" or name.startswith("cupy-cuda"))
 
 

@@ -40,7 +40,7 @@ class NumPy(Library):
             np.add.at(x, indices, values)
             return x
         # `np.add.at` adds single numbers ten times as fast as rows.
-        width = x[:1].size
+        width = x[:1].size  # numbers in a row
         rows = np.arange(x.shape[0])[indices]
         places = rows[:, None] * width + np.arange(width)
         np.add.at(x.reshape(-1), places.reshape(-1), values.reshape(-1))

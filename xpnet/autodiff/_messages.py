@@ -76,7 +76,7 @@ def explain(
             f"{name} expected shapes that broadcast, got {' and '.join(map(str, shapes))}: counted "
             f"from the end, axis {axis} has lengths {' and '.join(map(str, lengths))}."
         ) from error
-    error.add_note(f"{name} was given {', '.join(map(described, inputs))}")
+    error.add_note(f"{name} was given {'; '.join(map(described, inputs))}")
 
 
 def _require_arrays(

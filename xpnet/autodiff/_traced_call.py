@@ -179,7 +179,7 @@ class Call:
     def number(self) -> Variable:
         """The output, which must be a single real number."""
         y = self.y
-        if isinstance(y, Variable) and compat.size(y.data) == 1 and has_dtype(y, FLOATING[0]):
+        if isinstance(y, Variable) and compat.size(y.data) == 1 and has_dtype(y, "real floating"):
             return y
         raise GradientError(
             f"Expected {name_of(self.f)} to return a single real number, got {described(y)}. For "
@@ -190,10 +190,10 @@ class Call:
         """The gradients of sum(y gy), over all ys, by each of the xs."""
         create_graph = self.recorded or (recording.get() and any(map(tracked, gys)))
         found = slopes(ys, gys, self.nodes, create_graph)
-        return [self.given(g, x) for g, x in zip(found, self.xs, strict=True)]
+        return [self.for_caller(g, x) for g, x in zip(found, self.xs, strict=True)]
 
     @stays
-    def given(self, g: Array | None, x: Variable) -> Array:
+    def for_caller(self, g: Array | None, x: Variable) -> Array:
         """A gradient by x as an array or a Variable, as the caller expects it; None becomes zeros."""
         follow(x)
         if g is None:
@@ -252,7 +252,7 @@ def fitting(model: Variable, x: Array, what: str) -> Array:
     """`x`, an array, Variable, scalar or list, as an array like `model`; errors call it `what`."""
     try:
         return seed(model.data, x)
-    except ShapeError as error:
+    except ShapeError as error:  # in the message of `seed`, x is called gy
         raise ShapeError(str(error).replace("gy", what)) from None
 
 
@@ -268,7 +268,7 @@ def tracked(x: Any) -> bool:
 
 def is_complex(x: Array) -> bool:
     """Whether the numbers of the array x are complex."""
-    return has_dtype(x, FLOATING[1])
+    return has_dtype(x, "complex floating")
 
 
 def _places(f: Callee, argnums: Sequence[int], count: int) -> list[int]:
@@ -304,7 +304,7 @@ def _model(leaves: Sequence[Any]) -> Array | None:
     for x in leaves:
         if isinstance(x, Variable) or compat.is_array_api_obj(x):
             data = data_of(x)
-            if has_dtype(data, FLOATING[0]):
+            if has_dtype(data, "real floating"):
                 return data
     return None
 

@@ -29,7 +29,10 @@ Put = Callable[[Variable, How, Variable], Variable]
 
 
 class _NoRoot:
-    """The root of a View that was detached: it has data of its own."""
+    """The root of a View that was detached, and has data of its own.
+
+    Its `data` is None, as is `seen` of such a View: so the View is never computed again.
+    """
 
     data = None
 

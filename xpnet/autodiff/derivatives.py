@@ -234,8 +234,8 @@ def jvp(f: Callee, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[T
         rate = as_constant(dot(call.pull(floating, us), x_dots))  # of sum(u y) along x_dot
     create_graph = recording.get() and (call.recorded or any(map(tracked, x_dots)))
     found = slopes([rate], [1.0], [node_of(u) for u in us], create_graph)
-    rates = iter([call.given(g, u) for g, u in zip(found, us, strict=True)])
-    y_dots = [next(rates) if tracked(y) else call.given(None, y) for y in call.ys]
+    rates = iter([call.for_caller(g, u) for g, u in zip(found, us, strict=True)])
+    y_dots = [next(rates) if tracked(y) else call.for_caller(None, y) for y in call.ys]
     return tree.map(call.value, call.y), tree.rebuild(call.y, y_dots)
 
 
@@ -272,7 +272,7 @@ def jacobian(f: Callee, argnums: int | Sequence[int] = 0) -> Callee:
     @wraps(f, updated=())
     def all_derivatives(*args: Tree, **kwargs: Tree) -> Tree:
         call = Call(f, argnums, args, kwargs)
-        return tree.rebuild(call.y, [call.like_arguments(_rows(call, y)) for y in call.ys])
+        return tree.rebuild(call.y, [call.like_arguments(_jacobians(call, y)) for y in call.ys])
 
     return all_derivatives
 
@@ -358,8 +358,12 @@ def hvp(f: Callee, argnums: int = 0) -> Callee:
 
 
 @stays
-def _rows(call: Call, y: Variable) -> list[Array]:
-    """The derivative of y by each of the xs: arrays of shape (*y.shape, *x.shape)."""
+def _jacobians(call: Call, y: Variable) -> list[Array]:
+    """The Jacobian of y by each of the xs: arrays of shape (*y.shape, *x.shape).
+
+    Row i of each is the gradient of number i of y: one walk back, which starts with 1 for that number
+    and 0 for all others.
+    """
     if is_complex(y):
         raise GradientError(
             f"jacobian expected real numbers of {name_of(call.f)}, got {y.dtype}. Take the real "
@@ -375,7 +379,8 @@ def _rows(call: Call, y: Variable) -> list[Array]:
     derivatives = []
     for j, x in enumerate(call.xs):
         follow(x)
-        column = [row[j] for row in rows] or [xp.zeros_like(data_of(x))]
-        stacked = array_namespace(*column).stack(column)[:count, ...]
+        # An empty y has no rows: then one is put in, for its dtype and device, and cut off again.
+        of_x = [row[j] for row in rows] or [xp.zeros_like(data_of(x))]
+        stacked = array_namespace(*of_x).stack(of_x)[:count, ...]
         derivatives.append(array_namespace(stacked).reshape(stacked, (*y.shape, *x.shape)))
     return derivatives

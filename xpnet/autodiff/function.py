@@ -172,8 +172,8 @@ class Function:
             arrays.append(x)
             parents.append(node)
         try:
-            # Arrays may lie apart, on several GPUs. If an input is a Variable, they were counted
-            # when it was created.
+            # The arrays may lie apart, if there are several GPUs. Those were counted when the first
+            # Variable was created: `known` is up to date if an input is one.
             apart = known.several if lifted else "cupy" in modules and several()
             if apart:
                 y: Array = call_on_one_device(self, self.forward, arrays)

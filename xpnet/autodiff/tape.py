@@ -86,7 +86,7 @@ class Output:
         return self.parents[0].function
 
 
-def name_of(node: Node) -> str:
+def function_name(node: Node) -> str:
     """The name of a node's Function, for messages."""
     return type(node.function).__name__
 
@@ -132,14 +132,14 @@ def walk(
         In the order of `wanted`, without the nodes that no start depends on.
     """
     nodes, wanted, useful = _plan([node for node, _ in starts], wanted, through)
-    ends = set(map(id, wanted))
+    wanted_ids = set(map(id, wanted))
     grads = _sums(starts)
     for node in nodes:
         parents = node.parents
         if not parents:  # a leaf
             continue
         key = id(node)
-        if key not in ends:
+        if key not in wanted_ids:
             g = grads.pop(key, None)  # it is not needed again: this frees its memory
         elif through:
             g = grads.get(key)
@@ -149,7 +149,7 @@ def walk(
             continue
         if known.several:  # on a machine with several GPUs: compute where g is
             follow(g)
-        if node.__class__ is Output:
+        if node.__class__ is Output:  # its call gathers the gradients of all outputs in a dict
             _add(grads.setdefault(id(parents[0]), {}), node.index, g)
             continue
         # `map`, because a comprehension would be one more Python frame for each node.
@@ -249,7 +249,7 @@ def _without_left_out(gxs: Sequence[Array | None], node: Node) -> Sequence[Array
     count = len(node.parents)
     if len(gxs) < count or any(gx is not None for gx in gxs[count:]):
         given = f"{len(gxs)} gradients for {count} inputs"
-        raise GradientError(f"{name_of(node)}.backward returned {given}.")
+        raise GradientError(f"{function_name(node)}.backward returned {given}.")
     return gxs[:count]
 
 
@@ -332,11 +332,11 @@ def _fit(g: Array | None, node: Node, user: Node, create_graph: bool) -> Array:
     It undoes broadcasting and promotion.
     """
     if g is None:
-        raise GradientError(f"{name_of(user)} has no derivative by an input.")
+        raise GradientError(f"{function_name(user)} has no derivative by an input.")
     if getattr(g, "shape", None) != node.shape:
         g = _summed(g, node.shape, user)
     if create_graph and not isinstance(array_namespace(g), DifferentiableNamespace):
-        name = name_of(user)
+        name = function_name(user)
         raise GradientError(
             f"{name}.backward returned an array for a Variable: its graph is lost. Compute with "
             "the Variable itself, not with its data."
@@ -364,6 +364,6 @@ def _summed(g: Array, shape: tuple[int, ...], user: Node) -> Array:
             stretched = [i + new_axes for i, n in enumerate(shape) if n == 1]
             return array_namespace(g).reshape(total(g, (*range(new_axes), *stretched)), shape)
     raise GradientError(
-        f"{name_of(user)}.backward expected a gradient of shape {tuple(shape)} for an input, got "
+        f"{function_name(user)}.backward expected a gradient of shape {tuple(shape)} for an input, got "
         f"{described(g)}."
     )

@@ -76,7 +76,7 @@ class Variable(ArrayObject):
             )
         if not compat.is_array_api_obj(data):
             data = current().asarray(data)
-        if "einops" in modules:
+        if "einops" in modules:  # it may have been imported since the last Variable was created
             methods["meet_einops"]()
         self.data: Array = as_array(data)
         self.raw_grad: Array | None = None
@@ -94,6 +94,7 @@ class Variable(ArrayObject):
 
     @property
     def grad(self) -> Array | None:
+        # NumPy's own `data` is a memoryview, with which one cannot compute.
         return with_data(self.raw_grad)
 
     @grad.setter
@@ -127,7 +128,7 @@ class Variable(ArrayObject):
         for leaf, g in _walk(self, None, gy, create_graph):
             if leaf.raw_grad is None:
                 leaf.raw_grad = g
-            elif known.several:
+            elif known.several:  # on a machine with several GPUs
                 leaf.raw_grad = call_on_their_device(add, leaf.raw_grad, g)
             else:  # never in place: others may hold the array
                 leaf.raw_grad = leaf.raw_grad + g

@@ -22,7 +22,7 @@ def doctor() -> None:
 
     echo(f"xpnet {__version__}, Python {sys.version.split()[0]}\n")
     notes: list[str] = []
-    echo("backend           usable  version       device")
+    echo("backend           usable     version       device")
     for name, library in LIBRARIES.items():
         try:
             backend = resolve(name)
@@ -34,7 +34,7 @@ def doctor() -> None:
         conflict = library.conflict()
         if conflict is not None:
             notes.append(f"The backend {name!r} computes, but {conflict}")
-    echo("\npackage           there   version       for")
+    echo("\npackage           installed  version       for")
     for package, purpose in PACKAGES.items():
         try:
             _row(package, "yes", version(package), purpose)
@@ -47,4 +47,4 @@ def doctor() -> None:
 
 
 def _row(name: str, answer: str, found: str, what: str) -> None:
-    echo(f"{name:16}  {answer:6}  {found:12}  {what}")
+    echo(f"{name:16}  {answer:9}  {found:12}  {what}")

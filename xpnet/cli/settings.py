@@ -3,6 +3,7 @@
 A flag that has no effect beside another one is an error: the user expects an effect.
 """
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from xpnet.cli.config import ENVIRONMENT, FILE, absolute
 from xpnet.cli.errors import bad_flag
 from xpnet.cli.flags import RATES, TABLE_RATE
 from xpnet.cli.kinds import PICTURES, kind_of
+from xpnet.optimizers import BY_NAME as OPTIMIZERS
 from xpnet.training import Run, model_file
 
 WITH_RESUME = ("resume", "epochs", "backend", "quiet", "data_dir", "trust")
@@ -134,6 +136,12 @@ def _settle_model(flags: dict[str, Any]) -> None:
         flags["model"] = f"{absolute(path, '--model')}:{function}"
 
 
+def _own_rate(optimizer: str) -> float:
+    """The learning rate that an optimizer has by default."""
+    rate: float = signature(OPTIMIZERS[optimizer]).parameters["lr"].default
+    return rate
+
+
 def _settle_learning(flags: dict[str, Any]) -> None:
     """Choose the optimizer that suits the model and the data, and its learning rate."""
     images = kind_of(flags["dataset"]) in PICTURES
@@ -141,7 +149,7 @@ def _settle_learning(flags: dict[str, Any]) -> None:
     if images and flags["model"] in ("mlp", "resnet"):
         default_optimizer = "momentum"
     optimizer = flags["optimizer"] or default_optimizer
-    rate = RATES[optimizer]
+    rate = RATES.get(optimizer, _own_rate(optimizer))
     by_default = flags["optimizer"] is None and flags["model"] == "mlp"
     if by_default and flags["task"] == "classify" and not images:
         rate = TABLE_RATE

@@ -22,10 +22,7 @@ def place(host: Any, backend: Backend) -> Array:
     dtype = backend.dtype if host.dtype.kind == "f" else None
     try:
         return backend.asarray(host, dtype=dtype)
-    except (
-        MemoryError,
-        RuntimeError,
-    ) as error:  # each library's own error derives from one of them
+    except (MemoryError, RuntimeError) as error:  # the libraries' own errors derive from these
         raise DataError(
             f"{host.nbytes / 1e6:,.0f} MB of data could not be placed on {backend.name}: {error}. "
             "Take fewer samples, smaller batches, a DataLoader without resident=True, which sends "

@@ -11,7 +11,7 @@ import mmap
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import array_api_compat as compat
 import numpy as np
@@ -21,7 +21,7 @@ from xpnet.autodiff import tree as trees
 from xpnet.backend import to_numpy
 from xpnet.errors import DataError, ShapeError
 
-Tree = Any
+Tree: TypeAlias = Any
 
 
 class Arrays:
@@ -128,7 +128,7 @@ def _stacked(group: list[Tree], number: int) -> Tree:
                 place = f" at {path}" if path else ""
                 raise DataError(
                     f"Sample {number + i} of the stream has shape {found_shape}{place}, but sample "
-                    f"{number} has {shape}: they cannot be stacked to a batch."
+                    f"{number} has {shape}: they cannot be stacked into a batch."
                 )
             column.append(x)
     return trees.rebuild(group[0], [np.stack(column) for column in columns])
@@ -206,6 +206,6 @@ def _announce(file: mmap.mmap, x: NDArray[Any], rows: NDArray[np.int64]) -> None
         starts = first + rows * x.strides[0]
         pages = starts - starts % mmap.PAGESIZE
         sizes = starts - pages + row.nbytes
-        with suppress(OSError):  # this only is advice
+        with suppress(OSError):  # the system may ignore the advice
             for page, size in zip(pages.tolist(), sizes.tolist(), strict=True):
                 file.madvise(mmap.MADV_WILLNEED, page, size)

@@ -25,7 +25,7 @@ from xpnet.errors import ArgumentError, DataError
 
 LIMIT = 1 << 34  # bytes that the arrays of an archive may take: 16 GiB
 _MAX_NDIM = 64  # of NumPy's arrays
-_HEADER = 1 << 11  # bytes that a header may have; 64 sizes of 19 digits take 1,344
+_HEADER = 1 << 12  # bytes that a header may have: a page, to which some writers align the elements
 _START = _HEADER + 12  # bytes: with the magic string, the version and the header's length
 
 
@@ -345,8 +345,7 @@ def _array(where: str, file: IO[bytes], limit: int) -> NDArray[Any]:
     header = f"its header promises {dtype.name} {shape}, which is {promised} bytes"
     if promised > limit:
         raise DataError(f"{where}: {header}, more than the limit for the archive allows: {limit}")
-    data = bytearray(start.read())
-    data += take(file, promised - len(data))
+    data = take(file, promised, start.read())
     if len(data) < promised:
         raise DataError(f"{where}: {header}, but there are fewer")
     # Reading to the end also makes zipfile verify the checksum.

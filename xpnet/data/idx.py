@@ -129,12 +129,13 @@ class _Source(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def take(source: _Source, size: int) -> bytearray:
-    """The next `size` bytes of `source`, or as many as there are.
+def take(source: _Source, size: int, first: bytes = b"") -> bytearray:
+    """`first`, which was read before, and the bytes of `source` that follow: `size` bytes together.
 
-    The memory grows with what has arrived, however large `size` is.
+    There are fewer if `source` ends before. The memory grows with what has arrived, however large
+    `size` is.
     """
-    data = bytearray()
+    data = bytearray(first)
     while len(data) < size:
         piece = source.read(min(size - len(data), _PIECE))
         if not piece:

@@ -180,14 +180,14 @@ class RandomHorizontalFlip:
 class Cutout:
     """Each image with a random square erased (DeVries and Taylor 2017, arXiv:1708.04552).
 
-    The center of the square is drawn uniformly from all pixels, so it may extend beyond the image.
+    The centre of the square is drawn uniformly from all pixels, so it may extend beyond the image.
 
     Parameters
     ----------
     size : int
         The side of the square. The paper uses 16 for CIFAR-10.
     fill : float
-        The value inside of the square. After `Normalize`, 0 is the mean, which the paper uses.
+        The value inside the square. After `Normalize`, 0 is the mean, which the paper uses.
     """
 
     def __init__(self, size: int, fill: float = 0) -> None:
@@ -204,9 +204,9 @@ class Cutout:
         hole = rows[:, None, :, None] & columns[:, None, None, :]
         return np.where(hole, np.asarray(self.fill, x.dtype), x)
 
-    def _inside(self, length: int, center: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _inside(self, length: int, centre: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of the rows or columns 0 to length - 1 each square covers: shape (n, length)."""
-        offset = np.arange(length) - (center[:, None] - self.size // 2)
+        offset = np.arange(length) - (centre[:, None] - self.size // 2)
         inside: NDArray[np.bool_] = (offset >= 0) & (offset < self.size)
         return inside
 

@@ -1,8 +1,8 @@
 """The sigmoid, and the derivatives of sigmoid and tanh, precise in their tails.
 
-The usual formulas y (1 - y) and 1 - y^2 are 0 where y is rounded to 1, although a gradient of 2e-9
-may be all that is left. Here the derivatives are computed from exp(-|x|), with a small relative
-error everywhere.
+The usual formulas for the derivatives, y (1 - y) and 1 - y^2, are 0 where y is rounded to 1, as at
+x = 20 in float32; the derivative there is 2e-9, and may be all that a network has left to learn
+from. Here they are computed from exp(-|x|), with a small relative error everywhere.
 """
 
 from xpnet._typing import Array
@@ -19,7 +19,8 @@ class Sigmoid(Function):
         if fast := kernel("sigmoid", x):
             return fast(x)
         xp = array_namespace(x)
-        # exp is taken of negative numbers only, so it overflows on neither side.
+        # 1 / (1 + exp(-x)) for x > 0, and exp(x) / (1 + exp(x)) for x < 0, which is the same number:
+        # exp is taken of negative numbers only, so it cannot overflow.
         return xp.exp(xp.minimum(x, 0.0)) / (1.0 + xp.exp(-xp.abs(x)))
 
     def backward(self, gy: Array, x: Array) -> Array:
@@ -29,7 +30,7 @@ class Sigmoid(Function):
 
 
 class LogisticDensity(Function):
-    """sigmoid(x) sigmoid(-x), the derivative of the sigmoid."""
+    """y = sigmoid(x) sigmoid(-x), the derivative of the sigmoid. Its own is -y tanh(x / 2)."""
 
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
@@ -41,7 +42,7 @@ class LogisticDensity(Function):
 
 
 class SquaredSech(Function):
-    """1 / cosh(x)^2, the derivative of tanh."""
+    """y = 1 / cosh(x)^2, the derivative of tanh. Its own is -2 y tanh(x)."""
 
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
@@ -67,8 +68,8 @@ class LogOnePlusExp(Function):
 class LogisticLoss(Function):
     """a log(1 + exp(-x)) + b log(1 + exp(x)); a term with a factor of 0 is 0, also for infinite x.
 
-    The gradient is b sigmoid(x) - a sigmoid(-x). With a + b = 1 that equals sigmoid(x) - a, a
-    difference that would cancel.
+    The gradient is b sigmoid(x) - a sigmoid(-x). With a + b = 1 that equals sigmoid(x) - a, but this
+    difference loses its digits where both are nearly equal.
     """
 
     def forward(self, x: Array, a: Array, b: Array) -> Array:

@@ -3,8 +3,9 @@
 `backward` reads everything that it needs about the steps from the outputs, the gates included. The
 rules are therefore made of differentiable operations, and can themselves be differentiated.
 
-Names: h is the state, c the cell, z the input's share of a step. Names with g are gradients (gc is
-the gradient of the cell), and a trailing _t marks one step.
+Names: h is the state, of n numbers per sequence; c is the cell; z is the input's share of a step. W
+multiplies the state, and U is its transpose. Names that begin with g are gradients (gc is that of
+the cell), except the gate g; a trailing _t marks one step.
 
 Few large arrays are created. For a network of common size, newly allocated memory costs more than
 the arithmetic, and the results of one step are still in the cache in the next.
@@ -14,7 +15,6 @@ Source: Werbos, "Backpropagation through time: what it does and how to do it", 1
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import array_api_compat as compat
 
@@ -24,8 +24,13 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.functions._masks import zero_unless
 from xpnet.kernels.lookup import kernel
 
+NO_GRADIENTS: Sequence[Array | float] = (0.0, 0.0, 0.0)
+"""The gradients of three gates that nothing used: numbers, instead of arrays of zeros."""
+
 
 class RNN(Function):
+    """The output: the states h."""
+
     def __init__(self, nonlinearity: str) -> None:
         self.tanh = nonlinearity == "tanh"
 
@@ -45,7 +50,7 @@ class RNN(Function):
     ) -> tuple[Array, Array, Array | None, None]:
         xp = array_namespace(gy)
         gzs = []
-        gh: Any = 0.0
+        gh: Array | float = 0.0
         for gy_t, new, mask_t in _backwards(mask, gy, y):
             gh, gh_past = _split_by_mask(mask_t, gh + gy_t)
             gz_t = gh * (1.0 - new * new) if self.tanh else zero_unless(new > 0.0, gh)
@@ -173,7 +178,7 @@ class GRU(Function):
         n = h.shape[1]
         gzs = []
         gas = []
-        gh: Any = 0.0
+        gh: Array | float = 0.0
         steps = _backwards(mask, *gy, _before(h, states), gates, shares)
         for gh_t, ggates_t, gshare_t, h_before, a, share, mask_t in steps:
             r, u, new = _parts(a, n)
@@ -212,8 +217,8 @@ class GRUResetBefore(Function):
         U = _transposed(W)
         U_gates = U[:, : 2 * n]
         U_new = U[:, 2 * n :]
-        b_gates: Any = 0.0
-        b_new: Any = 0.0
+        b_gates: Array | float = 0.0
+        b_new: Array | float = 0.0
         if b is not None:
             b_gates = b[: 2 * n]
             b_new = b[2 * n :]
@@ -249,10 +254,9 @@ class GRUResetBefore(Function):
         W_gates = W[: 2 * n, :]
         W_new = W[2 * n :, :]
         gzs = []
-        gh: Any = 0.0
-        for gh_t, ggates_t, grh_t, h_before, a, mask_t in _backwards(
-            mask, *gy, _before(h, states), gates
-        ):
+        gh: Array | float = 0.0
+        steps = _backwards(mask, *gy, _before(h, states), gates)
+        for gh_t, ggates_t, grh_t, h_before, a, mask_t in steps:
             r, u, new = _parts(a, n)
             gh, gh_past = _split_by_mask(mask_t, gh + gh_t)
             gr, gu, gn = NO_GRADIENTS
@@ -274,13 +278,6 @@ class GRUResetBefore(Function):
             gW_new = _rows(gz[..., 2 * n :]).T @ _rows(weighed)
             gW = xp.concat([gW_gates, gW_new], axis=0)
         return gz, gh, gW, gz, None
-
-
-NO_GRADIENTS: Sequence[Any] = (
-    0.0,
-    0.0,
-    0.0,
-)  # of gates that nothing used, instead of arrays of zeros
 
 
 def _sigmoid_by_tanh(h: Array) -> tuple[Array, Array]:

@@ -29,6 +29,7 @@ Callee = TypeVar("Callee", bound=Callable[..., Any])
 
 
 def _declare(name: str, function: Callable[..., Any], kind: str) -> None:
+    """Put a function of the standard into the namespace of Variables, with its kind."""
     functions[name] = function
     kinds[name] = kind
 
@@ -41,10 +42,10 @@ def standard(function: Callee) -> Callee:
 
 
 def extension(name: str, kind: str = "differentiable") -> Callable[[Callee], Callee]:
-    """Decorator: the function is that of an extension of the standard, such as "linalg"."""
+    """Decorator: `function` is that of its name in an extension of the standard, such as "linalg"."""
 
     def declare(function: Callee) -> Callee:
-        # A function of the main namespace too was decorated there.
+        # One that is also in the main namespace has been decorated there.
         if function.__name__ not in functions:
             function = named(follows(function))
         _declare(f"{name}.{function.__name__}", function, kind)
@@ -86,7 +87,6 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
     """
     name = function.__name__
     signature = inspect.signature(function)
-    declared = function
 
     @wraps(function)
     def on_arrays(*args: Any, **kwargs: Any) -> Any:
@@ -96,18 +96,18 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
             xp = array_namespace(*arrays)
         except TypeError:
             signature.bind(*args, **kwargs)  # raises if one is missing or unknown
-            require_arrays_in_call(declared, name, args, kwargs)
+            require_arrays_in_call(function, name, args, kwargs)
             raise
         try:
             if within:
                 xp = getattr(xp, within)
-            function = getattr(xp, name)
+            of_library = getattr(xp, name)
             if "cupy" in modules and several():
-                y = call_on_one_device(name, function, arrays, options)
+                y = call_on_one_device(name, of_library, arrays, options)
             else:
-                y = function(*arrays, **options)
+                y = of_library(*arrays, **options)
         except Exception as error:
-            explain(error, name, arrays, broadcasts, declared)
+            explain(error, name, arrays, broadcasts, function)
             raise
         if not any(isinstance(x, Variable) for x in (*args, *kwargs.values())):
             return y
@@ -148,6 +148,7 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
     """
     inputs = ("x",) if len(rules) == 1 else ("x1", "x2")
     named_by_rules = [tuple(inspect.signature(rule).parameters)[1:] for rule in rules]  # after gy
+    # What any rule names is saved once; `places` has, for each rule, where its values are among it.
     saved = [n for n in ("y", *inputs) if any(n in names for names in named_by_rules)]
     places = [tuple(saved.index(n) for n in names) for names in named_by_rules]
     rule = Rule(
@@ -184,6 +185,7 @@ def elementwise(name: str, doc: str, *rules: Callable[..., Any]) -> Callable[...
 def step(name: str, doc: str, arguments: int = 1) -> Callable[..., Any]:
     """An elementwise `constant` of the standard, with one or two arguments, as one line of a table."""
 
+    # Only the signatures of these two are used: see `constant`.
     def unary(x: Array, /) -> Array:
         raise NotImplementedError
 

@@ -76,7 +76,13 @@ def class_numbers(name: str, x: Array, t: Array, otherwise: str) -> Array:
 
 
 def is_class(t: Array, x: Array) -> Array:
-    """Booleans of the shape of x: True at the class of each row. No class is True out of range."""
+    """Booleans of the shape of x: True at the class of each row; none in a row if t is out of range.
+
+    Parameters
+    ----------
+    t : array of integers, shape (...)
+    x : array or Variable, shape (..., classes)
+    """
     xp = array_namespace(t)
     n = x.shape[-1]
     if n > 128 and xp.iinfo(t.dtype).max < n:

@@ -18,7 +18,7 @@ from xpnet._typing import Array
 from xpnet.autodiff._half_precision import in_full
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.functions._in_float32 import cast_like
-from xpnet.kernels.window import Window
+from xpnet.kernels.window import Padding, Window
 
 
 def correlate(x: Array, W: Array, b: Array | None, window: Window, groups: int) -> Array:
@@ -184,7 +184,7 @@ def _with_gaps(x: Array, axis: int, stride: int) -> Array:
     return x[(..., slice(0, (n - 1) * stride + 1), *[slice(None)] * (-axis - 1))]
 
 
-def _padded(x: Array, padding: tuple[tuple[int, int], ...], fill: float) -> Array:
+def _padded(x: Array, padding: Padding, fill: float) -> Array:
     """x with numbers before and after each of its last axes."""
     for axis, (before, after) in enumerate(padding):
         x = _padded_along(x, axis - len(padding), before, after, fill)

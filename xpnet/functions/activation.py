@@ -1,4 +1,4 @@
-"""Activation functions: those between a network's layers, and the softmax at its end."""
+"""Activation functions, which stand between a network's layers, and the softmax at its end."""
 
 import math
 
@@ -47,8 +47,8 @@ class LeakyReLU(Function):
     def backward(self, gy: Array, x: Array) -> Array:
         if fast := kernel("leaky_relu_gradient", gy, x):
             return fast(gy, x, self.slope)
-        low = self.slope * gy if self.slope else 0.0  # 0 times infinity would be NaN
-        return array_namespace(gy, x).where(x > 0.0, gy, low)
+        below = self.slope * gy if self.slope else 0.0  # 0 times infinity would be NaN
+        return array_namespace(gy, x).where(x > 0.0, gy, below)
 
 
 class ELU(Function):
@@ -66,8 +66,8 @@ class ELU(Function):
             return fast(gy, x, self.alpha)
         xp = array_namespace(gy, x)
         low = xp.where(x > 0.0, 0.0, x)  # not `minimum`, which halves the second derivative at 0
-        glow = gy * (self.alpha * xp.exp(low)) if self.alpha else 0.0  # 0 times infinity is NaN
-        return xp.where(x > 0.0, gy, glow)
+        below = gy * (self.alpha * xp.exp(low)) if self.alpha else 0.0  # 0 times infinity is NaN
+        return xp.where(x > 0.0, gy, below)
 
 
 class Softplus(Function):
@@ -160,6 +160,11 @@ class TanhGELU(Function):
 
 
 class LogSoftmax(Function):
+    """y = x - log(sum(exp(x))) over `axis`; gx = gy - exp(y) sum(gy).
+
+    The maximum is subtracted from x first: this changes nothing in y, and exp cannot overflow.
+    """
+
     def __init__(self, axis: int) -> None:
         self.axis = axis
 
@@ -176,6 +181,11 @@ class LogSoftmax(Function):
 
 
 class Softmax(Function):
+    """y = exp(x) / sum(exp(x)) over `axis`; gx = y (gy - sum(gy y)).
+
+    The maximum is subtracted from x first: this changes nothing in y, and exp cannot overflow.
+    """
+
     def __init__(self, axis: int) -> None:
         self.axis = axis
 

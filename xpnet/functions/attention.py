@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat as compat
 
 from xpnet._libraries.devices import follows
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff._half_precision import in_full
 from xpnet.autodiff._messages import named
 from xpnet.autodiff.namespace import array_namespace, has_dtype
@@ -17,7 +17,7 @@ from xpnet.functions._shapes import broadcasts_to
 from xpnet.functions.activation import Softmax
 from xpnet.functions.dropout import dropout
 
-Window = int | tuple[int | None, int | None] | None
+Neighbourhood = int | tuple[int | None, int | None] | None
 """How many keys around its own place a query may attend to: see `scaled_dot_product_attention`."""
 
 
@@ -47,7 +47,7 @@ def attention_weights(
     scale: float | None = None,
     *,
     softcap: float | None = None,
-    window: Window = None,
+    window: Neighbourhood = None,
 ) -> Array:
     """softmax(scale q k^T) over the keys: the weight of each key for each query.
 
@@ -66,7 +66,7 @@ def attention_weights(
     Raises
     ------
     ShapeError
-        Queries and keys differ in E, or have fewer than two axes; or the mask does not broadcast.
+        Queries and keys differ in E, or one has fewer than two axes; or the mask does not broadcast.
     TypeError
         The mask is neither of booleans nor of floating-point numbers.
     ValueError
@@ -97,7 +97,7 @@ def attention_weights(
     return cast_like(MaskedSoftmax(-1)(in_full(scores)), scores)
 
 
-def _window_limits(window: Window) -> tuple[int | None, int | None]:
+def _window_limits(window: Neighbourhood) -> tuple[int | None, int | None]:
     """How many keys before and after its own place a query may attend to; None: all of them."""
     limits: tuple[Any, ...] = window if isinstance(window, tuple) else (window, window)
     if len(limits) != 2 or not all(map(_is_limit, limits)):
@@ -154,8 +154,8 @@ def scaled_dot_product_attention(
     *,
     scale: float | None = None,
     softcap: float | None = None,
-    window: Window = None,
-    rng: Any = None,
+    window: Neighbourhood = None,
+    rng: Rng = None,
 ) -> Array:
     """softmax(q k^T / sqrt(E)) v: for each query, a mean of the values, weighted by the keys.
 

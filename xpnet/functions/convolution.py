@@ -1,4 +1,4 @@
-"""Convolution in any number of dimensions, as deep learning has it: without turning the kernel.
+"""Convolution in any number of dimensions, as deep learning defines it: the kernel is not flipped.
 
 It is one form in three arrays, linear in each: the sum over all n, o, c, p, k of
 
@@ -8,7 +8,7 @@ Leave out one of the three, and the sum over the others is a function of them:
 
     Correlate(x, W)     without u: the convolution
     Spread(u, W)        without x: the transposed convolution, each number spread by the kernel
-    Weigh(x, u)         without W: how much each weight takes part
+    Weigh(x, u)         without W: the gradient by the kernel, for the gradient u of the output
 
 The derivatives of each are the other two: three functions, closed under differentiation.
 """
@@ -21,7 +21,7 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import _windows as windows
 from xpnet.kernels import kernels
-from xpnet.kernels.window import Lengths, Window, lengths, padded, sliding
+from xpnet.kernels.window import Lengths, Window, lengths, padding_pairs, sliding
 
 
 class Correlate(Function):
@@ -151,7 +151,7 @@ def conv(
     kernel = tuple(weight.shape[2:])
     steps = lengths(stride, d)
     gaps = lengths(dilation, d)
-    around = padded(padding, kernel, steps, gaps)
+    around = padding_pairs(padding, kernel, steps, gaps)
     window = sliding(tuple(x.shape[2:]), kernel, steps, around, gaps)
     return Correlate(window, groups)(x, weight, bias)
 

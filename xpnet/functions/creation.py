@@ -41,7 +41,7 @@ def created(make: Callable[..., Array], dtype: DType | None, device: Device | No
             expected = backend.dtype
             if has_dtype(y, "complex floating"):
                 expected = backend.xp.result_type(backend.dtype, backend.xp.complex64)
-            if y.dtype != expected:
+            if y.dtype != expected:  # again, because a cast would keep what was rounded
                 y = make(dtype=expected, device=device)
     return as_constant(y)
 
@@ -152,7 +152,7 @@ def _require_numbers(name: str, *given: Any) -> None:
     if any(isinstance(x, Variable) for x in given):
         raise ArgumentTypeError(
             f"{name} expected Python numbers, got a Variable, whose gradient would be lost. Create "
-            f"the array with Python numbers, and scale and shift it by the Variable."
+            "the array with Python numbers, then multiply it by the Variable or add the Variable."
         )
 
 
@@ -284,5 +284,9 @@ def full_like(
     A Variable as `fill_value` is broadcast to the shape, and differentiated.
     """
     if isinstance(fill_value, Variable):
-        return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device)
+        if dtype is None:
+            dtype = x.dtype
+        if device is None:
+            device = compat.device(data_of(x))
+        return full(x.shape, fill_value, dtype=dtype, device=device)
     return _created_like("full_like", x, fill_value, dtype=dtype, device=device)

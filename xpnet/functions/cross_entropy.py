@@ -4,7 +4,6 @@ Each takes the prediction first and the target second, as in PyTorch.
 """
 
 import math
-from typing import Any
 
 from xpnet._libraries.devices import follows
 from xpnet._typing import Array
@@ -23,10 +22,14 @@ from xpnet.kernels.lookup import kernel
 
 
 class SoftmaxCrossEntropy(Function, takes_number=True):
-    """Softmax, logarithm, choice and mean in one node. `t` holds class numbers or weights."""
+    """-sum(t log(softmax(x))) / n in one node, for n rows of x; its gradient is (softmax(x) - t) / n.
+
+    `t` has a row of weights for each row of x, or a class number, which stands for a one-hot row. Where
+    the weights of a row do not sum to 1, the gradient is (softmax(x) sum(t) - t) / n.
+    """
 
     softmax: Array | None = None  # None if a kernel has saved something smaller
-    weights: Array | None = None
+    weights: Array | None = None  # the targets as rows
 
     def forward(self, x: Array, t: Array) -> Array:
         if fast := kernel("cross_entropy", x, t):
@@ -65,7 +68,10 @@ class SoftmaxCrossEntropy(Function, takes_number=True):
 
 
 class SoftmaxMinusTarget(Function):
-    """The gradient of the cross entropy, as a function of x; it uses a softmax that is known."""
+    """softmax(x) sum(t) - t: n times the gradient of the cross entropy, from a softmax that is known.
+
+    It is a Function, so that the gradient can be differentiated again.
+    """
 
     def __init__(self, softmax: Array | None, weights: Array | None) -> None:
         self.softmax = softmax
@@ -176,7 +182,7 @@ def _weighted(
     if ignored is not None:
         counts = _counts(data_of(t), ignored)
         chosen = chosen & counts
-        x = xp.where(counts, x, 0.0)  # whatever the scores of an ignored row are
+        x = xp.where(counts, x, 0.0)  # the scores of an ignored row may even be NaN
         counted = xp.count_nonzero(counts)
     rows = xp.astype(chosen, x.dtype)
     loss = SoftmaxCrossEntropy()(x, _smoothed(rows, weight, smoothing, counts))
@@ -303,7 +309,7 @@ def binary_cross_entropy(y: Array, t: Array) -> Array:
 @named
 @follows
 def binary_cross_entropy_with_logits(
-    x: Array, t: Array, weight: Array | None = None, pos_weight: Any = None
+    x: Array, t: Array, weight: Array | None = None, pos_weight: Array | None = None
 ) -> Array:
     """mean(log(1 + exp(x)) - x t), in nats: `binary_cross_entropy` of sigmoid(x), precise for any x.
 

@@ -22,7 +22,7 @@ class AsType(Function):
         return array_namespace(x).astype(x, self.dtype)
 
     def backward(self, gy: Array) -> Array:
-        return gy  # the tape undoes promotion
+        return gy  # the tape casts it to the dtype of x
 
 
 class ToDevice(Function):

@@ -4,11 +4,11 @@ Complex numbers. The gradient of a real L by z = x + iy is dL/dx - i dL/dy here,
 (and PyTorch) write rules for its conjugate. If G = f(G_y; y) is such a rule, with real numbers as
 coefficients, then in our convention it is g = f(g_y; conj(y)): the same, of conjugated factors.
 
-Freedom. A vector may change its sign, a complex one its phase, and be as good a vector. The rules
-are for what makes no difference between them.
+Freedom. A vector is determined up to its sign, or its phase if it is complex. The rules assume that
+L does not depend on this choice.
 
 Equal values. The vectors of equal eigenvalues, or equal singular values, may be mixed, and have no
-derivative: the rules divide by the difference of the values, and give inf or NaN, as in JAX. Where
+derivative: the rules divide by the difference of the values and return inf or NaN, as in JAX. Where
 the vectors are not used, nothing is divided: the derivative by the values is right.
 """
 
@@ -103,10 +103,11 @@ class Cholesky(Function):
 
 
 class QR(Function):
-    """gA = (gQ + Q (T + T^H)) R^-H, where T is a triangle, with half the diagonal.
+    """gA = (gQ + Q (T + T^H)) R^-H, where T is a triangle with half the diagonal.
 
-    It is the upper one of gR R^H - Q^H gQ. That is for m >= n. A wide A is [B C], with B square,
-    and its R is [R1 Q^H C]: so B = Q R1, with what flows through Q^H C added to gQ.
+    T is the upper triangle of gR R^H - Q^H gQ. This is the rule for m >= n. A wide A is [B C], with B
+    square, and its R is [R1 Q^H C]: so the rule is applied to B = Q R1, and the gradient through
+    Q^H C is added to gQ.
 
     Walter and Lehmann, "Algorithmic differentiation of linear algebra functions", 2012; Roberts and
     Roberts, "QR and LQ decomposition matrix backpropagation algorithms", 2020.
@@ -152,7 +153,7 @@ class SVD(Function):
 
     where E has opposite signs on both sides of the diagonal: (P + P^H) E = U^H gU - gU^H U.
 
-    The others are for what moves U, or V, out of the space that its vectors span:
+    The two terms are for changes of U, or V, that leave the space that its vectors span:
 
         (1 - U U^H) gU S^-1 V^H,  U S^-1 gV^H (1 - V V^H)
 
@@ -242,7 +243,7 @@ def cholesky(x: Array, /, *, upper: bool = False) -> Array:
 
 @extension("linalg")
 def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
-    """x = Q R, of orthonormal columns and an upper triangle.
+    """x = Q R: orthonormal columns, times an upper triangle.
 
     Parameters
     ----------
@@ -270,7 +271,7 @@ def qr(x: Array, /, *, mode: str = "reduced") -> QRResult:
 
 @extension("linalg")
 def svd(x: Array, /, *, full_matrices: bool = True) -> SVDResult:
-    """x = U diag(S) Vh, of orthonormal columns, singular values, and orthonormal rows.
+    """x = U diag(S) Vh: orthonormal columns, singular values, and orthonormal rows.
 
     Parameters
     ----------

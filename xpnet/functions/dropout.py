@@ -1,9 +1,7 @@
 """Dropout: numbers are set to 0 at random during training."""
 
-from typing import Any
-
 from xpnet._libraries.devices import follows
-from xpnet._typing import Array
+from xpnet._typing import Array, Rng
 from xpnet.autodiff._messages import named
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.namespace import array_namespace
@@ -60,7 +58,7 @@ def _drawn_on_device(rng: DeviceGenerator, x: Array, p: float) -> Array:
 
 @named
 @follows
-def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Any = None) -> Array:
+def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Rng = None) -> Array:
     """x * mask / (1 - p): each number is set to 0 with probability p, and the others are scaled up.
 
     The expected value of the result is x, so nothing needs to be scaled in evaluation.
@@ -103,10 +101,10 @@ def dropout(x: Array, p: float = 0.5, mask: Array | None = None, rng: Any = None
     if mask is None:
         if p == 0.0:
             return x
-        rng = mask_rng(rng)
-        if isinstance(rng, DeviceGenerator):
-            return Masked(_drawn_on_device(rng, data_of(x), p), 1.0)(x)
-        drawn = in_blocks(x.shape, "bool", lambda n: rng.random(n, dtype="float32") >= p)
+        generator = mask_rng(rng)
+        if isinstance(generator, DeviceGenerator):
+            return Masked(_drawn_on_device(generator, data_of(x), p), 1.0)(x)
+        drawn = in_blocks(x.shape, "bool", lambda n: generator.random(n, dtype="float32") >= p)
         mask = array_like(drawn, data_of(x))
     else:
         mask = data_of(mask)

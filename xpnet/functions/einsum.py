@@ -1,4 +1,4 @@
-"""Sums of products, written by the names of their axes: Einstein's convention, as NumPy has it."""
+"""Sums of products, written by the names of their axes: Einstein's convention, as in NumPy."""
 
 import math
 import operator
@@ -146,7 +146,7 @@ def _letter(axis: Any) -> str:
         ) from None
 
 
-def _as_arrays(xs: list[Any]) -> list[Any]:
+def _as_arrays(xs: list[Array | complex]) -> list[Array]:
     """The operands, with Python numbers as arrays like the first array."""
     if not xs:
         raise ArgumentTypeError("einsum expected operands after its subscripts, got none.")
@@ -204,8 +204,8 @@ def _planned(subscripts: str, shapes: tuple[Shape, ...], strategy_or_path: str |
     elif strategy_or_path == ():
         path = _from_left_to_right(len(terms))
     elif isinstance(strategy_or_path, str):
-        subscripts = f"{inputs}->{output}"
-        path, _ = contract_path(subscripts, *shapes, shapes=True, optimize=strategy_or_path)
+        equation = f"{inputs}->{output}"
+        path, _ = contract_path(equation, *shapes, shapes=True, optimize=strategy_or_path)
     return Plan(terms, output, sizes, _checked(path, len(terms)))
 
 

@@ -1,8 +1,9 @@
 """Elementwise functions: the standard's name, what it computes, and its derivative, side by side.
 
 How to read a rule: `gy` is the gradient of the output, `y` the output, and `x` (or `x1`, `x2`) the
-input; a function of two inputs has a rule for each. At corners `maximum`, `minimum` and `clip` give
-equal numbers a half each, as in JAX, and `abs` has slope 0 at 0.
+input; a function of two inputs has a rule for each. It returns the gradient of that input: gy times
+the derivative. At corners, where two numbers are equal, `maximum`, `minimum` and `clip` share the
+gradient between them, a half each, as in JAX; `abs` has slope 0 at 0.
 
 Complex numbers: the gradient of a real L by z = x + iy is dL/dx - i dL/dy, twice the Wirtinger
 derivative dL/dz, as in JAX. (PyTorch's is its conjugate, and that is the direction to climb.) In
@@ -97,7 +98,10 @@ hypot = elementwise(
 
 
 class Pow(Function, broadcasts=True):
-    """x1 ** x2 with two arrays; at x1 = 0 the derivative by x2 is 0, as in JAX."""
+    """y = x1 ** x2 with two arrays; at x1 = 0 the derivative by x2 is 0, as in JAX.
+
+    gx1 = gy x2 x1^(x2 - 1), and gx2 = gy y log(x1).
+    """
 
     def forward(self, x1: Array, x2: Array) -> Array:
         return array_namespace(x1, x2).pow(x1, x2)
@@ -110,7 +114,8 @@ class Pow(Function, broadcasts=True):
         gx2 = None
         if self.needs[0]:
             tiny = float(xp.finfo(x1.dtype).smallest_normal)
-            corner = xp.logical_and(xp.abs(x1) < tiny, x2 == 0)  # 0 times infinity would be NaN
+            # Where x2 = 0 and x1 is (almost) 0, x1^(x2 - 1) is infinite, and x2 times it NaN.
+            corner = xp.logical_and(xp.abs(x1) < tiny, x2 == 0)
             gx1 = gy * x2 * xp.pow(x1, xp.where(corner, 1.0, x2 - 1.0))
         if self.needs[1]:
             nonzero = x1 != 0
@@ -254,7 +259,10 @@ class Abs(Function):
 
 
 class Sign(Function):
-    """x / |x| for complex numbers: it depends on the angle of x, and not on |x|."""
+    """y = x / |x| for complex numbers: it depends on the angle of x, and not on |x|.
+
+    If x changes by dx, its angle changes by Im(conj(y) dx) / |x|, and y by i y times that.
+    """
 
     def forward(self, x: Array) -> Array:
         return array_namespace(x).sign(x)
@@ -296,7 +304,7 @@ def _times_quotient(gy: Array, x1: Array, x2: Array) -> Array:
 
 
 def _share(gy: Array, wins: Array, ties: Array) -> Array:
-    """The gradient where the input wins, half of it where both are equal, else 0."""
+    """gy where the input is the one that was chosen, half of gy where both are equal, else 0."""
     return zero_unless(wins, gy) + zero_unless(ties, 0.5 * gy)
 
 
@@ -336,7 +344,7 @@ class Clip(Function, broadcasts=True):
         xp = array_namespace(x, min, max)
         if min is max is None or not has_dtype(x, "real floating") or _promotes(x, min, max):
             return xp.clip(_native(x), min, max)
-        # array_api_compat's clip is avoided: on CuPy it brings numbers to the host, and so waits.
+        # Not array_api_compat's clip: on CuPy it copies numbers to the host, and so waits for the GPU.
         if min is not None:
             x = xp.maximum(x, min)
         if max is not None:

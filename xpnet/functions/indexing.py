@@ -79,7 +79,7 @@ class SetItem(Function):
         self.by_mask = any(map(_is_mask, _as_tuple(key)))
         self.may_repeat = any(map(_is_integer_array, _as_tuple(key)))
 
-    def forward(self, x: Array, value: Any) -> Array:
+    def forward(self, x: Array, value: Array | complex) -> Array:
         try:
             by_array = self.by_mask or self.may_repeat
             if by_array and not self._library_assigns_in_order(x, value):
@@ -107,12 +107,12 @@ class SetItem(Function):
             gvalue = gy[self.key]
         return gx, gvalue
 
-    def _library_assigns_in_order(self, x: Array, value: Any) -> bool:
+    def _library_assigns_in_order(self, x: Array, value: Array | complex) -> bool:
         """Whether the library's own assignment by arrays lets the last of several values win."""
         one_value = math.prod(getattr(value, "shape", ())) == 1  # any of equal values may win
         return library_of(x).assigns_by_arrays(self.may_repeat, one_value)
 
-    def _assigned_by_where(self, x: Array, value: Any) -> Array:
+    def _assigned_by_where(self, x: Array, value: Array | complex) -> Array:
         """The result by `where`: some libraries do not define which of several values wins."""
         xp = array_namespace(x)
         places, last = self._last_assignments(x)
@@ -232,7 +232,7 @@ def _with_item(x: Array, keys: Key, value: Any) -> Array:
 
 @method("__setitem__")
 @follows
-def setitem(x: Array, key: Any, value: Any) -> None:
+def setitem(x: Variable, key: Any, value: Any) -> None:
     """x[key] = value: x gets a new array and, if x or the value has a history, a new node.
 
     Results that were computed from x before keep the numbers that they were computed from, and
@@ -266,9 +266,7 @@ def setitem(x: Array, key: Any, value: Any) -> None:
     keys = _checked_key(_lists_as_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):
         _set_by_arrays(x, keys, _as_value(value, x))
-    elif not is_view_of(
-        value, x, _item_of, keys
-    ):  # after x[key] += 1, the view was written already
+    elif not is_view_of(value, x, _item_of, keys):  # x[key] += 1 has written to its view already
         _set_by_slices(x, keys, _as_value(value, x))
 
 
@@ -309,7 +307,7 @@ def _set_by_slices(x: Variable, keys: Key, value: Any) -> None:
 
 @method("in_place")
 @follows
-def in_place(x: Array, y: Array, sign: str) -> Array:
+def in_place(x: Variable, y: Variable, sign: str) -> Variable:
     """x after `x += value` or another such operator, where y is x + value.
 
     It is an assignment like x[...] = y and raises the same errors. It also raises where NumPy would

@@ -15,7 +15,7 @@ class Info:
         self._info = backend.xp.__array_namespace_info__()
 
     def capabilities(self) -> dict[str, Any]:
-        """The library's support of boolean masks and data-dependent shapes, and its most axes."""
+        """Whether the library has boolean masks and data-dependent shapes, and its limit of axes."""
         capabilities: dict[str, Any] = self._info.capabilities()
         return capabilities
 

@@ -58,7 +58,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
     Notes
     -----
-    With W = weight and b = bias: gx = gy @ W.T, gW = x.T @ gy, and gb is the sum of gy over the
-    batch.
+    With W = weight, b = bias, and x and gy as matrices with one row per sample: gx = gy @ W.T,
+    gW = x.T @ gy, and gb is the sum of gy over the rows.
     """
     return Linear()(x, weight, bias)

@@ -33,8 +33,8 @@ def mean_squared_error(y: Array, t: Array) -> Array:
     Parameters
     ----------
     y, t : arrays or Variables of one shape
-        They do not broadcast: shapes (n, 1) and (n,) raise an error, instead of giving the mean of
-        n * n numbers. Integer targets are cast to y's dtype.
+        They do not broadcast: shapes (n, 1) and (n,) raise an error, instead of returning the
+        mean of n * n numbers. Integer targets are cast to y's dtype.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def hinge_loss(x: Array, t: Array, margin: float = 1.0) -> Array:
         loss of a row of x is then the sum of max(0, margin - x[t] + x[j]) over the classes j other
         than t, divided by the number of classes, as in PyTorch's multi_margin_loss.
     margin : float
-        The difference of scores from which on the loss is 0.
+        From this difference of scores on, the loss is 0.
 
     Returns
     -------

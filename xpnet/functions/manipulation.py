@@ -1,4 +1,4 @@
-"""Functions that move numbers without changing them. Parameters are the standard's."""
+"""Functions that change the places of numbers, not the numbers. Parameters are the standard's."""
 
 import operator
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class BroadcastTo(Function):
         return array_namespace(x).broadcast_to(x, self.shape)
 
     def backward(self, gy: Array) -> Array:
-        return gy  # the tape undoes broadcasting
+        return gy  # the tape sums it to the shape of x
 
 
 class Flip(Function):
@@ -142,7 +142,8 @@ def _repeated(x: Array, shape: tuple[int, ...]) -> Array:
     return BroadcastTo(shape)(x)
 
 
-def _once(x: Array, shape: tuple[int, ...], y: Array) -> Array:
+def _with_repeated(x: Array, shape: tuple[int, ...], y: Array) -> Array:
+    """y itself, which is all of x: only an x that was not repeated can be written to."""
     return y
 
 
@@ -170,7 +171,7 @@ def permute_dims(x: Array, /, axes: tuple[int, ...]) -> Array:
 def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
     """x repeated along new axes, and along those of length 1, up to `shape`."""
     y = _repeated(x, tuple(shape))
-    put = _once if y.shape == x.shape else None  # repeated numbers cannot be written to
+    put = _with_repeated if y.shape == x.shape else None  # repeated numbers cannot be written to
     return view(y, x, tuple(shape), _repeated, put)
 
 

@@ -16,7 +16,7 @@ from xpnet.functions import _windows as windows
 from xpnet.functions._in_float32 import cast_like, widened
 from xpnet.kernels import kernels
 from xpnet.kernels.lookup import kernel
-from xpnet.kernels.window import Lengths, Window, lengths, sliding
+from xpnet.kernels.window import Lengths, Padding, Sizes, Window, lengths, sliding
 
 
 class MaxPool(Function):
@@ -236,7 +236,7 @@ def _window(
     padding: Lengths,
     dilation: Lengths,
     ceil_mode: bool,
-) -> tuple[Window, tuple[int, ...]]:
+) -> tuple[Window, Sizes]:
     """The window, and the padding that was asked for, to which `ceil_mode` adds at the end."""
     d = _spatial(name, x)
     kernel = lengths(kernel, d)
@@ -256,9 +256,7 @@ def _window(
     return window, around
 
 
-def _padding_with_last_window(
-    window: Window, around: tuple[int, ...]
-) -> tuple[tuple[int, int], ...]:
+def _padding_with_last_window(window: Window, around: Sizes) -> Padding:
     """The padding before and after each axis that makes room for a last, incomplete window."""
     padding = []
     for n, reach, stride, p, size in zip(
@@ -272,7 +270,7 @@ def _padding_with_last_window(
     return tuple(padding)
 
 
-def _count_at_each_place(window: Window, around: tuple[int, ...] | None, y: Array) -> Array:
+def _count_at_each_place(window: Window, around: Sizes | None, y: Array) -> Array:
     """How many numbers lie under the window at each place, as `_count` defines it: an array like y.
 
     It is the sum of ones that are created on the device: a list would be sent there each time.
@@ -294,7 +292,7 @@ def _count_at_each_place(window: Window, around: tuple[int, ...] | None, y: Arra
 
 
 @lru_cache(maxsize=1024)
-def _count(window: Window, around: tuple[int, ...] | None) -> float | None:
+def _count(window: Window, around: Sizes | None) -> float | None:
     """How many numbers lie under the window, with the padding `around`.
 
     None if that differs from place to place.
@@ -308,7 +306,7 @@ def _count(window: Window, around: tuple[int, ...] | None) -> float | None:
 
 
 @lru_cache(maxsize=1024)
-def _counts(window: Window, around: tuple[int, ...] | None) -> tuple[frozenset[int], ...]:
+def _counts(window: Window, around: Sizes | None) -> tuple[frozenset[int], ...]:
     """For each axis, the different numbers of places under the window, over all its positions."""
     counts = []
     for i, n in enumerate(window.size):

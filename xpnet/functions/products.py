@@ -96,11 +96,11 @@ def product(x1: Array, x2: Array) -> Array:
     NumPy multiplies matrix by matrix. A column times a row is an outer product, for which NumPy has
     faster ways than matmul.
     """
-    # `ndim` is read from both: it raises if one is not an array, where CuPy's product of an array
-    # and None would end the process.
+    # Reading `ndim` of both raises an error if one is not an array: CuPy's product of an array and
+    # None would end the process.
     if x1.ndim == x2.ndim == 2 and x1.shape[1] != 1:
-        # The operator is the library's own product, without a namespace or its wrappers. It is the
-        # standard's only where nothing is to be promoted: PyTorch's operator promotes no dtypes.
+        # The operator is the library's own product, without the wrappers of a namespace. Only for
+        # equal dtypes, because PyTorch's operator does not promote them as the standard's does.
         if type(x1) is type(x2) and x1.dtype == x2.dtype:
             return x1 @ x2
     elif x1.shape[-1:] == (1,) and (outer := kernel("outer_product", x1, x2)):
@@ -280,7 +280,7 @@ def cross(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
 
 
 def _from_end(axis: int, x1: Array, x2: Array) -> int:
-    """`axis` counted from the end, of arrays that broadcast: new axes come first."""
+    """`axis` counted from the end, as for arrays that broadcast, where new axes come first."""
     n: int = min(x1.ndim, x2.ndim)
     if x1.ndim == x2.ndim and 0 <= axis < n:
         return axis - n

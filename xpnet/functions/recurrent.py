@@ -161,7 +161,7 @@ def gru(
 
 def _checked_mask(
     name: str, gates: int, mask: Array | None, z: Array, weight: Array, *states: Array
-) -> Array:
+) -> Array | None:
     """The mask as a column for each step, or None, after a check that all shapes fit."""
     n = weight.shape[-1]
     steps = tuple(z.shape[:2])

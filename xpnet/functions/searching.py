@@ -29,7 +29,8 @@ def where(condition: Array, x1: Array, x2: Array, /) -> Array:
     """x1 where `condition` is true, else x2.
 
     Both are computed everywhere, and where one is not chosen its gradient is 0. If its derivative
-    is infinite there, the product is NaN: compute it from a harmless argument at these places.
+    is infinite there, the product is NaN: compute it from a harmless argument at these places, as in
+    where(x > 0, sqrt(where(x > 0, x, 1.0)), 0.0).
     """
     return Where()(condition, x1, x2)
 

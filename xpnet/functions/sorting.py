@@ -77,7 +77,9 @@ def unique_all(x: Array, /) -> UniqueAll:
     xp = array_namespace(inverse)
     flat = xp.reshape(inverse, (-1,))
     order = xp.argsort(flat, stable=True)
-    grouped = xp.take(flat, order, axis=0)  # 0 0 0 1 2 2 ...
+    # 0 0 0 1 2 2 ...: group i has the places of value i. Its first is also the first in x, since the
+    # sorting is stable; its length is the count.
+    grouped = xp.take(flat, order, axis=0)
     n = 0
     if flat.shape[0]:
         n = int(xp.max(flat)) + 1

@@ -75,7 +75,7 @@ def _library_function(name: str, *xs: Any) -> Array:
     return function(*xs)
 
 
-def _in_float32(name: str, function: Callable[..., Array], *xs: Array | float) -> Array:
+def _in_float32_or_more(name: str, function: Callable[..., Array], *xs: Array | float) -> Array:
     """The function of arrays and Python numbers, computed in float32 or more."""
     arrays = [x for x in xs if hasattr(x, "dtype")]
     array_namespace(*xs)  # raises for different libraries, and if there is no array
@@ -158,7 +158,7 @@ def erf(x: Array, /) -> Array:
 
     Its derivative is 2 / sqrt(pi) exp(-x^2): A&S 7.1.19.
     """
-    return _in_float32("erf", Erf(), x)
+    return _in_float32_or_more("erf", Erf(), x)
 
 
 @extension("special")
@@ -167,7 +167,7 @@ def erfc(x: Array, /) -> Array:
 
     Its derivative is -2 / sqrt(pi) exp(-x^2): A&S 7.1.19.
     """
-    return _in_float32("erfc", Erfc(), x)
+    return _in_float32_or_more("erfc", Erfc(), x)
 
 
 @extension("special")
@@ -177,7 +177,7 @@ def erfcx(x: Array, /) -> Array:
     Its derivative is 2 x y - 2 / sqrt(pi): DLMF 7.10.1. For large x, where the difference cancels,
     the derivative is computed as a series in 1 / x^2.
     """
-    return _in_float32("erfcx", Erfcx(), x)
+    return _in_float32_or_more("erfcx", Erfcx(), x)
 
 
 @extension("special")
@@ -186,13 +186,13 @@ def erfinv(x: Array, /) -> Array:
 
     Its derivative is sqrt(pi) / 2 exp(y^2), as for any inverse function.
     """
-    return _in_float32("erfinv", Erfinv(), x)
+    return _in_float32_or_more("erfinv", Erfinv(), x)
 
 
 @extension("special")
 def ndtr(x: Array, /) -> Array:
     """The standard normal distribution function: `xpnet.functions.normal_cdf`."""
-    return _in_float32("ndtr", normal_cdf, x)
+    return _in_float32_or_more("ndtr", normal_cdf, x)
 
 
 @extension("special")
@@ -202,7 +202,7 @@ def log_ndtr(x: Array, /) -> Array:
     Its derivative is the density divided by the probability, and is precise there too: for x < 0 it
     is computed as 1 / Mills's ratio of -x; see `xpnet.functions.normal`. A&S 26.2.1, 26.2.3.
     """
-    return _in_float32("log_ndtr", LogNormalCdf(), x)
+    return _in_float32_or_more("log_ndtr", LogNormalCdf(), x)
 
 
 @extension("special")
@@ -211,7 +211,7 @@ def ndtri(p: Array, /) -> Array:
 
     Its derivative is sqrt(2 pi) exp(y^2 / 2), as for any inverse function.
     """
-    return _in_float32("ndtri", Ndtri(), p)
+    return _in_float32_or_more("ndtri", Ndtri(), p)
 
 
 # --- logistic -------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ class Logit(Function):
 @extension("special")
 def expit(x: Array, /) -> Array:
     """The logistic function 1 / (1 + exp(-x)): `xpnet.functions.sigmoid`."""
-    return _in_float32("expit", sigmoid, x)
+    return _in_float32_or_more("expit", sigmoid, x)
 
 
 @extension("special")
@@ -246,7 +246,7 @@ def logit(p: Array, /) -> Array:
 
     Its derivative is 1 / (p (1 - p)).
     """
-    return _in_float32("logit", Logit(), p)
+    return _in_float32_or_more("logit", Logit(), p)
 
 
 # --- gamma and beta -------------------------------------------------------------------------------
@@ -392,13 +392,13 @@ def gammaln(x: Array, /) -> Array:
 
     Its derivative is `digamma`: DLMF 5.2.2.
     """
-    return _in_float32("gammaln", Gammaln(), x)
+    return _in_float32_or_more("gammaln", Gammaln(), x)
 
 
 @extension("special")
 def digamma(x: Array, /) -> Array:
     """The derivative of `gammaln`; its own derivative is `polygamma` of order 1: DLMF 5.15."""
-    return _in_float32("digamma", Digamma(), x)
+    return _in_float32_or_more("digamma", Digamma(), x)
 
 
 @extension("special")
@@ -431,7 +431,7 @@ def polygamma(n: int, x: Array, /) -> Array:
     n = _checked_order(n)
     if n == 0:
         return digamma(x)
-    return _in_float32("polygamma", Polygamma(n), x)
+    return _in_float32_or_more("polygamma", Polygamma(n), x)
 
 
 def _checked_order(n: Any) -> int:
@@ -450,7 +450,7 @@ def betaln(a: Array, b: Array, /) -> Array:
 
     Its derivative by a is digamma(a) - digamma(a + b): A&S 6.2.2, 6.3.1.
     """
-    return _in_float32("betaln", Betaln(), a, b)
+    return _in_float32_or_more("betaln", Betaln(), a, b)
 
 
 @extension("special")
@@ -459,7 +459,7 @@ def beta(a: Array, b: Array, /) -> Array:
 
     Its derivative by a is y (digamma(a) - digamma(a + b)): A&S 6.2.2, 6.3.1.
     """
-    return _in_float32("beta", Beta(), a, b)
+    return _in_float32_or_more("beta", Beta(), a, b)
 
 
 @extension("special")
@@ -469,7 +469,7 @@ def gammainc(a: Array, x: Array, /) -> Array:
     Its derivative by x is x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.13. The derivative by a raises
     GradientError, since it has no closed form.
     """
-    return _in_float32("gammainc", Gammainc(), a, x)
+    return _in_float32_or_more("gammainc", Gammainc(), a, x)
 
 
 @extension("special")
@@ -479,7 +479,7 @@ def gammaincc(a: Array, x: Array, /) -> Array:
     Its derivative by x is -x^(a-1) exp(-x) / Gamma(a): DLMF 8.8.14. The derivative by a raises
     GradientError, since it has no closed form.
     """
-    return _in_float32("gammaincc", Gammaincc(), a, x)
+    return _in_float32_or_more("gammaincc", Gammaincc(), a, x)
 
 
 # --- products with logarithms ---------------------------------------------------------------------
@@ -584,7 +584,7 @@ def xlogy(x: Array, y: Array, /) -> Array:
     Its derivatives are log(y) and x / y. Where x is 0 and y is 0 or below, both are 0, as in
     PyTorch.
     """
-    return _in_float32("xlogy", Xlogy(), x, y)
+    return _in_float32_or_more("xlogy", Xlogy(), x, y)
 
 
 @extension("special")
@@ -593,7 +593,7 @@ def xlog1py(x: Array, y: Array, /) -> Array:
 
     Its derivatives are log(1 + y) and x / (1 + y). Where x is 0 and y is -1 or below, both are 0.
     """
-    return _in_float32("xlog1py", Xlog1py(), x, y)
+    return _in_float32_or_more("xlog1py", Xlog1py(), x, y)
 
 
 @extension("special")
@@ -602,7 +602,7 @@ def entr(x: Array, /) -> Array:
 
     Its derivative is -log(x) - 1.
     """
-    return _in_float32("entr", Entr(), x)
+    return _in_float32_or_more("entr", Entr(), x)
 
 
 @extension("special")
@@ -612,7 +612,7 @@ def rel_entr(x: Array, y: Array, /) -> Array:
     It is 0 where x is 0 and y is not negative, and inf elsewhere. Its derivatives are
     log(x / y) + 1 and -x / y where both are positive, and 0 elsewhere.
     """
-    return _in_float32("rel_entr", RelEntr(), x, y)
+    return _in_float32_or_more("rel_entr", RelEntr(), x, y)
 
 
 @extension("special")
@@ -697,19 +697,19 @@ HANKEL = _hankel(16)
 @extension("special")
 def i0(x: Array, /) -> Array:
     """The modified Bessel function of order 0; its derivative is `i1`: A&S 9.6.27."""
-    return _in_float32("i0", I0(), x)
+    return _in_float32_or_more("i0", I0(), x)
 
 
 @extension("special")
 def i1(x: Array, /) -> Array:
     """The modified Bessel function of order 1; its derivative is i0(x) - y / x: A&S 9.6.26."""
-    return _in_float32("i1", I1(), x)
+    return _in_float32_or_more("i1", I1(), x)
 
 
 @extension("special")
 def i0e(x: Array, /) -> Array:
     """exp(-|x|) i0(x), which does not overflow; its derivative is i1e(x) - sign(x) y: A&S 9.6.27."""
-    return _in_float32("i0e", I0e(), x)
+    return _in_float32_or_more("i0e", I0e(), x)
 
 
 @extension("special")
@@ -718,4 +718,4 @@ def i1e(x: Array, /) -> Array:
 
     Its derivative is i0e(x) - y (sign(x) + 1 / x): A&S 9.6.26.
     """
-    return _in_float32("i1e", I1e(), x)
+    return _in_float32_or_more("i1e", I1e(), x)

@@ -82,12 +82,14 @@ class Prod(_Reduction):
 
     def backward(self, gy: Array, x: Array) -> Array:
         xp = array_namespace(gy)
+        # First, one row for each product: the reduced axes are moved to the end, and made one axis.
         kept = [i for i in range(len(self.x_shape)) if i not in self.reduced]
         order = (*kept, *self.reduced)
         count = math.prod(self.x_shape[i] for i in self.reduced)
         rows = xp.reshape(xp.permute_dims(x, order), (*(self.x_shape[i] for i in kept), count))
         before = _products_before(rows)
         after = xp.flip(_products_before(xp.flip(rows, axis=-1)), axis=-1)
+        # Then back to the axes of x.
         others = xp.reshape(before * after, tuple(self.x_shape[i] for i in order))
         inverse = tuple(order.index(i) for i in range(len(order)))
         return self.spread(gy) * xp.permute_dims(others, inverse)

@@ -44,7 +44,7 @@ class Call(NamedTuple):
 
 
 class _Notes(threading.local):
-    """A thread's note on each device, and the devices whose note may have been written since."""
+    """A thread's note on each device, and the notes that may have been written since they were read."""
 
     def __init__(self) -> None:
         self.of: dict[int, Array] = {}

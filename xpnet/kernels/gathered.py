@@ -215,7 +215,7 @@ def _launch(
     size = arguments[-1].size
     if size == 0:
         return
-    first = arguments[0]  # no other can be larger than both
+    first = arguments[0]  # the other arguments are no larger than these two
     short = size < SHORT and (first is None or first.size < SHORT)
     kernel = _kernel(name, dtype, len(window.size), short)
     kernel((-(-size // THREADS),), (THREADS,), (*arguments, *counts, _packed(window)))

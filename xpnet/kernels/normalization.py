@@ -10,14 +10,17 @@ Source of the scheme, a block for each group and two sums: PyTorch's `batch_norm
 import math
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.kernels.cuda import floating, on_one_device
-from xpnet.kernels.cuda_source import SHORT, THREADS, compiled, cupy, index_type
+from xpnet.kernels.cuda_source import SHORT, Grid, compiled, cupy, index_type, one_thread_each
 from xpnet.kernels.lookup import Kernel
+
+if TYPE_CHECKING:
+    from xpnet.functions.normalization import RunningStatistics
 
 MOST = 1024  # threads of a block
 
@@ -41,9 +44,10 @@ class Groups(NamedTuple):
         return cls(math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:]))
 
     @property
-    def threads(self) -> int:
-        """Threads of a group's block: a power of two, for at most eight numbers each if possible."""
-        return min(max(1 << (self.outer * self.inner // 8).bit_length(), 32), MOST)
+    def grid(self) -> Grid:
+        """A block for each group; its threads, a power of two, have eight numbers each if MOST allows."""
+        threads = min(max(1 << (self.outer * self.inner // 8).bit_length(), 32), MOST)
+        return (self.groups,), (threads,)
 
 
 class Weights(NamedTuple):
@@ -76,8 +80,8 @@ def normalize(
     b: Array | None,
     axes: tuple[int, ...],
     eps: float,
-    running: Any = None,
-) -> tuple[Array, Array, Array, Array, Any]:
+    running: "RunningStatistics | None" = None,
+) -> tuple[Array, Array, Array, Array, "RunningStatistics | None"]:
     """(x - mean) r w + b, where mean and r = 1 / sqrt(variance + eps) are those of x over axes.
 
     Parameters
@@ -103,11 +107,12 @@ def normalize(
     shape = tuple([1 if axis in axes else n for axis, n in enumerate(x.shape)])
     mean, var, r = (cupy().ndarray(shape, x.dtype) for _ in range(3))
     before, after, momentum = _running(running, x.dtype)
-    grid = groups.groups, groups.threads
-    _start("moments", grid, x, mean, var, r, eps, _record(groups), *before, *after, momentum)
+    _start("moments", groups.grid, x, mean, var, r, eps, _record(groups), *before, *after, momentum)
     y = cupy().ndarray(x.shape, x.dtype)
     weights: Any = Weights.along(x.shape, _shape(w, b))
-    _start("normalize", _each(x), x, mean, r, w, b, y, x.size, _record(groups), *weights)
+    _start(
+        "normalize", one_thread_each(x.size), x, mean, r, w, b, y, x.size, _record(groups), *weights
+    )
     return y, mean, var, r, _moved(running, after)
 
 
@@ -150,7 +155,7 @@ def normalize_gradients(
     if needs[0]:
         gx = cupy().ndarray(x.shape, x.dtype)
         sizes = x.size, _record(groups), *weights, int(even)
-        _start("normalize_gradient", _each(x), *arrays, w, gb, gw, gx, *sizes)
+        _start("normalize_gradient", one_thread_each(x.size), *arrays, w, gb, gw, gx, *sizes)
     if not even and (needs[1] or needs[2]):
         over = Groups(x.size // (weights.run * weights.period), weights.period, weights.run)
         gb, gw = _sums(arrays, None, over, groups, weights, shape)
@@ -171,13 +176,8 @@ def _sums(
     """The sums of g and of g (x - mean) r over each group of `over`, as arrays of shape `shape`."""
     first, second = (cupy().ndarray(shape, arrays[0].dtype) for _ in range(2))
     sizes = _record(over), _record(groups), *weights
-    _start("gradient_sums", (over.groups, over.threads), *arrays, w, first, second, *sizes)
+    _start("gradient_sums", over.grid, *arrays, w, first, second, *sizes)
     return first, second
-
-
-def _each(x: Array) -> tuple[int, int]:
-    """The number of blocks, and of threads in each, for one thread per number of x."""
-    return -(-x.size // THREADS), THREADS
 
 
 def _numbers(w: Array | None, x: Array) -> Array | None:
@@ -196,7 +196,9 @@ def _shape(w: Array | None, b: Array | None) -> tuple[int, ...] | None:
     return None
 
 
-def _running(running: Any, dtype: DType) -> tuple[Sequence[Any], Sequence[Any], float]:
+def _running(
+    running: "RunningStatistics | None", dtype: DType
+) -> tuple[Sequence[Array | None], Sequence[Array | None], float]:
     """Running statistics as `moments` takes them: the old, memory for the new, and the momentum."""
     if running is None:
         return (None,) * 3, (None,) * 3, 0.0
@@ -212,7 +214,9 @@ def _running(running: Any, dtype: DType) -> tuple[Sequence[Any], Sequence[Any], 
     return before, after, momentum
 
 
-def _moved(running: Any, after: Sequence[Any]) -> Any:
+def _moved(
+    running: "RunningStatistics | None", after: Sequence[Array]
+) -> "RunningStatistics | None":
     """The running statistics with the numbers that `moments` computed, in their own dtypes."""
     if running is None:
         return None
@@ -224,9 +228,9 @@ def _moved(running: Any, after: Sequence[Any]) -> Any:
     )
 
 
-def _start(name: str, grid: tuple[int, int], x: Array, *rest: Any) -> None:
-    """Launch a kernel with x as its first argument; the grid is (blocks, threads per block)."""
-    _kernel(name, x.dtype, x.size < SHORT)(grid[:1], grid[1:], (x, *rest))
+def _start(name: str, grid: Grid, x: Array, *rest: Any) -> None:
+    """Launch a kernel with x as its first argument."""
+    _kernel(name, x.dtype, x.size < SHORT)(*grid, (x, *rest))
 
 
 @cache

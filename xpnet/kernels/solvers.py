@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from xpnet._typing import Namespace
+from xpnet.kernels.cuda_source import cupy
 
 REASONS = {
     "inv": "Singular matrix",
@@ -49,7 +50,7 @@ class _Checked:
             try:
                 with import_module("cupyx").errstate(linalg="raise"):
                     return function(*args, **options)
-            except import_module("cupy").linalg.LinAlgError as error:
+            except cupy().linalg.LinAlgError as error:
                 if "devInfo" not in str(error) and "info" not in str(error):
                     raise  # of another kind, such as a shape
                 reason = REASONS.get(name, "No convergence")

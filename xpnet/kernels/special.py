@@ -35,7 +35,7 @@ def _polygamma_of_cupy(n: int, x: Array) -> Array:
     return (-1) ** (n + 1) * math.factorial(n) * zeta
 
 
-# CuPy's own multiplies exp(-|x|) by the function, and is NaN where that overflows. Here Hankel's
+# CuPy's own multiplies exp(-|x|) by the Bessel function, and is NaN where that overflows. Here Hankel's
 # expansion is used for large |x|: A&S 9.7.1.
 SCALED_BESSEL = """
     A a = x < T(0) ? -A(x) : A(x);

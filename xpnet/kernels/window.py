@@ -215,7 +215,7 @@ def lengths(value: Lengths, d: int, least: int = 1) -> tuple[int, ...]:
     return tuple(map(int, several))
 
 
-def padded(
+def padding_pairs(
     padding: Lengths | str,
     kernel: Sizes,
     stride: Sizes,

@@ -95,8 +95,9 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
         amsgrad: bool = False,
     ) -> None:
-        options: Any = {"decoupled_weight_decay": True}
-        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, **options)
+        super().__init__(
+            parameters, lr, betas, eps, weight_decay, amsgrad, decoupled_weight_decay=True
+        )
 
 
 class NAdam(Optimizer):

@@ -27,7 +27,6 @@ Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
 Options = dict[str, Any]
 State = dict[str, Any]
 Coefficients = Mapping[str, Any]
-
 Member = tuple[Any, Array, State, bool]
 """A parameter, its gradient, its state, and whether its dtype has 16 bits."""
 
@@ -88,7 +87,7 @@ class Optimizer:
 
     slots: ClassVar[tuple[str, ...]] = ()  # the arrays in the state of a parameter, for `update`
     counts: ClassVar[tuple[str, ...]] = ("t",)  # the numbers in it, which `advance` changes
-    _count: ClassVar[Any] = itemgetter(*counts)
+    _count: ClassVar[Any] = itemgetter(*counts)  # the counts in a state, as a key of a dict
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -196,7 +195,8 @@ class Optimizer:
         ShapeError
             A gradient has another shape than its parameter.
         StateError
-            The parameters were moved to another library since this optimizer was created.
+            The parameters were moved to another library, or on CuPy to another device, since this
+            optimizer was created.
         """
         ready = [(group, self._ready(members)) for group, members in self._members]
         if not any(members for _, members in ready):
@@ -205,9 +205,9 @@ class Optimizer:
         for group, members in ready:
             o = self.defaults | group
             o["lr"] = float(o["lr"] * self.factor)
-            for together in self._of_one_count(members, o):
-                c = self.coefficients(together[0][2], o)
-                for p, g, s, narrow in self._left_by_kernel(together, c, o):
+            for same_step in self._of_one_count(members, o):
+                c = self.coefficients(same_step[0][2], o)
+                for p, g, s, narrow in self._left_by_kernel(same_step, c, o):
                     x = own = p.data
                     if known.several:
                         follow(x)
@@ -227,7 +227,8 @@ class Optimizer:
         Raises
         ------
         StateError
-            The parameters were moved to another library or device since the optimizer was created.
+            The parameters were moved to another library, or on CuPy to another device, since the
+            optimizer was created.
         ShapeError
             A gradient does not have the shape of its parameter.
         """
@@ -240,8 +241,13 @@ class Optimizer:
             if isinstance(g, Variable):
                 g = g.data
             x = p.data
-            if slot is not None and type(s[slot]) is not type(x):
-                raise StateError(f"{self!r}: create the optimizer after model.to(...).")
+            if slot is not None:
+                old = s[slot]
+                if type(old) is not type(x) or (known.several and old.device != x.device):
+                    raise StateError(
+                        f"{self!r}: the parameters were moved to another library or device after the "
+                        "optimizer was created. Create the optimizer after model.to(...)."
+                    )
             if g.shape != x.shape:
                 shapes = f"{tuple(x.shape)}, got {tuple(g.shape)}"
                 raise ShapeError(f"{self!r}: expected a gradient of shape {shapes}.")
@@ -251,10 +257,10 @@ class Optimizer:
     def _of_one_count(self, members: list[Member], o: Options) -> Iterable[list[Member]]:
         """Count a step for each member, and group those with equal counts: usually all of them."""
         self.advance([s for _, _, s, _ in members], o)
-        found: dict[Any, list[Member]] = {}
+        by_count: dict[Any, list[Member]] = {}
         for member in members:
-            found.setdefault(self._count(member[2]), []).append(member)
-        return found.values()
+            by_count.setdefault(self._count(member[2]), []).append(member)
+        return by_count.values()
 
     def _left_by_kernel(
         self, members: list[Member], c: Coefficients, o: Options

@@ -55,15 +55,15 @@ def clip_grad_norm(
     """
     if not (max_norm > 0.0 and norm_type > 0.0):
         raise ArgumentError(f"Expected max_norm and norm_type > 0, got {max_norm} and {norm_type}.")
-    moved = _with_gradient(parameters)
-    xp = array_namespace(*(p.data for p in moved))
-    grads = [data_of(p.raw_grad) for p in moved]
+    with_gradient = _with_gradient(parameters)
+    xp = array_namespace(*(p.data for p in with_gradient))
+    grads = [data_of(p.raw_grad) for p in with_gradient]
     settle("clip_grad_norm", grads)
     wide = [xp.astype(g, xp.result_type(g, xp.float32), copy=False) for g in grads]
     norms = [xp.linalg.vector_norm(g, ord=norm_type) for g in wide]
     norm = xp.linalg.vector_norm(xp.stack(norms), ord=norm_type)
     factor = xp.minimum(float(max_norm) / (norm + 1e-6), 1.0)
-    for p, g in zip(moved, grads, strict=True):
+    for p, g in zip(with_gradient, grads, strict=True):
         p.raw_grad = cast_like(g * factor, g)  # a new array: gradients may share memory
     return norm
 
@@ -97,6 +97,7 @@ def clip_grad_value(parameters: Iterable[Variable] | Variable, clip_value: float
 
 
 def _with_gradient(parameters: Iterable[Variable] | Variable) -> list[Variable]:
+    """The parameters that have a gradient; an error if there are none."""
     if isinstance(parameters, Variable):
         parameters = [parameters]
     found = [p for p in parameters if p.raw_grad is not None]

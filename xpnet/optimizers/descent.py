@@ -1,7 +1,5 @@
 """Steps along the gradient, without or with momentum: SGD, Momentum, Nesterov."""
 
-from typing import Any
-
 from xpnet._typing import Array
 from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, State
 
@@ -111,8 +109,10 @@ class Nesterov(Momentum):
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        options: Any = {"decoupled_weight_decay": decoupled_weight_decay}
-        super().__init__(parameters, lr, momentum, 0.0, weight_decay, **options)
+        super().__init__(
+            parameters, lr, momentum, weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+        )  # fmt: skip
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         v = s["v"]

@@ -52,7 +52,7 @@ def dot(output: Variable, names: Mapping[str, Variable], path: str | Path | None
         The value of an intermediate result without a name is shown if the graph has kept it, or if
         it is one number that can be computed again from known ones.
     path : str or Path, optional
-        Where to write the graph. With the suffix .dot or .gv (or none) the file is the DOT code.
+        Where to write the graph. With the suffix .dot or .gv (or none) the file has the DOT code.
         With any other, such as .svg, .png or .pdf, it is a picture, drawn by Graphviz's program
         `dot`, which must be installed.
 
@@ -87,7 +87,7 @@ def dot(output: Variable, names: Mapping[str, Variable], path: str | Path | None
     code = _code(_Graph(output, names))
     if path is not None:
         path = Path(path)
-        if path.suffix in _TEXT_SUFFIXES:
+        if path.suffix.lower() in _TEXT_SUFFIXES:
             path.write_text(code, encoding="utf-8")
         else:
             _draw(code, path)
@@ -141,7 +141,7 @@ def _draw(code: str, path: Path) -> None:
             ".dot file and paste that into a viewer in the browser.",
             name="graphviz",
         )
-    command = [program, f"-T{path.suffix.removeprefix('.')}"]
+    command = [program, f"-T{path.suffix.removeprefix('.').lower()}"]
     drawn = subprocess.run(  # noqa: S603 - Graphviz reads the code as data; there is no shell
         command, input=code.encode(), capture_output=True, check=False
     )

@@ -34,7 +34,7 @@ def filters(
     ----------
     layer : Layer
         With a `weight` of shape (out, in, height, width), (out, in, width), or (in, out) as in an
-        Affine. Kernels of three channels are shown in colours; of other numbers of channels each
+        Affine. Kernels of three channels are shown in color; of other numbers of channels each
         output has a row, each input a column.
     shape : tuple of int, optional
         The shape of the image that a column of an Affine's weight is: (height, width) or

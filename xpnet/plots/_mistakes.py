@@ -121,8 +121,6 @@ def confusion_matrix(
     ShapeError
         `counts` is not square, or there is not one name per class.
     """
-    from matplotlib.colors import PowerNorm
-
     table = to_numpy(counts).tolist()
     names, style = drawn(range(len(table)) if classes is None else classes)
     if any(len(row) != len(table) for row in table) or len(names) != len(table):
@@ -133,6 +131,8 @@ def confusion_matrix(
     n = len(table)
     shares = [_percentages(row) for row in table]
     figure = _figure_of_matrix(n, names)
+    from matplotlib.colors import PowerNorm  # after `figure_of`, which reports a missing matplotlib
+
     axes = figure.subplots()
     # Colored by the square root of the share: otherwise a few mistakes would look like none.
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0.0, 100.0))

@@ -61,10 +61,10 @@ def _families(characters: set[str]) -> tuple[list[str], set[str]]:
 
     The fonts are an empty list if those of the caller's settings have all characters.
     """
-    from matplotlib import font_manager, rcParams
-
     if not characters:
         return [], set()
+    from matplotlib import font_manager, rcParams
+
     usual = list(rcParams["font.family"])
     missing = set(characters)
     for family in usual:

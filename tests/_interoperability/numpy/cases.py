@@ -207,7 +207,11 @@ CASES = {
     "array_split": many(
         (lambda x: np.array_split(x, 3)[1], V), (lambda x: np.array_split(x, [1, 2], axis=1)[2], X)
     ),
-    "split": many((lambda x: np.split(x, 2)[1], X), (lambda x: np.split(x, [1], axis=1)[1], X)),
+    "split": many(
+        (lambda x: np.split(x, 2)[1], X),
+        (lambda x: np.split(x, np.int64(2))[1], X),
+        (lambda x: np.split(x, [1], axis=1)[1], X),
+    ),
     "hsplit": many((lambda x: np.hsplit(x, 3)[1], X), (lambda x: np.hsplit(x, [2])[1], V)),
     "vsplit": many((lambda x: np.vsplit(x, 2)[0], X)),
     "dsplit": many((lambda x: np.dsplit(x, 2)[1], T)),
@@ -313,6 +317,7 @@ CASES = {
     "vdot": many((lambda x, y: np.vdot(x, y), X, Y)),
     "tensordot": many(
         (lambda x, y: np.tensordot(x, y, axes=1), X, ROWS),
+        (lambda x, y: np.tensordot(x, y, axes=np.int64(1)), X, ROWS),
         (lambda x, y: np.tensordot(x, y, axes=(1, 0)), X, ROWS),
     ),
     "kron": many((lambda x, y: np.kron(x, y), X, VECTORS), (lambda x, y: np.kron(x, y), V, X)),
@@ -322,6 +327,7 @@ CASES = {
     "einsum": many(
         (lambda x, y: np.einsum("ij,jk->ik", x, y), X, ROWS),
         (lambda x, y: np.einsum(x, [0, 1], y, [1, 2], [2, 0]), X, ROWS),
+        (lambda x, y: np.einsum(x, [25, 26], y, [26, 51], [51, 25]), X, ROWS),
         (lambda x: np.einsum("ii", x), SQUARE),
     ),
     "polyval": many((lambda p, x: np.polyval(p, x), V[:3], X)),

@@ -372,6 +372,16 @@ def test_an_invalid_axis_is_an_error(name):
             WITH_AXIS[name](x, axis)
 
 
+@pytest.mark.parametrize("axis", [-1, 52])
+def test_einsum_refuses_an_axis_that_has_no_letter(axis):
+    """NumPy refuses the same axes."""
+    x = Variable(np.eye(2))
+    with pytest.raises(ValueError, match=rf"np\.einsum expected axes from 0 to 51, got {axis}\."):
+        np.einsum(x, [0, axis], [0])
+    with pytest.raises(ValueError, match=r"\[0, 52\)"):
+        np.einsum(x.data, [0, axis], [0])
+
+
 def test_only_python_numbers_in_a_list_adapt_their_dtype():
     """Booleans stay booleans, and arrays keep their dtype."""
     x = Variable(np.asarray([1.0, 2.0], "float32"))

@@ -31,7 +31,9 @@ ADVICE["axis"] = "Call it for each slice."
 
 
 @implements("where", refuses=())
-def where(condition: Array, x: Array | None = None, y: Array | None = None, /) -> Array:
+def where(
+    condition: Array, x: Array | None = None, y: Array | None = None, /
+) -> Array | tuple[Array, ...]:
     """np.where: x where the condition holds, else y. Without x and y, the indices where it holds."""
     if any(True for _ in arrays_in((x, y))):
         x, y = lists_as_arrays(x, y)
@@ -286,7 +288,7 @@ def count_nonzero(a: Array, axis: Axis = None, *, keepdims: bool = False) -> Arr
 
 
 @implements("searchsorted")
-def searchsorted(a: Array, v: Array, side: str = "left", sorter: Array = None) -> Array:
+def searchsorted(a: Array, v: Array, side: str = "left", sorter: Array | None = None) -> Array:
     """np.searchsorted: the indices at which to insert numbers into a sorted array."""
     a, v = as_arrays(a, v)
     xp = array_namespace(a, v)
@@ -342,7 +344,7 @@ def unique(
 def _unique(name: str) -> Callable[..., Any]:
     """One of np.unique_all, np.unique_counts and so on, which are the standard's."""
 
-    def unique_of(x: Array) -> Array:
+    def unique_of(x: Array) -> Array | tuple[Array, ...]:
         """The distinct elements, with their indices or counts."""
         return getattr(array_namespace(x), name)(x)
 

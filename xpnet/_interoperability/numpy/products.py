@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Sequence
-from string import ascii_letters
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from xpnet import functions as F
@@ -85,9 +85,10 @@ def matmul(x1: Array, x2: Array, /) -> Array:
 def tensordot(a: Array, b: Array, axes: int | Sequence[int | Sequence[int]] = 2) -> Array:
     """np.tensordot: the sum over some axes of `a` and the same number of axes of `b`."""
     a, b = as_arrays(a, b)
-    if not isinstance(axes, int):
-        axes = tuple(as_tuple(each) for each in axes)
-    return array_namespace(a, b).tensordot(a, b, axes=axes)
+    if isinstance(axes, Sequence):
+        pair = tuple(as_tuple(each) for each in axes)
+        return array_namespace(a, b).tensordot(a, b, axes=pair)
+    return array_namespace(a, b).tensordot(a, b, axes=operator.index(axes))
 
 
 @implements("linalg.tensordot")
@@ -158,7 +159,11 @@ def _subscripts(operands: tuple[Any, ...]) -> tuple[str, tuple[Array, ...]]:
 
 def _letters(sublist: Sequence[Any]) -> str:
     """The letters of axes that are given as numbers and Ellipsis."""
-    return "".join("..." if i is ... else ascii_letters[(i + 26) % 52] for i in sublist)
+    letters = ascii_uppercase + ascii_lowercase
+    for i in sublist:
+        if i is not ... and not 0 <= i < len(letters):
+            raise ArgumentError(f"np.einsum expected axes from 0 to {len(letters) - 1}, got {i}.")
+    return "".join("..." if i is ... else letters[i] for i in sublist)
 
 
 @implements("polyval")
@@ -393,7 +398,7 @@ def norm(x: Array, ord: Order = None, axis: Axis = None, keepdims: bool = False)
 
 
 @implements("linalg.cond")
-def cond(x: Array, p: Array = None) -> Array:
+def cond(x: Array, p: Order = None) -> Array:
     """np.linalg.cond: the norm of a matrix times that of its inverse."""
     xp = array_namespace(x)
     if p is None or p in (2, -2):

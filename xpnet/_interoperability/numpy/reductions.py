@@ -7,6 +7,7 @@ from typing import Any
 from xpnet._interoperability.numpy.registry import (
     ADVICE,
     REFUSED,
+    ArrayLike,
     Axis,
     Mask,
     Number,
@@ -171,6 +172,7 @@ def var(
 
 
 def _mean(a: Array, axis: Axis, where: Mask) -> Array:
+    """`mean`, under a name that the parameter `mean` of `var` does not hide."""
     return mean(a, axis, keepdims=True, where=where)
 
 
@@ -225,7 +227,7 @@ def ptp(a: Array, axis: Axis = None, out: Array | None = None, keepdims: bool = 
 def average(
     a: Array,
     axis: Axis = None,
-    weights: Array | None = None,
+    weights: ArrayLike | None = None,
     returned: bool = False,
     *,
     keepdims: bool = False,
@@ -266,7 +268,7 @@ def median(
 @implements("quantile", refuses=("out", "method", "weights"))
 def quantile(
     a: Array,
-    q: Array,
+    q: ArrayLike,
     axis: Axis = None,
     out: Array | None = None,
     overwrite_input: bool = False,
@@ -294,14 +296,14 @@ def quantile(
     return xp.stack(parts) if _are_several(q) else parts[0]
 
 
-def _quantiles(q: Array) -> list[Array]:
+def _quantiles(q: ArrayLike) -> list[ArrayLike]:
     """The quantiles to compute; there is no derivative with respect to them."""
     if getattr(q, "requires_grad", False):
         raise not_available("quantile", "q")
     return list(q) if _are_several(q) else [q]
 
 
-def _are_several(q: Array) -> bool:
+def _are_several(q: ArrayLike) -> bool:
     """Whether q is a list, or an array with axes."""
     return hasattr(q, "__len__") and getattr(q, "ndim", 1) > 0
 
@@ -322,7 +324,7 @@ def _interpolated(ordered: Array, q: float) -> Array:
 @implements("percentile", refuses=("out", "method", "weights"))
 def percentile(
     a: Array,
-    q: Array,
+    q: ArrayLike,
     axis: Axis = None,
     out: Array | None = None,
     overwrite_input: bool = False,
@@ -393,7 +395,7 @@ def _without_nan(name: str, neutral: float) -> Callable[..., Any]:
     """A reduction such as np.nansum, with NaN replaced by a number that does not change it."""
     function = {"sum": sum_, "prod": prod, "cumsum": cumsum, "cumprod": cumprod}[name]
 
-    def without(a: Array, *args: Array, out: Array | None = None, **options: Any) -> Array:
+    def without(a: Array, *args: Any, out: Array | None = None, **options: Any) -> Array:
         """The reduction of the elements that are not NaN."""
         xp = array_namespace(a)
         return function(xp.where(xp.isnan(a), neutral, a), *args, **options)
@@ -500,10 +502,10 @@ def diff(
     a: Array,
     n: int = 1,
     axis: int = -1,
-    prepend: Array | None = None,
-    append: Array | None = None,
+    prepend: ArrayLike | None = None,
+    append: ArrayLike | None = None,
 ) -> Array:
-    """np.diff: the differences of neighbours, `n` times; a number is prepended to each row."""
+    """np.diff: the differences of neighbours, `n` times; prepends or appends a number to each row."""
     xp = array_namespace(a)
     axis = positive_axis(axis, a.ndim, "diff")
     if prepend is not None:
@@ -513,7 +515,7 @@ def diff(
     return xp.diff(a, axis=axis, n=n, prepend=prepend, append=append)
 
 
-def _end(a: Array, end: Array, axis: int) -> Array:
+def _end(a: Array, end: ArrayLike, axis: int) -> Array:
     """The array to be prepended or appended; a number is repeated for each row."""
     xp = array_namespace(a)
     first = a[along(axis, slice(0, 1))]
@@ -524,7 +526,9 @@ def _end(a: Array, end: Array, axis: int) -> Array:
 
 
 @implements("ediff1d")
-def ediff1d(ary: Array, to_end: Array | None = None, to_begin: Array | None = None) -> Array:
+def ediff1d(
+    ary: Array, to_end: ArrayLike | None = None, to_begin: ArrayLike | None = None
+) -> Array:
     """np.ediff1d: the differences of the flattened array, between two other arrays."""
     xp = array_namespace(ary)
     row = flat(ary)
@@ -536,7 +540,7 @@ def ediff1d(ary: Array, to_end: Array | None = None, to_begin: Array | None = No
     return xp.concat(parts) if len(parts) > 1 else parts[0]
 
 
-def _row(model: Array, x: Array) -> Array:
+def _row(model: Array, x: ArrayLike) -> Array:
     """A number, list or array as an array with one axis."""
     if not hasattr(x, "shape") and not isinstance(x, (list, tuple)):
         x = [x]

@@ -22,6 +22,8 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 Shape: TypeAlias = int | tuple[int, ...] | None
 Mask: TypeAlias = Array | bool | None
 Number: TypeAlias = bool | int | float | complex
+ArrayLike: TypeAlias = Any
+"""What NumPy's functions convert to an array: an array, a number, or a nested list of these."""
 Order: TypeAlias = int | float | str | None
 """The order of a norm, such as 2, inf or "fro"."""
 
@@ -122,7 +124,7 @@ def namespace_of(*xs: Any) -> Namespace:
     return array_namespace(*arrays_in(xs))
 
 
-def as_arrays(*xs: Array) -> tuple[Array, ...]:
+def as_arrays(*xs: ArrayLike) -> tuple[Array, ...]:
     """All arguments as arrays: nested lists and Python numbers are converted, None stays None.
 
     The library, the device and the dtype are those of a sum with the first array.
@@ -132,7 +134,7 @@ def as_arrays(*xs: Array) -> tuple[Array, ...]:
     return tuple(_as_array(xp, x, model) if isinstance(x, WEAK) else x for x in xs)
 
 
-def lists_as_arrays(*xs: Array) -> tuple[Array, ...]:
+def lists_as_arrays(*xs: ArrayLike) -> tuple[Array, ...]:
     """`as_arrays`, but Python numbers stay numbers, for functions that accept them."""
     if not any(isinstance(x, (list, tuple)) for x in xs):
         return xs
@@ -141,14 +143,14 @@ def lists_as_arrays(*xs: Array) -> tuple[Array, ...]:
     return tuple(_as_array(xp, x, model) if isinstance(x, (list, tuple)) else x for x in xs)
 
 
-def integers(model: Array, x: Array) -> Array:
+def integers(model: Array, x: ArrayLike) -> Array:
     """Indices, counts or a mask as an array of the library and on the device of `model`."""
     if not isinstance(x, WEAK):
         return x
     return namespace_of(model).asarray(x, device=compat.device(data_of(model)))
 
 
-def _as_array(xp: Namespace, x: Array, model: Array) -> Array:
+def _as_array(xp: Namespace, x: ArrayLike, model: Array) -> Array:
     number = _widest_number(x)
     dtype = None
     if number is not None and not isinstance(number, bool):
@@ -156,7 +158,7 @@ def _as_array(xp: Namespace, x: Array, model: Array) -> Array:
     return xp.asarray(x, dtype=dtype, device=compat.device(data_of(model)))
 
 
-def _widest_number(x: Array) -> Number | None:
+def _widest_number(x: ArrayLike) -> Number | None:
     """A Python number of the widest type in a nested list; None if it has arrays."""
     if isinstance(x, NUMBERS):
         return x

@@ -3,11 +3,13 @@
 import operator
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
-from typing import Any
+from numbers import Integral
+from typing import Any, TypeAlias
 
 import array_api_compat as compat
 
 from xpnet._interoperability.numpy.registry import (
+    ArrayLike,
     Axis,
     Number,
     Shape,
@@ -229,13 +231,13 @@ def column_stack(tup: Sequence[Array]) -> Array:
 
 
 @implements("append")
-def append(arr: Array, values: Array, axis: int | None = None) -> Array:
+def append(arr: Array, values: ArrayLike, axis: int | None = None) -> Array:
     """np.append: `arr` and then `values`; by default both are flattened."""
     return concatenate([arr, values], axis=axis)
 
 
 @implements("block")
-def block(arrays: Array) -> Array:
+def block(arrays: ArrayLike) -> Array:
     """np.block: nested lists of blocks; the innermost lists are joined along the last axis."""
     depth = _depth(arrays)
     leaves = _leaves(arrays)
@@ -243,21 +245,21 @@ def block(arrays: Array) -> Array:
     return _block(arrays, depth, ndim, leaves)
 
 
-def _depth(x: Array) -> int:
+def _depth(x: ArrayLike) -> int:
     """How deeply lists are nested."""
     if not isinstance(x, list):
         return 0
     return 1 + _depth(x[0])
 
 
-def _leaves(x: Array) -> list[Array]:
+def _leaves(x: ArrayLike) -> list[ArrayLike]:
     """The arrays and numbers in nested lists."""
     if not isinstance(x, list):
         return [x]
     return [leaf for part in x for leaf in _leaves(part)]
 
 
-def _block(x: Array, depth: int, ndim: int, leaves: list[Array]) -> Array:
+def _block(x: ArrayLike, depth: int, ndim: int, leaves: list[ArrayLike]) -> Array:
     if not isinstance(x, list):
         x = as_arrays(*leaves, x)[-1]
         return array_namespace(x).reshape(x, (1,) * (ndim - x.ndim) + tuple(x.shape))
@@ -266,17 +268,18 @@ def _block(x: Array, depth: int, ndim: int, leaves: list[Array]) -> Array:
 
 # --- splitting ------------------------------------------------------------------------------------
 
+Sections: TypeAlias = Any
+"""The number of parts, or the indices at which to split: an int, a list or an array of ints."""
+
 
 @implements("array_split")
-def array_split(
-    ary: Array, indices_or_sections: int | Sequence[int] | Array, axis: int = 0
-) -> list[Array]:
+def array_split(ary: Array, indices_or_sections: Sections, axis: int = 0) -> list[Array]:
     """np.array_split: parts along an axis, of nearly equal length, or split at given indices."""
     axis = positive_axis(axis, ary.ndim, "array_split")
     n = ary.shape[axis]
-    if isinstance(indices_or_sections, int):
-        length, longer = divmod(n, indices_or_sections)
-        lengths = [length + 1] * longer + [length] * (indices_or_sections - longer)
+    if isinstance(indices_or_sections, Integral):
+        length, longer = divmod(n, int(indices_or_sections))
+        lengths = [length + 1] * longer + [length] * (int(indices_or_sections) - longer)
         ends = [0, *accumulate(lengths)]
     else:
         ends = [0, *map(int, indices_or_sections), n]
@@ -284,12 +287,10 @@ def array_split(
 
 
 @implements("split")
-def split(
-    ary: Array, indices_or_sections: int | Sequence[int] | Array, axis: int = 0
-) -> list[Array]:
+def split(ary: Array, indices_or_sections: Sections, axis: int = 0) -> list[Array]:
     """np.split: parts along an axis, of equal length, or split at given indices."""
     n = ary.shape[positive_axis(axis, ary.ndim, "split")]
-    if isinstance(indices_or_sections, int) and n % indices_or_sections:
+    if isinstance(indices_or_sections, Integral) and n % indices_or_sections:
         raise ArgumentError(
             f"np.split expected parts of equal length, got {indices_or_sections} parts of {n}; "
             "see np.array_split."
@@ -298,20 +299,20 @@ def split(
 
 
 @implements("hsplit")
-def hsplit(ary: Array, indices_or_sections: int | Sequence[int] | Array) -> list[Array]:
+def hsplit(ary: Array, indices_or_sections: Sections) -> list[Array]:
     """np.hsplit: split along the second axis, or a vector along its only one."""
     axis = 0 if ary.ndim == 1 else 1
     return split(ary, indices_or_sections, axis)
 
 
 @implements("vsplit")
-def vsplit(ary: Array, indices_or_sections: int | Sequence[int] | Array) -> list[Array]:
+def vsplit(ary: Array, indices_or_sections: Sections) -> list[Array]:
     """np.vsplit: split along the first axis."""
     return split(ary, indices_or_sections, 0)
 
 
 @implements("dsplit")
-def dsplit(ary: Array, indices_or_sections: int | Sequence[int] | Array) -> list[Array]:
+def dsplit(ary: Array, indices_or_sections: Sections) -> list[Array]:
     """np.dsplit: split along the third axis."""
     return split(ary, indices_or_sections, 2)
 
@@ -365,13 +366,13 @@ def roll(a: Array, shift: int | tuple[int, ...], axis: Axis = None) -> Array:
 
 
 @implements("tile")
-def tile(A: Array, reps: Array) -> Array:
+def tile(A: Array, reps: int | Sequence[int]) -> Array:
     """np.tile: repeated as a whole along each axis."""
     return array_namespace(A).tile(A, tuple(map(int, as_tuple(reps))))
 
 
 @implements("repeat")
-def repeat(a: Array, repeats: Array, axis: int | None = None) -> Array:
+def repeat(a: Array, repeats: ArrayLike, axis: int | None = None) -> Array:
     """np.repeat: each element several times in a row."""
     times = repeats if isinstance(repeats, int) else integers(a, repeats)
     return array_namespace(a).repeat(a, times, axis=axis)
@@ -477,7 +478,8 @@ def _pairs(width: Any, ndim: int) -> list[tuple[Any, Any]]:
     return [_pair(pair) for pair in width]
 
 
-def _pair(x: Array) -> tuple[Array, Array]:
+def _pair(x: Any) -> tuple[Any, Any]:
+    """A number twice; of a sequence, the first and the last element."""
     both = as_tuple(x)
     return (both[0], both[-1])
 
@@ -488,10 +490,10 @@ def pad(
     pad_width: int | Sequence[Any] | dict[int, Any],
     mode: str = "constant",
     *,
-    constant_values: Array | Number | Sequence[Any] = 0,
+    constant_values: Number | Sequence[Any] | dict[int, Any] = 0,
     reflect_type: str = "even",
     stat_length: int | Sequence[Any] | None = None,
-    end_values: Array | Number | Sequence[Any] = 0,
+    end_values: Number | Sequence[Any] = 0,
 ) -> Array:
     """np.pad: with constants, or with elements: "edge", "reflect", "symmetric", "wrap"."""
     if reflect_type != "even":
@@ -561,7 +563,7 @@ SOURCES: dict[str, Callable[[int, int], int]] = {
 
 
 @implements("delete")
-def delete(arr: Array, obj: Array, axis: int | None = None) -> Array:
+def delete(arr: Array, obj: int | slice | Sequence[int], axis: int | None = None) -> Array:
     """np.delete: without the elements at these indices along an axis."""
     if axis is None:
         arr = flat(arr)

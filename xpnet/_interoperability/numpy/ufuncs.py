@@ -288,7 +288,7 @@ def with_options(
 
 
 def _write_out(ufunc: Ufunc | None, name: str, inputs: Inputs, options: Options) -> Array:
-    """ufunc(*inputs, out=array), which also is how NumPy calls `array += v`.
+    """ufunc(*inputs, out=array), which is also how NumPy calls `array += v`.
 
     Raises
     ------
@@ -346,7 +346,7 @@ RUNNING = {"add": "cumsum", "multiply": "cumprod"}
 
 
 def reduce(
-    name: str, _: Callable[..., Any], x: Array, axis: Axis = 0, *args: Array, **options: Any
+    name: str, _: Callable[..., Any], x: Array, axis: Axis = 0, *args: Any, **options: Any
 ) -> Array:
     """ufunc.reduce: a reduction such as np.sum, by default along the first axis."""
     if name == "logaddexp":
@@ -363,7 +363,7 @@ def reduce(
 
 
 def accumulate(
-    name: str, _: Callable[..., Any], x: Array, axis: int = 0, *args: Array, **options: Any
+    name: str, _: Callable[..., Any], x: Array, axis: int = 0, *args: Any, **options: Any
 ) -> Array:
     """ufunc.accumulate: np.cumsum and np.cumprod, by default along the first axis."""
     if name not in RUNNING:
@@ -381,7 +381,7 @@ def outer(name: str, function: Callable[..., Any], x1: Array, x2: Array, **optio
     return with_options(None, name, function, (x1, x2), options)
 
 
-def _no_out(name: str, out: Array) -> None:
+def _no_out(name: str, out: tuple[Array | None, ...] | None) -> None:
     if out is not None and any(array is not None for array in out):
         raise not_available(name, "out")
 
