@@ -94,7 +94,8 @@ class Optimizer:
         cls._count = itemgetter(*cls.counts)
         own = vars(cls)
         if own.keys() & {"update", "decayed"} and "formula" not in own:
-            cls.formula = Optimizer.formula  # type: ignore[method-assign] # the inherited one no longer fits
+            # The inherited formula is not that of the new `update`.
+            cls.formula = Optimizer.formula  # type: ignore[method-assign]
 
     def __init__(
         self,
