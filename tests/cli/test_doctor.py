@@ -77,7 +77,7 @@ def test_what_is_missing_comes_with_its_command(run_xpnet, monkeypatch):
     ):
         assert re.search(rf"pip install {package}\.?$", answer.out, re.MULTILINE), package
     assert re.search(r'pip install "cupy-cuda1[23]x\[ctk\]"', answer.out)
-    assert "--backend auto takes numpy." in answer.out
+    assert "--backend auto selects numpy." in answer.out
 
 
 @pytest.mark.parametrize("there", [True, False])

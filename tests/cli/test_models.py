@@ -135,7 +135,7 @@ def test_a_function_in_a_file_may_build_the_model(learn, run_xpnet, few_digits, 
         ("import neighbour", "No module named 'neighbour'.* The file must be self-contained"),
         (
             "import xpnet\nnet = lambda s, n: xpnet.Sequential(xpnet.Flatten(), xpnet.Affine(784, 3))",
-            r"net.py:net: Sequential expected to give .* shape \(batch, 10\), gave \(2, 3\)",
+            r"net.py:net: Sequential expected to return .* shape \(batch, 10\), returned \(2, 3\)",
         ),
         (
             "import xpnet\nnet = lambda s, n: xpnet.Affine(3, n)",
