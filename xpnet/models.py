@@ -168,8 +168,8 @@ def resnet(
     Notes
     -----
     Each convolution is followed by batch normalization, and therefore has no bias. The shortcut of a
-    block that halves height and width is a 1 x 1 convolution ("option B"). Source: He, Zhang, Ren and Sun, "Deep residual
-    learning for image recognition", 2016, section 4.2.
+    block that halves height and width is a 1 x 1 convolution ("option B"). Source: He, Zhang, Ren
+    and Sun, "Deep residual learning for image recognition", 2016, section 4.2.
     """
     colours, *_ = _image("resnet", input_shape, 1)
     rng = _one_generator(rng)
@@ -289,7 +289,7 @@ def transformer(
     )
 
 
-# --- layers of these networks ---------------------------------------------------------------------------
+# --- layers of these networks ---------------------------------------------------------------------
 
 
 class Rows(Layer):

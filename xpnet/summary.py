@@ -1,7 +1,7 @@
 """A table of a model: its layers, output shapes, parameters, multiply-adds and memory."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,8 +114,8 @@ class Summary:
 
 def summary(
     model: Layer,
-    input_shape: Shape | Sequence[Shape],
-    dtype: DType | None = None,
+    input_shape: Shape | list[Shape],
+    dtype: DType | str | None = None,
     batch_axis: int = 0,
 ) -> Summary:
     """Run one sample of zeros through `model`, and describe its layers.
@@ -240,7 +240,7 @@ def _attention(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
 
 MULTIPLY_ADDS: dict[str, Count] = {
     **dict.fromkeys(("Affine", "RNN", "LSTM", "GRU"), _matrices),
-    **dict.fromkeys(("Conv1d", "Conv2d", "Conv3d"), _kernels),
+    **dict.fromkeys(("Conv1d", "Conv2d"), _kernels),
     **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d"), _kernels),
     "MultiheadAttention": _attention,
 }
@@ -269,7 +269,7 @@ def _own_parameters(layer: Layer) -> Iterator[Parameter]:
             yield value
 
 
-def _zeros(model: Layer, shape: Shape, dtype: DType | None, axis: int) -> Array:
+def _zeros(model: Layer, shape: Shape, dtype: DType | str | None, axis: int) -> Array:
     """A batch of one, on the device of the model's parameters."""
     p = next(model.parameters(), None)
     if p is None:

@@ -345,6 +345,19 @@ def test_a_network_on_two_devices(elsewhere):
     assert to_numpy(q).tolist() == [2.0, 0.0]
 
 
+def test_an_optimizer_of_parameters_that_were_moved_to_another_device_raises(elsewhere):
+    with xpnet.using(elsewhere.backend):
+        layer = xpnet.Affine(2, 3, rng=0)
+        optimizer = xpnet.Adam(layer.parameters())
+    other = xpnet.backend.resolve("cupy:0" if elsewhere.begins_at_0 else "cupy:1")
+    layer.to(other)
+    F.sum(layer.weight * layer.weight).backward()
+    before = to_numpy(layer.weight).copy()
+    with pytest.raises(xpnet.StateError, match="moved to another library or device"):
+        elsewhere(optimizer.step)
+    assert to_numpy(layer.weight).tolist() == before.tolist()
+
+
 def test_summary_and_graph_of_a_model(elsewhere):
     """Both of them compute on the model's device."""
     with xpnet.using(elsewhere.backend):

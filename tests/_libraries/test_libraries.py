@@ -36,7 +36,7 @@ def test_what_is_no_array_belongs_to_no_library(x):
 
 
 def test_zero_gradients_of_jax_belong_to_numpy(monkeypatch):
-    """They are NumPy's arrays, of a dtype of JAX: what they belong to holds for all of that type."""
+    """They are NumPy's arrays, with a dtype of JAX; the answer is cached for the type of an array."""
     jax = pytest.importorskip("jax")
     monkeypatch.setattr(_libraries, "_by_type", {})
     assert library_of(np.zeros(2, jax.dtypes.float0)) is LIBRARIES["numpy"]

@@ -650,8 +650,10 @@ def test_a_value_that_would_change_the_dtype_is_an_error(backend, array):
 def test_shapes_and_keys_that_do_not_fit(backend64, array):
     x = Variable(array(X)) * 1.0
     node = x.node
+    empty = array(np.zeros(0, dtype="int64"))
     for key, value in (
         ((0, ...), array([1.0, 2.0])),
+        ((empty, empty), array([1.0, 2.0])),
         ((..., None), array([1.0, 2.0])),
         ((x.data > -9.0), array([1.0, 2.0])),
         ((array(np.asarray([0, 1])), array(np.asarray([0, 1]))), array([1.0, 2.0, 3.0])),

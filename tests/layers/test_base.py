@@ -315,6 +315,8 @@ def test_load_state_dict_refuses_what_does_not_fit(backend):
         StateError, match=r"unknown \['0.bias', '0.weight'\]. .* see xpnet.saving.pytorch"
     ):
         Sequential(layer).load_state_dict({"0.weight": W, "0.bias": b})
+    with pytest.raises(StateError, match=r"unknown \['other.weight'\]\.$"):
+        layer.load_state_dict({"bias": b, "weight": W, "other.weight": W})
     with pytest.raises(
         StateError, match=r"weight of shape \(3, 2\), got \(2, 3\). .*saving.pytorch"
     ):
@@ -536,6 +538,38 @@ def test_an_array_passed_by_name_is_an_error_step_by_step(backend, array):
     x, shift = Variable(array([1.0, 2.0])), Variable(array([3.0, 5.0]))
     F.sum(Scaled().forward(x, shift=shift)).backward()  # the tape does
     assert_close(shift.grad, [1.0, 1.0])
+
+
+class Child(Layer):
+    """A layer that holds the layer that holds it, and has attributes with common names."""
+
+    def __init__(self, parent):
+        self.parent = parent
+        self.inner = Affine(3, 2, rng=0)
+        self._step = 7
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+def test_a_layer_may_hold_the_layer_that_holds_it(backend):
+    """Each parameter, buffer and layer comes once, and the repr ends."""
+    parent = Sequential()
+    parent.append(Child(parent))
+    names = {"layers.0.inner.weight", "layers.0.inner.bias"}
+    assert {name for name, _ in parent.named_parameters()} == names
+    assert [name for name, _ in parent.named_layers()] == ["", "layers.0", "layers.0.inner"]
+    assert "inner=Affine(3 -> 2)" in repr(parent)
+    assert not any(layer.training for layer in parent.eval().sublayers())
+    again = pickle.loads(pickle.dumps(parent))
+    assert again[0].parent is again
+
+
+def test_the_last_step_collides_with_no_attribute(backend):
+    layer = Child(None)
+    layer.backward(layer.forward(backend.asarray(X)))
+    assert layer._step == 7
+    assert pickle.loads(pickle.dumps(layer))._step == 7
 
 
 def test_a_layer_is_pickled_without_its_last_step(backend):

@@ -140,6 +140,14 @@ def test_groups_that_do_not_divide_are_an_error(backend):
     assert "For one sample" not in str(caught.value)  # no axis is missing
 
 
+def test_evaluation_needs_no_count_of_batches(backend64, array):
+    """As with weights from before PyTorch 0.4.1, which have running averages and no count."""
+    layer = BatchNorm1d(2)
+    layer.num_batches_tracked = None
+    x = array([[3.0, -1.0]])
+    assert_close(layer.eval()(x), [[3.0 / np.sqrt(1.00001), -1.0 / np.sqrt(1.00001)]], rtol=1e-12)
+
+
 def test_reprs():
     """Sizes, and what is not as usual."""
     with using("numpy"):

@@ -1,5 +1,7 @@
 """What the optimizers' tests share: a valley to go down, and each optimizer with its options."""
 
+import math
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -11,12 +13,124 @@ from xpnet import Parameter
 SHAPES = [(3, 2), (4,), ()]
 
 
+# --- each optimizer's formula with its default options, number by number ------------------------------
+
+
+def sgd(p, g, s, t):
+    return p - 0.1 * g
+
+
+def momentum(p, g, s, t):
+    s["v"] = 0.9 * s.get("v", 0.0) + g
+    return p - 0.01 * s["v"]
+
+
+def nesterov(p, g, s, t):
+    s["v"] = 0.9 * s.get("v", 0.0) + g
+    return p - 0.01 * (g + 0.9 * s["v"])
+
+
+def adagrad(p, g, s, t):
+    s["s"] = s.get("s", 0.0) + g * g
+    return p - 0.01 * g / (math.sqrt(s["s"]) + 1e-10)
+
+
+def adadelta(p, g, s, t):
+    s["s"] = 0.9 * s.get("s", 0.0) + 0.1 * g * g
+    d = math.sqrt(s.get("u", 0.0) + 1e-6) / math.sqrt(s["s"] + 1e-6) * g
+    s["u"] = 0.9 * s.get("u", 0.0) + 0.1 * d * d
+    return p - d
+
+
+def rmsprop(p, g, s, t):
+    s["s"] = 0.99 * s.get("s", 0.0) + 0.01 * g * g
+    return p - 0.01 * g / (math.sqrt(s["s"]) + 1e-8)
+
+
+def moments(g, s):
+    s["m"] = 0.9 * s.get("m", 0.0) + 0.1 * g
+    s["v"] = 0.999 * s.get("v", 0.0) + 0.001 * g * g
+    return s["m"], s["v"]
+
+
+def adam(p, g, s, t):
+    m, v = moments(g, s)
+    m, v = m / (1 - 0.9**t), v / (1 - 0.999**t)
+    return p - 0.001 * m / (math.sqrt(v) + 1e-8)
+
+
+def adamw(p, g, s, t):
+    return adam(p - 0.001 * 0.01 * p, g, s, t)
+
+
+def nadam(p, g, s, t):
+    m, v = moments(g, s)
+    c = [0.9 * (1 - 0.5 * 0.96 ** (0.004 * i)) for i in range(t + 2)]
+    product = math.prod(c[1 : t + 1])
+    ahead = c[t + 1] * m / (1 - product * c[t + 1]) + (1 - c[t]) * g / (1 - product)
+    return p - 0.002 * ahead / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
+
+
+def radam(p, g, s, t):
+    m, v = moments(g, s)
+    most = 2 / (1 - 0.999) - 1
+    seen = most - 2 * t * 0.999**t / (1 - 0.999**t)
+    step = m / (1 - 0.9**t)
+    if seen > 5:
+        rise = (seen - 4) * (seen - 2) * most / ((most - 4) * (most - 2) * seen)
+        step *= math.sqrt(rise) * math.sqrt(1 - 0.999**t) / (math.sqrt(v) + 1e-8)
+    return p - 0.001 * step
+
+
+def lion(p, g, s, t):
+    m = s.get("m", 0.0)
+    s["m"] = 0.99 * m + 0.01 * g
+    return p - 0.0001 * math.copysign(1.0, 0.9 * m + 0.1 * g)
+
+
+FORMULAS = {
+    xpnet.SGD: sgd,
+    xpnet.Momentum: momentum,
+    xpnet.Nesterov: nesterov,
+    xpnet.AdaGrad: adagrad,
+    xpnet.Adadelta: adadelta,
+    xpnet.RMSProp: rmsprop,
+    xpnet.Adam: adam,
+    xpnet.AdamW: adamw,
+    xpnet.NAdam: nadam,
+    xpnet.RAdam: radam,
+    xpnet.Lion: lion,
+}
+
+# --- the formulas on arrays of those that PyTorch lacks -------------------------------------------
+
+
+def lion_on_arrays(x, g, s, t, lr, decay):
+    """Program 1 of Chen et al."""
+    m = s.setdefault("m", np.zeros_like(x))
+    direction = np.sign(0.9 * m + 0.1 * g) + decay * x
+    s["m"] = 0.99 * m + 0.01 * g
+    return x - lr * direction
+
+
+def lamb_on_arrays(x, g, s, t, lr, decay):
+    """Algorithm 2 of You et al., its phi the identity."""
+    m, v = s.get("m", 0.0 * x), s.get("v", 0.0 * x)
+    s["m"], s["v"] = m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    r = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6) + decay * x
+    size, length = np.sqrt(np.sum(x * x)), np.sqrt(np.sum(r * r))
+    return x - lr * (size / length) * r
+
+
+# --- the options to compare with ------------------------------------------------------------------
+
+
 class Case(NamedTuple):
     """An optimizer, and PyTorch's with the same formula, or None."""
 
     kind: type
     options: dict
-    theirs: str | None
+    theirs: str | Callable
     more: dict  # options that only theirs needs
 
     def __str__(self) -> str:
@@ -47,8 +161,8 @@ CASES = [
     case(xpnet.NAdam, "NAdam", decoupled_weight_decay=True, weight_decay=0.1, momentum_decay=0.02),
     case(xpnet.RAdam, "RAdam", weight_decay=0.01, lr=0.01),
     case(xpnet.RAdam, "RAdam", decoupled_weight_decay=True, weight_decay=0.1, lr=0.01),
-    case(xpnet.Lion, None, weight_decay=0.1, lr=0.003),
-    case(xpnet.LAMB, None, weight_decay=0.1, lr=0.01),
+    case(xpnet.Lion, lion_on_arrays, weight_decay=0.1, lr=0.003),
+    case(xpnet.LAMB, lamb_on_arrays, weight_decay=0.1, lr=0.01),
 ]
 
 

@@ -136,6 +136,18 @@ def test_resuming_is_bit_for_bit(backend):
     assert to_numpy(again.averages[0]).tobytes() == to_numpy(average.averages[0]).tobytes()
 
 
+def test_data_of_a_parameter_with_an_average_are_an_array(backend):
+    """A Variable is refused, in the block and outside of it, as it is without an average."""
+    p = Parameter(backend.asarray(WAY[0]))
+    average = ExponentialMovingAverage([p], 0.5)
+    value = Variable(backend.asarray(WAY[1]))
+    with pytest.raises(TypeError, match="Write p.data = value.data"):
+        p.data = value
+    with average.applied(), pytest.raises(TypeError, match="Write p.data = value.data"):
+        p.data = value
+    assert to_numpy(p).tolist() == WAY[0]
+
+
 def test_errors(backend):
     """No parameters, an invalid decay, a state of something else."""
     p = Parameter(backend.asarray([1.0, 2.0]))

@@ -321,7 +321,7 @@ def test_an_optimizer_does_not_move_with_its_model():
         model.weight.grad = xpnet.backend.resolve("array_api_strict").asarray([[1.0], [1.0]])
         with pytest.raises(
             xpnet.StateError,
-            match="moved to another library .* Create the optimizer after model.to",
+            match="moved to another library or device .* Create the optimizer after model.to",
         ):
             optimizer.step()
         model.to(backend)

@@ -469,3 +469,22 @@ def test_a_half_done_step_cannot_be_saved(clusters, tmp_path):
         trainer.save(tmp_path / "c.safetensors")
     trainer.step(*clusters)
     trainer.save(tmp_path / "c.safetensors")
+
+
+def test_a_load_forgets_a_half_done_step(clusters, tmp_path):
+    """The next step has only its own gradients, and the training can be saved again."""
+    x, t = clusters
+    file = tmp_path / "c.safetensors"
+    trainer = make(accumulate=2)
+    trainer.save(file)
+    trainer.step(x[:50], t[:50])
+    trainer.load(file)
+    assert trainer.between_steps
+    trainer.save(file)
+    expected = make(accumulate=2)
+    for each in (trainer, expected):
+        each.step(x[:20], t[:20])
+        each.step(x[20:50], t[20:50])
+    assert trainer.steps == expected.steps == 1
+    for name, weight in expected.model.state_dict().items():
+        np.testing.assert_array_equal(trainer.model.state_dict()[name], weight)

@@ -2,16 +2,16 @@
 
 CuPy computes on the calling thread's current device, not on that of the arrays: for arrays on another
 device it only warns, and puts the result on the wrong one. Each thread starts on device 0, even if
-`use` selected another one in another thread. So xpnet makes the device of the arrays current while it computes,
-in every thread, and raises an error if the arrays lie on two devices. On a machine with one GPU, or
-without CuPy, all of this is reduced to a check of `known`.
+`use` selected another one in another thread. So xpnet makes the device of the arrays current while it
+computes, in every thread, and raises an error if the arrays lie on two devices. On a machine with one
+GPU, or without CuPy, all of this is reduced to a check of `known`.
 
-    @follows                    a function of arrays: computed on their device; two devices are an error
-    call_on_one_device          the same for a call of a function that is not decorated
+    @follows                    a function of arrays runs on their device; two devices are an error
+    call_on_one_device          the same for one call of a function
     call_on_their_device(f, x)  f(x), computed on the device of x
-    @stays                      a function that moves from device to device by calling
-    follow(x)                     to the device of x
-    settle(name, xs)              to the one device of all xs; two devices are an error
+    @stays                      a function that changes devices: the previous one is restored
+    follow(x)                   within such a function: change to the device of x
+    settle(name, xs)            the same for the one device of all xs; two devices are an error
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence

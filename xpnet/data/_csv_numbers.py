@@ -51,7 +51,7 @@ def require_number(cell: str, where: str, others: Sequence[str] = (), above: boo
     Raises
     ------
     DataError
-        The cell is not such a number. The message says what it is instead, and what to try.
+        The cell is not such a number. The message names what it is instead, and what to try.
     """
     cell = cell.strip()
     number = float(cell) if NUMBER.fullmatch(cell) else math.nan

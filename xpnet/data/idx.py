@@ -57,8 +57,8 @@ def read_idx(path: PathLike, checksum: str | None = None) -> NDArray[Any]:
     ------
     DataError
         The file is missing, unreadable, corrupt, not IDX, shorter or longer than its header
-        promises, or has another checksum. The message names the file, and says what was expected
-        and what was found.
+        promises, or has another checksum. The message names the file, what was expected and what
+        was found.
 
     Examples
     --------

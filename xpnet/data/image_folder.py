@@ -70,9 +70,9 @@ def load_image_folder(
     Raises
     ------
     DataError
-        The folder is missing; there are fewer than two classes, a class has no pictures, or the test
-        has a class that the training has not; a picture is damaged or of another size; there are
-        too few or too many pictures.
+        The folder is missing; there are fewer than two classes, a class has no pictures, or a class
+        of the test does not occur in the training; a picture is damaged or of another size; there
+        are too few or too many pictures.
     """
     root = Path(folder)
     own_train = _part(root, TRAIN)

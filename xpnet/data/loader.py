@@ -211,10 +211,10 @@ class DataLoader:
         if self.prefetch:
             from xpnet.data._transfer import sender
 
-            stream_of_copies = sender(backend, self.prefetch)
-            if stream_of_copies is not None:
-                sent = map(stream_of_copies.send, self._on_host(epoch, start))
-                return _received(prefetched(sent, self.prefetch), stream_of_copies.receive)
+            copy_stream = sender(backend, self.prefetch)
+            if copy_stream is not None:
+                sent = map(copy_stream.send, self._on_host(epoch, start))
+                return _received(prefetched(sent, self.prefetch), copy_stream.receive)
         batches = (
             trees.map(lambda x: place(x, backend), batch) for batch in self._on_host(epoch, start)
         )

@@ -51,7 +51,7 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
         groups = np.split(np.argsort(label, kind="stable"), np.cumsum(sizes)[:-1])
     tested = []
     # The fractions of samples that rounding has kept from the test so far. They add up over small
-    # classes, until one of these gives a sample more.
+    # classes, until one more sample of a class goes to the test.
     owed = 0.0
     for rows in groups:
         share = fraction * len(rows)

@@ -192,13 +192,13 @@ def _padded(x: Array, padding: Padding, fill: float) -> Array:
 
 
 def _padded_along(x: Array, axis: int, before: int, after: int, fill: float) -> Array:
-    """x with numbers before and after one axis, counted from the end; negative counts add none."""
+    """x with numbers before and after one axis, counted from the end."""
     if not before and not after:
         return x
     xp = array_namespace(x)
     parts = []
     for n in (before, after):
         shape = list(x.shape)
-        shape[axis] = max(n, 0)
+        shape[axis] = n
         parts.append(xp.full(tuple(shape), fill, dtype=x.dtype, device=compat.device(x)))
     return xp.concat([parts[0], x, parts[1]], axis=axis)

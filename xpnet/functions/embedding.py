@@ -15,8 +15,8 @@ from xpnet.kernels.bounds import require_within, require_within_on_host
 class Embedding(Function):
     """Rows of W. The gradient of a row is the sum over its places, and zero for the padding.
 
-    An index that is out of range was an error before, except on CuPy, where the error comes later, and
-    while JAX traces a program. There it picks NaN, and adds to no gradient.
+    `embedding` has checked the indices, except on CuPy, where the check is read later, and while JAX
+    traces a program. There an index that is out of range picks NaN, and adds to no gradient.
     """
 
     def __init__(self, indices: Array, padding_idx: int | None) -> None:
@@ -26,7 +26,7 @@ class Embedding(Function):
     def forward(self, W: Array) -> Array:
         xp = array_namespace(self.indices, W)
         i = self.indices
-        if xp.iinfo(i.dtype).bits < 32:  # too few for the number of rows, or to index with at all
+        if xp.iinfo(i.dtype).bits < 32:  # too few to count rows, and some libraries take none
             i = xp.astype(i, xp.int32)
         self.rows = W.shape[0]
         in_range = (i >= 0) & (i < self.rows)

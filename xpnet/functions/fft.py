@@ -142,23 +142,23 @@ def _resized(x: Array, n: int, axis: int) -> Array:
 
 
 def _lengths_and_axes(
-    x: Array, s: Sequence[int] | None, axes: Sequence[int] | None, at_least: int = 0
+    name: str, x: Array, s: Sequence[int] | None, axes: Sequence[int] | None, at_least: int = 0
 ) -> tuple[list[int], list[int]]:
-    """The length along each axis of a transform, and the axes, counted from the front."""
+    """For the transform `name`: the length along each axis, and the axes, counted from the front."""
     if axes is None:
         if s is not None:
-            raise ArgumentError(f"Expected axes for the lengths s={tuple(s)}, got None.")
+            raise ArgumentError(f"{name} expected axes for the lengths s={tuple(s)}, got None.")
         axes = range(x.ndim)
-    axes = [from_front(a, x.ndim, "fft") for a in axes]
+    axes = [from_front(a, x.ndim, name) for a in axes]
     if len(axes) < at_least:
         raise ArgumentError(
-            f"Expected {at_least} axis or more, got none, for x of {x.ndim} dimensions."
+            f"{name} expected {at_least} axis or more, for x of {x.ndim} dimensions, got none."
         )
     if s is None:
         return [x.shape[a] for a in axes], axes
     if len(s) != len(axes):
         raise ArgumentError(
-            f"Expected a length for each of the axes {tuple(axes)}, got s={tuple(s)}."
+            f"{name} expected a length for each of the axes {tuple(axes)}, got s={tuple(s)}."
         )
     return [x.shape[a] if n == -1 else n for n, a in zip(s, axes, strict=True)], axes
 
@@ -233,7 +233,7 @@ def fftn(
     array or Variable, complex
         Of the shape of x, but s along `axes`.
     """
-    return Transform("fftn", *_lengths_and_axes(x, s, axes), norm)(x)
+    return Transform("fftn", *_lengths_and_axes("fftn", x, s, axes), norm)(x)
 
 
 @extension("fft")
@@ -246,7 +246,7 @@ def ifftn(
     norm: str = "backward",
 ) -> Array:
     """The inverse of `fftn`; `norm` divides by n, sqrt(n) or 1."""
-    return Transform("ifftn", *_lengths_and_axes(x, s, axes), norm)(x)
+    return Transform("ifftn", *_lengths_and_axes("ifftn", x, s, axes), norm)(x)
 
 
 @extension("fft")
@@ -296,7 +296,7 @@ def rfftn(
 
     Parameters are those of `fftn`, with a real x.
     """
-    lengths, axes = _lengths_and_axes(x, s, axes, at_least=1)
+    lengths, axes = _lengths_and_axes("rfftn", x, s, axes, at_least=1)
     y = rfft(x, n=lengths[-1], axis=axes[-1], norm=norm)
     if len(axes) == 1:
         return y
@@ -319,7 +319,7 @@ def irfftn(
     last = None
     if s and s[-1] != -1:
         last = s[-1]
-    lengths, axes = _lengths_and_axes(x, s, axes, at_least=1)
+    lengths, axes = _lengths_and_axes("irfftn", x, s, axes, at_least=1)
     if len(axes) > 1:
         x = Transform("ifftn", lengths[:-1], axes[:-1], norm)(x)
     return irfft(x, n=last, axis=axes[-1], norm=norm)
@@ -332,6 +332,7 @@ def hfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "back
     Parameters are those of `irfft`, with the first half of the signal as x; `norm` divides by 1,
     sqrt(n) or n.
     """
+    axis = from_front(axis, x.ndim, "hfft")
     return irfft(array_namespace(x).conj(x), n=n, axis=axis, norm=_opposite(norm))
 
 
@@ -341,6 +342,7 @@ def ihfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "bac
 
     Parameters are those of `fft`, with a real x; `norm` divides by n, sqrt(n) or 1.
     """
+    axis = from_front(axis, x.ndim, "ihfft")
     y = rfft(x, n=n, axis=axis, norm=_opposite(norm))
     return array_namespace(y).conj(y)
 

@@ -116,10 +116,10 @@ class SetItem(Function):
         """The result by `where`: some libraries do not define which of several values wins."""
         xp = array_namespace(x)
         places, last = self._last_assignments(x)
-        if not math.prod(places.shape):
-            return xp.asarray(x, copy=True)
         values = xp.asarray(value, dtype=x.dtype, device=compat.device(x))
         values = xp.reshape(xp.broadcast_to(values, places.shape), (-1,))
+        if not values.shape[0]:
+            return xp.asarray(x, copy=True)
         chosen = xp.take(values, xp.where(last < 0, 0, last), axis=0)
         return xp.reshape(xp.where(last < 0, xp.reshape(x, (-1,)), chosen), x.shape)
 

@@ -24,6 +24,8 @@ class SlogdetResult(NamedTuple):
 
 
 class Inv(Function):
+    """y = x^-1, and dy = -y dx y."""
+
     def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).inv(x)
 
@@ -42,6 +44,8 @@ def solve_stacks(x1: Array, x2: Array) -> Array:
 
 
 class Solve(Function):
+    """y = x1^-1 x2: gx2 = x1^-T gy, and gx1 = -gx2 y^T."""
+
     def forward(self, x1: Array, x2: Array) -> Array:
         self.of_vector = x2.ndim == 1
         if self.of_vector:
@@ -63,6 +67,8 @@ class Solve(Function):
 
 
 class Det(Function):
+    """d det(x) is the sum of all numbers of dx, each times its cofactor."""
+
     def forward(self, x: Array) -> Array:
         return linalg_of(array_namespace(x)).det(x)
 

@@ -16,13 +16,13 @@ from xpnet.kernels.solvers import linalg_of
 class VectorNorm(Function):
     """y = (sum |x|^p)^(1/p), with the axes kept: gx = gy conj(x)/y (|x|/y)^(p-2)."""
 
-    def __init__(self, axis: Axis, ord: float) -> None:
-        self.axis = axis
+    def __init__(self, axes: tuple[int, ...], ord: float) -> None:
+        self.axes = axes
         self.ord = ord
 
     def forward(self, x: Array) -> Array:
         norm = linalg_of(array_namespace(x)).vector_norm
-        return norm(x, axis=self.axis, keepdims=True, ord=self.ord)
+        return norm(x, axis=self.axes, keepdims=True, ord=self.ord)
 
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp = array_namespace(gy)

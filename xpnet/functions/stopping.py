@@ -1,11 +1,11 @@
 """`stop_gradient`: a value that is constant for derivatives."""
 
-from xpnet._typing import Array
 from xpnet.autodiff import tree
+from xpnet.autodiff.tree import Leaf, Tree
 from xpnet.autodiff.variable import Variable, as_constant
 
 
-def stop_gradient(x: Array) -> Array:
+def stop_gradient(x: Tree) -> Tree:
     """x as a constant: derivatives do not pass through it.
 
     Parameters
@@ -34,5 +34,5 @@ def stop_gradient(x: Array) -> Array:
     return tree.map(_constant, x)
 
 
-def _constant(x: Array) -> Array:
+def _constant(x: Leaf) -> Leaf:
     return as_constant(x.data) if isinstance(x, Variable) else x

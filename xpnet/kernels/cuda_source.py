@@ -14,6 +14,7 @@ from xpnet._typing import Array
 from xpnet.errors import ArgumentError, ArgumentTypeError
 
 THREADS = 256  # per block
+Grid = tuple[tuple[int], tuple[int]]  # of a launch: its blocks, and the threads of each block
 SHORT = 1 << 30  # arrays of fewer numbers are indexed by 32 bits: a GPU divides those faster
 
 C_TYPES = {
@@ -103,6 +104,11 @@ def index_type(short: bool) -> str:
     if short:
         return "typedef int I;"
     return "typedef long long I;"
+
+
+def one_thread_each(size: int) -> Grid:
+    """The grid of a launch with one thread for each of `size` numbers."""
+    return (-(-size // THREADS),), (THREADS,)
 
 
 def on_its_device(kernel: Callee) -> Callee:

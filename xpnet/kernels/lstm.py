@@ -5,7 +5,7 @@ A step writes its results into the arrays of all steps, so nothing has to be sta
 
 from xpnet._typing import Array
 from xpnet.kernels.cuda import Raw, floating, on_one_device
-from xpnet.kernels.cuda_source import THREADS, cupy
+from xpnet.kernels.cuda_source import cupy, one_thread_each
 from xpnet.kernels.lookup import Kernel
 
 _step = Raw("lstm.cu", "lstm_step")
@@ -20,7 +20,7 @@ def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None) -> tuple[Ar
     states, cells = (cupy().ndarray((steps, rows, units), z.dtype) for _ in range(2))
     gates = cupy().ndarray(z.shape, z.dtype)
     step = _step.of(z.dtype)
-    grid = _grid(h)
+    grid = one_thread_each(h.size)
     U = W.T
     state = h
     for t in range(steps):
@@ -58,7 +58,7 @@ def lstm_gradients(
     if mask is not None:
         kept = cupy().ndarray(c.shape, c.dtype)
     step = _step_back.of(gates.dtype)
-    grid = _grid(c)
+    grid = one_thread_each(c.size)
     product = None
     given = (gh, g_cells, g_gates if of_gates else None)
     for t in reversed(range(steps)):
@@ -71,11 +71,6 @@ def lstm_gradients(
 
 def _contiguous(*arrays: Array | None) -> list[Array | None]:
     return [x if x is None else cupy().ascontiguousarray(x) for x in arrays]
-
-
-def _grid(x: Array) -> tuple[tuple[int], tuple[int]]:
-    """The number of blocks, and of threads in each, for one thread per number of x."""
-    return (-(-x.size // THREADS),), (THREADS,)
 
 
 def _takes(z: Array, h: Array, c: Array, W: Array, mask: Array | None) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.kernels.cuda import floating, on_one_device
-from xpnet.kernels.cuda_source import SHORT, THREADS, compiled, cupy, index_type
+from xpnet.kernels.cuda_source import SHORT, Grid, compiled, cupy, index_type, one_thread_each
 from xpnet.kernels.lookup import Kernel
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ class Groups(NamedTuple):
         return cls(math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:]))
 
     @property
-    def threads(self) -> int:
-        """Threads of a group's block: a power of two, for at most eight numbers each if possible."""
-        return min(max(1 << (self.outer * self.inner // 8).bit_length(), 32), MOST)
+    def grid(self) -> Grid:
+        """A block for each group; its threads, a power of two, have eight numbers each if MOST allows."""
+        threads = min(max(1 << (self.outer * self.inner // 8).bit_length(), 32), MOST)
+        return (self.groups,), (threads,)
 
 
 class Weights(NamedTuple):
@@ -106,11 +107,12 @@ def normalize(
     shape = tuple([1 if axis in axes else n for axis, n in enumerate(x.shape)])
     mean, var, r = (cupy().ndarray(shape, x.dtype) for _ in range(3))
     before, after, momentum = _running(running, x.dtype)
-    grid = groups.groups, groups.threads
-    _start("moments", grid, x, mean, var, r, eps, _record(groups), *before, *after, momentum)
+    _start("moments", groups.grid, x, mean, var, r, eps, _record(groups), *before, *after, momentum)
     y = cupy().ndarray(x.shape, x.dtype)
     weights: Any = Weights.along(x.shape, _shape(w, b))
-    _start("normalize", _each(x), x, mean, r, w, b, y, x.size, _record(groups), *weights)
+    _start(
+        "normalize", one_thread_each(x.size), x, mean, r, w, b, y, x.size, _record(groups), *weights
+    )
     return y, mean, var, r, _moved(running, after)
 
 
@@ -153,7 +155,7 @@ def normalize_gradients(
     if needs[0]:
         gx = cupy().ndarray(x.shape, x.dtype)
         sizes = x.size, _record(groups), *weights, int(even)
-        _start("normalize_gradient", _each(x), *arrays, w, gb, gw, gx, *sizes)
+        _start("normalize_gradient", one_thread_each(x.size), *arrays, w, gb, gw, gx, *sizes)
     if not even and (needs[1] or needs[2]):
         over = Groups(x.size // (weights.run * weights.period), weights.period, weights.run)
         gb, gw = _sums(arrays, None, over, groups, weights, shape)
@@ -174,13 +176,8 @@ def _sums(
     """The sums of g and of g (x - mean) r over each group of `over`, as arrays of shape `shape`."""
     first, second = (cupy().ndarray(shape, arrays[0].dtype) for _ in range(2))
     sizes = _record(over), _record(groups), *weights
-    _start("gradient_sums", (over.groups, over.threads), *arrays, w, first, second, *sizes)
+    _start("gradient_sums", over.grid, *arrays, w, first, second, *sizes)
     return first, second
-
-
-def _each(x: Array) -> tuple[int, int]:
-    """The number of blocks, and of threads in each, for one thread per number of x."""
-    return -(-x.size // THREADS), THREADS
 
 
 def _numbers(w: Array | None, x: Array) -> Array | None:
@@ -231,9 +228,9 @@ def _moved(
     )
 
 
-def _start(name: str, grid: tuple[int, int], x: Array, *rest: Any) -> None:
-    """Launch a kernel with x as its first argument; the grid is (blocks, threads per block)."""
-    _kernel(name, x.dtype, x.size < SHORT)(grid[:1], grid[1:], (x, *rest))
+def _start(name: str, grid: Grid, x: Array, *rest: Any) -> None:
+    """Launch a kernel with x as its first argument."""
+    _kernel(name, x.dtype, x.size < SHORT)(*grid, (x, *rest))
 
 
 @cache

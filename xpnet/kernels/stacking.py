@@ -10,7 +10,7 @@ import numpy as np
 
 from xpnet._typing import Array
 from xpnet.kernels.cuda import Raw, floating
-from xpnet.kernels.cuda_source import THREADS, cupy
+from xpnet.kernels.cuda_source import cupy, one_thread_each
 from xpnet.kernels.lookup import Kernel
 
 MOST = 256  # arrays per launch; a kernel's arguments take 4 KB at most
@@ -30,9 +30,9 @@ def stack(steps: Sequence[Array]) -> Array:
         addresses = np.zeros(MOST, "uint64")
         addresses[: len(part)] = [x.data.ptr for x in part]
         table = addresses.view(f"V{8 * MOST}")
-        blocks = -(-len(part) * first.size // THREADS)
+        grid = one_thread_each(len(part) * first.size)
         arguments = (table, y[start:], len(part), first.size)
-        _kernel.of(first.dtype)((blocks,), (THREADS,), arguments)
+        _kernel.of(first.dtype)(*grid, arguments)
     return y
 
 

@@ -9,7 +9,10 @@ from xpnet.errors import ArgumentTypeError
 
 
 class Holder:
-    """An object whose attributes may hold parameters: the base class of `Layer`, and of no other."""
+    """An object whose attributes may hold parameters: the base class of `Layer`, and of no other.
+
+    It is here because `Layer` itself needs this module.
+    """
 
     __slots__ = ()
 
@@ -47,29 +50,33 @@ def contents(root: Any) -> Iterator[tuple[str, Holder | None, Any]]:
     owner : Layer or None
         The innermost layer that holds the value; None outside of layers.
     value : Variable, Buffer, Generator or Layer
-        A layer comes before what it holds. A value that is held in two places comes twice.
+        A layer comes before what it holds. A value that is held in two places comes twice; a layer
+        within itself, as by an attribute for its parent, comes without what it holds.
     """
-    return _contents(root, "", None)
+    return _contents(root, "", ())
 
 
 def _contents(
-    root: Any, path: str, owner: Holder | None
+    root: Any, path: str, owners: tuple[Holder, ...]
 ) -> Iterator[tuple[str, Holder | None, Any]]:
     items: dict[Any, Any]
     if isinstance(root, Holder):
+        if any(root is owner for owner in owners):
+            return
         items = vars(root)
-        owner = root
+        owners = (*owners, root)
     elif isinstance(root, dict):
         items = root
     elif isinstance(root, (list, tuple)):
         items = dict(enumerate(root))
     else:
         return
+    owner = owners[-1] if owners else None
     for name, value in items.items():
         place = f"{path}.{name}" if path else f"{name}"
         if isinstance(value, (Variable, Buffer, Holder)) or is_generator(value):
             yield place, owner, value
-        yield from _contents(value, place, owner)
+        yield from _contents(value, place, owners)
 
 
 def is_generator(value: Any) -> bool:
@@ -78,8 +85,8 @@ def is_generator(value: Any) -> bool:
     return hasattr(value, "bit_generator")
 
 
-class Parameters(Iterator[Parameter]):
-    """The parameters of a layer; an optimizer may ask whether these are all that should learn."""
+class ParameterIterator(Iterator[Parameter]):
+    """The parameters of a layer. An optimizer may ask whether these are all that should learn."""
 
     def __init__(self, named: Iterator[tuple[str, Parameter]], layer: Holder) -> None:
         self._rest = named

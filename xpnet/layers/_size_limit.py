@@ -43,6 +43,10 @@ def require_within_limit(shape: tuple[int, ...]) -> None:
     if budget is None:
         return
     # An empty parameter counts as one number: else a file could ask for endlessly many of them.
-    budget.remaining -= max(1, math.prod(shape))
-    if budget.remaining < 0:
-        raise ArgumentError(f"A parameter of shape {shape} is larger than what is left.")
+    size = max(1, math.prod(shape))
+    if size > budget.remaining:
+        raise ArgumentError(
+            f"Expected parameters of at most {budget.remaining} more numbers, as there are saved "
+            f"weights, got one of shape {shape}."
+        )
+    budget.remaining -= size

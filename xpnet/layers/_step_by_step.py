@@ -23,6 +23,12 @@ from xpnet.layers._context import hooks
 if TYPE_CHECKING:
     from xpnet.layers.base import Layer
 
+STEP = "_Layer__step"
+"""The attribute of a layer that holds its `Step`: as Python mangles `__step` in the class `Layer`.
+
+So it is not an attribute of a subclass, which may well have a `_step` of its own.
+"""
+
 in_a_call: ContextVar[bool] = ContextVar("xpnet_in_a_call", default=False)
 """Whether a layer is being called: then `forward` of a layer within it only computes."""
 
@@ -55,7 +61,7 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
             if is_whole and hooks.get():
                 return self(*xs, **options)
             return implementation(self, *xs, **options)
-        vars(self).pop("_step", None)
+        vars(self).pop(STEP, None)
         if any(isinstance(x, Variable) for x in xs):
             return self(*xs, **options)
         _refuse_arrays_by_name(self, options)
@@ -64,7 +70,7 @@ def remembering(implementation: Callable[..., Any]) -> Callable[..., Any]:
         inputs = [v for v in variables if v is not None and v.requires_grad]
         gradients_before = {id(p): p.raw_grad for p in self.parameters()}
         # Past __setattr__, which is for attributes that hold parameters.
-        vars(self)["_step"] = Step(inputs, y, gradients_before)
+        vars(self)[STEP] = Step(inputs, y, gradients_before)
         if isinstance(y, tuple):
             return tuple(map(data_of, y))
         return data_of(y)
@@ -110,9 +116,9 @@ def backward(self: "Layer", dout: Any) -> Any:
     GradientError
         `forward` was not called on arrays before; or `dout` is a tuple, for a single output.
     """
-    if "_step" not in vars(self):
+    if STEP not in vars(self):
         raise GradientError(f"{self!r}.backward: call {type(self).__name__}.forward(x) first.")
-    step: Step = vars(self)["_step"]
+    step: Step = vars(self)[STEP]
     inputs = step.inputs
     parameters = [p for p in self.parameters() if p.requires_grad]
     y, gy = _single_output(self, step.output, dout)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from xpnet._hints import LAYERS, hinted
@@ -11,9 +12,16 @@ from xpnet.autodiff.variable import Parameter
 from xpnet.backend import Backend, array_like, resolve, to_numpy
 from xpnet.errors import MissingMethodError, StateError
 from xpnet.layers import _step_by_step
-from xpnet.layers._contents import Buffer, Holder, Parameters, contents, is_generator, require_kept
+from xpnet.layers._contents import (
+    Buffer,
+    Holder,
+    ParameterIterator,
+    contents,
+    is_generator,
+    require_kept,
+)
 from xpnet.layers._context import hooks, training_mode
-from xpnet.layers._step_by_step import in_a_call
+from xpnet.layers._step_by_step import STEP, in_a_call
 
 if TYPE_CHECKING:
     from xpnet.random import Generator
@@ -107,7 +115,7 @@ class Layer(Holder):
 
     def parameters(self) -> Iterator[Parameter]:
         """Each parameter once."""
-        return Parameters(self.named_parameters(), self)
+        return ParameterIterator(self.named_parameters(), self)
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
         """Each buffer once, with its name: "hidden.1.running_mean"."""
@@ -168,9 +176,10 @@ class Layer(Holder):
         if holders.keys() != state.keys():
             missing = sorted(holders.keys() - state.keys())
             unknown = sorted(state.keys() - holders.keys())
-            torch_like = any(name.rpartition(".")[2] in ("weight", "bias") for name in unknown)
+            # In a Sequential, "layers.0.weight" is "0.weight" in PyTorch.
+            torch_names = {name.replace("layers.", "") for name in missing}
             message = f"{self!r}: the state lacks {missing} and has unknown {unknown}."
-            if torch_like:
+            if torch_names & set(unknown):
                 message += " For PyTorch's names see xpnet.saving.pytorch."
             raise StateError(message)
         for name, holder in holders.items():
@@ -200,7 +209,7 @@ class Layer(Holder):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: all attributes, but not the tape of the last step."""
-        return {name: value for name, value in vars(self).items() if name != "_step"}
+        return {name: value for name, value in vars(self).items() if name != STEP}
 
     # --- training or evaluation -------------------------------------------------------------
 
@@ -237,6 +246,7 @@ class Layer(Holder):
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name not in LAYERS or hasattr(self, name)]
 
+    @recursive_repr("...")
     def __repr__(self) -> str:
         layers = self._shown_layers()
         if not layers:

@@ -57,7 +57,8 @@ class Sequential(Layer, MutableSequence[Any]):
         if isinstance(index, slice):
             self.layers[index] = self._checked(*value)
         else:
-            [self.layers[index]] = self._checked(value)
+            self._checked(value)
+            self.layers[index] = value
 
     def __delitem__(self, index: int | slice) -> None:
         del self.layers[index]

@@ -52,15 +52,16 @@ class Embedding(Layer):
         require_whole(self, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
-        self.padding_idx = padding_idx
-        weight = normal((num_embeddings, embedding_dim), rng, std=1.0)
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ArgumentError(
                     f"Embedding expected a padding_idx below {num_embeddings}, got {padding_idx}."
                 )
-            self.padding_idx = padding_idx % num_embeddings
-            weight = library_of(weight).set_item(weight, (self.padding_idx, ...), 0.0)
+            padding_idx %= num_embeddings
+        self.padding_idx = padding_idx
+        weight = normal((num_embeddings, embedding_dim), rng, std=1.0)
+        if padding_idx is not None:
+            weight = library_of(weight).set_item(weight, (padding_idx, ...), 0.0)
         self.weight = Parameter(weight)
 
     def forward(self, x: Array) -> Array:

@@ -34,7 +34,7 @@ def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
     If it returns something other than None, that replaces the output.
 
     It is called for the calls in this block only, not for those that another thread makes at the
-    same time. A layer that is not watched costs no time.
+    same time. Outside of such blocks, a call of a layer takes no longer than before.
 
     Examples
     --------

@@ -121,14 +121,14 @@ def initializer(which: str | Initializer) -> Initializer:
     return choose("initializer", which, BY_NAME)
 
 
-def uniform(shape: Shape, rng: Rng, bound: float) -> Array:
+def uniform(shape: Shape, rng: Rng = None, *, bound: float) -> Array:
     """Uniformly distributed numbers from -bound to bound."""
     source = default_rng(rng)
     return _drawn(shape, lambda n: source.uniform(-bound, bound, n))
 
 
 def _uniform(shape: Shape, rng: Rng, variance: float) -> Array:
-    return uniform(shape, rng, math.sqrt(3.0 * variance))  # U(-a, a) has variance a^2 / 3
+    return uniform(shape, rng, bound=math.sqrt(3.0 * variance))  # U(-a, a) has variance a^2 / 3
 
 
 def _drawn(shape: Shape, draw: Callable[[int], Array]) -> Array:

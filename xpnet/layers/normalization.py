@@ -71,12 +71,11 @@ class _BatchNorm(Layer):
         mean = self.running_mean
         var = self.running_var
         count = self.num_batches_tracked
-        if mean is None or var is None or count is None:
-            self._require_variance(x)
-            return F.batch_norm(x, None, None, self.weight, self.bias, self.eps)[0]
-        if not self.training:
+        if not self.training and mean is not None and var is not None:
             return F.batch_norm(x, mean.data, var.data, self.weight, self.bias, self.eps)[0]
         self._require_variance(x)
+        if mean is None or var is None or count is None:
+            return F.batch_norm(x, None, None, self.weight, self.bias, self.eps)[0]
         # The statistics are updated on their device, and not recorded.
         running = RunningStatistics(mean.data, var.data, count.data, self.momentum)
         y, updated = running.batch_norm(x, self.weight, self.bias, self.eps)

@@ -60,7 +60,7 @@ class _Recurrent(Layer):
             for suffix in self._directions:
                 shapes = [(rows, columns), (rows, hidden_size), (rows,), (rows,)]
                 for name, shape in zip(self._names, shapes, strict=False):
-                    parameter = Parameter(uniform(shape, rng, bound))
+                    parameter = Parameter(uniform(shape, rng, bound=bound))
                     setattr(self, f"{name}_l{layer}{suffix}", parameter)
             columns = len(self._directions) * hidden_size  # further layers read the states
 

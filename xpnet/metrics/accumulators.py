@@ -67,7 +67,7 @@ class Accumulator:
         self._state = new
 
     @stays
-    def compute(self) -> Array:
+    def compute(self) -> Array | float:
         """The metric of all batches since `reset`, an array on their device; NaN without batches."""
         follow(self._state[:1])
         if not self._state:
@@ -180,7 +180,7 @@ class RocAuc(Accumulator):
     def update(self, y: Array, t: Array) -> None:
         self._batches.append((data_of(y), data_of(t)))
 
-    def compute(self) -> Array:
+    def compute(self) -> Array | float:
         self._concatenate()
         return super().compute()
 

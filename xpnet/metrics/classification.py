@@ -197,7 +197,8 @@ def f1(
 ) -> Array:
     """2 tp / (2 tp + fp + fn): the harmonic mean of precision and recall.
 
-    See `precision` for the parameters. Source: C. J. van Rijsbergen, Information Retrieval, 2nd ed., 1979, chapter 7.
+    See `precision` for the parameters. Source: C. J. van Rijsbergen, Information Retrieval, 2nd
+    ed., 1979, chapter 7.
     """
     return _from_scores("f1", y, t, average, zero_division, threshold, classes)
 

@@ -33,6 +33,7 @@ _applied: ContextVar[Mapping[int, _Applied]] = ContextVar(
 """The averages of this block, by the ids of their parameters."""
 
 _own_data: Any = Variable.__dict__["data"]  # the slot of Variable
+_checked_data: Any = Parameter.__dict__["data"]  # the property, which refuses a Variable
 
 
 class _Averaged:
@@ -53,6 +54,8 @@ class _Averaged:
 
     @data.setter
     def data(self, x: Array) -> None:
+        if isinstance(x, Variable):
+            _checked_data.__set__(self, x)  # raises an error that says what to write
         average = _applied.get().get(id(self))
         if average is None:
             _own_data.__set__(self, x)

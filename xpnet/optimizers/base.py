@@ -94,7 +94,8 @@ class Optimizer:
         cls._count = itemgetter(*cls.counts)
         own = vars(cls)
         if own.keys() & {"update", "decayed"} and "formula" not in own:
-            cls.formula = Optimizer.formula  # type: ignore[method-assign] # the inherited one no longer fits
+            # The inherited formula is not that of the new `update`.
+            cls.formula = Optimizer.formula  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -194,7 +195,8 @@ class Optimizer:
         ShapeError
             A gradient has another shape than its parameter.
         StateError
-            The parameters were moved to another library since this optimizer was created.
+            The parameters were moved to another library, or on CuPy to another device, since this
+            optimizer was created.
         """
         ready = [(group, self._ready(members)) for group, members in self._members]
         if not any(members for _, members in ready):
@@ -225,7 +227,8 @@ class Optimizer:
         Raises
         ------
         StateError
-            The parameters were moved to another library since the optimizer was created.
+            The parameters were moved to another library, or on CuPy to another device, since the
+            optimizer was created.
         ShapeError
             A gradient does not have the shape of its parameter.
         """
@@ -238,11 +241,13 @@ class Optimizer:
             if isinstance(g, Variable):
                 g = g.data
             x = p.data
-            if slot is not None and type(s[slot]) is not type(x):
-                raise StateError(
-                    f"{self!r}: the parameters were moved to another library after the optimizer was "
-                    "created. Create the optimizer after model.to(...)."
-                )
+            if slot is not None:
+                old = s[slot]
+                if type(old) is not type(x) or (known.several and old.device != x.device):
+                    raise StateError(
+                        f"{self!r}: the parameters were moved to another library or device after the "
+                        "optimizer was created. Create the optimizer after model.to(...)."
+                    )
             if g.shape != x.shape:
                 shapes = f"{tuple(x.shape)}, got {tuple(g.shape)}"
                 raise ShapeError(f"{self!r}: expected a gradient of shape {shapes}.")

@@ -1,8 +1,10 @@
-"""Gradient clipping: reduce gradients that are too large, before a step. Nothing goes to the host.
+"""Gradient clipping: reduce gradients that are too large, before a step.
 
-loss.backward()
-norm = clip_grad_norm(model.parameters(), 1.0)
-optimizer.step()
+    loss.backward()
+    norm = clip_grad_norm(model.parameters(), 1.0)
+    optimizer.step()
+
+Nothing is copied to the host.
 """
 
 from collections.abc import Iterable

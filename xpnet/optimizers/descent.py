@@ -87,9 +87,9 @@ class Momentum(Optimizer):
 
 
 class Nesterov(Momentum):
-    """v = momentum v + g;  p -= lr (g + momentum v): the gradient step from the point that momentum leads to.
+    """v = momentum v + g;  p -= lr (g + momentum v).
 
-    As PyTorch's SGD with nesterov=True.
+    The gradient is taken, in effect, at the point to which the momentum leads. As PyTorch's SGD with nesterov=True.
 
     Nesterov, "A method for solving the convex programming problem with convergence rate O(1/k^2)",
     1983; in this form Sutskever et al., "On the importance of initialization and momentum in deep

@@ -48,8 +48,10 @@ def curves(
     rows = -(-len(names) // columns)
     figure = figure_of(4.6 * columns, 3.6 * rows)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, name in zip(panels, names, strict=False):
+    labels, style = drawn(f"{name}{_UNITS.get(name, '')}".replace("_", " ") for name in names)
+    for axes, name, label in zip(panels, names, labels, strict=False):
         _draw_panel(axes, history, name)
+        axes.set_ylabel(label, **style)
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     return finished(figure, path)
@@ -62,9 +64,7 @@ def _draw_panel(axes: "Axes", history: "History", name: str) -> None:
         column = f"{part}_{name}"
         if column in history:
             _draw_curve(axes, history["epoch"], history[column], part, name, color)
-    (label,), style = drawn([f"{name}{_UNITS.get(name, '')}".replace("_", " ")])
     plain(axes, "epoch")
-    axes.set_ylabel(label, **style)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if len(history):
         axes.legend(frameon=False, title="after the last epoch", alignment="left")

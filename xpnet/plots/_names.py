@@ -40,7 +40,7 @@ def drawn(names: Iterable[object]) -> tuple[list[str], dict[str, Any]]:
         warnings.warn(
             f"No installed font has {len(missing)} of the characters to be drawn, such as {some!r}, "
             "so they are escaped. Install a font that has them, such as Noto Sans CJK.",
-            stacklevel=4,
+            stacklevel=3,  # the caller of the function that draws
         )
         escapes = {ord(c): c.encode("unicode_escape").decode("ascii") for c in missing}
         texts = [text.translate(escapes) for text in texts]

@@ -96,9 +96,8 @@ def save_file(
         data = to_bytes(arrays, dict(metadata) if metadata else None)
     except SafetensorError as error:
         raise StateError(f"{path}: cannot be written: {error}") from error
-    with replacing(
-        path
-    ) as temporary:  # safetensors' own writer creates files that only the owner can read
+    # Not with safetensors' own writer: the files that it creates can be read by their owner only.
+    with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
@@ -186,9 +185,8 @@ def replacing(path: PathLike) -> Iterator[Path]:
             del error.filename2
         raise
     finally:
-        with suppress(
-            OSError
-        ):  # say, the disk has become read-only; the first error is the one to raise
+        # If this fails too, as on a disk that has become read-only, the first error is raised.
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
         _temporaries.discard(temporary)
 

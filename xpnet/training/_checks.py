@@ -144,15 +144,15 @@ def require_finite(name: str, data: Arrays, rows: Rows | None = None) -> None:
         invalid = ~xp.isfinite(x)
         if not bool(xp.any(invalid)):
             continue
-        place_of_first = _place(_first(invalid), x.shape)
-        value = float(x[tuple(place_of_first)])
+        index = _unraveled(_first(invalid), x.shape)
+        value = float(x[tuple(index)])
         if rows is not None:
-            place_of_first[0] = int(rows[place_of_first[0]])
+            index[0] = int(rows[index[0]])
         others = int(xp.sum(xp.astype(invalid, xp.int64))) - 1
         more = f", and {others} more" if others else ""
         raise DataError(
-            f"Expected numbers in {name}{path}, got {value} at {place_of_first}, of sample "
-            f"{place_of_first[0]}{more}. Leave such samples out, or fill them with the column's mean."
+            f"Expected numbers in {name}{path}, got {value} at {index}, of sample {index[0]}{more}. "
+            "Leave such samples out, or fill them with the column's mean."
         )
 
 
@@ -162,10 +162,10 @@ def _first(mask: Array) -> int:
     return int(xp.argmax(xp.astype(xp.reshape(mask, (-1,)), xp.int32)))
 
 
-def _place(flat: int, shape: tuple[int, ...]) -> list[int]:
+def _unraveled(flat: int, shape: tuple[int, ...]) -> list[int]:
     """The index along each axis that belongs to a flat index."""
-    place: list[int] = []
+    index: list[int] = []
     for length in reversed(shape):
         flat, i = divmod(flat, length)
-        place.insert(0, i)
-    return place
+        index.insert(0, i)
+    return index

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import array_api_compat as compat
 
 from xpnet._libraries.devices import follows
-from xpnet._saved import mapping
 from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace
@@ -175,20 +174,19 @@ def _moved(x: Array, backend: Backend) -> Array:
 # --- the state of a loader ------------------------------------------------------------------------
 
 
-def loader_state(loader: Loader | None) -> dict[str, Any] | None:
+def loader_state(loader: Loader) -> dict[str, Any]:
     """What decides which batches an epoch has: the seed of their order, and their sizes."""
-    if loader is None:
-        return None
     batch_size = getattr(loader, "batch_size", None)
     return {"seed": loader.seed, "samples": loader.samples, "batch_size": batch_size}
 
 
-def load_loader_state(loader: Loader | None, saved: object, batch: int) -> None:
+def load_loader_state(loader: Loader, state: dict[str, Any], batch: int) -> None:
     """Give a loader the saved seed, so that its batches have the saved order.
 
     Parameters
     ----------
-    saved : dict or None
+    loader : Loader
+    state : dict
         What `loader_state` returned.
     batch : int
         The number of batches of the current epoch that were learned; within an epoch the loader's
@@ -200,9 +198,6 @@ def load_loader_state(loader: Loader | None, saved: object, batch: int) -> None:
         The state is invalid, or within an epoch the batches are different ones.
     """
     own = loader_state(loader)
-    if saved is None or own is None or loader is None:
-        return
-    state = mapping({"loader": saved}, "loader")
     seed = state["seed"]
     if type(seed) is not int or seed < 0:
         raise StateError(f"Expected the seed of the batches to be an integer >= 0, got {seed!r}.")

@@ -27,6 +27,7 @@ from xpnet.training.batches import (
     samples,
     slices,
 )
+from xpnet.training.learner import Loss
 from xpnet.training.meter import Meter, Metric
 
 BATCH = 1000  # samples: large enough to be fast, small enough that no layer's output is large
@@ -100,7 +101,7 @@ def _inputs(x: Arrays, batch_size: int) -> Iterator[Arrays]:
 
 def evaluate(
     model: Layer,
-    loss: Metric,
+    loss: Loss,
     data: Any,
     metrics: Sequence[Metric] = (),
     batch_size: int = BATCH,
@@ -159,7 +160,7 @@ def checked_on_device(model: Layer, data: Data) -> Data:
 @on_current_device
 def measure(
     model: Layer,
-    loss: Metric,
+    loss: Loss,
     data: Data | Loader,
     metrics: Sequence[Metric],
     batch_size: int = BATCH,

@@ -217,6 +217,7 @@ class Learner:
                         f"The checkpoint lacks an entry {name!r}, but the trainer has one."
                     )
                 part.load_state_dict(mapping(state, name))
+        self.reset()  # a state is that of a finished step
         self.steps = steps
         self.damping = damping
 

@@ -40,7 +40,6 @@ from xpnet.layers.hooks import add_hook, hooked, remove_hook
 
 __all__ = [
     "MixedPrecision",
-    "require_dtype",
 ]
 
 DTYPES = ("float16", "bfloat16")
@@ -107,7 +106,7 @@ class MixedPrecision:
         weights = next(model.parameters(), None)
         if weights is None:
             raise ArgumentError(f"{model!r} has no parameters to compute with.")
-        require_dtype(weights.data, dtype)
+        usable_dtype(weights.data, dtype)
         self.model = model
         self.dtype = dtype
         self.growth_interval = growth_interval
@@ -134,7 +133,7 @@ class MixedPrecision:
         weight = next(self.model.parameters(), None)
         if weight is None or is_replaced(weight):  # an outer block has cast it
             return call(layer, *xs, **options)
-        low = require_dtype(weight.data, self.dtype)
+        low = usable_dtype(weight.data, self.dtype)
         full = weight.dtype
         with _without_warnings(weight.data):
             casts = StandIns(layer, [(p, F.astype(p, low)) for p in layer.parameters()])
@@ -224,7 +223,7 @@ class MixedPrecision:
 
 
 @follows
-def require_dtype(x: Array, name: str) -> DType:
+def usable_dtype(x: Array, name: str) -> DType:
     """The dtype of that name in x's library; BackendError if it cannot compute in it."""
     xp = array_namespace(x)
     library = xp.__name__.rpartition(".")[2]

@@ -451,6 +451,8 @@ class Trainer:
         ------
         StateError
             A step is half done, or batches wait for others to make a step.
+        TypeError
+            The state of a callback or metric holds something that a checkpoint cannot hold.
         OSError
             The file cannot be written.
         """
@@ -486,7 +488,7 @@ class Trainer:
             },
             "history": self.history.state_dict(),
             "meter": self.meter.state_dict() if self.batch else None,
-            "loader": loader_state(self.loader),
+            "loader": None if self.loader is None else loader_state(self.loader),
             "random": self._streams().state_dict(),
             "callbacks": {
                 name: callback.state_dict() for name, callback in self._named_callbacks()
@@ -516,7 +518,8 @@ class Trainer:
         position = mapping(state, "position")
         epoch = whole(position, "epoch")
         batch = whole(position, "batch")
-        load_loader_state(self.loader, state["loader"], batch)
+        if state["loader"] is not None and self.loader is not None:
+            load_loader_state(self.loader, mapping(state, "loader"), batch)
         self.history.load_state_dict(mapping(state, "history"))
         if len(self.history) != epoch:
             raise StateError(f"Its history has {len(self.history)} rows for {epoch} epochs.")
@@ -525,6 +528,7 @@ class Trainer:
         self.meter = Meter(self.metrics)
         if batch:
             self.meter.load_state_dict(mapping(state, "meter"))
+        self._changing = False  # it is True after a step that Ctrl-C has broken off
         self.batch = batch
         self.seconds = finite(position, "seconds", 0.0)
         self._streams().load_state_dict(mapping(state, "random"))

@@ -13,7 +13,7 @@ NumPy's functions, with NumPy's names and parameters, by those of the standard:
     signals       np.fft.*, np.convolve, np.interp, np.gradient, ...
     questions     np.shape, np.isclose, np.result_type, np.zeros_like, ...
 
-A function that is not implemented raises an error that says what to write instead. A Variable is never
+A function that is not implemented raises an error with what to write instead. A Variable is never
 converted to a NumPy array, which would lose the gradient.
 """
 

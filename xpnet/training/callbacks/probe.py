@@ -1,4 +1,7 @@
-"""Probing: the outputs of each layer of a model by name, and the gradients of these outputs."""
+"""Probing: the outputs of each layer of a model by name, and the gradients of these outputs.
+
+The outputs come from `xpnet.layers.hooks.watching`, the gradients from a tap on each output.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,7 +51,7 @@ def probing(model: Layer, on_output: Look, on_gradient: Look | None = None) -> I
 
 
 class _Tap(Function):
-    """y = x; its rule passes the gradient to a function."""
+    """y = x; its rule passes the gradient to a function, and returns it unchanged."""
 
     def __init__(self, look: Callable[[Array], None]) -> None:
         self.look = look
