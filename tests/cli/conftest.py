@@ -44,15 +44,15 @@ def write_digits():
 
 @pytest.fixture(scope="session")
 def digits(write_digits, tmp_path_factory):
-    """A folder with the first 2000 and 400 of MNIST, as four IDX files."""
+    """A folder with the first 2000 training and 400 test images of MNIST, as four IDX files."""
     sets = load_mnist(normalize=False, flatten=False)
     first = [(x[:n, 0], t[:n]) for (x, t), n in zip(sets, (2000, 400), strict=True)]
     return write_digits(tmp_path_factory.mktemp("digits"), *first)
 
 
 @pytest.fixture(scope="session")
-def few(write_digits, tmp_path_factory):
-    """Likewise with 200 and 50, for models that take longer."""
+def few_digits(write_digits, tmp_path_factory):
+    """Likewise with the first 200 and 50 images, for models that take longer."""
     sets = load_mnist(normalize=False, flatten=False)
     first = [(x[:n, 0], t[:n]) for (x, t), n in zip(sets, (200, 50), strict=True)]
     return write_digits(tmp_path_factory.mktemp("few"), *first)
@@ -60,7 +60,7 @@ def few(write_digits, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def flowers(tmp_path_factory):
-    """A CSV table of 60 rows: three kinds, each around a place of its own, and far apart."""
+    """A CSV table of 60 rows: three kinds, each around its own center, and far apart."""
     rng = np.random.default_rng(0)
     kinds = ["crocus", "iris", "rose"]
     lines = ["length,width,kind"]
@@ -117,14 +117,14 @@ class Answer:
         )
 
     @property
-    def said(self):
-        """The error output as one line, without the colours and the frame of typer's."""
+    def output(self):
+        """The error output as one line, without the colours and typer's frame."""
         plain = re.sub(r"\x1b\[[\d;]*m", "", self.err)
         return " ".join(word for word in plain.split() if word.strip("│╭╮╰╯─"))
 
 
 @pytest.fixture
-def xpnet_(monkeypatch):
+def run_xpnet(monkeypatch):
     """A function that runs a command in this process."""
     monkeypatch.delenv("XPNET_BACKEND", raising=False)
 
@@ -136,22 +136,22 @@ def xpnet_(monkeypatch):
 
 
 @pytest.fixture
-def train(xpnet_, digits, tmp_path):
-    """A function that trains for a moment into tmp_path/"run"; flags given later hold."""
-    few = ("--epochs", 1, "--batch-size", 500, "--hidden", 8)
+def train(run_xpnet, digits, tmp_path):
+    """A function that trains for a moment into tmp_path/"run"; flags given later take precedence."""
+    short = ("--epochs", 1, "--batch-size", 500, "--hidden", 8)
 
     def run(*flags, **env):
         place = ("--data-dir", digits, "--out", tmp_path / "run")
-        return xpnet_("train", *place, *few, *flags, **env)
+        return run_xpnet("train", *place, *short, *flags, **env)
 
     return run
 
 
 @pytest.fixture(scope="session")
 def start():
-    """A function that starts a command as a process of its own, its output piped to here.
+    """A function that starts a command as a process of its own, whose output is piped to the test.
 
-    None outlives the tests, nor a minute and a half.
+    A process is killed after 90 seconds, and at the latest when the tests end.
     """
     started = []
 

@@ -15,9 +15,9 @@ FLAGS = ("--epochs", 1, "--hidden", 80, "--seed", 1)
 IMAGES = 10_000  # in MNIST's test set
 
 
-def trained(xpnet_, backend, folder):
-    """The answer of `xpnet train mnist` on a backend, the last row of its history, the weights."""
-    answer = xpnet_("train", "mnist", *FLAGS, "--backend", backend, "--out", folder)
+def trained(run_xpnet, backend, folder):
+    """What `xpnet train mnist` printed on a backend, the last row of its history, and its weights."""
+    answer = run_xpnet("train", "mnist", *FLAGS, "--backend", backend, "--out", folder)
     assert (answer.code, answer.err) == (0, "")
     with (folder / "history.csv").open(newline="") as file:
         *_, row = csv.DictReader(file)
@@ -36,7 +36,7 @@ def on_numpy(start, tmp_path_factory):
     return figures, safetensors.numpy.load_file(folder / "model.safetensors")
 
 
-def test_mnist_is_learned_as_on_numpy(backend, xpnet_, on_numpy, pictures, tmp_path):
+def test_mnist_is_learned_as_on_numpy(backend, run_xpnet, on_numpy, pictures, tmp_path):
     """The same seed means the same initial weights and the same batches.
 
     So the two trainings differ only by the rounding of float32. A product of 784 terms has a relative error
@@ -45,7 +45,7 @@ def test_mnist_is_learned_as_on_numpy(backend, xpnet_, on_numpy, pictures, tmp_p
     few of 10 000 images at most. The bounds are ten times that.
     """
     run = tmp_path / "run"
-    answer, figures, weights = trained(xpnet_, backend.name, run)
+    answer, figures, weights = trained(run_xpnet, backend.name, run)
     expected, expected_weights = on_numpy
     assert expected["test_accuracy"] > 0.95
     assert abs(figures["test_accuracy"] - expected["test_accuracy"]) <= 10 / IMAGES
@@ -62,12 +62,12 @@ def test_mnist_is_learned_as_on_numpy(backend, xpnet_, on_numpy, pictures, tmp_p
     assert (config["backend"], config["device"]) == (backend.name, backend.describe())
 
     for other in ("numpy", backend.name):  # what it learned is of use wherever it is read
-        evaluated = xpnet_("evaluate", run, "--backend", other)
+        evaluated = run_xpnet("evaluate", run, "--backend", other)
         assert (evaluated.code, evaluated.err) == (0, "")
         (accuracy,) = re.search(
             r"^Test loss .* accuracy (\S+)%$", evaluated.out, re.MULTILINE
         ).groups()
         assert float(accuracy) == pytest.approx(100 * figures["test_accuracy"], abs=0.1)
-        predicted = xpnet_("predict", run, pictures / "7.png", "--backend", other)
+        predicted = run_xpnet("predict", run, pictures / "7.png", "--backend", other)
         assert (predicted.code, predicted.err) == (0, "")
         assert re.search(r"7\.png +7 +\d", predicted.out)

@@ -12,42 +12,42 @@ import xpnet
 COMMANDS = ["train", "evaluate", "predict", "doctor"]
 
 
-def test_help_lists_the_commands(xpnet_):
-    answer = xpnet_("--help")
+def test_help_lists_the_commands(run_xpnet):
+    answer = run_xpnet("--help")
     assert (answer.code, answer.err) == (0, "")
     assert "Begin with: xpnet train" in answer.out
     for command in COMMANDS:
         assert re.search(rf"\b{command} +[A-Z]\w+", answer.out), command
 
 
-def test_without_a_command_the_help_is_shown(xpnet_):
-    answer = xpnet_()
+def test_without_a_command_the_help_is_shown(run_xpnet):
+    answer = run_xpnet()
     assert answer.code == 2
     assert "Begin with: xpnet train" in answer.out + answer.err
 
 
-def test_each_help_text_begins_with_a_capital_letter(xpnet_):
+def test_each_help_text_begins_with_a_capital_letter(run_xpnet):
     """With a noun, a verb or a name, and not in the middle of a sentence."""
-    screens = [xpnet_(*words, "--help").out for words in ([], *([c] for c in COMMANDS))]
+    screens = [run_xpnet(*words, "--help").out for words in ([], *([c] for c in COMMANDS))]
     firsts = set(re.findall(r"  ([A-Z][a-z]+) .* +│$", "\n".join(screens), re.MULTILINE))
     assert {"Show", "Widths", "Seed", "Run", "Folder"} <= firsts
     assert not firsts & {"And", "Of", "Where", "In", "To", "As"}
 
 
-def test_the_version_is_printed(xpnet_):
-    answer = xpnet_("--version")
+def test_the_version_is_printed(run_xpnet):
+    answer = run_xpnet("--version")
     assert (answer.code, answer.out, answer.err) == (0, f"xpnet {xpnet.__version__}\n", "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_a_help_page(xpnet_, command):
-    answer = xpnet_(command, "--help")
+def test_each_command_has_a_help_page(run_xpnet, command):
+    answer = run_xpnet(command, "--help")
     assert answer.code == 0
     assert f"xpnet {command}" in answer.out or f"{command} [OPTIONS]" in answer.out
 
 
-def test_the_help_of_train_lists_every_flag(xpnet_):
-    out = xpnet_("train", "--help").out
+def test_the_help_of_train_lists_every_flag(run_xpnet):
+    out = run_xpnet("train", "--help").out
     for flag in ("dataset", "data-dir", "target", "test", "task", "augment",
                  "model", "hidden", "activation", "epochs", "batch-size", "optimizer", "lr",
                  "schedule", "weight-decay", "clip", "seed", "backend", "dtype", "precision",
@@ -56,7 +56,7 @@ def test_the_help_of_train_lists_every_flag(xpnet_):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["trane"], "No such command 'trane'"),
         (["--verbose"], "No such option: --verbose"),
@@ -68,10 +68,10 @@ def test_the_help_of_train_lists_every_flag(xpnet_):
         (["doctor", "numpy"], "unexpected extra argument"),
     ],
 )
-def test_unknown_commands_and_flags_are_named(xpnet_, words, said):
-    answer = xpnet_(*words)
+def test_unknown_commands_and_flags_are_named(run_xpnet, words, message):
+    answer = run_xpnet(*words)
     assert (answer.code, answer.out) == (2, "")
-    assert said in answer.said
+    assert message in answer.output
 
 
 def test_the_module_can_be_run_as_the_command(start):
@@ -97,13 +97,13 @@ def test_a_closed_pipe_is_no_error(start, digits, tmp_path, command):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell, nor signal")
-class TestTheProcess:
+class TestMain:
     """What `main` does before a command runs."""
 
     def test_a_closed_standard_output_is_no_error(self, start, digits, tmp_path):
         """`xpnet train >&-`, as some services start programs."""
         flags = f"--data-dir {digits} --epochs 1 --hidden 8 --out {tmp_path / 'run'}"
-        program = ("-c", f"import os; os.execl('/bin/sh', 'sh', '-c', {SHELL!r} + ' >&-')")
+        program = ("-c", f"import os; os.execl('/bin/sh', 'sh', '-c', {SHELL_COMMAND!r} + ' >&-')")
         process = start(program=program, ARGS=f"train {flags}", PYTHON=sys.executable)
         assert process.stderr.read() == ""
         assert process.wait() == 0
@@ -161,36 +161,38 @@ class TestTheProcess:
         assert process.returncode == 130
 
 
-SHELL = "exec $PYTHON -m xpnet $ARGS"
+SHELL_COMMAND = "exec $PYTHON -m xpnet $ARGS"
 
 
-def noted(said):
+def error_with_note(message):
     """An error with a note."""
-    error = xpnet.DataError(said)
+    error = xpnet.DataError(message)
     error.add_note("Do this")
     return error
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (MemoryError(), 2, "Error: there is not enough memory."),
         (MemoryError("Unable to allocate\n 9 TiB"), 2, "Error: Unable to allocate 9 TiB"),
         (OSError(28, "No space left on device"), 2, "Error: [Errno 28] No space left on device"),
         (xpnet.DataError("a.idx: cut"), 2, "Error: a.idx: cut"),
-        (noted("few. (A reason.)"), 2, "Error: few. (A reason.) Do this"),
-        (noted("few"), 2, "Error: few. Do this"),
+        (error_with_note("few. (A reason.)"), 2, "Error: few. (A reason.) Do this"),
+        (error_with_note("few"), 2, "Error: few. Do this"),
         (KeyboardInterrupt(), 130, "Interrupted. Nothing was saved."),
     ],
     ids=["memory", "so much memory", "disk", "ours", "a note", "another", "Ctrl-C"],
 )
-def test_an_error_that_is_no_bug_is_one_sentence(train, tmp_path, monkeypatch, error, code, said):
+def test_an_error_that_is_no_bug_is_one_sentence(
+    train, tmp_path, monkeypatch, error, code, message
+):
     def fails(*_, **__):
         raise error
 
     monkeypatch.setattr("xpnet.data.load_dataset", fails)
     answer = train()
-    assert (answer.code, answer.out, answer.err) == (code, "", said + "\n")
+    assert (answer.code, answer.out, answer.err) == (code, "", message + "\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,12 +20,12 @@ def settings_of(run):
 
 
 @pytest.fixture
-def write(tmp_path, few):
+def write(tmp_path, few_digits):
     """A function that writes a configuration of a training that takes a moment."""
 
     def write(text="", folder=tmp_path):
         path = folder / "train.toml"
-        flags = {"data-dir": f"'{few}'", "epochs": 1, "batch-size": 50, "hidden": 8}
+        flags = {"data-dir": f"'{few_digits}'", "epochs": 1, "batch-size": 50, "hidden": 8}
         given = [line.partition("=")[0].strip() for line in text.splitlines()]
         lines = [f"{key} = {value}" for key, value in flags.items() if key not in given]
         path.write_text("\n".join([*lines, text]) + "\n", encoding="utf-8")
@@ -60,37 +60,37 @@ def test_the_file_of_a_run_has_every_setting(train, digits, tmp_path):
     ],
     ids=["clipped", "lenet, augmented", "float64"],
 )
-def test_the_file_repeats_the_run_to_the_last_bit(xpnet_, few, tmp_path, flags):
+def test_the_file_repeats_the_run_to_the_last_bit(run_xpnet, few_digits, tmp_path, flags):
     first, again = tmp_path / "run", tmp_path / "again"
-    place = ("--data-dir", few, "--epochs", 2, "--batch-size", 50, "--out", first, "--quiet")
-    assert xpnet_("train", *place, *flags).code == 0
-    answer = xpnet_("train", "--config", first / "config.toml", "--out", again, "--quiet")
+    place = ("--data-dir", few_digits, "--epochs", 2, "--batch-size", 50, "--out", first, "--quiet")
+    assert run_xpnet("train", *place, *flags).code == 0
+    answer = run_xpnet("train", "--config", first / "config.toml", "--out", again, "--quiet")
     assert (answer.code, answer.err) == (0, "")
     assert weights_of(again) == weights_of(first)
     assert settings_of(again) == settings_of(first)
 
 
 @pytest.mark.parametrize("task", ["classify", "regress"])
-def test_the_file_repeats_a_run_on_a_table(xpnet_, flowers, plane, tmp_path, task):
+def test_the_file_repeats_a_run_on_a_table(run_xpnet, flowers, plane, tmp_path, task):
     """The path of the table is absolute in the file, even if it was relative on the command line."""
     flags = ("--target", "price", "--test", 0.3) if task == "regress" else ()
     table = plane if task == "regress" else flowers
     place = ("--dataset", table, "--task", task, "--epochs", 3, "--hidden", 4, "--seed", 2)
-    assert xpnet_("train", *place, *flags, "--out", tmp_path / "run", "--quiet").code == 0
+    assert run_xpnet("train", *place, *flags, "--out", tmp_path / "run", "--quiet").code == 0
     assert settings_of(tmp_path / "run")["dataset"] == str(table)
     config = tmp_path / "run" / "config.toml"
-    assert xpnet_("train", "--config", config, "--out", tmp_path / "again", "--quiet").code == 0
+    assert run_xpnet("train", "--config", config, "--out", tmp_path / "again", "--quiet").code == 0
     assert weights_of(tmp_path / "again") == weights_of(tmp_path / "run")
 
 
 # --- a file of one's own --------------------------------------------------------------------------
 
 
-def test_flags_on_the_command_line_take_precedence(xpnet_, write, tmp_path):
+def test_flags_on_the_command_line_take_precedence(run_xpnet, write, tmp_path):
     """Over the file, which takes precedence over the environment and over defaults."""
     config = write('optimizer = "adam"\nlr = 0.01\nseed = 5\nbackend = "numpy"')
     out = tmp_path / "run"
-    answer = xpnet_(
+    answer = run_xpnet(
         "train", "--config", config, "--out", out, "--lr", 0.02, XPNET_BACKEND="array_api_strict"
     )
     assert (answer.code, answer.err) == (0, "")
@@ -99,18 +99,18 @@ def test_flags_on_the_command_line_take_precedence(xpnet_, write, tmp_path):
     assert {key: settings[key] for key in expected} == expected
 
 
-def test_the_data_set_may_be_an_argument_or_a_flag(xpnet_, write, few, tmp_path):
+def test_the_data_set_may_be_an_argument_or_a_flag(run_xpnet, write, few_digits, tmp_path):
     """The argument is on the command line, so it takes precedence over the file's."""
     config = write('dataset = "kmnist"')
-    assert xpnet_("train", "--config", config, "--out", tmp_path / "a", "--quiet").code == 0
+    assert run_xpnet("train", "--config", config, "--out", tmp_path / "a", "--quiet").code == 0
     assert settings_of(tmp_path / "a")["dataset"] == "kmnist"
     for words in (["mnist"], ["--dataset", "mnist"], ["MNIST", "--dataset", "mnist"]):
         out = tmp_path / f"run{len(words)}{words[0]}"
-        assert xpnet_("train", *words, "--config", config, "--out", out, "--quiet").code == 0
+        assert run_xpnet("train", *words, "--config", config, "--out", out, "--quiet").code == 0
         assert settings_of(out)["dataset"] == "mnist"
 
 
-def test_paths_in_the_file_are_relative_to_it(xpnet_, write, flowers, tmp_path, monkeypatch):
+def test_paths_in_the_file_are_relative_to_it(run_xpnet, write, flowers, tmp_path, monkeypatch):
     """So a folder with data, model and configuration can be used from anywhere."""
     project = tmp_path / "project"
     project.mkdir()
@@ -120,7 +120,7 @@ def test_paths_in_the_file_are_relative_to_it(xpnet_, write, flowers, tmp_path, 
         'dataset = "data.csv"\nmodel = "net.py:net"\nepochs = 1\nquiet = true\nout = "runs/first"\n'
     )
     monkeypatch.chdir(tmp_path)
-    answer = xpnet_("train", "--config", "project/train.toml")
+    answer = run_xpnet("train", "--config", "project/train.toml")
     assert (answer.code, answer.err) == (0, "")
     run = project / "runs" / "first"
     assert answer.out.startswith("Test accuracy")
@@ -128,20 +128,20 @@ def test_paths_in_the_file_are_relative_to_it(xpnet_, write, flowers, tmp_path, 
     assert settings_of(run)["model"] == "model.py:net"
     (project / "net.py").unlink()  # the run has its own copy
     config = run / "config.toml"
-    assert xpnet_("train", "--config", config, "--out", tmp_path / "again", "--quiet").code == 0
+    assert run_xpnet("train", "--config", config, "--out", tmp_path / "again", "--quiet").code == 0
     assert (tmp_path / "again" / "model.py").is_file()
 
 
 @pytest.mark.parametrize("hidden", ["8", "[8]", '"8"', "[8, 8]", '"8,8"'])
-def test_widths_may_be_a_number_a_list_or_a_string(xpnet_, write, tmp_path, hidden):
+def test_widths_may_be_a_number_a_list_or_a_string(run_xpnet, write, tmp_path, hidden):
     config = write(f"hidden = {hidden}\nquiet = true")
-    assert xpnet_("train", "--config", config, "--out", tmp_path / "run").code == 0
+    assert run_xpnet("train", "--config", config, "--out", tmp_path / "run").code == 0
     described = json.loads((tmp_path / "run" / "config.json").read_text())
     assert described["hidden"] == [8] * hidden.count("8")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("epoch = 3", "unknown key 'epoch'. Did you mean 'epochs'?"),
         ("batch_size = 3", "unknown key 'batch_size'. Did you mean 'batch-size'?"),
@@ -167,23 +167,23 @@ def test_widths_may_be_a_number_a_list_or_a_string(xpnet_, write, tmp_path, hidd
         ("epochs = ", "is not valid TOML: "),
     ],
 )
-def test_an_error_names_the_file_and_the_key(xpnet_, write, tmp_path, text, said):
+def test_an_error_names_the_file_and_the_key(run_xpnet, write, tmp_path, text, message):
     """And no folder is created."""
     config = write(text)
-    answer = xpnet_("train", "--config", config, "--out", tmp_path / "run")
+    answer = run_xpnet("train", "--config", config, "--out", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
-    assert f"{config}: {said}" in answer.said
+    assert f"{config}: {message}" in answer.output
     assert not (tmp_path / "run").exists()
 
 
-def test_a_file_that_cannot_be_read_is_named(xpnet_, tmp_path):
-    answer = xpnet_("train", "--config", tmp_path / "none.toml")
+def test_a_file_that_cannot_be_read_is_named(run_xpnet, tmp_path):
+    answer = run_xpnet("train", "--config", tmp_path / "none.toml")
     assert answer.code == 2
-    assert f"{tmp_path / 'none.toml'}: cannot be read: No such file" in answer.said
+    assert f"{tmp_path / 'none.toml'}: cannot be read: No such file" in answer.output
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-    answer = xpnet_("train", "--config", tmp_path / "bytes.toml")
+    answer = run_xpnet("train", "--config", tmp_path / "bytes.toml")
     assert answer.code == 2
-    assert f"{tmp_path / 'bytes.toml'}: is not valid TOML" in answer.said
+    assert f"{tmp_path / 'bytes.toml'}: is not valid TOML" in answer.output
 
 
 VALUES = [

@@ -32,8 +32,8 @@ def other(input_shape, outputs):
 
 
 @pytest.fixture
-def executed(tmp_path, monkeypatch):
-    """A function: how often the code was executed since it was last asked."""
+def count_executions(tmp_path, monkeypatch):
+    """A function that returns how often the code was executed since its last call."""
     marks = tmp_path / "marks"
     marks.mkdir()
     monkeypatch.setenv("MARKS", str(marks))
@@ -48,28 +48,28 @@ def executed(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def own(executed, xpnet_, few, tmp_path):
+def own_run(count_executions, run_xpnet, few_digits, tmp_path):
     """A run of this user's, with a model of the user's own."""
     (tmp_path / "net.py").write_text(NET)
-    flags = ("--epochs", 1, "--batch-size", 50, "--quiet", "--data-dir", few)
-    answer = xpnet_(
+    flags = ("--epochs", 1, "--batch-size", 50, "--quiet", "--data-dir", few_digits)
+    answer = run_xpnet(
         "train", "--model", f"{tmp_path / 'net.py'}:net", "--out", tmp_path / "run", *flags
     )
     assert (answer.code, answer.err) == (0, "")
-    assert executed() == 1
+    assert count_executions() == 1
     return tmp_path / "run"
 
 
 @pytest.fixture
-def foreign(own, tmp_path, monkeypatch):
-    """The same, of somebody else: this user knows nothing of it."""
+def foreign_run(own_run, tmp_path, monkeypatch):
+    """The same run as if it were somebody else's: this user has not trusted its code."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "state"))
-    return own
+    return own_run
 
 
 def commands(run, pictures, tmp_path):
-    """All that build the model of a run."""
+    """The commands that build the model of a run."""
     return {
         "evaluate": ("evaluate", run),
         "predict": ("predict", run, pictures / "7.png"),
@@ -83,74 +83,76 @@ COMMANDS = ["evaluate", "predict", "resume", "config"]
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_code_of_somebody_elses_run_is_not_executed(
-    foreign, executed, xpnet_, pictures, tmp_path, command
+    foreign_run, count_executions, run_xpnet, pictures, tmp_path, command
 ):
-    before = {p.name: p.read_bytes() for p in foreign.iterdir()}
-    answer = xpnet_(*commands(foreign, pictures, tmp_path)[command])
+    before = {p.name: p.read_bytes() for p in foreign_run.iterdir()}
+    answer = run_xpnet(*commands(foreign_run, pictures, tmp_path)[command])
     assert (answer.code, answer.out) == (2, "")
-    assert executed() == 0
-    assert answer.said.startswith(f"Error: {foreign / 'model.py'}: this model is Python code")
+    assert count_executions() == 0
+    assert answer.output.startswith(f"Error: {foreign_run / 'model.py'}: this model is Python code")
     for part in ("13 lines", "the function net", "SHA-256", "Read it first", "--trust"):
-        assert part in answer.said
-    assert {p.name: p.read_bytes() for p in foreign.iterdir()} == before
+        assert part in answer.output
+    assert {p.name: p.read_bytes() for p in foreign_run.iterdir()} == before
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_with_trust_code_is_executed_and_afterwards_without(
-    foreign, executed, xpnet_, pictures, tmp_path, command
+    foreign_run, count_executions, run_xpnet, pictures, tmp_path, command
 ):
-    words = commands(foreign, pictures, tmp_path)[command]
-    answer = xpnet_(*words, "--trust")
+    words = commands(foreign_run, pictures, tmp_path)[command]
+    answer = run_xpnet(*words, "--trust")
     assert (answer.code, answer.err) == (0, "")
-    assert executed() >= 1
-    answer = xpnet_("evaluate", foreign)
+    assert count_executions() >= 1
+    answer = run_xpnet("evaluate", foreign_run)
     assert (answer.code, answer.err) == (0, "")
-    assert executed() == 1
+    assert count_executions() == 1
 
 
-def test_the_code_of_the_users_own_run_is_trusted(own, executed, xpnet_, pictures, tmp_path):
+def test_the_code_of_the_users_own_run_is_trusted(
+    own_run, count_executions, run_xpnet, pictures, tmp_path
+):
     """In its folder and in a copy of it."""
-    shutil.copytree(own, tmp_path / "copy")
-    for run in (own, tmp_path / "copy"):
+    shutil.copytree(own_run, tmp_path / "copy")
+    for run in (own_run, tmp_path / "copy"):
         for words in commands(run, pictures, tmp_path / run.name).values():
-            answer = xpnet_(*words)
+            answer = run_xpnet(*words)
             assert (answer.code, answer.err) == (0, "")
-            assert executed() >= 1
+            assert count_executions() >= 1
 
 
-def test_changed_code_needs_consent_again(own, executed, xpnet_, pictures, tmp_path):
+def test_changed_code_needs_consent_again(own_run, count_executions, run_xpnet, pictures, tmp_path):
     """A resumed run refuses it, because it would continue with another model."""
-    (own / "model.py").write_text(NET + "# and more\n")
-    for name, words in commands(own, pictures, tmp_path).items():
-        answer = xpnet_(*words)
+    (own_run / "model.py").write_text(NET + "# and more\n")
+    for name, words in commands(own_run, pictures, tmp_path).items():
+        answer = run_xpnet(*words)
         assert (answer.code, answer.out) == (2, "")
-        said = "not the code that the run was trained with" if name == "resume" else "--trust"
-        assert said in answer.said
-        assert executed() == 0
-    answer = xpnet_("train", "--resume", own, "--epochs", 2, "--trust")
+        message = "not the code that the run was trained with" if name == "resume" else "--trust"
+        assert message in answer.output
+        assert count_executions() == 0
+    answer = run_xpnet("train", "--resume", own_run, "--epochs", 2, "--trust")
     assert (answer.code, answer.out) == (2, "")
-    assert executed() == 0
+    assert count_executions() == 0
 
 
 def test_a_file_of_flags_that_the_user_wrote_may_name_code(
-    executed, xpnet_, few, tmp_path, monkeypatch
+    count_executions, run_xpnet, few_digits, tmp_path, monkeypatch
 ):
     """Its author asks for the code, as does a user who names it on the command line."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "net.py").write_text(NET)
-    flags = f"data-dir = '{few}'\nepochs = 1\nbatch-size = 50\nquiet = true\n"
+    flags = f"data-dir = '{few_digits}'\nepochs = 1\nbatch-size = 50\nquiet = true\n"
     (tmp_path / "train.toml").write_text(f"{flags}model = 'net.py:net'\n")
-    answer = xpnet_("train", "--config", tmp_path / "train.toml", "--out", tmp_path / "a")
+    answer = run_xpnet("train", "--config", tmp_path / "train.toml", "--out", tmp_path / "a")
     assert (answer.code, answer.err) == (0, "")
-    assert executed() == 1
+    assert count_executions() == 1
 
 
 # --- what metadata may name -----------------------------------------------------------------------
 
 
 def forge(run, model, **architecture):
-    """Let the metadata of a run's model name other code."""
+    """Make the metadata of a run's model name other code."""
     path = run / "model.safetensors"
     state, metadata = serialization.load_file(path)
     config = json.loads(metadata["xpnet"])
@@ -167,39 +169,41 @@ def forge(run, model, **architecture):
         "model.py\x00:net", "~/model.py:net", "file://model.py:net", "model.py::net",
     ],
 )  # fmt: skip
-def test_code_outside_model_py_is_refused_even_with_trust(own, executed, xpnet_, tmp_path, model):
+def test_code_outside_model_py_is_refused_even_with_trust(
+    own_run, count_executions, run_xpnet, tmp_path, model
+):
     """Wherever the file is."""
     (tmp_path / "elsewhere").mkdir()
-    for folder in (own, tmp_path / "elsewhere", own.parent):
+    for folder in (own_run, tmp_path / "elsewhere", own_run.parent):
         (folder / "evil.py").write_text(NET)
-    forge(own, model.replace("/{tmp}", str(tmp_path)))
-    answer = xpnet_("evaluate", own, "--trust")
+    forge(own_run, model.replace("/{tmp}", str(tmp_path)))
+    answer = run_xpnet("evaluate", own_run, "--trust")
     assert (answer.code, answer.out) == (2, "")
-    assert "Expected a function of model.py in the same folder" in answer.said
+    assert "Expected a function of model.py in the same folder" in answer.output
     with pytest.raises(xpnet.StateError, match="nothing else is executed"):
-        open_run(own, trust=True).build()
-    assert executed() == 0
+        open_run(own_run, trust=True).build()
+    assert count_executions() == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_link_is_refused(own, executed, xpnet_, pictures, tmp_path, command):
+def test_a_link_is_refused(own_run, count_executions, run_xpnet, pictures, tmp_path, command):
     """Even if the code that it points to is trusted."""
-    (own / "model.py").rename(tmp_path / "moved.py")
-    (own / "model.py").symlink_to(tmp_path / "moved.py")
-    answer = xpnet_(*commands(own, pictures, tmp_path)[command], "--trust")
+    (own_run / "model.py").rename(tmp_path / "moved.py")
+    (own_run / "model.py").symlink_to(tmp_path / "moved.py")
+    answer = run_xpnet(*commands(own_run, pictures, tmp_path)[command], "--trust")
     assert (answer.code, answer.out) == (2, "")
-    assert "is a link" in answer.said or "Expected a function of model.py" in answer.said
-    assert executed() == 0
+    assert "is a link" in answer.output or "Expected a function of model.py" in answer.output
+    assert count_executions() == 0
 
 
-def test_another_function_of_trusted_code_is_not_trusted(own, executed, xpnet_):
+def test_another_function_of_trusted_code_is_not_trusted(own_run, count_executions, run_xpnet):
     """Metadata could name anything that the file has imported."""
-    forge(own, "model.py:other")
-    answer = xpnet_("evaluate", own)
+    forge(own_run, "model.py:other")
+    answer = run_xpnet("evaluate", own_run)
     assert (answer.code, answer.out) == (2, "")
-    assert "called by the function other" in answer.said
-    assert executed() == 0
+    assert "called by the function other" in answer.output
+    assert count_executions() == 0
 
 
 @pytest.mark.parametrize(
@@ -210,38 +214,38 @@ def test_another_function_of_trusted_code_is_not_trusted(own, executed, xpnet_):
         {"input_shape": [1.5]}, {"input_shape": {"a": 1}},
     ],
 )  # fmt: skip
-def test_the_function_is_called_with_numbers_only(own, executed, wrong):
-    forge(own, "model.py:net", **wrong)
+def test_the_function_is_called_with_numbers_only(own_run, count_executions, wrong):
+    forge(own_run, "model.py:net", **wrong)
     with pytest.raises(xpnet.StateError, match=r"model\.safetensors: its metadata"):
-        open_run(own).build()
-    assert executed() == 0
+        open_run(own_run).build()
+    assert count_executions() == 0
 
 
-def test_in_python_an_argument_gives_trust(foreign, executed):
+def test_in_python_an_argument_gives_trust(foreign_run, count_executions):
     """It is not remembered, because it may be meant for one call."""
-    trained = open_run(foreign)
+    trained = open_run(foreign_run)
     with pytest.raises(xpnet.StateError, match=r"Read it first\. .*open_run\(path, trust=True\)"):
         trained.build()
-    assert executed() == 0
-    assert len(list(open_run(foreign, trust=True).build().parameters())) == 2
-    assert executed() == 1
+    assert count_executions() == 0
+    assert len(list(open_run(foreign_run, trust=True).build().parameters())) == 2
+    assert count_executions() == 1
     with pytest.raises(xpnet.StateError, match="trust=True"):
-        open_run(foreign).build()
+        open_run(foreign_run).build()
 
 
-def test_in_python_the_users_own_run_needs_no_argument(own, executed):
-    assert len(list(open_run(own).build().parameters())) == 2
-    assert executed() == 1
+def test_in_python_the_users_own_run_needs_no_argument(own_run, count_executions):
+    assert len(list(open_run(own_run).build().parameters())) == 2
+    assert count_executions() == 1
 
 
-def test_the_executed_code_is_the_code_that_was_shown(tmp_path, executed):
+def test_the_executed_code_is_the_code_that_was_shown(tmp_path, count_executions):
     """The file may be replaced after it was read."""
     path = tmp_path / "net.py"
     path.write_text(NET)
     source = read(path, "net")
     path.write_text("raise SystemExit(3)")
     source.build((1, 28, 28), 10)
-    assert executed() == 1
+    assert count_executions() == 1
 
 
 # --- asked on a terminal --------------------------------------------------------------------------

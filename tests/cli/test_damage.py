@@ -41,15 +41,15 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture
-def broken_off(xpnet_, flowers, runs, tmp_path):
+def interrupted_runs(run_xpnet, flowers, runs, tmp_path):
     """A copy of a run of two epochs, a run of one epoch, and an uninterrupted run of four."""
     for epochs in (1, 2):
         if not (runs / str(epochs)).exists():
             out = runs / str(epochs)
-            assert xpnet_("train", flowers, "--epochs", epochs, "--out", out, *FLAGS).code == 0
+            assert run_xpnet("train", flowers, "--epochs", epochs, "--out", out, *FLAGS).code == 0
     if not (runs / "whole").exists():
         shutil.copytree(runs / "2", runs / "whole")
-        answer = xpnet_("train", "--resume", runs / "whole", "--epochs", 4, "--quiet")
+        answer = run_xpnet("train", "--resume", runs / "whole", "--epochs", 4, "--quiet")
         assert (answer.code, answer.err) == (0, "")
     run = shutil.copytree(runs / "2", tmp_path / "run")
     return run, runs / "1", runs / "whole"
@@ -73,9 +73,9 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_run_is_resumed_unchanged_or_refused(broken_off, xpnet_, name, damage):
+def test_a_damaged_run_is_resumed_unchanged_or_refused(interrupted_runs, run_xpnet, name, damage):
     """Only the checkpoint matters; none of the other files is needed."""
-    run, older, whole = broken_off
+    run, older, whole = interrupted_runs
     file = run / name
     data = DAMAGE[damage](file.read_bytes(), (older / name).read_bytes())
     if data is None:
@@ -83,7 +83,7 @@ def test_a_damaged_run_is_resumed_unchanged_or_refused(broken_off, xpnet_, name,
     else:
         file.write_bytes(data)
     before = {path.name: path.read_bytes() for path in run.iterdir()}
-    answer = xpnet_("train", "--resume", run, "--epochs", 4, "--quiet")
+    answer = run_xpnet("train", "--resume", run, "--epochs", 4, "--quiet")
     refusable = name == "last.safetensors" or (
         name == "config.toml" and damage in ("half", "older")
     )
@@ -99,25 +99,25 @@ def test_a_damaged_run_is_resumed_unchanged_or_refused(broken_off, xpnet_, name,
     else:
         assert refusable
         assert answer.code == 2
-        assert str(file) in answer.said
+        assert str(file) in answer.output
         assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
 @pytest.mark.parametrize("place", range(0, 1000, 37))
-def test_every_flipped_bit_of_the_checkpoint_is_noticed(broken_off, xpnet_, place):
+def test_every_flipped_bit_of_the_checkpoint_is_noticed(interrupted_runs, run_xpnet, place):
     """In its header, its text and its arrays: each has a checksum, or only one valid value."""
-    run, _, _ = broken_off
+    run, _, _ = interrupted_runs
     file = run / "last.safetensors"
     data = bytearray(file.read_bytes())
     data[place * len(data) // 1000] ^= 1 << place % 8
     file.write_bytes(bytes(data))
-    answer = xpnet_("train", "--resume", run, "--epochs", 4, "--quiet")
+    answer = run_xpnet("train", "--resume", run, "--epochs", 4, "--quiet")
     assert (answer.code, answer.out) == (2, "")
-    assert str(file) in answer.said
+    assert str(file) in answer.output
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("lr = 0.02", "lr = 0.03", "its lr is 0.02, not 0.03"),
         ("clip = 0.5\n", "", "its clip is 0.5, not None"),
@@ -125,29 +125,29 @@ def test_every_flipped_bit_of_the_checkpoint_is_noticed(broken_off, xpnet_, plac
         ("seed = 3", "seed = 3\nprecision = 'float16'", "its precision is None, not 'float16'"),
     ],
 )
-def test_a_setting_that_was_edited_is_named(broken_off, xpnet_, old, new, said):
+def test_a_setting_that_was_edited_is_named(interrupted_runs, run_xpnet, old, new, message):
     """It would have no effect."""
-    run, _, _ = broken_off
+    run, _, _ = interrupted_runs
     text = (run / "config.toml").read_text()
     assert old in text
     (run / "config.toml").write_text(text.replace(old, new))
-    answer = xpnet_("train", "--resume", run, "--epochs", 4)
+    answer = run_xpnet("train", "--resume", run, "--epochs", 4)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{run / 'last.safetensors'}: it is a checkpoint of another training" in answer.said
-    assert said in answer.said
-    assert "begin a new run: xpnet train --config" in answer.said
+    assert f"{run / 'last.safetensors'}: it is a checkpoint of another training" in answer.output
+    assert message in answer.output
+    assert "begin a new run: xpnet train --config" in answer.output
 
 
-def test_comments_in_the_file_are_no_edit(broken_off, xpnet_):
-    run, _, whole = broken_off
+def test_comments_in_the_file_are_no_edit(interrupted_runs, run_xpnet):
+    run, _, whole = interrupted_runs
     text = (run / "config.toml").read_text()
     (run / "config.toml").write_text(f"# mine\n{text}\n\n# more\n")
-    assert xpnet_("train", "--resume", run, "--epochs", 4, "--quiet").code == 0
+    assert run_xpnet("train", "--resume", run, "--epochs", 4, "--quiet").code == 0
     assert weights_of(run) == weights_of(whole)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows cannot synchronise a folder")
-def test_every_file_is_synchronised_before_it_is_renamed(xpnet_, flowers, tmp_path, monkeypatch):
+def test_every_file_is_synchronised_before_it_is_renamed(run_xpnet, flowers, tmp_path, monkeypatch):
     """Each file of the run, and its folder afterwards."""
     calls, sync, replace = [], os.fsync, type(tmp_path).replace
 
@@ -163,7 +163,7 @@ def test_every_file_is_synchronised_before_it_is_renamed(xpnet_, flowers, tmp_pa
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(type(tmp_path), "replace", replaced)
     run = tmp_path / "run"
-    assert xpnet_("train", flowers, "--epochs", 2, "--out", run, *FLAGS).code == 0
+    assert run_xpnet("train", flowers, "--epochs", 2, "--out", run, *FLAGS).code == 0
     renamed = [i for i, call in enumerate(calls) if call[0] == "rename"]
     assert {calls[i][2] for i in renamed} >= set(FILES)
     for i in renamed:
@@ -172,14 +172,14 @@ def test_every_file_is_synchronised_before_it_is_renamed(xpnet_, flowers, tmp_pa
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions and links are of POSIX")
-def test_permissions_and_links_of_a_run_are_kept(broken_off, xpnet_, tmp_path):
+def test_permissions_and_links_of_a_run_are_kept(interrupted_runs, run_xpnet, tmp_path):
     """A history on another disk, and weights that only their owner may read."""
-    run, _, whole = broken_off
+    run, _, whole = interrupted_runs
     (run / "history.csv").rename(tmp_path / "history.csv")
     (run / "history.csv").symlink_to(tmp_path / "history.csv")
     for name in ("model.safetensors", "last.safetensors"):
         (run / name).chmod(0o600)
-    assert xpnet_("train", "--resume", run, "--epochs", 4, "--quiet").code == 0
+    assert run_xpnet("train", "--resume", run, "--epochs", 4, "--quiet").code == 0
     assert (run / "history.csv").is_symlink()
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 5
     for name in ("model.safetensors", "last.safetensors"):

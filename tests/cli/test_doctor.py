@@ -22,8 +22,8 @@ def rows_of(out):
     return {name: rest for name, *rest in found}
 
 
-def test_each_backend_is_listed_as_it_is(xpnet_):
-    answer = xpnet_("doctor")
+def test_each_backend_is_listed_as_it_is(run_xpnet):
+    answer = run_xpnet("doctor")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith(f"xpnet {xpnet.__version__}, Python {sys.version.split()[0]}\n")
     rows = rows_of(answer.out)
@@ -42,14 +42,14 @@ def test_each_backend_is_listed_as_it_is(xpnet_):
 
 
 class Nowhere:
-    """A finder by which the optional libraries are not installed."""
+    """A finder that reports the optional libraries as not installed."""
 
     def find_spec(self, name, path=None, target=None):
         if name in LIBRARIES[1:]:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
+def test_what_is_missing_comes_with_its_command(run_xpnet, monkeypatch):
     """As in an environment with NumPy only."""
 
     def missing(package):
@@ -61,7 +61,7 @@ def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
     for library in LIBRARIES[1:]:
         monkeypatch.delitem(sys.modules, library, raising=False)
     monkeypatch.setattr(sys, "meta_path", [Nowhere(), *sys.meta_path])
-    answer = xpnet_("doctor")
+    answer = run_xpnet("doctor")
     assert answer.code == 0, answer.err
     rows = rows_of(answer.out)
     assert [rows[library][:2] for library in LIBRARIES[1:]] == [["no", "-"]] * (len(LIBRARIES) - 1)
@@ -77,11 +77,11 @@ def test_what_is_missing_comes_with_its_command(xpnet_, monkeypatch):
     ):
         assert re.search(rf"pip install {package}\.?$", answer.out, re.MULTILINE), package
     assert re.search(r'pip install "cupy-cuda1[23]x\[ctk\]"', answer.out)
-    assert "--backend auto takes numpy." in answer.out
+    assert "--backend auto selects numpy." in answer.out
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_optional_packages_are_listed_with_their_purpose(xpnet_, monkeypatch, there):
+def test_optional_packages_are_listed_with_their_purpose(run_xpnet, monkeypatch, there):
     versions = {"matplotlib": "3.9.9", "pillow": "11.1.1"} if there else {}
 
     def version(package):
@@ -91,7 +91,7 @@ def test_optional_packages_are_listed_with_their_purpose(xpnet_, monkeypatch, th
             raise PackageNotFoundError(package) from None
 
     monkeypatch.setattr(sys.modules["xpnet.cli.doctor"], "version", version)
-    rows = rows_of(xpnet_("doctor").out)
+    rows = rows_of(run_xpnet("doctor").out)
     answer = "yes" if there else "no"
     purpose = "curves.png of xpnet train, the page of xpnet evaluate, and xpnet.plots"
     assert rows["matplotlib"] == [answer, versions.get("matplotlib", "-"), purpose]
@@ -153,27 +153,27 @@ NO_DRIVER = "cudaErrorInsufficientDriver: CUDA driver version is insufficient fo
     ],
     ids=["no driver", "a driver too old", "a driver too old for this wheel"],
 )
-def test_cupy_without_a_driver_that_fits(xpnet_, pretend, driver, message):
+def test_cupy_without_a_driver_that_fits(run_xpnet, pretend, driver, message):
     pretend(failing(RuntimeError(NO_DRIVER)), driver, ["cupy-cuda13x"])
-    answer = xpnet_("doctor")
+    answer = run_xpnet("doctor")
     assert answer.code == 0
     assert rows_of(answer.out)["cupy"][0] == "no"
     assert message in answer.out
 
 
 @pytest.mark.parametrize("works", [True, False])
-def test_two_wheels_of_cupy_are_reported(xpnet_, pretend, monkeypatch, works):
+def test_two_wheels_of_cupy_are_reported(run_xpnet, pretend, monkeypatch, works):
     """Also if CuPy works, which only warns about them."""
     monkeypatch.setattr(CUPY, "details", lambda device: ["NVIDIA H200"])
     opener = computing if works else failing(ImportError("undefined symbol: cublasGemmEx"))
     pretend(opener, 13000, ["cupy-cuda12x", "cupy-cuda13x"])
-    answer = xpnet_("doctor")
+    answer = run_xpnet("doctor")
     assert rows_of(answer.out)["cupy"][0] == ("yes" if works else "no")
     message = "cupy-cuda12x and cupy-cuda13x are installed and overwrite each other"
     assert answer.out.count(message) == 1
 
 
-def test_a_device_that_cannot_be_queried(xpnet_, pretend, monkeypatch):
+def test_a_device_that_cannot_be_queried(run_xpnet, pretend, monkeypatch):
     """It computes, so it is usable; the details are the reason why it cannot be queried."""
 
     def lost(device):
@@ -181,7 +181,7 @@ def test_a_device_that_cannot_be_queried(xpnet_, pretend, monkeypatch):
 
     monkeypatch.setattr(CUPY, "details", lost)
     pretend(computing, 13000, ["cupy-cuda13x"])
-    answer = xpnet_("doctor")
+    answer = run_xpnet("doctor")
     assert answer.code == 0
     row = rows_of(answer.out)["cupy"]
     assert (row[0], row[2]) == ("yes", "details unknown: cudaErrorUnknown: unknown error")

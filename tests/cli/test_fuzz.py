@@ -74,14 +74,14 @@ def test_fuzz_of_configurations(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, flowers, plane, few):
+def runs(tmp_path_factory, flowers, plane, few_digits):
     """Run folders of each kind: a table's classes, its numbers, images as rows and as images."""
     folder = tmp_path_factory.mktemp("runs")
     flags = {
         "classes": [flowers, "--hidden", "4"],
         "numbers": [plane, "--task", "regress", "--target", "price", "--hidden", "4"],
-        "pixels": ["--data-dir", few, "--hidden", "4"],
-        "images": ["--data-dir", few, "--model", "lenet"],
+        "pixels": ["--data-dir", few_digits, "--hidden", "4"],
+        "images": ["--data-dir", few_digits, "--model", "lenet"],
     }
     for name, words in flags.items():
         words = ["train", *map(str, words), "--epochs", "1", "--quiet", "--out", str(folder / name)]

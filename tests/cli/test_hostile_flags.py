@@ -1,4 +1,4 @@
-"""Any value on the command line or in a configuration gives a result or a message, no traceback."""
+"""Any value on the command line or in a configuration gives a result or a message, and no traceback."""
 
 import json
 import math
@@ -38,10 +38,10 @@ VALUES = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, few):
-    """A folder with files that are nothing right, with a small data set, and with a run on it."""
+def folder(tmp_path_factory, few_digits):
+    """A folder with invalid files, a small data set, and a run on it."""
     folder = tmp_path_factory.mktemp("hostile")
-    shutil.copytree(few, folder / "few")
+    shutil.copytree(few_digits, folder / "few")
     for name in ("folder.csv", "folder.npz"):
         (folder / name).mkdir()
     (folder / "empty.csv").touch()
@@ -57,22 +57,32 @@ def folder(tmp_path_factory, few):
 @pytest.fixture(scope="module")
 def trained(folder):
     """A run on the small data set."""
-    run = ["train", "--data-dir", str(folder / "few"), "--out", str(folder / "run"), *FEW]
+    run = [
+        "train",
+        "--data-dir",
+        str(folder / "few"),
+        "--out",
+        str(folder / "run"),
+        *SHORT_TRAINING,
+    ]
     assert CliRunner().invoke(app, run).exit_code == 0
     return folder / "run"
 
 
-FEW = ["--epochs", "1", "--batch-size", "100", "--hidden", "4", "--quiet"]
+SHORT_TRAINING = ["--epochs", "1", "--batch-size", "100", "--hidden", "4", "--quiet"]
 
 
 def command(name, flag, value, run):
     """The words of a command that is valid but for the value of one flag or argument."""
     if name == "train":
-        few = {"--data-dir": "few", **dict(zip(FEW[:6:2], FEW[1:6:2], strict=True))}
+        short = {
+            "--data-dir": "few",
+            **dict(zip(SHORT_TRAINING[:6:2], SHORT_TRAINING[1:6:2], strict=True)),
+        }
         if flag == "--resume":
-            few = {}
-        few.pop(flag, None)
-        words = [word for pair in few.items() for word in pair]
+            short = {}
+        short.pop(flag, None)
+        words = [word for pair in short.items() for word in pair]
     elif name == "evaluate":
         words = [] if flag == "RUN" else [str(run)]
     elif name == "predict":
@@ -84,7 +94,7 @@ def command(name, flag, value, run):
 
 
 def require_a_sentence(answer):
-    """Done, or refused in words; `Answer` has seen to it that nothing else was raised."""
+    """Require success or an error message; `Answer` has checked that nothing else was raised."""
     assert answer.code in (0, 2), answer.err
     assert "Traceback" not in answer.err
     plain = re.sub(r"\x1b\[[\d;]*m", "", answer.out + answer.err)
@@ -98,7 +108,7 @@ def require_a_sentence(answer):
     ("name", "flag"), [(name, flag) for name, flags in FLAGS.items() for flag in flags]
 )
 def test_no_value_of_a_flag_leads_to_a_traceback(
-    xpnet_, folder, trained, tmp_path, monkeypatch, name, flag
+    run_xpnet, folder, trained, tmp_path, monkeypatch, name, flag
 ):
     """Each flag of each command with some eighty unusual values."""
     for entry in folder.iterdir():
@@ -108,7 +118,7 @@ def test_no_value_of_a_flag_leads_to_a_traceback(
     monkeypatch.setattr("xpnet.cli.train._draw", lambda *_: None)  # it takes a second
     paths = VALUES[VALUES.index("\0") :]
     for value in paths if flag == "--report" else VALUES:
-        answer = xpnet_(*command(name, flag, value, trained))
+        answer = run_xpnet(*command(name, flag, value, trained))
         require_a_sentence(answer)
 
 
@@ -155,14 +165,14 @@ TOML = {
 
 
 @pytest.mark.parametrize("text", TOML.values(), ids=TOML)
-def test_no_configuration_leads_to_a_traceback(xpnet_, tmp_path, text):
+def test_no_configuration_leads_to_a_traceback(run_xpnet, tmp_path, text):
     path = tmp_path / "train.toml"
     path.write_text(text, encoding="utf-8")
-    answer = xpnet_("train", "--config", path, "--out", tmp_path / "run")
+    answer = run_xpnet("train", "--config", path, "--out", tmp_path / "run")
     require_a_sentence(answer)
     assert answer.code == 2
-    assert "'--config': " in answer.said
-    assert "train.toml" in answer.said.replace(" ", "")
+    assert "'--config': " in answer.output
+    assert "train.toml" in answer.output.replace(" ", "")
     assert len(answer.err) < 3000
     assert not (tmp_path / "run").exists()
 
@@ -173,58 +183,66 @@ def test_no_configuration_leads_to_a_traceback(xpnet_, tmp_path, text):
      "task", "dtype", "precision", "activation", "hidden"],
 )  # fmt: skip
 @pytest.mark.parametrize("text", ["a\\u0000b.csv", "\\u0000", "mnist\\u0000", "a\\u0000.py:f"])
-def test_a_nul_character_in_a_string_is_refused(xpnet_, tmp_path, key, text):
+def test_a_nul_character_in_a_string_is_refused(run_xpnet, tmp_path, key, text):
     """In C a path ends at NUL: another file might be read."""
     path = tmp_path / "train.toml"
     path.write_text(f'{key} = "{text}"', encoding="utf-8")
-    answer = xpnet_("train", "--config", path)
+    answer = run_xpnet("train", "--config", path)
     require_a_sentence(answer)
     assert answer.code == 2
-    assert f"train.toml: {key}: expected" in answer.said
+    assert f"train.toml: {key}: expected" in answer.output
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_a_byte_order_mark_is_accepted(xpnet_, few, tmp_path, encoding, newline):
+def test_a_byte_order_mark_is_accepted(run_xpnet, few_digits, tmp_path, encoding, newline):
     """As Notepad and PowerShell write it, in configurations and in tables."""
-    lines = [f"data-dir = '{few}'", "epochs = 1", "hidden = 4", "batch-size = 100", "quiet = true"]
+    lines = [
+        f"data-dir = '{few_digits}'",
+        "epochs = 1",
+        "hidden = 4",
+        "batch-size = 100",
+        "quiet = true",
+    ]
     path = tmp_path / "train.toml"
     path.write_text("\n".join(lines), encoding=encoding, newline=newline)
-    answer = xpnet_("train", "--config", path, "--out", tmp_path / "run")
+    answer = run_xpnet("train", "--config", path, "--out", tmp_path / "run")
     assert (answer.code, answer.err) == (0, "")
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_another_encoding_is_named(xpnet_, tmp_path, encoding):
+@pytest.mark.parametrize("encoding", ["utf-16", "path_not_in_utf8-1"])
+def test_another_encoding_is_named(run_xpnet, tmp_path, encoding):
     path = tmp_path / "train.toml"
     path.write_text("# é\nepochs = 1\n", encoding=encoding)
-    answer = xpnet_("train", "--config", path)
+    answer = run_xpnet("train", "--config", path)
     assert answer.code == 2
-    assert "is not valid TOML: expected UTF-8" in answer.said
-    assert "Save it as UTF-8." in answer.said
+    assert "is not valid TOML: expected UTF-8" in answer.output
+    assert "Save it as UTF-8." in answer.output
 
 
 # --- file names that are no UTF-8 -----------------------------------------------------------------
 
 
-def latin(folder, name="caf\udce9.csv"):
+def path_not_in_utf8(folder, name="caf\udce9.csv"):
     """A path whose last part is not UTF-8, where a file system allows it."""
     path = folder / name
     try:
         path.touch()
     except OSError:
-        pytest.skip("this file system takes UTF-8 alone")
+        pytest.skip("this file system accepts only UTF-8")
     path.unlink()
     return path
 
 
 @pytest.mark.parametrize("flag", ["DATASET", "--dataset", "--test", "--model", "--data-dir"])
-def test_a_path_that_the_configuration_cannot_hold_is_refused(xpnet_, flowers, few, tmp_path, flag):
+def test_a_path_that_the_configuration_cannot_hold_is_refused(
+    run_xpnet, flowers, few_digits, tmp_path, flag
+):
     """TOML is Unicode: the run could not be repeated or resumed. Nothing is written."""
     name = {"--model": "caf\udce9.py", "--data-dir": "caf\udce9"}.get(flag, "caf\udce9.csv")
-    path = latin(tmp_path, name)
+    path = path_not_in_utf8(tmp_path, name)
     if flag == "--data-dir":
-        shutil.copytree(few, path)
+        shutil.copytree(few_digits, path)
     elif flag == "--model":
         path.write_text("import xpnet\nnet = lambda s, n: xpnet.MLP(s[0], 4, n)\n")
     else:
@@ -235,28 +253,28 @@ def test_a_path_that_the_configuration_cannot_hold_is_refused(xpnet_, flowers, f
         "--dataset": ["--dataset", path],
         "--data-dir": ["--data-dir", path],
     }
-    answer = xpnet_(
+    answer = run_xpnet(
         "train", *words.get(flag, [flowers, flag, value]), "--epochs", 1, "--out", tmp_path / "run"
     )
     assert answer.code == 2
-    assert re.search(r"caf\\xe9.*expected a path in UTF-8.*Rename", answer.said)
+    assert re.search(r"caf\\xe9.*expected a path in UTF-8.*Rename", answer.output)
     assert not (tmp_path / "run").exists()
 
 
-def test_the_name_of_a_parent_folder_counts_as_well(xpnet_, flowers, tmp_path, monkeypatch):
-    above = latin(tmp_path, "caf\udce9")
+def test_the_name_of_a_parent_folder_counts_as_well(run_xpnet, flowers, tmp_path, monkeypatch):
+    above = path_not_in_utf8(tmp_path, "caf\udce9")
     above.mkdir()
     shutil.copy(flowers, above / "t.csv")
     monkeypatch.chdir(above)
-    answer = xpnet_("train", "t.csv", "--epochs", 1)
+    answer = run_xpnet("train", "t.csv", "--epochs", 1)
     assert answer.code == 2
-    assert r"caf\xe9/t.csv: expected a path in UTF-8" in answer.said
+    assert r"caf\xe9/t.csv: expected a path in UTF-8" in answer.output
 
 
-def test_a_run_folder_may_have_any_name(xpnet_, flowers, tmp_path):
+def test_a_run_folder_may_have_any_name(run_xpnet, flowers, tmp_path):
     """It is in no configuration: train, resume, evaluate with its page, predict."""
-    run = latin(tmp_path, "caf\udce9")
-    table = latin(tmp_path)
+    run = path_not_in_utf8(tmp_path, "caf\udce9")
+    table = path_not_in_utf8(tmp_path)
     shutil.copy(flowers, table)
     flags = ("--epochs", 1, "--hidden", 4, "--out", run)
     for words in (
@@ -266,23 +284,23 @@ def test_a_run_folder_may_have_any_name(xpnet_, flowers, tmp_path):
         ["evaluate", run, "--dataset", table, "--report", tmp_path / "r\udce9.html"],
         ["predict", run, table],
     ):
-        answer = xpnet_(*words)
+        answer = run_xpnet(*words)
         assert (answer.code, answer.err) == (0, ""), words
         assert not re.search("[\ud800-\udfff]", answer.out)
     page = (tmp_path / "r\udce9.html").read_text(encoding="utf-8")
     assert "caf\\udce9" in page
 
 
-# --- what Hypothesis thinks of --------------------------------------------------------------------
+# --- values drawn by Hypothesis -------------------------------------------------------------------
 
-WORDS = st.one_of(
+FLAG_VALUES = st.one_of(
     st.text(st.characters(exclude_categories=()), max_size=30),
     st.from_regex(r"[a-z-]{0,12}(:[a-z_]{1,10}=[0-9./e-]{0,6}){0,2}", fullmatch=True),
     st.floats().map(str),
     st.integers().map(str),
     st.sampled_from(VALUES),
 )
-VALUES_OF_TOML = st.recursive(
+TOML_VALUES = st.recursive(
     st.one_of(
         st.text(st.characters(exclude_categories=("Cs",)), max_size=20).map(json.dumps),
         st.integers(-(10**30), 10**30).map(str),
@@ -292,18 +310,18 @@ VALUES_OF_TOML = st.recursive(
     lambda value: st.lists(value, max_size=3).map(lambda values: f"[{', '.join(values)}]"),
     max_leaves=4,
 )
-CALM = settings(
+HYPOTHESIS = settings(
     max_examples=150, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
-PARSED = [
+PARSED_FLAGS = [
     flag for flag in FLAGS["train"] if flag not in ("DATASET", "--out", "--resume", "--config")
 ]
 
 
 @pytest.fixture
 def parse(monkeypatch, tmp_path):
-    """A function that reads a command line, and settles its flags, but trains nothing."""
+    """A function that parses and checks the flags of a command line, but trains nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("XPNET_BACKEND", raising=False)
 
@@ -318,15 +336,17 @@ def parse(monkeypatch, tmp_path):
     return run
 
 
-@CALM
-@given(pairs=st.lists(st.tuples(st.sampled_from(PARSED), WORDS), min_size=1, max_size=4))
+@HYPOTHESIS
+@given(
+    pairs=st.lists(st.tuples(st.sampled_from(PARSED_FLAGS), FLAG_VALUES), min_size=1, max_size=4)
+)
 def test_flags_drawn_at_random(parse, pairs):
     parse(*[f"{flag}={value}" for flag, value in pairs])
 
 
-@CALM
+@HYPOTHESIS
 @given(
-    pairs=st.dictionaries(st.sampled_from(PARSED), VALUES_OF_TOML, min_size=1, max_size=4),
+    pairs=st.dictionaries(st.sampled_from(PARSED_FLAGS), TOML_VALUES, min_size=1, max_size=4),
 )
 def test_configurations_drawn_at_random(parse, tmp_path, pairs):
     path = tmp_path / "drawn.toml"
@@ -339,7 +359,7 @@ def test_configurations_drawn_at_random(parse, tmp_path, pairs):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--schedule", "one-cycle"], "Schedule 'one-cycle': expected a training of at least 2"),
         (
@@ -350,25 +370,27 @@ def test_configurations_drawn_at_random(parse, tmp_path, pairs):
         (["--precision", "float16", "--dtype", "float64"], "float16 goes with --dtype float32"),
     ],
 )
-def test_an_error_that_depends_on_the_data_is_one_sentence(xpnet_, flowers, tmp_path, flags, said):
+def test_an_error_that_depends_on_the_data_is_one_sentence(
+    run_xpnet, flowers, tmp_path, flags, message
+):
     """One step of all 48 rows: each flag by itself is valid. Nothing is written."""
-    few = {"--epochs": "1", "--batch-size": "48"}
-    words = [word for pair in few.items() for word in pair if pair[0] not in flags]
-    answer = xpnet_("train", flowers, *words, *flags, "--out", tmp_path / "run")
+    short = {"--epochs": "1", "--batch-size": "48"}
+    words = [word for pair in short.items() for word in pair if pair[0] not in flags]
+    answer = run_xpnet("train", flowers, *words, *flags, "--out", tmp_path / "run")
     require_a_sentence(answer)
     assert answer.code == 2
-    assert said in answer.said
+    assert message in answer.output
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", [name for name in schedules.BY_NAME if name != "one-cycle"])
-def test_the_other_schedules_accept_a_training_of_one_step(xpnet_, flowers, tmp_path, name):
-    few = ("--epochs", 1, "--batch-size", 48, "--schedule", name, "--out", tmp_path / "run")
-    answer = xpnet_("train", flowers, *few, "--quiet")
+def test_the_other_schedules_accept_a_training_of_one_step(run_xpnet, flowers, tmp_path, name):
+    short = ("--epochs", 1, "--batch-size", 48, "--schedule", name, "--out", tmp_path / "run")
+    answer = run_xpnet("train", flowers, *short, "--quiet")
     assert (answer.code, answer.err) == (0, "")
 
 
-def test_a_warm_up_may_be_longer_than_the_default_training(xpnet_, flowers, tmp_path):
+def test_a_warm_up_may_be_longer_than_the_default_training(run_xpnet, flowers, tmp_path):
     """Its length is checked against --epochs, and not when the flag is parsed."""
-    few = ("--epochs", 30, "--schedule", "linear:warmup=20", "--out", tmp_path / "run")
-    assert xpnet_("train", flowers, *few, "--quiet").code == 0
+    short = ("--epochs", 30, "--schedule", "linear:warmup=20", "--out", tmp_path / "run")
+    assert run_xpnet("train", flowers, *short, "--quiet").code == 0

@@ -20,7 +20,7 @@ CLASSES = [
     ":smile:",
 ]
 CONTROL = re.compile(r"[^\n -~\xa0-\u200a\u2010-\u2027\u2030-\ud7ff\ue000-\U0010ffff]")
-SAID = {  # how each class is to be printed
+PRINTED_AS = {  # how each class is to be printed
     CLASSES[0]: r"\x1b[2J\x1b]0;pwned\x07red",
     CLASSES[1]: r"[red]\u202egpj[/red]",
     CLASSES[3]: r"two\nlines",
@@ -63,12 +63,12 @@ def test_training_prints_names_without_control_characters(run):
     assert r"run \u202egpj" in out
 
 
-def test_evaluate_prints_names_without_control_characters(xpnet_, run, table):
+def test_evaluate_prints_names_without_control_characters(run_xpnet, run, table):
     """Names of classes and of files; the columns are aligned, whatever the width of a letter."""
     pytest.importorskip("matplotlib")
-    out = printed(xpnet_("evaluate", run[0]))
+    out = printed(run_xpnet("evaluate", run[0]))
     for name in CLASSES:
-        assert SAID.get(name, name) in out
+        assert PRINTED_AS.get(name, name) in out
     assert r"\x1b[2J[red]:smile:.csv" in out
     head, *lines = out.split("\n\n")[1].splitlines()
     assert len(lines) == len(CLASSES)
@@ -76,15 +76,15 @@ def test_evaluate_prints_names_without_control_characters(xpnet_, run, table):
     assert set(ends) == {cell_len(head[: head.index("samples") + len("samples  ")])}
 
 
-def test_predict_prints_names_without_control_characters(xpnet_, run, table):
+def test_predict_prints_names_without_control_characters(run_xpnet, run, table):
     """In the table, a line break stays, in quotes; everything else is escaped."""
-    out = printed(xpnet_("predict", run[0], table))
+    out = printed(run_xpnet("predict", run[0], table))
     assert out.startswith(r"line,kind\x1b[0m,probability")
     assert '"two\nlines",' in out
     assert r"\x1b[2J\x1b]0;pwned\x07red," in out
 
 
-def test_errors_of_the_data_have_no_control_characters(xpnet_, run, tmp_path):
+def test_errors_of_the_data_have_no_control_characters(run_xpnet, run, tmp_path):
     """A class that was not seen in training, a missing column, an invalid number."""
     new = tmp_path / f"new {OVERRIDE}.csv"
     for text in (
@@ -94,13 +94,13 @@ def test_errors_of_the_data_have_no_control_characters(xpnet_, run, tmp_path):
     ):
         new.write_text(text, encoding="utf-8")
         for answer in (
-            xpnet_("evaluate", run[0], "--dataset", new),
-            xpnet_("predict", run[0], new),
+            run_xpnet("evaluate", run[0], "--dataset", new),
+            run_xpnet("predict", run[0], new),
         ):
-            said = printed(answer)
-            assert "Traceback" not in said
+            shown = printed(answer)
+            assert "Traceback" not in shown
     assert answer.code == 2
-    assert r"new \u202egpj.csv, line 2, column '[link=http://x]width'" in said
+    assert r"new \u202egpj.csv, line 2, column '[link=http://x]width'" in shown
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_errors_of_the_data_have_no_control_characters(xpnet_, run, tmp_path):
     ids=lambda words: "-".join(words[:2]).encode("unicode_escape").decode(),
 )
 @pytest.mark.parametrize("color", ["", "1"])
-def test_errors_of_flags_have_no_control_characters(xpnet_, words, color, tmp_path, monkeypatch):
+def test_errors_of_flags_have_no_control_characters(run_xpnet, words, color, tmp_path, monkeypatch):
     """Those that typer prints, in a frame that may be coloured, and those of xpnet."""
     monkeypatch.chdir(tmp_path)
-    answer = xpnet_(*words)
+    answer = run_xpnet(*words)
     assert answer.code == 2
     plain = re.sub(r"\x1b\[[\d;]*m", "", answer.err)
     assert CONTROL.findall(plain) == []
@@ -137,13 +137,13 @@ def test_errors_of_flags_have_no_control_characters(xpnet_, words, color, tmp_pa
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file names")
 def test_lines_of_pictures_with_names_of_two_widths_are_aligned(
-    xpnet_, run_folder, pictures, tmp_path
+    run_xpnet, run_folder, pictures, tmp_path
 ):
     paths = []
     for name in ("사과.png", "a.png", "[red]x\x1b[31m\u202e.png", "two\nlines.png"):
         paths.append(tmp_path / name)
         paths[-1].write_bytes((pictures / "7.png").read_bytes())
-    out = printed(xpnet_("predict", run_folder[0], *paths))
+    out = printed(run_xpnet("predict", run_folder[0], *paths))
     lines = out.splitlines()
     assert len(lines) == 4
     assert len({cell_len(line) for line in lines}) == 1

@@ -34,12 +34,12 @@ def config_of(run):
 
 
 @pytest.fixture
-def learn(xpnet_, few, tmp_path):
+def learn(run_xpnet, few_digits, tmp_path):
     """A function that trains on a few images for a moment."""
 
     def run(*flags, **env):
-        place = ("--data-dir", few, "--out", tmp_path / "run", "--epochs", 1)
-        return xpnet_("train", *place, "--batch-size", 50, *flags, **env)
+        place = ("--data-dir", few_digits, "--out", tmp_path / "run", "--epochs", 1)
+        return run_xpnet("train", *place, "--batch-size", 50, *flags, **env)
 
     return run
 
@@ -55,8 +55,8 @@ def test_every_optimizer_has_a_learning_rate(name):
     assert RATES.get(name) != own  # or the entry would not be needed
 
 
-def test_the_help_names_every_schedule(xpnet_):
-    out = " ".join(re.sub(r"[│\s]+", " ", xpnet_("train", "--help").out).split())
+def test_the_help_names_every_schedule(run_xpnet):
+    out = " ".join(re.sub(r"[│\s]+", " ", run_xpnet("train", "--help").out).split())
     for name in schedules.BY_NAME:
         assert re.search(rf"[ ,:]{name}[ ,;]", out), name
 
@@ -65,27 +65,27 @@ def test_the_help_names_every_schedule(xpnet_):
 
 
 @pytest.mark.parametrize("name", models.BY_NAME)
-def test_each_model_is_trained_tested_and_used(learn, xpnet_, pictures, tmp_path, name):
+def test_each_model_is_trained_tested_and_used(learn, run_xpnet, pictures, tmp_path, name):
     """Its run folder is sufficient to build it again."""
     answer = learn("--model", name)
     assert (answer.code, answer.err) == (0, "")
     run = tmp_path / "run"
-    said = re.search(r"accuracy (\S+)%", xpnet_("evaluate", run).out)[1]
-    assert said == f"{100 * config_of(run)['test_accuracy']:.2f}"
-    answer = xpnet_("predict", run, pictures / "7.png")
+    printed = re.search(r"accuracy (\S+)%", run_xpnet("evaluate", run).out)[1]
+    assert printed == f"{100 * config_of(run)['test_accuracy']:.2f}"
+    answer = run_xpnet("predict", run, pictures / "7.png")
     assert answer.code == 0
     assert re.fullmatch(r".*7\.png +\d +\d+\.\d\d%\n", answer.out)
 
 
 @pytest.mark.parametrize("name", ["lenet", "transformer"])
-def test_a_model_learns_the_same_on_every_backend(backend, learn, xpnet_, tmp_path, name):
+def test_a_model_learns_the_same_on_every_backend(backend, learn, run_xpnet, tmp_path, name):
     """From one seed; dropout is drawn on the host."""
     assert learn("--model", name, "--out", tmp_path / "numpy").code == 0
     answer = learn("--model", name, "--backend", backend.name)
     assert (answer.code, answer.err) == (0, "")
     losses = [config_of(tmp_path / run)["test_loss"] for run in ("numpy", "run")]
     assert losses[1] == pytest.approx(losses[0], rel=5e-3)
-    answer = xpnet_("evaluate", tmp_path / "run", "--backend", backend.name)
+    answer = run_xpnet("evaluate", tmp_path / "run", "--backend", backend.name)
     assert (answer.code, answer.err) == (0, "")
 
 
@@ -93,14 +93,14 @@ def test_a_model_learns_the_same_on_every_backend(backend, learn, xpnet_, tmp_pa
 def test_flags_of_the_mlp_are_refused_for_other_models(learn, tmp_path, flags):
     answer = learn("--model", "lenet", *flags)
     assert (answer.code, answer.out) == (2, "")
-    assert f"'{flags[0]}': it is for the model mlp; the model is lenet." in answer.said
+    assert f"'{flags[0]}': it is for the model mlp; the model is lenet." in answer.output
     assert list(tmp_path.iterdir()) == []
 
 
 # --- models of one's own --------------------------------------------------------------------------
 
 
-def test_a_function_in_a_file_may_build_the_model(learn, xpnet_, few, pictures, tmp_path):
+def test_a_function_in_a_file_may_build_the_model(learn, run_xpnet, few_digits, pictures, tmp_path):
     """The run keeps a copy of the file, so the file itself may change."""
     path = tmp_path / "my nets.py"
     path.write_text(NET)
@@ -113,20 +113,20 @@ def test_a_function_in_a_file_may_build_the_model(learn, xpnet_, few, pictures, 
         "first.weight": (784, 12), "first.bias": (12,), "last.weight": (12, 10), "last.bias": (10,),
     }  # fmt: skip
     path.unlink()
-    said = re.search(r"accuracy (\S+)%", xpnet_("evaluate", run).out)[1]
-    x = np.fromfile(few / "t10k-images-idx3-ubyte", "u1", offset=16).reshape(-1, 784) / 255
-    t = np.fromfile(few / "t10k-labels-idx1-ubyte", "u1", offset=8)
+    printed = re.search(r"accuracy (\S+)%", run_xpnet("evaluate", run).out)[1]
+    x = np.fromfile(few_digits / "t10k-images-idx3-ubyte", "u1", offset=16).reshape(-1, 784) / 255
+    t = np.fromfile(few_digits / "t10k-labels-idx1-ubyte", "u1", offset=8)
     h = np.maximum(x @ state["first.weight"].astype("f8") + state["first.bias"], 0)
     y = h @ state["last.weight"].astype("f8") + state["last.bias"]
-    assert said == f"{100 * (y.argmax(axis=1) == t).mean():.2f}"
-    assert xpnet_("predict", run, pictures / "7.png").code == 0
+    assert printed == f"{100 * (y.argmax(axis=1) == t).mean():.2f}"
+    assert run_xpnet("predict", run, pictures / "7.png").code == 0
     assert not (run / "__pycache__").exists()
-    answer = xpnet_("train", "--resume", run, "--epochs", 4, "--quiet")
+    answer = run_xpnet("train", "--resume", run, "--epochs", 4, "--quiet")
     assert (answer.code, answer.err) == (0, "")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (None, "expected a Python file with the function net; there is no such file"),
         ("", "expected a function net in it, found: none."),
@@ -144,7 +144,7 @@ def test_a_function_in_a_file_may_build_the_model(learn, xpnet_, few, pictures, 
         ("import neighbour", "No module named 'neighbour'.* The file must be self-contained"),
         (
             "import xpnet\nnet = lambda s, n: xpnet.Sequential(xpnet.Flatten(), xpnet.Affine(784, 3))",
-            r"net.py:net: Sequential expected to give .* shape \(batch, 10\), gave \(2, 3\)",
+            r"net.py:net: Sequential expected to return .* shape \(batch, 10\), returned \(2, 3\)",
         ),
         (
             "import xpnet\nnet = lambda s, n: xpnet.Affine(3, n)",
@@ -156,26 +156,26 @@ def test_a_function_in_a_file_may_build_the_model(learn, xpnet_, few, pictures, 
         ),
     ],
 )
-def test_an_invalid_model_function_is_an_error_of_one_sentence(learn, tmp_path, text, said):
+def test_an_invalid_model_function_is_an_error_of_one_sentence(learn, tmp_path, text, message):
     path = tmp_path / "net.py"
     if text is not None:
         path.write_text(text)
     (tmp_path / "neighbour.py").write_text("")
     answer = learn("--model", f"{path}:net")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.said.startswith("Error: ")
-    assert re.search(said, answer.said), answer.said
+    assert answer.output.startswith("Error: ")
+    assert re.search(message, answer.output), answer.output
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_without_its_copy_of_the_file_is_an_error(learn, xpnet_, tmp_path):
+def test_a_run_without_its_copy_of_the_file_is_an_error(learn, run_xpnet, tmp_path):
     (tmp_path / "net.py").write_text(NET)
     assert learn("--model", f"{tmp_path / 'net.py'}:net").code == 0
     copy = tmp_path / "run" / "model.py"
     copy.unlink()
-    answer = xpnet_("evaluate", tmp_path / "run")
+    answer = run_xpnet("evaluate", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
-    assert f"Error: {copy}: expected a Python file with the function net" in answer.said
+    assert f"Error: {copy}: expected a Python file with the function net" in answer.output
 
 
 # --- how it learns --------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_float16_is_used_if_the_library_supports_it(backend, learn, tmp_path):
     answer = learn("--precision", "float16", "--backend", backend.name, "--hidden", 8)
     if backend.name.startswith("array_api_strict"):
         assert (answer.code, answer.out) == (2, "")
-        assert "has no float16" in answer.said
+        assert "has no float16" in answer.output
         return
     assert (answer.code, answer.err) == (0, "")
     assert "in float16, momentum" in answer.out
@@ -236,19 +236,19 @@ def test_float16_is_used_if_the_library_supports_it(backend, learn, tmp_path):
 def test_an_unsuitable_precision_is_named(learn, tmp_path):
     answer = learn("--precision", "bfloat16", "--backend", "numpy")
     assert (answer.code, answer.out) == (2, "")
-    assert "numpy has no bfloat16" in answer.said
+    assert "numpy has no bfloat16" in answer.output
     answer = learn("--precision", "float16", "--dtype", "float64")
-    assert "'--precision': float16 goes with --dtype float32" in answer.said
+    assert "'--precision': float16 goes with --dtype float32" in answer.output
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tensorboard_writes_event_files(learn, xpnet_, tmp_path):
+def test_tensorboard_writes_event_files(learn, run_xpnet, tmp_path):
     """A resumed run writes another file, and the first does not prevent that."""
     pytest.importorskip("tensorboard")
     assert learn("--tensorboard", "--hidden", 4).code == 0
     run = tmp_path / "run"
     assert len(list((run / "tensorboard").glob("events.out.tfevents.*"))) == 1
-    assert xpnet_("train", "--resume", run, "--epochs", 2).code == 0
+    assert run_xpnet("train", "--resume", run, "--epochs", 2).code == 0
     assert sum(path.stat().st_size for path in (run / "tensorboard").iterdir()) > 500
 
 
@@ -257,5 +257,5 @@ def test_without_tensorboard_the_error_names_what_to_install(learn, tmp_path, mo
         monkeypatch.setitem(__import__("sys").modules, module, None)
     answer = learn("--tensorboard")
     assert (answer.code, answer.out) == (2, "")
-    assert "is not installed. Install it with: pip install tensorboard" in answer.said
+    assert "is not installed. Install it with: pip install tensorboard" in answer.output
     assert list(tmp_path.iterdir()) == []

@@ -34,25 +34,25 @@ def history_of(run):
 
 
 @pytest.fixture
-def trained(xpnet_, flowers, tmp_path):
+def trained(run_xpnet, flowers, tmp_path):
     """A function that trains on a small table, and resumes for each further number of epochs."""
 
     def run(*epochs, flags=()):
         first, *more = epochs
         place = ("--hidden", 4, "--quiet", "--out", tmp_path / "run", *flags)
-        assert xpnet_("train", flowers, "--epochs", first, *place).code == 0
+        assert run_xpnet("train", flowers, "--epochs", first, *place).code == 0
         for number in more:
-            answer = xpnet_("train", "--resume", tmp_path / "run", "--epochs", number, "--quiet")
+            answer = run_xpnet("train", "--resume", tmp_path / "run", "--epochs", number, "--quiet")
             assert (answer.code, answer.err) == (0, "")
         return tmp_path / "run"
 
     return run
 
 
-def assert_repeated(xpnet_, run, tmp_path):
+def assert_repeated(run_xpnet, run, tmp_path):
     """The file of the run gives the same run again, and the same file."""
     again = tmp_path / "again"
-    answer = xpnet_("train", "--config", run / "config.toml", "--out", again, "--quiet")
+    answer = run_xpnet("train", "--config", run / "config.toml", "--out", again, "--quiet")
     assert (answer.code, answer.err) == (0, "")
     assert weights_of(again) == weights_of(run)
     assert history_of(again) == history_of(run)
@@ -67,45 +67,47 @@ def assert_repeated(xpnet_, run, tmp_path):
     ],
 )  # fmt: skip
 def test_a_run_that_was_resumed_for_more_epochs_is_repeated(
-    trained, xpnet_, tmp_path, epochs, earlier
+    trained, run_xpnet, tmp_path, epochs, earlier
 ):
     """The first epochs had a schedule for fewer."""
     run = trained(*epochs)
     assert settings_of(run)["epochs"] == epochs[-1]
     assert settings_of(run).get("earlier-epochs") == earlier
-    assert_repeated(xpnet_, run, tmp_path)
+    assert_repeated(run_xpnet, run, tmp_path)
 
 
 SCHEDULES = [name for name in schedules.BY_NAME if name != "constant"]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_resumed_run_is_repeated_on_every_schedule(trained, xpnet_, tmp_path, name):
+def test_a_resumed_run_is_repeated_on_every_schedule(trained, run_xpnet, tmp_path, name):
     run = trained(3, 5, flags=("--schedule", name, "--optimizer", "adamw", "--clip", 1))
-    assert_repeated(xpnet_, run, tmp_path)
+    assert_repeated(run_xpnet, run, tmp_path)
 
 
-def test_a_resumed_run_with_random_numbers_is_repeated(few, xpnet_, tmp_path):
+def test_a_resumed_run_with_random_numbers_is_repeated(few_digits, run_xpnet, tmp_path):
     """Augmentation and dropout continue their streams."""
     run, flags = tmp_path / "run", ("--model", "lenet", "--augment", "--batch-size", 50)
-    place = ("--data-dir", few, "--out", run, "--quiet")
-    assert xpnet_("train", *place, *flags, "--epochs", 1).code == 0
-    assert xpnet_("train", "--resume", run, "--epochs", 2, "--quiet").code == 0
-    assert_repeated(xpnet_, run, tmp_path)
+    place = ("--data-dir", few_digits, "--out", run, "--quiet")
+    assert run_xpnet("train", *place, *flags, "--epochs", 1).code == 0
+    assert run_xpnet("train", "--resume", run, "--epochs", 2, "--quiet").code == 0
+    assert_repeated(run_xpnet, run, tmp_path)
 
 
-def test_without_the_earlier_plan_the_run_would_differ(trained, xpnet_, tmp_path):
+def test_without_the_earlier_plan_the_run_would_differ(trained, run_xpnet, tmp_path):
     """So the test above has a meaning."""
     run = trained(3, 6)
     again = tmp_path / "again"
     text = (run / "config.toml").read_text().replace('earlier-epochs = "3@6"\n', "")
     (tmp_path / "plain.toml").write_text(text)
-    assert xpnet_("train", "--config", tmp_path / "plain.toml", "--out", again, "--quiet").code == 0
+    assert (
+        run_xpnet("train", "--config", tmp_path / "plain.toml", "--out", again, "--quiet").code == 0
+    )
     assert weights_of(again) != weights_of(run)
 
 
 def test_a_run_that_was_interrupted_and_resumed_for_other_epochs_is_repeated(
-    start, xpnet_, flowers, tmp_path
+    start, run_xpnet, flowers, tmp_path
 ):
     """Perhaps within an epoch; the plan changes at the step of the interruption, not before."""
     run = tmp_path / "run"
@@ -119,13 +121,13 @@ def test_a_run_that_was_interrupted_and_resumed_for_other_epochs_is_repeated(
     record = RunFolder(run).record()
     epochs = record.epochs + 2
     with threadpool_limits(1):  # as the process has
-        answer = xpnet_("train", "--resume", run, "--epochs", epochs, "--quiet")
+        answer = run_xpnet("train", "--resume", run, "--epochs", epochs, "--quiet")
         assert (answer.code, answer.err) == (0, "")
         assert settings_of(run)["earlier-epochs"] == f"4000@{record.steps}"
-        assert_repeated(xpnet_, run, tmp_path)
+        assert_repeated(run_xpnet, run, tmp_path)
 
 
-def test_a_plan_that_is_taken_back_is_not_recorded(trained, xpnet_, tmp_path):
+def test_a_plan_that_is_taken_back_is_not_recorded(trained, run_xpnet, tmp_path):
     """Interrupted, resumed for more epochs, and before a step was done for the old number again."""
     run = trained(3, 6)
     record = RunFolder(run).record()
@@ -146,17 +148,17 @@ def test_invalid_plans_are_named(text):
         flags.plans(text)
 
 
-def test_the_change_of_the_learning_rate_is_printed(xpnet_, flowers, tmp_path):
+def test_the_change_of_the_learning_rate_is_printed(run_xpnet, flowers, tmp_path):
     """From 0.003 * 1 / 6, after five of six steps, to 0.003 * 6 / 12."""
     run = tmp_path / "run"
     flags = ("--hidden", 4, "--lr", 0.003, "--epochs", 3, "--out", run)
-    assert xpnet_("train", flowers, *flags, "--quiet").code == 0
-    out = xpnet_("train", "--resume", run, "--epochs", 6).out
+    assert run_xpnet("train", flowers, *flags, "--quiet").code == 0
+    out = run_xpnet("train", "--resume", run, "--epochs", 6).out
     assert (
         "Resumed after step 6 for 6 epochs, not 3: the learning rate goes from 0.0005 to 0.0015.\n"
         in out
     )
-    out = xpnet_("train", "--resume", run, "--epochs", 7, "--quiet").out
+    out = run_xpnet("train", "--resume", run, "--epochs", 7, "--quiet").out
     assert "learning rate" not in out
 
 
@@ -177,36 +179,36 @@ def test_the_environment_is_recorded_in_the_folder(trained):
     assert "threads 1" in head[1]
 
 
-def test_different_threads_and_versions_are_named(trained, xpnet_, tmp_path, monkeypatch):
+def test_different_threads_and_versions_are_named(trained, run_xpnet, tmp_path, monkeypatch):
     """When a run is repeated, and when it is resumed; config.toml has them too."""
     with threadpool_limits(1):
         run = trained(2)
-        out = xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "a").out
+        out = run_xpnet("train", "--config", run / "config.toml", "--out", tmp_path / "a").out
         assert "last bits" not in out
     now = {"xpnet": xpnet.__version__, "numpy": "1.2.3", "blas": "another 1", "threads": 64}
     for module in (environment, run_files):
         monkeypatch.setattr(module, "environment", lambda: now)
-    out = xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "b").out
+    out = run_xpnet("train", "--config", run / "config.toml", "--out", tmp_path / "b").out
     assert "threads 1 -> 64. The last bits of a run depend on these.\n" in out
     assert f"{run / 'config.toml'}: numpy " in out
     assert " -> 1.2.3, blas " in out
-    out = xpnet_("train", "--resume", run, "--epochs", 3).out
+    out = run_xpnet("train", "--resume", run, "--epochs", 3).out
     assert "threads 1 -> 64. The last bits may differ from those of a run that was not" in out
     text = (run / "config.toml").read_text()
     assert "# Not repeated: after step 4 it was resumed with numpy " in text
     assert "threads 1 -> 64.\n" in text
     shutil.rmtree(tmp_path / "a")
-    assert xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "a").code == 0
+    assert run_xpnet("train", "--config", run / "config.toml", "--out", tmp_path / "a").code == 0
 
 
 @pytest.mark.parametrize(
     "config", [None, "", "[]", "{}", '{"versions": 3}', '{"versions": {"numpy": [1], "a\\n": "b"}}']
 )
-def test_a_config_json_without_an_environment_is_no_error(trained, xpnet_, tmp_path, config):
+def test_a_config_json_without_an_environment_is_no_error(trained, run_xpnet, tmp_path, config):
     run = trained(1)
     (run / "config.json").unlink()
     if config is not None:
         (run / "config.json").write_text(config)
-    answer = xpnet_("train", "--config", run / "config.toml", "--out", tmp_path / "again")
+    answer = run_xpnet("train", "--config", run / "config.toml", "--out", tmp_path / "again")
     assert (answer.code, answer.err) == (0, "")
     assert "last bits" not in answer.out

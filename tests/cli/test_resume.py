@@ -31,19 +31,19 @@ FLAGS = ("--batch-size", 20, "--hidden", 16, "--optimizer", "adam", "--schedule"
 
 
 @pytest.fixture(scope="module")
-def whole(start, few, tmp_path_factory):
-    """A run of 150 epochs that nothing broke off."""
+def whole_run(start, few_digits, tmp_path_factory):
+    """A run of 150 epochs that was not interrupted."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    flags = ("--data-dir", few, *FLAGS, "--epochs", 150, "--augment", "--quiet")
+    flags = ("--data-dir", few_digits, *FLAGS, "--epochs", 150, "--augment", "--quiet")
     process = start("train", *flags, "--out", run)
     _, err = process.communicate()
     assert process.returncode == 0, err
     return run
 
 
-def started(start, few, run, epoch):
-    """The same run: its process, when the line of that epoch was printed."""
-    flags = ("--data-dir", few, *FLAGS, "--epochs", 150, "--augment")
+def start_until_epoch(start, few_digits, run, epoch):
+    """Start the same run, and return its process once the line of that epoch is printed."""
+    flags = ("--data-dir", few_digits, *FLAGS, "--epochs", 150, "--augment")
     process = start("train", *flags, "--out", run)
     assert any(line.startswith(f"{epoch:5}  ") for line in iter(process.stdout.readline, ""))
     return process
@@ -51,26 +51,30 @@ def started(start, few, run, epoch):
 
 @on_posix
 @pytest.mark.parametrize("epoch", [1, 30, 100])
-def test_a_killed_run_ends_like_an_uninterrupted_one(start, xpnet_, whole, few, tmp_path, epoch):
+def test_a_killed_run_ends_like_an_uninterrupted_one(
+    start, run_xpnet, whole_run, few_digits, tmp_path, epoch
+):
     """SIGKILL, then --resume: the same weights and the same history, to the last bit."""
     run = tmp_path / "run"
-    process = started(start, few, run, epoch)
+    process = start_until_epoch(start, few_digits, run, epoch)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not config_of(run)["finished"]
-    answer = xpnet_("train", "--resume", run)
+    answer = run_xpnet("train", "--resume", run)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.count("\n    1  ") == 1  # the epochs before are shown as well
-    assert weights_of(run) == weights_of(whole)
-    assert figures_of(run) == figures_of(whole)
+    assert weights_of(run) == weights_of(whole_run)
+    assert figures_of(run) == figures_of(whole_run)
     assert config_of(run)["finished"]
 
 
 @on_posix
-def test_an_interrupted_run_ends_like_an_uninterrupted_one(start, xpnet_, whole, few, tmp_path):
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(
+    start, run_xpnet, whole_run, few_digits, tmp_path
+):
     """Ctrl-C, twice."""
     run = tmp_path / "run"
-    process = started(start, few, run, 5)
+    process = start_until_epoch(start, few_digits, run, 5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, err) == (130, "")
@@ -81,16 +85,16 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(start, xpnet_, whole,
     assert any(line.startswith(f"{done + 1:5}  ") for line in lines)
     process.send_signal(signal.SIGINT)
     assert process.wait() in (0, 130)
-    answer = xpnet_("train", "--resume", run, "--quiet")
+    answer = run_xpnet("train", "--resume", run, "--quiet")
     assert (answer.code, answer.err) == (0, "")
-    assert weights_of(run) == weights_of(whole)
+    assert weights_of(run) == weights_of(whole_run)
 
 
-def test_a_finished_run_is_reported_as_such(xpnet_, run_folder, tmp_path):
+def test_a_finished_run_is_reported_as_such(run_xpnet, run_folder, tmp_path):
     run = shutil.copytree(run_folder[0], tmp_path / "run")
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     for epochs in ([], ["--epochs", 4], ["--epochs", 2]):
-        answer = xpnet_("train", "--resume", run, *epochs)
+        answer = run_xpnet("train", "--resume", run, *epochs)
         assert (answer.code, answer.err) == (0, "")
         assert answer.out == (
             f"{run} is finished: 4 epochs are done. To continue it, ask for more epochs: "
@@ -99,12 +103,12 @@ def test_a_finished_run_is_reported_as_such(xpnet_, run_folder, tmp_path):
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
-def test_a_finished_run_can_be_resumed_for_more_epochs(xpnet_, train, tmp_path):
+def test_a_finished_run_can_be_resumed_for_more_epochs(run_xpnet, train, tmp_path):
     """With a constant rate the result is that of asking for them at once."""
     flags = ("--schedule", "constant", "--optimizer", "adam")
     assert train(*flags, "--epochs", 2).code == 0
     run = tmp_path / "run"
-    answer = xpnet_("train", "--resume", run, "--epochs", 5)
+    answer = run_xpnet("train", "--resume", run, "--epochs", 5)
     assert (answer.code, answer.err) == (0, "")
     assert config_of(run)["epochs_finished"] == config_of(run)["epochs"] == 5
     assert "epochs = 5\n" in (run / "config.toml").read_text()
@@ -112,13 +116,13 @@ def test_a_finished_run_can_be_resumed_for_more_epochs(xpnet_, train, tmp_path):
     assert weights_of(run) == weights_of(tmp_path / "whole")
 
 
-def test_a_run_can_be_resumed_on_another_backend(backend, xpnet_, train, tmp_path):
+def test_a_run_can_be_resumed_on_another_backend(backend, run_xpnet, train, tmp_path):
     """An epoch on NumPy, then on the other one; the results agree to tolerance."""
     run = tmp_path / "run"
     assert train("--schedule", "constant").code == 0
     own = shutil.copytree(run, tmp_path / "own")
     for folder, name in ((own, "numpy"), (run, backend.name)):
-        answer = xpnet_("train", "--resume", folder, "--epochs", 2, "--backend", name)
+        answer = run_xpnet("train", "--resume", folder, "--epochs", 2, "--backend", name)
         assert (answer.code, answer.err) == (0, "")
         assert config_of(folder)["backend"] == name
     a, b = (safetensors.numpy.load_file(r / "model.safetensors") for r in (own, run))
@@ -126,12 +130,12 @@ def test_a_run_can_be_resumed_on_another_backend(backend, xpnet_, train, tmp_pat
         np.testing.assert_allclose(b[name], a[name], rtol=1e-3, atol=1e-4)
 
 
-def test_a_run_on_a_table_is_resumed(xpnet_, plane, tmp_path):
+def test_a_run_on_a_table_is_resumed(run_xpnet, plane, tmp_path):
     flags = ("--dataset", plane, "--target", "price", "--task", "regress", "--hidden", 4)
     for run, epochs in (("run", 2), ("whole", 4)):
         place = ("--out", tmp_path / run, "--schedule", "constant", "--quiet")
-        assert xpnet_("train", *flags, *place, "--epochs", epochs).code == 0
-    assert xpnet_("train", "--resume", tmp_path / "run", "--epochs", 4, "--quiet").code == 0
+        assert run_xpnet("train", *flags, *place, "--epochs", epochs).code == 0
+    assert run_xpnet("train", "--resume", tmp_path / "run", "--epochs", 4, "--quiet").code == 0
     assert weights_of(tmp_path / "run") == weights_of(tmp_path / "whole")
 
 
@@ -147,18 +151,18 @@ def test_a_run_on_a_table_is_resumed(xpnet_, plane, tmp_path):
         (["--dataset", "mnist"], "'--dataset'"),
     ],
 )
-def test_a_resumed_run_keeps_its_settings(xpnet_, run_folder, flags, named):
-    answer = xpnet_("train", "--resume", run_folder[0], *flags)
+def test_a_resumed_run_keeps_its_settings(run_xpnet, run_folder, flags, named):
+    answer = run_xpnet("train", "--resume", run_folder[0], *flags)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{named}: a resumed run keeps its settings" in answer.said
-    assert "only --epochs, --backend, --data-dir and --quiet may be given" in answer.said
+    assert f"{named}: a resumed run keeps its settings" in answer.output
+    assert "only --epochs, --backend, --data-dir and --quiet may be given" in answer.output
 
 
-def test_a_file_of_flags_is_refused_with_resume(xpnet_, run_folder):
+def test_a_file_of_flags_is_refused_with_resume(run_xpnet, run_folder):
     config = run_folder[0] / "config.toml"
-    answer = xpnet_("train", "--resume", run_folder[0], "--config", config)
+    answer = run_xpnet("train", "--resume", run_folder[0], "--config", config)
     assert (answer.code, answer.out) == (2, "")
-    assert "'--config': a resumed run keeps its settings" in answer.said
+    assert "'--config': a resumed run keeps its settings" in answer.output
 
 
 # --- what may be wrong with it --------------------------------------------------------------------
@@ -189,7 +193,7 @@ def _of_another(run):
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "message"),
     [
         (_cut, "cannot be read as safetensors"),
         (_flipped, "is damaged: its checksum is wrong"),
@@ -199,37 +203,37 @@ def _of_another(run):
     ],
 )
 def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(
-    xpnet_, run_folder, tmp_path, harm, said
+    run_xpnet, run_folder, tmp_path, harm, message
 ):
     run = shutil.copytree(run_folder[0], tmp_path / "run")
     harm(run)
     before = {path.name: path.read_bytes() for path in run.iterdir()}
-    answer = xpnet_("train", "--resume", run, "--epochs", 9, "--quiet")
+    answer = run_xpnet("train", "--resume", run, "--epochs", 9, "--quiet")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.said.startswith(f"Error: {run / 'last.safetensors'}: ")
-    assert said in answer.said
+    assert answer.output.startswith(f"Error: {run / 'last.safetensors'}: ")
+    assert message in answer.output
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
 @pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder"])
-def test_a_folder_that_is_no_run_is_named(xpnet_, tmp_path, what):
+def test_a_folder_that_is_no_run_is_named(run_xpnet, tmp_path, what):
     run = tmp_path / "run"
     if what == "a file":
         run.write_text("mine")
     elif what == "an empty folder":
         run.mkdir()
-    answer = xpnet_("train", "--resume", run)
+    answer = run_xpnet("train", "--resume", run)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{run}: expected a run folder" in answer.said
+    assert f"{run}: expected a run folder" in answer.output
 
 
-def test_a_changed_table_is_named(xpnet_, plane, tmp_path):
+def test_a_changed_table_is_named(run_xpnet, plane, tmp_path):
     """The units of the targets would be different."""
     table = tmp_path / "table.csv"
     shutil.copy(plane, table)
     flags = ("--dataset", table, "--target", "price", "--task", "regress", "--epochs", 1)
-    assert xpnet_("train", *flags, "--out", tmp_path / "run").code == 0
+    assert run_xpnet("train", *flags, "--out", tmp_path / "run").code == 0
     table.write_text(table.read_text() + "9,9,9\n")
-    answer = xpnet_("train", "--resume", tmp_path / "run", "--epochs", 2)
+    answer = run_xpnet("train", "--resume", tmp_path / "run", "--epochs", 2)
     assert (answer.code, answer.out) == (2, "")
-    assert f"Error: {table}: it is not what the run was trained on" in answer.said
+    assert f"Error: {table}: it is not what the run was trained on" in answer.output

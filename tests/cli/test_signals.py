@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP act as Ctrl-C: files are written, and a line says how to resume."""
+"""SIGTERM and SIGHUP act as Ctrl-C: files are written, and a line shows how to resume."""
 
 import json
 import re
@@ -19,12 +19,12 @@ CODES = {"SIGTERM": 143, "SIGHUP": 129, "SIGINT": 130}
 
 @pytest.fixture
 def flags(digits, tmp_path):
-    """Those of a training that does not end by itself."""
+    """The flags of a training that does not end by itself."""
     return ("--data-dir", digits, "--epochs", 100000, "--hidden", 8, "--out", tmp_path / "run")
 
 
-def until(shown, text, pattern):
-    """What a terminal showed until it matched a pattern."""
+def read_until(shown, text, pattern):
+    """What a terminal shows, from `text` on, until it matches a pattern."""
     for piece in shown:
         text += piece
         if re.search(pattern, text):
@@ -33,10 +33,12 @@ def until(shown, text, pattern):
 
 
 @pytest.mark.parametrize("name", CODES)
-def test_a_signal_on_a_terminal_ends_the_training_like_ctrl_c(start, flags, tmp_path, xpnet_, name):
-    """The bar is removed, the cursor visible, the last line says how to resume; and it can be resumed."""
+def test_a_signal_on_a_terminal_ends_the_training_like_ctrl_c(
+    start, flags, tmp_path, run_xpnet, name
+):
+    """The bar is removed, the cursor visible, and the last line shows how to resume, which works."""
     process, shown = on_terminal(start, "train", *flags)
-    text = until(shown, "", r"(?s)\x1b\[\?25l.*\x1b\[2K")
+    text = read_until(shown, "", r"(?s)\x1b\[\?25l.*\x1b\[2K")
     process.send_signal(getattr(signal, name))
     text += "".join(shown)
     assert process.wait() == CODES[name]
@@ -51,7 +53,7 @@ def test_a_signal_on_a_terminal_ends_the_training_like_ctrl_c(start, flags, tmp_
     config = json.loads((run / "config.json").read_text())
     assert (config["interrupted"], config["finished"]) == (True, False)
     epochs = config["epochs_finished"] + 1
-    assert xpnet_("train", "--resume", run, "--epochs", epochs, "--quiet").code == 0
+    assert run_xpnet("train", "--resume", run, "--epochs", epochs, "--quiet").code == 0
     assert json.loads((run / "config.json").read_text())["epochs_finished"] == epochs
 
 
@@ -92,9 +94,9 @@ SLOW = (
 def test_a_second_signal_ends_the_process_at_once(start, flags):
     """Even if writing would take a minute; and the cursor is visible."""
     process, shown = on_terminal(start, "train", *flags, program=("-c", SLOW))
-    text = until(shown, "", r"(?s)\x1b\[\?25l.*\x1b\[2K")
+    text = read_until(shown, "", r"(?s)\x1b\[\?25l.*\x1b\[2K")
     process.send_signal(signal.SIGTERM)
-    text = until(shown, text, "writing")
+    text = read_until(shown, text, "writing")
     time.sleep(IMPATIENT + 0.1)
     begin = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -107,7 +109,7 @@ def test_a_second_signal_ends_the_process_at_once(start, flags):
 def test_what_was_learned_is_saved_if_the_terminal_is_closed(start, flags, tmp_path):
     """Printing raises an error from then on; the weights of that moment are written."""
     process, shown = on_terminal(start, "train", *flags)
-    until(shown, "", r"(?s)\x1b\[\?25l.*\x1b\[2K")
+    read_until(shown, "", r"(?s)\x1b\[\?25l.*\x1b\[2K")
     process.send_signal(
         signal.SIGSTOP
     )  # until the terminal is gone, as its shell's signal comes late
@@ -133,8 +135,8 @@ def test_a_signal_before_the_first_step_saves_nothing(start, run_folder, tmp_pat
     words = {"train": ["--out", tmp_path / "run"], "predict": [run_folder[0], "x.png"]}
     process = start(command, *words.get(command, [run_folder[0]]), program=("-c", code))
     out, err = process.communicate()
-    said = "Interrupted. Nothing was saved.\n" if command == "train" else "Interrupted.\n"
-    assert (process.returncode, out, err) == (143, "", said)
+    message = "Interrupted. Nothing was saved.\n" if command == "train" else "Interrupted.\n"
+    assert (process.returncode, out, err) == (143, "", message)
 
 
 def test_sigterm_ends_a_training_that_ignores_sigint(start, flags, tmp_path):
@@ -157,7 +159,7 @@ def test_sigterm_ends_a_training_that_ignores_sigint(start, flags, tmp_path):
     assert (process.wait(), line[:10]) == (143, "To resume:")
 
 
-class TestTheBlock:
+class TestTermination:
     """What `Termination` does within a process."""
 
     def test_the_handlers_are_restored(self):
@@ -212,16 +214,16 @@ class TestTheBlock:
             interrupts.ignore()
             signal.raise_signal(signal.SIGTERM)
 
-    def test_the_library_installs_no_handler(self, clusters_fit):
+    def test_the_library_installs_no_handler(self, fit_small_model):
         """A Trainer is used in programs that handle their own end."""
         before = signal.getsignal(signal.SIGTERM)
-        seen = clusters_fit(lambda: signal.getsignal(signal.SIGTERM))
+        seen = fit_small_model(lambda: signal.getsignal(signal.SIGTERM))
         assert seen
         assert set(seen) == {before}
 
 
 @pytest.fixture
-def clusters_fit():
+def fit_small_model():
     """A function that fits a small model, and collects what `look` finds in each step."""
     import numpy as np
 

@@ -31,12 +31,12 @@ def forward(run, x):
 
 
 @pytest.fixture
-def learn(xpnet_, tmp_path):
+def learn(run_xpnet, tmp_path):
     """A function that trains on a table for a moment."""
 
     def run(table, *flags):
-        few = ("--hidden", 16, "--epochs", 100, "--lr", 0.01, "--optimizer", "adam")
-        return xpnet_("train", "--dataset", table, "--out", tmp_path / "run", *few, *flags)
+        short = ("--hidden", 16, "--epochs", 100, "--lr", 0.01, "--optimizer", "adam")
+        return run_xpnet("train", "--dataset", table, "--out", tmp_path / "run", *short, *flags)
 
     return run
 
@@ -44,7 +44,7 @@ def learn(xpnet_, tmp_path):
 # --- classes --------------------------------------------------------------------------------------
 
 
-def test_a_table_with_named_classes_is_learned(learn, xpnet_, flowers, tmp_path):
+def test_a_table_with_named_classes_is_learned(learn, run_xpnet, flowers, tmp_path):
     """The table by class and the predictions have the names."""
     answer = learn(flowers)
     assert (answer.code, answer.err) == (0, "")
@@ -53,11 +53,11 @@ def test_a_table_with_named_classes_is_learned(learn, xpnet_, flowers, tmp_path)
     assert "Affine(16 -> 3)" in answer.out
     assert "Test accuracy 100.00%" in answer.out
     run = tmp_path / "run"
-    answer = xpnet_("evaluate", run)
+    answer = run_xpnet("evaluate", run)
     assert answer.out.startswith(f"12 test samples of {flowers}, on numpy\nTest loss ")
     for kind in ("crocus", "iris", "rose"):
         assert re.search(rf"^ *{kind} +4 +100.00% +100.00%  -$", answer.out, re.MULTILINE)
-    answer = xpnet_("predict", run, flowers)
+    answer = run_xpnet("predict", run, flowers)
     assert (answer.code, answer.err) == (0, "")
     head, *lines = answer.out.splitlines()
     assert head == "line,kind,probability"
@@ -67,28 +67,30 @@ def test_a_table_with_named_classes_is_learned(learn, xpnet_, flowers, tmp_path)
     assert all(0.5 < float(share) <= 1 for _, _, share in answers)
 
 
-def test_predict_needs_no_target_and_any_order_of_columns(learn, xpnet_, flowers, tmp_path):
+def test_predict_needs_no_target_and_any_order_of_columns(learn, run_xpnet, flowers, tmp_path):
     """Columns are found by their names."""
     assert learn(flowers).code == 0
     rows = rows_of(flowers)
     lines = [f"{row['width']},{i},{row['length']}" for i, row in enumerate(rows)]
     other = tmp_path / "new.csv"
     other.write_text("\n".join(["width,number,length", *lines]))
-    expected = xpnet_("predict", tmp_path / "run", flowers).out
-    assert xpnet_("predict", tmp_path / "run", other).out == expected
-    head, *lines = xpnet_("predict", tmp_path / "run", other, flowers).out.splitlines()  # one head
+    expected = run_xpnet("predict", tmp_path / "run", flowers).out
+    assert run_xpnet("predict", tmp_path / "run", other).out == expected
+    head, *lines = run_xpnet(
+        "predict", tmp_path / "run", other, flowers
+    ).out.splitlines()  # one head
     assert head == "file,row,kind,probability"
     answers = expected.splitlines()[1:]
     assert lines == [f"{path},{line}" for path in (other, flowers) for line in answers]
 
 
-def test_the_test_may_have_its_own_file(learn, xpnet_, flowers, tmp_path):
+def test_the_test_may_have_its_own_file(learn, run_xpnet, flowers, tmp_path):
     head, *lines = flowers.read_text().splitlines()
     for name, part in (("train", lines[:45]), ("test", lines[45:])):
         (tmp_path / f"{name}.csv").write_text("\n".join([head, *part]))
     answer = learn(tmp_path / "train.csv", "--test", tmp_path / "test.csv")
     assert answer.out.startswith("45 training and 15 test samples, ")
-    answer = xpnet_("evaluate", tmp_path / "run")
+    answer = run_xpnet("evaluate", tmp_path / "run")
     assert answer.out.startswith(f"15 test samples of {tmp_path / 'test.csv'}, on numpy\n")
 
 
@@ -97,16 +99,18 @@ def test_the_share_and_the_seed_decide_the_split(learn, flowers):
     assert answer.out.startswith("30 training and 30 test samples")
 
 
-def test_a_table_that_was_moved_is_an_error(learn, xpnet_, flowers, tmp_path):
+def test_a_table_that_was_moved_is_an_error(learn, run_xpnet, flowers, tmp_path):
     table = tmp_path / "flowers.csv"
     shutil.copy(flowers, table)
     assert learn(table).code == 0
-    figures = xpnet_("evaluate", tmp_path / "run").out.partition("\n")[2]
+    figures = run_xpnet("evaluate", tmp_path / "run").out.partition("\n")[2]
     table.unlink()
-    answer = xpnet_("evaluate", tmp_path / "run")
+    answer = run_xpnet("evaluate", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
-    assert f"{table}: the run's data are missing. Name another table with --dataset" in answer.said
-    answer = xpnet_("evaluate", tmp_path / "run", "--dataset", flowers)  # all of its rows
+    assert (
+        f"{table}: the run's data are missing. Name another table with --dataset" in answer.output
+    )
+    answer = run_xpnet("evaluate", tmp_path / "run", "--dataset", flowers)  # all of its rows
     assert answer.out.startswith(f"60 test samples of {flowers}, on numpy\n")
     assert figures
 
@@ -114,14 +118,14 @@ def test_a_table_that_was_moved_is_an_error(learn, xpnet_, flowers, tmp_path):
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def test_errors_and_predictions_are_in_the_units_of_the_targets(learn, xpnet_, plane, tmp_path):
+def test_errors_and_predictions_are_in_the_units_of_the_targets(learn, run_xpnet, plane, tmp_path):
     """NumPy computes the same."""
     answer = learn(plane, "--target", "price", "--task", "regress", "--epochs", 300)
     assert (answer.code, answer.err) == (0, "")
     run = tmp_path / "run"
     r2, error = map(float, re.search(r"R2 (\S+), mean absolute error (\S+),", answer.out).groups())
     assert r2 > 0.99
-    answer = xpnet_("predict", run, plane)
+    answer = run_xpnet("predict", run, plane)
     head, *lines = answer.out.splitlines()
     assert head == "line,price"
     predicted = np.asarray([line.split(",")[1] for line in lines], float)
@@ -134,9 +138,9 @@ def test_errors_and_predictions_are_in_the_units_of_the_targets(learn, xpnet_, p
     y = forward(run, (x - units["mean"]) / units["scale"])[:, 0]
     y = y * reading["targets"]["scale"][0] + reading["targets"]["mean"][0]
     np.testing.assert_allclose(predicted, y, rtol=1e-5)
-    answer = xpnet_("evaluate", run)
+    answer = run_xpnet("evaluate", run)
     assert f"R2 {r2:.4f}, mean absolute error {error:.4g}\n" in answer.out
-    answer = xpnet_("evaluate", run, "--dataset", plane)
+    answer = run_xpnet("evaluate", run, "--dataset", plane)
     found = re.search(r"R2 (\S+), mean absolute error (\S+)\n", answer.out).groups()
     expected = 1 - ((y - price) ** 2).sum() / ((price - price.mean()) ** 2).sum()
     assert float(found[0]) == pytest.approx(expected, abs=1e-4)
@@ -146,7 +150,7 @@ def test_errors_and_predictions_are_in_the_units_of_the_targets(learn, xpnet_, p
 # --- archives -------------------------------------------------------------------------------------
 
 
-def test_an_archive_of_images_is_learned(xpnet_, tmp_path):
+def test_an_archive_of_images_is_learned(run_xpnet, tmp_path):
     """Arrays (n, height, width) of one colour. The third is the class."""
     rng = np.random.default_rng(0)
     t = np.arange(80) % 2
@@ -154,19 +158,19 @@ def test_an_archive_of_images_is_learned(xpnet_, tmp_path):
     np.savez(tmp_path / "images.npz", x=x.astype("u1"), t=t)
     run = tmp_path / "run"
     flags = ("--model", "lenet", "--epochs", 5, "--batch-size", 20, "--out", run)
-    answer = xpnet_("train", "--dataset", tmp_path / "images.npz", *flags)
+    answer = run_xpnet("train", "--dataset", tmp_path / "images.npz", *flags)
     assert (answer.code, answer.err) == (0, "")
     assert "Test accuracy 100.00%" in answer.out
-    answer = xpnet_("evaluate", run)
+    answer = run_xpnet("evaluate", run)
     assert f"16 test samples of {tmp_path / 'images.npz'}" in answer.out
-    answer = xpnet_("predict", run, tmp_path / "images.npz")
+    answer = run_xpnet("predict", run, tmp_path / "images.npz")
     head, *lines = answer.out.splitlines()
     assert head == "row,t,probability"
     assert [line.split(",")[0] for line in lines] == [str(i) for i in range(80)]
     assert [int(line.split(",")[1]) for line in lines] == t.tolist()
 
 
-def test_several_numbers_are_learned_at_once(xpnet_, tmp_path):
+def test_several_numbers_are_learned_at_once(run_xpnet, tmp_path):
     """An archive of (n, 3) and (n, 2), with its own test arrays."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((120, 3))
@@ -174,19 +178,19 @@ def test_several_numbers_are_learned_at_once(xpnet_, tmp_path):
     np.savez(tmp_path / "a.npz", x_train=x[:100], t_train=t[:100], x_test=x[100:], t_test=t[100:])
     flags = ("--task", "regress", "--hidden", 32, "--epochs", 150, "--lr", 0.01)
     run = tmp_path / "run"
-    answer = xpnet_("train", "--dataset", tmp_path / "a.npz", *flags, "--out", run)
+    answer = run_xpnet("train", "--dataset", tmp_path / "a.npz", *flags, "--out", run)
     assert answer.code == 0
     assert float(re.search(r"Test R2 (\S+),", answer.out)[1]) > 0.98
     np.savez(tmp_path / "new.npz", x=x[:4])
-    answer = xpnet_("predict", run, tmp_path / "new.npz")
+    answer = run_xpnet("predict", run, tmp_path / "new.npz")
     head, *lines = answer.out.splitlines()
     assert head == "row,t 1,t 2"
     found = np.asarray([line.split(",")[1:] for line in lines], float)
     off = abs(found - t[:4]) / t.std(axis=0)  # of each column by itself
     assert off.max() < 0.5
     for answer in (
-        xpnet_("evaluate", run),
-        xpnet_("evaluate", run, "--dataset", tmp_path / "a.npz"),
+        run_xpnet("evaluate", run),
+        run_xpnet("evaluate", run, "--dataset", tmp_path / "a.npz"),
     ):
         assert answer.out.startswith("20 test samples of ")
 
@@ -195,7 +199,7 @@ def test_several_numbers_are_learned_at_once(xpnet_, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("crocus", "", "line 2, column 'kind': the value is missing"),
         ("{length}", "", "line 2, column 'length': the value is missing"),
@@ -205,7 +209,9 @@ def test_several_numbers_are_learned_at_once(xpnet_, tmp_path):
         ("crocus", "crocus,1", "line 2: expected 3 cells"),
     ],
 )
-def test_an_error_in_a_table_names_file_line_and_column(learn, flowers, tmp_path, old, new, said):
+def test_an_error_in_a_table_names_file_line_and_column(
+    learn, flowers, tmp_path, old, new, message
+):
     """And no folder is created."""
     lines = flowers.read_text().splitlines()
     lines[1] = lines[1].replace(old.format(length=lines[1].split(",")[0]), new)
@@ -213,13 +219,13 @@ def test_an_error_in_a_table_names_file_line_and_column(learn, flowers, tmp_path
     table.write_text("\n".join(lines))
     answer = learn(table)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.said.startswith(f"Error: {table}, line 2")
-    assert said in answer.said
+    assert answer.output.startswith(f"Error: {table}, line 2")
+    assert message in answer.output
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--target", "colour"], "no column 'colour'; its columns are length, width, kind"),
         (["--task", "regress"], "column 'kind': expected a number, found the text 'crocus'"),
@@ -232,15 +238,15 @@ def test_an_error_in_a_table_names_file_line_and_column(learn, flowers, tmp_path
         (["mnist"], "'--dataset': .*flowers.csv, but DATASET is mnist: give one of them"),
     ],
 )
-def test_a_flag_that_does_not_suit_the_table_is_named(learn, flowers, tmp_path, flags, said):
+def test_a_flag_that_does_not_suit_the_table_is_named(learn, flowers, tmp_path, flags, message):
     answer = learn(flowers, *flags)
     assert (answer.code, answer.out) == (2, "")
-    assert re.search(said, answer.said), answer.said
+    assert re.search(message, answer.output), answer.output
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--target", "x"], "'--target': it is for CSV tables; the data are mnist"),
         (["--test", 0.5], "'--test': it is for tables; mnist has its own test images"),
@@ -248,27 +254,27 @@ def test_a_flag_that_does_not_suit_the_table_is_named(learn, flowers, tmp_path, 
         (["--task", "guess"], "'--task': expected one of classify, regress; got 'guess'"),
     ],
 )
-def test_flags_of_tables_are_refused_for_images(train, tmp_path, flags, said):
+def test_flags_of_tables_are_refused_for_images(train, tmp_path, flags, message):
     answer = train(*flags)
     assert (answer.code, answer.out) == (2, "")
-    assert said in answer.said
+    assert message in answer.output
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("prices", "said"),
+    ("prices", "message"),
     [
         (100, "numbers to predict: --task regress"),
         (45, "have 45 classes for 80 training samples. .* numbers to predict: --task regress"),
     ],
 )
-def test_many_classes_that_are_numbers_are_refused_with_a_hint(learn, tmp_path, prices, said):
+def test_many_classes_that_are_numbers_are_refused_with_a_hint(learn, tmp_path, prices, message):
     """Whole prices, each of which would be a class."""
     lines = [f"{i},{1000 + i % prices}" for i in range(100)]
     (tmp_path / "prices.csv").write_text("\n".join(["area,price", *lines]))
     answer = learn(tmp_path / "prices.csv")
     assert (answer.code, answer.out) == (2, "")
-    assert re.search(said, answer.said), answer.said
+    assert re.search(message, answer.output), answer.output
 
 
 def test_archives_with_other_targets_are_refused(learn, tmp_path):
@@ -277,18 +283,19 @@ def test_archives_with_other_targets_are_refused(learn, tmp_path):
     assert answer.code == 2
     assert (
         "expected classes as targets, integers of shape (n,), got float64 of shape (7,). To predict "
-        "numbers: --task regress" in answer.said
+        "numbers: --task regress" in answer.output
     )
     np.savez(tmp_path / "a.npz", x=np.zeros((9, 2)))
     assert (
-        f"{tmp_path / 'a.npz'}: expected x and t (or y); found x" in learn(tmp_path / "a.npz").said
+        f"{tmp_path / 'a.npz'}: expected x and t (or y); found x"
+        in learn(tmp_path / "a.npz").output
     )
     x = np.zeros((9, 2))
     x[4, 1] = np.nan
     np.savez(tmp_path / "a.npz", x=x, t=np.arange(9) % 2)
     answer = learn(tmp_path / "a.npz")
     assert answer.code == 2
-    assert f"{tmp_path / 'a.npz'}: x[4, 1] is nan" in answer.said
+    assert f"{tmp_path / 'a.npz'}: x[4, 1] is nan" in answer.output
     assert not (tmp_path / "run").exists()
 
 
@@ -297,13 +304,13 @@ def test_numbers_that_are_no_classes_take_no_memory(learn, tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros((30, 2)), t=np.arange(30) % 3 * 10**9)
     answer = learn(tmp_path / "a.npz")
     assert (answer.code, answer.out) == (2, "")
-    assert "have 2000000001 classes" in answer.said
-    assert "--task regress" in answer.said
+    assert "have 2000000001 classes" in answer.output
+    assert "--task regress" in answer.output
     kinds = ["low"] * 3 + [str(i) for i in range(57)]
     (tmp_path / "b.csv").write_text(
         "\n".join(["a,kind", *(f"{i},{k}" for i, k in enumerate(kinds))])
     )
-    assert "If they are numbers to predict: --task regress" in learn(tmp_path / "b.csv").said
+    assert "If they are numbers to predict: --task regress" in learn(tmp_path / "b.csv").output
 
 
 @pytest.fixture
@@ -315,26 +322,26 @@ def archive_run(learn, tmp_path):
     return x, y
 
 
-def test_another_archive_is_read_like_the_first(archive_run, xpnet_, tmp_path):
+def test_another_archive_is_read_like_the_first(archive_run, run_xpnet, tmp_path):
     """And its errors name it, not the network."""
     x, y = archive_run
     other, run = tmp_path / "other.npz", tmp_path / "run"
     np.savez(other, x=x[:9], y=y[:9])
-    answer = xpnet_("evaluate", run, "--dataset", other)
+    answer = run_xpnet("evaluate", run, "--dataset", other)
     assert answer.out.startswith(f"9 test samples of {other}")
     np.savez(other, x=x[:9], t=y[:9] + 1)
-    answer = xpnet_("evaluate", run, "--dataset", other)
+    answer = run_xpnet("evaluate", run, "--dataset", other)
     assert (answer.code, answer.out) == (2, "")
-    assert f"{other}: the class 3 in t[2] was not seen in training" in answer.said
+    assert f"{other}: the class 3 in t[2] was not seen in training" in answer.output
     np.savez(other, x=np.where(np.arange(60)[:, None] == 7, np.nan, x), t=y)
     for command in (("evaluate", run, "--dataset", other), ("predict", run, other)):
-        answer = xpnet_(*command)
+        answer = run_xpnet(*command)
         assert (answer.code, answer.out) == (2, "")
-        assert f"{other}: x[7, 0] is nan; expected numbers" in answer.said
+        assert f"{other}: x[7, 0] is nan; expected numbers" in answer.output
     np.savez(other, z=x)
-    assert "expected an array x; found z" in xpnet_("predict", run, other).said
+    assert "expected an array x; found z" in run_xpnet("predict", run, other).output
     np.savez(other, x=np.float64(1))
-    assert "expected one sample or more" in xpnet_("predict", run, other).said
+    assert "expected one sample or more" in run_xpnet("predict", run, other).output
 
 
 def test_negative_integers_can_be_predicted(learn, tmp_path):
@@ -344,55 +351,55 @@ def test_negative_integers_can_be_predicted(learn, tmp_path):
 
 
 @pytest.mark.parametrize(("task", "rate"), [("classify", 0.003), ("regress", 0.001)])
-def test_a_table_is_learned_in_many_small_steps(xpnet_, flowers, plane, tmp_path, task, rate):
+def test_a_table_is_learned_in_many_small_steps(run_xpnet, flowers, plane, tmp_path, task, rate):
     """With the defaults for images, 10 epochs of batches of 100, there would be ten steps."""
     table = (
         ["--dataset", flowers] if task == "classify" else ["--dataset", plane, "--target", "price"]
     )
     run = tmp_path / "run"
-    answer = xpnet_("train", *table, "--task", task, "--quiet", "--out", run)
+    answer = run_xpnet("train", *table, "--task", task, "--quiet", "--out", run)
     assert answer.code == 0
     found = tomllib.loads((run / "config.toml").read_text())
     keys = ("epochs", "batch-size", "optimizer", "lr")
     assert [found[key] for key in keys] == [100, 32, "adam", rate]
-    said = re.search(r"Test (?:accuracy (\S+)%|R2 (\S+),)", answer.out).groups()
-    assert float(said[0] or 0) == 100 if task == "classify" else float(said[1]) > 0.98
+    printed = re.search(r"Test (?:accuracy (\S+)%|R2 (\S+),)", answer.out).groups()
+    assert float(printed[0] or 0) == 100 if task == "classify" else float(printed[1]) > 0.98
 
 
 def test_fractions_are_refused_as_classes(learn, plane):
     answer = learn(plane, "--target", "price")
     assert (answer.code, answer.out) == (2, "")
-    assert re.search(r"plane.csv, line \d+, column 'price': \S+ is not a class: ", answer.said)
-    assert "use the task 'regress'" in answer.said
+    assert re.search(r"plane.csv, line \d+, column 'price': \S+ is not a class: ", answer.output)
+    assert "use the task 'regress'" in answer.output
 
 
-def test_a_model_of_images_refuses_a_table(xpnet_, flowers, tmp_path):
-    answer = xpnet_("train", "--dataset", flowers, "--model", "lenet", "--out", tmp_path / "run")
+def test_a_model_of_images_refuses_a_table(run_xpnet, flowers, tmp_path):
+    answer = run_xpnet("train", "--dataset", flowers, "--model", "lenet", "--out", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
-    assert "lenet expected images of shape (channels, height, width)" in answer.said
+    assert "lenet expected images of shape (channels, height, width)" in answer.output
 
 
-def test_an_unseen_class_is_named_with_its_place(learn, xpnet_, flowers, tmp_path):
+def test_an_unseen_class_is_named_with_its_place(learn, run_xpnet, flowers, tmp_path):
     """In the test file, at the training and later."""
     other = tmp_path / "other.csv"
     other.write_text("length,width,kind\n1,2,iris\n3,4,tulip\n")
-    said = f"{other}, line 3, column 'kind': the class 'tulip' was not seen in training"
+    message = f"{other}, line 3, column 'kind': the class 'tulip' was not seen in training"
     answer = learn(flowers, "--test", other)
     assert (answer.code, answer.out) == (2, "")
-    assert said in answer.said
+    assert message in answer.output
     assert learn(flowers, "--epochs", 1).code == 0
-    answer = xpnet_("evaluate", tmp_path / "run", "--dataset", other)
+    answer = run_xpnet("evaluate", tmp_path / "run", "--dataset", other)
     assert (answer.code, answer.out) == (2, "")
-    assert said in answer.said
+    assert message in answer.output
 
 
 def test_a_file_that_cannot_be_predicted_is_reported_and_others_are_predicted(
-    learn, xpnet_, flowers, tmp_path
+    learn, run_xpnet, flowers, tmp_path
 ):
     assert learn(flowers, "--epochs", 1).code == 0
     bad = tmp_path / "bad.csv"
     bad.write_text("length,kind\n1,iris\n")
-    answer = xpnet_("predict", tmp_path / "run", bad, flowers, tmp_path / "none.csv")
+    answer = run_xpnet("predict", tmp_path / "run", bad, flowers, tmp_path / "none.csv")
     assert answer.code == 2
     assert len(answer.out.splitlines()) == 61
     first, second = answer.err.splitlines()
@@ -400,11 +407,11 @@ def test_a_file_that_cannot_be_predicted_is_reported_and_others_are_predicted(
     assert second.startswith(f"Error: {tmp_path / 'none.csv'}: no such file")
 
 
-def test_evaluate_refuses_data_of_another_kind(learn, xpnet_, run_folder, flowers, tmp_path):
+def test_evaluate_refuses_data_of_another_kind(learn, run_xpnet, run_folder, flowers, tmp_path):
     assert learn(flowers, "--epochs", 1).code == 0
-    answer = xpnet_("evaluate", tmp_path / "run", "--data-dir", tmp_path)
+    answer = run_xpnet("evaluate", tmp_path / "run", "--data-dir", tmp_path)
     assert (answer.code, answer.out) == (2, "")
-    assert "'--data-dir': the run was trained on a table." in answer.said
-    answer = xpnet_("evaluate", run_folder[0], "--dataset", flowers)
+    assert "'--data-dir': the run was trained on a table." in answer.output
+    answer = run_xpnet("evaluate", run_folder[0], "--dataset", flowers)
     assert (answer.code, answer.out) == (2, "")
-    assert "'--dataset': the run was trained on images." in answer.said
+    assert "'--dataset': the run was trained on images." in answer.output

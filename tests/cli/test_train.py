@@ -49,14 +49,14 @@ def figures_of(run):
 # --- the run folder ---------------------------------------------------------------------------
 
 
-def test_config_json_has_every_flag_and_the_result(xpnet_, digits, tmp_path):
+def test_config_json_has_every_flag_and_the_result(run_xpnet, digits, tmp_path):
     flags = {
         "backend": "numpy", "hidden": "8,6", "activation": "tanh", "epochs": 2, "batch_size": 400,
         "lr": 0.01, "optimizer": "adam", "seed": 3, "dtype": "float64", "data_dir": str(digits),
         "out": str(tmp_path / "run"),
     }  # fmt: skip
     words = [word for k, v in flags.items() for word in (f"--{k.replace('_', '-')}", v)]
-    assert xpnet_("train", "mnist", *words).code == 0
+    assert run_xpnet("train", "mnist", *words).code == 0
     config, row = config_of(tmp_path / "run"), rows_of(tmp_path / "run")[-1]
     assert {k: config[k] for k in flags} == flags | {"hidden": [8, 6]}
     assert config["dataset"] == "mnist"
@@ -115,9 +115,9 @@ def test_the_curves_of_many_epochs_are_drawn_without_a_warning(train, tmp_path):
     assert len(rows_of(tmp_path / "run")) == 41
 
 
-def test_by_default_the_folder_is_in_runs(xpnet_, digits, tmp_path, monkeypatch):
+def test_by_default_the_folder_is_in_runs(run_xpnet, digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    answer = xpnet_("train", "--data-dir", digits, "--epochs", 1, "--hidden", 8)
+    answer = run_xpnet("train", "--data-dir", digits, "--epochs", 1, "--hidden", 8)
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"mnist-\d{8}-\d{6}", folder.name)
     assert answer.out.endswith(f"Run folder: {folder.relative_to(tmp_path)}\n")
@@ -277,13 +277,13 @@ def test_each_optimizer_learns_at_its_default_rate(train, tmp_path, name):
     assert f"{name} from lr {config['lr']:g}" in answer.out
 
 
-def test_no_two_optimizers_give_the_same_weights(xpnet_, digits, tmp_path):
+def test_no_two_optimizers_give_the_same_weights(run_xpnet, digits, tmp_path):
     """With one seed and one rate, after three steps."""
     found = set()
     for name in ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw"):
         flags = ("--batch-size", 1000, "--epochs", 2, "--hidden", 4, "--lr", 0.01, "--quiet")
         place = ("--data-dir", digits, "--out", tmp_path / name, "--optimizer", name)
-        assert xpnet_("train", *place, *flags).code == 0
+        assert run_xpnet("train", *place, *flags).code == 0
         found.add(weights_of(tmp_path / name)["layers.0.weight"].tobytes())
     assert len(found) == 6
 
@@ -293,12 +293,12 @@ def test_float64_is_used_throughout(train, tmp_path):
     assert {x.dtype.name for x in weights_of(tmp_path / "run").values()} == {"float64"}
 
 
-def test_the_seed_determines_the_run(xpnet_, digits, tmp_path):
+def test_the_seed_determines_the_run(run_xpnet, digits, tmp_path):
     """One seed, one run, to the last bit; another seed, another run."""
     runs = [tmp_path / name for name in ("a", "b", "c")]
     for run, seed in zip(runs, (5, 5, 6), strict=True):
         flags = ("--hidden", 8, "--epochs", 2, "--seed", seed, "--quiet")
-        assert xpnet_("train", "--data-dir", digits, "--out", run, *flags).code == 0
+        assert run_xpnet("train", "--data-dir", digits, "--out", run, *flags).code == 0
     a, b, c = map(figures_of, runs)
     assert a == b != c
     a, b, c = ({k: x.tobytes() for k, x in weights_of(run).items()} for run in runs)
@@ -307,7 +307,7 @@ def test_the_seed_determines_the_run(xpnet_, digits, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--hidden", "0"], "--hidden.*: expected a width, or widths separated by commas"),
         (["--hidden", "-3"], "--hidden"),
@@ -337,10 +337,10 @@ def test_the_seed_determines_the_run(xpnet_, digits, tmp_path):
         (["--backend", "numpy:1"], "'numpy:1' cannot be used: NumPy has the device 'cpu' only"),
     ],
 )
-def test_an_invalid_flag_is_named_and_nothing_is_created(train, tmp_path, flags, said):
+def test_an_invalid_flag_is_named_and_nothing_is_created(train, tmp_path, flags, message):
     answer = train(*flags)
     assert (answer.code, answer.out) == (2, "")
-    assert re.search(said, answer.said)
+    assert re.search(message, answer.output)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -374,7 +374,7 @@ def test_the_environment_variable_is_the_default_backend(train, tmp_path):
     assert config_of(tmp_path / "b")["backend"] == "numpy"
     answer = train("--out", tmp_path / "c", XPNET_BACKEND="numpi")
     assert answer.code == 2
-    assert "Unknown backend 'numpi'" in answer.said
+    assert "Unknown backend 'numpi'" in answer.output
     assert not (tmp_path / "c").exists()
 
 
@@ -384,7 +384,7 @@ def _refuses_the_gpu(train, tmp_path, monkeypatch):
     answer = train("--backend", "cupy")
     assert (answer.code, answer.out) == (2, "")
     assert list(tmp_path.iterdir()) == []
-    return answer.said
+    return answer.output
 
 
 def test_without_a_usable_gpu_the_error_says_why(train, tmp_path, monkeypatch):
@@ -395,9 +395,11 @@ def test_without_a_usable_gpu_the_error_says_why(train, tmp_path, monkeypatch):
         reason = str(error)
     else:
         pytest.skip("this machine has a GPU that can be used")
-    said = _refuses_the_gpu(train, tmp_path, monkeypatch)
-    assert said == "Error: " + " ".join(reason.split())
-    assert re.search("'cupy' cannot be used: .*(driver|not installed|overwrite each other)", said)
+    message = _refuses_the_gpu(train, tmp_path, monkeypatch)
+    assert message == "Error: " + " ".join(reason.split())
+    assert re.search(
+        "'cupy' cannot be used: .*(driver|not installed|overwrite each other)", message
+    )
 
 
 def test_without_cupy_the_error_has_the_command_that_installs_it(train, tmp_path, monkeypatch):
@@ -405,9 +407,9 @@ def test_without_cupy_the_error_has_the_command_that_installs_it(train, tmp_path
     monkeypatch.setattr(switch, "_opened", switch._opened.__wrapped__)
     monkeypatch.setattr("importlib.metadata.distributions", list)
     monkeypatch.setitem(sys.modules, "cupy", None)
-    said = _refuses_the_gpu(train, tmp_path, monkeypatch)
-    assert "the package cupy is not installed" in said
-    assert re.search(r'pip install "cupy-cuda1[23]x\[ctk\]"', said)
+    message = _refuses_the_gpu(train, tmp_path, monkeypatch)
+    assert "the package cupy is not installed" in message
+    assert re.search(r'pip install "cupy-cuda1[23]x\[ctk\]"', message)
 
 
 # --- what may be missing or wrong -------------------------------------------------------------
@@ -427,7 +429,7 @@ def _fewer(path):
 
 
 @pytest.mark.parametrize(
-    ("name", "harm", "said"),
+    ("name", "harm", "message"),
     [
         ("train-images-idx3-ubyte", os.remove, "no train-images file"),
         ("train-labels-idx1-ubyte", os.remove, "no train-labels file"),
@@ -436,25 +438,27 @@ def _fewer(path):
         ("t10k-labels-idx1-ubyte", _fewer, "399"),
     ],
 )
-def test_damaged_data_are_named_and_nothing_is_created(train, digits, tmp_path, name, harm, said):
+def test_damaged_data_are_named_and_nothing_is_created(
+    train, digits, tmp_path, name, harm, message
+):
     data = shutil.copytree(digits, tmp_path / "data")
     harm(data / name)
     answer = train("--data-dir", data)
     assert (answer.code, answer.out) == (2, "")
-    assert str(data) in answer.said
-    assert name.removesuffix("-idx3-ubyte").removesuffix("-idx1-ubyte") in answer.said
-    assert re.search(said, answer.said)
+    assert str(data) in answer.output
+    assert name.removesuffix("-idx3-ubyte").removesuffix("-idx1-ubyte") in answer.output
+    assert re.search(message, answer.output)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_data_folder_is_named(train, tmp_path):
     answer = train("--data-dir", tmp_path / "none")
     assert answer.code == 2
-    assert str(tmp_path / "none") in answer.said
+    assert str(tmp_path / "none") in answer.output
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_network_the_error_names_the_files(xpnet_, tmp_path, monkeypatch):
+def test_without_a_network_the_error_names_the_files(run_xpnet, tmp_path, monkeypatch):
     """By name, with the flag for their folder; with that no network is needed."""
     pooch = pytest.importorskip("pooch")
 
@@ -463,20 +467,22 @@ def test_without_a_network_the_error_names_the_files(xpnet_, tmp_path, monkeypat
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     monkeypatch.setenv("XPNET_CACHE", str(tmp_path / "cache"))
-    answer = xpnet_("train", "--dataset", "kmnist", "--out", tmp_path / "run")
+    answer = run_xpnet("train", "--dataset", "kmnist", "--out", tmp_path / "run")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.said.startswith("Error: kmnist: train-images-idx3-ubyte.gz could not be fetched")
-    assert "--data-dir FOLDER" in answer.said
+    assert answer.output.startswith(
+        "Error: kmnist: train-images-idx3-ubyte.gz could not be fetched"
+    )
+    assert "--data-dir FOLDER" in answer.output
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_may_have_the_files_of_any_data_set(xpnet_, few, tmp_path):
+def test_a_folder_may_have_the_files_of_any_data_set(run_xpnet, few_digits, tmp_path):
     """The classes have the names of the data set."""
     run = tmp_path / "run"
-    flags = ("--data-dir", few, "--epochs", 1, "--hidden", 4, "--out", run, "--quiet")
-    assert xpnet_("train", "fashion-mnist", *flags).code == 0
-    answer = xpnet_("evaluate", run)
-    assert answer.out.startswith(f"50 test images of {few}, on numpy\n")
+    flags = ("--data-dir", few_digits, "--epochs", 1, "--hidden", 4, "--out", run, "--quiet")
+    assert run_xpnet("train", "fashion-mnist", *flags).code == 0
+    answer = run_xpnet("evaluate", run)
+    assert answer.out.startswith(f"50 test images of {few_digits}, on numpy\n")
     assert re.search(r"^ Ankle boot +\d+ ", answer.out, re.MULTILINE)
 
 
@@ -492,7 +498,7 @@ def test_an_existing_out_is_not_changed(train, tmp_path, what):
         kept.write_text("mine")
     answer = train()
     assert (answer.code, answer.out) == (2, "")
-    assert f"{out} is {what}" in answer.said
+    assert f"{out} is {what}" in answer.output
     assert kept.read_text() == "mine"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
 
@@ -502,8 +508,8 @@ def test_a_folder_that_cannot_be_created_is_an_error_of_one_sentence(train, tmp_
     """Before the data are read and anything is printed."""
     answer = train("--out", tmp_path / "file" / "run", "--data-dir", tmp_path / "none")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.said.startswith(f"Error: {tmp_path / 'file' / 'run'} cannot be created: ")
-    assert "--out" in answer.said
+    assert answer.output.startswith(f"Error: {tmp_path / 'file' / 'run'} cannot be created: ")
+    assert "--out" in answer.output
 
 
 def test_a_full_disk_is_an_error_that_names_file_and_folder(train, tmp_path, monkeypatch):
@@ -519,22 +525,22 @@ def test_a_full_disk_is_an_error_that_names_file_and_folder(train, tmp_path, mon
     monkeypatch.setattr(xpnet.training.History, "write_csv", fills_up)
     answer = train("--epochs", 2)
     run = tmp_path / "run"
-    said = f"Error: [Errno 28] No space left on device: '{run / 'history.csv'}'. "
+    message = f"Error: [Errno 28] No space left on device: '{run / 'history.csv'}'. "
     assert answer.code == 2
-    assert answer.err == f"{said}The weights after epoch 2 are in {run}\n"
+    assert answer.err == f"{message}The weights after epoch 2 are in {run}\n"
 
 
 def test_a_lack_of_memory_is_an_error_of_one_sentence(train, tmp_path):
     """784 times 10^12 weights, more than a processor can address."""
     answer = train("--hidden", 10**12)
     assert (answer.code, answer.out) == (2, "")
-    assert re.match("Error: .*allocate", answer.said)
+    assert re.match("Error: .*allocate", answer.output)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("batch_size", [500, 2000], ids=["training", "test"])
 def test_a_learning_rate_that_is_too_high_is_an_error_with_advice(
-    train, xpnet_, tmp_path, batch_size
+    train, run_xpnet, tmp_path, batch_size
 ):
     """With one step per epoch the test reveals it. The weights in the folder are still good."""
     answer = train("--lr", 1e30, "--optimizer", "sgd", "--epochs", 5, "--batch-size", batch_size)
@@ -542,11 +548,11 @@ def test_a_learning_rate_that_is_too_high_is_an_error_with_advice(
     assert re.fullmatch(
         r"Error: The (test )?loss became (nan|inf).* epoch 1.* (smaller learning rate than 1e\+30"
         rf"|rate was 1e\+30: try a smaller one).* The weights before the first epoch are in {tmp_path / 'run'}",
-        answer.said,
+        answer.output,
     )
     assert "Test accuracy" not in answer.out
     assert not config_of(tmp_path / "run")["finished"]
-    answer = xpnet_("evaluate", tmp_path / "run")
+    answer = run_xpnet("evaluate", tmp_path / "run")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith("The training was not finished: 0 of 5 epochs.\n")
 
@@ -573,20 +579,20 @@ def test_without_matplotlib_the_curves_are_skipped_with_a_message(train, tmp_pat
 # --- Ctrl-C -----------------------------------------------------------------------------------
 
 
-def _is_a_whole_interrupted_run(run, xpnet_, digits):
+def _is_a_whole_interrupted_run(run, run_xpnet, digits):
     config, rows = config_of(run), rows_of(run)
     assert (config["interrupted"], config["finished"]) == (True, False)
     assert config["epochs_finished"] == len(rows) >= 1
     assert all(np.isfinite(x).all() for x in weights_of(run).values())
     assert [path.name for path in run.iterdir() if path.name not in FILES] == []
-    answer = xpnet_("evaluate", run, "--data-dir", digits, "--report", run.parent / "page.html")
+    answer = run_xpnet("evaluate", run, "--data-dir", digits, "--report", run.parent / "page.html")
     assert answer.code == 0
     assert float(re.search(r"accuracy (\d+\.\d\d)%", answer.out)[1]) > 30
     return len(rows)
 
 
 @on_posix
-def test_ctrl_c_keeps_what_was_learned(start, xpnet_, digits, tmp_path):
+def test_ctrl_c_keeps_what_was_learned(start, run_xpnet, digits, tmp_path):
     """A complete run folder, which can be evaluated; a line with its path; exit code 130."""
     run = tmp_path / "run"
     process = start("train", "--data-dir", digits, "--epochs", 100000, "--hidden", 8, "--out", run)
@@ -596,7 +602,7 @@ def test_ctrl_c_keeps_what_was_learned(start, xpnet_, digits, tmp_path):
     *_, learned, further = lines
     assert process.wait() == 130
     assert process.stderr.read() == ""
-    done = _is_a_whole_interrupted_run(run, xpnet_, digits)
+    done = _is_a_whole_interrupted_run(run, run_xpnet, digits)
     assert learned == (
         f"Interrupted in epoch {done + 1} of 100000. What was learned so far is in {run}\n"
     )
@@ -604,7 +610,7 @@ def test_ctrl_c_keeps_what_was_learned(start, xpnet_, digits, tmp_path):
 
 
 @on_posix
-def test_ctrl_c_removes_the_bar(start, xpnet_, digits, tmp_path):
+def test_ctrl_c_removes_the_bar(start, run_xpnet, digits, tmp_path):
     """In the middle of a run, which the bar shows; the last line is below the table."""
     run = tmp_path / "run"
     flags = ("--data-dir", digits, "--epochs", 100000, "--hidden", 8, "--out", run)
@@ -619,7 +625,7 @@ def test_ctrl_c_removes_the_bar(start, xpnet_, digits, tmp_path):
     assert process.wait() == 130
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
     assert "Interrupted in epoch" in text[text.rindex("\x1b[?25h") :]
-    _is_a_whole_interrupted_run(run, xpnet_, digits)
+    _is_a_whole_interrupted_run(run, run_xpnet, digits)
 
 
 @on_posix
@@ -640,7 +646,7 @@ def test_ctrl_c_before_the_training_leaves_nothing(start, tmp_path):
 
 @on_posix
 @pytest.mark.parametrize("pause", [0.001, 0.01, 0.03, 0.1, 0.3])
-def test_two_ctrl_c_count_as_one(start, xpnet_, digits, tmp_path, pause):
+def test_two_ctrl_c_count_as_one(start, run_xpnet, digits, tmp_path, pause):
     """The second comes while the folder is written, the curves are drawn, or the process ends."""
     run = tmp_path / "run"
     process = start(
@@ -655,7 +661,7 @@ def test_two_ctrl_c_count_as_one(start, xpnet_, digits, tmp_path, pause):
     assert (process.wait(), process.stderr.read()) == (130, "")
     assert learned.endswith(f"What was learned so far is in {run}\n")
     assert further == f"To resume: xpnet train --resume {run}\n"
-    _is_a_whole_interrupted_run(run, xpnet_, digits)
+    _is_a_whole_interrupted_run(run, run_xpnet, digits)
 
 
 @on_posix

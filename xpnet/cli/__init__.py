@@ -34,9 +34,9 @@ def main() -> None:
 
 
 def _prepare(name: str) -> None:
-    """Make a standard stream accept every character, also one of another encoding, or if it is closed."""
+    """Make writing to a standard stream safe: it may be closed, or its encoding may lack a character."""
     stream = getattr(sys, name)
-    if stream is None:  # xpnet train >&-
+    if stream is None:  # closed, as by `xpnet train >&-`
         setattr(sys, name, io.StringIO())
     elif isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")

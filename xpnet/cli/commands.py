@@ -17,9 +17,8 @@ from xpnet.cli.screen import echo
 from xpnet.cli.train import train
 from xpnet.errors import XpnetError
 
-_UsageError: Any = (
-    typer.BadParameter.__base__
-)  # Click's class, or a copy in newer versions of typer
+# Click's class of errors in the command line; newer versions of typer contain a copy of Click.
+_UsageError: Any = typer.BadParameter.__base__
 
 
 class Commands(TyperGroup):
@@ -40,13 +39,13 @@ class Commands(TyperGroup):
 
 @contextmanager
 def _reported() -> Iterator[None]:
-    """A block in which errors that are no bugs of xpnet's are printed and become an exit code."""
+    """A block whose errors are printed and become an exit code, unless they are bugs of xpnet."""
     try:
         yield
     except BrokenPipeError:
-        raise  # of `xpnet doctor | head`; typer ends without a message
+        raise  # as in `xpnet doctor | head`; typer exits without a message
     except _UsageError as error:
-        error.message = printable(error.message)  # typer prints it, in a frame
+        error.message = printable(error.message)  # typer prints the error, in a frame
         raise
     except (XpnetError, OSError, MemoryError) as error:
         message = str(error) or "there is not enough memory."  # a MemoryError has no message
@@ -61,7 +60,7 @@ def _reported() -> Iterator[None]:
 
 
 def _print_with_notes(sentence: str, error: BaseException) -> None:
-    """Print a sentence and the error's notes (`BaseException.add_note`) in one line."""
+    """Print a sentence and the error's notes (`BaseException.add_note`) on one line."""
     notes = getattr(error, "__notes__", [])
     if notes:
         if not sentence.endswith((".", ".)")):

@@ -1,8 +1,8 @@
 """Flags from a file: `xpnet train --config FILE.toml`, and the settings of a run that is resumed.
 
-A key is a flag's name without its dashes, and its value is what the flag takes. Paths in the file are
-relative to the file's folder. So a folder with a configuration and its data can be moved, and the file
-of a run folder can name the model's source beside it.
+A key is a flag's name without the leading dashes, and its value is what the flag takes. Paths in the file are
+relative to the file's folder, so that a folder with a configuration and its data can be moved, and the
+file of a run folder can name the model's source beside it.
 """
 
 import json
@@ -24,7 +24,7 @@ PATHS = ("dataset", "test", "data-dir", "model", "out")  # keys whose values may
 COMMAND_LINE_ONLY = ("config", "resume", "trust", "help")
 ENVIRONMENT = "environment"  # a key of ctx.meta: the environment of the run that --config repeats
 RESUMED = "resumed"  # a key of ctx.meta: the record of the run that --resume names
-_LARGEST = 2**20  # bytes of a file; one that a run writes has about 500
+_LARGEST = 2**20  # bytes in a file; the file of a run has about 500
 _LONGEST = 4096  # characters of a string in it: as many as a path may have on Linux
 
 
@@ -38,9 +38,10 @@ def from_file(ctx: typer.Context, path: Path | None) -> Path | None:
 
 
 def from_run(ctx: typer.Context, path: Path | None) -> Path | None:
-    """The callback of `--resume`: likewise, with the settings in the run folder's checkpoint.
+    """The callback of `--resume`: the settings in the run folder's checkpoint become defaults.
 
-    Only the checkpoint is one piece and has checksums. The other files are for people to read.
+    They are read from the checkpoint because it is written in one piece, with checksums. The other
+    files are for people to read.
     """
     if path is not None and not ctx.resilient_parsing:
         from xpnet.cli.run_folder import RunFolder
@@ -91,7 +92,7 @@ def _loaded(path: Path, flag: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         message = f"expected UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8."
         raise bad_flag(flag, f"{path}: is not valid TOML: {message}") from error
-    except ValueError as error:  # of TOML, or of a number with too many digits
+    except ValueError as error:  # invalid TOML, or a number with too many digits
         raise bad_flag(flag, f"{path}: is not valid TOML: {error}.") from error
     except RecursionError:
         raise bad_flag(flag, f"{path}: its brackets are nested too deeply.") from None
@@ -113,7 +114,7 @@ def _environment_of(path: Path) -> dict[str, Any]:
 def require_unedited(path: Path, settings: Mapping[str, Any], checkpoint: Path) -> None:
     """Refuse to resume a run whose file was edited: the new settings would have no effect.
 
-    A file that is missing, empty or not valid TOML is not an edit; it is written again.
+    A file that is missing, empty or not valid TOML does not count as edited; it is written again.
 
     Raises
     ------
@@ -169,13 +170,13 @@ def _as_flag(parameter: Any, key: str, value: Any, folder: Path) -> Any:
     Raises
     ------
     typer.BadParameter
-        It is of another type, or too long.
+        The value is of another type, or too long.
     """
     if key == "hidden" and type(value) in (int, list):
         return _widths(value)
     _require_kind(parameter, key, value)
     if type(value) is int:
-        _digits(value)
+        _digits(value)  # refuses a number that is too long to print
     if isinstance(value, str):
         _require_short(value)
         if key in PATHS:
@@ -210,7 +211,7 @@ def _require_short(value: str) -> None:
 
 
 def _relative_to(folder: Path, key: str, value: str) -> str:
-    """A path relative to the file's folder; a name that is no path as it is."""
+    """A path in the file, seen from the current folder; a name that is not a path is returned unchanged."""
     if key == "model" and ":" not in value:
         return value
     if key in ("dataset", "test") and not is_path(value, folder):
@@ -224,14 +225,14 @@ def _relative_to(folder: Path, key: str, value: str) -> str:
 
 
 def _digits(number: int) -> str:
-    """A whole number in decimal digits, of which Python refuses to write several thousand."""
+    """A whole number in decimal digits; Python refuses to write more than a few thousand of them."""
     if abs(number) >= 10**400:  # a hexadecimal number in TOML has no limit
         raise typer.BadParameter("expected a number of at most 400 digits.")
     return str(number)
 
 
 def _short_repr(value: Any) -> str:
-    """A value for a message, cut after 80 characters."""
+    """The repr of a value for a message, cut off after 80 characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # Python does not write numbers of thousands of digits
@@ -240,7 +241,7 @@ def _short_repr(value: Any) -> str:
 
 
 def absolute(path: str | Path, flag: str) -> str:
-    """A path in absolute terms, if the file that repeats a run can hold it.
+    """The absolute path, if the file that repeats a run can hold it.
 
     Raises
     ------

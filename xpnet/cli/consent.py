@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def require_consent(source: "Source", trust: bool) -> None:
-    """Unless the code is trusted, ask on a terminal whether to execute it, and remember a yes.
+    """Require that the user trusts the code: ask on a terminal, unless the answer is known already.
+
+    A yes is remembered.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """The data of the commands: images by the name of their data set, pictures, or the rows of a table.
 
-`learned` reads the data of a training; `tested` reads the test data of a run as the training did. A run
-keeps the fingerprint of its samples, and is not tested on other samples unless the user names these.
+`read_samples` reads the data of a training; `read_test` reads the test data of a run as the training
+did. A run keeps the fingerprint of its samples, and is tested on other samples only if the user names
+them.
 """
 
 import json
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from xpnet._typing import Array
 from xpnet.cli import tables
 from xpnet.cli.kinds import kind_of
-from xpnet.cli.tables import SHARE, Flags, Pair, Reading, Tested, path_of_test
+from xpnet.cli.tables import TEST_SHARE, Flags, Pair, Reading, TestSamples, path_of_test
 from xpnet.errors import DataError, StateError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Samples(NamedTuple):
     reading: dict[str, Any]
 
 
-def learned(flags: Flags) -> Samples:
+def read_samples(flags: Flags) -> Samples:
     """The data that the flags of a training name.
 
     Raises
@@ -54,12 +55,12 @@ def learned(flags: Flags) -> Samples:
     """
     kind = kind_of(flags["dataset"])
     if kind == "images":
-        train, test, reading = _images(flags)
+        train, test, reading = _read_images(flags)
         _require_classes(flags, train, test)
     elif kind == "folder":
-        train, test, reading = _folder(flags)
+        train, test, reading = _read_folder(flags)
     else:
-        train, test, reading = tables.learn(flags)
+        train, test, reading = tables.read_samples(flags)
     published = kind == "images" and not flags["data_dir"]
     reading["samples"] = None if published else _fingerprints(flags, train, test)
     if kind == "images":
@@ -69,7 +70,7 @@ def learned(flags: Flags) -> Samples:
     return Samples(train, test, tuple(train[0].shape[1:]), outputs, reading)
 
 
-def tested(flags: Flags, reading: Reading, other: str | None) -> Tested:
+def read_test(flags: Flags, reading: Reading, other: str | None) -> TestSamples:
     """The test data of a run, and their source.
 
     Parameters
@@ -87,17 +88,17 @@ def tested(flags: Flags, reading: Reading, other: str | None) -> Tested:
     """
     if reading["kind"] == "images":
         folder = other or flags["data_dir"]
-        _, (x, t), _ = _images({**flags, "data_dir": folder})
+        _, (x, t), _ = _read_images({**flags, "data_dir": folder})
         if folder and not other:
             _require_unchanged(reading, folder, (x, t), None)
         source = folder or flags["dataset"]
         if source == "mnist":
             source = "the built-in MNIST"
-        return Tested((_scaled(x, flags), t), None, str(source))
+        return TestSamples((_scaled(x, flags), t), None, str(source))
     if reading["kind"] == "folder":
-        found = _folder_again(flags, reading, other)
+        found = _read_test_folder(flags, reading, other)
     else:
-        found = tables.tested(flags, reading, other)
+        found = tables.read_test(flags, reading, other)
     if not other:
         _require_unchanged(reading, found.source, found.test, found.rest)
     return found
@@ -128,7 +129,7 @@ def _require_unchanged(reading: Reading, source: str, test: Pair, rest: Pair | N
     """
     from xpnet.data.fingerprint import difference, fingerprint
 
-    kept = _kept(reading)
+    kept = _recorded_fingerprints(reading)
     expected = kept["test"]
     found = fingerprint(*test)
     if found == expected:
@@ -145,23 +146,23 @@ def _require_unchanged(reading: Reading, source: str, test: Pair, rest: Pair | N
     )
 
 
-def changed(kept: Reading, found: Reading) -> str:
-    """What is different in the data of a run that is resumed, as a phrase for a message."""
+def describe_changes(kept: Reading, found: Reading) -> str:
+    """How the data of a resumed run differ from those that it began with, as a phrase for a message."""
     from xpnet.data.fingerprint import difference
 
     if kept.get("samples") is None or found["samples"] is None:  # one of them is published data
         return "other samples"
-    before = _kept(kept)
-    now = _kept(found)
+    before = _recorded_fingerprints(kept)
+    now = _recorded_fingerprints(found)
     old = before["train"] + before["test"]
     new = now["train"] + now["test"]
     if old.samples != new.samples or (old.content == new.content and before != now):
         return difference(old, new)
-    # In another order other rows are learned, and their means and deviations are the units.
+    # In another order, other rows are for training, with other means and deviations.
     return "other values, classes or columns, or the same samples in another order"
 
 
-def _kept(reading: Reading) -> dict[str, "Fingerprint"]:
+def _recorded_fingerprints(reading: Reading) -> dict[str, "Fingerprint"]:
     """The fingerprints of a run's training and test samples."""
     from xpnet.data.fingerprint import Fingerprint
 
@@ -174,7 +175,7 @@ def _kept(reading: Reading) -> dict[str, "Fingerprint"]:
 # --- images ---------------------------------------------------------------------------------------
 
 
-def _images(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
+def _read_images(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     """The images as they are stored, and the reading."""
     from xpnet.data import class_names, count_classes, load_dataset
 
@@ -188,7 +189,7 @@ def _images(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
 
 
 def _scaled(x: Array, flags: Flags) -> Array:
-    """Levels from 0 to 255 as numbers from 0 to 1."""
+    """Pixels from 0 to 255, as numbers from 0 to 1."""
     x = x.astype(flags["dtype"])
     x /= 255
     return x
@@ -211,7 +212,7 @@ def _require_classes(flags: Flags, train: Pair, test: Pair) -> None:
 # --- pictures -------------------------------------------------------------------------------------
 
 
-def _folder(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
+def _read_folder(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     from xpnet.data import load_image_folder
 
     image_size = None
@@ -228,7 +229,7 @@ def _folder(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     return train, test, {"classes": classes, "shape": train[0].shape[1:]}
 
 
-def _folder_again(flags: Flags, reading: Reading, other: str | None) -> Tested:
+def _read_test_folder(flags: Flags, reading: Reading, other: str | None) -> TestSamples:
     from xpnet.data import split
     from xpnet.data.image_folder import has_test, load_classes
 
@@ -240,6 +241,6 @@ def _folder_again(flags: Flags, reading: Reading, other: str | None) -> Tested:
         )
     x, t = load_classes(source, reading["classes"], tuple(reading["shape"]), flags["dtype"])
     if other or own != flags["dataset"] or has_test(source):
-        return Tested((x, t), None, source)
-    train, test = split(t, flags["test"] or SHARE, flags["seed"])
-    return Tested((x[test], t[test]), (x[train], t[train]), source)
+        return TestSamples((x, t), None, source)
+    train, test = split(t, flags["test"] or TEST_SHARE, flags["seed"])
+    return TestSamples((x[test], t[test]), (x[train], t[train]), source)

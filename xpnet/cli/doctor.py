@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from xpnet.cli.screen import echo
 
-PACKAGES = {  # the optional packages, and what needs them
+PACKAGES = {  # the optional packages, and what each is needed for
     "matplotlib": "curves.png of xpnet train, the page of xpnet evaluate, and xpnet.plots",
     "pillow": "xpnet predict",
     "pooch": "fashion-mnist, kmnist and cifar10, when they are fetched",
@@ -34,14 +34,14 @@ def doctor() -> None:
         conflict = library.conflict()
         if conflict is not None:
             notes.append(f"The backend {name!r} computes, but {conflict}")
-    echo("\npackage           installed  version       for")
+    echo("\npackage           installed  version       needed for")
     for package, purpose in PACKAGES.items():
         try:
             _row(package, "yes", version(package), purpose)
         except PackageNotFoundError:
             _row(package, "no", "-", purpose)
             notes.append(f"{package} is not installed. Install it with: pip install {package}")
-    echo(f"\n--backend auto takes {resolve('auto').name}.")
+    echo(f"\n--backend auto selects {resolve('auto').name}.")
     for note in notes:
         echo(f"\n{note}")
 

@@ -12,7 +12,7 @@ from xpnet.cli.screen import echo
 
 if TYPE_CHECKING:
     from xpnet.cli.run_folder import Trained
-    from xpnet.cli.tables import Tested
+    from xpnet.cli.tables import TestSamples
 
 Report = Annotated[Path | None, option(
     file, "FILE.html", "The report page; by default RUN/report.html.",
@@ -75,7 +75,7 @@ def evaluate(
     echo(_page(trained, page, other, found, y))
 
 
-def _page(trained: "Trained", path: Path, other: str | None, found: "Tested", y: Array) -> str:
+def _page(trained: "Trained", path: Path, other: str | None, found: "TestSamples", y: Array) -> str:
     """Write the report page, and return a line with its path, or with the package that is missing."""
     from xpnet.cli.tables import standardizer
     from xpnet.report import report
@@ -104,9 +104,11 @@ def _page(trained: "Trained", path: Path, other: str | None, found: "Tested", y:
     return f"\nReport page: {path}"
 
 
-def _test_data(trained: "Trained", run: Path, data_dir: Path | None, other: str | None) -> "Tested":
+def _test_data(
+    trained: "Trained", run: Path, data_dir: Path | None, other: str | None
+) -> "TestSamples":
     """The samples that the run is tested on."""
-    from xpnet.cli.dataset import tested
+    from xpnet.cli.dataset import read_test
     from xpnet.errors import DataError
 
     kind = trained.reading["kind"]
@@ -121,7 +123,7 @@ def _test_data(trained: "Trained", run: Path, data_dir: Path | None, other: str 
             f"{run}: the run was trained on {folder}, which is missing. Name another with --data-dir."
         )
     named = str(data_dir) if data_dir else other
-    return tested({**trained.config, "data_dir": folder}, trained.reading, named)
+    return read_test({**trained.config, "data_dir": folder}, trained.reading, named)
 
 
 def _by_class(classes: list[str], counts: list[list[int]], what: str) -> Iterator[str]:

@@ -30,28 +30,32 @@ RATES = {  # learning rates at which these learn MNIST well; the others do at th
     "nadam": 0.001,
     "lamb": 0.01,
 }
-TABLE_RATE = 0.003  # of adam and the mlp, for the classes of a table, which makes few steps
-MOST = 10**9  # epochs, or samples per step
-WIDEST = 10**12  # too wide for any memory, and still small enough for NumPy's own MemoryError
+TABLE_RATE = (
+    0.003  # of adam, for an mlp that classifies the rows of a table: few rows make few steps
+)
+MOST = 10**9  # the largest number of epochs, or of samples per step
+WIDEST = (
+    10**12
+)  # of a layer: more than any memory holds, but NumPy still raises its own MemoryError
 
 
 # --- values ---------------------------------------------------------------------------------------
 
 
 def folder(text: str) -> Path:
-    """The path of a folder. An empty text, perhaps an unset variable, would be the current folder."""
+    """The path of a folder. An empty string, perhaps an unset variable, would mean the current folder."""
     return _path(text, "a folder")
 
 
 def file(text: str) -> Path:
-    """The path of a file, likewise."""
+    """The path of a file, which is not empty either."""
     return _path(text, "a file")
 
 
 def _path(text: str | os.PathLike[str], what: str) -> Path:
     try:
         possible = bool(str(text)) and b"\0" not in os.fsencode(text)
-    except UnicodeEncodeError:  # half a character, which no command line can hold
+    except UnicodeEncodeError:  # a lone surrogate, which no path can hold
         possible = False
     if not possible:
         raise typer.BadParameter(f"expected {what}, got {str(text)!r}.")
@@ -116,7 +120,7 @@ def delimiter(text: str) -> str:
 
 
 def encoding(text: str) -> str:
-    """The name of an encoding that Python knows."""
+    """The name of an encoding that Python has."""
     from xpnet.data._csv_reader import codec_of
 
     try:
@@ -195,7 +199,7 @@ def test(text: str | float) -> float | str:
 
 
 def plans(text: str) -> list[list[int]]:
-    """The numbers of epochs that a run was planned for, each with the step at which that changed.
+    """The numbers of epochs for which a run was planned, each with the step at which the plan changed.
 
     >>> plans("3@57,6@80")
     [[3, 57], [6, 80]]
@@ -222,10 +226,10 @@ def _number(text: str | float, what: str) -> float:
 
 
 def schedule(text: str) -> str:
-    """The name of a schedule, perhaps with options. The length of the training is not known yet."""
+    """The name of a schedule, perhaps with options."""
     from xpnet.schedules import schedule as parsed
 
-    try:
+    try:  # with a length that every schedule fits in, since that of the training is not known yet
         parsed(text.lower(), steps=10**9, epochs=10**6)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -252,14 +256,14 @@ RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", parser=folder, help="Run folder, as xpnet train writes it.")
 ]
 
-TRUST = "Execute the model.py of a run folder that is somebody else's."
+TRUST = "Execute the Python code (model.py) in a run folder that somebody else wrote."
 Trust = Annotated[bool, typer.Option("--trust", help=TRUST)]
 
 # --- flags of `xpnet train` -----------------------------------------------------------------------
 
 
 def _train(panel: str) -> Callable[..., Any]:
-    """A function like `option` for flags in one panel of the help."""
+    """A function like `option`, for the flags in one panel of the help."""
 
     def make(*words: Any, **more: Any) -> Any:
         return option(*words, rich_help_panel=panel, **more)
@@ -270,7 +274,7 @@ def _train(panel: str) -> Callable[..., Any]:
 DATA = "Data"
 MODEL = "Model"
 LEARNING = "Learning"
-MACHINE = "Numbers"
+MACHINE = "Device and precision"
 RUN = "Run folder"
 
 _data = _train(DATA)
@@ -281,7 +285,7 @@ _run = _train(RUN)
 
 DatasetArgument = Annotated[str | None, typer.Argument(
     parser=dataset, metavar="DATASET", show_default=False,
-    help="The data, as --dataset; by default mnist, which comes with xpnet.",
+    help="The data set, as for --dataset; by default mnist, which comes with xpnet.",
 )]  # fmt: skip
 Dataset = Annotated[str | None, _data(
     dataset, "NAME|FILE|FOLDER", f"mnist, fashion-mnist, kmnist, cifar10; {FILES}; or a folder that "
@@ -297,8 +301,8 @@ Features = Annotated[str | None, _data(
     "others.",
 )]  # fmt: skip
 Index = Annotated[str | None, _data(
-    None, "COLUMN", "Column of the table with the names of its rows, which is not learned from: its name, its "
-    "number from 0, or none. By default the first if it has no name, as pandas writes it.",
+    None, "COLUMN", "Column with the names of the table's rows, which is not a feature: give its name, its number "
+    "from 0, or none. By default the first column if it has no name, as in files of pandas.",
 )]  # fmt: skip
 Header = Annotated[bool | None, typer.Option(
     "--header/--no-header", rich_help_panel=DATA, show_default=False,
@@ -316,7 +320,7 @@ ImageSize = Annotated[str | None, _data(
     "default their own.",
 )]  # fmt: skip
 Test = Annotated[Any, _data(
-    test, "SHARE|FILE", "Share of the samples for the test, or another table or folder; by default "
+    test, "SHARE|FILE", "Share of the samples that is kept for the test, or another table or folder; by default "
     "0.2.",
 )]  # fmt: skip
 Task = Annotated[str, _data(
@@ -359,15 +363,15 @@ Lr = Annotated[float | None, _learning(
 )]  # fmt: skip
 Schedule = Annotated[str, _learning(
     schedule, "NAME",
-    f"Course of the learning rate: {', '.join(SCHEDULES)} (linear falls to 0); with options, as "
+    f"How the learning rate changes: {', '.join(SCHEDULES)} (linear falls to 0); with options, as "
     "step:size=5,gamma=0.5.",
 )]  # fmt: skip
 WeightDecay = Annotated[float | None, _learning(
     not_negative, "NUMBER",
-    "Pull of the weights towards 0; by default the optimizer's own: 0.01 for adamw, else 0.",
+    "Weight decay, which pulls weights towards 0; by default the optimizer's own: 0.01 for adamw, else 0.",
 )]  # fmt: skip
 Clip = Annotated[float | None, _learning(
-    positive, "NORM", "Largest norm of all gradients together; larger ones are scaled down.",
+    positive, "NORM", "Largest norm of all gradients together; larger gradients are scaled down to it.",
 )]  # fmt: skip
 Seed = Annotated[int, typer.Option(
     metavar="NUMBER", min=0, max=2**128 - 1, rich_help_panel=LEARNING, help="Seed of the initial weights, the batches, and the split into training and test.",

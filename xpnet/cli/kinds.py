@@ -10,7 +10,7 @@ PICTURES = ("images", "folder")  # the kinds whose samples are images
 
 
 def kind_of(dataset: str) -> str:
-    """The kind of a data set: "images" (by name), "csv" (any table of text), "npz" or "folder"."""
+    """The kind of a data set: "images" (by name), "csv" (any text table), "npz" or "folder"."""
     from xpnet.data import DATASETS
 
     if dataset.lower() in DATASETS:

@@ -1,4 +1,4 @@
-"""`xpnet predict`: the answers of a trained network for pictures, or for the rows of a table."""
+"""`xpnet predict`: the predictions of a trained network for pictures, or for the rows of a table."""
 
 import csv
 import io
@@ -38,8 +38,8 @@ def predict(
 
     For a run on a table, FILE is a table with the columns that the run was
     trained on; other columns are ignored. The output is a table as well: each
-    line has the row's name in the index column, or its line in the file; and
-    the file, if there are several.
+    line names its row, by the index column or by the line in the file; with
+    several files, it names the file too.
 
     A file that cannot be read is reported; the others are processed, and the
     exit code is 2.
@@ -50,7 +50,7 @@ def predict(
 
     trained = RunFolder(run).trained(trust)
     failed = False
-    has_head = False
+    has_header = False
     with using(backend, trained.model.dtype):
         model = trained.build()
         for path in files:
@@ -59,10 +59,10 @@ def predict(
                     width = max(cells(printable(f)) for f in files)
                     echo(_picture_line(trained, model, path, width))
                 else:
-                    head, *lines = _table(trained, model, path, several=len(files) > 1)
-                    if not has_head:
-                        lines = [head, *lines]
-                        has_head = True
+                    header, *lines = _table(trained, model, path, several=len(files) > 1)
+                    if not has_header:
+                        lines = [header, *lines]
+                        has_header = True
                     echo(_as_csv(lines), nl=False)
             except DataError as error:
                 echo(f"Error: {error}", err=True)
@@ -91,32 +91,34 @@ def _picture_line(trained: "Trained", model: "Layer", path: Path, width: int) ->
 
 
 def _table(trained: "Trained", model: "Layer", path: Path, several: bool) -> list[list[str]]:
-    """A head, and for each row its name, and its class and probability, or its numbers."""
+    """A header; and for each row its name with its class and probability, or with its numbers."""
     from xpnet.cli.tables import rows
 
     found = rows(path, trained.config, trained.reading)
-    names, answers = _answers(trained, trained.model.scores(model, trained.fitting(found.x)))
-    lines = [[name, *answer] for name, answer in zip(found.names, answers, strict=True)]
-    if several:  # files whose rows may be named in different ways
+    names, predictions = _predictions(
+        trained, trained.model.scores(model, trained.fitting(found.x))
+    )
+    lines = [[name, *prediction] for name, prediction in zip(found.names, predictions, strict=True)]
+    if several:  # the files may name their rows in different ways
         return [["file", "row", *names], *([str(path), *line] for line in lines)]
     return [[found.title, *names], *lines]
 
 
-def _answers(trained: "Trained", y: Array) -> tuple[list[str], list[list[str]]]:
-    """The names of the columns of answers, and the answers for each row."""
+def _predictions(trained: "Trained", y: Array) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns with predictions, and the predictions for each row."""
     from xpnet import functions as F
     from xpnet.backend import to_numpy
     from xpnet.cli.tables import standardizer
 
-    name = "t"  # an archive has no names
+    name = "t"  # the targets of an archive have no other name
     if "schema" in trained.reading:
         name = trained.reading["schema"]["target"]
     if trained.classes:
-        answers = []
+        predictions = []
         for probabilities in to_numpy(F.softmax(y)).tolist():
             largest = max(probabilities)
-            answers.append([trained.classes[probabilities.index(largest)], f"{largest:.4f}"])
-        return [name, "probability"], answers
+            predictions.append([trained.classes[probabilities.index(largest)], f"{largest:.4f}"])
+        return [name, "probability"], predictions
     units = standardizer(trained.reading["targets"])
     numbers = (to_numpy(y) * units.scale + units.mean).tolist()
     names = [name]

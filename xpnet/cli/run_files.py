@@ -1,8 +1,8 @@
 """The files that a run needs to be resumed and to be repeated.
 
-To be resumed: its settings, how it reads its data, and the digest of its own model's code are part of
-the checkpoint, which has checksums. To be repeated: `config.toml`, and `model.py` if the model is one
-of the user's own.
+To resume it: its settings, how it reads its data, and the digest of the code of the user's own model
+are part of the checkpoint, which has checksums. To repeat it: `config.toml`, and `model.py` if the
+model is one of the user's own.
 """
 
 import json
@@ -82,7 +82,7 @@ class RunFiles(Callback):
             raise
 
     def _add_environment(self, now: dict[str, Any]) -> None:
-        """Add the current environment, unless it is the one of the part before."""
+        """Add the current environment, unless it is that of the previous part of the run."""
         before = self.environments[-1] if self.environments else {}
         if {**now, "step": 0} != {**before, "step": 0}:
             self.environments.append(now)

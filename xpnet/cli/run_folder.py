@@ -78,7 +78,7 @@ class RunFolder:
         Raises
         ------
         StateError
-            The folder is no run folder, or damaged; or its model is Python code that is not trusted.
+            The folder is not a run folder, or is damaged; or its model is Python code that is not trusted.
         """
         model = open_run(self.path)
         _, metadata = load_file(model.file, names=())
@@ -100,7 +100,7 @@ class RunFolder:
 
 
 class Record(NamedTuple):
-    """What a checkpoint holds so that the command line can resume it.
+    """What a checkpoint holds so that the command line can resume the run.
 
     Attributes
     ----------
@@ -180,9 +180,9 @@ class Trained(NamedTuple):
             raise StateError(f"{path}: expected the history of a training: {error}.") from error
 
     def fitting(self, x: Array) -> Array:
-        """Samples in the shape that the model takes, if they have as many numbers as it takes.
+        """Samples in the shape that the model takes, if they have the number of values that it takes.
 
-        Others are returned for the model to refuse, as rows if it takes rows.
+        Other samples are returned as rows if it takes rows, else unchanged; the model refuses them.
         """
         if math.prod(x.shape[1:]) == math.prod(self.input_shape):
             return x.reshape(-1, *self.input_shape)

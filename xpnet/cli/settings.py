@@ -1,6 +1,6 @@
 """Settings: the values of the flags of `xpnet train`, after defaults and checks.
 
-A flag that has no effect beside another one is an error: the user expects an effect.
+A flag that would have no effect beside another one is an error, since the user expects an effect.
 """
 
 from inspect import signature
@@ -19,19 +19,19 @@ from xpnet.training import Run, model_file
 WITH_RESUME = ("resume", "epochs", "backend", "quiet", "data_dir", "trust")
 
 
-def settled(ctx: typer.Context) -> dict[str, Any]:
+def read_settings(ctx: typer.Context) -> dict[str, Any]:
     """Every flag's value, by name, with the data set as a name or an absolute path.
 
     Raises
     ------
     typer.BadParameter
-        Two flags do not go together.
+        Two flags cannot be given together.
     """
     flags = dict(ctx.params)
     if flags["resume"]:
-        _require_few(ctx)
+        _refuse_kept_settings(ctx)
     file = ctx.default_map or {}
-    # The environment variable is for all runs, and a file's value for this one.
+    # A file's value is for this run, and takes precedence over the environment variable, which is for all.
     if _source(ctx, "backend") == "ENVIRONMENT" and "backend" in file:
         flags["backend"] = file["backend"]
     flags["environment"] = ctx.meta.get(ENVIRONMENT, {})
@@ -53,13 +53,13 @@ def is_of_run(config: Path | None) -> bool:
 
 
 def _source(ctx: typer.Context, name: str) -> str:
-    """Where the value of a parameter is from: "COMMANDLINE", "ENVIRONMENT", ..."""
+    """Where a parameter's value comes from: "COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP" (a file), ..."""
     found = ctx.get_parameter_source(name)
     return found.name if found else ""
 
 
-def _require_few(ctx: typer.Context) -> None:
-    """With --resume the run keeps its settings, and only a few flags may be given."""
+def _refuse_kept_settings(ctx: typer.Context) -> None:
+    """Refuse the flags of settings that a resumed run keeps."""
     for parameter in ctx.command.params:
         name = str(parameter.name)
         if name not in WITH_RESUME and _source(ctx, name) == "COMMANDLINE":
@@ -74,7 +74,7 @@ def _require_few(ctx: typer.Context) -> None:
 
 
 def _dataset(ctx: typer.Context, flags: dict[str, Any]) -> str:
-    """The data set: the argument's, or the flag's, which may be from a file."""
+    """The data set that the argument names, or else the flag, perhaps in a file; by default mnist."""
     argument = flags["dataset"]
     flag = flags.pop("named")
     if argument and flag and argument != flag and _source(ctx, "named") == "COMMANDLINE":

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import typer
-
 from xpnet._typing import Array
-from xpnet.cli.dataset import Samples, changed
+from xpnet.cli.dataset import Samples, describe_changes
+from xpnet.cli.errors import bad_flag
 from xpnet.errors import DataError, ShapeError, StateError
 from xpnet.training import Callback, Checkpoint, Run, model_file
 
@@ -39,7 +38,7 @@ def architecture_of(settings: Settings, samples: Samples) -> tuple[dict[str, Any
             "out_features": samples.outputs,
             "activation": settings["activation"],
         }, samples
-    if name in ("lenet", "resnet") and len(shape) == 2:  # images of one colour
+    if name in ("lenet", "resnet") and len(shape) == 2:  # images of one channel
         samples = reshaped(samples, (1, *shape))
     own = model_file.split(name)
     if own is not None:
@@ -63,7 +62,7 @@ def reshaped(samples: Samples, shape: tuple[int, ...]) -> Samples:
     )
 
 
-def built(
+def build_model(
     architecture: dict[str, Any],
     own: model_file.Source | None,
     rng: "Generator",
@@ -80,8 +79,8 @@ def built(
     rng : numpy.random.Generator
     rows : bool
         Whether the samples are rows of a table. Then an mlp is initialised with Glorot's numbers,
-        which are smaller than He's: a table has few rows, and a network whose first outputs are as
-        large as the targets first learns to undo them, and with them the noise.
+        which are smaller than He's: a network whose initial outputs are as large as the targets first
+        has to unlearn them, and on the few rows of a table it fits the noise while it does.
     """
     if "model" not in architecture:
         from xpnet.layers import MLP
@@ -153,15 +152,15 @@ def require_outputs(model: "Layer", name: str, samples: Samples) -> None:
     if tuple(y.shape) != (min(2, len(samples.train[0])), samples.outputs):
         prefix = f"{name}: " if own else ""
         raise ShapeError(
-            f"{prefix}{type(model).__name__} expected to give an output of shape (batch, "
-            f"{samples.outputs}), gave {tuple(y.shape)} for a batch of 2 samples of shape "
+            f"{prefix}{type(model).__name__} expected to return an output of shape (batch, "
+            f"{samples.outputs}), returned {tuple(y.shape)} for a batch of 2 samples of shape "
             f"{samples.input_shape}."
         )
 
 
 # --- the data -------------------------------------------------------------------------------------
 
-MIRRORED = ("fashion-mnist", "cifar10")  # in the other data sets a mirror image is another sign
+MIRRORED = ("fashion-mnist", "cifar10")  # a mirrored digit or letter is another sign
 
 
 def training_data(
@@ -230,7 +229,7 @@ def settle_steps(settings: dict[str, Any], samples: int, rows: bool) -> None:
 
 
 def require_same(settings: Settings, record: "Record", samples: Samples) -> None:
-    """Refuse data that are not those that a run has begun with.
+    """Refuse data that are not those with which a run began.
 
     Raises
     ------
@@ -240,18 +239,18 @@ def require_same(settings: Settings, record: "Record", samples: Samples) -> None
     if record.reading != samples.reading:
         raise DataError(
             f"{settings['data_dir'] or settings['dataset']}: it is not what the run was trained on: it has "
-            f"{changed(record.reading, samples.reading)}. Restore the old data, or begin a new run."
+            f"{describe_changes(record.reading, samples.reading)}. Restore the old data, or begin a new run."
         )
 
 
 # --- the schedule ---------------------------------------------------------------------------------
 
 
-def scheduled(settings: Settings, per_epoch: int) -> "Schedule":
+def build_schedule(settings: Settings, per_epoch: int) -> "Schedule":
     """The schedule of the learning rate.
 
-    A run that was resumed for another number of epochs has the schedule of its earlier plan until the
-    step at which it was resumed.
+    A run that was resumed for another number of epochs follows the schedule of its earlier plan until
+    the step at which it was resumed.
 
     Parameters
     ----------
@@ -279,7 +278,7 @@ def scheduled(settings: Settings, per_epoch: int) -> "Schedule":
 
 
 def remember_plan(settings: dict[str, Any], record: "Record") -> None:
-    """Add the number of epochs that was planned before to the settings, with the step it held until."""
+    """Add to the settings the earlier number of epochs, with the step until which it was planned."""
     plans = [list(plan) for plan in settings["earlier_epochs"] or ()]
     before = record.settings["epochs"]
     last_step = plans[-1][1] if plans else 0
@@ -332,13 +331,13 @@ class Throttled(Callback):
     """
 
     INTERVAL: ClassVar[float] = 0.2
-    since: float = -math.inf
+    last_call: float = -math.inf  # in seconds, as of time.monotonic
 
     def on_epoch(self, trainer: "Trainer") -> None:
         is_last = len(trainer.history) >= trainer.epochs or trainer.stopped
-        if is_last or time.monotonic() - self.since >= self.INTERVAL:
+        if is_last or time.monotonic() - self.last_call >= self.INTERVAL:
             super().on_epoch(trainer)
-            self.since = time.monotonic()
+            self.last_call = time.monotonic()
 
 
 class ThrottledRun(Throttled, Run):
@@ -350,7 +349,7 @@ class ThrottledCheckpoint(Throttled, Checkpoint):
 
 
 class IgnoreInterruptsAtEnd(Callback):
-    """Ignores Ctrl-C from the end of the training on: what is left is short, and is to be complete."""
+    """Ignores Ctrl-C once the training has ended: what remains is short, and must be complete."""
 
     def on_end(self, trainer: "Trainer") -> None:
         from xpnet.training.interrupt import ignore_in_all_blocks
@@ -365,7 +364,7 @@ def tensorboard(folder: Path) -> Callback:
     try:
         return TensorBoard(folder / "tensorboard")
     except ModuleNotFoundError as error:
-        raise typer.BadParameter(
+        raise bad_flag(
+            "--tensorboard",
             f"{error.name} is not installed. Install it with: pip install tensorboard",
-            param_hint="'--tensorboard'",
         ) from error

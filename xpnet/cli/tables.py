@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 Pair = tuple[Any, Any]  # x and t, NumPy arrays
 Flags = Mapping[str, Any]
 Reading = Mapping[str, Any]
-SHARE = 0.2  # of the samples, kept for the test
+TEST_SHARE = 0.2  # of the samples, kept for the test
 
 
-def learn(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
-    """The samples for training and test, and the reading: see `xpnet.cli.dataset.learned`."""
+def read_samples(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
+    """The samples for training and test, and the reading: see `xpnet.cli.dataset.read_samples`."""
     if kind_of(flags["dataset"]) == "csv":
-        train, test, reading = _csv(flags)
+        train, test, reading = _read_csv(flags)
     else:
-        train, test, reading = _npz(flags)
+        train, test, reading = _read_npz(flags)
     if flags["task"] == "regress":
         from xpnet.data import Standardizer
 
@@ -38,7 +38,7 @@ def learn(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     return train, test, reading
 
 
-class Tested(NamedTuple):
+class TestSamples(NamedTuple):
     """The samples that a run is tested on.
 
     Attributes
@@ -58,7 +58,7 @@ class Tested(NamedTuple):
     names: list[str] | None = None
 
 
-def tested(flags: Flags, reading: Reading, other: str | None) -> Tested:
+def read_test(flags: Flags, reading: Reading, other: str | None) -> TestSamples:
     """The test samples of a run, or all of another table."""
     source = other or path_of_test(flags)
     if not Path(source).is_file():
@@ -67,9 +67,9 @@ def tested(flags: Flags, reading: Reading, other: str | None) -> Tested:
         )
     is_split = not other and source == flags["dataset"]  # the test is a part of the table
     if "schema" in reading:
-        found = _csv_again(source, flags, reading, is_split)
+        found = _read_test_csv(source, flags, reading, is_split)
     else:
-        found = _npz_again(source, flags, reading, is_split)
+        found = _read_test_npz(source, flags, reading, is_split)
     if reading["classes"]:
         return found
     x, t = found.test
@@ -86,11 +86,11 @@ def path_of_test(flags: Flags) -> str:
 
 
 class Rows(NamedTuple):
-    """Samples without targets, and their names in a table of answers.
+    """Samples without targets, and their names in a table of predictions.
 
     Attributes
     ----------
-    x : ndarray
+    x : ndarray of shape (n, ...)
     title : str
         The title of the names: that of the index column; or "line" (in the file, from 1), or "row"
         (of an array, from 0), as errors count them.
@@ -108,7 +108,7 @@ def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
         known = schema(reading)
         cells = known.cells(path, targets=False)
         x, _ = known.samples(cells)
-        return Rows(x, *_called(cells))
+        return Rows(x, *_row_names(cells))
     from xpnet.data import load_samples
 
     x = _features(load_samples(path), flags, reading)
@@ -123,7 +123,7 @@ def schema(reading: Reading) -> "Schema":
 
 
 def standardizer(figures: Mapping[str, Any]) -> "Standardizer":
-    """The mean and scale that a run keeps.
+    """The mean and scale with which a run standardises numbers.
 
     Raises
     ------
@@ -144,14 +144,14 @@ def _standardized(t: Array, reading: Reading, flags: Flags) -> Array:
 
 
 def _share(flags: Flags) -> float:
-    share: float = SHARE if flags["test"] is None else flags["test"]
+    share: float = TEST_SHARE if flags["test"] is None else flags["test"]
     return share
 
 
 # --- CSV ------------------------------------------------------------------------------------------
 
 
-def _csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
+def _read_csv(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     from xpnet.data import load_table
 
     task = flags["task"]
@@ -205,7 +205,7 @@ def _note_numbering(found: "Schema", parts: list[Array]) -> None:
             )
 
 
-def _csv_again(source: str, flags: Flags, reading: Reading, is_split: bool) -> Tested:
+def _read_test_csv(source: str, flags: Flags, reading: Reading, is_split: bool) -> TestSamples:
     from xpnet.data import split
 
     known = schema(reading)
@@ -214,16 +214,16 @@ def _csv_again(source: str, flags: Flags, reading: Reading, is_split: bool) -> T
     if t is None:
         target = reading["schema"]["target"]
         raise DataError(f"{source}: expected a column {target!r}, the target, but there is none.")
-    title, names = _called(cells)
+    title, names = _row_names(cells)
     names = [f"{title} {name}" for name in names]
     if not is_split:
-        return Tested((x, t), None, source, names)
+        return TestSamples((x, t), None, source, names)
     train, test = split(t if reading["classes"] else t[:, 0], _share(flags), flags["seed"])
     chosen = [names[i] for i in test.tolist()]
-    return Tested((x[test], t[test]), (x[train], t[train]), source, chosen)
+    return TestSamples((x[test], t[test]), (x[train], t[train]), source, chosen)
 
 
-def _called(cells: "Cells") -> tuple[str, list[str]]:
+def _row_names(cells: "Cells") -> tuple[str, list[str]]:
     """The title and the names of a table's rows: those of its index, or their lines."""
     if cells.index_name is not None:
         return cells.index_name, cells.row_names
@@ -233,7 +233,7 @@ def _called(cells: "Cells") -> tuple[str, list[str]]:
 # --- NPZ ------------------------------------------------------------------------------------------
 
 
-def _npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
+def _read_npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     from xpnet.data import Standardizer, load_archive
 
     path = flags["dataset"]
@@ -242,7 +242,7 @@ def _npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     reading: dict[str, Any] = {"classes": []}
     if flags["task"] == "classify":
         count = int(t.max()) + 1
-        _require_count(flags, len(t), count)  # before a list of that length is made
+        _require_count(flags, len(t), count)  # before a list of that length is created
         reading["classes"] = [str(i) for i in range(count)]
     if x.ndim <= 2:
         reading["features"] = Standardizer.of(x.reshape(len(x), -1))._asdict()
@@ -250,18 +250,18 @@ def _npz(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
     return (x, t), (x_test, t_test), reading
 
 
-def _npz_again(source: str, flags: Flags, reading: Reading, is_split: bool) -> Tested:
+def _read_test_npz(source: str, flags: Flags, reading: Reading, is_split: bool) -> TestSamples:
     from xpnet.data import load_archive, load_samples
 
     if not is_split:
         pair = load_samples(source, flags["task"])
-        return Tested(_read(pair, source, flags, reading), None, source)
+        return TestSamples(_prepared(pair, source, flags, reading), None, source)
     train, test = load_archive(source, _share(flags), flags["seed"], task=flags["task"])
-    rest = _read(train, source, flags, reading)
-    return Tested(_read(test, source, flags, reading), rest, source)
+    rest = _prepared(train, source, flags, reading)
+    return TestSamples(_prepared(test, source, flags, reading), rest, source)
 
 
-def _read(pair: Pair, source: str, flags: Flags, reading: Reading) -> Pair:
+def _prepared(pair: Pair, source: str, flags: Flags, reading: Reading) -> Pair:
     """Samples and targets of an archive in the form that the training had."""
     x, t = pair
     t = _targets(t, source, flags)

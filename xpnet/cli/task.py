@@ -15,7 +15,7 @@ def loss_of(task: str) -> Callable[[Any, Any], Any]:
 
 
 def metrics_of(task: str, reading: Mapping[str, Any]) -> list[Any]:
-    """The metrics; errors are in the units that the targets have in the file."""
+    """The metrics; errors are in the units of the targets in the file."""
     from xpnet.metrics import R2, accuracy
 
     if task == "classify":
@@ -24,19 +24,25 @@ def metrics_of(task: str, reading: Mapping[str, Any]) -> list[Any]:
 
 
 def error_in(scale: Sequence[float]) -> Callable[[Array, Array], Array]:
-    """The mean absolute error of standardised numbers, in the units that they had before."""
+    """The metric mean absolute error, for standardised numbers, in their original units.
+
+    Parameters
+    ----------
+    scale : sequence of float
+        The standard deviation by which each column of the targets was divided.
+    """
     from xpnet.metrics import mean_absolute_error as error
 
     def absolute_error(y: Array, t: Array) -> Array:
         xp = array_namespace(y, t)
-        columns = [u * error(y[:, i], t[:, i]) for i, u in enumerate(scale)]
+        columns = [unit * error(y[:, i], t[:, i]) for i, unit in enumerate(scale)]
         return xp.sum(xp.stack(columns)) / len(columns)
 
     return absolute_error
 
 
 def result_line(task: str, figures: Mapping[str, float]) -> str:
-    """The result of a test, for people to read."""
+    """The result of a test, as the commands print it."""
     if task == "classify":
         return f"accuracy {figures['accuracy']:.2%}"
     from xpnet.report.page import number

@@ -67,13 +67,13 @@ def train(
     """
     from xpnet.cli.config import RESUMED
     from xpnet.cli.run_folder import RunFolder
-    from xpnet.cli.settings import settled
+    from xpnet.cli.settings import read_settings
     from xpnet.errors import StateError
     from xpnet.training._claim import Claim
     from xpnet.training.run import claim_path
 
     start = time.perf_counter()
-    settings = settled(ctx)
+    settings = read_settings(ctx)
     record = None
     run = settings["resume"]
     if run:
@@ -84,7 +84,7 @@ def train(
         settings["out"] = str(claim.folder)
         if run:
             record = RunFolder(run).record()
-            if record != ctx.meta[RESUMED]:  # that one was read before the claim
+            if record != ctx.meta[RESUMED]:  # which was read before the folder was claimed
                 raise StateError(f"{run}: it was resumed meanwhile. Try again.")
             if record.epochs >= settings["epochs"]:
                 _print_finished(run, record.epochs)
@@ -123,7 +123,7 @@ def _train_and_report(settings: dict[str, Any], record: "Record | None", start: 
 
 @contextmanager
 def _saved_weights_noted(path: Path) -> Iterator[None]:
-    """A block whose errors get a note with the weights that are in the run folder."""
+    """A block whose errors get a note that describes the weights in the run folder."""
     from xpnet.errors import StateError
     from xpnet.training import open_run
 
@@ -153,19 +153,19 @@ def _train(settings: dict[str, Any], record: "Record | None", device: str) -> "H
         The description of the backend's device.
     """
     from xpnet.cli import setup
-    from xpnet.cli.dataset import learned
+    from xpnet.cli.dataset import read_samples
     from xpnet.cli.run_files import RunFiles
     from xpnet.random import default_rng, manual_seed
     from xpnet.training import Checkpoint
 
     source = setup.source_of(settings, record)
-    samples = learned(settings)
+    samples = read_samples(settings)
     images = samples.input_shape
     has_rows = len(images) == 1
     manual_seed(settings["seed"])  # for dropout, and for a model of the user's own
     rng = default_rng(settings["seed"])
     architecture, samples = setup.architecture_of(settings, samples)
-    model = setup.built(architecture, source, rng, rows=has_rows)
+    model = setup.build_model(architecture, source, rng, rows=has_rows)
     setup.require_outputs(model, settings["model"], samples)
     setup.settle_steps(settings, len(samples.train[0]), rows=has_rows)
     path = Path(settings["out"])
@@ -194,7 +194,7 @@ def _trainer(
     callbacks: "list[Callback]",
     rng: "Generator",
 ) -> "Trainer":
-    from xpnet.cli.setup import scheduled
+    from xpnet.cli.setup import build_schedule
     from xpnet.cli.task import loss_of, metrics_of
     from xpnet.optimizers import optimizer
     from xpnet.training import Trainer
@@ -213,7 +213,7 @@ def _trainer(
         metrics=metrics_of(settings["task"], samples.reading),
         callbacks=callbacks,
         rng=rng,
-        schedule=scheduled(settings, steps_per_epoch),
+        schedule=build_schedule(settings, steps_per_epoch),
         clip=settings["clip"],
         precision=precision,
     )
@@ -250,7 +250,7 @@ _NOT_IN_CONFIG = ("resume", "config", "quiet", "trust", "of_a_run", "environment
 
 
 def _first_lines(settings: dict[str, Any], device: str, samples: "Samples", model: "Layer") -> str:
-    """The data, the device, the optimizer and the network, printed before the training."""
+    """The lines printed before the training: the data, the device, the optimizer and the network."""
     what = "images" if samples.reading["kind"] in PICTURES else "samples"
     precision = settings["precision"] or settings["dtype"]
     return (
