@@ -34,8 +34,7 @@ def doctor() -> None:
         conflict = library.conflict()
         if conflict is not None:
             notes.append(f"The backend {name!r} computes, but {conflict}")
-    echo("
-package           installed  version       needed for")
+    echo("\npackage           installed  version       needed for")
     for package, purpose in PACKAGES.items():
         try:
             _row(package, "yes", version(package), purpose)
