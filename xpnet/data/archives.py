@@ -17,8 +17,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._typing import PathLike
 from xpnet.data._messages import listed
-from xpnet.data._typing import Pair, PathLike, Task
+from xpnet.data._typing import Pair, Task
 from xpnet.data.idx import take
 from xpnet.data.splitting import split
 from xpnet.errors import ArgumentError, DataError
