@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,15 @@ def load_archive(
     return train, tested
 
 
-def load_samples(path: PathLike, targets: Task | None = None) -> Any:
+@overload
+def load_samples(path: PathLike, targets: Task) -> Pair: ...
+
+
+@overload
+def load_samples(path: PathLike, targets: None = None) -> NDArray[Any]: ...
+
+
+def load_samples(path: PathLike, targets: Task | None = None) -> NDArray[Any] | Pair:
     """Load all samples of an NPZ file, and perhaps their targets, to predict or to evaluate.
 
     Parameters
