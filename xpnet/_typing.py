@@ -1,9 +1,10 @@
-"""Names for annotations: the arrays, dtypes, devices and namespaces of any library.
+"""The names that annotations share.
 
-The libraries share no base class, so to a type checker each of these is Any; to a reader it names
-what is expected.
+The array libraries have no common base class, so to a type checker an array, a data type, a device
+and a namespace are Any; to a reader the names show what is expected.
 """
 
+import os
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -23,3 +24,6 @@ Namespace: TypeAlias = Any
 
 Rng: TypeAlias = "int | Generator | DeviceGenerator | None"
 """A source of random numbers: a seed, a generator, or None for the one of `xpnet.manual_seed`."""
+
+PathLike: TypeAlias = str | os.PathLike[str]
+"""The path of a file or folder."""

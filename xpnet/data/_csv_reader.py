@@ -6,7 +6,6 @@ numbers as they are read, so a table takes the memory of its numbers, not of its
 
 import codecs
 import csv
-import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -16,6 +15,7 @@ from typing import NamedTuple, Protocol, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._typing import PathLike
 from xpnet.data._csv_columns import Choice, Columns, columns_of, names_rows
 from xpnet.data._csv_numbers import numbers_of, require_number
 from xpnet.errors import ArgumentError, DataError
@@ -63,7 +63,7 @@ class Cells(NamedTuple):
 
 
 def read_csv(
-    path: str | os.PathLike[str],
+    path: PathLike,
     target: str | bool | None = None,
     delimiter: str | None = None,
     header: bool | None = None,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xpnet.data._typing import PathLike
+from xpnet._typing import PathLike
 from xpnet.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:

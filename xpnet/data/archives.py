@@ -12,13 +12,14 @@ import zipfile
 import zlib
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._typing import PathLike
 from xpnet.data._messages import listed
-from xpnet.data._typing import Pair, PathLike, Task
+from xpnet.data._typing import Pair, Task
 from xpnet.data.idx import take
 from xpnet.data.splitting import split
 from xpnet.errors import ArgumentError, DataError
@@ -85,7 +86,15 @@ def load_archive(
     return train, tested
 
 
-def load_samples(path: PathLike, targets: Task | None = None) -> Any:
+@overload
+def load_samples(path: PathLike, targets: Task) -> Pair: ...
+
+
+@overload
+def load_samples(path: PathLike, targets: None = None) -> NDArray[Any]: ...
+
+
+def load_samples(path: PathLike, targets: Task | None = None) -> NDArray[Any] | Pair:
     """Load all samples of an NPZ file, and perhaps their targets, to predict or to evaluate.
 
     Parameters

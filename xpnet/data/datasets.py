@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from xpnet._typing import PathLike
 from xpnet.data._cifar import ARCHIVE, load_cifar_archive, load_cifar_folder
 from xpnet.data._messages import listed
-from xpnet.data._typing import Pair, PathLike
+from xpnet.data._typing import Pair
 from xpnet.data.idx import read_idx
 from xpnet.data.remote import REMOTES, fetch
 from xpnet.errors import ArgumentTypeError, DataError

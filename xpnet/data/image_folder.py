@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from xpnet._typing import PathLike
 from xpnet.data._messages import listed
 from xpnet.data._pictures import LIMIT as MOST_PIXELS, is_grey, open_picture
-from xpnet.data._typing import Pair, PathLike
+from xpnet.data._typing import Pair
 from xpnet.data.images import fitted_picture, load_picture
 from xpnet.data.splitting import split
 from xpnet.data.tables import require_another

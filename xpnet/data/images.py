@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xpnet._typing import PathLike
 from xpnet.data._pictures import open_picture
-from xpnet.data._typing import PathLike
 from xpnet.errors import DataError, ShapeError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xpnet.data._typing import PathLike
+from xpnet._typing import PathLike
 from xpnet.errors import DataError
 
 

@@ -18,10 +18,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from xpnet._typing import PathLike
 from xpnet.data._csv_numbers import MISSING, require_number
 from xpnet.data._csv_reader import Cells, read_csv
 from xpnet.data._messages import listed
-from xpnet.data._typing import Pair, PathLike, Task
+from xpnet.data._typing import Pair, Task
 from xpnet.data.splitting import Standardizer, split
 from xpnet.errors import ArgumentError, DataError, StateError
 

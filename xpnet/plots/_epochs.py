@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from xpnet._typing import PathLike
 from xpnet.plots._names import drawn
-from xpnet.plots._style import TEST, TRAIN, PathLike, figure_of, finished, plain
+from xpnet.plots._style import TEST, TRAIN, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

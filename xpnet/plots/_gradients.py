@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 from xpnet._printable import cells
+from xpnet._typing import PathLike
 from xpnet.autodiff.variable import Parameter
 from xpnet.backend import to_numpy
 from xpnet.layers import Layer
 from xpnet.plots._names import drawn
-from xpnet.plots._style import BLUE, ORANGE, PathLike, figure_of, finished, plain
+from xpnet.plots._style import BLUE, ORANGE, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

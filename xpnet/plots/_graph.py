@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from xpnet._printable import printable
-from xpnet._typing import Array
+from xpnet._typing import Array, PathLike
 from xpnet.autodiff.function import FunctionNode
 from xpnet.autodiff.tape import Output, seed, walk
 from xpnet.autodiff.variable import Variable, data_of, node_of
@@ -36,7 +36,7 @@ GREY = "#8a8a8a"
 _TEXT_SUFFIXES = ("", ".dot", ".gv")
 
 
-def dot(output: Variable, names: Mapping[str, Variable], path: str | Path | None = None) -> str:
+def dot(output: Variable, names: Mapping[str, Variable], path: PathLike | None = None) -> str:
     """The graph from which `output` was computed, in DOT, the language of Graphviz.
 
     Functions are circles, leaves are boxes, and a constant, which has no gradient, is a grey box.
@@ -51,7 +51,7 @@ def dot(output: Variable, names: Mapping[str, Variable], path: str | Path | None
         Names for leaves and for intermediate Variables; Variables outside the graph are ignored.
         The value of an intermediate result without a name is shown if the graph has kept it, or if
         it is one number that can be computed again from known ones.
-    path : str or Path, optional
+    path : str or path-like, optional
         Where to write the graph. With the suffix .dot or .gv (or none) the file has the DOT code.
         With any other, such as .svg, .png or .pdf, it is a picture, drawn by Graphviz's program
         `dot`, which must be installed.

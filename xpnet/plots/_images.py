@@ -6,14 +6,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from xpnet._printable import cells
-from xpnet._typing import Array
+from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
 from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
 from xpnet.layers import Affine, Layer
 from xpnet.layers.hooks import untouched, watching
-from xpnet.plots._style import PathLike, figure_of, finished
+from xpnet.plots._style import figure_of, finished
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet import functions as F
 from xpnet._printable import cells
-from xpnet._typing import Array
+from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.backend import to_numpy
 from xpnet.errors import DataError, ShapeError
 from xpnet.plots._images import grid, pictures
 from xpnet.plots._names import drawn
-from xpnet.plots._style import INK, PathLike, figure_of, finished
+from xpnet.plots._style import INK, figure_of, finished
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,10 +3,10 @@
 import math
 from typing import TYPE_CHECKING
 
-from xpnet._typing import Array
+from xpnet._typing import Array, PathLike
 from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
-from xpnet.plots._style import BLUE, INK, PathLike, figure_of, finished, plain
+from xpnet.plots._style import BLUE, INK, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,13 +7,13 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpnet import random
-from xpnet._typing import Array
+from xpnet._typing import Array, PathLike
 from xpnet.autodiff.variable import Variable, data_of
 from xpnet.backend import to_numpy
 from xpnet.data.loader import DataLoader
 from xpnet.errors import ArgumentError
 from xpnet.layers import Layer
-from xpnet.plots._style import BLUE, ORANGE, PathLike, figure_of, finished, plain
+from xpnet.plots._style import BLUE, ORANGE, figure_of, finished, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

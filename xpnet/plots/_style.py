@@ -5,19 +5,17 @@ for categories, viridis and cividis for amounts.
 """
 
 import io
-import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from xpnet._typing import PathLike
 from xpnet.errors import MissingPackageError
 from xpnet.saving.safetensors import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-PathLike: TypeAlias = str | os.PathLike[str]
 
 TRAIN = "#8a8a8a"
 TEST = "#c4314b"

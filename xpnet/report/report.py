@@ -2,14 +2,13 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from xpnet import functions as F, metrics, plots
-from xpnet._typing import Array
+from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.backend import to_numpy
 from xpnet.errors import ShapeError
@@ -23,7 +22,7 @@ MISTAKES = 24  # the maximum number of mistakes to show
 
 
 def report(
-    path: str | os.PathLike[str],
+    path: PathLike,
     scores: Array,
     targets: Array,
     *,

@@ -7,7 +7,7 @@ NEP 18: S. Hoyer et al., "A dispatch mechanism for NumPy's high level array func
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from xpnet._interoperability.numpy.registry import call_implementation, implementations
+from xpnet._interoperability.numpy.registry import ArrayLike, call_implementation, implementations
 from xpnet._interoperability.numpy.ufuncs import (
     METHODS,
     Ufunc,
@@ -57,7 +57,7 @@ def array_function(
     types: Iterable[type],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> Array:
+) -> Any:
     """NEP 18: the result of `function(*args, **kwargs)`, where an argument is a Variable.
 
     Raises
@@ -74,7 +74,9 @@ def array_function(
 
 
 @method("__array_ufunc__")
-def array_ufunc(ufunc: Ufunc, how: str, *inputs: Array, **options: Any) -> Array:
+def array_ufunc(
+    ufunc: Ufunc, how: str, *inputs: ArrayLike, **options: Any
+) -> Array | tuple[Array, ...]:
     """NEP 13: the result of `ufunc(*inputs)`, or of one of its methods, such as "reduce".
 
     Raises
@@ -114,7 +116,7 @@ def _find_function(ufunc: Ufunc) -> Callable[..., Any]:
     raise _missing(f"np.{name}", name)
 
 
-def _has_no_other_protocol(x: Array) -> bool:
+def _has_no_other_protocol(x: ArrayLike) -> bool:
     """Whether x is a Variable, or no array of another package that implements NEP 13 too."""
     return isinstance(x, Variable) or not hasattr(type(x), "__array_ufunc__")
 

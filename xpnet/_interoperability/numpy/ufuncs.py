@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from xpnet import functions as F
 from xpnet._interoperability.numpy.registry import (
+    ArrayLike,
     Axis,
     as_arrays,
     call_implementation,
@@ -245,7 +246,7 @@ IGNORED = {
 }
 """Arguments of ufuncs, with the values that make no difference for Variables."""
 
-Inputs: TypeAlias = tuple[Array, ...]
+Inputs: TypeAlias = tuple[ArrayLike, ...]
 Options: TypeAlias = dict[str, Any]
 
 
@@ -262,7 +263,7 @@ def with_options(
     function: Callable[..., Any],
     inputs: Inputs,
     options: Options,
-) -> Array:
+) -> Array | tuple[Array, ...]:
     """ufunc(*inputs, **options), where a Variable is an input or `out`.
 
     Raises
@@ -373,7 +374,9 @@ def accumulate(
     return call_implementation(RUNNING[name], (x, axis), options)
 
 
-def outer(name: str, function: Callable[..., Any], x1: Array, x2: Array, **options: Any) -> Array:
+def outer(
+    name: str, function: Callable[..., Any], x1: ArrayLike, x2: ArrayLike, **options: Any
+) -> Array | tuple[Array, ...]:
     """ufunc.outer: the ufunc of each pair of elements, with the axes of x1, then those of x2."""
     _no_out(f"{name}.outer", options.get("out"))
     x1, x2 = as_arrays(x1, x2)
