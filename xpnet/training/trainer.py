@@ -478,7 +478,10 @@ class Trainer:
             raise StateError(f"{path}: it is a checkpoint of another training. {error}") from error
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the training in nested dicts; arrays are not copied."""
+        """The state of the training in nested dicts; arrays are not copied.
+
+        It can be resumed if it is that of a finished step: see `between_steps`.
+        """
         return {
             **self.learner.state_dict(),
             "position": {
