@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import data_of
@@ -33,7 +32,7 @@ from xpnet.training.meter import Meter, Metric
 BATCH = 1000  # samples: large enough to be fast, small enough that no layer's output is large
 
 
-def predict(model: Layer, x: Array, batch_size: int = BATCH) -> Array:
+def predict(model: Layer, x: Arrays | Loader, batch_size: int = BATCH) -> Arrays:
     """The model's output for all of `x`.
 
     Parameters
@@ -69,7 +68,7 @@ def predict(model: Layer, x: Array, batch_size: int = BATCH) -> Array:
 
 
 @on_current_device
-def _predict(model: Layer, x: Arrays, batch_size: int) -> Array:
+def _predict(model: Layer, x: Arrays | Loader, batch_size: int) -> Arrays:
     batches: list[Any] = []
     for part in _inputs(x, batch_size):
         with evaluating():  # not around the loop: a loader's own computations are not part of it
@@ -86,7 +85,7 @@ def _predict(model: Layer, x: Arrays, batch_size: int) -> Array:
     return tree.map(lambda *ys: array_namespace(*ys).concat(ys, axis=0), *batches)
 
 
-def _inputs(x: Arrays, batch_size: int) -> Iterator[Arrays]:
+def _inputs(x: Arrays | Loader, batch_size: int) -> Iterator[Arrays]:
     """The inputs in batches: those of a loader, or slices of arrays."""
     if not hasattr(x, "epoch"):
         x = on_device(x)

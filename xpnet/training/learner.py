@@ -13,7 +13,7 @@ from xpnet.errors import ArgumentError, ArgumentTypeError, GradientError, StateE
 from xpnet.layers import Layer
 from xpnet.layers._contents import require_no_loose_variables
 from xpnet.optimizers import ExponentialMovingAverage, Optimizer, clip_grad_norm
-from xpnet.training.batches import output, samples
+from xpnet.training.batches import Arrays, output, samples
 
 if TYPE_CHECKING:
     from xpnet.training.precision import MixedPrecision
@@ -96,13 +96,20 @@ class Learner:
         self._gathered_samples = 0
         self._first_size = 1  # the number of samples in the first of the gathered batches
 
-    def step(self, x: Array, t: Array) -> tuple[Variable, Variable]:
+    def step(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
         """Learn from one batch: forward, backward, update. Nothing is transferred to the host.
+
+        Parameters
+        ----------
+        x, t : array of shape (n, ...), or a tuple or dict of such arrays
+            The samples and their targets, on the device and in the dtype of the model.
 
         Returns
         -------
-        y, loss : Variable
-            The model's output and its loss, before the update.
+        y : Variable, or a tuple or dict of Variables
+            The model's output, before the update.
+        loss : Variable, shape ()
+            The loss of y.
         """
         with self.precision or nullcontext():
             y = output(self.model, x)

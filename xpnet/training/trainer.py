@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpnet._saved import finite, mapping, whole
-from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable
 from xpnet.backend import on_current_device, to_numpy
@@ -24,6 +23,7 @@ from xpnet.training._checks import check_batches, checked
 from xpnet.training._snapshot import Snapshot
 from xpnet.training._streams import Streams
 from xpnet.training.batches import (
+    Arrays,
     Data,
     Loader,
     load_loader_state,
@@ -187,7 +187,7 @@ class Trainer:
         """Whether no step is half done and no batch waits for others: so a state can be saved."""
         return not (self._changing or self.learner.updating or self.learner.gathered)
 
-    def step(self, x: Array, t: Array) -> tuple[Variable, Variable]:
+    def step(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
         """Learn from one batch: see `Learner.step`. A subclass may override this."""
         return self.learner.step(x, t)
 
@@ -367,7 +367,7 @@ class Trainer:
         with self.averaged():
             return evaluation.evaluate(self.model, self.loss, data, self.metrics, batch_size)
 
-    def predict(self, x: Array, batch_size: int = evaluation.BATCH) -> Array:
+    def predict(self, x: Arrays | Loader, batch_size: int = evaluation.BATCH) -> Arrays:
         """The model's output for `x`: see `xpnet.training.predict`."""
         with self.averaged():
             return evaluation.predict(self.model, x, batch_size)
@@ -478,7 +478,10 @@ class Trainer:
             raise StateError(f"{path}: it is a checkpoint of another training. {error}") from error
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the training in nested dicts; arrays are not copied."""
+        """The state of the training in nested dicts; arrays are not copied.
+
+        It can be resumed if it is that of a finished step: see `between_steps`.
+        """
         return {
             **self.learner.state_dict(),
             "position": {

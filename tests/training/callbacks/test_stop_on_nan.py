@@ -168,6 +168,24 @@ def test_a_loss_that_is_finite_when_repeated_is_reported(clusters):
         trainer.fit(clusters, None, 1, 10)
 
 
+def test_gradients_that_were_gathered_are_forgotten_when_steps_are_repeated(clusters):
+    """Those of the batch whose loss was NaN are no part of the repeated step."""
+    trainer = make(calls=2, log_every=0.0, accumulate=2)  # fails in the first batch of a step
+    bad = trainer.model[1][1]
+
+    class Heal(Callback):
+        order = -2
+
+        def on_log(self, trainer, progress):
+            if not np.isfinite(progress.figures["loss"]):
+                bad.calls = 9**9
+
+    trainer.callbacks = [*trainer.callbacks, Heal()]
+    with pytest.raises(xpnet.TrainingError, match="but not when the steps .* were repeated"):
+        trainer.fit(clusters, None, 1, 10)
+    assert (trainer.batch, trainer.between_steps) == (2, True)
+
+
 def test_a_training_without_nan_is_unchanged(clusters):
     """Bit for bit, although the state is copied at each log line."""
     with_, without = make(calls=9**9, log_every=0.0), make(calls=9**9)
