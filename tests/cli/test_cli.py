@@ -74,6 +74,12 @@ def test_unknown_commands_and_flags_are_named(run_xpnet, words, message):
     assert message in answer.output
 
 
+def test_a_flag_that_the_help_does_not_show_is_not_suggested(run_xpnet):
+    output = run_xpnet("train", "--epoch", 3).output
+    assert "--epochs" in output
+    assert "--earlier-epochs" not in output
+
+
 def test_the_module_can_be_run_as_the_command(start):
     """`python -m xpnet`, with the name of the installed command."""
     process = start("--version")

@@ -46,6 +46,7 @@ def _reported() -> Iterator[None]:
         raise  # as in `xpnet doctor | head`; typer exits without a message
     except _UsageError as error:
         error.message = printable(error.message)  # typer prints the error, in a frame
+        _remove_hidden_suggestions(error)
         raise
     except (XpnetError, OSError, MemoryError) as error:
         message = str(error) or "there is not enough memory."  # a MemoryError has no message
@@ -57,6 +58,14 @@ def _reported() -> Iterator[None]:
         ignore_in_all_blocks()
         _print_with_notes("Interrupted.", interrupt)
         raise typer.Exit(130) from None
+
+
+def _remove_hidden_suggestions(error: Any) -> None:
+    """Remove the flags that the help does not show from the suggestions for an unknown flag."""
+    if getattr(error, "possibilities", None) and error.ctx is not None:
+        parameters = error.ctx.command.params
+        hidden = {name for p in parameters if getattr(p, "hidden", False) for name in p.opts}
+        error.possibilities = [name for name in error.possibilities if name not in hidden]
 
 
 def _print_with_notes(sentence: str, error: BaseException) -> None:

@@ -301,8 +301,8 @@ Features = Annotated[str | None, _data(
     "others.",
 )]  # fmt: skip
 Index = Annotated[str | None, _data(
-    None, "COLUMN", "Column with the names of the table's rows, which is not a feature: give its name, its number "
-    "from 0, or none. By default the first column if it has no name, as in files of pandas.",
+    None, "COLUMN", "Column with the names of the table's rows, which is not a feature: give its name, "
+    "its number from 0, or none. By default the first column if it has no name, as in files of pandas.",
 )]  # fmt: skip
 Header = Annotated[bool | None, typer.Option(
     "--header/--no-header", rich_help_panel=DATA, show_default=False,
@@ -320,8 +320,8 @@ ImageSize = Annotated[str | None, _data(
     "default their own.",
 )]  # fmt: skip
 Test = Annotated[Any, _data(
-    test, "SHARE|FILE", "Share of the samples that is kept for the test, or another table or folder; by default "
-    "0.2.",
+    test, "SHARE|FILE", "Share of the samples that is kept for the test, or another table or folder; "
+    "by default 0.2.",
 )]  # fmt: skip
 Task = Annotated[str, _data(
     one_of(lambda: ("classify", "regress")), "NAME",
