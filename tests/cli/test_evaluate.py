@@ -124,6 +124,15 @@ def test_data_that_were_moved_are_an_error_that_names_the_run(
     assert run_xpnet("evaluate", run, "--data-dir", digits).code == 0
 
 
+def test_a_folder_with_the_name_of_a_data_set_is_not_taken_for_it(
+    run_xpnet, run_folder, digits, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(digits, "mnist")
+    answer = run_xpnet("evaluate", run_folder[0], "--data-dir", "mnist", "--report", "page.html")
+    assert answer.out.startswith("400 test images of mnist, on numpy")
+
+
 def _read(run):
     with safetensors.safe_open(run / "model.safetensors", framework="numpy") as file:
         described = json.loads(file.metadata()["xpnet"])

@@ -1,8 +1,8 @@
 """Flags from a file: `xpnet train --config FILE.toml`, and the settings of a run that is resumed.
 
-A key is a flag's name without the leading dashes, and its value is what the flag takes. Paths in the file are
-relative to the file's folder, so that a folder with a configuration and its data can be moved, and the
-file of a run folder can name the model's source beside it.
+A key is a flag's name without the leading dashes, and its value is what the flag takes. Paths in the
+file are relative to the file's folder, so that a folder with a configuration and its data can be moved,
+and the file of a run folder can name the model's source beside it.
 """
 
 import json

@@ -91,10 +91,10 @@ def read_test(flags: Flags, reading: Reading, other: str | None) -> TestSamples:
         _, (x, t), _ = _read_images({**flags, "data_dir": folder})
         if folder and not other:
             _require_unchanged(reading, folder, (x, t), None)
-        source = folder or flags["dataset"]
+        source = flags["dataset"]
         if source == "mnist":
             source = "the built-in MNIST"
-        return TestSamples((_scaled(x, flags), t), None, str(source))
+        return TestSamples((_scaled(x, flags), t), None, str(folder or source))
     if reading["kind"] == "folder":
         found = _read_test_folder(flags, reading, other)
     else:

@@ -30,13 +30,9 @@ RATES = {  # learning rates at which these learn MNIST well; the others do at th
     "nadam": 0.001,
     "lamb": 0.01,
 }
-TABLE_RATE = (
-    0.003  # of adam, for an mlp that classifies the rows of a table: few rows make few steps
-)
+TABLE_RATE = 0.003  # of adam, for an mlp that classifies rows: a table has few, so few steps
 MOST = 10**9  # the largest number of epochs, or of samples per step
-WIDEST = (
-    10**12
-)  # of a layer: more than any memory holds, but NumPy still raises its own MemoryError
+WIDEST = 10**12  # the largest width of a layer: no memory holds it, and NumPy raises MemoryError
 
 
 # --- values ---------------------------------------------------------------------------------------
