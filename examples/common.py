@@ -19,7 +19,7 @@ PACKAGES = {
 def begin(
     doc: str, dtype: str = "float32", needs: tuple[str, ...] = ("matplotlib",), **flags: Any
 ) -> tuple[Namespace, xpnet.Backend, Any]:
-    """Read the flags, switch to the backend, seed the random numbers; exit if something is missing.
+    """Read the flags, switch to the backend, seed the random numbers; exit if a package is missing.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def begin(
     )
     out = Path(__file__).with_name("out")
     parser.add_argument("--out", type=Path, default=out, help="folder for the picture")
-    for name, (kind, default, text) in flags.items():
-        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{text} ({default})")
+    for name, (kind, default, what) in flags.items():
+        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{what} ({default})")
     args = parser.parse_args()
     missing = [pip for name, pip in PACKAGES.items() if name in needs and not find_spec(name)]
     if missing:

@@ -1,11 +1,11 @@
 """A convolutional network learns MNIST: the training toolkit in one sitting.
 
 The loader shifts images at random, in a thread of its own, while the network trains on the last
-batch. The learning rate goes up and down once, and gradients are clipped. There are callbacks: one
-shows the progress, one stops at NaN and names the layer, one stops when the accuracy no longer
-improves, and one saves the best weights, and a checkpoint to resume from: after Ctrl-C, --resume
-continues, with the same result as an uninterrupted training. The last lines write a page for a
-browser, with curves, confusion matrix and mistakes.
+batch. The learning rate rises and falls once, and gradients are clipped. Four callbacks are called
+during the training. The first shows the progress; the second stops at NaN and names the layer; the
+third stops when the accuracy no longer improves; the fourth saves the best weights, and a checkpoint.
+After Ctrl-C, --resume continues from that checkpoint, with the same result as a training that was
+not interrupted. The last lines write a page for a browser, with curves, confusion matrix and mistakes.
 
     python examples/digits_convolution.py
     python examples/digits_convolution.py --samples 5000 --epochs 2
@@ -66,7 +66,5 @@ history = trainer.fit(batches, (x_test, t_test), args.epochs, resume=args.resume
 print(f"\ntest accuracy {history['test_accuracy'][-1]:.2%}")
 
 page = args.out / "digits_convolution.html"
-report(
-    page, trainer.predict(x_test), t_test, images=x_test, history=history, title="A convolution"
-)  # fmt: skip
+report(page, trainer.predict(x_test), t_test, images=x_test, history=history, title="A convolution")
 print(f"page: {page}")

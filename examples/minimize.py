@@ -3,8 +3,8 @@
 The more derivatives `scipy.optimize.minimize` gets, the fewer evaluations it needs, and the
 closer it comes to the minimum. From values only, it computes slopes by differences;
 `value_and_grad` returns the gradient too, and `hvp` the product of the second derivative with a
-vector. The functions are plain code on arrays of the array API standard. Rosenbrock's, a narrow
-bent valley that ends at 1, 1, ..., is SciPy's own implementation.
+vector. The functions are plain code on arrays of the array API standard. Rosenbrock's function, a
+narrow bent valley whose lowest point is 1, 1, ..., is SciPy's own implementation.
 
     python examples/minimize.py
     python examples/minimize.py --backend torch --size 50
@@ -58,12 +58,12 @@ def on_backend(f):
 
 def minimized(start, **given):
     """SciPy's result, and the value after each iteration."""
-    path = []
+    values = []
 
     def note(intermediate_result):
-        path.append(float(intermediate_result.fun))
+        values.append(float(intermediate_result.fun))
 
-    return minimize(x0=start, callback=note, options={"gtol": 1e-8}, **given), path
+    return minimize(x0=start, callback=note, options={"gtol": 1e-8}, **given), values
 
 
 print("Each starts at 0, and stops where no slope is above 1e-8, or where rounding errors stop it.")
@@ -71,7 +71,9 @@ row = "{:16}{:>12}{:>12}{:>8}{:>11}{:>10}   {}".format
 figure, axes = canvas(columns=2, width=9.0)
 problems = {"Rosenbrock": (rosen, args.size), "logistic regression": (logistic, 10)}
 for ax, (problem, (f, size)) in zip(axes, problems.items(), strict=True):
-    value, both, product = on_backend(f), on_backend(value_and_grad(f)), on_backend(hvp(f))
+    value = on_backend(f)
+    both = on_backend(value_and_grad(f))
+    product = on_backend(hvp(f))
     ways = {
         "values only": {"method": "BFGS", "fun": value},
         "and gradients": {"method": "BFGS", "fun": both, "jac": True},
@@ -83,17 +85,15 @@ for ax, (problem, (f, size)) in zip(axes, problems.items(), strict=True):
     )
     ends = {}
     for way, given in ways.items():
-        r, path = minimized(np.zeros(size), **given)
-        gradients = r.njev if "jac" in given else 0
-        counts = r.nit, r.nfev, gradients, r.get("nhev", 0)
-        print(row(way, given["method"], *counts, f"{np.linalg.norm(both(r.x)[1]):.1e}"))
+        result, values = minimized(np.zeros(size), **given)
+        gradients = result.njev if "jac" in given else 0
+        counts = result.nit, result.nfev, gradients, result.get("nhev", 0)
+        print(row(way, given["method"], *counts, f"{np.linalg.norm(both(result.x)[1]):.1e}"))
         style = "--" if way == "and gradients" else "-"  # it would hide the first curve for a while
-        ax.semilogy(np.array(path) - min(path) + 1e-16, style, label=way)
-        ends[way] = r.x
+        ax.semilogy(np.array(values) - min(values) + 1e-16, style, label=way)
+        ends[way] = result.x
     if f is rosen:
         for way, x in ends.items():
-            print(
-                f"{way:16} largest error of x {abs(x - 1.0).max():.1e}"
-            )  # the minimum is at 1, 1, ...
+            print(f"{way:16} largest error of x {abs(x - 1.0).max():.1e}")  # it ends at 1
     ax.set(xlabel="iteration", ylabel="value above the minimum", title=problem)
 save(figure, args.out / "minimize.png")

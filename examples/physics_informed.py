@@ -1,10 +1,11 @@
 """A physics-informed network: it learns a solution from the equation alone, without any data.
 
-A weight on a spring is pulled up by 1 and let go: u'' + 0.3 u' + u = 0, u(0) = 1, u'(0) = 0. The
-network's output u(t) satisfies the initial conditions by construction. The loss is the mean
-squared residual of the equation. It contains first and second derivatives by t, which `grad`
-computes, and `backward` then differentiates these by the network's parameters. The formula for u
-is only used to check the result: the largest error is below 1e-3.
+A weight on a spring is pulled up by 1 and released. Its height u at time t satisfies
+u'' + 0.3 u' + u = 0, with u(0) = 1 and u'(0) = 0. The network's solution satisfies the two initial
+conditions by construction. The loss is the mean square of the left side of the equation, its
+residual. `grad` computes the first and second derivatives with respect to t in it, and `backward`
+differentiates the loss, and so these derivatives, with respect to the network's parameters. The
+formula for u is only used to check the result: the largest error is below 1e-3.
 
     python examples/physics_informed.py
     python examples/physics_informed.py --backend torch --steps 4000
@@ -28,7 +29,8 @@ model = xpnet.MLP(1, [32, 32], 1, activation="tanh")
 
 def u(t):
     """The network's solution for t of shape (points, 1). At t = 0 it is 1 with slope 0."""
-    return 1.0 + model(t * (2.0 / END) - 1.0) * F.tanh(0.5 * t**2)
+    scaled = t * (2.0 / END) - 1.0  # from -1 to 1, where tanh is not yet flat
+    return 1.0 + model(scaled) * F.tanh(0.5 * t**2)  # the last factor and its slope are 0 at t = 0
 
 
 def derivative(f):

@@ -58,7 +58,7 @@ steps = []
 rates = []
 for step in range(args.steps + 1):
     if step % 20 == 0 or step == args.steps:
-        found = F.argmax(model.forward(test_x), axis=-1)
+        found = F.argmax(model.forward(test_x), axis=-1)  # `forward` on arrays returns an array
         rates.append(float(F.mean(F.astype(found == test_t, backend.dtype))))
         steps.append(step)
         if step % 100 == 0 or step == args.steps:
@@ -73,11 +73,11 @@ answer = F.argmax(model.forward(test_x[:1, :]), axis=-1)
 for name, digits in (("in", test_x), ("out", answer)):
     print(f"{name:4}", *xpnet.to_numpy(digits)[0])
 
-figure, (curve, looked) = canvas(columns=2, width=9.0)
+figure, (curve, heatmap) = canvas(columns=2, width=9.0)
 curve.plot(steps, rates)
 curve.set(xlabel="step", ylabel="digits right", title="A reversed sequence", ylim=(0.0, 1.05))
 weights = xpnet.to_numpy(F.mean(model.attention(test_x), axis=0))
-shown = looked.imshow(weights, cmap="Blues", vmin=0.0, zorder=1)
-figure.colorbar(shown, ax=looked, label="share")
-looked.set(xlabel="place in the input", ylabel="place in the output", title="Attention")
+image = heatmap.imshow(weights, cmap="Blues", vmin=0.0, zorder=1)
+figure.colorbar(image, ax=heatmap, label="share")
+heatmap.set(xlabel="place in the input", ylabel="place in the output", title="Attention")
 save(figure, args.out / "sequence.png")

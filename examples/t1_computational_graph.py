@@ -32,9 +32,9 @@ d_apple_price, d_apple_count = apples.backward(d_apple_total)
 
 print("total", float(total))
 print()
-print("If this grows by 1, the total grows by ...")  # ...01: 1.1 has no exact binary form
+print("If this grows by 1, the total grows by ...")
 print("apple price    ", float(d_apple_price))
-print("apple count    ", float(d_apple_count))
+print("apple count    ", float(d_apple_count))  # not quite 110: 1.1 has no exact binary form
 print("mandarin price ", float(d_mandarin_price))
 print("mandarin count ", float(d_mandarin_count))
 print("apple total    ", float(d_apple_total))

@@ -2,7 +2,7 @@
 
 A hidden rule turns ten numbers into one: y = x @ ans_w + 3. From a hundred examples of x and y, a
 multiply layer and an add layer find the rule. Only the `forward` of a layer is written: `backward`
-follows from it, and sets the `grad` of each parameter to the exact derivative.
+follows from it, and sets the `grad` of each parameter to the exact derivative, replacing the last.
 
     python examples/t2_one_layer.py
     python examples/t2_one_layer.py --backend torch --lr 0.02 --epochs 500
@@ -78,7 +78,6 @@ for epoch in range(args.epochs + 1):
         print(f"epoch {epoch:5}   error {float(y):.3e}")
     for p in (w, b):
         p.data = p.data - args.lr * p.grad
-        p.zero_grad()
 
 found = xpnet.to_numpy(w)[:, 0]
 true = xpnet.to_numpy(ans_w)[:, 0]

@@ -44,12 +44,12 @@ def train(x, t, outputs, loss_of):
     """A new network, and the mean of its losses in each epoch."""
     take = backend.xp.take
     network = xpnet.MLP(x.shape[1], args.hidden, outputs)
-    optimizer = xpnet.AdamW(
-        network.parameters(), lr=0.003, weight_decay=1.0
-    )  # decay, since data are few
+    # Strong decay of the weights: with few data, large weights would fit the noise.
+    optimizer = xpnet.AdamW(network.parameters(), lr=0.003, weight_decay=1.0)
     curve = []
     for _ in range(args.epochs):
-        order, losses = rng.permutation(x.shape[0]), []
+        order = rng.permutation(x.shape[0])
+        losses = []
         for start in range(0, x.shape[0], 32):
             rows = backend.asarray(order[start : start + 32])
             loss = loss_of(network(take(x, rows, axis=0)), take(t, rows, axis=0))
@@ -82,7 +82,7 @@ for ax, (name, (load, kind)) in zip(axes, TASKS.items(), strict=True):
     x, x_test, t, t_test = model_selection.train_test_split(
         *load(return_X_y=True), test_size=0.25, random_state=42
     )
-    mean, std = x.mean(axis=0), x.std(axis=0) + 1e-9
+    mean, std = x.mean(axis=0), x.std(axis=0) + 1e-9  # some pixels of the digits are always 0
     targets, outputs, loss_of, predict = kind(t)
     targets = backend.asarray(targets, backend.dtype if targets.dtype.kind == "f" else None)
     on_device = [backend.asarray((part - mean) / std, backend.dtype) for part in (x, x_test)]

@@ -59,7 +59,6 @@ class TwoLayerNet:
         self.last_loss = self.loss(x, t)
         dout = self.last_layer.backward(1)
         for layer in reversed(self.layers.values()):
-            layer.zero_grad()
             dout = layer.backward(dout)
         return {name: p.grad for name, p in self.params.items()}
 
@@ -67,10 +66,11 @@ class TwoLayerNet:
 args, backend, rng = begin(__doc__, iterations=(positive, 20_000, "batches of 200 images"))
 train, test = [[backend.asarray(array) for array in pair] for pair in load_mnist()]
 
-with xpnet.using(args.backend, "float64") as double:  # a small net: 1,800 losses
-    x, t = double.asarray(train[0][:5, 300:400], "float64"), double.asarray(train[1][:5])
+with xpnet.using(args.backend, "float64") as double:  # differences lose digits
+    x = double.asarray(train[0][:5, 300:400], "float64")  # five images, 100 pixels of each
+    t = double.asarray(train[1][:5])
     net = TwoLayerNet(input_size=100, hidden_size=8, output_size=10, weight_init_std=0.5)
-    slow, fast = net.numerical_gradient(x, t), net.gradient(x, t)
+    slow, fast = net.numerical_gradient(x, t), net.gradient(x, t)  # slow: 1,800 losses
     difference = max(float(F.max(F.abs(slow[name] - fast[name]))) for name in fast)
 print(f"numerical and backpropagated gradients differ by at most {difference:.1e}\n")
 
