@@ -3,9 +3,12 @@
 `backward` reads everything that it needs about the steps from the outputs, the gates included. The
 rules are therefore made of differentiable operations, and can themselves be differentiated.
 
-Names: h is the state, of n numbers per sequence; c is the cell; z is the input's share of a step. W
-multiplies the state, and U is its transpose. Names that begin with g are gradients (gc is that of
+Names: h is the state, of n numbers per sequence; c is the cell; z is the input's share of the steps.
+W multiplies the state, and U is its transpose. Names that begin with g are gradients (gc is that of
 the cell), except the gate g; a trailing _t marks one step.
+
+Shapes: h and c are (batch, n); z is (length, batch, k n), and W is (k n, n), for k blocks: 1 in an
+RNN, 3 in a GRU, 4 in an LSTM. The mask is (length, batch, 1); outputs are (length, batch, ...).
 
 Few large arrays are created. For a network of common size, newly allocated memory costs more than
 the arithmetic, and the results of one step are still in the cache in the next.
@@ -24,12 +27,12 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.functions._masks import zero_unless
 from xpnet.kernels.lookup import kernel
 
+# The gradients of three gates that nothing used: numbers, instead of arrays of zeros.
 NO_GRADIENTS: Sequence[Array | float] = (0.0, 0.0, 0.0)
-"""The gradients of three gates that nothing used: numbers, instead of arrays of zeros."""
 
 
 class RNN(Function):
-    """The output: the states h."""
+    """The simple recurrent network. The output: the states h."""
 
     def __init__(self, nonlinearity: str) -> None:
         self.tanh = nonlinearity == "tanh"
@@ -64,7 +67,10 @@ class RNN(Function):
 
 
 class LSTM(Function):
-    """The outputs: the states h, the cells c, and the gates i, f, g, o side by side."""
+    """Long short-term memory. The outputs: the states, the cells, and the gates i, f, g, o together.
+
+    Blocks that belong together, such as the gates, stand side by side in the last axis.
+    """
 
     def forward(
         self, z: Array, h: Array, c: Array, W: Array, mask: Array | None
@@ -137,7 +143,11 @@ class LSTM(Function):
 
 
 class GRU(Function):
-    """The outputs: the states h; r, u and n side by side; and n's share of W h + b."""
+    """A gated recurrent unit; `gru` has its formulas.
+
+    The outputs: the states h; the gates r and u and the proposed state `new` side by side; and the
+    part of W h + b that `new` is computed from. In the formulas, `new` is called n.
+    """
 
     def forward(
         self, z: Array, h: Array, W: Array, b: Array | None, mask: Array | None
@@ -206,7 +216,7 @@ class GRU(Function):
 class GRUResetBefore(Function):
     """A GRU whose gate r weighs the state before the product: two products per step.
 
-    The outputs: the states h; r, u and n side by side; and r h, a factor of the second product.
+    The outputs: the states h; r, u and `new` side by side; and r h, a factor of the second product.
     """
 
     def forward(
