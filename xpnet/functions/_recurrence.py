@@ -67,9 +67,9 @@ class RNN(Function):
 
 
 class LSTM(Function):
-    """Long short-term memory. The outputs: the states, the cells, and the gates i, f, g, o together.
+    """Long short-term memory; `lstm` has its formulas.
 
-    Blocks that belong together, such as the gates, stand side by side in the last axis.
+    The outputs: the states h; the cells c; and the gates i, f, g and o side by side.
     """
 
     def forward(
@@ -86,15 +86,15 @@ class LSTM(Function):
         cells = []
         gates = []
         for z_t, mask_t in zip(xp.unstack(z), _steps_of(mask, z), strict=True):
-            a = xp.tanh((z_t + xp.matmul(h, U)) * scale) * scale + shift
-            i, f, g, o = _parts(a, n)
+            gates_t = xp.tanh((z_t + xp.matmul(h, U)) * scale) * scale + shift
+            i, f, g, o = _parts(gates_t, n)
             new_c = f * c + i * g
             new_h = o * xp.tanh(new_c)
             h = new_h if mask_t is None else xp.where(mask_t, new_h, h)
             c = new_c if mask_t is None else xp.where(mask_t, new_c, c)
             states.append(h)
             cells.append(c)
-            gates.append(a)
+            gates.append(gates_t)
         return _stacked(states), _stacked(cells), _stacked(gates)
 
     def backward(
@@ -121,17 +121,18 @@ class LSTM(Function):
         gh = 0.0
         gc = 0.0
         steps = _backwards(mask, *gy, cells, _before(c, cells), gates)
-        for gh_t, gc_t, ga_t, cell, cell_before, a, mask_t in steps:
-            i, f, g, o = _parts(a, n)
+        for gh_t, gc_t, ggates_t, cell, cell_before, gates_t, mask_t in steps:
+            i, f, g, o = _parts(gates_t, n)
             tanh = xp.tanh(cell)
-            centred = a - shift
+            centred = gates_t - shift
             gh, gh_past = _split_by_mask(mask_t, gh + gh_t)
             gc, gc_past = _split_by_mask(mask_t, gc + gc_t)
             gc = gc + gh * (o * (1.0 - tanh * tanh))
-            ga = xp.concat([gc * g, gc * cell_before, gc * i, gh * tanh], axis=1)
+            ggates = xp.concat([gc * g, gc * cell_before, gc * i, gh * tanh], axis=1)
             if self.used[2]:
-                ga = ga + ga_t
-            gz_t = ga * (squared - centred * centred)  # a (1 - a) for sigmoids, 1 - a^2 for tanh
+                ggates = ggates + ggates_t
+            # The derivative is y (1 - y) for a sigmoid y, and 1 - y^2 for a tanh y.
+            gz_t = ggates * (squared - centred * centred)
             gzs.append(gz_t)
             gh = xp.matmul(gz_t, W) + gh_past
             gc = gc * f + gc_past
@@ -190,8 +191,8 @@ class GRU(Function):
         gas = []
         gh: Array | float = 0.0
         steps = _backwards(mask, *gy, _before(h, states), gates, shares)
-        for gh_t, ggates_t, gshare_t, h_before, a, share, mask_t in steps:
-            r, u, new = _parts(a, n)
+        for gh_t, ggates_t, gshare_t, h_before, gates_t, share, mask_t in steps:
+            r, u, new = _parts(gates_t, n)
             gh, gh_past = _split_by_mask(mask_t, gh + gh_t)
             gr, gu, gn = NO_GRADIENTS
             if self.used[1]:
@@ -266,8 +267,8 @@ class GRUResetBefore(Function):
         gzs = []
         gh: Array | float = 0.0
         steps = _backwards(mask, *gy, _before(h, states), gates)
-        for gh_t, ggates_t, grh_t, h_before, a, mask_t in steps:
-            r, u, new = _parts(a, n)
+        for gh_t, ggates_t, grh_t, h_before, gates_t, mask_t in steps:
+            r, u, new = _parts(gates_t, n)
             gh, gh_past = _split_by_mask(mask_t, gh + gh_t)
             gr, gu, gn = NO_GRADIENTS
             if self.used[1]:

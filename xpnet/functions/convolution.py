@@ -36,7 +36,7 @@ class Correlate(Function):
 
     def forward(self, x: Array, W: Array, b: Array | None) -> Array:
         array_namespace(x, W, b)  # raises for arrays of different libraries
-        code = kernels(windows, x, W)
+        code = kernels(windows, x, W)  # functions for the library of x, or the portable ones
         return code.correlate(x, W, b, self.window, self.groups)
 
     def backward(

@@ -155,7 +155,9 @@ class SVD(Function):
 
         P = U^H gU / E,  Q = V^H gV / E,  E[i, j] = S[j]^2 - S[i]^2,  D = gS + i Im(U^H gU) / S
 
-    where E has opposite signs on both sides of the diagonal: (P + P^H) E = U^H gU - gU^H U.
+    S is a diagonal matrix here, and S[i] a number on its diagonal; D is diagonal too. Division is
+    elementwise. E has opposite signs on both sides of the diagonal: elementwise, therefore,
+    (P + P^H) E = U^H gU - gU^H U.
 
     The two terms are for changes of U, or V, that leave the space that its vectors span:
 

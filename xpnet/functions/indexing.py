@@ -228,6 +228,7 @@ def getitem(x: Array, key: Any) -> Array:
     """
     keys = _checked_key(_lists_as_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):
+        # A mask stays without a tuple if it came without one: some libraries refuse it in a tuple.
         chosen = keys if isinstance(key, tuple) else keys[0]
         _require_masks_fit(keys, x.shape)
         _check_index_arrays(keys, data_of(x))
@@ -240,6 +241,7 @@ def getitem(x: Array, key: Any) -> Array:
 
 
 def _item_of(x: Array, keys: Key) -> Array:
+    """x[keys], for keys without arrays that have been checked."""
     return GetItem(keys)(x)
 
 
@@ -294,6 +296,7 @@ def setitem(x: Variable, key: Any, value: Any) -> None:
 
 
 def _set_by_arrays(x: Variable, keys: Key, value: Any) -> None:
+    """x[keys] = value, for keys with masks or arrays of integers."""
     if any(k is None for k in keys):
         raise IndexingError(
             "x[key] = value expected no None beside arrays in the key: it makes a new axis. "
@@ -310,6 +313,7 @@ def _set_by_arrays(x: Variable, keys: Key, value: Any) -> None:
 
 
 def _set_by_slices(x: Variable, keys: Key, value: Any) -> None:
+    """x[keys] = value, for keys without arrays."""
     _check_bounds(keys, x.shape)
     xp = array_namespace(x)
     if any(map(_has_negative_step, keys)) and not library_of(x.data).slices_backwards:
@@ -344,8 +348,8 @@ def in_place(x: Variable, y: Variable, sign: str) -> Variable:
             f"result has shape {tuple(y.shape)}. Write x = x {sign} value."
         )
     if y.dtype != x.dtype:
-        signs = has_dtype(y.data, "signed integer") and has_dtype(x.data, "unsigned integer")
-        if _rank(y) > _rank(x) or signs:
+        loses_sign = has_dtype(y.data, "signed integer") and has_dtype(x.data, "unsigned integer")
+        if _rank(y) > _rank(x) or loses_sign:
             raise ArgumentTypeError(
                 f"{statement} expected numbers that keep x in its dtype, {x.dtype}; the result is of "
                 f"{y.dtype}. Write x = x {sign} value, or cast the value with xp.astype first."

@@ -14,8 +14,7 @@ from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import _windows as windows
 from xpnet.functions._in_float32 import cast_like, widened
-from xpnet.kernels import kernels
-from xpnet.kernels.lookup import kernel
+from xpnet.kernels import kernels, lookup
 from xpnet.kernels.window import Lengths, Padding, Sizes, Window, lengths, sliding
 
 
@@ -209,7 +208,9 @@ def global_max_pool(x: Array) -> Array:
     """
     xp = array_namespace(x)
     ones = (1,) * _spatial("global_max_pool", x)
-    if kernel("maxima", data_of(x)):  # one launch each way, where argmax and indexing take twenty
+    if lookup.kernel(
+        "maxima", data_of(x)
+    ):  # one launch each way, where argmax and indexing take twenty
         size = tuple(x.shape[2:])
         whole = sliding(size, size, ones, ((0, 0),) * len(size), ones)
         return xp.reshape(MaxPool(whole)(x), x.shape[:2])
@@ -307,7 +308,7 @@ def _count(window: Window, around: Sizes | None) -> float | None:
 
 @lru_cache(maxsize=1024)
 def _counts(window: Window, around: Sizes | None) -> tuple[frozenset[int], ...]:
-    """For each axis, how many numbers lie under the window, at any of its positions: a set."""
+    """For each axis, the set of how many numbers lie under the window, over all its positions."""
     counts = []
     for i, n in enumerate(window.size):
         p = around[i] if around else 0
