@@ -199,7 +199,7 @@ def scaled_dot_product_attention(
     Raises
     ------
     ShapeError
-        The shapes do not fit; the message says which.
+        The shapes do not fit; the message names them.
     TypeError
         The mask is neither of booleans nor of floating-point numbers.
     ValueError

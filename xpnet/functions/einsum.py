@@ -187,6 +187,7 @@ def _planned(subscripts: str, shapes: tuple[Shape, ...], strategy_or_path: str |
     ShapeError
         The shapes do not fit the subscripts.
     """
+    # Imported at the first call: most programs do not use einsum.
     from opt_einsum import contract_path
     from opt_einsum.parser import parse_einsum_input
 

@@ -191,7 +191,7 @@ def fft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
     Returns
     -------
     array or Variable, complex
-        Of the shape of x, but n along `axis`.
+        It has the shape of x, but length n along `axis`.
     """
     axis = from_front(axis, x.ndim, "fft")
     return Transform("fftn", [_or_length(n, x, axis)], [axis], norm)(x)
@@ -231,7 +231,7 @@ def fftn(
     Returns
     -------
     array or Variable, complex
-        Of the shape of x, but s along `axes`.
+        It has the shape of x, but lengths s along `axes`.
     """
     return Transform("fftn", *_lengths_and_axes("fftn", x, s, axes), norm)(x)
 

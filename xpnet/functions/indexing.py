@@ -500,7 +500,7 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     ----------
     x : array or Variable, shape (..., n, ...)
     indices : array of integers, shape (..., m, ...)
-        Of as many dimensions as x; its other axes broadcast against those of x.
+        It has as many dimensions as x; its other axes broadcast against those of x.
     axis : int
 
     Returns
@@ -549,7 +549,7 @@ def _check_indices(name: str, indices: Array, x: Array, axis: int) -> None:
     name : str
         The function that was given the indices, for the error.
     indices : array of integers
-        Of the library of x, or on the host.
+        They belong to the library of x, or lie on the host.
     x : array
     axis : int
 
