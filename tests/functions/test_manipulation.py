@@ -109,10 +109,11 @@ def test_an_axis_out_of_range_is_an_error(backend, array, call):
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        (3, "Index 3 is out of range for axis 0"),
-        ((..., -3), "Index -3 is out of range for axis 1"),
-        ((None, 0, 2), "Index 2 is out of range for axis 1"),
-        ((0, 0, 0), "Index 0 is out of range for axis 2"),
+        (3, r"from -3 to 2 along axis 0, got 3: it is out of range\."),
+        ((..., -3), r"along axis 1, got -3: it is out of range\."),
+        ((None, 0, 2), r"along axis 1, got 2: it is out of range\."),
+        ((0, 0, 0), "at most 2 indices, one for each axis, got 3"),
+        ((..., 0, 0, 0), "at most 2 indices, one for each axis, got 3"),
     ],
 )
 def test_an_index_out_of_range_is_an_error(backend, array, key, words):

@@ -219,7 +219,7 @@ def test_shapes_that_do_not_fit_are_errors(backend, array):
         F.lstm(z, h, c, W, array([True, True, False]))
     with pytest.raises(TypeError, match=r"lstm expected a mask of booleans, got .*int"):
         F.lstm(z, h, c, W, array([[1, 1]] * 3))
-    with pytest.raises(ValueError, match="Unknown nonlinearity 'sin'"):
+    with pytest.raises(ValueError, match="rnn expected nonlinearity 'tanh' or 'relu', got 'sin'"):
         F.rnn(z[..., :2], h, W[:2, :], nonlinearity="sin")
 
 

@@ -3,9 +3,12 @@
 `backward` reads everything that it needs about the steps from the outputs, the gates included. The
 rules are therefore made of differentiable operations, and can themselves be differentiated.
 
-Names: h is the state, of n numbers per sequence; c is the cell; z is the input's share of a step. W
-multiplies the state, and U is its transpose. Names that begin with g are gradients (gc is that of
+Names: h is the state, of n numbers per sequence; c is the cell; z is the input's share of the steps.
+W multiplies the state, and U is its transpose. Names that begin with g are gradients (gc is that of
 the cell), except the gate g; a trailing _t marks one step.
+
+Shapes: h and c are (batch, n); z is (length, batch, k n), and W is (k n, n), for k blocks: 1 in an
+RNN, 3 in a GRU, 4 in an LSTM. The mask is (length, batch, 1); outputs are (length, batch, ...).
 
 Few large arrays are created. For a network of common size, newly allocated memory costs more than
 the arithmetic, and the results of one step are still in the cache in the next.
@@ -24,12 +27,12 @@ from xpnet.autodiff.namespace import array_namespace
 from xpnet.functions._masks import zero_unless
 from xpnet.kernels.lookup import kernel
 
+# The gradients of three gates that nothing used: numbers, instead of arrays of zeros.
 NO_GRADIENTS: Sequence[Array | float] = (0.0, 0.0, 0.0)
-"""The gradients of three gates that nothing used: numbers, instead of arrays of zeros."""
 
 
 class RNN(Function):
-    """The output: the states h."""
+    """The simple recurrent network. The output: the states h."""
 
     def __init__(self, nonlinearity: str) -> None:
         self.tanh = nonlinearity == "tanh"
@@ -64,7 +67,10 @@ class RNN(Function):
 
 
 class LSTM(Function):
-    """The outputs: the states h, the cells c, and the gates i, f, g, o side by side."""
+    """Long short-term memory; `lstm` has its formulas.
+
+    The outputs: the states h; the cells c; and the gates i, f, g and o side by side.
+    """
 
     def forward(
         self, z: Array, h: Array, c: Array, W: Array, mask: Array | None
@@ -80,15 +86,15 @@ class LSTM(Function):
         cells = []
         gates = []
         for z_t, mask_t in zip(xp.unstack(z), _steps_of(mask, z), strict=True):
-            a = xp.tanh((z_t + xp.matmul(h, U)) * scale) * scale + shift
-            i, f, g, o = _parts(a, n)
+            gates_t = xp.tanh((z_t + xp.matmul(h, U)) * scale) * scale + shift
+            i, f, g, o = _parts(gates_t, n)
             new_c = f * c + i * g
             new_h = o * xp.tanh(new_c)
             h = new_h if mask_t is None else xp.where(mask_t, new_h, h)
             c = new_c if mask_t is None else xp.where(mask_t, new_c, c)
             states.append(h)
             cells.append(c)
-            gates.append(a)
+            gates.append(gates_t)
         return _stacked(states), _stacked(cells), _stacked(gates)
 
     def backward(
@@ -115,17 +121,18 @@ class LSTM(Function):
         gh = 0.0
         gc = 0.0
         steps = _backwards(mask, *gy, cells, _before(c, cells), gates)
-        for gh_t, gc_t, ga_t, cell, cell_before, a, mask_t in steps:
-            i, f, g, o = _parts(a, n)
+        for gh_t, gc_t, ggates_t, cell, cell_before, gates_t, mask_t in steps:
+            i, f, g, o = _parts(gates_t, n)
             tanh = xp.tanh(cell)
-            centred = a - shift
+            centred = gates_t - shift
             gh, gh_past = _split_by_mask(mask_t, gh + gh_t)
             gc, gc_past = _split_by_mask(mask_t, gc + gc_t)
             gc = gc + gh * (o * (1.0 - tanh * tanh))
-            ga = xp.concat([gc * g, gc * cell_before, gc * i, gh * tanh], axis=1)
+            ggates = xp.concat([gc * g, gc * cell_before, gc * i, gh * tanh], axis=1)
             if self.used[2]:
-                ga = ga + ga_t
-            gz_t = ga * (squared - centred * centred)  # a (1 - a) for sigmoids, 1 - a^2 for tanh
+                ggates = ggates + ggates_t
+            # The derivative is y (1 - y) for a sigmoid y, and 1 - y^2 for a tanh y.
+            gz_t = ggates * (squared - centred * centred)
             gzs.append(gz_t)
             gh = xp.matmul(gz_t, W) + gh_past
             gc = gc * f + gc_past
@@ -137,7 +144,11 @@ class LSTM(Function):
 
 
 class GRU(Function):
-    """The outputs: the states h; r, u and n side by side; and n's share of W h + b."""
+    """A gated recurrent unit; `gru` has its formulas.
+
+    The outputs: the states h; the gates r and u and the proposed state `new` side by side; and the
+    part of W h + b that `new` is computed from. In the formulas, `new` is called n.
+    """
 
     def forward(
         self, z: Array, h: Array, W: Array, b: Array | None, mask: Array | None
@@ -180,8 +191,8 @@ class GRU(Function):
         gas = []
         gh: Array | float = 0.0
         steps = _backwards(mask, *gy, _before(h, states), gates, shares)
-        for gh_t, ggates_t, gshare_t, h_before, a, share, mask_t in steps:
-            r, u, new = _parts(a, n)
+        for gh_t, ggates_t, gshare_t, h_before, gates_t, share, mask_t in steps:
+            r, u, new = _parts(gates_t, n)
             gh, gh_past = _split_by_mask(mask_t, gh + gh_t)
             gr, gu, gn = NO_GRADIENTS
             if self.used[1]:
@@ -206,7 +217,7 @@ class GRU(Function):
 class GRUResetBefore(Function):
     """A GRU whose gate r weighs the state before the product: two products per step.
 
-    The outputs: the states h; r, u and n side by side; and r h, a factor of the second product.
+    The outputs: the states h; r, u and `new` side by side; and r h, a factor of the second product.
     """
 
     def forward(
@@ -256,8 +267,8 @@ class GRUResetBefore(Function):
         gzs = []
         gh: Array | float = 0.0
         steps = _backwards(mask, *gy, _before(h, states), gates)
-        for gh_t, ggates_t, grh_t, h_before, a, mask_t in steps:
-            r, u, new = _parts(a, n)
+        for gh_t, ggates_t, grh_t, h_before, gates_t, mask_t in steps:
+            r, u, new = _parts(gates_t, n)
             gh, gh_past = _split_by_mask(mask_t, gh + gh_t)
             gr, gu, gn = NO_GRADIENTS
             if self.used[1]:

@@ -4,9 +4,10 @@ This is the portable implementation, for every library and for Variables; `xpnet
 functions of the same names that are faster on some libraries. All are built from two functions:
 
     taps(x, window)        for each number of the window, the numbers of x that it meets
-    fold(parts, window)    the transpose: adds up these numbers at the places where they lay
+    fold(parts, window)    the transpose: adds up these numbers at the places that they came from
 
-A window has offsets (one for each number of the window) and positions (one for each output).
+A window has offsets k (one for each number of the window) and positions p (one for each output). In
+formulas, x[n, c, p under k] is the number of x that offset k meets at position p.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""Attention: for each query a mean of the values, weighted by the query's match to the keys."""
+"""Attention: for each query a mean of the values, weighted by the query's match to the keys.
+
+Shapes: there are L queries and S keys, of E numbers each, and S values of V numbers each.
+"""
 
 import math
 from numbers import Integral
@@ -114,7 +117,10 @@ def _is_limit(n: Any) -> bool:
 
 
 def _band(query: Array, key: Array, before: int | None, after: int | None) -> Array:
-    """Booleans of shape (L, S): True from `before` keys before a query's place to `after` after."""
+    """Booleans of shape (L, S): True where a query may attend to a key.
+
+    For query i these are the keys from i - before to i + after; None means no limit.
+    """
     xp = array_namespace(query, key)
     shape = (query.shape[-2], key.shape[-2])
     within = xp.ones(shape, dtype=xp.bool, device=compat.device(query))
@@ -193,7 +199,7 @@ def scaled_dot_product_attention(
     Raises
     ------
     ShapeError
-        The shapes do not fit; the message says which.
+        The shapes do not fit; the message names them.
     TypeError
         The mask is neither of booleans nor of floating-point numbers.
     ValueError

@@ -2,7 +2,10 @@
 
 It is one form in three arrays, linear in each: the sum over all n, o, c, p, k of
 
-    x[n, c, p s + k d] W[o, c, k] u[n, o, p]            (stride s, dilation d, places p, kernel k)
+    x[n, c, p s + k d] W[o, c, k] u[n, o, p]
+
+for samples n, outputs o, channels c, places p of the window and numbers k of the kernel; s is the
+stride, and d the dilation.
 
 Leave out one of the three, and the sum over the others is a function of them:
 
@@ -33,7 +36,7 @@ class Correlate(Function):
 
     def forward(self, x: Array, W: Array, b: Array | None) -> Array:
         array_namespace(x, W, b)  # raises for arrays of different libraries
-        code = kernels(windows, x, W)
+        code = kernels(windows, x, W)  # functions for the library of x, or the portable ones
         return code.correlate(x, W, b, self.window, self.groups)
 
     def backward(
@@ -117,7 +120,7 @@ def conv(
         How far the kernel moves from one output to the next.
     padding : int, one for each axis, "same" or "valid"
         Zeros before and after each axis. "same" keeps the length of each axis, which needs a
-        stride of 1; an odd zero comes after the axis. "valid" adds no zeros.
+        stride of 1; if their number is odd, the extra one comes after the axis. "valid" adds none.
     dilation : int, or one for each axis
         The distance between neighbouring numbers of the kernel.
     groups : int
@@ -133,7 +136,10 @@ def conv(
     Raises
     ------
     ShapeError
-        The shapes do not fit, the groups do not divide, or the kernel does not fit into x.
+        The shapes do not fit, the groups do not divide the channels and outputs, or the kernel does
+        not fit into x.
+    ArgumentError
+        A stride, padding or dilation is not of the form above.
 
     Notes
     -----
@@ -180,7 +186,8 @@ def conv_transpose(
     bias : array or Variable, shape (outputs,), optional
     stride, dilation : int, or one for each axis
     padding : int, or one for each axis
-        How many numbers are cut off on both sides: `conv` with this padding restores the shape.
+        How many numbers are cut off at each end of the result: `conv` with this padding restores
+        the shape of x.
     output_padding : int, or one for each axis
         How many numbers are added at the end, fewer than the stride or the dilation. With a stride,
         `conv` maps several lengths to the same length; this chooses among them.
@@ -196,9 +203,10 @@ def conv_transpose(
     Raises
     ------
     ShapeError
-        The shapes do not fit, the groups do not divide, or the result would be empty.
+        The shapes do not fit, the groups do not divide the channels, or the result would be empty.
     ArgumentError
-        The output_padding is not smaller than the stride or the dilation.
+        The output_padding is not smaller than the stride or the dilation; or one of the options is
+        not of the form above.
 
     Notes
     -----

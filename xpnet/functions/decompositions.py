@@ -1,15 +1,19 @@
 """Matrices as products: `cholesky`, `qr`, `svd`. Stacks of matrices are in the last two axes.
 
+Notation. A is the matrix x, dA a small change of it, and gA the gradient by it. A^H is the conjugate
+transpose, A^-1 the inverse, and A^-H the inverse of A^H.
+
 Complex numbers. The gradient of a real L by z = x + iy is dL/dx - i dL/dy here, as in JAX; papers
 (and PyTorch) write rules for its conjugate. If G = f(G_y; y) is such a rule, with real numbers as
-coefficients, then in our convention it is g = f(g_y; conj(y)): the same, of conjugated factors.
+coefficients, then in our convention it is g = f(g_y; conj(y)): the same rule, with conjugated
+factors.
 
 Freedom. A vector is determined up to its sign, or its phase if it is complex. The rules assume that
 L does not depend on this choice.
 
 Equal values. The vectors of equal eigenvalues, or equal singular values, may be mixed, and have no
 derivative: the rules divide by the difference of the values and return inf or NaN, as in JAX. Where
-the vectors are not used, nothing is divided: the derivative by the values is right.
+the vectors are not used, nothing is divided, and the derivative by the values is correct.
 """
 
 from typing import NamedTuple
@@ -85,7 +89,7 @@ class Completed(Function):
 
 
 class Cholesky(Function):
-    """dL = L low(L^-1 dA L^-H), where low takes the lower triangle, with half the diagonal.
+    """A = L L^H: dL = L low(L^-1 dA L^-H), where low is the lower triangle, with half the diagonal.
 
     Murray, "Differentiation of the Cholesky decomposition", 2016.
     """
@@ -103,7 +107,7 @@ class Cholesky(Function):
 
 
 class QR(Function):
-    """gA = (gQ + Q (T + T^H)) R^-H, where T is a triangle with half the diagonal.
+    """A = Q R: gA = (gQ + Q (T + T^H)) R^-H, where T is a triangle with half the diagonal.
 
     T is the upper triangle of gR R^H - Q^H gQ. This is the rule for m >= n. A wide A is [B C], with B
     square, and its R is [R1 Q^H C]: so the rule is applied to B = Q R1, and the gradient through
@@ -151,7 +155,9 @@ class SVD(Function):
 
         P = U^H gU / E,  Q = V^H gV / E,  E[i, j] = S[j]^2 - S[i]^2,  D = gS + i Im(U^H gU) / S
 
-    where E has opposite signs on both sides of the diagonal: (P + P^H) E = U^H gU - gU^H U.
+    S is a diagonal matrix here, and S[i] a number on its diagonal; D is diagonal too. Division is
+    elementwise. E has opposite signs on both sides of the diagonal: elementwise, therefore,
+    (P + P^H) E = U^H gU - gU^H U.
 
     The two terms are for changes of U, or V, that leave the space that its vectors span:
 

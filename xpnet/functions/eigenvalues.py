@@ -1,7 +1,8 @@
 """Eigenvalues and eigenvectors, of symmetric matrices and of any: `eigh`, `eig`.
 
-Stacks of matrices are in the last two axes. `decompositions` explains how the rules treat complex
-numbers, the freedom of vectors, and equal values.
+Stacks of matrices are in the last two axes; w are the eigenvalues, and the columns of V the vectors.
+`decompositions` explains the notation, and how the rules treat complex numbers, the freedom of
+vectors, and equal values.
 """
 
 from typing import NamedTuple
@@ -30,7 +31,7 @@ class EigResult(NamedTuple):
 
 
 class Eigh(Function):
-    """gA = V (diag(gw) + V^H gV / E) V^H, E[i, j] = w[j] - w[i], and of that the Hermitian part.
+    """gA is the Hermitian part of V (diag(gw) + V^H gV / E) V^H, where E[i, j] = w[j] - w[i].
 
     Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
     differentiation", 2008.
@@ -66,7 +67,7 @@ class Eigvalsh(Function):
 
 
 class Eig(Function):
-    """gA = V^-T (diag(gw) + (V^T gV - V^T conj(V) diag(Re(V^T gV))) / E) V^T, E as for Eigh.
+    """gA = V^-T (diag(gw) + (V^T gV - V^T conj(V) diag(Re(V^T gV))) / E) V^T, with E as in `Eigh`.
 
     The subtracted part keeps the vectors at length 1. Boeddeker et al., "On the computation of
     complex-valued gradients with application to statistically optimum beamforming", 2017.

@@ -75,11 +75,14 @@ def einsum(
     Returns
     -------
     array or Variable
+        One axis for each letter of the result.
 
     Raises
     ------
     ArgumentError
         The subscripts or `optimize` are malformed.
+    ArgumentTypeError
+        There are no operands, or the axes in place of letters are not lists.
     ShapeError
         The shapes of the operands do not fit the subscripts.
 
@@ -156,7 +159,7 @@ def _as_arrays(xs: list[Array | complex]) -> list[Array]:
 
 
 def _strategy_or_path(optimize: Any) -> str | Path:
-    """The parameter `optimize` as a strategy's name, or as a path; () is from left to right."""
+    """The parameter `optimize` as a strategy's name, or as a path; () means from left to right."""
     if isinstance(optimize, bool):
         return "auto" if optimize else ()
     if isinstance(optimize, str) and optimize in STRATEGIES:
@@ -184,6 +187,7 @@ def _planned(subscripts: str, shapes: tuple[Shape, ...], strategy_or_path: str |
     ShapeError
         The shapes do not fit the subscripts.
     """
+    # Imported at the first call: most programs do not use einsum.
     from opt_einsum import contract_path
     from opt_einsum.parser import parse_einsum_input
 
@@ -280,7 +284,8 @@ def _reduced(factor: Factor, needed: set[str], sizes: dict[str, int]) -> Factor:
     xp = array_namespace(x)
     for letter in sorted(set(term)):
         while term.count(letter) > 1:
-            first, second = term.index(letter), term.rindex(letter)
+            first = term.index(letter)
+            second = term.rindex(letter)
             x = diagonal(xp.moveaxis(x, (first, second), (-2, -1)))
             term = term[:first] + term[first + 1 : second] + term[second + 1 :] + letter
     ones = tuple(i for i, c in enumerate(term) if x.shape[i] == 1 != sizes[c])

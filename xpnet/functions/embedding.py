@@ -15,8 +15,9 @@ from xpnet.kernels.bounds import require_within, require_within_on_host
 class Embedding(Function):
     """Rows of W. The gradient of a row is the sum over its places, and zero for the padding.
 
-    `embedding` has checked the indices, except on CuPy, where the check is read later, and while JAX
-    traces a program. There an index that is out of range picks NaN, and adds to no gradient.
+    `embedding` has checked the indices, except on CuPy, where the result of the check is read later,
+    and while JAX traces a program. There an index that is out of range picks NaN, and adds to no
+    gradient.
     """
 
     def __init__(self, indices: Array, padding_idx: int | None) -> None:
@@ -26,7 +27,7 @@ class Embedding(Function):
     def forward(self, W: Array) -> Array:
         xp = array_namespace(self.indices, W)
         i = self.indices
-        if xp.iinfo(i.dtype).bits < 32:  # too few to count rows, and some libraries take none
+        if xp.iinfo(i.dtype).bits < 32:  # some libraries refuse these, and 8 bits count few rows
             i = xp.astype(i, xp.int32)
         self.rows = W.shape[0]
         in_range = (i >= 0) & (i < self.rows)
@@ -97,7 +98,9 @@ def embedding(x: Array, weight: Array, padding_idx: int | None = None) -> Array:
         )
     rows = weight.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
-        raise ArgumentError(f"embedding expected a padding_idx below {rows}, got {padding_idx}.")
+        raise ArgumentError(
+            f"embedding expected a padding_idx from {-rows} to {rows - 1}, got {padding_idx}."
+        )
     if padding_idx is not None:
         padding_idx %= rows
     indices = data_of(x)

@@ -1,10 +1,10 @@
-"""Fourier transforms: the standard's extension `fft`, whole, and differentiable to any order.
+"""Fourier transforms: the standard's complete extension `fft`, differentiable to any order.
 
     from xpnet.functions import fft          fft.rfft(x), for arrays and for Variables
     xp = array_namespace(x)                  xp.fft.rfft(x), for either
 
-Each of them is linear, y = F x, so its rule is gx = F^T gy. Gradients by complex numbers are
-dL/dx - i dL/dy, as everywhere here: the matrix is transposed, not conjugated. `norm` chooses the
+Each of them is linear, y = F x, so its rule is gx = F^T gy. The gradient by a complex number x + iy
+is dL/dx - i dL/dy, as everywhere here: the matrix is transposed, not conjugated. `norm` chooses the
 direction that divides by n ("backward" or "forward"); with "ortho" both divide by sqrt(n).
 """
 
@@ -94,7 +94,7 @@ class RFFT(_RealTransform):
 
 
 class IRFFT(_RealTransform):
-    """The inverse of `rfft`: gx = conj(rfft(gy)), divided by n where this function is.
+    """The inverse of `rfft`: gx = conj(rfft(gy)), divided by n or sqrt(n) if `irfft` itself is.
 
     All frequencies but the first and, for even n, the last are doubled: each occurs twice in the
     whole spectrum, and x holds one of the two.
@@ -105,7 +105,7 @@ class IRFFT(_RealTransform):
     def backward(self, gy: Array) -> Array:
         xp = array_namespace(gy)
         middle = (self.n + 1) // 2
-        gx = xp.conj(xp.fft.rfft(gy, axis=self.axis, norm=_opposite(self.norm)))
+        gx = xp.conj(xp.fft.rfft(gy, axis=self.axis, norm=_opposite(self.norm, "irfft")))
         first = slice_along(gx, self.axis, 0, 1)
         twice = slice_along(gx, self.axis, 1, middle)
         last = slice_along(gx, self.axis, middle, None)
@@ -163,10 +163,10 @@ def _lengths_and_axes(
     return [x.shape[a] if n == -1 else n for n, a in zip(s, axes, strict=True)], axes
 
 
-def _opposite(norm: str) -> str:
-    """The `norm` that divides in the other direction."""
+def _opposite(norm: str, name: str) -> str:
+    """The `norm` that divides in the other direction, for the transform `name`."""
     if norm not in _OPPOSITE_NORM:
-        raise ArgumentError(f'Expected norm "backward", "ortho" or "forward", got {norm!r}.')
+        raise ArgumentError(f'{name} expected norm "backward", "ortho" or "forward", got {norm!r}.')
     return _OPPOSITE_NORM[norm]
 
 
@@ -191,7 +191,7 @@ def fft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
     Returns
     -------
     array or Variable, complex
-        Of the shape of x, but n along `axis`.
+        It has the shape of x, but length n along `axis`.
     """
     axis = from_front(axis, x.ndim, "fft")
     return Transform("fftn", [_or_length(n, x, axis)], [axis], norm)(x)
@@ -231,7 +231,7 @@ def fftn(
     Returns
     -------
     array or Variable, complex
-        Of the shape of x, but s along `axes`.
+        It has the shape of x, but lengths s along `axes`.
     """
     return Transform("fftn", *_lengths_and_axes("fftn", x, s, axes), norm)(x)
 
@@ -251,7 +251,7 @@ def ifftn(
 
 @extension("fft")
 def rfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Array:
-    """The first half, n // 2 + 1 numbers, of `fft` of real numbers: the rest is its mirror image.
+    """The first n // 2 + 1 numbers of `fft` of real numbers: the rest are their conjugates, mirrored.
 
     Parameters are those of `fft`, with a real x.
     """
@@ -333,7 +333,7 @@ def hfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "back
     sqrt(n) or n.
     """
     axis = from_front(axis, x.ndim, "hfft")
-    return irfft(array_namespace(x).conj(x), n=n, axis=axis, norm=_opposite(norm))
+    return irfft(array_namespace(x).conj(x), n=n, axis=axis, norm=_opposite(norm, "hfft"))
 
 
 @extension("fft")
@@ -343,7 +343,7 @@ def ihfft(x: Array, /, *, n: int | None = None, axis: int = -1, norm: str = "bac
     Parameters are those of `fft`, with a real x; `norm` divides by n, sqrt(n) or 1.
     """
     axis = from_front(axis, x.ndim, "ihfft")
-    y = rfft(x, n=n, axis=axis, norm=_opposite(norm))
+    y = rfft(x, n=n, axis=axis, norm=_opposite(norm, "ihfft"))
     return array_namespace(y).conj(y)
 
 

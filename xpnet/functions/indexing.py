@@ -32,8 +32,8 @@ from xpnet.kernels.lookup import kernel
 SCALARS: Sequence[type[bool | int | float | complex]] = (bool, int, float, complex)
 KINDS = ("bool", "integral", "real floating", "complex floating")
 
+# A key as a tuple of integers, slices, `...`, None and arrays of integers or booleans.
 Key = tuple[Any, ...]
-"""A key as a tuple of integers, slices, `...`, None and arrays of integers or booleans."""
 
 
 class GetItem(Function):
@@ -60,7 +60,8 @@ class PutItem(Function):
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         zeros = xp.zeros(self.shape, dtype=x.dtype, device=compat.device(x))
-        place = tuple(k for k in self.key if k is not None)  # to assign to new axes is not standard
+        # The standard does not define an assignment to new axes.
+        place = tuple(k for k in self.key if k is not None)
         return library_of(zeros).set_item(zeros, place, xp.reshape(x, zeros[place].shape))
 
     def backward(self, gy: Array) -> Array:
@@ -129,13 +130,14 @@ class SetItem(Function):
         xp = array_namespace(places)
         flat = xp.reshape(places, (-1,))
         order = xp.arange(flat.shape[0], dtype=last.dtype, device=compat.device(flat))
-        won = xp.reshape(xp.take(last, flat, axis=0) == order, places.shape)
-        return array_namespace(gy).where(won, gy[self.key], 0.0)
+        is_last = xp.reshape(xp.take(last, flat, axis=0) == order, places.shape)
+        return array_namespace(gy).where(is_last, gy[self.key], 0.0)
 
     def _last_assignments(self, x: Array) -> tuple[Array, Array]:
-        """The places in x that the key names; and for each place of x, which of these is last.
+        """The places of x that the key names, and for each place of x its last assignment.
 
-        Places are counted in the flattened x; a place that the key does not name has -1.
+        Places are counted in the flattened x, and assignments in the flattened key; a place that
+        the key does not name has -1.
         """
         xp = array_namespace(x)
         size = math.prod(x.shape)
@@ -145,10 +147,10 @@ class SetItem(Function):
 
 
 class Pick(Function):
-    """The numbers of x that `choose` picks by their places, some of them twice, some never.
+    """The numbers of x that `choose` picks by their places: some perhaps several times, some never.
 
-    `choose` is applied to x, and for the derivative to an array that numbers the places of x: that
-    shows where each picked number came from.
+    `choose` is applied to x and, for the derivative, to an array that numbers the places of x. The
+    result of the second shows where each picked number came from.
     """
 
     def __init__(self, choose: Callable[[Array], Array]) -> None:
@@ -204,9 +206,29 @@ class ScatterAdd(Function):
 @method("__getitem__")
 @follows
 def getitem(x: Array, key: Any) -> Array:
-    """x[key] for integers, slices, `...`, None, masks, arrays or lists of integers, or a tuple."""
+    """x[key]: the numbers of x that the key picks.
+
+    Parameters
+    ----------
+    x : array or Variable
+    key : integers, slices, `...`, None, a mask, arrays or lists of integers, or a tuple of these
+
+    Returns
+    -------
+    array or Variable
+        For a Variable x and a key without arrays and lists, it is a view: what is assigned to it is
+        assigned to x.
+
+    Raises
+    ------
+    IndexError
+        The key is invalid or out of range. For arrays and lists of integers, the error is that of
+        the library; on CuPy it is raised as for `take`, and JAX uses the nearest index that is in
+        range instead.
+    """
     keys = _checked_key(_lists_as_arrays(key, x))
     if any(hasattr(k, "shape") for k in keys):
+        # A mask stays without a tuple if it came without one: some libraries refuse it in a tuple.
         chosen = keys if isinstance(key, tuple) else keys[0]
         _require_masks_fit(keys, x.shape)
         _check_index_arrays(keys, data_of(x))
@@ -219,12 +241,14 @@ def getitem(x: Array, key: Any) -> Array:
 
 
 def _item_of(x: Array, keys: Key) -> Array:
+    """x[keys], for keys without arrays that have been checked."""
     return GetItem(keys)(x)
 
 
 def _with_item(x: Array, keys: Key, value: Any) -> Array:
     """x after x[keys] = value, for a value of that shape and keys that pick each number once."""
-    place = tuple(k for k in keys if k is not None)  # to assign to new axes is not standard
+    # The standard does not define an assignment to new axes.
+    place = tuple(k for k in keys if k is not None)
     if len(place) < len(keys):
         value = array_namespace(value).reshape(value, data_of(x)[place].shape)
     return SetItem(place)(x, value)
@@ -258,9 +282,10 @@ def setitem(x: Variable, key: Any, value: Any) -> None:
         is not within `no_grad`.
     ArgumentTypeError
         The value's kind of dtype is above that of x: floating-point numbers for integers.
-    ShapeError, IndexingError
-        The value does not broadcast to x[key]; or a key is out of range. For arrays of integers,
-        JAX uses the nearest index that is in range instead.
+    ShapeError
+        The value does not broadcast to the shape of x[key].
+    IndexError
+        The key is invalid or out of range, as for `getitem`.
     """
     require_writable(x, "x[key] = value")
     keys = _checked_key(_lists_as_arrays(key, x))
@@ -271,6 +296,7 @@ def setitem(x: Variable, key: Any, value: Any) -> None:
 
 
 def _set_by_arrays(x: Variable, keys: Key, value: Any) -> None:
+    """x[keys] = value, for keys with masks or arrays of integers."""
     if any(k is None for k in keys):
         raise IndexingError(
             "x[key] = value expected no None beside arrays in the key: it makes a new axis. "
@@ -278,7 +304,7 @@ def _set_by_arrays(x: Variable, keys: Key, value: Any) -> None:
         )
     _require_masks_fit(keys, x.shape)
     _check_index_arrays(keys, x.data)
-    if library_of(x.data).wraps_indices:  # sent once: the key is read again for the derivatives
+    if library_of(x.data).wraps_indices:  # sent to the GPU once: derivatives read the key again
         xp = array_namespace(x.data)
         keys = tuple(xp.asarray(k) if hasattr(k, "shape") else k for k in keys)
     chosen = keys if len(keys) > 1 else keys[0]  # some libraries refuse a mask in a tuple
@@ -287,6 +313,7 @@ def _set_by_arrays(x: Variable, keys: Key, value: Any) -> None:
 
 
 def _set_by_slices(x: Variable, keys: Key, value: Any) -> None:
+    """x[keys] = value, for keys without arrays."""
     _check_bounds(keys, x.shape)
     xp = array_namespace(x)
     if any(map(_has_negative_step, keys)) and not library_of(x.data).slices_backwards:
@@ -308,7 +335,7 @@ def _set_by_slices(x: Variable, keys: Key, value: Any) -> None:
 @method("in_place")
 @follows
 def in_place(x: Variable, y: Variable, sign: str) -> Variable:
-    """x after `x += value` or another such operator, where y is x + value.
+    """x after `x += value`, where y is x + value; or after another such operator, `sign`.
 
     It is an assignment like x[...] = y and raises the same errors. It also raises where NumPy would
     not cast the dtype of y to that of x (casting "same_kind").
@@ -321,8 +348,8 @@ def in_place(x: Variable, y: Variable, sign: str) -> Variable:
             f"result has shape {tuple(y.shape)}. Write x = x {sign} value."
         )
     if y.dtype != x.dtype:
-        signs = has_dtype(y.data, "signed integer") and has_dtype(x.data, "unsigned integer")
-        if _rank(y) > _rank(x) or signs:
+        loses_sign = has_dtype(y.data, "signed integer") and has_dtype(x.data, "unsigned integer")
+        if _rank(y) > _rank(x) or loses_sign:
             raise ArgumentTypeError(
                 f"{statement} expected numbers that keep x in its dtype, {x.dtype}; the result is of "
                 f"{y.dtype}. Write x = x {sign} value, or cast the value with xp.astype first."
@@ -338,7 +365,7 @@ def _as_value(value: Any, x: Variable) -> Any:
     Raises
     ------
     ArgumentTypeError
-        It cannot be assigned to items of x.
+        The value is not of numbers, or of a kind above that of x.
     """
     if isinstance(value, (list, tuple)):
         value = array_namespace(x).asarray(value)
@@ -349,7 +376,7 @@ def _as_value(value: Any, x: Variable) -> Any:
             f"{type(value).__name__}."
         )
     if not number:
-        array_namespace(x.data, data_of(value))  # of one library, or an error
+        array_namespace(x.data, data_of(value))  # raises for arrays of different libraries
     if _rank(value) > _rank(x):
         given = type(value).__name__ if number else f"{value.dtype}"
         raise ArgumentTypeError(
@@ -436,6 +463,10 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
         An index is out of range. On CuPy the error is raised when xpnet next brings numbers to the
         host, so that no call waits for the GPU; with XPNET_DEBUG_INDICES=1 in the environment, by
         the call itself. JAX raises no error.
+    IndexingError
+        x has no such axis.
+    ArgumentError
+        No axis is given, and x does not have one dimension.
     TypeError
         The indices are not integers, or belong to another library than x.
     """
@@ -469,7 +500,7 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     ----------
     x : array or Variable, shape (..., n, ...)
     indices : array of integers, shape (..., m, ...)
-        Of as many dimensions as x; its other axes broadcast against those of x.
+        It has as many dimensions as x; its other axes broadcast against those of x.
     axis : int
 
     Returns
@@ -480,6 +511,10 @@ def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
     ------
     IndexError
         An index is out of range, as for `take`.
+    IndexingError
+        x has no such axis.
+    ArgumentError
+        The indices do not have as many dimensions as x.
     TypeError
         The indices belong to another library than x.
     """
@@ -514,7 +549,7 @@ def _check_indices(name: str, indices: Array, x: Array, axis: int) -> None:
     name : str
         The function that was given the indices, for the error.
     indices : array of integers
-        Of the library of x, or on the host.
+        They belong to the library of x, or lie on the host.
     x : array
     axis : int
 
@@ -563,7 +598,13 @@ def _is_integer_array(k: Any) -> bool:
 
 
 def _checked_key(key: Any) -> Key:
-    """A key as a tuple, NumPy's integers in it as Python's; IndexingError if it cannot be one."""
+    """A key as a tuple, with Python's integers in place of NumPy's.
+
+    Raises
+    ------
+    IndexingError
+        A part of the key is of a type that cannot index an array.
+    """
     keys = tuple(int(k) if _is_integer(k) else data_of(k) for k in _as_tuple(key))
     if not all(map(_is_key, keys)):
         given = ", ".join(map(_kind_of, keys))
@@ -654,14 +695,24 @@ def _is_integer(k: Any) -> bool:
 
 
 def _check_bounds(keys: Key, shape: tuple[int, ...]) -> None:
-    """Raise IndexingError for an integer that is out of range: JAX would take the last number."""
+    """Raise IndexingError for an integer that is out of range: JAX would use the nearest one."""
     axes = [k for k in keys if k is not None]
-    ellipsis = axes.index(...) if ... in axes else len(axes)
+    has_ellipsis = ... in axes
+    ellipsis = axes.index(...) if has_ellipsis else len(axes)
+    given = len(axes) - has_ellipsis
+    if given > len(shape):
+        raise IndexingError(
+            f"x[key] expected at most {len(shape)} indices, one for each axis, got {given}; x has "
+            f"shape {tuple(shape)}."
+        )
     for i, k in enumerate(axes):
         if not isinstance(k, int):
             continue
         axis = i if i < ellipsis else i + len(shape) - len(axes)
-        if axis >= len(shape) or not -shape[axis] <= k < shape[axis]:
+        n = shape[axis]
+        if not -n <= k < n:
+            expected = f"an index from {-n} to {n - 1}" if n else "no index"
             raise IndexingError(
-                f"Index {k} is out of range for axis {axis} of shape {tuple(shape)}."
+                f"x[key] expected {expected} along axis {axis}, got {k}: it is out of range. x has "
+                f"shape {tuple(shape)}."
             )

@@ -1,7 +1,8 @@
 """Inverses and determinants: `inv`, `solve`, `pinv`, `det`, `slogdet`.
 
-All but `pinv` are holomorphic, so for complex numbers too their rules are those of real matrices,
-with transposes that do not conjugate: gradients are dL/dx - i dL/dy, as everywhere here.
+`inv`, `solve` and `det` are holomorphic, and so is log(det x), of which `slogdet` has the two parts.
+So for complex numbers too their rules are those of real matrices, with transposes that do not
+conjugate: the gradient by z = x + iy is dL/dx - i dL/dy, as everywhere here.
 """
 
 from typing import NamedTuple
@@ -35,7 +36,7 @@ class Inv(Function):
 
 
 def solve_stacks(x1: Array, x2: Array) -> Array:
-    """`linalg.solve` for matrices x2 with stacks that broadcast, which CuPy does not support."""
+    """`linalg.solve` for matrices x2, with stacks that broadcast: CuPy does not broadcast them."""
     xp = array_namespace(x1, x2)
     stack = broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
     x1 = xp.broadcast_to(x1, (*stack, *x1.shape[-2:]))
@@ -77,7 +78,7 @@ class Det(Function):
 
 
 class Cofactors(Function):
-    """The derivative of det(x): det(x) x^-T if x has an inverse, but defined without it.
+    """The derivative of det(x): det(x) x^-T if x has an inverse, but defined for any square x.
 
     The cofactors of a product are the product of the cofactors. For x = U diag(S) Vh they are
 

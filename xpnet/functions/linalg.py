@@ -1,4 +1,4 @@
-"""Linear algebra: the standard's extension `linalg`, whole, and differentiable to any order.
+"""Linear algebra: the standard's complete extension `linalg`, differentiable to any order.
 
     from xpnet.functions import linalg       linalg.inv(x), for arrays and for Variables
     xp = array_namespace(x)                  xp.linalg.inv(x), for either
@@ -76,7 +76,8 @@ def matrix_power(x: Array, n: int, /) -> Array:
     if x.ndim < 2 or x.shape[-2] != x.shape[-1]:
         raise ShapeError(f"matrix_power expected square matrices, got shape {tuple(x.shape)}.")
     if n == 0:
-        return xp.eye(x.shape[-1], dtype=x.dtype, device=compat.device(x)) * x**0
+        identity = xp.eye(x.shape[-1], dtype=x.dtype, device=compat.device(x))
+        return identity * x**0  # x**0 is ones, with the stack of x and its history
     if n < 0:
         x = linalg_of(xp).inv(x)
         n = -n
@@ -118,7 +119,7 @@ def diagonal(x: Array, /, *, offset: int = 0) -> Array:
 
     Returns
     -------
-    array or Variable, shape (..., k)
+    array or Variable, shape (..., k), where k is the length of the diagonal
     """
     if x.ndim < 2:
         raise ShapeError(f"diagonal expected matrices, got shape {tuple(x.shape)}.")
@@ -146,7 +147,7 @@ def trace(x: Array, /, *, offset: int = 0, dtype: DType | None = None) -> Array:
     offset : int
         As for `diagonal`.
     dtype : of the library, optional
-        That of the sum.
+        The dtype of the sum; by default as for `sum`.
 
     Returns
     -------

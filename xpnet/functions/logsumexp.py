@@ -31,7 +31,7 @@ class LogSumExp(Function):
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp = array_namespace(gy)
         e = xp.exp(_difference(x, y))
-        weights = e / xp.sum(e, axis=self.axes, keepdims=True)  # equal ones for several inf
+        weights = e / xp.sum(e, axis=self.axes, keepdims=True)  # equal shares where several are inf
         return xp.where(y == -math.inf, 0.0, product_where_not_zero(gy, weights))
 
 

@@ -1,4 +1,7 @@
-"""The normal distribution, from functions of the standard, which has neither it nor erf."""
+"""The standard normal distribution, computed without erf, which the array API standard lacks.
+
+Phi is its distribution function, and phi its density, exp(-x^2 / 2) / sqrt(2 pi).
+"""
 
 import math
 
@@ -25,7 +28,7 @@ SINGLE = (
     3.341334677e-05, 5.389344407e-05, -4.327705754e-07, -5.295746064e-06,
 )  # fmt: skip
 FAR = 40.0  # Phi(-40) and the density there are 0 in float64, and squares do not overflow
-ROOT = math.sqrt(2.0 * math.pi)
+ROOT_2_PI = math.sqrt(2.0 * math.pi)
 
 
 def _scaled_tail(a: Array) -> Array:
@@ -41,6 +44,8 @@ def _scaled_tail(a: Array) -> Array:
 
 
 class NormalCdf(Function):
+    """Phi(x); its derivative is phi(x)."""
+
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         a = xp.minimum(xp.abs(x), FAR)
@@ -50,7 +55,7 @@ class NormalCdf(Function):
     def backward(self, gy: Array, x: Array) -> Array:
         xp = array_namespace(x)
         near = xp.minimum(xp.maximum(x, -FAR), FAR)
-        return gy * (xp.exp(-0.5 * (near * near)) * (1.0 / ROOT))
+        return gy * (xp.exp(-0.5 * (near * near)) * (1.0 / ROOT_2_PI))
 
 
 class MillsRatio(Function):
@@ -61,7 +66,7 @@ class MillsRatio(Function):
     """
 
     def forward(self, a: Array) -> Array:
-        return ROOT * _scaled_tail(a)
+        return ROOT_2_PI * _scaled_tail(a)
 
     def backward(self, gy: Array, y: Array, a: Array) -> Array:
         return gy * (a * y - 1.0)
@@ -85,12 +90,12 @@ class LogNormalCdf(Function):
         negative = x < 0.0
         a = xp.minimum(xp.where(negative, -x, 0.0), _largest_root(x))
         near = xp.minimum(xp.where(negative, 0.0, x), FAR)
-        density = xp.exp(-0.5 * (near * near)) * (1.0 / ROOT)
+        density = xp.exp(-0.5 * (near * near)) * (1.0 / ROOT_2_PI)
         return gy * xp.where(negative, 1.0 / MillsRatio()(a), density / normal_cdf(near))
 
 
 def _largest_root(x: Array) -> float:
-    """The largest number whose square is finite in the dtype of x."""
+    """The largest number whose square is finite in the dtype of x: the root of its maximum."""
     return math.sqrt(float(array_namespace(x).finfo(x.dtype).max))
 
 

@@ -22,7 +22,9 @@ from xpnet.kernels.lookup import kernel
 
 
 class Moments(Function):
-    """The mean and 1 / sqrt(variance + eps) of x over axes, which are kept with size 1.
+    """The mean and r = 1 / sqrt(variance + eps) of x over axes, which are kept with length 1.
+
+    For n numbers per mean, the derivatives by x are 1 / n and -r^3 (x - mean) / n.
 
     Statistics that are `known` already are not computed again; the node only records that they
     depend on x.
@@ -54,8 +56,8 @@ class Moments(Function):
 class Normalize(Function):
     """(x - mean) r w + b in one node, where r = 1 / sqrt(variance + eps); w and b may be None.
 
-    Of the arrays as large as x only x itself is kept: `backward` computes the normalized numbers
-    again. `running` statistics are updated in the same kernel, so they cost no launch of their own.
+    The only array as large as x that is kept is x itself: `backward` computes the normalized
+    numbers again. Where there is a kernel, it also updates the `running` statistics.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ class Normalize(Function):
         The axes over which mean and variance are computed.
     eps : float
     shape : tuple of int
-        The shape that w and b take to broadcast with x: 1 for each axis along which they are equal.
+        The shape in which w and b broadcast with x: 1 for each axis along which they are constant.
     running : RunningStatistics, optional
     """
 
@@ -115,8 +117,8 @@ class Normalize(Function):
         n = _count(x, self.axes)
         mean, r = Moments(self.axes, self.eps, (self.mean, self.r))(x)
         c = x - mean
-        # gx = scale (g - mean(g) - c r^2 mean(g c)); a weight that is constant over the axes of the
-        # means can be multiplied at the end, as part of the small array `scale`.
+        # With g = gy w, gx = r (g - mean(g) - c r^2 mean(g c)). A weight that is constant over the
+        # axes of the means can be multiplied at the end, as part of the small array `scale`.
         g = gy
         scale = r
         if w is not None and self.one_weight_per_mean:
@@ -229,8 +231,8 @@ def batch_norm(
     ----------
     x : array or Variable, shape (batch, channels, ...)
     mean, var : arrays, shape (channels,), optional
-        By default, and unless both are given, the statistics of the batch itself, over all axes but
-        the second. The result is then differentiated through them too.
+        Unless both are given, the statistics of the batch itself are used, over all axes but the
+        second, and the result is differentiated through them too.
     weight, bias : arrays or Variables, shape (channels,), optional
     eps : float
 
@@ -244,8 +246,9 @@ def batch_norm(
     Raises
     ------
     ShapeError
-        x has fewer than two axes; or the statistics are the batch's own, and there is only one
-        number per channel, so that the result would be `bias` for any x.
+        x has fewer than two axes; `weight` or `bias` is not of shape (channels,); or the statistics
+        are the batch's own, and there is only one number per channel, so that the result would be
+        `bias` for any x.
     TypeError
         x is not of floating-point numbers.
 
@@ -331,7 +334,7 @@ def layer_norm(
     Raises
     ------
     ShapeError
-        x does not end in `normalized_shape`.
+        The shape of x does not end in `normalized_shape`, or `weight` or `bias` is of another shape.
     TypeError
         x is not of floating-point numbers.
 
@@ -381,7 +384,8 @@ def group_norm(
     Raises
     ------
     ShapeError
-        x has fewer than two axes, or `num_groups` does not divide its channels.
+        x has fewer than two axes; `num_groups` does not divide the number of channels; or `weight`
+        or `bias` is not of shape (channels,).
     TypeError
         x is not of floating-point numbers.
 

@@ -14,7 +14,10 @@ from xpnet.kernels.solvers import linalg_of
 
 
 class VectorNorm(Function):
-    """y = (sum |x|^p)^(1/p), with the axes kept: gx = gy conj(x)/y (|x|/y)^(p-2)."""
+    """y = (sum |x|^p)^(1/p), where p is `ord`: gx = gy conj(x)/y (|x|/y)^(p-2).
+
+    The axes are kept, with length 1.
+    """
 
     def __init__(self, axes: tuple[int, ...], ord: float) -> None:
         self.axes = axes

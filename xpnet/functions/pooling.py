@@ -14,8 +14,7 @@ from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
 from xpnet.functions import _windows as windows
 from xpnet.functions._in_float32 import cast_like, widened
-from xpnet.kernels import kernels
-from xpnet.kernels.lookup import kernel
+from xpnet.kernels import kernels, lookup
 from xpnet.kernels.window import Lengths, Padding, Sizes, Window, lengths, sliding
 
 
@@ -33,7 +32,7 @@ class MaxPool(Function):
 
 
 class Place(Function):
-    """Zeros, with gy added where the maxima are: linear, with the transpose `Choose`."""
+    """Zeros, with gy added where the maxima y of x are: linear, with the transpose `Choose`."""
 
     def __init__(self, window: Window, x: Array, y: Array) -> None:
         self.window = window
@@ -48,7 +47,7 @@ class Place(Function):
 
 
 class Choose(Function):
-    """For each place of the window, the number of z where the maximum of x is."""
+    """For each place of the window, the number of z at the place of the maximum y of x."""
 
     def __init__(self, window: Window, x: Array, y: Array) -> None:
         self.window = window
@@ -209,7 +208,9 @@ def global_max_pool(x: Array) -> Array:
     """
     xp = array_namespace(x)
     ones = (1,) * _spatial("global_max_pool", x)
-    if kernel("maxima", data_of(x)):  # one launch each way, where argmax and indexing take twenty
+    if lookup.kernel(
+        "maxima", data_of(x)
+    ):  # one launch each way, where argmax and indexing take twenty
         size = tuple(x.shape[2:])
         whole = sliding(size, size, ones, ((0, 0),) * len(size), ones)
         return xp.reshape(MaxPool(whole)(x), x.shape[:2])
@@ -237,7 +238,7 @@ def _window(
     dilation: Lengths,
     ceil_mode: bool,
 ) -> tuple[Window, Sizes]:
-    """The window, and the padding that was asked for, to which `ceil_mode` adds at the end."""
+    """The window, and the padding that was asked for: `ceil_mode` may add more to the window's."""
     d = _spatial(name, x)
     kernel = lengths(kernel, d)
     stride = kernel if stride is None else lengths(stride, d)
@@ -247,7 +248,7 @@ def _window(
     if any(p >= r for p, r in zip(around, reach, strict=True)):
         raise ArgumentError(
             f"{name} expected a padding that is shorter than the window, of length {reach}, got "
-            f"{around}: a window must not lie in the padding only."
+            f"{around}: a window must not lie entirely in the padding."
         )
     window = sliding(tuple(x.shape[2:]), kernel, stride, tuple((p, p) for p in around), gaps)
     if ceil_mode:
@@ -293,9 +294,9 @@ def _count_at_each_place(window: Window, around: Sizes | None, y: Array) -> Arra
 
 @lru_cache(maxsize=1024)
 def _count(window: Window, around: Sizes | None) -> float | None:
-    """How many numbers lie under the window, with the padding `around`.
+    """How many numbers lie under the window, or None if that differs from place to place.
 
-    None if that differs from place to place.
+    The padding `around` counts as numbers; if it is None, no padding counts.
     """
     count = 1.0
     for counts in _counts(window, around):
@@ -307,7 +308,7 @@ def _count(window: Window, around: Sizes | None) -> float | None:
 
 @lru_cache(maxsize=1024)
 def _counts(window: Window, around: Sizes | None) -> tuple[frozenset[int], ...]:
-    """For each axis, the different numbers of places under the window, over all its positions."""
+    """For each axis, the set of how many numbers lie under the window, over all its positions."""
     counts = []
     for i, n in enumerate(window.size):
         p = around[i] if around else 0

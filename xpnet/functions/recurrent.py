@@ -50,7 +50,7 @@ def rnn(
     Source: Elman, "Finding structure in time", 1990.
     """
     if nonlinearity not in ("tanh", "relu"):
-        raise ArgumentError(f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'.")
+        raise ArgumentError(f"rnn expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}.")
     mask = _checked_mask("rnn", 1, mask, z, weight, h)
     return RNN(nonlinearity)(_with_zeros_as_padding(z, mask), h, weight, mask)
 
@@ -60,7 +60,7 @@ def rnn(
 def lstm(
     z: Array, h: Array, c: Array, weight: Array, mask: Array | None = None
 ) -> tuple[Array, Array]:
-    """Long short-term memory: a cell that gates write to, erase and read.
+    """Long short-term memory: gates write to a cell, erase it and read it.
 
         i, f, g, o = the quarters of z_t + W h_(t-1)
         c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g)
@@ -162,7 +162,7 @@ def gru(
 def _checked_mask(
     name: str, gates: int, mask: Array | None, z: Array, weight: Array, *states: Array
 ) -> Array | None:
-    """The mask as a column for each step, or None, after a check that all shapes fit."""
+    """The mask with shape (length, batch, 1), or None, after a check that all shapes fit."""
     n = weight.shape[-1]
     steps = tuple(z.shape[:2])
     fits = (

@@ -12,8 +12,9 @@ standard are as precise they are used instead, on every library: for `entr`, `ex
 All are elementwise functions of real floating-point numbers. Two arguments broadcast, and one of
 them may be a Python number. For float16 and bfloat16 inputs, the function is computed in float32.
 
-Sources of the derivatives, by their equations: Abramowitz and Stegun, "Handbook of mathematical
-functions", 1964 (A&S); NIST Digital Library of Mathematical Functions, dlmf.nist.gov (DLMF).
+In the formulas of the derivatives, y is the result, unless it is the name of an argument. Sources of
+the derivatives, by their equations: Abramowitz and Stegun, "Handbook of mathematical functions",
+1964 (A&S); NIST Digital Library of Mathematical Functions, dlmf.nist.gov (DLMF).
 """
 
 import math
@@ -63,7 +64,7 @@ __all__ = [
     "xlogy",
 ]
 
-SLOPE = 2.0 / math.sqrt(math.pi)  # of erf at 0
+SLOPE = 2.0 / math.sqrt(math.pi)  # the slope of erf at 0
 
 
 def _library_function(name: str, *xs: Any) -> Array:
@@ -80,10 +81,10 @@ def _in_float32_or_more(name: str, function: Callable[..., Array], *xs: Array | 
     arrays = [x for x in xs if hasattr(x, "dtype")]
     array_namespace(*xs)  # raises for different libraries, and if there is no array
     model = data_of(arrays[0])
-    full = [x if hasattr(x, "dtype") else array_like(float(x), model) for x in xs]
-    wide = [widened(f"special.{name}", x) for x in full]
+    given = [x if hasattr(x, "dtype") else array_like(float(x), model) for x in xs]
+    wide = [widened(f"special.{name}", x) for x in given]
     y = function(*wide)
-    if all(x is w for x, w in zip(full, wide, strict=True)):
+    if all(x is w for x, w in zip(given, wide, strict=True)):
         return y
     xp = array_namespace(y)
     return xp.astype(y, xp.result_type(*arrays))
@@ -121,8 +122,11 @@ class Erfcx(_LibraryFunction):
     def backward(self, gy: Array, y: Array, x: Array) -> Array:
         xp = array_namespace(x)
         least = 10.0 if xp.finfo(x.dtype).eps < 1e-10 else 5.0
-        far = x > least  # there 2 x y - SLOPE cancels, and is computed as a series in 1 / x^2
+        far = x > least
         large = xp.where(far, x, least)
+        # For large x, 2 x y - SLOPE cancels. With w = 1 / (2 x^2), DLMF 7.12.1 is
+        # y = SLOPE / (2 x) (1 - w + 3 w^2 - 15 w^3 + ...), so the derivative is
+        # -SLOPE w (1 - 3 w (1 - 5 w (1 - 7 w (1 - ...)))).
         w = 0.5 / large / large
         series = 1.0 - 25.0 * w
         for odd in range(23, 1, -2):
@@ -207,7 +211,7 @@ def log_ndtr(x: Array, /) -> Array:
 
 @extension("special")
 def ndtri(p: Array, /) -> Array:
-    """The inverse of ndtr: the quantile p of the standard normal distribution.
+    """The inverse of ndtr: the quantile of the standard normal distribution at probability p.
 
     Its derivative is sqrt(2 pi) exp(y^2 / 2), as for any inverse function.
     """
@@ -242,7 +246,7 @@ def expit(x: Array, /) -> Array:
 
 @extension("special")
 def logit(p: Array, /) -> Array:
-    """log(p / (1 - p)), the inverse of expit; -inf at 0, inf at 1, NaN outside of them.
+    """log(p / (1 - p)), the inverse of expit; -inf at 0, inf at 1, and NaN outside this range.
 
     Its derivative is 1 / (p (1 - p)).
     """
@@ -318,13 +322,14 @@ class Beta(Function, broadcasts=True):
 
 
 LARGE = 10.0  # from here on, eight terms of Stirling's series are precise in float64
+# The coefficients of 1 / z, 1 / z^3, 1 / z^5, ... in that series.
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
 
 
 def _betaln(a: Array, b: Array) -> Array:
     """gammaln(a) + gammaln(b) - gammaln(a + b), without the cancellation of two large terms.
 
-    gammaln(z) = (z - 1/2) log(z) - z + log(2 pi) / 2 + r(z): DLMF 5.11.1.
+    gammaln(z) = (z - 1/2) log(z) - z + log(2 pi) / 2 + r(z), where r is `_stirling`: DLMF 5.11.1.
     """
     xp = array_namespace(a, b)
     small = xp.minimum(a, b)
@@ -351,7 +356,7 @@ def _stirling(z: Array) -> Array:
 
 
 def _gamma_sign(x: Array) -> Array:
-    """The sign of the gamma function: it changes at each integer below 1."""
+    """The sign of the gamma function, which changes at 0, -1, -2, ..."""
     xp = array_namespace(x)
     odd = xp.remainder(xp.floor(x), 2.0) == 1.0
     return xp.where(xp.logical_and(x < 0.0, odd), -1.0, xp.ones_like(x))
@@ -370,7 +375,7 @@ class _IncompleteGamma(Function, broadcasts=True):
         if self.needs[0]:
             raise GradientError(
                 f"special.{self.name} has a derivative by x only: the derivative by a has no closed "
-                "form. Make a constant: F.stop_gradient(a)."
+                "form. Make `a` a constant: F.stop_gradient(a)."
             )
         density = array_namespace(x).exp(xlogy(a - 1.0, x) - x - gammaln(a))
         return None, gy * (self.sign * density)
@@ -438,9 +443,11 @@ def _checked_order(n: Any) -> int:
     try:
         order = operator.index(n)
     except TypeError:
-        raise ArgumentTypeError(f"polygamma expected an integer order, got {n!r}.") from None
+        raise ArgumentTypeError(
+            f"special.polygamma expected an integer order, got {n!r}."
+        ) from None
     if order < 0:
-        raise ArgumentError(f"polygamma expected an order of 0 or more, got {order}.")
+        raise ArgumentError(f"special.polygamma expected an order of 0 or more, got {order}.")
     return order
 
 
@@ -486,6 +493,8 @@ def gammaincc(a: Array, x: Array, /) -> Array:
 
 
 class Xlogy(Function, broadcasts=True):
+    """x log(y). Here and in `Xlog1py` and `RelEntr`, y is an argument, and g is the output's gradient."""
+
     def forward(self, x: Array, y: Array) -> Array:
         xp = array_namespace(x, y)
         zero = xp.logical_and(x == 0.0, xp.logical_not(xp.isnan(y)))
@@ -528,7 +537,7 @@ class Xlog1py(Function, broadcasts=True):
 class Entr(Function):
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
-        y = 0.0 - x * xp.log(xp.where(x > 0.0, x, 1.0))  # 0.0 at 0, not -0.0
+        y = 0.0 - x * xp.log(xp.where(x > 0.0, x, 1.0))  # 0.0 at 0; a negation would return -0.0
         return xp.where(x < 0.0, -math.inf, y)
 
     def backward(self, gy: Array, x: Array) -> Array:
@@ -561,7 +570,7 @@ class RelEntr(Function, broadcasts=True):
 
 
 def _either_is_nan(x: Array, y: Array) -> Array:
-    """Where one of the two is NaN, which differs from itself."""
+    """Where x or y is NaN: only NaN differs from itself."""
     return array_namespace(x, y).logical_or(x != x, y != y)  # noqa: PLR0124
 
 
@@ -624,7 +633,26 @@ def kl_div(x: Array, y: Array, /) -> Array:
 
 # --- modified Bessel functions of the first kind --------------------------------------------------
 
-FAR = 30.0  # from here on, the terms of Hankel's expansion are below the precision of float64
+
+def _hankel(count: int) -> tuple[float, ...]:
+    """The coefficients of 1 / x, 1 / x^2, ... in the expansion of i0e(x) less that of i1e(x).
+
+    Hankel's expansion of either is (1 + c[1] / x + c[2] / x^2 + ...) / sqrt(2 pi x) for large x,
+    where c[k] = -c[k-1] (4 order^2 - (2 k - 1)^2) / (8 k): A&S 9.7.1.
+    """
+    terms = [1.0, 1.0]  # of the orders 0 and 1
+    differences = []
+    for k in range(1, count + 1):
+        terms = [
+            -term * (4.0 * order**2 - (2.0 * k - 1.0) ** 2) / (8.0 * k)
+            for order, term in enumerate(terms)
+        ]
+        differences.append(terms[0] - terms[1])
+    return tuple(differences)
+
+
+FAR = 30.0  # from here on, 16 terms of Hankel's expansions are precise in float64
+HANKEL = _hankel(16)
 
 
 class I0(_LibraryFunction):
@@ -664,8 +692,9 @@ def _ratio_to_x(y: Array, x: Array) -> Array:
 def _i0e_minus_abs_i1e(x: Array) -> Array:
     """i0e(x) - |i1e(x)|, without cancellation.
 
-    For large x it is only a share of about 1 / (2 |x|) of each term, so there it is computed as the
-    difference of Hankel's expansions for both: A&S 9.7.1.
+    For large |x| the difference is only about 1 / (2 |x|) of each term. There it is computed from
+    Hankel's expansions: with a = |x| and w = 1 / a, it is sqrt(w / (2 pi)) times the sum of
+    HANKEL[k - 1] w^k over k = 1, 2, ...
     """
     xp = array_namespace(x)
     a = xp.abs(x)
@@ -676,22 +705,6 @@ def _i0e_minus_abs_i1e(x: Array) -> Array:
     for c in HANKEL[-2::-1]:
         total = (total + c) * w
     return xp.where(far, xp.sqrt(w / (2.0 * math.pi)) * total, i0e(near) - i1e(near))
-
-
-def _hankel(count: int) -> tuple[float, ...]:
-    """The coefficients of 1 / x, 1 / x^2, ... in the difference of both expansions."""
-    terms = [1.0, 1.0]
-    differences = []
-    for k in range(1, count + 1):
-        terms = [
-            -term * (4.0 * order**2 - (2.0 * k - 1.0) ** 2) / (8.0 * k)
-            for order, term in enumerate(terms)
-        ]
-        differences.append(terms[0] - terms[1])
-    return tuple(differences)
-
-
-HANKEL = _hankel(16)
 
 
 @extension("special")
