@@ -60,8 +60,8 @@ def top_k_accuracy(y: Array, t: Array, k: int = 5) -> Array:
     -------
     array, shape ()
         From 0 to 1. The first of several equal scores counts as the highest, as in `accuracy`
-        (scikit-learn takes the last). A NaN counts as higher than all other scores, but a class with
-        that score counts as not found.
+        (scikit-learn takes the last). NaN counts as higher than all other scores, but a sample whose
+        class has the score NaN counts as not found.
 
     Raises
     ------
@@ -95,15 +95,15 @@ def confusion_matrix(
     Parameters
     ----------
     y : array or Variable
-        Shape (..., classes): scores or probabilities, of which the first highest is chosen. Or, for
-        two classes, floating-point scores of class 1, of the shape of t or with one column. Or
-        class numbers, integers of shape (n,).
+        Shape (..., classes): scores or probabilities; the class with the highest is predicted, and
+        the first of equal ones. Or, for two classes, floating-point scores of class 1, of the shape of
+        t or with one column more. Or class numbers, integers of shape (n,).
     t : array or Variable, shape (...) or (..., classes)
         Class numbers, or one-hot rows.
     classes : int, optional
         The number of classes, if y has class numbers; by default one more than the highest.
     threshold : float
-        Class 1 is predicted if its score is above: 0.5 for probabilities, 0.0 for logits.
+        Class 1 is predicted if its score is above it: 0.5 for probabilities, 0.0 for logits.
 
     Returns
     -------
