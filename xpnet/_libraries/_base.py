@@ -87,7 +87,7 @@ class Library:
         return reason
 
     def conflict(self) -> str | None:
-        """What is wrong with an installation that can nevertheless compute, and the command that fixes it.
+        """What is wrong with an installation that computes nevertheless, and the command that fixes it.
 
         None if nothing is wrong.
         """

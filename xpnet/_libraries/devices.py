@@ -91,7 +91,7 @@ def stays(function: Callee) -> Callee:
 
 
 def follow(x: Array) -> None:
-    """Make the device of an array current, within a function that `stays`."""
+    """Make the device of an array, or of a tree of arrays, current, within a function that `stays`."""
     if known.several:
         for device in _device_numbers(x):
             _runtime().setDevice(device)

@@ -90,7 +90,7 @@ CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     ),
     "gelu": (
         "T x",
-        f"const A z = x; y = fmax(z, A(-1e4)) * ({NORMAL_CDF});",
+        f"const A z = x; y = fmax(z, A(-1e4)) * ({NORMAL_CDF});",  # as for silu
     ),
     "gelu_gradient": (
         "T gy, T x",
@@ -102,7 +102,7 @@ CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     ),
     "tanh_gelu": (
         "T x",
-        f"const A z = x; {TANH_GELU} y = fmax(z, A(-1e4)) * share;",
+        f"const A z = x; {TANH_GELU} y = fmax(z, A(-1e4)) * share;",  # as for silu
     ),
     "tanh_gelu_gradient": (
         "T gy, T x",

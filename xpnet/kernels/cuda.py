@@ -82,7 +82,7 @@ class Raw:
         self._file = file
         self._name = name
         self._definitions = definitions
-        self._built: dict[Any, Any] = {}
+        self._built: dict[DType, Callable[..., None]] = {}
 
     def of(self, dtype: DType) -> Callable[..., None]:
         """The kernel for a dtype, to be called with a grid, a block and the arguments."""
@@ -90,4 +90,4 @@ class Raw:
         if found is None:
             found = compiled((self._file,), self._name, dtype.name, *self._definitions)
             self._built[dtype] = found
-        return found  # type: ignore[no-any-return]
+        return found

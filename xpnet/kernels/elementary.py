@@ -86,10 +86,12 @@ def _has_columns(x: Array) -> bool:
 
 
 def _relu_gradient(gy: Array, y: Array) -> Array:
+    """The gradient of y = relu(x) by x."""
     return zero_unless(gy, y > 0.0)
 
 
 def _takes_gradient(gy: Array, y: Array) -> bool:
+    """Whether gy is native floating-point numbers, of the shape of y."""
     return gy.shape == y.shape and gy.dtype in BITS and gy.ndim > 0
 
 

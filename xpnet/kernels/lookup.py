@@ -44,7 +44,10 @@ def always(*arrays: Array) -> bool:
 
 
 class Kernel(NamedTuple):
-    """A kernel, and the predicate that decides which arrays it takes; the portable code takes the others."""
+    """A kernel, and the predicate that decides which arrays it takes.
+
+    Other arrays are left to the portable code.
+    """
 
     run: Callable[..., Any]
     takes: Callable[..., bool] = always

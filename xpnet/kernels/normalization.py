@@ -162,7 +162,7 @@ def normalize_gradients(
     gb = None
     if even:  # the weights do not differ within a group
         gb, gw = _sums(arrays, None, groups, groups, weights, mean.shape)
-    elif needs[0]:
+    elif needs[0]:  # they do: gx needs the sums of gy w; those of gy, for gw and gb, follow below
         gb, gw = _sums(arrays, w, groups, groups, weights, mean.shape)
     if needs[0]:
         gx = cupy().ndarray(x.shape, x.dtype)
@@ -214,7 +214,7 @@ def _shape(w: Array | None, b: Array | None) -> tuple[int, ...] | None:
 def _running(
     running: "RunningStatistics | None", dtype: DType
 ) -> tuple[Sequence[Array | None], Sequence[Array | None], float]:
-    """Running statistics as the kernel `moments` takes them: the old ones, memory for new ones, momentum."""
+    """Running statistics as the kernel `moments` takes them: old ones, memory for new ones, momentum."""
     if running is None:
         return (None,) * 3, (None,) * 3, 0.0
     before = [

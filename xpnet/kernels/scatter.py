@@ -32,7 +32,7 @@ __device__ long long first(const Numbers& numbers, const Order& order, long long
 BODY = """
     long long row = i / columns, column = i - row * columns;
     typename total<T>::type sum = 0;
-    for (int turn = 0; turn < 2; ++turn) {  // a row has two indices: from the end, -1, -2, ...; and 0, 1, ...
+    for (int turn = 0; turn < 2; ++turn) {  // a row has two indices, and the negative one comes first
         long long number = turn ? row : row - rows;
         if (!turn && (long long)numbers[order[0]] >= 0) continue;
         for (long long k = first(numbers, order, m, number); k < m; ++k) {

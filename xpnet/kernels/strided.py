@@ -167,6 +167,7 @@ class _Columns:
         sides = (groups, x.shape[2], x.shape[1], *window.kernel[1:])
         shape = (*sides, *window.out[1:], x.shape[-1])
         strides = (group, row, channel, *spaced, *moved, batch)
+        # x, in which each number occurs once for each place in its row at which the window meets it.
         self.view: Array = np.lib.stride_tricks.as_strided(x, shape, strides)
         self.window = window
         self.rows = math.prod(sides[2:])
@@ -190,6 +191,7 @@ class _Columns:
         columns = self.memory = _memory(shape, part.dtype, self.memory)
         np.copyto(columns.reshape(part.shape), part)
         group, row, *rest = columns.strides
+        # A matrix for each row of places: the rows of the window that it meets, which the next shares.
         shape = (shape[0], stop[0] - start[0], kernel[0] * self.rows, shape[3])
         return np.lib.stride_tricks.as_strided(columns, shape, (group, row * step, *rest))
 
@@ -339,7 +341,7 @@ def _padded(x: Array, window: Window) -> Array:
 
 
 def _outward(y: Array) -> Array:
-    """An array of shape (groups, channels, ..., batch) as one of shape (batch, all channels, ...): a view."""
+    """An array of shape (groups, channels, ..., batch) as a view of shape (batch, channels, ...)."""
     y = y.reshape(y.shape[0] * y.shape[1], *y.shape[2:])
     return y.transpose(y.ndim - 1, *range(y.ndim - 1))
 

@@ -126,8 +126,8 @@ class Window:
         )
         for o, d, s, (before, _), n, out in axes:
             at = o * d - before  # what the first place meets
-            first = max(0, -(at // s))
-            last = min(out - 1, (n - 1 - at) // s)
+            first = max(0, -(at // s))  # the first place i with at + i s >= 0
+            last = min(out - 1, (n - 1 - at) // s)  # the last one with at + i s < n
             if first > last:
                 return None
             places.append(slice(first, last + 1))

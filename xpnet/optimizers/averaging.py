@@ -55,7 +55,7 @@ class _Averaged:
     @data.setter
     def data(self, x: Array) -> None:
         if isinstance(x, Variable):
-            _checked_data.__set__(self, x)  # raises an error that says what to write
+            _checked_data.__set__(self, x)  # raises an error, which names what to write
         average = _applied.get().get(id(self))
         if average is None:
             _own_data.__set__(self, x)
@@ -147,7 +147,7 @@ class ExponentialMovingAverage:
             self.averages[i] = a
 
     def _left_by_kernel(self, decay: float) -> Iterable[int]:
-        """Update the averages for which there is a kernel, all at once; return the indices of the others."""
+        """Update all averages for which there is a kernel; return the indices of the others."""
         indices = range(len(self.averages))
         fast = kernel("update", self.averages[0])
         if fast is None:

@@ -24,9 +24,9 @@ from xpnet.functions._in_float32 import cast_like, widened
 from xpnet.kernels.lookup import kernel
 
 Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
-Options = dict[str, Any]
-State = dict[str, Any]
-Coefficients = Mapping[str, Any]
+Options = dict[str, Any]  # of a group, by name
+State = dict[str, Any]  # what is kept for a parameter between steps: arrays and counts, by name
+Coefficients = Mapping[str, Any]  # the numbers of a step, by name
 Member = tuple[Any, Array, State, bool]
 """A parameter of a group in a step: the parameter, its gradient, its state, and whether it has 16 bits."""
 

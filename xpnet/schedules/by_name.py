@@ -25,6 +25,8 @@ from xpnet.schedules.curves import (
 def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
     """The schedule of a whole training, by name, optionally with options: "cosine:warmup=2,end=0.1".
 
+    The names, each with its options and their defaults:
+
         constant
         linear              end=0
         cosine              end=0
@@ -40,6 +42,7 @@ def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
     Parameters
     ----------
     text : str
+        A name, or a name, a colon and options separated by commas.
     steps : int
         The number of steps of the whole training.
     epochs : int
@@ -125,7 +128,7 @@ def _one_cycle(
 ) -> Schedule:
     if run.steps < 2:
         raise ArgumentError(
-            "Expected a training of at least 2 steps, up and down, got 1. Take more epochs, or "
+            "Expected a training of at least 2 steps, one up and one down, got 1. Take more epochs, or "
             "smaller batches."
         )
     return one_cycle(run.steps, pct_start, anneal_strategy, div_factor, final_div_factor)

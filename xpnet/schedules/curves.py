@@ -8,6 +8,7 @@ from itertools import pairwise
 from xpnet.errors import ArgumentError
 
 Schedule = Callable[[int], float]
+"""A function of the number of a step, from 0, that returns the factor of the learning rates."""
 
 
 def constant() -> Schedule:
@@ -128,8 +129,8 @@ def one_cycle(
     between = {"cos": _cosine_between, "linear": _linear_between}[anneal_strategy]
     first = 1.0 / div_factor
     last = first / final_div_factor  # not 1 / (a product), which might be 1 / 0
-    top = pct_start * steps - 1
-    points = [(0.0, first), (top, 1.0), (steps - 1.0, last)]
+    top = pct_start * steps - 1  # the step with the factor 1
+    points = [(0.0, first), (top, 1.0), (steps - 1.0, last)]  # (step, factor)
     if three_phase:
         points.insert(2, (2.0 * top, first))
 
