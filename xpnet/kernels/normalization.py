@@ -162,13 +162,13 @@ def normalize_gradients(
     gb = None
     if even:  # the weights do not differ within a group
         gb, gw = _sums(arrays, None, groups, groups, weights, mean.shape)
-    elif needs[0]:  # they do: gx needs the sums of gy w; those of gy, for gw and gb, follow below
+    elif needs[0]:  # they differ, and gx needs the sums of gy w
         gb, gw = _sums(arrays, w, groups, groups, weights, mean.shape)
     if needs[0]:
         gx = cupy().ndarray(x.shape, x.dtype)
         sizes = x.size, _record(groups), *weights, int(even)
         _launch("normalize_gradient", one_thread_each(x.size), *arrays, w, gb, gw, gx, *sizes)
-    if not even and (needs[1] or needs[2]):
+    if not even and (needs[1] or needs[2]):  # gw and gb are sums of gy over other groups
         over = Groups(x.size // (weights.run * weights.period), weights.period, weights.run)
         gb, gw = _sums(arrays, None, over, groups, weights, shape)
     return gx, gw, gb

@@ -141,6 +141,9 @@ def precision(
 ) -> Array:
     """tp / (tp + fp): the share of the samples predicted as a class that are of this class.
 
+    tp is the number of true positives, samples of the class that were predicted as it; fp that of
+    false positives, samples of other classes that were.
+
     Parameters
     ----------
     y, t : array or Variable
@@ -150,9 +153,9 @@ def precision(
         predicted. "micro": for all samples together. "weighted": the mean weighted by how often a
         class occurs in t. None: for each class, shape (classes,).
     zero_division : float
-        The value where the denominator is zero. A NaN is left out of the mean.
+        The value where the denominator is zero. With NaN, such classes are left out of the mean.
     threshold : float
-        Class 1 is predicted if its score is above, where scores have no axis of classes.
+        Where scores have no axis of classes, class 1 is predicted if its score is above it.
     classes : int, optional
         The number of classes, if y has class numbers.
 
@@ -179,9 +182,10 @@ def recall(
     threshold: float = 0.5,
     classes: int | None = None,
 ) -> Array:
-    """tp / (tp + fn): the share of the samples of a class that were found.
+    """tp / (tp + fn): the share of the samples of a class that were predicted as it.
 
-    See `precision` for the parameters.
+    tp is the number of true positives, the samples that were; fn that of false negatives, those that
+    were not. See `precision` for the parameters.
     """
     return _from_scores("recall", y, t, average, zero_division, threshold, classes)
 

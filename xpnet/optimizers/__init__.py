@@ -7,9 +7,9 @@ the same computation as CUDA code, updates all parameters in one launch.
 
 Notation: p is the parameter, g its gradient, lr the learning rate, t the number of the step from 1.
 Formulas are elementwise, so all arrays in them have the shape of p; those of LAMB also have norms.
-In the code s is the state of a parameter, o are the options of its group, and c the coefficients of
-the step. Options have PyTorch's names and defaults where PyTorch has them. `Momentum` is PyTorch's SGD with
-momentum, and `Nesterov` its SGD with nesterov=True.
+In the code, s is the state of a parameter, o are the options of its group, and c the coefficients of
+the step. Options have PyTorch's names and defaults where PyTorch has them. `Momentum` is PyTorch's SGD
+with momentum, and `Nesterov` its SGD with nesterov=True.
 """
 
 from collections.abc import Callable

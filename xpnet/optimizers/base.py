@@ -320,8 +320,8 @@ class Optimizer:
     def formula(self, o: Options) -> str | None:
         """`update` as CUDA code for one number; None if a number's update depends on other numbers.
 
-        The code reads g and the coefficients, and changes p and the slots, all by their names. Weight
-        decay comes before it, and is not its task. It may depend on the options. Its results equal
+        The code reads g and the coefficients, and changes p and the slots, all by their names. It may
+        differ with the options. `step` puts the code of weight decay before it. Its results equal
         those of `update` bit for bit: it does the same operations in the same order.
         """
         return None
