@@ -69,7 +69,7 @@ class CuPy(Library):
     @follows
     def to_host(self, x: Array) -> np.ndarray:
         host: np.ndarray = x.get()  # on the current stream of its own device
-        arrived()  # notify those who wait for the GPU to have finished
+        arrived()  # the GPU has finished, so what its kernels noted can be read
         return host
 
     def to_device(self, x: Array, device: Device, stream: Any = None) -> Array:

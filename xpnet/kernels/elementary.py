@@ -1,4 +1,4 @@
-"""Kernels for NumPy: what takes less time in another way than by the obvious function.
+"""Kernels for NumPy, each faster than the function that NumPy has for the task.
 
 `np.where` is up to 14 times slower than a product: it branches for each number, and a processor cannot
 predict a random mask. `zero_unless` reads the bits of each number as an integer and multiplies that by

@@ -27,7 +27,7 @@ MOST = 1024  # threads of a block; a power of two
 
 
 class Groups(NamedTuple):
-    """An array viewed as one of shape (outer, groups, inner): each index of the middle axis is a group."""
+    """An array viewed as (outer, groups, inner): each index of the middle axis is a group."""
 
     outer: int
     groups: int
@@ -187,7 +187,7 @@ def _sums(
 ) -> tuple[Array, Array]:
     """The sums of g and of g (x - mean) r over each group of `over`, as arrays of shape `shape`.
 
-    g is gy, the first of the arrays, times the weights w if there are any. `groups` are those of the mean.
+    g is gy, the first of the arrays, times the weights w if there are any. mean and r belong to `groups`.
     """
     first, second = (cupy().ndarray(shape, arrays[0].dtype) for _ in range(2))
     sizes = _record(over), _record(groups), *weights

@@ -2,8 +2,8 @@
 
 By default CuPy does not check the status that its solvers report, because a check makes the host wait
 for the GPU: the Cholesky factor of a matrix that is not positive definite is silently unfinished. So
-xpnet turns the check on. It costs one transfer of a few bytes per call of a solver, whose kernels take far
-longer. Functions that use no solver (`det`, `slogdet`, products, norms) do not wait.
+xpnet turns the check on. It costs one transfer of a few bytes per call of a solver, whose kernels take
+far longer. Functions that use no solver (`det`, `slogdet`, products, norms) do not wait.
 """
 
 from collections.abc import Callable

@@ -140,7 +140,7 @@ def _launch(run: Any, numbers: Mapping[str, float], moves: list[Move]) -> None:
 
 @cache
 def _layout(numbers: int, words: int) -> Struct:
-    """The layout of `struct Moved` in update.cu: the number of parameters, the coefficients, the words."""
+    """The layout of `struct Moved` in update.cu: the count of parameters, the coefficients, the words."""
     return Struct(f"q{numbers}d{words}q")
 
 

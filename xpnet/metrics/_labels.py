@@ -9,7 +9,7 @@ from xpnet.errors import ShapeError
 
 
 def real_dtype(y: Array) -> DType:
-    """The dtype of a metric: float64 for float64 scores, else float32, as a sum in float16 may overflow."""
+    """The dtype of a metric: float64 for float64 scores, else float32: sums in float16 may overflow."""
     xp = array_namespace(y)
     if y.dtype == xp.float64:
         return y.dtype

@@ -17,9 +17,11 @@ def roc_auc(y: Array, t: Array, average: str | None = "macro", multi_class: str 
     """The area under the receiver operating characteristic (ROC).
 
     For a random pair of samples, one of the class and one not, it is the probability that the one of
-    the class has the higher score; equal scores count as one half. It is the statistic of Mann and Whitney
-    (1947), see Hanley and McNeil (1982). It depends on the order of scores only, so for two classes
-    logits and probabilities have the same area.
+    the class has the higher score; equal scores count as one half. It depends only on the order of the
+    scores, so for two classes logits and probabilities have the same area.
+
+    Source: the statistic of Mann and Whitney, 1947; see Hanley and McNeil, "The meaning and use of the
+    area under a receiver operating characteristic (ROC) curve", 1982.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ Options = dict[str, Any]  # of a group, by name
 State = dict[str, Any]  # what is kept for a parameter between steps: arrays and counts, by name
 Coefficients = Mapping[str, Any]  # the numbers of a step, by name
 Member = tuple[Any, Array, State, bool]
-"""A parameter of a group in a step: the parameter, its gradient, its state, and whether it has 16 bits."""
+"""A parameter in a step, its gradient, its state, and whether its dtype has 16 bits."""
 
 BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # options from 0 to below 1; others are >= 0
 

@@ -151,8 +151,9 @@ def one_cycle(
 def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedule:
     """In the first `steps` steps a linear increase from `start`; then `schedule`, from its step 0.
 
-    PyTorch's SequentialLR of a LinearLR and another schedule. Goyal et al., "Accurate, large minibatch SGD:
-    training ImageNet in 1 hour", 2017.
+    PyTorch's SequentialLR of a LinearLR and another schedule.
+
+    Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017.
 
     Parameters
     ----------
