@@ -3,7 +3,7 @@
 `backend` runs a test once on each array library, with arrays created in float32 on
 
 * NumPy, whose arrays `array` makes read-only: writing into an input is an error;
-* array-api-strict, on pretended devices: mixing devices, a hidden transfer to the host, a call
+* array-api-strict, on simulated devices: mixing devices, a hidden transfer to the host, a call
   that the standard does not have, or (on `no_float64`) an unexpected float64 is an error;
 * PyTorch and JAX on the CPU;
 * CuPy on a GPU if there is one, else on the emulated CUDA device of tests/host_cuda, in whose

@@ -13,11 +13,11 @@ A spec is `library[:device]`:
     cupy, cupy:1                       an NVIDIA GPU; also "gpu", "cuda", "cuda:1"
     torch, torch:cuda:0, torch:mps     PyTorch
     jax, jax:gpu, jax:cpu:0            JAX
-    array_api_strict:device1           the strict reference library and its pretended devices
+    array_api_strict:device1           the strict reference library and its simulated devices
     auto                               the first of cupy, torch:cuda, torch:mps, numpy that works
 
-A backend that cannot be used raises BackendError, which says what is missing and what to install.
-xpnet never falls back to another device. What is particular to each library is in `_libraries/`.
+A backend that cannot be used raises a BackendError that names what is missing and what to install.
+xpnet never falls back to another device. What is specific to each library is in `_libraries/`.
 """
 
 import os
@@ -42,7 +42,7 @@ class Backend(NamedTuple):
     Attributes
     ----------
     name : str
-        The spec that names it, aliases resolved: "numpy", "cupy:0", "torch:cpu".
+        The spec that names it, without aliases: "numpy", "cupy:0", "torch:cpu".
     xp : namespace
         The library's array API namespace.
     device : object
@@ -61,7 +61,7 @@ class Backend(NamedTuple):
         return hash((self.name, str(self.dtype)))  # CuPy's devices have no `__hash__`
 
     def __reduce__(self) -> tuple[Callable[..., "Backend"], tuple[str, str | None]]:
-        """Copies and pickles hold names, as a module cannot be pickled."""
+        """Copies and pickles hold the spec and the dtype's name, as a module cannot be pickled."""
         if self.dtype is None:
             return _unpickled, (self.name, None)
         dtype = str(self.xp.finfo(self.dtype).dtype)  # "float32", or "torch.float32"
@@ -78,8 +78,8 @@ class Backend(NamedTuple):
         Parameters
         ----------
         x : array of any library, Variable, scalar or nested list
-            An array keeps its dtype (but JAX narrows 64 bits to 32 by default); bare Python
-            floats get the backend's.
+            An array keeps its dtype (but JAX narrows 64 bits to 32 by default); Python floats
+            get the backend's dtype.
         dtype : dtype of this library, or its name, optional
 
         Notes
@@ -97,7 +97,7 @@ class Backend(NamedTuple):
             return self.xp.asarray(host, dtype=dtype, device=self.device)
 
     def selected(self) -> AbstractContextManager[Any]:
-        """A block in which this device is the calling thread's current one.
+        """A context manager that makes this device the calling thread's current one in its block.
 
         CuPy creates arrays on the current device; the other libraries have no such state.
         """
@@ -137,7 +137,7 @@ def use(spec: str | Backend, dtype: str = "float32") -> Backend:
 
     It decides where xpnet *creates* arrays: parameters, data that are loaded, random numbers, and
     Variables of Python numbers and lists. It moves nothing: a Variable of a NumPy array computes on
-    NumPy, also after `use("torch")`, and together with a parameter on PyTorch it raises an error.
+    NumPy, also after `use("torch")`, and combining it with a parameter on PyTorch raises an error.
     Move an array with `xpnet.current().asarray(x)`.
 
     Parameters
@@ -145,12 +145,13 @@ def use(spec: str | Backend, dtype: str = "float32") -> Backend:
     spec : str or Backend
         `library[:device]`, see the docstring of this module.
     dtype : {"float32", "float64"}
-        The type that parameters and data are created with. A `Backend` has its own.
+        The type of the parameters and data that are created. It is ignored for a `Backend`, which
+        has its own.
 
     Raises
     ------
     BackendError
-        The spec is unknown, or cannot be used on this machine; the message says why.
+        The spec is unknown, or cannot be used on this machine; the message contains the reason.
     """
     global _run
     backend = resolve(spec, dtype)
@@ -182,7 +183,7 @@ def using(spec: str | Backend, dtype: str = "float32") -> Iterator[Backend]:
 
 
 def on_current_device(function: Callee) -> Callee:
-    """Decorator: the function, and everything it calls, runs with the backend's device current."""
+    """Decorator: while the function runs, the backend's device is the thread's current one."""
 
     @wraps(function)
     def on_device(*args: Any, **options: Any) -> Any:
@@ -198,7 +199,7 @@ def current() -> Backend:
 
 
 def _from_environment() -> Backend:
-    """The backend that XPNET_BACKEND names, or NumPy; from now on, that of the run."""
+    """The backend that XPNET_BACKEND names, or NumPy; it becomes the backend of the run."""
     spec = os.environ.get("XPNET_BACKEND") or "numpy"
     try:
         return use(spec)
@@ -274,7 +275,7 @@ def _probe(backend: Backend) -> None:
     x = backend.asarray([[1.0, 2.0], [3.0, 4.0]])
     with backend.selected():
         total = float(to_numpy(xp.sum(xp.exp(0.0 * x) + xp.matmul(x, x))))
-    if total != 58.0:
+    if total != 58.0:  # four times exp(0), and 7 + 10 + 15 + 22
         raise BackendError(f"a test computation returned {total}, not 58.0")
 
 

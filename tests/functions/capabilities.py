@@ -61,7 +61,7 @@ equal numbers, the first has the whole gradient of `unique_values`. The differen
 {DEPARTED}
 
 **Libraries.** The libraries on which the tests run the function: NumPy with read-only arrays,
-array-api-strict with a pretended device, and the real CuPy over an emulated CUDA device
+array-api-strict with a simulated device, and the real CuPy over an emulated CUDA device
 (`tests/host_cuda/`), which runs CuPy's own kernels on the host. This page does not report a run on a GPU
 yet, hence *emulated*.
 """

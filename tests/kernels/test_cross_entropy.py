@@ -89,8 +89,8 @@ def test_one_hot_rows_are_class_numbers(cupy_backend, one_hot):
 @pytest.mark.parametrize("target", [class_numbers, weights])
 def test_several_blocks(cupy_backend, monkeypatch, target, shape):
     """With more scores than one block takes, the sums of several blocks are added."""
-    monkeypatch.setattr(kernels, "ALONE", 100)
-    monkeypatch.setattr(kernels, "CROWD", 32)
+    monkeypatch.setattr(kernels, "ONE_BLOCK", 100)
+    monkeypatch.setattr(kernels, "THREADS_OF_MANY", 32)
     agree(cupy_backend, scores(shape), target(shape))
     monkeypatch.setattr(kernels, "BLOCKS", 2)  # each of which goes round more than once
     agree(cupy_backend, scores(shape), target(shape))
@@ -111,7 +111,7 @@ def test_a_class_number_out_of_range_is_an_infinite_loss(cupy_backend, monkeypat
         t[17] = wrong
         agree(cupy_backend, x, t)
         assert outcome(x, t, cupy_backend.asarray)[0] == math.inf
-        monkeypatch.setattr(kernels, "ALONE", 16)
+        monkeypatch.setattr(kernels, "ONE_BLOCK", 16)
         assert outcome(x, t, cupy_backend.asarray)[0] == math.inf
         monkeypatch.undo()
 
@@ -166,7 +166,7 @@ def test_the_gradient_of_part_of_a_formula(cupy_backend):
 
 
 def test_the_same_bits_each_time(cupy_backend, monkeypatch):
-    monkeypatch.setattr(kernels, "ALONE", 100)
+    monkeypatch.setattr(kernels, "ONE_BLOCK", 100)
     x, t = scores((300, 10)), class_numbers((300, 10))
     first, second = (outcome(x, t, cupy_backend.asarray) for _ in range(2))
     assert [a.tobytes() for a in first] == [a.tobytes() for a in second]

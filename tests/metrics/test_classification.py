@@ -86,8 +86,9 @@ def test_confusion_matrix_takes_the_scores_of_a_network(backend, array):
     assert counts(np.zeros((0, 2), "float32"), np.zeros(0, "int32")) == [[0, 0], [0, 0]]
     assert counts(y, [0, 1, -1, 3]) == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
     assert counts([False, False], [0, 0]) == [[2, 0], [0, 0]]  # of two classes, in one dtype
-    for scores, classes in (y, 4), ([0, 1, 2, 0], 0):
-        with pytest.raises(xpnet.ShapeError, match=f"classes={classes}, where y has"):
+    for scores, classes, expected in (y, 4, "3, as many as y has"), ([0, 1, 2, 0], 0, "1 or more"):
+        message = f"confusion_matrix expected classes to be {expected}, got {classes}."
+        with pytest.raises(xpnet.ShapeError, match=message):
             counts(scores, t, classes=classes)
 
 

@@ -105,7 +105,7 @@ def test_errors(backend):
     """backward was not called; an invalid limit."""
     p = Parameter(backend.asarray([1.0]))
     for clip in (clip_grad_norm, clip_grad_value):
-        with pytest.raises(GradientError, match=r"call loss\.backward\(\) before"):
+        with pytest.raises(GradientError, match=r"call loss\.backward\(\) first"):
             clip([p], 1.0)
         for limit in (0.0, -1.0, math.nan):
             with pytest.raises(ValueError, match="> 0"):

@@ -277,7 +277,9 @@ def test_errors_of_lengths():
 def test_the_shortest_trainings(name, steps, epochs):
     """Each schedule has a factor for each of one, two, three steps, except one-cycle for one step."""
     if name == "one-cycle" and steps == 1:
-        with pytest.raises(xpnet.ArgumentError, match="at least 2 steps, up and down, got 1. Take"):
+        with pytest.raises(
+            xpnet.ArgumentError, match="at least 2 steps, one up and one down, got 1. Take"
+        ):
             S.schedule(name, steps, epochs)
         return
     schedule = S.schedule(name, steps, epochs)

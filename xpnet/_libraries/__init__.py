@@ -4,7 +4,7 @@
     LIBRARIES["torch"]  the object for a library, by its name in a backend's spec
 
 To add a library, write its module, with a `library` in it (see `_base.Library`), and add the module's
-name to `NAMES`. The switch, `xpnet doctor`, the tests and nox read that line.
+name to `NAMES`. The backend switch, `xpnet doctor`, the tests and nox read that tuple.
 """
 
 from importlib import import_module
@@ -22,7 +22,7 @@ LIBRARIES: dict[str, Library] = {
 ANY_OTHER = Library()
 """For arrays of a library that is not listed; its methods use the standard only."""
 
-_by_type: dict[type, Library] = {}
+_by_type: dict[type, Library] = {}  # the library of each type of array seen so far
 
 
 def library_of(x: Array) -> Library:

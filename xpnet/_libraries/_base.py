@@ -33,7 +33,7 @@ class Library:
     slices_backwards : bool
         Whether x[::-1] is supported.
     wraps_indices : bool
-        Whether an index that is out of range silently picks another number of the array.
+        Whether an index that is out of range silently selects another number of the array.
     has_copy_stream : bool
         Whether `xpnet.data` can copy batches to the device while it computes.
     """
@@ -87,7 +87,10 @@ class Library:
         return reason
 
     def conflict(self) -> str | None:
-        """A fault of the installation that computes nevertheless, and its remedy; None by default."""
+        """What is wrong with an installation that computes nevertheless, and the command that fixes it.
+
+        None if nothing is wrong.
+        """
         return None
 
     def version(self) -> str | None:
@@ -105,11 +108,14 @@ class Library:
         return []
 
     def selected(self, device: Device) -> AbstractContextManager[Any]:
-        """A block with `device` as the calling thread's current one, if the library has current devices."""
+        """A context manager that makes `device` the calling thread's current one in its block.
+
+        It does nothing where the library has no current device.
+        """
         return nullcontext()
 
     def make_current(self, device: Device) -> None:
-        """Make `device` the calling thread's current one, if the library has current devices."""
+        """Make `device` the calling thread's current one, if the library has a current device."""
 
     # --- arrays -------------------------------------------------------------------------------
 
@@ -118,7 +124,7 @@ class Library:
         return False
 
     def has_values(self, x: Array) -> bool:
-        """Whether the numbers of an array can be read; they cannot while a program is traced."""
+        """Whether the numbers of an array can be read; they cannot while JAX traces a function."""
         return True
 
     def to_host(self, x: Array) -> np.ndarray:
@@ -132,16 +138,17 @@ class Library:
     def from_dlpack(
         self, xp: Namespace, x: object, device: Device | None, copy: bool | None
     ) -> Array:
-        """An array of another library as one of this one, by DLPack.
+        """An array of another library as an array of this library, by DLPack.
 
         Parameters
         ----------
         xp : namespace
-            That of this library.
+            The array API namespace of this library.
         x : object with `__dlpack__` and `__dlpack_device__`
         device : device of this library, optional
         copy : bool, optional
-            Ask for new memory (True), or for an error where that is needed (False).
+            True: the result has memory of its own. False: an error is raised where that would be
+            necessary.
         """
         options = {"device": device, "copy": copy}
         given = {name: value for name, value in options.items() if value is not None}
@@ -159,7 +166,8 @@ class Library:
     def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:
         """Whether x[key] = value with arrays in the key has the same result as on NumPy.
 
-        On NumPy the last value wins if a place is named twice. The standard has no such assignment.
+        On NumPy the last value wins if the key names a place twice. The standard has no assignment
+        with arrays of integers in the key.
 
         Parameters
         ----------
@@ -171,7 +179,9 @@ class Library:
         return False
 
     def last_at(self, places: Array, size: int) -> Array:
-        """For each number k below `size` the last i with places[i] == k, or -1 if there is none.
+        """For each number k below `size`, the last i with places[i] == k, or -1 if there is none.
+
+        It decides which value wins in x[key] = value where the key names a place twice.
 
         Parameters
         ----------
@@ -189,7 +199,10 @@ class Library:
         return self._put_in_order(last, places, order)
 
     def _put_in_order(self, last: Array, places: Array, order: Array) -> Array:
-        """`last` after last[places[i]] = order[i] for each i in turn; `order` increases."""
+        """`last` after last[places[i]] = order[i] for each i in turn.
+
+        `order` increases, so the last number for a place is also the largest.
+        """
         for i in range(places.shape[0]):
             last[int(places[i])] = order[i]
         return last

@@ -1,4 +1,4 @@
-"""array-api-strict: the reference library of the standard, with pretended devices."""
+"""array-api-strict: the reference library of the standard, with simulated devices."""
 
 from importlib import import_module
 
@@ -11,7 +11,7 @@ HOST = "CPU_DEVICE"
 
 
 class Strict(Library):
-    """array-api-strict, on one of its pretended devices."""
+    """array-api-strict, on one of its simulated devices."""
 
     name = "array_api_strict"
     package = "array-api-strict"

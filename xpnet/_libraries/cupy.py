@@ -29,7 +29,7 @@ class CuPy(Library):
 
     def open(self, device: str, dtype: str) -> tuple[Namespace, Device, str]:
         cupy = import_module("cupy")
-        # First, as without a driver this raises the error that should be reported.
+        # This comes first: without a driver, it raises the error that should be reported.
         count = cupy.cuda.runtime.getDeviceCount()
         index = device_number(device)
         if not 0 <= index < count:
@@ -69,7 +69,7 @@ class CuPy(Library):
     @follows
     def to_host(self, x: Array) -> np.ndarray:
         host: np.ndarray = x.get()  # on the current stream of its own device
-        arrived()
+        arrived()  # the GPU has finished, so what its kernels noted can be read
         return host
 
     def to_device(self, x: Array, device: Device, stream: Any = None) -> Array:
@@ -79,7 +79,7 @@ class CuPy(Library):
     def from_dlpack(
         self, xp: Namespace, x: object, device: Device | None, copy: bool | None
     ) -> Array:
-        """The same as on any library, although CuPy's own function takes neither device nor copy."""
+        """As in the base class; CuPy's own function takes neither `device` nor `copy`."""
         y = xp.from_dlpack(x)
         if copy is False and device is not None and y.device != device:
             raise ArgumentError(
@@ -100,7 +100,7 @@ class CuPy(Library):
     @follows
     def last_at(self, places: Array, size: int) -> Array:
         cupy = import_module("cupy")
-        # `maximum.at` does not support int64. In uint64, i is stored as i + 1, and 0 means "no i".
+        # `maximum.at` does not support int64. In uint64, i + 1 stands for i, and 0 for "there is none".
         found = cupy.zeros((size,), dtype=cupy.uint64)
         following = cupy.arange(1, places.shape[0] + 1, dtype=cupy.uint64)
         cupy.maximum.at(found, places, following)

@@ -1,4 +1,4 @@
-"""What an installation of CuPy lacks, from the driver upwards, and the command that fixes it."""
+"""What an installation of CuPy lacks, checked from the driver upwards, and the command that fixes it."""
 
 import ctypes
 import os
@@ -32,6 +32,7 @@ def why_not_cupy(error: Exception) -> str:
 
 
 def _not_installed(driver: int | None) -> str:
+    """The reason where there is no CuPy: its package, and perhaps the driver too."""
     reason = f"the package cupy is not installed. Install it with: {_install_command(driver)}."
     if driver is None:
         reason += f" Also, {DRIVERLESS}."
@@ -39,7 +40,7 @@ def _not_installed(driver: int | None) -> str:
 
 
 def _wrong_version(error: Exception, driver: int, wheels: list[str]) -> str:
-    """The reason where CuPy and a driver are installed, and yet it does not compute."""
+    """The reason where both CuPy and a driver are installed, and CuPy still does not compute."""
     reason = f"{str(error).rstrip('.')}. The driver supports CUDA {cuda_version(driver)}"
     if driver < OLDEST_DRIVER:
         return (
@@ -48,15 +49,15 @@ def _wrong_version(error: Exception, driver: int, wheels: list[str]) -> str:
         )
     command = _install_command(driver)
     others = [name for name in wheels if name != _fitting_wheel(driver)]
-    if others:  # all wheels of CuPy share one folder
+    if others:  # all wheels of CuPy install into one folder, so remove the others first
         command = f"pip uninstall -y {' '.join(others)} && {command}"
     return f"{reason}; the CuPy that fits it, toolkit included: {command}"
 
 
 def cupy_conflict() -> str | None:
-    """The reason and the remedy if two distributions of CuPy are installed, else None.
+    """The conflict, and the command that fixes it, if two distributions of CuPy are installed, else None.
 
-    CuPy itself only warns, and may then compute with the files of either.
+    CuPy itself only warns, and may then compute with a mixture of their files.
     """
     wheels = _cupy_wheels()
     if len(wheels) < 2:
@@ -68,11 +69,12 @@ def cupy_conflict() -> str | None:
 
 
 def _install_command(driver: int | None) -> str:
+    """The command that installs CuPy for a driver; `ctk` adds the libraries of the CUDA toolkit."""
     return f'pip install "{_fitting_wheel(driver)}[ctk]"'
 
 
 def _cupy_wheels() -> list[str]:
-    """The installed distributions of CuPy; all of them put their files into the folder cupy/."""
+    """The names of the installed distributions of CuPy, such as "cupy-cuda13x"."""
     from importlib.metadata import distributions
 
     names = {(d.name or "").lower() for d in distributions()}  # None if its files are damaged
@@ -80,7 +82,7 @@ def _cupy_wheels() -> list[str]:
 
 
 def _fitting_wheel(driver: int | None) -> str:
-    """The distribution of CuPy for a driver's CUDA; without a driver, that for the newest CUDA."""
+    """The distribution of CuPy for a driver's CUDA; without a driver, the one for the newest CUDA."""
     if driver is not None and driver < 13000:
         return "cupy-cuda12x"
     return "cupy-cuda13x"

@@ -1,7 +1,7 @@
 """Computation follows its arrays: what this requires of CuPy on a machine with several GPUs.
 
 CuPy computes on the calling thread's current device, not on that of the arrays: for arrays on another
-device it only warns, and puts the result on the wrong one. Each thread starts on device 0, even if
+device it only warns, and puts the result on the current one. Each thread starts on device 0, even if
 `use` selected another one in another thread. So xpnet makes the device of the arrays current while it
 computes, in every thread, and raises an error if the arrays lie on two devices. On a machine with one
 GPU, or without CuPy, all of this is reduced to a check of `known`.
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class Known:
-    """What is known of this machine. An object, so that modules which import it see its changes."""
+    """What is known of this machine: an object, so that every module that imports it sees its changes."""
 
     several: bool | None = None
     """Whether CuPy has several devices; None until CuPy is imported."""
@@ -91,7 +91,7 @@ def stays(function: Callee) -> Callee:
 
 
 def follow(x: Array) -> None:
-    """Make the device of an array current, within a function that `stays`."""
+    """Make the device of an array, or of a tree of arrays, current, within a function that `stays`."""
     if known.several:
         for device in _device_numbers(x):
             _runtime().setDevice(device)
@@ -194,7 +194,10 @@ def _device_numbers(x: Any) -> Iterator[int]:
 
 
 arrivals: list[Callable[[], None]] = []
-"""Functions to call when CuPy's numbers have come to the host, as the GPU has finished by then."""
+"""Functions to call whenever numbers have come from CuPy to the host: the GPU has finished by then.
+
+`xpnet.kernels.bounds`, for example, then reads what its kernels have found.
+"""
 
 
 def arrived() -> None:

@@ -1,4 +1,4 @@
-"""JAX, whose arrays never change, and whose programs may be traced before any number is known."""
+"""JAX, whose arrays never change, and whose functions may be traced before any number is known."""
 
 from importlib import import_module
 from typing import Any

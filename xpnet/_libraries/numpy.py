@@ -1,4 +1,4 @@
-"""NumPy: the library that is always there, and the host's memory for all others."""
+"""NumPy: the library that is always installed, and through which all others reach the host."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -24,8 +24,8 @@ class NumPy(Library):
         return import_module("array_api_compat.numpy"), "cpu", "numpy"
 
     def owns(self, x: object) -> bool:
-        # Not `compat.is_numpy_array`, which denies JAX's arrays of float0: they are NumPy's too, and
-        # the answer holds for their type.
+        # Not `compat.is_numpy_array`: it is False for JAX's arrays of dtype float0. These are NumPy
+        # arrays too, and the answer, cached by type, would hold for all NumPy arrays.
         return isinstance(x, (np.ndarray, np.generic))
 
     def assigns_by_arrays(self, may_repeat: bool, one_value: bool) -> bool:
@@ -39,7 +39,7 @@ class NumPy(Library):
         if not x.flags.c_contiguous:
             np.add.at(x, indices, values)
             return x
-        # `np.add.at` adds single numbers ten times as fast as rows.
+        # `np.add.at` adds single numbers ten times as fast as rows, so the rows are flattened.
         width = x[:1].size  # numbers in a row
         rows = np.arange(x.shape[0])[indices]
         places = rows[:, None] * width + np.arange(width)
@@ -67,7 +67,7 @@ def name_in_numpy(function: Callable[..., Any]) -> str:
 
 
 def dtype_name(dtype: DType) -> str | None:
-    """The name of a dtype that NumPy understands, such as `float` or "f4"; None for another."""
+    """NumPy's name for a dtype, such as "float32" for "f4"; None if NumPy does not know the dtype."""
     try:
         name: str = np.dtype(dtype).name
     except TypeError:
@@ -76,7 +76,7 @@ def dtype_name(dtype: DType) -> str | None:
 
 
 def is_array_type(kind: type) -> bool:
-    """Whether a type is NumPy's array, and not another package's that derives from it."""
+    """Whether a type of arrays is NumPy's own, and not a subclass from another package."""
     return kind is np.ndarray or kind.__module__ == "numpy"
 
 
@@ -84,10 +84,10 @@ def is_array_type(kind: type) -> bool:
 
 
 class _Gradient(np.ndarray):
-    """A NumPy array whose `data` is an array, as that of a gradient is in PyTorch and DeZero.
+    """A gradient on NumPy, whose `data` is an array, as in PyTorch and DeZero.
 
-    NumPy's own `data` is a buffer, and `W.data -= lr * W.grad.data` would be a TypeError. What is
-    computed from it is an ordinary array.
+    An ordinary NumPy array's `data` is a buffer, and `W.data -= lr * W.grad.data` would raise a
+    TypeError. Whatever is computed from a gradient is an ordinary array.
     """
 
     @property
@@ -104,10 +104,10 @@ class _Gradient(np.ndarray):
 
 
 def with_data(g: Array | None) -> Array | None:
-    """A gradient whose `data` is an array; those of other libraries, and None, as they are."""
+    """A gradient whose `data` is an array; gradients of other libraries, and None, are unchanged."""
     return g.view(_Gradient) if type(g) is np.ndarray else g
 
 
 def without_data(g: Array | None) -> Array | None:
-    """The array that `with_data` was given."""
+    """The opposite of `with_data`: the ordinary array."""
     return g.data if type(g) is _Gradient else g

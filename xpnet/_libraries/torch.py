@@ -15,7 +15,7 @@ class Torch(Library):
     name = "torch"
     package = "torch"
     gpu_package = "torch"
-    needs_writable_memory = True  # PyTorch has no read-only memory, and warns of writes to it
+    needs_writable_memory = True  # PyTorch has no read-only arrays, and warns if given such memory
     slices_backwards = False
 
     def open(self, device: str, dtype: str) -> tuple[Namespace, Device, str]:
@@ -23,7 +23,7 @@ class Torch(Library):
         return import_module("array_api_compat.torch"), handle, f"torch:{handle}"
 
     def details(self, device: Device) -> list[str]:
-        if device.type != "cuda":  # a CPU, or Apple's GPU, for which PyTorch has no name
+        if device.type != "cuda":  # a CPU, or Apple's GPU, whose name PyTorch does not know
             return []
         torch = import_module("torch")
         properties = torch.cuda.get_device_properties(device)

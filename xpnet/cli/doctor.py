@@ -46,5 +46,6 @@ def doctor() -> None:
         echo(f"\n{note}")
 
 
-def _row(name: str, answer: str, found: str, what: str) -> None:
-    echo(f"{name:16}  {answer:9}  {found:12}  {what}")
+def _row(name: str, answer: str, release: str, note: str) -> None:
+    """Print a row of either table; the answer is "yes" or "no", and the release a version."""
+    echo(f"{name:16}  {answer:9}  {release:12}  {note}")

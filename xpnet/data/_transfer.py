@@ -1,14 +1,15 @@
 """Copies of batches to the GPU while it computes, for CuPy: pinned memory and a copy stream.
 
-A copy from ordinary memory makes the GPU wait; a copy from pinned memory, on a stream of its own, runs
-beside the computation. Two events keep the two streams in order:
+A stream is a queue of work for the GPU, and pinned memory is host memory that the operating system
+never moves. A copy from ordinary memory makes the GPU wait; a copy from pinned memory, on a stream of
+its own, runs beside the computation. Two events keep the two streams in order:
 
     thread     pinned <- batch;  copy stream: [wait `free`]  staging <- pinned,  record `full`
     consumer   compute stream:   [wait `full`]  array <- staging,  record `free`
 
 The arrays that `receive` returns are copies, made on the device by the compute stream. So a batch may
-be kept, or dropped while a kernel still reads it, and CuPy's memory pool, which is per stream, needs no
-care. That copy runs at the speed of the GPU's memory. A staging buffer never leaves this file.
+be kept, or dropped while a kernel still reads it, as CuPy's memory pool is per stream. These copies run
+at the speed of the GPU's memory. A staging buffer never leaves this file.
 """
 
 from collections.abc import Callable
@@ -32,19 +33,19 @@ def sender(backend: Backend, depth: int) -> "CopyStream | None":
 class Buffer(NamedTuple):
     """Memory for one array of a batch: on the host, pinned, and on the device."""
 
-    pinned: Array  # of NumPy
-    staging: Array  # of CuPy
+    pinned: Array  # a NumPy array
+    staging: Array  # a CuPy array
 
 
 class Slot:
-    """Memory for one batch, used again and again, and the events that say when it may be used.
+    """Memory for one batch, used again and again, and the events that mark when it may be used.
 
     Attributes
     ----------
     buffers : list of Buffer
         One for each array of a batch.
     full, free : CuPy's events
-        The staging memory has been filled; it has been read.
+        The staging memory has been filled (`full`), and has been read (`free`).
     """
 
     def __init__(self, event: Callable[[], Any]) -> None:
@@ -54,10 +55,10 @@ class Slot:
 
 
 class Ticket(NamedTuple):
-    """A batch on its way."""
+    """A batch on its way to the device."""
 
     slot: Slot
-    tree: Tree
+    tree: Tree  # the batch on the host, for its structure
 
 
 class CopyStream:
@@ -69,7 +70,7 @@ class CopyStream:
         CuPy.
     slots : int
         How many batches may be on their way: two more than the queue between the threads holds, as
-        each thread has one in its hands.
+        each of the two threads works on one.
     """
 
     def __init__(self, backend: Backend, slots: int) -> None:
@@ -80,12 +81,12 @@ class CopyStream:
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
             event = partial(self.cupy.cuda.Event, disable_timing=True)
             self.slots = [Slot(event) for _ in range(slots)]
-        self.number = 0
+        self.sent = 0  # batches
 
     def send(self, batch: Tree) -> Ticket:
         """Begin to copy a tree of host arrays; called by the thread that prefetches."""
-        slot = self.slots[self.number % len(self.slots)]
-        self.number += 1
+        slot = self.slots[self.sent % len(self.slots)]
+        self.sent += 1
         arrays = trees.leaves(batch)
         with self.backend.device, self.stream:
             slot.full.synchronize()  # the previous copy from this pinned memory has finished
@@ -106,10 +107,11 @@ class CopyStream:
         return x.dtype.newbyteorder("=")
 
     def _buffer(self, shape: tuple[int, ...], dtype: DType) -> Buffer:
+        """New memory for arrays of a shape and dtype."""
         return Buffer(self.cupyx.empty_pinned(shape, dtype), self.cupy.empty(shape, dtype))
 
     def receive(self, ticket: Ticket) -> Tree:
-        """The tree on the device, in order for the current stream; called by the thread that computes."""
+        """The tree, with its arrays on the device, for the current stream of the thread that computes."""
         slot = ticket.slot
         with self.backend.device:
             compute = self.cupy.cuda.get_current_stream()

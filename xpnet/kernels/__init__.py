@@ -3,8 +3,8 @@
 The arrays decide which kernels run; there is no switch. `kernels(portable, x)` is the module for
 convolution and pooling, and `kernel(name, x)` in `lookup` a single function. NumPy's arrays have
 strides, so a window over them can be a view, and results can be added in place: `strided`. On a GPU
-every call is a launch, so the kernels for CuPy do in one launch what the portable code does in many:
-`gathered`.
+every call is a launch: the host starts a program on the device, which takes microseconds however small
+the arrays. So the kernels for CuPy do in one launch what the portable code does in many: `gathered`.
 """
 
 from importlib import import_module
@@ -19,7 +19,7 @@ _by_type: dict[type, ModuleType | None] = {}  # the module for each type of arra
 
 
 def kernels(portable: ModuleType, *xs: Array) -> ModuleType:
-    """The module with the functions of `portable` that are fastest for these arrays.
+    """The module whose functions, of the same names as those of `portable`, are fastest for these arrays.
 
     It is `portable` itself if there is no other module for all of them.
     """
@@ -32,6 +32,7 @@ def kernels(portable: ModuleType, *xs: Array) -> ModuleType:
 
 
 def _module_for(x: Array) -> ModuleType | None:
+    """The module for arrays of the type of x, imported when it is first needed; None if none exists."""
     kind = type(x)
     if kind not in _by_type:
         name = MODULES.get(library_of(x).name)

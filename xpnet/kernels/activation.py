@@ -1,7 +1,8 @@
 """Activations for CuPy: one launch each way.
 
 A gradient that is cut off is 0 even where the incoming gradient is infinite or NaN. For float16
-inputs, numbers are computed in float32 and rounded once.
+inputs, numbers are computed in float32 and rounded once. In the code, T is the type of the arrays and
+A that of the computation; gy is the gradient of the output.
 """
 
 from xpnet.kernels.cuda import Elementwise, floating
@@ -9,14 +10,17 @@ from xpnet.kernels.lookup import Kernel
 
 SIGMOID = "exp(fmin(z, A(0))) / (1 + exp(-fabs(z)))"  # without overflow for any z
 
-NORMAL_CDF = "erfc(z * A(-0.7071067811865476)) / 2"  # precise in the far negative tail too
+# The normal distribution function, precise in the far negative tail too; the number is -1 / sqrt(2).
+NORMAL_CDF = "erfc(z * A(-0.7071067811865476)) / 2"
+# The share of x in gelu(x, approximate="tanh"); the slope is 2 sqrt(2 / pi).
 TANH_GELU = """
     const A cube = A(0.044715), slope = A(1.5957691216057308);
     const A c = z == z ? fmin(fmax(z, A(-30)), A(30)) : z;  // so that the cube does not overflow
     const A u = slope * (c * (1 + cube * (c * c))), small = exp(-fabs(u));
     const A share = (u < 0 ? small : A(1)) / (1 + small);  // it is (1 + tanh(u / 2)) / 2
 """
-LOGISTIC_DENSITY = "small / ((1 + small) * (1 + small))"  # where small = exp(-|x|)
+# The derivative of the sigmoid, computed from small = exp(-|x|).
+LOGISTIC_DENSITY = "small / ((1 + small) * (1 + small))"
 
 CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     "relu": (
@@ -38,7 +42,7 @@ CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     "tanh_gradient": (
         "T gy, T x",
         """
-        const A near = exp(-fabs(A(x))), small = near * near;
+        const A near = exp(-fabs(A(x))), small = near * near;  // exp(-|2 x|): tanh is a sigmoid of 2 x
         y = A(gy) * (4 * small / ((1 + small) * (1 + small)));
         """,
     ),
@@ -79,24 +83,26 @@ CODES = {  # by name: the inputs, and the CUDA code that computes y from them
     "silu_gradient": (
         "T gy, T x",
         f"""
+        // Beyond 1000, x times the sigmoid's derivative is 0; infinity times 0 would be NaN.
         const A z = x, near = fmin(fmax(z, A(-1000)), A(1000)), small = exp(-fabs(near));
         y = A(gy) * ({SIGMOID} + near * ({LOGISTIC_DENSITY}));
         """,
     ),
     "gelu": (
         "T x",
-        f"const A z = x; y = fmax(z, A(-1e4)) * ({NORMAL_CDF});",
+        f"const A z = x; y = fmax(z, A(-1e4)) * ({NORMAL_CDF});",  # as for silu
     ),
     "gelu_gradient": (
         "T gy, T x",
         f"""
-        const A z = x, near = fmin(fmax(z, A(-40)), A(40));  // there x phi(x) is 0
+        // Beyond 40, x times the normal density is 0. The last number is 1 / sqrt(2 pi).
+        const A z = x, near = fmin(fmax(z, A(-40)), A(40));
         y = A(gy) * ({NORMAL_CDF} + near * exp(near * near / -2) * A(0.3989422804014327));
         """,
     ),
     "tanh_gelu": (
         "T x",
-        f"const A z = x; {TANH_GELU} y = fmax(z, A(-1e4)) * share;",
+        f"const A z = x; {TANH_GELU} y = fmax(z, A(-1e4)) * share;",  # as for silu
     ),
     "tanh_gelu_gradient": (
         "T gy, T x",

@@ -1,11 +1,11 @@
 """Checks for indices that are out of range.
 
-CuPy wraps such indices around silently. A check on the host would make it wait for the GPU at each
+CuPy wraps such indices around silently. A check on the host would have to wait for the GPU at each
 call. So a small kernel checks the indices on the device: it notes the first one that is out of range
 in the device's memory, and the note is read when numbers come to the host anyway (`to_numpy`,
 `float(loss)`, a log line). Each thread has its own notes, one per device. A note that is unread when
-its thread ends is read by the next thread that reads. XPNET_DEBUG_INDICES=1 reads the note at each
-call instead, so that the traceback leads to that call.
+its thread ends is read by the next thread that reads its own. XPNET_DEBUG_INDICES=1 reads the note at
+each call instead, so that the traceback leads to that call.
 
 Indices on the host are checked there, at once.
 """
@@ -23,6 +23,7 @@ from xpnet.kernels.cuda_source import cupy
 
 DEBUG = os.environ.get("XPNET_DEBUG_INDICES", "") not in ("", "0")
 
+# A note is three numbers: that of the call, 0 if nothing was found; the index; whether it is negative.
 BODY = """
     bool low = index < 0 && (long long)index < least;
     bool high = index >= 0 && (unsigned long long)index > (unsigned long long)most;
@@ -44,11 +45,11 @@ class Call(NamedTuple):
 
 
 class _Notes(threading.local):
-    """A thread's note on each device, and the notes that may have been written since they were read."""
+    """A thread's note on each device, and those of them that may hold something unread."""
 
     def __init__(self) -> None:
-        self.of: dict[int, Array] = {}
-        self.open: dict[int, Array] = {}
+        self.of: dict[int, Array] = {}  # by the number of the device
+        self.open: dict[int, Array] = {}  # likewise
         with _lock:
             _threads.append((threading.current_thread(), self.open))
 
@@ -56,12 +57,13 @@ class _Notes(threading.local):
 _lock = threading.Lock()
 _threads: list[tuple[threading.Thread, dict[int, Array]]] = []  # each with its open notes
 _notes = _Notes()
-_calls: list[Call] = []
-_numbers: dict[Call, int] = {}
+_calls: list[Call] = []  # all that were ever checked; a note refers to one by its number
+_numbers: dict[Call, int] = {}  # the number of each of them, from 1
 
 
 @cache
 def _kernel() -> Any:
+    """The kernel that compares each index with `least` and `most`, and notes one that is outside."""
     return cupy().ElementwiseKernel(
         "I index, int64 least, int64 most, int64 call",
         "raw uint64 note",
@@ -142,9 +144,9 @@ def _number(call: Call) -> int:
 
 
 def read() -> None:
-    """Read the notes since the last time, of this thread and of threads that have ended.
+    """Read the open notes of this thread, and of threads that have ended.
 
-    It is called where the host waits anyway.
+    It is called where the host waits for the GPU anyway.
 
     Raises
     ------
@@ -175,6 +177,7 @@ def _taken(notes: dict[int, Array]) -> Array | None:
 
 
 def _read(note: Array) -> None:
+    """Copy a note to the host; if it names an index, clear it and raise IndexingError."""
     number, index, negative = call_on_their_device(_get, note).tolist()
     if number:
         call_on_their_device(_clear, note)

@@ -1,8 +1,8 @@
 // The sum of each column of a matrix, of type T, computed in A.
 //
 // A block sums the columns of one tile. Its threads cover as many rows of the tile at once as there
-// is room for; then the rows of threads are added in pairs until one is left. The order of a sum
-// depends on nothing but the sizes.
+// is room for (a row of threads is a lane); then the lanes are added in pairs until one is left. The
+// order of a sum depends only on the sizes.
 extern "C" __global__ void xpnet_column_sums(
     const T* x, T* y, const long long rows, const long long columns, const long long tile
 ) {

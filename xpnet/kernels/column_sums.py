@@ -8,7 +8,7 @@ from xpnet.kernels.cuda_source import cupy
 from xpnet.kernels.lookup import Kernel
 
 TILE = 32  # columns per block
-THREADS = 1024
+THREADS = 1024  # per block, at most
 
 _kernel = Raw("column_sums.cu", "xpnet_column_sums")
 
@@ -29,7 +29,7 @@ def column_sums(x: Array) -> Array:
 def _geometry(rows: int, columns: int) -> tuple[tuple[int], tuple[int], int]:
     """How many blocks there are, how many threads in each, and how many columns per block."""
     tile = min(max(columns, 1), TILE)
-    warps = -(-max(rows, 1) * tile // 32)
+    warps = -(-max(rows, 1) * tile // 32)  # a GPU runs threads in warps of 32
     return (-(-columns // tile),), (min(warps * 32, THREADS),), tile
 
 

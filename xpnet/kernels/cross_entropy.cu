@@ -1,8 +1,11 @@
 // Softmax cross entropy for rows of scores of type T. The target is one class number per row or, with
 // WEIGHTS, a weight for each score.
 //
+// `lanes` threads share a row: 1, or the 32 of a warp. `kept` is what the gradient needs: the maximum of
+// each row, then the sum of each row's exponentials, then, with WEIGHTS, the sum of each row's weights.
+//
 // All threads of a block make the same number of rounds, whether they have a row or not, so that all
-// of them reach each shuffle and each barrier. The order of a sum depends on nothing but the sizes.
+// of them reach each shuffle and each barrier. The order of a sum depends only on the sizes.
 
 __device__ T infinity() { return (T)__int_as_float(0x7f800000); }  // NVRTC does not define INFINITY
 
@@ -21,6 +24,8 @@ __device__ T of_block(T x) {  // the sum over a block, in its first thread
   return x;
 }
 
+// The loss, if there is one block; otherwise for each block, in `sums`, the sum of its rows' losses and
+// the number of rows whose class number is invalid.
 extern "C" __global__ void xpnet_cross_entropy(
     const T* x, const Target* t, T* kept, T* loss, T* sums,
     const long long rows, const long long classes, const long long lanes
@@ -72,6 +77,7 @@ extern "C" __global__ void xpnet_cross_entropy(
   }
 }
 
+// The loss, from the sums of all blocks.
 extern "C" __global__ void xpnet_cross_entropy_mean(
     const T* sums, T* loss, const long long blocks, const long long rows
 ) {
@@ -85,6 +91,7 @@ extern "C" __global__ void xpnet_cross_entropy_mean(
   if (threadIdx.x == 0) loss[0] = unknown > 0 ? infinity() : loss_here / T(rows);
 }
 
+// The gradient by x. The gradient of the loss is gy[0] or, if gy is null, `number`.
 extern "C" __global__ void xpnet_cross_entropy_gradient(
     const T* x, const Target* t, const T* kept, const T* gy, const double number, T* gx,
     const long long rows, const long long classes

@@ -11,10 +11,12 @@ from xpnet.kernels.cuda import Raw, floating, on_one_device
 from xpnet.kernels.cuda_source import C_TYPES, cupy
 from xpnet.kernels.lookup import Kernel
 
-ALONE = 1 << 16  # up to this many scores, one block does all: adding several takes another launch
-BLOCKS = 1024
+ONE_BLOCK = (
+    1 << 16
+)  # up to this many scores there is one block: adding several takes another launch
+BLOCKS = 1024  # at most
 THREADS = 1024  # per block if there is only one
-CROWD = 256  # per block if there are several
+THREADS_OF_MANY = 256  # per block if there are several
 NARROW = 32  # up to this many classes, a thread computes a row; otherwise a warp does
 LANES = 32  # threads of a warp
 
@@ -57,7 +59,22 @@ def _kind(x: Array, t: Array) -> DType | None:
 
 
 def cross_entropy(x: Array, t: Array) -> tuple[Array, Array]:
-    """The mean loss over all rows, and what `cross_entropy_gradient` needs of the rows."""
+    """The mean loss over all rows, and what `cross_entropy_gradient` needs.
+
+    Parameters
+    ----------
+    x : CuPy array, shape (..., classes)
+        Scores.
+    t : CuPy array, shape (...) or (..., classes)
+        Class numbers, or a weight for each score. The loss is infinite if a class number is not from
+        0 to classes - 1.
+
+    Returns
+    -------
+    loss : CuPy array, shape ()
+    kept : CuPy array, shape (2, rows) or (3, rows)
+        See the docstring of this module.
+    """
     new = cupy().ndarray
     dtype = x.dtype
     classes = x.shape[-1]
@@ -66,8 +83,8 @@ def cross_entropy(x: Array, t: Array) -> tuple[Array, Array]:
     lanes = 1 if classes <= NARROW else LANES
     threads = min(-(-max(rows, 1) * lanes // LANES) * LANES, THREADS)
     blocks = 1
-    if x.size > ALONE:
-        threads = min(threads, CROWD)
+    if x.size > ONE_BLOCK:
+        threads = min(threads, THREADS_OF_MANY)
         blocks = min(-(-rows * lanes // threads), BLOCKS)
     loss = new((), dtype)
     numbers_per_row = 3 if kind is None else 2
@@ -85,7 +102,7 @@ def cross_entropy(x: Array, t: Array) -> tuple[Array, Array]:
 
 
 def cross_entropy_gradient(gy: Array | float, x: Array, t: Array, kept: Array) -> Array:
-    """The gradient by x, times gy, which is an array of one number or a Python number."""
+    """The gradient of the loss by x, times gy, which is an array of one number or a Python number."""
     gx = cupy().ndarray(x.shape, x.dtype)
     if not gx.size:
         return gx

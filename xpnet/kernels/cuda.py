@@ -3,8 +3,8 @@
 A kernel is built when it is first called, once for each dtype; CuPy keeps the binary for later
 processes. Two threads that need it at the same time may both build it, and use either.
 
-Two of CuPy's classes are used. A call costs Python, including the allocation of its result (x + y
-costs 4.8 us on the same machine):
+Two of CuPy's classes are used. A call takes this much time in Python, including the allocation of its
+result (for comparison, x + y takes 4.8 us):
 
     ElementwiseKernel   4.1 us   any strides, broadcasting, checks of devices
     RawKernel           2.9 us   contiguous memory; the threads of a block may work together
@@ -19,7 +19,7 @@ from xpnet.kernels.cuda_source import compiled, cupy, current_device
 FLOATS = "efd"  # NumPy's letters for float16, float32 and float64
 
 WIDE = """
-__device__ inline float wide(float x) { return x; }  // float16 too
+__device__ inline float wide(float x) { return x; }  // for float16 too, which converts to float
 __device__ inline double wide(double x) { return x; }
 """
 
@@ -45,7 +45,7 @@ def on_one_device(x: Array, y: Array) -> bool:
 
 
 class Elementwise:
-    """A kernel that computes each number of its result by itself: CuPy's ElementwiseKernel.
+    """A kernel that computes each number of its result separately: CuPy's ElementwiseKernel.
 
     Parameters
     ----------
@@ -53,17 +53,17 @@ class Elementwise:
     inputs : str
         Declarations: "T x, T y" are arrays of one dtype, "float64 alpha" is a Python number.
     code : str
-        CUDA that sets y, of type T. Numbers are computed in type A, which is float for float16.
+        CUDA that sets the number y, of type T. It may compute in type A: float for float16, else T.
     """
 
     def __init__(self, name: str, inputs: str, code: str) -> None:
         self._built: Any = None
         code = f"typedef decltype(wide(T(0))) A;\n{code}"
-        self._of = (inputs, "T y", code, f"xpnet_{name}")
+        self._arguments = (inputs, "T y", code, f"xpnet_{name}")
 
     def __call__(self, *xs: Array) -> Array:
         if self._built is None:
-            self._built = cupy().ElementwiseKernel(*self._of, preamble=WIDE)
+            self._built = cupy().ElementwiseKernel(*self._arguments, preamble=WIDE)
         return self._built(*xs)
 
 
@@ -82,7 +82,7 @@ class Raw:
         self._file = file
         self._name = name
         self._definitions = definitions
-        self._built: dict[Any, Any] = {}
+        self._built: dict[DType, Callable[..., None]] = {}
 
     def of(self, dtype: DType) -> Callable[..., None]:
         """The kernel for a dtype, to be called with a grid, a block and the arguments."""
@@ -90,4 +90,4 @@ class Raw:
         if found is None:
             found = compiled((self._file,), self._name, dtype.name, *self._definitions)
             self._built[dtype] = found
-        return found  # type: ignore[no-any-return]
+        return found

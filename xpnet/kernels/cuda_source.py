@@ -1,7 +1,7 @@
 """The CUDA files beside these modules, compiled for each dtype when they are first needed.
 
-CuPy compiles them with NVRTC, and keeps the result on disk for the next process. Nothing here imports
-CuPy before there is a CuPy array.
+CuPy compiles them with NVRTC, NVIDIA's compiler at run time, and keeps the result on disk for the next
+process. Nothing here imports CuPy before there is a CuPy array.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from xpnet.errors import ArgumentError, ArgumentTypeError
 
 THREADS = 256  # per block
 Grid = tuple[tuple[int], tuple[int]]  # of a launch: its blocks, and the threads of each block
-SHORT = 1 << 30  # arrays of fewer numbers are indexed by 32 bits: a GPU divides those faster
+SHORT = 1 << 30  # arrays of fewer numbers have indices of 32 bits, which a GPU divides faster
 
-C_TYPES = {
+C_TYPES = {  # the type in the CUDA code for each dtype
     "float16": "__half",
     "float32": "float",
     "float64": "double",
@@ -32,6 +32,19 @@ C_TYPES = {
     "uint32": "unsigned int",
     "uint64": "unsigned long long",
 }
+
+COMPLEX = """
+template <class R>
+struct Complex {
+  R real, imag;
+  __device__ Complex(int value = 0) : real(value), imag(0) {}
+  __device__ Complex& operator+=(const Complex& other) {
+    real += other.real;
+    imag += other.imag;
+    return *this;
+  }
+};
+"""
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 
@@ -49,20 +62,6 @@ def current_device() -> Callable[[], int]:
     return found
 
 
-COMPLEX = """
-template <class R>
-struct Complex {
-  R real, imag;
-  __device__ Complex(int value = 0) : real(value), imag(0) {}
-  __device__ Complex& operator+=(const Complex& other) {
-    real += other.real;
-    imag += other.imag;
-    return *this;
-  }
-};
-"""
-
-
 @cache
 def compiled(files: tuple[str, ...], name: str, dtype: str, *definitions: str) -> Any:
     """The kernel `name` from files in this folder, for arrays of `dtype`.
@@ -71,8 +70,9 @@ def compiled(files: tuple[str, ...], name: str, dtype: str, *definitions: str) -
     ----------
     files : tuple of str
         The files that make up the source, in order.
-    name, dtype : str
-        In the source, `T` is the C type of the dtype, and `A` the type in which sums are taken.
+    name : str
+    dtype : str
+        In the source, `T` is its C type, and `A` the type in which numbers of that type are added up.
     *definitions : str
         Lines of code to put before the files.
 
@@ -128,7 +128,7 @@ def on_its_device(kernel: Callee) -> Callee:
 
 
 def alike(*xs: Array | None) -> list[Array]:
-    """The arrays (None stays None) in the dtype to which they promote, C-contiguous.
+    """The arrays as C-contiguous arrays of the dtype to which they promote; None stays None.
 
     Raises
     ------

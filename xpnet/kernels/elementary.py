@@ -1,15 +1,15 @@
-"""Faster ways in NumPy than the function that is meant for the task.
+"""Kernels for NumPy, each faster than the function that NumPy has for the task.
 
 `np.where` is up to 14 times slower than a product: it branches for each number, and a processor cannot
-predict a random mask. A product of the bits of a number, read as an integer, with 0 or 1 has no
-branch, and it has no NaN for 0 times infinity either.
+predict a random mask. `zero_unless` reads the bits of each number as an integer and multiplies that by
+0 or 1: there is no branch, and no NaN, as there would be for infinity times 0.
 
 `np.matmul` of a column and a row takes six times as long as `np.dot`, and for stacks of them two to
-three times as long as a product with broadcasting. For a small batch `np.sum` takes longer to find
-`np.add.reduce` than that takes to add.
+three times as long as a product with broadcasting. For a small batch, `np.sum` takes longer to reach
+`np.add.reduce` than `np.add.reduce` takes to add.
 
-A cross entropy reads one number in each row. Indexing finds it; the standard has no such index, so
-the portable code compares all classes with the target's.
+A cross entropy reads one number in each row. NumPy finds it by an index; the standard has no such
+index, so the portable code compares every class with the target's.
 """
 
 import numpy as np
@@ -17,7 +17,8 @@ import numpy as np
 from xpnet._typing import Array
 from xpnet.kernels.lookup import Kernel
 
-BITS = {np.dtype(f"f{size}"): np.dtype(f"i{size}") for size in (2, 4, 8)}  # of native numbers
+# For each floating-point dtype in the machine's byte order, the integers with as many bits.
+BITS = {np.dtype(f"f{size}"): np.dtype(f"i{size}") for size in (2, 4, 8)}
 
 
 def zero_unless(x: Array, mask: Array, out: Array | None = None) -> Array:
@@ -31,7 +32,7 @@ def zero_unless(x: Array, mask: Array, out: Array | None = None) -> Array:
         Where to write the result.
     """
     bits = BITS.get(x.dtype)
-    if bits is None:  # another kind, or numbers in the byte order of another machine
+    if bits is None:  # another kind of numbers, or another byte order
         chosen = np.where(mask, x, 0).astype(x.dtype, copy=False)
         if out is None:
             return chosen
@@ -85,10 +86,12 @@ def _has_columns(x: Array) -> bool:
 
 
 def _relu_gradient(gy: Array, y: Array) -> Array:
+    """The gradient of y = relu(x) by x."""
     return zero_unless(gy, y > 0.0)
 
 
 def _takes_gradient(gy: Array, y: Array) -> bool:
+    """Whether gy is native floating-point numbers, of the shape of y."""
     return gy.shape == y.shape and gy.dtype in BITS and gy.ndim > 0
 
 
@@ -109,7 +112,7 @@ def cross_entropy(x: Array, t: Array) -> tuple[Array, tuple[Array, ...]]:
     total = np.add.reduce(e, axis=1)
     t = t.reshape(-1).astype(np.intp, copy=False)
     rows = np.arange(len(t))
-    unsigned = t.view(np.uintp)  # negative numbers are large in it: one comparison finds them too
+    unsigned = t.view(np.uintp)  # here negative numbers are large: one comparison finds them too
     if np.maximum.reduce(unsigned) < classes:
         loss = np.add.reduce(np.log(total) - z[rows, t]) / len(rows)
     else:
@@ -120,16 +123,16 @@ def cross_entropy(x: Array, t: Array) -> tuple[Array, tuple[Array, ...]]:
 
 
 def cross_entropy_gradient(gy: Array, x: Array, t: Array, kept: tuple[Array, ...]) -> Array:
-    """The gradient by x, times gy, which is an array of one number or a Python number."""
-    e, total, rows, classes = kept
-    gx = e / total[:, None]
-    gx[rows, classes] -= 1.0
+    """The gradient of the loss by x, times gy, which is an array of one number or a Python number."""
+    e, total, rows, class_numbers = kept
+    gx = e / total[:, None]  # the softmax
+    gx[rows, class_numbers] -= 1.0
     gx *= gy / len(gx)
     return gx.reshape(x.shape)
 
 
 def _takes_class_numbers(x: Array, t: Array) -> bool:
-    """Whether x is native scores in 32 or 64 bits, in one row or more, and t class numbers."""
+    """Whether x is scores in 32 or 64 bits, in one row or more, and t class numbers, both native."""
     return (
         x.ndim > 1
         and t.ndim < x.ndim

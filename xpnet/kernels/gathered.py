@@ -1,6 +1,8 @@
 """Convolution and pooling for CuPy: a kernel that gathers, one product, a kernel that scatters.
 
-The functions are those of `xpnet.functions._windows`. Images are contiguous, in the layout (batch,
+The functions are those of `xpnet.functions._windows`. In their formulas n is an image of the batch, c a
+channel, o an output channel, p a place of the window, and k a number of the window: x[n, c, p under k]
+is what number k meets when the window is at place p. Images are contiguous, in the layout (batch,
 channels, *spatial) that users of CuPy expect: elementwise kernels run over flat memory, reshaping
 copies nothing, and other libraries assume the same. The last step of a convolution reads and writes
 every number anyway, to add the bias, so it writes them in that order at no cost. (On the CPU the
@@ -12,7 +14,7 @@ batch is innermost, for its caches: see `strided`.)
 
 Each of these steps is one launch, and pooling is one launch each way. The columns of a product, of
 shape (channels * kernel, batch * places), take COLUMNS bytes at most; larger batches are computed in
-parts. Columns are gathered again for the derivative rather than kept.
+parts. For the derivative, columns are gathered again rather than kept.
 
 Sums of float16 numbers are taken in float32: cuBLAS does so, and the product of `spread`, whose
 results are summed further, is in float32 altogether.
@@ -41,7 +43,7 @@ from xpnet.kernels.cuda_source import (
 from xpnet.kernels.lookup import Kernel
 from xpnet.kernels.window import Window
 
-COLUMNS = 1 << 28  # bytes of columns at a time: enough to keep a GPU busy, little of its memory
+COLUMNS = 1 << 28  # bytes of columns at a time: enough to keep a GPU busy, and little of its memory
 MAXIMA = ("maxima", "place", "choose")  # the kernels of maxima.cu; all others: gathered.cu
 
 
@@ -82,7 +84,7 @@ def spread(gy: Array, W: Array, b: Array | None, window: Window, groups: int) ->
 def weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
     """W[o, c, k] = the sum over n, p of x[n, c, p under k] gy[n, o, p]."""
     x, gy = alike(x, gy)
-    above = x.shape[1] * window.numbers
+    above = x.shape[1] * window.numbers  # the rows of `both` with numbers of x, above those of gy
     outputs = gy.shape[1]
     parts = _parts(above + outputs, window, x.dtype, x, gy)
     W: Array = None
@@ -223,7 +225,7 @@ def _launch(
 
 @cache
 def _kernel(name: str, dtype: DType, axes: int, short: bool) -> Any:
-    """A kernel for arrays of a dtype with `axes` spatial axes."""
+    """A kernel for arrays of a dtype with `axes` spatial axes, which are short or not."""
     file = "maxima.cu" if name in MAXIMA else "gathered.cu"
     files = ("window.cuh", file)
     return compiled(files, name, dtype.name, index_type(short), f"enum {{ D = {axes} }};")

@@ -1,7 +1,7 @@
 """Single kernels, by name: each does in one launch what the portable code does in several.
 
-On a GPU every call of a function of the standard is a launch, which takes longer than most of them
-compute. A Function asks whether there is a kernel for its arrays, and otherwise runs the portable
+On a GPU every call of a function of the standard is a launch, and most of them take longer to launch
+than to compute. A Function asks whether there is a kernel for its arrays, and otherwise runs the portable
 code:
 
     def forward(self, x):
@@ -44,7 +44,10 @@ def always(*arrays: Array) -> bool:
 
 
 class Kernel(NamedTuple):
-    """A kernel, and a predicate: which arrays it takes. Others are left to the portable code."""
+    """A kernel, and the predicate that decides which arrays it takes.
+
+    Other arrays are left to the portable code.
+    """
 
     run: Callable[..., Any]
     takes: Callable[..., bool] = always

@@ -13,7 +13,24 @@ _step_back = Raw("lstm.cu", "lstm_step_back")
 
 
 def lstm(z: Array, h: Array, c: Array, W: Array, mask: Array | None) -> tuple[Array, Array, Array]:
-    """The states, the cells and the gates after each step, as `xpnet.functions._recurrence.LSTM`."""
+    """The states, the cells and the gates of all steps, as in `xpnet.functions._recurrence.LSTM`.
+
+    Parameters
+    ----------
+    z : array, shape (steps, n, 4 units)
+        The inputs' share of the gates.
+    h, c : arrays, shape (n, units)
+        The state and the cell before the first step.
+    W : array, shape (4 units, units)
+        It multiplies the state.
+    mask : array of booleans, shape (steps, n, 1), or None
+        False where a step is padding.
+
+    Returns
+    -------
+    states, cells : arrays, shape (steps, n, units)
+    gates : array, shape (steps, n, 4 units)
+    """
     z, h, c, mask = _contiguous(z, h, c, mask)
     steps = z.shape[0]
     rows, units = h.shape
@@ -38,7 +55,7 @@ def lstm_gradients(
     mask: Array | None,
     of_gates: bool,
 ) -> tuple[Array, Array, Array]:
-    """The gradients by z, and by the state and the cell before the first step.
+    """The gradients by z, h and c: the inputs, and the state and the cell before the first step.
 
     Parameters
     ----------
@@ -54,7 +71,7 @@ def lstm_gradients(
     steps, rows, units = cells.shape
     gz = cupy().ndarray(gates.shape, gates.dtype)
     gc = cupy().ndarray(c.shape, c.dtype)
-    kept = None  # the gradient that passes a masked step by
+    kept = None  # the gradient of the state that passes through a masked step
     if mask is not None:
         kept = cupy().ndarray(c.shape, c.dtype)
     step = _step_back.of(gates.dtype)
@@ -70,6 +87,7 @@ def lstm_gradients(
 
 
 def _contiguous(*arrays: Array | None) -> list[Array | None]:
+    """The arrays, C-contiguous; None stays None."""
     return [x if x is None else cupy().ascontiguousarray(x) for x in arrays]
 
 

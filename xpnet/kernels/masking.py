@@ -1,4 +1,4 @@
-"""Dropout's masks applied on CuPy: one launch each way."""
+"""Dropout's masks applied on CuPy, in one launch: 0 where the mask is 0, even if x is NaN or infinite."""
 
 from xpnet._typing import Array
 from xpnet.kernels.cuda import Elementwise, floating

@@ -14,12 +14,18 @@ __device__ I group_of(I i, const Layout& l) { return i / (I)l.inner % (I)l.group
 
 // The numbers of a group, shared among the threads of a block: a thread visits every blockDim.x-th.
 struct Numbers {
-  I at, left, within, inner, gap, step, carry;
+  I at;      // the index of the thread's current number in the array
+  I left;    // how many numbers of the group lie from there to the end
+  I within;  // the position in the current stretch, a run of `inner` adjacent numbers
+  I inner;
+  I gap;     // from the end of a stretch of the group to the start of the next
+  I step;    // how far `at` moves for blockDim.x numbers of the group, apart from `gap`
+  I carry;   // how far `within` moves
 
   __device__ Numbers(const Layout& l, I group) {
     const I threads = blockDim.x, me = threadIdx.x;
     inner = l.inner;
-    gap = ((I)l.groups - 1) * inner;  // from the end of a stretch of the group to the next
+    gap = ((I)l.groups - 1) * inner;
     at = (me / inner * (I)l.groups + group) * inner + me % inner;
     within = me % inner;
     step = threads / inner * ((I)l.groups * inner) + threads % inner;
@@ -38,7 +44,7 @@ struct Numbers {
   }
 };
 
-// The sum of one number per thread over a block, whose size is a power of two; each thread gets it.
+// The sum of one number per thread over a block, whose size is a power of two; all threads get it.
 __device__ A summed(A number, A* room) {
   room[threadIdx.x] = number;
   __syncthreads();

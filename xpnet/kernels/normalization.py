@@ -1,8 +1,9 @@
 """Normalization for CuPy: one launch for the statistics, one for the result; two or three backward.
 
-The axes that are normalized over are the first ones, the last ones, or both; the others are adjacent,
-and form the groups. One block of threads computes a group. It sums twice, for the mean and for the
-variance, in an order that depends on the sizes only.
+The axes that are normalized over are the first ones, the last ones, or both. The other axes are
+adjacent, and each of their indices is a group, which has its own mean and variance. One block of threads
+computes a group. It sums twice, for the mean and for the variance, in an order that depends only on the
+sizes.
 
 Source of the scheme, a block for each group and two sums: PyTorch's `batch_norm_collect_statistics`.
 """
@@ -22,11 +23,11 @@ from xpnet.kernels.lookup import Kernel
 if TYPE_CHECKING:
     from xpnet.functions.normalization import RunningStatistics
 
-MOST = 1024  # threads of a block
+MOST = 1024  # threads of a block; a power of two
 
 
 class Groups(NamedTuple):
-    """An array viewed as (outer, groups, inner), its groups at the indices of the middle axis."""
+    """An array viewed as (outer, groups, inner): each index of the middle axis is a group."""
 
     outer: int
     groups: int
@@ -45,13 +46,19 @@ class Groups(NamedTuple):
 
     @property
     def grid(self) -> Grid:
-        """A block for each group; its threads, a power of two, have eight numbers each if MOST allows."""
+        """A block for each group; its threads, a power of two, add up to eight numbers each, or more.
+
+        They add more where the block has the most threads already.
+        """
         threads = min(max(1 << (self.outer * self.inner // 8).bit_length(), 32), MOST)
         return (self.groups,), (threads,)
 
 
 class Weights(NamedTuple):
-    """How weights lie along an array: each applies to `run` numbers, and they repeat by `period`."""
+    """How weights lie along an array: each applies to `run` numbers in a row, in turns of `period`.
+
+    Number i of the array, counted in memory, has weight (i / run) % period.
+    """
 
     run: int
     period: int
@@ -61,8 +68,8 @@ class Weights(NamedTuple):
     def along(cls, shape: tuple[int, ...], weights: tuple[int, ...] | None) -> "Weights | None":
         """The layout of weights with as many axes as the array; None if they do not fit.
 
-        The axes along which the weights differ, those of a size other than 1, must be neighbours
-        and have the sizes of the array.
+        The axes along which the weights differ, those of a size other than 1, must be adjacent and
+        have the sizes of the array.
         """
         own = [axis for axis, n in enumerate(weights or ()) if n != 1]
         if not own:
@@ -82,13 +89,14 @@ def normalize(
     eps: float,
     running: "RunningStatistics | None" = None,
 ) -> tuple[Array, Array, Array, Array, "RunningStatistics | None"]:
-    """(x - mean) r w + b, where mean and r = 1 / sqrt(variance + eps) are those of x over axes.
+    """(x - mean) r w + b with r = 1 / sqrt(var + eps): the mean and variance are those of each group.
 
     Parameters
     ----------
     x : array
     w, b : arrays with as many axes as x, or None
     axes : tuple of int
+        The axes that are normalized over.
     eps : float
     running : RunningStatistics, optional
         As many numbers as there are groups.
@@ -107,10 +115,12 @@ def normalize(
     shape = tuple([1 if axis in axes else n for axis, n in enumerate(x.shape)])
     mean, var, r = (cupy().ndarray(shape, x.dtype) for _ in range(3))
     before, after, momentum = _running(running, x.dtype)
-    _start("moments", groups.grid, x, mean, var, r, eps, _record(groups), *before, *after, momentum)
+    _launch(
+        "moments", groups.grid, x, mean, var, r, eps, _record(groups), *before, *after, momentum
+    )
     y = cupy().ndarray(x.shape, x.dtype)
     weights: Any = Weights.along(x.shape, _shape(w, b))
-    _start(
+    _launch(
         "normalize", one_thread_each(x.size), x, mean, r, w, b, y, x.size, _record(groups), *weights
     )
     return y, mean, var, r, _moved(running, after)
@@ -131,12 +141,14 @@ def normalize_gradients(
     Parameters
     ----------
     gy, x, mean, r : arrays
+        The gradient of y, the input of `normalize`, and two of its results.
     w : array or None
     axes : tuple of int
+        The axes that were normalized over.
     shape : tuple of int or None
         The shape of w or b; None if there is neither.
     needs : tuple of bool
-        Which of the three are asked for; the others may be returned as None.
+        Which of the three gradients are needed; the others may be None.
     """
     gy = cupy().ascontiguousarray(gy)
     x = cupy().ascontiguousarray(x)
@@ -150,13 +162,13 @@ def normalize_gradients(
     gb = None
     if even:  # the weights do not differ within a group
         gb, gw = _sums(arrays, None, groups, groups, weights, mean.shape)
-    elif needs[0]:
+    elif needs[0]:  # they differ, and gx needs the sums of gy w
         gb, gw = _sums(arrays, w, groups, groups, weights, mean.shape)
     if needs[0]:
         gx = cupy().ndarray(x.shape, x.dtype)
         sizes = x.size, _record(groups), *weights, int(even)
-        _start("normalize_gradient", one_thread_each(x.size), *arrays, w, gb, gw, gx, *sizes)
-    if not even and (needs[1] or needs[2]):
+        _launch("normalize_gradient", one_thread_each(x.size), *arrays, w, gb, gw, gx, *sizes)
+    if not even and (needs[1] or needs[2]):  # gw and gb are sums of gy over other groups
         over = Groups(x.size // (weights.run * weights.period), weights.period, weights.run)
         gb, gw = _sums(arrays, None, over, groups, weights, shape)
     return gx, gw, gb
@@ -173,15 +185,18 @@ def _sums(
     weights: Any,
     shape: tuple[int, ...] | None,
 ) -> tuple[Array, Array]:
-    """The sums of g and of g (x - mean) r over each group of `over`, as arrays of shape `shape`."""
+    """The sums of g and of g (x - mean) r over each group of `over`, as arrays of shape `shape`.
+
+    g is gy, the first of the arrays, times the weights w if there are any. mean and r belong to `groups`.
+    """
     first, second = (cupy().ndarray(shape, arrays[0].dtype) for _ in range(2))
     sizes = _record(over), _record(groups), *weights
-    _start("gradient_sums", over.grid, *arrays, w, first, second, *sizes)
+    _launch("gradient_sums", over.grid, *arrays, w, first, second, *sizes)
     return first, second
 
 
 def _numbers(w: Array | None, x: Array) -> Array | None:
-    """The weights in the dtype of x, C-contiguous; or None."""
+    """The weights in the dtype of x, C-contiguous; None stays None."""
     if w is None:
         return None
     return cupy().ascontiguousarray(w, x.dtype)
@@ -199,7 +214,7 @@ def _shape(w: Array | None, b: Array | None) -> tuple[int, ...] | None:
 def _running(
     running: "RunningStatistics | None", dtype: DType
 ) -> tuple[Sequence[Array | None], Sequence[Array | None], float]:
-    """Running statistics as `moments` takes them: the old, memory for the new, and the momentum."""
+    """Running statistics as the kernel `moments` takes them: old ones, memory for new ones, momentum."""
     if running is None:
         return (None,) * 3, (None,) * 3, 0.0
     before = [
@@ -209,7 +224,7 @@ def _running(
     ]
     after = [cupy().ndarray(a.shape, a.dtype) for a in before]
     momentum = running.momentum
-    if momentum is None:  # the mean of all batches
+    if momentum is None:  # the plain mean over all batches
         momentum = -1.0
     return before, after, momentum
 
@@ -228,14 +243,14 @@ def _moved(
     )
 
 
-def _start(name: str, grid: Grid, x: Array, *rest: Any) -> None:
+def _launch(name: str, grid: Grid, x: Array, *rest: Any) -> None:
     """Launch a kernel with x as its first argument."""
     _kernel(name, x.dtype, x.size < SHORT)(*grid, (x, *rest))
 
 
 @cache
 def _kernel(name: str, dtype: DType, short: bool) -> Any:
-    """A kernel for arrays of a dtype."""
+    """A kernel for arrays of a dtype, which are short or not."""
     return compiled(("normalization.cu",), name, dtype.name, index_type(short))
 
 

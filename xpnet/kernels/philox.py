@@ -1,9 +1,10 @@
 """Dropout's masks, drawn on the GPU with CuPy: Philox4x32-10, a block of four numbers per thread.
 
-A block is computed from its counter and a key by ten rounds of multiplication, so every thread finds
-its own numbers, in any order, and the same on every device. The words of the counter are, from the
-lowest, the two halves of the block's number, and two zeros; the words of the key are its two halves.
-Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+A block is computed from its counter and a key by ten rounds of multiplication. So every thread computes
+its own numbers, in any order, and they are the same on every device. The words of the counter are, from
+the lowest, the two halves of the block's number, and two zeros; the words of the key are its two halves.
+
+Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
 
 from functools import cache
@@ -47,6 +48,7 @@ WORDS = f"""
 
 @cache
 def _mask() -> Any:
+    """The kernel of `drawn_mask`."""
     return cupy().ElementwiseKernel(
         "uint64 key, uint64 first_block, int64 n, float32 p, float64 factor",
         "raw T mask",
@@ -58,6 +60,7 @@ def _mask() -> Any:
 
 @cache
 def _words() -> Any:
+    """The kernel of `words`."""
     return cupy().ElementwiseKernel(
         "uint64 key, uint64 block, uint64 high_words",
         "raw uint32 words",
@@ -91,7 +94,7 @@ def drawn_mask(rng: DeviceGenerator, x: Array, p: float) -> Array:
 
 
 def words(key: int, block: int, high: int = 0) -> Array:
-    """The four numbers of a block; `high` holds the upper two words of its counter. For tests."""
+    """The four numbers of a block; `high` is the upper two words of its counter. Only tests use it."""
     y = cupy().empty(4, dtype="uint32")
     _words()(key, block, high, y, size=1)
     return y

@@ -32,7 +32,7 @@ __device__ long long first(const Numbers& numbers, const Order& order, long long
 BODY = """
     long long row = i / columns, column = i - row * columns;
     typename total<T>::type sum = 0;
-    for (int turn = 0; turn < 2; ++turn) {  // as -1, -2, ... counted from the end, and as 0, 1, ...
+    for (int turn = 0; turn < 2; ++turn) {  // a row has two indices, and the negative one comes first
         long long number = turn ? row : row - rows;
         if (!turn && (long long)numbers[order[0]] >= 0) continue;
         for (long long k = first(numbers, order, m, number); k < m; ++k) {
@@ -63,7 +63,7 @@ def added_by_index(x: Array, numbers: Array, length: int) -> Array:
     ----------
     x : CuPy array, shape (m, ...)
     numbers : CuPy array of integers, shape (m,)
-        From -length to length - 1; a row with an index outside of it is left out.
+        From -length to length - 1; rows with other indices are left out.
     length : int
 
     Returns
@@ -72,8 +72,8 @@ def added_by_index(x: Array, numbers: Array, length: int) -> Array:
 
     Notes
     -----
-    A stable sort, and one launch. A row is added up by one thread for each column, in the order in
-    which its index occurs: if nearly all indices are equal, the time is proportional to their number.
+    A stable sort, and one launch. One thread adds up one number of a row, in the order in which the
+    row's index occurs: if nearly all indices are equal, the time is proportional to their number.
     """
     m = x.shape[0]
     rest = x.shape[1:]

@@ -1,9 +1,9 @@
 """Linear algebra that raises errors on CuPy: a matrix without an inverse is an error, as on NumPy.
 
-By default CuPy does not check what its solvers report, because a check makes the host wait for the
-GPU. For a matrix that is not positive definite it silently returns an unfinished factor. So xpnet
-turns the check on. It costs one transfer of a few bytes per call of a solver, whose kernels take far
-longer. Functions that use no solver (`det`, `slogdet`, products, norms) do not wait.
+By default CuPy does not check the status that its solvers report, because a check makes the host wait
+for the GPU: the Cholesky factor of a matrix that is not positive definite is silently unfinished. So
+xpnet turns the check on. It costs one transfer of a few bytes per call of a solver, whose kernels take
+far longer. Functions that use no solver (`det`, `slogdet`, products, norms) do not wait.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from typing import Any
 from xpnet._typing import Namespace
 from xpnet.kernels.cuda_source import cupy
 
-REASONS = {
+REASONS = {  # by the name of the function; "No convergence" for all others
     "inv": "Singular matrix",
     "solve": "Singular matrix",
     "cholesky": "Matrix is not positive definite",
@@ -52,7 +52,7 @@ class _Checked:
                     return function(*args, **options)
             except cupy().linalg.LinAlgError as error:
                 if "devInfo" not in str(error) and "info" not in str(error):
-                    raise  # of another kind, such as a shape
+                    raise  # an error of another kind, such as one about a shape
                 reason = REASONS.get(name, "No convergence")
                 raise type(error)(f"{name}: {reason}. {error}") from error
 

@@ -19,9 +19,10 @@ MODULES = {  # the module with a library's special functions, by the name of its
 
 
 def _polygamma_of_torch(n: int, x: Array) -> Array:
-    """polygamma(n, x) by Hurwitz's zeta function where x > 0; DLMF 25.11.12.
+    """polygamma(n, x), by Hurwitz's zeta function where x > 0: there PyTorch's own is less precise.
 
-    There PyTorch's own has a relative error of 3e-10 for n = 1.
+    Its relative error is 3e-10 for n = 1. Source: Digital Library of Mathematical Functions (DLMF),
+    25.11.12.
     """
     torch = import_module("torch")
     zeta = torch.special.zeta(n + 1.0, x)
@@ -35,8 +36,9 @@ def _polygamma_of_cupy(n: int, x: Array) -> Array:
     return (-1) ** (n + 1) * math.factorial(n) * zeta
 
 
-# CuPy's own multiplies exp(-|x|) by the Bessel function, and is NaN where that overflows. Here Hankel's
-# expansion is used for large |x|: A&S 9.7.1.
+# exp(-|x|) times a modified Bessel function of x. CuPy's own computes it as such a product, and is NaN
+# where the Bessel function overflows. Here Hankel's expansion is used for |x| > 30: Abramowitz and
+# Stegun, Handbook of Mathematical Functions, 9.7.1; `square` is 4 times the square of the order.
 SCALED_BESSEL = """
     A a = x < T(0) ? -A(x) : A(x);
     if (a <= A(30)) {{

@@ -6,12 +6,17 @@ outputs times the batch, so columns are gathered, gradients scattered and maxima
 memory. Results are views of that layout with the axes in their usual order. NumPy's elementwise
 functions keep the layout, so an image that has it already is not copied again.
 
-Columns have the layout (rows, channels, the kernel without its rows, places in a row, batch). A
-window that moves on by a row meets the same memory, one row further on. So the columns of a 3 x 3
-kernel are 3 times the image, not 9 times, and the matrices for two rows of outputs overlap.
+A convolution is a product of the weights and a matrix of columns; a column holds the numbers that the
+window meets at one place. Columns have the layout (rows, channels, the kernel without its rows, places
+in a row, batch). A window that moves on by a row meets the same memory, one row further on. So the
+columns of a 3 x 3 kernel are 3 times the image, not 9 times, and the matrices for two rows of outputs
+overlap.
 
-The columns are made for one block of outputs at a time, small enough for a core's cache, and are used
-while they are in it. For the derivative they are made again rather than kept.
+The columns are computed for one block of outputs at a time, small enough for a core's cache, and are
+used while they are in it. For the derivative they are computed again rather than kept.
+
+In the formulas n is an image of the batch, c a channel, o an output channel, p a place of the window,
+and k a number of the window: x[n, c, p under k] is what number k meets when the window is at place p.
 
 Source of im2col: Chellapilla, Puri and Simard, "High performance convolutional neural networks for
 document processing", 2006; of a window's rows as views: Cho and Brand, "MEC: memory-efficient
@@ -33,19 +38,19 @@ BLOCK = 1 << 21  # bytes of columns in a block: what a core's second-level cache
 COLUMNS = 1 << 9  # columns in a block: BLAS is fastest where the product stays in the cache too
 SMALL = 10**6  # multiplications up to which OpenBLAS multiplies without packing the matrices first
 NARROW = 16  # with fewer columns than this, a row of places is too small a matrix
-APART = 16  # gap between rows of columns: at power-of-two distances they would share a cache line
+APART = 16  # gap between rows of columns: a power of two apart, they would compete for cache lines
 
 
 def _prepared(kernel: Callable[..., Any], least: int = 1) -> Callable[..., Any]:
     """Decorator: prepare the dtype of the two arrays, and the window, for a kernel.
 
-    Sums of float16 numbers are taken in float32, which is faster too. Where the rows of a window do
-    not follow each other, or are too small a matrix, each image is treated as one row.
+    Sums of float16 numbers are taken in float32, which is faster too. Where the rows of a window are
+    not adjacent, or one row of places is too small a matrix, each image is treated as a single row.
 
     Parameters
     ----------
     least : int
-        How many times `NARROW` columns a row must have.
+        A row of places must have at least `least` times `NARROW` columns.
     """
 
     @wraps(kernel)
@@ -86,7 +91,8 @@ def spread(gy: Array, W: Array, b: Array | None, window: Window, groups: int) ->
     """x[n, c, p under k] += gy[n, o, p] W[o, c, k], beginning with b[c]: `correlate` transposed.
 
     Where the window moves by 1, this is `correlate` with the kernel turned round, which is faster
-    unless there are many more outputs than channels. Otherwise columns are added where they lay.
+    unless there are many more outputs than channels. Otherwise columns are computed, and added where
+    the window met them.
     """
     channels = W.shape[1] * groups
     many = W.shape[0] * math.prod(window.size) > 3 * channels * math.prod(window.out)
@@ -138,7 +144,7 @@ def weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
         parts = np.matmul(columns(start, stop), _part(g, start, stop).swapaxes(2, 3))
         if parts.shape[1] > 1:
             W += parts.sum(axis=1)
-        else:
+        else:  # one row of places: there is nothing to add up
             W += parts[:, 0]
     high, *aside = window.kernel
     W = W.swapaxes(1, 2).reshape(gy.shape[1], high, channels, *aside)
@@ -146,10 +152,11 @@ def weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
 
 
 class _Columns:
-    """The columns that meet the window at the places of a block, in one memory for all blocks.
+    """The columns of a block of places, in memory that all blocks share.
 
-    The columns of a block have the shape (groups, rows, kernel times channels, places in a row times
-    batch). They are a matrix for each row of places, which shares memory with that of the next row.
+    Calling the object with a block, as (start, stop), returns an array of shape (groups, rows of
+    places, kernel * channels, places in a row * batch). It is a matrix for each row of places, which
+    shares memory with the matrix of the next row.
     """
 
     def __init__(self, x: Array, window: Window, groups: int) -> None:
@@ -160,6 +167,7 @@ class _Columns:
         sides = (groups, x.shape[2], x.shape[1], *window.kernel[1:])
         shape = (*sides, *window.out[1:], x.shape[-1])
         strides = (group, row, channel, *spaced, *moved, batch)
+        # x, in which each number occurs once for each place in its row at which the window meets it.
         self.view: Array = np.lib.stride_tricks.as_strided(x, shape, strides)
         self.window = window
         self.rows = math.prod(sides[2:])
@@ -183,6 +191,7 @@ class _Columns:
         columns = self.memory = _memory(shape, part.dtype, self.memory)
         np.copyto(columns.reshape(part.shape), part)
         group, row, *rest = columns.strides
+        # A matrix for each row of places: the rows of the window that it meets, which the next shares.
         shape = (shape[0], stop[0] - start[0], kernel[0] * self.rows, shape[3])
         return np.lib.stride_tricks.as_strided(columns, shape, (group, row * step, *rest))
 
@@ -253,9 +262,14 @@ def choose(z: Array, x: Array, y: Array, window: Window) -> Array:
 
 
 def _hits(x: Array, y: Array, window: Window) -> Iterator[tuple[Array, Key, Key]]:
-    """For each number of the window: where it is the first maximum, at which places, and of what.
+    """For each number of the window, the places at which it meets the first maximum.
 
-    It yields a mask, a key of y, and the key of what these places meet in x.
+    Yields
+    ------
+    hit : array of booleans
+        At which of these places the number meets the first maximum.
+    places, met : tuples of slices
+        The places as a key of y, and what the number meets there as a key of x.
     """
     unfound = np.ones(y.shape, bool)
     for offset in window.offsets:
@@ -301,7 +315,7 @@ def _for_sums(x: Array) -> DType:
 
 
 def _inward(x: Array, groups: int = 0) -> Array:
-    """(batch, channels, ...) as (channels, ..., batch), contiguous.
+    """An array of shape (batch, channels, ...) as one of shape (channels, ..., batch), contiguous.
 
     With `groups`, the channels are two axes: (groups, channels of a group).
     """
@@ -327,23 +341,23 @@ def _padded(x: Array, window: Window) -> Array:
 
 
 def _outward(y: Array) -> Array:
-    """(groups, channels, ..., batch) as (batch, channels, ...): a view."""
+    """An array of shape (groups, channels, ..., batch) as a view of shape (batch, channels, ...)."""
     y = y.reshape(y.shape[0] * y.shape[1], *y.shape[2:])
     return y.transpose(y.ndim - 1, *range(y.ndim - 1))
 
 
 def _flat(W: Array, groups: int) -> Array:
-    """The weights as one matrix for each group: (groups, 1, outputs, columns' channels)."""
+    """The weights as one matrix for each group: (groups, 1, outputs of a group, kernel * channels)."""
     return W.swapaxes(1, 2).reshape(groups, 1, W.shape[0] // groups, math.prod(W.shape[1:]))
 
 
 def _within(key: Key) -> Key:
-    """A key of the spatial axes as one of an array in the internal layout."""
+    """A key of the spatial axes as a key of an array of shape (channels, *spatial, batch)."""
     return (slice(None), *key, slice(None))
 
 
 def _part(y: Array, start: Sizes, stop: Sizes) -> Array:
-    """A block of places of y as matrices: (groups, rows, channels, places in a row times batch)."""
+    """A block of places of y as matrices: (groups, rows of places, channels, places in a row * batch)."""
     part = y[(..., *map(slice, start, stop), slice(None))]
     return part.reshape(*part.shape[:3], math.prod(part.shape[3:])).swapaxes(1, 2)
 

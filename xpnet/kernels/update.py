@@ -1,8 +1,9 @@
 """An optimizer's update for CuPy: one launch for all parameters with the same coefficients.
 
-The addresses of the arrays are an argument of the launch, a structure passed by value: nothing is
-copied to the device. Each product and sum is rounded, as in the portable code: the two agree bit for
-bit.
+The addresses of the arrays are an argument of the launch, a structure passed by value: no table of them
+is copied to the device. Each product and sum is rounded, as in the portable code: the two agree bit for
+bit. A *move* is the update of one parameter: its array, its gradient, and the arrays of its state, whose
+names are the *slots*.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ from xpnet.kernels.lookup import Kernel
 
 FLOAT32 = np.dtype("float32")
 WORDS = 511  # 8-byte words that a launch may take as its argument: CUDA's limit is 4 kB
-SHARE = 2048  # numbers that a block computes
+SHARE = 2048  # numbers of a parameter that a block of threads computes
 
 Move = tuple[Array, Array, list[Array]]  # a parameter's array, its gradient, and its state
 
@@ -49,6 +50,7 @@ def update(
     formula : str
         CUDA code that changes p and the slots, given g and the numbers, all by their names.
     numbers : mapping of str to float
+        The coefficients of the step.
     slots : tuple of str
         The names of the state's arrays.
     moves : list of (array, gradient, list of the slots' arrays)
@@ -80,7 +82,10 @@ def update(
 
 
 def _fits(p: Array, g: Array, state: list[Array]) -> bool:
-    """Whether the kernel can move this parameter: contiguous memory, on one device."""
+    """Whether the kernel can move this parameter: contiguous memory, one device, dtypes that fit.
+
+    The state of a float16 parameter is float32.
+    """
     if not isinstance(p, cupy().ndarray) or p.dtype.char not in FLOATS:
         return False
     dtype = p.dtype
@@ -110,6 +115,7 @@ class _Arguments(threading.local):
 
 @cache
 def _arguments() -> _Arguments:
+    """The one object with each thread's memory; created when there is a CuPy array."""
     return _Arguments()
 
 
@@ -134,13 +140,14 @@ def _launch(run: Any, numbers: Mapping[str, float], moves: list[Move]) -> None:
 
 @cache
 def _layout(numbers: int, words: int) -> Struct:
+    """The layout of `struct Moved` in update.cu: the count of parameters, the coefficients, the words."""
     return Struct(f"q{numbers}d{words}q")
 
 
 @cache
 def _built(formula: str, numbers: tuple[str, ...], slots: tuple[str, ...], dtype: DType) -> _Built:
     """The kernel for a formula, and the number of parameters that one launch can take."""
-    width = len(slots) + 4
+    width = len(slots) + 4  # words of a parameter: p, g, the slots, its length, its last block + 1
     room = (WORDS - 1 - len(numbers)) // width
     named = [f"const A {name} = (A)all.numbers[{i}];" for i, name in enumerate(numbers)]
     places = {slot: f"((A*)WORD({i}))[i]" for i, slot in enumerate(slots, 2)}

@@ -102,7 +102,10 @@ class Window:
         return product(*map(range, self.kernel))
 
     def under(self, offset: Sizes, start: Sizes | None = None, stop: Sizes | None = None) -> Key:
-        """What one number of the window meets in the padded axes, at its places start to stop."""
+        """What one number of the window meets in the padded axes, at the places from start to stop.
+
+        By default, at all places.
+        """
         if start is None:
             start = (0,) * len(self.out)
         if stop is None:
@@ -113,7 +116,7 @@ class Window:
     def inside(self, offset: Sizes) -> tuple[Key, Key] | None:
         """The places at which one number of the window meets no padding, and what it meets there.
 
-        The slices of the axes of the output, and of the axes without padding; None if it meets
+        Returns slices of the output's axes, and slices of the axes without padding; None if it meets
         padding everywhere.
         """
         places = []
@@ -123,8 +126,8 @@ class Window:
         )
         for o, d, s, (before, _), n, out in axes:
             at = o * d - before  # what the first place meets
-            first = max(0, -(at // s))
-            last = min(out - 1, (n - 1 - at) // s)
+            first = max(0, -(at // s))  # the first place i with at + i s >= 0
+            last = min(out - 1, (n - 1 - at) // s)  # the last one with at + i s < n
             if first > last:
                 return None
             places.append(slice(first, last + 1))
@@ -133,9 +136,9 @@ class Window:
 
     @property
     def turned(self) -> "Window | None":
-        """The window of the transposed convolution, from the places to what they met.
+        """The window of the transposed convolution, which leads from the places to what they met.
 
-        None unless this window moves by 1, and the other one needs no negative padding.
+        None unless this window moves by 1 and the other one needs no negative padding.
         """
         padding = []
         axes = zip(self.reach, self.padding, self.out, self.size, self.stride, strict=True)
@@ -160,7 +163,7 @@ class Window:
         )
 
     def blocks(self, rows: int, room: int) -> Blocks:
-        """The places in blocks, as (start, stop): `rows` rows, and about `room` places in each.
+        """The places in blocks, as (start, stop): up to `rows` rows, with about `room` places in each.
 
         A row holds all places at one index of the first axis; they are neighbours in memory.
         """
@@ -188,7 +191,7 @@ def sliding(
 
 
 def _split(n: int, most: int) -> list[tuple[int, int]]:
-    """The range from 0 to n in as few and as equal parts as possible, of at most `most` each."""
+    """The range from 0 to n, cut into as few and as equal parts as possible, each of at most `most`."""
     parts = -(-n // max(most, 1))
     return [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 

@@ -1,4 +1,4 @@
-"""Metrics: how good predictions are, for people to read; a loss is there to be differentiated.
+"""Metrics: how good predictions are, for people to read; a loss, in contrast, is differentiated.
 
 Each takes scores first and targets second, as the losses do, and computes on their device. The
 definitions are scikit-learn's.

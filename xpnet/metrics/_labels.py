@@ -9,7 +9,7 @@ from xpnet.errors import ShapeError
 
 
 def real_dtype(y: Array) -> DType:
-    """The dtype of a figure: float64 for float64 scores, else float32; a sum in float16 may overflow."""
+    """The dtype of a metric: float64 for float64 scores, else float32: sums in float16 may overflow."""
     xp = array_namespace(y)
     if y.dtype == xp.float64:
         return y.dtype
@@ -26,9 +26,9 @@ def predicted_and_actual(
     name : str
         The metric, for the error message.
     y : array or Variable
-        Shape (..., classes): scores, of which the highest is chosen, and the first of equal ones.
-        Floating-point or bool, of the shape of t or with one column: scores of class 1, chosen
-        above `threshold` or where True. Integers of shape (n,): class numbers.
+        Shape (..., classes): scores; the class with the highest is predicted, and the first of equal
+        ones. Floating-point or bool, of the shape of t or with one column more: scores of class 1,
+        which is predicted above `threshold`, or where True. Integers of shape (n,): class numbers.
     t : array or Variable
         Class numbers, or one-hot rows.
     classes : int, optional
@@ -63,12 +63,13 @@ def predicted_and_actual(
             f"with class numbers. Got y of shape {y_shape}, t of shape {t_shape}."
         )
     if classes is not None and (classes < 1 or classes != count):
-        raise ShapeError(f"{name} got classes={classes}, where y has {count}; expected 1 or more.")
+        expected = "1 or more" if classes < 1 else f"{count}, as many as y has"
+        raise ShapeError(f"{name} expected classes to be {expected}, got {classes}.")
     return _flat_integers(y), _flat_integers(t), count
 
 
 def _has_axis_of_classes(y_shape: tuple[int, ...], t_shape: tuple[int, ...]) -> bool:
-    """Whether y has a score for each class, and t a class number or a one-hot row for each."""
+    """Whether y has a score for each class, and t a class number or a one-hot row for each sample."""
     if not y_shape or y_shape[-1] < 2:
         return False
     return t_shape == y_shape[:-1] or (len(y_shape) > 1 and t_shape == y_shape)
@@ -83,6 +84,7 @@ def _number_of_classes(y: Array, t: Array) -> int:
 
 
 def _flat_integers(x: Array) -> Array:
+    """Class numbers as int32, of shape (n,)."""
     return integers(array_namespace(x).reshape(x, (-1,)))
 
 

@@ -20,7 +20,7 @@ class Accumulator:
     Parameters
     ----------
     name : str
-        The name of the metric's column.
+        The name of the metric, for example of its column in a history.
     statistics : callable
         (y, t) -> a tuple of arrays, for a batch.
     merge : callable
@@ -114,10 +114,10 @@ class ConfusionMatrix(Accumulator):
 class _Rate(Accumulator):
     """A rate that is computed from counts, in the dtype of the scores.
 
-    Counts are integers. So that the dtype survives in the state, an array of zeros is kept with it.
+    Counts are integers. So that the dtype survives in the state, an array of zeros of it is kept there.
     """
 
-    figure: ClassVar[str]
+    rate: ClassVar[str]  # which one: its name in `classification.rate`
 
     def __init__(
         self,
@@ -131,32 +131,32 @@ class _Rate(Accumulator):
             counts = classification.confusion_matrix(y, t, classes, threshold)
             return counts, array_namespace(counts).zeros_like(counts, dtype=real_dtype(y))
 
-        def rate(counts: Array, like: Array) -> Array:
-            return classification.rate(self.figure, counts, average, zero_division, like.dtype)
+        def result(counts: Array, like: Array) -> Array:
+            return classification.rate(self.rate, counts, average, zero_division, like.dtype)
 
-        super().__init__(name or self.figure, count, _added, rate)
+        super().__init__(name or self.rate, count, _added, result)
 
 
 class Precision(_Rate):
     """`precision` over batches, with its options."""
 
-    figure = "precision"
+    rate = "precision"
 
 
 class Recall(_Rate):
     """`recall` over batches, with its options."""
 
-    figure = "recall"
+    rate = "recall"
 
 
 class F1(_Rate):
     """`f1` over batches, with its options."""
 
-    figure = "f1"
+    rate = "f1"
 
 
 class R2(Accumulator):
-    """`r2` over batches, computed from the moments of each, so that large targets lose no digits."""
+    """`r2` over batches, from the moments of each batch, so that large targets lose no digits."""
 
     def __init__(self, average: str | None = "uniform", name: str = "r2") -> None:
         def result(n: Array, mean: Array, squares: Array, errors: Array) -> Array:
@@ -166,7 +166,7 @@ class R2(Accumulator):
 
 
 class RocAuc(Accumulator):
-    """`roc_auc` over batches, with its options. It keeps all scores, since it depends on their order."""
+    """`roc_auc` over batches, with its options. It keeps all scores, as it depends on their order."""
 
     def __init__(
         self, average: str | None = "macro", multi_class: str = "ovr", name: str = "roc_auc"
@@ -207,6 +207,7 @@ class RocAuc(Accumulator):
 
 
 def _added(a: State, b: State) -> State:
+    """Each count of one state plus that of the other; an error if they have different shapes."""
     if a[0].shape != b[0].shape:  # adding them might broadcast
         raise ShapeError(
             f"Batches of {a[0].shape[0]} and {b[0].shape[0]} classes cannot be added. For class "
@@ -217,5 +218,6 @@ def _added(a: State, b: State) -> State:
 
 @follows
 def _concatenated(*states: State) -> State:
+    """Each array of all states, one after the other along the first axis."""
     xp = array_namespace(states[0][0])
     return tuple(xp.concat(arrays, axis=0) for arrays in zip(*states, strict=True))

@@ -60,8 +60,8 @@ def top_k_accuracy(y: Array, t: Array, k: int = 5) -> Array:
     -------
     array, shape ()
         From 0 to 1. The first of several equal scores counts as the highest, as in `accuracy`
-        (scikit-learn takes the last). A NaN counts as higher than all other scores, but a class with
-        that score counts as not found.
+        (scikit-learn takes the last). NaN counts as higher than all other scores, but a sample whose
+        class has the score NaN counts as not found.
 
     Raises
     ------
@@ -95,15 +95,15 @@ def confusion_matrix(
     Parameters
     ----------
     y : array or Variable
-        Shape (..., classes): scores or probabilities, of which the first highest is chosen. Or, for
-        two classes, floating-point scores of class 1, of the shape of t or with one column. Or
-        class numbers, integers of shape (n,).
+        Shape (..., classes): scores or probabilities; the class with the highest is predicted, and
+        the first of equal ones. Or, for two classes, floating-point scores of class 1, of the shape of
+        t or with one column more. Or class numbers, integers of shape (n,).
     t : array or Variable, shape (...) or (..., classes)
         Class numbers, or one-hot rows.
     classes : int, optional
         The number of classes, if y has class numbers; by default one more than the highest.
     threshold : float
-        Class 1 is predicted if its score is above: 0.5 for probabilities, 0.0 for logits.
+        Class 1 is predicted if its score is above it: 0.5 for probabilities, 0.0 for logits.
 
     Returns
     -------
@@ -141,6 +141,9 @@ def precision(
 ) -> Array:
     """tp / (tp + fp): the share of the samples predicted as a class that are of this class.
 
+    tp is the number of true positives, samples of the class that were predicted as it; fp that of
+    false positives, samples of other classes that were.
+
     Parameters
     ----------
     y, t : array or Variable
@@ -150,9 +153,9 @@ def precision(
         predicted. "micro": for all samples together. "weighted": the mean weighted by how often a
         class occurs in t. None: for each class, shape (classes,).
     zero_division : float
-        The value where the denominator is zero. A NaN is left out of the mean.
+        The value where the denominator is zero. With NaN, such classes are left out of the mean.
     threshold : float
-        Class 1 is predicted if its score is above, where scores have no axis of classes.
+        Where scores have no axis of classes, class 1 is predicted if its score is above it.
     classes : int, optional
         The number of classes, if y has class numbers.
 
@@ -179,9 +182,10 @@ def recall(
     threshold: float = 0.5,
     classes: int | None = None,
 ) -> Array:
-    """tp / (tp + fn): the share of the samples of a class that were found.
+    """tp / (tp + fn): the share of the samples of a class that were predicted as it.
 
-    See `precision` for the parameters.
+    tp is the number of true positives, the samples that were; fn that of false negatives, those that
+    were not. See `precision` for the parameters.
     """
     return _from_scores("recall", y, t, average, zero_division, threshold, classes)
 

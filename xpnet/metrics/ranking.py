@@ -1,4 +1,4 @@
-"""Metrics of the order in which scores put samples, whatever the threshold."""
+"""Metrics of the order in which scores put samples: they need no threshold."""
 
 from itertools import combinations
 
@@ -14,12 +14,14 @@ AVERAGES = {"ovr": ("macro", "micro", "weighted", None), "ovo": ("macro", "weigh
 
 @follows
 def roc_auc(y: Array, t: Array, average: str | None = "macro", multi_class: str = "ovr") -> Array:
-    """The area under the receiver operating characteristic.
+    """The area under the receiver operating characteristic (ROC).
 
-    For a random pair of samples, one of the class and one not, it is the probability that the first
-    has the higher score; equal scores count as one half. It is the statistic of Mann and Whitney
-    (1947), see Hanley and McNeil (1982). It depends on the order of scores only, so for two classes
-    logits and probabilities have the same area.
+    For a random pair of samples, one of the class and one not, it is the probability that the one of
+    the class has the higher score; equal scores count as one half. It depends only on the order of the
+    scores, so for two classes logits and probabilities have the same area.
+
+    Source: the statistic of Mann and Whitney, 1947; see Hanley and McNeil, "The meaning and use of the
+    area under a receiver operating characteristic (ROC) curve", 1982.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def roc_auc(y: Array, t: Array, average: str | None = "macro", multi_class: str 
     Returns
     -------
     array, shape () or (classes,)
-        NaN where there are no two samples to compare (a class that is absent, or the only one), and
+        NaN where there is no pair of samples to compare (a class that is absent, or the only one), and
         where a score is NaN.
 
     Raises

@@ -60,7 +60,7 @@ def r2(y: Array, t: Array, average: str | None = "uniform") -> Array:
     Returns
     -------
     array, shape () or (...)
-        If all targets are equal: 1 where the predictions are right, else 0. NaN for fewer than two
+        If all targets are equal: 1 if the predictions are right, else 0. NaN for fewer than two
         samples.
 
     Raises

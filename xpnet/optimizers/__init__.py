@@ -3,12 +3,13 @@
 In each class, `coefficients` computes the numbers of a step from the options, and `update` applies
 the formula. Arrays are changed in place where the library allows it (NumPy, CuPy, PyTorch), and
 replaced where it does not (JAX), by the same code: `a -= b` does either. On CuPy, `formula`, which is
-the same formula in CUDA, updates all parameters in one launch.
+the same computation as CUDA code, updates all parameters in one launch.
 
-Notation: p is the parameter, g its gradient, lr the learning rate, t the number of the step from 1;
-everything that is computed from them is elementwise, and has the shape of p. Options have PyTorch's
-names and defaults where PyTorch has them. `Momentum` is PyTorch's SGD with momentum, and `Nesterov`
-its SGD with nesterov=True.
+Notation: p is the parameter, g its gradient, lr the learning rate, t the number of the step from 1.
+Formulas are elementwise, so all arrays in them have the shape of p; those of LAMB also have norms.
+In the code, s is the state of a parameter, o are the options of its group, and c the coefficients of
+the step. Options have PyTorch's names and defaults where PyTorch has them. `Momentum` is PyTorch's SGD
+with momentum, and `Nesterov` its SGD with nesterov=True.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,7 @@ from xpnet.optimizers.base import Coefficients, Optimizer, Options, Parameters, 
 
 
 class Adam(Optimizer):
-    """Momentum and RMSProp together, each corrected for starting at zero.
+    """Momentum (m) and RMSProp (v) together, each corrected for starting at zero.
 
         m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2
         p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
@@ -24,6 +24,7 @@ class Adam(Optimizer):
     betas : (float, float)
         b1 and b2: the shares of m and of v that remain in the next step.
     amsgrad : bool
+        Whether to divide by the largest v so far.
     """
 
     slots = ("m", "v")
@@ -76,7 +77,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam after p -= lr weight_decay p: decay that does not depend on the scale of the gradient.
+    """Adam, after p -= lr weight_decay p: the decay does not depend on the scale of the gradient.
 
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
 
@@ -177,7 +178,7 @@ class NAdam(Optimizer):
 
 
 class RAdam(Optimizer):
-    """Adam that scales its steps only after enough gradients to estimate their scale.
+    """Adam that scales its steps by the gradients' size only once it has seen enough gradients.
 
         r = 2 / (1 - b2) - 1        r(t) = r - 2 t b2^t / (1 - b2^t)
         p -= lr k m / (1 - b1^t)
@@ -186,7 +187,8 @@ class RAdam(Optimizer):
 
         k = sqrt((r(t) - 4) (r(t) - 2) r / ((r - 4) (r - 2) r(t))) sqrt(1 - b2^t) / (sqrt(v) + eps)
 
-    m and v are those of `Adam`.
+    m and v are those of `Adam`. r(t) is the number of gradients that v effectively averages in step t,
+    and r is its limit.
 
     Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
 
@@ -216,32 +218,32 @@ class RAdam(Optimizer):
         b1, b2 = o["betas"]
         t = s["t"]
         lr = o["lr"] / (1.0 - b1**t)
-        left = 1.0 - b2**t
-        most = 2.0 / (1.0 - b2) - 1.0
-        seen = most - 2.0 * t * b2**t / left
-        known = seen > 5.0
-        if known:
-            k = (seen - 4.0) * (seen - 2.0) * most / ((most - 4.0) * (most - 2.0) * seen)
-            lr *= (k * left) ** 0.5
-        return {**moment_coefficients(o), "rate": lr, "known": known}
+        correction = 1.0 - b2**t
+        r = 2.0 / (1.0 - b2) - 1.0
+        r_t = r - 2.0 * t * b2**t / correction
+        scaled = r_t > 5.0
+        if scaled:
+            square = (r_t - 4.0) * (r_t - 2.0) * r / ((r - 4.0) * (r - 2.0) * r_t)
+            lr *= (square * correction) ** 0.5
+        return {**moment_coefficients(o), "rate": lr, "scaled": scaled}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         m, v = moments(g, s, c)
-        if c["known"]:
+        if c["scaled"]:
             p -= c["rate"] * m / (array_namespace(v).sqrt(v) + c["eps"])
         else:
             p -= c["rate"] * m
         return p
 
     def formula(self, o: Options) -> str:
-        return f"{MOMENTS} p -= known ? rate * m / (sqrt(v) + eps) : rate * m;"
+        return f"{MOMENTS} p -= scaled ? rate * m / (sqrt(v) + eps) : rate * m;"
 
 
 MOMENTS = "m *= b1; m += rest1 * g; v *= b2; v += rest2 * (g * g);"  # `moments` in CUDA
 
 
 def moment_coefficients(o: Options) -> dict[str, Any]:
-    """The coefficients of `moments`, and others that most formulas with moments use."""
+    """The coefficients of `moments`, and lr and eps, which most formulas with moments use."""
     b1, b2 = o["betas"]
     rest = {"rest1": 1.0 - b1, "rest2": 1.0 - b2}
     return {"lr": o["lr"], "eps": o["eps"], "b1": b1, "b2": b2, **rest}

@@ -23,7 +23,7 @@ class _Applied:
     """A parameter's average, in a block of `applied`."""
 
     def __init__(self, parameter: Variable, data: Array) -> None:
-        self.parameter = parameter  # referred to, so that no other object gets its id
+        self.parameter = parameter  # kept alive, so that no other object gets its id
         self.data = data
 
 
@@ -37,7 +37,7 @@ _checked_data: Any = Parameter.__dict__["data"]  # the property, which refuses a
 
 
 class _Averaged:
-    """A base added to the class of a parameter that has an average: `data` depends on the block.
+    """A base class, added to the class of each parameter with an average: `data` depends on the block.
 
     In a block of `applied`, `data` is the average, whether the parameter is reached by its layer, a
     closure or a list. For a parameter without an average, `data` takes no longer than before.
@@ -55,7 +55,7 @@ class _Averaged:
     @data.setter
     def data(self, x: Array) -> None:
         if isinstance(x, Variable):
-            _checked_data.__set__(self, x)  # raises an error that says what to write
+            _checked_data.__set__(self, x)  # raises an error, which names what to write
         average = _applied.get().get(id(self))
         if average is None:
             _own_data.__set__(self, x)
@@ -68,7 +68,7 @@ def _averaged(kind: Any) -> Any:
     """The subclass of a class of parameters whose `data` depends on the block."""
     if issubclass(kind, _Averaged):
         return kind
-    # A copy has no average.
+    # A copy of the parameter has no average, so it has the plain class.
     attributes = {"__slots__": (), "__module__": kind.__module__, "class_of_copies": kind}
     subclass = type(kind.__name__, (_Averaged, kind), attributes)
     array_types.add(subclass)
@@ -76,7 +76,7 @@ def _averaged(kind: Any) -> Any:
 
 
 class ExponentialMovingAverage:
-    """a = decay a + (1 - decay) p, after each step; initially a is p.
+    """Averages of parameters: a = decay a + (1 - decay) p after each step; initially, a is p.
 
     Polyak and Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control
     and Optimization 30, 1992; in this form Tarvainen and Valpola, "Mean teachers are better role
@@ -97,6 +97,7 @@ class ExponentialMovingAverage:
     averages : list of arrays
         In the order of the parameters.
     updates : int
+        How often `update` was called.
 
     Examples
     --------
@@ -128,11 +129,12 @@ class ExponentialMovingAverage:
 
     @stays
     def update(self) -> None:
-        """Include the present parameters in the averages; call it after each step."""
+        """Include the current parameters in the averages; call it after each step."""
         with self._lock:
             self._update()
 
     def _update(self) -> None:
+        """`update`, with the lock held."""
         self.updates += 1
         decay = self.decay
         if self.warmup:
@@ -145,7 +147,7 @@ class ExponentialMovingAverage:
             self.averages[i] = a
 
     def _left_by_kernel(self, decay: float) -> Iterable[int]:
-        """Update the averages for which there is a kernel, all at once; return the other indices."""
+        """Update all averages for which there is a kernel; return the indices of the others."""
         indices = range(len(self.averages))
         fast = kernel("update", self.averages[0])
         if fast is None:
@@ -157,10 +159,10 @@ class ExponentialMovingAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """A block in which the parameters' data are the averages: to evaluate, or to save a model.
+        """A context manager: in its block the parameters' data are the averages.
 
-        This holds for this block and this thread. In another thread, which may be training the
-        model, `data` are the parameters' own.
+        It is for evaluating or saving a model with its averages, and affects this thread only. In another
+        thread, which may be training the model, `data` are still the parameters' own.
 
         Changes to the parameters in the block are lost: afterwards they are as before. A graph keeps
         the numbers with which it was recorded, wherever `backward` is called. To keep the averages,
@@ -176,7 +178,7 @@ class ExponentialMovingAverage:
             _applied.reset(token)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averages, as "0", "1" and so on, in the order of the parameters, and "updates"."""
+        """The averages, named "0", "1" and so on in the order of the parameters, and "updates"."""
         state: dict[str, Any] = {f"{i}": a for i, a in enumerate(self.averages)}
         state["updates"] = self.updates
         return state

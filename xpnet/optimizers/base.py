@@ -24,11 +24,11 @@ from xpnet.functions._in_float32 import cast_like, widened
 from xpnet.kernels.lookup import kernel
 
 Parameters = Iterable[Parameter] | Iterable[dict[str, Any]]
-Options = dict[str, Any]
-State = dict[str, Any]
-Coefficients = Mapping[str, Any]
+Options = dict[str, Any]  # of a group, by name
+State = dict[str, Any]  # what is kept for a parameter between steps: arrays and counts, by name
+Coefficients = Mapping[str, Any]  # the numbers of a step, by name
 Member = tuple[Any, Array, State, bool]
-"""A parameter, its gradient, its state, and whether its dtype has 16 bits."""
+"""A parameter in a step, its gradient, its state, and whether its dtype has 16 bits."""
 
 BELOW_ONE = ("momentum", "alpha", "rho", "betas")  # options from 0 to below 1; others are >= 0
 
@@ -82,12 +82,12 @@ class Optimizer:
     >>> (slow + fast).backward([1.0])
     >>> optimizer.step()
     >>> float(slow[0]), float(fast[0])
-    (0.875, 0.500)
+    (0.875, 0.5)
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()  # the arrays in the state of a parameter, for `update`
-    counts: ClassVar[tuple[str, ...]] = ("t",)  # the numbers in it, which `advance` changes
-    _count: ClassVar[Any] = itemgetter(*counts)  # the counts in a state, as a key of a dict
+    slots: ClassVar[tuple[str, ...]] = ()  # the names of the arrays in a parameter's state
+    counts: ClassVar[tuple[str, ...]] = ("t",)  # the names of its numbers, which `advance` changes
+    _count: ClassVar[Any] = itemgetter(*counts)  # returns the counts of a state
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -112,6 +112,7 @@ class Optimizer:
         self.groups: list[Options] = []
         self.parameters: list[Parameter] = []
         self.state: list[State] = []
+        # Each group with its parameters, their states, and whether they have 16 bits.
         self._members: list[tuple[Options, list[tuple[Any, State, bool]]]] = []
         _require_all(parameters)
         given: list[Any] = [parameters]
@@ -146,7 +147,7 @@ class Optimizer:
         options = self._checked(options)
         self.groups.append({"params": params, **options})
         self.parameters += params
-        members = []  # the parameters of the group, as `step` needs them
+        members = []  # the parameters of the group, in the form that `step` needs
         for p in params:
             if not isinstance(p, Parameter):
                 p.data = array_like(p.data, p.data)
@@ -158,7 +159,7 @@ class Optimizer:
         self._members.append((self.groups[-1], members))
 
     def _checked_parameters(self, params: Any) -> list[Any]:
-        """The parameters of a new group; an error if there are none, or one cannot be moved."""
+        """The parameters of a new group; an error if there are none, or one cannot be updated."""
         name = type(self).__name__
         _require_all(params)
         found: list[Any] = [params] if isinstance(params, Variable) else list(params)
@@ -205,9 +206,9 @@ class Optimizer:
         for group, members in ready:
             o = self.defaults | group
             o["lr"] = float(o["lr"] * self.factor)
-            for same_step in self._of_one_count(members, o):
-                c = self.coefficients(same_step[0][2], o)
-                for p, g, s, narrow in self._left_by_kernel(same_step, c, o):
+            for same_count in self._advanced_by_count(members, o):
+                c = self.coefficients(same_count[0][2], o)
+                for p, g, s, narrow in self._left_by_kernel(same_count, c, o):
                     x = own = p.data
                     if known.several:
                         follow(x)
@@ -218,11 +219,11 @@ class Optimizer:
                         x, g = self.decayed(x, g, o)
                     x = update(x, g, s, c)
                     p.data = cast_like(x, own) if narrow else x
-                    # Graphs that saved its old value are out of date.
+                    # Graphs that saved the parameter's old value are out of date.
                     p.changed = next(creation_order)
 
     def _ready(self, members: Iterable[tuple[Any, State, bool]]) -> list[Member]:
-        """The parameters that have a gradient, each checked before any of them moves.
+        """The parameters that have a gradient; each is checked before any of them is updated.
 
         Raises
         ------
@@ -254,8 +255,11 @@ class Optimizer:
             ready.append((p, g, s, narrow))
         return ready
 
-    def _of_one_count(self, members: list[Member], o: Options) -> Iterable[list[Member]]:
-        """Count a step for each member, and group those with equal counts: usually all of them."""
+    def _advanced_by_count(self, members: list[Member], o: Options) -> Iterable[list[Member]]:
+        """Count a step for each member, and return them in lists with equal counts: usually one list.
+
+        The members of a list have the same coefficients.
+        """
         self.advance([s for _, _, s, _ in members], o)
         by_count: dict[Any, list[Member]] = {}
         for member in members:
@@ -316,9 +320,9 @@ class Optimizer:
     def formula(self, o: Options) -> str | None:
         """`update` as CUDA code for one number; None if a number's update depends on other numbers.
 
-        The code changes p, after weight decay, and the slots; it reads g and the coefficients; all
-        of these by their names. The options select its variant. Its results equal those of `update`
-        bit for bit: it does the same operations in the same order.
+        The code reads g and the coefficients, and changes p and the slots, all by their names. It may
+        differ with the options. `step` puts the code of weight decay before it. Its results equal
+        those of `update` bit for bit: it does the same operations in the same order.
         """
         return None
 
@@ -459,11 +463,12 @@ class Optimizer:
 
 
 def _is_real_leaf(p: Any) -> bool:
+    """Whether p is a Variable that was not computed, of a real floating-point dtype."""
     return isinstance(p, Variable) and p.creator is None and has_dtype(p, "real floating")
 
 
 def _require_all(parameters: Any) -> None:
-    """Raise an error if the parameters are of a layer with a Variable that would not be updated."""
+    """Raise an error if the parameters are those of a layer with a Variable that would not be updated."""
     if hasattr(parameters, "require_all"):
         parameters.require_all()
 

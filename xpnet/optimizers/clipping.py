@@ -38,8 +38,8 @@ def clip_grad_norm(
     Returns
     -------
     array, shape ()
-        The norm before clipping, on the device; for 16-bit gradients, in float32. It is infinite or
-        NaN if a gradient is; then clipping does not help.
+        The norm before clipping, on the device of the gradients; in float32 for gradients of 16 bits.
+        It is infinite or NaN if a gradient is; then clipping does not help.
 
     Raises
     ------
@@ -102,5 +102,5 @@ def _with_gradient(parameters: Iterable[Variable] | Variable) -> list[Variable]:
         parameters = [parameters]
     found = [p for p in parameters if p.raw_grad is not None]
     if not found:
-        raise GradientError("No parameter has a gradient to clip: call loss.backward() before.")
+        raise GradientError("No parameter has a gradient to clip: call loss.backward() first.")
     return found

@@ -34,7 +34,7 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """v = momentum v + (1 - dampening) g;  p -= lr v, as PyTorch's SGD with momentum.
+    """v = momentum v + (1 - dampening) g;  p -= lr v. PyTorch's SGD with momentum.
 
     In the first step v = g, as in PyTorch.
 
@@ -65,7 +65,7 @@ class Momentum(Optimizer):
         )  # fmt: skip
 
     def coefficients(self, s: State, o: Options) -> Coefficients:
-        share = 1.0
+        share = 1.0  # of the gradient in the velocity
         if s["t"] > 1:
             share -= o["dampening"]
         return {"lr": o["lr"], "momentum": o["momentum"], "share": share}
@@ -89,7 +89,8 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """v = momentum v + g;  p -= lr (g + momentum v).
 
-    The gradient is taken, in effect, at the point to which the momentum leads. As PyTorch's SGD with nesterov=True.
+    In effect, the gradient is taken at the point to which the momentum leads. PyTorch's SGD with
+    nesterov=True.
 
     Nesterov, "A method for solving the convex programming problem with convergence rate O(1/k^2)",
     1983; in this form Sutskever et al., "On the importance of initialization and momentum in deep

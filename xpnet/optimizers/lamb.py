@@ -45,18 +45,18 @@ class LAMB(Optimizer):
     def coefficients(self, s: State, o: Options) -> Coefficients:
         b1, b2 = o["betas"]
         t = s["t"]
-        left = {"left1": 1.0 - b1**t, "left2": 1.0 - b2**t}
-        return {**moment_coefficients(o), **left, "decay": o["weight_decay"]}
+        corrections = {"correction1": 1.0 - b1**t, "correction2": 1.0 - b2**t}
+        return {**moment_coefficients(o), **corrections, "decay": o["weight_decay"]}
 
     def update(self, p: Array, g: Array, s: State, c: Coefficients) -> Array:
         xp = array_namespace(p)
         m, v = moments(g, s, c)
-        d = m / c["left1"] / (xp.sqrt(v / c["left2"]) + c["eps"])
+        d = m / c["correction1"] / (xp.sqrt(v / c["correction2"]) + c["eps"])
         if c["decay"]:
             d += c["decay"] * p
-        size = xp.sqrt(xp.sum(p * p))
-        length = xp.sqrt(xp.sum(d * d))
-        is_zero = (size == 0.0) | (length == 0.0)
-        trust = xp.where(is_zero, 1.0, size / xp.where(is_zero, 1.0, length))
+        norm_p = xp.sqrt(xp.sum(p * p))
+        norm_d = xp.sqrt(xp.sum(d * d))
+        is_zero = (norm_p == 0.0) | (norm_d == 0.0)
+        trust = xp.where(is_zero, 1.0, norm_p / xp.where(is_zero, 1.0, norm_d))
         p -= c["lr"] * (trust * d)
         return p

@@ -1,4 +1,4 @@
-"""Lion: every number of a parameter takes a step of the same size."""
+"""Lion: every number of a parameter changes by the same amount in a step, up or down."""
 
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_namespace

@@ -13,9 +13,9 @@ class AdaGrad(Optimizer):
     Parameters
     ----------
     lr_decay : float
-        The rate at which the learning rate falls.
+        How fast the learning rate falls: in step t it is lr / (1 + (t - 1) lr_decay).
     initial_accumulator_value : float
-        The initial value of s.
+        The initial value of s, the sum of all squared gradients.
     """
 
     slots = ("s",)
@@ -73,6 +73,7 @@ class RMSProp(Optimizer):
     momentum : float
         The share of the velocity v that remains in the next step.
     centered : bool
+        Whether to divide by the standard deviation of the gradients instead of their root mean square.
     """
 
     slots = ("s",)
@@ -152,7 +153,7 @@ class RMSProp(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps with the units of the parameter, so that the learning rate is 1.
+    """Steps that have the units of the parameter, so that the learning rate is 1 by default.
 
         s = rho s + (1 - rho) g^2        d = g sqrt(u + eps) / sqrt(s + eps)
         u = rho u + (1 - rho) d^2        p -= lr d

@@ -25,6 +25,8 @@ from xpnet.schedules.curves import (
 def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
     """The schedule of a whole training, by name, optionally with options: "cosine:warmup=2,end=0.1".
 
+    The names, each with its options and their defaults:
+
         constant
         linear              end=0
         cosine              end=0
@@ -40,6 +42,7 @@ def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
     Parameters
     ----------
     text : str
+        A name, or a name, a colon and options separated by commas.
     steps : int
         The number of steps of the whole training.
     epochs : int
@@ -53,7 +56,7 @@ def schedule(text: str, steps: int, epochs: int = 1) -> Schedule:
     ------
     ArgumentError
         A name or an option is unknown; the message lists those that exist. Or the training is too
-        short for the schedule: `one-cycle` needs two steps, and a warm-up must end before it.
+        short: `one-cycle` needs two steps, and a warm-up must be shorter than the training.
     """
     at_least(1, steps=steps, epochs=epochs)
     name, _, rest = text.strip().partition(":")
@@ -81,7 +84,7 @@ def _warmup_steps(warmup: float, steps: int, epochs: int) -> int:
 
 
 def _options(text: str, known: dict[str, Any], name: str) -> dict[str, Any]:
-    """The options in a text such as "end=0.1,warmup=2", each of the type of its default."""
+    """The options in a string such as "end=0.1,warmup=2", each of the type of its default."""
     options = {}
     for item in filter(None, text.split(",")):
         key, _, value = (part.strip() for part in item.partition("="))
@@ -125,7 +128,7 @@ def _one_cycle(
 ) -> Schedule:
     if run.steps < 2:
         raise ArgumentError(
-            "Expected a training of at least 2 steps, up and down, got 1. Take more epochs, or "
+            "Expected a training of at least 2 steps, one up and one down, got 1. Take more epochs, or "
             "smaller batches."
         )
     return one_cycle(run.steps, pct_start, anneal_strategy, div_factor, final_div_factor)
@@ -160,7 +163,7 @@ BY_NAME: dict[str, Callable[..., Schedule]] = {
 
 
 def _read(key: str, value: str, kind: type) -> Any:
-    """An option's value, of the type of its default."""
+    """An option's value, converted to the type of its default."""
     expected = {int: "a whole number", tuple: "whole numbers as in 30/60"}.get(kind, "a number")
     message = f"Expected {key} to be {expected}, got {value!r}."
     try:

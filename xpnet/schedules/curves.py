@@ -8,6 +8,7 @@ from itertools import pairwise
 from xpnet.errors import ArgumentError
 
 Schedule = Callable[[int], float]
+"""A function of the number of a step, from 0, that returns the factor of the learning rates."""
 
 
 def constant() -> Schedule:
@@ -43,9 +44,9 @@ def linear(steps: int, start: float = 1.0, end: float = 0.0) -> Schedule:
 
 
 def cosine(steps: int, end: float = 0.0) -> Schedule:
-    """From 1 to `end` along half a cosine in `steps` steps, then constant. PyTorch's CosineAnnealingLR.
+    """From 1 to `end` along half a cosine in `steps` steps, then constant.
 
-    end + (1 - end) (1 + cos(pi n / steps)) / 2.
+    end + (1 - end) (1 + cos(pi n / steps)) / 2 in step n. PyTorch's CosineAnnealingLR.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
     """
@@ -128,8 +129,8 @@ def one_cycle(
     between = {"cos": _cosine_between, "linear": _linear_between}[anneal_strategy]
     first = 1.0 / div_factor
     last = first / final_div_factor  # not 1 / (a product), which might be 1 / 0
-    top = pct_start * steps - 1
-    points = [(0.0, first), (top, 1.0), (steps - 1.0, last)]
+    top = pct_start * steps - 1  # the step with the factor 1
+    points = [(0.0, first), (top, 1.0), (steps - 1.0, last)]  # (step, factor)
     if three_phase:
         points.insert(2, (2.0 * top, first))
 
@@ -150,14 +151,15 @@ def one_cycle(
 def warmup(schedule: Schedule, steps: int, start: float | None = None) -> Schedule:
     """In the first `steps` steps a linear increase from `start`; then `schedule`, from its step 0.
 
-    PyTorch's SequentialLR of a LinearLR and another. Goyal et al., "Accurate, large minibatch SGD:
-    training ImageNet in 1 hour", 2017.
+    PyTorch's SequentialLR of a LinearLR and another schedule.
+
+    Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017.
 
     Parameters
     ----------
     schedule : function of the step
     steps : int
-        0: no warm-up.
+        With 0 there is no warm-up.
     start : float, optional
         The share of schedule(0) to start with; by default 1 / (steps + 1), so that no step has a
         learning rate of 0.
@@ -189,21 +191,24 @@ def _power(gamma: float, n: int) -> float:
 
 
 def _linear_between(a: float, b: float, share: float) -> float:
+    """The number at `share`, from 0 to 1, of the way from a to b, along a straight line."""
     return a + (b - a) * share
 
 
 def _cosine_between(a: float, b: float, share: float) -> float:
+    """The number at `share`, from 0 to 1, of the way from a to b, along half a cosine."""
     return b + (a - b) * (1.0 + math.cos(math.pi * share)) / 2.0
 
 
 def at_least(least: int, **given: int) -> None:
-    """Raise ArgumentError unless each of these is a whole number and not less than `least`."""
+    """Raise ArgumentError unless each of these is a whole number from `least`."""
     for name, value in given.items():
         if int(value) != value or value < least:
             raise ArgumentError(f"Expected {name} to be a whole number from {least}, got {value}.")
 
 
 def _not_negative(**given: float) -> None:
+    """Raise ArgumentError unless each of these is a finite number from 0."""
     for name, value in given.items():
         if not 0.0 <= value < math.inf:
             raise ArgumentError(f"Expected {name} to be a number from 0, got {value}.")

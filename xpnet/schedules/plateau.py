@@ -1,4 +1,4 @@
-"""Reduce the learning rate on plateaus: a function of the losses so far."""
+"""Reduce the learning rate when the loss stops improving: a function of the losses so far."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def reduce_on_plateau(
     mode: str = "min",
     threshold_mode: str = "rel",
 ) -> float:
-    """The factor after these losses: multiplied by `factor` each time they stopped improving.
+    """The factor after these losses: 1, multiplied by `factor` each time they stopped improving.
 
     PyTorch's ReduceLROnPlateau, as a function of the history.
 
@@ -32,7 +32,7 @@ def reduce_on_plateau(
         An improvement must exceed the best loss so far by this share of it; or, with threshold_mode
         "abs", by this amount.
     cooldown : int
-        The number of epochs after a reduction in which none is counted.
+        The number of epochs after a reduction that are not counted as without improvement.
     least : float
         The lowest factor.
     mode : {"min", "max"}
@@ -45,7 +45,7 @@ def reduce_on_plateau(
         raise ArgumentError(f"Expected mode 'min' or 'max', got {mode!r}.")
     if threshold_mode not in ("rel", "abs"):
         raise ArgumentError(f"Expected threshold_mode 'rel' or 'abs', got {threshold_mode!r}.")
-    sign = 1.0 if mode == "min" else -1.0  # of losses whose smallest is the best
+    sign = 1.0 if mode == "min" else -1.0  # sign * loss is smallest for the best loss
     result = 1.0
     best = math.inf
     epochs_without_improvement = 0
@@ -54,6 +54,7 @@ def reduce_on_plateau(
         x = sign * float(loss)
         limit = best
         if math.isfinite(best):
+            # sign * best is the best loss itself
             limit -= threshold * sign * best if threshold_mode == "rel" else threshold
         if x < limit:
             best = x
