@@ -64,7 +64,7 @@ class Claim:
             return self
         self._create(new)
         file = self.folder.resolve() / LOCK
-        holder = _holder(file)
+        holder = _holder(file)  # read now: some versions of filelock empty a file that they lock
         lock = FileLock(file, is_singleton=True)  # one lock per file, which counts its claims
         try:
             lock.acquire(blocking=False)

@@ -27,7 +27,7 @@ class Snapshot:
     def __init__(self, parts: Iterable[object], model: Layer, streams: Streams) -> None:
         self._containers: dict[int, tuple[Any, Any]] = {}  # by id: a container and its copy
         for part in parts:
-            self._remember(getattr(part, "__dict__", None))
+            self._remember(getattr(part, "__dict__", None))  # the dict of its attributes
         holders: list[Any] = [v for _, v in (*model.named_parameters(), *model.named_buffers())]
         self._arrays = [(holder, holder.data) for holder in holders]
         self._streams = streams

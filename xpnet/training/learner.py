@@ -18,8 +18,8 @@ from xpnet.training.batches import Arrays, output, samples
 if TYPE_CHECKING:
     from xpnet.training.precision import MixedPrecision
 
-Loss = Callable[[Any, Any], Any]
-Clip = float | Callable[[Iterable[Parameter]], Any]
+Loss = Callable[[Any, Any], Any]  # (y, t) -> mean over the batch
+Clip = float | Callable[[Iterable[Parameter]], Any]  # the largest norm, or what changes gradients
 
 
 class Learner:

@@ -68,6 +68,7 @@ class Source(NamedTuple):
         with suppress(OSError, RuntimeError):
             file = _trusted()
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Only this user may read it; O_APPEND, because two processes may write at the same time.
             with os.fdopen(os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a") as f:
                 f.write(f"{self.digest}\n")
 
@@ -132,7 +133,7 @@ class Source(NamedTuple):
             ) from error
         function: Callable[..., Any] | None = getattr(module, self.function, None)
         if not callable(function):
-            own = [
+            functions = [
                 name
                 for name, value in vars(module).items()
                 if callable(value)
@@ -140,7 +141,8 @@ class Source(NamedTuple):
                 and getattr(value, "__module__", "") == module.__name__
             ]
             raise StateError(
-                f"{path}: expected a function {self.function} in it, found: {', '.join(own) or 'none'}."
+                f"{path}: expected a function {self.function} in it, found: "
+                f"{', '.join(functions) or 'none'}."
             )
         return function
 
@@ -227,7 +229,7 @@ def _trusted() -> Path:
 
 
 def described(error: BaseException, path: Path) -> str:
-    """An error as a sentence, with the last line of the file in its traceback."""
+    """An error as a sentence, with the number of the last line of the file that was executed."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     message = str(error)
     if isinstance(error, SyntaxError):

@@ -26,6 +26,26 @@ if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
 
+_METADATA_TYPES = {  # of the entries that the metadata must have
+    "architecture": dict,
+    "dtype": str,
+    "dataset": str,
+    "data_dir": str | None,
+    "epochs": int,
+    "epochs_finished": int,
+}
+
+_DESCRIPTION_ERRORS = (  # what building a model from invalid values can raise
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
 class Run(Callback):
     """A folder that is written after each epoch, so that it is complete whatever ends the training.
 
@@ -194,7 +214,7 @@ class TrainedModel(NamedTuple):
                 # A forged description cannot make a model that is larger than the weights.
                 with size_limit(size):
                     model = _built(self.architecture)
-            except _INVALID as error:
+            except _DESCRIPTION_ERRORS as error:
                 raise invalid_metadata(self.file, repr(error)) from error
         set_state(model, self.state, self.file)
         return model
@@ -244,11 +264,11 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
     state, metadata = load_file(file)
     try:
         config = with_home(json.loads(metadata["xpnet"]))
-        found = {name: config[name] for name in _KINDS}
+        found = {name: config[name] for name in _METADATA_TYPES}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise invalid_metadata(file, repr(error)) from error
-    for name, kind in _KINDS.items():
-        if not isinstance(found[name], kind):
+    for name, expected in _METADATA_TYPES.items():
+        if not isinstance(found[name], expected):
             raise invalid_metadata(file, f"its {name} is of type {type(found[name]).__name__}")
     if found["dtype"] not in ("float32", "float64"):
         raise invalid_metadata(file, f"its dtype is {found['dtype']!r}")
@@ -271,27 +291,6 @@ def with_home(config: Any) -> dict[str, Any]:
             with suppress(RuntimeError):  # there may be no home folder
                 found[name] = str(Path(value).expanduser())
     return found
-
-
-_KINDS = {  # the entries that the metadata must have, and their types
-    "architecture": dict,
-    "dtype": str,
-    "dataset": str,
-    "data_dir": str | None,
-    "epochs": int,
-    "epochs_finished": int,
-}
-
-
-_INVALID = (  # the exceptions that invalid values in a description can lead to
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 def _built(architecture: dict[str, Any]) -> Layer:

@@ -255,7 +255,7 @@ class Trainer:
             return self._run(loader, prepared_test)
 
     def _run(self, loader: Loader, test: Data | Loader | None) -> History:
-        """The epochs that are left. The inner `try` is for Ctrl-C, the outer one for errors."""
+        """Run the remaining epochs. The inner `try` handles Ctrl-C, and the outer one errors."""
         self.model.train()
         with self.interrupts as interrupts:
             try:
@@ -288,8 +288,8 @@ class Trainer:
         # In a resumed epoch `seconds` is not 0: the epoch counts as begun that much earlier.
         began = stopwatch() - self.seconds
         logged_at = stopwatch()
-        logged_batch = -1
-        means = None
+        logged_batch = -1  # the value of `self.batch` at the last log line
+        means = None  # the figures of that line
         for batch in loader.epoch(epoch, self.batch):
             x, t = pair(batch, f"batch {self.batch} of epoch {epoch}")
             with self.interrupts.deferred():
@@ -351,7 +351,7 @@ class Trainer:
         return means
 
     def _require_finite(self, name: str, loss: float, when: str) -> None:
-        """Raise a TrainingError for a loss that is NaN or infinite, with the weights' part in it."""
+        """Raise a TrainingError if a loss is NaN or infinite; it names the first such weight."""
         if math.isfinite(loss):
             return
         hint = ""

@@ -47,6 +47,14 @@ class ProgressBar(Callback):
         self.columns: list[tuple[str, str, int]] = []  # of the history: name, header, width
 
     def __enter__(self) -> Self:
+        self._show_bar()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._remove_bar()
+
+    def _show_bar(self) -> None:
+        """Show the bar if the console is a terminal or a notebook, and does not show it already."""
         notebook = self.console.is_jupyter
         terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         if self.bar is None and (notebook or terminal):
@@ -55,9 +63,8 @@ class ProgressBar(Callback):
                 self.cell = _Cell(self.console.width)
             else:
                 self.bar.start()
-        return self
 
-    def __exit__(self, *error: object) -> None:
+    def _remove_bar(self) -> None:
         if self.cell is not None:
             self.cell.show()
         elif self.bar is not None:
@@ -66,7 +73,7 @@ class ProgressBar(Callback):
         self.cell = None
 
     def on_start(self, trainer: "Trainer") -> None:
-        self.__enter__()
+        self._show_bar()
         self.columns = _columns(trainer)
         self._print(
             "  ".join(padded(header, width, right=True) for _, header, width in self.columns),
@@ -137,10 +144,10 @@ class ProgressBar(Callback):
             if trainer.reason:
                 line = f"{line}: {trainer.reason}"
             self._print(printable(f"{line}."))
-        self.__exit__()
+        self._remove_bar()
 
     def on_error(self, trainer: "Trainer", error: BaseException) -> None:
-        self.__exit__()
+        self._remove_bar()
 
 
 def _bar(console: "Console") -> Any:

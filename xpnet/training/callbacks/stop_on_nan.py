@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class StopOnNaN(Callback):
-    """Stops a training whose loss is NaN or infinite, and reports the step and layer where this began.
+    """Ends a training whose loss is NaN or infinite, and reports the step and layer where that began.
 
-    The trainer notices such a loss only at the next log line, because a look at each step would make
-    a GPU wait. By then NaN has spread to all weights, and no longer shows the layer where it began. So
-    at each log line this callback copies the state of the training, on the device. When a loss is
-    NaN or infinite, the steps since the last copy are repeated from it, with the same batches and
-    the same random numbers, while each layer is watched. At the end the model has the weights of
-    that copy, the last ones for which the loss was known to be finite.
+    The trainer notices such a loss only at the next log line, because a check in each step would make
+    a GPU wait. By then NaN has spread to all weights, and does not show where it began. So at each
+    log line this callback copies the state of the training, on the device. When a loss is NaN or
+    infinite, the steps since the last copy are repeated from it, with the same batches and the same
+    random numbers, while each layer is watched. At the end the model has the weights of that copy,
+    the last ones for which the loss was known to be finite.
 
     As long as the loss is finite, the cost is a copy of weights and optimizer per log line (four per
     second by default), in memory and in time; a step costs nothing.
@@ -131,9 +131,9 @@ def _recorder(found: list[str], what: str) -> Callable[[str, Layer, Array], None
 
 
 def _fault_of_parameters(model: Layer, exact: bool) -> str:
-    """Describe the first parameter that is not finite, or its gradient; "" if all are finite.
+    """Describe the first parameter whose gradient or value is not finite; "" if all are finite.
 
-    Gradients are checked only if `exact`.
+    Gradients are checked first, and only if `exact`.
     """
     for name, p in model.named_parameters():
         if exact and p.raw_grad is not None and not _is_finite(data_of(p.raw_grad)):
@@ -154,5 +154,6 @@ def _fault_of_data(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) 
 
 
 def _is_finite(x: Array) -> bool:
+    """Whether x has no NaN and no infinity; True for integers and booleans."""
     xp = array_namespace(x)
     return not has_dtype(x, "real floating") or bool(xp.all(xp.isfinite(x)))

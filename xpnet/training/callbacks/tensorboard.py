@@ -87,9 +87,9 @@ class TensorBoard(Callback):
                 figures[f"{part}/{figure}"] = value
         self._write(trainer.steps, {**figures, "lr": row["lr"]})
         for statistics in self._statistics(trainer):
-            for found in statistics.rows[self.written :]:
-                own = {k: v for k, v in found.items() if k not in ("epoch", "step")}
-                self._write(int(found["step"]), own)
+            for watched in statistics.rows[self.written :]:
+                figures = {k: v for k, v in watched.items() if k not in ("epoch", "step")}
+                self._write(int(watched["step"]), figures)
             self.written = len(statistics.rows)
         if self.histograms:
             self._write_histograms(trainer)
@@ -104,13 +104,13 @@ class TensorBoard(Callback):
         self._event(step, [{"tag": tag, "simple_value": value} for tag, value in figures.items()])
 
     def _write_histograms(self, trainer: "Trainer") -> None:
-        found = []
+        values = []
         for name, p in trainer.model.named_parameters():
             for part, x in (("weights", p.data), ("gradients", p.raw_grad)):
                 histogram = None if x is None else _histogram(data_of(x))
                 if histogram is not None:
-                    found.append({"tag": f"{part}/{name}", "histo": histogram})
-        self._event(trainer.steps, found)
+                    values.append({"tag": f"{part}/{name}", "histo": histogram})
+        self._event(trainer.steps, values)
 
     def _event(self, step: int, values: list[dict[str, Any]]) -> None:
         """Write values, each the arguments of TensorBoard's `Summary.Value`."""
@@ -136,7 +136,10 @@ def _histogram(x: Array) -> Any:
         return None
     xp = array_namespace(x)
     x = xp.sort(xp.reshape(x, (-1,)))
-    low, high, total, squares = (float(v) for v in (x[0], x[-1], xp.sum(x), xp.sum(x * x)))
+    low = float(x[0])
+    high = float(x[-1])
+    total = float(xp.sum(x))
+    squares = float(xp.sum(x * x))
     if not math.isfinite(squares):
         return None
     ends = [low + (high - low) * (i / BINS) for i in range(1, BINS)] + [high]
