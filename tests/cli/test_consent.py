@@ -202,7 +202,7 @@ def test_another_function_of_trusted_code_is_not_trusted(own_run, count_executio
     forge(own_run, "model.py:other")
     answer = run_xpnet("evaluate", own_run)
     assert (answer.code, answer.out) == (2, "")
-    assert "called by the function other" in answer.output
+    assert "with the function other" in answer.output
     assert count_executions() == 0
 
 

@@ -1,9 +1,9 @@
-"""Checks: data that cannot be learned from are refused with the first sample that is at fault.
+"""Checks: refuse data that cannot be learned from, and name the first invalid sample.
 
-Data are checked on the host, before the training or after its loss became NaN or infinite: to check
+Data are checked on the host, before the training or after its loss became NaN or infinite: a check of
 each batch in its step would make a GPU wait.
 
-Where a function takes `rows`, these are the row numbers that the samples of a batch have in the data.
+The parameter `rows` of these functions has, for each sample of a batch, its row number in the data.
 """
 
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ Rows = Sequence[int]
 
 
 def checked(model: Layer, data: Data) -> Data:
-    """`data` on the host, after checks that the model can learn from them.
+    """`data` on the host, after a check that the model can learn from them.
 
-    NaN in the inputs and labels outside the model's classes would lead to a NaN loss, or to a
-    wrong one, without an error.
+    Without the check, NaN in the inputs and labels outside the model's classes would lead to a loss
+    that is NaN or wrong, without an error.
 
     Raises
     ------
     ShapeError, DataError
-        The data do not fit the model; the message names the place.
+        The data do not fit the model, or have an invalid value, whose place the message names.
     """
     x, t = pair(data, "the data")
     x = on_host(x)
@@ -53,7 +53,7 @@ def check_batch(model: Layer, x: Arrays, t: Arrays, rows: Rows | None = None) ->
     Raises
     ------
     DataError
-        The message names the first sample that is at fault.
+        The message names the first invalid sample.
     """
     require_finite("x", x, rows)
     require_finite("t", t, rows)
@@ -61,18 +61,28 @@ def check_batch(model: Layer, x: Arrays, t: Arrays, rows: Rows | None = None) ->
     first = tree.map(lambda a: place(a[:1, ...], backend), x)
     with evaluating():
         y = output(model, first)  # raises the model's own error if x does not fit
+    # A target with one axis less than the output is a label: the index of a class on the last axis.
     if hasattr(y, "ndim") and hasattr(t, "ndim") and t.ndim == y.ndim - 1:
         require_classes(t, y.shape[-1], rows)
 
 
 def check_batches(model: Layer, loader: Loader, epoch: int, batches: int | None = None) -> None:
-    """Look for invalid data in the first batches of an epoch, or in all, after the loss became NaN.
+    """Check the first batches of an epoch, or all of them, after the loss became NaN or infinite.
+
+    Parameters
+    ----------
+    model : Layer
+    loader : Loader
+    epoch : int
+        Counted from 1.
+    batches : int, optional
+        The number of batches to check; by default all.
 
     Raises
     ------
     DataError
-        A batch has NaN, infinity or a label outside the classes. The message has its row in the
-        data if the loader knows that, or its place in the batch.
+        A batch has NaN, infinity or a label outside the classes. The message names the row in the
+        data if the loader knows it, else the batch and the place in it.
     """
     for number, batch in enumerate(islice(loader.epoch(epoch), batches)):
         rows = rows_of(loader, epoch, number)
@@ -92,7 +102,7 @@ def require_samples(x: Arrays) -> int:
     Raises
     ------
     ShapeError
-        There are none, or x has no axis of samples.
+        x has 0 samples, or no axis of samples.
     """
     for a in tree.leaves(x):
         if a.ndim == 0 or a.shape[0] == 0:
@@ -101,12 +111,20 @@ def require_samples(x: Arrays) -> int:
 
 
 def require_classes(t: Array, classes: int, rows: Rows | None = None) -> None:
-    """Refuse integer targets that are no class of the model's.
+    """Refuse integer targets outside the model's classes.
+
+    Parameters
+    ----------
+    t : array, shape (n, ...)
+        Targets of another dtype are not checked.
+    classes : int
+        Their number; valid labels go from 0 to classes - 1.
+    rows : sequence of int, optional
 
     Raises
     ------
     DataError
-        The message has the range of the labels and the first row outside the classes.
+        The message has the range of the labels and the first sample outside the classes.
     """
     xp = array_namespace(t)
     if not has_dtype(t, "integral"):
@@ -115,7 +133,8 @@ def require_classes(t: Array, classes: int, rows: Rows | None = None) -> None:
     high = int(xp.max(t))
     if low < 0 or high >= classes:
         entry = _first((t < 0) | (t >= classes))
-        row = entry // max(t.size // t.shape[0], 1)
+        labels_per_sample = t.size // t.shape[0]
+        row = entry // max(labels_per_sample, 1)
         sample = row if rows is None else int(rows[row])
         raise DataError(
             f"The labels go from {low} to {high}, but the model has {classes} outputs, for the "
@@ -129,16 +148,16 @@ def require_finite(name: str, data: Arrays, rows: Rows | None = None) -> None:
     Raises
     ------
     DataError
-        The message has the first place of such a value.
+        The message has the place of the first such value.
     """
-    for path, x in tree.matched(data, data):
+    for path, x in tree.matched(data, data):  # each array, and its path in the tuple or dict
         if x.dtype.kind in "USOMm":
             raise DataError(
-                f"Expected numbers in {name}{path}, got {x.dtype}: encode texts as numbers first."
+                f"Expected numbers in {name}{path}, got {x.dtype}: encode the values as numbers first."
             )
         xp = array_namespace(x)
-        # A finite sum shows in one pass that all values are finite. An infinite one may be an
-        # overflow, so then each value is looked at.
+        # If the sum is finite, so are all values: one pass shows it. If it is not, it may only have
+        # overflowed, so each value is checked.
         if not has_dtype(x, "real floating") or bool(xp.isfinite(xp.sum(x))):
             continue
         invalid = ~xp.isfinite(x)
@@ -163,7 +182,7 @@ def _first(mask: Array) -> int:
 
 
 def _unraveled(flat: int, shape: tuple[int, ...]) -> list[int]:
-    """The index along each axis that belongs to a flat index."""
+    """The indices along the axes of an array of this shape that belong to a flat index."""
     index: list[int] = []
     for length in reversed(shape):
         flat, i = divmod(flat, length)

@@ -23,7 +23,7 @@ LOCK = ".lock"
 
 
 class Claim:
-    """The right to write to a folder. One thread has it, and may claim the folder several times.
+    """The right to write to a folder. One thread has it, through any number of claims.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Claim:
 
     def __init__(self, folder: PathLike) -> None:
         self.folder = Path(folder)
-        self.created: list[Path] = []
+        self.created: list[Path] = []  # the folders that `acquire` created, the innermost first
         self.lock: BaseFileLock | None = None
 
     def acquire(self, new: bool = False) -> Self:
@@ -53,8 +53,8 @@ class Claim:
         Raises
         ------
         StateError
-            Another process or thread, which the message names, has claimed it; or it is to be new,
-            and exists.
+            Another process or thread, which the message names, has claimed it; or `new` is True and
+            it exists.
         OSError
             The folder or its lock cannot be created.
         """
@@ -64,8 +64,8 @@ class Claim:
             return self
         self._create(new)
         file = self.folder.resolve() / LOCK
-        holder = _holder(file)
-        lock = FileLock(file, is_singleton=True)
+        holder = _holder(file)  # read now: some versions of filelock empty a file that they lock
+        lock = FileLock(file, is_singleton=True)  # one lock per file, which counts its claims
         try:
             lock.acquire(blocking=False)
         except BaseException as error:
@@ -89,9 +89,9 @@ class Claim:
         self.lock = None
         if lock is None:
             return
-        if lock.lock_counter == 1:
-            # Removed before the lock is released: a process that has opened the file meanwhile
-            # notices that it is gone. Windows does not remove an open file, so there it stays.
+        if lock.lock_counter == 1:  # this is the last claim
+            # Removed before the lock is released, so that a process which has opened the file in
+            # the meantime notices that it is gone. Windows cannot remove an open file: it stays.
             with suppress(OSError):
                 Path(lock.lock_file).unlink()
         lock.release()
@@ -127,7 +127,7 @@ class Claim:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a folder is empty but for a lock."""
+    """Whether a folder is empty, apart from a lock file."""
     return all(path.name == LOCK for path in folder.iterdir())
 
 

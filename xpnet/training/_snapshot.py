@@ -1,4 +1,4 @@
-"""Snapshot: what a training is now, so that a load that fails halfway can be undone."""
+"""Snapshot: the state of a training at one moment, so that a failed load can be undone."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -27,14 +27,14 @@ class Snapshot:
     def __init__(self, parts: Iterable[object], model: Layer, streams: Streams) -> None:
         self._containers: dict[int, tuple[Any, Any]] = {}  # by id: a container and its copy
         for part in parts:
-            self._remember(getattr(part, "__dict__", None))
+            self._remember(getattr(part, "__dict__", None))  # the dict of its attributes
         holders: list[Any] = [v for _, v in (*model.named_parameters(), *model.named_buffers())]
         self._arrays = [(holder, holder.data) for holder in holders]
         self._streams = streams
         self._positions = streams.state_dict()
 
     def _remember(self, value: object) -> None:
-        """Copy a dict or list, and those within it; anything else is only referred to."""
+        """Copy a dict or list, and those within it; the copies refer to the same other objects."""
         if type(value) not in (dict, list) or id(value) in self._containers:
             return
         container: Any = value
@@ -44,7 +44,7 @@ class Snapshot:
             self._remember(item)
 
     def restore(self) -> None:
-        """Bring everything back to what it was."""
+        """Bring all parts back to what they were; the dicts and lists stay the same objects."""
         for container, copy in self._containers.values():
             container.clear()
             if isinstance(container, dict):
@@ -60,6 +60,6 @@ State = TypeVar("State")
 
 
 def copied(state: State) -> State:
-    """A state with copies of its arrays, each where it was, so that later changes do not reach it."""
+    """A state with copies of its arrays, each on its own device: later changes do not reach it."""
     copy: State = tree.map(lambda x: array_like(x, x) if hasattr(x, "dtype") else x, state)
     return copy

@@ -23,7 +23,7 @@ class Streams:
         self.layers = dict(model.named_generators())
 
     def state_dict(self) -> dict[str, Any]:
-        """The position of each generator in its stream, in numbers and names that JSON can hold."""
+        """The position of each generator in its stream, in a dict that JSON can hold."""
         return {
             "global": random.state(),
             "trainer": None if self.rng is None else random.state(self.rng),
@@ -31,7 +31,7 @@ class Streams:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Bring each generator to where `state_dict` found it.
+        """Bring each generator to the position that `state_dict` returned.
 
         Raises
         ------

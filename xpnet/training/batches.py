@@ -1,4 +1,4 @@
-"""Batches: what a training accepts as data, as epochs of pairs (x, t) on the device."""
+"""Batches: the data that a training accepts, as epochs of pairs (x, t) on the device."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -20,10 +20,10 @@ Data = tuple[Arrays, Arrays]  # x and t: samples and their targets
 
 
 class Loader(Protocol):
-    """What a training needs of its data: `xpnet.data.DataLoader` is one."""
+    """The attributes that a training needs of its data; `xpnet.data.DataLoader` has them."""
 
-    samples: int | None
-    seed: int
+    samples: int | None  # per epoch; None if the number is unknown
+    seed: int  # of the order of the samples
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """The batches of an epoch, counted from 1, without the first `start` of them."""
@@ -37,13 +37,13 @@ class Batches:
     ----------
     source : iterable
         Its items are pairs of arrays of any library. A batch that is on the device already is not
-        copied. To resume within an epoch, the batches before are made and skipped, so a training is
-        repeated exactly only if the iterable returns the same batches each time.
+        copied. To resume within an epoch, the batches before that place are computed and skipped,
+        so a training is repeated exactly only if the iterable returns the same batches each time.
 
     Raises
     ------
     TypeError
-        `source` is no iterable, an array, or an iterator, which can be used only once.
+        `source` is not iterable, or is an array, or is an iterator, which can be used only once.
     """
 
     samples: int | None = None
@@ -93,7 +93,7 @@ def pair(batch: Any, where: str) -> Data:
     Raises
     ------
     DataError
-        It is no such pair; `where` is part of the message.
+        It is not a pair; `where` is part of the message.
     """
     is_sequence = isinstance(batch, (tuple, list))
     if is_sequence and len(batch) == 2:
@@ -119,7 +119,7 @@ def slices(n: int, batch_size: int) -> Iterator[slice]:
     """The slices that divide n samples into batches; the last batch may be smaller."""
     if batch_size < 1:
         raise ArgumentError(f"Expected batch_size >= 1, got {batch_size}.")
-    # The standard has no slices that end outside an array.
+    # min, because the array API standard does not define slices that end outside an array.
     return (slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size))
 
 
@@ -148,7 +148,9 @@ def on_host(x: Any) -> Arrays:
 
 
 def on_device(x: Any) -> Arrays:
-    """`x`, as `on_host` takes it, on the current backend's device, floating numbers in its dtype.
+    """`x`, as `on_host` accepts it, on the current backend's device.
+
+    Floating-point numbers are converted to the backend's dtype.
 
     Raises
     ------
@@ -161,7 +163,7 @@ def on_device(x: Any) -> Arrays:
 
 @follows
 def _moved(x: Array, backend: Backend) -> Array:
-    """`x` on the device of `backend`, floating numbers in its dtype; `x` itself if it is there."""
+    """`x` on the device and in the floating-point dtype of `backend`; `x` itself if it is there."""
     if compat.is_array_api_obj(x):
         xp = array_namespace(x)
         if xp is backend.xp and compat.device(x) == backend.device:
@@ -181,7 +183,7 @@ def loader_state(loader: Loader) -> dict[str, Any]:
 
 
 def load_loader_state(loader: Loader, state: dict[str, Any], batch: int) -> None:
-    """Give a loader the saved seed, so that its batches have the saved order.
+    """Set a loader's seed to the saved one, so that its batches have the saved order.
 
     Parameters
     ----------
@@ -189,13 +191,13 @@ def load_loader_state(loader: Loader, state: dict[str, Any], batch: int) -> None
     state : dict
         What `loader_state` returned.
     batch : int
-        The number of batches of the current epoch that were learned; within an epoch the loader's
-        batches must be the saved ones.
+        The number of batches of the current epoch that were learned from; if it is above 0, the
+        loader must have as many samples and the same batch size as the saved one.
 
     Raises
     ------
     StateError
-        The state is invalid, or within an epoch the batches are different ones.
+        The state is invalid, or it was saved within an epoch of other batches.
     """
     own = loader_state(loader)
     seed = state["seed"]

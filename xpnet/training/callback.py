@@ -1,4 +1,4 @@
-"""Callback: the base class of what takes part in a training; xpnet's own are in `callbacks/`."""
+"""Callback: the base class of objects that a trainer notifies; xpnet's own are in `callbacks/`."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -14,10 +14,10 @@ class Progress(NamedTuple):
     epoch, epochs : int
         The current epoch, counted from 1, and the number of epochs of the training.
     seen, samples : int
-        The number of samples that were learned in this epoch, and the number that it has; 0 for a
-        stream, whose samples have not been counted.
+        The number of samples that were learned from in this epoch, and the number that it has; the
+        latter is 0 if the number is unknown, as for a stream.
     figures : dict of str to float
-        The loss, "loss", and the metrics that are means, by name: means over the epoch so far.
+        The loss, under "loss", and the metrics that are means: each over the epoch so far.
     samples_per_s : float
         The speed of this epoch so far.
     """
@@ -50,7 +50,7 @@ class Callback:
         """The data are checked; the first epoch begins, or is resumed (`trainer.resumed`)."""
 
     def on_step(self, trainer: "Trainer") -> None:
-        """A batch has been learned. If no callback overrides this method, it costs nothing."""
+        """A batch has been learned from. Unless a callback overrides this method, it costs nothing."""
 
     def on_log(self, trainer: "Trainer", progress: Progress) -> None:
         """It is time for a log line: see `Trainer(log_every=)`."""
@@ -68,7 +68,7 @@ class Callback:
         """The training ends with this error: close what is open."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint has to hold for this callback: numbers, strings and arrays, by name."""
+        """What a checkpoint stores for this callback: numbers, strings and arrays, by name."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

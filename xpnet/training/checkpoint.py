@@ -1,15 +1,15 @@
 """Checkpoints: the file format of a training's state, from which it is resumed bit for bit.
 
-    write(path, state)        a state, nested dicts of arrays and numbers, written whole or not at all
+    write(path, state)        write a state, nested dicts of arrays and numbers, whole or not at all
     read(path)                the same dicts, with NumPy's arrays
-    read_text(path)           the same dicts without the arrays, which are not read
+    read_text(path)           the same dicts with the names of the arrays, which are not read
 
 What a state consists of is decided by `Trainer.state_dict` and the objects that a trainer has.
 
 The file is safetensors: the arrays by name ("model.layers.0.weight", "optimizer.0.m", "average.0"),
 and in its metadata a JSON text, which holds the same tree with names in place of arrays. A checksum
-for each array, and one for the text, reveal a changed byte, which the format itself does not. All
-that a resumed training needs is in this one file, so that no other file can be older or newer.
+for each array, and one for the text, reveal a changed byte, which the format itself does not.
+Everything that a resumed training needs is in this one file, so no two files can be out of step.
 """
 
 import json
@@ -37,7 +37,7 @@ def write(path: PathLike, state: dict[str, Any]) -> None:
     Raises
     ------
     TypeError
-        The state holds something else than numbers, strings, arrays of numbers, lists and dicts.
+        The state holds anything other than numbers, strings, arrays of numbers, lists and dicts.
     OSError
         The file cannot be written.
     """
@@ -62,8 +62,8 @@ def read(path: PathLike) -> dict[str, Any]:
     Raises
     ------
     StateError
-        The file is missing, incomplete, damaged or no checkpoint; the message names the file, and
-        the array if one is damaged.
+        The file is missing, incomplete, damaged or not a checkpoint; the message names the file,
+        and the array if one is damaged.
     """
     arrays, metadata = load_file(path)
     with _named_damage(path):
@@ -78,7 +78,7 @@ def read(path: PathLike) -> dict[str, Any]:
 
 
 def read_text(path: PathLike) -> dict[str, Any]:
-    """The state that a checkpoint holds, with the names of arrays in their places.
+    """The state that a checkpoint holds, with {"$array": name} in place of each array.
 
     Raises
     ------
@@ -138,9 +138,10 @@ def _without_arrays(value: Any, path: str, arrays: dict[str, Array]) -> Any:
         return [_without_arrays(v, f"{path}.{i}", arrays) for i, v in enumerate(value)]
     if hasattr(value, "dtype"):
         host = to_numpy(value)
-        if host.dtype.kind in "biufcV":
-            while path in arrays:  # {"a.b": x, "a": {"b": y}}
+        if host.dtype.kind in "biufcV":  # numbers; V is the kind of bfloat16
+            while path in arrays:  # as in {"a.b": x, "a": {"b": y}}
                 path += "'"
+            # In the byte order in which it will be read, which is part of the checksum.
             arrays[path] = host.astype(host.dtype.newbyteorder("="), order="C")
             return {ARRAY: path}
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -152,7 +153,7 @@ def _without_arrays(value: Any, path: str, arrays: dict[str, Array]) -> Any:
 
 
 def _with_arrays(value: Any, arrays: dict[str, Array]) -> Any:
-    """The tree that `_without_arrays` was given."""
+    """The inverse of `_without_arrays`: the tree with its arrays."""
     if isinstance(value, dict):
         if value.keys() == {ARRAY}:
             return arrays[value[ARRAY]]

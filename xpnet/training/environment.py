@@ -1,4 +1,4 @@
-"""The environment of a run: what its last bits depend on beside its settings.
+"""The environment of a run: what the last bits of its numbers depend on besides its settings.
 
 With another number of threads, another version of the BLAS or another kind of processor, a sum is
 added up in another order, and so rounded differently.
@@ -31,7 +31,7 @@ def threads() -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    for library in (current().library.name, "numpy", ""):
+    for library in (current().library.name, "numpy", ""):  # "" is in every path: any BLAS
         own = [pool for pool in pools if library in pool["filepath"]]
         if own:
             parts = (own[0].get(key) for key in ("internal_api", "version", "architecture"))
@@ -62,6 +62,6 @@ def _is_printable(text: str) -> bool:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The entries of both that differ, as "numpy 2.0.0 -> 2.1.0"."""
+    """The entries that both have and that differ, each as "numpy 2.0.0 -> 2.1.0"."""
     names = [name for name in before if name in now and before[name] != now[name]]
     return [f"{name} {before[name]} -> {now[name]}" for name in names]

@@ -52,16 +52,16 @@ def predict(model: Layer, x: Arrays | Loader, batch_size: int = BATCH) -> Arrays
     Raises
     ------
     ShapeError
-        x has no samples, or an output has no row for each sample, so that the outputs of several
-        batches cannot be joined.
+        x has no samples; or the outputs of several batches cannot be joined, because they do not
+        have a row for each sample.
     DataError
         x does not fit on the device, or a loader has no batches.
 
     Notes
     -----
     The model is not changed, so several threads may share one: its layers are in evaluation mode
-    in this call only. If another thread trains the model meanwhile, a prediction may use weights of
-    two different steps.
+    in this call only. If another thread trains the model at the same time, a prediction may use
+    weights of two different steps.
     """
     with in_dtype_of(model):
         return _predict(model, x, batch_size)
@@ -69,20 +69,22 @@ def predict(model: Layer, x: Arrays | Loader, batch_size: int = BATCH) -> Arrays
 
 @on_current_device
 def _predict(model: Layer, x: Arrays | Loader, batch_size: int) -> Arrays:
-    batches: list[Any] = []
-    for part in _inputs(x, batch_size):
+    outputs: list[Any] = []
+    for batch in _inputs(x, batch_size):
         with evaluating():  # not around the loop: a loader's own computations are not part of it
-            y = output(model, part)
-        batches.append(tree.map(data_of, y))
-        shapes = [tuple(getattr(leaf, "shape", ())) for leaf in tree.leaves(batches[-1])]
-        if len(batches) > 1 and any(shape[:1] != (samples(part),) for shape in shapes):
+            y = output(model, batch)
+        outputs.append(tree.map(data_of, y))
+        shapes = [tuple(getattr(leaf, "shape", ())) for leaf in tree.leaves(outputs[-1])]
+        # An output of any shape is returned as it is if there is only one.
+        if len(outputs) > 1 and any(shape[:1] != (samples(batch),) for shape in shapes):
             raise ShapeError(
-                f"Expected outputs with a row for each of {samples(part)} samples, got shapes "
-                f"{shapes}: such batches cannot be joined. Predict all samples in one batch_size."
+                f"Expected outputs with a row for each of {samples(batch)} samples, got shapes "
+                f"{shapes}: such batches cannot be joined. Predict all samples in one batch: set "
+                "batch_size to their number."
             )
-    if not batches:
+    if not outputs:
         raise DataError("Expected data to predict, got a loader without batches.")
-    return tree.map(lambda *ys: array_namespace(*ys).concat(ys, axis=0), *batches)
+    return tree.map(lambda *ys: array_namespace(*ys).concat(ys, axis=0), *outputs)
 
 
 def _inputs(x: Arrays | Loader, batch_size: int) -> Iterator[Arrays]:
@@ -124,16 +126,17 @@ def evaluate(
     ShapeError
         There are no samples, or the lengths of x and t differ.
     DataError
-        A value is NaN or infinite, or a label is no class of the model's.
+        A value is NaN or infinite, or a label is outside the model's classes.
     """
     with in_dtype_of(model):
         return measure(model, loss, prepared(model, data), metrics, batch_size)
 
 
 def in_dtype_of(model: Layer) -> AbstractContextManager[Any]:
-    """A block in which data are created in the model's dtype, if that is not the backend's.
+    """A block in which data are created in the model's dtype instead of the backend's.
 
-    Users' data are often float64, and a layer refuses inputs of another width.
+    Users' data are often float64, and a layer refuses inputs whose dtype differs from its own. For a
+    model without parameters, or of another library than the backend, the block changes nothing.
     """
     backend = current()
     p = next(model.parameters(), None)
@@ -143,14 +146,14 @@ def in_dtype_of(model: Layer) -> AbstractContextManager[Any]:
 
 
 def prepared(model: Layer, data: Any) -> Data | Loader:
-    """Data to iterate over many times: checked arrays on the device, or a loader."""
+    """Data that `measure` can use any number of times: checked arrays on the device, or a loader."""
     if isinstance(data, tuple):
         return checked_on_device(model, data)
     return loader_of(data)
 
 
 def checked_on_device(model: Layer, data: Data) -> Data:
-    """Arrays x and t on the device, after the checks of `checked`."""
+    """Arrays x and t on the current backend's device, after the checks of `checked`."""
     backend = current()
     x, t = tree.map(lambda host: place(host, backend), checked(model, data))
     return x, t
@@ -164,7 +167,7 @@ def measure(
     metrics: Sequence[Metric],
     batch_size: int = BATCH,
 ) -> dict[str, float]:
-    """`evaluate` for data that `prepared` returned."""
+    """The mean loss and metrics, as `evaluate` returns them, for data that `prepared` returned."""
     meter = Meter(metrics)
     for x, t in _pairs(data, batch_size):
         with evaluating():
@@ -179,6 +182,7 @@ def measure(
 
 
 def _pairs(data: Data | Loader, batch_size: int) -> Iterable[Data]:
+    """The data in batches (x, t): slices of arrays, or the first epoch of a loader."""
     if isinstance(data, tuple):
         return (part_of(data, part) for part in slices(samples(data[1]), batch_size))
     return (pair(batch, "the data") for batch in data.epoch(1))

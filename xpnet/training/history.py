@@ -18,13 +18,14 @@ class History:
 
     The columns of a row, and of the file:
 
-        epoch            from 1
-        train_loss       the mean over the epoch's samples, each computed before the step that
-                         learned from it
-        train_accuracy   likewise: so these figures belong to weights that were still changing, on
-                         average half an epoch before those of the test. A column for each metric.
-        test_loss        the mean over the test data, with the weights at the epoch's end;
-        test_accuracy    absent if there are no test data
+        epoch            counted from 1
+        train_loss       the mean over the epoch's samples, each with the weights before the step
+                         that learned from it: so on average these are half an epoch older than
+                         the weights of the test
+        train_accuracy   likewise; one such column for each metric
+        test_loss        the mean over the test data, with the weights at the end of the epoch;
+                         absent if there are no test data
+        test_accuracy    likewise; one such column for each metric
         lr               the learning rate of the epoch's last step
         seconds          the time of the epoch, including its test
         samples_per_s    training samples per second, without the test
@@ -33,10 +34,10 @@ class History:
     ----------
     rows : list of dict of str to float
     interrupted : bool
-        Whether Ctrl-C ended the training before its last epoch did.
+        Whether Ctrl-C ended the training before its last epoch was complete.
     kept : int or None
-        The epoch whose weights `EarlyStopping` has restored at the end; None if the model has the
-        last ones.
+        The epoch whose weights `EarlyStopping` has restored at the end; None if the model has its
+        last weights.
 
     Examples
     --------
@@ -73,11 +74,11 @@ class History:
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write all rows as comma-separated values, names in the first line, to six digits."""
+        """Write all rows as comma-separated values of six digits, after a line of column names."""
         write_rows(path, self.rows, self.columns or ["epoch"])
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows, which JSON can hold."""
+        """The rows, as a dict that JSON can hold."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -99,7 +100,7 @@ class History:
 
 
 def write_rows(path: str | os.PathLike[str], rows: list[Row], columns: list[str]) -> None:
-    """Write rows as comma-separated values; a cell is empty if its row lacks the column."""
+    """Write rows as comma-separated values of six digits; a value that a row lacks is left empty."""
     with replacing(path) as temporary, Path(temporary).open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

@@ -1,4 +1,7 @@
-"""Interrupts: Ctrl-C when it must wait or comes too late, and requests from outside to end."""
+"""Interrupts: Ctrl-C and requests to terminate, which wait until a step or a file is complete.
+
+`Interrupts` defers or ignores Ctrl-C (SIGINT). `Termination` makes SIGTERM and SIGHUP act like Ctrl-C.
+"""
 
 import math
 import os
@@ -14,13 +17,13 @@ _blocks: list["Interrupts"] = []  # the blocks that the main thread is in, the i
 
 
 class Interrupts:
-    """A block in which Ctrl-C raises KeyboardInterrupt as usual, until `ignore()`; then nothing.
+    """A block in which Ctrl-C raises KeyboardInterrupt as usual, until `ignore()` is called.
 
-    So the files of a training's end are written completely, however often the key is pressed.
-    Blocks may be nested; each restores the handler that it found.
+    After that Ctrl-C has no effect, so the files at the end of a training are written completely,
+    however often the key is pressed. Blocks may be nested; each restores the handler that it found.
 
     Outside the main thread, or if the program has its own handler or ignores the signal, a block has
-    no effect.
+    no effect: Python runs signal handlers only in the main thread.
 
     Examples
     --------
@@ -32,23 +35,24 @@ class Interrupts:
     def __init__(self) -> None:
         self.previous: Any = None  # the handler before this block
         self.ignoring = False
-        self.pressed = -math.inf  # when the signal last came
+        self.pressed = -math.inf  # the time of the last signal, by time.monotonic
         self.deferring = False
         self.pending = False  # whether the signal came in a `deferred` block
 
     def listen(self) -> Self:
         """Begin the block, which lasts until the end of the process if it is not exited."""
         if threading.current_thread() is threading.main_thread():
-            now = signal.getsignal(signal.SIGINT)
-            if now is signal.default_int_handler or isinstance(now, Interrupts):
-                self.previous = now
+            handler = signal.getsignal(signal.SIGINT)
+            if handler is signal.default_int_handler or isinstance(handler, Interrupts):
+                self.previous = handler
                 signal.signal(signal.SIGINT, self)
             _blocks.append(self)
         return self
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        # The handler stays set while the signal is ignored: processes that are started meanwhile
-        # would inherit SIG_IGN.
+        """Handle a signal."""
+        # Ignored signals come here too, instead of SIG_IGN being set: processes that are started
+        # in the block would inherit SIG_IGN.
         elapsed = time.monotonic() - self.pressed
         self.pressed = time.monotonic()
         if self.ignoring or elapsed <= IMPATIENT:
@@ -59,9 +63,9 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def deferred(self) -> "_Deferred":
-        """A block at whose end a Ctrl-C that comes within it is raised, so a step is done completely.
+        """A block that delays Ctrl-C: KeyboardInterrupt is raised at its end, so a step is completed.
 
-        A second Ctrl-C, more than a second later, is raised at once.
+        A second Ctrl-C, more than a second after the first, is raised at once.
         """
         return _Deferred(self)
 
@@ -105,15 +109,15 @@ def ignore_in_all_blocks() -> None:
 
 
 class Termination:
-    """A block in which SIGTERM and SIGHUP act as Ctrl-C: files are written, the cursor is shown.
+    """A block in which SIGTERM and SIGHUP act like Ctrl-C: files are written, the cursor is shown.
 
     `kill`, `timeout`, `docker stop` and job schedulers send SIGTERM, and wait for some seconds before
     they kill the process; SIGHUP comes when the terminal is closed. A second signal more than a
     second later ends the process at once. (Within a second it is the same request: `timeout` sends
     two.)
 
-    It is for a program that has the process for itself, as the command line has, not for a library.
-    A signal that the program ignores, as under `nohup`, or handles itself, is left alone.
+    It is meant for a program that owns its process, such as the command line, not for a library. A
+    signal that the program ignores, as under `nohup`, or handles itself, is left as it is.
 
     Attributes
     ----------
@@ -123,12 +127,12 @@ class Termination:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.when = -math.inf
+        self.when = -math.inf  # the time of that signal, by time.monotonic
         self.previous: dict[int, Any] = {}  # the handlers before this block
-        self.terminals: list[int] = []
+        self.terminals: list[int] = []  # the file descriptors that were terminals at the start
 
     def __enter__(self) -> Self:
-        self.terminals = [fd for fd in (1, 2) if os.isatty(fd)]
+        self.terminals = [fd for fd in (1, 2) if os.isatty(fd)]  # standard output, standard error
         is_main = threading.current_thread() is threading.main_thread()
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)  # Windows has no SIGHUP
@@ -143,25 +147,30 @@ class Termination:
         self.previous = {}
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal: pass the first one to the innermost block of `Interrupts`, if any."""
         now = time.monotonic()
         if self.received is None:
             self.received = number
             self.when = now
-            self._leave_closed_terminals()
+            self._redirect_closed_terminals()
             if not _blocks:
                 raise KeyboardInterrupt
             _blocks[-1](signal.SIGINT, frame)
         elif now - self.when > IMPATIENT:
             for fd in self._open_terminals():
                 os.write(fd, b"\x1b[?25h")  # show the cursor
+            # The default handler ends the process, with the exit status of this signal.
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
     def _open_terminals(self) -> list[int]:
         return [fd for fd in self.terminals if os.isatty(fd)]
 
-    def _leave_closed_terminals(self) -> None:
-        """Redirect streams of a terminal that is gone: an error of printing would end the rest."""
+    def _redirect_closed_terminals(self) -> None:
+        """Redirect the streams of a closed terminal to the null device.
+
+        Otherwise the next print would raise an error, and the files would not be written.
+        """
         for fd in set(self.terminals) - set(self._open_terminals()):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, fd)

@@ -18,8 +18,8 @@ from xpnet.training.batches import Arrays, output, samples
 if TYPE_CHECKING:
     from xpnet.training.precision import MixedPrecision
 
-Loss = Callable[[Any, Any], Any]
-Clip = float | Callable[[Iterable[Parameter]], Any]
+Loss = Callable[[Any, Any], Any]  # (y, t) -> mean over the batch
+Clip = float | Callable[[Iterable[Parameter]], Any]  # the largest norm, or what changes gradients
 
 
 class Learner:
@@ -35,7 +35,8 @@ class Learner:
     steps : int
         The number of updates so far.
     gathered : int
-        The number of batches whose gradients wait for others, if several batches make a step.
+        The number of batches whose gradients have been added up since the last update; it is above 0
+        between two calls of `step` only if several batches make a step.
     updating : bool
         Whether an update has begun and not finished: some weights have moved, and others have not.
     damping : float or None
@@ -88,13 +89,13 @@ class Learner:
         self.reset()
 
     def reset(self) -> None:
-        """Count the steps from 0 again, and forget gradients that were gathered."""
+        """Count the steps from 0 again, and discard gradients that were gathered."""
         self.steps = 0
         self.damping: float | None = None
         self.updating = False
         self.gathered = 0
         self._gathered_samples = 0
-        self._first_size = 1  # the number of samples in the first of the gathered batches
+        self._first_size = 1  # the number of samples of the first of the gathered batches
 
     def step(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
         """Learn from one batch: forward, backward, update. Nothing is transferred to the host.
@@ -124,8 +125,14 @@ class Learner:
     def _backward(self, loss: Variable, n: int) -> None:
         """Add the gradients of a batch of n samples to those of the batches before it.
 
-        The loss is a mean over its batch. Relative to the first batch of the step, each loss is
-        weighted by its number of samples; `update` divides by their total.
+        The loss is a mean over its batch. With g_i the gradient of batch i and n_i its number of
+        samples, the gradient of the mean over all samples of k batches is
+
+            (n_1 g_1 + ... + n_k g_k) / (n_1 + ... + n_k)
+                = (g_1 + (n_2 / n_1) g_2 + ... + (n_k / n_1) g_k) * n_1 / (n_1 + ... + n_k)
+
+        Here the loss is multiplied by n_i / n_1, which is 1 for batches of equal size; `update`
+        multiplies by the last factor.
         """
         if not hasattr(loss, "backward"):
             kind = type(loss).__name__
@@ -150,13 +157,13 @@ class Learner:
         if self.gathered > 1:
             scale = self._first_size / self._gathered_samples
             for p in self.optimizer.parameters:
-                follow(p)
+                follow(p)  # of several GPUs, compute on that of p
                 if p.raw_grad is not None:
                     p.raw_grad = p.raw_grad * scale
         self.gathered = 0
         self._gathered_samples = 0
         self.updating = True
-        # In half precision a step whose gradients overflow is left out.
+        # In half precision a step whose gradients overflow is skipped; `unscale` returns False.
         if self.precision is None or self.precision.unscale(self.optimizer.parameters):
             if callable(self.clip):
                 self.clip(self.optimizer.parameters)
@@ -189,7 +196,7 @@ class Learner:
         return nullcontext() if self.average is None else self.average.applied()
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of model, optimizer, average and precision, and the numbers beside them."""
+        """The states of model, optimizer, average and precision, `steps` and `damping`."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -205,7 +212,7 @@ class Learner:
         Raises
         ------
         StateError
-            The state is not one of such a model, optimizer, average or precision. What was loaded
+            The state is that of another model, optimizer, average or precision. What was loaded
             before the error stays loaded: `Trainer.load_state_dict` undoes it.
         """
         steps = whole(state, "steps")
@@ -224,7 +231,7 @@ class Learner:
                         f"The checkpoint lacks an entry {name!r}, but the trainer has one."
                     )
                 part.load_state_dict(mapping(state, name))
-        self.reset()  # a state is that of a finished step
+        self.reset()  # a state is saved between two steps: no gradients are gathered
         self.steps = steps
         self.damping = damping
 
@@ -239,6 +246,7 @@ class Learner:
 
 
 def _dtype_name(x: Array) -> str:
+    """The name of x's dtype without that of its library: "float32" for `torch.float32`."""
     return str(x.dtype).rpartition(".")[2]
 
 
@@ -250,7 +258,7 @@ def _require_function(name: str, function: object) -> None:
 def _require_optimizer_of(model: Layer, optimizer: object) -> None:
     if not isinstance(optimizer, Optimizer):
         raise ArgumentTypeError(
-            f"Expected an optimizer, as SGD(model.parameters()), got {optimizer!r}."
+            f"Expected an optimizer, such as SGD(model.parameters()), got {optimizer!r}."
         )
     own = {id(p) for p in model.parameters()}
     if not any(id(p) in own for p in optimizer.parameters):

@@ -16,21 +16,23 @@ from xpnet.backend import current, to_numpy
 from xpnet.errors import ArgumentError, ArgumentTypeError, ShapeError, StateError
 from xpnet.training.batches import Arrays, samples
 
-Metric = Any  # a function (y, t) -> mean, or an object with update, compute, reset and name
+Metric = Any  # a function (y, t) -> mean over the batch, or an object: see `Meter`
 
 
 class Meter:
-    """Adds up the loss and the metrics of batches on their device, and seldom transfers the sums.
+    """Adds up the loss and the metrics of batches on their device, and transfers sums when asked.
 
     The host waits for the device whenever a number is transferred. Once per log line this does not
-    matter; once per step it would.
+    matter; once per step it would. The mean over all samples is computed from the batches' means:
+
+        sum over the batches of (samples in the batch * mean over the batch) / all samples
 
     Parameters
     ----------
     metrics : sequence of metrics
         Functions `(y, t) -> mean over the batch`, whose figures have the function's name; and
-        objects with `update(y, t)`, `compute()`, `reset()` and `name`, as those of `xpnet.metrics`
-        that are no means over samples. The meter uses copies of these objects.
+        objects with `update(y, t)`, `compute()`, `reset()` and `name`, such as `xpnet.metrics.F1()`,
+        for figures that are not means over samples. The meter uses copies of these objects.
 
     Attributes
     ----------
@@ -41,19 +43,20 @@ class Meter:
     def __init__(self, metrics: Sequence[Metric]) -> None:
         if not isinstance(metrics, (list, tuple)) or not all(map(_is_metric, metrics)):
             raise ArgumentTypeError(
-                f"Expected metrics in a list, as [accuracy, F1()], got {metrics!r}."
+                f"Expected metrics in a list, such as [accuracy, F1()], got {metrics!r}."
             )
         self.means = [metric for metric in metrics if not hasattr(metric, "compute")]
         self.accumulators = [deepcopy(metric) for metric in metrics if hasattr(metric, "compute")]
         for metric in self.accumulators:
             metric.reset()
-        self.order = ["loss", *map(name_of, metrics)]
-        if twice := {name for name in self.order if self.order.count(name) > 1}:
+        self.columns = ["loss", *map(name_of, metrics)]
+        twice = {name for name in self.columns if self.columns.count(name) > 1}
+        if twice:
             raise ArgumentError(
                 f"Expected metrics of different names, none of them 'loss'; got {sorted(twice)} "
                 'twice. Objects can be named: F1(average="macro", name="macro_f1").'
             )
-        self.names = ["loss", *map(name_of, self.means)]
+        self.names = ["loss", *map(name_of, self.means)]  # of the sums; the loss is the first
         self.sums: list[Array | float] = []
         self.seen = 0
 
@@ -89,11 +92,14 @@ class Meter:
         return {name: float(s) / self.seen for name, s in zip(self.names, sums, strict=True)}
 
     def _is_on_host(self, s: Array | float) -> bool:
-        """Whether a sum is a Python number, or a NumPy scalar where the loss is no such scalar."""
+        """Whether a sum is a Python number, or a NumPy scalar of another type than that of the loss.
+
+        On NumPy the loss is a NumPy scalar itself, and sums of its type are stacked like arrays.
+        """
         return isinstance(s, float) or (isinstance(s, Real) and type(s) is not type(self.sums[0]))
 
     def result(self, means: dict[str, float] | None = None) -> dict[str, float]:
-        """All figures: the means, and those that are no means, with one transfer for each of these.
+        """All figures: the means, and those of metric objects, with one transfer for each object.
 
         Parameters
         ----------
@@ -110,7 +116,7 @@ class Meter:
             value = to_numpy(metric.compute())
             _require_number(name_of(metric), value.shape)
             figures[name_of(metric)] = float(value)
-        return {name: figures[name] for name in self.order}
+        return {name: figures[name] for name in self.columns}
 
     def state_dict(self) -> dict[str, Any]:
         """The sums so far; arrays are not copied."""

@@ -1,4 +1,4 @@
-"""A model of the user's own: a function in a Python file, `--model path/to/file.py:function`.
+"""A user's own model: a function in a Python file, given as `--model path/to/file.py:function`.
 
     def net(input_shape, outputs):
         return Sequential(Flatten(), Affine(math.prod(input_shape), outputs))
@@ -52,27 +52,31 @@ class Source(NamedTuple):
         return hashlib.sha256(self.function.encode() + b"\0" + self.code).hexdigest()
 
     def is_trusted(self) -> bool:
-        """Whether this user has trained it on this machine, or has decided to trust it."""
+        """Whether this user has trained the model on this machine, or has chosen to trust it."""
         try:
             return self.digest in _trusted().read_text(encoding="ascii").split()
         except (OSError, ValueError, RuntimeError):  # there may be no home folder
             return False
 
     def trust(self) -> None:
-        """Remember that it may be executed; if that cannot be written, the user is asked again."""
+        """Remember that the code may be executed.
+
+        If the file of digests cannot be written, nothing is raised: the user is asked next time.
+        """
         if self.is_trusted():
             return
         with suppress(OSError, RuntimeError):
             file = _trusted()
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Only this user may read it; O_APPEND, because two processes may write at the same time.
             with os.fdopen(os.open(file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a") as f:
                 f.write(f"{self.digest}\n")
 
     def warning(self) -> str:
         """A description of the code that is about to be executed."""
         return (
-            f"{self.path}: this model is Python code, which would be executed with all your rights: "
-            f"{len(self.code.splitlines())} lines, called by the function {self.function}, with the "
+            f"{self.path}: this model is Python code, which would be executed with all of your "
+            f"permissions: {len(self.code.splitlines())} lines, with the function {self.function}, "
             f"SHA-256 digest {self.digest[:16]}. Read it first."
         )
 
@@ -82,7 +86,7 @@ class Source(NamedTuple):
         Raises
         ------
         StateError
-            It is not trusted, and `trust` is False.
+            The code is not trusted, and `trust` is False.
         """
         if not (trust or self.is_trusted()):
             raise StateError(f"{self.warning()} If you trust it: open_run(path, trust=True).")
@@ -94,7 +98,7 @@ class Source(NamedTuple):
         ------
         StateError
             There is no such function, the file or the function raises an exception, or the result
-            is no Layer.
+            is not a Layer.
         """
         function = self._loaded()
         try:
@@ -124,10 +128,12 @@ class Source(NamedTuple):
             hint = ""
             if isinstance(error, ImportError):
                 hint = " The file must be self-contained: the run folder keeps a copy of it."
-            raise StateError(f"{path}: it cannot be run: {described(error, path)}{hint}") from error
+            raise StateError(
+                f"{path}: cannot be executed: {described(error, path)}{hint}"
+            ) from error
         function: Callable[..., Any] | None = getattr(module, self.function, None)
         if not callable(function):
-            own = [
+            functions = [
                 name
                 for name, value in vars(module).items()
                 if callable(value)
@@ -135,7 +141,8 @@ class Source(NamedTuple):
                 and getattr(value, "__module__", "") == module.__name__
             ]
             raise StateError(
-                f"{path}: expected a function {self.function} in it, found: {', '.join(own) or 'none'}."
+                f"{path}: expected a function {self.function} in it, found: "
+                f"{', '.join(functions) or 'none'}."
             )
         return function
 
@@ -155,7 +162,7 @@ class _Loader(SourceLoader):
 
 
 def split(model: str) -> tuple[Path, str] | None:
-    """The file and the function of a model of the user's own; None for the name of xpnet's model."""
+    """The file and the function of a user's own model; None for the name of one of xpnet's models."""
     path, colon, function = model.rpartition(":")
     return (Path(path), function) if colon else None
 
@@ -180,7 +187,7 @@ def read(path: Path, function: str) -> Source:
 
 
 def of_run(file: Path, model: Any) -> Source | None:
-    """The source of a run's model; None for a model of xpnet's own.
+    """The source of a run's model; None for one of xpnet's models.
 
     Parameters
     ----------
@@ -197,10 +204,10 @@ def of_run(file: Path, model: Any) -> Source | None:
     """
     if not isinstance(model, str):
         return None
-    own = split(model)
-    if own is None:
+    parts = split(model)
+    if parts is None:
         return None
-    name, function = own
+    name, function = parts
     if str(name) != COPY or not function.isidentifier():
         raise StateError(
             f"{file}: its metadata name the code {model!r}. Expected a function of {COPY} in the "
@@ -222,7 +229,7 @@ def _trusted() -> Path:
 
 
 def described(error: BaseException, path: Path) -> str:
-    """An error as a sentence, with the last line of the file in its traceback."""
+    """An error as a sentence, with the number of the last line of the file that was executed."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     message = str(error)
     if isinstance(error, SyntaxError):

@@ -26,14 +26,34 @@ if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
 
+_METADATA_TYPES = {  # of the entries that the metadata must have
+    "architecture": dict,
+    "dtype": str,
+    "dataset": str,
+    "data_dir": str | None,
+    "epochs": int,
+    "epochs_finished": int,
+}
+
+_DESCRIPTION_ERRORS = (  # what building a model from invalid values can raise
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
 class Run(Callback):
     """A folder that is written after each epoch, so that it is complete whatever ends the training.
 
         model.safetensors    the weights; the metadata have the same content as config.json
         history.csv          a row per epoch: see `History`
         config.json          every setting, the device, the versions, the threads, and the result;
-                             paths begin with ~ in place of the user's home folder, so that nobody
-                             else learns its name
+                             paths begin with ~ in place of the user's home folder, so that the file
+                             can be shared without the user's name
         curves.png           drawn by the caller at the end, since that needs matplotlib
 
     and, if the training has a callback `Checkpoint(path)`,
@@ -49,7 +69,7 @@ class Run(Callback):
     path : str or path-like
         The folder; it is created when the training starts. If it exists, it must be empty.
     config : dict
-        The settings to write. Required are "architecture", from which the model is built again,
+        The settings to write. It must have "architecture", from which the model is built again,
         "dtype", "dataset" and "data_dir". An architecture is {"model": name, ...} with the arguments
         of `xpnet.models.build` (input_shape, outputs, and the model's own options); or, without
         "model", the arguments of an `MLP` (in_features, hidden, out_features, activation).
@@ -102,9 +122,10 @@ class Run(Callback):
         self.claim.release()
 
     def _write(self, trainer: "Trainer") -> None:
+        """Write all files anew."""
         history = trainer.history
-        where = {"device": current().describe(), "versions": versions(), **threads()}
-        everything = {**self.config, **self._result(trainer), **where}
+        environment = {"device": current().describe(), "versions": versions(), **threads()}
+        everything = {**self.config, **self._result(trainer), **environment}
         portable = {name: _without_home(value) for name, value in everything.items()}
         text = json.dumps(portable, indent=2, allow_nan=False)
         with trainer.averaged():
@@ -114,10 +135,9 @@ class Run(Callback):
             temporary.write_text(text + "\n", encoding="utf-8")
 
     def _result(self, trainer: "Trainer") -> dict[str, Any]:
+        """How far the training has come, and the test figures of the weights in the folder."""
         history = trainer.history
-        tested: dict[str, float] = {}
-        # The figures are those of the weights in the folder. Those of an interrupted epoch have not
-        # been tested.
+        tested: dict[str, float] = {}  # empty in an interrupted epoch, whose weights are not tested
         if len(history) and not history.interrupted:
             epoch = history.kept or len(history)
             tested = history.rows[epoch - 1]
@@ -143,15 +163,15 @@ class TrainedModel(NamedTuple):
     architecture : dict
         The description of the model: see `Run`.
     dtype : str
-        The dtype that it was trained in.
+        The dtype that the model was trained in.
     dataset : str
-        The name of the data set that it was trained on.
+        The name of the data set that the model was trained on.
     data_dir : str or None
         The folder of its data; None if the data set is built in.
     epochs, epochs_finished : int
         The number of epochs that were planned, and that were finished.
     trust : bool
-        Whether `model.py` of the folder may be executed, if that builds the model.
+        Whether `model.py` of the folder may be executed, if the model is a user's own.
     """
 
     file: Path
@@ -166,12 +186,12 @@ class TrainedModel(NamedTuple):
 
     @property
     def source(self) -> Source | None:
-        """The Python code that builds the model; None for a model of xpnet's own.
+        """The Python code that builds the model; None for one of xpnet's models.
 
         Raises
         ------
         StateError
-            The metadata name other code than `model.py` of the folder, or that file is missing.
+            The metadata name code other than `model.py` of the folder, or that file is missing.
         """
         return of_run(self.file, self.architecture.get("model"))
 
@@ -194,7 +214,7 @@ class TrainedModel(NamedTuple):
                 # A forged description cannot make a model that is larger than the weights.
                 with size_limit(size):
                     model = _built(self.architecture)
-            except _INVALID as error:
+            except _DESCRIPTION_ERRORS as error:
                 raise invalid_metadata(self.file, repr(error)) from error
         set_state(model, self.state, self.file)
         return model
@@ -225,9 +245,8 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
     ----------
     path : str or path-like
     trust : bool
-        Whether Python code of the folder may be executed: its `model.py`, if the run was trained with
-        a model of the user's own. The code of a run that this user has trained on this machine is
-        trusted anyway.
+        Whether Python code of the folder may be executed: its `model.py`, if the model is a user's
+        own. The code of a run that this user has trained on this machine is trusted anyway.
 
     Raises
     ------
@@ -245,11 +264,11 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
     state, metadata = load_file(file)
     try:
         config = with_home(json.loads(metadata["xpnet"]))
-        found = {name: config[name] for name in _KINDS}
+        found = {name: config[name] for name in _METADATA_TYPES}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise invalid_metadata(file, repr(error)) from error
-    for name, kind in _KINDS.items():
-        if not isinstance(found[name], kind):
+    for name, expected in _METADATA_TYPES.items():
+        if not isinstance(found[name], expected):
             raise invalid_metadata(file, f"its {name} is of type {type(found[name]).__name__}")
     if found["dtype"] not in ("float32", "float64"):
         raise invalid_metadata(file, f"its dtype is {found['dtype']!r}")
@@ -274,29 +293,8 @@ def with_home(config: Any) -> dict[str, Any]:
     return found
 
 
-_KINDS = {  # the entries that the metadata must have, and their types
-    "architecture": dict,
-    "dtype": str,
-    "dataset": str,
-    "data_dir": str | None,
-    "epochs": int,
-    "epochs_finished": int,
-}
-
-
-_INVALID = (  # the exceptions that invalid values in a description can lead to
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-
-
 def _built(architecture: dict[str, Any]) -> Layer:
-    """The model that an architecture describes; its weights are to be replaced."""
+    """The model that an architecture describes; the caller replaces its weights."""
     if "model" not in architecture:
         return MLP(**architecture, weight="zeros")
     from xpnet import models
@@ -309,19 +307,19 @@ def _built(architecture: dict[str, Any]) -> Layer:
 
 
 def _shape(file: Path, architecture: dict[str, Any]) -> tuple[tuple[int, ...], int]:
-    """The arguments of a model function of the user's own: positive integers."""
-    shape = architecture.get("input_shape")
-    outputs = architecture.get("outputs")
-    sizes: list[Any] = [*shape, outputs] if isinstance(shape, list) else [None]
-    if not all(type(n) is int and n > 0 for n in sizes):
+    """The `input_shape` and `outputs` of a user's own model function: positive integers."""
+    shape: Any = architecture.get("input_shape")
+    outputs: Any = architecture.get("outputs")
+    is_list = isinstance(shape, list)
+    if not is_list or not all(type(n) is int and n > 0 for n in [*shape, outputs]):
         raise invalid_metadata(
             file, f"its input_shape is {shape!r} and its outputs are {outputs!r}"
         )
-    return tuple(sizes[:-1]), sizes[-1]
+    return tuple(shape), outputs
 
 
 def _without_home(value: Any) -> Any:
-    """A setting as others may read it: ~ stands for the home folder, which has the user's name."""
+    """A setting with ~ in place of the home folder, whose path has the user's name."""
     if not isinstance(value, str) or not Path(value).is_absolute():
         return value
     try:
@@ -336,8 +334,8 @@ def claim_path(out: Path | None, dataset: str) -> Claim:
     Parameters
     ----------
     out : Path or None
-        The folder, where there must be nothing; None: `runs/<dataset>-<local time>`, with a number if
-        that exists.
+        The folder, which must be empty or not exist; by default `runs/<dataset>-<local time>`, with
+        a number at the end if that exists.
     dataset : str
 
     Raises
@@ -355,7 +353,7 @@ def claim_path(out: Path | None, dataset: str) -> Claim:
             raise
         return claim
     stem = Path("runs") / f"{dataset}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    require_free(stem.parent / "new")
+    require_free(stem.parent / "new")  # raises if folders cannot be created in runs/
     path = stem
     number = 1
     while True:
@@ -367,12 +365,12 @@ def claim_path(out: Path | None, dataset: str) -> Claim:
 
 
 def require_free(path: Path) -> Path:
-    """`path`, if a folder can be created there and does not hold files yet.
+    """Return `path` if it can be created or is an empty folder.
 
     Raises
     ------
     StateError
-        There is something at `path`, or it cannot be created.
+        There is a file or a folder that is not empty at `path`, or it cannot be created.
     """
     if path.exists() and (not path.is_dir() or not is_empty(path)):
         what = "a folder that is not empty" if path.is_dir() else "a file"

@@ -61,28 +61,28 @@ class Trainer:
     metrics : sequence of metrics
         What else to measure; each is a column of the history with the metric's name. See
         `xpnet.metrics`: functions `(y, t) -> mean over the batch`, and objects, such as `F1()`, for
-        what is no mean over samples.
+        figures that are not means over samples.
     callbacks : sequence of Callback
         Objects that are notified of each epoch and may end the training.
     rng : int, numpy.random.Generator or None
-        Draws the order of the samples; None: the generator of `xpnet.manual_seed`. It draws on the
-        host, so that one seed means the same batches on every backend.
+        Draws the order of the samples; by default the generator of `xpnet.manual_seed`. It draws on
+        the host, so that one seed means the same batches on every backend.
     log_every : float
-        Seconds between two log lines. Only for these, and at an epoch's end, are numbers transferred
-        from the device to the host.
+        Seconds between two log lines. Numbers are transferred from the device to the host only for
+        these lines and at the end of an epoch, because each transfer makes the host wait.
     schedule : function `step -> factor`, optional
         Multiplies the learning rate in each step, counted from 0; see `xpnet.schedules`.
     clip : float or function of the parameters, optional
         The largest norm of all gradients together; or a function that changes them, for example
         `lambda parameters: clip_grad_value(parameters, 0.5)`.
     accumulate : int
-        The number of batches that make a step, whose gradient is that of the mean over all their
-        samples. The batches that are left at an epoch's end make a step too.
+        The number of batches that make a step. Its gradient is that of the mean loss over all their
+        samples. If fewer batches are left at the end of an epoch, they make a step too.
     precision : {"float16", "bfloat16"} or MixedPrecision, optional
         The dtype to compute in, while the weights stay float32: see `xpnet.training.precision`.
     average : float or ExponentialMovingAverage, optional
         The decay of a moving average of the weights, for example 0.999. `evaluate`, `predict` and the
-        test use the averaged weights.
+        test after each epoch use the averaged weights.
 
     Attributes
     ----------
@@ -93,13 +93,15 @@ class Trainer:
     epochs : int
         The number of epochs that the last `fit` was asked for.
     batch : int
-        The number of batches that were learned in the current epoch.
+        The number of batches of the current epoch that have been learned from.
     resumed, tested : bool
         Whether the last `fit` resumed a checkpoint, and whether it had test data.
     resumed_from : Path or None
         The checkpoint that the last `fit` resumed.
     stopped : bool
-        Whether `stop` was called; `reason` is what it was given.
+        Whether `stop` was called.
+    reason : str
+        The reason that `stop` was given; empty if there is none.
     """
 
     def __init__(
@@ -128,8 +130,8 @@ class Trainer:
             precision=precision,
             average=average,
         )
-        listed = isinstance(callbacks, (list, tuple))
-        if not listed or not all(isinstance(c, Callback) for c in callbacks):
+        is_list = isinstance(callbacks, (list, tuple))
+        if not is_list or not all(isinstance(c, Callback) for c in callbacks):
             raise ArgumentTypeError(
                 f"Expected callbacks in a list, [Callback(), ...], got {callbacks!r}."
             )
@@ -153,7 +155,7 @@ class Trainer:
         self.stopped = False
         self.reason = ""
         self.interrupts = Interrupts()
-        self._changing = False  # a batch or a row is counted in some places and not yet in others
+        self._changing = False  # True while a batch or a row is counted in some attributes only
 
     # --- the learner's ------------------------------------------------------------------------
 
@@ -184,7 +186,7 @@ class Trainer:
 
     @property
     def between_steps(self) -> bool:
-        """Whether no step is half done and no batch waits for others: so a state can be saved."""
+        """Whether the state can be saved: no step is half done, and no batch waits for others."""
         return not (self._changing or self.learner.updating or self.learner.gathered)
 
     def step(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
@@ -211,7 +213,7 @@ class Trainer:
         Parameters
         ----------
         train, test : (x, t), DataLoader, or iterable of batches (x, t)
-            Arrays of any library, or nested lists, of shapes (n, ...) and (n, ...). They are sent
+            Arrays of any library, or nested lists, each of shape (n, ...): n samples. They are sent
             to the device once, for the whole training, and must fit there; floating-point numbers
             are converted to the model's dtype. For a model of several inputs, x is a tuple of
             arrays. A loader or iterable has its own batches in its own order. If `test` is given,
@@ -220,8 +222,8 @@ class Trainer:
             1 or more; `batch_size` is at most the number of samples. The last batch of an epoch may
             be smaller.
         resume : path, optional
-            A checkpoint of a training like this one, from which to resume. `epochs` counts from the
-            beginning of that training.
+            A checkpoint of the same training, from which to resume: with the same kind of model,
+            optimizer and data. `epochs` counts from the beginning of that training.
 
         Returns
         -------
@@ -232,30 +234,34 @@ class Trainer:
 
         Raises
         ------
+        ValueError
+            `epochs` or `batch_size` is below 1.
         ShapeError, DataError
-            The data are empty, do not fit the model or the device, or have a label that is no class
-            of the model's.
+            The data are empty, fewer than `batch_size`, do not fit the model or the device, or have a
+            label outside the model's classes.
         StateError
             The checkpoint is damaged, or another training's. The trainer is unchanged then.
         TrainingError
-            The training or test loss became infinite or NaN. If a loader's data are the reason, a
-            DataError with their row.
+            The training or test loss became NaN or infinite. If the cause is in a loader's data, a
+            DataError that names their row is raised instead.
         """
         if index(epochs) < 1:
             raise ArgumentError(f"Expected epochs >= 1, got {epochs}.")
         with evaluation.in_dtype_of(self.model):
             loader = self._loader(train, batch_size, resumed=resume is not None)
-            tested = None if test is None else evaluation.prepared(self.model, test)
+            prepared_test = None if test is None else evaluation.prepared(self.model, test)
             self._start(epochs, loader, resume)
-            self.tested = tested is not None
-            return self._run(loader, tested)
+            self.tested = prepared_test is not None
+            return self._run(loader, prepared_test)
 
     def _run(self, loader: Loader, test: Data | Loader | None) -> History:
+        """Run the remaining epochs. The inner `try` handles Ctrl-C, and the outer one errors."""
         self.model.train()
         with self.interrupts as interrupts:
             try:
                 try:
-                    # Callbacks that get `on_end` have got `on_start`, all of them.
+                    # Deferred, because after Ctrl-C every callback is notified of the end: none of
+                    # them may have missed the start.
                     with interrupts.deferred():
                         self._notify("on_start")
                     while not self._is_over():
@@ -276,13 +282,14 @@ class Trainer:
         return len(self.history) >= self.epochs or self.stopped
 
     def _epoch(self, loader: Loader, test: Data | Loader | None) -> Row:
-        """Learn from all samples once, then measure the test: a row of the history."""
+        """Learn from all samples once, then evaluate the test data; returns a row of the history."""
         epoch = len(self.history) + 1
         observers = [c for c in self._in_order() if type(c).on_step is not Callback.on_step]
-        began = stopwatch() - self.seconds  # of a resumed epoch: as if it had not been interrupted
+        # In a resumed epoch `seconds` is not 0: the epoch counts as begun that much earlier.
+        began = stopwatch() - self.seconds
         logged_at = stopwatch()
-        logged_batch = -1
-        means = None
+        logged_batch = -1  # the value of `self.batch` at the last log line
+        means = None  # the figures of that line
         for batch in loader.epoch(epoch, self.batch):
             x, t = pair(batch, f"batch {self.batch} of epoch {epoch}")
             with self.interrupts.deferred():
@@ -321,7 +328,7 @@ class Trainer:
         return figures
 
     def _finish_epoch(self, row: Row) -> None:
-        """Add the row of the epoch that is over, and reset what belongs to one epoch."""
+        """Add the row of a finished epoch to the history, and reset what belongs to one epoch."""
         self._changing = True
         self.history.append(row)
         self.batch = 0
@@ -344,6 +351,7 @@ class Trainer:
         return means
 
     def _require_finite(self, name: str, loss: float, when: str) -> None:
+        """Raise a TrainingError if a loss is NaN or infinite; it names the first such weight."""
         if math.isfinite(loss):
             return
         hint = ""
@@ -389,7 +397,7 @@ class Trainer:
             raise DataError(
                 f"Expected a batch_size of at most {n}, the number of samples, got {batch_size}."
             )
-        seed = 0  # a resumed training has the checkpoint's
+        seed = 0  # a placeholder in a resumed training, which loads the checkpoint's seed
         if not resumed:
             seed = int(default_rng(self.rng).integers(2**63))
         return DataLoader(x, t, batch_size=batch_size, shuffle=True, seed=seed, resident=True)
@@ -414,9 +422,11 @@ class Trainer:
     # --- callbacks ----------------------------------------------------------------------------
 
     def _in_order(self) -> list[Callback]:
+        """The callbacks by their `order`; `sorted` keeps those with equal numbers as they were."""
         return sorted(self.callbacks, key=lambda callback: callback.order)
 
     def _notify(self, event: str, *args: Any) -> None:
+        """Call the method of that name, such as "on_epoch", of each callback."""
         for callback in self._in_order():
             getattr(callback, event)(self, *args)
 
@@ -431,7 +441,7 @@ class Trainer:
     def _named_callbacks(self) -> list[tuple[str, Callback]]:
         """Each callback with a name that does not change when the training is resumed.
 
-        The second callback of a class, for example, is "Checkpoint.1".
+        It has the class and a number: the second Checkpoint, for example, is "Checkpoint.1".
         """
         counts: dict[str, int] = {}
         named = []
@@ -458,7 +468,7 @@ class Trainer:
         """
         if not self.between_steps:
             raise StateError(
-                f"{path}: expected to save a training between two steps, but a step is half done."
+                f"{path}: expected to save the training between two steps, but a step is half done."
             )
         checkpoint.write(path, self.state_dict())
 
@@ -480,7 +490,8 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """The state of the training in nested dicts; arrays are not copied.
 
-        It can be resumed if it is that of a finished step: see `between_steps`.
+        A training can be resumed from it only if it was taken between two steps: see
+        `between_steps`.
         """
         return {
             **self.learner.state_dict(),
@@ -527,7 +538,10 @@ class Trainer:
         if len(self.history) != epoch:
             raise StateError(f"Its history has {len(self.history)} rows for {epoch} epochs.")
         if (state["meter"] is None) != (batch == 0):
-            raise StateError(f"After {batch} batches of an epoch its sums are {state['meter']}.")
+            expected = "the sums of the loss and metrics" if batch else "no sums"
+            raise StateError(
+                f"Expected {expected} after {batch} batches of an epoch, got {state['meter']}."
+            )
         self.meter = Meter(self.metrics)
         if batch:
             self.meter.load_state_dict(mapping(state, "meter"))

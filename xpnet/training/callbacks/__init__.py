@@ -7,9 +7,9 @@
     Statistics          weights, gradients and outputs, layer by layer
     EarlyStopping       ends a training that no longer improves
     ReduceOnPlateau     reduces the learning rate of a training that no longer improves
-    StopOnNaN           finds the layer in which the first NaN or infinity arose
+    StopOnNaN           finds the layer whose output was the first that is NaN or infinite
 
-Your own is a subclass of `xpnet.training.Callback`.
+To write your own, subclass `xpnet.training.Callback`.
 """
 
 from xpnet.training.callbacks.checkpoint import Checkpoint as Checkpoint

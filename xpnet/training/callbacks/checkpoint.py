@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Checkpoint(Callback):
     """Writes checkpoints to a folder, so that the training can be resumed whatever ends it.
 
-        last.safetensors    the state at the end of the last epoch, or after it, or at Ctrl-C
+        last.safetensors    the newest state: written after each epoch, at Ctrl-C, and as often as
+                            `every_steps` and `every_seconds` ask for
         best.safetensors    the state after the best epoch so far
 
     Each file is complete at any moment and holds the whole state: see `xpnet.training.checkpoint`.
@@ -31,12 +32,15 @@ class Checkpoint(Callback):
         It is created if necessary, and may be that of a `Run`. Only one training at a time writes to
         it, and a new training does not overwrite the files of an older one.
     every_steps : int, optional
-        Also write after this number of batches; if several make a step, after the step.
+        Also write each time this number of batches has been learned from; if several batches make a
+        step, at its end.
     every_seconds : float, optional
-        Also write when this time has passed since the last file was written.
-    monitor, mode : str
-        The figure that decides which epoch is the best: see `Monitor`. By default it is the loss of
-        the test, or of the training if there are no test data.
+        Also write when this time has passed since last.safetensors was written.
+    monitor : str, optional
+        The column of the history that decides which epoch is the best; by default the loss of the
+        test, or of the training if there are no test data.
+    mode : {"auto", "min", "max"}
+        Whether small or large values are good: see `Monitor`.
     best : bool
         Whether to write best.safetensors.
     """
@@ -63,6 +67,8 @@ class Checkpoint(Callback):
         self.monitor = Monitor(monitor, mode)
         self.best = best
         self.claim = Claim(self.folder)
+        self.batch = 0  # the trainer's `batch` when last.safetensors was written
+        self.when = 0.0  # and the time, by time.monotonic
 
     @property
     def last(self) -> Path:
@@ -70,7 +76,7 @@ class Checkpoint(Callback):
         return self.folder / self.LAST
 
     def on_start(self, trainer: "Trainer") -> None:
-        """Claim the folder, and remove files that a killed process has left half written.
+        """Claim the folder, and remove half-written files that a killed process has left there.
 
         Raises
         ------
@@ -94,7 +100,8 @@ class Checkpoint(Callback):
             require_new(self.last, self.folder / self.BEST)
         elif resumed.samefile(self.last) and steps_of(self.last) != trainer.steps:
             raise StateError(
-                f"{self.last}: another training has resumed it meanwhile, and ended. Resume it again."
+                f"{self.last}: another training has resumed it meanwhile, and has written a newer "
+                "state to it. Resume it again."
             )
 
     def on_step(self, trainer: "Trainer") -> None:
@@ -102,6 +109,7 @@ class Checkpoint(Callback):
             self._write(trainer)
 
     def _is_due(self, trainer: "Trainer") -> bool:
+        """Whether enough batches or seconds have passed since last.safetensors was written."""
         if self.every_steps is not None and trainer.batch - self.batch >= self.every_steps:
             return True
         if self.every_seconds is None:
@@ -109,14 +117,14 @@ class Checkpoint(Callback):
         return time.monotonic() - self.when >= self.every_seconds
 
     def on_epoch(self, trainer: "Trainer") -> None:
-        # The best one first: if the process is killed between the two, the resumed training comes
-        # to the end of this epoch again.
+        # The best one first: if the process is killed between the two, the training is resumed
+        # before the end of this epoch, and comes here again.
         if self.best and self.monitor.best(trainer) == len(trainer.history):
             trainer.save(self.folder / self.BEST)
         self._write(trainer)
 
     def on_end(self, trainer: "Trainer") -> None:
-        """Write after Ctrl-C too, unless a second Ctrl-C has broken off a step."""
+        """Write after Ctrl-C too, unless a second Ctrl-C has interrupted a step."""
         if trainer.history.interrupted and trainer.between_steps:
             self._write(trainer)
         self.claim.release()

@@ -1,4 +1,4 @@
-"""CSVLogger: the history as a table that any program can read."""
+"""CSVLogger: write the history to a CSV file, which spreadsheets and other programs can read."""
 
 import os
 from pathlib import Path
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class CSVLogger(Callback):
-    """Writes the history after each epoch: a line of names, then a row per epoch.
+    """Writes the history after each epoch: a line of column names, then a row per epoch.
 
-    Each time a new file replaces the old one, so the file is complete whenever the process ends. The
-    folder of a `Run` has such a file already.
+    Each time a new file replaces the old one, so the file is complete whenever the process ends. A
+    `Run` writes such a file already.
 
     Parameters
     ----------

@@ -15,25 +15,30 @@ if TYPE_CHECKING:
 class EarlyStopping(Callback):
     """Ends a training whose monitored figure has not improved for a number of epochs.
 
-    Prechelt, "Early stopping - but when?", in Neural Networks: Tricks of the Trade, 1998.
-
     Parameters
     ----------
     monitor : str, optional
         A column of the history; by default the loss of the test, or of the training if there are no
         test data.
     patience : int
-        The number of epochs without improvement after which it ends; 0 means the same as 1.
-    min_delta, mode
-        What counts as improvement: see `Monitor`.
+        The number of epochs without improvement after which the training ends; 0 is taken as 1.
+    min_delta : float
+        A figure counts as an improvement if it is better than the best one by more than this.
+    mode : {"auto", "min", "max"}
+        Whether small or large values are good: see `Monitor`.
     restore_best : bool
         Whether the model gets the weights of the best epoch at the end; `history.kept` is the
-        number of that epoch. After Ctrl-C it keeps the last weights, so that it can be resumed.
+        number of that epoch. After Ctrl-C it keeps the last weights, so that the training can be
+        resumed.
 
     Raises
     ------
     ValueError
-        At the first epoch: there is no such column.
+        Raised after the first epoch: the history has no such column.
+
+    Notes
+    -----
+    Prechelt, "Early stopping - but when?", in Neural Networks: Tricks of the Trade, 1998.
     """
 
     order: ClassVar[int] = -1
@@ -65,6 +70,7 @@ class EarlyStopping(Callback):
         self._stop_if_due(trainer)
 
     def _stop_if_due(self, trainer: "Trainer") -> None:
+        """Stop the training if `patience` epochs have passed since the best one."""
         # Everything is computed from the history, so a resumed training needs no counter.
         best = self.monitor.best(trainer)
         if len(trainer.history) - best < max(self.patience, 1):
@@ -84,7 +90,8 @@ class EarlyStopping(Callback):
         trainer.history.kept = self.monitor.best(trainer)
         average = trainer.learner.average
         if average is not None:
-            # The kept weights are averages: the average starts again from them.
+            # The kept weights are averages. They replace the last ones, and the rest of the state
+            # stays; the state has the averages by the numbers of their parameters, "0", "1", ...
             kept = {f"{i}": p.data for i, p in enumerate(average.parameters)}
             average.load_state_dict(average.state_dict() | kept)
 

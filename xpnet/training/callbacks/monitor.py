@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from xpnet.training.trainer import Trainer
 
 Mode = Literal["auto", "min", "max"]
-SMALL_IS_GOOD = ("loss", "error")  # in the name of a column
+LOSS_WORDS = ("loss", "error")  # small values are good in a column with such a name
 
 
 class Monitor:
-    """Follows a column of the history.
+    """Finds the best epoch by a column of the history.
 
     Parameters
     ----------
     column : str or None
-        None: "test_loss", or "train_loss" if there are no test data.
+        By default "test_loss", or "train_loss" if there are no test data.
     mode : {"auto", "min", "max"}
-        Whether small or large values are good; "auto": small if the column's name contains "loss" or
-        "error", else large.
+        Whether small or large values are good. With "auto", small values are good if the column's
+        name contains "loss" or "error"; otherwise large ones are.
     min_delta : float
-        A value is better if it improves the best one by more than this.
+        A value counts as an improvement if it is better than the best one by more than this.
     """
 
     def __init__(self, column: str | None, mode: Mode, min_delta: float = 0.0) -> None:
@@ -53,13 +53,13 @@ class Monitor:
         return history[column]
 
     def best(self, trainer: "Trainer") -> int:
-        """The best epoch, counted from 1; 0 if no epoch has finished or all values are NaN."""
-        sign = 1.0 if self.small(trainer) else -1.0
+        """The best epoch, counted from 1; 0 if no epoch has finished or no value is finite."""
+        sign = 1.0 if self.small_is_good(trainer) else -1.0
         best = 0
         least = math.inf
         for epoch, value in enumerate(self.values(trainer), 1):
-            loss = sign * value
-            # The first finite value is the best so far, however large.
+            loss = sign * value  # small is good; if it is NaN, the comparison below is False
+            # The first finite value is the best so far, however large it is and min_delta is.
             if loss < least - (self.min_delta if best else 0.0):
                 best = epoch
                 least = loss
@@ -69,9 +69,9 @@ class Monitor:
         """The name of the column."""
         return self.column or ("test_loss" if trainer.tested else "train_loss")
 
-    def small(self, trainer: "Trainer") -> bool:
+    def small_is_good(self, trainer: "Trainer") -> bool:
         """Whether small values are good."""
         if self.mode != "auto":
             return self.mode == "min"
         name = self.name(trainer)
-        return any(word in name for word in SMALL_IS_GOOD)
+        return any(word in name for word in LOSS_WORDS)

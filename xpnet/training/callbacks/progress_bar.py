@@ -1,4 +1,4 @@
-"""ProgressBar: a line per epoch and a progress bar."""
+"""ProgressBar: print a line per epoch and, below the lines, a progress bar."""
 
 import io
 import sys
@@ -16,36 +16,45 @@ if TYPE_CHECKING:
 
     from xpnet.training.trainer import Trainer
 
-ECHO = len("^C")  # what a terminal prints when Ctrl-C is pressed
-SHARES = ("accuracy", "precision", "recall", "f1")  # figures that are shown in per cent
+ECHO = len("^C")  # the width of what a terminal prints when Ctrl-C is pressed
+PERCENTAGES = ("accuracy", "precision", "recall", "f1")  # the ends of such columns' names
 
 
 class ProgressBar(Callback):
     """Prints a line per epoch and, below the lines, a bar with time left, loss, metrics and speed.
 
     A terminal that is too narrow for all of these figures shows only the first ones. In a notebook,
-    lines and bar are one output of the cell, which changes in place. In a file or a pipe there
-    are only the lines, without control characters.
+    lines and bar are one output of the cell, which changes in place. To a file or a pipe only the
+    lines are written, without control characters.
 
     If a callback ends the training early, a last line has the epoch and the reason.
 
-    The bar is removed whatever ends the training. Used as a block (`with ProgressBar() as bar:`), it is
-    also shown before and after the training.
+    The bar is removed at the end of the training, also after an error. As a block,
+    `with ProgressBar() as bar:`, it is shown before the training starts.
 
     Parameters
     ----------
     console : rich.console.Console, optional
-        Where to print; by default standard output. With `force_jupyter=False` a console prints
-        lines in a notebook too: for programs that cannot show an output that changes.
+        Where to print; by default standard output. A console with `force_jupyter=False` prints plain
+        lines in a notebook too, for programs that cannot show an output that changes.
     """
 
     def __init__(self, console: "Console | None" = None) -> None:
         self.console = console or standard()
-        self.bar: Any = None
-        self.cell: Any = None  # of a notebook
-        self.columns: list[tuple[str, str, int]] = []
+        self.bar: Any = None  # rich's; None where it is not shown
+        self.task = 0  # the number of the bar's only task
+        self.cell: _Cell | None = None  # in a notebook
+        self.columns: list[tuple[str, str, int]] = []  # of the history: name, header, width
 
     def __enter__(self) -> Self:
+        self._show_bar()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._remove_bar()
+
+    def _show_bar(self) -> None:
+        """Show the bar if the console is a terminal or a notebook, and does not show it already."""
         notebook = self.console.is_jupyter
         terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         if self.bar is None and (notebook or terminal):
@@ -54,20 +63,20 @@ class ProgressBar(Callback):
                 self.cell = _Cell(self.console.width)
             else:
                 self.bar.start()
-        return self
 
-    def __exit__(self, *error: object) -> None:
+    def _remove_bar(self) -> None:
         if self.cell is not None:
             self.cell.show()
         elif self.bar is not None:
             self.bar.stop()
-        self.bar = self.cell = None
+        self.bar = None
+        self.cell = None
 
     def on_start(self, trainer: "Trainer") -> None:
-        self.__enter__()
+        self._show_bar()
         self.columns = _columns(trainer)
         self._print(
-            "  ".join(padded(head, width, right=True) for _, head, width in self.columns),
+            "  ".join(padded(header, width, right=True) for _, header, width in self.columns),
             style="bold",
         )
         for row in trainer.history.rows:  # epochs before a training was resumed
@@ -81,7 +90,7 @@ class ProgressBar(Callback):
     def on_log(self, trainer: "Trainer", progress: Progress) -> None:
         if self.bar is None:
             return
-        # The bar counts samples, or epochs if the number of samples is unknown.
+        # The bar's unit is the sample, or the epoch if the number of samples is unknown.
         total = progress.epochs
         completed = progress.epoch - 1
         if progress.samples:
@@ -98,14 +107,14 @@ class ProgressBar(Callback):
             self.cell.show(self.bar, throttled=True)
 
     def _figures(self, progress: Progress) -> str:
-        """As many figures as fit into the line, beside the description and a bar of four characters."""
+        """As many figures as fit into the line, with the description and a bar of four characters."""
         task = self.bar.tasks[self.task]
         figures = []
-        left = task.time_remaining
-        if left is not None:
-            figures.append(f"{timedelta(seconds=round(left))} left")
+        remaining = task.time_remaining
+        if remaining is not None:
+            figures.append(f"{timedelta(seconds=round(remaining))} left")
         for name, value in progress.figures.items():
-            figures.append(f"{_head(name)} {_text(name, value)}")
+            figures.append(f"{_header(name)} {_formatted(name, value)}")
         figures.append(f"{progress.samples_per_s:,.0f} samples/s")
         room = self.console.width - ECHO - len(task.description) - len(" ━━━━ ")
         while figures and cells("  ".join(figures)) > room:
@@ -116,11 +125,11 @@ class ProgressBar(Callback):
         self._print_row(trainer.history.rows[-1])
 
     def _print_row(self, row: dict[str, float]) -> None:
-        texts = []
+        entries = []
         for name, _, width in self.columns:
-            text = _text(name, row[name]) if name in row else ""
-            texts.append(text.rjust(width))
-        self._print("  ".join(texts))
+            entry = _formatted(name, row[name]) if name in row else ""
+            entries.append(entry.rjust(width))
+        self._print("  ".join(entries))
 
     def _print(self, line: str, style: str | None = None) -> None:
         if self.cell is None:
@@ -135,14 +144,14 @@ class ProgressBar(Callback):
             if trainer.reason:
                 line = f"{line}: {trainer.reason}"
             self._print(printable(f"{line}."))
-        self.__exit__()
+        self._remove_bar()
 
     def on_error(self, trainer: "Trainer", error: BaseException) -> None:
-        self.__exit__()
+        self._remove_bar()
 
 
 def _bar(console: "Console") -> Any:
-    """A bar for one task. It leaves room for the ^C of a terminal, which would wrap the line."""
+    """A bar for one task, narrower than the terminal, so that a ^C does not wrap the line."""
     from rich import progress
     from rich.constrain import Constrain
 
@@ -169,12 +178,15 @@ class _Cell:
         from IPython.display import display
 
         self.width = width
-        self.lines: list[str] = []
-        self.shown = time.monotonic()
+        self.lines: list[str] = []  # the first is the header
+        self.shown = time.monotonic()  # the time of the last change
         self.output = display({"text/plain": ""}, raw=True, display_id=True)
 
     def show(self, *below: Any, throttled: bool = False) -> None:
-        """Replace the output; if `throttled`, at most five times per second, and less if it is long."""
+        """Replace the output by the lines, and `below`, what rich can print, under them.
+
+        If `throttled`, it is replaced at most five times per second, and less often if it is long.
+        """
         if throttled and time.monotonic() - self.shown < 0.2 + len(self.lines) / 2500:
             return
         page = _console(file=io.StringIO(), record=True, width=self.width, force_jupyter=False)
@@ -209,24 +221,26 @@ def _columns(trainer: "Trainer") -> list[tuple[str, str, int]]:
     parts = ["train"]
     if trainer.tested:
         parts.append("test")
-    heads = {name: _head(name) for name in map(name_of, trainer.metrics)}
+    headers = {name: _header(name) for name in map(name_of, trainer.metrics)}
     columns = [("epoch", "epoch", 5)]
     for part in parts:
         columns.append((f"{part}_loss", f"{part} loss", 10))
-        for name, head in heads.items():
-            columns.append((f"{part}_{name}", head, max(cells(head), 8)))
+        for name, header in headers.items():
+            columns.append((f"{part}_{name}", header, max(cells(header), 8)))
     return [*columns, ("seconds", "seconds", 8), ("samples_per_s", "samples/s", 9)]
 
 
-def _head(name: str) -> str:
+def _header(name: str) -> str:
+    """A name as the header of its column; `printable` escapes control characters."""
     return printable(name.replace("_", " "))
 
 
-def _text(column: str, value: float) -> str:
+def _formatted(column: str, value: float) -> str:
+    """A value with the digits and the unit of its column."""
     if column == "epoch":
         return f"{value:.0f}"
     if column == "seconds":
         return f"{value:.1f}"
     if column == "samples_per_s":
         return f"{value:,.0f}"
-    return f"{value:.2%}" if column.endswith(SHARES) else f"{value:.4f}"
+    return f"{value:.2%}" if column.endswith(PERCENTAGES) else f"{value:.4f}"

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class ReduceOnPlateau(Callback):
     """Multiplies the learning rate by a factor when a figure of the history no longer improves.
 
-    It sets `learner.damping`, one of the three factors of the learning rate (see `Learner`), to
-    `schedules.reduce_on_plateau` of the history so far, which follows PyTorch's rule of that name.
-    Because this is a function of the history only, a resumed training has the same rates.
+    It sets `learner.damping`, one of the three factors of the learning rate (see `Learner`), to the
+    result of `schedules.reduce_on_plateau` for the history so far; this is the rule of PyTorch's
+    `ReduceLROnPlateau`. It depends on the history only, so a resumed training has the same rates.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class ReduceOnPlateau(Callback):
         A column of the history; by default the loss of the test, or of the training if there are no
         test data.
     factor : float
-        What the rate is multiplied by, each time.
+        The rate is multiplied by it each time.
     patience : int
         The number of epochs without improvement that are tolerated.
     mode : {"auto", "min", "max"}
@@ -48,11 +48,11 @@ class ReduceOnPlateau(Callback):
         self.options = {"factor": factor, "patience": patience, **options}
 
     def on_start(self, trainer: "Trainer") -> None:
-        self.on_epoch(trainer)
+        self.on_epoch(trainer)  # a resumed training has a history already
 
     def on_epoch(self, trainer: "Trainer") -> None:
         from xpnet.schedules import reduce_on_plateau
 
-        mode = "min" if self.monitor.small(trainer) else "max"
+        mode = "min" if self.monitor.small_is_good(trainer) else "max"
         values = self.monitor.values(trainer)
         trainer.learner.damping = reduce_on_plateau(values, mode=mode, **self.options)

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 
 class Statistics(Callback):
-    """Watches one step after each log line, and appends a row of figures.
+    """Watches the first batch of each epoch and one after each log line: a row of figures for each.
 
-    Vanishing and exploding gradients and dead layers are visible here first. The figures of a step
+    Vanishing and exploding gradients and dead layers are visible here first. The figures of a row
     are transferred to the host together, and no other step is slowed down.
 
         layers.1/output_mean         the mean of the layer's output for the batch
         layers.1/output_std          its standard deviation
         layers.1/output_zeros        its share of zeros; a ReLU with a share of 1 is dead
-        layers.1/gradient_std        the root mean square of the loss's gradient by that output
+        layers.1/gradient_std        the root mean square of the gradient of the loss with respect to
+                                     that output
         layers.0.weight/norm         the Euclidean norm of the parameter
         layers.0.weight/grad_norm    the norm of its gradient, after clipping
 
@@ -42,7 +43,7 @@ class Statistics(Callback):
     Attributes
     ----------
     rows : list of dict of str to float
-        With the figures, "epoch" and "step".
+        The figures by the names above, and "epoch" and "step", the number of the step.
 
     Notes
     -----
@@ -54,14 +55,14 @@ class Statistics(Callback):
         self.path = None if path is None else Path(path)
         self.history = history
         self.rows: list[dict[str, float]] = []
-        self._found: dict[str, Array] = {}
-        self._open: ExitStack | None = None
-        self._due = False
+        self._found: dict[str, Array] = {}  # the figures of the step that is watched
+        self._open: ExitStack | None = None  # the open block of `probing`; None between such steps
+        self._due = False  # whether to watch the next step
 
     def on_start(self, trainer: "Trainer") -> None:
         if not trainer.resumed:
             self.rows = []
-        self._watch(trainer)  # the first step too, before which there is no log line
+        self._watch(trainer)  # the first step too, although no log line comes before it
 
     def on_log(self, trainer: "Trainer", progress: Progress) -> None:
         self._due = True
@@ -72,22 +73,22 @@ class Statistics(Callback):
         self._found = {}
         self._due = False
         self._open = ExitStack()
-        self._open.enter_context(probing(trainer.model, self._output, self._gradient))
+        self._open.enter_context(probing(trainer.model, self._note_output, self._note_gradient))
 
     def _close(self) -> None:
         if self._open is not None:
             self._open.close()
             self._open = None
 
-    def _output(self, name: str, layer: Layer, y: Array) -> None:
+    def _note_output(self, name: str, layer: Layer, y: Array) -> None:
         xp = array_namespace(y)
         if f"{name}/output_mean" in self._found or 0 in y.shape:
-            return  # only the first of several outputs, or of several batches
+            return  # only the first of several outputs, or calls, of a layer counts
         self._found[f"{name}/output_mean"] = xp.mean(y)
         self._found[f"{name}/output_std"] = xp.std(y)
         self._found[f"{name}/output_zeros"] = xp.mean(xp.astype(y == 0.0, y.dtype))
 
-    def _gradient(self, name: str, layer: Layer, g: Array) -> None:
+    def _note_gradient(self, name: str, layer: Layer, g: Array) -> None:
         xp = array_namespace(g)
         self._found[f"{name}/gradient_std"] = xp.sqrt(xp.mean(g * g))
 
@@ -99,6 +100,7 @@ class Statistics(Callback):
             self._watch(trainer)
 
     def _append_row(self, trainer: "Trainer") -> None:
+        """Transfer the figures to the host, with those of the parameters, as a row."""
         for name, p in trainer.model.named_parameters():
             xp = array_namespace(p.data)
             self._found[f"{name}/norm"] = xp.linalg.vector_norm(p.data)
@@ -106,6 +108,7 @@ class Statistics(Callback):
                 self._found[f"{name}/grad_norm"] = xp.linalg.vector_norm(data_of(p.raw_grad))
         figures = list(self._found.values())
         xp = array_namespace(*figures)
+        # `stack` needs one dtype; the widest one keeps all bits.
         widest = max((f.dtype for f in figures), key=lambda dtype: xp.finfo(dtype).bits)
         values = to_numpy(xp.stack([xp.astype(f, widest) for f in figures])).tolist()
         row = {"epoch": len(trainer.history) + 1.0, "step": float(trainer.steps)}

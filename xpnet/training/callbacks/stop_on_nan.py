@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xpnet._typing import Array
 from xpnet.autodiff import tree
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 
 
 class StopOnNaN(Callback):
-    """Where a loss becomes infinite or NaN, reports the step and the layer in which that began.
+    """Ends a training whose loss is NaN or infinite, and reports the step and layer where that began.
 
-    The first such layer is known only in the step in which it occurs, and to look at each step would
-    make a GPU wait: so the steps since the last log line are repeated from a copy, and watched.
+    The trainer notices such a loss only at the next log line, because a check in each step would make
+    a GPU wait. By then NaN has spread to all weights, and does not show where it began. So at each
+    log line this callback copies the state of the training, on the device. When a loss is NaN or
+    infinite, the steps since the last copy are repeated from it, with the same batches and the same
+    random numbers, while each layer is watched. At the end the model has the weights of that copy,
+    the last ones for which the loss was known to be finite.
 
-    The trainer notices such a loss at the next log line, when it has spread to all weights. So at
-    each log line this callback copies the state of the training, on the device. When a loss is NaN
-    or infinite, the steps since then are repeated from that copy, with the same batches and the
-    same random numbers, and each layer is watched. The model is left with the weights of the last
-    log line at which the loss was finite.
-
-    In a training without such a loss the cost is a copy of weights and optimizer per log line (four
-    per second by default), in memory and in time; a step costs nothing.
+    As long as the loss is finite, the cost is a copy of weights and optimizer per log line (four per
+    second by default), in memory and in time; a step costs nothing.
 
     The data must be arrays, a loader, or an iterable that returns the same batches again.
 
     Raises
     ------
     TrainingError
-        With the epoch, the batch, the layer's name, and whether its output or its gradient was
-        the first; or with the place in the data, if they are the reason.
+        The message names the epoch, the batch and the layer, and whether its output or the gradient
+        of its output was the first that was not finite; or the place in the data, if the cause is
+        there.
     """
 
     order: ClassVar[int] = -1
+    saved: dict[str, Any]  # the copy of the state from which steps are repeated
 
     def on_start(self, trainer: "Trainer") -> None:
         self._save(trainer)
@@ -59,12 +59,12 @@ class StopOnNaN(Callback):
         self._save(trainer)
 
     def _save(self, trainer: "Trainer") -> None:
-        # If a step is half done, the state before serves as well.
+        # In the middle of a step nothing is saved: the earlier copy serves as well.
         if trainer.between_steps:
             self.saved = copied(trainer.state_dict())
 
     def _error(self, trainer: "Trainer", loss: float) -> TrainingError:
-        """Repeat the steps since the last log line; the error that names the first cause."""
+        """Repeat the steps since the last copy, and return an error that names the first cause."""
         end = trainer.batch
         trainer.load_state_dict(self.saved)
         begin = trainer.batch
@@ -84,7 +84,7 @@ class StopOnNaN(Callback):
     def _batches(
         self, trainer: "Trainer", epoch: int, begin: int, end: int
     ) -> Iterator[tuple[int, Arrays, Arrays, Rows | None]]:
-        """The batches of an epoch from `begin` to `end`: number, x, t, and their rows in the data."""
+        """The batches `begin` to `end` - 1 of an epoch: number, x, t, and their rows in the data."""
         loader = trainer.loader
         if loader is None:
             return
@@ -94,50 +94,58 @@ class StopOnNaN(Callback):
 
 
 def _cause_in_step(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) -> str:
-    """Do a step; what in it was the first that is NaN or infinite, or an empty string."""
+    """Repeat a step, and describe what in it was the first that was not finite; "" if all was."""
     if not all(_is_finite(a) for a in tree.leaves((x, t))):
         return _fault_of_data(trainer, x, t, rows)
     outputs: list[str] = []
     gradients: list[str] = []
     # In mixed precision, gradients that overflow are expected, and lead to a smaller scale.
     exact = trainer.learner.precision is None
-    on_gradient = _noting(gradients, "output's gradient") if exact else None
-    with probing(trainer.model, _noting(outputs, "output"), on_gradient):
+    on_gradient = _recorder(gradients, "output's gradient") if exact else None
+    with probing(trainer.model, _recorder(outputs, "output"), on_gradient):
         _, loss = trainer.step(x, t)
     if not outputs and not _is_finite(data_of(loss)):
         unknown = "the outputs of all layers were finite, and the loss was not: look at the targets"
         return _fault_of_data(trainer, x, t, rows) or unknown
-    if outputs or gradients:
-        return (outputs or gradients)[0]
+    if outputs:
+        return outputs[0]
+    if gradients:
+        return gradients[0]
     return _fault_of_parameters(trainer.model, exact)
 
 
-def _noting(found: list[str], what: str) -> Callable[[str, Layer, Array], None]:
-    """A function to watch layers with; it appends to `found` the first that is not finite."""
+def _recorder(found: list[str], what: str) -> Callable[[str, Layer, Array], None]:
+    """A function for `probing`; it adds a description of the first layer at fault to `found`.
 
-    def look(name: str, layer: Layer, y: Array) -> None:
+    `what` is a word for the arrays that the function is called with: "output".
+    """
+
+    def record(name: str, layer: Layer, y: Array) -> None:
         if not found and not _is_finite(y):
-            text = repr(layer)
-            if "\n" in text:
-                text = type(layer).__name__
-            found.append(f"{name} = {text} was the first layer whose {what} was not finite")
+            description = repr(layer)
+            if "\n" in description:  # that of a layer which contains others
+                description = type(layer).__name__
+            found.append(f"{name} = {description} was the first layer whose {what} was not finite")
 
-    return look
+    return record
 
 
 def _fault_of_parameters(model: Layer, exact: bool) -> str:
-    """The first parameter whose gradient, if `exact`, or whose value is not finite."""
+    """Describe the first parameter whose gradient or value is not finite; "" if all are finite.
+
+    Gradients are checked first, and only if `exact`.
+    """
     for name, p in model.named_parameters():
         if exact and p.raw_grad is not None and not _is_finite(data_of(p.raw_grad)):
             return f"{name} was the first parameter whose gradient was not finite"
     for name, p in model.named_parameters():
         if not _is_finite(p.data):
-            return f"{name} was the first parameter that the step made infinite"
+            return f"{name} was the first parameter that the step made NaN or infinite"
     return ""
 
 
 def _fault_of_data(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) -> str:
-    """What is wrong with the samples of a batch, or an empty string."""
+    """Describe what is wrong with the samples of a batch; "" if nothing is."""
     try:
         check_batch(trainer.model, on_host(x), on_host(t), rows)
     except DataError as error:
@@ -146,5 +154,6 @@ def _fault_of_data(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) 
 
 
 def _is_finite(x: Array) -> bool:
+    """Whether x has no NaN and no infinity; True for integers and booleans."""
     xp = array_namespace(x)
     return not has_dtype(x, "real floating") or bool(xp.all(xp.isfinite(x)))

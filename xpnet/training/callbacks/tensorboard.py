@@ -1,4 +1,4 @@
-"""TensorBoard: event files for TensorBoard."""
+"""TensorBoard: write the figures of a training to event files, which TensorBoard shows."""
 
 import math
 import os
@@ -27,8 +27,9 @@ class TensorBoard(Callback):
     """Writes the figures of a training to a folder, which `tensorboard --logdir` shows.
 
         train/loss, test/loss         and each metric: a point per epoch, at the number of the step
-        running/loss                  the mean of the epoch so far, a point per log line
-        lr, samples_per_s
+        running/loss                  and each mean metric: over the epoch so far, a point per log line
+        lr                            the learning rate, a point per epoch
+        samples_per_s                 the speed, a point per log line
         layers.0.weight/grad_norm     the figures of `Statistics`, if the trainer has that callback
         weights/layers.0.weight       a histogram of each parameter at an epoch's end
         gradients/layers.0.weight     a histogram of its gradient in the epoch's last step
@@ -39,9 +40,9 @@ class TensorBoard(Callback):
     ----------
     folder : str or path-like
         For this training only: a new training refuses the folder of an older one. A resumed training
-        adds a file, and TensorBoard discards the points after the checkpoint.
+        adds a file, and TensorBoard discards the older points after the checkpoint.
     histograms : bool
-        Whether to write histograms, which sort all parameters once per epoch.
+        Whether to write histograms. Their cost is a sort of all parameters once per epoch.
 
     Raises
     ------
@@ -55,7 +56,7 @@ class TensorBoard(Callback):
         self.folder = Path(folder)
         self.histograms = histograms
         self.writer: Any = None
-        self.written = 0  # rows of the Statistics
+        self.written = 0  # the number of rows of the Statistics that have been written
         self._open_writer = EventFileWriter
 
     def on_start(self, trainer: "Trainer") -> None:
@@ -69,7 +70,8 @@ class TensorBoard(Callback):
         if trainer.resumed:
             step = trainer.steps + 1
             self.written = sum(len(s.rows) for s in self._statistics(trainer))
-        start = SessionLog(status=SessionLog.START)  # discards older points from this step on
+        # The start of a session makes TensorBoard discard older points from this step on.
+        start = SessionLog(status=SessionLog.START)
         self.writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
 
     def on_log(self, trainer: "Trainer", progress: Progress) -> None:
@@ -85,30 +87,33 @@ class TensorBoard(Callback):
                 figures[f"{part}/{figure}"] = value
         self._write(trainer.steps, {**figures, "lr": row["lr"]})
         for statistics in self._statistics(trainer):
-            for found in statistics.rows[self.written :]:
-                own = {k: v for k, v in found.items() if k not in ("epoch", "step")}
-                self._write(int(found["step"]), own)
+            for watched in statistics.rows[self.written :]:
+                figures = {k: v for k, v in watched.items() if k not in ("epoch", "step")}
+                self._write(int(watched["step"]), figures)
             self.written = len(statistics.rows)
         if self.histograms:
             self._write_histograms(trainer)
         self.writer.flush()
 
     def _statistics(self, trainer: "Trainer") -> list[Statistics]:
+        """The trainer's first `Statistics`, if it has any."""
         return [c for c in trainer.callbacks if isinstance(c, Statistics)][:1]
 
     def _write(self, step: int, figures: dict[str, float]) -> None:
+        """Write a point at `step` for each figure, by its tag."""
         self._event(step, [{"tag": tag, "simple_value": value} for tag, value in figures.items()])
 
     def _write_histograms(self, trainer: "Trainer") -> None:
-        found = []
+        values = []
         for name, p in trainer.model.named_parameters():
             for part, x in (("weights", p.data), ("gradients", p.raw_grad)):
                 histogram = None if x is None else _histogram(data_of(x))
                 if histogram is not None:
-                    found.append({"tag": f"{part}/{name}", "histo": histogram})
-        self._event(trainer.steps, found)
+                    values.append({"tag": f"{part}/{name}", "histo": histogram})
+        self._event(trainer.steps, values)
 
     def _event(self, step: int, values: list[dict[str, Any]]) -> None:
+        """Write values, each the arguments of TensorBoard's `Summary.Value`."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -124,18 +129,22 @@ class TensorBoard(Callback):
 
 
 def _histogram(x: Array) -> Any:
-    """A 30-bin histogram of x; None if x is empty or has no finite range."""
+    """TensorBoard's histogram of x, in 30 bins; None if x is empty or not finite."""
     from tensorboard.compat.proto.histogram_pb2 import HistogramProto
 
     if 0 in x.shape:
         return None
     xp = array_namespace(x)
     x = xp.sort(xp.reshape(x, (-1,)))
-    low, high, total, squares = (float(v) for v in (x[0], x[-1], xp.sum(x), xp.sum(x * x)))
+    low = float(x[0])
+    high = float(x[-1])
+    total = float(xp.sum(x))
+    squares = float(xp.sum(x * x))
     if not math.isfinite(squares):
         return None
     ends = [low + (high - low) * (i / BINS) for i in range(1, BINS)] + [high]
     limits = xp.asarray(ends, dtype=x.dtype, device=compat.device(x))
+    # The number of values up to each limit; the differences are the counts of the bins.
     below = to_numpy(xp.searchsorted(x, limits, side="right")).tolist()
     return HistogramProto(
         min=low,
