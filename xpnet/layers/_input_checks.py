@@ -78,8 +78,8 @@ def misfit(
 ) -> Exception:
     """The error for an input: what was expected and given, where, and what to try.
 
-    If a dtype is given, the error is about the dtype; else about the shape, or an x that is not an
-    array.
+    If x is not an array, the error is about its type; else about the dtype, if one is given, or about
+    the shape.
     """
     wanted = f"{layer!r} expected {name} of shape ({', '.join(map(str, sizes))})"
     if not hasattr(x, "shape"):

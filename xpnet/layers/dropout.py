@@ -11,7 +11,8 @@ from xpnet.random import default_rng
 class Dropout(Layer):
     """In training each number is set to 0 with probability p, else divided by 1 - p. Any shape.
 
-    In evaluation (`model.eval()`) it returns x unchanged.
+    So its mean over all masks is the number itself, and in evaluation (`model.eval()`) the layer
+    returns x unchanged.
 
     Parameters
     ----------
