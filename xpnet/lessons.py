@@ -260,6 +260,7 @@ def _with_inputs(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:
+    """A tuple as it is; anything else as a tuple of one."""
     return x if isinstance(x, tuple) else (x,)
 
 

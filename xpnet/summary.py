@@ -98,6 +98,7 @@ class Summary:
         return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
 
     def _totals(self) -> list[str]:
+        """The lines below the table."""
         parameters = f"{self.parameters:,}"
         frozen = self.parameters - self.trainable
         if frozen:

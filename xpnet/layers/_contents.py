@@ -9,7 +9,7 @@ from xpnet.errors import ArgumentTypeError
 
 
 class Holder:
-    """An object whose attributes may hold parameters: the base class of `Layer`, and of nothing else.
+    """An object whose attributes may hold parameters: the base class of `Layer` only.
 
     This module recognizes layers by it: it cannot import `Layer`, whose own module imports it.
     """

@@ -24,6 +24,7 @@ def require(layer: object, x: Array, sizes: _Sizes, parameter: Array | None = No
         raise misfit(layer, x, sizes)
     if parameter is None:
         return
+    # Usually both are identical, which is fast to see; `require_dtype` compares in full.
     if x.dtype is not parameter.dtype or type(data_of(x)) is not type(data_of(parameter)):
         require_dtype(layer, x, sizes, parameter)
 

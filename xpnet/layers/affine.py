@@ -37,6 +37,12 @@ class Affine(Layer):
     Notes
     -----
     x : shape (..., in_features), at least two-dimensional; y : shape (..., out_features).
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> Affine(3, 2)(xpnet.Variable([[1.0, 2.0, 3.0]])).shape
+    (1, 2)
     """
 
     # Names from the lessons: reading or setting one raises an error that names the new one.

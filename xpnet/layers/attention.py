@@ -60,8 +60,8 @@ class MultiheadAttention(Layer):
         Booleans, True where a query may attend to a key; or numbers that are added to the scores, as
         in `F.scaled_dot_product_attention`. For `valid`, of shape (batch, size) and False at padding,
         pass `valid[:, None, :]`. (In PyTorch's layer, unlike in its function, True means that a
-        query may not attend.) For a query that may attend to no key, y is the bias
-        of `out_proj`, not NaN.
+        query may not attend.) For a query that may attend to no key, y is the bias of `out_proj`,
+        not NaN.
     is_causal : bool, by name
         Query i attends to keys 0 to i only, where the mask allows it.
     softcap, window : by name
@@ -98,7 +98,7 @@ class MultiheadAttention(Layer):
         self.kdim = kdim or embed_dim
         self.vdim = vdim or embed_dim
         self.batch_first = batch_first
-        has_own_rng = rng is not None
+        has_own_rng = rng is not None  # else there is no generator to save with the layer
         rng = default_rng(rng)
         self._joint = self.kdim == self.vdim == embed_dim  # then one parameter has all projections
         if self._joint:

@@ -96,7 +96,7 @@ class Layer(Holder):
             call = type(self)._implementation  # noqa: SLF001 - its own
             for hook in hooks.get():
                 call = partial(hook, call)
-            if known.several:
+            if known.several:  # GPUs, one of which may have to be selected
                 return call_on_their_device(call, self, *xs, **options)
             return call(self, *xs, **options)
         except Exception as error:

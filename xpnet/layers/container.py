@@ -88,7 +88,7 @@ class Residual(Sequential):
     *layers : Layer
         The layers of f, one after another.
     shortcut : Layer, optional
-        A layer that gives x the shape of f(x); by default the shortcut is x itself.
+        A layer whose output has the shape of f(x); by default the shortcut is x itself.
 
     Raises
     ------

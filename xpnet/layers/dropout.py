@@ -24,7 +24,7 @@ class Dropout(Layer):
 
     Notes
     -----
-    Masks are drawn on the host: one seed gives the same masks on every backend. A DeviceGenerator,
+    Masks are drawn on the host: with one seed they are the same on every backend. A DeviceGenerator,
     and `manual_seed(seed, device=True)`, draw them on the GPU, with CuPy. Source: see
     `xpnet.functions.dropout`.
     """

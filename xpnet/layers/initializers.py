@@ -1,8 +1,8 @@
 """Initial values of parameters: random, so that units differ; scaled, so that signals keep their size.
 
-An initializer is a function `(shape, rng) -> array`; `zeros` and `ones` ignore `rng`. It draws on the host in float64, a block at a
-time, casts to the backend's dtype, and sends the result to the backend's device. So one seed gives
-the same numbers, bit for bit, on every library.
+An initializer is a function `(shape, rng) -> array`; `zeros` and `ones` ignore `rng`. It draws on
+the host in float64, a block at a time, casts to the backend's dtype, and sends the result to the
+backend's device. So the numbers of one seed are the same, bit for bit, on every library.
 
 For a weight of shape (in_features, out_features), fan_in = in_features, fan_out = out_features.
 For the kernel of a convolution, of shape (outputs, channels, *lengths), fan_in is the product of

@@ -24,7 +24,7 @@ class _Recurrent(Layer):
 
     gates: ClassVar[int] = 1  # rows of weights for each hidden unit
     states: ClassVar[tuple[str, ...]] = ("h_0",)  # the names of the initial states
-    weight_ih_l0: Parameter
+    weight_ih_l0: Parameter  # like all parameters, set by `setattr`
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class _Recurrent(Layer):
         self.batch_first = batch_first
         self.dropout = dropout
         self.bidirectional = bidirectional
-        has_own_rng = rng is not None
+        has_own_rng = rng is not None  # else there is no generator to save with the layer
         rng = default_rng(rng)
         self.dropout_layer = inner_dropout(dropout, rng if has_own_rng else None)
         rows = self.gates * hidden_size

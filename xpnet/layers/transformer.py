@@ -85,7 +85,7 @@ class TransformerEncoderLayer(Layer):
         rng: Rng = None,
     ) -> None:
         choose("activation", activation, _ACTIVATIONS)  # an error now, not at the first call
-        has_own_rng = rng is not None
+        has_own_rng = rng is not None  # else there is no generator to save with the layer
         rng = default_rng(rng)
         own = rng if has_own_rng else None
         self.self_attn = MultiheadAttention(

@@ -194,7 +194,7 @@ _temporaries: set[Path] = set()  # the temporary files that this process is writ
 
 
 def sweep(folder: PathLike, *names: str) -> None:
-    """Remove the temporary files that processes left when they were killed in `replacing` these files.
+    """Remove the temporary files of processes that were killed in `replacing` these files.
 
     Temporary files of running processes stay. A process on another host or in another container
     looks like one that has ended, so call this only where no other process may write.
