@@ -3,9 +3,10 @@
 The loader shifts images at random, in a thread of its own, while the network trains on the last
 batch. The learning rate rises and falls once, and gradients are clipped. Four callbacks are called
 during the training. The first shows the progress; the second stops at NaN and names the layer; the
-third stops when the accuracy no longer improves; the fourth saves the best weights, and a checkpoint.
-After Ctrl-C, --resume continues from that checkpoint, with the same result as a training that was
-not interrupted. The last lines write a page for a browser, with curves, confusion matrix and mistakes.
+third stops when the accuracy no longer improves; the fourth saves the best weights and a
+checkpoint. After Ctrl-C, --resume continues from that checkpoint, with the same result as a
+training that was not interrupted. The last lines write a page for a browser, with curves,
+confusion matrix and mistakes.
 
     python examples/digits_convolution.py
     python examples/digits_convolution.py --samples 5000 --epochs 2

@@ -297,7 +297,9 @@ class Scaled(Layer):
 def test_a_variable_that_should_be_a_parameter_raises_in_the_optimizer(backend, array, where, path):
     """Also in the trainer. The message says which Variable, and to make it a Parameter."""
     model = Sequential(Scaled(Variable(array([2.0])), where))
-    words = rf"layers\.0\.{path} is a Variable that requires a gradient and no Parameter.*Make it P"
+    words = (
+        rf"layers\.0\.{path} is a Variable that requires a gradient, but not a Parameter.*Make it P"
+    )
     for make in (
         lambda: xpnet.SGD(model.parameters()),
         lambda: xpnet.Adam([{"params": model.parameters(), "lr": 0.1}]),

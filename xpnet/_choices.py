@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def choose(kind: str, name: str, table: Mapping[str, T]) -> T:
-    """The entry of a table; ArgumentError with the known names if it has none of that name.
+    """The entry of that name in a table; ArgumentError with the known names if there is none.
 
     >>> choose("activation", "rellu", {"relu": 1, "gelu": 2})
     Traceback (most recent call last):

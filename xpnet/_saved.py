@@ -59,12 +59,12 @@ def mapping(state: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def rows(state: Mapping[str, Any], name: str = "rows") -> list[dict[str, float]]:
-    """The list of that name, whose rows are dicts of numbers, NaN and infinity among them: a copy.
+    """A copy of the list of that name: dicts of numbers, NaN and infinity included.
 
     Raises
     ------
     StateError
-        They are missing, or not dicts of numbers.
+        It is missing, or not a list of dicts of numbers.
     """
     value = state.get(name)
     if not isinstance(value, list):

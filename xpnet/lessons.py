@@ -68,7 +68,7 @@ __all__ = [
 class _Layer:
     """A function of arrays that is differentiated step by step."""
 
-    _pull: Callable[[Any], tuple[Array, ...]] | None = None
+    _pull: Callable[[Any], tuple[Array, ...]] | None = None  # see `xpnet.autodiff.vjp`
 
     def _compute(self, f: Callable[..., Any], *xs: Any) -> Array:
         """f(*xs); what `_gradients` needs is remembered."""
@@ -134,7 +134,7 @@ class AddLayer(_Layer):
         return self._compute(F.add, x, y)
 
     def backward(self, dout: Array = 1) -> Array:
-        """`dout`, which is the gradient of each number, as both have the same shape."""
+        """The gradient of x, which is also that of y: `dout`. Both have the same shape."""
         dx, dy = self._gradients(dout)
         if self.b is not None:
             self.grad = dy
@@ -180,6 +180,11 @@ class MulLayer(_Layer):
 
 class MSELayer(_Layer):
     """Lesson 2: the mean of (x - t)^2, with targets t of its own; its gradient is 2 (x - t) / N.
+
+    Parameters
+    ----------
+    t : array
+        The targets, of the shape of x: N numbers in all.
 
     Attributes
     ----------
@@ -227,11 +232,12 @@ class Function(autodiff.Function):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "backward" in cls.__dict__:
             cls.backward = _with_inputs(cls.backward)  # type: ignore[method-assign]
-        super().__init_subclass__(rule=Rule(rest=0, y_at=0), **kwargs)
+        rule = Rule(rest=0, y_at=0)  # backward(gy, y, *xs), the rule that `_with_inputs` returns
+        super().__init_subclass__(rule=rule, **kwargs)
 
 
 class _Nothing:
-    """An input of None, in a rule."""
+    """What a rule gets for an input of None: an object whose `data` is None, too."""
 
     data = None
 
@@ -254,11 +260,12 @@ def _with_inputs(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:
+    """A tuple as it is; anything else as a tuple of one."""
     return x if isinstance(x, tuple) else (x,)
 
 
 def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
-    """x summed over the axes along which an array of that shape was repeated to get x.
+    """The sum of x over the axes along which an array of that shape is repeated by broadcasting.
 
     Parameters
     ----------
@@ -362,7 +369,10 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float = 1e-4) -> 
     Returns
     -------
     array, of the shape of x
-        `xpnet.testing.numerical_gradient` is a function that does not change x.
+
+    See Also
+    --------
+    xpnet.testing.numerical_gradient : The same without changing x.
     """
     x = data_of(_changeable(x))
     gradient = array_namespace(x).zeros_like(x)

@@ -122,6 +122,7 @@ def lenet(
     colours, height, width = _image("lenet", input_shape, 12)
     rng = _one_generator(rng)
     first, second = channels
+    # Pooling halves a length, and the convolution without padding shortens it by 4.
     places = ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
     return Sequential(
         Conv2d(colours, first, 5, padding=2, rng=rng),
@@ -185,6 +186,7 @@ def resnet(
 
 
 def _block(before: int, width: int, stride: int, rng: Rng) -> Residual:
+    """Two 3 x 3 convolutions from `before` to `width` channels, beside a shortcut."""
     inner = _convolved(before, width, 3, stride, rng)
     inner += [ReLU(), *_convolved(width, width, 3, 1, rng)]
     if before == width and stride == 1:
@@ -193,6 +195,7 @@ def _block(before: int, width: int, stride: int, rng: Rng) -> Residual:
 
 
 def _convolved(before: int, width: int, kernel: int, stride: int, rng: Rng) -> list[Layer]:
+    """A convolution from `before` to `width` channels, and batch normalization."""
     convolution = Conv2d(before, width, kernel, stride, kernel // 2, bias=False, rng=rng)
     return [convolution, BatchNorm2d(width)]
 
@@ -216,6 +219,7 @@ def lstm(
     hidden : int
         The size of the state.
     layers : int
+        The number of LSTM layers, one on top of the other.
     bidirectional : bool
         Whether it also reads backwards; then the affine layer gets both last states.
     dropout : float
@@ -258,10 +262,14 @@ def transformer(
     outputs : int
     width : int
         The size of a step's representation, a multiple of `heads`.
-    heads, layers : int
+    heads : int
+        The number of heads of each attention.
+    layers : int
+        The number of encoder layers.
     hidden : int
         The number of hidden units of the perceptron in each layer.
     dropout : float
+        As for `TransformerEncoderLayer`, and for the sum of inputs and positional encoding.
     rng : int, numpy.random.Generator or None
         The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
@@ -322,7 +330,13 @@ class Rows(Layer):
 
 
 class LastState(Layer):
-    """The states of a recurrent layer after the last step: (batch, n), or both directions' 2 n."""
+    """The last state of a recurrent layer: (batch, n), or (batch, 2 n) for two directions.
+
+    Parameters
+    ----------
+    recurrent : Layer
+        A layer such as `LSTM`; if it consists of several, the last one counts.
+    """
 
     def __init__(self, recurrent: Layer) -> None:
         self.recurrent = recurrent
@@ -345,6 +359,7 @@ class MeanOverSteps(Layer):
 
 
 def _image(name: str, shape: Shape, least: int) -> Shape:
+    """The shape, if it is that of an image of at least `least` x `least` pixels; else ShapeError."""
     if len(shape) != 3 or min(shape[1:]) < least:
         expected = "(channels, height, width)"
         if least > 1:

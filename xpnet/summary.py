@@ -42,7 +42,7 @@ class Row:
     shapes : list of tuple of int
         The shapes of its outputs for a batch of one; empty if it was not called.
     parameters : int
-        The count of numbers in its own parameters: without the layers in it, and without
+        The number of values in its own parameters: without the layers in it, and without
         parameters that another row has counted.
     multiply_adds : int
         The multiply-adds of the layer itself for one sample, all its calls together.
@@ -66,15 +66,15 @@ class Summary:
     batch_axis : int
         The axis of the batch in inputs and outputs.
     parameters, trainable : int
-        The count of numbers in all parameters, each parameter once; and in those that require a
+        The number of values in all parameters, each parameter once; and in those that require a
         gradient.
     multiply_adds : int
         The multiply-adds of matrix products and convolutions for one sample. Elementwise
         computations (activations, normalization, biases) are not counted.
     parameter_bytes, buffer_bytes : int
     activation_bytes : int
-        The memory of the input and of every layer's output for one sample, each array once; a
-        training keeps them for the backward pass.
+        The memory of the input and of every layer's output for one sample, each array once. In
+        training they are kept for the backward pass.
     """
 
     rows: list[Row]
@@ -98,6 +98,7 @@ class Summary:
         return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
 
     def _totals(self) -> list[str]:
+        """The lines below the table."""
         parameters = f"{self.parameters:,}"
         frozen = self.parameters - self.trainable
         if frozen:
@@ -182,7 +183,7 @@ def summary(
 
 
 def _rows(model: Layer) -> dict[int, Row]:
-    """A row for each layer, by its id, without what a call shows."""
+    """A row for each layer, by its id; a call then adds its output shapes and multiply-adds."""
     rows: dict[int, Row] = {}
     counted: set[int] = set()
     for name, layer in model.named_layers():
@@ -209,13 +210,13 @@ Count = Callable[[Any, list[Any], list[Shape]], int]  # layer, inputs, output sh
 
 
 def _matrices(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
-    """Each row of the input is multiplied by each of the layer's own matrices, once."""
+    """Each row of the input is multiplied once by each of the layer's own matrices."""
     rows = math.prod(xs[0].shape[:-1])
     return int(rows * sum(p.size for p in _own_parameters(layer) if p.ndim == 2))
 
 
 def _kernels(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
-    """All weights are used once for each place of the output; of a transpose, of the input."""
+    """All weights are used once for each place of the output; in a transpose, of the input."""
     shape = outputs[0]
     if "Transpose" in type(layer).__name__:
         shape = xs[0].shape
@@ -225,7 +226,7 @@ def _kernels(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
 
 def _attention(layer: Any, xs: list[Any], outputs: list[Shape]) -> int:
     """Projections by the layer's own matrices, then queries by keys, and weights by values."""
-    query, key, value = (*xs, None, None)[:3]
+    query, key, value = (*xs, None, None)[:3]  # what was not passed is None
     if key is None:
         key = query
     if value is None:
@@ -296,7 +297,7 @@ def _zeros(model: Layer, shape: Shape, dtype: DType | str | None, axis: int) -> 
 
 
 def _cells(row: Row, batch_axis: int) -> tuple[str, ...]:
-    """A row of the table, as text."""
+    """The strings of a row of the table."""
     label = " ".join(row.kind.split())
     name = row.name.rpartition(".")[2]
     if name:
@@ -309,10 +310,12 @@ def _cells(row: Row, batch_axis: int) -> tuple[str, ...]:
 
 
 def _shown_count(n: int) -> str:
+    """The number with commas between the thousands; an empty string for 0."""
     return f"{n:,}" if n else ""
 
 
 def _shown(shape: Shape, batch_axis: int) -> str:
+    """The shape of an output, with "batch" for the size of the batch."""
     sizes = [str(n) for n in shape]
     if 0 <= batch_axis < len(sizes):
         sizes[batch_axis] = "batch"
@@ -320,6 +323,7 @@ def _shown(shape: Shape, batch_axis: int) -> str:
 
 
 def _bytes(x: Array) -> int:
+    """The memory of an array's values."""
     xp = array_namespace(x)
     count: int = math.prod(x.shape)
     if xp.isdtype(x.dtype, "bool"):
@@ -329,6 +333,7 @@ def _bytes(x: Array) -> int:
 
 
 def _size(n: int) -> str:
+    """A number of bytes, in the largest unit of which there is at least one."""
     for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
         if n >= 10**power:
             return f"{n / 10**power:,.1f} {unit}"

@@ -9,9 +9,9 @@ from xpnet.errors import ArgumentTypeError
 
 
 class Holder:
-    """An object whose attributes may hold parameters: the base class of `Layer`, and of no other.
+    """An object whose attributes may hold parameters: the base class of `Layer` only.
 
-    It is here because `Layer` itself needs this module.
+    This module recognizes layers by it: it cannot import `Layer`, whose own module imports it.
     """
 
     __slots__ = ()
@@ -50,8 +50,8 @@ def contents(root: Any) -> Iterator[tuple[str, Holder | None, Any]]:
     owner : Layer or None
         The innermost layer that holds the value; None outside of layers.
     value : Variable, Buffer, Generator or Layer
-        A layer comes before what it holds. A value that is held in two places comes twice; a layer
-        within itself, as by an attribute for its parent, comes without what it holds.
+        A layer comes before what it holds. A value that is held in two places is yielded twice; a
+        layer within itself, as by an attribute for its parent, is yielded without what it holds.
     """
     return _contents(root, "", ())
 
@@ -101,15 +101,15 @@ class ParameterIterator(Iterator[Parameter]):
 
 
 def require_no_loose_variables(layer: Holder) -> None:
-    """Raise ArgumentTypeError if a layer holds a leaf Variable that requires a gradient in vain.
+    """Raise ArgumentTypeError if a layer holds a leaf Variable that should be a Parameter.
 
-    It is not a Parameter, so optimizers do not update it and files do not contain it.
+    It requires a gradient, but optimizers would not update it and files would not contain it.
     """
     for path, _, value in contents(layer):
         is_plain = isinstance(value, Variable) and not isinstance(value, Parameter)
         if is_plain and value.requires_grad and value.node is None:
             raise ArgumentTypeError(
-                f"{type(layer).__name__}.{path} is a Variable that requires a gradient and no "
+                f"{type(layer).__name__}.{path} is a Variable that requires a gradient, but not a "
                 "Parameter: it would be neither learned nor saved. Make it Parameter(array), or "
                 "Variable(array, requires_grad=False) if it is a constant."
             )
@@ -123,8 +123,8 @@ def require_kept(layer: Holder, name: str, held: Any, value: Any) -> None:
         variables = [v for _, _, v in contents([value]) if isinstance(v, Variable)]
         if state and any(not isinstance(v, Parameter) for v in variables):
             raise ArgumentTypeError(
-                f"{where} holds parameters, and would hold a Variable that is no Parameter: it would be "
-                "neither learned nor saved. Write p.data = ... for each p of them, or p -= ..."
+                f"{where} holds parameters, and would hold a Variable that is not a Parameter: it would "
+                "be neither learned nor saved. Write p.data = ... for each p of them, or p -= ..."
             )
         return
     if value is None or isinstance(value, (Parameter, Buffer, Holder)):
@@ -133,13 +133,13 @@ def require_kept(layer: Holder, name: str, held: Any, value: Any) -> None:
     if isinstance(held, Parameter):
         raise ArgumentTypeError(
             f"{where} is a Parameter: expected a Parameter or None, got {given}, which would be "
-            f"neither learned nor saved. Write {name}.data = array to give it other numbers, or "
+            f"neither learned nor saved. Write {name}.data = array to change its values, or "
             f"{name} = Parameter(array) before the optimizer is created."
         )
     if isinstance(held, Buffer):
         raise ArgumentTypeError(
             f"{where} is a Buffer: expected a Buffer or None, got {given}, which would not be "
-            f"saved. Write {name}.data = array to give it other numbers."
+            f"saved. Write {name}.data = array to change its values."
         )
     if isinstance(held, Holder):
         raise ArgumentTypeError(

@@ -1,4 +1,4 @@
-"""What holds for the calls of layers in a block: whether they are in training, and their hooks.
+"""Whether the layers that are called in a block are in training, and the hooks of their calls.
 
 Two threads may use one model at the same time. An evaluation in one of them must not switch off
 dropout in the other, and a hook must see the calls of its own block only. So both are properties of

@@ -24,6 +24,7 @@ def require(layer: object, x: Array, sizes: _Sizes, parameter: Array | None = No
         raise misfit(layer, x, sizes)
     if parameter is None:
         return
+    # Usually both are identical, which is fast to see; `require_dtype` compares in full.
     if x.dtype is not parameter.dtype or type(data_of(x)) is not type(data_of(parameter)):
         require_dtype(layer, x, sizes, parameter)
 
@@ -78,8 +79,8 @@ def misfit(
 ) -> Exception:
     """The error for an input: what was expected and given, where, and what to try.
 
-    If a dtype is given, the error is about the dtype; else about the shape, or an x that is not an
-    array.
+    If x is not an array, the error is about its type; else about the dtype, if one is given, or about
+    the shape.
     """
     wanted = f"{layer!r} expected {name} of shape ({', '.join(map(str, sizes))})"
     if not hasattr(x, "shape"):

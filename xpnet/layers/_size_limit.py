@@ -42,7 +42,7 @@ def require_within_limit(shape: tuple[int, ...]) -> None:
     budget = _budget.get()
     if budget is None:
         return
-    # An empty parameter counts as one number: else a file could ask for endlessly many of them.
+    # An empty parameter counts as one number; else a file could ask for any number of them.
     size = max(1, math.prod(shape))
     if size > budget.remaining:
         raise ArgumentError(

@@ -12,16 +12,16 @@ _MISSING = object()
 class StandIns:
     """A hook: in its block, some objects that a model holds are replaced by others.
 
-    A layer that holds one of these objects, directly or in a layer within it, is not called itself:
-    a view of it is, which is an object of the same class with the same attributes, except for the
-    replaced ones. The layers are not changed, so other threads do not notice. What `forward` sets
-    on a view is copied to the layer.
+    Instead of a layer that holds one of these objects, directly or in a layer within it, a view of
+    it is called: an object of the same class with the same attributes, except for the replaced ones.
+    The layers themselves are not changed, so other threads do not notice. Attributes that `forward`
+    sets on a view are copied to the layer.
 
     Parameters
     ----------
     model : Layer
     pairs : list of (object, object)
-        An object that the model holds, and what stands in for it. The former are parameters,
+        An object that the model holds, and what stands in for it. The objects are parameters,
         buffers or generators, in attributes of layers, or in lists, tuples and dicts there.
     copy_back : bool
         Whether the layers receive the attributes that `forward` sets. If False, every layer is
@@ -40,7 +40,7 @@ class StandIns:
         self._pairs = {id(pair[0]): pair for pair in pairs}
         self._copy_back = copy_back
         self._views: dict[int, Layer] = {}  # by the id of the layer
-        self._initial: dict[int, dict[str, Any]] = {}  # first attributes, by the id of the view
+        self._initial: dict[int, dict[str, Any]] = {}  # attributes before calls, by the view's id
         self.originals: dict[int, Layer] = {}  # by the id of the view
         self._view(model)
 

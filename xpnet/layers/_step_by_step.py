@@ -82,7 +82,7 @@ def _refuse_arrays_by_name(layer: "Layer", options: dict[str, Any]) -> None:
     for name, option in options.items():
         if isinstance(option, Variable) or compat.is_array_api_obj(option):
             raise ArgumentTypeError(
-                f"{layer!r}.forward: pass {name} by position; backward knows no array by name."
+                f"{layer!r}.forward: pass {name} by position; backward returns no gradient by name."
             )
 
 
@@ -139,7 +139,7 @@ def backward(self: "Layer", dout: Any) -> Any:
 
 
 def _single_output(layer: "Layer", y: Any, dout: Any) -> tuple[Any, Any]:
-    """One output with its gradient, from which the gradients of all inputs are those wanted."""
+    """(y, gy), from which the gradients of the inputs follow; several outputs become one sum."""
     if not isinstance(y, tuple):
         if isinstance(dout, tuple):
             raise GradientError(

@@ -20,6 +20,7 @@ class LeakyReLU(Layer):
     Parameters
     ----------
     negative_slope : float
+        The slope where x < 0.
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
@@ -38,6 +39,7 @@ class ELU(Layer):
     Parameters
     ----------
     alpha : float
+        For large negative x, y approaches -alpha.
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
@@ -51,11 +53,14 @@ class ELU(Layer):
 
 
 class GELU(Layer):
-    """x Phi(x), elementwise, with the normal distribution's Phi. Any shape. See `F.gelu`.
+    """x Phi(x), elementwise. Any shape. See `F.gelu`.
+
+    Phi is the distribution function of the standard normal distribution.
 
     Parameters
     ----------
     approximate : {"none", "tanh"}
+        Whether Phi is exact, or approximated with a tanh.
     """
 
     def __init__(self, approximate: str = "none") -> None:
@@ -85,6 +90,7 @@ class Softplus(Layer):
     Parameters
     ----------
     beta : float
+        With a larger beta, y is closer to ReLU.
     threshold : float
         Where beta x is greater, y is x itself.
     """

@@ -37,8 +37,15 @@ class Affine(Layer):
     Notes
     -----
     x : shape (..., in_features), at least two-dimensional; y : shape (..., out_features).
+
+    Examples
+    --------
+    >>> import xpnet
+    >>> Affine(3, 2)(xpnet.Variable([[1.0, 2.0, 3.0]])).shape
+    (1, 2)
     """
 
+    # Names from the lessons: reading or setting one raises an error that names the new one.
     W = Renamed("W", "layer.weight")
     b = Renamed("b", "layer.bias")
 
@@ -60,7 +67,7 @@ class Affine(Layer):
         shape: tuple[int, ...] = getattr(x, "shape", ())
         if len(shape) < 2 or shape[-1] != self.weight.shape[0]:
             raise misfit(self, x, ("batch", self.weight.shape[0]))
-        if x.dtype is not self.weight.dtype:
+        if x.dtype is not self.weight.dtype:  # `is` is fast; require_dtype compares in full
             require_dtype(self, x, ("batch", self.weight.shape[0]), self.weight)
         return F.linear(x, self.weight, self.bias)
 

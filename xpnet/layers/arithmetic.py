@@ -23,6 +23,8 @@ class Add(Layer):
     def backward(self, dout: Array) -> Array | tuple[Array, Array]:
         """Compute the gradient of x1 and x2: one array, or a tuple if they differ in shape or dtype.
 
+        The two are equal, so one array is enough: `dx = node.backward(dout)`, as in the lessons.
+
         Raises
         ------
         GradientError

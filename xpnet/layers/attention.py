@@ -17,7 +17,10 @@ from xpnet.random import default_rng
 
 
 class MultiheadAttention(Layer):
-    """In each head, each query takes a weighted mean of the values. As PyTorch's MultiheadAttention.
+    """For each query, a weighted mean of the values, in each of several heads. As in PyTorch.
+
+    A head computes softmax(q k^T / sqrt(E / num_heads)) v, where q, k and v are its own projections of
+    query, key and value. `out_proj` then mixes the heads.
 
     Parameters
     ----------
@@ -57,14 +60,17 @@ class MultiheadAttention(Layer):
         Booleans, True where a query may attend to a key; or numbers that are added to the scores, as
         in `F.scaled_dot_product_attention`. For `valid`, of shape (batch, size) and False at padding,
         pass `valid[:, None, :]`. (In PyTorch's layer, unlike in its function, True means that a
-        query may not attend.) A query without any key gets the bias of `out_proj`, not NaN.
+        query may not attend.) For a query that may attend to no key, y is the bias of `out_proj`,
+        not NaN.
     is_causal : bool, by name
         Query i attends to keys 0 to i only, where the mask allows it.
     softcap, window : by name
         As for `F.scaled_dot_product_attention`: a bound for the scores, and how far a query sees.
     need_weights : bool, by name
-        Return (y, weights), the latter before dropout, their mean over the heads, of shape
-        (batch, length, size); with `average_attn_weights=False` (batch, heads, length, size).
+        Whether to return (y, weights). The weights are those before dropout, averaged over the
+        heads, of shape (batch, length, size).
+    average_attn_weights : bool, by name
+        If False, the weights are those of each head, of shape (batch, heads, length, size).
 
     Source: Vaswani et al., "Attention is all you need", 2017, section 3.2.2.
     """
@@ -92,9 +98,9 @@ class MultiheadAttention(Layer):
         self.kdim = kdim or embed_dim
         self.vdim = vdim or embed_dim
         self.batch_first = batch_first
-        has_own_rng = rng is not None
+        has_own_rng = rng is not None  # else there is no generator to save with the layer
         rng = default_rng(rng)
-        self._joint = self.kdim == self.vdim == embed_dim
+        self._joint = self.kdim == self.vdim == embed_dim  # then one parameter has all projections
         if self._joint:
             self.in_proj_weight = Parameter(glorot_uniform((3 * embed_dim, embed_dim), rng))
         else:
@@ -154,7 +160,7 @@ class MultiheadAttention(Layer):
         biases = [None, None, None]
         if self.in_proj_bias is not None:
             biases = [self.in_proj_bias[r] for r in rows]
-        order = (0, 2, 1, 3) if self.batch_first else (1, 2, 0, 3)
+        order = (0, 2, 1, 3) if self.batch_first else (1, 2, 0, 3)  # to (batch, heads, length, ...)
         heads = []
         for x, weight, bias in zip((query, key, value), weights, biases, strict=True):
             z = _linear(x, weight, bias)
@@ -166,6 +172,7 @@ class MultiheadAttention(Layer):
         """`_projected` for self-attention: one product instead of three."""
         qkv = _linear(x, self.in_proj_weight, self.in_proj_bias)
         qkv = F.reshape(qkv, (*qkv.shape[:2], 3, self.num_heads, self.head_dim))
+        # To (3, batch, heads, length, E / heads), which is unstacked into queries, keys and values.
         order = (2, 0, 3, 1, 4) if self.batch_first else (2, 1, 3, 0, 4)
         return list(F.unstack(F.permute_dims(qkv, order)))
 

@@ -1,4 +1,4 @@
-"""Layer: parameters, and a `forward` in terms of functions."""
+"""Layer, the base class of all layers: parameters, and a `forward` that computes with them."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -33,16 +33,16 @@ class Layer(Holder):
 
     There are two ways to use a layer, with the same results.
 
-    *Call it*, and let the tape remember: `loss = F.softmax_cross_entropy(model(x), t)`, then
-    `loss.backward()`. The result is a Variable wherever a parameter took part.
+    *Call it*, and the tape records the computation: `loss = F.softmax_cross_entropy(model(x), t)`,
+    then `loss.backward()`. The result is a Variable if a parameter took part in it.
 
     *Step by step*, as in the lessons: `y = layer.forward(x)` on arrays returns an array, and the
     layer remembers what it needs; then `dx = layer.backward(dout)` returns the gradient of `x` and
     sets `grad` of the parameters. As in the lessons, it replaces the gradients of the step before,
     so `zero_grad` is not needed, whereas `loss.backward()` adds to them. If layers share a
     parameter, a gradient that another one has set since this layer's `forward` belongs to the same
-    step, and is added to. An argument of `forward` that is called `t` is a target, as for a loss:
-    it has no gradient.
+    step, and is added to. An argument of `forward` that is named `t` is a target, as for a loss: it
+    has no gradient.
 
     Parameters, and layers with parameters of their own, may be attributes, or items of lists,
     tuples and dicts that are attributes. An attribute that holds a parameter can be set to another
@@ -90,12 +90,13 @@ class Layer(Holder):
             cls.forward = _step_by_step.remembering(written)  # type: ignore[method-assign]
 
     def __call__(self, *xs: Any, **options: Any) -> Any:
+        """The output of `forward`, by way of the hooks; an error gets a note that names the layer."""
         token = None if in_a_call.get() else in_a_call.set(True)
         try:
             call = type(self)._implementation  # noqa: SLF001 - its own
             for hook in hooks.get():
                 call = partial(hook, call)
-            if known.several:
+            if known.several:  # GPUs, one of which may have to be selected
                 return call_on_their_device(call, self, *xs, **options)
             return call(self, *xs, **options)
         except Exception as error:
@@ -138,7 +139,7 @@ class Layer(Holder):
                 yield path, value
 
     def sublayers(self) -> Iterator["Layer"]:
-        """The layer itself and every layer in it; one that is held in two places comes twice."""
+        """The layer itself and every layer in it; one that is held in two places is yielded twice."""
         yield self
         yield from (value for _, _, value in contents(self) if isinstance(value, Layer))
 
@@ -244,6 +245,7 @@ class Layer(Holder):
     # --- what is shown ----------------------------------------------------------------------
 
     def __dir__(self) -> list[str]:
+        """The attributes, without other libraries' names, which only raise an error with a hint."""
         return [name for name in super().__dir__() if name not in LAYERS or hasattr(self, name)]
 
     @recursive_repr("...")

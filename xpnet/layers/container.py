@@ -1,4 +1,4 @@
-"""Layers made of layers."""
+"""Containers: layers made of layers, one after another or beside a shortcut."""
 
 from collections.abc import Iterable, MutableSequence, Sequence
 from itertools import pairwise
@@ -86,9 +86,9 @@ class Residual(Sequential):
     Parameters
     ----------
     *layers : Layer
-        f: one after another.
+        The layers of f, one after another.
     shortcut : Layer, optional
-        A layer that gives x the shape of f(x); by default the shortcut is x itself.
+        A layer whose output has the shape of f(x); by default the shortcut is x itself.
 
     Raises
     ------
@@ -150,8 +150,8 @@ class MLP(Sequential):
         The number of scores. The last layer is affine, and its scores go into the loss.
     activation : {"relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh"}
     weight : str or callable, optional
-        The initializer of the weights. By default Glorot's for sigmoid and tanh, which are steepest
-        at 0, and He's for the others, which are similar to ReLU.
+        The initializer of the weights. By default Glorot's for sigmoid and tanh, which are almost
+        linear near 0, and He's for the others, which resemble ReLU.
     rng : int, numpy.random.Generator or None
         The source of the initial weights; None: the generator of `xpnet.manual_seed`.
 

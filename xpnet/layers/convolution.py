@@ -17,9 +17,10 @@ class _Convolution(Layer):
     """What the layers of this file have in common: their parameters, names and checks."""
 
     axes: ClassVar[tuple[str, ...]]
+    """The names of the axes after batch and channels."""
     transposed: ClassVar[bool] = False
     names: ClassVar[tuple[str, ...]] = ("stride", "padding", "dilation", "groups")
-    """The attributes that are options of the function."""
+    """The attributes that are passed to the function as options."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class _Convolution(Layer):
 
 
 def _as_given(value: Any) -> Any:
-    """(3, 3) as 3, the shorter way to give it."""
+    """(3, 3) as 3, the shorter way to write it."""
     if isinstance(value, (tuple, list)) and len(set(value)) == 1:
         return value[0]
     return value
@@ -90,8 +91,14 @@ class Conv1d(_Convolution):
     Parameters
     ----------
     in_channels, out_channels : int
-    kernel_size, stride, padding, dilation : int, or a tuple of one
-        `padding` may also be "same" (with a stride of 1) or "valid".
+    kernel_size : int, or a tuple of one
+    stride : int, or a tuple of one
+        How far the kernel moves from one place to the next.
+    padding : int, a tuple of one, "same" or "valid"
+        How many zeros are added at each end. With "same", which needs a stride of 1, y is as long
+        as x; with "valid" there is no padding.
+    dilation : int, or a tuple of one
+        The distance between the numbers of x that the kernel multiplies.
     groups : int
         A divisor of both numbers of channels; each group of outputs sees its own group of inputs.
     bias : bool
@@ -142,8 +149,14 @@ class Conv2d(Conv1d):
     Parameters
     ----------
     in_channels, out_channels : int
-    kernel_size, stride, padding, dilation : int, or (vertical, horizontal)
-        `padding` may also be "same" (with a stride of 1) or "valid".
+    kernel_size : int, or (vertical, horizontal)
+    stride : int, or (vertical, horizontal)
+        How far the kernel moves from one place to the next.
+    padding : int, (vertical, horizontal), "same" or "valid"
+        How many zeros are added on each side. With "same", which needs a stride of 1, y is as large
+        as x; with "valid" there is no padding.
+    dilation : int, or (vertical, horizontal)
+        The distance between the pixels of x that the kernel multiplies.
     groups : int
         A divisor of both numbers of channels; each group of outputs sees its own group of inputs.
     bias : bool
@@ -183,13 +196,17 @@ class ConvTranspose1d(_Convolution):
     Parameters
     ----------
     in_channels, out_channels : int
-    kernel_size, stride, padding, output_padding : int, or a tuple of one
-        `padding` is cut off on both sides; `output_padding` numbers are added at the end.
+    kernel_size : int, or a tuple of one
+    stride : int, or a tuple of one
+        How far apart the kernels of neighbouring numbers of x are in y.
+    padding, output_padding : int, or a tuple of one
+        `padding` numbers are cut off at both ends; `output_padding` numbers are added at the end.
     groups : int
         A divisor of both numbers of channels; each group of outputs sees its own group of inputs.
     bias : bool
         Whether there is a bias.
     dilation : int, or a tuple of one
+        The distance between the numbers of the kernel in y.
     weight : str or callable
         The initial kernel: the name of an initializer, or a function like those in
         `xpnet.layers.initializers`. The bias starts at zero.

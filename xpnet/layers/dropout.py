@@ -11,7 +11,8 @@ from xpnet.random import default_rng
 class Dropout(Layer):
     """In training each number is set to 0 with probability p, else divided by 1 - p. Any shape.
 
-    In evaluation (`model.eval()`) it returns x unchanged.
+    So its mean over all masks is the number itself, and in evaluation (`model.eval()`) the layer
+    returns x unchanged.
 
     Parameters
     ----------
@@ -23,7 +24,7 @@ class Dropout(Layer):
 
     Notes
     -----
-    Masks are drawn on the host: one seed gives the same masks on every backend. A DeviceGenerator,
+    Masks are drawn on the host: with one seed they are the same on every backend. A DeviceGenerator,
     and `manual_seed(seed, device=True)`, draw them on the GPU, with CuPy. Source: see
     `xpnet.functions.dropout`.
     """

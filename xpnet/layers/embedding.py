@@ -20,8 +20,8 @@ class Embedding(Layer):
     num_embeddings, embedding_dim : int
         The number of rows, and their length.
     padding_idx : int, optional
-        A row of zeros that does not learn, for the places after the end of a short sequence. A
-        negative number counts from the end.
+        The index of a row of zeros that does not learn, for the places after the end of a short
+        sequence. A negative index counts from the end.
     rng : int, numpy.random.Generator or None
         The source of the initial weight; None: the generator of `xpnet.manual_seed`.
 
@@ -55,7 +55,8 @@ class Embedding(Layer):
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ArgumentError(
-                    f"Embedding expected a padding_idx below {num_embeddings}, got {padding_idx}."
+                    f"Embedding expected a padding_idx from {-num_embeddings} to "
+                    f"{num_embeddings - 1}, got {padding_idx}."
                 )
             padding_idx %= num_embeddings
         self.padding_idx = padding_idx

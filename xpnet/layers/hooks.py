@@ -24,7 +24,7 @@ __all__ = [
     "watching",
 ]
 
-Look = Callable[[Layer, tuple[Any, ...], Any], Any]
+Look = Callable[[Layer, tuple[Any, ...], Any], Any]  # (layer, inputs, output) -> output or None
 
 
 @contextmanager
@@ -33,8 +33,8 @@ def watching(layers: Iterable[Layer], look: Look) -> Iterator[None]:
 
     If it returns something other than None, that replaces the output.
 
-    It is called for the calls in this block only, not for those that another thread makes at the
-    same time. Outside of such blocks, a call of a layer takes no longer than before.
+    Only the calls in this block are watched, not those that another thread makes at the same time.
+    Outside of such blocks, a call of a layer takes no longer than before.
 
     Examples
     --------

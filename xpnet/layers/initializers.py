@@ -1,16 +1,17 @@
 """Initial values of parameters: random, so that units differ; scaled, so that signals keep their size.
 
-An initializer is a function `(shape, rng) -> array`. It draws on the host in float64, a block at a
-time, casts to the backend's dtype, and sends the result to the backend's device. So one seed gives
-the same numbers, bit for bit, on every library.
+An initializer is a function `(shape, rng) -> array`; `zeros` and `ones` ignore `rng`. It draws on
+the host in float64, a block at a time, casts to the backend's dtype, and sends the result to the
+backend's device. So the numbers of one seed are the same, bit for bit, on every library.
 
 For a weight of shape (in_features, out_features), fan_in = in_features, fan_out = out_features.
 For the kernel of a convolution, of shape (outputs, channels, *lengths), fan_in is the product of
 channels and lengths, and fan_out that of outputs and lengths.
 
-    glorot_normal, glorot_uniform    variance 2 / (fan_in + fan_out)    sigmoid, tanh, softmax
-    he_normal, he_uniform            variance 2 / fan_in                ReLU
-    lecun_normal, lecun_uniform      variance 1 / fan_in                linear, SELU
+    initializer                      variance                  for layers before
+    glorot_normal, glorot_uniform    2 / (fan_in + fan_out)    sigmoid, tanh, softmax
+    he_normal, he_uniform            2 / fan_in                ReLU
+    lecun_normal, lecun_uniform      1 / fan_in                no activation, SELU
 """
 
 import math
@@ -132,10 +133,10 @@ def _uniform(shape: Shape, rng: Rng, variance: float) -> Array:
 
 
 def _drawn(shape: Shape, draw: Callable[[int], Array]) -> Array:
-    """Numbers that `draw` makes on the host in float64, on the backend's device and in its dtype."""
+    """Numbers on the backend's device, in its dtype; `draw(n)` draws n of them on the host."""
     require_within_limit(shape)
     backend = current()
-    name = "float32"
+    name = "float32"  # on the host; it also holds narrower numbers, as NumPy has no bfloat16
     if "float64" in str(backend.dtype):
         name = "float64"
     return backend.asarray(in_blocks(shape, name, draw), dtype=backend.dtype)

@@ -148,8 +148,8 @@ class BatchNorm1d(_BatchNorm):
     -----
     x and y : shape (batch, num_features) or (batch, num_features, length). The running averages
     stay on the device, and are not recorded. `gradient_checkpoint` runs a layer twice, and so counts
-    a batch twice. Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network training by
-    reducing internal covariate shift", 2015.
+    a batch twice. Source: Ioffe and Szegedy, "Batch normalization: accelerating deep network
+    training by reducing internal covariate shift", 2015.
     """
 
     places = ((), ("length",))
@@ -181,7 +181,7 @@ class LayerNorm(Layer):
     elementwise_affine : bool
         Whether there are `weight` and `bias`.
     bias : bool
-        Whether there is a `bias`, where there is a `weight`.
+        Whether there is a `bias`; without a `weight` there is none.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ class _SlidingWindow(_Pooling):
     """Pooling with a window that slides over x."""
 
     kernel_size: Lengths
-    names: ClassVar[tuple[str, ...]]  # of the attributes that are options of the function
+    names: ClassVar[tuple[str, ...]]  # of the attributes that are passed to the function as options
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.names}
@@ -51,14 +51,18 @@ class MaxPool1d(_SlidingWindow):
     kernel_size : int, or a tuple of one
     stride : int, or a tuple of one, optional
         How far the window moves; by default, by its own length.
-    padding, dilation : int, or a tuple of one
+    padding : int, or a tuple of one
+        How many places are added at each end; they are never the maximum.
+    dilation : int, or a tuple of one
+        The distance between the window's numbers.
     ceil_mode : bool
         Whether a window that starts inside and extends beyond the end is used too.
 
     Notes
     -----
     x : shape (batch, channels, length); y : shape (batch, channels, places). The gradient goes to
-    the first of equal maxima. Source: Riesenhuber and Poggio, 1999.
+    the first of equal maxima. Source: Riesenhuber and Poggio, "Hierarchical models of object
+    recognition in cortex", 1999.
     """
 
     axes: ClassVar[tuple[str, ...]] = ("length",)
@@ -93,14 +97,18 @@ class MaxPool2d(MaxPool1d):
     kernel_size : int, or (vertical, horizontal)
     stride : int, or (vertical, horizontal), optional
         How far the window moves; by default, by its own lengths.
-    padding, dilation : int, or (vertical, horizontal)
+    padding : int, or (vertical, horizontal)
+        How many places are added on each side; they are never the maximum.
+    dilation : int, or (vertical, horizontal)
+        The distance between the window's numbers.
     ceil_mode : bool
         Whether a window that starts inside and extends beyond the end is used too.
 
     Notes
     -----
     x : shape (batch, channels, height, width); y : shape (batch, channels, rows, columns). The
-    gradient goes to the first of equal maxima. Source: Riesenhuber and Poggio, 1999.
+    gradient goes to the first of equal maxima. Source: Riesenhuber and Poggio, "Hierarchical models
+    of object recognition in cortex", 1999.
 
     Examples
     --------
@@ -120,6 +128,7 @@ class AvgPool1d(_SlidingWindow):
     stride : int, or a tuple of one, optional
         How far the window moves; by default, by its own length.
     padding : int, or a tuple of one
+        How many places are added at each end.
     ceil_mode : bool
         Whether a window that starts inside and extends beyond the end is used too.
     count_include_pad : bool
@@ -130,7 +139,7 @@ class AvgPool1d(_SlidingWindow):
     Notes
     -----
     x : shape (batch, channels, length); y : shape (batch, channels, places). Source: LeCun et al.,
-    1998.
+    "Gradient-based learning applied to document recognition", 1998.
     """
 
     axes: ClassVar[tuple[str, ...]] = ("length",)
@@ -168,6 +177,7 @@ class AvgPool2d(AvgPool1d):
     stride : int, or (vertical, horizontal), optional
         How far the window moves; by default, by its own lengths.
     padding : int, or (vertical, horizontal)
+        How many places are added on each side.
     ceil_mode : bool
         Whether a window that starts inside and extends beyond the end is used too.
     count_include_pad : bool
@@ -178,7 +188,7 @@ class AvgPool2d(AvgPool1d):
     Notes
     -----
     x : shape (batch, channels, height, width); y : shape (batch, channels, rows, columns). Source:
-    LeCun et al., 1998.
+    LeCun et al., "Gradient-based learning applied to document recognition", 1998.
     """
 
     axes = ("height", "width")

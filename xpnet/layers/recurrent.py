@@ -24,7 +24,7 @@ class _Recurrent(Layer):
 
     gates: ClassVar[int] = 1  # rows of weights for each hidden unit
     states: ClassVar[tuple[str, ...]] = ("h_0",)  # the names of the initial states
-    weight_ih_l0: Parameter
+    weight_ih_l0: Parameter  # like all parameters, set by `setattr`
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class _Recurrent(Layer):
         self.batch_first = batch_first
         self.dropout = dropout
         self.bidirectional = bidirectional
-        has_own_rng = rng is not None
+        has_own_rng = rng is not None  # else there is no generator to save with the layer
         rng = default_rng(rng)
         self.dropout_layer = inner_dropout(dropout, rng if has_own_rng else None)
         rows = self.gates * hidden_size
@@ -72,7 +72,7 @@ class _Recurrent(Layer):
 
     @property
     def _directions(self) -> tuple[str, ...]:
-        """What the names of parameters end with: nothing, and "_reverse" for the way back."""
+        """The ends of parameters' names: "" from start to end, and "_reverse" from end to start."""
         return ("", "_reverse") if self.bidirectional else ("",)
 
     def _run(
@@ -116,7 +116,7 @@ class _Recurrent(Layer):
                 x = self.dropout_layer(x)
             x, ends = self._run_layer(layer, x, initial, mask)
             final += ends
-        xp = array_namespace(x)
+        xp = array_namespace(x)  # x may be a Variable now, as the parameters are
         if self.batch_first:
             x = xp.moveaxis(x, 0, 1)
         return x, *(xp.stack(states_n) for states_n in zip(*final, strict=True))
@@ -148,7 +148,7 @@ class _Recurrent(Layer):
     ) -> tuple[Array, ...]:
         """`_run` from the end of the sequences to their start; its states are in that order.
 
-        Padding comes first then, and passes the initial state on to a sequence's own last step.
+        Padding then comes first, and passes the initial state on to a sequence's own last step.
         """
         if mask is not None:
             mask = F.flip(mask, axis=0)
@@ -198,9 +198,9 @@ class _Recurrent(Layer):
     def _prepared(
         self, x: Array, states: list[Array | None], weight: Array, bias: Array | None
     ) -> list[Array]:
-        """The input's share of all steps, computed in one product; and the initial states.
+        """What the inputs contribute to all steps, computed in one product; and the initial states.
 
-        The share of a step is x_t @ weight.T + bias, of shape (batch, rows of weight).
+        For step t that is x_t @ weight.T + bias, of shape (batch, rows of weight).
         """
         length, batch, features = x.shape
         rows = array_namespace(x).reshape(x, (length * batch, features))
@@ -265,7 +265,8 @@ class RNN(_Recurrent):
     Attributes
     ----------
     weight_ih_l0 : Parameter, shape (n, input_size)
-        The weight of layer 0, and so on; for the backward direction `weight_ih_l0_reverse`.
+        W_ih of layer 0; `weight_ih_l1` is that of layer 1, of shape (n, n), or (n, 2 n) if
+        bidirectional. For the backward direction `weight_ih_l0_reverse`.
     weight_hh_l0 : Parameter, shape (n, n)
     bias_ih_l0, bias_hh_l0 : Parameter, shape (n,)
         Names, shapes and initial values, uniform between -1 / sqrt(n) and 1 / sqrt(n), are
@@ -273,7 +274,8 @@ class RNN(_Recurrent):
 
     Notes
     -----
-    `output, h_n = layer(x, lengths, h_0)`. Only x is required. Pass each by position.
+    `output, h_n = layer(x, lengths, h_0)`. Only x is required. Pass each by position. In the formula
+    x_t is the input of step t, and h_t the state after it.
 
     x : shape (length, batch, input_size)
     lengths : integers, shape (batch,)
@@ -284,7 +286,7 @@ class RNN(_Recurrent):
         the state stays the initial one.
     h_0, h_n : shape (layers * directions, batch, n)
         The initial and the last states; by default the initial ones are zeros. To continue a
-        sequence where the last call stopped, pass h_n.
+        sequence where the last call stopped, pass its h_n as h_0.
 
     Source: Elman, "Finding structure in time", 1990; both directions: Schuster and Paliwal,
     "Bidirectional recurrent neural networks", 1997.
@@ -325,7 +327,7 @@ class RNN(_Recurrent):
 
 
 class LSTM(_Recurrent):
-    """Long short-term memory: besides the state there is a cell, which gates write, erase and read.
+    """Long short-term memory: besides its state it has a cell, which gates write to, erase and read.
 
     Parameters are those of `RNN`, without the nonlinearity.
 
@@ -338,7 +340,7 @@ class LSTM(_Recurrent):
 
     Notes
     -----
-    `output, h_n, c_n = layer(x, lengths, h_0, c_0)`: as for `RNN`; the cells are like the states.
+    `output, h_n, c_n = layer(x, lengths, h_0, c_0)`: as for `RNN`; cells have the shape of states.
     PyTorch returns (h_n, c_n) as a tuple of their own; here all outputs are in one tuple, so that
     `backward((gy, gh, gc))` can take their gradients. There are no projections (`proj_size`).
 

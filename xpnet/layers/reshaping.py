@@ -56,7 +56,7 @@ class Flatten(Layer):
 
 
 class Reshape(Layer):
-    """Gives each sample another shape: rows of numbers become images. As in Keras, the batch stays.
+    """Changes the shape of each sample: rows of numbers become images. As in Keras, the batch stays.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Reshape(Layer):
 
     Notes
     -----
-    x : shape (batch, ...); y : shape (batch, *shape).
+    x : shape (batch, ...); y : shape (batch, *sizes).
 
     Examples
     --------

@@ -41,12 +41,14 @@ class TransformerEncoderLayer(Layer):
     activation : {"relu", "gelu"}
         The activation of the hidden units.
     layer_norm_eps : float
+        `eps` of both LayerNorms.
     batch_first : bool
         Whether x is of shape (batch, length, d_model), else (length, batch, d_model), as in PyTorch.
     norm_first : bool
         Whether attention and perceptron normalize their inputs. If False, the sum of each output and
         the residual is normalized. With True, training needs no warm-up of the learning rate.
     bias : bool
+        Whether the attention, the perceptron and the LayerNorms have biases.
     rng : int, numpy.random.Generator or None
         The source of the initial weights and of dropout's masks; None: the generator of
         `xpnet.manual_seed`.
@@ -82,8 +84,8 @@ class TransformerEncoderLayer(Layer):
         bias: bool = True,
         rng: Rng = None,
     ) -> None:
-        choose("activation", activation, _ACTIVATIONS)
-        has_own_rng = rng is not None
+        choose("activation", activation, _ACTIVATIONS)  # an error now, not at the first call
+        has_own_rng = rng is not None  # else there is no generator to save with the layer
         rng = default_rng(rng)
         own = rng if has_own_rng else None
         self.self_attn = MultiheadAttention(
@@ -166,12 +168,13 @@ class TransformerEncoder(Layer):
 class PositionalEncoding(Layer):
     """x plus a pattern of sines and cosines that depends on the place in the sequence.
 
-    Attention by itself does not depend on the order of its keys. At place p, sin(w p) and cos(w p)
-    with w = 10000^(-2 i / d_model) are added to features 2 i and 2 i + 1.
+    Attention by itself does not depend on the order of its keys. At place p, sin(w p) is added to
+    feature 2 i, and cos(w p) to feature 2 i + 1, with w = 10000^(-2 i / d_model).
 
     Parameters
     ----------
     d_model : int
+        The number of features.
     dropout : float
         In training, the probability that a number of the sum is left out.
     batch_first : bool

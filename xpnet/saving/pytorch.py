@@ -1,7 +1,7 @@
 """Weights to and from PyTorch, by its names and in its shapes. PyTorch need not be installed.
 
-    load_torch_state_dict(model, theirs.state_dict())
-    theirs.load_state_dict({k: torch.asarray(v) for k, v in torch_state_dict(model).items()})
+    load_torch_state_dict(model, torch_model.state_dict())
+    torch_model.load_state_dict({k: torch.asarray(v) for k, v in torch_state_dict(model).items()})
 
 Layers have PyTorch's names and shapes, with two exceptions: the weight of an `Affine` is the
 transpose of the weight of PyTorch's Linear, and in a `Sequential` the name of a layer is "layers.0"
@@ -25,7 +25,7 @@ __all__ = [
     "torch_state_dict",
 ]
 
-COUNT = "num_batches_tracked"  # of PyTorch's normalizations; it does not affect their results
+COUNT = "num_batches_tracked"  # of BatchNorm; only with momentum=None does it affect the averages
 
 
 class _Entry(NamedTuple):
@@ -126,6 +126,7 @@ def _converted(model: Layer, entry: _Entry, x: Array) -> Array:
 
 
 def _to_host(name: str, x: Array) -> Array:
+    """The tensor x of that name as a NumPy array; StateError if NumPy does not have its dtype."""
     try:
         return to_numpy(x)
     except (TypeError, ValueError, RuntimeError) as error:

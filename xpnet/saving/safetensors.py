@@ -4,7 +4,7 @@ The format is a table of named arrays and named strings, and contains nothing th
 PyTorch, JAX and many others read it: https://huggingface.co/docs/safetensors.
 
     save(model, "mlp.safetensors")             a model's weights
-    load(model, "mlp.safetensors")             into a model of the same shape
+    load(model, "mlp.safetensors")             into a model of the same layers
     save_file(state, path); load_file(path)    any arrays, by name
 """
 
@@ -35,12 +35,12 @@ PathLike = str | os.PathLike[str]
 
 
 def save(model: Layer, path: PathLike, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the parameters of `model`: `save_file` of its `state_dict`."""
+    """Write the parameters and buffers of `model`: `save_file` of its `state_dict`."""
     save_file(model.state_dict(), path, metadata)
 
 
 def load(model: Layer, path: PathLike) -> dict[str, str]:
-    """Set the parameters of `model` from a file; each keeps its dtype and its device.
+    """Set the parameters and buffers of `model` from a file; each keeps its dtype and its device.
 
     Returns
     -------
@@ -50,8 +50,7 @@ def load(model: Layer, path: PathLike) -> dict[str, str]:
     Raises
     ------
     StateError
-        See `load_file`; or the file's names or shapes are not the model's. Then no parameter is
-        changed.
+        See `load_file`; or the file's names or shapes are not the model's. Then nothing is changed.
     """
     state, metadata = load_file(path)
     set_state(model, state, path)
@@ -191,11 +190,11 @@ def replacing(path: PathLike) -> Iterator[Path]:
         _temporaries.discard(temporary)
 
 
-_temporaries: set[Path] = set()  # those that this process is writing
+_temporaries: set[Path] = set()  # the temporary files that this process is writing
 
 
 def sweep(folder: PathLike, *names: str) -> None:
-    """Remove temporary files that killed processes have left in `replacing` these files.
+    """Remove the temporary files of processes that were killed in `replacing` these files.
 
     Temporary files of running processes stay. A process on another host or in another container
     looks like one that has ended, so call this only where no other process may write.
@@ -235,7 +234,8 @@ def _create_like(temporary: Path, target: Path) -> int:
         return stat.S_IMODE(temporary.stat().st_mode)
     os.close(os.open(temporary, flags, 0o600))
     if hasattr(os, "chown"):
-        with suppress(PermissionError):  # only root can give files away
+        # Only root can give files away; others can change the group to one of their own.
+        with suppress(PermissionError):
             os.chown(temporary, -1, old.st_gid)
             os.chown(temporary, old.st_uid, -1)
     return stat.S_IMODE(old.st_mode)

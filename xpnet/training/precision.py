@@ -7,14 +7,14 @@
     if precision.unscale():
         optimizer.step()
 
-The weights stay float32. The model computes with a cast of each, through which the gradients reach
-the weights in float32. Inputs are cast too, and outputs are cast back, so that losses are float32;
-normalization always computes its means in float32.
+The weights stay float32. The model computes with a 16-bit copy of each. The cast that makes the copy
+is recorded, so the gradients reach the weights, in float32. Inputs are cast too, and outputs are cast
+back, so that losses are float32; normalization always computes its means in float32.
 
-Small float32 numbers are 0 in float16, such as gradients below 6e-8. So the loss is multiplied by a
-scale before the backward pass, and the gradients are divided by it afterwards. If one of them is
-infinite or NaN then, the step is skipped and the scale is halved; after many good steps it is
-doubled. bfloat16 has float32's range, and needs no scale.
+Numbers below 3e-8 become 0 in float16, and many gradients are that small. So the loss is multiplied
+by a scale before the backward pass, and the gradients are divided by it afterwards. If one of them is
+infinite or NaN, the step is skipped and the scale is halved; after many good steps, with finite
+gradients, it is doubled. bfloat16 has float32's range, and needs no scale.
 
 Micikevicius et al., "Mixed precision training", ICLR 2018.
 """
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 DTYPES = ("float16", "bfloat16")
-LEAST = 2.0**-24  # with a smaller scale, the scale is not what makes gradients infinite
+LEAST = 2.0**-24  # a smaller scale cannot be what makes gradients infinite
 
 
 class MixedPrecision:
@@ -64,7 +64,7 @@ class MixedPrecision:
     ----------
     scale : float
     good : int
-        The number of steps since the scale last changed.
+        The number of good steps, with finite gradients, since the scale last changed.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Probing: the outputs of each layer of a model by name, and the gradients of these outputs.
+"""Probing: functions are called with the outputs of each layer of a model, and with their gradients.
 
-The outputs come from `xpnet.layers.hooks.watching`, the gradients from a tap on each output.
+The outputs come from `xpnet.layers.hooks.watching`, the gradients from a `_Tap` on each output.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,9 +27,9 @@ def probing(model: Layer, on_output: Look, on_gradient: Look | None = None) -> I
     ----------
     model : Layer
     on_output, on_gradient : function `(name, layer, array)`
-        The outputs come as they are computed: a layer's before that of a layer which contains it.
-        The gradients come in the backward pass, in the reverse order. The model itself has the name
-        "model".
+        `on_output` is called as outputs are computed: a layer's before that of a layer which contains
+        it. `on_gradient` is called in the backward pass, in the reverse order. The name of a layer
+        is the path of attributes to it; that of the model itself is "model".
     """
     names = {id(layer): name or "model" for name, layer in model.named_layers()}
 
