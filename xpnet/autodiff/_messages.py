@@ -201,7 +201,7 @@ def _flattened(values: Iterable[Any]) -> Iterator[Any]:
 def outdated(function: Any, x: Array) -> GradientError:
     """The error for a Variable that has changed since a Function saved it for its rule."""
     return GradientError(
-        f"{type(function).__name__} has kept a {type(x).__name__} of shape {tuple(x.shape)} for its "
+        f"{type(function).__name__} saved a {type(x).__name__} of shape {tuple(x.shape)} for its "
         "derivative, and an optimizer's step changed it since: compute the loss again."
     )
 
