@@ -415,8 +415,8 @@ def test_the_cross_entropy_is_differentiated_where_it_was_computed(elsewhere):
 
 def test_a_closure_may_be_on_another_device_than_a_derivative(elsewhere):
     x = elsewhere.array([1.0, 2.0])
-    other = "cupy:0" if elsewhere.backend.device.id else "cupy:1"
-    w = xpnet.Parameter(xpnet.backend.resolve(other).asarray([3.0]))
+    other = xpnet.backend.resolve("cupy:0" if elsewhere.begins_at_0 else "cupy:1")
+    w = xpnet.Parameter(other.asarray([3.0]))
 
     def constant_gradient():
         g = xpnet.grad(lambda x: F.sum(x) + F.sum(w * w).to_device(x.device))(x)
@@ -429,7 +429,6 @@ def test_a_closure_may_be_on_another_device_than_a_derivative(elsewhere):
         xpnet.gradient_checkpoint(lambda v: F.sum(v * scaled))(v).backward()
         return v.grad, w.grad
 
-    w.zero_grad()
     g, gw = elsewhere(constant_gradient)
     assert elsewhere.at_home(g)
     assert gw.device == w.device
@@ -441,6 +440,22 @@ def test_a_closure_may_be_on_another_device_than_a_derivative(elsewhere):
     assert gw.device == w.device
     assert_close(g, [6.0, 6.0])
     assert_close(gw, [6.0])
+
+
+def test_an_input_that_a_checkpoint_does_not_use_has_a_gradient_on_its_own_device(elsewhere):
+    """The result, and so the gradient to start from, is on the other device."""
+    other = xpnet.backend.resolve("cupy:0" if elsewhere.begins_at_0 else "cupy:1")
+    x = Variable(elsewhere.array([1.0, 2.0]))
+    unused = Variable(elsewhere.array([3.0, 4.0]))
+
+    def step():
+        f = xpnet.gradient_checkpoint(lambda x, unused: F.sum((x * x).to_device(other.device)))
+        f(x, unused).backward()
+        return x.grad, unused.grad
+
+    assert elsewhere.at_home(elsewhere(step))
+    assert_close(x.grad, [2.0, 4.0])
+    assert_close(unused.grad, [0.0, 0.0])
 
 
 @pytest.mark.skipif(bool(os.environ.get("XPNET_TWO_DEVICES")), reason="it starts this file anew")

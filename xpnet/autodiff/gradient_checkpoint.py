@@ -14,8 +14,7 @@ from xpnet.autodiff import tree
 from xpnet.autodiff._traced_call import fresh, name_of, slopes, standing_for, tracked
 from xpnet.autodiff._views import root_of, write
 from xpnet.autodiff.function import Arrays, Function, call_of
-from xpnet.autodiff.namespace import array_namespace
-from xpnet.autodiff.tape import Node, creation_order, edge, recording
+from xpnet.autodiff.tape import Node, creation_order, edge, recording, seed
 from xpnet.autodiff.tree import Tree
 from xpnet.autodiff.variable import Variable, node_of, variable_of
 from xpnet.errors import GradientError
@@ -119,7 +118,7 @@ class GradientCheckpoint(Function):
         found = slopes(ys, gys, nodes, create_graph=isinstance(gys[0], Variable))
         for i, x in enumerate(given):
             if found[i] is None:  # f does not depend on this input
-                found[i] = array_namespace(x).zeros_like(x)
+                found[i] = seed(x, 0.0)  # zeros, on the device of x
         return tuple(found)
 
 
