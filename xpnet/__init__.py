@@ -118,8 +118,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"xpnet.{name}")
     if name.startswith("__"):  # Python itself asks
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
-    there = {name: f"xpnet.functions.{name}" for name in functions.__all__}
-    raise missing(__name__, name, __dir__(), there | PACKAGE)
+    in_functions = {name: f"xpnet.functions.{name}" for name in functions.__all__}
+    raise missing(__name__, name, __dir__(), in_functions | PACKAGE)
 
 
 def __dir__() -> list[str]:

@@ -77,8 +77,8 @@ class DeviceGenerator:
     -----
     The algorithm is Philox4x32-10: block number `counter` of a stream consists of four numbers of 32
     bits, which are computed only from the counter and the key. So a checkpoint has no memory on the
-    device to save, and threads may draw in any order. Only dropout masks are drawn. Source: Salmon, Moraes, Dror and
-    Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    device to save, and threads may draw in any order. Only dropout masks are drawn. Source: Salmon,
+    Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
 
     def __init__(self, seed: int) -> None:

@@ -27,6 +27,7 @@ from xpnet.autodiff.namespace import EXTENSIONS
 from xpnet.autodiff.variable import as_constant, data_of
 from xpnet.plots._graph import dot
 from xpnet.summary import summary
+from xpnet.testing import assert_close
 from xpnet.training import Trainer, predict
 
 ONCE = settings(
@@ -395,6 +396,66 @@ def test_nested_blocks_in_threads(elsewhere):
         return [x.device.id for x in (*y, *z)]
 
     assert elsewhere(nested) == [1, 1, 1, 0, 1]
+
+
+def test_the_cross_entropy_is_differentiated_where_it_was_computed(elsewhere):
+    """The walk starts there with a number, which is on no device."""
+
+    def step():
+        x = Variable(elsewhere.array(np.eye(3, 4)))
+        t = elsewhere.array(np.asarray([2, 0, 1]))
+        F.softmax_cross_entropy(x, t).backward()
+        return x.grad
+
+    row = np.exp([1.0, 0.0, 0.0, 0.0])
+    gx = elsewhere(step)
+    assert elsewhere.at_home(gx)
+    assert_close(gx[0, :], (row / row.sum() - [0.0, 0.0, 1.0, 0.0]) / 3.0, rtol=1e-5)
+
+
+def test_a_closure_may_be_on_another_device_than_a_derivative(elsewhere):
+    x = elsewhere.array([1.0, 2.0])
+    other = xpnet.backend.resolve("cupy:0" if elsewhere.begins_at_0 else "cupy:1")
+    w = xpnet.Parameter(other.asarray([3.0]))
+
+    def constant_gradient():
+        g = xpnet.grad(lambda x: F.sum(x) + F.sum(w * w).to_device(x.device))(x)
+        F.sum(g).backward()
+        return g, w.grad
+
+    def checkpointed():
+        v = Variable(x)
+        scaled = w.to_device(v.device) * 2.0
+        xpnet.gradient_checkpoint(lambda v: F.sum(v * scaled))(v).backward()
+        return v.grad, w.grad
+
+    g, gw = elsewhere(constant_gradient)
+    assert elsewhere.at_home(g)
+    assert gw.device == w.device
+    assert_close(g, [1.0, 1.0])
+    assert_close(gw, [0.0])
+    w.zero_grad()
+    g, gw = elsewhere(checkpointed)
+    assert elsewhere.at_home(g)
+    assert gw.device == w.device
+    assert_close(g, [6.0, 6.0])
+    assert_close(gw, [6.0])
+
+
+def test_an_input_that_a_checkpoint_does_not_use_has_a_gradient_on_its_own_device(elsewhere):
+    """The result, and so the gradient to start from, is on the other device."""
+    other = xpnet.backend.resolve("cupy:0" if elsewhere.begins_at_0 else "cupy:1")
+    x = Variable(elsewhere.array([1.0, 2.0]))
+    unused = Variable(elsewhere.array([3.0, 4.0]))
+
+    def step():
+        f = xpnet.gradient_checkpoint(lambda x, unused: F.sum((x * x).to_device(other.device)))
+        f(x, unused).backward()
+        return x.grad, unused.grad
+
+    assert elsewhere.at_home(elsewhere(step))
+    assert_close(x.grad, [2.0, 4.0])
+    assert_close(unused.grad, [0.0, 0.0])
 
 
 @pytest.mark.skipif(bool(os.environ.get("XPNET_TWO_DEVICES")), reason="it starts this file anew")

@@ -400,7 +400,7 @@ def test_an_optimizer_step_between_the_runs_raises(backend, array):
     layer.bias.grad = array([1.0])
     SGD([layer.bias]).step()
     with pytest.raises(
-        GradientError, match=r"kept a Parameter of shape \(1,\) .* compute the loss"
+        GradientError, match=r"saved a Parameter of shape \(1,\) .* compute the loss"
     ):
         y.backward()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xpnet
-from xpnet import ArgumentError, GradientError, Variable, functions as F
+from xpnet import ArgumentError, GradientError, Variable, functions as F, gradient_checkpoint
 from xpnet.autodiff.function import Function
 from xpnet.autodiff.variable import gradients
 from xpnet.plots._graph import BLUE, GREY, RED, dot
@@ -186,6 +186,23 @@ def test_an_unknown_value_is_left_out():
     first, second = (w for w in nodes(dot(x + 1.0 + 2.0, {})) if w.title == "+")
     assert first == Node("+", "", "", "1")
     assert second == Node("+", "", "4", "1")
+
+
+def test_a_checkpoint_is_not_run_for_its_value():
+    """It would run the user's function again; its inputs have their own values, or none."""
+    x, w = Variable(1.5), Variable(2.0)
+    tripled = w * 3.0
+    runs = []
+
+    @gradient_checkpoint
+    def scaled(x):
+        runs.append(1)
+        return x * tripled
+
+    code = dot(scaled(x) + 1.0, {"x": x, "w": w})
+    assert node(code, "GradientCheckpoint") == Node("GradientCheckpoint", "", "", "1")
+    assert node(code, "×") == Node("×", "", "6", "1.5")
+    assert len(runs) == 2, "once to compute, and once to differentiate"
 
 
 def test_a_number_in_a_formula_is_the_title_of_its_box():

@@ -134,8 +134,8 @@ class ArrayObject(Exported):
     def __iter__(self) -> Iterator[Array]:
         return (self[i, ...] for i in range(len(self)))
 
-    # These five copy numbers to the host, and so wait for the GPU. Whatever it was given to do before
-    # is then done: `arrived` makes the checks that were postponed until then.
+    # These five copy numbers to the host, and so wait until the GPU has finished its work. `arrived`
+    # makes the checks that were postponed until then.
 
     def __bool__(self) -> bool:
         value = bool(self.data)

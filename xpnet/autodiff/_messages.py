@@ -36,7 +36,7 @@ def explain(
     broadcasts: bool,
     forward: Callable[..., Any] | None = None,
 ) -> None:
-    """Raise a clearer error than `error`, or add a note to it that says what the function was given.
+    """Raise a clearer error than `error`, or add a note to it with what the function was given.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def require_arrays_in_call(
     try:
         given = signature.bind(*args, **options).arguments
     except TypeError:
-        return  # an argument is missing, or unknown: Python's own error says so
+        return  # an argument is missing, or unknown: Python's own error reports it
     for argument, value in given.items():
         optional = value is None and signature.parameters[argument].default is None
         if argument not in ARRAYS or optional:
@@ -183,7 +183,7 @@ def require_arrays_in_call(
             raise no_array(name, argument, value) from None
     arrays = given.get("arrays")
     if isinstance(arrays, (list, tuple)) and not arrays:
-        return  # for an empty list, the function's own error says more
+        return  # for an empty list, the function's own error is clearer
     if not any(map(_is_array, _flattened(given.values()))):
         argument, value = next(iter(given.items()), ("x", None))
         raise no_array(name, argument, value) from None
@@ -198,10 +198,10 @@ def _flattened(values: Iterable[Any]) -> Iterator[Any]:
             yield x
 
 
-def outdated(function: Any, x: Array) -> GradientError:
+def outdated(function: object, x: Array) -> GradientError:
     """The error for a Variable that has changed since a Function saved it for its rule."""
     return GradientError(
-        f"{type(function).__name__} has kept a {type(x).__name__} of shape {tuple(x.shape)} for its "
+        f"{type(function).__name__} saved a {type(x).__name__} of shape {tuple(x.shape)} for its "
         "derivative, and an optimizer's step changed it since: compute the loss again."
     )
 

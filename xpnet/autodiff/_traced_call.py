@@ -14,19 +14,20 @@ of the call, the others before it.
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat as compat
 
 from xpnet._libraries.devices import follow, stays
-from xpnet._typing import Array
+from xpnet._typing import Array, DType
 from xpnet.autodiff import tree
 from xpnet.autodiff._messages import described
 from xpnet.autodiff.function import Function, call_of
 from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.tape import Node, creation_order, edge, recorded, recording, seed, walk
 from xpnet.autodiff.tree import Tree
-from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of, node_of
+from xpnet.autodiff.variable import FLOATING, Variable, as_constant, data_of, node_of, variable_of
 from xpnet.backend import array_like, current
 from xpnet.errors import ArgumentTypeError, GradientError, ShapeError
 
@@ -76,13 +77,19 @@ def fresh(x: Array) -> Variable:
     return v
 
 
+@dataclass(frozen=True, slots=True)
+class NoData:
+    """In place of the array of a Variable that only stands for its node."""
+
+    dtype: DType
+
+
 def standing_for(node: Node) -> Variable:
-    """A Variable with this node, as an input of a Function that does not use its data."""
-    if isinstance(node, Variable):
-        return node
-    v = Variable(0.0)
-    v.node = node
-    return v
+    """A Variable with this node, but without data: an input of a Function that does not use them.
+
+    It is on no device: so the other inputs may be on another one than the data of the node.
+    """
+    return variable_of(NoData(node.dtype), node)
 
 
 class Call:
@@ -105,8 +112,9 @@ class Call:
         The leaves of the arguments to differentiate by, and of y.
     nodes : list of nodes
         Those of the xs when f was called; f may write into its arguments.
-    others : list of Variable
-        What else y was computed from, and the given arguments, if they require a gradient.
+    others : list of Variable, without data
+        They stand for what else y was computed from, and for the given arguments, where these require
+        a gradient.
     lifted : bool
         Whether Variables were given, so that Variables are returned.
     recorded : bool
@@ -133,7 +141,8 @@ class Call:
         self._run(places, args, kwargs, has_aux)
         mine = {id(node) for node in self.nodes}
         closure = [node for node in edge(self._roots(), start) if id(node) not in mine]
-        self.others = [*filter(tracked, given), *map(standing_for, closure)]
+        tracked_given = [node_of(x) for x in given if tracked(x)]
+        self.others = [standing_for(node) for node in (*tracked_given, *closure)]
         self.recorded = recording.get() and bool(self.others)
 
     def _run(

@@ -13,7 +13,6 @@ the old numbers, and what is recorded after it is differentiated through the wri
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from xpnet._libraries.devices import arrived
 from xpnet._typing import Array
 from xpnet.autodiff.namespace import array_types
 from xpnet.autodiff.tape import Node, recorded, recording
@@ -22,9 +21,9 @@ from xpnet.errors import ArgumentError, GradientError
 
 How: TypeAlias = Any
 """What selects the view from its base: a key, a shape, axes."""
-Get = Callable[[Variable, How], Variable]
+Get: TypeAlias = Callable[[Variable, How], Variable]
 """get(base, how) computes the view."""
-Put = Callable[[Variable, How, Variable], Variable]
+Put: TypeAlias = Callable[[Variable, How, Variable], Variable]
 """put(base, how, y) computes what the base becomes if y is written into the view."""
 
 
@@ -119,11 +118,6 @@ class View(Variable):
     def requires_grad(self, requires_grad: bool) -> None:
         self._detach()
         self._requires_grad = requires_grad
-
-    def __repr__(self) -> str:
-        shown = f"Variable({self.data!r})"
-        arrived()
-        return shown
 
 
 array_types.add(View)

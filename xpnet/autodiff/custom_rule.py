@@ -107,11 +107,12 @@ def _function_class(f: Callee, rule: Callee) -> Callable[[dict[str, Any]], Funct
                 )
             return y
 
-        def backward(self, gy: Array, *saved: Array) -> Any:
+        def backward(self, gy: Arrays, *saved: Array) -> Array | Sequence[Array | None]:
             values = dict(zip(names.saved, saved, strict=True)) | self.options
             by_position = [values[name] for name in names.by_position]
             by_name = {name: values[name] for name in names.by_name}
-            return rule(gy, *by_position, **by_name)
+            gradients: Array | Sequence[Array | None] = rule(gy, *by_position, **by_name)
+            return gradients
 
     Custom.__name__ = Custom.__qualname__ = name_of(f)
     return Custom

@@ -82,7 +82,7 @@ class Function:
     Parameters
     ----------
     broadcasts : bool, a keyword of the class statement
-        Whether the inputs must have shapes that broadcast: an error then says where they do not.
+        Whether the inputs must have shapes that broadcast: an error then states where they do not.
     takes_number : bool, a keyword of the class statement
         Whether the output is one real number and the rule accepts Python's 1.0 as gy. A walk that
         starts here then needs no array, which on a GPU would cost a launch.

@@ -14,8 +14,7 @@ from xpnet.autodiff import tree
 from xpnet.autodiff._traced_call import fresh, name_of, slopes, standing_for, tracked
 from xpnet.autodiff._views import root_of, write
 from xpnet.autodiff.function import Arrays, Function, call_of
-from xpnet.autodiff.namespace import array_namespace
-from xpnet.autodiff.tape import Node, creation_order, edge, recording
+from xpnet.autodiff.tape import Node, creation_order, edge, recording, seed
 from xpnet.autodiff.tree import Tree
 from xpnet.autodiff.variable import Variable, node_of, variable_of
 from xpnet.errors import GradientError
@@ -27,9 +26,11 @@ def gradient_checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Intermediate results of f are computed again when a derivative needs them. If n layers are divided
     among sqrt(n) checkpoints, about 2 sqrt(n) results are in memory at once instead of n, for the
-    cost of one more forward pass. Sources: Griewank, "Achieving logarithmic
-    growth of temporal and spatial complexity in reverse automatic differentiation", 1992; Chen et
-    al., "Training deep nets with sublinear memory cost", 2016.
+    cost of one more forward pass.
+
+    Sources: Griewank, "Achieving logarithmic growth of temporal and spatial complexity in reverse
+    automatic differentiation", 1992; Chen et al., "Training deep nets with sublinear memory cost",
+    2016.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def gradient_checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         arrays = [leaf.data for leaf in leaves if tracked(leaf)]
         if not arrays or not (run.given or closure):
             return y  # no derivative will be computed
-        outputs = _GradientCheckpoint(run, arrays)(*before, *map(standing_for, closure))
+        outputs = GradientCheckpoint(run, arrays)(*before, *map(standing_for, closure))
         rest = iter(_as_tuple(outputs))
         replaced = [next(rest) if tracked(leaf) else leaf for leaf in leaves]
         y, written = tree.rebuild([y, run.written()], replaced)
@@ -87,7 +88,7 @@ def _as_tuple(arrays: Arrays) -> tuple[Array, ...]:
     return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
-class _GradientCheckpoint(Function):
+class GradientCheckpoint(Function):
     """The results of f as a function of its inputs and of the nodes that its closure led to."""
 
     def __init__(self, run: "_Run", arrays: Sequence[Array]) -> None:
@@ -117,7 +118,7 @@ class _GradientCheckpoint(Function):
         found = slopes(ys, gys, nodes, create_graph=isinstance(gys[0], Variable))
         for i, x in enumerate(given):
             if found[i] is None:  # f does not depend on this input
-                found[i] = array_namespace(x).zeros_like(x)
+                found[i] = seed(x, 0.0)  # zeros, on the device of x
         return tuple(found)
 
 

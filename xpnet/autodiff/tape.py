@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import array_api_compat as compat
 
@@ -41,6 +41,9 @@ from xpnet.autodiff.namespace import (
 )
 from xpnet.backend import array_like
 from xpnet.errors import GradientError, ShapeError
+
+if TYPE_CHECKING:
+    from xpnet.autodiff.function import Function
 
 Node: TypeAlias = Any
 """A `FunctionNode`, an `Output`, or a `Variable` that is a leaf; None for a constant."""
@@ -81,9 +84,10 @@ class Output:
         self.dtype = y.dtype
 
     @property
-    def function(self) -> Any:
+    def function(self) -> "Function":
         """The Function that was called."""
-        return self.parents[0].function
+        function: Function = self.parents[0].function
+        return function
 
 
 def function_name(node: Node) -> str:

@@ -263,7 +263,9 @@ def _walk(
             "Nothing was recorded: it was computed under no_grad, or only from constants."
         )
     start = node_of(y)
-    if gy is None and getattr(start, "takes_number", False) and not _among(wanted, start):
+    takes_number = getattr(start, "takes_number", False) and not _among(wanted, start)
+    # With several GPUs the walk follows its gradients to their devices, and a number is on none.
+    if gy is None and takes_number and not known.several:
         gy = 1.0
     else:
         gy = seed(y.data, gy)

@@ -70,7 +70,7 @@ def method(name: str) -> Callable[[Callee], Callee]:
     return declare
 
 
-def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = False) -> Any:
+def constant(function: Callee, within: str = "", broadcasts: bool = False) -> Callee:
     """Decorator: the library's own function of this name, on the arrays in Variables.
 
     Only the signature and the docstring of the decorated function are used; its body does not run.
@@ -116,7 +116,7 @@ def constant(function: Callable[..., Any], within: str = "", broadcasts: bool = 
         return as_constant(y)
 
     _declare(f"{within}.{name}" if within else name, on_arrays, "constant")
-    return on_arrays
+    return on_arrays  # type: ignore[return-value]
 
 
 def as_constants(ys: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -196,8 +196,7 @@ def step(name: str, doc: str, arguments: int = 1) -> Callable[..., Any]:
     function.__name__ = function.__qualname__ = name
     function.__module__ = "xpnet.functions.elementwise"
     function.__doc__ = doc
-    result: Callable[..., Any] = constant(function, broadcasts=arguments == 2)
-    return result
+    return constant(function, broadcasts=arguments == 2)
 
 
 def axes_of(axis: int | Sequence[int] | None, ndim: int, name: str) -> tuple[int, ...]:

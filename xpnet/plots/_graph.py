@@ -11,7 +11,9 @@ from typing import Any, TypeAlias
 
 from xpnet._printable import printable
 from xpnet._typing import Array, PathLike
+from xpnet.autodiff._traced_call import NoData
 from xpnet.autodiff.function import FunctionNode
+from xpnet.autodiff.gradient_checkpoint import GradientCheckpoint
 from xpnet.autodiff.tape import Output, seed, walk
 from xpnet.autodiff.variable import Variable, data_of, node_of
 from xpnet.backend import to_numpy
@@ -220,7 +222,7 @@ class _Graph:
             y = None if ys is None else ys[node.index]
         elif isinstance(node, FunctionNode):
             y = node.y
-            kept = node.inputs()
+            kept = {i: x for i, x in node.inputs().items() if not isinstance(x, NoData)}
         if y is not None and not isinstance(y, tuple):
             self.values[node] = y
         for i, parent in enumerate(node.parents):
@@ -246,9 +248,12 @@ class _Graph:
         for node in self.nodes:
             known = [self.values[p] for p in self.inputs[node] if p in self.values]
             is_number = math.prod(getattr(node, "shape", (0,))) == 1
-            if is_number and node not in self.values and len(known) == len(node.parents):
-                # On a copy: forward may store attributes that backward needs.
-                self.values[node] = copy(node.function).forward(*known)
+            if not is_number or node in self.values or len(known) < len(node.parents):
+                continue
+            if isinstance(node.function, GradientCheckpoint):  # it would run the user's code again
+                continue
+            # On a copy: forward may store attributes that backward needs.
+            self.values[node] = copy(node.function).forward(*known)
 
     def title(self, node: _AnyNode) -> str:
         """What is written in a node."""
