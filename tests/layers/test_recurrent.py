@@ -248,7 +248,7 @@ def test_shapes_that_do_not_fit_are_errors(backend, array):
         layer(x, None, array([[1.0] * 4] * 2))
     with pytest.raises(TypeError, match=r"expected x, lengths and h_0 and c_0, got 5 arguments\."):
         layer(x, None, *[array(np.zeros((1, 2, 4)).tolist())] * 3)
-    with pytest.raises(ValueError, match="Unknown nonlinearity 'sin'. Expected 'tanh' or 'relu'"):
+    with pytest.raises(ValueError, match="RNN expected nonlinearity 'tanh' or 'relu', got 'sin'"):
         RNN(3, 4, nonlinearity="sin")
     with pytest.raises(ValueError, match="GRU expected sizes and layers of 1 or more, got input_"):
         GRU(3, 0)

@@ -306,7 +306,7 @@ class RNN(_Recurrent):
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ArgumentError(
-                f"Unknown nonlinearity {nonlinearity!r}. Expected 'tanh' or 'relu'."
+                f"RNN expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}."
             )
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rng
