@@ -249,7 +249,7 @@ def moveaxis(
 def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
     """The arrays one after another along `axis`; with None, all flattened first."""
     if not arrays:
-        raise ArgumentError("concat expected one array or more, got none.")
+        raise ArgumentError("concat expected one array or more, got an empty sequence.")
     if axis is None:
         return concat([reshape(x, (-1,)) for x in arrays], axis=0)
     return Concat(axis)(*arrays)
@@ -258,7 +258,10 @@ def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
 @standard
 def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
     """Arrays of one shape side by side along a new axis."""
-    if len({tuple(x.shape) for x in arrays}) > 1:
+    shapes = {tuple(x.shape) for x in arrays}
+    if not shapes:
+        raise ArgumentError("stack expected one array or more, got an empty sequence.")
+    if len(shapes) > 1:
         given = " and ".join(str(tuple(x.shape)) for x in arrays)
         raise ShapeError(f"stack expected arrays of one shape, got {given}.")
     return concat([expand_dims(x, axis=axis) for x in arrays], axis=axis)

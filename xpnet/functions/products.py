@@ -172,7 +172,7 @@ def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     axis : int
         Counted from the end; it may be counted from the front if both have as many axes.
     """
-    axis = _from_end(axis, x1, x2)
+    axis = _from_end(axis, x1, x2, "vecdot")
     if x1.shape[axis] != x2.shape[axis]:
         raise ShapeError(
             f"vecdot expected vectors of one length along axis {axis}, got shapes "
@@ -270,7 +270,7 @@ def cross(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     axis : int
         Counted from the end; it may be counted from the front if both have as many axes.
     """
-    axis = _from_end(axis, x1, x2)
+    axis = _from_end(axis, x1, x2, "cross")
     if not x1.shape[axis] == x2.shape[axis] == 3:
         raise ShapeError(
             f"cross expected vectors of 3 components along axis {axis}, got shapes "
@@ -279,11 +279,19 @@ def cross(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
     return Cross(axis)(x1, x2)
 
 
-def _from_end(axis: int, x1: Array, x2: Array) -> int:
-    """`axis` counted from the end, as for arrays that broadcast, where new axes come first."""
+def _from_end(axis: int, x1: Array, x2: Array, name: str) -> int:
+    """`axis` counted from the end, as for arrays that broadcast, where new axes come first.
+
+    Raises
+    ------
+    IndexingError
+        The axis is out of range, or counted from the front of arrays with different numbers of axes.
+    """
     n: int = min(x1.ndim, x2.ndim)
     if x1.ndim == x2.ndim and 0 <= axis < n:
         return axis - n
     if not -n <= axis < 0:
-        raise IndexingError(f"Expected an axis counted from the end, from {-n} to -1, got {axis}.")
+        raise IndexingError(
+            f"{name} expected an axis counted from the end, from {-n} to -1, got {axis}."
+        )
     return axis

@@ -274,7 +274,7 @@ def cumulative_sum(
 
     `axis` may be None for an x of one dimension.
     """
-    return CumulativeSum(_axis_or_only_axis(x, axis), dtype, include_initial)(x)
+    return CumulativeSum(_axis_or_only_axis(x, axis, "cumulative_sum"), dtype, include_initial)(x)
 
 
 @standard
@@ -290,13 +290,13 @@ def cumulative_prod(
 
     `axis` may be None for an x of one dimension.
     """
-    return CumulativeProd(_axis_or_only_axis(x, axis), dtype, include_initial)(x)
+    return CumulativeProd(_axis_or_only_axis(x, axis, "cumulative_prod"), dtype, include_initial)(x)
 
 
-def _axis_or_only_axis(x: Array, axis: int | None) -> int:
+def _axis_or_only_axis(x: Array, axis: int | None, name: str) -> int:
     """The axis; None stands for the only axis of an x of one dimension."""
     if axis is not None:
         return axis
     if x.ndim != 1:
-        raise ArgumentError(f"Expected an axis, for x of shape {tuple(x.shape)}, got None.")
+        raise ArgumentError(f"{name} expected an axis for x of shape {tuple(x.shape)}, got None.")
     return 0
