@@ -433,7 +433,7 @@ def _fewer(path):
     [
         ("train-images-idx3-ubyte", os.remove, "no train-images file"),
         ("train-labels-idx1-ubyte", os.remove, "no train-labels file"),
-        ("t10k-images-idx3-ubyte", _cut, "cut"),
+        ("t10k-images-idx3-ubyte", _cut, "truncated"),
         ("train-images-idx3-ubyte", _other_magic, "magic number"),
         ("t10k-labels-idx1-ubyte", _fewer, "399"),
     ],

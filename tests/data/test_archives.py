@@ -199,7 +199,7 @@ def test_forged_zip_files_are_refused(forge, save, tmp_path):
     assert "is not a .npy array" in refusal(read_npz, forge(("x.txt", b"text")))
     with pytest.warns(UserWarning, match="Duplicate"):
         path = forge(("x.npy", good), ("x.npy", good))
-    assert "there twice" in refusal(read_npz, path)
+    assert "occurs twice" in refusal(read_npz, path)
     path = forge(("x.npy", good), compression=zipfile.ZIP_BZIP2)
     assert "in a way that NumPy never uses" in refusal(read_npz, path)
     content = bytearray(save(x=X).read_bytes())
@@ -218,7 +218,7 @@ def test_forged_zip_files_are_refused(forge, save, tmp_path):
 def test_a_truncated_file_is_refused(save, kept):
     path = save(x=X, t=T)
     path.write_bytes(path.read_bytes()[:kept])
-    assert "not an NPZ archive, cut or corrupt" in refusal(read_npz, path)
+    assert "not an NPZ archive, truncated or corrupt" in refusal(read_npz, path)
 
 
 def test_a_truncated_compressed_stream_is_refused(tmp_path):

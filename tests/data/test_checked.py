@@ -32,7 +32,7 @@ def test_a_changed_byte_is_detected(path, place, size):
     path.write_bytes(data)
     with (
         pytest.raises(
-            DataError, match=f"expected the SHA-256 checksum {SUM}.*damaged, or another one"
+            DataError, match=f"expected the SHA-256 checksum {SUM}.*damaged, or is another one"
         ),
         opened(path, SUM) as file,
     ):

@@ -260,7 +260,7 @@ def test_a_corrupt_file_is_named(folder):
     """The error of the reader names the one file of four that is damaged."""
     path = folder() / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
-    assert refusal(path.parent).startswith(f"{path}: cut")
+    assert refusal(path.parent).startswith(f"{path}: truncated")
 
 
 def test_different_numbers_of_images_and_labels_are_refused(folder):

@@ -84,7 +84,7 @@ def test_an_invalid_dict_is_refused(change):
 
 
 def test_different_numbers_of_samples_and_targets_are_refused():
-    with pytest.raises(ShapeError, match="8 targets for as many samples, got 7"):
+    with pytest.raises(ShapeError, match="as many targets as samples, 8, got 7"):
         fingerprint(X, T[1:])
 
 

@@ -126,8 +126,8 @@ def test_a_file_cut_in_the_data_is_refused(write, kind):
 
 
 @pytest.mark.parametrize("kind", ["gz", "xz"])
-def test_a_cut_compressed_stream_is_refused(write, kind):
-    """It is reported as cut, not as corrupt."""
+def test_a_truncated_compressed_stream_is_refused(write, kind):
+    """It is reported as truncated, not as corrupt."""
     packed = PACK[kind](idx(SMALL))
     assert "stream ends too early" in refusal(write(packed[:-3]))
 

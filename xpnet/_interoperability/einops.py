@@ -16,6 +16,9 @@ from xpnet.autodiff.namespace import has_dtype
 from xpnet.autodiff.variable import FLOATING, Variable
 from xpnet.functions._registry import method
 
+backend_classes: list[type] = []
+"""Holds the backend: einops finds a subclass only as long as something refers to it."""
+
 
 @method("meet_einops")
 @cache
@@ -61,9 +64,6 @@ def meet_einops() -> None:
 
     backend_classes.append(XpnetBackend)
 
-
-backend_classes: list[type] = []
-"""Holds the backend: einops finds a subclass only as long as something refers to it."""
 
 if "einops" in modules:
     meet_einops()

@@ -51,12 +51,12 @@ def predict(
     trained = RunFolder(run).trained(trust)
     failed = False
     has_header = False
+    width = max(cells(printable(path)) for path in files)
     with using(backend, trained.model.dtype):
         model = trained.build()
         for path in files:
             try:
                 if trained.has_pictures:
-                    width = max(cells(printable(f)) for f in files)
                     echo(_picture_line(trained, model, path, width))
                 else:
                     header, *lines = _table(trained, model, path, several=len(files) > 1)
@@ -72,7 +72,7 @@ def predict(
 
 
 def _picture_line(trained: "Trained", model: "Layer", path: Path, width: int) -> str:
-    """A line with the file, its class, and the probability of that class."""
+    """A line with the file, in a column of this width, its class, and the probability of that class."""
     from xpnet import functions as F
     from xpnet.backend import to_numpy
     from xpnet.data import load_digit, load_picture

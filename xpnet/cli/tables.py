@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Pair = tuple[Any, Any]  # x and t, NumPy arrays
 Flags = Mapping[str, Any]
 Reading = Mapping[str, Any]
-TEST_SHARE = 0.2  # of the samples, kept for the test
+TEST_SHARE = 0.2  # the fraction of the samples that is held out for the test, by default
 
 
 def read_samples(flags: Flags) -> tuple[Pair, Pair, dict[str, Any]]:
@@ -45,7 +45,7 @@ class TestSamples(NamedTuple):
     ----------
     test : (x, t)
     rest : (x, t) or None
-        The samples that were learned, if they are in the same file.
+        The training samples, if they are in the same file.
     source : str
         The file or folder.
     names : list of str or None
@@ -103,7 +103,7 @@ class Rows(NamedTuple):
 
 
 def rows(path: Path, flags: Flags, reading: Reading) -> Rows:
-    """The samples of a file; targets, if it has any, are ignored."""
+    """The samples of a file, whose targets are ignored, if it has any."""
     if "schema" in reading:
         known = schema(reading)
         cells = known.cells(path, targets=False)
@@ -140,10 +140,12 @@ def standardizer(figures: Mapping[str, Any]) -> "Standardizer":
 
 
 def _standardized(t: Array, reading: Reading, flags: Flags) -> Array:
+    """The targets of a regression, standardised."""
     return standardizer(reading["targets"])(t).astype(flags["dtype"])
 
 
 def _share(flags: Flags) -> float:
+    """The fraction of the samples that is held out for the test."""
     share: float = TEST_SHARE if flags["test"] is None else flags["test"]
     return share
 
@@ -288,7 +290,7 @@ def _targets(t: Array, path: str, flags: Flags) -> Array:
 
 
 def _features(x: Array, flags: Flags, reading: Reading) -> Array:
-    """Rows of features standardised, images of bytes scaled to 0 to 1, other arrays unchanged.
+    """Rows of features are standardised, images of bytes scaled to 0..1; other arrays are only cast.
 
     Images whose channels come last become (channels, height, width).
     """
@@ -303,13 +305,13 @@ def _features(x: Array, flags: Flags, reading: Reading) -> Array:
 
 
 def _require_classes(flags: Flags, samples: int, classes: list[str]) -> None:
-    """Refuse classes whose names are mostly numbers, if they are too many."""
+    """Refuse too many classes, if most of their names are numbers."""
     if sum(name.lstrip("-").isdigit() for name in classes) > len(classes) // 2:
         _require_count(flags, samples, len(classes))
 
 
 def _require_count(flags: Flags, samples: int, count: int) -> None:
-    """Refuse a single class, and classes that are numbers if they are too many."""
+    """Refuse a single class, and too many classes: then the targets may be numbers to predict."""
     if count < 2:
         raise DataError(f"{flags['dataset']}: expected two classes or more, got only class 0.")
     if count > max(20, samples // 2):

@@ -13,7 +13,7 @@ from typing import Any
 
 from xpnet.errors import DataError
 
-_PIECE = 1 << 18  # bytes
+_PIECE = 1 << 18  # bytes that are read at a time: 256 KiB
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def opened(path: Path, checksum: str | None = None) -> Iterator[io.BufferedReade
     if hashed.hash.hexdigest() != checksum:
         raise DataError(
             f"{path}: expected the SHA-256 checksum {checksum} of the published file, got "
-            f"{hashed.hash.hexdigest()}. The file is damaged, or another one. Delete it to fetch it "
+            f"{hashed.hash.hexdigest()}. The file is damaged, or is another one. Delete it to fetch it "
             "again, or name a folder with data of your own: data_dir (--data-dir FOLDER)"
         )
 

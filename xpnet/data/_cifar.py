@@ -26,8 +26,8 @@ FOLDER = "cifar-10-batches-bin"
 TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST = "test_batch.bin"
 RECORD = 1 + 3 * 32 * 32
-MOST = 10_000 * RECORD  # bytes of one file
-_PIECE = 1 << 18
+MOST = 10_000 * RECORD  # bytes that one file may have
+_PIECE = 1 << 18  # bytes that are read at a time: 256 KiB
 
 
 def load_cifar_folder(folder: Path) -> tuple[Pair, Pair]:
@@ -41,19 +41,17 @@ def load_cifar_folder(folder: Path) -> tuple[Pair, Pair]:
     Raises
     ------
     DataError
-        A file is missing, cut, corrupt or too long, or a label is above 9. The message names the
-        file.
+        A file is missing, truncated, corrupt or too long, or a label is above 9. The message names
+        the file.
     """
     for place in (folder, folder / FOLDER):
         if (place / TEST).is_file():
             files = [place / name for name in (*TRAIN, TEST)]
             *train, test = [_batch(_content(path), path) for path in files]
-            break
-    else:
-        if not (folder / ARCHIVE).is_file():
-            raise _missing(folder)
-        return load_cifar_archive(folder / ARCHIVE)
-    return _joined(train), test
+            return _joined(train), test
+    if not (folder / ARCHIVE).is_file():
+        raise _missing(folder)
+    return load_cifar_archive(folder / ARCHIVE)
 
 
 def load_cifar_archive(path: Path, checksum: str | None = None) -> tuple[Pair, Pair]:
@@ -68,7 +66,7 @@ def load_cifar_archive(path: Path, checksum: str | None = None) -> tuple[Pair, P
     Returns
     -------
     (train_images, train_labels), (test_images, test_labels) : tuple of pairs of ndarray
-        As `load_cifar_folder`.
+        As `load_cifar_folder` returns them.
 
     Raises
     ------
@@ -78,17 +76,19 @@ def load_cifar_archive(path: Path, checksum: str | None = None) -> tuple[Pair, P
     found = {name: _batch(data, f"{path}: {name}") for name, data in _unpacked(path, checksum)}
     missing = [name for name in (*TRAIN, TEST) if name not in found]
     if missing:
-        raise DataError(f"{path}: cut or another archive: no {', '.join(missing)} in it")
+        raise DataError(f"{path}: truncated, or another archive: it has no {', '.join(missing)}")
     *train, test = [found[name] for name in (*TRAIN, TEST)]
     return _joined(train), test
 
 
 def _joined(parts: list[Pair]) -> Pair:
+    """The images and labels of several files, in their order."""
     images, labels = zip(*parts, strict=True)
     return np.concatenate(images), np.concatenate(labels)
 
 
 def _missing(folder: Path) -> DataError:
+    """The error for a folder without the archive or its files."""
     hint = ""
     for name in ("cifar-10-python.tar.gz", "cifar-10-batches-py"):
         if (folder / name).exists():
@@ -98,6 +98,7 @@ def _missing(folder: Path) -> DataError:
 
 
 def _content(path: Path) -> bytes:
+    """The content of a file; one byte more than it may have shows that it is too long."""
     try:
         with path.open("rb") as file:
             return file.read(MOST + 1)
@@ -134,7 +135,7 @@ def _unpacked(path: Path, checksum: str | None) -> Iterator[tuple[str, bytes]]:
                     if place != FOLDER or name not in (*TRAIN, TEST):
                         continue
                     if name in seen:
-                        raise DataError(f"{path}: {name} is in it twice")
+                        raise DataError(f"{path}: it has {name} twice")
                     seen.add(name)
                     yield name, _member(path, archive, member)
             while stream.read(_PIECE):  # at the end of the stream, gzip verifies its checksum
@@ -142,7 +143,7 @@ def _unpacked(path: Path, checksum: str | None) -> Iterator[tuple[str, bytes]]:
     except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path}: cut, corrupt or no archive: {error}") from error
+        raise DataError(f"{path}: truncated, corrupt or not an archive: {error}") from error
 
 
 def _member(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -153,16 +154,16 @@ def _member(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> by
     content = archive.extractfile(member)
     data = b"" if content is None else content.read()
     if len(data) != member.size:
-        raise DataError(f"{path}: cut within {member.name}")
+        raise DataError(f"{path}: truncated within {member.name}")
     return data
 
 
 class _Bounded:
-    """A stream that raises an error once it has returned more than CIFAR-10 can have."""
+    """A stream that raises an error once it has returned more bytes than CIFAR-10 can have."""
 
     def __init__(self, stream: GzipFile) -> None:
         self._stream = stream
-        self._left = 7 * MOST  # six files and the tar format's own headers
+        self._left = 7 * MOST  # bytes: six files, and ample room for the headers of tar
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(min(size, _PIECE))

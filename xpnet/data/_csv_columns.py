@@ -1,6 +1,6 @@
 """The columns of a CSV table: their names, and which are features, target and index.
 
-What the caller does not choose is decided from the first rows, as users of pandas expect it. Where
+What the caller does not choose is decided from the first rows, as users of pandas expect. Where
 two readings are plausible, the table is refused, and the message names the argument and the flag
 that decide.
 """
@@ -17,7 +17,7 @@ from xpnet.errors import DataError
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
-_UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*|", re.ASCII)  # pandas' name for a blank, or a blank
+_UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*|", re.ASCII)  # a blank, or pandas' name for one
 
 Row = list[str]
 Numbered = tuple[int, Row]  # a row, and the line of the file in which it ends
@@ -64,8 +64,8 @@ def columns_of(path: Path, rows: list[Numbered], choice: Choice) -> Columns:
     Raises
     ------
     DataError
-        A chosen column does not exist, a name is missing or occurs twice, or the first row may be
-        a header or not.
+        A chosen column does not exist, a name is missing or occurs twice, or it is unclear whether
+        the first row is a header.
     """
     rows = _with_corner(rows)
     _require_no_title(path, rows)
@@ -97,7 +97,7 @@ def names_rows(cells: list[str]) -> bool:
 
 
 def _with_corner(rows: list[Numbered]) -> list[Numbered]:
-    """The rows, with a name for each column: R writes no name for the column of row names."""
+    """The rows, with a blank name for the column of row names, for which R writes no name."""
     (line, first), *others = rows
     wider = others and all(len(row) == len(first) + 1 for _, row in others)
     ends_blank = all(not row[-1].strip() for _, row in others)  # each row ends with a delimiter
@@ -186,6 +186,7 @@ def _names_of_numbers(numbers: Row, sample: list[Row]) -> bool | None:
 def _names_in_steps(numbers: Row, sample: list[Row], fractions: list[bool]) -> bool | None:
     """Whether a row of numbers in equal steps, such as years or wavelengths, has names."""
     if not all(number.isdecimal() for number in numbers):
+        # 0.0, 1.0, ... may be pandas' names of columns, and five or more equal steps a scale.
         is_range = [float(number) for number in numbers] == list(range(len(numbers)))
         if is_range or len(numbers) > 4:
             return None
@@ -205,6 +206,7 @@ def _is_year(cell: str) -> bool:
 
 
 def _counted(count: int) -> Row:
+    """The texts "0", "1" and so on, which pandas writes as the names of an array's columns."""
     return [str(i) for i in range(count)]
 
 
@@ -227,6 +229,7 @@ def _in_steps(numbers: Row) -> bool:
 
 
 def _names(path: Path, line: int, first: Row, header: bool, choice: Choice) -> list[str]:
+    """The names of all columns: those of the header, or "column 1" and so on."""
     if not header:
         return [f"column {i}" for i in range(1, len(first) + 1)]
     if not first[-1].strip() and not choice.is_known:
@@ -258,6 +261,7 @@ def _index_place(path: Path, names: list[str], choice: Choice) -> int | None:
     wanted = str(choice.index_col)
     if wanted in names:
         return names.index(wanted)
+    # The limit of ten digits is for `int`, which refuses thousands of them.
     if wanted.isdecimal() and len(wanted) < 10 and int(wanted) < len(names):
         return int(wanted)
     if choice.is_known:  # a prediction does not need the index
@@ -266,6 +270,7 @@ def _index_place(path: Path, names: list[str], choice: Choice) -> int | None:
 
 
 def _target(path: Path, names: list[str], places: list[int], choice: Choice) -> int | None:
+    """The place of the target among `places`, the columns that are not the index."""
     if choice.target is False or (choice.is_known and choice.target not in names):
         return None
     if isinstance(choice.target, str):
@@ -286,6 +291,7 @@ def _target(path: Path, names: list[str], places: list[int], choice: Choice) -> 
 
 
 def _place(path: Path, names: list[str], name: str, choice: Choice) -> int:
+    """The place of the column of this name."""
     if name in names:
         return names.index(name)
     if choice.is_known and name in (choice.features or ()):

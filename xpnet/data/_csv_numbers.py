@@ -28,7 +28,7 @@ def numbers_of(row: Sequence[str]) -> list[float] | None:
         return None
     if not all(-LARGEST <= number <= LARGEST for number in numbers):  # this also excludes NaN
         return None
-    # Python's float also reads "1_000", and digits of all scripts.
+    # Python's float also accepts "1_000", and the digits of all scripts.
     text = "".join(row)
     if "_" in text or not text.isascii():
         return None
@@ -46,7 +46,7 @@ def require_number(cell: str, where: str, others: Sequence[str] = (), above: boo
     others : sequence of str
         Some of the other cells of the column, from which the advice is chosen.
     above : bool
-        Whether there are rows above; they have numbers in this column.
+        Whether there are rows above this one, which have numbers in this column.
 
     Raises
     ------

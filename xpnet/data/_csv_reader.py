@@ -85,11 +85,12 @@ def read_csv(
         By default the one of ``, ; tab |`` that splits the first lines into the same number of
         columns, two or more; or white space, if only that does. A space means any white space.
     header : bool, optional
-        Whether the first row has the names of the columns. By default it has if none of its cells
-        is a number; or if they are the numbers 0, 1, ..., which pandas writes for the columns of
-        an array; or whole numbers in equal steps, such as years, above fractions. It has not if all
-        its cells are other numbers, or if a text in it occurs again in the same column. Any
-        other first row is refused. Without a header the names are "column 1" and so on.
+        Whether the first row is a header, which has the names of the columns. By default it is one
+        if none of its cells is a number; if its numbers are 0, 1, ..., which pandas writes for the
+        columns of an array; or if they are whole numbers in equal steps, such as years, above
+        fractions. It is none if all its cells are other numbers, or if each text in it occurs again
+        in its column. Any other first row is refused. Without a header the names are "column 1"
+        and so on.
     index_col : str, int or False, optional
         The column that names the rows, which is not a feature: its name, or its number from 0. False:
         there is no index. By default it is the first column if that has no name (or one such as
@@ -161,7 +162,9 @@ def _require_text(path: Path, file: TextIO, encoding: str) -> None:
     if is_marked or b"\0" in start:
         what = "is UTF-16"
         if not is_marked:
-            what = "has NUL characters, as UTF-16 without a byte order mark or other data"
+            what = (
+                "has NUL characters, like UTF-16 without a byte order mark, or data other than text"
+            )
         raise DataError(
             f"{path}: expected UTF-8 text, but this file {what}. Save it as UTF-8 (in Excel: CSV UTF-8), "
             "or name its encoding: --encoding utf-16 (in Python, encoding='utf-16')"
@@ -256,6 +259,8 @@ class _Rows(Protocol):
 
 
 def _read(path: Path, rows: _Rows, choice: Choice) -> Cells:
+    """The table, whose columns are decided from its first rows."""
+    # A line that is empty, or only white space, is not a row.
     written = (row for row in rows if len(row) > 1 or (row and not row[0].isspace()))
     numbered = ((rows.line_num, row) for row in written)
     beginning = list(islice(numbered, 1 + _SAMPLE))

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture, Transpose
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # if Pillow has them
-LIMIT = 2**26  # pixels, 8192 x 8192: more than a page of A4 at 600 dpi, or 64 megapixels
+LIMIT = 2**26  # pixels, 8192 x 8192: more than an A4 page at 600 dpi, or a 64-megapixel photograph
 _BAND = 2**20  # pixels that are converted at a time
 _ORIENTATION = 0x0112  # EXIF's tag
 
@@ -106,7 +106,7 @@ def _require_small(file: Picture) -> None:
     if width * height > LIMIT:
         raise ArgumentError(
             f"it has {width} x {height} pixels, and could exhaust the memory (a decompression "
-            f"bomb); at most {LIMIT} are read. Save it smaller."
+            f"bomb); at most {LIMIT} are read. Reduce its size."
         )
 
 
@@ -115,10 +115,14 @@ def _decoded(file: Picture, most: int) -> Picture:
     from PIL import Image
 
     factor = _factor(file.size, most)
-    file.draft(file.mode, (file.width // factor, file.height // factor))  # JPEG decodes to less
+    file.draft(
+        file.mode, (file.width // factor, file.height // factor)
+    )  # JPEG can be decoded smaller
     file.load()
     mode = file.mode
-    turn = _turns().get(file.getexif().get(_ORIENTATION, 1))  # some formats know it after load()
+    turn = _turns().get(
+        file.getexif().get(_ORIENTATION, 1)
+    )  # in some formats it is known only after load()
     low = file.getextrema()[0] if mode == "I" else 0
     picture = _averaged(file, _factor(file.size, most), low)
     if picture.mode == "F":
@@ -147,7 +151,7 @@ def _factor(size: tuple[int, int], most: int) -> int:
     return max(1, math.ceil(math.sqrt(width * height / most)))
 
 
-def _averaged(file: Picture, factor: int, low: Any) -> Picture:
+def _averaged(file: Picture, factor: int, low: float) -> Picture:
     """The picture in mode "RGBa" or "F", each pixel the mean of factor x factor pixels.
 
     `low` is subtracted from grey levels first: float32 cannot represent all large whole numbers.
@@ -167,10 +171,11 @@ def _averaged(file: Picture, factor: int, low: Any) -> Picture:
 
 
 def _is_deep(picture: Picture) -> bool:
+    """Whether a picture has grey levels of more than 8 bits."""
     return str(picture.mode).startswith(("I", "F"))
 
 
-def _plain(picture: Picture, low: Any) -> Picture:
+def _plain(picture: Picture, low: float) -> Picture:
     """A picture in mode "RGBa", or in "F", since Pillow's own conversion would clip it to 8 bits."""
     from PIL import Image
 
@@ -179,6 +184,7 @@ def _plain(picture: Picture, low: Any) -> Picture:
         if low:
             levels = levels - float(low)
         return Image.fromarray(np.asarray(levels, np.float32))
+    # In two steps: Pillow converts only "RGBA" to "RGBa".
     return picture.convert("RGBA").convert("RGBa")
 
 

@@ -1,4 +1,4 @@
-"""Placement: how an array on the host comes to a backend's device."""
+"""Placement: `place` copies an array from the host to a backend's device."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from xpnet.errors import DataError
 
 
 def place(host: Any, backend: Backend) -> Array:
-    """A host array on a backend's device, floating-point numbers in its dtype.
+    """A host array on a backend's device; floating-point numbers become the backend's dtype.
 
     Raises
     ------
     DataError
-        It does not fit on the device.
+        The array does not fit on the device.
     """
     host = np.asarray(host)
     host = host.astype(host.dtype.newbyteorder("="), copy=False)  # IDX files are big-endian

@@ -1,4 +1,4 @@
-"""A thread that prepares items ahead, and ends when its iterator is closed or forgotten."""
+"""A thread that prepares items ahead, and ends when its iterator is closed or garbage-collected."""
 
 import threading
 from collections.abc import Generator, Iterator
@@ -17,8 +17,8 @@ def prefetched(items: Iterator[T], depth: int) -> Generator[T]:
     """The same items, prepared by a thread that is at most `depth` items ahead.
 
     The thread starts with the first `next`. It ends with the items; or, after its current item, when
-    this iterator is closed or forgotten (`break`, an exception, Ctrl-C). An exception of `items`
-    is raised here, in its turn. The thread has the context of the caller: the backend of a
+    this iterator is closed or garbage-collected (after `break`, an exception, Ctrl-C). An exception
+    that `items` raises is raised here, after the items before it. The thread has the context of the caller: the backend of a
     `using` block, `no_grad` and the like.
 
     Parameters
@@ -54,7 +54,7 @@ class _Entry(NamedTuple):
 
 
 class _Channel:
-    """The connection of the two threads: the only object that both of them hold."""
+    """The connection between the two threads: the only object that both of them hold."""
 
     def __init__(self, depth: int) -> None:
         self.entries: SimpleQueue[_Entry] = SimpleQueue()
@@ -62,6 +62,7 @@ class _Channel:
         self.closed = False
 
     def next(self, thread: threading.Thread) -> _Entry:
+        """The next entry; an error if the thread that would put it there is gone."""
         while True:
             try:
                 return self.entries.get(timeout=1.0)
@@ -73,18 +74,20 @@ class _Channel:
                     ) from None
 
     def close(self) -> None:
+        """Have the thread end after its current item."""
         self.closed = True
         self.room.release()  # wakes the thread, if it waits for room
 
 
 def _consumer(items: Iterator[T], depth: int) -> Generator[T]:
+    """The generator that `prefetched` returns. It starts the thread at the first `next`."""
     channel = _Channel(depth)
     run = copy_context().run
     thread = threading.Thread(
         target=run, args=(_work, items, channel), name="prefetch", daemon=True
     )
     thread.start()
-    del items, run
+    del items, run  # from now on only the thread refers to them
     try:
         while not (entry := channel.next(thread)).last:
             channel.room.release()

@@ -49,7 +49,7 @@ class Arrays:
         self.tree = _normal(tree)
         named = list(trees.matched(self.tree, self.tree))
         if not named:
-            raise ShapeError("Expected samples, got no array at all.")
+            raise ShapeError("Expected samples, got no array.")
         for path, x in named:
             if not x.shape or not x.shape[0]:
                 place = f" at {path}" if path else ""
@@ -61,20 +61,20 @@ class Arrays:
             counts = ", ".join(f"{n} at {path}" for path, n in lengths.items())
             raise ShapeError(f"Expected as many targets as samples, got {counts}.")
         self.samples = int(named[0][1].shape[0])
-        self._in_file = {id(x) for _, x in named if _in_file(x)}
+        self._ids_in_file = {id(x) for _, x in named if _in_file(x)}
 
     def take(self, rows: slice | NDArray[np.int64]) -> Tree:
         """The samples in these rows, as NumPy arrays of their own.
 
-        Rows in a file are read in ascending order, each once: HDF5 requires it, and disks are
-        faster so.
+        Rows in a file are read in ascending order, each once: HDF5 requires this, and disks are
+        faster that way.
         """
         return trees.map(lambda x: self._rows(x, rows), self.tree)
 
     def _rows(self, x: Any, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
         if isinstance(rows, slice):
             return np.array(x[rows])
-        if id(x) in self._in_file:
+        if id(x) in self._ids_in_file:
             ascending, place = np.unique(rows, return_inverse=True)
             file = _mapped(x)
             if file is not None:
@@ -114,7 +114,7 @@ def stream(samples: Iterable[Tree], batch_size: int, last: str) -> Iterator[Tree
 
 
 def _stacked(group: list[Tree], number: int) -> Tree:
-    """The batch of several samples; the first is number `number` of the stream, for an error."""
+    """The batch of several samples; for an error, the first has this number in the stream."""
     model = [x.shape for x in trees.leaves(group[0])]
     columns: list[list[Any]] = [[] for _ in model]
     for i, sample in enumerate(group):
@@ -135,7 +135,13 @@ def _stacked(group: list[Tree], number: int) -> Tree:
 
 
 def whole(batches: Iterable[Tree]) -> Iterator[Tree]:
-    """The batches of an iterator, on the host; DataError for a batch without samples."""
+    """The batches of an iterator, as NumPy arrays on the host.
+
+    Raises
+    ------
+    DataError
+        A batch has no samples.
+    """
     for number, batch in enumerate(map(_copied, batches)):
         if any(x.shape[:1] == (0,) for x in trees.leaves(batch)):
             raise DataError(f"Batch {number} of the stream has no samples: leave it out.")

@@ -50,7 +50,7 @@ def load_archive(
     seed : int
         The seed of the split.
     limit : int
-        The most bytes that the arrays may take.
+        The maximum number of bytes that the arrays may take.
     task : {"classify", "regress"}
         Whether integer targets of shape (n,) are classes, or numbers like any others.
 
@@ -168,7 +168,7 @@ def _pair(path: Path, content: _Content, part: str, task: Task) -> Pair | None:
 
 
 def _required_pair(path: Path, content: _Content, part: str, task: Task) -> Pair:
-    """The samples and targets of one part, checked."""
+    """The samples and targets of one part, checked; an error if one is missing."""
     x_name = content.find(_SAMPLES, part)
     t_name = content.find(_TARGETS, part)
     if x_name is None or t_name is None:
@@ -204,13 +204,13 @@ def _split_pair(
             f"found {_sorted(content.names)}"
         )
     x, t = pair
-    # `split` takes integers for classes, and splits each class by itself.
+    # `split` takes integers to be classes, and splits each class by itself.
     grouped = t if task == "classify" else t.astype(np.float64)
     try:
-        first, rest = split(grouped, test, seed)
+        train_rows, test_rows = split(grouped, test, seed)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    return (x[first], t[first]), (x[rest], t[rest])
+    return (x[train_rows], t[train_rows]), (x[test_rows], t[test_rows])
 
 
 def _require_finite(path: Path, name: str, array: NDArray[Any]) -> None:
@@ -283,8 +283,8 @@ def read_npz(path: PathLike, limit: int = LIMIT) -> dict[str, NDArray[Any]]:
     ----------
     path : str or path-like
     limit : int
-        The most bytes that the arrays may take together. More than that is an error before it is
-        in memory.
+        The maximum number of bytes that the arrays may take together. The error is raised before
+        more than that is in memory.
 
     Returns
     -------
@@ -314,9 +314,9 @@ def _read(
     except DataError:
         raise
     except zipfile.BadZipFile as error:
-        raise DataError(f"{path}: not an NPZ archive, cut or corrupt: {error}") from error
+        raise DataError(f"{path}: not an NPZ archive, truncated or corrupt: {error}") from error
     except EOFError:
-        raise DataError(f"{path}: cut: its compressed data end too early") from None
+        raise DataError(f"{path}: truncated: its compressed data end too early") from None
     # What zipfile and NumPy raise for forged lengths, versions, flags, names and shapes.
     except (OSError, ValueError, RuntimeError, zlib.error, OverflowError, LookupError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -335,7 +335,7 @@ def _arrays(
             continue
         where = f"{path}: {name!r}"
         if name in arrays:
-            raise DataError(f"{where} is there twice")
+            raise DataError(f"{where} occurs twice")
         if name == info.filename:
             raise DataError(f"{where} is not a .npy array")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -67,8 +67,8 @@ def load_dataset(
     Raises
     ------
     DataError
-        There is no data set of that name; it can neither be found nor fetched; or a file is cut or
-        corrupt.
+        There is no data set of that name; it can neither be found nor fetched; or a file is
+        truncated or corrupt.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def _prepared(
 def count_classes(labels: NDArray[Any]) -> int:
     """One more than the largest class number, and at least 10.
 
-    So a few digits, among which some classes are missing, have as many classes as all of MNIST.
+    So a few digits, in which some classes are missing, have as many classes as all of MNIST.
     """
     return max(_DIGITS, int(np.max(labels, initial=0)) + 1)
 
@@ -240,7 +240,7 @@ def _load_idx(folder: Path, files: Mapping[str, str | None]) -> tuple[Pair, Pair
     classes = count_classes(train[1])
     if largest >= classes:
         raise DataError(
-            f"{test_labels}: a test label is {largest}, but the training labels make "
+            f"{test_labels}: a test label is {largest}, but the training labels have "
             f"{classes} classes, 0 to {classes - 1}"
         )
     return train, test

@@ -30,7 +30,7 @@ class Fingerprint(NamedTuple):
     content : str
         The sum of the hashes of all samples; it does not depend on their order.
     order : str
-        The hash of these hashes in their order.
+        The hash of the samples' hashes, in their order.
     """
 
     samples: int
@@ -80,7 +80,7 @@ def fingerprint(x: ArrayLike, t: ArrayLike) -> Fingerprint:
     arrays = [np.asarray(x), np.asarray(t)]
     samples = len(arrays[0])
     if len(arrays[1]) != samples:
-        raise ShapeError(f"Expected {samples} targets for as many samples, got {len(arrays[1])}.")
+        raise ShapeError(f"Expected as many targets as samples, {samples}, got {len(arrays[1])}.")
     kinds = "".join(f"{a.dtype.str}{a.shape[1:]}" for a in arrays).encode()
     rows = [_rows(a) for a in arrays]
     total = 0

@@ -1,6 +1,6 @@
 """The IDX format, in which MNIST and its relatives are published.
 
-An IDX file is one array: a short header, then the elements in C order, all big endian.
+An IDX file is one array: a short header, then the elements in C order, all big-endian.
 
     bytes   0      1      2      3      4 ...                 4 + 4 ndim ...
             0      0      code   ndim   ndim sizes, uint32    the elements
@@ -74,7 +74,7 @@ def read_idx(path: PathLike, checksum: str | None = None) -> NDArray[Any]:
         raise DataError(f"{path}: no such file; expected an IDX file") from None
     except EOFError:
         raise DataError(
-            f"{path}: cut: its compressed stream ends too early; fetch or copy the file again"
+            f"{path}: truncated: its compressed stream ends too early; fetch or copy the file again"
         ) from None
     except (OSError, zlib.error) as error:  # gzip's BadGzipFile is an OSError
         reason = getattr(error, "strerror", None) or error
@@ -84,12 +84,13 @@ def read_idx(path: PathLike, checksum: str | None = None) -> NDArray[Any]:
 
 
 def _parse(source: _Source, path: Path) -> NDArray[Any]:
+    """The array in a stream, which must end with it."""
     dtype, shape = _header(source, path)
     promised = math.prod(shape) * dtype.itemsize
     header = f"its header promises {dtype.name} {shape}, which is {promised} bytes of data"
     data = take(source, promised)
     if len(data) < promised:
-        raise DataError(f"{path}: cut: {header}, but only {len(data)} are there")
+        raise DataError(f"{path}: truncated: {header}, but only {len(data)} are there")
     if source.read(1):  # reading to the end also makes gzip and xz verify their checksums
         raise DataError(f"{path}: trailing bytes: {header}, but more bytes follow")
     try:
@@ -103,7 +104,9 @@ def _header(source: _Source, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]
     """The dtype and the shape; `source` is then at the elements."""
     magic = take(source, 4)
     if len(magic) < 4:
-        raise DataError(f"{path}: cut: expected an IDX header, found {len(magic)} bytes in all")
+        raise DataError(
+            f"{path}: truncated: expected an IDX header, found {len(magic)} bytes in all"
+        )
     if magic[:2] != b"\0\0":
         raise DataError(
             f"{path}: wrong magic number: expected two zero bytes at the beginning of an IDX file, "
@@ -118,7 +121,7 @@ def _header(source: _Source, path: Path) -> tuple[np.dtype[Any], tuple[int, ...]
     sizes = take(source, 4 * ndim)
     if len(sizes) < 4 * ndim:
         raise DataError(
-            f"{path}: cut: {ndim} dimensions need {4 * ndim} bytes of sizes, found {len(sizes)}"
+            f"{path}: truncated: {ndim} dimensions need {4 * ndim} bytes of sizes, found {len(sizes)}"
         )
     return np.dtype(_DTYPES[code]), struct.unpack(f">{ndim}I", sizes)
 
@@ -130,9 +133,9 @@ class _Source(Protocol):
 
 
 def take(source: _Source, size: int, first: bytes = b"") -> bytearray:
-    """`first`, which was read before, and the bytes of `source` that follow: `size` bytes together.
+    """`first`, which was read before, and then bytes of `source`: `size` bytes together.
 
-    There are fewer if `source` ends before. The memory grows with what has arrived, however large
+    There are fewer if `source` ends earlier. The memory grows with what has arrived, however large
     `size` is.
     """
     data = bytearray(first)

@@ -49,7 +49,7 @@ def load_image_folder(
         Subfolders of a class belong to it. Links to files, and links that are classes, are followed.
     image_size : int or (int, int), optional
         The height and width of the images. `load_picture` describes how a picture of another size
-        is fitted. By default the size of the pictures, which must all have the same.
+        is fitted. By default the size of the pictures, which must be the same for all.
     test : float or path-like, optional
         The fraction of the pictures that is held out for the test (see `split`), by default 0.2; or
         another folder with a folder for each class. It must not be given if the folder has test
@@ -225,7 +225,7 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _shape(paths: list[Path], image_size: int | tuple[int, int] | None) -> Shape:
-    """The shape of the images, of the size that was asked for, or of the first picture's."""
+    """The shape of the images: the size is the one that was asked for, or the first picture's."""
     channels = 1 if all(map(is_grey, paths)) else 3
     if image_size is None:
         width, height = open_picture(paths[0], MOST_PIXELS).size
@@ -246,6 +246,7 @@ def _images(
     dtype: DTypeLike,
     exact: bool,
 ) -> Pair:
+    """The pictures of all classes as images, and the number of the class of each."""
     paths = [(path, classes.index(name)) for name, several in files.items() for path in several]
     size = len(paths) * math.prod(shape) * np.dtype(dtype).itemsize
     if size > LIMIT:
@@ -260,6 +261,7 @@ def _images(
 
 
 def _image(path: Path, shape: Shape, exact: bool) -> NDArray[np.float32]:
+    """A picture as an image of this shape; if `exact`, it must have the size already."""
     if not exact:
         return load_picture(path, shape)
     picture = open_picture(path, MOST_PIXELS)

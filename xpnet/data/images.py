@@ -32,12 +32,12 @@ _BOX = 20  # pixels: the longer side of MNIST's digits
 _CENTRE = 14  # MNIST's centres of mass round to pixel (14, 14)
 _BLACK = 0.1  # the paper of a prepared picture is at most this bright
 _WHITE = 0.5  # the ink of a prepared picture is at least this bright
-_SHEET = 128  # pixels: a picture is averaged down to about this side, which removes noise, ...
-_DIGIT = 40  # pixels: ... but not so far that its digit is smaller than this
+_SHEET = 128  # pixels: a picture is averaged down to about this side, which removes noise;
+_DIGIT = 40  # pixels: but less far if its digit would become smaller than this
 _BLANK = 0.05  # ink differs from the paper by at least this
 _LUMA = np.asarray([299.0, 587.0, 114.0])  # weights of red, green and blue: ITU-R BT.601
 _ENOUGH = 2**22  # pixels: larger pictures are averaged down before they become a small image
-_FLOOR = 0.4  # of the strongest ink; weaker ink is shadow, noise or the grain of the paper
+_FLOOR = 0.4  # times the strongest ink: weaker ink is shadow, noise or the grain of the paper
 
 
 def load_digit(path: PathLike) -> Float:
@@ -45,8 +45,8 @@ def load_digit(path: PathLike) -> Float:
 
     The paper is the colour of the picture's border, and ink is what differs from it. So drawings
     that are dark on light, light on dark, coloured or faint all become white on black. If the border
-    is transparent, ink is what is opaque; unless the opaque part is a sheet with a drawing on it,
-    which then is the picture.
+    is transparent, ink is what is opaque. But if the opaque part is a sheet with a drawing on it,
+    the sheet is the picture.
 
     A picture of 28 x 28 pixels, light on black, whose digit has MNIST's size and place, is returned
     unchanged.
@@ -89,10 +89,11 @@ def load_digit(path: PathLike) -> Float:
 def load_picture(path: PathLike, shape: tuple[int, int, int]) -> Float:
     """Load a picture as an image of a given shape.
 
-    A picture of that size is not scaled. From any other, a colour image is cut out of the middle, as
-    large as its proportions allow. A grey image is the whole picture with paper added on two
-    sides, and light on black: a picture with a light border is inverted, like the photographs from
-    which Fashion-MNIST was made (Xiao, Rasul and Vollgraf, 2017). Transparent pixels become white.
+    A picture of that size is neither scaled nor inverted. Any other picture is scaled: for a colour image, the
+    largest part with the image's proportions is cut out of its middle first; for a grey image, paper
+    is added on two sides, and a picture with a light border is inverted, so that it is light on
+    black, like the photographs from which Fashion-MNIST was made (Xiao, Rasul and Vollgraf, 2017).
+    Transparent pixels become white.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def fitted_picture(picture: Picture, shape: tuple[int, int, int]) -> Float:
     """An open picture as an image of a given shape: see `load_picture`."""
     channels, *size = shape
     colour, alpha = _pixels(picture)
-    pixels = colour + (1 - alpha)  # colour is premultiplied with alpha: this is it over white
+    pixels = colour + (1 - alpha)  # over white: colour has been multiplied with alpha
     if channels == 1:
         if pixels.shape[2] == 3:
             pixels = (pixels @ _LUMA / 1000).astype(np.float32)

@@ -63,11 +63,11 @@ class DataLoader:
     last : {"keep", "drop", "fill"}
         What to do with the samples that are left over if n is not a multiple of `batch_size`.
         "keep": they are a short batch. "drop": they are left out in this epoch. "fill": their batch
-        is filled up with the first samples of the epoch, which so count twice; all batches then
+        is filled up with the first samples of the epoch, which then count twice; so all batches
         have the same shape, for which JAX compiles once.
     transform : function `(x, rng) -> x`, optional
-        Is applied to each batch on the host; see `xpnet.data.transforms`. If the batch is a tuple,
-        (x, t), it is applied to the first entry. It may change the batch in place.
+        It is applied to each batch on the host; see `xpnet.data.transforms`. If the batch is a
+        tuple, (x, t), it is applied to the first entry. It may change the batch in place.
     prefetch : int
         The number of batches that a thread prepares ahead; with 0 there is no thread. On CuPy the
         thread copies from pinned memory, on a stream of its own.
@@ -132,6 +132,7 @@ class DataLoader:
             self._open(x if t is None else (x, t))
 
     def _require_stream(self, t: Any) -> None:
+        """Refuse options that do not suit a function's samples."""
         if t is not None:
             raise ArgumentError(
                 "Expected no t: the samples of a function include their targets, (x, t)."
@@ -144,10 +145,11 @@ class DataLoader:
             )
 
     def _open(self, data: Any) -> None:
+        """Take arrays as the data; copy them to the device if they are resident."""
         if hasattr(data, "__next__"):
             raise ArgumentTypeError(
                 f"Expected arrays, or a function that returns a new iterator, got a "
-                f"{type(data).__name__}, which can be iterated over only once. Give the function."
+                f"{type(data).__name__}, which can be iterated over only once. Give a function that returns it."
             )
         if self.batch_size is None:
             raise ArgumentError("Expected a batch_size: None is for functions that yield batches.")
@@ -189,8 +191,8 @@ class DataLoader:
         epoch : int
             Counted from 1.
         start : int
-            Counted from 0; the number of batches yields nothing. The samples of a function before
-            `start` are computed and skipped.
+            Counted from 0; if it is the number of batches, nothing is yielded. A function's samples
+            before `start` are computed and skipped.
 
         Raises
         ------
@@ -203,7 +205,7 @@ class DataLoader:
             raise ArgumentError(f"Expected epoch >= 1 and start >= 0, got {epoch} and {start}.")
         if self.samples is not None and start > len(self):
             raise ArgumentError(
-                f"Expected start <= {len(self)}, the batches there are; got {start}."
+                f"Expected start <= {len(self)}, the number of batches; got {start}."
             )
         backend = current()
         if self.resident:
@@ -223,7 +225,7 @@ class DataLoader:
         return batches
 
     def order(self, epoch: int) -> NDArray[np.int64] | None:
-        """The rows of an epoch in the order of its batches; None if it is the order of the data."""
+        """The rows of an epoch in the order of its batches; None for the order of the data."""
         if self.samples is None:
             raise ArgumentTypeError("Expected arrays: a function's samples have their own order.")
         rows = None
@@ -257,6 +259,7 @@ class DataLoader:
         return (slice(i * size, min((i + 1) * size, end)) for i in range(start, len(self)))
 
     def _resident_batches(self, epoch: int, start: int) -> Iterator[Tree]:
+        """The batches of an epoch, taken from the data on the device."""
         rows = self.order(epoch)
         if rows is None:
             for part in self._slices(start):
@@ -269,6 +272,7 @@ class DataLoader:
             yield trees.map(partial(_take, xp, batch), self._resident_data)
 
     def _on_host(self, epoch: int, start: int) -> Iterator[Tree]:
+        """The batches of an epoch on the host, after the transform."""
         if self._make is None:
             batches = self._read(epoch, start)
         else:
@@ -286,6 +290,7 @@ class DataLoader:
                 yield self.transform(batch, rng)
 
     def _read(self, epoch: int, start: int) -> Iterator[Tree]:
+        """The batches of an epoch of arrays."""
         rows = self.order(epoch)
         for part in self._slices(start):
             yield self._data.take(part if rows is None else rows[part])

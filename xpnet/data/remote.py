@@ -118,7 +118,7 @@ def fetch(
         import pooch
     except ImportError:
         raise DataError(
-            f"{remote.name}: it is fetched from the network, which needs pooch: "
+            f"{remote.name}: fetching it from the network needs pooch: "
             f'pip install "xpnet[data]". {alternative}'
         ) from None
     folder = Path(cache or os.environ.get("XPNET_CACHE") or pooch.os_cache("xpnet")) / remote.name

@@ -26,7 +26,7 @@ def split(t: ArrayLike, fraction: float = 0.2, seed: int = 0) -> tuple[Rows, Row
     ----------
     t : array-like, shape (n,) or (n, ...)
         The targets. Integers, booleans and strings of shape (n,) are classes: each is split in the
-        same proportion, as nearly as possible, and keeps one sample for training.
+        same proportion, as nearly as possible, and keeps at least one sample for training.
     fraction : float
         The test's share, above 0 and below 1.
     seed : int
@@ -85,7 +85,7 @@ class Standardizer(NamedTuple):
     def of(cls, x: ArrayLike) -> Self:
         """The standardizer for training data of shape (n, features).
 
-        The scale is the standard deviation; for a constant feature it is 1, so that it becomes 0.
+        The scale is the standard deviation. For a constant feature it is 1, and the feature becomes 0.
         """
         x = np.asarray(x, np.float64)
         if x.ndim != 2 or not len(x):
@@ -97,6 +97,7 @@ class Standardizer(NamedTuple):
         return cls(tuple(mean.tolist()), tuple(scale.tolist()))
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
+        """x, shape (n, features), standardised."""
         x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != len(self.mean):
             raise ShapeError(f"Expected x of shape (n, {len(self.mean)}), got {x.shape}.")

@@ -133,7 +133,7 @@ class Schema:
         return {**asdict(self), "standardizer": self.standardizer._asdict()}
 
     @classmethod
-    def from_dict(cls, numbers: dict[str, Any]) -> Self:
+    def from_dict(cls, stored: dict[str, Any]) -> Self:
         """The schema from the dict that `to_dict` returned.
 
         Raises
@@ -142,25 +142,28 @@ class Schema:
             The dict is not one of a schema.
         """
         try:
-            scaling = numbers["standardizer"]
-            standardizer = Standardizer(*(tuple(map(float, scaling[k])) for k in ("mean", "scale")))
-            names = {key: tuple(map(str, numbers[key])) for key in ("features", "classes")}
-            task = numbers["task"]
-            dtype = np.dtype(numbers["dtype"]).name
-            lengths = {len(names["features"]), *map(len, standardizer)}
-            if task not in ("classify", "regress") or len(lengths) > 1:
-                raise ArgumentError(task, lengths)
-            choices = {key: numbers[key] for key in _CHOICES}
+            scaling = stored["standardizer"]
+            mean = tuple(map(float, scaling["mean"]))
+            scale = tuple(map(float, scaling["scale"]))
+            features = tuple(map(str, stored["features"]))
+            task = stored["task"]
+            if task not in ("classify", "regress"):
+                raise ArgumentError(f"task is {task!r}")
+            if not len(features) == len(mean) == len(scale):
+                raise ArgumentError(
+                    f"{len(features)} features, but {len(mean)} means and {len(scale)} scales"
+                )
+            choices = {key: stored[key] for key in _CHOICES}
             for key, kind in _CHOICES.items():
                 if not isinstance(choices[key], kind):
                     raise ArgumentError(f"{key} is {choices[key]!r}")
             return cls(
                 task=task,
-                features=names["features"],
-                target=str(numbers["target"]),
-                classes=names["classes"],
-                standardizer=standardizer,
-                dtype=dtype,
+                features=features,
+                target=str(stored["target"]),
+                classes=tuple(map(str, stored["classes"])),
+                standardizer=Standardizer(mean, scale),
+                dtype=np.dtype(stored["dtype"]).name,
                 **choices,
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -284,7 +287,7 @@ def require_another(path: PathLike, test: PathLike) -> None:
     if same:
         raise DataError(
             f"{os.fspath(test)}: the test data are the training data themselves, so the test would "
-            "show nothing new. Name other data, or give a fraction, such as 0.2"
+            "not measure anything new. Name other data, or give a fraction, such as 0.2"
         )
 
 
@@ -294,10 +297,12 @@ def _identity(features: int) -> Standardizer:
 
 
 def _fitted(schema: Schema, x: NDArray[Any]) -> Schema:
+    """The schema with the mean and the deviation of these features."""
     return replace(schema, standardizer=Standardizer.of(x))
 
 
 def _targets(cells: Cells) -> NDArray[np.float64]:
+    """The targets of a regression, shape (n,)."""
     return np.asarray([require_number(cell, cells.at(row)) for row, cell in enumerate(cells.t)])
 
 

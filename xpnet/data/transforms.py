@@ -1,7 +1,7 @@
 """Transforms of images, which a loader applies to a batch on the host.
 
 Each is called as `transform(x, rng)` with a batch of images, shape (N, C, H, W), and returns a new
-batch; the random choices differ from image to image. No transform loops over images, which makes them
+batch. The random choices differ from image to image; no transform loops over images, so they are
 fast. They are repeatable, because the loader's generator depends on its seed, the epoch and the batch
 only.
 
@@ -140,7 +140,7 @@ class RandomShift:
     pixels : int
         The shifts are drawn uniformly from -pixels to pixels.
     fill : float
-        The value of the pixels that become free.
+        The value of the pixels that are uncovered.
     """
 
     def __init__(self, pixels: int, fill: float = 0) -> None:
@@ -215,6 +215,7 @@ class Cutout:
 
 
 def _require_images(transform: object, x: Any) -> None:
+    """Refuse what is not a batch of images on the host, or cannot hold the transform's `fill`."""
     if getattr(x, "ndim", None) != 4:
         raise ShapeError(
             f"{transform} expected images of shape (batch, channels, height, width), got "
@@ -222,7 +223,7 @@ def _require_images(transform: object, x: Any) -> None:
         )
     if not isinstance(x, np.ndarray):
         raise ArgumentTypeError(
-            f"{transform} works on the host: expected a NumPy array, got a {type(x)}."
+            f"{transform} works on the host: expected a NumPy array, got a {type(x).__name__}."
         )
     fill = getattr(transform, "fill", 0)
     if x.dtype.kind in "biu" and fill != int(fill):

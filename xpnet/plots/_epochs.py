@@ -43,7 +43,7 @@ def curves(
     """
     if not names:
         names = [c.removeprefix("train_") for c in history.columns if c.startswith("train_")]
-    if not names:
+    if not names:  # no epoch was finished: one empty panel
         names = ["loss"]
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
@@ -59,6 +59,7 @@ def curves(
 
 
 def _draw_panel(axes: "Axes", history: "History", name: str) -> None:
+    """Draw one metric, of training and test."""
     from matplotlib.ticker import MaxNLocator
 
     for part, color in (("train", TRAIN), ("test", TEST)):
@@ -76,6 +77,7 @@ def _draw_panel(axes: "Axes", history: "History", name: str) -> None:
 def _draw_curve(
     axes: "Axes", epochs: Sequence[float], values: Sequence[float], part: str, name: str, color: str
 ) -> None:
+    """Draw the values of one metric; the legend shows the last one."""
     if name == "accuracy":
         values = [100.0 * value for value in values]
         label = f"{part}, {values[-1]:.2f} %"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def gradient_flow(model: Layer, path: PathLike | None = None) -> "Figure":
-    """The mean and the maximum of |gradient| for each parameter, after `backward`.
+    """For each parameter, the mean and the maximum of the elements of |gradient|, after `backward`.
 
     If the means fall by orders of magnitude from the last parameter to the first, the gradient
     vanishes; if they grow, it explodes.

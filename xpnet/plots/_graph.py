@@ -198,7 +198,7 @@ class _Graph:
         self.gradients: dict[_AnyNode, Array] = dict(walk(start, with_gradient, False))
 
     def _visit(self) -> list[_AnyNode]:
-        """All nodes, inputs first, from left to right; without recursion, for graphs are deep."""
+        """All nodes, inputs first, from left to right; without recursion, since graphs are deep."""
         stack = [self.root]
         # A dict, since `node in list` would compare Variables, which is elementwise.
         visited: dict[_AnyNode, None] = {}
@@ -284,7 +284,7 @@ class _Graph:
 
 
 def _gradient(g: Array) -> str:
-    """A gradient that is one number as it is; of any other, its norm."""
+    """The gradient itself if it is one number; otherwise its norm."""
     g = to_numpy(g)
     if g.size == 1:
         return _number(g)

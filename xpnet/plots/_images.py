@@ -34,8 +34,8 @@ def filters(
     ----------
     layer : Layer
         With a `weight` of shape (out, in, height, width), (out, in, width), or (in, out) as in an
-        Affine. Kernels of three channels are shown in color; of other numbers of channels each
-        output has a row, each input a column.
+        Affine. Kernels of three channels are shown in colour. With any other number of
+        channels above one, each output has a row, and each input a column.
     shape : tuple of int, optional
         The shape of the image that a column of an Affine's weight is: (height, width) or
         (channels, height, width). By default it is a square.
@@ -48,7 +48,7 @@ def filters(
     -------
     matplotlib.figure.Figure
         Negative weights are blue, positive ones are red, and zero is white, on the same scale in
-        all images. For three channels, the colors range from the smallest weight to the largest.
+        all images. For three channels, the colours range from the smallest weight to the largest.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def pictures(x: Array) -> list[Any]:
     if x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[-1] != 3):
         raise ShapeError(
             "Expected images of shape (n, height, width), with one or three channels before or "
-            f"after these, or (n, pixels) of squares, got {tuple(x.shape)}."
+            f"after height and width, or (n, pixels) of squares, got {tuple(x.shape)}."
         )
     if x.size == 0:
         return list(x)
@@ -180,7 +180,7 @@ def grid(
     nothing: str = "nothing to show",
     style: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple["Figure", "AxesImage | None"]:
-    """A figure of images, each with a title; and the last image, for a color bar.
+    """A figure of images, each with a title; and the last image, for a colour bar.
 
     Parameters
     ----------
@@ -191,9 +191,9 @@ def grid(
         By default 5, 8 or 10, depending on the number of images.
     cmap : str
     limits : (float, float), optional
-        The values of the first and the last color of `cmap`. None: those of each image.
+        The values of the first and the last colour of `cmap`. None: the smallest and the largest value of each image.
     nothing : str
-        A text in place of the images if there are none.
+        The text that is written if there are no images.
     style : mapping
         Properties of the titles, such as `xpnet.plots._names.drawn` returns them.
     """
@@ -262,6 +262,7 @@ def _note_hidden(figure: "Figure", count: int) -> None:
 
 
 def _add_color_bar(figure: "Figure", image: "AxesImage | None", label: str) -> None:
+    """Add the scale of the colours of all images; nothing without an image."""
     if image is None:
         return
     bar = figure.colorbar(image, ax=figure.axes, label=label, shrink=0.7, aspect=25)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_LABELS = 30  # classes: with more, cells show no counts, and not every class has its name
-_MOST_UPRIGHT = 3  # characters: longer names of columns are written at a slant
+_MOST_UPRIGHT = 3  # characters: if a name is longer, the names of columns are slanted
 
 
 class Mistake(NamedTuple):
@@ -27,7 +27,7 @@ class Mistake(NamedTuple):
     Attributes
     ----------
     sample : int
-        Its number.
+        Its number, from 0.
     predicted, actual : int
         Class numbers.
     probability : float
@@ -114,7 +114,7 @@ def confusion_matrix(
     Returns
     -------
     matplotlib.figure.Figure
-        The cells show counts if there are at most 30 classes; cells that count 0 are empty.
+        The cells show counts if there are at most 30 classes; a count of 0 is left out.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def confusion_matrix(
     from matplotlib.colors import PowerNorm  # after `figure_of`, which reports a missing matplotlib
 
     axes = figure.subplots()
-    # Colored by the square root of the share: otherwise a few mistakes would look like none.
+    # Coloured by the square root of the share: otherwise a few mistakes would look like none.
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0.0, 100.0))
     if n <= _MOST_LABELS:
         _write_counts(axes, table, shares)
@@ -168,6 +168,7 @@ def _figure_of_matrix(n: int, names: list[str]) -> "Figure":
 
 
 def _write_counts(axes: "Axes", table: list[list[int]], shares: list[list[float]]) -> None:
+    """Write each count into its cell, in white where the cell is dark."""
     digits = max(len(str(count)) for row in table for count in row)
     size = 9 if digits <= 4 else 36 / digits
     for i, row in enumerate(table):

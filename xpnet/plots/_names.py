@@ -51,6 +51,7 @@ def drawn(names: Iterable[object]) -> tuple[list[str], dict[str, Any]]:
 
 
 def _cut(text: str) -> str:
+    """A name, or its beginning if it is too long."""
     if len(text) <= LONGEST:
         return text
     return f"{text[: LONGEST - 1]}…"
@@ -99,7 +100,7 @@ def _installed() -> Iterator[tuple[str, str]]:
 
 @cache
 def _characters_of(path: str) -> frozenset[str]:
-    """The characters of a font; empty if matplotlib cannot use it, such as a font of color emoji."""
+    """The characters of a font; empty if matplotlib cannot use it, such as one of colour emoji."""
     from matplotlib.font_manager import get_font
 
     try:

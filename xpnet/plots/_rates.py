@@ -61,7 +61,7 @@ def lr_range_test(
     ----------
     model : Layer
     loss : callable
-        (y, t) -> the mean over a batch.
+        From (y, t) to the mean loss of a batch.
     optimizer : Optimizer
         The optimizer of the model's parameters. Copies of it and of the model are trained; they
         themselves, and the state of xpnet's random numbers, do not change.
@@ -73,7 +73,7 @@ def lr_range_test(
     steps : int
         The maximum number of steps.
     smoothing : float
-        The weight of the past in the moving average of the losses, from 0 (none) to below 1.
+        The weight of the past in the moving average of the losses, at least 0 (no smoothing), below 1.
     stop : float
         The test ends when the smoothed loss exceeds its minimum by this factor, or is not finite.
 
@@ -105,6 +105,7 @@ def lr_range_test(
             found = loss(model(x), t)
             value = float(to_numpy(data_of(found)))
             mean = smoothing * mean + (1.0 - smoothing) * value
+            # Without this correction, the mean would still be near its initial value, 0.
             corrected = mean / (1.0 - smoothing ** (i + 1))
             if not math.isfinite(value) or (smoothed and corrected > stop * min(smoothed)):
                 break
@@ -150,10 +151,11 @@ def lr_finder(result: RangeTest, path: PathLike | None = None) -> "Figure":
     label = f"falls most at {result.steepest:.2g}"
     axes.plot([result.steepest], [loss], marker="o", ms=8, ls="", color=ORANGE, label=label)
     axes.set_xscale("log")
-    # A single batch may have a loss far above: the smoothed curve decides how high the plot is.
+    # The smoothed curve decides how high the plot is: a single batch may have a far larger loss.
     top = max(result.smoothed) + 0.3 * (max(result.smoothed) - min(result.smoothed))
     bottom = min(*result.smoothed, *result.losses)
-    axes.set_ylim(bottom - 0.05 * (top - bottom), top + 0.05 * (top - bottom) or 1.0)
+    margin = 0.05 * (top - bottom)
+    axes.set_ylim(bottom - margin, top + margin or 1.0)  # 1 if all losses are 0
     plain(axes, "learning rate", "loss (mean over a batch)")
     axes.legend(frameon=False, loc="best")
     return finished(figure, path)
@@ -170,7 +172,7 @@ def learning_rate(
     Parameters
     ----------
     schedule : callable
-        From the number of a step, counted from 0, to the factor of the rate: see `xpnet.schedules`.
+        From the number of a step, counted from 0, to the factor of the rate; see `xpnet.schedules`.
     steps : int
     lr : float
         The optimizer's rate; with 1 the factor is drawn.

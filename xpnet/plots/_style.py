@@ -1,6 +1,6 @@
-"""What all plots share: colors, axes, and how they are written to a file.
+"""What all plots share: colours, axes, and how they are written to a file.
 
-The colors are distinguishable with every kind of color vision, and in print: Okabe and Ito (2008)
+The colours are distinguishable with every kind of colour vision, and in print: Okabe and Ito (2008)
 for categories, viridis and cividis for amounts.
 """
 
@@ -27,7 +27,7 @@ DPI = 150
 
 
 def figure_of(width: float, height: float) -> "Figure":
-    """An empty figure, in inches. A notebook displays it although pyplot does not know it.
+    """An empty figure of this size in inches. A notebook displays it although pyplot does not know it.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def save(figure: "Figure", path: PathLike) -> None:
 
 
 def finished(figure: "Figure", path: PathLike | None) -> "Figure":
-    """The figure, after it was written to `path`, if there is one."""
+    """The figure; if a path is given, it is written to it first."""
     if path is not None:
         save(figure, path)
     return figure

@@ -36,7 +36,7 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def section(name: str, *parts: str) -> str:
-    """A part of the page under a heading, which links reach as "#confusion-matrix"."""
+    """A part of the page under a heading; links to "Confusion matrix" are "#confusion-matrix"."""
     anchor = "-".join(name.lower().split())
     body = "\n".join(parts)
     return f'<section id="{anchor}">\n<h2>{escape(name)}</h2>\n{body}\n</section>'
@@ -58,7 +58,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], kind
 
 
 def counts(caption: str, names: Sequence[str], cells: Sequence[Sequence[int]]) -> str:
-    """A confusion matrix as a table. Cells with a larger share of their row have a stronger color."""
+    """A confusion matrix as a table. Cells with a larger share of their row have a stronger colour."""
     lines = []
     for name, row in zip(names, cells, strict=True):
         total = max(sum(row), 1)
@@ -79,10 +79,12 @@ def _count(n: int, share: float) -> str:
 
 
 def _header_cells(names: Iterable[str]) -> str:
+    """The names of columns, as cells of a table's header."""
     return "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
 
 
 def _table(caption: str, head: str, lines: Iterable[str], kind: str) -> str:
+    """A table from the HTML of its header and of its rows; `kind` is its class in the style sheet."""
     return scrolling(
         caption,
         f'<table class="{kind}"><caption><span>{escape(caption)}</span></caption>\n'

@@ -44,7 +44,7 @@ def report(
         The output of the model. For a classification, shape (n, classes), before softmax; for a
         regression, the shape of the targets.
     targets : array or nested list
-        Class numbers, shape (n,), if they are integers and the scores have one axis more; else
+        Class numbers, shape (n,), if they are integers and the scores are of several classes; else
         the values of a regression.
     images : array, optional
         The samples, if they are images: see `plots.worst_mistakes`.
@@ -109,6 +109,7 @@ def report(
 def _classification(
     y: Array, t: Array, images: Array | None, classes: Sequence[str] | None, samples: list[str]
 ) -> list[str]:
+    """The parts about a classification."""
     k = y.shape[1]
     names = _names_of(classes, k, "classes")
     table = metrics.confusion_matrix(y, t)
@@ -135,6 +136,7 @@ def _names_of(given: Sequence[str] | None, n: int, what: str) -> list[str]:
 
 
 def _main_figures(y: Array, t: Array, counts: list[list[int]]) -> dict[str, str]:
+    """The most important numbers of a classification."""
     n, k = y.shape
     correct = sum(counts[i][i] for i in range(k))
     figures = {
@@ -154,6 +156,7 @@ def _main_figures(y: Array, t: Array, counts: list[list[int]]) -> dict[str, str]
 
 
 def _by_class(y: Array, t: Array, names: list[str], counts: list[list[int]]) -> str:
+    """A table with a row for each class."""
     columns = [
         figure(y, t, average=None, zero_division=math.nan).tolist()
         for figure in (metrics.precision, metrics.recall, metrics.f1)
@@ -178,6 +181,7 @@ def _by_class(y: Array, t: Array, names: list[str], counts: list[list[int]]) -> 
 def _mistakes(
     y: Array, t: Array, images: Array | None, names: list[str], samples: list[str]
 ) -> str:
+    """The worst mistakes: their images, or else a table."""
     found = plots.mistakes(y, t, MISTAKES)
     if not found:
         return "<p>All predictions are correct.</p>"
@@ -208,6 +212,7 @@ def _mistakes(
 
 
 def _regression(y: Array, t: Array) -> list[str]:
+    """The parts about a regression: the most important numbers, and the plots."""
     if t.ndim == 1 and tuple(y.shape) == (t.shape[0], 1):
         y = y[:, 0]
     error = float(metrics.mean_squared_error(y, t))
@@ -232,6 +237,7 @@ def _regression(y: Array, t: Array) -> list[str]:
 
 
 def _training(given: History | Sequence[Mapping[str, float]]) -> str:
+    """The section with the curves and the numbers of each epoch."""
     if isinstance(given, History):
         history = given
     else:
@@ -264,11 +270,13 @@ def _training(given: History | Sequence[Mapping[str, float]]) -> str:
 
 
 def _on_host(x: Array) -> Array:
+    """An array of any library, or a nested list, as an array on the host."""
     x = to_numpy(x)
-    return array_namespace(x).asarray(x)  # a nested list becomes an array
+    return array_namespace(x).asarray(x)
 
 
 def _percent(share: float) -> str:
+    """A share in per cent; a dash if it is undefined."""
     if not math.isfinite(share):
         return "-"
     return f"{100.0 * share:.2f} %"

@@ -382,6 +382,14 @@ def test_einsum_refuses_an_axis_that_has_no_letter(axis):
         np.einsum(x.data, [0, axis], [0])
 
 
+def test_digitize_and_delete_refuse_what_numpy_refuses():
+    x = Variable(np.asarray([1.0, 2.0]))
+    with pytest.raises(ValueError, match="bins in ascending or descending order, got neither"):
+        np.digitize(x, [1.0, 3.0, 2.0])
+    with pytest.raises(ValueError, match=r"a mask of shape \(2,\), got \(3,\)"):
+        np.delete(x, [True, False, True])
+
+
 def test_only_python_numbers_in_a_list_adapt_their_dtype():
     """Booleans stay booleans, and arrays keep their dtype."""
     x = Variable(np.asarray([1.0, 2.0], "float32"))

@@ -60,7 +60,7 @@ def select(
 
 @implements("choose", refuses=("out", "mode"))
 def choose(a: Array, choices: Array, out: Array | None = None, mode: str = "raise") -> Array:
-    """np.choose: elementwise, the choice of that number, from 0 to len(choices) - 1."""
+    """np.choose: elementwise, choices[i] where a is i, from 0 to len(choices) - 1."""
     model = next(arrays_in(choices), a)
     a = integers(model, a)
     choices = list(choices)
@@ -297,8 +297,17 @@ def searchsorted(a: Array, v: Array, side: str = "left", sorter: Array | None = 
 
 @implements("digitize")
 def digitize(x: Array, bins: Array, right: bool = False) -> Array:
-    """np.digitize: the number of the bin, for bins in ascending order."""
-    return searchsorted(bins, x, "left" if right else "right")
+    """np.digitize: the number of the bin, for bins in ascending or descending order."""
+    bins, x = as_arrays(bins, x)
+    side = "left" if right else "right"
+    edges = data_of(bins)
+    xp = array_namespace(edges)
+    if bool(xp.all(edges[1:] >= edges[:-1])):
+        return searchsorted(bins, x, side)
+    if bool(xp.all(edges[1:] <= edges[:-1])):
+        ascending = array_namespace(bins).flip(bins)
+        return edges.shape[0] - searchsorted(ascending, x, side)
+    raise ArgumentError("np.digitize expected bins in ascending or descending order, got neither.")
 
 
 @implements("isin")
@@ -431,8 +440,11 @@ def sinc(x: Array) -> Array:
     """np.sinc: sin(pi x) / (pi x), and near 0 a polynomial, which has derivatives of every order."""
     xp = array_namespace(x)
     near = xp.abs(x) < 0.03
+    # Each branch is computed of numbers that suit it also where the other is chosen: otherwise 0 / 0
+    # in the branch that is not chosen would make the derivative NaN.
     z = math.pi * xp.where(near, x, 0.0)
     z2 = z * z
+    # The Taylor polynomial of sin(z) / z: 1 - z^2/3! + z^4/5! - z^6/7! + z^8/9!.
     series = 1.0 - z2 / 6.0 * (1.0 - z2 / 20.0 * (1.0 - z2 / 42.0 * (1.0 - z2 / 72.0)))
     far = math.pi * xp.where(near, 1.0, x)
     return xp.where(near, series, xp.sin(far) / far)

@@ -27,7 +27,7 @@ from xpnet.errors import ArgumentError
 
 @implements("dot")
 def dot(a: Array, b: Array, out: Array | None = None) -> Array:
-    """np.dot: the sum over the last axis of `a` and the last but one of `b`."""
+    """np.dot: the sum of products over the last axis of `a` and the last but one of `b`."""
     a, b = as_arrays(a, b)
     xp = array_namespace(a, b)
     if a.ndim == 0 or b.ndim == 0:
@@ -39,7 +39,7 @@ def dot(a: Array, b: Array, out: Array | None = None) -> Array:
 
 @implements("inner", refuses=())
 def inner(a: Array, b: Array, /) -> Array:
-    """np.inner: the sum over the last axes of both."""
+    """np.inner: the sum of products over the last axes of both."""
     a, b = as_arrays(a, b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b
@@ -55,7 +55,7 @@ def outer(a: Array, b: Array, out: Array | None = None) -> Array:
 
 @implements("linalg.outer")
 def linalg_outer(x1: Array, x2: Array, /) -> Array:
-    """np.linalg.outer: of two vectors."""
+    """np.linalg.outer: the products of all pairs of elements of two vectors."""
     x1, x2 = as_arrays(x1, x2)
     return array_namespace(x1, x2).linalg.outer(x1, x2)
 
@@ -83,7 +83,7 @@ def matmul(x1: Array, x2: Array, /) -> Array:
 
 @implements("tensordot")
 def tensordot(a: Array, b: Array, axes: int | Sequence[int | Sequence[int]] = 2) -> Array:
-    """np.tensordot: the sum over some axes of `a` and the same number of axes of `b`."""
+    """np.tensordot: the sum of products over some axes of `a` and the same number of axes of `b`."""
     a, b = as_arrays(a, b)
     if isinstance(axes, Sequence):
         pair = tuple(as_tuple(each) for each in axes)
@@ -107,6 +107,7 @@ def kron(a: Array, b: Array) -> Array:
     n = max(a.ndim, b.ndim)
     shape1 = (1,) * (n - a.ndim) + tuple(a.shape)
     shape2 = (1,) * (n - b.ndim) + tuple(b.shape)
+    # (m1, 1, m2, 1, ...) times (1, k1, 1, k2, ...) is (m1, k1, m2, k2, ...).
     spread1 = xp.reshape(a, tuple(k for m in shape1 for k in (m, 1)))
     spread2 = xp.reshape(b, tuple(k for m in shape2 for k in (1, m)))
     return xp.reshape(spread1 * spread2, tuple(map(operator.mul, shape1, shape2)))
@@ -168,7 +169,7 @@ def _letters(sublist: Sequence[Any]) -> str:
 
 @implements("polyval")
 def polyval(p: Array, x: Array) -> Array:
-    """np.polyval: p[0] x^(n-1) + ... + p[n-1], by Horner's rule."""
+    """np.polyval: p[0] x^(n-1) + ... + p[n-1], where n = len(p), by Horner's rule."""
     p, x = as_arrays(p, x)
     y = array_namespace(p, x).zeros_like(x)
     for i in range(p.shape[0]):
@@ -249,7 +250,7 @@ inv, det, slogdet, eig, eigvals, svdvals = map(
 
 @implements("linalg.cholesky")
 def cholesky(a: Array, /, *, upper: bool = False) -> Array:
-    """np.linalg.cholesky: the triangular factor."""
+    """np.linalg.cholesky: the triangular factor L of a = L @ L^H; or its U, where a = U^H @ U."""
     return array_namespace(a).linalg.cholesky(a, upper=upper)
 
 
@@ -376,7 +377,7 @@ def matrix_norm(x: Array, /, *, keepdims: bool = False, ord: Order = "fro") -> A
 
 @implements("linalg.norm")
 def norm(x: Array, ord: Order = None, axis: Axis = None, keepdims: bool = False) -> Array:
-    """np.linalg.norm: of vectors along one axis, or of matrices in two; by default of all elements."""
+    """np.linalg.norm: the norms of vectors along one axis, or of matrices in two; or of all elements."""
     xp = array_namespace(x)
     if ord is None and not (isinstance(axis, tuple) and len(axis) == 2):
         return xp.linalg.vector_norm(x, axis=axis, keepdims=keepdims)

@@ -108,6 +108,7 @@ def _function_for(ufunc: Ufunc) -> Callable[..., Any]:
 
 
 def _find_function(ufunc: Ufunc) -> Callable[..., Any]:
+    """`_function_for` a ufunc that is called for the first time."""
     name = name_in_numpy(ufunc)
     if not name:
         return foreign_ufunc(ufunc)
@@ -117,11 +118,12 @@ def _find_function(ufunc: Ufunc) -> Callable[..., Any]:
 
 
 def _has_no_other_protocol(x: ArrayLike) -> bool:
-    """Whether x is a Variable, or no array of another package that implements NEP 13 too."""
+    """Whether x is a Variable, or does not implement NEP 13 itself."""
     return isinstance(x, Variable) or not hasattr(type(x), "__array_ufunc__")
 
 
 def _missing(shown: str, name: str) -> ArgumentTypeError:
+    """The error for a function that is not implemented."""
     instead = INSTEAD.get(name, "Write it with xpnet.functions.")
     return ArgumentTypeError(
         f"{shown} has no differentiable counterpart in xpnet. {instead} Where no gradient is "
@@ -130,6 +132,7 @@ def _missing(shown: str, name: str) -> ArgumentTypeError:
 
 
 def _no_method(name: str, how: str) -> ArgumentTypeError:
+    """The error for a method of ufuncs that is not implemented."""
     instead = {
         "at": "Write x[indices] = x[indices] + values, for indices that do not repeat.",
         "reduceat": "Write np.stack of the reductions of slices.",

@@ -151,7 +151,7 @@ def var(
     mean: Array | None = None,
     correction: float | None = None,
 ) -> Array:
-    """np.var: sum(|x - mean|^2) / (n - ddof) of the elements where the mask is true."""
+    """np.var: sum(|a - mean|^2) / (n - ddof), over the n elements where the mask is true."""
     xp = array_namespace(a)
     a = cast(a, dtype)
     if correction is not None:
@@ -232,7 +232,7 @@ def average(
     *,
     keepdims: bool = False,
 ) -> Array | tuple[Array, Array]:
-    """np.average: sum(w x) / sum(w). Weights with fewer axes than x lie along `axis`."""
+    """np.average: sum(w a) / sum(w). Weights w with fewer axes than `a` lie along `axis`."""
     a, weights = lists_as_arrays(a, weights)
     xp = array_namespace(a, weights)
     if weights is None:
@@ -277,7 +277,7 @@ def quantile(
     *,
     weights: Array | None = None,
 ) -> Array:
-    """np.quantile: the number below which the share q of the elements lies, by linear interpolation."""
+    """np.quantile: the number below which a share q of the elements lies, linearly interpolated."""
     xp = array_namespace(a)
     if axis is None:
         axis = tuple(range(a.ndim))
@@ -505,7 +505,7 @@ def diff(
     prepend: ArrayLike | None = None,
     append: ArrayLike | None = None,
 ) -> Array:
-    """np.diff: the differences of neighbours, `n` times; prepends or appends a number to each row."""
+    """np.diff: the differences of neighbours, `n` times, after numbers are prepended or appended."""
     xp = array_namespace(a)
     axis = positive_axis(axis, a.ndim, "diff")
     if prepend is not None:
@@ -529,7 +529,7 @@ def _end(a: Array, end: ArrayLike, axis: int) -> Array:
 def ediff1d(
     ary: Array, to_end: ArrayLike | None = None, to_begin: ArrayLike | None = None
 ) -> Array:
-    """np.ediff1d: the differences of the flattened array, between two other arrays."""
+    """np.ediff1d: `to_begin`, the differences of neighbours in the flattened array, and `to_end`."""
     xp = array_namespace(ary)
     row = flat(ary)
     parts = [row[1:] - row[:-1]]

@@ -15,8 +15,9 @@ from xpnet.errors import ArgumentTypeError, IndexingError
 
 Callee = TypeVar("Callee", bound=Callable[..., Any])
 NUMBERS = (bool, int, float, complex)
+"""Python's numbers, from the narrowest type to the widest."""
 WEAK = (*NUMBERS, list, tuple)
-
+"""What takes its library, device and dtype from the arrays that it is combined with."""
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 Shape: TypeAlias = int | tuple[int, ...] | None
@@ -44,7 +45,7 @@ class Implementation(NamedTuple):
 
 
 implementations: dict[str, Implementation] = {}
-"""`np.mean` has the name "mean", and `np.linalg.inv` the name "linalg.inv"."""
+"""NumPy's functions for Variables, by name: "mean" for `np.mean`, "linalg.inv" for `np.linalg.inv`."""
 
 ADVICE = {
     "out": "Use the result that the function returns.",
@@ -53,7 +54,9 @@ ADVICE = {
     "axes": "Move the axes first, with xpnet.functions.moveaxis.",
     "where": "Choose afterwards, with np.where(mask, result, other).",
 }
+"""What to do instead, for parameters that are not available."""
 REFUSED = ("out", "casting", "order")
+"""The parameters that accept their default only, in most functions."""
 
 
 def implements(*names: str, refuses: tuple[str, ...] = REFUSED) -> Callable[[Callee], Callee]:
@@ -102,7 +105,7 @@ def equals(value: object, default: object) -> bool:
 
 
 def not_available(name: str, parameter: str) -> ArgumentTypeError:
-    """The error for an argument that NumPy has and Variables have not."""
+    """The error for an argument that NumPy has, but that is not available for Variables."""
     advice = ADVICE.get(parameter, "Leave it out, or write it with xpnet.functions.")
     return ArgumentTypeError(f"np.{name} of a Variable has no argument {parameter}=. {advice}")
 
@@ -127,7 +130,7 @@ def namespace_of(*xs: Any) -> Namespace:
 def as_arrays(*xs: ArrayLike) -> tuple[Array, ...]:
     """All arguments as arrays: nested lists and Python numbers are converted, None stays None.
 
-    The library, the device and the dtype are those of a sum with the first array.
+    Library and device are those of the first array; the dtype is the one that a sum with it has.
     """
     xp = namespace_of(*xs)
     model = next(arrays_in(xs))
@@ -151,6 +154,7 @@ def integers(model: Array, x: ArrayLike) -> Array:
 
 
 def _as_array(xp: Namespace, x: ArrayLike, model: Array) -> Array:
+    """A number or nested list as an array that can be combined with `model`."""
     number = _widest_number(x)
     dtype = None
     if number is not None and not isinstance(number, bool):
@@ -170,7 +174,12 @@ def _widest_number(x: ArrayLike) -> Number | None:
         if number is None:
             return None
         numbers.append(number)
-    return max(numbers, key=lambda number: NUMBERS.index(type(number)), default=None)
+    return max(numbers, key=_width, default=None)
+
+
+def _width(number: Number) -> int:
+    """The place of a number's type in `NUMBERS`; that of np.float64 is derived from float."""
+    return next(i for i, kind in enumerate(NUMBERS) if isinstance(number, kind))
 
 
 def dtype_of(xp: Namespace, dtype: DType | None) -> DType | None:

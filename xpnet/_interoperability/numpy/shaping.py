@@ -24,7 +24,7 @@ from xpnet._interoperability.numpy.registry import (
     positive_axis,
 )
 from xpnet._typing import Array, Device, DType
-from xpnet.autodiff.namespace import array_namespace
+from xpnet.autodiff.namespace import array_namespace, has_dtype
 from xpnet.autodiff.variable import data_of
 from xpnet.errors import ArgumentError, ShapeError
 
@@ -166,6 +166,7 @@ atleast_1d, atleast_2d, atleast_3d = map(_at_least, (1, 2, 3))
 
 
 def _cast_all(arrays: Sequence[Array], dtype: DType | None) -> list[Array]:
+    """Arrays, numbers and lists as arrays of one library, in this dtype if there is one."""
     return [cast(x, dtype) for x in as_arrays(*arrays)]
 
 
@@ -260,6 +261,7 @@ def _leaves(x: ArrayLike) -> list[ArrayLike]:
 
 
 def _block(x: ArrayLike, depth: int, ndim: int, leaves: list[ArrayLike]) -> Array:
+    """Nested lists joined to one array; each leaf is given `ndim` axes, with new ones in front."""
     if not isinstance(x, list):
         x = as_arrays(*leaves, x)[-1]
         return array_namespace(x).reshape(x, (1,) * (ndim - x.ndim) + tuple(x.shape))
@@ -543,6 +545,7 @@ def _taken(array: Array, indices: list[int], axis: int) -> Array:
 
 
 def _reflected(i: int, n: int) -> int:
+    """Mirrored at the elements at the ends, which are not repeated."""
     if n <= 1:
         return 0
     period = 2 * (n - 1)
@@ -550,6 +553,7 @@ def _reflected(i: int, n: int) -> int:
 
 
 def _symmetric(i: int, n: int) -> int:
+    """Mirrored at the ends, so that the elements there are repeated."""
     return min(i % (2 * n), 2 * n - 1 - i % (2 * n))
 
 
@@ -559,12 +563,20 @@ SOURCES: dict[str, Callable[[int, int], int]] = {
     "symmetric": _symmetric,
     "wrap": lambda i, n: i % n,
 }
-"""For each mode of np.pad, the index from which an element beyond the ends is taken."""
+"""For each mode of np.pad, the index from which the element at index i is taken; 0 <= i < n is inside.
+
+For n = 3 and two elements before and after:
+
+    edge         0 0 | 0 1 2 | 2 2
+    reflect      2 1 | 0 1 2 | 1 0
+    symmetric    1 0 | 0 1 2 | 2 1
+    wrap         1 2 | 0 1 2 | 0 1
+"""
 
 
 @implements("delete")
-def delete(arr: Array, obj: int | slice | Sequence[int], axis: int | None = None) -> Array:
-    """np.delete: without the elements at these indices along an axis."""
+def delete(arr: Array, obj: int | slice | Sequence[int] | Array, axis: int | None = None) -> Array:
+    """np.delete: without the elements at these indices, or where a mask is true, along an axis."""
     if axis is None:
         arr = flat(arr)
         axis = 0
@@ -573,8 +585,21 @@ def delete(arr: Array, obj: int | slice | Sequence[int], axis: int | None = None
     if isinstance(obj, slice):
         deleted = set(indices[obj])
     else:
-        deleted = {indices[int(i)] for i in as_tuple(obj)}
+        deleted = _deleted(integers(arr, obj), indices)
     return _taken(arr, [i for i in indices if i not in deleted], axis)
+
+
+def _deleted(obj: Array, indices: range) -> set[int]:
+    """The indices that np.delete removes, counted from the front."""
+    obj = data_of(obj)
+    if not has_dtype(obj, "bool"):
+        numbers = flat(obj)
+        return {indices[int(numbers[k])] for k in range(numbers.shape[0])}
+    if tuple(obj.shape) != (len(indices),):
+        raise ShapeError(
+            f"np.delete expected a mask of shape {(len(indices),)}, got {tuple(obj.shape)}."
+        )
+    return {i for i in indices if bool(obj[i])}
 
 
 @implements("copy")

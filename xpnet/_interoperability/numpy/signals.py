@@ -31,6 +31,7 @@ ADVICE["period"] = "Map x into one period first, with np.mod."
 
 
 OF_REAL = ("rfft", "ihfft", "rfftn")
+"""The transforms of real arrays; all others transform complex ones."""
 
 
 def _complex(a: Array) -> Array:
@@ -126,6 +127,7 @@ def convolve(a: Array, v: Array, mode: str = "full") -> Array:
     first, count = starts[mode]
     device = compat.device(data_of(a))
     zeros = xp.zeros((m - 1,), dtype=a.dtype, device=device)
+    # Row k of the windows has a[k - m + 1], ..., a[k], with zeros beyond the ends.
     padded = xp.concat([zeros, a, zeros])
     rows = xp.arange(first, first + count, device=device)[:, None]
     windows = xp.take(padded, rows + xp.arange(m, device=device)[None, :], axis=0)
@@ -162,6 +164,7 @@ def interp(
     ns = array_namespace(x, nodes, values)
     n = nodes.shape[0]
     row = flat(x)
+    # Each x lies between the nodes `above - 1` and `above`.
     found = array_namespace(data_of(nodes)).searchsorted(data_of(nodes), data_of(row))
     above = array_namespace(found).clip(found, 1, n - 1)
     x0 = ns.take(nodes, above - 1)

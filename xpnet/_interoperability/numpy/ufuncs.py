@@ -74,6 +74,8 @@ def ufunc(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Cbrt(Function):
+    """y = x^(1/3), with the derivative 1 / (3 y^2)."""
+
     def forward(self, x: Array) -> Array:
         xp = array_namespace(x)
         return xp.sign(x) * xp.abs(x) ** (1.0 / 3.0)
@@ -330,7 +332,7 @@ SYMBOLS = {
     "left_shift": "<<",
     "right_shift": ">>",
 }
-"""The operators of ufuncs, which Python also has in place, such as `+=`."""
+"""The operators of ufuncs that Python also has in place, such as `+=`."""
 
 
 # --- methods --------------------------------------------------------------------------------------
@@ -343,7 +345,9 @@ REDUCTIONS = {
     "logical_and": "all",
     "logical_or": "any",
 }
+"""The reduction that `ufunc.reduce` is, by the name of the ufunc."""
 RUNNING = {"add": "cumsum", "multiply": "cumprod"}
+"""The cumulative reduction that `ufunc.accumulate` is, by the name of the ufunc."""
 
 
 def reduce(
@@ -385,6 +389,7 @@ def outer(
 
 
 def _no_out(name: str, out: tuple[Array | None, ...] | None) -> None:
+    """Refuse the argument `out`."""
     if out is not None and any(array is not None for array in out):
         raise not_available(name, "out")
 
@@ -394,6 +399,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "accumulate": accumulate,
     "outer": outer,
 }
+"""The methods of ufuncs that are implemented."""
 
 
 def _no_reduction(name: str, how: str, available: dict[str, str]) -> ArgumentTypeError:
