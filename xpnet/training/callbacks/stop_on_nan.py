@@ -115,7 +115,7 @@ def _cause_in_step(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) 
 
 
 def _recorder(found: list[str], what: str) -> Callable[[str, Layer, Array], None]:
-    """A function for `probing`; it adds a description of the first invalid output to `found`.
+    """A function for `probing`; it adds to `found` the first layer whose array is not finite.
 
     `what` names the arrays that the function is called with, such as "output".
     """
