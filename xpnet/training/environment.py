@@ -25,6 +25,7 @@ def versions() -> dict[str, str]:
 def threads() -> dict[str, Any]:
     """The BLAS of the backend's library, with the processor that it has detected, and its threads.
 
+    The entries are "blas", such as "openblas 0.3.27 Haswell", and "threads", their number.
     A library without a BLAS of its own uses NumPy's. The result is empty if nothing is known, as on
     a GPU.
     """
@@ -32,11 +33,11 @@ def threads() -> dict[str, Any]:
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     for library in (current().library.name, "numpy", ""):  # "" is in every path: any BLAS
-        own = [pool for pool in pools if library in pool["filepath"]]
-        if own:
-            parts = (own[0].get(key) for key in ("internal_api", "version", "architecture"))
+        found = [pool for pool in pools if library in pool["filepath"]]
+        if found:
+            parts = (found[0].get(key) for key in ("internal_api", "version", "architecture"))
             name = " ".join(str(part) for part in parts if part)
-            return {"blas": name, "threads": max(pool["num_threads"] for pool in own)}
+            return {"blas": name, "threads": max(pool["num_threads"] for pool in found)}
     return {}
 
 
@@ -58,6 +59,7 @@ def recorded(config: object) -> dict[str, Any]:
 
 
 def _is_printable(text: str) -> bool:
+    """Whether a text from a file can be printed: short, and without control characters."""
     return text.isprintable() and len(text) < 100
 
 

@@ -74,7 +74,7 @@ class History:
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write all rows as comma-separated values of six digits, after a line of column names."""
+        """Write all rows as comma-separated values, to six digits, after a line of column names."""
         write_rows(path, self.rows, self.columns or ["epoch"])
 
     def state_dict(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class History:
 
 
 def write_rows(path: str | os.PathLike[str], rows: list[Row], columns: list[str]) -> None:
-    """Write rows as comma-separated values of six digits; a value that a row lacks is left empty."""
+    """Write rows as comma-separated values, to six digits; what a row lacks is left empty."""
     with replacing(path) as temporary, Path(temporary).open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

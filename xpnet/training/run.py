@@ -264,15 +264,16 @@ def open_run(path: str | os.PathLike[str], trust: bool = False) -> TrainedModel:
     state, metadata = load_file(file)
     try:
         config = with_home(json.loads(metadata["xpnet"]))
-        found = {name: config[name] for name in _METADATA_TYPES}
+        description = {name: config[name] for name in _METADATA_TYPES}
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise invalid_metadata(file, repr(error)) from error
     for name, expected in _METADATA_TYPES.items():
-        if not isinstance(found[name], expected):
-            raise invalid_metadata(file, f"its {name} is of type {type(found[name]).__name__}")
-    if found["dtype"] not in ("float32", "float64"):
-        raise invalid_metadata(file, f"its dtype is {found['dtype']!r}")
-    return TrainedModel(file, state, **found, trust=trust)
+        value = description[name]
+        if not isinstance(value, expected):
+            raise invalid_metadata(file, f"its {name} is of type {type(value).__name__}")
+    if description["dtype"] not in ("float32", "float64"):
+        raise invalid_metadata(file, f"its dtype is {description['dtype']!r}")
+    return TrainedModel(file, state, **description, trust=trust)
 
 
 def invalid_metadata(file: Path, reason: str) -> StateError:
@@ -284,13 +285,13 @@ def invalid_metadata(file: Path, reason: str) -> StateError:
 
 def with_home(config: Any) -> dict[str, Any]:
     """The settings of a run with this user's home folder in place of the ~ at the start of paths."""
-    found = dict(config)
+    settings = dict(config)
     for name in ("dataset", "test", "data_dir"):
-        value = found.get(name)
+        value = settings.get(name)
         if isinstance(value, str) and value.startswith("~/"):
             with suppress(RuntimeError):  # there may be no home folder
-                found[name] = str(Path(value).expanduser())
-    return found
+                settings[name] = str(Path(value).expanduser())
+    return settings
 
 
 def _built(architecture: dict[str, Any]) -> Layer:

@@ -383,7 +383,7 @@ class Trainer:
     def stop(self, reason: str = "") -> None:
         """End the training after the current epoch; for callbacks, which may give a reason."""
         self.stopped = True
-        self.reason = self.reason or reason
+        self.reason = self.reason or reason  # the first reason stays
 
     # --- the start ----------------------------------------------------------------------------
 
@@ -545,7 +545,7 @@ class Trainer:
         self.meter = Meter(self.metrics)
         if batch:
             self.meter.load_state_dict(mapping(state, "meter"))
-        self._changing = False  # it is True after a step that Ctrl-C has broken off
+        self._changing = False  # it is True after a step that Ctrl-C has interrupted
         self.batch = batch
         self.seconds = finite(position, "seconds", 0.0)
         self._streams().load_state_dict(mapping(state, "random"))

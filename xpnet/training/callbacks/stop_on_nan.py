@@ -59,7 +59,7 @@ class StopOnNaN(Callback):
         self._save(trainer)
 
     def _save(self, trainer: "Trainer") -> None:
-        # In the middle of a step nothing is saved: the earlier copy serves as well.
+        # In the middle of a step nothing is copied: repeating starts from the copy before it.
         if trainer.between_steps:
             self.saved = copied(trainer.state_dict())
 
@@ -115,9 +115,9 @@ def _cause_in_step(trainer: "Trainer", x: Arrays, t: Arrays, rows: Rows | None) 
 
 
 def _recorder(found: list[str], what: str) -> Callable[[str, Layer, Array], None]:
-    """A function for `probing`; it adds a description of the first layer at fault to `found`.
+    """A function for `probing`; it adds to `found` the first layer whose array is not finite.
 
-    `what` is a word for the arrays that the function is called with: "output".
+    `what` names the arrays that the function is called with, such as "output".
     """
 
     def record(name: str, layer: Layer, y: Array) -> None:
