@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from xpnet._typing import Array
+from xpnet._typing import Array, PathLike
 from xpnet.backend import to_numpy
 from xpnet.errors import StateError
 from xpnet.layers import Layer
@@ -30,8 +30,6 @@ __all__ = [
     "set_state",
     "sweep",
 ]
-
-PathLike = str | os.PathLike[str]
 
 
 def save(model: Layer, path: PathLike, metadata: Mapping[str, str] | None = None) -> None:

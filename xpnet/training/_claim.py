@@ -13,12 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from xpnet._typing import PathLike
 from xpnet.errors import StateError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-PathLike = str | os.PathLike[str]
 LOCK = ".lock"
 
 

@@ -13,18 +13,16 @@ Everything that a resumed training needs is in this one file, so no two files ca
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from zlib import crc32
 
-from xpnet._typing import Array
+from xpnet._typing import Array, PathLike
 from xpnet.backend import to_numpy
 from xpnet.errors import ArgumentTypeError, StateError
 from xpnet.saving.safetensors import load_file, replacing
 
-PathLike = str | os.PathLike[str]
 FORMAT = "xpnet checkpoint 3"
 ARRAY = "$array"  # {"$array": name} stands for an array in the text
 

@@ -1,7 +1,6 @@
 """Trainer: the training loop."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpnet._saved import finite, mapping, whole
+from xpnet._typing import PathLike
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable
 from xpnet.backend import on_current_device, to_numpy
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from xpnet.random import Generator
     from xpnet.training.precision import MixedPrecision
 
-PathLike = str | os.PathLike[str]
 
 stopwatch = time.perf_counter
 
