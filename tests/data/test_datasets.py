@@ -320,6 +320,6 @@ def test_a_test_label_outside_the_classes_is_refused(folder, one_hot):
     """This holds for class numbers and for one-hot rows."""
     place = folder(t10k_labels=np.array([0, 10, 1], np.uint8))
     assert refusal(place, one_hot=one_hot) == (
-        f"{place / 't10k-labels-idx1-ubyte'}: a test label is 10, but the training labels make "
+        f"{place / 't10k-labels-idx1-ubyte'}: a test label is 10, but the training labels have "
         "10 classes, 0 to 9"
     )

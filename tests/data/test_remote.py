@@ -321,6 +321,8 @@ def test_the_included_files_are_checked(monkeypatch, tmp_path, load):
 def test_an_unknown_data_set_is_refused():
     assert DATASETS == ("mnist", "fashion-mnist", "kmnist", "cifar10")
     assert class_names("mnist") == list("0123456789")
+    with pytest.raises(DataError, match="Unknown data set 'iris'. Expected one of mnist, "):
+        class_names("iris")
     assert class_names("cifar10") == list(CIFAR10.classes)
     assert FASHION_MNIST.classes[9] == "Ankle boot"
     with pytest.raises(DataError, match="Unknown data set 'imagenet'. Expected one of mnist, fash"):

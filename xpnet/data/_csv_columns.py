@@ -186,7 +186,7 @@ def _names_of_numbers(numbers: Row, sample: list[Row]) -> bool | None:
 def _names_in_steps(numbers: Row, sample: list[Row], fractions: list[bool]) -> bool | None:
     """Whether a row of numbers in equal steps, such as years or wavelengths, has names."""
     if not all(number.isdecimal() for number in numbers):
-        # 0.0, 1.0, ... may be pandas' names of columns, and five or more equal steps a scale.
+        # 0.0, 1.0, ... may be pandas' names; five or more equal steps may be names on a scale.
         is_range = [float(number) for number in numbers] == list(range(len(numbers)))
         if is_range or len(numbers) > 4:
             return None
@@ -261,7 +261,7 @@ def _index_place(path: Path, names: list[str], choice: Choice) -> int | None:
     wanted = str(choice.index_col)
     if wanted in names:
         return names.index(wanted)
-    # The limit of ten digits is for `int`, which refuses thousands of them.
+    # No place has ten digits, and `int` refuses a number of thousands of digits.
     if wanted.isdecimal() and len(wanted) < 10 and int(wanted) < len(names):
         return int(wanted)
     if choice.is_known:  # a prediction does not need the index

@@ -115,14 +115,12 @@ def _decoded(file: Picture, most: int) -> Picture:
     from PIL import Image
 
     factor = _factor(file.size, most)
-    file.draft(
-        file.mode, (file.width // factor, file.height // factor)
-    )  # JPEG can be decoded smaller
+    # JPEG can be decoded at a smaller size.
+    file.draft(file.mode, (file.width // factor, file.height // factor))
     file.load()
     mode = file.mode
-    turn = _turns().get(
-        file.getexif().get(_ORIENTATION, 1)
-    )  # in some formats it is known only after load()
+    # In some formats the orientation is known only after `load`.
+    turn = _turns().get(file.getexif().get(_ORIENTATION, 1))
     low = file.getextrema()[0] if mode == "I" else 0
     picture = _averaged(file, _factor(file.size, most), low)
     if picture.mode == "F":

@@ -76,8 +76,7 @@ def load_dataset(
     >>> x_test.shape
     (10000, 1, 28, 28)
     """
-    if name not in DATASETS:
-        raise DataError(f"Unknown data set {name!r}. Expected one of {', '.join(DATASETS)}.")
+    _require_known(name)
     if data_dir is None:
         data = _published(name)
     elif name == "cifar10":
@@ -85,6 +84,11 @@ def load_dataset(
     else:
         data = load_idx_folder(data_dir)
     return _prepared(*data, normalize, flatten, one_hot, dtype)
+
+
+def _require_known(name: str) -> None:
+    if name not in DATASETS:
+        raise DataError(f"Unknown data set {name!r}. Expected one of {', '.join(DATASETS)}.")
 
 
 def _published(name: str) -> tuple[Pair, Pair]:
@@ -101,9 +105,17 @@ def _published(name: str) -> tuple[Pair, Pair]:
 def class_names(name: str) -> list[str]:
     """The names of a data set's classes, by number. For MNIST they are the digits.
 
+    Raises
+    ------
+    DataError
+        There is no data set of that name.
+
+    Examples
+    --------
     >>> class_names("cifar10")[:3]
     ['airplane', 'automobile', 'bird']
     """
+    _require_known(name)
     if name in REMOTES:
         return list(REMOTES[name].classes)
     return [str(i) for i in range(_DIGITS)]

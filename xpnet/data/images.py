@@ -89,11 +89,11 @@ def load_digit(path: PathLike) -> Float:
 def load_picture(path: PathLike, shape: tuple[int, int, int]) -> Float:
     """Load a picture as an image of a given shape.
 
-    A picture of that size is neither scaled nor inverted. Any other picture is scaled: for a colour image, the
-    largest part with the image's proportions is cut out of its middle first; for a grey image, paper
-    is added on two sides, and a picture with a light border is inverted, so that it is light on
-    black, like the photographs from which Fashion-MNIST was made (Xiao, Rasul and Vollgraf, 2017).
-    Transparent pixels become white.
+    A picture of that size is neither scaled nor inverted. Any other picture is scaled. For a colour
+    image, the largest part with the image's proportions is first cut out of its middle. For a grey
+    image, paper is added on two sides, and a picture with a light border is inverted, so that it is
+    light on black, like the photographs from which Fashion-MNIST was made (Xiao, Rasul and Vollgraf,
+    2017). Transparent pixels become white.
 
     Parameters
     ----------

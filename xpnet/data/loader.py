@@ -149,7 +149,8 @@ class DataLoader:
         if hasattr(data, "__next__"):
             raise ArgumentTypeError(
                 f"Expected arrays, or a function that returns a new iterator, got a "
-                f"{type(data).__name__}, which can be iterated over only once. Give a function that returns it."
+                f"{type(data).__name__}, which can be iterated over only once. Give the "
+                "function that returns it."
             )
         if self.batch_size is None:
             raise ArgumentError("Expected a batch_size: None is for functions that yield batches.")

@@ -191,7 +191,8 @@ def grid(
         By default 5, 8 or 10, depending on the number of images.
     cmap : str
     limits : (float, float), optional
-        The values of the first and the last colour of `cmap`. None: the smallest and the largest value of each image.
+        The values of the first and the last colour of `cmap`. None: the smallest and the largest
+        value of each image.
     nothing : str
         The text that is written if there are no images.
     style : mapping

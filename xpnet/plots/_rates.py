@@ -73,7 +73,8 @@ def lr_range_test(
     steps : int
         The maximum number of steps.
     smoothing : float
-        The weight of the past in the moving average of the losses, at least 0 (no smoothing), below 1.
+        The weight of the past in the moving average of the losses: at least 0, which does not smooth,
+        and below 1.
     stop : float
         The test ends when the smoothed loss exceeds its minimum by this factor, or is not finite.
 

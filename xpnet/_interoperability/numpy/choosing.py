@@ -440,8 +440,8 @@ def sinc(x: Array) -> Array:
     """np.sinc: sin(pi x) / (pi x), and near 0 a polynomial, which has derivatives of every order."""
     xp = array_namespace(x)
     near = xp.abs(x) < 0.03
-    # Each branch is computed of numbers that suit it also where the other is chosen: otherwise 0 / 0
-    # in the branch that is not chosen would make the derivative NaN.
+    # Where one branch is chosen, the other is computed from a number that suits it: otherwise the 0 / 0
+    # of the branch that is not chosen would make the derivative NaN.
     z = math.pi * xp.where(near, x, 0.0)
     z2 = z * z
     # The Taylor polynomial of sin(z) / z: 1 - z^2/3! + z^4/5! - z^6/7! + z^8/9!.

@@ -563,7 +563,7 @@ SOURCES: dict[str, Callable[[int, int], int]] = {
     "symmetric": _symmetric,
     "wrap": lambda i, n: i % n,
 }
-"""For each mode of np.pad, the index from which the element at index i is taken; 0 <= i < n is inside.
+"""For each mode of np.pad, the index from which the element at i is taken, which is i for 0 <= i < n.
 
 For n = 3 and two elements before and after:
 
