@@ -188,7 +188,6 @@ CASES = {
         (lambda x, y: np.concatenate((x, y), axis=1), X, Y),
         (lambda x, y: np.concatenate([x, y], axis=None), X, V),
         (lambda x: np.concatenate([x, [1.0, 2.0]]), V),
-        (lambda x: np.concatenate([x, [np.float64(1.0), 2]]), V),
     ),
     "stack": many((lambda x, y: np.stack([x, y], axis=1), X, Y)),
     "vstack": many(

@@ -105,3 +105,13 @@ def test_each_implementation_has_a_case():
 def test_each_ufunc_has_a_case():
     ufuncs = {*cases.UNARY, *cases.BINARY, *cases.STEPS, *cases.INTEGERS, *cases.OTHER_UFUNCS}
     assert ufuncs == set(elementwise_calls)
+
+
+def test_a_list_may_hold_numbers_of_numpy():
+    """For a Variable of NumPy; other libraries do not mix with NumPy's numbers."""
+    v = Variable(np.asarray([1.0, 2.0]))
+    y = np.concatenate([v, [np.float64(3.0), 2]])
+    assert isinstance(y, Variable)
+    assert_close(y, [1.0, 2.0, 3.0, 2.0])
+    y.backward(np.asarray([1.0, 2.0, 3.0, 4.0]))
+    assert_close(v.grad, [1.0, 2.0])
