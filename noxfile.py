@@ -1,6 +1,6 @@
 """What must hold before xpnet is released: one session per question.
 
-    nox                          all that needs no large download, no hours and no idle machine
+    nox                          the sessions that need no large download, hours or idle machine
     nox -s "tests(numpy)"        one session;  -- -k loss  passes the rest to pytest
     nox -l                       the list, with what each session shows
 
@@ -349,7 +349,7 @@ def weigh(session: nox.Session, environment: Path) -> None:
     size = sum(path.stat().st_size - name * (path.suffix == ".pyc") for path in files)
     session.log(f"The base install without MNIST: {size / 2**20:.2f} MB.")
     if size > 90 * 2**20:
-        session.error("The base install is larger than 90 MB; has a dependency gained one?")
+        session.error("The base install is larger than 90 MB; has a package gained a dependency?")
 
 
 @nox.session

@@ -113,7 +113,7 @@ __all__ += optimizers.__all__
 
 
 def __getattr__(name: str) -> Any:
-    """A public module. The error for any other name suggests xpnet's name for what other libraries have."""
+    """A public module. For a name of another library, the error suggests xpnet's."""
     if name in MODULES:
         return import_module(f"xpnet.{name}")
     if name.startswith("__"):  # looked up by Python itself
