@@ -1,10 +1,10 @@
 """What must hold before xpnet is released: one session per question.
 
-    nox                          all that needs no large download
-    nox -s "tests(numpy)"        one session;  -- -k loss  hands the rest to pytest
+    nox                          the sessions that need no large download, hours or idle machine
+    nox -s "tests(numpy)"        one session;  -- -k loss  passes the rest to pytest
     nox -l                       the list, with what each session shows
 
-Every session creates an environment of its own, with the packages that it needs and no others.
+Every session creates an environment of its own, with only the packages that it needs.
 """
 
 import ast
@@ -18,7 +18,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2024.10.9"
-nox.options.default_venv_backend = "virtualenv"  # pip's settings hold in it: torch, below
+nox.options.default_venv_backend = "virtualenv"  # pip's settings apply in it: torch, below
 nox.options.sessions = [
     "lint",
     "types",
@@ -38,7 +38,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 DEV = EXTRAS["dev"]
 
 # The tests multiply small matrices, for which BLAS would start a thread on every core of a large
-# machine. A value that is set in the environment is kept.
+# machine. A value that the environment already has is kept.
 THREADS = str(min(os.cpu_count() or 1, 4))
 ENV = {
     name: os.environ.get(name, THREADS)
@@ -54,7 +54,7 @@ def tools(*names: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Rules and format (ruff), imports that run one way (import-linter), limits on how dense code is."""
+    """Rules and format (ruff), imports that run one way (import-linter), limits on density (radon)."""
     session.install(*tools("ruff", "import-linter", "radon"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -72,11 +72,11 @@ def types(session: nox.Session) -> None:
 # --- tests, a session for each library ------------------------------------------------------------
 
 INSTALLED = {  # what to install for a library: xpnet's extras, then packages
-    # What is the same for all libraries is tested here only: metrics against scikit-learn, downloads, logs.
+    # What is the same for all libraries is tested only here: metrics against scikit-learn, downloads, logs.
     "numpy": ("data,plots,tensorboard", tools("radon", "scikit-learn", "xarray")),
-    # A fixed version, so that a failure is caused by a change of ours. Where an index offers a CPU build (pip then
-    # prefers 2.13.0+cpu) this is 200 MB; the default build for Linux downloads gigabytes of CUDA,
-    # which is why this session runs only when it is asked for by name.
+    # A fixed version, so that a failure is caused by a change of ours. Where the package index has a
+    # CPU build, pip prefers it (2.13.0+cpu), and this is 200 MB. The default build for Linux downloads
+    # gigabytes of CUDA, which is why this session runs only when it is named.
     "torch": ("plots,torch", ["torch==2.13.0"]),
     "jax": ("plots,jax", []),
     # For a GPU. Without one, the emulated device brings its own CuPy: see `cuda_device`.
@@ -87,16 +87,16 @@ INSTALLED = {  # what to install for a library: xpnet's extras, then packages
 def libraries() -> list[str]:
     """The names of xpnet's array libraries: `NAMES` in xpnet/_libraries/__init__.py.
 
-    The file is read, not imported, as xpnet is not installed where nox runs.
+    The file is read, not imported, since xpnet is not installed where nox runs.
     """
     source = Path("xpnet/_libraries/__init__.py").read_text(encoding="utf-8")
     stated = re.search(r"^NAMES = (.*)$", source, re.MULTILINE)
     return list(ast.literal_eval(stated[1]))
 
 
-# By default, the package that is called like the library.
+# By default, the package with the library's name.
 BACKENDS = {name: INSTALLED.get(name, ("plots", [name.replace("_", "-")])) for name in libraries()}
-COVERED = "numpy"  # tracing doubles the time; NumPy runs all code but CuPy's kernels
+COVERED = "numpy"  # tracing doubles the time; the tests on NumPy run all code but CuPy's kernels
 
 
 @nox.session
@@ -119,7 +119,7 @@ def tests(session: nox.Session, backend: str) -> None:
     session.install("-e", f".[{extras}]", *packages, *runner)
     if backend == "jax":
         env |= hurried(session)
-    # The session `examples` and the build run what is slow; here it would run five times.
+    # Slow tests run in the sessions `examples` and `mutants`; here they would run on every library.
     pytest = ["pytest", "-m", "not slow", *session.posargs]
     if backend == "numpy":
         pytest.append("--ignore=tests/examples")  # the session `examples` is on NumPy
@@ -140,7 +140,7 @@ def cuda_device(session: nox.Session, extras: str) -> tuple[str, dict[str, str]]
     if not reason:
         session.log(f"CuPy runs on a GPU, whose driver supports CUDA up to {cuda / 1000:.1f}.")
         extras = extras.format(major=min(cuda // 1000, 13))
-        return extras, {"XPNET_REQUIRE_GPU": "1"}  # from here on a skip would hide something
+        return extras, {"XPNET_REQUIRE_GPU": "1"}  # from here on a skip would hide a failure
     if os.environ.get("XPNET_REQUIRE_GPU") == "1":
         session.error(f"XPNET_REQUIRE_GPU=1, but {reason}")
     session.log(f"CuPy runs on the EMULATED CUDA device of tests/host_cuda: {reason}.")
@@ -150,14 +150,15 @@ def cuda_device(session: nox.Session, extras: str) -> tuple[str, dict[str, str]]
 def emulated_device(session: nox.Session) -> dict[str, str]:
     """The environment of the emulated CUDA device, which is built first if necessary."""
     env: dict[str, str] = json.loads(session.run("python", "tests/host_cuda/build.py", silent=True))
-    path = os.pathsep.join(["", env["PYTHONPATH"]])  # the checkout as well: tests import from it
+    # The empty entry is the checkout, which tests import from.
+    path = os.pathsep.join(["", env["PYTHONPATH"]])
     return env | {"PYTHONPATH": path}
 
 
 def hurried(session: nox.Session) -> dict[str, str]:
-    """XLA's flags to compile without optimizations, as most programs run once: half of JAX's time.
+    """XLA's flags to compile without optimizations: this halves JAX's time, as most code runs once.
 
-    Empty if this version of JAX does not know one of them, which would end the process.
+    Empty if this version of JAX does not know one of them: the process would end.
     """
     flags = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
     env = {"XLA_FLAGS": flags}
@@ -173,7 +174,7 @@ def hurried(session: nox.Session) -> dict[str, str]:
 def cuda_of_driver() -> tuple[int, str]:
     """The newest CUDA of this machine's driver (13000 is 13.0), or the reason why it cannot be used.
 
-    It queries the driver, not Python packages, so that CuPy's 2 GB are not installed only to skip.
+    It queries the driver, not Python packages, so that CuPy's 2 GB are not installed in vain.
     """
     version, count = ctypes.c_int(0), ctypes.c_int(0)
     try:
@@ -213,7 +214,7 @@ def cupy_names(session: nox.Session, version: str) -> None:
 def oldest(session: nox.Session) -> None:
     """The tests on NumPy, with the oldest version of each dependency that pyproject.toml allows.
 
-    Plain nox does not run it: a bound can become wrong only when it, or code that needs it, changes.
+    Plain nox does not run it: a bound becomes wrong only if it changes, or the code that relies on it.
     """
     extras = ("plots", "data", "tensorboard")
     allowed = [*PROJECT["dependencies"], *(r for extra in extras for r in EXTRAS[extra])]
@@ -236,7 +237,7 @@ def oldest_of(requirement: str) -> str:
 def mutants(session: nox.Session) -> None:
     """A test fails for almost every small fault in the lines that changed since a revision.
 
-    Not among those of plain nox, as it takes hours. Its arguments say what to change:
+    Plain nox does not run it, as it takes hours. Its arguments choose the faults:
     nox -s mutants -- --since REV --count 200 --seed 1
     """
     tested_with = tools(
@@ -263,8 +264,8 @@ def conformance(session: nox.Session) -> None:
     """The standard's own suite on xpnet.functions: no failure that NumPy itself does not have.
 
     The suite is not on PyPI. ARRAY_API_TESTS names a checkout of data-apis/array-api-tests with
-    its submodule; without one the session skips. `-- --library numpy array_api_strict torch`
-    runs it on these as well. The counts of the last such run are in docs/conformance.md.
+    its submodule; without one the session is skipped. `-- --library numpy array_api_strict torch`
+    runs it on all three. The counts of the last such run are in docs/conformance.md.
     """
     checkout = os.environ.get("ARRAY_API_TESTS")
     if not checkout:
@@ -281,7 +282,7 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Branch coverage of xpnet/ by the tests on NumPy and those of CuPy's kernels: at least 95 %.
+    """The tests on NumPy and those of CuPy's kernels cover 95 % of xpnet/, lines and branches.
 
     It combines the traces of the sessions tests(numpy) and cuda_compiler.
     """
@@ -290,7 +291,7 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
-# --- what a user does with it ---------------------------------------------------------------------
+# --- what a user does with xpnet ------------------------------------------------------------------
 
 
 @nox.session
@@ -303,9 +304,9 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """The wheel, in a clean environment outside the checkout, learns MNIST to 98 %.
+    """The wheel, in a clean environment and away from the sources, learns MNIST to 98 %.
 
-    The wheel is made from the sdist, so both are whole. The install is weighed as well.
+    The wheel is made from the sdist, so both are complete. The size of the install is checked too.
     """
     session.install(*tools("build"))
     folder = Path(session.create_tmp()).resolve()
@@ -328,11 +329,11 @@ def build(session: nox.Session) -> None:
     accuracy = result["test_accuracy"]
     session.log(f"Test accuracy: {accuracy:.2%}, after {result['seconds']:.1f} s of training.")
     if accuracy < 0.98:
-        session.error(f"xpnet train mnist reached {accuracy:.2%}, and should reach 98 %.")
+        session.error(f"xpnet train mnist reached {accuracy:.2%}; it should reach 98 %.")
 
 
 def weigh(session: nox.Session, environment: Path) -> None:
-    """The base install takes at most 90 MB (of 2^20 bytes), pip and MNIST left out."""
+    """The base install takes at most 90 MB (of 2^20 bytes), without pip and MNIST."""
     package = next(environment.rglob("xpnet/__init__.py")).parent
     tools_of_venv = ("_distutils_hack", "distutils", "pip", "pkg_resources", "setuptools")
     files = [
@@ -348,7 +349,7 @@ def weigh(session: nox.Session, environment: Path) -> None:
     size = sum(path.stat().st_size - name * (path.suffix == ".pyc") for path in files)
     session.log(f"The base install without MNIST: {size / 2**20:.2f} MB.")
     if size > 90 * 2**20:
-        session.error("The base install is heavier than 90 MB; did a dependency gain one?")
+        session.error("The base install is larger than 90 MB; has a package gained a dependency?")
 
 
 @nox.session
@@ -358,7 +359,7 @@ def bench(session: nox.Session) -> None:
     Plain nox does not run it: other load on the machine would decide the result.
     """
     session.install("-e", ".")
-    # OPENBLAS_CORETYPE is set on some machines, to a kernel that halves NumPy's speed.
+    # On some machines OPENBLAS_CORETYPE is set, to a kernel that halves NumPy's speed.
     env = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": None}
     for program in sorted(Path("benchmarks").glob("*.py")):
         session.run("python", str(program), "--check", *session.posargs, env=env)

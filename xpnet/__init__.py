@@ -1,10 +1,10 @@
 """xpnet: neural networks written once against the Python array API standard.
 
-The same code runs on NumPy, on CuPy, and on any other conforming array library:
+The same code runs on NumPy, CuPy, PyTorch, JAX and any other array library that follows the standard:
 
 >>> import xpnet
 >>> from xpnet import functions as F
->>> backend = xpnet.use("numpy")  # or "cupy": the default of the whole run
+>>> backend = xpnet.use("numpy")  # or "cupy": the default of the whole process
 >>> xpnet.manual_seed(0)
 >>> model = xpnet.MLP(2, 16, 1, activation="tanh")
 >>> optimizer = xpnet.Adam(model.parameters(), lr=0.03)
@@ -113,10 +113,10 @@ __all__ += optimizers.__all__
 
 
 def __getattr__(name: str) -> Any:
-    """A public module. Any other name is an error, with what to write if another library has it."""
+    """A public module. For a name of another library, the error suggests xpnet's."""
     if name in MODULES:
         return import_module(f"xpnet.{name}")
-    if name.startswith("__"):  # Python itself asks
+    if name.startswith("__"):  # looked up by Python itself
         raise MissingAttributeError(f"module {__name__!r} has no attribute {name!r}")
     in_functions = {name: f"xpnet.functions.{name}" for name in functions.__all__}
     raise missing(__name__, name, __dir__(), in_functions | PACKAGE)

@@ -23,10 +23,10 @@ COMPLEX = set()
 """Names of which a case has complex input."""
 
 AGAINST_JAX = {
-    "linalg.eig": "JAX differentiates eigenvectors on request alone",
+    "linalg.eig": "JAX differentiates eigenvectors on request only",
     "nextafter": "JAX has no derivative of nextafter",
-    "special.psi": "JAX has it under the name of digamma alone",
-    "sign": "JAX takes the sign of a complex number for a step",
+    "special.psi": "JAX has it under the name digamma only",
+    "sign": "JAX treats the sign of a complex number as a step",
     "unique_all": "JAX's unique functions do not run on the arrays that it differentiates",
     "unique_counts": "JAX's unique functions do not run on the arrays that it differentiates",
     "unique_inverse": "JAX's unique functions do not run on the arrays that it differentiates",

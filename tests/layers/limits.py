@@ -31,15 +31,15 @@ def computes_in(dtype: str) -> Callable[[Any], bool]:
     return lambda backend: passes(lambda: MixedPrecision(L.Affine(1, 1), dtype), BackendError)
 
 
-STANDARD = "it has the standard's dtypes only, without float16 and bfloat16; a BackendError says so"
+STANDARD = "it has only the standard's dtypes, not float16 or bfloat16; xpnet raises a BackendError"
 PORTABLE = "it runs the portable code, to which the kernels are tested equal"
 LIMITS = {
     "mixed precision in float16": Limit(computes_in("float16"), {"array_api_strict": STANDARD}),
     "mixed precision in bfloat16": Limit(
         computes_in("bfloat16"),
         {
-            "numpy": "NumPy has no bfloat16; a BackendError says so",
-            "cupy": "CuPy has no bfloat16; a BackendError says so",
+            "numpy": "NumPy has no bfloat16; xpnet raises a BackendError",
+            "cupy": "CuPy has no bfloat16; xpnet raises a BackendError",
             "array_api_strict": STANDARD,
         },
     ),
