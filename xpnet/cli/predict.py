@@ -30,7 +30,7 @@ def predict(
 ) -> None:
     """Print the class of each picture, or of each row of a table, and its probability.
 
-    Pictures may be PNG, JPEG or any other format that Pillow reads, dark on
+    Pictures may be PNG, JPEG, GIF, BMP, TIFF, WebP, AVIF or PPM, dark on
     light or light on dark. For a run on MNIST, a picture shows one digit without
     a frame: everything that differs from the paper is taken as the digit's ink.
     For a run on other images, it shows one object that fills the picture; it is
