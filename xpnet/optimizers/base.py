@@ -211,8 +211,9 @@ class Optimizer:
         update = self.update
         for group, members in ready:
             for same_count in self._by_count(members):
+                params = [p for p, _, _, _ in same_count]
                 states = [s for _, _, s, _ in same_count]
-                c = each_step(partial(self._advanced, states, group))
+                c = each_step(partial(self._advanced, params, states, group))
                 decays = "kept" in c or "pull" in c
                 for p, g, s, narrow in self._left_by_kernel(same_count, c, group):
                     x = own = p.data
@@ -225,8 +226,6 @@ class Optimizer:
                         x, g = self.decayed(x, g, c)
                     x = update(x, g, s, c)
                     p.data = cast_like(x, own) if narrow else x
-                    # Graphs that saved the parameter's old value are out of date.
-                    p.changed = next(creation_order)
 
     def _ready(self, members: Iterable[tuple[Any, State, bool]]) -> list[Member]:
         """The parameters that have a gradient; each is checked before any of them is updated.
@@ -268,12 +267,14 @@ class Optimizer:
             by_count.setdefault(self._count(member[2]), []).append(member)
         return by_count.values()
 
-    def _advanced(self, states: list[State], group: Options) -> Coefficients:
-        """Count a step in states with equal counts, and return the coefficients of that step.
+    def _advanced(self, params: list[Any], states: list[State], group: Options) -> Coefficients:
+        """Count a step of parameters with equal counts, and return the coefficients of that step.
 
         All numbers that an update depends on are read here: a compiled step calls this each time.
         With weight decay, the coefficients have "kept" or "pull" too: see `decayed`.
         """
+        for p in params:  # graphs that saved the old value of a parameter are out of date
+            p.changed = next(creation_order)
         o = self._options_of(group)
         self.advance(states, o)
         c = self.coefficients(states[0], o)
@@ -308,9 +309,6 @@ class Optimizer:
         slots = tuple([name for name in members[0][2] if name not in self.counts])
         moves = [(p.data, g, [s[name] for name in slots]) for p, g, s, _ in members]
         left = set(fast(formula, c, slots, moves))
-        for i, (p, _, _, _) in enumerate(members):
-            if i not in left:
-                p.changed = next(creation_order)
         return [member for i, member in enumerate(members) if i in left]
 
     def zero_grad(self) -> None:
