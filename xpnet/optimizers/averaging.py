@@ -1,7 +1,7 @@
 """ExponentialMovingAverage: parameters averaged over the steps, which often predict better."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
 from threading import RLock
@@ -164,6 +164,10 @@ class ExponentialMovingAverage:
         moves: list[Any] = [(self.averages[i], self.parameters[i].data, []) for i in indices]
         left: list[int] = fast("p *= decay; p += rest * g;", numbers, (), moves)
         return left
+
+    def updating(self) -> AbstractContextManager[Any]:
+        """A block in which no other thread begins to use the averages."""
+        return self._lock
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -226,6 +226,11 @@ class MixedPrecision:
             self.good = 0
         return True
 
+    def without_warnings(self) -> AbstractContextManager[None]:
+        """A block without NumPy's warnings of overflow, which is expected, and handled."""
+        weight = next(self.model.parameters(), None)
+        return nullcontext() if weight is None else _without_warnings(weight.data)
+
     def state_dict(self) -> dict[str, Any]:
         """The scale and the count of good steps, as numbers that JSON can hold."""
         return {"scale": self.scale, "good": self.good}
