@@ -5,20 +5,20 @@ compiled, for so many steps that most of them are replayed. On the executors who
 of the recording, the results agree bit for bit; the C executor sums in another order.
 """
 
-import copy
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import xpnet
+import xpnet.compiler
 from tests.layers.cases import LAYERS, Integers
 from tests.optimizers.cases import CASES, SHAPES, slope
 from xpnet import Parameter, Variable, functions as F, layers as L, optimizers, schedules
 from xpnet.autodiff import tree
-from xpnet.training import MixedPrecision
+from xpnet.training import Trainer
 
-EXECUTORS = ("numpy", "c")
+EXECUTORS = ("library",)
 STEPS = 8
 EXACT = SimpleNamespace(rtol=0.0, atol=0.0)
 ROUNDED = SimpleNamespace(rtol=1e-9, atol=1e-11)  # in float64: sums in another order
@@ -64,7 +64,7 @@ def twice(executor, make, batches, between=None):
     """
     plain, plain_state = make()
     step, state = make()
-    compiled = xpnet.compile(step)
+    compiled = xpnet.compiler.compile(step)
     for i, batch in enumerate(batches):
         if between is not None:
             between(i, plain)
@@ -73,7 +73,7 @@ def twice(executor, make, batches, between=None):
         found = compiled(*batch)
         agree(executor, found, expected)
         agree(executor, state(), plain_state())
-    assert compiled.replays > 0
+    assert compiled.replays
 
 
 # --- layers -----------------------------------------------------------------------------------------
@@ -122,6 +122,7 @@ def test_layers(executor, name):
 
 CLASSES = np.array([0, 2, 1, 1])
 PROBABILITIES = np.random.default_rng(1).dirichlet(np.ones(3), 4)
+WEIGHTS = np.array([0.5, 1.0, 2.0])
 LOSSES = {
     "mean_squared_error": (F.mean_squared_error, PROBABILITIES),
     "l1_loss": (F.l1_loss, PROBABILITIES),
@@ -131,7 +132,7 @@ LOSSES = {
     "softmax_cross_entropy": (F.softmax_cross_entropy, CLASSES),
     "softmax_cross_entropy, of rows": (F.softmax_cross_entropy, PROBABILITIES),
     "softmax_cross_entropy, weighted": (
-        lambda y, t: F.softmax_cross_entropy(y, t, weight=np.array([0.5, 1.0, 2.0])),
+        lambda y, t: F.softmax_cross_entropy(y, t, weight=WEIGHTS),
         CLASSES,
     ),
     "softmax_cross_entropy, smoothed": (
@@ -253,10 +254,9 @@ TRAININGS = {
 
 
 def trainer_of(compile, options, rule=xpnet.Adam, **more):  # noqa: A002 - the option's name
-    xpnet.manual_seed(5)
     model = network()
     optimizer = rule(model.parameters(), lr=0.02)
-    return xpnet.Trainer(
+    return Trainer(
         model, F.softmax_cross_entropy, optimizer, rng=4, compile=compile, **options(), **more
     )
 
@@ -276,8 +276,9 @@ def test_trainings(executor, name):
     options = TRAININGS[name]
     plain = trainer_of(False, options)
     compiled = trainer_of(True, options)
-    plain.fit(data(), data(50), 6, 20)
-    compiled.fit(data(), data(50), 6, 20)
+    for trainer in (plain, compiled):
+        xpnet.manual_seed(5)  # of the masks of one of the layers
+        trainer.fit(data(), data(50), 6, 20)
     assert not compiled.learner.reason
     agree(executor, numbers(compiled), numbers(plain))
     assert xpnet.random.state(compiled.model.layers[3].rng) == xpnet.random.state(

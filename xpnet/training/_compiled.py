@@ -21,7 +21,7 @@ from xpnet._libraries.devices import follow, stays
 from xpnet._typing import Array
 from xpnet.autodiff.tape import recording
 from xpnet.autodiff.variable import Variable
-from xpnet.compiler.compiled import Compiled, compile
+from xpnet.compiler import Compiled, compile
 from xpnet.errors import GradientError
 from xpnet.layers._context import hooks, training_mode
 from xpnet.optimizers import clip_grad_norm
@@ -200,21 +200,21 @@ class CompiledParts:
         """`Parts.gradients`."""
         with self._without_warnings():
             result: tuple[Any, Variable] = self._gradients(x, t, weight, first)
-        self.reason = self.reason or self._gradients.reason
+        self.reason = self.reason or self._gradients.reason or ""
         return result
 
     def prepared(self, weight: float) -> Array | None:
         """`Parts.prepared`."""
         with self._without_warnings():
             finite: Array | None = self._prepared(weight)
-        self.reason = self.reason or self._prepared.reason
+        self.reason = self.reason or self._prepared.reason or ""
         return finite
 
     def move(self) -> None:
         """`Parts.move`."""
         with self.plain.averages():
             self._move()
-        self.reason = self.reason or self._move.reason
+        self.reason = self.reason or self._move.reason or ""
 
     def clip_gradients(self) -> None:
         """`Parts.clip_gradients`, which is not recorded: it may read values."""

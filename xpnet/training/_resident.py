@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xpnet._typing import Array
 from xpnet.autodiff import tree
 from xpnet.autodiff.variable import data_of
-from xpnet.compiler.compiled import compile
+from xpnet.compiler import compile
 from xpnet.data.loader import DataLoader
 from xpnet.training._compiled import Parts, is_watched
 from xpnet.training.batches import Arrays, Loader
@@ -69,7 +69,7 @@ class Resident:
         meter.add_means(int(rows.shape[0]), means)
         if meter.accumulators:
             meter.accumulate(y, t)
-        self.reason = self._compiled.reason
+        self.reason = self._compiled.reason or ""
 
 
 class _OnRows:
@@ -77,13 +77,13 @@ class _OnRows:
 
     def __init__(self, parts: Parts, data: tuple[Arrays, Arrays], meter: "Meter") -> None:
         self.parts = parts
-        self.data = data
+        self.x, self.t = data
         self.means = meter.means
         self.returns_outputs = bool(meter.accumulators)
 
     def step(self, rows: Array) -> tuple[list[Any], Arrays, Arrays]:
         """Take the rows of a batch, learn from it, and return its means: the loss and the metrics."""
-        x, t = tree.map(lambda a: DataLoader.taken(a, rows), self.data)
+        x, t = tree.map(lambda a: DataLoader.taken(a, rows), (self.x, self.t))
         y, loss = self.parts.whole(x, t)
         y = tree.map(data_of, y)
         means = [data_of(loss), *(metric(y, t) for metric in self.means)]

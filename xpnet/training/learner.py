@@ -187,7 +187,7 @@ class Learner:
 
     def _parts(self) -> Parts | CompiledParts:
         """The parts of this step: compiled, unless they cannot be, or their layers are watched."""
-        if self.compile and not is_watched():
+        if self.compile is not False and not is_watched():
             compiled = self._compiled
             if compiled is None or not compiled.is_of(self):
                 compiled = self._compiled = CompiledParts(self)
