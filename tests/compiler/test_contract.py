@@ -253,7 +253,7 @@ TRAININGS = {
 }
 
 
-def trainer_of(compile, options, rule=xpnet.Adam, **more):  # noqa: A002 - the option's name
+def trainer_of(compile, options, rule=xpnet.Adam, **more):
     model = network()
     optimizer = rule(model.parameters(), lr=0.02)
     return Trainer(

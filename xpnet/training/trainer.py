@@ -598,6 +598,9 @@ class Trainer:
     def _streams(self) -> Streams:
         return Streams(self.model, self.rng)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_resident": None}  # a copy makes its own records of its own arrays
+
     def _snapshot(self) -> Snapshot:
         """What a failed load would have to restore."""
         learner = self.learner
