@@ -142,9 +142,7 @@ class _Call:
         number: dict[int, int] = {}
         for place in [*self.before.cells, *self.before.gradients]:
             x = place.get()
-            if isinstance(x, Variable):  # a gradient of `backward(create_graph=True)`
-                x = x.data
-            if x is None:
+            if x is None or isinstance(x, Variable):  # its array is in a cell of its own
                 continue
             if id(x) not in number:
                 number[id(x)] = len(self.states)
@@ -183,8 +181,11 @@ class _Call:
 
     def _restore(self, place: Place, found: dict[tuple[int, Any], tuple[Place, Value]]) -> None:
         x = place.get()
-        if isinstance(x, Variable):
-            x = x.data
+        if isinstance(x, Variable):  # the gradient of `backward(create_graph=True)`
+            if isinstance(x.data, RecordedArray):
+                found[place.id] = (place, x.data.value)
+                x.data = as_array(x.data.array)
+            return
         if not isinstance(x, RecordedArray):
             return
         if x.stale and x.recorder is self.recorder:
@@ -320,8 +321,9 @@ def _new_arrays(call: _Call, found: dict[tuple[int, Any], tuple[Place, Value]]) 
     writes: list[tuple[Place, Value]] = []
     gradients: list[tuple[Place, Value]] = []
     for i, places in enumerate(call.cells):
+        places = [place for place in places if not place.is_gradient]
         final = [found[place.id][1] if place.id in found else None for place in places]
-        if not places or any(place.is_gradient for place in places):
+        if not places:
             continue
         if all(value is final[0] for value in final) and final[0] is not None:
             if final[0] is not call.initial[i]:

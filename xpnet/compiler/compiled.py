@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from xpnet import _each_step
 from xpnet.autodiff.variable import Variable
@@ -53,11 +53,14 @@ class Compiled:
 
     Attributes
     ----------
+    function : callable
     reason : str or None
         Why the function runs as it is.
     replays : list of Replay
         What was compiled so far.
     """
+
+    reached_by_steps: ClassVar[tuple[str, ...]] = ("function",)  # for a step that calls it
 
     def __init__(
         self,
@@ -85,35 +88,46 @@ class Compiled:
         if self.reason is not None or _each_step.recorder.get() is not None:
             return self.function(*args, **options)
         with self._lock:
+            done: Any = ()
             current = self._current
             if current is not None and current.ready(args, options):
                 try:
                     return current.run(args, options)
                 except Mismatch as mismatch:
-                    return self._record(args, options, mismatch.done)
-            return self._other(args, options)
+                    done = mismatch.done
+            return self._other(args, options, done)
 
-    def _other(self, args: Any, options: Any) -> Any:
-        """A call that the last plan does not fit."""
+    def _other(self, args: Any, options: Any, done: Any) -> Any:
+        """A call that the last plan does not fit: another one, or the function itself, recorded."""
+        tried = {id(self._current)}
         for replay in self.replays:
-            if replay is not self._current and replay.ready(args, options):
-                self._current = replay
-                return self.__call__(*args, **options)
+            if id(replay) not in tried and replay.ready(args, options):
+                tried.add(id(replay))
+                try:
+                    result = replay.run(args, options, done)
+                except Mismatch as mismatch:
+                    done = mismatch.done
+                else:
+                    self._current = replay
+                    return result
         with record_lock:
-            found = survey(self.function, *objects_in((args, options)))
-            presence = tuple(place.get() is not None for place in found.gradients)
-            key = self._keys.get(self._signature(found, cell_keys(found), args, options))
-            replay = None
-            if key is not None:
-                replay = next((x for x in key.replays if x.fits(presence)), None)
-            if replay is None:
-                return self._record(args, options, ())
-            replay.renew(found)  # equal numbers in new objects, or arrays that were replaced
+            return self._renewed(args, options, done, tried)
+
+    def _renewed(self, args: Any, options: Any, done: Any, tried: set[int]) -> Any:
+        """A call for which no plan is ready: numbers or arrays may be others, but equal."""
+        found = survey(self.function, *objects_in((args, options)))
+        presence = tuple(place.get() is not None for place in found.gradients)
+        key = self._keys.get(self._signature(found, cell_keys(found), args, options))
+        for replay in key.replays if key is not None else ():
+            if id(replay) in tried and done or not replay.fits(presence):
+                continue
+            replay.renew(found)
             self._current = replay
             try:
-                return replay.run(args, options)
+                return replay.run(args, options, done)
             except Mismatch as mismatch:
-                return self._record(args, options, mismatch.done)
+                done = mismatch.done
+        return self._record(args, options, done)
 
     def _signature(self, found: Survey, cells: Any, args: Any, options: Any) -> Any:
         """What is equal for all calls that one plan is for."""
@@ -125,16 +139,20 @@ class Compiled:
         """A call that runs as it is and is recorded; after three of a kind there is a plan."""
         with record_lock:
             recording = recorded_call(self.function, args, options, done)
+            result = recording.result
+            recording.result = None  # its arrays are the caller's
             self._written |= recording.written
             signature = self._signature(recording.before, recording.cell_keys, args, options)
-            self._holds.append(recording.before)
-            key = self._keys.setdefault(signature, _Key())
+            key = self._keys.get(signature)
+            if key is None:
+                key = self._keys[signature] = _Key()
+                self._holds.append((recording.before, objects_in((args, options))))
             key.calls += 1
             problem = self._problem(recording) or self._planned(key, recording, args, options)
             self._changed.update(recording.changes)
         if problem is not None:
             self._give_up(problem)
-        return recording.result
+        return result
 
     def _problem(self, recording: Recording) -> str | None:
         """Why this recording cannot be replayed; None if it can."""

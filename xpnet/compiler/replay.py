@@ -7,9 +7,8 @@
 They are generated, because a loop over all that they check would take longer than a small step.
 """
 
-import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat as compat
 
@@ -20,7 +19,7 @@ from xpnet.autodiff import tape
 from xpnet.autodiff.variable import Parameter, Variable, variable_of
 from xpnet.compiler.call import Constant, Recording, is_argument
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.record import Program, Value, leaves
+from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.recording import unwrapped
 from xpnet.compiler.state import SCALARS, Entry, Place, Survey
 from xpnet.layers import _context, _step_by_step
@@ -121,13 +120,14 @@ class Replay:
     ) -> None:
         self.recording = recording
         self.written = set(written)
-        self._given = (args, options)
+        self._given = replaced((args, options), _like)
         self._context = [(variable, variable.get()) for variable in CONTEXT]
         self._run_backend = backend._run  # noqa: SLF001 - the run's backend
         self._arrange(keep_grad)
         self.executor = make(self.program)
         self._numbers, self._saved = _numbers(recording, self._used_hosts, self._written_places())
         self._finish = self._finishing()
+        self._arguments = self._reading()
         self.renew(recording.before)
 
     # --- what is computed -------------------------------------------------------------------
@@ -138,28 +138,40 @@ class Replay:
         raw = recording.program
         used = {id(x) for operation in raw.operations for x in operation.inputs()}
         used |= {id(x) for x in [*raw.outputs, *raw.updates.values()]}
+        used -= {id(x) for i, x in enumerate(raw.states) if raw.updates.get(i) is x}
         used |= {id(value) for _, value in recording.writes}
         self.reads_gradients = any(
             id(value) in used and any(place.is_gradient for place in places)
             for value, places in zip(raw.states, recording.cells, strict=True)
         )
+        state_of = {p.id: i for i, places in enumerate(recording.cells) for p in places}
+        updates = dict(raw.updates)
         self._forget: list[Place] = []
         self._writes = list(recording.writes)
         for place, value, consumed in recording.gradients:
+            i = state_of.get(place.id, -1)
             if consumed and not keep_grad:
                 self._forget.append(place)
+            elif i >= 0 and id(raw.states[i]) in used and len(recording.cells[i]) == 1:
+                updates[i] = value  # gradients that add up
             else:
                 self._writes.append((place, value))
+        for i, value in list(updates.items()):
+            if (
+                id(raw.states[i]) not in used
+            ):  # its array is replaced: somebody may hold the old one
+                self._writes += [(place, value) for place in recording.cells[i]]
+                del updates[i]
         used |= {id(value) for _, value in self._writes}
         self._forget += [
             place
             for place, found in zip(recording.before.gradients, recording.presence, strict=True)
             if found and place.get() is None
         ]
-        kept = [i for i, x in enumerate(raw.states) if id(x) in used or i in raw.updates]
+        kept = [i for i, x in enumerate(raw.states) if id(x) in used]
         self.places = [recording.cells[i] for i in kept]
         states = [raw.states[i] for i in kept]
-        updates = {kept.index(i): x for i, x in raw.updates.items()}
+        updates = {kept.index(i): x for i, x in updates.items()}
         self._used_hosts = [x for x in raw.hosts if id(x) in used or x in _hosts(recording.tree)]
         for values in (states, self._used_hosts):
             for i, value in enumerate(values):
@@ -201,7 +213,7 @@ class Replay:
 
     def bind(self) -> None:
         """Give the executor the arrays that are in the cells."""
-        given = [unwrapped(_held(places[0])) for places in self.places]
+        given = [unwrapped(places[0].get()) for places in self.places]
         for places, x, new in zip(self.places, given, self.executor.bind(given), strict=True):
             if new is not x:
                 for place in places:
@@ -214,8 +226,15 @@ class Replay:
 
     # --- a run ------------------------------------------------------------------------------
 
-    def run(self, args: Any, options: Any) -> Any:
+    def run(self, args: Any, options: Any, done: Sequence[Any] = ()) -> Any:
         """The result of the call; `ready` was True for it.
+
+        Parameters
+        ----------
+        args, options
+            The arguments of the call.
+        done : sequence
+            The results of the first actions of `each_step`, which ran already for this call.
 
         Raises
         ------
@@ -223,10 +242,12 @@ class Replay:
             An action of `each_step` selects other code.
         """
         saved = self._saved()
-        hosts = self._numbers()
-        given = self.arguments(args, options)
         try:
+            hosts = self._numbers(done, len(done))
+            given = self._arguments(args, options)
             outputs = self.executor.run(given, hosts)
+        except Mismatch:
+            raise
         except BaseException:
             self._restore(saved)
             raise
@@ -260,19 +281,39 @@ class Replay:
         code.add(f"return {_result(code, self.recording.tree, number)}")
         return code.function("finish")
 
-    def arguments(self, args: Any, options: Any) -> list[Array]:
-        """The arrays among the arguments, in order."""
-        found: list[Array] = self._arguments(args, options)
-        return found
+    def _reading(self) -> Callable[..., list[Array]]:
+        """The function that returns the arrays among the arguments, in order."""
+        code = Code("def arguments(args, options):")
+        arrays: list[str] = []
+        args, options = self._given
+        _tree_tests(code, args, "args", [], arrays)
+        _tree_tests(code, options, "options", [], arrays)
+        code.add(f"return [{', '.join(arrays)}]")
+        return code.function("arguments")
+
+
+class _Like(NamedTuple):
+    """What is compared of an array among the arguments."""
+
+    variable: type | None
+    type: type
+    shape: tuple[int, ...]
+    dtype: Any
+    device: Any  # None: there is only one
+
+
+def _like(x: Any) -> Any:
+    """An argument without the numbers of arrays."""
+    if not is_argument(x):
+        return x
+    variable = type(x) if isinstance(x, Variable) else None
+    array = unwrapped(x.data if variable else x)
+    device = None if library_of(array).name == "numpy" else compat.device(array)
+    return _Like(variable, type(array), array.shape, array.dtype, device)
 
 
 def _hosts(tree: Any) -> list[Value]:
     return [x for x in leaves(tree) if isinstance(x, Value) and x.source == "host"]
-
-
-def _held(place: Place) -> Any:
-    x = place.get()
-    return x.data if isinstance(x, Variable) else x
 
 
 def _assignment(code: Code, place: Place, value: str) -> str:
@@ -326,7 +367,7 @@ def _result(code: Code, tree: Any, number: list[int]) -> str:
 
 
 def _ready(replay: Replay, found: Survey) -> Callable[..., Any]:
-    """The function `ready(args, options, states)`; it also sets `replay._arguments`."""
+    """The function `ready(args, options, states)`."""
     code = Code("def ready(args, options, states):")
     code.add("try:")
     tests: list[str] = []
@@ -344,8 +385,6 @@ def _ready(replay: Replay, found: Survey) -> Callable[..., Any]:
     for i, places in enumerate(replay.places):
         for place in places:
             held = _read(code, place)
-            if place.is_gradient and isinstance(place.get(), Variable):
-                held += ".data"
             tests.append(f"{held} is states[{i}]")
     for i, place in enumerate(found.gradients):
         if i in replay._replaced_gradients:  # noqa: SLF001
@@ -357,15 +396,14 @@ def _ready(replay: Replay, found: Survey) -> Callable[..., Any]:
     code.add("except (AttributeError, KeyError, IndexError, ValueError, TypeError):")
     code.add("return False", 2)
     code.add("return True")
-    given = Code("def arguments(args, options):")
-    given.add(f"return [{', '.join(arrays)}]")
-    replay._arguments = given.function("arguments")  # type: ignore[attr-defined]  # noqa: SLF001
     return code.function("ready")
 
 
 def _tree_tests(code: Code, x: Any, path: str, tests: list[str], arrays: list[str]) -> None:
     """Tests that an argument is like x; the expressions of its arrays are added to `arrays`."""
-    if isinstance(x, (tuple, list)):
+    if isinstance(x, _Like):
+        _array_tests(code, x, path, tests, arrays)
+    elif isinstance(x, (tuple, list)):
         tests.append(f"type({path}) is {code.name(type(x))} and len({path}) == {len(x)}")
         for i, part in enumerate(x):
             _tree_tests(code, part, f"{path}[{i}]", tests, arrays)
@@ -375,21 +413,20 @@ def _tree_tests(code: Code, x: Any, path: str, tests: list[str], arrays: list[st
                      else f"not {path}")  # fmt: skip
         for key, part in x.items():
             _tree_tests(code, part, f"{path}[{code.name(key)}]", tests, arrays)
-    elif is_argument(x):
-        if isinstance(x, Variable):
-            tests.append(f"type({path}) is {code.name(type(x))} and not {path}.requires_grad")
-            x = x.data
-            path += ".data"
-        x = unwrapped(x)
-        dtype = code.name(x.dtype)
-        shape = code.name(x.shape)
-        tests.append(f"type({path}) is {code.name(type(x))} and {path}.shape == {shape}")
-        tests.append(f"({path}.dtype is {dtype} or {path}.dtype == {dtype})")
-        if library_of(x).name != "numpy":
-            tests.append(f"{code.name(compat.device)}({path}) == {code.name(compat.device(x))}")
-        arrays.append(path)
     else:
         tests.append(_value_test(code, path, x))
+
+
+def _array_tests(code: Code, x: _Like, path: str, tests: list[str], arrays: list[str]) -> None:
+    if x.variable is not None:
+        tests.append(f"type({path}) is {code.name(x.variable)} and not {path}.requires_grad")
+        path += ".data"
+    dtype = code.name(x.dtype)
+    tests.append(f"type({path}) is {code.name(x.type)} and {path}.shape == {code.name(x.shape)}")
+    tests.append(f"({path}.dtype is {dtype} or {path}.dtype == {dtype})")
+    if x.device is not None:
+        tests.append(f"{code.name(compat.device)}({path}) == {code.name(x.device)}")
+    arrays.append(path)
 
 
 def _value_test(code: Code, path: str, x: Any) -> str:
@@ -404,7 +441,7 @@ def _value_test(code: Code, path: str, x: Any) -> str:
 def _entry_test(code: Code, entry: Entry, written: set[tuple[int, Any]]) -> str:
     """A test that a place holds what it held; "" if that need not be tested."""
     place, kind, value, free = entry
-    if free or place.id in written or (not place.is_settable):
+    if free or place.id in written or not (place.is_settable or kind == "keys"):
         return ""
     path = _read(code, place)
     if kind == "keys":
@@ -420,15 +457,16 @@ def _entry_test(code: Code, entry: Entry, written: set[tuple[int, Any]]) -> str:
 def _numbers(recording: Recording, used: list[Value], written: list[Place]) -> Any:
     """The function `numbers()`, and one that returns the numbers that actions change."""
     recorder = recording.recorder
-    code = Code("def numbers():")
+    code = Code("def numbers(done, count):")
     code.names["Mismatch"] = Mismatch
     for i, (action, result) in enumerate(zip(recorder.actions, recorder.results, strict=True)):
-        code.add(f"r{i} = {code.name(action)}()")
+        code.add(f"r{i} = {code.name(action)}() if count <= {i} else done[{i}]")
         tests: list[str] = []
         _result_tests(code, result, f"r{i}", tests)
         done = ", ".join(f"r{j}" for j in range(i + 1))
         if tests:
-            code.add(f"if not ({' and '.join(tests)}): raise Mismatch([{done}])")
+            rest = f"[{done}, *done[{i + 1}:]]"
+            code.add(f"if not ({' and '.join(tests)}): raise Mismatch({rest})")
     needed = _needed(recorder, used)
     names: dict[int, str] = {}
     for j, (value, recipe) in enumerate(zip(recorder.hosts, recorder.recipes, strict=True)):
@@ -463,16 +501,17 @@ def _result_tests(code: Code, x: Any, path: str, tests: list[str]) -> None:
         if x.dtype is None:
             tests.append(f"isinstance({path}, float)")
         else:
-            tests.append(f"{path}.shape == {code.name(x.shape)}")
+            tests.append(f"getattr({path}, 'shape', None) == {code.name(x.shape)}")
     elif isinstance(x, dict):
-        tests.append(f"{code.name(tuple(x))} == tuple({path})")
+        tests.append(f"isinstance({path}, dict) and {code.name(tuple(x))} == tuple({path})")
         for key, part in x.items():
             _result_tests(code, part, f"{path}[{code.name(key)}]", tests)
     elif isinstance(x, (tuple, list)):
-        tests.append(f"len({path}) == {len(x)}")
+        kind = code.name(type(x))
+        tests.append(f"isinstance({path}, {kind}) and len({path}) == {len(x)}")
         for i, part in enumerate(x):
             _result_tests(code, part, f"{path}[{i}]", tests)
     elif x is None or isinstance(x, bool):
         tests.append(f"{path} is {x!r}")
     else:
-        tests.append(f"{code.name(operator.eq)}({path}, {code.name(x)})")
+        tests.append(f"type({path}) is {code.name(type(x))} and {path} == {code.name(x)}")

@@ -19,10 +19,12 @@ from heapq import heappop, heappush
 from itertools import count
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Literal, NamedTuple
+from weakref import ReferenceType
 
 import array_api_compat as compat
 
 from xpnet._typing import Array
+from xpnet.autodiff.namespace import DifferentiableNamespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import Backend
 from xpnet.errors import CompileError
@@ -35,10 +37,16 @@ SCALARS = (bool, int, float, complex, str, bytes, type(None), types.EllipsisType
 
 NUMBERS = (int, float, complex)
 
-OPAQUE = (type, ModuleType, BuiltinFunctionType, Backend, types.GenericAlias)
+OPAQUE = (
+    *(ModuleType, BuiltinFunctionType, Backend, types.GenericAlias),
+    *(DifferentiableNamespace, ReferenceType),
+)
 """Objects that are the same or not: nothing in them is looked at."""
 
-_FIXED = (tuple, partial, MethodType, types.MappingProxyType)
+_FIXED = (
+    *(tuple, partial, MethodType, types.MappingProxyType),
+    *(staticmethod, classmethod, property),
+)
 
 Access = Literal["attribute", "item"]
 
@@ -231,9 +239,12 @@ def _note(found: Survey, place: Place, child: Any, free: bool) -> bool:
     """Add what a place holds to a survey; returns whether to look into it."""
     if place.is_gradient:
         found.gradients.append(place)
-        return False
+        return isinstance(child, Variable)
     if is_array(child):
         found.cells.append(place)
+        return False
+    if place.key == "__dict__" and place.access == "attribute":
+        found.entries.append(Entry(place, "keys", _keys(child), False))
         return False
     if isinstance(child, SCALARS) or _is_dtype(child):
         is_number = isinstance(child, NUMBERS) and not isinstance(child, bool)
@@ -242,14 +253,16 @@ def _note(found: Survey, place: Place, child: Any, free: bool) -> bool:
     found.entries.append(Entry(place, "object", child, False))
     if isinstance(child, (dict, list, set, frozenset)):
         found.entries.append(Entry(place, "keys", _keys(child), False))
+    if isinstance(child, type):
+        return _is_users(child.__module__)
     return not isinstance(child, OPAQUE)
 
 
 def is_array(x: Any) -> bool:
     """Whether x is an array of a library: what a cell holds."""
-    if isinstance(x, (Variable, type)) or getattr(x, "__xpnet_is_no_cell__", False):
+    if isinstance(x, (Variable, type, *SCALARS)) or not compat.is_array_api_obj(x):
         return False
-    return bool(compat.is_array_api_obj(x))
+    return getattr(x.dtype, "kind", "f") not in "OSUVMm"  # of NumPy: objects, strings, times
 
 
 def _is_dtype(x: Any) -> bool:
@@ -273,6 +286,11 @@ def children(x: Any, name: str) -> Iterator[Child]:
         yield Place(x, "func", "attribute", name), x.func, 1
         yield Place(x, "args", "attribute", name), x.args, 1
         yield Place(x, "keywords", "attribute", name), x.keywords, 1
+    elif isinstance(x, _WRAPPERS):
+        for key in ("__func__", "fget", "fset"):
+            child = getattr(x, key, None)
+            if child is not None:
+                yield Place(x, key, "attribute", name), child, 1
     elif isinstance(x, (dict, types.MappingProxyType)):
         for key, child in list(x.items()):
             yield Place(x, key, "item", _joined(name, key)), child, 1
@@ -333,18 +351,17 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _class(x: type, name: str) -> Iterator[Child]:
     """What a user's class holds: functions with their globals, and attributes."""
-    for key, child in list(vars(x).items()):
-        if key in _OF_A_CLASS:
+    members = vars(x)
+    for key, child in list(members.items()):
+        if key in _OF_A_CLASS or isinstance(child, _DESCRIPTORS):
             continue
-        if isinstance(child, (staticmethod, classmethod)):
-            child = child.__func__
-        if isinstance(child, property):
-            for function in (child.fget, child.fset):
-                if function is not None:
-                    yield Place(x, key, "attribute", _joined(name, key)), function, 5
-        elif not isinstance(child, _DESCRIPTORS):
+        if isinstance(child, _WRAPPERS):  # an attribute of the class is not what is in it
+            yield Place(members, key, "item", _joined(name, key)), child, 5
+        else:
             yield Place(x, key, "attribute", _joined(name, key)), child, 5
 
+
+_WRAPPERS = (staticmethod, classmethod, property)
 
 _OF_A_CLASS = frozenset(
     ("__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__")
@@ -357,6 +374,11 @@ _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.Wr
 
 def _object(x: Any, name: str) -> Iterator[Child]:
     kind = type(x)
+    reached: tuple[str, ...] | None = getattr(kind, "reached_by_steps", None)
+    if reached is not None:
+        for key in reached:
+            yield Place(x, key, "attribute", name), getattr(x, key), 1
+        return
     for base in kind.__mro__:
         if _is_users(base.__module__):
             yield from _class(base, name)
@@ -366,6 +388,8 @@ def _object(x: Any, name: str) -> Iterator[Child]:
 
 
 def _attributes(x: Any, name: str) -> Iterator[Child]:
+    if isinstance(getattr(x, "__dict__", None), dict) and not isinstance(x, Variable):
+        yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in list(getattr(x, "__dict__", {}).items()):
         yield Place(x, key, "attribute", _joined(name, key)), child, _cost(key, x)
     if isinstance(x, Variable):
