@@ -11,7 +11,7 @@ from xpnet.autodiff import tree
 from xpnet.autodiff.variable import data_of
 from xpnet.compiler import compile
 from xpnet.data.loader import DataLoader
-from xpnet.training._compiled import Parts, is_watched
+from xpnet.training._compiled import Parts, is_watched, means_of
 from xpnet.training.batches import Arrays, Loader
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ class _OnRows:
         """Take the rows of a batch, learn from it, and return its means: the loss and the metrics."""
         x, t = tree.map(lambda a: DataLoader.taken(a, rows), (self.x, self.t))
         y, loss = self.parts.whole(x, t)
-        y = tree.map(data_of, y)
-        means = [data_of(loss), *(metric(y, t) for metric in self.means)]
+        means = means_of(loss, y, t, self.means)
         if self.returns_outputs:
-            return means, y, t
+            return means, tree.map(data_of, y), t
         return means, None, None
