@@ -187,6 +187,11 @@ class CompiledParts:
         """Whether `move` clips the gradients."""
         return self.plain.clips
 
+    def used(self) -> list[Compiled]:
+        """The parts that were called."""
+        parts = (self._whole, self._gradients, self._prepared, self._move)
+        return [part for part in parts if part.replays or part.reason]
+
     def is_of(self, learner: "Learner") -> bool:
         """Whether these are still the parts of the learner, whose attributes can be changed."""
         return self.plain.is_of(learner) and self._keeps == learner.keeps_gradients

@@ -44,6 +44,7 @@ class Resident:
     ----------
     reason : str
         Why such a step cannot be compiled; empty if it can be.
+    compiled : Compiled
     """
 
     def __init__(self, learner: "Learner", loader: DataLoader, meter: "Meter") -> None:
@@ -51,7 +52,7 @@ class Resident:
         self._parts = Parts(learner)
         self._keeps = learner.keeps_gradients
         recorded = _OnRows(self._parts, loader.resident_data, meter)
-        self._compiled = compile(recorded.step, fallback=True, keep_grad=self._keeps)
+        self.compiled = compile(recorded.step, fallback=True, keep_grad=self._keeps)
 
     def suits(self, learner: "Learner") -> bool:
         """Whether the next step of the learner can be one of these."""
@@ -64,12 +65,12 @@ class Resident:
     def learn(self, learner: "Learner", rows: Array, meter: "Meter") -> None:
         """Learn from the samples in these rows, and count them in the meter."""
         with self._parts.averages():
-            means, y, t = self._compiled(rows)
+            means, y, t = self.compiled(rows)
         learner.end_update()
         meter.add_means(int(rows.shape[0]), means)
         if meter.accumulators:
             meter.accumulate(y, t)
-        self.reason = self._compiled.reason or ""
+        self.reason = self.compiled.reason or ""
 
 
 class _OnRows:

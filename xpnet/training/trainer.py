@@ -13,6 +13,7 @@ from xpnet._typing import Array, PathLike
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable
 from xpnet.backend import on_current_device, to_numpy
+from xpnet.compiler import Compiled
 from xpnet.data.loader import DataLoader
 from xpnet.errors import ArgumentError, ArgumentTypeError, DataError, StateError, TrainingError
 from xpnet.layers import Layer
@@ -193,6 +194,13 @@ class Trainer:
     def lr(self) -> float:
         """The learning rate of the last step: see `Learner`."""
         return self.learner.lr
+
+    @property
+    def compiled(self) -> list[Compiled]:
+        """The compiled functions that steps consist of; print them to see their plans."""
+        if self._resident is not None and not self._resident.reason:
+            return [self._resident.compiled]
+        return self.learner.compiled
 
     @property
     def between_steps(self) -> bool:
