@@ -9,6 +9,7 @@ from xpnet._libraries.devices import stays
 from xpnet._saved import finite, mapping, whole
 from xpnet._typing import Array
 from xpnet.autodiff.variable import Parameter, Variable
+from xpnet.compiler import Compiled
 from xpnet.errors import ArgumentError, ArgumentTypeError, CompileError, StateError
 from xpnet.layers import Layer
 from xpnet.layers._contents import require_no_loose_variables
@@ -123,7 +124,7 @@ class Learner:
         parts = self._parts()
         if parts.in_one:
             y, loss = parts.whole(x, t)
-            self._end_update()
+            self.end_update()
         else:
             y, loss = parts.gradients(x, t, self._weight(samples(t)), not self.gathered)
             self._count(samples(t))
@@ -172,7 +173,7 @@ class Learner:
                 parts.clip_gradients()
             self.begin_update()
             parts.move()
-        self._end_update()
+        self.end_update()
 
     def begin_update(self) -> None:
         """Note that the weights are about to move, and set the learning rate of this step."""
@@ -180,13 +181,14 @@ class Learner:
         if self.schedule is not None or self.damping is not None:
             self.optimizer.factor = self._factor()
 
-    def _end_update(self) -> None:
+    def end_update(self) -> None:
+        """Count an update that is finished."""
         self.steps += 1
         self.updating = False
 
     def _parts(self) -> Parts | CompiledParts:
         """The parts of this step: compiled, unless they cannot be, or their layers are watched."""
-        if self.compile and not is_watched():
+        if self.compile is not False and not is_watched():
             compiled = self._compiled
             if compiled is None or not compiled.is_of(self):
                 compiled = self._compiled = CompiledParts(self)
@@ -196,6 +198,11 @@ class Learner:
         if plain is None or not plain.is_of(self):
             plain = self._plain = Parts(self)
         return plain
+
+    @property
+    def compiled(self) -> list[Compiled]:
+        """The compiled functions that steps consist of, as far as they were called."""
+        return [] if self._compiled is None else self._compiled.used()
 
     @property
     def reason(self) -> str:
