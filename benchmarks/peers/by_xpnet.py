@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 import xpnet
-from benchmarks.peers.contender import Contender, NotOffered
+from benchmarks.peers.contender import Contender, NotOfferedError
 from benchmarks.peers.workloads import Weights, Workload
 from xpnet import functions as F
 
@@ -64,7 +64,7 @@ class Compiled(Eager):
 
     def __init__(self, workload: Workload, x: np.ndarray, t: np.ndarray, weights: Weights) -> None:
         if not hasattr(xpnet, "compile"):
-            raise NotOffered("this version has no xpnet.compile")
+            raise NotOfferedError("this version has no xpnet.compile")
         os.environ["XPNET_EXECUTOR"] = self.executor
         super().__init__(workload, x, t, weights)
         self.compiled = xpnet.compile(self.step)

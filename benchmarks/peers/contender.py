@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.peers.workloads import Weights, Workload
 
 
-class NotOffered(Exception):
+class NotOfferedError(Exception):
     """A contender cannot run a workload: its library is not installed, or has no such thing."""
 
 
@@ -60,12 +60,12 @@ def maker(name: str) -> Maker:
 
     Raises
     ------
-    NotOffered
+    NotOfferedError
         Its library is not installed.
     """
     module, _ = MODULES[name]
     try:
         found: Maker = import_module(f"benchmarks.peers.{module}").CONTENDERS[name]
     except ModuleNotFoundError as error:
-        raise NotOffered(f"{error.name} is not installed") from None
+        raise NotOfferedError(f"{error.name} is not installed") from None
     return found

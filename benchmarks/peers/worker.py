@@ -1,4 +1,6 @@
-"""One contender on one workload in a process of its own: python -m benchmarks.peers.worker NAME W1
+"""One contender on one workload, in a process of its own.
+
+    python -m benchmarks.peers.worker xpnet W1
 
 It reads a line for each request from its input, and answers with a line of JSON:
 
@@ -17,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers.contender import Contender, NotOffered, maker
-from benchmarks.peers.workloads import WORKLOADS, Indices, data, initial_weights
+from benchmarks.peers.contender import Contender, NotOfferedError, maker
+from benchmarks.peers.workloads import Indices, data, initial_weights, workload_named
 
 CHUNK = 0.25  # seconds
 
@@ -27,9 +29,9 @@ class Worker:
     """A contender that has been started, and how many steps it trains at a time."""
 
     def __init__(self, name: str, workload_name: str) -> None:
-        self.workload = WORKLOADS[workload_name]
+        self.workload = workload_named(workload_name)
         self.make = maker(name)
-        self.x, self.t = data()
+        self.x, self.t = data(self.workload)
         began = time.perf_counter()
         self.contender = self._new()
         self.steps = self.workload.steps
@@ -84,7 +86,7 @@ def main(name: str, workload: str) -> None:
     os.dup2(2, 1)  # what a library prints is not an answer
     try:
         worker = Worker(name, workload)
-    except NotOffered as error:
+    except NotOfferedError as error:
         print(json.dumps({"skipped": str(error)}), file=answers)
         return
     print(json.dumps({"first": worker.first, "steps": worker.steps}), file=answers)

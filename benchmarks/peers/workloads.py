@@ -56,6 +56,7 @@ WORKLOADS = {
 # LeNet: 5x5 convolutions (the first with padding 2), each with ReLU and 2x2 max pooling; dense layers.
 CONVOLUTIONS = ((6, 1, 5, 5), (16, 6, 5, 5))
 DENSE = ((400, 120), (120, 84), (84, 10))
+CLASSES = 10
 
 
 def initial_weights(workload: Workload) -> Weights:
@@ -84,8 +85,24 @@ def products(workload: Workload) -> list[tuple[int, int, int]]:
     return sizes
 
 
-def data() -> tuple[np.ndarray, np.ndarray]:
-    """MNIST's training images, (60000, 784) in float32 from 0 to 1, and their digits in int64."""
+def workload_named(name: str) -> Workload:
+    """One of WORKLOADS; or "4x64x128": four dense layers, 64 numbers wide, batches of 128, SGD."""
+    if name in WORKLOADS:
+        return WORKLOADS[name]
+    depth, width, batch = map(int, name.split("x"))
+    return Workload(name, (width,) * depth + (CLASSES,), "sgd", 0.01, batch, 2000)
+
+
+def data(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
+    """The samples in float32, (n, inputs), and their classes in int64.
+
+    These are MNIST's training images, of 784 numbers from 0 to 1; for other widths, random numbers.
+    """
+    if workload.name not in WORKLOADS:
+        rng = np.random.default_rng(0)
+        n = 2 * workload.batch
+        x = rng.standard_normal((n, workload.widths[0]), np.float32)
+        return x, rng.integers(CLASSES, size=n)
     (x, t), _ = load_mnist()
     x = np.asarray(x, np.float32).reshape(len(x), -1)
     return x, np.asarray(t, np.int64)
