@@ -28,7 +28,7 @@ def with_chains(program: Program) -> Program:
     groups = _Groups()
     for operation in program.operations:
         groups.add(operation)
-    used_after = readers(program)
+    used_in = readers(program)
     needed = {*program.outputs, *program.updates.values()}
     rewriting = Rewriting(program)
     for members in groups.in_order():
@@ -36,11 +36,10 @@ def with_chains(program: Program) -> Program:
             rewriting.copy(members[0])
             continue
         own = set(members)
-        results = [
-            member.outputs[0]
-            for member in members
-            if member.outputs[0] in needed or not own.issuperset(used_after[member.outputs[0]])
-        ]
+        computed = [member.outputs[0] for member in members]
+        results = [x for x in computed if x in needed or not own.issuperset(used_in.get(x, ()))]
+        if not results:  # nobody reads them: a dead chain still needs a result to be one
+            results = computed[-1:]
         _append_chain(rewriting, members, results)
     return rewriting.program()
 
