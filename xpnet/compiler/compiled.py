@@ -110,6 +110,6 @@ class Compiled:
         raise NotImplementedError
 
 
-def compile(function: Callable[..., Any]) -> Compiled:  # noqa: A001 - the field's name
+def compile(function: Callable[..., Any]) -> Compiled:
     """Record a step once, and replay it without Python."""
     return Compiled(function)

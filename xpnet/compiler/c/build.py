@@ -202,7 +202,9 @@ def cached(variant: str) -> Path:
         if found is not None:
             return found
         with FileLock(folder / f"{name}.lock"):
-            found = _intact(folder, name)  # another process may have compiled it while this one waited
+            found = _intact(
+                folder, name
+            )  # another process may have compiled it while this one waited
             if found is None:
                 found = _into_cache([compiler], flags, digest, folder / name)
             return found
@@ -274,7 +276,9 @@ def _zig_flags(target: Target) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command `python -m xpnet.compiler.c.build`."""
     parser = argparse.ArgumentParser(prog="python -m xpnet.compiler.c.build")
-    parser.add_argument("--zig", action="store_true", help="for all systems, by the package ziglang")
+    parser.add_argument(
+        "--zig", action="store_true", help="for all systems, by the package ziglang"
+    )
     parser.add_argument("--out", type=Path, help="the folder for the libraries of --zig")
     parser.add_argument("--only", help="part of the names of the libraries to make: linux, v3")
     given = parser.parse_args(arguments)
