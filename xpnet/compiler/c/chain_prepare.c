@@ -227,7 +227,7 @@ static void choose_blocks(chain* c) {
     const int64_t extent = c->shape[c->split];
     c->slices = extent > 0 ? pieces(extent, pieces(extent, most / c->slice_size)) : 1;
     if (c->slice_size == 1) c->slices = pieces(c->slices, LANES) * LANES;
-    c->capacity = pieces(c->slices * c->slice_size, 64) * 64;
+    c->capacity = pieces(c->slices * c->slice_size, 64) * 64 + 64;
 }
 
 static int is_contiguous(const chain* c, const chain_operand* o) {

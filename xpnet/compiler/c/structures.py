@@ -6,9 +6,10 @@ They mirror chain.h, reduce.h, gather.h and head.h; the C tests call the functio
 import ctypes
 from collections.abc import Sequence
 
-__all__ = ["Chain", "ChainOperand", "ChainStep", "TYPES", "chain"]
+__all__ = ["FLOATS", "TYPES", "Chain", "ChainOperand", "ChainStep", "chain"]
 
 TYPES = {"float32": 0, "float64": 1, "bool": 2, "uint8": 3, "int32": 4, "int64": 5}
+FLOATS = {"f32": "float32", "f64": "float64"}  # by the end of a function's name
 DIMENSIONS = 8
 CHAIN_OPERANDS = 48
 CHAIN_NUMBERS = 32

@@ -70,13 +70,22 @@ INLINE vreal exp_polynomial(vreal r) {
     return POLYNOMIAL(r, c);
 }
 
+// r + rest = x - n ln 2, where rest is the rounding error of r.
+INLINE vreal reduced(vreal x, vreal n, vreal* rest) {
+    const vreal exact = x - n * LN2_HIGH;
+    const vreal r = exact - n * LN2_LOW;
+    *rest = (exact - r) - n * LN2_LOW;
+    return r;
+}
+
 // exp(x) = 2^n exp(r), where x = n ln 2 + r; 2^n in two factors, for results that are subnormal.
 INLINE vreal exponential(vreal x) {
     x = smaller(splat(EXP_HIGHEST), larger(splat(EXP_LOWEST), x));
     vint n;
     const vreal whole = nearest(x * LOG2_E, &n);
-    const vreal r = (x - whole * LN2_HIGH) - whole * LN2_LOW;
-    const vreal y = exp_polynomial(r) * (r * r) + r + (real)1;
+    vreal rest;
+    const vreal r = reduced(x, whole, &rest);
+    const vreal y = (exp_polynomial(r) * (r * r) + rest) + r + (real)1;
     const vint half = n >> 1;
     return y * power_of_two(half) * power_of_two(n - half);
 }
@@ -86,11 +95,12 @@ INLINE vreal exponential_minus_1(vreal x) {
     const vreal bounded = smaller(splat(EXP_HIGHEST), larger(splat(EXPM1_LOWEST), x));
     vint n;
     const vreal whole = nearest(bounded * LOG2_E, &n);
-    const vreal r = (bounded - whole * LN2_HIGH) - whole * LN2_LOW;
-    const vreal p = exp_polynomial(r) * (r * r) + r;
+    vreal rest;
+    const vreal r = reduced(bounded, whole, &rest);
+    const vreal p = (exp_polynomial(r) * (r * r) + rest) + r;
     const vreal s = power_of_two(n - 1);
     const vreal y = (s * p + (s - (real)0.5)) * (real)2;
-    return choose(absolute(x) < splat((real)1e-9), x, y);  // exact there, and keeps -0
+    return choose(absolute(x) < splat((real)1e-17), x, y);  // exact there, and keeps -0
 }
 
 // (log((1 + s) / (1 - s)) - 2 s) / s^3 for z = s^2, 0 <= s <= 3 - sqrt(8)
@@ -143,18 +153,28 @@ INLINE vreal logarithm_plus_1(vreal x) {
     return choose(absolute(x) < splat((real)1e-17), x, y);  // exact there, and keeps -0
 }
 
-// tanh(|x|) = t / (t + 2), where t = exp(2 |x|) - 1, with the sign of x
+// tanh(|x|) = t / (t + 2) = 1 - 2 / (t + 2), where t = exp(2 |x|) - 1, with the sign of x.
+// The first form is for small t; the rounding error of t + 2 is made up for there.
 INLINE vreal hyperbolic_tangent(vreal x) {
     const vreal size = smaller(splat(22), absolute(x));  // tanh is 1 there
     const vreal t = exponential_minus_1(size + size);
-    return copy_sign(t / (t + (real)2), x);
+    const vreal divisor = t + (real)2;
+    const vreal lost = t - (divisor - (real)2);
+    const vint is_large = t > splat(6);
+    const vreal q = choose(is_large, splat(2), t) / divisor;
+    const vreal corrected = q - q * ((real)0.5 * lost * ((real)1 - q));
+    return copy_sign(choose(is_large, (real)1 - q, corrected), x);
 }
 
 // 1 / (1 + exp(-x)) = e / (1 + e) for x < 0, where e = exp(-|x|)
 INLINE vreal sigmoid(vreal x) {
     const vreal e = exponential(-absolute(x));
-    const vreal numerator = choose(x < splat(0), e, splat(1));
-    return numerator / (e + (real)1);
+    const vint negative = x < splat(0);
+    const vreal divisor = e + (real)1;
+    const vreal lost = e - (divisor - (real)1);  // its rounding error
+    const vreal y = choose(negative, e, splat(1)) / divisor;
+    const vreal inverse = choose(negative, (real)1 - y, y);
+    return y - y * (lost * inverse);
 }
 
 // (erf(x) - x) / x for z = x^2, 0 <= x <= 1
@@ -175,29 +195,27 @@ INLINE vreal erf_polynomial(vreal z) {
 // log(1 - erf(x)) for 1 <= x <= ERF_IS_1
 #if REAL_BITS == 32
 #define ERF_IS_1 4
-#define ERF_CENTER 2.5f
 #else
 #define ERF_IS_1 6
-#define ERF_CENTER 3.5
 #endif
 INLINE vreal log_erfc_polynomial(vreal x) {
 #if REAL_BITS == 32
-    static const real c[] = {1.638637325e-6f,   -1.331470079e-5f, 7.728415041e-5f,
-                             -0.0004201233164f, 0.00216531444f,   -0.01085854125f,
-                             -0.9438937088f,    -5.352680674f,    -7.806815272f};
+    static const real c[] = {1.638637325e-6f,  -3.297834869e-5f, 0.0003203226602f,
+                             -0.002054502737f, 0.01007807052f,   -0.04157591173f,
+                             -0.8431046996f,   -2.638967697f,    -1.849605508f};
 #else
     static const real c[] = {
-        6.33854109942883197e-19,  -5.09294677519420628e-18, 7.90033160224699591e-18,
-        2.06415631258214137e-17,  -2.27630802100705049e-17, 5.19207526823134276e-16,
-        -8.94316298176755559e-15, 6.73177976616728756e-14,  -3.93592203551556243e-13,
-        2.05378760728577289e-12,  -9.1819000036103439e-12,  3.06578575166932851e-11,
-        -2.47972128984430648e-11, -7.74909534243040809e-10, 9.53166095087563217e-9,
-        -8.0693009579322762e-8,   5.85614343610604779e-7,   -3.88955717715526547e-6,
-        0.0000243863735372925295, -0.000147297774887927136, 0.000873687323641200642,
-        -0.00522565822194284263,  -0.9667530547422302,      -7.26609958836519067,
-        -14.1124374021481738};
+        6.33854109942883197e-19,  -4.31241933717671981e-17,  1.39414311082738737e-15,
+        -2.85127349902172831e-14, 4.14330020629891397e-13,   -4.55398440263579893e-12,
+        3.9332134916294531e-11,   -2.73476821948066827e-10,  1.55232200957263422e-9,
+        -7.21861276941533265e-9,  2.71512358212212364e-8,    -7.84701260127054297e-8,
+        1.41535190384052273e-7,   8.64645740483273485e-8,    -2.00421964888867451e-6,
+        9.56720219747446568e-6,   -0.0000271355423738035024, 0.000026268019548801402,
+        0.000237325453254075656,  -0.00197790319089747021,   0.0100338254603904331,
+        -0.0415610980489691035,   -0.843107256358369947,     -2.63896751423479286,
+        -1.84960550993324826};
 #endif
-    return POLYNOMIAL(x - (real)ERF_CENTER, c);
+    return POLYNOMIAL(x - (real)1, c);  // most accurate at 1, where it counts
 }
 
 // 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x
