@@ -1,10 +1,10 @@
 // Matrix products: see product.h, and the notes in README.md.
 #include "product.h"
 
+#include "product_dot.h"
+#include "product_finish.h"
 #include "product_pack.h"
 #include "product_tile.h"
-
-#define MIN(x, y) ((x) < (y) ? (x) : (y))
 
 // A matrix: element (i, j) is at data[i * row + j * column].
 typedef struct {
@@ -13,7 +13,8 @@ typedef struct {
     int64_t column;
 } matrix;
 
-// A product whose result has its rows side by side (c_col = 1), if it can be put so.
+// c = epilogue(alpha * a b + beta * c). Where c was transposed (see `simplify`), the bias has a
+// number per row, and the sums are those of rows.
 typedef struct {
     int64_t m;
     int64_t n;
@@ -24,251 +25,325 @@ typedef struct {
     matrix b;
     real* c;
     int64_t c_row;
-    int64_t c_col;
-    // The epilogue. Where c was transposed, the bias has a number per row, and rows are summed.
-    const real* column_bias;
+    int64_t c_column;
+    const real* bias;
     const real* row_bias;
     int relu;
-    const real* mask;  // strides as c
+    const real* mask;
     real* column_sums;
     real* row_sums;
-    int has_epilogue;
 } problem;
 
-// How a product is cut into blocks.
+// ---- the plan -----------------------------------------------------------------------------------
+
+// How a product is cut: columns into panels, rows and depth (k) into blocks.
 typedef struct {
-    int64_t panels;       // of columns of c, each of at most `vectors` vectors
-    int vectors;
-    int64_t row_block;    // rows of a, and columns of a, that are at hand at a time
+    int64_t panels;       // of columns
+    int vectors;          // in the widest panel; the others have as many, or one less
+    int64_t row_block;
     int64_t depth_block;
     int pack_a;
-    int pack_b;           // if 0, only the panels that end in a part of a vector are packed
+    int pack_b;           // 0: only a panel that ends in a part of a vector is packed
+    int keep_b;           // all panels of a block of b are packed at once, and used by all rows
+    int use_dots;         // the sums run along the memory of a and b (product_dot.h)
 } plan;
 
-// ---- blocks -------------------------------------------------------------------------------------
+// A block of b is read again for each tile of rows: it should fit into the second-level cache
+// beside a's. Up to this size it fits into the first level, and c can be visited row by row.
+#define DEPTH_BYTES 2048
+#define ROW_BLOCK 256
+#define SMALL_BYTES 24576
+// Packing b pays from so many rows on; up to so many rows, transposing b does not pay.
+#define ROWS_TO_PACK 192
+#define ROWS_FOR_DOTS 16
 
 static int64_t divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
 
-// Cuts `size` into equal blocks of at most `most`, each a multiple of `unit` but the last one.
+// Cuts `size` into equal blocks of at most about `most`, each a multiple of `unit`.
 static int64_t equal_blocks(int64_t size, int64_t most, int64_t unit) {
     if (size <= most) return size > 0 ? size : 1;
     const int64_t block = divide_up(size, divide_up(size, most));
     return divide_up(block, unit) * unit;
 }
 
-#ifdef TUNE
-static int tune_v = 0, tune_kc = 0, tune_mc = 0, tune_pa = -1, tune_pb = -1;
-__attribute__((visibility("default"))) void NAME(tune)(int v,int kc,int mc,int pa,int pb){tune_v=v;tune_kc=kc;tune_mc=mc;tune_pa=pa;tune_pb=pb;}
-#endif
-
 static plan make_plan(const problem* p) {
-    plan q;
+    plan q = {0};
     const int64_t vectors = divide_up(p->n, LANES);
-    int most = MAX_VECTORS;
-#ifdef TUNE
-    if (tune_v) most = tune_v;
-#endif
-    q.panels = divide_up(vectors, most);
+    q.panels = divide_up(vectors, MAX_VECTORS);
     q.vectors = (int)divide_up(vectors, q.panels);
+    q.use_dots = p->m <= ROWS_FOR_DOTS && p->k >= 2 * LANES && p->a.column == 1 &&
+                 p->b.row == 1 && p->b.column != 1;
     q.pack_a = p->a.row != 1 && p->a.column != 1;
-    q.pack_b = p->b.column != 1;
-    q.depth_block = 256;
-    q.row_block = 240;
-#ifdef TUNE
-    if (tune_kc) q.depth_block = tune_kc;
-    if (tune_mc) q.row_block = tune_mc;
-    if (tune_pa > 0) q.pack_a = 1;
-    if (tune_pb > 0) q.pack_b = 1;
-#endif
-    q.depth_block = equal_blocks(p->k, q.depth_block, 4);
-    q.row_block = equal_blocks(p->m, q.row_block, tile_rows[q.vectors][0]);
+    q.pack_b = p->b.column != 1 || (q.panels > 1 && p->m >= ROWS_TO_PACK);
+    q.depth_block = equal_blocks(p->k, DEPTH_BYTES / (int64_t)sizeof(real), 4);
+    const int height = tile_rows[q.vectors][0];
+    q.row_block = equal_blocks(p->m, ROW_BLOCK, height);
+    if (q.panels > 1 && q.depth_block * p->n * (int64_t)sizeof(real) <= SMALL_BYTES) {
+        q.keep_b = 1;
+        q.row_block = height;
+    }
     return q;
 }
 
-// The numbers for the packed block of a, and for the packed panel of b.
-static int64_t packed_a_size(const plan* q) {
-    return q->pack_a ? divide_up(q->row_block * q->depth_block, LANES) * LANES + LANES : 0;
+// The numbers for the packed block of a, and for the packed panel (or panels) of b.
+static int64_t packed_a_size(const problem* p, const plan* q) {
+    if (!q->pack_a) return 0;
+    return divide_up(MIN(q->row_block, p->m) * q->depth_block, LANES) * LANES + LANES;
 }
 
-static int64_t packed_b_size(const plan* q) { return q->depth_block * q->vectors * LANES; }
-
-// ---- epilogue -----------------------------------------------------------------------------------
-
-// A tile's sums in memory, and where they belong.
-typedef struct {
-    const real* sums;  // rows of `vectors` vectors
-    int rows;
-    int vectors;
-    int64_t i;         // the first row and column in c
-    int64_t j;
-    int64_t columns;   // at most vectors * LANES
-    real beta;
-} result;
-
-INLINE vreal load_some(const real* p, int64_t stride, int64_t count) {
-    if (stride == 1) return count == LANES ? load(p) : load_first(p, count);
-    vreal v = splat(0);
-    for (int64_t i = 0; i < count; i++) v[i] = p[i * stride];
-    return v;
+static int64_t packed_b_size(const problem* p, const plan* q) {
+    const int64_t vectors = q->keep_b ? divide_up(p->n, LANES) : q->vectors;
+    return q->depth_block * vectors * LANES;
 }
 
-INLINE void store_some(real* p, int64_t stride, int64_t count, vreal v) {
-    if (stride == 1 && count == LANES) {
-        store(p, v);
-    } else if (stride == 1) {
-        store_first(p, v, count);
-    } else {
-        for (int64_t i = 0; i < count; i++) p[i * stride] = v[i];
-    }
-}
+// ---- panels of tiles ----------------------------------------------------------------------------
 
-// Finishes `count` numbers of a column of vectors: scales, adds c and bias, ReLU, mask, sums.
-INLINE void finish_vectors(const problem* p, const result* r, int vector, int64_t count) {
-    const int64_t j = r->j + vector * LANES;
-    const vreal alpha = splat(p->alpha);
-    const vreal beta = splat(r->beta);
-    const vreal bias = p->column_bias ? load_some(p->column_bias + j, 1, count) : splat((real)-0.0);
-    vreal total = splat(0);
-    for (int i = 0; i < r->rows; i++) {
-        const int64_t at = (r->i + i) * p->c_row + j * p->c_col;
-        vreal v = alpha * load(r->sums + (i * r->vectors + vector) * LANES);
-        if (r->beta != 0) v += beta * load_some(p->c + at, p->c_col, count);
-        v += bias;
-        if (p->row_bias) v += splat(p->row_bias[r->i + i]);
-        if (p->relu) v = relu(v);
-        if (p->mask) v = zero_unless(~(load_some(p->mask + at, p->c_col, count) <= splat(0)), v);
-        store_some(p->c + at, p->c_col, count, v);
-        total += v;
-        if (p->row_sums) {
-            vreal kept = splat(0);
-            if (count == LANES) kept = v; else for (int64_t l = 0; l < count; l++) kept[l] = v[l];
-            p->row_sums[r->i + i] += sum_lanes(kept);
-        }
-    }
-    if (p->column_sums) {
-        real* sums = p->column_sums + j;
-        store_some(sums, 1, count, total + load_some(sums, 1, count));
-    }
-}
-
-static void finish(const problem* p, const result* r) {
-    for (int vector = 0; vector < r->vectors; vector++) {
-        const int64_t left = r->columns - vector * LANES;
-        if (left >= LANES) {
-            finish_vectors(p, r, vector, LANES);
-        } else {
-            finish_vectors(p, r, vector, left);
-        }
-    }
-}
-
-// ---- blocks of tiles ----------------------------------------------------------------------------
-
-// What is at hand while the tiles of a panel are computed.
+// The part of a product that is computed at a time: rows and depth, and a panel of columns.
 typedef struct {
     const problem* problem;
     const plan* plan;
-    int64_t first_row;   // of the block of rows
+    int64_t first_row;
     int64_t rows;
     int64_t first_depth;
     int64_t depth;
+    int64_t first_column;
+    int columns;
+    int vectors;
     real* packed_a;
     real* packed_b;
 } block;
 
-static int next_rows(int vectors, int64_t left) {
-    const int* choice = tile_rows[vectors];
+// Where a tile at row i of the block goes, and what is done to it after the last block of depth.
+static ending end_of_tile(const block* k, int64_t i) {
+    const problem* p = k->problem;
+    const int64_t row = k->first_row + i;
+    const int64_t column = k->first_column;
+    ending e = {0};
+    e.columns = k->columns;
+    e.beta = k->first_depth == 0 ? p->beta : 1;
+    e.c = p->c + row * p->c_row + column * p->c_column;
+    e.c_row = p->c_row;
+    e.c_column = p->c_column;
+    e.floor = (real)NAN;
+    if (k->first_depth + k->depth < p->k) return e;
+    if (p->bias) e.bias = p->bias + column;
+    if (p->row_bias) e.row_bias = p->row_bias + row;
+    if (p->relu) e.floor = 0;
+    if (p->mask) e.mask = p->mask + row * p->c_row + column * p->c_column;
+    if (p->column_sums) e.column_sums = p->column_sums + column;
+    if (p->row_sums) e.row_sums = p->row_sums + row;
+    return e;
+}
+
+static int has_epilogue(const problem* p) {
+    return p->bias || p->row_bias || p->relu || p->mask || p->column_sums || p->row_sums;
+}
+
+// The rows of the next tile, where `left` rows are left.
+static int next_rows(const plan* q, int64_t left) {
+    const int* choice = tile_rows[q->vectors];
     while (*choice > left) choice++;
     return *choice;
 }
 
 static void pack_block_of_a(const block* k) {
     const matrix* a = &k->problem->a;
-    for (int64_t i = 0; i < k->rows;) {
-        const int rows = next_rows(k->plan->vectors, k->rows - i);
-        const packing one = {a->data + (k->first_row + i) * a->row + k->first_depth * a->column,
-                             a->column, a->row, k->depth, rows, rows, k->packed_a + i * k->depth};
+    int rows;
+    for (int64_t i = 0; i < k->rows; i += rows) {
+        rows = next_rows(k->plan, k->rows - i);
+        const packing one = {
+            .from = a->data + (k->first_row + i) * a->row + k->first_depth * a->column,
+            .down = a->column,
+            .across = a->row,
+            .length = k->depth,
+            .count = rows,
+            .width = rows,
+            .out = k->packed_a + i * k->depth,
+        };
         pack(&one);
-        i += rows;
     }
 }
 
-// The tiles of one panel of columns: j to j + columns.
-static void compute_panel(const block* k, int64_t j, int64_t columns, int vectors) {
+static const real* start_of_b(const block* k) {
+    const matrix* b = &k->problem->b;
+    return b->data + k->first_depth * b->row + k->first_column * b->column;
+}
+
+static int is_packed(const block* k) {
+    return k->plan->pack_b || k->columns < k->vectors * LANES;
+}
+
+static void pack_panel_of_b(const block* k, real* out) {
+    const packing one = {
+        .from = start_of_b(k),
+        .down = k->problem->b.row,
+        .across = k->problem->b.column,
+        .length = k->depth,
+        .count = k->columns,
+        .width = k->vectors * LANES,
+        .out = out,
+    };
+    pack(&one);
+}
+
+// Sets the columns of a panel; `done` vectors are in the panels before it.
+static void choose_panel(block* k, int64_t panel, int64_t done) {
+    const int64_t vectors = divide_up(k->problem->n, LANES);
+    k->vectors = (int)((vectors - done) / (k->plan->panels - panel));
+    k->first_column = done * LANES;
+    k->columns = (int)MIN(k->vectors * LANES, k->problem->n - k->first_column);
+}
+
+// ---- prefetching --------------------------------------------------------------------------------
+
+// The part of b that the next panel reads: `rows` rows of `bytes`, of which each tile fetches some.
+typedef struct {
+    const char* data;
+    int64_t stride;
+    int64_t rows;
+    int64_t bytes;
+    int64_t share;
+} upcoming;
+
+static upcoming next_panel(const block* k) {
     const problem* p = k->problem;
-    const int by_rows = !k->plan->pack_a && p->a.column == 1;
-    const int last = k->first_depth + k->depth == p->k;
-    const int in_place = !(last && p->has_epilogue) && columns == vectors * LANES && p->c_col == 1;
-    real sums[25 * LANES] __attribute__((aligned(64)));
-    tile t;
-    t.depth = k->depth;
-    t.b = p->b.data + k->first_depth * p->b.row + j * p->b.column;
-    t.b_stride = p->b.row;
-    if (k->plan->pack_b || columns < vectors * LANES) {
-        const packing one = {t.b, p->b.row, p->b.column, k->depth, columns, vectors * LANES, k->packed_b};
-        pack(&one);
-        t.b = k->packed_b;
-        t.b_stride = vectors * LANES;
+    const matrix* b = &p->b;
+    int64_t column = k->first_column + k->columns;
+    int64_t first_depth = k->first_depth;
+    upcoming u = {0};
+    if (k->plan->keep_b) return u;
+    if (column == p->n) {
+        column = 0;
+        first_depth += k->depth;
     }
-    const real beta = k->first_depth == 0 ? p->beta : 1;
-    for (int64_t i = 0; i < k->rows;) {
-        const int rows = next_rows(k->plan->vectors, k->rows - i);
+    const int64_t depth = MIN(k->depth, p->k - first_depth);
+    if (depth <= 0) return u;
+    const int64_t width = MIN(k->vectors * LANES, p->n - column);
+    const int by_rows = b->column == 1;
+    u.data = (const char*)(b->data + first_depth * b->row + column * b->column);
+    u.stride = (by_rows ? b->row : b->column) * (int64_t)sizeof(real);
+    u.rows = by_rows ? depth : width;
+    u.bytes = (by_rows ? width : depth) * (int64_t)sizeof(real);
+    u.share = divide_up(u.rows * tile_rows[k->plan->vectors][0], k->rows);
+    return u;
+}
+
+static void prefetch_share(upcoming* u) {
+    const int64_t rows = MIN(u->share, u->rows);
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t at = 0; at < u->bytes; at += 64) __builtin_prefetch(u->data + at, 0, 2);
+        u->data += u->stride;
+    }
+    u->rows -= rows;
+}
+
+// ---- products -----------------------------------------------------------------------------------
+
+// A tile at row i: directly into c, or into `sums` and from there through the epilogue.
+static void compute_one_tile(const block* k, int64_t i, int rows, tile* t, int by_rows) {
+    const problem* p = k->problem;
+    const int last = k->first_depth + k->depth >= p->k;
+    const int width = k->vectors * LANES;
+    const tile_function function = tile_functions[by_rows][rows][k->vectors];
+    real sums[MAX_SUMS * LANES] __attribute__((aligned(64)));
+    if (p->c_column == 1 && k->columns == width && !(last && has_epilogue(p))) {
+        t->c = p->c + (k->first_row + i) * p->c_row + k->first_column;
+        t->c_stride = p->c_row;
+        t->beta = k->first_depth == 0 ? p->beta : 1;
+        function(t);
+        return;
+    }
+    t->c = sums;
+    t->c_stride = width;
+    t->beta = 0;
+    function(t);
+    ending e = end_of_tile(k, i);
+    e.sums = sums;
+    e.rows = rows;
+    finish(&e);
+}
+
+// All tiles of a panel. `packed_b` is the packed panel, or NULL.
+static void compute_panel(const block* k, const real* packed_b) {
+    const matrix* a = &k->problem->a;
+    const int by_rows = !k->plan->pack_a && a->column == 1;
+    upcoming u = next_panel(k);
+    tile t = {.depth = k->depth, .alpha = k->problem->alpha};
+    t.b = packed_b ? packed_b : start_of_b(k);
+    t.b_stride = packed_b ? k->vectors * LANES : k->problem->b.row;
+    int rows;
+    for (int64_t i = 0; i < k->rows; i += rows) {
+        rows = next_rows(k->plan, k->rows - i);
         if (k->plan->pack_a) {
             t.a = k->packed_a + i * k->depth;
             t.a_stride = rows;
         } else {
-            t.a = p->a.data + (k->first_row + i) * p->a.row + k->first_depth * p->a.column;
-            t.a_stride = by_rows ? p->a.row : p->a.column;
+            t.a = a->data + (k->first_row + i) * a->row + k->first_depth * a->column;
+            t.a_stride = by_rows ? a->row : a->column;
         }
-        if (in_place) {
-            t.alpha = p->alpha;
-            t.beta = beta;
-            t.c = p->c + (k->first_row + i) * p->c_row + j;
-            t.c_stride = p->c_row;
-            tile_functions[by_rows][rows][vectors](&t);
-        } else {
-            t.alpha = 1;
-            t.beta = 0;
-            t.c = sums;
-            t.c_stride = vectors * LANES;
-            tile_functions[by_rows][rows][vectors](&t);
-            problem now = *p;
-            if (!last) { now.column_bias = now.row_bias = now.mask = 0; now.relu = 0; now.column_sums = now.row_sums = 0; }
-            const result r = {sums, rows, vectors, k->first_row + i, j, columns, beta};
-            finish(&now, &r);
-        }
-        i += rows;
+        prefetch_share(&u);
+        compute_one_tile(k, i, rows, &t, by_rows);
     }
 }
 
-static void compute_block(const block* k) {
+// All panels of a block of rows.
+static void compute_rows(block* k) {
     const plan* q = k->plan;
-    const int64_t vectors = divide_up(k->problem->n, LANES);
     if (q->pack_a) pack_block_of_a(k);
     int64_t done = 0;
     for (int64_t panel = 0; panel < q->panels; panel++) {
-        const int now = (int)((vectors - done) / (q->panels - panel));
-        const int64_t j = done * LANES;
-        compute_panel(k, j, MIN(now * LANES, k->problem->n - j), now);
-        done += now;
+        choose_panel(k, panel, done);
+        real* packed_b = NULL;
+        if (is_packed(k)) packed_b = k->packed_b + (q->keep_b ? done * LANES * k->depth : 0);
+        if (packed_b && !q->keep_b) pack_panel_of_b(k, packed_b);
+        compute_panel(k, packed_b);
+        done += k->vectors;
     }
 }
 
-static void compute(const problem* p, real* scratch) {
-    const plan q = make_plan(p);
-    block k;
-    k.problem = p;
-    k.plan = &q;
+static void pack_block_of_b(block* k) {
+    int64_t done = 0;
+    for (int64_t panel = 0; panel < k->plan->panels; panel++) {
+        choose_panel(k, panel, done);
+        if (is_packed(k)) pack_panel_of_b(k, k->packed_b + done * LANES * k->depth);
+        done += k->vectors;
+    }
+}
+
+static void compute_by_tiles(const problem* p, const plan* q, real* scratch) {
+    block k = {.problem = p, .plan = q};
     k.packed_a = (real*)(((uintptr_t)scratch + 63) / 64 * 64);
-    k.packed_b = k.packed_a + packed_a_size(&q);
-    for (k.first_row = 0; k.first_row < p->m; k.first_row += q.row_block) {
-        k.rows = MIN(q.row_block, p->m - k.first_row);
-        k.first_depth = 0;
-        do {
-            k.depth = MIN(q.depth_block, p->k - k.first_depth);
-            compute_block(&k);
-            k.first_depth += k.depth;
-        } while (k.first_depth < p->k);
+    k.packed_b = k.packed_a + packed_a_size(p, q);
+    do {
+        k.depth = MIN(q->depth_block, p->k - k.first_depth);
+        if (q->keep_b) pack_block_of_b(&k);
+        for (k.first_row = 0; k.first_row < p->m; k.first_row += q->row_block) {
+            k.rows = MIN(q->row_block, p->m - k.first_row);
+            compute_rows(&k);
+        }
+        k.first_depth += k.depth;
+    } while (k.first_depth < p->k);
+}
+
+static void compute_by_dots(const problem* p, const plan* q) {
+    block k = {.problem = p, .plan = q, .depth = p->k};
+    real sums[MAX_SUMS * LANES] __attribute__((aligned(64)));
+    for (; k.first_column < p->n; k.first_column += DOT_COLUMNS) {
+        k.columns = (int)MIN(DOT_COLUMNS, p->n - k.first_column);
+        dots d = {.depth = p->k, .a_row = p->a.row, .b_column = p->b.column, .alpha = p->alpha};
+        d.b = start_of_b(&k);
+        d.columns = k.columns;
+        d.width = (int)divide_up(k.columns, LANES) * LANES;
+        d.sums = sums;
+        int rows;
+        for (int64_t i = 0; i < p->m; i += rows) {
+            d.a = p->a.data + i * p->a.row;
+            rows = compute_dots(&d, p->m - i);
+            ending e = end_of_tile(&k, i);
+            e.sums = sums;
+            e.rows = rows;
+            finish(&e);
+        }
     }
 }
 
@@ -276,71 +351,78 @@ static void compute(const problem* p, real* scratch) {
 
 // c transposed is b transposed times a transposed.
 static void transpose(problem* p) {
-    const matrix a = p->a;
     const problem old = *p;
     p->m = old.n;
     p->n = old.m;
     p->a = (matrix){old.b.data, old.b.column, old.b.row};
-    p->b = (matrix){a.data, a.column, a.row};
-    p->c_row = old.c_col;
-    p->c_col = old.c_row;
-    p->column_bias = old.row_bias;
-    p->row_bias = old.column_bias;
+    p->b = (matrix){old.a.data, old.a.column, old.a.row};
+    p->c_row = old.c_column;
+    p->c_column = old.c_row;
+    p->bias = old.row_bias;
+    p->row_bias = old.bias;
     p->column_sums = old.row_sums;
     p->row_sums = old.column_sums;
 }
 
-// Strides that are never used are set to 1, and c is transposed if its columns lie side by side.
+// Whether c has so few columns that vectors along its rows pay, although they are written number by
+// number, which takes about as long as 48 multiplications each.
+static int is_narrow(const problem* p) {
+    if (p->a.row != 1 || p->a.column == 1 || p->c_column != 1) return 0;
+    const int64_t now = p->m * divide_up(p->n, LANES) * LANES;
+    const int64_t then = p->n * divide_up(p->m, LANES) * LANES;
+    return (now - then) * p->k > 48 * p->m * p->n;
+}
+
+// Strides that are never used become 1; c is transposed where that helps.
 static void simplify(problem* p) {
     if (p->m == 1 && p->a.column != 1) p->a.row = 1;
     if (p->k == 1 && p->a.row != 1) p->a.column = 1;
     if (p->k == 1 && p->b.column != 1) p->b.row = 1;
     if (p->n == 1 && p->b.row != 1) p->b.column = 1;
-    if (p->m == 1 && p->c_col != 1) p->c_row = 1;
-    if (p->n == 1 && p->c_row != 1) p->c_col = 1;
-    if (p->c_col != 1 && p->c_row == 1) transpose(p);
+    if (p->m == 1 && p->c_column != 1) p->c_row = 1;
+    if (p->n == 1 && p->c_row != 1) p->c_column = 1;
+    if (p->c_column != 1 && p->c_row == 1) {
+        transpose(p);
+    } else if (is_narrow(p)) {
+        transpose(p);
+    }
 }
 
 EXPORT int64_t NAME(product_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_row, int64_t a_col,
                                      int64_t b_row, int64_t b_col, int64_t c_row, int64_t c_col) {
-    problem p = {0};
-    p.m = m;
-    p.n = n;
-    p.k = k;
-    p.a = (matrix){0, a_row, a_col};
-    p.b = (matrix){0, b_row, b_col};
-    p.c_row = c_row;
-    p.c_col = c_col;
+    problem p = {.m = m, .n = n, .k = k, .c_row = c_row, .c_column = c_col};
+    p.a = (matrix){NULL, a_row, a_col};
+    p.b = (matrix){NULL, b_row, b_col};
     if (m == 0 || n == 0) return 0;
     simplify(&p);
     const plan q = make_plan(&p);
-    return packed_a_size(&q) + packed_b_size(&q) + 64;
+    if (q.use_dots) return 0;
+    return packed_a_size(&p, &q) + packed_b_size(&p, &q) + 64 / (int64_t)sizeof(real);
 }
 
 EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const real* a, int64_t a_row,
                           int64_t a_col, const real* b, int64_t b_row, int64_t b_col, real beta,
                           real* c, int64_t c_row, int64_t c_col, const NAME(epilogue) * e,
                           real* scratch) {
-    problem p = {0};
-    p.m = m;
-    p.n = n;
-    p.k = k;
-    p.alpha = alpha;
-    p.beta = beta;
+    problem p = {.m = m, .n = n, .k = k, .alpha = alpha, .beta = beta};
     p.a = (matrix){a, a_row, a_col};
     p.b = (matrix){b, b_row, b_col};
     p.c = c;
     p.c_row = c_row;
-    p.c_col = c_col;
+    p.c_column = c_col;
     if (e != NULL) {
-        p.column_bias = e->bias;
+        p.bias = e->bias;
         p.relu = e->activation == 1;
         p.mask = e->mask;
         p.column_sums = e->column_sums;
-        p.has_epilogue = e->bias || p.relu || e->mask || e->column_sums;
         for (int64_t j = 0; e->column_sums && j < n; j++) e->column_sums[j] = 0;
     }
     if (m == 0 || n == 0) return;
     simplify(&p);
-    compute(&p, scratch);
+    const plan q = make_plan(&p);
+    if (q.use_dots) {
+        compute_by_dots(&p, &q);
+    } else {
+        compute_by_tiles(&p, &q, scratch);
+    }
 }

@@ -9,9 +9,11 @@
 #if VECTOR_BYTES == 64 || defined(__aarch64__)
 #define MAX_ROWS 12
 #define MAX_VECTORS 5
+#define MAX_SUMS 25
 #else
 #define MAX_ROWS 8
 #define MAX_VECTORS 2
+#define MAX_SUMS 12
 #endif
 
 // Keeps a vector in a register: without it, GCC reads a row of b again for each row of the tile.
