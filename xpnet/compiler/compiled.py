@@ -110,6 +110,6 @@ class Compiled:
         raise NotImplementedError
 
 
-def compile(function: Callable[..., Any]) -> Compiled:
+def compile(function: Callable[..., Any]) -> Compiled:  # noqa: A001 - the field's name
     """Record a step once, and replay it without Python."""
     return Compiled(function)

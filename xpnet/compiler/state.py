@@ -73,7 +73,10 @@ def _children(x: Any) -> Iterator[tuple[Any, Any, bool, Any, str]]:
     elif isinstance(x, dict):
         for key, child in list(x.items()):
             yield x, key, False, child, f".{key}"
-    elif isinstance(x, list) or isinstance(x, tuple):
+    elif isinstance(x, list):
+        for i, child in enumerate(x):
+            yield x, i, False, child, f".{i}"
+    elif isinstance(x, tuple):
         for i, child in enumerate(x):
             yield x, i, False, child, f".{i}"
     else:

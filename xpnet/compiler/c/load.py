@@ -73,6 +73,11 @@ class Library:
         self.c.xpnet_operation.argtypes = [size]
         self.c.xpnet_run.restype = size
         self.c.xpnet_run.argtypes = [pointer, pointer, pointer, pointer, size, pointer]
+        self.c.chain_operation.argtypes = [ctypes.c_char_p]
+        for end in ("_f32", "_f64"):
+            scratch = getattr(self.c, f"product_scratch{end}")
+            scratch.restype = size
+            scratch.argtypes = [size] * 9
         self.c.xpnet_time.restype = ctypes.c_double
         self.c.xpnet_time.argtypes = [pointer, pointer, pointer, pointer, size, size, pointer]
 

@@ -71,7 +71,8 @@ enum { BAD_INDEX = 1 };
     ONE(copy)                 \
     BOTH(product)             \
     BOTH(blas_product)        \
-    BOTH(epilogue)
+    BOTH(epilogue)            \
+    BOTH(chain)
 
 static inline void* address(const context* c, operand x) {
     return x.slot < 0 ? NULL : c->slots[x.slot] + x.offset;
