@@ -56,6 +56,8 @@ typedef struct {
 // Packing b pays from so many rows on; up to so many rows, transposing b does not pay.
 #define ROWS_TO_PACK 192
 #define ROWS_FOR_DOTS 16
+// The next panel of b is prefetched where a panel is used by at least so many rows.
+#define ROWS_TO_PREFETCH 32
 
 static int64_t divide_up(int64_t x, int64_t by) { return (x + by - 1) / by; }
 
@@ -211,7 +213,7 @@ static upcoming next_panel(const block* k) {
     int64_t column = k->first_column + k->columns;
     int64_t first_depth = k->first_depth;
     upcoming u = {0};
-    if (k->plan->keep_b) return u;
+    if (k->rows < ROWS_TO_PREFETCH || k->plan->keep_b) return u;
     if (column == p->n) {
         column = 0;
         first_depth += k->depth;

@@ -35,9 +35,11 @@ INLINE void add_dots(const int rows, const int columns, const dots* d, const rea
     UNROLL for (int i = 0; i < rows; i++) {
         const real* from = d->a + i * d->a_row + p;
         a[i] = count == LANES ? load(from) : load_first(from, count);
+        IN_REGISTER(a[i]);
     }
     UNROLL for (int j = 0; j < columns; j++) {
-        const vreal row = count == LANES ? load(b[j] + p) : load_first(b[j] + p, count);
+        vreal row = count == LANES ? load(b[j] + p) : load_first(b[j] + p, count);
+        IN_REGISTER(row);
         UNROLL for (int i = 0; i < rows; i++) v[i * columns + j] += a[i] * row;
     }
 }
@@ -56,10 +58,7 @@ INLINE void compute_some_dots(const int rows, const dots* d, int j) {
     if (p < d->depth) add_dots(rows, columns, d, b, p, d->depth - p, v);
     real total[DOTS];
     UNROLL for (int i = 0; i < DOTS; i += LANES) {
-        transpose_lanes(v + i);
-        vreal sum = v[i];
-        UNROLL for (int l = 1; l < LANES; l++) sum += v[i + l];
-        store(total + i, splat(d->alpha) * sum);
+        store(total + i, splat(d->alpha) * sums_of_lanes(v + i));
     }
     for (int i = 0; i < rows; i++) {
         for (int c = 0; c < columns && j + c < d->columns; c++) {

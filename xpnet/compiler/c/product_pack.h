@@ -45,6 +45,29 @@ INLINE void transpose_lanes(vreal v[LANES]) {
 #endif
 }
 
+#define ADD_BLOCKS(v, s)                                                     \
+    UNROLL for (int i = 0; i < LANES; i += 2 * (s)) {                        \
+        const vreal x = v[i];                                                \
+        const vreal y = v[i + (s)];                                          \
+        v[i] = __builtin_shufflevector(x, y, FOR_LANES(FROM_LOW, s)) +       \
+               __builtin_shufflevector(x, y, FOR_LANES(FROM_HIGH, s));       \
+    }
+
+// The sums of the lanes of LANES vectors: lane i is the sum of v[i]. v is overwritten.
+INLINE vreal sums_of_lanes(vreal v[LANES]) {
+    ADD_BLOCKS(v, 1)
+#if LANES > 2
+    ADD_BLOCKS(v, 2)
+#endif
+#if LANES > 4
+    ADD_BLOCKS(v, 4)
+#endif
+#if LANES > 8
+    ADD_BLOCKS(v, 8)
+#endif
+    return v[0];
+}
+
 // What is packed: out[p * width + j] = from[p * down + j * across] for p < length, j < count, and 0
 // for count <= j < width. Where width < LANES, up to LANES numbers after the end are overwritten.
 typedef struct {
