@@ -24,7 +24,7 @@ typedef struct {
 } ending;
 
 // The lanes 0 to count - 1 of v, and 0 in the others.
-INLINE vreal first_lanes(vreal v, int64_t count) {
+INLINE vreal only_first(vreal v, int64_t count) {
     vint lane;
     UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
     return zero_unless(lane < splat_integer(count), v);
@@ -82,7 +82,7 @@ INLINE void finish_rows(const int vectors, const ending* e) {
         store_row(vectors, last, c, x);
         UNROLL for (int j = 0; j < vectors; j++) total[j] += x[j];
         if (e->row_sums) {
-            vreal sum = first_lanes(x[vectors - 1], last);
+            vreal sum = only_first(x[vectors - 1], last);
             UNROLL for (int j = 0; j < vectors - 1; j++) sum += x[j];
             e->row_sums[i] += sum_lanes(sum);
         }
