@@ -1,6 +1,7 @@
 // Runs a chain, block by block. See chain.h.
 #include "chain.h"
 
+#include "convert.h"
 #include "vector.h"
 #include "vector_math.h"
 
@@ -72,64 +73,6 @@ static const kernel KERNELS[] = {
 #undef SCALAR
 
 // ---- reading and writing blocks -----------------------------------------------------------------
-
-// to[i] = from[i * stride], i < n, for numbers of type T
-#define READ(T)                                                          \
-    {                                                                    \
-        const T* p = (const T*)from + offset;                            \
-        if (stride == 1) {                                               \
-            for (int64_t i = 0; i < n; i++) to[i] = (real)p[i];          \
-        } else {                                                         \
-            for (int64_t i = 0; i < n; i++) to[i] = (real)p[i * stride]; \
-        }                                                                \
-        break;                                                           \
-    }
-static void read_row(real* restrict to, const void* from, int32_t type, int64_t offset,
-                     int64_t stride, int64_t n) {
-    switch (type) {
-        case TYPE_FLOAT32:
-            READ(float)
-        case TYPE_FLOAT64:
-            READ(double)
-        case TYPE_BOOL:
-            READ(uint8_t)
-        case TYPE_UINT8:
-            READ(uint8_t)
-        case TYPE_INT32:
-            READ(int32_t)
-        default:
-            READ(int64_t)
-    }
-}
-
-// to[i * stride] = from[i], i < n, for numbers of type T
-#define WRITE(T, converted)                                            \
-    {                                                                  \
-        T* p = (T*)to + offset;                                        \
-        if (stride == 1) {                                             \
-            for (int64_t i = 0; i < n; i++) p[i] = converted;          \
-        } else {                                                       \
-            for (int64_t i = 0; i < n; i++) p[i * stride] = converted; \
-        }                                                              \
-        break;                                                         \
-    }
-static void write_row(void* restrict to, const real* restrict from, int32_t type, int64_t offset,
-                      int64_t stride, int64_t n) {
-    switch (type) {
-        case TYPE_FLOAT32:
-            WRITE(float, (float)from[i])
-        case TYPE_FLOAT64:
-            WRITE(double, (double)from[i])
-        case TYPE_BOOL:
-            WRITE(uint8_t, from[i] != 0)
-        case TYPE_UINT8:
-            WRITE(uint8_t, (uint8_t)(int32_t)from[i])
-        case TYPE_INT32:
-            WRITE(int32_t, (int32_t)from[i])
-        default:
-            WRITE(int64_t, (int64_t)from[i])
-    }
-}
 
 // A place in an array: the indices of the axes, and the elements from the first one to it.
 typedef struct {

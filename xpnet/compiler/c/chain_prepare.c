@@ -1,8 +1,8 @@
 // Completes the description of a chain, once, so that its runs find all choices made. See chain.h.
 #include "chain.h"
+#include "convert.h"
 #include "vector.h"
 
-#define REAL_TYPE (REAL_BITS == 32 ? TYPE_FLOAT32 : TYPE_FLOAT64)
 #define BLOCK_BYTES 4096  // a few such buffers fill a first-level cache of 32 or 48 kB
 
 // ---- the names of the operations ----------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include "product_dot.h"
 #include "product_finish.h"
 #include "product_pack.h"
+#include "product_thin.h"
 #include "product_tile.h"
 
 // A matrix: element (i, j) is at data[i * row + j * column].
@@ -44,18 +45,19 @@ typedef struct {
     int64_t depth_block;
     int pack_a;
     int pack_b;           // 0: only a panel that ends in a part of a vector is packed
-    int keep_b;           // all panels of a block of b are packed at once, and used by all rows
     int use_dots;         // the sums run along the memory of a and b (product_dot.h)
+    int is_thin;          // k is small: by rows of c (product_thin.h)
 } plan;
 
-// A block of b is read again for each tile of rows: it should fit into the second-level cache
-// beside a's. Up to this size it fits into the first level, and c can be visited row by row.
+// A panel of b, and a block of a, are read again and again: together they should fit into the
+// second-level cache.
 #define DEPTH_BYTES 2048
 #define ROW_BLOCK 256
-#define SMALL_BYTES 24576
 // Packing b pays from so many rows on; up to so many rows, transposing b does not pay.
 #define ROWS_TO_PACK 192
 #define ROWS_FOR_DOTS 16
+// Up to this depth, and from so many columns on, c is computed row by row.
+#define DEPTH_OF_THIN 4
 // The next panel of b is prefetched where a panel is used by at least so many rows.
 #define ROWS_TO_PREFETCH 32
 
@@ -68,6 +70,10 @@ static int64_t equal_blocks(int64_t size, int64_t most, int64_t unit) {
     return divide_up(block, unit) * unit;
 }
 
+static int has_epilogue(const problem* p) {
+    return p->bias || p->row_bias || p->relu || p->mask || p->column_sums || p->row_sums;
+}
+
 static plan make_plan(const problem* p) {
     plan q = {0};
     const int64_t vectors = divide_up(p->n, LANES);
@@ -75,28 +81,22 @@ static plan make_plan(const problem* p) {
     q.vectors = (int)divide_up(vectors, q.panels);
     q.use_dots = p->m <= ROWS_FOR_DOTS && p->k >= 2 * LANES && p->a.column == 1 &&
                  p->b.row == 1 && p->b.column != 1;
+    q.is_thin = p->k >= 1 && (p->k == 1 || (p->k <= DEPTH_OF_THIN && q.panels > 1)) &&
+                p->b.column == 1 && p->c_column == 1 && !has_epilogue(p);
     q.pack_a = p->a.row != 1 && p->a.column != 1;
     q.pack_b = p->b.column != 1 || (q.panels > 1 && p->m >= ROWS_TO_PACK);
     q.depth_block = equal_blocks(p->k, DEPTH_BYTES / (int64_t)sizeof(real), 4);
-    const int height = tile_rows[q.vectors][0];
-    q.row_block = equal_blocks(p->m, ROW_BLOCK, height);
-    if (q.panels > 1 && q.depth_block * p->n * (int64_t)sizeof(real) <= SMALL_BYTES) {
-        q.keep_b = 1;
-        q.row_block = height;
-    }
+    q.row_block = equal_blocks(p->m, ROW_BLOCK, tile_rows[q.vectors][0]);
     return q;
 }
 
-// The numbers for the packed block of a, and for the packed panel (or panels) of b.
+// The numbers for the packed block of a, and for the packed panel of b.
 static int64_t packed_a_size(const problem* p, const plan* q) {
     if (!q->pack_a) return 0;
     return divide_up(MIN(q->row_block, p->m) * q->depth_block, LANES) * LANES + LANES;
 }
 
-static int64_t packed_b_size(const problem* p, const plan* q) {
-    const int64_t vectors = q->keep_b ? divide_up(p->n, LANES) : q->vectors;
-    return q->depth_block * vectors * LANES;
-}
+static int64_t packed_b_size(const plan* q) { return q->depth_block * q->vectors * LANES; }
 
 // ---- panels of tiles ----------------------------------------------------------------------------
 
@@ -137,10 +137,6 @@ static ending end_of_tile(const block* k, int64_t i) {
     return e;
 }
 
-static int has_epilogue(const problem* p) {
-    return p->bias || p->row_bias || p->relu || p->mask || p->column_sums || p->row_sums;
-}
-
 // The rows of the next tile, where `left` rows are left.
 static int next_rows(const plan* q, int64_t left) {
     const int* choice = tile_rows[q->vectors];
@@ -171,11 +167,7 @@ static const real* start_of_b(const block* k) {
     return b->data + k->first_depth * b->row + k->first_column * b->column;
 }
 
-static int is_packed(const block* k) {
-    return k->plan->pack_b || k->columns < k->vectors * LANES;
-}
-
-static void pack_panel_of_b(const block* k, real* out) {
+static void pack_panel_of_b(const block* k) {
     const packing one = {
         .from = start_of_b(k),
         .down = k->problem->b.row,
@@ -183,7 +175,7 @@ static void pack_panel_of_b(const block* k, real* out) {
         .length = k->depth,
         .count = k->columns,
         .width = k->vectors * LANES,
-        .out = out,
+        .out = k->packed_b,
     };
     pack(&one);
 }
@@ -213,7 +205,7 @@ static upcoming next_panel(const block* k) {
     int64_t column = k->first_column + k->columns;
     int64_t first_depth = k->first_depth;
     upcoming u = {0};
-    if (k->rows < ROWS_TO_PREFETCH || k->plan->keep_b) return u;
+    if (k->rows < ROWS_TO_PREFETCH) return u;
     if (column == p->n) {
         column = 0;
         first_depth += k->depth;
@@ -265,14 +257,14 @@ static void compute_one_tile(const block* k, int64_t i, int rows, tile* t, int b
     finish(&e);
 }
 
-// All tiles of a panel. `packed_b` is the packed panel, or NULL.
-static void compute_panel(const block* k, const real* packed_b) {
+// All tiles of a panel; b's part is in packed_b if it is packed.
+static void compute_panel(const block* k, int packed) {
     const matrix* a = &k->problem->a;
     const int by_rows = !k->plan->pack_a && a->column == 1;
     upcoming u = next_panel(k);
     tile t = {.depth = k->depth, .alpha = k->problem->alpha};
-    t.b = packed_b ? packed_b : start_of_b(k);
-    t.b_stride = packed_b ? k->vectors * LANES : k->problem->b.row;
+    t.b = packed ? k->packed_b : start_of_b(k);
+    t.b_stride = packed ? k->vectors * LANES : k->problem->b.row;
     int rows;
     for (int64_t i = 0; i < k->rows; i += rows) {
         rows = next_rows(k->plan, k->rows - i);
@@ -295,19 +287,9 @@ static void compute_rows(block* k) {
     int64_t done = 0;
     for (int64_t panel = 0; panel < q->panels; panel++) {
         choose_panel(k, panel, done);
-        real* packed_b = NULL;
-        if (is_packed(k)) packed_b = k->packed_b + (q->keep_b ? done * LANES * k->depth : 0);
-        if (packed_b && !q->keep_b) pack_panel_of_b(k, packed_b);
-        compute_panel(k, packed_b);
-        done += k->vectors;
-    }
-}
-
-static void pack_block_of_b(block* k) {
-    int64_t done = 0;
-    for (int64_t panel = 0; panel < k->plan->panels; panel++) {
-        choose_panel(k, panel, done);
-        if (is_packed(k)) pack_panel_of_b(k, k->packed_b + done * LANES * k->depth);
+        const int packed = q->pack_b || k->columns < k->vectors * LANES;
+        if (packed) pack_panel_of_b(k);
+        compute_panel(k, packed);
         done += k->vectors;
     }
 }
@@ -318,7 +300,6 @@ static void compute_by_tiles(const problem* p, const plan* q, real* scratch) {
     k.packed_b = k.packed_a + packed_a_size(p, q);
     do {
         k.depth = MIN(q->depth_block, p->k - k.first_depth);
-        if (q->keep_b) pack_block_of_b(&k);
         for (k.first_row = 0; k.first_row < p->m; k.first_row += q->row_block) {
             k.rows = MIN(q->row_block, p->m - k.first_row);
             compute_rows(&k);
@@ -345,6 +326,40 @@ static void compute_by_dots(const problem* p, const plan* q) {
             e.sums = sums;
             e.rows = rows;
             finish(&e);
+        }
+    }
+}
+
+// Adds the products with `depth` rows of b, from p on, to the rows i and `second` of c.
+static void compute_thin_rows(const problem* p, int64_t i, int64_t second, int64_t first, int depth) {
+    real a[2][THIN_DEPTH];
+    const real* b[THIN_DEPTH];
+    real* const c[2] = {p->c + i * p->c_row, p->c + second * p->c_row};
+    for (int d = 0; d < depth; d++) {
+        const real* column = p->a.data + (first + d) * p->a.column;
+        a[0][d] = p->alpha * column[i * p->a.row];
+        a[1][d] = p->alpha * column[second * p->a.row];
+        b[d] = p->b.data + (first + d) * p->b.row;
+    }
+    const real beta = first == 0 ? p->beta : 1;
+    if (depth == 4) {
+        add_thin_4(p->n, a, b, beta, c);
+    } else if (depth == 2) {
+        add_thin_2(p->n, a, b, beta, c);
+    } else {
+        add_thin_1(p->n, a, b, beta, c);
+    }
+}
+
+// An odd last row is computed twice at the same time, and written twice.
+static void compute_by_rows(const problem* p) {
+    for (int64_t i = 0; i < p->m; i += 2) {
+        const int64_t second = MIN(i + 1, p->m - 1);
+        int depth;
+        for (int64_t first = 0; first < p->k; first += depth) {
+            const int64_t left = p->k - first;
+            depth = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+            compute_thin_rows(p, i, second, first, depth);
         }
     }
 }
@@ -399,7 +414,7 @@ EXPORT int64_t NAME(product_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_
     simplify(&p);
     const plan q = make_plan(&p);
     if (q.use_dots) return 0;
-    return packed_a_size(&p, &q) + packed_b_size(&p, &q) + 64 / (int64_t)sizeof(real);
+    return packed_a_size(&p, &q) + packed_b_size(&q) + 64 / (int64_t)sizeof(real);
 }
 
 EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const real* a, int64_t a_row,
@@ -422,7 +437,9 @@ EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const rea
     if (m == 0 || n == 0) return;
     simplify(&p);
     const plan q = make_plan(&p);
-    if (q.use_dots) {
+    if (q.is_thin) {
+        compute_by_rows(&p);
+    } else if (q.use_dots) {
         compute_by_dots(&p, &q);
     } else {
         compute_by_tiles(&p, &q, scratch);

@@ -86,8 +86,10 @@ INLINE void compute_tile(const int rows, const int vectors, const int by_rows, c
     vreal sum[MAX_ROWS][MAX_VECTORS];
     UNROLL for (int i = 0; 3 * i < rows; i++) a[i] = t->a + (by_rows ? 3 * i * a_stride : 0);
     UNROLL for (int i = 0; i < rows; i++) {
-        __builtin_prefetch(t->c + i * t->c_stride);
-        UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = splat(0);
+        UNROLL for (int j = 0; j < vectors; j++) {
+            __builtin_prefetch(t->c + i * t->c_stride + j * LANES);
+            sum[i][j] = splat(0);
+        }
     }
     for (int64_t p = 0; p < t->depth; p++) {
         add_outer_product(rows, vectors, by_rows, a, a_stride, b, sum);

@@ -6,10 +6,23 @@ They mirror chain.h, reduce.h, gather.h and head.h; the C tests call the functio
 import ctypes
 from collections.abc import Sequence
 
-__all__ = ["FLOATS", "TYPES", "Chain", "ChainOperand", "ChainStep", "chain"]
+__all__ = [
+    "FLOATS",
+    "REDUCTIONS",
+    "REDUCE_SCRATCH",
+    "TYPES",
+    "Chain",
+    "ChainOperand",
+    "ChainStep",
+    "Reduction",
+    "chain",
+    "reduction",
+]
 
 TYPES = {"float32": 0, "float64": 1, "bool": 2, "uint8": 3, "int32": 4, "int64": 5}
 FLOATS = {"f32": "float32", "f64": "float64"}  # by the end of a function's name
+REDUCTIONS = ["sum", "sum_of_squares", "prod", "max", "min", "any", "all", "argmax", "argmin"]
+REDUCE_SCRATCH = 8192  # bytes
 DIMENSIONS = 8
 CHAIN_OPERANDS = 48
 CHAIN_NUMBERS = 32
@@ -86,4 +99,62 @@ def chain(
         operand.strides[: len(strides)] = strides
     for step, given in zip(made.step, steps, strict=False):
         step.operation, step.first, step.second, step.third = (*given, 0, 0)[:4]
+    return made
+
+
+class Reduction(ctypes.Structure):
+    """A reduction of a strided array over some of its axes."""
+
+    _fields_ = [
+        *((n, ctypes.c_int32) for n in ("operation", "input_type", "result_type", "by_columns")),
+        *((n, ctypes.c_int32) for n in ("kept", "reduced")),
+        ("divisor", ctypes.c_double),
+        *(
+            (n, ctypes.c_int64 * DIMENSIONS)
+            for n in (
+                "kept_shape",
+                "kept_strides",
+                "result_strides",
+                "reduced_shape",
+                "reduced_strides",
+            )
+        ),
+    ]
+
+
+def reduction(
+    operation: str,
+    shape: Sequence[int],
+    axes: Sequence[int],
+    array: tuple[str, Sequence[int]],
+    result: tuple[str, Sequence[int]],
+    divisor: float = 1.0,
+) -> Reduction:
+    """A reduction, to be completed by reduce_prepare.
+
+    Parameters
+    ----------
+    operation : str
+        One of REDUCTIONS.
+    shape : sequence of int
+        The shape of the array.
+    axes : sequence of int
+        The axes over which it is reduced, in increasing order.
+    array : (type, strides)
+        Strides are in elements.
+    result : (type, strides)
+        Strides for each axis that is kept.
+    divisor : float
+        The result is divided by it: the count of numbers for a mean.
+    """
+    kept = [axis for axis in range(len(shape)) if axis not in axes]
+    made = Reduction(REDUCTIONS.index(operation), TYPES[array[0]], TYPES[result[0]])
+    made.kept = len(kept)
+    made.reduced = len(axes)
+    made.divisor = divisor
+    made.kept_shape[: len(kept)] = [shape[axis] for axis in kept]
+    made.kept_strides[: len(kept)] = [array[1][axis] for axis in kept]
+    made.result_strides[: len(kept)] = result[1]
+    made.reduced_shape[: len(axes)] = [shape[axis] for axis in axes]
+    made.reduced_strides[: len(axes)] = [array[1][axis] for axis in axes]
     return made

@@ -54,6 +54,8 @@ typedef real vreal_in_memory
 typedef integer vint_in_memory
     __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BITS / 8), may_alias));
 
+#define REAL_INFINITY ((real)INFINITY)
+
 // Local helpers are always expanded in place; exported functions are visible outside the library.
 #define INLINE static inline __attribute__((always_inline))
 #if defined(_WIN32)
