@@ -72,7 +72,8 @@ enum { BAD_INDEX = 1 };
     BOTH(product)             \
     BOTH(blas_product)        \
     BOTH(epilogue)            \
-    BOTH(chain)
+    BOTH(chain)               \
+    BOTH(reduce)
 
 static inline void* address(const context* c, operand x) {
     return x.slot < 0 ? NULL : c->slots[x.slot] + x.offset;

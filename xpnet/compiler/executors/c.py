@@ -11,7 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xpnet._typing import Array
-from xpnet.compiler.c import lower_chains, lower_products  # noqa: F401 - they add to what C has
+from xpnet.compiler.c import (
+    lower_chains,  # noqa: F401 - each adds to what C has
+    lower_products,  # noqa: F401
+    lower_reductions,  # noqa: F401
+)
 from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.encode import Encoded, Failure, chosen
 from xpnet.compiler.c.load import Library, find
