@@ -19,7 +19,10 @@ from xpnet.compiler.record import Operation, Value
 __all__ = ["broadcast_strides"]
 
 BOOL = np.dtype(bool)
-EXACT = (BOOL, np.dtype(np.uint8))  # whose numbers both sizes of floating-point numbers can represent
+EXACT = (
+    BOOL,
+    np.dtype(np.uint8),
+)  # whose numbers both sizes of floating-point numbers can represent
 OF_TRUTH = {  # steps on truth values that have another name in C
     "add": "logical_or",
     "bitwise_and": "logical_and",

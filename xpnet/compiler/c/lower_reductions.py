@@ -32,7 +32,10 @@ TYPES = ("float32", "float64", "bool", "uint8", "int32", "int64")
 
 def _lower_reduction(lowering: Lowering, operation: Operation) -> bool:
     """A reduction as one instruction."""
-    if not set(operation.options) <= {"axis", "keepdims", "dtype"} or len(operation.args) not in (1, 2):
+    if not set(operation.options) <= {"axis", "keepdims", "dtype"} or len(operation.args) not in (
+        1,
+        2,
+    ):
         return False
     x = operation.args[0]
     y = operation.outputs[0]
