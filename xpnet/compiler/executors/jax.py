@@ -9,6 +9,7 @@ else may hold the old array (`before = layer.weight.data`), which JAX would make
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from typing import Any, ClassVar
 from xpnet._typing import Array, DType
 from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.record import Program, Value
+from xpnet.kernels.window import Window
 
 __all__ = ["JAXExecutor"]
 
@@ -26,7 +28,7 @@ class JAXExecutor(LibraryExecutor):
     name: ClassVar[str] = "jax"
 
     def __init__(self, program: Program) -> None:
-        super().__init__(program)
+        super().__init__(_with_own_functions(program))
         self._eager = self._step
         self._step = import_module("jax").jit(self._eager)
         self._scan = import_module("jax").jit(partial(_scanned, self._eager, self._updated), static_argnames="length")
@@ -88,6 +90,42 @@ def _scanned(
     steps = list(arguments), hosts
     after, outputs = import_module("jax").lax.scan(body, states, steps, length=length)
     return outputs, after
+
+
+def _with_own_functions(program: Program) -> Program:
+    """The program with other functions for what XLA computes several times faster in another way."""
+    operations = []
+    for operation in program.operations:
+        function = operation.function
+        if operation.name == "weigh" and str(operation.outputs[0].dtype) in ("float32", "float64"):
+            function = _weigh
+        operations.append(replace(operation, function=function))
+    return replace(program, operations=operations)
+
+
+def _weigh(x: Array, gy: Array, window: Window, groups: int) -> Array:
+    """The gradient of a convolution by its weights: see `xpnet.functions._windows.weigh`.
+
+    XLA has one operation for it, which takes a fifth of the time that the portable product of two large
+    matrices takes. (Its convolution itself is not faster than the portable one.)
+    """
+    jax = import_module("jax")
+    shape = (gy.shape[1], x.shape[1] // groups, *window.kernel)
+    padding = [
+        (before, (places - 1) * stride + reach - size - before)
+        for (before, _), places, stride, reach, size in zip(
+            window.padding, window.out, window.stride, window.reach, window.size, strict=True
+        )
+    ]
+
+    def convolution(W: Array) -> Array:
+        return jax.lax.conv_general_dilated(
+            x, W, window.stride, padding, rhs_dilation=window.dilation, feature_group_count=groups
+        )
+
+    transposed = jax.linear_transpose(convolution, jax.ShapeDtypeStruct(shape, x.dtype))
+    (weights,) = transposed(gy)
+    return weights
 
 
 def _only_float(program: Program) -> DType | None:
