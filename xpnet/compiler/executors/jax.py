@@ -31,7 +31,9 @@ class JAXExecutor(LibraryExecutor):
         super().__init__(_with_own_functions(program))
         self._eager = self._step
         self._step = import_module("jax").jit(self._eager)
-        self._scan = import_module("jax").jit(partial(_scanned, self._eager, self._updated), static_argnames="length")
+        self._scan = import_module("jax").jit(
+            partial(_scanned, self._eager, self._updated), static_argnames="length"
+        )
         self._float = _only_float(program)
 
     @property
