@@ -307,6 +307,8 @@ def array_like(x: Array, model: Array) -> Array:
     x : array of any library, scalar or nested list
     model : array
     """
+    if hasattr(model, "created_like"):  # a recording array
+        return model.created_like(x)
     xp = compat.array_namespace(model)
     device = compat.device(model)
     on_same_device = type(x) is type(model) and compat.device(x) == device

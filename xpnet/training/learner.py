@@ -41,7 +41,7 @@ class Learner:
     updating : bool
         Whether an update has begun and not finished: some weights have moved, and others have not.
     keeps_gradients : bool
-        Whether the parameters have their gradients after a step; without compilation they always do.
+        Whether the parameters have their gradients after a compiled step, as they do after others.
     damping : float or None
         The factor that `ReduceOnPlateau` has set; None if there is no such callback.
 
@@ -67,7 +67,7 @@ class Learner:
         accumulate: int = 1,
         precision: "str | MixedPrecision | None" = None,
         average: float | ExponentialMovingAverage | None = None,
-        compile: bool | None = False,
+        compile: bool | None = None,
     ) -> None:
         if index(accumulate) < 1:
             raise ArgumentError(f"Expected accumulate >= 1, got {accumulate}.")
@@ -186,7 +186,7 @@ class Learner:
 
     def _parts(self) -> Parts | CompiledParts:
         """The parts of this step: compiled, unless they cannot be, or their layers are watched."""
-        if self.compile is not False and not is_watched():
+        if self.compile and not is_watched():
             compiled = self._compiled
             if compiled is None or not compiled.is_of(self):
                 compiled = self._compiled = CompiledParts(self)
@@ -197,10 +197,17 @@ class Learner:
             plain = self._plain = Parts(self)
         return plain
 
+    @property
+    def reason(self) -> str:
+        """Why steps are not compiled; empty if they are, or no step was made yet."""
+        if self.compile is False:
+            return "compile=False"
+        return "" if self._compiled is None else self._compiled.reason
+
     def _require_compiled(self) -> None:
         """Raise CompileError if the step had to be compiled, and cannot be."""
-        if self.compile and self._compiled is not None and self._compiled.reason:
-            raise CompileError(self._compiled.reason)
+        if self.compile and self.reason:
+            raise CompileError(self.reason)
 
     def _factor(self) -> float:
         """The product of the schedule's factor and `damping`."""

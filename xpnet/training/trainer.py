@@ -82,6 +82,11 @@ class Trainer:
     average : float or ExponentialMovingAverage, optional
         The decay of a moving average of the weights, for example 0.999. `evaluate`, `predict` and the
         test after each epoch use the averaged weights.
+    compile : bool, optional
+        Whether to record the training step in its first calls and to replay it without Python from
+        then on: see `xpnet.compile`. By default it is compiled where that is possible; if it is not,
+        `learner.reason` says why. True: raise CompileError if it is not possible. Where no callback
+        reads gradients, they are not kept after a compiled step.
 
     Attributes
     ----------
@@ -118,6 +123,7 @@ class Trainer:
         accumulate: int = 1,
         precision: "str | MixedPrecision | None" = None,
         average: float | ExponentialMovingAverage | None = None,
+        compile: bool | None = None,
     ) -> None:
         self.learner = Learner(
             model,
@@ -128,6 +134,7 @@ class Trainer:
             accumulate=accumulate,
             precision=precision,
             average=average,
+            compile=compile,
         )
         is_list = isinstance(callbacks, (list, tuple))
         if not is_list or not all(isinstance(c, Callback) for c in callbacks):
@@ -243,6 +250,8 @@ class Trainer:
         TrainingError
             The training or test loss became NaN or infinite. If the cause is in a loader's data, a
             DataError that names their row is raised instead.
+        CompileError
+            The step cannot be compiled, and the trainer was created with `compile=True`.
         """
         if index(epochs) < 1:
             raise ArgumentError(f"Expected epochs >= 1, got {epochs}.")
@@ -256,6 +265,7 @@ class Trainer:
     def _run(self, loader: Loader, test: Data | Loader | None) -> History:
         """Run the remaining epochs. The inner `try` handles Ctrl-C, and the outer one errors."""
         self.model.train()
+        self.learner.keeps_gradients = any(c.reads_gradients for c in self.callbacks)
         with self.interrupts as interrupts:
             try:
                 try:
