@@ -321,12 +321,12 @@ class RecordingNamespace:
     """A library's namespace whose functions are recorded."""
 
     def __init__(self, xp: Namespace, prefix: str = "") -> None:
-        self._xp = xp
+        self._own = xp
         self._prefix = prefix
         self.__name__ = xp.__name__
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._xp, name)
+        found = getattr(self._own, name)
         if isinstance(found, ModuleType):
             found = RecordingNamespace(found, f"{self._prefix}{name}.")
         elif name in FACTS:
@@ -444,7 +444,7 @@ class RecordingBackend(Backend):
     __slots__ = ()
 
     def asarray(self, x: object, dtype: Any = None) -> Array:
-        plain = Backend(self.name, getattr(self.xp, "_xp", self.xp), self.device, self.dtype)
+        plain = Backend(self.name, getattr(self.xp, "_own", self.xp), self.device, self.dtype)
         if isinstance(x, RecordedArray):
             return called("asarray", plain.asarray, (x,), {"dtype": dtype})
         if hasattr(x, "dtype"):  # an array of somebody else's: it is noted where it is used

@@ -21,7 +21,7 @@ from xpnet._libraries.devices import follow, stays
 from xpnet._typing import Array
 from xpnet.autodiff.tape import recording
 from xpnet.autodiff.variable import Variable
-from xpnet.compiler.compiled import Compiled, compile
+from xpnet.compiler import Compiled, compile
 from xpnet.errors import GradientError
 from xpnet.layers._context import hooks, training_mode
 from xpnet.optimizers import clip_grad_norm
@@ -141,6 +141,13 @@ class Parts:
         elif self.clip is not None:
             clip_grad_norm(self.optimizer.parameters, self.clip)
 
+    def averages(self) -> AbstractContextManager[Any]:
+        """A block in which no other thread copies the averages, which `move` changes one by one."""
+        return _NOTHING if self.average is None else self.average.updating()
+
+
+_NOTHING = nullcontext()
+
 
 class CompiledParts:
     """The parts of a learner's step, each recorded in its first calls, and replayed in later ones.
@@ -183,7 +190,7 @@ class CompiledParts:
 
     def whole(self, x: Arrays, t: Arrays) -> tuple[Any, Variable]:
         """`Parts.whole`."""
-        with self._averages():
+        with self.plain.averages():
             result: tuple[Any, Variable] = self._whole(x, t)
         if self._whole.reason:
             self._divide(self._whole.reason)
@@ -193,21 +200,21 @@ class CompiledParts:
         """`Parts.gradients`."""
         with self._without_warnings():
             result: tuple[Any, Variable] = self._gradients(x, t, weight, first)
-        self.reason = self.reason or self._gradients.reason
+        self.reason = self.reason or self._gradients.reason or ""
         return result
 
     def prepared(self, weight: float) -> Array | None:
         """`Parts.prepared`."""
         with self._without_warnings():
             finite: Array | None = self._prepared(weight)
-        self.reason = self.reason or self._prepared.reason
+        self.reason = self.reason or self._prepared.reason or ""
         return finite
 
     def move(self) -> None:
         """`Parts.move`."""
-        with self._averages():
+        with self.plain.averages():
             self._move()
-        self.reason = self.reason or self._move.reason
+        self.reason = self.reason or self._move.reason or ""
 
     def clip_gradients(self) -> None:
         """`Parts.clip_gradients`, which is not recorded: it may read values."""
@@ -221,11 +228,6 @@ class CompiledParts:
         self.plain.clips = False
         self.in_one = False
         self._compile()
-
-    def _averages(self) -> AbstractContextManager[Any]:
-        """A block in which no other thread copies the averages, which `move` changes one by one."""
-        average = self.plain.average
-        return nullcontext() if average is None else average.updating()
 
     def _without_warnings(self) -> AbstractContextManager[Any]:
         precision = self.plain.precision

@@ -123,7 +123,7 @@ class Learner:
         parts = self._parts()
         if parts.in_one:
             y, loss = parts.whole(x, t)
-            self._end_update()
+            self.end_update()
         else:
             y, loss = parts.gradients(x, t, self._weight(samples(t)), not self.gathered)
             self._count(samples(t))
@@ -172,7 +172,7 @@ class Learner:
                 parts.clip_gradients()
             self.begin_update()
             parts.move()
-        self._end_update()
+        self.end_update()
 
     def begin_update(self) -> None:
         """Note that the weights are about to move, and set the learning rate of this step."""
@@ -180,13 +180,14 @@ class Learner:
         if self.schedule is not None or self.damping is not None:
             self.optimizer.factor = self._factor()
 
-    def _end_update(self) -> None:
+    def end_update(self) -> None:
+        """Count an update that is finished."""
         self.steps += 1
         self.updating = False
 
     def _parts(self) -> Parts | CompiledParts:
         """The parts of this step: compiled, unless they cannot be, or their layers are watched."""
-        if self.compile and not is_watched():
+        if self.compile is not False and not is_watched():
             compiled = self._compiled
             if compiled is None or not compiled.is_of(self):
                 compiled = self._compiled = CompiledParts(self)
