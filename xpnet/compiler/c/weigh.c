@@ -19,16 +19,26 @@ enum { RUN_OUTPUTS = 4, RUN_TAPS = 6, OUTPUT_CHANNELS = 8, OUTPUT_VECTORS = 3 };
 #else
 enum { RUN_OUTPUTS = 2, RUN_TAPS = 6, OUTPUT_CHANNELS = 6, OUTPUT_VECTORS = 2 };
 #endif
-enum { RUN_PART = 64 * LANES, OUTPUT_PART = 128 };
+#ifndef RP
+#define RP 96
+#endif
+#ifndef OP
+#define OP 128
+#endif
+enum { RUN_PART = RP * LANES, OUTPUT_PART = OP };
 
 // Partial sums of more bytes than this do not stay in the cache.
+#ifndef MOST_BYTES_OF_SUMS
 #define MOST_BYTES_OF_SUMS (512 << 10)
+#endif
 
 // The size of n things in as few and as equal parts as possible, each of at most `limit`.
 INLINE int64_t equal_parts(int64_t n, int64_t limit) {
     const int64_t parts = (n + limit - 1) / limit;
     return parts ? (n + parts - 1) / parts : 1;
 }
+
+INLINE int64_t rounded_to_lanes(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 
 // A window and the tables for it.
 typedef struct {
@@ -60,10 +70,10 @@ static tables find_tables(const window* w, char** scratch) {
     t.offsets = part_of(scratch, 8 * t.taps);
     int64_t* offset = t.offsets;
     for (int64_t r = 0; r < w->kernel[ROWS]; r++) {
-        for (int64_t k = 0; k < w->kernel[COLUMNS]; k++) {
-            for (int64_t c = 0; c < t.channels; c++) {
-                *offset++ = t.axes[ROWS].relative[r] * t.x_row +
-                            t.axes[COLUMNS].relative[k] * w->batch + c * t.x_plane;
+        for (int64_t c = 0; c < t.channels; c++) {
+            for (int64_t k = 0; k < w->kernel[COLUMNS]; k++) {
+                *offset++ = t.axes[ROWS].relative[r] * t.x_row + c * t.x_plane +
+                            t.axes[COLUMNS].relative[k] * w->batch;
             }
         }
     }
@@ -99,7 +109,8 @@ INLINE void weigh_piece(const int OUTPUTS, const int TAPS, const run_tile* tile,
         vreal g[RUN_OUTPUTS];
         UNROLL for (int o = 0; o < OUTPUTS; o++) g[o] = load(gy + o * tile->y_plane + i);
         UNROLL for (int t = 0; t < TAPS; t++) {
-            const vreal met = load(x[t] + i);
+            vreal met = load(x[t] + i);
+            IN_REGISTER(met);
             UNROLL for (int o = 0; o < OUTPUTS; o++) sum[o][t] += g[o] * met;
         }
     }
@@ -165,24 +176,31 @@ static void weigh_taps(const tables* t, run_tile* tile, vreal* sums, int64_t out
     }
 }
 
-// All outputs and taps that meet x, for the pieces of a run; `up` and `along` are what they meet.
+// All taps that meet x, for some outputs; `up` and `along` are what the rows and the columns meet.
+static void weigh_all_taps(const tables* t, run_tile* tile, vreal* sums, int64_t outputs,
+                           const meeting* up, const meeting* along) {
+    const int64_t width = t->w->kernel[COLUMNS];
+    const int64_t first = up->from * t->channels;
+    const int64_t last = up->to * t->channels;
+    if (along->to - along->from == width) {  // all of them: they are neighbours
+        weigh_taps(t, tile, sums, outputs, first * width, last * width);
+        return;
+    }
+    for (int64_t i = first; i < last; i++) {
+        const int64_t start = i * width;
+        weigh_taps(t, tile, sums, outputs, start + along->from, start + along->to);
+    }
+}
+
+// All outputs and taps, for the pieces of a run.
 static void weigh_run(const tables* t, run_tile* tile, vreal* sums, const meeting* up,
                       const meeting* along) {
-    const int64_t row = t->w->kernel[COLUMNS] * t->channels;
-    const int64_t from = along->from * t->channels;
-    const int64_t to = along->to * t->channels;
     const int64_t together = equal_parts(t->outputs, RUN_OUTPUTS);
     const real* gy = tile->gy;
     for (int64_t o = 0; o < t->outputs; o += together) {
         const int64_t outputs = least(together, t->outputs - o);
         tile->gy = gy + o * t->y_plane;
-        if (to - from == row) {  // the taps of all rows are neighbours
-            weigh_taps(t, tile, sums + o * t->taps, outputs, up->from * row, up->to * row);
-            continue;
-        }
-        for (int64_t r = up->from; r < up->to; r++) {
-            weigh_taps(t, tile, sums + o * t->taps, outputs, r * row + from, r * row + to);
-        }
+        weigh_all_taps(t, tile, sums + o * t->taps, outputs, up, along);
     }
     tile->gy = gy;
 }
@@ -200,8 +218,9 @@ static void weigh_row(const tables* t, const real* x, const real* gy, int64_t ro
         const real* x_start = x + up.start * t->x_row + along->meets.start * w->batch;
         const int64_t run = flat ? along->count * w->batch : w->batch;
         tile.pieces = flat ? 1 : along->count;
-        for (int64_t j = 0; j < run; j += RUN_PART) {
-            tile.length = least(RUN_PART, run - j);
+        const int64_t part = rounded_to_lanes(equal_parts(run, RUN_PART));
+        for (int64_t j = 0; j < run; j += part) {
+            tile.length = least(part, run - j);
             tile.gy = y_start + j;
             tile.x = x_start + j;
             weigh_run(t, &tile, sums, &up, &along->meets);
@@ -209,13 +228,15 @@ static void weigh_row(const tables* t, const real* x, const real* gy, int64_t ro
     }
 }
 
-// gW of one group, from the partial sums: (outputs, taps) to (outputs, channels, kernel).
+// gW of one group from the partial sums, [outputs][rows of the kernel][channels][columns].
 static void add_lanes(const tables* t, const vreal* sums, real* gW) {
-    const int64_t numbers = t->w->kernel[ROWS] * t->w->kernel[COLUMNS];
+    const int64_t rows = t->w->kernel[ROWS];
+    const int64_t columns = t->w->kernel[COLUMNS];
     for (int64_t o = 0; o < t->outputs; o++) {
-        for (int64_t k = 0; k < numbers; k++) {
+        for (int64_t r = 0; r < rows; r++) {
             for (int64_t c = 0; c < t->channels; c++) {
-                gW[(o * t->channels + c) * numbers + k] = sum_lanes(*sums++);
+                real* to = gW + ((o * t->channels + c) * rows + r) * columns;
+                for (int64_t k = 0; k < columns; k++) to[k] = sum_lanes(*sums++);
             }
         }
     }
