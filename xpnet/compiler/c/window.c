@@ -237,7 +237,7 @@ static void sum_run(const sweep* s, tile* t, const real* input, real* output, in
     }
 }
 
-// The outputs of a row, in the columns from `from` to `to` - 1; `output` is that of column 0.
+// The outputs of a row, in the columns from `from` to `to` - 1; `output` is the first of them.
 static void sum_row(const sweep* s, const real* input, int64_t row, int64_t from, int64_t to,
                     real* output, int64_t plane) {
     const meeting up = meet(&s->axes[ROWS], row);
@@ -258,7 +258,7 @@ static void sum_row(const sweep* s, const real* input, int64_t row, int64_t from
         for (int64_t j = skip; j < stop; j += flat ? most(stop - skip, 1) : 1) {
             const int64_t start = along->meets.start + j * columns->advance;
             const real* met = input + up.start * s->input_row + start * s->batch;
-            sum_run(s, &t, met, output + (along->first + j * step) * s->batch, length);
+            sum_run(s, &t, met, output + (along->first + j * step - from) * s->batch, length);
         }
     }
 }
@@ -330,4 +330,91 @@ void NAME(spread)(const window* w, const real* gy, const real* W, const real* bi
     strides.output = strides.input;
     strides.input = output;
     sum_all(&s, &strides, gy, W, bias, gx);
+}
+
+// ---- a convolution and the maxima of its outputs ------------------------------------------------
+
+// The outputs of the convolution that some places of a row of the pooling window meet.
+typedef struct {
+    real* outputs;    // [outputs of a group][rows of the window][columns][batch]
+    int64_t columns;  // at most
+    int64_t row;      // columns x batch
+    int64_t plane;    // from one output to the next
+    int64_t places;   // of the pooling window
+} strip;
+
+// Bytes that a strip should have, to stay in the first-level cache.
+#define STRIP_BYTES (48 << 10)
+
+static strip plan_strip(const window* w, const window* pool) {
+    const int64_t reach = pool->dilation[COLUMNS] * (pool->kernel[COLUMNS] - 1) + 1;
+    const int64_t outputs = w->outputs / w->groups;
+    const int64_t column = outputs * pool->kernel[ROWS] * w->batch * (int64_t)sizeof(real);
+    strip s = {.places = STRIP_BYTES / most(column * pool->stride[COLUMNS], 1)};
+    s.places = most(least(s.places, pool->places[COLUMNS]), 1);
+    s.columns = least((s.places - 1) * pool->stride[COLUMNS] + reach, w->places[COLUMNS]);
+    s.row = s.columns * w->batch;
+    s.plane = pool->kernel[ROWS] * s.row + 64 / (int64_t)sizeof(real);  // not a power of two apart
+    return s;
+}
+
+int64_t NAME(correlate_maxima_scratch)(const window* w, const window* pool) {
+    const strip s = plan_strip(w, pool);
+    return NAME(correlate_scratch)(w) +
+           rounded(w->outputs / w->groups * s.plane * (int64_t)sizeof(real));
+}
+
+// The maxima at places `from` to `to` - 1 of row i of one group, for all its outputs.
+static void pool_strip(const sweep* s, const strip* st, const window* pool, const real* x,
+                       int64_t i, int64_t from, int64_t to, int rectified, real* y, int8_t* index) {
+    visible inside;
+    find_visible(pool, ROWS, i, &inside);
+    const int64_t reach = pool->dilation[COLUMNS] * (pool->kernel[COLUMNS] - 1) + 1;
+    const int64_t start = from * pool->stride[COLUMNS] - pool->before[COLUMNS];
+    const int64_t stop = (to - 1) * pool->stride[COLUMNS] - pool->before[COLUMNS] + reach;
+    const int64_t first = least(most(start, 0), pool->size[COLUMNS]);
+    const int64_t last = most(least(stop, pool->size[COLUMNS]), first);
+    for (int64_t r = 0; r < inside.to[ROWS] - inside.from[ROWS]; r++) {
+        const int64_t row = inside.start[ROWS] + r * pool->dilation[ROWS];
+        sum_row(s, x, row, first, last, st->outputs + r * st->row, st->plane);
+    }
+    const int64_t column = pool->dilation[COLUMNS] * s->batch;
+    const int64_t y_row = pool->places[COLUMNS] * s->batch;
+    for (int64_t o = 0; o < s->outputs; o++) {
+        for (int64_t j = from; j < to; j++) {
+            find_visible(pool, COLUMNS, j, &inside);
+            const int64_t at = (o * pool->places[ROWS] + i) * y_row + j * s->batch;
+            const real* z =
+                st->outputs + o * st->plane + (inside.start[COLUMNS] - first) * s->batch;
+            NAME(maxima_at_place)(&inside, pool->kernel[COLUMNS], z, st->row, column, s->batch,
+                                  rectified, y + at, index ? index + at : NULL);
+        }
+    }
+}
+
+// y, index = `maxima` of z + bias, where z = `correlate` of x and W; max(y, 0) if rectified, and
+// then index is NOWHERE where y is not above 0. (The maximum of max(z, 0) is the maximum of z, and
+// 0.) `pool` slides over the places of w. The outputs z are never in memory as a whole; where
+// windows of `pool` overlap, they are computed again. `index` may be NULL, as for `maxima`.
+void NAME(correlate_maxima)(const window* w, const window* pool, const real* x, const real* W,
+                            const real* bias, int64_t rectified, real* y, int8_t* index,
+                            void* scratch) {
+    char* free_scratch = scratch;
+    const sweep s = forward_sweep(w, 0, &free_scratch);
+    const strides_of_weights strides = forward_strides(w);
+    strip st = plan_strip(w, pool);
+    st.outputs = (real*)free_scratch;
+    const int64_t plane = pool->places[ROWS] * pool->places[COLUMNS] * w->batch;
+    for (int64_t g = 0; g < w->groups; g++) {
+        pack_weights(&s, &strides, W, bias, g);
+        const real* from = x + g * s.inputs * s.input_plane;
+        const int64_t to = g * s.outputs * plane;
+        for (int64_t i = 0; i < pool->places[ROWS]; i++) {
+            for (int64_t j = 0; j < pool->places[COLUMNS]; j += st.places) {
+                const int64_t stop = least(j + st.places, pool->places[COLUMNS]);
+                pool_strip(&s, &st, pool, from, i, j, stop, (int)rectified, y + to,
+                           index ? index + to : NULL);
+            }
+        }
+    }
 }

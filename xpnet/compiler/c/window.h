@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
     int64_t from[2];
     int64_t to[2];
+    int64_t start[2];  // where the first of them lies in the image
 } visible;
 
 // Bytes of scratch memory, aligned to 64, that a function on this window needs.
@@ -44,9 +45,9 @@ EXPORT void NAME(spread)(const window* w, const real* gy, const real* W, const r
                          void* scratch);
 EXPORT void NAME(weigh)(const window* w, const real* x, const real* gy, real* gW, real* gb,
                         void* scratch);
-EXPORT int64_t NAME(correlate_maxima)(const window* w, const window* pool, const real* x,
-                                      const real* W, const real* bias, int64_t rectified, real* y,
-                                      int8_t* index, void* scratch);
+EXPORT void NAME(correlate_maxima)(const window* w, const window* pool, const real* x,
+                                   const real* W, const real* bias, int64_t rectified, real* y,
+                                   int8_t* index, void* scratch);
 
 EXPORT void NAME(maxima)(const window* w, const real* x, real* y, int8_t* index);
 EXPORT void NAME(place)(const window* w, const real* gy, const int8_t* index, real* gx,
@@ -58,6 +59,13 @@ EXPORT void NAME(shares)(const window* w, const real* gy, real* gx);
 
 EXPORT void NAME(transpose)(int64_t rows, int64_t columns, const real* x, int64_t x_row, real* y,
                             int64_t y_row);
+
+EXPORT void NAME(gather_bytes)(const window* w, const uint8_t* data, const int64_t* indices,
+                               const int64_t* next, double scale, int64_t x_row, int64_t x_plane,
+                               real* x);
+EXPORT void NAME(gather_images)(const window* w, const real* data, const int64_t* indices,
+                                const int64_t* next, double scale, int64_t x_row, int64_t x_plane,
+                                real* x);
 
 // The maxima of one place: used by `maxima`, and by `correlate_maxima` on a strip of outputs.
 void NAME(maxima_at_place)(const visible* inside, int64_t kernel_width, const real* x, int64_t row,

@@ -6,8 +6,8 @@
 
 enum { ROWS = 0, COLUMNS = 1 };
 
-// Makes the compiler hold a vector in a register. GCC would otherwise load it again for each product
-// that it is part of, and the loads would take longer than the products.
+// Makes the compiler hold a vector in a register. GCC would otherwise load it again for each
+// product that it is part of, and the loads would take longer than the products.
 #if defined(__AVX512F__)
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
 #elif defined(__x86_64__)
@@ -149,6 +149,16 @@ INLINE int64_t find_stretches(const axis* a, stretch* found) {
         }
     }
     return n;
+}
+
+// The numbers of the window along one axis that lie inside the image, at place p.
+INLINE void find_visible(const window* w, int a, int64_t p, visible* found) {
+    const int64_t start = p * w->stride[a] - w->before[a];
+    const int64_t from = -quotient(least(start, 0), w->dilation[a]);
+    const int64_t to = quotient(w->size[a] - 1 - start, w->dilation[a]) + 1;
+    found->from[a] = least(from, w->kernel[a]);
+    found->to[a] = most(least(to, w->kernel[a]), found->from[a]);
+    found->start[a] = start + found->from[a] * w->dilation[a];
 }
 
 #endif  // XPNET_WINDOW_AXES_H
