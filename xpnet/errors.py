@@ -5,6 +5,7 @@
     ├── ArgumentTypeError      an argument is of the wrong type                  TypeError
     ├── BackendError           a backend is unknown or cannot be used here       RuntimeError
     ├── CheckError             a check of `xpnet.testing` failed                 AssertionError
+    ├── CompileError           a step cannot be recorded and replayed            RuntimeError
     ├── DataError              a data file is missing, truncated or corrupt      ValueError
     ├── GradientError          a derivative does not exist                       RuntimeError
     │   └── ExportError        an array with a gradient leaves its graph         BufferError
@@ -29,6 +30,7 @@ __all__ = [
     "ArgumentTypeError",
     "BackendError",
     "CheckError",
+    "CompileError",
     "DataError",
     "ExportError",
     "GradientError",
@@ -66,6 +68,10 @@ class BackendError(XpnetError, RuntimeError):
 
 class CheckError(XpnetError, AssertionError):
     """A check of `xpnet.testing` failed: two arrays differ, or a derivative is wrong."""
+
+
+class CompileError(XpnetError, RuntimeError):
+    """A step cannot be recorded and replayed; the message names the line, and what to do instead."""
 
 
 class DataError(XpnetError, ValueError):

@@ -24,6 +24,9 @@ def kernels(portable: ModuleType, *xs: Array) -> ModuleType:
     It is `portable` itself if there is no other module for all of them.
     """
     first, *others = xs
+    if hasattr(first, "recorded_windows"):  # a recording array
+        recorded: ModuleType = first.recorded_windows(kernels(portable, *[x.array for x in xs]))
+        return recorded
     module = _module_for(first)
     for x in others:
         if _module_for(x) is not module:

@@ -79,6 +79,9 @@ def kernel(name: str, x: Array, *others: Any) -> Callable[..., Any] | None:
 
 def _table_for(x: Array) -> Mapping[str, Kernel]:
     """All kernels for arrays of the type of x."""
+    if hasattr(x, "recorded_kernels"):  # a recording array: the kernels of its library, recorded
+        recorded: Mapping[str, Kernel] = x.recorded_kernels(_table_for(x.array))
+        return recorded
     kernels: dict[str, Kernel] = {}
     for module in MODULES.get(library_of(x).name, ()):
         kernels |= import_module(f"xpnet.kernels.{module}").KERNELS

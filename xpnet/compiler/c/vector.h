@@ -36,12 +36,12 @@
 typedef float real;
 typedef int32_t integer;
 #define NAME(f) f##_f32
-#define REAL(f) f##f  // REAL(sqrt) is sqrtf
+#define REAL(name) name##f  // REAL(sqrt) is sqrtf
 #else
 typedef double real;
 typedef int64_t integer;
 #define NAME(f) f##_f64
-#define REAL(f) f
+#define REAL(name) name
 #endif
 
 #define LANES (VECTOR_BYTES * 8 / REAL_BITS)
@@ -54,6 +54,8 @@ typedef real vreal_in_memory
 typedef integer vint_in_memory
     __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BITS / 8), may_alias));
 
+#define REAL_INFINITY ((real)INFINITY)
+
 // Local helpers are always expanded in place; exported functions are visible outside the library.
 #define INLINE static inline __attribute__((always_inline))
 #if defined(_WIN32)
@@ -62,11 +64,11 @@ typedef integer vint_in_memory
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-// Before a loop of a constant number of rounds, at most 16: unroll it completely.
+// Before a loop of a constant number of rounds, at most 32: unroll it completely.
 #if defined(__clang__)
-#define UNROLL _Pragma("unroll 16")
+#define UNROLL _Pragma("unroll 32")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 
 // ---- memory -------------------------------------------------------------------------------------
@@ -80,12 +82,23 @@ INLINE void store_integers(integer* p, vint v) { *(vint_in_memory*)p = v; }
 INLINE vreal splat(real x) { return x - (vreal){0}; }
 INLINE vint splat_integer(integer x) { return x - (vint){0}; }
 
+// -1 in the first n lanes, 0 <= n <= LANES, and 0 in the others.
+INLINE vint first_lanes(int64_t n) {
+    static const integer steps[2 * 16] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                          -1, -1, -1, -1, -1, -1, -1, -1};
+    return load_integers(steps + 16 - n);
+}
+
 // The first n numbers at p, 0 <= n <= LANES, and 0 in the other lanes. Nothing else is read.
 INLINE vreal load_first(const real* p, int64_t n) {
 #if VECTOR_BYTES == 64 && REAL_BITS == 32
     return (vreal)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
 #elif VECTOR_BYTES == 64
     return (vreal)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1u), p);
+#elif defined(__AVX__) && REAL_BITS == 32
+    return (vreal)_mm256_maskload_ps(p, (__m256i)first_lanes(n));
+#elif defined(__AVX__)
+    return (vreal)_mm256_maskload_pd(p, (__m256i)first_lanes(n));
 #else
     vreal v = {0};
     for (int64_t i = 0; i < n; i++) v[i] = p[i];
@@ -99,6 +112,10 @@ INLINE void store_first(real* p, vreal v, int64_t n) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), (__m512)v);
 #elif VECTOR_BYTES == 64
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1u), (__m512d)v);
+#elif defined(__AVX__) && REAL_BITS == 32
+    _mm256_maskstore_ps(p, (__m256i)first_lanes(n), (__m256)v);
+#elif defined(__AVX__)
+    _mm256_maskstore_pd(p, (__m256i)first_lanes(n), (__m256d)v);
 #else
     for (int64_t i = 0; i < n; i++) p[i] = v[i];
 #endif
@@ -129,6 +146,12 @@ INLINE vreal relu(vreal a) { return zero_unless(~(a <= splat(0)), a); }
 INLINE vreal absolute(vreal a) {
     const vint sign = (vint)splat((real)-0.0);
     return (vreal)((vint)a & ~sign);
+}
+
+// |a| with the sign of b
+INLINE vreal copy_sign(vreal a, vreal b) {
+    const vint sign = (vint)splat((real)-0.0);
+    return (vreal)(((vint)a & ~sign) | ((vint)b & sign));
 }
 
 INLINE vreal square_root(vreal a) {

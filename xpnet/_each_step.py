@@ -1,0 +1,45 @@
+"""What a step does in Python each time, although its array operations are replayed from a record.
+
+A recorded step (see `xpnet.compiler`) is replayed without its Python code. So that nothing is frozen
+that changes from step to step, code that draws random numbers, counts, or computes an optimizer's
+coefficients does so in a function that it passes to `each_step`:
+
+    c = each_step(lambda: self.coefficients(state, options))
+
+Without a recording this is a plain call. During a recording the function is called too, and kept:
+each replay calls it again, in the order of the recording, before the array operations run.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Recorder(Protocol):
+    """What `each_step` needs of a recording."""
+
+    def each_step(self, action: Callable[[], Any]) -> Any:
+        """Call `action` now, and at each replay."""
+
+
+recorder: ContextVar[Recorder | None] = ContextVar("xpnet_recorder", default=None)
+"""The recording that this thread's calls belong to; None if there is none."""
+
+
+def each_step(action: Callable[[], Result]) -> Result:
+    """action(), now and in each replay of the step that is being recorded.
+
+    Parameters
+    ----------
+    action : function without parameters
+        Returns None, a number, an array, or a dict or tuple of these. In a recording the floats and
+        arrays of the result become inputs of the step, which are read anew at each replay; what
+        selects the code that runs (a bool, a string, None) must not change.
+    """
+    active = recorder.get()
+    if active is None:
+        return action()
+    result: Result = active.each_step(action)
+    return result

@@ -1,0 +1,1 @@
+"""Compile: a step recorded once, and replayed without Python."""

@@ -1,0 +1,1 @@
+"""Executors: each runs a Program in its own way."""

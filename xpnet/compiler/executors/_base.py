@@ -1,0 +1,88 @@
+"""What all executors have in common."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from xpnet._typing import Array
+from xpnet.compiler.record import Program
+from xpnet.errors import MissingMethodError
+
+__all__ = ["Executor"]
+
+
+class Executor:
+    """Runs a Program.
+
+    Parameters
+    ----------
+    program : Program
+        Cleaned: see `xpnet.compiler.passes`.
+
+    Attributes
+    ----------
+    name : str
+        "c", "numpy", "cupy", "jax", "torch" or "library".
+    states : list of arrays
+        The current state, in the order of `program.states`, once `bind` was called.
+    in_place : bool
+        Whether `run` changes the arrays in `states` themselves. If it does not, `states` holds new
+        arrays after each run.
+    """
+
+    name: ClassVar[str] = ""
+    in_place: ClassVar[bool] = False
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.states: list[Array] = []
+
+    def bind(self, states: Sequence[Array]) -> list[Array]:
+        """Take over the state.
+
+        It is called before the first run, and again whenever an array of the state was replaced by
+        another one, as `load_state_dict` does.
+
+        Parameters
+        ----------
+        states : sequence of arrays
+            In the order of `program.states`.
+
+        Returns
+        -------
+        list of arrays
+            `states` from now on: with the same numbers, perhaps in aligned memory. The caller stores
+            them where the given ones were.
+        """
+        self.states = list(states)
+        return self.states
+
+    def run(self, arguments: Sequence[Array], hosts: Sequence[Array | float]) -> list[Array]:
+        """Run one step.
+
+        Parameters
+        ----------
+        arguments, hosts : sequences
+            In the order of `program.arguments` and `program.hosts`.
+
+        Returns
+        -------
+        list of arrays
+            For `program.outputs`, in memory that later runs do not change.
+        """
+        raise MissingMethodError(f"{type(self).__name__} defines no run.")
+
+    def run_steps(
+        self, arguments: Sequence[Array], hosts: Sequence[Sequence[Array | float]]
+    ) -> list[list[Array]]:
+        """Run several steps: step i with arguments[j][i] and hosts[i].
+
+        Returns
+        -------
+        list of lists of arrays
+            The outputs of each step.
+        """
+        return [self.run([x[i] for x in arguments], host) for i, host in enumerate(hosts)]
+
+    def describe(self) -> list[str]:
+        """Lines for `print(plan)`: what runs where, and why."""
+        return [f"executor: {self.name}"]

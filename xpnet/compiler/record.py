@@ -1,0 +1,143 @@
+"""What a recorded step consists of: values, and the operations that compute them.
+
+    Value       an array of the step, known by its shape and dtype; or a number of the host
+    Operation   one call: a function of the standard ("add", "matmul"), or a kernel ("cross_entropy")
+    Program     a step: its inputs, its operations in order, its results, and the new state
+
+An operation is pure: it computes new values and changes none. `p -= lr * g` is recorded as a product, a
+difference, and the fact that the state p has a new value. So the order of operations matters only as far
+as values are needed; an executor decides which results share memory, and updates state in place.
+
+All executors are given a Program. What an operation means is defined by its `function`, which computes
+it on arrays of the library of the recording; an executor may know its name, and do it in another way.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from xpnet._typing import Array, DType
+
+__all__ = ["Operation", "Program", "Value", "leaves", "replaced"]
+
+Source = Literal["argument", "state", "host", "constant", "operation"]
+
+
+@dataclass(eq=False, slots=True)
+class Value:
+    """An array of a step, or a number of the host.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype of the library, or None
+        None: a Python float that is computed at each step, such as a learning rate. Like any Python
+        number it takes the dtype of the array that it is combined with.
+    source : str
+        "argument": an argument of the step. "state": an array that the step can reach and may
+        change: a parameter, a buffer, a moment of an optimizer. "host": computed in Python at each
+        step, see `each_step`. "constant": the same in all steps. "operation": computed.
+    index : int
+        Which argument, state or host value it is; which of the operation's outputs.
+    array : array or None
+        A constant's.
+    name : str
+        What a reader would call it: "model.layers.0.weight", "x".
+    operation : Operation or None
+        What computes it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: DType | None
+    source: Source
+    index: int = 0
+    array: Array | None = None
+    name: str = ""
+    operation: "Operation | None" = None
+
+
+@dataclass(eq=False, slots=True)
+class Operation:
+    """One call of a function of arrays.
+
+    Attributes
+    ----------
+    name : str
+        The standard's name of the function ("add", "take", "linalg.inv"), "getitem", "set_item", or
+        the name of a kernel: see `xpnet.kernels`, where names and arguments are documented.
+    function : callable
+        Computes it on the library's own arrays: function(*args, **options).
+    args : tuple
+        Values, Python numbers, None, dtypes, slices, and (nested) tuples, lists and dicts of these.
+    options : dict
+        The keyword arguments, likewise.
+    outputs : list of Value
+        The arrays of the result in the order of `leaves`.
+    result : Any
+        The result as the function returns it, with Values for arrays: one Value for most functions.
+    where : str
+        "file:line" of the user's code that made the call.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    outputs: list[Value] = field(default_factory=list)
+    result: Any = None
+    where: str = ""
+
+    def inputs(self) -> list[Value]:
+        """The Values among its arguments, in order; one that occurs twice is listed twice."""
+        return [x for x in leaves((self.args, self.options)) if isinstance(x, Value)]
+
+
+@dataclass(eq=False, slots=True)
+class Program:
+    """A step as a list of operations.
+
+    Attributes
+    ----------
+    arguments, states, hosts : list of Value
+        The inputs. A Value's `index` is its place in its list.
+    operations : list of Operation
+        In an order in which each value is computed before it is used.
+    outputs : list of Value
+        What the step returns; they may be inputs or constants too.
+    updates : dict from int to Value
+        The new values of the states that the step changes, by the index of the state.
+    """
+
+    arguments: list[Value]
+    states: list[Value]
+    hosts: list[Value]
+    operations: list[Operation]
+    outputs: list[Value]
+    updates: dict[int, Value]
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """What is in nested tuples, lists, dicts and slices, in order."""
+    if isinstance(tree, (tuple, list)):
+        for x in tree:
+            yield from leaves(x)
+    elif isinstance(tree, dict):
+        for x in tree.values():
+            yield from leaves(x)
+    elif isinstance(tree, slice):
+        yield from (tree.start, tree.stop, tree.step)
+    else:
+        yield tree
+
+
+def replaced(tree: Any, new: Callable[[Any], Any]) -> Any:
+    """The same tree with new(x) for each leaf x."""
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):  # a named tuple
+        return type(tree)(*(replaced(x, new) for x in tree))
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(replaced(x, new) for x in tree)
+    if isinstance(tree, dict):
+        return {name: replaced(x, new) for name, x in tree.items()}
+    if isinstance(tree, slice):
+        return slice(new(tree.start), new(tree.stop), new(tree.step))
+    return new(tree)
