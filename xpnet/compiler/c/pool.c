@@ -71,7 +71,8 @@ INLINE void write_largest(const int PARTLY, const visible* inside, const distanc
         found = largest(PARTLY, rows, columns, x, first, by, begin, &number);
     }
     if (rectified) {
-        number = choose_integers(found > splat(0), number, splat_integer(NOWHERE));
+        const vreal chosen = choose(found != found, load_some(PARTLY, x, first), found);
+        number = choose_integers(chosen > splat(0), number, splat_integer(NOWHERE));
         found = relu(found);
     }
     store_some(PARTLY, y, found, first);
@@ -89,8 +90,8 @@ static void write_lowest(int64_t batch, int rectified, real* y, int8_t* index) {
 }
 
 // y[n] = the largest x[k][n] over the numbers k of a window inside the image, max(y, 0) if
-// rectified; index[n] = k, or NOWHERE if it is rectified and not above 0, for the whole batch at
-// one place.
+// rectified; index[n] = k, or NOWHERE if it is rectified and x[k] not above 0, for the whole batch
+// at one place.
 void NAME(maxima_at_place)(const visible* inside, int64_t width, const real* x, int64_t row,
                            int64_t column, int64_t batch, int rectified, real* y, int8_t* index) {
     const distances by = {.row = row, .column = column, .width = width};
