@@ -5,40 +5,43 @@ from typing import Any, ClassVar
 
 from xpnet._typing import Array
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.record import Value, leaves, replaced
+from xpnet.compiler.executors.straight_line import straight_line
+from xpnet.compiler.record import Program
 
 __all__ = ["LibraryExecutor"]
 
 
 class LibraryExecutor(Executor):
-    """Calls the functions of the operations in their order; nothing is changed in place."""
+    """Calls the function of each operation: for libraries that have no executor of their own.
+
+    Nothing is changed in place, since not every library can: the states are new arrays after each run.
+
+    Attributes
+    ----------
+    source : str
+        The Python code that runs.
+    """
 
     name: ClassVar[str] = "library"
 
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        self._step = straight_line(program)
+        self._updated = [*program.updates]
+
+    @property
+    def source(self) -> str:
+        """The Python code that runs."""
+        source: str = self._step.source  # type: ignore[attr-defined]
+        return source
+
     def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
         """Run one step: see `Executor.run`."""
-        program = self.program
-        known: dict[Value, Any] = {}
-        known.update(zip(program.arguments, arguments, strict=True))
-        known.update(zip(program.states, self.states, strict=True))
-        known.update(zip(program.hosts, hosts, strict=True))
-
-        def array(x: Any) -> Any:
-            if not isinstance(x, Value):
-                return x
-            return x.array if x.source == "constant" else known[x]
-
-        for operation in program.operations:
-            args = replaced(operation.args, array)
-            result = operation.function(*args, **replaced(operation.options, array))
-            values = [x for x in leaves(operation.result) if isinstance(x, Value)]
-            arrays = [
-                y
-                for x, y in zip(leaves(operation.result), leaves(result), strict=True)
-                if isinstance(x, Value)
-            ]
-            known.update(zip(values, arrays, strict=True))
-        outputs = [array(x) for x in program.outputs]
-        for i, x in program.updates.items():
-            self.states[i] = array(x)
+        outputs, updates = self._step(arguments, self.states, hosts)
+        self._replace(updates)
         return outputs
+
+    def _replace(self, updates: Sequence[Array]) -> None:
+        """Store the new values of the states; all of them, once the step has succeeded."""
+        for i, x in zip(self._updated, updates, strict=True):
+            self.states[i] = x
