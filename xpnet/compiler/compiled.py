@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
+
 from xpnet import _each_step
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, constant
@@ -264,7 +266,7 @@ def _argument_key(x: Any) -> Any:
     if isinstance(x, Variable):
         return Variable, array_key(unwrapped(x.data))
     if is_array(x):
-        return array_key(unwrapped(x))
+        return isinstance(x, np.generic), array_key(unwrapped(x))
     if isinstance(x, SCALARS):
         return type(x), x if not isinstance(x, slice) else str(x)
     return id(x)

@@ -375,6 +375,10 @@ class RecordingNamespace:
         self._prefix = prefix
         self.__name__ = xp.__name__
 
+    def with_record(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that belongs to the library, from another package, recorded."""
+        return _recorded_function(name, function)
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._xp, name)
         if isinstance(found, ModuleType):
@@ -478,7 +482,8 @@ def recorded_type(xp: Namespace, kind: type) -> type[RecordedArray]:
     name = xp.__name__.removeprefix("array_api_compat.")
     members = {"__slots__": (), "namespace": recording_namespace(xp), "__module__": __name__}
     recorded = type(f"RecordedArray[{name}]", (RecordedArray,), members)
-    array_types.add(recorded)
+    if kind is not np.generic:  # `as_array` makes arrays of NumPy's scalars
+        array_types.add(recorded)
     return recorded
 
 
@@ -586,7 +591,7 @@ class Recorder:
 
     def wrap(self, array: Array, value: Value) -> RecordedArray:
         """An array as a RecordedArray for this value."""
-        own_kind = np.ndarray if isinstance(array, np.generic) else type(array)
+        own_kind = np.generic if isinstance(array, np.generic) else type(array)
         kind = recorded_type(compat.array_namespace(array), own_kind)  # type: ignore[arg-type]
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
