@@ -161,6 +161,11 @@ def _lower_chain(lowering: Lowering, operation: Operation) -> bool:
     except _Unknown:
         return False
     inputs = [lowering.view(x) for x in builder.arrays]
+    turned = any(x.shape == chain.shape and x.is_batch_last for x in inputs)
+    straight = any(x.shape == chain.shape and x.is_contiguous for x in inputs)
+    for x in operation.outputs:
+        if turned and not straight and not lowering.is_placed(x):
+            lowering.place(x, lowering.temporary(x.shape, x.dtype, batch_last=True))
     results = [lowering.view(x) for x in operation.outputs]
     if not _fits(chain, builder, len(inputs) + len(results)):
         return False

@@ -218,6 +218,8 @@ def _lower_product(lowering: Lowering, operation: Operation) -> bool:
     if not _suits(operation, *given) or len(b.shape) != 2:
         return False
     y = lowering.view(operation.outputs[0])
+    if len(y.shape) > 2 and not y.is_contiguous:
+        return False
     found = _matrices(lowering, lowering.view(a), lowering.view(b), y)
     if found is None:
         return False
@@ -227,10 +229,12 @@ def _lower_product(lowering: Lowering, operation: Operation) -> bool:
     if mask is not None:
         ending.mask = lowering.view(mask)
         if ending.mask.strides != y.strides:
-            ending.mask = lowering.contiguous(ending.mask)
+            same = lowering.temporary(y.shape, y.dtype, batch_last=not y.is_contiguous)
+            lowering.copy(same, ending.mask)
+            ending.mask = same
     if operation.options["sums"]:
         ending.sums = lowering.view(operation.outputs[1])
-    if not y.is_contiguous or (ending.sums is not None and not ending.sums.is_contiguous):
+    if ending.sums is not None and not ending.sums.is_contiguous:
         return False
     _emit(lowering, found, ONE, ZERO, ending)
     return True

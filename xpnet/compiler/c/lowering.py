@@ -17,7 +17,15 @@ import numpy as np
 from xpnet._typing import DType
 from xpnet.compiler.c.blas import Blas
 from xpnet.compiler.c.load import Library
-from xpnet.compiler.c.memory import Memory, View, aligned_empty, assign, contiguous_strides
+from xpnet.compiler.c.memory import (
+    Memory,
+    View,
+    aligned_empty,
+    assign,
+    batch_last_strides,
+    contiguous_strides,
+)
+from xpnet.compiler.passes.rewriting import readers
 from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 
 __all__ = ["LOWERINGS", "Call", "Instruction", "Lowered", "Lowering", "Number", "lower", "suffix"]
@@ -29,6 +37,20 @@ VIEWS = frozenset(
     + ("positive", "reshape", "squeeze", "swapaxes", "transpose")
 )
 """Operations whose results may be views of their first argument."""
+
+
+OF_IMAGES = {
+    "convolution": 1,
+    "maxima": 1,
+    "place": 3,
+    "pooling": 1,
+    "shares": 1,
+    "spread": 1,
+    "sums": 1,
+    "unpooling": 2,
+    "weighing": 2,
+}
+"""Operations on images with the batch innermost: how many of their arguments are images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +169,10 @@ class Lowering:
         self._outputs: list[View] = []
         self._contents: dict[Memory, Any] = {}  # bytes like the memory's, to find strides with
         self._roots: dict[Value, Value] = {}
+        self._batch_last: set[Value] = set()
+        self._turned: dict[Value, View] = {}
+        self.readers = readers(program)
+        self.done: set[Operation] = set()  # those whose results an earlier one has computed
         for kind, values in (("argument", program.arguments), ("state", program.states)):
             self._add_inputs(kind, values)
         self._add_inputs("host", [x for x in program.hosts if x.dtype is not None])
@@ -164,15 +190,16 @@ class Lowering:
             if x.source == "constant":
                 self._views[x] = self._constant(x)
             else:
-                self._views[x] = self.temporary(x.shape, x.dtype)
+                self._views[x] = self.temporary(x.shape, x.dtype, x in self._batch_last)
         return self._views[x]
 
-    def temporary(self, shape: Sequence[int], dtype: Any) -> View:
-        """New memory in the arena, row-major."""
+    def temporary(self, shape: Sequence[int], dtype: Any, batch_last: bool = False) -> View:
+        """New memory in the arena: row-major, or with the first axis innermost."""
         dtype = np.dtype(dtype)
         size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
         memory = Memory("arena", size)
-        return View(memory, 0, tuple(shape), contiguous_strides(shape), dtype)
+        strides = batch_last_strides(shape) if batch_last else contiguous_strides(shape)
+        return View(memory, 0, tuple(shape), strides, dtype)
 
     def place(self, x: Value, view: View) -> None:
         """Let a value lie there."""
@@ -200,10 +227,31 @@ class Lowering:
         self.copy(made, x)
         return made
 
+    def batch_last(self, x: Value) -> View:
+        """A value with its first axis innermost: itself if it is so, else a copy, made once."""
+        given = self.view(x)
+        if given.is_batch_last:
+            return given
+        if x not in self._turned:
+            self._turned[x] = self.temporary(x.shape, x.dtype, batch_last=True)
+            self._turn(self._turned[x], given)
+        return self._turned[x]
+
+    def _turn(self, to: View, source: View) -> None:
+        """Append a copy of an array to one with its first axis innermost."""
+        end = suffix(source.dtype)
+        if end is None or not source.is_contiguous:
+            self.copy(to, source)
+            return
+        rows = source.shape[0]
+        columns = int(np.prod(source.shape[1:], dtype=np.int64))
+        self.emit(Instruction(f"transpose{end}", [to, source], [rows, columns, columns, rows]))
+
     # ---- the program -----------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Place the results that are outputs or new states, and save old states that are outputs."""
+        self._find_batch_last()
         self._place_states()
         for i, x in enumerate(self.program.outputs):
             memory = Memory("output", _size(x), i)
@@ -213,6 +261,27 @@ class Lowering:
                     self._views[x] = self._outputs[i]
             else:
                 self.copy(self._outputs[i], self.view(x))
+
+    def _find_batch_last(self) -> None:
+        """Find the values that are best computed with their first axis innermost.
+
+        These are what convolution and pooling read, and what is only shown or computed number by
+        number before they do.
+        """
+        for operation in reversed(self.program.operations):
+            last = self._batch_last
+            if operation.name in OF_IMAGES:
+                images = operation.args[: OF_IMAGES[operation.name]]
+                last.update(x for x in images if isinstance(x, Value))
+            elif last.isdisjoint(operation.outputs):
+                continue
+            elif operation.name == "chain":
+                shape = operation.options["chain"].shape
+                last.update(x for x in operation.args if x.shape == shape and x.dtype is not None)
+            elif operation.name == "reshape":
+                x = operation.args[0]
+                if x.shape[:1] == operation.outputs[0].shape[:1] and len(x.shape) > 1:
+                    last.add(x)
 
     def _place_states(self) -> None:
         """Let new values of states lie where the old ones do, where that changes no result."""
@@ -270,7 +339,7 @@ class Lowering:
 
     def add(self, operation: Operation) -> None:
         """Append what computes an operation."""
-        if operation.name in VIEWS and self._add_view(operation):
+        if operation in self.done or (operation.name in VIEWS and self._add_view(operation)):
             return
         lowering = LOWERINGS.get(operation.name)
         before = len(self.steps)
