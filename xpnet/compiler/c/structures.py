@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 __all__ = [
     "FLOATS",
-    "REDUCTIONS",
     "REDUCE_SCRATCH",
+    "REDUCTIONS",
     "TYPES",
     "Chain",
     "ChainOperand",
     "ChainStep",
+    "CrossEntropy",
+    "Gather",
     "Reduction",
     "chain",
     "reduction",
@@ -158,3 +160,28 @@ def reduction(
     made.reduced_shape[: len(axes)] = [shape[axis] for axis in axes]
     made.reduced_strides[: len(axes)] = [array[1][axis] for axis in axes]
     return made
+
+
+class Gather(ctypes.Structure):
+    """Rows of a table by their numbers: layout of the table and of the result."""
+
+    _fields_ = [
+        ("table_type", ctypes.c_int32),
+        ("index_type", ctypes.c_int32),
+        *((n, ctypes.c_int64) for n in ("count", "table_rows", "table_stride", "row_stride")),
+        ("shape", ctypes.c_int64 * 3),
+        ("strides", ctypes.c_int64 * 3),
+        ("scale", ctypes.c_double),
+        ("shift", ctypes.c_double),
+    ]
+
+
+class CrossEntropy(ctypes.Structure):
+    """The softmax cross entropy with class numbers: shape and strides of scores and gradient."""
+
+    _fields_ = [
+        *((n, ctypes.c_int64) for n in ("rows", "classes", "row_stride", "class_stride")),
+        *((n, ctypes.c_int64) for n in ("gradient_row_stride", "gradient_class_stride")),
+        ("index_type", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+    ]
