@@ -11,7 +11,7 @@ from xpnet.compiler.c.memory import View
 from xpnet.compiler.record import Operation, Value
 from xpnet.errors import ArgumentError
 
-__all__ = ["Matrices", "forced_products"]
+__all__ = ["Matrices", "forced_products", "one_stride"]
 
 
 def forced_products() -> str | None:
@@ -64,7 +64,7 @@ def _matrix(view: View, shape: tuple[int, int], strides: tuple[int, int]) -> Mat
     return Matrix(view, rows, columns, row, column)
 
 
-def _one_stride(shape: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
+def one_stride(shape: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
     """The stride of some axes taken as one; None if they are not evenly spaced."""
     axes = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
     if not axes:
@@ -79,7 +79,7 @@ def _rows_of(lowering: Lowering, x: View) -> Matrix:
     """An array of any number of axes as a matrix: all axes but the last are its rows."""
     if not x.shape[:-1]:
         return _matrix(x, (1, x.shape[0]), (0, x.strides[0]))
-    stride = _one_stride(x.shape[:-1], x.strides[:-1])
+    stride = one_stride(x.shape[:-1], x.strides[:-1])
     if stride is None:
         x = lowering.contiguous(x)
         stride = x.shape[-1]
@@ -93,7 +93,7 @@ def _stack_of(x: View, axes: tuple[int, ...]) -> Matrix | None:
     shape = (1,) * missing + x.shape[:-2]
     strides = (0,) * missing + x.strides[:-2]
     spread = tuple(0 if n == 1 else s for n, s in zip(shape, strides, strict=True))
-    step = _one_stride(axes, spread)
+    step = one_stride(axes, spread)
     if step is None:
         return None
     rows, columns = x.shape[-2:]
@@ -122,7 +122,7 @@ def _matrices(lowering: Lowering, a: View, b: View, y: View) -> Matrices | None:
 
 
 def _column_stride(y: View) -> int:
-    stride = _one_stride(y.shape, y.strides)
+    stride = one_stride(y.shape, y.strides)
     return 1 if stride is None else stride
 
 
@@ -212,7 +212,7 @@ def _lower_matmul(lowering: Lowering, operation: Operation) -> bool:
 
 
 def _lower_product(lowering: Lowering, operation: Operation) -> bool:
-    """a @ b with what follows it: see `fusion`."""
+    """a @ b with what follows it: see `fused_products`."""
     a, b, bias, mask = operation.args
     given = [x for x in operation.args if x is not None]
     if not _suits(operation, *given) or len(b.shape) != 2:

@@ -3,7 +3,7 @@
 import ctypes
 from typing import Any
 
-from xpnet.compiler.c.fusion_windows import suits
+from xpnet.compiler.passes.fused_windows import suits
 from xpnet.compiler.c.lowering import LOWERINGS, Instruction, Lowering, suffix
 from xpnet.compiler.c.memory import View
 from xpnet.compiler.c.windows import WindowStructure, window_structure
@@ -47,7 +47,7 @@ def _row_major(lowering: Lowering, x: Value | None) -> View | None:
 
 
 def _lower_convolution(lowering: Lowering, operation: Operation) -> bool:
-    """See `fusion_windows`."""
+    """See `xpnet.compiler.passes.fused_windows`."""
     x, W, b = operation.args
     options = operation.options
     y = operation.outputs[0]
@@ -73,7 +73,7 @@ def _lower_convolution(lowering: Lowering, operation: Operation) -> bool:
 
 
 def _lower_pooling(lowering: Lowering, operation: Operation) -> bool:
-    """See `fusion_windows`."""
+    """See `xpnet.compiler.passes.fused_windows`."""
     [x] = operation.args
     y, index = (_Images(lowering, v) for v in operation.outputs)
     shape = window_structure(operation.options["window"], *x.shape[:2])
@@ -83,7 +83,7 @@ def _lower_pooling(lowering: Lowering, operation: Operation) -> bool:
 
 
 def _lower_unpooling(lowering: Lowering, operation: Operation) -> bool:
-    """See `fusion_windows`."""
+    """See `xpnet.compiler.passes.fused_windows`."""
     gy, index = operation.args
     gx = _Images(lowering, operation.outputs[0])
     sums = lowering.view(operation.outputs[1]) if operation.options["sums"] else None
@@ -95,7 +95,7 @@ def _lower_unpooling(lowering: Lowering, operation: Operation) -> bool:
 
 
 def _lower_weighing(lowering: Lowering, operation: Operation) -> bool:
-    """See `fusion_windows`."""
+    """See `xpnet.compiler.passes.fused_windows`."""
     x, gy = operation.args
     options = operation.options
     shape = window_structure(

@@ -172,6 +172,7 @@ class Lowering:
         self._batch_last: set[Value] = set()
         self._turned: dict[Value, View] = {}
         self.readers = readers(program)
+        self.needed = {*program.outputs, *program.updates.values()}
         self.done: set[Operation] = set()  # those whose results an earlier one has computed
         for kind, values in (("argument", program.arguments), ("state", program.states)):
             self._add_inputs(kind, values)
@@ -291,6 +292,8 @@ class Lowering:
             state = self.program.states[i]
             alike = x.shape == state.shape and x.dtype == state.dtype
             if x.operation is None or x in self._views or not alike or _may_be_view(x):
+                continue
+            if _may_be_early(x.operation):
                 continue
             read = last.get(state, -1)
             now = order[x.operation]
@@ -446,6 +449,14 @@ def _contiguous(memory: Memory, x: Value) -> View:
 def _may_be_view(x: Value) -> bool:
     """Whether a result may be a view of another value, and so cannot be placed at will."""
     return x.operation is not None and x.operation.name in VIEWS
+
+
+def _may_be_early(operation: Operation) -> bool:
+    """Whether a lowering may compute an operation together with one that comes before it."""
+    sources = [x.operation for x in operation.inputs() if x.operation is not None]
+    return operation.name == "cross_entropy_gradient" or any(
+        source.name in ("take", "getitem") for source in sources
+    )
 
 
 def _written_last(chain: Any, inputs: list[int], result: int) -> bool:

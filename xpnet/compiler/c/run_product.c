@@ -42,7 +42,7 @@ int NAME(run_product)(const context* c, const instruction* x) {
     for (int64_t i = 0; i < s->count; i++) {
         NAME(product)(s->m, s->n, s->k, alpha, p.a + i * s->a_next, s->a_row, s->a_col,
                       p.b + i * s->b_next, s->b_row, s->b_col, beta, p.c + i * s->c_next, s->c_row,
-                      s->c_col, &p.end, c->scratch);
+                      s->c_col, &p.end, c->scratch, c->scratch_bytes / (int64_t)sizeof(real));
     }
     return 0;
 }
