@@ -4,9 +4,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
+import numpy as np
 
 from xpnet._libraries import library_of
 from xpnet._libraries.devices import device_key
@@ -15,7 +17,7 @@ from xpnet.autodiff.namespace import as_array
 from xpnet.autodiff.variable import Variable, constant, variable_of
 from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.recording import Failure, RecordedArray, RecordedNumber, Recorder, unwrapped
-from xpnet.compiler.state import SCALARS, Place, Survey, is_array, survey
+from xpnet.compiler.state import SCALARS, Place, Survey, is_array, is_dtype, survey
 from xpnet.errors import CompileError
 
 __all__ = ["Constant", "Recording", "objects_in", "record_lock", "recorded_call"]
@@ -52,8 +54,12 @@ class Recording:
         What the step could reach before the call.
     written : set of Place ids
         The numbers that actions of `each_step` have changed.
-    changes : list of str
+    changes : dict from Place id to str
         What else the step has changed: a replay would not.
+    cell_keys : tuple
+        See `cell_keys`.
+    held : list of arrays or None
+        For each state, its array if it is in no place that can be assigned to.
     recorder : Recorder
     """
 
@@ -65,6 +71,7 @@ class Recording:
     before: Survey
     presence: tuple[bool, ...]
     cell_keys: Any = ()
+    held: list[Array] = field(default_factory=list)
     writes: list[tuple[Place, Value]] = field(default_factory=list)
     gradients: list[tuple[Place, Value, bool]] = field(default_factory=list)
     written: set[tuple[int, Any]] = field(default_factory=set)
@@ -107,7 +114,15 @@ def cell_keys(found: Survey) -> tuple[Any, ...]:
 
 def array_key(x: Array) -> Any:
     """What is equal for two arrays that one plan may be given."""
-    return type(x), tuple(x.shape), str(x.dtype), device_key(compat.device(x))
+    kind = np.ndarray if isinstance(x, np.generic) else type(x)  # NumPy returns both
+    return kind, tuple(x.shape), str(x.dtype), device_key(compat.device(x))
+
+
+def _replaced_in_tuple(x: Any, new: Callable[[Any], Any]) -> Any:
+    if not isinstance(x, tuple):
+        return new(x)
+    parts = [_replaced_in_tuple(part, new) for part in x]
+    return type(x)(*parts) if hasattr(x, "_fields") else tuple(parts)
 
 
 class _Call:
@@ -123,8 +138,11 @@ class _Call:
         self.in_action = False
         self.cells: list[list[Place]] = []
         self.states: list[RecordedArray] = []
+        self.held: list[Array] = []
         self.initial: list[Value] = []
         self.of_place: dict[tuple[int, Any], int] = {}
+        self.tuples: list[tuple[Place, Any]] = []
+        self.in_place_of: Callable[[Any], Any] = unwrapped
         self.presence = tuple(place.get() is not None for place in self.before.gradients)
         self.cell_keys = cell_keys(self.before)
         self.recorder.watch = self.watch
@@ -153,19 +171,28 @@ class _Call:
                 self.of_place[place.id] = i
             else:
                 self.recorder.known[id(x)] = self.initial[i]
+        recorded = {key: self.states[i] for key, i in number.items()}
+        self.in_place_of = lambda x: recorded.get(id(x), x) if is_array(x) else x
         for x, places in zip(self.states, self.cells, strict=True):
             for place in places:
                 place.set(x)
+        for place in self.before.tuples:
+            tuple_of_arrays = place.get()
+            self.tuples.append((place, tuple_of_arrays))
+            place.set(_replaced_in_tuple(tuple_of_arrays, self.in_place_of))
 
     def _add_state(self, x: Array, name: str) -> None:
         value = Value(tuple(x.shape), x.dtype, "state", len(self.states), name=name)
         self.initial.append(value)
         self.states.append(self.recorder.wrap(x, value))
         self.cells.append([])
+        self.held.append(x)
 
     def restore(self) -> dict[tuple[int, Any], tuple[Place, Value]]:
         """Put the libraries' arrays back; returns the places that hold recorded arrays at the end."""
         found: dict[tuple[int, Any], tuple[Place, Value]] = {}
+        for place, tuple_of_arrays in self.tuples:
+            place.set(tuple_of_arrays)
         for places in self.cells:
             for place in places:
                 self._restore(place, found)
@@ -260,7 +287,12 @@ def recorded_call(
         given = [replaced(x, _argument(call.recorder, arguments)) for x in (tuple(args), options)]
         found: dict[tuple[int, Any], tuple[Place, Value]] = {}
         with _replaced(call, found), call.recorder:
-            result = function(*given[0], **given[1])
+            if isinstance(function, partial):  # its arrays are arguments that it has already
+                first = replaced(function.args, call.in_place_of)
+                more = replaced(function.keywords, call.in_place_of)
+                result = function.func(*first, *given[0], **{**more, **given[1]})
+            else:
+                result = function(*given[0], **given[1])
     return _finished(call, arguments, result, found)
 
 
@@ -295,6 +327,12 @@ def _finished(
 ) -> Recording:
     """The recording of a call that has returned."""
     recorder = call.recorder
+    for x in leaves(result):
+        if not isinstance(x, (Variable, RecordedArray, type, *SCALARS)) and not is_array(x):
+            if not is_dtype(x):
+                what = f"the step returns a {type(x).__name__}"
+                advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
+                recorder.failures.append(Failure("", what, advice))
     tree = replaced(result, value_of)
     outputs = [x for x in leaves(tree) if isinstance(x, Value) and x.source != "host"]
     updates, writes, gradients = _new_arrays(call, found)
@@ -310,6 +348,9 @@ def _finished(
     recording.written = call.written
     recording.changes = call.changes()
     recording.cell_keys = call.cell_keys
+    recording.held = [
+        x if not places else None for x, places in zip(call.held, call.cells, strict=True)
+    ]
     return recording
 
 
@@ -321,6 +362,9 @@ def _new_arrays(call: _Call, found: dict[tuple[int, Any], tuple[Place, Value]]) 
     writes: list[tuple[Place, Value]] = []
     gradients: list[tuple[Place, Value]] = []
     for i, places in enumerate(call.cells):
+        if not places and call.states[i].value is not call.initial[i]:
+            what = f"the step changes {call.initial[i].name} in place, in a tuple"
+            call.recorder.failures.append(Failure("", what, "Keep it in a list."))
         places = [place for place in places if not place.is_gradient]
         final = [found[place.id][1] if place.id in found else None for place in places]
         if not places:

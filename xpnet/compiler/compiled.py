@@ -119,7 +119,7 @@ class Compiled:
         presence = tuple(place.get() is not None for place in found.gradients)
         key = self._keys.get(self._signature(found, cell_keys(found), args, options))
         for replay in key.replays if key is not None else ():
-            if id(replay) in tried and done or not replay.fits(presence):
+            if (id(replay) in tried and done) or not replay.fits(presence):
                 continue
             replay.renew(found)
             self._current = replay
@@ -222,7 +222,7 @@ def _structure(tree: Any) -> Any:
     return None
 
 
-def compile(  # noqa: A001 - the field's name
+def compile(
     function: Callable[..., Any], *, fallback: bool = False, keep_grad: bool = False
 ) -> Compiled:
     """Record a function of arrays in its first calls, and replay it without Python in later ones.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from sysconfig import get_paths
 from types import FrameType, ModuleType
 from typing import Any, NamedTuple
 
@@ -30,7 +31,12 @@ from xpnet.kernels.lookup import Kernel
 
 __all__ = ["Failure", "RecordedArray", "RecordedNumber", "Recorder", "recorded_type", "unwrapped"]
 
-OWN = str(Path(__file__).parent.parent)  # frames of xpnet itself are not where an error is
+NOT_THE_USERS = (
+    str(Path(__file__).parent.parent),
+    *(get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    "<frozen ",
+)
+"""Where code is that an error is not in: xpnet, Python's own library, and packages."""
 
 FACTS = frozenset(
     ("isdtype", "finfo", "iinfo", "result_type", "can_cast", "broadcast_shapes")
@@ -62,21 +68,22 @@ class Failure(NamedTuple):
     advice: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}. {self.advice}"
+        return f"{self.where}: {self.what}. {self.advice}".removeprefix(": ")
 
 
 BRANCH = "Choose between arrays with F.where, or make the decision outside of the step."
 READ = "Return the array from the step, and read it there."
 INDEX = "Index with the array itself, by F.take, or pass the number as an argument of the step."
+OUTSIDE = "Write into an array that the function can reach by its attributes, or return a new one."
 NUMBER = "Compute with the number, or use it within an `each_step` action."
 SHAPE = "Keep all places, and set those that do not count to 0 with F.where."
 ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
 
 
 def where() -> str:
-    """ "file:line" of the innermost call that is not within xpnet."""
+    """ "file:line" of the innermost call that is the user's."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(OWN):
+    while frame is not None and frame.f_code.co_filename.startswith(NOT_THE_USERS):
         frame = frame.f_back
     if frame is None:
         return ""
@@ -109,7 +116,6 @@ class RecordedArray:
 
     __slots__ = ("__weakref__", "array", "recorder", "stale", "value")
     __hash__ = object.__hash__
-    __array_ufunc__ = None  # `numpy_array + x` calls x.__radd__
     namespace: Namespace  # of the subclass
 
     def __init__(self, array: Array, value: Value, recorder: "Recorder") -> None:
@@ -158,6 +164,30 @@ class RecordedArray:
     def created_like(self, x: Any) -> Array:
         """`array_like(x, self)`, recorded: for `xpnet.backend`."""
         return called("array_like", array_like, (x, self), {})
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's own function of NumPy's arrays: `np.exp(x)`, and `numpy_array + x`."""
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        name = (
+            UFUNCS.get(ufunc.__name__, ufunc.__name__) if method == "__call__" else f"np.{method}"
+        )
+        if "out" not in options:
+            return called(name, function, inputs, options)
+        (out,) = options.pop("out")
+        function(*replaced(inputs, unwrapped), out=unwrapped(out), **replaced(options, unwrapped))
+        if not isinstance(out, RecordedArray):
+            self.recorder.fail("writes into an array that it did not compute", OUTSIDE)
+            return out
+        return out.recorder.changed_in_place(out, name, function, inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        """NumPy's own function of NumPy's arrays: `np.sum(x)`."""
+        name = function.__name__
+        if "out" in options:
+            self.recorder.fail(f"calls np.{name} with out=", OUTSIDE)
+        if name in SHAPES_FROM_VALUES or name in ("array_equal", "allclose", "unique"):
+            self.recorder.fail(f"calls np.{name}, which reads values", READ)
+        return called(f"np.{name}", function, args, options)
 
     def __len__(self) -> int:
         return len(self.array)
@@ -210,6 +240,24 @@ class RecordedArray:
 
     def __repr__(self) -> str:
         return f"RecordedArray({self.array!r})"
+
+
+UFUNCS = {
+    "true_divide": "divide",
+    "power": "pow",
+    "absolute": "abs",
+    "invert": "bitwise_invert",
+    "left_shift": "bitwise_left_shift",
+    "right_shift": "bitwise_right_shift",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
+}
+"""The standard's names of NumPy's functions that have another one there."""
 
 
 def _transposed(x: Array) -> Array:
@@ -760,7 +808,6 @@ class RecordedNumber:
     """
 
     __slots__ = ("number", "recorder", "value")
-    __array_ufunc__ = None
 
     def __init__(self, number: float, value: Value, recorder: Recorder) -> None:
         self.number = number
@@ -775,6 +822,17 @@ class RecordedNumber:
     def _read(self, kind: str) -> float:
         self.recorder.fail(f"reads a number of the step: {kind}", NUMBER)
         return self.number
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """`numpy_array * x`, which is recorded; NumPy's functions of x itself read it."""
+        arrays = [x for x in inputs if type(x) is not RecordedNumber and hasattr(x, "dtype")]
+        if arrays and method == "__call__" and not options:
+            return called(UFUNCS.get(ufunc.__name__, ufunc.__name__), ufunc, inputs, {})
+        self._read(f"np.{ufunc.__name__}(x)")
+        return getattr(ufunc, method)(*replaced(inputs, unwrapped), **replaced(options, unwrapped))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self._read("np.asarray(x)"), dtype=dtype)
 
     def __float__(self) -> float:
         return self._read("float(x)")

@@ -16,7 +16,8 @@ from xpnet import backend
 from xpnet._libraries import library_of
 from xpnet._typing import Array
 from xpnet.autodiff import tape
-from xpnet.autodiff.variable import Parameter, Variable, variable_of
+from xpnet.autodiff.namespace import as_array
+from xpnet.autodiff.variable import Variable, variable_of
 from xpnet.compiler.call import Constant, Recording, is_argument
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.record import Program, Value, leaves, replaced
@@ -170,6 +171,7 @@ class Replay:
         ]
         kept = [i for i, x in enumerate(raw.states) if id(x) in used]
         self.places = [recording.cells[i] for i in kept]
+        self._held = [recording.held[i] for i in kept]  # arrays that are in tuples
         states = [raw.states[i] for i in kept]
         updates = {kept.index(i): x for i, x in updates.items()}
         self._used_hosts = [x for x in raw.hosts if id(x) in used or x in _hosts(recording.tree)]
@@ -213,8 +215,12 @@ class Replay:
 
     def bind(self) -> None:
         """Give the executor the arrays that are in the cells."""
-        given = [unwrapped(places[0].get()) for places in self.places]
-        for places, x, new in zip(self.places, given, self.executor.bind(given), strict=True):
+        given = [
+            unwrapped(places[0].get()) if places else held
+            for places, held in zip(self.places, self._held, strict=True)
+        ]
+        taken = self.executor.bind([as_array(x) for x in given])  # no NumPy scalars
+        for places, x, new in zip(self.places, given, taken, strict=True):
             if new is not x:
                 for place in places:
                     place.set(new)

@@ -13,7 +13,7 @@ hold selects the code that runs: a replay requires that it has not changed.
 
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -23,7 +23,6 @@ from weakref import ReferenceType
 
 import array_api_compat as compat
 
-from xpnet._typing import Array
 from xpnet.autodiff.namespace import DifferentiableNamespace
 from xpnet.autodiff.variable import Parameter, Variable
 from xpnet.backend import Backend
@@ -129,6 +128,8 @@ class Survey:
         The places that hold arrays.
     gradients : list of Place
         The gradients of Variables, whether there is one or not.
+    tuples : list of Place
+        The places of tuples that contain arrays: these cannot be replaced one by one.
     entries : list of Entry
         Everything else, in the order in which it was found.
     """
@@ -136,6 +137,7 @@ class Survey:
     def __init__(self) -> None:
         self.cells: list[Place] = []
         self.gradients: list[Place] = []
+        self.tuples: list[Place] = []
         self.entries: list[Entry] = []
 
     def signature(self, but: Iterable[tuple[int, Any]] = ()) -> tuple[Any, ...]:
@@ -246,16 +248,28 @@ def _note(found: Survey, place: Place, child: Any, free: bool) -> bool:
     if place.key == "__dict__" and place.access == "attribute":
         found.entries.append(Entry(place, "keys", _keys(child), False))
         return False
-    if isinstance(child, SCALARS) or _is_dtype(child):
+    if isinstance(child, SCALARS) or is_dtype(child):
         is_number = isinstance(child, NUMBERS) and not isinstance(child, bool)
         found.entries.append(Entry(place, "scalar", child, free and is_number))
         return False
-    found.entries.append(Entry(place, "object", child, False))
-    if isinstance(child, (dict, list, set, frozenset)):
+    in_tuple = isinstance(child, tuple)
+    found.entries.append(Entry(place, "object", child, free and in_tuple))
+    if isinstance(child, (dict, list, set, frozenset)) or (free and in_tuple):
         found.entries.append(Entry(place, "keys", _keys(child), False))
+    if in_tuple and place.is_settable and any(map(is_array, _in_tuples(child))):
+        found.tuples.append(place)
     if isinstance(child, type):
         return _is_users(child.__module__)
     return not isinstance(child, OPAQUE)
+
+
+def _in_tuples(x: Any) -> Iterator[Any]:
+    """What is in a tuple, and in tuples within it."""
+    for part in x:
+        if isinstance(part, tuple):
+            yield from _in_tuples(part)
+        else:
+            yield part
 
 
 def is_array(x: Any) -> bool:
@@ -265,7 +279,8 @@ def is_array(x: Any) -> bool:
     return getattr(x.dtype, "kind", "f") not in "OSUVMm"  # of NumPy: objects, strings, times
 
 
-def _is_dtype(x: Any) -> bool:
+def is_dtype(x: Any) -> bool:
+    """Whether x is a dtype of some library."""
     return type(x).__name__ in ("dtype", "DType") or "DType" in type(x).__name__
 
 
@@ -389,6 +404,7 @@ def _object(x: Any, name: str) -> Iterator[Child]:
 
 def _attributes(x: Any, name: str) -> Iterator[Child]:
     if isinstance(getattr(x, "__dict__", None), dict) and not isinstance(x, Variable):
+        yield Place(x, "__class__", "attribute", name), x.__class__, 5
         yield Place(x, "__dict__", "attribute", name), vars(x), 0
     for key, child in list(getattr(x, "__dict__", {}).items()):
         yield Place(x, key, "attribute", _joined(name, key)), child, _cost(key, x)
