@@ -157,12 +157,9 @@ def _lower_scatter_add(lowering: Lowering, operation: Operation) -> bool:
     indices = key[0] if isinstance(key, tuple) and len(key) == 1 else key
     if not _suits_scatter(x, indices, rows):
         return False
-    y = lowering.view(operation.outputs[0])
+    y = lowering.start_from(operation.outputs[0], x)
     if not y.is_contiguous:
         return False
-    old = lowering.view(x)
-    if not old.same_place(y):
-        lowering.copy(y, old)
     numbers = lowering.contiguous(lowering.view(indices))
     given = lowering.contiguous(lowering.view(rows))
     row = int(np.prod(x.shape[1:], dtype=np.int64))

@@ -33,11 +33,22 @@ __all__ = ["LOWERINGS", "Call", "Instruction", "Lowered", "Lowering", "Number", 
 NATIVE = np.dtype("f4").str[0]  # the byte order of this machine, as dtypes write it
 
 VIEWS = frozenset(
-    ("broadcast_to", "expand_dims", "getitem", "matrix_transpose", "moveaxis", "permute_dims")
+    (
+        "broadcast_to",
+        "expand_dims",
+        "flip",
+        "getitem",
+        "matrix_transpose",
+        "moveaxis",
+        "permute_dims",
+    )
     + ("positive", "reshape", "squeeze", "swapaxes", "transpose")
 )
 """Operations whose results may be views of their first argument."""
 
+
+SHARING = VIEWS | {"unstack"}
+"""Operations whose results may share the memory of their first argument."""
 
 OF_IMAGES = {
     "convolution": 1,
@@ -214,6 +225,28 @@ class Lowering:
         """Append an instruction."""
         self.steps.append(instruction)
 
+    def start_from(self, y: Value, x: Value) -> View:
+        """Where y lies, with the numbers of x in it: those of x itself if nothing else reads them."""
+        alone = y.operation is not None and y.operation.inputs().count(x) == 1
+        if y not in self._views and alone and self._dies(x):
+            self._views[y] = self._views[x]
+        target = self.view(y)
+        old = self.view(x)
+        if not old.same_place(target):
+            self.copy(target, old)
+        return target
+
+    def _dies(self, x: Value) -> bool:
+        """Whether the memory of x is its own, and the operation at hand is the only one to read it."""
+        return (
+            x.source == "operation"
+            and not _may_be_view(x)
+            and x not in self.needed
+            and x not in self._turned
+            and len(self.readers[x]) == 1
+            and self.view(x).memory.kind == "arena"
+        )
+
     def copy(self, to: View, source: View) -> None:
         """Append to[...] = source[...]."""
         shape, strides, from_strides = _copy_loops(to, source)
@@ -310,7 +343,7 @@ class Lowering:
             for x in operation.inputs():
                 last[self._root(x)] = n
             first = operation.args[0] if operation.args else None
-            if operation.name in VIEWS and isinstance(first, Value):
+            if operation.name in SHARING and isinstance(first, Value):
                 for x in operation.outputs:
                     self._roots[x] = self._root(first)
         for x in self.program.outputs:
@@ -448,7 +481,7 @@ def _contiguous(memory: Memory, x: Value) -> View:
 
 def _may_be_view(x: Value) -> bool:
     """Whether a result may be a view of another value, and so cannot be placed at will."""
-    return x.operation is not None and x.operation.name in VIEWS
+    return x.operation is not None and x.operation.name in SHARING
 
 
 def _may_be_early(operation: Operation) -> bool:

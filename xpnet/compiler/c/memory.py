@@ -8,7 +8,15 @@ import numpy as np
 
 from xpnet._typing import Array, DType
 
-__all__ = ["ALIGNMENT", "Memory", "View", "aligned_empty", "assign", "batch_last_strides", "contiguous_strides"]
+__all__ = [
+    "ALIGNMENT",
+    "Memory",
+    "View",
+    "aligned_empty",
+    "assign",
+    "batch_last_strides",
+    "contiguous_strides",
+]
 
 ALIGNMENT = 64
 Kind = Literal["arena", "state", "argument", "host", "constant", "output"]

@@ -69,6 +69,7 @@ enum { BAD_INDEX = 1 };
 // float32 and for float64: run_name_f32() and run_name_f64().
 #define OPERATIONS(ONE, BOTH) \
     ONE(copy)                 \
+    ONE(count)                \
     ONE(take)                 \
     BOTH(product)             \
     BOTH(blas_product)        \

@@ -15,6 +15,7 @@ from xpnet.compiler.c import (
     lower_chains,  # noqa: F401 - each adds to what C has
     lower_gathers,  # noqa: F401
     lower_heads,  # noqa: F401
+    lower_moves,  # noqa: F401
     lower_products,  # noqa: F401
     lower_reductions,  # noqa: F401
     lower_windows,  # noqa: F401
