@@ -322,7 +322,7 @@ static void reduce_columns(const reduction* r, const real* input, void* result, 
     }
 }
 
-EXPORT void NAME(reduce_run)(const reduction* r, const void* input, void* result, void* scratch) {
+void NAME(reduce_run)(const reduction* r, const void* input, void* result, void* scratch) {
     if (r->by_columns)
         reduce_columns(r, input, result, scratch);
     else
@@ -399,7 +399,7 @@ static int is_valid(const reduction* r) {
            r->reduced >= 0 && r->kept <= REDUCE_DIMENSIONS && r->reduced <= REDUCE_DIMENSIONS;
 }
 
-EXPORT int32_t NAME(reduce_prepare)(reduction* r) {
+int32_t NAME(reduce_prepare)(reduction* r) {
     if (!is_valid(r)) return REDUCE_WRONG;
     const int is_search = r->operation >= REDUCE_ARGMAX;
     const int needs_numbers = is_search || r->operation == REDUCE_MAX || r->operation == REDUCE_MIN;

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "export.h"
+
 #if defined(__SSE2__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
@@ -56,13 +58,8 @@ typedef integer vint_in_memory
 
 #define REAL_INFINITY ((real)INFINITY)
 
-// Local helpers are always expanded in place; exported functions are visible outside the library.
+// Local helpers are always expanded in place.
 #define INLINE static inline __attribute__((always_inline))
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
 
 // Before a loop of a constant number of rounds, at most 32: unroll it completely.
 #if defined(__clang__)
