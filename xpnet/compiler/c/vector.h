@@ -37,11 +37,13 @@
 #if REAL_BITS == 32
 typedef float real;
 typedef int32_t integer;
+typedef uint32_t unsigned_integer;
 #define NAME(f) f##_f32
 #define REAL(name) name##f  // REAL(sqrt) is sqrtf
 #else
 typedef double real;
 typedef int64_t integer;
+typedef uint64_t unsigned_integer;
 #define NAME(f) f##_f64
 #define REAL(name) name
 #endif
@@ -50,6 +52,7 @@ typedef int64_t integer;
 
 typedef real vreal __attribute__((vector_size(VECTOR_BYTES)));
 typedef integer vint __attribute__((vector_size(VECTOR_BYTES)));
+typedef unsigned_integer vunsigned __attribute__((vector_size(VECTOR_BYTES)));
 // The same at any address: a vector in memory is aligned only to its elements.
 typedef real vreal_in_memory
     __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BITS / 8), may_alias));
