@@ -4,6 +4,7 @@
 ctypes library; `library("chain", "reduce")` links two files. A file that uses NAME() of vector.h is
 compiled twice, for float32 and for float64.
 
+XPNET_TEST_MARCH=x86-64-v2 compiles for another processor than the one at hand.
 XPNET_TEST_SANITIZE=1 compiles with the address and the undefined-behavior sanitizer. The process must
 then have been started with the sanitizer's library preloaded: test_sanitized.py does so.
 """
@@ -20,7 +21,15 @@ import pytest
 
 SOURCES = Path(__file__).parents[3] / "xpnet" / "compiler" / "c"
 FLAGS = [
-    *("-std=gnu11", "-O3", "-march=native", "-fPIC", "-Wall", "-Wextra", "-Werror"),
+    *(
+        "-std=gnu11",
+        "-O3",
+        f"-march={os.environ.get('XPNET_TEST_MARCH', 'native')}",
+        "-fPIC",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+    ),
     *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"),
 ]
 SANITIZE = [

@@ -30,13 +30,13 @@ enum {
 #undef SCALAR
 
 #if REAL_BITS == 32  // once for both sizes
-EXPORT int32_t chain_operation(const char* name) {
+int32_t chain_operation(const char* name) {
     for (int32_t i = 0; i < OPERATIONS_KNOWN; i++)
         if (strcmp(OPERATIONS[i].name, name) == 0) return i;
     return -1;
 }
 
-EXPORT int32_t chain_operation_inputs(int32_t operation) {
+int32_t chain_operation_inputs(int32_t operation) {
     return operation < 0 || operation >= OPERATIONS_KNOWN ? -1 : OPERATIONS[operation].inputs;
 }
 #endif
@@ -305,7 +305,7 @@ static void choose_buffers(chain* c) {
     c->scratch_bytes = (uniforms + c->buffers * c->capacity) * (int64_t)sizeof(real);
 }
 
-EXPORT int32_t NAME(chain_prepare)(chain* c) {
+int32_t NAME(chain_prepare)(chain* c) {
     int32_t problem = check_sizes(c);
     if (problem == CHAIN_READY) problem = check_steps(c);
     if (problem == CHAIN_READY) problem = check_operands(c);

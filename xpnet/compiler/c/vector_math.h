@@ -42,8 +42,11 @@ INLINE vreal polynomial(vreal x, const real* c, int n) {
 }
 #define POLYNOMIAL(x, c) polynomial(x, c, (int)(sizeof(c) / sizeof(real)))
 
+// The bits of v, moved to the exponent of a real.
+INLINE vint as_exponent(vint v) { return (vint)((vunsigned)v << FRACTION_BITS); }
+
 // 2^n for integers n in the range of the exponents of normal numbers.
-INLINE vreal power_of_two(vint n) { return (vreal)((n + EXPONENT_BIAS) << FRACTION_BITS); }
+INLINE vreal power_of_two(vint n) { return (vreal)as_exponent(n + EXPONENT_BIAS); }
 
 // The integer nearest to x, as a real and as an integer, for |x| < 2^(FRACTION_BITS - 1).
 INLINE vreal nearest(vreal x, vint* n) {
@@ -119,9 +122,10 @@ INLINE vreal log_polynomial(vreal z) {
 //   log(1 + f) = f - (f^2 / 2 - s (f^2 / 2 + R(s^2))), where s = f / (2 + f)
 // exponent is added to e.
 INLINE vreal log_of_normal(vreal x, vint exponent, vreal correction) {
-    const vint from_half = (vint)x - (vint)splat(SQRT_HALF);
+    const vint bits = (vint)absolute(x);  // a negative x has no logarithm, but must not overflow
+    const vint from_half = bits - (vint)splat(SQRT_HALF);
     const vint e = from_half >> FRACTION_BITS;
-    const vreal f = (vreal)((vint)x - (e << FRACTION_BITS)) - (real)1;
+    const vreal f = (vreal)(bits - as_exponent(e)) - (real)1;
     const vreal s = f / (f + (real)2);
     const vreal z = s * s;
     const vreal half_square = f * f * (real)0.5;
