@@ -17,7 +17,7 @@ from xpnet.compiler.passes import cleaned
 
 OPTIMIZERS = {
     "SGD": lambda p: xpnet.SGD(p, lr=0.1),
-    "momentum": lambda p: xpnet.SGD(p, lr=0.1, momentum=0.9),
+    "Momentum": lambda p: xpnet.Momentum(p, lr=0.1),
     "Adam": lambda p: xpnet.Adam(p, lr=0.01),
 }
 

@@ -21,7 +21,7 @@ from xpnet.compiler.buffers import (
     updated_in_place,
 )
 from xpnet.compiler.passes.chain import Chain
-from xpnet.compiler.record import Operation, Program, Value, replaced
+from xpnet.compiler.record import Operation, Program, Value, leaves, replaced
 
 __all__ = ["Batch", "Memory", "aligned", "batched", "flat", "heads"]
 
@@ -40,9 +40,6 @@ FRESH = frozenset(
     ]
 )
 """Kernels whose results are new arrays, never views of an operand: they are kept as they are."""
-
-BATCH_LAST = frozenset(["correlate", "spread", "maxima", "place", "choose", "sums", "shares"])
-"""Kernels whose results have the batch innermost in memory: see `xpnet.kernels.strided`."""
 
 VIEWING = frozenset(
     [
@@ -262,7 +259,7 @@ class Memory:
     def shadow(self, x: Value) -> Array:
         """An array like the one that x will be."""
         if x not in self.shadows:
-            self.shadows[x] = x.array if x.array is not None else np.empty(x.shape, x.dtype)
+            self.shadows[x] = x.array if x.array is not None else np.zeros(x.shape, x.dtype)
         return self.shadows[x]
 
     def _add(self, operation: Operation) -> None:
@@ -276,14 +273,29 @@ class Memory:
                 self.shadows[x] = view
                 self.roots[x] = self.roots.get(base, base)
                 return
-        for x in operation.outputs:
-            self.shadows[x] = np.empty(x.shape, x.dtype)
-            if operation.name in BATCH_LAST and len(x.shape) > 1:
-                self.shadows[x] = np.moveaxis(np.empty((*x.shape[1:], x.shape[0]), x.dtype), -1, 0)
-            elif operation.name == "chain":
-                self.shadows[x] = self._like_operands(operation, x)
+        for x, result in zip(operation.outputs, self._results(operation), strict=True):
+            self.shadows[x] = np.zeros_like(result, x.dtype, order="K")
             if operation.name in FRESH and not self._is_of_head(operation, x):
                 self.local.add(x)
+
+    def _results(self, operation: Operation) -> list[Array]:
+        """Arrays with the order of memory that NumPy gives to the results of an operation.
+
+        It computes them, once, from zeros: the order in which numbers are added depends on it, and so
+        do the last bits of a sum.
+        """
+        args, options = replaced((operation.args, operation.options), self._shadow_or_self)
+        try:
+            with np.errstate(all="ignore"):
+                result = operation.function(*args, **options)
+        except (ArithmeticError, ValueError, IndexError):  # zeros are no valid input
+            return [np.empty(x.shape, x.dtype) for x in operation.outputs]
+        places = zip(leaves(result), leaves(operation.result), strict=True)
+        arrays = [np.asarray(x) for x, place in places if isinstance(place, Value)]
+        return [
+            array if array.shape == x.shape else np.empty(x.shape, x.dtype)
+            for array, x in zip(arrays, operation.outputs, strict=True)
+        ]
 
     def _is_of_head(self, operation: Operation, x: Value) -> bool:
         """Whether it is exp(scores), its sums, or the gradient of a head."""
@@ -292,14 +304,9 @@ class Memory:
         return operation.name == "cross_entropy_gradient" or x.index in (1, 2)
 
     def _shadow_or_self(self, x: Any) -> Any:
-        return self.shadow(x) if isinstance(x, Value) else x
-
-    def _like_operands(self, operation: Operation, y: Value) -> Array:
-        """An array for a chain's result, with the order of memory of its first whole operand."""
-        for x in operation.args:
-            if x.shape == y.shape and x.dtype is not None:
-                return np.empty_like(self.shadow(x), y.dtype, order="K")
-        return np.empty(y.shape, y.dtype)
+        if not isinstance(x, Value):
+            return x
+        return 1.0 if x.dtype is None else self.shadow(x)
 
     def _may_overwrite(self, operation: Operation, x: Value, y: Value) -> bool:
         if operation.name != "chain" or x.dtype is None:
