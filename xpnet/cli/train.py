@@ -52,6 +52,7 @@ def train(
     backend: f.TrainBackend = "numpy",
     dtype: f.Dtype = "float32",
     precision: f.Precision = None,
+    compile: f.Compile = True,
     out: f.Out = None,
     resume: f.Resume = None,
     config: f.Config = None,
@@ -216,6 +217,7 @@ def _trainer(
         schedule=build_schedule(settings, steps_per_epoch),
         clip=settings["clip"],
         precision=precision,
+        compile=None if settings["compile"] else False,
     )
 
 

@@ -64,6 +64,12 @@ ELEMENTWISE: dict[str, int] = {
     "subtract": 2,
     "relu_gradient": 2,  # (gy, y): gy where y > 0, and +0 elsewhere
     "zero_unless": 2,  # (x, mask): x where the mask is True, and +0 elsewhere, also for NaN
+    # recorded on CuPy only: kernels with the code in `xpnet.kernels.activation` and `masking`
+    **dict.fromkeys(("gelu", "relu", "sigmoid", "silu", "tanh_gelu"), 1),
+    **dict.fromkeys(("elu", "gelu_gradient", "leaky_relu", "sigmoid_gradient"), 2),
+    **dict.fromkeys(("silu_gradient", "tanh_gelu_gradient", "tanh_gradient"), 2),
+    **dict.fromkeys(("elu_gradient", "leaky_relu_gradient", "masked", "softplus"), 3),
+    "softplus_gradient": 4,
     # three operands
     "clip": 3,  # (x, low, high): both bounds
     "where": 3,  # (condition, x, y)

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from xpnet._printable import cells, padded, printable
 from xpnet.training.callback import Callback, Progress
@@ -38,6 +38,8 @@ class ProgressBar(Callback):
         Where to print; by default standard output. A console with `force_jupyter=False` prints plain
         lines in a notebook too, for programs that cannot show an output that changes.
     """
+
+    reads_gradients: ClassVar[bool] = False
 
     def __init__(self, console: "Console | None" = None) -> None:
         self.console = console or standard()

@@ -1,0 +1,83 @@
+"""The C functions of xpnet/compiler/c, compiled and loaded, to be called on their own.
+
+`library("chain")` compiles chain.c for the processor at hand, once per session, and returns it as a
+ctypes library; `library("chain", "reduce")` links two files. A file that uses NAME() of vector.h is
+compiled twice, for float32 and for float64.
+
+XPNET_TEST_SANITIZE=1 compiles with the address and the undefined-behavior sanitizer. The process must
+then have been started with the sanitizer's library preloaded: test_sanitized.py does so.
+"""
+
+import ctypes
+import functools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SOURCES = Path(__file__).parents[3] / "xpnet" / "compiler" / "c"
+FLAGS = [
+    *("-std=gnu11", "-O3", "-march=native", "-fPIC", "-Wall", "-Wextra", "-Werror"),
+    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"),
+]
+SANITIZE = [
+    *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"),
+    *("-g", "-O1"),
+]
+SUFFIXES = {"f32": np.float32, "f64": np.float64}
+COMPILER = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
+
+
+def sanitized():
+    """Whether this process compiles with sanitizers."""
+    return os.environ.get("XPNET_TEST_SANITIZE") == "1"
+
+
+def flags():
+    """The compiler's flags in this session."""
+    return FLAGS + (SANITIZE if sanitized() else [])
+
+
+def objects(source, folder):
+    """Compile one file, for each size of numbers if it depends on that; return the objects' paths."""
+    by_size = "NAME(" in source.read_text(encoding="utf-8")
+    sizes = {"f32": ["-DREAL_BITS=32"], "f64": ["-DREAL_BITS=64"]} if by_size else {"any": []}
+    for suffix, size in sizes.items():
+        target = folder / f"{source.stem}_{suffix}.o"
+        if not target.exists():
+            command = [COMPILER, *flags(), *size, "-c", str(source), "-o", str(target)]
+            subprocess.run(command, check=True)
+        yield target
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    """A function that compiles files of xpnet/compiler/c by their names, and loads them."""
+    if COMPILER is None:
+        pytest.skip("no C compiler: gcc, clang or cc is needed to test the C sources on their own")
+    folder = tmp_path_factory.mktemp("c")
+
+    @functools.cache
+    def load(*names):
+        compiled = [file for name in names for file in objects(SOURCES / f"{name}.c", folder)]
+        target = folder / ("-".join(names) + ".so")
+        command = [COMPILER, *flags(), "-shared", "-Wl,-Bsymbolic", *map(str, compiled)]
+        subprocess.run([*command, "-o", str(target), "-lm"], check=True)
+        return ctypes.CDLL(str(target))
+
+    return load
+
+
+@pytest.fixture(params=SUFFIXES)
+def suffix(request):
+    """The end of the names of the functions for one size of numbers: f32 or f64."""
+    return request.param
+
+
+@pytest.fixture
+def dtype(suffix):
+    """The dtype of the functions whose names end in `suffix`."""
+    return np.dtype(SUFFIXES[suffix])

@@ -1,0 +1,81 @@
+// Chains: several elementwise operations over arrays of one common shape, block by block, so that
+// all that is computed in between stays in the processor's first cache.
+//
+// The values of a chain are numbered: its inputs first, then its numbers, then the result of each
+// step. A step reads values of smaller numbers only. All arithmetic is done in `real` (float32 or
+// float64, by the function that is called); arrays of other types are converted when they are read
+// and written. A truth value is 1 or 0; every number but 0 counts as true.
+#ifndef XPNET_CHAIN_H
+#define XPNET_CHAIN_H
+
+#include <stdint.h>
+
+#include "types.h"
+
+#define CHAIN_DIMENSIONS 8
+#define CHAIN_OPERANDS 48
+#define CHAIN_NUMBERS 32
+#define CHAIN_STEPS 64
+#define CHAIN_VALUES (CHAIN_OPERANDS + CHAIN_NUMBERS + CHAIN_STEPS)
+
+typedef struct {
+    int32_t operation;  // from chain_operation()
+    int32_t first;      // values; those that the operation does not take are ignored
+    int32_t second;
+    int32_t third;
+} chain_step;
+
+typedef struct {
+    int32_t type;
+    int32_t value;                      // of a result: the value that is written
+    int64_t strides[CHAIN_DIMENSIONS];  // in elements; 0 repeats an input along an axis
+    // Set by chain_prepare:
+    int32_t access;  // how a block of it is read or written
+    int32_t fixed;   // 1 if every block of an input is the same
+} chain_operand;
+
+typedef struct {
+    int32_t dimensions;
+    int32_t inputs;
+    int32_t numbers;
+    int32_t steps;
+    int32_t results;
+    int32_t reserved;
+    int64_t shape[CHAIN_DIMENSIONS];
+    chain_operand operands[CHAIN_OPERANDS];  // the inputs, then the results
+    chain_step step[CHAIN_STEPS];
+    // Set by chain_prepare:
+    int64_t scratch_bytes;  // needed by each call, aligned to 64 bytes
+    int64_t capacity;       // the numbers of a buffer
+    int64_t slices;         // a block takes so many indices of the axis `split`,
+    int64_t slice_size;     // each with all numbers of the axes after it
+    int32_t split;
+    int32_t buffers;
+    int32_t buffer[CHAIN_VALUES];    // of each value, or -1
+    int32_t last_use[CHAIN_VALUES];  // the last step that reads it, or -1
+    int32_t uniform[CHAIN_VALUES];   // 1 if it is one number within each block
+} chain;
+
+// How a block of an operand is read or written: through a buffer, where it lies, or as one number.
+enum { ACCESS_BUFFER, ACCESS_DIRECT, ACCESS_UNIFORM };
+
+// What chain_prepare returns.
+enum { CHAIN_READY, CHAIN_TOO_LARGE, CHAIN_UNKNOWN_OPERATION, CHAIN_WRONG_VALUE, CHAIN_WRONG_TYPE };
+
+// The code of an operation ("add", "where", ...), or -1; and the number of values that it takes.
+int32_t chain_operation(const char* name);
+int32_t chain_operation_inputs(int32_t operation);
+
+// Completes a chain whose public part is set. Merges axes, joins products with the sums that they
+// are added to, and chooses blocks and buffers.
+int32_t chain_prepare_f32(chain* c);
+int32_t chain_prepare_f64(chain* c);
+
+// Runs a chain. operands: the addresses of the inputs, then of the results. A result may be an
+// input (the same address and strides): it is then replaced; otherwise the memory of a result
+// overlaps nothing. numbers: read at each call. scratch: c->scratch_bytes, for this call only,
+// aligned to 64 bytes.
+void chain_run_f32(const chain* c, void* const* operands, const double* numbers, void* scratch);
+void chain_run_f64(const chain* c, void* const* operands, const double* numbers, void* scratch);
+
+#endif  // XPNET_CHAIN_H

@@ -1,0 +1,75 @@
+// The operations of chains: OPERATION(name, number of inputs, formula of the vectors x, y, z), and
+// SCALAR(name, number of inputs, formula of the numbers x, y) for those that are left to math.h.
+// Included several times, with these two macros defined differently.
+
+#define TRUTH(mask) zero_unless(mask, splat(1))
+#define IS_TRUE(v) ((v) != splat(0))
+
+OPERATION(copy, 1, x)
+OPERATION(negative, 1, -x)
+OPERATION(abs, 1, absolute(x))
+OPERATION(sqrt, 1, square_root(x))
+OPERATION(square, 1, (x * x))
+OPERATION(reciprocal, 1, (real)1 / x)
+OPERATION(relu, 1, relu(x))
+OPERATION(exp, 1, exponential(x))
+OPERATION(expm1, 1, exponential_minus_1(x))
+OPERATION(log, 1, logarithm(x))
+OPERATION(log1p, 1, logarithm_plus_1(x))
+OPERATION(tanh, 1, hyperbolic_tangent(x))
+OPERATION(sigmoid, 1, sigmoid(x))
+OPERATION(erf, 1, error_function(x))
+OPERATION(sign, 1, choose(x != x, x, TRUTH(x > splat(0)) - TRUTH(x < splat(0))))
+OPERATION(isnan, 1, TRUTH(x != x))
+OPERATION(isinf, 1, TRUTH(absolute(x) == splat(INFINITY)))
+OPERATION(isfinite, 1, TRUTH(absolute(x) < splat(INFINITY)))
+OPERATION(logical_not, 1, TRUTH(x == splat(0)))
+
+OPERATION(add, 2, x + y)
+OPERATION(subtract, 2, x - y)
+OPERATION(multiply, 2, (x * y))
+OPERATION(divide, 2, x / y)
+OPERATION(maximum, 2, maximum(x, y))
+OPERATION(minimum, 2, minimum(x, y))
+OPERATION(less, 2, TRUTH(x < y))
+OPERATION(less_equal, 2, TRUTH(x <= y))
+OPERATION(greater, 2, TRUTH(x > y))
+OPERATION(greater_equal, 2, TRUTH(x >= y))
+OPERATION(equal, 2, TRUTH(x == y))
+OPERATION(not_equal, 2, TRUTH(x != y))
+OPERATION(logical_and, 2, TRUTH(IS_TRUE(x) & IS_TRUE(y)))
+OPERATION(logical_or, 2, TRUTH(IS_TRUE(x) | IS_TRUE(y)))
+OPERATION(logical_xor, 2, TRUTH(IS_TRUE(x) ^ IS_TRUE(y)))
+OPERATION(copysign, 2, copy_sign(x, y))
+OPERATION(zero_unless, 2, zero_unless(IS_TRUE(y), x))      // x where y, else +0
+OPERATION(relu_gradient, 2, zero_unless(y > splat(0), x))  // x where y > 0, else +0
+OPERATION(add_relu, 2, relu(x + y))
+
+OPERATION(where, 3, choose(IS_TRUE(x), y, z))
+OPERATION(multiply_add, 3, (x * y) + z)
+OPERATION(multiply_subtract, 3, (x * y) - z)
+OPERATION(subtract_product, 3, z - (x * y))
+
+SCALAR(floor, 1, REAL(floor)(x))
+SCALAR(ceil, 1, REAL(ceil)(x))
+SCALAR(trunc, 1, REAL(trunc)(x))
+SCALAR(round, 1, REAL(rint)(x))  // half to even
+SCALAR(sin, 1, REAL(sin)(x))
+SCALAR(cos, 1, REAL(cos)(x))
+SCALAR(tan, 1, REAL(tan)(x))
+SCALAR(asin, 1, REAL(asin)(x))
+SCALAR(acos, 1, REAL(acos)(x))
+SCALAR(atan, 1, REAL(atan)(x))
+SCALAR(sinh, 1, REAL(sinh)(x))
+SCALAR(cosh, 1, REAL(cosh)(x))
+SCALAR(asinh, 1, REAL(asinh)(x))
+SCALAR(acosh, 1, REAL(acosh)(x))
+SCALAR(atanh, 1, REAL(atanh)(x))
+SCALAR(log2, 1, REAL(log2)(x))
+SCALAR(log10, 1, REAL(log10)(x))
+SCALAR(pow, 2, REAL(pow)(x, y))
+SCALAR(atan2, 2, REAL(atan2)(x, y))
+SCALAR(hypot, 2, REAL(hypot)(x, y))
+
+#undef TRUTH
+#undef IS_TRUE

@@ -1,0 +1,168 @@
+// Rows by their numbers, and sums of rows. See gather.h.
+#include "gather.h"
+
+#include "vector.h"
+
+#define LINE 64  // bytes of a cache line
+
+static const int64_t TYPE_BYTES[TYPES] = {4, 8, 1, 1, 4, 8};
+
+// Index number i, from the front; -1 if it is out of range.
+INLINE int64_t row_number(const void* indices, int32_t type, int64_t i, int64_t rows) {
+    int64_t index =
+        type == TYPE_INT32 ? ((const int32_t*)indices)[i] : ((const int64_t*)indices)[i];
+    if (index < 0) index += rows;
+    return index >= 0 && index < rows ? index : -1;
+}
+
+// The position of the first index that is out of range, or -1.
+static int64_t first_wrong(const void* indices, int32_t type, int64_t count, int64_t rows) {
+    for (int64_t i = 0; i < count; i++)
+        if (row_number(indices, type, i, rows) < 0) return i;
+    return -1;
+}
+
+// The numbers of x * scale + shift. The scale is in two parts: its rounding would be seen in the
+// result.
+typedef struct {
+    real high;
+    real low;
+    real shift;
+} scaling;
+
+INLINE real scaled(real x, scaling s) { return x * s.high + (x * s.low + s.shift); }
+
+static scaling scaling_of(const gather* g) {
+    const real high = (real)g->scale;
+    return (scaling){high, (real)(g->scale - (double)high), (real)g->shift};
+}
+
+// to[i * stride] = scaled(from[i]), i < n, for numbers of type T. (Bytes become integers first:
+// there are vector instructions for that.)
+#define CONVERT(T, first)                                                                  \
+    {                                                                                      \
+        const T* p = from;                                                                 \
+        if (stride == 1) {                                                                 \
+            for (int64_t i = 0; i < n; i++) to[i] = scaled((real)(first)p[i], s);          \
+        } else {                                                                           \
+            for (int64_t i = 0; i < n; i++) to[i * stride] = scaled((real)(first)p[i], s); \
+        }                                                                                  \
+        break;                                                                             \
+    }
+static void convert_line(real* restrict to, int64_t stride, const void* restrict from, int32_t type,
+                         int64_t n, scaling s) {
+    switch (type) {
+        case TYPE_FLOAT32:
+            CONVERT(float, float)
+        case TYPE_FLOAT64:
+            CONVERT(double, double)
+        case TYPE_INT32:
+            CONVERT(int32_t, int32_t)
+        case TYPE_INT64:
+            CONVERT(int64_t, int64_t)
+        default:
+            CONVERT(uint8_t, int32_t)
+    }
+}
+
+// Writes one row, line by line, where a line is what lies along its last axis.
+static void convert_row(const gather* g, const char* row, real* result) {
+    const scaling s = scaling_of(g);
+    const int64_t line_bytes = g->shape[2] * TYPE_BYTES[g->table_type];
+    for (int64_t a = 0; a < g->shape[0]; a++)
+        for (int64_t b = 0; b < g->shape[1]; b++) {
+            convert_line(result + a * g->strides[0] + b * g->strides[1], g->strides[2], row,
+                         g->table_type, g->shape[2], s);
+            row += line_bytes;
+        }
+}
+
+// Asks for the memory of a row.
+static void fetch_row(const char* row, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += LINE) __builtin_prefetch(row + i, 0, 2);
+    if (bytes > 0) __builtin_prefetch(row + bytes - 1, 0, 2);
+}
+
+// Rows that lie in the result one after the other.
+static void gather_by_rows(const gather* g, const char* table, const void* indices,
+                           const void* next_indices, real* result) {
+    const int64_t stride_bytes = g->table_stride * TYPE_BYTES[g->table_type];
+    const int64_t bytes = g->shape[0] * g->shape[1] * g->shape[2] * TYPE_BYTES[g->table_type];
+    for (int64_t i = 0; i < g->count; i++) {
+        if (next_indices) {
+            const int64_t next = row_number(next_indices, g->index_type, i, g->table_rows);
+            if (next >= 0) fetch_row(table + next * stride_bytes, bytes);
+        }
+        const int64_t row = row_number(indices, g->index_type, i, g->table_rows);
+        convert_row(g, table + row * stride_bytes, result + i * g->row_stride);
+    }
+}
+
+// The batch is the last axis: a line of every row before the next line, so that what is written
+// stays in the cache until its neighbors are written.
+static void gather_by_lines(const gather* g, const char* table, const void* indices, real* result) {
+    const scaling s = scaling_of(g);
+    const int64_t bytes = TYPE_BYTES[g->table_type];
+    for (int64_t a = 0; a < g->shape[0]; a++)
+        for (int64_t b = 0; b < g->shape[1]; b++) {
+            const char* line = table + (a * g->shape[1] + b) * g->shape[2] * bytes;
+            real* to = result + a * g->strides[0] + b * g->strides[1];
+            for (int64_t i = 0; i < g->count; i++) {
+                const int64_t row = row_number(indices, g->index_type, i, g->table_rows);
+                convert_line(to + i * g->row_stride, g->strides[2],
+                             line + row * g->table_stride * bytes, g->table_type, g->shape[2], s);
+            }
+        }
+}
+
+EXPORT int64_t NAME(gather_rows)(const gather* g, const void* table, const void* indices,
+                                 const void* next_indices, real* result) {
+    const int64_t wrong = first_wrong(indices, g->index_type, g->count, g->table_rows);
+    if (wrong >= 0) return wrong;
+    if (g->row_stride == 1 && g->strides[2] != 1)
+        gather_by_lines(g, table, indices, result);
+    else
+        gather_by_rows(g, table, indices, next_indices, result);
+    return -1;
+}
+
+#if REAL_BITS == 32  // once for both sizes
+EXPORT int64_t take_rows(int64_t row_bytes, int64_t table_stride_bytes, int64_t table_rows,
+                         const void* table, int32_t index_type, const void* indices, int64_t count,
+                         void* result, int64_t result_stride_bytes) {
+    const int64_t wrong = first_wrong(indices, index_type, count, table_rows);
+    if (wrong >= 0) return wrong;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t row = row_number(indices, index_type, i, table_rows);
+        char* to = (char*)result + i * result_stride_bytes;
+        const char* from = (const char*)table + row * table_stride_bytes;
+        if (row_bytes == 8)
+            memcpy(to, from, 8);  // a class number: one move, not a call
+        else if (row_bytes == 4)
+            memcpy(to, from, 4);
+        else
+            memcpy(to, from, (size_t)row_bytes);
+    }
+    return -1;
+}
+#endif
+
+EXPORT int64_t NAME(scatter_add)(real* table, int64_t table_rows, int64_t table_stride,
+                                 int32_t index_type, const void* indices, int64_t count,
+                                 const real* rows, int64_t row_stride, int64_t row, double factor) {
+    const int64_t wrong = first_wrong(indices, index_type, count, table_rows);
+    if (wrong >= 0) return wrong;
+    const vreal weight = splat((real)factor);
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t place = row_number(indices, index_type, i, table_rows);
+        real* to = table + place * table_stride;
+        const real* from = rows + i * row_stride;
+        int64_t j = 0;
+        for (; j + LANES <= row; j += LANES) store(to + j, load(to + j) + weight * load(from + j));
+        const int64_t left = row - j;
+        if (left > 0)
+            store_first(to + j, load_first(to + j, left) + weight * load_first(from + j, left),
+                        left);
+    }
+    return -1;
+}

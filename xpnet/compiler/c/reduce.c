@@ -1,0 +1,415 @@
+// Reductions of strided arrays. See reduce.h.
+#include "reduce.h"
+
+#include "convert.h"
+#include "vector.h"
+
+#define PIECE 1024  // numbers that are reduced without pairs of pieces
+_Static_assert(PIECE * sizeof(real) <= REDUCE_SCRATCH, "a piece fits into the scratch memory");
+
+// ---- two numbers to one -------------------------------------------------------------------------
+
+// What is combined of a number x: x, its square, or 1 and 0 for true and false.
+INLINE vreal term(int operation, vreal x) {
+    switch (operation) {
+        case REDUCE_SUM_OF_SQUARES:
+            return x * x;
+        case REDUCE_ANY:
+        case REDUCE_ALL:
+            return zero_unless(x != splat(0), splat(1));
+        default:
+            return x;
+    }
+}
+
+INLINE vreal combined(int operation, vreal a, vreal b) {
+    switch (operation) {
+        case REDUCE_PROD:
+            return a * b;
+        case REDUCE_MAX:
+        case REDUCE_ANY:
+            return maximum(a, b);
+        case REDUCE_MIN:
+        case REDUCE_ALL:
+            return minimum(a, b);
+        default:
+            return a + b;
+    }
+}
+
+// The number that changes no other one in combined().
+INLINE real neutral(int operation) {
+    switch (operation) {
+        case REDUCE_PROD:
+        case REDUCE_ALL:
+            return 1;
+        case REDUCE_MAX:
+            return -REAL_INFINITY;
+        case REDUCE_MIN:
+            return REAL_INFINITY;
+        default:
+            return 0;
+    }
+}
+
+INLINE real combined_lanes(int operation, vreal v) {
+    switch (operation) {
+        case REDUCE_PROD: {
+            real product = 1;
+            for (int i = 0; i < LANES; i++) product *= v[i];
+            return product;
+        }
+        case REDUCE_MAX:
+        case REDUCE_ANY:
+            return max_lanes(v);
+        case REDUCE_MIN:
+        case REDUCE_ALL:
+            return min_lanes(v);
+        default:
+            return sum_lanes(v);
+    }
+}
+
+// ---- rows ---------------------------------------------------------------------------------------
+
+// The terms of up to PIECE numbers that follow each other, combined in four vectors.
+INLINE real reduced_piece(int operation, const real* x, int64_t n) {
+    vreal sums[4];
+    UNROLL for (int k = 0; k < 4; k++) sums[k] = splat(neutral(operation));
+    int64_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        UNROLL for (int k = 0; k < 4; k++) sums[k] =
+            combined(operation, sums[k], term(operation, load(x + i + k * LANES)));
+    for (; i + LANES <= n; i += LANES)
+        sums[0] = combined(operation, sums[0], term(operation, load(x + i)));
+    if (i < n) {
+        const vreal last = term(operation, load_first(x + i, n - i));
+        const vreal others = splat(neutral(operation));
+        sums[1] = combined(operation, sums[1], choose(first_lanes(n - i), last, others));
+    }
+    const vreal left = combined(operation, sums[0], sums[1]);
+    const vreal right = combined(operation, sums[2], sums[3]);
+    return combined_lanes(operation, combined(operation, left, right));
+}
+
+static real reduce_piece(int operation, const real* x, int64_t n) {
+    switch (operation) {
+        case REDUCE_SUM:
+            return reduced_piece(REDUCE_SUM, x, n);
+        case REDUCE_SUM_OF_SQUARES:
+            return reduced_piece(REDUCE_SUM_OF_SQUARES, x, n);
+        case REDUCE_PROD:
+            return reduced_piece(REDUCE_PROD, x, n);
+        case REDUCE_MAX:
+            return reduced_piece(REDUCE_MAX, x, n);
+        case REDUCE_MIN:
+            return reduced_piece(REDUCE_MIN, x, n);
+        case REDUCE_ANY:
+            return reduced_piece(REDUCE_ANY, x, n);
+        default:
+            return reduced_piece(REDUCE_ALL, x, n);
+    }
+}
+
+// Pieces, combined in pairs of pairs: partial[k] holds 2^k pieces if bit k of the count is set.
+typedef struct {
+    int64_t count;
+    real partial[48];
+} pairs;
+
+static real combine_two(int operation, real a, real b) {
+    return combined(operation, splat(a), splat(b))[0];
+}
+
+static void add_piece(pairs* p, int operation, real piece) {
+    int level = 0;
+    for (; (p->count >> level) & 1; level++)
+        piece = combine_two(operation, p->partial[level], piece);
+    p->partial[level] = piece;
+    p->count++;
+}
+
+static real all_pieces(const pairs* p, int operation) {
+    real result = neutral(operation);
+    for (int level = 0; p->count >> level; level++)
+        if ((p->count >> level) & 1) result = combine_two(operation, p->partial[level], result);
+    return result;
+}
+
+// The place of the best number so far, for argmax and argmin.
+typedef struct {
+    real number;
+    int64_t place;
+} best;
+
+// Whether x comes before the best number so far: it is larger (smaller), or the first NaN.
+static int is_better(int operation, real x, const best* b) {
+    if (b->number != b->number) return 0;
+    if (x != x) return 1;
+    return operation == REDUCE_ARGMAX ? x > b->number : x < b->number;
+}
+
+static void find_best(best* b, int operation, const real* x, int64_t n, int64_t first_place) {
+    for (int64_t i = 0; i < n; i++)
+        if (first_place + i == 0 || is_better(operation, x[i], b)) {
+            b->number = x[i];
+            b->place = first_place + i;
+        }
+}
+
+static int64_t count_of(int32_t dimensions, const int64_t* shape) {
+    int64_t count = 1;
+    for (int axis = 0; axis < dimensions; axis++) count *= shape[axis];
+    return count;
+}
+
+// Moves an index to the next one, and returns how far an array's offset moves by it.
+static int64_t next_index(int32_t dimensions, const int64_t* shape, const int64_t* strides,
+                          int64_t* index) {
+    int64_t moved = 0;
+    for (int axis = dimensions - 1; axis >= 0; axis--) {
+        moved += strides[axis];
+        if (++index[axis] < shape[axis]) return moved;
+        moved -= strides[axis] * shape[axis];
+        index[axis] = 0;
+    }
+    return moved;
+}
+
+// Reduces all numbers that belong to one number of the result, in pieces of one row.
+static double reduce_one(const reduction* r, const void* input, int64_t offset, real* buffer) {
+    const int inner = r->reduced - 1;
+    const int64_t length = r->reduced_shape[inner], stride = r->reduced_strides[inner];
+    const int64_t rows = count_of(inner, r->reduced_shape);
+    const int is_search = r->operation >= REDUCE_ARGMAX;
+    const int is_direct = r->input_type == REAL_TYPE && stride == 1;
+    int64_t index[REDUCE_DIMENSIONS] = {0};
+    pairs p = {0, {0}};
+    best b = {0, 0};
+    for (int64_t row = 0; row < rows; row++) {
+        for (int64_t done = 0; done < length; done += PIECE) {
+            const int64_t n = length - done < PIECE ? length - done : PIECE;
+            const int64_t start = offset + done * stride;
+            const real* x = (const real*)input + start;
+            if (!is_direct) {
+                read_row(buffer, input, r->input_type, start, stride, n);
+                x = buffer;
+            }
+            if (is_search)
+                find_best(&b, r->operation, x, n, row * length + done);
+            else
+                add_piece(&p, r->operation, reduce_piece(r->operation, x, n));
+        }
+        offset += next_index(inner, r->reduced_shape, r->reduced_strides, index);
+    }
+    return is_search ? (double)b.place : (double)all_pieces(&p, r->operation);
+}
+
+// Writes n numbers of the result, divided by the divisor.
+static void write_numbers(const reduction* r, void* result, int64_t offset, int64_t stride,
+                          real* numbers, int64_t n) {
+    if (r->divisor != 1)
+        for (int64_t i = 0; i < n; i++) numbers[i] = (real)(numbers[i] / r->divisor);
+    write_row(result, numbers, r->result_type, offset, stride, n);
+}
+
+static void reduce_rows(const reduction* r, const void* input, void* result, real* buffer) {
+    const int64_t results = count_of(r->kept, r->kept_shape);
+    int64_t index[REDUCE_DIMENSIONS] = {0};
+    int64_t index_of_result[REDUCE_DIMENSIONS] = {0};
+    int64_t offset = 0, place = 0;
+    for (int64_t i = 0; i < results; i++) {
+        const double value = reduce_one(r, input, offset, buffer);
+        if (r->result_type == TYPE_INT64) {  // a place may be too large for a float
+            ((int64_t*)result)[place] = (int64_t)value;
+        } else {
+            real number = (real)value;
+            write_numbers(r, result, place, 1, &number, 1);
+        }
+        offset += next_index(r->kept, r->kept_shape, r->kept_strides, index);
+        place += next_index(r->kept, r->kept_shape, r->result_strides, index_of_result);
+    }
+}
+
+// ---- columns ------------------------------------------------------------------------------------
+
+// Combines a vector of each of 8 rows (or of `rows` < 8 of them) with a vector of partial results.
+INLINE vreal with_rows(int operation, vreal sum, const real* const* x, int64_t column, int rows,
+                       int64_t lanes) {
+    vreal v[8];
+    UNROLL for (int k = 0; k < 8; k++) {
+        v[k] = splat(neutral(operation));
+        if (k < rows)
+            v[k] = term(operation,
+                        lanes == LANES ? load(x[k] + column) : load_first(x[k] + column, lanes));
+    }
+    UNROLL for (int k = 0; k < 4; k++) v[k] = combined(operation, v[k], v[k + 4]);
+    v[0] = combined(operation, v[0], v[2]);
+    v[1] = combined(operation, v[1], v[3]);
+    return combined(operation, sum, combined(operation, v[0], v[1]));
+}
+
+// sums[j] = sums[j] combined with x[0][j] ... x[rows - 1][j], for j < n; rows <= 8
+INLINE void add_rows(int operation, real* sums, const real* const* x, int rows, int64_t n) {
+    int64_t j = 0;
+    if (rows == 8) {
+        for (; j + LANES <= n; j += LANES)
+            store(sums + j, with_rows(operation, load(sums + j), x, j, 8, LANES));
+    } else {
+        for (; j + LANES <= n; j += LANES)
+            store(sums + j, with_rows(operation, load(sums + j), x, j, rows, LANES));
+    }
+    if (j < n) store(sums + j, with_rows(operation, load(sums + j), x, j, rows, n - j));
+}
+
+// Combines all rows of up to PIECE columns, which begin at x, 8 at a time.
+INLINE void columns_of(int operation, const reduction* r, const real* x, int64_t n, real* sums) {
+    const int64_t rows = count_of(r->reduced, r->reduced_shape);
+    int64_t index[REDUCE_DIMENSIONS] = {0};
+    for (int64_t j = 0; j < n; j += LANES) store(sums + j, splat(neutral(operation)));
+    for (int64_t row = 0; row < rows; row += 8) {
+        const int together = rows - row < 8 ? (int)(rows - row) : 8;
+        const real* eight[8];
+        for (int k = 0; k < together; k++) {
+            eight[k] = x;
+            x += next_index(r->reduced, r->reduced_shape, r->reduced_strides, index);
+        }
+        add_rows(operation, sums, eight, together, n);
+    }
+}
+
+static void reduce_piece_of_columns(const reduction* r, const real* x, int64_t n, real* sums) {
+    switch (r->operation) {
+        case REDUCE_SUM:
+            columns_of(REDUCE_SUM, r, x, n, sums);
+            break;
+        case REDUCE_SUM_OF_SQUARES:
+            columns_of(REDUCE_SUM_OF_SQUARES, r, x, n, sums);
+            break;
+        case REDUCE_PROD:
+            columns_of(REDUCE_PROD, r, x, n, sums);
+            break;
+        case REDUCE_MAX:
+            columns_of(REDUCE_MAX, r, x, n, sums);
+            break;
+        case REDUCE_MIN:
+            columns_of(REDUCE_MIN, r, x, n, sums);
+            break;
+        case REDUCE_ANY:
+            columns_of(REDUCE_ANY, r, x, n, sums);
+            break;
+        default:
+            columns_of(REDUCE_ALL, r, x, n, sums);
+    }
+}
+
+static void reduce_columns(const reduction* r, const real* input, void* result, real* buffer) {
+    const int inner = r->kept - 1;
+    const int64_t width = r->kept_shape[inner];
+    const int64_t matrices = count_of(inner, r->kept_shape);
+    int64_t index[REDUCE_DIMENSIONS] = {0};
+    int64_t index_of_result[REDUCE_DIMENSIONS] = {0};
+    int64_t place = 0;
+    for (int64_t i = 0; i < matrices; i++) {
+        for (int64_t done = 0; done < width; done += PIECE) {
+            const int64_t n = width - done < PIECE ? width - done : PIECE;
+            const int64_t stride = r->result_strides[inner];
+            reduce_piece_of_columns(r, input + done, n, buffer);
+            write_numbers(r, result, place + done * stride, stride, buffer, n);
+        }
+        input += next_index(inner, r->kept_shape, r->kept_strides, index);
+        place += next_index(inner, r->kept_shape, r->result_strides, index_of_result);
+    }
+}
+
+EXPORT void NAME(reduce_run)(const reduction* r, const void* input, void* result, void* scratch) {
+    if (r->by_columns)
+        reduce_columns(r, input, result, scratch);
+    else
+        reduce_rows(r, input, result, scratch);
+}
+
+// ---- preparation --------------------------------------------------------------------------------
+
+// A group of axes with the strides of one array, or of two.
+typedef struct {
+    int32_t* dimensions;
+    int64_t* shape;
+    int64_t* strides[2];  // the second may be NULL
+} axes;
+
+static void remove_axis(axes* a, int axis) {
+    for (int next = axis + 1; next < *a->dimensions; next++) {
+        a->shape[next - 1] = a->shape[next];
+        for (int k = 0; k < 2; k++)
+            if (a->strides[k]) a->strides[k][next - 1] = a->strides[k][next];
+    }
+    --*a->dimensions;
+}
+
+static void exchange(int64_t* numbers, int i) {
+    const int64_t kept = numbers[i];
+    numbers[i] = numbers[i - 1];
+    numbers[i - 1] = kept;
+}
+
+// Orders the axes such that the first strides decrease.
+static void sort_axes(axes* a) {
+    for (int done = 1; done < *a->dimensions; done++)
+        for (int axis = done; axis > 0; axis--) {
+            if (a->strides[0][axis - 1] >= a->strides[0][axis]) break;
+            exchange(a->shape, axis);
+            exchange(a->strides[0], axis);
+            if (a->strides[1]) exchange(a->strides[1], axis);
+        }
+}
+
+static int are_mergeable(const axes* a, int axis) {
+    for (int k = 0; k < 2; k++) {
+        const int64_t* strides = a->strides[k];
+        if (strides && strides[axis] != strides[axis + 1] * a->shape[axis + 1]) return 0;
+    }
+    return 1;
+}
+
+static void merge_axes(axes* a) {
+    for (int axis = *a->dimensions - 2; axis >= 0; axis--)
+        if (are_mergeable(a, axis)) {
+            a->shape[axis + 1] *= a->shape[axis];
+            remove_axis(a, axis);
+        }
+}
+
+static void simplify(axes* a, int keep_order) {
+    for (int axis = *a->dimensions - 1; axis >= 0; axis--)
+        if (a->shape[axis] == 1) remove_axis(a, axis);
+    if (!keep_order) sort_axes(a);
+    merge_axes(a);
+    if (*a->dimensions == 0) {
+        *a->dimensions = 1;
+        a->shape[0] = 1;
+        for (int k = 0; k < 2; k++)
+            if (a->strides[k]) a->strides[k][0] = 1;
+    }
+}
+
+static int is_valid(const reduction* r) {
+    return r->operation >= 0 && r->operation < REDUCE_OPERATIONS && r->input_type >= 0 &&
+           r->input_type < TYPES && r->result_type >= 0 && r->result_type < TYPES && r->kept >= 0 &&
+           r->reduced >= 0 && r->kept <= REDUCE_DIMENSIONS && r->reduced <= REDUCE_DIMENSIONS;
+}
+
+EXPORT int32_t NAME(reduce_prepare)(reduction* r) {
+    if (!is_valid(r)) return REDUCE_WRONG;
+    const int is_search = r->operation >= REDUCE_ARGMAX;
+    const int needs_numbers = is_search || r->operation == REDUCE_MAX || r->operation == REDUCE_MIN;
+    if (needs_numbers && count_of(r->reduced, r->reduced_shape) == 0) return REDUCE_EMPTY;
+    axes kept = {&r->kept, r->kept_shape, {r->kept_strides, r->result_strides}};
+    axes reduced = {&r->reduced, r->reduced_shape, {r->reduced_strides, NULL}};
+    simplify(&kept, 0);
+    simplify(&reduced, is_search);
+    const int has_columns = r->kept_strides[r->kept - 1] == 1 && r->kept_shape[r->kept - 1] > 1;
+    r->by_columns = !is_search && r->input_type == REAL_TYPE && has_columns &&
+                    r->reduced_strides[r->reduced - 1] != 1;
+    return REDUCE_READY;
+}

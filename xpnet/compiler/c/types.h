@@ -1,0 +1,17 @@
+// The types of the numbers in arrays, by the numbers that a plan names them with.
+#ifndef XPNET_TYPES_H
+#define XPNET_TYPES_H
+
+#include <stdint.h>
+
+enum {
+    TYPE_FLOAT32,
+    TYPE_FLOAT64,
+    TYPE_BOOL,  // one byte, 0 or 1
+    TYPE_UINT8,
+    TYPE_INT32,
+    TYPE_INT64,
+    TYPES
+};
+
+#endif  // XPNET_TYPES_H
