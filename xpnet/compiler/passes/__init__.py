@@ -36,6 +36,7 @@ def cleaned(program: Program, executor_kind: str) -> Program:
         Others: none.
     """
     program = without_dead_operations(program)
+    program = without_repetitions(program)  # of constants too, while they are still operations
     program = with_constants_folded(program)
     program = without_identities(program)
     program = without_repetitions(program)
