@@ -13,6 +13,7 @@ from xpnet.compiler.call import (
     objects_in,
     record_lock,
     recorded_call,
+    roots_of,
 )
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.executors.library import LibraryExecutor
@@ -78,6 +79,7 @@ class Compiled:
         self._executor = executor or LibraryExecutor
         self._keys: dict[Any, _Key] = {}
         self._written: set[tuple[int, Any]] = set()  # what actions change
+        self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
         self._holds: list[Any] = []  # objects whose ids are in keys
         self._current: Replay | None = None
@@ -115,7 +117,7 @@ class Compiled:
 
     def _renewed(self, args: Any, options: Any, done: Any, tried: set[int]) -> Any:
         """A call for which no plan is ready: numbers or arrays may be others, but equal."""
-        found = survey(self.function, *objects_in((args, options)))
+        found = survey(*roots_of(self.function, args, options), varying=self._varying)
         presence = tuple(place.get() is not None for place in found.gradients)
         key = self._keys.get(self._signature(found, cell_keys(found), args, options))
         for replay in key.replays if key is not None else ():
@@ -138,7 +140,8 @@ class Compiled:
     def _record(self, args: Any, options: Any, done: Any) -> Any:
         """A call that runs as it is and is recorded; after three of a kind there is a plan."""
         with record_lock:
-            recording = recorded_call(self.function, args, options, done)
+            recording = recorded_call(self.function, args, options, done, self._varying)
+            self._varying |= recording.varying
             result = recording.result
             recording.result = None  # its arrays are the caller's
             self._written |= recording.written
@@ -183,7 +186,7 @@ class Compiled:
         )
         if found is not None:
             return found
-        if recording.changes:
+        if recording.changes or recording.varying:
             return None
         replay = Replay(recording, args, options, self._written, self.keep_grad, self._executor)
         key.replays.append(replay)

@@ -369,12 +369,12 @@ class RecordingNamespace:
     """A library's namespace whose functions are recorded."""
 
     def __init__(self, xp: Namespace, prefix: str = "") -> None:
-        self._own = xp
+        self._xp = xp
         self._prefix = prefix
         self.__name__ = xp.__name__
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._own, name)
+        found = getattr(self._xp, name)
         if isinstance(found, ModuleType):
             found = RecordingNamespace(found, f"{self._prefix}{name}.")
         elif name in FACTS:
@@ -492,7 +492,7 @@ class RecordingBackend(Backend):
     __slots__ = ()
 
     def asarray(self, x: object, dtype: Any = None) -> Array:
-        plain = Backend(self.name, getattr(self.xp, "_own", self.xp), self.device, self.dtype)
+        plain = Backend(self.name, getattr(self.xp, "_xp", self.xp), self.device, self.dtype)
         if isinstance(x, RecordedArray):
             return called("asarray", plain.asarray, (x,), {"dtype": dtype})
         if hasattr(x, "dtype"):  # an array of somebody else's: it is noted where it is used
@@ -584,7 +584,8 @@ class Recorder:
 
     def wrap(self, array: Array, value: Value) -> RecordedArray:
         """An array as a RecordedArray for this value."""
-        kind = recorded_type(compat.array_namespace(array), type(array))
+        own_kind = np.ndarray if isinstance(array, np.generic) else type(array)
+        kind = recorded_type(compat.array_namespace(array), own_kind)
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
         x = kind(array, value, self)
@@ -753,7 +754,7 @@ class Recorder:
         if isinstance(x, (tuple, list)):
             parts = [self._with_hosts(part, number, (*path, i)) for i, part in enumerate(x)]
             return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
-        if isinstance(x, float):
+        if isinstance(x, float) and not isinstance(x, np.generic):
             return self.number(float(x), ("action", number, path))
         if compat.is_array_api_obj(x):
             value = self._new_host(tuple(x.shape), x.dtype, ("action", number, path))

@@ -270,6 +270,8 @@ class Replay:
         program = self.program
         if not self.executor.in_place:
             for i in program.updates:
+                if program.states[i].shape == ():
+                    code.add(f"states[{i}] = {code.name(as_array)}(states[{i}])")
                 for place in self.places[i]:
                     code.add(_assignment(code, place, f"states[{i}]"))
         owners = {id(p.owner): p.owner for i in program.updates for p in self.places[i]}
@@ -281,8 +283,11 @@ class Replay:
         for place in self._forget:
             code.add(_assignment(code, place, "None"))
         first = len(program.outputs) - len(self._writes)
-        for i, (place, _) in enumerate(self._writes, first):
-            code.add(_assignment(code, place, f"outputs[{i}]"))
+        for i, (place, value) in enumerate(self._writes, first):
+            array = f"outputs[{i}]"
+            if value.shape == ():
+                array = f"{code.name(as_array)}({array})"
+            code.add(_assignment(code, place, array))
         number: list[int] = []
         code.add(f"return {_result(code, self.recording.tree, number)}")
         return code.function("finish")

@@ -13,7 +13,7 @@ hold selects the code that runs: a replay requires that it has not changed.
 
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 from weakref import ReferenceType
 
 import array_api_compat as compat
+import numpy as np
 
 from xpnet.autodiff.namespace import DifferentiableNamespace
 from xpnet.autodiff.variable import Parameter, Variable
@@ -195,8 +196,15 @@ def _keys(x: Any) -> Any:
     return len(x)
 
 
-def survey(*roots: Any) -> Survey:
+def survey(*roots: Any, varying: Collection[tuple[int, Any]] = ()) -> Survey:
     """All that the roots (functions, objects, containers) can reach.
+
+    Parameters
+    ----------
+    *roots : objects
+    varying : collection of Place ids
+        Places with scalars of NumPy that the step changes: these are arrays. Others are numbers,
+        such as a hyperparameter.
 
     Raises
     ------
@@ -222,7 +230,7 @@ def survey(*roots: Any) -> Survey:
         for place, child, more in children(x, name):
             names = _free_names(x)
             child_free = place.key in names if names else free and not _is_object(x)
-            if _note(found, place, child, child_free):
+            if _note(found, place, child, child_free, varying):
                 heappush(heap, (cost + more, next(order), child, place.name, child_free))
     return found
 
@@ -237,20 +245,23 @@ def _is_object(x: Any) -> bool:
     return not isinstance(x, (dict, list, tuple, Mapping))
 
 
-def _note(found: Survey, place: Place, child: Any, free: bool) -> bool:
+def _note(
+    found: Survey, place: Place, child: Any, free: bool, varying: Collection[tuple[int, Any]]
+) -> bool:
     """Add what a place holds to a survey; returns whether to look into it."""
     if place.is_gradient:
         found.gradients.append(place)
         return isinstance(child, Variable)
-    if is_array(child):
+    is_number = isinstance(child, np.generic) and place.id not in varying
+    if is_array(child) and not is_number:
         found.cells.append(place)
         return False
     if place.key == "__dict__" and place.access == "attribute":
         found.entries.append(Entry(place, "keys", _keys(child), False))
         return False
-    if isinstance(child, SCALARS) or is_dtype(child):
-        is_number = isinstance(child, NUMBERS) and not isinstance(child, bool)
-        found.entries.append(Entry(place, "scalar", child, free and is_number))
+    if isinstance(child, (*SCALARS, np.generic)) or is_dtype(child):
+        may_differ = isinstance(child, NUMBERS) and not isinstance(child, bool)
+        found.entries.append(Entry(place, "scalar", child, free and may_differ))
         return False
     in_tuple = isinstance(child, tuple)
     found.entries.append(Entry(place, "object", child, free and in_tuple))
@@ -274,7 +285,7 @@ def _in_tuples(x: Any) -> Iterator[Any]:
 
 def is_array(x: Any) -> bool:
     """Whether x is an array of a library: what a cell holds."""
-    if isinstance(x, (Variable, type, *SCALARS)) or not compat.is_array_api_obj(x):
+    if isinstance(x, (Variable, type)) or not compat.is_array_api_obj(x):
         return False
     return getattr(x.dtype, "kind", "f") not in "OSUVMm"  # of NumPy: objects, strings, times
 
