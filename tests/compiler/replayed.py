@@ -100,6 +100,17 @@ def optimizers():
     }
 
 
+def last_bits(backend, name):
+    """The relative difference that a model's numbers may have on a library: 0, but for one case.
+
+    The passes remove pairs of reshapings, which copy a strided array. PyTorch's product of a strided
+    array adds up in another order than that of a contiguous one, so the last bits of an LSTM differ.
+    """
+    if name != "lstm" or not backend.name.startswith("torch"):
+        return 0.0
+    return 1e-12 if "64" in str(backend.dtype) else 1e-5
+
+
 def assert_agrees(backend, kind, name, optimizer, rtol, atol=None, halfway=None):
     """Training by an executor has the results of training without one.
 

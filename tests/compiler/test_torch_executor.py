@@ -9,6 +9,7 @@ from tests.compiler.replayed import (
     assert_agrees,
     batches,
     executed_by,
+    last_bits,
     model_of,
     optimizers,
     stepping,
@@ -34,7 +35,8 @@ def momentum(parameters):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_models(torch_backend, name):
-    assert_agrees(torch_backend, TorchExecutor, name, momentum, rtol=0)
+    rtol = last_bits(torch_backend, name)
+    assert_agrees(torch_backend, TorchExecutor, name, momentum, rtol)
 
 
 @pytest.mark.parametrize("name", optimizers())
