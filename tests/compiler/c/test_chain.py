@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.compiler.c import chains
+from tests.compiler.c import chains, conftest
 from xpnet.compiler.c import structures
 
-SETTINGS = hypothesis.settings(deadline=None, max_examples=60)
 SPECIAL = [
     0.0,
     -0.0,
@@ -262,7 +261,7 @@ def operands(draw, shape, kind):
 
 
 @hypothesis.given(st.data())
-@SETTINGS
+@conftest.EXAMPLES
 def test_any_shapes_strides_and_types(chain_library, data):
     suffix = data.draw(st.sampled_from(["f32", "f64"]))
     shape = data.draw(st.one_of(SHAPES, LONG_SHAPES))
@@ -286,7 +285,7 @@ def test_any_shapes_strides_and_types(chain_library, data):
 @hypothesis.given(
     st.integers(0, 5000), st.integers(1, 40), st.sampled_from(["f32", "f64"]), st.integers(0, 9)
 )
-@SETTINGS
+@conftest.EXAMPLES
 def test_nothing_is_written_beyond_a_result(chain_library, rows, columns, suffix, offset):
     rows = rows // columns
     dtype = structures.FLOATS[suffix]
