@@ -36,7 +36,16 @@ __all__ = [
 ALIGNMENT = 64  # bytes: a cache line, and the longest vector of a processor
 
 VIEWS = frozenset(
-    ["matrix_transpose", "permute_dims", "moveaxis", "expand_dims", "squeeze", "reshape", "broadcast_to", "flip"]
+    [
+        "matrix_transpose",
+        "permute_dims",
+        "moveaxis",
+        "expand_dims",
+        "squeeze",
+        "reshape",
+        "broadcast_to",
+        "flip",
+    ]
 )
 """Names of operations whose results are views of their first argument.
 
