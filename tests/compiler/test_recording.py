@@ -181,8 +181,10 @@ def test_attributes_and_items(backend64, function):
 
 
 def test_numpys_own_functions_of_arrays():
+    constant = np.array([1.0, 2.0])
+
     def f(x):
-        y = np.exp(x) + np.add.reduce(x, axis=0) + np.array([1.0, 2.0]) * x
+        y = np.exp(x) + np.add.reduce(x, axis=0) + constant * x
         return np.concatenate([y, np.where(x > 1.0, x, np.multiply.outer(x, x)[0, 0])]), np.sum(x)
 
     x = np.array([[0.5, 1.5]])

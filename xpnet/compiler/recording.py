@@ -25,6 +25,7 @@ from xpnet._libraries import library_of
 from xpnet._libraries._base import Library
 from xpnet._typing import Array, Device, Namespace
 from xpnet.autodiff.namespace import _namespace_of, array_types
+from xpnet.autodiff.variable import Variable
 from xpnet.backend import Backend, array_like, current, to_numpy, using
 from xpnet.compiler.record import Operation, Value, leaves, replaced
 from xpnet.kernels.lookup import Kernel
@@ -294,12 +295,16 @@ def _operator(name: str, function: Callable[..., Any], change: Any = None) -> tu
     """x op y, y op x and x op= y."""
 
     def forward(x: RecordedArray, y: Array) -> Array:
+        if isinstance(y, Variable):  # its own operator records the derivative too
+            return NotImplemented
         return called(name, function, (x, y), {})
 
     def reflected(x: RecordedArray, y: Array) -> Array:
         return called(name, function, (y, x), {})
 
     def in_place(x: RecordedArray, y: Array) -> Array:
+        if isinstance(y, Variable):
+            return NotImplemented
         if not library_of(x.array).mutable:
             return called(name, function, (x, y), {})
         before = x.array
