@@ -1,7 +1,7 @@
 """One call of a step that is recorded: the arrays that it can reach are replaced while it runs."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,8 +19,9 @@ from xpnet.compiler.record import Program, Value, leaves, replaced
 from xpnet.compiler.recording import Failure, RecordedArray, RecordedNumber, Recorder, unwrapped
 from xpnet.compiler.state import SCALARS, Place, Survey, is_array, is_dtype, survey
 from xpnet.errors import CompileError
+from xpnet.optimizers import averaging
 
-__all__ = ["Constant", "Recording", "objects_in", "record_lock", "recorded_call"]
+__all__ = ["Constant", "Recording", "objects_in", "record_lock", "recorded_call", "roots_of"]
 
 record_lock = threading.RLock()
 """Held while arrays are replaced by recording arrays: another thread's call must not find them."""
@@ -56,6 +57,8 @@ class Recording:
         The numbers that actions of `each_step` have changed.
     changes : dict from Place id to str
         What else the step has changed: a replay would not.
+    varying : set of Place ids
+        The scalars of NumPy that the step has changed.
     cell_keys : tuple
         See `cell_keys`.
     held : list of arrays or None
@@ -70,6 +73,7 @@ class Recording:
     recorder: Recorder
     before: Survey
     presence: tuple[bool, ...]
+    varying: set[tuple[int, Any]] = field(default_factory=set)
     cell_keys: Any = ()
     held: list[Array] = field(default_factory=list)
     writes: list[tuple[Place, Value]] = field(default_factory=list)
@@ -81,6 +85,15 @@ class Recording:
 def objects_in(args: Any) -> list[Any]:
     """The arguments that are neither arrays nor scalars: a model, for example."""
     return [x for x in leaves(args) if not is_argument(x) and not isinstance(x, SCALARS)]
+
+
+def roots_of(function: Callable[..., Any], args: Any, options: Any) -> list[Any]:
+    """What a call can reach its arrays from."""
+    roots = [function, *objects_in((tuple(args), options))]
+    averages = averaging._applied.get()  # noqa: SLF001 - of the block around the call
+    if averages:
+        roots.append(averages)
+    return roots
 
 
 def is_argument(x: Any) -> bool:
@@ -128,13 +141,19 @@ def _replaced_in_tuple(x: Any, new: Callable[[Any], Any]) -> Any:
 class _Call:
     """The parts of `recorded_call`, and what they share."""
 
-    def __init__(self, function: Callable[..., Any], roots: Sequence[Any], done: Any) -> None:
-        self.roots = (function, *roots)
+    def __init__(
+        self,
+        roots: Sequence[Any],
+        done: Sequence[Any],
+        varying: Collection[tuple[int, Any]],
+    ) -> None:
+        self.survey = partial(survey, *roots, varying=varying)
         self.recorder = Recorder(done)
-        self.before = survey(*self.roots)
+        self.before = self.survey()
         self.snapshot = self.before.snapshot()
         self.start = list(self.snapshot)
         self.written: set[tuple[int, Any]] = set()
+        self.varying: set[tuple[int, Any]] = set()
         self.in_action = False
         self.cells: list[list[Place]] = []
         self.states: list[RecordedArray] = []
@@ -196,7 +215,7 @@ class _Call:
         for places in self.cells:
             for place in places:
                 self._restore(place, found)
-        after = survey(*self.roots)
+        after = self.survey()
         for place in [*after.cells, *after.gradients]:
             self._restore(place, found)
         for place, _, value, _ in after.entries:
@@ -219,7 +238,7 @@ class _Call:
             self.recorder.failures.append(_stale(place, x.stale))
         if not place.is_settable:
             return
-        place.set(as_array(x.array) if isinstance(place.owner, Variable) else x.array)
+        place.set(as_array(x.array))  # a state remains an array where NumPy returns a scalar
         if x.recorder is self.recorder:
             found[place.id] = (place, x.value)
 
@@ -235,6 +254,9 @@ class _Call:
         for entry, before in zip(self.before.entries, self.start, strict=True):
             if entry.place.id in found:
                 now = found[entry.place.id]
+                if isinstance(before, np.generic) and isinstance(now, (np.generic, np.ndarray)):
+                    self.varying.add(entry.place.id)
+                    continue
                 named[entry.place.id] = _described_change(entry.place.name, entry.kind, before, now)
         return named
 
@@ -269,6 +291,7 @@ def recorded_call(
     args: Sequence[Any],
     options: Mapping[str, Any] | None = None,
     done: Sequence[Any] = (),
+    varying: Collection[tuple[int, Any]] = (),
 ) -> Recording:
     """Call the function, and record it.
 
@@ -279,10 +302,12 @@ def recorded_call(
         What it is called with.
     done : sequence
         The results of the first actions of `each_step`, which ran already for this call.
+    varying : collection of Place ids
+        See `survey`.
     """
     options = dict(options or {})
     with record_lock:
-        call = _Call(function, objects_in((tuple(args), options)), done)
+        call = _Call(roots_of(function, args, options), done, varying)
         arguments: list[Value] = []
         given = [replaced(x, _argument(call.recorder, arguments)) for x in (tuple(args), options)]
         found: dict[tuple[int, Any], tuple[Place, Value]] = {}
@@ -328,11 +353,10 @@ def _finished(
     """The recording of a call that has returned."""
     recorder = call.recorder
     for x in leaves(result):
-        if not isinstance(x, (Variable, RecordedArray, type, *SCALARS)) and not is_array(x):
-            if not is_dtype(x):
-                what = f"the step returns a {type(x).__name__}"
-                advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
-                recorder.failures.append(Failure("", what, advice))
+        if not (isinstance(x, (Variable, type, *SCALARS)) or is_array(x) or is_dtype(x)):
+            what = f"the step returns a {type(x).__name__}"
+            advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
+            recorder.failures.append(Failure("", what, advice))
     tree = replaced(result, value_of)
     outputs = [x for x in leaves(tree) if isinstance(x, Value) and x.source != "host"]
     updates, writes, gradients = _new_arrays(call, found)
@@ -347,6 +371,7 @@ def _finished(
     recording.gradients = [(place, value, id(value) in used) for place, value in gradients]
     recording.written = call.written
     recording.changes = call.changes()
+    recording.varying = call.varying
     recording.cell_keys = call.cell_keys
     recording.held = [
         x if not places else None for x, places in zip(call.held, call.cells, strict=True)

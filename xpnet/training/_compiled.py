@@ -13,6 +13,7 @@ the host cannot be a part of a record, so a step consists of parts, and the lear
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
@@ -131,8 +132,7 @@ class Parts:
 
     def move(self) -> None:
         """Move the weights along the gradients."""
-        if self.clips:
-            self.clip_gradients()
+        self.clip_gradients()
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
@@ -163,6 +163,8 @@ class CompiledParts:
     ----------
     reason : str
         Why the steps cannot be compiled; empty if they can be.
+    in_one, clips
+        As for `Parts`.
     """
 
     def __init__(self, learner: "Learner") -> None:
@@ -170,10 +172,10 @@ class CompiledParts:
         self.plain = Parts(learner)
         self._keeps = learner.keeps_gradients
         self.in_one = learner.accumulate == 1 and learner.precision is None
-        self._compile()
+        self.clips = True
+        self._compile(self.plain)
 
-    def _compile(self) -> None:
-        parts = self.plain
+    def _compile(self, parts: Parts) -> None:
         self._whole = self._compiled(parts.whole, keep_grad=self._keeps)
         self._gradients = self._compiled(parts.gradients, keep_grad=True)
         self._prepared = self._compiled(parts.prepared, keep_grad=True)
@@ -181,11 +183,6 @@ class CompiledParts:
 
     def _compiled(self, function: Callable[..., Any], keep_grad: bool) -> Compiled:
         return compile(function, fallback=True, keep_grad=keep_grad)
-
-    @property
-    def clips(self) -> bool:
-        """Whether `move` clips the gradients."""
-        return self.plain.clips
 
     def used(self) -> list[Compiled]:
         """The parts that were called."""
@@ -233,9 +230,11 @@ class CompiledParts:
         if not callable(self.plain.clip):
             self.reason = reason
             return
-        self.plain.clips = False
+        self.clips = False
         self.in_one = False
-        self._compile()
+        others = copy(self.plain)
+        others.clip = None  # what the function changes would be looked at before each replay
+        self._compile(others)
 
     def _without_warnings(self) -> AbstractContextManager[Any]:
         precision = self.plain.precision
