@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np  # noqa: TID251 - the executor of this library
+import numpy as np
 
 from xpnet._typing import Array, DType
 from xpnet.compiler.buffers import Block
@@ -112,6 +112,8 @@ class Source:
     lines : list of str
     bound : dict from str to Bound
         The names that the source uses, other than those of arguments and of what it computes.
+    calls : list of Operation
+        Those that only their functions compute.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -119,6 +121,7 @@ class Source:
         self.program = memory.program
         self.bound: dict[str, Bound] = {"np": Bound(np, is_constant=True)}
         self.lines: list[str] = []
+        self.calls: list[Operation] = []
         self.names: dict[Any, str] = {}
         self._taken: set[str] = {"np"}
         self.place = 0
@@ -245,6 +248,7 @@ class Source:
 
     def _write_call(self, operation: Operation) -> None:
         """An operation that only its function computes."""
+        self.calls.append(operation)
         call = self.call(operation)
         if operation.result is operation.outputs[0]:
             x = operation.outputs[0]
