@@ -84,6 +84,14 @@ STATIC = np.ones(1)
 PROPERTY = np.ones(1)
 
 
+def enclosing(x):
+    return lambda: x
+
+
+def with_defaults(a=GLOBAL, *, b=np.ones(1)):  # noqa: B008 - that is what is tested
+    return a + b
+
+
 @pytest.mark.parametrize(
     ("root", "expected"),
     [
@@ -94,9 +102,8 @@ PROPERTY = np.ones(1)
         (types.SimpleNamespace(a=[np.ones(1)], b=(np.ones(1), {"c": np.ones(1)})), None),
         ({"x": np.ones(1), "y": {"z": np.ones(1)}}, ["x", "y.z"]),
         ([np.array(["a"]), np.array([object()], dtype=object)], []),
-        ((lambda a: lambda: a)(np.ones(1)), ["a"]),
-        ((lambda a=np.ones(1): a), ["0"]),
-        ((lambda *, a=np.ones(1): a), ["a"]),
+        (enclosing(np.ones(1)), ["x"]),
+        (with_defaults, ["0", "b"]),
     ],
 )
 def test_places_that_are_found(root, expected):
@@ -141,7 +148,7 @@ def test_other_libraries_objects_are_not_looked_into():
     rng = np.random.default_rng(0)
     found = survey([rng, np, types, xpnet.current(), F.exp])
     assert not found.cells
-    assert [entry.value for entry in found.entries if entry.kind == "object"][0] is rng
+    assert found.entries[0].value is rng
 
 
 def test_numbers_of_each_step_are_free():
@@ -155,9 +162,9 @@ def test_numbers_of_each_step_are_free():
 
     found = [entry for entry in survey(Counter()).entries if entry.kind != "keys"]
     free = {entry.place.name: entry.free for entry in found}
-    assert free["count"] and free["options.lr"] and free["options.nested.0.t"]
-    assert free["options.betas"] and free["options.betas.0"]
-    assert not free["options.on"] and not free["scale"] and not free["options"]
+    names = ["count", "options.lr", "options.nested.0.t", "options.betas", "options.betas.0"]
+    assert all(free[name] for name in names)
+    assert not any(free[name] for name in ["options.on", "scale", "options"])
 
 
 def test_numbers_of_objects_within_are_not_free():
