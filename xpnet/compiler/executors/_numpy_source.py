@@ -439,8 +439,10 @@ class ChainWriter:
             if out is not None and self._is_read_later(out, n, where):
                 late.append((out, register))  # an operand is still in that memory
                 out = None
+            if out is None and all(register != kept for _, kept in late):  # those stay to the end
+                out = self._in_result(register, n, waiting, where)
             if out is None:
-                out = self._in_result(register, n, waiting, where) or self._scratch(step.dtype)
+                out = self._scratch(step.dtype)
             operands = [self._operand(i, step, where) for i in step.registers]
             self._write_step(step, out, operands)
             where[register] = out
