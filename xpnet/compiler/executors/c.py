@@ -317,7 +317,7 @@ class _BoundCall:
 
         operation = self._call.operation
         result = operation.function(*replaced(self._args, given), **replaced(self._options, given))
-        arrays = [x for x in _arrays(operation.result, result)]
+        arrays = _arrays(operation.result, result)
         for target, x in zip(self._targets, arrays, strict=True):
             target[...] = x
 
