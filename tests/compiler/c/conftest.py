@@ -5,6 +5,7 @@ ctypes library; `library("chain", "reduce")` links two files. A file that uses N
 compiled twice, for float32 and for float64.
 
 XPNET_TEST_MARCH=x86-64-v2 compiles for another processor than the one at hand.
+XPNET_TEST_EXAMPLES=1000 draws more examples than 60 for each test.
 XPNET_TEST_SANITIZE=1 compiles with the address and the undefined-behavior sanitizer. The process must
 then have been started with the sanitizer's library preloaded: test_sanitized.py does so.
 """
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -37,6 +39,9 @@ SANITIZE = [
     *("-g", "-O1"),
 ]
 SUFFIXES = {"f32": np.float32, "f64": np.float64}
+EXAMPLES = hypothesis.settings(
+    deadline=None, max_examples=int(os.environ.get("XPNET_TEST_EXAMPLES", "60"))
+)
 COMPILER = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
 
 

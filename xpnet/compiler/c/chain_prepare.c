@@ -215,13 +215,14 @@ static void find_last_uses(chain* c) {
 
 static int64_t pieces(int64_t whole, int64_t largest) { return (whole + largest - 1) / largest; }
 
-// Chooses the axis along which blocks are cut: a block holds a number of its slices.
+// Chooses the axis along which blocks are cut: a block holds a number of its slices. (A chain of no
+// numbers has no block; what is chosen for it does not matter.)
 static void choose_blocks(chain* c) {
     const int64_t most = BLOCK_BYTES / (int64_t)sizeof(real);
     c->split = c->dimensions - 1;
     c->slice_size = 1;
     while (c->split > 0 && c->slice_size * c->shape[c->split] <= most) {
-        c->slice_size *= c->shape[c->split];
+        c->slice_size *= c->shape[c->split] > 0 ? c->shape[c->split] : 1;
         c->split--;
     }
     const int64_t extent = c->shape[c->split];

@@ -33,7 +33,6 @@ typedef struct {
     const real* mask;
     real* column_sums;
     real* row_sums;
-    const table_rows* fetch;
 } problem;
 
 // ---- the plan -----------------------------------------------------------------------------------
@@ -110,14 +109,6 @@ static int64_t scratch_numbers(const problem* p, const plan* q) {
 
 // ---- panels of tiles ----------------------------------------------------------------------------
 
-// The rows of a table that are fetched from memory, while tiles are computed.
-typedef struct {
-    const table_rows* rows;
-    int64_t row;    // the next one
-    int64_t at;     // the next byte of it
-    int64_t share;  // bytes per tile
-} fetching;
-
 // The part of a product that is computed at a time: rows and depth, and a panel of columns.
 typedef struct {
     const problem* problem;
@@ -131,7 +122,6 @@ typedef struct {
     int vectors;
     real* packed_a;
     real* packed_b;
-    fetching fetch;
 } block;
 
 // Where a tile at row i of the block goes, and what is done to it after the last block of depth.
@@ -250,33 +240,6 @@ static void prefetch_share(upcoming* u) {
     u->rows -= rows;
 }
 
-// Fetching the rows is shared out over all tiles.
-static fetching start_fetching(const problem* p, const plan* q) {
-    fetching f = {.rows = p->fetch};
-    if (p->fetch == NULL) return f;
-    const int64_t tiles = q->panels * divide_up(p->m, tile_rows[q->vectors][0]);
-    const int64_t rounds = tiles * divide_up(p->k, q->depth_block);
-    f.share = divide_up(f.rows->count * f.rows->bytes, rounds > 0 ? rounds : 1);
-    return f;
-}
-
-// Fetches the share of one tile.
-static void fetch_share(fetching* f) {
-    const table_rows* t = f->rows;
-    for (int64_t left = f->share; left > 0 && f->row < t->count;) {
-        const int64_t index = t->indices[f->row];
-        if (index >= 0 && index < t->size) {
-            __builtin_prefetch((const char*)t->table + index * t->stride + f->at, 0, 2);
-        }
-        left -= 64;
-        f->at += 64;
-        if (f->at >= t->bytes) {
-            f->row++;
-            f->at = 0;
-        }
-    }
-}
-
 // ---- products -----------------------------------------------------------------------------------
 
 // A tile at row i: directly into c, or into `sums` and from there through the epilogue.
@@ -304,7 +267,7 @@ static void compute_one_tile(const block* k, int64_t i, int rows, tile* t, int b
 }
 
 // All tiles of a panel; b's part is in packed_b if it is packed.
-static void compute_panel(block* k, int packed) {
+static void compute_panel(const block* k, int packed) {
     const matrix* a = &k->problem->a;
     const int by_rows = !k->plan->pack_a && a->column == 1;
     upcoming u = next_panel(k);
@@ -322,7 +285,6 @@ static void compute_panel(block* k, int packed) {
             t.a_stride = by_rows ? a->row : a->column;
         }
         prefetch_share(&u);
-        if (k->fetch.rows) fetch_share(&k->fetch);
         compute_one_tile(k, i, rows, &t, by_rows);
     }
 }
@@ -342,7 +304,7 @@ static void compute_rows(block* k) {
 }
 
 static void compute_by_tiles(const problem* p, const plan* q, real* scratch) {
-    block k = {.problem = p, .plan = q, .fetch = start_fetching(p, q)};
+    block k = {.problem = p, .plan = q};
     k.packed_a = (real*)(((uintptr_t)scratch + 63) / 64 * 64);
     k.packed_b = k.packed_a + packed_a_size(p, q);
     do {
@@ -453,30 +415,6 @@ static void simplify(problem* p) {
     }
 }
 
-static void add_epilogue(problem* p, const NAME(epilogue) * e) {
-    p->bias = e->bias;
-    p->relu = e->activation == 1;
-    p->mask = e->mask;
-    p->column_sums = e->column_sums;
-    p->fetch = e->fetch;
-    for (int64_t j = 0; e->column_sums && j < p->n; j++) e->column_sums[j] = 0;
-}
-
-static void compute(problem* p, const NAME(epilogue) * e, real* scratch, int64_t scratch_size) {
-    if (e != NULL) add_epilogue(p, e);
-    if (p->m == 0 || p->n == 0) return;
-    simplify(p);
-    plan q = make_plan(p);
-    while (scratch_numbers(p, &q) > scratch_size && q.depth_block > 1) q.depth_block /= 2;
-    if (q.is_thin) {
-        compute_by_rows(p);
-    } else if (q.use_dots) {
-        compute_by_dots(p, &q);
-    } else {
-        compute_by_tiles(p, &q, scratch);
-    }
-}
-
 EXPORT int64_t NAME(product_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_row, int64_t a_col,
                                      int64_t b_row, int64_t b_col, int64_t c_row, int64_t c_col) {
     problem p = {.m = m, .n = n, .k = k, .c_row = c_row, .c_column = c_col};
@@ -499,5 +437,22 @@ EXPORT void NAME(product)(int64_t m, int64_t n, int64_t k, real alpha, const rea
     p.c = c;
     p.c_row = c_row;
     p.c_column = c_col;
-    compute(&p, e, scratch, scratch_size);
+    if (e != NULL) {
+        p.bias = e->bias;
+        p.relu = e->activation == 1;
+        p.mask = e->mask;
+        p.column_sums = e->column_sums;
+        for (int64_t j = 0; e->column_sums && j < n; j++) e->column_sums[j] = 0;
+    }
+    if (m == 0 || n == 0) return;
+    simplify(&p);
+    plan q = make_plan(&p);
+    while (scratch_numbers(&p, &q) > scratch_size && q.depth_block > 1) q.depth_block /= 2;
+    if (q.is_thin) {
+        compute_by_rows(&p);
+    } else if (q.use_dots) {
+        compute_by_dots(&p, &q);
+    } else {
+        compute_by_tiles(&p, &q, scratch);
+    }
 }

@@ -4,18 +4,6 @@
 
 #include "vector.h"
 
-// Rows of a table that are needed soon: the next batch of a data set. They are fetched from memory
-// into the cache while a product is computed, a few bytes per tile, so that nobody waits for them.
-// Indices that are out of range are ignored.
-typedef struct {
-    const void* table;
-    int64_t size;    // rows in the table
-    int64_t stride;  // in bytes, from a row to the next one
-    int64_t bytes;   // in a row
-    const int64_t* indices;
-    int64_t count;   // of indices
-} table_rows;
-
 // What is done to the result while it is at hand. Null pointers: nothing.
 typedef struct {
     const real* bias;   // n numbers, added to each row
@@ -24,7 +12,6 @@ typedef struct {
                         // of ReLU by its output)
     real* column_sums;  // n numbers: the sums of the final result over the rows (the gradient of a
                         // bias) are written here
-    const table_rows* fetch;
 } NAME(epilogue);
 
 // The numbers of scratch memory that product() wants for these sizes and strides (in elements).

@@ -203,7 +203,7 @@ class Source:
         first = operation.outputs[0]
         if first in self.memory.roots:
             if self.at_run_time(first):
-                self.lines.append(f"{self.name(first)} = {self.call(operation)}")
+                self.lines.append(f"{self.name(first)} = {self._view(operation)}")
             return
         if operation.name == "chain":
             self._write_chain(operation, None)
@@ -213,6 +213,13 @@ class Source:
         if write is not None and write(self, operation):
             return
         self._write_call(operation)
+
+    def _view(self, operation: Operation) -> str:
+        """A view of an array that is another one at each run: by a method, where there is one."""
+        base = operation.args[0]
+        if operation.name == "matrix_transpose":
+            return f"{self.name(base)}.{'T' if len(base.shape) == 2 else 'mT'}"
+        return self.call(operation)
 
     def _comment(self, operation: Operation) -> str:
         shapes = [str(x.shape) for x in operation.inputs() if x.shape]
@@ -429,13 +436,25 @@ class ChainWriter:
                 late.append((out, register))  # an operand is still in that memory
                 out = None
             if out is None:
-                out = self._scratch(step.dtype)
+                out = self._in_result(register, n, waiting, where) or self._scratch(step.dtype)
             operands = [self._operand(i, step, where) for i in step.registers]
             self._write_step(step, out, operands)
             where[register] = out
             self._release(n, where, {register for _, register in late})
         self.lines += [f"np.copyto({out}, {where[register]})" for out, register in late]
         self._append()
+
+    def _in_result(
+        self, register: int, n: int, waiting: dict[int, str], where: dict[int, str]
+    ) -> str | None:
+        """The memory of a result that is computed when the register is no longer needed."""
+        dtype = self._dtype(register)
+        for result, name in waiting.items():
+            fits = self._dtype(result) == dtype
+            in_time = self.last.get(register, n) <= result - self.chain.first
+            if fits and in_time and not self._is_read_later(name, n, where):
+                return name
+        return None
 
     def _is_read_later(self, name: str, n: int, where: dict[int, str]) -> bool:
         """Whether a step after step n reads a register that lies in the memory of that name.
@@ -484,7 +503,7 @@ class ChainWriter:
         key = (repr(number), dtype)
         names = self.source.names
         if key not in names:
-            wish = f"_{number!r}".replace("-", "minus_").replace(".", "_")
+            wish = f"number_{number!r}".replace("-", "minus_").replace(".", "_")
             names[key] = self.source.constant(np.array(number, dtype), wish)
         return names[key]
 
@@ -501,7 +520,8 @@ class ChainWriter:
             self.lines.append(f'np.copyto({out}, {operands[0]}, casting="unsafe")')
         elif step.name == "relu_gradient" and dtypes[0] in BITS:
             mask = self._scratch(np.dtype(bool))
-            self.lines.append(f"np.greater({operands[1]}, 0.0, out={mask})")
+            zero = self._number(0.0, np.dtype(dtypes[0]))
+            self.lines.append(f"np.greater({operands[1]}, {zero}, out={mask})")
             self._write_mask(out, operands[0], mask, dtypes[0])
             self.free.append((mask, np.dtype(bool)))
         elif step.name == "zero_unless" and dtypes[0] in BITS:
@@ -523,8 +543,27 @@ class ChainWriter:
 
     def _write_mask(self, out: str, x: str, mask: str, dtype: DType) -> None:
         """x where the mask is True, and +0 elsewhere: its bits times 0 or 1."""
-        bits = BITS[np.dtype(dtype)]
-        self.lines.append(f"np.multiply({x}.view({bits}), {mask}, out={out}.view({bits}))")
+        bits = np.dtype(BITS[np.dtype(dtype)].removeprefix("np."))
+        factor = mask
+        if self._is_scratch(mask):  # as integers: NumPy would convert booleans in small pieces
+            factor = self._scratch(bits)
+            self.lines.append(f"np.copyto({factor}, {mask})")
+            self.free.append((factor, bits))
+        integers = [self._bits(name, bits) for name in (x, out)]
+        self.lines.append(f"np.multiply({integers[0]}, {factor}, out={integers[1]})")
+
+    def _is_scratch(self, name: str) -> bool:
+        return name in self.own
+
+    def _bits(self, name: str, bits: DType) -> str:
+        """An array's bits as integers: bound once, where the array is."""
+        source = self.source
+        if name not in source.bound or name in self.array_names:
+            return f"{name}.view(np.{bits.name})"
+        key = ("bits", name)
+        if key not in source.names:
+            source.names[key] = source.view_of(name, lambda x: x.view(bits))
+        return source.names[key]
 
     def _append(self) -> None:
         """Append the lines, in a loop if the arrays are computed piece by piece."""
