@@ -309,7 +309,7 @@ def test_nothing_is_written_beyond_a_result(chain_library, rows, columns, suffix
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 3), (5, 0, 4), (2, 3, 0, 5)])
 def test_a_chain_of_no_numbers(chain_library, suffix, dtype, shape):
-    x = np.zeros(shape, dtype).T.copy().T  # its axes do not merge with those of the result
+    x = np.zeros([n if axis == 0 else 1 for axis, n in enumerate(shape)], dtype)
     result = np.zeros(shape, dtype)
     steps = [("add", 0, 1)]
     chains.Chain(chain_library, suffix, shape, [x], [1.0], steps, [(2, result)]).run()
