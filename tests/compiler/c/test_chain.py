@@ -44,6 +44,7 @@ UNARY = {
     "isinf": np.isinf,
     "isfinite": np.isfinite,
     "logical_not": np.logical_not,
+    "signbit": np.signbit,
     "floor": np.floor,
     "ceil": np.ceil,
     "trunc": np.trunc,
@@ -66,6 +67,9 @@ BINARY = {
     "logical_or": np.logical_or,
     "logical_xor": np.logical_xor,
     "copysign": np.copysign,
+    "nextafter": np.nextafter,
+    "floor_divide": np.floor_divide,
+    "remainder": np.remainder,
     "zero_unless": lambda x, mask: np.where(mask != 0, x, 0),
     "relu_gradient": lambda gy, y: np.where(y > 0, gy, 0),
     "add_relu": lambda x, y: np.maximum(x + y, 0),
@@ -168,7 +172,13 @@ def test_functions_of_the_c_library(chain_library, suffix, dtype, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "function"), [("pow", np.power), ("atan2", np.arctan2), ("hypot", np.hypot)]
+    ("name", "function"),
+    [
+        ("pow", np.power),
+        ("atan2", np.arctan2),
+        ("hypot", np.hypot),
+        ("logaddexp", np.logaddexp),
+    ],
 )
 def test_binary_functions_of_the_c_library(chain_library, suffix, dtype, name, function):
     x, y = all_pairs(dtype)
