@@ -1,0 +1,130 @@
+// The epilogue of a product: what is done to the sums of a tile on their way to the result.
+#ifndef XPNET_PRODUCT_FINISH_H
+#define XPNET_PRODUCT_FINISH_H
+
+#include "product_tile.h"
+
+// A tile's sums, and where they go. For row i and column j of the tile:
+//   x = sums[i, j] + beta c[i, j] + bias[j] + row_bias[i]; 0 if x <= floor; 0 if mask[i, j] <= 0
+// Then c[i, j] = x, and x is added to column_sums[j] and row_sums[i].
+typedef struct {
+    const real* sums;  // rows of whole vectors
+    int rows;
+    int columns;  // the last vector may be used in part
+    real beta;
+    real* c;
+    int64_t c_row;
+    int64_t c_column;
+    const real* bias;  // NULL: none, as for the next ones
+    const real* row_bias;
+    real floor;        // 0 for ReLU; NaN: none, since nothing is <= NaN
+    const real* mask;  // strides as c
+    real* column_sums;
+    real* row_sums;
+} ending;
+
+// The vectors of a row, of which the last one has `last` numbers.
+INLINE void load_row(const int vectors, int last, const real* from, vreal* v) {
+    UNROLL for (int j = 0; j < vectors - 1; j++) v[j] = load(from + j * LANES);
+    const real* end = from + (vectors - 1) * LANES;
+    v[vectors - 1] = last == LANES ? load(end) : load_first(end, last);
+}
+
+INLINE void store_row(const int vectors, int last, real* to, const vreal* v) {
+    UNROLL for (int j = 0; j < vectors - 1; j++) store(to + j * LANES, v[j]);
+    real* end = to + (vectors - 1) * LANES;
+    if (last == LANES) {
+        store(end, v[vectors - 1]);
+    } else {
+        store_first(end, v[vectors - 1], last);
+    }
+}
+
+// The rows of a tile whose columns lie side by side in c.
+INLINE void finish_rows(const int vectors, const ending* e) {
+    const int last = e->columns - (vectors - 1) * LANES;
+    const vreal beta = splat(e->beta);
+    const vreal floor = splat(e->floor);
+    const int add_c = e->beta != 0;
+    const real* mask = e->mask;
+    vreal bias[MAX_VECTORS];
+    vreal total[MAX_VECTORS];
+    vreal x[MAX_VECTORS];
+    vreal old[MAX_VECTORS];
+    UNROLL for (int j = 0; j < vectors; j++) {
+        bias[j] = splat((real)-0.0);  // x + -0 is x, also for x = -0
+        total[j] = splat(0);
+    }
+    if (e->bias) load_row(vectors, last, e->bias, bias);
+    for (int i = 0; i < e->rows; i++) {
+        real* c = e->c + i * e->c_row;
+        const vreal row_bias = splat(e->row_bias ? e->row_bias[i] : (real)-0.0);
+        UNROLL for (int j = 0; j < vectors; j++) x[j] = load(e->sums + (i * vectors + j) * LANES);
+        if (add_c) {
+            load_row(vectors, last, c, old);
+            UNROLL for (int j = 0; j < vectors; j++) x[j] += beta * old[j];
+        }
+        UNROLL for (int j = 0; j < vectors; j++) {
+            x[j] = x[j] + bias[j] + row_bias;
+            x[j] = zero_unless(~(x[j] <= floor), x[j]);
+        }
+        if (mask) {
+            load_row(vectors, last, mask + i * e->c_row, old);
+            UNROLL for (int j = 0; j < vectors; j++) x[j] =
+                zero_unless(~(old[j] <= splat(0)), x[j]);
+        }
+        store_row(vectors, last, c, x);
+        UNROLL for (int j = 0; j < vectors; j++) total[j] += x[j];
+        if (e->row_sums) {
+            vreal sum = zero_unless(first_lanes(last), x[vectors - 1]);
+            UNROLL for (int j = 0; j < vectors - 1; j++) sum += x[j];
+            e->row_sums[i] += sum_lanes(sum);
+        }
+    }
+    if (e->column_sums) {
+        load_row(vectors, last, e->column_sums, old);
+        UNROLL for (int j = 0; j < vectors; j++) total[j] += old[j];
+        store_row(vectors, last, e->column_sums, total);
+    }
+}
+
+// One number; any strides.
+INLINE void finish_number(const ending* e, int width, int i, int j) {
+    const int64_t at = i * e->c_row + j * e->c_column;
+    real x = e->sums[i * width + j];
+    if (e->beta != 0) x += e->beta * e->c[at];
+    if (e->bias) x += e->bias[j];
+    if (e->row_bias) x += e->row_bias[i];
+    if (x <= e->floor) x = 0;
+    if (e->mask && e->mask[at] <= 0) x = 0;
+    e->c[at] = x;
+    if (e->column_sums) e->column_sums[j] += x;
+    if (e->row_sums) e->row_sums[i] += x;
+}
+
+#define DEFINE_FINISH(vectors) \
+    static void finish_##vectors(const ending* e) { finish_rows(vectors, e); }
+DEFINE_FINISH(1)
+DEFINE_FINISH(2)
+#if MAX_VECTORS == 5
+DEFINE_FINISH(3)
+DEFINE_FINISH(4)
+DEFINE_FINISH(5)
+static void (*const finish_functions[])(const ending*) = {NULL,     finish_1, finish_2,
+                                                          finish_3, finish_4, finish_5};
+#else
+static void (*const finish_functions[])(const ending*) = {NULL, finish_1, finish_2};
+#endif
+
+static void finish(const ending* e) {
+    const int vectors = (e->columns + LANES - 1) / LANES;
+    if (e->c_column == 1) {
+        finish_functions[vectors](e);
+        return;
+    }
+    for (int j = 0; j < e->columns; j++) {
+        for (int i = 0; i < e->rows; i++) finish_number(e, vectors * LANES, i, j);
+    }
+}
+
+#endif  // XPNET_PRODUCT_FINISH_H

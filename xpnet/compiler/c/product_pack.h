@@ -1,0 +1,157 @@
+// Packing: parts of a matrix, copied into the order in which the tiles of a product read them.
+#ifndef XPNET_PRODUCT_PACK_H
+#define XPNET_PRODUCT_PACK_H
+
+#include "vector.h"
+
+#if LANES == 2
+#define FOR_LANES(F, s) F(0, s), F(1, s)
+#elif LANES == 4
+#define FOR_LANES(F, s) F(0, s), F(1, s), F(2, s), F(3, s)
+#elif LANES == 8
+#define FOR_LANES(F, s) F(0, s), F(1, s), F(2, s), F(3, s), F(4, s), F(5, s), F(6, s), F(7, s)
+#else
+#define FOR_LANES(F, s)                                                                       \
+    F(0, s), F(1, s), F(2, s), F(3, s), F(4, s), F(5, s), F(6, s), F(7, s), F(8, s), F(9, s), \
+        F(10, s), F(11, s), F(12, s), F(13, s), F(14, s), F(15, s)
+#endif
+
+// Where lane i comes from when two vectors, x and y (its lanes are counted on from LANES), exchange
+// the off-diagonal blocks of s lanes.
+#define FROM_LOW(i, s) (((i) & (s)) ? LANES + (i) - (s) : (i))
+#define FROM_HIGH(i, s) (((i) & (s)) ? LANES + (i) : (i) + (s))
+
+#define EXCHANGE_BLOCKS(v, s)                                                \
+    UNROLL for (int i = 0; i < LANES; i++) {                                 \
+        if (i & (s)) continue;                                               \
+        const vreal x = v[i];                                                \
+        const vreal y = v[i + (s)];                                          \
+        v[i] = __builtin_shufflevector(x, y, FOR_LANES(FROM_LOW, s));        \
+        v[i + (s)] = __builtin_shufflevector(x, y, FOR_LANES(FROM_HIGH, s)); \
+    }
+
+// Transposes LANES vectors of LANES numbers: v[i][j] and v[j][i] are exchanged.
+INLINE void transpose_lanes(vreal v[LANES]){EXCHANGE_BLOCKS(v, 1)
+#if LANES > 2
+                                                EXCHANGE_BLOCKS(v, 2)
+#endif
+#if LANES > 4
+                                                    EXCHANGE_BLOCKS(v, 4)
+#endif
+#if LANES > 8
+                                                        EXCHANGE_BLOCKS(v, 8)
+#endif
+}
+
+#define ADD_BLOCKS(v, s)                                               \
+    UNROLL for (int i = 0; i < LANES; i += 2 * (s)) {                  \
+        const vreal x = v[i];                                          \
+        const vreal y = v[i + (s)];                                    \
+        v[i] = __builtin_shufflevector(x, y, FOR_LANES(FROM_LOW, s)) + \
+               __builtin_shufflevector(x, y, FOR_LANES(FROM_HIGH, s)); \
+    }
+
+// The sums of the lanes of LANES vectors: lane i is the sum of v[i]. v is overwritten.
+INLINE vreal sums_of_lanes(vreal v[LANES]) {
+    ADD_BLOCKS(v, 1)
+#if LANES > 2
+    ADD_BLOCKS(v, 2)
+#endif
+#if LANES > 4
+    ADD_BLOCKS(v, 4)
+#endif
+#if LANES > 8
+    ADD_BLOCKS(v, 8)
+#endif
+    return v[0];
+}
+
+// What is packed: out[p * width + j] = from[p * down + j * across] for p < length, j < count, and 0
+// for count <= j < width. Where width < LANES, up to LANES numbers after the end are overwritten.
+typedef struct {
+    const real* from;
+    int64_t down;
+    int64_t across;
+    int64_t length;
+    int64_t count;
+    int64_t width;
+    real* out;
+} packing;
+
+// across = 1: rows are copied.
+static void pack_rows(const packing* k) {
+    const int64_t whole = k->count / LANES * LANES;
+    const int64_t rest = k->count - whole;
+    for (int64_t p = 0; p < k->length; p++) {
+        const real* from = k->from + p * k->down;
+        real* out = k->out + p * k->width;
+        for (int64_t j = 0; j < whole; j += LANES) store(out + j, load(from + j));
+        if (rest == 0) continue;
+        const vreal last = load_first(from + whole, rest);
+        if (k->width % LANES == 0 || k->width < LANES) {
+            store(out + whole, last);
+        } else {
+            store_first(out + whole, last, rest);
+        }
+    }
+}
+
+// One block of up to LANES x LANES numbers with down = 1, which is transposed in registers.
+INLINE void pack_block(const packing* k, int64_t p, int64_t j, int64_t rows, int64_t columns) {
+    vreal v[LANES];
+    const real* from = k->from + p + j * k->across;
+    real* out = k->out + p * k->width + j;
+    UNROLL for (int i = 0; i < LANES; i++) {
+        const int64_t row = i < columns ? i : 0;
+        v[i] =
+            rows == LANES ? load(from + row * k->across) : load_first(from + row * k->across, rows);
+        if (i >= columns) v[i] = splat(0);
+    }
+    transpose_lanes(v);
+    const int whole = k->width % LANES == 0 || k->width < LANES;
+    UNROLL for (int i = 0; i < LANES; i++) {
+        if (i >= rows) break;
+        if (whole) {
+            store(out + i * k->width, v[i]);
+        } else {
+            store_first(out + i * k->width, v[i], columns);
+        }
+    }
+}
+
+// down = 1: the numbers of a column lie side by side.
+static void pack_columns(const packing* k) {
+    for (int64_t p = 0; p < k->length; p += LANES) {
+        const int64_t rows = k->length - p < LANES ? k->length - p : LANES;
+        for (int64_t j = 0; j < k->count; j += LANES) {
+            const int64_t columns = k->count - j < LANES ? k->count - j : LANES;
+            if (rows == LANES && columns == LANES) {
+                pack_block(k, p, j, LANES, LANES);
+            } else {
+                pack_block(k, p, j, rows, columns);
+            }
+        }
+    }
+}
+
+// Any strides.
+static void pack_numbers(const packing* k) {
+    for (int64_t p = 0; p < k->length; p++) {
+        const real* from = k->from + p * k->down;
+        real* out = k->out + p * k->width;
+        for (int64_t j = 0; j < k->count; j++) out[j] = from[j * k->across];
+        for (int64_t j = k->count; j < k->width; j++) out[j] = 0;
+    }
+}
+
+static void pack(const packing* k) {
+    if (k->across == 1) {
+        pack_rows(k);
+    } else if (k->down == 1) {
+        pack_columns(k);
+    } else {
+        pack_numbers(k);
+    }
+}
+
+#endif  // XPNET_PRODUCT_PACK_H
