@@ -186,6 +186,52 @@ def test_a_compiled_function_within_another_is_part_of_it(compile_it):
     assert not inner.replays
 
 
+@pytest.mark.parametrize("optimizer", [xpnet.SGD, xpnet.Adam])
+def test_many_steps_in_one_call(backend, compile_it, optimizer):
+    batches = [data(backend, seed=i) for i in range(9)]
+    model, _, step = learner(optimizer)
+    losses = [float(step(x, t)) for x, t in batches]
+    twin, _, twin_step = learner(optimizer)
+    compiled = compile_it(lambda x, t: {"loss": twin_step(x, t), "kind": "mean"})
+    xp = backend.xp
+    x = xp.stack([x for x, _ in batches])
+    t = xp.stack([t for _, t in batches])
+    y = compiled.scan(x, t)
+    assert y["kind"] == "mean"
+    assert isinstance(y["loss"], xpnet.Variable)
+    assert [float(loss) for loss in y["loss"].data] == losses
+    assert same(weights(model), weights(twin))
+    assert replays(compiled) == [6]
+
+
+def test_many_steps_of_which_some_select_other_code(compile_it):
+    counts = {"n": 0}
+
+    def advance():
+        counts["n"] += 1
+        c = {"scale": float(counts["n"])}
+        return {**c, "shift": 10.0} if counts["n"] in (6, 7, 8, 9) else c
+
+    def step(x):
+        c = each_step(advance)
+        return x * c["scale"] + c["shift"] if "shift" in c else x * c["scale"], c["scale"]
+
+    compiled = compile_it(step)
+    y, n = compiled.scan(np.ones((12, 1)))
+    expected = [i + (10.0 if i in (6, 7, 8, 9) else 0.0) for i in range(1, 13)]
+    assert [float(v) for v in y[:, 0]] == expected
+    assert n == [float(i) for i in range(1, 13)]
+    assert counts["n"] == 12
+    assert replays(compiled) == [2 + 3, 2]
+
+
+@pytest.mark.parametrize("lengths", [(2, 3), (0, 0), ()])
+def test_arrays_to_scan_are_equally_long(compile_it, lengths):
+    compiled = compile_it(lambda *xs: xs)
+    with pytest.raises(xpnet.ShapeError, match="equally many"):
+        compiled.scan(*(np.ones((n, 2)) for n in lengths))
+
+
 # --- state --------------------------------------------------------------------------------------
 
 
@@ -818,7 +864,7 @@ def test_another_thread_predicts_during_a_recording(backend, compile_it):
     for _ in range(4):
         compiled(x, t)
     operations = compiled.replays[0].program.operations
-    twin, _, twin_step = learner()
+    _, _, twin_step = learner()
     alone = compile_it(twin_step)
     for _ in range(5):
         alone(x, t)

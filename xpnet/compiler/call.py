@@ -353,11 +353,10 @@ def _finished(
     """The recording of a call that has returned."""
     recorder = call.recorder
     for x in leaves(result):
-        if not isinstance(x, (Variable, RecordedArray, type, *SCALARS)) and not is_array(x):
-            if not is_dtype(x):
-                what = f"the step returns a {type(x).__name__}"
-                advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
-                recorder.failures.append(Failure("", what, advice))
+        if not (isinstance(x, (Variable, type, *SCALARS)) or is_array(x) or is_dtype(x)):
+            what = f"the step returns a {type(x).__name__}"
+            advice = "Return arrays, Variables, numbers, or tuples, lists and dicts of these."
+            recorder.failures.append(Failure("", what, advice))
     tree = replaced(result, value_of)
     outputs = [x for x in leaves(tree) if isinstance(x, Value) and x.source != "host"]
     updates, writes, gradients = _new_arrays(call, found)

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from sysconfig import get_paths
 from types import FrameType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import array_api_compat as compat
 import numpy as np
@@ -39,8 +39,10 @@ NOT_THE_USERS = (
 """Where code is that an error is not in: xpnet, Python's own library, and packages."""
 
 FACTS = frozenset(
-    ("isdtype", "finfo", "iinfo", "result_type", "can_cast", "broadcast_shapes")
-    + ("__array_namespace_info__", "__array_api_version__")
+    [
+        *("isdtype", "finfo", "iinfo", "result_type", "can_cast", "broadcast_shapes"),
+        *("__array_namespace_info__", "__array_api_version__"),
+    ]
 )
 """Functions of a namespace that return facts, not arrays."""
 
@@ -81,8 +83,8 @@ ADVICE = {"bool": BRANCH, "int": INDEX, "index": INDEX}
 
 
 def where() -> str:
-    """ "file:line" of the innermost call that is the user's."""
-    frame: FrameType | None = sys._getframe(1)
+    """The innermost call that is the user's, as "file:line"."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the one way to a caller
     while frame is not None and frame.f_code.co_filename.startswith(NOT_THE_USERS):
         frame = frame.f_back
     if frame is None:
@@ -572,7 +574,7 @@ class Recorder:
         self._tokens: list[Any] = []
         self._backend: Any = None
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> Self:
         self._backend = recording_backend()
         self._backend.__enter__()
         self._tokens.append(_each_step.recorder.set(self))
@@ -585,7 +587,7 @@ class Recorder:
     def wrap(self, array: Array, value: Value) -> RecordedArray:
         """An array as a RecordedArray for this value."""
         own_kind = np.ndarray if isinstance(array, np.generic) else type(array)
-        kind = recorded_type(compat.array_namespace(array), own_kind)
+        kind = recorded_type(compat.array_namespace(array), own_kind)  # type: ignore[arg-type]
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
         x = kind(array, value, self)
@@ -815,10 +817,7 @@ class RecordedNumber:
         self.value = value
         self.recorder = recorder
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
-        """For `isinstance(x, float)`."""
-        return float
+    __class__ = property(lambda x: float)  # type: ignore[assignment] # for isinstance(x, float)
 
     def _read(self, kind: str) -> float:
         self.recorder.fail(f"reads a number of the step: {kind}", NUMBER)
@@ -883,7 +882,7 @@ def _number_operator(name: str, function: Callable[..., Any]) -> tuple[Any, Any]
         recipe = ("derived", function, tuple(_value_or_self(x) for x in (a, b)))
         return recorder.number(found, recipe)
 
-    return lambda x, y: compute(x, y), lambda x, y: compute(y, x)
+    return compute, lambda x, y: compute(y, x)
 
 
 def _number_function(function: Callable[..., Any]) -> Any:
@@ -921,4 +920,4 @@ def _comparison(name: str, function: Callable[..., Any]) -> Any:
 for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(RecordedNumber, f"__{_name}__", _comparison(_name, getattr(operator, _name)))
 
-_namespace_of[RecordedNumber] = None  # type: ignore[assignment] - as for Python's numbers
+_namespace_of[RecordedNumber] = None  # as for Python's numbers

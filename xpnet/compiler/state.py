@@ -13,7 +13,7 @@ hold selects the code that runs: a replay requires that it has not changed.
 
 import sys
 import types
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -301,32 +301,39 @@ Child = tuple[Place, Any, int]
 
 def children(x: Any, name: str) -> Iterator[Child]:
     """The places in an object."""
-    if isinstance(x, Variable):
-        yield from _variable(x, name)
-    elif isinstance(x, MethodType):
-        yield Place(x, "__self__", "attribute", _joined(name, "self")), x.__self__, 0
-        yield Place(x, "__func__", "attribute", name), x.__func__, 1
-    elif isinstance(x, FunctionType):
-        yield from _function(x, name)
-    elif isinstance(x, partial):
-        yield Place(x, "func", "attribute", name), x.func, 1
-        yield Place(x, "args", "attribute", name), x.args, 1
-        yield Place(x, "keywords", "attribute", name), x.keywords, 1
-    elif isinstance(x, _WRAPPERS):
-        for key in ("__func__", "fget", "fset"):
-            child = getattr(x, key, None)
-            if child is not None:
-                yield Place(x, key, "attribute", name), child, 1
-    elif isinstance(x, (dict, types.MappingProxyType)):
-        for key, child in list(x.items()):
-            yield Place(x, key, "item", _joined(name, key)), child, 1
-    elif isinstance(x, (list, tuple)):
-        for i, child in enumerate(x):
-            yield Place(x, i, "item", _joined(name, i)), child, 1
-    elif isinstance(x, type):
-        yield from _class(x, name)
-    else:
-        yield from _object(x, name)
+    for kinds, places_of in _PLACES:
+        if isinstance(x, kinds):
+            return places_of(x, name)
+    return _object(x, name)
+
+
+def _method(x: MethodType, name: str) -> Iterator[Child]:
+    yield Place(x, "__self__", "attribute", _joined(name, "self")), x.__self__, 0
+    yield Place(x, "__func__", "attribute", name), x.__func__, 1
+
+
+def _partial(x: partial[Any], name: str) -> Iterator[Child]:
+    yield Place(x, "func", "attribute", name), x.func, 1
+    yield Place(x, "args", "attribute", name), x.args, 1
+    yield Place(x, "keywords", "attribute", name), x.keywords, 1
+
+
+def _wrapper(x: Any, name: str) -> Iterator[Child]:
+    """A staticmethod, classmethod or property."""
+    for key in ("__func__", "fget", "fset"):
+        child = getattr(x, key, None)
+        if child is not None:
+            yield Place(x, key, "attribute", name), child, 1
+
+
+def _mapping(x: Mapping[Any, Any], name: str) -> Iterator[Child]:
+    for key, child in list(x.items()):
+        yield Place(x, key, "item", _joined(name, key)), child, 1
+
+
+def _sequence(x: Any, name: str) -> Iterator[Child]:
+    for i, child in enumerate(x):
+        yield Place(x, i, "item", _joined(name, i)), child, 1
 
 
 def _joined(name: str, part: Any) -> str:
@@ -390,9 +397,12 @@ def _class(x: type, name: str) -> Iterator[Child]:
 _WRAPPERS = (staticmethod, classmethod, property)
 
 _OF_A_CLASS = frozenset(
-    ("__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__")
-    + ("__slots__", "__orig_bases__", "__parameters__", "__firstlineno__", "__static_attributes__")
-    + ("__abstractmethods__", "_abc_impl", "__match_args__", "__dataclass_fields__")
+    [
+        *("__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__annotations__"),
+        *("__slots__", "__orig_bases__", "__parameters__", "__firstlineno__"),
+        *("__static_attributes__", "__abstractmethods__", "_abc_impl", "__match_args__"),
+        "__dataclass_fields__",
+    ]
 )
 
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType)
@@ -447,6 +457,18 @@ _LIBRARY_MODULES = frozenset(sys.stdlib_module_names) | {
     *("numpy", "torch", "jax", "jaxlib", "cupy", "array_api_compat", "array_api_strict"),
 }
 """Packages whose objects are not looked into."""
+
+
+_PLACES: list[tuple[Any, Callable[[Any, str], Iterator[Child]]]] = [
+    (Variable, _variable),
+    (MethodType, _method),
+    (FunctionType, _function),
+    (partial, _partial),
+    (_WRAPPERS, _wrapper),
+    ((dict, types.MappingProxyType), _mapping),
+    ((list, tuple), _sequence),
+    (type, _class),
+]
 
 
 def _is_users(module: str | None) -> bool:

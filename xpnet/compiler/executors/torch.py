@@ -207,14 +207,13 @@ def _free(program: Program) -> set[Value]:
 def _written_over(program: Program, last: dict[Value, int]) -> set[Value]:
     """The states whose new values are written over them, and the values in between."""
     kept = {*program.outputs}
-    free = _free(program)
     found: set[Value] = set()
     for i, new in program.updates.items():
         state = program.states[i]
         if list(program.updates.values()).count(new) > 1 or _is_viewed(program, state):
             continue
-        path = _path(program, state, last, free)
-        if path and path[-1] is new and kept.isdisjoint(path):
+        path = _path(program, state, new, last)
+        if path[-1] is new and kept.isdisjoint(path):
             found.update(path[:-1])
     return found
 
@@ -229,11 +228,11 @@ def _is_viewed(program: Program, state: Value) -> bool:
     return bool(kept & (shared - {state}))
 
 
-def _path(program: Program, state: Value, last: dict[Value, int], free: set[Value]) -> list[Value]:
-    """A state, and the values that can be written over it one after the other."""
+def _path(program: Program, state: Value, new: Value, last: dict[Value, int]) -> list[Value]:
+    """A state, and the values that can be written over it one after the other, until its new value."""
     path = [state]
     views = _last_views(program, last)
-    while True:
+    while path[-1] is not new:
         x = path[-1]
         i = last.get(x)
         if i is None or views.get(x, -1) >= i:
@@ -243,6 +242,7 @@ def _path(program: Program, state: Value, last: dict[Value, int], free: set[Valu
         if place is None:
             return path
         path.append(operation.outputs[0])
+    return path
 
 
 def _last_views(program: Program, last: dict[Value, int]) -> dict[Value, int]:
