@@ -250,6 +250,43 @@ def test_parameters_that_are_loaded_are_used(backend, compile_it):
     assert len(compiled.replays) == 1
 
 
+def test_two_compiled_functions_take_over_each_others_arrays(backend, compile_it, monkeypatch):
+    """Without a search for what they can reach, which takes long."""
+    x, t = data(backend)
+    model, _, step = learner()
+    for _ in range(6):
+        step(x, t)
+    twin, _, twin_step = learner()
+    train = compile_it(twin_step)
+    predict = compile_it(lambda x: twin(x))
+    for i in range(6):
+        if i == 4:
+            monkeypatch.setattr("xpnet.compiler.compiled.survey", None)
+        train(x, t)
+        predict(x)
+    assert same(weights(model), weights(twin))
+    expected = xpnet.to_numpy(model(x).data)
+    assert np.array_equal(xpnet.to_numpy(predict(x).data), expected)
+    assert (replays(train), replays(predict)) == ([3], [4])
+
+
+def test_the_shape_of_an_array_that_is_not_used(compile_it):
+    class Sized:
+        def __init__(self):
+            self.x = np.zeros(3)
+
+        def __call__(self, y):
+            return y * self.x.shape[0]
+
+    sized = Sized()
+    compiled = compile_it(sized)
+    for n in (3, 4):
+        sized.x = np.zeros(n)
+        for _ in range(5):
+            assert compiled(np.ones(1))[0] == n
+    assert replays(compiled) == [2, 2]
+
+
 def test_gradients_that_add_up_are_state(backend, compile_it):
     x, t = data(backend)
 

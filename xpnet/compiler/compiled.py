@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
+
 from xpnet import _each_step
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, constant
@@ -29,6 +31,9 @@ from xpnet.errors import CompileError, ShapeError
 __all__ = ["Compiled", "Recording", "compile", "recorded_call"]
 
 
+MOST_KEYS = 256
+
+
 class _Key:
     """Calls with one key, apart from which gradients they found: their recordings and their plans."""
 
@@ -36,6 +41,7 @@ class _Key:
         self.calls = 0
         self.last: dict[tuple[bool, ...], Recording] = {}
         self.replays: list[Replay] = []
+        self.holds: Any = None  # the objects whose ids are in the key
 
 
 class Compiled:
@@ -83,7 +89,6 @@ class Compiled:
         self._written: set[tuple[int, Any]] = set()  # what actions change
         self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
         self._changed: dict[tuple[int, Any], str] = {}  # what steps have changed otherwise
-        self._holds: list[Any] = []  # objects whose ids are in keys
         self._current: Replay | None = None
         self._lock = threading.RLock()
 
@@ -150,14 +155,22 @@ class Compiled:
             signature = self._signature(recording.before, recording.cell_keys, args, options)
             key = self._keys.get(signature)
             if key is None:
-                key = self._keys[signature] = _Key()
-                self._holds.append((recording.before, objects_in((args, options))))
+                key = self._new_key(signature)
+                key.holds = (recording.before, objects_in((args, options)))
             key.calls += 1
             problem = self._problem(recording) or self._planned(key, recording, args, options)
             self._changed.update(recording.changes)
         if problem is not None:
             self._give_up(problem)
         return result
+
+    def _new_key(self, signature: Any) -> _Key:
+        """The entry for a new kind of call; the oldest ones for which there is no plan are forgotten."""
+        if len(self._keys) >= MOST_KEYS:
+            for old in [x for x, key in self._keys.items() if not key.replays]:
+                del self._keys[old]
+        key = self._keys[signature] = _Key()
+        return key
 
     def _problem(self, recording: Recording) -> str | None:
         """Why this recording cannot be replayed; None if it can."""
@@ -264,7 +277,7 @@ def _argument_key(x: Any) -> Any:
     if isinstance(x, Variable):
         return Variable, array_key(unwrapped(x.data))
     if is_array(x):
-        return array_key(unwrapped(x))
+        return isinstance(x, np.generic), array_key(unwrapped(x))
     if isinstance(x, SCALARS):
         return type(x), x if not isinstance(x, slice) else str(x)
     return id(x)

@@ -25,6 +25,7 @@ from xpnet._libraries import library_of
 from xpnet._libraries._base import Library
 from xpnet._typing import Array, Device, Namespace
 from xpnet.autodiff.namespace import _namespace_of, array_types
+from xpnet.autodiff.variable import Variable
 from xpnet.backend import Backend, array_like, current, to_numpy, using
 from xpnet.compiler.record import Operation, Value, leaves, replaced
 from xpnet.kernels.lookup import Kernel
@@ -294,12 +295,16 @@ def _operator(name: str, function: Callable[..., Any], change: Any = None) -> tu
     """x op y, y op x and x op= y."""
 
     def forward(x: RecordedArray, y: Array) -> Array:
+        if isinstance(y, Variable):  # its own operator records the derivative too
+            return NotImplemented
         return called(name, function, (x, y), {})
 
     def reflected(x: RecordedArray, y: Array) -> Array:
         return called(name, function, (y, x), {})
 
     def in_place(x: RecordedArray, y: Array) -> Array:
+        if isinstance(y, Variable):
+            return NotImplemented
         if not library_of(x.array).mutable:
             return called(name, function, (x, y), {})
         before = x.array
@@ -374,6 +379,10 @@ class RecordingNamespace:
         self._xp = xp
         self._prefix = prefix
         self.__name__ = xp.__name__
+
+    def with_record(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that belongs to the library, from another package, recorded."""
+        return _recorded_function(name, function)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._xp, name)
@@ -478,7 +487,8 @@ def recorded_type(xp: Namespace, kind: type) -> type[RecordedArray]:
     name = xp.__name__.removeprefix("array_api_compat.")
     members = {"__slots__": (), "namespace": recording_namespace(xp), "__module__": __name__}
     recorded = type(f"RecordedArray[{name}]", (RecordedArray,), members)
-    array_types.add(recorded)
+    if kind is not np.generic:  # `as_array` makes arrays of NumPy's scalars
+        array_types.add(recorded)
     return recorded
 
 
@@ -586,7 +596,7 @@ class Recorder:
 
     def wrap(self, array: Array, value: Value) -> RecordedArray:
         """An array as a RecordedArray for this value."""
-        own_kind = np.ndarray if isinstance(array, np.generic) else type(array)
+        own_kind = np.generic if isinstance(array, np.generic) else type(array)
         kind = recorded_type(compat.array_namespace(array), own_kind)  # type: ignore[arg-type]
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np  # noqa: TID251 - the executor of this library
+import numpy as np
 
 from xpnet._typing import Array
 from xpnet.compiler.buffers import (
