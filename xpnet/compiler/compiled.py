@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy as np
 from xpnet import _each_step
 from xpnet.autodiff.namespace import array_namespace
 from xpnet.autodiff.variable import Variable, constant
-from xpnet.compiler import executors
 from xpnet.compiler.call import (
     Recording,
     array_key,
@@ -19,9 +19,10 @@ from xpnet.compiler.call import (
     recorded_call,
     roots_of,
 )
+from xpnet.compiler.executors import choose
 from xpnet.compiler.executors._base import Executor
-from xpnet.compiler.executors.library import LibraryExecutor
 from xpnet.compiler.guard import difference
+from xpnet.compiler.plan import Plan
 from xpnet.compiler.record import Program, leaves, replaced
 from xpnet.compiler.recording import unwrapped
 from xpnet.compiler.replay import Mismatch, Replay, context
@@ -84,7 +85,7 @@ class Compiled:
         self.keep_grad = keep_grad
         self.reason: str | None = None
         self.replays: list[Replay] = []
-        self._executor = executor or chosen
+        self._executor = executor
         self._keys: dict[Any, _Key] = {}
         self._written: set[tuple[int, Any]] = set()  # what actions change
         self._varying: set[tuple[int, Any]] = set()  # NumPy's scalars that steps change
@@ -203,12 +204,18 @@ class Compiled:
             return found
         if recording.changes or recording.varying:
             return None
-        replay = Replay(recording, args, options, self._written, self.keep_grad, self._executor)
+        replay = Replay(recording, args, options, self._written, self.keep_grad, self._make)
         key.replays.append(replay)
         key.last.clear()
         self.replays.append(replay)
         self._current = replay
         return None
+
+    def _make(self, program: Program, library: str) -> Executor:
+        """The executor for a program."""
+        if self._executor is not None:
+            return self._executor(program)
+        return choose(program, library)
 
     def _give_up(self, problem: str) -> None:
         if not self.fallback:
@@ -255,22 +262,35 @@ class Compiled:
         return self.reason is not None or _each_step.recorder.get() is not None
 
     @property
-    def plans(self) -> list[Any]:
-        """The plans so far: of each what `print` shows, see `xpnet.compiler.plan`."""
-        return [getattr(replay.executor, "plan", replay.executor) for replay in self.replays]
+    def plans(self) -> list[Plan]:
+        """The plans so far: print one to see what runs, and where."""
+        return [Plan(replay.program, replay.executor, self._name) for replay in self.replays]
+
+    @property
+    def _name(self) -> str:
+        function = self.function
+        while isinstance(function, partial):
+            function = function.func
+        return getattr(function, "__name__", type(function).__name__)
+
+    def explain(self) -> str:
+        """What is not compiled, and why, as text for a reader."""
+        if self.reason is not None:
+            return f"{self._name} runs as it is. {self.reason}"
+        if not self.replays:
+            return f"{self._name} has no plan so far: the first three calls of a kind are recorded."
+        return "\n\n".join(plan.explain() for plan in self.plans)
 
     def __repr__(self) -> str:
-        name = getattr(self.function, "__qualname__", repr(self.function))
         if self.reason is not None:
-            return f"Compiled({name}): it runs as it is. {self.reason}"
+            return f"Compiled({self._name}, runs as it is)"
         count = len(self.replays)
-        return f"Compiled({name}): {count} {'plan' if count == 1 else 'plans'}"
+        return f"Compiled({self._name}, {count} {'plan' if count == 1 else 'plans'})"
 
     def __str__(self) -> str:
-        lines = [repr(self)]
-        for replay in self.replays:
-            lines += ["", *replay.executor.describe()]
-        return "\n".join(lines)
+        if not self.replays or self.reason is not None:
+            return f"{self!r}: {self.explain()}"
+        return "\n\n".join(map(str, self.plans))
 
 
 def _argument_key(x: Any) -> Any:
@@ -290,13 +310,6 @@ def _structure(tree: Any) -> Any:
     if isinstance(tree, (tuple, list)):
         return type(tree), tuple(map(_structure, tree))
     return None
-
-
-def chosen(program: Program) -> Executor:
-    """The executor for a program, by its library and by what is installed here."""
-    choose = getattr(executors, "choose", LibraryExecutor)
-    made: Executor = choose(program)
-    return made
 
 
 def _length(stacked: Any) -> int:

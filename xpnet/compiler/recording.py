@@ -563,6 +563,8 @@ class Recorder:
         Why the step cannot be replayed.
     foreign : list of Value
         Arrays that the step found in none of its cells or arguments.
+    libraries : dict from Value to str
+        The name of the library of each array.
     known : dict from int to Value
         Arrays that are in places which cannot be assigned to, such as tuples, by their ids.
     watch : function or None
@@ -577,6 +579,7 @@ class Recorder:
         self.results: list[Any] = []
         self.failures: list[Failure] = []
         self.foreign: list[Value] = []
+        self.libraries: dict[Value, str] = {}
         self.known: dict[int, Value] = {}
         self.watch: Callable[[], None] | None = None
         self._done = list(done)
@@ -600,6 +603,7 @@ class Recorder:
         kind = recorded_type(compat.array_namespace(array), own_kind)  # type: ignore[arg-type]
         if kind not in _libraries._by_type:  # noqa: SLF001 - its table of types
             _libraries._by_type[kind] = RecordedLibrary(library_of(array))  # noqa: SLF001
+        self.libraries[value] = library_of(array).name
         x = kind(array, value, self)
         self._live.append(weakref.ref(x))
         return x

@@ -106,7 +106,7 @@ class Replay:
         What actions of `each_step` change, which is therefore not compared.
     keep_grad : bool
         See `Compiled`.
-    make : function from Program to Executor
+    make : function from a Program and the name of a library to an Executor
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Replay:
         options: Any,
         written: set[tuple[int, Any]],
         keep_grad: bool,
-        make: Callable[[Program], Executor],
+        make: Callable[[Program, str], Executor],
     ) -> None:
         self.recording = recording
         self.written = set(written)
@@ -129,7 +129,7 @@ class Replay:
         self._context = [(variable, variable.get()) for variable in CONTEXT]
         self._run_backend = backend._run  # noqa: SLF001 - the run's backend
         self._arrange(keep_grad)
-        self.executor = make(self.program)
+        self.executor = make(self.program, recording.library)
         self._numbers, self._saved = _numbers(recording, self._used_hosts, self._written_places())
         self._finish = self._finishing()
         self._arguments = self._reading()
