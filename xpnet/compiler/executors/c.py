@@ -6,7 +6,7 @@ lock is released while C computes.
 
 import ctypes
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from xpnet.compiler.c import (
 )
 from xpnet.compiler.c.blas import find_blas
 from xpnet.compiler.c.encode import Encoded, Failure, chosen
-from xpnet.compiler.c.load import Library, find, forced, is_searching, status, wait
+from xpnet.compiler.c.load import Library, find, is_searching, status
 from xpnet.compiler.c.lowering import Call, Instruction, Number, lower
 from xpnet.compiler.c.memory import (
     ALIGNMENT,
@@ -33,10 +33,10 @@ from xpnet.compiler.c.memory import (
 )
 from xpnet.compiler.executors._base import Executor
 from xpnet.compiler.passes import cleaned
-from xpnet.compiler.record import Program, replaced
+from xpnet.compiler.record import Operation, Program, replaced
 from xpnet.errors import CompileError, IndexingError
 
-__all__ = ["CExecutor", "CWhenCompiled", "c_executor"]
+__all__ = ["CExecutor", "CWhenCompiled"]
 
 
 class CExecutor(Executor):
@@ -266,12 +266,15 @@ class CExecutor(Executor):
 
     # ---- what is shown ---------------------------------------------------------------------------
 
+    def calls(self) -> list[Operation]:
+        """The operations that are left to NumPy, between those that C has."""
+        return [x.operation for x in self._steps if isinstance(x, Call)]
+
     def describe(self) -> list[str]:
         """Lines for `print(plan)`: what runs where, and why."""
-        calls = [x.operation for x in self._steps if isinstance(x, Call)]
+        calls = len(self.calls())
         lines = [f"executor: c, {self.library.origin} for {self.library.variant}"]
-        lines.append(f"{len(self._steps) - len(calls)} instructions, {len(calls)} calls of NumPy")
-        lines += [f"NumPy computes {x.name}, at {x.where}" for x in calls]
+        lines.append(f"{len(self._steps) - calls} instructions, {calls} calls of NumPy")
         lines.append(f"arena: {self._arena.nbytes} bytes")
         return lines
 
@@ -367,6 +370,11 @@ class CWhenCompiled(Executor):
     meanwhile : Executor
         For the same program; it changes the state in place.
 
+    Attributes
+    ----------
+    program : Program
+        As recorded.
+
     Raises
     ------
     CompileError
@@ -387,10 +395,15 @@ class CWhenCompiled(Executor):
         if not isinstance(self._now, CExecutor) and not is_searching():
             library = find()
             if library is not None:
-                ready = CExecutor(cleaned(self.program, "c"), library)
-                ready.take(self._now.states)
-                self._now = ready
+                self._take_over(library)
         return self._now
+
+    def _take_over(self, library: Library) -> None:
+        """Go on in C."""
+        ready = CExecutor(cleaned(self.program, "c"), library)
+        ready.take(self._now.states)
+        ready.reason = f"its library was compiled meanwhile ({status()})"
+        self._now = ready
 
     def bind(self, states: Sequence[Array]) -> list[Array]:
         """Take over the state."""
@@ -407,32 +420,10 @@ class CWhenCompiled(Executor):
         """Run several steps."""
         return self.now.run_steps(arguments, hosts)
 
+    def calls(self) -> list[Operation]:
+        """The operations that are left to NumPy."""
+        return self.now.calls()
+
     def describe(self) -> list[str]:
         """Lines for `print(plan)`."""
-        return [*self.now.describe(), f"C library: {status()}"]
-
-
-def c_executor(program: Program, meanwhile: Callable[[Program], Executor]) -> Executor:
-    """The C executor for a program of NumPy arrays; until its library is compiled, another one.
-
-    Parameters
-    ----------
-    program : Program
-        As recorded.
-    meanwhile : function from Program to Executor
-        Makes the executor that runs the program without C, from the same program.
-
-    Raises
-    ------
-    CompileError
-        If XPNET_EXECUTOR is "c", and there is no library.
-    """
-    wanted = forced()
-    if wanted == "numpy":
-        return meanwhile(program)
-    library = wait() if wanted == "c" else find()
-    if library is not None:
-        return CExecutor(cleaned(program, "c"), library)
-    if not is_searching():
-        return meanwhile(program)
-    return CWhenCompiled(program, meanwhile(program))
+        return self.now.describe()
