@@ -160,13 +160,13 @@ def _line(chain: Chain, step: Step, register: int) -> str:
         first, second = (_cast(kind, x) for x in operands[1:])
         return f"const {kind} r{register} = {operands[0]} ? {first} : {second};"
     if step.name == "zero_unless":
-        return f"const {kind} r{register} = {operands[1]} ? {operands[0]} : {kind}(0);"
+        return f"const {kind} r{register} = {operands[1]} ? {operands[0]} : ({kind})(0);"
     dtypes = [_dtype_of(chain, i) for i in step.registers]
     common = np.result_type(*[x for x in dtypes if x is not None])
     computed = "float" if common == np.float16 else TYPES[str(common)]
     code = COMPARISONS.get(step.name) or _codes(common)[step.name]
-    numbers = [f"{computed}({_cast(TYPES[str(common)], x)})" for x in operands]
-    value = code.replace("A(", f"{computed}(").format(*numbers)
+    numbers = [f"(({computed}){_cast(TYPES[str(common)], x)})" for x in operands]
+    value = code.replace("A(", f"({computed})(").format(*numbers)
     return f"const {kind} r{register} = {_cast(kind, value)};"
 
 

@@ -278,7 +278,8 @@ def _with_functions(program: Program) -> Program:
             operation = replace(operation, function=kernel, options={})
         elif operation.name == "update":
             changed = [x for move in operation.args[3] for x in leaves((move[0], move[2]))]
-            if all(x.source == "state" and last[x] == i and x not in kept for x in changed):
+            its_own = all(x.source == "state" and last[x] == i and x not in kept for x in changed)
+            if its_own and kept.isdisjoint(operation.outputs):
                 operation = replace(operation, function=_updated_in_place)
         operations.append(operation)
     return replace(program, operations=operations)

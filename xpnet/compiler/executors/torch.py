@@ -49,11 +49,15 @@ class TorchExecutor(LibraryExecutor):
     name: ClassVar[str] = "torch"
 
     def __init__(self, program: Program) -> None:
-        super().__init__(_with_results_in_place(_with_torch_functions(program)))
+        super().__init__(program)
         self._numbers: list[Any] = [
             None if x.dtype is not None else _torch().zeros((), dtype=_torch().float64)
             for x in program.hosts
         ]
+
+    def prepared(self, program: Program) -> Program:
+        """The program with PyTorch's functions, in place where they can be."""
+        return _with_results_in_place(_with_torch_functions(program))
 
     def run(self, arguments: Sequence[Array], hosts: Sequence[Any]) -> list[Array]:
         """Run one step: see `Executor.run`."""
