@@ -1,5 +1,8 @@
 """The CuPy executor: few launches, nothing that waits, and the results of the step as it is."""
 
+import itertools
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -88,7 +91,7 @@ def test_a_parameter_that_is_returned_is_not_changed_by_later_calls(cupy_backend
     pairs = list(batches(cupy_backend, shape))
     results = [fast(x, t) for x, t in pairs]
     assert len(fast.replays) == 1
-    for (_, after), (before, _) in zip(results, results[1:], strict=False):
+    for (_, after), (before, _) in itertools.pairwise(results):
         np.testing.assert_array_equal(to_numpy(after), to_numpy(before))
         assert not np.array_equal(to_numpy(after), to_numpy(weight.data))
 
@@ -180,7 +183,7 @@ def chain_of(cupy, name, operands, numbers, result):
     if name in cuda_chain.KERNELS:
         function = _kernel(name)
     elif name == "astype":
-        function = lambda x: x.astype(result)
+        function = partial(_converted, dtype=result)
     else:
         function = functions.get(name) or getattr(cupy, renamed.get(name, name))
     registers = tuple(range(len(operands) + len(numbers)))
@@ -191,6 +194,10 @@ def chain_of(cupy, name, operands, numbers, result):
 
 def _kernel(name):
     return cuda_chain.KERNELS[name]
+
+
+def _converted(x, dtype):
+    return x.astype(dtype)
 
 
 def _zero_unless(x, mask):

@@ -88,7 +88,7 @@ def test_an_array_that_somebody_holds_stays_usable(jax_backend):
 
 def test_many_steps_in_one_call(jax_backend):
     """`run_steps` is a scan: the losses and the state of single steps."""
-    step, model, _, pairs = compiled_mlp(jax_backend, 5)
+    step, _, _, pairs = compiled_mlp(jax_backend, 5)
     replay = step.replays[0]
     executor = replay.executor
     hosts = [[0.05 / (1 + i), 0.9] for i in range(5)]

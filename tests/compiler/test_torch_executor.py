@@ -218,6 +218,32 @@ def test_an_output_that_is_an_input_is_a_copy():
     np.testing.assert_array_equal(np.stack(found)[:, 0], [101.0, 102.0, 103.0, 103.0])
 
 
+def test_a_number_of_the_host_changes_no_dtype():
+    """Beside arrays with and without axes, in float32 and in float16."""
+    operations = []
+    outputs = []
+    values = [
+        Value(shape, dtype, "argument", i)
+        for i, (shape, dtype) in enumerate(
+            (((), torch.float32), ((2,), torch.float32), ((2,), torch.float16), ((), torch.float16))
+        )
+    ]
+    host = Value((), None, "host", 0)
+    for x in values:
+        operation = Operation("multiply", lambda x, h: x * h, (x, host))
+        y = Value(x.shape, x.dtype, "operation", operation=operation)
+        operation.outputs = [y]
+        operation.result = y
+        operations.append(operation)
+        outputs.append(y)
+    executor = TorchExecutor(Program(values, [], [host], operations, outputs, {}))
+    arrays = [torch.full(x.shape, 3.0, dtype=x.dtype) for x in values]
+    for h in (0.5, 0.1):
+        for x, y in zip(arrays, executor.run(arrays, [h]), strict=True):
+            assert y.dtype == x.dtype
+            assert torch.equal(y, x * h)
+
+
 def test_an_argument_is_never_written_over():
     b = Builder()
     (x,) = b.arguments

@@ -13,18 +13,10 @@ from xpnet.compiler.record import Operation, Program, Value
 
 __all__ = ["LibraryExecutor", "with_own_outputs"]
 
-VIEWS = frozenset(
-    (
-        "broadcast_to",
-        "expand_dims",
-        "flip",
-        "getitem",
-        "matrix_transpose",
-        "moveaxis",
-        "permute_dims",
-    )
-    + ("real", "imag", "reshape", "squeeze")
-)
+VIEWS = (
+    "broadcast_to", "expand_dims", "flip", "getitem", "imag", "matrix_transpose", "moveaxis",
+    "permute_dims", "real", "reshape", "squeeze",
+)  # fmt: skip
 """Operations whose result may share the memory of their first operand."""
 
 
